@@ -1,0 +1,71 @@
+/* netproxy.h -- the bridge, pods' links, and the service rules: the whole interface.
+ *
+ * Knows no Kubernetes.  Works in the network namespace of the caller.  Touches
+ * only links and chains with its own prefix.  Addresses are in host order.
+ */
+#ifndef KEDGE_NETPROXY_H
+#define KEDGE_NETPROXY_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+struct np;
+
+struct np_config {
+	const char *bridge; /* "kedge0" */
+	uint32_t pod_net;   /* 10.42.0.0; the bridge gets .1 */
+	unsigned pod_bits;  /* 16 */
+	uint32_t svc_net;
+	unsigned svc_bits;
+	const char *iptables_restore, *iptables_save; /* NULL: found on PATH; tells legacy from nft */
+};
+
+struct np_endpoint { uint32_t ip; uint16_t port; };
+struct np_service {
+	const char *id; /* "default/web:http": one VIP port */
+	uint32_t vip;
+	uint8_t proto; /* IPPROTO_TCP, IPPROTO_UDP */
+	uint16_t port, node_port; /* node_port 0: none */
+	unsigned affinity_s;	  /* 0: none */
+	bool local_only;	  /* keep the client's address on the node port */
+	const struct np_endpoint *endpoints; /* none: REJECT */
+	size_t n;
+};
+
+/* Makes or adopts the bridge, the route of the service range, the base chains.
+ * With `adopt`, rules that are already there keep serving until the first
+ * np_commit, which replaces them all. */
+int np_open(const struct np_config *, struct np **ret, struct error **);
+void np_close(struct np *); /* everything stays */
+const char *np_variant(const struct np *); /* "legacy", "nf_tables" */
+const char *const *np_lacks(const struct np *); /* sentences; NULL-terminated */
+/* The default route's link's address, else the bridge's. */
+uint32_t np_node_ip(struct np *);
+
+/* One veth pair: eth0 in the namespace, up, with address, default route via
+ * the bridge; made with the peer already inside (no move, no grace period). */
+int np_plug(struct np *, int netns, uint32_t ip, struct error **);
+int np_unplug(struct np *, uint32_t ip, struct error **); /* absent is fine */
+
+/* Stage changes; nothing happens before np_commit. */
+int np_set(struct np *, const struct np_service *, struct error **);
+void np_drop(struct np *, const char *id);
+/* Begins to make the staged rules real: one iptables-restore with only the
+ * changed chains, run as a child.  Poll np_fd, then call np_commit_end, which
+ * says whether they are in force (then UDP flows of endpoints that went are
+ * cut).  A failed commit is tried once whole before it is an error; what was
+ * in force stays in force.  One at a time. */
+int np_commit(struct np *, struct error **);
+int np_fd(const struct np *); /* -1 when no commit is under way */
+int np_commit_end(struct np *, struct error **);
+
+/* Are our rules still there?  Cheap enough for every two seconds; on false the
+ * next np_commit writes everything. */
+int np_check(struct np *, bool *ret_intact, struct error **);
+/* Established TCP flows and live UDP flows to this pod. */
+int np_flows(struct np *, uint32_t ip, unsigned *ret, struct error **);
+int np_flush_flows(struct np *, uint32_t ip, struct error **); /* after the pod is gone */
+/* Removes bridge, links, routes and chains: no trace. */
+int np_down(const struct np_config *, struct error **);
+#endif

@@ -1,0 +1,41 @@
+/* controllers.h -- pure functions from a snapshot to a plan.
+ *
+ * Each reads the snapshot and one object, and adds actions.  None of them
+ * knows a clock, a file, a socket or a global (checked with nm at build time).
+ * Running one twice over a settled world adds nothing.
+ */
+#ifndef KEDGE_CONTROLLERS_H
+#define KEDGE_CONTROLLERS_H
+#include "object.h"
+
+struct snapshot;
+struct plan;
+
+#define CONTROLLER(k, fn) void fn(struct snapshot *, const struct k *, struct plan *);
+#include "controllers.def"
+#undef CONTROLLER
+
+/* Owned objects whose owner is gone, events past their hour, retired rules
+ * whose service is gone, pods on the host that no object knows. */
+void garbage_reconcile(struct snapshot *, struct plan *);
+/* All of the above, for every object, in order. */
+void controllers_run(struct snapshot *, struct plan *);
+
+/* apply.c: what makes the live objects be as a revision wants them. */
+struct manifest;
+struct complaints;
+struct wanted {
+	struct manifest *const *at; /* sorted by kind, namespace, name */
+	size_t n;
+	const char *source;   /* name of the Source */
+	const char *revision; /* commit id, for annotations */
+	bool prune_allowed;
+};
+/* Adds CREATE, UPDATE and DELETE; complaints for what cannot be (claimed by
+ * another source, immutable fields, prune guard).  Kept: status, allocated
+ * addresses and ports, fields that the source does not state. */
+void apply_reconcile(struct snapshot *, const struct wanted *, struct plan *, struct complaints *);
+#define ANNOTATION_SOURCE "kedge.dev/source" /* label: who applied it */
+#define ANNOTATION_PLACE  "kedge.dev/place"  /* path:line of the document */
+#define ANNOTATION_APPLIED "kedge.dev/last-applied-configuration" /* JSON of what the source stated */
+#endif

@@ -1,0 +1,59 @@
+/* node.h -- what every reader (YAML, JSON) makes of bytes: a tree with places.
+ *
+ * The tree lives in the arena it was read into.  Lines and columns count from
+ * 1; a tree that came from JSON over the API has 0 for both.
+ */
+#ifndef KEDGE_NODE_H
+#define KEDGE_NODE_H
+#include <stdbool.h>
+#include <stddef.h>
+
+struct arena;
+
+enum node_type { N_NULL, N_BOOL, N_INT, N_FLOAT, N_STRING, N_MAP, N_LIST };
+
+struct node {
+	enum node_type type;
+	int line, col;
+	const char *key;  /* within a map, else NULL */
+	int key_line, key_col;
+	const char *text; /* of a scalar, as written: "80", "true", "web" */
+	struct node *kids, *next;
+};
+
+/* One thing wrong, or worth a warning, in a file.  All of a file's are kept. */
+struct complaint {
+	const char *path; /* the file, as the user knows it */
+	int line, col;
+	bool warning;
+	const char *field; /* "spec.replicas", or NULL */
+	const char *text;
+	struct complaint *next;
+};
+
+/* Grows in the order found; everything in it lives in `arena`. */
+struct complaints {
+	struct arena *arena;
+	const char *path; /* for what is added next */
+	struct complaint *first, *last;
+	int errors, warnings;
+};
+
+void complain(struct complaints *, int line, int col, const char *field, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+void complain_softly(struct complaints *, int line, int col, const char *field, const char *fmt,
+		     ...) __attribute__((format(printf, 5, 6)));
+void complaints_sort(struct complaints *); /* by path, line, column */
+char *complaint_print(const struct complaint *, struct arena *); /* path:line:col: text */
+
+/* The documents of a stream, as a list linked by `next`; NULL when there are
+ * none or when the text cannot be read (then a complaint says where and why).
+ * Refused: invalid UTF-8, duplicate keys, anchors that expand to more than
+ * 10,000 nodes, more than 100 levels, more than 3 MiB.  JSON is read by the
+ * same reader, for JSON is YAML. */
+struct node *yaml_read(const char *text, size_t len, struct arena *, struct complaints *);
+/* One JSON value through jansson: for the API and the store. */
+struct node *json_read(const char *text, size_t len, struct arena *, struct complaints *);
+
+const struct node *node_get(const struct node *map, const char *key); /* or NULL */
+#endif

@@ -1,0 +1,153 @@
+/* schema.h -- typed views of manifests, driven by kinds.def.
+ *
+ * kinds.def is included twice.  Here its rows become structs; in schema.c they
+ * become tables, so that the two cannot drift apart.  wire.def does the same
+ * for what the brain and the hand say to each other.  A C member carries its
+ * wire name: camelCase in this tree always means "the user wrote this".
+ *
+ * The struct of Kubernetes' type PodSpec is `struct pod_spec`, of
+ * LabelSelector `struct label_selector`: snake case of the Go name, always.
+ * Every struct starts with `set`: bit i says that row i was given by the user
+ * (or by whoever built the object), not by a default.
+ */
+#ifndef KEDGE_SCHEMA_H
+#define KEDGE_SCHEMA_H
+#include "node.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+struct buf;
+
+/* int or percent (or name): maxSurge, targetPort */
+struct iors {
+	const char *s; /* NULL when it is a number */
+	int64_t i;
+};
+struct strs {
+	const char **at;
+	size_t n;
+};
+struct ints {
+	int64_t *at;
+	size_t n;
+};
+struct pair {
+	const char *key, *value;
+};
+/* string -> string, sorted by key: labels, annotations, data, resources */
+struct pairs {
+	struct pair *at;
+	size_t n;
+};
+struct list {
+	void *at;
+	size_t n;
+};
+
+enum field_type {
+	T_STR,	/* const char *, NULL when absent */
+	T_INT,	/* int64_t */
+	T_BOOL, /* bool */
+	T_QTY,	/* const char *: "500m", "64Mi"; a bare number is taken too */
+	T_IORS, /* struct iors */
+	T_TIME, /* int64_t, milliseconds since 1970; 0 when absent; RFC 3339 on the wire */
+	T_MAP,	/* struct pairs */
+	T_QMAP, /* struct pairs whose values are quantities */
+	T_STRS, /* struct strs */
+	T_INTS, /* struct ints */
+	T_OBJ,	/* pointer to a struct, NULL when absent */
+	T_LIST, /* struct list of structs */
+	T_ANY,	/* const char *: JSON text, kept as it is */
+};
+
+struct kind;
+
+struct field {
+	const char *name;
+	enum field_type type;
+	size_t off;
+	const struct kind *(*of)(void); /* of an object, or of a list's items */
+	bool need;			/* a complaint when absent */
+	bool ro;			/* written by kedge, never by a manifest */
+	bool keep;			/* on the wire even when 0, false or "" */
+	bool inert;			/* known, not acted upon: a warning that names it */
+	bool micro;			/* a time with microseconds (MicroTime) */
+	bool base64;			/* a map whose values are base64 on the wire, decoded never */
+	int64_t min, max;		/* checked when min < max */
+	const char *dflt;		/* as the user would have written it */
+	const char *one_of;		/* space separated */
+	const char *key;		/* what tells list items apart: merge key, and unique */
+	/* NULL when fine, else what is wrong with it ("must be ..."); text in arena or static */
+	const char *(*check)(const char *text, struct arena *);
+	const char *doc; /* one line, for explain and man pages */
+};
+
+struct kind {
+	const char *name; /* "pod_spec" */
+	size_t size;
+	const struct field *fields; /* ends with a NULL name */
+	/* rules across fields; `at` is the place of the object for complaints */
+	void (*check)(const void *obj, const struct node *at, const char *path,
+		      struct complaints *);
+};
+
+/* clang-format off */
+#define KIND(k, ...)	struct k { uint64_t set;
+#define STR(f, ...)	const char *f;
+#define INT(f, ...)	int64_t f;
+#define BOOL(f, ...)	bool f;
+#define QTY(f, ...)	const char *f;
+#define IORS(f, ...)	struct iors f;
+#define TIME(f, ...)	int64_t f;
+#define MAP(f, ...)	struct pairs f;
+#define QMAP(f, ...)	struct pairs f;
+#define STRS(f, ...)	struct strs f;
+#define INTS(f, ...)	struct ints f;
+#define ANY(f, ...)	const char *f;
+#define OBJ(k, f, ...)	struct k *f;
+#define LIST(k, f, ...)	struct { struct k *at; size_t n; } f;
+#define END(k)		}; const struct kind *k##_kind(void);
+#include "kinds.def"
+#include "wire.def"
+#include "kinds.undef"
+/* clang-format on */
+
+/* Every complaint about the object, each with its place; the result is usable
+ * only when no error was added.  Defaults are parsed as if written.  With
+ * `strict` an unknown field is an error (with a "did you mean"), else a warning. */
+enum schema_mode { SCHEMA_STRICT, SCHEMA_LENIENT, SCHEMA_TRUSTED /* our own words: ro allowed */ };
+void *schema_decode(const struct kind *, const struct node *, enum schema_mode, struct arena *,
+		    struct complaints *);
+/* JSON; absent and empty fields are left out, as encoding/json's omitempty does. */
+void schema_encode(const struct kind *, const void *obj, struct buf *);
+/* A deep copy into the arena: shares nothing with the original. */
+void *schema_clone(const struct kind *, const void *obj, struct arena *);
+bool schema_equal(const struct kind *, const void *a, const void *b);
+/* Every leaf that differs, paths as "spec.template.spec.containers[web].image";
+ * old or new is NULL when that side lacks it. */
+typedef void schema_diff_fn(void *ctx, const char *path, const char *old, const char *new);
+void schema_diff(const struct kind *, const void *a, const void *b, schema_diff_fn *, void *ctx);
+/* Same bytes for equal objects, whatever the order of the file. */
+uint64_t schema_hash(const struct kind *, const void *obj);
+const struct field *schema_field(const struct kind *, const char *name);
+
+/* The value a user sees under a path such as "metadata.name"; "" when absent. */
+const char *schema_text(const struct kind *, const void *obj, const char *path, struct arena *);
+
+/* quantity.c: Kubernetes' resource.Quantity.  Rounds up, saturates. */
+bool quantity_parse(const char *text, int64_t *ret_milli); /* "500m" -> 500, "2" -> 2000 */
+int64_t quantity_milli(const char *text);		    /* 0 for NULL */
+int64_t quantity_value(const char *text);		    /* bytes or units: "64Mi" -> 67108864 */
+
+/* clock.c: RFC 3339 <-> milliseconds since 1970, no time zone database. */
+bool time_parse(const char *text, int64_t *ret_ms);
+void time_print(int64_t ms, bool micro, char ret[40]);
+
+/* pairs: sorted, so lookup is a binary search. */
+const char *pairs_get(const struct pairs *, const char *key); /* or NULL */
+void pairs_set(struct pairs *, const char *key, const char *value, struct arena *);
+void pairs_del(struct pairs *, const char *key);
+int64_t iors_of(struct iors, int64_t total, bool round_up); /* a percent of total, or itself */
+#endif

@@ -1,0 +1,82 @@
+/* snapshot.h -- what every controller reads: desired, observed, now.
+ *
+ * Read only while a pass lasts.  The arrays belong to whoever built it (the
+ * store, or a test); the indexes are made on first use in the snapshot's arena.
+ */
+#ifndef KEDGE_SNAPSHOT_H
+#define KEDGE_SNAPSHOT_H
+#include "object.h"
+
+struct arena;
+struct map;
+
+/* Sorted by object_compare: namespace, then name. */
+struct objects {
+	const struct object *const *at;
+	size_t n;
+};
+
+/* What the prober knows of a container; a row that is missing means "no probe said anything". */
+struct probe_seen {
+	const char *uid, *container;
+	int64_t startedAt; /* of the run it speaks of; another run's verdicts do not count */
+	bool started;	   /* the startup probe passed, or there is none */
+	bool ready;	   /* the readiness probe passed, or there is none */
+	bool live_failed;  /* liveness or startup failed for good: restart it */
+	const char *message;
+};
+
+/* What the rules on the host serve right now, as acknowledged by the hand. */
+struct programmed {
+	const char *id; /* "default/web:http" */
+	const struct service_args *args;
+};
+
+/* Settings that controllers obey; from kedge.yaml. */
+struct settings {
+	const char *node_name;
+	const char *node_ip;
+	uint32_t pod_net, pod_bits;	/* host order: 10.42.0.0, 16 */
+	uint32_t svc_net, svc_bits;	/* 10.43.0.0, 16 */
+	int node_port_lo, node_port_hi; /* 30000, 32767 */
+	const char *cluster_domain;	/* "cluster.local" */
+	int64_t drain_ms;		/* longest wait for flows to end */
+};
+
+struct snapshot {
+	int64_t now;   /* ms since 1970 */
+	uint64_t seed; /* for names; another one each pass */
+	const struct settings *settings;
+	struct objects of[RES_COUNT];
+	const struct pod_seen *const *pods; /* what the hand reported, sorted by uid */
+	size_t npods;
+	const struct probe_seen *probes; /* sorted by uid, container */
+	size_t nprobes;
+	const struct programmed *programmed; /* sorted by id */
+	size_t nprogrammed;
+	const struct host_seen *host; /* NULL until the hand has spoken */
+	struct arena *arena;
+	struct snapshot_index *index; /* NULL at first */
+};
+
+const void *snapshot_find(const struct snapshot *, enum resource_id, const char *ns,
+			  const char *name); /* or NULL */
+const void *snapshot_by_uid(const struct snapshot *, enum resource_id, const char *uid);
+/* Objects whose controller reference names this uid. */
+struct objects snapshot_owned(struct snapshot *, enum resource_id, const char *owner_uid);
+/* Pods of a namespace without a controller. */
+struct objects snapshot_orphans(struct snapshot *, enum resource_id, const char *ns);
+/* Objects of one namespace: a slice, costs a binary search. */
+struct objects snapshot_in(const struct snapshot *, enum resource_id, const char *ns);
+/* Pods of ns that a plain selector picks; cost follows the result, not the host. */
+struct objects snapshot_selected(struct snapshot *, enum resource_id, const char *ns,
+				 const struct pairs *selector);
+const struct pod_seen *snapshot_seen(const struct snapshot *, const char *uid); /* or NULL */
+const struct probe_seen *snapshot_probe(const struct snapshot *, const char *uid,
+					const char *container);		     /* or NULL */
+const struct programmed *snapshot_programmed(const struct snapshot *, const char *id); /* or NULL */
+/* Is this pod address in any rule on the host? */
+bool snapshot_serves(struct snapshot *, const char *ip);
+/* Five letters (or n < 16) from Kubernetes' alphabet bcdfghjklmnpqrstvwxz2456789. */
+const char *snapshot_suffix(struct snapshot *, const char *about, uint64_t nonce, size_t n);
+#endif

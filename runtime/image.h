@@ -1,0 +1,58 @@
+/* image.h -- the image store: content-addressed layers, and names for them.
+ *
+ *     images/layers/sha256/<diffID>/        an unpacked layer, ready as an overlay lower
+ *     images/configs/sha256/<id>.json       an OCI image config
+ *     images/names/<encoded name>           -> config id
+ *     images/ingest/                        what is being written; cleared at start
+ *
+ * Nothing is visible before it is complete and verified.  Names are
+ * normalised as the registries' clients do: "nginx" is
+ * docker.io/library/nginx:latest.  Unpacking runs in a child that sees only the
+ * ingest directory (see the security list in the file).
+ */
+#ifndef KEDGE_IMAGE_H
+#define KEDGE_IMAGE_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+struct images;
+
+struct image { /* owned by the store; valid until it changes */
+	const char *name; /* normalised; as users see it */
+	const char *id;	  /* "sha256:..." of the config */
+	const char *const *layers; /* absolute directories, topmost last */
+	size_t nlayers;
+	const char *const *entrypoint, *const *cmd, *const *env; /* NULL-terminated, never NULL */
+	const char *const *ports;				  /* "8080/tcp" */
+	const char *working_dir, *user, *stop_signal;		  /* "" when not given */
+	int64_t size, created_ms;
+};
+
+struct image_config { /* for import; NULL-terminated lists, NULL for none */
+	const char *const *entrypoint, *const *cmd, *const *env, *const *ports;
+	const char *working_dir, *user;
+};
+
+int images_open(const char *state_dir, struct images **ret, struct error **);
+void images_close(struct images *);
+const struct image *image_find(struct images *, const char *name); /* NULL: not here */
+size_t images_list(struct images *, const struct image *const **ret);
+int image_remove(struct images *, const char *name, struct error **); /* layers no one needs go too */
+char *image_normalise(const char *name, struct error **); /* caller frees */
+
+/* Import and load read a tar stream (plain, gzip or zstd) from fd in a child
+ * process; the caller polls image_job_fd and then ends the job. */
+struct image_job;
+struct image_limits { int64_t bytes, entries; int seconds; }; /* 0: the defaults */
+int image_import(struct images *, int fd, const char *name, const struct image_config *,
+		 const struct image_limits *, struct image_job **ret, struct error **);
+/* docker-archive or OCI layout; every name it holds, or `name` for its only image (NULL: its own) */
+int image_load(struct images *, int fd, const char *name, const struct image_limits *,
+	       struct image_job **ret, struct error **);
+int image_job_fd(const struct image_job *);
+/* 0: done, `*ret_names` are the names now known (NULL-terminated, caller frees each and the list) */
+int image_job_end(struct image_job *, char ***ret_names, struct error **);
+void image_job_cancel(struct image_job *);
+#endif

@@ -8,11 +8,12 @@
  * The struct of Kubernetes' type PodSpec is `struct pod_spec`, of
  * LabelSelector `struct label_selector`: snake case of the Go name, always.
  * Every struct starts with `set`: bit i says that row i was given by the user
- * (or by whoever built the object), not by a default.
+ * (or by whoever built the object), not by a default.  Code that builds objects
+ * need not care, except for a `.ptr` row that shall be 0 or false (schema_mark).
  */
 #ifndef KEDGE_SCHEMA_H
 #define KEDGE_SCHEMA_H
-#include "node.h"
+#include "tree.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -66,31 +67,44 @@ struct kind;
 
 struct field {
 	const char *name;
+	size_t len; /* of the name */
 	enum field_type type;
 	size_t off;
 	const struct kind *(*of)(void); /* of an object, or of a list's items */
 	bool need;			/* a complaint when absent */
 	bool ro;			/* written by kedge, never by a manifest */
-	bool keep;			/* on the wire even when 0, false or "" */
+	bool keep;			/* on the wire even when 0, false, "" or {}; an object is made */
+	bool ptr;			/* a Go pointer: 0 and false are not the same as absent */
 	bool inert;			/* known, not acted upon: a warning that names it */
 	bool micro;			/* a time with microseconds (MicroTime) */
 	bool base64;			/* a map whose values are base64 on the wire, decoded never */
-	int64_t min, max;		/* checked when min < max */
+	int64_t min, max;		/* checked when min < max; INT32_MAX and up: no bound to speak of */
 	const char *dflt;		/* as the user would have written it */
 	const char *one_of;		/* space separated */
-	const char *key;		/* what tells list items apart: merge key, and unique */
-	/* NULL when fine, else what is wrong with it ("must be ..."); text in arena or static */
+	const char *key;   /* fields that tell list items apart: unique; the first is the merge key */
+	const char *patch; /* the merge key of a list whose items need not be unique */
+	/* NULL when fine, else what is wrong with it ("must be ..."); text in arena or static.
+	 * Of a list of strings: each; of a map: each value; of int-or-string: the string. */
 	const char *(*check)(const char *text, struct arena *);
+	const char *(*keys)(const char *text, struct arena *); /* of a map's keys */
 	const char *doc; /* one line, for explain and man pages */
+};
+
+/* What a row cannot say.  Both run on decode, after the rows of this object and
+ * everything within it; `check` only when none of them complained. */
+struct kind_hooks {
+	void (*defaults)(void *obj, struct arena *); /* those that depend on other fields */
+	/* rules across fields; `at` is the object, for the places of complaints */
+	void (*check)(const void *obj, const struct tree *at, const char *path,
+		      struct complaints *);
 };
 
 struct kind {
 	const char *name; /* "pod_spec" */
 	size_t size;
 	const struct field *fields; /* ends with a NULL name */
-	/* rules across fields; `at` is the place of the object for complaints */
-	void (*check)(const void *obj, const struct node *at, const char *path,
-		      struct complaints *);
+	size_t nfields;
+	const struct kind_hooks *hooks;
 };
 
 /* clang-format off */
@@ -118,7 +132,7 @@ struct kind {
  * only when no error was added.  Defaults are parsed as if written.  With
  * `strict` an unknown field is an error (with a "did you mean"), else a warning. */
 enum schema_mode { SCHEMA_STRICT, SCHEMA_LENIENT, SCHEMA_TRUSTED /* our own words: ro allowed */ };
-void *schema_decode(const struct kind *, const struct node *, enum schema_mode, struct arena *,
+void *schema_decode(const struct kind *, const struct tree *, enum schema_mode, struct arena *,
 		    struct complaints *);
 /* JSON; absent and empty fields are left out, as encoding/json's omitempty does. */
 void schema_encode(const struct kind *, const void *obj, struct buf *);
@@ -131,7 +145,10 @@ typedef void schema_diff_fn(void *ctx, const char *path, const char *old, const 
 void schema_diff(const struct kind *, const void *a, const void *b, schema_diff_fn *, void *ctx);
 /* Same bytes for equal objects, whatever the order of the file. */
 uint64_t schema_hash(const struct kind *, const void *obj);
-const struct field *schema_field(const struct kind *, const char *name);
+const struct field *schema_field(const struct kind *, const char *name); /* or NULL */
+/* Was this row given (by the user, or with schema_mark)?  Tells runAsUser: 0 from none. */
+bool schema_has(const struct kind *, const void *obj, const char *name);
+void schema_mark(const struct kind *, void *obj, const char *name); /* what a builder sets to 0 or false */
 
 /* The value a user sees under a path such as "metadata.name"; "" when absent. */
 const char *schema_text(const struct kind *, const void *obj, const char *path, struct arena *);

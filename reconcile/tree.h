@@ -1,24 +1,24 @@
-/* node.h -- what every reader (YAML, JSON) makes of bytes: a tree with places.
+/* tree.h -- what every reader (YAML, JSON) makes of bytes: a tree with places.
  *
  * The tree lives in the arena it was read into.  Lines and columns count from
  * 1; a tree that came from JSON over the API has 0 for both.
  */
-#ifndef KEDGE_NODE_H
-#define KEDGE_NODE_H
+#ifndef KEDGE_TREE_H
+#define KEDGE_TREE_H
 #include <stdbool.h>
 #include <stddef.h>
 
 struct arena;
 
-enum node_type { N_NULL, N_BOOL, N_INT, N_FLOAT, N_STRING, N_MAP, N_LIST };
+enum tree_type { N_NULL, N_BOOL, N_INT, N_FLOAT, N_STRING, N_MAP, N_LIST };
 
-struct node {
-	enum node_type type;
+struct tree {
+	enum tree_type type;
 	int line, col;
 	const char *key;  /* within a map, else NULL */
 	int key_line, key_col;
 	const char *text; /* of a scalar, as written: "80", "true", "web" */
-	struct node *kids, *next;
+	struct tree *kids, *next;
 };
 
 /* One thing wrong, or worth a warning, in a file.  All of a file's are kept. */
@@ -51,9 +51,9 @@ char *complaint_print(const struct complaint *, struct arena *); /* path:line:co
  * Refused: invalid UTF-8, duplicate keys, anchors that expand to more than
  * 10,000 nodes, more than 100 levels, more than 3 MiB.  JSON is read by the
  * same reader, for JSON is YAML. */
-struct node *yaml_read(const char *text, size_t len, struct arena *, struct complaints *);
+struct tree *yaml_read(const char *text, size_t len, struct arena *, struct complaints *);
 /* One JSON value through jansson: for the API and the store. */
-struct node *json_read(const char *text, size_t len, struct arena *, struct complaints *);
+struct tree *json_read(const char *text, size_t len, struct arena *, struct complaints *);
 
-const struct node *node_get(const struct node *map, const char *key); /* or NULL */
+const struct tree *tree_get(const struct tree *map, const char *key); /* or NULL */
 #endif

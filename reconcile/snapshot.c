@@ -12,7 +12,6 @@
 #include "base/arena.h"
 #include "base/map.h"
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 /* What a group is found by; parts that a table has no use for are "". */
@@ -35,10 +34,7 @@ struct table {
 
 struct snapshot_index {
 	struct table uid[RES_COUNT], owned[RES_COUNT], orphans[RES_COUNT], labels[RES_COUNT];
-	struct table served;	/* addresses in the rules */
-	struct table addresses; /* addresses of pods, and those given away in this pass */
-	uint32_t last_address;	/* the newest of them, host order; 0: none yet */
-	uint32_t free_addresses;
+	struct table served; /* addresses in the rules */
 };
 
 static uint64_t
@@ -116,7 +112,8 @@ table_find(const struct table *t, struct key k)
 static struct objects
 group_objects(const struct group *g)
 {
-	return g ? (struct objects){ (const struct object *const *)g->at, g->n } : (struct objects){ 0 };
+	return g ? (struct objects){ (const struct object *const *)g->at, g->n }
+		 : (struct objects){ 0 };
 }
 
 static struct snapshot_index *
@@ -208,8 +205,8 @@ index_owners(struct snapshot *s, enum resource_id res)
 		if (by && by->uid)
 			table_add(&x->owned[res], (struct key){ by->uid, "", "" }, o, s->arena);
 		else
-			table_add(&x->orphans[res], (struct key){ object_namespace(o), "", "" }, o,
-				  s->arena);
+			table_add(&x->orphans[res], (struct key){ object_namespace(o), "", "" },
+				  o, s->arena);
 	}
 }
 
@@ -225,7 +222,8 @@ struct objects
 snapshot_orphans(struct snapshot *s, enum resource_id res, const char *ns)
 {
 	index_owners(s, res);
-	return group_objects(table_find(&index_of(s)->orphans[res], (struct key){ ns, "", "" }));
+	return group_objects(
+	    table_find(&index_of(s)->orphans[res], (struct key){ ns, "", "" }));
 }
 
 static void
@@ -349,8 +347,8 @@ snapshot_serves(struct snapshot *s, const char *ip)
 			const struct service_args *a = s->programmed[i].args;
 
 			for (size_t j = 0; a && j < a->endpoints.n; j++)
-				table_add(t, (struct key){ a->endpoints.at[j].ip, "", "" }, NULL,
-					  s->arena);
+				table_add(t, (struct key){ a->endpoints.at[j].ip, "", "" },
+					  NULL, s->arena);
 		}
 	}
 	return ip && table_find(t, (struct key){ ip, "", "" });

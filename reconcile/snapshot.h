@@ -57,18 +57,19 @@ struct snapshot {
 	const struct host_seen *host; /* NULL until the hand has spoken */
 	struct arena *arena;
 	struct snapshot_index *index; /* NULL at first */
+	struct pod_places *places;    /* pod_place.c's own; NULL at first */
 };
 
 const void *snapshot_find(const struct snapshot *, enum resource_id, const char *ns,
 			  const char *name); /* or NULL */
-const void *snapshot_by_uid(const struct snapshot *, enum resource_id, const char *uid);
+const void *snapshot_by_uid(struct snapshot *, enum resource_id, const char *uid);
 /* Objects whose controller reference names this uid. */
 struct objects snapshot_owned(struct snapshot *, enum resource_id, const char *owner_uid);
-/* Pods of a namespace without a controller. */
+/* Objects of a namespace without a controller. */
 struct objects snapshot_orphans(struct snapshot *, enum resource_id, const char *ns);
 /* Objects of one namespace: a slice, costs a binary search. */
 struct objects snapshot_in(const struct snapshot *, enum resource_id, const char *ns);
-/* Pods of ns that a plain selector picks; cost follows the result, not the host. */
+/* Objects of ns that a plain selector picks (an empty one: none); cost follows the result, not the host. */
 struct objects snapshot_selected(struct snapshot *, enum resource_id, const char *ns,
 				 const struct pairs *selector);
 const struct pod_seen *snapshot_seen(const struct snapshot *, const char *uid); /* or NULL */

@@ -11,52 +11,78 @@
 #include "../reconcile/object.h"
 
 struct error;
-struct sources;
+struct sources; /* all of the brain's: one mirror, a watch for each name */
 struct watch_args;
 
 struct source_head {
 	char commit[65], tree[65];
 	char *author, *message; /* message: whole text */
 	int64_t time_ms;
-	bool forced;	/* the commit before it is not its ancestor */
-	bool prune_ok;	/* trailer Kedge-Prune: yes */
+	bool forced;   /* the commit before it is not its ancestor */
+	bool prune_ok; /* trailer Kedge-Prune: yes */
 };
 
 /* Opens or makes `dir` (bare); one that is damaged is moved aside and made anew. */
 int sources_open(const char *dir, struct sources **ret, struct error **);
 void sources_close(struct sources *);
 
-/* Takes the worker's socket.  `notify` is called from source_read when the head
- * moved (objects already in the mirror) or the source's error changed. */
+/* Takes the worker's socket (and closes it some day).  The first time for a name
+ * the head is the one the mirror remembers, so a restart goes on without waiting;
+ * after SOURCE_LOST the same call takes the next worker's socket. */
 int source_attach(struct sources *, const char *name, const struct watch_args *, int fd,
 		  struct error **);
-void source_detach(struct sources *, const char *name);
+void source_detach(struct sources *,
+		   const char *name);              /* forgets it; the mirror keeps its head */
 int source_fd(struct sources *, const char *name); /* to poll for reading; -1: none */
-enum source_news { SOURCE_NOTHING, SOURCE_MOVED, SOURCE_FAILED, SOURCE_ANSWERED, SOURCE_LOST };
-/* One step of reading; call again until SOURCE_NOTHING. */
+enum source_news {
+	SOURCE_NOTHING,  /* nothing more for now */
+	SOURCE_MOVED,    /* source_head changed; its objects are here */
+	SOURCE_FAILED,   /* source_error changed, perhaps to "" */
+	SOURCE_ANSWERED, /* source_answer tells how the last request ended */
+	SOURCE_LOST,     /* the worker is gone and source_fd is -1; the head stays */
+};
+/* One step of reading, never waiting; call again until SOURCE_NOTHING or SOURCE_LOST. */
 enum source_news source_read(struct sources *, const char *name);
 const struct source_head *source_head(struct sources *, const char *name); /* NULL: none yet */
-const char *source_error(struct sources *, const char *name); /* "" when fine */
+const char *source_error(struct sources *, const char *name);              /* "" when fine */
+const char *source_note(struct sources *, const char *name); /* what the worker cannot do; "" */
 bool source_writable(struct sources *, const char *name);
-/* What the mirror holds for this source (a commit or a tree), to give to a new worker; "" none */
+/* The commit the mirror holds for this source, "" for none */
 const char *source_have(struct sources *, const char *name);
 
-/* Every manifest of that commit under the source's path, sorted; cached by blob
- * id, so the cost follows what changed since the last call.  Complaints carry
- * path:line:col.  -1 only when the mirror cannot be read (it is then repaired:
- * ask the worker for everything with source_sync). */
+/* What came lately is used from memory at once and reaches the disk here (fsynced,
+ * objects before refs): call it when the pass is done, not before.  On failure
+ * (disk full) it stays in memory and the next call tries again.  Does nothing,
+ * and touches no disk, when nothing is pending. */
+int sources_flush(struct sources *, struct error **);
+
+/* The manifests of one commit: sorted by path, then as in the file.  Alive until
+ * freed; a file that did not change gives the very same pointers in the next set. */
+struct manifest_set {
+	struct manifest **at;
+	size_t n;
+};
+void manifest_set_free(struct manifest_set *); /* takes NULL */
+
+/* Every manifest of that commit under the source's path.  The cost follows what
+ * changed since the last call.  Complaints carry path:line:col and come along
+ * with what could be read.  -1 only when the mirror lacks something: the worker
+ * has then been asked for everything, and SOURCE_MOVED comes again. */
 int source_manifests(struct sources *, const char *name, const char *commit,
-		     struct manifest ***ret, size_t *ret_n, struct complaints *, struct error **);
+		     struct manifest_set **ret, struct complaints *, struct error **);
 int source_commit_info(struct sources *, const char *commit, struct source_head *ret,
 		       struct error **);
 void source_head_done(struct source_head *);
 
-/* Asks the worker; the answer comes as SOURCE_ANSWERED (then source_answer) or SOURCE_MOVED. */
+/* Asks the worker to look now; SOURCE_ANSWERED ends it, after SOURCE_MOVED if the head moved.
+ * `everything`: the mirror's contents are in doubt, so send all of them again. */
 int source_sync(struct sources *, const char *name, bool everything, struct error **);
-/* A new commit on top whose tree (under path) is that of `commit`. */
+/* A new commit on top whose tree (under path) is that of `commit`; `author` as in
+ * "Name <mail>".  SOURCE_MOVED, then SOURCE_ANSWERED; WHY_FORBIDDEN where not writable. */
 int source_revert_to(struct sources *, const char *name, const char *commit, const char *author,
 		     const char *message, struct error **);
-const char *source_answer(struct sources *, const char *name); /* error text of the last request; "" fine */
+const char *source_answer(struct sources *,
+			  const char *name); /* error text of the last request; "" fine */
 
 /* The worker's whole life, in its own process: args over `fd` decide.  Does not return. */
 _Noreturn void source_worker(int fd);

@@ -125,6 +125,7 @@ struct kind {
 #define END(k)		}; const struct kind *k##_kind(void);
 #include "kinds.def"
 #include "wire.def"
+#include "config.def"
 #include "kinds.undef"
 /* clang-format on */
 

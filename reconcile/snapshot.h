@@ -54,6 +54,7 @@ struct snapshot {
 	size_t nprobes;
 	const struct programmed *programmed; /* sorted by id */
 	size_t nprogrammed;
+	bool rules_unknown; /* nothing was acknowledged yet: assume that every address serves */
 	const struct host_seen *host; /* NULL until the hand has spoken */
 	struct arena *arena;
 	struct snapshot_index *index; /* NULL at first */

@@ -1,0 +1,286 @@
+/* config.c -- the operator's file and flags: read, merged, checked as a whole. */
+#include "config.h"
+#include "../reconcile/base/arena.h"
+#include "../reconcile/base/cleanup.h"
+#include "../reconcile/base/error.h"
+#include "../reconcile/base/map.h"
+#include "files.h"
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const struct node empty_map = { .type = N_MAP };
+
+/* A section that the file leaves out is decoded from an empty one, for its defaults. */
+static void
+sections_fill(struct config *c, struct arena *a)
+{
+	struct complaints none = { .arena = a };
+
+	if (!c->node)
+		c->node = schema_decode(config_node_kind(), &empty_map, SCHEMA_STRICT, a, &none);
+	if (!c->network)
+		c->network = schema_decode(config_network_kind(), &empty_map, SCHEMA_STRICT, a,
+					   &none);
+	if (!c->limits)
+		c->limits = schema_decode(config_limits_kind(), &empty_map, SCHEMA_STRICT, a,
+					  &none);
+}
+
+struct config *
+config_default(struct arena *a)
+{
+	struct complaints none = { .arena = a };
+	struct config *c = schema_decode(config_kind(), &empty_map, SCHEMA_STRICT, a, &none);
+
+	sections_fill(c, a);
+	return c;
+}
+
+struct config *
+config_read(const char *path, struct arena *a, struct complaints *cs, struct error **e)
+{
+	cleanup_buf struct buf text = { 0 };
+	struct config *c;
+	struct node *n;
+	int before = cs->errors;
+
+	if (file_read(path, 1 << 20, &text, e) < 0)
+		return NULL;
+	cs->path = arena_strdup(a, path);
+	n = yaml_read(buf_text(&text), text.len, a, cs);
+	if (cs->errors > before)
+		return NULL;
+	if (!n || n->type == N_NULL)
+		return config_default(a);
+	if (n->next)
+		complain(cs, n->next->line, n->next->col, NULL,
+			 "a second document; kedge.yaml holds one");
+	c = schema_decode(config_kind(), n, SCHEMA_STRICT, a, cs);
+	if (cs->errors > before)
+		return NULL;
+	sections_fill(c, a);
+	return c;
+}
+
+static const char *
+source_name(const char *url, struct arena *a)
+{
+	size_t n = strlen(url);
+	const char *p;
+	char *name;
+
+	while (n > 1 && url[n - 1] == '/')
+		n--;
+	if (n > 4 && !strncmp(url + n - 4, ".git", 4))
+		n -= 4;
+	for (p = url + n; p > url && p[-1] != '/' && p[-1] != ':'; p--)
+		;
+	name = arena_strndup(a, p, url + n - p);
+	for (char *q = name; *q; q++)
+		if (*q >= 'A' && *q <= 'Z')
+			*q += 'a' - 'A';
+		else if (!strchr("abcdefghijklmnopqrstuvwxyz0123456789-", *q))
+			*q = '-';
+	while (*name == '-')
+		name++;
+	for (n = strlen(name); n && name[n - 1] == '-';)
+		name[--n] = 0;
+	return *name ? name : "source";
+}
+
+int
+config_add_source(struct config *c, const char *text, struct arena *a, struct error **e)
+{
+	struct config_source s = { .interval = 30 }, *at;
+	char *url = arena_strdup(a, text), *p;
+	size_t name_len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
+
+	if (name_len && text[name_len] == '=') {
+		s.name = arena_strndup(a, text, name_len);
+		url += name_len + 1;
+	}
+	if ((p = strstr(url, ",path="))) {
+		*p = 0;
+		s.path = p + 6;
+	}
+	if ((p = strrchr(url, '#'))) {
+		*p = 0;
+		s.ref = p + 1;
+	}
+	if (!*url)
+		return fail(e, WHY_INVALID,
+			    "--source \"%s\": no URL or directory; write "
+			    "[NAME=]URL|DIR[#REF][,path=SUBDIR]",
+			    text);
+	s.url = url;
+	if (!s.name)
+		s.name = source_name(url, a);
+	at = arena_alloc(a, (c->sources.n + 1) * sizeof *at);
+	if (c->sources.n)
+		memcpy(at, c->sources.at, c->sources.n * sizeof *at);
+	at[c->sources.n++] = s;
+	c->sources.at = at;
+	return 0;
+}
+
+int
+ipv4_parse(const char *text, uint32_t *ret, struct error **e)
+{
+	struct in_addr in;
+
+	if (inet_pton(AF_INET, text, &in) != 1)
+		return fail(e, WHY_INVALID, "\"%s\" is not an IPv4 address", text);
+	*ret = ntohl(in.s_addr);
+	return 0;
+}
+
+void
+ipv4_print(uint32_t ip, char ret[16])
+{
+	struct in_addr in = { htonl(ip) };
+
+	inet_ntop(AF_INET, &in, ret, 16);
+}
+
+int
+cidr_parse(const char *text, uint32_t *ret_net, uint32_t *ret_bits, struct error **e)
+{
+	char ip[32], end;
+	unsigned bits;
+	uint32_t net;
+
+	if (sscanf(text, "%31[0-9.]/%u%c", ip, &bits, &end) != 2 || bits < 8 || bits > 28 ||
+	    ipv4_parse(ip, &net, NULL) < 0)
+		return fail(e, WHY_INVALID,
+			    "\"%s\" is not an IPv4 range such as 10.42.0.0/16 (/8 to /28)", text);
+	if (net & ~(~UINT32_C(0) << (32 - bits)))
+		return fail(e, WHY_INVALID, "\"%s\" has bits set behind its /%u", text, bits);
+	*ret_net = net;
+	*ret_bits = bits;
+	return 0;
+}
+
+int
+listen_parse(const char *text, uint32_t *ret_ip, uint16_t *ret_port, struct error **e)
+{
+	char ip[32], end;
+	unsigned port;
+	uint32_t addr;
+
+	if (sscanf(text, "%31[0-9.]:%u%c", ip, &port, &end) != 2 || port > 65535 ||
+	    ipv4_parse(ip, &addr, NULL) < 0)
+		return fail(e, WHY_INVALID, "listen \"%s\" is not ADDRESS:PORT", text);
+	if (addr >> 24 != 127)
+		return fail(e, WHY_INVALID,
+			    "listen %s: only loopback (127.0.0.0/8) is served without "
+			    "encryption; use 127.0.0.1:%u and a tunnel",
+			    text, port);
+	*ret_ip = addr;
+	*ret_port = port;
+	return 0;
+}
+
+int
+config_settings(const struct config *c, struct settings *ret, struct error **e)
+{
+	struct settings s = {
+		.node_name = c->node->name,
+		.cluster_domain = c->network->clusterDomain,
+		.drain_ms = c->limits->drainSeconds * 1000,
+	};
+	char end;
+
+	if (cidr_parse(c->network->podCIDR, &s.pod_net, &s.pod_bits, e) < 0)
+		return fail_in(e, "network.podCIDR");
+	if (cidr_parse(c->network->serviceCIDR, &s.svc_net, &s.svc_bits, e) < 0)
+		return fail_in(e, "network.serviceCIDR");
+	if (sscanf(c->network->nodePortRange, "%d-%d%c", &s.node_port_lo, &s.node_port_hi,
+		   &end) != 2 ||
+	    s.node_port_lo < 1 || s.node_port_hi > 65535 || s.node_port_lo > s.node_port_hi)
+		return fail(e, WHY_INVALID,
+			    "network.nodePortRange \"%s\" is not LOW-HIGH within 1-65535",
+			    c->network->nodePortRange);
+	*ret = s;
+	return 0;
+}
+
+static bool
+is_url(const char *url)
+{
+	return strstr(url, "://") || (strchr(url, '@') && strchr(url, ':'));
+}
+
+/* A directory that holds a repository, bare or not, is followed as one. */
+static const char *
+source_type(const char *url)
+{
+	cleanup_free char *git = NULL, *head = NULL, *objects = NULL;
+	struct stat st;
+
+	if (is_url(url))
+		return "git";
+	xasprintf(&git, "%s/.git", url);
+	xasprintf(&head, "%s/HEAD", url);
+	xasprintf(&objects, "%s/objects", url);
+	if (!stat(git, &st) || (!stat(head, &st) && !stat(objects, &st)))
+		return "git";
+	return "directory";
+}
+
+static int
+sources_finish(struct config *c, struct arena *a, struct error **e)
+{
+	struct map seen = { 0 };
+	int rc = 0;
+
+	for (size_t i = 0; i < c->sources.n && !rc; i++) {
+		struct config_source *s = &c->sources.at[i];
+
+		if (map_put(&seen, s->name, s))
+			rc = fail(e, WHY_INVALID,
+				  "two sources are named \"%s\"; give one another name "
+				  "(--source NAME=%s)",
+				  s->name, s->url);
+		if (!is_url(s->url) && *s->url != '/') {
+			char *full = realpath(s->url, NULL);
+
+			if (full)
+				s->url = arena_strdup(a, full);
+			else if (!rc)
+				rc = fail_sys(e, "source %s: %s", s->name, s->url);
+			free(full);
+		}
+		if (!s->type)
+			s->type = source_type(s->url);
+	}
+	map_done(&seen);
+	return rc;
+}
+
+int
+config_finish(struct config *c, struct arena *a, struct error **e)
+{
+	struct settings s;
+	uint32_t ip;
+	uint16_t port;
+	uint32_t bits;
+
+	if (config_settings(c, &s, e) < 0)
+		return -1;
+	bits = s.pod_bits < s.svc_bits ? s.pod_bits : s.svc_bits;
+	if ((s.pod_net ^ s.svc_net) >> (32 - bits) == 0)
+		return fail(e, WHY_INVALID, "network.podCIDR %s and network.serviceCIDR %s overlap",
+			    c->network->podCIDR, c->network->serviceCIDR);
+	if (c->listen && *c->listen && listen_parse(c->listen, &ip, &port, e) < 0)
+		return -1;
+	if (!c->cgroup || !*c->cgroup) {
+		if (!strcmp(c->state, "/var/lib/kedge"))
+			c->cgroup = "kedge";
+		else
+			c->cgroup = arena_printf(a, "kedge-%08" PRIx32,
+						 (uint32_t)hash_str(0, c->state));
+	}
+	return sources_finish(c, a, e);
+}

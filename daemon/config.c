@@ -1,6 +1,7 @@
 /* config.c -- the operator's file and flags: read, merged, checked as a whole. */
 #include "config.h"
 #include "../reconcile/base/arena.h"
+#include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/map.h"
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const struct node empty_map = { .type = N_MAP };
+static const struct tree empty_map = { .type = N_MAP };
 
 /* A section that the file leaves out is decoded from an empty one, for its defaults. */
 static void
@@ -43,7 +44,7 @@ config_read(const char *path, struct arena *a, struct complaints *cs, struct err
 {
 	cleanup_buf struct buf text = { 0 };
 	struct config *c;
-	struct node *n;
+	struct tree *n;
 	int before = cs->errors;
 
 	if (file_read(path, 1 << 20, &text, e) < 0)
@@ -149,7 +150,7 @@ cidr_parse(const char *text, uint32_t *ret_net, uint32_t *ret_bits, struct error
 {
 	char ip[32], end;
 	unsigned bits;
-	uint32_t net;
+	uint32_t net = 0;
 
 	if (sscanf(text, "%31[0-9.]/%u%c", ip, &bits, &end) != 2 || bits < 8 || bits > 28 ||
 	    ipv4_parse(ip, &net, NULL) < 0)
@@ -167,7 +168,7 @@ listen_parse(const char *text, uint32_t *ret_ip, uint16_t *ret_port, struct erro
 {
 	char ip[32], end;
 	unsigned port;
-	uint32_t addr;
+	uint32_t addr = 0;
 
 	if (sscanf(text, "%31[0-9.]:%u%c", ip, &port, &end) != 2 || port > 65535 ||
 	    ipv4_parse(ip, &addr, NULL) < 0)

@@ -28,6 +28,7 @@ struct rt_config {
 	gid_t log_gid;	       /* may read logs */
 	int64_t log_max_bytes; /* rotate above this; 10 MiB */
 	int log_max_files;     /* 5 */
+	struct images *images; /* where names of images are looked up; outlives rt */
 };
 
 struct rt_file { const char *path; const void *data; size_t len; unsigned mode; };

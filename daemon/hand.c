@@ -1,0 +1,725 @@
+/* hand.c -- the process that is root: starts the brain, hears it, and keeps
+ * runtime and rules going when it is not there.
+ *
+ * Invariant: nothing here reads a byte that a user, an image or a network
+ * wrote; only verbs (hand_verbs.c), and what the kernel says.
+ */
+#include "hand.h"
+#include "../reconcile/base/arena.h"
+#include "../reconcile/base/cleanup.h"
+#include "../reconcile/base/error.h"
+#include "../reconcile/base/log.h"
+#include "config.h"
+#include "files.h"
+#include "hand_host.h"
+#include "hand_spec.h"
+#include "hand_state.h"
+#include "notify.h"
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+
+enum { CHECK_MS = 2000, DRAIN_MS = 20, BRAIN_BACKOFF_MS = 200, BRAIN_BACKOFF_MAX_MS = 10000 };
+
+int64_t
+monotonic_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
+}
+
+static void
+timer_arm(struct event *timer, int64_t ms)
+{
+	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
+
+	event_add(timer, &tv);
+}
+
+/* ---- what the brain is told ---- */
+
+void
+hand_send(struct hand *h, const char *line, const struct kind *kind, const void *body,
+	  const int *fds, int nfds)
+{
+	cleanup_buf struct buf json = { 0 };
+
+	if (!h->wire)
+		return; /* a new brain is told everything at its start */
+	schema_encode(kind, body, &json);
+	wire_send(h->wire, line, buf_text(&json), fds, nfds);
+}
+
+static struct pod_seen *
+pod_seen_of(struct hand *h, const char *uid, struct arena *a)
+{
+	const struct rt_pod_status *s = rt_pod_status(h->rt, uid);
+	struct hand_pod *p = map_get(&h->pods, uid);
+	struct pod_seen *seen;
+
+	if (s) {
+		seen = spec_seen(s, a);
+	} else {
+		seen = arena_zalloc(a, sizeof *seen);
+		seen->uid = uid;
+		seen->state = "gone";
+	}
+	if (p) {
+		char *ip = arena_zalloc(a, 16);
+
+		ipv4_print(p->ip, ip);
+		seen->ip = p->ip ? ip : NULL;
+		seen->drained = p->drained;
+	}
+	return seen;
+}
+
+void
+hand_report_pod(struct hand *h, const char *uid)
+{
+	cleanup_arena struct arena a = { 0 };
+
+	hand_send(h, "pod_seen", pod_seen_kind(), pod_seen_of(h, uid, &a), NULL, 0);
+}
+
+static void
+images_seen_fill(struct hand *h, struct images_seen *ret, struct arena *a)
+{
+	const struct image *const *list;
+	size_t n = images_list(h->images, &list);
+
+	ret->images.at = arena_zalloc(a, (n + 1) * sizeof *ret->images.at);
+	ret->images.n = n;
+	for (size_t i = 0; i < n; i++)
+		ret->images.at[i] = (struct image_seen){
+			.name = list[i]->name,
+			.id = list[i]->id,
+			.size = list[i]->size,
+			.created = list[i]->created_ms,
+			.layers = list[i]->nlayers,
+		};
+}
+
+void
+hand_report_images(struct hand *h)
+{
+	cleanup_arena struct arena a = { 0 };
+	struct images_seen seen = { 0 };
+
+	images_seen_fill(h, &seen, &a);
+	hand_send(h, "images_seen", images_seen_kind(), &seen, NULL, 0);
+}
+
+void
+hand_answer(struct hand *h, int64_t id, const char *text, const struct error *e)
+{
+	struct answer_seen a = { .id = id, .text = text, .error = e ? error_text(e) : NULL };
+
+	hand_send(h, "answer_seen", answer_seen_kind(), &a, NULL, 0);
+}
+
+/* The first word to a new brain: the configuration, the sockets it serves, the
+ * host as it is, and every pod that is there. */
+static void
+brain_greet(struct hand *h)
+{
+	cleanup_arena struct arena a = { 0 };
+	struct host_seen *host = arena_zalloc(&a, sizeof *host);
+	struct images_seen images = { 0 };
+	const char *const *uids;
+	int fds[2] = { h->listen_unix, h->listen_tcp };
+	size_t n = rt_pods(h->rt, &uids);
+
+	hand_send(h, "config", config_kind(), h->config, fds, h->listen_tcp < 0 ? 1 : 2);
+	host_facts(h, host, &a);
+	host->pods_found.at = arena_zalloc(&a, (n + 1) * sizeof *host->pods_found.at);
+	for (size_t i = 0; i < n; i++)
+		host->pods_found.at[i] = *pod_seen_of(h, arena_strdup(&a, uids[i]), &a);
+	host->pods_found.n = n;
+	images_seen_fill(h, &images, &a);
+	host->images.at = images.images.at;
+	host->images.n = images.images.n;
+	hand_send(h, "host_seen", host_seen_kind(), host, NULL, 0);
+}
+
+/* ---- pods ---- */
+
+struct hand_pod *
+hand_pod(struct hand *h, const char *uid)
+{
+	struct hand_pod *p = map_get(&h->pods, uid);
+
+	if (!p) {
+		p = xcalloc(1, sizeof *p);
+		p->uid = xstrdup(uid);
+		map_put(&h->pods, uid, p);
+	}
+	return p;
+}
+
+void
+hand_pod_forget(struct hand *h, const char *uid)
+{
+	struct hand_pod *p = map_del(&h->pods, uid);
+
+	if (!p)
+		return;
+	if (p->ip) {
+		np_unplug(h->np, p->ip, NULL);
+		np_flush_flows(h->np, p->ip, NULL);
+	}
+	free(p->uid);
+	free(p);
+}
+
+void
+hand_rt_arm(struct hand *h)
+{
+	int ms = rt_timeout(h->rt);
+
+	if (ms >= 0)
+		timer_arm(h->rt_timer, ms);
+	/* A call may have left events that the fd does not announce again. */
+	event_active(h->rt_event, EV_READ, 0);
+}
+
+static void
+rt_on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct hand *h = arg;
+	struct rt_event ev;
+	int ms;
+
+	(void)fd;
+	(void)what;
+	while (rt_next(h->rt, &ev)) {
+		if (ev.type == RT_POD_CHANGED) {
+			const struct rt_pod_status *s = rt_pod_status(h->rt, ev.uid);
+
+			hand_report_pod(h, ev.uid);
+			if (!s || s->state == RT_POD_GONE)
+				hand_pod_forget(h, ev.uid);
+		} else if (ev.type == RT_EXEC_DONE) {
+			struct exec_done done = { .id = ev.exec_id, .exitCode = ev.exit_code,
+						  .error = ev.error };
+
+			hand_send(h, "exec_done", exec_done_kind(), &done, NULL, 0);
+		}
+	}
+	if ((ms = rt_timeout(h->rt)) >= 0)
+		timer_arm(h->rt_timer, ms);
+}
+
+void
+hand_drain_arm(struct hand *h)
+{
+	timer_arm(h->drain_timer, 0);
+}
+
+static void
+drain_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct hand *h = arg;
+	bool more = false;
+
+	(void)fd;
+	(void)what;
+	for (struct map_slot *s = map_first(&h->pods); s; s = map_next(&h->pods, s)) {
+		struct hand_pod *p = s->value;
+		unsigned flows = 0;
+
+		if (!p->drain_until)
+			continue;
+		np_flows(h->np, p->ip, &flows, NULL);
+		if (flows && monotonic_ms() < p->drain_until) {
+			more = true;
+			continue;
+		}
+		p->drain_until = 0;
+		p->drained = true;
+		hand_report_pod(h, p->uid);
+	}
+	if (more)
+		timer_arm(h->drain_timer, DRAIN_MS);
+}
+
+/* ---- rules ---- */
+
+static void
+rules_report(struct hand *h, const struct error *e)
+{
+	struct committed_seen c = { .generation = h->generation,
+				    .error = e ? error_text(e) : NULL };
+
+	hand_send(h, "committed_seen", committed_seen_kind(), &c, NULL, 0);
+}
+
+static void
+np_on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct hand *h = arg;
+	cleanup_error struct error *e = NULL;
+
+	(void)fd;
+	(void)what;
+	np_commit_end(h->np, &e);
+	event_free(h->np_event);
+	h->np_event = NULL;
+	h->committing = false;
+	if (e)
+		log_err("rules", "%s", error_text(e));
+	rules_report(h, e);
+	if (h->commit_again) {
+		h->commit_again = false;
+		hand_rules_commit(h, NULL);
+	}
+}
+
+int
+hand_rules_commit(struct hand *h, struct error **e)
+{
+	cleanup_error struct error *why = NULL;
+
+	(void)e;
+	if (h->committing) {
+		h->commit_again = true;
+		return 0;
+	}
+	if (np_commit(h->np, &why) < 0) {
+		log_err("rules", "%s", error_text(why));
+		rules_report(h, why);
+		return 0;
+	}
+	if (np_fd(h->np) < 0) { /* nothing differed */
+		rules_report(h, NULL);
+		return 0;
+	}
+	h->committing = true;
+	h->np_event = event_new(h->base, np_fd(h->np), EV_READ, np_on_event, h);
+	event_add(h->np_event, NULL);
+	return 0;
+}
+
+/* Somebody else may flush what is ours at any time; it is put back. */
+static void
+check_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct hand *h = arg;
+	cleanup_error struct error *e = NULL;
+	bool intact = true;
+
+	(void)fd;
+	(void)what;
+	if (!h->committing && !h->first_commit) {
+		if (np_check(h->np, &intact, &e) < 0)
+			log_warn("rules", "check: %s", error_text(e));
+		else if (!intact) {
+			log_warn("rules", "somebody removed kedge's chains; writing them again");
+			hand_rules_commit(h, NULL);
+		}
+	}
+	timer_arm(h->check_timer, CHECK_MS);
+}
+
+/* ---- processes ---- */
+
+static void brain_start(struct hand *);
+
+static void
+brain_lost(void *arg, const char *why)
+{
+	struct hand *h = arg;
+
+	wire_free(h->wire);
+	h->wire = NULL;
+	/* What it had set is kept in force; a new brain says anew what it wants. */
+	for (struct map_slot *s = map_first(&h->services); s; s = map_next(&h->services, s))
+		map_put(&h->stale, s->key, h);
+	map_done(&h->services);
+	h->first_commit = true;
+	if (!h->leaving)
+		log_warn("brain", "gone (%s); pods and rules stay as they are", why);
+}
+
+static void
+child_free(struct child *c)
+{
+	struct child **at = &c->hand->children;
+
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	if (c->ended)
+		event_free(c->ended);
+	close(c->pidfd);
+	free(c->source);
+	free(c);
+}
+
+static void
+child_on_end(evutil_socket_t fd, short what, void *arg)
+{
+	struct child *c = arg;
+	struct hand *h = c->hand;
+	bool brain = !c->source;
+	int status = 0;
+
+	(void)fd;
+	(void)what;
+	waitpid(c->pid, &status, 0);
+	if (!brain)
+		log_debug("hand", "worker %s ended (%d)", c->source, status);
+	child_free(c);
+	if (!brain || h->leaving)
+		return;
+	if (h->wire)
+		brain_lost(h, "it ended");
+	if (monotonic_ms() - h->brain_started > 60000)
+		h->brain_starts = 0;
+	timer_arm(h->brain_timer,
+		  h->brain_starts < 2 ? 0 :
+		  h->brain_starts > 7 ? BRAIN_BACKOFF_MAX_MS :
+					BRAIN_BACKOFF_MS << (h->brain_starts - 2));
+}
+
+/* A child of ours with one end of a socketpair; the other end is *ret. */
+static int
+child_start(struct hand *h, const char *role, const char *source, struct identity id, int *ret,
+	    struct error **e)
+{
+	struct child *c = xcalloc(1, sizeof *c);
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+		free(c);
+		return fail_sys(e, "socketpair");
+	}
+	if (spawn_role(role, id, pair[1], &c->pid, &c->pidfd, e) < 0) {
+		close(pair[0]);
+		close(pair[1]);
+		free(c);
+		return -1;
+	}
+	close(pair[1]);
+	c->hand = h;
+	c->source = xstrdup(source);
+	c->next = h->children;
+	h->children = c;
+	c->ended = event_new(h->base, c->pidfd, EV_READ, child_on_end, c);
+	event_add(c->ended, NULL);
+	*ret = pair[0];
+	return 0;
+}
+
+static void
+brain_start(struct hand *h)
+{
+	cleanup_error struct error *e = NULL;
+	int sock;
+
+	if (h->leaving)
+		return;
+	h->brain_starts++;
+	h->brain_started = monotonic_ms();
+	h->first_commit = true;
+	if (child_start(h, "brain", NULL, h->brain_id, &sock, &e) < 0) {
+		log_err("brain", "%s", error_text(e));
+		timer_arm(h->brain_timer, BRAIN_BACKOFF_MAX_MS);
+		return;
+	}
+	fcntl(sock, F_SETFL, O_NONBLOCK);
+	h->wire = wire_new(h->base, sock, hand_hear, brain_lost, h);
+	brain_greet(h);
+}
+
+static void
+brain_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	brain_start(arg);
+}
+
+static void
+child_kill(struct child *c, int sig)
+{
+	kill(c->pid, sig); /* ours and not yet waited for: the number cannot be another's */
+}
+
+void
+hand_worker_stop(struct hand *h, const char *source)
+{
+	for (struct child *c = h->children; c; c = c->next)
+		if (c->source && !strcmp(c->source, source))
+			child_kill(c, SIGTERM);
+}
+
+/* A local source is read with its owner's rights, a remote one with the brain's. */
+int
+hand_worker(struct hand *h, const char *source, const struct watch_args *args, struct error **e)
+{
+	cleanup_error struct error *why = NULL;
+	struct identity id = h->brain_id;
+	struct answer_seen answer = { 0 };
+	cleanup_free char *line = NULL;
+	int sock;
+
+	(void)e;
+	hand_worker_stop(h, source);
+	xasprintf(&line, "worker %s", source);
+	if ((*args->url == '/' && identity_of_path(args->url, &id, &why) < 0) ||
+	    (!strncmp(args->url, "file://", 7) &&
+	     identity_of_path(args->url + 7, &id, &why) < 0) ||
+	    child_start(h, "source", source, id, &sock, &why) < 0) {
+		answer.error = error_text(why);
+		hand_send(h, line, answer_seen_kind(), &answer, NULL, 0);
+		return 0;
+	}
+	hand_send(h, line, answer_seen_kind(), &answer, &sock, 1);
+	close(sock);
+	return 0;
+}
+
+/* ---- start and end ---- */
+
+void
+hand_leave(struct hand *h, int exit_code)
+{
+	h->leaving = true;
+	h->exit_code = exit_code;
+	event_base_loopbreak(h->base);
+}
+
+static void
+on_signal(evutil_socket_t sig, short what, void *arg)
+{
+	(void)sig;
+	(void)what;
+	hand_leave(arg, 0);
+}
+
+static int
+listen_unix(struct hand *h, struct error **e)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (snprintf(sa.sun_path, sizeof sa.sun_path, "%s/api.sock", h->config->run) >=
+	    (int)sizeof sa.sun_path)
+		return fail(e, WHY_INVALID,
+			    "%s/api.sock is longer than a socket's path may be (107 bytes); "
+			    "choose a shorter --run",
+			    h->config->run);
+	unlink(sa.sun_path); /* we hold the lock: whoever made it is gone */
+	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0 ||
+	    chown(sa.sun_path, 0, h->brain_id.gid) < 0 || chmod(sa.sun_path, 0660) < 0 ||
+	    listen(fd, 128) < 0)
+		return fail_sys(e, "listen on %s", sa.sun_path);
+	h->listen_unix = steal_fd(&fd);
+	return 0;
+}
+
+static int
+listen_tcp(struct hand *h, struct error **e)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET };
+	cleanup_close int fd = -1;
+	uint32_t ip;
+	uint16_t port;
+	int one = 1;
+
+	if (!h->config->listen || !*h->config->listen)
+		return 0;
+	if (listen_parse(h->config->listen, &ip, &port, e) < 0)
+		return -1;
+	sa.sin_addr.s_addr = htonl(ip);
+	sa.sin_port = htons(port);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
+	    bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0 || listen(fd, 128) < 0)
+		return fail_sys(e, "listen on %s", h->config->listen);
+	h->listen_tcp = steal_fd(&fd);
+	return 0;
+}
+
+/* The state folder belongs to root but its group may add files (sticky): the
+ * brain keeps state.db and repo.git there and cannot rename what is the hand's. */
+static int
+folders_make(struct hand *h, struct error **e)
+{
+	const struct config *c = h->config;
+	cleanup_free char *repo = NULL, *lock = NULL;
+
+	if (dir_make(c->state, 01770, 0, h->brain_id.gid, e) < 0 ||
+	    dir_make(c->run, 0711, 0, 0, e) < 0 ||
+	    dir_make(c->logs, 0750, 0, h->brain_id.gid, e) < 0)
+		return -1;
+	if (chown(c->state, 0, h->brain_id.gid) < 0 || chmod(c->state, 01770) < 0)
+		return fail_sys(e, "owner of %s", c->state);
+	xasprintf(&repo, "%s/repo.git", c->state);
+	if (dir_make(repo, 0700, h->brain_id.uid, h->brain_id.gid, e) < 0)
+		return -1;
+	xasprintf(&lock, "%s/hand.lock", c->state);
+	h->lock = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (h->lock < 0)
+		return fail_sys(e, "open %s", lock);
+	if (flock(h->lock, LOCK_EX | LOCK_NB) < 0)
+		return fail(e, WHY_CONFLICT,
+			    "another kedged uses %s; stop it, or give this one its own --state "
+			    "and --run",
+			    c->state);
+	return 0;
+}
+
+static int
+parts_open(struct hand *h, struct error **e)
+{
+	const struct config *c = h->config;
+	cleanup_free char *init = NULL;
+	struct rt_config rc = {
+		.run_dir = c->run,
+		.state_dir = c->state,
+		.log_dir = c->logs,
+		.cgroup = c->cgroup,
+		.cgroup_root = "/sys/fs/cgroup",
+		.log_gid = h->brain_id.gid,
+		.log_max_bytes = quantity_value(c->limits->logMaxSize),
+		.log_max_files = c->limits->logMaxFiles,
+	};
+	struct np_config nc = {
+		.bridge = c->network->bridge,
+		.pod_net = h->settings.pod_net,
+		.pod_bits = h->settings.pod_bits,
+		.svc_net = h->settings.svc_net,
+		.svc_bits = h->settings.svc_bits,
+	};
+
+	if (images_open(c->state, &h->images, e) < 0 || np_open(&nc, &h->np, e) < 0)
+		return -1;
+	init = host_init_path(e);
+	if (!init)
+		return -1;
+	rc.init_path = init;
+	rc.images = h->images;
+	return rt_open(&rc, &h->rt, e);
+}
+
+static void
+events_make(struct hand *h)
+{
+	static const int signals[] = { SIGTERM, SIGINT };
+
+	h->rt_event = event_new(h->base, rt_fd(h->rt), EV_READ | EV_PERSIST, rt_on_event, h);
+	event_add(h->rt_event, NULL);
+	h->rt_timer = evtimer_new(h->base, rt_on_event, h);
+	h->check_timer = evtimer_new(h->base, check_on_timer, h);
+	h->drain_timer = evtimer_new(h->base, drain_on_timer, h);
+	h->brain_timer = evtimer_new(h->base, brain_on_timer, h);
+	for (int i = 0; i < 2; i++) {
+		h->signals[i] = evsignal_new(h->base, signals[i], on_signal, h);
+		event_add(h->signals[i], NULL);
+	}
+	timer_arm(h->check_timer, CHECK_MS);
+	hand_rt_arm(h);
+}
+
+static int
+hand_open(struct hand *h, struct error **e)
+{
+	bool found;
+
+	if (geteuid() != 0)
+		return fail(e, WHY_FORBIDDEN, "kedged must be started as root (its reading half "
+					      "gives that up at once)");
+	if (config_settings(h->config, &h->settings, e) < 0)
+		return -1;
+	h->brain_id = identity_of_brain(h->config->user, &found);
+	if (!found)
+		log_warn("user", "there is no user \"%s\"; the brain runs as number %u",
+			 h->config->user, h->brain_id.uid);
+	signal(SIGPIPE, SIG_IGN);
+	h->base = event_base_new();
+	if (folders_make(h, e) < 0 || listen_unix(h, e) < 0 || listen_tcp(h, e) < 0 ||
+	    parts_open(h, e) < 0)
+		return -1;
+	for (const char *const *s = rt_lacks(h->rt); *s; s++)
+		log_warn("host", "%s", *s);
+	for (const char *const *s = np_lacks(h->np); *s; s++)
+		log_warn("host", "%s", *s);
+	events_make(h);
+	return 0;
+}
+
+static void
+children_end(struct hand *h)
+{
+	while (h->children) {
+		child_kill(h->children, h->children->source ? SIGKILL : SIGTERM);
+		waitpid(h->children->pid, NULL, 0);
+		child_free(h->children);
+	}
+}
+
+/* `kedge down`: every process, link, rule, group and folder of ours. */
+static int
+hand_down(struct hand *h)
+{
+	cleanup_error struct error *e = NULL, *e2 = NULL;
+	struct np_config nc = { .bridge = h->config->network->bridge,
+				.pod_net = h->settings.pod_net,
+				.pod_bits = h->settings.pod_bits,
+				.svc_net = h->settings.svc_net,
+				.svc_bits = h->settings.svc_bits };
+	int rc = 0;
+
+	if (rt_down(h->rt, &e) < 0) {
+		log_err("down", "%s", error_text(e));
+		rc = 1;
+	}
+	np_close(h->np);
+	h->np = NULL;
+	if (np_down(&nc, &e2) < 0) {
+		log_err("down", "%s", error_text(e2));
+		rc = 1;
+	}
+	host_folders_remove(h->config, h->down_keeps);
+	return rc;
+}
+
+int
+hand_main(struct config *config)
+{
+	cleanup_error struct error *e = NULL;
+	struct hand h = { .config = config, .listen_unix = -1, .listen_tcp = -1, .lock = -1 };
+	int rc;
+
+	log_role("hand");
+	if (hand_open(&h, &e) < 0) {
+		log_err("start", "%s", error_text(e));
+		return 1;
+	}
+	brain_start(&h);
+	event_base_dispatch(h.base);
+	notify_send("STOPPING=1");
+	if (h.wire) {
+		struct timeval brief = { 0, 20000 };
+
+		/* What was answered last still has to reach the brain. */
+		event_base_loopexit(h.base, &brief);
+		event_base_dispatch(h.base);
+	}
+	children_end(&h);
+	rc = h.exit_code;
+	if (h.down)
+		rc = hand_down(&h);
+	return rc;
+}

@@ -1,0 +1,177 @@
+/* hand_host.c -- facts for the Node object, and the way to kedge-init. */
+#include "hand_host.h"
+#include "../reconcile/base/arena.h"
+#include "../reconcile/base/buf.h"
+#include "../reconcile/base/cleanup.h"
+#include "../reconcile/base/error.h"
+#include "config.h"
+#include "files.h"
+#include "hand_state.h"
+#include <fcntl.h>
+#include <ftw.h>
+#include <libgen.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+
+/* The first line of a small file; "" when it cannot be read. */
+static const char *
+first_line(const char *path, struct arena *a)
+{
+	cleanup_fclose FILE *f = fopen(path, "re");
+	char line[256] = "";
+
+	if (!f || !fgets(line, sizeof line, f))
+		return "";
+	line[strcspn(line, "\n")] = 0;
+	return arena_strdup(a, line);
+}
+
+static const char *
+os_image(struct arena *a)
+{
+	cleanup_fclose FILE *f = fopen("/etc/os-release", "re");
+	char line[256];
+
+	while (f && fgets(line, sizeof line, f)) {
+		if (strncmp(line, "PRETTY_NAME=", 12))
+			continue;
+		line[strcspn(line, "\n")] = 0;
+		char *p = line + 12;
+		size_t n = strlen(p);
+
+		if (n > 1 && *p == '"' && p[n - 1] == '"') {
+			p[n - 1] = 0;
+			p++;
+		}
+		return arena_strdup(a, p);
+	}
+	return "Linux";
+}
+
+static const char *
+go_arch(const char *machine)
+{
+	static const char *const names[][2] = { { "x86_64", "amd64" },	{ "aarch64", "arm64" },
+						{ "armv7l", "arm" },	{ "i686", "386" },
+						{ "ppc64le", "ppc64le" }, { "riscv64", "riscv64" },
+						{ "s390x", "s390x" } };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strcmp(machine, names[i][0]))
+			return names[i][1];
+	return machine;
+}
+
+static void
+lacks_fill(struct hand *h, struct strs *ret, struct arena *a)
+{
+	const char *const *lists[] = { rt_lacks(h->rt), np_lacks(h->np) };
+	size_t n = 0;
+
+	for (int i = 0; i < 2; i++)
+		for (const char *const *s = lists[i]; *s; s++)
+			n++;
+	ret->at = arena_zalloc(a, (n + 1) * sizeof *ret->at);
+	for (int i = 0; i < 2; i++)
+		for (const char *const *s = lists[i]; *s; s++)
+			ret->at[ret->n++] = *s;
+}
+
+void
+host_facts(struct hand *h, struct host_seen *ret, struct arena *a)
+{
+	struct utsname u;
+	struct sysinfo s;
+	char *ip = arena_zalloc(a, 16);
+
+	uname(&u);
+	sysinfo(&s);
+	ipv4_print(np_node_ip(h->np), ip);
+	*ret = (struct host_seen){
+		.hostname = arena_strdup(a, u.nodename),
+		.nodeIP = ip,
+		.bootID = first_line("/proc/sys/kernel/random/boot_id", a),
+		.machineID = first_line("/etc/machine-id", a),
+		.osImage = os_image(a),
+		.kernel = arena_strdup(a, u.release),
+		.arch = go_arch(arena_strdup(a, u.machine)),
+		.cpuMilli = sysconf(_SC_NPROCESSORS_ONLN) * 1000,
+		.memory = (int64_t)s.totalram * s.mem_unit,
+		.pods = h->config->limits->maxPods,
+		.cgroups = rt_cgroup_mode(h->rt),
+	};
+	lacks_fill(h, &ret->lacks, a);
+}
+
+char *
+host_init_path(struct error **e)
+{
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+	char *path = NULL;
+
+	if (n < 0) {
+		fail_sys(e, "find our own binary");
+		return NULL;
+	}
+	self[n] = 0;
+	xasprintf(&path, "%s/kedge-init", dirname(self));
+	if (!access(path, R_OK))
+		return path;
+	free(path);
+	xasprintf(&path, "%s/libexec/kedge/kedge-init", KEDGE_PREFIX);
+	if (!access(path, R_OK))
+		return path;
+	fail(e, WHY_NOT_FOUND, "kedge-init is neither beside kedged nor at %s: install it again",
+	     path);
+	free(path);
+	return NULL;
+}
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	remove(path);
+	return 0;
+}
+
+static void
+tree_remove(const char *path)
+{
+	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+/* Only names that kedge itself gives: a --state that points at somebody's
+ * home loses nothing but these. */
+void
+host_folders_remove(const struct config *c, bool keep_state)
+{
+	static const char *const in_run[] = { "api.sock", "pods", NULL };
+	static const char *const in_state[] = { "state.db", "state.db-wal", "state.db-shm",
+						"state.db.lock", "repo.git", "images", "pods",
+						"fetch", "hand.lock", NULL };
+	cleanup_free char *path = NULL;
+
+	for (const char *const *n = in_run; *n; n++) {
+		free(path);
+		xasprintf(&path, "%s/%s", c->run, *n);
+		tree_remove(path);
+	}
+	rmdir(c->run);
+	tree_remove(c->logs);
+	for (const char *const *n = in_state; *n; n++) {
+		if (keep_state && strcmp(*n, "pods"))
+			continue;
+		free(path);
+		xasprintf(&path, "%s/%s", c->state, *n);
+		tree_remove(path);
+	}
+	if (!keep_state)
+		rmdir(c->state);
+}

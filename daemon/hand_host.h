@@ -1,0 +1,16 @@
+/* hand_host.h -- what the host is, and kedge's own places on it. */
+#ifndef KEDGE_HAND_HOST_H
+#define KEDGE_HAND_HOST_H
+#include "../reconcile/schema.h"
+#include <stdbool.h>
+
+struct arena;
+struct error;
+struct hand;
+
+void host_facts(struct hand *, struct host_seen *ret, struct arena *);
+/* kedge-init beside our own binary, or in PREFIX/libexec/kedge; the caller frees. */
+char *host_init_path(struct error **);
+/* Run, log and (unless kept) state folders, if they look like ours. */
+void host_folders_remove(const struct config *, bool keep_state);
+#endif

@@ -1,0 +1,201 @@
+/* hand_spec.c -- the translation that keeps runtime/ and netproxy/ free of Kubernetes. */
+#include "hand_spec.h"
+#include "../reconcile/base/arena.h"
+#include "../reconcile/base/error.h"
+#include "config.h"
+#include <netinet/in.h>
+#include <nettle/base64.h>
+#include <string.h>
+
+const char *const *
+spec_strings(const struct strs *s, struct arena *a)
+{
+	const char **at;
+
+	if (!s->n)
+		return NULL;
+	at = arena_zalloc(a, (s->n + 1) * sizeof *at);
+	memcpy(at, s->at, s->n * sizeof *at);
+	return at;
+}
+
+int
+base64_decode(const char *text, struct arena *a, void **ret, size_t *ret_len, struct error **e)
+{
+	struct base64_decode_ctx ctx;
+	size_t len = strlen(text), n = BASE64_DECODE_LENGTH(len);
+	uint8_t *out = arena_alloc(a, n + 1);
+
+	base64_decode_init(&ctx);
+	if (!base64_decode_update(&ctx, &n, out, len, text) || !base64_decode_final(&ctx))
+		return fail(e, WHY_INVALID, "not valid base64");
+	out[n] = 0;
+	*ret = out;
+	*ret_len = n;
+	return 0;
+}
+
+static enum rt_restart
+restart_of(const char *word)
+{
+	if (!strcmp(word, "Never"))
+		return RT_NEVER;
+	return strcmp(word, "OnFailure") ? RT_ALWAYS : RT_ON_FAILURE;
+}
+
+int
+spec_volumes(const struct sandbox_args *s, struct arena *a, const struct rt_volume **ret,
+	     struct error **e)
+{
+	struct rt_volume *at = arena_zalloc(a, (s->volumes.n + 1) * sizeof *at);
+
+	for (size_t i = 0; i < s->volumes.n; i++) {
+		const struct volume_args *v = &s->volumes.at[i];
+		struct rt_file *files = arena_zalloc(a, (v->files.n + 1) * sizeof *files);
+
+		at[i] = (struct rt_volume){ .name = v->name, .size_limit = v->sizeLimit,
+					    .files = files, .nfiles = v->files.n };
+		at[i].type = !strcmp(v->type, "files") ? RT_FILES :
+			     !strcmp(v->type, "empty") ? RT_EMPTY : RT_MEMORY;
+		for (size_t j = 0; j < v->files.n; j++) {
+			const struct file_args *f = &v->files.at[j];
+			void *data;
+
+			if (base64_decode(f->data ? f->data : "", a, &data, &files[j].len, e) < 0)
+				return fail_in(e, "volume %s: file %s", v->name, f->path);
+			files[j].data = data;
+			files[j].path = f->path;
+			files[j].mode = f->mode;
+		}
+	}
+	*ret = at;
+	return 0;
+}
+
+static void
+spec_container(const struct container_args *c, struct arena *a, struct rt_container *ret)
+{
+	struct rt_mount *mounts = arena_zalloc(a, (c->mounts.n + 1) * sizeof *mounts);
+
+	for (size_t i = 0; i < c->mounts.n; i++)
+		mounts[i] = (struct rt_mount){ c->mounts.at[i].volume, c->mounts.at[i].path,
+					       c->mounts.at[i].subPath,
+					       c->mounts.at[i].readOnly };
+	*ret = (struct rt_container){
+		.name = c->name,
+		.image = c->image,
+		.command = spec_strings(&c->command, a),
+		.args = spec_strings(&c->args, a),
+		.env = spec_strings(&c->env, a),
+		.working_dir = c->workingDir,
+		.user = c->user,
+		.mounts = mounts,
+		.nmounts = c->mounts.n,
+		.restart = restart_of(c->restart),
+		.cpu_milli = c->cpuMilli,
+		.cpu_shares = c->cpuShares,
+		.memory = c->memory,
+		.oom_score_adj = c->oomScoreAdj,
+		.cap_add = spec_strings(&c->capAdd, a),
+		.cap_drop = spec_strings(&c->capDrop, a),
+		.read_only_root = c->readOnlyRoot,
+		.allow_privilege_escalation = c->allowPrivilegeEscalation,
+		.unconfined = c->unconfined,
+		.tty = c->tty,
+		.stdin_open = c->stdin,
+		.termination_message_path = c->terminationMessagePath,
+	};
+}
+
+int
+spec_pod(const struct sandbox_args *s, const char *ns, const char *name, struct arena *a,
+	 struct rt_pod *ret, struct error **e)
+{
+	struct rt_container *at = arena_zalloc(a, (s->containers.n + 1) * sizeof *at);
+	struct rt_pod pod = {
+		.uid = s->uid, .ns = ns, .name = name, .hostname = s->hostname,
+		.grace = s->grace, .fs_group = s->fsGroup ? s->fsGroup : -1,
+		.hosts = spec_strings(&s->hosts, a), .resolv = spec_strings(&s->resolv, a),
+		.nvolumes = s->volumes.n, .containers = at, .ncontainers = s->containers.n,
+	};
+
+	if (!s->containers.n)
+		return fail(e, WHY_INVALID, "pod %s/%s has no containers", ns, name);
+	if (spec_volumes(s, a, &pod.volumes, e) < 0)
+		return -1;
+	for (size_t i = 0; i < s->containers.n; i++)
+		spec_container(&s->containers.at[i], a, &at[i]);
+	*ret = pod;
+	return 0;
+}
+
+int
+spec_service(const struct service_args *s, const char *id, struct arena *a,
+	     struct np_service *ret, struct error **e)
+{
+	struct np_endpoint *at = arena_zalloc(a, (s->endpoints.n + 1) * sizeof *at);
+	struct np_service svc = {
+		.id = id, .port = s->port, .node_port = s->nodePort, .affinity_s = s->affinity,
+		.local_only = s->localOnly, .endpoints = at, .n = s->endpoints.n,
+		.proto = !strcmp(s->protocol, "TCP") ? IPPROTO_TCP :
+			 !strcmp(s->protocol, "UDP") ? IPPROTO_UDP : IPPROTO_SCTP,
+	};
+
+	if (ipv4_parse(s->ip, &svc.vip, e) < 0)
+		return -1;
+	for (size_t i = 0; i < s->endpoints.n; i++) {
+		at[i].port = s->endpoints.at[i].port;
+		if (ipv4_parse(s->endpoints.at[i].ip, &at[i].ip, e) < 0)
+			return -1;
+	}
+	*ret = svc;
+	return 0;
+}
+
+static void
+seen_container(const struct rt_container_status *c, struct arena *a, struct container_seen *ret)
+{
+	static const char *const words[] = { [RT_WAITING] = "waiting", [RT_RUNNING] = "running",
+					     [RT_TERMINATED] = "terminated" };
+	const char *reason = c->state == RT_TERMINATED ? c->now.reason : c->reason;
+	const char *message = c->state == RT_TERMINATED ? c->now.message : c->message;
+
+	*ret = (struct container_seen){
+		.name = arena_strdup(a, c->name),
+		.state = words[c->state],
+		.reason = arena_strdup(a, reason),
+		.message = arena_strdup(a, message),
+		.imageID = arena_strdup(a, c->image_id),
+		.restartCount = c->restarts,
+		.exitCode = c->now.exit_code,
+		.signal = c->now.signal,
+		.startedAt = c->now.started_at,
+		.finishedAt = c->now.finished_at,
+		.backoffUntil = c->backoff_until,
+		.lastReason = arena_strdup(a, c->last.reason),
+		.lastMessage = arena_strdup(a, c->last.message),
+		.lastExitCode = c->last.exit_code,
+		.lastSignal = c->last.signal,
+		.lastStartedAt = c->last.started_at,
+		.lastFinishedAt = c->last.finished_at,
+	};
+}
+
+struct pod_seen *
+spec_seen(const struct rt_pod_status *s, struct arena *a)
+{
+	static const char *const words[] = { [RT_POD_STARTING] = "starting", [RT_POD_UP] = "up",
+					     [RT_POD_STOPPING] = "stopping",
+					     [RT_POD_GONE] = "gone" };
+	struct pod_seen *p = arena_zalloc(a, sizeof *p);
+
+	p->uid = arena_strdup(a, s->uid);
+	p->ns = arena_strdup(a, s->ns);
+	p->name = arena_strdup(a, s->name);
+	p->state = words[s->state];
+	p->containers.n = s->ncontainers;
+	p->containers.at = arena_zalloc(a, (s->ncontainers + 1) * sizeof *p->containers.at);
+	for (size_t i = 0; i < s->ncontainers; i++)
+		seen_container(&s->containers[i], a, &p->containers.at[i]);
+	return p;
+}

@@ -1,0 +1,84 @@
+/* hand_state.h -- what the files of the hand share; nobody else includes it. */
+#ifndef KEDGE_HAND_STATE_H
+#define KEDGE_HAND_STATE_H
+#include "../netproxy/netproxy.h"
+#include "../reconcile/base/map.h"
+#include "../reconcile/plan.h"
+#include "../runtime/image.h"
+#include "../runtime/runtime.h"
+#include "spawn.h"
+#include "wire.h"
+#include <event2/event.h>
+
+struct config;
+
+/* What the runtime does not keep: the pod's address and how its leaving goes. */
+struct hand_pod {
+	char *uid;
+	uint32_t ip;
+	int64_t drain_until; /* 0: not draining; monotonic ms */
+	bool drained;
+};
+
+struct hand_job { /* an image on its way in */
+	struct hand *hand;
+	struct image_job *job;
+	struct event *readable;
+	int64_t id;
+	struct hand_job *next;
+};
+
+struct child { /* the brain, or a source's worker */
+	struct hand *hand;
+	pid_t pid;
+	int pidfd;
+	struct event *ended;
+	char *source; /* NULL: the brain */
+	struct child *next;
+};
+
+struct hand {
+	struct event_base *base;
+	struct config *config;
+	struct settings settings;
+	struct identity brain_id;
+	struct rt *rt;
+	struct np *np;
+	struct images *images;
+	struct wire *wire; /* NULL while there is no brain */
+	struct child *children;
+	struct map pods; /* uid -> struct hand_pod */
+	struct map services; /* id -> anything: set since the brain's last start */
+	struct map stale;    /* id -> anything: set before it */
+	struct hand_job *jobs;
+	struct event *rt_event, *rt_timer, *np_event, *check_timer, *drain_timer, *brain_timer;
+	struct event *signals[2];
+	int listen_unix, listen_tcp; /* -1: none */
+	int lock;
+	int64_t generation; /* of the commit under way */
+	bool committing, commit_again, first_commit, leaving, down, down_keeps;
+	int brain_starts;
+	int64_t brain_started;
+	int exit_code;
+};
+
+int64_t monotonic_ms(void);
+
+/* hand.c */
+void hand_send(struct hand *, const char *line, const struct kind *, const void *body,
+	       const int *fds, int nfds);
+void hand_report_pod(struct hand *, const char *uid);
+void hand_report_images(struct hand *);
+void hand_answer(struct hand *, int64_t id, const char *text, const struct error *);
+struct hand_pod *hand_pod(struct hand *, const char *uid); /* made when it is new */
+void hand_pod_forget(struct hand *, const char *uid);
+int hand_worker(struct hand *, const char *source, const struct watch_args *, struct error **);
+void hand_worker_stop(struct hand *, const char *source);
+void hand_leave(struct hand *, int exit_code);
+int hand_rules_commit(struct hand *, struct error **);
+void hand_rt_arm(struct hand *);
+void hand_drain_arm(struct hand *);
+
+/* hand_verbs.c: one message from the brain. */
+void hand_hear(void *hand, struct message *);
+#endif

@@ -1,0 +1,399 @@
+/* hand_verbs.c -- the closed set of things root does when asked.
+ *
+ * A message is an action line and a body.  The line must parse, the verb must
+ * be one of the hand's, the body must decode by the kind named here with every
+ * row's limits, and what rows cannot say is checked by the functions below and
+ * once more by runtime/ and netproxy/.  What fails any of this changes nothing.
+ */
+#include "../reconcile/base/arena.h"
+#include "../reconcile/base/cleanup.h"
+#include "../reconcile/base/error.h"
+#include "../reconcile/base/log.h"
+#include "config.h"
+#include "hand_spec.h"
+#include "hand_state.h"
+#include <fcntl.h>
+#include <pty.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+struct order {
+	struct hand *hand;
+	const struct action *action;
+	const void *body; /* decoded; NULL when the verb has none */
+	struct message *message;
+	struct arena *arena;
+};
+
+static void
+pod_failed(struct order *o, const char *uid, const struct error *e)
+{
+	struct pod_seen seen = { .uid = uid, .ns = o->action->ns, .name = o->action->name,
+				 .state = "failed", .message = error_text(e) };
+
+	hand_send(o->hand, "pod_seen", pod_seen_kind(), &seen, NULL, 0);
+}
+
+/* The sandbox, its link, its containers; what was made is unmade when a later step fails. */
+static int
+pod_start(struct order *o, const struct sandbox_args *args, struct error **e)
+{
+	cleanup_close int netns = -1;
+	struct rt_pod spec;
+	struct hand_pod *p;
+	uint32_t ip;
+
+	if (ipv4_parse(args->ip, &ip, e) < 0 ||
+	    spec_pod(args, o->action->ns, o->action->name, o->arena, &spec, e) < 0)
+		return -1;
+	if ((ip ^ o->hand->settings.pod_net) >> (32 - o->hand->settings.pod_bits))
+		return fail(e, WHY_INVALID, "%s is outside the pods' range", args->ip);
+	if (rt_pod_create(o->hand->rt, &spec, &netns, e) < 0)
+		return -1;
+	p = hand_pod(o->hand, args->uid);
+	p->ip = ip;
+	if (np_plug(o->hand->np, netns, ip, e) == 0 && rt_pod_run(o->hand->rt, args->uid, e) == 0)
+		return 0;
+	rt_pod_stop(o->hand->rt, args->uid, 0, NULL);
+	return -1;
+}
+
+static int
+do_start(struct order *o, struct error **e)
+{
+	const struct sandbox_args *args = o->body;
+	cleanup_error struct error *why = NULL;
+	const struct rt_pod_status *there = rt_pod_status(o->hand->rt, args->uid);
+
+	(void)e;
+	if (there && there->state != RT_POD_GONE) {
+		hand_report_pod(o->hand, args->uid); /* asked twice: the answer got lost */
+		return 0;
+	}
+	if (pod_start(o, args, &why) < 0) {
+		log_warn(o->action->name, "start: %s", error_text(why));
+		pod_failed(o, args->uid, why);
+	} else {
+		hand_report_pod(o->hand, args->uid);
+	}
+	hand_rt_arm(o->hand);
+	return 0;
+}
+
+static int
+do_stop(struct order *o, struct error **e)
+{
+	const struct stop_args *args = o->body;
+	struct hand_pod *p;
+	int rc;
+
+	if (!rt_pod_status(o->hand->rt, args->uid)) {
+		hand_report_pod(o->hand, args->uid); /* gone, which is what was wanted */
+		return 0;
+	}
+	p = hand_pod(o->hand, args->uid);
+	if (args->ip)
+		ipv4_parse(args->ip, &p->ip, NULL);
+	rc = rt_pod_stop(o->hand->rt, args->uid, o->action->to, e);
+	hand_rt_arm(o->hand);
+	return rc;
+}
+
+static int
+do_restart(struct order *o, struct error **e)
+{
+	const struct restart_args *args = o->body;
+	int rc = rt_container_restart(o->hand->rt, args->uid, args->container, args->grace, e);
+
+	hand_rt_arm(o->hand);
+	return rc;
+}
+
+static int
+do_files(struct order *o, struct error **e)
+{
+	const struct sandbox_args *args = o->body;
+	const struct rt_volume *volumes;
+
+	if (spec_volumes(args, o->arena, &volumes, e) < 0)
+		return -1;
+	return rt_pod_files(o->hand->rt, args->uid, volumes, args->volumes.n, e);
+}
+
+static int
+do_drain(struct order *o, struct error **e)
+{
+	const struct drain_args *args = o->body;
+	struct hand_pod *p = hand_pod(o->hand, args->uid);
+
+	if (ipv4_parse(args->ip, &p->ip, e) < 0)
+		return -1;
+	p->drained = false;
+	p->drain_until = monotonic_ms() + o->action->to;
+	hand_drain_arm(o->hand);
+	return 0;
+}
+
+static const char *
+service_id(struct order *o)
+{
+	return arena_printf(o->arena, "%s/%s", o->action->ns, o->action->name);
+}
+
+static int
+do_program(struct order *o, struct error **e)
+{
+	const char *id = service_id(o);
+	struct np_service svc;
+
+	if (spec_service(o->body, id, o->arena, &svc, e) < 0 ||
+	    np_set(o->hand->np, &svc, e) < 0)
+		return -1;
+	map_put(&o->hand->services, id, o->hand);
+	map_del(&o->hand->stale, id);
+	return 0;
+}
+
+static int
+do_retire(struct order *o, struct error **e)
+{
+	(void)e;
+	np_drop(o->hand->np, service_id(o));
+	map_del(&o->hand->services, service_id(o));
+	map_del(&o->hand->stale, service_id(o));
+	return 0;
+}
+
+static int
+do_commit(struct order *o, struct error **e)
+{
+	struct hand *h = o->hand;
+
+	/* What a former brain had set and this one did not ask for is no one's. */
+	if (h->first_commit) {
+		for (struct map_slot *s = map_first(&h->stale); s; s = map_next(&h->stale, s))
+			np_drop(h->np, s->key);
+		map_done(&h->stale);
+		h->first_commit = false;
+	}
+	h->generation = o->action->to;
+	return hand_rules_commit(h, e);
+}
+
+/* Pipes, or one terminal, between a command in a pod and the brain. */
+static int
+do_exec(struct order *o, struct error **e)
+{
+	const struct exec_args *args = o->body;
+	int mine[3] = { -1, -1, -1 }, theirs[3] = { -1, -1, -1 }, n = 0, rc = -1;
+	struct answer_seen answer = { .id = args->id };
+
+	if (!args->command.n)
+		return fail(e, WHY_INVALID, "exec: no command");
+	if (args->tty) {
+		if (openpty(&theirs[0], &mine[0], NULL, NULL, NULL) < 0)
+			return fail_sys(e, "open a terminal");
+		n = 1;
+	} else if (!args->timeout || args->stdin) {
+		for (n = 0; n < 3; n++) {
+			int fds[2];
+
+			if (pipe2(fds, O_CLOEXEC) < 0) {
+				fail_sys(e, "make a pipe");
+				goto out;
+			}
+			mine[n] = fds[n ? 1 : 0];
+			theirs[n] = fds[n ? 0 : 1];
+		}
+	}
+	if (rt_exec(o->hand->rt, args->uid, args->container, spec_strings(&args->command, o->arena),
+		    args->tty, mine, args->timeout, args->id, e) < 0)
+		goto out;
+	if (n)
+		hand_send(o->hand, "exec_fds", answer_seen_kind(), &answer, theirs, n);
+	rc = 0;
+out:
+	for (int i = 0; i < 3; i++) {
+		if (mine[i] >= 0)
+			close(mine[i]);
+		if (theirs[i] >= 0)
+			close(theirs[i]);
+	}
+	if (rc < 0) {
+		struct exec_done done = { .id = args->id, .exitCode = 126,
+					  .error = e && *e ? (*e)->msg : "failed" };
+
+		hand_send(o->hand, "exec_done", exec_done_kind(), &done, NULL, 0);
+		error_free(e);
+	}
+	hand_rt_arm(o->hand);
+	return 0;
+}
+
+static int
+do_watch(struct order *o, struct error **e)
+{
+	return hand_worker(o->hand, o->action->name, o->body, e);
+}
+
+static int
+do_unwatch(struct order *o, struct error **e)
+{
+	(void)e;
+	hand_worker_stop(o->hand, o->action->name);
+	return 0;
+}
+
+static void
+job_done(evutil_socket_t fd, short what, void *arg)
+{
+	struct hand_job *j = arg, **at;
+	cleanup_error struct error *e = NULL;
+	cleanup_buf struct buf text = { 0 };
+	char **names = NULL;
+
+	(void)fd;
+	(void)what;
+	if (image_job_end(j->job, &names, &e) == 0)
+		for (char **n = names; *n; n++) {
+			buf_addf(&text, "%s%s", n == names ? "" : "\n", *n);
+			free(*n);
+		}
+	free(names);
+	hand_answer(j->hand, j->id, buf_text(&text), e);
+	hand_report_images(j->hand);
+	for (at = &j->hand->jobs; *at != j; at = &(*at)->next)
+		;
+	*at = j->next;
+	event_free(j->readable);
+	free(j);
+}
+
+static int
+do_import(struct order *o, struct error **e)
+{
+	const struct import_args *args = o->body;
+	struct image_config config = {
+		.entrypoint = spec_strings(&args->entrypoint, o->arena),
+		.cmd = spec_strings(&args->cmd, o->arena),
+		.env = spec_strings(&args->env, o->arena),
+		.ports = spec_strings(&args->ports, o->arena),
+		.working_dir = args->workingDir,
+		.user = args->user,
+	};
+	cleanup_error struct error *why = NULL;
+	const char *name = strcmp(o->action->name, "-") ? o->action->name : NULL;
+	struct image_job *job = NULL;
+	struct hand_job *j;
+	int rc;
+
+	(void)e;
+	if (o->message->nfds != 1)
+		rc = fail(&why, WHY_INVALID, "import: no archive came along");
+	else if (!strcmp(args->format, "rootfs"))
+		rc = image_import(o->hand->images, o->message->fds[0], name, &config, NULL, &job,
+				  &why);
+	else
+		rc = image_load(o->hand->images, o->message->fds[0], name, NULL, &job, &why);
+	if (rc < 0) {
+		hand_answer(o->hand, args->id, "", why);
+		return 0;
+	}
+	j = xcalloc(1, sizeof *j);
+	*j = (struct hand_job){ .hand = o->hand, .job = job, .id = args->id,
+				.next = o->hand->jobs };
+	o->hand->jobs = j;
+	j->readable = event_new(o->hand->base, image_job_fd(job), EV_READ, job_done, j);
+	event_add(j->readable, NULL);
+	return 0;
+}
+
+static int
+do_remove(struct order *o, struct error **e)
+{
+	const struct ask_args *args = o->body;
+	cleanup_error struct error *why = NULL;
+
+	(void)e;
+	image_remove(o->hand->images, o->action->name, &why);
+	hand_answer(o->hand, args->id, "", why);
+	hand_report_images(o->hand);
+	return 0;
+}
+
+static int
+do_list(struct order *o, struct error **e)
+{
+	(void)e;
+	hand_report_images(o->hand);
+	return 0;
+}
+
+static int
+do_down(struct order *o, struct error **e)
+{
+	const struct ask_args *args = o->body;
+
+	(void)e;
+	o->hand->down = true;
+	o->hand->down_keeps = args->keep;
+	hand_answer(o->hand, args->id, "", NULL);
+	hand_leave(o->hand, 0);
+	return 0;
+}
+
+static const struct {
+	const struct kind *(*body)(void);
+	int (*fn)(struct order *, struct error **);
+} table[ACT_COUNT] = {
+	[ACT_START] = { sandbox_args_kind, do_start },
+	[ACT_STOP] = { stop_args_kind, do_stop },
+	[ACT_RESTART] = { restart_args_kind, do_restart },
+	[ACT_FILES] = { sandbox_args_kind, do_files },
+	[ACT_DRAIN] = { drain_args_kind, do_drain },
+	[ACT_PROGRAM] = { service_args_kind, do_program },
+	[ACT_RETIRE] = { NULL, do_retire },
+	[ACT_COMMIT] = { NULL, do_commit },
+	[ACT_EXEC] = { exec_args_kind, do_exec },
+	[ACT_WATCH] = { watch_args_kind, do_watch },
+	[ACT_UNWATCH] = { NULL, do_unwatch },
+	[ACT_IMPORT] = { import_args_kind, do_import },
+	[ACT_REMOVE] = { ask_args_kind, do_remove },
+	[ACT_LIST] = { NULL, do_list },
+	[ACT_DOWN] = { ask_args_kind, do_down },
+};
+
+static int
+order_decode(struct message *m, const struct kind *kind, struct arena *a, const void **ret,
+	     struct error **e)
+{
+	struct complaints cs = { .arena = a, .path = "message" };
+	struct tree *n = json_read(m->body, m->body_len, a, &cs);
+
+	*ret = n ? schema_decode(kind, n, SCHEMA_TRUSTED, a, &cs) : NULL;
+	if (cs.errors)
+		return fail(e, WHY_INVALID, "%s", complaint_print(cs.first, a));
+	return *ret ? 0 : fail(e, WHY_INVALID, "no body");
+}
+
+void
+hand_hear(void *arg, struct message *m)
+{
+	cleanup_arena struct arena arena = { 0 };
+	cleanup_error struct error *e = NULL;
+	struct action action;
+	struct order o = { .hand = arg, .action = &action, .message = m, .arena = &arena };
+	int rc;
+
+	log_debug("hand", "%s", m->line);
+	rc = action_parse(m->line, &arena, &action, &e);
+	if (!rc && !table[action.verb].fn)
+		rc = fail(&e, WHY_FORBIDDEN, "the hand does not do this");
+	if (!rc && table[action.verb].body)
+		rc = order_decode(m, table[action.verb].body(), &arena, &o.body, &e);
+	if (!rc)
+		rc = table[action.verb].fn(&o, &e);
+	if (rc)
+		log_err(m->line, "%s", error_text(e));
+}

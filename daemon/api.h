@@ -1,0 +1,98 @@
+/* api.h -- the Kubernetes REST API as kubectl asks it, over a store.
+ *
+ * Reading (discovery, get, list, watch, tables, logs) needs nobody else.  What
+ * changes something is asked of the host through struct api_host; it answers
+ * when it can, by the number it was given with the question.  All on one loop
+ * in one thread; call store_commit after writes and watchers are told.
+ *
+ * Beside Kubernetes' own paths (routes.def has all of them):
+ *   POST /apis/kedge.dev/v1/sources/NAME/sync      {"allowPrune": bool, "everything": bool}
+ *   POST /apis/kedge.dev/v1/sources/NAME/suspend   {}
+ *   POST /apis/kedge.dev/v1/sources/NAME/resume    {}
+ *   POST /apis/kedge.dev/v1/sources/NAME/rollback  {"revision": N}  (0 or none: the one before)
+ *   GET  /kedge/status
+ *   GET  /kedge/diff?source=NAME&ref=REF
+ *   GET  /kedge/images
+ *   POST /kedge/images?name=NAME:TAG&format=rootfs|archive&config=JSON   body: the tar
+ *   DELETE /kedge/images?name=NAME:TAG
+ *   POST /kedge/down                               {"keep": bool}
+ * They answer with what the host says (JSON), or a Kubernetes Status.
+ */
+#ifndef KEDGE_API_H
+#define KEDGE_API_H
+#include "http.h"
+#include "store.h"
+
+struct api;
+
+enum api_source_verb { API_SYNC, API_SUSPEND, API_RESUME, API_ROLLBACK };
+struct api_source_args {
+	const char *name;
+	enum api_source_verb verb;
+	bool allow_prune; /* of SYNC */
+	bool everything;  /* of SYNC: forget what the mirror has */
+	int64_t revision; /* of ROLLBACK; 0: the one before the newest */
+};
+
+struct api_exec {
+	const char *ns, *pod, *uid, *container;
+	const char *const *argv; /* NULL-terminated */
+	bool in, out, err, tty;
+};
+
+struct api_image {
+	const char *name, *format; /* "rootfs" or "archive" */
+	const char *config; /* JSON of import_args' other rows, "{}" when none was given */
+};
+
+/* A call that returns 0 is answered later (or from within) by the function named
+ * beside it; one that returns -1 has said why and is answered with that.
+ * Strings are valid during the call.  A NULL function answers 501. */
+struct api_host {
+	void *ctx;
+	/* Marks the pod; grace in seconds, -1: its own.  Done when it returns. */
+	int (*pod_delete)(void *ctx, const char *ns, const char *name, int64_t grace,
+			  struct error **);
+	int (*exec)(void *ctx, int64_t id, const struct api_exec *,
+		    struct error **); /* api_exec_* */
+	void (*exec_resize)(void *ctx, int64_t id, unsigned rows, unsigned cols);
+	void (*exec_gone)(void *ctx, int64_t id); /* the client left; end it */
+	int (*source)(void *ctx, int64_t id, const struct api_source_args *,
+		      struct error **); /* api_answer */
+	int (*diff)(void *ctx, int64_t id, const char *source, const char *ref,
+		    struct error **);                              /* api_answer */
+	int (*status)(void *ctx, int64_t id, struct error **);     /* api_answer */
+	int (*image_list)(void *ctx, int64_t id, struct error **); /* api_answer */
+	/* api_image_pipe, then, when the pipe has ended, api_answer */
+	int (*image_import)(void *ctx, int64_t id, const struct api_image *, struct error **);
+	int (*image_remove)(void *ctx, int64_t id, const char *name,
+			    struct error **);                           /* api_answer */
+	int (*down)(void *ctx, int64_t id, bool keep, struct error **); /* api_answer */
+};
+
+struct api_settings {
+	struct http_settings http;
+	const char *log_dir; /* NS_NAME_UID/CONTAINER/N.log below it; followed with inotify */
+	int64_t (*now)(void *ctx); /* ms since 1970; NULL: the real clock */
+};
+
+/* Opens files under /proc and reads the group's members: call it before the
+ * process is locked in.  SIGPIPE is ignored from here on. */
+int api_open(struct event_base *, struct store *, const struct api_settings *,
+	     const struct api_host *, struct api **ret, struct error **);
+void api_close(struct api *);
+int api_port(const struct api *); /* of the TCP listener; 0: none */
+
+/* ---- the host's answers; an id nobody waits for any more is ignored ---- */
+
+/* e: it failed.  Else json is the answer as it is; NULL: {"status":"Success"}. */
+void api_answer(struct api *, int64_t id, const struct error *e, const char *json);
+/* The program runs: fds[0] takes its input, fds[1] and fds[2] give its output and
+ * errors; -1 where the caller asked for none.  With a tty fds[0] is the terminal for
+ * everything (and fds[1], fds[2] are -1).  Takes them, also when nobody waits. */
+void api_exec_started(struct api *, int64_t id, const int fds[3]);
+/* It could not be started (error), or it ended: exit_code. */
+void api_exec_done(struct api *, int64_t id, int exit_code, const char *error);
+/* Where to write the tar to; taken.  Closed after the last byte. */
+void api_image_pipe(struct api *, int64_t id, int fd);
+#endif

@@ -1,0 +1,636 @@
+/* http.c -- libmicrohttpd within libevent's loop.
+ *
+ * Each listening socket has a daemon of its own whose epoll descriptor is one
+ * event of ours.  A request that cannot go on is suspended in libmicrohttpd and
+ * resumed by http_reply or http_wake; libmicrohttpd does not look at the socket
+ * of a suspended request, so we do, to notice that a watcher has gone.
+ */
+#include "http.h"
+#include "../reconcile/base/cleanup.h"
+#include "../reconcile/base/log.h"
+#include "http_peer.h"
+#include <assert.h>
+#include <event2/event.h>
+#include <microhttpd.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+	MAX_BODY = 3 * 1024 * 1024,
+	BLOCK = 16 * 1024,
+	MAX_CONNECTIONS = 512,
+	IDLE_SECONDS = 120
+};
+
+struct listener {
+	struct http *http;
+	struct MHD_Daemon *daemon;
+	struct event *ready, *timer;
+	bool tcp;
+};
+
+struct http {
+	struct event_base *base;
+	struct http_handler handler;
+	struct listener unix_, tcp;
+	struct peers *peers;
+	struct http_request *requests;
+	struct http_tunnel *tunnels;
+	char *path; /* of the unix socket; NULL: not ours to remove */
+	size_t max_body;
+	int port;
+	bool closing;
+};
+
+struct http_request {
+	struct http *http;
+	struct http_request *next, **link;
+	struct MHD_Connection *conn;
+	const char *method;
+	char *path;
+	void *mine;
+	void (*gone)(void *mine);
+
+	struct buf body;
+	http_take_fn *take;
+	bool readied, discard;
+
+	struct MHD_Response *answer; /* waiting to be queued */
+	char *names[4], *values[4];  /* headers for it */
+	int nheaders, code;
+	bool answered, queued, suspended, cut;
+	struct event *closed;
+
+	http_pull_fn *pull;
+	struct buf out;
+	bool ended;
+
+	http_upgraded_fn *upgraded;
+	void *tunnel_mine;
+};
+
+struct http_tunnel {
+	struct http *http;
+	struct http_tunnel *next, **link;
+	struct MHD_UpgradeResponseHandle *handle;
+	int fd;
+	void *mine;
+	void (*stop)(void *mine);
+};
+
+/* ---- suspending and waking ---- */
+
+static void
+wake(struct http_request *r)
+{
+	if (!r->suspended)
+		return;
+	r->suspended = false;
+	if (r->closed)
+		event_del(r->closed);
+	MHD_resume_connection(r->conn);
+}
+
+static void
+on_closed(evutil_socket_t fd, short what, void *arg)
+{
+	struct http_request *r = arg;
+
+	(void)fd;
+	(void)what;
+	event_del(r->closed);
+	/* One that has its answer still to come may only have closed its sending side. */
+	if (r->pull || r->take)
+		r->cut = true;
+	if (r->cut)
+		wake(r);
+}
+
+static int
+fd_of(const struct http_request *r)
+{
+	const union MHD_ConnectionInfo *i =
+	    MHD_get_connection_info(r->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	return i ? i->connect_fd : -1;
+}
+
+static void
+suspend(struct http_request *r)
+{
+	if (!r->closed)
+		r->closed =
+		    event_new(r->http->base, fd_of(r), EV_CLOSED | EV_PERSIST, on_closed, r);
+	if (r->closed)
+		event_add(r->closed, NULL);
+	r->suspended = true;
+	MHD_suspend_connection(r->conn);
+}
+
+void
+http_wake(struct http_request *r)
+{
+	wake(r);
+}
+
+/* ---- requests ---- */
+
+static struct http_request *
+request_new(struct http *h, struct MHD_Connection *c, const char *method, const char *url)
+{
+	struct http_request *r = xcalloc(1, sizeof *r);
+
+	r->http = h;
+	r->conn = c;
+	r->method = method;
+	r->path = xstrdup(url);
+	r->link = &h->requests;
+	r->next = h->requests;
+	if (r->next)
+		r->next->link = &r->next;
+	h->requests = r;
+	return r;
+}
+
+static void
+request_free(struct http_request *r)
+{
+	if (r->gone)
+		r->gone(r->mine);
+	if (r->closed)
+		event_free(r->closed);
+	if (r->answer)
+		MHD_destroy_response(r->answer);
+	for (int i = 0; i < r->nheaders; i++) {
+		free(r->names[i]);
+		free(r->values[i]);
+	}
+	*r->link = r->next;
+	if (r->next)
+		r->next->link = r->link;
+	buf_done(&r->body);
+	buf_done(&r->out);
+	free(r->path);
+	free(r);
+}
+
+static void
+on_completed(void *cls, struct MHD_Connection *c, void **con,
+	     enum MHD_RequestTerminationCode why)
+{
+	(void)cls;
+	(void)c;
+	(void)why;
+	if (*con)
+		request_free(*con);
+	*con = NULL;
+}
+
+/* Everyone who reaches a socket is asked who they are, at every request. */
+static bool
+admit(struct listener *l, struct http_request *r)
+{
+	const struct http_handler *h = &l->http->handler;
+	const char *host = http_header(r, "Host");
+	cleanup_free char *text = NULL;
+	char who[32];
+	bool ok;
+
+	if (l->tcp && (!host || !host_is_loopback(host))) {
+		h->refuse(h->ctx, r, WHY_FORBIDDEN,
+			  "the Host header must name a loopback address");
+		return false;
+	}
+	/* No program of ours sends Origin: this is a web page reaching for us. */
+	if (http_header(r, "Origin")) {
+		h->refuse(h->ctx, r, WHY_FORBIDDEN, "requests from web pages are not served");
+		return false;
+	}
+	ok = l->tcp ? peer_tcp_allowed(l->http->peers, fd_of(r), who)
+		    : peer_unix_allowed(l->http->peers, fd_of(r), who);
+	if (ok)
+		return true;
+	xasprintf(&text,
+		  "%s may not use kedge: run as root, or join the group kedge and log in again",
+		  who);
+	h->refuse(h->ctx, r, WHY_FORBIDDEN, text);
+	return false;
+}
+
+static enum MHD_Result
+queue(struct http_request *r)
+{
+	enum MHD_Result rc;
+
+	for (int i = 0; i < r->nheaders; i++)
+		MHD_add_response_header(r->answer, r->names[i], r->values[i]);
+	r->queued = true;
+	rc = MHD_queue_response(r->conn, r->code, r->answer);
+	MHD_destroy_response(r->answer);
+	r->answer = NULL;
+	return rc;
+}
+
+static void
+take_body(struct http_request *r, const char *data, size_t *n)
+{
+	const struct http_handler *h = &r->http->handler;
+	ssize_t took;
+
+	if (r->answered || r->discard) {
+		*n = 0;
+	} else if (r->take) {
+		took = r->cut ? -1 : r->take(r->mine, data, *n);
+		if (took < 0)
+			r->discard = true;
+		*n = took < 0 ? 0 : *n - (size_t)took;
+		if (*n)
+			suspend(r);
+	} else if (r->body.len + *n > r->http->max_body) {
+		buf_done(&r->body);
+		h->refuse(h->ctx, r, WHY_TOO_LARGE, "the request's body is too large");
+		*n = 0;
+	} else {
+		buf_add(&r->body, data, *n);
+		*n = 0;
+	}
+}
+
+/* Called with the headers, then with each piece of the body, then with nothing;
+ * and again with nothing whenever the request is resumed. */
+static enum MHD_Result
+on_access(void *cls, struct MHD_Connection *c, const char *url, const char *method,
+	  const char *version, const char *data, size_t *n, void **con)
+{
+	struct listener *l = cls;
+	const struct http_handler *h = &l->http->handler;
+	struct http_request *r = *con;
+
+	(void)version;
+	if (!r) {
+		/* An answer at this point would cost the client its connection. */
+		*con = r = request_new(l->http, c, method, url);
+		if (admit(l, r))
+			h->head(h->ctx, r);
+		return MHD_YES;
+	}
+	if (r->cut && !r->take)
+		return MHD_NO;
+	if (*n) {
+		take_body(r, data, n);
+		return MHD_YES;
+	}
+	if (!r->answered && !r->readied) {
+		r->readied = true;
+		h->ready(h->ctx, r);
+	}
+	if (r->answered)
+		return queue(r);
+	suspend(r);
+	return MHD_YES;
+}
+
+const char *
+http_method(const struct http_request *r)
+{
+	return r->method;
+}
+
+const char *
+http_path(const struct http_request *r)
+{
+	return r->path;
+}
+
+const char *
+http_header(const struct http_request *r, const char *name)
+{
+	return MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, name);
+}
+
+const char *
+http_query(const struct http_request *r, const char *name)
+{
+	return MHD_lookup_connection_value(r->conn, MHD_GET_ARGUMENT_KIND, name);
+}
+
+struct each {
+	const char *name;
+	http_query_fn *fn;
+	void *ctx;
+};
+
+static enum MHD_Result
+on_value(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+	struct each *e = cls;
+
+	(void)kind;
+	if (!strcmp(key, e->name))
+		e->fn(e->ctx, value ? value : "");
+	return MHD_YES;
+}
+
+void
+http_query_each(const struct http_request *r, const char *name, http_query_fn *fn, void *ctx)
+{
+	struct each e = { name, fn, ctx };
+
+	MHD_get_connection_values(r->conn, MHD_GET_ARGUMENT_KIND, on_value, &e);
+}
+
+const struct buf *
+http_body(const struct http_request *r)
+{
+	return &r->body;
+}
+
+void
+http_keep(struct http_request *r, void *mine, void (*gone)(void *mine))
+{
+	r->mine = mine;
+	r->gone = gone;
+}
+
+void *
+http_kept(const struct http_request *r)
+{
+	return r->mine;
+}
+
+void
+http_take_body(struct http_request *r, http_take_fn *take)
+{
+	r->take = take;
+}
+
+/* ---- answers ---- */
+
+static void
+answer(struct http_request *r, int code, struct MHD_Response *m)
+{
+	assert(!r->answered && m);
+	r->answered = true;
+	r->code = code;
+	r->answer = m;
+	wake(r);
+}
+
+void
+http_reply_header(struct http_request *r, const char *name, const char *value)
+{
+	assert(r->nheaders < (int)(sizeof r->names / sizeof *r->names));
+	r->names[r->nheaders] = xstrdup(name);
+	r->values[r->nheaders++] = xstrdup(value);
+}
+
+static void
+head_of_answer(struct MHD_Response *m, const char *type)
+{
+	MHD_add_response_header(m, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	MHD_add_response_header(m, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache, private");
+	MHD_add_response_header(m, "X-Content-Type-Options", "nosniff");
+}
+
+void
+http_reply(struct http_request *r, int code, const char *type, struct buf *b)
+{
+	size_t n = b->len;
+	struct MHD_Response *m =
+	    MHD_create_response_from_buffer(n, buf_steal(b), MHD_RESPMEM_MUST_FREE);
+
+	head_of_answer(m, type);
+	answer(r, code, m);
+}
+
+/* Suspending within the reader is what makes "nothing yet" cost nothing. */
+static ssize_t
+on_pull(void *cls, uint64_t pos, char *to, size_t max)
+{
+	struct http_request *r = cls;
+	size_t n;
+
+	(void)pos;
+	while (!r->out.len && !r->ended) {
+		enum http_pull p;
+
+		if (r->cut || r->http->closing)
+			return MHD_CONTENT_READER_END_WITH_ERROR;
+		p = r->pull(r->mine, &r->out);
+		if (p == HTTP_END)
+			r->ended = true;
+		if (p == HTTP_WAIT && !r->out.len) {
+			suspend(r);
+			return 0;
+		}
+	}
+	if (!r->out.len)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	n = r->out.len < max ? r->out.len : max;
+	memcpy(to, r->out.at, n);
+	buf_drop(&r->out, n);
+	return n;
+}
+
+void
+http_stream(struct http_request *r, int code, const char *type, http_pull_fn *pull)
+{
+	struct MHD_Response *m =
+	    MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, on_pull, r, NULL);
+
+	r->pull = pull;
+	head_of_answer(m, type);
+	answer(r, code, m);
+}
+
+/* ---- tunnels ---- */
+
+static void
+on_upgraded(void *cls, struct MHD_Connection *c, void *con, const char *extra, size_t n,
+	    MHD_socket fd, struct MHD_UpgradeResponseHandle *handle)
+{
+	struct http_request *r = cls;
+	struct http_tunnel *t = xcalloc(1, sizeof *t);
+
+	(void)c;
+	(void)con;
+	t->http = r->http;
+	t->handle = handle;
+	t->fd = fd;
+	t->mine = r->tunnel_mine;
+	t->link = &t->http->tunnels;
+	t->next = t->http->tunnels;
+	if (t->next)
+		t->next->link = &t->next;
+	t->http->tunnels = t;
+	evutil_make_socket_nonblocking(fd);
+	r->upgraded(r->tunnel_mine, t, extra, n);
+}
+
+void
+http_upgrade(struct http_request *r, const char *protocol, http_upgraded_fn *fn, void *mine)
+{
+	struct MHD_Response *m = MHD_create_response_for_upgrade(on_upgraded, r);
+
+	r->upgraded = fn;
+	r->tunnel_mine = mine;
+	MHD_add_response_header(m, MHD_HTTP_HEADER_UPGRADE, protocol);
+	answer(r, MHD_HTTP_SWITCHING_PROTOCOLS, m);
+}
+
+int
+http_tunnel_fd(const struct http_tunnel *t)
+{
+	return t->fd;
+}
+
+void
+http_tunnel_on_stop(struct http_tunnel *t, void (*stop)(void *mine))
+{
+	t->stop = stop;
+}
+
+void
+http_tunnel_close(struct http_tunnel *t)
+{
+	*t->link = t->next;
+	if (t->next)
+		t->next->link = t->link;
+	MHD_upgrade_action(t->handle, MHD_UPGRADE_ACTION_CLOSE);
+	free(t);
+}
+
+/* ---- the loop ---- */
+
+static void
+drive(struct listener *l)
+{
+	MHD_UNSIGNED_LONG_LONG ms;
+	struct timeval tv;
+
+	MHD_run(l->daemon);
+	if (MHD_get_timeout(l->daemon, &ms) != MHD_YES) {
+		event_del(l->timer);
+		return;
+	}
+	tv.tv_sec = ms / 1000;
+	tv.tv_usec = ms % 1000 * 1000;
+	event_add(l->timer, &tv);
+}
+
+static void
+on_loop(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	drive(arg);
+}
+
+static void
+on_mhd_log(void *cls, const char *fmt, va_list ap)
+{
+	cleanup_free char *text = NULL;
+
+	(void)cls;
+	xvasprintf(&text, fmt, ap);
+	text[strcspn(text, "\n")] = 0;
+	log_debug("http", "%s", text);
+}
+
+static int
+listener_open(struct http *h, struct listener *l, int fd, bool tcp, struct error **e)
+{
+	const union MHD_DaemonInfo *info;
+
+	l->http = h;
+	l->tcp = tcp;
+	l->daemon = MHD_start_daemon(
+	    MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0,
+	    NULL, NULL, on_access, l, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
+	    MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+	    MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+	    IDLE_SECONDS, MHD_OPTION_END);
+	if (!l->daemon) {
+		close(fd);
+		return fail(e, WHY_IO, "the HTTP server does not start on its socket");
+	}
+	info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	l->ready = event_new(h->base, info->epoll_fd, EV_READ | EV_PERSIST, on_loop, l);
+	l->timer = event_new(h->base, -1, 0, on_loop, l);
+	event_add(l->ready, NULL);
+	return 0;
+}
+
+static void
+listener_close(struct listener *l)
+{
+	if (!l->daemon)
+		return;
+	event_free(l->ready);
+	event_free(l->timer);
+	MHD_stop_daemon(l->daemon);
+}
+
+int
+http_open(struct event_base *base, const struct http_settings *s,
+	  const struct http_handler *handler, struct http **ret, struct error **e)
+{
+	struct http *h = xcalloc(1, sizeof *h);
+	int fd;
+
+	h->base = base;
+	h->handler = *handler;
+	h->max_body = s->max_body ? s->max_body : MAX_BODY;
+	h->peers = peers_open(s->group ? s->group : "kedge");
+	if (s->socket_fd > 0 || s->socket) {
+		fd = s->socket_fd > 0 ? s->socket_fd
+				      : listen_unix(s->socket, peers_gid(h->peers), e);
+		if (fd < 0 || listener_open(h, &h->unix_, fd, false, e) < 0)
+			goto bad;
+		h->path = s->socket_fd > 0 ? NULL : xstrdup(s->socket);
+	}
+	if (s->listen_fd > 0 || (s->listen && *s->listen)) {
+		fd = s->listen_fd > 0 ? s->listen_fd : listen_loopback(s->listen, &h->port, e);
+		if (fd < 0 || listener_open(h, &h->tcp, fd, true, e) < 0)
+			goto bad;
+	}
+	*ret = h;
+	return 0;
+bad:
+	http_close(h);
+	return -1;
+}
+
+void
+http_close(struct http *h)
+{
+	if (!h)
+		return;
+	h->closing = true;
+	for (struct http_tunnel *t = h->tunnels, *next; t; t = next) {
+		next = t->next;
+		t->stop(t->mine);
+	}
+	for (struct http_request *r = h->requests; r; r = r->next) {
+		r->cut = true;
+		wake(r);
+	}
+	/* libmicrohttpd wants nobody suspended when it stops. */
+	if (h->unix_.daemon)
+		MHD_run(h->unix_.daemon);
+	if (h->tcp.daemon)
+		MHD_run(h->tcp.daemon);
+	listener_close(&h->unix_);
+	listener_close(&h->tcp);
+	peers_close(h->peers);
+	if (h->path)
+		unlink(h->path);
+	free(h->path);
+	free(h);
+}
+
+int
+http_port(const struct http *h)
+{
+	return h->port;
+}

@@ -1,0 +1,88 @@
+/* http.h -- HTTP/1.1 on a unix socket and, if asked for, on loopback.
+ *
+ * Bytes without meaning: what a path stands for is api.c's business.  One
+ * thread, one libevent loop; nothing here waits.  Only root, kedge's own user
+ * and members of its group are served, on either socket.
+ *
+ * A request lives from its headers until its answer has been sent or its
+ * client has gone; then `gone` of its handler is called and the pointer is dead.
+ */
+#ifndef KEDGE_HTTP_H
+#define KEDGE_HTTP_H
+#include "../reconcile/base/buf.h"
+#include "../reconcile/base/error.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct event_base;
+struct http;
+struct http_request;
+struct http_tunnel;
+
+struct http_settings {
+	const char *socket; /* path; what is left of an earlier one is replaced; NULL: none */
+	const char *listen; /* "127.0.0.1:8001", "[::1]:8001"; NULL or "": none */
+	int socket_fd; /* > 0: a listening socket someone else made; owned by http from here */
+	int listen_fd; /* > 0: the same for TCP; its peers are still checked */
+	const char *group; /* whose members are served besides root; NULL: "kedge" */
+	size_t max_body;   /* bytes; 0: 3 MiB */
+};
+
+struct http_handler {
+	/* The headers are here.  May answer (the body is then thrown away) or call
+	 * http_take_body; else the body is collected. */
+	void (*head)(void *ctx, struct http_request *);
+	/* The body is complete.  Must answer, now or later. */
+	void (*ready)(void *ctx, struct http_request *);
+	/* Must answer at once: the peer may not ask, the body is too large, ... */
+	void (*refuse)(void *ctx, struct http_request *, enum why, const char *text);
+	void *ctx;
+};
+
+/* WHY_BAD_REQUEST when `listen` is not a loopback address. */
+int http_open(struct event_base *, const struct http_settings *, const struct http_handler *,
+	      struct http **ret, struct error **);
+void http_close(struct http *); /* open requests are cut off */
+/* The port that TCP listens at (listen may have asked for 0); 0: none. */
+int http_port(const struct http *);
+
+const char *http_method(const struct http_request *);
+const char *http_path(const struct http_request *); /* decoded, without the query */
+const char *http_header(const struct http_request *, const char *name); /* or NULL */
+const char *http_query(const struct http_request *, const char *name);  /* or NULL */
+/* Every value of a repeated parameter, in order. */
+typedef void http_query_fn(void *ctx, const char *value);
+void http_query_each(const struct http_request *, const char *name, http_query_fn *, void *ctx);
+const struct buf *http_body(const struct http_request *);
+/* What the handler keeps with a request; `gone` (may be NULL) frees it. */
+void http_keep(struct http_request *, void *mine, void (*gone)(void *mine));
+void *http_kept(const struct http_request *);
+
+/* One answer, once.  Takes what is in the buf and leaves it empty. */
+void http_reply(struct http_request *, int code, const char *type, struct buf *);
+/* A header for the answer to come; copied. */
+void http_reply_header(struct http_request *, const char *name, const char *value);
+
+/* An answer that grows.  `pull` is called when the client can take more: it adds to the
+ * buffer, or adds nothing and says to wait (until http_wake) or that this was all. */
+enum http_pull { HTTP_GO_ON, HTTP_WAIT, HTTP_END };
+typedef enum http_pull http_pull_fn(void *mine, struct buf *out);
+void http_stream(struct http_request *, int code, const char *type, http_pull_fn *);
+void http_wake(struct http_request *);
+
+/* The body goes to `take` as it comes instead of into memory.  take returns how many
+ * bytes it took; fewer than n means "not now": go on after http_wake.  -1: the rest is thrown
+ * away and `ready` is called at the end all the same. */
+typedef ssize_t http_take_fn(void *mine, const char *bytes, size_t n);
+void http_take_body(struct http_request *, http_take_fn *);
+
+/* 101 Switching Protocols; then the socket is the handler's until http_tunnel_close.
+ * `extra` is what the client had sent already. */
+typedef void http_upgraded_fn(void *mine, struct http_tunnel *, const void *extra, size_t n);
+void http_upgrade(struct http_request *, const char *protocol, http_upgraded_fn *, void *mine);
+int http_tunnel_fd(const struct http_tunnel *); /* non-blocking */
+void http_tunnel_close(struct http_tunnel *);
+/* Called when http_close finds the tunnel open; must call http_tunnel_close. */
+void http_tunnel_on_stop(struct http_tunnel *, void (*stop)(void *mine));
+#endif

@@ -1,0 +1,23 @@
+/* http_peer.h -- who is at the other end of a socket, and may they ask. */
+#ifndef KEDGE_HTTP_PEER_H
+#define KEDGE_HTTP_PEER_H
+#include <stdbool.h>
+
+struct error;
+struct peers;
+
+/* Reads the group's members once: the process may be locked in later. */
+struct peers *peers_open(const char *group);
+void peers_close(struct peers *);
+
+/* Fills ret_who with "uid 1000" for messages. */
+bool peer_unix_allowed(const struct peers *, int fd, char ret_who[32]);
+bool peer_tcp_allowed(const struct peers *, int fd, char ret_who[32]);
+int peers_gid(const struct peers *); /* -1: there is no such group */
+
+/* Sockets to listen at.  Both return the fd or -1. */
+int listen_unix(const char *path, int gid, struct error **);
+int listen_loopback(const char *address, int *ret_port, struct error **);
+/* Is this Host header one by which a local program names loopback? */
+bool host_is_loopback(const char *host);
+#endif

@@ -1,0 +1,581 @@
+/* apply.c -- what makes the live objects be as a revision wants them.
+ *
+ * For each manifest: what the source states now, what it stated before and
+ * what lives are merged (merge.c), and an action is added when the result is
+ * not what lives.  Then what this source once had and no longer has is
+ * deleted.  A revision applies whole or not at all: one complaint, and the
+ * plan is left as it was.
+ *
+ * Order: what others need comes first (namespaces, then what pods read, then
+ * services, then workloads); deletes come last, in reverse.
+ */
+#include "apply.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/map.h"
+#include "controllers.h"
+#include "merge.h"
+#include "plan.h"
+#include "snapshot.h"
+#include <ctype.h>
+#include <inttypes.h>
+#include <string.h>
+
+/* Everything that a source may hold, in the order of creation. */
+static const enum resource_id order[] = {
+	RES_namespace, RES_node,           RES_config_map, RES_secret,      RES_service,
+	RES_endpoints, RES_endpoint_slice, RES_pod,        RES_replica_set, RES_deployment,
+};
+enum { ORDER = sizeof order / sizeof *order };
+
+/* Written by controllers; a manifest that was exported carries them along. */
+static const char not_ours[] = "deployment.kubernetes.io/";
+
+struct pass {
+	struct snapshot *s;
+	const struct wanted *w;
+	struct plan *plan;
+	struct complaints *c;
+	struct arena *a;   /* the snapshot's */
+	struct map wanted; /* key of each manifest's object -> manifest */
+	struct map spaces; /* namespaces that exist or will */
+	struct apply_claims *claims;
+};
+
+static const char *
+key_of(const struct resource *res, const void *obj, struct arena *a)
+{
+	return arena_printf(a, "%s %s/%s", res->kind, object_namespace(obj), object_name(obj));
+}
+
+static void
+add(struct pass *p, enum verb verb, const struct resource *res, const void *obj,
+    const char *why)
+{
+	plan_add(p->plan,
+		 (struct action){
+		     .verb = verb,
+		     .kind = res->singular,
+		     .ns = arena_strdup(p->plan->arena, object_namespace(obj)),
+		     .name = arena_strdup(p->plan->arena, object_name(obj)),
+		     .why = arena_strdup(p->plan->arena, why),
+		     .body = verb == ACT_DELETE ? NULL : object_clone(obj, p->plan->arena),
+		 });
+}
+
+void
+apply_complain(struct complaints *c, const struct manifest *m, const char *field,
+	       const char *text)
+{
+	c->path = m->path;
+	complain(c, m->line, m->col, field, "%s %s is invalid: %s", m->res->kind,
+		 object_path(m->obj, c->arena), text);
+}
+
+/* ---- what the source states ---- */
+
+static struct pairs
+pairs_copy(const struct pairs *from, const char *without, struct arena *a)
+{
+	struct pairs to = { .at = arena_alloc(a, (from->n + 1) * sizeof *to.at) };
+
+	for (size_t i = 0; i < from->n; i++)
+		if (!without || strncmp(from->at[i].key, without, strlen(without)))
+			to.at[to.n++] = from->at[i];
+	return to;
+}
+
+static const char *
+base64_of(const char *text, struct arena *a)
+{
+	static const char abc[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const unsigned char *s = (const void *)text;
+	size_t n = strlen(text);
+	char *out = arena_alloc(a, (n + 2) / 3 * 4 + 1), *o = out;
+
+	for (size_t i = 0; i < n; i += 3) {
+		unsigned v =
+		    s[i] << 16 | (i + 1 < n ? s[i + 1] << 8 : 0) | (i + 2 < n ? s[i + 2] : 0);
+
+		*o++ = abc[v >> 18];
+		*o++ = abc[v >> 12 & 63];
+		*o++ = i + 1 < n ? abc[v >> 6 & 63] : '=';
+		*o++ = i + 2 < n ? abc[v & 63] : '=';
+	}
+	*o = 0;
+	return out;
+}
+
+/* stringData is a way of writing data; it is never kept. */
+static void
+fold_string_data(struct secret *secret, const struct kind *k, struct arena *a)
+{
+	if (!secret->stringData.n)
+		return;
+	secret->data = pairs_copy(&secret->data, NULL, a);
+	for (size_t i = 0; i < secret->stringData.n; i++)
+		pairs_set(&secret->data, secret->stringData.at[i].key,
+			  base64_of(secret->stringData.at[i].value, a), a);
+	secret->stringData = (struct pairs){ 0 };
+	secret->set &= ~merge_bit(k, "stringData");
+	secret->set |= merge_bit(k, "data");
+}
+
+/* The manifest's object without what is not the source's to say.  Shares all
+ * that is not changed. */
+static struct object *
+stated_of(const struct manifest *m, struct arena *a)
+{
+	const struct kind *k = m->res->schema;
+	const struct field *status = schema_field(k, "status");
+	struct object *o = arena_alloc(a, k->size);
+	struct object_meta *meta = arena_alloc(a, sizeof *meta);
+
+	memcpy(o, m->obj, k->size);
+	*meta = *m->obj->metadata;
+	meta->annotations = pairs_copy(&meta->annotations, not_ours, a);
+	meta->labels = pairs_copy(&meta->labels, NULL, a);
+	o->metadata = meta;
+	o->set |= merge_bit(k, "metadata");
+	if (status) {
+		*(void **)((char *)o + status->off) = NULL;
+		o->set &= ~merge_bit(k, "status");
+	}
+	if (m->res->id == RES_secret)
+		fold_string_data((struct secret *)o, k, a);
+	if (m->res->id == RES_service) {
+		struct service *svc = (struct service *)o;
+
+		/* `clusterIP: ""` asks for one to be allocated: as if left out. */
+		if (svc->spec && (!svc->spec->clusterIP || !*svc->spec->clusterIP)) {
+			struct service_spec *spec = arena_alloc(a, sizeof *spec);
+
+			*spec = *svc->spec;
+			spec->set &= ~merge_bit(service_spec_kind(), "clusterIP");
+			svc->spec = spec;
+		}
+	}
+	return o;
+}
+
+static void
+sign(struct object *o, const char *source, const char *place, const char *stated,
+     struct arena *a)
+{
+	struct object_meta *meta = o->metadata;
+
+	pairs_set(&meta->labels, ANNOTATION_SOURCE, source, a);
+	pairs_set(&meta->annotations, ANNOTATION_PLACE, place, a);
+	pairs_set(&meta->annotations, ANNOTATION_APPLIED, stated, a);
+	meta->set |= merge_bit(object_meta_kind(), "labels") |
+		     merge_bit(object_meta_kind(), "annotations");
+}
+
+/* ---- why, in one line ---- */
+
+struct summary {
+	struct buf text;
+	size_t n;
+	bool secret;
+};
+
+static void
+put_short(struct buf *out, const char *s)
+{
+	size_t n = strlen(s);
+
+	for (size_t i = 0; i < n && i < 40; i++)
+		buf_addc(out, iscntrl((unsigned char)s[i]) ? ' ' : s[i]);
+	if (n > 40)
+		buf_adds(out, "...");
+}
+
+static void
+summarise(void *ctx, const char *path, const char *old, const char *new)
+{
+	struct summary *s = ctx;
+
+	if (strstr(path, "kedge.dev/") || s->n++ >= 3)
+		return;
+	buf_addf(&s->text, "%s%s", s->n > 1 ? ", " : "", path);
+	if (s->secret)
+		return;
+	buf_addc(&s->text, ' ');
+	put_short(&s->text, old ? old : "(none)");
+	buf_adds(&s->text, " -> ");
+	put_short(&s->text, new ? new : "(none)");
+}
+
+static const char *
+summary_of(struct pass *p, const struct manifest *m, const void *live, const void *new,
+	   const char *place, bool drifted)
+{
+	struct summary s = { .secret = m->res->id == RES_secret };
+	const char *out;
+
+	schema_diff(m->res->schema, live, new, summarise, &s);
+	if (s.n > 3)
+		buf_addf(&s.text, " and %zu more", s.n - 3);
+	if (!object_label(live, ANNOTATION_SOURCE))
+		out = arena_printf(p->a, "adopted by %s%s%s", place, s.n ? ": " : "",
+				   buf_text(&s.text));
+	else if (!s.n)
+		out = arena_printf(p->a, "now at %s", place);
+	else
+		out = arena_printf(p->a, "%s%s", drifted ? "drifted: " : "", buf_text(&s.text));
+	buf_done(&s.text);
+	return out;
+}
+
+/* ---- what cannot be changed ---- */
+
+static const char *
+json_of(const struct kind *k, const void *obj, struct arena *a)
+{
+	cleanup_buf struct buf text = { 0 };
+
+	schema_encode(k, obj, &text);
+	return arena_strdup(a, buf_text(&text));
+}
+
+static void
+check_selector(struct pass *p, const struct manifest *m, const struct label_selector *live,
+	       const struct label_selector *new)
+{
+	if (!live || !new || schema_equal(label_selector_kind(), live, new))
+		return;
+	apply_complain(
+	    p->c, m, "spec.selector",
+	    arena_printf(p->a,
+			 "spec.selector: Invalid value: %s: field is immutable; give it "
+			 "another name, or remove it in one commit and add it in the next",
+			 json_of(label_selector_kind(), new, p->a)));
+}
+
+static void
+check_cluster_ip(struct pass *p, const struct manifest *m, const struct service_spec *live,
+		 const struct service_spec *new)
+{
+	if (!live || !new || !live->clusterIP || !*live->clusterIP || !new->clusterIP ||
+	    !*new->clusterIP || !strcmp(live->clusterIP, new->clusterIP))
+		return;
+	apply_complain(
+	    p->c, m, "spec.clusterIP",
+	    arena_printf(p->a,
+			 "spec.clusterIP: Invalid value: \"%s\": field is immutable "
+			 "(it is \"%s\"); remove the service in one commit and add it in "
+			 "the next",
+			 new->clusterIP, live->clusterIP));
+}
+
+static void
+check_immutable(struct pass *p, const struct manifest *m, const void *live, const void *new)
+{
+	const struct deployment *dl = live, *dn = new;
+	const struct replica_set *rl = live, *rn = new;
+	const struct service *sl = live, *sn = new;
+	const struct config_map *cl = live, *cn = new;
+	const struct secret *tl = live, *tn = new;
+	bool frozen = false;
+
+	switch (m->res->id) {
+	case RES_deployment:
+		check_selector(p, m, dl->spec ? dl->spec->selector : NULL,
+			       dn->spec ? dn->spec->selector : NULL);
+		break;
+	case RES_replica_set:
+		check_selector(p, m, rl->spec ? rl->spec->selector : NULL,
+			       rn->spec ? rn->spec->selector : NULL);
+		break;
+	case RES_service:
+		check_cluster_ip(p, m, sl->spec, sn->spec);
+		break;
+	case RES_config_map:
+		frozen =
+		    cl->immutable && (!cn->immutable || !apply_same_map(&cl->data, &cn->data) ||
+				      !apply_same_map(&cl->binaryData, &cn->binaryData));
+		break;
+	case RES_secret:
+		frozen =
+		    tl->immutable && (!tn->immutable || !apply_same_map(&tl->data, &tn->data));
+		if (tl->type && tn->type && strcmp(tl->type, tn->type))
+			apply_complain(
+			    p->c, m, "type",
+			    arena_printf(p->a,
+					 "type: Invalid value: \"%s\": field is immutable "
+					 "(it is \"%s\")",
+					 tn->type, tl->type));
+		break;
+	default:
+		break;
+	}
+	if (frozen)
+		apply_complain(
+		    p->c, m, "data",
+		    "data: Forbidden: field is immutable when `immutable` is set; give "
+		    "it another name");
+}
+
+bool
+apply_same_map(const struct pairs *a, const struct pairs *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (strcmp(a->at[i].key, b->at[i].key) ||
+		    strcmp(a->at[i].value, b->at[i].value))
+			return false;
+	return true;
+}
+
+/* ---- one manifest ---- */
+
+/* False when a source that still exists has it; said with both places. */
+static bool
+claim(struct pass *p, const struct manifest *m, const void *live)
+{
+	const char *other = object_label(live, ANNOTATION_SOURCE);
+
+	if (!other || !strcmp(other, p->w->source) ||
+	    !object_annotation(live, ANNOTATION_APPLIED) ||
+	    !snapshot_find(p->s, RES_source, "", other))
+		return true;
+	p->c->path = m->path;
+	complain(
+	    p->c, m->line, m->col, "metadata.name",
+	    "%s %s already belongs to source %s (%s); an object can come from one source only: "
+	    "take it out of one of the two",
+	    m->res->kind, object_path(m->obj, p->c->arena), other,
+	    object_annotation(live, ANNOTATION_PLACE) ?: "place unknown");
+	return false;
+}
+
+/* What a merge leaves behind that the new type cannot have. */
+static void
+settle_service(struct service *new, const struct service *stated, struct arena *a)
+{
+	const char *type = new->spec &&new->spec->type ? new->spec->type : "ClusterIP";
+	struct service_spec *spec = new->spec;
+	uint64_t bit = merge_bit(service_port_kind(), "nodePort");
+	struct service_port *ports;
+
+	if (!spec || !stated->spec)
+		return;
+	if (!spec->sessionAffinity || !strcmp(spec->sessionAffinity, "None"))
+		spec->sessionAffinityConfig = stated->spec->sessionAffinityConfig;
+	if (!strcmp(type, "ExternalName")) {
+		spec->clusterIP = stated->spec->clusterIP;
+		spec->clusterIPs = stated->spec->clusterIPs;
+	}
+	if (!strcmp(type, "NodePort") || !strcmp(type, "LoadBalancer"))
+		return;
+	spec->externalTrafficPolicy = stated->spec->externalTrafficPolicy;
+	ports = arena_alloc(a, spec->ports.n * sizeof *ports + 1);
+	for (size_t i = 0; i < spec->ports.n; i++) {
+		ports[i] = spec->ports.at[i];
+		if (i >= stated->spec->ports.n || !(stated->spec->ports.at[i].set & bit))
+			ports[i].nodePort = 0;
+	}
+	spec->ports.at = ports;
+}
+
+/* What was stated before; NULL when it is what is stated now, for then nothing
+ * can have been taken back.  kubectl's own record serves for what it made. */
+static const struct tree *
+stated_before(const void *live, const char *stated, struct arena *a)
+{
+	const char *text = object_annotation(live, ANNOTATION_APPLIED);
+	struct complaints ignored = { .arena = a };
+
+	if (!text)
+		text =
+		    object_annotation(live, "kubectl.kubernetes.io/last-applied-configuration");
+	if (!text || !strcmp(text, stated))
+		return NULL;
+	return json_read(text, strlen(text), a, &ignored);
+}
+
+static void
+create(struct pass *p, const struct manifest *m, struct object *o, const char *place)
+{
+	if (m->res->namespaced && !map_get(&p->spaces, object_namespace(o))) {
+		const char *ns = object_namespace(o);
+
+		add(p, ACT_CREATE, &resources[RES_namespace],
+		    object_new(RES_namespace, "", ns, p->a),
+		    arena_printf(p->a, "needed by %s", place));
+		map_put(&p->spaces, ns, p);
+	}
+	add(p, ACT_CREATE, m->res, o, place);
+	if (m->res->id == RES_service)
+		apply_claim(p->claims, m, (const struct service *)o);
+}
+
+static void
+update(struct pass *p, const struct manifest *m, const struct object *o, const void *live,
+       const char *stated, const char *place)
+{
+	const struct kind *k = m->res->schema;
+	const char *applied = object_annotation(live, ANNOTATION_APPLIED);
+	struct object *new;
+	const char *why;
+
+	new = merge_three(k, o, live, stated_before(live, stated, p->a), p->a);
+	if (m->res->id == RES_service) {
+		settle_service((struct service *)new, (const struct service *)o, p->a);
+		apply_claim(p->claims, m, (const struct service *)new);
+	}
+	if (schema_equal(k, live, new))
+		return;
+	check_immutable(p, m, live, new);
+	why = summary_of(p, m, live, new, place, applied && !strcmp(applied, stated));
+	if (m->res->id == RES_pod) {
+		const struct pod *was = live, *will = (const struct pod *)new;
+
+		/* Kubernetes refuses this.  Here the file is the truth, so the pod
+		 * gives way; once it is gone the next pass creates it. */
+		if (was->spec && !schema_equal(pod_spec_kind(), was->spec, will->spec)) {
+			add(p, ACT_DELETE, m->res, live,
+			    arena_printf(p->a, "replaced, for a pod's spec cannot change: %s",
+					 why));
+			return;
+		}
+	}
+	add(p, ACT_UPDATE, m->res, new, why);
+}
+
+static void
+apply_one(struct pass *p, const struct manifest *m)
+{
+	cleanup_buf struct buf text = { 0 };
+	const struct object *live =
+	    snapshot_find(p->s, m->res->id, object_namespace(m->obj), object_name(m->obj));
+	struct object *o = stated_of(m, p->a);
+	const char *place = arena_printf(p->a, "%s:%d", m->path, m->line), *stated;
+
+	if (live && !claim(p, m, live))
+		return;
+	merge_stated(m->res->schema, o, &text);
+	stated = arena_strdup(p->a, buf_text(&text));
+	sign(o, p->w->source, place, stated, p->a);
+	if (!live)
+		create(p, m, o, place);
+	else if (!live->metadata
+		      ->deletionTimestamp) /* else: once it is gone, it is made anew */
+		update(p, m, o, live, stated, place);
+}
+
+/* ---- what left the source ---- */
+
+static bool
+is_ours(const struct pass *p, const struct object *o)
+{
+	const char *source = object_label(o, ANNOTATION_SOURCE);
+
+	/* The label alone may have been copied: onto a slice, a replica set. */
+	return source && !strcmp(source, p->w->source) &&
+	       object_annotation(o, ANNOTATION_APPLIED) && !object_controller(o) &&
+	       !o->metadata->deletionTimestamp;
+}
+
+static bool
+is_gone(const struct pass *p, const struct object *o)
+{
+	return !map_get(&p->wanted, key_of(resource_of(o), o, p->a));
+}
+
+static void
+refuse_prune(struct pass *p, size_t gone, size_t ours)
+{
+	cleanup_buf struct buf names = { 0 };
+	size_t n = 0;
+
+	for (size_t r = 0; r < ORDER; r++)
+		for (size_t i = 0; i < p->s->of[order[r]].n; i++) {
+			const struct object *o = p->s->of[order[r]].at[i];
+
+			if (is_ours(p, o) && is_gone(p, o) && n++ < 3)
+				buf_addf(&names, "%s%s %s", n > 1 ? ", " : "",
+					 resources[order[r]].singular, object_path(o, p->a));
+		}
+	p->c->path = NULL;
+	complain(
+	    p->c, 0, 0, NULL,
+	    "source %s would lose %zu of its %zu objects (%s%s); if that is meant, run "
+	    "`kedge sync --allow-prune` or write `Kedge-Prune: yes` as the last line of the "
+	    "commit message",
+	    p->w->source, gone, ours, buf_text(&names), gone > 3 ? ", ..." : "");
+}
+
+static void
+prune(struct pass *p)
+{
+	size_t ours = 0, gone = 0;
+
+	for (size_t r = 0; r < ORDER; r++)
+		for (size_t i = 0; i < p->s->of[order[r]].n; i++)
+			if (is_ours(p, p->s->of[order[r]].at[i])) {
+				ours++;
+				gone += is_gone(p, p->s->of[order[r]].at[i]);
+			}
+	if (gone && !p->w->prune_allowed && (!p->w->n || (gone > 5 && gone > ours / 2))) {
+		refuse_prune(p, gone, ours);
+		return;
+	}
+	for (size_t r = ORDER; gone && r-- > 0;)
+		for (size_t i = p->s->of[order[r]].n; i-- > 0;) {
+			const struct object *o = p->s->of[order[r]].at[i];
+
+			if (is_ours(p, o) && is_gone(p, o))
+				add(p, ACT_DELETE, &resources[order[r]], o,
+				    arena_printf(p->a, "left source %s", p->w->source));
+		}
+}
+
+/* ---- the whole ---- */
+
+static void
+look_around(struct pass *p)
+{
+	const struct objects *services = &p->s->of[RES_service];
+
+	for (size_t i = 0; i < p->s->of[RES_namespace].n; i++)
+		map_put(&p->spaces, object_name(p->s->of[RES_namespace].at[i]), p);
+	for (size_t i = 0; i < p->w->n; i++) {
+		const struct manifest *m = p->w->at[i];
+
+		map_put(&p->wanted, key_of(m->res, m->obj, p->a), (void *)m);
+		if (m->res->id == RES_namespace)
+			map_put(&p->spaces, object_name(m->obj), p);
+	}
+	/* Services that stay and that this source does not decide about. */
+	for (size_t i = 0; i < services->n; i++) {
+		const struct object *o = services->at[i];
+
+		if (is_gone(p, o) && !is_ours(p, o))
+			apply_claim(p->claims, NULL, (const struct service *)o);
+	}
+}
+
+void
+apply_reconcile(struct snapshot *s, const struct wanted *w, struct plan *plan,
+		struct complaints *c)
+{
+	struct pass p = { .s = s, .w = w, .plan = plan, .c = c, .a = s->arena };
+	size_t n = plan->n;
+	int errors = c->errors;
+
+	p.claims = apply_claims_new(s->settings, c, s->arena);
+	look_around(&p);
+	for (size_t r = 0; r < ORDER; r++)
+		for (size_t i = 0; i < w->n; i++)
+			if (w->at[i]->res->id == order[r])
+				apply_one(&p, w->at[i]);
+	prune(&p);
+	if (c->errors > errors)
+		plan->n = n;
+	apply_claims_done(p.claims);
+	map_done(&p.wanted);
+	map_done(&p.spaces);
+}

@@ -1,0 +1,20 @@
+/* apply.h -- between apply.c and apply_claims.c. */
+#ifndef KEDGE_APPLY_H
+#define KEDGE_APPLY_H
+#include "object.h"
+
+struct settings;
+struct apply_claims;
+
+/* Who holds which node port and which cluster address.  A second claim is a
+ * complaint at the manifest's place that names the first. */
+struct apply_claims *apply_claims_new(const struct settings *, struct complaints *,
+				      struct arena *);
+void apply_claims_done(struct apply_claims *);
+/* `m` is NULL for a live service that no manifest speaks of. */
+void apply_claim(struct apply_claims *, const struct manifest *m, const struct service *);
+
+void apply_complain(struct complaints *, const struct manifest *, const char *field,
+		    const char *text);
+bool apply_same_map(const struct pairs *, const struct pairs *);
+#endif

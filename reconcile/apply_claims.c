@@ -1,0 +1,125 @@
+/* apply_claims.c -- node ports and cluster addresses that two services want.
+ *
+ * Only what is stated or already allocated counts; what is still to be
+ * allocated is service.c's choice and cannot clash.
+ */
+#include "apply.h"
+#include "base/arena.h"
+#include "base/map.h"
+#include "controllers.h"
+#include "snapshot.h"
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <string.h>
+
+struct apply_claims {
+	const struct settings *settings;
+	struct complaints *c;
+	struct arena *a;
+	struct map ports;     /* "30080/TCP" -> who */
+	struct map addresses; /* "10.43.0.9" -> who */
+};
+
+struct apply_claims *
+apply_claims_new(const struct settings *settings, struct complaints *c, struct arena *a)
+{
+	struct apply_claims *cs = arena_zalloc(a, sizeof *cs);
+
+	cs->settings = settings;
+	cs->c = c;
+	cs->a = a;
+	return cs;
+}
+
+void
+apply_claims_done(struct apply_claims *cs)
+{
+	map_done(&cs->ports);
+	map_done(&cs->addresses);
+}
+
+static const char *
+who_is(const struct manifest *m, const struct service *svc, struct arena *a)
+{
+	const char *place = object_annotation(svc, ANNOTATION_PLACE);
+
+	if (m)
+		return arena_printf(a, "service %s (%s:%d)", object_path(svc, a), m->path,
+				    m->line);
+	return arena_printf(a, "service %s (%s)", object_path(svc, a),
+			    place ? place : "not from Git");
+}
+
+static void
+claim_port(struct apply_claims *cs, const struct manifest *m, const struct service *svc,
+	   size_t i)
+{
+	const struct service_port *port = &svc->spec->ports.at[i];
+	const struct settings *set = cs->settings;
+	const char *key = arena_printf(cs->a, "%" PRId64 "/%s", port->nodePort,
+				       port->protocol ? port->protocol : "TCP");
+	const char *field = arena_printf(cs->a, "spec.ports[%zu].nodePort", i);
+	const char *other = map_get(&cs->ports, key);
+
+	if (!other)
+		map_put(&cs->ports, key, (void *)who_is(m, svc, cs->a));
+	if (m && other)
+		apply_complain(cs->c, m, field,
+			       arena_printf(cs->a,
+					    "%s: Invalid value: %" PRId64
+					    ": provided port is already allocated, by %s",
+					    field, port->nodePort, other));
+	if (m && set &&
+	    (port->nodePort < set->node_port_lo || port->nodePort > set->node_port_hi))
+		apply_complain(
+		    cs->c, m, field,
+		    arena_printf(cs->a,
+				 "%s: Invalid value: %" PRId64
+				 ": provided port is not in the valid range. The range of "
+				 "valid ports is %d-%d",
+				 field, port->nodePort, set->node_port_lo, set->node_port_hi));
+}
+
+static void
+claim_address(struct apply_claims *cs, const struct manifest *m, const struct service *svc)
+{
+	const char *ip = svc->spec->clusterIP, *other = map_get(&cs->addresses, ip);
+	const struct settings *set = cs->settings;
+	struct in_addr in;
+	uint32_t mask;
+
+	if (!other)
+		map_put(&cs->addresses, ip, (void *)who_is(m, svc, cs->a));
+	if (m && other)
+		apply_complain(
+		    cs->c, m, "spec.clusterIP",
+		    arena_printf(cs->a,
+				 "spec.clusterIP: Invalid value: \"%s\": provided IP is "
+				 "already allocated, by %s",
+				 ip, other));
+	if (!m || !set || !set->svc_bits || inet_pton(AF_INET, ip, &in) != 1)
+		return;
+	mask = ~UINT32_C(0) << (32 - set->svc_bits);
+	if ((ntohl(in.s_addr) & mask) != (set->svc_net & mask))
+		apply_complain(
+		    cs->c, m, "spec.clusterIP",
+		    arena_printf(
+			cs->a,
+			"spec.clusterIP: Invalid value: \"%s\": provided IP is "
+			"not in the valid range. The range of valid IPs is %u.%u.%u.%u/%u",
+			ip, set->svc_net >> 24, set->svc_net >> 16 & 255,
+			set->svc_net >> 8 & 255, set->svc_net & 255, set->svc_bits));
+}
+
+void
+apply_claim(struct apply_claims *cs, const struct manifest *m, const struct service *svc)
+{
+	if (!svc->spec)
+		return;
+	for (size_t i = 0; i < svc->spec->ports.n; i++)
+		if (svc->spec->ports.at[i].nodePort)
+			claim_port(cs, m, svc, i);
+	if (svc->spec->clusterIP && *svc->spec->clusterIP &&
+	    strcmp(svc->spec->clusterIP, "None"))
+		claim_address(cs, m, svc);
+}

@@ -1,0 +1,388 @@
+/* merge.c -- Git owns the fields it states, and no others.
+ *
+ * The rule is Kubernetes' server-side apply with the merge keys of its
+ * strategic patches, walked over kinds.def.  Three deviations, each because
+ * the granular rule would leave a half-changed thing behind: unions (a
+ * volume's source, a variable's value, a strategy) and selectors are taken
+ * whole when they are stated at all.
+ */
+#include "merge.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include <inttypes.h>
+#include <string.h>
+
+/* Kinds whose fields make sense only together. */
+static const char *const whole_kinds[] = {
+	"volume",         "env_var", "env_from_source",   "deployment_strategy",
+	"label_selector", "probe",   "lifecycle_handler",
+};
+/* Maps that are one value: Kubernetes marks them mapType=atomic. */
+static const char *const whole_maps[] = { "selector", "nodeSelector", "matchLabels" };
+/* Maps whose values are not kept in what was stated. */
+static const char *const bulky_maps[] = { "data", "binaryData", "stringData" };
+
+static const char *
+merge_keys(const struct field *f)
+{
+	return f->key ? f->key : f->patch;
+}
+
+#define LISTED(set, word) listed(set, sizeof(set) / sizeof *(set), word)
+static bool
+listed(const char *const *set, size_t n, const char *word)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(set[i], word))
+			return true;
+	return false;
+}
+
+uint64_t
+merge_bit(const struct kind *k, const char *field)
+{
+	for (const struct field *f = k->fields; f->name; f++)
+		if (!strcmp(f->name, field))
+			return UINT64_C(1) << (f - k->fields);
+	return 0;
+}
+
+static bool
+states(const struct kind *k, const void *obj, const struct field *f)
+{
+	return *(const uint64_t *)obj >> (f - k->fields) & 1;
+}
+
+static size_t
+field_size(enum field_type t)
+{
+	switch (t) {
+	case T_BOOL:
+		return sizeof(bool);
+	case T_INT:
+	case T_TIME:
+		return sizeof(int64_t);
+	case T_IORS:
+		return sizeof(struct iors);
+	case T_MAP:
+	case T_QMAP:
+		return sizeof(struct pairs);
+	case T_STRS:
+		return sizeof(struct strs);
+	case T_INTS:
+		return sizeof(struct ints);
+	case T_LIST:
+		return sizeof(struct list);
+	case T_STR:
+	case T_QTY:
+	case T_ANY:
+	case T_OBJ:
+		return sizeof(void *);
+	}
+	return 0;
+}
+
+static struct pairs
+merge_map(const struct pairs *want, const struct pairs *live, const struct tree *last,
+	  struct arena *a)
+{
+	struct pairs out = { .at = arena_alloc(a, (want->n + live->n) * sizeof *out.at + 1) };
+	size_t w = 0, l = 0;
+
+	/* Both are sorted, so that one walk over the two keeps the result sorted. */
+	while (w < want->n || l < live->n) {
+		int order = w == want->n   ? 1
+			    : l == live->n ? -1
+					   : strcmp(want->at[w].key, live->at[l].key);
+
+		if (order <= 0) {
+			out.at[out.n++] = want->at[w++];
+			l += order == 0;
+		} else if (last && tree_get(last, live->at[l].key)) {
+			l++;
+		} else {
+			out.at[out.n++] = live->at[l++];
+		}
+	}
+	return out;
+}
+
+/* The values of a list's merge key, which may name several fields, as one text. */
+static const char *
+item_key(const struct kind *k, const char *keys, const void *item, struct arena *a)
+{
+	cleanup_buf struct buf text = { 0 };
+
+	for (const char *p = keys; *p;) {
+		size_t n = strcspn(p, " ,");
+		const char *name = arena_strndup(a, p, n);
+
+		buf_addf(&text, "%s\n", schema_text(k, item, name, a));
+		p += n;
+		p += strspn(p, " ,");
+	}
+	return arena_strdup(a, buf_text(&text));
+}
+
+static const char *
+node_key(const char *keys, const struct kind *k, const struct tree *item, struct arena *a)
+{
+	cleanup_buf struct buf text = { 0 };
+
+	for (const char *p = keys; *p;) {
+		size_t n = strcspn(p, " ,");
+		const char *name = arena_strndup(a, p, n);
+		const struct tree *value = item->type == N_MAP ? tree_get(item, name) : NULL;
+		const struct field *f = schema_field(k, name);
+
+		buf_addf(&text, "%s\n",
+			 value && value->text ? value->text
+			 : f && f->dflt       ? f->dflt
+					      : "");
+		p += n;
+		p += strspn(p, " ,");
+	}
+	return arena_strdup(a, buf_text(&text));
+}
+
+static const struct tree *
+node_item(const struct field *f, const struct tree *list, const char *key, struct arena *a)
+{
+	if (list && list->type == N_LIST)
+		for (const struct tree *n = list->kids; n; n = n->next)
+			if (!strcmp(node_key(merge_keys(f), f->of(), n, a), key))
+				return n;
+	return NULL;
+}
+
+/* Items as the source orders them, each merged with its namesake; then the
+ * live ones that the source never had.  Two items may share a key (53/TCP and
+ * 53/UDP in old files): the first that is not yet taken is the namesake. */
+static struct list
+merge_list(const struct field *f, const struct list *want, const struct list *live,
+	   const struct tree *last, struct arena *a)
+{
+	const struct kind *k = f->of();
+	struct list out = { .at = arena_alloc(a, (want->n + live->n) * k->size + 1) };
+	const char **keys = arena_alloc(a, live->n * sizeof *keys + 1);
+	char *at = out.at;
+
+	for (size_t l = 0; l < live->n; l++)
+		keys[l] = item_key(k, merge_keys(f), (const char *)live->at + l * k->size, a);
+	for (size_t w = 0; w < want->n; w++) {
+		const char *item = (const char *)want->at + w * k->size;
+		const char *key = item_key(k, merge_keys(f), item, a);
+		size_t l = 0;
+
+		while (l < live->n && (!keys[l] || strcmp(keys[l], key)))
+			l++;
+		if (l < live->n) {
+			item = merge_three(k, item, (const char *)live->at + l * k->size,
+					   node_item(f, last, key, a), a);
+			keys[l] = NULL;
+		}
+		memcpy(at + out.n++ * k->size, item, k->size);
+	}
+	for (size_t l = 0; l < live->n; l++)
+		if (keys[l] && !node_item(f, last, keys[l], a))
+			memcpy(at + out.n++ * k->size, (const char *)live->at + l * k->size,
+			       k->size);
+	return out;
+}
+
+static void
+merge_stated_field(const struct field *f, char *out, const char *want, const char *live,
+		   const struct tree *last, struct arena *a)
+{
+	const void *w = want + f->off, *l = live + f->off;
+
+	if (f->type == T_OBJ && *(void *const *)w && *(void *const *)l) {
+		const void *merged =
+		    merge_three(f->of(), *(void *const *)w, *(void *const *)l, last, a);
+		memcpy(out + f->off, &merged, sizeof merged);
+	} else if ((f->type == T_MAP || f->type == T_QMAP) && !LISTED(whole_maps, f->name)) {
+		*(struct pairs *)(out + f->off) = merge_map(w, l, last, a);
+	} else if (f->type == T_LIST && merge_keys(f)) {
+		*(struct list *)(out + f->off) = merge_list(f, w, l, last, a);
+	} else {
+		memcpy(out + f->off, w, field_size(f->type));
+	}
+}
+
+static bool
+is_text(const struct field *f)
+{
+	return f->type == T_STR || f->type == T_QTY || f->type == T_OBJ;
+}
+
+/* A default that only now applies (externalTrafficPolicy, once the type is
+ * NodePort).  Numbers are left out: a live 0 replicas is an answer. */
+static bool
+absent(const struct field *f, const char *obj)
+{
+	return !*(void *const *)(obj + f->off);
+}
+
+void *
+merge_three(const struct kind *k, const void *want, const void *live, const struct tree *last,
+	    struct arena *a)
+{
+	char *out = arena_alloc(a, k->size);
+
+	if (last && last->type != N_MAP)
+		last = NULL;
+	if (LISTED(whole_kinds, k->name)) {
+		memcpy(out, want, k->size);
+		return out;
+	}
+	memcpy(out, live, k->size);
+	for (const struct field *f = k->fields; f->name; f++) {
+		const struct tree *was = last ? tree_get(last, f->name) : NULL;
+
+		if (f->ro)
+			continue;
+		if (states(k, want, f)) {
+			*(uint64_t *)out |= UINT64_C(1) << (f - k->fields);
+			merge_stated_field(f, out, want, live, was, a);
+		} else if (was && (f->type == T_MAP || f->type == T_QMAP) &&
+			   !LISTED(whole_maps, f->name)) {
+			/* The whole map was taken back: only the keys that it had go. */
+			static const struct pairs none;
+
+			*(struct pairs *)(out + f->off) = merge_map(
+			    &none, (const void *)((const char *)live + f->off), was, a);
+		} else if (was || (is_text(f) && absent(f, out))) {
+			*(uint64_t *)out &= ~(UINT64_C(1) << (f - k->fields));
+			memcpy(out + f->off, (const char *)want + f->off, field_size(f->type));
+		}
+	}
+	return out;
+}
+
+/* ---- what is stated, as JSON ---- */
+
+static void
+put_text(struct buf *out, const char *s)
+{
+	buf_addc(out, '"');
+	for (; *s; s++) {
+		if (*s == '"' || *s == '\\')
+			buf_addf(out, "\\%c", *s);
+		else if ((unsigned char)*s < 0x20)
+			buf_addf(out, "\\u%04x", *s);
+		else
+			buf_addc(out, *s);
+	}
+	buf_addc(out, '"');
+}
+
+static void
+put_map(const struct field *f, const struct pairs *m, struct buf *out)
+{
+	bool bulky = LISTED(bulky_maps, f->name);
+
+	buf_addc(out, '{');
+	for (size_t i = 0; i < m->n; i++) {
+		if (i)
+			buf_addc(out, ',');
+		put_text(out, m->at[i].key);
+		buf_addc(out, ':');
+		put_text(out, bulky ? "" : m->at[i].value);
+	}
+	buf_addc(out, '}');
+}
+
+static void
+put_list(const struct field *f, const struct list *l, struct buf *out)
+{
+	const struct kind *k = f->of();
+
+	buf_addc(out, '[');
+	for (size_t i = 0; i < l->n; i++) {
+		if (i)
+			buf_addc(out, ',');
+		merge_stated(k, (const char *)l->at + i * k->size, out);
+	}
+	buf_addc(out, ']');
+}
+
+static void
+put_value(const struct field *f, const void *at, struct buf *out)
+{
+	const struct iors *iors = at;
+	const struct strs *strs = at;
+	const struct ints *ints = at;
+	char when[40];
+
+	switch (f->type) {
+	case T_STR:
+	case T_QTY:
+		put_text(out, *(const char *const *)at ?: "");
+		break;
+	case T_ANY:
+		buf_adds(out, *(const char *const *)at ?: "null");
+		break;
+	case T_INT:
+		buf_addf(out, "%" PRId64, *(const int64_t *)at);
+		break;
+	case T_BOOL:
+		buf_adds(out, *(const bool *)at ? "true" : "false");
+		break;
+	case T_TIME:
+		time_print(*(const int64_t *)at, f->micro, when);
+		put_text(out, when);
+		break;
+	case T_IORS:
+		if (iors->s)
+			put_text(out, iors->s);
+		else
+			buf_addf(out, "%" PRId64, iors->i);
+		break;
+	case T_MAP:
+	case T_QMAP:
+		put_map(f, at, out);
+		break;
+	case T_STRS:
+		buf_addc(out, '[');
+		for (size_t i = 0; i < strs->n; i++) {
+			buf_adds(out, i ? "," : "");
+			put_text(out, strs->at[i]);
+		}
+		buf_addc(out, ']');
+		break;
+	case T_INTS:
+		buf_addc(out, '[');
+		for (size_t i = 0; i < ints->n; i++)
+			buf_addf(out, "%s%" PRId64, i ? "," : "", ints->at[i]);
+		buf_addc(out, ']');
+		break;
+	case T_OBJ:
+		if (*(void *const *)at)
+			merge_stated(f->of(), *(void *const *)at, out);
+		else
+			buf_adds(out, "null");
+		break;
+	case T_LIST:
+		put_list(f, at, out);
+		break;
+	}
+}
+
+void
+merge_stated(const struct kind *k, const void *obj, struct buf *out)
+{
+	bool first = true;
+
+	buf_addc(out, '{');
+	for (const struct field *f = k->fields; f->name; f++) {
+		if (f->ro || !states(k, obj, f))
+			continue;
+		if (!first)
+			buf_addc(out, ',');
+		first = false;
+		put_text(out, f->name);
+		buf_addc(out, ':');
+		put_value(f, (const char *)obj + f->off, out);
+	}
+	buf_addc(out, '}');
+}

@@ -1,0 +1,313 @@
+/* revision.c -- did the commit arrive?
+ *
+ * A revision that is Applying becomes Healthy when everything that its source
+ * applied is available, Failed when something cannot become so, Superseded
+ * when a newer one has started.  One that failed for want of health (not for
+ * its files) may still become Healthy: an image that was missing is loaded,
+ * and the deployment goes on.
+ *
+ * Writes only when the verdict or what is waited for changes.
+ */
+#include "base/arena.h"
+#include "base/buf.h"
+#include "controllers.h"
+#include "plan.h"
+#include "snapshot.h"
+#include <inttypes.h>
+#include <string.h>
+
+struct look {
+	struct snapshot *s;
+	const char *waiting; /* the first thing that is not there yet; NULL: nothing */
+	const char *broken;  /* the first that will not come */
+	size_t waits;
+};
+
+static bool
+is(const char *a, const char *b)
+{
+	return a && !strcmp(a, b);
+}
+
+static void
+wait_for(struct look *l, const char *what)
+{
+	if (!l->waiting)
+		l->waiting = what;
+	l->waits++;
+}
+
+/* ": web-9b459b4c5-cst47 ImagePullBackOff: Back-off pulling image ..." or "" */
+static const char *
+pod_trouble(struct look *l, const char *ns, const struct label_selector *sel)
+{
+	struct objects pods = snapshot_in(l->s, RES_pod, ns);
+
+	for (size_t i = 0; i < pods.n; i++) {
+		const struct pod *pod = (const struct pod *)pods.at[i];
+		const struct pod_status *st = pod->status;
+
+		if (!st || pod->metadata->deletionTimestamp ||
+		    !selector_matches(sel, &pod->metadata->labels))
+			continue;
+		for (size_t c = 0; c < st->containerStatuses.n; c++) {
+			const struct container_state *now = st->containerStatuses.at[c].state;
+			const struct container_state_waiting *w = now ? now->waiting : NULL;
+
+			if (w && w->reason && !is(w->reason, "ContainerCreating"))
+				return arena_printf(
+				    l->s->arena, " (%s: %s%s%s)", object_name(pod), w->reason,
+				    w->message ? ": " : "", w->message ? w->message : "");
+		}
+	}
+	return "";
+}
+
+static const struct condition *
+condition_of(const struct condition *at, size_t n, const char *type)
+{
+	for (size_t i = 0; i < n; i++)
+		if (is(at[i].type, type))
+			return &at[i];
+	return NULL;
+}
+
+/* ---- is it there? ---- */
+
+static void
+look_deployment(struct look *l, const struct deployment *d, const char *path)
+{
+	const struct deployment_spec *spec = d->spec;
+	const struct deployment_status *st = d->status;
+	int64_t want = spec->replicas, updated = st ? st->updatedReplicas : 0;
+	struct arena *a = l->s->arena;
+	const struct condition *progress;
+
+	if (!st || st->observedGeneration < d->metadata->generation) {
+		wait_for(l, arena_printf(a, "deployment %s: its new spec is not yet observed",
+					 path));
+		return;
+	}
+	progress = condition_of(st->conditions.at, st->conditions.n, "Progressing");
+	if (progress && is(progress->reason, "ProgressDeadlineExceeded") && !l->broken)
+		l->broken =
+		    arena_printf(a, "deployment %s exceeded its progress deadline%s", path,
+				 pod_trouble(l, d->metadata->namespace, spec->selector));
+	if (spec->paused)
+		return; /* waits for its owner, not for the world */
+	if (updated < want)
+		wait_for(l,
+			 arena_printf(a,
+				      "deployment %s: %" PRId64 " of %" PRId64
+				      " new replicas have been updated%s",
+				      path, updated, want,
+				      pod_trouble(l, d->metadata->namespace, spec->selector)));
+	else if (st->replicas > updated)
+		wait_for(l, arena_printf(a,
+					 "deployment %s: %" PRId64
+					 " old replicas are pending termination",
+					 path, st->replicas - updated));
+	else if (st->availableReplicas < updated)
+		wait_for(l,
+			 arena_printf(a,
+				      "deployment %s: %" PRId64 " of %" PRId64
+				      " updated replicas are available%s",
+				      path, st->availableReplicas, updated,
+				      pod_trouble(l, d->metadata->namespace, spec->selector)));
+}
+
+static void
+look_replica_set(struct look *l, const struct replica_set *rs, const char *path)
+{
+	const struct replica_set_status *st = rs->status;
+	int64_t ready = st ? st->availableReplicas : 0;
+
+	if (!st || st->observedGeneration < rs->metadata->generation ||
+	    ready < rs->spec->replicas)
+		wait_for(l, arena_printf(
+				l->s->arena,
+				"replicaset %s: %" PRId64 " of %" PRId64
+				" replicas are available%s",
+				path, ready, rs->spec->replicas,
+				pod_trouble(l, rs->metadata->namespace, rs->spec->selector)));
+}
+
+static void
+look_pod(struct look *l, const struct pod *pod, const char *path)
+{
+	const struct pod_status *st = pod->status;
+	const struct condition *ready;
+	struct label_selector self = { .matchLabels = pod->metadata->labels };
+	struct arena *a = l->s->arena;
+
+	if (pod->metadata->deletionTimestamp) {
+		wait_for(l, arena_printf(a, "pod %s: the old one is still terminating", path));
+		return;
+	}
+	if (st && is(st->phase, "Succeeded"))
+		return;
+	if (st && is(st->phase, "Failed")) {
+		if (!l->broken)
+			l->broken = arena_printf(
+			    a, "pod %s failed%s%s%s%s", path, st->reason ? ": " : "",
+			    st->reason ? st->reason : "", st->message ? ": " : "",
+			    st->message ? st->message : "");
+		wait_for(l, arena_printf(a, "pod %s to be ready", path));
+		return;
+	}
+	ready = st ? condition_of(st->conditions.at, st->conditions.n, "Ready") : NULL;
+	if (!ready || !is(ready->status, "True"))
+		wait_for(l, arena_printf(a, "pod %s to be ready%s", path,
+					 pod_trouble(l, pod->metadata->namespace, &self)));
+}
+
+static void
+look_service(struct look *l, const struct service *svc, const char *path)
+{
+	const struct service_spec *spec = svc->spec;
+	bool ported = is(spec->type, "NodePort") || is(spec->type, "LoadBalancer");
+
+	if (is(spec->type, "ExternalName"))
+		return;
+	if (!spec->clusterIP || !*spec->clusterIP) {
+		wait_for(l, arena_printf(l->s->arena, "service %s: a cluster IP", path));
+		return;
+	}
+	for (size_t i = 0; ported && i < spec->ports.n; i++)
+		if (!spec->ports.at[i].nodePort) {
+			wait_for(l, arena_printf(l->s->arena, "service %s: a node port", path));
+			return;
+		}
+}
+
+static void
+look_at(struct look *l, const struct resource *res, const struct object *o)
+{
+	const char *path = object_path(o, l->s->arena);
+
+	switch (res->id) {
+	case RES_deployment:
+		look_deployment(l, (const struct deployment *)o, path);
+		break;
+	case RES_replica_set:
+		look_replica_set(l, (const struct replica_set *)o, path);
+		break;
+	case RES_pod:
+		look_pod(l, (const struct pod *)o, path);
+		break;
+	case RES_service:
+		look_service(l, (const struct service *)o, path);
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+look_around(struct look *l, const char *source)
+{
+	static const enum resource_id kinds[] = { RES_deployment, RES_replica_set, RES_pod,
+						  RES_service };
+
+	for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+		for (size_t i = 0; i < l->s->of[kinds[k]].n; i++) {
+			const struct object *o = l->s->of[kinds[k]].at[i];
+
+			/* The label alone may have been copied by a controller. */
+			if (is(object_label(o, ANNOTATION_SOURCE), source) &&
+			    object_annotation(o, ANNOTATION_APPLIED) && !object_controller(o))
+				look_at(l, &resources[kinds[k]], o);
+		}
+}
+
+/* ---- the verdict ---- */
+
+/* Failed because of its files, a revision never touched anything. */
+static bool
+was_applied(const struct revision *r)
+{
+	const char *outcome = r->status ? r->status->outcome : NULL;
+
+	return is(outcome, "Applying") || is(outcome, "Healthy") || is(outcome, "Superseded") ||
+	       (is(outcome, "Failed") && r->status->waitingFor);
+}
+
+static bool
+is_superseded(struct snapshot *s, const struct revision *r)
+{
+	for (size_t i = 0; i < s->of[RES_revision].n; i++) {
+		const struct revision *other =
+		    (const struct revision *)s->of[RES_revision].at[i];
+
+		if (other->spec && is(other->spec->source, r->spec->source) &&
+		    other->spec->number > r->spec->number && was_applied(other))
+			return true;
+	}
+	return false;
+}
+
+static void
+conclude(struct snapshot *s, const struct revision *r, const char *outcome, const char *waiting,
+	 const char *error, struct plan *p)
+{
+	struct revision *new = object_clone(r, p->arena);
+	struct revision_status *st = new->status;
+	bool same = is(st->outcome, outcome), over = !is(outcome, "Applying");
+
+	st->outcome = outcome;
+	st->waitingFor = arena_strdup(p->arena, waiting);
+	st->errors.n = 0;
+	if (error) {
+		st->errors.at = arena_alloc(p->arena, sizeof *st->errors.at);
+		st->errors.at[0] = arena_strdup(p->arena, error);
+		st->errors.n = 1;
+	}
+	if (over && !same) {
+		st->endTime = s->now;
+		st->durationMs = st->startTime ? s->now - st->startTime : 0;
+	}
+	if (schema_equal(revision_kind(), r, new))
+		return;
+	plan_add(p, (struct action){
+			.verb = ACT_STATUS,
+			.kind = resources[RES_revision].singular,
+			.name = object_name(new),
+			.why = error     ? st->errors.at[0]
+			       : waiting ? arena_printf(p->arena, "%s, waiting for %s", outcome,
+							waiting)
+					 : outcome,
+			.body = new,
+		    });
+}
+
+static const char *
+waits_print(const struct look *l)
+{
+	if (l->waits < 2)
+		return l->waiting;
+	return arena_printf(l->s->arena, "%s, and %zu more", l->waiting, l->waits - 1);
+}
+
+void
+revision_reconcile(struct snapshot *s, const struct revision *r, struct plan *p)
+{
+	struct look l = { .s = s };
+	const char *outcome = r->status ? r->status->outcome : NULL;
+
+	if (!r->spec || !r->spec->source || r->metadata->deletionTimestamp)
+		return;
+	if (!is(outcome, "Applying") && !(is(outcome, "Failed") && was_applied(r)))
+		return;
+	if (is_superseded(s, r)) {
+		if (is(outcome, "Applying"))
+			conclude(s, r, "Superseded", NULL, NULL, p);
+		return;
+	}
+	look_around(&l, r->spec->source);
+	if (!l.waiting && !l.broken)
+		conclude(s, r, "Healthy", NULL, NULL, p);
+	else if (l.broken)
+		conclude(s, r, "Failed", l.waiting ? waits_print(&l) : l.broken, l.broken, p);
+	else if (is(outcome, "Applying")) /* what failed says so until it is healthy */
+		conclude(s, r, "Applying", waits_print(&l), NULL, p);
+}

@@ -40,6 +40,12 @@ void images_close(struct images *);
 const struct image *image_find(struct images *, const char *name); /* NULL: not here */
 size_t images_list(struct images *, const struct image *const **ret);
 int image_remove(struct images *, const char *name, struct error **); /* layers no one needs go too */
+/* An image that lost its name (removed, or the name moved on) may still be under a
+ * running pod.  The keeper says so of an image's id; without one only names count. */
+typedef bool image_keeper(void *ctx, const char *id);
+void images_keep(struct images *, image_keeper *, void *ctx);
+/* Removes images that have neither a name nor a keeper; also what image_remove ends with. */
+int images_sweep(struct images *, struct error **);
 char *image_normalise(const char *name, struct error **); /* caller frees */
 
 /* Import and load read a tar stream (plain, gzip or zstd) from fd in a child

@@ -1,0 +1,317 @@
+/* image_change.c -- what changes the image store: taking in what a child made,
+ * removing names, and removing what nobody needs any more.
+ *
+ * Order is the whole guarantee.  In: layers, then configs, then names, each
+ * synced before the next.  Out: names, then configs, then layers.
+ */
+#include "base/cleanup.h"
+#include "image_impl.h"
+#include "image_store.h"
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+
+/* The child is gone, yet what it left is an image's bytes: never follow. */
+static int
+dir_open(int at, const char *path)
+{
+	struct open_how how = {
+		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+
+	return syscall(SYS_openat2, at, path, &how, sizeof how);
+}
+
+/* "HEX rest" -> hex, and the rest */
+static const char *
+hex_and_rest(const char *value, char ret_hex[HEX_SIZE])
+{
+	size_t n = strcspn(value, " ");
+
+	if (n != HEX_SIZE - 1)
+		return NULL;
+	memcpy(ret_hex, value, n);
+	ret_hex[n] = '\0';
+	if (!hex_valid(ret_hex))
+		return NULL;
+	return value[n] ? value + n + 1 : value + n;
+}
+
+/* trusted.* needs CAP_SYS_ADMIN, which the child that reads the tar must not have. */
+static int
+opaque_mark(struct images *s, int job, const char *value, struct error **e)
+{
+	cleanup_close int layer = -1, dir = -1;
+	char hex[HEX_SIZE], path[16 + HEX_SIZE];
+	const char *rest = hex_and_rest(value, hex);
+
+	if (!rest)
+		return fail(e, WHY_INTERNAL, "the unpacking process names no layer: %s", value);
+	if (faccessat(s->layers, hex, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0; /* it will not be taken, for it is here */
+	snprintf(path, sizeof path, "layers/%s", hex);
+	layer = dir_open(job, path);
+	dir = layer < 0 ? -1 : dir_open(layer, rest);
+	if (dir < 0) /* a later entry of the tar put something else there */
+		return layer < 0 ? fail_sys(e, "open layer %s", hex) : 0;
+	if (fsetxattr(dir, "trusted.overlay.opaque", "y", 1, 0) < 0)
+		return fail_sys(e, "mark %s of layer %.12s as opaque", rest, hex);
+	return fsync(dir) < 0 ? fail_sys(e, "fsync layer %.12s", hex) : 0;
+}
+
+static int
+layer_take(struct images *s, int job, const char *value, struct error **e)
+{
+	char hex[HEX_SIZE], path[16 + HEX_SIZE];
+	cleanup_close int dir = -1;
+	int64_t bytes;
+
+	if (!layer_item(value, hex, &bytes))
+		return fail(e, WHY_INTERNAL, "the unpacking process names no layer: %s", value);
+	snprintf(path, sizeof path, "layers/%s", hex);
+	dir = dir_open(job, path);
+	if (dir < 0)
+		return fail_sys(e, "open layer %.12s", hex);
+	/* the same content may have come by another job meanwhile: either will do */
+	if (renameat2(job, path, s->layers, hex, RENAME_NOREPLACE) < 0 && errno != EEXIST)
+		return fail_sys(e, "rename layer %.12s into the image store", hex);
+	return 0;
+}
+
+static int
+image_take(struct images *s, int job, const char *hex, struct error **e)
+{
+	char json[8 + HEX_SIZE];
+	struct image_entry *x;
+
+	if (!hex_valid(hex))
+		return fail(e, WHY_INTERNAL, "the unpacking process names no image: %s", hex);
+	x = record_read(s, NULL, job, hex, "", e);
+	if (!x)
+		return -1;
+	entry_free(x);
+	snprintf(json, sizeof json, "%s.json", hex);
+	if (renameat(job, json, s->configs, json) < 0 ||
+	    renameat(job, hex, s->configs, hex) < 0)
+		return fail_sys(e, "rename config %.12s into the image store", hex);
+	return 0;
+}
+
+static int
+name_take(struct images *s, int job, const char *value, char **ret_name, struct error **e)
+{
+	char hex[HEX_SIZE];
+	const char *rest = hex_and_rest(value, hex);
+	cleanup_free char *name = rest ? image_normalise(rest, e) : NULL;
+	cleanup_free char *file = NULL;
+
+	if (!rest)
+		return fail(e, WHY_INTERNAL, "the unpacking process gives no name: %s", value);
+	if (!name)
+		return -1;
+	if (faccessat(s->configs, hex, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return fail_sys(e, "image sha256:%.12s", hex);
+	file = name_encode(name);
+	hex[HEX_SIZE - 1] = '\n';
+	(void)unlinkat(job, "name", 0);
+	if (file_write(job, "name", hex, HEX_SIZE, e) < 0)
+		return fail_in(e, "%s", name);
+	if (renameat(job, "name", s->names, file) < 0)
+		return fail_sys(e, "rename %s into the image store", file);
+	*ret_name = steal_ptr(&name);
+	return 0;
+}
+
+static int
+step(struct images *s, int job, const char *key, const char *value, char **names, size_t *n,
+     struct error **e)
+{
+	if (strcmp(key, "opaque") == 0)
+		return opaque_mark(s, job, value, e);
+	if (strcmp(key, "layer") == 0)
+		return layer_take(s, job, value, e);
+	if (strcmp(key, "image") == 0)
+		return image_take(s, job, value, e);
+	if (name_take(s, job, value, &names[*n], e) < 0)
+		return -1;
+	++*n;
+	return 0;
+}
+
+static int
+steps(struct images *s, int job, const struct items *items, char **names, struct error **e)
+{
+	const struct {
+		const char *key;
+		int dir; /* synced after all of its kind */
+	} order[] = { { "opaque", -1 },
+		      { "layer", s->layers },
+		      { "image", s->configs },
+		      { "name", s->names } };
+	size_t n = 0;
+
+	for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
+		for (size_t i = 0; i < items->n; i++)
+			if (strcmp(items->at[i].key, order[k].key) == 0 &&
+			    step(s, job, order[k].key, items->at[i].value, names, &n, e) < 0)
+				return -1;
+		if (order[k].dir >= 0 && fsync(order[k].dir) < 0)
+			return fail_sys(e, "fsync the image store");
+	}
+	return 0;
+}
+
+int
+store_take(struct images *s, const char *dir, const struct items *items, char ***ret_names,
+	   struct error **e)
+{
+	cleanup_close int job = dir_open(s->ingest, dir);
+	char **names = xcalloc(items->n + 1, sizeof *names);
+	int rc;
+
+	if (job < 0)
+		rc = fail_sys(e, "open %s/%s", s->ingest_path, dir);
+	else
+		rc = steps(s, job, items, names, e);
+	/* whatever came in is now found; after a failure what lies about is not kept */
+	if (store_reload(s, rc < 0 ? NULL : e) < 0)
+		rc = -1;
+	else if (rc < 0)
+		(void)layers_sweep(s, NULL);
+	if (rc == 0) {
+		*ret_names = names;
+		return 0;
+	}
+	for (size_t i = 0; names[i]; i++)
+		free(names[i]);
+	free(names);
+	return -1;
+}
+
+/* Large trees take seconds to remove; the hand has no seconds. */
+void
+store_discard(const struct images *s, const char *dir)
+{
+	cleanup_close int job = dir_open(s->ingest, dir);
+	pid_t pid;
+
+	if (job >= 0) { /* what is left after success */
+		(void)unlinkat(job, "answer", 0);
+		(void)unlinkat(job, "name", 0);
+		(void)unlinkat(job, "layers", AT_REMOVEDIR);
+		if (unlinkat(s->ingest, dir, AT_REMOVEDIR) == 0)
+			return;
+	}
+	pid = fork();
+	if (pid > 0) {
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+		return;
+	}
+	if (pid < 0) {
+		(void)tree_remove(s->ingest, dir);
+		return;
+	}
+	/* twice, so that nobody has to wait for it; the lock is not for it to keep */
+	if (fork() == 0) {
+		int fd = open(s->ingest_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd >= 0 && dup2(fd, 3) == 3) {
+			close_range(4, ~0U, 0);
+			(void)tree_remove(3, dir);
+		}
+	}
+	_exit(0);
+}
+
+struct sweep {
+	struct images *store;
+	struct map named; /* ids that names point to */
+	int removed;
+};
+
+static int
+layer_see(void *ctx, const char *hex, struct error **e)
+{
+	struct sweep *w = ctx;
+	char gone[96];
+
+	if (map_get(&w->store->shelf.layers, hex))
+		return 0;
+	snprintf(gone, sizeof gone, "gone-%d-%u", getpid(), store_serial(w->store));
+	if (renameat(w->store->layers, hex, w->store->ingest, gone) < 0)
+		return fail_sys(e, "remove layer %.12s", hex);
+	store_discard(w->store, gone);
+	return 0;
+}
+
+int
+layers_sweep(struct images *s, struct error **e)
+{
+	struct sweep w = { .store = s };
+
+	return dir_each(s->layers, layer_see, &w, e);
+}
+
+static int
+config_see(void *ctx, const char *file, struct error **e)
+{
+	struct sweep *w = ctx;
+	const struct images *s = w->store;
+	char hex[HEX_SIZE], id[8 + HEX_SIZE];
+
+	snprintf(hex, sizeof hex, "%.64s", file);
+	snprintf(id, sizeof id, "sha256:%s", hex);
+	if (map_get(&w->named, hex) || (s->keeper && s->keeper(s->keeper_ctx, id)))
+		return 0;
+	w->removed++;
+	return unlinkat(s->configs, file, 0) < 0 ? fail_sys(e, "remove config %.12s", hex) : 0;
+}
+
+int
+images_sweep(struct images *s, struct error **e)
+{
+	struct sweep w = { .store = s };
+	int rc;
+
+	for (size_t i = 0; i < s->shelf.n; i++)
+		(void)map_put(&w.named, digest_hex(s->shelf.at[i]->image.id), s);
+	rc = dir_each(s->configs, config_see, &w, e);
+	map_done(&w.named);
+	if (rc < 0 || w.removed == 0)
+		return rc;
+	if (fsync(s->configs) < 0)
+		return fail_sys(e, "fsync the image store");
+	return store_reload(s, e) < 0 ? -1 : layers_sweep(s, e);
+}
+
+void
+images_keep(struct images *s, image_keeper *keeper, void *ctx)
+{
+	s->keeper = keeper;
+	s->keeper_ctx = ctx;
+}
+
+int
+image_remove(struct images *s, const char *name, struct error **e)
+{
+	const struct image *i = image_find(s, name);
+	cleanup_free char *file = NULL;
+
+	if (!i)
+		return fail(e, WHY_NOT_FOUND,
+			    "image %s is not here; `kedge image ls` shows those that are",
+			    name);
+	file = name_encode(i->name);
+	if (unlinkat(s->names, file, 0) < 0)
+		return fail_sys(e, "remove %s", file);
+	if (fsync(s->names) < 0)
+		return fail_sys(e, "fsync the image store");
+	return store_reload(s, e) < 0 ? -1 : images_sweep(s, e);
+}

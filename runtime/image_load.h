@@ -1,0 +1,40 @@
+/* image_load.h -- an archive in the fenced child: image_load.c, image_docker.c, image_oci.c. */
+#ifndef KEDGE_IMAGE_LOAD_H
+#define KEDGE_IMAGE_LOAD_H
+#include "image_impl.h"
+#include <jansson.h>
+
+struct member {
+	char *name, *link;  /* link: the member it stands for */
+	char hex[HEX_SIZE]; /* of its bytes */
+	size_t number;      /* files/NUMBER */
+	int64_t size;
+};
+
+struct candidate { /* an image manifest that an index speaks of */
+	const char *name, *digest, *platform;
+	int fit; /* 2: this platform, 1: it does not say, 0: another one */
+};
+
+struct load {
+	struct child *c;
+	struct arena arena;
+	struct map members;
+	size_t nmembers;
+	const char *prefix; /* "" or "dir/": the layout was packed with its folder */
+	struct candidate *found;
+	size_t nfound, cap;
+	json_t *docs; /* keeps what was parsed alive */
+};
+
+const struct member *member_find(const struct load *,
+				 const char *name); /* through links; or NULL */
+int member_open(const struct load *, const struct member *, struct error **); /* fd */
+int member_text(const struct load *, const struct member *, struct buf *ret, struct error **);
+json_t *member_json(struct load *, const struct member *, struct error **); /* borrowed */
+const char *text_of(const json_t *object, const char *key); /* "" when it is no string */
+int name_add(struct load *, const char *id, const char *name, struct error **);
+
+int docker_load(struct load *, const struct member *manifest, struct error **);
+int oci_load(struct load *, const struct member *index, struct error **);
+#endif

@@ -1,0 +1,149 @@
+/* image_make.c -- layers and configs as they are made in the fenced child: one
+ * layer by one tar, one image by its config, and the import of a root tree.
+ */
+#include "base/cleanup.h"
+#include "image_impl.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct made_layer {
+	int64_t bytes, newest_s;
+};
+
+bool
+layer_known(const struct child *c, const char *hex, int64_t *ret_bytes, int64_t *ret_newest_s)
+{
+	const struct made_layer *m = map_get(&c->made, hex);
+
+	if (m) {
+		*ret_bytes = m->bytes;
+		*ret_newest_s = m->newest_s;
+		return true;
+	}
+	*ret_newest_s = 0;
+	return store_has_layer(c->store, hex, ret_bytes);
+}
+
+int
+digest_check(const char *what, const char *kind, const char *want, const char *have,
+	     struct error **e)
+{
+	if (!want || strcmp(want, have) == 0)
+		return 0;
+	return fail(e, WHY_INVALID,
+		    "%s: its %s is sha256:%s, but sha256:%s was promised: the archive "
+		    "is damaged or was tampered with; make it anew",
+		    what, kind, have, want);
+}
+
+int
+child_layer(struct child *c, int fd, const char *what, const char *want_stored,
+	    const char *want_plain, char ret_diff_id[HEX_SIZE], int64_t *ret_newest_s,
+	    struct error **e)
+{
+	cleanup_free struct stream *s = xmalloc(sizeof *s);
+	char stored[HEX_SIZE], plain[HEX_SIZE], path[16 + HEX_SIZE];
+	struct layer layer = { 0 };
+	struct made_layer *made;
+	cleanup_close int dir = -1;
+	int64_t bytes;
+	int rc;
+
+	if (want_plain && layer_known(c, want_plain, &bytes, ret_newest_s)) {
+		memcpy(ret_diff_id, want_plain, HEX_SIZE);
+		return 0;
+	}
+	if (mkdirat(c->root, "layers/new", 0755) < 0)
+		return fail_sys(e, "mkdir layers/new");
+	dir = openat(c->root, "layers/new", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0)
+		return fail_sys(e, "open layers/new");
+	rc = stream_open(s, fd, what, &c->budget, e);
+	if (rc == 0)
+		rc = layer_unpack(s, dir, &c->budget, &layer, e);
+	if (rc == 0)
+		rc = stream_end(s, stored, plain, e);
+	stream_close(s);
+	if (rc == 0)
+		rc = digest_check(what, "digest", want_stored, stored, e);
+	if (rc == 0)
+		rc = digest_check(what, "diffID", want_plain, plain, e);
+	if (rc == 0 && layer_known(c, plain, &bytes, ret_newest_s)) {
+		/* the caller did not know its name before; the tree is there already */
+		if (tree_remove(c->root, "layers/new") < 0)
+			rc = fail_sys(e, "remove layers/new");
+		*ret_newest_s = layer.newest_s;
+	} else if (rc == 0) {
+		snprintf(path, sizeof path, "layers/%s", plain);
+		if (renameat(c->root, "layers/new", c->root, path) < 0)
+			rc = fail_sys(e, "rename layers/new");
+		made = xcalloc(1, sizeof *made);
+		*made = (struct made_layer){ layer.bytes, layer.newest_s };
+		free(map_put(&c->made, plain, made));
+		*ret_newest_s = layer.newest_s;
+		items_add(&c->answer, "layer", "%s %lld", plain, (long long)layer.bytes);
+		for (size_t at = 0; at < layer.opaque.len;
+		     at += strlen(layer.opaque.at + at) + 1)
+			items_add(&c->answer, "opaque", "%s %s", plain, layer.opaque.at + at);
+	}
+	buf_done(&layer.opaque);
+	if (rc == 0)
+		memcpy(ret_diff_id, plain, HEX_SIZE);
+	return rc;
+}
+
+int
+child_image(struct child *c, const char *json, size_t len, const char *manifest_digest,
+	    char ret_id[HEX_SIZE], struct error **e)
+{
+	cleanup_arena struct arena a = { 0 };
+	cleanup_buf struct buf record = { 0 };
+	struct config_facts facts;
+	struct sha256_ctx hash;
+	char id[HEX_SIZE], file[8 + HEX_SIZE];
+	int64_t bytes, newest;
+
+	if (config_read(json, len, &a, &record, &facts, e) < 0)
+		return -1;
+	sha256_init(&hash);
+	sha256_update(&hash, len, (const uint8_t *)json);
+	hex_print(&hash, id);
+	for (size_t i = 0; i < facts.nlayers; i++) {
+		if (!layer_known(c, facts.diff_ids[i], &bytes, &newest))
+			return fail(e, WHY_INVALID, "the image's layer sha256:%s is missing",
+				    facts.diff_ids[i]);
+		items_add(&record, "layer", "%s %lld", facts.diff_ids[i], (long long)bytes);
+	}
+	if (manifest_digest)
+		items_add(&record, "digest", "%s", manifest_digest);
+	items_end(&record);
+	memcpy(ret_id, id, HEX_SIZE);
+	snprintf(file, sizeof file, "%s.json", id);
+	if (faccessat(c->root, file, F_OK, 0) == 0)
+		return 0; /* one image under several names */
+	if (file_write(c->root, file, json, len, e) < 0 ||
+	    file_write(c->root, id, record.at, record.len, e) < 0)
+		return -1;
+	items_add(&c->answer, "image", "%s", id);
+	return 0;
+}
+
+int
+child_import(struct child *c, struct error **e)
+{
+	char diff_id[HEX_SIZE], id[HEX_SIZE];
+	cleanup_free char *json = NULL;
+	int64_t newest;
+
+	if (child_layer(c, c->fd, "the tree", NULL, NULL, diff_id, &newest, e) < 0)
+		return -1;
+	json = config_make(c->config, diff_id, newest);
+	if (!json)
+		return fail(e, WHY_INVALID, "the image's options are not valid UTF-8");
+	if (child_image(c, json, strlen(json), NULL, id, e) < 0)
+		return -1;
+	items_add(&c->answer, "name", "%s %s", id, c->name);
+	return 0;
+}

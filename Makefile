@@ -7,7 +7,7 @@ VERSION := 0.1.0
 
 B := build$(if $(SAN),-san)
 PKGS := libgit2 yaml-0.1 libcurl libevent_core libmicrohttpd jansson sqlite3 libmnl \
-	libnetfilter_conntrack libseccomp libcap-ng libarchive libzstd gnutls nettle libwslay
+	libnetfilter_conntrack libseccomp libcap-ng libarchive libzstd gnutls nettle
 include tests/deps.mk
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror \
@@ -17,7 +17,7 @@ ALL_CFLAGS = -std=gnu17 $(WARN) -fno-strict-aliasing -fstack-protector-strong -D
 	-DKEDGE_VERSION='"$(VERSION)"' -DKEDGE_PREFIX='"$(PREFIX)"' -I. -Ireconcile \
 	$(if $(SAN),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined) \
 	$(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(CFLAGS)
-LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -linotifytools
+LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -linotifytools -lwslay
 comma := ,
 
 BASE      := $(wildcard reconcile/base/*.c)

@@ -22,7 +22,7 @@
 #define RECORD_MAX (4 << 20)
 
 void
-entry_free(struct image_entry *x)
+image_entry_free(struct image_entry *x)
 {
 	if (!x)
 		return;
@@ -34,7 +34,7 @@ static void
 shelf_done(struct shelf *s)
 {
 	for (size_t i = 0; i < s->n; i++)
-		entry_free(s->at[i]);
+		image_entry_free(s->at[i]);
 	free(s->at);
 	free(s->list);
 	for (struct map_slot *m = map_first(&s->layers); m; m = map_next(&s->layers, m))
@@ -67,7 +67,7 @@ word_of(const struct items *items, const char *key)
 }
 
 bool
-layer_item(const char *value, char ret_hex[HEX_SIZE], int64_t *ret_bytes)
+image_layer_item(const char *value, char ret_hex[HEX_SIZE], int64_t *ret_bytes)
 {
 	size_t n = strcspn(value, " ");
 
@@ -76,7 +76,7 @@ layer_item(const char *value, char ret_hex[HEX_SIZE], int64_t *ret_bytes)
 	memcpy(ret_hex, value, n);
 	ret_hex[n] = '\0';
 	*ret_bytes = strtoll(value + n + 1, NULL, 10);
-	return hex_valid(ret_hex) && *ret_bytes >= 0;
+	return image_hex_valid(ret_hex) && *ret_bytes >= 0;
 }
 
 /* An opaque root hides every layer below: they are left out, for overlayfs
@@ -102,7 +102,7 @@ layers_fill(struct images *s, struct shelf *to, const struct items *items,
 
 		if (strcmp(items->at[i].key, "layer") != 0)
 			continue;
-		if (!layer_item(items->at[i].value, hex, &bytes))
+		if (!image_layer_item(items->at[i].value, hex, &bytes))
 			return fail(e, WHY_IO, "layer \"%s\" is none", items->at[i].value);
 		if (faccessat(s->layers, hex, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 			return fail(e, WHY_IO,
@@ -131,19 +131,19 @@ layers_fill(struct images *s, struct shelf *to, const struct items *items,
 
 /* Reads a record from `dirfd`; adds its layers to `to` when that is given. */
 struct image_entry *
-record_read(struct images *s, struct shelf *to, int dirfd, const char *hex, const char *name,
-	    struct error **e)
+image_record_read(struct images *s, struct shelf *to, int dirfd, const char *hex,
+		  const char *name, struct error **e)
 {
 	struct image_entry *x = xcalloc(1, sizeof *x);
 	struct image *i = &x->image;
 	cleanup_buf struct buf b = { 0 };
 	struct items items;
 
-	if (file_read(dirfd, hex, RECORD_MAX, &b, e) < 0 ||
-	    items_parse(b.at, b.len, &x->arena, &items, e) < 0 ||
+	if (image_file_read(dirfd, hex, RECORD_MAX, &b, e) < 0 ||
+	    image_items_parse(b.at, b.len, &x->arena, &items, e) < 0 ||
 	    layers_fill(s, to, &items, x, e) < 0) {
 		fail_in(e, "image sha256:%.12s", hex);
-		entry_free(x);
+		image_entry_free(x);
 		return NULL;
 	}
 	i->name = arena_strdup(&x->arena, name);
@@ -170,7 +170,8 @@ by_name(const void *a, const void *b)
 
 /* Every entry of a directory. */
 int
-dir_each(int fd, int (*fn)(void *, const char *, struct error **), void *ctx, struct error **e)
+image_dir_each(int fd, int (*fn)(void *, const char *, struct error **), void *ctx,
+	       struct error **e)
 {
 	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cleanup_closedir DIR *d = copy < 0 ? NULL : fdopendir(copy);
@@ -205,19 +206,19 @@ config_see(void *ctx, const char *hex, struct error **e)
 	struct image_entry *x;
 
 	(void)e;
-	if (!hex_valid(hex))
+	if (!image_hex_valid(hex))
 		return 0;
-	x = record_read(r->store, &r->shelf, r->store->configs, hex, "", &why);
+	x = image_record_read(r->store, &r->shelf, r->store->configs, hex, "", &why);
 	if (!x)
 		log_warn("images", "%s", error_text(why));
 	else
 		(void)map_put(&r->shelf.configs, hex, r->store);
-	entry_free(x);
+	image_entry_free(x);
 	return 0;
 }
 
 char *
-name_encode(const char *name)
+image_name_encode(const char *name)
 {
 	char *out = xstrdup(name);
 
@@ -241,13 +242,14 @@ name_see(void *ctx, const char *file, struct error **e)
 	for (char *p = name; *p; p++)
 		if (*p == '+')
 			*p = '/';
-	if (file_read(r->store->names, file, 4096, &b, &why) == 0) {
+	if (image_file_read(r->store->names, file, 4096, &b, &why) == 0) {
 		if (b.len > 0 && b.at[b.len - 1] == '\n')
 			b.at[--b.len] = '\0';
-		if (!hex_valid(buf_text(&b)))
+		if (!image_hex_valid(buf_text(&b)))
 			fail(&why, WHY_IO, "names/%s is damaged", file);
 		else
-			x = record_read(r->store, NULL, r->store->configs, b.at, name, &why);
+			x = image_record_read(r->store, NULL, r->store->configs, b.at, name,
+					      &why);
 	}
 	if (!x) {
 		log_warn("images", "%s is not usable: %s", name, error_text(why));
@@ -263,13 +265,13 @@ name_see(void *ctx, const char *file, struct error **e)
 
 /* What is on disk becomes what is found. */
 int
-store_reload(struct images *s, struct error **e)
+image_store_reload(struct images *s, struct error **e)
 {
 	struct reading r = { .store = s };
 	struct shelf *to = &r.shelf;
 
-	if (dir_each(s->configs, config_see, &r, e) < 0 ||
-	    dir_each(s->names, name_see, &r, e) < 0) {
+	if (image_dir_each(s->configs, config_see, &r, e) < 0 ||
+	    image_dir_each(s->names, name_see, &r, e) < 0) {
 		shelf_done(to);
 		return -1;
 	}
@@ -288,7 +290,7 @@ clear_one(void *ctx, const char *name, struct error **e)
 {
 	struct images *s = ctx;
 
-	return tree_remove(s->ingest, name) < 0
+	return image_tree_remove(s->ingest, name) < 0
 		   ? fail_sys(e, "remove %s/%s", s->ingest_path, name)
 		   : 0;
 }
@@ -347,8 +349,8 @@ images_open(const char *state_dir, struct images **ret, struct error **e)
 	}
 	xasprintf(&s->dir, "%s/images", s->state);
 	xasprintf(&s->ingest_path, "%s/ingest", s->dir);
-	if (dirs_make(s, e) < 0 || dir_each(s->ingest, clear_one, s, e) < 0 ||
-	    store_reload(s, e) < 0 || layers_sweep(s, e) < 0)
+	if (dirs_make(s, e) < 0 || image_dir_each(s->ingest, clear_one, s, e) < 0 ||
+	    image_store_reload(s, e) < 0 || image_layers_sweep(s, e) < 0)
 		goto out;
 	*ret = s;
 	return 0;
@@ -402,7 +404,7 @@ image_find(struct images *s, const char *name)
 	size_t lo = 0, hi = s->shelf.n;
 	const char *at;
 
-	if (digest_hex(name)) {
+	if (image_digest_hex(name)) {
 		for (size_t i = 0; i < s->shelf.n; i++)
 			if (strcmp(s->shelf.at[i]->image.id, name) == 0)
 				return &s->shelf.at[i]->image;
@@ -436,7 +438,7 @@ images_list(struct images *s, const struct image *const **ret)
 }
 
 bool
-store_has_layer(const struct images *s, const char *hex, int64_t *ret_bytes)
+image_store_has_layer(const struct images *s, const char *hex, int64_t *ret_bytes)
 {
 	const int64_t *bytes = map_get(&s->shelf.layers, hex);
 
@@ -446,19 +448,19 @@ store_has_layer(const struct images *s, const char *hex, int64_t *ret_bytes)
 }
 
 int
-store_ingest(const struct images *s)
+image_store_ingest(const struct images *s)
 {
 	return s->ingest;
 }
 
 const char *
-store_ingest_path(const struct images *s)
+image_store_ingest_path(const struct images *s)
 {
 	return s->ingest_path;
 }
 
 unsigned
-store_serial(struct images *s)
+image_store_serial(struct images *s)
 {
 	return ++s->serial;
 }

@@ -38,7 +38,7 @@ hex_and_rest(const char *value, char ret_hex[HEX_SIZE])
 		return NULL;
 	memcpy(ret_hex, value, n);
 	ret_hex[n] = '\0';
-	if (!hex_valid(ret_hex))
+	if (!image_hex_valid(ret_hex))
 		return NULL;
 	return value[n] ? value + n + 1 : value + n;
 }
@@ -72,7 +72,7 @@ layer_take(struct images *s, int job, const char *value, struct error **e)
 	cleanup_close int dir = -1;
 	int64_t bytes;
 
-	if (!layer_item(value, hex, &bytes))
+	if (!image_layer_item(value, hex, &bytes))
 		return fail(e, WHY_INTERNAL, "the unpacking process names no layer: %s", value);
 	snprintf(path, sizeof path, "layers/%s", hex);
 	dir = dir_open(job, path);
@@ -90,12 +90,12 @@ image_take(struct images *s, int job, const char *hex, struct error **e)
 	char json[8 + HEX_SIZE];
 	struct image_entry *x;
 
-	if (!hex_valid(hex))
+	if (!image_hex_valid(hex))
 		return fail(e, WHY_INTERNAL, "the unpacking process names no image: %s", hex);
-	x = record_read(s, NULL, job, hex, "", e);
+	x = image_record_read(s, NULL, job, hex, "", e);
 	if (!x)
 		return -1;
-	entry_free(x);
+	image_entry_free(x);
 	snprintf(json, sizeof json, "%s.json", hex);
 	if (renameat(job, json, s->configs, json) < 0 ||
 	    renameat(job, hex, s->configs, hex) < 0)
@@ -117,10 +117,10 @@ name_take(struct images *s, int job, const char *value, char **ret_name, struct 
 		return -1;
 	if (faccessat(s->configs, hex, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		return fail_sys(e, "image sha256:%.12s", hex);
-	file = name_encode(name);
+	file = image_name_encode(name);
 	hex[HEX_SIZE - 1] = '\n';
 	(void)unlinkat(job, "name", 0);
-	if (file_write(job, "name", hex, HEX_SIZE, e) < 0)
+	if (image_file_write(job, "name", hex, HEX_SIZE, e) < 0)
 		return fail_in(e, "%s", name);
 	if (renameat(job, "name", s->names, file) < 0)
 		return fail_sys(e, "rename %s into the image store", file);
@@ -168,8 +168,8 @@ steps(struct images *s, int job, const struct items *items, char **names, struct
 }
 
 int
-store_take(struct images *s, const char *dir, const struct items *items, char ***ret_names,
-	   struct error **e)
+image_store_take(struct images *s, const char *dir, const struct items *items,
+		 char ***ret_names, struct error **e)
 {
 	cleanup_close int job = dir_open(s->ingest, dir);
 	char **names = xcalloc(items->n + 1, sizeof *names);
@@ -180,10 +180,10 @@ store_take(struct images *s, const char *dir, const struct items *items, char **
 	else
 		rc = steps(s, job, items, names, e);
 	/* whatever came in is now found; after a failure what lies about is not kept */
-	if (store_reload(s, rc < 0 ? NULL : e) < 0)
+	if (image_store_reload(s, rc < 0 ? NULL : e) < 0)
 		rc = -1;
 	else if (rc < 0)
-		(void)layers_sweep(s, NULL);
+		(void)image_layers_sweep(s, NULL);
 	if (rc == 0) {
 		*ret_names = names;
 		return 0;
@@ -196,7 +196,7 @@ store_take(struct images *s, const char *dir, const struct items *items, char **
 
 /* Large trees take seconds to remove; the hand has no seconds. */
 void
-store_discard(const struct images *s, const char *dir)
+image_store_discard(const struct images *s, const char *dir)
 {
 	cleanup_close int job = dir_open(s->ingest, dir);
 	pid_t pid;
@@ -215,7 +215,7 @@ store_discard(const struct images *s, const char *dir)
 		return;
 	}
 	if (pid < 0) {
-		(void)tree_remove(s->ingest, dir);
+		(void)image_tree_remove(s->ingest, dir);
 		return;
 	}
 	/* twice, so that nobody has to wait for it; the lock is not for it to keep */
@@ -224,7 +224,7 @@ store_discard(const struct images *s, const char *dir)
 
 		if (fd >= 0 && dup2(fd, 3) == 3) {
 			close_range(4, ~0U, 0);
-			(void)tree_remove(3, dir);
+			(void)image_tree_remove(3, dir);
 		}
 	}
 	_exit(0);
@@ -244,19 +244,19 @@ layer_see(void *ctx, const char *hex, struct error **e)
 
 	if (map_get(&w->store->shelf.layers, hex))
 		return 0;
-	snprintf(gone, sizeof gone, "gone-%d-%u", getpid(), store_serial(w->store));
+	snprintf(gone, sizeof gone, "gone-%d-%u", getpid(), image_store_serial(w->store));
 	if (renameat(w->store->layers, hex, w->store->ingest, gone) < 0)
 		return fail_sys(e, "remove layer %.12s", hex);
-	store_discard(w->store, gone);
+	image_store_discard(w->store, gone);
 	return 0;
 }
 
 int
-layers_sweep(struct images *s, struct error **e)
+image_layers_sweep(struct images *s, struct error **e)
 {
 	struct sweep w = { .store = s };
 
-	return dir_each(s->layers, layer_see, &w, e);
+	return image_dir_each(s->layers, layer_see, &w, e);
 }
 
 static int
@@ -281,14 +281,14 @@ images_sweep(struct images *s, struct error **e)
 	int rc;
 
 	for (size_t i = 0; i < s->shelf.n; i++)
-		(void)map_put(&w.named, digest_hex(s->shelf.at[i]->image.id), s);
-	rc = dir_each(s->configs, config_see, &w, e);
+		(void)map_put(&w.named, image_digest_hex(s->shelf.at[i]->image.id), s);
+	rc = image_dir_each(s->configs, config_see, &w, e);
 	map_done(&w.named);
 	if (rc < 0 || w.removed == 0)
 		return rc;
 	if (fsync(s->configs) < 0)
 		return fail_sys(e, "fsync the image store");
-	return store_reload(s, e) < 0 ? -1 : layers_sweep(s, e);
+	return image_store_reload(s, e) < 0 ? -1 : image_layers_sweep(s, e);
 }
 
 void
@@ -308,10 +308,10 @@ image_remove(struct images *s, const char *name, struct error **e)
 		return fail(e, WHY_NOT_FOUND,
 			    "image %s is not here; `kedge image ls` shows those that are",
 			    name);
-	file = name_encode(i->name);
+	file = image_name_encode(i->name);
 	if (unlinkat(s->names, file, 0) < 0)
 		return fail_sys(e, "remove %s", file);
 	if (fsync(s->names) < 0)
 		return fail_sys(e, "fsync the image store");
-	return store_reload(s, e) < 0 ? -1 : images_sweep(s, e);
+	return image_store_reload(s, e) < 0 ? -1 : images_sweep(s, e);
 }

@@ -14,7 +14,7 @@
 #define WORDS_MAX  4096
 
 const char *
-host_architecture(void)
+image_host_architecture(void)
 {
 	static const struct {
 		const char *machine, *go;
@@ -40,7 +40,7 @@ word_add(struct buf *record, const char *key, const char *field, const json_t *v
 		return fail(e, WHY_INVALID, "the image's config: %s must be a string", field);
 	if (json_string_length(v) != strlen(json_string_value(v)))
 		return fail(e, WHY_INVALID, "the image's config: %s holds a NUL byte", field);
-	items_add(record, key, "%s", json_string_value(v));
+	image_items_add(record, key, "%s", json_string_value(v));
 	return 0;
 }
 
@@ -85,7 +85,7 @@ run_facts_read(const json_t *config, struct buf *record, struct error **e)
 	}
 	for (void *at = json_object_iter((json_t *)ports); at;
 	     at = json_object_iter_next((json_t *)ports, at))
-		items_add(record, "port", "%s", json_object_iter_key(at));
+		image_items_add(record, "port", "%s", json_object_iter_key(at));
 	return 0;
 }
 
@@ -108,10 +108,10 @@ platform_check(const json_t *root, struct error **e)
 	if (os && *os && strcmp(os, "linux") != 0)
 		return fail(e, WHY_INVALID, "the image is for %s; only linux images run here",
 			    os);
-	if (arch && *arch && strcmp(arch, host_architecture()) != 0)
+	if (arch && *arch && strcmp(arch, image_host_architecture()) != 0)
 		return fail(e, WHY_INVALID,
 			    "the image is for %s, this host is %s: load one built for %s", arch,
-			    host_architecture(), host_architecture());
+			    image_host_architecture(), image_host_architecture());
 	return 0;
 }
 
@@ -132,7 +132,7 @@ diff_ids_read(const json_t *root, struct arena *a, struct config_facts *ret, str
 	ret->diff_ids = arena_alloc(a, n * sizeof *ret->diff_ids);
 	for (size_t i = 0; i < n; i++) {
 		const char *text = json_string_value(json_array_get(ids, i));
-		const char *hex = digest_hex(text);
+		const char *hex = image_digest_hex(text);
 
 		if (!hex)
 			return fail(
@@ -145,8 +145,8 @@ diff_ids_read(const json_t *root, struct arena *a, struct config_facts *ret, str
 }
 
 int
-config_read(const char *json, size_t len, struct arena *a, struct buf *record,
-	    struct config_facts *ret, struct error **e)
+image_config_read(const char *json, size_t len, struct arena *a, struct buf *record,
+		  struct config_facts *ret, struct error **e)
 {
 	struct config_facts facts = { 0 };
 	const json_t *config;
@@ -164,9 +164,9 @@ config_read(const char *json, size_t len, struct arena *a, struct buf *record,
 		 run_facts_read(config, record, e) == 0)
 		rc = 0;
 	if (rc == 0) {
-		items_add(record, "created", "%lld",
-			  (long long)created_read(
-			      json_string_value(json_object_get(root, "created"))));
+		image_items_add(record, "created", "%lld",
+				(long long)created_read(
+				    json_string_value(json_object_get(root, "created"))));
 		*ret = facts;
 	}
 	json_decref(root);
@@ -193,7 +193,7 @@ text_set(json_t *o, const char *field, const char *text)
 /* The same tree with the same options gives the same bytes, and so the same id:
  * the time is that of the youngest file, not of the import. */
 char *
-config_make(const struct image_config *c, const char *diff_id, int64_t created_s)
+image_config_make(const struct image_config *c, const char *diff_id, int64_t created_s)
 {
 	json_t *root = json_object(), *config = json_object(), *ports = json_object(), *fs;
 	char digest[8 + HEX_SIZE], created[32] = "1970-01-01T00:00:00Z", *out;
@@ -204,7 +204,7 @@ config_make(const struct image_config *c, const char *diff_id, int64_t created_s
 		strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", &tm);
 	snprintf(digest, sizeof digest, "sha256:%s", diff_id);
 	json_object_set_new(root, "created", json_string(created));
-	json_object_set_new(root, "architecture", json_string(host_architecture()));
+	json_object_set_new(root, "architecture", json_string(image_host_architecture()));
 	json_object_set_new(root, "os", json_string("linux"));
 	for (size_t i = 0; c->ports && c->ports[i]; i++)
 		json_object_set_new(ports, c->ports[i], json_object());

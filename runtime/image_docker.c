@@ -14,7 +14,7 @@ promise_of(struct load *l, const char *path)
 	const char *base = slash ? slash + 1 : path;
 	char *hex = arena_strndup(&l->arena, base, strcspn(base, "."));
 
-	return hex_valid(hex) ? hex : NULL;
+	return image_hex_valid(hex) ? hex : NULL;
 }
 
 static int
@@ -27,7 +27,7 @@ docker_layers(struct load *l, const json_t *paths, const struct config_facts *fa
 			    json_array_size(paths), facts->nlayers);
 	for (size_t i = 0; i < facts->nlayers; i++) {
 		const char *path = json_string_value(json_array_get(paths, i));
-		const struct member *m = path ? member_find(l, path) : NULL;
+		const struct member *m = path ? image_member_find(l, path) : NULL;
 		cleanup_close int fd = -1;
 		char diff_id[HEX_SIZE];
 		int64_t newest;
@@ -36,9 +36,9 @@ docker_layers(struct load *l, const json_t *paths, const struct config_facts *fa
 			return fail(e, WHY_INVALID,
 				    "manifest.json: layer %s is not in the archive",
 				    path ? path : "(no name)");
-		fd = member_open(l, m, e);
-		if (fd < 0 || child_layer(l->c, fd, path, NULL, facts->diff_ids[i], diff_id,
-					  &newest, e) < 0)
+		fd = image_member_open(l, m, e);
+		if (fd < 0 || image_child_layer(l->c, fd, path, NULL, facts->diff_ids[i],
+						diff_id, &newest, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -47,9 +47,9 @@ docker_layers(struct load *l, const json_t *paths, const struct config_facts *fa
 static int
 docker_image(struct load *l, const json_t *x, struct error **e)
 {
-	const char *config = text_of(x, "Config");
+	const char *config = image_text_of(x, "Config");
 	const json_t *tags = json_object_get(x, "RepoTags");
-	const struct member *m = *config ? member_find(l, config) : NULL;
+	const struct member *m = *config ? image_member_find(l, config) : NULL;
 	const char *promise = promise_of(l, config);
 	cleanup_buf struct buf json = { 0 }, unused = { 0 };
 	struct config_facts facts;
@@ -58,14 +58,14 @@ docker_image(struct load *l, const json_t *x, struct error **e)
 	if (!m)
 		return fail(e, WHY_INVALID,
 			    "manifest.json: the config \"%s\" is not in the archive", config);
-	if (digest_check(config, "digest", promise, m->hex, e) < 0 ||
-	    member_text(l, m, &json, e) < 0 ||
-	    config_read(buf_text(&json), json.len, &l->arena, &unused, &facts, e) < 0 ||
+	if (image_digest_check(config, "digest", promise, m->hex, e) < 0 ||
+	    image_member_text(l, m, &json, e) < 0 ||
+	    image_config_read(buf_text(&json), json.len, &l->arena, &unused, &facts, e) < 0 ||
 	    docker_layers(l, json_object_get(x, "Layers"), &facts, e) < 0 ||
-	    child_image(l->c, buf_text(&json), json.len, NULL, id, e) < 0)
+	    image_child_image(l->c, buf_text(&json), json.len, NULL, id, e) < 0)
 		return -1;
 	if (l->c->name)
-		return name_add(l, id, l->c->name, e);
+		return image_name_add(l, id, l->c->name, e);
 	if (json_array_size(tags) == 0)
 		return fail(
 		    e, WHY_INVALID,
@@ -74,16 +74,16 @@ docker_image(struct load *l, const json_t *x, struct error **e)
 	for (size_t i = 0; i < json_array_size(tags); i++) {
 		const char *tag = json_string_value(json_array_get(tags, i));
 
-		if (name_add(l, id, tag ? tag : "", e) < 0)
+		if (image_name_add(l, id, tag ? tag : "", e) < 0)
 			return fail_in(e, "manifest.json");
 	}
 	return 0;
 }
 
 int
-docker_load(struct load *l, const struct member *m, struct error **e)
+image_docker_load(struct load *l, const struct member *m, struct error **e)
 {
-	const json_t *list = member_json(l, m, e);
+	const json_t *list = image_member_json(l, m, e);
 
 	if (!list)
 		return -1;

@@ -27,10 +27,10 @@
 #define HEX_SIZE 65 /* 64 digits and the NUL */
 
 /* image_name.c */
-bool hex_valid(const char *); /* exactly 64 of [0-9a-f] */
+bool image_hex_valid(const char *); /* exactly 64 of [0-9a-f] */
 /* The hex of "sha256:HEX"; NULL when it is anything else. */
-const char *digest_hex(const char *digest);
-void hex_print(struct sha256_ctx *, char ret[HEX_SIZE]); /* ends the hash */
+const char *image_digest_hex(const char *digest);
+void image_hex_print(struct sha256_ctx *, char ret[HEX_SIZE]); /* ends the hash */
 
 /* image_items.c: "key=value\0key=value\0...end=\0".  A list without its end is
  * refused, so that a torn file is never taken for a short one. */
@@ -41,25 +41,26 @@ struct items {
 	struct item *at;
 	size_t n;
 };
-void items_add(struct buf *, const char *key, const char *fmt, ...)
+void image_items_add(struct buf *, const char *key, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-void items_end(struct buf *);
-int items_parse(const char *bytes, size_t len, struct arena *, struct items *ret,
-		struct error **);
+void image_items_end(struct buf *);
+int image_items_parse(const char *bytes, size_t len, struct arena *, struct items *ret,
+		      struct error **);
 /* Opens without following links or hanging on a FIFO; regular files up to `max` bytes. */
-int file_read(int dirfd, const char *name, size_t max, struct buf *ret, struct error **);
+int image_file_read(int dirfd, const char *name, size_t max, struct buf *ret, struct error **);
 /* Creates (never overwrites), writes and fsyncs. */
-int file_write(int dirfd, const char *name, const void *bytes, size_t len, struct error **);
+int image_file_write(int dirfd, const char *name, const void *bytes, size_t len,
+		     struct error **);
 /* Removes a tree below dirfd without ever following a link; absent is fine. */
-int tree_remove(int dirfd, const char *name);
+int image_tree_remove(int dirfd, const char *name);
 
 /* What a job may still use; shared by all layers of it. */
 struct budget {
 	int64_t bytes, entries;
 	int64_t max_bytes, max_entries; /* for messages */
 };
-int budget_bytes(struct budget *, int64_t n, const char *entry, struct error **);
-int budget_entry(struct budget *, const char *entry, struct error **);
+int image_budget_bytes(struct budget *, int64_t n, const char *entry, struct error **);
+int image_budget_entry(struct budget *, const char *entry, struct error **);
 
 /* image_stream.c */
 struct archive;
@@ -73,15 +74,16 @@ struct stream {
 	char *why; /* what a callback found wrong; beats libarchive's own words */
 	char in[1 << 16], out[1 << 16];
 };
-int stream_open(struct stream *, int fd, const char *what, const struct budget *,
-		struct error **);
+int image_stream_open(struct stream *, int fd, const char *what, const struct budget *,
+		      struct error **);
 /* 1: an entry, 0: no more.  The entry's path is never NULL. */
-int stream_next(struct stream *, struct archive_entry **ret, struct error **);
+int image_stream_next(struct stream *, struct archive_entry **ret, struct error **);
 /* Reads what is left after the last entry and ends both hashes: of the bytes
  * as they came, and as they were before compression. */
-int stream_end(struct stream *, char stored[HEX_SIZE], char plain[HEX_SIZE], struct error **);
-int stream_fail(struct stream *, const char *doing, struct error **);
-void stream_close(struct stream *);
+int image_stream_end(struct stream *, char stored[HEX_SIZE], char plain[HEX_SIZE],
+		     struct error **);
+int image_stream_fail(struct stream *, const char *doing, struct error **);
+void image_stream_close(struct stream *);
 
 /* image_layer.c */
 struct layer {
@@ -89,10 +91,10 @@ struct layer {
 	int64_t newest_s;  /* the youngest file */
 	struct buf opaque; /* paths of opaque directories, each with its NUL; "." is the root */
 };
-int layer_unpack(struct stream *, int dirfd, struct budget *, struct layer *ret,
-		 struct error **);
+int image_layer_unpack(struct stream *, int dirfd, struct budget *, struct layer *ret,
+		       struct error **);
 /* "./a//b/" -> "a/b", "." for the root.  Refuses "..", absolute and overlong paths. */
-int path_clean(const char *path, char **ret, struct error **);
+int image_path_clean(const char *path, char **ret, struct error **);
 
 /* image_config.c */
 struct config_facts {
@@ -100,10 +102,10 @@ struct config_facts {
 	char (*diff_ids)[HEX_SIZE]; /* in the arena */
 };
 /* Checks an OCI or Docker image config and adds its items to the record. */
-int config_read(const char *json, size_t len, struct arena *, struct buf *record,
-		struct config_facts *ret, struct error **);
-char *config_make(const struct image_config *, const char *diff_id, int64_t created_s);
-const char *host_architecture(void); /* as Go names it */
+int image_config_read(const char *json, size_t len, struct arena *, struct buf *record,
+		      struct config_facts *ret, struct error **);
+char *image_config_make(const struct image_config *, const char *diff_id, int64_t created_s);
+const char *image_host_architecture(void); /* as Go names it */
 
 /* image_make.c, image_load.c: what runs in the child, in its own root */
 struct child {
@@ -116,30 +118,30 @@ struct child {
 	struct map made; /* layers unpacked by this job: hex -> struct made_layer */
 	struct buf answer;
 };
-int child_import(struct child *, struct error **);
-int child_load(struct child *, struct error **);
+int image_child_import(struct child *, struct error **);
+int image_child_load(struct child *, struct error **);
 /* Unpacks one layer from fd into layers/<diffID>, unless the store has it.
  * `want_stored`, `want_plain`: hex digests it must have, or NULL. */
-int child_layer(struct child *, int fd, const char *what, const char *want_stored,
-		const char *want_plain, char ret_diff_id[HEX_SIZE], int64_t *ret_newest_s,
-		struct error **);
+int image_child_layer(struct child *, int fd, const char *what, const char *want_stored,
+		      const char *want_plain, char ret_diff_id[HEX_SIZE], int64_t *ret_newest_s,
+		      struct error **);
 /* Writes the config and its record; gives the image's id. */
-int child_image(struct child *, const char *json, size_t len, const char *manifest_digest,
-		char ret_id[HEX_SIZE], struct error **);
+int image_child_image(struct child *, const char *json, size_t len, const char *manifest_digest,
+		      char ret_id[HEX_SIZE], struct error **);
 
-bool layer_known(const struct child *, const char *hex, int64_t *ret_bytes,
-		 int64_t *ret_newest_s);
-int digest_check(const char *what, const char *kind, const char *want, const char *have,
-		 struct error **);
+bool image_layer_known(const struct child *, const char *hex, int64_t *ret_bytes,
+		       int64_t *ret_newest_s);
+int image_digest_check(const char *what, const char *kind, const char *want, const char *have,
+		       struct error **);
 
 /* image.c, image_change.c */
-bool store_has_layer(const struct images *, const char *hex, int64_t *ret_bytes);
-int store_ingest(const struct images *); /* directory fd, borrowed */
-const char *store_ingest_path(const struct images *);
-unsigned store_serial(struct images *); /* another one each call */
+bool image_store_has_layer(const struct images *, const char *hex, int64_t *ret_bytes);
+int image_store_ingest(const struct images *); /* directory fd, borrowed */
+const char *image_store_ingest_path(const struct images *);
+unsigned image_store_serial(struct images *); /* another one each call */
 /* Makes visible what a child left in `dir` of ingest. */
-int store_take(struct images *, const char *dir, const struct items *, char ***ret_names,
-	       struct error **);
+int image_store_take(struct images *, const char *dir, const struct items *, char ***ret_names,
+		     struct error **);
 /* Removes a directory of ingest in a process of its own: it may be large. */
-void store_discard(const struct images *, const char *dir);
+void image_store_discard(const struct images *, const char *dir);
 #endif

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 void
-items_add(struct buf *b, const char *key, const char *fmt, ...)
+image_items_add(struct buf *b, const char *key, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -20,13 +20,14 @@ items_add(struct buf *b, const char *key, const char *fmt, ...)
 }
 
 void
-items_end(struct buf *b)
+image_items_end(struct buf *b)
 {
-	items_add(b, "end", "%s", "");
+	image_items_add(b, "end", "%s", "");
 }
 
 int
-items_parse(const char *bytes, size_t len, struct arena *a, struct items *ret, struct error **e)
+image_items_parse(const char *bytes, size_t len, struct arena *a, struct items *ret,
+		  struct error **e)
 {
 	struct items out = { 0 };
 	size_t max = 0, at = 0;
@@ -55,7 +56,7 @@ items_parse(const char *bytes, size_t len, struct arena *a, struct items *ret, s
 }
 
 int
-file_read(int dirfd, const char *name, size_t max, struct buf *ret, struct error **e)
+image_file_read(int dirfd, const char *name, size_t max, struct buf *ret, struct error **e)
 {
 	cleanup_close int fd =
 	    openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -93,7 +94,7 @@ file_read(int dirfd, const char *name, size_t max, struct buf *ret, struct error
 }
 
 int
-file_write(int dirfd, const char *name, const void *bytes, size_t len, struct error **e)
+image_file_write(int dirfd, const char *name, const void *bytes, size_t len, struct error **e)
 {
 	cleanup_close int fd =
 	    openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -160,7 +161,7 @@ tree_empty(int fd, int depth)
 }
 
 int
-tree_remove(int dirfd, const char *name)
+image_tree_remove(int dirfd, const char *name)
 {
 	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 

@@ -141,14 +141,14 @@ child_work(struct child *c, bool load, const char *path, int seconds, struct err
 		return -1;
 	if (mkdirat(c->root, "layers", 0700) < 0 || mkdirat(c->root, "files", 0700) < 0)
 		return fail_sys(e, "mkdir in %s", path);
-	if ((load ? child_load : child_import)(c, e) < 0)
+	if ((load ? image_child_load : image_child_import)(c, e) < 0)
 		return -1;
 	/* what the stream was spilled to; here, so that the parent need not wait for it */
-	(void)tree_remove(c->root, "files");
+	(void)image_tree_remove(c->root, "files");
 	if (syncfs(c->root) < 0)
 		return fail_sys(e, "sync %s", path);
-	items_end(&c->answer);
-	return file_write(c->root, "answer", c->answer.at, c->answer.len, e);
+	image_items_end(&c->answer);
+	return image_file_write(c->root, "answer", c->answer.at, c->answer.len, e);
 }
 
 static _Noreturn void
@@ -159,16 +159,16 @@ child_main(struct child *c, bool load, const char *path, int seconds)
 
 	if (child_work(c, load, path, seconds, &e) == 0)
 		_exit(0);
-	items_add(&b, "why", "%d", e ? e->why : WHY_INTERNAL);
-	items_add(&b, "errno", "%d", e ? e->err : 0);
-	items_add(&b, "error", "%s", error_text(e));
-	items_end(&b);
+	image_items_add(&b, "why", "%d", e ? e->why : WHY_INTERNAL);
+	image_items_add(&b, "errno", "%d", e ? e->err : 0);
+	image_items_add(&b, "error", "%s", error_text(e));
+	image_items_end(&b);
 	/* a full disk must not hide that the disk is full */
 	if (unlinkat(c->root, "answer", 0) < 0 && errno != ENOENT)
 		_exit(2);
-	(void)tree_remove(c->root, "files");
-	(void)tree_remove(c->root, "layers");
-	_exit(file_write(c->root, "answer", b.at, b.len, NULL) < 0 ? 2 : 1);
+	(void)image_tree_remove(c->root, "files");
+	(void)image_tree_remove(c->root, "layers");
+	_exit(image_file_write(c->root, "answer", b.at, b.len, NULL) < 0 ? 2 : 1);
 }
 
 static int
@@ -185,13 +185,13 @@ job_start(struct child *c, bool load, const struct image_limits *l, struct image
 	c->budget.max_entries = l && l->entries > 0 ? l->entries : ENTRIES_DEFAULT;
 	c->budget.bytes = c->budget.max_bytes;
 	c->budget.entries = c->budget.max_entries;
-	snprintf(j->dir, sizeof j->dir, "job-%d-%u", getpid(), store_serial(j->store));
-	xasprintf(&path, "%s/%s", store_ingest_path(j->store), j->dir);
-	if (mkdirat(store_ingest(j->store), j->dir, 0700) < 0) {
+	snprintf(j->dir, sizeof j->dir, "job-%d-%u", getpid(), image_store_serial(j->store));
+	xasprintf(&path, "%s/%s", image_store_ingest_path(j->store), j->dir);
+	if (mkdirat(image_store_ingest(j->store), j->dir, 0700) < 0) {
 		fail_sys(e, "mkdir %s", path);
 		goto out;
 	}
-	root = openat(store_ingest(j->store), j->dir,
+	root = openat(image_store_ingest(j->store), j->dir,
 		      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (root < 0) {
 		fail_sys(e, "open %s", path);
@@ -215,7 +215,7 @@ job_start(struct child *c, bool load, const struct image_limits *l, struct image
 	*ret = j;
 	return 0;
 out_dir:
-	(void)tree_remove(store_ingest(j->store), j->dir);
+	(void)image_tree_remove(image_store_ingest(j->store), j->dir);
 out:
 	free(j);
 	return -1;
@@ -269,8 +269,8 @@ answer_read(int dir, struct arena *a, struct items *ret, struct error **e)
 	const char *text = NULL;
 	struct items items;
 
-	if (file_read(dir, "answer", ANSWER_MAX, &b, e) < 0 ||
-	    items_parse(b.at, b.len, a, &items, e) < 0)
+	if (image_file_read(dir, "answer", ANSWER_MAX, &b, e) < 0 ||
+	    image_items_parse(b.at, b.len, a, &items, e) < 0)
 		return -1;
 	for (size_t i = 0; i < items.n; i++) {
 		if (strcmp(items.at[i].key, "why") == 0)
@@ -314,7 +314,7 @@ static void
 job_free(struct image_job *j)
 {
 	close(j->pidfd);
-	store_discard(j->store, j->dir);
+	image_store_discard(j->store, j->dir);
 	free(j);
 }
 
@@ -326,16 +326,17 @@ image_job_end(struct image_job *j, char ***ret_names, struct error **e)
 	int rc = child_reap(j, e);
 
 	if (rc == 0) {
-		cleanup_close int dir = openat(store_ingest(j->store), j->dir,
+		cleanup_close int dir = openat(image_store_ingest(j->store), j->dir,
 					       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 		if (dir < 0)
-			rc = fail_sys(e, "open %s/%s", store_ingest_path(j->store), j->dir);
+			rc = fail_sys(e, "open %s/%s", image_store_ingest_path(j->store),
+				      j->dir);
 		else
 			rc = answer_read(dir, &a, &items, e);
 	}
 	if (rc == 0)
-		rc = store_take(j->store, j->dir, &items, ret_names, e);
+		rc = image_store_take(j->store, j->dir, &items, ret_names, e);
 	job_free(j);
 	return rc;
 }

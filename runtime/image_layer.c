@@ -43,7 +43,7 @@ struct unpack {
 };
 
 int
-path_clean(const char *path, char **ret, struct error **e)
+image_path_clean(const char *path, char **ret, struct error **e)
 {
 	cleanup_buf struct buf b = { 0 };
 	const char *at = path;
@@ -193,7 +193,7 @@ room_make(struct unpack *u, int at, const char *leaf, struct error **e)
 	if (fstatat(at, leaf, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : fail_sys(e, "stat");
 	if (S_ISDIR(st.st_mode)) {
-		int rc = tree_remove(at, leaf);
+		int rc = image_tree_remove(at, leaf);
 
 		parent_forget(u);
 		return rc < 0 ? fail_sys(e, "remove the directory of the same name") : 0;
@@ -282,7 +282,7 @@ contents_write(struct unpack *u, int fd, const char *path, struct error **e)
 
 	while ((rc = archive_read_data_block(u->stream->tar, &bytes, &n, &off)) == ARCHIVE_OK ||
 	       rc == ARCHIVE_WARN) {
-		if (budget_bytes(u->budget, n, path, e) < 0)
+		if (image_budget_bytes(u->budget, n, path, e) < 0)
 			return -1;
 		u->layer->bytes += n;
 		while (n > 0) {
@@ -297,7 +297,7 @@ contents_write(struct unpack *u, int fd, const char *path, struct error **e)
 			n -= done;
 		}
 	}
-	return rc == ARCHIVE_EOF ? 0 : stream_fail(u->stream, "is cut short", e);
+	return rc == ARCHIVE_EOF ? 0 : image_stream_fail(u->stream, "is cut short", e);
 }
 
 static int
@@ -391,7 +391,7 @@ hardlink_make(struct unpack *u, const char *path, struct archive_entry *x, struc
 	struct stat st;
 	int at;
 
-	if (path_clean(archive_entry_hardlink(x), &target, e) < 0)
+	if (image_path_clean(archive_entry_hardlink(x), &target, e) < 0)
 		return fail_in(e, "the hard link's target");
 	if (strcmp(target, path) == 0)
 		return 0;
@@ -524,20 +524,21 @@ unpack_done(struct unpack *u)
 }
 
 int
-layer_unpack(struct stream *s, int dirfd, struct budget *b, struct layer *ret, struct error **e)
+image_layer_unpack(struct stream *s, int dirfd, struct budget *b, struct layer *ret,
+		   struct error **e)
 {
 	struct layer layer = { 0 };
 	struct unpack u = { s, b, &layer, dirfd, .parent = -1 };
 	struct archive_entry *x;
 	int rc;
 
-	while ((rc = stream_next(s, &x, e)) > 0) {
+	while ((rc = image_stream_next(s, &x, e)) > 0) {
 		const char *name = archive_entry_pathname(x);
 		cleanup_free char *path = NULL;
 
-		rc = budget_entry(b, name, e);
+		rc = image_budget_entry(b, name, e);
 		if (rc == 0)
-			rc = path_clean(name, &path, e);
+			rc = image_path_clean(name, &path, e);
 		if (rc == 0 && entry_make(&u, path, x, e) < 0)
 			rc = fail_in(e, "%s", path);
 		if (rc < 0) {

@@ -40,7 +40,7 @@ member_write(struct load *l, struct stream *s, struct member *m, struct budget *
 		/* a hole would make the hash one of other bytes; no archiver makes any here */
 		if (off != m->size)
 			return fail(e, WHY_INVALID, "%s: is a sparse file", m->name);
-		if (budget_bytes(b, n, m->name, e) < 0)
+		if (image_budget_bytes(b, n, m->name, e) < 0)
 			return -1;
 		sha256_update(&hash, n, bytes);
 		m->size += n;
@@ -56,8 +56,8 @@ member_write(struct load *l, struct stream *s, struct member *m, struct budget *
 		}
 	}
 	if (rc != ARCHIVE_EOF)
-		return stream_fail(s, "is cut short", e);
-	hex_print(&hash, m->hex);
+		return image_stream_fail(s, "is cut short", e);
+	image_hex_print(&hash, m->hex);
 	return 0;
 }
 
@@ -102,11 +102,11 @@ member_take(struct load *l, struct stream *s, struct archive_entry *x, struct bu
 	cleanup_free char *name = NULL, *link = NULL;
 	struct member *m;
 
-	if (path_clean(archive_entry_pathname(x), &name, e) < 0)
+	if (image_path_clean(archive_entry_pathname(x), &name, e) < 0)
 		return -1;
 	if (!hard && type != AE_IFREG && type != AE_IFLNK)
 		return 0;
-	if (hard && path_clean(hard, &link, e) < 0)
+	if (hard && image_path_clean(hard, &link, e) < 0)
 		return -1;
 	if (!hard && type == AE_IFLNK) {
 		link = soft ? link_resolve(name, soft) : NULL;
@@ -132,18 +132,18 @@ members_read(struct load *l, struct error **e)
 	struct budget b = l->c->budget; /* of its own: the archive, not what it unpacks to */
 	char stored[HEX_SIZE], plain[HEX_SIZE];
 	struct archive_entry *x;
-	int rc = stream_open(s, l->c->fd, "the archive", &b, e);
+	int rc = image_stream_open(s, l->c->fd, "the archive", &b, e);
 
-	while (rc == 0 && (rc = stream_next(s, &x, e)) > 0)
+	while (rc == 0 && (rc = image_stream_next(s, &x, e)) > 0)
 		rc = member_take(l, s, x, &b, e);
 	if (rc == 0)
-		rc = stream_end(s, stored, plain, e);
-	stream_close(s);
+		rc = image_stream_end(s, stored, plain, e);
+	image_stream_close(s);
 	return rc;
 }
 
 const struct member *
-member_find(const struct load *l, const char *name)
+image_member_find(const struct load *l, const char *name)
 {
 	cleanup_free char *full = NULL;
 	const struct member *m;
@@ -160,7 +160,7 @@ static void
 prefix_find(struct load *l)
 {
 	l->prefix = "";
-	if (member_find(l, "manifest.json") || member_find(l, "index.json"))
+	if (image_member_find(l, "manifest.json") || image_member_find(l, "index.json"))
 		return;
 	for (struct map_slot *s = map_first(&l->members); s; s = map_next(&l->members, s)) {
 		const char *slash = strchr(s->key, '/');
@@ -172,7 +172,7 @@ prefix_find(struct load *l)
 }
 
 int
-member_open(const struct load *l, const struct member *m, struct error **e)
+image_member_open(const struct load *l, const struct member *m, struct error **e)
 {
 	char path[32];
 	int fd;
@@ -183,7 +183,8 @@ member_open(const struct load *l, const struct member *m, struct error **e)
 }
 
 int
-member_text(const struct load *l, const struct member *m, struct buf *ret, struct error **e)
+image_member_text(const struct load *l, const struct member *m, struct buf *ret,
+		  struct error **e)
 {
 	char path[32];
 
@@ -192,17 +193,17 @@ member_text(const struct load *l, const struct member *m, struct buf *ret, struc
 			    "%s: has %lld bytes; JSON of an image may have %d", m->name,
 			    (long long)m->size, JSON_MAX);
 	snprintf(path, sizeof path, "files/%zu", m->number);
-	return file_read(l->c->root, path, JSON_MAX, ret, e);
+	return image_file_read(l->c->root, path, JSON_MAX, ret, e);
 }
 
 json_t *
-member_json(struct load *l, const struct member *m, struct error **e)
+image_member_json(struct load *l, const struct member *m, struct error **e)
 {
 	cleanup_buf struct buf b = { 0 };
 	json_error_t je;
 	json_t *j;
 
-	if (member_text(l, m, &b, e) < 0)
+	if (image_member_text(l, m, &b, e) < 0)
 		return NULL;
 	j = json_loadb(buf_text(&b), b.len, JSON_REJECT_DUPLICATES, &je);
 	if (!j) {
@@ -214,7 +215,7 @@ member_json(struct load *l, const struct member *m, struct error **e)
 }
 
 const char *
-text_of(const json_t *o, const char *key)
+image_text_of(const json_t *o, const char *key)
 {
 	const char *s = json_string_value(json_object_get(o, key));
 
@@ -222,18 +223,18 @@ text_of(const json_t *o, const char *key)
 }
 
 int
-name_add(struct load *l, const char *id, const char *name, struct error **e)
+image_name_add(struct load *l, const char *id, const char *name, struct error **e)
 {
 	cleanup_free char *full = image_normalise(name, e);
 
 	if (!full)
 		return -1;
-	items_add(&l->c->answer, "name", "%s %s", id, full);
+	image_items_add(&l->c->answer, "name", "%s %s", id, full);
 	return 0;
 }
 
 int
-child_load(struct child *c, struct error **e)
+image_child_load(struct child *c, struct error **e)
 {
 	struct load l = { .c = c, .docs = json_array() };
 	const struct member *m;
@@ -241,10 +242,10 @@ child_load(struct child *c, struct error **e)
 	if (members_read(&l, e) < 0)
 		return -1;
 	prefix_find(&l);
-	if ((m = member_find(&l, "manifest.json")))
-		return docker_load(&l, m, e);
-	if ((m = member_find(&l, "index.json")))
-		return oci_load(&l, m, e);
+	if ((m = image_member_find(&l, "manifest.json")))
+		return image_docker_load(&l, m, e);
+	if ((m = image_member_find(&l, "index.json")))
+		return image_oci_load(&l, m, e);
 	return fail(e, WHY_INVALID,
 		    "the archive is neither a docker-archive (no manifest.json) nor an OCI "
 		    "layout (no index.json); a root tree is imported with "

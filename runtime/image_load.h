@@ -27,14 +27,15 @@ struct load {
 	json_t *docs; /* keeps what was parsed alive */
 };
 
-const struct member *member_find(const struct load *,
-				 const char *name); /* through links; or NULL */
-int member_open(const struct load *, const struct member *, struct error **); /* fd */
-int member_text(const struct load *, const struct member *, struct buf *ret, struct error **);
-json_t *member_json(struct load *, const struct member *, struct error **); /* borrowed */
-const char *text_of(const json_t *object, const char *key); /* "" when it is no string */
-int name_add(struct load *, const char *id, const char *name, struct error **);
+const struct member *image_member_find(const struct load *,
+				       const char *name); /* through links; or NULL */
+int image_member_open(const struct load *, const struct member *, struct error **); /* fd */
+int image_member_text(const struct load *, const struct member *, struct buf *ret,
+		      struct error **);
+json_t *image_member_json(struct load *, const struct member *, struct error **); /* borrowed */
+const char *image_text_of(const json_t *object, const char *key); /* "" when it is no string */
+int image_name_add(struct load *, const char *id, const char *name, struct error **);
 
-int docker_load(struct load *, const struct member *manifest, struct error **);
-int oci_load(struct load *, const struct member *index, struct error **);
+int image_docker_load(struct load *, const struct member *manifest, struct error **);
+int image_oci_load(struct load *, const struct member *index, struct error **);
 #endif

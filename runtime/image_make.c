@@ -13,7 +13,8 @@ struct made_layer {
 };
 
 bool
-layer_known(const struct child *c, const char *hex, int64_t *ret_bytes, int64_t *ret_newest_s)
+image_layer_known(const struct child *c, const char *hex, int64_t *ret_bytes,
+		  int64_t *ret_newest_s)
 {
 	const struct made_layer *m = map_get(&c->made, hex);
 
@@ -23,12 +24,12 @@ layer_known(const struct child *c, const char *hex, int64_t *ret_bytes, int64_t 
 		return true;
 	}
 	*ret_newest_s = 0;
-	return store_has_layer(c->store, hex, ret_bytes);
+	return image_store_has_layer(c->store, hex, ret_bytes);
 }
 
 int
-digest_check(const char *what, const char *kind, const char *want, const char *have,
-	     struct error **e)
+image_digest_check(const char *what, const char *kind, const char *want, const char *have,
+		   struct error **e)
 {
 	if (!want || strcmp(want, have) == 0)
 		return 0;
@@ -39,9 +40,9 @@ digest_check(const char *what, const char *kind, const char *want, const char *h
 }
 
 int
-child_layer(struct child *c, int fd, const char *what, const char *want_stored,
-	    const char *want_plain, char ret_diff_id[HEX_SIZE], int64_t *ret_newest_s,
-	    struct error **e)
+image_child_layer(struct child *c, int fd, const char *what, const char *want_stored,
+		  const char *want_plain, char ret_diff_id[HEX_SIZE], int64_t *ret_newest_s,
+		  struct error **e)
 {
 	cleanup_free struct stream *s = xmalloc(sizeof *s);
 	char stored[HEX_SIZE], plain[HEX_SIZE], path[16 + HEX_SIZE];
@@ -51,7 +52,7 @@ child_layer(struct child *c, int fd, const char *what, const char *want_stored,
 	int64_t bytes;
 	int rc;
 
-	if (want_plain && layer_known(c, want_plain, &bytes, ret_newest_s)) {
+	if (want_plain && image_layer_known(c, want_plain, &bytes, ret_newest_s)) {
 		memcpy(ret_diff_id, want_plain, HEX_SIZE);
 		return 0;
 	}
@@ -60,19 +61,19 @@ child_layer(struct child *c, int fd, const char *what, const char *want_stored,
 	dir = openat(c->root, "layers/new", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
 		return fail_sys(e, "open layers/new");
-	rc = stream_open(s, fd, what, &c->budget, e);
+	rc = image_stream_open(s, fd, what, &c->budget, e);
 	if (rc == 0)
-		rc = layer_unpack(s, dir, &c->budget, &layer, e);
+		rc = image_layer_unpack(s, dir, &c->budget, &layer, e);
 	if (rc == 0)
-		rc = stream_end(s, stored, plain, e);
-	stream_close(s);
+		rc = image_stream_end(s, stored, plain, e);
+	image_stream_close(s);
 	if (rc == 0)
-		rc = digest_check(what, "digest", want_stored, stored, e);
+		rc = image_digest_check(what, "digest", want_stored, stored, e);
 	if (rc == 0)
-		rc = digest_check(what, "diffID", want_plain, plain, e);
-	if (rc == 0 && layer_known(c, plain, &bytes, ret_newest_s)) {
+		rc = image_digest_check(what, "diffID", want_plain, plain, e);
+	if (rc == 0 && image_layer_known(c, plain, &bytes, ret_newest_s)) {
 		/* the caller did not know its name before; the tree is there already */
-		if (tree_remove(c->root, "layers/new") < 0)
+		if (image_tree_remove(c->root, "layers/new") < 0)
 			rc = fail_sys(e, "remove layers/new");
 		*ret_newest_s = layer.newest_s;
 	} else if (rc == 0) {
@@ -83,10 +84,11 @@ child_layer(struct child *c, int fd, const char *what, const char *want_stored,
 		*made = (struct made_layer){ layer.bytes, layer.newest_s };
 		free(map_put(&c->made, plain, made));
 		*ret_newest_s = layer.newest_s;
-		items_add(&c->answer, "layer", "%s %lld", plain, (long long)layer.bytes);
+		image_items_add(&c->answer, "layer", "%s %lld", plain, (long long)layer.bytes);
 		for (size_t at = 0; at < layer.opaque.len;
 		     at += strlen(layer.opaque.at + at) + 1)
-			items_add(&c->answer, "opaque", "%s %s", plain, layer.opaque.at + at);
+			image_items_add(&c->answer, "opaque", "%s %s", plain,
+					layer.opaque.at + at);
 	}
 	buf_done(&layer.opaque);
 	if (rc == 0)
@@ -95,8 +97,8 @@ child_layer(struct child *c, int fd, const char *what, const char *want_stored,
 }
 
 int
-child_image(struct child *c, const char *json, size_t len, const char *manifest_digest,
-	    char ret_id[HEX_SIZE], struct error **e)
+image_child_image(struct child *c, const char *json, size_t len, const char *manifest_digest,
+		  char ret_id[HEX_SIZE], struct error **e)
 {
 	cleanup_arena struct arena a = { 0 };
 	cleanup_buf struct buf record = { 0 };
@@ -105,45 +107,46 @@ child_image(struct child *c, const char *json, size_t len, const char *manifest_
 	char id[HEX_SIZE], file[8 + HEX_SIZE];
 	int64_t bytes, newest;
 
-	if (config_read(json, len, &a, &record, &facts, e) < 0)
+	if (image_config_read(json, len, &a, &record, &facts, e) < 0)
 		return -1;
 	sha256_init(&hash);
 	sha256_update(&hash, len, (const uint8_t *)json);
-	hex_print(&hash, id);
+	image_hex_print(&hash, id);
 	for (size_t i = 0; i < facts.nlayers; i++) {
-		if (!layer_known(c, facts.diff_ids[i], &bytes, &newest))
+		if (!image_layer_known(c, facts.diff_ids[i], &bytes, &newest))
 			return fail(e, WHY_INVALID, "the image's layer sha256:%s is missing",
 				    facts.diff_ids[i]);
-		items_add(&record, "layer", "%s %lld", facts.diff_ids[i], (long long)bytes);
+		image_items_add(&record, "layer", "%s %lld", facts.diff_ids[i],
+				(long long)bytes);
 	}
 	if (manifest_digest)
-		items_add(&record, "digest", "%s", manifest_digest);
-	items_end(&record);
+		image_items_add(&record, "digest", "%s", manifest_digest);
+	image_items_end(&record);
 	memcpy(ret_id, id, HEX_SIZE);
 	snprintf(file, sizeof file, "%s.json", id);
 	if (faccessat(c->root, file, F_OK, 0) == 0)
 		return 0; /* one image under several names */
-	if (file_write(c->root, file, json, len, e) < 0 ||
-	    file_write(c->root, id, record.at, record.len, e) < 0)
+	if (image_file_write(c->root, file, json, len, e) < 0 ||
+	    image_file_write(c->root, id, record.at, record.len, e) < 0)
 		return -1;
-	items_add(&c->answer, "image", "%s", id);
+	image_items_add(&c->answer, "image", "%s", id);
 	return 0;
 }
 
 int
-child_import(struct child *c, struct error **e)
+image_child_import(struct child *c, struct error **e)
 {
 	char diff_id[HEX_SIZE], id[HEX_SIZE];
 	cleanup_free char *json = NULL;
 	int64_t newest;
 
-	if (child_layer(c, c->fd, "the tree", NULL, NULL, diff_id, &newest, e) < 0)
+	if (image_child_layer(c, c->fd, "the tree", NULL, NULL, diff_id, &newest, e) < 0)
 		return -1;
-	json = config_make(c->config, diff_id, newest);
+	json = image_config_make(c->config, diff_id, newest);
 	if (!json)
 		return fail(e, WHY_INVALID, "the image's options are not valid UTF-8");
-	if (child_image(c, json, strlen(json), NULL, id, e) < 0)
+	if (image_child_image(c, json, strlen(json), NULL, id, e) < 0)
 		return -1;
-	items_add(&c->answer, "name", "%s %s", id, c->name);
+	image_items_add(&c->answer, "name", "%s %s", id, c->name);
 	return 0;
 }

@@ -12,23 +12,23 @@
 #define NAME_MAX_CHARS 255 /* a name is also a file's name */
 
 bool
-hex_valid(const char *s)
+image_hex_valid(const char *s)
 {
 	return strlen(s) == HEX_SIZE - 1 && strspn(s, "0123456789abcdef") == HEX_SIZE - 1;
 }
 
 const char *
-digest_hex(const char *digest)
+image_digest_hex(const char *digest)
 {
 	static const char prefix[] = "sha256:";
 
 	if (!digest || strncmp(digest, prefix, sizeof prefix - 1) != 0)
 		return NULL;
-	return hex_valid(digest + sizeof prefix - 1) ? digest + sizeof prefix - 1 : NULL;
+	return image_hex_valid(digest + sizeof prefix - 1) ? digest + sizeof prefix - 1 : NULL;
 }
 
 void
-hex_print(struct sha256_ctx *ctx, char ret[HEX_SIZE])
+image_hex_print(struct sha256_ctx *ctx, char ret[HEX_SIZE])
 {
 	static const char digits[] = "0123456789abcdef";
 	uint8_t sum[SHA256_DIGEST_SIZE];
@@ -184,7 +184,7 @@ image_normalise(const char *name, struct error **e)
 		tag = colon + 1;
 	}
 	full = repository_complete(repo);
-	if (!full || (tag && !tag_valid(tag)) || (at && !digest_hex(at))) {
+	if (!full || (tag && !tag_valid(tag)) || (at && !image_digest_hex(at))) {
 		free(full);
 		fail(e, WHY_INVALID, "image name \"%s\" is not one: %s", name, help);
 		return NULL;

@@ -46,7 +46,8 @@ media_of(const char *type)
 static const struct member *
 blob_find(struct load *l, const json_t *descriptor, struct error **e)
 {
-	const char *digest = text_of(descriptor, "digest"), *hex = digest_hex(digest);
+	const char *digest = image_text_of(descriptor, "digest"),
+		   *hex = image_digest_hex(digest);
 	const json_t *size = json_object_get(descriptor, "size");
 	const struct member *m;
 	char path[16 + HEX_SIZE];
@@ -56,12 +57,12 @@ blob_find(struct load *l, const json_t *descriptor, struct error **e)
 		return NULL;
 	}
 	snprintf(path, sizeof path, "blobs/sha256/%s", hex);
-	m = member_find(l, path);
+	m = image_member_find(l, path);
 	if (!m) {
 		fail(e, WHY_INVALID, "%s is not in the archive", path);
 		return NULL;
 	}
-	if (digest_check(path, "digest", hex, m->hex, e) < 0)
+	if (image_digest_check(path, "digest", hex, m->hex, e) < 0)
 		return NULL;
 	if (json_is_integer(size) && json_integer_value(size) != m->size) {
 		fail(e, WHY_INVALID, "%s: has %lld bytes, but %lld were promised", path,
@@ -75,8 +76,8 @@ static const char *
 name_of(const json_t *descriptor, const char *inherited)
 {
 	const json_t *notes = json_object_get(descriptor, "annotations");
-	const char *full = text_of(notes, "io.containerd.image.name");
-	const char *ref = text_of(notes, "org.opencontainers.image.ref.name");
+	const char *full = image_text_of(notes, "io.containerd.image.name");
+	const char *ref = image_text_of(notes, "org.opencontainers.image.ref.name");
 
 	if (*full)
 		return full;
@@ -88,15 +89,17 @@ static void
 candidate_add(struct load *l, const json_t *descriptor, const char *name)
 {
 	const json_t *p = json_object_get(descriptor, "platform");
-	const char *os = text_of(p, "os"), *arch = text_of(p, "architecture");
-	struct candidate x = { name, text_of(descriptor, "digest"), "", 1 };
+	const char *os = image_text_of(p, "os"), *arch = image_text_of(p, "architecture");
+	struct candidate x = { name, image_text_of(descriptor, "digest"), "", 1 };
 
-	if (*text_of(json_object_get(descriptor, "annotations"), "vnd.docker.reference.type"))
+	if (*image_text_of(json_object_get(descriptor, "annotations"),
+			   "vnd.docker.reference.type"))
 		return; /* an attestation about an image, not one */
 	if (p) {
 		x.platform = arena_printf(&l->arena, "%s/%s", os, arch);
-		x.fit =
-		    strcmp(os, "linux") == 0 && strcmp(arch, host_architecture()) == 0 ? 2 : 0;
+		x.fit = strcmp(os, "linux") == 0 && strcmp(arch, image_host_architecture()) == 0
+			    ? 2
+			    : 0;
 	}
 	if (l->nfound == l->cap) {
 		l->cap = l->cap ? 2 * l->cap : 8;
@@ -109,7 +112,7 @@ static int
 index_read(struct load *l, const struct member *m, const char *name, int depth,
 	   struct error **e)
 {
-	const json_t *doc = member_json(l, m, e), *list;
+	const json_t *doc = image_member_json(l, m, e), *list;
 
 	if (!doc)
 		return -1;
@@ -125,7 +128,7 @@ index_read(struct load *l, const struct member *m, const char *name, int depth,
 			    m->name);
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *d = json_array_get(list, i);
-		enum media media = media_of(text_of(d, "mediaType"));
+		enum media media = media_of(image_text_of(d, "mediaType"));
 		const struct member *sub;
 
 		if (media == MEDIA_MANIFEST)
@@ -142,7 +145,7 @@ index_read(struct load *l, const struct member *m, const char *name, int depth,
 static int
 media_check(const json_t *descriptor, enum media want, struct error **e)
 {
-	const char *type = text_of(descriptor, "mediaType");
+	const char *type = image_text_of(descriptor, "mediaType");
 
 	if (media_of(type) == want)
 		return 0;
@@ -167,15 +170,15 @@ oci_layers(struct load *l, const json_t *list, const struct config_facts *facts,
 
 		if (media_check(d, MEDIA_LAYER, e) < 0)
 			return fail_in(e, "layer %zu", i);
-		if (layer_known(l->c, facts->diff_ids[i], &newest, &newest))
+		if (image_layer_known(l->c, facts->diff_ids[i], &newest, &newest))
 			continue; /* also when this archive leaves it out */
 		m = blob_find(l, d, e);
 		if (!m)
 			return fail_in(e, "layer %zu", i);
-		fd = member_open(l, m, e);
-		if (fd < 0 || child_layer(l->c, fd, text_of(d, "digest"),
-					  digest_hex(text_of(d, "digest")), facts->diff_ids[i],
-					  diff_id, &newest, e) < 0)
+		fd = image_member_open(l, m, e);
+		if (fd < 0 || image_child_layer(l->c, fd, image_text_of(d, "digest"),
+						image_digest_hex(image_text_of(d, "digest")),
+						facts->diff_ids[i], diff_id, &newest, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -186,7 +189,7 @@ oci_image(struct load *l, const char *digest, char ret_id[HEX_SIZE], struct erro
 {
 	json_t *d = json_pack("{s:s}", "digest", digest);
 	const struct member *m = blob_find(l, d, e), *mc;
-	const json_t *doc = m ? member_json(l, m, e) : NULL, *config;
+	const json_t *doc = m ? image_member_json(l, m, e) : NULL, *config;
 	cleanup_buf struct buf json = { 0 }, unused = { 0 };
 	struct config_facts facts;
 
@@ -196,18 +199,18 @@ oci_image(struct load *l, const char *digest, char ret_id[HEX_SIZE], struct erro
 	if (json_object_get(doc, "manifests"))
 		return fail(e, WHY_INVALID, "%s: is an index and an image at once", m->name);
 	if (json_object_get(doc, "mediaType") &&
-	    media_of(text_of(doc, "mediaType")) != MEDIA_MANIFEST)
+	    media_of(image_text_of(doc, "mediaType")) != MEDIA_MANIFEST)
 		return fail(e, WHY_INVALID, "%s: calls itself %s", m->name,
-			    text_of(doc, "mediaType"));
+			    image_text_of(doc, "mediaType"));
 	config = json_object_get(doc, "config");
 	if (media_check(config, MEDIA_CONFIG, e) < 0)
 		return fail_in(e, "%s", m->name);
 	mc = blob_find(l, config, e);
-	if (!mc || member_text(l, mc, &json, e) < 0 ||
-	    config_read(buf_text(&json), json.len, &l->arena, &unused, &facts, e) < 0 ||
+	if (!mc || image_member_text(l, mc, &json, e) < 0 ||
+	    image_config_read(buf_text(&json), json.len, &l->arena, &unused, &facts, e) < 0 ||
 	    oci_layers(l, json_object_get(doc, "layers"), &facts, e) < 0)
 		return fail_in(e, "%s", m->name);
-	return child_image(l->c, buf_text(&json), json.len, digest, ret_id, e);
+	return image_child_image(l->c, buf_text(&json), json.len, digest, ret_id, e);
 }
 
 static bool
@@ -234,13 +237,14 @@ candidate_choose(struct load *l, const char *name, const char **ret_digest, stru
 	}
 	if (!best || best->fit == 0)
 		return fail(e, WHY_INVALID, "image %s is for %s; this host needs linux/%s",
-			    name ? name : "(no name)", buf_text(&seen), host_architecture());
+			    name ? name : "(no name)", buf_text(&seen),
+			    image_host_architecture());
 	*ret_digest = best->digest;
 	return 0;
 }
 
 int
-oci_load(struct load *l, const struct member *m, struct error **e)
+image_oci_load(struct load *l, const struct member *m, struct error **e)
 {
 	size_t names = 0;
 
@@ -265,7 +269,7 @@ oci_load(struct load *l, const struct member *m, struct error **e)
 				    "the file");
 		if (candidate_choose(l, name, &digest, e) < 0 ||
 		    oci_image(l, digest, id, e) < 0 ||
-		    name_add(l, id, l->c->name ? l->c->name : name, e) < 0)
+		    image_name_add(l, id, l->c->name ? l->c->name : name, e) < 0)
 			return -1;
 	}
 	if (l->nfound == 0)

@@ -27,14 +27,14 @@ struct images {
 	struct shelf shelf;
 };
 
-struct image_entry *record_read(struct images *, struct shelf *to, int dirfd, const char *hex,
-				const char *name, struct error **);
-void entry_free(struct image_entry *);
-bool layer_item(const char *value, char ret_hex[HEX_SIZE], int64_t *ret_bytes);
-char *name_encode(const char *name); /* caller frees */
-int store_reload(struct images *, struct error **);
-int dir_each(int fd, int (*fn)(void *, const char *, struct error **), void *ctx,
-	     struct error **);
+struct image_entry *image_record_read(struct images *, struct shelf *to, int dirfd,
+				      const char *hex, const char *name, struct error **);
+void image_entry_free(struct image_entry *);
+bool image_layer_item(const char *value, char ret_hex[HEX_SIZE], int64_t *ret_bytes);
+char *image_name_encode(const char *name); /* caller frees */
+int image_store_reload(struct images *, struct error **);
+int image_dir_each(int fd, int (*fn)(void *, const char *, struct error **), void *ctx,
+		   struct error **);
 /* Layers that no record names. */
-int layers_sweep(struct images *, struct error **);
+int image_layers_sweep(struct images *, struct error **);
 #endif

@@ -17,7 +17,7 @@
 #define RATIO_FREE_BYTES (INT64_C(64) << 20)
 
 int
-budget_bytes(struct budget *b, int64_t n, const char *entry, struct error **e)
+image_budget_bytes(struct budget *b, int64_t n, const char *entry, struct error **e)
 {
 	if (n < 0 || n > b->bytes)
 		return fail(e, WHY_TOO_LARGE,
@@ -28,7 +28,7 @@ budget_bytes(struct budget *b, int64_t n, const char *entry, struct error **e)
 }
 
 int
-budget_entry(struct budget *b, const char *entry, struct error **e)
+image_budget_entry(struct budget *b, const char *entry, struct error **e)
 {
 	if (b->entries <= 0)
 		return fail(e, WHY_TOO_LARGE,
@@ -88,7 +88,7 @@ plain_read(struct archive *a, void *ctx, const void **ret)
 }
 
 int
-stream_fail(struct stream *s, const char *doing, struct error **e)
+image_stream_fail(struct stream *s, const char *doing, struct error **e)
 {
 	const char *why = s->why;
 
@@ -100,8 +100,8 @@ stream_fail(struct stream *s, const char *doing, struct error **e)
 }
 
 int
-stream_open(struct stream *s, int fd, const char *what, const struct budget *b,
-	    struct error **e)
+image_stream_open(struct stream *s, int fd, const char *what, const struct budget *b,
+		  struct error **e)
 {
 	struct archive_entry *x;
 	int rc;
@@ -119,31 +119,32 @@ stream_open(struct stream *s, int fd, const char *what, const struct budget *b,
 	archive_read_support_format_raw(s->raw);
 	archive_read_support_format_empty(s->raw);
 	if (archive_read_open(s->raw, s, NULL, bytes_read, NULL) != ARCHIVE_OK)
-		return stream_fail(s, "cannot be read", e);
+		return image_stream_fail(s, "cannot be read", e);
 	rc = archive_read_next_header(s->raw, &x);
 	if (rc == ARCHIVE_EOF)
 		return fail(e, WHY_INVALID, "%s: is empty; a tar is needed", what);
 	if (rc != ARCHIVE_OK)
-		return stream_fail(s, "cannot be read", e);
+		return image_stream_fail(s, "cannot be read", e);
 	s->tar = archive_read_new();
 	archive_read_support_format_tar(s->tar);
 	if (archive_read_open(s->tar, s, NULL, plain_read, NULL) != ARCHIVE_OK)
-		return stream_fail(s, "is no tar (plain, gzip or zstd)", e);
+		return image_stream_fail(s, "is no tar (plain, gzip or zstd)", e);
 	return 0;
 }
 
 int
-stream_next(struct stream *s, struct archive_entry **ret, struct error **e)
+image_stream_next(struct stream *s, struct archive_entry **ret, struct error **e)
 {
 	int rc = archive_read_next_header(s->tar, ret);
 
 	if (rc == ARCHIVE_EOF)
 		return 0;
 	if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
-		return stream_fail(s,
-				   s->bytes_out > 0 ? "is no sound tar (plain, gzip or zstd)"
-						    : "cannot be read",
-				   e);
+		return image_stream_fail(s,
+					 s->bytes_out > 0
+					     ? "is no sound tar (plain, gzip or zstd)"
+					     : "cannot be read",
+					 e);
 	if (!archive_entry_pathname(*ret))
 		return fail(e, WHY_INVALID, "%s: an entry's name is neither plain nor UTF-8",
 			    s->what);
@@ -151,7 +152,8 @@ stream_next(struct stream *s, struct archive_entry **ret, struct error **e)
 }
 
 int
-stream_end(struct stream *s, char stored[HEX_SIZE], char plain[HEX_SIZE], struct error **e)
+image_stream_end(struct stream *s, char stored[HEX_SIZE], char plain[HEX_SIZE],
+		 struct error **e)
 {
 	const void *bytes;
 	la_ssize_t n;
@@ -160,20 +162,20 @@ stream_end(struct stream *s, char stored[HEX_SIZE], char plain[HEX_SIZE], struct
 		n = plain_read(s->tar, s, &bytes);
 	while (n > 0);
 	if (n < 0)
-		return stream_fail(s, "cannot be read to its end", e);
+		return image_stream_fail(s, "cannot be read to its end", e);
 	/* what follows the compressed data is part of the blob and of its digest */
 	do
 		n = bytes_read(s->raw, s, &bytes);
 	while (n > 0 && s->bytes_in <= s->max_bytes);
 	if (n != 0)
-		return stream_fail(s, "cannot be read to its end", e);
-	hex_print(&s->stored, stored);
-	hex_print(&s->plain, plain);
+		return image_stream_fail(s, "cannot be read to its end", e);
+	image_hex_print(&s->stored, stored);
+	image_hex_print(&s->plain, plain);
 	return 0;
 }
 
 void
-stream_close(struct stream *s)
+image_stream_close(struct stream *s)
 {
 	if (s->tar)
 		archive_read_free(s->tar);

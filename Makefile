@@ -6,7 +6,7 @@ SAN ?=
 VERSION := 0.1.0
 
 B := build$(if $(SAN),-san)
-PKGS := libgit2 yaml-0.1 libcurl libevent_core libmicrohttpd jansson sqlite3 libmnl \
+PKGS := libgit2 yaml-0.1 libcurl libevent_core libevent_extra libmicrohttpd jansson sqlite3 libmnl \
 	libnetfilter_conntrack libseccomp libcap-ng libarchive libzstd gnutls nettle
 include tests/deps.mk
 

@@ -12,6 +12,7 @@
 #include "config.h"
 #include "hand_spec.h"
 #include "hand_state.h"
+#include "notify.h"
 #include <fcntl.h>
 #include <pty.h>
 #include <string.h>
@@ -331,6 +332,16 @@ do_list(struct order *o, struct error **e)
 }
 
 static int
+do_ready(struct order *o, struct error **e)
+{
+	(void)o;
+	(void)e;
+	log_info("ready", "serving");
+	notify_send("READY=1");
+	return 0;
+}
+
+static int
 do_down(struct order *o, struct error **e)
 {
 	const struct ask_args *args = o->body;
@@ -361,6 +372,7 @@ static const struct {
 	[ACT_IMPORT] = { import_args_kind, do_import },
 	[ACT_REMOVE] = { ask_args_kind, do_remove },
 	[ACT_LIST] = { NULL, do_list },
+	[ACT_READY] = { NULL, do_ready },
 	[ACT_DOWN] = { ask_args_kind, do_down },
 };
 

@@ -1,0 +1,402 @@
+/* brain.c -- one loop: hear, look, decide, send.
+ *
+ * A pass takes a snapshot, runs the controllers and carries out their plan,
+ * again and again until a plan changes nothing.  Anything may poke a pass.
+ */
+#include "brain.h"
+#include "../reconcile/base/buf.h"
+#include "../reconcile/base/cleanup.h"
+#include "../reconcile/base/error.h"
+#include "../reconcile/base/log.h"
+#include "../reconcile/controllers.h"
+#include "brain_state.h"
+#include "notify.h"
+#include "probe.h"
+#include "spawn.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+
+enum { ROUNDS_MAX = 64, FLUSH_RETRY_MS = 2000 };
+
+int64_t
+now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
+}
+
+static void
+timer_arm(struct event *timer, int64_t ms)
+{
+	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
+
+	event_add(timer, &tv);
+}
+
+/* ---- passes ---- */
+
+void
+brain_poke(struct brain *b)
+{
+	if (b->poked || !b->pass_event)
+		return;
+	b->poked = true;
+	event_active(b->pass_event, EV_TIMEOUT, 0);
+}
+
+void
+brain_tell(struct brain *b, const struct action *a, const struct kind *kind, const void *body,
+	   const int *fds, int nfds)
+{
+	cleanup_buf struct buf line = { 0 }, json = { 0 };
+
+	if (!b->wire)
+		return;
+	action_print(a, &line);
+	if (kind)
+		schema_encode(kind, body, &json);
+	wire_send(b->wire, buf_text(&line), kind ? buf_text(&json) : NULL, fds, nfds);
+}
+
+void
+brain_snapshot(struct brain *b, struct snapshot *s, struct arena *a)
+{
+	*s = (struct snapshot){ .now = now_ms(), .settings = &b->settings, .arena = a };
+	if (getrandom(&s->seed, sizeof s->seed, 0) != sizeof s->seed)
+		s->seed = s->now;
+	store_view(b->store, s);
+	seen_fill(b, s);
+}
+
+/* One look; true when it changed something, so that another is worth it. */
+static bool
+brain_round(struct brain *b, int64_t *ret_again)
+{
+	cleanup_arena struct arena a = { 0 };
+	struct snapshot s;
+	struct plan p;
+	bool changed = false;
+
+	brain_snapshot(b, &s, &a);
+	plan_init(&p, &a);
+	controllers_run(&s, &p);
+	for (size_t i = 0; i < p.n; i++)
+		changed |= carry(b, &p.at[i]);
+	*ret_again = p.again_at;
+	return changed;
+}
+
+static void
+brain_flush(struct brain *b)
+{
+	cleanup_error struct error *e = NULL, *e2 = NULL;
+
+	if (store_commit(b->store, &e) < 0)
+		log_err("store", "%s; trying again in 2 s, pods are not touched by this",
+			error_text(e));
+	if (sources_flush(b->sources, &e2) < 0)
+		log_err("mirror", "%s; trying again in 2 s", error_text(e2));
+	if (e || e2)
+		timer_arm(b->flush_timer, FLUSH_RETRY_MS);
+}
+
+/* The first COMMIT of this life tells the hand what we do not want, also when that is everything. */
+static void
+rules_begin(struct brain *b)
+{
+	struct action a = { .verb = ACT_COMMIT, .kind = "rules", .ns = "", .name = "all",
+			    .why = "started" };
+
+	if (b->rules_unknown && !b->committing && b->ready)
+		carry(b, &a);
+}
+
+static void
+on_pass(evutil_socket_t fd, short what, void *arg)
+{
+	struct brain *b = arg;
+	int64_t again = 0;
+	int rounds = 0;
+
+	(void)fd;
+	(void)what;
+	b->poked = false;
+	if (!b->host)
+		return;
+	while (rounds++ < ROUNDS_MAX && brain_round(b, &again))
+		;
+	rules_begin(b);
+	prober_sync(b->prober);
+	brain_flush(b);
+	if (rounds > ROUNDS_MAX) {
+		log_warn("plan", "still changing after %d rounds; going on in a moment", ROUNDS_MAX);
+		again = now_ms() + 100;
+	}
+	if (again)
+		timer_arm(b->again_timer, again > now_ms() ? again - now_ms() : 1);
+	else
+		event_del(b->again_timer);
+}
+
+static void
+on_again(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	brain_poke(arg);
+}
+
+/* ---- what the hand says ---- */
+
+struct heard {
+	struct brain *brain;
+	struct message *message;
+	const char *rest; /* of the line, after its first word */
+	const void *body;
+	struct arena *arena;
+};
+
+static void
+hear_host(struct heard *h)
+{
+	struct brain *b = h->brain;
+	const struct host_seen *seen = h->body;
+
+	arena_free(&b->host_arena);
+	b->host = schema_clone(host_seen_kind(), seen, &b->host_arena);
+	if (!b->settings.node_name || !*b->settings.node_name)
+		b->settings.node_name = b->host->hostname;
+	b->settings.node_ip = b->host->nodeIP;
+	for (size_t i = 0; i < seen->pods_found.n; i++)
+		seen_pod(b, &seen->pods_found.at[i]);
+	arena_free(&b->images_arena);
+	b->images = arena_zalloc(&b->images_arena, sizeof *b->images);
+	*b->images = *(struct images_seen *)schema_clone(
+	    images_seen_kind(), &(struct images_seen){ .images = { seen->images.at, seen->images.n } },
+	    &b->images_arena);
+	brain_serve(b);
+}
+
+static void
+hear_pod(struct heard *h)
+{
+	seen_pod(h->brain, h->body);
+	brain_poke(h->brain);
+}
+
+static void
+hear_committed(struct heard *h)
+{
+	const struct committed_seen *c = h->body;
+
+	rules_committed(h->brain, c);
+	if (c->error && *c->error)
+		timer_arm(h->brain->again_timer, 1000);
+	else
+		brain_poke(h->brain);
+}
+
+static void
+hear_worker(struct heard *h)
+{
+	const struct answer_seen *a = h->body;
+	int fd = h->message->nfds ? h->message->fds[0] : -1;
+
+	if (fd >= 0)
+		h->message->fds[0] = -1;
+	deploy_worker(h->brain, h->rest, fd, a->error);
+}
+
+static void
+hear_images(struct heard *h)
+{
+	struct brain *b = h->brain;
+
+	arena_free(&b->images_arena);
+	b->images = schema_clone(images_seen_kind(), h->body, &b->images_arena);
+	brain_images_changed(b);
+	brain_poke(b);
+}
+
+static void
+hear_exec_done(struct heard *h)
+{
+	const struct exec_done *d = h->body;
+
+	if (!prober_exec_done(h->brain->prober, d->id, d->exitCode, d->error))
+		brain_exec_done(h->brain, d->id, d->exitCode, d->error);
+}
+
+static void
+hear_exec_fds(struct heard *h)
+{
+	const struct answer_seen *a = h->body;
+
+	brain_exec_fds(h->brain, a->id, h->message->fds, h->message->nfds);
+}
+
+static void
+hear_answer(struct heard *h)
+{
+	const struct answer_seen *a = h->body;
+
+	brain_hand_answered(h->brain, a->id, a->text, a->error);
+}
+
+static void hear_config(struct heard *);
+
+static const struct {
+	const char *word;
+	const struct kind *(*body)(void);
+	void (*fn)(struct heard *);
+} table[] = {
+	{ "config", config_kind, hear_config },
+	{ "host_seen", host_seen_kind, hear_host },
+	{ "pod_seen", pod_seen_kind, hear_pod },
+	{ "committed_seen", committed_seen_kind, hear_committed },
+	{ "worker", answer_seen_kind, hear_worker },
+	{ "images_seen", images_seen_kind, hear_images },
+	{ "exec_done", exec_done_kind, hear_exec_done },
+	{ "exec_fds", answer_seen_kind, hear_exec_fds },
+	{ "answer_seen", answer_seen_kind, hear_answer },
+};
+
+static void
+on_message(void *arg, struct message *m)
+{
+	cleanup_arena struct arena a = { 0 };
+	struct complaints cs = { .arena = &a, .path = "hand" };
+	struct heard h = { .brain = arg, .message = m, .arena = &a };
+	size_t len = strcspn(m->line, " ");
+	struct tree *t;
+
+	h.rest = m->line[len] ? m->line + len + 1 : "";
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+		if (strlen(table[i].word) != len || strncmp(table[i].word, m->line, len))
+			continue;
+		t = json_read(m->body, m->body_len, &a, &cs);
+		h.body = t ? schema_decode(table[i].body(), t, SCHEMA_TRUSTED, &a, &cs) : NULL;
+		if (cs.errors || !h.body)
+			log_err("hand", "%s: %s", m->line,
+				cs.first ? cs.first->text : "no body");
+		else if (h.brain->config || !strcmp(table[i].word, "config"))
+			table[i].fn(&h);
+		return;
+	}
+	log_err("hand", "unknown word: %s", m->line);
+}
+
+static void
+on_end(void *arg, const char *why)
+{
+	struct brain *b = arg;
+
+	if (strcmp(why, "closed"))
+		log_err("hand", "%s", why);
+	b->leaving = true;
+	event_base_loopbreak(b->base);
+}
+
+/* ---- start and end ---- */
+
+static void
+brain_fail(struct brain *b, const struct error *e)
+{
+	log_err("start", "%s", error_text(e));
+	b->exit_code = 1;
+	b->leaving = true;
+	event_base_loopbreak(b->base);
+}
+
+/* Everything that needs a path is open after this; then the walls go up. */
+static void
+hear_config(struct heard *h)
+{
+	struct brain *b = h->brain;
+	cleanup_error struct error *e = NULL;
+	cleanup_free char *db = NULL, *repo = NULL;
+
+	b->config = schema_clone(config_kind(), h->body, &b->arena);
+	b->listen_unix = h->message->nfds > 0 ? h->message->fds[0] : -1;
+	b->listen_tcp = h->message->nfds > 1 ? h->message->fds[1] : -1;
+	for (int i = 0; i < h->message->nfds && i < 2; i++)
+		h->message->fds[i] = -1;
+	xasprintf(&db, "%s/state.db", b->config->state);
+	xasprintf(&repo, "%s/repo.git", b->config->state);
+	if (config_settings(b->config, &b->settings, &e) < 0 || store_open(db, &b->store, &e) < 0 ||
+	    sources_open(repo, &b->sources, &e) < 0) {
+		brain_fail(b, e);
+		return;
+	}
+	b->prober = prober_new(b);
+	sandbox_enter("brain",
+		      (const char *const[]){ b->config->logs, "/etc", "/usr", "/lib", "/lib64",
+					     "/proc", "/sys/devices/system/cpu", "/dev/urandom", NULL },
+		      (const char *const[]){ b->config->state, "/dev/null", NULL });
+}
+
+void
+brain_serve(struct brain *b)
+{
+	cleanup_error struct error *e = NULL;
+	struct action a = { .verb = ACT_READY, .kind = "", .ns = "", .name = "brain", .why = "" };
+
+	if (b->ready) {
+		brain_poke(b);
+		return;
+	}
+	if (brain_api_open(b, &e) < 0) {
+		brain_fail(b, e);
+		return;
+	}
+	deploy_open(b);
+	b->ready = true;
+	brain_poke(b);
+	brain_tell(b, &a, NULL, NULL, NULL, 0);
+}
+
+static void
+brain_close(struct brain *b)
+{
+	brain_api_close(b);
+	prober_free(b->prober);
+	if (b->store) {
+		store_commit(b->store, NULL);
+		store_close(b->store);
+	}
+	if (b->sources) {
+		sources_flush(b->sources, NULL);
+		sources_close(b->sources);
+	}
+	wire_free(b->wire);
+}
+
+int
+brain_main(int fd)
+{
+	struct brain b = { .listen_unix = -1, .listen_tcp = -1, .rules_unknown = true };
+
+	log_role("brain");
+	signal(SIGPIPE, SIG_IGN);
+	/* The terminal's ^C is for the hand, which then closes our socket. */
+	signal(SIGINT, SIG_IGN);
+	umask(027);
+	prctl(PR_SET_DUMPABLE, 0);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	b.base = event_base_new();
+	b.pass_event = event_new(b.base, -1, 0, on_pass, &b);
+	b.again_timer = evtimer_new(b.base, on_again, &b);
+	b.flush_timer = evtimer_new(b.base, on_again, &b);
+	b.wire = wire_new(b.base, fd, on_message, on_end, &b);
+	event_base_dispatch(b.base);
+	brain_close(&b);
+	return b.exit_code;
+}

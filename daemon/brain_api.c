@@ -1,0 +1,521 @@
+/* brain_api.c -- what the API asks of the brain.
+ *
+ * A question that the hand or a worker must answer is kept in a list by its
+ * own number; the answer finds the API's id there.
+ */
+#include "../reconcile/base/buf.h"
+#include "../reconcile/base/cleanup.h"
+#include "../reconcile/base/error.h"
+#include "../reconcile/base/log.h"
+#include "../reconcile/controllers.h"
+#include "api.h"
+#include "brain_state.h"
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+
+enum request_type { ASK_HAND, ASK_EXEC, ASK_SOURCE };
+
+struct brain_request {
+	enum request_type type;
+	int64_t id;	/* ours: on the wire */
+	int64_t api_id; /* the API's */
+	char *source;	/* of ASK_SOURCE */
+	char *uid;	/* of ASK_EXEC */
+	int tty;	/* of ASK_EXEC: our copy, to resize; -1 */
+	bool allow_prune;
+	struct brain_request *next;
+};
+
+static struct brain_request *
+request_new(struct brain *b, enum request_type type, int64_t api_id)
+{
+	struct brain_request *r = xcalloc(1, sizeof *r);
+
+	*r = (struct brain_request){ .type = type, .id = ++b->next_id, .api_id = api_id,
+				     .tty = -1, .next = b->requests };
+	b->requests = r;
+	return r;
+}
+
+static struct brain_request *
+request_find(struct brain *b, enum request_type type, int64_t id)
+{
+	for (struct brain_request *r = b->requests; r; r = r->next)
+		if (r->type == type && r->id == id)
+			return r;
+	return NULL;
+}
+
+static void
+request_free(struct brain *b, struct brain_request *r)
+{
+	struct brain_request **at = &b->requests;
+
+	while (*at != r)
+		at = &(*at)->next;
+	*at = r->next;
+	if (r->tty >= 0)
+		close(r->tty);
+	free(r->source);
+	free(r->uid);
+	free(r);
+}
+
+/* "" or NULL in `error` is success. */
+static void
+request_answer(struct brain *b, struct brain_request *r, const char *json, const char *error)
+{
+	cleanup_error struct error *e = NULL;
+
+	if (error && *error)
+		fail(&e, WHY_INVALID, "%s", error);
+	api_answer(b->api, r->api_id, e, json);
+	request_free(b, r);
+}
+
+static void
+answer_json(struct brain *b, int64_t id, json_t *json)
+{
+	char *text = json_dumps(json, JSON_COMPACT);
+
+	json_decref(json);
+	api_answer(b->api, id, NULL, text);
+	free(text);
+}
+
+/* ---- pods ---- */
+
+static int
+on_pod_delete(void *ctx, const char *ns, const char *name, int64_t grace, struct error **e)
+{
+	struct brain *b = ctx;
+	struct action a = { .verb = ACT_DELETE, .kind = "pod", .ns = ns, .name = name,
+			    .why = "asked for" };
+
+	if (!store_find(b->store, RES_pod, ns, name))
+		return fail(e, WHY_NOT_FOUND, "pods \"%s\" not found", name);
+	if (grace > 0)
+		a.to = grace;
+	else if (grace == 0)
+		a.to = 1; /* Kubernetes' "immediately" skips the node; here it is still orderly */
+	carry(b, &a);
+	store_commit(b->store, NULL);
+	brain_poke(b);
+	return 0;
+}
+
+static int
+on_exec(void *ctx, int64_t id, const struct api_exec *x, struct error **e)
+{
+	struct brain *b = ctx;
+	cleanup_arena struct arena arena = { 0 };
+	struct pod_row *row = seen_row(b, x->uid);
+	struct exec_args args = { .uid = x->uid, .container = x->container, .stdin = true,
+				  .tty = x->tty };
+	struct action a = { .verb = ACT_EXEC, .kind = "pod", .ns = x->ns, .name = x->pod,
+			    .why = "asked for" };
+	struct brain_request *r;
+	size_t n = 0;
+
+	if (!row || strcmp(row->seen->state, "up"))
+		return fail(e, WHY_BAD_REQUEST, "pod %s does not run", x->pod);
+	while (x->argv[n])
+		n++;
+	args.command.at = arena_alloc(&arena, (n + 1) * sizeof *args.command.at);
+	memcpy(args.command.at, x->argv, n * sizeof *args.command.at);
+	args.command.n = n;
+	r = request_new(b, ASK_EXEC, id);
+	r->uid = xstrdup(x->uid);
+	args.id = r->id;
+	brain_tell(b, &a, exec_args_kind(), &args, NULL, 0);
+	return 0;
+}
+
+void
+brain_exec_fds(struct brain *b, int64_t id, int *fds, int nfds)
+{
+	struct brain_request *r = request_find(b, ASK_EXEC, id);
+	int out[3] = { -1, -1, -1 };
+
+	if (!r)
+		return;
+	for (int i = 0; i < nfds && i < 3; i++) {
+		out[i] = fds[i];
+		fds[i] = -1;
+	}
+	if (nfds == 1)
+		r->tty = fcntl(out[0], F_DUPFD_CLOEXEC, 3);
+	api_exec_started(b->api, r->api_id, out);
+}
+
+void
+brain_exec_done(struct brain *b, int64_t id, int exit_code, const char *error)
+{
+	struct brain_request *r = request_find(b, ASK_EXEC, id);
+
+	if (!r)
+		return;
+	api_exec_done(b->api, r->api_id, exit_code, error);
+	request_free(b, r);
+}
+
+static struct brain_request *
+exec_by_api(struct brain *b, int64_t api_id)
+{
+	for (struct brain_request *r = b->requests; r; r = r->next)
+		if (r->type == ASK_EXEC && r->api_id == api_id)
+			return r;
+	return NULL;
+}
+
+static void
+on_exec_resize(void *ctx, int64_t id, unsigned rows, unsigned cols)
+{
+	struct brain_request *r = exec_by_api(ctx, id);
+	struct winsize w = { .ws_row = rows, .ws_col = cols };
+
+	if (r && r->tty >= 0)
+		ioctl(r->tty, TIOCSWINSZ, &w);
+}
+
+/* Closing its ends hangs the program up, as a terminal or a pipe would. */
+static void
+on_exec_gone(void *ctx, int64_t id)
+{
+	struct brain_request *r = exec_by_api(ctx, id);
+
+	if (r)
+		request_free(ctx, r);
+}
+
+/* ---- sources ---- */
+
+/* The revision before the newest that was applied. */
+static int64_t
+revision_before(struct brain *b, struct watch *w)
+{
+	struct objects all = store_all(b->store, RES_revision);
+	int64_t newest = 0, before = 0;
+
+	for (size_t i = 0; i < all.n; i++) {
+		const struct revision *r = (const void *)all.at[i];
+
+		if (strcmp(r->spec->source, w->config->name) || !r->status ||
+		    (r->status->errors.n && !r->status->created && !r->status->changed &&
+		     !r->status->pruned))
+			continue;
+		if (r->spec->number > newest) {
+			before = newest;
+			newest = r->spec->number;
+		} else if (r->spec->number > before) {
+			before = r->spec->number;
+		}
+	}
+	return before;
+}
+
+static int
+source_rollback(struct brain *b, struct watch *w, int64_t number, struct error **e)
+{
+	if (!number)
+		number = revision_before(b, w);
+	if (!number)
+		return fail(e, WHY_NOT_FOUND, "source %s has no earlier revision",
+			    w->config->name);
+	return deploy_rollback(b, w, number, e);
+}
+
+static int
+on_source(void *ctx, int64_t id, const struct api_source_args *args, struct error **e)
+{
+	struct brain *b = ctx;
+	struct watch *w = deploy_watch(b, args->name);
+	struct brain_request *r;
+	int rc;
+
+	if (!w)
+		return fail(e, WHY_NOT_FOUND, "sources.kedge.dev \"%s\" not found", args->name);
+	if (args->verb == API_SUSPEND || args->verb == API_RESUME) {
+		if (deploy_suspend(b, w, args->verb == API_SUSPEND, e) < 0)
+			return -1;
+		api_answer(b->api, id, NULL, NULL);
+		return 0;
+	}
+	r = request_new(b, ASK_SOURCE, id);
+	r->source = xstrdup(w->config->name);
+	r->allow_prune = args->allow_prune;
+	rc = args->verb == API_SYNC ?
+		     source_sync(b->sources, w->config->name, args->everything, e) :
+		     source_rollback(b, w, args->revision, e);
+	/* A pin is answered from within, and the request is gone by then. */
+	if (rc < 0 && (r = request_find(b, ASK_SOURCE, b->next_id)))
+		request_free(b, r);
+	return rc;
+}
+
+void
+brain_answered(struct brain *b, const char *source, const char *error)
+{
+	struct brain_request *r, *next;
+
+	for (r = b->requests; r; r = next) {
+		next = r->next;
+		if (r->type != ASK_SOURCE || strcmp(r->source, source))
+			continue;
+		if (r->allow_prune && (!error || !*error))
+			deploy(b, deploy_watch(b, source), true);
+		request_answer(b, r, NULL, error);
+	}
+}
+
+/* ---- diff and status ---- */
+
+static void
+diff_of(struct brain *b, struct watch *w, const char *ref, json_t *lines, json_t *errors,
+	struct error **e)
+{
+	cleanup_arena struct arena a = { 0 };
+	struct complaints cs = { .arena = &a };
+	const struct source_head *head = source_head(b->sources, w->config->name);
+	struct manifest_set *set = NULL;
+	struct snapshot s;
+	struct plan p;
+
+	if (!head && !(ref && *ref))
+		return;
+	brain_snapshot(b, &s, &a);
+	plan_init(&p, &a);
+	if (deploy_plan(b, w, ref && *ref ? ref : head->commit, true, &s, &p, &cs, &set, e) < 0)
+		return;
+	complaints_sort(&cs);
+	for (const struct complaint *c = cs.first; c; c = c->next)
+		if (!c->warning)
+			json_array_append_new(errors, json_string(complaint_print(c, &a)));
+	for (size_t i = 0; i < p.n; i++) {
+		cleanup_buf struct buf line = { 0 };
+
+		action_print(&p.at[i], &line);
+		json_array_append_new(lines, json_string(buf_text(&line)));
+	}
+	manifest_set_free(set);
+}
+
+static int
+on_diff(void *ctx, int64_t id, const char *source, const char *ref, struct error **e)
+{
+	struct brain *b = ctx;
+	json_t *lines, *errors;
+
+	if (source && *source && !deploy_watch(b, source))
+		return fail(e, WHY_NOT_FOUND, "sources.kedge.dev \"%s\" not found", source);
+	lines = json_array();
+	errors = json_array();
+	for (size_t i = 0; i < b->config->sources.n; i++) {
+		struct watch *w = &b->watches[i];
+		cleanup_error struct error *why = NULL;
+
+		if (source && *source && strcmp(source, w->config->name))
+			continue;
+		diff_of(b, w, ref, lines, errors, &why);
+		if (why)
+			json_array_append_new(errors, json_sprintf("%s: %s", w->config->name,
+								   error_text(why)));
+	}
+	answer_json(b, id, json_pack("{s:s, s:o, s:o}", "kind", "Diff", "actions", lines, "errors",
+				     errors));
+	return 0;
+}
+
+static json_t *
+object_to_json(const void *obj)
+{
+	cleanup_buf struct buf text = { 0 };
+
+	if (!obj)
+		return json_null();
+	object_json(obj, &text);
+	return json_loadb(text.at, text.len, 0, NULL);
+}
+
+static json_t *
+source_status_json(struct brain *b, struct watch *w)
+{
+	const struct source *s = store_find(b->store, RES_source, "", w->config->name);
+	cleanup_free char *name = NULL;
+	const struct revision *r = NULL;
+
+	if (s && s->status && s->status->revision) {
+		xasprintf(&name, "%s-%" PRId64, w->config->name, s->status->revision);
+		r = store_find(b->store, RES_revision, "", name);
+	}
+	return json_pack("{s:o, s:o, s:s}", "source", object_to_json(s), "revision",
+			 object_to_json(r), "note", source_note(b->sources, w->config->name));
+}
+
+static int
+on_status(void *ctx, int64_t id, struct error **e)
+{
+	struct brain *b = ctx;
+	json_t *sources = json_array(), *lacks = json_array();
+	struct objects pods = store_all(b->store, RES_pod);
+	int running = 0;
+
+	(void)e;
+	for (size_t i = 0; i < b->config->sources.n; i++)
+		json_array_append_new(sources, source_status_json(b, &b->watches[i]));
+	for (size_t i = 0; b->host && i < b->host->lacks.n; i++)
+		json_array_append_new(lacks, json_string(b->host->lacks.at[i]));
+	for (size_t i = 0; i < pods.n; i++) {
+		const struct pod *p = (const void *)pods.at[i];
+
+		running += p->status && p->status->phase && !strcmp(p->status->phase, "Running");
+	}
+	answer_json(b, id,
+		    json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:o}", "kind", "Status", "version",
+			      KEDGE_VERSION, "node", b->settings.node_name, "pods", (int)pods.n,
+			      "running", running, "lacks", lacks, "sources", sources));
+	return 0;
+}
+
+/* ---- images ---- */
+
+static int
+on_image_list(void *ctx, int64_t id, struct error **e)
+{
+	struct brain *b = ctx;
+	cleanup_buf struct buf text = { 0 };
+
+	(void)e;
+	schema_encode(images_seen_kind(), b->images, &text);
+	api_answer(b->api, id, NULL, buf_text(&text));
+	return 0;
+}
+
+static int
+on_image_import(void *ctx, int64_t id, const struct api_image *image, struct error **e)
+{
+	struct brain *b = ctx;
+	cleanup_arena struct arena arena = { 0 };
+	struct complaints cs = { .arena = &arena, .path = "config" };
+	struct action a = { .verb = ACT_IMPORT, .kind = "image", .ns = "",
+			    .name = image->name && *image->name ? image->name : "-", .why = "" };
+	struct tree *t = json_read(image->config, strlen(image->config), &arena, &cs);
+	struct import_args *args;
+	struct brain_request *r;
+	int fds[2];
+
+	/* "id" and "format" are rows too, but not the client's to say. */
+	args = t ? schema_decode(import_args_kind(), t, SCHEMA_LENIENT, &arena, &cs) : NULL;
+	for (const struct complaint *c = cs.first; c; c = c->next)
+		if (!c->warning && !strstr(c->text, "Required value"))
+			return fail(e, WHY_INVALID, "%s", c->text);
+	if (!args)
+		return fail(e, WHY_INVALID, "config: not JSON");
+	if (strpbrk(a.name, " \n\t"))
+		return fail(e, WHY_INVALID, "image name \"%s\" has a blank in it", a.name);
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return fail_sys(e, "make a pipe");
+	fcntl(fds[1], F_SETFL, O_NONBLOCK);
+	r = request_new(b, ASK_HAND, id);
+	args->id = r->id;
+	args->format = image->format;
+	brain_tell(b, &a, import_args_kind(), args, &fds[0], 1);
+	close(fds[0]);
+	api_image_pipe(b->api, id, fds[1]);
+	return 0;
+}
+
+static int
+hand_ask(struct brain *b, enum verb verb, const char *kind, const char *name, bool keep, int64_t id)
+{
+	struct action a = { .verb = verb, .kind = kind, .ns = "", .name = name, .why = "" };
+	struct ask_args args = { .keep = keep };
+
+	args.id = request_new(b, ASK_HAND, id)->id;
+	brain_tell(b, &a, ask_args_kind(), &args, NULL, 0);
+	return 0;
+}
+
+static int
+on_image_remove(void *ctx, int64_t id, const char *name, struct error **e)
+{
+	if (!*name || strpbrk(name, " \n\t"))
+		return fail(e, WHY_INVALID, "\"%s\" is not an image name", name);
+	return hand_ask(ctx, ACT_REMOVE, "image", name, false, id);
+}
+
+static int
+on_down(void *ctx, int64_t id, bool keep, struct error **e)
+{
+	(void)e;
+	return hand_ask(ctx, ACT_DOWN, "", "host", keep, id);
+}
+
+void
+brain_hand_answered(struct brain *b, int64_t id, const char *text, const char *error)
+{
+	struct brain_request *r = request_find(b, ASK_HAND, id);
+	json_t *json;
+	char *dump;
+
+	if (!r)
+		return;
+	json = json_pack("{s:s, s:s, s:s}", "kind", "Status", "status", "Success", "message",
+			 text ? text : "");
+	dump = json_dumps(json, JSON_COMPACT);
+	request_answer(b, r, dump, error);
+	free(dump);
+	json_decref(json);
+}
+
+/* A pod that waits for an image is looked at again at once. */
+void
+brain_images_changed(struct brain *b)
+{
+	struct objects pods = store_all(b->store, RES_pod);
+
+	for (size_t i = 0; i < pods.n; i++) {
+		struct pod_row *row = seen_row(b, object_uid(pods.at[i]));
+
+		if (row && !strcmp(row->seen->state, "failed"))
+			seen_pod_forget(b, object_uid(pods.at[i]));
+	}
+}
+
+int
+brain_api_open(struct brain *b, struct error **e)
+{
+	struct api_settings settings = {
+		.http = { .socket_fd = b->listen_unix, .listen_fd = b->listen_tcp },
+		.log_dir = b->config->logs,
+	};
+	struct api_host host = {
+		.ctx = b,
+		.pod_delete = on_pod_delete,
+		.exec = on_exec,
+		.exec_resize = on_exec_resize,
+		.exec_gone = on_exec_gone,
+		.source = on_source,
+		.diff = on_diff,
+		.status = on_status,
+		.image_list = on_image_list,
+		.image_import = on_image_import,
+		.image_remove = on_image_remove,
+		.down = on_down,
+	};
+
+	return api_open(b->base, b->store, &settings, &host, &b->api, e);
+}
+
+void
+brain_api_close(struct brain *b)
+{
+	if (b->api)
+		api_close(b->api);
+	while (b->requests)
+		request_free(b, b->requests);
+}

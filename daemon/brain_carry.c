@@ -1,0 +1,206 @@
+/* brain_carry.c -- carries out one action: in the store here, or by the hand.
+ *
+ * Repeating an action whose effect is under way changes nothing, so a pass
+ * may come at any time.
+ */
+#include "../reconcile/base/buf.h"
+#include "../reconcile/base/cleanup.h"
+#include "../reconcile/base/error.h"
+#include "../reconcile/base/log.h"
+#include "brain_state.h"
+#include "probe.h"
+#include <string.h>
+
+static const struct resource *
+action_resource(const struct action *a)
+{
+	return resource_named(a->kind);
+}
+
+static bool
+carry_create(struct brain *b, const struct action *a, struct error **e)
+{
+	return store_create(b->store, a->body, now_ms(), e) == 0;
+}
+
+static bool
+carry_update(struct brain *b, const struct action *a, struct error **e)
+{
+	uint64_t before = store_version(b->store);
+
+	return store_update(b->store, a->body, e) == 0 && store_version(b->store) != before;
+}
+
+/* A pod goes through the promise of an ordered end; all else vanishes at once. */
+static bool
+carry_delete(struct brain *b, const struct action *a, struct error **e)
+{
+	cleanup_arena struct arena arena = { 0 };
+	const struct resource *res = action_resource(a);
+	const struct pod *old;
+	struct pod *pod;
+	int64_t grace;
+
+	if (!res)
+		return fail(e, WHY_INTERNAL, "no such kind: %s", a->kind) == 0;
+	if (res->id != RES_pod)
+		return store_delete(b->store, res->id, a->ns, a->name, e) == 0;
+	old = store_find(b->store, RES_pod, a->ns, a->name);
+	if (!old || old->metadata->deletionTimestamp)
+		return false;
+	pod = object_clone(old, &arena);
+	grace = a->to ? a->to : pod->spec->terminationGracePeriodSeconds;
+	pod->metadata->deletionGracePeriodSeconds = grace;
+	pod->metadata->deletionTimestamp = now_ms() + grace * 1000;
+	return store_update(b->store, pod, e) == 0;
+}
+
+static bool
+carry_forget(struct brain *b, const struct action *a, struct error **e)
+{
+	const void *pod = store_find(b->store, RES_pod, a->ns, a->name);
+
+	if (!pod)
+		return false;
+	seen_pod_forget(b, object_uid(pod));
+	return store_delete(b->store, RES_pod, a->ns, a->name, e) == 0;
+}
+
+static bool
+carry_event(struct brain *b, const struct action *a)
+{
+	const struct event_args *args = a->body;
+	const struct resource *res = action_resource(a);
+	const void *obj = res ? store_find(b->store, res->id, a->ns, a->name) : NULL;
+	struct event_note note = { args->type, args->reason, args->message, args->fieldPath };
+
+	if (obj)
+		event_about(b, obj, &note);
+	return false; /* an Event moves nothing */
+}
+
+static bool
+carry_store(struct brain *b, const struct action *a, struct error **e)
+{
+	switch (a->verb) {
+	case ACT_CREATE:
+		return carry_create(b, a, e);
+	case ACT_UPDATE:
+	case ACT_SCALE:
+	case ACT_STATUS:
+		return carry_update(b, a, e);
+	case ACT_DELETE:
+		return carry_delete(b, a, e);
+	case ACT_FORGET:
+		return carry_forget(b, a, e);
+	case ACT_EVENT:
+		return carry_event(b, a);
+	default:
+		return false;
+	}
+}
+
+static bool
+rules_verb(enum verb v)
+{
+	return v == ACT_PROGRAM || v == ACT_RETIRE || v == ACT_COMMIT;
+}
+
+/* What a verb leads to is noted before it is sent: false when it is under way already. */
+static bool
+carry_note(struct brain *b, struct action *a)
+{
+	struct pod_row *row;
+
+	switch (a->verb) {
+	case ACT_START:
+		seen_starting(b, a);
+		return true;
+	case ACT_STOP:
+		row = seen_row(b, ((const struct stop_args *)a->body)->uid);
+		if (!row || !strcmp(row->seen->state, "stopping"))
+			return !row;
+		row->seen->state = "stopping";
+		return true;
+	case ACT_DRAIN:
+		row = seen_row(b, ((const struct drain_args *)a->body)->uid);
+		if (!row || row->draining)
+			return false;
+		row->draining = true;
+		return true;
+	case ACT_RESTART: {
+		const struct restart_args *args = a->body;
+
+		prober_forget(b->prober, args->uid, args->container);
+		return true;
+	}
+	case ACT_PROGRAM:
+	case ACT_RETIRE:
+		rules_stage(b, a);
+		return true;
+	case ACT_COMMIT:
+		a->from = b->generation;
+		a->to = ++b->generation;
+		rules_commit(b, a);
+		return true;
+	default:
+		return true;
+	}
+}
+
+static const struct kind *
+body_kind(enum verb v)
+{
+	switch (v) {
+	case ACT_START:
+	case ACT_FILES:
+		return sandbox_args_kind();
+	case ACT_STOP:
+		return stop_args_kind();
+	case ACT_RESTART:
+		return restart_args_kind();
+	case ACT_DRAIN:
+		return drain_args_kind();
+	case ACT_PROGRAM:
+		return service_args_kind();
+	default:
+		return NULL;
+	}
+}
+
+static bool
+carry_hand(struct brain *b, const struct action *action)
+{
+	struct action a = *action;
+
+	if (rules_verb(a.verb) && b->committing)
+		return false; /* one at a time; the acknowledgement pokes the next pass */
+	if (!carry_note(b, &a))
+		return false;
+	brain_tell(b, &a, body_kind(a.verb), a.body, NULL, 0);
+	return true;
+}
+
+bool
+carry(struct brain *b, const struct action *a)
+{
+	cleanup_error struct error *e = NULL;
+	bool hand = verbs[a->verb].who == VERB_HAND, done;
+
+	if (a->verb == ACT_DELETE || a->verb == ACT_FORGET)
+		event_of_action(b, a);
+	done = hand ? carry_hand(b, a) : carry_store(b, a, &e);
+	if (e)
+		log_err(a->name, "%s: %s", verbs[a->verb].word, error_text(e));
+	if (!done)
+		return false;
+	if (a->verb != ACT_DELETE && a->verb != ACT_FORGET)
+		event_of_action(b, a);
+	if (a->verb != ACT_STATUS && a->verb != ACT_EVENT) {
+		cleanup_buf struct buf line = { 0 };
+
+		action_print(a, &line);
+		log_info("plan", "%s", buf_text(&line));
+	}
+	return true;
+}

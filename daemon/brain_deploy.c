@@ -1,0 +1,509 @@
+/* brain_deploy.c -- from a source's head to a Revision, whole or not at all.
+ *
+ * Every commit that is looked at becomes a Revision object, also one that
+ * fails; a failed one changes nothing else.
+ */
+#include "../reconcile/base/buf.h"
+#include "../reconcile/base/cleanup.h"
+#include "../reconcile/base/error.h"
+#include "../reconcile/base/log.h"
+#include "../reconcile/controllers.h"
+#include "brain_state.h"
+#include <inttypes.h>
+#include <string.h>
+
+enum { RETRY_MS = 500, RETRY_MAX_MS = 30000, ERRORS_KEPT = 200, REVISIONS_KEPT = 500 };
+
+struct watch *
+deploy_watch(struct brain *b, const char *source)
+{
+	size_t n = b->config->sources.n;
+
+	if (!source || !*source)
+		return n == 1 ? &b->watches[0] : NULL;
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(b->watches[i].config->name, source))
+			return &b->watches[i];
+	return NULL;
+}
+
+static const struct source *
+source_object(struct watch *w)
+{
+	return store_find(w->brain->store, RES_source, "", w->config->name);
+}
+
+/* The Source object as the configuration has it; what it learnt is kept. */
+static void
+source_declare(struct watch *w)
+{
+	cleanup_arena struct arena a = { 0 };
+	const struct source *old = source_object(w);
+	struct source *s = old ? object_clone(old, &a) :
+				 object_new(RES_source, "", w->config->name, &a);
+	const struct config_source *c = w->config;
+	cleanup_error struct error *e = NULL;
+
+	if (!s->spec)
+		s->spec = arena_zalloc(&a, sizeof *s->spec);
+	s->spec->url = c->url;
+	s->spec->ref = c->ref;
+	s->spec->path = c->path;
+	s->spec->interval = c->interval;
+	s->spec->type = c->type;
+	if (c->suspend)
+		s->spec->suspend = true;
+	if ((old ? store_update(w->brain->store, s, &e) :
+		   store_create(w->brain->store, s, now_ms(), &e)) < 0)
+		log_err(c->name, "%s", error_text(e));
+}
+
+struct source_change {
+	const char *commit, *tree, *error; /* NULL: as it was */
+	int64_t revision;		    /* 0: as it was */
+};
+
+static void
+source_status_put(struct watch *w, const struct source_change *change)
+{
+	cleanup_arena struct arena a = { 0 };
+	const struct source *old = source_object(w);
+	cleanup_error struct error *e = NULL;
+	struct source *s;
+
+	if (!old)
+		return;
+	s = object_clone(old, &a);
+	if (!s->status)
+		s->status = arena_zalloc(&a, sizeof *s->status);
+	if (change->commit) {
+		s->status->commit = change->commit;
+		s->status->tree = change->tree;
+		s->status->lastSync = now_ms();
+	}
+	if (change->error)
+		s->status->message = change->error;
+	if (change->revision)
+		s->status->revision = change->revision;
+	s->status->writable = source_writable(w->brain->sources, w->config->name);
+	s->status->phase = s->status->message && *s->status->message ? "Failed" :
+			   s->spec->suspend				 ? "Suspended" :
+			   s->spec->pin && *s->spec->pin		 ? "Pinned" :
+									   "Ready";
+	if (store_update(w->brain->store, s, &e) < 0)
+		log_err(w->config->name, "%s", error_text(e));
+}
+
+/* ---- the worker ---- */
+
+static void
+worker_ask(struct watch *w)
+{
+	const struct config_source *c = w->config;
+	struct watch_args args = { .url = c->url, .ref = c->ref, .path = c->path, .type = c->type,
+				   .interval = c->interval, .knownHosts = c->knownHosts,
+				   .sshKey = c->sshKey, .tokenFile = c->tokenFile };
+	struct action a = { .verb = ACT_WATCH, .kind = "source", .ns = "", .name = c->name,
+			    .why = "" };
+
+	args.have = source_have(w->brain->sources, c->name);
+	brain_tell(w->brain, &a, watch_args_kind(), &args, NULL, 0);
+}
+
+static void
+on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	worker_ask(arg);
+}
+
+static void
+worker_retry(struct watch *w)
+{
+	int64_t ms = (int64_t)RETRY_MS << (w->retries < 7 ? w->retries : 7);
+	struct timeval tv;
+
+	if (w->brain->leaving)
+		return;
+	w->retries++;
+	if (ms > RETRY_MAX_MS)
+		ms = RETRY_MAX_MS;
+	tv = (struct timeval){ ms / 1000, ms % 1000 * 1000 };
+	event_add(w->retry, &tv);
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct watch *w = arg;
+	struct brain *b = w->brain;
+	const char *name = w->config->name;
+	enum source_news news;
+
+	(void)fd;
+	(void)what;
+	while ((news = source_read(b->sources, name)) != SOURCE_NOTHING) {
+		if (news == SOURCE_MOVED) {
+			w->retries = 0;
+			deploy(b, w, false);
+		} else if (news == SOURCE_FAILED) {
+			const char *error = source_error(b->sources, name);
+
+			if (*error)
+				log_warn(name, "%s", error);
+			source_status_put(w, &(struct source_change){ .error = error });
+			brain_poke(b);
+		} else if (news == SOURCE_ANSWERED) {
+			brain_answered(b, name, source_answer(b->sources, name));
+		} else if (news == SOURCE_LOST) {
+			event_free(w->readable);
+			w->readable = NULL;
+			worker_retry(w);
+			break;
+		}
+	}
+}
+
+void
+deploy_worker(struct brain *b, const char *source, int fd, const char *error)
+{
+	struct watch *w = deploy_watch(b, source);
+	cleanup_error struct error *e = NULL;
+	const struct config_source *c;
+	struct watch_args args;
+
+	if (!w) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	c = w->config;
+	args = (struct watch_args){ .url = c->url, .ref = c->ref, .path = c->path, .type = c->type,
+				    .interval = c->interval, .knownHosts = c->knownHosts,
+				    .sshKey = c->sshKey, .tokenFile = c->tokenFile };
+	if (fd < 0 || source_attach(b->sources, c->name, &args, fd, &e) < 0) {
+		const char *why = e ? error_text(e) : error;
+
+		log_warn(c->name, "%s", why);
+		source_status_put(w, &(struct source_change){ .error = why });
+		brain_poke(b);
+		worker_retry(w);
+		return;
+	}
+	if (w->readable)
+		event_free(w->readable);
+	w->readable = event_new(b->base, source_fd(b->sources, c->name), EV_READ | EV_PERSIST,
+				on_readable, w);
+	event_add(w->readable, NULL);
+	/* What the mirror remembers may not be applied yet. */
+	if (source_head(b->sources, c->name))
+		deploy(b, w, false);
+}
+
+void
+deploy_open(struct brain *b)
+{
+	b->watches = xcalloc(b->config->sources.n + 1, sizeof *b->watches);
+	for (size_t i = 0; i < b->config->sources.n; i++) {
+		struct watch *w = &b->watches[i];
+
+		*w = (struct watch){ .brain = b, .config = &b->config->sources.at[i] };
+		w->retry = evtimer_new(b->base, on_retry, w);
+		source_declare(w);
+		worker_ask(w);
+	}
+}
+
+/* ---- revisions ---- */
+
+static int64_t
+revision_next(struct watch *w)
+{
+	struct objects all = store_all(w->brain->store, RES_revision);
+	int64_t top = 0;
+
+	for (size_t i = 0; i < all.n; i++) {
+		const struct revision *r = (const void *)all.at[i];
+
+		if (!strcmp(r->spec->source, w->config->name) && r->spec->number > top)
+			top = r->spec->number;
+	}
+	return top + 1;
+}
+
+/* The oldest ones go when there are very many. */
+static void
+revisions_trim(struct watch *w, int64_t newest)
+{
+	cleanup_free char *name = NULL;
+
+	xasprintf(&name, "%s-%" PRId64, w->config->name, newest - REVISIONS_KEPT);
+	if (newest > REVISIONS_KEPT &&
+	    store_find(w->brain->store, RES_revision, "", name))
+		store_delete(w->brain->store, RES_revision, "", name, NULL);
+}
+
+static struct revision *
+revision_new(struct watch *w, const struct source_head *head, struct arena *a)
+{
+	int64_t number = revision_next(w);
+	struct revision *r = object_new(RES_revision, "",
+					arena_printf(a, "%s-%" PRId64, w->config->name, number), a);
+
+	r->spec = arena_zalloc(a, sizeof *r->spec);
+	*r->spec = (struct revision_spec){ .source = w->config->name, .number = number,
+					   .commit = head->commit, .tree = head->tree,
+					   .author = head->author, .message = head->message,
+					   .time = head->time_ms, .forced = head->forced };
+	r->status = arena_zalloc(a, sizeof *r->status);
+	r->status->startTime = now_ms();
+	revisions_trim(w, number);
+	return r;
+}
+
+static void
+strs_add(struct strs *s, const char *text, struct arena *a)
+{
+	if (!s->at)
+		s->at = arena_alloc(a, (ERRORS_KEPT + 1) * sizeof *s->at);
+	if (s->n < ERRORS_KEPT)
+		s->at[s->n++] = text;
+	else if (s->n == ERRORS_KEPT)
+		s->at[s->n++] = "... and more";
+}
+
+static void
+revision_complaints(struct revision *r, struct complaints *cs, struct arena *a)
+{
+	complaints_sort(cs);
+	for (const struct complaint *c = cs->first; c; c = c->next)
+		strs_add(c->warning ? &r->status->warnings : &r->status->errors,
+			 complaint_print(c, a), a);
+}
+
+int
+deploy_plan(struct brain *b, struct watch *w, const char *commit, bool allow_prune,
+	    struct snapshot *s, struct plan *p, struct complaints *cs, struct manifest_set **ret,
+	    struct error **e)
+{
+	struct wanted wanted = { .source = w->config->name, .revision = commit,
+				 .prune_allowed = allow_prune };
+
+	if (source_manifests(b->sources, w->config->name, commit, ret, cs, e) < 0)
+		return -1;
+	wanted.at = (*ret)->at;
+	wanted.n = (*ret)->n;
+	if (!cs->errors)
+		apply_reconcile(s, &wanted, p, cs);
+	return 0;
+}
+
+static void
+revision_event(struct brain *b, struct revision *r)
+{
+	const struct revision *stored = store_find(b->store, RES_revision, "", object_name(r));
+	bool failed = !strcmp(r->status->outcome, "Failed");
+
+	if (!stored)
+		return;
+	for (size_t i = 0; i < r->status->errors.n; i++)
+		event_about(b, stored,
+			    &(struct event_note){ "Warning", "Failed", r->status->errors.at[i], NULL });
+	for (size_t i = 0; i < r->status->warnings.n; i++)
+		event_about(b, stored,
+			    &(struct event_note){ "Warning", "Warning", r->status->warnings.at[i],
+						  NULL });
+	if (!failed) {
+		cleanup_free char *text = NULL;
+
+		xasprintf(&text,
+			  "Applied commit %.7s: %" PRId64 " created, %" PRId64 " changed, %" PRId64
+			  " pruned",
+			  r->spec->commit, r->status->created, r->status->changed,
+			  r->status->pruned);
+		event_about(b, stored, &(struct event_note){ "Normal", "Applied", text, NULL });
+	}
+}
+
+static void
+revision_store(struct brain *b, struct revision *r)
+{
+	cleanup_error struct error *e = NULL;
+
+	if (store_create(b->store, r, now_ms(), &e) < 0)
+		log_err(object_name(r), "%s", error_text(e));
+	for (size_t i = 0; i < r->status->errors.n; i++)
+		log_warn(object_name(r), "%s", r->status->errors.at[i]);
+	revision_event(b, r);
+}
+
+/* Older revisions of the source that still wait are overtaken. */
+static void
+revisions_supersede(struct watch *w, const struct revision *newest)
+{
+	struct objects all = store_all(w->brain->store, RES_revision);
+	cleanup_arena struct arena a = { 0 };
+	struct revision *found = NULL;
+
+	for (size_t i = 0; i < all.n; i++) {
+		const struct revision *r = (const void *)all.at[i];
+
+		if (!strcmp(r->spec->source, w->config->name) && r->status && r->status->outcome &&
+		    !strcmp(r->status->outcome, "Applying") &&
+		    strcmp(object_name(r), object_name(newest)))
+			found = object_clone(r, &a);
+	}
+	if (!found)
+		return;
+	found->status->outcome = "Superseded";
+	found->status->endTime = now_ms();
+	found->status->durationMs = found->status->endTime - found->status->startTime;
+	found->status->waitingFor = NULL;
+	store_update(w->brain->store, found, NULL);
+}
+
+static void
+deploy_commit(struct brain *b, struct watch *w, const struct source_head *head, bool allow_prune)
+{
+	cleanup_arena struct arena a = { 0 };
+	cleanup_error struct error *e = NULL;
+	struct complaints cs = { .arena = &a };
+	struct manifest_set *set = NULL;
+	struct snapshot s;
+	struct plan p;
+	struct revision *r;
+	struct source_change change = { .commit = head->commit, .tree = head->tree, .error = "" };
+
+	brain_snapshot(b, &s, &a);
+	plan_init(&p, &a);
+	if (deploy_plan(b, w, head->commit, allow_prune || head->prune_ok, &s, &p, &cs, &set,
+			&e) < 0) {
+		log_warn(w->config->name, "%s", error_text(e)); /* the mirror mends itself */
+		return;
+	}
+	r = revision_new(w, head, &a);
+	change.revision = r->spec->number;
+	revision_complaints(r, &cs, &a);
+	r->status->outcome = cs.errors ? "Failed" : "Applying";
+	if (cs.errors) {
+		r->status->endTime = now_ms();
+		r->status->durationMs = r->status->endTime - r->status->startTime;
+	} else {
+		log_info(w->config->name, "revision %" PRId64 ": %.7s by %s", r->spec->number,
+			 head->commit, head->author ? head->author : "?");
+		for (size_t i = 0; i < p.n; i++) {
+			r->status->created += p.at[i].verb == ACT_CREATE;
+			r->status->changed += p.at[i].verb == ACT_UPDATE || p.at[i].verb == ACT_SCALE;
+			r->status->pruned += p.at[i].verb == ACT_DELETE;
+			carry(b, &p.at[i]);
+		}
+	}
+	revision_store(b, r);
+	revisions_supersede(w, r);
+	source_status_put(w, &change);
+	manifest_set_free(set);
+	brain_poke(b);
+}
+
+/* The newest Revision of the source speaks of this commit (and did not merely fail to prune). */
+static bool
+was_applied(struct watch *w, const char *commit)
+{
+	const struct source *s = source_object(w);
+	cleanup_free char *name = NULL;
+	const struct revision *r;
+
+	if (!s || !s->status || !s->status->revision)
+		return false;
+	xasprintf(&name, "%s-%" PRId64, w->config->name, s->status->revision);
+	r = store_find(w->brain->store, RES_revision, "", name);
+	return r && r->spec->commit && !strcmp(r->spec->commit, commit);
+}
+
+void
+deploy(struct brain *b, struct watch *w, bool allow_prune)
+{
+	const struct source *s = source_object(w);
+	const struct source_head *head = source_head(b->sources, w->config->name);
+	struct source_head pinned = { 0 };
+	cleanup_error struct error *e = NULL;
+
+	if (!s || !head)
+		return;
+	if (s->spec->suspend) {
+		log_info(w->config->name, "suspended: %.7s is not applied", head->commit);
+		source_status_put(w, &(struct source_change){ .error = "" });
+		return;
+	}
+	if (s->spec->pin && *s->spec->pin) {
+		if (source_commit_info(b->sources, s->spec->pin, &pinned, &e) < 0) {
+			log_err(w->config->name, "pin: %s", error_text(e));
+			return;
+		}
+		head = &pinned;
+	}
+	if (allow_prune || !was_applied(w, head->commit))
+		deploy_commit(b, w, head, allow_prune);
+	else
+		source_status_put(w, &(struct source_change){ .error = "" });
+	source_head_done(&pinned);
+}
+
+/* ---- what a user asks for ---- */
+
+static int
+source_spec_put(struct watch *w, bool suspend, const char *pin, struct error **e)
+{
+	cleanup_arena struct arena a = { 0 };
+	const struct source *old = source_object(w);
+	struct source *s;
+
+	if (!old)
+		return fail(e, WHY_NOT_FOUND, "source %s is not known yet", w->config->name);
+	s = object_clone(old, &a);
+	s->spec->suspend = suspend;
+	s->spec->pin = pin;
+	return store_update(w->brain->store, s, e);
+}
+
+int
+deploy_suspend(struct brain *b, struct watch *w, bool suspend, struct error **e)
+{
+	if (source_spec_put(w, suspend, NULL, e) < 0)
+		return -1;
+	source_status_put(w, &(struct source_change){ .error = "" });
+	if (!suspend)
+		deploy(b, w, false);
+	brain_poke(b);
+	return 0;
+}
+
+int
+deploy_rollback(struct brain *b, struct watch *w, int64_t number, struct error **e)
+{
+	cleanup_free char *name = NULL, *message = NULL;
+	const struct revision *r;
+
+	xasprintf(&name, "%s-%" PRId64, w->config->name, number);
+	r = store_find(b->store, RES_revision, "", name);
+	if (!r)
+		return fail(e, WHY_NOT_FOUND,
+			    "source %s has no revision %" PRId64 "; kedge history lists them",
+			    w->config->name, number);
+	if (r->status->outcome && !strcmp(r->status->outcome, "Failed") && r->status->errors.n)
+		return fail(e, WHY_INVALID,
+			    "revision %" PRId64 " was never applied (%s); choose another", number,
+			    r->status->errors.at[0]);
+	if (source_writable(b->sources, w->config->name)) {
+		xasprintf(&message, "Roll back to revision %" PRId64 "\n\nThis takes the tree of commit %s.",
+			  number, r->spec->commit);
+		return source_revert_to(b->sources, w->config->name, r->spec->commit,
+					"kedge <kedge@localhost>", message, e);
+	}
+	if (source_spec_put(w, false, r->spec->commit, e) < 0)
+		return -1;
+	deploy(b, w, true);
+	brain_answered(b, w->config->name, "");
+	return 0;
+}

@@ -1,0 +1,222 @@
+/* brain_events.c -- Kubernetes Events from what is done and what is seen.
+ *
+ * An Event that repeats is counted, not stored again.  Reasons and messages
+ * are Kubernetes' own.
+ */
+#include "../reconcile/base/buf.h"
+#include "../reconcile/base/cleanup.h"
+#include "../reconcile/base/error.h"
+#include "../reconcile/base/log.h"
+#include "brain_state.h"
+#include <inttypes.h>
+#include <string.h>
+
+static bool
+event_count(struct brain *b, const char *ns, const char *name)
+{
+	cleanup_arena struct arena a = { 0 };
+	const struct event *old = store_find(b->store, RES_event, ns, name);
+	struct event *new;
+
+	if (!old)
+		return false;
+	new = object_clone(old, &a);
+	new->count++;
+	new->lastTimestamp = now_ms();
+	return store_update(b->store, new, NULL) == 0;
+}
+
+void
+event_about(struct brain *b, const void *obj, const struct event_note *note)
+{
+	cleanup_arena struct arena a = { 0 };
+	const struct resource *res = resource_of(obj);
+	const char *ns = res->namespaced ? object_namespace(obj) : "default";
+	cleanup_free char *key = NULL;
+	struct event *ev;
+	char *known;
+
+	xasprintf(&key, "%s %s %s %s", object_uid(obj), note->reason, note->field ? note->field : "",
+		  note->message);
+	known = map_get(&b->events, key);
+	if (known && event_count(b, ns, known))
+		return;
+	ev = object_new(RES_event, ns,
+			arena_printf(&a, "%s.%016" PRIx64, object_name(obj),
+				     hash_str(now_ms(), key)),
+			&a);
+	ev->involvedObject = arena_zalloc(&a, sizeof *ev->involvedObject);
+	*ev->involvedObject = (struct object_reference){
+		.apiVersion = res->api_version,
+		.kind = res->kind,
+		.namespace = res->namespaced ? ns : NULL,
+		.name = object_name(obj),
+		.uid = object_uid(obj),
+		.resourceVersion = ((const struct object *)obj)->metadata->resourceVersion,
+		.fieldPath = note->field,
+	};
+	ev->source = arena_zalloc(&a, sizeof *ev->source);
+	ev->source->component = "kedge";
+	ev->source->host = b->settings.node_name;
+	ev->reportingComponent = "kedge";
+	ev->reportingInstance = b->settings.node_name;
+	ev->type = note->type;
+	ev->reason = note->reason;
+	ev->message = note->message;
+	ev->count = 1;
+	ev->firstTimestamp = ev->lastTimestamp = now_ms();
+	if (store_create(b->store, ev, now_ms(), NULL) == 0)
+		free(map_put(&b->events, key, xstrdup(object_name(ev))));
+}
+
+/* The object's controller, when it is of this kind and still there. */
+static const void *
+owner_of(struct brain *b, const void *obj, enum resource_id kind)
+{
+	const struct owner_reference *ref = obj ? object_controller(obj) : NULL;
+
+	if (!ref || strcmp(ref->kind, resources[kind].kind))
+		return NULL;
+	return store_find(b->store, kind, object_namespace(obj), ref->name);
+}
+
+static void
+note(struct brain *b, const void *obj, const char *type, const char *reason, const char *field,
+     const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+static void
+note(struct brain *b, const void *obj, const char *type, const char *reason, const char *field,
+     const char *fmt, ...)
+{
+	cleanup_free char *message = NULL;
+	struct event_note n = { type, reason, NULL, field };
+	va_list ap;
+
+	if (!obj)
+		return;
+	va_start(ap, fmt);
+	xvasprintf(&message, fmt, ap);
+	va_end(ap);
+	n.message = message;
+	event_about(b, obj, &n);
+}
+
+static void
+scaled(struct brain *b, const void *rs, int64_t from, int64_t to)
+{
+	note(b, owner_of(b, rs, RES_deployment), "Normal", "ScalingReplicaSet", NULL,
+	     "Scaled %s replica set %s from %" PRId64 " to %" PRId64, to > from ? "up" : "down",
+	     object_name(rs), from, to);
+}
+
+static void
+start_event(struct brain *b, const struct pod *pod)
+{
+	if (!pod)
+		return;
+	note(b, pod, "Normal", "Scheduled", NULL, "Successfully assigned %s/%s to %s",
+	     object_namespace(pod), object_name(pod), b->settings.node_name);
+}
+
+static void
+stop_event(struct brain *b, const struct pod *pod)
+{
+	for (size_t i = 0; pod && i < pod->spec->containers.n; i++) {
+		cleanup_free char *field = NULL;
+
+		xasprintf(&field, "spec.containers{%s}", pod->spec->containers.at[i].name);
+		note(b, pod, "Normal", "Killing", field, "Stopping container %s",
+		     pod->spec->containers.at[i].name);
+	}
+}
+
+/* Told after the action was carried out; for DELETE and FORGET before. */
+void
+event_of_action(struct brain *b, const struct action *a)
+{
+	const void *obj;
+
+	switch (a->verb) {
+	case ACT_CREATE:
+		if (!strcmp(a->kind, "pod"))
+			note(b, owner_of(b, a->body, RES_replica_set), "Normal", "SuccessfulCreate",
+			     NULL, "Created pod: %s", a->name);
+		else if (!strcmp(a->kind, "replicaset"))
+			scaled(b, a->body, 0, ((const struct replica_set *)a->body)->spec->replicas);
+		break;
+	case ACT_DELETE:
+		if (strcmp(a->kind, "pod"))
+			break;
+		obj = store_find(b->store, RES_pod, a->ns, a->name);
+		note(b, owner_of(b, obj, RES_replica_set), "Normal", "SuccessfulDelete", NULL,
+		     "Deleted pod: %s", a->name);
+		break;
+	case ACT_SCALE:
+		scaled(b, a->body, a->from, a->to);
+		break;
+	case ACT_START:
+		start_event(b, store_find(b->store, RES_pod, a->ns, a->name));
+		break;
+	case ACT_STOP:
+		stop_event(b, store_find(b->store, RES_pod, a->ns, a->name));
+		break;
+	case ACT_RESTART:
+		note(b, store_find(b->store, RES_pod, a->ns, a->name), "Normal", "Killing", NULL,
+		     "Container %s %s", ((const struct restart_args *)a->body)->container, a->why);
+		break;
+	default:
+		break;
+	}
+}
+
+static const struct container_seen *
+container_of(const struct pod_seen *p, const char *name)
+{
+	for (size_t i = 0; p && i < p->containers.n; i++)
+		if (!strcmp(p->containers.at[i].name, name))
+			return &p->containers.at[i];
+	return NULL;
+}
+
+static void
+container_events(struct brain *b, const struct pod *pod, const struct container_seen *was,
+		 const struct container_seen *is)
+{
+	cleanup_free char *field = NULL;
+	bool waits = !strcmp(is->state, "waiting");
+	const char *reason = is->reason ? is->reason : "";
+
+	xasprintf(&field, "spec.containers{%s}", is->name);
+	if (!strcmp(is->state, "running") && (!was || was->startedAt != is->startedAt)) {
+		note(b, pod, "Normal", "Created", field, "Created container: %s", is->name);
+		note(b, pod, "Normal", "Started", field, "Started container %s", is->name);
+	}
+	if (was && !strcmp(was->state, is->state) && was->reason && !strcmp(was->reason, reason) &&
+	    was->backoffUntil == is->backoffUntil)
+		return;
+	if (waits && !strcmp(reason, "CrashLoopBackOff"))
+		note(b, pod, "Warning", "BackOff", field,
+		     "Back-off restarting failed container %s in pod %s_%s(%s)", is->name,
+		     object_name(pod), object_namespace(pod), object_uid(pod));
+	else if (waits && (!strcmp(reason, "ErrImagePull") || !strcmp(reason, "ImagePullBackOff")))
+		note(b, pod, "Warning", "Failed", field, "%s", is->message ? is->message : reason);
+	else if (!strcmp(reason, "ContainerCannotRun") || !strcmp(reason, "StartError"))
+		note(b, pod, "Warning", "Failed", field, "Error: %s",
+		     is->message ? is->message : reason);
+}
+
+void
+event_of_pod(struct brain *b, const struct pod_seen *was, const struct pod_seen *is)
+{
+	const struct pod *pod;
+
+	if (!is->ns || !is->name)
+		return;
+	pod = store_find(b->store, RES_pod, is->ns, is->name);
+	if (!pod || strcmp(object_uid(pod), is->uid))
+		return;
+	if (!strcmp(is->state, "failed") && is->message)
+		note(b, pod, "Warning", "FailedCreatePodSandBox", NULL, "%s", is->message);
+	for (size_t i = 0; i < is->containers.n; i++)
+		container_events(b, pod, container_of(was, is->containers.at[i].name),
+				 &is->containers.at[i]);
+}

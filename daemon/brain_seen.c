@@ -1,0 +1,201 @@
+/* brain_seen.c -- what is there: pods as the hand tells them, rules as it acknowledged them.
+ *
+ * A verb that was sent shows here at once as what it will lead to ("starting"),
+ * so that the next pass does not ask again; the hand's word replaces it.
+ */
+#include "../reconcile/base/buf.h"
+#include "../reconcile/base/log.h"
+#include "brain_state.h"
+#include "probe.h"
+#include <stdlib.h>
+#include <string.h>
+
+static void
+row_free(struct pod_row *r)
+{
+	if (!r)
+		return;
+	arena_free(&r->arena);
+	free(r);
+}
+
+struct pod_row *
+seen_row(struct brain *b, const char *uid)
+{
+	return map_get(&b->pods, uid);
+}
+
+static void
+seen_put(struct brain *b, const struct pod_seen *seen, bool draining)
+{
+	struct pod_row *r = xcalloc(1, sizeof *r);
+
+	r->seen = schema_clone(pod_seen_kind(), seen, &r->arena);
+	r->draining = draining;
+	row_free(map_put(&b->pods, r->seen->uid, r));
+	b->pods_changed = true;
+}
+
+void
+seen_pod(struct brain *b, const struct pod_seen *seen)
+{
+	struct pod_row *was = seen_row(b, seen->uid);
+	struct pod_seen full = *seen;
+
+	/* The hand does not know a pod's name once it is gone, nor always its address. */
+	if (was) {
+		if (!full.ns || !*full.ns)
+			full.ns = was->seen->ns;
+		if (!full.name || !*full.name)
+			full.name = was->seen->name;
+		if (!full.ip || !*full.ip)
+			full.ip = was->seen->ip;
+	}
+	event_of_pod(b, was ? was->seen : NULL, &full);
+	seen_put(b, &full, was && was->draining && !full.drained);
+}
+
+void
+seen_pod_forget(struct brain *b, const char *uid)
+{
+	struct pod_row *r = map_del(&b->pods, uid);
+
+	row_free(r);
+	b->pods_changed = true;
+}
+
+void
+seen_starting(struct brain *b, const struct action *a)
+{
+	const struct sandbox_args *args = a->body;
+	struct pod_row *was = seen_row(b, args->uid);
+	struct pod_seen seen = { .uid = args->uid, .ns = a->ns, .name = a->name, .ip = args->ip,
+				 .state = "starting" };
+
+	if (was)
+		seen.containers = was->seen->containers;
+	seen_put(b, &seen, false);
+}
+
+static int
+pod_seen_compare(const void *a, const void *b)
+{
+	const struct pod_seen *const *x = a, *const *y = b;
+
+	return strcmp((*x)->uid, (*y)->uid);
+}
+
+static int
+programmed_compare(const void *a, const void *b)
+{
+	const struct programmed *x = a, *y = b;
+
+	return strcmp(x->id, y->id);
+}
+
+static void
+pods_sort(struct brain *b)
+{
+	free(b->pods_sorted);
+	b->pods_sorted = xcalloc(b->pods.n + 1, sizeof *b->pods_sorted);
+	b->npods = 0;
+	for (struct map_slot *s = map_first(&b->pods); s; s = map_next(&b->pods, s))
+		b->pods_sorted[b->npods++] = ((struct pod_row *)s->value)->seen;
+	qsort(b->pods_sorted, b->npods, sizeof *b->pods_sorted, pod_seen_compare);
+	b->pods_changed = false;
+}
+
+static void
+rules_sort(struct brain *b)
+{
+	free(b->rules_sorted);
+	b->rules_sorted = xcalloc(b->rules.n + 1, sizeof *b->rules_sorted);
+	b->nrules = 0;
+	for (struct map_slot *s = map_first(&b->rules); s; s = map_next(&b->rules, s)) {
+		struct rule_row *r = s->value;
+
+		b->rules_sorted[b->nrules++] = (struct programmed){ r->id, r->args };
+	}
+	qsort(b->rules_sorted, b->nrules, sizeof *b->rules_sorted, programmed_compare);
+	b->rules_changed = false;
+}
+
+void
+seen_fill(struct brain *b, struct snapshot *s)
+{
+	if (b->pods_changed || !b->pods_sorted)
+		pods_sort(b);
+	if (b->rules_changed || !b->rules_sorted)
+		rules_sort(b);
+	s->pods = b->pods_sorted;
+	s->npods = b->npods;
+	s->programmed = b->rules_sorted;
+	s->nprogrammed = b->nrules;
+	s->rules_unknown = b->rules_unknown;
+	s->probes = prober_rows(b->prober, &s->nprobes);
+	s->host = b->host;
+}
+
+/* ---- rules ---- */
+
+static void
+rule_free(struct rule_row *r)
+{
+	if (!r)
+		return;
+	arena_free(&r->arena);
+	free(r);
+}
+
+void
+rules_stage(struct brain *b, const struct action *a)
+{
+	struct rule_row *r = xcalloc(1, sizeof *r);
+
+	r->id = arena_printf(&r->arena, "%s/%s", a->ns, a->name);
+	if (a->verb == ACT_PROGRAM)
+		r->args = schema_clone(service_args_kind(), a->body, &r->arena);
+	r->next = b->staged;
+	b->staged = r;
+}
+
+void
+rules_commit(struct brain *b, const struct action *a)
+{
+	(void)a;
+	b->flying = b->staged;
+	b->staged = NULL;
+	b->committing = true;
+}
+
+/* In force now, or (error) as it was before: then a later pass stages it again. */
+void
+rules_committed(struct brain *b, const struct committed_seen *c)
+{
+	struct rule_row *r, *next, *ordered = NULL;
+	bool failed = c->error && *c->error;
+
+	if (!b->committing || c->generation != b->generation)
+		return; /* a repair by the hand itself */
+	b->committing = false;
+	for (r = b->flying; r; r = next) { /* oldest first */
+		next = r->next;
+		r->next = ordered;
+		ordered = r;
+	}
+	b->flying = NULL;
+	for (r = ordered; r; r = next) {
+		next = r->next;
+		if (failed) {
+			rule_free(r);
+		} else if (r->args) {
+			rule_free(map_put(&b->rules, r->id, r));
+		} else {
+			rule_free(map_del(&b->rules, r->id));
+			rule_free(r);
+		}
+	}
+	if (!failed)
+		b->rules_unknown = false;
+	b->rules_changed = true;
+}

@@ -1,0 +1,133 @@
+/* brain_state.h -- what the files of the brain share; nobody else includes it. */
+#ifndef KEDGE_BRAIN_STATE_H
+#define KEDGE_BRAIN_STATE_H
+#include "../reconcile/base/arena.h"
+#include "../reconcile/base/map.h"
+#include "../reconcile/plan.h"
+#include "../reconcile/snapshot.h"
+#include "config.h"
+#include "source.h"
+#include "store.h"
+#include "wire.h"
+#include <event2/event.h>
+
+struct prober;
+struct api;
+
+/* One pod as the hand last told of it, or as we know it will be. */
+struct pod_row {
+	struct arena arena;
+	struct pod_seen *seen;
+	bool draining; /* DRAIN was sent */
+};
+
+/* One service port: in force, or on its way there. */
+struct rule_row {
+	struct arena arena;
+	const char *id;
+	struct service_args *args; /* NULL: retired */
+	struct rule_row *next;
+};
+
+/* One source being followed. */
+struct watch {
+	struct brain *brain;
+	const struct config_source *config;
+	struct event *readable, *retry;
+	int retries;
+};
+
+struct brain {
+	struct event_base *base;
+	struct wire *wire;
+	struct arena arena; /* lives as long as we do: configuration */
+	struct config *config;
+	struct settings settings;
+	struct arena host_arena;
+	struct host_seen *host;
+	struct arena images_arena;
+	struct images_seen *images;
+	struct store *store;
+	struct sources *sources;
+	struct prober *prober;
+	struct api *api;
+	struct brain_request *requests; /* that wait for the hand or a worker (brain_api.c) */
+	int listen_unix, listen_tcp;
+
+	struct map pods; /* uid -> struct pod_row */
+	const struct pod_seen **pods_sorted;
+	size_t npods;
+	bool pods_changed;
+
+	struct map rules; /* id -> struct rule_row: in force */
+	struct programmed *rules_sorted;
+	size_t nrules;
+	bool rules_changed, rules_unknown;
+	struct rule_row *staged;  /* sent since the last COMMIT */
+	struct rule_row *flying;  /* with the COMMIT under way */
+	int64_t generation;
+	bool committing;
+
+	struct watch *watches;
+	struct map events; /* "uid reason message" -> name of its Event, to count repeats */
+	int64_t next_id;
+	struct event *pass_event, *again_timer, *flush_timer;
+	bool poked, ready, leaving;
+	int exit_code;
+};
+
+int64_t now_ms(void);
+
+/* brain.c */
+void brain_poke(struct brain *); /* a pass soon; any number of pokes make one */
+void brain_tell(struct brain *, const struct action *, const struct kind *, const void *body,
+		const int *fds, int nfds);
+void brain_snapshot(struct brain *, struct snapshot *, struct arena *);
+
+/* brain_api.c: what the API asks of the brain, and answers that come later */
+int brain_api_open(struct brain *, struct error **);
+void brain_api_close(struct brain *);
+void brain_serve(struct brain *); /* the hand has spoken: open for business */
+void brain_answered(struct brain *, const char *source, const char *error); /* a worker's request ended */
+void brain_hand_answered(struct brain *, int64_t id, const char *text, const char *error);
+void brain_exec_fds(struct brain *, int64_t id, int *fds, int nfds); /* takes those it sets to -1 */
+void brain_exec_done(struct brain *, int64_t id, int exit_code, const char *error);
+void brain_images_changed(struct brain *);
+
+/* brain_seen.c: the tables of what is there */
+void seen_pod(struct brain *, const struct pod_seen *);
+void seen_pod_forget(struct brain *, const char *uid);
+struct pod_row *seen_row(struct brain *, const char *uid); /* or NULL */
+void seen_fill(struct brain *, struct snapshot *);
+void seen_starting(struct brain *, const struct action *);
+void rules_stage(struct brain *, const struct action *);
+void rules_commit(struct brain *, const struct action *);
+void rules_committed(struct brain *, const struct committed_seen *);
+
+/* brain_carry.c: true when the action changed something here */
+bool carry(struct brain *, const struct action *);
+
+/* brain_events.c */
+struct event_note {
+	const char *type, *reason, *message; /* "Normal" or "Warning" */
+	const char *field; /* "spec.containers{web}" or NULL */
+};
+void event_about(struct brain *, const void *obj, const struct event_note *);
+void event_of_action(struct brain *, const struct action *);
+void event_of_pod(struct brain *, const struct pod_seen *was, const struct pod_seen *is);
+
+/* brain_deploy.c: sources and revisions */
+void deploy_open(struct brain *);
+void deploy_worker(struct brain *, const char *source, int fd, const char *error);
+/* Applies what the source's head (or pin) says, if it was not yet. */
+void deploy(struct brain *, struct watch *, bool allow_prune);
+struct watch *deploy_watch(struct brain *, const char *source); /* NULL or "": the only one; NULL: no such */
+/* The plan that applying `commit` would be, complaints beside it.  Bodies may
+ * share with `*ret`, so that is freed (by the caller) after the plan was used. */
+int deploy_plan(struct brain *, struct watch *, const char *commit, bool allow_prune,
+		struct snapshot *, struct plan *, struct complaints *, struct manifest_set **ret,
+		struct error **);
+/* Rolls back to revision `number`: a commit where the source can be written, else a pin. */
+int deploy_rollback(struct brain *, struct watch *, int64_t number, struct error **);
+int deploy_suspend(struct brain *, struct watch *, bool suspend, struct error **);
+#endif

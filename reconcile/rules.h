@@ -12,8 +12,7 @@ rule_fn is_label, is_dns1035_label, is_subdomain, is_label_key, is_label_value;
 rule_fn is_annotation_key, is_config_key, is_env_name, is_port_name, is_ip, is_cluster_ip;
 rule_fn is_abs_path, is_mount_path, is_relative_path, is_image, is_percent;
 
-typedef void rule_check_fn(const void *obj, const struct tree *at, const char *path,
-			   struct complaints *);
+typedef void rule_check_fn(const void *obj, const struct place *);
 rule_check_fn requirement_check, config_map_check, secret_check, service_spec_check;
 rule_check_fn env_var_source_check, env_var_check, env_from_source_check;
 rule_check_fn resource_requirements_check, probe_check, lifecycle_handler_check;
@@ -23,6 +22,6 @@ rule_check_fn deployment_spec_check;
 
 typedef void rule_defaults_fn(void *obj, struct arena *);
 rule_defaults_fn secret_defaults, service_port_defaults, service_spec_defaults;
-rule_defaults_fn resource_requirements_defaults, container_defaults, pod_spec_defaults;
+rule_defaults_fn resource_requirements_defaults, container_defaults, volume_defaults;
 rule_defaults_fn deployment_strategy_defaults;
 #endif

@@ -64,6 +64,15 @@ enum field_type {
 };
 
 struct kind;
+struct path;
+
+/* Where a rule across fields stands. */
+struct place {
+	const struct tree *at; /* the object, as read */
+	const struct path *path;
+	struct complaints *cs;
+	struct arena *arena;
+};
 
 struct field {
 	const char *name;
@@ -91,12 +100,10 @@ struct field {
 };
 
 /* What a row cannot say.  Both run on decode, after the rows of this object and
- * everything within it; `check` only when none of them complained. */
+ * everything within it, and only when none of them complained. */
 struct kind_hooks {
-	void (*defaults)(void *obj, struct arena *); /* those that depend on other fields */
-	/* rules across fields; `at` is the object, for the places of complaints */
-	void (*check)(const void *obj, const struct tree *at, const char *path,
-		      struct complaints *);
+	void (*check)(const void *obj, const struct place *); /* rules across fields; runs first */
+	void (*defaults)(void *obj, struct arena *);	      /* those that depend on other fields */
 };
 
 struct kind {
@@ -132,9 +139,18 @@ struct kind {
 /* Every complaint about the object, each with its place; the result is usable
  * only when no error was added.  Defaults are parsed as if written.  With
  * `strict` an unknown field is an error (with a "did you mean"), else a warning. */
-enum schema_mode { SCHEMA_STRICT, SCHEMA_LENIENT, SCHEMA_TRUSTED /* our own words: ro allowed */ };
+enum schema_mode {
+	SCHEMA_STRICT,	/* manifests: ro rows are dropped without a word */
+	SCHEMA_LENIENT, /* the same, but unknown fields are only warnings */
+	SCHEMA_TRUSTED, /* store and wire: ro rows are read, no rules across fields, no warnings */
+};
 void *schema_decode(const struct kind *, const struct tree *, enum schema_mode, struct arena *,
 		    struct complaints *);
+/* For rules: `sub` is the field within the object, "ports[1].name", or "". */
+void place_complain(const struct place *, const char *sub, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void place_complain_softly(const struct place *, const char *sub, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* JSON; absent and empty fields are left out, as encoding/json's omitempty does. */
 void schema_encode(const struct kind *, const void *obj, struct buf *);
 /* A deep copy into the arena: shares nothing with the original. */

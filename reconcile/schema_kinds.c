@@ -1,4 +1,10 @@
-/* schema_kinds.c -- the rows of kinds.def and wire.def as tables. */
+/* schema_kinds.c -- the rows of kinds.def, wire.def and resources.def as tables.
+ *
+ * A row learns its struct from a typedef local to its kind's function, so the
+ * kind's table is local too.  Its assembler name is how the table of resources,
+ * which must be constant, points to it.
+ */
+#include "object.h"
 #include "rules.h"
 #include "schema.h"
 
@@ -29,10 +35,28 @@
 #define LIST(k, f, ...)	ROW(f, T_LIST, .of = k##_kind, __VA_ARGS__)
 #define END(k)		{0} }; \
 			_Static_assert(sizeof rows / sizeof *rows <= 65, #k " has more rows than bits"); \
-			static const struct kind self = { #k, sizeof(SELF), rows, \
+			static const struct kind self __asm__(#k "_schema") = { #k, sizeof(SELF), rows, \
 				sizeof rows / sizeof *rows - 1, &k##_hooks }; \
 			return &self; }
 #include "kinds.def"
 #include "wire.def"
 #include "kinds.undef"
+
+#define RESOURCE(k, ...) extern const struct kind k##_schema;
+#include "resources.def"
+#undef RESOURCE
+#define RESOURCE(k, K, g, v, many, one, few, ns, cat) \
+	[RES_##k] = { RES_##k, #K, g, v, sizeof g > 1 ? g "/" v : v, many, one, few, ns, cat, &k##_schema },
+const struct resource resources[RES_COUNT] = {
+#include "resources.def"
+};
+#undef RESOURCE
+
+/* Every resource begins as struct object does. */
+#define RESOURCE(k, ...) \
+	_Static_assert(offsetof(struct k, apiVersion) == offsetof(struct object, apiVersion) && \
+		       offsetof(struct k, kind) == offsetof(struct object, kind) && \
+		       offsetof(struct k, metadata) == offsetof(struct object, metadata), #k);
+#include "resources.def"
+#undef RESOURCE
 /* clang-format on */

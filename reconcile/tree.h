@@ -7,15 +7,17 @@
 #define KEDGE_TREE_H
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct arena;
+struct buf;
 
 enum tree_type { N_NULL, N_BOOL, N_INT, N_FLOAT, N_STRING, N_MAP, N_LIST };
 
 struct tree {
 	enum tree_type type;
 	int line, col;
-	const char *key;  /* within a map, else NULL */
+	const char *key; /* within a map, else NULL */
 	int key_line, key_col;
 	const char *text; /* of a scalar, as written: "80", "true", "web" */
 	struct tree *kids, *next;
@@ -31,7 +33,8 @@ struct complaint {
 	struct complaint *next;
 };
 
-/* Grows in the order found; everything in it lives in `arena`. */
+/* Grows in the order found; everything in it lives in `arena`.  After the first
+ * thousand they are only counted. */
 struct complaints {
 	struct arena *arena;
 	const char *path; /* for what is added next */
@@ -44,7 +47,9 @@ void complain(struct complaints *, int line, int col, const char *field, const c
 void complain_softly(struct complaints *, int line, int col, const char *field, const char *fmt,
 		     ...) __attribute__((format(printf, 5, 6)));
 void complaints_sort(struct complaints *); /* by path, line, column */
-char *complaint_print(const struct complaint *, struct arena *); /* path:line:col: text */
+/* "path:line:col: [warning: ][field: ]text" */
+char *complaint_print(const struct complaint *, struct arena *);
+bool complaints_full(const struct complaints *); /* more will not be kept */
 
 /* The documents of a stream, as a list linked by `next`; NULL when there are
  * none or when the text cannot be read (then a complaint says where and why).
@@ -56,4 +61,11 @@ struct tree *yaml_read(const char *text, size_t len, struct arena *, struct comp
 struct tree *json_read(const char *text, size_t len, struct arena *, struct complaints *);
 
 const struct tree *tree_get(const struct tree *map, const char *key); /* or NULL */
+/* "ports[1].name": as far down as the tree goes; for the places of complaints. */
+const struct tree *tree_at(const struct tree *, const char *path);
+bool tree_true(const struct tree *); /* of an N_BOOL: true, yes and on are true */
+bool tree_int(const char *text,
+	      int64_t *ret); /* as YAML writes numbers: 420, 0644, 0x1f, 1_000 */
+void tree_json(const struct tree *, struct buf *); /* compact JSON */
+void tree_quote(const char *text, struct buf *);   /* one JSON string, quotes included */
 #endif

@@ -1,0 +1,274 @@
+/* rules.c -- what Kubernetes demands across fields: metadata, data, Services, workloads.
+ *
+ * The words are Kubernetes', but for what only kedge refuses or cannot do yet.
+ */
+#include "rules.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "object.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST_DATA = 1 << 20 };
+
+static bool
+is(const char *s, const char *word)
+{
+	return s && !strcmp(s, word);
+}
+
+static bool
+given(const char *s)
+{
+	return s && *s;
+}
+
+void
+requirement_check(const void *obj, const struct place *at)
+{
+	const struct label_selector_requirement *r = obj;
+	bool list = is(r->operator, "In") || is(r->operator, "NotIn");
+
+	if (list && !r->values.n)
+		place_complain(
+		    at, "values",
+		    "Required value: must be specified when `operator` is 'In' or 'NotIn'");
+	if (!list && r->values.n)
+		place_complain(at, "values",
+			       "Forbidden: may not be specified when `operator` is 'Exists' or "
+			       "'DoesNotExist'");
+}
+
+static size_t
+bytes_of(const struct pairs *p, bool base64)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n; i++)
+		n += base64 ? strlen(p->at[i].value) / 4 * 3 : strlen(p->at[i].value);
+	return n;
+}
+
+void
+config_map_check(const void *obj, const struct place *at)
+{
+	const struct config_map *c = obj;
+
+	for (size_t i = 0; i < c->binaryData.n; i++)
+		if (pairs_get(&c->data, c->binaryData.at[i].key))
+			place_complain(
+			    at, "binaryData",
+			    "Invalid value: \"%s\": duplicate of key present in data",
+			    c->binaryData.at[i].key);
+	if (bytes_of(&c->data, false) + bytes_of(&c->binaryData, true) > MOST_DATA)
+		place_complain(at, "data", "Too long: may not be more than %d bytes",
+			       MOST_DATA);
+}
+
+static void
+needs_key(const struct secret *s, const char *key, const struct place *at)
+{
+	if (!pairs_get(&s->data, key) && !pairs_get(&s->stringData, key))
+		place_complain(at, "data",
+			       "Required value: a secret of type %s needs the key %s", s->type,
+			       key);
+}
+
+void
+secret_check(const void *obj, const struct place *at)
+{
+	const struct secret *s = obj;
+
+	if (bytes_of(&s->data, true) + bytes_of(&s->stringData, false) > MOST_DATA)
+		place_complain(at, "data", "Too long: may not be more than %d bytes",
+			       MOST_DATA);
+	if (is(s->type, "kubernetes.io/tls")) {
+		needs_key(s, "tls.crt", at);
+		needs_key(s, "tls.key", at);
+	} else if (is(s->type, "kubernetes.io/dockerconfigjson")) {
+		needs_key(s, ".dockerconfigjson", at);
+	} else if (is(s->type, "kubernetes.io/ssh-auth")) {
+		needs_key(s, "ssh-privatekey", at);
+	}
+}
+
+/* ---- Service ---- */
+
+static void
+service_ports_check(const struct service_spec *s, const struct place *at)
+{
+	bool external = is(s->type, "NodePort") || is(s->type, "LoadBalancer");
+	char sub[64];
+
+	for (size_t i = 0; i < s->ports.n; i++) {
+		const struct service_port *p = &s->ports.at[i];
+
+		snprintf(sub, sizeof sub, "ports[%zu].name", i);
+		if (s->ports.n > 1 && !given(p->name))
+			place_complain(at, sub, "Required value");
+		for (size_t j = 0; given(p->name) && j < i; j++)
+			if (is(s->ports.at[j].name, p->name)) {
+				place_complain(at, sub, "Duplicate value: \"%s\"", p->name);
+				break;
+			}
+		snprintf(sub, sizeof sub, "ports[%zu].nodePort", i);
+		if (p->nodePort && !external)
+			place_complain(
+			    at, sub, "Forbidden: may not be used when `type` is '%s'", s->type);
+		for (size_t j = 0; p->nodePort && j < i; j++)
+			if (s->ports.at[j].nodePort == p->nodePort &&
+			    is(s->ports.at[j].protocol, p->protocol)) {
+				place_complain(at, sub, "Duplicate value: %jd",
+					       (intmax_t)p->nodePort);
+				break;
+			}
+	}
+}
+
+static void
+service_address_check(const struct service_spec *s, const struct place *at)
+{
+	bool external = is(s->type, "NodePort") || is(s->type, "LoadBalancer");
+
+	if (s->clusterIPs.n && given(s->clusterIP) && !is(s->clusterIP, s->clusterIPs.at[0]))
+		place_complain(at, "clusterIPs",
+			       "Invalid value: [\"%s\"]: first value must match "
+			       "`clusterIP`",
+			       s->clusterIPs.at[0]);
+	if (external && is(s->clusterIP, "None"))
+		place_complain(
+		    at, "clusterIP",
+		    "Invalid value: \"None\": may not be set to 'None' for %s services",
+		    s->type);
+	if (!external && given(s->externalTrafficPolicy))
+		place_complain(
+		    at, "externalTrafficPolicy",
+		    "Invalid value: \"%s\": may only be set for externally-accessible services",
+		    s->externalTrafficPolicy);
+	if (s->sessionAffinityConfig && is(s->sessionAffinity, "None"))
+		place_complain(at, "sessionAffinityConfig",
+			       "Forbidden: must not be set when session affinity is None");
+}
+
+void
+service_spec_check(const void *obj, const struct place *at)
+{
+	const struct service_spec *s = obj;
+
+	if (is(s->type, "ExternalName")) {
+		if (!given(s->externalName))
+			place_complain(at, "externalName", "Required value");
+		if (given(s->clusterIP))
+			place_complain(
+			    at, "clusterIP",
+			    "Forbidden: may not be set when `type` is 'ExternalName'");
+		place_complain_softly(
+		    at, "type",
+		    "ExternalName is known, but not acted upon by this version of kedge");
+	} else if (!s->ports.n && !is(s->clusterIP, "None")) {
+		place_complain(at, "ports", "Required value");
+	}
+	if (is(s->type, "LoadBalancer"))
+		place_complain_softly(at, "type",
+				      "LoadBalancer is served as NodePort: this version of "
+				      "kedge gives out no external address");
+	service_address_check(s, at);
+	service_ports_check(s, at);
+}
+
+/* ---- ReplicaSet, Deployment ---- */
+
+static void
+labels_json(const struct pairs *p, struct buf *out)
+{
+	buf_addc(out, '{');
+	for (size_t i = 0; i < p->n; i++) {
+		buf_adds(out, i ? "," : "");
+		tree_quote(p->at[i].key, out);
+		buf_addc(out, ':');
+		tree_quote(p->at[i].value, out);
+	}
+	buf_addc(out, '}');
+}
+
+static void
+template_check(const char *what, const struct label_selector *sel,
+	       const struct pod_template_spec *t, const struct place *at)
+{
+	static const struct pairs none;
+	const struct pairs *labels = t->metadata ? &t->metadata->labels : &none;
+	cleanup_buf struct buf b = { 0 };
+
+	if (selector_empty(sel)) {
+		place_complain(at, "selector",
+			       "Invalid value: {}: empty selector is invalid for %s", what);
+	} else if (!selector_matches(sel, labels)) {
+		labels_json(labels, &b);
+		place_complain(
+		    at, "template.metadata.labels",
+		    "Invalid value: %.500s: `selector` does not match template `labels`",
+		    buf_text(&b));
+	}
+	if (!is(t->spec->restartPolicy, "Always"))
+		place_complain(at, "template.spec.restartPolicy",
+			       "Unsupported value: \"%s\": supported values: \"Always\"",
+			       t->spec->restartPolicy);
+	if (schema_has(pod_spec_kind(), t->spec, "activeDeadlineSeconds"))
+		place_complain(
+		    at, "template.spec.activeDeadlineSeconds",
+		    "Forbidden: activeDeadlineSeconds in ReplicaSet is not Supported");
+}
+
+void
+replica_set_spec_check(const void *obj, const struct place *at)
+{
+	const struct replica_set_spec *s = obj;
+
+	template_check("replicaset", s->selector, s->template, at);
+}
+
+void
+deployment_spec_check(const void *obj, const struct place *at)
+{
+	const struct deployment_spec *s = obj;
+
+	template_check("deployment", s->selector, s->template, at);
+	if (s->progressDeadlineSeconds <= s->minReadySeconds)
+		place_complain(at, "progressDeadlineSeconds",
+			       "Invalid value: %jd: must be greater than minReadySeconds",
+			       (intmax_t)s->progressDeadlineSeconds);
+}
+
+void
+deployment_strategy_check(const void *obj, const struct place *at)
+{
+	const struct deployment_strategy *s = obj;
+
+	if (is(s->type, "Recreate") && s->rollingUpdate)
+		place_complain(
+		    at, "rollingUpdate",
+		    "Forbidden: may not be specified when strategy `type` is 'Recreate'");
+}
+
+static bool
+is_zero(struct iors v)
+{
+	return v.s ? iors_of(v, 100, false) == 0 : v.i == 0;
+}
+
+void
+rolling_update_check(const void *obj, const struct place *at)
+{
+	const struct rolling_update_deployment *r = obj;
+
+	if (is_zero(r->maxUnavailable) && is_zero(r->maxSurge))
+		place_complain(at, "maxUnavailable",
+			       "Invalid value: %s%s%s: may not be 0 when `maxSurge` is 0",
+			       r->maxUnavailable.s ? "\"" : "",
+			       r->maxUnavailable.s ? r->maxUnavailable.s : "0",
+			       r->maxUnavailable.s ? "\"" : "");
+	if (r->maxUnavailable.s && iors_of(r->maxUnavailable, 100, false) > 100)
+		place_complain(at, "maxUnavailable",
+			       "Invalid value: \"%s\": must not be greater than 100%%",
+			       r->maxUnavailable.s);
+}

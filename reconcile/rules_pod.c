@@ -1,0 +1,335 @@
+/* rules_pod.c -- what Kubernetes demands across the fields of a pod. */
+#include "base/arena.h"
+#include "base/map.h"
+#include "rules.h"
+#include <stdio.h>
+#include <string.h>
+
+static bool
+is(const char *s, const char *word)
+{
+	return s && !strcmp(s, word);
+}
+
+static bool
+given(const char *s)
+{
+	return s && *s;
+}
+
+/* ---- containers ---- */
+
+/* metadata.labels['x'] */
+static bool
+subscripted(const char *path, const char *field)
+{
+	size_t n = strlen(field), len = strlen(path);
+
+	return !strncmp(path, field, n) && len > n + 4 && !strncmp(path + n, "['", 2) &&
+	       !strcmp(path + len - 2, "']");
+}
+
+static void
+field_path_check(const char *path, const struct place *at)
+{
+	static const char *const known[] = { "metadata.name",
+					     "metadata.namespace",
+					     "metadata.uid",
+					     "spec.nodeName",
+					     "spec.serviceAccountName",
+					     "status.hostIP",
+					     "status.hostIPs",
+					     "status.podIP",
+					     "status.podIPs",
+					     NULL };
+
+	for (const char *const *k = known; *k; k++)
+		if (!strcmp(*k, path))
+			return;
+	if (!subscripted(path, "metadata.labels") && !subscripted(path, "metadata.annotations"))
+		place_complain(
+		    at, "fieldRef.fieldPath",
+		    "Invalid value: \"%.100s\": error converting fieldPath: field label not "
+		    "supported: %.100s",
+		    path, path);
+}
+
+void
+env_var_source_check(const void *obj, const struct place *at)
+{
+	const struct env_var_source *s = obj;
+	int n =
+	    !!s->fieldRef + !!s->resourceFieldRef + !!s->configMapKeyRef + !!s->secretKeyRef;
+
+	if (!n)
+		place_complain(at, "",
+			       "Invalid value: \"\": must specify one of: `fieldRef`, "
+			       "`resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`");
+	if (n > 1)
+		place_complain(
+		    at, "",
+		    "Invalid value: \"\": may not have more than one field specified "
+		    "at a time");
+	if (s->fieldRef)
+		field_path_check(s->fieldRef->fieldPath, at);
+}
+
+void
+env_var_check(const void *obj, const struct place *at)
+{
+	const struct env_var *e = obj;
+
+	if (e->valueFrom && given(e->value))
+		place_complain(
+		    at, "valueFrom",
+		    "Invalid value: \"\": may not be specified when `value` is not empty");
+}
+
+void
+env_from_source_check(const void *obj, const struct place *at)
+{
+	const struct env_from_source *s = obj;
+
+	if (!s->configMapRef && !s->secretRef)
+		place_complain(at, "",
+			       "Invalid value: \"\": must specify one of: `configMapRef` or "
+			       "`secretRef`");
+	if (s->configMapRef && s->secretRef)
+		place_complain(
+		    at, "",
+		    "Invalid value: \"\": may not have more than one field specified "
+		    "at a time");
+}
+
+static void
+amounts_check(const struct pairs *p, const char *field, const struct place *at)
+{
+	char sub[128];
+
+	for (size_t i = 0; i < p->n; i++) {
+		const char *name = p->at[i].key;
+
+		snprintf(sub, sizeof sub, "%s[%.63s]", field, name);
+		if (quantity_milli(p->at[i].value) < 0)
+			place_complain(
+			    at, sub,
+			    "Invalid value: \"%s\": must be greater than or equal to 0",
+			    p->at[i].value);
+		if (is(name, "cpu") || is(name, "memory"))
+			continue;
+		if (!strchr(name, '/') && strcmp(name, "ephemeral-storage") &&
+		    strncmp(name, "hugepages-", 10))
+			place_complain(
+			    at, sub,
+			    "Invalid value: \"%.63s\": must be a standard resource for "
+			    "containers",
+			    name);
+		else
+			place_complain_softly(
+			    at, sub, "known, but not acted upon by this version of kedge");
+	}
+}
+
+void
+resource_requirements_check(const void *obj, const struct place *at)
+{
+	const struct resource_requirements *r = obj;
+	char sub[128];
+
+	amounts_check(&r->limits, "limits", at);
+	amounts_check(&r->requests, "requests", at);
+	for (size_t i = 0; i < r->requests.n; i++) {
+		const char *name = r->requests.at[i].key, *ask = r->requests.at[i].value;
+		const char *limit = pairs_get(&r->limits, name);
+
+		snprintf(sub, sizeof sub, "requests[%.63s]", name);
+		if (limit && (quantity_milli(ask) > quantity_milli(limit) ||
+			      quantity_value(ask) > quantity_value(limit)))
+			place_complain(at, sub,
+				       "Invalid value: \"%s\": must be less than or equal to "
+				       "%s limit of %s",
+				       ask, name, limit);
+	}
+}
+
+static void
+handlers_check(int n, const struct place *at)
+{
+	if (!n)
+		place_complain(at, "", "Required value: must specify a handler type");
+	if (n > 1)
+		place_complain(at, "", "Forbidden: may not specify more than 1 handler type");
+}
+
+void
+probe_check(const void *obj, const struct place *at)
+{
+	const struct probe *p = obj;
+
+	handlers_check(!!p->exec + !!p->httpGet + !!p->tcpSocket + !!p->grpc, at);
+}
+
+void
+lifecycle_handler_check(const void *obj, const struct place *at)
+{
+	const struct lifecycle_handler *h = obj;
+
+	handlers_check(!!h->exec + !!h->httpGet + !!h->tcpSocket + !!h->sleep, at);
+}
+
+void
+security_context_check(const void *obj, const struct place *at)
+{
+	const struct security_context *s = obj;
+	bool escalates = s->allowPrivilegeEscalation ||
+			 !schema_has(security_context_kind(), s, "allowPrivilegeEscalation");
+
+	if (s->privileged && !escalates)
+		place_complain(
+		    at, "",
+		    "Invalid value: cannot set `allowPrivilegeEscalation` to false and "
+		    "`privileged` to true");
+	if (s->runAsNonRoot && schema_has(security_context_kind(), s, "runAsUser") &&
+	    !s->runAsUser)
+		place_complain(at, "runAsUser",
+			       "Invalid value: 0: must not be 0 when `runAsNonRoot` is true");
+}
+
+static void
+once_check(const struct probe *p, const char *sub, const struct place *at)
+{
+	char field[64];
+
+	snprintf(field, sizeof field, "%s.successThreshold", sub);
+	if (p && p->successThreshold != 1)
+		place_complain(at, field, "Invalid value: %jd: must be 1",
+			       (intmax_t)p->successThreshold);
+}
+
+void
+container_check(const void *obj, const struct place *at)
+{
+	const struct container *c = obj;
+	char sub[64];
+
+	for (size_t i = 0; i < c->ports.n; i++) {
+		const char *name = c->ports.at[i].name;
+
+		for (size_t j = 0; given(name) && j < i; j++)
+			if (is(c->ports.at[j].name, name)) {
+				snprintf(sub, sizeof sub, "ports[%zu].name", i);
+				place_complain(at, sub, "Duplicate value: \"%s\"", name);
+				break;
+			}
+	}
+	once_check(c->livenessProbe, "livenessProbe", at);
+	once_check(c->startupProbe, "startupProbe", at);
+	if (c->readinessProbe &&
+	    schema_has(probe_kind(), c->readinessProbe, "terminationGracePeriodSeconds"))
+		place_complain(at, "readinessProbe.terminationGracePeriodSeconds",
+			       "Invalid value: %jd: must not be set for readinessProbes",
+			       (intmax_t)c->readinessProbe->terminationGracePeriodSeconds);
+}
+
+/* ---- volumes ---- */
+
+void
+volume_check(const void *obj, const struct place *at)
+{
+	const char *first = NULL;
+
+	for (const struct field *f = volume_kind()->fields + 1; f->name; f++) {
+		if (!*(const void *const *)((const char *)obj + f->off))
+			continue;
+		if (first) {
+			place_complain(at, f->name,
+				       "Forbidden: may not specify more than 1 volume type");
+			return;
+		}
+		first = f->name;
+	}
+}
+
+/* ---- the pod ---- */
+
+static void
+mounts_check(const struct pod_spec *s, const char *list, const struct container *at, size_t n,
+	     const struct place *pl)
+{
+	struct map names = { 0 };
+	char sub[96];
+
+	for (size_t i = 0; i < s->volumes.n; i++)
+		map_put(&names, s->volumes.at[i].name, &s->volumes.at[i]);
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < at[i].volumeMounts.n; j++) {
+			const char *name = at[i].volumeMounts.at[j].name;
+
+			if (map_get(&names, name))
+				continue;
+			snprintf(sub, sizeof sub, "%s[%zu].volumeMounts[%zu].name", list, i, j);
+			place_complain(pl, sub, "Not found: \"%s\"", name);
+		}
+	map_done(&names);
+}
+
+/* The containers of a pod share one address, so a port is one container's only.
+ * Kubernetes finds out when the second one crashes; kedge says it at once. */
+static void
+ports_check(const struct pod_spec *s, const struct place *pl)
+{
+	struct map taken = { 0 }, hosts = { 0 };
+	char key[64], sub[96];
+
+	for (size_t i = 0; i < s->containers.n; i++)
+		for (size_t j = 0; j < s->containers.at[i].ports.n; j++) {
+			const struct container_port *p = &s->containers.at[i].ports.at[j];
+			const struct container *other;
+
+			snprintf(key, sizeof key, "%jd/%s", (intmax_t)p->containerPort,
+				 p->protocol);
+			other = map_put(&taken, key, &s->containers.at[i]);
+			snprintf(sub, sizeof sub, "containers[%zu].ports[%zu].containerPort", i,
+				 j);
+			if (other)
+				place_complain(
+				    pl, sub,
+				    "Duplicate value: \"%s\": the container \"%s\" has this "
+				    "port "
+				    "too, and the containers of a pod share one address",
+				    key, other->name);
+			if (!p->hostPort)
+				continue;
+			snprintf(key, sizeof key, "%jd/%s", (intmax_t)p->hostPort, p->protocol);
+			snprintf(sub, sizeof sub, "containers[%zu].ports[%zu].hostPort", i, j);
+			if (map_put(&hosts, key, &s->containers.at[i]))
+				place_complain(pl, sub, "Duplicate value: \"%s\"", key);
+		}
+	map_done(&taken);
+	map_done(&hosts);
+}
+
+static void
+names_check(const struct pod_spec *s, const struct place *pl)
+{
+	char sub[64];
+
+	for (size_t i = 0; i < s->initContainers.n; i++)
+		for (size_t j = 0; j < s->containers.n; j++)
+			if (is(s->containers.at[j].name, s->initContainers.at[i].name)) {
+				snprintf(sub, sizeof sub, "initContainers[%zu].name", i);
+				place_complain(pl, sub, "Duplicate value: \"%s\"",
+					       s->containers.at[j].name);
+			}
+}
+
+void
+pod_spec_check(const void *obj, const struct place *at)
+{
+	const struct pod_spec *s = obj;
+
+	names_check(s, at);
+	mounts_check(s, "containers", s->containers.at, s->containers.n, at);
+	mounts_check(s, "initContainers", s->initContainers.at, s->initContainers.n, at);
+	ports_check(s, at);
+}

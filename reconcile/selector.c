@@ -1,0 +1,222 @@
+/* selector.c -- which labels does a selector pick; and its text, as kubectl sends it. */
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "object.h"
+#include "rules.h"
+#include <ctype.h>
+#include <string.h>
+
+bool
+selector_map_matches(const struct pairs *selector, const struct pairs *labels)
+{
+	for (size_t i = 0; i < selector->n; i++) {
+		const char *value = pairs_get(labels, selector->at[i].key);
+
+		if (!value || strcmp(value, selector->at[i].value))
+			return false;
+	}
+	return true;
+}
+
+static bool
+among(const struct strs *values, const char *value)
+{
+	for (size_t i = 0; i < values->n; i++)
+		if (!strcmp(values->at[i], value))
+			return true;
+	return false;
+}
+
+static bool
+requirement_met(const struct label_selector_requirement *r, const struct pairs *labels)
+{
+	const char *value = pairs_get(labels, r->key);
+
+	if (!strcmp(r->operator, "In"))
+		return value && among(&r->values, value);
+	if (!strcmp(r->operator, "NotIn"))
+		return !value || !among(&r->values, value);
+	return !strcmp(r->operator, "Exists") ? !!value : !value;
+}
+
+bool
+selector_empty(const struct label_selector *s)
+{
+	return !s || (!s->matchLabels.n && !s->matchExpressions.n);
+}
+
+/* As in Kubernetes: no selector picks nothing, an empty one picks everything. */
+bool
+selector_matches(const struct label_selector *s, const struct pairs *labels)
+{
+	if (!s || !selector_map_matches(&s->matchLabels, labels))
+		return false;
+	for (size_t i = 0; i < s->matchExpressions.n; i++)
+		if (!requirement_met(&s->matchExpressions.at[i], labels))
+			return false;
+	return true;
+}
+
+/* ---- text ---- */
+
+struct scan {
+	const char *at, *text;
+	struct arena *a;
+	struct error **e;
+};
+
+static void
+skip_space(struct scan *s)
+{
+	while (isspace((unsigned char)*s->at))
+		s->at++;
+}
+
+static int
+bad(struct scan *s, const char *what)
+{
+	return fail(s->e, WHY_BAD_REQUEST, "unable to parse requirement: \"%.200s\": %s",
+		    s->text, what);
+}
+
+static const char *
+word(struct scan *s)
+{
+	size_t n;
+	const char *at;
+
+	skip_space(s);
+	at = s->at;
+	n = strcspn(at, " \t\n,()=!<>");
+	s->at += n;
+	skip_space(s);
+	return arena_strndup(s->a, at, n);
+}
+
+static bool
+take(struct scan *s, const char *token)
+{
+	size_t n = strlen(token);
+
+	skip_space(s);
+	if (strncmp(s->at, token, n))
+		return false;
+	s->at += n;
+	return true;
+}
+
+static int
+add_value(struct scan *s, struct strs *values, const char *value)
+{
+	const char **at;
+
+	if (is_label_value(value, s->a))
+		return bad(s, is_label_value(value, s->a));
+	at = arena_alloc(s->a, (values->n + 1) * sizeof *at);
+	if (values->n)
+		memcpy(at, values->at, values->n * sizeof *at);
+	at[values->n++] = value;
+	values->at = at;
+	return 0;
+}
+
+static int
+scan_set(struct scan *s, struct strs *values)
+{
+	if (!take(s, "("))
+		return bad(s, "expected: '('");
+	do {
+		if (add_value(s, values, word(s)) < 0)
+			return -1;
+	} while (take(s, ","));
+	return take(s, ")") ? 0 : bad(s, "expected: ',' or ')'");
+}
+
+/* x  !x  x=a  x==a  x!=a  x in (a,b)  x notin (a,b) */
+static int
+scan_requirement(struct scan *s, struct label_selector_requirement *r)
+{
+	bool absent = take(s, "!");
+	const char *op, *why;
+
+	*r = (struct label_selector_requirement){ .key = word(s) };
+	r->operator= absent ? "DoesNotExist" : "Exists";
+	if ((why = is_label_key(r->key, s->a)))
+		return bad(s, why);
+	if (!*s->at || *s->at == ',' || absent)
+		return 0;
+	if (take(s, "!=")) {
+		r->operator= "NotIn";
+		return add_value(s, &r->values, word(s));
+	}
+	if (take(s, "==") || take(s, "=")) {
+		r->operator= "In";
+		return add_value(s, &r->values, word(s));
+	}
+	op = word(s);
+	if (strcmp(op, "in") && strcmp(op, "notin"))
+		return bad(s, "expected: '=', '!=', '==', 'in', 'notin'");
+	r->operator= op[0] == 'i' ? "In" : "NotIn";
+	return scan_set(s, &r->values);
+}
+
+struct label_selector *
+selector_parse(const char *text, struct arena *a, struct error **e)
+{
+	struct scan s = { text, text, a, e };
+	struct label_selector *sel = arena_zalloc(a, sizeof *sel);
+	size_t cap = 1;
+
+	for (const char *p = text; *p; p++)
+		cap += *p == ',';
+	sel->matchExpressions.at = arena_zalloc(a, cap * sizeof *sel->matchExpressions.at);
+	skip_space(&s);
+	if (!*s.at)
+		return sel;
+	do {
+		if (scan_requirement(&s, &sel->matchExpressions.at[sel->matchExpressions.n++]) <
+		    0)
+			return NULL;
+	} while (take(&s, ","));
+	skip_space(&s);
+	if (*s.at) {
+		bad(&s, "expected: ',' or the end");
+		return NULL;
+	}
+	return sel;
+}
+
+static void
+print_requirement(const struct label_selector_requirement *r, struct buf *out)
+{
+	bool in = !strcmp(r->operator, "In");
+
+	if (!r->values.n) {
+		buf_addf(out, "%s%s", strcmp(r->operator, "Exists") ? "!" : "", r->key);
+		return;
+	}
+	if (r->values.n == 1) {
+		buf_addf(out, "%s%s%s", r->key, in ? "=" : "!=", r->values.at[0]);
+		return;
+	}
+	buf_addf(out, "%s %s (", r->key, in ? "in" : "notin");
+	for (size_t i = 0; i < r->values.n; i++)
+		buf_addf(out, "%s%s", i ? "," : "", r->values.at[i]);
+	buf_addc(out, ')');
+}
+
+char *
+selector_print(const struct label_selector *s, struct arena *a)
+{
+	cleanup_buf struct buf b = { 0 };
+
+	for (size_t i = 0; s && i < s->matchLabels.n; i++)
+		buf_addf(&b, "%s%s=%s", b.len ? "," : "", s->matchLabels.at[i].key,
+			 s->matchLabels.at[i].value);
+	for (size_t i = 0; s && i < s->matchExpressions.n; i++) {
+		buf_adds(&b, b.len ? "," : "");
+		print_requirement(&s->matchExpressions.at[i], &b);
+	}
+	return arena_strdup(a, buf_text(&b));
+}

@@ -1,23 +1,24 @@
 /* image_kit.h -- what tests of images share: tars made in memory, jobs run to their end. */
 #ifndef KEDGE_IMAGE_KIT_H
 #define KEDGE_IMAGE_KIT_H
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <setjmp.h>
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "runtime/image.h"
-#include <cmocka.h> /* last: it has a macro called fail */
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
 #include <nettle/sha2.h>
 #include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+
+#include <cmocka.h> /* last: it needs what is above, and has a macro called fail */
 
 struct tar {
 	struct archive *a;

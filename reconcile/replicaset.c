@@ -1,0 +1,248 @@
+/* replicaset.c -- keep as many pods of a template as a ReplicaSet wants.
+ *
+ * Pure.  A pod counts while it is active: neither finished nor going away.
+ * The snapshot is one consistent view, so there is nothing to remember between
+ * passes about what was already asked for; a plan that was cut short is simply
+ * completed by the next one.
+ *
+ * Promise: pods that serve are the last to be chosen as victims.
+ */
+#include "controllers.h"
+#include "workload.h"
+
+enum {
+	BURST = 500, /* creations and deletions in one pass, as Kubernetes' burstReplicas */
+	NAME_BASE_MAX = 58 /* with five letters a name stays within 63, and is a hostname */
+};
+
+/* ---- more ---- */
+
+static struct pod *
+pod_from_template(const struct replica_set *rs, const char *name, struct arena *a)
+{
+	const struct pod_template_spec *t = rs->spec->template;
+	struct pod *pod = object_new(RES_pod, object_namespace(rs), name, a);
+
+	pod->metadata->generateName = arena_printf(a, "%s-", object_name(rs));
+	if (t->metadata) {
+		pod->metadata->labels = t->metadata->labels;
+		pod->metadata->annotations = t->metadata->annotations;
+		pod->metadata->finalizers = t->metadata->finalizers;
+	}
+	owner_add(pod->metadata, rs, a);
+	pod->spec = t->spec;
+	pod->status = arena_zalloc(a, sizeof *pod->status);
+	pod->status->phase = "Pending";
+	return pod;
+}
+
+/* A name that no pod of the namespace has.  The letters follow from the
+ * snapshot's seed, so a repeated pass over one snapshot gives the same plan. */
+static const char *
+pod_new_name(struct snapshot *s, const struct replica_set *rs, uint64_t *nonce, struct arena *a)
+{
+	const char *name;
+
+	do
+		name = arena_printf(a, "%.*s-%s", NAME_BASE_MAX - 1, object_name(rs),
+				    snapshot_suffix(s, object_uid(rs), (*nonce)++, 5));
+	while (snapshot_find(s, RES_pod, object_namespace(rs), name));
+	return name;
+}
+
+static bool
+name_taken(const char *const *names, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(names[i], name))
+			return true;
+	return false;
+}
+
+static void
+grow(struct snapshot *s, const struct replica_set *rs, int64_t from, int64_t by, struct plan *p)
+{
+	const char **names;
+	uint64_t nonce = 0;
+	size_t n = 0;
+
+	by = least(by, BURST);
+	names = arena_alloc(p->arena, (size_t)by * sizeof *names);
+	while (n < (size_t)by) {
+		const char *name = pod_new_name(s, rs, &nonce, p->arena);
+
+		if (name_taken(names, n, name))
+			continue;
+		names[n++] = name;
+		plan_write(p, ACT_CREATE, pod_from_template(rs, name, p->arena), 0, 0,
+			   arena_printf(p->arena, "%s has %lld of %lld", object_name(rs),
+					(long long)from + (long long)n - 1,
+					(long long)rs->spec->replicas));
+	}
+}
+
+/* ---- fewer ---- */
+
+static int
+phase_rank(const struct pod *p)
+{
+	return str_is(pod_phase(p), "Running") ? 2 : str_is(pod_phase(p), "Unknown") ? 1 : 0;
+}
+
+static int64_t
+deletion_cost(const struct pod *p)
+{
+	const char *text = object_annotation(p, "controller.kubernetes.io/pod-deletion-cost");
+
+	return text ? strtoll(text, NULL, 10) : 0;
+}
+
+static int64_t
+most_restarts(const struct pod *p)
+{
+	int64_t n = 0;
+
+	for (size_t i = 0; p->status && i < p->status->containerStatuses.n; i++)
+		n = most(n, p->status->containerStatuses.at[i].restartCount);
+	return n;
+}
+
+static int
+compare(int64_t a, int64_t b)
+{
+	return a < b ? -1 : a > b;
+}
+
+/* Who goes first, as Kubernetes' ActivePodsWithRanks (there is one node, so pods
+ * of other sets on the same node do not matter). */
+static int
+victim_order(const void *va, const void *vb)
+{
+	const struct pod *a = *(const struct pod *const *)va,
+			 *b = *(const struct pod *const *)vb;
+	const struct condition *ra = pod_condition(a, "Ready"), *rb = pod_condition(b, "Ready");
+	int c;
+
+	/* 1. not yet on a node  2. Pending, Unknown, Running  3. not ready */
+	if ((c = compare(!str_is(a->spec->nodeName, ""), !str_is(b->spec->nodeName, ""))) ||
+	    (c = compare(phase_rank(a), phase_rank(b))) ||
+	    (c = compare(pod_is_ready(a), pod_is_ready(b))))
+		return c;
+	/* 4. the cheaper, as the user says */
+	if ((c = compare(deletion_cost(a), deletion_cost(b))))
+		return c;
+	/* 5. ready for a shorter time */
+	if (ra && rb && pod_is_ready(a) &&
+	    (c = compare(rb->lastTransitionTime, ra->lastTransitionTime)))
+		return c;
+	/* 6. restarted more often  7. younger  8. and something to end the argument */
+	if ((c = compare(most_restarts(b), most_restarts(a))) ||
+	    (c = compare(b->metadata->creationTimestamp, a->metadata->creationTimestamp)))
+		return c;
+	return strcmp(object_name(a), object_name(b));
+}
+
+/* memcpy, memmove and qsort are all that is left of the C library here; qsort
+ * would be one more symbol to allow, and the lists are short. */
+static void
+sort_victims(const struct pod **at, size_t n, const struct pod **tmp)
+{
+	size_t half = n / 2, i = 0, j = half, k = 0;
+
+	if (n < 2)
+		return;
+	sort_victims(at, half, tmp);
+	sort_victims(at + half, n - half, tmp);
+	while (i < half && j < n)
+		tmp[k++] = victim_order(&at[j], &at[i]) < 0 ? at[j++] : at[i++];
+	while (i < half)
+		tmp[k++] = at[i++];
+	while (j < n)
+		tmp[k++] = at[j++];
+	memcpy(at, tmp, n * sizeof *at);
+}
+
+static void
+shrink(const struct replica_set *rs, struct objects pods, int64_t by, struct plan *p)
+{
+	const struct pod **at = arena_alloc(p->arena, 2 * pods.n * sizeof *at);
+	size_t n = 0;
+
+	for (size_t i = 0; i < pods.n; i++)
+		if (pod_is_active((const struct pod *)pods.at[i]))
+			at[n++] = (const struct pod *)pods.at[i];
+	sort_victims(at, n, at + n);
+	by = least(by, BURST);
+	for (size_t i = 0; i < (size_t)by; i++)
+		plan_name(p, ACT_DELETE, at[i],
+			  arena_printf(p->arena, "%s has %lld of %lld%s", object_name(rs),
+				       (long long)(n - i), (long long)rs->spec->replicas,
+				       pod_is_ready(at[i]) ? "" : ", not ready"));
+}
+
+/* ---- status ---- */
+
+static struct replica_set_status *
+status_new(const struct replica_set *rs, struct objects pods, const struct pod_counts *c,
+	   struct arena *a)
+{
+	struct replica_set_status *st = arena_zalloc(a, sizeof *st);
+	const struct object_meta *tm = rs->spec->template->metadata;
+
+	if (rs->status)
+		*st = *rs->status;
+	st->replicas = c->active;
+	st->readyReplicas = c->ready;
+	st->availableReplicas = c->available;
+	st->observedGeneration = rs->metadata->generation;
+	st->fullyLabeledReplicas = 0;
+	for (size_t i = 0; i < pods.n; i++)
+		if (pod_is_active((const struct pod *)pods.at[i]) && tm &&
+		    selector_map_matches(&tm->labels, &pods.at[i]->metadata->labels))
+			st->fullyLabeledReplicas++;
+	return st;
+}
+
+static bool
+status_differs(const struct replica_set_status *a, const struct replica_set_status *b)
+{
+	return !a || a->replicas != b->replicas || a->readyReplicas != b->readyReplicas ||
+	       a->availableReplicas != b->availableReplicas ||
+	       a->fullyLabeledReplicas != b->fullyLabeledReplicas ||
+	       a->observedGeneration != b->observedGeneration;
+}
+
+void
+replicaset_reconcile(struct snapshot *s, const struct replica_set *rs, struct plan *p)
+{
+	struct pod_counts c = { 0 };
+	struct replica_set_status *st;
+	struct objects pods;
+
+	if (!rs->spec || !rs->spec->selector || !rs->spec->template)
+		return;
+	if (!rs->metadata->deletionTimestamp &&
+	    ownership_settle(s, RES_pod, rs, rs->spec->selector, p))
+		return;
+	pods = snapshot_owned(s, RES_pod, object_uid(rs));
+	for (size_t i = 0; i < pods.n; i++)
+		pod_count(&c, (const struct pod *)pods.at[i], rs->spec->minReadySeconds,
+			  s->now);
+	plan_again(p, c.next);
+	if (!rs->metadata->deletionTimestamp) {
+		if (c.active < rs->spec->replicas)
+			grow(s, rs, c.active, rs->spec->replicas - c.active, p);
+		else if (c.active > rs->spec->replicas)
+			shrink(rs, pods, c.active - rs->spec->replicas, p);
+	}
+	st = status_new(rs, pods, &c, p->arena);
+	if (status_differs(rs->status, st)) {
+		struct replica_set copy = *rs;
+
+		copy.status = st;
+		plan_write(p, ACT_STATUS, &copy, 0, 0,
+			   arena_printf(p->arena, "%lld/%lld ready",
+					(long long)st->readyReplicas,
+					(long long)rs->spec->replicas));
+	}
+}

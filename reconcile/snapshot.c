@@ -341,6 +341,8 @@ snapshot_serves(struct snapshot *s, const char *ip)
 {
 	struct table *t = &index_of(s)->served;
 
+	if (s->rules_unknown)
+		return ip != NULL;
 	if (!t->built) {
 		t->built = true;
 		for (size_t i = 0; i < s->nprogrammed; i++) {

@@ -1,0 +1,110 @@
+/* garbage.c -- what nobody answers for any more.
+ *
+ * Pure.  Children whose owners are all gone (so a deleted Deployment takes its
+ * ReplicaSets along in one pass and their pods in the next), Events past their
+ * hour, rules of services that are gone, sandboxes that no object knows.
+ */
+#include "controllers.h"
+#include "workload.h"
+
+enum {
+	EVENT_LIFE_MS = 3600 * 1000, /* as Kubernetes' --event-ttl */
+	UNKNOWN_GRACE = 2            /* seconds; nobody is left who could say how long */
+};
+
+/* An owner of a kind that kedge does not know is taken to exist. */
+static bool
+owner_exists(struct snapshot *s, const struct owner_reference *ref)
+{
+	const struct resource *r = resource_find(ref->apiVersion, ref->kind);
+
+	return !r || snapshot_by_uid(s, r->id, ref->uid);
+}
+
+static void
+orphaned(struct snapshot *s, const struct object *o, struct plan *p)
+{
+	const struct object_meta *m = o->metadata;
+
+	for (size_t i = 0; i < m->ownerReferences.n; i++)
+		if (owner_exists(s, &m->ownerReferences.at[i]))
+			return;
+	if (m->ownerReferences.n && !m->deletionTimestamp)
+		plan_name(p, ACT_DELETE, o,
+			  arena_printf(p->arena, "its owner %s is gone",
+				       m->ownerReferences.at[0].name));
+}
+
+static void
+events(struct snapshot *s, struct plan *p)
+{
+	for (size_t i = 0; i < s->of[RES_event].n; i++) {
+		const struct event *e = (const struct event *)s->of[RES_event].at[i];
+		int64_t last =
+		    most(e->lastTimestamp, most(e->eventTime, e->metadata->creationTimestamp));
+
+		if (e->series)
+			last = most(last, e->series->lastObservedTime);
+		if (last + EVENT_LIFE_MS <= s->now)
+			plan_name(p, ACT_DELETE, e, "an hour old");
+		else
+			plan_again(p, last + EVENT_LIFE_MS);
+	}
+}
+
+/* A sandbox without a pod: its object was removed at once, or the store was lost. */
+static void
+unknown_pods(struct snapshot *s, struct plan *p)
+{
+	for (size_t i = 0; i < s->npods; i++) {
+		const struct pod_seen *seen = s->pods[i];
+		struct stop_args args = { .uid = seen->uid, .ip = seen->ip };
+		const char *name = str_is(seen->name, "") ? seen->uid : seen->name;
+
+		if (str_is(seen->state, "gone") || str_is(seen->state, "failed") ||
+		    str_is(seen->state, "stopping") || snapshot_by_uid(s, RES_pod, seen->uid))
+			continue;
+		plan_add(p, (struct action){
+				.verb = ACT_STOP,
+				.kind = "pod",
+				.ns = arena_strdup(p->arena, seen->ns),
+				.name = arena_strdup(p->arena, name),
+				.to = UNKNOWN_GRACE,
+				.why = "no such pod",
+				.body = schema_clone(stop_args_kind(), &args, p->arena) });
+	}
+}
+
+/* Rules of a service that is gone: "default/web:http". */
+static void
+unknown_rules(struct snapshot *s, struct plan *p)
+{
+	for (size_t i = 0; i < s->nprogrammed; i++) {
+		const char *id = s->programmed[i].id, *slash = strchr(id, '/');
+		const char *colon = slash ? strchr(slash, ':') : NULL;
+		const char *ns, *name;
+
+		if (!colon)
+			continue;
+		ns = arena_strndup(p->arena, id, (size_t)(slash - id));
+		name = arena_strndup(p->arena, slash + 1, (size_t)(colon - slash) - 1);
+		if (!snapshot_find(s, RES_service, ns, name))
+			plan_add(p, (struct action){ .verb = ACT_RETIRE,
+						     .kind = "service",
+						     .ns = ns,
+						     .name = arena_strdup(p->arena, slash + 1),
+						     .why = "the service is gone" });
+	}
+}
+
+void
+garbage_reconcile(struct snapshot *s, struct plan *p)
+{
+	for (int r = 0; r < RES_COUNT; r++)
+		for (size_t i = 0; i < s->of[r].n; i++)
+			if (s->of[r].at[i]->metadata->ownerReferences.n)
+				orphaned(s, s->of[r].at[i], p);
+	events(s, p);
+	unknown_pods(s, p);
+	unknown_rules(s, p);
+}

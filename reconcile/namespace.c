@@ -1,0 +1,71 @@
+/* namespace.c -- namespaces are there when they are needed.
+ *
+ * Pure.  `default` and `kube-system` always exist; any other comes into being
+ * with the first object in it, so that a repository need not state it.
+ */
+#include "namespace.h"
+#include "controllers.h"
+
+#define LABEL_NAME "kubernetes.io/metadata.name"
+
+static void
+create(struct snapshot *s, const char *name, const char *why, struct plan *p)
+{
+	struct namespace *ns = object_new(RES_namespace, "", name, p->arena);
+
+	(void)s;
+	pairs_set(&ns->metadata->labels, LABEL_NAME, name, p->arena);
+	ns->spec = arena_zalloc(p->arena, sizeof *ns->spec);
+	ns->status = arena_zalloc(p->arena, sizeof *ns->status);
+	ns->status->phase = "Active";
+	plan_write(p, ACT_CREATE, ns, 0, 0, why);
+}
+
+static bool
+planned(const struct plan *p, const char *name)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->at[i].verb == ACT_CREATE && str_is(p->at[i].kind, "namespace") &&
+		    str_is(p->at[i].name, name))
+			return true;
+	return false;
+}
+
+void
+namespace_ensure(struct snapshot *s, struct plan *p)
+{
+	static const char *const always[] = { "default", "kube-system" };
+
+	for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+		if (!snapshot_find(s, RES_namespace, "", always[i]))
+			create(s, always[i], "always there", p);
+	for (int r = 0; r < RES_COUNT; r++)
+		for (size_t i = 0; i < s->of[r].n; i++) {
+			const char *ns = object_namespace(s->of[r].at[i]);
+
+			/* sorted: one look a namespace, not one an object */
+			if (!*ns || (i && !strcmp(ns, object_namespace(s->of[r].at[i - 1]))) ||
+			    snapshot_find(s, RES_namespace, "", ns) || planned(p, ns))
+				continue;
+			create(
+			    s, ns,
+			    arena_printf(p->arena, "%s is in it", object_name(s->of[r].at[i])),
+			    p);
+		}
+}
+
+void
+namespace_reconcile(struct snapshot *s, const struct namespace *ns, struct plan *p)
+{
+	struct namespace copy = *ns;
+
+	(void)s;
+	if (ns->status && str_is(ns->status->phase, "Active") &&
+	    str_is(object_label(ns, LABEL_NAME), object_name(ns)))
+		return;
+	copy.metadata = meta_copy(ns->metadata, p->arena);
+	pairs_set(&copy.metadata->labels, LABEL_NAME, object_name(ns), p->arena);
+	copy.status = arena_zalloc(p->arena, sizeof *copy.status);
+	copy.status->phase = "Active";
+	plan_write(p, ACT_UPDATE, &copy, 0, 0, "Active");
+}

@@ -1,0 +1,508 @@
+/* pod.c -- one pod's life: placed, started, looked after, taken out of service, stopped,
+ * forgotten.
+ *
+ * Pure.  Where a pod is in its life is read from the object (node, address,
+ * phase, deletionTimestamp) and from what the host reports; nothing else is
+ * remembered.  Promises that hold after each action:
+ *
+ *   - an address is in the store before anything on the host uses it, so that a
+ *     crash cannot give it to two pods;
+ *   - a pod that is deleted is asked to end only after it left the rules and its
+ *     connections ended (or settings.drain_ms passed); it leaves the store only
+ *     when it has left the host;
+ *   - what ran is only started again where the restartPolicy says so.
+ */
+#include "pod.h"
+#include "controllers.h"
+
+#define CONDITION_BACKOFF  "kedge.dev/StartBackOff" /* why and since when starting fails */
+#define CONDITION_DRAINING "kedge.dev/Draining"     /* since when connections are waited for */
+#define ANNOTATION_VOLUMES "kedge.dev/volumes"      /* version of the files that it was given */
+
+enum { BACKOFF_FIRST = 10 * 1000, BACKOFF_MAX = 300 * 1000, RETRY_AT_ONCE_MS = 1000 };
+
+/* ---- actions ---- */
+
+static void
+order(struct plan *p, enum verb v, const struct pod *pod, int64_t to, const struct kind *kind,
+      const void *body, const char *why)
+{
+	plan_add(p, (struct action){ .verb = v,
+				     .kind = "pod",
+				     .ns = arena_strdup(p->arena, object_namespace(pod)),
+				     .name = arena_strdup(p->arena, object_name(pod)),
+				     .to = to,
+				     .why = arena_strdup(p->arena, why),
+				     .body = schema_clone(kind, body, p->arena) });
+}
+
+static void
+order_stop(struct plan *p, const struct pod *pod, int64_t grace, const char *why)
+{
+	struct stop_args args = { .uid = object_uid(pod),
+				  .ip = pod->status ? pod->status->podIP : NULL };
+
+	order(p, ACT_STOP, pod, grace, stop_args_kind(), &args, why);
+}
+
+/* What describe shows; recorded by the caller of the plan, counted when it repeats. */
+static void
+tell(struct plan *p, const struct pod *pod, const char *reason, const char *message)
+{
+	struct event_args *args = arena_zalloc(p->arena, sizeof *args);
+
+	args->type = "Warning";
+	args->reason = reason;
+	args->message = arena_strdup(p->arena, message);
+	args->component = "kedge";
+	args->uid = arena_strdup(p->arena, object_uid(pod));
+	plan_add(p, (struct action){ .verb = ACT_EVENT,
+				     .kind = "pod",
+				     .ns = arena_strdup(p->arena, object_namespace(pod)),
+				     .name = arena_strdup(p->arena, object_name(pod)),
+				     .why = arena_printf(p->arena, "%s: %s", reason, message),
+				     .body = args });
+}
+
+/* STATUS when only that differs, UPDATE when the volumes' version does too; true when either.
+ */
+static bool
+write(struct plan *p, const struct pod *pod, struct pod_status *st, const char *volumes)
+{
+	struct pod copy = *pod;
+	const char *had = object_annotation(pod, ANNOTATION_VOLUMES);
+
+	copy.status = st;
+	if (!str_is(volumes, "") && !str_is(volumes, had)) {
+		copy.metadata = meta_copy(pod->metadata, p->arena);
+		pairs_set(&copy.metadata->annotations, ANNOTATION_VOLUMES, volumes, p->arena);
+		plan_write(p, ACT_UPDATE, &copy, 0, 0, had ? "new files" : "files");
+	} else if (!pod->status || !schema_equal(pod_status_kind(), pod->status, st)) {
+		plan_write(p, ACT_STATUS, &copy, 0, 0, pod_status_why(st, p->arena));
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* ---- a place ---- */
+
+static void
+set_scheduled(struct pod_status *st, bool done, const char *message, int64_t now,
+	      struct arena *a)
+{
+	struct conditions c = conditions_copy(st->conditions.at, st->conditions.n, 1, a);
+	struct condition *x = condition_of(c.at, c.n, "PodScheduled");
+	const char *status = done ? "True" : "False";
+
+	if (!x) {
+		x = &c.at[c.n++];
+		*x = (struct condition){ .type = "PodScheduled" };
+	}
+	if (!str_is(x->status, status))
+		x->lastTransitionTime = now;
+	x->status = status;
+	x->reason = done ? NULL : "Unschedulable";
+	x->message = message;
+	st->conditions.at = c.at;
+	st->conditions.n = c.n;
+}
+
+/* Binding and address in one write: before it nothing of the pod is on the host. */
+static void
+place(struct snapshot *s, const struct pod *pod, struct plan *p)
+{
+	struct pod copy = *pod;
+	struct pod_status *st = arena_zalloc(p->arena, sizeof *st);
+	const char *node = pod->spec->nodeName, *why = NULL, *ip = NULL;
+
+	if (pod->status)
+		*st = *pod->status;
+	st->phase = "Pending";
+	st->qosClass = pod_qos(pod->spec);
+	copy.status = st;
+	if (str_is(node, "")) {
+		const struct node *n = pod_place_node(s, pod, p->arena, &why);
+
+		node = n ? object_name(n) : NULL;
+	} else if (!snapshot_find(s, RES_node, "", node)) {
+		return; /* as in Kubernetes: it waits for a node of that name */
+	}
+	if (node && !(ip = pod_place_ip(s, p->arena)))
+		why = arena_printf(p->arena, "no free address is left in the pod range");
+	set_scheduled(st, !why, why, s->now, p->arena);
+	if (why) {
+		if (pod->status && schema_equal(pod_status_kind(), pod->status, st))
+			return;
+		plan_write(p, ACT_STATUS, &copy, 0, 0, why);
+		tell(p, pod, "FailedScheduling", why);
+		return;
+	}
+	copy.spec = arena_alloc(p->arena, sizeof *copy.spec);
+	*copy.spec = *pod->spec;
+	copy.spec->nodeName = node;
+	st->startTime = s->now;
+	st->podIP = ip;
+	st->podIPs.at = arena_zalloc(p->arena, sizeof *st->podIPs.at);
+	st->podIPs.at[0].ip = ip;
+	st->podIPs.n = 1;
+	plan_write(p, ACT_UPDATE, &copy, 0, 0,
+		   arena_printf(p->arena, "placed on %s, %s", node, ip));
+}
+
+/* ---- starting that fails ---- */
+
+/* Ten seconds after the first failure, then doubling up to five minutes: the
+ * gap is as long as all the time that was waited before, and ten seconds. */
+static int64_t
+backoff_due(const struct condition *c)
+{
+	int64_t gap = c->lastProbeTime - c->lastTransitionTime + BACKOFF_FIRST;
+
+	return c->lastProbeTime + (gap < BACKOFF_MAX ? gap : BACKOFF_MAX);
+}
+
+/* Notes a failure in the status; true when it is time for another try. */
+static bool
+backoff(struct snapshot *s, const struct pod *pod, struct pod_status *st, const char *reason,
+	const char *message, bool at_once, struct plan *p)
+{
+	const struct condition *was = pod_condition(pod, CONDITION_BACKOFF);
+	struct conditions c = conditions_copy(st->conditions.at, st->conditions.n, 1, p->arena);
+	struct condition *x = condition_of(c.at, c.n, CONDITION_BACKOFF);
+	int64_t due;
+
+	if (!x) {
+		x = &c.at[c.n++];
+		*x = (struct condition){ .type = CONDITION_BACKOFF,
+					 .status = "True",
+					 .lastProbeTime = s->now,
+					 .lastTransitionTime = s->now };
+	}
+	x->reason = reason;
+	x->message = message;
+	st->conditions.at = c.at;
+	st->conditions.n = c.n;
+	due = at_once ? x->lastProbeTime + RETRY_AT_ONCE_MS : backoff_due(x);
+	if (was && due <= s->now) {
+		x->lastProbeTime = s->now;
+		return true;
+	}
+	plan_again(p, due);
+	return false;
+}
+
+static void
+backoff_over(struct pod_status *st, const char *type, struct arena *a)
+{
+	struct conditions c = conditions_copy(st->conditions.at, st->conditions.n, 0, a);
+
+	conditions_drop(&c, type);
+	st->conditions.at = c.at;
+	st->conditions.n = c.n;
+}
+
+/* ---- on to the host ---- */
+
+/* What has ended for good is not started again with the others. */
+static void
+leave_out_ended(const struct pod_status *st, struct sandbox_args *args)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < args->containers.n; i++)
+		if (!st->containerStatuses.at[i].state->terminated)
+			args->containers.at[n++] = args->containers.at[i];
+	args->containers.n = n;
+}
+
+static void
+start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, struct plan *p)
+{
+	struct arena *a = p->arena;
+	struct pod_trouble *trouble =
+	    arena_zalloc(a, (pod->spec->containers.n + 1) * sizeof *trouble);
+	struct pod_view v = { s, pod, NULL, trouble, 0, a };
+	struct sandbox_args *args = pod_sandbox(s, pod, a, trouble, &v.ntrouble);
+	bool failed = args && seen && str_is(seen->state, "failed"), again = true;
+	bool ran = pod_condition(pod, "ContainersReady") != NULL;
+	struct pod_status *st;
+
+	if (failed) {
+		trouble[0] = (struct pod_trouble){ NULL, "ContainerCreating", seen->message };
+		v.ntrouble = 1;
+	}
+	st = pod_status_new(&v);
+	if (failed)
+		again = backoff(s, pod, st, "FailedCreatePodSandBox", seen->message, false, p);
+	else if (!args)
+		backoff_over(st, CONDITION_BACKOFF, a);
+	if (write(p, pod, st, args ? pod_volumes_version(s, pod, a) : "") && !args)
+		tell(p, pod, trouble[0].container ? "Failed" : "FailedMount",
+		     trouble[0].container ? arena_printf(a, "Error: %s", trouble[0].message)
+					  : trouble[0].message);
+	if (!args || !again || str_is(st->phase, "Succeeded") || str_is(st->phase, "Failed"))
+		return;
+	leave_out_ended(st, args);
+	order(p, ACT_START, pod, 0, sandbox_args_kind(), args,
+	      failed        ? "another try"
+	      : seen && ran ? "its sandbox is gone"
+	      : args->containers.n > 1
+		  ? arena_printf(a, "%s and %zu more", args->containers.at[0].image,
+				 args->containers.n - 1)
+		  : args->containers.at[0].image);
+}
+
+/* ---- on the host ---- */
+
+static bool
+is_image_trouble(const char *reason)
+{
+	static const char *const all[] = { "ErrImagePull",      "ImagePullBackOff",
+					   "ErrImageNeverPull", "InvalidImageName",
+					   "ImageInspectError", "RegistryUnavailable" };
+
+	for (size_t i = 0; reason && i < sizeof all / sizeof *all; i++)
+		if (!strcmp(reason, all[i]))
+			return true;
+	return false;
+}
+
+/* "docker.io/library/web:latest" and "web" are one image. */
+static bool
+same_image(const char *a, const char *b, struct arena *arena)
+{
+	static const char *const heads[] = { "docker.io/", "library/" };
+	const char *name[2] = { a, b };
+
+	for (int i = 0; i < 2; i++) {
+		const char *slash;
+
+		for (int j = 0; j < 2; j++)
+			if (!strncmp(name[i], heads[j], strlen(heads[j])))
+				name[i] += strlen(heads[j]);
+		slash = strrchr(name[i], '/');
+		if (!strchr(slash ? slash : name[i], ':') && !strchr(name[i], '@'))
+			name[i] = arena_printf(arena, "%s:latest", name[i]);
+	}
+	return !strcmp(name[0], name[1]);
+}
+
+static bool
+image_is_here(const struct snapshot *s, const char *image, struct arena *a)
+{
+	for (size_t i = 0; s->host && i < s->host->images.n; i++)
+		if (same_image(s->host->images.at[i].name, image, a))
+			return true;
+	return false;
+}
+
+/* ErrImagePull right after a try, ImagePullBackOff between tries. */
+static void
+mend_images(struct snapshot *s, const struct pod *pod, struct pod_status *st, struct plan *p)
+{
+	const struct condition *was = pod_condition(pod, CONDITION_BACKOFF);
+	struct container_status *bad = NULL;
+	bool ran = false;
+
+	for (size_t i = 0; i < st->containerStatuses.n; i++) {
+		struct container_status *c = &st->containerStatuses.at[i];
+
+		if (c->state->waiting && is_image_trouble(c->state->waiting->reason))
+			bad = bad ? bad : c;
+		else
+			ran |= c->state->running || c->state->terminated ||
+			       c->lastState->terminated;
+	}
+	if (!bad) {
+		if (was)
+			backoff_over(st, CONDITION_BACKOFF, p->arena);
+		return;
+	}
+	if (backoff(s, pod, st, bad->state->waiting->reason, bad->state->waiting->message,
+		    image_is_here(s, bad->image, p->arena), p)) {
+		/* A sandbox in which nothing runs is made anew; else the hand is asked
+		 * again for the containers that are missing. */
+		struct pod_trouble none;
+		size_t n = 0;
+		struct sandbox_args *args =
+		    ran ? pod_sandbox(s, pod, p->arena, &none, &n) : NULL;
+
+		if (args)
+			order(p, ACT_START, pod, 0, sandbox_args_kind(), args, "another try");
+		else if (!ran)
+			order_stop(p, pod, 0, "another try for its image");
+		return;
+	}
+	for (size_t i = 0; was && i < st->containerStatuses.n; i++) {
+		struct container_status *c = &st->containerStatuses.at[i];
+
+		if (c->state->waiting && str_is(c->state->waiting->reason, "ErrImagePull")) {
+			c->state->waiting->message = arena_printf(
+			    p->arena, "Back-off pulling image \"%s\": ErrImagePull: %s",
+			    c->image,
+			    c->state->waiting->message ? c->state->waiting->message : "");
+			c->state->waiting->reason = "ImagePullBackOff";
+		}
+	}
+}
+
+/* A container that failed its liveness or startup probe for good. */
+static void
+restart_failed(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
+	       struct plan *p)
+{
+	for (size_t i = 0; i < pod->spec->containers.n; i++) {
+		const struct container *c = &pod->spec->containers.at[i];
+		const struct probe_seen *probe = snapshot_probe(s, object_uid(pod), c->name);
+		struct restart_args args = { .uid = object_uid(pod),
+					     .container = c->name,
+					     .grace =
+						 pod->spec->terminationGracePeriodSeconds };
+
+		if (!probe || !probe->live_failed)
+			continue;
+		for (size_t j = 0; j < seen->containers.n; j++)
+			if (str_is(seen->containers.at[j].name, c->name) &&
+			    str_is(seen->containers.at[j].state, "running") &&
+			    seen->containers.at[j].startedAt == probe->startedAt)
+				order(p, ACT_RESTART, pod, 0, restart_args_kind(), &args,
+				      arena_printf(p->arena, "%s: %s", c->name,
+						   str_is(probe->message, "")
+						       ? "liveness probe failed"
+						       : probe->message));
+	}
+}
+
+/* New contents for mounted ConfigMaps and Secrets.  When one has vanished its
+ * last contents stay, as in Kubernetes. */
+static const char *
+renew_files(struct snapshot *s, const struct pod *pod, struct plan *p)
+{
+	const char *version = pod_volumes_version(s, pod, p->arena), *why;
+	struct sandbox_args args = { .uid = object_uid(pod),
+				     .hostname = object_name(pod),
+				     .ip = pod->status->podIP };
+	size_t n = 0;
+
+	if (str_is(version, "") ||
+	    str_is(version, object_annotation(pod, ANNOTATION_VOLUMES)) ||
+	    !pod_volumes(s, pod, &args, p->arena, &why))
+		return "";
+	for (size_t i = 0; i < args.volumes.n; i++)
+		if (str_is(args.volumes.at[i].type, "files"))
+			args.volumes.at[n++] = args.volumes.at[i];
+	args.volumes.n = n;
+	order(p, ACT_FILES, pod, 0, sandbox_args_kind(), &args,
+	      "its ConfigMap or Secret changed");
+	return version;
+}
+
+static void
+look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
+	   struct plan *p)
+{
+	struct pod_view v = { s, pod, seen, NULL, 0, p->arena };
+	struct pod_status *st = pod_status_new(&v);
+	bool up = str_is(seen->state, "up");
+	const char *volumes = "";
+
+	if (up && !pod_is_finished(pod)) {
+		mend_images(s, pod, st, p);
+		restart_failed(s, pod, seen, p);
+		volumes = renew_files(s, pod, p);
+	}
+	write(p, pod, st, volumes);
+	/* Only what the store already knows to be over is taken off the host. */
+	if (up && pod_is_finished(pod))
+		order_stop(p, pod, 0, pod_phase(pod));
+}
+
+/* ---- out of service, and off the host ---- */
+
+static bool
+any_running(const struct pod_seen *seen)
+{
+	for (size_t i = 0; i < seen->containers.n; i++)
+		if (str_is(seen->containers.at[i].state, "running"))
+			return true;
+	return false;
+}
+
+/* True when the pod may be asked to end: it is in no rule any more and its
+ * connections are over, or there was time enough. */
+static bool
+is_drained(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
+	   struct pod_status *st, int64_t began, struct plan *p)
+{
+	int64_t limit = s->settings->drain_ms;
+	const struct condition *since = pod_condition(pod, CONDITION_DRAINING);
+	struct drain_args args = { .uid = object_uid(pod), .ip = pod->status->podIP };
+	struct conditions c;
+
+	if (!any_running(seen) || str_is(args.ip, ""))
+		return true; /* nobody can be talking to it */
+	if (snapshot_serves(s, args.ip) && s->now < began + limit) {
+		plan_again(p, began + limit);
+		return false;
+	}
+	if (since) {
+		plan_again(p, since->lastTransitionTime + limit);
+		return seen->drained || s->now >= since->lastTransitionTime + limit;
+	}
+	c = conditions_copy(st->conditions.at, st->conditions.n, 1, p->arena);
+	c.at[c.n++] = (struct condition){ .type = CONDITION_DRAINING,
+					  .status = "True",
+					  .reason = "Terminating",
+					  .lastTransitionTime = s->now };
+	st->conditions.at = c.at;
+	st->conditions.n = c.n;
+	order(p, ACT_DRAIN, pod, limit, drain_args_kind(), &args, "out of the rules");
+	plan_again(p, s->now + limit);
+	return false;
+}
+
+static void
+leave(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, struct plan *p)
+{
+	struct pod_view v = { s, pod, seen, NULL, 0, p->arena };
+	int64_t grace = pod->spec->terminationGracePeriodSeconds;
+	struct pod_status *st;
+	bool stop;
+
+	if (!pod_is_up(seen)) {
+		if (s->host) /* until the hand has spoken, it may well be there */
+			plan_name(p, ACT_FORGET, pod, "gone from the host");
+		return;
+	}
+	if (schema_has(object_meta_kind(), pod->metadata, "deletionGracePeriodSeconds") ||
+	    pod->metadata->deletionGracePeriodSeconds)
+		grace = pod->metadata->deletionGracePeriodSeconds;
+	st = pod_status_new(&v);
+	stop = !str_is(seen->state, "stopping") &&
+	       (!grace || is_drained(s, pod, seen, st,
+				     pod->metadata->deletionTimestamp - grace * 1000, p));
+	write(p, pod, st, "");
+	if (stop)
+		order_stop(p, pod, grace, !grace ? "at once" : seen->drained ? "drained" : "");
+}
+
+void
+pod_reconcile(struct snapshot *s, const struct pod *pod, struct plan *p)
+{
+	const struct pod_seen *seen = snapshot_seen(s, object_uid(pod));
+
+	if (!pod->spec || !pod->spec->containers.n)
+		return;
+	if (pod->metadata->deletionTimestamp)
+		leave(s, pod, seen, p);
+	else if (pod_is_up(seen) && pod->status)
+		look_after(s, pod, seen, p);
+	else if (pod_is_finished(pod))
+		return;
+	else if (str_is(pod->spec->nodeName, "") || !pod->status ||
+		 str_is(pod->status->podIP, ""))
+		place(s, pod, p);
+	else if (s->host) /* until the hand has spoken, it may well be running */
+		start(s, pod, seen, p);
+}

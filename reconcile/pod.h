@@ -1,0 +1,55 @@
+/* pod.h -- between pod.c and the files that do its parts; nobody else includes it. */
+#ifndef KEDGE_POD_H
+#define KEDGE_POD_H
+#include "workload.h"
+
+/* pod_place.c: which node, which address. */
+
+/* The node for a pod without one, counting what this pass gave away already; or
+ * NULL and the scheduler's message. */
+const struct node *pod_place_node(struct snapshot *, const struct pod *, struct arena *,
+				  const char **ret_why);
+/* The next free address of the pod range, or NULL when none is left. */
+const char *pod_place_ip(struct snapshot *, struct arena *);
+int64_t pod_request(const struct pod_spec *,
+		    const char *resource); /* milli for cpu, else units */
+
+/* pod_env.c: a container's environment, as "K=V"; NULL and *ret_why when a
+ * ConfigMap, Secret or key that is not optional is missing. */
+const struct pair *pod_env(struct snapshot *, const struct pod *, const struct container *,
+			   struct arena *, size_t *ret_n, const char **ret_why);
+/* $(NAME) by these variables; $$ is a dollar; what is not known stays. */
+const char *pod_expand(const char *text, const struct pair *env, size_t n, struct arena *);
+
+/* pod_volumes.c: false and *ret_why when something that is not optional is missing. */
+bool pod_volumes(struct snapshot *, const struct pod *, struct sandbox_args *, struct arena *,
+		 const char **ret_why);
+/* Changes whenever what the pod's file volumes are made of changes; "" when it has none. */
+const char *pod_volumes_version(struct snapshot *, const struct pod *, struct arena *);
+
+/* pod_spec.c: everything the hand must know to start a pod. */
+struct pod_trouble {
+	const char *container; /* NULL: the whole pod waits */
+	const char *reason, *message;
+};
+/* NULL when something is missing: then `ret` says what, once a container (n of them). */
+struct sandbox_args *pod_sandbox(struct snapshot *, const struct pod *, struct arena *,
+				 struct pod_trouble *ret, size_t *ret_n);
+const char *pod_qos(const struct pod_spec *);
+
+/* pod_status.c: what the host saw, as Kubernetes tells it. */
+struct pod_view {
+	struct snapshot *s;
+	const struct pod *pod;
+	const struct pod_seen *seen; /* NULL: not on the host */
+	const struct pod_trouble *trouble;
+	size_t ntrouble;
+	struct arena *arena;
+};
+/* A new status made from the old one and what is seen; shares strings with both. */
+struct pod_status *pod_status_new(const struct pod_view *);
+/* "Running, 1/2 ready", "web: CrashLoopBackOff" */
+const char *pod_status_why(const struct pod_status *, struct arena *);
+/* The pod is on this host, with processes of its own. */
+bool pod_is_up(const struct pod_seen *);
+#endif

@@ -1,0 +1,306 @@
+/* pod_env.c -- a container's environment, as the kubelet makes it.
+ *
+ * envFrom first, then env; a later one of the same name wins.  A value may use
+ * $(NAME) of those before it.  What is missing is said in the kubelet's words,
+ * for they end up in the container's status.
+ */
+#include "pod.h"
+
+struct env {
+	struct snapshot *s;
+	const struct pod *pod;
+	const struct container *c;
+	struct arena *a;
+	struct pair *at;
+	size_t n, cap;
+	const char *why; /* the first thing that is missing */
+};
+
+static void
+put(struct env *e, const char *name, const char *value)
+{
+	for (size_t i = 0; i < e->n; i++)
+		if (!strcmp(e->at[i].key, name)) {
+			e->at[i].value = value;
+			return;
+		}
+	if (e->n == e->cap) {
+		size_t cap = e->cap ? e->cap * 2 : 16;
+		struct pair *at = arena_alloc(e->a, cap * sizeof *at);
+
+		if (e->n)
+			memcpy(at, e->at, e->n * sizeof *at);
+		e->at = at;
+		e->cap = cap;
+	}
+	e->at[e->n++] = (struct pair){ name, value };
+}
+
+const char *
+pod_expand(const char *text, const struct pair *env, size_t n, struct arena *a)
+{
+	const char *dollar = strchr(text, '$');
+	struct {
+		char *at;
+		size_t n, cap;
+	} out = { 0 };
+
+	if (!dollar)
+		return text;
+	/* Two walks: how long will it be, then write it. */
+	for (int writing = 0; writing < 2; writing++) {
+		if (writing)
+			out.at = arena_alloc(a, out.n + 1);
+		out.n = 0;
+		for (const char *p = text; *p;) {
+			const char *add = p, *end = NULL;
+			size_t len = 1, skip = 1;
+
+			if (p[0] == '$' && p[1] == '$') {
+				skip = 2;
+			} else if (p[0] == '$' && p[1] == '(' && (end = strchr(p, ')'))) {
+				len = skip = (size_t)(end - p) + 1;
+				for (size_t i = 0; i < n; i++)
+					if (strlen(env[i].key) == skip - 3 &&
+					    !strncmp(env[i].key, p + 2, skip - 3)) {
+						add = env[i].value;
+						len = strlen(add);
+					}
+			}
+			if (writing)
+				memcpy(out.at + out.n, add, len);
+			out.n += len;
+			p += skip;
+		}
+	}
+	out.at[out.n] = 0;
+	return out.at;
+}
+
+/* ---- Secrets keep their values in base64 ---- */
+
+static int
+base64_value(char c)
+{
+	static const char letters[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const char *at = c ? strchr(letters, c) : NULL;
+
+	return at ? (int)(at - letters) : -1;
+}
+
+static const char *
+base64_text(const char *in, struct arena *a)
+{
+	char *out = arena_alloc(a, strlen(in) / 4 * 3 + 4);
+	uint32_t bits = 0;
+	size_t n = 0;
+	int have = 0;
+
+	for (; *in; in++) {
+		int v = base64_value(*in);
+
+		if (v < 0)
+			continue;
+		bits = bits << 6 | (uint32_t)v;
+		have += 6;
+		if (have >= 8) {
+			have -= 8;
+			out[n++] = (char)(bits >> have & 255);
+		}
+	}
+	out[n] = 0;
+	return out;
+}
+
+/* ---- where values come from ---- */
+
+static void
+missing(struct env *e, bool optional, const char *why)
+{
+	if (!optional && !e->why)
+		e->why = why;
+}
+
+static void
+from_config_map(struct env *e, const struct config_map_env_source *from, const char *prefix)
+{
+	const struct config_map *cm =
+	    snapshot_find(e->s, RES_config_map, object_namespace(e->pod), from->name);
+
+	if (!cm) {
+		missing(e, from->optional,
+			arena_printf(e->a, "configmap \"%s\" not found", from->name));
+		return;
+	}
+	for (size_t i = 0; i < cm->data.n; i++)
+		put(e, arena_printf(e->a, "%s%s", prefix, cm->data.at[i].key),
+		    cm->data.at[i].value);
+}
+
+static void
+from_secret(struct env *e, const struct secret_env_source *from, const char *prefix)
+{
+	const struct secret *sec =
+	    snapshot_find(e->s, RES_secret, object_namespace(e->pod), from->name);
+
+	if (!sec) {
+		missing(e, from->optional,
+			arena_printf(e->a, "secret \"%s\" not found", from->name));
+		return;
+	}
+	for (size_t i = 0; i < sec->data.n; i++)
+		put(e, arena_printf(e->a, "%s%s", prefix, sec->data.at[i].key),
+		    base64_text(sec->data.at[i].value, e->a));
+}
+
+static const char *
+config_map_key(struct env *e, const struct config_map_key_selector *k)
+{
+	const struct config_map *cm =
+	    snapshot_find(e->s, RES_config_map, object_namespace(e->pod), k->name);
+	const char *value = cm ? pairs_get(&cm->data, k->key) : NULL;
+
+	if (!cm)
+		missing(e, k->optional,
+			arena_printf(e->a, "configmap \"%s\" not found", k->name));
+	else if (!value)
+		missing(e, k->optional,
+			arena_printf(e->a, "couldn't find key %s in ConfigMap %s/%s", k->key,
+				     object_namespace(e->pod), k->name));
+	return value;
+}
+
+static const char *
+secret_key(struct env *e, const struct secret_key_selector *k)
+{
+	const struct secret *sec =
+	    snapshot_find(e->s, RES_secret, object_namespace(e->pod), k->name);
+	const char *value = sec ? pairs_get(&sec->data, k->key) : NULL;
+
+	if (!sec)
+		missing(e, k->optional, arena_printf(e->a, "secret \"%s\" not found", k->name));
+	else if (!value)
+		missing(e, k->optional,
+			arena_printf(e->a, "couldn't find key %s in Secret %s/%s", k->key,
+				     object_namespace(e->pod), k->name));
+	return value ? base64_text(value, e->a) : NULL;
+}
+
+/* "metadata.labels['app']": the key within; NULL when the path is another. */
+static const char *
+subscript(const char *path, const char *of, struct arena *a)
+{
+	size_t n = strlen(of), len = strlen(path);
+
+	if (strncmp(path, of, n) || len < n + 4 || path[n] != '[')
+		return NULL;
+	return arena_strndup(a, path + n + 2, len - n - 4);
+}
+
+static const char *
+field(struct env *e, const char *path)
+{
+	static const char *const plain[] = {
+		"metadata.name", "metadata.namespace",      "metadata.uid",
+		"spec.nodeName", "spec.serviceAccountName", "status.hostIP",
+		"status.podIP"
+	};
+	const struct pod_status *st = e->pod->status;
+	const char *key;
+
+	if (!strcmp(path, "spec.serviceAccountName") &&
+	    str_is(e->pod->spec->serviceAccountName, ""))
+		return "default";
+	for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+		if (!strcmp(path, plain[i]))
+			return schema_text(pod_kind(), e->pod, path, e->a);
+	if (!strcmp(path, "status.podIPs") || !strcmp(path, "status.hostIPs"))
+		return st && !strcmp(path, "status.podIPs") ? st->podIP : st ? st->hostIP : "";
+	if ((key = subscript(path, "metadata.labels", e->a)))
+		return object_label(e->pod, key) ? object_label(e->pod, key) : "";
+	if ((key = subscript(path, "metadata.annotations", e->a)))
+		return object_annotation(e->pod, key) ? object_annotation(e->pod, key) : "";
+	missing(e, false, arena_printf(e->a, "unsupported fieldPath: %s", path));
+	return NULL;
+}
+
+/* limits.cpu, requests.memory ...; a limit that is not set is what the node has. */
+static const char *
+resource_field(struct env *e, const struct resource_field_selector *f)
+{
+	const struct container *c = e->c;
+	const struct node *node = snapshot_find(e->s, RES_node, "", e->pod->spec->nodeName);
+	const char *dot = strchr(f->resource, '.'), *q = NULL;
+	int64_t value, by;
+
+	for (size_t i = 0; !str_is(f->containerName, "") && i < e->pod->spec->containers.n; i++)
+		if (str_is(e->pod->spec->containers.at[i].name, f->containerName))
+			c = &e->pod->spec->containers.at[i];
+	if (!dot) {
+		missing(e, false,
+			arena_printf(e->a, "unsupported container resource : %s", f->resource));
+		return NULL;
+	}
+	if (c->resources)
+		q = pairs_get(*f->resource == 'l' ? &c->resources->limits
+						  : &c->resources->requests,
+			      dot + 1);
+	if (!q && *f->resource == 'l' && node && node->status)
+		q = pairs_get(&node->status->allocatable, dot + 1);
+	if (!strcmp(dot + 1, "cpu")) {
+		value = quantity_milli(q);
+		by = f->divisor ? quantity_milli(f->divisor) : 1000;
+	} else {
+		value = quantity_value(q);
+		by = f->divisor ? quantity_value(f->divisor) : 1;
+	}
+	by = by > 0 ? by : 1;
+	return label_number((value + by - 1) / by, e->a);
+}
+
+static const char *
+value_from(struct env *e, const struct env_var_source *from)
+{
+	if (from->configMapKeyRef)
+		return config_map_key(e, from->configMapKeyRef);
+	if (from->secretKeyRef)
+		return secret_key(e, from->secretKeyRef);
+	if (from->fieldRef)
+		return field(e, from->fieldRef->fieldPath);
+	if (from->resourceFieldRef)
+		return resource_field(e, from->resourceFieldRef);
+	return NULL;
+}
+
+const struct pair *
+pod_env(struct snapshot *s, const struct pod *pod, const struct container *c, struct arena *a,
+	size_t *ret_n, const char **ret_why)
+{
+	struct env e = { .s = s, .pod = pod, .c = c, .a = a };
+
+	for (size_t i = 0; i < c->envFrom.n; i++) {
+		const struct env_from_source *from = &c->envFrom.at[i];
+		const char *prefix = from->prefix ? from->prefix : "";
+
+		if (from->configMapRef)
+			from_config_map(&e, from->configMapRef, prefix);
+		if (from->secretRef)
+			from_secret(&e, from->secretRef, prefix);
+	}
+	for (size_t i = 0; i < c->env.n; i++) {
+		const struct env_var *v = &c->env.at[i];
+		const char *value = v->valueFrom
+					? value_from(&e, v->valueFrom)
+					: pod_expand(v->value ? v->value : "", e.at, e.n, a);
+
+		if (value) /* an optional key that is missing leaves no variable */
+			put(&e, v->name, value);
+	}
+	if (e.why) {
+		*ret_why = e.why;
+		return NULL;
+	}
+	*ret_n = e.n;
+	return e.at ? e.at : arena_zalloc(a, sizeof *e.at);
+}

@@ -1,0 +1,252 @@
+/* pod_place.c -- the scheduler and the address book.
+ *
+ * Pure.  Both answer for many pods in one pass, so what was given away is kept
+ * beside the snapshot (made on first use, in one walk over the pods) and not
+ * given twice.
+ *
+ * Addresses go round: the next one is the lowest free one after the address
+ * that was given out last, so that an address rests as long as possible before
+ * another pod gets it and old connections cannot meet a stranger.
+ */
+#include "pod.h"
+
+struct node_use {
+	const struct node *node;
+	int64_t cpu, memory, pods; /* requested: milli, bytes, count */
+};
+
+struct pod_places {
+	struct node_use *nodes;
+	size_t nnodes;
+	uint64_t *used; /* a bit an address of the range */
+	uint32_t size, last;
+};
+
+int64_t
+pod_request(const struct pod_spec *spec, const char *resource)
+{
+	bool cpu = !strcmp(resource, "cpu");
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < spec->containers.n; i++) {
+		const struct resource_requirements *r = spec->containers.at[i].resources;
+		const char *q = r ? pairs_get(&r->requests, resource) : NULL;
+
+		if (!q && r)
+			q = pairs_get(&r->limits, resource);
+		sum += cpu ? quantity_milli(q) : quantity_value(q);
+	}
+	return sum;
+}
+
+static struct node_use *
+use_of(struct pod_places *x, const char *name)
+{
+	for (size_t i = 0; i < x->nnodes; i++)
+		if (str_is(object_name(x->nodes[i].node), name))
+			return &x->nodes[i];
+	return NULL;
+}
+
+static void
+use_add(struct node_use *u, const struct pod_spec *spec)
+{
+	u->cpu += pod_request(spec, "cpu");
+	u->memory += pod_request(spec, "memory");
+	u->pods++;
+}
+
+/* An address of the range as its offset; 0 (the network itself) when it is none. */
+static uint32_t
+offset_of(const struct settings *set, uint32_t size, const char *ip)
+{
+	uint32_t n = 0;
+
+	for (int i = 0; ip && i < 4; i++) {
+		char *end;
+		unsigned long part = strtoul(ip, &end, 10);
+
+		if (end == ip || part > 255 || *end != (i < 3 ? '.' : 0))
+			return 0;
+		n = n << 8 | (uint32_t)part;
+		ip = end + 1;
+	}
+	return ip && n - set->pod_net < size ? n - set->pod_net : 0;
+}
+
+static bool
+is_used(const struct pod_places *x, uint32_t off)
+{
+	return x->used[off / 64] >> off % 64 & 1;
+}
+
+static uint32_t
+use_ip(struct pod_places *x, const struct settings *set, const char *ip)
+{
+	uint32_t off = offset_of(set, x->size, ip);
+
+	x->used[off / 64] |= UINT64_C(1) << off % 64;
+	return off;
+}
+
+static struct pod_places *
+places_of(struct snapshot *s)
+{
+	struct pod_places *x = s->places;
+	int64_t newest = 0;
+
+	if (x)
+		return x;
+	s->places = x = arena_zalloc(s->arena, sizeof *x);
+	x->size = UINT32_C(1) << (32 - s->settings->pod_bits);
+	x->used = arena_zalloc(s->arena, (x->size / 64 + 1) * sizeof *x->used);
+	x->nodes = arena_zalloc(s->arena, (s->of[RES_node].n + 1) * sizeof *x->nodes);
+	for (size_t i = 0; i < s->of[RES_node].n; i++)
+		x->nodes[x->nnodes++].node = (const struct node *)s->of[RES_node].at[i];
+	x->last = 1; /* the bridge has the first address */
+	for (size_t i = 0; i < s->of[RES_pod].n; i++) {
+		const struct pod *pod = (const struct pod *)s->of[RES_pod].at[i];
+		bool over = pod_is_finished(pod) && !snapshot_seen(s, object_uid(pod));
+		struct node_use *u = over ? NULL : use_of(x, pod->spec->nodeName);
+		uint32_t off;
+
+		if (u)
+			use_add(u, pod->spec);
+		if (!pod->status || str_is(pod->status->podIP, ""))
+			continue;
+		off = over ? offset_of(s->settings, x->size, pod->status->podIP)
+			   : use_ip(x, s->settings, pod->status->podIP);
+		if (off && (pod->status->startTime > newest ||
+			    (pod->status->startTime == newest && off > x->last))) {
+			newest = pod->status->startTime;
+			x->last = off;
+		}
+	}
+	for (size_t i = 0; i < s->npods; i++) /* also those that no object knows */
+		if (!str_is(s->pods[i]->state, "gone"))
+			use_ip(x, s->settings, s->pods[i]->ip);
+	return x;
+}
+
+const char *
+pod_place_ip(struct snapshot *s, struct arena *a)
+{
+	struct pod_places *x = places_of(s);
+
+	for (uint32_t tries = 0, off = x->last + 1; tries < x->size; tries++, off++) {
+		uint32_t ip;
+
+		if (off >= x->size - 1) /* past the last: the broadcast address is nobody's */
+			off = 2;
+		if (is_used(x, off))
+			continue;
+		x->used[off / 64] |= UINT64_C(1) << off % 64;
+		x->last = off;
+		ip = s->settings->pod_net + off;
+		return arena_printf(a, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255,
+				    ip & 255);
+	}
+	return NULL;
+}
+
+static bool
+tolerates(const struct pod_spec *spec, const struct taint *t)
+{
+	for (size_t i = 0; i < spec->tolerations.n; i++) {
+		const struct toleration *o = &spec->tolerations.at[i];
+		bool any = str_is(o->operator, "Exists");
+
+		if (!str_is(o->effect, "") && !str_is(o->effect, t->effect))
+			continue;
+		if (!(any && str_is(o->key, "")) && !str_is(o->key, t->key))
+			continue;
+		if (any || str_is(o->value, t->value))
+			return true;
+	}
+	return false;
+}
+
+/* Why the pod cannot be on this node, in the scheduler's words; NULL: it can. */
+static const char *
+misfit(const struct node_use *u, const struct pod_spec *spec, struct arena *a)
+{
+	const struct node *node = u->node;
+	const struct pairs *has = node->status ? &node->status->allocatable : NULL;
+	const char *cpu = has ? pairs_get(has, "cpu") : NULL;
+	const char *memory = has ? pairs_get(has, "memory") : NULL;
+	const char *pods = has ? pairs_get(has, "pods") : NULL;
+
+	if (spec->nodeSelector.n &&
+	    !selector_map_matches(&spec->nodeSelector, &node->metadata->labels))
+		return "node(s) didn't match Pod's node affinity/selector";
+	if (node->spec && node->spec->unschedulable)
+		return "node(s) were unschedulable";
+	for (size_t i = 0; node->spec && i < node->spec->taints.n; i++) {
+		const struct taint *t = &node->spec->taints.at[i];
+
+		if (!str_is(t->effect, "PreferNoSchedule") && !tolerates(spec, t))
+			return arena_printf(a, "node(s) had untolerated taint {%s: %s}", t->key,
+					    t->value ? t->value : "");
+	}
+	if (pods && u->pods + 1 > quantity_value(pods))
+		return "Too many pods";
+	if (cpu && pod_request(spec, "cpu") &&
+	    u->cpu + pod_request(spec, "cpu") > quantity_milli(cpu))
+		return "Insufficient cpu";
+	if (memory && pod_request(spec, "memory") &&
+	    u->memory + pod_request(spec, "memory") > quantity_value(memory))
+		return "Insufficient memory";
+	return NULL;
+}
+
+/* "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable." */
+static const char *
+no_fit(const char **why, size_t n, struct arena *a)
+{
+	const char *text = arena_printf(a, "0/%zu nodes are available:", n);
+
+	for (size_t done = 0; done < n;) {
+		const char *first = NULL;
+		size_t same = 0;
+
+		for (size_t i = 0; i < n; i++)
+			if (why[i] && (!first || strcmp(why[i], first) < 0))
+				first = why[i];
+		for (size_t i = 0; i < n; i++)
+			if (why[i] && !strcmp(why[i], first)) {
+				same++;
+				if (why[i] != first)
+					why[i] = NULL;
+			}
+		for (size_t i = 0; i < n; i++)
+			if (why[i] == first)
+				why[i] = NULL;
+		text = arena_printf(a, "%s%s %zu %s", text, done ? "," : "", same, first);
+		done += same;
+	}
+	return arena_printf(a, "%s.", text);
+}
+
+const struct node *
+pod_place_node(struct snapshot *s, const struct pod *pod, struct arena *a, const char **ret_why)
+{
+	struct pod_places *x = places_of(s);
+	const char **why = arena_zalloc(a, (x->nnodes + 1) * sizeof *why);
+	struct node_use *best = NULL;
+
+	if (!x->nnodes) {
+		*ret_why = "no nodes available to schedule pods";
+		return NULL;
+	}
+	for (size_t i = 0; i < x->nnodes; i++) {
+		why[i] = misfit(&x->nodes[i], pod->spec, a);
+		if (!why[i] && (!best || x->nodes[i].pods < best->pods))
+			best = &x->nodes[i];
+	}
+	if (!best) {
+		*ret_why = no_fit(why, x->nnodes, a);
+		return NULL;
+	}
+	use_add(best, pod->spec);
+	return best->node;
+}

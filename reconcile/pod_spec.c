@@ -1,0 +1,269 @@
+/* pod_spec.c -- a Pod as the plain orders that the hand understands.
+ *
+ * Pure.  Names are resolved here (ConfigMaps, Secrets, fields, resources), so
+ * that the root process needs no object of the API.  A pod is started whole: as
+ * long as one reference is missing it waits, and its status says for what.
+ */
+#include "pod.h"
+
+enum { HOSTNAME_MAX = 63, SHARES_MIN = 2, SHARES_MAX = 262144 };
+
+/* Guaranteed: every container has limits for cpu and memory, and requests equal
+ * to them.  BestEffort: none has either.  Else Burstable. */
+const char *
+pod_qos(const struct pod_spec *spec)
+{
+	static const char *const names[] = { "cpu", "memory" };
+	bool guaranteed = true, any = false;
+
+	for (size_t i = 0; i < spec->containers.n; i++)
+		for (size_t j = 0; j < 2; j++) {
+			const struct resource_requirements *r =
+			    spec->containers.at[i].resources;
+			int64_t lim = r ? quantity_milli(pairs_get(&r->limits, names[j])) : 0;
+			int64_t req = r ? quantity_milli(pairs_get(&r->requests, names[j])) : 0;
+
+			any |= lim > 0 || req > 0;
+			guaranteed &= lim > 0 && (!req || req == lim);
+		}
+	return !any ? "BestEffort" : guaranteed ? "Guaranteed" : "Burstable";
+}
+
+/* As the kubelet: the less of the host's memory a burstable container asked for,
+ * the sooner it is the one to go. */
+static int64_t
+oom_score_adj(const struct snapshot *s, const struct pod *pod, int64_t memory_request)
+{
+	const char *qos = pod_qos(pod->spec);
+	int64_t total = s->host ? s->host->memory : 0, adj;
+
+	if (str_is(qos, "Guaranteed"))
+		return -997;
+	if (str_is(qos, "BestEffort") || total <= 0)
+		return 1000;
+	adj = 1000 - (int64_t)(1000.0 * (double)memory_request / (double)total);
+	return adj < 3 ? 3 : adj > 999 ? 999 : adj;
+}
+
+static void
+limits(const struct snapshot *s, const struct pod *pod, const struct container *c,
+       struct container_args *args)
+{
+	const struct resource_requirements *r = c->resources;
+	const char *cpu_req = r ? pairs_get(&r->requests, "cpu") : NULL;
+	const char *mem_req = r ? pairs_get(&r->requests, "memory") : NULL;
+	const char *cpu = r ? pairs_get(&r->limits, "cpu") : NULL;
+	const char *mem = r ? pairs_get(&r->limits, "memory") : NULL;
+	int64_t request = quantity_milli(cpu_req ? cpu_req : cpu);
+
+	args->cpuMilli = quantity_milli(cpu);
+	args->memory = quantity_value(mem);
+	args->cpuShares =
+	    request ? least(most(request * 1024 / 1000, SHARES_MIN), SHARES_MAX) : 0;
+	args->oomScoreAdj = oom_score_adj(s, pod, quantity_value(mem_req ? mem_req : mem));
+}
+
+/* "uid:gid"; the container's word counts before the pod's; empty: the image's. */
+static const char *
+user(const struct pod *pod, const struct container *c, struct arena *a)
+{
+	const struct security_context *own = c->securityContext;
+	const struct pod_security_context *all = pod->spec->securityContext;
+	int64_t uid = -1, gid = -1;
+
+	if (all && schema_has(pod_security_context_kind(), all, "runAsUser"))
+		uid = all->runAsUser;
+	if (own && schema_has(security_context_kind(), own, "runAsUser"))
+		uid = own->runAsUser;
+	if (all && schema_has(pod_security_context_kind(), all, "runAsGroup"))
+		gid = all->runAsGroup;
+	if (own && schema_has(security_context_kind(), own, "runAsGroup"))
+		gid = own->runAsGroup;
+	if (uid < 0)
+		return NULL;
+	return gid < 0 ? label_number(uid, a)
+		       : arena_printf(a, "%lld:%lld", (long long)uid, (long long)gid);
+}
+
+static void
+security(const struct container *c, struct container_args *args)
+{
+	const struct security_context *sc = c->securityContext;
+
+	/* Absent means allowed in Kubernetes; kedge's own default is hardened. */
+	args->allowPrivilegeEscalation = sc && sc->allowPrivilegeEscalation;
+	if (!sc)
+		return;
+	args->readOnlyRoot = sc->readOnlyRootFilesystem;
+	if (sc->capabilities) {
+		args->capAdd = sc->capabilities->add;
+		args->capDrop = sc->capabilities->drop;
+	}
+}
+
+static void
+mounts(const struct container *c, struct container_args *args, struct arena *a)
+{
+	size_t n = c->volumeMounts.n;
+
+	args->mounts.at = arena_zalloc(a, (n + 1) * sizeof *args->mounts.at);
+	for (size_t i = 0; i < n; i++) {
+		const struct volume_mount *m = &c->volumeMounts.at[i];
+
+		args->mounts.at[args->mounts.n++] =
+		    (struct mount_args){ .volume = m->name,
+					 .path = m->mountPath,
+					 .subPath = m->subPath,
+					 .readOnly = m->readOnly };
+	}
+}
+
+static struct strs
+expand_all(struct strs in, const struct pair *env, size_t n, struct arena *a)
+{
+	struct strs out = { arena_zalloc(a, (in.n + 1) * sizeof *out.at), in.n };
+
+	for (size_t i = 0; i < in.n; i++)
+		out.at[i] = pod_expand(in.at[i], env, n, a);
+	return out;
+}
+
+/* False and *ret_why when a reference is missing. */
+static bool
+container(struct snapshot *s, const struct pod *pod, const struct container *c,
+	  struct container_args *args, struct arena *a, const char **ret_why)
+{
+	size_t n = 0;
+	const struct pair *env = pod_env(s, pod, c, a, &n, ret_why);
+
+	if (!env)
+		return false;
+	*args = (struct container_args){ .name = c->name,
+					 .image = c->image,
+					 .command = expand_all(c->command, env, n, a),
+					 .args = expand_all(c->args, env, n, a),
+					 .workingDir = c->workingDir,
+					 .user = user(pod, c, a),
+					 .restart = pod->spec->restartPolicy,
+					 .tty = c->tty,
+					 .stdin = c->stdin,
+					 .terminationMessagePath = c->terminationMessagePath };
+	args->env.at = arena_alloc(a, (n + 1) * sizeof *args->env.at);
+	for (size_t i = 0; i < n; i++)
+		args->env.at[args->env.n++] =
+		    arena_printf(a, "%s=%s", env[i].key, env[i].value);
+	limits(s, pod, c, args);
+	security(c, args);
+	mounts(c, args, a);
+	return true;
+}
+
+/* The pod's name, unless it says otherwise; cut to what the kernel takes. */
+static const char *
+hostname(const struct pod *pod, struct arena *a)
+{
+	const char *name =
+	    str_is(pod->spec->hostname, "") ? object_name(pod) : pod->spec->hostname;
+	size_t n = strlen(name);
+
+	if (n > HOSTNAME_MAX)
+		n = HOSTNAME_MAX;
+	while (n && (name[n - 1] == '-' || name[n - 1] == '.'))
+		n--;
+	return arena_strndup(a, name, n);
+}
+
+/* /etc/hosts as the kubelet writes it. */
+static void
+hosts(const struct snapshot *s, const struct pod *pod, struct sandbox_args *args,
+      struct arena *a)
+{
+	static const char *const head[] = { "# Kubernetes-managed hosts file.",
+					    "127.0.0.1\tlocalhost",
+					    "::1\tlocalhost ip6-localhost ip6-loopback",
+					    "fe00::0\tip6-localnet",
+					    "fe00::0\tip6-mcastprefix",
+					    "fe00::1\tip6-allnodes",
+					    "fe00::2\tip6-allrouters" };
+	size_t n = sizeof head / sizeof *head;
+	const struct pod_spec *spec = pod->spec;
+
+	args->hosts.at = arena_alloc(a, (n + 2 + spec->hostAliases.n) * sizeof *args->hosts.at);
+	for (size_t i = 0; i < n; i++)
+		args->hosts.at[i] = head[i];
+	if (!str_is(spec->subdomain, ""))
+		args->hosts.at[n++] = arena_printf(
+		    a, "%s\t%s.%s.%s.svc.%s\t%s", args->ip, args->hostname, spec->subdomain,
+		    object_namespace(pod), s->settings->cluster_domain, args->hostname);
+	else
+		args->hosts.at[n++] = arena_printf(a, "%s\t%s", args->ip, args->hostname);
+	for (size_t i = 0; i < spec->hostAliases.n; i++) {
+		const struct host_alias *h = &spec->hostAliases.at[i];
+		const char *line = h->ip;
+
+		for (size_t j = 0; j < h->hostnames.n; j++)
+			line = arena_printf(a, "%s\t%s", line, h->hostnames.at[j]);
+		args->hosts.at[n++] = line;
+	}
+	args->hosts.n = n;
+}
+
+/* /etc/resolv.conf only as far as the pod itself states it. */
+static void
+resolv(const struct pod *pod, struct sandbox_args *args, struct arena *a)
+{
+	const struct pod_dns_config *d = pod->spec->dnsConfig;
+	const char *search = "search", *options = "options";
+	size_t n = 0;
+
+	if (!d)
+		return;
+	args->resolv.at = arena_alloc(a, (d->nameservers.n + 2) * sizeof *args->resolv.at);
+	for (size_t i = 0; i < d->searches.n; i++)
+		search = arena_printf(a, "%s %s", search, d->searches.at[i]);
+	if (d->searches.n)
+		args->resolv.at[n++] = search;
+	for (size_t i = 0; i < d->nameservers.n; i++)
+		args->resolv.at[n++] = arena_printf(a, "nameserver %s", d->nameservers.at[i]);
+	for (size_t i = 0; i < d->options.n; i++)
+		options = str_is(d->options.at[i].value, "")
+			      ? arena_printf(a, "%s %s", options, d->options.at[i].name)
+			      : arena_printf(a, "%s %s:%s", options, d->options.at[i].name,
+					     d->options.at[i].value);
+	if (d->options.n)
+		args->resolv.at[n++] = options;
+	args->resolv.n = n;
+}
+
+struct sandbox_args *
+pod_sandbox(struct snapshot *s, const struct pod *pod, struct arena *a, struct pod_trouble *ret,
+	    size_t *ret_n)
+{
+	struct sandbox_args *args = arena_zalloc(a, sizeof *args);
+	size_t n = pod->spec->containers.n, bad = 0;
+	const char *why;
+
+	args->uid = object_uid(pod);
+	args->hostname = hostname(pod, a);
+	args->ip = pod->status->podIP;
+	args->grace = pod->spec->terminationGracePeriodSeconds;
+	if (pod->spec->securityContext)
+		args->fsGroup = pod->spec->securityContext->fsGroup;
+	hosts(s, pod, args, a);
+	resolv(pod, args, a);
+	if (!pod_volumes(s, pod, args, a, &why)) {
+		*ret = (struct pod_trouble){ NULL, "ContainerCreating", why };
+		*ret_n = 1;
+		return NULL;
+	}
+	args->containers.at = arena_zalloc(a, (n + 1) * sizeof *args->containers.at);
+	for (size_t i = 0; i < n; i++) {
+		const struct container *c = &pod->spec->containers.at[i];
+
+		if (!container(s, pod, c, &args->containers.at[args->containers.n++], a, &why))
+			ret[bad++] =
+			    (struct pod_trouble){ c->name, "CreateContainerConfigError", why };
+	}
+	*ret_n = bad;
+	return bad ? NULL : args;
+}

@@ -30,6 +30,7 @@ LIB_OBJS  := $(patsubst %.c,$(B)/%.o,$(BASE) $(RECONCILE) $(RUNTIME) $(NETPROXY)
 CLI_OBJS  := $(patsubst %.c,$(B)/%.o,$(CLI))
 UNITS     := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c tests/worlds/*.c tests/fuzz/*.c))
 FAULTS    := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fault/*.c))
+DRIVERS   := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/e2e/*.c))
 BATS      := $(sort $(wildcard tests/e2e/*.bats))
 
 .PHONY: all help deps install uninstall test check lint bench demo clean golden format
@@ -69,7 +70,7 @@ $(B)/tests/%: tests/%.c $(B)/libkedge.a
 ## make test       every test (needs root); SAN=1 under ASan and UBSan; T=file runs one
 test: deps
 	$(MAKE) check
-check: all $(UNITS) $(FAULTS)
+check: all $(UNITS) $(FAULTS) $(DRIVERS)
 	B=$(abspath $(B)) tests/run $(if $(T),$(T),$(UNITS) $(FAULTS) $(BATS))
 
 format:

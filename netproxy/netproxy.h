@@ -18,17 +18,21 @@ struct np_config {
 	unsigned pod_bits;  /* 16 */
 	uint32_t svc_net;
 	unsigned svc_bits;
-	const char *iptables_restore, *iptables_save; /* NULL: found on PATH; tells legacy from nft */
+	const char
+	    *iptables_restore; /* NULL: found on PATH; it says itself whether legacy or nft */
 };
 
-struct np_endpoint { uint32_t ip; uint16_t port; };
+struct np_endpoint {
+	uint32_t ip;
+	uint16_t port;
+};
 struct np_service {
-	const char *id; /* "default/web:http": one VIP port */
+	const char *id; /* "default/web:http": one VIP port; [A-Za-z0-9._:/-]{1,200} */
 	uint32_t vip;
-	uint8_t proto; /* IPPROTO_TCP, IPPROTO_UDP */
-	uint16_t port, node_port; /* node_port 0: none */
-	unsigned affinity_s;	  /* 0: none */
-	bool local_only;	  /* keep the client's address on the node port */
+	uint8_t proto;                       /* IPPROTO_TCP, IPPROTO_UDP */
+	uint16_t port, node_port;            /* node_port 0: none */
+	unsigned affinity_s;                 /* 0: none */
+	bool local_only;                     /* keep the client's address on the node port */
 	const struct np_endpoint *endpoints; /* none: REJECT */
 	size_t n;
 };
@@ -37,8 +41,8 @@ struct np_service {
  * With `adopt`, rules that are already there keep serving until the first
  * np_commit, which replaces them all. */
 int np_open(const struct np_config *, struct np **ret, struct error **);
-void np_close(struct np *); /* everything stays */
-const char *np_variant(const struct np *); /* "legacy", "nf_tables" */
+void np_close(struct np *);                     /* everything stays */
+const char *np_variant(const struct np *);      /* "legacy", "nf_tables" */
 const char *const *np_lacks(const struct np *); /* sentences; NULL-terminated */
 /* The default route's link's address, else the bridge's. */
 uint32_t np_node_ip(struct np *);
@@ -59,6 +63,13 @@ void np_drop(struct np *, const char *id);
 int np_commit(struct np *, struct error **);
 int np_fd(const struct np *); /* -1 when no commit is under way */
 int np_commit_end(struct np *, struct error **);
+
+/* What the last commit wrote. */
+struct np_wrote {
+	unsigned chains, rules, removed;
+	bool whole;
+};
+struct np_wrote np_wrote(const struct np *);
 
 /* Are our rules still there?  Cheap enough for every two seconds; on false the
  * next np_commit writes everything. */

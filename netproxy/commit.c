@@ -1,0 +1,581 @@
+/* commit.c -- the staged services, and how they become rules.
+ *
+ * What is written is the difference to what was written last, chain by chain:
+ * own memory is compared, never iptables-save.  When own memory cannot be
+ * trusted (the first commit, a failed one, rules that somebody removed), the
+ * kernel is asked which of our chains and jumps it has, and all are replaced.
+ * Either way it is one iptables-restore, atomic in each table.
+ *
+ * nat comes first: when the first endpoint of a service appears it is served
+ * before it stops being rejected, and packets that were translated no longer
+ * match the rules that reject.
+ */
+#include "np.h"
+#include "reconcile/base/cleanup.h"
+#include "reconcile/base/error.h"
+#include "reconcile/base/log.h"
+#include <assert.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+/* -- the model -------------------------------------------------------------- */
+
+static void
+service_clear(struct np_service *s)
+{
+	free((char *)s->id);
+	free((struct np_endpoint *)s->endpoints);
+	*s = (struct np_service){ 0 };
+}
+
+static struct np_service
+service_copy(const struct np_service *s)
+{
+	struct np_service x = *s;
+	struct np_endpoint *at = xcalloc(s->n, sizeof *at);
+
+	if (s->n)
+		memcpy(at, s->endpoints, s->n * sizeof *at);
+	x.id = xstrdup(s->id);
+	x.endpoints = at;
+	return x;
+}
+
+static void
+service_free(struct service *s)
+{
+	service_clear(&s->now);
+	service_clear(&s->was);
+	free(s->chains.at);
+	free(s);
+}
+
+static bool
+endpoint_of(const struct np_service *s, struct np_endpoint x)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->endpoints[i].ip == x.ip && s->endpoints[i].port == x.port)
+			return true;
+	return false;
+}
+
+/* The id becomes part of iptables-restore's input, inside quotes: nothing that
+ * could end a quote or a line gets in. */
+static int
+service_check(const struct np_service *s, struct error **e)
+{
+	static const char fine[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:/-";
+	size_t n = s->id ? strlen(s->id) : 0;
+
+	if (!n || n > 200 || strspn(s->id, fine) != n)
+		return fail(e, WHY_INVALID,
+			    "a service's id must be 1 to 200 of [A-Za-z0-9._:/-]");
+	if (s->proto != IPPROTO_TCP && s->proto != IPPROTO_UDP)
+		return fail(e, WHY_INVALID, "%s: protocol %u is neither TCP nor UDP", s->id,
+			    s->proto);
+	if (!s->port && s->vip)
+		return fail(e, WHY_INVALID, "%s: port 0", s->id);
+	for (size_t i = 0; i < s->n; i++)
+		if (!s->endpoints[i].ip || !s->endpoints[i].port)
+			return fail(e, WHY_INVALID, "%s: endpoint %zu has no address or port",
+				    s->id, i);
+	return 0;
+}
+
+/* Does the difference show in the trees? */
+static bool
+service_moves(const struct np_service *a, const struct np_service *b)
+{
+	return a->vip != b->vip || a->port != b->port || a->node_port != b->node_port ||
+	       a->proto != b->proto || a->local_only != b->local_only || !a->n != !b->n;
+}
+
+int
+np_set(struct np *np, const struct np_service *s, struct error **e)
+{
+	struct service *x;
+
+	if (service_check(s, e) < 0)
+		return -1;
+	if (s->affinity_s && !np->said_recent && !np->net.no_recent) {
+		np->said_recent = true;
+		log_info("netproxy",
+			 "%s asks for sessionAffinity: the kernel remembers the last "
+			 "/sys/module/xt_recent/parameters/ip_list_tot clients of an endpoint",
+			 s->id);
+	}
+	x = map_get(&np->services, s->id);
+	if (!x) {
+		x = xcalloc(1, sizeof *x);
+		x->dropped = true;
+		map_put(&np->services, s->id, x);
+	}
+	np->dispatch |= x->dropped || service_moves(&x->now, s);
+	service_clear(&x->now);
+	x->now = service_copy(s);
+	x->staged = true;
+	x->dropped = false;
+	return 0;
+}
+
+void
+np_drop(struct np *np, const char *id)
+{
+	struct service *x = map_get(&np->services, id);
+
+	if (!x || x->dropped)
+		return;
+	x->staged = x->dropped = true;
+	np->dispatch = true;
+}
+
+/* -- chains by name --------------------------------------------------------- */
+
+static const char *
+chain_key(enum rules_table t, const char *name, char to[static RULES_NAME + 2])
+{
+	snprintf(to, RULES_NAME + 2, "%d %s", t, name);
+	return to;
+}
+
+static void
+names_add(struct names *x, enum rules_table t, const char *name)
+{
+	if ((x->n & (x->n - 1)) == 0) /* grown at 0, 1, 2, 4, ... */
+		x->at = xrealloc(x->at, (x->n ? x->n * 2 : 1) * sizeof *x->at);
+	x->at[x->n].table = t;
+	snprintf(x->at[x->n++].name, RULES_NAME, "%s", name);
+}
+
+static bool
+names_have(const struct names *x, enum rules_table t, const char *name)
+{
+	for (size_t i = 0; i < x->n; i++)
+		if (x->at[i].table == t && !strcmp(x->at[i].name, name))
+			return true;
+	return false;
+}
+
+static void
+chain_free(struct chain *c)
+{
+	if (c)
+		buf_done(&c->body);
+	free(c);
+}
+
+static void
+committed_put(struct np *np, struct chain *c)
+{
+	char key[RULES_NAME + 2];
+	struct chain *x = xmalloc(sizeof *x);
+
+	*x = *c;
+	c->body = (struct buf){ 0 };
+	chain_free(map_put(&np->committed, chain_key(x->table, x->name, key), x));
+}
+
+static void
+committed_clear(struct np *np)
+{
+	for (struct map_slot *s = map_first(&np->committed); s; s = map_next(&np->committed, s))
+		chain_free(s->value);
+	map_done(&np->committed);
+}
+
+static void
+delta_done(struct delta *d)
+{
+	chains_done(&d->put);
+	free(d->del.at);
+	for (size_t i = 0; i < d->cut_n; i++)
+		free((struct np_endpoint *)d->cut[i].at);
+	free(d->cut);
+	*d = (struct delta){ 0 };
+}
+
+void
+commit_done(struct np *np)
+{
+	for (struct map_slot *s = map_first(&np->services); s; s = map_next(&np->services, s))
+		service_free(s->value);
+	map_done(&np->services);
+	committed_clear(np);
+	delta_done(&np->delta);
+	free(np->trees.at);
+}
+
+/* -- the difference --------------------------------------------------------- */
+
+/* Takes an owner's new chains: what differs goes into the delta, what it had
+ * and has no more is to be removed. */
+static void
+delta_add(struct np *np, struct delta *d, struct names *had, struct chains *now)
+{
+	struct names have = { 0 };
+	char key[RULES_NAME + 2];
+
+	for (size_t i = 0; i < now->n; i++) {
+		struct chain *c = &now->at[i];
+		const struct chain *was =
+		    map_get(&np->committed, chain_key(c->table, c->name, key));
+
+		names_add(&have, c->table, c->name);
+		if (!d->whole && was && !strcmp(buf_text(&was->body), buf_text(&c->body)))
+			continue;
+		d->put.at = xrealloc(d->put.at, (d->put.n + 1) * sizeof *c);
+		d->put.at[d->put.n++] = *c;
+		c->body = (struct buf){ 0 };
+	}
+	for (size_t i = 0; !d->whole && i < had->n; i++)
+		if (!names_have(&have, had->at[i].table, had->at[i].name))
+			names_add(&d->del, had->at[i].table, had->at[i].name);
+	free(had->at);
+	*had = have;
+	chains_done(now);
+}
+
+static void
+cut_add(struct delta *d, uint32_t ip, uint16_t port, const struct np_service *now)
+{
+	struct ct_target t = { .ip = ip, .port = port };
+
+	if (!port)
+		return;
+	if (now && now->n) {
+		struct np_endpoint *at = xcalloc(now->n, sizeof *at);
+
+		memcpy(at, now->endpoints, now->n * sizeof *at);
+		t.at = at;
+		t.n = now->n;
+	}
+	d->cut = xrealloc(d->cut, (d->cut_n + 1) * sizeof t);
+	d->cut[d->cut_n++] = t;
+}
+
+/* Which flows of this service have to be looked at once the rules are in force? */
+static void
+cut_service(struct delta *d, const struct service *s)
+{
+	const struct np_service *now = s->dropped ? NULL : &s->now,
+				*was = s->was.id ? &s->was : NULL;
+	bool same = was && now && was->n;
+
+	if (was && was->proto == IPPROTO_UDP) {
+		bool stays = now && now->proto == IPPROTO_UDP;
+
+		if (was->vip && (!stays || now->vip != was->vip || now->port != was->port))
+			cut_add(d, was->vip, was->port, NULL);
+		if (!stays || now->node_port != was->node_port)
+			cut_add(d, 0, was->node_port, NULL);
+	}
+	if (!now || now->proto != IPPROTO_UDP)
+		return;
+	for (size_t i = 0; same && i < was->n; i++)
+		same = endpoint_of(now, was->endpoints[i]);
+	if (same && !service_moves(was, now) && !d->whole)
+		return; /* all who answered may still answer */
+	if (now->vip)
+		cut_add(d, now->vip, now->port, now);
+	cut_add(d, 0, now->node_port, now);
+}
+
+static void
+delta_service(struct np *np, struct delta *d, struct service *s)
+{
+	struct chains now = { 0 };
+
+	cut_service(d, s);
+	if (!s->dropped)
+		rules_service(&np->net, &s->now, &now);
+	delta_add(np, d, &s->chains, &now);
+	s->staged = false;
+	service_clear(&s->was);
+	if (!s->dropped)
+		s->was = service_copy(&s->now);
+}
+
+static void
+delta_trees(struct np *np, struct delta *d)
+{
+	const struct np_service **all = xcalloc(np->services.n, sizeof *all);
+	struct chains now = { 0 };
+	size_t n = 0;
+
+	for (struct map_slot *s = map_first(&np->services); s; s = map_next(&np->services, s)) {
+		const struct service *x = s->value;
+
+		if (!x->dropped)
+			all[n++] = &x->now;
+	}
+	rules_dispatch(&np->net, all, n, &now);
+	delta_add(np, d, &np->trees, &now);
+	free(all);
+	np->dispatch = false;
+}
+
+/* Services that are gone and in nobody's rules any more are forgotten. */
+static void
+forget_dropped(struct np *np)
+{
+	bool again = true;
+
+	while (again) {
+		again = false;
+		for (struct map_slot *s = map_first(&np->services); s;
+		     s = map_next(&np->services, s)) {
+			struct service *x = s->value;
+
+			if (!x->dropped || x->staged)
+				continue;
+			map_del(&np->services, x->now.id);
+			service_free(x);
+			again = true; /* the walk does not survive a removal */
+			break;
+		}
+	}
+}
+
+static void
+delta_make(struct np *np, struct delta *d)
+{
+	size_t gone = 0;
+
+	for (struct map_slot *s = map_first(&np->services); s; s = map_next(&np->services, s)) {
+		struct service *x = s->value;
+
+		if (x->staged || d->whole) {
+			gone += x->dropped;
+			delta_service(np, d, x);
+		}
+	}
+	if (np->dispatch || d->whole)
+		delta_trees(np, d);
+	if (gone)
+		forget_dropped(np);
+}
+
+/* -- the text --------------------------------------------------------------- */
+
+static void
+text_table(const struct delta *d, const struct seen *seen, enum rules_table t, struct buf *b)
+{
+	size_t start = b->len;
+
+	buf_addf(b, "*%s\n", rules_tables[t]);
+	/* Declaring a chain empties it, which is what removing one needs as well. */
+	for (size_t i = 0; i < d->put.n; i++)
+		if (d->put.at[i].table == t)
+			buf_addf(b, ":%s - [0:0]\n", d->put.at[i].name);
+	for (size_t i = 0; i < d->del.n; i++)
+		if (d->del.at[i].table == t)
+			buf_addf(b, ":%s - [0:0]\n", d->del.at[i].name);
+	if (b->len == start + strlen(rules_tables[t]) + 2) {
+		b->len = start; /* nothing of this table changes */
+		b->at[start] = 0;
+		return;
+	}
+	for (size_t i = 0; i < d->put.n; i++)
+		if (d->put.at[i].table == t)
+			buf_add(b, buf_text(&d->put.at[i].body), d->put.at[i].body.len);
+	for (unsigned i = 0; seen && i < RULES_JUMPS; i++) {
+		const struct rules_jump *j = &rules_jumps[i];
+
+		if (j->table != t)
+			continue;
+		for (unsigned k = 0; k < seen->jumps[i]; k++)
+			buf_addf(b, "-D %s -j %s\n", j->from, j->to);
+		if (d->put.n)
+			buf_addf(b, "-I %s 1 -j %s\n", j->from, j->to);
+	}
+	for (size_t i = 0; i < d->del.n; i++)
+		if (d->del.at[i].table == t)
+			buf_addf(b, "-X %s\n", d->del.at[i].name);
+	buf_adds(b, "COMMIT\n");
+}
+
+/* -- writing ---------------------------------------------------------------- */
+
+/* Everything anew: what the kernel has of ours and the model has not is removed. */
+static int
+delta_whole(struct np *np, struct delta *d, struct seen *seen, struct error **e)
+{
+	struct chains base = { 0 };
+	struct names none = { 0 };
+	bool was;
+
+	if (tables_read(&np->tables, seen, e) < 0 || link_forward(true, &was, e) < 0)
+		return -1;
+	np->net.forward_was_off |= !was;
+	d->whole = true;
+	rules_base(&np->net, &base);
+	delta_add(np, d, &none, &base);
+	delta_make(np, d);
+	free(none.at);
+	for (unsigned t = 0; t < RULES_TABLES; t++) {
+		struct map have = { 0 };
+
+		for (size_t i = 0; i < d->put.n; i++)
+			if (d->put.at[i].table == t)
+				map_put(&have, d->put.at[i].name, d);
+		for (struct map_slot *s = map_first(&seen->chains[t]); s;
+		     s = map_next(&seen->chains[t], s))
+			if (!map_get(&have, s->key))
+				names_add(&d->del, t, s->key);
+		map_done(&have);
+	}
+	return 0;
+}
+
+static int
+write_begin(struct np *np, bool whole, struct error **e)
+{
+	cleanup_buf struct buf text = { 0 };
+	struct seen seen = { 0 };
+	int rc = 0;
+
+	delta_done(&np->delta);
+	if (whole)
+		rc = delta_whole(np, &np->delta, &seen, e);
+	else
+		delta_make(np, &np->delta);
+	for (unsigned t = 0; !rc && t < RULES_TABLES; t++)
+		text_table(&np->delta, whole ? &seen : NULL, t, &text);
+	seen_done(&seen);
+	if (!rc && text.len)
+		rc = restore_begin(&np->run, np->restore, &text, e);
+	if (!rc && !text.len) {
+		np->idle = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (np->idle < 0)
+			rc = fail_sys(e, "eventfd");
+	}
+	/* The model has moved on without the rules: next time everything is written. */
+	if (rc < 0)
+		np->whole = true;
+	return rc;
+}
+
+/* The delta is in force. */
+static void
+write_done(struct np *np)
+{
+	struct delta *d = &np->delta;
+	char key[RULES_NAME + 2];
+
+	np->wrote =
+	    (struct np_wrote){ .chains = d->put.n, .removed = d->del.n, .whole = d->whole };
+	if (d->whole)
+		committed_clear(np);
+	for (size_t i = 0; i < d->put.n; i++) {
+		np->wrote.rules += d->put.at[i].rules;
+		committed_put(np, &d->put.at[i]);
+	}
+	for (size_t i = 0; i < d->del.n; i++)
+		chain_free(map_del(&np->committed,
+				   chain_key(d->del.at[i].table, d->del.at[i].name, key)));
+	np->whole = false;
+	np->written = true;
+	np->printed = np->printed && !d->put.n && !d->del.n;
+}
+
+/* The rules are in force whatever comes of this, so its failure is told and no error. */
+static void
+write_cut(struct np *np)
+{
+	struct ct_range pods = { np->config.pod_net, np->config.pod_bits };
+	struct ct_range svc = { np->config.svc_net, np->config.svc_bits };
+	struct delta *d = &np->delta;
+	struct error *e = NULL;
+	unsigned n = 0;
+
+	if (!np->tracks || (!d->cut_n && !d->whole))
+		return;
+	if (conntrack_cut(d->cut, d->cut_n, pods, d->whole ? &svc : NULL, &n, &e) < 0)
+		log_warn("netproxy", "UDP flows to endpoints that have gone may linger: %s",
+			 error_text(e));
+	else
+		log_debug("netproxy", "%u UDP flows cut", n);
+	error_free(&e);
+}
+
+int
+np_commit(struct np *np, struct error **e)
+{
+	assert(np_fd(np) < 0);
+	return write_begin(np, np->whole || !np->written, e);
+}
+
+int
+np_fd(const struct np *np)
+{
+	return np->run.pidfd >= 0 ? np->run.pidfd : np->idle;
+}
+
+int
+np_commit_end(struct np *np, struct error **e)
+{
+	struct error *first = NULL;
+	int rc = 0;
+
+	assert(np_fd(np) >= 0);
+	if (np->idle >= 0) {
+		close(np->idle);
+		np->idle = -1;
+	} else if (restore_end(&np->run, &first) < 0) {
+		bool was_whole = np->delta.whole;
+
+		np->whole = true;
+		/* Somebody removed what the difference was built upon, most likely. */
+		if (!was_whole) {
+			log_debug("netproxy", "%s; writing everything", error_text(first));
+			error_free(&first);
+			rc = write_begin(np, true, e);
+			if (!rc)
+				rc = restore_end(&np->run, e);
+			if (rc)
+				np->whole = true;
+		} else {
+			rc = fail(e, first->why, "%s", error_text(first));
+		}
+	}
+	error_free(&first);
+	if (rc)
+		return rc;
+	write_done(np);
+	write_cut(np);
+	delta_done(&np->delta);
+	return 0;
+}
+
+struct np_wrote
+np_wrote(const struct np *np)
+{
+	return np->wrote;
+}
+
+bool
+commit_matches(const struct np *np, const struct seen *seen)
+{
+	char key[RULES_NAME + 2];
+	size_t ours = 0;
+
+	for (unsigned i = 0; i < RULES_JUMPS; i++)
+		if (seen->jumps[i] != 1)
+			return false;
+	for (unsigned t = 0; t < RULES_TABLES; t++) {
+		ours += seen->chains[t].n;
+		if (seen_rules(map_get(&seen->chains[t], RULES_CANARY)) != 1)
+			return false;
+		for (struct map_slot *s = map_first(&seen->chains[t]); np->written && s;
+		     s = map_next(&seen->chains[t], s)) {
+			const struct chain *c =
+			    map_get(&np->committed, chain_key(t, s->key, key));
+
+			if (!c || c->rules != seen_rules(s->value))
+				return false;
+		}
+	}
+	return !np->written || ours == np->committed.n;
+}

@@ -1,0 +1,321 @@
+/* conntrack.c -- see conntrack.h.  One dump, filtered in the kernel where it can
+ * (Linux 5.8), decides; the deletions follow when the dump is over. */
+#include "conntrack.h"
+#include "nl.h"
+#include "reconcile/base/buf.h"
+#include "reconcile/base/cleanup.h"
+#include "reconcile/base/error.h"
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <libnetfilter_conntrack/libnetfilter_conntrack.h>
+#include <libnetfilter_conntrack/libnetfilter_conntrack_tcp.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct walk {
+	/* which */
+	struct ct_target *at;
+	size_t n;
+	struct ct_range pods;
+	const struct ct_range *svc;
+	uint32_t *local;
+	size_t local_n;
+	uint32_t ip;
+	unsigned idle_new, idle_stream; /* full life of a UDP flow, seconds */
+	/* what was found */
+	unsigned count;
+	struct nf_conntrack **gone;
+	size_t gone_n, gone_cap;
+};
+
+typedef bool walk_fn(const struct walk *, const struct nf_conntrack *);
+struct visit {
+	struct walk *w;
+	walk_fn *wanted;
+	bool collect;
+};
+
+static int
+visit(const struct nlmsghdr *h, void *ctx)
+{
+	struct visit *v = ctx;
+	struct walk *w = v->w;
+	struct nf_conntrack *ct = nfct_new();
+
+	if (!ct)
+		abort();
+	if (nfct_nlmsg_parse(h, ct) < 0 || nfct_get_attr_u8(ct, ATTR_L3PROTO) != AF_INET ||
+	    !v->wanted(w, ct)) {
+		nfct_destroy(ct);
+		return MNL_CB_OK;
+	}
+	w->count++;
+	if (!v->collect) {
+		nfct_destroy(ct);
+		return MNL_CB_OK;
+	}
+	if (w->gone_n == w->gone_cap) {
+		w->gone_cap = w->gone_cap ? w->gone_cap * 2 : 64;
+		w->gone = xrealloc(w->gone, w->gone_cap * sizeof *w->gone);
+	}
+	w->gone[w->gone_n++] = ct;
+	return MNL_CB_OK;
+}
+
+static struct nlmsghdr *
+flow_ask(struct nl_batch *b, unsigned type, unsigned flags, const char *what, int fine)
+{
+	struct nfgenmsg g = { AF_INET, NFNETLINK_V0, 0 };
+
+	return nl_ask(b, NFNL_SUBSYS_CTNETLINK << 8 | type, flags, &g, sizeof g, what, fine);
+}
+
+static int
+flow_delete(struct nl *nl, const struct nf_conntrack *ct, struct error **e)
+{
+	/* ENOENT: it ended by itself meanwhile. */
+	struct nl_batch b = { 0 };
+	struct nlmsghdr *h =
+	    flow_ask(&b, IPCTNL_MSG_CT_DELETE, 0, "delete a tracked flow", ENOENT);
+
+	if (nfct_nlmsg_build(h, ct) < 0)
+		return fail_sys(e, "delete a tracked flow");
+	b.len = h->nlmsg_len;
+	return nl_send(nl, &b, e);
+}
+
+/* What the kernel may leave out of a dump: flows of another protocol, or whose
+ * answers come from another address; 0 for any.  The bits are the kernel's own
+ * (net/netfilter/nf_internals.h); before Linux 5.8 it sends everything, so what
+ * comes is looked at in any case. */
+static void
+walk_filter(struct nl_batch *b, struct nlmsghdr *h, uint8_t proto, uint32_t reply_src)
+{
+	enum { IP_SRC = 1 << 0, PROTO_NUM = 1 << 3 };
+	struct nlattr *outer, *in;
+
+	if (proto) {
+		outer = nl_nest(b, h, CTA_TUPLE_ORIG);
+		in = nl_nest(b, h, CTA_TUPLE_PROTO);
+		nl_put_u8(b, h, CTA_PROTO_NUM, proto);
+	} else {
+		outer = nl_nest(b, h, CTA_TUPLE_REPLY);
+		in = nl_nest(b, h, CTA_TUPLE_IP);
+		nl_put_u32(b, h, CTA_IP_V4_SRC, htonl(reply_src));
+	}
+	nl_end(h, in);
+	nl_end(h, outer);
+	outer = nl_nest(b, h, CTA_FILTER);
+	nl_put_u32(b, h, CTA_FILTER_ORIG_FLAGS, proto ? PROTO_NUM : 0);
+	nl_put_u32(b, h, CTA_FILTER_REPLY_FLAGS, proto ? 0 : IP_SRC);
+	nl_end(h, outer);
+}
+
+static int
+conntrack_walk(struct walk *w, walk_fn *wanted, bool delete, uint8_t proto, uint32_t reply_src,
+	       struct error **e)
+{
+	static const char what[] = "read the connection tracking table";
+	struct visit v = { w, wanted, delete };
+	struct nl_batch b = { 0 };
+	struct nl nl;
+	struct nlmsghdr *h;
+	int rc;
+
+	if (nl_open(&nl, NETLINK_NETFILTER, e) < 0)
+		return -1;
+	h = flow_ask(&b, IPCTNL_MSG_CT_GET, NLM_F_DUMP, what, 0);
+	if (proto || reply_src)
+		walk_filter(&b, h, proto, reply_src);
+	rc = nl_dump(&nl, h, visit, &v, what, e);
+	for (size_t i = 0; i < w->gone_n; i++) {
+		if (!rc)
+			rc = flow_delete(&nl, w->gone[i], e);
+		nfct_destroy(w->gone[i]);
+	}
+	free(w->gone);
+	nl_close(&nl);
+	return rc;
+}
+
+static bool
+walk_none(const struct walk *w, const struct nf_conntrack *ct)
+{
+	(void)w;
+	(void)ct;
+	return false;
+}
+
+bool
+conntrack_there(void)
+{
+	struct walk w = { 0 };
+
+	return conntrack_walk(&w, walk_none, false, IPPROTO_UDP, 0, NULL) == 0;
+}
+
+/* -- UDP flows to services -------------------------------------------------- */
+
+static int
+target_cmp(const void *a, const void *b)
+{
+	const struct ct_target *x = a, *y = b;
+
+	if (x->ip != y->ip)
+		return x->ip < y->ip ? -1 : 1;
+	return (x->port > y->port) - (x->port < y->port);
+}
+
+static bool
+within(uint32_t ip, const struct ct_range *r)
+{
+	return r->bits == 0 || (ip ^ r->net) >> (32 - r->bits) == 0;
+}
+
+static bool
+is_local(const struct walk *w, uint32_t ip)
+{
+	for (size_t i = 0; i < w->local_n; i++)
+		if (w->local[i] == ip)
+			return true;
+	return false;
+}
+
+static const struct ct_target *
+target_find(const struct walk *w, uint32_t ip, uint16_t port)
+{
+	return w->n ? bsearch(&(struct ct_target){ .ip = ip, .port = port }, w->at, w->n,
+			      sizeof *w->at, target_cmp)
+		    : NULL;
+}
+
+/* A flow is judged only if it was addressed to one of ours: to a service's
+ * address, or to a node port at an address of this host or on its way to a pod.
+ * The port alone is not enough: it may be a stranger's port far away. */
+static bool
+walk_cut(const struct walk *w, const struct nf_conntrack *ct)
+{
+	uint32_t dst = ntohl(nfct_get_attr_u32(ct, ATTR_ORIG_IPV4_DST));
+	uint32_t from = ntohl(nfct_get_attr_u32(ct, ATTR_REPL_IPV4_SRC));
+	uint16_t port = ntohs(nfct_get_attr_u16(ct, ATTR_ORIG_PORT_DST));
+	uint16_t from_port = ntohs(nfct_get_attr_u16(ct, ATTR_REPL_PORT_SRC));
+	const struct ct_target *t;
+
+	if (nfct_get_attr_u8(ct, ATTR_L4PROTO) != IPPROTO_UDP)
+		return false;
+	t = target_find(w, dst, port);
+	if (!t && w->svc && within(dst, w->svc))
+		return true;
+	if (!t && (is_local(w, dst) || (dst != from && within(from, &w->pods))))
+		t = target_find(w, 0, port);
+	if (!t)
+		return false;
+	for (size_t i = 0; i < t->n; i++)
+		if (t->at[i].ip == from && t->at[i].port == from_port)
+			return false;
+	return true;
+}
+
+static size_t
+local_addresses(uint32_t **ret)
+{
+	struct ifaddrs *all = NULL;
+	size_t n = 0;
+
+	*ret = NULL;
+	if (getifaddrs(&all) < 0)
+		return 0;
+	for (struct ifaddrs *a = all; a; a = a->ifa_next)
+		n += a->ifa_addr && a->ifa_addr->sa_family == AF_INET;
+	*ret = xcalloc(n, sizeof **ret);
+	n = 0;
+	for (struct ifaddrs *a = all; a; a = a->ifa_next)
+		if (a->ifa_addr && a->ifa_addr->sa_family == AF_INET)
+			(*ret)[n++] =
+			    ntohl(((struct sockaddr_in *)a->ifa_addr)->sin_addr.s_addr);
+	freeifaddrs(all);
+	return n;
+}
+
+int
+conntrack_cut(struct ct_target *at, size_t n, struct ct_range pods, const struct ct_range *svc,
+	      unsigned *ret_cut, struct error **e)
+{
+	struct walk w = { .at = at, .n = n, .pods = pods, .svc = svc };
+	int rc;
+
+	if (n)
+		qsort(at, n, sizeof *at, target_cmp);
+	w.local_n = local_addresses(&w.local);
+	rc = conntrack_walk(&w, walk_cut, true, IPPROTO_UDP, 0, e);
+	free(w.local);
+	if (!rc)
+		*ret_cut = w.count;
+	return rc;
+}
+
+/* -- flows of one pod ------------------------------------------------------- */
+
+/* A UDP flow has no end: it counts as live while its last packet is no older. */
+#define UDP_LIVE_S 5
+
+static bool
+walk_live(const struct walk *w, const struct nf_conntrack *ct)
+{
+	uint32_t status = nfct_get_attr_u32(ct, ATTR_STATUS);
+	unsigned left, full;
+
+	if (ntohl(nfct_get_attr_u32(ct, ATTR_REPL_IPV4_SRC)) != w->ip)
+		return false;
+	switch (nfct_get_attr_u8(ct, ATTR_L4PROTO)) {
+	case IPPROTO_TCP:
+		return nfct_get_attr_u8(ct, ATTR_TCP_STATE) == TCP_CONNTRACK_ESTABLISHED;
+	case IPPROTO_UDP:
+		left = nfct_get_attr_u32(ct, ATTR_TIMEOUT);
+		full = status & IPS_ASSURED ? w->idle_stream : w->idle_new;
+		return status & IPS_SEEN_REPLY && left + UDP_LIVE_S >= full;
+	}
+	return false;
+}
+
+static bool
+walk_any(const struct walk *w, const struct nf_conntrack *ct)
+{
+	return ntohl(nfct_get_attr_u32(ct, ATTR_REPL_IPV4_SRC)) == w->ip ||
+	       ntohl(nfct_get_attr_u32(ct, ATTR_ORIG_IPV4_SRC)) == w->ip ||
+	       ntohl(nfct_get_attr_u32(ct, ATTR_ORIG_IPV4_DST)) == w->ip;
+}
+
+static unsigned
+seconds(const char *file, unsigned otherwise)
+{
+	cleanup_fclose FILE *f = fopen(file, "re");
+	unsigned x;
+
+	return f && fscanf(f, "%u", &x) == 1 ? x : otherwise;
+}
+
+int
+conntrack_count(uint32_t ip, unsigned *ret, struct error **e)
+{
+	struct walk w = { .ip = ip };
+	int rc;
+
+	w.idle_new = seconds("/proc/sys/net/netfilter/nf_conntrack_udp_timeout", 30);
+	w.idle_stream = seconds("/proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream", 120);
+	rc = conntrack_walk(&w, walk_live, false, 0, ip, e);
+	if (!rc)
+		*ret = w.count;
+	return rc;
+}
+
+int
+conntrack_flush(uint32_t ip, struct error **e)
+{
+	struct walk w = { .ip = ip };
+
+	return conntrack_walk(&w, walk_any, true, 0, 0, e);
+}

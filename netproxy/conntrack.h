@@ -1,0 +1,31 @@
+/* conntrack.h -- flows the kernel remembers although the rules have changed.
+ *
+ * A flow keeps the endpoint it was given at its first packet.  A TCP connection
+ * should; a UDP flow lives as long as somebody sends, so after its endpoint has
+ * gone it would be sent into the void for ever.
+ */
+#ifndef KEDGE_CONNTRACK_H
+#define KEDGE_CONNTRACK_H
+#include "netproxy.h"
+
+/* Where UDP packets are sent to, and who may answer now. */
+struct ct_target {
+	uint32_t ip; /* 0: any address of the host (a node port) */
+	uint16_t port;
+	const struct np_endpoint *at;
+	size_t n; /* 0: nobody may */
+};
+
+struct ct_range {
+	uint32_t net;
+	unsigned bits;
+};
+
+bool conntrack_there(void); /* does this kernel let us ask at all? */
+/* Deletes UDP flows to a target whose answers come from somebody else.  With
+ * `svc`, also those to any address in it that is no target.  Sorts targets. */
+int conntrack_cut(struct ct_target *, size_t n, struct ct_range pods,
+		  const struct ct_range *svc, unsigned *ret_cut, struct error **);
+int conntrack_count(uint32_t ip, unsigned *ret, struct error **);
+int conntrack_flush(uint32_t ip, struct error **);
+#endif

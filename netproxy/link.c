@@ -1,0 +1,599 @@
+/* link.c -- see link.h for the picture.
+ *
+ * One pod costs two requests from the host's side and one from the pod's: 14
+ * system calls, none of which waits for an RCU grace period.  (Made here and
+ * moved there, a veth pair costs two of them, some 25 ms.)
+ */
+#include "link.h"
+#include "reconcile/base/cleanup.h"
+#include "reconcile/base/error.h"
+#include <arpa/inet.h>
+#include <assert.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <linux/if_addr.h>
+#include <linux/if_bridge.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#define NEW (NLM_F_CREATE | NLM_F_EXCL)
+#define PUT (NLM_F_CREATE | NLM_F_REPLACE)
+
+struct mac {
+	uint8_t at[6];
+};
+
+/* Both are locally administered; `first` tells the pod's end from the host's. */
+static struct mac
+link_mac(uint8_t first, uint32_t ip)
+{
+	return (struct mac){ { first, 0x4b, ip >> 24, ip >> 16, ip >> 8, ip } };
+}
+
+#define MAC_POD  0x0a
+#define MAC_HOST 0x0e
+
+const char *
+link_ip(uint32_t ip, char to[static LINK_TEXT])
+{
+	snprintf(to, LINK_TEXT, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255,
+		 ip & 255);
+	return to;
+}
+
+static const char *
+link_name(uint32_t ip, char to[static LINK_TEXT])
+{
+	snprintf(to, LINK_TEXT, "kdg%08x", ip);
+	return to;
+}
+
+/* ifindex of a name in the namespace of `fd`, any socket; 0 when absent. */
+static unsigned
+link_index(int fd, const char *name)
+{
+	struct ifreq r = { 0 };
+
+	assert(strlen(name) < sizeof r.ifr_name);
+	strcpy(r.ifr_name, name);
+	return ioctl(fd, SIOCGIFINDEX, &r) < 0 ? 0 : (unsigned)r.ifr_ifindex;
+}
+
+/* -- sysctls ----------------------------------------------------------------
+ *
+ * /proc/sys/net shows the namespace of whoever opens it, and only files below
+ * a directory that was checked to be procfs are opened, without following
+ * links: a write ends where it was meant to or nowhere. */
+static int
+sysctl_open(const char *file, int how, struct error **e)
+{
+	cleanup_close int root = open("/proc/sys/net", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd;
+
+	if (root < 0)
+		return fail_sys(e, "open /proc/sys/net");
+	fd = openat(root, file, how | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return fail_sys(e, "open /proc/sys/net/%s", file);
+	return fd;
+}
+
+static int
+sysctl_get(const char *file, int *ret, struct error **e)
+{
+	cleanup_close int fd = sysctl_open(file, O_RDONLY, e);
+	char text[16] = "";
+
+	if (fd < 0)
+		return -1;
+	if (read(fd, text, sizeof text - 1) < 0)
+		return fail_sys(e, "read /proc/sys/net/%s", file);
+	*ret = atoi(text);
+	return 0;
+}
+
+static int
+sysctl_set(const char *file, const char *value, struct error **e)
+{
+	cleanup_close int fd = sysctl_open(file, O_WRONLY, e);
+
+	if (fd < 0)
+		return -1;
+	if (write(fd, value, strlen(value)) < 0)
+		return fail_sys(e, "write %s to /proc/sys/net/%s", value, file);
+	return 0;
+}
+
+int
+link_forwards(bool *ret, struct error **e)
+{
+	int x;
+
+	if (sysctl_get("ipv4/ip_forward", &x, e) < 0)
+		return -1;
+	*ret = x;
+	return 0;
+}
+
+int
+link_forward(bool on, bool *ret_was, struct error **e)
+{
+	int was = 0;
+
+	if (sysctl_get("ipv4/ip_forward", &was, e) < 0)
+		return -1;
+	if (!!was != on && sysctl_set("ipv4/ip_forward", on ? "1" : "0", e) < 0)
+		return -1;
+	*ret_was = was;
+	return 0;
+}
+
+static int
+link_sysctls(struct link *l, struct error **e)
+{
+	static const struct {
+		const char *file, *value;
+		bool must;
+	} rows[] = {
+		/* Redirects would tell a pod to bypass the rules that translate its answers. */
+		{ "ipv4/conf/%s/send_redirects", "0", true },
+		{ "ipv4/conf/%s/accept_redirects", "0", true },
+		/* 127.0.0.0/8 stays where it is: nobody's neighbour reaches it. */
+		{ "ipv4/conf/%s/route_localnet", "0", true },
+		{ "ipv4/conf/%s/forwarding", "1", true },
+		/* No pod can give the host an IPv6 route; hosts without IPv6 lack the files. */
+		{ "ipv6/conf/%s/accept_ra", "0", false },
+		{ "ipv6/conf/%s/disable_ipv6", "1", false },
+	};
+	char file[96];
+	bool was;
+
+	if (link_forward(true, &was, e) < 0)
+		return -1;
+	l->forward_was_off = !was;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		snprintf(file, sizeof file, rows[i].file, l->bridge);
+		if (sysctl_set(file, rows[i].value, rows[i].must ? e : NULL) < 0 &&
+		    rows[i].must)
+			return -1;
+	}
+	return 0;
+}
+
+/* -- the bridge ------------------------------------------------------------- */
+
+struct found {
+	char kind[16];
+	struct mac mac;
+};
+
+static int
+link_found(const struct nlmsghdr *h, void *ctx)
+{
+	struct found *f = ctx;
+	const struct nlattr *a, *in;
+
+	mnl_attr_for_each(a, h, sizeof(struct ifinfomsg))
+	{
+		if (mnl_attr_get_type(a) == IFLA_ADDRESS && mnl_attr_get_payload_len(a) == 6)
+			memcpy(f->mac.at, mnl_attr_get_payload(a), 6);
+		if (mnl_attr_get_type(a) != IFLA_LINKINFO)
+			continue;
+		mnl_attr_for_each_nested(in,
+					 a) if (mnl_attr_get_type(in) == IFLA_INFO_KIND &&
+						mnl_attr_validate(in, MNL_TYPE_NUL_STRING) >= 0)
+		    snprintf(f->kind, sizeof f->kind, "%s", mnl_attr_get_str(in));
+	}
+	return MNL_CB_OK;
+}
+
+/* Makes the bridge, or checks that the link of that name is one. */
+static int
+link_bridge(struct link *l, struct error **e)
+{
+	struct mac mac = link_mac(MAC_POD, l->gateway);
+	struct ifinfomsg none = { 0 };
+	struct nl_batch b = { 0 };
+	struct nlmsghdr *h =
+	    nl_ask(&b, RTM_NEWLINK, NEW, &none, sizeof none, "make the bridge", EEXIST);
+	struct nlattr *info;
+	struct found f = { 0 };
+
+	nl_put_str(&b, h, IFLA_IFNAME, l->bridge);
+	nl_put(&b, h, IFLA_ADDRESS, &mac, sizeof mac);
+	info = nl_nest(&b, h, IFLA_LINKINFO);
+	nl_put_str(&b, h, IFLA_INFO_KIND, "bridge");
+	nl_end(h, info);
+	if (nl_send(&l->nl, &b, e) < 0)
+		return fail_in(e, "%s", l->bridge);
+	l->index = link_index(l->nl.fd, l->bridge);
+	if (!l->index)
+		return fail_sys(e, "%s: it went away while it was set up", l->bridge);
+	if (!b.ask[0].err)
+		return 0;
+	b = (struct nl_batch){ 0 };
+	none.ifi_index = l->index;
+	h = nl_ask(&b, RTM_GETLINK, 0, &none, sizeof none, "look at the bridge", 0);
+	if (nl_dump(&l->nl, h, link_found, &f, "look at the bridge", e) < 0)
+		return fail_in(e, "%s", l->bridge);
+	if (strcmp(f.kind, "bridge"))
+		return fail(e, WHY_CONFLICT,
+			    "a link named %s exists and is no bridge (%s): rename it, or "
+			    "choose another name for kedge's bridge",
+			    l->bridge, *f.kind ? f.kind : "a physical link");
+	return 0;
+}
+
+/* Address, MAC, up, and the way to the services' addresses. */
+static int
+link_bridge_set(struct link *l, struct error **e)
+{
+	struct mac mac = link_mac(MAC_POD, l->gateway);
+	struct ifinfomsg up = { .ifi_index = l->index,
+				.ifi_flags = IFF_UP,
+				.ifi_change = IFF_UP };
+	struct ifaddrmsg am = { AF_INET, l->pod_bits, IFA_F_PERMANENT, RT_SCOPE_UNIVERSE,
+				l->index };
+	struct rtmsg rm = { .rtm_family = AF_INET,
+			    .rtm_dst_len = l->svc_bits,
+			    .rtm_table = RT_TABLE_MAIN,
+			    .rtm_protocol = RTPROT_STATIC,
+			    .rtm_scope = RT_SCOPE_LINK,
+			    .rtm_type = RTN_UNICAST };
+	uint32_t gw = htonl(l->gateway), net = htonl(l->svc_net);
+	uint32_t all = htonl(l->gateway | (uint32_t)(UINT64_C(0xffffffff) >> l->pod_bits));
+	struct nl_batch b = { 0 };
+	struct nlmsghdr *h;
+	struct nlattr *info, *data;
+
+	h = nl_ask(&b, RTM_NEWLINK, 0, &up, sizeof up, "set the bridge up", 0);
+	nl_put(&b, h, IFLA_ADDRESS, &mac, sizeof mac);
+	info = nl_nest(&b, h, IFLA_LINKINFO);
+	nl_put_str(&b, h, IFLA_INFO_KIND, "bridge");
+	data = nl_nest(&b, h, IFLA_INFO_DATA);
+	nl_put_u32(&b, h, IFLA_BR_STP_STATE, 0);
+	nl_put_u32(&b, h, IFLA_BR_FORWARD_DELAY, 0);
+	nl_put_u8(&b, h, IFLA_BR_MCAST_SNOOPING, 0);
+	nl_end(h, data);
+	nl_end(h, info);
+	h = nl_ask(&b, RTM_NEWADDR, PUT, &am, sizeof am, "give the bridge its address", 0);
+	nl_put(&b, h, IFA_LOCAL, &gw, sizeof gw);
+	nl_put(&b, h, IFA_ADDRESS, &gw, sizeof gw);
+	nl_put(&b, h, IFA_BROADCAST, &all, sizeof all);
+	h = nl_ask(&b, RTM_NEWROUTE, PUT, &rm, sizeof rm, "route the services' addresses", 0);
+	nl_put(&b, h, RTA_DST, &net, sizeof net);
+	nl_put_u32(&b, h, RTA_OIF, l->index);
+	nl_put(&b, h, RTA_PREFSRC, &gw, sizeof gw);
+	if (nl_send(&l->nl, &b, e) < 0)
+		return fail_in(e, "%s", l->bridge);
+	return 0;
+}
+
+static bool
+overlaps(uint32_t ip, uint32_t net, unsigned bits)
+{
+	return bits == 0 || (ip ^ net) >> (32 - bits) == 0;
+}
+
+/* Another link with an address in our ranges would steal the answers. */
+static int
+link_ranges(const struct link *l, const struct np_config *c, struct error **e)
+{
+	struct ifaddrs *all = NULL;
+	char ip[LINK_TEXT], net[LINK_TEXT];
+	int rc = 0;
+
+	if (getifaddrs(&all) < 0)
+		return fail_sys(e, "list the host's addresses");
+	for (struct ifaddrs *a = all; a && !rc; a = a->ifa_next) {
+		uint32_t at;
+		bool pod;
+
+		if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET ||
+		    !strcmp(a->ifa_name, l->bridge))
+			continue;
+		at = ntohl(((struct sockaddr_in *)a->ifa_addr)->sin_addr.s_addr);
+		pod = overlaps(at, c->pod_net, c->pod_bits);
+		if (!pod && !overlaps(at, c->svc_net, c->svc_bits))
+			continue;
+		rc = fail(
+		    e, WHY_CONFLICT,
+		    "%s has the address %s, which is in the range %s/%u that is meant for "
+		    "%s: choose another range in kedge.yaml",
+		    a->ifa_name, link_ip(at, ip), link_ip(pod ? c->pod_net : c->svc_net, net),
+		    pod ? c->pod_bits : c->svc_bits, pod ? "pods" : "services");
+	}
+	freeifaddrs(all);
+	return rc;
+}
+
+int
+link_open(struct link *ret, const struct np_config *c, struct error **e)
+{
+	struct link l = { .nl = { -1, 0 },
+			  .home = -1,
+			  .bridge = c->bridge,
+			  .gateway = c->pod_net + 1,
+			  .pod_bits = c->pod_bits,
+			  .svc_net = c->svc_net,
+			  .svc_bits = c->svc_bits };
+
+	l.home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (l.home < 0)
+		return fail_sys(e, "open /proc/thread-self/ns/net");
+	if (nl_open(&l.nl, NETLINK_ROUTE, e) < 0 || link_ranges(&l, c, e) < 0 ||
+	    link_bridge(&l, e) < 0 || link_sysctls(&l, e) < 0 || link_bridge_set(&l, e) < 0) {
+		link_close(&l);
+		return -1;
+	}
+	*ret = l;
+	return 0;
+}
+
+void
+link_close(struct link *l)
+{
+	nl_close(&l->nl);
+	if (l->home >= 0)
+		close(l->home);
+	l->home = -1;
+}
+
+/* -- pods ------------------------------------------------------------------- */
+
+/* Both ends in one request, the peer straight into the pod's namespace. */
+static int
+plug_make(struct link *l, int netns, uint32_t ip, struct error **e)
+{
+	struct mac pod = link_mac(MAC_POD, ip), host = link_mac(MAC_HOST, ip);
+	struct ifinfomsg none = { 0 };
+	struct nl_batch b = { 0 };
+	struct nlmsghdr *h =
+	    nl_ask(&b, RTM_NEWLINK, NEW, &none, sizeof none, "make the veth pair", 0);
+	struct nlattr *info, *data, *peer;
+	char name[LINK_TEXT];
+
+	nl_put_str(&b, h, IFLA_IFNAME, link_name(ip, name));
+	nl_put(&b, h, IFLA_ADDRESS, &host, sizeof host);
+	nl_put_u32(&b, h, IFLA_MASTER, l->index);
+	info = nl_nest(&b, h, IFLA_LINKINFO);
+	nl_put_str(&b, h, IFLA_INFO_KIND, "veth");
+	data = nl_nest(&b, h, IFLA_INFO_DATA);
+	peer = nl_nest(&b, h, VETH_INFO_PEER);
+	(void)mnl_nlmsg_put_extra_header(h, sizeof none); /* the peer's ifinfomsg */
+	nl_put_str(&b, h, IFLA_IFNAME, "eth0");
+	nl_put(&b, h, IFLA_ADDRESS, &pod, sizeof pod);
+	nl_put_u32(&b, h, IFLA_NET_NS_FD, netns);
+	nl_end(h, peer);
+	nl_end(h, data);
+	nl_end(h, info);
+	return nl_send(&l->nl, &b, e);
+}
+
+static void
+put_addr_gen_none(struct nl_batch *b, struct nlmsghdr *h)
+{
+	struct nlattr *spec = nl_nest(b, h, IFLA_AF_SPEC), *v6 = nl_nest(b, h, AF_INET6);
+
+	nl_put_u8(b, h, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+	nl_end(h, v6);
+	nl_end(h, spec);
+}
+
+/* What the bridge does with this port.  One MAC, known beforehand: frames from
+ * another are dropped (IFLA_BRPORT_LOCKED, Linux 5.18; older ones ignore it). */
+static int
+plug_host(struct link *l, unsigned index, uint32_t ip, struct error **e)
+{
+	static const struct {
+		uint16_t type;
+		uint8_t value;
+	} port[] = {
+		{ IFLA_BRPORT_MODE, 1 }, /* hairpin: a pod reaches itself through its service */
+		{ IFLA_BRPORT_LEARNING, 0 },    { IFLA_BRPORT_UNICAST_FLOOD, 0 },
+		{ IFLA_BRPORT_MCAST_FLOOD, 0 }, { IFLA_BRPORT_BCAST_FLOOD, 0 },
+		{ IFLA_BRPORT_LOCKED, 1 },
+	};
+	struct mac mac = link_mac(MAC_POD, ip);
+	uint32_t addr = htonl(ip);
+	struct ifinfomsg im = { .ifi_index = index },
+			 brm = { .ifi_family = AF_BRIDGE, .ifi_index = index };
+	struct ndmsg fdb = { .ndm_family = AF_BRIDGE,
+			     .ndm_ifindex = index,
+			     .ndm_state = NUD_NOARP,
+			     .ndm_flags = NTF_MASTER };
+	struct ndmsg arp = { .ndm_family = AF_INET,
+			     .ndm_ifindex = l->index,
+			     .ndm_state = NUD_PERMANENT };
+	struct nl_batch b = { 0 };
+	struct nlmsghdr *h;
+	struct nlattr *info;
+
+	/* A host without IPv6 has no such setting. */
+	h = nl_ask(&b, RTM_SETLINK, 0, &im, sizeof im, "no IPv6 address on the port",
+		   EAFNOSUPPORT);
+	put_addr_gen_none(&b, h);
+	h = nl_ask(&b, RTM_SETLINK, 0, &brm, sizeof brm, "set the bridge port", 0);
+	info = nl_nest(&b, h, IFLA_PROTINFO);
+	for (size_t i = 0; i < sizeof port / sizeof *port; i++)
+		nl_put_u8(&b, h, port[i].type, port[i].value);
+	nl_end(h, info);
+	h = nl_ask(&b, RTM_NEWNEIGH, PUT, &fdb, sizeof fdb, "fix the pod's MAC to its port", 0);
+	nl_put(&b, h, NDA_LLADDR, &mac, sizeof mac);
+	h = nl_ask(&b, RTM_NEWNEIGH, PUT, &arp, sizeof arp, "fix the pod's MAC to its address",
+		   0);
+	nl_put(&b, h, NDA_DST, &addr, sizeof addr);
+	nl_put(&b, h, NDA_LLADDR, &mac, sizeof mac);
+	im.ifi_flags = im.ifi_change = IFF_UP;
+	nl_ask(&b, RTM_SETLINK, 0, &im, sizeof im, "set the port up", 0);
+	return nl_send(&l->nl, &b, e);
+}
+
+/* A netlink socket belongs to the namespace it was opened in.  This thread is
+ * in the pod's for three system calls that run nothing of the pod's; not
+ * getting back out would make everything that follows touch the wrong network,
+ * so that aborts. */
+static int
+plug_socket(const struct link *l, int netns, struct nl *ret, struct error **e)
+{
+	int rc;
+
+	if (setns(netns, CLONE_NEWNET) < 0)
+		return fail_sys(e, "enter the pod's network namespace");
+	rc = nl_open(ret, NETLINK_ROUTE, e);
+	if (setns(l->home, CLONE_NEWNET) < 0)
+		abort();
+	return rc;
+}
+
+static int
+plug_pod(struct link *l, struct nl *nl, uint32_t ip, struct error **e)
+{
+	unsigned index = link_index(nl->fd, "eth0");
+	struct ifinfomsg lo = { .ifi_index = 1, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
+	struct ifinfomsg eth = { .ifi_index = index };
+	struct ifaddrmsg am = { AF_INET, 32, IFA_F_PERMANENT, RT_SCOPE_UNIVERSE, index };
+	struct ndmsg arp = { .ndm_family = AF_INET,
+			     .ndm_ifindex = index,
+			     .ndm_state = NUD_PERMANENT };
+	struct rtmsg rm = { .rtm_family = AF_INET,
+			    .rtm_table = RT_TABLE_MAIN,
+			    .rtm_protocol = RTPROT_STATIC,
+			    .rtm_scope = RT_SCOPE_UNIVERSE,
+			    .rtm_type = RTN_UNICAST,
+			    .rtm_flags = RTNH_F_ONLINK };
+	struct mac mac = link_mac(MAC_POD, l->gateway);
+	uint32_t addr = htonl(ip), gw = htonl(l->gateway);
+	struct nl_batch b = { 0 };
+	struct nlmsghdr *h;
+
+	nl_ask(&b, RTM_SETLINK, 0, &lo, sizeof lo, "set lo up", 0);
+	h = nl_ask(&b, RTM_SETLINK, 0, &eth, sizeof eth, "no IPv6 address on eth0",
+		   EAFNOSUPPORT);
+	put_addr_gen_none(&b, h);
+	h = nl_ask(&b, RTM_NEWADDR, PUT, &am, sizeof am, "give eth0 its address", 0);
+	nl_put(&b, h, IFA_LOCAL, &addr, sizeof addr);
+	nl_put(&b, h, IFA_ADDRESS, &addr, sizeof addr);
+	eth.ifi_flags = eth.ifi_change = IFF_UP;
+	nl_ask(&b, RTM_SETLINK, 0, &eth, sizeof eth, "set eth0 up", 0);
+	h = nl_ask(&b, RTM_NEWNEIGH, PUT, &arp, sizeof arp, "fix the gateway's MAC", 0);
+	nl_put(&b, h, NDA_DST, &gw, sizeof gw);
+	nl_put(&b, h, NDA_LLADDR, &mac, sizeof mac);
+	h = nl_ask(&b, RTM_NEWROUTE, PUT, &rm, sizeof rm, "set the default route", 0);
+	nl_put_u32(&b, h, RTA_OIF, index);
+	nl_put(&b, h, RTA_GATEWAY, &gw, sizeof gw);
+	return nl_send(nl, &b, e);
+}
+
+int
+link_plug(struct link *l, int netns, uint32_t ip, struct error **e)
+{
+	struct nl pod = { -1, 0 };
+	char name[LINK_TEXT], text[LINK_TEXT];
+	unsigned index;
+	int rc;
+
+	/* A namespace that is going away may still hold the former pod's link. */
+	if (link_index(l->nl.fd, link_name(ip, name)) && link_unplug(l, ip, e) < 0)
+		return -1;
+	if (plug_make(l, netns, ip, e) < 0)
+		return fail_in(e, "%s", link_ip(ip, text));
+	index = link_index(l->nl.fd, name);
+	rc = plug_host(l, index, ip, e) < 0 || plug_socket(l, netns, &pod, e) < 0 ||
+	     plug_pod(l, &pod, ip, e) < 0;
+	nl_close(&pod);
+	if (!rc)
+		return 0;
+	(void)link_unplug(l, ip, NULL);
+	return fail_in(e, "%s", link_ip(ip, text));
+}
+
+int
+link_unplug(struct link *l, uint32_t ip, struct error **e)
+{
+	struct ndmsg arp = { .ndm_family = AF_INET,
+			     .ndm_ifindex = l->index,
+			     .ndm_state = NUD_PERMANENT };
+	struct ifinfomsg im = { 0 };
+	struct nl_batch b = { 0 };
+	uint32_t addr = htonl(ip);
+	char name[LINK_TEXT], text[LINK_TEXT];
+	struct nlmsghdr *h;
+
+	h = nl_ask(&b, RTM_DELNEIGH, 0, &arp, sizeof arp, "forget the pod's MAC", ENOENT);
+	nl_put(&b, h, NDA_DST, &addr, sizeof addr);
+	im.ifi_index = link_index(l->nl.fd, link_name(ip, name));
+	if (im.ifi_index)
+		nl_ask(&b, RTM_DELLINK, 0, &im, sizeof im, "remove the veth pair", ENODEV);
+	if (nl_send(&l->nl, &b, e) < 0)
+		return fail_in(e, "%s", link_ip(ip, text));
+	return 0;
+}
+
+/* -- the whole host --------------------------------------------------------- */
+
+uint32_t
+link_node_ip(const struct link *l)
+{
+	cleanup_fclose FILE *f = fopen("/proc/thread-self/net/route", "re");
+	char line[256], name[IFNAMSIZ];
+	unsigned dst, gw, flags, metric, mask, best = UINT32_MAX;
+	struct ifreq r = { 0 };
+
+	while (f && fgets(line, sizeof line, f))
+		if (sscanf(line, "%15s %x %x %x %*d %*d %u %x", name, &dst, &gw, &flags,
+			   &metric, &mask) == 6 &&
+		    !dst && !mask && (flags & 1) && metric < best) {
+			best = metric;
+			strcpy(r.ifr_name, name);
+		}
+	r.ifr_addr.sa_family = AF_INET;
+	if (*r.ifr_name) {
+		cleanup_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+		if (fd >= 0 && ioctl(fd, SIOCGIFADDR, &r) == 0)
+			return ntohl(((struct sockaddr_in *)&r.ifr_addr)->sin_addr.s_addr);
+	}
+	return l->gateway;
+}
+
+/* Is it "kdg" and eight hex digits? */
+static bool
+link_ours(const char *name)
+{
+	return !strncmp(name, "kdg", 3) && strlen(name) == 11 &&
+	       strspn(name + 3, "0123456789abcdef") == 8;
+}
+
+int
+link_down(const char *bridge, struct error **e)
+{
+	struct if_nameindex *all = if_nameindex();
+	struct nl nl = { -1, 0 };
+	int rc = 0;
+
+	if (!all)
+		return fail_sys(e, "list the links");
+	if (nl_open(&nl, NETLINK_ROUTE, e) < 0)
+		rc = -1;
+	for (struct if_nameindex *i = all; i->if_name && !rc; i++) {
+		struct ifinfomsg im = { .ifi_index = i->if_index };
+		struct nl_batch b = { 0 };
+
+		if (!link_ours(i->if_name) && strcmp(i->if_name, bridge))
+			continue;
+		nl_ask(&b, RTM_DELLINK, 0, &im, sizeof im, "remove it", ENODEV);
+		if (nl_send(&nl, &b, e) < 0)
+			rc = fail_in(e, "%s", i->if_name);
+	}
+	if_freenameindex(all);
+	nl_close(&nl);
+	return rc;
+}

@@ -1,0 +1,47 @@
+/* link.h -- the bridge, the veth pairs and their addresses.
+ *
+ * A pod's address says everything else: the host end is "kdg" + the address in
+ * hex, the pod's MAC 0a:4b + the address.  So nothing is remembered, and what
+ * is found can be checked.
+ *
+ *   pod (own namespace)                        host
+ *   eth0 10.42.0.5/32  ------- veth -------  kdg0a2a0005 -- kedge0 10.42.0.1/16
+ *   default via 10.42.0.1 dev eth0 onlink                   10.43.0.0/16 dev kedge0
+ *
+ * The pod's address is a /32: every packet of a pod passes the host's rules,
+ * also one to its neighbour, so that a service's answer finds its way back
+ * through the translation whether br_netfilter is loaded or not.
+ *
+ * Neighbours are fixed on both sides and ports neither learn nor are flooded:
+ * no ARP, no delay, nothing to spoof, and no router advertisement reaches a pod.
+ */
+#ifndef KEDGE_LINK_H
+#define KEDGE_LINK_H
+#include "netproxy.h"
+#include "nl.h"
+
+struct link {
+	struct nl nl;   /* rtnetlink in the host's namespace */
+	int home;       /* that namespace */
+	unsigned index; /* of the bridge */
+	const char *bridge;
+	uint32_t gateway; /* the bridge's address */
+	unsigned pod_bits;
+	uint32_t svc_net;
+	unsigned svc_bits;
+	bool forward_was_off; /* link_open turned ip_forward on */
+};
+
+#define LINK_TEXT 16 /* room for an address or a link's name */
+const char *link_ip(uint32_t, char to[static LINK_TEXT]);
+
+int link_open(struct link *, const struct np_config *, struct error **);
+void link_close(struct link *);
+int link_plug(struct link *, int netns, uint32_t ip, struct error **);
+int link_unplug(struct link *, uint32_t ip, struct error **);
+uint32_t link_node_ip(const struct link *);
+/* Removes the bridge and every link of ours that is left. */
+int link_down(const char *bridge, struct error **);
+int link_forwards(bool *ret, struct error **);
+int link_forward(bool on, bool *ret_was, struct error **); /* net.ipv4.ip_forward */
+#endif

@@ -1,0 +1,303 @@
+/* netproxy.c -- opening, looking after and removing what np owns; see netproxy.h. */
+#include "np.h"
+#include "reconcile/base/cleanup.h"
+#include "reconcile/base/error.h"
+#include <assert.h>
+#include <net/if.h>
+#include <string.h>
+
+static bool
+overlap(uint32_t a, unsigned a_bits, uint32_t b, unsigned b_bits)
+{
+	unsigned bits = a_bits < b_bits ? a_bits : b_bits;
+
+	return bits == 0 || (a ^ b) >> (32 - bits) == 0;
+}
+
+/* The bridge's name becomes part of rules and of file names below /proc/sys. */
+static int
+config_check(const struct np_config *c, struct error **e)
+{
+	static const char fine[] =
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+	size_t n = c->bridge ? strlen(c->bridge) : 0;
+	char ip[LINK_TEXT];
+
+	if (!n || n >= IFNAMSIZ || strspn(c->bridge, fine) != n)
+		return fail(e, WHY_INVALID,
+			    "the bridge's name must be 1 to %d of [A-Za-z0-9_-]", IFNAMSIZ - 1);
+	if (c->pod_bits < 8 || c->pod_bits > 30 || c->pod_net << c->pod_bits)
+		return fail(e, WHY_INVALID,
+			    "%s/%u is no range for pods: it takes a network of /8 to /30",
+			    link_ip(c->pod_net, ip), c->pod_bits);
+	if (c->svc_bits < 8 || c->svc_bits > 30 || c->svc_net << c->svc_bits)
+		return fail(e, WHY_INVALID,
+			    "%s/%u is no range for services: it takes a network of /8 to /30",
+			    link_ip(c->svc_net, ip), c->svc_bits);
+	if (overlap(c->pod_net, c->pod_bits, c->svc_net, c->svc_bits))
+		return fail(e, WHY_INVALID, "the ranges of pods and services overlap at %s",
+			    link_ip(c->pod_bits > c->svc_bits ? c->pod_net : c->svc_net, ip));
+	return 0;
+}
+
+static void
+lack(struct np *np, const char *sentence)
+{
+	size_t n = 0;
+
+	while (np->lacks[n])
+		n++;
+	assert(n + 1 < sizeof np->lacks / sizeof *np->lacks);
+	np->lacks[n] = sentence;
+}
+
+static void
+probe(struct np *np)
+{
+	np->net.no_recent = !tables_has_match(&np->tables, "recent", 1);
+	np->net.no_bpf = !tables_has_match(&np->tables, "bpf", 1);
+	np->tracks = conntrack_there();
+	if (np->net.no_recent)
+		lack(np, "this kernel has no xt_recent: sessionAffinity ClientIP is not kept, "
+			 "requests of one client spread over all endpoints");
+	if (np->net.no_bpf)
+		lack(np, "this kernel has no xt_bpf: a pod with CAP_NET_RAW can send packets "
+			 "with another pod's address");
+	if (!np->tracks)
+		lack(
+		    np,
+		    "this kernel has no nf_conntrack_netlink: pods are stopped without waiting "
+		    "for their connections, and UDP clients keep a stopped pod until they "
+		    "pause");
+	if (tables_mixed(&np->tables))
+		lack(np, np->tables.kind == TABLES_NFT
+			     ? "there are rules in legacy iptables beside those in nf_tables: "
+			       "both are "
+			       "applied, and one may block what the other allows "
+			       "(iptables-legacy-save shows them)"
+			     : "there are rules in nf_tables beside those in legacy iptables: "
+			       "both are "
+			       "applied, and one may block what the other allows "
+			       "(iptables-nft-save shows them)");
+}
+
+/* The first commit is made here if nothing of ours is in force, so that pods
+ * reach the outside before there is any service. */
+static int
+np_base(struct np *np, struct error **e)
+{
+	struct seen seen = { 0 };
+	bool there;
+	int rc = tables_read(&np->tables, &seen, e);
+
+	there = !rc && commit_matches(np, &seen);
+	np->net.forward_was_off |= !rc && map_get(&seen.chains[RULES_FILTER], RULES_FWD_WAS_0);
+	seen_done(&seen);
+	if (rc || there)
+		return rc;
+	rc = np_commit(np, e);
+	return rc ? rc : np_commit_end(np, e);
+}
+
+int
+np_open(const struct np_config *c, struct np **ret, struct error **e)
+{
+	struct np *np = xcalloc(1, sizeof *np);
+	enum tables_kind kind;
+
+	np->config = *c;
+	np->config.bridge = xstrdup(c->bridge);
+	np->config.iptables_restore = NULL;
+	np->link.nl.fd = np->link.home = np->tables.nl.fd = np->tables.raw = -1;
+	np->run = (struct restore){ -1, -1, -1 };
+	np->idle = -1;
+	if (config_check(c, e) < 0 ||
+	    restore_find(c->iptables_restore, &np->restore, &kind, e) < 0 ||
+	    tables_open(&np->tables, kind, e) < 0 || link_open(&np->link, &np->config, e) < 0)
+		goto bad;
+	np->net = (struct rules_net){ .bridge = np->config.bridge,
+				      .pod_net = c->pod_net,
+				      .pod_bits = c->pod_bits,
+				      .svc_net = c->svc_net,
+				      .svc_bits = c->svc_bits,
+				      .forward_was_off = np->link.forward_was_off };
+	probe(np);
+	if (np_base(np, e) < 0)
+		goto bad;
+	*ret = np;
+	return 0;
+bad:
+	np_close(np);
+	return -1;
+}
+
+void
+np_close(struct np *np)
+{
+	if (!np)
+		return;
+	if (np->run.pidfd >= 0)
+		(void)restore_end(&np->run, NULL);
+	if (np->idle >= 0)
+		close(np->idle);
+	commit_done(np);
+	link_close(&np->link);
+	tables_close(&np->tables);
+	free((char *)np->config.bridge);
+	free(np->restore);
+	free(np);
+}
+
+const char *
+np_variant(const struct np *np)
+{
+	return tables_kinds[np->tables.kind];
+}
+
+const char *const *
+np_lacks(const struct np *np)
+{
+	return np->lacks;
+}
+
+uint32_t
+np_node_ip(struct np *np)
+{
+	return link_node_ip(&np->link);
+}
+
+/* Nobody gets the bridge's, the network's or the broadcast address. */
+static int
+ip_check(const struct np *np, uint32_t ip, struct error **e)
+{
+	const struct np_config *c = &np->config;
+	char text[LINK_TEXT], net[LINK_TEXT];
+	uint32_t host = ip & (uint32_t)(UINT64_C(0xffffffff) >> c->pod_bits);
+
+	if ((ip ^ c->pod_net) >> (32 - c->pod_bits) || host < 2 ||
+	    host == UINT64_C(0xffffffff) >> c->pod_bits)
+		return fail(e, WHY_INVALID, "%s is no pod's address in %s/%u",
+			    link_ip(ip, text), link_ip(c->pod_net, net), c->pod_bits);
+	return 0;
+}
+
+int
+np_plug(struct np *np, int netns, uint32_t ip, struct error **e)
+{
+	return ip_check(np, ip, e) < 0 ? -1 : link_plug(&np->link, netns, ip, e);
+}
+
+int
+np_unplug(struct np *np, uint32_t ip, struct error **e)
+{
+	return ip_check(np, ip, e) < 0 ? -1 : link_unplug(&np->link, ip, e);
+}
+
+int
+np_check(struct np *np, bool *ret_intact, struct error **e)
+{
+	struct seen seen = { 0 };
+	uint64_t print;
+	bool ok, forwards;
+
+	if (np_fd(np) >= 0) {
+		*ret_intact = true; /* the commit will tell */
+		return 0;
+	}
+	if (tables_print(&np->tables, &print, e) < 0 || link_forwards(&forwards, e) < 0)
+		return -1;
+	if (!np->printed || print != np->print) {
+		/* The print is older than what is read: a change in between shows next time. */
+		np->printed = false;
+		if (tables_read(&np->tables, &seen, e) < 0) {
+			seen_done(&seen);
+			return -1;
+		}
+		ok = commit_matches(np, &seen);
+		seen_done(&seen);
+		np->printed = ok;
+		np->print = print;
+		np->whole |= !ok;
+	}
+	np->whole |= !forwards;
+	*ret_intact = !np->whole;
+	return 0;
+}
+
+int
+np_flows(struct np *np, uint32_t ip, unsigned *ret, struct error **e)
+{
+	if (np->tracks)
+		return conntrack_count(ip, ret, e);
+	*ret = 0;
+	return 0;
+}
+
+int
+np_flush_flows(struct np *np, uint32_t ip, struct error **e)
+{
+	return np->tracks ? conntrack_flush(ip, e) : 0;
+}
+
+/* -- down ------------------------------------------------------------------- */
+
+static void
+down_text(const struct seen *seen, struct buf *b)
+{
+	for (unsigned t = 0; t < RULES_TABLES; t++) {
+		const struct map *m = &seen->chains[t];
+
+		buf_addf(b, "*%s\n", rules_tables[t]);
+		for (struct map_slot *s = map_first(m); s; s = map_next(m, s))
+			buf_addf(b, ":%s - [0:0]\n", s->key);
+		for (unsigned i = 0; i < RULES_JUMPS; i++)
+			for (unsigned k = 0; rules_jumps[i].table == t && k < seen->jumps[i];
+			     k++)
+				buf_addf(b, "-D %s -j %s\n", rules_jumps[i].from,
+					 rules_jumps[i].to);
+		for (struct map_slot *s = map_first(m); s; s = map_next(m, s))
+			buf_addf(b, "-X %s\n", s->key);
+		buf_adds(b, "COMMIT\n");
+	}
+}
+
+static int
+down_rules(const struct np_config *c, struct error **e)
+{
+	cleanup_free char *path = NULL;
+	cleanup_buf struct buf text = { 0 };
+	struct tables t = { .nl.fd = -1, .raw = -1 };
+	struct restore run;
+	struct seen seen = { 0 };
+	enum tables_kind kind;
+	bool was, back;
+	int rc;
+
+	if (restore_find(c->iptables_restore, &path, &kind, e) < 0 ||
+	    tables_open(&t, kind, e) < 0)
+		return -1;
+	rc = tables_read(&t, &seen, e);
+	if (!rc && (seen.chains[RULES_NAT].n || seen.chains[RULES_FILTER].n)) {
+		down_text(&seen, &text);
+		rc = restore_begin(&run, path, &text, e) < 0 ? -1 : restore_end(&run, e);
+	}
+	/* Forwarding was off before us; rules of others in FORWARD say it is wanted now. */
+	back = map_get(&seen.chains[RULES_FILTER], RULES_FWD_WAS_0) && !seen.foreign;
+	if (!rc && back)
+		rc = link_forward(false, &was, e);
+	seen_done(&seen);
+	tables_close(&t);
+	return rc;
+}
+
+int
+np_down(const struct np_config *c, struct error **e)
+{
+	/* Links go even if the rules cannot. */
+	int rc = config_check(c, e);
+
+	if (rc < 0)
+		return rc;
+	rc = down_rules(c, e);
+	return link_down(c->bridge, rc < 0 ? NULL : e) < 0 ? -1 : rc;
+}

@@ -1,0 +1,62 @@
+/* np.h -- what netproxy.c and commit.c share; for them alone. */
+#ifndef KEDGE_NP_H
+#define KEDGE_NP_H
+#include "conntrack.h"
+#include "link.h"
+#include "restore.h"
+
+/* The chains one service, or the trees, had when they were last written. */
+struct names {
+	struct name {
+		enum rules_table table;
+		char name[RULES_NAME];
+	} * at;
+	size_t n;
+};
+
+struct service {
+	struct np_service now; /* owned */
+	struct np_service was; /* as last written; was.id NULL: never */
+	struct names chains;
+	bool staged, dropped;
+};
+
+/* One commit on its way. */
+struct delta {
+	struct chains put;
+	struct names del;
+	struct ct_target *cut; /* endpoints owned */
+	size_t cut_n;
+	bool whole;
+};
+
+struct np {
+	struct np_config config; /* strings owned */
+	struct link link;
+	struct tables tables;
+	char *restore;
+	struct rules_net net;
+	bool tracks; /* the kernel has ctnetlink */
+	bool said_recent;
+	const char *lacks[8];
+
+	struct map services; /* id -> struct service */
+	struct names trees;
+	bool dispatch;        /* the trees have to be made again */
+	struct map committed; /* "0 KDG-V" (table, name) -> struct chain */
+	bool whole;           /* what is in force is not known: write everything */
+	bool written;         /* `committed` is in force */
+
+	struct restore run;
+	int idle; /* readable: a commit that had nothing to write */
+	struct delta delta;
+	struct np_wrote wrote;
+
+	bool printed; /* `print` is of rules that were found whole */
+	uint64_t print;
+};
+
+void commit_done(struct np *); /* frees the model */
+/* Compares the kernel's chains with what was committed. */
+bool commit_matches(const struct np *, const struct seen *);
+#endif

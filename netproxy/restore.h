@@ -1,0 +1,21 @@
+/* restore.h -- hands text to iptables-restore.
+ *
+ * The child reads its input from and writes its complaints to memory files, so
+ * neither side can block the other; its pidfd becomes readable when it is done.
+ */
+#ifndef KEDGE_RESTORE_H
+#define KEDGE_RESTORE_H
+#include "tables.h"
+
+struct restore {
+	int pidfd; /* -1: none under way */
+	int in, err;
+};
+
+/* Where iptables-restore is, and whose tables it writes. */
+int restore_find(const char *asked, char **ret_path, enum tables_kind *ret, struct error **);
+
+int restore_begin(struct restore *, const char *path, const struct buf *text, struct error **);
+/* Waits for the child.  The error has its words and the line they are about. */
+int restore_end(struct restore *, struct error **);
+#endif

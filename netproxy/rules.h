@@ -1,0 +1,70 @@
+/* rules.h -- from services to iptables text.  Pure: same model, same text.
+ *
+ *   nat     PREROUTING, OUTPUT -> KDG-D   to the service range?  -> KDG-V... (tree by address)
+ *                                         to one of our addresses? -> KDG-N... (tree by port)
+ *           KDG-V..., KDG-N...            leaves name a service: -> KDG-S-h, or KDG-X-h (mark,
+ * then S) KDG-S-h                       affinity, then a fair share for each: -> KDG-E-h above
+ * 16 endpoints through groups:    -> KDG-T-h-g KDG-E-h                       from the endpoint
+ * itself? mark.  DNAT POSTROUTING -> KDG-P          marked, or a pod's packet leaving the host:
+ * MASQUERADE filter  FORWARD -> KDG-F, INPUT -> KDG-I, OUTPUT -> KDG-O what is still addressed
+ * to the service range after nat has no service or no endpoint: REJECT
+ *
+ * A service without endpoints is absent from the trees, so one rule rejects
+ * for all of them; only its node port needs a rule of its own (KDG-R...).
+ *
+ * Changing one endpoint changes at most the chains S, one T and one E of its
+ * service: an endpoint's group is a hash of its address, not its place.
+ */
+#ifndef KEDGE_RULES_H
+#define KEDGE_RULES_H
+#include "netproxy.h"
+#include "reconcile/base/buf.h"
+
+enum rules_table { RULES_NAT, RULES_FILTER, RULES_TABLES };
+extern const char *const rules_tables[RULES_TABLES];
+
+#define RULES_NAME 29 /* the longest name of a chain, with its NUL */
+struct chain {
+	enum rules_table table;
+	char name[RULES_NAME];
+	unsigned rules;  /* lines in body */
+	struct buf body; /* "-A NAME ...\n" lines */
+};
+
+struct chains {
+	struct chain *at;
+	size_t n, cap;
+};
+void chains_done(struct chains *);
+
+/* The rules in chains that are not ours: `-A from -j to`, before all others. */
+struct rules_jump {
+	enum rules_table table;
+	const char *from, *to;
+};
+#define RULES_JUMPS 6
+extern const struct rules_jump rules_jumps[RULES_JUMPS];
+
+#define RULES_PREFIX    "KDG-"
+#define RULES_CANARY    "KDG-CANARY-1"    /* 1: the layout's version */
+#define RULES_FWD_WAS_0 "KDG-IPFORWARD-0" /* in filter: kedge turned ip_forward on */
+#define RULES_MARK      0x4b00
+#define RULES_FLAT      32 /* a tree's root is a plain list up to here */
+#define RULES_LEAF      16
+
+struct rules_net {
+	const char *bridge;
+	uint32_t pod_net, svc_net;
+	unsigned pod_bits, svc_bits;
+	bool no_recent;       /* the kernel lacks xt_recent: affinity is left out */
+	bool no_bpf;          /* it lacks xt_bpf: pods' source addresses are not checked */
+	bool forward_was_off; /* leave a note for np_down */
+};
+
+/* What does not depend on services, and the trees over those with endpoints. */
+void rules_base(const struct rules_net *, struct chains *);
+void rules_dispatch(const struct rules_net *, const struct np_service *const *, size_t n,
+		    struct chains *);
+/* One service's own chains; none when it has no endpoints. */
+void rules_service(const struct rules_net *, const struct np_service *, struct chains *);
+#endif

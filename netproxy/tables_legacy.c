@@ -1,0 +1,213 @@
+/* tables_legacy.c -- the tables as ip_tables hands them out: one block of
+ * entries, in which a user's chain begins with an ERROR entry that holds its
+ * name and a jump is an offset.  The kernel wrote it, yet every offset is
+ * checked: somebody may change the table between asking for its size and
+ * reading it. */
+#include "tables_legacy.h"
+#include "reconcile/base/cleanup.h"
+#include "reconcile/base/error.h"
+#include <net/if.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* After the C library's headers: it then leaves out what they define. */
+#include <linux/netfilter_ipv4/ip_tables.h>
+
+static int
+legacy_info(int raw, enum rules_table t, struct ipt_getinfo *ret, struct error **e)
+{
+	struct ipt_getinfo info = { 0 };
+	socklen_t len = sizeof info;
+
+	strcpy(info.name, rules_tables[t]);
+	if (getsockopt(raw, IPPROTO_IP, IPT_SO_GET_INFO, &info, &len) < 0)
+		return fail_sys(e, "ask for iptables' table %s", rules_tables[t]);
+	*ret = info;
+	return 0;
+}
+
+int
+legacy_print(int raw, uint64_t *ret, struct error **e)
+{
+	uint64_t print = 1;
+
+	for (unsigned t = 0; t < RULES_TABLES; t++) {
+		struct ipt_getinfo info;
+
+		if (legacy_info(raw, t, &info, e) < 0)
+			return -1;
+		print = hash_bytes(print, &info, sizeof info);
+	}
+	*ret = print;
+	return 0;
+}
+
+/* The built-in chain whose first rule is at `off`, or NULL. */
+static const char *
+legacy_hook(const struct ipt_getinfo *info, unsigned off)
+{
+	static const char *const names[NF_INET_NUMHOOKS] = { "PREROUTING", "INPUT", "FORWARD",
+							     "OUTPUT", "POSTROUTING" };
+
+	for (unsigned i = 0; i < NF_INET_NUMHOOKS; i++)
+		if (info->valid_hooks & 1u << i && info->hook_entry[i] == off)
+			return names[i];
+	return NULL;
+}
+
+static bool
+legacy_policy(const struct ipt_getinfo *info, unsigned off)
+{
+	for (unsigned i = 0; i < NF_INET_NUMHOOKS; i++)
+		if (info->valid_hooks & 1u << i && info->underflow[i] == off)
+			return true;
+	return false;
+}
+
+static const struct ipt_entry *
+legacy_entry(const struct ipt_get_entries *all, unsigned off)
+{
+	const struct ipt_entry *x = (const void *)((const char *)all->entrytable + off);
+
+	if (off > all->size || all->size - off < sizeof *x || x->next_offset < sizeof *x ||
+	    x->next_offset > all->size - off || x->target_offset < sizeof *x ||
+	    x->target_offset > x->next_offset ||
+	    (size_t)(x->next_offset - x->target_offset) < sizeof(struct xt_standard_target))
+		return NULL;
+	return x;
+}
+
+/* The name in an ERROR entry, or NULL. */
+static const char *
+legacy_head(const struct ipt_entry *x)
+{
+	const struct xt_error_target *t = (const void *)((const char *)x + x->target_offset);
+
+	if ((size_t)(x->next_offset - x->target_offset) < sizeof *t ||
+	    strcmp(t->target.u.user.name, XT_ERROR_TARGET))
+		return NULL;
+	return memchr(t->errorname, 0, sizeof t->errorname) ? t->errorname : NULL;
+}
+
+/* Where a rule without matches jumps to, as a chain's name, or NULL. */
+static const char *
+legacy_jump(const struct map *heads, const struct ipt_entry *x)
+{
+	const struct xt_standard_target *t = (const void *)((const char *)x + x->target_offset);
+	char key[16];
+
+	if (*t->target.u.user.name || t->verdict < 0)
+		return NULL;
+	snprintf(key, sizeof key, "%d", t->verdict);
+	return map_get(heads, key);
+}
+
+static int
+legacy_walk(const struct ipt_getinfo *info, const struct ipt_get_entries *all,
+	    enum rules_table t, struct seen *s)
+{
+	struct map heads = { 0 };
+	const char *chain = "";
+	const struct ipt_entry *x;
+	unsigned off;
+	char key[16];
+
+	for (off = 0; off < all->size; off += x->next_offset) {
+		x = legacy_entry(all, off);
+		if (!x)
+			break;
+		snprintf(key, sizeof key, "%u", off + x->next_offset);
+		if (legacy_head(x))
+			map_put(&heads, key, (void *)legacy_head(x));
+	}
+	for (unsigned at = 0; off == all->size && at < off; at += x->next_offset) {
+		const char *hook = legacy_hook(info, at);
+
+		x = legacy_entry(all, at);
+		if (hook)
+			chain = hook;
+		if (legacy_head(x)) {
+			chain = legacy_head(x);
+			seen_chain(s, t, chain);
+			continue;
+		}
+		/* The end of every chain is a RETURN nobody wrote; the hook's is its policy. */
+		if (legacy_policy(info, at))
+			continue;
+		if (!strncmp(chain, RULES_PREFIX, strlen(RULES_PREFIX))) {
+			const struct ipt_entry *next = legacy_entry(all, at + x->next_offset);
+
+			if (!next || legacy_head(next))
+				continue;
+		}
+		seen_rule(s, t, chain, legacy_jump(&heads, x));
+	}
+	map_done(&heads);
+	return off == all->size ? 0 : -1;
+}
+
+int
+legacy_read(int raw, struct seen *s, struct error **e)
+{
+	for (unsigned t = 0; t < RULES_TABLES; t++) {
+		for (int tries = 0;; tries++) {
+			cleanup_free struct ipt_get_entries *all = NULL;
+			struct ipt_getinfo info;
+			socklen_t len;
+
+			if (legacy_info(raw, t, &info, e) < 0)
+				return -1;
+			len = sizeof *all + info.size;
+			all = xcalloc(1, len);
+			strcpy(all->name, rules_tables[t]);
+			all->size = info.size;
+			if (getsockopt(raw, IPPROTO_IP, IPT_SO_GET_ENTRIES, all, &len) == 0) {
+				if (legacy_walk(&info, all, t, s) == 0)
+					break;
+				return fail(e, WHY_IO, "iptables' table %s makes no sense",
+					    rules_tables[t]);
+			}
+			/* EAGAIN: it grew since we asked for its size. */
+			if (errno != EAGAIN || tries == 10)
+				return fail_sys(e, "read iptables' table %s", rules_tables[t]);
+		}
+	}
+	return 0;
+}
+
+bool
+legacy_has_match(int raw, const char *name, uint8_t revision)
+{
+	struct xt_get_revision ask = { .revision = revision };
+	socklen_t len = sizeof ask;
+
+	if (strlen(name) >= sizeof ask.name)
+		return false;
+	strcpy(ask.name, name);
+	return getsockopt(raw, IPPROTO_IP, IPT_SO_GET_REVISION_MATCH, &ask, &len) == 0;
+}
+
+bool
+legacy_any(int raw)
+{
+	/* Asking for a table makes the kernel set it up: only those that are in use. */
+	cleanup_fclose FILE *f = fopen("/proc/thread-self/net/ip_tables_names", "re");
+	char name[64];
+
+	while (f && fgets(name, sizeof name, f))
+		for (unsigned t = 0; t < RULES_TABLES; t++) {
+			struct ipt_getinfo info;
+			unsigned hooks = 0;
+
+			name[strcspn(name, "\n")] = 0;
+			if (strcmp(name, rules_tables[t]) ||
+			    legacy_info(raw, t, &info, NULL) < 0)
+				continue;
+			for (unsigned i = 0; i < NF_INET_NUMHOOKS; i++)
+				hooks += info.valid_hooks >> i & 1;
+			if (info.num_entries > hooks + 1)
+				return true;
+		}
+	return false;
+}

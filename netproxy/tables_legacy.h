@@ -1,0 +1,15 @@
+/* tables_legacy.h -- tables.h for the kernel's older iptables; for tables.c alone. */
+#ifndef KEDGE_TABLES_LEGACY_H
+#define KEDGE_TABLES_LEGACY_H
+#include "tables.h"
+
+int legacy_print(int raw, uint64_t *ret, struct error **);
+int legacy_read(int raw, struct seen *, struct error **);
+bool legacy_has_match(int raw, const char *name, uint8_t revision);
+bool legacy_any(int raw); /* rules beside the empty tables */
+
+/* tables.c's, for both kinds */
+void seen_chain(struct seen *, enum rules_table, const char *name);
+/* `to`: the chain it jumps to, or NULL. */
+void seen_rule(struct seen *, enum rules_table, const char *chain, const char *to);
+#endif

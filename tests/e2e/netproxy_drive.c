@@ -1,0 +1,293 @@
+/* netproxy_drive.c -- netproxy.h as a line protocol, for netproxy*.bats.
+ *
+ * One command a line on stdin, one line of answer a command on stdout: "ok ..."
+ * or "error: ...".  `-p PATH` names another iptables-restore, `-b` another bridge.
+ */
+#include "netproxy/netproxy.h"
+#include "reconcile/base/buf.h"
+#include "reconcile/base/error.h"
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct np_config config = { .bridge = "kedge0",
+				   .pod_net = 0x0a2a0000,
+				   .pod_bits = 16,
+				   .svc_net = 0x0a2b0000,
+				   .svc_bits = 16 };
+static struct np *np;
+
+#define ARGS 4200
+
+static double
+now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
+}
+
+static uint32_t
+ip_of(const char *text)
+{
+	struct in_addr a;
+
+	if (inet_pton(AF_INET, text, &a) != 1) {
+		fprintf(stderr, "%s is no address\n", text);
+		exit(2);
+	}
+	return ntohl(a.s_addr);
+}
+
+static int
+do_open(char **arg, struct error **e)
+{
+	(void)arg;
+	np_close(np);
+	np = NULL;
+	if (np_open(&config, &np, e) < 0)
+		return -1;
+	printf("ok %s\n", np_variant(np));
+	return 0;
+}
+
+static int
+do_close(char **arg, struct error **e)
+{
+	(void)arg;
+	(void)e;
+	np_close(np);
+	np = NULL;
+	puts("ok");
+	return 0;
+}
+
+static int
+do_plug(char **arg, struct error **e)
+{
+	int ns = open(arg[1], O_RDONLY | O_CLOEXEC);
+	double t = now_ms();
+	int rc;
+
+	if (ns < 0)
+		return fail_sys(e, "%s", arg[1]);
+	rc = np_plug(np, ns, ip_of(arg[2]), e);
+	close(ns);
+	if (!rc)
+		printf("ok %.2f ms\n", now_ms() - t);
+	return rc;
+}
+
+static int
+do_unplug(char **arg, struct error **e)
+{
+	double t = now_ms();
+
+	if (np_unplug(np, ip_of(arg[1]), e) < 0)
+		return -1;
+	printf("ok %.2f ms\n", now_ms() - t);
+	return 0;
+}
+
+/* set ID VIP tcp|udp PORT NODEPORT AFFINITY LOCAL [IP:PORT]... */
+static int
+do_set(char **arg, struct error **e)
+{
+	static struct np_endpoint at[ARGS];
+	struct np_service s = { .id = arg[1],
+				.vip = ip_of(arg[2]),
+				.proto = strcmp(arg[3], "udp") ? IPPROTO_TCP : IPPROTO_UDP,
+				.port = atoi(arg[4]),
+				.node_port = atoi(arg[5]),
+				.affinity_s = atoi(arg[6]),
+				.local_only = atoi(arg[7]),
+				.endpoints = at };
+
+	for (arg += 8; *arg; arg++) {
+		char *colon = strchr(*arg, ':');
+
+		*colon = 0;
+		at[s.n++] = (struct np_endpoint){ ip_of(*arg), atoi(colon + 1) };
+	}
+	if (np_set(np, &s, e) < 0)
+		return -1;
+	puts("ok");
+	return 0;
+}
+
+/* many N IP:PORT -- services fill/0.. with addresses from 10.43.16.0 on */
+static int
+do_many(char **arg, struct error **e)
+{
+	char *colon = strchr(arg[2], ':');
+	struct np_endpoint at;
+
+	*colon = 0;
+	at = (struct np_endpoint){ ip_of(arg[2]), atoi(colon + 1) };
+	for (int i = 0; i < atoi(arg[1]); i++) {
+		char id[32];
+		struct np_service s = { .id = id,
+					.vip = 0x0a2b1000 + i,
+					.proto = IPPROTO_TCP,
+					.port = 80,
+					.endpoints = &at,
+					.n = 1 };
+
+		snprintf(id, sizeof id, "fill/%d", i);
+		if (np_set(np, &s, e) < 0)
+			return -1;
+	}
+	puts("ok");
+	return 0;
+}
+
+static int
+do_drop(char **arg, struct error **e)
+{
+	(void)e;
+	np_drop(np, arg[1]);
+	puts("ok");
+	return 0;
+}
+
+static int
+do_commit(char **arg, struct error **e)
+{
+	double t = now_ms();
+	struct np_wrote w;
+	struct pollfd p;
+
+	(void)arg;
+	if (np_commit(np, e) < 0)
+		return -1;
+	p = (struct pollfd){ np_fd(np), POLLIN, 0 };
+	if (poll(&p, 1, 20000) != 1)
+		return fail(e, WHY_TIMEOUT, "no end after 20 s");
+	if (np_commit_end(np, e) < 0)
+		return -1;
+	w = np_wrote(np);
+	printf("ok chains=%u rules=%u removed=%u whole=%d ms=%.1f\n", w.chains, w.rules,
+	       w.removed, w.whole, now_ms() - t);
+	return 0;
+}
+
+static int
+do_check(char **arg, struct error **e)
+{
+	double t = now_ms();
+	bool intact;
+
+	(void)arg;
+	if (np_check(np, &intact, e) < 0)
+		return -1;
+	printf("ok %s %.3f ms\n", intact ? "intact" : "broken", now_ms() - t);
+	return 0;
+}
+
+static int
+do_flows(char **arg, struct error **e)
+{
+	unsigned n;
+
+	if (np_flows(np, ip_of(arg[1]), &n, e) < 0)
+		return -1;
+	printf("ok %u\n", n);
+	return 0;
+}
+
+static int
+do_flush(char **arg, struct error **e)
+{
+	if (np_flush_flows(np, ip_of(arg[1]), e) < 0)
+		return -1;
+	puts("ok");
+	return 0;
+}
+
+static int
+do_nodeip(char **arg, struct error **e)
+{
+	struct in_addr a = { htonl(np_node_ip(np)) };
+
+	(void)arg;
+	(void)e;
+	printf("ok %s\n", inet_ntoa(a));
+	return 0;
+}
+
+static int
+do_lacks(char **arg, struct error **e)
+{
+	(void)arg;
+	(void)e;
+	printf("ok");
+	for (const char *const *s = np_lacks(np); *s; s++)
+		printf(" [%s]", *s);
+	puts("");
+	return 0;
+}
+
+static int
+do_down(char **arg, struct error **e)
+{
+	(void)arg;
+	np_close(np);
+	np = NULL;
+	if (np_down(&config, e) < 0)
+		return -1;
+	puts("ok");
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int args;
+	int (*run)(char **arg, struct error **);
+} commands[] = {
+	{ "open", 1, do_open },     { "close", 1, do_close },   { "plug", 3, do_plug },
+	{ "unplug", 2, do_unplug }, { "set", 8, do_set },       { "many", 3, do_many },
+	{ "drop", 2, do_drop },     { "commit", 1, do_commit }, { "check", 1, do_check },
+	{ "flows", 2, do_flows },   { "flush", 2, do_flush },   { "nodeip", 1, do_nodeip },
+	{ "lacks", 1, do_lacks },   { "down", 1, do_down },
+};
+
+int
+main(int argc, char **argv)
+{
+	static char *arg[ARGS + 1];
+	char *line = NULL;
+	size_t cap = 0;
+
+	for (int c; (c = getopt(argc, argv, "p:b:")) > 0;)
+		*(c == 'p' ? &config.iptables_restore : &config.bridge) = optarg;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	while (getline(&line, &cap, stdin) > 0) {
+		struct error *e = NULL;
+		char *at = line, *word;
+		size_t i;
+		int n = 0;
+
+		while ((word = strsep(&at, " \n")))
+			if (*word && n < ARGS)
+				arg[n++] = word;
+		arg[n] = NULL;
+		for (i = 0; n && i < sizeof commands / sizeof *commands; i++)
+			if (!strcmp(commands[i].name, arg[0]) && n >= commands[i].args)
+				break;
+		if (!n || i == sizeof commands / sizeof *commands)
+			puts("error: no such command, or too few words");
+		else if (commands[i].run(arg, &e) < 0)
+			printf("error: %s\n", error_text(e));
+		error_free(&e);
+	}
+	np_close(np);
+	free(line);
+	return 0;
+}

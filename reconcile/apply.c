@@ -68,8 +68,7 @@ apply_complain(struct complaints *c, const struct manifest *m, const char *field
 	       const char *text)
 {
 	c->path = m->path;
-	complain(c, m->line, m->col, field, "%s %s is invalid: %s", m->res->kind,
-		 object_path(m->obj, c->arena), text);
+	complain(c, m->line, m->col, field, "%s", text);
 }
 
 /* ---- what the source states ---- */
@@ -85,40 +84,15 @@ pairs_copy(const struct pairs *from, const char *without, struct arena *a)
 	return to;
 }
 
-static const char *
-base64_of(const char *text, struct arena *a)
-{
-	static const char abc[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const unsigned char *s = (const void *)text;
-	size_t n = strlen(text);
-	char *out = arena_alloc(a, (n + 2) / 3 * 4 + 1), *o = out;
-
-	for (size_t i = 0; i < n; i += 3) {
-		unsigned v =
-		    s[i] << 16 | (i + 1 < n ? s[i + 1] << 8 : 0) | (i + 2 < n ? s[i + 2] : 0);
-
-		*o++ = abc[v >> 18];
-		*o++ = abc[v >> 12 & 63];
-		*o++ = i + 1 < n ? abc[v >> 6 & 63] : '=';
-		*o++ = i + 2 < n ? abc[v & 63] : '=';
-	}
-	*o = 0;
-	return out;
-}
-
-/* stringData is a way of writing data; it is never kept. */
+/* Once read, stringData lies within data; then that is what is stated. */
 static void
-fold_string_data(struct secret *secret, const struct kind *k, struct arena *a)
+own_string_data(struct secret *secret, const struct kind *k)
 {
-	if (!secret->stringData.n)
+	uint64_t bit = merge_bit(k, "stringData");
+
+	if (!(secret->set & bit))
 		return;
-	secret->data = pairs_copy(&secret->data, NULL, a);
-	for (size_t i = 0; i < secret->stringData.n; i++)
-		pairs_set(&secret->data, secret->stringData.at[i].key,
-			  base64_of(secret->stringData.at[i].value, a), a);
-	secret->stringData = (struct pairs){ 0 };
-	secret->set &= ~merge_bit(k, "stringData");
+	secret->set &= ~bit;
 	secret->set |= merge_bit(k, "data");
 }
 
@@ -143,7 +117,7 @@ stated_of(const struct manifest *m, struct arena *a)
 		o->set &= ~merge_bit(k, "status");
 	}
 	if (m->res->id == RES_secret)
-		fold_string_data((struct secret *)o, k, a);
+		own_string_data((struct secret *)o, k);
 	if (m->res->id == RES_service) {
 		struct service *svc = (struct service *)o;
 
@@ -248,7 +222,7 @@ check_selector(struct pass *p, const struct manifest *m, const struct label_sele
 	apply_complain(
 	    p->c, m, "spec.selector",
 	    arena_printf(p->a,
-			 "spec.selector: Invalid value: %s: field is immutable; give it "
+			 "Invalid value: %s: field is immutable; give it "
 			 "another name, or remove it in one commit and add it in the next",
 			 json_of(label_selector_kind(), new, p->a)));
 }
@@ -263,7 +237,7 @@ check_cluster_ip(struct pass *p, const struct manifest *m, const struct service_
 	apply_complain(
 	    p->c, m, "spec.clusterIP",
 	    arena_printf(p->a,
-			 "spec.clusterIP: Invalid value: \"%s\": field is immutable "
+			 "Invalid value: \"%s\": field is immutable "
 			 "(it is \"%s\"); remove the service in one commit and add it in "
 			 "the next",
 			 new->clusterIP, live->clusterIP));
@@ -300,21 +274,19 @@ check_immutable(struct pass *p, const struct manifest *m, const void *live, cons
 		frozen =
 		    tl->immutable && (!tn->immutable || !apply_same_map(&tl->data, &tn->data));
 		if (tl->type && tn->type && strcmp(tl->type, tn->type))
-			apply_complain(
-			    p->c, m, "type",
-			    arena_printf(p->a,
-					 "type: Invalid value: \"%s\": field is immutable "
-					 "(it is \"%s\")",
-					 tn->type, tl->type));
+			apply_complain(p->c, m, "type",
+				       arena_printf(p->a,
+						    "Invalid value: \"%s\": field is immutable "
+						    "(it is \"%s\")",
+						    tn->type, tl->type));
 		break;
 	default:
 		break;
 	}
 	if (frozen)
-		apply_complain(
-		    p->c, m, "data",
-		    "data: Forbidden: field is immutable when `immutable` is set; give "
-		    "it another name");
+		apply_complain(p->c, m, "data",
+			       "Forbidden: field is immutable when `immutable` is set; give "
+			       "it another name");
 }
 
 bool
@@ -445,6 +417,22 @@ update(struct pass *p, const struct manifest *m, const struct object *o, const v
 	add(p, ACT_UPDATE, m->res, new, why);
 }
 
+/* A document that only slid down its file is not a change worth a write; the
+ * line is corrected with the next one. */
+static const char *
+place_of(struct pass *p, const struct manifest *m, const struct object *live,
+	 const char *stated)
+{
+	const char *was = live ? object_annotation(live, ANNOTATION_PLACE) : NULL;
+	const char *applied = live ? object_annotation(live, ANNOTATION_APPLIED) : NULL;
+	size_t n = strlen(m->path);
+
+	if (was && applied && !strcmp(applied, stated) && !strncmp(was, m->path, n) &&
+	    was[n] == ':')
+		return was;
+	return arena_printf(p->a, "%s:%d", m->path, m->line);
+}
+
 static void
 apply_one(struct pass *p, const struct manifest *m)
 {
@@ -452,12 +440,13 @@ apply_one(struct pass *p, const struct manifest *m)
 	const struct object *live =
 	    snapshot_find(p->s, m->res->id, object_namespace(m->obj), object_name(m->obj));
 	struct object *o = stated_of(m, p->a);
-	const char *place = arena_printf(p->a, "%s:%d", m->path, m->line), *stated;
+	const char *place, *stated;
 
 	if (live && !claim(p, m, live))
 		return;
 	merge_stated(m->res->schema, o, &text);
 	stated = arena_strdup(p->a, buf_text(&text));
+	place = place_of(p, m, live, stated);
 	sign(o, p->w->source, place, stated, p->a);
 	if (!live)
 		create(p, m, o, place);

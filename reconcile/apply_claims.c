@@ -66,18 +66,18 @@ claim_port(struct apply_claims *cs, const struct manifest *m, const struct servi
 	if (m && other)
 		apply_complain(cs->c, m, field,
 			       arena_printf(cs->a,
-					    "%s: Invalid value: %" PRId64
+					    "Invalid value: %" PRId64
 					    ": provided port is already allocated, by %s",
-					    field, port->nodePort, other));
+					    port->nodePort, other));
 	if (m && set &&
 	    (port->nodePort < set->node_port_lo || port->nodePort > set->node_port_hi))
 		apply_complain(
 		    cs->c, m, field,
 		    arena_printf(cs->a,
-				 "%s: Invalid value: %" PRId64
+				 "Invalid value: %" PRId64
 				 ": provided port is not in the valid range. The range of "
 				 "valid ports is %d-%d",
-				 field, port->nodePort, set->node_port_lo, set->node_port_hi));
+				 port->nodePort, set->node_port_lo, set->node_port_hi));
 }
 
 static void
@@ -91,12 +91,11 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 	if (!other)
 		map_put(&cs->addresses, ip, (void *)who_is(m, svc, cs->a));
 	if (m && other)
-		apply_complain(
-		    cs->c, m, "spec.clusterIP",
-		    arena_printf(cs->a,
-				 "spec.clusterIP: Invalid value: \"%s\": provided IP is "
-				 "already allocated, by %s",
-				 ip, other));
+		apply_complain(cs->c, m, "spec.clusterIP",
+			       arena_printf(cs->a,
+					    "Invalid value: \"%s\": provided IP is "
+					    "already allocated, by %s",
+					    ip, other));
 	if (!m || !set || !set->svc_bits || inet_pton(AF_INET, ip, &in) != 1)
 		return;
 	mask = ~UINT32_C(0) << (32 - set->svc_bits);
@@ -105,7 +104,7 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 		    cs->c, m, "spec.clusterIP",
 		    arena_printf(
 			cs->a,
-			"spec.clusterIP: Invalid value: \"%s\": provided IP is "
+			"Invalid value: \"%s\": provided IP is "
 			"not in the valid range. The range of valid IPs is %u.%u.%u.%u/%u",
 			ip, set->svc_net >> 24, set->svc_net >> 16 & 255,
 			set->svc_net >> 8 & 255, set->svc_net & 255, set->svc_bits));

@@ -1,10 +1,10 @@
 /* merge.c -- Git owns the fields it states, and no others.
  *
  * The rule is Kubernetes' server-side apply with the merge keys of its
- * strategic patches, walked over kinds.def.  Three deviations, each because
+ * strategic patches, walked over kinds.def.  Deviations, each because
  * the granular rule would leave a half-changed thing behind: unions (a
- * volume's source, a variable's value, a strategy) and selectors are taken
- * whole when they are stated at all.
+ * volume's source, a variable's value, a strategy), selectors and what has
+ * defaults that follow each other (resources) are taken whole when stated.
  */
 #include "merge.h"
 #include "base/arena.h"

@@ -1,0 +1,273 @@
+/* t_revision.c -- when a revision is healthy, failed or superseded; the node's object. */
+#include "world.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define META(name)                                                                     \
+	"metadata: {name: " name ", labels: {kedge.dev/source: main}, generation: 2, " \
+	"annotations: {kedge.dev/last-applied-configuration: '{}'}}\n"
+#define REV(n, outcome)                                                            \
+	"apiVersion: kedge.dev/v1\nkind: Revision\nmetadata: {name: main-" n "}\n" \
+	"spec: {source: main, number: " n "}\n"                                    \
+	"status: {outcome: " outcome ", startTime: '2027-01-15T07:59:57.000000Z'}\n---\n"
+#define WEB(status)                                                                           \
+	"apiVersion: apps/v1\nkind: Deployment\n" META(                                       \
+	    "web") "spec:\n  replicas: 3\n  selector: {matchLabels: {app: web}}\n  "          \
+		   "template:\n"                                                              \
+		   "    metadata: {labels: {app: web}}\n    spec: {containers: [{name: web, " \
+		   "image: w}]}\n"                                                            \
+		   "status: {" status "}\n---\n"
+#define GOOD "observedGeneration: 2, replicas: 3, updatedReplicas: 3, availableReplicas: 3"
+
+struct bench {
+	struct world w;
+	struct plan plan;
+	struct buf out;
+};
+
+/* The plan for revision `name`, printed. */
+static const char *
+judge(struct bench *b, const char *name)
+{
+	struct snapshot *s = world_snapshot(&b->w);
+
+	plan_init(&b->plan, &b->w.arena);
+	revision_reconcile(s, snapshot_find(s, RES_revision, "", name), &b->plan);
+	buf_clear(&b->out);
+	plan_print(&b->plan, &b->out);
+	return buf_text(&b->out);
+}
+
+static void
+check(const char *yaml, const char *plan)
+{
+	struct bench b = { 0 };
+
+	world_read(&b.w, yaml);
+	assert_string_equal(judge(&b, "main-1"), plan);
+	world_obey(&b.w, &b.plan);
+	assert_string_equal(judge(&b, "main-1"), "");
+	buf_done(&b.out);
+	arena_free(&b.w.arena);
+}
+
+static void
+a_revision_is_healthy_when_all_its_workloads_are_available(void **state)
+{
+	struct bench b = { 0 };
+	const struct revision *r;
+
+	(void)state;
+	world_read(&b.w, REV("1", "Applying") WEB(GOOD));
+	assert_string_equal(judge(&b, "main-1"), ". status revision main-1  # Healthy\n");
+	r = b.plan.at[0].body;
+	assert_int_equal(r->status->durationMs, 3000);
+	assert_int_equal(r->status->endTime, b.w.s.now);
+	buf_done(&b.out);
+	arena_free(&b.w.arena);
+}
+
+static void
+it_names_what_is_waited_for(void **state)
+{
+	(void)state;
+	check(
+	    REV("1", "Applying") WEB("observedGeneration: 2, replicas: 3, updatedReplicas: 3, "
+				     "availableReplicas: 2"),
+	    ". status revision main-1  # Applying, waiting for deployment default/web: 2 of 3 "
+	    "updated replicas are available\n");
+	check(REV("1", "Applying")
+		  WEB("observedGeneration: 2, replicas: 4, updatedReplicas: 3, "
+		      "availableReplicas: 4"),
+	      ". status revision main-1  # Applying, waiting for deployment default/web: 1 old "
+	      "replicas are pending termination\n");
+	check(
+	    REV("1", "Applying") WEB("observedGeneration: 1, replicas: 3, updatedReplicas: 3, "
+				     "availableReplicas: 3"),
+	    ". status revision main-1  # Applying, waiting for deployment default/web: its new "
+	    "spec is not yet observed\n");
+}
+
+static void
+a_pod_that_cannot_start_is_named_with_its_reason(void **state)
+{
+	(void)state;
+	check(
+	    REV("1", "Applying") WEB(
+		"observedGeneration: 2, replicas: 1, updatedReplicas: 1") "apiVersion: "
+									  "v1\nkind: "
+									  "Pod\nmetadata: "
+									  "{name: web-x, "
+									  "labels: {app: "
+									  "web}}\n"
+									  "spec: {containers: "
+									  "[{name: web, image: "
+									  "w}]}\n"
+									  "status: {phase: "
+									  "Pending, "
+									  "containerStatuses: "
+									  "[{name: web, state: "
+									  "{waiting: "
+									  "{reason: "
+									  "ImagePullBackOff, "
+									  "message: no such "
+									  "image}}}]}\n",
+	    ". status revision main-1  # Applying, waiting for deployment default/web: 1 of 3 "
+	    "new "
+	    "replicas have been updated (web-x: ImagePullBackOff: no such image)\n");
+}
+
+static void
+a_deployment_past_its_deadline_fails_the_revision_until_it_recovers(void **state)
+{
+	struct bench b = { 0 };
+	const struct revision *r;
+
+	(void)state;
+	world_read(&b.w, REV("1", "Applying")
+			     WEB("observedGeneration: 2, replicas: 3, conditions: [{type: "
+				 "Progressing, status: 'False', reason: "
+				 "ProgressDeadlineExceeded}]"));
+	assert_string_equal(judge(&b, "main-1"),
+			    ". status revision main-1  # deployment default/web "
+			    "exceeded its progress deadline\n");
+	r = b.plan.at[0].body;
+	assert_string_equal(r->status->outcome, "Failed");
+	assert_string_equal(r->status->errors.at[0],
+			    "deployment default/web exceeded its progress deadline");
+	world_obey(&b.w, &b.plan);
+	assert_string_equal(judge(&b, "main-1"), "");
+	world_read(&b.w, WEB(GOOD));
+	assert_string_equal(judge(&b, "main-1"), ". status revision main-1  # Healthy\n");
+	r = b.plan.at[0].body;
+	assert_int_equal(r->status->errors.n, 0);
+	buf_done(&b.out);
+	arena_free(&b.w.arena);
+}
+
+static void
+a_failed_pod_fails_the_revision_and_a_finished_one_does_not(void **state)
+{
+#define POD(phase)                                                                             \
+	"apiVersion: v1\nkind: Pod\n" META(                                                    \
+	    "job") "spec: {restartPolicy: Never, containers: [{name: c, image: i}]}\nstatus: " \
+		   "{phase: " phase "}\n"
+	(void)state;
+	check(REV("1", "Applying") POD("Failed"),
+	      ". status revision main-1  # pod default/job failed\n");
+	check(REV("1", "Applying") POD("Succeeded"), ". status revision main-1  # Healthy\n");
+	check(
+	    REV("1", "Applying") POD("Running"),
+	    ". status revision main-1  # Applying, waiting for pod default/job to be ready\n");
+}
+
+static void
+a_newer_revision_supersedes_unless_its_files_were_wrong(void **state)
+{
+	(void)state;
+	check(REV("1", "Applying") REV("2", "Applying") WEB("observedGeneration: 1"),
+	      ". status revision main-1  # Superseded\n");
+	check(REV("1", "Applying") REV("2", "Failed") WEB(GOOD),
+	      ". status revision main-1  # Healthy\n");
+}
+
+static void
+a_revision_whose_files_were_wrong_is_left_alone(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, REV("1", "Failed") WEB(GOOD));
+	assert_string_equal(judge(&b, "main-1"), "");
+	buf_done(&b.out);
+	arena_free(&b.w.arena);
+}
+
+static void
+a_service_waits_for_its_address_and_port(void **state)
+{
+#define SVC(spec) \
+	"apiVersion: v1\nkind: Service\n" META("web") "spec: {ports: [{port: 80" spec "}\n"
+	(void)state;
+	check(REV("1", "Applying") SVC("}]"), ". status revision main-1  # Applying, waiting "
+					      "for service default/web: a cluster IP\n");
+	check(REV("1", "Applying") SVC("}], type: NodePort, clusterIP: 10.43.0.5"),
+	      ". status revision main-1  # Applying, waiting for service default/web: a node "
+	      "port\n");
+	check(REV("1", "Applying")
+		  SVC(", nodePort: 30080}], type: NodePort, clusterIP: 10.43.0.5"),
+	      ". status revision main-1  # Healthy\n");
+}
+
+static void
+the_node_is_written_once_and_again_when_a_fact_changes(void **state)
+{
+	struct bench b = { 0 };
+	struct snapshot *s;
+	struct host_seen host = { .hostname = "h",
+				  .machineID = "m",
+				  .bootID = "b",
+				  .osImage = "Debian",
+				  .kernel = "6.1",
+				  .arch = "x86_64",
+				  .cpuMilli = 2000,
+				  .memory = INT64_C(4) << 30,
+				  .pods = 110 };
+	const char *lacks[] = { "no memory limits: the memory controller is missing" };
+	const struct node *n;
+
+	(void)state;
+	s = world_snapshot(&b.w);
+	s->host = &host;
+	plan_init(&b.plan, &b.w.arena);
+	node_reconcile(s, NULL, &b.plan);
+	assert_int_equal(b.plan.n, 1);
+	assert_int_equal(b.plan.at[0].verb, ACT_CREATE);
+	n = b.plan.at[0].body;
+	assert_string_equal(object_label(n, "kubernetes.io/arch"), "amd64");
+	assert_string_equal(pairs_get(&n->status->capacity, "cpu"), "2");
+	assert_string_equal(pairs_get(&n->status->capacity, "memory"), "4194304Ki");
+	assert_string_equal(n->status->addresses.at[0].address, "192.0.2.1");
+	world_obey(&b.w, &b.plan);
+	for (int round = 0; round < 2; round++) {
+		b.w.s.now += 600000;
+		s = world_snapshot(&b.w);
+		n = snapshot_find(s, RES_node, "", "node");
+		plan_init(&b.plan, &b.w.arena);
+		node_reconcile(s, n, &b.plan);
+		if (round == 0) {
+			assert_int_equal(b.plan.n, 0);
+			host.lacks = (struct strs){ .at = lacks, .n = 1 };
+		} else {
+			assert_int_equal(b.plan.n, 1);
+			assert_int_equal(b.plan.at[0].verb, ACT_STATUS);
+			n = b.plan.at[0].body;
+			assert_string_equal(n->status->conditions.at[4].message, lacks[0]);
+		}
+	}
+	buf_done(&b.out);
+	arena_free(&b.w.arena);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_revision_is_healthy_when_all_its_workloads_are_available),
+		cmocka_unit_test(it_names_what_is_waited_for),
+		cmocka_unit_test(a_pod_that_cannot_start_is_named_with_its_reason),
+		cmocka_unit_test(
+		    a_deployment_past_its_deadline_fails_the_revision_until_it_recovers),
+		cmocka_unit_test(a_failed_pod_fails_the_revision_and_a_finished_one_does_not),
+		cmocka_unit_test(a_newer_revision_supersedes_unless_its_files_were_wrong),
+		cmocka_unit_test(a_revision_whose_files_were_wrong_is_left_alone),
+		cmocka_unit_test(a_service_waits_for_its_address_and_port),
+		cmocka_unit_test(the_node_is_written_once_and_again_when_a_fact_changes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -6,6 +6,7 @@ SAN ?=
 VERSION := 0.1.0
 
 B := build$(if $(SAN),-san)
+MAKEFLAGS += -j$(shell nproc)
 PKGS := libgit2 yaml-0.1 libcurl libevent_core libevent_extra libmicrohttpd jansson sqlite3 libmnl \
 	libnetfilter_conntrack libseccomp libcap-ng libarchive libzstd gnutls nettle
 include tests/deps.mk
@@ -33,7 +34,7 @@ FAULTS    := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fault/*.c))
 DRIVERS   := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/e2e/*.c))
 BATS      := $(sort $(wildcard tests/e2e/*.bats))
 
-.PHONY: all help deps install uninstall test check lint bench demo clean golden format
+.PHONY: all help deps install uninstall test test-fresh test-vm check lint bench demo demo-deps images clean format
 all: $(B)/kedged $(B)/kedge $(B)/kedge-init
 
 help:
@@ -49,7 +50,7 @@ $(B)/libkedge.a: $(LIB_OBJS)
 	ar rcs $@ $^
 
 $(B)/kedged: $(B)/daemon/main.o $(B)/libkedge.a
-	$(CC) $(ALL_CFLAGS) -o $@ $< -Wl,--start-group $(B)/libkedge.a -Wl,--end-group $(LIBS) -Wl,--as-needed
+	$(CC) $(ALL_CFLAGS) -Wl,--as-needed -o $@ $< $(B)/libkedge.a $(LIBS)
 
 $(B)/kedge: $(CLI_OBJS) $(B)/libkedge.a
 	$(CC) $(ALL_CFLAGS) -Wl,--as-needed -o $@ $^ $(LIBS)
@@ -63,18 +64,74 @@ $(B)/kedge-init: $(INIT_SRCS) $(wildcard runtime/init/*.h runtime/*.h)
 $(B)/tests/%: tests/%.c $(B)/libkedge.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -I tests -MMD -MP -o $@ $< $(shell sed -n 's|^// wrap: *||p' $<) \
-		-Wl,--start-group $(B)/libkedge.a -Wl,--end-group $(LIBS) -lcmocka
+		-Wl,--as-needed $(B)/libkedge.a $(LIBS) -lcmocka
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+LINTS := tests/lint/includes.sh tests/lint/pure.sh
 
 ## make test       every test (needs root); SAN=1 under ASan and UBSan; T=file runs one
 test: deps
 	$(MAKE) check
-check: all $(UNITS) $(FAULTS) $(DRIVERS)
-	B=$(abspath $(B)) tests/run $(if $(T),$(T),$(UNITS) $(FAULTS) $(BATS))
+check: all images $(UNITS) $(FAULTS) $(DRIVERS)
+	B=$(abspath $(B)) tests/run $(if $(T),$(T),$(LINTS) $(UNITS) $(FAULTS) $(BATS))
 
+## make test-fresh the README's two commands in a minimal Debian made by debootstrap
+test-fresh:
+	tests/fresh
+
+## make test-vm    the cgroup v2 tests under a Debian kernel in qemu
+test-vm: all
+	tests/vm
+
+## make demo       the main job on this host, and away again; KEEP=1 leaves it running
+demo: demo-deps
+	@$(MAKE) -s all images
+	@B=$(abspath $(B)) KEEP=$(KEEP) repo-example/demo.sh
+
+# The example's images, as root trees.
+images:
+	@$(MAKE) -s -C repo-example/images O=$(abspath $(B))/images CC="$(CC)"
+
+## make bench      kedge, the floor and the installed peers in one run; build/bench.json
+bench: all images $(BENCHES)
+	B=$(abspath $(B)) tests/bench/run
+
+## make lint       clang-format, clang-tidy, cppcheck, include directions, purity
+SRCS := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+lint: $(B)/libkedge.a
+	clang-format --dry-run --Werror $(SRCS)
+	tests/lint/includes.sh
+	B=$(B) tests/lint/pure.sh
+	cppcheck -q -j 2 --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability \
+		--suppressions-list=tests/lint/cppcheck.txt -I. -Ireconcile daemon reconcile runtime netproxy repo-example
+	printf '%s\n' $(filter %.c,$(filter-out tests/%,$(SRCS))) | \
+		xargs -P 2 -n 8 sh -c 'clang-tidy --quiet "$$@" -- $(ALL_CFLAGS) -Wno-unknown-warning-option 2>/dev/null' tidy
+
+## make format     runs clang-format over everything
 format:
-	git ls-files '*.c' '*.h' | xargs clang-format -i
+	clang-format -i $(SRCS)
+
+## make install    honours PREFIX and DESTDIR
+SHARE := $(DESTDIR)$(PREFIX)/share
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/kedge \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)/etc/kedge \
+		$(SHARE)/man/man1 $(SHARE)/man/man8 $(SHARE)/bash-completion/completions
+	install -m 755 $(B)/kedged $(DESTDIR)$(PREFIX)/sbin/kedged
+	install -m 755 $(B)/kedge $(DESTDIR)$(PREFIX)/bin/kedge
+	install -m 755 $(B)/kedge-init $(DESTDIR)$(PREFIX)/libexec/kedge/kedge-init
+	sed 's|@PREFIX@|$(PREFIX)|' daemon/systemd/kedged.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/kedged.service
+	install -m 644 daemon/systemd/kedge.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/kedge.conf
+	[ -e $(DESTDIR)/etc/kedge/kedge.yaml ] || install -m 644 daemon/systemd/kedge.yaml $(DESTDIR)/etc/kedge/kedge.yaml
+	for m in daemon/man/*.[18]; do install -m 644 $$m $(SHARE)/man/man$${m##*.}/; done
+	$(B)/kedge completion bash > $(SHARE)/bash-completion/completions/kedge
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/sbin/kedged $(DESTDIR)$(PREFIX)/bin/kedge \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/kedged.service $(DESTDIR)$(PREFIX)/lib/sysusers.d/kedge.conf \
+		$(SHARE)/man/man1/kedge.1 $(SHARE)/man/man8/kedged.8 $(SHARE)/bash-completion/completions/kedge
+	rm -rf $(DESTDIR)$(PREFIX)/libexec/kedge
 
 clean:
 	rm -rf build build-san

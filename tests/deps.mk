@@ -4,14 +4,27 @@ DEPS_BUILD := gcc make pkg-config libc6-dev libgit2-dev libyaml-dev libcurl4-gnu
 	libsqlite3-dev libmnl-dev libnetfilter-conntrack-dev libseccomp-dev libcap-ng-dev \
 	libarchive-dev libzstd-dev libgnutls28-dev nettle-dev libldns-dev
 DEPS_RUN := iptables iproute2
-DEPS_TEST := libcmocka-dev bats git curl perl jq openssh-server openssh-client conntrack procps \
+DEPS_DEMO := git curl jq
+DEPS_TEST := libcmocka-dev bats perl openssh-server openssh-client conntrack procps \
 	clang-format clang-tidy cppcheck
+
+# $(1): packages.  Says their names where there is no apt-get.
+define install_missing
+	@missing=; for p in $(1); do \
+		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	command -v kubectl >/dev/null || missing="$$missing $(2)"; \
+	if [ -n "$$(echo $$missing)" ]; then \
+		command -v apt-get >/dev/null || { \
+			echo "This needs, by Debian's names:$$missing"; \
+			echo "Fedora: libgit2-devel libyaml-devel libcurl-devel inotify-tools-devel libevent-devel libmicrohttpd-devel \
+wslay-devel jansson-devel sqlite-devel libmnl-devel libnetfilter_conntrack-devel libseccomp-devel libcap-ng-devel \
+libarchive-devel libzstd-devel gnutls-devel nettle-devel iptables iproute jq bats libcmocka-devel"; exit 1; }; \
+		echo "installing:$$missing"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+endef
 
 ## make deps       installs what is missing with apt-get
 deps:
-	@missing=; for p in $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_TEST); do \
-		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
-	command -v kubectl >/dev/null || missing="$$missing kubernetes-client"; \
-	if [ -n "$$missing" ]; then \
-		command -v apt-get >/dev/null || { echo "deps: needs, by Debian's names:$$missing"; exit 1; }; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; fi
+	$(call install_missing,$(DEPS_BUILD) $(DEPS_RUN) $(DEPS_DEMO) $(DEPS_TEST),kubernetes-client)
+demo-deps:
+	$(call install_missing,$(DEPS_BUILD) $(DEPS_RUN) $(DEPS_DEMO),)

@@ -1,0 +1,17 @@
+#!/usr/bin/env bats
+# The README's first command, as it stands there.
+
+@test "the demo deploys, updates without a lost request, refuses, reverts and cleans up" {
+	cd "$BATS_TEST_DIRNAME/../.."
+	run env B="${B:-$PWD/build}" KEEP= timeout 120 repo-example/demo.sh
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ ${lines[-1]} =~ ^demo:\ ok,\ [0-9]+\ requests,\ 0\ failed$ ]]
+}
+
+@test "the demo leaves no process, link, rule or folder" {
+	[ -z "$(ls -d /tmp/kedge-demo.* 2>/dev/null)" ]
+	[ ! -e /sys/class/net/kedge0 ]
+	! iptables-save 2>/dev/null | grep -q KDG-
+	[ -z "$(pgrep -x kedge-init)" ]
+}

@@ -1,0 +1,122 @@
+# lib.bash -- what end-to-end tests share.  Each file is run on a test host of its own.
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+B=${B:-$ROOT/build}
+PATH=$B:$PATH
+
+# A place of its own, short enough for a socket's path.
+kedge_dirs() {
+	W=$(mktemp -d /tmp/kt.XXXXXX)
+	chmod 755 "$W"
+	export W KEDGE_SOCKET=$W/run/api.sock
+}
+
+# kedge_start [kedged's options]: in the background, ready when this returns.
+kedge_start() {
+	local n=0
+	[ -e "$W/kedge.yaml" ] || : >"$W/kedge.yaml"
+	kedged --config "$W/kedge.yaml" --state "$W/state" --run "$W/run" --logs "$W/logs" \
+		--cgroup "${KEDGE_CGROUP:-kedge-test}$(basename "$W")" "$@" >>"$W/kedged.log" 2>&1 3>&- &
+	KEDGED=$!
+	until kedge get nodes >/dev/null 2>&1; do
+		kill -0 "$KEDGED" 2>/dev/null || { cat "$W/kedged.log"; return 1; }
+		n=$((n + 1))
+		[ $n -gt 200 ] && { cat "$W/kedged.log"; return 1; }
+		sleep 0.05
+	done
+}
+
+not_running() { ! kill -0 "$1" 2>/dev/null; }
+
+kedge_stop() { # the pods live on
+	kill -TERM "$KEDGED" 2>/dev/null
+	wait_for 10 "kedged ends" not_running "$KEDGED"
+}
+
+kedge_end() { # nothing lives on
+	if kill -0 "$KEDGED" 2>/dev/null; then
+		kedge down >/dev/null 2>&1 || kill -9 "$KEDGED"
+		wait_for 10 "kedged ends" not_running "$KEDGED"
+	fi
+	if [ -n "${KEEP_LOG:-}" ]; then cp "$W/kedged.log" "$KEEP_LOG"; fi
+	rm -rf "$W"
+}
+
+# wait_for SECONDS WHAT CMD...: until CMD succeeds
+wait_for() {
+	local n=$(($1 * 20)) what=$2
+	shift 2
+	while ! "$@" >/dev/null 2>&1; do
+		n=$((n - 1))
+		if [ $n -lt 0 ]; then
+			echo "waited in vain: $what"
+			tail -n 30 "$W/kedged.log"
+			return 1
+		fi
+		sleep 0.05
+	done
+}
+
+# A bare repository at $W/deploy.git, a clone of it at $W/clone.
+repo_make() {
+	git init -q --bare "$W/deploy.git"
+	git -C "$W/deploy.git" symbolic-ref HEAD refs/heads/main
+	git clone -q "$W/deploy.git" "$W/clone" 2>/dev/null
+}
+g() { git -C "$W/clone" -c user.name=tester -c user.email=t@example.com -c commit.gpgsign=false "$@"; }
+# push MESSAGE: everything in the clone, as one commit
+push() { g add -A && g commit -q --allow-empty -m "$1" && g push -q origin HEAD:main; }
+head_id() { g rev-parse HEAD; }
+# push_wait MESSAGE [TIMEOUT]: and wait until it is healthy
+push_wait() { push "$1" && kedge wait --for "$(head_id)" --timeout "${2:-30s}"; }
+
+# image NAME:TAG [options]: the example's web server under that name
+image() {
+	make -s -C "$ROOT/repo-example/images" O="$B/images"
+	local name=$1
+	shift
+	kedge image import "$B/images/web" "$name" --entrypoint '["/web"]' --port 8080 "$@"
+}
+
+# field KIND NAME JQ
+field() { kedge get "$1" "$2" -o json | jq -r "$3"; }
+# how many of the pods with this label are ready
+pods_ready() {
+	kedge get pods ${2:+-n "$2"} -l "$1" -o json |
+		jq '[.items[] | select(.metadata.deletionTimestamp == null)
+		     | select(any(.status.conditions[]?; .type == "Ready" and .status == "True"))] | length'
+}
+has_ready() { [ "$(pods_ready "$1")" = "$2" ]; }
+
+# deployment NAME IMAGE [REPLICAS]: a plain one, with a readiness probe
+deployment() {
+	cat <<-Y
+		apiVersion: apps/v1
+		kind: Deployment
+		metadata:
+		  name: $1
+		spec:
+		  replicas: ${3:-1}
+		  selector: {matchLabels: {app: $1}}
+		  template:
+		    metadata: {labels: {app: $1}}
+		    spec:
+		      terminationGracePeriodSeconds: 5
+		      containers:
+		      - name: web
+		        image: $2
+		        ports: [{containerPort: 8080, name: http}]
+		        readinessProbe: {httpGet: {path: /healthz, port: http}, periodSeconds: 1}
+	Y
+}
+# service NAME [TYPE]
+service() {
+	cat <<-Y
+		apiVersion: v1
+		kind: Service
+		metadata: {name: $1}
+		spec:
+		  type: ${2:-ClusterIP}
+		  selector: {app: $1}
+		  ports: [{port: 80, targetPort: http, name: http}]
+	Y
+}

@@ -1,0 +1,113 @@
+#!/usr/bin/env bats
+# Pods live on, whatever happens to kedged.
+load lib.bash
+
+setup_file() {
+	load lib.bash
+	kedge_dirs
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	image web:1 --env VERSION=v1
+	image web:2 --env VERSION=v2
+	deployment web web:1 2 >"$W/clone/web.yaml"
+	service web >"$W/clone/svc.yaml"
+	push_wait "first"
+	echo "$KEDGED" >"$W/pid"
+}
+setup() { KEDGED=$(cat "$W/pid"); }
+teardown_file() {
+	load lib.bash
+	KEDGED=$(cat "$W/pid")
+	kedge_end
+}
+
+brain_of() { pgrep -P "$1" -f -- --role=brain; }
+again() {
+	kedge_start --source "deploy=$W/deploy.git"
+	echo "$KEDGED" >"$W/pid"
+}
+pod_facts() { kedge get pods -o json | jq -c '[.items[] | {uid: .metadata.uid, ip: .status.podIP, n: .status.containerStatuses[0].restartCount, at: .status.containerStatuses[0].state.running.startedAt}] | sort'; }
+
+@test "a killed brain is started again and nothing else happens" {
+	before=$(pod_facts)
+	old=$(brain_of "$KEDGED")
+	kill -9 "$old"
+	wait_for 10 "another brain" sh -c "p=\$(pgrep -P $KEDGED -f -- --role=brain) && [ \"\$p\" != $old ]"
+	wait_for 10 "it serves" kedge get pods
+	[ "$before" = "$(pod_facts)" ]
+}
+
+@test "both killed: pods serve, and the next start adopts them without a restart" {
+	before=$(pod_facts)
+	ip=$(field svc web .spec.clusterIP)
+	b=$(brain_of "$KEDGED")
+	kill -9 "$KEDGED"
+	kill -9 "$b" || true
+	wait_for 5 "it is gone" not_running "$KEDGED"
+	curl -sfm 2 "http://$ip/"
+	again
+	wait_for 10 "both are ready" has_ready app=web 2
+	[ "$before" = "$(pod_facts)" ]
+	curl -sfm 2 "http://$ip/"
+}
+
+@test "a stop by SIGTERM leaves the pods, and a start finds them" {
+	before=$(pod_facts)
+	ip=$(field svc web .spec.clusterIP)
+	kedge_stop
+	curl -sfm 2 "http://$ip/"
+	again
+	wait_for 10 "both are ready" has_ready app=web 2
+	[ "$before" = "$(pod_facts)" ]
+}
+
+@test "a push made while kedged was away is applied at its start" {
+	kedge_stop
+	deployment web web:2 2 >"$W/clone/web.yaml"
+	push "while away"
+	again
+	kedge wait --for "$(head_id)" --timeout 30s
+	ip=$(field svc web .spec.clusterIP)
+	curl -sfm 2 "http://$ip/" | grep -q v2
+}
+
+@test "killed at random moments of rollouts it converges and leaks nothing" {
+	for i in $(seq "${KEDGE_KILLS:-12}"); do
+		deployment web web:$((i % 2 + 1)) 2 >"$W/clone/web.yaml"
+		push "rollout $i"
+		sleep "0.0$((RANDOM % 90 + 10))"
+		case $((i % 3)) in
+		0) kill -9 "$(brain_of "$KEDGED")" || true ;;
+		1)
+			b=$(brain_of "$KEDGED")
+			kill -9 "$KEDGED"
+			wait_for 5 "it is gone" not_running "$KEDGED"
+			kill -9 "$b" 2>/dev/null || true
+			again
+			;;
+		2)
+			kill -9 "$KEDGED"
+			wait_for 5 "it is gone" not_running "$KEDGED"
+			again
+			;;
+		esac
+	done
+	wait_for 20 "it serves" kedge get pods
+	kedge wait --for "$(head_id)" --timeout 40s
+	wait_for 30 "two pods are left" sh -c '[ "$(kedge get pods -o json | jq ".items | length")" = 2 ]'
+	wait_for 10 "two sandboxes are left" sh -c '[ "$(pgrep -xc kedge-init)" = 2 ]'
+	[ "$(ls "$W/run/pods" | wc -l)" = 2 ]
+	wait_for 10 "two links are left" sh -c '[ "$(ls /sys/class/net/kedge0/brif | wc -l)" = 2 ]'
+	[ "$(find /sys/fs/cgroup -path "*/$KEDGE_CGROUP*" -type d -name 'pod*' | sed 's|.*/||' | sort -u | wc -l)" -le 2 ]
+}
+
+@test "kedge down takes everything away" {
+	kedge down
+	wait_for 10 "it ends" not_running "$KEDGED"
+	[ "$(pgrep -xc kedge-init)" = 0 ]
+	[ ! -e /sys/class/net/kedge0 ]
+	! iptables-save 2>/dev/null | grep -q KDG-
+	[ -z "$(find /sys/fs/cgroup -type d -path "*/$KEDGE_CGROUP*")" ]
+	[ -z "$(ls -A "$W/run" 2>/dev/null)" ]
+	! grep -q "$W" /proc/self/mounts
+}

@@ -1,0 +1,34 @@
+/* gitlib.h -- libgit2 as kedge uses it: no file outside the repository is read. */
+#ifndef KEDGE_GITLIB_H
+#define KEDGE_GITLIB_H
+#include <git2.h>
+
+struct error;
+
+/* Both count: a process may open and close as often as it likes.  `home`, or
+ * NULL, is where ssh finds .ssh/known_hosts; no other configuration is read. */
+void gitlib_open(const char *home);
+void gitlib_close(void);
+/* fail() with libgit2's last words after ours. */
+int fail_git(struct error **e, int rc, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#define GIT_CLEANUP(type)                           \
+	static inline void type##_cleanup(type **p) \
+	{                                           \
+		type##_free(*p);                    \
+	}
+/* clang-format off */
+GIT_CLEANUP(git_repository)
+GIT_CLEANUP(git_odb)
+GIT_CLEANUP(git_odb_object)
+GIT_CLEANUP(git_reference)
+GIT_CLEANUP(git_commit)
+GIT_CLEANUP(git_tree)
+GIT_CLEANUP(git_object)
+GIT_CLEANUP(git_signature)
+GIT_CLEANUP(git_packbuilder)
+GIT_CLEANUP(git_remote)
+/* clang-format on */
+#define cleanup_git(type) __attribute__((cleanup(type##_cleanup)))
+#endif

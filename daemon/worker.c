@@ -1,0 +1,288 @@
+/* worker.c -- the life of a source's worker: wait, look, say.
+ *
+ * It ends when the brain closes the socket.  Nothing it is told comes from the
+ * network, and nothing it says is believed.
+ */
+#include "worker.h"
+#include "../reconcile/base/buf.h"
+#include "../reconcile/base/cleanup.h"
+#include "../reconcile/base/error.h"
+#include "../reconcile/base/log.h"
+#include "source.h"
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <time.h>
+
+enum { RETRY_MS = 1000 }; /* between attempts to open a source that is not there */
+
+int64_t
+worker_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
+}
+
+const char *
+worker_subdir(struct worker *w)
+{
+	char *p = arena_strdup(&w->arena, w->args->path ? w->args->path : ""), *to = p;
+
+	for (const char *from = p; *from; from++)
+		if (*from != '/' || (to > p && to[-1] != '/'))
+			*to++ = *from;
+	if (to > p && to[-1] == '/')
+		to--;
+	*to = 0;
+	return strcmp(p, ".") ? p : "";
+}
+
+int
+worker_note(struct worker *w, const char *text, struct error **e)
+{
+	if (!strcmp(w->noted ? w->noted : "", text))
+		return 0;
+	free(w->noted);
+	w->noted = xstrdup(text);
+	return frame_send_text(w->fd, FRAME_NOTE, text, e);
+}
+
+int
+worker_say_writable(struct worker *w, bool yes, struct error **e)
+{
+	char body = yes;
+
+	if (w->writable == yes)
+		return 0;
+	w->writable = yes;
+	return frame_send(w->fd, FRAME_WRITABLE, NULL, 0, &body, 1, e);
+}
+
+static void
+fine(struct worker *w)
+{
+	free(w->failed);
+	w->failed = NULL;
+}
+
+int
+worker_say_commit(struct worker *w, const git_oid *commit, const git_oid *tree, bool forced,
+		  struct error **e)
+{
+	char flags = forced;
+
+	if (frame_send(w->fd, FRAME_COMMIT, commit->id, sizeof commit->id, &flags, 1, e))
+		return -1;
+	w->have = *commit;
+	w->have_tree = *tree;
+	fine(w);
+	return 0;
+}
+
+int
+worker_say_tree(struct worker *w, const git_oid *tree, struct error **e)
+{
+	if (frame_send(w->fd, FRAME_TREE, NULL, 0, tree->id, sizeof tree->id, e))
+		return -1;
+	w->have_tree = *tree;
+	fine(w);
+	return 0;
+}
+
+_Noreturn void
+worker_retire(struct worker *w, const char *why)
+{
+	log_info("source", "%s: %s; a new worker takes over", w->args->url, why);
+	_exit(0);
+}
+
+/* Says what is wrong, once. */
+static void
+say_failed(struct worker *w, const struct error *e)
+{
+	const char *text = error_text(e);
+
+	if (w->failed && !strcmp(w->failed, text))
+		return;
+	free(w->failed);
+	w->failed = xstrdup(text);
+	if (frame_send_text(w->fd, FRAME_FAILED, text, NULL))
+		_exit(0); /* the brain is gone */
+}
+
+static int
+look(struct worker *w, bool asked, struct error **e)
+{
+	bool had_failed = w->failed != NULL;
+
+	if (!w->state && w->kind->open(w, e)) {
+		w->next = worker_now() + RETRY_MS;
+		say_failed(w, e ? *e : NULL);
+		return -1;
+	}
+	if (w->kind->look(w, asked, e)) {
+		say_failed(w, e ? *e : NULL);
+		return -1;
+	}
+	/* It was wrong, now it is not, and nothing is new. */
+	if (had_failed && w->failed) {
+		fine(w);
+		if (frame_send(w->fd, FRAME_FINE, NULL, 0, NULL, 0, e))
+			_exit(0);
+	}
+	return 0;
+}
+
+static void
+answer(struct worker *w, const struct error *e)
+{
+	if (frame_send_text(w->fd, FRAME_ANSWER, e ? error_text(e) : "", NULL))
+		_exit(0);
+}
+
+static int
+revert(struct worker *w, const struct frame *f, struct error **e)
+{
+	const char *commit = f->body, *end = f->body + f->len, *author, *message;
+
+	if (f->len < 3 || end[-1])
+		return fail(e, WHY_INVALID, "a malformed request to revert");
+	author = commit + strlen(commit) + 1;
+	message = author < end ? author + strlen(author) + 1 : end;
+	if (message >= end)
+		return fail(e, WHY_INVALID, "a malformed request to revert");
+	if (!w->kind->revert)
+		return fail(e, WHY_FORBIDDEN, "%s cannot be written to", w->args->url);
+	if (!w->state)
+		return fail(e, WHY_UNAVAILABLE, "%s", w->failed ? w->failed : "not open yet");
+	if (w->kind->revert(w, commit, author, message, e))
+		return -1;
+	return look(w, true, e);
+}
+
+static void
+obey(struct worker *w, const struct frame *f)
+{
+	cleanup_error struct error *e = NULL;
+
+	switch (f->type) {
+	case FRAME_SYNC:
+		if (f->len == 1 && f->body[0])
+			w->have = w->have_tree = (git_oid){ 0 };
+		look(w, true, &e);
+		break;
+	case FRAME_REVERT:
+		revert(w, f, &e);
+		break;
+	default:
+		fail(&e, WHY_INVALID, "a request of type %d", f->type);
+	}
+	answer(w, e);
+}
+
+/* The first frame says what to watch. */
+static void
+read_args(struct worker *w, struct frame_reader *in)
+{
+	struct complaints said = { .arena = &w->arena };
+	struct pollfd p = { w->fd, POLLIN, 0 };
+	const struct tree *tree;
+	struct frame f;
+	int rc;
+
+	while ((rc = frame_next(in, &f)) == 0)
+		if (poll(&p, 1, -1) < 0 || frame_fill(in, w->fd) < 0)
+			_exit(0);
+	if (rc < 0 || f.type != FRAME_START)
+		_exit(2);
+	tree = json_read(f.body, f.len, &w->arena, &said);
+	w->args = tree
+		      ? schema_decode(watch_args_kind(), tree, SCHEMA_TRUSTED, &w->arena, &said)
+		      : NULL;
+	if (!w->args || said.errors) {
+		log_err("source", "unreadable order: %s",
+			said.first ? said.first->text : "no JSON");
+		_exit(2);
+	}
+	if (w->args->have && *w->args->have)
+		git_oid_fromstr(&w->have, w->args->have);
+	if (w->args->haveTree && *w->args->haveTree)
+		git_oid_fromstr(&w->have_tree, w->args->haveTree);
+}
+
+static const struct source_kind *
+choose_kind(struct worker *w)
+{
+	const char *url = w->args->url;
+
+	if (!strcmp(w->args->type, "directory")) {
+		w->path = arena_strdup(&w->arena, url);
+		return &source_directory;
+	}
+	if (!strncmp(url, "file://", 7))
+		url += 7;
+	if (*url == '/') {
+		w->path = arena_strdup(&w->arena, url);
+		return &source_git;
+	}
+	/* It will hold a key or a token, which no other process of its user may read. */
+	prctl(PR_SET_DUMPABLE, 0);
+	log_err("source", "%s: remote repositories are not read yet", w->args->url);
+	_exit(2);
+}
+
+static void
+obey_all(struct worker *w, struct frame_reader *in)
+{
+	struct frame f;
+	int rc;
+
+	while ((rc = frame_next(in, &f)) > 0)
+		obey(w, &f);
+	if (rc < 0)
+		_exit(2);
+}
+
+static void
+step(struct worker *w, struct frame_reader *in)
+{
+	struct pollfd p[2] = { { w->fd, POLLIN, 0 }, { w->watch_fd, POLLIN, 0 } };
+	int64_t wait = w->next - worker_now();
+
+	if (wait <= 0) {
+		cleanup_error struct error *e = NULL;
+
+		look(w, false, &e);
+		return;
+	}
+	if (poll(p, 2, wait > INT32_MAX ? INT32_MAX : (int)wait) < 0)
+		return;
+	if (p[1].revents)
+		w->kind->notice(w);
+	if (p[0].revents && frame_fill(in, w->fd) < 0)
+		_exit(0);
+}
+
+_Noreturn void
+source_worker(int fd)
+{
+	struct frame_reader in = { 0 };
+	struct worker w = { .fd = fd, .watch_fd = -1, .writable = -1 };
+
+	log_role("source");
+	signal(SIGPIPE, SIG_IGN);
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+	umask(022);
+	gitlib_open(NULL);
+	read_args(&w, &in);
+	w.kind = choose_kind(&w);
+	for (;;) {
+		obey_all(&w, &in);
+		step(&w, &in);
+	}
+}

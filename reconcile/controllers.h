@@ -21,6 +21,9 @@ void garbage_reconcile(struct snapshot *, struct plan *);
 /* All of the above, for every object, in order. */
 void controllers_run(struct snapshot *, struct plan *);
 
+/* node.c: the host's own Node, when it is not there yet. */
+void node_ensure(struct snapshot *, struct plan *);
+
 /* apply.c: what makes the live objects be as a revision wants them. */
 struct manifest;
 struct complaints;

@@ -184,9 +184,8 @@ set_conditions(struct node_status *st, const struct node_status *was, const stru
 			      s->now);
 }
 
-/* `live` may be NULL: then the node is created. */
-void
-node_reconcile(struct snapshot *s, const struct node *live, struct plan *p)
+static void
+bring_up_to_date(struct snapshot *s, const struct node *live, struct plan *p)
 {
 	const struct settings *set = s->settings;
 	struct node *new;
@@ -225,4 +224,17 @@ node_reconcile(struct snapshot *s, const struct node *live, struct plan *p)
 			.why = "the host as it was found",
 			.body = new,
 		    });
+}
+
+void
+node_reconcile(struct snapshot *s, const struct node *live, struct plan *p)
+{
+	bring_up_to_date(s, live, p);
+}
+
+void
+node_ensure(struct snapshot *s, struct plan *p)
+{
+	if (s->host && s->settings && !snapshot_find(s, RES_node, "", s->settings->node_name))
+		bring_up_to_date(s, NULL, p);
 }

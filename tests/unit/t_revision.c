@@ -224,7 +224,7 @@ the_node_is_written_once_and_again_when_a_fact_changes(void **state)
 	s = world_snapshot(&b.w);
 	s->host = &host;
 	plan_init(&b.plan, &b.w.arena);
-	node_reconcile(s, NULL, &b.plan);
+	node_ensure(s, &b.plan);
 	assert_int_equal(b.plan.n, 1);
 	assert_int_equal(b.plan.at[0].verb, ACT_CREATE);
 	n = b.plan.at[0].body;

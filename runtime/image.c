@@ -40,7 +40,6 @@ shelf_done(struct shelf *s)
 	for (struct map_slot *m = map_first(&s->layers); m; m = map_next(&s->layers, m))
 		free(m->value);
 	map_done(&s->layers);
-	map_done(&s->configs);
 	*s = (struct shelf){ 0 };
 }
 
@@ -105,9 +104,12 @@ layers_fill(struct images *s, struct shelf *to, const struct items *items,
 		if (!image_layer_item(items->at[i].value, hex, &bytes))
 			return fail(e, WHY_IO, "layer \"%s\" is none", items->at[i].value);
 		if (faccessat(s->layers, hex, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-			return fail(e, WHY_IO,
-				    "its layer sha256:%s is missing; load the image again",
-				    hex);
+			return errno == ENOENT
+				   ? fail(
+					 e, WHY_IO,
+					 "its layer sha256:%s is missing; load the image again",
+					 hex)
+				   : fail_sys(e, "look for its layer sha256:%s", hex);
 		if (to && !map_get(&to->layers, hex)) {
 			int64_t *size = xmalloc(sizeof *size);
 
@@ -195,9 +197,26 @@ image_dir_each(int fd, int (*fn)(void *, const char *, struct error **), void *c
 struct reading {
 	struct images *store;
 	struct shelf shelf;
+	bool strict;
 };
 
-/* A record that cannot be read costs its image, not the store. */
+/* A file that is damaged or gone costs its image.  One that the system could
+ * not read may be sound: then nothing may be concluded from not seeing it. */
+static int
+unusable(struct reading *r, const char *what, struct error **why, struct error **e)
+{
+	bool unsure = (*why)->err != 0 && (*why)->err != ENOENT && (*why)->err != ELOOP;
+
+	r->shelf.unsure = r->shelf.unsure || unsure;
+	if (unsure && r->strict) {
+		if (e)
+			*e = steal_ptr(why);
+		return -1;
+	}
+	log_warn("images", "%s is not usable: %s", what, error_text(*why));
+	return 0;
+}
+
 static int
 config_see(void *ctx, const char *hex, struct error **e)
 {
@@ -205,14 +224,11 @@ config_see(void *ctx, const char *hex, struct error **e)
 	cleanup_error struct error *why = NULL;
 	struct image_entry *x;
 
-	(void)e;
 	if (!image_hex_valid(hex))
 		return 0;
 	x = image_record_read(r->store, &r->shelf, r->store->configs, hex, "", &why);
 	if (!x)
-		log_warn("images", "%s", error_text(why));
-	else
-		(void)map_put(&r->shelf.configs, hex, r->store);
+		return unusable(r, "a config", &why, e);
 	image_entry_free(x);
 	return 0;
 }
@@ -238,7 +254,6 @@ name_see(void *ctx, const char *file, struct error **e)
 	cleanup_free char *name = xstrdup(file);
 	struct image_entry *x = NULL;
 
-	(void)e;
 	for (char *p = name; *p; p++)
 		if (*p == '+')
 			*p = '/';
@@ -251,10 +266,8 @@ name_see(void *ctx, const char *file, struct error **e)
 			x = image_record_read(r->store, NULL, r->store->configs, b.at, name,
 					      &why);
 	}
-	if (!x) {
-		log_warn("images", "%s is not usable: %s", name, error_text(why));
-		return 0;
-	}
+	if (!x)
+		return unusable(r, name, &why, e);
 	if (s->n == s->cap) {
 		s->cap = s->cap ? 2 * s->cap : 16;
 		s->at = xrealloc(s->at, s->cap * sizeof *s->at);
@@ -263,11 +276,11 @@ name_see(void *ctx, const char *file, struct error **e)
 	return 0;
 }
 
-/* What is on disk becomes what is found. */
+/* What is on disk becomes what is found; when strict, all of it or the error. */
 int
-image_store_reload(struct images *s, struct error **e)
+image_store_reload(struct images *s, bool strict, struct error **e)
 {
-	struct reading r = { .store = s };
+	struct reading r = { .store = s, .strict = strict };
 	struct shelf *to = &r.shelf;
 
 	if (image_dir_each(s->configs, config_see, &r, e) < 0 ||
@@ -304,6 +317,24 @@ dir_make(int at, const char *path, int *ret, struct error **e)
 	return *ret < 0 ? fail_sys(e, "open %s in the image store", path) : 0;
 }
 
+/* Two writers would clear each other's ingest.  A child of a killed kedged may
+ * hold the lock for the instant until it is dead as well. */
+static int
+ingest_lock(struct images *s, struct error **e)
+{
+	for (int tries = 0; flock(s->ingest, LOCK_EX | LOCK_NB) < 0; tries++) {
+		if (errno != EWOULDBLOCK)
+			return fail_sys(e, "lock %s", s->ingest_path);
+		if (tries == 100)
+			return fail(e, WHY_CONFLICT,
+				    "%s is in use by another kedged: give this one a --state "
+				    "of its own",
+				    s->dir);
+		usleep(10000);
+	}
+	return 0;
+}
+
 static int
 dirs_make(struct images *s, struct error **e)
 {
@@ -321,15 +352,7 @@ dirs_make(struct images *s, struct error **e)
 	    dir_make(base, "names", &s->names, e) < 0 ||
 	    dir_make(base, "ingest", &s->ingest, e) < 0)
 		return -1;
-	/* two writers would clear each other's ingest */
-	if (flock(s->ingest, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK
-			   ? fail(e, WHY_CONFLICT,
-				  "%s is in use by another kedged: give this one a "
-				  "--state of its own",
-				  s->dir)
-			   : fail_sys(e, "lock %s", s->ingest_path);
-	return 0;
+	return ingest_lock(s, e);
 }
 
 int
@@ -350,7 +373,7 @@ images_open(const char *state_dir, struct images **ret, struct error **e)
 	xasprintf(&s->dir, "%s/images", s->state);
 	xasprintf(&s->ingest_path, "%s/ingest", s->dir);
 	if (dirs_make(s, e) < 0 || image_dir_each(s->ingest, clear_one, s, e) < 0 ||
-	    image_store_reload(s, e) < 0 || image_layers_sweep(s, e) < 0)
+	    image_store_reload(s, false, e) < 0 || image_layers_sweep(s, e) < 0)
 		goto out;
 	*ret = s;
 	return 0;

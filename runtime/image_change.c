@@ -180,7 +180,7 @@ image_store_take(struct images *s, const char *dir, const struct items *items,
 	else
 		rc = steps(s, job, items, names, e);
 	/* whatever came in is now found; after a failure what lies about is not kept */
-	if (image_store_reload(s, rc < 0 ? NULL : e) < 0)
+	if (image_store_reload(s, true, rc < 0 ? NULL : e) < 0)
 		rc = -1;
 	else if (rc < 0)
 		(void)image_layers_sweep(s, NULL);
@@ -256,6 +256,8 @@ image_layers_sweep(struct images *s, struct error **e)
 {
 	struct sweep w = { .store = s };
 
+	if (s->shelf.unsure)
+		return 0;
 	return image_dir_each(s->layers, layer_see, &w, e);
 }
 
@@ -280,6 +282,8 @@ images_sweep(struct images *s, struct error **e)
 	struct sweep w = { .store = s };
 	int rc;
 
+	if (s->shelf.unsure)
+		return 0;
 	for (size_t i = 0; i < s->shelf.n; i++)
 		(void)map_put(&w.named, image_digest_hex(s->shelf.at[i]->image.id), s);
 	rc = image_dir_each(s->configs, config_see, &w, e);
@@ -288,7 +292,7 @@ images_sweep(struct images *s, struct error **e)
 		return rc;
 	if (fsync(s->configs) < 0)
 		return fail_sys(e, "fsync the image store");
-	return image_store_reload(s, e) < 0 ? -1 : image_layers_sweep(s, e);
+	return image_store_reload(s, true, e) < 0 ? -1 : image_layers_sweep(s, e);
 }
 
 void
@@ -313,5 +317,5 @@ image_remove(struct images *s, const char *name, struct error **e)
 		return fail_sys(e, "remove %s", file);
 	if (fsync(s->names) < 0)
 		return fail_sys(e, "fsync the image store");
-	return image_store_reload(s, e) < 0 ? -1 : images_sweep(s, e);
+	return image_store_reload(s, true, e) < 0 ? -1 : images_sweep(s, e);
 }

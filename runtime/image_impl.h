@@ -4,7 +4,8 @@
  * image_change.c the store: taking in what the child made, and removing
  * image_name.c   names: "nginx" is docker.io/library/nginx:latest
  * image_items.c  "key=value" lists: records on disk, and the child's answer
- * image_job.c    the child: how it is fenced in, and how it ends
+ * image_job.c    the child: how it starts and ends
+ * image_fence.c  the child: what it may do
  * image_make.c   in the child: one layer, one image, an import
  * image_load.c   in the child: an archive's members; image_docker.c and image_oci.c read them
  * image_config.c in the child: an image's JSON to a record
@@ -118,6 +119,8 @@ struct child {
 	struct map made; /* layers unpacked by this job: hex -> struct made_layer */
 	struct buf answer;
 };
+/* Fences the calling process in; fd and root are 3 and 4 afterwards, root is "/". */
+int image_child_fence(struct child *, const char *path, int seconds, struct error **);
 int image_child_import(struct child *, struct error **);
 int image_child_load(struct child *, struct error **);
 /* Unpacks one layer from fd into layers/<diffID>, unless the store has it.

@@ -1,24 +1,13 @@
-/* image_job.c -- importing and loading, in a child that can harm nobody.
+/* image_job.c -- importing and loading as jobs: a child that works, a parent that polls.
  *
- * The child reads foreign bytes as root of a directory of its own.  What it
- * has: that directory as its whole file system (pivot_root in a mount
- * namespace of its own, nodev, nosuid, noexec), a network namespace with
- * nothing in it, the stream's fd, the rights to set owners and modes, and a
- * deadline.  What it makes becomes visible only after it is gone, by the
- * parent, and by renames.
+ * What the child makes becomes visible only after it is gone, by the parent,
+ * and by renames.  image_fence.c says what the child may do.
  */
 #include "base/cleanup.h"
 #include "image_impl.h"
-#include <cap-ng.h>
 #include <fcntl.h>
-#include <locale.h>
-#include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -35,109 +24,10 @@ struct image_job {
 	char dir[64]; /* below ingest */
 };
 
-static void
-signals_reset(void)
-{
-	sigset_t none;
-
-	/* the caller's handlers would write to the caller's pipes */
-	for (int s = 1; s < NSIG; s++)
-		if (s != SIGKILL && s != SIGSTOP)
-			signal(s, s == SIGPIPE ? SIG_IGN : SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static int
-limits_set(const struct budget *b, int seconds, struct error **e)
-{
-	struct rlimit cpu = { seconds, seconds }, core = { 0, 0 }, files = { 4096, 4096 };
-	struct rlimit size = { b->max_bytes + (1 << 20), b->max_bytes + (1 << 20) };
-
-	if (setrlimit(RLIMIT_CPU, &cpu) < 0 || setrlimit(RLIMIT_CORE, &core) < 0 ||
-	    setrlimit(RLIMIT_FSIZE, &size) < 0)
-		return fail_sys(e, "set limits of the unpacking process");
-	(void)setrlimit(RLIMIT_NOFILE, &files); /* a lower hard limit is as good */
-#ifndef __SANITIZE_ADDRESS__                    /* which reserves terabytes */
-	struct rlimit memory = { INT64_C(2) << 30, INT64_C(2) << 30 };
-
-	if (setrlimit(RLIMIT_AS, &memory) < 0)
-		return fail_sys(e, "set limits of the unpacking process");
-#endif
-	alarm(seconds);
-	return 0;
-}
-
-/* Nothing stays open but 0, 1, 2, the stream (3) and the job's directory (4). */
-static int
-fds_place(int *fd, int *root, struct error **e)
-{
-	int a = fcntl(*fd, F_DUPFD, 10), b = fcntl(*root, F_DUPFD, 10);
-	int null = open("/dev/null", O_RDWR);
-
-	if (a < 0 || b < 0 || null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
-	    dup2(a, 3) < 0 || dup2(b, 4) < 0 || close_range(5, ~0U, 0) < 0)
-		return fail_sys(e, "arrange the unpacking process's files");
-	*fd = 3;
-	*root = 4;
-	return 0;
-}
-
-/* After this the job's directory is all there is. */
-static int
-root_enter(const char *path, int root, struct error **e)
-{
-	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) < 0)
-		return fail_sys(e, "unshare for unpacking an image");
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount(path, path, NULL, MS_BIND, NULL) < 0 ||
-	    mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-		  NULL) < 0)
-		return fail_sys(e, "mount %s for unpacking an image", path);
-	if (chdir(path) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
-	    umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
-		return fail_sys(e, "enter %s for unpacking an image", path);
-	/* the fd from before would still lead out: it is of the mount below */
-	close(root);
-	if (open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC) != root)
-		return fail_sys(e, "open the root for unpacking an image");
-	return 0;
-}
-
-static int
-rights_drop(struct error **e)
-{
-	/* owners and modes as the tar says; whiteout nodes; file capabilities */
-	capng_clear(CAPNG_SELECT_BOTH);
-	if (capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_CHOWN,
-			  CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP,
-			  -1) < 0 ||
-	    capng_apply(CAPNG_SELECT_CAPS) < 0)
-		return fail_sys(e, "drop the unpacking process's rights");
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return fail_sys(e, "set no_new_privs");
-	return 0;
-}
-
-static int
-child_fence(struct child *c, const char *path, int seconds, struct error **e)
-{
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	signals_reset();
-	umask(0);
-	/* names in pax headers are UTF-8; without a UTF-8 locale libarchive has no words for
-	 * them */
-	setlocale(LC_CTYPE, "C.UTF-8");
-	if (fds_place(&c->fd, &c->root, e) < 0 || root_enter(path, c->root, e) < 0 ||
-	    rights_drop(e) < 0)
-		return -1;
-	return limits_set(&c->budget, seconds, e);
-}
-
 static int
 child_work(struct child *c, bool load, const char *path, int seconds, struct error **e)
 {
-	if (child_fence(c, path, seconds, e) < 0)
+	if (image_child_fence(c, path, seconds, e) < 0)
 		return -1;
 	if (mkdirat(c->root, "layers", 0700) < 0 || mkdirat(c->root, "files", 0700) < 0)
 		return fail_sys(e, "mkdir in %s", path);

@@ -14,8 +14,8 @@ struct shelf {                   /* what is found: replaced as a whole */
 	struct image_entry **at; /* sorted by name */
 	const struct image **list;
 	size_t n, cap;
-	struct map layers;  /* hex -> int64_t *, bytes; every layer that a record names */
-	struct map configs; /* hex of every sound record, named or not */
+	struct map layers; /* hex -> int64_t *, bytes; every layer that a record names */
+	bool unsure;       /* something could not be read: remove nothing by its absence */
 };
 
 struct images {
@@ -32,7 +32,7 @@ struct image_entry *image_record_read(struct images *, struct shelf *to, int dir
 void image_entry_free(struct image_entry *);
 bool image_layer_item(const char *value, char ret_hex[HEX_SIZE], int64_t *ret_bytes);
 char *image_name_encode(const char *name); /* caller frees */
-int image_store_reload(struct images *, struct error **);
+int image_store_reload(struct images *, bool strict, struct error **);
 int image_dir_each(int fd, int (*fn)(void *, const char *, struct error **), void *ctx,
 		   struct error **);
 /* Layers that no record names. */

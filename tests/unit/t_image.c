@@ -1,6 +1,11 @@
 /* t_image.c -- the image store: import, names, whiteouts, hostile tars. */
 #include "image_kit.h"
+#include "runtime/image_impl.h"
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 
 static char *dir;
@@ -584,6 +589,56 @@ names_in_any_script_survive(void **state)
 	assert_true(is_in(i, "gr\xc3\xbc\xc3\x9f/e\xcc\x81"));
 }
 
+/* What an attacker who took the child over would try; the first that works is the exit code. */
+static int
+break_out(pid_t parent)
+{
+	static const struct child none;
+	struct child c = none;
+	struct error *e = NULL;
+
+	c.budget.max_bytes = 1000;
+	c.fd = open("/dev/null", O_RDONLY);
+	c.root = open(dir, O_RDONLY | O_DIRECTORY);
+	if (image_child_fence(&c, dir, 10, &e) < 0) {
+		fprintf(stderr, "%s\n", error_text(e));
+		return 1;
+	}
+	if (access("/images", F_OK) == 0 || openat(c.root, "images", O_RDONLY) < 0)
+		return 2; /* access() itself is not allowed; the job's own tree is */
+	if (openat(c.root, "../etc/passwd", O_RDONLY) >= 0 ||
+	    open("/etc/passwd", O_RDONLY) >= 0)
+		return 3;
+	if (kill(parent, 0) == 0)
+		return 4;
+	if (fork() >= 0)
+		return 5;
+	if (socket(AF_UNIX, SOCK_STREAM, 0) >= 0)
+		return 6;
+	if (mount("/", "/", NULL, MS_BIND, NULL) == 0 || chroot("/") == 0)
+		return 7;
+	if (mknodat(c.root, "mem", S_IFCHR | 0600, makedev(1, 1)) == 0 &&
+	    openat(c.root, "mem", O_RDWR) >= 0)
+		return 8;
+	if (setuid(1) == 0)
+		return 9;
+	return 0;
+}
+
+static void
+the_child_that_unpacks_is_fenced_in(void **state)
+{
+	pid_t parent = getpid(), pid = fork();
+	int st;
+
+	(void)state;
+	if (pid == 0)
+		_exit(break_out(parent));
+	assert_int_equal(waitpid(pid, &st, 0), pid);
+	assert_true(WIFEXITED(st));
+	assert_int_equal(WEXITSTATUS(st), 0);
+}
+
 int
 main(void)
 {
@@ -606,6 +661,7 @@ main(void)
 		T(opening_again_finds_what_was_there_and_clears_the_rest),
 		T(a_second_store_in_the_same_place_is_refused),
 		T(names_in_any_script_survive),
+		T(the_child_that_unpacks_is_fenced_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,13 +27,22 @@ text_of(const struct tree *t, const char *key)
 	return v && v->type == N_STRING && *v->text ? v->text : NULL;
 }
 
+/* These describe the host and its sources; a repository cannot make them up. */
+static bool
+is_kedges_own(const struct resource *r)
+{
+	return r->id == RES_node || r->id == RES_event || r->id == RES_source ||
+	       r->id == RES_revision;
+}
+
 static const char *
 known_kinds(struct arena *a)
 {
 	cleanup_buf struct buf b = { 0 };
 
 	for (const struct resource *r = resources; r < resources + RES_COUNT; r++)
-		buf_addf(&b, "%s%s (%s)", b.len ? ", " : "", r->kind, r->api_version);
+		if (!is_kedges_own(r))
+			buf_addf(&b, "%s%s (%s)", b.len ? ", " : "", r->kind, r->api_version);
 	return arena_strdup(a, buf_text(&b));
 }
 
@@ -77,10 +86,10 @@ unknown_kind(struct files *f, const struct tree *t, const char *api, const char 
 		    kind, api, r->api_version);
 	else
 		complain(f->cs, at->line, at->col, "kind",
-			 "no matches for kind \"%.100s\" in version \"%.100s\"%s%s%s; kedge "
+			 "no matches for kind \"%.100s\" in version \"%.100s\"%s%s%s kedge "
 			 "knows %s",
 			 kind, api, r ? ", did you mean \"" : "", r ? r->kind : "",
-			 r ? "\"?" : "", known_kinds(f->a));
+			 r ? "\"?" : ";", known_kinds(f->a));
 }
 
 static const char *
@@ -131,14 +140,6 @@ place_in_namespace(struct files *f, const struct resource *r, struct object *o,
 	}
 }
 
-/* These describe the host and its sources; a repository cannot make them up. */
-static bool
-is_kedges_own(const struct resource *r)
-{
-	return r->id == RES_node || r->id == RES_event || r->id == RES_source ||
-	       r->id == RES_revision;
-}
-
 static void
 read_object(struct files *f, const struct tree *t, const char *api, const char *kind)
 {
@@ -158,7 +159,7 @@ read_object(struct files *f, const struct tree *t, const char *api, const char *
 		return;
 	}
 	o = schema_decode(r->schema, t, SCHEMA_STRICT, f->a, f->cs);
-	if (o->metadata) {
+	if (o->metadata && tree_get(t, "metadata")->type == N_MAP) {
 		check_name(f, r, o, t);
 		place_in_namespace(f, r, o, t);
 	}

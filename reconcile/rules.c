@@ -29,6 +29,8 @@ requirement_check(const void *obj, const struct place *at)
 	const struct label_selector_requirement *r = obj;
 	bool list = is(r->operator, "In") || is(r->operator, "NotIn");
 
+	if (!place_ok(at, "operator") || !place_ok(at, "values"))
+		return;
 	if (list && !r->values.n)
 		place_complain(
 		    at, "values",
@@ -82,6 +84,8 @@ secret_check(const void *obj, const struct place *at)
 	if (bytes_of(&s->data, true) + bytes_of(&s->stringData, false) > MOST_DATA)
 		place_complain(at, "data", "Too long: may not be more than %d bytes",
 			       MOST_DATA);
+	if (!place_ok(at, "data") || !place_ok(at, "stringData"))
+		return;
 	if (is(s->type, "kubernetes.io/tls")) {
 		needs_key(s, "tls.crt", at);
 		needs_key(s, "tls.key", at);
@@ -155,6 +159,8 @@ service_spec_check(const void *obj, const struct place *at)
 {
 	const struct service_spec *s = obj;
 
+	if (!place_ok(at, "type"))
+		return;
 	if (is(s->type, "ExternalName")) {
 		if (!given(s->externalName))
 			place_complain(at, "externalName", "Required value");
@@ -165,7 +171,7 @@ service_spec_check(const void *obj, const struct place *at)
 		place_complain_softly(
 		    at, "type",
 		    "ExternalName is known, but not acted upon by this version of kedge");
-	} else if (!s->ports.n && !is(s->clusterIP, "None")) {
+	} else if (!s->ports.n && place_ok(at, "ports") && !is(s->clusterIP, "None")) {
 		place_complain(at, "ports", "Required value");
 	}
 	if (is(s->type, "LoadBalancer"))
@@ -191,25 +197,42 @@ labels_json(const struct pairs *p, struct buf *out)
 	buf_addc(out, '}');
 }
 
+/* Were all labels readable?  Those that were not are left out of the map. */
+static bool
+labels_sound(const struct pairs *labels, const struct place *at)
+{
+	const struct tree *t = tree_get(tree_get(at->at, "template"), "metadata");
+	size_t n = 0;
+
+	t = tree_get(t, "labels");
+	for (t = t ? t->kids : NULL; t; t = t->next)
+		n++;
+	return n == labels->n;
+}
+
 static void
 template_check(const char *what, const struct label_selector *sel,
 	       const struct pod_template_spec *t, const struct place *at)
 {
 	static const struct pairs none;
-	const struct pairs *labels = t->metadata ? &t->metadata->labels : &none;
+	const struct pairs *labels = t && t->metadata ? &t->metadata->labels : &none;
 	cleanup_buf struct buf b = { 0 };
 
+	if (!t || !place_ok(at, "selector"))
+		return;
 	if (selector_empty(sel)) {
 		place_complain(at, "selector",
 			       "Invalid value: {}: empty selector is invalid for %s", what);
-	} else if (!selector_matches(sel, labels)) {
+	} else if (labels_sound(labels, at) && !selector_matches(sel, labels)) {
 		labels_json(labels, &b);
 		place_complain(
 		    at, "template.metadata.labels",
 		    "Invalid value: %.500s: `selector` does not match template `labels`",
 		    buf_text(&b));
 	}
-	if (!is(t->spec->restartPolicy, "Always"))
+	if (!t->spec)
+		return;
+	if (given(t->spec->restartPolicy) && !is(t->spec->restartPolicy, "Always"))
 		place_complain(at, "template.spec.restartPolicy",
 			       "Unsupported value: \"%s\": supported values: \"Always\"",
 			       t->spec->restartPolicy);
@@ -233,7 +256,8 @@ deployment_spec_check(const void *obj, const struct place *at)
 	const struct deployment_spec *s = obj;
 
 	template_check("deployment", s->selector, s->template, at);
-	if (s->progressDeadlineSeconds <= s->minReadySeconds)
+	if (place_ok(at, "progressDeadlineSeconds") && place_ok(at, "minReadySeconds") &&
+	    s->progressDeadlineSeconds <= s->minReadySeconds)
 		place_complain(at, "progressDeadlineSeconds",
 			       "Invalid value: %jd: must be greater than minReadySeconds",
 			       (intmax_t)s->progressDeadlineSeconds);
@@ -261,6 +285,8 @@ rolling_update_check(const void *obj, const struct place *at)
 {
 	const struct rolling_update_deployment *r = obj;
 
+	if (!place_ok(at, "maxUnavailable") || !place_ok(at, "maxSurge"))
+		return;
 	if (is_zero(r->maxUnavailable) && is_zero(r->maxSurge))
 		place_complain(at, "maxUnavailable",
 			       "Invalid value: %s%s%s: may not be 0 when `maxSurge` is 0",

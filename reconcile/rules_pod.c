@@ -70,7 +70,7 @@ env_var_source_check(const void *obj, const struct place *at)
 		    at, "",
 		    "Invalid value: \"\": may not have more than one field specified "
 		    "at a time");
-	if (s->fieldRef)
+	if (s->fieldRef && s->fieldRef->fieldPath)
 		field_path_check(s->fieldRef->fieldPath, at);
 }
 
@@ -189,8 +189,8 @@ security_context_check(const void *obj, const struct place *at)
 		    at, "",
 		    "Invalid value: cannot set `allowPrivilegeEscalation` to false and "
 		    "`privileged` to true");
-	if (s->runAsNonRoot && schema_has(security_context_kind(), s, "runAsUser") &&
-	    !s->runAsUser)
+	if (s->runAsNonRoot && place_ok(at, "runAsUser") &&
+	    schema_has(security_context_kind(), s, "runAsUser") && !s->runAsUser)
 		place_complain(at, "runAsUser",
 			       "Invalid value: 0: must not be 0 when `runAsNonRoot` is true");
 }
@@ -201,7 +201,7 @@ once_check(const struct probe *p, const char *sub, const struct place *at)
 	char field[64];
 
 	snprintf(field, sizeof field, "%s.successThreshold", sub);
-	if (p && p->successThreshold != 1)
+	if (p && place_ok(at, sub) && p->successThreshold != 1)
 		place_complain(at, field, "Invalid value: %jd: must be 1",
 			       (intmax_t)p->successThreshold);
 }
@@ -224,7 +224,7 @@ container_check(const void *obj, const struct place *at)
 	}
 	once_check(c->livenessProbe, "livenessProbe", at);
 	once_check(c->startupProbe, "startupProbe", at);
-	if (c->readinessProbe &&
+	if (c->readinessProbe && place_ok(at, "readinessProbe") &&
 	    schema_has(probe_kind(), c->readinessProbe, "terminationGracePeriodSeconds"))
 		place_complain(at, "readinessProbe.terminationGracePeriodSeconds",
 			       "Invalid value: %jd: must not be set for readinessProbes",
@@ -259,13 +259,15 @@ mounts_check(const struct pod_spec *s, const char *list, const struct container 
 	struct map names = { 0 };
 	char sub[96];
 
+	if (!place_ok(pl, "volumes"))
+		return; /* the one that is looked for may be among those not understood */
 	for (size_t i = 0; i < s->volumes.n; i++)
 		map_put(&names, s->volumes.at[i].name, &s->volumes.at[i]);
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; j < at[i].volumeMounts.n; j++) {
 			const char *name = at[i].volumeMounts.at[j].name;
 
-			if (map_get(&names, name))
+			if (!name || map_get(&names, name))
 				continue;
 			snprintf(sub, sizeof sub, "%s[%zu].volumeMounts[%zu].name", list, i, j);
 			place_complain(pl, sub, "Not found: \"%s\"", name);
@@ -286,6 +288,8 @@ ports_check(const struct pod_spec *s, const struct place *pl)
 			const struct container_port *p = &s->containers.at[i].ports.at[j];
 			const struct container *other;
 
+			if (p->containerPort < 1 || !p->protocol)
+				continue;
 			snprintf(key, sizeof key, "%jd/%s", (intmax_t)p->containerPort,
 				 p->protocol);
 			other = map_put(&taken, key, &s->containers.at[i]);
@@ -297,7 +301,7 @@ ports_check(const struct pod_spec *s, const struct place *pl)
 				    "Duplicate value: \"%s\": the container \"%s\" has this "
 				    "port "
 				    "too, and the containers of a pod share one address",
-				    key, other->name);
+				    key, other->name ? other->name : "");
 			if (!p->hostPort)
 				continue;
 			snprintf(key, sizeof key, "%jd/%s", (intmax_t)p->hostPort, p->protocol);

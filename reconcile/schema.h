@@ -72,6 +72,8 @@ struct place {
 	const struct path *path;
 	struct complaints *cs;
 	struct arena *arena;
+	const struct kind *kind;
+	uint64_t bad; /* bit i: row i was complained about already */
 };
 
 struct field {
@@ -100,7 +102,8 @@ struct field {
 };
 
 /* What a row cannot say.  Both run on decode, after the rows of this object and
- * everything within it, and only when none of them complained. */
+ * everything within it.  A check meets objects that are half wrong: it asks
+ * place_ok about the rows it needs.  Defaults only see sound ones. */
 struct kind_hooks {
 	void (*check)(const void *obj, const struct place *); /* rules across fields; runs first */
 	void (*defaults)(void *obj, struct arena *);	      /* those that depend on other fields */
@@ -146,6 +149,7 @@ enum schema_mode {
 };
 void *schema_decode(const struct kind *, const struct tree *, enum schema_mode, struct arena *,
 		    struct complaints *);
+bool place_ok(const struct place *, const char *field); /* nothing was wrong in that row */
 /* For rules: `sub` is the field within the object, "ports[1].name", or "". */
 void place_complain(const struct place *, const char *sub, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

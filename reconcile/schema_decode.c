@@ -101,6 +101,15 @@ place_complain_softly(const struct place *pl, const char *sub, const char *fmt, 
 	va_end(ap);
 }
 
+bool
+place_ok(const struct place *pl, const char *field)
+{
+	const struct field *f = schema_field(pl->kind, field);
+
+	assert(f);
+	return !(pl->bad >> (f - pl->kind->fields) & 1);
+}
+
 /* "the number 80", for "must be a string, not ..." */
 static const char *
 found(const struct tree *t, struct arena *a)
@@ -448,6 +457,14 @@ check_unique(struct decoder *d, const struct field *f, const struct tree *t,
 	map_done(&seen);
 }
 
+static bool
+is_name(const struct kind *k, const char *key)
+{
+	const struct field *f = schema_field(k, key);
+
+	return f && f->type == T_STR;
+}
+
 static void
 decode_list(struct decoder *d, const struct field *f, const struct tree *t,
 	    const struct path *p, struct list *ret)
@@ -468,7 +485,8 @@ decode_list(struct decoder *d, const struct field *f, const struct tree *t,
 	ret->at = at = arena_zalloc(d->a, ret->n * k->size);
 	for (const struct tree *kid = t->kids; kid; kid = kid->next, in.item++, at += k->size)
 		decode_into(d, k, at, kid, &in);
-	if (f->key && errors == d->cs->errors)
+	/* A number that could not be read is 0, and no duplicate of another such. */
+	if (f->key && (errors == d->cs->errors || is_name(k, f->key)))
 		check_unique(d, f, t, p, ret);
 }
 
@@ -621,11 +639,13 @@ unknown(struct decoder *d, const struct kind *k, const struct tree *t, const str
 		say(d, &key, &p, "unknown field \"%.100s\"", t->key);
 }
 
-static void
+/* Bit i of the result: row i is wrong. */
+static uint64_t
 decode_rows(struct decoder *d, const struct kind *k, void *obj, const struct tree *t,
 	    const struct path *p)
 {
 	const struct tree *given[64] = { 0 };
+	uint64_t bad = 0;
 	size_t next = 0;
 
 	for (const struct tree *kid = t->kids; kid; kid = kid->next) {
@@ -639,12 +659,15 @@ decode_rows(struct decoder *d, const struct kind *k, void *obj, const struct tre
 	for (size_t i = 0; i < k->nfields; i++) {
 		const struct field *f = &k->fields[i];
 		bool ours = f->ro && d->mode != SCHEMA_TRUSTED;
+		int errors = d->cs->errors;
 
 		if (given[i] && given[i]->type != N_NULL && !ours)
 			decode_given(d, k, f, obj, given[i], p);
 		else
 			decode_absent(d, f, obj, t, p);
+		bad |= (uint64_t)(errors != d->cs->errors) << i;
 	}
+	return bad;
 }
 
 static void
@@ -653,20 +676,16 @@ decode_into(struct decoder *d, const struct kind *k, void *obj, const struct tre
 {
 	const struct kind_hooks *h = k->hooks;
 	int errors = d->cs->errors;
+	struct place here = { t, p, d->cs, d->a, k, 0 };
 
 	if (t->type != N_MAP) {
 		mismatch(d, "an object (key: value)", t, p);
 		return;
 	}
-	decode_rows(d, k, obj, t, p);
-	if (errors != d->cs->errors)
-		return;
-	if (h->check && d->mode != SCHEMA_TRUSTED) {
-		struct place here = { t, p, d->cs, d->a };
-
+	here.bad = decode_rows(d, k, obj, t, p);
+	if (h->check && d->mode != SCHEMA_TRUSTED)
 		h->check(obj, &here);
-	}
-	if (h->defaults)
+	if (h->defaults && errors == d->cs->errors)
 		h->defaults(obj, d->a);
 }
 

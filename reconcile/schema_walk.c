@@ -179,6 +179,19 @@ deeper(const struct kind *k, const char *name, int levels, struct arena *a)
 	return NULL;
 }
 
+/* "img" for "image", "cfg" for "config": the same letters in the same order, some left out. */
+static bool
+abbreviates(const char *name, size_t n, const char *full, size_t len)
+{
+	size_t i = 0;
+
+	if (n < 3 || len > 2 * n || *name != *full)
+		return false;
+	for (; *full; full++)
+		i += i < n && *full == name[i];
+	return i == n;
+}
+
 const char *
 walk_near(const struct kind *k, const char *name, struct arena *a)
 {
@@ -194,6 +207,8 @@ walk_near(const struct kind *k, const char *name, struct arena *a)
 
 		if (d < best + !near && d < (int)n) {
 			best = d;
+			near = f->name;
+		} else if (!near && !f->ro && abbreviates(name, n, f->name, f->len)) {
 			near = f->name;
 		}
 	}

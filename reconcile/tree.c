@@ -24,24 +24,20 @@ tree_at(const struct tree *t, const char *path)
 	while (t && *path) {
 		const struct tree *kid = NULL;
 
-		if (*path == '[' && t->type == N_LIST) {
-			size_t i = strtoul(path + 1, NULL, 10);
+		bool bracket = *path == '[';
+		size_t n, i;
 
-			for (kid = t->kids; kid && i; i--)
+		path += *path == '.' || bracket;
+		n = strcspn(path, bracket ? "]" : ".[");
+		kid = t->kids;
+		if (t->type == N_LIST)
+			for (i = strtoul(path, NULL, 10); kid && i; i--)
 				kid = kid->next;
-			path += strcspn(path, "]");
-			path += *path == ']';
-		} else {
-			size_t n;
-
-			path += *path == '.';
-			n = strcspn(path, ".[");
-			if (t->type == N_MAP)
-				for (kid = t->kids; kid; kid = kid->next)
-					if (!strncmp(kid->key, path, n) && !kid->key[n])
-						break;
-			path += n;
-		}
+		else
+			while (kid && (strncmp(kid->key, path, n) || kid->key[n]))
+				kid = kid->next;
+		path += n;
+		path += bracket && *path;
 		if (!kid)
 			break;
 		t = kid;

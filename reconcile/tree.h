@@ -53,9 +53,10 @@ bool complaints_full(const struct complaints *); /* more will not be kept */
 
 /* The documents of a stream, as a list linked by `next`; NULL when there are
  * none or when the text cannot be read (then a complaint says where and why).
- * Refused: invalid UTF-8, duplicate keys, anchors that expand to more than
- * 10,000 nodes, more than 100 levels, more than 3 MiB.  JSON is read by the
- * same reader, for JSON is YAML. */
+ * Refused: invalid UTF-8, aliases that expand to more than 10,000 nodes, more
+ * than 100 levels, more than 3 MiB.  A duplicate key is an error too, but the
+ * tree is returned, so that other mistakes are found in the same go.  JSON is
+ * read by the same reader, for JSON is YAML. */
 struct tree *yaml_read(const char *text, size_t len, struct arena *, struct complaints *);
 /* One JSON value through jansson: for the API and the store. */
 struct tree *json_read(const char *text, size_t len, struct arena *, struct complaints *);

@@ -33,7 +33,6 @@ struct reader {
 	struct map anchors;
 	size_t aliased;
 	int depth;
-	bool json; /* the text begins as JSON does */
 };
 
 static bool
@@ -258,35 +257,35 @@ read_list(struct reader *r, const struct input *in, struct tree *list, size_t *c
 	}
 }
 
-static bool
+/* An error, but no reason to stop looking for others. */
+static void
 duplicate(struct reader *r, const struct tree *first, const struct tree *second)
 {
 	complain(r->cs, second->key_line, second->key_col, NULL,
 		 "the key \"%.100s\" is already set in line %d", second->key, first->key_line);
-	return false;
 }
 
-static bool
+static void
 keys_differ(struct reader *r, const struct tree *map, size_t n)
 {
 	struct map seen = { 0 };
-	bool ok = true;
 
 	if (n <= FEW_KEYS) {
 		for (const struct tree *b = map->kids; b; b = b->next)
 			for (const struct tree *a = map->kids; a != b; a = a->next)
-				if (!strcmp(a->key, b->key))
-					return duplicate(r, a, b);
-		return true;
+				if (!strcmp(a->key, b->key)) {
+					duplicate(r, a, b);
+					break;
+				}
+		return;
 	}
-	for (const struct tree *b = map->kids; b && ok; b = b->next) {
+	for (const struct tree *b = map->kids; b; b = b->next) {
 		const struct tree *a = map_put(&seen, b->key, (void *)b);
 
 		if (a)
-			ok = duplicate(r, a, b);
+			duplicate(r, a, b);
 	}
 	map_done(&seen);
-	return ok;
 }
 
 /* What `<<` brings: each pair whose key the map has not got itself. */
@@ -372,15 +371,14 @@ read_map(struct reader *r, const struct input *in, struct tree *map, size_t *cou
 		value->key_col = key->col;
 		if (plain && !strcmp(key->text, "<<")) {
 			if (from)
-				return duplicate(r, from, value);
+				duplicate(r, from, value);
 			from = value;
 			continue;
 		}
 		*tail = value;
 		tail = &value->next;
 	}
-	if (!keys_differ(r, map, n))
-		return false;
+	keys_differ(r, map, n);
 	return !from || merge(r, map, from, tail);
 }
 

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,8 +124,8 @@ tree_int(const char *s, int64_t *ret)
 static void
 json_number(const struct tree *t, struct buf *out)
 {
+	char *end, text[40];
 	int64_t i;
-	char *end;
 	double d;
 
 	if (t->type == N_INT && tree_int(t->text, &i)) {
@@ -132,10 +133,14 @@ json_number(const struct tree *t, struct buf *out)
 		return;
 	}
 	d = strtod(t->text, &end);
-	if (end == t->text || *end || d != d || d - d != 0)
+	if (end == t->text || *end || d != d || d - d != 0) {
 		buf_adds(out, "null"); /* JSON has no .inf and no .nan */
-	else
-		buf_addf(out, "%.17g", d);
+		return;
+	}
+	snprintf(text, sizeof text, "%.15g", d);
+	if (strtod(text, NULL) != d) /* needs all its digits */
+		snprintf(text, sizeof text, "%.17g", d);
+	buf_adds(out, text);
 }
 
 void

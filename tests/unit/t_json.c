@@ -1,0 +1,113 @@
+/* t_json.c -- the JSON reader of the API and the store, and its strings. */
+#include "reads.h"
+
+static struct tree *
+json(struct reading *r, const char *text)
+{
+	return json_read(text, strlen(text), &r->arena, &r->cs);
+}
+
+static void
+refused(const char *text, const char *part)
+{
+	READING(r);
+
+	assert_null(json(&r, text));
+	assert_int_equal(r.cs.errors, 1);
+	if (!strstr(said(&r), part))
+		fail_msg("\"%s\" does not say \"%s\"", said(&r), part);
+}
+
+static void
+what_is_read_is_what_is_written(void **s)
+{
+	static const char text[] =
+	    "{\"a\":[1,-5,1.5,0.1,true,false,null,\"x\"],\"b\":{\"c\":{}},\"d\":[]}";
+	READING(r);
+
+	(void)s;
+	assert_string_equal(json_of(&r, json(&r, text)), text);
+	assert_string_equal(json_of(&r, json(&r, "5")), "5");
+	assert_string_equal(json_of(&r, json(&r, "\"x\"")), "\"x\"");
+	assert_string_equal(said(&r), "");
+}
+
+static void
+strings_are_escaped_as_json_wants_it(void **s)
+{
+	READING(r);
+	const char *text = "\"q\\\" b\\\\ n\\n t\\t r\\r \\u0001 \xf0\x9f\x98\x80\"";
+
+	(void)s;
+	assert_string_equal(json_of(&r, json(&r, text)), text);
+	assert_string_equal(json_of(&r, json(&r, "\"\\ud83d\\ude00\\/\"")),
+			    "\"\xf0\x9f\x98\x80/\"");
+}
+
+static void
+trees_of_json_have_no_places(void **s)
+{
+	READING(r);
+	const struct tree *t = json(&r, "{\"a\": {\"b\": 1}}");
+
+	(void)s;
+	assert_int_equal(tree_get(t, "a")->line, 0);
+	assert_string_equal(tree_get(tree_get(t, "a"), "b")->text, "1");
+	assert_null(tree_get(t, "b"));
+	assert_null(tree_get(tree_get(tree_get(t, "a"), "b"), "c"));
+}
+
+static void
+broken_json_is_refused_with_line_and_column(void **s)
+{
+	(void)s;
+	refused("{\"a\": 1,\n \"b\": }", "2:7: invalid JSON: ");
+	refused("", "invalid JSON");
+	refused("{\"a\": 1} x", "invalid JSON");
+	refused("{\"a\": 1, \"a\": 2}", "duplicate object key");
+	refused("{\"a\": \"\\u0000\"}", "invalid JSON");
+	refused("\"\xff\"", "invalid JSON");
+	refused("99999999999999999999", "invalid JSON");
+}
+
+static void
+depth_is_bounded(void **s)
+{
+	char deep[301] = { 0 };
+
+	(void)s;
+	memset(deep, '[', 150);
+	memset(deep + 150, ']', 150);
+	refused(deep, "more than 100 levels deep");
+	memset(deep, '[', 3000 < sizeof deep ? 3000 : sizeof deep - 1);
+	refused(deep, "invalid JSON");
+}
+
+static void
+a_path_leads_as_far_down_as_the_tree_goes(void **s)
+{
+	READING(r);
+	const struct tree *t = json(&r, "{\"a\":[{\"b\":1},{\"b\":2}],\"m\":{\"x.y/z\":3}}");
+
+	(void)s;
+	assert_string_equal(tree_at(t, "a[1].b")->text, "2");
+	assert_string_equal(tree_at(t, "m[x.y/z]")->text, "3");
+	assert_ptr_equal(tree_at(t, "a[1].c.d"), t->kids->kids->next);
+	assert_ptr_equal(tree_at(t, "a[9]"), t->kids);
+	assert_ptr_equal(tree_at(t, ""), t);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(what_is_read_is_what_is_written),
+		T(strings_are_escaped_as_json_wants_it),
+		T(trees_of_json_have_no_places),
+		T(broken_json_is_refused_with_line_and_column),
+		T(depth_is_bounded),
+		T(a_path_leads_as_far_down_as_the_tree_goes),
+	};
+
+	return RUN(tests);
+}

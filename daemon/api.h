@@ -65,6 +65,8 @@ struct api_host {
 	int (*image_list)(void *ctx, int64_t id, struct error **); /* api_answer */
 	/* api_image_pipe, then, when the pipe has ended, api_answer */
 	int (*image_import)(void *ctx, int64_t id, const struct api_image *, struct error **);
+	/* The client left before the end of the tar: what was written is not an image. */
+	void (*image_gone)(void *ctx, int64_t id);
 	int (*image_remove)(void *ctx, int64_t id, const char *name,
 			    struct error **);                           /* api_answer */
 	int (*down)(void *ctx, int64_t id, bool keep, struct error **); /* api_answer */

@@ -53,6 +53,7 @@ struct http_request {
 
 	struct buf body;
 	http_take_fn *take;
+	void (*end)(void *mine);
 	bool readied, discard;
 
 	struct MHD_Response *answer; /* waiting to be queued */
@@ -100,7 +101,7 @@ on_closed(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	event_del(r->closed);
 	/* One that has its answer still to come may only have closed its sending side. */
-	if (r->pull || r->take)
+	if (r->pull)
 		r->cut = true;
 	if (r->cut)
 		wake(r);
@@ -282,7 +283,10 @@ on_access(void *cls, struct MHD_Connection *c, const char *url, const char *meth
 	}
 	if (!r->answered && !r->readied) {
 		r->readied = true;
-		h->ready(h->ctx, r);
+		if (r->end)
+			r->end(r->mine);
+		else
+			h->ready(h->ctx, r);
 	}
 	if (r->answered)
 		return queue(r);
@@ -359,9 +363,10 @@ http_kept(const struct http_request *r)
 }
 
 void
-http_take_body(struct http_request *r, http_take_fn *take)
+http_take_body(struct http_request *r, http_take_fn *take, void (*end)(void *mine))
 {
 	r->take = take;
+	r->end = end;
 }
 
 /* ---- answers ---- */
@@ -457,7 +462,6 @@ on_upgraded(void *cls, struct MHD_Connection *c, void *con, const char *extra, s
 	t->http = r->http;
 	t->handle = handle;
 	t->fd = fd;
-	t->mine = r->tunnel_mine;
 	t->link = &t->http->tunnels;
 	t->next = t->http->tunnels;
 	if (t->next)
@@ -485,8 +489,9 @@ http_tunnel_fd(const struct http_tunnel *t)
 }
 
 void
-http_tunnel_on_stop(struct http_tunnel *t, void (*stop)(void *mine))
+http_tunnel_on_stop(struct http_tunnel *t, void (*stop)(void *mine), void *mine)
 {
+	t->mine = mine;
 	t->stop = stop;
 }
 

@@ -73,9 +73,9 @@ void http_wake(struct http_request *);
 
 /* The body goes to `take` as it comes instead of into memory.  take returns how many
  * bytes it took; fewer than n means "not now": go on after http_wake.  -1: the rest is thrown
- * away and `ready` is called at the end all the same. */
+ * away.  `end` is called instead of the handler's `ready`; an answer may come before. */
 typedef ssize_t http_take_fn(void *mine, const char *bytes, size_t n);
-void http_take_body(struct http_request *, http_take_fn *);
+void http_take_body(struct http_request *, http_take_fn *take, void (*end)(void *mine));
 
 /* 101 Switching Protocols; then the socket is the handler's until http_tunnel_close.
  * `extra` is what the client had sent already. */
@@ -84,5 +84,5 @@ void http_upgrade(struct http_request *, const char *protocol, http_upgraded_fn 
 int http_tunnel_fd(const struct http_tunnel *); /* non-blocking */
 void http_tunnel_close(struct http_tunnel *);
 /* Called when http_close finds the tunnel open; must call http_tunnel_close. */
-void http_tunnel_on_stop(struct http_tunnel *, void (*stop)(void *mine));
+void http_tunnel_on_stop(struct http_tunnel *, void (*stop)(void *mine), void *mine);
 #endif

@@ -569,6 +569,14 @@ store_on_change(struct store *s, void (*fn)(void *ctx), void *ctx)
 	s->listeners[s->nlisteners++] = (struct listener){ fn, ctx };
 }
 
+void
+store_off_change(struct store *s, void (*fn)(void *ctx), void *ctx)
+{
+	for (size_t i = 0; i < s->nlisteners; i++)
+		if (s->listeners[i].fn == fn && s->listeners[i].ctx == ctx)
+			s->listeners[i--] = s->listeners[--s->nlisteners];
+}
+
 const char *
 store_note(const struct store *s, const char *key)
 {

@@ -48,6 +48,7 @@ struct change {
 int store_next(const struct store *, uint64_t version, const struct change **ret, struct error **);
 /* Called after every store_commit that changed something. */
 void store_on_change(struct store *, void (*fn)(void *ctx), void *ctx);
+void store_off_change(struct store *, void (*fn)(void *ctx), void *ctx);
 
 /* Makes the gathered writes durable.  On error (disk full, I/O) memory and disk
  * differ; the writes are kept and tried again at the next call. */

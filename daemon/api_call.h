@@ -1,0 +1,136 @@
+/* api_call.h -- one request to the API, and what the api_*.c files share.
+ *
+ * A call lives as long as its http_request.  Whatever a route's function keeps
+ * with it goes to `state`, freed by `state_free` when the call ends however it
+ * ends.
+ */
+#ifndef KEDGE_API_CALL_H
+#define KEDGE_API_CALL_H
+#include "../reconcile/base/arena.h"
+#include "../reconcile/base/map.h"
+#include "api.h"
+
+struct call;
+struct stream;
+
+enum route_when { WHEN_READY, WHEN_HEAD };
+
+struct route {
+	const char *method; /* NULL: any */
+	enum route_when when;
+	const char *path;
+	void (*fn)(struct call *);
+};
+
+struct api {
+	struct event_base *base;
+	struct store *store;
+	struct http *http;
+	struct api_host host;
+	char *log_dir;
+	int64_t (*clock)(void *ctx);
+	int64_t last_id;
+	struct call *calls;
+	struct stream *streams; /* exec and attach, from the question to the end */
+};
+
+struct call {
+	struct api *api;
+	struct http_request *req;
+	struct call *next, **link;
+	const struct route *route;
+	struct arena arena;
+	const struct resource *res; /* of {res}; NULL when the path has none */
+	const char *group, *version, *ns, *name, *sub; /* "" when the path has none */
+	int64_t id; /* what the host was asked under; 0: nothing */
+	bool answered;
+	void (*on_answer)(struct call *, const struct error *, const char *json);
+	void (*on_change)(struct call *); /* the store changed */
+	void *state;
+	void (*state_free)(void *state);
+};
+
+int64_t call_now(const struct call *);
+const char *call_query(const struct call *, const char *name); /* "" when absent */
+bool call_flag(const struct call *, const char *name);         /* "true" or "1" */
+int64_t call_int(const struct call *, const char *name, int64_t absent);
+
+/* Answers; each once.  The buf is emptied. */
+void call_json(struct call *, int code, struct buf *);
+void call_fail(struct call *, const struct error *);
+void call_refuse(struct call *, enum why, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void call_success(struct call *);
+
+/* Asks the host under a new id; `on_answer` NULL: its JSON is the answer. */
+int64_t call_ask(struct call *);
+struct call *call_of_id(struct api *, int64_t id);
+
+/* JSON text with its quotes; what is not UTF-8 becomes U+FFFD. */
+void json_quote(struct buf *, const char *text);
+void json_quote_n(struct buf *, const char *text, size_t n);
+/* {"kind":"Status",...}: of a failure */
+void status_print(struct buf *, enum why, const char *message, const struct resource *,
+		  const char *name);
+
+/* Writes one object as the client wants it: JSON, or a row of a Table. */
+enum api_form { FORM_OBJECT, FORM_TABLE, FORM_META };
+struct printer {
+	const struct call *call;
+	const struct resource *res;
+	enum api_form form;
+	const char *table_version; /* "v1" or "v1beta1" */
+	bool whole;                /* rows carry the object, not its metadata */
+	bool bare;                 /* rows carry nothing */
+};
+void printer_init(struct printer *, const struct call *);
+void printer_table(const struct printer *, struct buf *, const char *list_meta, bool columns,
+		   const struct object *const *, size_t n);
+void printer_object(const struct printer *, struct buf *, const struct object *);
+void printer_meta(const struct object *, bool in_list, struct buf *);
+
+/* What a list or watch selects. */
+struct field_term {
+	const char *path, *value;
+	bool differs;
+};
+struct selection {
+	const char *ns;
+	const char *name;              /* only this one; "" for all */
+	struct label_selector *labels; /* NULL: all */
+	struct field_term *fields;
+	size_t nfields;
+};
+int selection_read(struct selection *, struct call *, struct error **);
+bool selection_has(const struct selection *, const struct resource *, const struct object *,
+		   struct arena *scratch);
+/* The slice of the store that could be in it. */
+struct objects selection_slice(const struct selection *, const struct call *);
+
+void watch_start(struct call *, const struct selection *);
+/* Picks the container that `container=` names or the only one; answers and returns NULL
+ * when it cannot. */
+const struct pod *call_pod(struct call *, const char **ret_container);
+bool pod_run_ended(const struct pod *, const char *container, int64_t run);
+
+/* The log of one run of a container, line by line, in pieces. */
+struct log_reader;
+struct log_options {
+	const struct pod *pod;
+	const char *container;
+	int64_t run, tail, since_ms, limit; /* tail, limit: -1 none */
+	bool timestamps, follow;
+	bool framed; /* each piece begins with its WebSocket channel: attach */
+	void (*wake)(void *ctx);
+	void *ctx;
+};
+/* NULL when there is no such log. */
+struct log_reader *log_reader_new(struct api *, const struct log_options *);
+enum http_pull log_reader_pull(struct log_reader *, struct buf *out);
+void log_reader_free(void *);
+
+void streams_stop(struct api *);
+#define ROUTE(method, when, path, fn) void fn(struct call *);
+#include "routes.def"
+#undef ROUTE
+#endif

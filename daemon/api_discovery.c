@@ -1,0 +1,306 @@
+/* api_discovery.c -- what there is to ask for: groups, kinds, verbs, versions.
+ *
+ * Two dialects: the aggregated one (v2 and v2beta1, one document for all groups) when the
+ * client lists it in Accept, else the older one, a document a group.
+ */
+#include "api_call.h"
+#include <string.h>
+#include <sys/utsname.h>
+
+static const char *const groups[] = { "", "apps", "discovery.k8s.io", "kedge.dev" };
+enum { GROUPS = sizeof groups / sizeof *groups };
+
+/* What hangs below a kind. */
+static const struct sub {
+	enum resource_id of;
+	const char *name, *kind, *group, *version, *verbs;
+} subs[] = {
+	{ RES_pod, "attach", "PodAttachOptions", "", "v1", "\"create\",\"get\"" },
+	{ RES_pod, "exec", "PodExecOptions", "", "v1", "\"create\",\"get\"" },
+	{ RES_pod, "log", "Pod", "", "v1", "\"get\"" },
+	{ RES_source, "resume", "Source", "kedge.dev", "v1", "\"create\"" },
+	{ RES_source, "rollback", "Source", "kedge.dev", "v1", "\"create\"" },
+	{ RES_source, "suspend", "Source", "kedge.dev", "v1", "\"create\"" },
+	{ RES_source, "sync", "Source", "kedge.dev", "v1", "\"create\"" },
+};
+enum { SUBS = sizeof subs / sizeof *subs };
+
+static const char *
+verbs_of(const struct resource *r)
+{
+	return r->id == RES_pod ? "\"delete\",\"get\",\"list\",\"watch\""
+				: "\"get\",\"list\",\"watch\"";
+}
+
+static void
+add_words(struct buf *b, const char *key, const char *words)
+{
+	size_t n;
+
+	if (!*words)
+		return;
+	buf_addf(b, ",\"%s\":[", key);
+	for (bool first = true; *words; words += n + (words[n] == ' '), first = false) {
+		n = strcspn(words, " ");
+		buf_addf(b, "%s\"%.*s\"", first ? "" : ",", (int)n, words);
+	}
+	buf_addc(b, ']');
+}
+
+/* ---- the aggregated dialect ---- */
+
+static void
+add_resource(struct buf *b, const struct resource *r)
+{
+	bool first = true;
+
+	buf_addf(b,
+		 "{\"resource\":\"%s\",\"responseKind\":{\"group\":\"%s\",\"version\":\"%s\","
+		 "\"kind\":\"%s\"},\"scope\":\"%s\",\"singularResource\":\"%s\",\"verbs\":[%s]",
+		 r->plural, r->group, r->version, r->kind,
+		 r->namespaced ? "Namespaced" : "Cluster", r->singular, verbs_of(r));
+	add_words(b, "shortNames", r->shorts);
+	add_words(b, "categories", r->category);
+	for (size_t i = 0; i < SUBS; i++) {
+		const struct sub *s = &subs[i];
+
+		if (s->of != r->id)
+			continue;
+		buf_addf(b,
+			 "%s{\"subresource\":\"%s\",\"responseKind\":{\"group\":\"%s\","
+			 "\"version\":\"%s\",\"kind\":\"%s\"},\"verbs\":[%s]}",
+			 first ? ",\"subresources\":[" : ",", s->name, s->group, s->version,
+			 s->kind, s->verbs);
+		first = false;
+	}
+	buf_adds(b, first ? "}" : "]}");
+}
+
+static void
+add_group(struct buf *b, const char *group)
+{
+	bool first = true;
+
+	buf_addf(b,
+		 "{\"metadata\":{\"name\":\"%s\",\"creationTimestamp\":null},\"versions\":[{"
+		 "\"version\":\"v1\",\"freshness\":\"Current\",\"resources\":[",
+		 group);
+	for (size_t i = 0; i < RES_COUNT; i++) {
+		if (strcmp(resources[i].group, group))
+			continue;
+		buf_adds(b, first ? "" : ",");
+		add_resource(b, &resources[i]);
+		first = false;
+	}
+	buf_adds(b, "]}]}");
+}
+
+/* "v2", "v2beta1", or NULL for the older dialect: the first one that is asked for */
+static const char *
+aggregated(const struct call *c)
+{
+	const char *accept = http_header(c->req, "Accept");
+	size_t n;
+
+	for (; accept && *accept; accept += n + (accept[n] == ',')) {
+		n = strcspn(accept, ",");
+		if (!memmem(accept, n, "as=APIGroupDiscoveryList", 24))
+			continue;
+		if (memmem(accept, n, "v=v2beta1", 9))
+			return "v2beta1";
+		if (memmem(accept, n, "v=v2", 4))
+			return "v2";
+	}
+	return NULL;
+}
+
+/* The one place where the answer's type is not plain JSON. */
+static void
+answer_aggregated(struct call *c, const char *version, const char *const *which, size_t n)
+{
+	struct buf b = { 0 };
+
+	buf_addf(
+	    &b,
+	    "{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/%s\","
+	    "\"metadata\":{},\"items\":[",
+	    version);
+	for (size_t i = 0; i < n; i++) {
+		buf_adds(&b, i ? "," : "");
+		add_group(&b, which[i]);
+	}
+	buf_adds(&b, "]}\n");
+	c->answered = true;
+	http_reply(
+	    c->req, 200,
+	    arena_printf(&c->arena,
+			 "application/json;g=apidiscovery.k8s.io;v=%s;as=APIGroupDiscoveryList",
+			 version),
+	    &b);
+}
+
+/* ---- the older dialect ---- */
+
+static void
+add_group_versions(struct buf *b, const char *group, bool with_kind)
+{
+	buf_addf(
+	    b,
+	    "{%s\"name\":\"%s\",\"versions\":[{\"groupVersion\":\"%s/v1\",\"version\":\"v1\"}],"
+	    "\"preferredVersion\":{\"groupVersion\":\"%s/v1\",\"version\":\"v1\"}}",
+	    with_kind ? "\"kind\":\"APIGroup\",\"apiVersion\":\"v1\"," : "", group, group,
+	    group);
+}
+
+void
+discovery_core(struct call *c)
+{
+	const char *version = aggregated(c);
+	struct buf b = { 0 };
+
+	if (version) {
+		answer_aggregated(c, version, groups, 1);
+		return;
+	}
+	buf_adds(&b, "{\"kind\":\"APIVersions\",\"versions\":[\"v1\"],"
+		     "\"serverAddressByClientCIDRs\":[]}");
+	call_json(c, 200, &b);
+}
+
+void
+discovery_groups(struct call *c)
+{
+	const char *version = aggregated(c);
+	struct buf b = { 0 };
+
+	if (version) {
+		answer_aggregated(c, version, groups + 1, GROUPS - 1);
+		return;
+	}
+	buf_adds(&b, "{\"kind\":\"APIGroupList\",\"apiVersion\":\"v1\",\"groups\":[");
+	for (size_t i = 1; i < GROUPS; i++) {
+		buf_adds(&b, i > 1 ? "," : "");
+		add_group_versions(&b, groups[i], false);
+	}
+	buf_adds(&b, "]}");
+	call_json(c, 200, &b);
+}
+
+static bool
+group_known(const char *group)
+{
+	for (size_t i = 0; i < GROUPS; i++)
+		if (!strcmp(groups[i], group))
+			return true;
+	return false;
+}
+
+void
+discovery_group(struct call *c)
+{
+	struct buf b = { 0 };
+
+	if (!group_known(c->group)) {
+		call_refuse(c, WHY_NOT_FOUND,
+			    "the server could not find the requested resource");
+		return;
+	}
+	add_group_versions(&b, c->group, true);
+	call_json(c, 200, &b);
+}
+
+static void
+add_api_resource(struct buf *b, const struct resource *r)
+{
+	buf_addf(b,
+		 "{\"name\":\"%s\",\"singularName\":\"%s\",\"namespaced\":%s,\"kind\":\"%s\","
+		 "\"verbs\":[%s]",
+		 r->plural, r->singular, r->namespaced ? "true" : "false", r->kind,
+		 verbs_of(r));
+	add_words(b, "shortNames", r->shorts);
+	add_words(b, "categories", r->category);
+	buf_addc(b, '}');
+	for (size_t i = 0; i < SUBS; i++)
+		if (subs[i].of == r->id)
+			buf_addf(b,
+				 ",{\"name\":\"%s/%s\",\"singularName\":\"\",\"namespaced\":%s,"
+				 "\"kind\":\"%s\",\"verbs\":[%s]}",
+				 r->plural, subs[i].name, r->namespaced ? "true" : "false",
+				 subs[i].kind, subs[i].verbs);
+}
+
+void
+discovery_resources(struct call *c)
+{
+	struct buf b = { 0 };
+	bool first = true;
+
+	if (!group_known(c->group) || strcmp(c->version, "v1")) {
+		call_refuse(c, WHY_NOT_FOUND,
+			    "the server could not find the requested resource");
+		return;
+	}
+	buf_addf(
+	    &b,
+	    "{\"kind\":\"APIResourceList\",\"apiVersion\":\"v1\",\"groupVersion\":\"%s%sv1\","
+	    "\"resources\":[",
+	    c->group, *c->group ? "/" : "");
+	for (size_t i = 0; i < RES_COUNT; i++) {
+		if (strcmp(resources[i].group, c->group))
+			continue;
+		buf_adds(&b, first ? "" : ",");
+		add_api_resource(&b, &resources[i]);
+		first = false;
+	}
+	buf_adds(&b, "]}");
+	call_json(c, 200, &b);
+}
+
+/* ---- the rest ---- */
+
+/* kubectl compares versions: 1.33 is the Kubernetes whose fields kinds.def has. */
+void
+discovery_version(struct call *c)
+{
+	struct buf b = { 0 };
+	struct utsname u;
+	const char *arch = "amd64";
+
+	if (uname(&u) == 0 && !strcmp(u.machine, "aarch64"))
+		arch = "arm64";
+	buf_addf(&b,
+		 "{\"major\":\"1\",\"minor\":\"33\",\"gitVersion\":\"v1.33.0+kedge-%s\","
+		 "\"gitCommit\":\"\",\"gitTreeState\":\"clean\",\"buildDate\":"
+		 "\"1970-01-01T00:00:00Z\",\"goVersion\":\"\",\"compiler\":\"gcc\","
+		 "\"platform\":\"linux/%s\"}",
+		 KEDGE_VERSION, arch);
+	call_json(c, 200, &b);
+}
+
+void
+discovery_health(struct call *c)
+{
+	struct buf b = { 0 };
+
+	buf_adds(&b, "ok");
+	c->answered = true;
+	http_reply(c->req, 200, "text/plain; charset=utf-8", &b);
+}
+
+/* A gnostic OpenAPI v2 document with no paths: swagger "2.0", info {kedge, v1}.
+ * kubectl until 1.28 will not start anything without one; with it, it leaves
+ * the checking of fields to us. */
+void
+discovery_openapi(struct call *c)
+{
+	static const unsigned char document[] = { 0x0a, 0x03, '2', '.', '0',  0x12, 0x0b,
+						  0x0a, 0x05, 'k', 'e', 'd',  'g',  'e',
+						  0x12, 0x02, 'v', '1', 0x42, 0x00 };
+	struct buf b = { 0 };
+
+	buf_add(&b, document, sizeof document);
+	c->answered = true;
+	/* With a dot where Accept has an @, which Go's mime package refuses. */
+	http_reply(c->req, 200, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+		   &b);
+}

@@ -1,0 +1,232 @@
+/* websocket.c -- wslay on a tunnel, in the loop. */
+#include "websocket.h"
+#include "../reconcile/base/buf.h"
+#include "http.h"
+#include <errno.h>
+#include <event2/event.h>
+#include <nettle/base64.h>
+#include <nettle/sha1.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <wslay/wslay.h>
+
+enum { GOODBYE_SECONDS = 3 };
+
+struct websocket {
+	struct http_tunnel *tunnel;
+	wslay_event_context_ptr wslay;
+	struct websocket_handler handler;
+	void *ctx;
+	struct buf extra; /* came with the handshake, read before the socket */
+	struct event *readable, *writable, *goodbye;
+	int fd;
+	bool listening, ending, broken;
+};
+
+void
+websocket_accept(const char *key, char ret[32])
+{
+	static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+	uint8_t digest[SHA1_DIGEST_SIZE];
+	struct sha1_ctx sha;
+
+	sha1_init(&sha);
+	sha1_update(&sha, strlen(key), (const uint8_t *)key);
+	sha1_update(&sha, sizeof guid - 1, (const uint8_t *)guid);
+	sha1_digest(&sha, sizeof digest, digest);
+	base64_encode_raw(ret, sizeof digest, digest);
+	ret[BASE64_ENCODE_RAW_LENGTH(sizeof digest)] = 0;
+}
+
+static ssize_t
+on_recv(wslay_event_context_ptr w, uint8_t *to, size_t max, int flags, void *arg)
+{
+	struct websocket *s = arg;
+	ssize_t n;
+
+	(void)flags;
+	if (s->extra.len) {
+		n = s->extra.len < max ? s->extra.len : max;
+		memcpy(to, s->extra.at, n);
+		buf_drop(&s->extra, n);
+		return n;
+	}
+	n = recv(s->fd, to, max, 0);
+	if (n > 0)
+		return n;
+	wslay_event_set_error(w, n < 0 && (errno == EAGAIN || errno == EINTR)
+				     ? WSLAY_ERR_WOULDBLOCK
+				     : WSLAY_ERR_CALLBACK_FAILURE);
+	return -1;
+}
+
+static ssize_t
+on_send(wslay_event_context_ptr w, const uint8_t *from, size_t n, int flags, void *arg)
+{
+	struct websocket *s = arg;
+	ssize_t rc =
+	    send(s->fd, from, n, MSG_NOSIGNAL | (flags & WSLAY_MSG_MORE ? MSG_MORE : 0));
+
+	if (rc >= 0)
+		return rc;
+	wslay_event_set_error(w, errno == EAGAIN || errno == EINTR
+				     ? WSLAY_ERR_WOULDBLOCK
+				     : WSLAY_ERR_CALLBACK_FAILURE);
+	return -1;
+}
+
+static void
+on_message(wslay_event_context_ptr w, const struct wslay_event_on_msg_recv_arg *m, void *arg)
+{
+	struct websocket *s = arg;
+
+	(void)w;
+	if (m->opcode == WSLAY_BINARY_FRAME || m->opcode == WSLAY_TEXT_FRAME)
+		s->handler.message(s->ctx, (const char *)m->msg, m->msg_length);
+}
+
+static bool
+finished(struct websocket *s)
+{
+	return s->broken ||
+	       (!wslay_event_want_read(s->wslay) && !wslay_event_want_write(s->wslay)) ||
+	       (wslay_event_get_close_received(s->wslay) &&
+		wslay_event_get_close_sent(s->wslay) && !wslay_event_want_write(s->wslay));
+}
+
+static void
+watch(struct websocket *s)
+{
+	if (s->listening && wslay_event_want_read(s->wslay))
+		event_add(s->readable, NULL);
+	else
+		event_del(s->readable);
+	if (wslay_event_want_write(s->wslay))
+		event_add(s->writable, NULL);
+}
+
+static void
+settle(struct websocket *s)
+{
+	if (finished(s)) {
+		s->handler.gone(s->ctx);
+		return;
+	}
+	watch(s);
+	s->handler.progress(s->ctx);
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct websocket *s = arg;
+
+	(void)fd;
+	(void)what;
+	if (wslay_event_recv(s->wslay) != 0 || wslay_event_send(s->wslay) != 0)
+		s->broken = true;
+	settle(s);
+}
+
+static void
+on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct websocket *s = arg;
+
+	(void)fd;
+	(void)what;
+	if (wslay_event_send(s->wslay) != 0)
+		s->broken = true;
+	settle(s);
+}
+
+static void
+on_goodbye(evutil_socket_t fd, short what, void *arg)
+{
+	struct websocket *s = arg;
+
+	(void)fd;
+	(void)what;
+	s->broken = true;
+	settle(s);
+}
+
+struct websocket *
+websocket_new(struct event_base *base, struct http_tunnel *t, const void *extra, size_t n,
+	      size_t max, const struct websocket_handler *handler, void *ctx)
+{
+	struct wslay_event_callbacks calls = { .recv_callback = on_recv,
+					       .send_callback = on_send,
+					       .on_msg_recv_callback = on_message };
+	struct websocket *s = xcalloc(1, sizeof *s);
+
+	s->tunnel = t;
+	s->fd = http_tunnel_fd(t);
+	s->handler = *handler;
+	s->ctx = ctx;
+	s->listening = true;
+	if (n)
+		buf_add(&s->extra, extra, n);
+	if (wslay_event_context_server_init(&s->wslay, &calls, s) != 0)
+		abort();
+	wslay_event_config_set_max_recv_msg_length(s->wslay, max);
+	s->readable = event_new(base, s->fd, EV_READ | EV_PERSIST, on_readable, s);
+	s->writable = event_new(base, s->fd, EV_WRITE, on_writable, s);
+	s->goodbye = event_new(base, -1, 0, on_goodbye, s);
+	http_tunnel_on_stop(t, handler->gone, ctx);
+	event_add(s->readable, NULL);
+	/* What came with the handshake makes no socket readable. */
+	if (n)
+		event_active(s->readable, EV_READ, 1);
+	return s;
+}
+
+void
+websocket_send(struct websocket *s, const char *bytes, size_t n)
+{
+	struct wslay_event_msg m = { WSLAY_BINARY_FRAME, (const uint8_t *)bytes, n };
+
+	if (wslay_event_queue_msg(s->wslay, &m) == 0)
+		event_add(s->writable, NULL);
+}
+
+void
+websocket_end(struct websocket *s)
+{
+	struct timeval tv = { .tv_sec = GOODBYE_SECONDS };
+
+	if (s->ending)
+		return;
+	s->ending = true;
+	wslay_event_queue_close(s->wslay, WSLAY_CODE_NORMAL_CLOSURE, NULL, 0);
+	event_add(s->writable, NULL);
+	event_add(s->goodbye, &tv);
+}
+
+size_t
+websocket_queued(const struct websocket *s)
+{
+	return wslay_event_get_queued_msg_length(s->wslay);
+}
+
+void
+websocket_listen(struct websocket *s, bool on)
+{
+	if (s->listening == on)
+		return;
+	s->listening = on;
+	watch(s);
+}
+
+void
+websocket_close(struct websocket *s)
+{
+	event_free(s->readable);
+	event_free(s->writable);
+	event_free(s->goodbye);
+	wslay_event_context_free(s->wslay);
+	http_tunnel_close(s->tunnel);
+	buf_done(&s->extra);
+	free(s);
+}

@@ -1,0 +1,34 @@
+/* websocket.h -- the server's end of a WebSocket on an upgraded connection.
+ *
+ * Binary messages both ways; pings are answered, a closing handshake is kept.
+ * Nothing waits: what cannot be sent yet is queued and counted.
+ */
+#ifndef KEDGE_WEBSOCKET_H
+#define KEDGE_WEBSOCKET_H
+#include <stdbool.h>
+#include <stddef.h>
+
+struct event_base;
+struct http_tunnel;
+struct websocket;
+
+struct websocket_handler {
+	void (*message)(void *ctx, const char *bytes, size_t n);
+	void (*progress)(void *ctx); /* something was read or sent */
+	void (*gone)(void *ctx);     /* the client left; call websocket_close */
+};
+
+/* Sec-WebSocket-Accept for this Sec-WebSocket-Key (RFC 6455, 4.2.2) */
+void websocket_accept(const char *key, char ret[32]);
+
+/* Takes the tunnel.  A message longer than `max` ends the connection. */
+struct websocket *websocket_new(struct event_base *, struct http_tunnel *, const void *extra,
+				size_t n, size_t max, const struct websocket_handler *,
+				void *ctx);
+void websocket_send(struct websocket *, const char *bytes, size_t n);
+/* Says goodbye after what is queued; `gone` follows when the client agrees, or soon. */
+void websocket_end(struct websocket *);
+size_t websocket_queued(const struct websocket *); /* bytes not yet sent */
+void websocket_listen(struct websocket *, bool);   /* read from the client, or let it wait */
+void websocket_close(struct websocket *);          /* at once; `gone` is not called */
+#endif

@@ -106,7 +106,6 @@ worker_ask(struct watch *w)
 	struct action a = { .verb = ACT_WATCH, .kind = "source", .ns = "", .name = c->name,
 			    .why = "" };
 
-	args.have = source_have(w->brain->sources, c->name);
 	brain_tell(w->brain, &a, watch_args_kind(), &args, NULL, 0);
 }
 

@@ -557,7 +557,7 @@ static int
 folders_make(struct hand *h, struct error **e)
 {
 	const struct config *c = h->config;
-	cleanup_free char *repo = NULL, *lock = NULL;
+	cleanup_free char *lock = NULL;
 
 	if (dir_make(c->state, 01770, 0, h->brain_id.gid, e) < 0 ||
 	    dir_make(c->run, 0711, 0, 0, e) < 0 ||
@@ -565,9 +565,6 @@ folders_make(struct hand *h, struct error **e)
 		return -1;
 	if (chown(c->state, 0, h->brain_id.gid) < 0 || chmod(c->state, 01770) < 0)
 		return fail_sys(e, "owner of %s", c->state);
-	xasprintf(&repo, "%s/repo.git", c->state);
-	if (dir_make(repo, 0700, h->brain_id.uid, h->brain_id.gid, e) < 0)
-		return -1;
 	xasprintf(&lock, "%s/hand.lock", c->state);
 	h->lock = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (h->lock < 0)

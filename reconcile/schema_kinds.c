@@ -1,4 +1,4 @@
-/* schema_kinds.c -- the rows of kinds.def, wire.def and resources.def as tables.
+/* schema_kinds.c -- the rows of kinds.def, wire.def, config.def, resources.def as tables.
  *
  * A row learns its struct from a typedef local to its kind's function, so the
  * kind's table is local too.  Its assembler name is how the table of resources,
@@ -40,6 +40,7 @@
 			return &self; }
 #include "kinds.def"
 #include "wire.def"
+#include "config.def"
 #include "kinds.undef"
 
 #define RESOURCE(k, ...) extern const struct kind k##_schema;

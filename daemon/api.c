@@ -400,6 +400,7 @@ on_change(void *ctx)
 		if (c->on_change)
 			c->on_change(c);
 	}
+	streams_look(a);
 }
 
 int

@@ -130,6 +130,7 @@ enum http_pull log_reader_pull(struct log_reader *, struct buf *out);
 void log_reader_free(void *);
 
 void streams_stop(struct api *);
+void streams_look(struct api *); /* the store changed */
 #define ROUTE(method, when, path, fn) void fn(struct call *);
 #include "routes.def"
 #undef ROUTE

@@ -44,6 +44,7 @@ struct http {
 
 struct http_request {
 	struct http *http;
+	struct listener *listener;
 	struct http_request *next, **link;
 	struct MHD_Connection *conn;
 	const char *method;
@@ -90,6 +91,8 @@ wake(struct http_request *r)
 	if (r->closed)
 		event_del(r->closed);
 	MHD_resume_connection(r->conn);
+	/* It makes no descriptor readable. */
+	event_active(r->listener->timer, EV_TIMEOUT, 0);
 }
 
 static void
@@ -137,11 +140,13 @@ http_wake(struct http_request *r)
 /* ---- requests ---- */
 
 static struct http_request *
-request_new(struct http *h, struct MHD_Connection *c, const char *method, const char *url)
+request_new(struct listener *l, struct MHD_Connection *c, const char *method, const char *url)
 {
 	struct http_request *r = xcalloc(1, sizeof *r);
+	struct http *h = l->http;
 
 	r->http = h;
+	r->listener = l;
 	r->conn = c;
 	r->method = method;
 	r->path = xstrdup(url);
@@ -270,7 +275,7 @@ on_access(void *cls, struct MHD_Connection *c, const char *url, const char *meth
 	(void)version;
 	if (!r) {
 		/* An answer at this point would cost the client its connection. */
-		*con = r = request_new(l->http, c, method, url);
+		*con = r = request_new(l, c, method, url);
 		if (admit(l, r))
 			h->head(h->ctx, r);
 		return MHD_YES;

@@ -111,6 +111,17 @@ streams_stop(struct api *a)
 		stream_leave(a->streams);
 }
 
+/* What is attached may have ended. */
+void
+streams_look(struct api *a)
+{
+	for (struct stream *s = a->streams, *next; s; s = next) {
+		next = s->next;
+		if (s->log)
+			pump(s);
+	}
+}
+
 static struct stream *
 stream_new(struct call *c)
 {
@@ -424,6 +435,31 @@ upgrade(struct stream *s)
 	http_upgrade(c->req, "websocket", on_upgraded, s);
 }
 
+/* After a refused handshake kubectl tries SPDY and shows that refusal; so what is wrong
+ * is said where it listens: on the channel for the Status. */
+static void
+fail_in_band(struct stream *s, const char *message)
+{
+	char *own = xstrdup(message);
+
+	free(s->error);
+	s->error = own;
+	s->ended = s->started = true;
+	upgrade(s);
+}
+
+static void __attribute__((format(printf, 2, 3)))
+refuse_in_band(struct call *c, const char *fmt, ...)
+{
+	cleanup_free char *message = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	xvasprintf(&message, fmt, ap);
+	va_end(ap);
+	fail_in_band(stream_new(c), message);
+}
+
 static bool
 container_runs(const struct pod *p, const char *container)
 {
@@ -474,8 +510,7 @@ stream_exec(struct call *c)
 		return;
 	}
 	if (!container_runs(p, container)) {
-		call_refuse(c, WHY_BAD_REQUEST, "container %s of pod %s is not running",
-			    container, c->name);
+		refuse_in_band(c, "container %s of pod %s is not running", container, c->name);
 		return;
 	}
 	if (!c->api->host.exec) {
@@ -494,7 +529,7 @@ stream_exec(struct call *c)
 	x.tty = s->tty;
 	if (c->api->host.exec(c->api->host.ctx, s->id, &x, &e) < 0) {
 		s->id = 0;
-		call_fail(c, e);
+		fail_in_band(s, error_text(e));
 	}
 }
 
@@ -539,14 +574,13 @@ api_exec_done(struct api *a, int64_t id, int exit_code, const char *error)
 
 	if (!s || s->ended)
 		return;
-	s->ended = true;
-	s->exit_code = exit_code;
-	s->error = xstrdup(error && *error ? error : NULL);
 	if (!s->started) {
-		call_refuse(s->call, WHY_INTERNAL, "%s",
-			    s->error ? s->error : "it did not start");
+		fail_in_band(s, error && *error ? error : "it did not start");
 		return;
 	}
+	s->exit_code = exit_code;
+	s->error = xstrdup(error && *error ? error : NULL);
+	s->ended = true;
 	s->linger = event_new(a->base, -1, 0, on_linger, s);
 	event_add(s->linger, &wait);
 	pump(s);
@@ -572,14 +606,13 @@ stream_attach(struct call *c)
 	if (!o.pod || !choose(c))
 		return;
 	if (!container_runs(o.pod, o.container)) {
-		call_refuse(c, WHY_BAD_REQUEST, "container %s of pod %s is not running",
-			    o.container, c->name);
+		refuse_in_band(c, "container %s of pod %s is not running", o.container,
+			       c->name);
 		return;
 	}
 	if (call_flag(c, "stdin")) {
-		call_refuse(
-		    c, WHY_BAD_REQUEST,
-		    "a running container takes no input here: use exec to start a program");
+		refuse_in_band(
+		    c, "a running container takes no input here: use exec to start a program");
 		return;
 	}
 	for (size_t i = 0; i < o.pod->status->containerStatuses.n; i++)
@@ -589,10 +622,8 @@ stream_attach(struct call *c)
 	o.wake = on_log;
 	o.ctx = s;
 	s->log = log_reader_new(c->api, &o);
-	if (!s->log) {
-		call_refuse(c, WHY_NOT_FOUND, "container \"%s\" in pod \"%s\" has no log file",
-			    o.container, c->name);
-		return;
-	}
-	upgrade(s);
+	if (s->log)
+		upgrade(s);
+	else
+		fail_in_band(s, "the container has no log file");
 }

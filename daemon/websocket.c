@@ -21,7 +21,7 @@ struct websocket {
 	struct buf extra; /* came with the handshake, read before the socket */
 	struct event *readable, *writable, *goodbye;
 	int fd;
-	bool listening, ending, broken;
+	bool listening, ending, said_goodbye, broken;
 };
 
 void
@@ -106,9 +106,22 @@ watch(struct websocket *s)
 		event_add(s->writable, NULL);
 }
 
+/* wslay sends control frames before what is queued, so the goodbye has to wait. */
+static void
+say_goodbye(struct websocket *s)
+{
+	if (!s->ending || s->said_goodbye || wslay_event_get_queued_msg_count(s->wslay))
+		return;
+	s->said_goodbye = true;
+	wslay_event_queue_close(s->wslay, WSLAY_CODE_NORMAL_CLOSURE, NULL, 0);
+	if (wslay_event_send(s->wslay) != 0)
+		s->broken = true;
+}
+
 static void
 settle(struct websocket *s)
 {
+	say_goodbye(s);
 	if (finished(s)) {
 		s->handler.gone(s->ctx);
 		return;
@@ -199,7 +212,6 @@ websocket_end(struct websocket *s)
 	if (s->ending)
 		return;
 	s->ending = true;
-	wslay_event_queue_close(s->wslay, WSLAY_CODE_NORMAL_CLOSURE, NULL, 0);
 	event_add(s->writable, NULL);
 	event_add(s->goodbye, &tv);
 }

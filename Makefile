@@ -55,11 +55,13 @@ $(B)/kedged: $(B)/daemon/main.o $(B)/libkedge.a
 $(B)/kedge: $(CLI_OBJS) $(B)/libkedge.a
 	$(CC) $(ALL_CFLAGS) -Wl,--as-needed -o $@ $^ $(LIBS)
 
-# Static, small, no sanitizer: it is the first process of every pod.
+# The first process of every pod: no libc, no sanitizer, a few pages.
 INIT_SRCS := $(wildcard runtime/init/*.c)
-$(B)/kedge-init: $(INIT_SRCS) $(wildcard runtime/init/*.h runtime/*.h)
+INIT_FLAGS := -Os -g -ffreestanding -nostdlib -static -no-pie -fno-pie -fno-stack-protector \
+	-fno-asynchronous-unwind-tables -Wl,-z,noseparate-code,--build-id=none
+$(B)/kedge-init: $(INIT_SRCS) $(wildcard runtime/init/*.h runtime/init/*.def runtime/*.h)
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 $(WARN) -fno-strict-aliasing -D_GNU_SOURCE -I. -Os -g -static -o $@ $(INIT_SRCS)
+	$(CC) -std=gnu17 $(WARN) -fno-strict-aliasing -D_GNU_SOURCE -I. $(INIT_FLAGS) -o $@ $(INIT_SRCS)
 
 $(B)/tests/%: tests/%.c $(B)/libkedge.a
 	@mkdir -p $(@D)

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 struct error;
+struct images;
 struct rt;
 
 struct rt_config {
@@ -103,8 +104,11 @@ const char *rt_cgroup_mode(const struct rt *); /* "v2", "v1", "hybrid" */
 /* Makes the sandbox: namespaces, cgroup, kedge-init.  `*ret_netns` is an fd of
  * its network namespace, the caller's to close: plug it, then rt_pod_run. */
 int rt_pod_create(struct rt *, const struct rt_pod *, int *ret_netns, struct error **);
+/* The same fd again, also of an adopted pod; the caller's to close. */
+int rt_pod_netns(struct rt *, const char *uid, int *ret_netns, struct error **);
 /* Starts the containers.  What fails for one container (no such image, no such
- * command) is in its status, not an error. */
+ * command) is in its status, not an error; what waits for an image is tried again by
+ * itself, and at once when this is called again. */
 int rt_pod_run(struct rt *, const char *uid, struct error **);
 /* SIGTERM, grace, SIGKILL, then everything of the pod but its logs is removed;
  * RT_POD_GONE comes as an event.  grace < 0: the pod's own.  Repeatable; a shorter grace wins. */
@@ -138,7 +142,7 @@ bool rt_next(struct rt *, struct rt_event *ret);
 /* When rt_next wants to be called though the fd is quiet: ms from now, -1 never. */
 int rt_timeout(const struct rt *);
 
-/* Stops and removes every pod at once, the cgroups and the run directory. */
+/* Ends and removes every pod at once, with its logs, the cgroups and directories; waits for it. */
 int rt_down(struct rt *, struct error **);
 
 /* image.h's store, by name, for the hand: see there. */

@@ -1,0 +1,69 @@
+/* caps.c -- which capabilities a container holds: Docker's fourteen, plus and minus. */
+#include <cap-ng.h>
+#include <ctype.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "reconcile/base/error.h"
+#include "runtime/rt.h"
+
+#define BIT(cap) (1ULL << (cap))
+
+/* MKNOD is harmless here: every mount of a container is nodev. */
+static const uint64_t defaults = BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FSETID) |
+				 BIT(CAP_FOWNER) | BIT(CAP_MKNOD) | BIT(CAP_NET_RAW) |
+				 BIT(CAP_SETGID) | BIT(CAP_SETUID) | BIT(CAP_SETFCAP) |
+				 BIT(CAP_SETPCAP) | BIT(CAP_NET_BIND_SERVICE) |
+				 BIT(CAP_SYS_CHROOT) | BIT(CAP_KILL) | BIT(CAP_AUDIT_WRITE);
+
+uint64_t
+rtcaps_own(void)
+{
+	uint64_t have = 0;
+
+	capng_get_caps_process();
+	for (unsigned cap = 0; cap <= 63 && cap <= (unsigned)CAP_LAST_CAP; cap++)
+		if (capng_have_capability(CAPNG_PERMITTED, cap))
+			have |= BIT(cap);
+	return have;
+}
+
+static int
+parse(const char *const *names, uint64_t *ret, struct error **e)
+{
+	uint64_t set = 0;
+
+	for (; names && *names; names++) {
+		const char *name = strncasecmp(*names, "CAP_", 4) ? *names : *names + 4;
+		int cap;
+
+		if (strcasecmp(name, "ALL") == 0) {
+			set = ~0ULL;
+			continue;
+		}
+		cap = capng_name_to_capability(name);
+		if (cap < 0 || cap > 63)
+			return fail(e, WHY_INVALID, "\"%s\" is not a capability", *names);
+		set |= BIT(cap);
+	}
+	*ret = set;
+	return 0;
+}
+
+/* "drop ALL, add X" leaves X; "add ALL, drop X" leaves all but X: as Docker reads them. */
+int
+rtcaps_parse(const char *const *add, const char *const *drop, uint64_t have, uint64_t *ret,
+	     struct error **e)
+{
+	uint64_t plus = 0, minus = 0;
+
+	if (parse(add, &plus, e) < 0 || parse(drop, &minus, e) < 0)
+		return -1;
+	if (minus == ~0ULL)
+		*ret = plus & have;
+	else
+		*ret = (defaults | plus) & ~minus & have;
+	return 0;
+}

@@ -1,0 +1,105 @@
+/* down.c -- everything at once, and no trace. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+
+#include "reconcile/base/cleanup.h"
+#include "reconcile/base/error.h"
+#include "runtime/rt.h"
+
+enum { DOWN_MS = 20000 };
+
+static bool
+all_gone(struct rt *rt)
+{
+	for (struct map_slot *s = map_first(&rt->pods); s; s = map_next(&rt->pods, s))
+		if (((struct rtpod *)s->value)->state != RT_POD_GONE)
+			return false;
+	return true;
+}
+
+/* A directory of ours that was emptied goes; one that holds others' things stays. */
+static void
+drop_dir(const char *top, const char *name)
+{
+	cleanup_free char *path = NULL;
+
+	xasprintf(&path, "%s/%s", top, name);
+	rmdir(path);
+}
+
+static void
+remove_flat(int dir)
+{
+	cleanup_closedir DIR *d = fdopendir(dir);
+	struct dirent *ent;
+
+	while (d && (ent = readdir(d)))
+		unlinkat(dir, ent->d_name, 0);
+}
+
+/* log_dir/NS_NAME_UID/CONTAINER/files, and nothing that has another shape. */
+static void
+drop_logs(const struct rt *rt)
+{
+	cleanup_closedir DIR *top = opendir(rt->cfg.log_dir);
+	struct dirent *pod;
+
+	while (top && (pod = readdir(top))) {
+		cleanup_closedir DIR *d = NULL;
+		const char *under = strchr(pod->d_name, '_');
+		struct dirent *c;
+		int fd;
+
+		if (!under || !strchr(under + 1, '_') || pod->d_name[0] == '.')
+			continue;
+		fd = openat(dirfd(top), pod->d_name,
+			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0 || !(d = fdopendir(fd)))
+			continue;
+		while ((c = readdir(d))) {
+			if (c->d_name[0] == '.')
+				continue;
+			fd = openat(dirfd(d), c->d_name,
+				    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			if (fd >= 0)
+				remove_flat(fd);
+			unlinkat(dirfd(d), c->d_name, AT_REMOVEDIR);
+		}
+		unlinkat(dirfd(top), pod->d_name, AT_REMOVEDIR);
+	}
+}
+
+int
+rt_down(struct rt *rt, struct error **e)
+{
+	int64_t until = rt_now() + DOWN_MS;
+	struct rt_event ev;
+
+	for (struct map_slot *s = map_first(&rt->pods); s; s = map_next(&rt->pods, s))
+		if (((struct rtpod *)s->value)->state != RT_POD_GONE)
+			rtpod_begin_removal(rt, s->value);
+	while (!all_gone(rt)) {
+		struct pollfd p = { .fd = rt->epoll, .events = POLLIN };
+		int wait = rt_timeout(rt);
+
+		while (rt_next(rt, &ev))
+			;
+		if (all_gone(rt))
+			break;
+		if (rt_now() > until)
+			return fail(e, WHY_TIMEOUT,
+				    "some pods could not be removed within %d s: see the log",
+				    DOWN_MS / 1000);
+		poll(&p, 1, wait < 0 || wait > 100 ? 100 : wait);
+	}
+	drop_logs(rt);
+	drop_dir(rt->cfg.run_dir, "pods");
+	drop_dir(rt->cfg.run_dir, "empty");
+	drop_dir(rt->cfg.state_dir, "pods");
+	if (cgroups_remove(&rt->cgroups) != 0)
+		return fail_sys(e, "remove the cgroup %s", rt->cfg.cgroup);
+	return 0;
+}

@@ -1,0 +1,356 @@
+/* container.c -- the life of one container: start, exit, start again.
+ *
+ * Back-off as the kubelet does it: the first restart comes at once, then 10 s,
+ * doubling to 5 min; a run of more than 10 min clears it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "runtime/init/init.h"
+
+long clone_run(struct clone_args *, size_t, int (*fn)(void *), void *arg);
+
+enum { BACKOFF_FIRST = 10, BACKOFF_MAX = 300, STACK = 64 << 10 };
+enum { ALWAYS, ON_FAILURE, NEVER }; /* = enum rt_restart */
+
+static char stack[STACK] __attribute__((aligned(4096)));
+static struct setup setup;
+
+bool
+container_wants(const struct init *in, const struct container *c)
+{
+	if (in->stopping || !c->began || c->state == W_RUNNING)
+		return false;
+	if (c->conf.restart == ALWAYS)
+		return true;
+	return c->conf.restart == ON_FAILURE && c->now.exit_code != 0;
+}
+
+void
+container_signal(struct container *c, int signal, int64_t kill_at)
+{
+	if (c->state != W_RUNNING)
+		return;
+	if (!c->kill_at || kill_at < c->kill_at)
+		c->kill_at = kill_at;
+	/* Our own child, not yet waited for: the number cannot mean anyone else. */
+	sys(kill, c->pid, signal);
+}
+
+/* The kernel's count of OOM kills in the container's group: "oom_kill N". */
+static uint64_t
+oom_kills(const struct container *c)
+{
+	char buf[512];
+	long fd, n;
+	uint64_t x;
+
+	if (!c->events || !*c->events)
+		return 0;
+	fd = sys(openat, AT_FDCWD, c->events, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = sys(read, fd, buf, sizeof(buf) - 1);
+	sys(close, fd);
+	for (char *at = buf, *end = buf + (n > 0 ? n : 0); at < end;) {
+		const char *nl = text_find(at, (size_t)(end - at), '\n');
+		size_t len = nl ? (size_t)(nl - at) : (size_t)(end - at);
+
+		if (len > 9 && memcmp(at, "oom_kill ", 9) == 0 &&
+		    parse_num(at + 9, len - 9, INT64_MAX, &x))
+			return x;
+		at += len + 1;
+	}
+	return 0;
+}
+
+static void
+exit_record(struct init *in, const struct container *c)
+{
+	struct w_exit x = { .container = c->index,
+			    .run = (uint32_t)c->restarts,
+			    .exit_code = c->now.exit_code,
+			    .signal = c->now.signal,
+			    .finished_at = c->now.finished_at,
+			    .oom = c->now.oom };
+	const uint32_t *word = (const uint32_t *)&x;
+
+	for (size_t i = 0; i + 1 < sizeof(x) / sizeof(*word); i++)
+		x.sum ^= word[i];
+	sys(write, in->exits, &x, sizeof(x));
+}
+
+/* The file the container may have left; capped, regular, never followed. */
+static void
+last_word(struct container *c)
+{
+	char path[128];
+	struct text t = TEXT(path);
+	long fd, n;
+
+	text_add(&t, "term/");
+	text_add(&t, c->conf.name);
+	text_add(&t, ".");
+	text_num(&t, (uint64_t)c->restarts, 1);
+	fd = sys(openat, W_FD_DIR, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	n = sys(read, fd, c->text, W_TEXT);
+	c->now.text_len = n > 0 ? (uint32_t)n : 0;
+	sys(close, fd);
+	sys(unlinkat, W_FD_DIR, path, 0);
+}
+
+/* When may it start again?  See the top of the file. */
+static void
+back_off(struct container *c)
+{
+	int64_t now = now_boot();
+	bool fresh = !c->backoff_s || now - c->began_boot > 2000LL * BACKOFF_MAX;
+
+	c->not_before = fresh ? 0 : now + 1000LL * c->backoff_s;
+	if (fresh)
+		c->backoff_s = 0;
+}
+
+static void
+ended(struct init *in, struct container *c)
+{
+	c->now.finished_at = now_ms();
+	c->state = W_TERMINATED;
+	c->pid = 0;
+	c->kill_at = 0;
+	c->dirty = true;
+	exit_record(in, c);
+	back_off(c);
+}
+
+void
+container_ended(struct init *in, struct container *c, int status)
+{
+	if (WIFSIGNALED(status)) {
+		c->now.signal = WTERMSIG(status);
+		c->now.exit_code = 128 + c->now.signal;
+	} else {
+		c->now.exit_code = WEXITSTATUS(status);
+	}
+	c->now.oom = c->now.exit_code != 0 && oom_kills(c) > c->oom_before;
+	for (int i = 0; i < 2; i++)
+		log_drain(&c->out[i], &c->log, &in->pod);
+	if (c->input >= 0)
+		sys(close, c->input);
+	c->input = -1;
+	sys(close, c->pidfd);
+	c->pidfd = -1;
+	last_word(c);
+	ended(in, c);
+}
+
+static void
+failed(struct init *in, struct container *c, const char *what, int err, int end)
+{
+	struct text t = { c->text, 0, W_TEXT };
+
+	text_add(&t, "container ");
+	text_add(&t, c->conf.name);
+	text_add(&t, ": ");
+	text_add(&t, what);
+	c->now.text_len = (uint32_t)t.len;
+	c->now.err = err;
+	c->now.end = (uint8_t)end;
+	c->now.exit_code = end == W_END_START_ERROR ? 128 : err == ENOENT ? 127 : 126;
+	ended(in, c);
+}
+
+struct ends {
+	int in[2], out[2], err[2], report[2];
+};
+
+static void
+ends_close(int fd[2])
+{
+	for (int i = 0; i < 2; i++)
+		if (fd[i] >= 0)
+			sys(close, fd[i]);
+	fd[0] = fd[1] = -1;
+}
+
+static int
+ends_open(const struct container *c, struct ends *e)
+{
+	long r = 0;
+
+	*e = (struct ends){ { -1, -1 }, { -1, -1 }, { -1, -1 }, { -1, -1 } };
+	if (c->conf.tty) /* the terminal's master comes back through it */
+		return (int)sys(socketpair, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, e->report);
+	if (c->conf.stdin_open)
+		r = sys(pipe2, e->in, O_CLOEXEC);
+	if (r >= 0)
+		r = sys(pipe2, e->out, O_CLOEXEC);
+	if (r >= 0)
+		r = sys(pipe2, e->err, O_CLOEXEC);
+	return (int)r;
+}
+
+static int
+terminal_take(int socket)
+{
+	char byte, room[CMSG_SPACE(sizeof(int))];
+	struct iovec one = { &byte, 1 };
+	struct msghdr m = { .msg_iov = &one,
+			    .msg_iovlen = 1,
+			    .msg_control = room,
+			    .msg_controllen = sizeof(room) };
+	struct cmsghdr *c;
+	int fd;
+
+	if (sys(recvmsg, socket, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+		return -1;
+	c = CMSG_FIRSTHDR(&m);
+	if (!c || c->cmsg_type != SCM_RIGHTS)
+		return -1;
+	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
+}
+
+static void
+ends_keep(struct container *c, struct ends *e)
+{
+	if (c->conf.tty) {
+		c->input = terminal_take(e->report[0]);
+		c->out[0].fd = (int)sys(fcntl, c->input, F_DUPFD_CLOEXEC, 3);
+		c->out[1].fd = -1;
+	} else {
+		c->input = e->in[1];
+		c->out[0].fd = e->out[0];
+		c->out[1].fd = e->err[0];
+		e->in[1] = e->out[0] = e->err[0] = -1;
+	}
+	for (int i = 0; i < 2; i++)
+		if (c->out[i].fd >= 0)
+			sys(fcntl, c->out[i].fd, F_SETFL, O_NONBLOCK);
+}
+
+/* Clones the child and lets it set itself up; returns when it has exec'ed or
+ * failed.  A new pid namespace makes it 1 of its own; the mount namespace it
+ * leaves by pivot_root; net, ipc and uts are the pod's, so it shares ours. */
+static long
+spawn(struct container *c, const struct ops_head *ops, char **scratch, struct ends *e)
+{
+	const struct op *group = op_find(ops, OP_CGROUP);
+	struct clone_args a = {
+		.flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_NEWPID | CLONE_NEWNS,
+		.pidfd = (uintptr_t)&c->pidfd,
+		.exit_signal = SIGCHLD,
+		.stack = (uintptr_t)stack,
+		.stack_size = sizeof(stack),
+	};
+	long fd = -1, pid;
+
+	setup = (struct setup){ .ops = ops,
+				.container = c->conf.name,
+				.run = c->restarts,
+				.stdio = { e->in[0], e->out[1], e->err[1] },
+				.target = -1,
+				.report = e->report[1],
+				.scratch = scratch,
+				.tty = c->conf.tty };
+	if (group && group->flags & 1) { /* v2: born in its group */
+		fd = sys(openat, AT_FDCWD, op_text(group, 1), O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0) {
+			setup_fail(&setup, group, op_text(group, 1), (int)fd);
+			return fd;
+		}
+		a.flags |= CLONE_INTO_CGROUP;
+		a.cgroup = (uint64_t)fd;
+	}
+	pid = clone_run(&a, sizeof(a), setup_run, &setup);
+	if (fd >= 0)
+		sys(close, fd);
+	if (pid < 0 && group)
+		setup_fail(&setup, group, "(clone3)", (int)pid);
+	return pid;
+}
+
+/* The new process runs, unless setup.err says otherwise. */
+static void
+started(struct init *in, struct container *c, long pid, struct ends *e)
+{
+	int status = 0;
+
+	if (setup.err) {
+		sys(wait4, pid, &status, __WALL, NULL);
+		sys(close, c->pidfd);
+		c->pidfd = -1;
+		failed(in, c, setup.error, setup.err, setup.end);
+		return;
+	}
+	c->pid = (int)pid;
+	c->state = W_RUNNING;
+	ends_keep(c, e);
+}
+
+void
+container_start(struct init *in, struct container *c)
+{
+	const struct ops_head *ops;
+	char **scratch;
+	size_t size;
+	struct ends e;
+	long pid;
+	int r;
+
+	if (c->began) {
+		char *swap = c->last_text;
+
+		c->last = c->now;
+		c->last_text = c->text;
+		c->text = swap;
+		c->restarts++;
+		c->backoff_s = !c->backoff_s                    ? BACKOFF_FIRST
+			       : c->backoff_s * 2 < BACKOFF_MAX ? c->backoff_s * 2
+								: BACKOFF_MAX;
+	}
+	c->now = (struct w_run){ .started_at = now_ms() };
+	c->began = c->dirty = true;
+	c->not_before = 0;
+	c->began_boot = now_boot();
+	ops = ops_map(W_FD_DIR, c->conf.name, &scratch, &size);
+	if (!ops) {
+		failed(in, c, "its start list cannot be read", EIO, W_END_START_ERROR);
+		return;
+	}
+	c->stop_signal = ops->stop_signal;
+	if (!*c->events) {
+		const struct op *group = op_find(ops, OP_CGROUP);
+		struct text t = { c->events, 0, W_PATH };
+
+		text_add(&t, group ? op_text(group, 0) : "");
+	}
+	c->oom_before = oom_kills(c);
+	r = log_start(&c->log, &in->pod, c->conf.name, c->restarts);
+	if (r >= 0)
+		r = ends_open(c, &e);
+	if (r < 0) {
+		failed(in, c, "its log cannot be opened", -r, W_END_START_ERROR);
+	} else {
+		pid = spawn(c, ops, scratch, &e);
+		if (pid < 0)
+			failed(in, c, setup.error, (int)-pid, W_END_START_ERROR);
+		else
+			started(in, c, pid, &e);
+		ends_close(e.in);
+		ends_close(e.out);
+		ends_close(e.err);
+		ends_close(e.report);
+	}
+	ops_unmap(ops, size);
+	sys(madvise, stack, sizeof(stack), MADV_DONTNEED);
+}

@@ -1,0 +1,222 @@
+/* hand.c -- the talk with the hand, as long as there is one.
+ *
+ * What is told is state, not history: a container that changed twice while the hand
+ * could not read is told once, as it is.  A new hand takes the place of the old and
+ * hears everything.
+ */
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "runtime/init/init.h"
+
+static char message[W_MAX];
+
+void
+hand_lost(struct init *in)
+{
+	if (in->hand >= 0)
+		sys(close, in->hand);
+	in->hand = -1;
+	/* Nobody reads what they print any more, nor will their end be asked for. */
+	exec_end_all(in);
+}
+
+/* The socket lies in a directory that only root can enter, and has no abstract
+ * name (CVE-2020-15257); the peer's user is checked all the same. */
+void
+hand_accept(struct init *in)
+{
+	struct ucred who = { 0 };
+	uint32_t len = sizeof(who);
+	long fd = sys(accept4, in->listen, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	if (sys(getsockopt, fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0 || who.uid != 0) {
+		sys(close, fd);
+		return;
+	}
+	hand_lost(in);
+	in->hand = (int)fd;
+	in->greeted = in->told_stopped = false;
+	for (uint32_t i = 0; i < in->pod.n; i++)
+		in->c[i].dirty = true;
+}
+
+static bool
+put(struct init *in, size_t len, int fd)
+{
+	char room[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec one = { message, len };
+	struct msghdr m = { .msg_iov = &one, .msg_iovlen = 1 };
+	long r;
+
+	if (fd >= 0) {
+		struct cmsghdr *c;
+
+		m.msg_control = room;
+		m.msg_controllen = sizeof(room);
+		c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	}
+	r = sys(sendmsg, in->hand, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (r < 0 && r != -EAGAIN)
+		hand_lost(in);
+	return r >= 0;
+}
+
+static bool
+put_status(struct init *in, struct container *c)
+{
+	struct w_status *s = (struct w_status *)message;
+	char *text = message + sizeof(*s);
+	bool waits = container_wants(in, c);
+
+	*s = (struct w_status){
+		.head = { .type = W_STATUS, .container = c->index },
+		.state = waits ? W_WAITING : c->state,
+		.restarts = c->restarts,
+		.began = c->began,
+		.backoff_s = c->backoff_s,
+		.now = waits ? (struct w_run){ 0 } : c->now,
+		.last = waits ? c->now : c->last,
+	};
+	if (waits && c->not_before)
+		s->backoff_until = now_ms() + c->not_before - now_boot();
+	if (!waits) {
+		memcpy(text, c->text, c->now.text_len);
+		text += c->now.text_len;
+	}
+	memcpy(text, waits ? c->text : c->last_text, s->last.text_len);
+	text += s->last.text_len;
+	return put(in, (size_t)(text - message), c->state == W_RUNNING ? c->pidfd : -1);
+}
+
+static bool
+put_head(struct init *in, uint32_t type, int64_t id, int64_t arg, uint32_t flags,
+	 const char *text)
+{
+	struct w_msg *m = (struct w_msg *)message;
+	size_t n = strlen(text);
+
+	*m = (struct w_msg){ .type = type, .id = id, .arg = arg, .flags = flags };
+	memcpy(m + 1, text, n);
+	return put(in, sizeof(*m) + n, -1);
+}
+
+static bool
+all_ended(const struct init *in)
+{
+	for (uint32_t i = 0; i < in->pod.n; i++)
+		if (in->c[i].state == W_RUNNING)
+			return false;
+	return true;
+}
+
+bool
+hand_flush(struct init *in)
+{
+	if (in->hand < 0)
+		return true;
+	if (!in->greeted &&
+	    !(in->greeted = put_head(in, W_HELLO, 0, in->start_time, in->stopping, "")))
+		return false;
+	for (uint32_t i = 0; i < in->pod.n; i++) {
+		if (in->c[i].dirty && !put_status(in, &in->c[i]))
+			return false;
+		in->c[i].dirty = false;
+	}
+	for (int i = 0; i < W_EXECS; i++) {
+		struct exec *x = &in->execs[i];
+
+		if (!x->id || !x->done)
+			continue;
+		if (!put_head(in, W_EXEC_DONE, x->id, x->code, 0, x->error))
+			return false;
+		x->id = 0;
+	}
+	if (in->stopping && !in->told_stopped && all_ended(in))
+		in->told_stopped = put_head(in, W_STOPPED, 0, 0, 0, "");
+	return true;
+}
+
+/* A shorter grace wins; SIGKILL follows when it is over. */
+static void
+stop(struct init *in, int64_t grace)
+{
+	int64_t at = now_boot() + grace * 1000;
+
+	for (uint32_t i = 0; i < in->pod.n; i++) {
+		struct container *c = &in->c[i];
+
+		c->dirty = true;
+		if (!in->stopping)
+			container_signal(c, c->stop_signal, at);
+		else if (c->state == W_RUNNING && at < c->kill_at)
+			c->kill_at = at;
+	}
+	in->stopping = true;
+}
+
+static void
+heed(struct init *in, const struct w_msg *m, char *rest, size_t len, const int fds[3])
+{
+	struct container *c = m->container < in->pod.n ? &in->c[m->container] : NULL;
+
+	switch (m->type) {
+	case W_START:
+		if (c && !c->began && !in->stopping)
+			container_start(in, c);
+		break;
+	case W_STOP:
+		stop(in, m->arg);
+		break;
+	case W_RESTART:
+		if (c && !c->kill_at)
+			container_signal(c, c->stop_signal, now_boot() + m->arg * 1000);
+		break;
+	case W_EXEC:
+		exec_begin(in, m, rest, len, fds);
+		break;
+	default:
+		break; /* from a newer hand: it sees by our version what we know */
+	}
+}
+
+void
+hand_read(struct init *in)
+{
+	char room[CMSG_SPACE(3 * sizeof(int))];
+	struct iovec one = { message, sizeof(message) };
+	struct msghdr m = { .msg_iov = &one,
+			    .msg_iovlen = 1,
+			    .msg_control = room,
+			    .msg_controllen = sizeof(room) };
+	struct cmsghdr *c;
+	int fds[3] = { -1, -1, -1 };
+	long n = sys(recvmsg, in->hand, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n == -EAGAIN || n == -EINTR)
+		return;
+	if (n <= 0) {
+		hand_lost(in);
+		return;
+	}
+	c = CMSG_FIRSTHDR(&m);
+	if (c && c->cmsg_type == SCM_RIGHTS)
+		memcpy(fds, CMSG_DATA(c),
+		       c->cmsg_len - CMSG_LEN(0) <= sizeof(fds) ? c->cmsg_len - CMSG_LEN(0)
+								: sizeof(fds));
+	if ((size_t)n >= sizeof(struct w_msg) && !(m.msg_flags & MSG_TRUNC)) {
+		struct w_msg head;
+
+		memcpy(&head, message, sizeof(head));
+		heed(in, &head, message + sizeof(head), (size_t)n - sizeof(head), fds);
+	}
+	for (int i = 0; i < 3; i++)
+		if (fds[i] >= 0)
+			sys(close, fds[i]);
+}

@@ -1,0 +1,133 @@
+/* init.h -- the inside of kedge-init: the first process of a pod.
+ *
+ * It holds the pod's pid, net, ipc and uts namespaces, starts containers when told, restarts
+ * them by their policy, writes their logs, records every exit, and needs nobody for
+ * any of it once it runs.  Its own mount namespace is the host's: it pins no mount
+ * of the host, and each container leaves the host's tree by pivot_root.
+ *
+ * One thread, one poll loop, all memory static.  A child shares this memory
+ * until it execs (CLONE_VM | CLONE_VFORK), so it writes only to what is meant
+ * for it: struct setup and its stack.
+ */
+#ifndef KEDGE_INIT_H
+#define KEDGE_INIT_H
+#include "runtime/init/ops.h"
+#include "runtime/init/sys.h"
+#include "runtime/init/wire.h"
+
+enum { TAIL_MAX = 16 << 10 }; /* a longer log line is cut into P records, as Kubernetes does */
+
+struct stream { /* one output of a container on its way to the log */
+	int fd; /* -1: at its end */
+	int err;
+	uint32_t len; /* of the unfinished line in `tail` */
+	char *tail;
+};
+
+struct log {
+	int dir, fd; /* the container's directory; the file being written */
+	int run;     /* N of N.log */
+	int64_t size, lost;
+};
+
+struct container {
+	struct w_container conf;
+	uint32_t index;
+	int state, restarts, backoff_s, stop_signal;
+	bool began, dirty;     /* began: was started once; dirty: the hand has yet to hear */
+	int pid, pidfd, input; /* input: our end of a stdin that stays open, or a terminal */
+	int64_t not_before;    /* boot ms: back-off, 0: none */
+	int64_t began_boot;    /* boot ms of the last start; 0: none yet */
+	int64_t kill_at;       /* boot ms: SIGKILL then; 0: not ending */
+	uint64_t oom_before;
+	struct w_run now, last;
+	struct stream out[2];
+	struct log log;
+	char *text, *last_text, *events; /* events: where the kernel counts its OOM kills */
+};
+
+struct exec {
+	int64_t id; /* 0: free */
+	int pid, err_fd;
+	int64_t kill_at; /* boot ms; 0: none */
+	int32_t timeout_s, code;
+	bool done, late;
+	char error[256];
+};
+
+struct init {
+	struct w_pod pod;
+	struct container c[W_CONTAINERS];
+	struct exec execs[W_EXECS];
+	int signals, listen, hand, exits; /* hand: -1 when there is none */
+	int64_t start_time;               /* ours, as the kernel tells it */
+	bool stopping, told_stopped, greeted;
+	int64_t stop_at; /* boot ms: then SIGKILL to all */
+};
+
+/* The walk over ops, in the child. */
+struct setup {
+	const struct ops_head *ops;
+	const char *container;
+	int run; /* number of this run: names the writable layer */
+	int stdio[3];
+	bool join, tty; /* join: an exec */
+	int target;     /* pidfd of the container to join */
+	int report;     /* where the last child of an exec says what failed, or the terminal's
+			   master goes */
+	int root;       /* the new root, until we are in it */
+	char *const *argv; /* of an exec */
+	char **scratch;    /* room for pointers to all strings of the ops, and 8 more */
+	uint32_t uid, gid, ngroups, groups[64];
+	char home[256];
+	/* what it says when it fails */
+	int err, end; /* errno; enum w_end */
+	char error[512];
+	int child; /* of an exec: the pid that runs it */
+};
+
+/* container.c */
+void container_start(struct init *, struct container *);
+void container_ended(struct init *, struct container *, int status);
+void container_signal(struct container *, int signal, int64_t kill_at);
+bool container_wants(const struct init *,
+		     const struct container *); /* to be started, now or later */
+/* exec.c */
+void exec_begin(struct init *, const struct w_msg *, char *words, size_t len, const int fds[3]);
+bool exec_ended(struct init *, int pid, int status); /* false: not one of ours */
+void exec_end_all(struct init *);
+/* hand.c */
+void hand_accept(struct init *);
+void hand_read(struct init *);
+bool hand_flush(struct init *); /* false: it cannot take more now */
+void hand_lost(struct init *);
+/* log.c */
+int log_start(struct log *, const struct w_pod *, const char *container, int run);
+void log_pump(struct stream *, struct log *, const struct w_pod *);  /* one read */
+void log_drain(struct stream *, struct log *, const struct w_pod *); /* to the end; closes */
+/* setup.c */
+int setup_run(void *setup); /* of the child; returns only when it failed */
+const struct ops_head *ops_map(int dir, const char *container, char ***ret_scratch,
+			       size_t *ret_size);
+void ops_unmap(const struct ops_head *, size_t);
+const struct op *op_find(const struct ops_head *, int code); /* NULL: none */
+const char *op_text(const struct op *, unsigned i);          /* "" past the end */
+int setup_fail(struct setup *, const struct op *, const char *what, int err); /* returns -1 */
+/* mount.c: each is one op; 0 or what setup_fail gave */
+int mount_root(struct setup *, const struct op *);
+int mount_proc(struct setup *, const struct op *);
+int mount_dev(struct setup *, const struct op *);
+int mount_sys(struct setup *, const struct op *);
+int mount_mask(struct setup *, const struct op *);
+int mount_readonly(struct setup *, const struct op *);
+int mount_volume(struct setup *, const struct op *);
+int mount_termlog(struct setup *, const struct op *);
+int mount_seal(struct setup *, const struct op *);
+int mount_pivot(struct setup *, const struct op *);
+int path_make(int root, const char *path, bool file); /* an O_PATH fd inside root, or -errno */
+/* user.c */
+int user_find(struct setup *, const struct op *);
+int user_rights(struct setup *, const struct op *);
+/* remove.c */
+int remove_main(int argc, char **argv);
+#endif

@@ -1,0 +1,658 @@
+/* mount.c -- a container's tree, by the mount API and descriptors alone.
+ *
+ * What an image controls is only ever reached through openat2 below the
+ * descriptor of its root (the image cannot name anything outside), and what is mounted
+ * there comes from a fresh fsopen or from the host's own tree before we leave
+ * it.  Every mount is nodev but the host's device nodes themselves, so a node
+ * made inside with mknod opens nothing.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "runtime/init/init.h"
+
+#define IN_ROOT (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+#define STRICT  (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+#ifndef AT_RECURSIVE
+#define AT_RECURSIVE 0x8000
+#endif
+#ifndef AT_EMPTY_PATH
+#define AT_EMPTY_PATH 0x1000
+#endif
+#ifndef FSCONFIG_SET_FD
+#define FSCONFIG_SET_FD 5
+#endif
+enum { MNT_DETACH_ = 2 };
+
+static int
+open_in(int dir, const char *path, uint64_t flags, uint64_t resolve)
+{
+	struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = resolve };
+
+	while (*path == '/')
+		path++;
+	return (int)sys(openat2, dir, *path ? path : ".", &how, sizeof(how));
+}
+
+/* Opens `path` inside root, making what is missing of it: directories, and at
+ * its end a directory or an empty file.  Symbolic links mean what they mean inside. */
+int
+path_make(int root, const char *path, bool file)
+{
+	char prefix[4096];
+	size_t n = strlen(path), at = 0;
+	int fd = open_in(root, path, O_PATH, IN_ROOT), parent;
+
+	if (fd != -ENOENT)
+		return fd;
+	if (n >= sizeof(prefix))
+		return -ENAMETOOLONG;
+	memcpy(prefix, path, n + 1);
+	parent = (int)sys(openat, root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	while (parent >= 0) {
+		char *name, end;
+		long r = 0;
+
+		while (prefix[at] == '/')
+			at++;
+		name = prefix + at;
+		while (prefix[at] && prefix[at] != '/')
+			at++;
+		if (!*name)
+			return parent;
+		end = prefix[at];
+		prefix[at] = '\0';
+		fd = open_in(root, prefix, O_PATH, IN_ROOT);
+		if (fd == -ENOENT) {
+			bool last = file && !end;
+
+			if (last)
+				r = sys(openat, parent, name,
+					O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC,
+					0644);
+			else
+				r = sys(mkdirat, parent, name, 0755);
+			if (last && r >= 0)
+				sys(close, r);
+			/* A link to nowhere where a file should be: the image's own, ours
+			 * takes its place. */
+			if (last && r == -EEXIST && sys(unlinkat, parent, name, 0) == 0) {
+				prefix[at] = end;
+				sys(close, parent);
+				return path_make(root, path, file);
+			}
+			fd = r < 0 ? (int)r : open_in(root, prefix, O_PATH, IN_ROOT);
+		}
+		sys(close, parent);
+		parent = fd;
+		prefix[at] = end;
+	}
+	return parent;
+}
+
+/* A new file system, configured by pairs of key and value, not attached anywhere. */
+static int
+fs_new(const char *type, const char *const *options, unsigned attrs)
+{
+	long fs = sys(fsopen, type, FSOPEN_CLOEXEC), r = 0;
+
+	if (fs < 0)
+		return (int)fs;
+	for (; options && *options && r >= 0; options += 2)
+		r = sys(fsconfig, fs, options[1] ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG,
+			options[0], options[1], 0);
+	if (r >= 0)
+		r = sys(fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+	if (r >= 0)
+		r = sys(fsmount, fs, FSMOUNT_CLOEXEC, attrs);
+	sys(close, fs);
+	return (int)r;
+}
+
+static int
+attach(int tree, int target)
+{
+	return (int)sys(move_mount, tree, "", target, "",
+			MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+static int
+set_attrs(int tree, uint64_t attrs, unsigned how)
+{
+	struct mount_attr a = { .attr_set = attrs };
+
+	return (int)sys(mount_setattr, tree, "", AT_EMPTY_PATH | how, &a, sizeof(a));
+}
+
+/* The mount at `source`, which is an O_PATH descriptor, once more. */
+static int
+tree_of(int source, const char *path)
+{
+	return (int)sys(open_tree, source, path,
+			OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+}
+
+/* The place for one of the kernel's file systems: a real directory of the
+ * image, never a link (CVE-2019-19921, CVE-2026-41579), made when missing. */
+static int
+own_dir(int root, const char *name)
+{
+	int fd = open_in(root, name, O_PATH | O_DIRECTORY, STRICT);
+
+	if (fd == -ENOENT) {
+		long r = sys(mkdirat, root, name, 0755);
+
+		if (r < 0)
+			return (int)r;
+		fd = open_in(root, name, O_PATH | O_DIRECTORY, STRICT);
+	}
+	return fd;
+}
+
+static int
+add_layer(int fs, const char *key, const char *path)
+{
+	long fd = sys(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return (int)fd;
+	r = sys(fsconfig, fs, FSCONFIG_SET_FD, key, NULL, fd);
+	if (r == -EINVAL || r == -EOPNOTSUPP) /* before Linux 6.13: by name */
+		r = sys(fsconfig, fs, FSCONFIG_SET_STRING, key, path, 0);
+	sys(close, fd);
+	return (int)r;
+}
+
+/* Before Linux 6.5 all layers are one string.  ret_what: the text that failed. */
+static int
+add_layers_joined(int fs, const struct op *op)
+{
+	char all[4096];
+	struct text t = TEXT(all);
+
+	for (unsigned i = 2; i < op->nstr; i++) {
+		text_add(&t, i > 2 ? ":" : "");
+		text_add(&t, op_text(op, i));
+	}
+	if (t.len + 1 == t.cap)
+		return -ENAMETOOLONG;
+	return (int)sys(fsconfig, fs, FSCONFIG_SET_STRING, "lowerdir", all, 0);
+}
+
+static int
+overlay_layers(struct setup *s, const struct op *op, int fs)
+{
+	for (unsigned i = 2; i < op->nstr; i++) {
+		int r = add_layer(fs, "lowerdir+", op_text(op, i));
+
+		if (r == -EINVAL && i == 2) {
+			r = add_layers_joined(fs, op);
+			return r < 0 ? setup_fail(s, op, op_text(op, i), r) : 0;
+		}
+		if (r < 0)
+			return setup_fail(s, op, op_text(op, i), r);
+	}
+	return 0;
+}
+
+/* base/N/upper and base/N/work: every run begins with what the image holds. */
+static int
+overlay_writable(struct setup *s, const struct op *op, int fs)
+{
+	char path[W_PATH];
+	struct text t = TEXT(path);
+	size_t n;
+	long r;
+
+	text_add(&t, op_text(op, 0));
+	text_add(&t, "/");
+	text_num(&t, (uint64_t)s->run, 1);
+	r = sys(mkdirat, AT_FDCWD, path, 0700);
+	n = t.len;
+	for (int i = 0; i < 2 && (r >= 0 || r == -EEXIST); i++) {
+		t.len = n;
+		text_add(&t, i ? "/work" : "/upper");
+		r = sys(mkdirat, AT_FDCWD, path, 0755);
+		if (r >= 0 || r == -EEXIST)
+			r = add_layer(fs, i ? "workdir" : "upperdir", path);
+	}
+	return r < 0 ? setup_fail(s, op, path, (int)r) : 0;
+}
+
+int
+mount_root(struct setup *s, const struct op *op)
+{
+	struct mount_attr own = { .propagation = MS_PRIVATE };
+	long fs, tree, r, place;
+
+	/* Nothing we mount may show on the host, nor the other way round. */
+	r = sys(mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &own, sizeof(own));
+	if (r < 0)
+		return setup_fail(s, op, "/", (int)r);
+	fs = sys(fsopen, "overlay", FSOPEN_CLOEXEC);
+	if (fs < 0)
+		return setup_fail(s, op, "(overlayfs)", (int)fs);
+	if (overlay_layers(s, op, (int)fs) < 0 || overlay_writable(s, op, (int)fs) < 0) {
+		sys(close, fs);
+		return -1;
+	}
+	/* The writable layer dies with the run, so nobody needs it synced. */
+	r = sys(fsconfig, fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0);
+	r = sys(fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+	tree = r < 0 ? r : sys(fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV);
+	sys(close, fs);
+	if (tree < 0)
+		return setup_fail(s, op, "(overlayfs)", (int)tree);
+	place = sys(openat, AT_FDCWD, op_text(op, 1),
+		    O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	r = place < 0 ? place : attach((int)tree, (int)place);
+	if (place >= 0)
+		sys(close, place);
+	if (r < 0)
+		return setup_fail(s, op, op_text(op, 1), (int)r);
+	s->root = (int)tree;
+	return 0;
+}
+
+int
+mount_proc(struct setup *s, const struct op *op)
+{
+	int place = own_dir(s->root, "proc"), tree, r;
+
+	if (place < 0)
+		return setup_fail(s, op, "", place);
+	/* procfs shows the pid namespace of who mounts it: ours, where we are 1 */
+	r = fs_new("proc", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	tree = r;
+	if (r >= 0) {
+		r = attach(tree, place);
+		sys(close, tree);
+	}
+	sys(close, place);
+	return r < 0 ? setup_fail(s, op, "", r) : 0;
+}
+
+int
+mount_sys(struct setup *s, const struct op *op)
+{
+	const unsigned attrs =
+	    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+	int place = own_dir(s->root, "sys"), tree, group, r;
+
+	if (place < 0)
+		return setup_fail(s, op, "", place);
+	tree = fs_new("sysfs", NULL, attrs);
+	r = tree < 0 ? tree : attach(tree, place);
+	sys(close, place);
+	if (r < 0)
+		return setup_fail(s, op, "", r);
+	if (op->flags & 1) {
+		place = open_in(tree, "fs/cgroup", O_PATH | O_DIRECTORY, STRICT);
+		group = fs_new("cgroup2", NULL, attrs);
+		r = place < 0 ? place : group < 0 ? group : attach(group, place);
+		if (place >= 0)
+			sys(close, place);
+		if (group >= 0)
+			sys(close, group);
+	}
+	sys(close, tree);
+	return r < 0 ? setup_fail(s, op, "fs/cgroup", r) : 0;
+}
+
+static const struct {
+	const char *host, *name;
+	unsigned major, minor;
+} nodes[] = {
+	{ "/dev/null", "null", 1, 3 },       { "/dev/zero", "zero", 1, 5 },
+	{ "/dev/full", "full", 1, 7 },       { "/dev/random", "random", 1, 8 },
+	{ "/dev/urandom", "urandom", 1, 9 }, { "/dev/tty", "tty", 5, 0 },
+};
+
+static const char *const links[][2] = {
+	{ "/proc/self/fd", "fd" },       { "/proc/self/fd/0", "stdin" },
+	{ "/proc/self/fd/1", "stdout" }, { "/proc/self/fd/2", "stderr" },
+	{ "pts/ptmx", "ptmx" },          { "/proc/kcore", "core" },
+};
+
+/* The host's node i, looked at before it is believed (CVE-2025-31133). */
+static int
+host_node(size_t i)
+{
+	struct stat st;
+	long fd = sys(openat, AT_FDCWD, nodes[i].host, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int tree;
+
+	if (fd < 0)
+		return (int)fd;
+	if (sys(fstat, fd, &st) < 0 || !S_ISCHR(st.st_mode) ||
+	    st.st_rdev != ((uint64_t)nodes[i].major << 8 | nodes[i].minor)) {
+		sys(close, fd);
+		return -ENODEV;
+	}
+	tree = tree_of((int)fd, "");
+	sys(close, fd);
+	return tree;
+}
+
+static int
+dev_node(int dev, size_t i)
+{
+	long file =
+	    sys(openat, dev, nodes[i].name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+	int tree, r;
+
+	if (file < 0)
+		return (int)file;
+	tree = host_node(i);
+	r = tree < 0 ? tree : attach(tree, (int)file);
+	if (tree >= 0)
+		sys(close, tree);
+	sys(close, file);
+	return r;
+}
+
+/* A file system at /dev/NAME, or a tree of the host's there. */
+static int
+dev_sub(int dev, const char *name, int tree)
+{
+	long r = sys(mkdirat, dev, name, 0755), place;
+
+	if (tree < 0)
+		return tree;
+	place =
+	    r < 0 ? r : sys(openat, dev, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	r = place < 0 ? place : attach(tree, (int)place);
+	if (place >= 0)
+		sys(close, place);
+	sys(close, tree);
+	return (int)r;
+}
+
+/* The terminal comes from the container's own devpts, by descriptor and never
+ * by a name under /dev/pts (CVE-2025-52565); its master goes to kedge-init. */
+static int
+dev_terminal(struct setup *s, int dev)
+{
+	long master = sys(openat, dev, "pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC), slave, file;
+	int zero = 0, tree, r;
+	char byte = 't', room[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec one = { &byte, 1 };
+	struct msghdr m = { .msg_iov = &one,
+			    .msg_iovlen = 1,
+			    .msg_control = room,
+			    .msg_controllen = sizeof(room) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	int fd;
+
+	if (master < 0)
+		return (int)master;
+	sys(ioctl, master, TIOCSPTLCK, &zero);
+	slave = sys(ioctl, master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (slave < 0)
+		return (int)slave;
+	file = sys(openat, dev, "console", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+	tree = tree_of((int)slave, "");
+	r = file < 0 ? (int)file : tree < 0 ? tree : attach(tree, (int)file);
+	if (r < 0)
+		return r;
+	fd = (int)master;
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	r = (int)sys(sendmsg, s->report, &m, MSG_NOSIGNAL);
+	for (int i = 0; i < 3; i++)
+		sys(dup3, slave, i, 0);
+	sys(ioctl, 0, TIOCSCTTY, 0);
+	return r < 0 ? r : 0;
+}
+
+static int
+dev_shm(const char *shared)
+{
+	static const char *const options[] = { "mode", "1777", "size", "64m", NULL };
+	long fd;
+	int tree;
+
+	if (!*shared)
+		return fs_new("tmpfs", options,
+			      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	fd = sys(openat, AT_FDCWD, shared, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return (int)fd;
+	tree = tree_of((int)fd, "");
+	sys(close, fd);
+	return tree;
+}
+
+int
+mount_dev(struct setup *s, const struct op *op)
+{
+	static const char *const tmpfs[] = { "mode", "755", "size", "64k", NULL };
+	static const char *const devpts[] = { "newinstance", NULL,  "ptmxmode", "0666", "mode",
+					      "0620",        "gid", "5",        NULL };
+	const unsigned safe = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+	int place = own_dir(s->root, "dev"), dev, r;
+	const char *what = "";
+
+	if (place < 0)
+		return setup_fail(s, op, what, place);
+	dev = fs_new("tmpfs", tmpfs, safe | MOUNT_ATTR_NODEV);
+	r = dev < 0 ? dev : attach(dev, place);
+	sys(close, place);
+	if (r < 0)
+		return setup_fail(s, op, what, r);
+	for (size_t i = 0; i < sizeof(nodes) / sizeof(*nodes) && r >= 0; i++)
+		r = dev_node(dev, i), what = nodes[i].name;
+	for (size_t i = 0; i < sizeof(links) / sizeof(*links) && r >= 0; i++)
+		r = (int)sys(symlinkat, links[i][0], dev, links[i][1]), what = links[i][1];
+	if (r >= 0)
+		r = dev_sub(dev, what = "pts", fs_new("devpts", devpts, safe));
+	if (r >= 0)
+		r = dev_sub(dev, what = "shm", dev_shm(op_text(op, 0)));
+	if (r >= 0) {
+		r = dev_sub(dev, what = "mqueue",
+			    fs_new("mqueue", NULL, safe | MOUNT_ATTR_NODEV));
+		r = r == -ENODEV ? 0 : r; /* a kernel without message queues */
+	}
+	if (r >= 0 && op->flags & 1)
+		r = dev_terminal(s, dev), what = "console";
+	sys(close, dev);
+	return r < 0 ? setup_fail(s, op, what, r) : 0;
+}
+
+/* Masks what the kernel made, in the procfs and sysfs we mounted; absent is fine. */
+int
+mount_mask(struct setup *s, const struct op *op)
+{
+	const char *path = op_text(op, 0);
+	struct stat st;
+	int place = open_in(s->root, path, O_PATH, STRICT), tree, r;
+	long empty;
+
+	if (place == -ENOENT)
+		return 0;
+	if (place < 0 || (r = (int)sys(fstat, place, &st)) < 0)
+		return setup_fail(s, op, path, place < 0 ? place : r);
+	if (S_ISDIR(st.st_mode)) {
+		empty = sys(openat, AT_FDCWD, op_text(op, 1),
+			    O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		tree = empty < 0 ? (int)empty : tree_of((int)empty, "");
+		if (empty >= 0)
+			sys(close, empty);
+	} else {
+		tree = host_node(0);
+	}
+	r = tree < 0 ? tree : S_ISDIR(st.st_mode) ? set_attrs(tree, MOUNT_ATTR_RDONLY, 0) : 0;
+	if (r >= 0)
+		r = attach(tree, place);
+	if (tree >= 0)
+		sys(close, tree);
+	sys(close, place);
+	return r < 0 ? setup_fail(s, op, path, r) : 0;
+}
+
+int
+mount_readonly(struct setup *s, const struct op *op)
+{
+	const char *path = op_text(op, 0);
+	int place = open_in(s->root, path, O_PATH, STRICT), tree, r;
+
+	if (place == -ENOENT)
+		return 0;
+	if (place < 0)
+		return setup_fail(s, op, path, place);
+	tree = tree_of(place, "");
+	r = tree < 0 ? tree
+		     : set_attrs(tree,
+				 MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+				     MOUNT_ATTR_NOEXEC,
+				 0);
+	if (r >= 0)
+		r = attach(tree, place);
+	if (tree >= 0)
+		sys(close, tree);
+	sys(close, place);
+	return r < 0 ? setup_fail(s, op, path, r) : 0;
+}
+
+/* A place the pod's author chose: links of the image are followed inside the
+ * root, but never into the kernel's own file systems. */
+static int
+chosen_place(int root, const char *path, bool file)
+{
+	struct statfs fs;
+	int place = path_make(root, path, file);
+
+	if (place < 0)
+		return place;
+	if (sys(fstatfs, place, &fs) < 0 || fs.f_type == PROC_SUPER_MAGIC ||
+	    fs.f_type == SYSFS_MAGIC) {
+		sys(close, place);
+		return -EPERM;
+	}
+	return place;
+}
+
+/* The source is the pod's volume, whose containers write in it: below its
+ * root no link is followed (CVE-2017-1002101, CVE-2021-25741).  A volume of files
+ * is written by kedge alone and made of links: those may be followed, inside it. */
+static int
+volume_source(const struct op *op)
+{
+	const char *sub = op_text(op, 1);
+	long top = sys(openat, AT_FDCWD, op_text(op, 0), O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int fd;
+
+	if (top < 0 || !*sub)
+		return (int)top;
+	fd = open_in((int)top, sub, O_PATH, op->num[0] ? RESOLVE_BENEATH : STRICT);
+	if (fd == -ENOENT && !op->num[0]) {
+		fd = path_make((int)top, sub, false);
+		if (fd >= 0) { /* again, strictly: a link may have been laid meanwhile */
+			sys(close, fd);
+			fd = open_in((int)top, sub, O_PATH, STRICT);
+		}
+	}
+	sys(close, top);
+	return fd;
+}
+
+int
+mount_volume(struct setup *s, const struct op *op)
+{
+	uint64_t attrs = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID;
+	const char *target = op_text(op, 2);
+	struct stat st;
+	int source = volume_source(op), place = -1, tree = -1, r = source;
+
+	if (op->flags & 1)
+		attrs |= MOUNT_ATTR_RDONLY;
+	if (r >= 0)
+		r = (int)sys(fstat, source, &st);
+	if (r >= 0)
+		r = place = chosen_place(s->root, target, !S_ISDIR(st.st_mode));
+	if (r >= 0)
+		r = tree = tree_of(source, "");
+	if (r >= 0)
+		r = set_attrs(tree, attrs, 0);
+	if (r >= 0)
+		r = attach(tree, place);
+	for (int i = 0; i < 3; i++) {
+		int fd = i == 0 ? source : i == 1 ? place : tree;
+
+		if (fd >= 0)
+			sys(close, fd);
+	}
+	return r < 0 ? setup_fail(s, op, target, r) : 0;
+}
+
+/* One file a run: what this run leaves in it is this run's last word. */
+int
+mount_termlog(struct setup *s, const struct op *op)
+{
+	char path[W_PATH];
+	struct text t = TEXT(path);
+	long file;
+	int place = -1, tree = -1, r;
+
+	text_add(&t, op_text(op, 0));
+	text_add(&t, "/");
+	text_add(&t, s->container);
+	text_add(&t, ".");
+	text_num(&t, (uint64_t)s->run, 1);
+	file = sys(openat, AT_FDCWD, path, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC,
+		   0666);
+	if (file < 0)
+		return setup_fail(s, op, path, (int)file);
+	sys(fchmod, file, 0666); /* whoever the container runs as */
+	r = place = chosen_place(s->root, op_text(op, 1), true);
+	if (r >= 0)
+		r = tree = tree_of((int)file, "");
+	if (r >= 0)
+		r = set_attrs(tree, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+			      0);
+	if (r >= 0)
+		r = attach(tree, place);
+	sys(close, file);
+	if (place >= 0)
+		sys(close, place);
+	if (tree >= 0)
+		sys(close, tree);
+	return r < 0 ? setup_fail(s, op, op_text(op, 1), r) : 0;
+}
+
+int
+mount_seal(struct setup *s, const struct op *op)
+{
+	int r = set_attrs(s->root, MOUNT_ATTR_RDONLY, 0);
+
+	return r < 0 ? setup_fail(s, op, "", r) : 0;
+}
+
+/* The old root ends up on top of the new one, and is let go with all below it. */
+int
+mount_pivot(struct setup *s, const struct op *op)
+{
+	long r = sys(fchdir, s->root);
+
+	if (r >= 0)
+		r = sys(pivot_root, ".", ".");
+	if (r >= 0)
+		r = sys(umount2, ".", MNT_DETACH_);
+	if (r >= 0)
+		r = sys(chdir, "/");
+	if (r < 0)
+		return setup_fail(s, op, "", (int)r);
+	sys(close, s->root);
+	s->root = -1;
+	return 0;
+}

@@ -1,0 +1,92 @@
+/* wire.h -- what the hand and a pod's kedge-init say to each other, and the
+ * files of a pod in run_dir/pods/UID/ (0700, root's):
+ *
+ *     spec        the pod as the caller gave it; the hand's own (podspec.c)
+ *     pod         struct w_pod: written before kedge-init starts
+ *     NAME.ops    struct ops_head and ops of one container (ops.h); written before its start
+ *     init.sock   bound by the hand, listened on by kedge-init: the peer's pid is kedge-init's
+ *     exits       one struct w_exit for each run that ended, appended
+ *     etc/ volumes/ term/ root/    what the containers mount
+ *
+ * Messages are SOCK_SEQPACKET datagrams: one struct, then its texts without
+ * NUL or separator.  Both ends are the same user on the same machine, but a kedge-init
+ * outlives upgrades of the hand: fields are only ever added at the end, under a new W_VERSION.
+ */
+#ifndef KEDGE_WIRE_H
+#define KEDGE_WIRE_H
+#include <stdint.h>
+
+enum {
+	W_MAGIC = 0x6b64676b,
+	W_VERSION = 1,
+	W_MAX = 64 << 10,  /* bytes of a message */
+	W_CONTAINERS = 32, /* of a pod */
+	W_NAME = 64,
+	W_PATH = 512,
+	W_TEXT = 4096, /* of a termination message */
+	W_EXECS = 64,  /* at once */
+};
+
+/* The descriptors a kedge-init is born with. */
+enum { W_FD_DIR = 3, W_FD_LISTEN = 4, W_FD_HAND = 5, W_FD_COUNT = 6 };
+
+struct w_pod {
+	uint32_t magic, version;
+	uint64_t caps; /* what it keeps: its own needs and the containers' */
+	uint32_t n, grace, log_gid, log_files;
+	int64_t log_max;
+	char hostname[W_NAME];
+	char log_dir[W_PATH]; /* of this pod */
+};
+
+struct w_container { /* n of them follow struct w_pod */
+	char name[W_NAME];
+	uint8_t restart, tty, stdin_open, pad; /* restart: enum rt_restart */
+};
+
+enum w_type {
+	/* to kedge-init */
+	W_START = 1, /* container: its ops are written, run it (again) now */
+	W_STOP,      /* arg = grace in seconds; all containers, for good */
+	W_RESTART,   /* container, arg = grace: end it, and begin anew by its policy */
+	W_EXEC,      /* container, id, arg = timeout in s, flags; argc words, each with its NUL;
+			three fds */
+	/* to the hand */
+	W_HELLO =
+	    64,    /* arg = start time of kedge-init (field 22 of stat); flags & 1: stopping */
+	W_STATUS,  /* struct w_status; with the pidfd when running */
+	W_STOPPED, /* nothing runs and nothing will */
+	W_EXEC_DONE, /* id, arg = exit code; the text is an error */
+};
+
+struct w_msg {
+	uint32_t type, container, flags, argc;
+	int64_t id, arg;
+};
+
+enum w_end { W_END_EXIT, W_END_CANNOT_RUN, W_END_START_ERROR }; /* how a run ended */
+
+struct w_run {
+	int32_t exit_code, signal, err; /* err: errno of a start that failed */
+	uint8_t oom, end, pad[2];
+	int64_t started_at, finished_at; /* ms since 1970 */
+	uint32_t text_len, pad2;         /* termination message, or what failed */
+};
+
+enum w_state { W_WAITING, W_RUNNING, W_TERMINATED }; /* = enum rt_state */
+
+struct w_status {
+	struct w_msg head;
+	int32_t state, restarts;
+	int64_t backoff_until;    /* ms since 1970; 0: not in back-off */
+	int32_t backoff_s, began; /* began: was asked to start at least once */
+	struct w_run now, last;   /* then now's text and last's */
+};
+
+struct w_exit {
+	uint32_t container, run; /* run: the value of restarts then */
+	int32_t exit_code, signal;
+	int64_t finished_at;
+	uint32_t oom, sum; /* sum: all words before it, xor'ed */
+};
+#endif

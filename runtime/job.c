@@ -1,0 +1,130 @@
+/* job.c -- commands in running containers: asked for here, run by kedge-init. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "reconcile/base/cleanup.h"
+#include "reconcile/base/error.h"
+#include "runtime/rt.h"
+
+static struct rt_job *
+job_find(struct rt *rt, int64_t id)
+{
+	for (size_t i = 0; i < rt->njobs; i++)
+		if (rt->jobs[i].id == id)
+			return &rt->jobs[i];
+	return NULL;
+}
+
+void
+rtjob_done(struct rt *rt, int64_t id, int code, const char *error)
+{
+	struct rt_job *j = job_find(rt, id);
+
+	if (!j || j->done)
+		return;
+	j->done = true;
+	j->code = code;
+	j->error = xstrdup(error);
+}
+
+void
+rtjob_pod_lost(struct rt *rt, const char *uid)
+{
+	for (size_t i = 0; i < rt->njobs; i++)
+		if (strcmp(rt->jobs[i].uid, uid) == 0)
+			rtjob_done(rt, rt->jobs[i].id, 137, "the pod is gone");
+}
+
+static int
+words_join(const char *const *argv, struct buf *ret, uint32_t *ret_argc, struct error **e)
+{
+	uint32_t argc = 0;
+
+	for (; argv[argc]; argc++)
+		buf_add(ret, argv[argc], strlen(argv[argc]) + 1);
+	if (argc == 0)
+		return fail(e, WHY_INVALID, "no command was given");
+	if (ret->len > W_MAX - sizeof(struct w_msg))
+		return fail(e, WHY_TOO_LARGE, "the command is %zu bytes, the most is %zu",
+			    ret->len, (size_t)W_MAX - sizeof(struct w_msg));
+	*ret_argc = argc;
+	return 0;
+}
+
+static int
+room_for(struct rt *rt, const char *uid, int64_t id, struct error **e)
+{
+	int running = 0;
+
+	if (id == 0 || job_find(rt, id))
+		return fail(e, WHY_INVALID, "exec %lld is under way already", (long long)id);
+	for (size_t i = 0; i < rt->njobs; i++)
+		running += strcmp(rt->jobs[i].uid, uid) == 0;
+	if (running >= W_EXECS)
+		return fail(e, WHY_UNAVAILABLE,
+			    "pod %s runs %d commands already: try again later", uid, running);
+	return 0;
+}
+
+static int
+send_exec(struct rt *rt, struct rtpod *p, size_t container, const struct w_msg *head,
+	  const struct buf *words, const int fds[3], struct error **e)
+{
+	cleanup_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct w_msg m = *head;
+	int give[3];
+
+	(void)rt;
+	if (null < 0)
+		return fail_sys(e, "open /dev/null");
+	for (int i = 0; i < 3; i++)
+		give[i] = m.flags & 1 ? fds[0] : fds[i] >= 0 ? fds[i] : null;
+	m.container = (uint32_t)container;
+	return rtpod_tell(p, &m, words->at, words->len, give, e);
+}
+
+int
+rt_exec(struct rt *rt, const char *uid, const char *container, const char *const *argv,
+	bool tty, const int fds[3], int timeout_s, int64_t id, struct error **e)
+{
+	struct rtpod *p = rt_find(rt, uid, e);
+	struct w_msg m = { .type = W_EXEC, .id = id, .arg = timeout_s, .flags = tty };
+	struct buf cleanup_buf words = { 0 };
+	struct rt_job job = { .id = id, .tty = -1 };
+	size_t i = 0;
+
+	if (!p || room_for(rt, uid, id, e) < 0 || words_join(argv, &words, &m.argc, e) < 0)
+		return -1;
+	if (tty && fds[0] < 0)
+		return fail(e, WHY_INVALID, "a terminal was asked for and none given");
+	while (i < p->spec.ncontainers && strcmp(p->spec.containers[i].name, container))
+		i++;
+	if (i == p->spec.ncontainers)
+		return fail(e, WHY_NOT_FOUND, "pod %s has no container %s", p->spec.name,
+			    container);
+	if (p->c[i].said.state != W_RUNNING)
+		return fail(e, WHY_CONFLICT, "container %s of pod %s is not running", container,
+			    p->spec.name);
+	if (send_exec(rt, p, i, &m, &words, fds, e) < 0)
+		return -1;
+	if (tty)
+		job.tty = fcntl(fds[0], F_DUPFD_CLOEXEC, 3);
+	rt_copy(job.uid, sizeof(job.uid), uid);
+	rt->jobs = xrealloc(rt->jobs, (rt->njobs + 1) * sizeof(*rt->jobs));
+	rt->jobs[rt->njobs++] = job;
+	return 0;
+}
+
+int
+rt_exec_resize(struct rt *rt, int64_t id, unsigned rows, unsigned cols, struct error **e)
+{
+	struct rt_job *j = job_find(rt, id);
+	struct winsize size = { .ws_row = (unsigned short)rows,
+				.ws_col = (unsigned short)cols };
+
+	if (!j || j->tty < 0)
+		return fail(e, WHY_NOT_FOUND, "exec %lld has no terminal", (long long)id);
+	return ioctl(j->tty, TIOCSWINSZ, &size) < 0 ? fail_sys(e, "resize the terminal") : 0;
+}

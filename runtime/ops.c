@@ -1,0 +1,300 @@
+/* ops.c -- compiles a container and its image into the list of init/ops.def.
+ *
+ * The order is the argument.  Everything that names a path of the host comes
+ * before PIVOT; the kernel's own file systems are mounted before anything
+ * that a pod's author chose; masks come last, over what was mounted; rights
+ * are dropped after the last step that needs one.
+ */
+#include <signal.h>
+#include <string.h>
+
+#include "reconcile/base/cleanup.h"
+#include "reconcile/base/error.h"
+#include "runtime/image.h"
+#include "runtime/init/ops.h"
+#include "runtime/rt.h"
+
+/* Docker's list: what tells of the host or talks to its hardware. */
+static const char *const masked[] = {
+	"/proc/asound",      "/proc/acpi",          "/proc/kcore",
+	"/proc/keys",        "/proc/latency_stats", "/proc/timer_list",
+	"/proc/timer_stats", "/proc/sched_debug",   "/proc/scsi",
+	"/proc/interrupts",  "/sys/firmware",       "/sys/devices/virtual/powercap",
+};
+static const char *const read_only[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
+					 "/proc/sysrq-trigger" };
+
+struct op_at {
+	struct buf *b;
+	size_t at;
+};
+
+static struct op_at
+op_begin(struct buf *b, enum op_code code, unsigned flags, int64_t num)
+{
+	struct op op = { .code = (uint16_t)code, .flags = (uint16_t)flags, .num = { num } };
+	struct op_at o = { b, b->len };
+
+	buf_add(b, &op, sizeof(op));
+	return o;
+}
+
+static void
+op_str(struct op_at o, const char *s)
+{
+	buf_add(o.b, s, strlen(s) + 1);
+	((struct op *)(o.b->at + o.at))->nstr++;
+}
+
+static void
+op_end(struct op_at o)
+{
+	size_t bytes = o.b->len - o.at - sizeof(struct op);
+	struct op *op;
+
+	while (o.b->len % 8)
+		buf_addc(o.b, '\0');
+	op = (struct op *)(o.b->at + o.at);
+	op->bytes = (uint32_t)bytes;
+	op->len = (uint32_t)(o.b->len - o.at);
+	((struct ops_head *)o.b->at)->n++;
+}
+
+/* An op whose texts are known one by one; NULL ends them. */
+static void
+op_put(struct buf *b, enum op_code code, unsigned flags, int64_t num, ...)
+{
+	struct op_at o = op_begin(b, code, flags, num);
+	const char *s;
+	va_list ap;
+
+	va_start(ap, num);
+	while ((s = va_arg(ap, const char *)))
+		op_str(o, s);
+	va_end(ap);
+	op_end(o);
+}
+
+static size_t
+count(const char *const *list)
+{
+	size_t n = 0;
+
+	while (list && list[n])
+		n++;
+	return n;
+}
+
+static bool
+has_env(const char *const *env, const char *entry)
+{
+	size_t n = strcspn(entry, "=") + 1;
+
+	for (; env && *env; env++)
+		if (strncmp(*env, entry, n) == 0)
+			return true;
+	return false;
+}
+
+/* Kubernetes' rule: command replaces the entrypoint and with it the image's cmd. */
+static int
+compile_exec(struct buf *b, const struct rt_pod *p, const struct rt_container *c,
+	     const struct image *img, struct error **e)
+{
+	const char *const *first = c->command && *c->command ? c->command : img->entrypoint;
+	const char *const *second = c->args && *c->args         ? c->args
+				    : c->command && *c->command ? NULL
+								: img->cmd;
+	size_t argc = count(first) + count(second);
+	cleanup_free char *host = NULL;
+	struct op_at o;
+
+	if (argc == 0)
+		return fail(e, WHY_INVALID,
+			    "no command specified: neither the pod nor image %s has one",
+			    c->image);
+	o = op_begin(b, OP_EXEC, 0, (int64_t)argc);
+	for (size_t i = 0; i < count(first); i++)
+		op_str(o, first[i]);
+	for (size_t i = 0; i < count(second); i++)
+		op_str(o, second[i]);
+	xasprintf(&host, "HOSTNAME=%s", p->hostname);
+	if (!has_env(c->env, "PATH=") && !has_env(img->env, "PATH="))
+		op_str(o, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	if (!has_env(c->env, host))
+		op_str(o, host);
+	if (c->tty && !has_env(c->env, "TERM=") && !has_env(img->env, "TERM="))
+		op_str(o, "TERM=xterm");
+	for (const char *const *env = img->env; env && *env; env++)
+		if (!has_env(c->env, *env))
+			op_str(o, *env);
+	for (const char *const *env = c->env; env && *env; env++)
+		if (!has_env(env + 1, *env)) /* the last one wins */
+			op_str(o, *env);
+	op_end(o);
+	return 0;
+}
+
+static void
+compile_root(struct rt *rt, struct buf *b, const struct rt_pod *p, const struct rt_container *c,
+	     const struct image *img)
+{
+	cleanup_free char *writable = NULL, *place = NULL;
+	struct op_at o = op_begin(b, OP_ROOT, 0, 0);
+
+	xasprintf(&writable, "%s/pods/%s/%s", rt->cfg.state_dir, p->uid, c->name);
+	xasprintf(&place, "%s/pods/%s/root", rt->cfg.run_dir, p->uid);
+	op_str(o, writable);
+	op_str(o, place);
+	for (size_t i = img->nlayers; i-- > 0;)
+		op_str(o, img->layers[i]);
+	op_end(o);
+}
+
+static void
+compile_mounts(struct rt *rt, struct buf *b, const struct rt_pod *p,
+	       const struct rt_container *c)
+{
+	static const char *const etc[] = { "hosts", "hostname", "resolv.conf" };
+	const bool written[] = { p->hosts != NULL, true, p->resolv != NULL };
+
+	for (size_t i = 0; i < 3; i++) {
+		cleanup_free char *from = NULL, *to = NULL;
+
+		if (!written[i])
+			continue;
+		xasprintf(&from, "%s/pods/%s/etc/%s", rt->cfg.run_dir, p->uid, etc[i]);
+		xasprintf(&to, "/etc/%s", etc[i]);
+		op_put(b, OP_VOLUME, c->read_only_root ? 1 : 0, 0, from, "", to, NULL);
+	}
+	for (size_t i = 0; i < c->nmounts; i++) {
+		const struct rt_mount *m = &c->mounts[i];
+		const struct rt_volume *v = p->volumes;
+		cleanup_free char *from = NULL;
+
+		while (strcmp(v->name, m->volume))
+			v++; /* podspec_check saw that it is there */
+		from = poddir_volume_path(rt, p, v);
+		op_put(b, OP_VOLUME, m->read_only || v->type == RT_FILES ? 1 : 0,
+		       v->type == RT_FILES, from, m->sub_path ? m->sub_path : "", m->path,
+		       NULL);
+	}
+}
+
+static void
+compile_kernel(struct rt *rt, struct buf *b, const struct rt_pod *p,
+	       const struct rt_container *c)
+{
+	cleanup_free char *shm = poddir_shm_path(rt, p);
+
+	op_put(b, OP_PROC, 0, 0, NULL);
+	op_put(b, OP_DEV, c->tty ? 1 : 0, 0, shm, NULL);
+	op_put(b, OP_SYS, rt->cgroups.mode == CGROUP_V2 ? 1 : 0, 0, NULL);
+}
+
+static void
+compile_masks(struct rt *rt, struct buf *b)
+{
+	cleanup_free char *empty = NULL;
+
+	xasprintf(&empty, "%s/empty", rt->cfg.run_dir);
+	for (size_t i = 0; i < sizeof(masked) / sizeof(*masked); i++)
+		op_put(b, OP_MASK, 0, 0, masked[i], empty, NULL);
+	for (size_t i = 0; i < sizeof(read_only) / sizeof(*read_only); i++)
+		op_put(b, OP_READONLY, 0, 0, read_only[i], NULL);
+}
+
+/* With no_new_privs anyone may load a filter, so it comes last and need allow less; without,
+ * it takes CAP_SYS_ADMIN and must come before that is dropped. */
+static int
+compile_rights(struct rt *rt, struct buf *b, const struct rt_container *c, struct error **e)
+{
+	const struct seccomp_filter *f = NULL;
+	uint64_t caps;
+
+	if (rtcaps_parse(c->cap_add, c->cap_drop, rt->caps, &caps, e) < 0)
+		return -1;
+	if (!c->unconfined && seccomp_get(&rt->seccomp, caps, &f, e) < 0)
+		return -1;
+	if (!c->allow_privilege_escalation) {
+		op_put(b, OP_NOPRIVS, 0, 0, NULL);
+		op_put(b, OP_RIGHTS, 0, (int64_t)caps, NULL);
+	}
+	if (f) {
+		struct op_at o = op_begin(b, OP_SECCOMP, 0, (int64_t)(f->len / 8));
+
+		buf_add(b, f->bpf, f->len);
+		op_end(o);
+	}
+	if (c->allow_privilege_escalation)
+		op_put(b, OP_RIGHTS, 0, (int64_t)caps, NULL);
+	return 0;
+}
+
+static int
+signal_number(const char *name)
+{
+	char *end;
+	long n = strtol(name, &end, 10);
+
+	if (!*name)
+		return SIGTERM;
+	if (!*end)
+		return n > 0 && n < 65 ? (int)n : SIGTERM;
+	if (strncmp(name, "SIG", 3) == 0)
+		name += 3;
+	for (int i = 1; i < 32; i++) {
+		const char *abbrev = sigabbrev_np(i);
+
+		if (abbrev && strcmp(abbrev, name) == 0)
+			return i;
+	}
+	return SIGTERM;
+}
+
+int
+rtops_compile(struct rt *rt, const struct rt_pod *p, const struct rt_container *c,
+	      const struct image *img, struct buf *b, struct error **e)
+{
+	struct ops_head head = { .magic = OPS_MAGIC,
+				 .stop_signal = signal_number(img->stop_signal) };
+	const char *user = c->user && *c->user ? c->user : img->user;
+	const char *dir = c->working_dir && *c->working_dir ? c->working_dir : img->working_dir;
+	struct buf cleanup_buf paths = { 0 };
+	struct op_at o;
+	const char *at;
+
+	rt_copy(head.image_id, sizeof(head.image_id), img->id);
+	buf_add(b, &head, sizeof(head));
+	op_put(b, OP_OOM, 0, c->oom_score_adj, NULL);
+	cgroup_paths(&rt->cgroups, p->uid, c->name, &paths);
+	o = op_begin(b, OP_CGROUP, rt->cgroups.mode == CGROUP_V2 ? 1 : 0, 0);
+	for (at = paths.at; at < paths.at + paths.len; at += strlen(at) + 1)
+		op_str(o, at);
+	op_end(o);
+	compile_root(rt, b, p, c, img);
+	compile_kernel(rt, b, p, c);
+	compile_mounts(rt, b, p, c);
+	if (c->termination_message_path && *c->termination_message_path) {
+		cleanup_free char *term = NULL;
+
+		xasprintf(&term, "%s/pods/%s/term", rt->cfg.run_dir, p->uid);
+		op_put(b, OP_TERMLOG, 0, 0, term, c->termination_message_path, NULL);
+	}
+	compile_masks(rt, b);
+	if (c->read_only_root)
+		op_put(b, OP_SEAL, 0, 0, NULL);
+	op_put(b, OP_PIVOT, 0, 0, NULL);
+	op_put(b, OP_USER, 0, p->fs_group, user, NULL);
+	op_put(b, OP_KEYRING, 0, 0, NULL);
+	op_put(b, OP_LIMITS, 0, 0, NULL);
+	op_put(b, OP_CHDIR, 0, 0, *dir ? dir : "/", NULL);
+	if (compile_rights(rt, b, c, e) < 0 || compile_exec(b, p, c, img, e) < 0)
+		return -1;
+	((struct ops_head *)b->at)->size = (uint32_t)b->len;
+	if (b->len > OPS_MAX)
+		return fail(e, WHY_INVALID,
+			    "its command and environment are %zu bytes, the most is %d", b->len,
+			    OPS_MAX);
+	return 0;
+}

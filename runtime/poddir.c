@@ -1,0 +1,418 @@
+/* poddir.c -- the directories of a pod, and its volumes.
+ *
+ *     run_dir/pods/UID/    wire.h says what is in it
+ *     run_dir/empty        what masked directories show
+ *     state_dir/pods/UID/CONTAINER/N/{upper,work}   writable layers
+ *     state_dir/pods/UID/volumes/NAME               RT_EMPTY
+ *
+ * All of it is root's and 0700 at its top; containers see only what is bound
+ * into them.  A volume of files switches as Kubernetes' do: names are links into ..data,
+ * which is a link to a directory that never changes; rename moves the link.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+
+#include "reconcile/base/cleanup.h"
+#include "reconcile/base/error.h"
+#include "runtime/rt.h"
+
+int
+poddir_make_dirs(const char *path, mode_t mode, struct error **e)
+{
+	cleanup_free char *copy = xstrdup(path);
+
+	for (char *at = copy + 1;; at++) {
+		char end = *at;
+
+		if (end && end != '/')
+			continue;
+		*at = '\0';
+		if (mkdir(copy, end ? 0755 : mode) < 0 && errno != EEXIST)
+			return fail_sys(e, "make the directory %s", copy);
+		*at = end;
+		if (!end)
+			return 0;
+	}
+}
+
+static int
+write_all(int fd, const void *at, size_t n)
+{
+	while (n > 0) {
+		ssize_t r = write(fd, at, n);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return -1;
+		at = (const char *)at + r;
+		n -= (size_t)r;
+	}
+	return 0;
+}
+
+static int
+write_new(int dir, const char *name, const void *at, size_t n, mode_t mode, gid_t gid)
+{
+	cleanup_close int fd =
+	    openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+
+	if (fd < 0 || write_all(fd, at, n) < 0)
+		return -1;
+	if (gid != (gid_t)-1 && fchown(fd, (uid_t)-1, gid) < 0)
+		return -1;
+	return fchmod(fd, mode); /* whatever the umask is */
+}
+
+int
+poddir_write(int dir, const char *name, const void *at, size_t n, struct error **e)
+{
+	cleanup_free char *fresh = NULL;
+
+	xasprintf(&fresh, "%s.new", name);
+	unlinkat(dir, fresh, 0);
+	if (write_new(dir, fresh, at, n, 0600, (gid_t)-1) < 0 ||
+	    renameat(dir, fresh, dir, name) < 0) {
+		int err = errno;
+
+		unlinkat(dir, fresh, 0);
+		errno = err;
+		return fail_sys(e, "write the pod's file %s", name);
+	}
+	return 0;
+}
+
+int
+poddir_read(int dir, const char *name, struct buf *ret, struct error **e)
+{
+	cleanup_close int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	char part[16 << 10];
+	ssize_t n;
+
+	if (fd < 0)
+		return fail_sys(e, "open the pod's file %s", name);
+	while ((n = read(fd, part, sizeof(part))) > 0)
+		buf_add(ret, part, (size_t)n);
+	return n < 0 ? fail_sys(e, "read the pod's file %s", name) : 0;
+}
+
+/* ---- volumes ---- */
+
+char *
+poddir_volume_path(const struct rt *rt, const struct rt_pod *p, const struct rt_volume *v)
+{
+	char *path;
+
+	xasprintf(&path, "%s/pods/%s/volumes/%s",
+		  v->type == RT_EMPTY ? rt->cfg.state_dir : rt->cfg.run_dir, p->uid, v->name);
+	return path;
+}
+
+char *
+poddir_shm_path(const struct rt *rt, const struct rt_pod *p)
+{
+	char *path;
+
+	if (p->ncontainers < 2)
+		return xstrdup("");
+	xasprintf(&path, "%s/pods/%s/shm", rt->cfg.run_dir, p->uid);
+	return path;
+}
+
+static const struct rt_file *
+file_named(const struct rt_volume *v, const char *name)
+{
+	for (size_t i = 0; i < v->nfiles; i++)
+		if (strcmp(v->files[i].path, name) == 0)
+			return &v->files[i];
+	return NULL;
+}
+
+static void
+remove_flat(int dir, const char *name)
+{
+	cleanup_close int fd =
+	    openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	cleanup_closedir DIR *d = NULL;
+	struct dirent *ent;
+
+	if (fd < 0 || !(d = fdopendir(dup(fd))))
+		return;
+	while ((ent = readdir(d)))
+		unlinkat(fd, ent->d_name, 0);
+	unlinkat(dir, name, AT_REMOVEDIR);
+}
+
+/* Links of names that are no more, and what earlier switches left behind. */
+static void
+sweep(int dir, const struct rt_volume *v, const char *current)
+{
+	cleanup_closedir DIR *d =
+	    fdopendir(openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	struct dirent *ent;
+
+	while (d && (ent = readdir(d))) {
+		if (strncmp(ent->d_name, "..", 2) == 0) {
+			if (ent->d_name[2] && strcmp(ent->d_name, current) &&
+			    strcmp(ent->d_name, "..data"))
+				remove_flat(dir, ent->d_name);
+		} else if (strcmp(ent->d_name, ".") && !file_named(v, ent->d_name)) {
+			unlinkat(dir, ent->d_name, 0);
+		}
+	}
+}
+
+static int
+switch_to(int dir, const struct rt_volume *v, const char *fresh, gid_t gid)
+{
+	cleanup_close int sub = -1;
+
+	if (mkdirat(dir, fresh, 0755) < 0)
+		return -1;
+	sub = openat(dir, fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (sub < 0 || fchmod(sub, 0755) < 0)
+		return -1;
+	for (size_t i = 0; i < v->nfiles; i++) {
+		const struct rt_file *f = &v->files[i];
+
+		if (write_new(sub, f->path, f->data, f->len, f->mode ? f->mode & 0777 : 0644,
+			      gid) < 0)
+			return -1;
+	}
+	unlinkat(dir, "..data_tmp", 0);
+	if (symlinkat(fresh, dir, "..data_tmp") < 0 ||
+	    renameat(dir, "..data_tmp", dir, "..data") < 0)
+		return -1;
+	for (size_t i = 0; i < v->nfiles; i++) {
+		cleanup_free char *to = NULL;
+
+		xasprintf(&to, "..data/%s", v->files[i].path);
+		if (symlinkat(to, dir, v->files[i].path) < 0 && errno != EEXIST)
+			return -1;
+	}
+	return 0;
+}
+
+int
+poddir_volume_put(struct rt *rt, const char *uid, const struct rt_volume *v, int64_t fs_group,
+		  struct error **e)
+{
+	cleanup_free char *path = NULL, *fresh = NULL;
+	cleanup_close int dir = -1;
+	struct timespec now;
+
+	xasprintf(&path, "%s/pods/%s/volumes/%s", rt->cfg.run_dir, uid, v->name);
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0)
+		return fail_sys(e, "open volume %s", path);
+	clock_gettime(CLOCK_REALTIME, &now);
+	xasprintf(&fresh, "..%lld.%09ld", (long long)now.tv_sec, now.tv_nsec);
+	if (switch_to(dir, v, fresh, fs_group < 0 ? (gid_t)-1 : (gid_t)fs_group) < 0) {
+		fail_sys(e, "write volume %s", path);
+		remove_flat(dir, fresh);
+		return -1;
+	}
+	sweep(dir, v, fresh);
+	return 0;
+}
+
+static int
+volume_make(struct rt *rt, const struct rt_pod *p, const struct rt_volume *v, struct error **e)
+{
+	cleanup_free char *path = poddir_volume_path(rt, p, v);
+	mode_t mode = v->type == RT_FILES ? 0755 : 0777;
+
+	if (poddir_make_dirs(path, mode, e) < 0)
+		return -1;
+	if (v->type == RT_MEMORY) {
+		char options[64];
+
+		snprintf(options, sizeof(options), "mode=0777,size=%lld",
+			 (long long)v->size_limit);
+		if (mount("tmpfs", path, "tmpfs", MS_NODEV | MS_NOSUID, options) < 0)
+			return fail_sys(e, "mount the memory volume %s", path);
+	}
+	if (chmod(path, mode) < 0)
+		return fail_sys(e, "set the mode of %s", path);
+	/* setgid, so that what is made in it belongs to the group too */
+	if (p->fs_group >= 0 && v->type != RT_FILES &&
+	    (chown(path, (uid_t)-1, (gid_t)p->fs_group) < 0 || chmod(path, 02777) < 0))
+		return fail_sys(e, "give %s to group %lld", path, (long long)p->fs_group);
+	return v->type == RT_FILES ? poddir_volume_put(rt, p->uid, v, p->fs_group, e) : 0;
+}
+
+void
+poddir_unmount(struct rt *rt, const char *uid)
+{
+	cleanup_free char *top = NULL;
+	cleanup_closedir DIR *d = NULL;
+	struct dirent *ent;
+
+	xasprintf(&top, "%s/pods/%s/shm", rt->cfg.run_dir, uid);
+	umount2(top, MNT_DETACH | UMOUNT_NOFOLLOW);
+	free(top);
+	xasprintf(&top, "%s/pods/%s/volumes", rt->cfg.run_dir, uid);
+	d = opendir(top);
+	while (d && (ent = readdir(d))) {
+		cleanup_free char *path = NULL;
+
+		if (ent->d_name[0] == '.')
+			continue;
+		xasprintf(&path, "%s/%s", top, ent->d_name);
+		umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW); /* EINVAL: it was none */
+	}
+}
+
+/* ---- the pod ---- */
+
+char *
+poddir_log_dir(const struct rt *rt, const struct rt_pod *p)
+{
+	char *path;
+
+	xasprintf(&path, "%s/%s_%s_%s", rt->cfg.log_dir, p->ns, p->name, p->uid);
+	return path;
+}
+
+static int
+write_lines(int dir, const char *name, const char *const *lines, struct error **e)
+{
+	struct buf cleanup_buf text = { 0 };
+
+	for (; *lines; lines++)
+		buf_addf(&text, "%s\n", *lines);
+	if (write_new(dir, name, buf_text(&text), text.len, 0644, (gid_t)-1) < 0)
+		return fail_sys(e, "write the pod's /etc/%s", name);
+	return 0;
+}
+
+static int
+etc_make(int dir, const struct rt_pod *p, struct error **e)
+{
+	const char *hostname[] = { p->hostname, NULL };
+	cleanup_close int etc = -1;
+
+	if (mkdirat(dir, "etc", 0755) < 0 ||
+	    (etc = openat(dir, "etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		return fail_sys(e, "make the pod's etc");
+	if (write_lines(etc, "hostname", hostname, e) < 0)
+		return -1;
+	if (p->hosts && write_lines(etc, "hosts", p->hosts, e) < 0)
+		return -1;
+	return p->resolv ? write_lines(etc, "resolv.conf", p->resolv, e) : 0;
+}
+
+static int
+log_dir_make(struct rt *rt, const struct rt_pod *p, struct error **e)
+{
+	cleanup_free char *path = poddir_log_dir(rt, p);
+
+	if (mkdir(path, 0750) < 0 && errno != EEXIST)
+		return fail_sys(e, "make the log directory %s", path);
+	if (chown(path, (uid_t)-1, rt->cfg.log_gid) < 0)
+		return fail_sys(e, "give %s to the log group", path);
+	return 0;
+}
+
+static int
+writable_make(struct rt *rt, const struct rt_pod *p, struct error **e)
+{
+	cleanup_free char *top = NULL;
+	cleanup_close int dir = -1;
+
+	xasprintf(&top, "%s/pods/%s", rt->cfg.state_dir, p->uid);
+	if (mkdir(top, 0700) < 0 && errno != EEXIST)
+		return fail_sys(e, "make %s", top);
+	dir = open(top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0)
+		return fail_sys(e, "open %s", top);
+	for (size_t i = 0; i < p->ncontainers; i++)
+		if (mkdirat(dir, p->containers[i].name, 0700) < 0 && errno != EEXIST)
+			return fail_sys(e, "make %s/%s", top, p->containers[i].name);
+	return 0;
+}
+
+static int
+pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, struct error **e)
+{
+	struct w_pod w = { .magic = W_MAGIC,
+			   .version = W_VERSION,
+			   .n = (uint32_t)p->ncontainers,
+			   .caps = launch_caps(),
+			   .grace = (uint32_t)p->grace,
+			   .log_gid = rt->cfg.log_gid,
+			   .log_files = (uint32_t)rt->cfg.log_max_files,
+			   .log_max = rt->cfg.log_max_bytes };
+	cleanup_free char *logs = poddir_log_dir(rt, p);
+	struct buf cleanup_buf b = { 0 };
+
+	if (strlen(logs) >= sizeof(w.log_dir))
+		return fail(e, WHY_INVALID, "the log directory's path is too long: %s", logs);
+	strcpy(w.log_dir, logs);
+	rt_copy(w.hostname, sizeof(w.hostname), p->hostname);
+	for (size_t i = 0; i < p->ncontainers; i++) {
+		const struct rt_container *c = &p->containers[i];
+		uint64_t caps;
+
+		if (rtcaps_parse(c->cap_add, c->cap_drop, rt->caps, &caps, e) < 0)
+			return fail_in(e, "container %s", c->name);
+		w.caps |= caps;
+	}
+	buf_add(&b, &w, sizeof(w));
+	for (size_t i = 0; i < p->ncontainers; i++) {
+		const struct rt_container *c = &p->containers[i];
+		struct w_container x = { .restart = (uint8_t)c->restart,
+					 .tty = c->tty,
+					 .stdin_open = c->stdin_open };
+
+		rt_copy(x.name, sizeof(x.name), c->name);
+		buf_add(&b, &x, sizeof(x));
+	}
+	return poddir_write(dir, "pod", b.at, b.len, e);
+}
+
+/* `spec` comes last: a directory without one is a pod that never was. */
+int
+poddir_make_pod(struct rt *rt, const struct rt_pod *p, int *ret_dir, struct error **e)
+{
+	static const char *const subs[] = { "root", "term" };
+	struct buf cleanup_buf spec = { 0 };
+	cleanup_free char *top = NULL;
+	cleanup_close int dir = -1;
+
+	xasprintf(&top, "%s/pods/%s", rt->cfg.run_dir, p->uid);
+	if (mkdir(top, 0700) < 0)
+		return fail_sys(e, "make %s", top);
+	dir = open(top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0)
+		return fail_sys(e, "open %s", top);
+	for (size_t i = 0; i < 2; i++)
+		if (mkdirat(dir, subs[i], 0755) < 0)
+			return fail_sys(e, "make %s/%s", top, subs[i]);
+	if (etc_make(dir, p, e) < 0 || writable_make(rt, p, e) < 0 ||
+	    log_dir_make(rt, p, e) < 0)
+		return -1;
+	for (size_t i = 0; i < p->nvolumes; i++)
+		if (volume_make(rt, p, &p->volumes[i], e) < 0)
+			return -1;
+	if (p->ncontainers > 1) { /* one /dev/shm for all of the pod, as its ipc namespace is */
+		cleanup_free char *shm = poddir_shm_path(rt, p);
+
+		if (mkdir(shm, 0755) < 0 ||
+		    mount("tmpfs", shm, "tmpfs", MS_NODEV | MS_NOSUID | MS_NOEXEC,
+			  "mode=1777,size=64m") < 0)
+			return fail_sys(e, "mount %s", shm);
+	}
+	podspec_pack(p, &spec);
+	if (pod_file_write(rt, dir, p, e) < 0 ||
+	    poddir_write(dir, "spec", spec.at, spec.len, e) < 0)
+		return -1;
+	*ret_dir = steal_fd(&dir);
+	return 0;
+}

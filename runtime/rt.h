@@ -1,0 +1,147 @@
+/* rt.h -- the inside of runtime.h, for the files of this folder.
+ *
+ * A pod here is what its kedge-init last told, beside the spec it was made
+ * from.  Nothing of it is authority: kedge-init and its directory are, and rt_open
+ * builds all of this from them.
+ */
+#ifndef KEDGE_RT_H
+#define KEDGE_RT_H
+#include "reconcile/base/arena.h"
+#include "reconcile/base/buf.h"
+#include "reconcile/base/map.h"
+#include "runtime/cgroup.h"
+#include "runtime/init/wire.h"
+#include "runtime/runtime.h"
+#include "runtime/seccomp.h"
+
+struct image;
+
+/* What an epoll event points to. */
+enum rt_source_kind { RT_SRC_WAKE, RT_SRC_HAND, RT_SRC_INIT, RT_SRC_REMOVER };
+struct rt_source {
+	enum rt_source_kind kind;
+	struct rtpod *pod;
+	int fd; /* -1: not watched */
+};
+
+struct cont {
+	struct w_status said; /* by kedge-init */
+	char *text, *last_text;
+	pid_t pid;
+	char *image_id;
+	bool compiled; /* its ops are written */
+	/* waiting for what kedge-init cannot give: its image */
+	const char *reason;
+	char *message;
+	int image_backoff_s;
+	int64_t image_retry; /* boot ms; 0: not waiting for one */
+};
+
+struct rtpod {
+	char uid[W_NAME];
+	struct arena arena; /* of spec */
+	struct rt_pod spec;
+	enum rt_pod_state state;
+	pid_t init_pid;
+	struct rt_source hand, init, remover;
+	struct cont c[W_CONTAINERS];
+	bool run, changed, stopped; /* run: rt_pod_run was asked; stopped: kedge-init says so */
+	int64_t remove_at;          /* boot ms of the next try; 0: none */
+	int64_t kill_at;            /* boot ms: kedge-init did not end when it should */
+	bool dirs_gone;
+	/* for rt_pod_status */
+	struct arena view;
+	struct rt_pod_status status;
+};
+
+struct rt_job { /* an exec under way */
+	int64_t id;
+	char uid[W_NAME];
+	int tty; /* -1: none */
+	bool done;
+	int code;
+	char *error;
+};
+
+struct rt {
+	struct rt_config cfg; /* strings are ours */
+	struct cgroups cgroups;
+	struct seccomp_cache seccomp;
+	struct map pods;
+	struct rt_job *jobs;
+	size_t njobs;
+	struct rt_source wake;
+	int epoll, init_fd, run_fd; /* init_fd: the sealed kedge-init */
+	uint64_t caps;              /* what we hold, so can give */
+	size_t removing, forgotten;
+	char **lacks;
+	size_t nlacks;
+	const char **uids; /* of rt_pods */
+	char *exec_error;  /* of the last event */
+};
+
+int64_t rt_now(void);                                  /* boot ms */
+void rt_copy(char *to, size_t room, const char *from); /* cut off to fit, always ended */
+void rt_changed(struct rt *, struct rtpod *);
+void rt_lack(struct rt *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int rt_watch(struct rt *, struct rt_source *, int fd, struct error **);
+void rt_unwatch(struct rt *, struct rt_source *); /* closes it */
+struct rtpod *rt_find(struct rt *, const char *uid, struct error **);
+void rt_pod_free(struct rt *, struct rtpod *); /* and out of the map */
+
+/* podspec.c */
+bool
+podspec_name_ok(const char *); /* [a-z0-9.-]{1,63}, begins and ends with neither of the two */
+int podspec_check(const struct rt_pod *, struct error **);
+void podspec_pack(const struct rt_pod *, struct buf *);
+int podspec_unpack(struct arena *, const void *, size_t, struct rt_pod *ret, struct error **);
+
+/* poddir.c: a pod's directories */
+int poddir_write(int dir, const char *name, const void *, size_t,
+		 struct error **); /* whole or not at all */
+int poddir_read(int dir, const char *name, struct buf *, struct error **);
+int poddir_make_pod(struct rt *, const struct rt_pod *, int *ret_dir, struct error **);
+int poddir_volume_put(struct rt *, const char *uid, const struct rt_volume *, int64_t fs_group,
+		      struct error **);
+char *poddir_volume_path(const struct rt *, const struct rt_pod *, const struct rt_volume *);
+char *poddir_shm_path(const struct rt *, const struct rt_pod *); /* "" for a pod of one */
+void poddir_unmount(struct rt *, const char *uid);
+char *poddir_log_dir(const struct rt *, const struct rt_pod *);
+int poddir_make_dirs(const char *path, mode_t, struct error **);
+
+/* caps.c */
+int rtcaps_parse(const char *const *add, const char *const *drop, uint64_t have, uint64_t *ret,
+		 struct error **);
+uint64_t rtcaps_own(void);
+
+/* ops.c */
+int rtops_compile(struct rt *, const struct rt_pod *, const struct rt_container *,
+		  const struct image *, struct buf *out, struct error **);
+
+/* launch.c */
+int launch_prepare(const char *init_path, struct error **); /* the sealed memfd */
+uint64_t launch_caps(void); /* what a kedge-init needs for itself */
+int launch_init(struct rt *, const struct rt_pod *, int dir, pid_t *ret_pid, int *ret_pidfd,
+		int *ret_conn, struct error **);
+/* Removes `name` from each of two directories in a process of its own. */
+int launch_remover(struct rt *, const int dirs[2], const char *name, int *ret_pidfd,
+		   struct error **);
+
+/* rtpod.c */
+struct rtpod *rtpod_new(struct rt *, const char *uid);
+void rtpod_heard(struct rt *, struct rtpod *); /* its connection is readable */
+void rtpod_init_died(struct rt *, struct rtpod *);
+void rtpod_begin_removal(struct rt *, struct rtpod *);
+void rtpod_go_on(struct rt *, struct rtpod *); /* timers: removal, images */
+int64_t rtpod_due(const struct rtpod *);       /* boot ms; 0: nothing */
+int rtpod_tell(struct rtpod *, const struct w_msg *, const void *rest, size_t len,
+	       const int *fds, struct error **);
+void rtpod_start_containers(struct rt *, struct rtpod *);
+
+/* adopt.c */
+int rtpod_adopt_all(struct rt *, struct error **);
+
+/* job.c */
+void rtjob_done(struct rt *, int64_t id, int code, const char *error);
+void rtjob_pod_lost(struct rt *, const char *uid);
+#endif

@@ -1,0 +1,607 @@
+/* rtpod.c -- one pod as the hand sees it: made, run, heard of, removed.
+ *
+ * The order of removal is kedge-init, cgroups, mounts, directories; each step can
+ * be taken again by whoever finds the rest, so a crash between two leaves
+ * nothing that the next rt_open does not finish.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "reconcile/base/cleanup.h"
+#include "reconcile/base/error.h"
+#include "reconcile/base/log.h"
+#include "runtime/image.h"
+#include "runtime/init/ops.h"
+#include "runtime/rt.h"
+
+enum {
+	IMAGE_BACKOFF_FIRST = 10,
+	IMAGE_BACKOFF_MAX = 300,
+	REMOVE_RETRY_MS = 5,
+	INIT_DEATH_MS = 2000
+};
+
+#ifndef PIDFD_GET_NET_NAMESPACE
+#define PIDFD_GET_NET_NAMESPACE _IO(0xFF, 4)
+#endif
+
+struct rtpod *
+rtpod_new(struct rt *rt, const char *uid)
+{
+	struct rtpod *p = xcalloc(1, sizeof(*p));
+
+	rt_copy(p->uid, sizeof(p->uid), uid);
+	p->hand = (struct rt_source){ RT_SRC_HAND, p, -1 };
+	p->init = (struct rt_source){ RT_SRC_INIT, p, -1 };
+	p->remover = (struct rt_source){ RT_SRC_REMOVER, p, -1 };
+	map_put(&rt->pods, uid, p);
+	return p;
+}
+
+static int
+pod_dir(struct rt *rt, const char *uid)
+{
+	cleanup_free char *path = NULL;
+
+	xasprintf(&path, "%s/pods/%s", rt->cfg.run_dir, uid);
+	return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* ---- making ---- */
+
+static int
+groups_make(struct rt *rt, const struct rt_pod *spec, struct error **e)
+{
+	struct cgroup_limits sum = { 0 };
+
+	for (size_t i = 0; i < spec->ncontainers; i++) {
+		int64_t shares = spec->containers[i].cpu_shares;
+
+		sum.cpu_shares += shares < 2 ? 2 : shares;
+	}
+	return cgroup_make(&rt->cgroups, spec->uid, NULL, &sum, e);
+}
+
+static int
+netns_of(const struct rtpod *p, struct error **e)
+{
+	cleanup_free char *path = NULL;
+	int fd = ioctl(p->init.fd, PIDFD_GET_NET_NAMESPACE, 0);
+
+	if (fd >= 0)
+		return fd;
+	/* before Linux 6.11; the pid is ours as long as the pidfd is not readable */
+	xasprintf(&path, "/proc/%d/ns/net", (int)p->init_pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? fail_sys(e, "open the network namespace of pod %s", p->uid) : fd;
+}
+
+static int
+pod_make(struct rt *rt, struct rtpod *p, int *ret_netns, struct error **e)
+{
+	cleanup_close int dir = -1;
+	int pidfd = -1, conn = -1;
+
+	if (poddir_make_pod(rt, &p->spec, &dir, e) < 0 || groups_make(rt, &p->spec, e) < 0 ||
+	    launch_init(rt, &p->spec, dir, &p->init_pid, &pidfd, &conn, e) < 0)
+		return -1;
+	if (rt_watch(rt, &p->init, pidfd, e) < 0 || rt_watch(rt, &p->hand, conn, e) < 0)
+		return -1;
+	*ret_netns = netns_of(p, e);
+	return *ret_netns < 0 ? -1 : 0;
+}
+
+int
+rt_pod_create(struct rt *rt, const struct rt_pod *spec, int *ret_netns, struct error **e)
+{
+	struct buf cleanup_buf bytes = { 0 };
+	struct rtpod *p;
+
+	if (podspec_check(spec, e) < 0)
+		return -1;
+	p = map_get(&rt->pods, spec->uid);
+	if (p && p->state != RT_POD_GONE)
+		return fail(e, WHY_EXISTS, "pod %s is here already", spec->uid);
+	if (p)
+		rt_pod_free(rt, p);
+	p = rtpod_new(rt, spec->uid);
+	podspec_pack(spec, &bytes);
+	if (podspec_unpack(&p->arena, bytes.at, bytes.len, &p->spec, e) < 0 ||
+	    pod_make(rt, p, ret_netns, e) < 0) {
+		fail_in(e, "pod %s", spec->name);
+		/* What was made of it goes the way of every pod. */
+		rtpod_begin_removal(rt, p);
+		return -1;
+	}
+	return 0;
+}
+
+int
+rt_pod_netns(struct rt *rt, const char *uid, int *ret_netns, struct error **e)
+{
+	struct rtpod *p = rt_find(rt, uid, e);
+	int fd = p ? netns_of(p, e) : -1;
+
+	if (fd < 0)
+		return -1;
+	*ret_netns = fd;
+	return 0;
+}
+
+/* ---- running ---- */
+
+int
+rtpod_tell(struct rtpod *p, const struct w_msg *m, const void *rest, size_t len, const int *fds,
+	   struct error **e)
+{
+	char room[CMSG_SPACE(3 * sizeof(int))] = { 0 };
+	struct iovec parts[2] = { { (void *)m, sizeof(*m) }, { (void *)rest, len } };
+	struct msghdr msg = { .msg_iov = parts, .msg_iovlen = len ? 2 : 1 };
+
+	if (p->hand.fd < 0)
+		return fail(e, WHY_UNAVAILABLE, "pod %s does not answer", p->uid);
+	if (fds) {
+		struct cmsghdr *c;
+
+		msg.msg_control = room;
+		msg.msg_controllen = sizeof(room);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(3 * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, 3 * sizeof(int));
+	}
+	if (sendmsg(p->hand.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		return fail_sys(e, "tell pod %s", p->uid);
+	return 0;
+}
+
+static void
+waits_for(struct cont *c, const char *reason, char *message)
+{
+	c->reason = reason;
+	free(c->message);
+	c->message = message;
+}
+
+static void
+image_missing(struct cont *c, const char *image)
+{
+	char *message;
+
+	if (!c->image_backoff_s) {
+		xasprintf(
+		    &message,
+		    "image \"%s\" is not on this host: bring it with kedge image load or kedge "
+		    "image import",
+		    image);
+		waits_for(c, "ErrImagePull", message);
+		c->image_backoff_s = IMAGE_BACKOFF_FIRST;
+	} else {
+		xasprintf(&message, "Back-off pulling image \"%s\": it is not on this host",
+			  image);
+		waits_for(c, "ImagePullBackOff", message);
+		c->image_backoff_s = c->image_backoff_s * 2 < IMAGE_BACKOFF_MAX
+					 ? c->image_backoff_s * 2
+					 : IMAGE_BACKOFF_MAX;
+	}
+	c->image_retry = rt_now() + 1000LL * c->image_backoff_s;
+}
+
+static int
+container_compile(struct rt *rt, struct rtpod *p, size_t i, const struct image *img,
+		  struct error **e)
+{
+	const struct rt_container *spec = &p->spec.containers[i];
+	const struct cgroup_limits limits = { spec->cpu_milli, spec->cpu_shares, spec->memory,
+					      spec->pids };
+	struct buf cleanup_buf ops = { 0 };
+	cleanup_free char *name = NULL;
+	cleanup_close int dir = pod_dir(rt, p->uid);
+
+	if (dir < 0)
+		return fail_sys(e, "open the directory of pod %s", p->uid);
+	if (cgroup_make(&rt->cgroups, p->uid, spec->name, &limits, e) < 0 ||
+	    rtops_compile(rt, &p->spec, spec, img, &ops, e) < 0)
+		return -1;
+	xasprintf(&name, "%s.ops", spec->name);
+	return poddir_write(dir, name, ops.at, ops.len, e);
+}
+
+static void
+container_begin(struct rt *rt, struct rtpod *p, size_t i)
+{
+	const struct rt_container *spec = &p->spec.containers[i];
+	const struct w_msg start = { .type = W_START, .container = (uint32_t)i };
+	const struct image *img;
+	struct cont *c = &p->c[i];
+	cleanup_error struct error *e = NULL;
+
+	if (!c->compiled) {
+		img = rt->cfg.images ? image_find(rt->cfg.images, spec->image) : NULL;
+		if (!img) {
+			image_missing(c, spec->image);
+			rt_changed(rt, p);
+			return;
+		}
+		if (container_compile(rt, p, i, img, &e) < 0) {
+			waits_for(c, "CreateContainerError", xstrdup(error_text(e)));
+			c->image_retry = rt_now() + 1000LL * IMAGE_BACKOFF_FIRST;
+			rt_changed(rt, p);
+			return;
+		}
+		c->compiled = true;
+		c->image_id = xstrdup(img->id);
+	}
+	c->image_retry = 0;
+	waits_for(c, NULL, NULL);
+	rtpod_tell(p, &start, NULL, 0, NULL, NULL); /* a pod that is gone says so itself */
+}
+
+void
+rtpod_start_containers(struct rt *rt, struct rtpod *p)
+{
+	for (size_t i = 0; i < p->spec.ncontainers; i++)
+		if (!p->c[i].said.began)
+			container_begin(rt, p, i);
+}
+
+int
+rt_pod_run(struct rt *rt, const char *uid, struct error **e)
+{
+	struct rtpod *p = rt_find(rt, uid, e);
+
+	if (!p)
+		return -1;
+	if (p->state == RT_POD_STOPPING)
+		return fail(e, WHY_CONFLICT, "pod %s is being stopped", uid);
+	p->run = true;
+	p->state = RT_POD_UP;
+	for (size_t i = 0; i < p->spec.ncontainers; i++)
+		p->c[i].image_backoff_s = 0;
+	rtpod_start_containers(rt, p);
+	return 0;
+}
+
+int
+rt_pod_stop(struct rt *rt, const char *uid, int grace, struct error **e)
+{
+	struct rtpod *p = rt_find(rt, uid, e);
+	struct w_msg stop = { .type = W_STOP };
+
+	if (!p)
+		return -1;
+	stop.arg = grace < 0 ? p->spec.grace : grace;
+	if (p->state != RT_POD_STOPPING) {
+		p->state = RT_POD_STOPPING;
+		rt_changed(rt, p);
+	}
+	for (size_t i = 0; i < p->spec.ncontainers; i++)
+		p->c[i].image_retry = 0;
+	if (rtpod_tell(p, &stop, NULL, 0, NULL, NULL) < 0 && !p->remove_at)
+		rtpod_begin_removal(rt, p); /* it cannot be asked: it is ended */
+	return 0;
+}
+
+int
+rt_pod_files(struct rt *rt, const char *uid, const struct rt_volume *v, size_t n,
+	     struct error **e)
+{
+	struct rtpod *p = rt_find(rt, uid, e);
+
+	if (!p)
+		return -1;
+	for (; n > 0; n--, v++) {
+		size_t i = 0;
+
+		while (i < p->spec.nvolumes && strcmp(p->spec.volumes[i].name, v->name))
+			i++;
+		if (i == p->spec.nvolumes || p->spec.volumes[i].type != RT_FILES ||
+		    v->type != RT_FILES)
+			return fail(e, WHY_INVALID, "pod %s has no volume of files named %s",
+				    p->spec.name, v->name);
+		for (size_t j = 0; j < v->nfiles; j++)
+			if (!v->files[j].path || !*v->files[j].path ||
+			    strchr(v->files[j].path, '/') ||
+			    strncmp(v->files[j].path, "..", 2) == 0 ||
+			    strcmp(v->files[j].path, ".") == 0)
+				return fail(e, WHY_INVALID,
+					    "volume %s: \"%s\" is not the name of a file",
+					    v->name, v->files[j].path ? v->files[j].path : "");
+		if (poddir_volume_put(rt, uid, v, p->spec.fs_group, e) < 0)
+			return fail_in(e, "pod %s", p->spec.name);
+	}
+	return 0;
+}
+
+int
+rt_container_restart(struct rt *rt, const char *uid, const char *container, int grace,
+		     struct error **e)
+{
+	struct rtpod *p = rt_find(rt, uid, e);
+
+	for (size_t i = 0; p && i < p->spec.ncontainers; i++)
+		if (strcmp(p->spec.containers[i].name, container) == 0) {
+			const struct w_msg m = { .type = W_RESTART,
+						 .container = (uint32_t)i,
+						 .arg = grace < 0 ? p->spec.grace : grace };
+
+			return rtpod_tell(p, &m, NULL, 0, NULL, e);
+		}
+	return p ? fail(e, WHY_NOT_FOUND, "pod %s has no container %s", uid, container) : -1;
+}
+
+/* ---- hearing ---- */
+
+/* The pid in our view of what a pidfd means. */
+static pid_t
+pid_of(int pidfd)
+{
+	char path[64], text[512];
+	cleanup_close int fd = -1;
+	const char *at;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	at = strstr(text, "\nPid:");
+	return at ? (pid_t)strtol(at + 5, NULL, 10) : 0;
+}
+
+static char *
+text_take(const char **at, size_t *left, uint32_t n)
+{
+	char *s;
+
+	if (n > *left)
+		n = (uint32_t)*left;
+	s = xstrndup(*at, n);
+	*at += n;
+	*left -= n;
+	return s;
+}
+
+static void
+status_take(struct rtpod *p, const char *at, size_t n, int pidfd)
+{
+	struct w_status s;
+	struct cont *c;
+
+	if (n < sizeof(s))
+		return;
+	memcpy(&s, at, sizeof(s));
+	if (s.head.container >= p->spec.ncontainers)
+		return;
+	at += sizeof(s);
+	n -= sizeof(s);
+	c = &p->c[s.head.container];
+	c->said = s;
+	free(c->text);
+	free(c->last_text);
+	c->text = text_take(&at, &n, s.now.text_len);
+	c->last_text = text_take(&at, &n, s.last.text_len);
+	c->pid = pidfd >= 0 && s.state == W_RUNNING ? pid_of(pidfd) : 0;
+	if (s.began)
+		p->run = true;
+}
+
+static void
+heed(struct rt *rt, struct rtpod *p, const char *at, size_t n, int fd)
+{
+	struct w_msg m;
+
+	if (n < sizeof(m))
+		return;
+	memcpy(&m, at, sizeof(m));
+	switch (m.type) {
+	case W_HELLO:
+		if (m.flags & 1 && p->state != RT_POD_STOPPING) {
+			p->state = RT_POD_STOPPING;
+			rt_changed(rt, p);
+		}
+		break;
+	case W_STATUS:
+		status_take(p, at, n, fd);
+		rt_changed(rt, p);
+		break;
+	case W_STOPPED:
+		p->stopped = true;
+		rtpod_begin_removal(rt, p);
+		break;
+	case W_EXEC_DONE: {
+		cleanup_free char *text = xstrndup(at + sizeof(m), n - sizeof(m));
+
+		rtjob_done(rt, m.id, (int)m.arg, *text ? text : NULL);
+		break;
+	}
+	default:
+		break;
+	}
+}
+
+void
+rtpod_heard(struct rt *rt, struct rtpod *p)
+{
+	static char message[W_MAX];
+	char room[CMSG_SPACE(sizeof(int))];
+
+	while (p->hand.fd >= 0) {
+		struct iovec one = { message, sizeof(message) };
+		struct msghdr m = { .msg_iov = &one,
+				    .msg_iovlen = 1,
+				    .msg_control = room,
+				    .msg_controllen = sizeof(room) };
+		ssize_t n = recvmsg(p->hand.fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		struct cmsghdr *c;
+		int fd = -1;
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) { /* its end comes by the pidfd */
+			rt_unwatch(rt, &p->hand);
+			rtjob_pod_lost(rt, p->uid);
+			return;
+		}
+		c = CMSG_FIRSTHDR(&m);
+		if (c && c->cmsg_type == SCM_RIGHTS)
+			memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+		heed(rt, p, message, (size_t)n, fd);
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
+/* ---- going ---- */
+
+void
+rtpod_begin_removal(struct rt *rt, struct rtpod *p)
+{
+	if (p->remove_at)
+		return;
+	rt->removing++;
+	p->state = RT_POD_STOPPING;
+	p->remove_at = p->kill_at = rt_now();
+	rt_changed(rt, p);
+	rtpod_go_on(rt, p);
+}
+
+/* Whatever ran in it died with it: the kernel ends a pid namespace with its first process. */
+void
+rtpod_init_died(struct rt *rt, struct rtpod *p)
+{
+	bool expected = p->remove_at != 0;
+
+	rtpod_heard(rt, p); /* what it still said */
+	waitid(P_PIDFD, (id_t)p->init.fd, &(siginfo_t){ 0 }, WEXITED | WNOHANG | __WALL);
+	rt_unwatch(rt, &p->init);
+	rt_unwatch(rt, &p->hand);
+	rtjob_pod_lost(rt, p->uid);
+	if (!expected)
+		log_warn("runtime",
+			 "pod %s_%s: its kedge-init died, and all of the pod with it",
+			 p->spec.ns, p->spec.name);
+	for (size_t i = 0; i < p->spec.ncontainers; i++) {
+		struct cont *c = &p->c[i];
+
+		c->pid = 0;
+		if (c->said.state != W_RUNNING)
+			continue;
+		c->said.state = W_TERMINATED;
+		c->said.now.exit_code = 137;
+		c->said.now.signal = SIGKILL;
+		c->said.now.finished_at = (int64_t)time(NULL) * 1000;
+	}
+	p->init_pid = 0;
+	rt_changed(rt, p);
+	if (!expected)
+		rtpod_begin_removal(rt, p);
+	else
+		rtpod_go_on(rt, p);
+}
+
+static int
+open_pods(const char *dir)
+{
+	cleanup_free char *path = NULL;
+
+	xasprintf(&path, "%s/pods", dir);
+	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void
+remover_start(struct rt *rt, struct rtpod *p)
+{
+	int dirs[2] = { open_pods(rt->cfg.state_dir), open_pods(rt->cfg.run_dir) }, pidfd = -1;
+	cleanup_error struct error *e = NULL;
+
+	poddir_unmount(rt, p->uid);
+	if (dirs[0] < 0 || dirs[1] < 0 || launch_remover(rt, dirs, p->uid, &pidfd, &e) < 0 ||
+	    rt_watch(rt, &p->remover, pidfd, &e) < 0) {
+		log_warn("runtime", "pod %s: its directories could not be removed now: %s",
+			 p->uid, error_text(e));
+		p->remove_at = rt_now() + 1000;
+	}
+	for (int i = 0; i < 2; i++)
+		if (dirs[i] >= 0)
+			close(dirs[i]);
+}
+
+static void
+removal_go_on(struct rt *rt, struct rtpod *p)
+{
+	if (p->init.fd >= 0) {
+		/* All namespaces, and with them every process of the pod, end here. */
+		if (p->kill_at <= rt_now()) {
+			syscall(SYS_pidfd_send_signal, p->init.fd, SIGKILL, NULL, 0);
+			p->kill_at = rt_now() + INIT_DEATH_MS;
+		}
+		p->remove_at = p->kill_at;
+		return;
+	}
+	if (p->remover.fd >= 0)
+		return; /* its end goes on from here */
+	if (cgroup_remove(&rt->cgroups, p->uid) != 0) {
+		p->remove_at = rt_now() + REMOVE_RETRY_MS;
+		return;
+	}
+	if (!p->dirs_gone) {
+		remover_start(rt, p);
+		return;
+	}
+	p->state = RT_POD_GONE;
+	p->remove_at = 0;
+	rt->removing--;
+	rt_changed(rt, p);
+}
+
+void
+rtpod_go_on(struct rt *rt, struct rtpod *p)
+{
+	int64_t now = rt_now();
+
+	if (p->remover.fd >= 0) {
+		siginfo_t si = { 0 };
+
+		if (waitid(P_PIDFD, (id_t)p->remover.fd, &si, WEXITED | WNOHANG | __WALL) ==
+			0 &&
+		    si.si_pid == 0)
+			return;
+		rt_unwatch(rt, &p->remover);
+		p->dirs_gone = true;
+		if (si.si_status)
+			log_warn("runtime",
+				 "pod %s: something of its directories could not be removed",
+				 p->uid);
+	}
+	if (p->remove_at) {
+		if (p->remove_at <= now || p->init.fd < 0)
+			removal_go_on(rt, p);
+		return;
+	}
+	for (size_t i = 0; p->run && i < p->spec.ncontainers; i++)
+		if (p->c[i].image_retry && p->c[i].image_retry <= now)
+			container_begin(rt, p, i);
+}
+
+int64_t
+rtpod_due(const struct rtpod *p)
+{
+	int64_t next = p->remover.fd >= 0 ? 0 : p->remove_at;
+
+	for (size_t i = 0; i < p->spec.ncontainers; i++)
+		if (p->c[i].image_retry && (!next || p->c[i].image_retry < next))
+			next = p->c[i].image_retry;
+	return next;
+}

@@ -1,0 +1,94 @@
+/* status.c -- what kedge-init said, in the words Kubernetes has for it. */
+#include <string.h>
+
+#include "runtime/rt.h"
+
+static const char *
+reason_of(const struct w_run *r)
+{
+	if (r->end == W_END_CANNOT_RUN)
+		return "ContainerCannotRun";
+	if (r->end == W_END_START_ERROR)
+		return "StartError";
+	if (r->oom)
+		return "OOMKilled";
+	return r->exit_code == 0 ? "Completed" : "Error";
+}
+
+static struct rt_run
+run_view(struct arena *a, const struct w_run *r, const char *text)
+{
+	bool over = r->finished_at != 0;
+
+	return (struct rt_run){ .exit_code = r->exit_code,
+				.signal = r->signal,
+				.oom = r->oom,
+				.started_at = r->started_at,
+				.finished_at = r->finished_at,
+				.reason = over ? reason_of(r) : "",
+				.message = text ? arena_strdup(a, text) : "" };
+}
+
+/* As Go prints it: "10s", "1m20s", "5m0s". */
+static const char *
+duration(struct arena *a, int s)
+{
+	return s < 60 ? arena_printf(a, "%ds", s) : arena_printf(a, "%dm%ds", s / 60, s % 60);
+}
+
+static struct rt_container_status
+container_view(struct arena *a, const struct rtpod *p, size_t i)
+{
+	const struct cont *c = &p->c[i];
+	const struct w_status *said = &c->said;
+	const char *name = p->spec.containers[i].name;
+	struct rt_container_status s = {
+		.name = name,
+		.image_id = c->image_id ? c->image_id : "",
+		.state = (enum rt_state)said->state,
+		.reason = "",
+		.message = "",
+		.restarts = said->restarts,
+		.now = run_view(a, &said->now, c->text),
+		.last = run_view(a, &said->last, c->last_text),
+		.pid = c->pid,
+	};
+
+	if (s.state != RT_WAITING)
+		return s;
+	if (c->reason) {
+		s.reason = c->reason;
+		s.message = c->message ? arena_strdup(a, c->message) : "";
+	} else if (said->backoff_until) {
+		s.backoff_until = said->backoff_until;
+		s.reason = "CrashLoopBackOff";
+		s.message = arena_printf(
+		    a, "back-off %s restarting failed container=%s pod=%s_%s(%s)",
+		    duration(a, said->backoff_s), name, p->spec.name, p->spec.ns, p->uid);
+	} else {
+		s.reason = "ContainerCreating";
+	}
+	return s;
+}
+
+const struct rt_pod_status *
+rt_pod_status(struct rt *rt, const char *uid)
+{
+	struct rtpod *p = map_get(&rt->pods, uid);
+	struct rt_container_status *c;
+
+	if (!p)
+		return NULL;
+	arena_free(&p->view);
+	c = arena_zalloc(&p->view, (p->spec.ncontainers + 1) * sizeof(*c));
+	for (size_t i = 0; i < p->spec.ncontainers; i++)
+		c[i] = container_view(&p->view, p, i);
+	p->status = (struct rt_pod_status){ .uid = p->uid,
+					    .ns = p->spec.ns,
+					    .name = p->spec.name,
+					    .state = p->state,
+					    .init_pid = p->init_pid,
+					    .containers = c,
+					    .ncontainers = p->spec.ncontainers };
+	return &p->status;
+}

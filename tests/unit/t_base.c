@@ -1,0 +1,167 @@
+/* t_base.c -- the containers under everything: arena, buf, map, error. */
+#include "reads.h"
+#include "reconcile/base/cleanup.h"
+#include "reconcile/base/map.h"
+#include <errno.h>
+
+static void
+an_arena_gives_aligned_memory_that_lives_until_the_end(void **s)
+{
+	struct arena a = { 0 };
+	char *at[2000];
+
+	(void)s;
+	for (size_t i = 0; i < 2000; i++) {
+		at[i] = arena_alloc(&a, i % 97 + 1);
+		assert_int_equal((uintptr_t)at[i] % _Alignof(max_align_t), 0);
+		memset(at[i], (int)(i & 0x7f), i % 97 + 1);
+	}
+	for (size_t i = 0; i < 2000; i++)
+		for (size_t j = 0; j < i % 97 + 1; j++)
+			assert_int_equal(at[i][j], i & 0x7f);
+	arena_free(&a);
+	assert_null(a.top);
+	assert_string_equal(arena_printf(&a, "%s-%d", "x", 5), "x-5");
+	assert_string_equal(arena_strndup(&a, "abc", 2), "ab");
+	assert_null(arena_strdup(&a, NULL));
+	arena_free(&a);
+}
+
+static void
+a_large_piece_gets_a_block_of_its_own(void **s)
+{
+	struct arena a = { 0 };
+	char *big = arena_zalloc(&a, 1 << 20);
+
+	(void)s;
+	assert_int_equal(big[0] | big[(1 << 20) - 1], 0);
+	assert_true(a.bytes >= 1 << 20);
+	arena_free(&a);
+}
+
+static void
+a_buf_is_always_terminated_and_holds_bytes(void **s)
+{
+	cleanup_buf struct buf b = { 0 };
+	char *mine;
+
+	(void)s;
+	assert_string_equal(buf_text(&b), "");
+	for (int i = 0; i < 1000; i++)
+		buf_addf(&b, "%d,", i % 10);
+	assert_int_equal(b.len, 2000);
+	assert_int_equal(b.at[b.len], 0);
+	buf_drop(&b, 1996);
+	assert_string_equal(buf_text(&b), "8,9,");
+	buf_add(&b, "\0x", 2);
+	assert_int_equal(b.len, 6);
+	buf_clear(&b);
+	assert_string_equal(buf_text(&b), "");
+	buf_adds(&b, "stolen");
+	mine = buf_steal(&b);
+	assert_string_equal(mine, "stolen");
+	assert_int_equal(b.len, 0);
+	free(mine);
+}
+
+static void
+a_map_finds_what_was_put_and_not_what_was_deleted(void **s)
+{
+	struct map m = { 0 };
+	static int values[3000];
+	char key[16];
+	size_t n = 0;
+
+	(void)s;
+	assert_null(map_get(&m, "x"));
+	assert_null(map_del(&m, "x"));
+	for (int i = 0; i < 3000; i++) {
+		snprintf(key, sizeof key, "k%d", i);
+		assert_null(map_put(&m, key, &values[i]));
+	}
+	for (int i = 0; i < 3000; i += 3) {
+		snprintf(key, sizeof key, "k%d", i);
+		assert_ptr_equal(map_del(&m, key), &values[i]);
+	}
+	for (int i = 0; i < 3000; i++) {
+		snprintf(key, sizeof key, "k%d", i);
+		assert_ptr_equal(map_get(&m, key), i % 3 ? &values[i] : NULL);
+	}
+	for (struct map_slot *slot = map_first(&m); slot; slot = map_next(&m, slot))
+		n++;
+	assert_int_equal(n, 2000);
+	assert_int_equal(m.n, 2000);
+	assert_ptr_equal(map_put(&m, "k1", &values[0]), &values[1]);
+	map_done(&m);
+	assert_null(map_first(&m));
+}
+
+static void
+a_hash_depends_on_every_byte_and_the_seed(void **s)
+{
+	(void)s;
+	assert_true(hash_str(0, "abc") == hash_bytes(0, "abc", 3));
+	assert_true(hash_str(0, "abc") != hash_str(1, "abc"));
+	assert_true(hash_str(0, "abc") != hash_str(0, "abd"));
+	assert_true(hash_str(0, "") != hash_bytes(0, "\0", 1));
+}
+
+static void
+an_error_grows_outwards_and_keeps_its_cause(void **s)
+{
+	struct error *e = NULL;
+
+	(void)s;
+	assert_int_equal((fail)(&e, WHY_NOT_FOUND, "pod \"%s\" not found", "web"), -1);
+	assert_int_equal(fail_in(&e, "stopping"), -1);
+	assert_string_equal(error_text(e), "stopping: pod \"web\" not found");
+	assert_int_equal(e->why, WHY_NOT_FOUND);
+	assert_int_equal(why_facts(e->why)->http, 404);
+	assert_string_equal(why_facts(e->why)->reason, "NotFound");
+	error_free(&e);
+	assert_null(e);
+	errno = ENOENT;
+	assert_int_equal(fail_sys(&e, "open %s", "/x"), -1);
+	assert_string_equal(error_text(e), "open /x: No such file or directory");
+	assert_int_equal(e->err, ENOENT);
+	error_free(&e);
+	error_free(NULL);
+}
+
+static void
+who_does_not_ask_is_not_told(void **s)
+{
+	(void)s;
+	assert_int_equal((fail)(NULL, WHY_IO, "nobody hears this"), -1);
+	assert_int_equal(fail_in(NULL, "nor this"), -1);
+	assert_int_equal(fail_sys(NULL, "nor this"), -1);
+	assert_non_null(error_text(NULL));
+}
+
+static void
+every_reason_has_its_facts(void **s)
+{
+	(void)s;
+	for (int w = WHY_NONE + 1; w < WHY_COUNT; w++) {
+		assert_true(why_facts(w)->http >= 400 && why_facts(w)->http < 600);
+		assert_true(*why_facts(w)->name && *why_facts(w)->reason);
+		assert_true(why_facts(w)->exit > 0);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(an_arena_gives_aligned_memory_that_lives_until_the_end),
+		T(a_large_piece_gets_a_block_of_its_own),
+		T(a_buf_is_always_terminated_and_holds_bytes),
+		T(a_map_finds_what_was_put_and_not_what_was_deleted),
+		T(a_hash_depends_on_every_byte_and_the_seed),
+		T(an_error_grows_outwards_and_keeps_its_cause),
+		T(who_does_not_ask_is_not_told),
+		T(every_reason_has_its_facts),
+	};
+
+	return RUN(tests);
+}

@@ -1,0 +1,325 @@
+/* t_manifest.c -- files of manifests: golden files, names, places, round trips.
+ *
+ * tests/golden/schema/NAME.yaml must give NAME.txt: the objects as JSON, then the
+ * complaints.  KEDGE_GOLDEN=write writes them anew; the diff is for review.
+ */
+#include "reads.h"
+#include <dirent.h>
+#include <stdlib.h>
+
+#define FOLDER "tests/golden/schema"
+
+static char *
+contents(const char *path)
+{
+	struct buf b = { 0 };
+	char block[4096];
+	FILE *f = fopen(path, "re");
+	size_t n;
+
+	if (!f)
+		return NULL;
+	while ((n = fread(block, 1, sizeof block, f)))
+		buf_add(&b, block, n);
+	fclose(f);
+	return buf_steal(&b);
+}
+
+static void
+outcome(const char *name, const char *text, struct buf *out)
+{
+	READING(r);
+
+	for (struct manifest *m = manifest_read(name, text, strlen(text), &r.arena, &r.cs); m;
+	     m = m->next) {
+		buf_addf(out, "%s:%d:%d ", m->path, m->line, m->col);
+		object_json(m->obj, out);
+		buf_addc(out, '\n');
+	}
+	buf_addf(out, "%s%s%d errors, %d warnings\n", said(&r), r.cs.first ? "\n" : "",
+		 r.cs.errors, r.cs.warnings);
+}
+
+static void
+compare(const char *name)
+{
+	char in[256], want[256];
+	cleanup_buf struct buf got = { 0 };
+	char *text, *golden;
+
+	snprintf(in, sizeof in, FOLDER "/%s", name);
+	snprintf(want, sizeof want, FOLDER "/%.*s.txt", (int)(strlen(name) - 5), name);
+	text = contents(in);
+	assert_non_null(text);
+	outcome(name, text, &got);
+	if (getenv("KEDGE_GOLDEN") && !strcmp(getenv("KEDGE_GOLDEN"), "write")) {
+		FILE *f = fopen(want, "we");
+
+		assert_non_null(f);
+		fputs(got.at, f);
+		fclose(f);
+	}
+	golden = contents(want);
+	if (!golden || strcmp(golden, got.at))
+		fail_msg("%s is not what %s gives now:\n%s", want, in, got.at);
+	free(golden);
+	free(text);
+}
+
+static size_t
+each_golden(void (*fn)(const char *name))
+{
+	DIR *d = opendir(FOLDER);
+	size_t n = 0;
+
+	assert_non_null(d);
+	for (struct dirent *e; (e = readdir(d));) {
+		size_t len = strlen(e->d_name);
+
+		if (len > 5 && !strcmp(e->d_name + len - 5, ".yaml")) {
+			fn(e->d_name);
+			n++;
+		}
+	}
+	closedir(d);
+	return n;
+}
+
+static void
+every_golden_manifest_gives_what_it_gave(void **s)
+{
+	(void)s;
+	assert_true(each_golden(compare) >= 10);
+}
+
+/* What was encoded is read again, by either reader: the same bytes come back. */
+static void
+round_trip(const char *name)
+{
+	READING(r);
+	char path[256], *text;
+
+	snprintf(path, sizeof path, FOLDER "/%s", name);
+	text = contents(path);
+	for (struct manifest *m = manifest_read(name, text, strlen(text), &r.arena, &r.cs); m;
+	     m = m->next) {
+		cleanup_buf struct buf once = { 0 };
+		const struct kind *k = m->res->schema;
+		struct complaints none = { .arena = &r.arena };
+		void *json, *yaml_, *copy = object_clone(m->obj, &r.arena);
+
+		object_json(m->obj, &once);
+		json = schema_decode(k, json_read(once.at, once.len, &r.arena, &none),
+				     SCHEMA_TRUSTED, &r.arena, &none);
+		yaml_ = schema_decode(k, yaml_read(once.at, once.len, &r.arena, &none),
+				      SCHEMA_STRICT, &r.arena, &none);
+		assert_int_equal(none.errors, 0);
+		assert_string_equal(encoded(&r, k, json), once.at);
+		assert_string_equal(encoded(&r, k, yaml_), once.at);
+		assert_string_equal(encoded(&r, k, copy), once.at);
+		assert_true(schema_equal(k, m->obj, json));
+		assert_true(schema_equal(k, copy, m->obj));
+		assert_true(schema_hash(k, json) == schema_hash(k, m->obj));
+	}
+	free(text);
+}
+
+static void
+what_is_encoded_is_read_back_the_same(void **s)
+{
+	(void)s;
+	each_golden(round_trip);
+}
+
+static void
+says(const char *text, const char *want)
+{
+	READING(r);
+
+	manifests(&r, text);
+	assert_string_equal(said(&r), want);
+}
+
+static void
+a_document_without_a_kind_is_skipped_with_a_warning(void **s)
+{
+	(void)s;
+	says("image: {tag: v1}\n",
+	     "m.yaml:1:1: warning: skipped: it has no apiVersion and no kind");
+	says("kind: Pod\n", "m.yaml:1:1: apiVersion: Required value");
+	says("---\n---\n# nothing\n", "");
+	says("- a\n",
+	     "m.yaml:1:1: must be an object (apiVersion: ..., kind: ..., metadata: ...)");
+}
+
+static void
+an_unknown_kind_lists_those_that_are_known(void **s)
+{
+	(void)s;
+	says("apiVersion: batch/v1\nkind: Job\n",
+	     "m.yaml:2:7: kind: no matches for kind \"Job\" in version \"batch/v1\"; kedge "
+	     "knows "
+	     "Namespace (v1), ConfigMap (v1), Secret (v1), Service (v1), Endpoints (v1), Pod "
+	     "(v1), "
+	     "ReplicaSet (apps/v1), Deployment (apps/v1), EndpointSlice (discovery.k8s.io/v1)");
+	says("apiVersion: v1\nkind: Deployment\n",
+	     "m.yaml:2:7: apiVersion: no matches for kind \"Deployment\" in version \"v1\", "
+	     "did you mean "
+	     "\"apps/v1\"?");
+}
+
+static void
+what_kedge_makes_itself_is_refused(void **s)
+{
+	static const char *const kinds[] = { "v1 Node", "v1 Event", "kedge.dev/v1 Source",
+					     "kedge.dev/v1 Revision", NULL };
+
+	(void)s;
+	for (const char *const *k = kinds; *k; k++) {
+		char text[128], want[128];
+		const char *kind = strchr(*k, ' ') + 1;
+
+		snprintf(text, sizeof text, "apiVersion: %.*s\nkind: %s\nmetadata: {name: x}\n",
+			 (int)(kind - *k - 1), *k, kind);
+		snprintf(
+		    want, sizeof want,
+		    "m.yaml:2:7: kind: kedge makes %s objects itself: take it out of the file",
+		    kind);
+		says(text, want);
+	}
+}
+
+static void
+the_namespace_is_default_unless_stated(void **s)
+{
+	READING(r);
+	struct manifest *m = manifests(
+	    &r, "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n---\n"
+		"{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: prod}}\n---\n"
+		"{apiVersion: v1, kind: Namespace, metadata: {name: a}}\n");
+
+	(void)s;
+	assert_string_equal(said(&r), "");
+	assert_string_equal(object_path(m->obj, &r.arena), "default/a");
+	assert_string_equal(object_path(m->next->obj, &r.arena), "prod/a");
+	assert_string_equal(object_path(m->next->next->obj, &r.arena), "a");
+	assert_int_equal(m->next->line, 3);
+	assert_ptr_equal(m->next->next->res, &resources[RES_namespace]);
+	assert_null(m->next->next->next);
+}
+
+static void
+the_same_object_twice_names_both_places(void **s)
+{
+	READING(r);
+	static const char text[] =
+	    "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n---\n"
+	    "{apiVersion: v1, kind: Secret, metadata: {name: a}}\n---\n"
+	    "{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: b}}\n";
+	struct manifest *a = manifest_read("a.yaml", text, strlen(text), &r.arena, &r.cs);
+	struct manifest *b = manifest_read("b.yaml", text, strlen(text), &r.arena, &r.cs);
+	struct manifest *all[] = { a, a->next, a->next->next, b->next };
+
+	(void)s;
+	manifests_check(all, 3, &r.cs);
+	assert_string_equal(said(&r), "");
+	manifests_check(all, 4, &r.cs);
+	assert_string_equal(said(&r), "b.yaml:3:1: Secret default/a is already in a.yaml:3");
+}
+
+static void
+only_yaml_and_json_outside_hidden_folders_is_wanted(void **s)
+{
+	(void)s;
+	assert_true(manifest_wanted("web.yaml"));
+	assert_true(manifest_wanted("a/b/web.yml"));
+	assert_true(manifest_wanted("web.json"));
+	assert_true(manifest_wanted("./web.json"));
+	assert_false(manifest_wanted("README.md"));
+	assert_false(manifest_wanted("yaml"));
+	assert_false(manifest_wanted(".yaml"));
+	assert_false(manifest_wanted("a/.yaml"));
+	assert_false(manifest_wanted(".web.yaml"));
+	assert_false(manifest_wanted(".github/workflows/ci.yaml"));
+	assert_false(manifest_wanted("a/.b/c.yaml"));
+	assert_false(manifest_wanted("web.yaml.orig"));
+	assert_false(manifest_wanted("web.YAML"));
+}
+
+static void
+kinds_are_found_by_any_word_a_user_types(void **s)
+{
+	static const char *const words[] = { "pods",
+					     "pod",
+					     "po",
+					     "Pod",
+					     "deploy",
+					     "deployments.apps",
+					     "deployments.v1.apps",
+					     "svc",
+					     "ns",
+					     "rev",
+					     "pods.v1",
+					     NULL };
+	static const char *const wrong[] = { "",    "p", "pods.apps", "deployments.v1",
+					     "all", ".", NULL };
+
+	(void)s;
+	for (const char *const *w = words; *w; w++)
+		assert_non_null(resource_named(*w));
+	for (const char *const *w = wrong; *w; w++)
+		assert_null(resource_named(*w));
+	assert_int_equal(resource_named("rs")->id, RES_replica_set);
+	assert_string_equal(resources[RES_deployment].api_version, "apps/v1");
+	assert_string_equal(resources[RES_pod].api_version, "v1");
+	for (int i = 0; i < RES_COUNT; i++) {
+		assert_int_equal(resources[i].id, i);
+		assert_ptr_equal(resource_find(resources[i].api_version, resources[i].kind),
+				 &resources[i]);
+	}
+}
+
+static void
+objects_are_made_named_and_compared(void **s)
+{
+	READING(r);
+	struct pod *a = object_new(RES_pod, "default", "a", &r.arena);
+	struct pod *b = object_new(RES_pod, "default", "b", &r.arena);
+	struct node *n = object_new(RES_node, "default", "box", &r.arena);
+	struct owner_reference owner[] = { { .uid = "1" }, { .uid = "2", .controller = true } };
+
+	(void)s;
+	assert_string_equal(object_path(a, &r.arena), "default/a");
+	assert_string_equal(object_path(n, &r.arena), "box");
+	assert_string_equal(object_uid(a), "");
+	assert_true(object_compare(a, b) < 0 && object_compare(b, a) > 0 &&
+		    !object_compare(a, a));
+	assert_true(object_compare(n, a) < 0);
+	assert_ptr_equal(resource_of(n), &resources[RES_node]);
+	assert_null(object_controller(a));
+	a->metadata->ownerReferences.at = owner;
+	a->metadata->ownerReferences.n = 2;
+	assert_string_equal(object_controller(a)->uid, "2");
+	pairs_set(&a->metadata->labels, "app", "web", &r.arena);
+	assert_string_equal(object_label(a, "app"), "web");
+	assert_null(object_annotation(a, "app"));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(every_golden_manifest_gives_what_it_gave),
+		T(what_is_encoded_is_read_back_the_same),
+		T(a_document_without_a_kind_is_skipped_with_a_warning),
+		T(an_unknown_kind_lists_those_that_are_known),
+		T(what_kedge_makes_itself_is_refused),
+		T(the_namespace_is_default_unless_stated),
+		T(the_same_object_twice_names_both_places),
+		T(only_yaml_and_json_outside_hidden_folders_is_wanted),
+		T(kinds_are_found_by_any_word_a_user_types),
+		T(objects_are_made_named_and_compared),
+	};
+
+	return RUN(tests);
+}

@@ -1,0 +1,852 @@
+/* cli_describe.c -- everything about an object, for people: kubectl's sections and words.
+ *
+ * A kind is a list of rows: a label, how to show it, and where it lies.  Kinds
+ * without a list of their own get the first few rows and the rest as YAML.
+ */
+#include "../reconcile/object.h"
+#include "cli.h"
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+struct sheet {
+	struct cli_call *c;
+	json_t *obj;
+	int width; /* of the labels in the part at hand */
+	int indent;
+};
+
+enum how { TEXT, WHEN, MAP, SELECTOR, FN };
+
+struct row {
+	const char *label;
+	enum how how;
+	const char *path;
+	void (*fn)(struct sheet *, const char *label);
+};
+
+static bool
+is(const char *a, const char *b)
+{
+	return !strcmp(a, b);
+}
+
+static const char *
+at(struct sheet *s, const char *path)
+{
+	return cli_at(s->c, s->obj, path);
+}
+
+static const char *
+or_none(const char *text)
+{
+	return *text ? text : "<none>";
+}
+
+static void
+put(struct sheet *s, const char *label, const char *value)
+{
+	cleanup_free char *name = NULL;
+
+	xasprintf(&name, "%s%s", label, *label ? ":" : "");
+	fprintf(s->c->out, "%*s%-*s%s\n", s->indent, "", s->width, name, value);
+}
+
+static void
+put_title(struct sheet *s, const char *label)
+{
+	fprintf(s->c->out, "%*s%s:\n", s->indent, "", label);
+}
+
+/* "Fri, 20 Nov 2026 11:08:42 +0000" */
+static const char *
+when_text(struct cli_call *c, const char *rfc3339)
+{
+	char text[64];
+	time_t t = cli_ms(rfc3339) / 1000;
+	struct tm tm;
+
+	if (!*rfc3339)
+		return "<none>";
+	localtime_r(&t, &tm);
+	strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S %z", &tm);
+	return arena_strdup(c->arena, text);
+}
+
+/* One line a pair; kubectl's own record and ours are for machines. */
+static void
+put_map(struct sheet *s, const char *label, json_t *map)
+{
+	const char *key;
+	json_t *v;
+	bool any = false;
+
+	json_object_foreach(map, key, v)
+	{
+		if (strstr(key, "last-applied-configuration"))
+			continue;
+		put(s, any ? "" : label,
+		    arena_printf(s->c->arena, strchr(label, 'A') == label ? "%s: %s" : "%s=%s",
+				 key, json_string_value(v)));
+		any = true;
+	}
+	if (!any)
+		put(s, label, "<none>");
+}
+
+static const char *
+selector_of(struct sheet *s, json_t *map)
+{
+	cleanup_buf struct buf text = { 0 };
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(map, key, v)
+	    buf_addf(&text, "%s%s=%s", text.len ? "," : "", key, json_string_value(v));
+	return arena_strdup(s->c->arena, text.len ? text.at : "<none>");
+}
+
+static const char *
+words_of(struct sheet *s, json_t *list, const char *between)
+{
+	cleanup_buf struct buf text = { 0 };
+	json_t *v;
+	size_t i;
+
+	json_array_foreach(list, i, v)
+	    buf_addf(&text, "%s%s", i ? between : "", json_string_value(v));
+	return arena_strdup(s->c->arena, buf_text(&text));
+}
+
+static void
+widen(struct sheet *s, const struct row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if ((int)strlen(rows[i].label) + 3 > s->width)
+			s->width = strlen(rows[i].label) + 3;
+}
+
+static void
+put_rows(struct sheet *s, const struct row *rows, size_t n)
+{
+	const int width = s->width;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct row *r = &rows[i];
+
+		s->width = width;
+		s->indent = 0;
+		if (r->how == FN)
+			r->fn(s, r->label);
+		else if (r->how == MAP)
+			put_map(s, r->label, cli_path(s->obj, r->path));
+		else if (r->how == SELECTOR)
+			put(s, r->label, selector_of(s, cli_path(s->obj, r->path)));
+		else if (r->how == WHEN)
+			put(s, r->label, when_text(s->c, at(s, r->path)));
+		else
+			put(s, r->label, or_none(at(s, r->path)));
+	}
+}
+
+/* ---- parts that several kinds have ---- */
+
+static void
+put_table(struct sheet *s, const struct cli_table *t, int indent)
+{
+	size_t *widths = arena_zalloc(s->c->arena, t->cols * sizeof *widths);
+
+	cli_table_widths(t, widths);
+	for (size_t r = 0; r < t->rows; r++) {
+		fprintf(s->c->out, "%*s", indent, "");
+		cli_table_print_row(t, r, widths, s->c->out);
+	}
+}
+
+static void
+conditions(struct sheet *s, const char *label)
+{
+	static const char *const header[] = { "Type", "Status", "Reason", "Message" };
+	static const char *const rule[] = { "----", "------", "------", "-------" };
+	struct cli_table t = { .arena = s->c->arena, .cols = 4 };
+	json_t *list = cli_path(s->obj, "status.conditions"), *cond;
+	size_t i;
+
+	if (!json_array_size(list))
+		return;
+	put_title(s, label);
+	cli_table_row(&t, header);
+	cli_table_row(&t, rule);
+	json_array_foreach(list, i, cond)
+	{
+		const char *cells[] = { cli_at(s->c, cond, "type"),
+					cli_at(s->c, cond, "status"),
+					cli_at(s->c, cond, "reason"),
+					cli_at(s->c, cond, "message") };
+
+		cli_table_row(&t, cells);
+	}
+	put_table(s, &t, 2);
+}
+
+static void
+controlled_by(struct sheet *s, const char *label)
+{
+	json_t *owner;
+	size_t i;
+
+	json_array_foreach(cli_path(s->obj, "metadata.ownerReferences"), i,
+			   owner) if (json_is_true(json_object_get(owner, "controller")))
+	    put(s, label,
+		arena_printf(s->c->arena, "%s/%s", cli_at(s->c, owner, "kind"),
+			     cli_at(s->c, owner, "name")));
+}
+
+static void
+put_env(struct sheet *s, json_t *container)
+{
+	json_t *list = json_object_get(container, "env"), *v;
+	size_t i;
+
+	fprintf(s->c->out, "    Environment:%s\n", json_array_size(list) ? "" : "    <none>");
+	json_array_foreach(list, i, v)
+	{
+		const char *from = "";
+		json_t *ref = cli_path(v, "valueFrom.configMapKeyRef");
+
+		if (ref)
+			from = "config map";
+		else if ((ref = cli_path(v, "valueFrom.secretKeyRef")))
+			from = "secret";
+		if (ref)
+			fprintf(s->c->out, "      %s:  <set to the key '%s' of %s '%s'>\n",
+				cli_at(s->c, v, "name"), cli_at(s->c, ref, "key"), from,
+				cli_at(s->c, ref, "name"));
+		else
+			fprintf(s->c->out, "      %s:  %s%s\n", cli_at(s->c, v, "name"),
+				cli_at(s->c, v, "value"),
+				cli_at(s->c, v, "valueFrom.fieldRef.fieldPath"));
+	}
+}
+
+static void
+put_mounts(struct sheet *s, json_t *container)
+{
+	json_t *list = json_object_get(container, "volumeMounts"), *v;
+	size_t i;
+
+	fprintf(s->c->out, "    Mounts:%s\n", json_array_size(list) ? "" : "         <none>");
+	json_array_foreach(list, i, v)
+	    fprintf(s->c->out, "      %s from %s (%s)\n", cli_at(s->c, v, "mountPath"),
+		    cli_at(s->c, v, "name"),
+		    json_is_true(json_object_get(v, "readOnly")) ? "ro" : "rw");
+}
+
+static const char *
+probe_text(struct sheet *s, json_t *p)
+{
+	struct cli_call *c = s->c;
+	const char *what = "exec";
+
+	if (json_object_get(p, "httpGet"))
+		what = arena_printf(c->arena, "http-get http://%s:%s%s",
+				    cli_at(c, p, "httpGet.host"), cli_at(c, p, "httpGet.port"),
+				    cli_at(c, p, "httpGet.path"));
+	else if (json_object_get(p, "tcpSocket"))
+		what = arena_printf(c->arena, "tcp-socket :%s", cli_at(c, p, "tcpSocket.port"));
+	else
+		what = arena_printf(c->arena, "exec [%s]",
+				    words_of(s, cli_path(p, "exec.command"), " "));
+	return arena_printf(
+	    c->arena, "%s delay=%ss timeout=%ss period=%ss #success=%s #failure=%s", what,
+	    *cli_at(c, p, "initialDelaySeconds") ? cli_at(c, p, "initialDelaySeconds") : "0",
+	    cli_at(c, p, "timeoutSeconds"), cli_at(c, p, "periodSeconds"),
+	    cli_at(c, p, "successThreshold"), cli_at(c, p, "failureThreshold"));
+}
+
+static void
+put_state(struct sheet *s, const char *label, json_t *state)
+{
+	struct cli_call *c = s->c;
+	const char *kind;
+	json_t *v;
+
+	json_object_foreach(state, kind, v)
+	{
+		put(s, label,
+		    is(kind, "running")   ? "Running"
+		    : is(kind, "waiting") ? "Waiting"
+					  : "Terminated");
+		s->indent += 2;
+		s->width -= 2;
+		if (*cli_at(c, v, "reason"))
+			put(s, "Reason", cli_at(c, v, "reason"));
+		if (*cli_at(c, v, "message"))
+			put(s, "Message", cli_at(c, v, "message"));
+		if (is(kind, "terminated"))
+			put(s, "Exit Code", cli_at(c, v, "exitCode"));
+		if (*cli_at(c, v, "startedAt"))
+			put(s, "Started", when_text(c, cli_at(c, v, "startedAt")));
+		if (*cli_at(c, v, "finishedAt"))
+			put(s, "Finished", when_text(c, cli_at(c, v, "finishedAt")));
+		s->indent -= 2;
+		s->width += 2;
+	}
+}
+
+static json_t *
+status_of(struct sheet *s, const char *container)
+{
+	json_t *st;
+	size_t i;
+
+	json_array_foreach(cli_path(s->obj, "status.containerStatuses"), i,
+			   st) if (is(cli_at(s->c, st, "name"), container)) return st;
+	return NULL;
+}
+
+static void
+put_resources(struct sheet *s, const char *label, json_t *map)
+{
+	const char *key;
+	json_t *v;
+
+	if (!json_object_size(map))
+		return;
+	put_title(s, label);
+	json_object_foreach(map, key, v)
+	    fprintf(s->c->out, "%*s%s:  %s\n", s->indent + 2, "", key, json_string_value(v));
+}
+
+static const char *
+ports_text(struct sheet *s, json_t *ports)
+{
+	cleanup_buf struct buf text = { 0 };
+	json_t *p;
+	size_t i;
+
+	json_array_foreach(ports, i, p)
+	    buf_addf(&text, "%s%s/%s%s%s%s", i ? ", " : "", cli_at(s->c, p, "containerPort"),
+		     *cli_at(s->c, p, "protocol") ? cli_at(s->c, p, "protocol") : "TCP",
+		     *cli_at(s->c, p, "name") ? " (" : "", cli_at(s->c, p, "name"),
+		     *cli_at(s->c, p, "name") ? ")" : "");
+	return arena_strdup(s->c->arena, text.len ? text.at : "<none>");
+}
+
+static void
+put_container(struct sheet *s, json_t *k)
+{
+	static const char *const probes[][2] = { { "Liveness", "livenessProbe" },
+						 { "Readiness", "readinessProbe" },
+						 { "Startup", "startupProbe" } };
+	struct cli_call *c = s->c;
+	json_t *st = status_of(s, cli_at(c, k, "name"));
+
+	fprintf(c->out, "  %s:\n", cli_at(c, k, "name"));
+	s->indent = 4;
+	s->width = 16;
+	if (st) {
+		put(s, "Container ID", cli_at(c, st, "containerID"));
+		put(s, "Image", cli_at(c, k, "image"));
+		put(s, "Image ID", cli_at(c, st, "imageID"));
+	} else {
+		put(s, "Image", cli_at(c, k, "image"));
+	}
+	put(s, "Port", ports_text(s, json_object_get(k, "ports")));
+	if (json_object_get(k, "command"))
+		put(s, "Command", words_of(s, json_object_get(k, "command"), " "));
+	if (json_object_get(k, "args"))
+		put(s, "Args", words_of(s, json_object_get(k, "args"), " "));
+	if (st) {
+		put_state(s, "State", json_object_get(st, "state"));
+		put_state(s, "Last State", json_object_get(st, "lastState"));
+		put(s, "Ready", json_is_true(json_object_get(st, "ready")) ? "True" : "False");
+		put(s, "Restart Count", cli_at(c, st, "restartCount"));
+	}
+	put_resources(s, "Limits", cli_path(k, "resources.limits"));
+	put_resources(s, "Requests", cli_path(k, "resources.requests"));
+	for (size_t i = 0; i < 3; i++)
+		if (json_object_get(k, probes[i][1]))
+			put(s, probes[i][0], probe_text(s, json_object_get(k, probes[i][1])));
+	put_env(s, k);
+	put_mounts(s, k);
+	s->indent = 0;
+}
+
+static void
+containers(struct sheet *s, const char *label)
+{
+	json_t *k, *list = cli_path(s->obj, "spec.containers");
+	size_t i;
+
+	if (!list)
+		list = cli_path(s->obj, "spec.template.spec.containers");
+	put_title(s, label);
+	json_array_foreach(list, i, k) put_container(s, k);
+}
+
+static void
+volumes(struct sheet *s, const char *label)
+{
+	json_t *list = cli_path(s->obj, "spec.volumes"), *v, *source;
+	const char *key;
+	size_t i;
+
+	fprintf(s->c->out, "%s:%s\n", label, json_array_size(list) ? "" : "  <none>");
+	json_array_foreach(list, i, v)
+	{
+		fprintf(s->c->out, "  %s:\n", cli_at(s->c, v, "name"));
+		json_object_foreach(v, key, source) if (json_is_object(source)) fprintf(
+		    s->c->out, "    Type:  %s\n%s%s%s", key,
+		    *cli_at(s->c, source, "name") || *cli_at(s->c, source, "secretName")
+			? "    Name:  "
+			: "",
+		    *cli_at(s->c, source, "name") ? cli_at(s->c, source, "name")
+						  : cli_at(s->c, source, "secretName"),
+		    *cli_at(s->c, source, "name") || *cli_at(s->c, source, "secretName") ? "\n"
+											 : "");
+	}
+}
+
+/* ---- kinds ---- */
+
+static void
+pod_node(struct sheet *s, const char *label)
+{
+	put(s, label,
+	    *at(s, "spec.nodeName") ? arena_printf(s->c->arena, "%s/%s", at(s, "spec.nodeName"),
+						   at(s, "status.hostIP"))
+				    : "<none>");
+}
+
+static void
+pod_phase(struct sheet *s, const char *label)
+{
+	const char *left = at(s, "metadata.deletionTimestamp");
+
+	if (*left)
+		put(s, label,
+		    arena_printf(s->c->arena, "Terminating (lasts %s)",
+				 cli_age(s->c, s->c->now - cli_ms(left))));
+	else
+		put(s, label, at(s, "status.phase"));
+	if (*at(s, "status.reason"))
+		put(s, "Reason", at(s, "status.reason"));
+	if (*at(s, "status.message"))
+		put(s, "Message", at(s, "status.message"));
+}
+
+static void
+replicas(struct sheet *s, const char *label)
+{
+	static const char *const paths[] = { "spec.replicas", "status.updatedReplicas",
+					     "status.replicas", "status.availableReplicas",
+					     "status.unavailableReplicas" };
+	static const char *const words[] = { "desired", "updated", "total", "available",
+					     "unavailable" };
+	cleanup_buf struct buf text = { 0 };
+
+	for (size_t i = 0; i < 5; i++)
+		buf_addf(&text, "%s%s %s", i ? " | " : "",
+			 *at(s, paths[i]) ? at(s, paths[i]) : "0", words[i]);
+	put(s, label, text.at);
+}
+
+static void
+rolling(struct sheet *s, const char *label)
+{
+	if (cli_path(s->obj, "spec.strategy.rollingUpdate"))
+		put(s, label,
+		    arena_printf(s->c->arena, "%s max unavailable, %s max surge",
+				 at(s, "spec.strategy.rollingUpdate.maxUnavailable"),
+				 at(s, "spec.strategy.rollingUpdate.maxSurge")));
+}
+
+static void
+rs_replicas(struct sheet *s, const char *label)
+{
+	put(s, label,
+	    arena_printf(s->c->arena, "%s current / %s desired",
+			 *at(s, "status.replicas") ? at(s, "status.replicas") : "0",
+			 at(s, "spec.replicas")));
+}
+
+static void
+template_of(struct sheet *s, const char *label)
+{
+	put_title(s, label);
+	s->indent = 2;
+	put(s, "Labels", selector_of(s, cli_path(s->obj, "spec.template.metadata.labels")));
+	s->indent = 0;
+	containers(s, "  Containers");
+}
+
+/* The sets that a deployment owns: the newest revision is the new one. */
+static void
+replica_sets(struct sheet *s, const char *label)
+{
+	struct error *ignored = NULL;
+	json_t *list = cli_json(s->c, "GET", cli_url(s->c, &resources[RES_replica_set], NULL),
+				NULL, NULL, &ignored);
+	const char *uid = at(s, "metadata.uid");
+	json_t *rs;
+	size_t i;
+
+	(void)label;
+	json_array_foreach(json_object_get(list, "items"), i, rs)
+	{
+		json_t *revision = json_object_get(cli_path(rs, "metadata.annotations"),
+						   "deployment.kubernetes.io/revision");
+		json_t *ours = json_object_get(cli_path(s->obj, "metadata.annotations"),
+					       "deployment.kubernetes.io/revision");
+
+		if (!is(cli_at(s->c, rs, "metadata.ownerReferences.0.uid"), uid))
+			continue;
+		put(s, json_equal(revision, ours) ? "NewReplicaSet" : "OldReplicaSet",
+		    arena_printf(s->c->arena, "%s (%s/%s replicas created)",
+				 cli_at(s->c, rs, "metadata.name"),
+				 *cli_at(s->c, rs, "status.replicas")
+				     ? cli_at(s->c, rs, "status.replicas")
+				     : "0",
+				 cli_at(s->c, rs, "spec.replicas")));
+	}
+	json_decref(list);
+	error_free(&ignored);
+}
+
+/* Ready addresses of one of the service's ports, by its name. */
+static const char *
+endpoints_text(struct sheet *s, const char *port)
+{
+	struct error *ignored = NULL;
+	json_t *ep = cli_json(s->c, "GET",
+			      cli_url(s->c, &resources[RES_endpoints], at(s, "metadata.name")),
+			      NULL, NULL, &ignored);
+	cleanup_buf struct buf text = { 0 };
+	json_t *subset, *p, *address;
+	size_t i, k, j;
+
+	json_array_foreach(json_object_get(ep, "subsets"), i, subset)
+	    json_array_foreach(json_object_get(subset, "ports"), k, p)
+	{
+		if (!is(cli_at(s->c, p, "name"), port))
+			continue;
+		json_array_foreach(json_object_get(subset, "addresses"), j, address)
+		    buf_addf(&text, "%s%s:%s", text.len ? "," : "", cli_at(s->c, address, "ip"),
+			     cli_at(s->c, p, "port"));
+	}
+	json_decref(ep);
+	error_free(&ignored);
+	return arena_strdup(s->c->arena, text.len ? text.at : "<none>");
+}
+
+static void
+service_ports(struct sheet *s, const char *label)
+{
+	struct arena *a = s->c->arena;
+	json_t *p;
+	size_t i;
+
+	json_array_foreach(cli_path(s->obj, "spec.ports"), i, p)
+	{
+		const char *name = cli_at(s->c, p, "name"),
+			   *proto = cli_at(s->c, p, "protocol");
+
+		put(s, label,
+		    arena_printf(a, "%s  %s/%s", *name ? name : "<unset>",
+				 cli_at(s->c, p, "port"), proto));
+		put(s, "TargetPort",
+		    arena_printf(a, "%s/%s", cli_at(s->c, p, "targetPort"), proto));
+		if (*cli_at(s->c, p, "nodePort"))
+			put(s, "NodePort",
+			    arena_printf(a, "%s  %s/%s", *name ? name : "<unset>",
+					 cli_at(s->c, p, "nodePort"), proto));
+		put(s, "Endpoints", endpoints_text(s, name));
+	}
+}
+
+static void
+node_roles(struct sheet *s, const char *label)
+{
+	cleanup_buf struct buf text = { 0 };
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(cli_path(s->obj, "metadata.labels"), key,
+			    v) if (!strncmp(key, "node-role.kubernetes.io/", 24))
+	    buf_addf(&text, "%s%s", text.len ? "," : "", key + 24);
+	put(s, label, text.len ? text.at : "<none>");
+}
+
+static void
+node_facts(struct sheet *s, const char *label)
+{
+	static const char *const parts[][2] = { { "Capacity", "status.capacity" },
+						{ "Allocatable", "status.allocatable" },
+						{ "System Info", "status.nodeInfo" } };
+	json_t *address;
+	size_t i;
+
+	put_title(s, label);
+	json_array_foreach(cli_path(s->obj, "status.addresses"), i, address)
+	    fprintf(s->c->out, "  %-12s %s\n",
+		    arena_printf(s->c->arena, "%s:", cli_at(s->c, address, "type")),
+		    cli_at(s->c, address, "address"));
+	for (i = 0; i < 3; i++) {
+		const char *key;
+		json_t *v;
+
+		put_title(s, parts[i][0]);
+		json_object_foreach(cli_path(s->obj, parts[i][1]), key, v)
+		    fprintf(s->c->out, "  %-26s %s\n", arena_printf(s->c->arena, "%s:", key),
+			    json_string_value(v) ? json_string_value(v) : "");
+	}
+}
+
+static void
+node_pods(struct sheet *s, const char *label)
+{
+	static const char *const header[] = { "Namespace", "Name", "Status", "Age" };
+	struct cli_table t = { .arena = s->c->arena, .cols = 4 };
+	struct error *ignored = NULL;
+	json_t *list = cli_json(s->c, "GET", "/api/v1/pods", NULL, NULL, &ignored), *pod;
+	size_t i;
+
+	cli_table_row(&t, header);
+	json_array_foreach(json_object_get(list, "items"), i, pod)
+	{
+		const char *phase = cli_at(s->c, pod, "status.phase");
+		const char *cells[] = {
+			cli_at(s->c, pod, "metadata.namespace"),
+			cli_at(s->c, pod, "metadata.name"), phase,
+			cli_age(s->c, s->c->now - cli_ms(cli_at(
+						      s->c, pod, "metadata.creationTimestamp")))
+		};
+
+		if (is(cli_at(s->c, pod, "spec.nodeName"), at(s, "metadata.name")) &&
+		    !is(phase, "Succeeded") && !is(phase, "Failed"))
+			cli_table_row(&t, cells);
+	}
+	fprintf(s->c->out, "%s:  (%zu in total)\n", label, t.rows - 1);
+	put_table(s, &t, 2);
+	json_decref(list);
+	error_free(&ignored);
+}
+
+static void
+data_of(struct sheet *s, const char *label)
+{
+	bool secret = is(at(s, "kind"), "Secret");
+	const char *key;
+	json_t *v;
+
+	fprintf(s->c->out, "\n%s\n====\n", label);
+	json_object_foreach(cli_path(s->obj, "data"), key, v)
+	{
+		const char *text = json_string_value(v);
+		size_t n = strlen(text);
+
+		if (secret) /* its length, never itself */
+			fprintf(s->c->out, "%s:  %zu bytes\n", key,
+				n / 4 * 3 - (n && text[n - 1] == '=') -
+				    (n > 1 && text[n - 2] == '='));
+		else
+			fprintf(s->c->out, "%s:\n----\n%s\n\n", key, text);
+	}
+}
+
+static void
+rest_of(struct sheet *s, const char *label)
+{
+	json_t *copy = json_copy(s->obj);
+	cleanup_buf struct buf text = { 0 };
+
+	(void)label;
+	json_object_del(copy, "metadata");
+	json_object_del(copy, "kind");
+	json_object_del(copy, "apiVersion");
+	if (json_object_size(copy)) {
+		cli_yaml(copy, &text);
+		fputs(text.at, s->c->out);
+	}
+	json_decref(copy);
+}
+
+#define T(l, p)                  \
+	{                        \
+		l, TEXT, p, NULL \
+	}
+#define F(l, f)                \
+	{                      \
+		l, FN, NULL, f \
+	}
+static const struct row head[] = {
+	T("Name", "metadata.name"),
+	T("Namespace", "metadata.namespace"),
+	{ "Labels", MAP, "metadata.labels", NULL },
+	{ "Annotations", MAP, "metadata.annotations", NULL },
+};
+static const struct row pod_rows[] = {
+	F("Node", pod_node),
+	{ "Start Time", WHEN, "status.startTime", NULL },
+	F("Status", pod_phase),
+	T("IP", "status.podIP"),
+	F("Controlled By", controlled_by),
+	F("Containers", containers),
+	F("Conditions", conditions),
+	F("Volumes", volumes),
+	T("QoS Class", "status.qosClass"),
+	{ "Node-Selectors", SELECTOR, "spec.nodeSelector", NULL },
+};
+static const struct row deployment_rows[] = {
+	{ "CreationTimestamp", WHEN, "metadata.creationTimestamp", NULL },
+	{ "Selector", SELECTOR, "spec.selector.matchLabels", NULL },
+	F("Replicas", replicas),
+	T("StrategyType", "spec.strategy.type"),
+	T("MinReadySeconds", "spec.minReadySeconds"),
+	F("RollingUpdateStrategy", rolling),
+	F("Pod Template", template_of),
+	F("Conditions", conditions),
+	F("", replica_sets),
+};
+static const struct row rs_rows[] = {
+	{ "Selector", SELECTOR, "spec.selector.matchLabels", NULL },
+	F("Controlled By", controlled_by),
+	F("Replicas", rs_replicas),
+	F("Pod Template", template_of),
+};
+static const struct row service_rows[] = {
+	{ "Selector", SELECTOR, "spec.selector", NULL },
+	T("Type", "spec.type"),
+	T("IP", "spec.clusterIP"),
+	F("Port", service_ports),
+	T("Session Affinity", "spec.sessionAffinity"),
+	T("External Traffic Policy", "spec.externalTrafficPolicy"),
+};
+static const struct row node_rows[] = {
+	F("Roles", node_roles),
+	{ "CreationTimestamp", WHEN, "metadata.creationTimestamp", NULL },
+	F("Conditions", conditions),
+	F("Addresses", node_facts),
+	T("PodCIDR", "spec.podCIDR"),
+	F("Non-terminated Pods", node_pods),
+};
+static const struct row config_rows[] = { F("Data", data_of) };
+static const struct row secret_rows[] = { T("Type", "type"), F("Data", data_of) };
+static const struct row other_rows[] = { F("", rest_of) };
+
+#define SHEET(id, rows)                              \
+	{                                            \
+		id, rows, sizeof rows / sizeof *rows \
+	}
+static const struct {
+	enum resource_id id;
+	const struct row *rows;
+	size_t n;
+} sheets[] = {
+	SHEET(RES_pod, pod_rows),        SHEET(RES_deployment, deployment_rows),
+	SHEET(RES_replica_set, rs_rows), SHEET(RES_service, service_rows),
+	SHEET(RES_node, node_rows),      SHEET(RES_config_map, config_rows),
+	SHEET(RES_secret, secret_rows),
+};
+
+/* ---- events, and the whole ---- */
+
+static void
+events(struct sheet *s)
+{
+	static const char *const header[] = { "Type", "Reason", "Age", "From", "Message" };
+	static const char *const rule[] = { "----", "------", "----", "----", "-------" };
+	struct cli_table t = { .arena = s->c->arena, .cols = 5 };
+	struct error *ignored = NULL;
+	const char *ns = at(s, "metadata.namespace");
+	const char *path = arena_printf(
+	    s->c->arena,
+	    "/api/v1%s%s/events?fieldSelector=involvedObject.name%%3D%s"
+	    "%%2CinvolvedObject.uid%%3D%s",
+	    *ns ? "/namespaces/" : "", ns, at(s, "metadata.name"), at(s, "metadata.uid"));
+	json_t *list = cli_json(s->c, "GET", path, NULL, NULL, &ignored), *ev;
+	size_t i;
+
+	cli_table_row(&t, header);
+	cli_table_row(&t, rule);
+	json_array_foreach(json_object_get(list, "items"), i, ev)
+	{
+		const char *count = cli_at(s->c, ev, "count");
+		const char *age =
+		    cli_age(s->c, s->c->now - cli_ms(cli_at(s->c, ev, "lastTimestamp")));
+		const char *cells[] = {
+			cli_at(s->c, ev, "type"), cli_at(s->c, ev, "reason"),
+			*count && !is(count, "1")
+			    ? arena_printf(
+				  s->c->arena, "%s (x%s over %s)", age, count,
+				  cli_age(s->c, s->c->now -
+						    cli_ms(cli_at(s->c, ev, "firstTimestamp"))))
+			    : age,
+			cli_at(s->c, ev, "source.component"), cli_at(s->c, ev, "message")
+		};
+
+		cli_table_row(&t, cells);
+	}
+	fprintf(s->c->out, "Events:%s\n", t.rows > 2 ? "" : "  <none>");
+	if (t.rows > 2)
+		put_table(s, &t, 2);
+	json_decref(list);
+	error_free(&ignored);
+}
+
+static void
+describe(struct cli_call *c, const struct resource *res, json_t *obj)
+{
+	struct sheet s = { .c = c, .obj = obj };
+	const struct row *rows = other_rows;
+	size_t n = 1;
+
+	for (size_t i = 0; i < sizeof sheets / sizeof *sheets; i++)
+		if (sheets[i].id == res->id) {
+			rows = sheets[i].rows;
+			n = sheets[i].n;
+		}
+	widen(&s, head, sizeof head / sizeof *head);
+	widen(&s, rows, n);
+	put_rows(&s, head, 1);
+	put_rows(&s, head + (res->namespaced ? 1 : 2), res->namespaced ? 3 : 2);
+	put_rows(&s, rows, n);
+	events(&s);
+}
+
+int
+cli_describe(struct cli_call *c, struct error **e)
+{
+	const char *labels = cli_opt(c, OPT_selector);
+	struct cli_target *t;
+	size_t n;
+
+	if (cli_targets(c, &t, &n, e))
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		cleanup_buf struct buf path = { 0 };
+		json_t *j, *item, *items;
+		size_t k;
+
+		buf_adds(&path, cli_url(c, t[i].res, t[i].name));
+		if (labels && !t[i].name)
+			cli_query(&path, "labelSelector", labels);
+		j = cli_json(c, "GET", path.at, NULL, NULL, e);
+		if (!j)
+			return -1;
+		items =
+		    t[i].name ? json_pack("[O]", j) : json_incref(json_object_get(j, "items"));
+		json_array_foreach(items, k, item)
+		{
+			if (i || k)
+				fputs("\n\n", c->out);
+			if (!json_object_get(item, "kind"))
+				json_object_set_new(item, "kind", json_string(t[i].res->kind));
+			describe(c, t[i].res, item);
+		}
+		json_decref(items);
+		json_decref(j);
+	}
+	return 0;
+}

@@ -1,0 +1,364 @@
+/* cli_exec.c -- a program in a container, over the WebSocket that kubectl speaks.
+ *
+ * v5.channel.k8s.io: binary messages whose first byte is the channel.  0 what is
+ * typed, 1 and 2 what is printed, 3 how it ended (a Status), 4 the terminal's
+ * size; 255 followed by a channel's number closes that channel.
+ */
+#include "../reconcile/object.h"
+#include "cli.h"
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <termios.h>
+#include <wslay/wslay.h>
+
+enum { CH_IN, CH_OUT, CH_ERR, CH_STATUS, CH_RESIZE, CH_CLOSE = 255 };
+enum { QUEUE_MAX = 1 << 20 };
+
+struct session {
+	struct cli_call *c;
+	int fd, signals; /* signals: SIGWINCH, -1 without a terminal */
+	wslay_event_context_ptr ws;
+	struct buf early; /* came with the handshake's answer */
+	bool input, raw;
+	struct termios before;
+	struct buf status; /* channel 3 */
+	bool lost;
+};
+
+/* ---- handshake ---- */
+
+static const char *
+exec_path(struct cli_call *c, const char *pod)
+{
+	cleanup_buf struct buf path = { 0 };
+	const char *container = cli_opt(c, OPT_container);
+
+	buf_addf(&path, "%s/exec", cli_url(c, &resources[RES_pod], pod));
+	for (size_t i = 0; i < c->nrest; i++)
+		cli_query(&path, "command", c->rest[i]);
+	if (container)
+		cli_query(&path, "container", container);
+	if (cli_opt(c, OPT_stdin))
+		cli_query(&path, "stdin", "true");
+	cli_query(&path, "stdout", "true");
+	if (cli_opt(c, OPT_tty))
+		cli_query(&path, "tty", "true");
+	else
+		cli_query(&path, "stderr", "true");
+	return arena_strdup(c->arena, path.at);
+}
+
+static int
+write_all(int fd, const char *at, size_t n)
+{
+	while (n) {
+		ssize_t w = send(fd, at, n, MSG_NOSIGNAL);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w < 0)
+			return -1;
+		at += w;
+		n -= w;
+	}
+	return 0;
+}
+
+/* "GET ... Upgrade: websocket" and its answer; what follows that is in s->early. */
+static int
+shake_hands(struct session *s, const char *path, struct error **e)
+{
+	cleanup_buf struct buf ask = { 0 }, answer = { 0 };
+	const char *end, *message;
+	char part[4096];
+	ssize_t n;
+	json_t *j;
+
+	/* The key guards against caches in between; there is none on a unix socket. */
+	buf_addf(
+	    &ask,
+	    "GET %s HTTP/1.1\r\nHost: kedge\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+	    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: a2VkZ2UtZXhlYy0wMDAwMA==\r\n"
+	    "Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n",
+	    path);
+	if (write_all(s->fd, ask.at, ask.len))
+		return fail_sys(e, "%s", s->c->socket);
+	while (!answer.len || !(end = memmem(answer.at, answer.len, "\r\n\r\n", 4))) {
+		n = recv(s->fd, part, sizeof part, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0 || answer.len > 65536)
+			return fail(e, WHY_UNAVAILABLE, "the daemon hung up");
+		buf_add(&answer, part, n);
+	}
+	end += 4;
+	if (!strncmp(answer.at, "HTTP/1.1 101", 12)) {
+		buf_add(&s->early, end, answer.len - (end - answer.at));
+		return 0;
+	}
+	while (strchr(end, '{') && !(j = json_loads(strchr(end, '{'), 0, NULL))) {
+		size_t at = end - answer.at;
+
+		n = recv(s->fd, part, sizeof part, 0);
+		if (n <= 0)
+			break;
+		buf_add(&answer, part, n);
+		end = answer.at + at;
+	}
+	j = strchr(end, '{') ? json_loads(strchr(end, '{'), JSON_DISABLE_EOF_CHECK, NULL)
+			     : NULL;
+	message = json_string_value(json_object_get(j, "message"));
+	fail(e, WHY_BAD_REQUEST, "%s",
+	     message ? message
+		     : arena_printf(s->c->arena, "the daemon answers %.40s", answer.at + 9));
+	json_decref(j);
+	return -1;
+}
+
+/* ---- messages ---- */
+
+static void
+say(struct session *s, uint8_t channel, const void *bytes, size_t n)
+{
+	cleanup_free uint8_t *msg = xmalloc(n + 1);
+	struct wslay_event_msg m = { .opcode = WSLAY_BINARY_FRAME,
+				     .msg = msg,
+				     .msg_length = n + 1 };
+
+	msg[0] = channel;
+	if (n)
+		memcpy(msg + 1, bytes, n);
+	wslay_event_queue_msg(s->ws, &m);
+}
+
+static void
+say_size(struct session *s)
+{
+	struct winsize w;
+	char text[64];
+
+	if (!ioctl(STDIN_FILENO, TIOCGWINSZ, &w) && w.ws_col)
+		say(s, CH_RESIZE, text,
+		    snprintf(text, sizeof text, "{\"Width\":%u,\"Height\":%u}", w.ws_col,
+			     w.ws_row));
+}
+
+static ssize_t
+on_recv(wslay_event_context_ptr ws, uint8_t *to, size_t n, int flags, void *ctx)
+{
+	struct session *s = ctx;
+	ssize_t got;
+
+	(void)flags;
+	if (s->early.len) {
+		got = s->early.len < n ? s->early.len : n;
+		memcpy(to, s->early.at, got);
+		buf_drop(&s->early, got);
+		return got;
+	}
+	do
+		got = recv(s->fd, to, n, MSG_DONTWAIT);
+	while (got < 0 && errno == EINTR);
+	if (got > 0)
+		return got;
+	s->lost = got == 0 || errno != EAGAIN;
+	wslay_event_set_error(ws, s->lost ? WSLAY_ERR_CALLBACK_FAILURE : WSLAY_ERR_WOULDBLOCK);
+	return -1;
+}
+
+static ssize_t
+on_send(wslay_event_context_ptr ws, const uint8_t *from, size_t n, int flags, void *ctx)
+{
+	struct session *s = ctx;
+	ssize_t sent;
+
+	(void)flags;
+	do
+		sent = send(s->fd, from, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent >= 0)
+		return sent;
+	s->lost = errno != EAGAIN;
+	wslay_event_set_error(ws, s->lost ? WSLAY_ERR_CALLBACK_FAILURE : WSLAY_ERR_WOULDBLOCK);
+	return -1;
+}
+
+static int
+on_mask(wslay_event_context_ptr ws, uint8_t *to, size_t n, void *ctx)
+{
+	(void)ws;
+	(void)ctx;
+	return getrandom(to, n, 0) == (ssize_t)n ? 0 : -1;
+}
+
+static void
+put(int fd, const uint8_t *at, size_t n)
+{
+	while (n) {
+		ssize_t w = write(fd, at, n);
+
+		if (w < 0 && errno == EAGAIN) {
+			struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+			poll(&p, 1, -1);
+			continue;
+		}
+		if (w < 0 && errno != EINTR)
+			return;
+		if (w > 0) {
+			at += w;
+			n -= w;
+		}
+	}
+}
+
+static void
+on_message(wslay_event_context_ptr ws, const struct wslay_event_on_msg_recv_arg *m, void *ctx)
+{
+	struct session *s = ctx;
+
+	(void)ws;
+	if (wslay_is_ctrl_frame(m->opcode) || !m->msg_length)
+		return;
+	if (m->msg[0] == CH_OUT)
+		put(STDOUT_FILENO, m->msg + 1, m->msg_length - 1);
+	else if (m->msg[0] == CH_ERR)
+		put(STDERR_FILENO, m->msg + 1, m->msg_length - 1);
+	else if (m->msg[0] == CH_STATUS)
+		buf_add(&s->status, m->msg + 1, m->msg_length - 1);
+}
+
+/* ---- the terminal ---- */
+
+static void
+terminal_raw(struct session *s)
+{
+	struct termios raw;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGWINCH);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (!s->input || !isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &s->before))
+		return;
+	raw = s->before;
+	cfmakeraw(&raw);
+	s->raw = !tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
+	say_size(s);
+}
+
+static void
+terminal_restore(struct session *s)
+{
+	if (s->raw)
+		tcsetattr(STDIN_FILENO, TCSADRAIN, &s->before);
+	s->raw = false;
+}
+
+/* ---- the loop ---- */
+
+static void
+pass_input(struct session *s)
+{
+	static const uint8_t in = CH_IN;
+	char part[16384];
+	ssize_t n = read(STDIN_FILENO, part, sizeof part);
+
+	if (n > 0) {
+		say(s, CH_IN, part, n);
+	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+		say(s, CH_CLOSE, &in, 1);
+		s->input = false;
+	}
+}
+
+static void
+loop(struct session *s)
+{
+	while (!s->lost && (wslay_event_want_read(s->ws) || wslay_event_want_write(s->ws))) {
+		/* What cannot be sent is not read, so that a slow program slows the sender. */
+		bool room = wslay_event_get_queued_msg_length(s->ws) < QUEUE_MAX;
+		struct pollfd p[] = {
+			{ .fd = s->fd,
+			  .events = POLLIN | (wslay_event_want_write(s->ws) ? POLLOUT : 0) },
+			{ .fd = s->input && room ? STDIN_FILENO : -1, .events = POLLIN },
+			{ .fd = s->signals, .events = POLLIN },
+		};
+
+		if (!s->early.len && poll(p, 3, -1) < 0 && errno != EINTR)
+			break;
+		if ((s->early.len || p[0].revents) && wslay_event_recv(s->ws))
+			break;
+		if (p[1].revents)
+			pass_input(s);
+		if (p[2].revents) {
+			struct signalfd_siginfo info;
+
+			while (read(s->signals, &info, sizeof info) == sizeof info)
+				;
+			say_size(s);
+		}
+		if (wslay_event_want_write(s->ws) && wslay_event_send(s->ws))
+			break;
+	}
+}
+
+/* Channel 3: Success, or a Failure whose cause ExitCode is the program's status. */
+static int
+exit_code(struct session *s, struct error **e)
+{
+	json_t *st = json_loadb(buf_text(&s->status), s->status.len, 0, NULL), *cause;
+	int code = -1;
+	size_t i;
+
+	if (!st)
+		return fail(e, WHY_UNAVAILABLE,
+			    "the connection to %s was lost before the command ended",
+			    s->c->args[0]);
+	if (!strcmp(cli_at(s->c, st, "status"), "Success"))
+		code = 0;
+	json_array_foreach(cli_path(st, "details.causes"), i,
+			   cause) if (!strcmp(cli_at(s->c, cause, "reason"), "ExitCode")) code =
+	    atoi(cli_at(s->c, cause, "message"));
+	if (code < 0)
+		fail(e, WHY_BAD_REQUEST, "%s", cli_at(s->c, st, "message"));
+	json_decref(st);
+	return code;
+}
+
+int
+cli_exec(struct cli_call *c, struct error **e)
+{
+	static const struct wslay_event_callbacks calls = { .recv_callback = on_recv,
+							    .send_callback = on_send,
+							    .genmask_callback = on_mask,
+							    .on_msg_recv_callback =
+								on_message };
+	const char *pod = cli_pod(c, c->args[0], e);
+	cleanup_close int fd = pod ? cli_connect(c, e) : -1;
+	struct session s = { .c = c, .fd = fd, .signals = -1, .input = cli_opt(c, OPT_stdin) };
+	int rc = -1;
+
+	if (fd < 0)
+		return -1;
+	if (!shake_hands(&s, exec_path(c, pod), e)) {
+		wslay_event_context_client_init(&s.ws, &calls, &s);
+		if (cli_opt(c, OPT_tty))
+			terminal_raw(&s);
+		loop(&s);
+		terminal_restore(&s);
+		rc = exit_code(&s, e);
+		wslay_event_context_free(s.ws);
+	}
+	buf_done(&s.early);
+	buf_done(&s.status);
+	if (s.signals >= 0)
+		close(s.signals);
+	return rc;
+}

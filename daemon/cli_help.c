@@ -1,0 +1,309 @@
+/* cli_help.c -- help, the manual page and completion, all from the tables. */
+#include "../reconcile/object.h"
+#include "cli.h"
+#include <ctype.h>
+#include <string.h>
+
+static void
+put_option(const struct cli_option *o, FILE *out)
+{
+	char left[60];
+	int n = 0;
+
+	if (o->letter)
+		n = snprintf(left, sizeof left, "-%c, ", o->letter);
+	snprintf(left + n, sizeof left - n, "--%s%s%s", o->word, *o->value ? " " : "",
+		 o->value);
+	fprintf(out, "  %-28s %s\n", left, o->help);
+}
+
+void
+cli_usage(const struct cli_command *cmd, FILE *out)
+{
+	bool any = false;
+
+	for (int i = 0; i < OPT_COUNT; i++)
+		any |= *cmd->options && cli_command_takes(cmd, i);
+	fprintf(out, "usage: kedge %s%s%s%s\n\n%s.\n", cmd->words, any ? " [OPTION...]" : "",
+		*cmd->args ? " " : "", cmd->args, cmd->brief);
+	if (*cmd->full)
+		fprintf(out, "%s\n", cmd->full);
+	fputs("\n", out);
+	for (int i = 0; i < OPT_COUNT; i++)
+		if (cli_command_takes(cmd, i))
+			put_option(&cli_options[i], out);
+}
+
+void
+cli_overview(FILE *out)
+{
+	fputs("kedge deploys what Git says to this host.\n\n"
+	      "usage: kedge [--socket PATH] COMMAND ...\n",
+	      out);
+	for (const struct cli_command *c = cli_commands; c->words; c++) {
+		char left[80];
+
+		if (c->group)
+			fprintf(out, "\n%s\n", c->group);
+		if (!c->brief)
+			continue;
+		snprintf(left, sizeof left, "%s %s", c->words, c->args);
+		fprintf(out, "  %-36s %s\n", left, c->brief);
+	}
+	fputs("\n`kedge help COMMAND` says more.\n", out);
+}
+
+/* ---- the manual page ---- */
+
+/* A hyphen that is to be typed must be one in the output. */
+static void
+put_roff(const char *text, FILE *out)
+{
+	for (const char *p = text; *p; p++) {
+		if (*p == '-')
+			fputs("\\-", out);
+		else if (*p == '\\')
+			fputs("\\e", out);
+		else if (p == text && (*p == '.' || *p == '\''))
+			fprintf(out, "\\&%c", *p);
+		else
+			fputc(*p, out);
+	}
+}
+
+static void
+put_manual_option(const struct cli_option *o, FILE *out)
+{
+	fputs(".TP\n", out);
+	if (o->letter)
+		fprintf(out, "\\fB\\-%c\\fR, ", o->letter);
+	fputs("\\fB\\-\\-", out);
+	put_roff(o->word, out);
+	fprintf(out, "\\fR%s\\fI%s\\fR\n", *o->value ? " " : "", o->value);
+	put_roff(o->help, out);
+	fputs("\n", out);
+}
+
+static void
+put_manual(FILE *out)
+{
+	fputs(
+	    ".TH KEDGE 1 \"\" \"kedge " KEDGE_VERSION "\" \"kedge\"\n.SH NAME\n"
+	    "kedge \\- deploy what Git says to this host\n.SH SYNOPSIS\n"
+	    ".B kedge\n[\\fB\\-\\-socket\\fR \\fIPATH\\fR] \\fICOMMAND\\fR ...\n"
+	    ".SH DESCRIPTION\nkedge asks the daemon\n.BR kedged (8),\n"
+	    "which keeps this host as a Git repository or a directory of Kubernetes manifests "
+	    "describes it.\n",
+	    out);
+	for (const struct cli_command *c = cli_commands; c->words; c++) {
+		if (c->group) {
+			fputs(".SH ", out);
+			for (const char *p = c->group; *p; p++)
+				fputc(toupper((unsigned char)*p), out);
+			fputs("\n", out);
+		}
+		if (!c->brief)
+			continue;
+		fprintf(out, ".TP\n\\fBkedge %s\\fR \\fI", c->words);
+		put_roff(c->args, out);
+		fputs("\\fR\n", out);
+		put_roff(c->brief, out);
+		fputs(".\n", out);
+		put_roff(c->full, out);
+		fputs(*c->full ? "\n" : "", out);
+		for (int i = 0; i < OPT_COUNT; i++)
+			if (strstr(c->options, cli_options[i].id) && cli_command_takes(c, i) &&
+			    i != OPT_socket && i != OPT_help) {
+				fputs(".RS\n", out);
+				put_manual_option(&cli_options[i], out);
+				fputs(".RE\n", out);
+			}
+	}
+	fputs(".SH OPTIONS\n", out);
+	put_manual_option(&cli_options[OPT_socket], out);
+	put_manual_option(&cli_options[OPT_help], out);
+	fputs(".SH ENVIRONMENT\n.TP\n.B KEDGE_SOCKET\nThe daemon's socket, unless \\-\\-socket "
+	      "is "
+	      "given.\n.TP\n.B NO_COLOR\nWhen set, nothing is coloured.\n"
+	      ".SH EXIT STATUS\n0 when all went well, 1 when not, 2 when the command was not "
+	      "understood; diff, wait and exec say more above.\n"
+	      ".SH FILES\n.TP\n.I /run/kedge/api.sock\nWhere the daemon listens.\n"
+	      ".SH SEE ALSO\n.BR kedged (8),\n.BR kedge.yaml (5),\n.BR kubectl (1)\n",
+	      out);
+}
+
+int
+cli_help(struct cli_call *c, struct error **e)
+{
+	cleanup_buf struct buf typed = { 0 };
+	bool found = false;
+
+	if (cli_opt(c, OPT_man)) {
+		put_manual(c->out);
+		return 0;
+	}
+	if (!c->n) {
+		cli_overview(c->out);
+		return 0;
+	}
+	for (size_t i = 0; i < c->n; i++)
+		buf_addf(&typed, "%s%s", i ? " " : "", c->args[i]);
+	for (const struct cli_command *cmd = cli_commands; cmd->words; cmd++)
+		if (cmd->brief && !strncmp(cmd->words, buf_text(&typed), typed.len) &&
+		    (!cmd->words[typed.len] || cmd->words[typed.len] == ' ')) {
+			fputs(found ? "\n" : "", c->out);
+			cli_usage(cmd, c->out);
+			found = true;
+		}
+	return found ? 0
+		     : fail(e, WHY_NOT_FOUND,
+			    "kedge has no command \"%s\"; `kedge help` lists them",
+			    buf_text(&typed));
+}
+
+/* ---- completion ---- */
+
+/* The scripts only carry words to `kedge __complete` and back, so that the
+ * tables are the one place that knows. */
+static const struct {
+	const char *shell, *script;
+} scripts[] = {
+	{ "bash",
+	  "_kedge() {\n"
+	  "\tlocal IFS=$'\\n'\n"
+	  "\tCOMPREPLY=($(kedge __complete \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null))\n"
+	  "}\n"
+	  "complete -o default -F _kedge kedge\n" },
+	{ "zsh",
+	  "#compdef kedge\n"
+	  "_kedge() {\n"
+	  "\tlocal -a found\n"
+	  "\tfound=(${(f)\"$(kedge __complete \"${(@)words[2,CURRENT]}\" 2>/dev/null)\"})\n"
+	  "\tif (( $#found )); then compadd -a found; else _files; fi\n"
+	  "}\n"
+	  "compdef _kedge kedge\n" },
+	{ "fish", "function __kedge_complete\n"
+		  "\tset -l words (commandline -opc) (commandline -ct)\n"
+		  "\tkedge __complete $words[2..-1] 2>/dev/null\n"
+		  "end\n"
+		  "complete -c kedge -a '(__kedge_complete)'\n" },
+};
+
+int
+cli_completion(struct cli_call *c, struct error **e)
+{
+	for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++)
+		if (!strcmp(c->args[0], scripts[i].shell)) {
+			fputs(scripts[i].script, c->out);
+			return 0;
+		}
+	return fail(e, WHY_BAD_REQUEST, "kedge completes for bash, zsh and fish, not for %s",
+		    c->args[0]);
+}
+
+static void
+offer(struct cli_call *c, const char *typed, const char *word)
+{
+	if (!strncmp(word, typed, strlen(typed)))
+		fprintf(c->out, "%s\n", word);
+}
+
+static const struct cli_command *
+command_of(const char *const *words, size_t n, size_t *ret_n)
+{
+	for (const struct cli_command *cmd = cli_commands; cmd->words; cmd++) {
+		size_t at = 0;
+		const char *p = cmd->words;
+
+		while (*p && at < n) {
+			size_t len = strcspn(p, " ");
+
+			if (strlen(words[at]) != len || strncmp(words[at], p, len))
+				break;
+			at++;
+			p += len;
+			p += *p == ' ';
+		}
+		if (!*p && at) {
+			*ret_n = at;
+			return cmd;
+		}
+	}
+	return NULL;
+}
+
+static void
+offer_names(struct cli_call *c, const struct resource *res, const char *typed)
+{
+	struct error *ignored = NULL;
+	json_t *list =
+	    cli_json(c, "GET", cli_url(c, res, NULL), "application/json", NULL, &ignored);
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(list, "items"), i, item)
+	    offer(c, typed, cli_at(c, item, "metadata.name"));
+	json_decref(list);
+	error_free(&ignored);
+}
+
+static void
+offer_args(struct cli_call *c, const struct cli_command *cmd, const char *const *words,
+	   size_t n, const char *typed)
+{
+	if (!strncmp(cmd->args, "KIND", 4) && n == 0) {
+		for (int r = 0; r < RES_COUNT; r++)
+			offer(c, typed, resources[r].plural);
+	} else if (!strncmp(cmd->args, "KIND", 4)) {
+		const struct resource *res = resource_named(words[0]);
+
+		if (res)
+			offer_names(c, res, typed);
+	} else if (!strncmp(cmd->args, "POD", 3) || !strcmp(cmd->words, "delete pod")) {
+		offer_names(c, &resources[RES_pod], typed);
+	} else if (!strcmp(cmd->args, "[SOURCE]")) {
+		offer_names(c, &resources[RES_source], typed);
+	} else if (strchr(cmd->args, '|') && islower((unsigned char)*cmd->args)) {
+		char *rest, *words_of = arena_strdup(c->arena, cmd->args);
+
+		for (char *w = strtok_r(words_of, "|", &rest); w;
+		     w = strtok_r(NULL, "|", &rest))
+			offer(c, typed, w);
+	} else if (!strcmp(cmd->words, "help")) {
+		for (const struct cli_command *k = cli_commands; k->words; k++)
+			if (k->brief)
+				offer(c, typed, k->words);
+	}
+}
+
+/* Words as typed so far, the last one unfinished; a line for each that fits. */
+int
+cli_complete(struct cli_call *c, struct error **e)
+{
+	const char *typed = c->n ? c->args[c->n - 1] : "";
+	size_t n = c->n ? c->n - 1 : 0, at = 0;
+	const struct cli_command *cmd = command_of(c->args, n, &at);
+
+	(void)e;
+	if (cmd && *typed == '-') {
+		for (int i = 0; i < OPT_COUNT; i++)
+			if (cli_command_takes(cmd, i))
+				offer(c, typed,
+				      arena_printf(c->arena, "--%s", cli_options[i].word));
+	} else if (cmd) {
+		offer_args(c, cmd, c->args + at, n - at, typed);
+	} else {
+		for (const struct cli_command *k = cli_commands; k->words; k++) {
+			size_t len = strcspn(k->words, " ");
+
+			if (!k->brief)
+				continue;
+			if (n == 0)
+				offer(c, typed, arena_strndup(c->arena, k->words, len));
+			else if (n == 1 && !strncmp(k->words, c->args[0], len) &&
+				 !c->args[0][len] && k->words[len])
+				offer(c, typed, k->words + len + 1);
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,284 @@
+/* cli_http.c -- requests to the daemon over its unix socket, with libcurl. */
+#include "cli.h"
+#include <curl/curl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+struct transfer {
+	CURL *curl;
+	struct curl_slist *headers;
+	char why[CURL_ERROR_SIZE];
+	struct buf body; /* of an answer that is not a stream, or of an error */
+	cli_bytes_fn *fn;
+	void *ctx;
+	bool stopped; /* fn had enough */
+};
+
+static int
+unreachable(struct cli_call *c, const char *why, struct error **e)
+{
+	return fail(e, WHY_UNAVAILABLE,
+		    "no answer at %s (%s); is kedged running, and may you use it?  "
+		    "(systemctl status kedged; --socket PATH or KEDGE_SOCKET choose another)",
+		    c->socket, why);
+}
+
+static size_t
+take(char *bytes, size_t size, size_t n, void *ctx)
+{
+	struct transfer *t = ctx;
+	long status = 0;
+
+	curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (!t->fn || status >= 300) {
+		buf_add(&t->body, bytes, size * n);
+	} else if (!t->fn(t->ctx, bytes, size * n)) {
+		t->stopped = true;
+		return CURL_WRITEFUNC_ERROR;
+	}
+	return size * n;
+}
+
+static void
+transfer_open(struct transfer *t, struct cli_call *c, const char *path, const char *accept)
+{
+	cleanup_free char *url = NULL;
+
+	t->curl = curl_easy_init();
+	xasprintf(&url, "http://kedge%s", path);
+	curl_easy_setopt(t->curl, CURLOPT_URL, url);
+	curl_easy_setopt(t->curl, CURLOPT_UNIX_SOCKET_PATH, c->socket);
+	curl_easy_setopt(t->curl, CURLOPT_PROXY, "");
+	curl_easy_setopt(t->curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(t->curl, CURLOPT_ERRORBUFFER, t->why);
+	curl_easy_setopt(t->curl, CURLOPT_WRITEFUNCTION, take);
+	curl_easy_setopt(t->curl, CURLOPT_WRITEDATA, t);
+	curl_easy_setopt(t->curl, CURLOPT_USERAGENT, "kedge/" KEDGE_VERSION);
+	if (accept) {
+		cleanup_free char *header = NULL;
+
+		xasprintf(&header, "Accept: %s", accept);
+		t->headers = curl_slist_append(t->headers, header);
+	}
+	t->headers = curl_slist_append(t->headers, "Expect:");
+}
+
+static void
+transfer_done(struct transfer *t)
+{
+	curl_slist_free_all(t->headers);
+	if (t->curl)
+		curl_easy_cleanup(t->curl);
+	buf_done(&t->body);
+}
+
+/* -1 when nobody answered. */
+static int
+transfer_run(struct transfer *t, struct cli_call *c, long *ret_status, struct error **e)
+{
+	CURLcode rc;
+
+	curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, t->headers);
+	rc = curl_easy_perform(t->curl);
+	if (rc && !t->stopped)
+		return unreachable(c, *t->why ? t->why : curl_easy_strerror(rc), e);
+	curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, ret_status);
+	return 0;
+}
+
+int
+cli_ask(struct cli_call *c, const char *method, const char *path, const char *accept,
+	const char *body, struct cli_reply *ret, struct error **e)
+{
+	struct transfer t = { 0 };
+	long status = 0;
+	int rc;
+
+	transfer_open(&t, c, path, accept);
+	curl_easy_setopt(t.curl, CURLOPT_CUSTOMREQUEST, method);
+	if (body) {
+		t.headers = curl_slist_append(t.headers, "Content-Type: application/json");
+		curl_easy_setopt(t.curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
+		curl_easy_setopt(t.curl, CURLOPT_POSTFIELDS, body);
+	}
+	rc = transfer_run(&t, c, &status, e);
+	if (!rc) {
+		ret->status = status;
+		ret->body = t.body;
+		t.body = (struct buf){ 0 };
+	}
+	transfer_done(&t);
+	return rc;
+}
+
+void
+cli_reply_done(struct cli_reply *r)
+{
+	buf_done(&r->body);
+}
+
+/* A Kubernetes Status says what is wrong; anything else is shown as it is. */
+static int
+refused(long status, const struct buf *body, struct error **e)
+{
+	json_t *j = json_loadb(buf_text(body), body->len, JSON_DECODE_ANY, NULL);
+	const char *message = json_string_value(json_object_get(j, "message"));
+	enum why why = WHY_INTERNAL;
+
+	for (int w = WHY_NONE + 1; w < WHY_COUNT; w++)
+		if (why_facts(w)->http == status) {
+			why = w;
+			break;
+		}
+	if (message)
+		fail(e, why, "%s", message);
+	else
+		fail(e, why, "the daemon answers %ld%s%.200s", status, body->len ? ": " : "",
+		     buf_text(body));
+	json_decref(j);
+	return -1;
+}
+
+static json_t *
+json_answer(long status, const struct buf *body, struct error **e)
+{
+	json_error_t bad;
+	json_t *j;
+
+	if (status < 200 || status >= 300) {
+		refused(status, body, e);
+		return NULL;
+	}
+	j = json_loadb(buf_text(body), body->len, JSON_DECODE_ANY, &bad);
+	if (!j)
+		fail(e, WHY_INTERNAL, "the daemon's answer is not JSON: %s", bad.text);
+	return j;
+}
+
+json_t *
+cli_json(struct cli_call *c, const char *method, const char *path, const char *accept,
+	 const char *body, struct error **e)
+{
+	struct cli_reply r = { 0 };
+	json_t *j;
+
+	if (cli_ask(c, method, path, accept ? accept : "application/json", body, &r, e))
+		return NULL;
+	j = json_answer(r.status, &r.body, e);
+	cli_reply_done(&r);
+	return j;
+}
+
+int
+cli_stream(struct cli_call *c, const char *path, const char *accept, cli_bytes_fn *fn,
+	   void *ctx, struct error **e)
+{
+	struct transfer t = { .fn = fn, .ctx = ctx };
+	long status = 0;
+	int rc;
+
+	transfer_open(&t, c, path, accept);
+	rc = transfer_run(&t, c, &status, e);
+	if (!rc && status >= 300)
+		rc = refused(status, &t.body, e);
+	transfer_done(&t);
+	return rc;
+}
+
+/* ---- watches ---- */
+
+struct lines {
+	struct buf part; /* of a line that has not ended */
+	cli_event_fn *fn;
+	void *ctx;
+};
+
+static bool
+take_lines(void *ctx, const char *bytes, size_t n)
+{
+	struct lines *l = ctx;
+	const char *end;
+	bool more = true;
+
+	buf_add(&l->part, bytes, n);
+	while (more && l->part.len && (end = memchr(l->part.at, '\n', l->part.len))) {
+		size_t len = end - l->part.at;
+		json_t *j = json_loadb(l->part.at, len, 0, NULL);
+		const char *type = json_string_value(json_object_get(j, "type"));
+
+		if (type && strcmp(type, "BOOKMARK"))
+			more = l->fn(l->ctx, type, json_object_get(j, "object"));
+		json_decref(j);
+		buf_drop(&l->part, len + 1);
+	}
+	return more;
+}
+
+int
+cli_watch(struct cli_call *c, const char *path, const char *accept, cli_event_fn *fn, void *ctx,
+	  struct error **e)
+{
+	struct lines l = { .fn = fn, .ctx = ctx };
+	int rc = cli_stream(c, path, accept ? accept : "application/json", take_lines, &l, e);
+
+	buf_done(&l.part);
+	return rc;
+}
+
+/* ---- uploads ---- */
+
+static size_t
+give(char *to, size_t size, size_t n, void *ctx)
+{
+	int *fd = ctx;
+	ssize_t got;
+
+	do
+		got = read(*fd, to, size * n);
+	while (got < 0 && errno == EINTR);
+	return got < 0 ? CURL_READFUNC_ABORT : (size_t)got;
+}
+
+json_t *
+cli_upload(struct cli_call *c, const char *path, int fd, struct error **e)
+{
+	struct transfer t = { 0 };
+	json_t *j = NULL;
+	long status = 0;
+
+	transfer_open(&t, c, path, "application/json");
+	t.headers = curl_slist_append(t.headers, "Content-Type: application/x-tar");
+	t.headers = curl_slist_append(t.headers, "Transfer-Encoding: chunked");
+	curl_easy_setopt(t.curl, CURLOPT_POST, 1L);
+	curl_easy_setopt(t.curl, CURLOPT_READFUNCTION, give);
+	curl_easy_setopt(t.curl, CURLOPT_READDATA, &fd);
+	curl_easy_setopt(t.curl, CURLOPT_UPLOAD_BUFFERSIZE, 1L << 20);
+	if (!transfer_run(&t, c, &status, e))
+		j = json_answer(status, &t.body, e);
+	transfer_done(&t);
+	return j;
+}
+
+void
+cli_query(struct buf *path, const char *name, const char *value)
+{
+	char *safe = curl_easy_escape(NULL, value, 0);
+
+	buf_addf(path, "%c%s=%s", memchr(path->at, '?', path->len) ? '&' : '?', name, safe);
+	curl_free(safe);
+}
+
+int
+cli_connect(struct cli_call *c, struct error **e)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (strlen(c->socket) >= sizeof sun.sun_path)
+		return fail(e, WHY_BAD_REQUEST, "%s: too long for a socket's path", c->socket);
+	strcpy(sun.sun_path, c->socket);
+	if (fd < 0 || connect(fd, (void *)&sun, sizeof sun))
+		return unreachable(c, strerror(errno), e);
+	return steal_fd(&fd);
+}

@@ -1,0 +1,213 @@
+/* cli_kind.c -- from what is typed ("deploy/web", "pods,svc", "all") to places in the API. */
+#include "../reconcile/object.h"
+#include "cli.h"
+#include <string.h>
+
+const char *
+cli_namespace(struct cli_call *c)
+{
+	const char *ns = cli_opt(c, OPT_namespace);
+
+	return ns ? ns : "default";
+}
+
+const char *
+cli_url(struct cli_call *c, const struct resource *res, const char *name)
+{
+	struct arena *a = c->arena;
+	const char *root = *res->group
+			       ? arena_printf(a, "/apis/%s/%s", res->group, res->version)
+			       : arena_printf(a, "/api/%s", res->version);
+	const char *ns = !res->namespaced || (cli_opt(c, OPT_all_namespaces) && !name)
+			     ? ""
+			     : arena_printf(a, "/namespaces/%s", cli_namespace(c));
+
+	return arena_printf(a, "%s%s/%s%s%s", root, ns, res->plural, name ? "/" : "",
+			    name ? name : "");
+}
+
+static int
+no_such_kind(const char *word, struct error **e)
+{
+	const char *known[3 * RES_COUNT], *near;
+	size_t n = 0;
+
+	for (int r = 0; r < RES_COUNT; r++) {
+		known[n++] = resources[r].plural;
+		known[n++] = resources[r].singular;
+	}
+	near = cli_nearest(word, known, n);
+	return fail(e, WHY_NOT_FOUND, "kedge has no kind \"%s\"%s%s%s", word,
+		    near ? "; did you mean \"" : "; `kedge get all` shows the usual ones",
+		    near ? near : "", near ? "\"?" : "");
+}
+
+static void
+add(struct cli_call *c, struct cli_target **at, size_t *n, const struct resource *res,
+    const char *name)
+{
+	struct cli_target *more = arena_alloc(c->arena, (*n + 1) * sizeof *more);
+
+	if (*n)
+		memcpy(more, *at, *n * sizeof *more);
+	more[(*n)++] = (struct cli_target){ res, name };
+	*at = more;
+}
+
+/* KIND/NAME KIND/NAME ..., or KIND[,KIND...] [NAME...] */
+int
+cli_targets(struct cli_call *c, struct cli_target **ret, size_t *ret_n, struct error **e)
+{
+	struct cli_target *at = NULL;
+	size_t n = 0;
+	char *rest, *kinds;
+
+	if (strchr(c->args[0], '/')) {
+		for (size_t i = 0; i < c->n; i++) {
+			const char *slash = strchr(c->args[i], '/');
+			const char *kind;
+			const struct resource *res;
+
+			if (!slash || !slash[1])
+				return fail(e, WHY_BAD_REQUEST,
+					    "\"%s\" must be KIND/NAME, like the ones before it",
+					    c->args[i]);
+			kind = arena_strndup(c->arena, c->args[i], slash - c->args[i]);
+			res = resource_named(kind);
+			if (!res)
+				return no_such_kind(kind, e);
+			add(c, &at, &n, res, slash + 1);
+		}
+		*ret = at;
+		*ret_n = n;
+		return 0;
+	}
+	kinds = arena_strdup(c->arena, c->args[0]);
+	for (char *k = strtok_r(kinds, ",", &rest); k; k = strtok_r(NULL, ",", &rest)) {
+		const struct resource *res = resource_named(k);
+
+		if (!strcmp(k, "all")) {
+			for (int r = 0; r < RES_COUNT; r++)
+				if (!strcmp(resources[r].category, "all"))
+					add(c, &at, &n, &resources[r], NULL);
+			continue;
+		}
+		if (!res)
+			return no_such_kind(k, e);
+		for (size_t i = 1; i < c->n; i++)
+			add(c, &at, &n, res, c->args[i]);
+		if (c->n == 1)
+			add(c, &at, &n, res, NULL);
+	}
+	if (!n)
+		return fail(e, WHY_BAD_REQUEST, "which kind?  For example: kedge get pods");
+	*ret = at;
+	*ret_n = n;
+	return 0;
+}
+
+/* Of several the one that is ready, so that an exec meets a living program. */
+static const char *
+best_pod(struct cli_call *c, json_t *list)
+{
+	const char *best = NULL;
+	json_t *item, *cond;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(list, "items"), i, item)
+	{
+		const char *name = cli_at(c, item, "metadata.name");
+
+		if (!best)
+			best = name;
+		json_array_foreach(
+		    cli_path(item, "status.conditions"), k,
+		    cond) if (!strcmp(cli_at(c, cond, "type"), "Ready") &&
+			      !strcmp(cli_at(c, cond, "status"), "True")) return name;
+	}
+	return best;
+}
+
+static const char *
+selector_text(struct cli_call *c, json_t *labels)
+{
+	cleanup_buf struct buf text = { 0 };
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(labels, key, v)
+	    buf_addf(&text, "%s%s=%s", text.len ? "," : "", key, json_string_value(v));
+	return arena_strdup(c->arena, buf_text(&text));
+}
+
+const char *
+cli_pod(struct cli_call *c, const char *word, struct error **e)
+{
+	const char *slash = strchr(word, '/'), *pod;
+	const struct resource *res;
+	cleanup_buf struct buf path = { 0 };
+	json_t *owner, *list, *labels;
+
+	if (!slash)
+		return word;
+	res = resource_named(arena_strndup(c->arena, word, slash - word));
+	if (!res) {
+		no_such_kind(arena_strndup(c->arena, word, slash - word), e);
+		return NULL;
+	}
+	if (res->id == RES_pod)
+		return slash + 1;
+	owner = cli_json(c, "GET", cli_url(c, res, slash + 1), NULL, NULL, e);
+	if (!owner)
+		return NULL;
+	labels = cli_path(owner, "spec.selector.matchLabels");
+	if (res->id == RES_service)
+		labels = cli_path(owner, "spec.selector");
+	if (!json_object_size(labels)) {
+		fail(e, WHY_NOT_FOUND, "%s selects no pods", word);
+		json_decref(owner);
+		return NULL;
+	}
+	buf_adds(&path, cli_url(c, &resources[RES_pod], NULL));
+	cli_query(&path, "labelSelector", selector_text(c, labels));
+	json_decref(owner);
+	list = cli_json(c, "GET", path.at, NULL, NULL, e);
+	if (!list)
+		return NULL;
+	pod = best_pod(c, list);
+	json_decref(list);
+	if (!pod)
+		fail(e, WHY_NOT_FOUND, "%s has no pod", word);
+	return pod;
+}
+
+const char *
+cli_one_source(struct cli_call *c, const char *given, struct error **e)
+{
+	cleanup_buf struct buf names = { 0 };
+	const char *one = NULL;
+	json_t *list, *item;
+	size_t i;
+
+	if (given)
+		return given;
+	list = cli_json(c, "GET", cli_url(c, &resources[RES_source], NULL), NULL, NULL, e);
+	if (!list)
+		return NULL;
+	json_array_foreach(json_object_get(list, "items"), i, item)
+	{
+		one = cli_at(c, item, "metadata.name");
+		buf_addf(&names, "%s%s", i ? ", " : "", one);
+	}
+	i = json_array_size(json_object_get(list, "items"));
+	json_decref(list);
+	if (i == 1)
+		return one;
+	if (!i)
+		fail(e, WHY_NOT_FOUND,
+		     "kedged has no source; give it one with --source or in "
+		     "/etc/kedge/kedge.yaml");
+	else
+		fail(e, WHY_BAD_REQUEST, "which source?  There are %s", buf_text(&names));
+	return NULL;
+}

@@ -1,0 +1,236 @@
+/* cli_pod.c -- a pod's output, its end, and what happened to anything. */
+#include "../reconcile/object.h"
+#include "cli.h"
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- logs ---- */
+
+static bool
+on_log(void *ctx, const char *bytes, size_t n)
+{
+	FILE *out = ctx;
+
+	return fwrite(bytes, 1, n, out) == n && !fflush(out);
+}
+
+int
+cli_logs(struct cli_call *c, struct error **e)
+{
+	cleanup_buf struct buf path = { 0 };
+	const char *container = cli_opt(c, OPT_container), *since = cli_opt(c, OPT_since);
+	const char *tail = cli_opt(c, OPT_tail), *pod = cli_pod(c, c->args[0], e);
+
+	if (!pod)
+		return -1;
+	if (!container && c->n > 1)
+		container = c->args[1];
+	buf_addf(&path, "%s/log", cli_url(c, &resources[RES_pod], pod));
+	if (container)
+		cli_query(&path, "container", container);
+	if (cli_opt(c, OPT_follow))
+		cli_query(&path, "follow", "true");
+	if (cli_opt(c, OPT_previous))
+		cli_query(&path, "previous", "true");
+	if (cli_opt(c, OPT_timestamps))
+		cli_query(&path, "timestamps", "true");
+	if (tail && tail[strspn(tail, "0123456789")])
+		return fail(e, WHY_BAD_REQUEST, "--tail takes a number of lines, not \"%s\"",
+			    tail);
+	if (tail)
+		cli_query(&path, "tailLines", tail);
+	if (since && cli_duration(since) < 0)
+		return fail(e, WHY_BAD_REQUEST,
+			    "--since takes a time such as 30s or 5m, not \"%s\"", since);
+	if (since)
+		cli_query(&path, "sinceSeconds",
+			  arena_printf(c->arena, "%" PRId64, cli_duration(since) / 1000));
+	return cli_stream(c, path.at, "text/plain, */*", on_log, c->out, e);
+}
+
+/* ---- delete pod ---- */
+
+/* Until the name is free, or stands for another pod. */
+static int
+wait_gone(struct cli_call *c, const char *name, const char *uid, struct error **e)
+{
+	for (;;) {
+		struct timespec t = { .tv_nsec = 100000000 };
+		cleanup_error struct error *why = NULL;
+		json_t *pod =
+		    cli_json(c, "GET", cli_url(c, &resources[RES_pod], name), NULL, NULL, &why);
+		bool there = pod && !strcmp(cli_at(c, pod, "metadata.uid"), uid);
+
+		json_decref(pod);
+		if (!pod && why->why != WHY_NOT_FOUND)
+			return fail(e, why->why, "%s", error_text(why));
+		if (!there)
+			return 0;
+		nanosleep(&t, NULL);
+	}
+}
+
+int
+cli_delete_pod(struct cli_call *c, struct error **e)
+{
+	const char *grace = cli_opt(c, OPT_grace_period);
+	char *end = NULL;
+	int64_t seconds = grace ? strtoll(grace, &end, 10) : 0;
+	const char *body =
+	    grace ? arena_printf(c->arena, "{\"gracePeriodSeconds\":%" PRId64 "}", seconds)
+		  : "{}";
+	const char **uids = arena_zalloc(c->arena, c->n * sizeof *uids + 1);
+
+	if (grace && (end == grace || *end || seconds < 0))
+		return fail(e, WHY_BAD_REQUEST, "--grace-period takes seconds, not \"%s\"",
+			    grace);
+	for (size_t i = 0; i < c->n; i++) {
+		json_t *pod = cli_json(c, "GET", cli_url(c, &resources[RES_pod], c->args[i]),
+				       NULL, NULL, e);
+
+		if (!pod)
+			return -1;
+		uids[i] = cli_at(c, pod, "metadata.uid");
+		json_decref(pod);
+		pod = cli_json(c, "DELETE", cli_url(c, &resources[RES_pod], c->args[i]), NULL,
+			       body, e);
+		if (!pod)
+			return -1;
+		json_decref(pod);
+		fprintf(c->out, "pod \"%s\" deleted\n", c->args[i]);
+		fflush(c->out);
+	}
+	for (size_t i = 0; i < c->n && !cli_opt(c, OPT_no_wait); i++)
+		if (wait_gone(c, c->args[i], uids[i], e))
+			return -1;
+	return 0;
+}
+
+/* ---- events ---- */
+
+static const char *
+event_time(json_t *ev)
+{
+	static const char *const fields[] = { "series.lastObservedTime", "lastTimestamp",
+					      "eventTime", "firstTimestamp",
+					      "metadata.creationTimestamp" };
+
+	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+		json_t *v = cli_path(ev, fields[i]);
+
+		if (json_is_string(v))
+			return json_string_value(v);
+	}
+	return "";
+}
+
+static int
+by_time(const void *a, const void *b)
+{
+	json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+
+	return strcmp(event_time(x), event_time(y));
+}
+
+static void
+event_row(struct cli_call *c, struct cli_table *t, json_t *ev)
+{
+	const char *type = cli_at(c, ev, "type"), *count = cli_at(c, ev, "count");
+	const char *kind = cli_at(c, ev, "involvedObject.kind");
+	char *lower = arena_strdup(c->arena, kind);
+	const char *cells[6];
+	size_t n = 0;
+
+	for (char *p = lower; *p; p++)
+		*p |= *p >= 'A' && *p <= 'Z' ? 0x20 : 0;
+	if (t->cols == 6)
+		cells[n++] = cli_at(c, ev, "metadata.namespace");
+	cells[n++] = arena_printf(
+	    c->arena, "%s%s", cli_age(c, c->now - cli_ms(event_time(ev))),
+	    *count && strcmp(count, "1")
+		? arena_printf(c->arena, " (x%s over %s)", count,
+			       cli_age(c, c->now - cli_ms(cli_at(c, ev, "firstTimestamp"))))
+		: "");
+	cells[n++] = cli_paint(c, strcmp(type, "Warning") ? "0" : YELLOW, type);
+	cells[n++] = cli_at(c, ev, "reason");
+	cells[n++] =
+	    arena_printf(c->arena, "%s/%s", lower, cli_at(c, ev, "involvedObject.name"));
+	cells[n++] = cli_at(c, ev, "message");
+	cli_table_row(t, cells);
+}
+
+static void
+start_table(struct cli_call *c, struct cli_table *t)
+{
+	static const char *const header[] = { "NAMESPACE", "LAST SEEN", "TYPE",
+					      "REASON",    "OBJECT",    "MESSAGE" };
+	bool all = cli_opt(c, OPT_all_namespaces) != NULL;
+
+	*t = (struct cli_table){ .arena = c->arena, .cols = all ? 6 : 5 };
+	cli_table_row(t, header + !all);
+}
+
+struct following {
+	struct cli_call *c;
+	size_t *widths;
+};
+
+static bool
+on_event(void *ctx, const char *type, json_t *ev)
+{
+	struct following *f = ctx;
+	struct cli_table t;
+	struct timespec now;
+
+	if (!strcmp(type, "DELETED"))
+		return true;
+	clock_gettime(CLOCK_REALTIME, &now);
+	f->c->now = now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+	start_table(f->c, &t);
+	event_row(f->c, &t, ev);
+	cli_table_widths(&t, f->widths);
+	cli_table_print_row(&t, 1, f->widths, f->c->out);
+	return !fflush(f->c->out);
+}
+
+int
+cli_events(struct cli_call *c, struct error **e)
+{
+	const char *path = cli_url(c, &resources[RES_event], NULL), *version;
+	json_t *list = cli_json(c, "GET", path, NULL, NULL, e), *items, *ev;
+	size_t n, i, widths[6] = { 0 };
+	struct following f = { c, widths };
+	struct cli_table t;
+	json_t **at;
+
+	if (!list)
+		return -1;
+	items = json_object_get(list, "items");
+	n = json_array_size(items);
+	version = cli_at(c, list, "metadata.resourceVersion");
+	at = arena_alloc(c->arena, n * sizeof *at + 1);
+	json_array_foreach(items, i, ev) at[i] = ev;
+	qsort(at, n, sizeof *at, by_time);
+	if (!cli_print_json(c, list)) {
+		start_table(c, &t);
+		for (i = 0; i < n; i++)
+			event_row(c, &t, at[i]);
+		cli_table_widths(&t, widths);
+		if (n || cli_opt(c, OPT_watch))
+			for (i = 0; i < t.rows; i++)
+				cli_table_print_row(&t, i, widths, c->out);
+		else
+			fprintf(stderr, "No events found%s%s%s.\n",
+				cli_opt(c, OPT_all_namespaces) ? "" : " in ",
+				cli_opt(c, OPT_all_namespaces) ? "" : cli_namespace(c),
+				cli_opt(c, OPT_all_namespaces) ? "" : " namespace");
+	}
+	json_decref(list);
+	if (!cli_opt(c, OPT_watch))
+		return 0;
+	fflush(c->out);
+	return cli_watch(
+	    c, arena_printf(c->arena, "%s?watch=true&resourceVersion=%s", path, version), NULL,
+	    on_event, &f, e);
+}

@@ -1,0 +1,681 @@
+/* cli_source.c -- what Git says and what came of it: status, history, diff, sync, rollback,
+ * wait. */
+#include "../reconcile/object.h"
+#include "cli.h"
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+static bool
+is(const char *a, const char *b)
+{
+	return !strcmp(a, b);
+}
+
+static void
+sleep_ms(int64_t ms)
+{
+	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+
+	nanosleep(&t, NULL);
+}
+
+static int64_t
+clock_ms(clockid_t id)
+{
+	struct timespec t;
+
+	clock_gettime(id, &t);
+	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
+}
+
+static json_t *
+list_of(struct cli_call *c, enum resource_id id, struct error **e)
+{
+	return cli_json(c, "GET", cli_url(c, &resources[id], NULL), NULL, NULL, e);
+}
+
+static const char *
+first_line(struct cli_call *c, const char *text, size_t most)
+{
+	size_t n = strcspn(text, "\r\n"), letters = 0, bytes = 0;
+
+	while (bytes < n && letters < most) {
+		bytes++;
+		while (bytes < n && (text[bytes] & 0xc0) == 0x80)
+			bytes++;
+		letters++;
+	}
+	return arena_printf(c->arena, "%.*s%s", (int)bytes, text, bytes < n ? "..." : "");
+}
+
+/* "Ann <ann@example.org>" -> "Ann" */
+static const char *
+author_name(struct cli_call *c, const char *author)
+{
+	size_t n = strcspn(author, "<");
+
+	while (n && author[n - 1] == ' ')
+		n--;
+	return n ? arena_strndup(c->arena, author, n) : author;
+}
+
+static const char *
+outcome_colour(const char *outcome)
+{
+	return is(outcome, "Healthy")    ? GREEN
+	       : is(outcome, "Failed")   ? RED
+	       : is(outcome, "Applying") ? YELLOW
+					 : DIM;
+}
+
+static int64_t
+number_of(json_t *revision)
+{
+	return json_integer_value(cli_path(revision, "spec.number"));
+}
+
+/* The source's revision with the greatest number below `below` (0: any) that passes `fits`. */
+static json_t *
+revision_newest(struct cli_call *c, json_t *revisions, const char *source, int64_t below,
+		bool (*fits)(struct cli_call *, json_t *))
+{
+	json_t *best = NULL, *r;
+	size_t i;
+
+	json_array_foreach(json_object_get(revisions, "items"), i, r)
+	{
+		if (!is(cli_at(c, r, "spec.source"), source) ||
+		    (below && number_of(r) >= below) || (fits && !fits(c, r)))
+			continue;
+		if (!best || number_of(r) > number_of(best))
+			best = r;
+	}
+	return best;
+}
+
+/* Its files were right, so that it is what runs, or ran. */
+static bool
+was_applied(struct cli_call *c, json_t *r)
+{
+	const char *outcome = cli_at(c, r, "status.outcome");
+
+	return is(outcome, "Applying") || is(outcome, "Healthy") || is(outcome, "Superseded") ||
+	       *cli_at(c, r, "status.waitingFor");
+}
+
+/* ---- status ---- */
+
+static const char *
+duration_text(struct cli_call *c, int64_t ms)
+{
+	if (ms < 10000)
+		return arena_printf(c->arena, "%" PRId64 ".%" PRId64 "s", ms / 1000,
+				    ms % 1000 / 100);
+	return cli_age(c, ms);
+}
+
+static const char *
+health_text(struct cli_call *c, json_t *r)
+{
+	const char *outcome = cli_at(c, r, "status.outcome");
+	const char *waiting = cli_at(c, r, "status.waitingFor");
+	const char *word = cli_paint(c, outcome_colour(outcome), outcome);
+	int64_t started = cli_ms(cli_at(c, r, "status.startTime"));
+	int64_t took = json_integer_value(cli_path(r, "status.durationMs"));
+
+	if (is(outcome, "Applying"))
+		return arena_printf(c->arena, "%s for %s%s%s", word,
+				    cli_age(c, c->now - started),
+				    *waiting ? ", waiting for " : "", waiting);
+	if (is(outcome, "Failed") && *waiting)
+		return arena_printf(c->arena, "%s, still waiting for %s", word, waiting);
+	if (is(outcome, "Healthy"))
+		return arena_printf(c->arena, "%s, after %s", word, duration_text(c, took));
+	return word;
+}
+
+static void
+put_revision(struct cli_call *c, const char *label, json_t *r, struct buf *out)
+{
+	buf_addf(out, "  %-9s %s  %s  (%s, %s)\n", label,
+		 arena_strndup(c->arena, cli_at(c, r, "spec.commit"), 7),
+		 first_line(c, cli_at(c, r, "spec.message"), 50),
+		 author_name(c, cli_at(c, r, "spec.author")),
+		 cli_ago(c, cli_at(c, r, "status.startTime")));
+	buf_addf(out, "  %-9s revision %" PRId64 ", %s\n", "health", number_of(r),
+		 health_text(c, r));
+}
+
+static void
+put_lines(struct cli_call *c, json_t *lines, const char *label, const char *colour,
+	  struct buf *out)
+{
+	json_t *line;
+	size_t i;
+
+	json_array_foreach(lines, i, line) buf_addf(
+	    out, "  %-9s %s\n", i ? "" : label, cli_paint(c, colour, json_string_value(line)));
+}
+
+static void
+put_source(struct cli_call *c, json_t *source, json_t *revisions, struct buf *out)
+{
+	const char *name = cli_at(c, source, "metadata.name");
+	const char *path = cli_at(c, source, "spec.path"), *ref = cli_at(c, source, "spec.ref");
+	const char *pin = cli_at(c, source, "spec.pin");
+	const char *trouble = cli_at(c, source, "status.message");
+	json_t *newest = revision_newest(c, revisions, name, 0, NULL), *runs;
+
+	buf_addf(out, "%s  %s%s%s%s%s%s\n", cli_paint(c, BOLD, name),
+		 cli_at(c, source, "spec.url"), *ref ? "#" : "", ref, *path ? ", " : "", path,
+		 json_is_true(cli_path(source, "spec.suspend"))
+		     ? cli_paint(c, YELLOW, "  suspended (kedge resume)")
+		     : "");
+	if (*pin)
+		buf_addf(out, "  %-9s %.7s, until `kedge resume`\n", "pinned", pin);
+	if (*trouble)
+		buf_addf(out, "  %-9s %s\n", "trouble", cli_paint(c, RED, trouble));
+	if (!newest) {
+		buf_addf(out, "  %-9s %s\n", "commit", "none yet");
+		return;
+	}
+	put_revision(c, "commit", newest, out);
+	put_lines(c, cli_path(newest, "status.errors"), "errors", RED, out);
+	put_lines(c, cli_path(newest, "status.warnings"), "warnings", YELLOW, out);
+	if (!was_applied(c, newest)) {
+		runs = revision_newest(c, revisions, name, number_of(newest), was_applied);
+		if (runs)
+			put_revision(c, "runs", runs, out);
+	}
+}
+
+static int
+status_text(struct cli_call *c, struct buf *out, struct error **e)
+{
+	json_t *sources = list_of(c, RES_source, e), *revisions, *source;
+	bool found = false;
+	size_t i;
+
+	if (!sources)
+		return -1;
+	revisions = list_of(c, RES_revision, e);
+	if (!revisions) {
+		json_decref(sources);
+		return -1;
+	}
+	json_array_foreach(json_object_get(sources, "items"), i, source)
+	{
+		if (c->n && !is(cli_at(c, source, "metadata.name"), c->args[0]))
+			continue;
+		if (found)
+			buf_addc(out, '\n');
+		put_source(c, source, revisions, out);
+		found = true;
+	}
+	json_decref(sources);
+	json_decref(revisions);
+	if (!found && c->n)
+		return fail(e, WHY_NOT_FOUND, "kedged has no source \"%s\"", c->args[0]);
+	if (!found)
+		buf_adds(out, "No source.  Give kedged one with --source, or in "
+			      "/etc/kedge/kedge.yaml.\n");
+	return 0;
+}
+
+/* Ages alone are no news: where there is no terminal, a line comes only with something new. */
+static int
+status_watch(struct cli_call *c, struct error **e)
+{
+	cleanup_buf struct buf last = { 0 };
+
+	for (;;) {
+		cleanup_buf struct buf now = { 0 };
+		int64_t real = clock_ms(CLOCK_REALTIME);
+		cleanup_arena struct arena arena = { 0 };
+		struct arena *kept = c->arena;
+		int rc;
+
+		c->arena = &arena;
+		c->now = c->tty ? real : c->now; /* frozen, so that ages do not differ */
+		rc = status_text(c, &now, e);
+		c->arena = kept;
+		if (rc)
+			return rc;
+		if (!last.len || !is(buf_text(&last), buf_text(&now))) {
+			if (c->tty)
+				fputs("\033[H\033[2J", c->out);
+			else if (last.len)
+				fputs("\n", c->out);
+			fputs(buf_text(&now), c->out);
+			if (fflush(c->out))
+				return 0;
+			buf_clear(&last);
+			buf_adds(&last, buf_text(&now));
+		}
+		sleep_ms(300);
+	}
+}
+
+int
+cli_status(struct cli_call *c, struct error **e)
+{
+	cleanup_buf struct buf text = { 0 };
+
+	if (cli_opt(c, OPT_output)) {
+		json_t *j = cli_json(c, "GET", "/kedge/status", NULL, NULL, e);
+		bool done = j && cli_print_json(c, j);
+
+		json_decref(j);
+		return done ? 0 : j ? fail(e, WHY_BAD_REQUEST, "-o takes json or yaml") : -1;
+	}
+	if (cli_opt(c, OPT_watch))
+		return status_watch(c, e);
+	if (status_text(c, &text, e))
+		return -1;
+	fputs(buf_text(&text), c->out);
+	return 0;
+}
+
+/* ---- history ---- */
+
+static int
+by_newest(const void *a, const void *b)
+{
+	json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+	const char *tx = json_string_value(cli_path(x, "status.startTime"));
+	const char *ty = json_string_value(cli_path(y, "status.startTime"));
+	int order = strcmp(ty ? ty : "", tx ? tx : "");
+
+	return order ? order : (number_of(y) > number_of(x)) - (number_of(y) < number_of(x));
+}
+
+static size_t
+history_pick(struct cli_call *c, json_t *list, json_t **at)
+{
+	const char *limit = cli_opt(c, OPT_limit);
+	json_t *r;
+	size_t i, n = 0;
+
+	json_array_foreach(json_object_get(list, "items"), i,
+			   r) if (!c->n || is(cli_at(c, r, "spec.source"), c->args[0]))
+	    at[n++] = r;
+	qsort(at, n, sizeof *at, by_newest);
+	return limit && strtoul(limit, NULL, 10) < n ? strtoul(limit, NULL, 10) : n;
+}
+
+static void
+history_row(struct cli_call *c, struct cli_table *t, json_t *r)
+{
+	const char *outcome = cli_at(c, r, "status.outcome");
+	int64_t took = json_integer_value(cli_path(r, "status.durationMs"));
+	const char *cells[] = {
+		cli_at(c, r, "spec.number"),
+		cli_at(c, r, "spec.source"),
+		arena_strndup(c->arena, cli_at(c, r, "spec.commit"), 7),
+		cli_paint(c, outcome_colour(outcome), outcome),
+		cli_age(c, c->now - cli_ms(cli_at(c, r, "status.startTime"))),
+		took ? duration_text(c, took) : "-",
+		arena_printf(c->arena, "+%s ~%s -%s", cli_at(c, r, "status.created"),
+			     cli_at(c, r, "status.changed"), cli_at(c, r, "status.pruned")),
+		author_name(c, cli_at(c, r, "spec.author")),
+		first_line(c, cli_at(c, r, "spec.message"), 50),
+	};
+
+	cli_table_row(t, cells);
+}
+
+int
+cli_history(struct cli_call *c, struct error **e)
+{
+	static const char *const header[] = { "REVISION", "SOURCE",  "COMMIT", "OUTCOME", "AGE",
+					      "TOOK",     "CHANGES", "AUTHOR", "MESSAGE" };
+	struct cli_table t = { .arena = c->arena, .cols = sizeof header / sizeof *header };
+	json_t *list = list_of(c, RES_revision, e), **at, *line;
+	size_t n, widths[sizeof header / sizeof *header] = { 0 };
+
+	if (!list)
+		return -1;
+	at = arena_alloc(c->arena,
+			 json_array_size(json_object_get(list, "items")) * sizeof *at + 1);
+	n = history_pick(c, list, at);
+	if (cli_opt(c, OPT_output)) {
+		json_t *items = json_array();
+
+		for (size_t i = 0; i < n; i++)
+			json_array_append(items, at[i]);
+		json_object_set_new(list, "items", items);
+		n = cli_print_json(c, list);
+		json_decref(list);
+		return n ? 0 : fail(e, WHY_BAD_REQUEST, "-o takes json or yaml");
+	}
+	cli_table_row(&t, header);
+	for (size_t i = 0; i < n; i++)
+		history_row(c, &t, at[i]);
+	cli_table_widths(&t, widths);
+	for (size_t i = 0; i < t.rows; i++) {
+		size_t k;
+
+		cli_table_print_row(&t, i, widths, c->out);
+		if (i)
+			json_array_foreach(cli_path(at[i - 1], "status.errors"), k, line)
+			    fprintf(c->out, "           %s\n",
+				    cli_paint(c, RED, json_string_value(line)));
+	}
+	json_decref(list);
+	return 0;
+}
+
+/* ---- diff ---- */
+
+static const char *
+line_colour(const char *line)
+{
+	return *line == '+' ? GREEN : *line == '-' ? RED : *line == '~' ? YELLOW : DIM;
+}
+
+int
+cli_diff(struct cli_call *c, struct error **e)
+{
+	cleanup_buf struct buf path = { 0 };
+	json_t *j, *line, *errors, *actions;
+	size_t i;
+	int rc;
+
+	buf_adds(&path, "/kedge/diff");
+	if (cli_opt(c, OPT_source))
+		cli_query(&path, "source", cli_opt(c, OPT_source));
+	if (c->n)
+		cli_query(&path, "ref", c->args[0]);
+	j = cli_json(c, "GET", path.at, NULL, NULL, e);
+	if (!j)
+		return -1;
+	actions = json_object_get(j, "actions");
+	errors = json_object_get(j, "errors");
+	rc = json_array_size(errors) ? 2 : json_array_size(actions) ? 1 : 0;
+	if (!cli_print_json(c, j)) {
+		json_array_foreach(actions, i, line)
+		    fprintf(c->out, "%s\n",
+			    cli_paint(c, line_colour(json_string_value(line)),
+				      json_string_value(line)));
+		json_array_foreach(errors, i, line)
+		    fprintf(stderr, "%s\n", json_string_value(line));
+	}
+	json_decref(j);
+	return rc;
+}
+
+/* ---- what is asked of a source ---- */
+
+static int
+ask_source(struct cli_call *c, const char *given, const char *verb, json_t *args,
+	   const char **ret_source, struct error **e)
+{
+	const char *source = cli_one_source(c, given, e);
+	cleanup_free char *body = json_dumps(args, JSON_COMPACT);
+	json_t *answer;
+
+	json_decref(args);
+	if (!source)
+		return -1;
+	answer = cli_json(
+	    c, "POST",
+	    arena_printf(c->arena, "%s/%s", cli_url(c, &resources[RES_source], source), verb),
+	    NULL, body, e);
+	if (!answer)
+		return -1;
+	json_decref(answer);
+	*ret_source = source;
+	return 0;
+}
+
+int
+cli_sync(struct cli_call *c, struct error **e)
+{
+	const char *source;
+	json_t *args = json_pack("{s:b,s:b}", "allowPrune", cli_opt(c, OPT_allow_prune) != NULL,
+				 "everything", cli_opt(c, OPT_everything) != NULL);
+
+	if (ask_source(c, c->n ? c->args[0] : NULL, "sync", args, &source, e))
+		return -1;
+	fprintf(c->out, "source %s synced\n", source);
+	return 0;
+}
+
+int
+cli_suspend(struct cli_call *c, struct error **e)
+{
+	const char *source;
+
+	if (ask_source(c, c->n ? c->args[0] : NULL, "suspend", json_object(), &source, e))
+		return -1;
+	fprintf(c->out, "source %s suspended; `kedge resume` goes on\n", source);
+	return 0;
+}
+
+int
+cli_resume(struct cli_call *c, struct error **e)
+{
+	const char *source;
+
+	if (ask_source(c, c->n ? c->args[0] : NULL, "resume", json_object(), &source, e))
+		return -1;
+	fprintf(c->out, "source %s resumed\n", source);
+	return 0;
+}
+
+int
+cli_rollback(struct cli_call *c, struct error **e)
+{
+	const char *source;
+	char *end = NULL;
+	int64_t n = c->n ? strtoll(c->args[0], &end, 10) : 0;
+	json_t *now;
+
+	if (c->n && (*end || n < 1))
+		return fail(
+		    e, WHY_BAD_REQUEST,
+		    "rollback takes a revision's number, as `kedge history` shows it, not "
+		    "\"%s\"",
+		    c->args[0]);
+	if (ask_source(c, cli_opt(c, OPT_source), "rollback", json_pack("{s:I}", "revision", n),
+		       &source, e))
+		return -1;
+	now = cli_json(c, "GET", cli_url(c, &resources[RES_source], source), NULL, NULL, e);
+	if (!now)
+		return -1;
+	if (*cli_at(c, now, "spec.pin"))
+		fprintf(c->out, "source %s is pinned to %.7s; `kedge resume` ends it\n", source,
+			cli_at(c, now, "spec.pin"));
+	else
+		fprintf(c->out, "source %s rolled back with a new commit\n", source);
+	json_decref(now);
+	return 0;
+}
+
+/* ---- wait ---- */
+
+enum verdict { WAIT, HEALTHY, FAILED };
+
+static enum verdict
+judge(struct cli_call *c, json_t *r, const char **ret_why)
+{
+	const char *outcome = cli_at(c, r, "status.outcome");
+	const char *waiting = cli_at(c, r, "status.waitingFor");
+	json_t *errors = cli_path(r, "status.errors");
+
+	if (is(outcome, "Healthy"))
+		return HEALTHY;
+	if (is(outcome, "Failed") || is(outcome, "Superseded")) {
+		*ret_why = json_array_size(errors) ? cli_at(c, r, "status.errors.0")
+						   : arena_printf(c->arena, "%s", outcome);
+		return FAILED;
+	}
+	if (*waiting)
+		*ret_why = waiting;
+	return WAIT;
+}
+
+/* Each of the sources (or the one that is named) at its newest commit. */
+static enum verdict
+look_newest(struct cli_call *c, json_t *sources, json_t *revisions, const char **ret_why)
+{
+	enum verdict all = HEALTHY;
+	bool found = false;
+	json_t *source;
+	size_t i;
+
+	json_array_foreach(json_object_get(sources, "items"), i, source)
+	{
+		const char *name = cli_at(c, source, "metadata.name");
+		const char *commit = cli_at(c, source, "status.commit");
+		json_t *r = revision_newest(c, revisions, name, 0, NULL);
+		enum verdict one = WAIT;
+
+		if (c->n && !is(name, c->args[0]))
+			continue;
+		found = true;
+		if (!r)
+			*ret_why = arena_printf(c->arena, "source %s: its first commit", name);
+		else if (*commit && !is(commit, cli_at(c, r, "spec.commit")) &&
+			 !*cli_at(c, source, "spec.pin"))
+			*ret_why =
+			    arena_printf(c->arena, "source %s: %.7s to be read", name, commit);
+		else
+			one = judge(c, r, ret_why);
+		if (one == FAILED)
+			return FAILED;
+		if (one == WAIT)
+			all = WAIT;
+	}
+	return found ? all : WAIT;
+}
+
+static enum verdict
+look_commit(struct cli_call *c, json_t *revisions, const char *commit, const char **ret_why)
+{
+	json_t *best = NULL, *r;
+	size_t i;
+
+	json_array_foreach(
+	    json_object_get(revisions, "items"), i,
+	    r) if (!strncmp(cli_at(c, r, "spec.commit"), commit, strlen(commit)) &&
+		   (!c->n || is(cli_at(c, r, "spec.source"), c->args[0])) &&
+		   (!best || number_of(r) > number_of(best))) best = r;
+	if (best)
+		return judge(c, best, ret_why);
+	*ret_why = arena_printf(c->arena, "commit %s to be read", commit);
+	return WAIT;
+}
+
+static int
+look(struct cli_call *c, const char *what, enum verdict *ret, const char **ret_why,
+     struct error **e)
+{
+	json_t *sources = list_of(c, RES_source, e), *revisions;
+
+	if (!sources)
+		return -1;
+	revisions = list_of(c, RES_revision, e);
+	if (!revisions) {
+		json_decref(sources);
+		return -1;
+	}
+	*ret = is(what, "healthy") ? look_newest(c, sources, revisions, ret_why)
+				   : look_commit(c, revisions, what, ret_why);
+	json_decref(sources);
+	json_decref(revisions);
+	return 0;
+}
+
+int
+cli_wait(struct cli_call *c, struct error **e)
+{
+	const char *what = cli_opt(c, OPT_for) ? cli_opt(c, OPT_for) : "healthy";
+	const char *timeout = cli_opt(c, OPT_timeout) ? cli_opt(c, OPT_timeout) : "60s";
+	int64_t most = cli_duration(timeout), start = clock_ms(CLOCK_MONOTONIC);
+	const char *why = "the daemon", *said = "";
+
+	if (most < 0)
+		return fail(e, WHY_BAD_REQUEST,
+			    "--timeout takes a time such as 30s or 5m, not \"%s\"", timeout);
+	if (!is(what, "healthy") &&
+	    (strlen(what) < 4 || what[strspn(what, "0123456789abcdef")]))
+		return fail(
+		    e, WHY_BAD_REQUEST,
+		    "--for takes healthy or a commit (four letters or more), not \"%s\"", what);
+	for (;;) {
+		enum verdict v = WAIT;
+		cleanup_error struct error *now = NULL;
+
+		/* A daemon that restarts meanwhile is a thing to wait for, too. */
+		if (look(c, what, &v, &why, &now) && now->why != WHY_UNAVAILABLE)
+			return fail(e, now->why, "%s", error_text(now));
+		if (now)
+			why = arena_strdup(c->arena, error_text(now));
+		if (v == HEALTHY)
+			return 0;
+		if (v == FAILED) {
+			fprintf(stderr, "kedge: %s\n", why);
+			return 1;
+		}
+		if (c->tty && !is(said, why))
+			fprintf(stderr, "waiting for %s\n", said = why);
+		if (clock_ms(CLOCK_MONOTONIC) - start >= most) {
+			fprintf(stderr, "kedge: after %s still waiting for %s\n", timeout, why);
+			return 2;
+		}
+		sleep_ms(100);
+	}
+}
+
+/* ---- down, version ---- */
+
+int
+cli_down(struct cli_call *c, struct error **e)
+{
+	bool keep = cli_opt(c, OPT_keep) != NULL;
+	json_t *answer;
+
+	if (isatty(STDIN_FILENO) && c->tty && !cli_opt(c, OPT_yes)) {
+		char line[16] = "";
+
+		fprintf(stderr,
+			"Stop every pod and remove everything kedge made on this host%s? "
+			"[y/N] ",
+			keep ? " but images and history" : ", images and history too");
+		if (!fgets(line, sizeof line, stdin) || (*line != 'y' && *line != 'Y'))
+			return 1;
+	}
+	answer = cli_json(c, "POST", "/kedge/down", NULL,
+			  keep ? "{\"keep\":true}" : "{\"keep\":false}", e);
+	if (!answer)
+		return -1;
+	json_decref(answer);
+	fputs("everything is down\n", c->out);
+	return 0;
+}
+
+int
+cli_version(struct cli_call *c, struct error **e)
+{
+	json_t *server = NULL, *both;
+
+	if (!cli_opt(c, OPT_client)) {
+		server = cli_json(c, "GET", "/version", NULL, NULL, e);
+		if (!server && (*e)->why != WHY_UNAVAILABLE)
+			return -1;
+		error_free(e); /* without a daemon there is still this program */
+	}
+	both = json_pack("{s:s}", "client", KEDGE_VERSION);
+	if (server)
+		json_object_set(both, "server", server);
+	if (!cli_print_json(c, both)) {
+		fprintf(c->out, "kedge " KEDGE_VERSION "\n");
+		if (server)
+			fprintf(c->out, "daemon %s\n", cli_at(c, server, "gitVersion"));
+	}
+	json_decref(both);
+	json_decref(server);
+	return 0;
+}

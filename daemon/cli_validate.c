@@ -1,0 +1,240 @@
+/* cli_validate.c -- the daemon's own reading of manifests, without a daemon.
+ *
+ * Same reader, same rules, same words; and the plan against an empty host finds
+ * what only shows across objects, such as a node port that two services want.
+ */
+#include "../reconcile/controllers.h"
+#include "../reconcile/plan.h"
+#include "../reconcile/snapshot.h"
+#include "cli.h"
+#include "config.h"
+#include "ignore.h"
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { DEPTH_MAX = 64, FILE_MAX = 16 << 20 };
+
+struct check {
+	struct cli_call *c;
+	struct complaints cs;
+	struct manifest **at;
+	size_t n, cap, files;
+};
+
+static void
+say(struct check *k, const char *path, const char *text)
+{
+	k->cs.path = arena_strdup(k->c->arena, path);
+	complain(&k->cs, 0, 0, NULL, "%s", text);
+}
+
+/* The whole file, or NULL with a complaint. */
+static char *
+slurp(struct check *k, int dir, const char *name, const char *path, size_t *ret_len)
+{
+	cleanup_close int fd =
+	    openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct buf text = { 0 };
+	char part[65536];
+	ssize_t n;
+
+	if (fd < 0) {
+		say(k, path,
+		    errno == ELOOP ? "is a symbolic link; kedge follows none"
+				   : strerror(errno));
+		return NULL;
+	}
+	while ((n = read(fd, part, sizeof part)) > 0 && text.len <= FILE_MAX)
+		buf_add(&text, part, n);
+	if (n < 0) {
+		say(k, path, strerror(errno));
+		buf_done(&text);
+		return NULL;
+	}
+	*ret_len = text.len;
+	return buf_steal(&text);
+}
+
+static void
+keep(struct check *k, struct manifest *m)
+{
+	for (; m; m = m->next) {
+		if (k->n == k->cap) {
+			k->cap = k->cap ? k->cap * 2 : 64;
+			k->at = xrealloc(k->at, k->cap * sizeof(struct manifest *));
+		}
+		k->at[k->n++] = m;
+	}
+}
+
+static void
+check_file(struct check *k, int dir, const char *name, const char *path)
+{
+	size_t len;
+	cleanup_free char *text = slurp(k, dir, name, path, &len);
+
+	if (!text)
+		return;
+	k->files++;
+	keep(k, manifest_read(arena_strdup(k->c->arena, path), text, len, k->c->arena, &k->cs));
+}
+
+static int
+by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* `below`: the folder as seen from where the walk began, for .kedgeignore. */
+static void
+check_folder(struct check *k, int dir, const char *path, const char *below,
+	     const struct ignore *outer, int depth)
+{
+	struct arena *a = k->c->arena;
+	struct dirent **names = NULL;
+	cleanup_free char *rules = NULL;
+	size_t len = 0;
+	int n = scandirat(dir, ".", &names, NULL, by_name);
+
+	if (n < 0 || depth > DEPTH_MAX) {
+		say(k, path, n < 0 ? strerror(errno) : "too many folders within folders");
+		return;
+	}
+	if (!faccessat(dir, ".kedgeignore", F_OK, AT_SYMLINK_NOFOLLOW) &&
+	    (rules =
+		 slurp(k, dir, ".kedgeignore", arena_printf(a, "%s/.kedgeignore", path), &len)))
+		outer = ignore_read(rules, len, below, outer, a);
+	for (int i = 0; i < n; i++) {
+		const char *name = names[i]->d_name;
+		const char *full = arena_printf(a, "%s%s%s", path,
+						path[strlen(path) - 1] == '/' ? "" : "/", name);
+		const char *inner = arena_printf(a, "%s%s%s", below, *below ? "/" : "", name);
+		struct stat st;
+
+		if (*name == '.' || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) ||
+		    ignore_matches(outer, inner, S_ISDIR(st.st_mode)))
+			continue;
+		if (S_ISDIR(st.st_mode)) {
+			cleanup_close int sub =
+			    openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+			if (sub < 0)
+				say(k, full, strerror(errno));
+			else
+				check_folder(k, sub, full, inner, outer, depth + 1);
+		} else if (manifest_wanted(inner)) {
+			check_file(k, dir, name, full);
+		}
+	}
+	for (int i = 0; i < n; i++)
+		free(names[i]);
+	free(names);
+}
+
+static void
+check_path(struct check *k, const char *path)
+{
+	cleanup_close int dir = -1;
+	struct stat st;
+
+	if (stat(path, &st)) {
+		say(k, path, strerror(errno));
+	} else if (!S_ISDIR(st.st_mode)) {
+		check_file(k, AT_FDCWD, path, path);
+	} else if ((dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
+		say(k, path, strerror(errno));
+	} else {
+		check_folder(k, dir, path, "", NULL, 0);
+	}
+}
+
+/* The daemon's configuration says which addresses and ports there are. */
+static int
+settings_of(struct check *k, struct settings *ret, struct error **e)
+{
+	const char *file = cli_opt(k->c, OPT_config);
+	struct config *config = NULL;
+
+	if (file) {
+		config = config_read(file, k->c->arena, &k->cs, e);
+		if (!config)
+			return *e ? -1 : 0; /* its errors are among the complaints */
+	} else {
+		config = config_default(k->c->arena);
+	}
+	if (config_finish(config, k->c->arena, e))
+		return fail_in(e, "%s", file ? file : "kedge.yaml");
+	return config_settings(config, ret, e);
+}
+
+static void
+check_together(struct check *k, const struct settings *settings)
+{
+	struct snapshot s = { .now = k->c->now, .settings = settings, .arena = k->c->arena };
+	struct wanted want = { .at = k->at, .n = k->n, .source = "validate" };
+	struct plan plan;
+
+	manifests_check(k->at, k->n, &k->cs);
+	if (k->cs.errors)
+		return;
+	plan_init(&plan, k->c->arena);
+	apply_reconcile(&s, &want, &plan, &k->cs);
+}
+
+static json_t *
+complaints_json(const struct check *k, bool warnings)
+{
+	json_t *list = json_array();
+
+	for (const struct complaint *c = k->cs.first; c; c = c->next)
+		if (c->warning == warnings)
+			json_array_append_new(list, json_pack("{s:s,s:i,s:i,s:s,s:s}", "path",
+							      c->path ? c->path : "", "line",
+							      c->line, "column", c->col,
+							      "field", c->field ? c->field : "",
+							      "message", c->text));
+	return list;
+}
+
+static void
+report(struct check *k)
+{
+	struct cli_call *c = k->c;
+	json_t *j;
+
+	complaints_sort(&k->cs);
+	j = json_pack("{s:I,s:I,s:o,s:o}", "files", (json_int_t)k->files, "objects",
+		      (json_int_t)k->n, "errors", complaints_json(k, false), "warnings",
+		      complaints_json(k, true));
+	if (!cli_print_json(c, j)) {
+		for (const struct complaint *p = k->cs.first; p; p = p->next)
+			fprintf(stderr, "%s\n", complaint_print(p, c->arena));
+		fprintf(c->out, "%zu object%s in %zu file%s: ", k->n, k->n == 1 ? "" : "s",
+			k->files, k->files == 1 ? "" : "s");
+		if (k->cs.errors)
+			fprintf(c->out, "%d error%s\n", k->cs.errors,
+				k->cs.errors == 1 ? "" : "s");
+		else
+			fputs("fine\n", c->out);
+	}
+	json_decref(j);
+}
+
+int
+cli_validate(struct cli_call *c, struct error **e)
+{
+	struct check k = { .c = c, .cs = { .arena = c->arena } };
+	struct settings settings = { 0 };
+	int rc = settings_of(&k, &settings, e);
+
+	for (size_t i = 0; !rc && i < c->n; i++)
+		check_path(&k, c->args[i]);
+	if (!rc) {
+		check_together(&k, settings.svc_bits ? &settings : NULL);
+		report(&k);
+		rc = k.cs.errors != 0;
+	}
+	free(k.at);
+	return rc;
+}

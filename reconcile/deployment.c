@@ -330,10 +330,12 @@ refresh_new(struct rollout *r)
 
 /* ---- rolling ---- */
 
+/* Pods beyond what the set wants do not count, nor those beyond what it wanted
+ * in the snapshot: they are being deleted in this very pass.  The unready go first. */
 static int64_t
 available(const struct set *set)
 {
-	return least(set->pods.available, set->want); /* the unready are the first to go */
+	return least(set->pods.available, least(set->want, set->rs->spec->replicas));
 }
 
 static int64_t
@@ -346,35 +348,34 @@ sum_available(const struct rollout *r)
 	return n;
 }
 
-/* The broken serve nobody, so they go first; then whom availability can spare. */
+/* The broken serve nobody, so they go first; then whom availability can spare.
+ * One write a set, so both are added up before. */
 static void
 shrink_old(struct rollout *r)
 {
 	int64_t floor = r->replicas - r->unavailable;
 	int64_t missing = r->new ? r->new->want - available(r->new) : 0;
 	int64_t room = sum_want(r, true) - floor - missing;
-	int64_t spare;
+	int64_t spare = sum_available(r) - floor;
 
-	if (!sum_want(r, false))
-		return;
-	for (size_t i = 0; i < r->n && room > 0; i++) {
+	for (size_t i = 0; i < r->n; i++) {
 		struct set *old = &r->sets[i];
-		int64_t by = least(room, old->want - available(old));
 
-		if (old == r->new || by <= 0)
+		if (old == r->new)
 			continue;
-		scale_to(r, old, old->want - by, "never became ready");
-		room -= by;
+		old->broken = most(least(room, old->want - available(old)), 0);
+		room -= old->broken;
 	}
-	spare = least(room, sum_available(r) - floor);
-	for (size_t i = 0; i < r->n && spare > 0; i++) {
+	spare = least(spare, room);
+	for (size_t i = 0; i < r->n; i++) {
 		struct set *old = &r->sets[i];
-		int64_t by = least(spare, old->want);
+		int64_t by = most(least(spare, old->want - old->broken), 0);
 
-		if (old == r->new || by <= 0)
+		if (old == r->new)
 			continue;
-		scale_to(r, old, old->want - by, "replaced");
 		spare -= by;
+		scale_to(r, old, old->want - old->broken - by,
+			 by ? "replaced" : "never became ready");
 	}
 }
 
@@ -392,18 +393,24 @@ roll(struct rollout *r)
 	shrink_old(r);
 }
 
+/* With Recreate two versions never run side by side, not even while one ends. */
+static bool
+others_linger(const struct rollout *r, const struct set *but)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (&r->sets[i] != but && (r->sets[i].lingering || r->sets[i].rs->spec->replicas))
+			return true; /* or is about to make some: its size is set in this pass */
+	return false;
+}
+
 static void
 recreate(struct rollout *r)
 {
-	bool lingering = false;
-
 	for (size_t i = 0; i < r->n; i++)
-		if (&r->sets[i] != r->new) {
+		if (&r->sets[i] != r->new)
 			scale_to(r, &r->sets[i], 0, "to be recreated");
-			lingering |= r->sets[i].lingering > 0;
-		}
-	if (lingering)
-		return; /* two versions never run side by side */
+	if (others_linger(r, r->new))
+		return;
 	if (!r->new)
 		create_new(r);
 	else
@@ -502,6 +509,8 @@ scale(struct rollout *r)
 		only = r->new ? r->new : r->n ? &r->sets[r->n - 1] : NULL;
 	if (running <= 1) {
 		if (!only)
+			return;
+		if (r->recreate && r->replicas > only->want && others_linger(r, only))
 			return;
 		if (only->want == r->replicas &&
 		    annotate_sizes(r, set_draft(r, only)->metadata))

@@ -15,6 +15,7 @@ struct set {
 	const struct replica_set *rs;
 	int64_t want;              /* spec.replicas, after what the plan says so far */
 	struct pod_counts pods;    /* as the snapshot has them */
+	int64_t broken;            /* wanted, but not available: these go first */
 	int64_t lingering;         /* pods that still run, those going away among them */
 	struct replica_set *draft; /* a copy with changes; NULL while there are none */
 	bool dirty;                /* the draft has changes that are not in the plan yet */

@@ -398,8 +398,10 @@ static bool
 others_linger(const struct rollout *r, const struct set *but)
 {
 	for (size_t i = 0; i < r->n; i++)
-		if (&r->sets[i] != but && (r->sets[i].lingering || r->sets[i].rs->spec->replicas))
-			return true; /* or is about to make some: its size is set in this pass */
+		if (&r->sets[i] != but &&
+		    (r->sets[i].lingering || r->sets[i].rs->spec->replicas))
+			return true; /* or is about to make some: its size is set in this pass
+				      */
 	return false;
 }
 

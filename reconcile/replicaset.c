@@ -180,6 +180,18 @@ shrink(const struct replica_set *rs, struct objects pods, int64_t by, struct pla
 				       pod_is_ready(at[i]) ? "" : ", not ready"));
 }
 
+/* Was its size changed earlier in this pass?  Then ours is the old one, and to
+ * act on it would be to delete what is wanted again, or to make what is not. */
+static bool
+is_resized(const struct plan *p, const struct replica_set *rs)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->at[i].verb == ACT_SCALE && !strcmp(p->at[i].name, object_name(rs)) &&
+		    !strcmp(p->at[i].ns, object_namespace(rs)))
+			return true;
+	return false;
+}
+
 /* ---- status ---- */
 
 static struct replica_set_status *
@@ -229,10 +241,12 @@ replicaset_reconcile(struct snapshot *s, const struct replica_set *rs, struct pl
 		pod_count(&c, (const struct pod *)pods.at[i], rs->spec->minReadySeconds,
 			  s->now);
 	plan_again(p, c.next);
-	if (!rs->metadata->deletionTimestamp) {
+	if (!rs->metadata->deletionTimestamp && c.active != rs->spec->replicas) {
+		if (is_resized(p, rs))
+			return;
 		if (c.active < rs->spec->replicas)
 			grow(s, rs, c.active, rs->spec->replicas - c.active, p);
-		else if (c.active > rs->spec->replicas)
+		else
 			shrink(rs, pods, c.active - rs->spec->replicas, p);
 	}
 	st = status_new(rs, pods, &c, p->arena);

@@ -26,6 +26,26 @@ gittree_next(const char **at, const char *end, struct gittree_entry *ret)
 	return 1;
 }
 
+size_t
+gittree_same(const char *a, const char *a_end, const char *b, const char *b_end)
+{
+	const char *p = a;
+
+	for (;;) {
+		const char *nul = p < a_end ? memchr(p, 0, a_end - p) : NULL;
+		size_t n;
+
+		if (!nul || a_end - nul < 1 + GITTREE_ID)
+			break;
+		n = nul + 1 + GITTREE_ID - p;
+		if ((size_t)(b_end - b) < n || memcmp(p, b, n))
+			break;
+		p += n;
+		b += n;
+	}
+	return p - a;
+}
+
 int
 gittree_compare(const struct gittree_entry *a, const struct gittree_entry *b)
 {

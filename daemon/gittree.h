@@ -27,6 +27,8 @@ struct gittree_entry {
 
 /* 1: *ret is the entry at *at, which moves on; 0: the end; -1: not a tree. */
 int gittree_next(const char **at, const char *end, struct gittree_entry *ret);
+/* How many bytes of whole entries, from here on, are the same in both. */
+size_t gittree_same(const char *a, const char *a_end, const char *b, const char *b_end);
 /* Git's order: a folder sorts as if its name ended in '/'. */
 int gittree_compare(const struct gittree_entry *, const struct gittree_entry *);
 /* Finds one name; same results as gittree_next, 0 when absent. */

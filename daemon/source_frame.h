@@ -37,7 +37,7 @@ enum {
 	FRAME_TEXT_MAX = 64 << 10, /* of them in a text, and in all the brain says */
 	OBJECT_MAX = 32 << 20,     /* one file or folder listing */
 	UPDATE_MAX = 512 << 20,    /* bytes of one update */
-	LOOSE_MAX = 200,           /* more new objects than that travel as a pack */
+	LOOSE_MAX = 48, /* more new objects go as a pack: a file each costs an fsync each */
 };
 
 struct frame {

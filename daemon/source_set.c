@@ -131,6 +131,23 @@ same_objects(const struct file *a, const struct file *b)
 	return !x && !y;
 }
 
+static void
+take_over(const struct slot *old, struct slot *new)
+{
+	new->file = old->file;
+	new->file->refs++;
+	new->first = old->first;
+	new->n = old->n;
+	new->complaints = old->complaints;
+}
+
+static bool
+same_slot(const struct slot *a, const struct slot *b)
+{
+	return a->len == b->len && a->mode == b->mode && !memcmp(a->name, b->name, a->len) &&
+	       !memcmp(&a->id, &b->id, sizeof a->id);
+}
+
 static int
 get_file(struct walk *k, const struct slot *old, struct slot *new, const char *path)
 {
@@ -140,10 +157,7 @@ get_file(struct walk *k, const struct slot *old, struct slot *new, const char *p
 		return fail(k->e, WHY_INVALID, "one manifest too many: kedge reads at most %d",
 			    FILES_MAX);
 	if (old && old->file && git_oid_equal(&old->id, &new->id)) {
-		*new =
-		    (struct slot){ new->name, new->len,   new->mode, new->id,        old->file,
-				   NULL,      old->first, old->n,    old->complaints };
-		new->file->refs++;
+		take_over(old, new);
 		return 0;
 	}
 	if (mirror_get(k->s->mirror, &new->id, GIT_OBJECT_BLOB, &o, k->e))
@@ -258,6 +272,7 @@ fill_folder(struct walk *k, struct folder *d, const struct folder *old, size_t l
 {
 	const char *at = d->bytes, *end = d->bytes + len;
 	size_t cap = old ? old->n + 8 : 16, o = 0;
+	bool in_step = true; /* the last entry here was that of old->at[o - 1] */
 	struct gittree_entry x;
 	int rc;
 
@@ -271,6 +286,16 @@ fill_folder(struct walk *k, struct folder *d, const struct folder *old, size_t l
 		now = &d->at[d->n];
 		*now = (struct slot){ .name = x.name, .len = x.len, .mode = x.mode };
 		git_oid_fromraw(&now->id, x.id);
+		/* The way most entries go: unchanged, and in the order of before. */
+		if (in_step && old && o < old->n && same_slot(&old->at[o], now) &&
+		    old->at[o].file) {
+			take_over(&old->at[o++], now);
+			k->files++;
+			d->manifests += now->n;
+			d->complaints += now->complaints;
+			d->n++;
+			continue;
+		}
 		if (d->n && slot_compare(now - 1, now) >= 0)
 			break;
 		d->n++; /* so that folder_drop sees it, whatever happens next */
@@ -278,6 +303,7 @@ fill_folder(struct walk *k, struct folder *d, const struct folder *old, size_t l
 			;
 		if (old && o < old->n && !slot_compare(&old->at[o], now))
 			was = &old->at[o++];
+		in_step = was != NULL;
 		if (get_slot(k, d, was, now, path, g, depth))
 			return -1;
 		d->manifests += now->folder ? now->folder->manifests : now->n;

@@ -28,6 +28,13 @@ struct source_kind {
 };
 extern const struct source_kind source_git, source_remote, source_directory;
 
+/* worker_batch.c: large folders as they were sent last, for the next comparison. */
+enum { KEPT_FOLDERS = 16, KEPT_MIN = 16 << 10, KEPT_MAX = 1 << 20 };
+struct kept {
+	git_odb_object *at[KEPT_FOLDERS];
+	unsigned next;
+};
+
 struct worker {
 	int fd; /* to the brain */
 	struct arena arena;
@@ -40,6 +47,7 @@ struct worker {
 	git_oid have, have_tree; /* what the brain has; zero: nothing */
 	char *failed; /* what was said last with FRAME_FAILED, NULL when all is well */
 	char *noted;
+	struct kept kept;
 	int writable; /* what was said last; -1: nothing */
 };
 
@@ -55,10 +63,11 @@ _Noreturn void worker_retire(struct worker *, const char *why);
 /* The path under the repository that the user wants, without odd slashes. */
 const char *worker_subdir(struct worker *);
 
-/* worker_batch.c: objects on their way. */
+/* Objects on their way. */
 struct batch {
 	git_repository *repo;
 	git_odb *odb;
+	struct kept *kept; /* or NULL */
 	struct batch_item {
 		git_oid id;
 		git_odb_object *held; /* when it was read already */

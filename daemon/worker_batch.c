@@ -13,6 +13,32 @@
 
 enum { PACK_PIECE = 256 << 10, BATCH_MAX = 1000000 };
 
+static void
+keep(struct kept *k, git_odb_object *o)
+{
+	size_t n = git_odb_object_size(o);
+
+	if (!k || n < KEPT_MIN || n > KEPT_MAX)
+		return;
+	git_odb_object_free(k->at[k->next]);
+	git_odb_object_dup(&k->at[k->next], o);
+	k->next = (k->next + 1) % KEPT_FOLDERS;
+}
+
+/* The folder as it was: from memory, or read; NULL when it is not there. */
+static git_odb_object *
+read_old(struct batch *b, const git_oid *id)
+{
+	git_odb_object *o = NULL;
+
+	for (unsigned i = 0; b->kept && i < KEPT_FOLDERS; i++)
+		if (b->kept->at[i] && git_oid_equal(git_odb_object_id(b->kept->at[i]), id)) {
+			git_odb_object_dup(&o, b->kept->at[i]);
+			return o;
+		}
+	return git_odb_read(&o, b->odb, id) ? NULL : o;
+}
+
 static int
 read_object(struct batch *b, const git_oid *id, git_object_t want, const char *path,
 	    git_odb_object **ret, struct error **e)
@@ -150,7 +176,7 @@ diff_tree(struct batch *b, const git_oid *was, const git_oid *now, const struct 
 {
 	cleanup_git(git_odb_object) git_odb_object *old = NULL;
 	git_odb_object *new;
-	const char *at, *end, *old_at = NULL, *old_end = NULL;
+	const char *at, *end, *old_at = "", *old_end = old_at;
 	struct gittree_entry x;
 	char path[4096];
 	const char *name;
@@ -160,19 +186,27 @@ diff_tree(struct batch *b, const git_oid *was, const git_oid *now, const struct 
 	name = level_path(l, path + sizeof path - 1, path);
 	if (read_object(b, now, GIT_OBJECT_TREE, name, &new, e))
 		return -1;
-	if (was && git_odb_read(&old, b->odb, was) == 0) {
+	if (was && (old = read_old(b, was))) {
 		old_at = git_odb_object_data(old);
 		old_end = old_at + git_odb_object_size(old);
 	}
 	at = git_odb_object_data(new);
 	end = at + git_odb_object_size(new);
+	keep(b->kept, new);
 	git_odb_object_dup(&new, new); /* for the batch: ours lives while it is walked */
 	if (take(b, now, new, git_odb_object_size(new), name, e)) {
 		git_odb_object_free(new);
 		return -1;
 	}
-	while (gittree_next(&at, end, &x) > 0) {
-		const git_oid *before = same_before(&old_at, old_end, &x, &id);
+	for (;;) {
+		size_t same = gittree_same(at, end, old_at, old_end);
+		const git_oid *before;
+
+		at += same;
+		old_at += same;
+		if (gittree_next(&at, end, &x) <= 0)
+			break;
+		before = same_before(&old_at, old_end, &x, &id);
 
 		if (before && !memcmp(before->id, x.id, GITTREE_ID))
 			continue;

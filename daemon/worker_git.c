@@ -282,7 +282,7 @@ int
 git_send_head(struct worker *w, git_repository *repo, const git_oid *commit,
 	      const git_oid *tree, struct error **e)
 {
-	struct batch b = { .repo = repo };
+	struct batch b = { .repo = repo, .kept = &w->kept };
 	int rc = git_repository_odb(&b.odb, repo);
 
 	if (rc)

@@ -5,9 +5,8 @@
 
 struct error;
 
-/* Both count: a process may open and close as often as it likes.  `home`, or
- * NULL, is where ssh finds .ssh/known_hosts; no other configuration is read. */
-void gitlib_open(const char *home);
+/* Both count: a process may open and close as often as it likes. */
+void gitlib_open(void);
 void gitlib_close(void);
 /* fail() with libgit2's last words after ours. */
 int fail_git(struct error **e, int rc, const char *fmt, ...)

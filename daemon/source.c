@@ -29,9 +29,10 @@ int
 sources_open(const char *dir, struct sources **ret, struct error **e)
 {
 	struct mirror *m;
+	const char *slash;
 	bool aside;
 
-	gitlib_open(NULL);
+	gitlib_open();
 	if (mirror_open(dir, &m, &aside, e)) {
 		gitlib_close();
 		return -1;
@@ -42,6 +43,8 @@ sources_open(const char *dir, struct sources **ret, struct error **e)
 			 dir, dir);
 	*ret = xcalloc(1, sizeof **ret);
 	(*ret)->mirror = m;
+	slash = strrchr(dir, '/');
+	xasprintf(&(*ret)->remotes, "%.*sremotes", slash ? (int)(slash + 1 - dir) : 0, dir);
 	return 0;
 }
 
@@ -83,6 +86,7 @@ sources_close(struct sources *s)
 		watch_free(i->value);
 	map_done(&s->watches);
 	mirror_close(s->mirror);
+	free(s->remotes);
 	free(s);
 	gitlib_close();
 }
@@ -140,6 +144,8 @@ source_attach(struct sources *s, const char *name, const struct watch_args *args
 	say = *w->args;
 	say.have = w->has_head ? w->head.commit : NULL;
 	say.haveTree = w->has_head ? w->head.tree : NULL;
+	if (!say.cache || !*say.cache)
+		say.cache = arena_printf(&w->arena, "%s/%s", s->remotes, name);
 	schema_encode(watch_args_kind(), &say, &json);
 	rc = frame_post(fd, FRAME_START, json.at, json.len, e);
 	buf_done(&json);

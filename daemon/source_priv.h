@@ -10,6 +10,7 @@
 
 struct sources {
 	struct mirror *mirror;
+	char *remotes;      /* beside it: a folder for each remote source's worker */
 	struct map watches; /* name -> struct watch */
 };
 

@@ -232,8 +232,7 @@ choose_kind(struct worker *w)
 	}
 	/* It will hold a key or a token, which no other process of its user may read. */
 	prctl(PR_SET_DUMPABLE, 0);
-	log_err("source", "%s: remote repositories are not read yet", w->args->url);
-	_exit(2);
+	return &source_remote;
 }
 
 static void
@@ -278,7 +277,7 @@ source_worker(int fd)
 	signal(SIGPIPE, SIG_IGN);
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
 	umask(022);
-	gitlib_open(NULL);
+	gitlib_open();
 	/* The brain computes each object's id from its bytes; once is enough. */
 	git_libgit2_opts(GIT_OPT_ENABLE_STRICT_HASH_VERIFICATION, 0);
 	read_args(&w, &in);

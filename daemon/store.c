@@ -318,24 +318,24 @@ load_object(void *ctx, const char *kind, const char *json, size_t len, struct er
 {
 	const struct resource *r = kind_of_key(kind);
 	struct store *s = ctx;
-	struct held *h = xcalloc(1, sizeof *h);
 	cleanup_arena struct arena scratch = { 0 };
 	struct complaints c = { .arena = &scratch, .path = kind };
 	const struct tree *tree = r ? json_read(json, len, &scratch, &c) : NULL;
+	const struct object *o = NULL;
+	struct held *h;
 	bool found;
 	size_t i;
 
-	h->refs = 1;
 	if (tree)
-		h->obj = schema_decode(r->schema, tree, SCHEMA_TRUSTED, &h->arena, &c);
-	if (!h->obj || c.errors || !h->obj->metadata || !h->obj->metadata->name) {
-		held_free(h);
+		o = schema_decode(r->schema, tree, SCHEMA_TRUSTED, &scratch, &c);
+	if (!o || c.errors || !o->metadata || !o->metadata->name)
 		return fail(
 		    e, WHY_INVALID,
 		    "one of its %s cannot be read: %s. Move the file away and start again, "
 		    "or install the kedge that wrote it",
 		    kind, c.first ? c.first->text : "no such kind");
-	}
+	/* What was decoded shares its strings with the tree: keep only a copy. */
+	h = held_new(r, o);
 	i = table_place(&s->of[r->id], object_namespace(h->obj), object_name(h->obj), &found);
 	assert(!found);
 	table_insert(&s->of[r->id], i, h);

@@ -19,7 +19,12 @@
 #include <string.h>
 
 enum channel { STDIN, STDOUT, STDERR, STATUS, RESIZE, CLOSE = 255 };
-enum { PIECE = 16 * 1024, QUEUE_MAX = 256 * 1024, MESSAGE_MAX = 1024 * 1024 };
+enum {
+	PIECE = 16 * 1024,
+	QUEUE_MAX = 256 * 1024,
+	MESSAGE_MAX = 1024 * 1024,
+	LINGER_SECONDS = 2
+};
 
 struct stream {
 	struct api *api;
@@ -33,8 +38,8 @@ struct stream {
 	/* exec: [0] is written to; with a tty it is read as well. attach: all -1. */
 	int fds[3];
 	struct event *readers[3], *writer, *linger;
-	struct buf in; /* for fds[0] */
-	bool in_closed, started;
+	struct buf in;                  /* for fds[0] */
+	bool in_closed, started, moved; /* moved: something was read since the last look */
 
 	struct log_reader *log; /* attach */
 
@@ -205,6 +210,7 @@ on_output(evutil_socket_t fd, short what, void *arg)
 	ssize_t n = read(fd, piece, sizeof piece);
 
 	(void)what;
+	s->moved |= n > 0;
 	if (n > 0)
 		send_channel(s, i == 2 ? STDERR : STDOUT, piece, n);
 	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
@@ -556,10 +562,16 @@ api_exec_started(struct api *a, int64_t id, const int fds[3])
 static void
 on_linger(evutil_socket_t fd, short what, void *arg)
 {
+	struct timeval wait = { .tv_sec = LINGER_SECONDS };
 	struct stream *s = arg;
 
 	(void)fd;
 	(void)what;
+	if (s->moved || (s->ws && websocket_queued(s->ws) >= QUEUE_MAX)) {
+		s->moved = false;
+		event_add(s->linger, &wait);
+		return;
+	}
 	/* Something the program left behind still holds its pipes. */
 	for (int i = 0; i < 3; i++)
 		close_fd(s, i);
@@ -570,7 +582,7 @@ void
 api_exec_done(struct api *a, int64_t id, int exit_code, const char *error)
 {
 	struct stream *s = stream_of_id(a, id);
-	struct timeval wait = { .tv_sec = 2 };
+	struct timeval wait = { .tv_sec = LINGER_SECONDS };
 
 	if (!s || s->ended)
 		return;

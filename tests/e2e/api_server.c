@@ -54,14 +54,17 @@ now_ms(void)
 /* ---- the store ---- */
 
 static int
-put(struct server *s, const struct tree *t, struct arena *a, struct complaints *c, struct error **e)
+put(struct server *s, const struct tree *t, struct arena *a, struct complaints *c,
+    struct error **e)
 {
 	const struct tree *version = tree_get(t, "apiVersion"), *kind = tree_get(t, "kind");
-	const struct resource *r = version && kind ? resource_find(version->text, kind->text) : NULL;
+	const struct resource *r =
+	    version && kind ? resource_find(version->text, kind->text) : NULL;
 	struct object *o = r ? schema_decode(r->schema, t, SCHEMA_TRUSTED, a, c) : NULL;
 
 	if (!o || c->errors)
-		return fail(e, WHY_INVALID, "%d: %s", t->line, c->first ? c->first->text : "what kind?");
+		return fail(e, WHY_INVALID, "%d: %s", t->line,
+			    c->first ? c->first->text : "what kind?");
 	if (!store_find(s->store, r->id, object_namespace(o), object_name(o)))
 		return store_create(s->store, o, now_ms(), e);
 	return store_update(s->store, o, e);
@@ -303,8 +306,8 @@ on_source(void *ctx, int64_t id, const struct api_source_args *a, struct error *
 
 	(void)e;
 	snprintf(answer, sizeof answer,
-		 "{\"name\":\"%s\",\"verb\":%d,\"allowPrune\":%s,\"revision\":%lld}", a->name, a->verb,
-		 a->allow_prune ? "true" : "false", (long long)a->revision);
+		 "{\"name\":\"%s\",\"verb\":%d,\"allowPrune\":%s,\"revision\":%lld}", a->name,
+		 a->verb, a->allow_prune ? "true" : "false", (long long)a->revision);
 	api_answer(s->api, id, NULL, answer);
 	return 0;
 }

@@ -78,11 +78,17 @@ static int
 transfer_run(struct transfer *t, struct cli_call *c, long *ret_status, struct error **e)
 {
 	CURLcode rc;
+	long err = 0;
 
 	curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, t->headers);
 	rc = curl_easy_perform(t->curl);
+	curl_easy_getinfo(t->curl, CURLINFO_OS_ERRNO, &err);
 	if (rc && !t->stopped)
-		return unreachable(c, *t->why ? t->why : curl_easy_strerror(rc), e);
+		return unreachable(c,
+				   rc == CURLE_COULDNT_CONNECT && err ? strerror(err)
+				   : *t->why                          ? t->why
+								      : curl_easy_strerror(rc),
+				   e);
 	curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, ret_status);
 	return 0;
 }

@@ -104,6 +104,14 @@ was_applied(struct cli_call *c, json_t *r)
 	       *cli_at(c, r, "status.waitingFor");
 }
 
+static const char *
+start_of(struct cli_call *c, json_t *r)
+{
+	const char *start = cli_at(c, r, "status.startTime");
+
+	return *start ? start : cli_at(c, r, "metadata.creationTimestamp");
+}
+
 /* ---- status ---- */
 
 static const char *
@@ -121,7 +129,7 @@ health_text(struct cli_call *c, json_t *r)
 	const char *outcome = cli_at(c, r, "status.outcome");
 	const char *waiting = cli_at(c, r, "status.waitingFor");
 	const char *word = cli_paint(c, outcome_colour(outcome), outcome);
-	int64_t started = cli_ms(cli_at(c, r, "status.startTime"));
+	int64_t started = cli_ms(start_of(c, r));
 	int64_t took = json_integer_value(cli_path(r, "status.durationMs"));
 
 	if (is(outcome, "Applying"))
@@ -130,7 +138,7 @@ health_text(struct cli_call *c, json_t *r)
 				    *waiting ? ", waiting for " : "", waiting);
 	if (is(outcome, "Failed") && *waiting)
 		return arena_printf(c->arena, "%s, still waiting for %s", word, waiting);
-	if (is(outcome, "Healthy"))
+	if (is(outcome, "Healthy") && took)
 		return arena_printf(c->arena, "%s, after %s", word, duration_text(c, took));
 	return word;
 }
@@ -141,8 +149,7 @@ put_revision(struct cli_call *c, const char *label, json_t *r, struct buf *out)
 	buf_addf(out, "  %-9s %s  %s  (%s, %s)\n", label,
 		 arena_strndup(c->arena, cli_at(c, r, "spec.commit"), 7),
 		 first_line(c, cli_at(c, r, "spec.message"), 50),
-		 author_name(c, cli_at(c, r, "spec.author")),
-		 cli_ago(c, cli_at(c, r, "status.startTime")));
+		 author_name(c, cli_at(c, r, "spec.author")), cli_ago(c, start_of(c, r)));
 	buf_addf(out, "  %-9s revision %" PRId64 ", %s\n", "health", number_of(r),
 		 health_text(c, r));
 }
@@ -314,7 +321,7 @@ history_row(struct cli_call *c, struct cli_table *t, json_t *r)
 		cli_at(c, r, "spec.source"),
 		arena_strndup(c->arena, cli_at(c, r, "spec.commit"), 7),
 		cli_paint(c, outcome_colour(outcome), outcome),
-		cli_age(c, c->now - cli_ms(cli_at(c, r, "status.startTime"))),
+		cli_age(c, c->now - cli_ms(start_of(c, r))),
 		took ? duration_text(c, took) : "-",
 		arena_printf(c->arena, "+%s ~%s -%s", cli_at(c, r, "status.created"),
 			     cli_at(c, r, "status.changed"), cli_at(c, r, "status.pruned")),
@@ -502,13 +509,19 @@ judge(struct cli_call *c, json_t *r, const char **ret_why)
 {
 	const char *outcome = cli_at(c, r, "status.outcome");
 	const char *waiting = cli_at(c, r, "status.waitingFor");
-	json_t *errors = cli_path(r, "status.errors");
+	cleanup_buf struct buf text = { 0 };
+	json_t *line;
+	size_t i;
 
 	if (is(outcome, "Healthy"))
 		return HEALTHY;
 	if (is(outcome, "Failed") || is(outcome, "Superseded")) {
-		*ret_why = json_array_size(errors) ? cli_at(c, r, "status.errors.0")
-						   : arena_printf(c->arena, "%s", outcome);
+		buf_addf(&text, "revision %" PRId64 " (%.7s) %s", number_of(r),
+			 cli_at(c, r, "spec.commit"),
+			 is(outcome, "Failed") ? "failed" : "was superseded by a newer one");
+		json_array_foreach(cli_path(r, "status.errors"), i, line)
+		    buf_addf(&text, "\n  %s", json_string_value(line));
+		*ret_why = arena_strdup(c->arena, text.at);
 		return FAILED;
 	}
 	if (*waiting)

@@ -178,14 +178,19 @@ yaml_block(const char *s, int indent, struct buf *out)
 static void yaml_value(json_t *, int indent, bool in_list, struct buf *);
 
 static void
-yaml_string(const char *s, int indent, struct buf *out)
+yaml_word(const char *s, struct buf *out)
 {
-	if (yaml_block(s, indent, out))
-		return;
 	if (needs_quotes(s))
 		yaml_quoted(s, out);
 	else
 		buf_adds(out, s);
+}
+
+static void
+yaml_string(const char *s, int indent, struct buf *out)
+{
+	if (!yaml_block(s, indent, out))
+		yaml_word(s, out);
 }
 
 static void
@@ -212,7 +217,7 @@ yaml_map(json_t *map, int indent, bool in_list, struct buf *out)
 		if (!first || !in_list)
 			buf_addf(out, "%s%*s", out->len ? "\n" : "", indent, "");
 		first = false;
-		yaml_string(keys[i], indent, out);
+		yaml_word(keys[i], out);
 		buf_addc(out, ':');
 		yaml_value(v, indent, false, out);
 	}

@@ -116,7 +116,7 @@ set_info(struct node_status *st, const struct host_seen *h, struct arena *a)
 	info->kernelVersion = h->kernel;
 	info->osImage = h->osImage;
 	info->containerRuntimeVersion = "kedge://" KEDGE_VERSION;
-	info->kubeletVersion = info->kubeProxyVersion = "v1.33.0+kedge" KEDGE_VERSION;
+	info->kubeletVersion = info->kubeProxyVersion = "v1.33.0+kedge-" KEDGE_VERSION;
 	info->operatingSystem = "linux";
 	info->architecture = arch_of(h->arch);
 	st->nodeInfo = info;

@@ -59,6 +59,7 @@ struct snapshot {
 	struct arena *arena;
 	struct snapshot_index *index; /* NULL at first */
 	struct pod_places *places;    /* pod_place.c's own; NULL at first */
+	struct service_claims *claims; /* service.c's own; NULL at first */
 };
 
 const void *snapshot_find(const struct snapshot *, enum resource_id, const char *ns,

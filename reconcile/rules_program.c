@@ -1,0 +1,255 @@
+/* rules_program.c -- a Service's ports as the proxy wants them, from its EndpointSlices.
+ *
+ * Pure.  Compares with what the host has acknowledged and stages what differs;
+ * controllers.c ends the pass's changes with one COMMIT, so that an endpoint
+ * comes and another goes in the same instant.
+ *
+ * Ready endpoints serve.  When there is none, those that are going but still
+ * ready do (KEP-1669): better a pod on its way out than a refused connection.
+ * When there is none either, the rules refuse.
+ */
+#include "controllers.h"
+#include "service.h"
+#include "workload.h"
+#include <arpa/inet.h>
+
+struct serving {
+	struct endpoint_args *at;
+	size_t n, cap;
+	struct arena *a;
+};
+
+static void
+serving_add(struct serving *v, const char *ip, int64_t port)
+{
+	struct in_addr in;
+
+	if (inet_pton(AF_INET, ip, &in) != 1 || port < 1 || port > 65535)
+		return; /* the proxy speaks IPv4 */
+	if (v->n == v->cap) {
+		struct endpoint_args *at;
+
+		v->cap = v->cap ? 2 * v->cap : 8;
+		at = arena_zalloc(v->a, v->cap * sizeof *at);
+		if (v->n)
+			memcpy(at, v->at, v->n * sizeof *at);
+		v->at = at;
+	}
+	v->at[v->n++] = (struct endpoint_args){ .ip = ip, .port = port };
+}
+
+static int
+endpoint_order(const void *a, const void *b)
+{
+	const struct endpoint_args *x = a, *y = b;
+	struct in_addr i, j;
+
+	(void)inet_pton(AF_INET, x->ip, &i);
+	(void)inet_pton(AF_INET, y->ip, &j);
+	if (i.s_addr != j.s_addr)
+		return ntohl(i.s_addr) < ntohl(j.s_addr) ? -1 : 1;
+	return x->port < y->port ? -1 : x->port > y->port;
+}
+
+/* The same list gives the same rules, in whatever slices it came. */
+static void
+serving_settle(struct serving *v)
+{
+	size_t n = 0;
+
+	if (v->n)
+		qsort(v->at, v->n, sizeof *v->at, endpoint_order);
+	for (size_t i = 0; i < v->n; i++)
+		if (!n || endpoint_order(&v->at[n - 1], &v->at[i]))
+			v->at[n++] = v->at[i];
+	v->n = n;
+}
+
+static const struct endpoint_port *
+port_of(const struct endpoint_port *at, size_t n, const struct service_port *port)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_is(at[i].name, port->name) && str_is(at[i].protocol, port->protocol))
+			return &at[i];
+	return NULL;
+}
+
+/* An absent `ready` is to be read as true, an absent `serving` as ready. */
+static bool
+is_ready(const struct endpoint *e)
+{
+	const struct endpoint_conditions *c = e->conditions;
+
+	return !c || c->ready || !schema_has(endpoint_conditions_kind(), c, "ready");
+}
+
+static bool
+is_serving_last(const struct endpoint *e)
+{
+	const struct endpoint_conditions *c = e->conditions;
+
+	return c && c->serving && c->terminating;
+}
+
+static void
+slice_gather(const struct endpoint_slice *x, const struct service_port *port, bool last,
+	     struct serving *v)
+{
+	const struct endpoint_port *ep = port_of(x->ports.at, x->ports.n, port);
+
+	if (!ep || !str_is(x->addressType, "IPv4"))
+		return;
+	for (size_t i = 0; i < x->endpoints.n; i++) {
+		const struct endpoint *e = &x->endpoints.at[i];
+
+		if (e->addresses.n && (last ? is_serving_last(e) : is_ready(e)))
+			serving_add(v, e->addresses.at[0], ep->port);
+	}
+}
+
+/* Lists that a user wrote the old way, for a service without a selector. */
+static void
+old_form_gather(const struct endpoints *x, const struct service_port *port, struct serving *v)
+{
+	for (size_t i = 0; x && i < x->subsets.n; i++) {
+		const struct endpoint_subset *sub = &x->subsets.at[i];
+		const struct endpoint_port *ep = port_of(sub->ports.at, sub->ports.n, port);
+
+		for (size_t k = 0; ep && k < sub->addresses.n; k++)
+			serving_add(v, sub->addresses.at[k].ip, ep->port);
+	}
+}
+
+static struct serving
+gather(struct snapshot *s, const struct service *svc, const struct service_port *port,
+       struct arena *a)
+{
+	struct pair pair = { LABEL_SERVICE, object_name(svc) };
+	struct pairs by = { &pair, 1 };
+	const char *ns = object_namespace(svc);
+	struct objects slices = snapshot_selected(s, RES_endpoint_slice, ns, &by);
+	struct serving v = { .a = a };
+
+	for (int last = 0; last < 2 && !v.n; last++)
+		for (size_t i = 0; i < slices.n; i++)
+			slice_gather((const struct endpoint_slice *)slices.at[i], port, last,
+				     &v);
+	if (!slices.n && !service_selects(svc))
+		old_form_gather(snapshot_find(s, RES_endpoints, ns, object_name(svc)), port,
+				&v);
+	serving_settle(&v);
+	return v;
+}
+
+static int64_t
+affinity_of(const struct service_spec *spec)
+{
+	const struct session_affinity_config *c = spec->sessionAffinityConfig;
+
+	if (!str_is(spec->sessionAffinity, "ClientIP"))
+		return 0;
+	return c && c->clientIP && c->clientIP->timeoutSeconds ? c->clientIP->timeoutSeconds
+							       : 10800;
+}
+
+static const char *
+action_name(const struct service *svc, const struct service_port *port, struct arena *a)
+{
+	if (!str_is(port->name, ""))
+		return arena_printf(a, "%s:%s", object_name(svc), port->name);
+	return arena_printf(a, "%s:%lld", object_name(svc), (long long)port->port);
+}
+
+static void
+program(struct snapshot *s, const struct service *svc, const struct service_port *port,
+	struct plan *p)
+{
+	struct serving v = gather(s, svc, port, p->arena);
+	const char *ns = object_namespace(svc), *name = action_name(svc, port, p->arena);
+	const struct programmed *has =
+	    snapshot_programmed(s, arena_printf(p->arena, "%s/%s", ns, name));
+	struct service_args args = {
+		.ip = svc->spec->clusterIP,
+		.protocol = port->protocol ? port->protocol : "TCP",
+		.port = port->port,
+		.nodePort = service_has_port(s, svc, port) ? port->nodePort : 0,
+		.affinity = affinity_of(svc->spec),
+		.localOnly = service_has_node_ports(svc) &&
+			     str_is(svc->spec->externalTrafficPolicy, "Local"),
+	};
+
+	args.endpoints.at = v.at;
+	args.endpoints.n = v.n;
+	if (has && schema_equal(service_args_kind(), has->args, &args))
+		return;
+	plan_add(p,
+		 (struct action){ .verb = ACT_PROGRAM,
+				  .kind = "service",
+				  .ns = arena_strdup(p->arena, ns),
+				  .name = name,
+				  .from = has ? (int64_t)has->args->endpoints.n : 0,
+				  .to = (int64_t)v.n,
+				  .why = v.n ? "" : "no endpoints: refused",
+				  .body = schema_clone(service_args_kind(), &args, p->arena) });
+}
+
+/* ---- what is programmed and should not be ---- */
+
+static bool
+has_port_called(const struct service *svc, const char *called, struct arena *a)
+{
+	for (size_t i = 0; i < svc->spec->ports.n; i++)
+		if (str_is(action_name(svc, &svc->spec->ports.at[i], a), called))
+			return true;
+	return false;
+}
+
+static size_t
+first_programmed(const struct snapshot *s, const char *prefix)
+{
+	size_t lo = 0, hi = s->nprogrammed;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (strcmp(s->programmed[mid].id, prefix) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static void
+retire(struct snapshot *s, const struct service *svc, bool served, struct plan *p)
+{
+	const char *ns = object_namespace(svc);
+	const char *prefix = arena_printf(p->arena, "%s/%s:", ns, object_name(svc));
+	size_t len = strlen(prefix);
+
+	for (size_t i = first_programmed(s, prefix);
+	     i < s->nprogrammed && !strncmp(s->programmed[i].id, prefix, len); i++) {
+		const char *called = s->programmed[i].id + strlen(ns) + 1;
+
+		if (served && has_port_called(svc, called, p->arena))
+			continue;
+		plan_add(p, (struct action){
+				.verb = ACT_RETIRE,
+				.kind = "service",
+				.ns = arena_strdup(p->arena, ns),
+				.name = arena_strdup(p->arena, called),
+				.why = served ? "the service has no such port any more"
+					      : "the service has no address of its own" });
+	}
+}
+
+void
+rules_reconcile(struct snapshot *s, const struct service *svc, struct plan *p)
+{
+	bool served = svc->spec && service_has_address(s, svc);
+
+	/* first, for a renamed port leaves its place to the new name */
+	retire(s, svc, served, p);
+	for (size_t i = 0; served && i < svc->spec->ports.n; i++)
+		program(s, svc, &svc->spec->ports.at[i], p);
+}

@@ -1,0 +1,473 @@
+/* service.c -- addresses and node ports for Services.
+ *
+ * Pure.  What is asked for is honoured, what is not is given out: addresses
+ * densely from below (so the proxy's tree stays flat), node ports from above a
+ * band that is left to those who ask, as Kubernetes has it since 1.27.  The same
+ * snapshot gives the same numbers.
+ *
+ * Invariant: no two services ever get the same address, or the same node port of
+ * one protocol.  Where two ask for the same, who came first keeps it; the other
+ * is told by an Event and by the condition kedge.dev/Allocated, and its rules
+ * leave out what it did not get.
+ */
+#include "service.h"
+#include "base/buf.h"
+#include "controllers.h"
+#include "workload.h"
+#include <arpa/inet.h>
+
+#define CONDITION_ALLOCATED "kedge.dev/Allocated"
+
+enum {
+	API_HOST = 1,  /* default/kubernetes in a cluster: a name users know */
+	DNS_HOST = 10, /* as kubeadm and k3s have it */
+};
+
+enum what { ADDRESS, PORT_TCP, PORT_UDP, PORT_SCTP };
+
+struct claim {
+	uint64_t key; /* what, and the number */
+	const struct service *by;
+};
+
+struct service_claims {
+	struct claim *at; /* sorted by key, the rightful one first */
+	size_t n;
+	uint32_t next_address; /* host part; below it all is taken or was given out */
+	int next_port[4];      /* by what */
+};
+
+bool
+service_is(const struct service *svc, const char *type)
+{
+	return str_is(svc->spec && svc->spec->type ? svc->spec->type : "ClusterIP", type);
+}
+
+bool
+service_has_node_ports(const struct service *svc)
+{
+	return service_is(svc, "NodePort") || service_is(svc, "LoadBalancer");
+}
+
+bool
+service_selects(const struct service *svc)
+{
+	return svc->spec && svc->spec->selector.n && !service_is(svc, "ExternalName");
+}
+
+/* ---- who has what ---- */
+
+static uint64_t
+key_of(enum what what, uint32_t number)
+{
+	return (uint64_t)what << 32 | number;
+}
+
+static enum what
+port_kind(const struct service_port *port)
+{
+	return str_is(port->protocol, "UDP")    ? PORT_UDP
+	       : str_is(port->protocol, "SCTP") ? PORT_SCTP
+						: PORT_TCP;
+}
+
+/* False for none, headless and what is not IPv4. */
+static bool
+address_of(const struct service *svc, uint32_t *ret)
+{
+	const char *ip = svc->spec && svc->spec->clusterIP ? svc->spec->clusterIP : "";
+	struct in_addr in;
+
+	if (service_is(svc, "ExternalName") || inet_pton(AF_INET, ip, &in) != 1)
+		return false;
+	*ret = ntohl(in.s_addr);
+	return true;
+}
+
+static int
+claim_order(const void *a, const void *b)
+{
+	const struct claim *x = a, *y = b;
+	int64_t d;
+
+	if (x->key != y->key)
+		return x->key < y->key ? -1 : 1;
+	d = x->by->metadata->creationTimestamp - y->by->metadata->creationTimestamp;
+	return d ? (d < 0 ? -1 : 1) : object_compare(x->by, y->by);
+}
+
+static size_t
+claims_by(const struct service *svc, struct claim *to)
+{
+	uint32_t ip;
+	size_t n = 0;
+
+	if (address_of(svc, &ip))
+		to[n++] = (struct claim){ key_of(ADDRESS, ip), svc };
+	for (size_t i = 0; service_has_node_ports(svc) && i < svc->spec->ports.n; i++) {
+		const struct service_port *port = &svc->spec->ports.at[i];
+
+		if (port->nodePort)
+			to[n++] =
+			    (struct claim){ key_of(port_kind(port), (uint32_t)port->nodePort),
+					    svc };
+	}
+	return n;
+}
+
+/* The lower part of the range is for ports that are asked for. */
+static int
+first_dynamic_port(const struct settings *set)
+{
+	int size = set->node_port_hi - set->node_port_lo + 1;
+	int band = size / 32 < 16 ? 16 : size / 32 > 128 ? 128 : size / 32;
+
+	return size >= 2 * band ? set->node_port_lo + band : set->node_port_lo;
+}
+
+static struct service_claims *
+claims_of(struct snapshot *s)
+{
+	struct service_claims *c = s->claims;
+	const struct objects *all = &s->of[RES_service];
+	size_t room = 0;
+
+	if (c)
+		return c;
+	c = s->claims = arena_zalloc(s->arena, sizeof *c);
+	for (size_t i = 0; i < all->n; i++) {
+		const struct service *svc = (const struct service *)all->at[i];
+
+		room += 1 + (svc->spec ? svc->spec->ports.n : 0);
+	}
+	c->at = arena_alloc(s->arena, (room + 1) * sizeof *c->at);
+	for (size_t i = 0; i < all->n; i++)
+		c->n += claims_by((const struct service *)all->at[i], c->at + c->n);
+	if (c->n)
+		qsort(c->at, c->n, sizeof *c->at, claim_order);
+	c->next_address = API_HOST + 1;
+	for (size_t i = PORT_TCP; i <= PORT_SCTP; i++)
+		c->next_port[i] = first_dynamic_port(s->settings);
+	return c;
+}
+
+/* Who has it rightfully; NULL: nobody. */
+static const struct service *
+holder(const struct service_claims *c, uint64_t key)
+{
+	size_t lo = 0, hi = c->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (c->at[mid].key < key)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < c->n && c->at[lo].key == key ? c->at[lo].by : NULL;
+}
+
+static bool
+in_net(const struct settings *set, uint32_t ip)
+{
+	return !((uint64_t)(ip ^ set->svc_net) >> (32 - set->svc_bits));
+}
+
+bool
+service_has_address(struct snapshot *s, const struct service *svc)
+{
+	uint32_t ip;
+
+	return address_of(svc, &ip) && in_net(s->settings, ip) &&
+	       holder(claims_of(s), key_of(ADDRESS, ip)) == svc;
+}
+
+static bool
+in_range(const struct settings *set, int64_t port)
+{
+	return port >= set->node_port_lo && port <= set->node_port_hi;
+}
+
+bool
+service_has_port(struct snapshot *s, const struct service *svc, const struct service_port *port)
+{
+	return service_has_node_ports(svc) && in_range(s->settings, port->nodePort) &&
+	       holder(claims_of(s), key_of(port_kind(port), (uint32_t)port->nodePort)) == svc;
+}
+
+/* ---- giving out ---- */
+
+struct trouble { /* the first thing that could not be had; reason NULL: none */
+	const char *reason, *message;
+};
+
+static const char *
+ip_text(uint32_t ip, struct arena *a)
+{
+	return arena_printf(a, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255,
+			    ip & 255);
+}
+
+/* The lowest free address; NULL when the range is full. */
+static const char *
+address_give(struct snapshot *s, struct arena *a)
+{
+	struct service_claims *c = claims_of(s);
+	const struct settings *set = s->settings;
+	uint32_t end = (uint32_t)((UINT64_C(1) << (32 - set->svc_bits)) - 1); /* broadcast */
+
+	while (c->next_address < end) {
+		uint32_t host = c->next_address++, ip = set->svc_net | host;
+
+		if (host != DNS_HOST && !holder(c, key_of(ADDRESS, ip)))
+			return ip_text(ip, a);
+	}
+	return NULL;
+}
+
+/* The lowest free port above the band, then one of the band; 0 when all are taken. */
+static int
+port_give(struct snapshot *s, const struct service_port *port)
+{
+	struct service_claims *c = claims_of(s);
+	const struct settings *set = s->settings;
+	enum what what = port_kind(port);
+	int first = first_dynamic_port(set), size = set->node_port_hi - set->node_port_lo + 1;
+
+	while (c->next_port[what] < first + size) {
+		int n = c->next_port[what]++;
+
+		if (n > set->node_port_hi)
+			n -= size;
+		if (!holder(c, key_of(what, (uint32_t)n)))
+			return n;
+	}
+	return 0;
+}
+
+/* The API server's words, of its repair loops. */
+static struct trouble
+address_trouble(struct snapshot *s, const struct service *svc, struct arena *a)
+{
+	const struct settings *set = s->settings;
+	const struct service *other;
+	uint32_t ip;
+
+	if (!address_of(svc, &ip) || service_has_address(s, svc))
+		return (struct trouble){ 0 };
+	if (!in_net(set, ip))
+		return (struct trouble){
+			"ClusterIPOutOfRange",
+			arena_printf(a,
+				     "Cluster IP [IPv4]: %s is not within the service CIDR "
+				     "%s/%u; please recreate service",
+				     ip_text(ip, a), ip_text(set->svc_net, a), set->svc_bits)
+		};
+	other = holder(claims_of(s), key_of(ADDRESS, ip));
+	return (struct trouble){
+		"ClusterIPAlreadyAllocated",
+		arena_printf(a,
+			     "Cluster IP [IPv4]:%s was assigned to multiple services (%s has "
+			     "it); please recreate service",
+			     ip_text(ip, a), object_path(other, a))
+	};
+}
+
+static struct trouble
+port_trouble(struct snapshot *s, const struct service *svc, const struct service_port *port,
+	     struct arena *a)
+{
+	const struct settings *set = s->settings;
+	const struct service *other;
+
+	if (!port->nodePort || service_has_port(s, svc, port))
+		return (struct trouble){ 0 };
+	if (!in_range(set, port->nodePort))
+		return (struct trouble){
+			"PortOutOfRange",
+			arena_printf(a,
+				     "Port %lld is not within the port range %d-%d; please "
+				     "recreate service",
+				     (long long)port->nodePort, set->node_port_lo,
+				     set->node_port_hi)
+		};
+	other = holder(claims_of(s), key_of(port_kind(port), (uint32_t)port->nodePort));
+	return (struct trouble){
+		"PortAlreadyAllocated",
+		arena_printf(a,
+			     "Port %lld was assigned to multiple services (%s has it); please "
+			     "recreate service",
+			     (long long)port->nodePort, object_path(other, a))
+	};
+}
+
+/* ---- the object ---- */
+
+static struct strs
+one_word(const char *word, struct arena *a)
+{
+	struct strs s = { arena_alloc(a, sizeof *s.at), 1 };
+
+	s.at[0] = word;
+	return s;
+}
+
+/* False when the range is full. */
+static bool
+fill_address(struct snapshot *s, struct service_spec *spec, struct buf *why, struct arena *a)
+{
+	bool full = false;
+
+	if (str_is(spec->clusterIP, "")) {
+		const char *ip = address_give(s, a);
+
+		full = !ip;
+		if (ip) {
+			spec->clusterIP = ip;
+			buf_addf(why, "cluster IP %s", ip);
+		}
+	}
+	if (!full && !spec->clusterIPs.n)
+		spec->clusterIPs = one_word(spec->clusterIP, a);
+	if (!spec->ipFamilies.n)
+		spec->ipFamilies = one_word("IPv4", a);
+	if (str_is(spec->ipFamilyPolicy, ""))
+		spec->ipFamilyPolicy = "SingleStack";
+	return !full;
+}
+
+static bool
+fill_ports(struct snapshot *s, struct service_spec *spec, struct buf *why, struct arena *a)
+{
+	struct service_port *ports = arena_alloc(a, (spec->ports.n + 1) * sizeof *ports);
+	bool full = false;
+
+	for (size_t i = 0; i < spec->ports.n; i++) {
+		ports[i] = spec->ports.at[i];
+		if (ports[i].nodePort)
+			continue;
+		ports[i].nodePort = port_give(s, &ports[i]);
+		full = full || !ports[i].nodePort;
+		if (ports[i].nodePort)
+			buf_addf(why, "%snode port %lld", why->len ? ", " : "",
+				 (long long)ports[i].nodePort);
+	}
+	spec->ports.at = ports;
+	return !full;
+}
+
+static bool
+is_filled(const struct service *svc)
+{
+	const struct service_spec *spec = svc->spec;
+
+	for (size_t i = 0; service_has_node_ports(svc) && i < spec->ports.n; i++)
+		if (!spec->ports.at[i].nodePort)
+			return false;
+	return !str_is(spec->clusterIP, "") && spec->clusterIPs.n && spec->ipFamilies.n &&
+	       !str_is(spec->ipFamilyPolicy, "");
+}
+
+/* What it lacks is given; the first thing that cannot be had is `*t`.  True when it wrote. */
+static bool
+fill(struct snapshot *s, const struct service *svc, struct trouble *t, struct plan *p)
+{
+	struct service *draft = object_draft(svc, p->arena);
+	const struct settings *set = s->settings;
+	cleanup_buf struct buf why = { 0 };
+
+	draft->spec = arena_alloc(p->arena, sizeof *draft->spec);
+	*draft->spec = *svc->spec;
+	if (!fill_address(s, draft->spec, &why, p->arena))
+		*t = (struct trouble){
+			"ServiceCIDRFull",
+			arena_printf(p->arena,
+				     "Service CIDR %s/%u is full; you must widen the CIDR in "
+				     "order to create new services",
+				     ip_text(set->svc_net, p->arena), set->svc_bits)
+		};
+	if (service_has_node_ports(svc) && !fill_ports(s, draft->spec, &why, p->arena) &&
+	    !t->reason)
+		*t = (struct trouble){
+			"PortRangeFull",
+			arena_printf(
+			    p->arena,
+			    "Port range %d-%d is full; you must widen the port range in "
+			    "order to create new services",
+			    set->node_port_lo, set->node_port_hi)
+		};
+	if (schema_equal(service_kind(), draft, svc))
+		return false;
+	plan_write(p, ACT_UPDATE, draft, 0, 0, why.len ? buf_text(&why) : "defaults");
+	return true;
+}
+
+static void
+warn(const struct service *svc, const struct trouble *t, struct plan *p)
+{
+	struct event_args *args = arena_zalloc(p->arena, sizeof *args);
+
+	args->type = "Warning";
+	args->reason = t->reason;
+	args->message = t->message;
+	args->component = "kedge";
+	args->uid = arena_strdup(p->arena, object_uid(svc));
+	args->apiVersion = "v1";
+	plan_add(
+	    p, (struct action){ .verb = ACT_EVENT,
+				.kind = "service",
+				.ns = arena_strdup(p->arena, object_namespace(svc)),
+				.name = arena_strdup(p->arena, object_name(svc)),
+				.why = arena_printf(p->arena, "%s: %s", t->reason, t->message),
+				.body = args });
+}
+
+/* The condition stands as long as the trouble does; the Event marks its begin. */
+static void
+say(struct snapshot *s, const struct service *svc, const struct trouble *t, struct plan *p)
+{
+	static const struct service_status none;
+	const struct service_status *has = svc->status ? svc->status : &none;
+	const struct condition *old =
+	    condition_of(has->conditions.at, has->conditions.n, CONDITION_ALLOCATED);
+	struct service *draft;
+	struct conditions c;
+
+	if (old ? t->reason && str_is(old->reason, t->reason) &&
+		      str_is(old->message, t->message)
+		: !t->reason)
+		return;
+	draft = object_draft(svc, p->arena);
+	draft->status = arena_alloc(p->arena, sizeof *draft->status);
+	*draft->status = *has;
+	c = conditions_copy(has->conditions.at, has->conditions.n, 1, p->arena);
+	conditions_drop(&c, CONDITION_ALLOCATED);
+	if (t->reason)
+		c.at[c.n++] = (struct condition){ .type = CONDITION_ALLOCATED,
+						  .status = "False",
+						  .lastTransitionTime = s->now,
+						  .reason = t->reason,
+						  .message = t->message };
+	draft->status->conditions.at = c.at;
+	draft->status->conditions.n = c.n;
+	plan_write(p, ACT_STATUS, draft, 0, 0, t->reason ? t->reason : "allocated");
+	if (t->reason)
+		warn(svc, t, p);
+}
+
+void
+service_reconcile(struct snapshot *s, const struct service *svc, struct plan *p)
+{
+	struct trouble t;
+
+	if (!svc->spec || service_is(svc, "ExternalName") || svc->metadata->deletionTimestamp)
+		return;
+	t = address_trouble(s, svc, p->arena);
+	for (size_t i = 0; service_has_node_ports(svc) && i < svc->spec->ports.n; i++)
+		if (!t.reason)
+			t = port_trouble(s, svc, &svc->spec->ports.at[i], p->arena);
+	if (!is_filled(svc) && fill(s, svc, &t, p))
+		return; /* one write a pass; trouble is still there in the next */
+	say(s, svc, &t, p);
+}

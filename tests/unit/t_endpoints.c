@@ -1,0 +1,276 @@
+/* t_endpoints.c -- EndpointSlices and Endpoints from pods. */
+#include "world.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define SVC(spec)                                                                          \
+	"apiVersion: v1\nkind: Service\nmetadata: {name: web, uid: u-web, labels: {tier: " \
+	"front, "                                                                          \
+	"kedge.dev/source: main}}\nspec: {clusterIP: 10.43.0.2, " spec "}\n---\n"
+#define WEB SVC("selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}]")
+
+struct bench {
+	struct world w;
+	struct plan plan;
+	struct buf out;
+};
+
+static void
+pod_put(struct bench *b, const char *name, const char *ip, bool ready, const char *more)
+{
+	world_read(&b->w, arena_printf(
+			      &b->w.arena,
+			      "apiVersion: v1\nkind: Pod\n"
+			      "metadata: {name: %s, uid: u-%s, labels: {app: web}%s}\n"
+			      "spec: {nodeName: node, containers: [{name: c, image: i, ports: "
+			      "[{name: web, containerPort: %d}]}]}\n"
+			      "status: {phase: Running, podIP: %s, conditions: [{type: Ready, "
+			      "status: '%s'}]}\n",
+			      name, name, more, ip[strlen(ip) - 1] == '9' ? 9090 : 8080, ip,
+			      ready ? "True" : "False"));
+}
+
+static const char *
+pass(struct bench *b)
+{
+	struct snapshot *s = world_snapshot(&b->w);
+
+	plan_init(&b->plan, &b->w.arena);
+	for (size_t i = 0; i < s->of[RES_service].n; i++)
+		endpoints_reconcile(s, (const struct service *)s->of[RES_service].at[i],
+				    &b->plan);
+	buf_clear(&b->out);
+	plan_print(&b->plan, &b->out);
+	return buf_text(&b->out);
+}
+
+/* Carries the plan out; a second pass must find nothing to do. */
+static void
+settle(struct bench *b)
+{
+	pass(b);
+	world_obey(&b->w, &b->plan);
+	assert_string_equal(pass(b), "");
+	world_snapshot(&b->w);
+}
+
+static const struct endpoint_slice *
+slice(struct bench *b, size_t i)
+{
+	assert_true(i < b->w.s.of[RES_endpoint_slice].n);
+	return (const struct endpoint_slice *)b->w.s.of[RES_endpoint_slice].at[i];
+}
+
+static size_t
+slices(struct bench *b)
+{
+	return b->w.s.of[RES_endpoint_slice].n;
+}
+
+static const struct endpoints *
+old_form(struct bench *b)
+{
+	return snapshot_find(&b->w.s, RES_endpoints, "default", "web");
+}
+
+static void
+done(struct bench *b)
+{
+	buf_done(&b->out);
+	arena_free(&b->w.arena);
+}
+
+static void
+ready_pods_are_listed_with_address_port_and_owner(void **state)
+{
+	struct bench b = { 0 };
+	const struct endpoint_slice *x;
+	const struct endpoint *e;
+
+	(void)state;
+	world_read(&b.w, WEB);
+	pod_put(&b, "web-1", "10.42.0.2", true, "");
+	pod_put(&b, "web-2", "10.42.0.3", false, "");
+	settle(&b);
+	assert_int_equal(slices(&b), 1);
+	x = slice(&b, 0);
+	assert_int_equal(strncmp(object_name(x), "web-", 4), 0);
+	assert_int_equal(strlen(object_name(x)), 9);
+	assert_string_equal(object_label(x, "kubernetes.io/service-name"), "web");
+	assert_string_equal(object_label(x, "endpointslice.kubernetes.io/managed-by"),
+			    "endpointslice-controller.k8s.io");
+	assert_string_equal(object_label(x, "tier"), "front");
+	assert_null(object_label(x, "kedge.dev/source")); /* else it would be pruned */
+	assert_string_equal(object_controller(x)->uid, "u-web");
+	assert_string_equal(x->addressType, "IPv4");
+	assert_int_equal(x->ports.n, 1);
+	assert_string_equal(x->ports.at[0].name, "http");
+	assert_int_equal(x->ports.at[0].port, 8080);
+	assert_int_equal(x->endpoints.n, 2);
+	e = &x->endpoints.at[0];
+	assert_string_equal(e->addresses.at[0], "10.42.0.2");
+	assert_true(e->conditions->ready && e->conditions->serving);
+	assert_false(e->conditions->terminating);
+	assert_string_equal(e->nodeName, "node");
+	assert_string_equal(e->targetRef->kind, "Pod");
+	assert_string_equal(e->targetRef->name, "web-1");
+	assert_false(x->endpoints.at[1].conditions->ready);
+	assert_true(
+	    schema_has(endpoint_conditions_kind(), x->endpoints.at[1].conditions, "ready"));
+	assert_int_equal(old_form(&b)->subsets.n, 1);
+	assert_string_equal(old_form(&b)->subsets.at[0].addresses.at[0].ip, "10.42.0.2");
+	assert_string_equal(old_form(&b)->subsets.at[0].notReadyAddresses.at[0].ip,
+			    "10.42.0.3");
+	done(&b);
+}
+
+static void
+a_terminating_pod_still_serves_but_is_not_ready(void **state)
+{
+	struct bench b = { 0 };
+	const struct endpoint_conditions *c;
+
+	(void)state;
+	world_read(&b.w, WEB);
+	pod_put(&b, "web-1", "10.42.0.2", true, ", deletionTimestamp: '2026-01-01T00:00:00Z'");
+	settle(&b);
+	c = slice(&b, 0)->endpoints.at[0].conditions;
+	assert_false(c->ready);
+	assert_true(c->serving && c->terminating);
+	assert_int_equal(old_form(&b)->subsets.n, 0);
+	done(&b);
+}
+
+static void
+finished_pods_and_pods_without_an_address_are_not_listed(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, WEB);
+	world_read(
+	    &b.w, "apiVersion: v1\nkind: Pod\nmetadata: {name: a, uid: a, labels: {app: web}}\n"
+		  "spec: {containers: [{name: c, image: i}]}\nstatus: {phase: Pending}\n---\n"
+		  "apiVersion: v1\nkind: Pod\nmetadata: {name: b, uid: b, labels: {app: web}}\n"
+		  "spec: {containers: [{name: c, image: i}]}\n"
+		  "status: {phase: Succeeded, podIP: 10.42.0.9}\n---\n");
+	settle(&b);
+	assert_int_equal(slices(&b), 1);
+	assert_int_equal(slice(&b, 0)->endpoints.n, 0);
+	assert_int_equal(old_form(&b)->subsets.n, 0);
+	pod_put(&b, "web-1", "10.42.0.2", true, "");
+	settle(&b); /* the empty one is put to use */
+	assert_int_equal(slices(&b), 1);
+	assert_int_equal(slice(&b, 0)->endpoints.n, 1);
+	done(&b);
+}
+
+static void
+pods_that_number_a_named_port_differently_get_slices_of_their_own(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, SVC("selector: {app: web}, ports: [{port: 80, targetPort: web}]"));
+	pod_put(&b, "web-1", "10.42.0.2", true, "");
+	pod_put(&b, "web-2", "10.42.0.9", true, "");
+	pod_put(&b, "web-3", "10.42.0.4", true, "");
+	settle(&b);
+	assert_int_equal(slices(&b), 2);
+	assert_int_equal(slice(&b, 0)->endpoints.n + slice(&b, 1)->endpoints.n, 3);
+	assert_int_equal(slice(&b, 0)->ports.at[0].port + slice(&b, 1)->ports.at[0].port,
+			 8080 + 9090);
+	assert_int_equal(old_form(&b)->subsets.n, 2);
+	world_drop(&b.w, "pod", "default", "web-2");
+	settle(&b);
+	assert_int_equal(slices(&b), 1);
+	done(&b);
+}
+
+static void
+a_slice_holds_a_hundred_and_one_pod_changes_one_slice(void **state)
+{
+	struct bench b = { 0 };
+	size_t total = 0;
+
+	(void)state;
+	world_read(&b.w, WEB);
+	for (int i = 0; i < 250; i++) {
+		char name[16], ip[24];
+
+		snprintf(name, sizeof name, "web-%03d", i);
+		snprintf(ip, sizeof ip, "10.42.%d.%d", i / 100, i % 100 * 2 + 2);
+		pod_put(&b, name, ip, true, "");
+	}
+	settle(&b);
+	assert_int_equal(slices(&b), 3);
+	for (size_t i = 0; i < 3; i++) {
+		assert_true(slice(&b, i)->endpoints.n <= 100);
+		total += slice(&b, i)->endpoints.n;
+	}
+	assert_int_equal(total, 250);
+	world_drop(&b.w, "pod", "default", "web-000");
+	pass(&b);
+	assert_int_equal(b.plan.n, 2); /* its slice, and Endpoints */
+	world_obey(&b.w, &b.plan);
+	assert_string_equal(pass(&b), "");
+	done(&b);
+}
+
+static void
+unready_addresses_are_published_when_asked_for(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(
+	    &b.w,
+	    SVC("publishNotReadyAddresses: true, selector: {app: web}, ports: [{port: 80}]"));
+	pod_put(&b, "web-1", "10.42.0.2", false, "");
+	settle(&b);
+	assert_true(slice(&b, 0)->endpoints.at[0].conditions->ready);
+	assert_false(slice(&b, 0)->endpoints.at[0].conditions->serving);
+	assert_int_equal(old_form(&b)->subsets.at[0].addresses.n, 1);
+	done(&b);
+}
+
+static void
+a_service_that_loses_its_selector_loses_our_lists_only(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, WEB);
+	pod_put(&b, "web-1", "10.42.0.2", true, "");
+	settle(&b);
+	world_read(&b.w, "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n"
+			 "metadata: {name: mine, labels: {kubernetes.io/service-name: web}}\n"
+			 "addressType: IPv4\nendpoints: [{addresses: [192.0.2.7]}]\n---\n");
+	world_read(&b.w, SVC("ports: [{port: 80}]"));
+	settle(&b);
+	assert_int_equal(slices(&b), 1);
+	assert_string_equal(object_name(slice(&b, 0)), "mine");
+	assert_null(old_form(&b));
+	done(&b);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ready_pods_are_listed_with_address_port_and_owner),
+		cmocka_unit_test(a_terminating_pod_still_serves_but_is_not_ready),
+		cmocka_unit_test(finished_pods_and_pods_without_an_address_are_not_listed),
+		cmocka_unit_test(
+		    pods_that_number_a_named_port_differently_get_slices_of_their_own),
+		cmocka_unit_test(a_slice_holds_a_hundred_and_one_pod_changes_one_slice),
+		cmocka_unit_test(unready_addresses_are_published_when_asked_for),
+		cmocka_unit_test(a_service_that_loses_its_selector_loses_our_lists_only),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,298 @@
+/* t_rules_reconcile.c -- from EndpointSlices to what the proxy is told. */
+#include "world.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define SVC(spec)                                                            \
+	"apiVersion: v1\nkind: Service\nmetadata: {name: web, uid: u-web}\n" \
+	"spec: {selector: {app: web}, " spec "}\n---\n"
+#define WEB                SVC("clusterIP: 10.43.0.2, ports: [{name: http, port: 80}]")
+#define READY              "{ready: true, serving: true, terminating: false}"
+#define GOING              "{ready: false, serving: true, terminating: true}"
+#define DEAD               "{ready: false, serving: false, terminating: true}"
+#define EP(ip, conditions) "{addresses: [" ip "], conditions: " conditions "}"
+#define SLICE(name, endpoints)                                                             \
+	"apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n"                           \
+	"metadata: {name: " name ", labels: {kubernetes.io/service-name: web}}\n"          \
+	"addressType: IPv4\nports: [{name: http, port: 8080, protocol: TCP}]\nendpoints: " \
+	"[" endpoints "]\n---\n"
+
+struct bench {
+	struct world w;
+	struct plan plan;
+	struct buf out;
+	struct programmed has[64]; /* sorted by id, as the brain has it */
+	size_t n;
+};
+
+static const char *
+pass(struct bench *b)
+{
+	struct snapshot *s = world_snapshot(&b->w);
+
+	s->programmed = b->has;
+	s->nprogrammed = b->n;
+	plan_init(&b->plan, &b->w.arena);
+	for (size_t i = 0; i < s->of[RES_service].n; i++)
+		rules_reconcile(s, (const struct service *)s->of[RES_service].at[i], &b->plan);
+	buf_clear(&b->out);
+	plan_print(&b->plan, &b->out);
+	return buf_text(&b->out);
+}
+
+static int
+by_id(const void *a, const void *b)
+{
+	return strcmp(((const struct programmed *)a)->id, ((const struct programmed *)b)->id);
+}
+
+/* What the hand would acknowledge. */
+static void
+obey(struct bench *b)
+{
+	for (size_t i = 0; i < b->plan.n; i++) {
+		const struct action *a = &b->plan.at[i];
+		const char *id = arena_printf(&b->w.arena, "%s/%s", a->ns, a->name);
+		size_t n = 0;
+
+		for (size_t k = 0; k < b->n; k++)
+			if (strcmp(b->has[k].id, id) != 0)
+				b->has[n++] = b->has[k];
+		if (a->verb == ACT_PROGRAM)
+			b->has[n++] =
+			    (struct programmed){ id, schema_clone(service_args_kind(), a->body,
+								  &b->w.arena) };
+		b->n = n;
+		qsort(b->has, b->n, sizeof *b->has, by_id);
+	}
+}
+
+static const struct service_args *
+programmed(struct bench *b, const char *id)
+{
+	for (size_t i = 0; i < b->n; i++)
+		if (!strcmp(b->has[i].id, id))
+			return b->has[i].args;
+	return NULL;
+}
+
+/* The endpoints as "ip:port ip:port" */
+static const char *
+serving(struct bench *b, const char *id)
+{
+	const struct service_args *args = programmed(b, id);
+	char *out = "";
+
+	for (size_t i = 0; args && i < args->endpoints.n; i++)
+		out = arena_printf(&b->w.arena, "%s%s%s:%d", out, *out ? " " : "",
+				   args->endpoints.at[i].ip, (int)args->endpoints.at[i].port);
+	return out;
+}
+
+static void
+settle(struct bench *b, const char *yaml)
+{
+	if (yaml)
+		world_read(&b->w, yaml);
+	pass(b);
+	obey(b);
+	assert_string_equal(pass(b), "");
+}
+
+static void
+done(struct bench *b)
+{
+	buf_done(&b->out);
+	arena_free(&b->w.arena);
+}
+
+static void
+ready_endpoints_are_programmed_in_order_of_address(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w,
+		   WEB SLICE("web-b", EP("10.42.0.20", READY) ", " EP("10.42.0.3", READY))
+		       SLICE("web-a", EP("10.42.0.9", READY) ", " EP(
+					  "10.42.0.3", READY) ", " EP("10.42.0.4", DEAD)));
+	assert_string_equal(pass(&b), "~ program service default/web:http 0 -> 3\n");
+	settle(&b, NULL);
+	assert_string_equal(serving(&b, "default/web:http"),
+			    "10.42.0.3:8080 10.42.0.9:8080 10.42.0.20:8080");
+	assert_string_equal(programmed(&b, "default/web:http")->ip, "10.43.0.2");
+	assert_string_equal(programmed(&b, "default/web:http")->protocol, "TCP");
+	assert_int_equal(programmed(&b, "default/web:http")->port, 80);
+	done(&b);
+}
+
+static void
+one_that_goes_leaves_as_soon_as_another_is_ready(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	settle(&b, WEB SLICE("web-a", EP("10.42.0.2", READY)));
+	/* the last one is on its way out: better it than a refusal (KEP-1669) */
+	settle(&b, SLICE("web-a", EP("10.42.0.2", GOING)));
+	assert_string_equal(serving(&b, "default/web:http"), "10.42.0.2:8080");
+	settle(&b, SLICE("web-a", EP("10.42.0.2", GOING) ", " EP("10.42.0.3", READY)));
+	assert_string_equal(serving(&b, "default/web:http"), "10.42.0.3:8080");
+	done(&b);
+}
+
+static void
+no_endpoint_at_all_is_programmed_as_a_refusal(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, WEB SLICE("web-a", EP("10.42.0.2", DEAD)));
+	assert_string_equal(pass(&b),
+			    "~ program service default/web:http  # no endpoints: refused\n");
+	settle(&b, NULL);
+	assert_int_equal(programmed(&b, "default/web:http")->endpoints.n, 0);
+	done(&b);
+}
+
+static void
+an_absent_condition_means_ready(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	settle(&b,
+	       WEB SLICE("mine",
+			 "{addresses: [192.0.2.7]}, {addresses: [192.0.2.8], conditions: {}}"));
+	assert_string_equal(serving(&b, "default/web:http"), "192.0.2.7:8080 192.0.2.8:8080");
+	done(&b);
+}
+
+static void
+node_port_affinity_and_policy_are_passed_on(void **state)
+{
+	struct bench b = { 0 };
+	const struct service_args *args;
+
+	(void)state;
+	settle(&b, SVC("clusterIP: 10.43.0.2, type: NodePort, externalTrafficPolicy: Local, "
+		       "sessionAffinity: ClientIP, ports: [{port: 53, nodePort: 30053, "
+		       "protocol: UDP}]"));
+	args = programmed(&b, "default/web:53");
+	assert_non_null(args);
+	assert_string_equal(args->protocol, "UDP");
+	assert_int_equal(args->nodePort, 30053);
+	assert_int_equal(args->affinity, 10800);
+	assert_true(args->localOnly);
+	done(&b);
+}
+
+static void
+headless_and_external_names_get_no_rules_and_lose_those_they_had(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, SVC("clusterIP: None, ports: [{name: http, port: 80}]"));
+	assert_string_equal(pass(&b), "");
+	settle(&b, WEB);
+	assert_int_equal(b.n, 1);
+	world_read(&b.w, SVC("type: ExternalName, externalName: example.org"));
+	assert_string_equal(pass(&b), "- retire service default/web:http  # the service has no "
+				      "address of its own\n");
+	settle(&b, NULL);
+	assert_int_equal(b.n, 0);
+	done(&b);
+}
+
+static void
+a_renamed_port_leaves_before_the_new_one_comes(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	settle(&b, WEB);
+	world_read(&b.w, SVC("clusterIP: 10.43.0.2, ports: [{name: www, port: 80}]"));
+	assert_string_equal(pass(&b),
+			    "- retire service default/web:http  # the service has no such "
+			    "port any more\n"
+			    "~ program service default/web:www  # no endpoints: refused\n");
+	done(&b);
+}
+
+static void
+other_services_rules_are_not_touched(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	settle(&b, WEB "apiVersion: v1\nkind: Service\nmetadata: {name: web-2, uid: u2}\n"
+		       "spec: {clusterIP: 10.43.0.3, ports: [{port: 80}]}\n---\n"
+		       "apiVersion: v1\nkind: Service\nmetadata: {name: we, uid: u3}\n"
+		       "spec: {clusterIP: 10.43.0.4, ports: [{port: 80}]}\n---\n");
+	assert_int_equal(b.n, 3);
+	settle(&b, SVC("clusterIP: None, ports: [{name: http, port: 80}]"));
+	assert_int_equal(b.n, 2);
+	done(&b);
+}
+
+static void
+who_lost_an_address_or_a_port_does_not_get_its_rules(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	settle(&b, "apiVersion: v1\nkind: Service\n"
+		   "metadata: {name: old, uid: u1, creationTimestamp: '2020-01-01T00:00:00Z'}\n"
+		   "spec: {clusterIP: 10.43.0.2, type: NodePort, ports: [{port: 80, nodePort: "
+		   "30080}]}\n---\n"
+		   "apiVersion: v1\nkind: Service\n"
+		   "metadata: {name: a, uid: u2, creationTimestamp: '2021-01-01T00:00:00Z'}\n"
+		   "spec: {clusterIP: 10.43.0.2, ports: [{port: 80}]}\n---\n"
+		   "apiVersion: v1\nkind: Service\n"
+		   "metadata: {name: b, uid: u3, creationTimestamp: '2021-01-01T00:00:00Z'}\n"
+		   "spec: {clusterIP: 10.43.0.3, type: NodePort, ports: [{port: 80, nodePort: "
+		   "30080}]}\n---\n");
+	assert_int_equal(programmed(&b, "default/old:80")->nodePort, 30080);
+	assert_null(programmed(&b, "default/a:80"));
+	assert_int_equal(programmed(&b, "default/b:80")->nodePort, 0);
+	done(&b);
+}
+
+static void
+lists_written_by_hand_serve_a_service_without_a_selector(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	settle(&b, "apiVersion: v1\nkind: Service\nmetadata: {name: db, uid: u1}\n"
+		   "spec: {clusterIP: 10.43.0.5, ports: [{port: 5432}]}\n---\n"
+		   "apiVersion: v1\nkind: Endpoints\nmetadata: {name: db}\n"
+		   "subsets: [{addresses: [{ip: 192.0.2.9}], ports: [{port: 15432}]}]\n---\n");
+	assert_string_equal(serving(&b, "default/db:5432"), "192.0.2.9:15432");
+	done(&b);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ready_endpoints_are_programmed_in_order_of_address),
+		cmocka_unit_test(one_that_goes_leaves_as_soon_as_another_is_ready),
+		cmocka_unit_test(no_endpoint_at_all_is_programmed_as_a_refusal),
+		cmocka_unit_test(an_absent_condition_means_ready),
+		cmocka_unit_test(node_port_affinity_and_policy_are_passed_on),
+		cmocka_unit_test(
+		    headless_and_external_names_get_no_rules_and_lose_those_they_had),
+		cmocka_unit_test(a_renamed_port_leaves_before_the_new_one_comes),
+		cmocka_unit_test(other_services_rules_are_not_touched),
+		cmocka_unit_test(who_lost_an_address_or_a_port_does_not_get_its_rules),
+		cmocka_unit_test(lists_written_by_hand_serve_a_service_without_a_selector),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,258 @@
+/* t_service.c -- addresses and node ports: given out, asked for, fought over. */
+#include "world.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define AGED(name, year, spec)                                                        \
+	"apiVersion: v1\nkind: Service\nmetadata: {name: " name ", uid: u-" name ", " \
+	"creationTimestamp: '" year "-01-01T00:00:00Z'}\nspec: {" spec "}\n---\n"
+#define SVC(name, spec)     AGED(name, "2026", spec)
+#define OLD_SVC(name, spec) AGED(name, "2020", spec)
+#define PORT                "ports: [{port: 80}], selector: {app: a}"
+#define NP(n)               "type: NodePort, ports: [{port: 80, nodePort: " n "}]"
+
+struct bench {
+	struct world w;
+	struct plan plan;
+	struct buf out;
+};
+
+static const char *
+pass(struct bench *b)
+{
+	struct snapshot *s = world_snapshot(&b->w);
+
+	plan_init(&b->plan, &b->w.arena);
+	for (size_t i = 0; i < s->of[RES_service].n; i++)
+		service_reconcile(s, (const struct service *)s->of[RES_service].at[i],
+				  &b->plan);
+	buf_clear(&b->out);
+	plan_print(&b->plan, &b->out);
+	return buf_text(&b->out);
+}
+
+static void
+done(struct bench *b)
+{
+	buf_done(&b->out);
+	arena_free(&b->w.arena);
+}
+
+/* The plan is this, and when carried out, nothing is left to do. */
+static void
+check(const char *yaml, const char *plan)
+{
+	struct bench b = { 0 };
+
+	world_read(&b.w, yaml);
+	assert_string_equal(pass(&b), plan);
+	for (int i = 0; i < 2; i++) {
+		world_obey(&b.w, &b.plan);
+		pass(&b);
+	}
+	assert_string_equal(pass(&b), "");
+	done(&b);
+}
+
+static const struct service *
+find(struct bench *b, const char *name)
+{
+	return snapshot_find(&b->w.s, RES_service, "default", name);
+}
+
+static void
+addresses_are_given_out_densely_from_below(void **state)
+{
+	(void)state;
+	check(SVC("a", PORT) SVC("b", PORT),
+	      "~ update service default/a  # cluster IP 10.43.0.2\n"
+	      "~ update service default/b  # cluster IP 10.43.0.3\n");
+}
+
+static void
+the_address_of_dns_is_never_given_out(void **state)
+{
+	struct bench b = { 0 };
+	struct buf yaml = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 12; i++)
+		buf_addf(&yaml,
+			 "apiVersion: v1\nkind: Service\nmetadata: {name: s%02d, uid: u%d}\n"
+			 "spec: {" PORT "}\n---\n",
+			 i, i);
+	world_read(&b.w, buf_text(&yaml));
+	assert_null(strstr(pass(&b), "10.43.0.10\n"));
+	assert_non_null(strstr(buf_text(&b.out), "10.43.0.9\n"));
+	assert_non_null(strstr(buf_text(&b.out), "10.43.0.14\n"));
+	buf_done(&yaml);
+	done(&b);
+}
+
+static void
+an_address_that_is_asked_for_is_left_alone_by_others(void **state)
+{
+	(void)state;
+	check(SVC("a", PORT) SVC("z", PORT ", clusterIP: 10.43.0.2, clusterIPs: [10.43.0.2], "
+					   "ipFamilies: [IPv4], ipFamilyPolicy: SingleStack"),
+	      "~ update service default/a  # cluster IP 10.43.0.3\n");
+}
+
+static void
+the_families_are_filled_in_and_kept(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, SVC("a", PORT));
+	pass(&b);
+	world_obey(&b.w, &b.plan);
+	world_snapshot(&b.w);
+	assert_string_equal(find(&b, "a")->spec->clusterIPs.at[0], "10.43.0.2");
+	assert_string_equal(find(&b, "a")->spec->ipFamilies.at[0], "IPv4");
+	assert_string_equal(find(&b, "a")->spec->ipFamilyPolicy, "SingleStack");
+	done(&b);
+}
+
+static void
+a_headless_service_gets_no_address(void **state)
+{
+	(void)state;
+	check(SVC("a", PORT ", clusterIP: None"), "~ update service default/a  # defaults\n");
+	check(SVC("a", "type: ExternalName, externalName: example.org"), "");
+}
+
+static void
+node_ports_are_given_out_above_the_band_of_those_who_ask(void **state)
+{
+	(void)state;
+	check(SVC("a", "type: NodePort, ports: [{name: one, port: 80}, {name: two, port: 81}]")
+		  SVC("b", "type: LoadBalancer, ports: [{port: 80}]") SVC("c", NP("30080")),
+	      "~ update service default/a  # cluster IP 10.43.0.2, node port 30086, node port "
+	      "30087\n"
+	      "~ update service default/b  # cluster IP 10.43.0.3, node port 30088\n"
+	      "~ update service default/c  # cluster IP 10.43.0.4\n");
+}
+
+static void
+tcp_and_udp_may_have_the_same_node_port(void **state)
+{
+	(void)state;
+	check(SVC("a", "type: NodePort, ports: [{name: one, port: 53}, {name: two, port: 53, "
+		       "protocol: UDP}]"),
+	      "~ update service default/a  # cluster IP 10.43.0.2, node port 30086, node port "
+	      "30086\n");
+}
+
+static void
+who_came_second_is_told_that_the_node_port_is_taken(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, SVC("a", NP("30080")) OLD_SVC("z", NP("30080")));
+	pass(&b); /* addresses */
+	world_obey(&b.w, &b.plan);
+	pass(&b);
+	assert_non_null(
+	    strstr(buf_text(&b.out),
+		   "! event service default/a  # PortAlreadyAllocated: Port 30080 was "
+		   "assigned to multiple services (default/z has it); please recreate "
+		   "service\n"));
+	assert_null(strstr(buf_text(&b.out), "event service default/z"));
+	world_obey(&b.w, &b.plan);
+	assert_null(strstr(pass(&b), "event")); /* said once */
+	world_drop(&b.w, "service", "default", "z");
+	assert_non_null(strstr(pass(&b), ". status service default/a  # allocated\n"));
+	world_obey(&b.w, &b.plan);
+	assert_string_equal(pass(&b), "");
+	assert_int_equal(find(&b, "a")->status->conditions.n, 0);
+	done(&b);
+}
+
+static void
+what_lies_outside_of_the_ranges_is_said(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, SVC("a", NP("80")) SVC("b", PORT ", clusterIP: 10.96.0.1"));
+	pass(&b);
+	world_obey(&b.w, &b.plan);
+	pass(&b);
+	assert_non_null(strstr(buf_text(&b.out),
+			       "PortOutOfRange: Port 80 is not within the port "
+			       "range 30000-32767"));
+	assert_non_null(strstr(buf_text(&b.out),
+			       "ClusterIPOutOfRange: Cluster IP [IPv4]: 10.96.0.1 "
+			       "is not within the service CIDR 10.43.0.0/16"));
+	done(&b);
+}
+
+static void
+a_full_range_is_said_and_gives_nothing_twice(void **state)
+{
+	struct bench b = { 0 };
+	struct buf yaml = { 0 };
+	int full = 0, given = 0;
+
+	(void)state;
+	for (int i = 0; i < 20; i++)
+		buf_addf(&yaml,
+			 "apiVersion: v1\nkind: Service\nmetadata: {name: s%02d, uid: u%d}\n"
+			 "spec: {type: NodePort, ports: [{port: 80}]}\n---\n",
+			 i, i);
+	world_read(&b.w, buf_text(&yaml));
+	world_snapshot(&b.w);
+	b.w.settings.svc_bits = 28;
+	b.w.settings.node_port_hi = 30004;
+	for (int i = 0; i < 3; i++) {
+		pass(&b);
+		world_obey(&b.w, &b.plan);
+	}
+	world_snapshot(&b.w);
+	for (size_t i = 0; i < b.w.s.of[RES_service].n; i++) {
+		const struct service *x = (const struct service *)b.w.s.of[RES_service].at[i];
+
+		full += x->status && x->status->conditions.n;
+		given += x->spec->clusterIP != NULL;
+		for (size_t k = 0; k < i; k++) {
+			const struct service *y =
+			    (const struct service *)b.w.s.of[RES_service].at[k];
+
+			assert_true(!x->spec->clusterIP || !y->spec->clusterIP ||
+				    strcmp(x->spec->clusterIP, y->spec->clusterIP) != 0);
+			assert_true(!x->spec->ports.at[0].nodePort ||
+				    x->spec->ports.at[0].nodePort !=
+					y->spec->ports.at[0].nodePort);
+		}
+	}
+	assert_int_equal(given, 12); /* 16 but network, API, DNS and broadcast */
+	assert_int_equal(full, 15);  /* 5 node ports */
+	assert_string_equal(pass(&b), "");
+	buf_done(&yaml);
+	done(&b);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(addresses_are_given_out_densely_from_below),
+		cmocka_unit_test(the_address_of_dns_is_never_given_out),
+		cmocka_unit_test(an_address_that_is_asked_for_is_left_alone_by_others),
+		cmocka_unit_test(the_families_are_filled_in_and_kept),
+		cmocka_unit_test(a_headless_service_gets_no_address),
+		cmocka_unit_test(node_ports_are_given_out_above_the_band_of_those_who_ask),
+		cmocka_unit_test(tcp_and_udp_may_have_the_same_node_port),
+		cmocka_unit_test(who_came_second_is_told_that_the_node_port_is_taken),
+		cmocka_unit_test(what_lies_outside_of_the_ranges_is_said),
+		cmocka_unit_test(a_full_range_is_said_and_gives_nothing_twice),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -335,7 +335,8 @@ conditions(const struct pod_view *v, struct pod_status *st)
 		set_condition(v, &c, "Ready", false, reason, NULL);
 		set_condition(v, &c, "ContainersReady", false, reason, NULL);
 	} else {
-		set_condition(v, &c, "PodReadyToStartContainers", pod_is_up(v->seen), NULL,
+		set_condition(v, &c, "PodReadyToStartContainers",
+			      pod_is_up(v->seen) && !str_is(v->seen->state, "starting"), NULL,
 			      NULL);
 		set_condition(v, &c, "Initialized", true, NULL, NULL);
 		set_condition(v, &c, "ContainersReady", !bad, reason, bad);

@@ -1,0 +1,725 @@
+/* t_pod.c -- mutate a pod, what the host says of it or the probes; expect the plan. */
+#include "control.h"
+
+#define NODE                                                                                   \
+	"apiVersion: v1\nkind: Node\nmetadata: {name: node, labels: {kubernetes.io/hostname: " \
+	"node}}\nstatus: {allocatable: {cpu: '2', memory: 4Gi, pods: '110'}}\n"
+
+static int
+setup(void **state)
+{
+	struct kit *k = xcalloc(1, sizeof *k);
+
+	kit_init(k);
+	kit_read(k, NODE);
+	*state = k;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	kit_done(*state);
+	free(*state);
+	return 0;
+}
+
+/* A pod "web"; `spec` and `containers` are flow YAML that begins with a comma. */
+static void
+pod(struct kit *k, const char *name, const char *spec, const char *container)
+{
+	char *text;
+
+	xasprintf(&text,
+		  "apiVersion: v1\nkind: Pod\nmetadata: {name: %s, labels: {app: web}}\n"
+		  "spec: {containers: [{name: web, image: 'web:1'%s}]%s}\n",
+		  name, container, spec);
+	kit_read(k, text);
+	free(text);
+}
+
+static const char *
+pass(struct kit *k)
+{
+	return kit_do(k, pod_reconcile, RES_pod, "web");
+}
+
+static const struct pod *
+web(struct kit *k)
+{
+	return kit_find(k, RES_pod, "web");
+}
+
+static const struct condition *
+condition(struct kit *k, const char *type)
+{
+	for (size_t i = 0; i < web(k)->status->conditions.n; i++)
+		if (!strcmp(web(k)->status->conditions.at[i].type, type))
+			return &web(k)->status->conditions.at[i];
+	return NULL;
+}
+
+static const struct container_status *
+container(struct kit *k)
+{
+	return &web(k)->status->containerStatuses.at[0];
+}
+
+/* Placed, started, running, and the store knows it. */
+static struct kit_pod *
+running(struct kit *k, const char *spec, const char *more)
+{
+	struct kit_pod *p;
+
+	pod(k, "web", spec, more);
+	pass(k);
+	pass(k);
+	p = kit_up(k, "web");
+	pass(k);
+	pass(k);
+	assert_int_equal(k->plan.n, 0);
+	return p;
+}
+
+static void delete (struct kit *k)
+{
+	kit_mark(k, &(struct action){ .ns = "default", .name = "web" });
+}
+
+/* ---- a place ---- */
+
+static void
+a_pod_gets_node_and_address_before_anything_starts(void **state)
+{
+	struct kit *k = *state;
+
+	pod(k, "web", "", "");
+	assert_string_equal(pass(k), "~ update pod default/web  # placed on node, 10.42.0.2\n");
+	assert_string_equal(web(k)->spec->nodeName, "node");
+	assert_string_equal(web(k)->status->podIP, "10.42.0.2");
+	assert_string_equal(web(k)->status->podIPs.at[0].ip, "10.42.0.2");
+	assert_string_equal(web(k)->status->phase, "Pending");
+	assert_string_equal(web(k)->status->qosClass, "BestEffort");
+	assert_string_equal(condition(k, "PodScheduled")->status, "True");
+	assert_string_equal(pass(k), ". status pod default/web  # Pending\n"
+				     "+ start pod default/web  # web:1\n");
+	assert_string_equal(container(k)->state->waiting->reason, "ContainerCreating");
+	assert_string_equal(pass(k), "");
+}
+
+static void
+addresses_go_round_and_are_never_in_two_hands(void **state)
+{
+	struct kit *k = *state;
+	struct snapshot *s;
+
+	k->settings.pod_net = 0x0a2a0100;
+	k->settings.pod_bits = 29; /* .2 to .6 */
+	pod(k, "a", "", "");
+	pod(k, "b", "", "");
+	s = kit_snapshot(k);
+	pod_reconcile(s, kit_find(k, RES_pod, "a"), &k->plan);
+	pod_reconcile(s, kit_find(k, RES_pod, "b"), &k->plan);
+	assert_string_equal(kit_text(k),
+			    "~ update pod default/a  # placed on node, 10.42.1.2\n"
+			    "~ update pod default/b  # placed on node, 10.42.1.3\n");
+	kit_carry_all(k);
+	kit_drop(k, RES_pod, "default", "a"); /* .2 is free, but it rests */
+	k->now += 1000;
+	pod(k, "c", "", "");
+	assert_string_equal(kit_do(k, pod_reconcile, RES_pod, "c"),
+			    "~ update pod default/c  # placed on node, 10.42.1.4\n");
+	kit_pod_new(k, "a-stranger")->seen.ip = "10.42.1.5"; /* on the host, in no object */
+	pod(k, "d", "", "");
+	assert_non_null(strstr(kit_do(k, pod_reconcile, RES_pod, "d"), "10.42.1.6"));
+	k->now += 1000;
+	pod(k, "e", "", "");
+	assert_non_null(strstr(kit_do(k, pod_reconcile, RES_pod, "e"), "10.42.1.2"));
+	pod(k, "f", "", "");
+	assert_non_null(strstr(kit_do(k, pod_reconcile, RES_pod, "f"),
+			       "no free address is left in the pod range"));
+}
+
+static void
+a_node_selector_that_nothing_matches_leaves_it_unschedulable(void **state)
+{
+	struct kit *k = *state;
+
+	pod(k, "web", ", nodeSelector: {disk: ssd}", "");
+	pass(k);
+	assert_string_equal(k->plan.at[0].why,
+			    "0/1 nodes are available: 1 node(s) didn't match "
+			    "Pod's node affinity/selector.");
+	assert_int_equal(k->plan.at[1].verb, ACT_EVENT);
+	assert_string_equal(condition(k, "PodScheduled")->status, "False");
+	assert_string_equal(condition(k, "PodScheduled")->reason, "Unschedulable");
+	pass(k);
+	assert_int_equal(k->plan.n, 0);
+}
+
+static void
+requests_beyond_the_node_leave_it_unschedulable(void **state)
+{
+	struct kit *k = *state;
+
+	pod(k, "big", "", ", resources: {requests: {memory: 3Gi, cpu: '1'}}");
+	kit_do(k, pod_reconcile, RES_pod, "big");
+	pod(k, "web", "", ", resources: {requests: {memory: 2Gi, cpu: '1'}}");
+	pass(k);
+	assert_string_equal(condition(k, "PodScheduled")->message,
+			    "0/1 nodes are available: 1 Insufficient memory.");
+	kit_drop(k, RES_pod, "default", "big");
+	assert_non_null(strstr(pass(k), "placed on node"));
+}
+
+static void
+a_taint_needs_a_toleration(void **state)
+{
+	struct kit *k = *state;
+
+	kit_drop(k, RES_node, "", "node");
+	kit_read(k, "apiVersion: v1\nkind: Node\nmetadata: {name: node}\n"
+		    "spec: {taints: [{key: gpu, value: 'yes', effect: NoSchedule}]}\n");
+	pod(k, "web", "", "");
+	pass(k);
+	assert_string_equal(
+	    condition(k, "PodScheduled")->message,
+	    "0/1 nodes are available: 1 node(s) had untolerated taint {gpu: yes}.");
+	pod(k, "other", ", tolerations: [{key: gpu, operator: Exists}]", "");
+	assert_non_null(strstr(kit_do(k, pod_reconcile, RES_pod, "other"), "placed on node"));
+}
+
+/* ---- what is sent ---- */
+
+static const struct sandbox_args *
+started(struct kit *k, const char *spec, const char *more)
+{
+	pod(k, "web", spec, more);
+	pass(k);
+	pass(k);
+	return kit_body(k, ACT_START);
+}
+
+static const char *
+env_of(const struct sandbox_args *args, const char *name)
+{
+	const struct strs *env = &args->containers.at[0].env;
+
+	for (size_t i = 0; i < env->n; i++)
+		if (!strncmp(env->at[i], name, strlen(name)) && env->at[i][strlen(name)] == '=')
+			return env->at[i] + strlen(name) + 1;
+	return NULL;
+}
+
+static void
+the_environment_is_resolved(void **state)
+{
+	struct kit *k = *state;
+	const struct sandbox_args *a;
+
+	kit_read(k, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf}\n"
+		    "data: {COLOUR: blue, SIZE: big}\n---\n"
+		    "apiVersion: v1\nkind: Secret\nmetadata: {name: pass}\n"
+		    "data: {word: c2VzYW1l}\n");
+	a = started(
+	    k, "",
+	    ", args: ['$(GREETING)', '$$(GREETING)', '$(NOBODY)'], envFrom: "
+	    "[{prefix: C_, configMapRef: {name: conf}}, {secretRef: {name: gone, optional: "
+	    "true}}], env: [{name: WHO, value: you}, {name: GREETING, value: 'hello $(WHO)'}, "
+	    "{name: PASS, valueFrom: {secretKeyRef: {name: pass, key: word}}}, "
+	    "{name: SIZE, valueFrom: {configMapKeyRef: {name: conf, key: SIZE}}}, "
+	    "{name: NONE, valueFrom: {configMapKeyRef: {name: conf, key: nope, optional: "
+	    "true}}}, "
+	    "{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}, "
+	    "{name: APP, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['app']\"}}}, "
+	    "{name: MEM, valueFrom: {resourceFieldRef: {resource: limits.memory, divisor: "
+	    "1Mi}}}, "
+	    "{name: CPU, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}], "
+	    "resources: {limits: {memory: 64Mi, cpu: 1500m}}");
+	assert_non_null(a);
+	assert_string_equal(env_of(a, "C_COLOUR"), "blue");
+	assert_string_equal(env_of(a, "GREETING"), "hello you");
+	assert_string_equal(env_of(a, "PASS"), "sesame");
+	assert_string_equal(env_of(a, "SIZE"), "big");
+	assert_null(env_of(a, "NONE"));
+	assert_string_equal(env_of(a, "IP"), "10.42.0.2");
+	assert_string_equal(env_of(a, "APP"), "web");
+	assert_string_equal(env_of(a, "MEM"), "64");
+	assert_string_equal(env_of(a, "CPU"), "2");
+	assert_string_equal(a->containers.at[0].args.at[0], "hello you");
+	assert_string_equal(a->containers.at[0].args.at[1], "$(GREETING)");
+	assert_string_equal(a->containers.at[0].args.at[2], "$(NOBODY)");
+}
+
+static void
+resources_become_shares_limits_and_a_place_in_the_oom_queue(void **state)
+{
+	struct kit *k = *state;
+	const struct container_args *c;
+	const struct sandbox_args *a = started(k, ", terminationGracePeriodSeconds: 7",
+					       ", resources: {limits: {cpu: '1', memory: 2Gi}, "
+					       "requests: {cpu: 250m, memory: 1Gi}}");
+
+	c = &a->containers.at[0];
+	assert_int_equal(c->cpuMilli, 1000);
+	assert_int_equal(c->cpuShares, 256);
+	assert_int_equal(c->memory, INT64_C(2) << 30);
+	assert_int_equal(c->oomScoreAdj, 875); /* an eighth of the host's memory */
+	assert_string_equal(web(k)->status->qosClass, "Burstable");
+	assert_int_equal(a->grace, 7);
+	assert_string_equal(a->hostname, "web");
+	assert_string_equal(a->hosts.at[a->hosts.n - 1], "10.42.0.2\tweb");
+}
+
+static void
+guaranteed_pods_are_the_last_to_be_killed(void **state)
+{
+	struct kit *k = *state;
+	const struct sandbox_args *a =
+	    started(k, "", ", resources: {limits: {cpu: '1', memory: 1Gi}}");
+
+	assert_string_equal(web(k)->status->qosClass, "Guaranteed");
+	assert_int_equal(a->containers.at[0].oomScoreAdj, -997);
+}
+
+static void
+a_missing_config_map_is_named_and_waited_for(void **state)
+{
+	struct kit *k = *state;
+
+	pod(k, "web", "", ", envFrom: [{configMapRef: {name: conf}}]");
+	pass(k);
+	assert_string_equal(
+	    pass(k),
+	    ". status pod default/web  # web: CreateContainerConfigError\n"
+	    "! event pod default/web  # Failed: Error: configmap \"conf\" not found\n");
+	assert_string_equal(container(k)->state->waiting->message,
+			    "configmap \"conf\" not found");
+	assert_string_equal(pass(k), "");
+	kit_read(k, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf}\ndata: {A: b}\n");
+	assert_string_equal(pass(k), ". status pod default/web  # Pending\n"
+				     "+ start pod default/web  # web:1\n");
+}
+
+static void
+a_missing_key_is_named(void **state)
+{
+	struct kit *k = *state;
+
+	kit_read(k, "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: Yg==}\n");
+	pod(k, "web", "", ", env: [{name: X, valueFrom: {secretKeyRef: {name: s, key: b}}}]");
+	pass(k);
+	pass(k);
+	assert_string_equal(container(k)->state->waiting->message,
+			    "couldn't find key b in Secret default/s");
+}
+
+static void
+config_maps_and_secrets_become_files(void **state)
+{
+	struct kit *k = *state;
+	const struct sandbox_args *a;
+
+	kit_read(k,
+		 "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf}\n"
+		 "data: {a.txt: hello, b.txt: bye}\n---\n"
+		 "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {key: c2VzYW1l}\n");
+	a = started(k,
+		    ", volumes: [{name: c, configMap: {name: conf, items: [{key: a.txt, path: "
+		    "x, mode: 256}]}}, {name: s, secret: {secretName: s, defaultMode: 384}}, "
+		    "{name: t, emptyDir: {medium: Memory, sizeLimit: 1Mi}}]",
+		    ", volumeMounts: [{name: c, mountPath: /etc/c, readOnly: true}]");
+	assert_int_equal(a->volumes.n, 3);
+	assert_int_equal(a->volumes.at[0].files.n, 1);
+	assert_string_equal(a->volumes.at[0].files.at[0].path, "x");
+	assert_string_equal(a->volumes.at[0].files.at[0].data, "aGVsbG8=");
+	assert_int_equal(a->volumes.at[0].files.at[0].mode, 256);
+	assert_string_equal(a->volumes.at[1].files.at[0].data, "c2VzYW1l");
+	assert_int_equal(a->volumes.at[1].files.at[0].mode, 384);
+	assert_string_equal(a->volumes.at[2].type, "memory");
+	assert_int_equal(a->volumes.at[2].sizeLimit, 1 << 20);
+	assert_string_equal(a->containers.at[0].mounts.at[0].path, "/etc/c");
+	assert_true(a->containers.at[0].mounts.at[0].readOnly);
+}
+
+static void
+a_changed_config_map_is_sent_once(void **state)
+{
+	struct kit *k = *state;
+	struct config_map *cm;
+
+	kit_read(k,
+		 "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf}\ndata: {a: '1'}\n");
+	running(k, ", volumes: [{name: c, configMap: {name: conf}}]", "");
+	cm = object_clone(kit_find(k, RES_config_map, "conf"), &k->arena);
+	cm->data.at[0].value = "2";
+	kit_update(k, cm);
+	assert_string_equal(pass(k),
+			    "~ files pod default/web  # its ConfigMap or Secret changed\n"
+			    "~ update pod default/web  # new files\n");
+	assert_string_equal(((const struct sandbox_args *)kit_body(k, ACT_FILES))
+				->volumes.at[0]
+				.files.at[0]
+				.data,
+			    "Mg==");
+	assert_string_equal(pass(k), "");
+	kit_drop(k, RES_config_map, "default", "conf"); /* what it has, it keeps */
+	assert_string_equal(pass(k), "");
+}
+
+/* ---- status ---- */
+
+static void
+a_running_pod_is_ready_and_stays_as_it_is(void **state)
+{
+	struct kit *k = *state;
+
+	running(k, "", "");
+	assert_string_equal(web(k)->status->phase, "Running");
+	assert_string_equal(condition(k, "Ready")->status, "True");
+	assert_string_equal(condition(k, "ContainersReady")->status, "True");
+	assert_string_equal(condition(k, "PodReadyToStartContainers")->status, "True");
+	assert_string_equal(web(k)->status->hostIP, "192.0.2.1");
+	assert_true(container(k)->ready && container(k)->started);
+	assert_int_equal(container(k)->state->running->startedAt, k->now);
+	assert_string_equal(container(k)->imageID, "sha256:1");
+	k->now += 3600 * 1000;
+	assert_string_equal(pass(k), "");
+	assert_int_equal(k->plan.again_at, 0);
+}
+
+static void
+probes_decide_over_ready_and_started(void **state)
+{
+	struct kit *k = *state;
+	const char *uid;
+
+	running(
+	    k, "",
+	    ", startupProbe: {exec: {command: [a]}}, readinessProbe: {exec: {command: [b]}}");
+	uid = object_uid(web(k));
+	assert_false(container(k)->started);
+	assert_string_equal(condition(k, "Ready")->message,
+			    "containers with unready status: [web]");
+	k->probes[0] = (struct probe_seen){ uid, "web", k->now - 5, true, true, false, "" };
+	k->nprobes = 1;
+	assert_string_equal(pass(k), ""); /* the verdict on an earlier run */
+	k->probes[0].startedAt = k->now;
+	k->probes[0].ready = false;
+	pass(k);
+	assert_true(container(k)->started && !container(k)->ready);
+	k->probes[0].ready = true;
+	k->now += 5000;
+	assert_string_equal(pass(k), ". status pod default/web  # 1/1 ready\n");
+	assert_int_equal(condition(k, "Ready")->lastTransitionTime, k->now);
+	k->probes[0].ready = false;
+	pass(k);
+	assert_string_equal(condition(k, "Ready")->reason, "ContainersNotReady");
+}
+
+static void
+a_failed_liveness_probe_restarts_its_container(void **state)
+{
+	struct kit *k = *state;
+	const struct restart_args *args;
+
+	running(k, ", terminationGracePeriodSeconds: 3",
+		", livenessProbe: {exec: {command: [a]}}");
+	k->probes[0] = (struct probe_seen){ object_uid(web(k)),
+					    "web",
+					    k->now,
+					    true,
+					    true,
+					    true,
+					    "Liveness probe failed: exit 1" };
+	k->nprobes = 1;
+	assert_string_equal(
+	    pass(k), "~ restart pod default/web  # web: Liveness probe failed: exit 1\n");
+	args = kit_body(k, ACT_RESTART);
+	assert_string_equal(args->container, "web");
+	assert_int_equal(args->grace, 3);
+}
+
+static void
+a_crash_shows_state_last_state_and_count(void **state)
+{
+	struct kit *k = *state;
+	struct kit_pod *p = running(k, "", "");
+
+	p->at[0] = (struct container_seen){ .name = "web",
+					    .state = "waiting",
+					    .reason = "CrashLoopBackOff",
+					    .message = "back-off 10s",
+					    .restartCount = 1,
+					    .lastReason = "Error",
+					    .lastExitCode = 3,
+					    .lastStartedAt = k->now,
+					    .lastFinishedAt = k->now + 9 };
+	assert_string_equal(pass(k), ". status pod default/web  # web: CrashLoopBackOff\n");
+	assert_string_equal(web(k)->status->phase, "Running");
+	assert_int_equal(container(k)->restartCount, 1);
+	assert_int_equal(container(k)->lastState->terminated->exitCode, 3);
+	assert_string_equal(condition(k, "Ready")->status, "False");
+}
+
+static void
+a_job_like_pod_ends_and_leaves_the_host_but_not_the_store(void **state)
+{
+	struct kit *k = *state;
+	struct kit_pod *p = running(k, ", restartPolicy: Never", "");
+
+	p->at[0].state = "terminated";
+	p->at[0].reason = "Completed";
+	p->at[0].finishedAt = k->now + 5;
+	assert_string_equal(pass(k), ". status pod default/web  # Succeeded\n");
+	assert_string_equal(condition(k, "Ready")->reason, "PodCompleted");
+	assert_string_equal(pass(k), "- stop pod default/web  # Succeeded\n");
+	pass(k);
+	p->seen.state = "gone";
+	assert_string_equal(pass(k), "");
+	kit_pod_drop(k, object_uid(web(k)));
+	assert_string_equal(pass(k), "");
+	assert_string_equal(container(k)->state->terminated->reason, "Completed");
+}
+
+static void
+a_failure_counts_as_failed_only_where_nothing_restarts_it(void **state)
+{
+	struct kit *k = *state;
+	struct kit_pod *p = running(k, ", restartPolicy: Never", "");
+
+	p->at[0].state = "terminated";
+	p->at[0].reason = "Error";
+	p->at[0].exitCode = 1;
+	pass(k);
+	assert_string_equal(web(k)->status->phase, "Failed");
+}
+
+static void
+a_lost_sandbox_is_made_again_and_the_count_goes_on(void **state)
+{
+	struct kit *k = *state;
+	struct kit_pod *p = running(k, "", "");
+
+	p->at[0].restartCount = 4;
+	p->at[0].startedAt = k->now;
+	pass(k);
+	assert_int_equal(container(k)->restartCount, 4);
+	k->now += 60 * 1000;
+	p->seen.state = "gone";
+	assert_string_equal(pass(k), ". status pod default/web  # 0/1 ready\n"
+				     "+ start pod default/web  # its sandbox is gone\n");
+	assert_string_equal(container(k)->lastState->terminated->reason,
+			    "ContainerStatusUnknown");
+	assert_int_equal(container(k)->lastState->terminated->exitCode, 137);
+	kit_up(k, "web"); /* a new kedge-init counts from 0 */
+	pass(k);
+	assert_int_equal(container(k)->restartCount, 5);
+	pass(k);
+	assert_int_equal(k->plan.n, 0);
+	k->now += 60 * 1000;
+	p = kit_up(k, "web");
+	p->at[0].restartCount = 1;
+	pass(k);
+	assert_int_equal(container(k)->restartCount, 6);
+}
+
+static void
+nothing_is_started_before_the_hand_has_spoken(void **state)
+{
+	struct kit *k = *state;
+
+	pod(k, "web", "", "");
+	k->mute = true;
+	assert_non_null(strstr(pass(k), "placed"));
+	assert_string_equal(pass(k), "");
+	delete (k);
+	assert_string_equal(pass(k), "");
+	k->mute = false;
+	assert_string_equal(pass(k), "- forget pod default/web  # gone from the host\n");
+}
+
+static void
+a_missing_image_is_tried_again_at_growing_intervals(void **state)
+{
+	static const int gaps[] = { 10, 20, 40, 80, 160, 300, 300 };
+	struct kit *k = *state;
+	struct kit_pod *p;
+
+	pod(k, "web", "", "");
+	pass(k);
+	pass(k);
+	for (int i = 0; i < 7; i++) {
+		p = kit_up(k, "web");
+		p->at[0] = (struct container_seen){ .name = "web",
+						    .state = "waiting",
+						    .reason = "ErrImagePull",
+						    .message = "no such image" };
+		pass(k);
+		pass(k);
+		assert_string_equal(container(k)->state->waiting->reason, "ImagePullBackOff");
+		assert_string_equal(
+		    container(k)->state->waiting->message,
+		    "Back-off pulling image \"web:1\": ErrImagePull: no such image");
+		pass(k);
+		assert_int_equal(k->plan.n, 0);
+		assert_int_equal(k->plan.again_at - k->now, gaps[i] * 1000);
+		k->now = k->plan.again_at;
+		assert_non_null(
+		    strstr(pass(k), "- stop pod default/web  # another try for its image\n"));
+		kit_pod_drop(k, object_uid(web(k)));
+		assert_non_null(strstr(pass(k), "+ start pod default/web"));
+	}
+	kit_up(k, "web");
+	pass(k);
+	assert_string_equal(web(k)->status->phase, "Running");
+	assert_null(condition(k, "kedge.dev/StartBackOff"));
+}
+
+static void
+a_sandbox_that_cannot_be_made_is_tried_again_later(void **state)
+{
+	struct kit *k = *state;
+
+	pod(k, "web", "", "");
+	pass(k);
+	pass(k);
+	kit_pod_of(k, object_uid(web(k)))->seen.state = "failed";
+	kit_pod_of(k, object_uid(web(k)))->seen.message = "mount: No space left on device";
+	pass(k);
+	assert_null(kit_body(k, ACT_START));
+	assert_string_equal(container(k)->state->waiting->message,
+			    "mount: No space left on device");
+	assert_int_equal(k->plan.again_at, k->now + 10 * 1000);
+	k->now = k->plan.again_at;
+	assert_non_null(strstr(pass(k), "+ start pod default/web  # another try\n"));
+}
+
+/* ---- the end ---- */
+
+static void
+a_deleted_pod_leaves_rules_connections_and_host_in_this_order(void **state)
+{
+	struct kit *k = *state;
+	struct kit_pod *p = running(k, "", "");
+	struct endpoint_args at = { .ip = web(k)->status->podIP, .port = 80 };
+	struct service_args rule = { .endpoints = { &at, 1 } };
+
+	k->rules[0] = (struct programmed){ "default/web:http", &rule };
+	k->nrules = 1;
+	delete (k);
+	assert_string_equal(pass(k), ""); /* the rules still send it clients */
+	rule.endpoints.n = 0;
+	assert_string_equal(pass(k), "~ drain pod default/web 0 -> 5000  # out of the rules\n"
+				     ". status pod default/web  # 1/1 ready\n");
+	assert_string_equal(pass(k), ""); /* there are connections */
+	p->seen.drained = true;
+	assert_string_equal(pass(k), "- stop pod default/web 0 -> 30  # drained\n");
+	assert_string_equal(pass(k), "");
+	p->seen.state = "gone";
+	assert_string_equal(pass(k), "- forget pod default/web  # gone from the host\n");
+	assert_null(web(k));
+}
+
+static void
+connections_that_never_end_are_cut_after_the_drain_time(void **state)
+{
+	struct kit *k = *state;
+
+	running(k, "", "");
+	delete (k);
+	pass(k);
+	assert_int_equal(k->plan.again_at, k->now + 5000);
+	k->now += 5000;
+	assert_string_equal(pass(k), "- stop pod default/web 0 -> 30\n");
+}
+
+static void
+a_grace_of_zero_stops_at_once(void **state)
+{
+	struct kit *k = *state;
+	struct pod *o;
+
+	running(k, "", "");
+	o = object_clone(web(k), &k->arena);
+	o->metadata->deletionTimestamp = k->now;
+	schema_mark(object_meta_kind(), o->metadata, "deletionGracePeriodSeconds");
+	kit_put(k, o);
+	assert_string_equal(pass(k), "- stop pod default/web  # at once\n");
+}
+
+static void
+a_pod_that_never_started_is_forgotten_at_once(void **state)
+{
+	struct kit *k = *state;
+
+	pod(k, "web", ", nodeSelector: {some: where}", "");
+	pass(k);
+	delete (k);
+	assert_string_equal(pass(k), "- forget pod default/web  # gone from the host\n");
+}
+
+/* ---- what nobody answers for ---- */
+
+static void
+children_and_strangers_are_collected(void **state)
+{
+	struct kit *k = *state;
+
+	kit_read(
+	    k,
+	    "apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: rs, ownerReferences: "
+	    "[{apiVersion: apps/v1, kind: Deployment, name: gone, uid: x, controller: true}]}\n"
+	    "spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, "
+	    "spec: {containers: [{name: c, image: i}]}}}\n---\n"
+	    "apiVersion: v1\nkind: Event\nmetadata: {name: old}\nlastTimestamp: "
+	    "'2027-01-15T06:59:59Z'\n---\n"
+	    "apiVersion: v1\nkind: Event\nmetadata: {name: new}\nlastTimestamp: "
+	    "'2027-01-15T07:30:00Z'\n");
+	k->of[RES_event][0]->metadata->creationTimestamp = 0;
+	k->of[RES_event][1]->metadata->creationTimestamp = 0;
+	kit_pod_new(k, "stranger")->seen.state = "up";
+	garbage_reconcile(kit_snapshot(k), &k->plan);
+	assert_string_equal(kit_text(k),
+			    "- delete replicaset default/rs  # its owner gone is gone\n"
+			    "- delete event default/old  # an hour old\n"
+			    "- stop pod stranger 0 -> 2  # no such pod\n");
+	assert_int_equal(k->plan.again_at, k->now + 1800 * 1000);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(a_pod_gets_node_and_address_before_anything_starts),
+		T(addresses_go_round_and_are_never_in_two_hands),
+		T(a_node_selector_that_nothing_matches_leaves_it_unschedulable),
+		T(requests_beyond_the_node_leave_it_unschedulable),
+		T(a_taint_needs_a_toleration),
+		T(the_environment_is_resolved),
+		T(resources_become_shares_limits_and_a_place_in_the_oom_queue),
+		T(guaranteed_pods_are_the_last_to_be_killed),
+		T(a_missing_config_map_is_named_and_waited_for),
+		T(a_missing_key_is_named),
+		T(config_maps_and_secrets_become_files),
+		T(a_changed_config_map_is_sent_once),
+		T(a_running_pod_is_ready_and_stays_as_it_is),
+		T(probes_decide_over_ready_and_started),
+		T(a_failed_liveness_probe_restarts_its_container),
+		T(a_crash_shows_state_last_state_and_count),
+		T(a_job_like_pod_ends_and_leaves_the_host_but_not_the_store),
+		T(a_failure_counts_as_failed_only_where_nothing_restarts_it),
+		T(a_lost_sandbox_is_made_again_and_the_count_goes_on),
+		T(nothing_is_started_before_the_hand_has_spoken),
+		T(a_missing_image_is_tried_again_at_growing_intervals),
+		T(a_sandbox_that_cannot_be_made_is_tried_again_later),
+		T(a_deleted_pod_leaves_rules_connections_and_host_in_this_order),
+		T(connections_that_never_end_are_cut_after_the_drain_time),
+		T(a_grace_of_zero_stops_at_once),
+		T(a_pod_that_never_started_is_forgotten_at_once),
+		T(children_and_strangers_are_collected),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

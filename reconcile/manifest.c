@@ -262,6 +262,19 @@ read_document(struct files *f, const struct tree *t, const char *list_api,
 		read_object(f, t, api, kind);
 }
 
+/* JSON may write a letter beyond 16 bits as two halves, which YAML's reader
+ * refuses; such a file is read as JSON, at the price of its places. */
+static struct tree *
+read_text(struct files *f, const char *text, size_t len)
+{
+	const char *dot = strrchr(f->path, '.');
+
+	if (dot && !strcmp(dot, ".json") && len < 3 << 20 &&
+	    (memmem(text, len, "\\ud", 3) || memmem(text, len, "\\uD", 3)))
+		return json_read(text, len, f->a, f->cs);
+	return yaml_read(text, len, f->a, f->cs);
+}
+
 struct manifest *
 manifest_read(const char *path, const char *text, size_t len, struct arena *a,
 	      struct complaints *cs)
@@ -271,7 +284,7 @@ manifest_read(const char *path, const char *text, size_t len, struct arena *a,
 	const char *before = cs->path;
 
 	cs->path = f.path;
-	for (const struct tree *t = yaml_read(text, len, a, cs); t; t = t->next)
+	for (const struct tree *t = read_text(&f, text, len); t; t = t->next)
 		read_document(&f, t, NULL, NULL);
 	cs->path = before;
 	return first;

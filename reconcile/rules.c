@@ -5,6 +5,7 @@
 #include "rules.h"
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/map.h"
 #include "object.h"
 #include <stdio.h>
 #include <string.h>
@@ -99,34 +100,39 @@ secret_check(const void *obj, const struct place *at)
 /* ---- Service ---- */
 
 static void
+service_port_check(const struct service_spec *s, size_t i, struct map *names,
+		   struct map *node_ports, const struct place *at)
+{
+	const struct service_port *p = &s->ports.at[i];
+	bool external = is(s->type, "NodePort") || is(s->type, "LoadBalancer");
+	char sub[64], key[64];
+
+	snprintf(sub, sizeof sub, "ports[%zu].name", i);
+	if (s->ports.n > 1 && !given(p->name))
+		place_complain(at, sub, "Required value");
+	if (given(p->name) && map_put(names, p->name, names))
+		place_complain(at, sub, "Duplicate value: \"%s\"", p->name);
+	if (!p->nodePort)
+		return;
+	snprintf(sub, sizeof sub, "ports[%zu].nodePort", i);
+	snprintf(key, sizeof key, "%jd/%s", (intmax_t)p->nodePort,
+		 p->protocol ? p->protocol : "");
+	if (!external)
+		place_complain(at, sub, "Forbidden: may not be used when `type` is '%s'",
+			       s->type);
+	else if (map_put(node_ports, key, names))
+		place_complain(at, sub, "Duplicate value: %jd", (intmax_t)p->nodePort);
+}
+
+static void
 service_ports_check(const struct service_spec *s, const struct place *at)
 {
-	bool external = is(s->type, "NodePort") || is(s->type, "LoadBalancer");
-	char sub[64];
+	struct map names = { 0 }, node_ports = { 0 };
 
-	for (size_t i = 0; i < s->ports.n; i++) {
-		const struct service_port *p = &s->ports.at[i];
-
-		snprintf(sub, sizeof sub, "ports[%zu].name", i);
-		if (s->ports.n > 1 && !given(p->name))
-			place_complain(at, sub, "Required value");
-		for (size_t j = 0; given(p->name) && j < i; j++)
-			if (is(s->ports.at[j].name, p->name)) {
-				place_complain(at, sub, "Duplicate value: \"%s\"", p->name);
-				break;
-			}
-		snprintf(sub, sizeof sub, "ports[%zu].nodePort", i);
-		if (p->nodePort && !external)
-			place_complain(
-			    at, sub, "Forbidden: may not be used when `type` is '%s'", s->type);
-		for (size_t j = 0; p->nodePort && j < i; j++)
-			if (s->ports.at[j].nodePort == p->nodePort &&
-			    is(s->ports.at[j].protocol, p->protocol)) {
-				place_complain(at, sub, "Duplicate value: %jd",
-					       (intmax_t)p->nodePort);
-				break;
-			}
-	}
+	for (size_t i = 0; i < s->ports.n; i++)
+		service_port_check(s, i, &names, &node_ports, at);
+	map_done(&names);
+	map_done(&node_ports);
 }
 
 static void

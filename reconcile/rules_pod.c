@@ -210,18 +210,18 @@ void
 container_check(const void *obj, const struct place *at)
 {
 	const struct container *c = obj;
+	struct map names = { 0 };
 	char sub[64];
 
 	for (size_t i = 0; i < c->ports.n; i++) {
 		const char *name = c->ports.at[i].name;
 
-		for (size_t j = 0; given(name) && j < i; j++)
-			if (is(c->ports.at[j].name, name)) {
-				snprintf(sub, sizeof sub, "ports[%zu].name", i);
-				place_complain(at, sub, "Duplicate value: \"%s\"", name);
-				break;
-			}
+		if (!given(name) || !map_put(&names, name, &names))
+			continue;
+		snprintf(sub, sizeof sub, "ports[%zu].name", i);
+		place_complain(at, sub, "Duplicate value: \"%s\"", name);
 	}
+	map_done(&names);
 	once_check(c->livenessProbe, "livenessProbe", at);
 	once_check(c->startupProbe, "startupProbe", at);
 	if (c->readinessProbe && place_ok(at, "readinessProbe") &&
@@ -295,7 +295,7 @@ ports_check(const struct pod_spec *s, const struct place *pl)
 			other = map_put(&taken, key, &s->containers.at[i]);
 			snprintf(sub, sizeof sub, "containers[%zu].ports[%zu].containerPort", i,
 				 j);
-			if (other)
+			if (other && other != &s->containers.at[i])
 				place_complain(
 				    pl, sub,
 				    "Duplicate value: \"%s\": the container \"%s\" has this "
@@ -316,15 +316,21 @@ ports_check(const struct pod_spec *s, const struct place *pl)
 static void
 names_check(const struct pod_spec *s, const struct place *pl)
 {
+	struct map names = { 0 };
 	char sub[64];
 
-	for (size_t i = 0; i < s->initContainers.n; i++)
-		for (size_t j = 0; j < s->containers.n; j++)
-			if (is(s->containers.at[j].name, s->initContainers.at[i].name)) {
-				snprintf(sub, sizeof sub, "initContainers[%zu].name", i);
-				place_complain(pl, sub, "Duplicate value: \"%s\"",
-					       s->containers.at[j].name);
-			}
+	for (size_t i = 0; i < s->containers.n && s->initContainers.n; i++)
+		if (s->containers.at[i].name)
+			map_put(&names, s->containers.at[i].name, &names);
+	for (size_t i = 0; i < s->initContainers.n; i++) {
+		const char *name = s->initContainers.at[i].name;
+
+		if (!name || !map_get(&names, name))
+			continue;
+		snprintf(sub, sizeof sub, "initContainers[%zu].name", i);
+		place_complain(pl, sub, "Duplicate value: \"%s\"", name);
+	}
+	map_done(&names);
 }
 
 void

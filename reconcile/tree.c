@@ -188,6 +188,30 @@ complaints_full(const struct complaints *cs)
 	return cs->errors + cs->warnings >= MOST_KEPT;
 }
 
+/* A complaint is one line on a terminal, whatever a stranger's file says: what
+ * would move the cursor or end the line is spelt out. */
+static char *
+printable(struct arena *a, const char *s)
+{
+	cleanup_buf struct buf b = { 0 };
+
+	for (; s && *s; s++) {
+		unsigned char c = *s, next = s[1];
+
+		if (c == '\n')
+			buf_adds(&b, "\\n");
+		else if (c == '\t')
+			buf_adds(&b, "\\t");
+		else if (c < 0x20 || c == 0x7f)
+			buf_addf(&b, "\\x%02x", c);
+		else if (c == 0xc2 && next >= 0x80 && next < 0xa0)
+			buf_addf(&b, "\\x%02x", (unsigned char)*++s);
+		else
+			buf_addc(&b, (char)c);
+	}
+	return s ? arena_strdup(a, buf_text(&b)) : NULL;
+}
+
 static void __attribute__((format(printf, 6, 0)))
 add(struct complaints *cs, bool warning, int line, int col, const char *field, const char *fmt,
     va_list ap)
@@ -206,8 +230,8 @@ add(struct complaints *cs, bool warning, int line, int col, const char *field, c
 				 .line = line,
 				 .col = col,
 				 .warning = warning,
-				 .field = arena_strdup(cs->arena, field),
-				 .text = arena_strdup(cs->arena, text) };
+				 .field = printable(cs->arena, field),
+				 .text = printable(cs->arena, text) };
 	free(text);
 	if (cs->last)
 		cs->last->next = c;

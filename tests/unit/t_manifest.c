@@ -169,6 +169,22 @@ an_unknown_kind_lists_those_that_are_known(void **s)
 }
 
 static void
+json_with_letters_beyond_16_bits_is_read_too(void **s)
+{
+	READING(r);
+	static const char text[] =
+	    "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\", \"metadata\": "
+	    "{\"name\": \"a\"}, \"data\": {\"k\": \"\\ud83d\\ude00\"}}";
+	struct manifest *m = manifest_read("a.json", text, strlen(text), &r.arena, &r.cs);
+
+	(void)s;
+	assert_string_equal(said(&r), "");
+	assert_non_null(m);
+	assert_string_equal(pairs_get(&((struct config_map *)m->obj)->data, "k"),
+			    "\xf0\x9f\x98\x80");
+}
+
+static void
 what_kedge_makes_itself_is_refused(void **s)
 {
 	static const char *const kinds[] = { "v1 Node", "v1 Event", "kedge.dev/v1 Source",
@@ -313,6 +329,7 @@ main(void)
 		T(what_is_encoded_is_read_back_the_same),
 		T(a_document_without_a_kind_is_skipped_with_a_warning),
 		T(an_unknown_kind_lists_those_that_are_known),
+		T(json_with_letters_beyond_16_bits_is_read_too),
 		T(what_kedge_makes_itself_is_refused),
 		T(the_namespace_is_default_unless_stated),
 		T(the_same_object_twice_names_both_places),

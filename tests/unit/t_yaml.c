@@ -288,6 +288,17 @@ complaints_are_sorted_by_file_line_and_column(void **s)
 }
 
 static void
+a_complaint_is_one_line_that_moves_no_cursor(void **s)
+{
+	READING(r);
+
+	(void)s;
+	complain(&r.cs, 1, 1, "a\nb", "x\ty\x1b[31m \x7f \xc2\x9b \xc3\xa9 \xf0\x9f\x98\x80");
+	assert_string_equal(said(&r),
+			    "1:1: a\\nb: x\\ty\\x1b[31m \\x7f \\x9b \xc3\xa9 \xf0\x9f\x98\x80");
+}
+
+static void
 after_a_thousand_complaints_the_rest_is_only_counted(void **s)
 {
 	READING(r);
@@ -326,6 +337,7 @@ main(void)
 		T(a_hundred_levels_are_enough),
 		T(more_than_three_mebibytes_are_not_read),
 		T(complaints_are_sorted_by_file_line_and_column),
+		T(a_complaint_is_one_line_that_moves_no_cursor),
 		T(after_a_thousand_complaints_the_rest_is_only_counted),
 	};
 

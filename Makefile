@@ -119,20 +119,27 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/kedge \
 		$(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)/etc/kedge \
-		$(SHARE)/man/man1 $(SHARE)/man/man8 $(SHARE)/bash-completion/completions
+		$(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/man/man8 $(SHARE)/bash-completion/completions \
+		$(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
 	install -m 755 $(B)/kedged $(DESTDIR)$(PREFIX)/sbin/kedged
 	install -m 755 $(B)/kedge $(DESTDIR)$(PREFIX)/bin/kedge
 	install -m 755 $(B)/kedge-init $(DESTDIR)$(PREFIX)/libexec/kedge/kedge-init
 	sed 's|@PREFIX@|$(PREFIX)|' daemon/systemd/kedged.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/kedged.service
 	install -m 644 daemon/systemd/kedge.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/kedge.conf
 	[ -e $(DESTDIR)/etc/kedge/kedge.yaml ] || install -m 644 daemon/systemd/kedge.yaml $(DESTDIR)/etc/kedge/kedge.yaml
-	for m in daemon/man/*.[18]; do install -m 644 $$m $(SHARE)/man/man$${m##*.}/; done
+	install -m 644 daemon/man/kedged.8 $(SHARE)/man/man8/kedged.8
+	$(B)/kedge help --man > $(SHARE)/man/man1/kedge.1
+	$(B)/kedge help --man kedge.yaml > $(SHARE)/man/man5/kedge.yaml.5
 	$(B)/kedge completion bash > $(SHARE)/bash-completion/completions/kedge
+	$(B)/kedge completion zsh > $(SHARE)/zsh/site-functions/_kedge
+	$(B)/kedge completion fish > $(SHARE)/fish/vendor_completions.d/kedge.fish
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/kedged $(DESTDIR)$(PREFIX)/bin/kedge \
 		$(DESTDIR)$(PREFIX)/lib/systemd/system/kedged.service $(DESTDIR)$(PREFIX)/lib/sysusers.d/kedge.conf \
-		$(SHARE)/man/man1/kedge.1 $(SHARE)/man/man8/kedged.8 $(SHARE)/bash-completion/completions/kedge
+		$(SHARE)/man/man1/kedge.1 $(SHARE)/man/man5/kedge.yaml.5 $(SHARE)/man/man8/kedged.8 \
+		$(SHARE)/bash-completion/completions/kedge $(SHARE)/zsh/site-functions/_kedge \
+		$(SHARE)/fish/vendor_completions.d/kedge.fish
 	rm -rf $(DESTDIR)$(PREFIX)/libexec/kedge
 
 clean:

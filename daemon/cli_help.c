@@ -132,6 +132,71 @@ put_manual(FILE *out)
 	      out);
 }
 
+/* ---- kedge.yaml(5), from config.def ---- */
+
+static const char *
+type_text(const struct field *f)
+{
+	static const char *const names[] = {
+		[T_STR] = "text",
+		[T_INT] = "number",
+		[T_BOOL] = "true or false",
+		[T_QTY] = "quantity",
+		[T_MAP] = "names and values",
+		[T_STRS] = "list of text",
+		[T_OBJ] = "",
+		[T_LIST] = "list",
+	};
+
+	return f->type < sizeof names / sizeof *names && names[f->type] ? names[f->type]
+									: "text";
+}
+
+static void
+put_rows(const struct kind *k, const char *prefix, FILE *out)
+{
+	for (const struct field *f = k->fields; f->name; f++) {
+		char path[128];
+
+		snprintf(path, sizeof path, "%s%s%s", prefix, *prefix ? "." : "", f->name);
+		if (f->type == T_OBJ) {
+			put_rows(f->of(), path, out);
+			continue;
+		}
+		fprintf(out, ".TP\n\\fB%s%s\\fR  %s%s\n", path, f->type == T_LIST ? "[]" : "",
+			type_text(f), f->need ? ", must be given" : "");
+		put_roff(f->doc ? f->doc : "", out);
+		if (f->one_of)
+			fprintf(out, "%sone of: %s", f->doc ? "; " : "", f->one_of);
+		if (f->dflt)
+			fprintf(out, "%sdefault: %s", f->doc || f->one_of ? "; " : "", f->dflt);
+		fputs("\n", out);
+		if (f->type == T_LIST) {
+			strcat(path, "[]");
+			put_rows(f->of(), path, out);
+		}
+	}
+}
+
+static void
+put_config_manual(FILE *out)
+{
+	fputs(".TH KEDGE.YAML 5 \"\" \"kedge " KEDGE_VERSION "\" \"kedge\"\n.SH NAME\n"
+	      "kedge.yaml \\- what kedged does on this host\n.SH SYNOPSIS\n.I "
+	      "/etc/kedge/kedge.yaml\n"
+	      ".SH DESCRIPTION\nThe operator's own word: it lies in no repository, and only "
+	      "here can a "
+	      "thing be allowed that reaches beyond a pod.  An unknown key is an error that "
+	      "names its "
+	      "line;\n.B kedge validate \\-\\-config\n.I FILE\nchecks one before it is used.\n"
+	      ".SH KEYS\n",
+	      out);
+	put_rows(config_kind(), "", out);
+	fputs(".SH EXAMPLE\n.nf\nsources:\n- name: deploy\n  url: /srv/deploy.git\n"
+	      "  ref: main\n.fi\n.SH SEE ALSO\n.BR kedge (1),\n.BR kedged (8)\n",
+	      out);
+}
+
 int
 cli_help(struct cli_call *c, struct error **e)
 {
@@ -139,7 +204,10 @@ cli_help(struct cli_call *c, struct error **e)
 	bool found = false;
 
 	if (cli_opt(c, OPT_man)) {
-		put_manual(c->out);
+		if (c->n && !strcmp(c->args[0], "kedge.yaml"))
+			put_config_manual(c->out);
+		else
+			put_manual(c->out);
 		return 0;
 	}
 	if (!c->n) {

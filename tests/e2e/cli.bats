@@ -1,0 +1,197 @@
+#!/usr/bin/env bats
+# kedge, the command: what needs no daemon, and what it makes of the API's answers.
+load lib.bash
+
+setup_file() {
+	load lib.bash
+	kedge_dirs
+	mkdir -p "$W/run" "$W/logs/default_web-9b459b4c5-cst47_u/web"
+	mkfifo "$W/orders"
+	"$B/tests/e2e/api_server" "$KEDGE_SOCKET" 127.0.0.1:18001 "$W/logs" \
+		"$BATS_TEST_DIRNAME/api_world.yaml" <"$W/orders" >"$W/server" 2>&1 3>&- &
+	echo $! >"$W/pid"
+	sleep 1000 >"$W/orders" 3>&- & # holds it open
+	echo $! >"$W/holder"
+	wait_for 5 "the server" grep -q ready "$W/server"
+}
+teardown_file() {
+	kill "$(cat "$W/pid")" "$(cat "$W/holder")"
+	rm -rf "$W"
+}
+
+@test "help lists every command, and every command has help" {
+	kedge help >"$W/help"
+	for c in status history diff sync suspend resume rollback wait validate get describe events logs exec \
+		"delete pod" "image import" "image load" "image ls" "image rm" down version completion; do
+		grep -q "^  $c " "$W/help"
+		kedge help $c | grep -q "^usage: kedge $c"
+		kedge $c --help | grep -q "^usage: kedge $c"
+	done
+}
+
+@test "a mistyped command or option gets a suggestion and exit status 2" {
+	run kedge statsu
+	[ "$status" = 2 ]
+	[ "$output" = 'kedge: kedge has no command "statsu"; did you mean "status"?' ]
+	run kedge get pods --namspace x
+	[ "$status" = 2 ]
+	[[ $output =~ "did you mean --namespace?" ]]
+}
+
+@test "completion knows commands, options, kinds and the names that live" {
+	[ "$(kedge __complete hist)" = history ]
+	[ "$(kedge __complete image l | sort | xargs)" = "load ls" ]
+	[ "$(kedge __complete get --all)" = --all-namespaces ]
+	[ "$(kedge __complete get deploym)" = deployments ]
+	[ "$(kedge __complete logs web-9b459b4c5-c)" = web-9b459b4c5-cst47 ]
+	bash -n <(kedge completion bash)
+	source <(kedge completion bash)
+	COMP_WORDS=(kedge sta) COMP_CWORD=1
+	_kedge
+	[ "${COMPREPLY[*]}" = status ]
+}
+
+@test "the manual pages are well-formed and name every command" {
+	kedge help --man >"$W/kedge.1"
+	kedge help --man kedge.yaml >"$W/kedge.yaml.5"
+	grep -q 'kedge image import' "$W/kedge.1"
+	grep -q 'network.podCIDR' "$W/kedge.yaml.5"
+	if command -v groff >/dev/null; then
+		for f in "$W/kedge.1" "$W/kedge.yaml.5" "$ROOT/daemon/man/kedged.8"; do
+			[ -z "$(groff -man -ww -z "$f" 2>&1)" ]
+		done
+	fi
+}
+
+@test "validate reads a folder as the daemon does, and says every error with its place" {
+	mkdir -p "$W/v/sub" "$W/v/.hidden" "$W/v/images"
+	echo 'images/' >"$W/v/.kedgeignore"
+	deployment web web:1 >"$W/v/web.yaml"
+	service web >"$W/v/sub/svc.yml"
+	echo 'broken: [' >"$W/v/images/x.yaml"
+	echo 'broken: [' >"$W/v/.hidden/x.yaml"
+	echo 'no manifest' >"$W/v/notes.txt"
+	run kedge validate "$W/v"
+	[ "$status" = 0 ]
+	[[ $output =~ "2 objects in 2 files: fine" ]]
+	sed -i 's/containers:/containres:/' "$W/v/web.yaml"
+	sed -i 's/port: 80/port: 80000/' "$W/v/sub/svc.yml"
+	run kedge validate "$W/v"
+	[ "$status" = 1 ]
+	[[ $output =~ v/web.yaml:[0-9]+:[0-9]+:\ .*containres.*containers ]]
+	[[ $output =~ v/sub/svc.yml:[0-9]+:[0-9]+:\ .*80000 ]]
+	[ "$(kedge validate -o json "$W/v" | jq '.errors | length')" -ge 2 ]
+}
+
+@test "validate finds a node port that two services want, and names both" {
+	mkdir "$W/np"
+	for s in one two; do
+		service $s NodePort | sed 's/port: 80,/port: 80, nodePort: 30080,/' >"$W/np/$s.yaml"
+	done
+	run kedge validate "$W/np"
+	[ "$status" = 1 ]
+	[[ $output =~ np/two.yaml:1:1:.*30080.*"provided port is already allocated".*np/one.yaml:1 ]]
+}
+
+@test "validate --config checks the configuration" {
+	kedge validate --config "$ROOT/daemon/systemd/kedge.yaml"
+	printf 'listen: 127.0.0.1:8001\nlissten: x\n' >"$W/bad.yaml"
+	run kedge validate --config "$W/bad.yaml"
+	[ "$status" = 1 ]
+	[[ $output =~ bad.yaml:2:1:.*lissten ]]
+}
+
+@test "without a daemon the message says what to do" {
+	run kedge --socket /nowhere/api.sock get pods
+	[ "$status" = 1 ]
+	[[ $output =~ "/nowhere/api.sock".*"No such file or directory".*"is kedged running" ]]
+}
+
+@test "get prints what kubectl prints" {
+	for a in "pods" "pods -A" "pods -o wide" "svc,deploy" "rs --show-labels" "nodes -o wide" "pods -l app=web" \
+		"deploy/web svc/web" "pods -o name" "pod nope" "pods -n nowhere" "all -A"; do
+		kedge get $a >"$W/ours" 2>&1 || true
+		kubectl --server=http://127.0.0.1:18001 get $a >"$W/theirs" 2>&1 || true
+		sed -i 's/^kedge: //' "$W/ours"
+		sed -i 's/^Error from server (.*): //' "$W/theirs"
+		# ages may differ by the second that lies between
+		diff -b <(sed -E 's/[0-9]+(s|m[0-9]*s?)\b/AGE/g; s/ +/ /g' "$W/ours") \
+			<(sed -E 's/[0-9]+(s|m[0-9]*s?)\b/AGE/g; s/ +/ /g' "$W/theirs")
+	done
+}
+
+@test "get -o json and -o yaml say the same, and kubectl reads the YAML" {
+	kedge get deploy web -o json | jq -S . >"$W/a"
+	kedge get deploy web -o yaml >"$W/web.yaml"
+	kubectl --server=http://127.0.0.1:18001 create --dry-run=client --validate=false -o json -f "$W/web.yaml" | jq -S . >"$W/b"
+	diff <(jq '.spec' "$W/a") <(jq '.spec' "$W/b")
+	diff <(jq '.status' "$W/a") <(jq '.status' "$W/b")
+}
+
+@test "get -w shows what changes" {
+	kedge get cm -w >"$W/watch" 3>&- &
+	watcher=$!
+	wait_for 5 "the first rows" grep -q settings "$W/watch"
+	printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: fresh, namespace: default}\ndata: {a: b}\n' >"$W/fresh.yaml"
+	echo "apply $W/fresh.yaml" >"$W/orders"
+	wait_for 5 "the new row" grep -q '^fresh' "$W/watch"
+	kill $watcher
+}
+
+@test "status, history, events and describe speak of what lives" {
+	kedge status | grep -q '^site  /srv/site.git#main'
+	kedge status | grep -q 'health .*revision 2, Healthy'
+	kedge status -o json >/dev/null
+	kedge history | grep -qE '^1 +site +aaaaaaa +Superseded'
+	[ "$(kedge history --limit 1 -o json | jq '.items | length')" = 1 ]
+	kedge events -A | grep -q 'Scaled up replica set'
+	kedge describe deploy web | grep -qE '^Replicas: +2 desired'
+	kedge describe svc web | grep -qE '^Endpoints: +10.42.0.5:8080,10.42.0.6:8080'
+	kedge describe secret password | grep -q 'word:  6 bytes'
+	! kedge describe secret password | grep -q c2VzYW1l
+}
+
+@test "wait tells healthy, failed and late apart" {
+	kedge wait --timeout 5s
+	run kedge wait --for aaaaaaa --timeout 1s
+	[ "$status" = 1 ]
+	run kedge wait --for ffff0000 --timeout 300ms
+	[ "$status" != 0 ]
+	run kedge wait --for ffff0000 --timeout 1s
+	[ "$status" = 2 ]
+}
+
+@test "exec passes words, input, both outputs and the exit status" {
+	[ "$(kedge exec web-9b459b4c5-cst47 -- echo 'a b' '$c')" = 'a b $c' ]
+	run kedge exec deploy/web -- sh -c 'echo out; echo err >&2; exit 7'
+	[ "$status" = 7 ]
+	[ "$(echo in | kedge exec -i svc/web -- tr a-z A-Z)" = IN ]
+	[ "$(head -c 3000000 /dev/zero | kedge exec -i web-9b459b4c5-cst47 -- wc -c)" = 3000000 ]
+	[ "$(kedge exec web-9b459b4c5-cst47 -- head -c 3000000 /dev/zero | wc -c)" = 3000000 ]
+	run kedge exec nobody -- true
+	[ "$output" = 'kedge: pods "nobody" not found' ]
+}
+
+@test "exec -t gives a terminal of the right size" {
+	script -qec "stty rows 33 cols 77; kedge exec -it web-9b459b4c5-cst47 -- sh -c 'tty; sleep 0.3; stty size'" /dev/null \
+		</dev/null >"$W/tty"
+	grep -q '^/dev/' "$W/tty"
+	grep -q '33 77' "$W/tty"
+}
+
+@test "a folder is imported as it is, and a bad entrypoint is refused here" {
+	mkdir -p "$W/root/etc"
+	echo hi >"$W/root/etc/f"
+	kedge image import "$W/root" a:1 --entrypoint '["/x"]' --env A=b --port 80/udp || [[ $(kedge image import "$W/root" a:1 2>&1) =~ "not JSON" ]]
+	run kedge image import "$W/root" a:1 --entrypoint /x
+	[ "$status" = 1 ]
+	[[ $output =~ "JSON list of words" ]]
+	run kedge image import /nowhere a:1
+	[[ $output =~ "/nowhere: No such file or directory" ]]
+}
+
+@test "delete pod returns when it is gone" {
+	kedge delete pod web-9b459b4c5-q8w2x --grace-period 0
+	run kedge get pod web-9b459b4c5-q8w2x
+	[ "$status" = 1 ]
+}

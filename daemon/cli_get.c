@@ -272,8 +272,8 @@ get_table(struct listing *l, const struct cli_target *t, size_t *shown, struct e
 		print_names(l, table);
 		*shown += 1;
 	} else {
-		if (l->several && *shown && json_array_size(json_object_get(table, "rows")) &&
-		    !t->name)
+		if (l->several && l->shown == NULL && *shown &&
+		    json_array_size(json_object_get(table, "rows")))
 			fputc('\n', l->c->out);
 		*shown += print_table(l, table);
 	}

@@ -13,7 +13,10 @@ PATH=$B:$PATH
 daemon= client=
 
 title() { printf '\n\033[1m== %s\033[0m\n' "$*" | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi; }
-run() { printf '$ %s\n' "$*"; "$@"; }
+run() {
+	printf '$ %s\n' "$*" | sed 's/git_ push -q/git push/'
+	"$@"
+}
 fail() {
 	trap - EXIT
 	echo "demo: $*"
@@ -40,8 +43,9 @@ cluster_ip() { kedge get svc "$1" -o json | jq -r .spec.clusterIP; }
 title "1. Two images from repo-example/images, one server in two versions"
 make -s -C repo-example/images O="$B/images" || fail "the images could not be built"
 git init -q --bare "$D/deploy.git" && git -C "$D/deploy.git" symbolic-ref HEAD refs/heads/main
+: >"$D/kedge.yaml"
 kedged --source "deploy=$D/deploy.git" --state "$D/state" --run "$D/run" --logs "$D/logs" \
-	--config "$D/kedge.yaml" >"$D/kedged.log" 2>&1 <<<"" &
+	--config "$D/kedge.yaml" >"$D/kedged.log" 2>&1 &
 daemon=$!
 for _ in $(seq 100); do [ -S "$KEDGE_SOCKET" ] && kedge version >/dev/null 2>&1 && break
 	kill -0 $daemon 2>/dev/null || fail "kedged did not start"; sleep 0.05; done

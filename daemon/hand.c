@@ -197,6 +197,7 @@ rt_on_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct hand *h = arg;
 	struct rt_event ev;
+	bool gone = false;
 	int ms;
 
 	(void)fd;
@@ -206,8 +207,10 @@ rt_on_event(evutil_socket_t fd, short what, void *arg)
 			const struct rt_pod_status *s = rt_pod_status(h->rt, ev.uid);
 
 			hand_report_pod(h, ev.uid);
-			if (!s || s->state == RT_POD_GONE)
+			if (!s || s->state == RT_POD_GONE) {
 				hand_pod_forget(h, ev.uid);
+				gone = true;
+			}
 		} else if (ev.type == RT_EXEC_DONE) {
 			struct exec_done done = { .id = ev.exec_id, .exitCode = ev.exit_code,
 						  .error = ev.error };
@@ -215,6 +218,8 @@ rt_on_event(evutil_socket_t fd, short what, void *arg)
 			hand_send(h, "exec_done", exec_done_kind(), &done, NULL, 0);
 		}
 	}
+	if (gone) /* an image that lost its name may have been theirs alone */
+		(void)images_sweep(h->images, NULL);
 	if ((ms = rt_timeout(h->rt)) >= 0)
 		timer_arm(h->rt_timer, ms);
 }

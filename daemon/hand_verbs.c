@@ -262,6 +262,8 @@ job_done(evutil_socket_t fd, short what, void *arg)
 			free(*n);
 		}
 	free(names);
+	/* an image whose name moved on, unless a pod runs on it */
+	(void)images_sweep(j->hand->images, NULL);
 	hand_answer(j->hand, j->id, buf_text(&text), e);
 	hand_report_images(j->hand);
 	for (at = &j->hand->jobs; *at != j; at = &(*at)->next)

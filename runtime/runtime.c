@@ -13,6 +13,7 @@
 
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
+#include "runtime/image.h"
 #include "runtime/rt.h"
 
 int64_t
@@ -187,6 +188,22 @@ check_paths(const struct rt_config *c, struct error **e)
 	return 0;
 }
 
+/* Layers under a pod stay, whatever becomes of their image's name. */
+static bool
+uses_image(void *ctx, const char *id)
+{
+	struct rt *rt = ctx;
+
+	for (struct map_slot *s = map_first(&rt->pods); s; s = map_next(&rt->pods, s)) {
+		const struct rtpod *p = s->value;
+
+		for (size_t i = 0; p->state != RT_POD_GONE && i < W_CONTAINERS; i++)
+			if (p->c[i].image_id && strcmp(p->c[i].image_id, id) == 0)
+				return true;
+	}
+	return false;
+}
+
 int
 rt_open(const struct rt_config *cfg, struct rt **ret, struct error **e)
 {
@@ -211,6 +228,8 @@ rt_open(const struct rt_config *cfg, struct rt **ret, struct error **e)
 	if (rt->init_fd < 0 || rtpod_adopt_all(rt, e) < 0)
 		goto failed;
 	find_lacks(rt);
+	if (rt->cfg.images)
+		images_keep(rt->cfg.images, uses_image, rt);
 	*ret = rt;
 	return 0;
 failed:
@@ -223,6 +242,8 @@ rt_close(struct rt *rt)
 {
 	if (!rt)
 		return;
+	if (rt->cfg.images)
+		images_keep(rt->cfg.images, NULL, NULL);
 	for (struct map_slot *s; (s = map_first(&rt->pods));)
 		rt_pod_free(rt, s->value);
 	map_done(&rt->pods);

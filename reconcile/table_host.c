@@ -2,6 +2,7 @@
  * own kinds. */
 #include "table_cells.h"
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- Namespace, Node ---- */
@@ -32,21 +33,33 @@ cell_node_status(const void *obj, const struct cells *c)
 	return ready;
 }
 
+static int
+compare(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 const char *
 cell_node_roles(const void *obj, const struct cells *c)
 {
 	static const char prefix[] = "node-role.kubernetes.io/";
 	const struct pairs *labels = &((const struct object *)obj)->metadata->labels;
+	const char **roles = arena_alloc(c->arena, (labels->n + 1) * sizeof *roles);
 	struct buf b = { 0 };
+	size_t n = 0;
 
 	for (size_t i = 0; i < labels->n; i++) {
 		const struct pair *l = &labels->at[i];
 
 		if (!strncmp(l->key, prefix, sizeof prefix - 1) && l->key[sizeof prefix - 1])
-			cell_add_part(&b, ",", l->key + sizeof prefix - 1);
+			roles[n++] = l->key + sizeof prefix - 1;
 		else if (!strcmp(l->key, "kubernetes.io/role") && *l->value)
-			cell_add_part(&b, ",", l->value);
+			roles[n++] = l->value;
 	}
+	if (n)
+		qsort(roles, n, sizeof *roles, compare);
+	for (size_t i = 0; i < n; i++)
+		cell_add_part(&b, ",", roles[i]);
 	return cell_taken(&b, NONE, c);
 }
 

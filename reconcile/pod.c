@@ -442,9 +442,11 @@ is_drained(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 
 	if (!any_running(seen) || str_is(args.ip, ""))
 		return true; /* nobody can be talking to it */
-	if (snapshot_serves(s, args.ip) && s->now < began + limit) {
-		plan_again(p, began + limit);
-		return false;
+	/* The last one serves until another does.  When none came in time, clients
+	 * would come for ever: there is nothing to wait for any more. */
+	if (snapshot_serves(s, args.ip)) {
+		plan_again(p, began + limit > s->now ? began + limit : 0);
+		return s->now >= began + limit;
 	}
 	if (since) {
 		plan_again(p, since->lastTransitionTime + limit);

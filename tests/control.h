@@ -236,50 +236,59 @@ kit_read(struct kit *k, const char *yaml)
 
 /* ---- the host ---- */
 
+/* Where the sandbox of this uid is, or would be: they are sorted by uid. */
+static inline size_t
+kit_pod_at(struct kit *k, const char *uid)
+{
+	size_t lo = 0, hi = k->npods;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (strcmp(k->pods[mid]->seen.uid, uid) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 static inline struct kit_pod *
 kit_pod_of(struct kit *k, const char *uid)
 {
-	for (size_t i = 0; i < k->npods; i++)
-		if (!strcmp(k->pods[i]->seen.uid, uid))
-			return k->pods[i];
-	return NULL;
-}
+	size_t at = kit_pod_at(k, uid);
 
-static inline int
-kit_pod_order(const void *a, const void *b)
-{
-	return strcmp((*(struct kit_pod *const *)a)->seen.uid,
-		      (*(struct kit_pod *const *)b)->seen.uid);
+	return at < k->npods && !strcmp(k->pods[at]->seen.uid, uid) ? k->pods[at] : NULL;
 }
 
 static inline struct kit_pod *
 kit_pod_new(struct kit *k, const char *uid)
 {
 	struct kit_pod *p = kit_pod_of(k, uid);
+	size_t at = kit_pod_at(k, uid);
 
 	if (!p) {
 		if (k->npods == k->cap_pods) {
 			k->cap_pods = k->cap_pods ? k->cap_pods * 2 : 16;
 			k->pods = xrealloc(k->pods, k->cap_pods * sizeof *k->pods);
 		}
-		p = k->pods[k->npods++] = xcalloc(1, sizeof *p);
+		memmove(k->pods + at + 1, k->pods + at, (k->npods++ - at) * sizeof *k->pods);
+		p = k->pods[at] = xcalloc(1, sizeof *p);
 	}
 	*p = (struct kit_pod){ .seen = { .uid = arena_strdup(&k->arena, uid),
 					 .state = "starting" } };
-	qsort(k->pods, k->npods, sizeof *k->pods, kit_pod_order);
-	return kit_pod_of(k, uid);
+	return p;
 }
 
 static inline void
 kit_pod_drop(struct kit *k, const char *uid)
 {
-	for (size_t i = 0; i < k->npods; i++)
-		if (!strcmp(k->pods[i]->seen.uid, uid)) {
-			free(k->pods[i]);
-			memmove(k->pods + i, k->pods + i + 1,
-				(--k->npods - i) * sizeof *k->pods);
-			return;
-		}
+	size_t at = kit_pod_at(k, uid);
+
+	if (!kit_pod_of(k, uid))
+		return;
+	free(k->pods[at]);
+	memmove(k->pods + at, k->pods + at + 1, (--k->npods - at) * sizeof *k->pods);
 }
 
 /* Every container of the pod runs. */

@@ -635,6 +635,23 @@ connections_that_never_end_are_cut_after_the_drain_time(void **state)
 }
 
 static void
+the_last_one_serves_until_another_does_or_its_time_is_up(void **state)
+{
+	struct kit *k = *state;
+	struct endpoint_args at = { .ip = "10.42.0.2", .port = 80 };
+	struct service_args rule = { .endpoints = { &at, 1 } };
+
+	running(k, "", "");
+	k->rules[0] = (struct programmed){ "default/web:http", &rule };
+	k->nrules = 1;
+	delete (k);
+	assert_string_equal(pass(k), "");
+	assert_int_equal(k->plan.again_at, k->now + 5000);
+	k->now += 5000;
+	assert_string_equal(pass(k), "- stop pod default/web 0 -> 30\n");
+}
+
+static void
 a_grace_of_zero_stops_at_once(void **state)
 {
 	struct kit *k = *state;
@@ -716,6 +733,7 @@ main(void)
 		T(a_sandbox_that_cannot_be_made_is_tried_again_later),
 		T(a_deleted_pod_leaves_rules_connections_and_host_in_this_order),
 		T(connections_that_never_end_are_cut_after_the_drain_time),
+		T(the_last_one_serves_until_another_does_or_its_time_is_up),
 		T(a_grace_of_zero_stops_at_once),
 		T(a_pod_that_never_started_is_forgotten_at_once),
 		T(children_and_strangers_are_collected),

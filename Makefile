@@ -111,6 +111,10 @@ lint: $(B)/libkedge.a
 		xargs -P 2 -n 8 sh -c 'clang-tidy --quiet "$$@" -- $(ALL_CFLAGS) -Wno-unknown-warning-option 2>/dev/null' tidy
 
 ## make format     runs clang-format over everything
+## make golden     tests/golden anew from what the code does now; git diff is the review
+golden: $(filter $(B)/tests/unit/%,$(UNITS))
+	for t in $^; do if grep -q KEDGE_GOLDEN tests/unit/$${t##*/}.c; then KEDGE_GOLDEN=write $$t || exit 1; fi; done
+
 format:
 	clang-format -i $(SRCS)
 

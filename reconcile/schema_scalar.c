@@ -32,6 +32,11 @@ complain_at(struct complaints *cs, bool softly, const struct tree *t, const stru
 {
 	cleanup_buf struct buf field = { 0 }, text = { 0 };
 
+	if (complaints_full(cs)) { /* it will only be counted: no work for the hostile */
+		(softly ? complain_softly : complain)(cs, 0, 0, NULL, "%s", "");
+		return;
+	}
+	t = tree_at(t, sub);
 	path_print(p, &field);
 	if (*sub)
 		buf_addf(&field, "%s%s", field.len && *sub != '[' ? "." : "", sub);
@@ -68,7 +73,7 @@ place_complain(const struct place *pl, const char *sub, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	complain_at(pl->cs, false, tree_at(pl->at, sub), pl->path, sub, fmt, ap);
+	complain_at(pl->cs, false, pl->at, pl->path, sub, fmt, ap);
 	va_end(ap);
 }
 
@@ -78,7 +83,7 @@ place_complain_softly(const struct place *pl, const char *sub, const char *fmt, 
 	va_list ap;
 
 	va_start(ap, fmt);
-	complain_at(pl->cs, true, tree_at(pl->at, sub), pl->path, sub, fmt, ap);
+	complain_at(pl->cs, true, pl->at, pl->path, sub, fmt, ap);
 	va_end(ap);
 }
 

@@ -404,11 +404,9 @@ delta_whole(struct np *np, struct delta *d, struct seen *seen, struct error **e)
 {
 	struct chains base = { 0 };
 	struct names none = { 0 };
-	bool was;
 
-	if (tables_read(&np->tables, seen, e) < 0 || link_forward(true, &was, e) < 0)
+	if (tables_read(&np->tables, seen, e) < 0 || link_knobs_turn(&np->net.turned, e) < 0)
 		return -1;
-	np->net.forward_was_off |= !was;
 	d->whole = true;
 	rules_base(&np->net, &base);
 	delta_add(np, d, &none, &base);

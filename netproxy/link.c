@@ -111,27 +111,57 @@ sysctl_set(const char *file, const char *value, struct error **e)
 	return 0;
 }
 
-int
-link_forwards(bool *ret, struct error **e)
-{
-	int x;
+const struct link_knob link_knobs[LINK_KNOBS] = {
+	{ "ipv4/ip_forward", "1", "0", "KDG-FORWARD-WAS-0" },
+	/* The kernel sends a redirect when `all` or the link's own setting says so, and
+	 * pods talk to one another through the bridge they came in by.  A redirect
+	 * would tell them to bypass the rules that translate their answers, and it
+	 * uses up the allowance for the ICMP errors that refuse.  Other links go by
+	 * their own setting, which stays. */
+	{ "ipv4/conf/all/send_redirects", "0", "1", "KDG-REDIRECT-WAS-1" },
+};
 
-	if (sysctl_get("ipv4/ip_forward", &x, e) < 0)
-		return -1;
-	*ret = x;
+int
+link_knobs_turn(unsigned *turned, struct error **e)
+{
+	for (unsigned i = 0; i < LINK_KNOBS; i++) {
+		const struct link_knob *k = &link_knobs[i];
+		int was = 0;
+
+		if (sysctl_get(k->file, &was, e) < 0)
+			return -1;
+		if (was == atoi(k->ours))
+			continue;
+		if (sysctl_set(k->file, k->ours, e) < 0)
+			return -1;
+		*turned |= 1u << i;
+	}
 	return 0;
 }
 
 int
-link_forward(bool on, bool *ret_was, struct error **e)
+link_knobs_back(unsigned which, struct error **e)
 {
-	int was = 0;
+	for (unsigned i = 0; i < LINK_KNOBS; i++)
+		if (which >> i & 1 &&
+		    sysctl_set(link_knobs[i].file, link_knobs[i].theirs, e) < 0)
+			return -1;
+	return 0;
+}
 
-	if (sysctl_get("ipv4/ip_forward", &was, e) < 0)
-		return -1;
-	if (!!was != on && sysctl_set("ipv4/ip_forward", on ? "1" : "0", e) < 0)
-		return -1;
-	*ret_was = was;
+int
+link_knobs_check(bool *ret_so, struct error **e)
+{
+	bool so = true;
+
+	for (unsigned i = 0; i < LINK_KNOBS; i++) {
+		int is = 0;
+
+		if (sysctl_get(link_knobs[i].file, &is, e) < 0)
+			return -1;
+		so &= is == atoi(link_knobs[i].ours);
+	}
+	*ret_so = so;
 	return 0;
 }
 
@@ -142,7 +172,6 @@ link_sysctls(struct link *l, struct error **e)
 		const char *file, *value;
 		bool must;
 	} rows[] = {
-		/* Redirects would tell a pod to bypass the rules that translate its answers. */
 		{ "ipv4/conf/%s/send_redirects", "0", true },
 		{ "ipv4/conf/%s/accept_redirects", "0", true },
 		/* 127.0.0.0/8 stays where it is: nobody's neighbour reaches it. */
@@ -153,11 +182,9 @@ link_sysctls(struct link *l, struct error **e)
 		{ "ipv6/conf/%s/disable_ipv6", "1", false },
 	};
 	char file[96];
-	bool was;
 
-	if (link_forward(true, &was, e) < 0)
+	if (link_knobs_turn(&l->turned, e) < 0)
 		return -1;
-	l->forward_was_off = !was;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		snprintf(file, sizeof file, rows[i].file, l->bridge);
 		if (sysctl_set(file, rows[i].value, rows[i].must ? e : NULL) < 0 &&

@@ -29,8 +29,16 @@ struct link {
 	unsigned pod_bits;
 	uint32_t svc_net;
 	unsigned svc_bits;
-	bool forward_was_off; /* link_open turned ip_forward on */
+	unsigned turned; /* bit i: link_open turned link_knobs[i] */
 };
+
+/* The host's own settings that have to be so, and the value each is put back to. */
+struct link_knob {
+	const char *file, *ours, *theirs;
+	const char *note; /* the empty chain in filter that says we turned it */
+};
+#define LINK_KNOBS 2
+extern const struct link_knob link_knobs[LINK_KNOBS];
 
 #define LINK_TEXT 16 /* room for an address or a link's name */
 const char *link_ip(uint32_t, char to[static LINK_TEXT]);
@@ -42,6 +50,8 @@ int link_unplug(struct link *, uint32_t ip, struct error **);
 uint32_t link_node_ip(const struct link *);
 /* Removes the bridge and every link of ours that is left. */
 int link_down(const char *bridge, struct error **);
-int link_forwards(bool *ret, struct error **);
-int link_forward(bool on, bool *ret_was, struct error **); /* net.ipv4.ip_forward */
+/* Sets those that are not so; the bits of those it turned are added to *turned. */
+int link_knobs_turn(unsigned *turned, struct error **);
+int link_knobs_back(unsigned which, struct error **);
+int link_knobs_check(bool *ret_so, struct error **);
 #endif

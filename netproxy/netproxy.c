@@ -81,6 +81,18 @@ probe(struct np *np)
 			       "(iptables-nft-save shows them)");
 }
 
+/* What the notes in the tables say we turned. */
+static unsigned
+turned_before(const struct seen *seen)
+{
+	unsigned which = 0;
+
+	for (unsigned i = 0; i < LINK_KNOBS; i++)
+		if (map_get(&seen->chains[RULES_FILTER], link_knobs[i].note))
+			which |= 1u << i;
+	return which;
+}
+
 /* The first commit is made here if nothing of ours is in force, so that pods
  * reach the outside before there is any service. */
 static int
@@ -91,7 +103,7 @@ np_base(struct np *np, struct error **e)
 	int rc = tables_read(&np->tables, &seen, e);
 
 	there = !rc && commit_matches(np, &seen);
-	np->net.forward_was_off |= !rc && map_get(&seen.chains[RULES_FILTER], RULES_FWD_WAS_0);
+	np->net.turned |= rc ? 0 : turned_before(&seen);
 	seen_done(&seen);
 	if (rc || there)
 		return rc;
@@ -120,7 +132,7 @@ np_open(const struct np_config *c, struct np **ret, struct error **e)
 				      .pod_bits = c->pod_bits,
 				      .svc_net = c->svc_net,
 				      .svc_bits = c->svc_bits,
-				      .forward_was_off = np->link.forward_was_off };
+				      .turned = np->link.turned };
 	probe(np);
 	if (np_base(np, e) < 0)
 		goto bad;
@@ -198,13 +210,13 @@ np_check(struct np *np, bool *ret_intact, struct error **e)
 {
 	struct seen seen = { 0 };
 	uint64_t print;
-	bool ok, forwards;
+	bool ok, so;
 
 	if (np_fd(np) >= 0) {
 		*ret_intact = true; /* the commit will tell */
 		return 0;
 	}
-	if (tables_print(&np->tables, &print, e) < 0 || link_forwards(&forwards, e) < 0)
+	if (tables_print(&np->tables, &print, e) < 0 || link_knobs_check(&so, e) < 0)
 		return -1;
 	if (!np->printed || print != np->print) {
 		/* The print is older than what is read: a change in between shows next time. */
@@ -219,7 +231,7 @@ np_check(struct np *np, bool *ret_intact, struct error **e)
 		np->print = print;
 		np->whole |= !ok;
 	}
-	np->whole |= !forwards;
+	np->whole |= !so;
 	*ret_intact = !np->whole;
 	return 0;
 }
@@ -270,7 +282,6 @@ down_rules(const struct np_config *c, struct error **e)
 	struct restore run;
 	struct seen seen = { 0 };
 	enum tables_kind kind;
-	bool was, back;
 	int rc;
 
 	if (restore_find(c->iptables_restore, &path, &kind, e) < 0 ||
@@ -281,10 +292,9 @@ down_rules(const struct np_config *c, struct error **e)
 		down_text(&seen, &text);
 		rc = restore_begin(&run, path, &text, e) < 0 ? -1 : restore_end(&run, e);
 	}
-	/* Forwarding was off before us; rules of others in FORWARD say it is wanted now. */
-	back = map_get(&seen.chains[RULES_FILTER], RULES_FWD_WAS_0) && !seen.foreign;
-	if (!rc && back)
-		rc = link_forward(false, &was, e);
+	/* Rules of others in FORWARD say that forwarding is wanted now. */
+	if (!rc)
+		rc = link_knobs_back(turned_before(&seen) & ~(seen.foreign ? 1u : 0u), e);
 	seen_done(&seen);
 	tables_close(&t);
 	return rc;

@@ -96,11 +96,9 @@ base_filter(const struct rules_net *net, const char *svcs, struct chains *out)
 	rule(c, "-m conntrack --ctstate DNAT -j ACCEPT");
 	c = chain_begin(out, RULES_FILTER, "KDG-O");
 	rule(c, "-d %s -j " REJECT, svcs);
-	/* Pods always go through the host: see send_redirects in link.c, which
-	 * net.ipv4.conf.all can override. */
-	rule(c, "-o %s -p icmp -m icmp --icmp-type 5 -j DROP", net->bridge);
-	if (net->forward_was_off)
-		rule(chain_begin(out, RULES_FILTER, RULES_FWD_WAS_0), "-j RETURN");
+	for (unsigned i = 0; i < LINK_KNOBS; i++)
+		if (net->turned >> i & 1)
+			rule(chain_begin(out, RULES_FILTER, link_knobs[i].note), "-j RETURN");
 }
 
 void

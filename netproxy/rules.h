@@ -15,8 +15,8 @@
  * Changing one endpoint changes at most the chains S, one T and one E of its
  * service: an endpoint's group is a hash of its address, not its place.
  */
-#ifndef KEDGE_RULES_H
-#define KEDGE_RULES_H
+#ifndef KEDGE_NETPROXY_RULES_H
+#define KEDGE_NETPROXY_RULES_H
 #include "netproxy.h"
 #include "reconcile/base/buf.h"
 
@@ -45,20 +45,19 @@ struct rules_jump {
 #define RULES_JUMPS 6
 extern const struct rules_jump rules_jumps[RULES_JUMPS];
 
-#define RULES_PREFIX    "KDG-"
-#define RULES_CANARY    "KDG-CANARY-1"    /* 1: the layout's version */
-#define RULES_FWD_WAS_0 "KDG-IPFORWARD-0" /* in filter: kedge turned ip_forward on */
-#define RULES_MARK      0x4b00
-#define RULES_FLAT      32 /* a tree's root is a plain list up to here */
-#define RULES_LEAF      16
+#define RULES_PREFIX "KDG-"
+#define RULES_CANARY "KDG-CANARY-1" /* 1: the layout's version */
+#define RULES_MARK   0x4b00
+#define RULES_FLAT   32 /* a tree's root is a plain list up to here */
+#define RULES_LEAF   16
 
 struct rules_net {
 	const char *bridge;
 	uint32_t pod_net, svc_net;
 	unsigned pod_bits, svc_bits;
-	bool no_recent;       /* the kernel lacks xt_recent: affinity is left out */
-	bool no_bpf;          /* it lacks xt_bpf: pods' source addresses are not checked */
-	bool forward_was_off; /* leave a note for np_down */
+	bool no_recent;  /* the kernel lacks xt_recent: affinity is left out */
+	bool no_bpf;     /* it lacks xt_bpf: pods' source addresses are not checked */
+	unsigned turned; /* of link_knobs: noted for np_down */
 };
 
 /* What does not depend on services, and the trees over those with endpoints. */

@@ -1,0 +1,69 @@
+#!/usr/bin/perl
+# netproxy_peer.pl -- the other side of netproxy's tests.
+#   serve NAME PORT                  TCP and UDP: answers "NAME ADDRESS-OF-CLIENT"
+#   ask IP PORT COUNT [SRCPORT]      UDP: one line an answer, or "none", "refused"
+#   hold IP PORT SECONDS             one TCP connection that stays
+#   spoof FROM TO PORT               one UDP datagram with somebody else's address
+use strict;
+use warnings;
+use Errno;
+use IO::Select;
+use IO::Socket::INET;
+use Socket;
+$| = 1;
+$SIG{CHLD} = 'IGNORE';
+my $mode = shift;
+
+sub serve {
+	my ($name, $port) = @_;
+	my $tcp = IO::Socket::INET->new(Listen => 512, LocalPort => $port, ReuseAddr => 1) or die "listen $port: $!";
+	my $udp = IO::Socket::INET->new(Proto => 'udp', LocalPort => $port) or die "udp $port: $!";
+	my $both = IO::Select->new($tcp, $udp);
+	while (1) {
+		for my $s ($both->can_read) {
+			if ($s == $udp) {
+				my $from = $udp->recv(my $text, 2048) or next;
+				my (undef, $ip) = sockaddr_in($from);
+				$udp->send("$name " . inet_ntoa($ip) . "\n", 0, $from);
+				next;
+			}
+			my $c = $tcp->accept or next;
+			next if fork;
+			sysread $c, my $ask, 4096;
+			syswrite $c, "HTTP/1.0 200 OK\r\n\r\n$name " . $c->peerhost . "\n" if $ask && $ask =~ /^GET/;
+			sysread $c, $ask, 1 unless $ask && $ask =~ /^GET/;
+			exit 0;
+		}
+	}
+}
+
+sub ask {
+	my ($ip, $port, $count, $from) = @_;
+	my $s = IO::Socket::INET->new(Proto => 'udp', PeerAddr => $ip, PeerPort => $port,
+		$from ? (LocalPort => $from, ReuseAddr => 1) : ()) or die "udp: $!";
+	my $wait = IO::Select->new($s);
+	for (1 .. $count) {
+		$s->send('?') or do { print $!{ECONNREFUSED} ? "refused\n" : "$!\n"; next };
+		if (!$wait->can_read(1)) { print "none\n"; next }
+		my $got = $s->recv(my $text, 2048);
+		print defined $got ? $text : $!{ECONNREFUSED} ? "refused\n" : "$!\n";
+	}
+}
+
+sub hold {
+	my ($ip, $port, $seconds) = @_;
+	my $s = IO::Socket::INET->new(PeerAddr => $ip, PeerPort => $port) or die "connect: $!";
+	print "held\n";
+	sleep $seconds;
+}
+
+sub spoof {
+	my ($from, $to, $port) = @_;
+	socket(my $raw, AF_INET, SOCK_RAW, 255) or die "raw: $!";
+	my $udp = pack 'nnnna*', 4444, $port, 8 + 6, 0, 'forged';
+	my $ip = pack 'CCnnnCCna4a4', 0x45, 0, 20 + length $udp, 1, 0, 64, 17, 0, inet_aton($from), inet_aton($to);
+	send $raw, $ip . $udp, 0, sockaddr_in($port, inet_aton($to)) or die "send: $!";
+}
+
+my %modes = (serve => \&serve, ask => \&ask, hold => \&hold, spoof => \&spoof);
+$modes{$mode}->(@ARGV);

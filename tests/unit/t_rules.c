@@ -1,0 +1,554 @@
+/* t_rules.c -- the rules as text, and what a packet meets in that text. */
+#include "netproxy/rules.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "netproxy/link.h"
+#include "reconcile/base/arena.h"
+#include "reconcile/base/cleanup.h"
+#include "reconcile/base/map.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+static const struct rules_net net = { .bridge = "kedge0",
+				      .pod_net = 0x0a2a0000,
+				      .pod_bits = 16,
+				      .svc_net = 0x0a2b0000,
+				      .svc_bits = 16 };
+
+static uint32_t
+ip_of(const char *text)
+{
+	struct in_addr a;
+
+	assert_int_equal(inet_pton(AF_INET, text, &a), 1);
+	return ntohl(a.s_addr);
+}
+
+/* -- golden ----------------------------------------------------------------- */
+
+/* ID VIP tcp|udp PORT NODEPORT AFFINITY LOCAL [IP:PORT]... */
+static struct np_service *
+service_of(char *line, struct arena *a)
+{
+	struct np_service *s = arena_zalloc(a, sizeof *s);
+	struct np_endpoint *at = arena_zalloc(a, 64 * sizeof *at);
+	char *word[80], *save = NULL;
+	size_t n = 0;
+
+	for (char *w = strtok_r(line, " \n", &save); w; w = strtok_r(NULL, " \n", &save))
+		word[n++] = w;
+	assert_true(n >= 7);
+	s->id = arena_strdup(a, word[0]);
+	s->vip = ip_of(word[1]);
+	s->proto = strcmp(word[2], "udp") ? IPPROTO_TCP : IPPROTO_UDP;
+	s->port = atoi(word[3]);
+	s->node_port = atoi(word[4]);
+	s->affinity_s = atoi(word[5]);
+	s->local_only = atoi(word[6]);
+	s->endpoints = at;
+	for (size_t i = 7; i < n; i++) {
+		char *colon = strchr(word[i], ':');
+
+		*colon = 0;
+		at[s->n++] = (struct np_endpoint){ ip_of(word[i]), atoi(colon + 1) };
+	}
+	return s;
+}
+
+static size_t
+model_of(const char *file, struct arena *a, const struct np_service **to)
+{
+	cleanup_fclose FILE *f = fopen(file, "re");
+	char line[4096];
+	size_t n = 0;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof line, f))
+		if (*line != '#' && *line != '\n')
+			to[n++] = service_of(line, a);
+	return n;
+}
+
+static void
+text_of(const struct np_service *const *all, size_t n, struct chains *c, struct buf *b)
+{
+	rules_base(&net, c);
+	rules_dispatch(&net, all, n, c);
+	for (size_t i = 0; i < n; i++)
+		rules_service(&net, all[i], c);
+	for (unsigned t = 0; b && t < RULES_TABLES; t++) {
+		buf_addf(b, "*%s\n", rules_tables[t]);
+		for (size_t i = 0; i < c->n; i++)
+			if (c->at[i].table == t)
+				buf_addf(b, "\n:%s - [0:0]\n%s", c->at[i].name,
+					 buf_text(&c->at[i].body));
+	}
+}
+
+static void
+golden(const char *name)
+{
+	cleanup_arena struct arena a = { 0 };
+	cleanup_buf struct buf text = { 0 }, want = { 0 };
+	const struct np_service *all[64];
+	struct chains c = { 0 };
+	char file[128], part[4096];
+	size_t got;
+	FILE *f;
+
+	snprintf(file, sizeof file, "tests/golden/netproxy/%s.in", name);
+	text_of(all, model_of(file, &a, all), &c, &text);
+	chains_done(&c);
+	snprintf(file, sizeof file, "tests/golden/netproxy/%s.rules", name);
+	if (getenv("KEDGE_GOLDEN")) {
+		f = fopen(file, "we");
+		assert_non_null(f);
+		assert_int_equal(fwrite(text.at, 1, text.len, f), text.len);
+		fclose(f);
+		return;
+	}
+	f = fopen(file, "re");
+	assert_non_null(f);
+	while ((got = fread(part, 1, sizeof part, f)))
+		buf_add(&want, part, got);
+	fclose(f);
+	assert_string_equal(buf_text(&text), buf_text(&want));
+}
+
+static void
+the_text_is_as_reviewed(void **state)
+{
+	(void)state;
+	golden("empty");
+	golden("first");
+	golden("tree");
+	golden("groups");
+}
+
+/* -- a packet's way through the text ---------------------------------------- */
+
+struct packet {
+	uint32_t dst;
+	uint8_t proto;
+	uint16_t port;
+};
+
+struct way {
+	unsigned looked_at; /* rules */
+	char service[RULES_NAME];
+	bool masq, rejected;
+};
+
+static bool
+word_is(const char *rule, const char *option, char *ret)
+{
+	const char *at = strstr(rule, option);
+
+	return at && sscanf(at + strlen(option), "%63s", ret) == 1;
+}
+
+/* Only the matches that the trees use; the test fails on any other. */
+static bool
+rule_matches(const char *rule, const struct packet *p)
+{
+	char word[64];
+	unsigned lo, hi, bits = 32;
+
+	if (word_is(rule, " -d ", word) && !strstr(rule, "! -d ")) {
+		char *slash = strchr(word, '/');
+
+		*slash = 0;
+		bits = atoi(slash + 1);
+		if ((ip_of(word) ^ p->dst) >> (32 - bits))
+			return false;
+	}
+	if (word_is(rule, " -p ", word) &&
+	    strcmp(word, p->proto == IPPROTO_UDP ? "udp" : "tcp"))
+		return false;
+	if (word_is(rule, " --dport ", word)) {
+		int n = sscanf(word, "%u:%u", &lo, &hi);
+
+		assert_true(n >= 1);
+		if (p->port < lo || p->port > (n == 2 ? hi : lo))
+			return false;
+	}
+	return true;
+}
+
+static void
+walk(const struct map *chains, const char *name, const struct packet *p, struct way *w)
+{
+	const struct chain *c = map_get(chains, name);
+	cleanup_free char *body = NULL;
+	char *save = NULL, to[64];
+
+	assert_non_null(c);
+	body = xstrdup(buf_text(&c->body));
+	for (char *r = strtok_r(body, "\n", &save); r; r = strtok_r(NULL, "\n", &save)) {
+		w->looked_at++;
+		if (!rule_matches(r, p))
+			continue;
+		if (!word_is(r, " -g ", to) && !word_is(r, " -j ", to))
+			fail_msg("%s", r);
+		if (!strncmp(to, "KDG-S-", 6)) {
+			strcpy(w->service, to);
+			return;
+		}
+		w->masq |= !strcmp(to, "KDG-MASQ");
+		w->rejected |= !strcmp(to, "REJECT");
+		if (w->rejected)
+			return;
+		if (strcmp(to, "KDG-MASQ"))
+			walk(chains, to, p, w);
+		if (*w->service || strstr(r, " -g "))
+			return;
+	}
+}
+
+static void
+by_name(const struct chains *c, struct map *to)
+{
+	for (size_t i = 0; i < c->n; i++)
+		map_put(to, c->at[i].name, &c->at[i]);
+}
+
+#define MANY 10000
+
+/* Deterministic, so that a failure can be repeated. */
+static uint32_t
+next_random(uint32_t *seed)
+{
+	*seed = *seed * 1664525u + 1013904223u;
+	return *seed >> 8;
+}
+
+static void
+many_services(size_t n, bool dense, unsigned most)
+{
+	static struct np_service at[MANY];
+	static const struct np_service *all[MANY];
+	static char ids[MANY][16];
+	static const struct np_endpoint end = { 0x0a2a0002, 8080 };
+	struct chains c = { 0 };
+	struct map chains = { 0 };
+	uint32_t seed = n;
+
+	for (size_t i = 0; i < n; i++) {
+		snprintf(ids[i], sizeof ids[i], "ns/s%zu", i);
+		at[i] = (struct np_service){
+			.id = ids[i],
+			.vip = net.svc_net + (dense ? 1 + i / 2 : (uint32_t)(i * 6 % 65536)),
+			.proto = next_random(&seed) % 4 ? IPPROTO_TCP : IPPROTO_UDP,
+			.port = dense && i % 2 ? 443 : 80,
+			.node_port = i < 2768 ? 30000 + i : 0,
+			.local_only = i % 3 == 0,
+			.endpoints = &end,
+			.n = 1,
+		};
+		all[i] = &at[i];
+	}
+	text_of(all, n, &c, NULL);
+	by_name(&c, &chains);
+	for (size_t i = 0; i < n; i++) {
+		struct packet p = { at[i].vip, at[i].proto, at[i].port };
+		struct way w = { 0 }, via_node = { 0 }, stranger = { 0 };
+		struct map alone = { 0 };
+		struct chains own = { 0 };
+
+		walk(&chains, "KDG-V", &p, &w);
+		rules_service(&net, &at[i], &own);
+		by_name(&own, &alone);
+		assert_non_null(map_get(&alone, w.service));
+		assert_in_range(w.looked_at, 1, most);
+		p.port = 9;
+		walk(&chains, "KDG-V", &p, &stranger);
+		assert_string_equal(stranger.service, "");
+		if (at[i].node_port) {
+			p = (struct packet){ 0x0a000001, at[i].proto, at[i].node_port };
+			walk(&chains, "KDG-N", &p, &via_node);
+			assert_string_equal(via_node.service, w.service);
+			assert_int_equal(via_node.masq, !at[i].local_only);
+			assert_in_range(via_node.looked_at, 1, 4 * 16 + 4);
+		}
+		map_done(&alone);
+		chains_done(&own);
+	}
+	map_done(&chains);
+	chains_done(&c);
+}
+
+static void
+every_service_is_found_and_soon(void **state)
+{
+	(void)state;
+	many_services(1, true, 1);
+	many_services(32, true, 32);
+	many_services(33, true, 48);
+	many_services(1000, true, 48);
+	many_services(1000, false, 64);
+	many_services(10000, true, 64);
+	many_services(10000, false, 64);
+}
+
+static void
+a_node_port_without_endpoints_is_rejected_and_no_other(void **state)
+{
+	static struct np_service at[100];
+	const struct np_service *all[100];
+	static char ids[100][16];
+	static const struct np_endpoint end = { 0x0a2a0002, 8080 };
+	struct chains c = { 0 };
+	struct map chains = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < 100; i++) {
+		snprintf(ids[i], sizeof ids[i], "ns/s%zu", i);
+		at[i] = (struct np_service){ .id = ids[i],
+					     .vip = net.svc_net + 1 + i,
+					     .proto = i % 3 ? IPPROTO_TCP : IPPROTO_UDP,
+					     .port = 80,
+					     .node_port = 30000 + i,
+					     .endpoints = &end,
+					     .n = i % 2 };
+		all[i] = &at[i];
+	}
+	text_of(all, 100, &c, NULL);
+	by_name(&c, &chains);
+	for (size_t i = 0; i < 100; i++) {
+		struct packet p = { 0x0a000001, at[i].proto, at[i].node_port };
+		struct way w = { 0 }, nat = { 0 };
+
+		walk(&chains, "KDG-R", &p, &w);
+		walk(&chains, "KDG-N", &p, &nat);
+		assert_int_equal(w.rejected, !at[i].n);
+		assert_int_equal(!*nat.service, !at[i].n);
+	}
+	map_done(&chains);
+	chains_done(&c);
+}
+
+/* -- shares ----------------------------------------------------------------- */
+
+static void
+shares_of(const struct map *chains, const char *name, double got, struct map *to)
+{
+	const struct chain *c = map_get(chains, name);
+	cleanup_free char *body = NULL;
+	char *save = NULL, word[64];
+
+	assert_non_null(c);
+	body = xstrdup(buf_text(&c->body));
+	for (char *r = strtok_r(body, "\n", &save); r; r = strtok_r(NULL, "\n", &save)) {
+		double p = word_is(r, " --probability ", word) ? strtod(word, NULL) : 1;
+
+		assert_true(word_is(r, " -j ", word));
+		if (!strncmp(word, "KDG-E-", 6)) {
+			double *x = map_get(to, word);
+
+			if (!x)
+				map_put(to, word, x = xcalloc(1, sizeof *x));
+			*x += got * p;
+		} else {
+			shares_of(chains, word, got * p, to);
+		}
+		got -= got * p;
+	}
+	assert_true(got < 1e-9); /* nobody falls through */
+}
+
+static struct np_service
+big_service(size_t n)
+{
+	static struct np_endpoint at[2048];
+
+	for (size_t i = 0; i < n; i++)
+		at[i] = (struct np_endpoint){ 0x0a2a0002 + i, 8080 };
+	return (struct np_service){ .id = "ns/big",
+				    .vip = net.svc_net + 9,
+				    .proto = IPPROTO_TCP,
+				    .port = 80,
+				    .endpoints = at,
+				    .n = n };
+}
+
+static void
+every_endpoint_gets_the_same_share(void **state)
+{
+	static const size_t sizes[] = { 1, 2, 3, 7, 16, 17, 33, 100, 256, 1000 };
+
+	(void)state;
+	for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+		struct np_service s = big_service(sizes[k]);
+		struct chains c = { 0 };
+		struct map chains = { 0 }, shares = { 0 };
+
+		rules_service(&net, &s, &c);
+		by_name(&c, &chains);
+		shares_of(&chains, c.at[0].name, 1, &shares);
+		assert_int_equal(shares.n, s.n);
+		for (struct map_slot *x = map_first(&shares); x; x = map_next(&shares, x)) {
+			double off = *(double *)x->value * (double)s.n - 1;
+
+			assert_true(off < 1e-6 && off > -1e-6);
+			free(x->value);
+		}
+		map_done(&shares);
+		map_done(&chains);
+		chains_done(&c);
+	}
+}
+
+/* -- changes ---------------------------------------------------------------- */
+
+static unsigned
+chains_that_differ(const struct chains *a, const struct chains *b)
+{
+	struct map in_a = { 0 }, in_b = { 0 };
+	unsigned n = 0;
+
+	by_name(a, &in_a);
+	by_name(b, &in_b);
+	for (size_t i = 0; i < b->n; i++) {
+		const struct chain *was = map_get(&in_a, b->at[i].name);
+
+		n += !was || strcmp(buf_text(&was->body), buf_text(&b->at[i].body));
+	}
+	for (size_t i = 0; i < a->n; i++)
+		n += !map_get(&in_b, a->at[i].name);
+	map_done(&in_a);
+	map_done(&in_b);
+	return n;
+}
+
+static void
+one_endpoint_changes_three_chains_at_most(void **state)
+{
+	(void)state;
+	for (size_t n = 2; n < 600; n++) {
+		struct np_service s = big_service(n);
+		struct np_endpoint less[600];
+		struct chains all = { 0 }, without = { 0 };
+
+		rules_service(&net, &s, &all);
+		/* the middle one goes */
+		memcpy(less, s.endpoints, n / 2 * sizeof *less);
+		memcpy(less + n / 2, s.endpoints + n / 2 + 1, (n - n / 2 - 1) * sizeof *less);
+		s.endpoints = less;
+		s.n = n - 1;
+		rules_service(&net, &s, &without);
+		/* at 17, 33, 65, ... the number of groups changes with it */
+		if ((n - 1) & (n - 2) || n < 17)
+			assert_in_range(chains_that_differ(&all, &without), 1, 3);
+		chains_done(&all);
+		chains_done(&without);
+	}
+}
+
+static void
+the_order_endpoints_come_in_does_not_matter(void **state)
+{
+	struct np_endpoint turned[20];
+	struct np_service s = big_service(20);
+	struct chains a = { 0 }, b = { 0 };
+
+	(void)state;
+	rules_service(&net, &s, &a);
+	for (size_t i = 0; i < 20; i++)
+		turned[i] = s.endpoints[19 - i];
+	s.endpoints = turned;
+	rules_service(&net, &s, &b);
+	assert_int_equal(a.n, b.n);
+	assert_int_equal(chains_that_differ(&a, &b), 0);
+	chains_done(&a);
+	chains_done(&b);
+}
+
+static void
+an_endpoint_named_twice_is_served_once(void **state)
+{
+	struct np_endpoint twice[] = { { 0x0a2a0002, 80 },
+				       { 0x0a2a0003, 80 },
+				       { 0x0a2a0002, 80 } };
+	struct np_service s = { .id = "a",
+				.vip = 1,
+				.proto = IPPROTO_TCP,
+				.port = 80,
+				.endpoints = twice,
+				.n = 3 };
+	struct chains c = { 0 };
+
+	(void)state;
+	rules_service(&net, &s, &c);
+	assert_int_equal(c.n, 3); /* S, E, E */
+	assert_int_equal(c.at[0].rules, 2);
+	chains_done(&c);
+}
+
+static void
+without_xt_recent_affinity_is_left_out(void **state)
+{
+	struct rules_net old = net;
+	struct np_endpoint at[] = { { 0x0a2a0002, 80 }, { 0x0a2a0003, 80 } };
+	struct np_service s = { .id = "a",
+				.vip = 1,
+				.proto = IPPROTO_TCP,
+				.port = 80,
+				.affinity_s = 60,
+				.endpoints = at,
+				.n = 2 };
+	struct chains with = { 0 }, without = { 0 };
+	bool said = false;
+
+	(void)state;
+	old.no_recent = true;
+	rules_service(&net, &s, &with);
+	rules_service(&old, &s, &without);
+	for (size_t i = 0; i < with.n; i++)
+		said |= strstr(buf_text(&with.at[i].body), "recent") != NULL;
+	assert_true(said);
+	for (size_t i = 0; i < without.n; i++)
+		assert_null(strstr(buf_text(&without.at[i].body), "recent"));
+	chains_done(&with);
+	chains_done(&without);
+}
+
+static void
+no_name_is_longer_than_iptables_allows(void **state)
+{
+	struct np_service s = big_service(2000);
+	struct chains c = { 0 };
+
+	(void)state;
+	rules_service(&net, &s, &c);
+	for (size_t i = 0; i < c.n; i++) {
+		assert_true(strlen(c.at[i].name) <= 28);
+		assert_memory_equal(c.at[i].name, RULES_PREFIX, strlen(RULES_PREFIX));
+	}
+	chains_done(&c);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_text_is_as_reviewed),
+		cmocka_unit_test(every_service_is_found_and_soon),
+		cmocka_unit_test(a_node_port_without_endpoints_is_rejected_and_no_other),
+		cmocka_unit_test(every_endpoint_gets_the_same_share),
+		cmocka_unit_test(one_endpoint_changes_three_chains_at_most),
+		cmocka_unit_test(the_order_endpoints_come_in_does_not_matter),
+		cmocka_unit_test(an_endpoint_named_twice_is_served_once),
+		cmocka_unit_test(without_xt_recent_affinity_is_left_out),
+		cmocka_unit_test(no_name_is_longer_than_iptables_allows),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -168,16 +168,27 @@ exits_read(struct rtpod *p, int dir)
 	}
 }
 
-/* Takes in all that it says of itself at the start. */
+static bool
+all_heard(const struct rtpod *p)
+{
+	for (size_t i = 0; i < p->spec.ncontainers; i++)
+		if (!p->c[i].heard)
+			return false;
+	return true;
+}
+
+/* Takes in all that it says of itself at the start: hello and each container. */
 static void
 statuses_wait(struct rt *rt, struct rtpod *p)
 {
-	struct pollfd fd = { .fd = p->hand.fd, .events = POLLIN };
+	int64_t until = rt_now() + ANSWER_MS;
 
-	rtpod_heard(rt, p);
-	/* hello and statuses are sent in one go; a full socket makes it two */
-	while (p->hand.fd >= 0 && poll(&fd, 1, 0) == 1)
+	while (p->hand.fd >= 0 && !all_heard(p) && rt_now() < until) {
+		struct pollfd fd = { .fd = p->hand.fd, .events = POLLIN };
+
+		poll(&fd, 1, ANSWER_MS);
 		rtpod_heard(rt, p);
+	}
 }
 
 static bool

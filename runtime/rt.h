@@ -29,6 +29,7 @@ struct cont {
 	char *text, *last_text;
 	pid_t pid;
 	char *image_id;
+	bool heard;    /* kedge-init spoke of it on this connection */
 	bool compiled; /* its ops are written */
 	/* waiting for what kedge-init cannot give: its image */
 	const char *reason;

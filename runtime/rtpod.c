@@ -388,6 +388,7 @@ status_take(struct rtpod *p, const char *at, size_t n, int pidfd)
 	n -= sizeof(s);
 	c = &p->c[s.head.container];
 	c->said = s;
+	c->heard = true;
 	free(c->text);
 	free(c->last_text);
 	c->text = text_take(&at, &n, s.now.text_len);

@@ -42,6 +42,53 @@ open_in(int dir, const char *path, uint64_t flags, uint64_t resolve)
 	return (int)sys(openat2, dir, *path ? path : ".", &how, sizeof(how));
 }
 
+/* In `path` the bytes from `dir` to `upto` are a link to nowhere, cut off by a
+ * NUL where `end` was: its target takes its place, as if the kernel had followed
+ * it.  Where that leads is openat2's to bound. */
+static int
+path_follow(int parent, char path[4096], size_t dir, size_t upto, char end)
+{
+	char target[4096];
+	struct text t = TEXT(target);
+	long n;
+
+	n = sys(readlinkat, parent, path + dir, target, sizeof(target) - 1);
+	path[upto] = end;
+	if (n < 0)
+		return (int)n;
+	if (target[0] != '/') { /* relative to where the link is */
+		if (dir + (size_t)n >= sizeof(target))
+			return -ENAMETOOLONG;
+		memmove(target + dir, target, (size_t)n);
+		memcpy(target, path, dir);
+		n += (long)dir;
+	}
+	t.len = (size_t)n;
+	text_add(&t, path + upto);
+	if (t.len + 1 >= t.cap)
+		return -ENAMETOOLONG;
+	memcpy(path, target, t.len + 1);
+	return 0;
+}
+
+/* Makes the next part of a path that is not there: a directory, or at the end a file. */
+static long
+part_make(int parent, const char *name, bool file)
+{
+	long r;
+
+	if (!file)
+		return sys(mkdirat, parent, name, 0755);
+	r = sys(openat, parent, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC,
+		0644);
+	if (r >= 0)
+		sys(close, r);
+	/* a link to nowhere where a file should be: ours takes its place */
+	if (r == -EEXIST && sys(unlinkat, parent, name, 0) >= 0)
+		return part_make(parent, name, file);
+	return r;
+}
+
 /* Opens `path` inside root, making what is missing of it: directories, and at
  * its end a directory or an empty file.  Symbolic links mean what they mean inside. */
 int
@@ -49,7 +96,7 @@ path_make(int root, const char *path, bool file)
 {
 	char prefix[4096];
 	size_t n = strlen(path), at = 0;
-	int fd = open_in(root, path, O_PATH, IN_ROOT), parent;
+	int fd = open_in(root, path, O_PATH, IN_ROOT), parent, links = 0;
 
 	if (fd != -ENOENT)
 		return fd;
@@ -72,28 +119,21 @@ path_make(int root, const char *path, bool file)
 		prefix[at] = '\0';
 		fd = open_in(root, prefix, O_PATH, IN_ROOT);
 		if (fd == -ENOENT) {
-			bool last = file && !end;
-
-			if (last)
-				r = sys(openat, parent, name,
-					O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC,
-					0644);
-			else
-				r = sys(mkdirat, parent, name, 0755);
-			if (last && r >= 0)
-				sys(close, r);
-			/* A link to nowhere where a file should be: the image's own, ours
-			 * takes its place. */
-			if (last && r == -EEXIST && sys(unlinkat, parent, name, 0) == 0) {
-				prefix[at] = end;
-				sys(close, parent);
-				return path_make(root, path, file);
-			}
+			r = part_make(parent, name, file && !end);
 			fd = r < 0 ? (int)r : open_in(root, prefix, O_PATH, IN_ROOT);
+		}
+		if (r == -EEXIST &&
+		    links++ < 8) { /* a link to nowhere: begin again with its target */
+			r = path_follow(parent, prefix, (size_t)(name - prefix), at, end);
+			at = 0;
+			fd = r < 0 ? (int)r
+				   : (int)sys(openat, root, ".",
+					      O_PATH | O_DIRECTORY | O_CLOEXEC);
+		} else {
+			prefix[at] = end;
 		}
 		sys(close, parent);
 		parent = fd;
-		prefix[at] = end;
 	}
 	return parent;
 }

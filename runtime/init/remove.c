@@ -1,9 +1,10 @@
 /* remove.c -- removes the trees named: "3NAME" is NAME in the directory on fd 3.
  *
  * They were a container's: any depth, any names, links anywhere.  A directory
- * that is not empty is moved up beside its tree's root, so neither a path nor
+ * inside a directory is moved up to the root of its tree, so neither a path nor
  * the stack ever gets long, no link is ever followed and nothing outside is touched
- * (CVE-2017-1002102).  Mounts are not entered: their place cannot be moved.
+ * (CVE-2017-1002102).  Mounts are not entered: their place can be neither moved nor
+ * removed.  A removal that was cut off is finished by the next.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,57 +22,79 @@ struct dirent64 {
 
 enum { REMOVEDIR = 0x200 };
 
-static char entries[32 << 10];
-static uint64_t moved;
+static char outer[16 << 10], inner[16 << 10];
 
-/* Empties the directory into nothing, its sub-directories into `top`. */
 static bool
-empty(long top, const char *name)
+dots(const char *name)
 {
-	long dir = sys(openat, top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), n;
-	bool gone = true;
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+/* Empties the directory `name` of the tree, its directories into the tree's root. */
+static void
+empty(long tree, const char *name, uint64_t *moved)
+{
+	long dir = sys(openat, tree, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), n;
 
 	if (dir < 0)
-		return dir == -ENOENT;
-	while ((n = sys(getdents64, dir, entries, sizeof(entries))) > 0)
+		return;
+	while ((n = sys(getdents64, dir, inner, sizeof(inner))) > 0)
 		for (long at = 0; at < n;) {
-			struct dirent64 *e = (struct dirent64 *)(entries + at);
+			struct dirent64 *e = (struct dirent64 *)(inner + at);
 			char aside[64];
 			struct text t = TEXT(aside);
 
 			at += e->reclen;
-			if (strcmp(e->name, ".") == 0 || strcmp(e->name, "..") == 0 ||
-			    sys(unlinkat, dir, e->name, 0) >= 0 ||
+			if (dots(e->name) || sys(unlinkat, dir, e->name, 0) >= 0 ||
 			    sys(unlinkat, dir, e->name, REMOVEDIR) >= 0)
 				continue;
 			text_add(&t, ".removed-");
-			text_num(&t, moved++, 1);
-			if (sys(renameat2, dir, e->name, top, aside, RENAME_NOREPLACE) < 0)
-				gone = false;
+			text_num(&t, (*moved)++, 1);
+			sys(renameat2, dir, e->name, tree, aside, RENAME_NOREPLACE);
 		}
 	sys(close, dir);
-	return gone && sys(unlinkat, top, name, REMOVEDIR) >= 0;
 }
 
-/* One tree: itself, then what was moved up out of it, until nothing is left. */
+/* One look at all that the root of the tree holds; how much of it went. */
+static uint64_t
+pass(long tree, uint64_t *moved)
+{
+	uint64_t gone = 0;
+	long n;
+
+	sys(lseek, tree, 0, 0);
+	while ((n = sys(getdents64, tree, outer, sizeof(outer))) > 0)
+		for (long at = 0; at < n;) {
+			struct dirent64 *e = (struct dirent64 *)(outer + at);
+
+			at += e->reclen;
+			if (dots(e->name))
+				continue;
+			if (sys(unlinkat, tree, e->name, 0) < 0) {
+				empty(tree, e->name, moved);
+				if (sys(unlinkat, tree, e->name, REMOVEDIR) < 0)
+					continue;
+			}
+			gone++;
+		}
+	return gone;
+}
+
 static bool
 remove_tree(long top, const char *name)
 {
-	uint64_t done = moved;
-	bool gone;
+	/* of no earlier, cut-off removal of this tree */
+	uint64_t moved = (uint64_t)now_boot() << 20;
+	long tree = sys(openat, top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-	if (sys(unlinkat, top, name, 0) >= 0)
+	if (tree == -ENOENT)
 		return true;
-	gone = empty(top, name);
-	for (; done < moved; done++) {
-		char aside[64];
-		struct text t = TEXT(aside);
-
-		text_add(&t, ".removed-");
-		text_num(&t, done, 1);
-		gone &= empty(top, aside);
-	}
-	return gone;
+	if (tree < 0)
+		return sys(unlinkat, top, name, 0) >= 0;
+	while (pass(tree, &moved) > 0)
+		;
+	sys(close, tree);
+	return sys(unlinkat, top, name, REMOVEDIR) >= 0;
 }
 
 int
@@ -79,8 +102,6 @@ remove_main(int argc, char **argv)
 {
 	bool gone = true;
 
-	/* names of earlier, cut-off removals must not be taken again */
-	moved = (uint64_t)now_boot() * 1000000;
 	for (int i = 0; i < argc; i++)
 		gone &= argv[i][0] && remove_tree(argv[i][0] - '0', argv[i] + 1);
 	return gone ? 0 : 1;

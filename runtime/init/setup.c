@@ -404,6 +404,9 @@ exec_fork(struct setup *s, const struct op *op)
 		s->child = (int)pid;
 		return 0;
 	}
+	sys(setsid);
+	if (s->tty)
+		sys(ioctl, 0, TIOCSCTTY, 0);
 	op_exec(s, op);
 	text_add(&t, s->err == ENOENT ? "7" : "6"); /* 127 or 126 */
 	text_add(&t, s->error);
@@ -420,12 +423,11 @@ setup_run(void *arg)
 	s->end = W_END_START_ERROR;
 	/* Nobody may trace us or read us through /proc before the exec (CVE-2016-9962). */
 	sys(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
-	sys(setsid);
+	if (!s->join) /* an exec's last child leads its own session */
+		sys(setsid);
 	for (int i = 0; i < 3; i++)
 		if (s->stdio[i] >= 0)
 			sys(dup3, s->stdio[i], i, 0);
-	if (s->join && s->tty)
-		sys(ioctl, 0, TIOCSCTTY, 0);
 	for (const struct op *op = op_next(s->ops, NULL); op; op = op_next(s->ops, op)) {
 		if (s->join && op->code == OP_EXEC)
 			return exec_fork(s, op);

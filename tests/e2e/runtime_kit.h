@@ -305,7 +305,8 @@ kit_output(struct kit *k, const struct rt_pod *p, const char *container, int run
 	snprintf(path, sizeof(path), "%s/%s_%s_%s/%s/%d.log", k->logs, p->ns, p->name, p->uid,
 		 container, run);
 	text = kit_file(path);
-	for (char *line = strtok(text.at, "\n"); line; line = strtok(NULL, "\n")) {
+	for (char *line = text.len ? strtok(text.at, "\n") : NULL; line;
+	     line = strtok(NULL, "\n")) {
 		char *at = line;
 
 		for (int i = 0; i < 3 && at; i++)
@@ -313,6 +314,7 @@ kit_output(struct kit *k, const struct rt_pod *p, const char *container, int run
 		buf_addf(&out, "%s\n", at ? at : "?");
 	}
 	buf_done(&text);
+	buf_adds(&out, "");
 	return buf_steal(&out);
 }
 

@@ -54,6 +54,10 @@ rename_entry(struct archive_entry *entry, size_t prefix)
 	cleanup_free char *name = xstrdup(*path ? path : ".");
 
 	archive_entry_copy_pathname(entry, name);
+	/* the same folder gives the same image, also after someone has read it */
+	archive_entry_unset_atime(entry);
+	archive_entry_unset_ctime(entry);
+	archive_entry_unset_birthtime(entry);
 }
 
 static int

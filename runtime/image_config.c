@@ -206,8 +206,12 @@ image_config_make(const struct image_config *c, const char *diff_id, int64_t cre
 	json_object_set_new(root, "created", json_string(created));
 	json_object_set_new(root, "architecture", json_string(image_host_architecture()));
 	json_object_set_new(root, "os", json_string("linux"));
-	for (size_t i = 0; c->ports && c->ports[i]; i++)
-		json_object_set_new(ports, c->ports[i], json_object());
+	for (size_t i = 0; c->ports && c->ports[i]; i++) {
+		cleanup_free char *port = NULL;
+
+		xasprintf(&port, "%s%s", c->ports[i], strchr(c->ports[i], '/') ? "" : "/tcp");
+		json_object_set_new(ports, port, json_object());
+	}
 	if (c->env && c->env[0])
 		json_object_set_new(config, "Env", words_make(c->env));
 	if (c->entrypoint && c->entrypoint[0])

@@ -109,7 +109,7 @@ an_imported_tree_is_found_by_every_form_of_its_name(void **state)
 	static const char *const entry[] = { "/server", NULL },
 				 *const cmd[] = { "-v", "a b", NULL },
 				 *const env[] = { "A=1", "B=x=y", NULL },
-				 *const ports[] = { "8080/tcp", NULL };
+				 *const ports[] = { "53/udp", "8080", NULL };
 	const struct image_config c = { entry, cmd, env, ports, "/srv", "10:20" };
 	static const char *const forms[] = { "web",
 					     "web:latest",
@@ -130,7 +130,8 @@ an_imported_tree_is_found_by_every_form_of_its_name(void **state)
 	assert_null(i->entrypoint[1]);
 	assert_string_equal(i->cmd[1], "a b");
 	assert_string_equal(i->env[1], "B=x=y");
-	assert_string_equal(i->ports[0], "8080/tcp");
+	assert_string_equal(i->ports[0], "53/udp");
+	assert_string_equal(i->ports[1], "8080/tcp");
 	assert_string_equal(i->working_dir, "/srv");
 	assert_string_equal(i->user, "10:20");
 	assert_int_equal(i->created_ms, INT64_C(1700000000000));

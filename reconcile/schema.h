@@ -48,19 +48,19 @@ struct list {
 };
 
 enum field_type {
-	T_STR,	/* const char *, NULL when absent */
-	T_INT,	/* int64_t */
+	T_STR,  /* const char *, NULL when absent */
+	T_INT,  /* int64_t */
 	T_BOOL, /* bool */
-	T_QTY,	/* const char *: "500m", "64Mi"; a bare number is taken too */
+	T_QTY,  /* const char *: "500m", "64Mi"; a bare number is taken too */
 	T_IORS, /* struct iors */
 	T_TIME, /* int64_t, milliseconds since 1970; 0 when absent; RFC 3339 on the wire */
-	T_MAP,	/* struct pairs */
+	T_MAP,  /* struct pairs */
 	T_QMAP, /* struct pairs whose values are quantities */
 	T_STRS, /* struct strs */
 	T_INTS, /* struct ints */
-	T_OBJ,	/* pointer to a struct, NULL when absent */
+	T_OBJ,  /* pointer to a struct, NULL when absent */
 	T_LIST, /* struct list of structs */
-	T_ANY,	/* const char *: JSON text, kept as it is */
+	T_ANY,  /* const char *: JSON text, kept as it is */
 };
 
 struct kind;
@@ -82,17 +82,18 @@ struct field {
 	enum field_type type;
 	size_t off;
 	const struct kind *(*of)(void); /* of an object, or of a list's items */
-	bool need;			/* a complaint when absent */
-	bool ro;			/* written by kedge, never by a manifest */
-	bool keep;			/* on the wire even when 0, false, "" or {}; an object is made */
-	bool ptr;			/* a Go pointer: 0 and false are not the same as absent */
-	bool inert;			/* known, not acted upon: a warning that names it */
-	bool micro;			/* a time with microseconds (MicroTime) */
-	bool base64;			/* a map whose values are base64 on the wire, decoded never */
-	int64_t min, max;		/* checked when min < max; INT32_MAX and up: no bound to speak of */
-	const char *dflt;		/* as the user would have written it */
-	const char *one_of;		/* space separated */
-	const char *key;   /* fields that tell list items apart: unique; the first is the merge key */
+	bool need;                      /* a complaint when absent */
+	bool ro;                        /* written by kedge, never by a manifest */
+	bool keep;          /* on the wire even when 0, false, "" or {}; an object is made */
+	bool ptr;           /* a Go pointer: 0 and false are not the same as absent */
+	bool inert;         /* known, not acted upon: a warning that names it */
+	bool micro;         /* a time with microseconds (MicroTime) */
+	bool base64;        /* a map whose values are base64 on the wire, decoded never */
+	int64_t min, max;   /* checked when min < max; INT32_MAX and up: no bound to speak of */
+	const char *dflt;   /* as the user would have written it */
+	const char *one_of; /* space separated */
+	const char
+	    *key; /* fields that tell list items apart: unique; the first is the merge key */
 	const char *patch; /* the merge key of a list whose items need not be unique */
 	/* NULL when fine, else what is wrong with it ("must be ..."); text in arena or static.
 	 * Of a list of strings: each; of a map: each value; of int-or-string: the string. */
@@ -105,8 +106,9 @@ struct field {
  * everything within it.  A check meets objects that are half wrong: it asks
  * place_ok about the rows it needs.  Defaults only see sound ones. */
 struct kind_hooks {
-	void (*check)(const void *obj, const struct place *); /* rules across fields; runs first */
-	void (*defaults)(void *obj, struct arena *);	      /* those that depend on other fields */
+	void (*check)(const void *obj,
+		      const struct place *);         /* rules across fields; runs first */
+	void (*defaults)(void *obj, struct arena *); /* those that depend on other fields */
 };
 
 struct kind {
@@ -143,9 +145,10 @@ struct kind {
  * only when no error was added.  Defaults are parsed as if written.  With
  * `strict` an unknown field is an error (with a "did you mean"), else a warning. */
 enum schema_mode {
-	SCHEMA_STRICT,	/* manifests: ro rows are dropped without a word */
+	SCHEMA_STRICT,  /* manifests: ro rows are dropped without a word */
 	SCHEMA_LENIENT, /* the same, but unknown fields are only warnings */
-	SCHEMA_TRUSTED, /* store and wire: ro rows are read, no rules across fields, no warnings */
+	SCHEMA_TRUSTED, /* store and wire: ro rows are read, no rules across fields, no warnings
+			 */
 };
 void *schema_decode(const struct kind *, const struct tree *, enum schema_mode, struct arena *,
 		    struct complaints *);
@@ -163,21 +166,23 @@ bool schema_equal(const struct kind *, const void *a, const void *b);
 /* Every leaf that differs, paths as "spec.template.spec.containers[web].image";
  * old or new is NULL when that side lacks it. */
 typedef void schema_diff_fn(void *ctx, const char *path, const char *old, const char *new);
-void schema_diff(const struct kind *, const void *a, const void *b, schema_diff_fn *, void *ctx);
+void schema_diff(const struct kind *, const void *a, const void *b, schema_diff_fn *,
+		 void *ctx);
 /* Same bytes for equal objects, whatever the order of the file. */
 uint64_t schema_hash(const struct kind *, const void *obj);
 const struct field *schema_field(const struct kind *, const char *name); /* or NULL */
 /* Was this row given (by the user, or with schema_mark)?  Tells runAsUser: 0 from none. */
 bool schema_has(const struct kind *, const void *obj, const char *name);
-void schema_mark(const struct kind *, void *obj, const char *name); /* what a builder sets to 0 or false */
+void schema_mark(const struct kind *, void *obj,
+		 const char *name); /* what a builder sets to 0 or false */
 
 /* The value a user sees under a path such as "metadata.name"; "" when absent. */
 const char *schema_text(const struct kind *, const void *obj, const char *path, struct arena *);
 
 /* quantity.c: Kubernetes' resource.Quantity.  Rounds up, saturates. */
 bool quantity_parse(const char *text, int64_t *ret_milli); /* "500m" -> 500, "2" -> 2000 */
-int64_t quantity_milli(const char *text);		    /* 0 for NULL */
-int64_t quantity_value(const char *text);		    /* bytes or units: "64Mi" -> 67108864 */
+int64_t quantity_milli(const char *text);                  /* 0 for NULL */
+int64_t quantity_value(const char *text); /* bytes or units: "64Mi" -> 67108864 */
 
 /* clock.c: RFC 3339 <-> milliseconds since 1970, no time zone database. */
 bool time_parse(const char *text, int64_t *ret_ms);

@@ -257,40 +257,40 @@ mirror_object_done(struct mirror_object *o)
 }
 
 int
-mirror_pack(struct mirror *m, git_odb_writepack **pack, const void *data, size_t len,
+mirror_pack(struct mirror *m, struct mirror_pack *p, const void *data, size_t len,
 	    struct error **e)
 {
-	git_indexer_progress stats = { 0 };
 	int rc = 0;
 
-	if (!*pack)
-		rc = git_odb_write_pack(pack, m->odb, NULL, NULL);
+	if (!p->to)
+		rc = git_odb_write_pack(&p->to, m->odb, NULL, NULL);
 	if (!rc)
-		rc = (*pack)->append(*pack, data, len, &stats);
+		rc = p->to->append(p->to, data, len, &p->stats);
 	return rc ? fail_git(e, rc, "write a pack into %s", m->dir) : 0;
 }
 
 int
-mirror_pack_end(struct mirror *m, git_odb_writepack **pack, struct error **e)
+mirror_pack_end(struct mirror *m, struct mirror_pack *p, struct error **e)
 {
-	git_indexer_progress stats = { 0 };
 	int rc;
 
-	if (!*pack)
+	if (!p->to)
 		return fail(e, WHY_INVALID, "the end of a pack without a pack");
-	rc = (*pack)->commit(*pack, &stats);
-	mirror_pack_drop(pack);
-	if (!rc)
-		rc = git_odb_refresh(m->odb);
-	return rc ? fail_git(e, rc, "write a pack into %s", m->dir) : 0;
+	rc = p->to->commit(p->to, &p->stats);
+	if (rc)
+		fail_git(e, rc, "write a pack into %s", m->dir);
+	mirror_pack_drop(p);
+	if (!rc && (rc = git_odb_refresh(m->odb)))
+		fail_git(e, rc, "read the new pack in %s", m->dir);
+	return rc ? -1 : 0;
 }
 
 void
-mirror_pack_drop(git_odb_writepack **pack)
+mirror_pack_drop(struct mirror_pack *p)
 {
-	if (*pack)
-		(*pack)->free(*pack);
-	*pack = NULL;
+	if (p->to)
+		p->to->free(p->to);
+	*p = (struct mirror_pack){ 0 };
 }
 
 /* ---- heads ---- */

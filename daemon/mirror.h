@@ -34,11 +34,15 @@ int mirror_get(struct mirror *, const git_oid *, git_object_t want, struct mirro
 	       struct error **);
 void mirror_object_done(struct mirror_object *); /* takes an all-zero one */
 
-/* A pack goes to the disk as it comes; its objects appear with mirror_pack_end. */
-int mirror_pack(struct mirror *, git_odb_writepack **pack, const void *, size_t,
-		struct error **);
-int mirror_pack_end(struct mirror *, git_odb_writepack **pack, struct error **);
-void mirror_pack_drop(git_odb_writepack **pack); /* takes NULL */
+/* A pack goes to the disk as it comes; its objects appear with mirror_pack_end.
+ * All-zero: none is coming. */
+struct mirror_pack {
+	git_odb_writepack *to;
+	git_indexer_progress stats; /* the indexer counts here from call to call */
+};
+int mirror_pack(struct mirror *, struct mirror_pack *, const void *, size_t, struct error **);
+int mirror_pack_end(struct mirror *, struct mirror_pack *, struct error **);
+void mirror_pack_drop(struct mirror_pack *);
 
 /* refs/kedge/NAME/head */
 bool mirror_name_valid(const char *name);

@@ -20,7 +20,7 @@ struct watch {
 	struct watch_args *args;
 	int fd;
 	struct frame_reader in;
-	git_odb_writepack *pack; /* one is coming */
+	struct mirror_pack pack; /* one may be coming */
 	struct source_head head;
 	bool has_head;
 	char *error, *answer, *note;

@@ -49,6 +49,7 @@ struct walk {
 	struct sources *s;
 	struct arena arena; /* ignore lists: of this walk only */
 	size_t files;
+	bool directory;
 	bool new_names; /* an object may have come that was not there before */
 	struct error **e;
 };
@@ -186,8 +187,11 @@ object_wrong(struct folder *d, const char *path, const char *what)
 
 /* What must not be in a deploy repository at all, told apart by mode. */
 static const char *
-mode_wrong(uint32_t mode)
+mode_wrong(uint32_t mode, bool directory)
 {
+	if (mode == MODE_LINK && directory)
+		return "is a symbolic link that leads out of the directory, to nothing or in a "
+		       "circle: put the file itself here, or name it in " IGNORE_FILE;
 	if (mode == MODE_LINK)
 		return "is a symbolic link; kedge follows none: put the file itself here, or "
 		       "name "
@@ -218,7 +222,7 @@ get_slot(struct walk *k, struct folder *d, const struct slot *old, struct slot *
 	if (ignore_matches(g, path, new->mode == MODE_FOLDER))
 		return 0;
 	if (!wrong)
-		wrong = mode_wrong(new->mode);
+		wrong = mode_wrong(new->mode, k->directory);
 	if (!wrong && new->mode == MODE_FOLDER && depth >= GITTREE_DEPTH_MAX)
 		wrong = "is too deep: 64 folders within each other are the most";
 	if (wrong) {
@@ -463,7 +467,7 @@ static int
 read_set(struct sources *s, struct watch *w, const char *commit, struct set **ret,
 	 struct complaints *said, struct error **e)
 {
-	struct walk k = { .s = s, .e = e };
+	struct walk k = { .s = s, .e = e, .directory = !strcmp(w->args->type, "directory") };
 	struct source_head h = { 0 };
 	struct folder *root = NULL;
 	struct set *set;

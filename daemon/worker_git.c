@@ -17,9 +17,9 @@
 #include <sys/stat.h>
 
 enum {
-	NET_MS = 10000, /* the safety net */
-	POLL_MS = 500,  /* without inotify */
-	DIRTY_MS = 0,
+	NET_MS = 10000,  /* the safety net */
+	POLL_MS = 500,   /* without inotify */
+	RETRY_MS = 1000, /* after a failure */
 	REF_EVENTS = IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_CLOSE_WRITE |
 		     IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR,
 };
@@ -322,12 +322,10 @@ git_look(struct worker *w, bool asked, struct error **e)
 	char ref[1024];
 
 	(void)asked;
-	w->next = worker_now() + (g->watching ? NET_MS : POLL_MS);
-	if (stat(g->dir, &st) < 0) {
-		w->next = worker_now() + 1000;
+	w->next = worker_now() + RETRY_MS; /* unless all goes well */
+	if (stat(g->dir, &st) < 0)
 		return fail(e, WHY_NOT_FOUND,
 			    "%s: the repository is gone; the last revision stays", w->path);
-	}
 	if (st.st_dev != g->dev || st.st_ino != g->ino)
 		worker_retire(w, "the repository was replaced");
 	if (g->rewatch && watch_refs(w, e))
@@ -336,6 +334,7 @@ git_look(struct worker *w, bool asked, struct error **e)
 		return -1;
 	if (!git_oid_equal(&commit, &w->have) && git_send_head(w, g->repo, &commit, &tree, e))
 		return -1;
+	w->next = worker_now() + (g->watching ? NET_MS : POLL_MS);
 	return worker_say_writable(w, branch_is_ours_to_move(g, ref), e);
 }
 

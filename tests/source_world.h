@@ -42,6 +42,7 @@ struct world {
 	struct sources *s;
 	struct watch_args args;
 	pid_t worker;
+	uid_t uid; /* of the worker, 0: ours */
 	int moved; /* how often */
 };
 
@@ -149,6 +150,8 @@ world_attach(struct world *w)
 	if (w->worker == 0) {
 		syscall(436 /* close_range */, 3, sock[1] - 1, 0);
 		syscall(436, sock[1] + 1, ~0U, 0);
+		if (w->uid && setuid(w->uid))
+			_exit(3);
 		source_worker(sock[1]);
 	}
 	close(sock[1]);
@@ -159,7 +162,8 @@ world_attach(struct world *w)
 static inline void
 world_watch(struct world *w, const char *type, const char *url)
 {
-	w->args = (struct watch_args){ .url = url, .type = type };
+	w->args.url = url;
+	w->args.type = type;
 	world_attach(w);
 }
 
@@ -207,6 +211,13 @@ world_await(struct world *w, enum source_news want, double limit)
 				 source_error((w)->s, "main"));                    \
 	} while (0)
 
+/* Nothing but that for a while. */
+static inline bool
+world_is_quiet(struct world *w, double limit)
+{
+	return !world_await(w, SOURCE_MOVED, limit) && !*source_error(w->s, "main");
+}
+
 /* The manifests of a commit (NULL: the head), as "path:name=value path:name=value",
  * then " !complaint" for each complaint. */
 static inline char *
@@ -245,6 +256,22 @@ world_show(struct world *w, const char *commit)
 		assert_string_equal(got_, want);  \
 		free(got_);                       \
 	} while (0)
+
+/* Waits until that is shown: for what may come in several steps. */
+static inline void
+await_shows(struct world *w, const char *want, double limit)
+{
+	double end = seconds() + limit;
+	char *got = world_show(w, NULL);
+
+	while (strcmp(got, want) && seconds() < end) {
+		world_await(w, SOURCE_MOVED, 0.1);
+		free(got);
+		got = world_show(w, NULL);
+	}
+	assert_string_equal(got, want);
+	free(got);
+}
 
 static inline void
 world_end(struct world *w)

@@ -130,10 +130,10 @@ on_pass(evutil_socket_t fd, short what, void *arg)
 	b->poked = false;
 	if (!b->host)
 		return;
+	prober_sync(b->prober); /* verdicts of what runs are part of what is seen */
 	while (rounds++ < ROUNDS_MAX && brain_round(b, &again))
 		;
 	rules_begin(b);
-	prober_sync(b->prober);
 	brain_flush(b);
 	if (rounds > ROUNDS_MAX) {
 		log_warn("plan", "still changing after %d rounds; going on in a moment", ROUNDS_MAX);

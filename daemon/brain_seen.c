@@ -51,6 +51,13 @@ seen_pod(struct brain *b, const struct pod_seen *seen)
 		if (!full.ip || !*full.ip)
 			full.ip = was->seen->ip;
 	}
+	if ((!full.ip || !*full.ip) && full.ns && full.name) {
+		/* A hand that found the pod does not know what address we gave it. */
+		const struct pod *pod = store_find(b->store, RES_pod, full.ns, full.name);
+
+		if (pod && !strcmp(object_uid(pod), full.uid) && pod->status)
+			full.ip = pod->status->podIP;
+	}
 	event_of_pod(b, was ? was->seen : NULL, &full);
 	seen_put(b, &full, was && was->draining && !full.drained);
 }

@@ -372,6 +372,22 @@ target_free(struct target *t)
 	free(t);
 }
 
+/* What the store says of this very run: a brain that was away goes on from there,
+ * so that its restart takes no pod out of service. */
+static const struct container_status *
+status_of_run(const struct pod *pod, const char *name, int64_t started_at)
+{
+	for (size_t i = 0; pod->status && i < pod->status->containerStatuses.n; i++) {
+		const struct container_status *cs = &pod->status->containerStatuses.at[i];
+
+		/* The API's times have whole seconds. */
+		if (!strcmp(cs->name, name) && cs->state && cs->state->running &&
+		    cs->state->running->startedAt / 1000 == started_at / 1000)
+			return cs;
+	}
+	return NULL;
+}
+
 static struct target *
 target_new(struct prober *pr, const struct pod *pod, const struct container *c, const char *ip,
 	   int64_t started_at)
@@ -380,6 +396,8 @@ target_new(struct prober *pr, const struct pod *pod, const struct container *c, 
 	struct container *copy = schema_clone(container_kind(), c, &t->arena);
 	const struct probe *specs[] = { copy->startupProbe, copy->readinessProbe,
 					copy->livenessProbe };
+	const struct container_status *known = status_of_run(pod, c->name, started_at);
+	bool passed[] = { known && known->started, known && known->ready, true };
 
 	t->prober = pr;
 	t->uid = arena_strdup(&t->arena, object_uid(pod));
@@ -397,7 +415,7 @@ target_new(struct prober *pr, const struct pod *pod, const struct container *c, 
 				       .retry_ms = FIRST_RETRY_MS / 2 };
 		if (!specs[i])
 			continue;
-		p->passed = i == LIVENESS;
+		p->passed = passed[i];
 		p->next_count = now_ms() + specs[i]->initialDelaySeconds * 1000;
 		p->timer = evtimer_new(pr->brain->base, on_timer, p);
 		timer_arm(p->timer, specs[i]->initialDelaySeconds * 1000);

@@ -130,6 +130,6 @@ else
 	kill -0 $daemon 2>/dev/null && fail "kedged did not end"
 	daemon=
 	iptables-save 2>/dev/null | grep -q KDG- && fail "rules were left behind"
-	[ -e /sys/class/net/kedge0 ] && fail "the bridge was left behind"
+	ip link show kedge0 >/dev/null 2>&1 && fail "the bridge was left behind"
 fi
 echo "demo: ok, $requests requests, $failed failed"

@@ -11,7 +11,7 @@
 
 @test "the demo leaves no process, link, rule or folder" {
 	[ -z "$(ls -d /tmp/kedge-demo.* 2>/dev/null)" ]
-	[ ! -e /sys/class/net/kedge0 ]
+	! ip link show kedge0 2>/dev/null
 	! iptables-save 2>/dev/null | grep -q KDG-
 	[ -z "$(pgrep -x kedge-init)" ]
 }

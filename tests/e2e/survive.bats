@@ -97,7 +97,7 @@ pod_facts() { kedge get pods -o json | jq -c '[.items[] | {uid: .metadata.uid, i
 	wait_for 30 "two pods are left" sh -c '[ "$(kedge get pods -o json | jq ".items | length")" = 2 ]'
 	wait_for 10 "two sandboxes are left" sh -c '[ "$(pgrep -xc kedge-init)" = 2 ]'
 	[ "$(ls "$W/run/pods" | wc -l)" = 2 ]
-	wait_for 10 "two links are left" sh -c '[ "$(ls /sys/class/net/kedge0/brif | wc -l)" = 2 ]'
+	wait_for 10 "two links are left" sh -c '[ "$(ip -o link show master kedge0 | wc -l)" = 2 ]'
 	[ "$(find /sys/fs/cgroup -path "*/$KEDGE_CGROUP*" -type d -name 'pod*' | sed 's|.*/||' | sort -u | wc -l)" -le 2 ]
 }
 
@@ -105,7 +105,7 @@ pod_facts() { kedge get pods -o json | jq -c '[.items[] | {uid: .metadata.uid, i
 	kedge down
 	wait_for 10 "it ends" not_running "$KEDGED"
 	[ "$(pgrep -xc kedge-init)" = 0 ]
-	[ ! -e /sys/class/net/kedge0 ]
+	! ip link show kedge0 2>/dev/null
 	! iptables-save 2>/dev/null | grep -q KDG-
 	[ -z "$(find /sys/fs/cgroup -type d -path "*/$KEDGE_CGROUP*")" ]
 	[ -z "$(ls -A "$W/run" 2>/dev/null)" ]

@@ -330,12 +330,11 @@ refresh_new(struct rollout *r)
 
 /* ---- rolling ---- */
 
-/* Pods beyond what the set wants do not count, nor those beyond what it wanted
- * in the snapshot: they are being deleted in this very pass.  The unready go first. */
+/* Pods beyond what the set wants do not count, and the unready go first. */
 static int64_t
 available(const struct set *set)
 {
-	return least(set->pods.available, least(set->want, set->rs->spec->replicas));
+	return least(set->pods.available, set->want);
 }
 
 static int64_t
@@ -348,7 +347,8 @@ sum_available(const struct rollout *r)
 	return n;
 }
 
-/* The broken serve nobody, so they go first; then whom availability can spare.
+/* The broken serve nobody, so they go first (but not more than the new set's own
+ * missing ones allow: they may yet recover); then whom availability can spare.
  * One write a set, so both are added up before. */
 static void
 shrink_old(struct rollout *r)
@@ -366,7 +366,6 @@ shrink_old(struct rollout *r)
 		old->broken = most(least(room, old->want - available(old)), 0);
 		room -= old->broken;
 	}
-	spare = least(spare, room);
 	for (size_t i = 0; i < r->n; i++) {
 		struct set *old = &r->sets[i];
 		int64_t by = most(least(spare, old->want - old->broken), 0);

@@ -229,6 +229,23 @@ the_broken_of_the_old_go_first_and_count_for_nothing(void **state)
 }
 
 static void
+old_pods_that_may_recover_are_kept_while_the_new_ones_are_missing(void **state)
+{
+	struct kit *k = *state;
+
+	settled(k, 4, "web:1", ROLL("0", "1"));
+	pods(k, "web:1", 2);
+	set_image(k, "web:2");
+	for (int i = 0; i < 6; i++) {
+		pass(k);
+		pods(k, "web:1", 2);
+		pods(k, "web:2", 0);
+	}
+	assert_int_equal(set_of(k, "web:1")->spec->replicas, 3);
+	assert_int_equal(set_of(k, "web:2")->spec->replicas, 1);
+}
+
+static void
 a_broken_new_version_stops_the_rollout_at_the_floor(void **state)
 {
 	struct kit *k = *state;
@@ -469,6 +486,7 @@ main(void)
 		T(a_settled_deployment_is_left_alone),
 		T(a_rollout_goes_step_by_step),
 		T(the_broken_of_the_old_go_first_and_count_for_nothing),
+		T(old_pods_that_may_recover_are_kept_while_the_new_ones_are_missing),
 		T(a_broken_new_version_stops_the_rollout_at_the_floor),
 		T(a_revert_uses_the_former_set_again),
 		T(recreate_waits_until_no_old_pod_is_left),

@@ -106,7 +106,8 @@ lint: $(B)/libkedge.a
 	tests/lint/includes.sh
 	B=$(B) tests/lint/pure.sh
 	cppcheck -q -j 2 --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability \
-		--suppressions-list=tests/lint/cppcheck.txt -I. -Ireconcile daemon reconcile runtime netproxy repo-example
+		--suppressions-list=tests/lint/cppcheck.txt \
+		--include=tests/lint/cppcheck.h -I. -Ireconcile daemon reconcile runtime netproxy repo-example
 	printf '%s\n' $(filter %.c,$(filter-out tests/%,$(SRCS))) | \
 		xargs -P 2 -n 8 sh -c 'clang-tidy --quiet "$$@" -- $(ALL_CFLAGS) -Wno-unknown-warning-option 2>/dev/null' tidy
 

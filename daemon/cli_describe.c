@@ -3,18 +3,11 @@
  * A kind is a list of rows: a label, how to show it, and where it lies.  Kinds
  * without a list of their own get the first few rows and the rest as YAML.
  */
+#include "cli_describe.h"
 #include "../reconcile/object.h"
-#include "cli.h"
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
-
-struct sheet {
-	struct cli_call *c;
-	json_t *obj;
-	int width; /* of the labels in the part at hand */
-	int indent;
-};
 
 enum how { TEXT, WHEN, MAP, SELECTOR, FN };
 
@@ -31,8 +24,8 @@ is(const char *a, const char *b)
 	return !strcmp(a, b);
 }
 
-static const char *
-at(struct sheet *s, const char *path)
+const char *
+sheet_at(struct sheet *s, const char *path)
 {
 	return cli_at(s->c, s->obj, path);
 }
@@ -43,8 +36,8 @@ or_none(const char *text)
 	return *text ? text : "<none>";
 }
 
-static void
-put(struct sheet *s, const char *label, const char *value)
+void
+sheet_put(struct sheet *s, const char *label, const char *value)
 {
 	cleanup_free char *name = NULL;
 
@@ -52,15 +45,15 @@ put(struct sheet *s, const char *label, const char *value)
 	fprintf(s->c->out, "%*s%-*s%s\n", s->indent, "", s->width, name, value);
 }
 
-static void
-put_title(struct sheet *s, const char *label)
+void
+sheet_title(struct sheet *s, const char *label)
 {
 	fprintf(s->c->out, "%*s%s:\n", s->indent, "", label);
 }
 
 /* "Fri, 20 Nov 2026 11:08:42 +0000" */
-static const char *
-when_text(struct cli_call *c, const char *rfc3339)
+const char *
+sheet_when(struct cli_call *c, const char *rfc3339)
 {
 	char text[64];
 	time_t t = cli_ms(rfc3339) / 1000;
@@ -85,13 +78,14 @@ put_map(struct sheet *s, const char *label, json_t *map)
 	{
 		if (strstr(key, "last-applied-configuration"))
 			continue;
-		put(s, any ? "" : label,
-		    arena_printf(s->c->arena, strchr(label, 'A') == label ? "%s: %s" : "%s=%s",
-				 key, json_string_value(v)));
+		sheet_put(s, any ? "" : label,
+			  arena_printf(s->c->arena,
+				       strchr(label, 'A') == label ? "%s: %s" : "%s=%s", key,
+				       json_string_value(v)));
 		any = true;
 	}
 	if (!any)
-		put(s, label, "<none>");
+		sheet_put(s, label, "<none>");
 }
 
 static const char *
@@ -106,8 +100,8 @@ selector_of(struct sheet *s, json_t *map)
 	return arena_strdup(s->c->arena, text.len ? text.at : "<none>");
 }
 
-static const char *
-words_of(struct sheet *s, json_t *list, const char *between)
+const char *
+sheet_words(struct sheet *s, json_t *list, const char *between)
 {
 	cleanup_buf struct buf text = { 0 };
 	json_t *v;
@@ -141,11 +135,11 @@ put_rows(struct sheet *s, const struct row *rows, size_t n)
 		else if (r->how == MAP)
 			put_map(s, r->label, cli_path(s->obj, r->path));
 		else if (r->how == SELECTOR)
-			put(s, r->label, selector_of(s, cli_path(s->obj, r->path)));
+			sheet_put(s, r->label, selector_of(s, cli_path(s->obj, r->path)));
 		else if (r->how == WHEN)
-			put(s, r->label, when_text(s->c, at(s, r->path)));
+			sheet_put(s, r->label, sheet_when(s->c, sheet_at(s, r->path)));
 		else
-			put(s, r->label, or_none(at(s, r->path)));
+			sheet_put(s, r->label, or_none(sheet_at(s, r->path)));
 	}
 }
 
@@ -174,7 +168,7 @@ conditions(struct sheet *s, const char *label)
 
 	if (!json_array_size(list))
 		return;
-	put_title(s, label);
+	sheet_title(s, label);
 	cli_table_row(&t, header);
 	cli_table_row(&t, rule);
 	json_array_foreach(list, i, cond)
@@ -197,244 +191,12 @@ controlled_by(struct sheet *s, const char *label)
 
 	json_array_foreach(cli_path(s->obj, "metadata.ownerReferences"), i,
 			   owner) if (json_is_true(json_object_get(owner, "controller")))
-	    put(s, label,
-		arena_printf(s->c->arena, "%s/%s", cli_at(s->c, owner, "kind"),
-			     cli_at(s->c, owner, "name")));
-}
-
-static void
-put_env(struct sheet *s, json_t *container)
-{
-	json_t *list = json_object_get(container, "env"), *v;
-	size_t i;
-
-	fprintf(s->c->out, "    Environment:%s\n", json_array_size(list) ? "" : "    <none>");
-	json_array_foreach(list, i, v)
-	{
-		const char *from = "";
-		json_t *ref = cli_path(v, "valueFrom.configMapKeyRef");
-
-		if (ref)
-			from = "config map";
-		else if ((ref = cli_path(v, "valueFrom.secretKeyRef")))
-			from = "secret";
-		if (ref)
-			fprintf(s->c->out, "      %s:  <set to the key '%s' of %s '%s'>\n",
-				cli_at(s->c, v, "name"), cli_at(s->c, ref, "key"), from,
-				cli_at(s->c, ref, "name"));
-		else
-			fprintf(s->c->out, "      %s:  %s%s\n", cli_at(s->c, v, "name"),
-				cli_at(s->c, v, "value"),
-				cli_at(s->c, v, "valueFrom.fieldRef.fieldPath"));
-	}
-}
-
-static void
-put_mounts(struct sheet *s, json_t *container)
-{
-	json_t *list = json_object_get(container, "volumeMounts"), *v;
-	size_t i;
-
-	fprintf(s->c->out, "    Mounts:%s\n", json_array_size(list) ? "" : "         <none>");
-	json_array_foreach(list, i, v)
-	    fprintf(s->c->out, "      %s from %s (%s)\n", cli_at(s->c, v, "mountPath"),
-		    cli_at(s->c, v, "name"),
-		    json_is_true(json_object_get(v, "readOnly")) ? "ro" : "rw");
-}
-
-static const char *
-probe_text(struct sheet *s, json_t *p)
-{
-	struct cli_call *c = s->c;
-	const char *what = "exec";
-
-	if (json_object_get(p, "httpGet"))
-		what = arena_printf(c->arena, "http-get http://%s:%s%s",
-				    cli_at(c, p, "httpGet.host"), cli_at(c, p, "httpGet.port"),
-				    cli_at(c, p, "httpGet.path"));
-	else if (json_object_get(p, "tcpSocket"))
-		what = arena_printf(c->arena, "tcp-socket :%s", cli_at(c, p, "tcpSocket.port"));
-	else
-		what = arena_printf(c->arena, "exec [%s]",
-				    words_of(s, cli_path(p, "exec.command"), " "));
-	return arena_printf(
-	    c->arena, "%s delay=%ss timeout=%ss period=%ss #success=%s #failure=%s", what,
-	    *cli_at(c, p, "initialDelaySeconds") ? cli_at(c, p, "initialDelaySeconds") : "0",
-	    cli_at(c, p, "timeoutSeconds"), cli_at(c, p, "periodSeconds"),
-	    cli_at(c, p, "successThreshold"), cli_at(c, p, "failureThreshold"));
-}
-
-static void
-put_state(struct sheet *s, const char *label, json_t *state)
-{
-	struct cli_call *c = s->c;
-	const char *kind;
-	json_t *v;
-
-	json_object_foreach(state, kind, v)
-	{
-		put(s, label,
-		    is(kind, "running")   ? "Running"
-		    : is(kind, "waiting") ? "Waiting"
-					  : "Terminated");
-		s->indent += 2;
-		s->width -= 2;
-		if (*cli_at(c, v, "reason"))
-			put(s, "Reason", cli_at(c, v, "reason"));
-		if (*cli_at(c, v, "message"))
-			put(s, "Message", cli_at(c, v, "message"));
-		if (is(kind, "terminated"))
-			put(s, "Exit Code", cli_at(c, v, "exitCode"));
-		if (*cli_at(c, v, "startedAt"))
-			put(s, "Started", when_text(c, cli_at(c, v, "startedAt")));
-		if (*cli_at(c, v, "finishedAt"))
-			put(s, "Finished", when_text(c, cli_at(c, v, "finishedAt")));
-		s->indent -= 2;
-		s->width += 2;
-	}
-}
-
-static json_t *
-status_of(struct sheet *s, const char *container)
-{
-	json_t *st;
-	size_t i;
-
-	json_array_foreach(cli_path(s->obj, "status.containerStatuses"), i,
-			   st) if (is(cli_at(s->c, st, "name"), container)) return st;
-	return NULL;
-}
-
-static void
-put_resources(struct sheet *s, const char *label, json_t *map)
-{
-	const char *key;
-	json_t *v;
-
-	if (!json_object_size(map))
-		return;
-	put_title(s, label);
-	json_object_foreach(map, key, v)
-	    fprintf(s->c->out, "%*s%s:  %s\n", s->indent + 2, "", key, json_string_value(v));
-}
-
-static const char *
-ports_text(struct sheet *s, json_t *ports)
-{
-	cleanup_buf struct buf text = { 0 };
-	json_t *p;
-	size_t i;
-
-	json_array_foreach(ports, i, p)
-	    buf_addf(&text, "%s%s/%s%s%s%s", i ? ", " : "", cli_at(s->c, p, "containerPort"),
-		     *cli_at(s->c, p, "protocol") ? cli_at(s->c, p, "protocol") : "TCP",
-		     *cli_at(s->c, p, "name") ? " (" : "", cli_at(s->c, p, "name"),
-		     *cli_at(s->c, p, "name") ? ")" : "");
-	return arena_strdup(s->c->arena, text.len ? text.at : "<none>");
-}
-
-static void
-put_container(struct sheet *s, json_t *k)
-{
-	static const char *const probes[][2] = { { "Liveness", "livenessProbe" },
-						 { "Readiness", "readinessProbe" },
-						 { "Startup", "startupProbe" } };
-	struct cli_call *c = s->c;
-	json_t *st = status_of(s, cli_at(c, k, "name"));
-
-	fprintf(c->out, "  %s:\n", cli_at(c, k, "name"));
-	s->indent = 4;
-	s->width = 16;
-	if (st) {
-		put(s, "Container ID", cli_at(c, st, "containerID"));
-		put(s, "Image", cli_at(c, k, "image"));
-		put(s, "Image ID", cli_at(c, st, "imageID"));
-	} else {
-		put(s, "Image", cli_at(c, k, "image"));
-	}
-	put(s, "Port", ports_text(s, json_object_get(k, "ports")));
-	if (json_object_get(k, "command"))
-		put(s, "Command", words_of(s, json_object_get(k, "command"), " "));
-	if (json_object_get(k, "args"))
-		put(s, "Args", words_of(s, json_object_get(k, "args"), " "));
-	if (st) {
-		put_state(s, "State", json_object_get(st, "state"));
-		put_state(s, "Last State", json_object_get(st, "lastState"));
-		put(s, "Ready", json_is_true(json_object_get(st, "ready")) ? "True" : "False");
-		put(s, "Restart Count", cli_at(c, st, "restartCount"));
-	}
-	put_resources(s, "Limits", cli_path(k, "resources.limits"));
-	put_resources(s, "Requests", cli_path(k, "resources.requests"));
-	for (size_t i = 0; i < 3; i++)
-		if (json_object_get(k, probes[i][1]))
-			put(s, probes[i][0], probe_text(s, json_object_get(k, probes[i][1])));
-	put_env(s, k);
-	put_mounts(s, k);
-	s->indent = 0;
-}
-
-static void
-containers(struct sheet *s, const char *label)
-{
-	json_t *k, *list = cli_path(s->obj, "spec.containers");
-	size_t i;
-
-	if (!list)
-		list = cli_path(s->obj, "spec.template.spec.containers");
-	put_title(s, label);
-	json_array_foreach(list, i, k) put_container(s, k);
-}
-
-static void
-volumes(struct sheet *s, const char *label)
-{
-	json_t *list = cli_path(s->obj, "spec.volumes"), *v, *source;
-	const char *key;
-	size_t i;
-
-	fprintf(s->c->out, "%s:%s\n", label, json_array_size(list) ? "" : "  <none>");
-	json_array_foreach(list, i, v)
-	{
-		fprintf(s->c->out, "  %s:\n", cli_at(s->c, v, "name"));
-		json_object_foreach(v, key, source) if (json_is_object(source)) fprintf(
-		    s->c->out, "    Type:  %s\n%s%s%s", key,
-		    *cli_at(s->c, source, "name") || *cli_at(s->c, source, "secretName")
-			? "    Name:  "
-			: "",
-		    *cli_at(s->c, source, "name") ? cli_at(s->c, source, "name")
-						  : cli_at(s->c, source, "secretName"),
-		    *cli_at(s->c, source, "name") || *cli_at(s->c, source, "secretName") ? "\n"
-											 : "");
-	}
+	    sheet_put(s, label,
+		      arena_printf(s->c->arena, "%s/%s", cli_at(s->c, owner, "kind"),
+				   cli_at(s->c, owner, "name")));
 }
 
 /* ---- kinds ---- */
-
-static void
-pod_node(struct sheet *s, const char *label)
-{
-	put(s, label,
-	    *at(s, "spec.nodeName") ? arena_printf(s->c->arena, "%s/%s", at(s, "spec.nodeName"),
-						   at(s, "status.hostIP"))
-				    : "<none>");
-}
-
-static void
-pod_phase(struct sheet *s, const char *label)
-{
-	const char *left = at(s, "metadata.deletionTimestamp");
-
-	if (*left)
-		put(s, label,
-		    arena_printf(s->c->arena, "Terminating (lasts %s)",
-				 cli_age(s->c, s->c->now - cli_ms(left))));
-	else
-		put(s, label, at(s, "status.phase"));
-	if (*at(s, "status.reason"))
-		put(s, "Reason", at(s, "status.reason"));
-	if (*at(s, "status.message"))
-		put(s, "Message", at(s, "status.message"));
-}
 
 static void
 replicas(struct sheet *s, const char *label)
@@ -448,37 +210,40 @@ replicas(struct sheet *s, const char *label)
 
 	for (size_t i = 0; i < 5; i++)
 		buf_addf(&text, "%s%s %s", i ? " | " : "",
-			 *at(s, paths[i]) ? at(s, paths[i]) : "0", words[i]);
-	put(s, label, text.at);
+			 *sheet_at(s, paths[i]) ? sheet_at(s, paths[i]) : "0", words[i]);
+	sheet_put(s, label, text.at);
 }
 
 static void
 rolling(struct sheet *s, const char *label)
 {
 	if (cli_path(s->obj, "spec.strategy.rollingUpdate"))
-		put(s, label,
+		sheet_put(
+		    s, label,
 		    arena_printf(s->c->arena, "%s max unavailable, %s max surge",
-				 at(s, "spec.strategy.rollingUpdate.maxUnavailable"),
-				 at(s, "spec.strategy.rollingUpdate.maxSurge")));
+				 sheet_at(s, "spec.strategy.rollingUpdate.maxUnavailable"),
+				 sheet_at(s, "spec.strategy.rollingUpdate.maxSurge")));
 }
 
 static void
 rs_replicas(struct sheet *s, const char *label)
 {
-	put(s, label,
+	sheet_put(
+	    s, label,
 	    arena_printf(s->c->arena, "%s current / %s desired",
-			 *at(s, "status.replicas") ? at(s, "status.replicas") : "0",
-			 at(s, "spec.replicas")));
+			 *sheet_at(s, "status.replicas") ? sheet_at(s, "status.replicas") : "0",
+			 sheet_at(s, "spec.replicas")));
 }
 
 static void
 template_of(struct sheet *s, const char *label)
 {
-	put_title(s, label);
+	sheet_title(s, label);
 	s->indent = 2;
-	put(s, "Labels", selector_of(s, cli_path(s->obj, "spec.template.metadata.labels")));
+	sheet_put(s, "Labels",
+		  selector_of(s, cli_path(s->obj, "spec.template.metadata.labels")));
 	s->indent = 0;
-	containers(s, "  Containers");
+	sheet_containers(s, "  Containers");
 }
 
 /* The sets that a deployment owns: the newest revision is the new one. */
@@ -488,7 +253,7 @@ replica_sets(struct sheet *s, const char *label)
 	struct error *ignored = NULL;
 	json_t *list = cli_json(s->c, "GET", cli_url(s->c, &resources[RES_replica_set], NULL),
 				NULL, NULL, &ignored);
-	const char *uid = at(s, "metadata.uid");
+	const char *uid = sheet_at(s, "metadata.uid");
 	json_t *rs;
 	size_t i;
 
@@ -502,13 +267,13 @@ replica_sets(struct sheet *s, const char *label)
 
 		if (!is(cli_at(s->c, rs, "metadata.ownerReferences.0.uid"), uid))
 			continue;
-		put(s, json_equal(revision, ours) ? "NewReplicaSet" : "OldReplicaSet",
-		    arena_printf(s->c->arena, "%s (%s/%s replicas created)",
-				 cli_at(s->c, rs, "metadata.name"),
-				 *cli_at(s->c, rs, "status.replicas")
-				     ? cli_at(s->c, rs, "status.replicas")
-				     : "0",
-				 cli_at(s->c, rs, "spec.replicas")));
+		sheet_put(s, json_equal(revision, ours) ? "NewReplicaSet" : "OldReplicaSet",
+			  arena_printf(s->c->arena, "%s (%s/%s replicas created)",
+				       cli_at(s->c, rs, "metadata.name"),
+				       *cli_at(s->c, rs, "status.replicas")
+					   ? cli_at(s->c, rs, "status.replicas")
+					   : "0",
+				       cli_at(s->c, rs, "spec.replicas")));
 	}
 	json_decref(list);
 	error_free(&ignored);
@@ -519,9 +284,9 @@ static const char *
 endpoints_text(struct sheet *s, const char *port)
 {
 	struct error *ignored = NULL;
-	json_t *ep = cli_json(s->c, "GET",
-			      cli_url(s->c, &resources[RES_endpoints], at(s, "metadata.name")),
-			      NULL, NULL, &ignored);
+	json_t *ep = cli_json(
+	    s->c, "GET", cli_url(s->c, &resources[RES_endpoints], sheet_at(s, "metadata.name")),
+	    NULL, NULL, &ignored);
 	cleanup_buf struct buf text = { 0 };
 	json_t *subset, *p, *address;
 	size_t i, k, j;
@@ -552,16 +317,16 @@ service_ports(struct sheet *s, const char *label)
 		const char *name = cli_at(s->c, p, "name"),
 			   *proto = cli_at(s->c, p, "protocol");
 
-		put(s, label,
-		    arena_printf(a, "%s  %s/%s", *name ? name : "<unset>",
-				 cli_at(s->c, p, "port"), proto));
-		put(s, "TargetPort",
-		    arena_printf(a, "%s/%s", cli_at(s->c, p, "targetPort"), proto));
+		sheet_put(s, label,
+			  arena_printf(a, "%s  %s/%s", *name ? name : "<unset>",
+				       cli_at(s->c, p, "port"), proto));
+		sheet_put(s, "TargetPort",
+			  arena_printf(a, "%s/%s", cli_at(s->c, p, "targetPort"), proto));
 		if (*cli_at(s->c, p, "nodePort"))
-			put(s, "NodePort",
-			    arena_printf(a, "%s  %s/%s", *name ? name : "<unset>",
-					 cli_at(s->c, p, "nodePort"), proto));
-		put(s, "Endpoints", endpoints_text(s, name));
+			sheet_put(s, "NodePort",
+				  arena_printf(a, "%s  %s/%s", *name ? name : "<unset>",
+					       cli_at(s->c, p, "nodePort"), proto));
+		sheet_put(s, "Endpoints", endpoints_text(s, name));
 	}
 }
 
@@ -575,7 +340,7 @@ node_roles(struct sheet *s, const char *label)
 	json_object_foreach(cli_path(s->obj, "metadata.labels"), key,
 			    v) if (!strncmp(key, "node-role.kubernetes.io/", 24))
 	    buf_addf(&text, "%s%s", text.len ? "," : "", key + 24);
-	put(s, label, text.len ? text.at : "<none>");
+	sheet_put(s, label, text.len ? text.at : "<none>");
 }
 
 static void
@@ -587,7 +352,7 @@ node_facts(struct sheet *s, const char *label)
 	json_t *address;
 	size_t i;
 
-	put_title(s, label);
+	sheet_title(s, label);
 	json_array_foreach(cli_path(s->obj, "status.addresses"), i, address)
 	    fprintf(s->c->out, "  %-12s %s\n",
 		    arena_printf(s->c->arena, "%s:", cli_at(s->c, address, "type")),
@@ -596,7 +361,7 @@ node_facts(struct sheet *s, const char *label)
 		const char *key;
 		json_t *v;
 
-		put_title(s, parts[i][0]);
+		sheet_title(s, parts[i][0]);
 		json_object_foreach(cli_path(s->obj, parts[i][1]), key, v)
 		    fprintf(s->c->out, "  %-26s %s\n", arena_printf(s->c->arena, "%s:", key),
 			    json_string_value(v) ? json_string_value(v) : "");
@@ -623,7 +388,7 @@ node_pods(struct sheet *s, const char *label)
 						      s->c, pod, "metadata.creationTimestamp")))
 		};
 
-		if (is(cli_at(s->c, pod, "spec.nodeName"), at(s, "metadata.name")) &&
+		if (is(cli_at(s->c, pod, "spec.nodeName"), sheet_at(s, "metadata.name")) &&
 		    !is(phase, "Succeeded") && !is(phase, "Failed"))
 			cli_table_row(&t, cells);
 	}
@@ -636,7 +401,7 @@ node_pods(struct sheet *s, const char *label)
 static void
 data_of(struct sheet *s, const char *label)
 {
-	bool secret = is(at(s, "kind"), "Secret");
+	bool secret = is(sheet_at(s, "kind"), "Secret");
 	const char *key;
 	json_t *v;
 
@@ -687,14 +452,14 @@ static const struct row head[] = {
 	{ "Annotations", MAP, "metadata.annotations", NULL },
 };
 static const struct row pod_rows[] = {
-	F("Node", pod_node),
+	F("Node", sheet_pod_node),
 	{ "Start Time", WHEN, "status.startTime", NULL },
-	F("Status", pod_phase),
+	F("Status", sheet_pod_phase),
 	T("IP", "status.podIP"),
 	F("Controlled By", controlled_by),
-	F("Containers", containers),
+	F("Containers", sheet_containers),
 	F("Conditions", conditions),
-	F("Volumes", volumes),
+	F("Volumes", sheet_volumes),
 	T("QoS Class", "status.qosClass"),
 	{ "Node-Selectors", SELECTOR, "spec.nodeSelector", NULL },
 };
@@ -759,12 +524,13 @@ events(struct sheet *s)
 	static const char *const rule[] = { "----", "------", "----", "----", "-------" };
 	struct cli_table t = { .arena = s->c->arena, .cols = 5 };
 	struct error *ignored = NULL;
-	const char *ns = at(s, "metadata.namespace");
-	const char *path = arena_printf(
-	    s->c->arena,
-	    "/api/v1%s%s/events?fieldSelector=involvedObject.name%%3D%s"
-	    "%%2CinvolvedObject.uid%%3D%s",
-	    *ns ? "/namespaces/" : "", ns, at(s, "metadata.name"), at(s, "metadata.uid"));
+	const char *ns = sheet_at(s, "metadata.namespace");
+	const char *path =
+	    arena_printf(s->c->arena,
+			 "/api/v1%s%s/events?fieldSelector=involvedObject.name%%3D%s"
+			 "%%2CinvolvedObject.uid%%3D%s",
+			 *ns ? "/namespaces/" : "", ns, sheet_at(s, "metadata.name"),
+			 sheet_at(s, "metadata.uid"));
 	json_t *list = cli_json(s->c, "GET", path, NULL, NULL, &ignored), *ev;
 	size_t i;
 

@@ -101,17 +101,14 @@ shake_hands(struct session *s, const char *path, struct error **e)
 		buf_add(&s->early, end, answer.len - (end - answer.at));
 		return 0;
 	}
-	while (strchr(end, '{') && !(j = json_loads(strchr(end, '{'), 0, NULL))) {
+	/* The reason may come in pieces; it is whole when it is JSON. */
+	while (!(j = json_loads(end + strcspn(end, "{"), JSON_DISABLE_EOF_CHECK, NULL)) &&
+	       (n = recv(s->fd, part, sizeof part, 0)) > 0) {
 		size_t at = end - answer.at;
 
-		n = recv(s->fd, part, sizeof part, 0);
-		if (n <= 0)
-			break;
 		buf_add(&answer, part, n);
 		end = answer.at + at;
 	}
-	j = strchr(end, '{') ? json_loads(strchr(end, '{'), JSON_DISABLE_EOF_CHECK, NULL)
-			     : NULL;
 	message = json_string_value(json_object_get(j, "message"));
 	fail(e, WHY_BAD_REQUEST, "%s",
 	     message ? message
@@ -140,7 +137,7 @@ static void
 say_size(struct session *s)
 {
 	struct winsize w;
-	char text[64];
+	char text[64] = "";
 
 	if (!ioctl(STDIN_FILENO, TIOCGWINSZ, &w) && w.ws_col)
 		say(s, CH_RESIZE, text,

@@ -172,7 +172,8 @@ put_rows(const struct kind *k, const char *prefix, FILE *out)
 			fprintf(out, "%sdefault: %s", f->doc || f->one_of ? "; " : "", f->dflt);
 		fputs("\n", out);
 		if (f->type == T_LIST) {
-			strcat(path, "[]");
+			snprintf(path, sizeof path, "%s%s%s[]", prefix, *prefix ? "." : "",
+				 f->name);
 			put_rows(f->of(), path, out);
 		}
 	}

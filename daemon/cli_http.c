@@ -283,7 +283,7 @@ cli_connect(struct cli_call *c, struct error **e)
 
 	if (strlen(c->socket) >= sizeof sun.sun_path)
 		return fail(e, WHY_BAD_REQUEST, "%s: too long for a socket's path", c->socket);
-	strcpy(sun.sun_path, c->socket);
+	memcpy(sun.sun_path, c->socket, strlen(c->socket) + 1);
 	if (fd < 0 || connect(fd, (void *)&sun, sizeof sun))
 		return unreachable(c, strerror(errno), e);
 	return steal_fd(&fd);

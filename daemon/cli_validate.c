@@ -229,7 +229,8 @@ cli_validate(struct cli_call *c, struct error **e)
 	int rc;
 
 	if (!c->n && !cli_opt(c, OPT_config))
-		return fail(e, WHY_BAD_REQUEST, "validate what?  A file, a folder, or --config FILE");
+		return fail(e, WHY_BAD_REQUEST,
+			    "validate what?  A file, a folder, or --config FILE");
 	rc = settings_of(&k, &settings, e);
 	for (size_t i = 0; !rc && i < c->n; i++)
 		check_path(&k, c->args[i]);

@@ -11,7 +11,6 @@
  *   UNREADY   when set, /healthz answers 503
  *   SLOW_MS   each answer takes that long, 0
  */
-#define _GNU_SOURCE
 #include <err.h>
 #include <errno.h>
 #include <netinet/in.h>

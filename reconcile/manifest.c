@@ -295,10 +295,12 @@ manifest_wanted(const char *path)
 {
 	const char *dot;
 
-	for (const char *p = path; p; p = strchr(p, '/')) {
-		p += *p == '/';
-		if (*p == '.' && strncmp(p, "./", 2))
+	for (const char *p = path;; p++) {
+		if (*p == '.' && strncmp(p, "./", 2) != 0)
 			return false;
+		p += strcspn(p, "/");
+		if (!*p)
+			break;
 	}
 	dot = strrchr(path, '.');
 	return dot && dot != path && dot[-1] != '/' &&

@@ -205,35 +205,46 @@ static const struct tree vips = { RULES_NAT, 32, vip_leaf, vip_branch };
 static const struct tree ports = { RULES_NAT, 16, port_leaf, port_branch };
 static const struct tree rejects = { RULES_FILTER, 16, reject_leaf, port_branch };
 
+/* The bits of a key that decide after its first `bits`. */
 static unsigned
-nibble(const struct tree *t, uint32_t key, unsigned bits)
+digit(const struct tree *t, uint32_t key, unsigned bits)
 {
-	return key >> (t->bits - bits - 4) & 15;
+	return key >> (t->bits - bits - RULES_STEP) & ((1u << RULES_STEP) - 1);
 }
 
-/* Items are sorted and share their first `bits` bits. */
+static void
+branch_name(const struct tree *t, const char *root, uint32_t key, unsigned bits,
+	    char to[static RULES_NAME])
+{
+	key = key >> (t->bits - bits) << (t->bits - bits);
+	snprintf(to, RULES_NAME, "%s-%0*x-%u", root, (int)t->bits / 4, key, bits);
+}
+
+/* Items are sorted and share their first `bits` bits.  Four branches a node, not
+ * sixteen: the last of four is met after four rules, and two such levels tell
+ * apart as many as one of sixteen. */
 static void
 tree_grow(const struct rules_net *net, const struct tree *t, const char *root, const char *name,
 	  const struct item *at, size_t n, unsigned bits, size_t flat, struct chains *out)
 {
 	struct chain *c = chain_begin(out, t->table, name);
-	size_t start[17], groups = 0;
+	size_t start[(1 << RULES_STEP) + 1], groups = 0;
 	char child[RULES_NAME];
 
 	/* A level on which all agree decides nothing. */
 	while (n > flat && bits < t->bits &&
-	       nibble(t, at[0].key, bits) == nibble(t, at[n - 1].key, bits))
-		bits += 4;
+	       digit(t, at[0].key, bits) == digit(t, at[n - 1].key, bits))
+		bits += RULES_STEP;
 	if (n <= flat || bits >= t->bits) {
 		for (size_t i = 0; i < n; i++)
 			t->leaf(net, c, at[i].s);
 		return;
 	}
 	for (size_t i = 0; i < n; i++)
-		if (!i || nibble(t, at[i].key, bits) != nibble(t, at[i - 1].key, bits))
+		if (!i || digit(t, at[i].key, bits) != digit(t, at[i - 1].key, bits))
 			start[groups++] = i;
 	start[groups] = n;
-	bits += 4;
+	bits += RULES_STEP;
 	for (size_t g = 0; g < groups; g++) {
 		uint32_t key = at[start[g]].key >> (t->bits - bits) << (t->bits - bits);
 
@@ -241,15 +252,13 @@ tree_grow(const struct rules_net *net, const struct tree *t, const char *root, c
 			t->leaf(net, c, at[start[g]].s);
 			continue;
 		}
-		snprintf(child, sizeof child, "%s-%0*x", root, (int)bits / 4,
-			 key >> (t->bits - bits));
+		branch_name(t, root, key, bits, child);
 		t->branch(c, at[start[g]].s->proto, key, bits, child);
 	}
 	for (size_t g = 0; g < groups; g++) {
 		if (start[g + 1] - start[g] == 1)
 			continue;
-		snprintf(child, sizeof child, "%s-%0*x", root, (int)bits / 4,
-			 at[start[g]].key >> (t->bits - bits));
+		branch_name(t, root, at[start[g]].key, bits, child);
 		tree_grow(net, t, root, child, at + start[g], start[g + 1] - start[g], bits,
 			  RULES_LEAF, out);
 	}
@@ -326,8 +335,8 @@ rules_dispatch(const struct rules_net *net, const struct np_service *const *all,
 			none[none_n++] = (struct item){ s->node_port, s };
 	}
 	qsort(vip, vip_n, sizeof *vip, item_cmp_key);
-	tree_grow(net, &vips, "KDG-V", "KDG-V", vip, vip_n, net->svc_bits / 4 * 4, RULES_FLAT,
-		  out);
+	tree_grow(net, &vips, "KDG-V", "KDG-V", vip, vip_n,
+		  net->svc_bits / RULES_STEP * RULES_STEP, RULES_FLAT, out);
 	tree_ports(net, &ports, "KDG-N", port, port_n, out);
 	tree_ports(net, &rejects, "KDG-R", none, none_n, out);
 	c = chain_begin(out, RULES_FILTER, "KDG-I");
@@ -397,8 +406,8 @@ endpoint_chain(const struct rules_net *net, const struct np_service *s, const st
 		recent(&seen, s, m, true);
 	/* To itself: its answer must come back through the translation. */
 	rule(c, "-s %s/32 -j KDG-MASQ", ip);
-	rule(c, "-p %s %s-m %s -j DNAT --to-destination %s:%u", proto, buf_text(&seen), proto,
-	     ip, m->at.port);
+	rule(c, "-p %s %s-j DNAT --to-destination %s:%u", proto, buf_text(&seen), ip,
+	     m->at.port);
 }
 
 /* Groups number a power of two that leaves about 16 in each; it changes only
@@ -408,7 +417,7 @@ group_count(size_t n)
 {
 	unsigned g = 1;
 
-	while (n > (size_t)RULES_LEAF * g)
+	while (n > (size_t)RULES_GROUP * g)
 		g *= 2;
 	return g;
 }

@@ -1,13 +1,13 @@
 /* rules.h -- from services to iptables text.  Pure: same model, same text.
  *
- *   nat     PREROUTING, OUTPUT -> KDG-D   to the service range?  -> KDG-V... (tree by address)
- *                                         to one of our addresses? -> KDG-N... (tree by port)
- *           KDG-V..., KDG-N...            leaves name a service: -> KDG-S-h, or KDG-X-h (mark,
- * then S) KDG-S-h                       affinity, then a fair share for each: -> KDG-E-h above
- * 16 endpoints through groups:    -> KDG-T-h-g KDG-E-h                       from the endpoint
- * itself? mark.  DNAT POSTROUTING -> KDG-P          marked, or a pod's packet leaving the host:
- * MASQUERADE filter  FORWARD -> KDG-F, INPUT -> KDG-I, OUTPUT -> KDG-O what is still addressed
- * to the service range after nat has no service or no endpoint: REJECT
+ *   nat     PREROUTING, OUTPUT -> KDG-D   to the service range?  -> KDG-V... (tree by address,
+ * 2 bits a level) to one of our addresses? -> KDG-N... (tree by port) KDG-V..., KDG-N... leaves
+ * name a service: -> KDG-S-h, or KDG-X-h (mark, then S) KDG-S-h                       affinity,
+ * then a fair share for each: -> KDG-E-h above 16 endpoints through groups:    -> KDG-T-h-g
+ * KDG-E-h                       from the endpoint itself? mark.  DNAT POSTROUTING -> KDG-P
+ * marked, or a pod's packet leaving the host: MASQUERADE filter  FORWARD -> KDG-F, INPUT ->
+ * KDG-I, OUTPUT -> KDG-O what is still addressed to the service range after nat has no service
+ * or no endpoint: REJECT
  *
  * A service without endpoints is absent from the trees, so one rule rejects
  * for all of them; only its node port needs a rule of its own (KDG-R...).
@@ -48,8 +48,10 @@ extern const struct rules_jump rules_jumps[RULES_JUMPS];
 #define RULES_PREFIX "KDG-"
 #define RULES_CANARY "KDG-CANARY-1" /* 1: the layout's version */
 #define RULES_MARK   0x4b00
-#define RULES_FLAT   32 /* a tree's root is a plain list up to here */
-#define RULES_LEAF   16
+#define RULES_FLAT   16 /* a tree's root is a plain list up to here, */
+#define RULES_LEAF   8  /* another node up to here, */
+#define RULES_STEP   2  /* else it asks for so many bits: 4 branches */
+#define RULES_GROUP  16 /* endpoints are tried one after another up to here */
 
 struct rules_net {
 	const char *bridge;

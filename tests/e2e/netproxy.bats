@@ -347,6 +347,28 @@ web() { np set default/web:http 10.43.0.80 tcp 80 30080 0 0 "$@" && np commit; }
 	[[ $said == "ok chains=0 rules=0 removed=0 "* ]]
 }
 
+@test "the last of 1,000 services is as near as the first (figure)" {
+	np_start
+	pod 2
+	np many 1 10.42.0.2:8080
+	np commit
+	np race "/proc/${pod_pid[2]}/ns/net" 10.42.0.2 8080 10.43.16.0 80 2000
+	echo "# 1 service, $(variant):      ${said#ok }" >&3
+	np many 1000 10.42.0.2:8080
+	np commit
+	echo "# 1,000 services written: ${said#ok }" >&3
+	np race "/proc/${pod_pid[2]}/ns/net" 10.42.0.2 8080 10.43.19.231 80 2000
+	echo "# 1,000 services, $(variant): ${said#ok }" >&3
+	ratio=${said##* }
+	[ "${ratio%.*}" -lt 3 ]
+	np set fill/999 10.43.19.231 tcp 80 0 0 0 10.42.0.2:8080 10.42.0.3:8080
+	np commit
+	echo "# one endpoint more:      ${said#ok }" >&3
+	np check
+	np check
+	echo "# a check, unchanged:     ${said#ok }" >&3
+}
+
 @test "rules that are there serve through a restart, until the first commit" {
 	np_start
 	pod 2 3

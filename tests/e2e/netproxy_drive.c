@@ -10,9 +10,11 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -246,6 +248,85 @@ do_down(char **arg, struct error **e)
 	return 0;
 }
 
+static int
+by_size(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* A listener in the namespace; this process accepts for it. */
+static int
+listener(const char *netns, unsigned port, struct error **e)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	int there = open(netns, O_RDONLY | O_CLOEXEC), one = 1, fd;
+
+	if (home < 0 || there < 0 || setns(there, CLONE_NEWNET) < 0)
+		return fail_sys(e, "%s", netns);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (setns(home, CLONE_NEWNET) < 0)
+		abort();
+	close(home);
+	close(there);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(fd, 64) < 0)
+		return fail_sys(e, "listen");
+	return fd;
+}
+
+/* One new connection, in microseconds; it ends with a reset and leaves nothing. */
+static double
+connect_us(uint32_t ip, unsigned port, int listening)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_port = htons(port),
+				 .sin_addr.s_addr = htonl(ip) };
+	struct linger reset = { 1, 0 };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), peer;
+	double t = now_ms();
+
+	if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0)
+		return -1;
+	t = (now_ms() - t) * 1e3;
+	peer = accept(listening, NULL, NULL);
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+	close(fd);
+	close(peer);
+	return t;
+}
+
+/* race NETNS IP PORT VIP VPORT COUNT -- new connections, directly and through
+ * the service in turn: medians, and the median of each pair's difference */
+static int
+do_race(char **arg, struct error **e)
+{
+	int n = atoi(arg[6]), fd = listener(arg[1], atoi(arg[3]), e);
+	double *direct = xcalloc(n, sizeof *direct), *service = xcalloc(n, sizeof *service);
+	int rc = fd < 0 ? -1 : 0;
+
+	for (int i = 0; i < n && !rc; i++) {
+		direct[i] = connect_us(ip_of(arg[2]), atoi(arg[3]), fd);
+		service[i] = connect_us(ip_of(arg[4]), atoi(arg[5]), fd);
+		if (direct[i] < 0 || service[i] < 0)
+			rc = fail_sys(e, "connect");
+	}
+	close(fd);
+	if (!rc) {
+		qsort(direct, n, sizeof *direct, by_size);
+		qsort(service, n, sizeof *service, by_size);
+		printf("ok direct %.1f us (%.1f to %.1f), service %.1f us (%.1f to %.1f), "
+		       "ratio %.3f\n",
+		       direct[n / 2], direct[n / 10], direct[n * 9 / 10], service[n / 2],
+		       service[n / 10], service[n * 9 / 10], service[n / 2] / direct[n / 2]);
+	}
+	free(direct);
+	free(service);
+	return rc;
+}
+
 static const struct {
 	const char *name;
 	int args;
@@ -255,7 +336,7 @@ static const struct {
 	{ "unplug", 2, do_unplug }, { "set", 8, do_set },       { "many", 3, do_many },
 	{ "drop", 2, do_drop },     { "commit", 1, do_commit }, { "check", 1, do_check },
 	{ "flows", 2, do_flows },   { "flush", 2, do_flush },   { "nodeip", 1, do_nodeip },
-	{ "lacks", 1, do_lacks },   { "down", 1, do_down },
+	{ "lacks", 1, do_lacks },   { "down", 1, do_down },     { "race", 7, do_race },
 };
 
 int

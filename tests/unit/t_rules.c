@@ -276,7 +276,7 @@ many_services(size_t n, bool dense, unsigned most)
 			walk(&chains, "KDG-N", &p, &via_node);
 			assert_string_equal(via_node.service, w.service);
 			assert_int_equal(via_node.masq, !at[i].local_only);
-			assert_in_range(via_node.looked_at, 1, 4 * 16 + 4);
+			assert_in_range(via_node.looked_at, 1, 7 * 4 + 8 + 3);
 		}
 		map_done(&alone);
 		chains_done(&own);
@@ -290,12 +290,12 @@ every_service_is_found_and_soon(void **state)
 {
 	(void)state;
 	many_services(1, true, 1);
-	many_services(32, true, 32);
-	many_services(33, true, 48);
-	many_services(1000, true, 48);
-	many_services(1000, false, 64);
-	many_services(10000, true, 64);
-	many_services(10000, false, 64);
+	many_services(RULES_FLAT, true, RULES_FLAT);
+	many_services(RULES_FLAT + 1, true, 2 * 4 + 8);
+	many_services(1000, true, 5 * 4 + 8);
+	many_services(1000, false, 8 * 4 + 8);
+	many_services(10000, true, 8 * 4 + 8);
+	many_services(10000, false, 8 * 4 + 8);
 }
 
 static void

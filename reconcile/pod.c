@@ -19,7 +19,7 @@
 #define CONDITION_DRAINING "kedge.dev/Draining"     /* since when connections are waited for */
 #define ANNOTATION_VOLUMES "kedge.dev/volumes"      /* version of the files that it was given */
 
-enum { BACKOFF_FIRST = 10 * 1000, BACKOFF_MAX = 300 * 1000, RETRY_AT_ONCE_MS = 1000 };
+enum { BACKOFF_FIRST = 10 * 1000, BACKOFF_MAX = 300 * 1000 };
 
 /* ---- actions ---- */
 
@@ -165,7 +165,7 @@ backoff_due(const struct condition *c)
 /* Notes a failure in the status; true when it is time for another try. */
 static bool
 backoff(struct snapshot *s, const struct pod *pod, struct pod_status *st, const char *reason,
-	const char *message, bool at_once, struct plan *p)
+	const char *message, struct plan *p)
 {
 	const struct condition *was = pod_condition(pod, CONDITION_BACKOFF);
 	struct conditions c = conditions_copy(st->conditions.at, st->conditions.n, 1, p->arena);
@@ -183,7 +183,7 @@ backoff(struct snapshot *s, const struct pod *pod, struct pod_status *st, const 
 	x->message = message;
 	st->conditions.at = c.at;
 	st->conditions.n = c.n;
-	due = at_once ? x->lastProbeTime + RETRY_AT_ONCE_MS : backoff_due(x);
+	due = backoff_due(x);
 	if (was && due <= s->now) {
 		x->lastProbeTime = s->now;
 		return true;
@@ -234,7 +234,7 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	}
 	st = pod_status_new(&v);
 	if (failed)
-		again = backoff(s, pod, st, "FailedCreatePodSandBox", seen->message, false, p);
+		again = backoff(s, pod, st, "FailedCreatePodSandBox", seen->message, p);
 	else if (!args)
 		backoff_over(st, CONDITION_BACKOFF, a);
 	if (write(p, pod, st, args ? pod_volumes_version(s, pod, a) : "") && !args)
@@ -254,98 +254,6 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 }
 
 /* ---- on the host ---- */
-
-static bool
-is_image_trouble(const char *reason)
-{
-	static const char *const all[] = { "ErrImagePull",      "ImagePullBackOff",
-					   "ErrImageNeverPull", "InvalidImageName",
-					   "ImageInspectError", "RegistryUnavailable" };
-
-	for (size_t i = 0; reason && i < sizeof all / sizeof *all; i++)
-		if (!strcmp(reason, all[i]))
-			return true;
-	return false;
-}
-
-/* "docker.io/library/web:latest" and "web" are one image. */
-static bool
-same_image(const char *a, const char *b, struct arena *arena)
-{
-	static const char *const heads[] = { "docker.io/", "library/" };
-	const char *name[2] = { a, b };
-
-	for (int i = 0; i < 2; i++) {
-		const char *slash;
-
-		for (int j = 0; j < 2; j++)
-			if (!strncmp(name[i], heads[j], strlen(heads[j])))
-				name[i] += strlen(heads[j]);
-		slash = strrchr(name[i], '/');
-		if (!strchr(slash ? slash : name[i], ':') && !strchr(name[i], '@'))
-			name[i] = arena_printf(arena, "%s:latest", name[i]);
-	}
-	return !strcmp(name[0], name[1]);
-}
-
-static bool
-image_is_here(const struct snapshot *s, const char *image, struct arena *a)
-{
-	for (size_t i = 0; s->host && i < s->host->images.n; i++)
-		if (same_image(s->host->images.at[i].name, image, a))
-			return true;
-	return false;
-}
-
-/* ErrImagePull right after a try, ImagePullBackOff between tries. */
-static void
-mend_images(struct snapshot *s, const struct pod *pod, struct pod_status *st, struct plan *p)
-{
-	const struct condition *was = pod_condition(pod, CONDITION_BACKOFF);
-	struct container_status *bad = NULL;
-	bool ran = false;
-
-	for (size_t i = 0; i < st->containerStatuses.n; i++) {
-		struct container_status *c = &st->containerStatuses.at[i];
-
-		if (c->state->waiting && is_image_trouble(c->state->waiting->reason))
-			bad = bad ? bad : c;
-		else
-			ran |= c->state->running || c->state->terminated ||
-			       c->lastState->terminated;
-	}
-	if (!bad) {
-		if (was)
-			backoff_over(st, CONDITION_BACKOFF, p->arena);
-		return;
-	}
-	if (backoff(s, pod, st, bad->state->waiting->reason, bad->state->waiting->message,
-		    image_is_here(s, bad->image, p->arena), p)) {
-		/* A sandbox in which nothing runs is made anew; else the hand is asked
-		 * again for the containers that are missing. */
-		struct pod_trouble none;
-		size_t n = 0;
-		struct sandbox_args *args =
-		    ran ? pod_sandbox(s, pod, p->arena, &none, &n) : NULL;
-
-		if (args)
-			order(p, ACT_START, pod, 0, sandbox_args_kind(), args, "another try");
-		else if (!ran)
-			order_stop(p, pod, 0, "another try for its image");
-		return;
-	}
-	for (size_t i = 0; was && i < st->containerStatuses.n; i++) {
-		struct container_status *c = &st->containerStatuses.at[i];
-
-		if (c->state->waiting && str_is(c->state->waiting->reason, "ErrImagePull")) {
-			c->state->waiting->message = arena_printf(
-			    p->arena, "Back-off pulling image \"%s\": ErrImagePull: %s",
-			    c->image,
-			    c->state->waiting->message ? c->state->waiting->message : "");
-			c->state->waiting->reason = "ImagePullBackOff";
-		}
-	}
-}
 
 /* A container that failed its liveness or startup probe for good. */
 static void
@@ -407,8 +315,10 @@ look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 	bool up = str_is(seen->state, "up");
 	const char *volumes = "";
 
+	if (up) /* what fails from here on (images, crashes) is tried again on the host */
+		backoff_over(st, CONDITION_BACKOFF, p->arena);
+
 	if (up && !pod_is_finished(pod)) {
-		mend_images(s, pod, st, p);
 		restart_failed(s, pod, seen, p);
 		volumes = renew_files(s, pod, p);
 	}

@@ -30,8 +30,11 @@ struct order {
 static void
 pod_failed(struct order *o, const char *uid, const struct error *e)
 {
-	struct pod_seen seen = { .uid = uid, .ns = o->action->ns, .name = o->action->name,
-				 .state = "failed", .message = error_text(e) };
+	struct pod_seen seen = { .uid = uid,
+				 .ns = o->action->ns,
+				 .name = o->action->name,
+				 .state = "failed",
+				 .message = error_text(e) };
 
 	hand_send(o->hand, "pod_seen", pod_seen_kind(), &seen, NULL, 0);
 }
@@ -54,7 +57,8 @@ pod_start(struct order *o, const struct sandbox_args *args, struct error **e)
 		return -1;
 	p = hand_pod(o->hand, args->uid);
 	p->ip = ip;
-	if (np_plug(o->hand->np, netns, ip, e) == 0 && rt_pod_run(o->hand->rt, args->uid, e) == 0)
+	if (np_plug(o->hand->np, netns, ip, e) == 0 &&
+	    rt_pod_run(o->hand->rt, args->uid, e) == 0)
 		return 0;
 	rt_pod_stop(o->hand->rt, args->uid, 0, NULL);
 	return -1;
@@ -208,8 +212,9 @@ do_exec(struct order *o, struct error **e)
 			theirs[n] = fds[n ? 0 : 1];
 		}
 	}
-	if (rt_exec(o->hand->rt, args->uid, args->container, spec_strings(&args->command, o->arena),
-		    args->tty, mine, args->timeout, args->id, e) < 0)
+	if (rt_exec(o->hand->rt, args->uid, args->container,
+		    spec_strings(&args->command, o->arena), args->tty, mine, args->timeout,
+		    args->id, e) < 0)
 		goto out;
 	if (n)
 		hand_send(o->hand, "exec_fds", answer_seen_kind(), &answer, theirs, n);
@@ -222,7 +227,8 @@ out:
 			close(theirs[i]);
 	}
 	if (rc < 0) {
-		struct exec_done done = { .id = args->id, .exitCode = 126,
+		struct exec_done done = { .id = args->id,
+					  .exitCode = 126,
 					  .error = e && *e ? (*e)->msg : "failed" };
 
 		hand_send(o->hand, "exec_done", exec_done_kind(), &done, NULL, 0);
@@ -246,6 +252,33 @@ do_unwatch(struct order *o, struct error **e)
 	return 0;
 }
 
+/* Pods that wait for an image may have it now: their back-off is over. */
+static void
+try_images(struct hand *h)
+{
+	const char *const *uids;
+	size_t n = rt_pods(h->rt, &uids);
+	cleanup_arena struct arena a = { 0 };
+	char **waiting = arena_alloc(&a, (n + 1) * sizeof *waiting);
+	size_t nwaiting = 0;
+
+	for (size_t i = 0; i < n; i++) /* the list is good until the next call only */
+		waiting[i] = arena_strdup(&a, uids[i]);
+	for (size_t i = 0; i < n; i++) {
+		const struct rt_pod_status *st = rt_pod_status(h->rt, waiting[i]);
+		bool waits = false;
+
+		for (size_t j = 0; st && st->state == RT_POD_UP && j < st->ncontainers; j++)
+			waits |= st->containers[j].state == RT_WAITING &&
+				 strstr(st->containers[j].reason, "Image");
+		if (waits)
+			waiting[nwaiting++] = waiting[i];
+	}
+	for (size_t i = 0; i < nwaiting; i++)
+		(void)rt_pod_run(h->rt, waiting[i], NULL); /* going: then it needs none */
+	hand_rt_arm(h);
+}
+
 static void
 job_done(evutil_socket_t fd, short what, void *arg)
 {
@@ -266,6 +299,7 @@ job_done(evutil_socket_t fd, short what, void *arg)
 	(void)images_sweep(j->hand->images, NULL);
 	hand_answer(j->hand, j->id, buf_text(&text), e);
 	hand_report_images(j->hand);
+	try_images(j->hand);
 	for (at = &j->hand->jobs; *at != j; at = &(*at)->next)
 		;
 	*at = j->next;
@@ -295,8 +329,8 @@ do_import(struct order *o, struct error **e)
 	if (o->message->nfds != 1)
 		rc = fail(&why, WHY_INVALID, "import: no archive came along");
 	else if (!strcmp(args->format, "rootfs"))
-		rc = image_import(o->hand->images, o->message->fds[0], name, &config, NULL, &job,
-				  &why);
+		rc = image_import(o->hand->images, o->message->fds[0], name, &config, NULL,
+				  &job, &why);
 	else
 		rc = image_load(o->hand->images, o->message->fds[0], name, NULL, &job, &why);
 	if (rc < 0) {
@@ -304,8 +338,9 @@ do_import(struct order *o, struct error **e)
 		return 0;
 	}
 	j = xcalloc(1, sizeof *j);
-	*j = (struct hand_job){ .hand = o->hand, .job = job, .id = args->id,
-				.next = o->hand->jobs };
+	*j = (struct hand_job){
+		.hand = o->hand, .job = job, .id = args->id, .next = o->hand->jobs
+	};
 	o->hand->jobs = j;
 	j->readable = event_new(o->hand->base, image_job_fd(job), EV_READ, job_done, j);
 	event_add(j->readable, NULL);

@@ -118,6 +118,18 @@ rules_begin(struct brain *b)
 		carry(b, &a);
 }
 
+/* What left the store but stands in the revision in force is made again. */
+static bool
+drift_repair(struct brain *b)
+{
+	bool changed = false;
+
+	for (size_t i = 0; b->watches && i < b->config->sources.n; i++)
+		if (b->watches[i].drifted)
+			changed |= deploy_repair(b, &b->watches[i]);
+	return changed;
+}
+
 static void
 on_pass(evutil_socket_t fd, short what, void *arg)
 {
@@ -131,7 +143,7 @@ on_pass(evutil_socket_t fd, short what, void *arg)
 	if (!b->host)
 		return;
 	prober_sync(b->prober); /* verdicts of what runs are part of what is seen */
-	while (rounds++ < ROUNDS_MAX && brain_round(b, &again))
+	while (rounds++ < ROUNDS_MAX && (brain_round(b, &again) || drift_repair(b)))
 		;
 	rules_begin(b);
 	brain_flush(b);

@@ -444,9 +444,69 @@ deploy(struct brain *b, struct watch *w, bool allow_prune)
 	}
 	if (allow_prune || !was_applied(w, head->commit))
 		deploy_commit(b, w, head, allow_prune);
-	else
+	else {
 		source_status_put(w, &(struct source_change){ .error = "" });
+		w->drifted = true; /* a start: what changed while we were away is put back */
+		brain_poke(b);
+	}
 	source_head_done(&pinned);
+}
+
+/* The newest revision that was applied: what the live objects should be. */
+static const struct revision *
+revision_in_force(struct watch *w)
+{
+	struct objects all = store_all(w->brain->store, RES_revision);
+	const struct revision *found = NULL;
+
+	for (size_t i = 0; i < all.n; i++) {
+		const struct revision *r = (const void *)all.at[i];
+
+		if (!strcmp(r->spec->source, w->config->name) && r->status &&
+		    !r->status->errors.n && (!found || r->spec->number > found->spec->number))
+			found = r;
+	}
+	return found;
+}
+
+bool
+deploy_repair(struct brain *b, struct watch *w)
+{
+	cleanup_arena struct arena a = { 0 };
+	cleanup_error struct error *e = NULL;
+	struct complaints cs = { .arena = &a };
+	const struct revision *r = revision_in_force(w);
+	const struct source *s = source_object(w);
+	struct manifest_set *set = NULL;
+	struct snapshot snap;
+	struct plan p;
+	bool changed = false;
+
+	w->drifted = false;
+	if (!r || !s || s->spec->suspend)
+		return false;
+	brain_snapshot(b, &snap, &a);
+	plan_init(&p, &a);
+	if (deploy_plan(b, w, r->spec->commit, true, &snap, &p, &cs, &set, &e) < 0) {
+		log_warn(w->config->name, "%s", error_text(e));
+		return false;
+	}
+	for (size_t i = 0; i < p.n && !cs.errors; i++)
+		changed |= carry(b, &p.at[i]);
+	manifest_set_free(set);
+	return changed;
+}
+
+void
+deploy_drifted(struct brain *b, const void *obj)
+{
+	const char *source = object_label(obj, ANNOTATION_SOURCE);
+	struct watch *w = source ? deploy_watch(b, source) : NULL;
+
+	if (!w)
+		return;
+	w->drifted = true;
+	brain_poke(b);
 }
 
 /* ---- what a user asks for ---- */

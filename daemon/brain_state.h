@@ -35,6 +35,7 @@ struct watch {
 	const struct config_source *config;
 	struct event *readable, *retry;
 	int retries;
+	bool drifted; /* something of it went away: apply the revision in force again */
 };
 
 struct brain {
@@ -121,6 +122,9 @@ void deploy_open(struct brain *);
 void deploy_worker(struct brain *, const char *source, int fd, const char *error);
 /* Applies what the source's head (or pin) says, if it was not yet. */
 void deploy(struct brain *, struct watch *, bool allow_prune);
+/* Puts back what the revision in force wants and what is not there; true when it did something. */
+bool deploy_repair(struct brain *, struct watch *);
+void deploy_drifted(struct brain *, const void *obj); /* an object that may be a source's has gone */
 struct watch *deploy_watch(struct brain *, const char *source); /* NULL or "": the only one; NULL: no such */
 /* The plan that applying `commit` would be, complaints beside it.  Bodies may
  * share with `*ret`, so that is freed (by the caller) after the plan was used. */

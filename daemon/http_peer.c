@@ -85,7 +85,7 @@ peer_unix_allowed(const struct peers *p, int fd, char ret_who[32])
 {
 	struct ucred c = { .uid = (uid_t)-1 };
 	socklen_t n = sizeof c;
-	gid_t groups[256];
+	gid_t groups[256] = { 0 };
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &n) < 0) {
 		snprintf(ret_who, 32, "somebody unknown");
@@ -158,7 +158,7 @@ uid_of(const char *table, const char *theirs, const char *ours, uid_t *ret)
 bool
 peer_tcp_allowed(const struct peers *p, int fd, char ret_who[32])
 {
-	struct sockaddr_storage ours, theirs;
+	struct sockaddr_storage ours = { 0 }, theirs = { 0 };
 	socklen_t n = sizeof ours, m = sizeof theirs;
 	cleanup_buf struct buf table = { 0 };
 	char a[48], b[48];
@@ -191,7 +191,7 @@ listen_unix(const char *path, int gid, struct error **e)
 		    e, WHY_BAD_REQUEST,
 		    "%s: a socket's path has at most %zu characters; give a shorter --run",
 		    path, sizeof a.sun_path - 1);
-	strcpy(a.sun_path, path);
+	memcpy(a.sun_path, path, strlen(path) + 1);
 	/* Only ever remove a socket, and what lies there is ours: the store's lock
 	 * says that no other kedged lives. */
 	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))

@@ -28,8 +28,10 @@ int store_create(struct store *, const void *obj, int64_t now, struct error **);
 int store_update(struct store *, const void *obj, struct error **);
 int store_delete(struct store *, enum resource_id, const char *ns, const char *name,
 		 struct error **);
-const void *store_find(const struct store *, enum resource_id, const char *ns, const char *name);
-struct objects store_all(const struct store *, enum resource_id); /* valid until the next write */
+const void *store_find(const struct store *, enum resource_id, const char *ns,
+		       const char *name);
+struct objects store_all(const struct store *,
+			 enum resource_id); /* valid until the next write */
 uint64_t store_version(const struct store *);
 
 /* For passes: fills `of`. */
@@ -40,12 +42,15 @@ struct change {
 	uint64_t version;
 	enum change_type type;
 	enum resource_id res;
-	const struct object *obj; /* for DELETED the last state, with the version of the deletion */
-	const struct object *was; /* for MODIFIED: the one before (selectors may stop matching) */
+	const struct object
+	    *obj; /* for DELETED the last state, with the version of the deletion */
+	const struct object
+	    *was; /* for MODIFIED: the one before (selectors may stop matching) */
 };
 /* The first change after `version`, or NULL when there is none yet.
  * WHY_EXPIRED (410 Gone) when the ring no longer reaches back that far. */
-int store_next(const struct store *, uint64_t version, const struct change **ret, struct error **);
+int store_next(const struct store *, uint64_t version, const struct change **ret,
+	       struct error **);
 /* Called after every store_commit that changed something. */
 void store_on_change(struct store *, void (*fn)(void *ctx), void *ctx);
 void store_off_change(struct store *, void (*fn)(void *ctx), void *ctx);

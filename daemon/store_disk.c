@@ -9,6 +9,7 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/log.h"
+#include <assert.h>
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <string.h>
@@ -117,6 +118,7 @@ migrate(struct disk *d, int64_t from, int schema, struct error **e)
 {
 	cleanup_free char *sql = NULL;
 
+	assert(schema <= (int)(sizeof migrations / sizeof *migrations));
 	if (from > schema)
 		return fail(e, WHY_UNABLE,
 			    "%s was written by a newer kedge (schema %d, this one knows %d); "
@@ -142,7 +144,7 @@ migrate(struct disk *d, int64_t from, int schema, struct error **e)
 static int
 check(struct disk *d, int schema, struct error **e)
 {
-	int64_t id, version, tables;
+	int64_t id = 0, version = 0, tables = 0;
 
 	if (ask_int(d, "PRAGMA application_id", &id, e) < 0 ||
 	    ask_int(d, "PRAGMA user_version", &version, e) < 0 ||

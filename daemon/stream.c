@@ -112,8 +112,10 @@ on_call_gone(void *state)
 void
 streams_stop(struct api *a)
 {
-	while (a->streams)
-		stream_leave(a->streams);
+	for (struct stream *s = a->streams, *next; s; s = next) {
+		next = s->next;
+		stream_leave(s);
+	}
 }
 
 /* What is attached may have ended. */

@@ -102,7 +102,7 @@ cell_labels(const struct pairs *labels, const struct cells *c)
 
 static const struct column columns[] = {
 #define COLUMN(k, name, type, format, wide, fn, doc) \
-	{ RES_##k, name, type, format, wide, fn, doc },
+	{ name, type, format, fn, doc, RES_##k, wide },
 #include "columns.def"
 #undef COLUMN
 };

@@ -16,13 +16,13 @@ struct cells {
 typedef const char *cell_fn(const void *obj, const struct cells *);
 
 struct column {
-	enum resource_id res;
 	const char *name;
 	const char *type;   /* "string" or "integer" */
 	const char *format; /* "name" or "" */
-	int priority;       /* 0; 1: only with -o wide */
 	cell_fn *cell;
 	const char *doc;
+	enum resource_id res;
+	int priority; /* 0; 1: only with -o wide */
 };
 
 /* The columns of a kind, in order; every kind has some. */

@@ -334,8 +334,10 @@ CELL(source, s, cell_source_is_writable, s->status && s->status->writable ? "Tru
 static const char *
 author_name(const char *who, const struct cells *c)
 {
-	size_t n = strcspn(text(who), "<");
+	size_t n;
 
+	who = text(who);
+	n = strcspn(who, "<");
 	while (n && who[n - 1] == ' ')
 		n--;
 	return n ? arena_strndup(c->arena, who, n) : or_none(who);

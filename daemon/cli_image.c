@@ -286,6 +286,18 @@ size_text(struct cli_call *c, int64_t n)
 	return arena_printf(c->arena, u && v < 10 ? "%.1f%s" : "%.0f%s", v, units[u]);
 }
 
+/* What was meant by "web:1" is shown as that again. */
+static const char *
+short_name(const char *name)
+{
+	static const char *const usual[] = { "docker.io/library/", "docker.io/" };
+
+	for (size_t i = 0; i < 2; i++)
+		if (!strncmp(name, usual[i], strlen(usual[i])))
+			return name + strlen(usual[i]);
+	return name;
+}
+
 int
 cli_image_ls(struct cli_call *c, struct error **e)
 {
@@ -305,7 +317,7 @@ cli_image_ls(struct cli_call *c, struct error **e)
 	{
 		const char *id = cli_at(c, image, "id");
 		const char *cells[] = {
-			cli_at(c, image, "name"),
+			short_name(cli_at(c, image, "name")),
 			arena_strndup(c->arena, strncmp(id, "sha256:", 7) ? id : id + 7, 12),
 			cli_at(c, image, "layers"),
 			size_text(c, json_integer_value(json_object_get(image, "size"))),

@@ -1,0 +1,173 @@
+#!/usr/bin/env bats
+# What Git owns and what it does not; going back; several sources; and kedge's words for all of it.
+load lib.bash
+
+setup_file() {
+	load lib.bash
+	kedge_dirs
+	repo_make
+	mkdir "$W/dir"
+	kedge_start --source "deploy=$W/deploy.git" --source "files=$W/dir"
+	export KEDGED
+	image web:1 --env VERSION=v1
+	image web:2 --env VERSION=v2
+}
+teardown_file() {
+	load lib.bash
+	kedge_end
+}
+
+config_map() { printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\ndata: {k: "%s"}\n' "$1" "${2:-v}"; }
+pod() { printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: %s, labels: {app: %s}}\nspec:\n  terminationGracePeriodSeconds: 2\n  containers: [{name: web, image: "%s"}]\n' "$1" "$1" "$2"; }
+
+diff_says() {
+	local rc=0
+	kedge diff --source deploy || rc=$?
+	[ $rc = "$1" ]
+}
+
+@test "diff says nothing with 0, changes with 1, errors with 2" {
+	deployment web web:1 2 >"$W/clone/web.yaml"
+	config_map settings >"$W/clone/cm.yaml"
+	push_wait first
+	run kedge diff --source deploy
+	[ "$status" = 0 ]
+	[ -z "$output" ]
+	kedge suspend deploy
+	deployment web web:2 2 >"$W/clone/web.yaml"
+	push second
+	wait_for 5 "the commit is read" diff_says 1
+	run kedge diff --source deploy
+	[ "$status" = 1 ]
+	[[ $output =~ "~ update deployment default/web  # spec.template.spec.containers[web].image web:1 -> web:2" ]]
+	sed -i 's/replicas: 2/replicas: two/' "$W/clone/web.yaml"
+	push third
+	wait_for 5 "the commit is read" diff_says 2
+	run kedge diff --source deploy
+	[ "$status" = 2 ]
+	[[ $output =~ web.yaml:[0-9]+:[0-9]+:.*replicas ]]
+	g revert --no-edit HEAD HEAD~1 >/dev/null
+	g push -q origin HEAD:main
+	kedge resume deploy
+	kedge wait deploy --for "$(head_id)" --timeout 20s
+	[ "$(field deploy web '.spec.template.spec.containers[0].image')" = web:1 ]
+}
+
+@test "a bare pod whose spec changes in Git is replaced" {
+	pod solo web:1 >"$W/clone/pod.yaml"
+	push_wait "a pod"
+	first=$(field pod solo .metadata.uid)
+	pod solo web:2 >"$W/clone/pod.yaml"
+	push_wait "another" 30s
+	[ "$(field pod solo .metadata.uid)" != "$first" ]
+	[ "$(field pod solo '.spec.containers[0].image')" = web:2 ]
+}
+
+@test "a bare pod of Git that is deleted comes back" {
+	first=$(field pod solo .metadata.uid)
+	kedge delete pod solo
+	wait_for 10 "it is back" sh -c "[ \"\$(kedge get pod solo -o json | jq -r .metadata.uid)\" != $first ]"
+	wait_for 10 "and runs" sh -c '[ "$(kedge get pod solo -o json | jq -r .status.phase)" = Running ]'
+}
+
+@test "what leaves the source is pruned, and nothing else" {
+	config_map one >"$W/clone/one.yaml"
+	config_map two >"$W/clone/two.yaml"
+	push_wait "two maps"
+	rm "$W/clone/one.yaml"
+	push_wait "one left"
+	run kedge get cm one
+	[ "$status" = 1 ]
+	kedge get cm two settings
+	kedge history deploy | sed -n 2p | grep -q -- '+0 ~0 -1'
+}
+
+@test "losing most of a source needs a word of consent" {
+	for i in 1 2 3 4 5 6 7 8 9 10 11 12; do config_map m$i >"$W/clone/m$i.yaml"; done
+	push_wait "many"
+	rm "$W"/clone/m*.yaml "$W/clone/two.yaml"
+	push "gone"
+	run kedge wait deploy --for "$(head_id)" --timeout 10s
+	[ "$status" = 1 ]
+	[[ $output =~ "kedge sync --allow-prune" ]]
+	[ "$(kedge get cm -o name | grep -c /m)" = 12 ]
+	kedge sync deploy --allow-prune
+	kedge wait deploy --for "$(head_id)" --timeout 10s
+	[ "$(kedge get cm -o name | grep -c /m)" = 0 ]
+	kedge get cm settings
+}
+
+@test "the trailer of a commit is consent too" {
+	for i in 1 2 3 4 5 6 7 8 9 10 11 12; do config_map m$i >"$W/clone/m$i.yaml"; done
+	push_wait "many"
+	rm "$W"/clone/m*.yaml
+	push_wait "gone
+
+Kedge-Prune: yes"
+	[ "$(kedge get cm -o name | grep -c /m)" = 0 ]
+}
+
+@test "two sources that claim one object: the second is an error that names both places" {
+	config_map settings other >"$W/dir/mine.yaml"
+	config_map theirs >>"$W/dir/theirs.yaml"
+	wait_for 10 "the error" sh -c 'kedge status files | grep -q settings'
+	run kedge status files
+	[[ $output =~ mine.yaml:1:1:.*"default/settings already belongs to source deploy (cm.yaml:1)" ]]
+	run kedge get cm theirs
+	[ "$status" = 1 ]
+	rm "$W/dir/mine.yaml"
+	wait_for 10 "the rest is applied" kedge get cm theirs
+	[ "$(field cm settings .data.k)" = v ]
+}
+
+@test "a directory has history, diff and rollback too" {
+	config_map theirs changed >"$W/dir/theirs.yaml"
+	wait_for 10 "the change" sh -c '[ "$(kedge get cm theirs -o json | jq -r .data.k)" = changed ]'
+	n=$(kedge history files -o json | jq '[.items[] | select(.status.outcome != "Failed")][1].spec.number')
+	kedge rollback --source files "$n" | grep -q pinned
+	wait_for 10 "the old one" sh -c '[ "$(kedge get cm theirs -o json | jq -r .data.k)" = v ]'
+	kedge status files | grep -q pinned
+	kedge resume files
+	wait_for 10 "the new one" sh -c '[ "$(kedge get cm theirs -o json | jq -r .data.k)" = changed ]'
+}
+
+@test "rollback of a repository is a commit" {
+	config_map settings new >"$W/clone/cm.yaml"
+	push_wait "a new value"
+	before=$(git -C "$W/deploy.git" rev-parse main)
+	kedge rollback --source deploy | grep -q 'new commit'
+	wait_for 10 "the commit" sh -c "[ \$(git -C $W/deploy.git rev-parse main) != $before ]"
+	[ "$(git -C "$W/deploy.git" rev-parse main~1)" = "$before" ]
+	kedge wait deploy --timeout 10s
+	[ "$(field cm settings .data.k)" = v ]
+	g pull -q --ff-only origin main
+}
+
+@test "logs, exec and describe reach the pods" {
+	kedge logs deploy/web | grep -q 'listens on port 8080'
+	pod=$(kedge get pods -l app=web -o name | head -n 1)
+	kedge logs "$pod" --timestamps --tail 1 | grep -qE '^20[0-9-]+T'
+	run kedge exec "$pod" -- /web --nonsense-that-binds-8080
+	[ "$status" = 1 ]
+	run kedge exec deploy/web -- /nowhere
+	[ "$status" != 0 ]
+	kedge describe "$pod" | grep -qE '^Node: +'
+	kedge describe deploy web | grep -qE '^Events:'
+}
+
+@test "images are listed, and removed when nothing runs them" {
+	kedge image ls | grep -qE '^web:1 +[0-9a-f]{12}'
+	image spare:1
+	[ "$(kedge image ls -o json | jq '[.images[] | select(.name | endswith("spare:1"))] | length')" = 1 ]
+	kedge image rm spare:1
+	! kedge image ls | grep -q spare
+}
+
+@test "an immutable field is refused with its place and Kubernetes' words" {
+	sed -i 's/matchLabels: {app: web}/matchLabels: {app: www}/; s/labels: {app: web}/labels: {app: www}/' "$W/clone/web.yaml"
+	push "selector"
+	run kedge wait deploy --for "$(head_id)" --timeout 10s
+	[ "$status" = 1 ]
+	[[ $output =~ web.yaml:1:1:.*"spec.selector: Invalid value".*"field is immutable" ]]
+	[ "$(pods_ready app=web)" = 2 ]
+}

@@ -107,12 +107,14 @@ brain_flush(struct brain *b)
 		timer_arm(b->flush_timer, FLUSH_RETRY_MS);
 }
 
-/* The first COMMIT of this life tells the hand what we do not want, also when that is everything. */
+/* The first COMMIT of this life tells the hand what we do not want, also when that is
+ * everything. */
 static void
 rules_begin(struct brain *b)
 {
-	struct action a = { .verb = ACT_COMMIT, .kind = "rules", .ns = "", .name = "all",
-			    .why = "started" };
+	struct action a = {
+		.verb = ACT_COMMIT, .kind = "rules", .ns = "", .name = "all", .why = "started"
+	};
 
 	if (b->rules_unknown && !b->committing && b->ready)
 		carry(b, &a);
@@ -130,6 +132,16 @@ drift_repair(struct brain *b)
 	return changed;
 }
 
+/* What Git wants back is put back first, so that no revision is judged healthy
+ * in the moment between an old pod's end and the new one's beginning. */
+static bool
+brain_step(struct brain *b, int64_t *ret_again)
+{
+	bool repaired = drift_repair(b);
+
+	return brain_round(b, ret_again) || repaired;
+}
+
 static void
 on_pass(evutil_socket_t fd, short what, void *arg)
 {
@@ -143,12 +155,13 @@ on_pass(evutil_socket_t fd, short what, void *arg)
 	if (!b->host)
 		return;
 	prober_sync(b->prober); /* verdicts of what runs are part of what is seen */
-	while (rounds++ < ROUNDS_MAX && (brain_round(b, &again) || drift_repair(b)))
+	while (rounds++ < ROUNDS_MAX && brain_step(b, &again))
 		;
 	rules_begin(b);
 	brain_flush(b);
 	if (rounds > ROUNDS_MAX) {
-		log_warn("plan", "still changing after %d rounds; going on in a moment", ROUNDS_MAX);
+		log_warn("plan", "still changing after %d rounds; going on in a moment",
+			 ROUNDS_MAX);
 		again = now_ms() + 100;
 	}
 	if (again)
@@ -191,7 +204,8 @@ hear_host(struct heard *h)
 	arena_free(&b->images_arena);
 	b->images = arena_zalloc(&b->images_arena, sizeof *b->images);
 	*b->images = *(struct images_seen *)schema_clone(
-	    images_seen_kind(), &(struct images_seen){ .images = { seen->images.at, seen->images.n } },
+	    images_seen_kind(),
+	    &(struct images_seen){ .images = { seen->images.at, seen->images.n } },
 	    &b->images_arena);
 	brain_serve(b);
 }
@@ -342,15 +356,16 @@ hear_config(struct heard *h)
 		h->message->fds[i] = -1;
 	xasprintf(&db, "%s/state.db", b->config->state);
 	xasprintf(&repo, "%s/repo.git", b->config->state);
-	if (config_settings(b->config, &b->settings, &e) < 0 || store_open(db, &b->store, &e) < 0 ||
-	    sources_open(repo, &b->sources, &e) < 0) {
+	if (config_settings(b->config, &b->settings, &e) < 0 ||
+	    store_open(db, &b->store, &e) < 0 || sources_open(repo, &b->sources, &e) < 0) {
 		brain_fail(b, e);
 		return;
 	}
 	b->prober = prober_new(b);
 	sandbox_enter("brain",
 		      (const char *const[]){ b->config->logs, "/etc", "/usr", "/lib", "/lib64",
-					     "/proc", "/sys/devices/system/cpu", "/dev/urandom", NULL },
+					     "/proc", "/sys/devices/system/cpu", "/dev/urandom",
+					     NULL },
 		      (const char *const[]){ b->config->state, "/dev/null", NULL });
 }
 
@@ -358,7 +373,9 @@ void
 brain_serve(struct brain *b)
 {
 	cleanup_error struct error *e = NULL;
-	struct action a = { .verb = ACT_READY, .kind = "", .ns = "", .name = "brain", .why = "" };
+	struct action a = {
+		.verb = ACT_READY, .kind = "", .ns = "", .name = "brain", .why = ""
+	};
 
 	if (b->ready) {
 		brain_poke(b);

@@ -477,6 +477,73 @@ percentages_round_surge_up_and_unavailable_down(void **state)
 	assert_int_equal(set_of(k, "web:2")->spec->replicas, 1);
 }
 
+/* ---- the whole story, as an operator reads it in the log ---- */
+
+/* Passes over everything, and a host that does what it is told at once. */
+static void
+tell(struct kit *k, struct buf *out, const char *title)
+{
+	buf_addf(out, "== %s\n", title);
+	for (int round = 0; round < 60; round++) {
+		struct snapshot *s = kit_snapshot(k);
+
+		for (size_t i = 0; i < s->of[RES_deployment].n; i++)
+			deployment_reconcile(s, (void *)s->of[RES_deployment].at[i], &k->plan);
+		for (size_t i = 0; i < s->of[RES_replica_set].n; i++)
+			replicaset_reconcile(s, (void *)s->of[RES_replica_set].at[i], &k->plan);
+		for (size_t i = 0; i < s->of[RES_pod].n; i++)
+			pod_reconcile(s, (void *)s->of[RES_pod].at[i], &k->plan);
+		if (!k->plan.n)
+			return;
+		plan_print(&k->plan, out);
+		kit_carry_all(k);
+		k->now += 20;
+		for (size_t i = 0; i < k->n[RES_pod]; i++) {
+			const char *name = object_name(k->of[RES_pod][i]);
+			struct kit_pod *p = kit_pod_of(k, object_uid(k->of[RES_pod][i]));
+
+			if (p && !strcmp(p->seen.state, "starting"))
+				kit_up(k, name);
+			else if (p && !strcmp(p->seen.state, "stopping"))
+				p->seen.state = "gone";
+			else if (p)
+				p->seen.drained = p->draining;
+		}
+	}
+	fail_msg("%s", "it did not settle");
+}
+
+static void
+a_rolling_update_and_its_revert_read_like_this(void **state)
+{
+	static const char path[] = "tests/golden/control/rollout.txt";
+	struct kit *k = *state;
+	struct buf out = { 0 };
+	char want[32768] = "";
+	FILE *f;
+
+	kit_read(k, "apiVersion: v1\nkind: Node\nmetadata: {name: node}\n");
+	deploy(k, 2, "web:1", "", ROLL("1", "0"));
+	tell(k, &out, "first");
+	set_image(k, "web:2");
+	tell(k, &out, "web:2");
+	set_image(k, "web:1");
+	tell(k, &out, "revert");
+	assert_int_equal(k->n[RES_replica_set], 2);
+	if (getenv("KEDGE_GOLDEN")) {
+		f = fopen(path, "w");
+		assert_non_null(f);
+		fputs(buf_text(&out), f);
+	} else {
+		f = fopen(path, "r");
+		assert_non_null(f);
+		want[fread(want, 1, sizeof want - 1, f)] = 0;
+		assert_string_equal(buf_text(&out), want);
+	}
+	fclose(f);
+	buf_done(&out);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int
 main(void)
@@ -497,6 +564,7 @@ main(void)
 		T(a_taken_name_leads_to_another_hash),
 		T(a_matching_orphan_set_is_adopted),
 		T(percentages_round_surge_up_and_unavailable_down),
+		T(a_rolling_update_and_its_revert_read_like_this),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -246,9 +246,7 @@ cli_image_import(struct cli_call *c, struct error **e)
 	answer = send_tar(c, c->args[0], url.at, e);
 	if (!answer)
 		return -1;
-	fprintf(c->out, "%s\n",
-		*cli_at(c, answer, "text") ? cli_at(c, answer, "text")
-					   : arena_printf(c->arena, "imported %s", c->args[1]));
+	fprintf(c->out, "imported %s\n", c->args[1]);
 	json_decref(answer);
 	return 0;
 }
@@ -261,11 +259,18 @@ cli_image_load(struct cli_call *c, struct error **e)
 
 	buf_adds(&url, "/kedge/images");
 	cli_query(&url, "format", "archive");
+	if (c->n > 1)
+		cli_query(&url, "name", c->args[1]);
 	answer = send_tar(c, c->args[0], url.at, e);
 	if (!answer)
 		return -1;
-	fprintf(c->out, "%s\n",
-		*cli_at(c, answer, "text") ? cli_at(c, answer, "text") : "loaded");
+	/* a name a line: an archive may hold several */
+	for (const char *at = cli_at(c, answer, "message"); *at; at += *at == '\n') {
+		size_t n = strcspn(at, "\n");
+
+		fprintf(c->out, "loaded %.*s\n", (int)n, at);
+		at += n;
+	}
 	json_decref(answer);
 	return 0;
 }

@@ -116,7 +116,8 @@ action_parse(const char *line, struct arena *arena, struct action *ret, struct e
 	if (n == 4)
 		a.kind = word[2];
 	a.name = word[n - 1];
-	slash = strchr(word[n - 1], '/');
+	/* an image's name has slashes of its own, and no namespace */
+	slash = strcmp(a.kind, "image") ? strchr(word[n - 1], '/') : NULL;
 	if (slash) {
 		*slash = 0;
 		a.ns = word[n - 1];

@@ -83,7 +83,7 @@ int image_stream_next(struct stream *, struct archive_entry **ret, struct error 
  * as they came, and as they were before compression. */
 int image_stream_end(struct stream *, char stored[HEX_SIZE], char plain[HEX_SIZE],
 		     struct error **);
-int image_stream_fail(struct stream *, const char *doing, struct error **);
+const char *image_stream_why(const struct stream *); /* after an ARCHIVE_FATAL */
 void image_stream_close(struct stream *);
 
 /* image_layer.c */

@@ -297,7 +297,7 @@ contents_write(struct unpack *u, int fd, const char *path, struct error **e)
 			n -= done;
 		}
 	}
-	return rc == ARCHIVE_EOF ? 0 : image_stream_fail(u->stream, "is cut short", e);
+	return rc == ARCHIVE_EOF ? 0 : fail(e, WHY_INVALID, "%s", image_stream_why(u->stream));
 }
 
 static int

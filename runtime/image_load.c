@@ -56,7 +56,7 @@ member_write(struct load *l, struct stream *s, struct member *m, struct budget *
 		}
 	}
 	if (rc != ARCHIVE_EOF)
-		return image_stream_fail(s, "is cut short", e);
+		return fail(e, WHY_INVALID, "%s: %s", m->name, image_stream_why(s));
 	image_hex_print(&hash, m->hex);
 	return 0;
 }
@@ -111,8 +111,8 @@ member_take(struct load *l, struct stream *s, struct archive_entry *x, struct bu
 	if (!hard && type == AE_IFLNK) {
 		link = soft ? link_resolve(name, soft) : NULL;
 		if (!link)
-			return fail(e, WHY_INVALID,
-				    "%s: is a link that leads out of the archive", name);
+			return 0; /* leads out of the archive: nothing stands behind this name
+				   */
 	}
 	if (l->nmembers >= MEMBERS_MAX)
 		return fail(e, WHY_TOO_LARGE, "%s: the archive has more than %d members", name,

@@ -42,6 +42,16 @@ media_of(const char *type)
 	return MEDIA_OTHER;
 }
 
+static bool
+blob_is_there(struct load *l, const json_t *descriptor)
+{
+	const char *hex = image_digest_hex(image_text_of(descriptor, "digest"));
+	char path[16 + HEX_SIZE];
+
+	snprintf(path, sizeof path, "blobs/sha256/%s", hex ? hex : "");
+	return image_member_find(l, path) != NULL;
+}
+
 /* The blob that a descriptor names, checked against digest and size. */
 static const struct member *
 blob_find(struct load *l, const json_t *descriptor, struct error **e)
@@ -167,14 +177,18 @@ oci_layers(struct load *l, const json_t *list, const struct config_facts *facts,
 		const struct member *m;
 		char diff_id[HEX_SIZE];
 		int64_t newest;
+		bool known;
 
 		if (media_check(d, MEDIA_LAYER, e) < 0)
 			return fail_in(e, "layer %zu", i);
-		if (image_layer_known(l->c, facts->diff_ids[i], &newest, &newest))
-			continue; /* also when this archive leaves it out */
+		known = image_layer_known(l->c, facts->diff_ids[i], &newest, &newest);
+		if (known && !blob_is_there(l, d))
+			continue; /* an archive may leave out what the store has */
 		m = blob_find(l, d, e);
 		if (!m)
 			return fail_in(e, "layer %zu", i);
+		if (known)
+			continue;
 		fd = image_member_open(l, m, e);
 		if (fd < 0 || image_child_layer(l->c, fd, image_text_of(d, "digest"),
 						image_digest_hex(image_text_of(d, "digest")),

@@ -87,8 +87,8 @@ plain_read(struct archive *a, void *ctx, const void **ret)
 	return n;
 }
 
-int
-image_stream_fail(struct stream *s, const char *doing, struct error **e)
+const char *
+image_stream_why(const struct stream *s)
 {
 	const char *why = s->why;
 
@@ -96,7 +96,13 @@ image_stream_fail(struct stream *s, const char *doing, struct error **e)
 		why = archive_error_string(s->tar);
 	if (!why && s->raw)
 		why = archive_error_string(s->raw);
-	return fail(e, WHY_INVALID, "%s: %s: %s", s->what, doing, why ? why : "unknown error");
+	return why ? why : "unknown error";
+}
+
+static int
+stream_fail(const struct stream *s, const char *doing, struct error **e)
+{
+	return fail(e, WHY_INVALID, "%s: %s: %s", s->what, doing, image_stream_why(s));
 }
 
 int
@@ -119,16 +125,16 @@ image_stream_open(struct stream *s, int fd, const char *what, const struct budge
 	archive_read_support_format_raw(s->raw);
 	archive_read_support_format_empty(s->raw);
 	if (archive_read_open(s->raw, s, NULL, bytes_read, NULL) != ARCHIVE_OK)
-		return image_stream_fail(s, "cannot be read", e);
+		return stream_fail(s, "cannot be read", e);
 	rc = archive_read_next_header(s->raw, &x);
 	if (rc == ARCHIVE_EOF)
 		return fail(e, WHY_INVALID, "%s: is empty; a tar is needed", what);
 	if (rc != ARCHIVE_OK)
-		return image_stream_fail(s, "cannot be read", e);
+		return stream_fail(s, "cannot be read", e);
 	s->tar = archive_read_new();
 	archive_read_support_format_tar(s->tar);
 	if (archive_read_open(s->tar, s, NULL, plain_read, NULL) != ARCHIVE_OK)
-		return image_stream_fail(s, "is no tar (plain, gzip or zstd)", e);
+		return stream_fail(s, "is no tar (plain, gzip or zstd)", e);
 	return 0;
 }
 
@@ -140,11 +146,10 @@ image_stream_next(struct stream *s, struct archive_entry **ret, struct error **e
 	if (rc == ARCHIVE_EOF)
 		return 0;
 	if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
-		return image_stream_fail(s,
-					 s->bytes_out > 0
-					     ? "is no sound tar (plain, gzip or zstd)"
-					     : "cannot be read",
-					 e);
+		return stream_fail(s,
+				   s->bytes_out > 0 ? "is no sound tar (plain, gzip or zstd)"
+						    : "cannot be read",
+				   e);
 	if (!archive_entry_pathname(*ret))
 		return fail(e, WHY_INVALID, "%s: an entry's name is neither plain nor UTF-8",
 			    s->what);
@@ -162,13 +167,13 @@ image_stream_end(struct stream *s, char stored[HEX_SIZE], char plain[HEX_SIZE],
 		n = plain_read(s->tar, s, &bytes);
 	while (n > 0);
 	if (n < 0)
-		return image_stream_fail(s, "cannot be read to its end", e);
+		return stream_fail(s, "cannot be read to its end", e);
 	/* what follows the compressed data is part of the blob and of its digest */
 	do
 		n = bytes_read(s->raw, s, &bytes);
 	while (n > 0 && s->bytes_in <= s->max_bytes);
 	if (n != 0)
-		return image_stream_fail(s, "cannot be read to its end", e);
+		return stream_fail(s, "cannot be read to its end", e);
 	image_hex_print(&s->stored, stored);
 	image_hex_print(&s->plain, plain);
 	return 0;

@@ -25,7 +25,8 @@ kedge_start() {
 	done
 }
 
-not_running() { ! kill -0 "$1" 2>/dev/null; }
+# also when nobody has reaped it
+not_running() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status"; }
 
 kedge_stop() { # the pods live on
 	kill -TERM "$KEDGED" 2>/dev/null

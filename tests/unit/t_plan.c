@@ -38,6 +38,7 @@ every_verb_is_read_back_as_it_was_printed(void **s)
 		{ 0, "", "", "rules", -1, INT64_MAX, "x", NULL },
 		{ 0, "node", "", "box", 0, 0, "x", NULL },
 		{ 0, "", "", "box", 0, 0, "", NULL },
+		{ 0, "image", "", "example.org/team/app:1", 0, 0, "", NULL },
 	};
 
 	(void)s;

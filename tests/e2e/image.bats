@@ -1,0 +1,268 @@
+#!/usr/bin/env bats
+# Images: brought in by every door, stacked, kept and removed; bad ones refused.
+load lib.bash
+
+setup_file() {
+	load lib.bash
+	kedge_dirs
+	mkdir "$W/manifests"
+	# so that the source is never empty: then nothing would be pruned
+	printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: keep}\n' >"$W/manifests/keep.yaml"
+	kedge_start --source "$W/manifests"
+	make -s -C "$ROOT/repo-example/images" O="$B/images"
+	tree_make
+	layout_make "$W/oci" "$(go_arch)"
+	echo "$KEDGED" >"$W/pid"
+}
+setup() { KEDGED=$(cat "$W/pid"); }
+teardown_file() {
+	load lib.bash
+	KEDGED=$(cat "$W/pid")
+	kedge_end
+}
+again() {
+	kedge_start --source "$W/manifests" "$@"
+	echo "$KEDGED" >"$W/pid"
+}
+
+go_arch() { case $(uname -m) in x86_64) echo amd64 ;; aarch64) echo arm64 ;; *) uname -m ;; esac; }
+
+# $W/tree: a root with the static server and what an image may have
+tree_make() {
+	mkdir -p "$W/tree/etc" "$W/tree/data"
+	cp -r "$B/images/web/." "$W/tree/"
+	echo lower >"$W/tree/data/gone"
+	echo lower >"$W/tree/data/kept"
+	mkdir "$W/tree/old" && echo lower >"$W/tree/old/file"
+	ln "$W/tree/data/kept" "$W/tree/etc/same"
+	ln -s /data/kept "$W/tree/etc/link"
+}
+
+# blob FILE MEDIA: moves FILE among the blobs of $L and prints its descriptor
+blob() {
+	local d
+	d=$(sha256sum <"$1" | cut -d' ' -f1)
+	printf '{"mediaType":"application/vnd.oci.image.%s","digest":"sha256:%s","size":%s}' \
+		"$2" "$d" "$(stat -c %s "$1")"
+	mv "$1" "$L/blobs/sha256/$d"
+}
+
+# layout_make DIR ARCH: two layers; the second removes, replaces and adds
+layout_make() {
+	local t l1 l2 d1 d2 c m
+	L=$1 t=$(mktemp -d)
+	mkdir -p "$L/blobs/sha256" "$t/data" "$t/old"
+	tar -C "$W/tree" -cf "$t/1.tar" .
+	: >"$t/data/.wh.gone" && echo upper >"$t/data/kept"
+	: >"$t/old/.wh..wh..opq" && echo upper >"$t/old/new"
+	tar -C "$t" -cf "$t/2.tar" data old
+	d1=$(sha256sum <"$t/1.tar" | cut -d' ' -f1) d2=$(sha256sum <"$t/2.tar" | cut -d' ' -f1)
+	gzip -n "$t/1.tar" "$t/2.tar"
+	l1=$(blob "$t/1.tar.gz" layer.v1.tar+gzip) l2=$(blob "$t/2.tar.gz" layer.v1.tar+gzip)
+	printf '{"architecture":"%s","os":"linux","config":{"Entrypoint":["/web"],"Env":["A=1"]},"rootfs":{"type":"layers","diff_ids":["sha256:%s","sha256:%s"]}}' \
+		"$2" "$d1" "$d2" >"$t/c"
+	c=$(blob "$t/c" config.v1+json)
+	printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":%s,"layers":[%s,%s]}' \
+		"$c" "$l1" "$l2" >"$t/m"
+	m=$(blob "$t/m" manifest.v1+json)
+	echo '{"imageLayoutVersion":"1.0.0"}' >"$L/oci-layout"
+	printf '{"schemaVersion":2,"manifests":[%s]}' "$m" >"$L/index.json"
+	rm -rf "$t"
+}
+
+# pod NAME IMAGE: and wait until it runs
+pod() {
+	cat >"$W/manifests/$1.yaml" <<-Y
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: $1}
+		spec:
+		  terminationGracePeriodSeconds: 1
+		  containers: [{name: web, image: "$2"}]
+	Y
+	[ "${3:-}" = nowait ] || wait_for 15 "$1 runs" runs "$1"
+}
+runs() { [ "$(field pod "$1" .status.phase)" = Running ]; }
+waits_for() { [ "$(field pod "$1" '.status.containerStatuses[0].state.waiting.reason')" = "$2" ]; }
+pod_end() {
+	rm -f "$W/manifests/$1.yaml"
+	wait_for 15 "$1 is gone" sh -c "! kedge get pod $1"
+}
+root_of() { # a path as the pod sees it
+	local pid
+	pid=$(pgrep -n -x web) && echo "/proc/$pid/root"
+}
+stored() { ls "$W/state/images/layers/sha256" "$W/state/images/names" "$W/state/images/configs/sha256"; }
+swept() { [ -z "$(ls "$W/state/images/ingest")" ]; }
+# refused MESSAGE CMD...: fails, says so, and leaves nothing behind
+refused() {
+	local says=$1 before
+	before=$(stored)
+	shift
+	run "$@"
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output == *"$says"* ]]
+	[ "$before" = "$(stored)" ]
+	wait_for 5 "nothing is left" swept
+}
+
+@test "a folder becomes an image, and the same folder the same image" {
+	kedge image import "$W/tree" app:1 --entrypoint '["/web"]'
+	id=$(kedge image ls -o json | jq -r '.images[] | select(.name == "docker.io/library/app:1").id')
+	cat "$W/tree/data/kept"
+	kedge image import "$W/tree" app:again --entrypoint '["/web"]'
+	[ "$id" = "$(kedge image ls -o json | jq -r '.images[] | select(.name == "docker.io/library/app:again").id')" ]
+	[ "$(ls "$W/state/images/layers/sha256" | wc -l)" = 1 ]
+	kedge image rm app:again
+	pod one app:1
+	[ "$(cat "$(root_of)/etc/same")" = lower ]
+	[ "$(readlink "$(root_of)/etc/link")" = /data/kept ]
+	pod_end one
+}
+
+@test "tars come in plain, gzip and zstd" {
+	tar -C "$W/tree" -cf "$W/t.tar" .
+	gzip -k "$W/t.tar"
+	zstd -q "$W/t.tar" 2>/dev/null || bsdtar --zstd -cf "$W/t.tar.zst" @"$W/t.tar"
+	for f in t.tar t.tar.gz t.tar.zst; do
+		kedge image import "$W/$f" "tar:${f##*.}" --entrypoint '["/web"]'
+	done
+	[ "$(kedge image ls -o json | jq -r '[.images[] | select(.name | test("library/tar:")).id] | unique | length')" = 1 ]
+	kedge image rm tar:tar tar:gz tar:zst
+}
+
+@test "layers are stacked: removed, replaced, opaque" {
+	kedge image load "$W/oci" stacked:1
+	pod stacked stacked:1
+	r=$(root_of)
+	[ ! -e "$r/data/gone" ]
+	[ "$(cat "$r/data/kept")" = upper ]
+	[ "$(cat "$r/etc/same")" = lower ]
+	[ "$(ls "$r/old")" = new ]
+	pod_end stacked
+}
+
+@test "what skopeo writes runs: docker-archive and OCI archive" {
+	command -v skopeo >/dev/null || skip "no skopeo"
+	S="skopeo --insecure-policy copy -q oci:$W/oci"
+	$S "docker-archive:$W/d.tar:example.org/team/app:1" >/dev/null
+	$S "oci-archive:$W/o.tar:example.org/team/app:2" >/dev/null
+	$S --dest-compress-format zstd "oci:$W/z:z" >/dev/null
+	kedge image load "$W/d.tar" | grep -qx 'loaded example.org/team/app:1'
+	gzip -k "$W/o.tar"
+	kedge image load "$W/o.tar.gz" | grep -qx 'loaded example.org/team/app:2'
+	kedge image load "$W/z" zstd:1
+	pod docker example.org/team/app:1
+	[ "$(ls "$(root_of)/old")" = new ]
+	pod_end docker
+	kedge image rm example.org/team/app:1 example.org/team/app:2 zstd:1
+}
+
+@test "a pod whose image is missing says so, and starts when it comes" {
+	pod late late:1 nowait
+	wait_for 10 "it waits" sh -c 'kedge get pod late -o json | jq -e "[\"ErrImagePull\", \"ImagePullBackOff\", \"ErrImageNeverPull\"] | index(\$x)" --arg x "$(kedge get pod late -o json | jq -r ".status.containerStatuses[0].state.waiting.reason")"'
+	field pod late '.status.containerStatuses[0].state.waiting.message' | grep -q 'late:1'
+	kedge image import "$W/tree" late:1 --entrypoint '["/web"]'
+	wait_for 30 "it runs" runs late
+	pod_end late
+	kedge image rm late:1
+}
+
+@test "an image under a running pod may lose its name, and goes with the pod" {
+	echo own >"$W/tree/own"
+	kedge image import "$W/tree" mine:1 --entrypoint '["/web"]'
+	rm "$W/tree/own"
+	pod mine mine:1
+	before=$(ls "$W/state/images/layers/sha256" | wc -l)
+	kedge image rm mine:1
+	[ "$(ls "$W/state/images/layers/sha256" | wc -l)" = "$before" ]
+	[ "$(cat "$(root_of)/own")" = own ]
+	kill -9 "$(pgrep -n -x web)"
+	wait_for 20 "it runs again" sh -c "[ \"\$(kedge get pod mine -o json | jq '.status.containerStatuses[0].restartCount')\" -ge 1 ] && kedge get pod mine -o json | jq -e '.status.containerStatuses[0].state.running'"
+	pod_end mine
+	wait_for 5 "its layer goes" sh -c "[ \$(ls '$W/state/images/layers/sha256' | wc -l) -lt $before ]"
+}
+
+@test "hostile tars are refused by the name of their entry" {
+	python3 - "$W" <<-'P'
+		import io, sys, tarfile
+		w = sys.argv[1]
+		def make(name, *members):
+		    t = tarfile.open(f"{w}/{name}.tar", "w")
+		    for path, kind, target in members:
+		        i = tarfile.TarInfo(path)
+		        i.type, i.linkname = kind, target
+		        t.addfile(i, io.BytesIO(b""))
+		    t.close()
+		R, S, L = tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
+		make("up", ("../../escaped", R, ""))
+		make("abs", ("/escaped", R, ""))
+		make("through", ("out", S, "/"), ("out/escaped", R, ""))
+		make("hard", ("h", L, "../../../etc/passwd"))
+		make("dev", ("dev", S, "/"))
+		make("white", ("out", S, "/"), ("out/.wh.etc", R, ""))
+	P
+	refused '../../escaped' kedge image import "$W/up.tar" bad:1
+	refused '/escaped: is an absolute path' kedge image import "$W/abs.tar" bad:1
+	refused 'out/escaped: goes through out, which is a symbolic link' kedge image import "$W/through.tar" bad:1
+	refused 'the hard link' kedge image import "$W/hard.tar" bad:1
+	refused 'dev: must be a directory, not a symbolic link' kedge image import "$W/dev.tar" bad:1
+	refused 'out/.wh.etc: goes through out' kedge image import "$W/white.tar" bad:1
+	[ ! -e /escaped ] && [ ! -e "$W/escaped" ] && [ -e /etc ]
+}
+
+@test "bombs, damaged archives and what is no archive are refused" {
+	head -c 200M /dev/zero | gzip -9 >"$W/bomb.gz"
+	(mkdir "$W/z0" && truncate -s 200M "$W/z0/zeros" && tar -C "$W/z0" -cf - zeros | gzip -9 >"$W/bomb.tgz")
+	refused 'bomb' kedge image import "$W/bomb.tgz" bad:1
+	refused 'bomb' kedge image import "$W/bomb.gz" bad:1
+	refused 'tar' kedge image import "$ROOT/Makefile" bad:1
+	head -c 100000 "$W/t.tar.gz" >"$W/short.tgz"
+	refused 'the tree' kedge image import "$W/short.tgz" bad:1
+	cp -r "$W/oci" "$W/damaged"
+	f=$(find "$W/damaged/blobs" -size +100k | head -1)
+	printf 'x' | dd of="$f" bs=1 seek=5000 conv=notrunc status=none
+	refused 'is damaged' kedge image load "$W/damaged" bad:1
+	layout_make "$W/sparc" sparc
+	refused 'the image is for sparc' kedge image load "$W/sparc" bad:1
+	refused 'neither a docker-archive' kedge image load "$W/t.tar" bad:1
+	refused 'gives its image no name' kedge image load "$W/oci"
+	refused 'such as nginx:1.25' kedge image import "$W/t.tar" 'Bad:1'
+	refused 'is not here' kedge image rm nothing:1
+}
+
+@test "a full disk is said, and the next image that fits is taken" {
+	mkdir "$W/small"
+	mount -t tmpfs -o size=8m tmpfs "$W/small"
+	kedge_stop
+	again --state "$W/small"
+	head -c 16M /dev/urandom >"$W/z0/big" && rm "$W/z0/zeros"
+	run kedge image import "$W/z0" big:1
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output == *"No space left on device"* ]]
+	wait_for 5 "it is cleaned up" sh -c "[ -z \"\$(ls '$W/small/images/ingest')\" ]"
+	kedge image import "$W/tree" fits:1 --entrypoint '["/web"]'
+	kedge_stop
+	umount "$W/small"
+	again
+}
+
+@test "killed while it unpacks, kedged leaves the old image and no rest" {
+	kedge image import "$W/tree" steady:1 --entrypoint '["/web"]'
+	before=$(stored)
+	head -c 100M /dev/urandom >"$W/z0/big"
+	for pause in 0.02 0.1 0.3; do
+		kedge image import "$W/z0" steady:1 >/dev/null 2>&1 &
+		sleep "$pause"
+		b=$(pgrep -P "$KEDGED" -f -- --role=brain)
+		kill -9 "$KEDGED" "$b"
+		wait "$KEDGED" 2>/dev/null || true
+		wait_for 5 "it is gone" not_running "$KEDGED"
+		again
+		wait_for 5 "nothing is left" swept
+		[ "$before" = "$(stored)" ]
+	done
+	kedge image ls | grep -q 'steady:1'
+}

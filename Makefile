@@ -8,7 +8,7 @@ VERSION := 0.1.0
 B := build$(if $(SAN),-san)
 MAKEFLAGS += -j$(shell nproc)
 PKGS := libgit2 yaml-0.1 libcurl libevent_core libevent_extra libmicrohttpd jansson sqlite3 libmnl \
-	libnetfilter_conntrack libseccomp libcap-ng libarchive libzstd gnutls nettle
+	libnetfilter_conntrack libseccomp libcap-ng libarchive zlib libzstd gnutls nettle
 include tests/deps.mk
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror \

@@ -4,6 +4,7 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/map.h"
+#include "loose.h"
 #include <fcntl.h>
 #include <git2/sys/odb_backend.h>
 #include <string.h>
@@ -87,7 +88,7 @@ open_objects(const char *dir, git_odb **ret, struct error **e)
 	    (rc = git_odb_backend_loose(&loose, objects, ZLIB_LEVEL, 1, 0700, 0400)) ||
 	    (rc = git_odb_add_backend(odb, loose, 2)) ||
 	    (rc = git_odb_backend_pack(&packs, objects)) ||
-	    (rc = git_odb_add_backend(odb, packs, 1)))
+	    (rc = git_odb_add_backend(odb, packs, 1)) || (rc = loose_add(odb, objects)))
 		return fail_git(e, rc, "open %s", objects);
 	*ret = steal_ptr(&odb);
 	return 0;

@@ -10,6 +10,7 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/log.h"
+#include "loose.h"
 #include "spawn.h"
 #include <dirent.h>
 #include <string.h>
@@ -156,6 +157,7 @@ can_write(struct git_source *g)
 static int
 git_open(struct worker *w, struct error **e)
 {
+	cleanup_free char *objects = NULL;
 	git_repository *repo = NULL;
 	struct git_source *g;
 	struct stat st;
@@ -177,7 +179,9 @@ git_open(struct worker *w, struct error **e)
 	g->repo = repo;
 	g->dir = xstrdup(git_repository_path(repo));
 	g->subdir = worker_subdir(w);
-	if ((rc = git_repository_odb(&g->odb, repo)) || stat(g->dir, &st) < 0) {
+	xasprintf(&objects, "%sobjects", git_repository_commondir(repo));
+	if ((rc = git_repository_odb(&g->odb, repo)) || (rc = loose_add_all(g->odb, objects)) ||
+	    stat(g->dir, &st) < 0) {
 		git_repository_free(repo);
 		free(g->dir);
 		free(g);

@@ -26,7 +26,7 @@ struct listener {
 	struct http *http;
 	struct MHD_Daemon *daemon;
 	struct event *ready, *timer;
-	bool tcp;
+	bool tcp, woken;
 };
 
 struct http {
@@ -92,6 +92,7 @@ wake(struct http_request *r)
 		event_del(r->closed);
 	MHD_resume_connection(r->conn);
 	/* It makes no descriptor readable. */
+	r->listener->woken = true;
 	event_active(r->listener->timer, EV_TIMEOUT, 0);
 }
 
@@ -515,11 +516,14 @@ http_tunnel_close(struct http_tunnel *t)
 static void
 drive(struct listener *l)
 {
-	MHD_UNSIGNED_LONG_LONG ms;
+	MHD_UNSIGNED_LONG_LONG ms = 0;
 	struct timeval tv;
 
+	l->woken = false;
 	MHD_run(l->daemon);
-	if (MHD_get_timeout(l->daemon, &ms) != MHD_YES) {
+	/* Who was woken meanwhile needs another round, and setting the timer to
+	 * anything else would undo that. */
+	if (!l->woken && MHD_get_timeout(l->daemon, &ms) != MHD_YES) {
 		event_del(l->timer);
 		return;
 	}

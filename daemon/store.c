@@ -20,7 +20,7 @@
 
 /* The ring also ends where it would hold more than this: old versions of a
  * thousand pods are not worth the memory. */
-enum { RING_BYTES = 2 * 1024 * 1024, RING_LEAST = 64 };
+enum { RING_BYTES = 1024 * 1024, RING_LEAST = 64 };
 
 struct held {
 	struct arena arena;

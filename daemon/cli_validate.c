@@ -20,6 +20,7 @@ struct check {
 	struct complaints cs;
 	struct manifest **at;
 	size_t n, cap, files;
+	bool git; /* the path at hand lies in a repository's work tree */
 };
 
 static void
@@ -33,16 +34,13 @@ say(struct check *k, const char *path, const char *text)
 static char *
 slurp(struct check *k, int dir, const char *name, const char *path, size_t *ret_len)
 {
-	cleanup_close int fd =
-	    openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	cleanup_close int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct buf text = { 0 };
 	char part[65536];
 	ssize_t n;
 
 	if (fd < 0) {
-		say(k, path,
-		    errno == ELOOP ? "is a symbolic link; kedge follows none"
-				   : strerror(errno));
+		say(k, path, strerror(errno));
 		return NULL;
 	}
 	while ((n = read(fd, part, sizeof part)) > 0 && text.len <= FILE_MAX)
@@ -80,6 +78,41 @@ check_file(struct check *k, int dir, const char *name, const char *path)
 	keep(k, manifest_read(arena_strdup(k->c->arena, path), text, len, k->c->arena, &k->cs));
 }
 
+/* A directory that is watched may hold links; a repository may not. */
+static bool
+is_bad_link(struct check *k, const char *path, struct stat *st, int dir, const char *name)
+{
+	if (!S_ISLNK(st->st_mode))
+		return false;
+	if (k->git)
+		say(k, path,
+		    "is a symbolic link; kedge follows none: put the file itself here, or name "
+		    "it in .kedgeignore");
+	else if (fstatat(dir, name, st, 0))
+		say(k, path, strerror(errno));
+	else
+		return false;
+	return true;
+}
+
+static bool
+in_repository(const char *path)
+{
+	cleanup_free char *real = realpath(path, NULL);
+	char *slash;
+
+	while (real && *real) {
+		cleanup_free char *git = NULL;
+
+		xasprintf(&git, "%s/.git", real);
+		if (!access(git, F_OK))
+			return true;
+		slash = strrchr(real, '/');
+		*slash = 0;
+	}
+	return false;
+}
+
 static int
 by_name(const struct dirent **a, const struct dirent **b)
 {
@@ -113,11 +146,12 @@ check_folder(struct check *k, int dir, const char *path, const char *below,
 		struct stat st;
 
 		if (*name == '.' || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) ||
-		    ignore_matches(outer, inner, S_ISDIR(st.st_mode)))
+		    ignore_matches(outer, inner, S_ISDIR(st.st_mode)) ||
+		    is_bad_link(k, full, &st, dir, name))
 			continue;
 		if (S_ISDIR(st.st_mode)) {
 			cleanup_close int sub =
-			    openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+			    openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 			if (sub < 0)
 				say(k, full, strerror(errno));
@@ -138,6 +172,7 @@ check_path(struct check *k, const char *path)
 	cleanup_close int dir = -1;
 	struct stat st;
 
+	k->git = in_repository(path);
 	if (stat(path, &st)) {
 		say(k, path, strerror(errno));
 	} else if (!S_ISDIR(st.st_mode)) {

@@ -83,6 +83,19 @@ teardown_file() {
 	[ "$(kedge validate -o json "$W/v" | jq '.errors | length')" -ge 2 ]
 }
 
+@test "validate refuses a link in a repository and follows it elsewhere" {
+	mkdir -p "$W/l" "$W/elsewhere"
+	service web >"$W/elsewhere/svc.yaml"
+	ln -s ../elsewhere/svc.yaml "$W/l/svc.yaml"
+	run kedge validate "$W/l"
+	[ "$status" = 0 ]
+	[[ $output =~ "1 object in 1 file: fine" ]]
+	git init -q "$W/l"
+	run kedge validate "$W/l"
+	[ "$status" = 1 ]
+	[[ $output =~ "l/svc.yaml: is a symbolic link" ]]
+}
+
 @test "validate finds a node port that two services want, and names both" {
 	mkdir "$W/np"
 	for s in one two; do
@@ -149,6 +162,11 @@ teardown_file() {
 	kedge describe svc web | grep -qE '^Endpoints: +10.42.0.5:8080,10.42.0.6:8080'
 	kedge describe secret password | grep -q 'word:  6 bytes'
 	! kedge describe secret password | grep -q c2VzYW1l
+}
+
+@test "status -w on a pipe is a line only when something is new" {
+	timeout 1.5 kedge status -w >"$W/watch" || true
+	[ "$(grep -c '^site' "$W/watch")" = 1 ]
 }
 
 @test "wait tells healthy, failed and late apart" {

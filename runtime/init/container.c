@@ -242,7 +242,8 @@ ends_keep(struct container *c, struct ends *e)
  * failed.  A new pid namespace makes it 1 of its own; the mount namespace it
  * leaves by pivot_root; net, ipc and uts are the pod's, so it shares ours. */
 static long
-spawn(struct container *c, const struct ops_head *ops, char **scratch, struct ends *e)
+spawn(struct container *c, uint64_t caps, const struct ops_head *ops, char **scratch,
+      struct ends *e)
 {
 	const struct op *group = op_find(ops, OP_CGROUP);
 	struct clone_args a = {
@@ -256,6 +257,7 @@ spawn(struct container *c, const struct ops_head *ops, char **scratch, struct en
 
 	setup = (struct setup){ .ops = ops,
 				.container = c->conf.name,
+				.caps = caps,
 				.run = c->restarts,
 				.stdio = { e->in[0], e->out[1], e->err[1] },
 				.target = -1,
@@ -341,7 +343,7 @@ container_start(struct init *in, struct container *c)
 	if (r < 0) {
 		failed(in, c, "its log cannot be opened", -r, W_END_START_ERROR);
 	} else {
-		pid = spawn(c, ops, scratch, &e);
+		pid = spawn(c, in->pod.caps, ops, scratch, &e);
 		if (pid < 0)
 			failed(in, c, setup.error, (int)-pid, W_END_START_ERROR);
 		else

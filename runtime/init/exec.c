@@ -113,6 +113,7 @@ exec_begin(struct init *in, const struct w_msg *m, char *words, size_t len, cons
 	}
 	setup = (struct setup){ .ops = ops,
 				.container = c->conf.name,
+				.caps = in->pod.caps,
 				.run = c->restarts,
 				.stdio = { fds[0], fds[1], fds[2] },
 				.join = true,

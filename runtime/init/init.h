@@ -69,7 +69,8 @@ struct init {
 struct setup {
 	const struct ops_head *ops;
 	const char *container;
-	int run; /* number of this run: names the writable layer */
+	uint64_t caps; /* the bounding set we have: kedge-init's own */
+	int run;       /* number of this run: names the writable layer */
 	int stdio[3];
 	bool join, tty; /* join: an exec */
 	int target;     /* pidfd of the container to join */

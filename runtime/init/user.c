@@ -250,7 +250,7 @@ user_rights(struct setup *s, const struct op *op)
 	long r = 0;
 
 	for (int cap = 0; cap < LAST_CAP && r >= 0; cap++) {
-		if (keep >> cap & 1)
+		if (keep >> cap & 1 || !(s->caps >> cap & 1))
 			continue;
 		r = sys(prctl, PR_CAPBSET_DROP, cap, 0, 0, 0);
 		if (r == -EINVAL) { /* past the kernel's last */

@@ -430,6 +430,7 @@ exec(struct kit *k)
 	kill(kit_see(k, "a", 0)->pid, SIGKILL);
 	KIT_UNTIL(k, k->exec_id == 5);
 	EQ(k->exec_code, 137);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_TERMINATED);
 	struct error *err = NULL;
 	MUST(rt_exec(k->rt, "a", "main", LIST("true"), false, (int[]){ -1, -1, -1 }, 0, 6,
 		     &err) < 0);

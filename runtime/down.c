@@ -72,6 +72,21 @@ drop_logs(const struct rt *rt)
 	}
 }
 
+static void
+drop_base(const char *state_dir)
+{
+	cleanup_free char *etc = NULL;
+	int fd;
+
+	xasprintf(&etc, "%s/base/etc", state_dir);
+	fd = open(etc, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0)
+		remove_flat(fd);
+	for (size_t i = 0; i < 5; i++)
+		drop_dir(state_dir, (const char *const[]){ "base/etc", "base/proc", "base/dev",
+							   "base/sys", "base" }[i]);
+}
+
 int
 rt_down(struct rt *rt, struct error **e)
 {
@@ -99,6 +114,7 @@ rt_down(struct rt *rt, struct error **e)
 	drop_dir(rt->cfg.run_dir, "pods");
 	drop_dir(rt->cfg.run_dir, "empty");
 	drop_dir(rt->cfg.state_dir, "pods");
+	drop_base(rt->cfg.state_dir);
 	if (cgroups_remove(&rt->cgroups) != 0)
 		return fail_sys(e, "remove the cgroup %s", rt->cfg.cgroup);
 	return 0;

@@ -2,6 +2,7 @@
  *
  *     run_dir/pods/UID/    wire.h says what is in it
  *     run_dir/empty        what masked directories show
+ *     state_dir/base       the lowest layer of every container: places to mount on
  *     state_dir/pods/UID/CONTAINER/N/{upper,work}   writable layers
  *     state_dir/pods/UID/volumes/NAME               RT_EMPTY
  *
@@ -100,6 +101,28 @@ poddir_read(int dir, const char *name, struct buf *ret, struct error **e)
 	while ((n = read(fd, part, sizeof(part))) > 0)
 		buf_add(ret, part, (size_t)n);
 	return n < 0 ? fail_sys(e, "read the pod's file %s", name) : 0;
+}
+
+/* The lowest layer: empty directories and files where something is mounted anyway. */
+int
+poddir_make_base(const char *state_dir, struct error **e)
+{
+	static const char *const dirs[] = { "proc", "dev", "sys", "etc" };
+	static const char *const files[] = { "etc/hosts", "etc/hostname", "etc/resolv.conf" };
+	cleanup_free char *top = NULL;
+	cleanup_close int dir = -1;
+
+	xasprintf(&top, "%s/base", state_dir);
+	if (poddir_make_dirs(top, 0755, e) < 0)
+		return -1;
+	dir = open(top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++)
+		if (dir < 0 || (mkdirat(dir, dirs[i], 0755) < 0 && errno != EEXIST))
+			return fail_sys(e, "make %s/%s", top, dirs[i]);
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
+		if (write_new(dir, files[i], "", 0, 0644, (gid_t)-1) < 0 && errno != EEXIST)
+			return fail_sys(e, "make %s/%s", top, files[i]);
+	return 0;
 }
 
 /* ---- volumes ---- */

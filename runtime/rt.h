@@ -108,6 +108,7 @@ char *poddir_volume_path(const struct rt *, const struct rt_pod *, const struct 
 char *poddir_shm_path(const struct rt *, const struct rt_pod *); /* "" for a pod of one */
 void poddir_unmount(struct rt *, const char *uid);
 char *poddir_log_dir(const struct rt *, const struct rt_pod *);
+int poddir_make_base(const char *state_dir, struct error **);
 int poddir_make_dirs(const char *path, mode_t, struct error **);
 
 /* caps.c */

@@ -149,6 +149,7 @@ dirs_make(struct rt *rt, struct error **e)
 	xasprintf(&empty, "%s/empty", rt->cfg.run_dir);
 	if (poddir_make_dirs(run, 0700, e) < 0 || poddir_make_dirs(state, 0700, e) < 0 ||
 	    poddir_make_dirs(empty, 0555, e) < 0 ||
+	    poddir_make_base(rt->cfg.state_dir, e) < 0 ||
 	    poddir_make_dirs(rt->cfg.log_dir, 0750, e) < 0)
 		return -1;
 	if (chmod(run, 0700) < 0 || chmod(state, 0700) < 0 || chmod(empty, 0555) < 0)

@@ -1,0 +1,332 @@
+/* t_podspec.c -- pod specs are checked, and come back from their bytes as they were. */
+#include "base/error.h"
+#include "runtime/image.h"
+#include "runtime/init/ops.h"
+#include "runtime/rt.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define LIST(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+static const struct rt_file files[] = { { "a", "x\0y", 3, 0400 }, { "empty", "", 0, 0 } };
+static const struct rt_volume volumes[] = { { "conf", RT_FILES, 0, files, 2 },
+					    { "data", RT_EMPTY, 5, NULL, 0 } };
+static const struct rt_mount mounts[] = { { "conf", "/etc/conf", NULL, true },
+					  { "data", "/data", "sub", false } };
+
+static const char *const command[] = { "/bin/sh", "-c", "", NULL };
+static const char *const env[] = { "A=1", NULL };
+static const char *const drop[] = { "ALL", NULL };
+static const char *const hosts[] = { "127.0.0.1 localhost", NULL };
+
+static struct rt_container
+container(void)
+{
+	return (struct rt_container){ .name = "web",
+				      .image = "nginx",
+				      .command = command,
+				      .env = env,
+				      .mounts = mounts,
+				      .nmounts = 2,
+				      .restart = RT_ON_FAILURE,
+				      .memory = 1LL << 40,
+				      .oom_score_adj = -998,
+				      .cap_drop = drop,
+				      .tty = true,
+				      .termination_message_path = "/dev/t" };
+}
+
+static struct rt_pod
+pod(const struct rt_container *c)
+{
+	return (struct rt_pod){ .uid = "u-1",
+				.ns = "default",
+				.name = "web-1",
+				.hostname = "web-1",
+				.grace = 30,
+				.fs_group = -1,
+				.hosts = hosts,
+				.volumes = volumes,
+				.nvolumes = 2,
+				.containers = c,
+				.ncontainers = 1 };
+}
+
+static void
+a_spec_comes_back_as_it_was(void **state)
+{
+	struct rt_container c = container();
+	struct rt_pod p = pod(&c), q;
+	struct arena a = { 0 };
+	struct buf one = { 0 }, two = { 0 };
+
+	(void)state;
+	podspec_pack(&p, &one);
+	assert_int_equal(podspec_unpack(&a, one.at, one.len, &q, NULL), 0);
+	assert_string_equal(q.containers[0].command[2], "");
+	assert_null(q.containers[0].args);
+	assert_null(q.resolv);
+	assert_int_equal(q.containers[0].oom_score_adj, -998);
+	assert_true(q.containers[0].memory == 1LL << 40);
+	assert_int_equal(q.volumes[0].files[0].len, 3);
+	assert_memory_equal(q.volumes[0].files[0].data, "x\0y", 3);
+	podspec_pack(&q, &two);
+	assert_int_equal(one.len, two.len);
+	assert_memory_equal(one.at, two.at, one.len);
+	buf_done(&one);
+	buf_done(&two);
+	arena_free(&a);
+}
+
+static void
+a_spec_cut_anywhere_is_refused(void **state)
+{
+	struct rt_container c = container();
+	struct rt_pod p = pod(&c), q;
+	struct buf b = { 0 };
+
+	(void)state;
+	podspec_pack(&p, &b);
+	for (size_t n = 0; n < b.len; n++) {
+		struct arena a = { 0 };
+		char *copy = malloc(n + 1);
+
+		memcpy(copy, b.at, n); /* of its own, so that a read past it is seen */
+		assert_int_equal(podspec_unpack(&a, copy, n, &q, NULL), -1);
+		free(copy);
+		arena_free(&a);
+	}
+	buf_done(&b);
+}
+
+static void
+a_spec_with_a_flipped_byte_is_read_or_refused(void **state)
+{
+	struct rt_container c = container();
+	struct rt_pod p = pod(&c), q;
+	struct buf b = { 0 };
+
+	(void)state;
+	podspec_pack(&p, &b);
+	for (size_t i = 0; i < b.len; i++) {
+		struct arena a = { 0 };
+
+		b.at[i] ^= 0x5a;
+		if (podspec_unpack(&a, b.at, b.len, &q, NULL) == 0)
+			podspec_check(&q, NULL);
+		b.at[i] ^= 0x5a;
+		arena_free(&a);
+	}
+	buf_done(&b);
+}
+
+static void
+refused(const struct rt_pod *p, const char *words)
+{
+	struct error *e = NULL;
+
+	assert_int_equal(podspec_check(p, &e), -1);
+	assert_int_equal(e->why, WHY_INVALID);
+	if (!strstr(error_text(e), words))
+		print_error("%s\n", error_text(e));
+	assert_non_null(strstr(error_text(e), words));
+	error_free(&e);
+}
+
+static void
+what_could_leave_its_place_is_refused(void **state)
+{
+	struct rt_container c = container();
+	struct rt_pod p = pod(&c);
+	struct rt_mount m = mounts[1];
+	struct rt_file f = { "../x", "", 0, 0 };
+	struct rt_volume v[2] = { volumes[0], volumes[1] };
+
+	(void)state;
+	assert_int_equal(podspec_check(&p, NULL), 0);
+	p.uid = "../x";
+	refused(&p, "uid");
+	p = pod(&c);
+	p.name = "a/b";
+	refused(&p, "namespace");
+	p = pod(&c);
+	c.mounts = &m;
+	c.nmounts = 1;
+	m.path = "/a/../../b";
+	refused(&p, "mount path");
+	m.path = "/";
+	refused(&p, "mount path");
+	m.path = "/a";
+	m.sub_path = "x/../../y";
+	refused(&p, "subPath");
+	m.sub_path = "/y";
+	refused(&p, "subPath");
+	m.sub_path = NULL;
+	m.volume = "none";
+	refused(&p, "no volume");
+	c = container();
+	c.working_dir = "relative";
+	refused(&p, "working directory");
+	c = container();
+	c.name = "Web";
+	refused(&p, "container");
+	c = container();
+	v[0].files = &f;
+	v[0].nfiles = 1;
+	p.volumes = v;
+	refused(&p, "not the name of a file");
+	f.path = "..data";
+	refused(&p, "not the name of a file");
+}
+
+static void
+capabilities_add_up_as_docker_reads_them(void **state)
+{
+	uint64_t caps;
+	struct error *e = NULL;
+
+	(void)state;
+	assert_int_equal(rtcaps_parse(NULL, NULL, ~0ULL, &caps, NULL), 0);
+	assert_true(caps == 0xa80425fb);
+	assert_int_equal(
+	    rtcaps_parse(LIST("net_admin", "CAP_SYS_TIME"), LIST("ALL"), ~0ULL, &caps, NULL),
+	    0);
+	assert_true(caps == (1ULL << 12 | 1ULL << 25));
+	assert_int_equal(
+	    rtcaps_parse(LIST("ALL"), LIST("NET_RAW"), 0x1ffffffffffULL, &caps, NULL), 0);
+	assert_true(caps == (0x1ffffffffffULL & ~(1ULL << 13)));
+	assert_int_equal(rtcaps_parse(LIST("SYS_ADMIN"), NULL, 0xa80425fb, &caps, NULL), 0);
+	assert_true(caps == 0xa80425fb); /* what we lack we cannot give */
+	assert_int_equal(rtcaps_parse(LIST("NONSENSE"), NULL, ~0ULL, &caps, &e), -1);
+	assert_string_equal(error_text(e), "\"NONSENSE\" is not a capability");
+	error_free(&e);
+}
+
+/* ---- ops ---- */
+
+struct seen {
+	int order[64];
+	const char *first[64];
+	size_t n;
+};
+
+static struct seen
+walk(const struct buf *b)
+{
+	struct seen s = { 0 };
+	const struct ops_head *h = (const void *)b->at;
+
+	assert_int_equal(h->magic, OPS_MAGIC);
+	assert_int_equal(h->size, b->len);
+	for (size_t at = sizeof(*h); at < b->len;) {
+		const struct op *op = (const void *)(b->at + at);
+
+		assert_true(op->len % 8 == 0 && op->len >= sizeof(*op) &&
+			    op->len <= b->len - at);
+		s.order[s.n] = op->code;
+		s.first[s.n++] = op->nstr ? op->text : "";
+		at += op->len;
+	}
+	assert_int_equal(s.n, h->n);
+	return s;
+}
+
+static size_t
+place(const struct seen *s, int code)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->order[i] == code)
+			return i;
+	return SIZE_MAX;
+}
+
+static void
+compile(struct rt_container c, struct buf *b)
+{
+	static const char *const none[] = { NULL };
+	static const char *const layers[] = { "/l/bottom", "/l/top" };
+	const struct image img = { .name = "n",
+				   .id = "sha256:1",
+				   .layers = layers,
+				   .nlayers = 2,
+				   .entrypoint = none,
+				   .cmd = none,
+				   .env = none,
+				   .ports = none,
+				   .working_dir = "",
+				   .user = "",
+				   .stop_signal = "SIGQUIT" };
+	struct rt_pod p = pod(&c);
+	struct rt rt = { .cfg = { .run_dir = "/r", .state_dir = "/s" }, .caps = ~0ULL };
+
+	assert_int_equal(rtops_compile(&rt, &p, &c, &img, b, NULL), 0);
+	assert_int_equal(((struct ops_head *)b->at)->stop_signal, 3);
+	seccomp_done(&rt.seccomp);
+}
+
+static void
+the_host_is_left_before_the_user_is_looked_for(void **state)
+{
+	struct buf b = { 0 };
+	struct seen s;
+
+	(void)state;
+	compile(container(), &b);
+	s = walk(&b);
+	assert_int_equal(s.order[0], OP_OOM); /* while /proc is still the host's */
+	assert_true(place(&s, OP_PROC) < place(&s, OP_VOLUME));
+	assert_true(place(&s, OP_VOLUME) < place(&s, OP_MASK));
+	assert_true(place(&s, OP_MASK) < place(&s, OP_PIVOT));
+	assert_true(place(&s, OP_PIVOT) < place(&s, OP_USER));
+	assert_true(place(&s, OP_USER) < place(&s, OP_RIGHTS));
+	assert_int_equal(s.order[s.n - 1], OP_EXEC);
+	buf_done(&b);
+}
+
+static void
+the_filter_comes_last_unless_privileges_may_grow(void **state)
+{
+	struct rt_container c = container();
+	struct buf b = { 0 };
+	struct seen s;
+
+	(void)state;
+	compile(c, &b);
+	s = walk(&b);
+	assert_true(place(&s, OP_NOPRIVS) < place(&s, OP_RIGHTS));
+	assert_true(place(&s, OP_RIGHTS) < place(&s, OP_SECCOMP));
+	buf_clear(&b);
+	c.allow_privilege_escalation = true;
+	compile(c, &b);
+	s = walk(&b);
+	assert_true(place(&s, OP_NOPRIVS) == SIZE_MAX);
+	assert_true(place(&s, OP_SECCOMP) < place(&s, OP_RIGHTS));
+	buf_clear(&b);
+	c.unconfined = true;
+	compile(c, &b);
+	s = walk(&b);
+	assert_true(place(&s, OP_SECCOMP) == SIZE_MAX);
+	buf_done(&b);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_spec_comes_back_as_it_was),
+		cmocka_unit_test(a_spec_cut_anywhere_is_refused),
+		cmocka_unit_test(a_spec_with_a_flipped_byte_is_read_or_refused),
+		cmocka_unit_test(what_could_leave_its_place_is_refused),
+		cmocka_unit_test(capabilities_add_up_as_docker_reads_them),
+		cmocka_unit_test(the_host_is_left_before_the_user_is_looked_for),
+		cmocka_unit_test(the_filter_comes_last_unless_privileges_may_grow),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

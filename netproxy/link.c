@@ -62,7 +62,7 @@ link_index(int fd, const char *name)
 	struct ifreq r = { 0 };
 
 	assert(strlen(name) < sizeof r.ifr_name);
-	strcpy(r.ifr_name, name);
+	snprintf(r.ifr_name, sizeof r.ifr_name, "%s", name);
 	return ioctl(fd, SIOCGIFINDEX, &r) < 0 ? 0 : (unsigned)r.ifr_ifindex;
 }
 
@@ -579,7 +579,7 @@ link_node_ip(const struct link *l)
 			   &metric, &mask) == 6 &&
 		    !dst && !mask && (flags & 1) && metric < best) {
 			best = metric;
-			strcpy(r.ifr_name, name);
+			snprintf(r.ifr_name, sizeof r.ifr_name, "%s", name);
 		}
 	r.ifr_addr.sa_family = AF_INET;
 	if (*r.ifr_name) {

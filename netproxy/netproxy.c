@@ -93,8 +93,9 @@ turned_before(const struct seen *seen)
 	return which;
 }
 
-/* The first commit is made here if nothing of ours is in force, so that pods
- * reach the outside before there is any service. */
+/* The first commit is made here if there is nothing of ours, so that pods reach
+ * the outside before there is any service.  Otherwise what is there goes on
+ * serving, even if it is damaged: the first commit, with services, replaces it. */
 static int
 np_base(struct np *np, struct error **e)
 {
@@ -102,7 +103,7 @@ np_base(struct np *np, struct error **e)
 	bool there;
 	int rc = tables_read(&np->tables, &seen, e);
 
-	there = !rc && commit_matches(np, &seen);
+	there = seen.chains[RULES_NAT].n;
 	np->net.turned |= rc ? 0 : turned_before(&seen);
 	seen_done(&seen);
 	if (rc || there)

@@ -127,25 +127,32 @@ int
 restore_find(const char *asked, char **ret_path, enum tables_kind *ret, struct error **e)
 {
 	cleanup_free char *path = NULL;
-	cleanup_close int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	cleanup_close int out = memfd_create("iptables-version", MFD_CLOEXEC);
-	cleanup_close int pidfd = -1;
+	cleanup_close int null = -1, out = -1, pidfd = -1;
 	cleanup_buf struct buf said = { 0 };
+	int status;
 
 	if (restore_path(asked, &path, e) < 0)
 		return -1;
-	if (null < 0 || out < 0)
+	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (null < 0)
+		return fail_sys(e, "open /dev/null");
+	out = memfd_create("iptables-version", MFD_CLOEXEC);
+	if (out < 0)
 		return fail_sys(e, "run %s", path);
 	if (child_start(&(struct child){ path, (char *[]){ path, "-V", NULL }, null, out },
 			&pidfd, e) < 0)
 		return -1;
-	if (child_wait(pidfd) != 0) {
-		read_all(out, &said);
-		return fail(e, WHY_UNABLE, "%s -V failed: %s", path, buf_text(&said));
-	}
+	status = child_wait(pidfd);
 	read_all(out, &said);
-	/* "iptables-restore v1.8.9 (nf_tables)"; before 1.8 there was only legacy and no word.
-	 */
+	if (status)
+		return fail(e, WHY_UNABLE, "%s -V failed (%d): %s", path, status,
+			    buf_text(&said));
+	/* "iptables-restore v1.8.9 (nf_tables)"; before 1.8 there was only legacy and no
+	 * word.  Taking one for the other would write rules beside those in force: no
+	 * guesses. */
+	if (strncmp(buf_text(&said), "iptables", strlen("iptables")))
+		return fail(e, WHY_UNABLE, "%s -V does not say what it is: \"%s\"", path,
+			    buf_text(&said));
 	*ret = strstr(buf_text(&said), "nf_tables") ? TABLES_NFT : TABLES_LEGACY;
 	*ret_path = steal_ptr(&path);
 	return 0;

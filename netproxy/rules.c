@@ -44,7 +44,7 @@ chain_begin(struct chains *c, enum rules_table table, const char *name)
 	x = &c->at[c->n++];
 	*x = (struct chain){ .table = table };
 	assert(strlen(name) < sizeof x->name);
-	strcpy(x->name, name);
+	snprintf(x->name, sizeof x->name, "%s", name);
 	return x;
 }
 

@@ -243,7 +243,17 @@ tables_print(struct tables *t, uint64_t *ret, struct error **e)
 int
 tables_read(struct tables *t, struct seen *s, struct error **e)
 {
-	return t->kind == TABLES_LEGACY ? legacy_read(t->raw, s, e) : nft_read(t, s, e);
+	for (int tries = 1;; tries++) {
+		int rc =
+		    t->kind == TABLES_LEGACY ? legacy_read(t->raw, s, e) : nft_read(t, s, e);
+
+		/* EINTR: somebody changed the rules while they were listed. */
+		if (!rc || errno != EINTR || tries == 5)
+			return rc;
+		error_free(e);
+		seen_done(s);
+		*s = (struct seen){ 0 };
+	}
 }
 
 bool
@@ -268,7 +278,7 @@ tables_mixed(const struct tables *used)
 {
 	enum tables_kind kind = used->kind == TABLES_NFT ? TABLES_LEGACY : TABLES_NFT;
 	struct nl_batch b = { 0 };
-	struct tables t;
+	struct tables t = { .nl.fd = -1, .raw = -1 };
 	bool found = false;
 
 	if (tables_open(&t, kind, NULL) < 0)

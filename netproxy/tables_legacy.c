@@ -20,7 +20,7 @@ legacy_info(int raw, enum rules_table t, struct ipt_getinfo *ret, struct error *
 	struct ipt_getinfo info = { 0 };
 	socklen_t len = sizeof info;
 
-	strcpy(info.name, rules_tables[t]);
+	snprintf(info.name, sizeof info.name, "%s", rules_tables[t]);
 	if (getsockopt(raw, IPPROTO_IP, IPT_SO_GET_INFO, &info, &len) < 0)
 		return fail_sys(e, "ask for iptables' table %s", rules_tables[t]);
 	*ret = info;
@@ -33,7 +33,7 @@ legacy_print(int raw, uint64_t *ret, struct error **e)
 	uint64_t print = 1;
 
 	for (unsigned t = 0; t < RULES_TABLES; t++) {
-		struct ipt_getinfo info;
+		struct ipt_getinfo info = { 0 };
 
 		if (legacy_info(raw, t, &info, e) < 0)
 			return -1;
@@ -153,14 +153,14 @@ legacy_read(int raw, struct seen *s, struct error **e)
 	for (unsigned t = 0; t < RULES_TABLES; t++) {
 		for (int tries = 0;; tries++) {
 			cleanup_free struct ipt_get_entries *all = NULL;
-			struct ipt_getinfo info;
+			struct ipt_getinfo info = { 0 };
 			socklen_t len;
 
 			if (legacy_info(raw, t, &info, e) < 0)
 				return -1;
 			len = sizeof *all + info.size;
 			all = xcalloc(1, len);
-			strcpy(all->name, rules_tables[t]);
+			snprintf(all->name, sizeof all->name, "%s", rules_tables[t]);
 			all->size = info.size;
 			if (getsockopt(raw, IPPROTO_IP, IPT_SO_GET_ENTRIES, all, &len) == 0) {
 				if (legacy_walk(&info, all, t, s) == 0)
@@ -184,7 +184,7 @@ legacy_has_match(int raw, const char *name, uint8_t revision)
 
 	if (strlen(name) >= sizeof ask.name)
 		return false;
-	strcpy(ask.name, name);
+	snprintf(ask.name, sizeof ask.name, "%s", name);
 	return getsockopt(raw, IPPROTO_IP, IPT_SO_GET_REVISION_MATCH, &ask, &len) == 0;
 }
 
@@ -197,7 +197,7 @@ legacy_any(int raw)
 
 	while (f && fgets(name, sizeof name, f))
 		for (unsigned t = 0; t < RULES_TABLES; t++) {
-			struct ipt_getinfo info;
+			struct ipt_getinfo info = { 0 };
 			unsigned hooks = 0;
 
 			name[strcspn(name, "\n")] = 0;

@@ -359,6 +359,8 @@ main(int argc, char **argv)
 			if (*word && n < ARGS)
 				arg[n++] = word;
 		arg[n] = NULL;
+		if (n && !strcmp(arg[0], "quit"))
+			break;
 		for (i = 0; n && i < sizeof commands / sizeof *commands; i++)
 			if (!strcmp(commands[i].name, arg[0]) && n >= commands[i].args)
 				break;

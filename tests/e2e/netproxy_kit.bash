@@ -88,10 +88,13 @@ setup_host() {
 }
 
 teardown_host() {
-	local p
+	local p left=0
 	if [ -n "${np_pid:-}" ]; then
 		np down || true
-		kill "$np_pid" 2>/dev/null || true
+		# its exit status is also the leak checker's, under SAN=1
+		echo quit >&"$np_in" || true
+		wait "$np_pid" || left=$?
 	fi
 	for p in "${started[@]}" "${pod_pid[@]}"; do kill "$p" 2>/dev/null || true; done
+	[ "$left" = 0 ] || { cat "$BATS_TEST_TMPDIR/stderr"; return "$left"; }
 }

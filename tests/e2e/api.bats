@@ -327,6 +327,39 @@ logs_of() { # the folder of web's log in pod $1
 	every t
 }
 
+@test "a client that leaves takes its program with it" {
+	newest=${KUBECTLS##*$'\n'}
+	"$newest" --server="http://127.0.0.1:$PORT" exec web-9b459b4c5-cst47 -- sleep 98765 >/dev/null 2>&1 3>&- &
+	client=$!
+	for _ in $(seq 100); do pgrep -f '^sleep 98765' >/dev/null && break; sleep 0.05; done
+	pgrep -f '^sleep 98765'
+	kill -9 "$client"
+	for _ in $(seq 100); do pgrep -f '^sleep 98765' >/dev/null || break; sleep 0.05; done
+	run pgrep -f '^sleep 98765'
+	[ "$status" -eq 1 ]
+}
+
+@test "kubectl attach shows what is printed from now on and ends with the pod" {
+	newest=${KUBECTLS##*$'\n'}
+	d=$(logs_of web-9b459b4c5-cst47)
+	mkdir -p "$d"
+	echo "2026-01-01T00:00:01Z stdout F before" >"$d/1.log"
+	timeout 20 "$newest" --server="http://127.0.0.1:$PORT" attach web-9b459b4c5-cst47 >"$W/attached" 2>"$W/attached.err" 3>&- &
+	client=$!
+	for _ in $(seq 100); do
+		echo "2026-01-01T00:00:02Z stdout F now" >>"$d/1.log"
+		grep -q now "$W/attached" && break
+		sleep 0.05
+	done
+	echo "2026-01-01T00:00:03Z stderr F error" >>"$d/1.log"
+	for _ in $(seq 100); do grep -q error "$W/attached.err" && break; sleep 0.05; done
+	server "delete pods default web-9b459b4c5-cst47"
+	wait "$client"
+	run cat "$W/attached"
+	[[ $output == *now* && $output != *before* && $output != *error* ]]
+	server "apply $BATS_TEST_DIRNAME/api_world.yaml"
+}
+
 @test "kubectl delete pod asks the host and waits until it is gone" {
 	t() {
 		server "apply $BATS_TEST_DIRNAME/api_world.yaml" || return 1

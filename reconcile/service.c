@@ -102,6 +102,8 @@ claims_by(const struct service *svc, struct claim *to)
 	uint32_t ip;
 	size_t n = 0;
 
+	if (!svc->spec)
+		return 0;
 	if (address_of(svc, &ip))
 		to[n++] = (struct claim){ key_of(ADDRESS, ip), svc };
 	for (size_t i = 0; service_has_node_ports(svc) && i < svc->spec->ports.n; i++) {

@@ -19,14 +19,15 @@
 struct error;
 struct images;
 
-struct image { /* owned by the store; valid until it changes */
-	const char *name; /* normalised; as users see it */
-	const char *id;	  /* "sha256:..." of the config */
+struct image {                     /* owned by the store; valid until it changes */
+	const char *name;          /* normalised; as users see it */
+	const char *id;            /* "sha256:..." of the config */
 	const char *const *layers; /* absolute directories, topmost last */
 	size_t nlayers;
-	const char *const *entrypoint, *const *cmd, *const *env; /* NULL-terminated, never NULL */
-	const char *const *ports;				  /* "8080/tcp" */
-	const char *working_dir, *user, *stop_signal;		  /* "" when not given */
+	const char *const *entrypoint, *const *cmd,
+					   *const *env; /* NULL-terminated, never NULL */
+	const char *const *ports;                       /* "8080/tcp" */
+	const char *working_dir, *user, *stop_signal;   /* "" when not given */
 	int64_t size, created_ms;
 };
 
@@ -39,7 +40,8 @@ int images_open(const char *state_dir, struct images **ret, struct error **);
 void images_close(struct images *);
 const struct image *image_find(struct images *, const char *name); /* NULL: not here */
 size_t images_list(struct images *, const struct image *const **ret);
-int image_remove(struct images *, const char *name, struct error **); /* layers no one needs go too */
+int image_remove(struct images *, const char *name,
+		 struct error **); /* layers no one needs go too */
 /* An image that lost its name (removed, or the name moved on) may still be under a
  * running pod.  The keeper says so of an image's id; without one only names count. */
 typedef bool image_keeper(void *ctx, const char *id);
@@ -51,14 +53,19 @@ char *image_normalise(const char *name, struct error **); /* caller frees */
 /* Import and load read a tar stream (plain, gzip or zstd) from fd in a child
  * process; the caller polls image_job_fd and then ends the job. */
 struct image_job;
-struct image_limits { int64_t bytes, entries; int seconds; }; /* 0: the defaults */
+struct image_limits {
+	int64_t bytes, entries;
+	int seconds;
+}; /* 0: the defaults */
 int image_import(struct images *, int fd, const char *name, const struct image_config *,
 		 const struct image_limits *, struct image_job **ret, struct error **);
-/* docker-archive or OCI layout; every name it holds, or `name` for its only image (NULL: its own) */
+/* docker-archive or OCI layout; every name it holds, or `name` for its only image (NULL: its
+ * own) */
 int image_load(struct images *, int fd, const char *name, const struct image_limits *,
 	       struct image_job **ret, struct error **);
 int image_job_fd(const struct image_job *);
-/* 0: done, `*ret_names` are the names now known (NULL-terminated, caller frees each and the list) */
+/* 0: done, `*ret_names` are the names now known (NULL-terminated, caller frees each and the
+ * list) */
 int image_job_end(struct image_job *, char ***ret_names, struct error **);
 void image_job_cancel(struct image_job *);
 #endif

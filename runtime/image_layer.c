@@ -260,8 +260,8 @@ mtime_of(struct archive_entry *x)
 static int
 facts_set(int fd, struct archive_entry *x, struct error **e)
 {
-	uid_t uid;
-	gid_t gid;
+	uid_t uid = 0;
+	gid_t gid = 0;
 
 	if (owner_of(x, &uid, &gid, e) < 0)
 		return -1;
@@ -362,8 +362,8 @@ special_make(int at, const char *leaf, struct archive_entry *x, struct error **e
 	struct timespec times[2] = { { 0, UTIME_OMIT }, mtime_of(x) };
 	const char *target = archive_entry_symlink(x);
 	bool link = archive_entry_filetype(x) == AE_IFLNK;
-	uid_t uid;
-	gid_t gid;
+	uid_t uid = 0;
+	gid_t gid = 0;
 
 	if (owner_of(x, &uid, &gid, e) < 0)
 		return -1;
@@ -391,7 +391,7 @@ hardlink_make(struct unpack *u, const char *path, struct archive_entry *x, struc
 	struct stat st;
 	int at;
 
-	if (image_path_clean(archive_entry_hardlink(x), &target, e) < 0)
+	if (image_path_clean(archive_entry_hardlink(x), &target, e) < 0 || !target)
 		return fail_in(e, "the hard link's target");
 	if (strcmp(target, path) == 0)
 		return 0;
@@ -539,7 +539,7 @@ image_layer_unpack(struct stream *s, int dirfd, struct budget *b, struct layer *
 		rc = image_budget_entry(b, name, e);
 		if (rc == 0)
 			rc = image_path_clean(name, &path, e);
-		if (rc == 0 && entry_make(&u, path, x, e) < 0)
+		if (rc == 0 && path && entry_make(&u, path, x, e) < 0)
 			rc = fail_in(e, "%s", path);
 		if (rc < 0) {
 			fail_in(e, "%s", s->what);

@@ -138,7 +138,7 @@ image_child_import(struct child *c, struct error **e)
 {
 	char diff_id[HEX_SIZE], id[HEX_SIZE];
 	cleanup_free char *json = NULL;
-	int64_t newest;
+	int64_t newest = 0;
 
 	if (image_child_layer(c, c->fd, "the tree", NULL, NULL, diff_id, &newest, e) < 0)
 		return -1;

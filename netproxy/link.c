@@ -1,6 +1,6 @@
 /* link.c -- see link.h for the picture.
  *
- * One pod costs two requests from the host's side and one from the pod's: 14
+ * One pod costs two requests from the host's side and one from the pod's: 15
  * system calls, none of which waits for an RCU grace period.  (Made here and
  * moved there, a veth pair costs two of them, some 25 ms.)
  */

@@ -21,11 +21,11 @@ enum request_type { ASK_HAND, ASK_EXEC, ASK_SOURCE };
 
 struct brain_request {
 	enum request_type type;
-	int64_t id;	/* ours: on the wire */
+	int64_t id;     /* ours: on the wire */
 	int64_t api_id; /* the API's */
-	char *source;	/* of ASK_SOURCE */
-	char *uid;	/* of ASK_EXEC */
-	int tty;	/* of ASK_EXEC: our copy, to resize; -1 */
+	char *source;   /* of ASK_SOURCE */
+	char *uid;      /* of ASK_EXEC */
+	int tty;        /* of ASK_EXEC: our copy, to resize; -1 */
 	bool allow_prune;
 	struct brain_request *next;
 };
@@ -35,8 +35,11 @@ request_new(struct brain *b, enum request_type type, int64_t api_id)
 {
 	struct brain_request *r = xcalloc(1, sizeof *r);
 
-	*r = (struct brain_request){ .type = type, .id = ++b->next_id, .api_id = api_id,
-				     .tty = -1, .next = b->requests };
+	*r = (struct brain_request){ .type = type,
+				     .id = ++b->next_id,
+				     .api_id = api_id,
+				     .tty = -1,
+				     .next = b->requests };
 	b->requests = r;
 	return r;
 }
@@ -93,15 +96,17 @@ static int
 on_pod_delete(void *ctx, const char *ns, const char *name, int64_t grace, struct error **e)
 {
 	struct brain *b = ctx;
-	struct action a = { .verb = ACT_DELETE, .kind = "pod", .ns = ns, .name = name,
-			    .why = "asked for" };
+	struct action a = {
+		.verb = ACT_DELETE, .kind = "pod", .ns = ns, .name = name, .why = "asked for"
+	};
 
 	if (!store_find(b->store, RES_pod, ns, name))
 		return fail(e, WHY_NOT_FOUND, "pods \"%s\" not found", name);
 	if (grace > 0)
 		a.to = grace;
 	else if (grace == 0)
-		a.to = 1; /* Kubernetes' "immediately" skips the node; here it is still orderly */
+		a.to =
+		    1; /* Kubernetes' "immediately" skips the node; here it is still orderly */
 	carry(b, &a);
 	store_commit(b->store, NULL);
 	brain_poke(b);
@@ -114,10 +119,12 @@ on_exec(void *ctx, int64_t id, const struct api_exec *x, struct error **e)
 	struct brain *b = ctx;
 	cleanup_arena struct arena arena = { 0 };
 	struct pod_row *row = seen_row(b, x->uid);
-	struct exec_args args = { .uid = x->uid, .container = x->container, .stdin = true,
-				  .tty = x->tty };
-	struct action a = { .verb = ACT_EXEC, .kind = "pod", .ns = x->ns, .name = x->pod,
-			    .why = "asked for" };
+	struct exec_args args = {
+		.uid = x->uid, .container = x->container, .stdin = true, .tty = x->tty
+	};
+	struct action a = {
+		.verb = ACT_EXEC, .kind = "pod", .ns = x->ns, .name = x->pod, .why = "asked for"
+	};
 	struct brain_request *r;
 	size_t n = 0;
 
@@ -248,9 +255,9 @@ on_source(void *ctx, int64_t id, const struct api_source_args *args, struct erro
 	r = request_new(b, ASK_SOURCE, id);
 	r->source = xstrdup(w->config->name);
 	r->allow_prune = args->allow_prune;
-	rc = args->verb == API_SYNC ?
-		     source_sync(b->sources, w->config->name, args->everything, e) :
-		     source_rollback(b, w, args->revision, e);
+	rc = args->verb == API_SYNC
+		 ? source_sync(b->sources, w->config->name, args->everything, e)
+		 : source_rollback(b, w, args->revision, e);
 	/* A pin is answered from within, and the request is gone by then. */
 	if (rc < 0 && (r = request_find(b, ASK_SOURCE, b->next_id)))
 		request_free(b, r);
@@ -322,11 +329,12 @@ on_diff(void *ctx, int64_t id, const char *source, const char *ref, struct error
 			continue;
 		diff_of(b, w, ref, lines, errors, &why);
 		if (why)
-			json_array_append_new(errors, json_sprintf("%s: %s", w->config->name,
-								   error_text(why)));
+			json_array_append_new(
+			    errors, json_sprintf("%s: %s", w->config->name, error_text(why)));
 	}
-	answer_json(b, id, json_pack("{s:s, s:o, s:o}", "kind", "Diff", "actions", lines, "errors",
-				     errors));
+	answer_json(
+	    b, id,
+	    json_pack("{s:s, s:o, s:o}", "kind", "Diff", "actions", lines, "errors", errors));
 	return 0;
 }
 
@@ -372,12 +380,14 @@ on_status(void *ctx, int64_t id, struct error **e)
 	for (size_t i = 0; i < pods.n; i++) {
 		const struct pod *p = (const void *)pods.at[i];
 
-		running += p->status && p->status->phase && !strcmp(p->status->phase, "Running");
+		running +=
+		    p->status && p->status->phase && !strcmp(p->status->phase, "Running");
 	}
 	answer_json(b, id,
-		    json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:o}", "kind", "Status", "version",
-			      KEDGE_VERSION, "node", b->settings.node_name, "pods", (int)pods.n,
-			      "running", running, "lacks", lacks, "sources", sources));
+		    json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:o}", "kind", "Status",
+			      "version", KEDGE_VERSION, "node", b->settings.node_name, "pods",
+			      (int)pods.n, "running", running, "lacks", lacks, "sources",
+			      sources));
 	return 0;
 }
 
@@ -401,8 +411,11 @@ on_image_import(void *ctx, int64_t id, const struct api_image *image, struct err
 	struct brain *b = ctx;
 	cleanup_arena struct arena arena = { 0 };
 	struct complaints cs = { .arena = &arena, .path = "config" };
-	struct action a = { .verb = ACT_IMPORT, .kind = "image", .ns = "",
-			    .name = image->name && *image->name ? image->name : "-", .why = "" };
+	struct action a = { .verb = ACT_IMPORT,
+			    .kind = "image",
+			    .ns = "",
+			    .name = image->name && *image->name ? image->name : "-",
+			    .why = "" };
 	struct tree *t = json_read(image->config, strlen(image->config), &arena, &cs);
 	struct import_args *args;
 	struct brain_request *r;
@@ -430,7 +443,8 @@ on_image_import(void *ctx, int64_t id, const struct api_image *image, struct err
 }
 
 static int
-hand_ask(struct brain *b, enum verb verb, const char *kind, const char *name, bool keep, int64_t id)
+hand_ask(struct brain *b, enum verb verb, const char *kind, const char *name, bool keep,
+	 int64_t id)
 {
 	struct action a = { .verb = verb, .kind = kind, .ns = "", .name = name, .why = "" };
 	struct ask_args args = { .keep = keep };

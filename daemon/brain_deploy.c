@@ -39,8 +39,8 @@ source_declare(struct watch *w)
 {
 	cleanup_arena struct arena a = { 0 };
 	const struct source *old = source_object(w);
-	struct source *s = old ? object_clone(old, &a) :
-				 object_new(RES_source, "", w->config->name, &a);
+	struct source *s =
+	    old ? object_clone(old, &a) : object_new(RES_source, "", w->config->name, &a);
 	const struct config_source *c = w->config;
 	cleanup_error struct error *e = NULL;
 
@@ -53,14 +53,14 @@ source_declare(struct watch *w)
 	s->spec->type = c->type;
 	if (c->suspend)
 		s->spec->suspend = true;
-	if ((old ? store_update(w->brain->store, s, &e) :
-		   store_create(w->brain->store, s, now_ms(), &e)) < 0)
+	if ((old ? store_update(w->brain->store, s, &e)
+		 : store_create(w->brain->store, s, now_ms(), &e)) < 0)
 		log_err(c->name, "%s", error_text(e));
 }
 
 struct source_change {
 	const char *commit, *tree, *error; /* NULL: as it was */
-	int64_t revision;		    /* 0: as it was */
+	int64_t revision;                  /* 0: as it was */
 };
 
 static void
@@ -86,10 +86,10 @@ source_status_put(struct watch *w, const struct source_change *change)
 	if (change->revision)
 		s->status->revision = change->revision;
 	s->status->writable = source_writable(w->brain->sources, w->config->name);
-	s->status->phase = s->status->message && *s->status->message ? "Failed" :
-			   s->spec->suspend				 ? "Suspended" :
-			   s->spec->pin && *s->spec->pin		 ? "Pinned" :
-									   "Ready";
+	s->status->phase = s->status->message && *s->status->message ? "Failed"
+			   : s->spec->suspend                        ? "Suspended"
+			   : s->spec->pin && *s->spec->pin           ? "Pinned"
+								     : "Ready";
 	if (store_update(w->brain->store, s, &e) < 0)
 		log_err(w->config->name, "%s", error_text(e));
 }
@@ -100,11 +100,17 @@ static void
 worker_ask(struct watch *w)
 {
 	const struct config_source *c = w->config;
-	struct watch_args args = { .url = c->url, .ref = c->ref, .path = c->path, .type = c->type,
-				   .interval = c->interval, .knownHosts = c->knownHosts,
-				   .sshKey = c->sshKey, .tokenFile = c->tokenFile };
-	struct action a = { .verb = ACT_WATCH, .kind = "source", .ns = "", .name = c->name,
-			    .why = "" };
+	struct watch_args args = { .url = c->url,
+				   .ref = c->ref,
+				   .path = c->path,
+				   .type = c->type,
+				   .interval = c->interval,
+				   .knownHosts = c->knownHosts,
+				   .sshKey = c->sshKey,
+				   .tokenFile = c->tokenFile };
+	struct action a = {
+		.verb = ACT_WATCH, .kind = "source", .ns = "", .name = c->name, .why = ""
+	};
 
 	brain_tell(w->brain, &a, watch_args_kind(), &args, NULL, 0);
 }
@@ -178,9 +184,14 @@ deploy_worker(struct brain *b, const char *source, int fd, const char *error)
 		return;
 	}
 	c = w->config;
-	args = (struct watch_args){ .url = c->url, .ref = c->ref, .path = c->path, .type = c->type,
-				    .interval = c->interval, .knownHosts = c->knownHosts,
-				    .sshKey = c->sshKey, .tokenFile = c->tokenFile };
+	args = (struct watch_args){ .url = c->url,
+				    .ref = c->ref,
+				    .path = c->path,
+				    .type = c->type,
+				    .interval = c->interval,
+				    .knownHosts = c->knownHosts,
+				    .sshKey = c->sshKey,
+				    .tokenFile = c->tokenFile };
 	if (fd < 0 || source_attach(b->sources, c->name, &args, fd, &e) < 0) {
 		const char *why = e ? error_text(e) : error;
 
@@ -238,8 +249,7 @@ revisions_trim(struct watch *w, int64_t newest)
 	cleanup_free char *name = NULL;
 
 	xasprintf(&name, "%s-%" PRId64, w->config->name, newest - REVISIONS_KEPT);
-	if (newest > REVISIONS_KEPT &&
-	    store_find(w->brain->store, RES_revision, "", name))
+	if (newest > REVISIONS_KEPT && store_find(w->brain->store, RES_revision, "", name))
 		store_delete(w->brain->store, RES_revision, "", name, NULL);
 }
 
@@ -247,14 +257,18 @@ static struct revision *
 revision_new(struct watch *w, const struct source_head *head, struct arena *a)
 {
 	int64_t number = revision_next(w);
-	struct revision *r = object_new(RES_revision, "",
-					arena_printf(a, "%s-%" PRId64, w->config->name, number), a);
+	struct revision *r = object_new(
+	    RES_revision, "", arena_printf(a, "%s-%" PRId64, w->config->name, number), a);
 
 	r->spec = arena_zalloc(a, sizeof *r->spec);
-	*r->spec = (struct revision_spec){ .source = w->config->name, .number = number,
-					   .commit = head->commit, .tree = head->tree,
-					   .author = head->author, .message = head->message,
-					   .time = head->time_ms, .forced = head->forced };
+	*r->spec = (struct revision_spec){ .source = w->config->name,
+					   .number = number,
+					   .commit = head->commit,
+					   .tree = head->tree,
+					   .author = head->author,
+					   .message = head->message,
+					   .time = head->time_ms,
+					   .forced = head->forced };
 	r->status = arena_zalloc(a, sizeof *r->status);
 	r->status->startTime = now_ms();
 	revisions_trim(w, number);
@@ -283,10 +297,11 @@ revision_complaints(struct revision *r, struct complaints *cs, struct arena *a)
 
 int
 deploy_plan(struct brain *b, struct watch *w, const char *commit, bool allow_prune,
-	    struct snapshot *s, struct plan *p, struct complaints *cs, struct manifest_set **ret,
-	    struct error **e)
+	    struct snapshot *s, struct plan *p, struct complaints *cs,
+	    struct manifest_set **ret, struct error **e)
 {
-	struct wanted wanted = { .source = w->config->name, .revision = commit,
+	struct wanted wanted = { .source = w->config->name,
+				 .revision = commit,
 				 .prune_allowed = allow_prune };
 
 	if (source_manifests(b->sources, w->config->name, commit, ret, cs, e) < 0)
@@ -307,18 +322,19 @@ revision_event(struct brain *b, struct revision *r)
 	if (!stored)
 		return;
 	for (size_t i = 0; i < r->status->errors.n; i++)
-		event_about(b, stored,
-			    &(struct event_note){ "Warning", "Failed", r->status->errors.at[i], NULL });
+		event_about(
+		    b, stored,
+		    &(struct event_note){ "Warning", "Failed", r->status->errors.at[i], NULL });
 	for (size_t i = 0; i < r->status->warnings.n; i++)
 		event_about(b, stored,
-			    &(struct event_note){ "Warning", "Warning", r->status->warnings.at[i],
-						  NULL });
+			    &(struct event_note){ "Warning", "Warning",
+						  r->status->warnings.at[i], NULL });
 	if (!failed) {
 		cleanup_free char *text = NULL;
 
 		xasprintf(&text,
-			  "Applied commit %.7s: %" PRId64 " created, %" PRId64 " changed, %" PRId64
-			  " pruned",
+			  "Applied commit %.7s: %" PRId64 " created, %" PRId64
+			  " changed, %" PRId64 " pruned",
 			  r->spec->commit, r->status->created, r->status->changed,
 			  r->status->pruned);
 		event_about(b, stored, &(struct event_note){ "Normal", "Applied", text, NULL });
@@ -348,8 +364,8 @@ revisions_supersede(struct watch *w, const struct revision *newest)
 	for (size_t i = 0; i < all.n; i++) {
 		const struct revision *r = (const void *)all.at[i];
 
-		if (!strcmp(r->spec->source, w->config->name) && r->status && r->status->outcome &&
-		    !strcmp(r->status->outcome, "Applying") &&
+		if (!strcmp(r->spec->source, w->config->name) && r->status &&
+		    r->status->outcome && !strcmp(r->status->outcome, "Applying") &&
 		    strcmp(object_name(r), object_name(newest)))
 			found = object_clone(r, &a);
 	}
@@ -363,7 +379,8 @@ revisions_supersede(struct watch *w, const struct revision *newest)
 }
 
 static void
-deploy_commit(struct brain *b, struct watch *w, const struct source_head *head, bool allow_prune)
+deploy_commit(struct brain *b, struct watch *w, const struct source_head *head,
+	      bool allow_prune)
 {
 	cleanup_arena struct arena a = { 0 };
 	cleanup_error struct error *e = NULL;
@@ -372,7 +389,9 @@ deploy_commit(struct brain *b, struct watch *w, const struct source_head *head, 
 	struct snapshot s;
 	struct plan p;
 	struct revision *r;
-	struct source_change change = { .commit = head->commit, .tree = head->tree, .error = "" };
+	struct source_change change = { .commit = head->commit,
+					.tree = head->tree,
+					.error = "" };
 
 	brain_snapshot(b, &s, &a);
 	plan_init(&p, &a);
@@ -393,7 +412,8 @@ deploy_commit(struct brain *b, struct watch *w, const struct source_head *head, 
 			 head->commit, head->author ? head->author : "?");
 		for (size_t i = 0; i < p.n; i++) {
 			r->status->created += p.at[i].verb == ACT_CREATE;
-			r->status->changed += p.at[i].verb == ACT_UPDATE || p.at[i].verb == ACT_SCALE;
+			r->status->changed +=
+			    p.at[i].verb == ACT_UPDATE || p.at[i].verb == ACT_SCALE;
 			r->status->pruned += p.at[i].verb == ACT_DELETE;
 			carry(b, &p.at[i]);
 		}
@@ -405,7 +425,8 @@ deploy_commit(struct brain *b, struct watch *w, const struct source_head *head, 
 	brain_poke(b);
 }
 
-/* The newest Revision of the source speaks of this commit (and did not merely fail to prune). */
+/* The newest Revision of the source speaks of this commit (and did not merely fail to prune).
+ */
 static bool
 was_applied(struct watch *w, const char *commit)
 {
@@ -552,10 +573,12 @@ deploy_rollback(struct brain *b, struct watch *w, int64_t number, struct error *
 			    w->config->name, number);
 	if (r->status->outcome && !strcmp(r->status->outcome, "Failed") && r->status->errors.n)
 		return fail(e, WHY_INVALID,
-			    "revision %" PRId64 " was never applied (%s); choose another", number,
-			    r->status->errors.at[0]);
+			    "revision %" PRId64 " was never applied (%s); choose another",
+			    number, r->status->errors.at[0]);
 	if (source_writable(b->sources, w->config->name)) {
-		xasprintf(&message, "Roll back to revision %" PRId64 "\n\nThis takes the tree of commit %s.",
+		xasprintf(&message,
+			  "Roll back to revision %" PRId64
+			  "\n\nThis takes the tree of commit %s.",
 			  number, r->spec->commit);
 		return source_revert_to(b->sources, w->config->name, r->spec->commit,
 					"kedge <kedge@localhost>", message, e);

@@ -36,15 +36,14 @@ event_about(struct brain *b, const void *obj, const struct event_note *note)
 	struct event *ev;
 	char *known;
 
-	xasprintf(&key, "%s %s %s %s", object_uid(obj), note->reason, note->field ? note->field : "",
-		  note->message);
+	xasprintf(&key, "%s %s %s %s", object_uid(obj), note->reason,
+		  note->field ? note->field : "", note->message);
 	known = map_get(&b->events, key);
 	if (known && event_count(b, ns, known))
 		return;
-	ev = object_new(RES_event, ns,
-			arena_printf(&a, "%s.%016" PRIx64, object_name(obj),
-				     hash_str(now_ms(), key)),
-			&a);
+	ev = object_new(
+	    RES_event, ns,
+	    arena_printf(&a, "%s.%016" PRIx64, object_name(obj), hash_str(now_ms(), key)), &a);
 	ev->involvedObject = arena_zalloc(&a, sizeof *ev->involvedObject);
 	*ev->involvedObject = (struct object_reference){
 		.apiVersion = res->api_version,
@@ -80,9 +79,8 @@ owner_of(struct brain *b, const void *obj, enum resource_id kind)
 	return store_find(b->store, kind, object_namespace(obj), ref->name);
 }
 
-static void
-note(struct brain *b, const void *obj, const char *type, const char *reason, const char *field,
-     const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+static void note(struct brain *b, const void *obj, const char *type, const char *reason,
+		 const char *field, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 static void
 note(struct brain *b, const void *obj, const char *type, const char *reason, const char *field,
      const char *fmt, ...)
@@ -138,10 +136,11 @@ event_of_action(struct brain *b, const struct action *a)
 	switch (a->verb) {
 	case ACT_CREATE:
 		if (!strcmp(a->kind, "pod"))
-			note(b, owner_of(b, a->body, RES_replica_set), "Normal", "SuccessfulCreate",
-			     NULL, "Created pod: %s", a->name);
+			note(b, owner_of(b, a->body, RES_replica_set), "Normal",
+			     "SuccessfulCreate", NULL, "Created pod: %s", a->name);
 		else if (!strcmp(a->kind, "replicaset"))
-			scaled(b, a->body, 0, ((const struct replica_set *)a->body)->spec->replicas);
+			scaled(b, a->body, 0,
+			       ((const struct replica_set *)a->body)->spec->replicas);
 		break;
 	case ACT_DELETE:
 		if (strcmp(a->kind, "pod"))
@@ -160,8 +159,9 @@ event_of_action(struct brain *b, const struct action *a)
 		stop_event(b, store_find(b->store, RES_pod, a->ns, a->name));
 		break;
 	case ACT_RESTART:
-		note(b, store_find(b->store, RES_pod, a->ns, a->name), "Normal", "Killing", NULL,
-		     "Container %s %s", ((const struct restart_args *)a->body)->container, a->why);
+		note(b, store_find(b->store, RES_pod, a->ns, a->name), "Normal", "Killing",
+		     NULL, "Container %s %s", ((const struct restart_args *)a->body)->container,
+		     a->why);
 		break;
 	default:
 		break;
@@ -190,15 +190,17 @@ container_events(struct brain *b, const struct pod *pod, const struct container_
 		note(b, pod, "Normal", "Created", field, "Created container: %s", is->name);
 		note(b, pod, "Normal", "Started", field, "Started container %s", is->name);
 	}
-	if (was && !strcmp(was->state, is->state) && was->reason && !strcmp(was->reason, reason) &&
-	    was->backoffUntil == is->backoffUntil)
+	if (was && !strcmp(was->state, is->state) && was->reason &&
+	    !strcmp(was->reason, reason) && was->backoffUntil == is->backoffUntil)
 		return;
 	if (waits && !strcmp(reason, "CrashLoopBackOff"))
 		note(b, pod, "Warning", "BackOff", field,
 		     "Back-off restarting failed container %s in pod %s_%s(%s)", is->name,
 		     object_name(pod), object_namespace(pod), object_uid(pod));
-	else if (waits && (!strcmp(reason, "ErrImagePull") || !strcmp(reason, "ImagePullBackOff")))
-		note(b, pod, "Warning", "Failed", field, "%s", is->message ? is->message : reason);
+	else if (waits &&
+		 (!strcmp(reason, "ErrImagePull") || !strcmp(reason, "ImagePullBackOff")))
+		note(b, pod, "Warning", "Failed", field, "%s",
+		     is->message ? is->message : reason);
 	else if (!strcmp(reason, "ContainerCannotRun") || !strcmp(reason, "StartError"))
 		note(b, pod, "Warning", "Failed", field, "Error: %s",
 		     is->message ? is->message : reason);

@@ -76,7 +76,10 @@ seen_starting(struct brain *b, const struct action *a)
 {
 	const struct sandbox_args *args = a->body;
 	struct pod_row *was = seen_row(b, args->uid);
-	struct pod_seen seen = { .uid = args->uid, .ns = a->ns, .name = a->name, .ip = args->ip,
+	struct pod_seen seen = { .uid = args->uid,
+				 .ns = a->ns,
+				 .name = a->name,
+				 .ip = args->ip,
 				 .state = "starting" };
 
 	if (was)

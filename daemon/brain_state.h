@@ -64,8 +64,8 @@ struct brain {
 	struct programmed *rules_sorted;
 	size_t nrules;
 	bool rules_changed, rules_unknown;
-	struct rule_row *staged;  /* sent since the last COMMIT */
-	struct rule_row *flying;  /* with the COMMIT under way */
+	struct rule_row *staged; /* sent since the last COMMIT */
+	struct rule_row *flying; /* with the COMMIT under way */
 	int64_t generation;
 	bool committing;
 
@@ -89,9 +89,11 @@ void brain_snapshot(struct brain *, struct snapshot *, struct arena *);
 int brain_api_open(struct brain *, struct error **);
 void brain_api_close(struct brain *);
 void brain_serve(struct brain *); /* the hand has spoken: open for business */
-void brain_answered(struct brain *, const char *source, const char *error); /* a worker's request ended */
+void brain_answered(struct brain *, const char *source,
+		    const char *error); /* a worker's request ended */
 void brain_hand_answered(struct brain *, int64_t id, const char *text, const char *error);
-void brain_exec_fds(struct brain *, int64_t id, int *fds, int nfds); /* takes those it sets to -1 */
+void brain_exec_fds(struct brain *, int64_t id, int *fds,
+		    int nfds); /* takes those it sets to -1 */
 void brain_exec_done(struct brain *, int64_t id, int exit_code, const char *error);
 void brain_images_changed(struct brain *);
 
@@ -111,7 +113,7 @@ bool carry(struct brain *, const struct action *);
 /* brain_events.c */
 struct event_note {
 	const char *type, *reason, *message; /* "Normal" or "Warning" */
-	const char *field; /* "spec.containers{web}" or NULL */
+	const char *field;                   /* "spec.containers{web}" or NULL */
 };
 void event_about(struct brain *, const void *obj, const struct event_note *);
 void event_of_action(struct brain *, const struct action *);
@@ -122,15 +124,18 @@ void deploy_open(struct brain *);
 void deploy_worker(struct brain *, const char *source, int fd, const char *error);
 /* Applies what the source's head (or pin) says, if it was not yet. */
 void deploy(struct brain *, struct watch *, bool allow_prune);
-/* Puts back what the revision in force wants and what is not there; true when it did something. */
+/* Puts back what the revision in force wants and what is not there; true when it did something.
+ */
 bool deploy_repair(struct brain *, struct watch *);
-void deploy_drifted(struct brain *, const void *obj); /* an object that may be a source's has gone */
-struct watch *deploy_watch(struct brain *, const char *source); /* NULL or "": the only one; NULL: no such */
+void deploy_drifted(struct brain *,
+		    const void *obj); /* an object that may be a source's has gone */
+struct watch *deploy_watch(struct brain *,
+			   const char *source); /* NULL or "": the only one; NULL: no such */
 /* The plan that applying `commit` would be, complaints beside it.  Bodies may
  * share with `*ret`, so that is freed (by the caller) after the plan was used. */
 int deploy_plan(struct brain *, struct watch *, const char *commit, bool allow_prune,
-		struct snapshot *, struct plan *, struct complaints *, struct manifest_set **ret,
-		struct error **);
+		struct snapshot *, struct plan *, struct complaints *,
+		struct manifest_set **ret, struct error **);
 /* Rolls back to revision `number`: a commit where the source can be written, else a pin. */
 int deploy_rollback(struct brain *, struct watch *, int64_t number, struct error **);
 int deploy_suspend(struct brain *, struct watch *, bool suspend, struct error **);

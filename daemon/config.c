@@ -20,13 +20,14 @@ sections_fill(struct config *c, struct arena *a)
 	struct complaints none = { .arena = a };
 
 	if (!c->node)
-		c->node = schema_decode(config_node_kind(), &empty_map, SCHEMA_STRICT, a, &none);
+		c->node =
+		    schema_decode(config_node_kind(), &empty_map, SCHEMA_STRICT, a, &none);
 	if (!c->network)
-		c->network = schema_decode(config_network_kind(), &empty_map, SCHEMA_STRICT, a,
-					   &none);
+		c->network =
+		    schema_decode(config_network_kind(), &empty_map, SCHEMA_STRICT, a, &none);
 	if (!c->limits)
-		c->limits = schema_decode(config_limits_kind(), &empty_map, SCHEMA_STRICT, a,
-					  &none);
+		c->limits =
+		    schema_decode(config_limits_kind(), &empty_map, SCHEMA_STRICT, a, &none);
 }
 
 struct config *
@@ -155,7 +156,8 @@ cidr_parse(const char *text, uint32_t *ret_net, uint32_t *ret_bits, struct error
 	if (sscanf(text, "%31[0-9.]/%u%c", ip, &bits, &end) != 2 || bits < 8 || bits > 28 ||
 	    ipv4_parse(ip, &net, NULL) < 0)
 		return fail(e, WHY_INVALID,
-			    "\"%s\" is not an IPv4 range such as 10.42.0.0/16 (/8 to /28)", text);
+			    "\"%s\" is not an IPv4 range such as 10.42.0.0/16 (/8 to /28)",
+			    text);
 	if (net & ~(~UINT32_C(0) << (32 - bits)))
 		return fail(e, WHY_INVALID, "\"%s\" has bits set behind its /%u", text, bits);
 	*ret_net = net;
@@ -272,7 +274,8 @@ config_finish(struct config *c, struct arena *a, struct error **e)
 		return -1;
 	bits = s.pod_bits < s.svc_bits ? s.pod_bits : s.svc_bits;
 	if ((s.pod_net ^ s.svc_net) >> (32 - bits) == 0)
-		return fail(e, WHY_INVALID, "network.podCIDR %s and network.serviceCIDR %s overlap",
+		return fail(e, WHY_INVALID,
+			    "network.podCIDR %s and network.serviceCIDR %s overlap",
 			    c->network->podCIDR, c->network->serviceCIDR);
 	if (c->listen && *c->listen && listen_parse(c->listen, &ip, &port, e) < 0)
 		return -1;

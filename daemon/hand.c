@@ -212,7 +212,8 @@ rt_on_event(evutil_socket_t fd, short what, void *arg)
 				gone = true;
 			}
 		} else if (ev.type == RT_EXEC_DONE) {
-			struct exec_done done = { .id = ev.exec_id, .exitCode = ev.exit_code,
+			struct exec_done done = { .id = ev.exec_id,
+						  .exitCode = ev.exit_code,
 						  .error = ev.error };
 
 			hand_send(h, "exec_done", exec_done_kind(), &done, NULL, 0);
@@ -328,7 +329,8 @@ check_on_timer(evutil_socket_t fd, short what, void *arg)
 		if (np_check(h->np, &intact, &e) < 0)
 			log_warn("rules", "check: %s", error_text(e));
 		else if (!intact) {
-			log_warn("rules", "somebody removed kedge's chains; writing them again");
+			log_warn("rules",
+				 "somebody removed kedge's chains; writing them again");
 			hand_rules_commit(h, NULL);
 		}
 	}
@@ -390,10 +392,10 @@ child_on_end(evutil_socket_t fd, short what, void *arg)
 		brain_lost(h, "it ended");
 	if (monotonic_ms() - h->brain_started > 60000)
 		h->brain_starts = 0;
-	timer_arm(h->brain_timer,
-		  h->brain_starts < 2 ? 0 :
-		  h->brain_starts > 7 ? BRAIN_BACKOFF_MAX_MS :
-					BRAIN_BACKOFF_MS << (h->brain_starts - 2));
+	timer_arm(h->brain_timer, h->brain_starts < 2 ? 0
+				  : h->brain_starts > 7
+				      ? BRAIN_BACKOFF_MAX_MS
+				      : BRAIN_BACKOFF_MS << (h->brain_starts - 2));
 }
 
 /* A child of ours with one end of a socketpair; the other end is *ret. */
@@ -640,8 +642,9 @@ hand_open(struct hand *h, struct error **e)
 	bool found;
 
 	if (geteuid() != 0)
-		return fail(e, WHY_FORBIDDEN, "kedged must be started as root (its reading half "
-					      "gives that up at once)");
+		return fail(e, WHY_FORBIDDEN,
+			    "kedged must be started as root (its reading half "
+			    "gives that up at once)");
 	if (config_settings(h->config, &h->settings, e) < 0)
 		return -1;
 	h->brain_id = identity_of_brain(h->config->user, &found);

@@ -54,10 +54,11 @@ os_image(struct arena *a)
 static const char *
 go_arch(const char *machine)
 {
-	static const char *const names[][2] = { { "x86_64", "amd64" },	{ "aarch64", "arm64" },
-						{ "armv7l", "arm" },	{ "i686", "386" },
-						{ "ppc64le", "ppc64le" }, { "riscv64", "riscv64" },
-						{ "s390x", "s390x" } };
+	static const char *const names[][2] = {
+		{ "x86_64", "amd64" }, { "aarch64", "arm64" },   { "armv7l", "arm" },
+		{ "i686", "386" },     { "ppc64le", "ppc64le" }, { "riscv64", "riscv64" },
+		{ "s390x", "s390x" }
+	};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (!strcmp(machine, names[i][0]))
@@ -125,8 +126,8 @@ host_init_path(struct error **e)
 	xasprintf(&path, "%s/libexec/kedge/kedge-init", KEDGE_PREFIX);
 	if (!access(path, R_OK))
 		return path;
-	fail(e, WHY_NOT_FOUND, "kedge-init is neither beside kedged nor at %s: install it again",
-	     path);
+	fail(e, WHY_NOT_FOUND,
+	     "kedge-init is neither beside kedged nor at %s: install it again", path);
 	free(path);
 	return NULL;
 }
@@ -153,9 +154,10 @@ void
 host_folders_remove(const struct config *c, bool keep_state)
 {
 	static const char *const in_run[] = { "api.sock", "pods", NULL };
-	static const char *const in_state[] = { "state.db", "state.db-wal", "state.db-shm",
-						"state.db.lock", "repo.git", "images", "pods",
-						"fetch", "hand.lock", NULL };
+	static const char *const in_state[] = {
+		"state.db", "state.db-wal", "state.db-shm", "state.db.lock", "repo.git",
+		"images",   "pods",         "fetch",        "hand.lock",     NULL
+	};
 	cleanup_free char *path = NULL;
 
 	for (const char *const *n = in_run; *n; n++) {

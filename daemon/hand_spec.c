@@ -53,15 +53,19 @@ spec_volumes(const struct sandbox_args *s, struct arena *a, const struct rt_volu
 		const struct volume_args *v = &s->volumes.at[i];
 		struct rt_file *files = arena_zalloc(a, (v->files.n + 1) * sizeof *files);
 
-		at[i] = (struct rt_volume){ .name = v->name, .size_limit = v->sizeLimit,
-					    .files = files, .nfiles = v->files.n };
-		at[i].type = !strcmp(v->type, "files") ? RT_FILES :
-			     !strcmp(v->type, "empty") ? RT_EMPTY : RT_MEMORY;
+		at[i] = (struct rt_volume){ .name = v->name,
+					    .size_limit = v->sizeLimit,
+					    .files = files,
+					    .nfiles = v->files.n };
+		at[i].type = !strcmp(v->type, "files")   ? RT_FILES
+			     : !strcmp(v->type, "empty") ? RT_EMPTY
+							 : RT_MEMORY;
 		for (size_t j = 0; j < v->files.n; j++) {
 			const struct file_args *f = &v->files.at[j];
 			void *data;
 
-			if (base64_decode(f->data ? f->data : "", a, &data, &files[j].len, e) < 0)
+			if (base64_decode(f->data ? f->data : "", a, &data, &files[j].len, e) <
+			    0)
 				return fail_in(e, "volume %s: file %s", v->name, f->path);
 			files[j].data = data;
 			files[j].path = f->path;
@@ -78,9 +82,9 @@ spec_container(const struct container_args *c, struct arena *a, struct rt_contai
 	struct rt_mount *mounts = arena_zalloc(a, (c->mounts.n + 1) * sizeof *mounts);
 
 	for (size_t i = 0; i < c->mounts.n; i++)
-		mounts[i] = (struct rt_mount){ c->mounts.at[i].volume, c->mounts.at[i].path,
-					       c->mounts.at[i].subPath,
-					       c->mounts.at[i].readOnly };
+		mounts[i] =
+		    (struct rt_mount){ c->mounts.at[i].volume, c->mounts.at[i].path,
+				       c->mounts.at[i].subPath, c->mounts.at[i].readOnly };
 	*ret = (struct rt_container){
 		.name = c->name,
 		.image = c->image,
@@ -113,10 +117,17 @@ spec_pod(const struct sandbox_args *s, const char *ns, const char *name, struct 
 {
 	struct rt_container *at = arena_zalloc(a, (s->containers.n + 1) * sizeof *at);
 	struct rt_pod pod = {
-		.uid = s->uid, .ns = ns, .name = name, .hostname = s->hostname,
-		.grace = s->grace, .fs_group = s->fsGroup ? s->fsGroup : -1,
-		.hosts = spec_strings(&s->hosts, a), .resolv = spec_strings(&s->resolv, a),
-		.nvolumes = s->volumes.n, .containers = at, .ncontainers = s->containers.n,
+		.uid = s->uid,
+		.ns = ns,
+		.name = name,
+		.hostname = s->hostname,
+		.grace = s->grace,
+		.fs_group = s->fsGroup ? s->fsGroup : -1,
+		.hosts = spec_strings(&s->hosts, a),
+		.resolv = spec_strings(&s->resolv, a),
+		.nvolumes = s->volumes.n,
+		.containers = at,
+		.ncontainers = s->containers.n,
 	};
 
 	if (!s->containers.n)
@@ -135,10 +146,16 @@ spec_service(const struct service_args *s, const char *id, struct arena *a,
 {
 	struct np_endpoint *at = arena_zalloc(a, (s->endpoints.n + 1) * sizeof *at);
 	struct np_service svc = {
-		.id = id, .port = s->port, .node_port = s->nodePort, .affinity_s = s->affinity,
-		.local_only = s->localOnly, .endpoints = at, .n = s->endpoints.n,
-		.proto = !strcmp(s->protocol, "TCP") ? IPPROTO_TCP :
-			 !strcmp(s->protocol, "UDP") ? IPPROTO_UDP : IPPROTO_SCTP,
+		.id = id,
+		.port = s->port,
+		.node_port = s->nodePort,
+		.affinity_s = s->affinity,
+		.local_only = s->localOnly,
+		.endpoints = at,
+		.n = s->endpoints.n,
+		.proto = !strcmp(s->protocol, "TCP")   ? IPPROTO_TCP
+			 : !strcmp(s->protocol, "UDP") ? IPPROTO_UDP
+						       : IPPROTO_SCTP,
 	};
 
 	if (ipv4_parse(s->ip, &svc.vip, e) < 0)
@@ -155,7 +172,8 @@ spec_service(const struct service_args *s, const char *id, struct arena *a,
 static void
 seen_container(const struct rt_container_status *c, struct arena *a, struct container_seen *ret)
 {
-	static const char *const words[] = { [RT_WAITING] = "waiting", [RT_RUNNING] = "running",
+	static const char *const words[] = { [RT_WAITING] = "waiting",
+					     [RT_RUNNING] = "running",
 					     [RT_TERMINATED] = "terminated" };
 	const char *reason = c->state == RT_TERMINATED ? c->now.reason : c->reason;
 	const char *message = c->state == RT_TERMINATED ? c->now.message : c->message;
@@ -184,7 +202,8 @@ seen_container(const struct rt_container_status *c, struct arena *a, struct cont
 struct pod_seen *
 spec_seen(const struct rt_pod_status *s, struct arena *a)
 {
-	static const char *const words[] = { [RT_POD_STARTING] = "starting", [RT_POD_UP] = "up",
+	static const char *const words[] = { [RT_POD_STARTING] = "starting",
+					     [RT_POD_UP] = "up",
 					     [RT_POD_STOPPING] = "stopping",
 					     [RT_POD_GONE] = "gone" };
 	struct pod_seen *p = arena_zalloc(a, sizeof *p);

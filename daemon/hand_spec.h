@@ -1,4 +1,5 @@
-/* hand_spec.h -- from the wire's rows to the runtime's and the proxy's plain specs, and back. */
+/* hand_spec.h -- from the wire's rows to the runtime's and the proxy's plain specs, and back.
+ */
 #ifndef KEDGE_HAND_SPEC_H
 #define KEDGE_HAND_SPEC_H
 #include "../netproxy/netproxy.h"
@@ -17,5 +18,6 @@ int spec_service(const struct service_args *, const char *id, struct arena *,
 		 struct np_service *ret, struct error **);
 struct pod_seen *spec_seen(const struct rt_pod_status *, struct arena *);
 const char *const *spec_strings(const struct strs *, struct arena *); /* NULL when empty */
-int base64_decode(const char *text, struct arena *, void **ret, size_t *ret_len, struct error **);
+int base64_decode(const char *text, struct arena *, void **ret, size_t *ret_len,
+		  struct error **);
 #endif

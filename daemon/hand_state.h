@@ -47,7 +47,7 @@ struct hand {
 	struct images *images;
 	struct wire *wire; /* NULL while there is no brain */
 	struct child *children;
-	struct map pods; /* uid -> struct hand_pod */
+	struct map pods;     /* uid -> struct hand_pod */
 	struct map services; /* id -> anything: set since the brain's last start */
 	struct map stale;    /* id -> anything: set before it */
 	struct hand_job *jobs;

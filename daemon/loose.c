@@ -39,7 +39,8 @@ damaged(const git_oid *id)
 	char hex[GIT_OID_HEXSZ + 1], text[128];
 
 	git_oid_tostr(hex, sizeof hex, id);
-	snprintf(text, sizeof text, "the file of loose object %s was cut short or changed", hex);
+	snprintf(text, sizeof text, "the file of loose object %s was cut short or changed",
+		 hex);
 	git_error_set_str(GIT_ERROR_ODB, text);
 	return GIT_ERROR;
 }

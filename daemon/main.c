@@ -21,7 +21,8 @@ static const struct flag {
 	size_t off; /* of a string in struct config; 0: handled in option_take */
 } flags[] = {
 	{ "config", "FILE", "settings; default " CONFIG_FILE " when it is there", 0 },
-	{ "source", "[NAME=]URL|DIR[#REF][,path=SUBDIR]", "what to follow; may be repeated", 0 },
+	{ "source", "[NAME=]URL|DIR[#REF][,path=SUBDIR]", "what to follow; may be repeated",
+	  0 },
 	{ "state", "DIR", "state.db, repo.git, images", offsetof(struct config, state) },
 	{ "run", "DIR", "api.sock and what dies with the host", offsetof(struct config, run) },
 	{ "logs", "DIR", "what containers print", offsetof(struct config, logs) },
@@ -47,13 +48,14 @@ static void
 usage(FILE *out)
 {
 	fputs("usage: kedged [options]\n\n"
-	      "Follows repositories and directories of Kubernetes manifests and makes this host be so.\n\n",
+	      "Follows repositories and directories of Kubernetes manifests and makes this "
+	      "host be so.\n\n",
 	      out);
 	for (int i = 0; i < FLAGS; i++)
 		if (flags[i].help)
-			fprintf(out, "  --%s%s%-*s %s\n", flags[i].name, flags[i].arg ? " " : "",
-				(int)(40 - strlen(flags[i].name)), flags[i].arg ? flags[i].arg : "",
-				flags[i].help);
+			fprintf(out, "  --%s%s%-*s %s\n", flags[i].name,
+				flags[i].arg ? " " : "", (int)(40 - strlen(flags[i].name)),
+				flags[i].arg ? flags[i].arg : "", flags[i].help);
 	fputs("\nkedged(8) and kedge(1) say more.\n", out);
 }
 
@@ -93,8 +95,9 @@ options_read(int argc, char **argv, struct options *o)
 	int c, i, rc;
 
 	for (i = 0; i < FLAGS; i++)
-		longs[i] = (struct option){ flags[i].name,
-					    flags[i].arg ? required_argument : no_argument, NULL, 0 };
+		longs[i] =
+		    (struct option){ flags[i].name,
+				     flags[i].arg ? required_argument : no_argument, NULL, 0 };
 	while ((c = getopt_long(argc, argv, "", longs, &i)) != -1) {
 		if (c != 0)
 			return -1;

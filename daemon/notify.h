@@ -2,5 +2,5 @@
 #ifndef KEDGE_NOTIFY_H
 #define KEDGE_NOTIFY_H
 void notify_send(const char *state); /* "READY=1"; does nothing without $NOTIFY_SOCKET */
-long notify_watchdog_ms(void);	     /* how often WATCHDOG=1 is due; 0: never */
+long notify_watchdog_ms(void);       /* how often WATCHDOG=1 is due; 0: never */
 #endif

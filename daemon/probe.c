@@ -11,9 +11,9 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/log.h"
 #include "brain_state.h"
+#include <arpa/inet.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
-#include <arpa/inet.h>
 #include <string.h>
 
 enum probe_type { STARTUP, READINESS, LIVENESS, PROBE_TYPES };
@@ -172,7 +172,8 @@ probing_result(struct probing *p, const char *why)
 		p->next_count += period;
 	if (eager && why) {
 		p->retry_ms = p->retry_ms * 2 < period ? p->retry_ms * 2 : period;
-		timer_arm(p->timer, p->retry_ms < p->next_count - now ? p->retry_ms : p->next_count - now);
+		timer_arm(p->timer, p->retry_ms < p->next_count - now ? p->retry_ms
+								      : p->next_count - now);
 		return;
 	}
 	timer_arm(p->timer, p->next_count - now);
@@ -217,8 +218,8 @@ on_http(struct evhttp_request *req, void *arg)
 	int code = req ? evhttp_request_get_response_code(req) : 0;
 
 	if (!code)
-		xasprintf(&why, "Get \"http://%s%s\": connection refused or broken", p->target->ip,
-			  p->spec->httpGet->path ? p->spec->httpGet->path : "/");
+		xasprintf(&why, "Get \"http://%s%s\": connection refused or broken",
+			  p->target->ip, p->spec->httpGet->path ? p->spec->httpGet->path : "/");
 	else if (code < 200 || code >= 400)
 		xasprintf(&why, "HTTP probe failed with statuscode: %d", code);
 	/* We are inside the connection's own callback: it goes when that returns. */
@@ -238,11 +239,13 @@ try_http(struct probing *p)
 	cleanup_free char *where = NULL;
 
 	if (!port) {
-		probing_result(p, "its port has no number and no port of the container has its name");
+		probing_result(
+		    p, "its port has no number and no port of the container has its name");
 		return;
 	}
 	if (get->scheme && !strcmp(get->scheme, "HTTPS")) {
-		probing_result(p, "HTTPS probes are not done by this release; use HTTP or tcpSocket");
+		probing_result(
+		    p, "HTTPS probes are not done by this release; use HTTP or tcpSocket");
 		return;
 	}
 	xasprintf(&where, "%s:%u", host, port);
@@ -252,8 +255,8 @@ try_http(struct probing *p)
 	evhttp_connection_set_max_headers_size(p->http, 64 * 1024);
 	evhttp_connection_set_max_body_size(p->http, 1 << 20);
 	for (size_t i = 0; i < get->httpHeaders.n; i++)
-		evhttp_add_header(evhttp_request_get_output_headers(req), get->httpHeaders.at[i].name,
-				  get->httpHeaders.at[i].value);
+		evhttp_add_header(evhttp_request_get_output_headers(req),
+				  get->httpHeaders.at[i].name, get->httpHeaders.at[i].value);
 	if (!evhttp_find_header(evhttp_request_get_output_headers(req), "Host"))
 		evhttp_add_header(evhttp_request_get_output_headers(req), "Host", where);
 	if (!evhttp_find_header(evhttp_request_get_output_headers(req), "User-Agent"))
@@ -290,7 +293,8 @@ try_tcp(struct probing *p)
 		probing_result(p, "no such port or address");
 		return;
 	}
-	p->tcp = bufferevent_socket_new(p->target->prober->brain->base, -1, BEV_OPT_CLOSE_ON_FREE);
+	p->tcp =
+	    bufferevent_socket_new(p->target->prober->brain->base, -1, BEV_OPT_CLOSE_ON_FREE);
 	bufferevent_setcb(p->tcp, NULL, NULL, on_tcp, p);
 	deadline_arm(p);
 	if (bufferevent_socket_connect(p->tcp, (struct sockaddr *)&sa, sizeof sa) < 0)
@@ -302,11 +306,13 @@ try_exec(struct probing *p)
 {
 	struct target *t = p->target;
 	struct brain *b = t->prober->brain;
-	struct exec_args args = { .uid = t->uid, .container = t->container,
+	struct exec_args args = { .uid = t->uid,
+				  .container = t->container,
 				  .command = p->spec->exec->command,
 				  .timeout = p->spec->timeoutSeconds };
-	struct action a = { .verb = ACT_EXEC, .kind = "pod", .ns = t->ns, .name = t->pod,
-			    .why = "probe" };
+	struct action a = {
+		.verb = ACT_EXEC, .kind = "pod", .ns = t->ns, .name = t->pod, .why = "probe"
+	};
 
 	args.id = p->exec_id = ++b->next_id;
 	deadline_arm(p);
@@ -411,8 +417,9 @@ target_new(struct prober *pr, const struct pod *pod, const struct container *c, 
 	for (int i = 0; i < PROBE_TYPES; i++) {
 		struct probing *p = &t->at[i];
 
-		*p = (struct probing){ .target = t, .type = i, .spec = specs[i],
-				       .retry_ms = FIRST_RETRY_MS / 2 };
+		*p = (struct probing){
+			.target = t, .type = i, .spec = specs[i], .retry_ms = FIRST_RETRY_MS / 2
+		};
 		if (!specs[i])
 			continue;
 		p->passed = passed[i];
@@ -429,9 +436,9 @@ running(const struct pod_seen *seen, const char *name)
 {
 	for (size_t i = 0; seen && i < seen->containers.n; i++)
 		if (!strcmp(seen->containers.at[i].name, name))
-			return strcmp(seen->containers.at[i].state, "running") ?
-				       NULL :
-				       &seen->containers.at[i];
+			return strcmp(seen->containers.at[i].state, "running")
+				   ? NULL
+				   : &seen->containers.at[i];
 	return NULL;
 }
 
@@ -513,11 +520,14 @@ prober_rows(struct prober *pr, size_t *ret_n)
 			const struct target *t = s->value;
 
 			pr->rows[pr->nrows++] = (struct probe_seen){
-				.uid = t->uid, .container = t->container,
-				.startedAt = t->started_at, .started = started(t),
-				.ready = started(t) && (!t->at[READINESS].spec ||
-							t->at[READINESS].passed),
-				.live_failed = t->live_failed, .message = t->message,
+				.uid = t->uid,
+				.container = t->container,
+				.startedAt = t->started_at,
+				.started = started(t),
+				.ready = started(t) &&
+					 (!t->at[READINESS].spec || t->at[READINESS].passed),
+				.live_failed = t->live_failed,
+				.message = t->message,
 			};
 		}
 		qsort(pr->rows, pr->nrows, sizeof *pr->rows, row_compare);

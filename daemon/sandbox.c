@@ -43,8 +43,8 @@ landlock_allow(int ruleset, const char *path, __u64 rights)
 static int
 landlock_enter(const char *const *readable, const char *const *writable)
 {
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0,
-			   LANDLOCK_CREATE_RULESET_VERSION);
+	long abi =
+	    syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	__u64 more = (abi >= 2 ? REFER : 0) | (abi >= 3 ? TRUNCATE : 0);
 	struct landlock_ruleset_attr attr = { .handled_access_fs = ALL_V1 | more };
 	cleanup_close int ruleset = -1;
@@ -63,18 +63,63 @@ landlock_enter(const char *const *readable, const char *const *writable)
 
 /* None of these has a use in a process that reads and decides. */
 static const char *const forbidden[] = {
-	"execve",	 "execveat",	  "mount",	   "umount2",	  "pivot_root",
-	"chroot",	 "unshare",	  "setns",	   "ptrace",	  "process_vm_readv",
-	"process_vm_writev", "init_module", "finit_module", "delete_module", "kexec_load",
-	"kexec_file_load", "bpf",	  "perf_event_open", "userfaultfd", "keyctl",
-	"add_key",	 "request_key",	  "io_uring_setup", "fsopen",	  "fsmount",
-	"move_mount",	 "open_tree",	  "mount_setattr", "reboot",	  "swapon",
-	"swapoff",	 "settimeofday",  "clock_settime", "sethostname", "setdomainname",
-	"acct",		 "quotactl",	  "mknod",	   "mknodat",	  "open_by_handle_at",
-	"personality",	 "iopl",	  "ioperm",	   "lookup_dcookie", "syslog",
-	"process_madvise", "pidfd_getfd", "kcmp",	   "nfsservctl",  "setuid",
-	"setgid",	 "setreuid",	  "setregid",	   "setresuid",	  "setresgid",
-	"setgroups",	 "capset",
+	"execve",
+	"execveat",
+	"mount",
+	"umount2",
+	"pivot_root",
+	"chroot",
+	"unshare",
+	"setns",
+	"ptrace",
+	"process_vm_readv",
+	"process_vm_writev",
+	"init_module",
+	"finit_module",
+	"delete_module",
+	"kexec_load",
+	"kexec_file_load",
+	"bpf",
+	"perf_event_open",
+	"userfaultfd",
+	"keyctl",
+	"add_key",
+	"request_key",
+	"io_uring_setup",
+	"fsopen",
+	"fsmount",
+	"move_mount",
+	"open_tree",
+	"mount_setattr",
+	"reboot",
+	"swapon",
+	"swapoff",
+	"settimeofday",
+	"clock_settime",
+	"sethostname",
+	"setdomainname",
+	"acct",
+	"quotactl",
+	"mknod",
+	"mknodat",
+	"open_by_handle_at",
+	"personality",
+	"iopl",
+	"ioperm",
+	"lookup_dcookie",
+	"syslog",
+	"process_madvise",
+	"pidfd_getfd",
+	"kcmp",
+	"nfsservctl",
+	"setuid",
+	"setgid",
+	"setreuid",
+	"setregid",
+	"setresuid",
+	"setresgid",
+	"setgroups",
+	"capset",
 };
 
 static int
@@ -99,7 +144,8 @@ seccomp_enter(void)
 void
 sandbox_enter(const char *role, const char *const *readable, const char *const *writable)
 {
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || landlock_enter(readable, writable) < 0)
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    landlock_enter(readable, writable) < 0)
 		log_warn(role, "this kernel has no Landlock (5.13 has): going on without");
 	if (seccomp_enter() < 0)
 		log_warn(role, "this kernel has no seccomp filters: going on without");

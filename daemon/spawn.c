@@ -29,8 +29,8 @@ identity_of_brain(const char *user, bool *ret_found)
 	const struct passwd *pw = getpwnam(user);
 
 	*ret_found = pw != NULL;
-	return pw ? (struct identity){ pw->pw_uid, pw->pw_gid } :
-		    (struct identity){ NOBODY_ELSE, NOBODY_ELSE };
+	return pw ? (struct identity){ pw->pw_uid, pw->pw_gid }
+		  : (struct identity){ NOBODY_ELSE, NOBODY_ELSE };
 }
 
 int
@@ -75,8 +75,8 @@ role_exec(int self, const char *role, struct identity id, int sock)
 	/* CVE-2024-21626's lesson: nothing of ours leaks by accident. */
 	if (syscall(SYS_close_range, 4, ~0U, 1 << 2 /* CLOSE_RANGE_CLOEXEC */) < 0)
 		goto fail;
-	syscall(SYS_execveat, self, "", (char *const[]){ "kedged", arg, "--fd=3", NULL }, environ,
-		0x1000 /* AT_EMPTY_PATH */);
+	syscall(SYS_execveat, self, "", (char *const[]){ "kedged", arg, "--fd=3", NULL },
+		environ, 0x1000 /* AT_EMPTY_PATH */);
 fail:
 	dprintf(STDERR_FILENO, "kedged: start %s: %s\n", role, strerror(errno));
 	_exit(127);

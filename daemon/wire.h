@@ -27,7 +27,8 @@ struct message {
 
 /* Calls `on_message` for each frame, and `on_end` once when the peer is gone
  * or talks nonsense (then with the reason).  Takes fd. */
-struct wire *wire_new(struct event_base *, int fd, void (*on_message)(void *ctx, struct message *),
+struct wire *wire_new(struct event_base *, int fd,
+		      void (*on_message)(void *ctx, struct message *),
 		      void (*on_end)(void *ctx, const char *why), void *ctx);
 void wire_free(struct wire *);
 /* Dups the descriptors.  `body` may be NULL. */

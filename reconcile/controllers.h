@@ -37,8 +37,10 @@ struct wanted {
 /* Adds CREATE, UPDATE and DELETE; complaints for what cannot be (claimed by
  * another source, immutable fields, prune guard).  Kept: status, allocated
  * addresses and ports, fields that the source does not state. */
-void apply_reconcile(struct snapshot *, const struct wanted *, struct plan *, struct complaints *);
+void apply_reconcile(struct snapshot *, const struct wanted *, struct plan *,
+		     struct complaints *);
 #define ANNOTATION_SOURCE "kedge.dev/source" /* label: who applied it */
 #define ANNOTATION_PLACE  "kedge.dev/place"  /* path:line of the document */
-#define ANNOTATION_APPLIED "kedge.dev/last-applied-configuration" /* JSON of what the source stated */
+#define ANNOTATION_APPLIED \
+	"kedge.dev/last-applied-configuration" /* JSON of what the source stated */
 #endif

@@ -18,10 +18,10 @@ enum resource_id {
 
 struct resource {
 	enum resource_id id;
-	const char *kind;	 /* "Deployment" */
-	const char *group;	 /* "apps", "" for core */
-	const char *version;	 /* "v1" */
-	const char *api_version; /* "apps/v1" */
+	const char *kind;                       /* "Deployment" */
+	const char *group;                      /* "apps", "" for core */
+	const char *version;                    /* "v1" */
+	const char *api_version;                /* "apps/v1" */
 	const char *plural, *singular, *shorts; /* shorts: space separated */
 	bool namespaced;
 	const char *category; /* "all" or "" */
@@ -52,8 +52,8 @@ void object_json(const void *obj, struct buf *);
 void *object_new(enum resource_id, const char *ns, const char *name, struct arena *);
 int object_compare(const void *a, const void *b); /* by namespace, then name */
 
-const char *object_label(const void *obj, const char *key);	 /* or NULL */
-const char *object_annotation(const void *obj, const char *key); /* or NULL */
+const char *object_label(const void *obj, const char *key);       /* or NULL */
+const char *object_annotation(const void *obj, const char *key);  /* or NULL */
 const struct owner_reference *object_controller(const void *obj); /* or NULL */
 
 /* selector.c: labels.Selector as matchLabels, matchExpressions or the text

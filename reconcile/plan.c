@@ -100,13 +100,14 @@ action_parse(const char *line, struct arena *arena, struct action *ret, struct e
 			return fail(e, WHY_INVALID, "action \"%s\" has too many words", line);
 		word[n++] = p;
 	}
-	if (n < 3 || n == 5 || n == 8 || strlen(word[0]) != 1 || !verb_named(word[1], &a.verb) ||
-	    verbs[a.verb].mark != word[0][0])
+	if (n < 3 || n == 5 || n == 8 || strlen(word[0]) != 1 ||
+	    !verb_named(word[1], &a.verb) || verbs[a.verb].mark != word[0][0])
 		return fail(e, WHY_INVALID, "\"%s\" is not an action", line);
 	if (n >= 6) { /* ... FROM -> TO */
 		char end;
 
-		if (strcmp(word[n - 2], "->") || sscanf(word[n - 3], "%" SCNd64 "%c", &a.from, &end) != 1 ||
+		if (strcmp(word[n - 2], "->") ||
+		    sscanf(word[n - 3], "%" SCNd64 "%c", &a.from, &end) != 1 ||
 		    sscanf(word[n - 1], "%" SCNd64 "%c", &a.to, &end) != 1)
 			return fail(e, WHY_INVALID, "\"%s\" is not an action", line);
 		n -= 3;

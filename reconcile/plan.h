@@ -24,12 +24,14 @@ extern const struct verb_facts verbs[ACT_COUNT];
 
 struct action {
 	enum verb verb;
-	const char *kind; /* lower case singular: "pod", "replicaset", "service"; "" when none */
-	const char *ns;	  /* "" for cluster-wide */
+	const char
+	    *kind;      /* lower case singular: "pod", "replicaset", "service"; "" when none */
+	const char *ns; /* "" for cluster-wide */
 	const char *name; /* may carry a port: "web:http" */
 	int64_t from, to; /* both 0 when there is no number to show */
 	const char *why;  /* after the '#'; "" when none.  One line. */
-	const void *body; /* by verb: an object, or one of wire.def's kinds; lives in the plan's arena */
+	const void *body; /* by verb: an object, or one of wire.def's kinds; lives in the plan's
+			     arena */
 };
 
 struct plan {

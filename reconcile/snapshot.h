@@ -16,12 +16,13 @@ struct objects {
 	size_t n;
 };
 
-/* What the prober knows of a container; a row that is missing means "no probe said anything". */
+/* What the prober knows of a container; a row that is missing means "no probe said anything".
+ */
 struct probe_seen {
 	const char *uid, *container;
 	int64_t startedAt; /* of the run it speaks of; another run's verdicts do not count */
-	bool started;	   /* the startup probe passed, or there is none */
-	bool ready;	   /* the readiness probe passed, or there is none */
+	bool started;      /* the startup probe passed, or there is none */
+	bool ready;        /* the readiness probe passed, or there is none */
 	bool live_failed;  /* liveness or startup failed for good: restart it */
 	const char *message;
 };
@@ -36,11 +37,11 @@ struct programmed {
 struct settings {
 	const char *node_name;
 	const char *node_ip;
-	uint32_t pod_net, pod_bits;	/* host order: 10.42.0.0, 16 */
-	uint32_t svc_net, svc_bits;	/* 10.43.0.0, 16 */
+	uint32_t pod_net, pod_bits;     /* host order: 10.42.0.0, 16 */
+	uint32_t svc_net, svc_bits;     /* 10.43.0.0, 16 */
 	int node_port_lo, node_port_hi; /* 30000, 32767 */
-	const char *cluster_domain;	/* "cluster.local" */
-	int64_t drain_ms;		/* longest wait for flows to end */
+	const char *cluster_domain;     /* "cluster.local" */
+	int64_t drain_ms;               /* longest wait for flows to end */
 };
 
 struct snapshot {
@@ -57,8 +58,8 @@ struct snapshot {
 	bool rules_unknown; /* nothing was acknowledged yet: assume that every address serves */
 	const struct host_seen *host; /* NULL until the hand has spoken */
 	struct arena *arena;
-	struct snapshot_index *index; /* NULL at first */
-	struct pod_places *places;    /* pod_place.c's own; NULL at first */
+	struct snapshot_index *index;  /* NULL at first */
+	struct pod_places *places;     /* pod_place.c's own; NULL at first */
 	struct service_claims *claims; /* service.c's own; NULL at first */
 };
 
@@ -71,13 +72,15 @@ struct objects snapshot_owned(struct snapshot *, enum resource_id, const char *o
 struct objects snapshot_orphans(struct snapshot *, enum resource_id, const char *ns);
 /* Objects of one namespace: a slice, costs a binary search. */
 struct objects snapshot_in(const struct snapshot *, enum resource_id, const char *ns);
-/* Objects of ns that a plain selector picks (an empty one: none); cost follows the result, not the host. */
+/* Objects of ns that a plain selector picks (an empty one: none); cost follows the result, not
+ * the host. */
 struct objects snapshot_selected(struct snapshot *, enum resource_id, const char *ns,
 				 const struct pairs *selector);
 const struct pod_seen *snapshot_seen(const struct snapshot *, const char *uid); /* or NULL */
 const struct probe_seen *snapshot_probe(const struct snapshot *, const char *uid,
-					const char *container);		     /* or NULL */
-const struct programmed *snapshot_programmed(const struct snapshot *, const char *id); /* or NULL */
+					const char *container); /* or NULL */
+const struct programmed *snapshot_programmed(const struct snapshot *,
+					     const char *id); /* or NULL */
 /* Is this pod address in any rule on the host? */
 bool snapshot_serves(struct snapshot *, const char *ip);
 /* Five letters (or n < 16) from Kubernetes' alphabet bcdfghjklmnpqrstvwxz2456789. */

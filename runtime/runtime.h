@@ -20,19 +20,24 @@ struct images;
 struct rt;
 
 struct rt_config {
-	const char *run_dir;   /* /run/kedge: pods/UID/..., tmpfs, 0700 */
-	const char *state_dir; /* /var/lib/kedge: images/, pods/UID/ (writable layers) */
-	const char *log_dir;   /* /var/log/kedge/pods */
-	const char *init_path; /* the kedge-init binary; read once, run from a sealed memfd */
-	const char *cgroup;    /* "kedge": below the root of each hierarchy */
+	const char *run_dir;     /* /run/kedge: pods/UID/..., tmpfs, 0700 */
+	const char *state_dir;   /* /var/lib/kedge: images/, pods/UID/ (writable layers) */
+	const char *log_dir;     /* /var/log/kedge/pods */
+	const char *init_path;   /* the kedge-init binary; read once, run from a sealed memfd */
+	const char *cgroup;      /* "kedge": below the root of each hierarchy */
 	const char *cgroup_root; /* "/sys/fs/cgroup"; a test may give another */
-	gid_t log_gid;	       /* may read logs */
-	int64_t log_max_bytes; /* rotate above this; 10 MiB */
-	int log_max_files;     /* 5 */
-	struct images *images; /* where names of images are looked up; outlives rt */
+	gid_t log_gid;           /* may read logs */
+	int64_t log_max_bytes;   /* rotate above this; 10 MiB */
+	int log_max_files;       /* 5 */
+	struct images *images;   /* where names of images are looked up; outlives rt */
 };
 
-struct rt_file { const char *path; const void *data; size_t len; unsigned mode; };
+struct rt_file {
+	const char *path;
+	const void *data;
+	size_t len;
+	unsigned mode;
+};
 enum rt_volume_type { RT_FILES, RT_EMPTY, RT_MEMORY };
 struct rt_volume {
 	const char *name;
@@ -41,29 +46,34 @@ struct rt_volume {
 	const struct rt_file *files;
 	size_t nfiles;
 };
-struct rt_mount { const char *volume, *path, *sub_path; bool read_only; };
+struct rt_mount {
+	const char *volume, *path, *sub_path;
+	bool read_only;
+};
 enum rt_restart { RT_ALWAYS, RT_ON_FAILURE, RT_NEVER };
 
 struct rt_container {
 	const char *name, *image;
 	const char *const *command, *const *args; /* NULL: the image's; else NULL-terminated */
-	const char *const *env;			  /* "K=V", NULL-terminated; over the image's */
-	const char *working_dir, *user;		  /* NULL: the image's */
+	const char *const *env;                   /* "K=V", NULL-terminated; over the image's */
+	const char *working_dir, *user;           /* NULL: the image's */
 	const struct rt_mount *mounts;
 	size_t nmounts;
 	enum rt_restart restart;
 	int64_t cpu_milli, cpu_shares, memory, pids; /* 0: no limit (pids: 1024) */
 	int oom_score_adj;
-	const char *const *cap_add, *const *cap_drop; /* "NET_ADMIN", "ALL"; NULL-terminated or NULL */
+	const char *const *cap_add,
+	    *const *cap_drop; /* "NET_ADMIN", "ALL"; NULL-terminated or NULL */
 	bool read_only_root, allow_privilege_escalation, unconfined, tty, stdin_open;
 	const char *termination_message_path; /* NULL: none */
 };
 
 struct rt_pod {
 	const char *uid, *ns, *name, *hostname;
-	int grace; /* seconds between SIGTERM and SIGKILL */
+	int grace;        /* seconds between SIGTERM and SIGKILL */
 	int64_t fs_group; /* -1: none */
-	const char *const *hosts, *const *resolv; /* lines of the two files; NULL: none written */
+	const char *const *hosts, *const
+				      *resolv; /* lines of the two files; NULL: none written */
 	const struct rt_volume *volumes;
 	size_t nvolumes;
 	const struct rt_container *containers;
@@ -84,7 +94,7 @@ struct rt_container_status {
 	int restarts;
 	int64_t backoff_until;
 	struct rt_run now, last; /* last.finished_at is 0 when there was none */
-	pid_t pid;		 /* in the host's view; 0 when not running */
+	pid_t pid;               /* in the host's view; 0 when not running */
 };
 enum rt_pod_state { RT_POD_STARTING, RT_POD_UP, RT_POD_STOPPING, RT_POD_GONE };
 struct rt_pod_status {
@@ -111,22 +121,27 @@ int rt_pod_netns(struct rt *, const char *uid, int *ret_netns, struct error **);
  * itself, and at once when this is called again. */
 int rt_pod_run(struct rt *, const char *uid, struct error **);
 /* SIGTERM, grace, SIGKILL, then everything of the pod but its logs is removed;
- * RT_POD_GONE comes as an event.  grace < 0: the pod's own.  Repeatable; a shorter grace wins. */
+ * RT_POD_GONE comes as an event.  grace < 0: the pod's own.  Repeatable; a shorter grace wins.
+ */
 int rt_pod_stop(struct rt *, const char *uid, int grace, struct error **);
 /* Replaces the contents of the pod's file volumes, each atomically. */
-int rt_pod_files(struct rt *, const char *uid, const struct rt_volume *, size_t n, struct error **);
+int rt_pod_files(struct rt *, const char *uid, const struct rt_volume *, size_t n,
+		 struct error **);
 /* Stops one container; kedge-init starts it again by its restart policy and back-off. */
 int rt_container_restart(struct rt *, const char *uid, const char *container, int grace,
 			 struct error **);
 /* Runs argv in a container's namespaces, cgroup and with its rights.  The three
  * fds are dup'ed (-1: /dev/null); with tty, fds[0] is the terminal's slave for all three.
  * The end comes as an RT_EXEC_DONE event with this id. */
-int rt_exec(struct rt *, const char *uid, const char *container, const char *const *argv, bool tty,
-	    const int fds[3], int timeout_s, int64_t id, struct error **);
+int rt_exec(struct rt *, const char *uid, const char *container, const char *const *argv,
+	    bool tty, const int fds[3], int timeout_s, int64_t id, struct error **);
 int rt_exec_resize(struct rt *, int64_t id, unsigned rows, unsigned cols, struct error **);
 
-const struct rt_pod_status *rt_pod_status(struct rt *, const char *uid); /* NULL: unknown; valid until the next call */
-size_t rt_pods(struct rt *, const char *const **ret_uids); /* adopted and created; valid until the next call */
+const struct rt_pod_status *
+rt_pod_status(struct rt *, const char *uid); /* NULL: unknown; valid until the next call */
+size_t
+rt_pods(struct rt *,
+	const char *const **ret_uids); /* adopted and created; valid until the next call */
 
 /* Readable when rt_next has something.  One fd for everything (an epoll). */
 int rt_fd(const struct rt *);
@@ -142,7 +157,8 @@ bool rt_next(struct rt *, struct rt_event *ret);
 /* When rt_next wants to be called though the fd is quiet: ms from now, -1 never. */
 int rt_timeout(const struct rt *);
 
-/* Ends and removes every pod at once, with its logs, the cgroups and directories; waits for it. */
+/* Ends and removes every pod at once, with its logs, the cgroups and directories; waits for it.
+ */
 int rt_down(struct rt *, struct error **);
 
 /* image.h's store, by name, for the hand: see there. */

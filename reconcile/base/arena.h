@@ -13,12 +13,11 @@ struct arena {
 	size_t bytes; /* asked of malloc so far */
 };
 
-void *arena_alloc(struct arena *, size_t);  /* not zeroed */
-void *arena_zalloc(struct arena *, size_t); /* zeroed */
+void *arena_alloc(struct arena *, size_t);        /* not zeroed */
+void *arena_zalloc(struct arena *, size_t);       /* zeroed */
 char *arena_strdup(struct arena *, const char *); /* NULL gives NULL */
 char *arena_strndup(struct arena *, const char *, size_t);
-char *arena_printf(struct arena *, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
+char *arena_printf(struct arena *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void arena_free(struct arena *); /* and leaves it empty, ready for use */
 #define cleanup_arena __attribute__((cleanup(arena_free)))
 #endif

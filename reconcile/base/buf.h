@@ -21,10 +21,10 @@ void buf_addc(struct buf *, char c);
 void buf_addf(struct buf *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vaddf(struct buf *, const char *fmt, va_list) __attribute__((format(printf, 2, 0)));
 void buf_reserve(struct buf *, size_t more);
-void buf_clear(struct buf *); /* empties, keeps the memory */
-void buf_drop(struct buf *, size_t n); /* takes n bytes off the front */
+void buf_clear(struct buf *);             /* empties, keeps the memory */
+void buf_drop(struct buf *, size_t n);    /* takes n bytes off the front */
 const char *buf_text(const struct buf *); /* "" when nothing was added */
-char *buf_steal(struct buf *);		  /* caller frees; never NULL; the buf is empty after */
+char *buf_steal(struct buf *);            /* caller frees; never NULL; the buf is empty after */
 void buf_done(struct buf *);
 #define cleanup_buf __attribute__((cleanup(buf_done)))
 

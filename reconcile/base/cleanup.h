@@ -53,11 +53,11 @@ steal_fd(int *fd)
 	return x;
 }
 
-#define steal_ptr(pp)                   \
-	({                              \
+#define steal_ptr(pp)                      \
+	({                                 \
 		__typeof__(pp) pp_ = (pp); \
 		__typeof__(*pp) p_ = *pp_; \
-		*pp_ = NULL;            \
-		p_;                     \
+		*pp_ = NULL;               \
+		p_;                        \
 	})
 #endif

@@ -8,7 +8,8 @@
 
 static const struct why_facts facts[WHY_COUNT] = {
 	[WHY_NONE] = { "NONE", 200, "", 0, false },
-#define ERR(name, http, reason, exit, retry) [WHY_##name] = { #name, http, reason, exit, retry },
+#define ERR(name, http, reason, exit, retry) \
+	[WHY_##name] = { #name, http, reason, exit, retry },
 #include "errors.def"
 #undef ERR
 };

@@ -44,7 +44,7 @@ int fail_in(struct error **e, const char *fmt, ...) __attribute__((format(printf
 
 const struct why_facts *why_facts(enum why);
 const char *error_text(const struct error *); /* never NULL */
-void error_free(struct error **);	      /* takes NULL and *NULL */
+void error_free(struct error **);             /* takes NULL and *NULL */
 
 #define cleanup_error __attribute__((cleanup(error_free)))
 #endif

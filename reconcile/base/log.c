@@ -46,13 +46,13 @@ log_line(const char *level, const char *subject, const char *fmt, va_list ap)
 	(void)n; /* nowhere left to complain to */
 }
 
-#define LOG_FN(name, level)                              \
+#define LOG_FN(name, level)                                  \
 	void name(const char *subject, const char *fmt, ...) \
-	{                                                \
-		va_list ap;                              \
-		va_start(ap, fmt);                       \
-		log_line(level, subject, fmt, ap);       \
-		va_end(ap);                              \
+	{                                                    \
+		va_list ap;                                  \
+		va_start(ap, fmt);                           \
+		log_line(level, subject, fmt, ap);           \
+		va_end(ap);                                  \
 	}
 LOG_FN(log_err, "error: ")
 LOG_FN(log_warn, "warning: ")

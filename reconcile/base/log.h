@@ -8,8 +8,9 @@
 #define KEDGE_LOG_H
 #include <stdbool.h>
 
-#define LOG_FN(name) \
-	void name(const char *subject, const char *fmt, ...) __attribute__((format(printf, 2, 3)))
+#define LOG_FN(name)                                         \
+	void name(const char *subject, const char *fmt, ...) \
+	    __attribute__((format(printf, 2, 3)))
 LOG_FN(log_err);
 LOG_FN(log_warn);
 LOG_FN(log_info);

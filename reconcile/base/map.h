@@ -9,16 +9,17 @@ struct map {
 		char *key;
 		uint64_t hash;
 		void *value;
-	} *at;
+	} * at;
 	size_t n, cap; /* cap is 0 or a power of two */
 };
 
-void *map_get(const struct map *, const char *key); /* NULL when absent */
+void *map_get(const struct map *, const char *key);        /* NULL when absent */
 void *map_put(struct map *, const char *key, void *value); /* returns what was there */
-void *map_del(struct map *, const char *key);		     /* returns what was there */
+void *map_del(struct map *, const char *key);              /* returns what was there */
 void map_done(struct map *);
 
-/* for (struct map_slot *s = map_first(&m); s; s = map_next(&m, s)); do not put or del meanwhile */
+/* for (struct map_slot *s = map_first(&m); s; s = map_next(&m, s)); do not put or del meanwhile
+ */
 struct map_slot *map_first(const struct map *);
 struct map_slot *map_next(const struct map *, const struct map_slot *);
 

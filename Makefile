@@ -95,6 +95,13 @@ demo: demo-deps
 images:
 	@$(MAKE) -s -C repo-example/images O=$(abspath $(B))/images CC="$(CC)"
 
+# The bench's pods run a static program of their own; the rest of it are drivers.
+BORN    := $(B)/tests/bench/born.root/born
+BENCHES := $(BORN) $(patsubst %.c,$(B)/%,$(filter-out %/born.c,$(wildcard tests/bench/*.c)))
+$(BORN): tests/bench/born.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 $(WARN) -D_GNU_SOURCE -O2 -s -static -o $@ $<
+
 ## make bench      kedge, the floor and the installed peers in one run; build/bench.json
 bench: all images $(BENCHES)
 	B=$(abspath $(B)) tests/bench/run

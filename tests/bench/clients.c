@@ -1,0 +1,183 @@
+/* clients.c -- new TCP connections, one after the other.
+ *
+ * clients load ADDRESS PORT FLIGHT: FLIGHT clients, each with a new connection a
+ * request, until SIGTERM; then prints requests and failures.  A request has
+ * failed unless an HTTP answer of status 200 came, whole, within 5 s.
+ * clients beside ADDRESS:PORT ADDRESS:PORT N: N connections to each, in turns;
+ * prints how long each took: "first MICROSECONDS", "second MICROSECONDS".
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t ended;
+
+struct tally {
+	atomic_long sent, failed;
+};
+
+static void
+on_term(int sig)
+{
+	(void)sig;
+	ended = 1;
+}
+
+static double
+now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static struct sockaddr_in
+address(const char *ip, int port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+
+	if (inet_pton(AF_INET, ip, &a.sin_addr) != 1) {
+		fprintf(stderr, "clients: %s is no address\n", ip);
+		exit(2);
+	}
+	return a;
+}
+
+static int
+dial(const struct sockaddr_in *a)
+{
+	struct timeval patience = { .tv_sec = 5 };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	if (connect(fd, (const struct sockaddr *)a, sizeof *a) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* "" when the answer is whole, else what was wrong. */
+static const char *
+ask(const struct sockaddr_in *a)
+{
+	static const char text[] = "GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
+	char in[4096], *body, *length;
+	size_t n = 0;
+	ssize_t got = 1;
+	int fd = dial(a);
+
+	if (fd < 0)
+		return strerror(errno);
+	if (send(fd, text, sizeof text - 1, MSG_NOSIGNAL) != (ssize_t)sizeof text - 1)
+		got = -1;
+	while (got > 0 && n < sizeof in - 1 &&
+	       (got = recv(fd, in + n, sizeof in - 1 - n, 0)) > 0)
+		n += (size_t)got;
+	close(fd);
+	if (got < 0)
+		return strerror(errno);
+	in[n] = 0;
+	body = strstr(in, "\r\n\r\n");
+	length = strcasestr(in, "content-length:");
+	if (strncmp(in, "HTTP/1.", 7) || !strstr(in, " 200 ") || !body)
+		return "no answer of status 200";
+	if (length && strlen(body + 4) < strtoul(length + 15, NULL, 10))
+		return "an answer cut short";
+	return "";
+}
+
+static void
+one_client(const struct sockaddr_in *a, struct tally *t)
+{
+	struct timespec pause = { .tv_nsec = 1000000 };
+
+	while (!ended) {
+		const char *wrong = ask(a);
+
+		t->sent++;
+		if (*wrong) {
+			t->failed++;
+			fprintf(stderr, "clients: a request failed: %s\n", wrong);
+		}
+		nanosleep(&pause, NULL);
+	}
+	_exit(0);
+}
+
+static int
+load(char **argv)
+{
+	struct sockaddr_in a = address(argv[2], atoi(argv[3]));
+	struct tally *t =
+	    mmap(NULL, sizeof *t, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct sigaction term = { .sa_handler = on_term };
+	int flight = atoi(argv[4]);
+	pid_t pids[64];
+
+	sigaction(SIGTERM, &term, NULL);
+	for (int i = 0; i < flight && i < 64; i++)
+		if ((pids[i] = fork()) == 0)
+			one_client(&a, t);
+	while (!ended)
+		pause();
+	for (int i = 0; i < flight && i < 64; i++)
+		kill(pids[i], SIGTERM);
+	while (wait(NULL) > 0)
+		;
+	printf("%ld %ld\n", t->sent, t->failed);
+	return 0;
+}
+
+static int
+beside(char **argv)
+{
+	struct sockaddr_in to[2];
+	int n = atoi(argv[4]);
+
+	for (int i = 0; i < 2; i++) {
+		char *colon = strchr(argv[2 + i], ':');
+
+		if (!colon)
+			return 2;
+		*colon = 0;
+		to[i] = address(argv[2 + i], atoi(colon + 1));
+	}
+	for (int i = 0; i < 2 * n; i++) {
+		double began = now_us();
+		int fd = dial(&to[i % 2]);
+
+		if (fd < 0) {
+			fprintf(stderr, "clients: connect: %s\n", strerror(errno));
+			return 1;
+		}
+		printf("%s %.2f\n", i % 2 ? "second" : "first", now_us() - began);
+		/* its end is the server's business: no port stays in TIME_WAIT */
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 },
+			   sizeof(struct linger));
+		close(fd);
+	}
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc == 5 && !strcmp(argv[1], "load"))
+		return load(argv);
+	if (argc == 5 && !strcmp(argv[1], "beside"))
+		return beside(argv);
+	fprintf(stderr, "usage: clients load ADDRESS PORT FLIGHT\n"
+			"       clients beside ADDRESS:PORT ADDRESS:PORT N\n");
+	return 2;
+}

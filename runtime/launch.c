@@ -242,6 +242,11 @@ launch_remover(struct rt *rt, const int dirs[2], const char *name, int *ret_pidf
 		.exe = rt->init_fd, .argv = argv, .fds = { dirs[0], dirs[1] }, .nfds = 2
 	};
 
+	if (dirs[1] < 0) {
+		argv[3] = NULL;
+		c.nfds = 1;
+	}
+
 	snprintf(one, sizeof(one), "3%s", name);
 	snprintf(two, sizeof(two), "4%s", name);
 	return child_start(&c, 0, -1, ret_pidfd, e) < 0 ? -1 : 0;

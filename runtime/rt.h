@@ -17,7 +17,7 @@
 struct image;
 
 /* What an epoll event points to. */
-enum rt_source_kind { RT_SRC_WAKE, RT_SRC_HAND, RT_SRC_INIT, RT_SRC_REMOVER };
+enum rt_source_kind { RT_SRC_WAKE, RT_SRC_HAND, RT_SRC_INIT, RT_SRC_REMOVER, RT_SRC_SWEEPER };
 struct rt_source {
 	enum rt_source_kind kind;
 	struct rtpod *pod;
@@ -30,6 +30,7 @@ struct cont {
 	pid_t pid;
 	char *image_id;
 	bool heard;    /* kedge-init spoke of it on this connection */
+	int swept;     /* writable layers of runs below this are gone, or going */
 	bool compiled; /* its ops are written */
 	/* waiting for what kedge-init cannot give: its image */
 	const char *reason;
@@ -125,7 +126,8 @@ int launch_prepare(const char *init_path, struct error **); /* the sealed memfd 
 uint64_t launch_caps(void); /* what a kedge-init needs for itself */
 int launch_init(struct rt *, const struct rt_pod *, int dir, pid_t *ret_pid, int *ret_pidfd,
 		int *ret_conn, struct error **);
-/* Removes `name` from each of two directories in a process of its own. */
+/* Removes `name` from each of two directories (the second may be -1) in a process of its own.
+ */
 int launch_remover(struct rt *, const int dirs[2], const char *name, int *ret_pidfd,
 		   struct error **);
 
@@ -139,6 +141,10 @@ int64_t rtpod_due(const struct rtpod *);       /* boot ms; 0: nothing */
 int rtpod_tell(struct rtpod *, const struct w_msg *, const void *rest, size_t len,
 	       const int *fds, struct error **);
 void rtpod_start_containers(struct rt *, struct rtpod *);
+
+/* sweep.c: the writable layers of runs that are over */
+void rtpod_sweep(struct rt *, struct rtpod *, size_t container);
+void rtpod_swept(struct rt *, struct rt_source *);
 
 /* adopt.c */
 int rtpod_adopt_all(struct rt *, struct error **);

@@ -374,7 +374,7 @@ text_take(const char **at, size_t *left, uint32_t n)
 }
 
 static void
-status_take(struct rtpod *p, const char *at, size_t n, int pidfd)
+status_take(struct rt *rt, struct rtpod *p, const char *at, size_t n, int pidfd)
 {
 	struct w_status s;
 	struct cont *c;
@@ -396,6 +396,7 @@ status_take(struct rtpod *p, const char *at, size_t n, int pidfd)
 	c->pid = pidfd >= 0 && s.state == W_RUNNING ? pid_of(pidfd) : 0;
 	if (s.began)
 		p->run = true;
+	rtpod_sweep(rt, p, s.head.container);
 }
 
 static void
@@ -414,7 +415,7 @@ heed(struct rt *rt, struct rtpod *p, const char *at, size_t n, int fd)
 		}
 		break;
 	case W_STATUS:
-		status_take(p, at, n, fd);
+		status_take(rt, p, at, n, fd);
 		rt_changed(rt, p);
 		break;
 	case W_STOPPED:

@@ -314,6 +314,9 @@ dispatch(struct rt *rt, struct rt_source *s)
 	case RT_SRC_REMOVER:
 		rtpod_go_on(rt, s->pod);
 		break;
+	case RT_SRC_SWEEPER:
+		rtpod_swept(rt, s);
+		break;
 	}
 }
 

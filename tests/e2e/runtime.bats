@@ -45,6 +45,7 @@ teardown() {
 @test "a read-only root is one" { drive read_only; }
 @test "a container with a terminal has one of its own" { drive terminal; }
 @test "every run begins with what the image holds" { drive fresh_layer; }
+@test "the writable layer of a run that is over is removed" { drive old_layers; }
 @test "down leaves no trace" { drive down; }
 @test "a kedge-init costs at most 150 kB" { drive memory; }
 @test "a name that could be a path is refused" { drive refusals; }

@@ -919,6 +919,27 @@ terminal(struct kit *k)
 }
 
 static void
+old_layers(struct kit *k)
+{
+	struct rt_container c =
+	    kit_sh("main", "echo x > /mine; mkdir -p /a/b/c; exec sleep 100");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	cleanup_free char *first = NULL, *second = NULL;
+
+	c.restart = RT_ALWAYS;
+	xasprintf(&first, "%s/pods/a/main/0/upper", k->state);
+	xasprintf(&second, "%s/pods/a/main/1/upper", k->state);
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_RUNNING);
+	MUST(access(first, F_OK) == 0);
+	OK(rt_container_restart(k->rt, "a", "main", 0, e));
+	KIT_UNTIL(k,
+		  kit_see(k, "a", 0)->restarts == 1 && kit_see(k, "a", 0)->state == RT_RUNNING);
+	KIT_UNTIL(k, access(first, F_OK) < 0);
+	MUST(access(second, F_OK) == 0);
+}
+
+static void
 fresh_layer(struct kit *k)
 {
 	struct rt_container c =
@@ -1063,6 +1084,7 @@ static const struct {
 	{ "read_only", read_only },
 	{ "terminal", terminal },
 	{ "fresh_layer", fresh_layer },
+	{ "old_layers", old_layers },
 	{ "down", down },
 	{ "memory", memory },
 	{ "refusals", refusals },

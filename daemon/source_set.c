@@ -436,7 +436,7 @@ find_folder(struct walk *k, const char *tree, const char *path, struct complaint
 			git_oid_fromraw(&id, x.id);
 		mirror_object_done(&o);
 		if (found <= 0 || x.mode != MODE_FOLDER) {
-			said->path = path;
+			said->path = arena_strdup(said->arena, path);
 			complain(said, 0, 0, NULL,
 				 "the source's path is no folder in this commit");
 			return 0;

@@ -24,7 +24,6 @@ struct source_kind {
 	void (*notice)(struct worker *);
 	int (*revert)(struct worker *, const char *commit, const char *author,
 		      const char *message, struct error **);
-	void (*close)(struct worker *);
 };
 extern const struct source_kind source_git, source_remote, source_directory;
 

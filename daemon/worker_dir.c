@@ -35,7 +35,6 @@ struct dir_source {
 	struct map writing;           /* path -> itself: changed, and not closed yet */
 	bool rewatch, full;           /* full: the limit of watches is reached */
 	int64_t last_event, restless; /* since when; 0: not */
-	git_oid tree;                 /* what was sent last */
 };
 
 /* ---- events ---- */
@@ -277,22 +276,8 @@ dir_look(struct worker *w, bool asked, struct error **e)
 	return send_snapshot(w, &tree, e);
 }
 
-static void
-dir_close(struct worker *w)
-{
-	struct dir_source *d = w->state;
-
-	forget_watches(w);
-	scan_free(d->scan);
-	free(d->parent);
-	free(d->name);
-	free(d);
-	w->state = NULL;
-}
-
 const struct source_kind source_directory = {
 	.open = dir_open,
 	.look = dir_look,
 	.notice = dir_notice,
-	.close = dir_close,
 };

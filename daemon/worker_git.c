@@ -342,18 +342,6 @@ git_look(struct worker *w, bool asked, struct error **e)
 	return worker_say_writable(w, branch_is_ours_to_move(g, ref), e);
 }
 
-static void
-git_close(struct worker *w)
-{
-	struct git_source *g = w->state;
-
-	git_odb_free(g->odb);
-	git_repository_free(g->repo);
-	free(g->dir);
-	free(g);
-	w->state = NULL;
-}
-
 static int
 git_revert_here(struct worker *w, const char *commit, const char *author, const char *message,
 		struct error **e)
@@ -375,5 +363,4 @@ const struct source_kind source_git = {
 	.look = git_look,
 	.notice = git_notice,
 	.revert = git_revert_here,
-	.close = git_close,
 };

@@ -277,18 +277,7 @@ remote_look(struct worker *w, bool asked, struct error **e)
 	return rc;
 }
 
-static void
-remote_close(struct worker *w)
-{
-	struct remote_source *r = w->state;
-
-	git_repository_free(r->repo);
-	free(r);
-	w->state = NULL;
-}
-
 const struct source_kind source_remote = {
 	.open = remote_open,
 	.look = remote_look,
-	.close = remote_close,
 };

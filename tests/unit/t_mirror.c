@@ -143,6 +143,7 @@ static void
 names_of_sources_are_checked(void **state)
 {
 	(void)state;
+	gitlib_open();
 	assert_true(mirror_name_valid("web"));
 	assert_true(mirror_name_valid("web-1.example"));
 	assert_false(mirror_name_valid(""));
@@ -150,6 +151,7 @@ names_of_sources_are_checked(void **state)
 	assert_false(mirror_name_valid("a/b"));
 	assert_false(mirror_name_valid("a b"));
 	assert_false(mirror_name_valid("x.lock"));
+	gitlib_close();
 }
 
 /* What the brain finds missing or damaged it asks for, and gets. */

@@ -276,9 +276,12 @@ static void
 import_end(void *mine)
 {
 	struct import *i = ((struct call *)mine)->state;
+	const struct api_host *h = &i->call->api->host;
 
 	i->complete = true;
 	import_close(i);
+	if (h->image_sent)
+		h->image_sent(h->ctx, i->call->id);
 }
 
 /* Called with the headers, before the body. */

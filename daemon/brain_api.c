@@ -25,7 +25,10 @@ struct brain_request {
 	int64_t api_id; /* the API's */
 	char *source;   /* of ASK_SOURCE */
 	char *uid;      /* of ASK_EXEC */
-	int tty;        /* of ASK_EXEC: our copy, to resize; -1 */
+	/* Of an import: our copy of the writing end, so that its reader sees no end (half a
+	 * tar can look whole) before we know that all was sent; -1. */
+	int pipe;
+	int tty; /* of ASK_EXEC: our copy, to resize; -1 */
 	bool allow_prune;
 	struct brain_request *next;
 };
@@ -39,6 +42,7 @@ request_new(struct brain *b, enum request_type type, int64_t api_id)
 				     .id = ++b->next_id,
 				     .api_id = api_id,
 				     .tty = -1,
+				     .pipe = -1,
 				     .next = b->requests };
 	b->requests = r;
 	return r;
@@ -63,6 +67,8 @@ request_free(struct brain *b, struct brain_request *r)
 	*at = r->next;
 	if (r->tty >= 0)
 		close(r->tty);
+	if (r->pipe >= 0)
+		close(r->pipe);
 	free(r->source);
 	free(r->uid);
 	free(r);
@@ -438,8 +444,29 @@ on_image_import(void *ctx, int64_t id, const struct api_image *image, struct err
 	args->format = image->format;
 	brain_tell(b, &a, import_args_kind(), args, &fds[0], 1);
 	close(fds[0]);
+	r->pipe = fcntl(fds[1], F_DUPFD_CLOEXEC, 3);
 	api_image_pipe(b->api, id, fds[1]);
 	return 0;
+}
+
+static struct brain_request *
+import_by_api(struct brain *b, int64_t api_id)
+{
+	for (struct brain_request *r = b->requests; r; r = r->next)
+		if (r->type == ASK_HAND && r->api_id == api_id)
+			return r;
+	return NULL;
+}
+
+static void
+on_image_sent(void *ctx, int64_t id)
+{
+	struct brain_request *r = import_by_api(ctx, id);
+
+	if (r && r->pipe >= 0) {
+		close(r->pipe);
+		r->pipe = -1;
+	}
 }
 
 static int
@@ -460,6 +487,24 @@ on_image_remove(void *ctx, int64_t id, const char *name, struct error **e)
 	if (!*name || strpbrk(name, " \n\t"))
 		return fail(e, WHY_INVALID, "\"%s\" is not an image name", name);
 	return hand_ask(ctx, ACT_REMOVE, "image", name, false, id);
+}
+
+/* Its answer frees the request, and with it our end of the pipe. */
+static void
+on_image_gone(void *ctx, int64_t id)
+{
+	struct brain_request *r = import_by_api(ctx, id);
+	struct action a = { .verb = ACT_CANCEL,
+			    .kind = "image",
+			    .ns = "",
+			    .name = "-",
+			    .why = "its sender left" };
+	struct ask_args args = { 0 };
+
+	if (!r)
+		return;
+	args.id = r->id;
+	brain_tell(ctx, &a, ask_args_kind(), &args, NULL, 0);
 }
 
 static int
@@ -518,6 +563,8 @@ brain_api_open(struct brain *b, struct error **e)
 		.status = on_status,
 		.image_list = on_image_list,
 		.image_import = on_image_import,
+		.image_sent = on_image_sent,
+		.image_gone = on_image_gone,
 		.image_remove = on_image_remove,
 		.down = on_down,
 	};

@@ -280,9 +280,21 @@ try_images(struct hand *h)
 }
 
 static void
+job_free(struct hand_job *j)
+{
+	struct hand_job **at = &j->hand->jobs;
+
+	while (*at != j)
+		at = &(*at)->next;
+	*at = j->next;
+	event_free(j->readable);
+	free(j);
+}
+
+static void
 job_done(evutil_socket_t fd, short what, void *arg)
 {
-	struct hand_job *j = arg, **at;
+	struct hand_job *j = arg;
 	cleanup_error struct error *e = NULL;
 	cleanup_buf struct buf text = { 0 };
 	char **names = NULL;
@@ -300,11 +312,26 @@ job_done(evutil_socket_t fd, short what, void *arg)
 	hand_answer(j->hand, j->id, buf_text(&text), e);
 	hand_report_images(j->hand);
 	try_images(j->hand);
-	for (at = &j->hand->jobs; *at != j; at = &(*at)->next)
-		;
-	*at = j->next;
-	event_free(j->readable);
-	free(j);
+	job_free(j);
+}
+
+static int
+do_cancel(struct order *o, struct error **e)
+{
+	const struct ask_args *args = o->body;
+	cleanup_error struct error *why = NULL;
+
+	(void)e;
+	for (struct hand_job *j = o->hand->jobs; j; j = j->next) {
+		if (j->id != args->id)
+			continue;
+		image_job_cancel(j->job);
+		job_free(j);
+		fail(&why, WHY_INVALID, "the sender left before the archive was whole");
+		hand_answer(o->hand, args->id, "", why);
+		break;
+	}
+	return 0;
 }
 
 static int
@@ -407,6 +434,7 @@ static const struct {
 	[ACT_WATCH] = { watch_args_kind, do_watch },
 	[ACT_UNWATCH] = { NULL, do_unwatch },
 	[ACT_IMPORT] = { import_args_kind, do_import },
+	[ACT_CANCEL] = { ask_args_kind, do_cancel },
 	[ACT_REMOVE] = { ask_args_kind, do_remove },
 	[ACT_LIST] = { NULL, do_list },
 	[ACT_READY] = { NULL, do_ready },

@@ -102,18 +102,6 @@ scan_forget(struct scan *s)
 	git_mempack_reset(s->memory);
 }
 
-void
-scan_free(struct scan *s)
-{
-	scan_forget(s);
-	clear(&s->made);
-	arena_free(&s->arena);
-	git_repository_free(s->repo);
-	git_odb_free(s->odb);
-	free(s->root);
-	free(s);
-}
-
 git_repository *
 scan_repo(struct scan *s)
 {

@@ -8,7 +8,6 @@ struct scan;
 struct stat;
 
 struct scan *scan_new(const char *root);
-void scan_free(struct scan *);
 /* Reads what changed since the last look.  `*ret_print` is the same for two looks
  * that saw the same inodes, sizes and times; `*ret_tree`, unless NULL, the id of
  * the whole as a tree.  `folder` hears of each folder before it is read. */

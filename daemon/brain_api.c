@@ -302,7 +302,8 @@ diff_of(struct brain *b, struct watch *w, const char *ref, json_t *lines, json_t
 		return;
 	brain_snapshot(b, &s, &a);
 	plan_init(&p, &a);
-	if (deploy_plan(b, w, ref && *ref ? ref : head->commit, true, &s, &p, &cs, &set, e) < 0)
+	if (deploy_plan(b, w, ref && *ref ? ref : head->commit, true, NULL, &s, &p, &cs, &set,
+			e) < 0)
 		return;
 	complaints_sort(&cs);
 	for (const struct complaint *c = cs.first; c; c = c->next)

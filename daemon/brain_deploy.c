@@ -297,8 +297,8 @@ revision_complaints(struct revision *r, struct complaints *cs, struct arena *a)
 
 int
 deploy_plan(struct brain *b, struct watch *w, const char *commit, bool allow_prune,
-	    struct snapshot *s, struct plan *p, struct complaints *cs,
-	    struct manifest_set **ret, struct error **e)
+	    const struct manifest_set *before, struct snapshot *s, struct plan *p,
+	    struct complaints *cs, struct manifest_set **ret, struct error **e)
 {
 	struct wanted wanted = { .source = w->config->name,
 				 .revision = commit,
@@ -308,6 +308,10 @@ deploy_plan(struct brain *b, struct watch *w, const char *commit, bool allow_pru
 		return -1;
 	wanted.at = (*ret)->at;
 	wanted.n = (*ret)->n;
+	if (before) {
+		wanted.before = before->at;
+		wanted.nbefore = before->n;
+	}
 	if (!cs->errors)
 		apply_reconcile(s, &wanted, p, cs);
 	return 0;
@@ -395,8 +399,8 @@ deploy_commit(struct brain *b, struct watch *w, const struct source_head *head,
 
 	brain_snapshot(b, &s, &a);
 	plan_init(&p, &a);
-	if (deploy_plan(b, w, head->commit, allow_prune || head->prune_ok, &s, &p, &cs, &set,
-			&e) < 0) {
+	if (deploy_plan(b, w, head->commit, allow_prune || head->prune_ok,
+			w->drifted ? NULL : w->applied, &s, &p, &cs, &set, &e) < 0) {
 		log_warn(w->config->name, "%s", error_text(e)); /* the mirror mends itself */
 		return;
 	}
@@ -421,6 +425,12 @@ deploy_commit(struct brain *b, struct watch *w, const struct source_head *head,
 	revision_store(b, r);
 	revisions_supersede(w, r);
 	source_status_put(w, &change);
+	if (!cs.errors) {
+		struct manifest_set *was = w->applied;
+
+		w->applied = set;
+		set = was;
+	}
 	manifest_set_free(set);
 	brain_poke(b);
 }
@@ -508,7 +518,7 @@ deploy_repair(struct brain *b, struct watch *w)
 		return false;
 	brain_snapshot(b, &snap, &a);
 	plan_init(&p, &a);
-	if (deploy_plan(b, w, r->spec->commit, true, &snap, &p, &cs, &set, &e) < 0) {
+	if (deploy_plan(b, w, r->spec->commit, true, NULL, &snap, &p, &cs, &set, &e) < 0) {
 		log_warn(w->config->name, "%s", error_text(e));
 		return false;
 	}

@@ -36,6 +36,8 @@ struct watch {
 	struct event *readable, *retry;
 	int retries;
 	bool drifted; /* something of it went away: apply the revision in force again */
+	struct manifest_set
+	    *applied; /* by the revision in force; NULL: not known in this life */
 };
 
 struct brain {
@@ -133,9 +135,11 @@ struct watch *deploy_watch(struct brain *,
 			   const char *source); /* NULL or "": the only one; NULL: no such */
 /* The plan that applying `commit` would be, complaints beside it.  Bodies may
  * share with `*ret`, so that is freed (by the caller) after the plan was used. */
+/* `before`: what is applied and has not drifted, so that only what differs is looked at; or
+ * NULL */
 int deploy_plan(struct brain *, struct watch *, const char *commit, bool allow_prune,
-		struct snapshot *, struct plan *, struct complaints *,
-		struct manifest_set **ret, struct error **);
+		const struct manifest_set *before, struct snapshot *, struct plan *,
+		struct complaints *, struct manifest_set **ret, struct error **);
 /* Rolls back to revision `number`: a commit where the source can be written, else a pin. */
 int deploy_rollback(struct brain *, struct watch *, int64_t number, struct error **);
 int deploy_suspend(struct brain *, struct watch *, bool suspend, struct error **);

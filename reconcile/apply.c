@@ -6,6 +6,9 @@
  * deleted.  A revision applies whole or not at all: one complaint, and the
  * plan is left as it was.
  *
+ * A source of ten thousand files in which one changed is looked at there and
+ * nowhere else: what was applied before and has not drifted is passed over.
+ *
  * Order: what others need comes first (namespaces, then what pods read, then
  * services, then workloads); deletes come last, in reverse.
  */
@@ -19,6 +22,7 @@
 #include "snapshot.h"
 #include <ctype.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Everything that a source may hold, in the order of creation. */
@@ -36,9 +40,14 @@ struct pass {
 	const struct wanted *w;
 	struct plan *plan;
 	struct complaints *c;
-	struct arena *a;   /* the snapshot's */
-	struct map wanted; /* key of each manifest's object -> manifest */
+	struct arena *a;              /* the snapshot's */
+	struct manifest *const *todo; /* those to be looked at */
+	size_t ntodo;
+	struct map wanted; /* key of the object of each manifest in todo -> manifest */
+	struct map left;   /* the same of those that were applied and are no longer there */
 	struct map spaces; /* namespaces that exist or will */
+	const struct object **gone; /* live, ours, wanted no longer; in the order of creation */
+	size_t ngone, ours;
 	struct apply_claims *claims;
 };
 
@@ -471,78 +480,167 @@ is_ours(const struct pass *p, const struct object *o)
 static bool
 is_gone(const struct pass *p, const struct object *o)
 {
-	return !map_get(&p->wanted, key_of(resource_of(o), o, p->a));
+	const char *key = key_of(resource_of(o), o, p->a);
+
+	return !map_get(&p->wanted, key) && (!p->w->before || map_get(&p->left, key));
 }
 
 static void
-refuse_prune(struct pass *p, size_t gone, size_t ours)
+find_gone(struct pass *p)
 {
-	cleanup_buf struct buf names = { 0 };
-	size_t n = 0;
+	size_t most = 0;
 
 	for (size_t r = 0; r < ORDER; r++)
-		for (size_t i = 0; i < p->s->of[order[r]].n; i++) {
-			const struct object *o = p->s->of[order[r]].at[i];
+		most += p->s->of[order[r]].n;
+	p->gone = arena_alloc(p->a, (p->w->before ? p->left.n : most) * sizeof *p->gone + 1);
+	for (size_t r = 0; r < ORDER; r++) {
+		const struct objects *all = &p->s->of[order[r]];
 
-			if (is_ours(p, o) && is_gone(p, o) && n++ < 3)
-				buf_addf(&names, "%s%s %s", n > 1 ? ", " : "",
-					 resources[order[r]].singular, object_path(o, p->a));
+		for (size_t i = 0; !p->w->before && i < all->n; i++)
+			if (is_ours(p, all->at[i])) {
+				p->ours++;
+				if (is_gone(p, all->at[i]))
+					p->gone[p->ngone++] = all->at[i];
+			}
+		for (struct map_slot *at = map_first(&p->left); at;
+		     at = map_next(&p->left, at)) {
+			const struct manifest *m = at->value;
+			const struct object *o =
+			    m->res->id == order[r]
+				? snapshot_find(p->s, order[r], object_namespace(m->obj),
+						object_name(m->obj))
+				: NULL;
+
+			if (o && is_ours(p, o) && is_gone(p, o))
+				p->gone[p->ngone++] = o;
 		}
+	}
+	if (p->w->before)
+		p->ours = p->w->nbefore;
+}
+
+static void
+refuse_prune(struct pass *p)
+{
+	cleanup_buf struct buf names = { 0 };
+
+	for (size_t i = 0; i < p->ngone && i < 3; i++)
+		buf_addf(&names, "%s%s %s", i ? ", " : "", resource_of(p->gone[i])->singular,
+			 object_path(p->gone[i], p->a));
 	p->c->path = NULL;
 	complain(
 	    p->c, 0, 0, NULL,
 	    "source %s would lose %zu of its %zu objects (%s%s); if that is meant, run "
 	    "`kedge sync --allow-prune` or write `Kedge-Prune: yes` as the last line of the "
 	    "commit message",
-	    p->w->source, gone, ours, buf_text(&names), gone > 3 ? ", ..." : "");
+	    p->w->source, p->ngone, p->ours, buf_text(&names), p->ngone > 3 ? ", ..." : "");
+}
+
+static int
+by_kind_and_name(const void *x, const void *y)
+{
+	const void *a = *(const void *const *)x, *b = *(const void *const *)y;
+	size_t ra = 0, rb = 0;
+
+	while (order[ra] != resource_of(a)->id)
+		ra++;
+	while (order[rb] != resource_of(b)->id)
+		rb++;
+	return ra != rb ? (ra > rb) - (ra < rb) : object_compare(a, b);
 }
 
 static void
 prune(struct pass *p)
 {
-	size_t ours = 0, gone = 0;
-
-	for (size_t r = 0; r < ORDER; r++)
-		for (size_t i = 0; i < p->s->of[order[r]].n; i++)
-			if (is_ours(p, p->s->of[order[r]].at[i])) {
-				ours++;
-				gone += is_gone(p, p->s->of[order[r]].at[i]);
-			}
-	if (gone && !p->w->prune_allowed && (!p->w->n || (gone > 5 && gone > ours / 2))) {
-		refuse_prune(p, gone, ours);
+	find_gone(p);
+	if (!p->ngone)
+		return;
+	qsort(p->gone, p->ngone, sizeof *p->gone, by_kind_and_name);
+	if (!p->w->prune_allowed && (!p->w->n || (p->ngone > 5 && p->ngone > p->ours / 2))) {
+		refuse_prune(p);
 		return;
 	}
-	for (size_t r = ORDER; gone && r-- > 0;)
-		for (size_t i = p->s->of[order[r]].n; i-- > 0;) {
-			const struct object *o = p->s->of[order[r]].at[i];
-
-			if (is_ours(p, o) && is_gone(p, o))
-				add(p, ACT_DELETE, &resources[order[r]], o,
-				    arena_printf(p->a, "left source %s", p->w->source));
-		}
+	for (size_t i = p->ngone; i-- > 0;)
+		add(p, ACT_DELETE, resource_of(p->gone[i]), p->gone[i],
+		    arena_printf(p->a, "left source %s", p->w->source));
 }
 
 /* ---- the whole ---- */
+
+/* Pointers, in a table of twice their number: an unchanged manifest is the very same. */
+struct pointers {
+	const void **at;
+	size_t mask;
+};
+
+static const void **
+pointers_slot(const struct pointers *t, const void *p)
+{
+	size_t i = (uintptr_t)p / 16 * UINT64_C(0x9e3779b97f4a7c15) >> 20;
+
+	while (t->at[i & t->mask] && t->at[i & t->mask] != p)
+		i++;
+	return &t->at[i & t->mask];
+}
+
+static struct pointers
+pointers_of(struct manifest *const *at, size_t n, struct arena *a)
+{
+	struct pointers t = { .mask = 15 };
+
+	while (t.mask < n * 2)
+		t.mask = t.mask * 2 + 1;
+	t.at = arena_zalloc(a, (t.mask + 1) * sizeof *t.at);
+	for (size_t i = 0; i < n; i++)
+		*pointers_slot(&t, at[i]) = at[i];
+	return t;
+}
+
+static void
+find_changes(struct pass *p)
+{
+	const struct wanted *w = p->w;
+	struct pointers was, is;
+	struct manifest **todo;
+
+	p->todo = w->at;
+	p->ntodo = w->n;
+	if (!w->before)
+		return;
+	was = pointers_of(w->before, w->nbefore, p->a);
+	is = pointers_of(w->at, w->n, p->a);
+	p->todo = todo = arena_alloc(p->a, w->n * sizeof *todo + 1);
+	p->ntodo = 0;
+	for (size_t i = 0; i < w->n; i++)
+		if (!*pointers_slot(&was, w->at[i]))
+			todo[p->ntodo++] = w->at[i];
+	for (size_t i = 0; i < w->nbefore; i++)
+		if (!*pointers_slot(&is, w->before[i]))
+			map_put(&p->left, key_of(w->before[i]->res, w->before[i]->obj, p->a),
+				w->before[i]);
+}
 
 static void
 look_around(struct pass *p)
 {
 	const struct objects *services = &p->s->of[RES_service];
 
+	find_changes(p);
 	for (size_t i = 0; i < p->s->of[RES_namespace].n; i++)
 		map_put(&p->spaces, object_name(p->s->of[RES_namespace].at[i]), p);
-	for (size_t i = 0; i < p->w->n; i++) {
-		const struct manifest *m = p->w->at[i];
+	for (size_t i = 0; i < p->ntodo; i++) {
+		const struct manifest *m = p->todo[i];
 
 		map_put(&p->wanted, key_of(m->res, m->obj, p->a), (void *)m);
 		if (m->res->id == RES_namespace)
 			map_put(&p->spaces, object_name(m->obj), p);
 	}
-	/* Services that stay and that this source does not decide about. */
+	/* Services that stay as they are, whoever's they may be. */
 	for (size_t i = 0; i < services->n; i++) {
 		const struct object *o = services->at[i];
 
-		if (is_gone(p, o) && !is_ours(p, o))
+		if (!map_get(&p->wanted, key_of(&resources[RES_service], o, p->a)) &&
+		    !(is_ours(p, o) && is_gone(p, o)))
 			apply_claim(p->claims, NULL, (const struct service *)o);
 	}
 }
@@ -558,13 +656,14 @@ apply_reconcile(struct snapshot *s, const struct wanted *w, struct plan *plan,
 	p.claims = apply_claims_new(s->settings, c, s->arena);
 	look_around(&p);
 	for (size_t r = 0; r < ORDER; r++)
-		for (size_t i = 0; i < w->n; i++)
-			if (w->at[i]->res->id == order[r])
-				apply_one(&p, w->at[i]);
+		for (size_t i = 0; i < p.ntodo; i++)
+			if (p.todo[i]->res->id == order[r])
+				apply_one(&p, p.todo[i]);
 	prune(&p);
 	if (c->errors > errors)
 		plan->n = n;
 	apply_claims_done(p.claims);
 	map_done(&p.wanted);
+	map_done(&p.left);
 	map_done(&p.spaces);
 }

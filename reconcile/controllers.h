@@ -33,6 +33,10 @@ struct wanted {
 	const char *source;   /* name of the Source */
 	const char *revision; /* commit id, for annotations */
 	bool prune_allowed;
+	/* What this source applied last, when none of it has drifted since: manifests that
+	 * are the very same in `at` are not looked at again.  NULL: look at everything. */
+	struct manifest *const *before;
+	size_t nbefore;
 };
 /* Adds CREATE, UPDATE and DELETE; complaints for what cannot be (claimed by
  * another source, immutable fields, prune guard).  Kept: status, allocated

@@ -289,6 +289,77 @@ two_containers_are_matched_by_name_and_a_foreign_sidecar_stays(void **state)
 	bench_done(&b);
 }
 
+/* What changed alone is looked at, or everything: the plan is the same. */
+static void
+a_look_at_the_changes_finds_what_a_look_at_everything_finds(void **state)
+{
+	static struct manifest
+	    *docs[24][3]; /* each in three versions; the first may be absent */
+	unsigned seed = 7;
+
+	(void)state;
+	for (int round = 0; round < 2000; round++) {
+		struct bench b = { 0 };
+		struct arena *a = &b.w.arena;
+		struct manifest *was[24], *is[24];
+		struct wanted w = { .at = was, .source = "main", .prune_allowed = true };
+		struct complaints c = { .arena = a };
+		cleanup_buf struct buf all = { 0 }, some = { 0 };
+		struct plan p;
+
+		for (int d = 0; d < 24; d++)
+			for (int v = 0; v < 3; v++) {
+				const char *text =
+				    arena_printf(a,
+						 d % 3 ? "apiVersion: v1\nkind: "
+							 "ConfigMap\nmetadata: {name: o%d}\n"
+							 "data: {k: 'v%d'}\n"
+						       : "apiVersion: v1\nkind: "
+							 "Service\nmetadata: {name: o%d}\n"
+							 "spec: {type: NodePort, ports: "
+							 "[{port: 80, nodePort: %d}]}\n",
+						 d, d % 3 ? v : 30000 + (d * 7 + v * 3) % 40);
+
+				docs[d][v] = manifest_read(arena_printf(a, "%02d.yaml", d),
+							   text, strlen(text), a, &c);
+				assert_non_null(docs[d][v]);
+			}
+		for (int d = 0; d < 24; d++) {
+			seed = seed * 1103515245 + 12345;
+			if (seed >> 16 & 7)
+				was[w.n++] = docs[d][0];
+		}
+		plan_init(&p, a);
+		apply_reconcile(world_snapshot(&b.w), &w, &p, &c);
+		world_obey(&b.w, &p);
+		w.before = c.errors ? NULL : was;
+		w.nbefore = w.n;
+		w.at = is;
+		w.n = 0;
+		for (int d = 0; d < 24; d++) {
+			unsigned r = (seed = seed * 1103515245 + 12345) >> 16 & 15;
+
+			if (r != 1)
+				is[w.n++] = docs[d][r < 12 ? 0 : r & 1 ? 1 : 2];
+		}
+		w.prune_allowed = seed >> 20 & 1;
+		for (int look = 0; look < 2; look++) {
+			struct complaints said = { .arena = a };
+			struct buf *out = look ? &all : &some;
+
+			if (look)
+				w.before = NULL;
+			plan_init(&p, a);
+			apply_reconcile(world_snapshot(&b.w), &w, &p, &said);
+			plan_print(&p, out);
+			complaints_sort(&said);
+			buf_addf(out, "%d errors\n", said.errors);
+		}
+		assert_string_equal(buf_text(&some), buf_text(&all));
+		bench_done(&b);
+	}
+}
+
 /* tests/golden/apply/NAME: seen.yaml lives (after `was.yaml`, when there is one,
  * was applied as source main), in.yaml is wanted, plan.txt is what to expect.
  * KEDGE_GOLDEN=write writes what came out; git diff is the review. */
@@ -367,6 +438,7 @@ main(void)
 		cmocka_unit_test(what_kubectl_made_is_never_pruned),
 		cmocka_unit_test(
 		    two_containers_are_matched_by_name_and_a_foreign_sidecar_stays),
+		cmocka_unit_test(a_look_at_the_changes_finds_what_a_look_at_everything_finds),
 		cmocka_unit_test(golden_plans),
 	};
 

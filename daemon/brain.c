@@ -142,6 +142,26 @@ brain_step(struct brain *b, int64_t *ret_again)
 	return brain_round(b, ret_again) || repaired;
 }
 
+/* Logs go with their pod, as in Kubernetes. */
+static void
+logs_sweep(struct brain *b)
+{
+	cleanup_arena struct arena a = { 0 };
+	struct objects pods = store_all(b->store, RES_pod);
+	struct keep_args args = { 0 };
+	struct action act = { .verb = ACT_SWEEP,
+			      .kind = "",
+			      .ns = "",
+			      .name = "logs",
+			      .why = "of pods that are gone" };
+
+	b->sweep = false;
+	args.uids.at = arena_alloc(&a, (pods.n + 1) * sizeof *args.uids.at);
+	for (size_t i = 0; i < pods.n; i++)
+		args.uids.at[args.uids.n++] = object_uid(pods.at[i]);
+	brain_tell(b, &act, keep_args_kind(), &args, NULL, 0);
+}
+
 static void
 on_pass(evutil_socket_t fd, short what, void *arg)
 {
@@ -158,6 +178,8 @@ on_pass(evutil_socket_t fd, short what, void *arg)
 	while (rounds++ < ROUNDS_MAX && brain_step(b, &again))
 		;
 	rules_begin(b);
+	if (b->sweep && b->ready)
+		logs_sweep(b);
 	brain_flush(b);
 	if (rounds > ROUNDS_MAX) {
 		log_warn("plan", "still changing after %d rounds; going on in a moment",
@@ -410,7 +432,9 @@ brain_close(struct brain *b)
 int
 brain_main(int fd)
 {
-	struct brain b = { .listen_unix = -1, .listen_tcp = -1, .rules_unknown = true };
+	struct brain b = {
+		.listen_unix = -1, .listen_tcp = -1, .rules_unknown = true, .sweep = true
+	};
 
 	log_role("brain");
 	signal(SIGPIPE, SIG_IGN);

@@ -63,6 +63,7 @@ carry_forget(struct brain *b, const struct action *a, struct error **e)
 	if (!pod)
 		return false;
 	seen_pod_forget(b, object_uid(pod));
+	b->sweep = true;
 	deploy_drifted(b, pod);
 	return store_delete(b->store, RES_pod, a->ns, a->name, e) == 0;
 }

@@ -75,6 +75,7 @@ struct brain {
 	struct map events; /* "uid reason message" -> name of its Event, to count repeats */
 	int64_t next_id;
 	struct event *pass_event, *again_timer, *flush_timer;
+	bool sweep; /* a pod was forgotten: its logs may go */
 	bool poked, ready, leaving;
 	int exit_code;
 };

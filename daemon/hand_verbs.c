@@ -127,6 +127,17 @@ do_files(struct order *o, struct error **e)
 }
 
 static int
+do_sweep(struct order *o, struct error **e)
+{
+	const struct keep_args *args = o->body;
+	const char *const *keep = spec_strings(&args->uids, o->arena);
+
+	(void)e;
+	rt_logs_sweep(o->hand->rt, keep ? keep : (const char *const[]){ NULL });
+	return 0;
+}
+
+static int
 do_drain(struct order *o, struct error **e)
 {
 	const struct drain_args *args = o->body;
@@ -426,6 +437,7 @@ static const struct {
 	[ACT_STOP] = { stop_args_kind, do_stop },
 	[ACT_RESTART] = { restart_args_kind, do_restart },
 	[ACT_FILES] = { sandbox_args_kind, do_files },
+	[ACT_SWEEP] = { keep_args_kind, do_sweep },
 	[ACT_DRAIN] = { drain_args_kind, do_drain },
 	[ACT_PROGRAM] = { service_args_kind, do_program },
 	[ACT_RETIRE] = { NULL, do_retire },

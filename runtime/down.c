@@ -1,4 +1,5 @@
-/* down.c -- everything at once, and no trace. */
+/* down.c -- everything at once, and no trace; before that, the logs of pods that are no more.
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -40,35 +41,57 @@ remove_flat(int dir)
 		unlinkat(dir, ent->d_name, 0);
 }
 
-/* log_dir/NS_NAME_UID/CONTAINER/files, and nothing that has another shape. */
+/* NS_NAME_UID/CONTAINER/files, and nothing that has another shape. */
 static void
-drop_logs(const struct rt *rt)
+drop_log(int top, const char *name)
+{
+	int fd = openat(top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	cleanup_closedir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *c;
+
+	while (d && (c = readdir(d))) {
+		if (c->d_name[0] == '.')
+			continue;
+		fd = openat(dirfd(d), c->d_name,
+			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd >= 0)
+			remove_flat(fd);
+		unlinkat(dirfd(d), c->d_name, AT_REMOVEDIR);
+	}
+	unlinkat(top, name, AT_REMOVEDIR);
+}
+
+static bool
+is_there(struct rt *rt, const char *uid)
+{
+	const struct rt_pod_status *s = rt_pod_status(rt, uid);
+
+	return s && s->state != RT_POD_GONE;
+}
+
+static bool
+listed(const char *const *uids, const char *uid)
+{
+	for (; *uids; uids++)
+		if (!strcmp(*uids, uid))
+			return true;
+	return false;
+}
+
+void
+rt_logs_sweep(struct rt *rt, const char *const *keep)
 {
 	cleanup_closedir DIR *top = opendir(rt->cfg.log_dir);
 	struct dirent *pod;
 
 	while (top && (pod = readdir(top))) {
-		cleanup_closedir DIR *d = NULL;
 		const char *under = strchr(pod->d_name, '_');
-		struct dirent *c;
-		int fd;
+		const char *uid = under ? strchr(under + 1, '_') : NULL;
 
-		if (!under || !strchr(under + 1, '_') || pod->d_name[0] == '.')
+		if (!uid || pod->d_name[0] == '.' || listed(keep, uid + 1) ||
+		    is_there(rt, uid + 1))
 			continue;
-		fd = openat(dirfd(top), pod->d_name,
-			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (fd < 0 || !(d = fdopendir(fd)))
-			continue;
-		while ((c = readdir(d))) {
-			if (c->d_name[0] == '.')
-				continue;
-			fd = openat(dirfd(d), c->d_name,
-				    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-			if (fd >= 0)
-				remove_flat(fd);
-			unlinkat(dirfd(d), c->d_name, AT_REMOVEDIR);
-		}
-		unlinkat(dirfd(top), pod->d_name, AT_REMOVEDIR);
+		drop_log(dirfd(top), pod->d_name);
 	}
 }
 
@@ -110,7 +133,7 @@ rt_down(struct rt *rt, struct error **e)
 				    DOWN_MS / 1000);
 		poll(&p, 1, wait < 0 || wait > 100 ? 100 : wait);
 	}
-	drop_logs(rt);
+	rt_logs_sweep(rt, (const char *const[]){ NULL });
 	drop_dir(rt->cfg.run_dir, "pods");
 	drop_dir(rt->cfg.run_dir, "empty");
 	drop_dir(rt->cfg.state_dir, "pods");

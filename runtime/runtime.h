@@ -157,6 +157,9 @@ bool rt_next(struct rt *, struct rt_event *ret);
 /* When rt_next wants to be called though the fd is quiet: ms from now, -1 never. */
 int rt_timeout(const struct rt *);
 
+/* Removes the logs of pods that neither run nor stand in `keep` (uids, NULL-terminated). */
+void rt_logs_sweep(struct rt *, const char *const *keep);
+
 /* Ends and removes every pod at once, with its logs, the cgroups and directories; waits for it.
  */
 int rt_down(struct rt *, struct error **);

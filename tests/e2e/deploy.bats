@@ -58,7 +58,7 @@ teardown_file() {
 	wait $client || true
 	read -r n bad <"$W/count"
 	echo "$n requests, $bad failed"
-	[ "$n" -gt 50 ]
+	[ "$n" -gt 20 ]
 	[ "$bad" = 0 ]
 }
 
@@ -155,4 +155,9 @@ teardown_file() {
 	pod=$(kedge get pods -l app=web -o json | jq -r '.items[0].metadata.name')
 	run kedge exec "$pod" -- /nothing-here
 	[ "$status" != 0 ]
+}
+
+@test "logs of pods that are no more are removed" {
+	wait_for 10 "only living pods have logs" sh -c \
+		'[ "$(ls "$W/logs" | wc -l)" = "$(kedge get pods -o json | jq ".items | length")" ]'
 }

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -287,6 +288,29 @@ brain_answered(struct brain *b, const char *source, const char *error)
 
 /* ---- diff and status ---- */
 
+/* What a user calls a commit: nothing (the head), a revision's number, or the
+ * beginning of an id that some revision has.  Anything else is taken as a whole id. */
+static const char *
+commit_named(struct brain *b, struct watch *w, const char *ref, const char *head)
+{
+	struct objects all = store_all(b->store, RES_revision);
+	size_t len = ref ? strlen(ref) : 0;
+	bool number = len && len < 7 && strspn(ref, "0123456789") == len;
+
+	if (!len)
+		return head;
+	for (size_t i = 0; i < all.n; i++) {
+		const struct revision *r = (const void *)all.at[i];
+
+		if (strcmp(r->spec->source, w->config->name) || !r->spec->commit)
+			continue;
+		if (number ? r->spec->number == atoll(ref)
+			   : len >= 4 && !strncmp(r->spec->commit, ref, len))
+			return r->spec->commit;
+	}
+	return ref;
+}
+
 static void
 diff_of(struct brain *b, struct watch *w, const char *ref, json_t *lines, json_t *errors,
 	struct error **e)
@@ -297,13 +321,14 @@ diff_of(struct brain *b, struct watch *w, const char *ref, json_t *lines, json_t
 	struct manifest_set *set = NULL;
 	struct snapshot s;
 	struct plan p;
+	bool at_head = !(ref && *ref);
 
-	if (!head && !(ref && *ref))
+	if (!head && at_head)
 		return;
 	brain_snapshot(b, &s, &a);
 	plan_init(&p, &a);
-	if (deploy_plan(b, w, ref && *ref ? ref : head->commit, true, NULL, &s, &p, &cs, &set,
-			e) < 0)
+	if (deploy_plan(b, w, commit_named(b, w, ref, at_head ? head->commit : NULL),
+			at_head && head->prune_ok, NULL, &s, &p, &cs, &set, e) < 0)
 		return;
 	complaints_sort(&cs);
 	for (const struct complaint *c = cs.first; c; c = c->next)

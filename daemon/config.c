@@ -190,6 +190,7 @@ config_settings(const struct config *c, struct settings *ret, struct error **e)
 {
 	struct settings s = {
 		.node_name = c->node->name,
+		.node_labels = c->node->labels,
 		.cluster_domain = c->network->clusterDomain,
 		.drain_ms = c->limits->drainSeconds * 1000,
 	};

@@ -65,6 +65,8 @@ set_labels(struct node *n, const struct host_seen *h, const struct settings *set
 	if (h->arch)
 		pairs_set(l, "kubernetes.io/arch", arch_of(h->arch), a);
 	pairs_set(l, "node-role.kubernetes.io/control-plane", "", a);
+	for (size_t i = 0; i < set->node_labels.n; i++)
+		pairs_set(l, set->node_labels.at[i].key, set->node_labels.at[i].value, a);
 }
 
 static struct pairs

@@ -36,6 +36,7 @@ struct programmed {
 /* Settings that controllers obey; from kedge.yaml. */
 struct settings {
 	const char *node_name;
+	struct pairs node_labels; /* the operator's, over our own */
 	const char *node_ip;
 	uint32_t pod_net, pod_bits;     /* host order: 10.42.0.0, 16 */
 	uint32_t svc_net, svc_bits;     /* 10.43.0.0, 16 */

@@ -283,7 +283,8 @@ manifest_read(const char *path, const char *text, size_t len, struct arena *a,
 	struct files f = { arena_strdup(a, path), a, cs, &first };
 	const char *before = cs->path;
 
-	cs->path = f.path;
+	/* A complaint may outlive the manifests. */
+	cs->path = before == path ? path : arena_strdup(cs->arena, path);
 	for (const struct tree *t = read_text(&f, text, len); t; t = t->next)
 		read_document(&f, t, NULL, NULL);
 	cs->path = before;

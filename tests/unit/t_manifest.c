@@ -321,6 +321,29 @@ objects_are_made_named_and_compared(void **s)
 	assert_null(object_annotation(a, "app"));
 }
 
+static void
+a_complaint_outlives_the_manifests(void **s)
+{
+	static const char text[] =
+	    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: []\n";
+	struct arena kept = { 0 };
+	struct complaints cs = { .arena = &kept };
+
+	(void)s;
+	for (int i = 0; i < 2; i++) {
+		struct arena scratch = { 0 };
+		char path[16];
+
+		snprintf(path, sizeof path, "%c.yaml", 'a' + i);
+		manifest_read(path, text, strlen(text), &scratch, &cs);
+		arena_free(&scratch);
+	}
+	assert_int_equal(cs.errors, 2);
+	assert_string_equal(cs.first->path, "a.yaml");
+	assert_string_equal(cs.first->next->path, "b.yaml");
+	arena_free(&kept);
+}
+
 int
 main(void)
 {
@@ -336,6 +359,7 @@ main(void)
 		T(only_yaml_and_json_outside_hidden_folders_is_wanted),
 		T(kinds_are_found_by_any_word_a_user_types),
 		T(objects_are_made_named_and_compared),
+		T(a_complaint_outlives_the_manifests),
 	};
 
 	return RUN(tests);

@@ -70,7 +70,7 @@ $(B)/tests/%: tests/%.c $(B)/libkedge.a
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-LINTS := tests/lint/includes.sh tests/lint/pure.sh
+LINTS := tests/lint/includes.sh tests/lint/pure.sh tests/lint/bats.sh
 
 ## make test       every test (needs root); SAN=1 under ASan and UBSan; T=file runs one
 test: deps
@@ -111,6 +111,7 @@ SRCS := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 lint: $(B)/libkedge.a
 	clang-format --dry-run --Werror $(SRCS)
 	tests/lint/includes.sh
+	tests/lint/bats.sh
 	B=$(B) tests/lint/pure.sh
 	cppcheck -q -j 2 --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability \
 		--suppressions-list=tests/lint/cppcheck.txt \

@@ -102,7 +102,7 @@ sshd() {
 	echo "example.org $(cat host.pub)" >known
 	tell sync
 	says 10 "^answer .*host key"
-	! grep -q ^moved said
+	! grep -q ^moved said || false
 	# When the right key is there, all is well without a restart.
 	echo "[127.0.0.1]:2222 $(cat host.pub)" >known
 	tell sync
@@ -173,7 +173,7 @@ sshd() {
 	mkdir cut
 	watch "http://127.0.0.1:8080/cut/repo.git"
 	says 40 "^error "
-	! grep -q ^moved said
+	! grep -q ^moved said || false
 	tell quit
 	sleep 0.2
 	watch "http://127.0.0.1:8080/repo.git"
@@ -192,7 +192,7 @@ sshd() {
 	exec 7>&-
 	watch https://me:hunter2@192.0.2.1/repo.git
 	says 5 "^error .*has a password in it"
-	! grep -q hunter2 said err
+	! grep -q hunter2 said err || false
 	exec 7>&-
 	watch ftp://192.0.2.1/repo.git
 	says 5 "^error .*only https://, ssh:// and local paths"

@@ -132,8 +132,8 @@ holds() {
 	kedge down
 	wait_for 10 "it ends" not_running "$KEDGED"
 	[ "$(pgrep -xc kedge-init)" = 0 ]
-	! ip link show kedge0 2>/dev/null
-	! iptables-save 2>/dev/null | grep -q KDG-
+	! ip link show kedge0 2>/dev/null || false
+	! iptables-save 2>/dev/null | grep -q KDG- || false
 	[ -z "$(find /sys/fs/cgroup -type d -path "*/$KEDGE_CGROUP*")" ]
 	[ -z "$(ls -A "$W/run" 2>/dev/null)" ]
 	! grep -q "$W" /proc/self/mounts

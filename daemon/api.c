@@ -5,10 +5,10 @@
 #include "api.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/log.h"
+#include "../reconcile/base/now.h"
 #include "api_call.h"
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 
 /* clang-format off */
 #define METHOD_GET    "GET"
@@ -154,12 +154,7 @@ call_success(struct call *c)
 int64_t
 call_now(const struct call *c)
 {
-	struct timespec t;
-
-	if (c->api->clock)
-		return c->api->clock(c->api->host.ctx);
-	clock_gettime(CLOCK_REALTIME, &t);
-	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
+	return c->api->clock ? c->api->clock(c->api->host.ctx) : now_ms();
 }
 
 const char *

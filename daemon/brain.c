@@ -10,6 +10,7 @@
 #include "../reconcile/base/log.h"
 #include "../reconcile/controllers.h"
 #include "brain_state.h"
+#include "loop.h"
 #include "notify.h"
 #include "probe.h"
 #include "spawn.h"
@@ -19,26 +20,8 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <time.h>
 
 enum { ROUNDS_MAX = 64, FLUSH_RETRY_MS = 2000 };
-
-int64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
-
-static void
-timer_arm(struct event *timer, int64_t ms)
-{
-	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
-
-	event_add(timer, &tv);
-}
 
 /* ---- passes ---- */
 

@@ -3,6 +3,7 @@
 #define KEDGE_BRAIN_STATE_H
 #include "../reconcile/base/arena.h"
 #include "../reconcile/base/map.h"
+#include "../reconcile/base/now.h"
 #include "../reconcile/plan.h"
 #include "../reconcile/snapshot.h"
 #include "config.h"
@@ -79,8 +80,6 @@ struct brain {
 	bool poked, ready, leaving;
 	int exit_code;
 };
-
-int64_t now_ms(void);
 
 /* brain.c */
 void brain_poke(struct brain *); /* a pass soon; any number of pokes make one */

@@ -1,8 +1,8 @@
 /* cli.c -- kedge: what was typed, done; what went wrong, said once. */
 #include "cli.h"
+#include "../reconcile/base/now.h"
 #include <curl/curl.h>
 #include <string.h>
-#include <time.h>
 
 static const char *
 socket_of(const struct cli_call *c)
@@ -17,11 +17,9 @@ socket_of(const struct cli_call *c)
 static void
 look_around(struct cli_call *c)
 {
-	struct timespec t;
 	const char *term = getenv("TERM");
 
-	clock_gettime(CLOCK_REALTIME, &t);
-	c->now = t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
+	c->now = now_ms();
 	c->out = stdout;
 	c->socket = socket_of(c);
 	c->tty = isatty(STDOUT_FILENO);

@@ -1,4 +1,5 @@
 /* cli_pod.c -- a pod's output, its end, and what happened to anything. */
+#include "../reconcile/base/now.h"
 #include "../reconcile/object.h"
 #include "cli.h"
 #include <inttypes.h>
@@ -181,12 +182,10 @@ on_event(void *ctx, const char *type, json_t *ev)
 {
 	struct following *f = ctx;
 	struct cli_table t;
-	struct timespec now;
 
 	if (!strcmp(type, "DELETED"))
 		return true;
-	clock_gettime(CLOCK_REALTIME, &now);
-	f->c->now = now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+	f->c->now = now_ms();
 	start_table(f->c, &t);
 	event_row(f->c, &t, ev);
 	cli_table_widths(&t, f->widths);

@@ -1,5 +1,6 @@
 /* cli_source.c -- what Git says and what came of it: status, history, diff, sync, rollback,
  * wait. */
+#include "../reconcile/base/now.h"
 #include "../reconcile/object.h"
 #include "cli.h"
 #include <inttypes.h>
@@ -18,15 +19,6 @@ sleep_ms(int64_t ms)
 	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
 
 	nanosleep(&t, NULL);
-}
-
-static int64_t
-clock_ms(clockid_t id)
-{
-	struct timespec t;
-
-	clock_gettime(id, &t);
-	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
 }
 
 static json_t *
@@ -238,7 +230,7 @@ status_watch(struct cli_call *c, struct error **e)
 
 	for (;;) {
 		cleanup_buf struct buf now = { 0 };
-		int64_t real = clock_ms(CLOCK_REALTIME);
+		int64_t real = now_ms();
 		cleanup_arena struct arena arena = { 0 };
 		struct arena *kept = c->arena;
 		int rc;
@@ -606,7 +598,7 @@ cli_wait(struct cli_call *c, struct error **e)
 {
 	const char *what = cli_opt(c, OPT_for) ? cli_opt(c, OPT_for) : "healthy";
 	const char *timeout = cli_opt(c, OPT_timeout) ? cli_opt(c, OPT_timeout) : "60s";
-	int64_t most = cli_duration(timeout), start = clock_ms(CLOCK_MONOTONIC);
+	int64_t most = cli_duration(timeout), start = monotonic_ms();
 	const char *why = "the daemon", *said = "";
 
 	if (most < 0)
@@ -634,7 +626,7 @@ cli_wait(struct cli_call *c, struct error **e)
 		}
 		if (c->tty && !is(said, why))
 			fprintf(stderr, "waiting for %s\n", said = why);
-		if (clock_ms(CLOCK_MONOTONIC) - start >= most) {
+		if (monotonic_ms() - start >= most) {
 			fprintf(stderr, "kedge: after %s still waiting for %s\n", timeout, why);
 			return 2;
 		}

@@ -14,6 +14,7 @@
 #include "hand_host.h"
 #include "hand_spec.h"
 #include "hand_state.h"
+#include "loop.h"
 #include "notify.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -24,26 +25,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 
 enum { CHECK_MS = 2000, DRAIN_MS = 20, BRAIN_BACKOFF_MS = 200, BRAIN_BACKOFF_MAX_MS = 10000 };
-
-int64_t
-monotonic_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
-
-static void
-timer_arm(struct event *timer, int64_t ms)
-{
-	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
-
-	event_add(timer, &tv);
-}
 
 /* ---- what the brain is told ---- */
 

@@ -3,6 +3,7 @@
 #define KEDGE_HAND_STATE_H
 #include "../netproxy/netproxy.h"
 #include "../reconcile/base/map.h"
+#include "../reconcile/base/now.h"
 #include "../reconcile/plan.h"
 #include "../runtime/image.h"
 #include "../runtime/runtime.h"
@@ -61,8 +62,6 @@ struct hand {
 	int64_t brain_started;
 	int exit_code;
 };
-
-int64_t monotonic_ms(void);
 
 /* hand.c */
 void hand_send(struct hand *, const char *line, const struct kind *, const void *body,

@@ -11,6 +11,7 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/log.h"
 #include "brain_state.h"
+#include "loop.h"
 #include <arpa/inet.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
@@ -25,7 +26,7 @@ struct probing {
 	enum probe_type type;
 	const struct probe *spec; /* in the target's arena; NULL: no such probe */
 	struct event *timer;
-	int64_t next_count; /* when a failure counts again */
+	int64_t next_count; /* monotonic ms: when a failure counts again */
 	int retry_ms;
 	int good, bad; /* in a row */
 	bool passed;   /* the verdict */
@@ -58,14 +59,6 @@ struct prober {
 };
 
 static void probing_start(struct probing *);
-
-static void
-timer_arm(struct event *timer, int64_t ms)
-{
-	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
-
-	event_add(timer, &tv);
-}
 
 static void
 try_end(struct probing *p)
@@ -155,7 +148,7 @@ probing_passed(struct probing *p)
 static void
 probing_result(struct probing *p, const char *why)
 {
-	int64_t now = now_ms(), period = p->spec->periodSeconds * 1000;
+	int64_t now = monotonic_ms(), period = p->spec->periodSeconds * 1000;
 	bool counts = now >= p->next_count;
 	bool eager = !p->passed && p->type != LIVENESS;
 
@@ -423,7 +416,7 @@ target_new(struct prober *pr, const struct pod *pod, const struct container *c, 
 		if (!specs[i])
 			continue;
 		p->passed = passed[i];
-		p->next_count = now_ms() + specs[i]->initialDelaySeconds * 1000;
+		p->next_count = monotonic_ms() + specs[i]->initialDelaySeconds * 1000;
 		p->timer = evtimer_new(pr->brain->base, on_timer, p);
 		timer_arm(p->timer, specs[i]->initialDelaySeconds * 1000);
 	}

@@ -15,18 +15,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <time.h>
 
 enum { RETRY_MS = 1000 }; /* between attempts to open a source that is not there */
-
-int64_t
-worker_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
 
 const char *
 worker_subdir(struct worker *w)
@@ -121,7 +111,7 @@ look(struct worker *w, bool asked, struct error **e)
 	bool had_failed = w->failed != NULL;
 
 	if (!w->state && w->kind->open(w, e)) {
-		w->next = worker_now() + RETRY_MS;
+		w->next = monotonic_ms() + RETRY_MS;
 		say_failed(w, e ? *e : NULL);
 		return -1;
 	}
@@ -251,7 +241,7 @@ static void
 step(struct worker *w, struct frame_reader *in)
 {
 	struct pollfd p[2] = { { w->fd, POLLIN, 0 }, { w->watch_fd, POLLIN, 0 } };
-	int64_t wait = w->next - worker_now();
+	int64_t wait = w->next - monotonic_ms();
 
 	if (wait <= 0) {
 		cleanup_error struct error *e = NULL;

@@ -7,6 +7,7 @@
 #ifndef KEDGE_WORKER_H
 #define KEDGE_WORKER_H
 #include "../reconcile/base/arena.h"
+#include "../reconcile/base/now.h"
 #include "../reconcile/schema.h"
 #include "gitlib.h"
 #include "source_frame.h"
@@ -39,10 +40,10 @@ struct worker {
 	struct arena arena;
 	const struct watch_args *args;
 	const struct source_kind *kind;
-	char *path;   /* of a local source */
-	void *state;  /* the kind's own */
-	int watch_fd; /* -1: none, polling */
-	int64_t next; /* milliseconds of CLOCK_MONOTONIC when to look without a notice */
+	char *path;              /* of a local source */
+	void *state;             /* the kind's own */
+	int watch_fd;            /* -1: none, polling */
+	int64_t next;            /* monotonic_ms when to look without a notice */
 	git_oid have, have_tree; /* what the brain has; zero: nothing */
 	char *failed; /* what was said last with FRAME_FAILED, NULL when all is well */
 	char *noted;
@@ -50,7 +51,6 @@ struct worker {
 	int writable; /* what was said last; -1: nothing */
 };
 
-int64_t worker_now(void);
 int worker_note(struct worker *, const char *text, struct error **);
 int worker_say_writable(struct worker *, bool, struct error **);
 /* Something is new, or nothing is: sends the head and clears what was wrong. */

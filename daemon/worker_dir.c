@@ -155,7 +155,7 @@ dir_notice(struct worker *w)
 
 	if (!drain(w))
 		return;
-	d->last_event = worker_now();
+	d->last_event = monotonic_ms();
 	if (!d->restless)
 		d->restless = d->last_event;
 	w->next = d->last_event + (d->writing.n ? WRITER_MS : QUIET_MS);
@@ -235,7 +235,7 @@ static int
 dir_look(struct worker *w, bool asked, struct error **e)
 {
 	struct dir_source *d = w->state;
-	int64_t began = worker_now(), took;
+	int64_t began = monotonic_ms(), took;
 	git_oid tree;
 	int same;
 
@@ -243,16 +243,16 @@ dir_look(struct worker *w, bool asked, struct error **e)
 	if (git_oid_is_zero(&w->have_tree))
 		scan_forget(d->scan);
 	same = scan_twice(w, &tree, e);
-	took = worker_now() - began;
+	took = monotonic_ms() - began;
 	w->next = began + took + (w->watch_fd < 0 || d->full ? POLL_MS : NET_MS + took * 1000);
 	if (same < 0) {
-		w->next = worker_now() + POLL_MS;
+		w->next = monotonic_ms() + POLL_MS;
 		return -1;
 	}
 	if (!same) {
 		if (!d->restless)
 			d->restless = began;
-		w->next = worker_now() + QUIET_MS;
+		w->next = monotonic_ms() + QUIET_MS;
 		if (began - d->restless > RESTLESS_MS)
 			return fail(
 			    e, WHY_CONFLICT,
@@ -264,7 +264,7 @@ dir_look(struct worker *w, bool asked, struct error **e)
 	map_done(&d->writing);
 	d->writing = (struct map){ 0 };
 	if (scan_unsure(d->scan))
-		w->next = worker_now() + 50;
+		w->next = monotonic_ms() + 50;
 	if (worker_note(w,
 			d->full
 			    ? "this user has no inotify watch left, so the directory is looked "

@@ -326,7 +326,7 @@ git_look(struct worker *w, bool asked, struct error **e)
 	char ref[1024];
 
 	(void)asked;
-	w->next = worker_now() + RETRY_MS; /* unless all goes well */
+	w->next = monotonic_ms() + RETRY_MS; /* unless all goes well */
 	if (stat(g->dir, &st) < 0)
 		return fail(e, WHY_NOT_FOUND,
 			    "%s: the repository is gone; the last revision stays", w->path);
@@ -338,7 +338,7 @@ git_look(struct worker *w, bool asked, struct error **e)
 		return -1;
 	if (!git_oid_equal(&commit, &w->have) && git_send_head(w, g->repo, &commit, &tree, e))
 		return -1;
-	w->next = worker_now() + (g->watching ? NET_MS : POLL_MS);
+	w->next = monotonic_ms() + (g->watching ? NET_MS : POLL_MS);
 	return worker_say_writable(w, branch_is_ours_to_move(g, ref), e);
 }
 

@@ -178,12 +178,12 @@ child(struct worker *w, int pipe)
 static size_t
 await(struct worker *w, pid_t pid, int pipe, char answer[ANSWER_MAX + 1])
 {
-	int64_t end = worker_now() + FETCH_MS;
+	int64_t end = monotonic_ms() + FETCH_MS;
 	size_t len = 0;
 
 	for (;;) {
 		struct pollfd p[2] = { { pipe, POLLIN, 0 }, { w->fd, POLLRDHUP, 0 } };
-		int64_t left = end - worker_now();
+		int64_t left = end - monotonic_ms();
 		ssize_t n;
 
 		if (left <= 0 || (poll(p, 2, (int)left) >= 0 && p[1].revents)) {
@@ -253,7 +253,7 @@ plan_next(struct worker *w)
 		every *= 2;
 	if (every > most)
 		every = most;
-	w->next = worker_now() + every * 900 + rand_r(&r->seed) % (every * 200 + 1);
+	w->next = monotonic_ms() + every * 900 + rand_r(&r->seed) % (every * 200 + 1);
 }
 
 static int

@@ -181,9 +181,9 @@ all_heard(const struct rtpod *p)
 static void
 statuses_wait(struct rt *rt, struct rtpod *p)
 {
-	int64_t until = rt_now() + ANSWER_MS;
+	int64_t until = monotonic_ms() + ANSWER_MS;
 
-	while (p->hand.fd >= 0 && !all_heard(p) && rt_now() < until) {
+	while (p->hand.fd >= 0 && !all_heard(p) && monotonic_ms() < until) {
 		struct pollfd fd = { .fd = p->hand.fd, .events = POLLIN };
 
 		poll(&fd, 1, ANSWER_MS);

@@ -113,7 +113,7 @@ drop_base(const char *state_dir)
 int
 rt_down(struct rt *rt, struct error **e)
 {
-	int64_t until = rt_now() + DOWN_MS;
+	int64_t until = monotonic_ms() + DOWN_MS;
 	struct rt_event ev;
 
 	for (struct map_slot *s = map_first(&rt->pods); s; s = map_next(&rt->pods, s))
@@ -127,7 +127,7 @@ rt_down(struct rt *rt, struct error **e)
 			;
 		if (all_gone(rt))
 			break;
-		if (rt_now() > until)
+		if (monotonic_ms() > until)
 			return fail(e, WHY_TIMEOUT,
 				    "some pods could not be removed within %d s: see the log",
 				    DOWN_MS / 1000);

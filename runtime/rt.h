@@ -9,6 +9,7 @@
 #include "reconcile/base/arena.h"
 #include "reconcile/base/buf.h"
 #include "reconcile/base/map.h"
+#include "reconcile/base/now.h"
 #include "runtime/cgroup.h"
 #include "runtime/init/wire.h"
 #include "runtime/runtime.h"
@@ -82,7 +83,6 @@ struct rt {
 	char *exec_error;  /* of the last event */
 };
 
-int64_t rt_now(void);                                  /* boot ms */
 void rt_copy(char *to, size_t room, const char *from); /* cut off to fit, always ended */
 void rt_changed(struct rt *, struct rtpod *);
 void rt_lack(struct rt *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -193,7 +193,7 @@ image_missing(struct cont *c, const char *image)
 					 ? c->image_backoff_s * 2
 					 : IMAGE_BACKOFF_MAX;
 	}
-	c->image_retry = rt_now() + 1000LL * c->image_backoff_s;
+	c->image_retry = monotonic_ms() + 1000LL * c->image_backoff_s;
 }
 
 static int
@@ -234,7 +234,7 @@ container_begin(struct rt *rt, struct rtpod *p, size_t i)
 		}
 		if (container_compile(rt, p, i, img, &e) < 0) {
 			waits_for(c, "CreateContainerError", xstrdup(error_text(e)));
-			c->image_retry = rt_now() + 1000LL * IMAGE_BACKOFF_FIRST;
+			c->image_retry = monotonic_ms() + 1000LL * IMAGE_BACKOFF_FIRST;
 			rt_changed(rt, p);
 			return;
 		}
@@ -436,7 +436,7 @@ heed(struct rt *rt, struct rtpod *p, const char *at, size_t n, int fd)
 void
 rtpod_heard(struct rt *rt, struct rtpod *p)
 {
-	static char message[W_MAX];
+	char message[W_MAX];
 	char room[CMSG_SPACE(sizeof(int))];
 
 	while (p->hand.fd >= 0) {
@@ -474,7 +474,7 @@ rtpod_begin_removal(struct rt *rt, struct rtpod *p)
 		return;
 	rt->removing++;
 	p->state = RT_POD_STOPPING;
-	p->remove_at = p->kill_at = rt_now();
+	p->remove_at = p->kill_at = monotonic_ms();
 	rt_changed(rt, p);
 	rtpod_go_on(rt, p);
 }
@@ -533,7 +533,7 @@ remover_start(struct rt *rt, struct rtpod *p)
 	    rt_watch(rt, &p->remover, pidfd, &e) < 0) {
 		log_warn("runtime", "pod %s: its directories could not be removed now: %s",
 			 p->uid, error_text(e));
-		p->remove_at = rt_now() + 1000;
+		p->remove_at = monotonic_ms() + 1000;
 	}
 	for (int i = 0; i < 2; i++)
 		if (dirs[i] >= 0)
@@ -545,9 +545,9 @@ removal_go_on(struct rt *rt, struct rtpod *p)
 {
 	if (p->init.fd >= 0) {
 		/* All namespaces, and with them every process of the pod, end here. */
-		if (p->kill_at <= rt_now()) {
+		if (p->kill_at <= monotonic_ms()) {
 			syscall(SYS_pidfd_send_signal, p->init.fd, SIGKILL, NULL, 0);
-			p->kill_at = rt_now() + INIT_DEATH_MS;
+			p->kill_at = monotonic_ms() + INIT_DEATH_MS;
 		}
 		p->remove_at = p->kill_at;
 		return;
@@ -555,7 +555,7 @@ removal_go_on(struct rt *rt, struct rtpod *p)
 	if (p->remover.fd >= 0)
 		return; /* its end goes on from here */
 	if (cgroup_remove(&rt->cgroups, p->uid) != 0) {
-		p->remove_at = rt_now() + REMOVE_RETRY_MS;
+		p->remove_at = monotonic_ms() + REMOVE_RETRY_MS;
 		return;
 	}
 	if (!p->dirs_gone) {
@@ -571,7 +571,7 @@ removal_go_on(struct rt *rt, struct rtpod *p)
 void
 rtpod_go_on(struct rt *rt, struct rtpod *p)
 {
-	int64_t now = rt_now();
+	int64_t now = monotonic_ms();
 
 	if (p->remover.fd >= 0) {
 		siginfo_t si = { 0 };

@@ -9,21 +9,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <time.h>
 
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
 #include "runtime/image.h"
 #include "runtime/rt.h"
-
-int64_t
-rt_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 void
 rt_copy(char *to, size_t room, const char *from)
@@ -384,7 +374,7 @@ forget(struct rt *rt)
 static void
 timers(struct rt *rt)
 {
-	int64_t now = rt_now();
+	int64_t now = monotonic_ms();
 
 	for (struct map_slot *s = map_first(&rt->pods); s; s = map_next(&rt->pods, s)) {
 		struct rtpod *p = s->value;
@@ -419,7 +409,7 @@ rt_next(struct rt *rt, struct rt_event *ret)
 int
 rt_timeout(const struct rt *rt)
 {
-	int64_t next = 0, now = rt_now();
+	int64_t next = 0, now = monotonic_ms();
 
 	for (struct map_slot *s = map_first(&rt->pods); s; s = map_next(&rt->pods, s)) {
 		int64_t due = rtpod_due(s->value);

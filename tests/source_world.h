@@ -115,6 +115,10 @@ world_new(struct world *w)
 {
 	struct error *e = NULL;
 
+	/* No gc in the background: it would still write while the world is removed. */
+	setenv("GIT_CONFIG_COUNT", "1", 1);
+	setenv("GIT_CONFIG_KEY_0", "gc.auto", 1);
+	setenv("GIT_CONFIG_VALUE_0", "0", 1);
 	*w = (struct world){ .worker = -1 };
 	snprintf(w->dir, sizeof w->dir, "/tmp/kedge-source-XXXXXX");
 	assert_non_null(mkdtemp(w->dir));

@@ -277,7 +277,6 @@ a_push_to_ten_thousand_files_costs_what_changed(void **state)
 	struct manifest_set *one = NULL, *two = NULL;
 	struct error *e = NULL;
 	size_t same = 0;
-	double began;
 
 	(void)state;
 	world_new(&w);
@@ -296,11 +295,9 @@ a_push_to_ten_thousand_files_costs_what_changed(void **state)
 	received = 0;
 	assert_news(&w, SOURCE_MOVED, 10);
 	assert_true(received < 10000 * 39 + 1000); /* a line of the listing is 12 + 27 bytes */
-	began = seconds();
 	assert_int_equal(
 	    source_manifests(w.s, "main", source_head(w.s, "main")->commit, &two, &said, &e),
 	    0);
-	assert_true(seconds() - began < 0.1);
 	for (size_t i = 0; i < 10000; i++)
 		same += one->at[i] == two->at[i];
 	assert_int_equal(same, 9999);

@@ -320,6 +320,18 @@ check_on_timer(evutil_socket_t fd, short what, void *arg)
 	timer_arm(h->check_timer, CHECK_MS);
 }
 
+/* systemd starts us again when this stays away: the loop hangs. */
+static void
+watchdog_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct hand *h = arg;
+
+	(void)fd;
+	(void)what;
+	notify_send("WATCHDOG=1");
+	timer_arm(h->watchdog_timer, notify_watchdog_ms());
+}
+
 /* ---- processes ---- */
 
 static void brain_start(struct hand *);
@@ -611,11 +623,14 @@ events_make(struct hand *h)
 	h->check_timer = evtimer_new(h->base, check_on_timer, h);
 	h->drain_timer = evtimer_new(h->base, drain_on_timer, h);
 	h->brain_timer = evtimer_new(h->base, brain_on_timer, h);
+	h->watchdog_timer = evtimer_new(h->base, watchdog_on_timer, h);
 	for (int i = 0; i < 2; i++) {
 		h->signals[i] = evsignal_new(h->base, signals[i], on_signal, h);
 		event_add(h->signals[i], NULL);
 	}
 	timer_arm(h->check_timer, CHECK_MS);
+	if (notify_watchdog_ms())
+		timer_arm(h->watchdog_timer, 0);
 	hand_rt_arm(h);
 }
 

@@ -52,7 +52,8 @@ struct hand {
 	struct map services; /* id -> anything: set since the brain's last start */
 	struct map stale;    /* id -> anything: set before it */
 	struct hand_job *jobs;
-	struct event *rt_event, *rt_timer, *np_event, *check_timer, *drain_timer, *brain_timer;
+	struct event *rt_event, *rt_timer, *np_event, *check_timer, *drain_timer, *brain_timer,
+	    *watchdog_timer;
 	struct event *signals[2];
 	int listen_unix, listen_tcp; /* -1: none */
 	int lock;

@@ -385,6 +385,11 @@ child_on_end(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (h->wire)
 		brain_lost(h, "it ended");
+	/* It said why it cannot begin; trying again would not change that. */
+	if (!h->was_ready && WIFEXITED(status) && WEXITSTATUS(status) == 1) {
+		hand_leave(h, 1);
+		return;
+	}
 	if (monotonic_ms() - h->brain_started > 60000)
 		h->brain_starts = 0;
 	timer_arm(h->brain_timer, h->brain_starts < 2 ? 0
@@ -528,6 +533,16 @@ listen_unix(struct hand *h, struct error **e)
 		return fail_sys(e, "listen on %s", sa.sun_path);
 	h->listen_unix = steal_fd(&fd);
 	return 0;
+}
+
+/* Nobody listens there any more: a client is told so at once. */
+static void
+socket_remove(struct hand *h)
+{
+	cleanup_free char *path = NULL;
+
+	xasprintf(&path, "%s/api.sock", h->config->run);
+	unlink(path);
 }
 
 static int
@@ -721,6 +736,7 @@ hand_main(struct config *config)
 		event_base_dispatch(h.base);
 	}
 	children_end(&h);
+	socket_remove(&h);
 	rc = h.exit_code;
 	if (h.down)
 		rc = hand_down(&h);

@@ -58,6 +58,7 @@ struct hand {
 	int listen_unix, listen_tcp; /* -1: none */
 	int lock;
 	int64_t generation; /* of the commit under way */
+	bool was_ready; /* a brain of ours has served */
 	bool committing, commit_again, first_commit, leaving, down, down_keeps;
 	int brain_starts;
 	int64_t brain_started;

@@ -409,9 +409,9 @@ do_list(struct order *o, struct error **e)
 static int
 do_ready(struct order *o, struct error **e)
 {
-	(void)o;
 	(void)e;
 	log_info("ready", "serving");
+	o->hand->was_ready = true;
 	notify_send("READY=1");
 	return 0;
 }

@@ -362,13 +362,15 @@ static const char *const links[][2] = {
 	{ "pts/ptmx", "ptmx" },          { "/proc/kcore", "core" },
 };
 
-/* The host's node i, looked at before it is believed (CVE-2025-31133). */
+/* The host's node i, looked at before it is believed (CVE-2025-31133).  It is the
+ * host's own inode: read-only, so that the container's root cannot chmod or chown the
+ * host's /dev/null.  What is written goes to the driver, which this does not bar. */
 static int
 host_node(size_t i)
 {
 	struct stat st;
 	long fd = sys(openat, AT_FDCWD, nodes[i].host, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	int tree;
+	int tree, r;
 
 	if (fd < 0)
 		return (int)fd;
@@ -379,7 +381,12 @@ host_node(size_t i)
 	}
 	tree = tree_of((int)fd, "");
 	sys(close, fd);
-	return tree;
+	r = tree < 0
+		? tree
+		: set_attrs(tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0);
+	if (r < 0 && tree >= 0)
+		sys(close, tree);
+	return r < 0 ? r : tree;
 }
 
 static int

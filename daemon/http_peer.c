@@ -139,17 +139,24 @@ read_all(int fd, struct buf *b)
 	}
 }
 
-/* sl local rem st tx:rx tr:tm retrnsmt uid ...; theirs is our remote end. */
+/* sl local rem st tx:rx tr:tm retrnsmt uid timeout inode ...; theirs is our remote end.
+ * A socket that its owner has closed is listed with uid 0 and inode 0: who asks and
+ * hangs up at once would be taken for root.  The inode is printed after the uid, so while
+ * it is there the uid is the owner's; 1, 4, 5 are a connection, whole or half closed. */
 static bool
 uid_of(const char *table, const char *theirs, const char *ours, uid_t *ret)
 {
 	cleanup_free char *want = NULL;
 	const char *at;
-	unsigned uid;
+	unsigned uid, state;
+	unsigned long inode;
 
 	xasprintf(&want, ": %s %s ", theirs, ours);
 	at = strstr(table, want);
-	if (!at || sscanf(at + strlen(want), "%*x %*x:%*x %*x:%*x %*x %u", &uid) != 1)
+	if (!at || sscanf(at + strlen(want), "%x %*x:%*x %*x:%*x %*x %u %*u %lu", &state, &uid,
+			  &inode) != 3)
+		return false;
+	if (!inode || (state != 1 && state != 4 && state != 5))
 		return false;
 	*ret = uid;
 	return true;

@@ -599,6 +599,7 @@ parts_open(struct hand *h, struct error **e)
 {
 	const struct config *c = h->config;
 	cleanup_free char *init = NULL;
+	cleanup_arena struct arena a = { 0 };
 	struct rt_config rc = {
 		.run_dir = c->run,
 		.state_dir = c->state,
@@ -617,6 +618,8 @@ parts_open(struct hand *h, struct error **e)
 		.svc_bits = h->settings.svc_bits,
 	};
 
+	if (rt_caps(spec_strings(&c->allow->capabilities, &a), &rc.cap_allow, e) < 0)
+		return fail_in(e, "allow.capabilities");
 	if (images_open(c->state, &h->images, e) < 0 || np_open(&nc, &h->np, e) < 0)
 		return -1;
 	init = host_init_path(e);

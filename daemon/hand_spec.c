@@ -104,7 +104,6 @@ spec_container(const struct container_args *c, struct arena *a, struct rt_contai
 		.cap_drop = spec_strings(&c->capDrop, a),
 		.read_only_root = c->readOnlyRoot,
 		.allow_privilege_escalation = c->allowPrivilegeEscalation,
-		.unconfined = c->unconfined,
 		.tty = c->tty,
 		.stdin_open = c->stdin,
 		.termination_message_path = c->terminationMessagePath,

@@ -67,3 +67,29 @@ rtcaps_parse(const char *const *add, const char *const *drop, uint64_t have, uin
 		*ret = (defaults | plus) & ~minus & have;
 	return 0;
 }
+
+int
+rt_caps(const char *const *names, uint64_t *ret, struct error **e)
+{
+	return parse(names, ret, e);
+}
+
+/* Who may write manifests may not thereby become root: SYS_ADMIN alone mounts the host's
+ * disks.  Each name in `add` is one of the defaults, or the operator allowed it. */
+int
+rtcaps_allowed(const char *const *add, uint64_t allow, struct error **e)
+{
+	for (; add && *add; add++) {
+		const char *const one[] = { *add, NULL };
+		uint64_t want;
+
+		if (parse(one, &want, e) < 0)
+			return -1;
+		if (want & ~(defaults | allow))
+			return fail(e, WHY_FORBIDDEN,
+				    "capability %s is not allowed: the operator has to name it "
+				    "in kedge.yaml under allow.capabilities",
+				    *add);
+	}
+	return 0;
+}

@@ -115,6 +115,8 @@ int poddir_make_dirs(const char *path, mode_t, struct error **);
 /* caps.c */
 int rtcaps_parse(const char *const *add, const char *const *drop, uint64_t have, uint64_t *ret,
 		 struct error **);
+/* WHY_FORBIDDEN when `add` has what is neither a default nor in `allow`. */
+int rtcaps_allowed(const char *const *add, uint64_t allow, struct error **);
 uint64_t rtcaps_own(void);
 
 /* ops.c */

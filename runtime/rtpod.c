@@ -107,6 +107,11 @@ rt_pod_create(struct rt *rt, const struct rt_pod *spec, int *ret_netns, struct e
 
 	if (podspec_check(spec, e) < 0)
 		return -1;
+	for (size_t i = 0; i < spec->ncontainers; i++)
+		if (rtcaps_allowed(spec->containers[i].cap_add, rt->cfg.cap_allow, e) < 0) {
+			fail_in(e, "container %s", spec->containers[i].name);
+			return fail_in(e, "pod %s", spec->name);
+		}
 	p = map_get(&rt->pods, spec->uid);
 	if (p && p->state != RT_POD_GONE)
 		return fail(e, WHY_EXISTS, "pod %s is here already", spec->uid);

@@ -26,6 +26,7 @@ struct rt_config {
 	const char *init_path;   /* the kedge-init binary; read once, run from a sealed memfd */
 	const char *cgroup;      /* "kedge": below the root of each hierarchy */
 	const char *cgroup_root; /* "/sys/fs/cgroup"; a test may give another */
+	uint64_t cap_allow;      /* capabilities a container may add to the default ones */
 	gid_t log_gid;           /* may read logs */
 	int64_t log_max_bytes;   /* rotate above this; 10 MiB */
 	int log_max_files;       /* 5 */
@@ -105,6 +106,8 @@ struct rt_pod_status {
 	size_t ncontainers;
 };
 
+/* The set of "NET_ADMIN", "CAP_SYS_TIME", "ALL"; NULL-terminated, or NULL for none. */
+int rt_caps(const char *const *names, uint64_t *ret, struct error **);
 int rt_open(const struct rt_config *, struct rt **ret, struct error **);
 void rt_close(struct rt *); /* the pods live on */
 /* What this host cannot do, one sentence each; NULL-terminated, owned by rt. */

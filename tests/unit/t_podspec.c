@@ -186,6 +186,26 @@ what_could_leave_its_place_is_refused(void **state)
 }
 
 static void
+capabilities_beyond_the_defaults_need_the_operators_word(void **state)
+{
+	struct error *e = NULL;
+	uint64_t allow;
+
+	(void)state;
+	assert_int_equal(rtcaps_allowed(NULL, 0, NULL), 0);
+	assert_int_equal(rtcaps_allowed(LIST("chown", "CAP_NET_BIND_SERVICE"), 0, NULL), 0);
+	assert_int_equal(rtcaps_allowed(LIST("CHOWN", "cap_sys_admin"), 0, &e), -1);
+	assert_int_equal(e->why, WHY_FORBIDDEN);
+	error_free(&e);
+	assert_int_equal(rtcaps_allowed(LIST("ALL"), 0, NULL), -1);
+	assert_int_equal(rt_caps(LIST("NET_ADMIN"), &allow, NULL), 0);
+	assert_int_equal(rtcaps_allowed(LIST("NET_ADMIN"), allow, NULL), 0);
+	assert_int_equal(rtcaps_allowed(LIST("NET_ADMIN", "SYS_TIME"), allow, NULL), -1);
+	assert_int_equal(rt_caps(LIST("ALL"), &allow, NULL), 0);
+	assert_int_equal(rtcaps_allowed(LIST("ALL"), allow, NULL), 0);
+}
+
+static void
 capabilities_add_up_as_docker_reads_them(void **state)
 {
 	uint64_t caps;
@@ -324,6 +344,7 @@ main(void)
 		cmocka_unit_test(a_spec_with_a_flipped_byte_is_read_or_refused),
 		cmocka_unit_test(what_could_leave_its_place_is_refused),
 		cmocka_unit_test(capabilities_add_up_as_docker_reads_them),
+		cmocka_unit_test(capabilities_beyond_the_defaults_need_the_operators_word),
 		cmocka_unit_test(the_host_is_left_before_the_user_is_looked_for),
 		cmocka_unit_test(the_filter_comes_last_unless_privileges_may_grow),
 	};

@@ -1,0 +1,127 @@
+#!/usr/bin/env bats
+# Attacks: who may write manifests, who is inside a pod, who is a user of the host
+# and who took over the half that reads, each tries what it must not reach.
+load lib.bash
+
+setup_file() {
+	load lib.bash
+	kedge_dirs
+	own_nodes
+	mkdir -p "$W/m" "$W/box/bin" "$W/box/etc"
+	cp "$(command -v busybox)" "$W/box/bin/box"
+	for a in sh sleep cat chmod chown echo head ls id mknod mount touch dd grep wc true; do
+		ln -s box "$W/box/bin/$a"
+	done
+	echo root:x:0:0::/root:/bin/sh >"$W/box/etc/passwd"
+	pod inside >"$W/m/pods.yaml"
+	kedge_start --source "$W/m" --listen 127.0.0.1:8001
+	export KEDGED
+	kedge image import "$W/box" box:1 --entrypoint '["/bin/sleep","1000"]'
+	wait_for 20 "the pod runs" kedge exec inside -- true
+}
+teardown_file() {
+	load lib.bash
+	kedge_end
+}
+
+# The machine's device nodes stay out of it, should an attack on them succeed.
+own_nodes() {
+	local n
+	for n in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0; do
+		# shellcheck disable=SC2046
+		mknod -m 666 "$W/${n%%:*}" c $(echo "${n#*:}" | tr : ' ')
+		mount --bind "$W/${n%%:*}" "/dev/${n%%:*}"
+	done
+}
+# pod NAME [FIELDS of its container]
+pod() {
+	cat <<-Y
+		---
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: $1}
+		spec:
+		  terminationGracePeriodSeconds: 0
+		  containers:
+		  - {name: c, image: "box:1"${2:+, $2}}
+	Y
+}
+in_pod() { kedge exec inside -- "$@"; }
+events_of() { kedge get events -o json | jq -r --arg n "$1" '.items[] | select(.involvedObject.name == $n) | .message'; }
+was_told() { events_of "$1" | grep -F "$2"; }
+
+@test "a manifest adds no capability that the operator did not allow" {
+	pod mighty 'securityContext: {capabilities: {add: [SYS_ADMIN]}}' >"$W/m/mighty.yaml"
+	pod all 'securityContext: {capabilities: {add: [ALL], drop: [NET_RAW]}}' >>"$W/m/mighty.yaml"
+	pod modest 'securityContext: {capabilities: {add: [NET_BIND_SERVICE], drop: [ALL]}}' >>"$W/m/mighty.yaml"
+	wait_for 10 "refused" was_told mighty "capability SYS_ADMIN is not allowed"
+	wait_for 10 "refused" was_told all "capability ALL is not allowed"
+	wait_for 10 "the modest one runs" kedge exec modest -- true
+	rm "$W/m/mighty.yaml"
+}
+
+@test "privileged, host namespaces and no seccomp are warned of and not acted upon" {
+	cat >"$W/m/host.yaml" <<-Y
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: host}
+		spec:
+		  hostNetwork: true
+		  hostPID: true
+		  terminationGracePeriodSeconds: 0
+		  containers:
+		  - name: c
+		    image: box:1
+		    securityContext: {privileged: true, seccompProfile: {type: Unconfined}, procMount: Unmasked}
+	Y
+	wait_for 10 "it runs" kedge exec host -- true
+	for f in hostNetwork hostPID privileged seccompProfile procMount; do
+		kedge status | grep "$f: known, but not acted upon"
+	done
+	run kedge exec host -- grep -e CapBnd -e Seccomp: -e NoNewPrivs /proc/self/status
+	[[ $output == *"00000000a80425fb"* && $output == *$'Seccomp:\t2'* && $output == *$'NoNewPrivs:\t1'* ]]
+	[ "$(kedge exec host -- ls -d '/proc/[0-9]*' /sys/class/net/eth0 2>/dev/null | grep -c eth0)" = 1 ]
+	rm "$W/m/host.yaml"
+}
+
+@test "a hostPath volume never appears" {
+	cat >"$W/m/path.yaml" <<-Y
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: path}
+		spec:
+		  volumes: [{name: h, hostPath: {path: /}}]
+		  containers: [{name: c, image: "box:1", volumeMounts: [{name: h, mountPath: /h}]}]
+	Y
+	wait_for 10 "refused" was_told path "no volumes of this type"
+	rm "$W/m/path.yaml"
+}
+
+@test "a container's root changes nothing of the host's device nodes" {
+	local before
+	before=$(stat -c '%a %u %g' /dev/null /dev/zero)
+	for n in null zero full random urandom tty; do
+		run in_pod chmod 600 /dev/$n
+		[ "$status" != 0 ]
+		run in_pod chown 1:1 /dev/$n
+		[ "$status" != 0 ]
+	done
+	run in_pod chmod 600 /proc/kcore # masked by the same node
+	[ "$status" != 0 ]
+	[ "$(stat -c '%a %u %g' /dev/null /dev/zero)" = "$before" ]
+	in_pod sh -c 'echo x >/dev/null && echo x >>/dev/zero && [ "$(head -c 4 /dev/urandom | wc -c)" = 4 ]'
+}
+
+@test "a user of the host who hangs up at once is not taken for root" {
+	local uid
+	uid=$(field pod inside .metadata.uid)
+	setpriv --reuid 65534 --regid 65534 --clear-groups perl -MIO::Socket::INET -e '
+		for (1 .. 2000) {
+			my $s = IO::Socket::INET->new("127.0.0.1:8001") or die "connect: $!";
+			print $s "DELETE /api/v1/namespaces/default/pods/inside HTTP/1.1\r\n",
+				"Host: 127.0.0.1:8001\r\nContent-Length: 0\r\n\r\n";
+			close $s;
+		}'
+	curl -sfm 5 -o "$W/o" http://127.0.0.1:8001/api/v1/pods # root may
+	[ "$(field pod inside '.metadata.uid + (.metadata.deletionTimestamp // "")')" = "$uid" ]
+}

@@ -34,7 +34,7 @@ FAULTS    := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fault/*.c))
 DRIVERS   := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/e2e/*.c))
 BATS      := $(sort $(wildcard tests/e2e/*.bats))
 
-.PHONY: all help deps install uninstall test test-fresh test-vm check lint bench demo demo-deps images clean format
+.PHONY: all help deps install uninstall test test-fresh test-vm check lint bench demo demo-deps images test-images clean format
 all: $(B)/kedged $(B)/kedge $(B)/kedge-init
 
 help:
@@ -75,7 +75,7 @@ LINTS := tests/lint/includes.sh tests/lint/pure.sh tests/lint/bats.sh
 ## make test       every test (needs root); SAN=1 under ASan and UBSan; T=file runs one
 test: deps
 	$(MAKE) check
-check: all images $(UNITS) $(FAULTS) $(DRIVERS)
+check: all images test-images $(UNITS) $(FAULTS) $(DRIVERS)
 	B=$(abspath $(B)) tests/run $(if $(T),$(T),$(LINTS) $(UNITS) $(FAULTS) $(BATS))
 
 ## make test-fresh the README's two commands in a minimal Debian made by debootstrap
@@ -94,6 +94,9 @@ demo: demo-deps
 # The example's images, as root trees.
 images:
 	@$(MAKE) -s -C repo-example/images O=$(abspath $(B))/images CC="$(CC)"
+# What the end-to-end tests run in pods.
+test-images:
+	@$(MAKE) -s -C tests/e2e/images O=$(abspath $(B))/images CC="$(CC)"
 
 # The bench's pods run a static program of their own; the rest of it are drivers.
 BORN    := $(B)/tests/bench/born.root/born

@@ -494,8 +494,8 @@ revision_in_force(struct watch *w)
 	for (size_t i = 0; i < all.n; i++) {
 		const struct revision *r = (const void *)all.at[i];
 
-		if (!strcmp(r->spec->source, w->config->name) && r->status &&
-		    !r->status->errors.n && (!found || r->spec->number > found->spec->number))
+		if (!strcmp(r->spec->source, w->config->name) && revision_was_applied(r) &&
+		    (!found || r->spec->number > found->spec->number))
 			found = r;
 	}
 	return found;
@@ -582,10 +582,11 @@ deploy_rollback(struct brain *b, struct watch *w, int64_t number, struct error *
 		return fail(e, WHY_NOT_FOUND,
 			    "source %s has no revision %" PRId64 "; kedge history lists them",
 			    w->config->name, number);
-	if (r->status->outcome && !strcmp(r->status->outcome, "Failed") && r->status->errors.n)
+	if (!revision_was_applied(r))
 		return fail(e, WHY_INVALID,
 			    "revision %" PRId64 " was never applied (%s); choose another",
-			    number, r->status->errors.at[0]);
+			    number,
+			    r->status && r->status->errors.n ? r->status->errors.at[0] : "?");
 	if (source_writable(b->sources, w->config->name)) {
 		xasprintf(&message,
 			  "Roll back to revision %" PRId64

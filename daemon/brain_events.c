@@ -127,6 +127,16 @@ stop_event(struct brain *b, const struct pod *pod)
 	}
 }
 
+static void
+restart_event(struct brain *b, const struct pod *pod, const struct action *a)
+{
+	const struct restart_args *args = a->body;
+	cleanup_free char *field = NULL;
+
+	xasprintf(&field, "spec.containers{%s}", args->container);
+	note(b, pod, "Normal", "Killing", field, "Container %s", a->why);
+}
+
 /* Told after the action was carried out; for DELETE and FORGET before. */
 void
 event_of_action(struct brain *b, const struct action *a)
@@ -159,9 +169,7 @@ event_of_action(struct brain *b, const struct action *a)
 		stop_event(b, store_find(b->store, RES_pod, a->ns, a->name));
 		break;
 	case ACT_RESTART:
-		note(b, store_find(b->store, RES_pod, a->ns, a->name), "Normal", "Killing",
-		     NULL, "Container %s %s", ((const struct restart_args *)a->body)->container,
-		     a->why);
+		restart_event(b, store_find(b->store, RES_pod, a->ns, a->name), a);
 		break;
 	default:
 		break;

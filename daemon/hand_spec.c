@@ -102,6 +102,7 @@ spec_container(const struct container_args *c, struct arena *a, struct rt_contai
 		.oom_score_adj = c->oomScoreAdj,
 		.cap_add = spec_strings(&c->capAdd, a),
 		.cap_drop = spec_strings(&c->capDrop, a),
+		.run_as_non_root = c->nonRoot,
 		.read_only_root = c->readOnlyRoot,
 		.allow_privilege_escalation = c->allowPrivilegeEscalation,
 		.tty = c->tty,

@@ -13,6 +13,7 @@
 #include "brain_state.h"
 #include "loop.h"
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <string.h>
@@ -261,16 +262,29 @@ try_http(struct probing *p)
 		probing_result(p, "the connection could not be started");
 }
 
+/* As Go writes it, whose words people search for. */
+static const char *
+go_error(int err, char *room, size_t n)
+{
+	snprintf(room, n, "%s", strerror(err));
+	*room = tolower(*room);
+	return room;
+}
+
 static void
 on_tcp(struct bufferevent *bev, short what, void *arg)
 {
 	struct probing *p = arg;
+	const struct tcp_socket_action *tcp = p->spec->tcpSocket;
+	const char *host = tcp->host && *tcp->host ? tcp->host : p->target->ip;
 	cleanup_free char *why = NULL;
+	char words[128];
 
 	(void)bev;
 	if (!(what & BEV_EVENT_CONNECTED))
-		xasprintf(&why, "dial tcp %s: %s", p->target->ip,
-			  evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
+		xasprintf(&why, "dial tcp %s:%u: connect: %s", host,
+			  port_of(p->target, tcp->port),
+			  go_error(EVUTIL_SOCKET_ERROR(), words, sizeof words));
 	probing_result(p, why);
 }
 

@@ -275,10 +275,9 @@ restart_failed(struct snapshot *s, const struct pod *pod, const struct pod_seen 
 			    str_is(seen->containers.at[j].state, "running") &&
 			    seen->containers.at[j].startedAt == probe->startedAt)
 				order(p, ACT_RESTART, pod, 0, restart_args_kind(), &args,
-				      arena_printf(p->arena, "%s: %s", c->name,
-						   str_is(probe->message, "")
-						       ? "liveness probe failed"
-						       : probe->message));
+				      arena_printf(
+					  p->arena, "%s failed %s probe, will be restarted",
+					  c->name, probe->started ? "liveness" : "startup"));
 	}
 }
 

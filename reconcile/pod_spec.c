@@ -86,9 +86,13 @@ user(const struct pod *pod, const struct container *c, struct arena *a)
 }
 
 static void
-security(const struct container *c, struct container_args *args)
+security(const struct pod *pod, const struct container *c, struct container_args *args)
 {
 	const struct security_context *sc = c->securityContext;
+	const struct pod_security_context *all = pod->spec->securityContext;
+	bool own = sc && schema_has(security_context_kind(), sc, "runAsNonRoot");
+
+	args->nonRoot = own ? sc->runAsNonRoot : all && all->runAsNonRoot;
 
 	/* Absent means allowed in Kubernetes; kedge's own default is hardened. */
 	args->allowPrivilegeEscalation = sc && sc->allowPrivilegeEscalation;
@@ -153,7 +157,7 @@ container(struct snapshot *s, const struct pod *pod, const struct container *c,
 		args->env.at[args->env.n++] =
 		    arena_printf(a, "%s=%s", env[i].key, env[i].value);
 	limits(s, pod, c, args);
-	security(c, args);
+	security(pod, c, args);
 	mounts(c, args, a);
 	return true;
 }

@@ -223,8 +223,8 @@ look_around(struct look *l, const char *source)
 /* ---- the verdict ---- */
 
 /* Failed because of its files, a revision never touched anything. */
-static bool
-was_applied(const struct revision *r)
+bool
+revision_was_applied(const struct revision *r)
 {
 	const char *outcome = r->status ? r->status->outcome : NULL;
 
@@ -240,7 +240,7 @@ is_superseded(struct snapshot *s, const struct revision *r)
 		    (const struct revision *)s->of[RES_revision].at[i];
 
 		if (other->spec && is(other->spec->source, r->spec->source) &&
-		    other->spec->number > r->spec->number && was_applied(other))
+		    other->spec->number > r->spec->number && revision_was_applied(other))
 			return true;
 	}
 	return false;
@@ -296,7 +296,7 @@ revision_reconcile(struct snapshot *s, const struct revision *r, struct plan *p)
 
 	if (!r->spec || !r->spec->source || r->metadata->deletionTimestamp)
 		return;
-	if (!is(outcome, "Applying") && !(is(outcome, "Failed") && was_applied(r)))
+	if (!is(outcome, "Applying") && !(is(outcome, "Failed") && revision_was_applied(r)))
 		return;
 	if (is_superseded(s, r)) {
 		if (is(outcome, "Applying"))

@@ -21,6 +21,7 @@
 
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
+#include "runtime/image_impl.h"
 #include "runtime/rt.h"
 
 int
@@ -148,28 +149,17 @@ poddir_shm_path(const struct rt *rt, const struct rt_pod *p)
 	return path;
 }
 
-static const struct rt_file *
-file_named(const struct rt_volume *v, const char *name)
+/* Does any of its files lie at or below this name? */
+static bool
+has_name(const struct rt_volume *v, const char *name)
 {
+	size_t n = strlen(name);
+
 	for (size_t i = 0; i < v->nfiles; i++)
-		if (strcmp(v->files[i].path, name) == 0)
-			return &v->files[i];
-	return NULL;
-}
-
-static void
-remove_flat(int dir, const char *name)
-{
-	cleanup_close int fd =
-	    openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	cleanup_closedir DIR *d = NULL;
-	struct dirent *ent;
-
-	if (fd < 0 || !(d = fdopendir(dup(fd))))
-		return;
-	while ((ent = readdir(d)))
-		unlinkat(fd, ent->d_name, 0);
-	unlinkat(dir, name, AT_REMOVEDIR);
+		if (strcspn(v->files[i].path, "/") == n &&
+		    strncmp(v->files[i].path, name, n) == 0)
+			return true;
+	return false;
 }
 
 /* Links of names that are no more, and what earlier switches left behind. */
@@ -184,11 +174,38 @@ sweep(int dir, const struct rt_volume *v, const char *current)
 		if (strncmp(ent->d_name, "..", 2) == 0) {
 			if (ent->d_name[2] && strcmp(ent->d_name, current) &&
 			    strcmp(ent->d_name, "..data"))
-				remove_flat(dir, ent->d_name);
-		} else if (strcmp(ent->d_name, ".") && !file_named(v, ent->d_name)) {
+				image_tree_remove(dir, ent->d_name);
+		} else if (strcmp(ent->d_name, ".") && !has_name(v, ent->d_name)) {
 			unlinkat(dir, ent->d_name, 0);
 		}
 	}
+}
+
+/* A file below a directory that nobody but us has seen yet.  The path was checked:
+ * each part is a plain name, and O_NOFOLLOW keeps it so. */
+static int
+write_below(int dir, const struct rt_file *f, gid_t gid)
+{
+	cleanup_close int at = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const char *name = f->path;
+
+	for (const char *slash; at >= 0 && (slash = strchr(name, '/')); name = slash + 1) {
+		cleanup_free char *part = xstrndup(name, (size_t)(slash - name));
+		int sub;
+
+		if (mkdirat(at, part, 0755) < 0 && errno != EEXIST)
+			return -1;
+		sub = openat(at, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (sub < 0 || fchmod(sub, 0755) < 0) { /* whatever the umask is */
+			close(sub);
+			return -1;
+		}
+		close(at);
+		at = sub;
+	}
+	return at < 0
+		   ? -1
+		   : write_new(at, name, f->data, f->len, f->mode ? f->mode & 0777 : 0644, gid);
 }
 
 static int
@@ -201,22 +218,19 @@ switch_to(int dir, const struct rt_volume *v, const char *fresh, gid_t gid)
 	sub = openat(dir, fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (sub < 0 || fchmod(sub, 0755) < 0)
 		return -1;
-	for (size_t i = 0; i < v->nfiles; i++) {
-		const struct rt_file *f = &v->files[i];
-
-		if (write_new(sub, f->path, f->data, f->len, f->mode ? f->mode & 0777 : 0644,
-			      gid) < 0)
+	for (size_t i = 0; i < v->nfiles; i++)
+		if (write_below(sub, &v->files[i], gid) < 0)
 			return -1;
-	}
 	unlinkat(dir, "..data_tmp", 0);
 	if (symlinkat(fresh, dir, "..data_tmp") < 0 ||
 	    renameat(dir, "..data_tmp", dir, "..data") < 0)
 		return -1;
 	for (size_t i = 0; i < v->nfiles; i++) {
-		cleanup_free char *to = NULL;
+		const char *path = v->files[i].path;
+		cleanup_free char *top = xstrndup(path, strcspn(path, "/")), *to = NULL;
 
-		xasprintf(&to, "..data/%s", v->files[i].path);
-		if (symlinkat(to, dir, v->files[i].path) < 0 && errno != EEXIST)
+		xasprintf(&to, "..data/%s", top);
+		if (symlinkat(to, dir, top) < 0 && errno != EEXIST)
 			return -1;
 	}
 	return 0;
@@ -238,7 +252,7 @@ poddir_volume_put(struct rt *rt, const char *uid, const struct rt_volume *v, int
 	xasprintf(&fresh, "..%lld.%09ld", (long long)now.tv_sec, now.tv_nsec);
 	if (switch_to(dir, v, fresh, fs_group < 0 ? (gid_t)-1 : (gid_t)fs_group) < 0) {
 		fail_sys(e, "write volume %s", path);
-		remove_flat(dir, fresh);
+		image_tree_remove(dir, fresh);
 		return -1;
 	}
 	sweep(dir, v, fresh);

@@ -10,6 +10,8 @@
 #include "reconcile/base/error.h"
 #include "runtime/rt.h"
 
+enum { FILE_PATH_MAX = 1000, FILE_NAME_MAX = 249 };
+
 enum { MAX_ITEMS = 65536, MAX_STRING = 32 << 20 };
 
 bool
@@ -53,24 +55,34 @@ path_ok(const char *path)
 	return path && path[0] == '/' && parts_ok(path);
 }
 
+/* Relative and plain: every part is a name, so that nothing is left to resolve. */
 static bool
-file_name_ok(const char *s)
+file_path_ok(const char *s)
 {
-	size_t n = s ? strlen(s) : 0;
-
 	/* ".." begins what the switch of a volume itself makes */
-	return n > 0 && n < 250 && !strchr(s, '/') && strcmp(s, ".") && strncmp(s, "..", 2);
+	if (!s || !strncmp(s, "..", 2) || strlen(s) > FILE_PATH_MAX)
+		return false;
+	for (;;) {
+		size_t n = strcspn(s, "/");
+
+		if (!n || n > FILE_NAME_MAX || (s[0] == '.' && n == 1) ||
+		    (s[0] == '.' && s[1] == '.' && n == 2))
+			return false;
+		if (!s[n])
+			return true;
+		s += n + 1;
+	}
 }
 
-static int
-check_volume(const struct rt_volume *v, struct error **e)
+int
+podspec_check_volume(const struct rt_volume *v, struct error **e)
 {
 	if (!podspec_name_ok(v->name))
 		return fail(e, WHY_INVALID,
 			    "volume \"%s\": a name is [a-z0-9.-], 1 to 63 characters",
 			    v->name ? v->name : "");
 	for (size_t i = 0; i < v->nfiles; i++)
-		if (!file_name_ok(v->files[i].path))
+		if (!file_path_ok(v->files[i].path))
 			return fail(e, WHY_INVALID,
 				    "volume %s: \"%s\" is not the name of a file", v->name,
 				    v->files[i].path ? v->files[i].path : "");
@@ -139,7 +151,7 @@ podspec_check(const struct rt_pod *p, struct error **e)
 		return fail(e, WHY_INVALID, "pod %s: 1 to %d containers, not %zu", p->name,
 			    W_CONTAINERS, p->ncontainers);
 	for (size_t i = 0; i < p->nvolumes; i++) {
-		if (check_volume(&p->volumes[i], e) < 0)
+		if (podspec_check_volume(&p->volumes[i], e) < 0)
 			return fail_in(e, "pod %s", p->name);
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(p->volumes[i].name, p->volumes[j].name) == 0)
@@ -346,6 +358,7 @@ walk_container(struct walk *w, struct rt_container *c)
 	walk_strs(w, &c->cap_add);
 	walk_strs(w, &c->cap_drop);
 	NUM(w, c->read_only_root);
+	NUM(w, c->run_as_non_root);
 	NUM(w, c->allow_privilege_escalation);
 	NUM(w, c->unconfined);
 	NUM(w, c->tty);
@@ -356,13 +369,13 @@ walk_container(struct walk *w, struct rt_container *c)
 static void
 walk_pod(struct walk *w, struct rt_pod *p)
 {
-	int64_t magic = 0x31636570732d6b, nv = (int64_t)p->nvolumes,
+	int64_t magic = 0x32636570732d6b, nv = (int64_t)p->nvolumes,
 		nc = (int64_t)p->ncontainers;
 	struct rt_volume *volumes;
 	struct rt_container *containers;
 
 	walk_num(w, &magic);
-	w->bad |= magic != 0x31636570732d6b;
+	w->bad |= magic != 0x32636570732d6b;
 	walk_str(w, &p->uid);
 	walk_str(w, &p->ns);
 	walk_str(w, &p->name);

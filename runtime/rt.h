@@ -95,6 +95,7 @@ void rt_pod_free(struct rt *, struct rtpod *); /* and out of the map */
 bool
 podspec_name_ok(const char *); /* [a-z0-9.-]{1,63}, begins and ends with neither of the two */
 int podspec_check(const struct rt_pod *, struct error **);
+int podspec_check_volume(const struct rt_volume *, struct error **);
 void podspec_pack(const struct rt_pod *, struct buf *);
 int podspec_unpack(struct arena *, const void *, size_t, struct rt_pod *ret, struct error **);
 

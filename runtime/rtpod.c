@@ -201,6 +201,32 @@ image_missing(struct cont *c, const char *image)
 	c->image_retry = monotonic_ms() + 1000LL * c->image_backoff_s;
 }
 
+/* Why a container that may not run as root is not started; NULL: it may.  Only a
+ * number can be judged here: a name means what the image's own passwd says. */
+static char *
+runs_as_root(const struct rtpod *p, const struct rt_container *c, const struct image *img)
+{
+	bool own = c->user && *c->user;
+	const char *user = own ? c->user : img->user;
+	cleanup_free char *who = xstrndup(user, strcspn(user, ":"));
+	const char *why = own ? "container's runAsUser breaks non-root policy"
+			      : "container has runAsNonRoot and image will run as root";
+	bool number = *who && who[strspn(who, "0123456789")] == '\0';
+	char *message;
+
+	if (!c->run_as_non_root || (number && strtoull(who, NULL, 10) != 0))
+		return NULL;
+	if (number || !*who || strcmp(who, "root") == 0)
+		xasprintf(&message, "%s (pod: \"%s_%s(%s)\", container: %s)", why, p->spec.name,
+			  p->spec.ns, p->uid, c->name);
+	else
+		xasprintf(&message,
+			  "container has runAsNonRoot and image has non-numeric user (%s), "
+			  "cannot verify user is non-root (pod: \"%s_%s(%s)\", container: %s)",
+			  who, p->spec.name, p->spec.ns, p->uid, c->name);
+	return message;
+}
+
 static int
 container_compile(struct rt *rt, struct rtpod *p, size_t i, const struct image *img,
 		  struct error **e)
@@ -229,6 +255,7 @@ container_begin(struct rt *rt, struct rtpod *p, size_t i)
 	const struct image *img;
 	struct cont *c = &p->c[i];
 	cleanup_error struct error *e = NULL;
+	char *refused;
 
 	if (!c->compiled) {
 		img = rt->cfg.images ? image_find(rt->cfg.images, spec->image) : NULL;
@@ -237,8 +264,11 @@ container_begin(struct rt *rt, struct rtpod *p, size_t i)
 			rt_changed(rt, p);
 			return;
 		}
-		if (container_compile(rt, p, i, img, &e) < 0) {
-			waits_for(c, "CreateContainerError", xstrdup(error_text(e)));
+		refused = runs_as_root(p, spec, img);
+		if (refused || container_compile(rt, p, i, img, &e) < 0) {
+			waits_for(
+			    c, refused ? "CreateContainerConfigError" : "CreateContainerError",
+			    refused ? refused : xstrdup(error_text(e)));
 			c->image_retry = monotonic_ms() + 1000LL * IMAGE_BACKOFF_FIRST;
 			rt_changed(rt, p);
 			return;
@@ -313,15 +343,8 @@ rt_pod_files(struct rt *rt, const char *uid, const struct rt_volume *v, size_t n
 		    v->type != RT_FILES)
 			return fail(e, WHY_INVALID, "pod %s has no volume of files named %s",
 				    p->spec.name, v->name);
-		for (size_t j = 0; j < v->nfiles; j++)
-			if (!v->files[j].path || !*v->files[j].path ||
-			    strchr(v->files[j].path, '/') ||
-			    strncmp(v->files[j].path, "..", 2) == 0 ||
-			    strcmp(v->files[j].path, ".") == 0)
-				return fail(e, WHY_INVALID,
-					    "volume %s: \"%s\" is not the name of a file",
-					    v->name, v->files[j].path ? v->files[j].path : "");
-		if (poddir_volume_put(rt, uid, v, p->spec.fs_group, e) < 0)
+		if (podspec_check_volume(v, e) < 0 ||
+		    poddir_volume_put(rt, uid, v, p->spec.fs_group, e) < 0)
 			return fail_in(e, "pod %s", p->spec.name);
 	}
 	return 0;

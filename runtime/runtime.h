@@ -65,6 +65,7 @@ struct rt_container {
 	int oom_score_adj;
 	const char *const *cap_add,
 	    *const *cap_drop; /* "NET_ADMIN", "ALL"; NULL-terminated or NULL */
+	bool run_as_non_root; /* what would run as user 0 is not started */
 	bool read_only_root, allow_privilege_escalation, unconfined, tty, stdin_open;
 	const char *termination_message_path; /* NULL: none */
 };

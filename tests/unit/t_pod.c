@@ -434,7 +434,8 @@ a_failed_liveness_probe_restarts_its_container(void **state)
 					    "Liveness probe failed: exit 1" };
 	k->nprobes = 1;
 	assert_string_equal(
-	    pass(k), "~ restart pod default/web  # web: Liveness probe failed: exit 1\n");
+	    pass(k),
+	    "~ restart pod default/web  # web failed liveness probe, will be restarted\n");
 	args = kit_body(k, ACT_RESTART);
 	assert_string_equal(args->container, "web");
 	assert_int_equal(args->grace, 3);

@@ -1,0 +1,118 @@
+/* talk.c -- what the end-to-end tests run in pods, beside busybox.
+ *
+ *   talk tcp PORT...   answers every connection with "HOSTNAME CLIENT PORT\n"
+ *   talk udp PORT      answers every datagram the same way
+ *   talk eat MB        takes that much memory and touches it, then sleeps
+ *   talk deaf          ignores SIGTERM and sleeps
+ */
+#include <arpa/inet.h>
+#include <err.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { MAX_PORTS = 16 };
+
+static int
+listener(int type, int port)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0), one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (bind(fd, (struct sockaddr *)&at, sizeof at) < 0)
+		err(1, "bind port %d", port);
+	if (type == SOCK_STREAM && listen(fd, 128) < 0)
+		err(1, "listen");
+	return fd;
+}
+
+static int
+answer(char *out, size_t n, const struct sockaddr_in *who, int port)
+{
+	char host[256] = "";
+
+	gethostname(host, sizeof host - 1);
+	return snprintf(out, n, "%s %s %d\n", host, inet_ntoa(who->sin_addr), port);
+}
+
+static void
+tcp(int argc, char **argv)
+{
+	struct pollfd at[MAX_PORTS];
+	char buf[512];
+
+	if (argc > MAX_PORTS)
+		errx(1, "at most %d ports", MAX_PORTS);
+	for (int i = 0; i < argc; i++)
+		at[i] = (struct pollfd){ listener(SOCK_STREAM, atoi(argv[i])), POLLIN, 0 };
+	while (poll(at, (nfds_t)argc, -1) >= 0)
+		for (int i = 0; i < argc; i++) {
+			struct sockaddr_in who;
+			socklen_t len = sizeof who;
+			int fd;
+
+			if (!at[i].revents)
+				continue;
+			fd = accept(at[i].fd, (struct sockaddr *)&who, &len);
+			if (fd < 0)
+				continue;
+			if (write(fd, buf,
+				  (size_t)answer(buf, sizeof buf, &who, atoi(argv[i]))) < 0)
+				warn("write");
+			close(fd);
+		}
+}
+
+static void
+udp(int port)
+{
+	int fd = listener(SOCK_DGRAM, port);
+	struct sockaddr_in who;
+	socklen_t len = sizeof who;
+	char buf[512];
+
+	while (recvfrom(fd, buf, sizeof buf, 0, (struct sockaddr *)&who, &len) >= 0) {
+		sendto(fd, buf, (size_t)answer(buf, sizeof buf, &who, port), 0,
+		       (struct sockaddr *)&who, len);
+		len = sizeof who;
+	}
+}
+
+static void
+eat(size_t mb)
+{
+	for (size_t i = 0; i < mb; i++) {
+		char *p = malloc(1 << 20);
+
+		if (!p)
+			errx(1, "no memory after %zu MB", i);
+		memset(p, 'x', 1 << 20);
+	}
+	printf("ate %zu MB\n", mb);
+	fflush(stdout);
+	pause();
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc < 2)
+		errx(2, "usage: talk tcp PORT... | udp PORT | eat MB | deaf");
+	/* A container's first process gets no signal that it does not ask for. */
+	signal(SIGTERM, strcmp(argv[1], "deaf") ? _exit : SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	if (!strcmp(argv[1], "tcp"))
+		tcp(argc - 2, argv + 2);
+	else if (!strcmp(argv[1], "udp") && argc == 3)
+		udp(atoi(argv[2]));
+	else if (!strcmp(argv[1], "eat") && argc == 3)
+		eat((size_t)atoi(argv[2]));
+	else
+		pause();
+	return 0;
+}

@@ -1,0 +1,71 @@
+# kit.bash -- more for end-to-end tests: small images, manifests in one breath, kubectl.
+# shellcheck source=lib.bash
+source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
+bats_require_minimum_version 1.5.0
+
+API=127.0.0.1:8001 # on the test host's own loopback
+
+# box NAME:TAG...: busybox and talk under these names
+box() {
+	local name
+	[ -x "$B/images/box/bin/busybox" ] || make -s -C "$ROOT/tests/e2e/images" O="$B/images"
+	for name; do kedge image import "$B/images/box" "$name" --cmd '["/bin/sleep","1000000"]' >/dev/null; done
+}
+
+# put NAME: standard input as that file of the clone, pushed
+put() { cat >"$W/clone/$1.yaml" && push "$1"; }
+# drop NAME: and away
+drop() { rm "$W/clone/$1.yaml" && push "no $1"$'\n\nKedge-Prune: yes'; }
+
+# pod NAME IMAGE [COMMAND-AS-JSON]: a bare one; more lines of its container on standard input
+# when MORE is set, of its spec in SPEC
+pod() {
+	cat <<-Y
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: $1, labels: {app: $1}}
+		spec:
+		  terminationGracePeriodSeconds: 1
+	Y
+	[ -z "${SPEC:-}" ] || sed 's/^/  /' <<<"$SPEC"
+	cat <<-Y
+		  containers:
+		  - name: main
+		    image: $2
+	Y
+	[ -z "${3:-}" ] || echo "    command: $3"
+	[ -z "${MORE:-}" ] || sed 's/^/    /' <<<"$MORE"
+	echo ---
+}
+
+nc() { "$B/images/box/bin/busybox" nc "$@"; }
+
+# st POD JQ: of its first container's status;  is POD JQ VALUE
+st() { field pod "$1" ".status.containerStatuses[0]$2"; }
+is() { [ "$(field pod "$1" "$2")" = "$3" ]; }
+st_is() { [ "$(st "$1" "$2")" = "$3" ]; }
+phase_is() { is "$1" .status.phase "$2"; }
+up() { wait_for "${2:-10}" "$1 is ready" is "$1" '[.status.conditions[]? | select(.type == "Ready")][0].status' True; }
+# box_ POD CMD...: in its first container
+in_() { local p=$1; shift; kedge exec "$p" -- "$@"; }
+
+has() { [[ $output == *"$1"* ]] || { echo "no \"$1\" in: $output"; return 1; }; }
+hasnt() { [[ $output != *"$1"* ]] || { echo "\"$1\" in: $output"; return 1; }; }
+matches() { grep -qE -- "$1" <<<"$output" || { echo "nothing like $1 in: $output"; return 1; }; }
+
+# The oldest, a middle and the newest kubectl of this machine.
+kubectls() {
+	local dir v all=()
+	dir=$(dirname "$(readlink -f "$(command -v kubectl)")")
+	for v in 27 30 33; do [ ! -x "$dir/kubectl.1.$v" ] || all+=("$dir/kubectl.1.$v"); done
+	[ ${#all[@]} -gt 0 ] || all=("$(command -v kubectl)")
+	printf '%s\n' "${all[@]}"
+}
+k() { HOME=$W KUBECONFIG=/dev/null timeout "${KTIME:-20}" "${K:-kubectl}" --server="http://$API" --cache-dir="$W/cache.$(basename "${K:-kubectl}")" "$@"; }
+# every TEST: with $K one kubectl after the other
+every() {
+	local bin
+	for bin in $KUBECTLS; do
+		K=$bin "$@" || { echo "with $bin: $output"; return 1; }
+	done
+}

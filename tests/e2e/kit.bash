@@ -46,8 +46,8 @@ is() { [ "$(field pod "$1" "$2")" = "$3" ]; }
 st_is() { [ "$(st "$1" "$2")" = "$3" ]; }
 phase_is() { is "$1" .status.phase "$2"; }
 up() { wait_for "${2:-10}" "$1 is ready" is "$1" '[.status.conditions[]? | select(.type == "Ready")][0].status' True; }
-# box_ POD CMD...: in its first container
-in_() { local p=$1; shift; kedge exec "$p" -- "$@"; }
+# in_ POD CMD...: in its first container
+in_() { local p=$1; shift; timeout 20 kedge exec "$p" -- "$@"; }
 
 has() { [[ $output == *"$1"* ]] || { echo "no \"$1\" in: $output"; return 1; }; }
 hasnt() { [[ $output != *"$1"* ]] || { echo "\"$1\" in: $output"; return 1; }; }

@@ -1,10 +1,10 @@
 /* hand_spec.c -- the translation that keeps runtime/ and netproxy/ free of Kubernetes. */
 #include "hand_spec.h"
 #include "../reconcile/base/arena.h"
+#include "../reconcile/base/base64.h"
 #include "../reconcile/base/error.h"
 #include "config.h"
 #include <netinet/in.h>
-#include <nettle/base64.h>
 #include <string.h>
 
 const char *const *
@@ -17,22 +17,6 @@ spec_strings(const struct strs *s, struct arena *a)
 	at = arena_zalloc(a, (s->n + 1) * sizeof *at);
 	memcpy(at, s->at, s->n * sizeof *at);
 	return at;
-}
-
-int
-base64_decode(const char *text, struct arena *a, void **ret, size_t *ret_len, struct error **e)
-{
-	struct base64_decode_ctx ctx;
-	size_t len = strlen(text), n = BASE64_DECODE_LENGTH(len);
-	uint8_t *out = arena_alloc(a, n + 1);
-
-	base64_decode_init(&ctx);
-	if (!base64_decode_update(&ctx, &n, out, len, text) || !base64_decode_final(&ctx))
-		return fail(e, WHY_INVALID, "not valid base64");
-	out[n] = 0;
-	*ret = out;
-	*ret_len = n;
-	return 0;
 }
 
 static enum rt_restart
@@ -62,12 +46,12 @@ spec_volumes(const struct sandbox_args *s, struct arena *a, const struct rt_volu
 							 : RT_MEMORY;
 		for (size_t j = 0; j < v->files.n; j++) {
 			const struct file_args *f = &v->files.at[j];
-			void *data;
 
-			if (base64_decode(f->data ? f->data : "", a, &data, &files[j].len, e) <
-			    0)
-				return fail_in(e, "volume %s: file %s", v->name, f->path);
-			files[j].data = data;
+			files[j].data = base64_bytes(f->data ? f->data : "", a, &files[j].len);
+			if (!files[j].data)
+				return fail(e, WHY_INVALID,
+					    "volume %s: file %s: not valid base64", v->name,
+					    f->path);
 			files[j].path = f->path;
 			files[j].mode = f->mode;
 		}

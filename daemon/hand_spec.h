@@ -18,6 +18,4 @@ int spec_service(const struct service_args *, const char *id, struct arena *,
 		 struct np_service *ret, struct error **);
 struct pod_seen *spec_seen(const struct rt_pod_status *, struct arena *);
 const char *const *spec_strings(const struct strs *, struct arena *); /* NULL when empty */
-int base64_decode(const char *text, struct arena *, void **ret, size_t *ret_len,
-		  struct error **);
 #endif

@@ -4,6 +4,7 @@
  * $(NAME) of those before it.  What is missing is said in the kubelet's words,
  * for they end up in the container's status.
  */
+#include "base/base64.h"
 #include "pod.h"
 
 struct env {
@@ -77,40 +78,13 @@ pod_expand(const char *text, const struct pair *env, size_t n, struct arena *a)
 	return out.at;
 }
 
-/* ---- Secrets keep their values in base64 ---- */
-
-static int
-base64_value(char c)
-{
-	static const char letters[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *at = c ? strchr(letters, c) : NULL;
-
-	return at ? (int)(at - letters) : -1;
-}
-
+/* Secrets keep their values in base64, which the schema has checked. */
 static const char *
-base64_text(const char *in, struct arena *a)
+decoded(const char *value, struct arena *a)
 {
-	char *out = arena_alloc(a, strlen(in) / 4 * 3 + 4);
-	uint32_t bits = 0;
-	size_t n = 0;
-	int have = 0;
+	const char *text = base64_bytes(value, a, NULL);
 
-	for (; *in; in++) {
-		int v = base64_value(*in);
-
-		if (v < 0)
-			continue;
-		bits = bits << 6 | (uint32_t)v;
-		have += 6;
-		if (have >= 8) {
-			have -= 8;
-			out[n++] = (char)(bits >> have & 255);
-		}
-	}
-	out[n] = 0;
-	return out;
+	return text ? text : "";
 }
 
 /* ---- where values come from ---- */
@@ -151,7 +125,7 @@ from_secret(struct env *e, const struct secret_env_source *from, const char *pre
 	}
 	for (size_t i = 0; i < sec->data.n; i++)
 		put(e, arena_printf(e->a, "%s%s", prefix, sec->data.at[i].key),
-		    base64_text(sec->data.at[i].value, e->a));
+		    decoded(sec->data.at[i].value, e->a));
 }
 
 static const char *
@@ -184,7 +158,7 @@ secret_key(struct env *e, const struct secret_key_selector *k)
 		missing(e, k->optional,
 			arena_printf(e->a, "couldn't find key %s in Secret %s/%s", k->key,
 				     object_namespace(e->pod), k->name));
-	return value ? base64_text(value, e->a) : NULL;
+	return value ? decoded(value, e->a) : NULL;
 }
 
 /* "metadata.labels['app']": the key within; NULL when the path is another. */

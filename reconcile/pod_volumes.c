@@ -4,32 +4,9 @@
  * The version of a pod's volumes is a hash over the versions of what they are
  * made from, so that a pass over many pods never looks at the contents.
  */
+#include "base/base64.h"
 #include "base/map.h"
 #include "pod.h"
-
-static const char *
-base64(const char *in, struct arena *a)
-{
-	static const char letters[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	size_t len = strlen(in), n = 0;
-	char *out = arena_alloc(a, (len + 2) / 3 * 4 + 1);
-
-	for (size_t i = 0; i < len; i += 3) {
-		uint32_t b = (uint32_t)(unsigned char)in[i] << 16;
-
-		if (i + 1 < len)
-			b |= (uint32_t)(unsigned char)in[i + 1] << 8;
-		if (i + 2 < len)
-			b |= (unsigned char)in[i + 2];
-		out[n++] = letters[b >> 18];
-		out[n++] = letters[b >> 12 & 63];
-		out[n++] = i + 1 < len ? letters[b >> 6 & 63] : '=';
-		out[n++] = i + 2 < len ? letters[b & 63] : '=';
-	}
-	out[n] = 0;
-	return out;
-}
 
 struct contents {
 	const struct pairs *plain, *encoded; /* either may be NULL */
@@ -46,7 +23,7 @@ content(const struct contents *src, const char *key, struct arena *a)
 	const char *text = src->plain ? pairs_get(src->plain, key) : NULL;
 
 	if (text)
-		return base64(text, a);
+		return base64_text(text, strlen(text), a);
 	return src->encoded ? pairs_get(src->encoded, key) : NULL;
 }
 
@@ -82,7 +59,9 @@ add_files(struct volume_args *v, const struct contents *src, struct arena *a,
 
 		v->files.at[v->files.n++] =
 		    (struct file_args){ .path = p->key,
-					.data = i < plain ? base64(p->value, a) : p->value,
+					.data = i < plain
+						    ? base64_text(p->value, strlen(p->value), a)
+						    : p->value,
 					.mode = src->mode };
 	}
 	return true;

@@ -4,32 +4,10 @@
  * from the store passes through here once more.
  */
 #include "base/arena.h"
+#include "base/base64.h"
 #include "rules.h"
 #include <stdlib.h>
 #include <string.h>
-
-static const char *
-base64(const char *text, struct arena *a)
-{
-	static const char set[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const unsigned char *s = (const unsigned char *)text;
-	size_t len = strlen(text);
-	char *out = arena_alloc(a, (len + 2) / 3 * 4 + 1), *p = out;
-
-	for (; len; s += 3) {
-		size_t n = len < 3 ? len : 3;
-		unsigned v = s[0] << 16 | (n > 1 ? s[1] << 8 : 0) | (n > 2 ? s[2] : 0);
-
-		*p++ = set[v >> 18];
-		*p++ = set[v >> 12 & 63];
-		*p++ = n > 1 ? set[v >> 6 & 63] : '=';
-		*p++ = n > 2 ? set[v & 63] : '=';
-		len -= n;
-	}
-	*p = 0;
-	return out;
-}
 
 /* Two sorted maps become one; b's values count where both have a key. */
 static struct pairs
@@ -57,7 +35,8 @@ secret_defaults(void *obj, struct arena *a)
 	if (!s->stringData.n)
 		return;
 	for (size_t i = 0; i < s->stringData.n; i++)
-		s->stringData.at[i].value = base64(s->stringData.at[i].value, a);
+		s->stringData.at[i].value = base64_text(s->stringData.at[i].value,
+							strlen(s->stringData.at[i].value), a);
 	s->data = merged(&s->data, &s->stringData, a);
 	s->stringData = (struct pairs){ 0 };
 }

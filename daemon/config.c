@@ -141,14 +141,6 @@ ipv4_parse(const char *text, uint32_t *ret, struct error **e)
 	return 0;
 }
 
-void
-ipv4_print(uint32_t ip, char ret[16])
-{
-	struct in_addr in = { htonl(ip) };
-
-	inet_ntop(AF_INET, &in, ret, 16);
-}
-
 int
 cidr_parse(const char *text, uint32_t *ret_net, uint32_t *ret_bits, struct error **e)
 {

@@ -23,7 +23,6 @@ int config_settings(const struct config *, struct settings *ret, struct error **
 /* "10.42.0.0/16" in host order */
 int cidr_parse(const char *text, uint32_t *ret_net, uint32_t *ret_bits, struct error **);
 int ipv4_parse(const char *text, uint32_t *ret, struct error **);
-void ipv4_print(uint32_t, char ret[16]);
 /* "127.0.0.1:8001" */
 int listen_parse(const char *text, uint32_t *ret_ip, uint16_t *ret_port, struct error **);
 #endif

@@ -8,6 +8,7 @@
 #include "../reconcile/base/arena.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
+#include "../reconcile/base/ipv4.h"
 #include "../reconcile/base/log.h"
 #include "config.h"
 #include "files.h"
@@ -57,10 +58,7 @@ pod_seen_of(struct hand *h, const char *uid, struct arena *a)
 		seen->state = "gone";
 	}
 	if (p) {
-		char *ip = arena_zalloc(a, 16);
-
-		ipv4_print(p->ip, ip);
-		seen->ip = p->ip ? ip : NULL;
+		seen->ip = p->ip ? ipv4_text(p->ip, a) : NULL;
 		seen->drained = p->drained;
 	}
 	return seen;

@@ -4,6 +4,7 @@
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
+#include "../reconcile/base/ipv4.h"
 #include "config.h"
 #include "files.h"
 #include "hand_state.h"
@@ -86,14 +87,12 @@ host_facts(struct hand *h, struct host_seen *ret, struct arena *a)
 {
 	struct utsname u;
 	struct sysinfo s;
-	char *ip = arena_zalloc(a, 16);
 
 	uname(&u);
 	sysinfo(&s);
-	ipv4_print(np_node_ip(h->np), ip);
 	*ret = (struct host_seen){
 		.hostname = arena_strdup(a, u.nodename),
-		.nodeIP = ip,
+		.nodeIP = ipv4_text(np_node_ip(h->np), a),
 		.bootID = first_line("/proc/sys/kernel/random/boot_id", a),
 		.machineID = first_line("/etc/machine-id", a),
 		.osImage = os_image(a),

@@ -40,14 +40,6 @@ link_mac(uint8_t first, uint32_t ip)
 #define MAC_POD  0x0a
 #define MAC_HOST 0x0e
 
-const char *
-link_ip(uint32_t ip, char to[static LINK_TEXT])
-{
-	snprintf(to, LINK_TEXT, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255,
-		 ip & 255);
-	return to;
-}
-
 static const char *
 link_name(uint32_t ip, char to[static LINK_TEXT])
 {
@@ -330,12 +322,13 @@ link_ranges(const struct link *l, const struct np_config *c, struct error **e)
 		pod = overlaps(at, c->pod_net, c->pod_bits);
 		if (!pod && !overlaps(at, c->svc_net, c->svc_bits))
 			continue;
-		rc = fail(
-		    e, WHY_CONFLICT,
-		    "%s has the address %s, which is in the range %s/%u that is meant for "
-		    "%s: choose another range in kedge.yaml",
-		    a->ifa_name, link_ip(at, ip), link_ip(pod ? c->pod_net : c->svc_net, net),
-		    pod ? c->pod_bits : c->svc_bits, pod ? "pods" : "services");
+		rc =
+		    fail(e, WHY_CONFLICT,
+			 "%s has the address %s, which is in the range %s/%u that is meant for "
+			 "%s: choose another range in kedge.yaml",
+			 a->ifa_name, ipv4_print(at, ip),
+			 ipv4_print(pod ? c->pod_net : c->svc_net, net),
+			 pod ? c->pod_bits : c->svc_bits, pod ? "pods" : "services");
 	}
 	freeifaddrs(all);
 	return rc;
@@ -531,7 +524,7 @@ link_plug(struct link *l, int netns, uint32_t ip, struct error **e)
 	if (link_index(l->nl.fd, link_name(ip, name)) && link_unplug(l, ip, e) < 0)
 		return -1;
 	if (plug_make(l, netns, ip, e) < 0)
-		return fail_in(e, "%s", link_ip(ip, text));
+		return fail_in(e, "%s", ipv4_print(ip, text));
 	index = link_index(l->nl.fd, name);
 	rc = plug_host(l, index, ip, e) < 0 || plug_socket(l, netns, &pod, e) < 0 ||
 	     plug_pod(l, &pod, ip, e) < 0;
@@ -539,7 +532,7 @@ link_plug(struct link *l, int netns, uint32_t ip, struct error **e)
 	if (!rc)
 		return 0;
 	(void)link_unplug(l, ip, NULL);
-	return fail_in(e, "%s", link_ip(ip, text));
+	return fail_in(e, "%s", ipv4_print(ip, text));
 }
 
 int
@@ -560,7 +553,7 @@ link_unplug(struct link *l, uint32_t ip, struct error **e)
 	if (im.ifi_index)
 		nl_ask(&b, RTM_DELLINK, 0, &im, sizeof im, "remove the veth pair", ENODEV);
 	if (nl_send(&l->nl, &b, e) < 0)
-		return fail_in(e, "%s", link_ip(ip, text));
+		return fail_in(e, "%s", ipv4_print(ip, text));
 	return 0;
 }
 

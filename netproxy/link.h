@@ -19,6 +19,7 @@
 #define KEDGE_LINK_H
 #include "netproxy.h"
 #include "nl.h"
+#include "reconcile/base/ipv4.h"
 
 struct link {
 	struct nl nl;   /* rtnetlink in the host's namespace */
@@ -41,7 +42,6 @@ struct link_knob {
 extern const struct link_knob link_knobs[LINK_KNOBS];
 
 #define LINK_TEXT 16 /* room for an address or a link's name */
-const char *link_ip(uint32_t, char to[static LINK_TEXT]);
 
 int link_open(struct link *, const struct np_config *, struct error **);
 void link_close(struct link *);

@@ -29,14 +29,15 @@ config_check(const struct np_config *c, struct error **e)
 	if (c->pod_bits < 8 || c->pod_bits > 30 || c->pod_net << c->pod_bits)
 		return fail(e, WHY_INVALID,
 			    "%s/%u is no range for pods: it takes a network of /8 to /30",
-			    link_ip(c->pod_net, ip), c->pod_bits);
+			    ipv4_print(c->pod_net, ip), c->pod_bits);
 	if (c->svc_bits < 8 || c->svc_bits > 30 || c->svc_net << c->svc_bits)
 		return fail(e, WHY_INVALID,
 			    "%s/%u is no range for services: it takes a network of /8 to /30",
-			    link_ip(c->svc_net, ip), c->svc_bits);
+			    ipv4_print(c->svc_net, ip), c->svc_bits);
 	if (overlap(c->pod_net, c->pod_bits, c->svc_net, c->svc_bits))
-		return fail(e, WHY_INVALID, "the ranges of pods and services overlap at %s",
-			    link_ip(c->pod_bits > c->svc_bits ? c->pod_net : c->svc_net, ip));
+		return fail(
+		    e, WHY_INVALID, "the ranges of pods and services overlap at %s",
+		    ipv4_print(c->pod_bits > c->svc_bits ? c->pod_net : c->svc_net, ip));
 	return 0;
 }
 
@@ -190,7 +191,7 @@ ip_check(const struct np *np, uint32_t ip, struct error **e)
 	if ((ip ^ c->pod_net) >> (32 - c->pod_bits) || host < 2 ||
 	    host == UINT64_C(0xffffffff) >> c->pod_bits)
 		return fail(e, WHY_INVALID, "%s is no pod's address in %s/%u",
-			    link_ip(ip, text), link_ip(c->pod_net, net), c->pod_bits);
+			    ipv4_print(ip, text), ipv4_print(c->pod_net, net), c->pod_bits);
 	return 0;
 }
 

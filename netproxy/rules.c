@@ -107,8 +107,8 @@ rules_base(const struct rules_net *net, struct chains *out)
 	char ip[LINK_TEXT], pods[LINK_TEXT + 4], svcs[LINK_TEXT + 4];
 	struct chain *c;
 
-	snprintf(pods, sizeof pods, "%s/%u", link_ip(net->pod_net, ip), net->pod_bits);
-	snprintf(svcs, sizeof svcs, "%s/%u", link_ip(net->svc_net, ip), net->svc_bits);
+	snprintf(pods, sizeof pods, "%s/%u", ipv4_print(net->pod_net, ip), net->pod_bits);
+	snprintf(svcs, sizeof svcs, "%s/%u", ipv4_print(net->svc_net, ip), net->svc_bits);
 	c = chain_begin(out, RULES_NAT, "KDG-D");
 	rule(c, "-d %s -j KDG-V", svcs);
 	/* Never 127.0.0.0/8: it would need route_localnet, which opens the host's
@@ -158,7 +158,7 @@ vip_leaf(const struct rules_net *net, struct chain *c, const struct np_service *
 	(void)net;
 	service_chain(s, 'S', to);
 	rule(c, "-d %s/32 -p %s -m %s --dport %u -m comment --comment \"%s\" -j %s",
-	     link_ip(s->vip, ip), proto, proto, s->port, s->id, to);
+	     ipv4_print(s->vip, ip), proto, proto, s->port, s->id, to);
 }
 
 static void
@@ -167,7 +167,7 @@ vip_branch(struct chain *c, uint8_t proto, uint32_t key, unsigned bits, const ch
 	char ip[LINK_TEXT];
 
 	(void)proto;
-	rule(c, "-d %s/%u -g %s", link_ip(key, ip), bits, child);
+	rule(c, "-d %s/%u -g %s", ipv4_print(key, ip), bits, child);
 }
 
 static void
@@ -401,7 +401,7 @@ endpoint_chain(const struct rules_net *net, const struct np_service *s, const st
 	cleanup_buf struct buf seen = { 0 };
 	char ip[LINK_TEXT];
 
-	link_ip(m->at.ip, ip);
+	ipv4_print(m->at.ip, ip);
 	if (s->affinity_s && !net->no_recent)
 		recent(&seen, s, m, true);
 	/* To itself: its answer must come back through the translation. */

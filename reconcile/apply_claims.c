@@ -5,6 +5,7 @@
  */
 #include "apply.h"
 #include "base/arena.h"
+#include "base/ipv4.h"
 #include "base/map.h"
 #include "controllers.h"
 #include "snapshot.h"
@@ -102,12 +103,10 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 	if ((ntohl(in.s_addr) & mask) != (set->svc_net & mask))
 		apply_complain(
 		    cs->c, m, "spec.clusterIP",
-		    arena_printf(
-			cs->a,
-			"Invalid value: \"%s\": provided IP is "
-			"not in the valid range. The range of valid IPs is %u.%u.%u.%u/%u",
-			ip, set->svc_net >> 24, set->svc_net >> 16 & 255,
-			set->svc_net >> 8 & 255, set->svc_net & 255, set->svc_bits));
+		    arena_printf(cs->a,
+				 "Invalid value: \"%s\": provided IP is "
+				 "not in the valid range. The range of valid IPs is %s/%u",
+				 ip, ipv4_text(set->svc_net, cs->a), set->svc_bits));
 }
 
 void

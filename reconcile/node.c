@@ -6,6 +6,7 @@
  */
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/ipv4.h"
 #include "controllers.h"
 #include "plan.h"
 #include "snapshot.h"
@@ -86,10 +87,7 @@ resources_of(const struct host_seen *h, struct arena *a)
 static const char *
 cidr_of(const struct settings *set, struct arena *a)
 {
-	uint32_t n = set->pod_net;
-
-	return arena_printf(a, "%u.%u.%u.%u/%u", n >> 24, n >> 16 & 255, n >> 8 & 255, n & 255,
-			    set->pod_bits);
+	return arena_printf(a, "%s/%u", ipv4_text(set->pod_net, a), set->pod_bits);
 }
 
 static void

@@ -8,6 +8,7 @@
  * that was given out last, so that an address rests as long as possible before
  * another pod gets it and old connections cannot meet a stranger.
  */
+#include "base/ipv4.h"
 #include "pod.h"
 
 struct node_use {
@@ -143,8 +144,7 @@ pod_place_ip(struct snapshot *s, struct arena *a)
 		x->used[off / 64] |= UINT64_C(1) << off % 64;
 		x->last = off;
 		ip = s->settings->pod_net + off;
-		return arena_printf(a, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255,
-				    ip & 255);
+		return ipv4_text(ip, a);
 	}
 	return NULL;
 }

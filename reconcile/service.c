@@ -12,6 +12,7 @@
  */
 #include "service.h"
 #include "base/buf.h"
+#include "base/ipv4.h"
 #include "controllers.h"
 #include "workload.h"
 #include <arpa/inet.h>
@@ -204,13 +205,6 @@ struct trouble { /* the first thing that could not be had; reason NULL: none */
 	const char *reason, *message;
 };
 
-static const char *
-ip_text(uint32_t ip, struct arena *a)
-{
-	return arena_printf(a, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255,
-			    ip & 255);
-}
-
 /* The lowest free address; NULL when the range is full. */
 static const char *
 address_give(struct snapshot *s, struct arena *a)
@@ -223,7 +217,7 @@ address_give(struct snapshot *s, struct arena *a)
 		uint32_t host = c->next_address++, ip = set->svc_net | host;
 
 		if (host != DNS_HOST && !holder(c, key_of(ADDRESS, ip)))
-			return ip_text(ip, a);
+			return ipv4_text(ip, a);
 	}
 	return NULL;
 }
@@ -264,7 +258,8 @@ address_trouble(struct snapshot *s, const struct service *svc, struct arena *a)
 			arena_printf(a,
 				     "Cluster IP [IPv4]: %s is not within the service CIDR "
 				     "%s/%u; please recreate service",
-				     ip_text(ip, a), ip_text(set->svc_net, a), set->svc_bits)
+				     ipv4_text(ip, a), ipv4_text(set->svc_net, a),
+				     set->svc_bits)
 		};
 	other = holder(claims_of(s), key_of(ADDRESS, ip));
 	return (struct trouble){
@@ -272,7 +267,7 @@ address_trouble(struct snapshot *s, const struct service *svc, struct arena *a)
 		arena_printf(a,
 			     "Cluster IP [IPv4]:%s was assigned to multiple services (%s has "
 			     "it); please recreate service",
-			     ip_text(ip, a), object_path(other, a))
+			     ipv4_text(ip, a), object_path(other, a))
 	};
 }
 
@@ -387,7 +382,7 @@ fill(struct snapshot *s, const struct service *svc, struct trouble *t, struct pl
 			arena_printf(p->arena,
 				     "Service CIDR %s/%u is full; you must widen the CIDR in "
 				     "order to create new services",
-				     ip_text(set->svc_net, p->arena), set->svc_bits)
+				     ipv4_text(set->svc_net, p->arena), set->svc_bits)
 		};
 	if (service_has_node_ports(svc) && !fill_ports(s, draft->spec, &why, p->arena) &&
 	    !t->reason)

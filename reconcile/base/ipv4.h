@@ -1,0 +1,12 @@
+/* ipv4.h -- an address in host order as people write it. */
+#ifndef KEDGE_IPV4_H
+#define KEDGE_IPV4_H
+#include <stdint.h>
+
+struct arena;
+
+enum { IPV4_TEXT = 16 };
+
+const char *ipv4_print(uint32_t ip, char to[static IPV4_TEXT]); /* returns `to` */
+const char *ipv4_text(uint32_t ip, struct arena *);
+#endif

@@ -105,10 +105,13 @@ one_client(const struct sockaddr_in *a, struct tally *t)
 	while (!ended) {
 		const char *wrong = ask(a);
 
+		if (ended && *wrong) /* cut short by ourselves */
+			break;
 		t->sent++;
 		if (*wrong) {
 			t->failed++;
-			fprintf(stderr, "clients: a request failed: %s\n", wrong);
+			fprintf(stderr, "clients: a request failed at %.3f ms: %s\n",
+				now_us() / 1e3, wrong);
 		}
 		nanosleep(&pause, NULL);
 	}

@@ -116,6 +116,16 @@ pods_sort(struct brain *b)
 }
 
 static void
+rules_pending(struct brain *b, const struct rule_row *r)
+{
+	for (; r; r = r->next) {
+		b->rules_pending =
+		    xrealloc(b->rules_pending, (b->npending + 1) * sizeof *b->rules_pending);
+		b->rules_pending[b->npending++] = (struct programmed){ r->id, r->args };
+	}
+}
+
+static void
 rules_sort(struct brain *b)
 {
 	free(b->rules_sorted);
@@ -127,6 +137,9 @@ rules_sort(struct brain *b)
 		b->rules_sorted[b->nrules++] = (struct programmed){ r->id, r->args };
 	}
 	qsort(b->rules_sorted, b->nrules, sizeof *b->rules_sorted, programmed_compare);
+	b->npending = 0;
+	rules_pending(b, b->flying);
+	rules_pending(b, b->staged);
 	b->rules_changed = false;
 }
 
@@ -141,6 +154,8 @@ seen_fill(struct brain *b, struct snapshot *s)
 	s->npods = b->npods;
 	s->programmed = b->rules_sorted;
 	s->nprogrammed = b->nrules;
+	s->pending = b->rules_pending;
+	s->npending = b->npending;
 	s->rules_unknown = b->rules_unknown;
 	s->probes = prober_rows(b->prober, &s->nprobes);
 	s->host = b->host;
@@ -167,6 +182,7 @@ rules_stage(struct brain *b, const struct action *a)
 		r->args = schema_clone(service_args_kind(), a->body, &r->arena);
 	r->next = b->staged;
 	b->staged = r;
+	b->rules_changed = true;
 }
 
 void

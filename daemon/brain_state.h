@@ -65,7 +65,8 @@ struct brain {
 
 	struct map rules; /* id -> struct rule_row: in force */
 	struct programmed *rules_sorted;
-	size_t nrules;
+	struct programmed *rules_pending; /* of staged and flying */
+	size_t nrules, npending;
 	bool rules_changed, rules_unknown;
 	struct rule_row *staged; /* sent since the last COMMIT */
 	struct rule_row *flying; /* with the COMMIT under way */

@@ -336,6 +336,19 @@ snapshot_programmed(const struct snapshot *s, const char *id)
 	return NULL;
 }
 
+static void
+index_served(struct snapshot *s, const struct programmed *rules, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct service_args *a = rules[i].args;
+
+		for (size_t j = 0; a && j < a->endpoints.n; j++)
+			table_add(&index_of(s)->served,
+				  (struct key){ a->endpoints.at[j].ip, "", "" }, NULL,
+				  s->arena);
+	}
+}
+
 bool
 snapshot_serves(struct snapshot *s, const char *ip)
 {
@@ -345,13 +358,8 @@ snapshot_serves(struct snapshot *s, const char *ip)
 		return ip != NULL;
 	if (!t->built) {
 		t->built = true;
-		for (size_t i = 0; i < s->nprogrammed; i++) {
-			const struct service_args *a = s->programmed[i].args;
-
-			for (size_t j = 0; a && j < a->endpoints.n; j++)
-				table_add(t, (struct key){ a->endpoints.at[j].ip, "", "" },
-					  NULL, s->arena);
-		}
+		index_served(s, s->programmed, s->nprogrammed);
+		index_served(s, s->pending, s->npending);
 	}
 	return ip && table_find(t, (struct key){ ip, "", "" });
 }

@@ -56,6 +56,8 @@ struct snapshot {
 	size_t nprobes;
 	const struct programmed *programmed; /* sorted by id */
 	size_t nprogrammed;
+	const struct programmed *pending; /* on their way there: sent, not acknowledged */
+	size_t npending;
 	bool rules_unknown; /* nothing was acknowledged yet: assume that every address serves */
 	const struct host_seen *host; /* NULL until the hand has spoken */
 	struct arena *arena;
@@ -82,7 +84,7 @@ const struct probe_seen *snapshot_probe(const struct snapshot *, const char *uid
 					const char *container); /* or NULL */
 const struct programmed *snapshot_programmed(const struct snapshot *,
 					     const char *id); /* or NULL */
-/* Is this pod address in any rule on the host? */
+/* Is this pod address in any rule on the host, or in one that may be by now? */
 bool snapshot_serves(struct snapshot *, const char *ip);
 /* Five letters (or n < 16) from Kubernetes' alphabet bcdfghjklmnpqrstvwxz2456789. */
 const char *snapshot_suffix(struct snapshot *, const char *about, uint64_t nonce, size_t n);

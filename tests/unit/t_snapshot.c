@@ -164,6 +164,14 @@ an_address_serves_as_long_as_a_rule_has_it(void **state)
 	s = kit_snapshot(k);
 	s->rules_unknown = true;
 	assert_true(snapshot_serves(s, "10.42.0.8"));
+	/* what was sent and is not yet acknowledged may be in force by now */
+	k->nrules = 0;
+	s = kit_snapshot(k);
+	s->pending = k->rules;
+	s->npending = 1;
+	assert_true(snapshot_serves(s, "10.42.0.7"));
+	assert_false(snapshot_serves(s, "10.42.0.8"));
+	assert_null(snapshot_programmed(s, "default/web:http"));
 }
 
 static void

@@ -6,7 +6,9 @@ SAN ?=
 VERSION := 0.1.0
 
 B := build$(if $(SAN),-san)
+ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc)
+endif
 PKGS := libgit2 yaml-0.1 libcurl libevent_core libevent_extra libmicrohttpd jansson sqlite3 libmnl \
 	libnetfilter_conntrack libseccomp libcap-ng libarchive zlib libzstd gnutls nettle
 include tests/deps.mk
@@ -70,7 +72,7 @@ $(B)/tests/%: tests/%.c $(B)/libkedge.a
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-LINTS := tests/lint/includes.sh tests/lint/pure.sh tests/lint/bats.sh
+LINTS := tests/lint/includes.sh tests/lint/pure.sh tests/lint/format.sh tests/lint/bats.sh
 
 ## make test       every test (needs root); SAN=1 under ASan and UBSan; T=file runs one
 test: deps
@@ -111,16 +113,19 @@ bench: all images $(BENCHES)
 
 ## make lint       clang-format, clang-tidy, cppcheck, include directions, purity
 SRCS := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+TIDY := $(patsubst %.c,$(B)/tidy/%,$(filter-out tests/%,$(filter %.c,$(SRCS))))
 lint: $(B)/libkedge.a
-	clang-format --dry-run --Werror $(SRCS)
-	tests/lint/includes.sh
-	tests/lint/bats.sh
-	B=$(B) tests/lint/pure.sh
+	B=$(abspath $(B)) tests/run $(LINTS)
 	cppcheck -q -j 2 --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability \
 		--suppressions-list=tests/lint/cppcheck.txt \
 		--include=tests/lint/cppcheck.h -I. -Ireconcile daemon reconcile runtime netproxy repo-example
-	printf '%s\n' $(filter %.c,$(filter-out tests/%,$(SRCS))) | \
-		xargs -P 2 -n 8 sh -c 'clang-tidy --quiet "$$@" -- $(ALL_CFLAGS) -Wno-unknown-warning-option 2>/dev/null' tidy
+	@echo "clang-tidy"
+	@$(MAKE) --no-print-directory -k $(TIDY)
+
+# A file is looked at anew when it, a header of it or the list of checks changes.
+$(B)/tidy/%: %.c $(B)/%.o .clang-tidy
+	@mkdir -p $(@D)
+	@clang-tidy --quiet $< -- $(ALL_CFLAGS) -Wno-unknown-warning-option 2>/dev/null && touch $@
 
 ## make format     runs clang-format over everything
 ## make golden     tests/golden anew from what the code does now; git diff is the review

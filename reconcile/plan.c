@@ -87,7 +87,7 @@ action_parse(const char *line, struct arena *arena, struct action *ret, struct e
 {
 	struct action a = { .kind = "", .ns = "", .name = "", .why = "" };
 	char *text = arena_strdup(arena, line), *rest, *why, *slash;
-	char *word[8];
+	char *word[8] = { 0 };
 	size_t n = 0;
 
 	why = strstr(text, "  # ");

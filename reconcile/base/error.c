@@ -1,3 +1,4 @@
+/* error.c -- makes, wraps and frees what error.h describes. */
 #include "error.h"
 #include "buf.h"
 #include <errno.h>
@@ -5,6 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#undef fail
+#undef fail_sys
+#undef fail_in
 
 static const struct why_facts facts[WHY_COUNT] = {
 	[WHY_NONE] = { "NONE", 200, "", 0, false },

@@ -81,12 +81,12 @@ put_status(struct init *in, struct container *c)
 		.restarts = c->restarts,
 		.began = c->began,
 		.backoff_s = c->backoff_s,
-		.now = waits ? (struct w_run){ 0 } : c->now,
 		.last = waits ? c->now : c->last,
 	};
 	if (waits && c->not_before)
 		s->backoff_until = now_ms() + c->not_before - now_boot();
 	if (!waits) {
+		s->now = c->now;
 		memcpy(text, c->text, c->now.text_len);
 		text += c->now.text_len;
 	}

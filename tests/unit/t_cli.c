@@ -15,7 +15,7 @@
 static int
 parse(struct cli_call *c, struct arena *a, struct error **e, const char *line)
 {
-	char *argv[40], *rest, *text = arena_strdup(a, line);
+	char **argv = arena_alloc(a, 40 * sizeof *argv), *rest, *text = arena_strdup(a, line);
 	int argc = 0;
 
 	for (char *w = strtok_r(text, " ", &rest); w; w = strtok_r(NULL, " ", &rest))

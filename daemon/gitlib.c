@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#undef fail_git
+
 void
 gitlib_open(void)
 {

@@ -11,6 +11,9 @@ void gitlib_close(void);
 /* fail() with libgit2's last words after ours. */
 int fail_git(struct error **e, int rc, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+#ifdef __clang_analyzer__
+#define fail_git(...) (fail_git(__VA_ARGS__), -1)
+#endif
 
 #define GIT_CLEANUP(type)                           \
 	static inline void type##_cleanup(type **p) \

@@ -681,10 +681,11 @@ hand_open(struct hand *h, struct error **e)
 static void
 children_end(struct hand *h)
 {
-	while (h->children) {
-		child_kill(h->children, h->children->source ? SIGKILL : SIGTERM);
-		waitpid(h->children->pid, NULL, 0);
-		child_free(h->children);
+	for (struct child *c = h->children, *next; c; c = next) {
+		next = c->next;
+		child_kill(c, c->source ? SIGKILL : SIGTERM);
+		waitpid(c->pid, NULL, 0);
+		child_free(c);
 	}
 }
 

@@ -202,7 +202,7 @@ static void
 put_away(struct mirror *m, const char *hex)
 {
 	cleanup_free char *from = NULL, *to = NULL;
-	git_odb *odb;
+	git_odb *odb = NULL;
 
 	xasprintf(&from, "%s/objects/%.2s/%s", m->dir, hex, hex + 2);
 	if (unlink(from) == 0)

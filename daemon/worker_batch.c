@@ -175,7 +175,7 @@ diff_tree(struct batch *b, const git_oid *was, const git_oid *now, const struct 
 	  int depth, struct error **e)
 {
 	cleanup_git(git_odb_object) git_odb_object *old = NULL;
-	git_odb_object *new;
+	git_odb_object *new = NULL;
 	const char *at, *end, *old_at = "", *old_end = old_at;
 	struct gittree_entry x;
 	char path[4096];

@@ -64,7 +64,7 @@ git_rollback(git_repository *repo, const char *ref, const git_oid *head, const c
 
 	if (strlen(commit) != GIT_OID_HEXSZ || git_oid_fromstr(&old_id, commit))
 		return fail(e, WHY_INVALID, "\"%s\" is not a commit", commit);
-	if ((rc = git_commit_lookup(&old, repo, &old_id)))
+	if (git_commit_lookup(&old, repo, &old_id))
 		return fail(e, WHY_NOT_FOUND, "commit %.12s is no longer in the repository",
 			    commit);
 	if ((rc = git_commit_lookup(&top, repo, head)))

@@ -114,10 +114,10 @@ compile_exec(struct buf *b, const struct rt_pod *p, const struct rt_container *c
 			    "no command specified: neither the pod nor image %s has one",
 			    c->image);
 	o = op_begin(b, OP_EXEC, 0, (int64_t)argc);
-	for (size_t i = 0; i < count(first); i++)
-		op_str(o, first[i]);
-	for (size_t i = 0; i < count(second); i++)
-		op_str(o, second[i]);
+	for (; first && *first; first++)
+		op_str(o, *first);
+	for (; second && *second; second++)
+		op_str(o, *second);
 	xasprintf(&host, "HOSTNAME=%s", p->hostname);
 	if (!has_env(c->env, "PATH=") && !has_env(img->env, "PATH="))
 		op_str(o, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");

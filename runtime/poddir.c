@@ -391,7 +391,7 @@ pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, struct error **e)
 
 	if (strlen(logs) >= sizeof(w.log_dir))
 		return fail(e, WHY_INVALID, "the log directory's path is too long: %s", logs);
-	strcpy(w.log_dir, logs);
+	rt_copy(w.log_dir, sizeof(w.log_dir), logs);
 	rt_copy(w.hostname, sizeof(w.hostname), p->hostname);
 	for (size_t i = 0; i < p->ncontainers; i++) {
 		const struct rt_container *c = &p->containers[i];

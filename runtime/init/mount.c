@@ -285,7 +285,7 @@ mount_root(struct setup *s, const struct op *op)
 		return -1;
 	}
 	/* The writable layer dies with the run, so nobody needs it synced. */
-	r = sys(fsconfig, fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0);
+	sys(fsconfig, fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0);
 	r = sys(fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
 	tree = r < 0 ? r : sys(fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV);
 	sys(close, fs);

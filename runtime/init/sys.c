@@ -21,7 +21,11 @@ __asm__(".text\n.globl _start\n_start:\n"
 #endif
 
 /* The compiler would turn these loops into calls of themselves. */
+#ifdef __clang__
+#define PLAIN __attribute__((no_builtin))
+#else
 #define PLAIN __attribute__((optimize("no-tree-loop-distribute-patterns")))
+#endif
 
 PLAIN void *
 memcpy(void *to, const void *from, size_t n)

@@ -45,7 +45,7 @@ utf8_len(const unsigned char *s, size_t left)
 	return n;
 }
 
-void
+static void
 json_quote_n(struct buf *b, const char *text, size_t n)
 {
 	const unsigned char *s = (const unsigned char *)text, *end = s + n;

@@ -68,7 +68,6 @@ struct call *call_of_id(struct api *, int64_t id);
 
 /* JSON text with its quotes; what is not UTF-8 becomes U+FFFD. */
 void json_quote(struct buf *, const char *text);
-void json_quote_n(struct buf *, const char *text, size_t n);
 /* {"kind":"Status",...}: of a failure */
 void status_print(struct buf *, enum why, const char *message, const struct resource *,
 		  const char *name);
@@ -87,7 +86,6 @@ void printer_init(struct printer *, const struct call *);
 void printer_table(const struct printer *, struct buf *, const char *list_meta, bool columns,
 		   const struct object *const *, size_t n);
 void printer_object(const struct printer *, struct buf *, const struct object *);
-void printer_meta(const struct object *, bool in_list, struct buf *);
 
 /* What a list or watch selects. */
 struct field_term {

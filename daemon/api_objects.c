@@ -35,7 +35,7 @@ printer_init(struct printer *p, const struct call *c)
 	}
 }
 
-void
+static void
 printer_meta(const struct object *o, bool in_list, struct buf *b)
 {
 	(void)in_list;

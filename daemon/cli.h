@@ -84,14 +84,6 @@ void cli_overview(FILE *);
 #undef COMMAND
 
 /* cli_http.c: requests over the unix socket. */
-struct cli_reply {
-	long status;
-	struct buf body;
-};
-/* 0 whatever the status; -1 when nobody answered. */
-int cli_ask(struct cli_call *, const char *method, const char *path, const char *accept,
-	    const char *body, struct cli_reply *ret, struct error **);
-void cli_reply_done(struct cli_reply *);
 /* JSON of a 2xx answer (caller decrefs); else the Status' message as an error:
  * WHY_NOT_FOUND for 404, and so on. */
 json_t *cli_json(struct cli_call *, const char *method, const char *path, const char *accept,

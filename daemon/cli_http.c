@@ -5,6 +5,11 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+struct cli_reply {
+	long status;
+	struct buf body;
+};
+
 struct transfer {
 	CURL *curl;
 	struct curl_slist *headers;
@@ -93,7 +98,8 @@ transfer_run(struct transfer *t, struct cli_call *c, long *ret_status, struct er
 	return 0;
 }
 
-int
+/* 0 whatever the status; -1 when nobody answered. */
+static int
 cli_ask(struct cli_call *c, const char *method, const char *path, const char *accept,
 	const char *body, struct cli_reply *ret, struct error **e)
 {
@@ -118,7 +124,7 @@ cli_ask(struct cli_call *c, const char *method, const char *path, const char *ac
 	return rc;
 }
 
-void
+static void
 cli_reply_done(struct cli_reply *r)
 {
 	buf_done(&r->body);

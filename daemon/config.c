@@ -141,7 +141,8 @@ ipv4_parse(const char *text, uint32_t *ret, struct error **e)
 	return 0;
 }
 
-int
+/* "10.42.0.0/16" */
+static int
 cidr_parse(const char *text, uint32_t *ret_net, uint32_t *ret_bits, struct error **e)
 {
 	char ip[32], end;

@@ -20,8 +20,7 @@ int config_add_source(struct config *, const char *text, struct arena *, struct 
 int config_finish(struct config *, struct arena *, struct error **);
 /* What controllers need of it.  Strings are shared with the config. */
 int config_settings(const struct config *, struct settings *ret, struct error **);
-/* "10.42.0.0/16" in host order */
-int cidr_parse(const char *text, uint32_t *ret_net, uint32_t *ret_bits, struct error **);
+/* In host order. */
 int ipv4_parse(const char *text, uint32_t *ret, struct error **);
 /* "127.0.0.1:8001" */
 int listen_parse(const char *text, uint32_t *ret_ip, uint16_t *ret_port, struct error **);

@@ -1,10 +1,9 @@
-/* files.c -- whole files in, whole files out. */
+/* files.c -- whole files in, folders made. */
 #include "files.h"
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
 #include <fcntl.h>
-#include <libgen.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -33,43 +32,6 @@ file_read(const char *path, size_t max, struct buf *ret, struct error **e)
 	buf_done(ret);
 	*ret = b;
 	b = (struct buf){ 0 };
-	return 0;
-}
-
-static int
-write_all(int fd, const char *data, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno != EINTR)
-			return -1;
-		if (n > 0) {
-			data += n;
-			len -= n;
-		}
-	}
-	return 0;
-}
-
-int
-file_write(const char *path, const void *data, size_t len, mode_t mode, struct error **e)
-{
-	cleanup_free char *tmp = NULL, *copy = xstrdup(path);
-	cleanup_close int fd = -1, dir = -1;
-
-	xasprintf(&tmp, "%s.tmp%d", path, (int)getpid());
-	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
-	if (fd < 0)
-		return fail_sys(e, "create %s", tmp);
-	if (write_all(fd, data, len) < 0 || fsync(fd) < 0 || rename(tmp, path) < 0) {
-		fail_sys(e, "write %s", path);
-		unlink(tmp);
-		return -1;
-	}
-	dir = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0 || fsync(dir) < 0)
-		return fail_sys(e, "sync the folder of %s", path);
 	return 0;
 }
 

@@ -9,9 +9,6 @@ struct error;
 
 /* Whole file, refused above `max` bytes and when it is no regular file. */
 int file_read(const char *path, size_t max, struct buf *ret, struct error **);
-/* New contents or the old, never between: temporary file, fsync, rename, fsync of the folder.
- */
-int file_write(const char *path, const void *data, size_t len, mode_t, struct error **);
 /* mkdir -p; owner and mode are set on the last one only when it is new. */
 int dir_make(const char *path, mode_t, uid_t, gid_t, struct error **);
 #endif

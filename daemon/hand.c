@@ -147,7 +147,7 @@ hand_pod(struct hand *h, const char *uid)
 	return p;
 }
 
-void
+static void
 hand_pod_forget(struct hand *h, const char *uid)
 {
 	struct hand_pod *p = map_del(&h->pods, uid);

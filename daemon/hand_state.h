@@ -58,7 +58,7 @@ struct hand {
 	int listen_unix, listen_tcp; /* -1: none */
 	int lock;
 	int64_t generation; /* of the commit under way */
-	bool was_ready; /* a brain of ours has served */
+	bool was_ready;     /* a brain of ours has served */
 	bool committing, commit_again, first_commit, leaving, down, down_keeps;
 	int brain_starts;
 	int64_t brain_started;
@@ -72,7 +72,6 @@ void hand_report_pod(struct hand *, const char *uid);
 void hand_report_images(struct hand *);
 void hand_answer(struct hand *, int64_t id, const char *text, const struct error *);
 struct hand_pod *hand_pod(struct hand *, const char *uid); /* made when it is new */
-void hand_pod_forget(struct hand *, const char *uid);
 int hand_worker(struct hand *, const char *source, const struct watch_args *, struct error **);
 void hand_worker_stop(struct hand *, const char *source);
 void hand_leave(struct hand *, int exit_code);

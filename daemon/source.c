@@ -209,14 +209,6 @@ source_writable(struct sources *s, const char *name)
 	return source_watch(s, name)->writable;
 }
 
-const char *
-source_have(struct sources *s, const char *name)
-{
-	struct watch *w = source_watch(s, name);
-
-	return w->has_head ? w->head.commit : "";
-}
-
 static int
 ask(struct watch *w, enum frame_type type, const void *body, size_t len, struct error **e)
 {

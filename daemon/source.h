@@ -47,8 +47,6 @@ const struct source_head *source_head(struct sources *, const char *name); /* NU
 const char *source_error(struct sources *, const char *name);              /* "" when fine */
 const char *source_note(struct sources *, const char *name); /* what the worker cannot do; "" */
 bool source_writable(struct sources *, const char *name);
-/* The commit the mirror holds for this source, "" for none */
-const char *source_have(struct sources *, const char *name);
 
 /* What came lately is used from memory at once and reaches the disk here (fsynced,
  * objects before refs): call it when the pass is done, not before.  On failure

@@ -86,7 +86,7 @@ has_prune_trailer(const char *message)
 	return yes;
 }
 
-int
+static int
 commit_parse(const char *id, const char *text, size_t len, struct source_head *ret,
 	     struct error **e)
 {

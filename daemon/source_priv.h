@@ -34,8 +34,6 @@ struct watch *source_watch(struct sources *, const char *name); /* asserts that 
 
 void folder_drop(struct folder *); /* source_set.c; takes NULL */
 /* source_commit.c */
-int commit_parse(const char *id, const char *text, size_t len, struct source_head *ret,
-		 struct error **);
 char *text_clean(const char *,
 		 size_t); /* valid UTF-8 without control characters; caller frees */
 #endif

@@ -30,7 +30,6 @@ struct wire {
 	int fds[WIRE_FDS * 4]; /* received, not yet given out */
 	int nfds;
 	struct frame *out, **last;
-	size_t backlog;
 	bool busy, dead; /* dead: freed by a callback, to be buried when it returns */
 };
 
@@ -73,7 +72,6 @@ frame_send(struct wire *w, struct frame *f)
 		close(f->fds[i]);
 	f->nfds = 0;
 	f->sent += n;
-	w->backlog -= n;
 	return true;
 }
 
@@ -275,12 +273,5 @@ wire_send(struct wire *w, const char *line, const char *body, const int *fds, in
 	f->nfds = nfds;
 	*w->last = f;
 	w->last = &f->next;
-	w->backlog += f->bytes.len;
 	wire_flush(w);
-}
-
-size_t
-wire_backlog(const struct wire *w)
-{
-	return w->backlog;
 }

@@ -33,5 +33,4 @@ struct wire *wire_new(struct event_base *, int fd,
 void wire_free(struct wire *);
 /* Dups the descriptors.  `body` may be NULL. */
 void wire_send(struct wire *, const char *line, const char *body, const int *fds, int nfds);
-size_t wire_backlog(const struct wire *); /* bytes not yet sent */
 #endif

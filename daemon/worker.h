@@ -73,10 +73,6 @@ struct batch {
 	} * at;
 	size_t n, cap, bytes;
 };
-/* The new objects under tree `now` that are not in `was` (NULL: nothing is
- * there): folders, and the files whose content kedge reads. */
-int batch_tree(struct batch *, const git_oid *was, const git_oid *now, const char *path,
-	       struct error **);
 /* The same with the commit and the folders on the way down to `subdir`. */
 int batch_commit(struct batch *, const git_oid *was, const git_oid *commit, const git_oid *tree,
 		 const char *subdir, struct error **);

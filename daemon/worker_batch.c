@@ -219,7 +219,9 @@ diff_tree(struct batch *b, const git_oid *was, const git_oid *now, const struct 
 	return 0;
 }
 
-int
+/* The new objects under tree `now` that are not in `was` (NULL: nothing is
+ * there): folders, and the files whose content kedge reads. */
+static int
 batch_tree(struct batch *b, const git_oid *was, const git_oid *now, const char *path,
 	   struct error **e)
 {

@@ -11,8 +11,6 @@ const struct node *pod_place_node(struct snapshot *, const struct pod *, struct 
 				  const char **ret_why);
 /* The next free address of the pod range, or NULL when none is left. */
 const char *pod_place_ip(struct snapshot *, struct arena *);
-int64_t pod_request(const struct pod_spec *,
-		    const char *resource); /* milli for cpu, else units */
 
 /* pod_env.c: a container's environment, as "K=V"; NULL and *ret_why when a
  * ConfigMap, Secret or key that is not optional is missing. */

@@ -23,7 +23,8 @@ struct pod_places {
 	uint32_t size, last;
 };
 
-int64_t
+/* Milli for cpu, else units. */
+static int64_t
 pod_request(const struct pod_spec *spec, const char *resource)
 {
 	bool cpu = !strcmp(resource, "cpu");

@@ -7,8 +7,7 @@
 /* Of two that claim the same, who came first has it: the older, then the lesser name. */
 bool service_has_address(struct snapshot *, const struct service *);
 bool service_has_port(struct snapshot *, const struct service *, const struct service_port *);
-bool service_is(const struct service *, const char *type); /* "ClusterIP", ... */
-bool service_has_node_ports(const struct service *);       /* NodePort, LoadBalancer */
+bool service_has_node_ports(const struct service *); /* NodePort, LoadBalancer */
 /* Pods are chosen by labels: neither ExternalName nor without a selector. */
 bool service_selects(const struct service *);
 

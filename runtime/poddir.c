@@ -308,7 +308,7 @@ poddir_unmount(struct rt *rt, const char *uid)
 
 /* ---- the pod ---- */
 
-char *
+static char *
 poddir_log_dir(const struct rt *rt, const struct rt_pod *p)
 {
 	char *path;

@@ -85,7 +85,6 @@ struct rt {
 
 void rt_copy(char *to, size_t room, const char *from); /* cut off to fit, always ended */
 void rt_changed(struct rt *, struct rtpod *);
-void rt_lack(struct rt *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int rt_watch(struct rt *, struct rt_source *, int fd, struct error **);
 void rt_unwatch(struct rt *, struct rt_source *); /* closes it */
 struct rtpod *rt_find(struct rt *, const char *uid, struct error **);
@@ -109,7 +108,6 @@ int poddir_volume_put(struct rt *, const char *uid, const struct rt_volume *, in
 char *poddir_volume_path(const struct rt *, const struct rt_pod *, const struct rt_volume *);
 char *poddir_shm_path(const struct rt *, const struct rt_pod *); /* "" for a pod of one */
 void poddir_unmount(struct rt *, const char *uid);
-char *poddir_log_dir(const struct rt *, const struct rt_pod *);
 int poddir_make_base(const char *state_dir, struct error **);
 int poddir_make_dirs(const char *path, mode_t, struct error **);
 

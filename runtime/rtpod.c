@@ -129,18 +129,6 @@ rt_pod_create(struct rt *rt, const struct rt_pod *spec, int *ret_netns, struct e
 	return 0;
 }
 
-int
-rt_pod_netns(struct rt *rt, const char *uid, int *ret_netns, struct error **e)
-{
-	struct rtpod *p = rt_find(rt, uid, e);
-	int fd = p ? netns_of(p, e) : -1;
-
-	if (fd < 0)
-		return -1;
-	*ret_netns = fd;
-	return 0;
-}
-
 /* ---- running ---- */
 
 int

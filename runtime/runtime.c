@@ -40,7 +40,7 @@ rt_changed(struct rt *rt, struct rtpod *p)
 	wake(rt);
 }
 
-void
+static void
 rt_lack(struct rt *rt, const char *fmt, ...)
 {
 	va_list ap;

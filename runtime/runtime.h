@@ -118,8 +118,6 @@ const char *rt_cgroup_mode(const struct rt *); /* "v2", "v1", "hybrid" */
 /* Makes the sandbox: namespaces, cgroup, kedge-init.  `*ret_netns` is an fd of
  * its network namespace, the caller's to close: plug it, then rt_pod_run. */
 int rt_pod_create(struct rt *, const struct rt_pod *, int *ret_netns, struct error **);
-/* The same fd again, also of an adopted pod; the caller's to close. */
-int rt_pod_netns(struct rt *, const char *uid, int *ret_netns, struct error **);
 /* Starts the containers.  What fails for one container (no such image, no such
  * command) is in its status, not an error; what waits for an image is tried again by
  * itself, and at once when this is called again. */

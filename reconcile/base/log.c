@@ -13,7 +13,7 @@ log_role(const char *role)
 	log_who = role;
 }
 
-bool
+static bool
 log_traces(const char *area)
 {
 	const char *want = getenv("KEDGE_TRACE");

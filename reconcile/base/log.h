@@ -18,5 +18,4 @@ LOG_FN(log_debug); /* subject = area */
 #undef LOG_FN
 
 void log_role(const char *role); /* put before every line: "brain", "hand"; "" for none */
-bool log_traces(const char *area);
 #endif

@@ -4,6 +4,7 @@
  * without a list of their own get the first few rows and the rest as YAML.
  */
 #include "cli_describe.h"
+#include "../reconcile/base/text.h"
 #include "../reconcile/object.h"
 #include <inttypes.h>
 #include <string.h>
@@ -17,12 +18,6 @@ struct row {
 	const char *path;
 	void (*fn)(struct sheet *, const char *label);
 };
-
-static bool
-is(const char *a, const char *b)
-{
-	return !strcmp(a, b);
-}
 
 const char *
 sheet_at(struct sheet *s, const char *path)
@@ -265,7 +260,7 @@ replica_sets(struct sheet *s, const char *label)
 		json_t *ours = json_object_get(cli_path(s->obj, "metadata.annotations"),
 					       "deployment.kubernetes.io/revision");
 
-		if (!is(cli_at(s->c, rs, "metadata.ownerReferences.0.uid"), uid))
+		if (!str_is(cli_at(s->c, rs, "metadata.ownerReferences.0.uid"), uid))
 			continue;
 		sheet_put(s, json_equal(revision, ours) ? "NewReplicaSet" : "OldReplicaSet",
 			  arena_printf(s->c->arena, "%s (%s/%s replicas created)",
@@ -294,7 +289,7 @@ endpoints_text(struct sheet *s, const char *port)
 	json_array_foreach(json_object_get(ep, "subsets"), i, subset)
 	    json_array_foreach(json_object_get(subset, "ports"), k, p)
 	{
-		if (!is(cli_at(s->c, p, "name"), port))
+		if (!str_is(cli_at(s->c, p, "name"), port))
 			continue;
 		json_array_foreach(json_object_get(subset, "addresses"), j, address)
 		    buf_addf(&text, "%s%s:%s", text.len ? "," : "", cli_at(s->c, address, "ip"),
@@ -388,8 +383,8 @@ node_pods(struct sheet *s, const char *label)
 						      s->c, pod, "metadata.creationTimestamp")))
 		};
 
-		if (is(cli_at(s->c, pod, "spec.nodeName"), sheet_at(s, "metadata.name")) &&
-		    !is(phase, "Succeeded") && !is(phase, "Failed"))
+		if (str_is(cli_at(s->c, pod, "spec.nodeName"), sheet_at(s, "metadata.name")) &&
+		    !str_is(phase, "Succeeded") && !str_is(phase, "Failed"))
 			cli_table_row(&t, cells);
 	}
 	fprintf(s->c->out, "%s:  (%zu in total)\n", label, t.rows - 1);
@@ -401,7 +396,7 @@ node_pods(struct sheet *s, const char *label)
 static void
 data_of(struct sheet *s, const char *label)
 {
-	bool secret = is(sheet_at(s, "kind"), "Secret");
+	bool secret = str_is(sheet_at(s, "kind"), "Secret");
 	const char *key;
 	json_t *v;
 
@@ -543,7 +538,7 @@ events(struct sheet *s)
 		    cli_age(s->c, s->c->now - cli_ms(cli_at(s->c, ev, "lastTimestamp")));
 		const char *cells[] = {
 			cli_at(s->c, ev, "type"), cli_at(s->c, ev, "reason"),
-			*count && !is(count, "1")
+			*count && !str_is(count, "1")
 			    ? arena_printf(
 				  s->c->arena, "%s (x%s over %s)", age, count,
 				  cli_age(s->c, s->c->now -

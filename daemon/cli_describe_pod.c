@@ -1,13 +1,8 @@
 /* cli_describe_pod.c -- what kedge describe says about pods: containers, their states, volumes.
  */
+#include "../reconcile/base/text.h"
 #include "cli_describe.h"
 #include <string.h>
-
-static bool
-is(const char *a, const char *b)
-{
-	return !strcmp(a, b);
-}
 
 static void
 put_env(struct sheet *s, json_t *container)
@@ -81,16 +76,16 @@ put_state(struct sheet *s, const char *label, json_t *state)
 	json_object_foreach(state, kind, v)
 	{
 		sheet_put(s, label,
-			  is(kind, "running")   ? "Running"
-			  : is(kind, "waiting") ? "Waiting"
-						: "Terminated");
+			  str_is(kind, "running")   ? "Running"
+			  : str_is(kind, "waiting") ? "Waiting"
+						    : "Terminated");
 		s->indent += 2;
 		s->width -= 2;
 		if (*cli_at(c, v, "reason"))
 			sheet_put(s, "Reason", cli_at(c, v, "reason"));
 		if (*cli_at(c, v, "message"))
 			sheet_put(s, "Message", cli_at(c, v, "message"));
-		if (is(kind, "terminated"))
+		if (str_is(kind, "terminated"))
 			sheet_put(s, "Exit Code", cli_at(c, v, "exitCode"));
 		if (*cli_at(c, v, "startedAt"))
 			sheet_put(s, "Started", sheet_when(c, cli_at(c, v, "startedAt")));
@@ -108,7 +103,7 @@ status_of(struct sheet *s, const char *container)
 	size_t i;
 
 	json_array_foreach(cli_path(s->obj, "status.containerStatuses"), i,
-			   st) if (is(cli_at(s->c, st, "name"), container)) return st;
+			   st) if (str_is(cli_at(s->c, st, "name"), container)) return st;
 	return NULL;
 }
 

@@ -1,17 +1,12 @@
 /* cli_source.c -- what Git says and what came of it: status, history, diff, sync, rollback,
  * wait. */
 #include "../reconcile/base/now.h"
+#include "../reconcile/base/text.h"
 #include "../reconcile/object.h"
 #include "cli.h"
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
-
-static bool
-is(const char *a, const char *b)
-{
-	return !strcmp(a, b);
-}
 
 static void
 sleep_ms(int64_t ms)
@@ -55,10 +50,10 @@ author_name(struct cli_call *c, const char *author)
 static const char *
 outcome_colour(const char *outcome)
 {
-	return is(outcome, "Healthy")    ? GREEN
-	       : is(outcome, "Failed")   ? RED
-	       : is(outcome, "Applying") ? YELLOW
-					 : DIM;
+	return str_is(outcome, "Healthy")    ? GREEN
+	       : str_is(outcome, "Failed")   ? RED
+	       : str_is(outcome, "Applying") ? YELLOW
+					     : DIM;
 }
 
 static int64_t
@@ -77,7 +72,7 @@ revision_newest(struct cli_call *c, json_t *revisions, const char *source, int64
 
 	json_array_foreach(json_object_get(revisions, "items"), i, r)
 	{
-		if (!is(cli_at(c, r, "spec.source"), source) ||
+		if (!str_is(cli_at(c, r, "spec.source"), source) ||
 		    (below && number_of(r) >= below) || (fits && !fits(c, r)))
 			continue;
 		if (!best || number_of(r) > number_of(best))
@@ -92,8 +87,8 @@ was_applied(struct cli_call *c, json_t *r)
 {
 	const char *outcome = cli_at(c, r, "status.outcome");
 
-	return is(outcome, "Applying") || is(outcome, "Healthy") || is(outcome, "Superseded") ||
-	       *cli_at(c, r, "status.waitingFor");
+	return str_is(outcome, "Applying") || str_is(outcome, "Healthy") ||
+	       str_is(outcome, "Superseded") || *cli_at(c, r, "status.waitingFor");
 }
 
 static const char *
@@ -124,13 +119,13 @@ health_text(struct cli_call *c, json_t *r)
 	int64_t started = cli_ms(start_of(c, r));
 	int64_t took = json_integer_value(cli_path(r, "status.durationMs"));
 
-	if (is(outcome, "Applying"))
+	if (str_is(outcome, "Applying"))
 		return arena_printf(c->arena, "%s for %s%s%s", word,
 				    cli_age(c, c->now - started),
 				    *waiting ? ", waiting for " : "", waiting);
-	if (is(outcome, "Failed") && *waiting)
+	if (str_is(outcome, "Failed") && *waiting)
 		return arena_printf(c->arena, "%s, still waiting for %s", word, waiting);
-	if (is(outcome, "Healthy") && took)
+	if (str_is(outcome, "Healthy") && took)
 		return arena_printf(c->arena, "%s, after %s", word, duration_text(c, took));
 	return word;
 }
@@ -205,7 +200,7 @@ status_text(struct cli_call *c, struct buf *out, struct error **e)
 	}
 	json_array_foreach(json_object_get(sources, "items"), i, source)
 	{
-		if (c->n && !is(cli_at(c, source, "metadata.name"), c->args[0]))
+		if (c->n && !str_is(cli_at(c, source, "metadata.name"), c->args[0]))
 			continue;
 		if (found)
 			buf_addc(out, '\n');
@@ -241,7 +236,7 @@ status_watch(struct cli_call *c, struct error **e)
 		c->arena = kept;
 		if (rc)
 			return rc;
-		if (!last.len || !is(buf_text(&last), buf_text(&now))) {
+		if (!last.len || !str_is(buf_text(&last), buf_text(&now))) {
 			if (c->tty)
 				fputs("\033[H\033[2J", c->out);
 			else if (last.len)
@@ -297,7 +292,7 @@ history_pick(struct cli_call *c, json_t *list, json_t **at)
 	size_t i, n = 0;
 
 	json_array_foreach(json_object_get(list, "items"), i,
-			   r) if (!c->n || is(cli_at(c, r, "spec.source"), c->args[0]))
+			   r) if (!c->n || str_is(cli_at(c, r, "spec.source"), c->args[0]))
 	    at[n++] = r;
 	qsort(at, n, sizeof *at, by_newest);
 	return limit && strtoul(limit, NULL, 10) < n ? strtoul(limit, NULL, 10) : n;
@@ -505,12 +500,13 @@ judge(struct cli_call *c, json_t *r, const char **ret_why)
 	json_t *line;
 	size_t i;
 
-	if (is(outcome, "Healthy"))
+	if (str_is(outcome, "Healthy"))
 		return HEALTHY;
-	if (is(outcome, "Failed") || is(outcome, "Superseded")) {
+	if (str_is(outcome, "Failed") || str_is(outcome, "Superseded")) {
 		buf_addf(&text, "revision %" PRId64 " (%.7s) %s", number_of(r),
 			 cli_at(c, r, "spec.commit"),
-			 is(outcome, "Failed") ? "failed" : "was superseded by a newer one");
+			 str_is(outcome, "Failed") ? "failed"
+						   : "was superseded by a newer one");
 		json_array_foreach(cli_path(r, "status.errors"), i, line)
 		    buf_addf(&text, "\n  %s", json_string_value(line));
 		*ret_why = arena_strdup(c->arena, text.at);
@@ -537,12 +533,12 @@ look_newest(struct cli_call *c, json_t *sources, json_t *revisions, const char *
 		json_t *r = revision_newest(c, revisions, name, 0, NULL);
 		enum verdict one = WAIT;
 
-		if (c->n && !is(name, c->args[0]))
+		if (c->n && !str_is(name, c->args[0]))
 			continue;
 		found = true;
 		if (!r)
 			*ret_why = arena_printf(c->arena, "source %s: its first commit", name);
-		else if (*commit && !is(commit, cli_at(c, r, "spec.commit")) &&
+		else if (*commit && !str_is(commit, cli_at(c, r, "spec.commit")) &&
 			 !*cli_at(c, source, "spec.pin"))
 			*ret_why =
 			    arena_printf(c->arena, "source %s: %.7s to be read", name, commit);
@@ -565,7 +561,7 @@ look_commit(struct cli_call *c, json_t *revisions, const char *commit, const cha
 	json_array_foreach(
 	    json_object_get(revisions, "items"), i,
 	    r) if (!strncmp(cli_at(c, r, "spec.commit"), commit, strlen(commit)) &&
-		   (!c->n || is(cli_at(c, r, "spec.source"), c->args[0])) &&
+		   (!c->n || str_is(cli_at(c, r, "spec.source"), c->args[0])) &&
 		   (!best || number_of(r) > number_of(best))) best = r;
 	if (best)
 		return judge(c, best, ret_why);
@@ -586,8 +582,8 @@ look(struct cli_call *c, const char *what, enum verdict *ret, const char **ret_w
 		json_decref(sources);
 		return -1;
 	}
-	*ret = is(what, "healthy") ? look_newest(c, sources, revisions, ret_why)
-				   : look_commit(c, revisions, what, ret_why);
+	*ret = str_is(what, "healthy") ? look_newest(c, sources, revisions, ret_why)
+				       : look_commit(c, revisions, what, ret_why);
 	json_decref(sources);
 	json_decref(revisions);
 	return 0;
@@ -604,7 +600,7 @@ cli_wait(struct cli_call *c, struct error **e)
 	if (most < 0)
 		return fail(e, WHY_BAD_REQUEST,
 			    "--timeout takes a time such as 30s or 5m, not \"%s\"", timeout);
-	if (!is(what, "healthy") &&
+	if (!str_is(what, "healthy") &&
 	    (strlen(what) < 4 || what[strspn(what, "0123456789abcdef")]))
 		return fail(
 		    e, WHY_BAD_REQUEST,
@@ -624,7 +620,7 @@ cli_wait(struct cli_call *c, struct error **e)
 			fprintf(stderr, "kedge: %s\n", why);
 			return 1;
 		}
-		if (c->tty && !is(said, why))
+		if (c->tty && !str_is(said, why))
 			fprintf(stderr, "waiting for %s\n", said = why);
 		if (monotonic_ms() - start >= most) {
 			fprintf(stderr, "kedge: after %s still waiting for %s\n", timeout, why);

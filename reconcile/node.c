@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/ipv4.h"
+#include "base/text.h"
 #include "controllers.h"
 #include "plan.h"
 #include "snapshot.h"
@@ -31,12 +32,6 @@ static const struct {
 enum { HEALTHY = sizeof healthy / sizeof *healthy };
 
 static const char lacks_type[] = "kedge.dev/HostLimited";
-
-static bool
-same(const char *a, const char *b)
-{
-	return a == b || (a && b && !strcmp(a, b));
-}
 
 /* Go's names for uname's. */
 static const char *
@@ -143,8 +138,8 @@ set_condition(struct node_status *st, const struct node_status *was, struct cond
 {
 	c.lastTransitionTime = now;
 	for (size_t i = 0; was && i < was->conditions.n; i++)
-		if (same(was->conditions.at[i].type, c.type) &&
-		    same(was->conditions.at[i].status, c.status))
+		if (str_is(was->conditions.at[i].type, c.type) &&
+		    str_is(was->conditions.at[i].status, c.status))
 			c.lastTransitionTime = was->conditions.at[i].lastTransitionTime;
 	c.lastHeartbeatTime = c.lastTransitionTime;
 	st->conditions.at[st->conditions.n++] = c;

@@ -10,6 +10,7 @@
  */
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/text.h"
 #include "controllers.h"
 #include "plan.h"
 #include "snapshot.h"
@@ -22,12 +23,6 @@ struct look {
 	const char *broken;  /* the first that will not come */
 	size_t waits;
 };
-
-static bool
-is(const char *a, const char *b)
-{
-	return a && !strcmp(a, b);
-}
 
 static void
 wait_for(struct look *l, const char *what)
@@ -54,7 +49,7 @@ pod_trouble(struct look *l, const char *ns, const struct label_selector *sel)
 			const struct container_state *now = st->containerStatuses.at[c].state;
 			const struct container_state_waiting *w = now ? now->waiting : NULL;
 
-			if (w && w->reason && !is(w->reason, "ContainerCreating"))
+			if (w && w->reason && !str_is(w->reason, "ContainerCreating"))
 				return arena_printf(
 				    l->s->arena, " (%s: %s%s%s)", object_name(pod), w->reason,
 				    w->message ? ": " : "", w->message ? w->message : "");
@@ -67,7 +62,7 @@ static const struct condition *
 condition_of(const struct condition *at, size_t n, const char *type)
 {
 	for (size_t i = 0; i < n; i++)
-		if (is(at[i].type, type))
+		if (str_is(at[i].type, type))
 			return &at[i];
 	return NULL;
 }
@@ -89,7 +84,7 @@ look_deployment(struct look *l, const struct deployment *d, const char *path)
 		return;
 	}
 	progress = condition_of(st->conditions.at, st->conditions.n, "Progressing");
-	if (progress && is(progress->reason, "ProgressDeadlineExceeded") && !l->broken)
+	if (progress && str_is(progress->reason, "ProgressDeadlineExceeded") && !l->broken)
 		l->broken =
 		    arena_printf(a, "deployment %s exceeded its progress deadline%s", path,
 				 pod_trouble(l, d->metadata->namespace, spec->selector));
@@ -144,9 +139,9 @@ look_pod(struct look *l, const struct pod *pod, const char *path)
 		wait_for(l, arena_printf(a, "pod %s: the old one is still terminating", path));
 		return;
 	}
-	if (st && is(st->phase, "Succeeded"))
+	if (st && str_is(st->phase, "Succeeded"))
 		return;
-	if (st && is(st->phase, "Failed")) {
+	if (st && str_is(st->phase, "Failed")) {
 		if (!l->broken)
 			l->broken = arena_printf(
 			    a, "pod %s failed%s%s%s%s", path, st->reason ? ": " : "",
@@ -156,7 +151,7 @@ look_pod(struct look *l, const struct pod *pod, const char *path)
 		return;
 	}
 	ready = st ? condition_of(st->conditions.at, st->conditions.n, "Ready") : NULL;
-	if (!ready || !is(ready->status, "True"))
+	if (!ready || !str_is(ready->status, "True"))
 		wait_for(l, arena_printf(a, "pod %s to be ready%s", path,
 					 pod_trouble(l, pod->metadata->namespace, &self)));
 }
@@ -165,9 +160,9 @@ static void
 look_service(struct look *l, const struct service *svc, const char *path)
 {
 	const struct service_spec *spec = svc->spec;
-	bool ported = is(spec->type, "NodePort") || is(spec->type, "LoadBalancer");
+	bool ported = str_is(spec->type, "NodePort") || str_is(spec->type, "LoadBalancer");
 
-	if (is(spec->type, "ExternalName"))
+	if (str_is(spec->type, "ExternalName"))
 		return;
 	if (!spec->clusterIP || !*spec->clusterIP) {
 		wait_for(l, arena_printf(l->s->arena, "service %s: a cluster IP", path));
@@ -214,7 +209,7 @@ look_around(struct look *l, const char *source)
 			const struct object *o = l->s->of[kinds[k]].at[i];
 
 			/* The label alone may have been copied by a controller. */
-			if (is(object_label(o, ANNOTATION_SOURCE), source) &&
+			if (str_is(object_label(o, ANNOTATION_SOURCE), source) &&
 			    object_annotation(o, ANNOTATION_APPLIED) && !object_controller(o))
 				look_at(l, &resources[kinds[k]], o);
 		}
@@ -228,8 +223,9 @@ revision_was_applied(const struct revision *r)
 {
 	const char *outcome = r->status ? r->status->outcome : NULL;
 
-	return is(outcome, "Applying") || is(outcome, "Healthy") || is(outcome, "Superseded") ||
-	       (is(outcome, "Failed") && r->status->waitingFor);
+	return str_is(outcome, "Applying") || str_is(outcome, "Healthy") ||
+	       str_is(outcome, "Superseded") ||
+	       (str_is(outcome, "Failed") && r->status->waitingFor);
 }
 
 static bool
@@ -239,7 +235,7 @@ is_superseded(struct snapshot *s, const struct revision *r)
 		const struct revision *other =
 		    (const struct revision *)s->of[RES_revision].at[i];
 
-		if (other->spec && is(other->spec->source, r->spec->source) &&
+		if (other->spec && str_is(other->spec->source, r->spec->source) &&
 		    other->spec->number > r->spec->number && revision_was_applied(other))
 			return true;
 	}
@@ -252,7 +248,7 @@ conclude(struct snapshot *s, const struct revision *r, const char *outcome, cons
 {
 	struct revision *new = object_clone(r, p->arena);
 	struct revision_status *st = new->status;
-	bool same = is(st->outcome, outcome), over = !is(outcome, "Applying");
+	bool same = str_is(st->outcome, outcome), over = !str_is(outcome, "Applying");
 
 	st->outcome = outcome;
 	st->waitingFor = arena_strdup(p->arena, waiting);
@@ -296,10 +292,11 @@ revision_reconcile(struct snapshot *s, const struct revision *r, struct plan *p)
 
 	if (!r->spec || !r->spec->source || r->metadata->deletionTimestamp)
 		return;
-	if (!is(outcome, "Applying") && !(is(outcome, "Failed") && revision_was_applied(r)))
+	if (!str_is(outcome, "Applying") &&
+	    !(str_is(outcome, "Failed") && revision_was_applied(r)))
 		return;
 	if (is_superseded(s, r)) {
-		if (is(outcome, "Applying"))
+		if (str_is(outcome, "Applying"))
 			conclude(s, r, "Superseded", NULL, NULL, p);
 		return;
 	}
@@ -308,6 +305,6 @@ revision_reconcile(struct snapshot *s, const struct revision *r, struct plan *p)
 		conclude(s, r, "Healthy", NULL, NULL, p);
 	else if (l.broken)
 		conclude(s, r, "Failed", l.waiting ? waits_print(&l) : l.broken, l.broken, p);
-	else if (is(outcome, "Applying")) /* what failed says so until it is healthy */
+	else if (str_is(outcome, "Applying")) /* what failed says so until it is healthy */
 		conclude(s, r, "Applying", waits_print(&l), NULL, p);
 }

@@ -6,17 +6,12 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/map.h"
+#include "base/text.h"
 #include "object.h"
 #include <stdio.h>
 #include <string.h>
 
 enum { MOST_DATA = 1 << 20 };
-
-static bool
-is(const char *s, const char *word)
-{
-	return s && !strcmp(s, word);
-}
 
 static bool
 given(const char *s)
@@ -28,7 +23,7 @@ void
 requirement_check(const void *obj, const struct place *at)
 {
 	const struct label_selector_requirement *r = obj;
-	bool list = is(r->operator, "In") || is(r->operator, "NotIn");
+	bool list = str_is(r->operator, "In") || str_is(r->operator, "NotIn");
 
 	if (!place_ok(at, "operator") || !place_ok(at, "values"))
 		return;
@@ -87,12 +82,12 @@ secret_check(const void *obj, const struct place *at)
 			       MOST_DATA);
 	if (!place_ok(at, "data") || !place_ok(at, "stringData"))
 		return;
-	if (is(s->type, "kubernetes.io/tls")) {
+	if (str_is(s->type, "kubernetes.io/tls")) {
 		needs_key(s, "tls.crt", at);
 		needs_key(s, "tls.key", at);
-	} else if (is(s->type, "kubernetes.io/dockerconfigjson")) {
+	} else if (str_is(s->type, "kubernetes.io/dockerconfigjson")) {
 		needs_key(s, ".dockerconfigjson", at);
-	} else if (is(s->type, "kubernetes.io/ssh-auth")) {
+	} else if (str_is(s->type, "kubernetes.io/ssh-auth")) {
 		needs_key(s, "ssh-privatekey", at);
 	}
 }
@@ -104,7 +99,7 @@ service_port_check(const struct service_spec *s, size_t i, struct map *names,
 		   struct map *node_ports, const struct place *at)
 {
 	const struct service_port *p = &s->ports.at[i];
-	bool external = is(s->type, "NodePort") || is(s->type, "LoadBalancer");
+	bool external = str_is(s->type, "NodePort") || str_is(s->type, "LoadBalancer");
 	char sub[64], key[64];
 
 	snprintf(sub, sizeof sub, "ports[%zu].name", i);
@@ -138,14 +133,15 @@ service_ports_check(const struct service_spec *s, const struct place *at)
 static void
 service_address_check(const struct service_spec *s, const struct place *at)
 {
-	bool external = is(s->type, "NodePort") || is(s->type, "LoadBalancer");
+	bool external = str_is(s->type, "NodePort") || str_is(s->type, "LoadBalancer");
 
-	if (s->clusterIPs.n && given(s->clusterIP) && !is(s->clusterIP, s->clusterIPs.at[0]))
+	if (s->clusterIPs.n && given(s->clusterIP) &&
+	    !str_is(s->clusterIP, s->clusterIPs.at[0]))
 		place_complain(at, "clusterIPs",
 			       "Invalid value: [\"%s\"]: first value must match "
 			       "`clusterIP`",
 			       s->clusterIPs.at[0]);
-	if (external && is(s->clusterIP, "None"))
+	if (external && str_is(s->clusterIP, "None"))
 		place_complain(
 		    at, "clusterIP",
 		    "Invalid value: \"None\": may not be set to 'None' for %s services",
@@ -155,7 +151,7 @@ service_address_check(const struct service_spec *s, const struct place *at)
 		    at, "externalTrafficPolicy",
 		    "Invalid value: \"%s\": may only be set for externally-accessible services",
 		    s->externalTrafficPolicy);
-	if (s->sessionAffinityConfig && is(s->sessionAffinity, "None"))
+	if (s->sessionAffinityConfig && str_is(s->sessionAffinity, "None"))
 		place_complain(at, "sessionAffinityConfig",
 			       "Forbidden: must not be set when session affinity is None");
 }
@@ -167,7 +163,7 @@ service_spec_check(const void *obj, const struct place *at)
 
 	if (!place_ok(at, "type"))
 		return;
-	if (is(s->type, "ExternalName")) {
+	if (str_is(s->type, "ExternalName")) {
 		if (!given(s->externalName))
 			place_complain(at, "externalName", "Required value");
 		if (given(s->clusterIP))
@@ -177,10 +173,10 @@ service_spec_check(const void *obj, const struct place *at)
 		place_complain_softly(
 		    at, "type",
 		    "ExternalName is known, but not acted upon by this version of kedge");
-	} else if (!s->ports.n && place_ok(at, "ports") && !is(s->clusterIP, "None")) {
+	} else if (!s->ports.n && place_ok(at, "ports") && !str_is(s->clusterIP, "None")) {
 		place_complain(at, "ports", "Required value");
 	}
-	if (is(s->type, "LoadBalancer"))
+	if (str_is(s->type, "LoadBalancer"))
 		place_complain_softly(at, "type",
 				      "LoadBalancer is served as NodePort: this version of "
 				      "kedge gives out no external address");
@@ -238,7 +234,7 @@ template_check(const char *what, const struct label_selector *sel,
 	}
 	if (!t->spec)
 		return;
-	if (given(t->spec->restartPolicy) && !is(t->spec->restartPolicy, "Always"))
+	if (given(t->spec->restartPolicy) && !str_is(t->spec->restartPolicy, "Always"))
 		place_complain(at, "template.spec.restartPolicy",
 			       "Unsupported value: \"%s\": supported values: \"Always\"",
 			       t->spec->restartPolicy);
@@ -274,7 +270,7 @@ deployment_strategy_check(const void *obj, const struct place *at)
 {
 	const struct deployment_strategy *s = obj;
 
-	if (is(s->type, "Recreate") && s->rollingUpdate)
+	if (str_is(s->type, "Recreate") && s->rollingUpdate)
 		place_complain(
 		    at, "rollingUpdate",
 		    "Forbidden: may not be specified when strategy `type` is 'Recreate'");

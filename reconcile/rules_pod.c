@@ -1,15 +1,10 @@
 /* rules_pod.c -- what Kubernetes demands across the fields of a pod. */
 #include "base/arena.h"
 #include "base/map.h"
+#include "base/text.h"
 #include "rules.h"
 #include <stdio.h>
 #include <string.h>
-
-static bool
-is(const char *s, const char *word)
-{
-	return s && !strcmp(s, word);
-}
 
 static bool
 given(const char *s)
@@ -115,7 +110,7 @@ amounts_check(const struct pairs *p, const char *field, const struct place *at)
 			    at, sub,
 			    "Invalid value: \"%s\": must be greater than or equal to 0",
 			    p->at[i].value);
-		if (is(name, "cpu") || is(name, "memory"))
+		if (str_is(name, "cpu") || str_is(name, "memory"))
 			continue;
 		if (!strchr(name, '/') && strcmp(name, "ephemeral-storage") &&
 		    strncmp(name, "hugepages-", 10))

@@ -6,17 +6,12 @@
 #ifndef KEDGE_WORKLOAD_H
 #define KEDGE_WORKLOAD_H
 #include "base/arena.h"
+#include "base/text.h"
 #include "plan.h"
 #include "snapshot.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static inline bool
-str_is(const char *a, const char *b)
-{
-	return !strcmp(a ? a : "", b ? b : "");
-}
 
 static inline int64_t
 least(int64_t a, int64_t b)

@@ -1,0 +1,13 @@
+/* text.h -- comparing words that may be absent. */
+#ifndef KEDGE_TEXT_H
+#define KEDGE_TEXT_H
+#include <stdbool.h>
+#include <string.h>
+
+/* Absent (NULL) and empty are the same. */
+static inline bool
+str_is(const char *a, const char *b)
+{
+	return !strcmp(a ? a : "", b ? b : "");
+}
+#endif

@@ -81,11 +81,13 @@ brain_flush(struct brain *b)
 {
 	cleanup_error struct error *e = NULL, *e2 = NULL;
 
+	/* The commit before the revision that speaks of it: after a crash between the two
+	 * it is applied once more, where the other way round an older one would be. */
+	if (sources_flush(b->sources, &e2) < 0)
+		log_err("mirror", "%s; trying again in 2 s", error_text(e2));
 	if (store_commit(b->store, &e) < 0)
 		log_err("store", "%s; trying again in 2 s, pods are not touched by this",
 			error_text(e));
-	if (sources_flush(b->sources, &e2) < 0)
-		log_err("mirror", "%s; trying again in 2 s", error_text(e2));
 	if (e || e2)
 		timer_arm(b->flush_timer, FLUSH_RETRY_MS);
 }

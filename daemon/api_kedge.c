@@ -14,12 +14,13 @@ refuse_unable(struct call *c)
 	call_refuse(c, WHY_UNABLE, "this kedged cannot do that");
 }
 
-/* `rc` is what the host said when it was asked. */
+/* `rc` is what the host said when it was asked, `*e` why: a pointer, since what is
+ * asked within the call's arguments sets it after they were read. */
 static void
-asked(struct call *c, int rc, const struct error *e)
+asked(struct call *c, int rc, struct error **e)
 {
 	if (rc < 0 && !c->answered)
-		call_fail(c, e);
+		call_fail(c, *e);
 }
 
 /* ---- sources ---- */
@@ -76,7 +77,7 @@ source_ask(struct call *c, enum api_source_verb verb)
 		call_refuse(c, WHY_BAD_REQUEST, "revision must be the number of a revision");
 		return;
 	}
-	asked(c, c->api->host.source(c->api->host.ctx, call_ask(c), &args, &e), e);
+	asked(c, c->api->host.source(c->api->host.ctx, call_ask(c), &args, &e), &e);
 }
 
 void
@@ -113,7 +114,7 @@ kedge_status(struct call *c)
 	if (!c->api->host.status)
 		refuse_unable(c);
 	else
-		asked(c, c->api->host.status(c->api->host.ctx, call_ask(c), &e), e);
+		asked(c, c->api->host.status(c->api->host.ctx, call_ask(c), &e), &e);
 }
 
 void
@@ -127,7 +128,7 @@ kedge_diff(struct call *c)
 		asked(c,
 		      c->api->host.diff(c->api->host.ctx, call_ask(c), call_query(c, "source"),
 					call_query(c, "ref"), &e),
-		      e);
+		      &e);
 }
 
 void
@@ -143,7 +144,7 @@ kedge_down(struct call *c)
 		asked(
 		    c,
 		    c->api->host.down(c->api->host.ctx, call_ask(c), is_true(body, "keep"), &e),
-		    e);
+		    &e);
 }
 
 /* ---- images ---- */
@@ -156,7 +157,7 @@ kedge_images(struct call *c)
 	if (!c->api->host.image_list)
 		refuse_unable(c);
 	else
-		asked(c, c->api->host.image_list(c->api->host.ctx, call_ask(c), &e), e);
+		asked(c, c->api->host.image_list(c->api->host.ctx, call_ask(c), &e), &e);
 }
 
 void
@@ -170,7 +171,7 @@ kedge_image_remove(struct call *c)
 		asked(c,
 		      c->api->host.image_remove(c->api->host.ctx, call_ask(c),
 						call_query(c, "name"), &e),
-		      e);
+		      &e);
 }
 
 /* A tar on its way from the client into the host's pipe, never held whole: what the

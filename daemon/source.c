@@ -163,7 +163,7 @@ source_detach(struct sources *s, const char *name)
 		watch_free(w);
 }
 
-/* ---- what can be asked ---- */
+/* ---- what can be asked: also of a source whose worker never came up ---- */
 
 int
 source_fd(struct sources *s, const char *name)
@@ -174,9 +174,9 @@ source_fd(struct sources *s, const char *name)
 const struct source_head *
 source_head(struct sources *s, const char *name)
 {
-	struct watch *w = source_watch(s, name);
+	struct watch *w = map_get(&s->watches, name);
 
-	return w->has_head ? &w->head : NULL;
+	return w && w->has_head ? &w->head : NULL;
 }
 
 static const char *
@@ -188,33 +188,45 @@ or_empty(const char *text)
 const char *
 source_error(struct sources *s, const char *name)
 {
-	return or_empty(source_watch(s, name)->error);
+	struct watch *w = map_get(&s->watches, name);
+
+	return w ? or_empty(w->error) : "";
 }
 
 const char *
 source_note(struct sources *s, const char *name)
 {
-	return or_empty(source_watch(s, name)->note);
+	struct watch *w = map_get(&s->watches, name);
+
+	return w ? or_empty(w->note) : "";
 }
 
 const char *
 source_answer(struct sources *s, const char *name)
 {
-	return or_empty(source_watch(s, name)->answer);
+	struct watch *w = map_get(&s->watches, name);
+
+	return w ? or_empty(w->answer) : "";
 }
 
 bool
 source_writable(struct sources *s, const char *name)
 {
-	return source_watch(s, name)->writable;
+	struct watch *w = map_get(&s->watches, name);
+
+	return w && w->writable;
 }
 
 static int
-ask(struct watch *w, enum frame_type type, const void *body, size_t len, struct error **e)
+ask(struct sources *s, const char *name, enum frame_type type, const void *body, size_t len,
+    struct error **e)
 {
-	if (w->fd < 0)
-		return fail(e, WHY_UNAVAILABLE, "source %s has no worker just now", w->name);
-	return frame_post(w->fd, type, body, len, e) ? fail_in(e, "source %s", w->name) : 0;
+	struct watch *w = map_get(&s->watches, name);
+
+	if (!w || w->fd < 0)
+		return fail(e, WHY_UNAVAILABLE,
+			    "source %s cannot be read just now; kedge status says why", name);
+	return frame_post(w->fd, type, body, len, e) ? fail_in(e, "source %s", name) : 0;
 }
 
 int
@@ -222,22 +234,21 @@ source_sync(struct sources *s, const char *name, bool everything, struct error *
 {
 	char body = everything;
 
-	return ask(source_watch(s, name), FRAME_SYNC, &body, 1, e);
+	return ask(s, name, FRAME_SYNC, &body, 1, e);
 }
 
 int
 source_revert_to(struct sources *s, const char *name, const char *commit, const char *author,
 		 const char *message, struct error **e)
 {
-	struct watch *w = source_watch(s, name);
 	cleanup_buf struct buf b = { 0 };
 
-	if (!w->writable)
+	if (!source_writable(s, name))
 		return fail(e, WHY_FORBIDDEN, "source %s cannot be written to", name);
 	buf_add(&b, commit, strlen(commit) + 1);
 	buf_add(&b, author, strlen(author) + 1);
 	buf_add(&b, message, strlen(message) + 1);
-	return ask(w, FRAME_REVERT, b.at, b.len, e);
+	return ask(s, name, FRAME_REVERT, b.at, b.len, e);
 }
 
 /* ---- frames ---- */

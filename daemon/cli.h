@@ -97,7 +97,8 @@ typedef bool cli_event_fn(void *ctx, const char *type, json_t *object);
 int cli_watch(struct cli_call *, const char *path, const char *accept, cli_event_fn *,
 	      void *ctx, struct error **);
 /* Sends what fd gives until its end; the answer as cli_json. */
-json_t *cli_upload(struct cli_call *, const char *path, int fd, struct error **);
+json_t *cli_upload(struct cli_call *, const char *path, int fd, pid_t *writer,
+		   struct error **);
 void cli_query(struct buf *path, const char *name,
 	       const char *value);                   /* ?name=value, escaped */
 int cli_connect(struct cli_call *, struct error **); /* a plain socket to the daemon */

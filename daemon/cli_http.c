@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 struct cli_reply {
 	long status;
@@ -240,21 +241,35 @@ cli_watch(struct cli_call *c, const char *path, const char *accept, cli_event_fn
 
 /* ---- uploads ---- */
 
+struct upload {
+	int fd;
+	pid_t writer; /* 0: none, or ended */
+	bool cut;     /* it ended badly */
+};
+
+/* Half a tar can look like a whole one: the body ends as a body does only when its
+ * writer ended well, and is broken off otherwise. */
 static size_t
 give(char *to, size_t size, size_t n, void *ctx)
 {
-	int *fd = ctx;
+	struct upload *u = ctx;
 	ssize_t got;
+	int status = 0;
 
 	do
-		got = read(*fd, to, size * n);
+		got = read(u->fd, to, size * n);
 	while (got < 0 && errno == EINTR);
-	return got < 0 ? CURL_READFUNC_ABORT : (size_t)got;
+	if (!got && u->writer) {
+		u->cut = waitpid(u->writer, &status, 0) != u->writer || status;
+		u->writer = 0;
+	}
+	return got < 0 || u->cut ? CURL_READFUNC_ABORT : (size_t)got;
 }
 
 json_t *
-cli_upload(struct cli_call *c, const char *path, int fd, struct error **e)
+cli_upload(struct cli_call *c, const char *path, int fd, pid_t *writer, struct error **e)
 {
+	struct upload u = { .fd = fd, .writer = *writer };
 	struct transfer t = { 0 };
 	json_t *j = NULL;
 	long status = 0;
@@ -264,10 +279,13 @@ cli_upload(struct cli_call *c, const char *path, int fd, struct error **e)
 	t.headers = curl_slist_append(t.headers, "Transfer-Encoding: chunked");
 	curl_easy_setopt(t.curl, CURLOPT_POST, 1L);
 	curl_easy_setopt(t.curl, CURLOPT_READFUNCTION, give);
-	curl_easy_setopt(t.curl, CURLOPT_READDATA, &fd);
+	curl_easy_setopt(t.curl, CURLOPT_READDATA, &u);
 	curl_easy_setopt(t.curl, CURLOPT_UPLOAD_BUFFERSIZE, 1L << 20);
 	if (!transfer_run(&t, c, &status, e))
 		j = json_answer(status, &t.body, e);
+	else if (u.cut)
+		fail(e, WHY_IO, "could not be read to its end");
+	*writer = u.writer;
 	transfer_done(&t);
 	return j;
 }

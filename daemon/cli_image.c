@@ -139,18 +139,17 @@ send_tar(struct cli_call *c, const char *path, const char *url, struct error **e
 	pid_t child = 0;
 	cleanup_close int fd = open_tar(path, &child, e);
 	json_t *answer;
-	int status = 0;
+	bool folder;
 
 	if (fd < 0)
 		return NULL;
-	answer = cli_upload(c, url, fd, e);
+	folder = child != 0;
+	answer = cli_upload(c, url, fd, &child, e);
 	close(steal_fd(&fd)); /* a child that still writes gets SIGPIPE, and ends */
-	if (child && waitpid(child, &status, 0) == child && status && answer) {
-		json_decref(answer);
-		fail(e, WHY_IO, "%s could not be read to its end; the image was not completed",
-		     path);
-		return NULL;
-	}
+	if (child)
+		waitpid(child, NULL, 0);
+	else if (folder && !answer && (*e)->why == WHY_IO)
+		fail_in(e, "%s: no image was made", path);
 	return answer;
 }
 

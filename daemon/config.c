@@ -217,9 +217,13 @@ static const char *
 source_type(const char *url)
 {
 	cleanup_free char *git = NULL, *head = NULL, *objects = NULL;
+	size_t n = strlen(url);
 	struct stat st;
 
 	if (is_url(url))
+		return "git";
+	/* Not made yet: the name says what it is going to be. */
+	if (stat(url, &st) && n > 4 && !strcmp(url + n - 4, ".git"))
 		return "git";
 	xasprintf(&git, "%s/.git", url);
 	xasprintf(&head, "%s/HEAD", url);

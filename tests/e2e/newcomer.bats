@@ -1,0 +1,55 @@
+#!/usr/bin/env bats
+# The first hour with kedge: what goes wrong then, and what is said about it.
+load lib.bash
+
+configmap() { printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\ndata: {v: "%s"}\n' "$1" "$2"; }
+
+setup() {
+	kedge_dirs
+}
+teardown() {
+	kedge_end
+}
+
+@test "sources that do not exist yet are named, and followed once they do" {
+	kedge_start --source "deploy=$W/deploy.git" --source "dir=$W/manifests"
+	brain=$(pgrep -P "$KEDGED" | head -1)
+	wait_for 5 "trouble" bash -c "kedge status | grep -q 'trouble.*deploy.git: No such file'"
+	kedge status | grep -q 'trouble.*manifests: No such file'
+	[ "$(pgrep -P "$KEDGED" | head -1)" = "$brain" ] # nobody died of it
+	run kedge sync deploy
+	[ "$status" = 1 ]
+	[[ $output =~ "source deploy cannot be read just now; kedge status says why" ]]
+	repo_make
+	configmap a one >"$W/clone/a.yaml"
+	push first
+	mkdir "$W/manifests"
+	configmap b one >"$W/manifests/b.yaml"
+	wait_for 40 "both" bash -c "kedge get cm a && kedge get cm b"
+}
+
+@test "what a rollback cannot do is said" {
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	configmap a one >"$W/clone/a.yaml"
+	push first
+	kedge wait
+	run kedge rollback
+	[ "$status" = 1 ]
+	[ "$output" = "kedge: source deploy has no earlier revision" ]
+	run kedge rollback 99
+	[ "$status" = 1 ]
+	[ "$output" = "kedge: source deploy has no revision 99; kedge history lists them" ]
+}
+
+@test "a folder that cannot be read to its end makes no image" {
+	kedge_start
+	mkdir "$W/tree"
+	head -c 300000 /dev/urandom >"$W/tree/a"
+	perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un($ARGV[0])) or die' "$W/tree/z"
+	run kedge image import "$W/tree" half:1
+	[ "$status" = 1 ]
+	[[ $output =~ "no image was made" ]]
+	run kedge image ls
+	[[ ! $output =~ half ]]
+}

@@ -139,6 +139,7 @@ struct cli_target {
 	const struct resource *res;
 	const char *name; /* NULL: all */
 };
+const char *cli_name(const struct resource *, const char *word); /* pod/web as web */
 int cli_targets(struct cli_call *, struct cli_target **ret, size_t *ret_n, struct error **);
 const char *cli_url(struct cli_call *, const struct resource *, const char *name);
 const char *cli_namespace(struct cli_call *); /* -n, or "default" */

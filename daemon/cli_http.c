@@ -21,13 +21,19 @@ struct transfer {
 	bool stopped; /* fn had enough */
 };
 
+/* `err` of connect(2), or 0 when the line broke later. */
 static int
-unreachable(struct cli_call *c, const char *why, struct error **e)
+unreachable(struct cli_call *c, int err, const char *why, struct error **e)
 {
-	return fail(e, WHY_UNAVAILABLE,
-		    "no answer at %s (%s); is kedged running, and may you use it?  "
-		    "(systemctl status kedged; --socket PATH or KEDGE_SOCKET choose another)",
-		    c->socket, why);
+	const char *hint = "kedged may have ended meanwhile: journalctl -u kedged";
+
+	if (err == EACCES || err == EPERM)
+		hint = "only root and the members of the group that owns it may ask: use sudo, "
+		       "or usermod -aG kedge USER and log in again";
+	else if (err)
+		hint = "is kedged running?  systemctl status kedged tells; --socket PATH or "
+		       "KEDGE_SOCKET choose another";
+	return fail(e, WHY_UNAVAILABLE, "no answer at %s (%s); %s", c->socket, why, hint);
 }
 
 static size_t
@@ -90,7 +96,7 @@ transfer_run(struct transfer *t, struct cli_call *c, long *ret_status, struct er
 	rc = curl_easy_perform(t->curl);
 	curl_easy_getinfo(t->curl, CURLINFO_OS_ERRNO, &err);
 	if (rc && !t->stopped)
-		return unreachable(c,
+		return unreachable(c, rc == CURLE_COULDNT_CONNECT ? (int)err : 0,
 				   rc == CURLE_COULDNT_CONNECT && err ? strerror(err)
 				   : *t->why                          ? t->why
 								      : curl_easy_strerror(rc),
@@ -309,6 +315,6 @@ cli_connect(struct cli_call *c, struct error **e)
 		return fail(e, WHY_BAD_REQUEST, "%s: too long for a socket's path", c->socket);
 	memcpy(sun.sun_path, c->socket, strlen(c->socket) + 1);
 	if (fd < 0 || connect(fd, (void *)&sun, sizeof sun))
-		return unreachable(c, strerror(errno), e);
+		return unreachable(c, errno, strerror(errno), e);
 	return steal_fd(&fd);
 }

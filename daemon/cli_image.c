@@ -319,6 +319,10 @@ cli_image_ls(struct cli_call *c, struct error **e)
 	cli_table_row(&t, header);
 	json_array_foreach(json_object_get(list, "images"), i, image)
 	{
+		if (cli_opt(c, OPT_output) && !strcmp(cli_opt(c, OPT_output), "name")) {
+			fprintf(c->out, "%s\n", short_name(cli_at(c, image, "name")));
+			continue;
+		}
 		const char *id = cli_at(c, image, "id");
 		const char *cells[] = {
 			short_name(cli_at(c, image, "name")),

@@ -54,6 +54,16 @@ add(struct cli_call *c, struct cli_target **at, size_t *n, const struct resource
 	*at = more;
 }
 
+/* `get -o name` gives pod/web: after its kind that means web. */
+const char *
+cli_name(const struct resource *res, const char *word)
+{
+	const char *slash = strchr(word, '/');
+	cleanup_free char *kind = slash ? xstrndup(word, slash - word) : NULL;
+
+	return slash && resource_named(kind) == res ? slash + 1 : word;
+}
+
 /* KIND/NAME KIND/NAME ..., or KIND[,KIND...] [NAME...] */
 int
 cli_targets(struct cli_call *c, struct cli_target **ret, size_t *ret_n, struct error **e)
@@ -94,8 +104,17 @@ cli_targets(struct cli_call *c, struct cli_target **ret, size_t *ret_n, struct e
 		}
 		if (!res)
 			return no_such_kind(k, e);
-		for (size_t i = 1; i < c->n; i++)
-			add(c, &at, &n, res, c->args[i]);
+		for (size_t i = 1; i < c->n; i++) {
+			const char *name = cli_name(res, c->args[i]);
+
+			if (strchr(name, '/'))
+				return fail(
+				    e, WHY_BAD_REQUEST,
+				    "\"%s\" is no name of a %s; KIND/NAME names its kind "
+				    "itself: kedge %s %s",
+				    c->args[i], res->singular, c->command->words, c->args[i]);
+			add(c, &at, &n, res, name);
+		}
 		if (c->n == 1)
 			add(c, &at, &n, res, NULL);
 	}

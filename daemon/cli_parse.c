@@ -3,6 +3,7 @@
  * Options may stand anywhere before "--".  Everything that is not understood
  * is an error that says what may have been meant.
  */
+#include "../reconcile/object.h"
 #include "cli.h"
 #include <ctype.h>
 #include <string.h>
@@ -66,7 +67,7 @@ cli_nearest(const char *word, const char *const *of, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		size_t d = distance(word, of[i]);
 
-		if (d < least) {
+		if (d < least && 2 * d <= strlen(word)) { /* of "foo", "pod" has too little */
 			least = d;
 			best = of[i];
 		}
@@ -139,6 +140,17 @@ cli_duration(const char *text)
 
 /* ---- the command ---- */
 
+/* A kind may be called as everywhere else: pod, pods, po. */
+static bool
+word_is(const char *given, const char *want, size_t len)
+{
+	const struct resource *pod = &resources[RES_pod];
+
+	return (strlen(given) == len && !strncmp(given, want, len)) ||
+	       (len == strlen(pod->singular) && !strncmp(want, pod->singular, len) &&
+		resource_named(given) == pod);
+}
+
 /* How many of argv's words the command's own words are; 0 when they are not. */
 static int
 words_match(const char *words, char **argv)
@@ -148,13 +160,48 @@ words_match(const char *words, char **argv)
 	while (*words) {
 		size_t len = strcspn(words, " ");
 
-		if (!argv[n] || strlen(argv[n]) != len || strncmp(argv[n], words, len))
+		if (!argv[n] || !word_is(argv[n], words, len))
 			return 0;
 		n++;
 		words += len;
 		words += *words == ' ';
 	}
 	return n;
+}
+
+/* What kubectl, git and docker call things, and what is done here. */
+static const char *
+instead_of(const char *word)
+{
+	static const struct {
+		const char *words, *instead;
+	} table[] = {
+		{ " apply create edit patch replace scale autoscale set label annotate expose "
+		  "run "
+		  "up start ",
+		  "what runs is changed through Git: change the manifest, commit and push" },
+		{ " deploy push pull fetch reconcile ",
+		  "a push is seen by itself; `kedge sync` looks now" },
+		{ " rollout ", "`kedge wait` follows a rollout, `kedge rollback` undoes it" },
+		{ " undo revert ", "`git revert` and push, or `kedge rollback`" },
+		{ " log ", "did you mean \"logs\", or \"history\" for the commits?" },
+		{ " ps ls list ", "`kedge get pods` lists what runs" },
+		{ " stop destroy uninstall ",
+		  "`kedge suspend` stops deploying, `kedge down` takes everything away" },
+		{ " restart ", "`kedge delete pod NAME` makes its owner start another" },
+		{ " load import ", "`kedge image load`, `kedge image import`" },
+		{ " port-forward proxy ",
+		  "a Service of type NodePort reaches a pod from outside" },
+		{ " cp attach debug top ",
+		  "there is `kedge exec`, `kedge logs -f` and `kedge describe`" },
+	};
+	cleanup_free char *key = NULL;
+
+	xasprintf(&key, " %s ", word);
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+		if (strstr(table[i].words, key))
+			return table[i].instead;
+	return NULL;
 }
 
 static int
@@ -175,13 +222,19 @@ no_such_command(char **argv, struct arena *a, struct error **e)
 	}
 	if (!strcmp(argv[0], "delete") && argv[1])
 		fail(e, WHY_BAD_REQUEST,
-		     "kedge deletes pods only (kedge delete pod NAME); to delete a %s, take it "
-		     "out of "
-		     "its source and push",
+		     "kedge deletes pods only (kedge delete pod NAME); to delete \"%s\", take "
+		     "it "
+		     "out of its source and push",
 		     argv[1]);
 	else if (also.len)
 		fail(e, WHY_BAD_REQUEST, "kedge %s needs a word more: %s", argv[0],
 		     buf_text(&also));
+	else if ((near = instead_of(argv[0])))
+		fail(e, WHY_BAD_REQUEST, "kedge has no command \"%s\": %s", argv[0], near);
+	else if (resource_named(argv[0]))
+		fail(e, WHY_BAD_REQUEST,
+		     "kedge has no command \"%s\"; did you mean \"kedge get %s\"?", argv[0],
+		     argv[0]);
 	else if ((near = cli_nearest(argv[0], first, n)))
 		fail(e, WHY_BAD_REQUEST, "kedge has no command \"%s\"; did you mean \"%s\"?",
 		     argv[0], near);

@@ -86,6 +86,8 @@ cli_delete_pod(struct cli_call *c, struct error **e)
 	if (grace && (end == grace || *end || seconds < 0))
 		return fail(e, WHY_BAD_REQUEST, "--grace-period takes seconds, not \"%s\"",
 			    grace);
+	for (size_t i = 0; i < c->n; i++)
+		c->args[i] = cli_name(&resources[RES_pod], c->args[i]);
 	for (size_t i = 0; i < c->n; i++) {
 		json_t *pod = cli_json(c, "GET", cli_url(c, &resources[RES_pod], c->args[i]),
 				       NULL, NULL, e);

@@ -330,6 +330,16 @@ cli_history(struct cli_call *c, struct error **e)
 
 	if (!list)
 		return -1;
+	if (c->n) { /* a name that is no source's has no history, but that is not why */
+		json_t *source = cli_json(
+		    c, "GET", cli_url(c, &resources[RES_source], c->args[0]), NULL, NULL, e);
+
+		if (!source) {
+			json_decref(list);
+			return -1;
+		}
+		json_decref(source);
+	}
 	at = arena_alloc(c->arena,
 			 json_array_size(json_object_get(list, "items")) * sizeof *at + 1);
 	n = history_pick(c, list, at);
@@ -482,7 +492,9 @@ cli_rollback(struct cli_call *c, struct error **e)
 		fprintf(c->out, "source %s is pinned to %.7s; `kedge resume` ends it\n", source,
 			cli_at(c, now, "spec.pin"));
 	else
-		fprintf(c->out, "source %s rolled back with a new commit\n", source);
+		fprintf(c->out,
+			"source %s rolled back with a new commit; `kedge wait` follows it\n",
+			source);
 	json_decref(now);
 	return 0;
 }
@@ -519,7 +531,8 @@ judge(struct cli_call *c, json_t *r, const char **ret_why)
 
 /* Each of the sources (or the one that is named) at its newest commit. */
 static enum verdict
-look_newest(struct cli_call *c, json_t *sources, json_t *revisions, const char **ret_why)
+look_newest(struct cli_call *c, json_t *sources, json_t *revisions, const char **ret_why,
+	    const char **ret_note)
 {
 	enum verdict all = HEALTHY;
 	bool found = false;
@@ -548,7 +561,16 @@ look_newest(struct cli_call *c, json_t *sources, json_t *revisions, const char *
 			return FAILED;
 		if (one == WAIT)
 			all = WAIT;
+		else if (json_is_true(cli_path(source, "spec.suspend")))
+			*ret_note = arena_printf(
+			    c->arena,
+			    "source %s is suspended: what came since is not applied until "
+			    "`kedge resume`",
+			    name);
 	}
+	if (!found)
+		*ret_why = c->n ? arena_printf(c->arena, "a source \"%s\"", c->args[0])
+				: "a source: kedged has none";
 	return found ? all : WAIT;
 }
 
@@ -571,7 +593,7 @@ look_commit(struct cli_call *c, json_t *revisions, const char *commit, const cha
 
 static int
 look(struct cli_call *c, const char *what, enum verdict *ret, const char **ret_why,
-     struct error **e)
+     const char **ret_note, struct error **e)
 {
 	json_t *sources = list_of(c, RES_source, e), *revisions;
 
@@ -582,8 +604,9 @@ look(struct cli_call *c, const char *what, enum verdict *ret, const char **ret_w
 		json_decref(sources);
 		return -1;
 	}
-	*ret = str_is(what, "healthy") ? look_newest(c, sources, revisions, ret_why)
-				       : look_commit(c, revisions, what, ret_why);
+	*ret = str_is(what, "healthy")
+		   ? look_newest(c, sources, revisions, ret_why, ret_note)
+		   : look_commit(c, revisions, what, ret_why);
 	json_decref(sources);
 	json_decref(revisions);
 	return 0;
@@ -595,7 +618,7 @@ cli_wait(struct cli_call *c, struct error **e)
 	const char *what = cli_opt(c, OPT_for) ? cli_opt(c, OPT_for) : "healthy";
 	const char *timeout = cli_opt(c, OPT_timeout) ? cli_opt(c, OPT_timeout) : "60s";
 	int64_t most = cli_duration(timeout), start = monotonic_ms();
-	const char *why = "the daemon", *said = "";
+	const char *why = "the daemon", *said = "", *note = NULL;
 
 	if (most < 0)
 		return fail(e, WHY_BAD_REQUEST,
@@ -610,12 +633,15 @@ cli_wait(struct cli_call *c, struct error **e)
 		cleanup_error struct error *now = NULL;
 
 		/* A daemon that restarts meanwhile is a thing to wait for, too. */
-		if (look(c, what, &v, &why, &now) && now->why != WHY_UNAVAILABLE)
+		if (look(c, what, &v, &why, &note, &now) && now->why != WHY_UNAVAILABLE)
 			return fail(e, now->why, "%s", error_text(now));
 		if (now)
 			why = arena_strdup(c->arena, error_text(now));
-		if (v == HEALTHY)
+		if (v == HEALTHY) {
+			if (note)
+				fprintf(stderr, "kedge: %s\n", note);
 			return 0;
+		}
 		if (v == FAILED) {
 			fprintf(stderr, "kedge: %s\n", why);
 			return 1;

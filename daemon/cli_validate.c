@@ -245,8 +245,11 @@ report(struct check *k)
 	if (!cli_print_json(c, j)) {
 		for (const struct complaint *p = k->cs.first; p; p = p->next)
 			fprintf(stderr, "%s\n", complaint_print(p, c->arena));
-		fprintf(c->out, "%zu object%s in %zu file%s: ", k->n, k->n == 1 ? "" : "s",
-			k->files, k->files == 1 ? "" : "s");
+		if (cli_opt(c, OPT_config) && !c->n)
+			fprintf(c->out, "%s: ", cli_opt(c, OPT_config));
+		else
+			fprintf(c->out, "%zu object%s in %zu file%s: ", k->n,
+				k->n == 1 ? "" : "s", k->files, k->files == 1 ? "" : "s");
 		if (k->cs.errors)
 			fprintf(c->out, "%d error%s\n", k->cs.errors,
 				k->cs.errors == 1 ? "" : "s");
@@ -263,12 +266,11 @@ cli_validate(struct cli_call *c, struct error **e)
 	struct settings settings = { 0 };
 	int rc;
 
-	if (!c->n && !cli_opt(c, OPT_config))
-		return fail(e, WHY_BAD_REQUEST,
-			    "validate what?  A file, a folder, or --config FILE");
 	rc = settings_of(&k, &settings, e);
 	for (size_t i = 0; !rc && i < c->n; i++)
 		check_path(&k, c->args[i]);
+	if (!rc && !c->n && !cli_opt(c, OPT_config))
+		check_path(&k, ".");
 	if (!rc) {
 		check_together(&k, settings.svc_bits ? &settings : NULL);
 		report(&k);

@@ -53,3 +53,43 @@ teardown() {
 	run kedge image ls
 	[[ ! $output =~ half ]]
 }
+
+@test "what get -o name prints is taken as a name" {
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	configmap a one >"$W/clone/a.yaml"
+	push first
+	kedge wait
+	[ "$(kedge get cm -o name)" = configmap/a ]
+	kedge describe cm configmap/a | grep -q '^Name: *a$'
+	run kedge describe pod configmap/a
+	[ "$output" = 'kedge: "configmap/a" is no name of a pod; KIND/NAME names its kind itself: kedge describe configmap/a' ]
+	run kedge delete pods pod/nope
+	[ "$output" = 'kedge: pods "nope" not found' ]
+}
+
+@test "a wait says that a suspended source takes nothing in" {
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	configmap a one >"$W/clone/a.yaml"
+	push first
+	kedge wait
+	kedge suspend
+	configmap a two >"$W/clone/a.yaml"
+	push second
+	run kedge wait
+	[ "$status" = 0 ]
+	[[ $output =~ "source deploy is suspended: what came since is not applied until \`kedge resume\`" ]]
+	run kedge history nosuch
+	[ "$status" = 1 ]
+	[ "$output" = 'kedge: sources.kedge.dev "nosuch" not found' ]
+}
+
+@test "no daemon and no rights are told apart" {
+	kedge_start
+	run setpriv --reuid 12345 --regid 12345 --clear-groups "$B/kedge" status
+	[ "$status" = 1 ]
+	[[ $output =~ "Permission denied); only root and the members of the group that owns it may ask" ]]
+	KEDGE_SOCKET=$W/none run kedge status
+	[[ $output =~ "No such file or directory); is kedged running?" ]]
+}

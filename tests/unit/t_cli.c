@@ -118,8 +118,12 @@ what_is_not_understood_is_said_with_a_suggestion(void **state)
 		"kedge image needs a word more: image import, image load, image ls, "
 		"image rm");
 	refuses("kedge delete service web", "kedge deletes pods only (kedge delete pod NAME); "
-					    "to delete a service, take it out of "
+					    "to delete \"service\", take it out of "
 					    "its source and push");
+	refuses("kedge apply -f x", "kedge has no command \"apply\": what runs is changed "
+				    "through Git: change the manifest, commit and push");
+	refuses("kedge pods",
+		"kedge has no command \"pods\"; did you mean \"kedge get pods\"?");
 	refuses("kedge get pods --namspace x",
 		"kedge get has no option --namspace; did you mean --namespace?");
 	refuses("kedge get", "kedge get needs KIND[/NAME] [NAME...]");

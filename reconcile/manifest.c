@@ -79,12 +79,13 @@ unknown_kind(struct files *f, const struct tree *t, const char *api, const char 
 	const struct tree *at = tree_get(t, "kind");
 	const struct resource *r = meant(kind);
 
-	if (r && !strcmp(r->kind, kind))
+	if (r && !strcmp(r->kind, kind)) {
+		at = tree_get(t, "apiVersion");
 		complain(
 		    f->cs, at->line, at->col, "apiVersion",
 		    "no matches for kind \"%s\" in version \"%.100s\", did you mean \"%s\"?",
 		    kind, api, r->api_version);
-	else
+	} else
 		complain(f->cs, at->line, at->col, "kind",
 			 "no matches for kind \"%.100s\" in version \"%.100s\"%s%s%s kedge "
 			 "knows %s",

@@ -42,6 +42,30 @@ refuse(struct reader *r, const yaml_mark_t *at, const char *text)
 	return false;
 }
 
+/* What libyaml says, and what the cause mostly is. */
+static const char *
+hint_of(const char *problem)
+{
+	static const struct {
+		const char *problem, *hint;
+	} table[] = {
+		{ "mapping values are not allowed", "; does a value with \": \" in it lack "
+						    "quotes, or the line before its \":\"?" },
+		{ "did not find expected key",
+		  "; is this line, or the one before, indented too much or too little?" },
+		{ "did not find expected '-' indicator",
+		  "; is this line, or the one before, indented too much or too little?" },
+		{ "cannot start any token", "; a value that begins with it needs quotes" },
+		{ "could not find expected ':'", "; is a \":\" missing, or a space after it?" },
+		{ "found unexpected end of stream", "; is a quote not closed?" },
+	};
+
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+		if (strstr(problem, table[i].problem))
+			return table[i].hint;
+	return "";
+}
+
 /* libyaml's own complaint, with its place; the commonest cause gets a hint. */
 static bool
 refuse_syntax(struct reader *r, const char *text, size_t len)
@@ -63,13 +87,14 @@ refuse_syntax(struct reader *r, const char *text, size_t len)
 		refuse(r, at, "a tab cannot indent YAML: use spaces");
 	} else if (p->context && p->context_mark.line != at->line) {
 		complain(r->cs, (int)at->line + 1, (int)at->column + 1, NULL,
-			 "%s (%s that began at line %d)", problem, p->context,
-			 (int)p->context_mark.line + 1);
+			 "%s (%s that began at line %d)%s", problem, p->context,
+			 (int)p->context_mark.line + 1, hint_of(problem));
 	} else if (p->context) {
-		complain(r->cs, (int)at->line + 1, (int)at->column + 1, NULL, "%s (%s)",
-			 problem, p->context);
+		complain(r->cs, (int)at->line + 1, (int)at->column + 1, NULL, "%s (%s)%s",
+			 problem, p->context, hint_of(problem));
 	} else {
-		refuse(r, at, problem);
+		complain(r->cs, (int)at->line + 1, (int)at->column + 1, NULL, "%s%s", problem,
+			 hint_of(problem));
 	}
 	return false;
 }
@@ -340,6 +365,11 @@ read_key(struct reader *r, const struct input *in, struct tree **ret, size_t *co
 {
 	const yaml_mark_t at = r->event.start_mark;
 
+	if (r->event.type == YAML_MAPPING_START_EVENT &&
+	    r->event.data.mapping_start.style == YAML_FLOW_MAPPING_STYLE)
+		return refuse(r, &at,
+			      "a key must be a string; a template's {{ }} must be filled in "
+			      "before it is committed (helm template does that)");
 	if (r->event.type != YAML_SCALAR_EVENT && r->event.type != YAML_ALIAS_EVENT)
 		return refuse(r, &at, "a key must be a string");
 	if (!read_node(r, in, ret, count))
@@ -513,7 +543,11 @@ yaml_read(const char *text, size_t len, struct arena *a, struct complaints *cs)
 		return NULL;
 	if (!yaml_parser_initialize(&r.parser))
 		abort(); /* out of memory */
-	yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, len);
+	/* Some editors begin a file with a mark that libyaml, told the encoding, takes for
+	 * text. */
+	if (len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3))
+		in = (struct input){ text + 3, len - 3 };
+	yaml_parser_set_input_string(&r.parser, (const unsigned char *)in.text, in.len);
 	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
 	if (!read_stream(&r, &in, &docs))
 		docs = NULL;

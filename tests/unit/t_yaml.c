@@ -166,15 +166,35 @@ a_duplicate_among_many_keys_is_found_too(void **s)
 }
 
 static void
+an_editors_mark_at_the_beginning_is_skipped(void **s)
+{
+	(void)s;
+	refused("\xef\xbb\xbf"
+		"a: b\nc: [\n",
+		"3:1: did not find expected node content "
+		"(while parsing a flow node)");
+}
+
+static void
 syntax_errors_have_a_place_and_a_reason(void **s)
 {
 	(void)s;
 	refused("a: [1,2\nb: c\n",
 		"2:2: did not find expected ',' or ']' (while parsing a flow "
 		"sequence that began at line 1)");
-	refused("a: b: c\n", "1:5: mapping values are not allowed in this context");
+	refused("a: b: c\n",
+		"1:5: mapping values are not allowed in this context; does a value with \": \" "
+		"in it lack quotes, or the line before its \":\"?");
 	refused("a: b\n---\nc: @x\n", "3:4: found character that cannot start any token (while "
-				      "scanning for the next token)");
+				      "scanning for the next token); a value that begins with "
+				      "it needs quotes");
+	refused("a:\n   b: c\n  d: e\n",
+		"3:3: did not find expected key (while parsing a block mapping that began at "
+		"line 1); is this line, or the one before, indented too much or too little?");
+	refused(
+	    "a: {{ .Values.a }}\n",
+	    "1:5: a key must be a string; a template's {{ }} must be filled in before it is "
+	    "committed (helm template does that)");
 	refused("a: *x\n", "1:4: there is no anchor &x before this");
 	refused("a: &x [*x]\n", "1:8: the anchor &x contains itself");
 	refused("? [a]\n: b\n", "1:3: a key must be a string");
@@ -331,6 +351,7 @@ main(void)
 		T(a_duplicate_key_is_an_error_that_names_both),
 		T(a_duplicate_among_many_keys_is_found_too),
 		T(syntax_errors_have_a_place_and_a_reason),
+		T(an_editors_mark_at_the_beginning_is_skipped),
 		T(a_tab_is_told_to_be_a_tab),
 		T(text_that_is_not_utf8_is_refused_at_its_place),
 		T(a_bomb_of_aliases_is_refused_quickly),

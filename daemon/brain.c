@@ -34,18 +34,23 @@ brain_poke(struct brain *b)
 	event_active(b->pass_event, EV_TIMEOUT, 0);
 }
 
-void
+int
 brain_tell(struct brain *b, const struct action *a, const struct kind *kind, const void *body,
 	   const int *fds, int nfds)
 {
 	cleanup_buf struct buf line = { 0 }, json = { 0 };
+	cleanup_error struct error *e = NULL;
 
 	if (!b->wire)
-		return;
+		return -1;
 	action_print(a, &line);
 	if (kind)
 		schema_encode(kind, body, &json);
-	wire_send(b->wire, buf_text(&line), kind ? buf_text(&json) : NULL, fds, nfds);
+	if (wire_send(b->wire, buf_text(&line), kind ? buf_text(&json) : NULL, fds, nfds, &e) ==
+	    0)
+		return 0;
+	log_err("hand", "%s was not told: %s", buf_text(&line), error_text(e));
+	return -1;
 }
 
 void

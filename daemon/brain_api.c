@@ -145,7 +145,10 @@ on_exec(void *ctx, int64_t id, const struct api_exec *x, struct error **e)
 	r = request_new(b, ASK_EXEC, id);
 	r->uid = xstrdup(x->uid);
 	args.id = r->id;
-	brain_tell(b, &a, exec_args_kind(), &args, NULL, 0);
+	if (brain_tell(b, &a, exec_args_kind(), &args, NULL, 0) < 0) {
+		request_free(b, r);
+		return fail(e, WHY_UNAVAILABLE, "pod %s cannot be asked just now", x->pod);
+	}
 	return 0;
 }
 
@@ -451,7 +454,7 @@ on_image_import(void *ctx, int64_t id, const struct api_image *image, struct err
 	struct tree *t = json_read(image->config, strlen(image->config), &arena, &cs);
 	struct import_args *args;
 	struct brain_request *r;
-	int fds[2];
+	int fds[2], rc;
 
 	/* "id" and "format" are rows too, but not the client's to say. */
 	args = t ? schema_decode(import_args_kind(), t, SCHEMA_LENIENT, &arena, &cs) : NULL;
@@ -468,8 +471,13 @@ on_image_import(void *ctx, int64_t id, const struct api_image *image, struct err
 	r = request_new(b, ASK_HAND, id);
 	args->id = r->id;
 	args->format = image->format;
-	brain_tell(b, &a, import_args_kind(), args, &fds[0], 1);
+	rc = brain_tell(b, &a, import_args_kind(), args, &fds[0], 1);
 	close(fds[0]);
+	if (rc < 0) {
+		close(fds[1]);
+		request_free(b, r);
+		return fail(e, WHY_UNAVAILABLE, "the image cannot be taken in just now");
+	}
 	r->pipe = fcntl(fds[1], F_DUPFD_CLOEXEC, 3);
 	api_image_pipe(b->api, id, fds[1]);
 	return 0;
@@ -497,14 +505,17 @@ on_image_sent(void *ctx, int64_t id)
 
 static int
 hand_ask(struct brain *b, enum verb verb, const char *kind, const char *name, bool keep,
-	 int64_t id)
+	 int64_t id, struct error **e)
 {
 	struct action a = { .verb = verb, .kind = kind, .ns = "", .name = name, .why = "" };
 	struct ask_args args = { .keep = keep };
+	struct brain_request *r = request_new(b, ASK_HAND, id);
 
-	args.id = request_new(b, ASK_HAND, id)->id;
-	brain_tell(b, &a, ask_args_kind(), &args, NULL, 0);
-	return 0;
+	args.id = r->id;
+	if (brain_tell(b, &a, ask_args_kind(), &args, NULL, 0) == 0)
+		return 0;
+	request_free(b, r);
+	return fail(e, WHY_UNAVAILABLE, "the host cannot be asked just now");
 }
 
 static int
@@ -512,7 +523,7 @@ on_image_remove(void *ctx, int64_t id, const char *name, struct error **e)
 {
 	if (!*name || strpbrk(name, " \n\t"))
 		return fail(e, WHY_INVALID, "\"%s\" is not an image name", name);
-	return hand_ask(ctx, ACT_REMOVE, "image", name, false, id);
+	return hand_ask(ctx, ACT_REMOVE, "image", name, false, id, e);
 }
 
 /* Its answer frees the request, and with it our end of the pipe. */
@@ -536,8 +547,7 @@ on_image_gone(void *ctx, int64_t id)
 static int
 on_down(void *ctx, int64_t id, bool keep, struct error **e)
 {
-	(void)e;
-	return hand_ask(ctx, ACT_DOWN, "", "host", keep, id);
+	return hand_ask(ctx, ACT_DOWN, "", "host", keep, id, e);
 }
 
 void

@@ -179,7 +179,8 @@ carry_hand(struct brain *b, const struct action *action)
 		return false; /* one at a time; the acknowledgement pokes the next pass */
 	if (!carry_note(b, &a))
 		return false;
-	brain_tell(b, &a, body_kind(a.verb), a.body, NULL, 0);
+	if (brain_tell(b, &a, body_kind(a.verb), a.body, NULL, 0) < 0 && a.verb == ACT_START)
+		seen_unsaid(b, &a);
 	return true;
 }
 

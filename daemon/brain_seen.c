@@ -87,6 +87,20 @@ seen_starting(struct brain *b, const struct action *a)
 	seen_put(b, &seen, false);
 }
 
+void
+seen_unsaid(struct brain *b, const struct action *a)
+{
+	const struct sandbox_args *args = a->body;
+	struct pod_seen seen = { .uid = args->uid,
+				 .ns = a->ns,
+				 .name = a->name,
+				 .state = "failed",
+				 .message = "what it is made of (the files of its volumes "
+					    "among it) is too much to be sent at once" };
+
+	seen_pod(b, &seen);
+}
+
 static int
 pod_seen_compare(const void *a, const void *b)
 {

@@ -84,8 +84,9 @@ struct brain {
 
 /* brain.c */
 void brain_poke(struct brain *); /* a pass soon; any number of pokes make one */
-void brain_tell(struct brain *, const struct action *, const struct kind *, const void *body,
-		const int *fds, int nfds);
+/* -1 when it could not be said; that is in the log then. */
+int brain_tell(struct brain *, const struct action *, const struct kind *, const void *body,
+	       const int *fds, int nfds);
 void brain_snapshot(struct brain *, struct snapshot *, struct arena *);
 
 /* brain_api.c: what the API asks of the brain, and answers that come later */
@@ -106,6 +107,7 @@ void seen_pod_forget(struct brain *, const char *uid);
 struct pod_row *seen_row(struct brain *, const char *uid); /* or NULL */
 void seen_fill(struct brain *, struct snapshot *);
 void seen_starting(struct brain *, const struct action *);
+void seen_unsaid(struct brain *, const struct action *); /* a START that the hand never heard */
 void rules_stage(struct brain *, const struct action *);
 void rules_commit(struct brain *, const struct action *);
 void rules_committed(struct brain *, const struct committed_seen *);

@@ -22,12 +22,14 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
 enum { CHECK_MS = 2000, DRAIN_MS = 20, BRAIN_BACKOFF_MS = 200, BRAIN_BACKOFF_MAX_MS = 10000 };
+enum { FILES_WANTED = 65536 };
 
 /* ---- what the brain is told ---- */
 
@@ -35,12 +37,14 @@ void
 hand_send(struct hand *h, const char *line, const struct kind *kind, const void *body,
 	  const int *fds, int nfds)
 {
+	cleanup_error struct error *e = NULL;
 	cleanup_buf struct buf json = { 0 };
 
 	if (!h->wire)
 		return; /* a new brain is told everything at its start */
 	schema_encode(kind, body, &json);
-	wire_send(h->wire, line, buf_text(&json), fds, nfds);
+	if (wire_send(h->wire, line, buf_text(&json), fds, nfds, &e) < 0)
+		log_err("brain", "%s was not told: %s", line, error_text(e));
 }
 
 static struct pod_seen *
@@ -650,6 +654,18 @@ events_make(struct hand *h)
 	hand_rt_arm(h);
 }
 
+/* A pod costs a few descriptors; a shell's usual 1024 would not do for maxPods. */
+static void
+files_raise(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= FILES_WANTED)
+		return;
+	files.rlim_cur = files.rlim_max < FILES_WANTED ? files.rlim_max : FILES_WANTED;
+	(void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
 static int
 hand_open(struct hand *h, struct error **e)
 {
@@ -666,6 +682,7 @@ hand_open(struct hand *h, struct error **e)
 		log_warn("user", "there is no user \"%s\"; the brain runs as number %u",
 			 h->config->user, h->brain_id.uid);
 	signal(SIGPIPE, SIG_IGN);
+	files_raise();
 	h->base = event_base_new();
 	if (folders_make(h, e) < 0 || listen_unix(h, e) < 0 || listen_tcp(h, e) < 0 ||
 	    parts_open(h, e) < 0)

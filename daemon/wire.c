@@ -249,15 +249,38 @@ wire_free(struct wire *w)
 	free(w);
 }
 
-void
-wire_send(struct wire *w, const char *line, const char *body, const int *fds, int nfds)
+/* Into f->fds; f->nfds counts those that are there. */
+static int
+frame_dup(struct frame *f, const int *fds, int nfds, struct error **e)
 {
-	struct frame *f = xcalloc(1, sizeof *f);
+	assert(nfds <= WIRE_FDS);
+	for (; f->nfds < nfds; f->nfds++) {
+		f->fds[f->nfds] = fcntl(fds[f->nfds], F_DUPFD_CLOEXEC, 3);
+		if (f->fds[f->nfds] < 0)
+			return fail_sys(e, "pass a descriptor on");
+	}
+	return 0;
+}
+
+int
+wire_send(struct wire *w, const char *line, const char *body, const int *fds, int nfds,
+	  struct error **e)
+{
 	size_t line_len = strlen(line), body_len = body ? strlen(body) : 0;
-	uint32_t len = line_len + (body ? 1 + body_len : 0);
+	size_t size = line_len + (body ? 1 + body_len : 0);
+	uint32_t len = size;
+	struct frame *f;
 	char head[HEAD];
 
-	assert(len <= WIRE_MAX && nfds <= WIRE_FDS && !strchr(line, '\n'));
+	assert(!strchr(line, '\n'));
+	if (size > WIRE_MAX)
+		return fail(e, WHY_TOO_LARGE, "a message of %zu bytes; at most %d can be sent",
+			    size, WIRE_MAX);
+	f = xcalloc(1, sizeof *f);
+	if (frame_dup(f, fds, nfds, e) < 0) {
+		frame_free(f);
+		return -1;
+	}
 	memcpy(head, &len, 4);
 	head[4] = nfds;
 	buf_add(&f->bytes, head, HEAD);
@@ -266,12 +289,8 @@ wire_send(struct wire *w, const char *line, const char *body, const int *fds, in
 		buf_addc(&f->bytes, '\n');
 		buf_add(&f->bytes, body, body_len);
 	}
-	for (int i = 0; i < nfds; i++) {
-		f->fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
-		assert(f->fds[i] >= 0);
-	}
-	f->nfds = nfds;
 	*w->last = f;
 	w->last = &f->next;
 	wire_flush(w);
+	return 0;
 }

@@ -31,6 +31,8 @@ struct wire *wire_new(struct event_base *, int fd,
 		      void (*on_message)(void *ctx, struct message *),
 		      void (*on_end)(void *ctx, const char *why), void *ctx);
 void wire_free(struct wire *);
-/* Dups the descriptors.  `body` may be NULL. */
-void wire_send(struct wire *, const char *line, const char *body, const int *fds, int nfds);
+/* Dups the descriptors.  `body` may be NULL.  Nothing is sent when it fails: the
+ * message is larger than WIRE_MAX, or no descriptor is left. */
+int wire_send(struct wire *, const char *line, const char *body, const int *fds, int nfds,
+	      struct error **);
 #endif

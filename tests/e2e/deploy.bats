@@ -93,8 +93,10 @@ teardown_file() {
 	echo "$output"
 	[ "$status" = 0 ]
 	[ -z "$output" ]
-	run kedge diff "$(g rev-list HEAD | tail -n 1)"
-	[ "$status" = 0 ] || [ "$status" = 1 ]
+	run kedge diff "$(g rev-parse HEAD~1)" # web:2
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output =~ "~ update deployment default/web" ]]
 }
 
 @test "rollback writes a commit that takes the old tree" {

@@ -185,6 +185,13 @@ container_of(const struct pod_seen *p, const char *name)
 	return NULL;
 }
 
+static bool
+could_not_start(const char *reason)
+{
+	return !strcmp(reason, "ContainerCannotRun") || !strcmp(reason, "StartError");
+}
+
+/* A run that failed to begin is seen ended, or only as the one before the back-off. */
 static void
 container_events(struct brain *b, const struct pod *pod, const struct container_seen *was,
 		 const struct container_seen *is)
@@ -198,6 +205,10 @@ container_events(struct brain *b, const struct pod *pod, const struct container_
 		note(b, pod, "Normal", "Created", field, "Created container: %s", is->name);
 		note(b, pod, "Normal", "Started", field, "Started container %s", is->name);
 	}
+	if (is->lastReason && is->lastMessage && *is->lastMessage &&
+	    could_not_start(is->lastReason) &&
+	    (!was || was->lastFinishedAt != is->lastFinishedAt))
+		note(b, pod, "Warning", "Failed", field, "Error: %s", is->lastMessage);
 	if (was && !strcmp(was->state, is->state) && was->reason &&
 	    !strcmp(was->reason, reason) && was->backoffUntil == is->backoffUntil)
 		return;
@@ -209,7 +220,7 @@ container_events(struct brain *b, const struct pod *pod, const struct container_
 		 (!strcmp(reason, "ErrImagePull") || !strcmp(reason, "ImagePullBackOff")))
 		note(b, pod, "Warning", "Failed", field, "%s",
 		     is->message ? is->message : reason);
-	else if (!strcmp(reason, "ContainerCannotRun") || !strcmp(reason, "StartError"))
+	else if (could_not_start(reason))
 		note(b, pod, "Warning", "Failed", field, "Error: %s",
 		     is->message ? is->message : reason);
 }

@@ -97,8 +97,7 @@ typedef bool cli_event_fn(void *ctx, const char *type, json_t *object);
 int cli_watch(struct cli_call *, const char *path, const char *accept, cli_event_fn *,
 	      void *ctx, struct error **);
 /* Sends what fd gives until its end; the answer as cli_json. */
-json_t *cli_upload(struct cli_call *, const char *path, int fd, pid_t *writer,
-		   struct error **);
+json_t *cli_upload(struct cli_call *, const char *path, int fd, pid_t *writer, struct error **);
 void cli_query(struct buf *path, const char *name,
 	       const char *value);                   /* ?name=value, escaped */
 int cli_connect(struct cli_call *, struct error **); /* a plain socket to the daemon */
@@ -139,6 +138,8 @@ struct cli_target {
 	const struct resource *res;
 	const char *name; /* NULL: all */
 };
+/* Of a list of events, the oldest first; in the call's arena, borrowed from the list. */
+json_t **cli_events_sorted(struct cli_call *, json_t *list, size_t *ret_n);
 const char *cli_name(const struct resource *, const char *word); /* pod/web as web */
 int cli_targets(struct cli_call *, struct cli_target **ret, size_t *ret_n, struct error **);
 const char *cli_url(struct cli_call *, const struct resource *, const char *name);

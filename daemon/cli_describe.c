@@ -526,13 +526,14 @@ events(struct sheet *s)
 			 "%%2CinvolvedObject.uid%%3D%s",
 			 *ns ? "/namespaces/" : "", ns, sheet_at(s, "metadata.name"),
 			 sheet_at(s, "metadata.uid"));
-	json_t *list = cli_json(s->c, "GET", path, NULL, NULL, &ignored), *ev;
-	size_t i;
+	json_t *list = cli_json(s->c, "GET", path, NULL, NULL, &ignored), **at;
+	size_t n;
 
 	cli_table_row(&t, header);
 	cli_table_row(&t, rule);
-	json_array_foreach(json_object_get(list, "items"), i, ev)
-	{
+	at = cli_events_sorted(s->c, list, &n);
+	for (size_t i = 0; i < n; i++) {
+		json_t *ev = at[i];
 		const char *count = cli_at(s->c, ev, "count");
 		const char *age =
 		    cli_age(s->c, s->c->now - cli_ms(cli_at(s->c, ev, "lastTimestamp")));

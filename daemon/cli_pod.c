@@ -133,7 +133,28 @@ by_time(const void *a, const void *b)
 {
 	json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
 
-	return strcmp(event_time(x), event_time(y));
+	const char *vx = json_string_value(cli_path(x, "metadata.resourceVersion"));
+	const char *vy = json_string_value(cli_path(y, "metadata.resourceVersion"));
+	int order = strcmp(event_time(x), event_time(y));
+
+	/* Within a second the store's own count tells. */
+	if (order || !vx || !vy)
+		return order;
+	order = (int)strlen(vx) - (int)strlen(vy);
+	return order ? order : strcmp(vx, vy);
+}
+
+json_t **
+cli_events_sorted(struct cli_call *c, json_t *list, size_t *ret_n)
+{
+	json_t *items = json_object_get(list, "items"), *ev;
+	size_t n = json_array_size(items), i;
+	json_t **at = arena_alloc(c->arena, n * sizeof *at + 1);
+
+	json_array_foreach(items, i, ev) at[i] = ev;
+	qsort(at, n, sizeof *at, by_time);
+	*ret_n = n;
+	return at;
 }
 
 static void
@@ -199,7 +220,7 @@ int
 cli_events(struct cli_call *c, struct error **e)
 {
 	const char *path = cli_url(c, &resources[RES_event], NULL), *version;
-	json_t *list = cli_json(c, "GET", path, NULL, NULL, e), *items, *ev;
+	json_t *list = cli_json(c, "GET", path, NULL, NULL, e);
 	size_t n, i, widths[6] = { 0 };
 	struct following f = { c, widths };
 	struct cli_table t;
@@ -207,12 +228,8 @@ cli_events(struct cli_call *c, struct error **e)
 
 	if (!list)
 		return -1;
-	items = json_object_get(list, "items");
-	n = json_array_size(items);
 	version = cli_at(c, list, "metadata.resourceVersion");
-	at = arena_alloc(c->arena, n * sizeof *at + 1);
-	json_array_foreach(items, i, ev) at[i] = ev;
-	qsort(at, n, sizeof *at, by_time);
+	at = cli_events_sorted(c, list, &n);
 	if (!cli_print_json(c, list)) {
 		start_table(c, &t);
 		for (i = 0; i < n; i++)

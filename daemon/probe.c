@@ -208,12 +208,15 @@ static void
 on_http(struct evhttp_request *req, void *arg)
 {
 	struct probing *p = arg;
+	const struct http_get_action *get = p->spec->httpGet;
 	cleanup_free char *why = NULL;
 	int code = req ? evhttp_request_get_response_code(req) : 0;
 
 	if (!code)
-		xasprintf(&why, "Get \"http://%s%s\": connection refused or broken",
-			  p->target->ip, p->spec->httpGet->path ? p->spec->httpGet->path : "/");
+		xasprintf(&why, "Get \"http://%s:%u%s\": connection refused or broken",
+			  get->host && *get->host ? get->host : p->target->ip,
+			  port_of(p->target, get->port),
+			  get->path && *get->path ? get->path : "/");
 	else if (code < 200 || code >= 400)
 		xasprintf(&why, "HTTP probe failed with statuscode: %d", code);
 	/* We are inside the connection's own callback: it goes when that returns. */

@@ -93,3 +93,17 @@ teardown() {
 	KEDGE_SOCKET=$W/none run kedge status
 	[[ $output =~ "No such file or directory); is kedged running?" ]]
 }
+
+@test "a program that is not in the image is named by an event, in order, and a probe by its port" {
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	image web:1
+	deployment web web:1 >"$W/clone/web.yaml"
+	sed -i 's/image: web:1/&\n        command: [\/bin\/nothere]/' "$W/clone/web.yaml"
+	deployment probed web:1 | sed 's/port: http}/port: 8081}/' >"$W/clone/probed.yaml"
+	push mistakes
+	wait_for 10 "the event" bash -c "kedge events | grep 'Warning *Failed *pod/web.*exec /bin/nothere: No such file'"
+	kedge describe pod -l app=web | sed -n '/^Events/,$p' | grep -o 'Scheduled\|Failed' | head -2 | xargs |
+		grep -qx 'Scheduled Failed'
+	wait_for 10 "the probe" bash -c "kedge events | grep 'Readiness probe failed: Get \"http://[0-9.]*:8081/healthz\"'"
+}

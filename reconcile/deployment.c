@@ -19,7 +19,7 @@
 
 /* ---- the sets ---- */
 
-static bool
+bool
 set_before(const struct replica_set *a, const struct replica_set *b)
 {
 	int64_t d = a->metadata->creationTimestamp - b->metadata->creationTimestamp;
@@ -81,7 +81,7 @@ find_new(struct rollout *r)
 	}
 }
 
-static int64_t
+int64_t
 annotation_number(const void *obj, const char *key, int64_t missing)
 {
 	const char *text = object_annotation(obj, key);
@@ -124,7 +124,7 @@ fenceposts(struct rollout *r)
 
 /* ---- writing sets ---- */
 
-static struct replica_set *
+struct replica_set *
 set_draft(struct rollout *r, struct set *set)
 {
 	if (!set->draft) {
@@ -144,9 +144,8 @@ annotate(struct object_meta *m, const char *key, const char *value, struct arena
 	return true;
 }
 
-/* The sizes that a later change of replicas is measured against. */
-static bool
-annotate_sizes(const struct rollout *r, struct object_meta *m)
+bool
+sizes_annotate(const struct rollout *r, struct object_meta *m)
 {
 	struct arena *a = r->p->arena;
 	bool changed = annotate(m, ANNOTATION_DESIRED, label_number(r->replicas, a), a);
@@ -195,8 +194,8 @@ annotate_new(const struct rollout *r, struct object_meta *m, int64_t revision)
 	return true;
 }
 
-static void
-scale_to(struct rollout *r, struct set *set, int64_t want, const char *why)
+void
+set_scale(struct rollout *r, struct set *set, int64_t want, const char *why)
 {
 	struct replica_set *c;
 	int64_t from = set->want;
@@ -204,7 +203,7 @@ scale_to(struct rollout *r, struct set *set, int64_t want, const char *why)
 	if (want == from)
 		return;
 	c = set_draft(r, set);
-	annotate_sizes(r, c->metadata);
+	sizes_annotate(r, c->metadata);
 	c->spec->replicas = set->want = want;
 	set->dirty = false;
 	plan_write(r->p, ACT_SCALE, c, from, want, why);
@@ -222,8 +221,8 @@ flush(struct rollout *r)
 
 /* ---- the new set ---- */
 
-static int64_t
-sum_want(const struct rollout *r, bool with_new)
+int64_t
+rollout_want(const struct rollout *r, bool with_new)
 {
 	int64_t n = 0;
 
@@ -237,7 +236,7 @@ sum_want(const struct rollout *r, bool with_new)
 static int64_t
 new_want(const struct rollout *r, int64_t now)
 {
-	int64_t room = r->replicas + r->surge - sum_want(r, true);
+	int64_t room = r->replicas + r->surge - rollout_want(r, true);
 
 	if (r->recreate)
 		return r->replicas;
@@ -299,7 +298,7 @@ create_new(struct rollout *r)
 	}
 	rs->spec->replicas = new_want(r, 0);
 	annotate_new(r, rs->metadata, r->revision);
-	annotate_sizes(r, rs->metadata);
+	sizes_annotate(r, rs->metadata);
 	plan_write(r->p, ACT_CREATE, rs, 0, rs->spec->replicas,
 		   r->n ? "new template" : "first one");
 	r->created = object_name(rs);
@@ -355,7 +354,7 @@ shrink_old(struct rollout *r)
 {
 	int64_t floor = r->replicas - r->unavailable;
 	int64_t missing = r->new ? r->new->want - available(r->new) : 0;
-	int64_t room = sum_want(r, true) - floor - missing;
+	int64_t room = rollout_want(r, true) - floor - missing;
 	int64_t spare = sum_available(r) - floor;
 
 	for (size_t i = 0; i < r->n; i++) {
@@ -373,8 +372,8 @@ shrink_old(struct rollout *r)
 		if (old == r->new)
 			continue;
 		spare -= by;
-		scale_to(r, old, old->want - old->broken - by,
-			 by ? "replaced" : "never became ready");
+		set_scale(r, old, old->want - old->broken - by,
+			  by ? "replaced" : "never became ready");
 	}
 }
 
@@ -386,15 +385,15 @@ roll(struct rollout *r)
 		return; /* the next pass sees the set and makes room */
 	}
 	if (r->new->want > r->replicas)
-		scale_to(r, r->new, r->replicas, "more than wanted");
+		set_scale(r, r->new, r->replicas, "more than wanted");
 	else
-		scale_to(r, r->new, new_want(r, r->new->want), "room to grow");
+		set_scale(r, r->new, new_want(r, r->new->want), "room to grow");
 	shrink_old(r);
 }
 
 /* With Recreate two versions never run side by side, not even while one ends. */
-static bool
-others_linger(const struct rollout *r, const struct set *but)
+bool
+rollout_lingers(const struct rollout *r, const struct set *but)
 {
 	for (size_t i = 0; i < r->n; i++)
 		if (&r->sets[i] != but &&
@@ -409,126 +408,13 @@ recreate(struct rollout *r)
 {
 	for (size_t i = 0; i < r->n; i++)
 		if (&r->sets[i] != r->new)
-			scale_to(r, &r->sets[i], 0, "to be recreated");
-	if (others_linger(r, r->new))
+			set_scale(r, &r->sets[i], 0, "to be recreated");
+	if (rollout_lingers(r, r->new))
 		return;
 	if (!r->new)
 		create_new(r);
 	else
-		scale_to(r, r->new, r->replicas, "recreated");
-}
-
-/* ---- a change of size ---- */
-
-/* Was any running set sized for another number of replicas? */
-static bool
-is_scaling(const struct rollout *r)
-{
-	for (size_t i = 0; i < r->n; i++)
-		if (r->sets[i].want > 0 && annotation_number(r->sets[i].rs, ANNOTATION_DESIRED,
-							     r->replicas) != r->replicas)
-			return true;
-	return false;
-}
-
-/* This set's part of the new total, by what it was of the old one. */
-static int64_t
-proportion(const struct rollout *r, const struct set *set, int64_t add, int64_t added)
-{
-	int64_t total = r->replicas + r->surge, part, was;
-
-	if (!set->want || !add || add == added)
-		return 0;
-	was = annotation_number(set->rs, ANNOTATION_MAX,
-				r->d->status ? r->d->status->replicas : 0);
-	if (!r->replicas || was <= 0)
-		part = r->replicas ? 0 : -set->want;
-	else
-		part = (2 * set->want * total + was) / (2 * was) - set->want; /* rounded */
-	return add > 0 ? least(part, add - added) : most(part, add - added);
-}
-
-/* Larger sets first; of equal ones the newer when growing, else the older. */
-static bool
-size_before(const struct set *a, const struct set *b, bool newer)
-{
-	if (a->want != b->want)
-		return a->want > b->want;
-	return newer ? set_before(b->rs, a->rs) : set_before(a->rs, b->rs);
-}
-
-static void
-scale_in_proportion(struct rollout *r)
-{
-	struct set **by = arena_alloc(r->p->arena, (r->n + 1) * sizeof *by);
-	int64_t *size = arena_alloc(r->p->arena, (r->n + 1) * sizeof *size);
-	int64_t allowed = r->replicas ? r->replicas + r->surge : 0;
-	int64_t add = allowed - sum_want(r, true), added = 0;
-	size_t n = 0;
-
-	for (size_t i = 0; i < r->n; i++) {
-		size_t at = n;
-
-		if (!r->sets[i].want)
-			continue;
-		n++;
-		for (; at && size_before(&r->sets[i], by[at - 1], add > 0); at--)
-			by[at] = by[at - 1];
-		by[at] = &r->sets[i];
-	}
-	for (size_t i = 0; i < n; i++) {
-		int64_t part = proportion(r, by[i], add, added);
-
-		size[i] = by[i]->want + part;
-		added += part;
-	}
-	for (size_t i = 0; i < n; i++) {
-		if (!i && add)
-			size[i] = most(size[i] + add - added, 0);
-		if (size[i] == by[i]->want && annotate_sizes(r, set_draft(r, by[i])->metadata))
-			by[i]->dirty = true;
-		scale_to(r, by[i], size[i],
-			 arena_printf(r->p->arena, "%lld replicas in proportion",
-				      (long long)r->replicas));
-	}
-}
-
-/* Kubernetes' scale(): the one running set (or the newest when none runs) takes
- * all; else, when the new set stands, the old ones go; else all in proportion. */
-static void
-scale(struct rollout *r)
-{
-	struct set *only = NULL;
-	size_t running = 0;
-
-	for (size_t i = 0; i < r->n; i++)
-		if (r->sets[i].want > 0) {
-			only = &r->sets[i];
-			running++;
-		}
-	if (!running)
-		only = r->new ? r->new : r->n ? &r->sets[r->n - 1] : NULL;
-	if (running <= 1) {
-		if (!only)
-			return;
-		if (r->recreate && r->replicas > only->want && others_linger(r, only))
-			return;
-		if (only->want == r->replicas &&
-		    annotate_sizes(r, set_draft(r, only)->metadata))
-			only->dirty = true;
-		scale_to(r, only, r->replicas, "replicas changed");
-		return;
-	}
-	if (r->new && r->new->want == r->replicas &&
-	    r->new->pods.available >=
-		    r->replicas &&annotation_number(r->new->rs, ANNOTATION_DESIRED, -1) ==
-		r->replicas) {
-		for (size_t i = 0; i < r->n; i++)
-			if (&r->sets[i] != r->new)
-				scale_to(r, &r->sets[i], 0, "replaced");
-	} else if (!r->recreate) {
-		scale_in_proportion(r);
-	}
+		set_scale(r, r->new, r->replicas, "recreated");
 }
 
 /* ---- the past ---- */
@@ -587,11 +473,11 @@ deployment_reconcile(struct snapshot *s, const struct deployment *d, struct plan
 		deployment_status_write(&r);
 		return;
 	}
-	sync = d->spec->paused || (!r.recreate && is_scaling(&r));
+	sync = d->spec->paused || (!r.recreate && deployment_is_scaling(&r));
 	if (r.new)
 		refresh_new(&r);
 	if (sync)
-		scale(&r);
+		deployment_scale(&r);
 	else if (r.recreate)
 		recreate(&r);
 	else

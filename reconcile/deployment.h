@@ -1,5 +1,5 @@
-/* deployment.h -- one pass over one Deployment; between deployment.c and
- * deployment_status.c alone. */
+/* deployment.h -- one pass over one Deployment; between the files of
+ * deployment*.c alone. */
 #ifndef KEDGE_DEPLOYMENT_H
 #define KEDGE_DEPLOYMENT_H
 #include "workload.h"
@@ -35,6 +35,28 @@ struct rollout {
 	bool collided;       /* the new set's name was taken */
 	const char *created; /* name of the set made in this pass, or NULL */
 };
+
+/* ---- deployment.c ---- */
+
+bool set_before(const struct replica_set *, const struct replica_set *); /* older, or by name */
+/* The copy that this pass changes; made when it is not there yet. */
+struct replica_set *set_draft(struct rollout *, struct set *);
+/* Adds the SCALE, unless that is what it has. */
+void set_scale(struct rollout *, struct set *, int64_t want, const char *why);
+int64_t annotation_number(const void *obj, const char *key, int64_t missing);
+/* Writes down what a later change of size is measured against; true when that is new. */
+bool sizes_annotate(const struct rollout *, struct object_meta *);
+int64_t rollout_want(const struct rollout *, bool with_new); /* the sum */
+/* Does any set but this one have pods, or is it about to?  (For Recreate.) */
+bool rollout_lingers(const struct rollout *, const struct set *but);
+
+/* ---- deployment_scale.c ---- */
+
+/* Was any running set sized for another number of replicas? */
+bool deployment_is_scaling(const struct rollout *);
+void deployment_scale(struct rollout *);
+
+/* ---- deployment_status.c ---- */
 
 /* STATUS (or UPDATE, when the revision annotation changes too) if anything
  * differs.  True when the rollout is complete: history may be cleaned up. */

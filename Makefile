@@ -70,7 +70,7 @@ $(B)/tests/%: tests/%.c $(B)/libkedge.a
 	$(CC) $(ALL_CFLAGS) -I tests -MMD -MP -o $@ $< $(shell sed -n 's|^// wrap: *||p' $<) \
 		-Wl,--as-needed $(B)/libkedge.a $(LIBS) -lcmocka
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -path $(B)/vm -prune -o -name '*.d' -type f -print 2>/dev/null)
 
 LINTS := tests/lint/includes.sh tests/lint/pure.sh tests/lint/format.sh tests/lint/bats.sh
 

@@ -214,7 +214,7 @@ unchanged() {
 	config_map after >"$W/clone/after.yaml"
 	push_wait "it is back"
 	kedge get cm after
-	! kedge status deploy | grep -q 'has no commit'
+	! kedge status deploy | grep -q 'has no commit' || false
 	unchanged
 }
 
@@ -226,7 +226,7 @@ unchanged() {
 	g push -q -f origin HEAD:main
 	kedge wait deploy --for "$(head_id)" --timeout 20s
 	kedge get cm forced
-	! kedge get cm after 2>/dev/null
+	! kedge get cm after 2>/dev/null || false
 	kedge events -A | grep -qi 'forced\|force-push'
 	unchanged
 }

@@ -291,17 +291,15 @@ brain_answered(struct brain *b, const char *source, const char *error)
 
 /* ---- diff and status ---- */
 
-/* What a user calls a commit: nothing (the head), a revision's number, or the
- * beginning of an id that some revision has.  Anything else is taken as a whole id. */
+/* What a user calls a commit: a revision's number, or the beginning of an id that some
+ * revision has, or a whole id; NULL when none is called so. */
 static const char *
-commit_named(struct brain *b, struct watch *w, const char *ref, const char *head)
+commit_named(struct brain *b, struct watch *w, const char *ref)
 {
 	struct objects all = store_all(b->store, RES_revision);
-	size_t len = ref ? strlen(ref) : 0;
-	bool number = len && len < 7 && strspn(ref, "0123456789") == len;
+	size_t len = strlen(ref);
+	bool number = len < 7 && strspn(ref, "0123456789") == len;
 
-	if (!len)
-		return head;
 	for (size_t i = 0; i < all.n; i++) {
 		const struct revision *r = (const void *)all.at[i];
 
@@ -311,7 +309,7 @@ commit_named(struct brain *b, struct watch *w, const char *ref, const char *head
 			   : len >= 4 && !strncmp(r->spec->commit, ref, len))
 			return r->spec->commit;
 	}
-	return ref;
+	return len == 40 ? ref : NULL;
 }
 
 static void
@@ -324,14 +322,24 @@ diff_of(struct brain *b, struct watch *w, const char *ref, json_t *lines, json_t
 	struct manifest_set *set = NULL;
 	struct snapshot s;
 	struct plan p;
-	bool at_head = !(ref && *ref);
+	bool at_head = !(ref && *ref) || !strcmp(ref, "HEAD") ||
+		       (w->config->ref && !strcmp(ref, w->config->ref));
+	const char *commit;
 
 	if (!head && at_head)
 		return;
+	commit = at_head ? head->commit : commit_named(b, w, ref);
+	if (!commit) {
+		fail(e, WHY_NOT_FOUND,
+		     "\"%s\" is no revision's number and no commit that kedge has read from "
+		     "this source; kedge history lists them",
+		     ref);
+		return;
+	}
 	brain_snapshot(b, &s, &a);
 	plan_init(&p, &a);
-	if (deploy_plan(b, w, commit_named(b, w, ref, at_head ? head->commit : NULL),
-			at_head && head->prune_ok, NULL, &s, &p, &cs, &set, e) < 0)
+	if (deploy_plan(b, w, commit, at_head && head->prune_ok, NULL, &s, &p, &cs, &set, e) <
+	    0)
 		return;
 	complaints_sort(&cs);
 	for (const struct complaint *c = cs.first; c; c = c->next)

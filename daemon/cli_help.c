@@ -4,6 +4,30 @@
 #include <ctype.h>
 #include <string.h>
 
+/* Words in lines of 80 columns: the first begins at column `at`, the others behind
+ * `indent` spaces. */
+static void
+put_wrapped(const char *text, int at, int indent, FILE *out)
+{
+	for (const char *p = text; *p;) {
+		int n = (int)strcspn(p, " \n");
+		bool first = p == text;
+
+		if (!first && at + 1 + n > 80) {
+			fprintf(out, "\n%*s", indent, "");
+			at = indent;
+		} else if (!first || at) {
+			fputc(' ', out);
+			at++;
+		}
+		fprintf(out, "%.*s", n, p);
+		at += n;
+		p += n;
+		p += strspn(p, " \n");
+	}
+	fputc('\n', out);
+}
+
 static void
 put_option(const struct cli_option *o, FILE *out)
 {
@@ -14,7 +38,8 @@ put_option(const struct cli_option *o, FILE *out)
 		n = snprintf(left, sizeof left, "-%c, ", o->letter);
 	snprintf(left + n, sizeof left - n, "--%s%s%s", o->word, *o->value ? " " : "",
 		 o->value);
-	fprintf(out, "  %-28s %s\n", left, o->help);
+	fprintf(out, "  %-28s", left);
+	put_wrapped(o->help, 30, 31, out);
 }
 
 void
@@ -24,10 +49,11 @@ cli_usage(const struct cli_command *cmd, FILE *out)
 
 	for (int i = 0; i < OPT_COUNT; i++)
 		any |= *cmd->options && cli_command_takes(cmd, i);
-	fprintf(out, "usage: kedge %s%s%s%s\n\n%s.\n", cmd->words, any ? " [OPTION...]" : "",
-		*cmd->args ? " " : "", cmd->args, cmd->brief);
+	fprintf(out, "usage: kedge %s%s%s%s\n\n%c%s.\n", cmd->words, any ? " [OPTION...]" : "",
+		*cmd->args ? " " : "", cmd->args, toupper((unsigned char)*cmd->brief),
+		cmd->brief + 1);
 	if (*cmd->full)
-		fprintf(out, "%s\n", cmd->full);
+		put_wrapped(cmd->full, 0, 0, out);
 	fputs("\n", out);
 	for (int i = 0; i < OPT_COUNT; i++)
 		if (cli_command_takes(cmd, i))

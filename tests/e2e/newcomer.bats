@@ -107,3 +107,25 @@ teardown() {
 		grep -qx 'Scheduled Failed'
 	wait_for 10 "the probe" bash -c "kedge events | grep 'Readiness probe failed: Get \"http://[0-9.]*:8081/healthz\"'"
 }
+
+@test "diff takes a revision's number, a short id and the branch, and says what it does not know" {
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git#main"
+	configmap a one >"$W/clone/a.yaml"
+	push_wait first
+	first=$(g rev-parse --short HEAD)
+	configmap a two >"$W/clone/a.yaml"
+	push_wait second
+	for ref in 1 "$first"; do
+		run kedge diff "$ref"
+		[ "$status" = 1 ]
+		[[ $output == "~ update configmap default/a"* ]]
+	done
+	for ref in main HEAD; do
+		run kedge diff "$ref"
+		[ "$status" = 0 ]
+	done
+	run kedge diff feature
+	[ "$status" = 2 ]
+	[[ $output =~ '"feature" is no revision'\''s number and no commit that kedge has read from this source; kedge history lists them' ]]
+}

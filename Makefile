@@ -36,7 +36,7 @@ FAULTS    := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fault/*.c))
 DRIVERS   := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/e2e/*.c))
 BATS      := $(sort $(wildcard tests/e2e/*.bats))
 
-.PHONY: all help deps install uninstall test test-fresh test-vm check lint bench demo demo-deps images test-images clean format
+.PHONY: all help deps install uninstall test test-fresh test-vm check lint bench demo demo-deps images test-images clean format golden
 all: $(B)/kedged $(B)/kedge $(B)/kedge-init
 
 help:

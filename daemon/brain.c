@@ -432,8 +432,8 @@ brain_main(int fd)
 	signal(SIGINT, SIG_IGN);
 	umask(027);
 	prctl(PR_SET_DUMPABLE, 0);
-	fcntl(fd, F_SETFL, O_NONBLOCK);
-	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	(void)fcntl(fd, F_SETFL, O_NONBLOCK);
+	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	b.base = event_base_new();
 	b.pass_event = event_new(b.base, -1, 0, on_pass, &b);
 	b.again_timer = evtimer_new(b.base, on_again, &b);

@@ -196,7 +196,7 @@ on_exec_resize(void *ctx, int64_t id, unsigned rows, unsigned cols)
 	struct winsize w = { .ws_row = rows, .ws_col = cols };
 
 	if (r && r->tty >= 0)
-		ioctl(r->tty, TIOCSWINSZ, &w);
+		(void)ioctl(r->tty, TIOCSWINSZ, &w);
 }
 
 /* Closing its ends hangs the program up, as a terminal or a pipe would. */
@@ -475,7 +475,7 @@ on_image_import(void *ctx, int64_t id, const struct api_image *image, struct err
 		return fail(e, WHY_INVALID, "image name \"%s\" has a blank in it", a.name);
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return fail_sys(e, "make a pipe");
-	fcntl(fds[1], F_SETFL, O_NONBLOCK);
+	(void)fcntl(fds[1], F_SETFL, O_NONBLOCK);
 	r = request_new(b, ASK_HAND, id);
 	args->id = r->id;
 	args->format = image->format;

@@ -1,3 +1,4 @@
+/* gitlib.c -- libgit2, shut off from every configuration file of the host. */
 #include "gitlib.h"
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/error.h"

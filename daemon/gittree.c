@@ -1,3 +1,4 @@
+/* gittree.c -- the bytes of a tree object: nothing in them is believed before it is judged. */
 #include "gittree.h"
 #include <string.h>
 #include <strings.h>

@@ -638,7 +638,7 @@ http_close(struct http *h)
 	listener_close(&h->tcp);
 	peers_close(h->peers);
 	if (h->path)
-		unlink(h->path);
+		(void)unlink(h->path);
 	free(h->path);
 	free(h);
 }

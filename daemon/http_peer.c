@@ -202,7 +202,7 @@ listen_unix(const char *path, int gid, struct error **e)
 	/* Only ever remove a socket, and what lies there is ours: the store's lock
 	 * says that no other kedged lives. */
 	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-		unlink(path);
+		(void)unlink(path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return fail_sys(e, "socket");
@@ -271,7 +271,7 @@ listen_loopback(const char *address, int *ret_port, struct error **e)
 	fd = socket(a.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return fail_sys(e, "socket");
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 	if (bind(fd, (struct sockaddr *)&a, n) < 0 || listen(fd, 128) < 0)
 		return fail_sys(e, "listen at %s", address);
 	n = sizeof a;

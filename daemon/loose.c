@@ -1,3 +1,4 @@
+/* loose.c -- a backend for libgit2 that maps a loose object and inflates it itself. */
 #include "loose.h"
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"

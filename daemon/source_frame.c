@@ -1,3 +1,4 @@
+/* source_frame.c -- whole frames out of a stream of bytes, and onto it. */
 #include "source_frame.h"
 #include "../reconcile/base/error.h"
 #include <errno.h>

@@ -66,7 +66,7 @@ role_exec(int self, const char *role, struct identity id, int sock)
 	if (sock != 3 && dup2(sock, 3) < 0)
 		goto fail;
 	if (sock == 3)
-		fcntl(3, F_SETFD, 0);
+		(void)fcntl(3, F_SETFD, 0);
 	if (self < 4) {
 		self = fcntl(self, F_DUPFD_CLOEXEC, 4);
 		if (self < 0)

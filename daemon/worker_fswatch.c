@@ -1,3 +1,4 @@
+/* worker_fswatch.c -- libinotifytools, used in such a way that its descriptor can be polled. */
 #include "../reconcile/base/cleanup.h"
 #include "worker.h"
 #include <errno.h>

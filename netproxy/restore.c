@@ -57,7 +57,7 @@ child_start(struct child *c, int *ret_pidfd, struct error **e)
 	munmap(stack, size);
 	if (pid < 0)
 		return fail_sys(e, "start %s", c->path);
-	fcntl(pidfd, F_SETFD, FD_CLOEXEC);
+	(void)fcntl(pidfd, F_SETFD, FD_CLOEXEC);
 	*ret_pidfd = pidfd;
 	return 0;
 }

@@ -1,3 +1,4 @@
+/* arena.c -- blocks in a list; a larger one on top when the last is full. */
 #include "arena.h"
 #include "buf.h"
 #include <stdalign.h>

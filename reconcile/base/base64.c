@@ -1,3 +1,4 @@
+/* base64.c -- nettle's, into an arena. */
 #include "base64.h"
 #include "arena.h"
 #include <nettle/base64.h>

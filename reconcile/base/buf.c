@@ -1,3 +1,4 @@
+/* buf.c -- doubling buffers; abort is the answer to a lack of memory. */
 #include "buf.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* ipv4.c -- inet_ntop without its byte order and its failures. */
 #include "ipv4.h"
 #include "arena.h"
 #include <stdio.h>

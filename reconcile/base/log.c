@@ -1,3 +1,4 @@
+/* log.c -- a line is one write, and no control character reaches the terminal. */
 #include "log.h"
 #include "buf.h"
 #include <stdarg.h>

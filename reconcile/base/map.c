@@ -1,3 +1,4 @@
+/* map.c -- open addressing with linear probing; a removal closes its hole. */
 #include "map.h"
 #include "buf.h"
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* now.c -- the two clocks. */
 #include "now.h"
 #include <time.h>
 

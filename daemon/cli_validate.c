@@ -140,8 +140,11 @@ check_folder(struct check *k, int dir, const char *path, const char *below,
 		outer = ignore_read(rules, len, below, outer, a);
 	for (int i = 0; i < n; i++) {
 		const char *name = names[i]->d_name;
-		const char *full = arena_printf(a, "%s%s%s", path,
-						path[strlen(path) - 1] == '/' ? "" : "/", name);
+		const char *full =
+		    !strcmp(path, ".")
+			? arena_strdup(a, name) /* as an editor and Git write it */
+			: arena_printf(a, "%s%s%s", path,
+				       path[strlen(path) - 1] == '/' ? "" : "/", name);
 		const char *inner = arena_printf(a, "%s%s%s", below, *below ? "/" : "", name);
 		struct stat st;
 

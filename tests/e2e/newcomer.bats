@@ -129,3 +129,17 @@ teardown() {
 	[ "$status" = 2 ]
 	[[ $output =~ '"feature" is no revision'\''s number and no commit that kedge has read from this source; kedge history lists them' ]]
 }
+
+@test "validate in a hook says path:line:col as an editor takes it" {
+	repo_make
+	mkdir "$W/clone/web"
+	deployment web web:1 >"$W/clone/web/d.yaml"
+	printf '#!/bin/sh\nexec kedge validate\n' >"$W/clone/.git/hooks/pre-commit"
+	chmod +x "$W/clone/.git/hooks/pre-commit"
+	g add -A
+	g commit -q -m good
+	sed -i 's/replicas: 1/replicas: one/' "$W/clone/web/d.yaml"
+	run g commit -aqm bad
+	[ "$status" = 1 ]
+	[ "${lines[0]}" = 'web/d.yaml:6:13: spec.replicas: must be a number, not the string "one"' ]
+}

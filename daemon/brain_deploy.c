@@ -96,31 +96,16 @@ source_status_put(struct watch *w, const struct source_change *change)
 
 /* ---- the worker ---- */
 
-static struct watch_args
-watch_args_of(const struct config_source *c)
-{
-	return (struct watch_args){ .url = c->url,
-				    .ref = c->ref,
-				    .path = c->path,
-				    .type = c->type,
-				    .interval = c->interval,
-				    .knownHosts = c->knownHosts,
-				    .sshKey = c->sshKey,
-				    .tokenFile = c->tokenFile,
-				    .caFile = c->caFile };
-}
-
 static void
 worker_ask(struct watch *w)
 {
-	struct watch_args args = watch_args_of(w->config);
 	struct action a = { .verb = ACT_WATCH,
 			    .kind = "source",
 			    .ns = "",
 			    .name = w->config->name,
 			    .why = "" };
 
-	brain_tell(w->brain, &a, watch_args_kind(), &args, NULL, 0);
+	brain_tell(w->brain, &a, NULL, NULL, NULL, 0);
 }
 
 static void
@@ -192,7 +177,7 @@ deploy_worker(struct brain *b, const char *source, int fd, const char *error)
 		return;
 	}
 	c = w->config;
-	args = watch_args_of(c);
+	args = config_watch(c);
 	if (fd < 0 || source_attach(b->sources, c->name, &args, fd, &e) < 0) {
 		const char *why = e ? error_text(e) : error;
 

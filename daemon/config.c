@@ -206,6 +206,20 @@ config_settings(const struct config *c, struct settings *ret, struct error **e)
 	return 0;
 }
 
+struct watch_args
+config_watch(const struct config_source *c)
+{
+	return (struct watch_args){ .url = c->url,
+				    .ref = c->ref,
+				    .path = c->path,
+				    .type = c->type,
+				    .interval = c->interval,
+				    .knownHosts = c->knownHosts,
+				    .sshKey = c->sshKey,
+				    .tokenFile = c->tokenFile,
+				    .caFile = c->caFile };
+}
+
 static bool
 is_url(const char *url)
 {

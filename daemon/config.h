@@ -20,6 +20,8 @@ int config_add_source(struct config *, const char *text, struct arena *, struct 
 int config_finish(struct config *, struct arena *, struct error **);
 /* What controllers need of it.  Strings are shared with the config. */
 int config_settings(const struct config *, struct settings *ret, struct error **);
+/* A source as its worker is told of it.  Strings are shared. */
+struct watch_args config_watch(const struct config_source *);
 /* In host order. */
 int ipv4_parse(const char *text, uint32_t *ret, struct error **);
 /* "127.0.0.1:8001" */

@@ -17,6 +17,7 @@
 #include "hand_state.h"
 #include "loop.h"
 #include "notify.h"
+#include "source_frame.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -472,29 +473,46 @@ hand_worker_stop(struct hand *h, const char *source)
 			child_kill(c, SIGTERM);
 }
 
-/* A local source is read with its owner's rights, a remote one with the brain's. */
-int
-hand_worker(struct hand *h, const char *source, const struct watch_args *args, struct error **e)
+/* What a worker may watch: its source as the operator's configuration has it. */
+static int
+worker_bind(const struct config_source *c, int sock, struct error **e)
 {
+	const struct watch_args args = config_watch(c);
+	cleanup_buf struct buf json = { 0 };
+
+	schema_encode(watch_args_kind(), &args, &json);
+	return frame_post(sock, FRAME_BIND, json.at, json.len, e);
+}
+
+/* A local source is read with its owner's rights, often root's, a remote one with
+ * the brain's.  So the brain only names a source: were the path its to say, who took
+ * it over could read every file of the host. */
+int
+hand_worker(struct hand *h, const char *source, struct error **e)
+{
+	const struct config_source *c = h->config->sources.at;
 	cleanup_error struct error *why = NULL;
 	struct identity id = h->brain_id;
 	struct answer_seen answer = { 0 };
 	cleanup_free char *line = NULL;
-	int sock;
+	cleanup_close int sock = -1;
 
-	(void)e;
+	while (c < h->config->sources.at + h->config->sources.n && strcmp(c->name, source))
+		c++;
+	if (c == h->config->sources.at + h->config->sources.n)
+		return fail(e, WHY_FORBIDDEN, "there is no source \"%s\" in the configuration",
+			    source);
 	hand_worker_stop(h, source);
 	xasprintf(&line, "worker %s", source);
-	if ((*args->url == '/' && identity_of_path(args->url, &id, &why) < 0) ||
-	    (!strncmp(args->url, "file://", 7) &&
-	     identity_of_path(args->url + 7, &id, &why) < 0) ||
-	    child_start(h, "source", source, id, &sock, &why) < 0) {
+	if ((*c->url == '/' && identity_of_path(c->url, &id, &why) < 0) ||
+	    (!strncmp(c->url, "file://", 7) && identity_of_path(c->url + 7, &id, &why) < 0) ||
+	    child_start(h, "source", source, id, &sock, &why) < 0 ||
+	    worker_bind(c, sock, &why) < 0) {
 		answer.error = error_text(why);
 		hand_send(h, line, answer_seen_kind(), &answer, NULL, 0);
 		return 0;
 	}
 	hand_send(h, line, answer_seen_kind(), &answer, &sock, 1);
-	close(sock);
 	return 0;
 }
 

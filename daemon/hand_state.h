@@ -72,7 +72,7 @@ void hand_report_pod(struct hand *, const char *uid);
 void hand_report_images(struct hand *);
 void hand_answer(struct hand *, int64_t id, const char *text, const struct error *);
 struct hand_pod *hand_pod(struct hand *, const char *uid); /* made when it is new */
-int hand_worker(struct hand *, const char *source, const struct watch_args *, struct error **);
+int hand_worker(struct hand *, const char *source, struct error **);
 void hand_worker_stop(struct hand *, const char *source);
 void hand_leave(struct hand *, int exit_code);
 int hand_rules_commit(struct hand *, struct error **);

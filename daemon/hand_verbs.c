@@ -39,6 +39,21 @@ pod_failed(struct order *o, const char *uid, const struct error *e)
 	hand_send(o->hand, "pod_seen", pod_seen_kind(), &seen, NULL, 0);
 }
 
+/* Flows of an address are cut and its link is removed: never another's than a pod's. */
+static int
+pod_ip(const struct order *o, const char *text, uint32_t *ret, struct error **e)
+{
+	const struct settings *set = &o->hand->settings;
+	uint32_t ip;
+
+	if (ipv4_parse(text, &ip, e) < 0)
+		return -1;
+	if ((ip ^ set->pod_net) >> (32 - set->pod_bits))
+		return fail(e, WHY_INVALID, "%s is outside the pods' range", text);
+	*ret = ip;
+	return 0;
+}
+
 /* The sandbox, its link, its containers; what was made is unmade when a later step fails. */
 static int
 pod_start(struct order *o, const struct sandbox_args *args, struct error **e)
@@ -48,17 +63,16 @@ pod_start(struct order *o, const struct sandbox_args *args, struct error **e)
 	struct hand_pod *p;
 	uint32_t ip;
 
-	if (ipv4_parse(args->ip, &ip, e) < 0 ||
+	if (pod_ip(o, args->ip, &ip, e) < 0 ||
 	    spec_pod(args, o->action->ns, o->action->name, o->arena, &spec, e) < 0)
 		return -1;
-	if ((ip ^ o->hand->settings.pod_net) >> (32 - o->hand->settings.pod_bits))
-		return fail(e, WHY_INVALID, "%s is outside the pods' range", args->ip);
 	if (rt_pod_create(o->hand->rt, &spec, &netns, e) < 0)
 		return -1;
 	p = hand_pod(o->hand, args->uid);
 	p->ip = ip;
-	if (np_plug(o->hand->np, netns, ip, e) == 0 &&
-	    rt_pod_run(o->hand->rt, args->uid, e) == 0)
+	if (np_plug(o->hand->np, netns, ip, e) < 0)
+		p->ip = 0; /* the link of that address is another's, and stays */
+	else if (rt_pod_run(o->hand->rt, args->uid, e) == 0)
 		return 0;
 	rt_pod_stop(o->hand->rt, args->uid, 0, NULL);
 	return -1;
@@ -91,15 +105,17 @@ do_stop(struct order *o, struct error **e)
 {
 	const struct stop_args *args = o->body;
 	struct hand_pod *p;
+	uint32_t ip = 0;
 	int rc;
 
+	if (args->ip && *args->ip && pod_ip(o, args->ip, &ip, e) < 0)
+		return -1;
 	if (!rt_pod_status(o->hand->rt, args->uid)) {
 		hand_report_pod(o->hand, args->uid); /* gone, which is what was wanted */
 		return 0;
 	}
 	p = hand_pod(o->hand, args->uid);
-	if (args->ip)
-		ipv4_parse(args->ip, &p->ip, NULL);
+	p->ip = p->ip ? p->ip : ip; /* what we plugged ourselves we know better */
 	rc = rt_pod_stop(o->hand->rt, args->uid, o->action->to, e);
 	hand_rt_arm(o->hand);
 	return rc;
@@ -141,10 +157,17 @@ static int
 do_drain(struct order *o, struct error **e)
 {
 	const struct drain_args *args = o->body;
-	struct hand_pod *p = hand_pod(o->hand, args->uid);
+	struct hand_pod *p;
+	uint32_t ip;
 
-	if (ipv4_parse(args->ip, &p->ip, e) < 0)
+	if (pod_ip(o, args->ip, &ip, e) < 0)
 		return -1;
+	if (!rt_pod_status(o->hand->rt, args->uid)) {
+		hand_report_pod(o->hand, args->uid);
+		return 0;
+	}
+	p = hand_pod(o->hand, args->uid);
+	p->ip = p->ip ? p->ip : ip;
 	p->drained = false;
 	p->drain_until = monotonic_ms() + o->action->to;
 	hand_drain_arm(o->hand);
@@ -160,11 +183,21 @@ service_id(struct order *o)
 static int
 do_program(struct order *o, struct error **e)
 {
+	const struct settings *set = &o->hand->settings;
 	const char *id = service_id(o);
 	struct np_service svc;
 
-	if (spec_service(o->body, id, o->arena, &svc, e) < 0 ||
-	    np_set(o->hand->np, &svc, e) < 0)
+	if (spec_service(o->body, id, o->arena, &svc, e) < 0)
+		return -1;
+	/* A node port takes that port of every address of the host, ssh's too. */
+	if (svc.node_port &&
+	    (svc.node_port < set->node_port_lo || svc.node_port > set->node_port_hi))
+		return fail(e, WHY_FORBIDDEN, "%s: node port %u is outside %d-%d", id,
+			    svc.node_port, set->node_port_lo, set->node_port_hi);
+	if (svc.vip && (svc.vip ^ set->svc_net) >> (32 - set->svc_bits))
+		return fail(e, WHY_FORBIDDEN, "%s: its address is outside the services' range",
+			    id);
+	if (np_set(o->hand->np, &svc, e) < 0)
 		return -1;
 	map_put(&o->hand->services, id, o->hand);
 	map_del(&o->hand->stale, id);
@@ -252,7 +285,7 @@ out:
 static int
 do_watch(struct order *o, struct error **e)
 {
-	return hand_worker(o->hand, o->action->name, o->body, e);
+	return hand_worker(o->hand, o->action->name, e);
 }
 
 static int
@@ -443,7 +476,7 @@ static const struct {
 	[ACT_RETIRE] = { NULL, do_retire },
 	[ACT_COMMIT] = { NULL, do_commit },
 	[ACT_EXEC] = { exec_args_kind, do_exec },
-	[ACT_WATCH] = { watch_args_kind, do_watch },
+	[ACT_WATCH] = { NULL, do_watch },
 	[ACT_UNWATCH] = { NULL, do_unwatch },
 	[ACT_IMPORT] = { import_args_kind, do_import },
 	[ACT_CANCEL] = { ask_args_kind, do_cancel },

@@ -175,9 +175,8 @@ obey(struct worker *w, const struct frame *f)
 	answer(w, e);
 }
 
-/* The first frame says what to watch. */
-static void
-read_args(struct worker *w, struct frame_reader *in)
+static enum frame_type
+read_order(struct worker *w, struct frame_reader *in, struct watch_args **ret)
 {
 	struct complaints said = { .arena = &w->arena };
 	struct pollfd p = { w->fd, POLLIN, 0 };
@@ -188,17 +187,35 @@ read_args(struct worker *w, struct frame_reader *in)
 	while ((rc = frame_next(in, &f)) == 0)
 		if (poll(&p, 1, -1) < 0 || frame_fill(in, w->fd) < 0)
 			_exit(0);
-	if (rc < 0 || f.type != FRAME_START)
+	if (rc < 0 || (f.type != FRAME_START && f.type != FRAME_BIND))
 		_exit(2);
 	tree = json_read(f.body, f.len, &w->arena, &said);
-	w->args = tree
-		      ? schema_decode(watch_args_kind(), tree, SCHEMA_TRUSTED, &w->arena, &said)
-		      : NULL;
-	if (!w->args || said.errors) {
+	*ret = tree ? schema_decode(watch_args_kind(), tree, SCHEMA_TRUSTED, &w->arena, &said)
+		    : NULL;
+	if (!*ret || said.errors) {
 		log_err("source", "unreadable order: %s",
 			said.first ? said.first->text : "no JSON");
 		_exit(2);
 	}
+	return f.type;
+}
+
+/* The first frame says what to watch.  It is the hand's, which wrote it before the
+ * brain had this socket: our rights are the source's owner's, so the brain only adds
+ * what it has, and for a remote (whose rights are the brain's) where to keep it. */
+static void
+read_args(struct worker *w, struct frame_reader *in)
+{
+	struct watch_args *bound, *asked;
+
+	if (read_order(w, in, &bound) == FRAME_BIND) {
+		if (read_order(w, in, &asked) != FRAME_START)
+			_exit(2);
+		bound->have = asked->have;
+		bound->haveTree = asked->haveTree;
+		bound->cache = asked->cache;
+	}
+	w->args = bound;
 	if (w->args->have && *w->args->have)
 		git_oid_fromstr(&w->have, w->args->have);
 	if (w->args->haveTree && *w->args->haveTree)

@@ -20,6 +20,7 @@
 	} while (0)
 
 #include "daemon/source.h"
+#include "daemon/source_frame.h"
 #include "reconcile/base/arena.h"
 #include "reconcile/base/buf.h"
 #include "reconcile/base/error.h"
@@ -41,6 +42,7 @@ struct world {
 	char mirror[96];
 	struct sources *s;
 	struct watch_args args;
+	const struct watch_args *bound; /* what the hand says first; NULL: nothing */
 	pid_t worker;
 	uid_t uid; /* of the worker, 0: ours */
 	int moved; /* how often */
@@ -159,6 +161,13 @@ world_attach(struct world *w)
 		source_worker(sock[1]);
 	}
 	close(sock[1]);
+	if (w->bound) {
+		struct buf json = { 0 };
+
+		schema_encode(watch_args_kind(), w->bound, &json);
+		assert_int_equal(frame_post(sock[0], FRAME_BIND, json.at, json.len, &e), 0);
+		buf_done(&json);
+	}
 	if (source_attach(w->s, "main", &w->args, sock[0], &e))
 		fail_msg("%s", error_text(e));
 }

@@ -364,6 +364,29 @@ a_new_worker_sends_nothing_that_is_known(void **state)
 	world_end(&w);
 }
 
+/* A worker has its source's owner's rights: who took over the brain cannot turn them on
+ * another path. */
+static void
+a_worker_watches_what_the_hand_said(void **state)
+{
+	struct world w;
+	struct watch_args bound = { .type = "directory" };
+
+	(void)state;
+	world_new(&w);
+	sh(&w, "mkdir d secrets");
+	snprintf(w.repo, sizeof w.repo, "%s/d", w.dir);
+	write_config(&w, "d/web.yaml", "web", "1");
+	write_config(&w, "secrets/shadow.yaml", "shadow", "1");
+	bound.url = w.repo;
+	w.bound = &bound;
+	snprintf(w.work, sizeof w.work, "%s/secrets", w.dir);
+	world_watch(&w, "directory", w.work);
+	assert_news(&w, SOURCE_MOVED, 5);
+	assert_shows(&w, "web.yaml:web=1");
+	world_end(&w);
+}
+
 int
 main(void)
 {
@@ -379,6 +402,7 @@ main(void)
 		cmocka_unit_test(a_gone_directory_keeps_what_runs),
 		cmocka_unit_test(an_unreadable_file_is_named),
 		cmocka_unit_test(a_new_worker_sends_nothing_that_is_known),
+		cmocka_unit_test(a_worker_watches_what_the_hand_said),
 	};
 
 	return cmocka_run_group_tests_name("directory", tests, NULL, NULL);

@@ -167,7 +167,7 @@ compile_mounts(struct rt *rt, struct buf *b, const struct rt_pod *p,
 
 		if (!written[i])
 			continue;
-		xasprintf(&from, "%s/pods/%s/etc/%s", rt->cfg.run_dir, p->uid, etc[i]);
+		xasprintf(&from, "%s/pods/%s/.etc/%s", rt->cfg.state_dir, p->uid, etc[i]);
 		xasprintf(&to, "/etc/%s", etc[i]);
 		op_put(b, OP_VOLUME, c->read_only_root ? 1 : 0, 0, from, "", to, NULL);
 	}
@@ -282,7 +282,7 @@ rtops_compile(struct rt *rt, const struct rt_pod *p, const struct rt_container *
 	if (c->termination_message_path && *c->termination_message_path) {
 		cleanup_free char *term = NULL;
 
-		xasprintf(&term, "%s/pods/%s/term", rt->cfg.run_dir, p->uid);
+		xasprintf(&term, "%s/pods/%s/.term", rt->cfg.state_dir, p->uid);
 		op_put(b, OP_TERMLOG, 0, 0, term, c->termination_message_path, NULL);
 	}
 	compile_masks(rt, b);

@@ -4,7 +4,11 @@
  *     run_dir/empty        what masked directories show
  *     state_dir/base       the lowest layer of every container: places to mount on
  *     state_dir/pods/UID/CONTAINER/N/{upper,work}   writable layers
- *     state_dir/pods/UID/volumes/NAME               RT_EMPTY
+ *     state_dir/pods/UID/.volumes/NAME              RT_EMPTY
+ *     state_dir/pods/UID/.etc, .term                /etc/hosts ..., last words
+ *
+ * What a container can write lies below state_dir and never in run_dir, which is
+ * a tmpfs that the whole host lives on.  No container's name begins with a dot.
  *
  * All of it is root's and 0700 at its top; containers see only what is bound
  * into them.  A volume of files switches as Kubernetes' do: names are links into ..data,
@@ -133,8 +137,10 @@ poddir_volume_path(const struct rt *rt, const struct rt_pod *p, const struct rt_
 {
 	char *path;
 
-	xasprintf(&path, "%s/pods/%s/volumes/%s",
-		  v->type == RT_EMPTY ? rt->cfg.state_dir : rt->cfg.run_dir, p->uid, v->name);
+	if (v->type == RT_EMPTY)
+		xasprintf(&path, "%s/pods/%s/.volumes/%s", rt->cfg.state_dir, p->uid, v->name);
+	else
+		xasprintf(&path, "%s/pods/%s/volumes/%s", rt->cfg.run_dir, p->uid, v->name);
 	return path;
 }
 
@@ -335,8 +341,8 @@ etc_make(int dir, const struct rt_pod *p, struct error **e)
 	const char *hostname[] = { p->hostname, NULL };
 	cleanup_close int etc = -1;
 
-	if (mkdirat(dir, "etc", 0755) < 0 ||
-	    (etc = openat(dir, "etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+	if (mkdirat(dir, ".etc", 0755) < 0 ||
+	    (etc = openat(dir, ".etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
 		return fail_sys(e, "make the pod's etc");
 	if (write_lines(etc, "hostname", hostname, e) < 0)
 		return -1;
@@ -357,10 +363,11 @@ log_dir_make(struct rt *rt, const struct rt_pod *p, struct error **e)
 	return 0;
 }
 
+/* run: the pod's directory, where kedge-init finds the last words by a link. */
 static int
-writable_make(struct rt *rt, const struct rt_pod *p, struct error **e)
+writable_make(struct rt *rt, int run, const struct rt_pod *p, struct error **e)
 {
-	cleanup_free char *top = NULL;
+	cleanup_free char *top = NULL, *term = NULL;
 	cleanup_close int dir = -1;
 
 	xasprintf(&top, "%s/pods/%s", rt->cfg.state_dir, p->uid);
@@ -372,7 +379,10 @@ writable_make(struct rt *rt, const struct rt_pod *p, struct error **e)
 	for (size_t i = 0; i < p->ncontainers; i++)
 		if (mkdirat(dir, p->containers[i].name, 0700) < 0 && errno != EEXIST)
 			return fail_sys(e, "make %s/%s", top, p->containers[i].name);
-	return 0;
+	xasprintf(&term, "%s/.term", top);
+	if (mkdirat(dir, ".term", 0755) < 0 || symlinkat(term, run, "term") < 0)
+		return fail_sys(e, "make %s", term);
+	return etc_make(dir, p, e);
 }
 
 static int
@@ -418,7 +428,6 @@ pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, struct error **e)
 int
 poddir_make_pod(struct rt *rt, const struct rt_pod *p, int *ret_dir, struct error **e)
 {
-	static const char *const subs[] = { "root", "term" };
 	struct buf cleanup_buf spec = { 0 };
 	cleanup_free char *top = NULL;
 	cleanup_close int dir = -1;
@@ -429,11 +438,9 @@ poddir_make_pod(struct rt *rt, const struct rt_pod *p, int *ret_dir, struct erro
 	dir = open(top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
 		return fail_sys(e, "open %s", top);
-	for (size_t i = 0; i < 2; i++)
-		if (mkdirat(dir, subs[i], 0755) < 0)
-			return fail_sys(e, "make %s/%s", top, subs[i]);
-	if (etc_make(dir, p, e) < 0 || writable_make(rt, p, e) < 0 ||
-	    log_dir_make(rt, p, e) < 0)
+	if (mkdirat(dir, "root", 0755) < 0)
+		return fail_sys(e, "make %s/root", top);
+	if (writable_make(rt, dir, p, e) < 0 || log_dir_make(rt, p, e) < 0)
 		return -1;
 	for (size_t i = 0; i < p->nvolumes; i++)
 		if (volume_make(rt, p, &p->volumes[i], e) < 0)

@@ -112,6 +112,28 @@ was_told() { events_of "$1" | grep -F "$2"; }
 	in_pod sh -c 'echo x >/dev/null && echo x >>/dev/zero && [ "$(head -c 4 /dev/urandom | wc -c)" = 4 ]'
 }
 
+@test "what a container writes in its own /etc and last word is not in the host's /run" {
+	in_pod sh -c 'echo evil >>/etc/hosts; echo evil >/etc/hostname; echo evil >/dev/termination-log'
+	grep -rl evil "$W/state/pods"
+	run grep -rl evil "$W/run/pods"
+	[ "$output" = "" ]
+}
+
+@test "a container named as a folder of kedge's own shares nothing with a volume" {
+	cat >"$W/m/volumes.yaml" <<-Y
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: volumes}
+		spec:
+		  terminationGracePeriodSeconds: 0
+		  volumes: [{name: "0", emptyDir: {}}]
+		  containers: [{name: volumes, image: "box:1", volumeMounts: [{name: "0", mountPath: /v}]}]
+	Y
+	wait_for 10 "it runs" kedge exec volumes -- true
+	[ "$(kedge exec volumes -- ls /v)" = "" ]
+	rm "$W/m/volumes.yaml"
+}
+
 @test "a user of the host who hangs up at once is not taken for root" {
 	local uid
 	uid=$(field pod inside .metadata.uid)

@@ -277,7 +277,7 @@ adopt(struct kit *k)
 	c[0].restart = c[2].restart = RT_ALWAYS;
 	p.volumes = &v;
 	p.nvolumes = 1;
-	xasprintf(&up, "%s/pods/a/volumes/v/up", k->state);
+	xasprintf(&up, "%s/pods/a/.volumes/v/up", k->state);
 	other_life(k, &p, 1, up);
 	before = kit_output(k, &p, "serves", 0);
 	sleep(3); /* nobody is there; they end and are restarted */
@@ -343,7 +343,7 @@ init_dies_unseen(struct kit *k)
 	c.nmounts = 1;
 	p.volumes = &v;
 	p.nvolumes = 1;
-	xasprintf(&up, "%s/pods/a/volumes/v/up", k->state);
+	xasprintf(&up, "%s/pods/a/.volumes/v/up", k->state);
 	other_life(k, &p, 1, up);
 	kit_open(k);
 	pid = rt_pod_status(k->rt, "a")->init_pid;
@@ -584,18 +584,19 @@ rights(struct kit *k)
 static void
 no_host(struct kit *k)
 {
-	cleanup_free char *out =
-	    sh(k, "a",
-	       "ls -a /proc/self/fd | tr '\\n' ' '; echo; ls /proc | grep -c '^[0-9]'; "
-	       "readlink /proc/self/cwd; grep -c . /proc/self/mountinfo; grep -E ' "
-	       "/(dev/vda|etc/fstab)' /proc/self/mountinfo; "
-	       "ls /old /host /.oldroot 2>&1 | grep -v 'No such'; ip link | grep -c mtu; cat "
-	       "/proc/1/comm");
+	cleanup_free char *out = sh(
+	    k, "a",
+	    "ls -a /proc/self/fd | tr '\\n' ' '; echo; ls /proc | grep -c '^[0-9]'; "
+	    "readlink /proc/self/cwd; grep -c . /proc/self/mountinfo; "
+	    "grep -E ':[0-9]+ / .* /dev/|/etc/fstab' /proc/self/mountinfo; " /* a whole disk */
+	    "ls /old /host /.oldroot 2>&1 | grep -v 'No such'; ip link | grep -c mtu; cat "
+	    "/proc/1/comm");
 
 	HAS(out, ". .. 0 1 2 3 \n"); /* 3: ls' own */
 	HAS(out, "\n/\n");
 	HAS(out, "\n1\ncat\n"); /* lo alone; and it is 1 */
-	HAS_NOT(out, "vda");
+	HAS_NOT(out, " /dev/");
+	HAS_NOT(out, "fstab");
 }
 
 static void

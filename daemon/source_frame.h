@@ -18,8 +18,6 @@ enum frame_type {
 	FRAME_START = 1, /* watch_args as JSON */
 	FRAME_SYNC,      /* one byte: 1 = forget what the brain has, send everything */
 	FRAME_REVERT,    /* commit NUL author NUL message NUL */
-	/* hand -> worker */
-	FRAME_BIND, /* watch_args as JSON, before all else: what START may not differ from */
 	/* worker -> brain */
 	FRAME_OBJECT,   /* one byte of git_object_t, the object's bytes */
 	FRAME_PACK,     /* a piece of a pack file */
@@ -31,6 +29,8 @@ enum frame_type {
 	FRAME_NOTE,     /* text: what works less well than it should */
 	FRAME_WRITABLE, /* one byte: reverts are possible */
 	FRAME_ANSWER,   /* text: how the last SYNC or REVERT ended, empty: well */
+	/* hand -> worker */
+	FRAME_BIND, /* watch_args as JSON, before all else: what START cannot change */
 	FRAME_TYPES
 };
 

@@ -192,6 +192,7 @@ deploy_worker(struct brain *b, const char *source, int fd, const char *error)
 	w->readable = event_new(b->base, source_fd(b->sources, c->name), EV_READ | EV_PERSIST,
 				on_readable, w);
 	event_add(w->readable, NULL);
+	brain_poke(b); /* what drifted while there was no worker */
 	/* What the mirror remembers may not be applied yet. */
 	if (source_head(b->sources, c->name))
 		deploy(b, w, false);
@@ -499,6 +500,8 @@ deploy_repair(struct brain *b, struct watch *w)
 	struct plan p;
 	bool changed = false;
 
+	if (!source_known(b->sources, w->config->name))
+		return false; /* just started: it is looked at again when its worker is there */
 	w->drifted = false;
 	if (!r || !s || s->spec->suspend)
 		return false;

@@ -210,6 +210,12 @@ source_answer(struct sources *s, const char *name)
 }
 
 bool
+source_known(struct sources *s, const char *name)
+{
+	return map_get(&s->watches, name) != NULL;
+}
+
+bool
 source_writable(struct sources *s, const char *name)
 {
 	struct watch *w = map_get(&s->watches, name);

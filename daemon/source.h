@@ -43,6 +43,8 @@ enum source_news {
 };
 /* One step of reading, never waiting; call again until SOURCE_NOTHING or SOURCE_LOST. */
 enum source_news source_read(struct sources *, const char *name);
+/* False until source_attach. */
+bool source_known(struct sources *, const char *name);
 const struct source_head *source_head(struct sources *, const char *name); /* NULL: none yet */
 const char *source_error(struct sources *, const char *name);              /* "" when fine */
 const char *source_note(struct sources *, const char *name); /* what the worker cannot do; "" */

@@ -509,10 +509,13 @@ int
 source_manifests(struct sources *s, const char *name, const char *commit,
 		 struct manifest_set **ret, struct complaints *said, struct error **e)
 {
-	struct watch *w = source_watch(s, name);
+	struct watch *w = map_get(&s->watches, name);
 	struct error *why = NULL;
 	struct set *set;
 
+	if (!w)
+		return fail(e, WHY_UNAVAILABLE,
+			    "source %s cannot be read just now; kedge status says why", name);
 	if (read_set(s, w, commit, &set, said, &why) == 0) {
 		w->asked_all = false;
 		*ret = &set->pub;

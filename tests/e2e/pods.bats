@@ -6,6 +6,7 @@ setup_file() {
 	load kit.bash
 	kedge_dirs
 	repo_make
+	echo 'allow: {capabilities: [NET_ADMIN]}' >"$W/kedge.yaml"
 	kedge_start --source "deploy=$W/deploy.git"
 	echo "$KEDGED" >"$W/pid"
 	box box:1
@@ -444,7 +445,7 @@ dnsConfig: {nameservers: [10.1.1.1], searches: [here.example]}' MORE='stdinOnce:
 }
 
 @test "a missing image is waited for and runs as soon as it is imported" {
-	wait_for 10 "it backs off" sh -c 'kedge get pod late | grep -q ImagePullBackOff'
+	wait_for 20 "it backs off" sh -c 'kedge get pod late | grep -q ImagePullBackOff'
 	run kedge describe pod late
 	has 'Back-off pulling image "nowhere/late:1"'
 	run kedge status

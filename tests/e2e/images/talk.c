@@ -2,6 +2,7 @@
  *
  *   talk tcp PORT...   answers every connection with "HOSTNAME CLIENT PORT\n"
  *   talk udp PORT      answers every datagram the same way
+ *   talk ask HOST PORT sends a datagram there and prints the answer; 1 when there is none
  *   talk eat MB        takes that much memory and touches it, then sleeps
  *   talk deaf          ignores SIGTERM and sleeps
  */
@@ -83,6 +84,27 @@ udp(int port)
 	}
 }
 
+static int
+ask(const char *host, int port)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct pollfd p = { fd, POLLIN, 0 };
+	char buf[512];
+	ssize_t n;
+
+	if (inet_pton(AF_INET, host, &at.sin_addr) != 1)
+		errx(2, "%s is no address", host);
+	if (connect(fd, (struct sockaddr *)&at, sizeof at) < 0 || write(fd, "hi\n", 3) < 0)
+		err(1, "ask");
+	if (poll(&p, 1, 1000) < 1)
+		errx(1, "no answer");
+	n = read(fd, buf, sizeof buf);
+	if (n < 0)
+		err(1, "ask");
+	return write(1, buf, (size_t)n) == n ? 0 : 1;
+}
+
 static void
 eat(size_t mb)
 {
@@ -102,7 +124,7 @@ int
 main(int argc, char **argv)
 {
 	if (argc < 2)
-		errx(2, "usage: talk tcp PORT... | udp PORT | eat MB | deaf");
+		errx(2, "usage: talk tcp PORT... | udp PORT | ask HOST PORT | eat MB | deaf");
 	/* A container's first process gets no signal that it does not ask for. */
 	signal(SIGTERM, strcmp(argv[1], "deaf") ? _exit : SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
@@ -110,6 +132,8 @@ main(int argc, char **argv)
 		tcp(argc - 2, argv + 2);
 	else if (!strcmp(argv[1], "udp") && argc == 3)
 		udp(atoi(argv[2]));
+	else if (!strcmp(argv[1], "ask") && argc == 4)
+		return ask(argv[2], atoi(argv[3]));
 	else if (!strcmp(argv[1], "eat") && argc == 3)
 		eat((size_t)atoi(argv[2]));
 	else

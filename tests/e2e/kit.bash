@@ -9,7 +9,7 @@ API=127.0.0.1:8001 # on the test host's own loopback
 box() {
 	local name
 	[ -x "$B/images/box/bin/busybox" ] || make -s -C "$ROOT/tests/e2e/images" O="$B/images"
-	for name; do kedge image import "$B/images/box" "$name" --cmd '["/bin/sleep","1000000"]' >/dev/null; done
+	for name; do kedge image import "$B/images/box" "$name" --cmd '["/bin/talk","wait"]' >/dev/null; done
 }
 
 # put NAME: standard input as that file of the clone, pushed

@@ -4,7 +4,7 @@
  *   talk udp PORT      answers every datagram the same way
  *   talk ask HOST PORT sends a datagram there and prints the answer; 1 when there is none
  *   talk eat MB        takes that much memory and touches it, then sleeps
- *   talk deaf          ignores SIGTERM and sleeps
+ *   talk deaf          ignores SIGTERM and sleeps; any other word: sleeps, and ends at SIGTERM
  */
 #include <arpa/inet.h>
 #include <err.h>

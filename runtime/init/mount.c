@@ -211,50 +211,54 @@ add_layer(int fs, const char *key, const char *path)
 	return (int)r;
 }
 
-/* Before Linux 6.5 all layers are one string.  ret_what: the text that failed. */
+/* Before Linux 6.5 all layers are one string of at most 255 bytes, read when the
+ * file system is made: so each is a number, a name in /proc/self/fd, where we stand until
+ * then.  The descriptors are closed by the exec, or with the child that failed. */
 static int
 add_layers_joined(int fs, const struct op *op)
 {
-	char all[4096];
+	char all[256];
 	struct text t = TEXT(all);
+	long fd = sys(openat, AT_FDCWD, "/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC), r;
 
-	for (unsigned i = 2; i < op->nstr; i++) {
+	r = fd < 0 ? fd : sys(fchdir, fd);
+	if (fd >= 0)
+		sys(close, fd);
+	for (unsigned i = 2; r >= 0 && i < op->nstr; i++) {
+		r = sys(openat, AT_FDCWD, op_text(op, i),
+			O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		text_add(&t, i > 2 ? ":" : "");
-		text_add(&t, op_text(op, i));
+		text_num(&t, (uint64_t)r, 1);
 	}
-	if (t.len + 1 == t.cap)
-		return -ENAMETOOLONG;
-	return (int)sys(fsconfig, fs, FSCONFIG_SET_STRING, "lowerdir", all, 0);
+	if (r >= 0 && t.len + 1 == t.cap)
+		r = -ENAMETOOLONG;
+	return (int)(r < 0 ? r : sys(fsconfig, fs, FSCONFIG_SET_STRING, "lowerdir", all, 0));
 }
 
 static int
-overlay_layers(struct setup *s, const struct op *op, int fs)
+add_layers(int fs, const struct op *op, const char **ret_what)
 {
-	for (unsigned i = 2; i < op->nstr; i++) {
-		int r = add_layer(fs, "lowerdir+", op_text(op, i));
+	int r = 0;
 
-		if (r == -EINVAL && i == 2) {
-			r = add_layers_joined(fs, op);
-			return r < 0 ? setup_fail(s, op, op_text(op, i), r) : 0;
-		}
-		if (r < 0)
-			return setup_fail(s, op, op_text(op, i), r);
+	for (unsigned i = 2; r >= 0 && i < op->nstr; i++) {
+		*ret_what = op_text(op, i);
+		r = add_layer(fs, "lowerdir+", *ret_what);
 	}
-	return 0;
+	return r;
 }
 
 /* base/N/upper and base/N/work: every run begins with what the image holds. */
 static int
-overlay_writable(struct setup *s, const struct op *op, int fs)
+add_writable(int fs, const char *base, uint32_t run)
 {
 	char path[W_PATH];
 	struct text t = TEXT(path);
 	size_t n;
 	long r;
 
-	text_add(&t, op_text(op, 0));
+	text_add(&t, base);
 	text_add(&t, "/");
-	text_num(&t, (uint64_t)s->run, 1);
+	text_num(&t, run, 1);
 	r = sys(mkdirat, AT_FDCWD, path, 0700);
 	n = t.len;
 	for (int i = 0; i < 2 && (r >= 0 || r == -EEXIST); i++) {
@@ -264,33 +268,53 @@ overlay_writable(struct setup *s, const struct op *op, int fs)
 		if (r >= 0 || r == -EEXIST)
 			r = add_layer(fs, i ? "workdir" : "upperdir", path);
 	}
-	return r < 0 ? setup_fail(s, op, path, (int)r) : 0;
+	return (int)r;
+}
+
+/* The root as a tree that is mounted nowhere yet, or -errno and what it was about. */
+static int
+overlay_tree(struct setup *s, const struct op *op, bool joined, const char **ret_what)
+{
+	long fs = sys(fsopen, "overlay", FSOPEN_CLOEXEC), r;
+
+	*ret_what = "(overlayfs)";
+	if (fs < 0)
+		return (int)fs;
+	r = joined ? add_layers_joined((int)fs, op) : add_layers((int)fs, op, ret_what);
+	if (r >= 0) {
+		*ret_what = op_text(op, 0);
+		r = add_writable((int)fs, op_text(op, 0), (uint32_t)s->run);
+	}
+	if (r >= 0) {
+		*ret_what = "(overlayfs)";
+		/* The writable layer dies with the run, so nobody needs it synced. */
+		sys(fsconfig, fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0);
+		r = sys(fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+	}
+	if (r >= 0)
+		r = sys(fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV);
+	sys(close, fs);
+	if (joined)
+		sys(chdir, "/");
+	return (int)r;
 }
 
 int
 mount_root(struct setup *s, const struct op *op)
 {
 	struct mount_attr own = { .propagation = MS_PRIVATE };
-	long fs, tree, r, place;
+	const char *what;
+	long tree, r, place;
 
 	/* Nothing we mount may show on the host, nor the other way round. */
 	r = sys(mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &own, sizeof(own));
 	if (r < 0)
 		return setup_fail(s, op, "/", (int)r);
-	fs = sys(fsopen, "overlay", FSOPEN_CLOEXEC);
-	if (fs < 0)
-		return setup_fail(s, op, "(overlayfs)", (int)fs);
-	if (overlay_layers(s, op, (int)fs) < 0 || overlay_writable(s, op, (int)fs) < 0) {
-		sys(close, fs);
-		return -1;
-	}
-	/* The writable layer dies with the run, so nobody needs it synced. */
-	sys(fsconfig, fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0);
-	r = sys(fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
-	tree = r < 0 ? r : sys(fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV);
-	sys(close, fs);
+	tree = overlay_tree(s, op, false, &what);
+	if (tree == -EINVAL) /* an old kernel says so at once or only in the end */
+		tree = overlay_tree(s, op, true, &what);
 	if (tree < 0)
-		return setup_fail(s, op, "(overlayfs)", (int)tree);
+		return setup_fail(s, op, what, (int)tree);
 	place = sys(openat, AT_FDCWD, op_text(op, 1),
 		    O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	r = place < 0 ? place : attach((int)tree, (int)place);

@@ -96,6 +96,9 @@ int cli_stream(struct cli_call *, const char *path, const char *accept, cli_byte
 typedef bool cli_event_fn(void *ctx, const char *type, json_t *object);
 int cli_watch(struct cli_call *, const char *path, const char *accept, cli_event_fn *,
 	      void *ctx, struct error **);
+/* Takes the control bytes but tab and newline out of every string: on a terminal they
+ * are commands, and annotations, messages and last words are anybody's. */
+void cli_tame(json_t *);
 /* Sends what fd gives until its end; the answer as cli_json. */
 json_t *cli_upload(struct cli_call *, const char *path, int fd, pid_t *writer, struct error **);
 void cli_query(struct buf *path, const char *name,

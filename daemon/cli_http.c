@@ -175,6 +175,34 @@ json_answer(long status, const struct buf *body, struct error **e)
 	return j;
 }
 
+void
+cli_tame(json_t *j)
+{
+	const char *key;
+	size_t i;
+	json_t *v;
+
+	json_object_foreach(j, key, v) cli_tame(v);
+	json_array_foreach(j, i, v) cli_tame(v);
+	if (json_is_string(j)) {
+		cleanup_free char *s = xstrdup(json_string_value(j));
+		bool wild = false;
+
+		for (unsigned char *p = (unsigned char *)s; *p; p++) {
+			bool c1 = *p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0; /* U+0080..9F */
+
+			if (!c1 && *p != 0x7f && (*p >= 0x20 || *p == '\n' || *p == '\t'))
+				continue;
+			wild = true;
+			*p = '?';
+			if (c1)
+				p[1] = '?';
+		}
+		if (wild)
+			json_string_set(j, s);
+	}
+}
+
 json_t *
 cli_json(struct cli_call *c, const char *method, const char *path, const char *accept,
 	 const char *body, struct error **e)
@@ -186,6 +214,8 @@ cli_json(struct cli_call *c, const char *method, const char *path, const char *a
 		return NULL;
 	j = json_answer(r.status, &r.body, e);
 	cli_reply_done(&r);
+	if (c->tty)
+		cli_tame(j);
 	return j;
 }
 
@@ -209,6 +239,7 @@ cli_stream(struct cli_call *c, const char *path, const char *accept, cli_bytes_f
 
 struct lines {
 	struct buf part; /* of a line that has not ended */
+	bool tty;
 	cli_event_fn *fn;
 	void *ctx;
 };
@@ -226,6 +257,8 @@ take_lines(void *ctx, const char *bytes, size_t n)
 		json_t *j = json_loadb(l->part.at, len, 0, NULL);
 		const char *type = json_string_value(json_object_get(j, "type"));
 
+		if (l->tty)
+			cli_tame(json_object_get(j, "object"));
 		if (type && strcmp(type, "BOOKMARK"))
 			more = l->fn(l->ctx, type, json_object_get(j, "object"));
 		json_decref(j);
@@ -238,7 +271,7 @@ int
 cli_watch(struct cli_call *c, const char *path, const char *accept, cli_event_fn *fn, void *ctx,
 	  struct error **e)
 {
-	struct lines l = { .fn = fn, .ctx = ctx };
+	struct lines l = { .fn = fn, .ctx = ctx, .tty = c->tty };
 	int rc = cli_stream(c, path, accept ? accept : "application/json", take_lines, &l, e);
 
 	buf_done(&l.part);

@@ -10,6 +10,23 @@
 
 #include <cmocka.h>
 
+static void
+what_a_terminal_would_obey_is_taken_out(void **state)
+{
+	json_t *j = json_pack("{s:{s:s}, s:[s, i]}", "a", "b", "x\033]0;evil\a\ty\n", "c",
+			      "\302\2331m\302\240\177", 7);
+	const char *s;
+
+	(void)state;
+	cli_tame(j);
+	s = json_string_value(json_object_get(json_object_get(j, "a"), "b"));
+	assert_string_equal(s, "x?]0;evil?\ty\n");
+	s = json_string_value(json_array_get(json_object_get(j, "c"), 0));
+	assert_string_equal(s, "??1m\302\240?");
+	json_decref(j);
+	cli_tame(NULL);
+}
+
 /* ---- parsing ---- */
 
 static int
@@ -433,6 +450,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_a_terminal_would_obey_is_taken_out),
 		cmocka_unit_test(options_may_stand_anywhere_and_in_every_form),
 		cmocka_unit_test(exec_leaves_the_commands_own_options_alone),
 		cmocka_unit_test(an_option_given_again_keeps_all_its_values),

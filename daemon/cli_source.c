@@ -1,23 +1,22 @@
-/* cli_source.c -- what Git says and what came of it: status, history, diff, sync, rollback,
- * wait. */
+/* cli_source.c -- what Git says and what came of it: status, history, diff, sync, rollback. */
+#include "cli_source.h"
 #include "../reconcile/base/now.h"
 #include "../reconcile/base/text.h"
 #include "../reconcile/object.h"
-#include "cli.h"
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
-static void
-sleep_ms(int64_t ms)
+void
+cli_sleep(int64_t ms)
 {
 	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
 
 	nanosleep(&t, NULL);
 }
 
-static json_t *
-list_of(struct cli_call *c, enum resource_id id, struct error **e)
+json_t *
+cli_list(struct cli_call *c, enum resource_id id, struct error **e)
 {
 	return cli_json(c, "GET", cli_url(c, &resources[id], NULL), NULL, NULL, e);
 }
@@ -56,14 +55,13 @@ outcome_colour(const char *outcome)
 					     : DIM;
 }
 
-static int64_t
-number_of(json_t *revision)
+int64_t
+revision_number(json_t *revision)
 {
 	return json_integer_value(cli_path(revision, "spec.number"));
 }
 
-/* The source's revision with the greatest number below `below` (0: any) that passes `fits`. */
-static json_t *
+json_t *
 revision_newest(struct cli_call *c, json_t *revisions, const char *source, int64_t below,
 		bool (*fits)(struct cli_call *, json_t *))
 {
@@ -73,9 +71,9 @@ revision_newest(struct cli_call *c, json_t *revisions, const char *source, int64
 	json_array_foreach(json_object_get(revisions, "items"), i, r)
 	{
 		if (!str_is(cli_at(c, r, "spec.source"), source) ||
-		    (below && number_of(r) >= below) || (fits && !fits(c, r)))
+		    (below && revision_number(r) >= below) || (fits && !fits(c, r)))
 			continue;
-		if (!best || number_of(r) > number_of(best))
+		if (!best || revision_number(r) > revision_number(best))
 			best = r;
 	}
 	return best;
@@ -137,7 +135,7 @@ put_revision(struct cli_call *c, const char *label, json_t *r, struct buf *out)
 		 arena_strndup(c->arena, cli_at(c, r, "spec.commit"), 7),
 		 first_line(c, cli_at(c, r, "spec.message"), 50),
 		 author_name(c, cli_at(c, r, "spec.author")), cli_ago(c, start_of(c, r)));
-	buf_addf(out, "  %-9s revision %" PRId64 ", %s\n", "health", number_of(r),
+	buf_addf(out, "  %-9s revision %" PRId64 ", %s\n", "health", revision_number(r),
 		 health_text(c, r));
 }
 
@@ -178,7 +176,8 @@ put_source(struct cli_call *c, json_t *source, json_t *revisions, struct buf *ou
 	put_lines(c, cli_path(newest, "status.errors"), "errors", RED, out);
 	put_lines(c, cli_path(newest, "status.warnings"), "warnings", YELLOW, out);
 	if (!was_applied(c, newest)) {
-		runs = revision_newest(c, revisions, name, number_of(newest), was_applied);
+		runs =
+		    revision_newest(c, revisions, name, revision_number(newest), was_applied);
 		if (runs)
 			put_revision(c, "runs", runs, out);
 	}
@@ -187,13 +186,13 @@ put_source(struct cli_call *c, json_t *source, json_t *revisions, struct buf *ou
 static int
 status_text(struct cli_call *c, struct buf *out, struct error **e)
 {
-	json_t *sources = list_of(c, RES_source, e), *revisions, *source;
+	json_t *sources = cli_list(c, RES_source, e), *revisions, *source;
 	bool found = false;
 	size_t i;
 
 	if (!sources)
 		return -1;
-	revisions = list_of(c, RES_revision, e);
+	revisions = cli_list(c, RES_revision, e);
 	if (!revisions) {
 		json_decref(sources);
 		return -1;
@@ -247,7 +246,7 @@ status_watch(struct cli_call *c, struct error **e)
 			buf_clear(&last);
 			buf_adds(&last, buf_text(&now));
 		}
-		sleep_ms(300);
+		cli_sleep(300);
 	}
 }
 
@@ -281,7 +280,9 @@ by_newest(const void *a, const void *b)
 	const char *ty = json_string_value(cli_path(y, "status.startTime"));
 	int order = strcmp(ty ? ty : "", tx ? tx : "");
 
-	return order ? order : (number_of(y) > number_of(x)) - (number_of(y) < number_of(x));
+	return order ? order
+		     : (revision_number(y) > revision_number(x)) -
+			   (revision_number(y) < revision_number(x));
 }
 
 static size_t
@@ -325,7 +326,7 @@ cli_history(struct cli_call *c, struct error **e)
 	static const char *const header[] = { "REVISION", "SOURCE",  "COMMIT", "OUTCOME", "AGE",
 					      "TOOK",     "CHANGES", "AUTHOR", "MESSAGE" };
 	struct cli_table t = { .arena = c->arena, .cols = sizeof header / sizeof *header };
-	json_t *list = list_of(c, RES_revision, e), **at, *line;
+	json_t *list = cli_list(c, RES_revision, e), **at, *line;
 	size_t n, widths[sizeof header / sizeof *header] = { 0 };
 
 	if (!list)
@@ -497,163 +498,6 @@ cli_rollback(struct cli_call *c, struct error **e)
 			source);
 	json_decref(now);
 	return 0;
-}
-
-/* ---- wait ---- */
-
-enum verdict { WAIT, HEALTHY, FAILED };
-
-static enum verdict
-judge(struct cli_call *c, json_t *r, const char **ret_why)
-{
-	const char *outcome = cli_at(c, r, "status.outcome");
-	const char *waiting = cli_at(c, r, "status.waitingFor");
-	cleanup_buf struct buf text = { 0 };
-	json_t *line;
-	size_t i;
-
-	if (str_is(outcome, "Healthy"))
-		return HEALTHY;
-	if (str_is(outcome, "Failed") || str_is(outcome, "Superseded")) {
-		buf_addf(&text, "revision %" PRId64 " (%.7s) %s", number_of(r),
-			 cli_at(c, r, "spec.commit"),
-			 str_is(outcome, "Failed") ? "failed"
-						   : "was superseded by a newer one");
-		json_array_foreach(cli_path(r, "status.errors"), i, line)
-		    buf_addf(&text, "\n  %s", json_string_value(line));
-		*ret_why = arena_strdup(c->arena, text.at);
-		return FAILED;
-	}
-	if (*waiting)
-		*ret_why = waiting;
-	return WAIT;
-}
-
-/* Each of the sources (or the one that is named) at its newest commit. */
-static enum verdict
-look_newest(struct cli_call *c, json_t *sources, json_t *revisions, const char **ret_why,
-	    const char **ret_note)
-{
-	enum verdict all = HEALTHY;
-	bool found = false;
-	json_t *source;
-	size_t i;
-
-	json_array_foreach(json_object_get(sources, "items"), i, source)
-	{
-		const char *name = cli_at(c, source, "metadata.name");
-		const char *commit = cli_at(c, source, "status.commit");
-		json_t *r = revision_newest(c, revisions, name, 0, NULL);
-		enum verdict one = WAIT;
-
-		if (c->n && !str_is(name, c->args[0]))
-			continue;
-		found = true;
-		if (!r)
-			*ret_why = arena_printf(c->arena, "source %s: its first commit", name);
-		else if (*commit && !str_is(commit, cli_at(c, r, "spec.commit")) &&
-			 !*cli_at(c, source, "spec.pin"))
-			*ret_why =
-			    arena_printf(c->arena, "source %s: %.7s to be read", name, commit);
-		else
-			one = judge(c, r, ret_why);
-		if (one == FAILED)
-			return FAILED;
-		if (one == WAIT)
-			all = WAIT;
-		else if (json_is_true(cli_path(source, "spec.suspend")))
-			*ret_note = arena_printf(
-			    c->arena,
-			    "source %s is suspended: what came since is not applied until "
-			    "`kedge resume`",
-			    name);
-	}
-	if (!found)
-		*ret_why = c->n ? arena_printf(c->arena, "a source \"%s\"", c->args[0])
-				: "a source: kedged has none";
-	return found ? all : WAIT;
-}
-
-static enum verdict
-look_commit(struct cli_call *c, json_t *revisions, const char *commit, const char **ret_why)
-{
-	json_t *best = NULL, *r;
-	size_t i;
-
-	json_array_foreach(
-	    json_object_get(revisions, "items"), i,
-	    r) if (!strncmp(cli_at(c, r, "spec.commit"), commit, strlen(commit)) &&
-		   (!c->n || str_is(cli_at(c, r, "spec.source"), c->args[0])) &&
-		   (!best || number_of(r) > number_of(best))) best = r;
-	if (best)
-		return judge(c, best, ret_why);
-	*ret_why = arena_printf(c->arena, "commit %s to be read", commit);
-	return WAIT;
-}
-
-static int
-look(struct cli_call *c, const char *what, enum verdict *ret, const char **ret_why,
-     const char **ret_note, struct error **e)
-{
-	json_t *sources = list_of(c, RES_source, e), *revisions;
-
-	if (!sources)
-		return -1;
-	revisions = list_of(c, RES_revision, e);
-	if (!revisions) {
-		json_decref(sources);
-		return -1;
-	}
-	*ret = str_is(what, "healthy")
-		   ? look_newest(c, sources, revisions, ret_why, ret_note)
-		   : look_commit(c, revisions, what, ret_why);
-	json_decref(sources);
-	json_decref(revisions);
-	return 0;
-}
-
-int
-cli_wait(struct cli_call *c, struct error **e)
-{
-	const char *what = cli_opt(c, OPT_for) ? cli_opt(c, OPT_for) : "healthy";
-	const char *timeout = cli_opt(c, OPT_timeout) ? cli_opt(c, OPT_timeout) : "60s";
-	int64_t most = cli_duration(timeout), start = monotonic_ms();
-	const char *why = "the daemon", *said = "", *note = NULL;
-
-	if (most < 0)
-		return fail(e, WHY_BAD_REQUEST,
-			    "--timeout takes a time such as 30s or 5m, not \"%s\"", timeout);
-	if (!str_is(what, "healthy") &&
-	    (strlen(what) < 4 || what[strspn(what, "0123456789abcdef")]))
-		return fail(
-		    e, WHY_BAD_REQUEST,
-		    "--for takes healthy or a commit (four letters or more), not \"%s\"", what);
-	for (;;) {
-		enum verdict v = WAIT;
-		cleanup_error struct error *now = NULL;
-
-		/* A daemon that restarts meanwhile is a thing to wait for, too. */
-		if (look(c, what, &v, &why, &note, &now) && now->why != WHY_UNAVAILABLE)
-			return fail(e, now->why, "%s", error_text(now));
-		if (now)
-			why = arena_strdup(c->arena, error_text(now));
-		if (v == HEALTHY) {
-			if (note)
-				fprintf(stderr, "kedge: %s\n", note);
-			return 0;
-		}
-		if (v == FAILED) {
-			fprintf(stderr, "kedge: %s\n", why);
-			return 1;
-		}
-		if (c->tty && !str_is(said, why))
-			fprintf(stderr, "waiting for %s\n", said = why);
-		if (monotonic_ms() - start >= most) {
-			fprintf(stderr, "kedge: after %s still waiting for %s\n", timeout, why);
-			return 2;
-		}
-		sleep_ms(100);
-	}
 }
 
 /* ---- down, version ---- */

@@ -410,7 +410,10 @@ update(struct pass *p, const struct manifest *m, const struct object *o, const v
 	if (schema_equal(k, live, new))
 		return;
 	check_immutable(p, m, live, new);
-	why = summary_of(p, m, live, new, place, applied && !strcmp(applied, stated));
+	/* The values of data are not kept beside the object: who changed one is not known. */
+	why = summary_of(p, m, live, new, place,
+			 applied && !strcmp(applied, stated) && m->res->id != RES_config_map &&
+			     m->res->id != RES_secret);
 	if (m->res->id == RES_pod) {
 		const struct pod *was = live, *will = (const struct pod *)new;
 

@@ -11,6 +11,7 @@ MAKEFLAGS += -j$(shell nproc)
 endif
 PKGS := libgit2 yaml-0.1 libcurl libevent_core libevent_extra libmicrohttpd jansson sqlite3 libmnl \
 	libnetfilter_conntrack libseccomp libcap-ng libarchive zlib libzstd gnutls nettle
+.DEFAULT_GOAL := all
 include tests/deps.mk
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror \

@@ -110,6 +110,12 @@ amounts_check(const struct pairs *p, const char *field, const struct place *at)
 			    at, sub,
 			    "Invalid value: \"%s\": must be greater than or equal to 0",
 			    p->at[i].value);
+		if (str_is(name, "memory") && quantity_milli(p->at[i].value) % 1000)
+			place_complain_softly(
+			    at, sub,
+			    "fractional byte value \"%s\" is invalid, must be an "
+			    "integer (m is a thousandth; Mi a mebibyte)",
+			    p->at[i].value);
 		if (str_is(name, "cpu") || str_is(name, "memory"))
 			continue;
 		if (!strchr(name, '/') && strcmp(name, "ephemeral-storage") &&

@@ -143,3 +143,11 @@ teardown() {
 	[ "$status" = 1 ]
 	[ "${lines[0]}" = 'web/d.yaml:6:13: spec.replicas: must be a number, not the string "one"' ]
 }
+
+@test "memory in thousandths of a byte gets a warning" {
+	deployment web web:1 >"$W/d.yaml"
+	sed -i 's/image: web:1/&\n        resources: {limits: {memory: 64m}}/' "$W/d.yaml"
+	run kedge validate "$W/d.yaml"
+	[ "$status" = 0 ]
+	[[ $output =~ 'limits[memory]: fractional byte value "64m" is invalid, must be an integer (m is a thousandth; Mi a mebibyte)' ]]
+}

@@ -113,12 +113,13 @@ end_print(const struct sockaddr_storage *s, char ret[48])
 
 		snprintf(ret, 48, "%08X:%04X", in->sin_addr.s_addr, ntohs(in->sin_port));
 	} else {
-		const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)s;
-		uint32_t w[4] = { 0 };
+		struct sockaddr_in6 in;
+		uint32_t w[4];
 
-		memcpy(w, &in->sin6_addr, sizeof w);
+		memcpy(&in, s, sizeof in);
+		memcpy(w, &in.sin6_addr, sizeof w);
 		snprintf(ret, 48, "%08X%08X%08X%08X:%04X", w[0], w[1], w[2], w[3],
-			 ntohs(in->sin6_port));
+			 ntohs(in.sin6_port));
 	}
 }
 

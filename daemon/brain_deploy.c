@@ -578,7 +578,7 @@ deploy_rollback(struct brain *b, struct watch *w, int64_t number, struct error *
 	if (source_writable(b->sources, w->config->name)) {
 		xasprintf(&message,
 			  "Roll back to revision %" PRId64
-			  "\n\nThis takes the tree of commit %s.",
+			  "\n\nThis takes the tree of commit %s.\n\nKedge-Prune: yes",
 			  number, r->spec->commit);
 		return source_revert_to(b->sources, w->config->name, r->spec->commit,
 					"kedge <kedge@localhost>", message, e);

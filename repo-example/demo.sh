@@ -45,7 +45,7 @@ make -s -C repo-example/images O="$B/images" || fail "the images could not be bu
 git init -q --bare "$D/deploy.git" && git -C "$D/deploy.git" symbolic-ref HEAD refs/heads/main
 : >"$D/kedge.yaml"
 kedged --source "deploy=$D/deploy.git" --state "$D/state" --run "$D/run" --logs "$D/logs" \
-	--config "$D/kedge.yaml" >"$D/kedged.log" 2>&1 &
+	--cgroup "${KEDGE_CGROUP:-}kedge-demo" --config "$D/kedge.yaml" >"$D/kedged.log" 2>&1 &
 daemon=$!
 for _ in $(seq 100); do [ -S "$KEDGE_SOCKET" ] && kedge version >/dev/null 2>&1 && break
 	kill -0 $daemon 2>/dev/null || fail "kedged did not start"; sleep 0.05; done

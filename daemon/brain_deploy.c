@@ -320,6 +320,16 @@ revision_event(struct brain *b, struct revision *r)
 		event_about(b, stored,
 			    &(struct event_note){ "Warning", "Warning",
 						  r->status->warnings.at[i], NULL });
+	if (r->spec->forced) {
+		cleanup_free char *text = NULL;
+
+		xasprintf(&text,
+			  "Commit %.7s does not descend from the one before it: the branch was "
+			  "force-pushed",
+			  r->spec->commit);
+		event_about(b, stored,
+			    &(struct event_note){ "Warning", "ForcePushed", text, NULL });
+	}
 	if (!failed) {
 		cleanup_free char *text = NULL;
 

@@ -98,10 +98,12 @@ look_deployment(struct look *l, const struct deployment *d, const char *path)
 				      path, updated, want,
 				      pod_trouble(l, d->metadata->namespace, spec->selector)));
 	else if (st->replicas > updated)
-		wait_for(l, arena_printf(a,
-					 "deployment %s: %" PRId64
-					 " old replicas are pending termination",
-					 path, st->replicas - updated));
+		wait_for(l,
+			 arena_printf(a,
+				      "deployment %s: %" PRId64
+				      " old replicas are pending termination%s",
+				      path, st->replicas - updated,
+				      pod_trouble(l, d->metadata->namespace, spec->selector)));
 	else if (st->availableReplicas < updated)
 		wait_for(l,
 			 arena_printf(a,

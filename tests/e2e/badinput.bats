@@ -227,7 +227,7 @@ unchanged() {
 	kedge wait deploy --for "$(head_id)" --timeout 20s
 	kedge get cm forced
 	! kedge get cm after 2>/dev/null || false
-	kedge events -A | grep -qi 'forced\|force-push'
+	kedge events -A | grep -q "Commit $(g rev-parse --short=7 HEAD).*force-pushed"
 	unchanged
 }
 
@@ -251,11 +251,10 @@ unchanged() {
 	push "no such image"
 	wait_for 10 "the reason" sh -c "kedge get pods | grep -qE 'ErrImagePull|ImagePullBackOff'"
 	kedge describe pods -l app=web | grep -q 'nowhere:7.*kedge image'
-	kedge status deploy
-	kedge status deploy | grep -q 'nowhere:7'
+	wait_for 5 "the status" sh -c "kedge status deploy | grep -q 'waiting for.*nowhere:7.*kedge image'"
 	ip=$(field svc web .spec.clusterIP)
 	curl -sfm 2 "http://$ip/"
 	image nowhere:7 --env VERSION=v7
 	kedge wait deploy --for "$(head_id)" --timeout 20s
-	curl -sfm 2 "http://$ip/" | grep -q v7
+	wait_for 5 "the new one answers" sh -c "curl -sfm 2 http://$ip/ | grep -q v7"
 }

@@ -11,6 +11,10 @@ struct cli_reply {
 	struct buf body;
 };
 
+/* What is asked is answered from memory; what is ordered may have to wait for a
+ * remote or for pods that end. */
+enum { ASK_S = 15, ORDER_S = 120 };
+
 struct transfer {
 	CURL *curl;
 	struct curl_slist *headers;
@@ -95,6 +99,11 @@ transfer_run(struct transfer *t, struct cli_call *c, long *ret_status, struct er
 	curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, t->headers);
 	rc = curl_easy_perform(t->curl);
 	curl_easy_getinfo(t->curl, CURLINFO_OS_ERRNO, &err);
+	if (rc == CURLE_OPERATION_TIMEDOUT)
+		return fail(e, WHY_TIMEOUT,
+			    "kedged holds %s but does not answer: its log says why "
+			    "(journalctl -u kedged)",
+			    c->socket);
 	if (rc && !t->stopped)
 		return unreachable(c, rc == CURLE_COULDNT_CONNECT ? (int)err : 0,
 				   rc == CURLE_COULDNT_CONNECT && err ? strerror(err)
@@ -121,6 +130,7 @@ cli_ask(struct cli_call *c, const char *method, const char *path, const char *ac
 		curl_easy_setopt(t.curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
 		curl_easy_setopt(t.curl, CURLOPT_POSTFIELDS, body);
 	}
+	curl_easy_setopt(t.curl, CURLOPT_TIMEOUT, strcmp(method, "GET") ? ORDER_S : ASK_S);
 	rc = transfer_run(&t, c, &status, e);
 	if (!rc) {
 		ret->status = status;

@@ -588,29 +588,39 @@ listen_tcp(struct hand *h, struct error **e)
 	return 0;
 }
 
+/* Held as long as we live; a child's copy closes at its exec. */
+static int
+folder_lock(const char *dir, const char *option, int *ret, struct error **e)
+{
+	cleanup_free char *path = NULL;
+
+	xasprintf(&path, "%s/hand.lock", dir);
+	*ret = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (*ret < 0)
+		return fail_sys(e, "open %s", path);
+	if (flock(*ret, LOCK_EX | LOCK_NB) < 0)
+		return fail(e, WHY_CONFLICT,
+			    "another kedged uses %s; stop it, or give this one its own %s", dir,
+			    option);
+	return 0;
+}
+
 /* The state folder belongs to root but its group may add files (sticky): the
  * brain keeps state.db and repo.git there and cannot rename what is the hand's. */
 static int
 folders_make(struct hand *h, struct error **e)
 {
 	const struct config *c = h->config;
-	cleanup_free char *lock = NULL;
 
 	if (dir_make(c->state, 01770, 0, h->brain_id.gid, e) < 0 ||
 	    dir_make(c->run, 0711, 0, 0, e) < 0 ||
-	    dir_make(c->logs, 0750, 0, h->brain_id.gid, e) < 0)
+	    dir_make(c->logs, 0750, 0, h->brain_id.gid, e) < 0 ||
+	    folder_lock(c->state, "--state and --run", &h->locks[0], e) < 0)
+		return -1;
+	if (strcmp(c->run, c->state) && folder_lock(c->run, "--run", &h->locks[1], e) < 0)
 		return -1;
 	if (chown(c->state, 0, h->brain_id.gid) < 0 || chmod(c->state, 01770) < 0)
 		return fail_sys(e, "owner of %s", c->state);
-	xasprintf(&lock, "%s/hand.lock", c->state);
-	h->lock = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (h->lock < 0)
-		return fail_sys(e, "open %s", lock);
-	if (flock(h->lock, LOCK_EX | LOCK_NB) < 0)
-		return fail(e, WHY_CONFLICT,
-			    "another kedged uses %s; stop it, or give this one its own --state "
-			    "and --run",
-			    c->state);
 	return 0;
 }
 
@@ -754,7 +764,9 @@ int
 hand_main(struct config *config)
 {
 	cleanup_error struct error *e = NULL;
-	struct hand h = { .config = config, .listen_unix = -1, .listen_tcp = -1, .lock = -1 };
+	struct hand h = {
+		.config = config, .listen_unix = -1, .listen_tcp = -1, .locks = { -1, -1 }
+	};
 	int rc;
 
 	log_role("hand");

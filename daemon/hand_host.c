@@ -152,7 +152,7 @@ tree_remove(const char *path)
 void
 host_folders_remove(const struct config *c, bool keep_state)
 {
-	static const char *const in_run[] = { "api.sock", "pods", NULL };
+	static const char *const in_run[] = { "api.sock", "pods", "hand.lock", NULL };
 	static const char *const in_state[] = {
 		"state.db", "state.db-wal", "state.db-shm", "state.db.lock", "repo.git",
 		"images",   "pods",         "fetch",        "hand.lock",     NULL

@@ -56,9 +56,9 @@ struct hand {
 	    *watchdog_timer;
 	struct event *signals[2];
 	int listen_unix, listen_tcp; /* -1: none */
-	int lock;
-	int64_t generation; /* of the commit under way */
-	bool was_ready;     /* a brain of ours has served */
+	int locks[2];                /* on the state and the run folder */
+	int64_t generation;          /* of the commit under way */
+	bool was_ready;              /* a brain of ours has served */
 	bool committing, commit_again, first_commit, leaving, down, down_keeps;
 	int brain_starts;
 	int64_t brain_started;

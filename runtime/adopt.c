@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -82,7 +83,7 @@ peer(int conn, pid_t *ret_pid)
 
 /* Its first word is when it started. */
 static bool
-hello(int conn, pid_t pid)
+hello(int conn, int64_t start)
 {
 	struct pollfd p = { .fd = conn, .events = POLLIN };
 	struct w_msg m;
@@ -90,17 +91,22 @@ hello(int conn, pid_t pid)
 	if (poll(&p, 1, ANSWER_MS) != 1 ||
 	    recv(conn, &m, sizeof(m), MSG_PEEK | MSG_DONTWAIT) != (ssize_t)sizeof(m))
 		return false;
-	return m.type == W_HELLO && m.arg == start_time_of(pid);
+	return m.type == W_HELLO && m.arg == start;
 }
 
+/* false with errno 0: there is one, but it is damaged */
 static bool
 spec_load(struct rtpod *p, int dir)
 {
 	struct buf cleanup_buf bytes = { 0 };
+	bool ok;
 
-	return poddir_read(dir, "spec", &bytes, NULL) == 0 &&
-	       podspec_unpack(&p->arena, buf_text(&bytes), bytes.len, &p->spec, NULL) == 0 &&
-	       podspec_check(&p->spec, NULL) == 0 && strcmp(p->spec.uid, p->uid) == 0;
+	if (poddir_read(dir, "spec", &bytes, NULL) < 0)
+		return false; /* errno says why */
+	ok = podspec_unpack(&p->arena, buf_text(&bytes), bytes.len, &p->spec, NULL) == 0 &&
+	     podspec_check(&p->spec, NULL) == 0 && strcmp(p->spec.uid, p->uid) == 0;
+	errno = 0;
+	return ok;
 }
 
 /* What is compiled, and of which image. */
@@ -191,56 +197,70 @@ statuses_wait(struct rt *rt, struct rtpod *p)
 	}
 }
 
-static bool
+/* 1: it lives and is ours; 0: it does not live; -1: we could not find out. */
+static int
 adopt_living(struct rt *rt, struct rtpod *p, int dir, struct error **e)
 {
 	cleanup_close int conn = call(dir), pidfd = -1;
+	int64_t start;
 	pid_t pid = 0;
 
 	if (conn < 0)
-		return false;
+		return errno == ECONNREFUSED || errno == ENOENT
+			   ? 0
+			   : fail_sys(e, "ask whether pod %s lives", p->uid);
 	pidfd = peer(conn, &pid);
-	if (pidfd < 0 || !hello(conn, pid)) {
+	start = pidfd < 0 ? -1 : start_time_of(pid);
+	if (pidfd >= 0 && start < 0 && kill(pid, 0) == 0)
+		return fail_sys(e, "ask when pod %s began", p->uid);
+	if (pidfd < 0 || !hello(conn, start)) {
 		log_warn("runtime", "pod %s: who answers on its socket is not its kedge-init",
 			 p->uid);
-		return false;
+		return 0;
 	}
 	p->init_pid = pid;
 	if (rt_watch(rt, &p->init, steal_fd(&pidfd), e) < 0 ||
 	    rt_watch(rt, &p->hand, steal_fd(&conn), e) < 0)
-		return false;
+		return -1;
 	p->state = RT_POD_STARTING;
 	statuses_wait(rt, p);
 	if (p->run && p->state == RT_POD_STARTING) {
 		p->state = RT_POD_UP;
 		rtpod_start_containers(rt, p); /* those that the last hand did not come to */
 	}
-	return true;
+	return 1;
 }
 
-static void
-adopt_one(struct rt *rt, int pods, const char *uid)
+/* -1 when we could not look: then nothing is ended that may be alive. */
+static int
+adopt_one(struct rt *rt, int pods, const char *uid, struct error **e)
 {
-	cleanup_error struct error *e = NULL;
 	cleanup_close int dir = -1;
 	struct rtpod *p;
 	bool known;
+	int rc;
 
 	if (!podspec_name_ok(uid))
-		return;
+		return 0;
 	dir = openat(pods, uid, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
-		return;
+		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
+			   ? 0
+			   : fail_sys(e, "open the directory of pod %s", uid);
 	p = rtpod_new(rt, uid);
 	known = spec_load(p, dir);
+	if (!known && errno && errno != ENOENT)
+		return fail_sys(e, "read the spec of pod %s", uid);
 	if (!known)
 		p->spec = (struct rt_pod){ .uid = p->uid, .ns = "", .name = "" };
 	ops_look(p, dir);
-	if (known && adopt_living(rt, p, dir, &e))
-		return;
+	rc = known ? adopt_living(rt, p, dir, e) : 0;
+	if (rc)
+		return rc < 0 ? -1 : 0;
 	if (known)
 		exits_read(p, dir);
 	rtpod_begin_removal(rt, p);
+	return 0;
 }
 
 struct leftovers {
@@ -300,8 +320,8 @@ rtpod_adopt_all(struct rt *rt, struct error **e)
 		return fail_sys(e, "open %s", run_fd < 0 ? run : state);
 	d = fdopendir(dup(run_fd));
 	while (d && (ent = readdir(d)))
-		if (ent->d_name[0] != '.')
-			adopt_one(rt, run_fd, ent->d_name);
+		if (ent->d_name[0] != '.' && adopt_one(rt, run_fd, ent->d_name, e) < 0)
+			return -1;
 	sweep(rt, state_fd);
 	return 0;
 }

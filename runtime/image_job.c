@@ -24,6 +24,8 @@ struct image_job {
 	char dir[64]; /* below ingest */
 };
 
+enum { NO_ANSWER = 2 }; /* how the child ends when it could not say why */
+
 static int
 child_work(struct child *c, bool load, const char *path, int seconds, struct error **e)
 {
@@ -55,10 +57,10 @@ child_main(struct child *c, bool load, const char *path, int seconds)
 	image_items_end(&b);
 	/* a full disk must not hide that the disk is full */
 	if (unlinkat(c->root, "answer", 0) < 0 && errno != ENOENT)
-		_exit(2);
+		_exit(NO_ANSWER);
 	(void)image_tree_remove(c->root, "files");
 	(void)image_tree_remove(c->root, "layers");
-	_exit(image_file_write(c->root, "answer", b.at, b.len, NULL) < 0 ? 2 : 1);
+	_exit(image_file_write(c->root, "answer", b.at, b.len, NULL) < 0 ? NO_ANSWER : 1);
 }
 
 static int
@@ -191,6 +193,11 @@ child_reap(struct image_job *j, struct error **e)
 	while (rc < 0 && errno == EINTR);
 	if (rc < 0)
 		return errno == ECHILD ? 0 : fail_sys(e, "wait for the unpacking process");
+	if (si.si_code == CLD_EXITED && si.si_status == NO_ANSWER)
+		return fail(e, WHY_IO,
+			    "the unpacking process could not even write why it failed into %s: "
+			    "the disk is full; free some space",
+			    image_store_ingest_path(j->store));
 	if (si.si_code == CLD_EXITED)
 		return 0; /* the answer says the rest */
 	if (si.si_status == SIGALRM || si.si_status == SIGXCPU)

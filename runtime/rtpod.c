@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -26,7 +27,8 @@ enum {
 	IMAGE_BACKOFF_FIRST = 10,
 	IMAGE_BACKOFF_MAX = 300,
 	REMOVE_RETRY_MS = 5,
-	INIT_DEATH_MS = 2000
+	INIT_DEATH_MS = 2000,
+	REMOVER_LOOK_MS = 1000 /* its end comes by its pidfd, but who knows */
 };
 
 #ifndef PIDFD_GET_NET_NAMESPACE
@@ -266,7 +268,12 @@ container_begin(struct rt *rt, struct rtpod *p, size_t i)
 	}
 	c->image_retry = 0;
 	waits_for(c, NULL, NULL);
-	rtpod_tell(p, &start, NULL, 0, NULL, NULL); /* a pod that is gone says so itself */
+	/* A pod that is gone says so itself; one that could not hear is asked again. */
+	if (rtpod_tell(p, &start, NULL, 0, NULL, &e) < 0 && p->hand.fd >= 0) {
+		waits_for(c, "CreateContainerError", xstrdup(error_text(e)));
+		c->image_retry = monotonic_ms() + 1000;
+		rt_changed(rt, p);
+	}
 }
 
 void
@@ -559,6 +566,10 @@ remover_start(struct rt *rt, struct rtpod *p)
 static void
 removal_go_on(struct rt *rt, struct rtpod *p)
 {
+	if (p->init.fd >= 0 && poll(&(struct pollfd){ p->init.fd, POLLIN, 0 }, 1, 0) == 1) {
+		rtpod_init_died(rt, p); /* also when it could not be watched */
+		return;
+	}
 	if (p->init.fd >= 0) {
 		/* All namespaces, and with them every process of the pod, end here. */
 		if (p->kill_at <= monotonic_ms()) {
@@ -568,13 +579,16 @@ removal_go_on(struct rt *rt, struct rtpod *p)
 		p->remove_at = p->kill_at;
 		return;
 	}
-	if (p->remover.fd >= 0)
-		return; /* its end goes on from here */
+	if (p->remover.fd >= 0) { /* its end goes on from here */
+		p->remove_at = monotonic_ms() + REMOVER_LOOK_MS;
+		return;
+	}
 	if (cgroup_remove(&rt->cgroups, p->uid) != 0) {
 		p->remove_at = monotonic_ms() + REMOVE_RETRY_MS;
 		return;
 	}
 	if (!p->dirs_gone) {
+		p->remove_at = monotonic_ms() + REMOVER_LOOK_MS;
 		remover_start(rt, p);
 		return;
 	}
@@ -594,8 +608,10 @@ rtpod_go_on(struct rt *rt, struct rtpod *p)
 
 		if (waitid(P_PIDFD, (id_t)p->remover.fd, &si, WEXITED | WNOHANG | __WALL) ==
 			0 &&
-		    si.si_pid == 0)
+		    si.si_pid == 0) {
+			p->remove_at = now + REMOVER_LOOK_MS;
 			return;
+		}
 		rt_unwatch(rt, &p->remover);
 		p->dirs_gone = true;
 		if (si.si_status)
@@ -616,7 +632,7 @@ rtpod_go_on(struct rt *rt, struct rtpod *p)
 int64_t
 rtpod_due(const struct rtpod *p)
 {
-	int64_t next = p->remover.fd >= 0 ? 0 : p->remove_at;
+	int64_t next = p->remove_at;
 
 	for (size_t i = 0; i < p->spec.ncontainers; i++)
 		if (p->c[i].image_retry && (!next || p->c[i].image_retry < next))

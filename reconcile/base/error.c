@@ -63,7 +63,9 @@ fail_sys(struct error **e, const char *fmt, ...)
 	va_start(ap, fmt);
 	xvasprintf(&what, fmt, ap);
 	va_end(ap);
-	xasprintf(&msg, "%s: %s", what, strerror(err));
+	xasprintf(&msg, "%s: %s%s", what, strerror(err),
+		  err == ENOSYS ? ": this kernel lacks a system call; kedge needs Linux 5.12"
+				: "");
 	free(what);
 	error_set(e, WHY_IO, err, msg);
 	errno = err;

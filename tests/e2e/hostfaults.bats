@@ -1,0 +1,312 @@
+#!/usr/bin/env bats
+# What a host can do wrong: nothing that runs is touched, the message says what,
+# where and what to do, and when the cause is gone all is well again.
+load lib.bash
+
+setup() {
+	kedge_dirs
+	repo_make
+}
+teardown() {
+	umount "$W/state" 2>/dev/null || true
+	[ -z "${KEDGED:-}" ] || kedge_end
+	umount "$W/state" 2>/dev/null || true
+	rm -rf "$W"
+}
+
+config_map() { printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\ndata: {k: "%s"}\n' "$1" "${2:-v}"; }
+brain_of() { pgrep -P "$KEDGED" -f -- --role=brain; }
+pods_now() { kedge get pods -o json | jq -c '[.items[] | {uid: .metadata.uid, at: .status.containerStatuses[0].state.running.startedAt, n: .status.containerStatuses[0].restartCount}] | sort'; }
+logged() { grep -qE "$1" "$W/kedged.log"; }
+run_web() { # one pod behind a service
+	image web:1 --env VERSION=v1
+	deployment web web:1 1 >"$W/clone/web.yaml"
+	service web >"$W/clone/svc.yaml"
+	push_wait "first"
+	ip=$(field svc web .spec.clusterIP)
+	pods=$(pods_now)
+}
+serves() { curl -sfm 2 "http://$ip/" >/dev/null && [ "$pods" = "$(pods_now)" ]; }
+
+# kedged_fails PATTERN [options]: it ends at once, with that message
+kedged_fails() {
+	local pattern=$1 rc=0
+	shift
+	timeout 10 kedged --config "$W/kedge.yaml" --state "$W/state" --run "$W/run" --logs "$W/logs" \
+		--cgroup "${KEDGE_CGROUP:-kedge-test}x" "$@" >"$W/said" 2>&1 3>&- || rc=$?
+	cat "$W/said"
+	[ $rc != 0 ] && [ $rc != 124 ] && grep -qE "$pattern" "$W/said"
+}
+
+# ---- starting ----
+
+@test "a configuration with errors starts nothing and tells all of them with their places" {
+	printf 'lissten: x\nnetwork:\n  podCIDR: 10.0.0.0/99\nlimits: {maxPods: many}\n' >"$W/kedge.yaml"
+	kedged_fails 'kedge.yaml:1:1: .*lissten.*did you mean "listen"'
+	grep -qE 'kedge.yaml:4:[0-9]+: .*maxPods' "$W/said"
+	[ ! -e "$W/run/api.sock" ]
+}
+
+@test "a range that is none is refused with its name" {
+	printf 'network:\n  podCIDR: 10.0.0.0/99\n' >"$W/kedge.yaml"
+	kedged_fails 'network.podCIDR: .*10\.0\.0\.0/99'
+}
+
+@test "ranges that overlap are refused, and both are named" {
+	printf 'network:\n  podCIDR: 10.42.0.0/16\n  serviceCIDR: 10.42.128.0/20\n' >"$W/kedge.yaml"
+	kedged_fails '10\.42\.0\.0/16.*10\.42\.128\.0/20|10\.42\.128\.0/20.*10\.42\.0\.0/16'
+}
+
+@test "flags that cannot be meant are refused with what would be right" {
+	: >"$W/kedge.yaml"
+	kedged_fails 'usage: kedged' --nonsense
+	kedged_fails 'sources are named with --source' here
+	kedged_fails 'loopback' --listen 0.0.0.0:8001
+	kedged_fails '8001x|ADDRESS:PORT' --listen 127.0.0.1:8001x
+	kedged_fails 'relative|absolute' --source relative/path
+	kedged_fails '"?a"? .*twice|already|two sources' --source a=/x --source a=/y
+	kedged_fails '/nowhere.yaml.*No such file' --config /nowhere.yaml
+}
+
+@test "a run folder whose socket would be too long is refused with the limit" {
+	: >"$W/kedge.yaml"
+	kedged_fails 'api.sock is longer than.*107.*--run' --run "$W/$(printf 'r%.0s' $(seq 100))"
+}
+
+@test "without root it says so and touches nothing" {
+	: >"$W/kedge.yaml"
+	run setpriv --reuid 65534 --regid 65534 --clear-groups "$B/kedged" --config "$W/kedge.yaml" --state "$W/state" --run "$W/run"
+	echo "$output"
+	[ "$status" != 0 ]
+	[[ $output =~ "must be started as root" ]]
+	[ ! -e "$W/state" ]
+}
+
+@test "a second kedged on the same state, run folder or port is refused, and the first serves on" {
+	kedge_start --source "deploy=$W/deploy.git" --listen 127.0.0.1:18080
+	run_web
+	kedged_fails "another kedged uses $W/state.*--state"
+	kedged_fails "$W/run.*another kedged|another kedged.*$W/run" --state "$W/state2"
+	kedged_fails '127\.0\.0\.1:18080.*in use' --state "$W/state3" --run "$W/run3" --listen 127.0.0.1:18080
+	kedge get pods
+	curl -sfm 2 http://127.0.0.1:18080/version >/dev/null
+	serves
+}
+
+@test "a socket that a killed kedged left is taken over" {
+	kedge_start
+	b=$(brain_of)
+	kill -9 "$KEDGED" "$b"
+	wait_for 5 "it is gone" not_running "$KEDGED"
+	[ -S "$W/run/api.sock" ]
+	run kedge get nodes
+	[ "$status" != 0 ]
+	[[ $output =~ "is kedged running" ]]
+	kedge_start
+	kedge get nodes
+}
+
+@test "a state.db of a newer kedge is refused untouched, with what to do" {
+	kedge_start
+	kedge_stop
+	"$B/tests/e2e/sql" "$W/state/state.db" "PRAGMA user_version = 99"
+	sum=$(sha256sum <"$W/state/state.db")
+	kedged --config "$W/kedge.yaml" --state "$W/state" --run "$W/run" --logs "$W/logs" \
+		--cgroup "${KEDGE_CGROUP}$(basename "$W")" >"$W/said" 2>&1 3>&- &
+	KEDGED=$!
+	wait_for 5 "the message" grep -q 'state.db was written by a newer kedge (schema 99.*install that version' "$W/said"
+	wait_for 5 "it ends" not_running "$KEDGED"
+	[ "$sum" = "$(sha256sum <"$W/state/state.db")" ]
+	"$B/tests/e2e/sql" "$W/state/state.db" "PRAGMA user_version = 1"
+	kedge_start
+	kedge get nodes
+}
+
+@test "a damaged state.db is refused with its path and what to do, and pods serve on" {
+	kedge_start --source "deploy=$W/deploy.git"
+	run_web
+	kedge_stop
+	mkdir "$W/whole"
+	cp -a "$W"/state/state.db* "$W/whole/"
+	head -c 4096 /dev/urandom | dd of="$W/state/state.db" conv=notrunc status=none
+	rm -f "$W"/state/state.db-*
+	: >"$W/kedged.log"
+	kedged --config "$W/kedge.yaml" --state "$W/state" --run "$W/run" --logs "$W/logs" \
+		--cgroup "${KEDGE_CGROUP}$(basename "$W")" --source "deploy=$W/deploy.git" >>"$W/kedged.log" 2>&1 3>&- &
+	KEDGED=$!
+	wait_for 5 "the message" logged 'state\.db: .*the file is damaged.*Move it and .* away'
+	run kedge get pods
+	[ "$status" != 0 ]
+	echo "$output"
+	curl -sfm 2 "http://$ip/"
+	wait_for 5 "it ends" not_running "$KEDGED"
+	rm -f "$W"/state/state.db*
+	cp -a "$W"/whole/* "$W/state/"
+	kedge_start --source "deploy=$W/deploy.git"
+	serves
+}
+
+@test "a state folder on a read-only file system is refused with its path" {
+	mkdir "$W/state"
+	mount -t tmpfs tmpfs "$W/state"
+	mount -o remount,ro "$W/state"
+	: >"$W/kedge.yaml"
+	kedged_fails "$W/state.*Read-only file system"
+}
+
+@test "without iptables it says which package to install, and starts when it is there" {
+	: >"$W/kedge.yaml"
+	PATH=/nowhere kedged_fails_env 'iptables.*(install|package)'
+}
+kedged_fails_env() {
+	local rc=0
+	timeout_bin=$(PATH=/usr/bin:/bin command -v timeout)
+	"$timeout_bin" 5 "$B/kedged" --config "$W/kedge.yaml" --state "$W/state" --run "$W/run" --logs "$W/logs" \
+		--cgroup "${KEDGE_CGROUP}p" >"$W/said" 2>&1 3>&- || rc=$?
+	/bin/cat "$W/said"
+	/bin/grep -qE "$1" "$W/said"
+}
+
+# ---- running ----
+
+@test "garbage on the socket harms nobody" {
+	kedge_start
+	for text in 'GET' 'GET / HTTP/9.9\r\n\r\n' '\0\0\0\0' 'POST /api HTTP/1.1\r\nContent-Length: -1\r\n\r\n' \
+		'GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n' 'GET /api/v1/pods?limit=999999999999999999999 HTTP/1.1\r\nHost: x\r\n\r\n'; do
+		printf "$text" | timeout 1 perl -MIO::Socket::UNIX -e '$s = IO::Socket::UNIX->new($ARGV[0]) or die; local $/; print $s <STDIN>; shutdown $s, 1; print <$s>' "$KEDGE_SOCKET" || true
+	done
+	head -c 1000000 /dev/urandom | timeout 2 perl -MIO::Socket::UNIX -e '$SIG{PIPE} = "IGNORE"; $s = IO::Socket::UNIX->new($ARGV[0]) or die; local $/; print $s <STDIN>; shutdown $s, 1; print length <$s>' "$KEDGE_SOCKET" || true
+	b=$(brain_of)
+	kedge get nodes
+	[ "$b" = "$(brain_of)" ]
+	! logged 'brain.*gone' || false
+}
+
+@test "a mirror that is garbled while kedged runs mends itself, and pods serve on" {
+	kedge_start --source "deploy=$W/deploy.git"
+	run_web
+	find "$W/state/repo.git/objects" -type f -exec sh -c 'chmod u+w "$1"; head -c 64 /dev/urandom >"$1"' _ {} \;
+	config_map one >"$W/clone/one.yaml"
+	push_wait "after the damage"
+	kedge get cm one
+	serves
+	find "$W/state/repo.git/objects" -type f -delete
+	config_map two >"$W/clone/two.yaml"
+	push_wait "after the loss"
+	kedge get cm two
+	kedge rollback "$(kedge get revisions -o json | jq '[.items[].spec.number] | min')"
+	wait_for 10 "the old tree" sh -c "! kedge get cm one"
+	serves
+}
+
+@test "a mirror that is garbled while kedged is away mends itself at its start" {
+	kedge_start --source "deploy=$W/deploy.git"
+	run_web
+	kedge_stop
+	find "$W/state/repo.git/objects" -type f -exec sh -c 'chmod u+w "$1"; head -c 64 /dev/urandom >"$1"' _ {} \;
+	kedge_start --source "deploy=$W/deploy.git"
+	serves
+	config_map one >"$W/clone/one.yaml"
+	push_wait "after the damage"
+	kedge get cm one
+	kedge_stop
+	rm -rf "$W/state/repo.git/HEAD" "$W/state/repo.git/config"
+	kedge_start --source "deploy=$W/deploy.git"
+	config_map two >"$W/clone/two.yaml"
+	push_wait "after HEAD went"
+	kedge get cm two
+	serves
+	ls -d "$W"/state/repo.git.broken-1 # was moved aside, for who wants to look
+}
+
+@test "a full disk stops nothing; it is said, and with room all goes on" {
+	mkdir "$W/state"
+	mount -t tmpfs -o size=24m tmpfs "$W/state"
+	kedge_start --source "deploy=$W/deploy.git"
+	run_web
+	dd if=/dev/zero of="$W/state/filler" bs=64k status=none 2>/dev/null || true
+	dd if=/dev/zero of="$W/state/filler2" bs=512 status=none 2>/dev/null || true
+	for i in 1 2 3; do
+		{ config_map big$i; printf '  big: "'; head -c 300000 /dev/urandom | base64 -w 0; echo '"'; } >"$W/clone/big$i.yaml"
+		sed -i 's/^data: .*/data:/' "$W/clone/big$i.yaml"
+	done
+	push "more than there is room for"
+	wait_for 10 "the message" logged '(disk|space).*(full|left)|No space left'
+	grep -E 'full|space' "$W/kedged.log" | head -n 3
+	serves
+	kedge get nodes
+	b=$(brain_of)
+	run image web:2
+	echo "image import: $output"
+	[ "$status" != 0 ]
+	[[ $output =~ [Nn]"o space"|"disk is full" ]]
+	serves
+	rm "$W/state/filler" "$W/state/filler2"
+	kedge wait deploy --for "$(head_id)" --timeout 30s
+	kedge get cm big3
+	serves
+	[ "$b" = "$(brain_of)" ]
+	kedge_stop
+	kedge_start --source "deploy=$W/deploy.git"
+	kedge get cm big3
+	serves
+}
+
+@test "a stopped hand keeps nobody waiting for what the brain knows, and goes on where it was" {
+	kedge_start --source "deploy=$W/deploy.git"
+	run_web
+	kill -STOP "$KEDGED"
+	timeout 5 kedge get pods
+	timeout 5 kedge status
+	curl -sfm 2 "http://$ip/"
+	image_later=$(deployment web web:1 2)
+	echo "$image_later" >"$W/clone/web.yaml"
+	push "while it stands"
+	sleep 0.5
+	kill -CONT "$KEDGED"
+	kedge wait deploy --for "$(head_id)" --timeout 20s
+	[ "$(pods_ready app=web)" = 2 ]
+}
+
+@test "a brain that dies again and again is started with growing pauses, and pods serve on" {
+	kedge_start --source "deploy=$W/deploy.git"
+	run_web
+	end=$(($(date +%s) + 4)) n=0
+	while [ "$(date +%s)" -lt $end ]; do
+		b=$(brain_of) && kill -9 "$b" 2>/dev/null && n=$((n + 1))
+		sleep 0.02
+	done
+	echo "$n brains in 4 s"
+	[ $n -ge 4 ]
+	[ $n -le 9 ]
+	curl -sfm 2 "http://$ip/"
+	wait_for 15 "it serves again" kedge get pods
+	serves
+}
+
+# without CALLS: kedged on a kernel that lacks them, with one pod pushed; the log is in $W/kedged.log
+without() {
+	: >"$W/kedge.yaml"
+	: >"$W/kedged.log"
+	"$B/tests/e2e/without" "$1" "$B/kedged" --config "$W/kedge.yaml" --state "$W/state" --run "$W/run" --logs "$W/logs" \
+		--cgroup "${KEDGE_CGROUP}$1" --source "deploy=$W/deploy.git" >"$W/kedged.log" 2>&1 3>&- &
+	KEDGED=$!
+	wait_for 10 "it serves or says why not" sh -c "kedge get nodes || grep -q 'error: start' $W/kedged.log"
+	image web:1 --env VERSION=v1 || return 1
+	deployment web web:1 1 >"$W/clone/web.yaml"
+	push "without $1"
+	kedge wait --for "$(head_id)" --timeout 5s
+}
+
+@test "a kernel without Landlock: kedge goes on without it and says so" {
+	without landlock_create_ruleset
+	logged 'brain: warning.*no Landlock \(5\.13 has\): going on without'
+	[ "$(pods_ready app=web)" = 1 ]
+}
+
+@test "a kernel without openat2: the message names what it lacks" {
+	run without openat2
+	echo "$output"
+	[ "$status" != 0 ]
+	[[ $output =~ "this kernel lacks a system call; kedge needs Linux 5.12" ]]
+}

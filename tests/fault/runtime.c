@@ -1,0 +1,374 @@
+/* runtime.c -- the n-th system call of the runtime fails: a pod is there or it is
+ * not, what failed says why, and when it goes nothing of it stays.  Runs on a test host.
+ *
+ * The child that becomes kedge-init shares our memory until its exec, so its calls
+ * are counted too. */
+// wrap: -Wl,--wrap=mkdir -Wl,--wrap=mkdirat -Wl,--wrap=open -Wl,--wrap=openat
+// wrap: -Wl,--wrap=write -Wl,--wrap=mount -Wl,--wrap=socket -Wl,--wrap=bind
+// wrap: -Wl,--wrap=socketpair -Wl,--wrap=sendmsg -Wl,--wrap=chown -Wl,--wrap=chmod
+// wrap: -Wl,--wrap=fchmod -Wl,--wrap=fchown -Wl,--wrap=renameat -Wl,--wrap=symlinkat
+// wrap: -Wl,--wrap=epoll_ctl -Wl,--wrap=dup2 -Wl,--wrap=chdir -Wl,--wrap=mmap
+// wrap: -Wl,--wrap=connect -Wl,--wrap=umount2 -Wl,--wrap=rmdir -Wl,--wrap=opendir
+#include "tests/e2e/runtime_kit.h" /* before cmocka, which has a macro of the name fail */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <ftw.h>
+#include <sys/epoll.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+
+static int countdown; /* 0: no fault; 1: the next call fails */
+static bool fired;
+
+static bool
+due(void)
+{
+	if (!countdown || --countdown)
+		return false;
+	fired = true;
+	errno = ENOSPC;
+	return true;
+}
+
+#define CALL(name, type, none, params, args)                    \
+	type __real_##name params;                              \
+	type __wrap_##name params;                              \
+	type __wrap_##name params                               \
+	{                                                       \
+		return due() ? (type)none : __real_##name args; \
+	}
+CALL(mkdir, int, -1, (const char *a, mode_t b), (a, b))
+CALL(mkdirat, int, -1, (int a, const char *b, mode_t c), (a, b, c))
+CALL(open, int, -1, (const char *a, int b, mode_t c), (a, b, c))
+CALL(openat, int, -1, (int a, const char *b, int c, mode_t d), (a, b, c, d))
+CALL(write, ssize_t, -1, (int a, const void *b, size_t c), (a, b, c))
+CALL(mount, int, -1,
+     (const char *a, const char *b, const char *c, unsigned long d, const void *f),
+     (a, b, c, d, f))
+CALL(socket, int, -1, (int a, int b, int c), (a, b, c))
+CALL(bind, int, -1, (int a, const struct sockaddr *b, socklen_t c), (a, b, c))
+CALL(connect, int, -1, (int a, const struct sockaddr *b, socklen_t c), (a, b, c))
+CALL(socketpair, int, -1, (int a, int b, int c, int *d), (a, b, c, d))
+CALL(sendmsg, ssize_t, -1, (int a, const struct msghdr *b, int c), (a, b, c))
+CALL(chown, int, -1, (const char *a, uid_t b, gid_t c), (a, b, c))
+CALL(chmod, int, -1, (const char *a, mode_t b), (a, b))
+CALL(fchmod, int, -1, (int a, mode_t b), (a, b))
+CALL(fchown, int, -1, (int a, uid_t b, gid_t c), (a, b, c))
+CALL(renameat, int, -1, (int a, const char *b, int c, const char *d), (a, b, c, d))
+CALL(symlinkat, int, -1, (const char *a, int b, const char *c), (a, b, c))
+CALL(epoll_ctl, int, -1, (int a, int b, int c, struct epoll_event *d), (a, b, c, d))
+CALL(dup2, int, -1, (int a, int b), (a, b))
+CALL(chdir, int, -1, (const char *a), (a))
+CALL(umount2, int, -1, (const char *a, int b), (a, b))
+CALL(rmdir, int, -1, (const char *a), (a))
+CALL(opendir, DIR *, NULL, (const char *a), (a))
+CALL(mmap, void *, MAP_FAILED, (void *a, size_t b, int c, int d, int f, off_t g),
+     (a, b, c, d, f, g))
+
+/* ---- what is there ---- */
+
+static size_t
+entries(const char *top, const char *name)
+{
+	cleanup_free char *path = NULL;
+	cleanup_closedir DIR *d = NULL;
+	struct dirent *x;
+	size_t n = 0;
+
+	xasprintf(&path, "%s/%s", top, name);
+	d = opendir(path);
+	while (d && (x = readdir(d)))
+		n += x->d_name[0] != '.';
+	return n;
+}
+
+static size_t groups_seen;
+
+static int
+group(const char *path, const struct stat *st, int type, struct FTW *f)
+{
+	(void)st;
+	groups_seen += type == FTW_DP && !strncmp(path + f->base, "pod-", 4) &&
+		       strstr(path, getenv("KEDGE_CGROUP"));
+	return 0;
+}
+
+static size_t
+mounts(struct kit *k)
+{
+	struct buf b = kit_file("/proc/self/mounts");
+	size_t n = 0;
+
+	for (const char *at = b.at; at && (at = strstr(at, k->run)); at++)
+		n++;
+	buf_done(&b);
+	return n;
+}
+
+static size_t
+inits(void)
+{
+	cleanup_closedir DIR *d = opendir("/proc");
+	struct dirent *x;
+	size_t n = 0;
+
+	while ((x = readdir(d))) {
+		char path[300];
+		struct buf b;
+
+		snprintf(path, sizeof path, "/proc/%s/stat", x->d_name);
+		b = kit_file(path);
+		n += b.len && strstr(buf_text(&b), "(kedge-init)") != NULL;
+		buf_done(&b);
+	}
+	return n;
+}
+
+static void
+nothing_left(struct kit *k, int n)
+{
+	groups_seen = 0;
+	nftw("/sys/fs/cgroup", group, 16, FTW_DEPTH | FTW_PHYS);
+	if (entries(k->run, "pods") || entries(k->state, "pods") || groups_seen || mounts(k) ||
+	    inits())
+		fail_msg("call %d: left are %zu and %zu folders, %zu groups, %zu mounts, %zu "
+			 "processes",
+			 n, entries(k->run, "pods"), entries(k->state, "pods"), groups_seen,
+			 mounts(k), inits());
+}
+
+static void
+begin(struct kit *k)
+{
+	char dir[] = "/tmp/f_runtime.XXXXXX";
+
+	assert_non_null(mkdtemp(dir));
+	setenv("KEDGE_TEST_DIR", dir, 1);
+	kit_begin(k);
+}
+
+static void
+end(struct kit *k)
+{
+	cleanup_free char *rm = NULL;
+
+	OK(rt_down(k->rt, e));
+	rt_close(k->rt);
+	images_close(k->images);
+	xasprintf(&rm, "rm -rf %s", k->dir);
+	assert_int_equal(system(rm), 0);
+}
+
+static void
+until_gone(struct kit *k, int n)
+{
+	const char *const *uids;
+	int64_t until = kit_now() + 15000;
+
+	while (rt_pods(k->rt, &uids) && kit_now() < until)
+		kit_step(k, 50);
+	if (rt_pods(k->rt, &uids))
+		fail_msg("call %d: the pod never goes (state %d, process %d)", n,
+			 rt_pod_status(k->rt, uids[0])->state,
+			 (int)rt_pod_status(k->rt, uids[0])->init_pid);
+}
+
+static struct rt_pod
+the_pod(void)
+{
+	static struct rt_container c[2];
+	static const char *const sleeps[] = { "/bin/sleep", "1000", NULL };
+	static const char *const hosts[] = { "127.0.0.1 localhost", NULL };
+	static const struct rt_file file = { "key", "value", 5, 0644 };
+	static struct rt_volume v[3] = {
+		{ .name = "files", .type = RT_FILES, .files = &file, .nfiles = 1 },
+		{ .name = "memory", .type = RT_MEMORY, .size_limit = 65536 },
+		{ .name = "empty", .type = RT_EMPTY },
+	};
+	static const struct rt_mount m[3] = {
+		{ .volume = "files", .path = "/files" },
+		{ .volume = "memory", .path = "/memory" },
+		{ .volume = "empty", .path = "/empty" },
+	};
+	struct rt_pod p;
+
+	for (int i = 0; i < 2; i++)
+		c[i] = (struct rt_container){ .name = i ? "b" : "a",
+					      .image = "box",
+					      .command = sleeps,
+					      .mounts = m,
+					      .nmounts = 3,
+					      .memory = 64 << 20,
+					      .restart = RT_NEVER };
+	p = kit_pod("u", c, 2);
+	p.volumes = v;
+	p.nvolumes = 3;
+	p.hosts = hosts;
+	return p;
+}
+
+static bool
+both_run(struct kit *k)
+{
+	return kit_see(k, "u", 0)->state == RT_RUNNING &&
+	       kit_see(k, "u", 1)->state == RT_RUNNING;
+}
+
+/* A container that could not be started says why it waits. */
+static bool
+both_decided(struct kit *k)
+{
+	for (size_t i = 0; i < 2; i++) {
+		const struct rt_container_status *c = kit_see(k, "u", i);
+
+		if (c->state != RT_RUNNING &&
+		    !(c->state == RT_WAITING && c->message && *c->message))
+			return false;
+	}
+	return true;
+}
+
+/* ---- tests ---- */
+
+static void
+a_start_that_fails_says_why_and_leaves_nothing(void **state)
+{
+	struct rt_pod p = the_pod();
+	struct kit k;
+	int n = 0, failed = 0;
+
+	(void)state;
+	begin(&k);
+	do {
+		struct error *why = NULL;
+		int netns = -1, rc;
+
+		fired = false;
+		countdown = ++n;
+		rc = rt_pod_create(k.rt, &p, &netns, &why);
+		if (!rc)
+			rc = rt_pod_run(k.rt, "u", &why);
+		countdown = 0;
+		if (rc) {
+			failed++;
+			assert_true(fired);
+			assert_true(why && *error_text(why));
+		}
+		if (netns >= 0)
+			close(netns);
+		error_free(&why);
+		if (!rc) {
+			KIT_UNTIL(&k, both_decided(&k));
+			assert_true(fired || both_run(&k));
+			/* asked again, once the cause is gone, all of it runs */
+			OK(rt_pod_run(k.rt, "u", e));
+		}
+		if (rt_pod_status(k.rt, "u"))
+			rt_pod_stop(k.rt, "u", 0, NULL);
+		until_gone(&k, n);
+		nothing_left(&k, n);
+	} while (fired);
+	print_message("# %d faults, %d refusals\n", n - 1, failed);
+	assert_true(n > 60 && failed > 30);
+	kit_start(&k, &p);
+	KIT_UNTIL(&k, both_run(&k));
+	kit_stop(&k, "u");
+	end(&k);
+}
+
+static void
+a_stop_goes_on_until_nothing_is_left(void **state)
+{
+	struct rt_pod p = the_pod();
+	struct kit k;
+	int n = 0;
+
+	(void)state;
+	begin(&k);
+	do {
+		kit_start(&k, &p);
+		KIT_UNTIL(&k, both_run(&k));
+		fired = false;
+		countdown = ++n;
+		rt_pod_stop(k.rt, "u", 0, NULL);
+		until_gone(&k, n);
+		countdown = 0;
+		/* What one remover could not take, the sweep of the next start does. */
+		if (fired && (entries(k.run, "pods") || entries(k.state, "pods"))) {
+			rt_close(k.rt);
+			kit_open(&k);
+			until_gone(&k, n);
+		}
+		nothing_left(&k, n);
+	} while (fired && n < 200);
+	print_message("# %d faults\n", n - 1);
+	assert_true(n > 5);
+	end(&k);
+}
+
+static void
+an_open_that_fails_leaves_pods_running_for_the_next(void **state)
+{
+	struct rt_pod p = the_pod();
+	struct rt_config c;
+	struct kit k;
+	pid_t pid;
+	int n = 0, failed = 0;
+
+	(void)state;
+	begin(&k);
+	c = kit_config(&k);
+	kit_start(&k, &p);
+	KIT_UNTIL(&k, both_run(&k));
+	pid = kit_see(&k, "u", 0)->pid;
+	do {
+		struct error *why = NULL;
+		struct rt *rt = NULL;
+		int rc;
+
+		rt_close(k.rt);
+		fired = false;
+		countdown = ++n;
+		rc = rt_open(&c, &rt, &why);
+		countdown = 0;
+		if (rc) {
+			failed++;
+			assert_true(why && *error_text(why));
+		}
+		error_free(&why);
+		rt_close(rt);
+		kit_open(&k);
+		if (kit_see(&k, "u", 0)->pid != pid || !both_run(&k))
+			fail_msg("call %d of rt_open ended the pod", n);
+	} while (fired);
+	print_message("# %d faults, %d refusals\n", n - 1, failed);
+	assert_true(n > 10);
+	kit_stop(&k, "u");
+	nothing_left(&k, 0);
+	end(&k);
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_start_that_fails_says_why_and_leaves_nothing),
+		cmocka_unit_test(a_stop_goes_on_until_nothing_is_left),
+		cmocka_unit_test(an_open_that_fails_leaves_pods_running_for_the_next),
+	};
+
+	(void)argc;
+	if (!getenv("KEDGE_TEST_HOST")) {
+		execl("tests/host", "tests/host", argv[0], (char *)NULL);
+		perror("tests/host");
+		return 1;
+	}
+	return cmocka_run_group_tests_name("runtime faults", tests, NULL, NULL);
+}

@@ -123,6 +123,8 @@ action_parse(const char *line, struct arena *arena, struct action *ret, struct e
 		*slash = 0;
 		a.ns = word[n - 1];
 		a.name = slash + 1;
+		if (!*a.ns || !*a.name)
+			return fail(e, WHY_INVALID, "\"%s\" is not an action", line);
 	}
 	*ret = a;
 	return 0;

@@ -223,7 +223,11 @@ adopt_living(struct rt *rt, struct rtpod *p, int dir, struct error **e)
 	    rt_watch(rt, &p->hand, steal_fd(&conn), e) < 0)
 		return -1;
 	p->state = RT_POD_STARTING;
+	p->run = faccessat(dir, "run", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	statuses_wait(rt, p);
+	/* Made, and the last hand ended before it was plugged in: it is made anew. */
+	if (!p->run && p->state == RT_POD_STARTING && all_heard(p))
+		return false;
 	if (p->run && p->state == RT_POD_STARTING) {
 		p->state = RT_POD_UP;
 		rtpod_start_containers(rt, p); /* those that the last hand did not come to */

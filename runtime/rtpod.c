@@ -217,6 +217,20 @@ runs_as_root(const struct rtpod *p, const struct rt_container *c, const struct i
 	return message;
 }
 
+/* That it was to run is told by its containers, once one has begun.  While all of
+ * them wait, it is told by a file: who adopts the pod has to start them. */
+static void
+run_note(struct rt *rt, const struct rtpod *p)
+{
+	cleanup_close int dir = pod_dir(rt, p->uid);
+	cleanup_error struct error *e = NULL;
+
+	if (dir < 0 || faccessat(dir, "run", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return;
+	if (poddir_write(dir, "run", "", 0, &e) < 0)
+		log_warn("runtime", "pod %s: %s", p->uid, error_text(e));
+}
+
 static int
 container_compile(struct rt *rt, struct rtpod *p, size_t i, const struct image *img,
 		  struct error **e)
@@ -251,6 +265,7 @@ container_begin(struct rt *rt, struct rtpod *p, size_t i)
 		img = rt->cfg.images ? image_find(rt->cfg.images, spec->image) : NULL;
 		if (!img) {
 			image_missing(c, spec->image);
+			run_note(rt, p);
 			rt_changed(rt, p);
 			return;
 		}
@@ -260,6 +275,7 @@ container_begin(struct rt *rt, struct rtpod *p, size_t i)
 			    c, refused ? "CreateContainerConfigError" : "CreateContainerError",
 			    refused ? refused : xstrdup(error_text(e)));
 			c->image_retry = monotonic_ms() + 1000LL * IMAGE_BACKOFF_FIRST;
+			run_note(rt, p);
 			rt_changed(rt, p);
 			return;
 		}

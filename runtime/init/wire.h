@@ -4,6 +4,7 @@
  *     spec        the pod as the caller gave it; the hand's own (podspec.c)
  *     pod         struct w_pod: written before kedge-init starts
  *     NAME.ops    struct ops_head and ops of one container (ops.h); written before its start
+ *     run         empty; there when it was to run and no container could begin yet
  *     init.sock   bound by the hand, listened on by kedge-init: the peer's pid is kedge-init's
  *     exits       one struct w_exit for each run that ended, appended
  *     etc/ volumes/ term/ root/    what the containers mount

@@ -41,6 +41,8 @@ static const char *const migrations[] = {
 	"INSERT INTO counter VALUES (0);",
 };
 
+enum { LOCK_WAIT_MS = 3000 };
+
 struct disk {
 	sqlite3 *db;
 	sqlite3_stmt *stmt[STMT_COUNT];
@@ -89,6 +91,20 @@ ask_int(struct disk *d, const char *sql, int64_t *ret, struct error **e)
 	return 0;
 }
 
+/* A hand that was killed leaves a brain that still writes what it knows before it
+ * ends; the next one waits for that. */
+static int
+lock_wait(int fd)
+{
+	int rc;
+
+	for (int ms = 0; (rc = flock(fd, LOCK_EX | LOCK_NB)) < 0 && errno == EWOULDBLOCK &&
+			 ms < LOCK_WAIT_MS;
+	     ms += 10)
+		usleep(10000);
+	return rc;
+}
+
 /* The lock is a file of its own: a lock on the database itself would be lost
  * as soon as anybody in this process closed another descriptor of it. */
 static int
@@ -101,7 +117,7 @@ lock_take(struct disk *d, struct error **e)
 	fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return fail_sys(e, "open %s", name);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+	if (lock_wait(fd) < 0) {
 		if (errno != EWOULDBLOCK)
 			return fail_sys(e, "lock %s", name);
 		return fail(e, WHY_CONFLICT,

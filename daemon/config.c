@@ -5,6 +5,7 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/map.h"
+#include "../reconcile/rules.h"
 #include "files.h"
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -141,44 +142,23 @@ ipv4_parse(const char *text, uint32_t *ret, struct error **e)
 	return 0;
 }
 
-/* "10.42.0.0/16" */
 static int
-cidr_parse(const char *text, uint32_t *ret_net, uint32_t *ret_bits, struct error **e)
+range_parse(const char *field, const char *text, uint32_t *ret_net, uint32_t *ret_bits,
+	    struct error **e)
 {
-	char ip[32], end;
-	unsigned bits;
-	uint32_t net = 0;
+	cleanup_arena struct arena a = { 0 };
+	const char *why = range_read(text, ret_net, ret_bits, &a);
 
-	if (sscanf(text, "%31[0-9.]/%u%c", ip, &bits, &end) != 2 || bits < 8 || bits > 28 ||
-	    ipv4_parse(ip, &net, NULL) < 0)
-		return fail(e, WHY_INVALID,
-			    "\"%s\" is not an IPv4 range such as 10.42.0.0/16 (/8 to /28)",
-			    text);
-	if (net & ~(~UINT32_C(0) << (32 - bits)))
-		return fail(e, WHY_INVALID, "\"%s\" has bits set behind its /%u", text, bits);
-	*ret_net = net;
-	*ret_bits = bits;
-	return 0;
+	return why ? fail(e, WHY_INVALID, "%s: \"%s\" %s", field, text, why) : 0;
 }
 
 int
 listen_parse(const char *text, uint32_t *ret_ip, uint16_t *ret_port, struct error **e)
 {
-	char ip[32], end;
-	unsigned port;
-	uint32_t addr = 0;
+	cleanup_arena struct arena a = { 0 };
+	const char *why = listen_read(text, ret_ip, ret_port, &a);
 
-	if (sscanf(text, "%31[0-9.]:%u%c", ip, &port, &end) != 2 || port > 65535 ||
-	    ipv4_parse(ip, &addr, NULL) < 0)
-		return fail(e, WHY_INVALID, "listen \"%s\" is not ADDRESS:PORT", text);
-	if (addr >> 24 != 127)
-		return fail(e, WHY_INVALID,
-			    "listen %s: only loopback (127.0.0.0/8) is served without "
-			    "encryption; use 127.0.0.1:%u and a tunnel",
-			    text, port);
-	*ret_ip = addr;
-	*ret_port = port;
-	return 0;
+	return why ? fail(e, WHY_INVALID, "listen: \"%s\" %s", text, why) : 0;
 }
 
 int
@@ -190,18 +170,17 @@ config_settings(const struct config *c, struct settings *ret, struct error **e)
 		.cluster_domain = c->network->clusterDomain,
 		.drain_ms = c->limits->drainSeconds * 1000,
 	};
-	char end;
+	const char *why;
 
-	if (cidr_parse(c->network->podCIDR, &s.pod_net, &s.pod_bits, e) < 0)
-		return fail_in(e, "network.podCIDR");
-	if (cidr_parse(c->network->serviceCIDR, &s.svc_net, &s.svc_bits, e) < 0)
-		return fail_in(e, "network.serviceCIDR");
-	if (sscanf(c->network->nodePortRange, "%d-%d%c", &s.node_port_lo, &s.node_port_hi,
-		   &end) != 2 ||
-	    s.node_port_lo < 1 || s.node_port_hi > 65535 || s.node_port_lo > s.node_port_hi)
-		return fail(e, WHY_INVALID,
-			    "network.nodePortRange \"%s\" is not LOW-HIGH within 1-65535",
-			    c->network->nodePortRange);
+	if (range_parse("network.podCIDR", c->network->podCIDR, &s.pod_net, &s.pod_bits, e) <
+		0 ||
+	    range_parse("network.serviceCIDR", c->network->serviceCIDR, &s.svc_net, &s.svc_bits,
+			e) < 0)
+		return -1;
+	why = ports_read(c->network->nodePortRange, &s.node_port_lo, &s.node_port_hi);
+	if (why)
+		return fail(e, WHY_INVALID, "network.nodePortRange: \"%s\" %s",
+			    c->network->nodePortRange, why);
 	*ret = s;
 	return 0;
 }
@@ -255,8 +234,11 @@ sources_finish(struct config *c, struct arena *a, struct error **e)
 
 	for (size_t i = 0; i < c->sources.n && !rc; i++) {
 		struct config_source *s = &c->sources.at[i];
+		const char *why = is_label(s->name, a); /* a flag passed no row */
 
-		if (map_put(&seen, s->name, s))
+		if (why)
+			rc = fail(e, WHY_INVALID, "source \"%s\": %s", s->name, why);
+		else if (map_put(&seen, s->name, s))
 			rc = fail(e, WHY_INVALID,
 				  "two sources are named \"%s\"; give one another name "
 				  "(--source NAME=%s)",
@@ -283,15 +265,13 @@ config_finish(struct config *c, struct arena *a, struct error **e)
 	struct settings s;
 	uint32_t ip;
 	uint16_t port;
-	uint32_t bits;
 
+	const char *why = c->node->name ? is_subdomain(c->node->name, a) : NULL;
+
+	if (why)
+		return fail(e, WHY_INVALID, "node.name: \"%s\" %s", c->node->name, why);
 	if (config_settings(c, &s, e) < 0)
 		return -1;
-	bits = s.pod_bits < s.svc_bits ? s.pod_bits : s.svc_bits;
-	if ((s.pod_net ^ s.svc_net) >> (32 - bits) == 0)
-		return fail(e, WHY_INVALID,
-			    "network.podCIDR %s and network.serviceCIDR %s overlap",
-			    c->network->podCIDR, c->network->serviceCIDR);
 	if (c->listen && *c->listen && listen_parse(c->listen, &ip, &port, e) < 0)
 		return -1;
 	if (!c->cgroup || !*c->cgroup) {

@@ -11,6 +11,7 @@ typedef const char *rule_fn(const char *text, struct arena *);
 rule_fn is_label, is_dns1035_label, is_subdomain, is_label_key, is_label_value;
 rule_fn is_annotation_key, is_config_key, is_env_name, is_port_name, is_ip, is_cluster_ip;
 rule_fn is_abs_path, is_mount_path, is_relative_path, is_image, is_percent;
+rule_fn is_range, is_listen, is_ports, is_link_name; /* of kedge.yaml */
 
 typedef void rule_check_fn(const void *obj, const struct place *);
 rule_check_fn requirement_check, config_map_check, secret_check, service_spec_check;
@@ -18,10 +19,16 @@ rule_check_fn env_var_source_check, env_var_check, env_from_source_check;
 rule_check_fn resource_requirements_check, probe_check, lifecycle_handler_check;
 rule_check_fn security_context_check, container_check, volume_check, pod_spec_check;
 rule_check_fn replica_set_spec_check, rolling_update_check, deployment_strategy_check;
-rule_check_fn deployment_spec_check;
+rule_check_fn deployment_spec_check, config_network_check;
 
 typedef void rule_defaults_fn(void *obj, struct arena *);
 rule_defaults_fn secret_defaults, service_port_defaults, service_spec_defaults;
 rule_defaults_fn resource_requirements_defaults, container_defaults, volume_defaults;
 rule_defaults_fn deployment_strategy_defaults;
+
+/* The values behind is_range, is_listen and is_ports; NULL, or what is wrong with the text.
+ * Addresses in host order. */
+const char *range_read(const char *text, uint32_t *ret_net, uint32_t *ret_bits, struct arena *);
+const char *listen_read(const char *text, uint32_t *ret_ip, uint16_t *ret_port, struct arena *);
+const char *ports_read(const char *text, int *ret_low, int *ret_high);
 #endif

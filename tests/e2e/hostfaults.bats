@@ -57,6 +57,27 @@ kedged_fails() {
 	kedged_fails '10\.42\.0\.0/16.*10\.42\.128\.0/20|10\.42\.128\.0/20.*10\.42\.0\.0/16'
 }
 
+@test "kedge validate --config says the same words as kedged" {
+	cat >"$W/kedge.yaml" <<-Y
+		listen: 0.0.0.0:8001
+		node: {name: My_Host, labels: {zone: -x}}
+		network:
+		  podCIDR: 10.42.1.0/16
+		  serviceCIDR: 10.43.0.0/30
+		sources:
+		- {name: My Source, url: /x}
+		- {name: twice, url: /x}
+		- {name: twice, url: /y}
+	Y
+	kedged_fails 'kedge.yaml has errors; nothing was started'
+	grep '^[^ ]*kedge.yaml:[0-9]' "$W/said" >"$W/kedged.said"
+	[ "$(wc -l <"$W/kedged.said")" = 7 ]
+	rc=0
+	kedge validate --config "$W/kedge.yaml" >/dev/null 2>"$W/kedge.said" || rc=$?
+	[ $rc = 1 ]
+	diff "$W/kedged.said" "$W/kedge.said"
+}
+
 @test "flags that cannot be meant are refused with what would be right" {
 	: >"$W/kedge.yaml"
 	kedged_fails 'usage: kedged' --nonsense

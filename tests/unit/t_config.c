@@ -1,0 +1,181 @@
+/* t_config.c -- kedge.yaml: what is wrong in it is told with its place, all at once. */
+#include "../../daemon/config.h"
+#include "../../reconcile/base/arena.h"
+#include "../../reconcile/base/buf.h"
+#include "../../reconcile/base/cleanup.h"
+#include "../../reconcile/base/error.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* All that is said of this text, a line each; "" when it is fine. */
+static const char *
+said(const char *yaml, struct arena *a)
+{
+	char path[] = "/tmp/kedge-config.XXXXXX";
+	struct complaints cs = { .arena = a };
+	cleanup_error struct error *e = NULL;
+	struct buf out = { 0 };
+	int fd = mkstemp(path);
+	struct config *c;
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, yaml, strlen(yaml)), (ssize_t)strlen(yaml));
+	close(fd);
+	c = config_read(path, a, &cs, &e);
+	unlink(path);
+	assert_null(e);
+	complaints_sort(&cs);
+	for (const struct complaint *x = cs.first; x; x = x->next)
+		buf_addf(&out, "%d:%d: %s: %s\n", x->line, x->col, x->field ? x->field : "",
+			 x->text);
+	if (c && config_finish(c, a, &e) < 0)
+		buf_addf(&out, "%s\n", error_text(e));
+	yaml = arena_strdup(a, buf_text(&out));
+	buf_done(&out);
+	return yaml;
+}
+
+static void
+is_said(const char *yaml, const char *want)
+{
+	cleanup_arena struct arena a = { 0 };
+	const char *got = said(yaml, &a);
+
+	if (!strstr(got, want) || (!*want && *got))
+		fail_msg("of\n%s\nit is said\n%s\nnot\n%s", yaml, got, want);
+}
+
+static void
+a_range_that_is_none_is_told_with_its_place(void **state)
+{
+	(void)state;
+	is_said("network:\n  podCIDR: here\n",
+		"2:12: network.podCIDR: Invalid value: \"here\": must be an IPv4 range such as "
+		"10.42.0.0/16");
+	is_said("network:\n  podCIDR: 10.0.0.0/99\n", "2:12: network.podCIDR: ");
+	is_said("network:\n  podCIDR: 10.0.0.256/16\n", "must be an IPv4 range");
+	is_said("network:\n  podCIDR: fd00::/64\n", "must be an IPv4 range");
+	is_said("network:\n  serviceCIDR: 10.43.0.0\n", "2:16: network.serviceCIDR: ");
+	is_said("network:\n  serviceCIDR: 10.43.0.0/16x\n", "must be an IPv4 range");
+}
+
+static void
+a_range_with_host_bits_is_told_where_it_begins(void **state)
+{
+	(void)state;
+	is_said("network: {podCIDR: 10.42.7.1/16}\n",
+		"1:20: network.podCIDR: Invalid value: \"10.42.7.1/16\": has bits set behind "
+		"its /16: the range begins at 10.42.0.0/16");
+}
+
+static void
+a_range_that_is_too_small_or_too_wide_is_refused(void **state)
+{
+	(void)state;
+	is_said("network: {podCIDR: 10.42.0.0/29}\n", "must be a range of /8 to /28, not /29");
+	is_said("network: {podCIDR: 0.0.0.0/0}\n", "must be a range of /8 to /28, not /0");
+	is_said("network: {podCIDR: 10.42.0.0/28}\n", "");
+}
+
+static void
+ranges_that_overlap_are_told_with_both_and_a_place(void **state)
+{
+	(void)state;
+	is_said(
+	    "network:\n  podCIDR: 10.42.0.0/16\n  serviceCIDR: 10.42.128.0/20\n",
+	    "3:16: network.serviceCIDR: Invalid value: \"10.42.128.0/20\": overlaps podCIDR "
+	    "10.42.0.0/16");
+	is_said("network: {podCIDR: 10.0.0.0/8}\n",
+		"network.serviceCIDR: Invalid value: \"10.43.0.0/16\": overlaps podCIDR "
+		"10.0.0.0/8");
+	is_said("network: {podCIDR: 10.42.0.0/17, serviceCIDR: 10.42.128.0/17}\n", "");
+}
+
+static void
+a_listen_address_off_loopback_or_without_a_port_is_refused(void **state)
+{
+	(void)state;
+	is_said("listen: 0.0.0.0:8001\n", "1:9: listen: Invalid value: \"0.0.0.0:8001\": must "
+					  "be on loopback");
+	is_said("listen: 127.0.0.1\n", "must be ADDRESS:PORT");
+	is_said("listen: 127.0.0.1:70000\n", "must be ADDRESS:PORT");
+	is_said("listen: 127.0.0.1:80x\n", "must be ADDRESS:PORT");
+	is_said("listen: 127.0.0.1:0\n", "");
+	is_said("listen: \"\"\n", "");
+}
+
+static void
+a_node_that_kubernetes_would_not_take_is_refused_in_its_words(void **state)
+{
+	(void)state;
+	is_said("node: {name: My_Host}\n",
+		"1:14: node.name: Invalid value: \"My_Host\": a lowercase RFC 1123 subdomain");
+	is_said("node:\n  labels: {\"a b\": c}\n", "node.labels: Invalid value: \"a b\": name "
+						   "part must consist of");
+	is_said("node:\n  labels:\n    zone: \"-x\"\n",
+		"node.labels: Invalid value: \"-x\": a valid label must be");
+	is_said("node: {name: host.example.com, labels: {example.com/zone: a}}\n", "");
+}
+
+static void
+a_source_with_a_bad_or_a_doubled_name_is_refused_with_its_place(void **state)
+{
+	(void)state;
+	is_said("sources:\n- {name: My Source, url: /x}\n",
+		"2:10: sources[0].name: Invalid value: \"My Source\": a lowercase RFC 1123 "
+		"label");
+	is_said("sources:\n- {name: -a, url: /x}\n", "sources[0].name: Invalid value: \"-a\"");
+	is_said("sources:\n- {name: a/b, url: /x}\n", "sources[0].name: ");
+	is_said("sources:\n- {name: a, url: /x}\n- {name: a, url: /y}\n",
+		"3:10: sources[1].name: Duplicate value: \"a\"");
+	is_said("sources:\n- {name: a, url: /x}\n- {name: a-b, url: /y}\n", "");
+	is_said("sources:\n- {url: /x}\n", "2:3: sources[0].name: Required value");
+	is_said("sources:\n- {name: a, url: /x, path: ../b}\n", "must not contain '..'");
+}
+
+static void
+all_that_is_wrong_is_told_at_once(void **state)
+{
+	(void)state;
+	is_said("listen: x\nnetwork:\n  bridge: \"a b\"\n  nodePortRange: 9-1\n",
+		"1:9: listen: Invalid value: \"x\": must be ADDRESS:PORT, such as "
+		"127.0.0.1:8001\n"
+		"3:11: network.bridge: Invalid value: \"a b\": must be 1 to 15 of "
+		"[A-Za-z0-9_-]\n"
+		"4:18: network.nodePortRange: Invalid value: \"9-1\": must be LOW-HIGH within "
+		"1-65535\n");
+}
+
+static void
+paths_are_absolute(void **state)
+{
+	(void)state;
+	is_said("state: var/lib\n", "1:8: state: Invalid value: \"var/lib\": must be an "
+				    "absolute path");
+	is_said("cgroup: /kedge\n",
+		"1:9: cgroup: Invalid value: \"/kedge\": must be a relative "
+		"path");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_range_that_is_none_is_told_with_its_place),
+		cmocka_unit_test(a_range_with_host_bits_is_told_where_it_begins),
+		cmocka_unit_test(a_range_that_is_too_small_or_too_wide_is_refused),
+		cmocka_unit_test(ranges_that_overlap_are_told_with_both_and_a_place),
+		cmocka_unit_test(a_listen_address_off_loopback_or_without_a_port_is_refused),
+		cmocka_unit_test(a_node_that_kubernetes_would_not_take_is_refused_in_its_words),
+		cmocka_unit_test(
+		    a_source_with_a_bad_or_a_doubled_name_is_refused_with_its_place),
+		cmocka_unit_test(all_that_is_wrong_is_told_at_once),
+		cmocka_unit_test(paths_are_absolute),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -17,7 +17,6 @@
 
 #define CONDITION_BACKOFF  "kedge.dev/StartBackOff" /* why and since when starting fails */
 #define CONDITION_DRAINING "kedge.dev/Draining"     /* since when connections are waited for */
-#define ANNOTATION_VOLUMES "kedge.dev/volumes"      /* version of the files that it was given */
 
 enum { BACKOFF_FIRST = 10 * 1000, BACKOFF_MAX = 300 * 1000 };
 
@@ -301,7 +300,7 @@ renew_files(struct snapshot *s, const struct pod *pod, struct plan *p)
 			args.volumes.at[n++] = args.volumes.at[i];
 	args.volumes.n = n;
 	order(p, ACT_FILES, pod, 0, sandbox_args_kind(), &args,
-	      "its ConfigMap or Secret changed");
+	      "what its files are made of changed");
 	return version;
 }
 

@@ -16,8 +16,21 @@ const char *pod_place_ip(struct snapshot *, struct arena *);
  * ConfigMap, Secret or key that is not optional is missing. */
 const struct pair *pod_env(struct snapshot *, const struct pod *, const struct container *,
 			   struct arena *, size_t *ret_n, const char **ret_why);
+/* What a fieldRef or a resourceFieldRef names; NULL when kedge knows none of that name. */
+const char *pod_field(struct snapshot *, const struct pod *, const char *path, struct arena *);
+const char *pod_resource(struct snapshot *, const struct pod *,
+			 const struct resource_field_selector *, struct arena *);
 /* $(NAME) by these variables; $$ is a dollar; what is not known stays. */
 const char *pod_expand(const char *text, const struct pair *env, size_t n, struct arena *);
+
+/* pod_files.c: what of the API becomes a volume of files. */
+bool pod_files_made(const struct volume *); /* is it one? */
+bool pod_files(struct snapshot *, const struct pod *, const struct volume *,
+	       struct volume_args *, struct arena *, const char **ret_why);
+/* A hash over the versions of what they are made from. */
+uint64_t pod_files_version(struct snapshot *, const struct pod *, const struct volume *,
+			   uint64_t h);
+#define ANNOTATION_VOLUMES "kedge.dev/volumes" /* version of the files that it was given */
 
 /* pod_volumes.c: false and *ret_why when something that is not optional is missing. */
 bool pod_volumes(struct snapshot *, const struct pod *, struct sandbox_args *, struct arena *,

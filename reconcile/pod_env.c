@@ -278,3 +278,20 @@ pod_env(struct snapshot *s, const struct pod *pod, const struct container *c, st
 	*ret_n = e.n;
 	return e.at ? e.at : arena_zalloc(a, sizeof *e.at);
 }
+
+const char *
+pod_field(struct snapshot *s, const struct pod *pod, const char *path, struct arena *a)
+{
+	struct env e = { .s = s, .pod = pod, .a = a };
+
+	return field(&e, path);
+}
+
+const char *
+pod_resource(struct snapshot *s, const struct pod *pod,
+	     const struct resource_field_selector *from, struct arena *a)
+{
+	struct env e = { .s = s, .pod = pod, .c = &pod->spec->containers.at[0], .a = a };
+
+	return resource_field(&e, from);
+}

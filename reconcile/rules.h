@@ -31,4 +31,8 @@ rule_defaults_fn deployment_strategy_defaults;
 const char *range_read(const char *text, uint32_t *ret_net, uint32_t *ret_bits, struct arena *);
 const char *listen_read(const char *text, uint32_t *ret_ip, uint16_t *ret_port, struct arena *);
 const char *ports_read(const char *text, int *ret_low, int *ret_high);
+
+/* rules_volume.c */
+rule_fn is_volume_path;
+rule_check_fn downward_api_file_check, volume_projection_check, projected_check;
 #endif

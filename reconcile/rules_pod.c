@@ -232,25 +232,6 @@ container_check(const void *obj, const struct place *at)
 			       (intmax_t)c->readinessProbe->terminationGracePeriodSeconds);
 }
 
-/* ---- volumes ---- */
-
-void
-volume_check(const void *obj, const struct place *at)
-{
-	const char *first = NULL;
-
-	for (const struct field *f = volume_kind()->fields + 1; f->name; f++) {
-		if (!*(const void *const *)((const char *)obj + f->off))
-			continue;
-		if (first) {
-			place_complain(at, f->name,
-				       "Forbidden: may not specify more than 1 volume type");
-			return;
-		}
-		first = f->name;
-	}
-}
-
 /* ---- the pod ---- */
 
 static void

@@ -355,7 +355,7 @@ a_changed_config_map_is_sent_once(void **state)
 	cm->data.at[0].value = "2";
 	kit_update(k, cm);
 	assert_string_equal(pass(k),
-			    "~ files pod default/web  # its ConfigMap or Secret changed\n"
+			    "~ files pod default/web  # what its files are made of changed\n"
 			    "~ update pod default/web  # new files\n");
 	assert_string_equal(((const struct sandbox_args *)kit_body(k, ACT_FILES))
 				->volumes.at[0]

@@ -1,0 +1,173 @@
+/* rules_volume.c -- what Kubernetes demands of a pod's volumes. */
+#include "base/arena.h"
+#include "base/map.h"
+#include "base/text.h"
+#include "rules.h"
+#include <stdio.h>
+#include <string.h>
+
+static bool
+given(const char *s)
+{
+	return s && *s;
+}
+
+/* The one row of an object that says what it is. */
+static void
+one_type_check(const struct kind *k, size_t from, const void *obj, const struct place *at)
+{
+	const char *first = NULL;
+
+	for (const struct field *f = k->fields + from; f->name; f++) {
+		if (!*(const void *const *)((const char *)obj + f->off))
+			continue;
+		if (first) {
+			place_complain(at, f->name,
+				       "Forbidden: may not specify more than 1 volume type");
+			return;
+		}
+		first = f->name;
+	}
+}
+
+void
+volume_check(const void *obj, const struct place *at)
+{
+	one_type_check(volume_kind(), 1, obj, at);
+}
+
+void
+volume_projection_check(const void *obj, const struct place *at)
+{
+	one_type_check(volume_projection_kind(), 0, obj, at);
+}
+
+/* ---- files ---- */
+
+const char *
+is_volume_path(const char *s, struct arena *a)
+{
+	const char *why = is_relative_path(s, a);
+
+	return why ? why : !strncmp(s, "..", 2) ? "must not start with '..'" : NULL;
+}
+
+/* metadata.labels['x'] */
+static bool
+is_subscript(const char *path, const char *of)
+{
+	size_t n = strlen(of), len = strlen(path);
+
+	return !strncmp(path, of, n) && len > n + 4 && !strncmp(path + n, "['", 2) &&
+	       !strcmp(path + len - 2, "']");
+}
+
+static void
+field_ref_check(const char *path, const struct place *at)
+{
+	static const char *const known[] = { "metadata.annotations", "metadata.labels",
+					     "metadata.name", "metadata.namespace",
+					     "metadata.uid" };
+
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (!strcmp(path, known[i]))
+			return;
+	if (!is_subscript(path, "metadata.labels") &&
+	    !is_subscript(path, "metadata.annotations"))
+		place_complain(at, "fieldRef.fieldPath",
+			       "Unsupported value: \"%.100s\": supported values: "
+			       "\"metadata.annotations\", \"metadata.labels\", "
+			       "\"metadata.name\", \"metadata.namespace\", \"metadata.uid\"",
+			       path);
+}
+
+static void
+resource_ref_check(const struct resource_field_selector *r, const struct place *at)
+{
+	static const char *const known[] = {
+		"limits.cpu",   "limits.memory",   "limits.ephemeral-storage",
+		"requests.cpu", "requests.memory", "requests.ephemeral-storage"
+	};
+
+	if (!given(r->containerName)) {
+		place_complain(at, "resourceFieldRef.containerName", "Required value");
+		return;
+	}
+	if (!r->resource)
+		return; /* said already */
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (!strcmp(r->resource, known[i]))
+			return;
+	if (strncmp(r->resource, "limits.hugepages-", 17) &&
+	    strncmp(r->resource, "requests.hugepages-", 19))
+		place_complain(
+		    at, "resourceFieldRef.resource",
+		    "Unsupported value: \"%.100s\": supported values: \"limits.cpu\", "
+		    "\"limits.ephemeral-storage\", \"limits.memory\", \"requests.cpu\", "
+		    "\"requests.ephemeral-storage\", \"requests.memory\"",
+		    r->resource);
+}
+
+void
+downward_api_file_check(const void *obj, const struct place *at)
+{
+	const struct downward_api_volume_file *f = obj;
+
+	if (!f->fieldRef && !f->resourceFieldRef && place_ok(at, "fieldRef") &&
+	    place_ok(at, "resourceFieldRef"))
+		place_complain(
+		    at, "", "Required value: one of fieldRef and resourceFieldRef is required");
+	if (f->fieldRef && f->resourceFieldRef)
+		place_complain(at, "",
+			       "Invalid value: \"resource\": fieldRef and resourceFieldRef can "
+			       "not be specified simultaneously");
+	if (f->fieldRef && f->fieldRef->fieldPath)
+		field_ref_check(f->fieldRef->fieldPath, at);
+	else if (f->resourceFieldRef)
+		resource_ref_check(f->resourceFieldRef, at);
+}
+
+/* ---- projected ---- */
+
+struct claimed {
+	struct map paths; /* -> the kind of the source that makes it */
+	const struct place *at;
+};
+
+static void
+claim(struct claimed *c, size_t i, const char *source, const char *name, size_t item,
+      const char *path)
+{
+	char sub[128];
+
+	if (!path || !map_put(&c->paths, path, c))
+		return;
+	snprintf(sub, sizeof sub, "sources[%zu].%s.items[%zu].path", i, source, item);
+	if (name)
+		place_complain(c->at, sub, "Invalid value: \"%s\": conflicting duplicate paths",
+			       name);
+	else
+		place_complain(c->at, sub, "Invalid value: \"%s\": conflicting duplicate paths",
+			       path);
+}
+
+/* Two sources that say in so many words that they make the same file. */
+void
+projected_check(const void *obj, const struct place *at)
+{
+	const struct projected_volume_source *p = obj;
+	struct claimed c = { .at = at };
+
+	for (size_t i = 0; i < p->sources.n; i++) {
+		const struct volume_projection *v = &p->sources.at[i];
+
+		for (size_t j = 0; v->secret && j < v->secret->items.n; j++)
+			claim(&c, i, "secret", v->secret->name, j, v->secret->items.at[j].path);
+		for (size_t j = 0; v->configMap && j < v->configMap->items.n; j++)
+			claim(&c, i, "configMap", v->configMap->name, j,
+			      v->configMap->items.at[j].path);
+		for (size_t j = 0; v->downwardAPI && j < v->downwardAPI->items.n; j++)
+			claim(&c, i, "downwardAPI", NULL, j, v->downwardAPI->items.at[j].path);
+	}
+	map_done(&c.paths);
+}

@@ -1,0 +1,157 @@
+/* t_volume_files.c -- what becomes files in a pod: the downward API and projected volumes. */
+#include "base/base64.h"
+#include "control.h"
+
+static int
+setup(void **state)
+{
+	struct kit *k = xcalloc(1, sizeof *k);
+
+	kit_init(k);
+	kit_read(k, "apiVersion: v1\nkind: Node\nmetadata: {name: node}\n"
+		    "status: {allocatable: {cpu: '2', memory: 4Gi}}\n");
+	*state = k;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	kit_done(*state);
+	free(*state);
+	return 0;
+}
+
+static const char *
+pass(struct kit *k)
+{
+	return kit_do(k, pod_reconcile, RES_pod, "web");
+}
+
+/* The pod "web" with this one volume, in flow YAML; placed, its START in the plan. */
+static const struct sandbox_args *
+started(struct kit *k, const char *volume)
+{
+	char *text;
+
+	xasprintf(
+	    &text,
+	    "apiVersion: v1\nkind: Pod\n"
+	    "metadata: {name: web, labels: {app: web, tier: low}, annotations: "
+	    "{note: \"a\\\"b\"}}\n"
+	    "spec: {containers: [{name: web, image: 'web:1', resources: {limits: {memory: "
+	    "64Mi, cpu: 1500m}}}], volumes: [{name: v, %s}]}\n",
+	    volume);
+	kit_read(k, text);
+	free(text);
+	pass(k);
+	pass(k);
+	return kit_body(k, ACT_START);
+}
+
+static const char *
+file(struct kit *k, const struct sandbox_args *args, const char *path)
+{
+	assert_non_null(args);
+	for (size_t i = 0; i < args->volumes.at[0].files.n; i++) {
+		const struct file_args *f = &args->volumes.at[0].files.at[i];
+
+		if (!strcmp(f->path, path))
+			return base64_bytes(f->data, &k->arena, NULL);
+	}
+	return NULL;
+}
+
+static void
+a_pod_reads_its_own_fields_as_files(void **state)
+{
+	struct kit *k = *state;
+	const struct sandbox_args *a =
+	    started(k, "downwardAPI: {defaultMode: 256, items: ["
+		       "{path: labels, fieldRef: {fieldPath: metadata.labels}}, "
+		       "{path: notes, fieldRef: {fieldPath: metadata.annotations}}, "
+		       "{path: d/name, mode: 292, fieldRef: {fieldPath: metadata.name}}, "
+		       "{path: one, fieldRef: {fieldPath: \"metadata.labels['app']\"}}, "
+		       "{path: cpu, resourceFieldRef: {containerName: web, resource: "
+		       "limits.cpu, divisor: 1m}}, "
+		       "{path: mem, resourceFieldRef: {containerName: web, resource: "
+		       "limits.memory, divisor: 1Mi}}]}");
+
+	assert_string_equal(file(k, a, "labels"), "app=\"web\"\ntier=\"low\"");
+	assert_string_equal(file(k, a, "notes"), "note=\"a\\\"b\"");
+	assert_string_equal(file(k, a, "d/name"), "web");
+	assert_string_equal(file(k, a, "one"), "web");
+	assert_string_equal(file(k, a, "cpu"), "1500");
+	assert_string_equal(file(k, a, "mem"), "64");
+	assert_int_equal(a->volumes.at[0].files.at[0].mode, 256);
+	assert_int_equal(a->volumes.at[0].files.at[2].mode, 292);
+}
+
+static void
+a_projected_volume_holds_what_all_its_sources_hold(void **state)
+{
+	struct kit *k = *state;
+	const struct sandbox_args *a;
+
+	kit_read(k,
+		 "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n"
+		 "data: {a: from-map, same: map}\n---\n"
+		 "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {same: c2VjcmV0}\n");
+	a = started(k, "projected: {defaultMode: 288, sources: [{configMap: {name: c}}, "
+		       "{secret: {name: s}}, {secret: {name: gone, optional: true}}, "
+		       "{downwardAPI: {items: [{path: who, fieldRef: {fieldPath: "
+		       "metadata.name}}]}}]}");
+	assert_int_equal(a->volumes.at[0].files.n, 3);
+	assert_string_equal(file(k, a, "a"), "from-map");
+	assert_string_equal(file(k, a, "same"), "secret"); /* the later one */
+	assert_string_equal(file(k, a, "who"), "web");
+	assert_int_equal(a->volumes.at[0].files.at[0].mode, 288);
+}
+
+static void
+a_projected_volume_waits_for_what_is_not_optional(void **state)
+{
+	struct kit *k = *state;
+
+	assert_null(started(k, "projected: {sources: [{configMap: {name: c, items: [{key: "
+			       "a, path: b}]}}]}"));
+	assert_non_null(strstr(kit_text(k), "configmap \"c\" not found"));
+	kit_read(k, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {x: z}\n");
+	assert_non_null(strstr(pass(k), "references non-existent config key: a"));
+}
+
+static void
+changed_labels_are_sent_and_a_changed_status_is_not(void **state)
+{
+	struct kit *k = *state;
+	struct pod *p;
+
+	started(k, "downwardAPI: {items: [{path: l, fieldRef: {fieldPath: metadata.labels}}, "
+		   "{path: a, fieldRef: {fieldPath: metadata.annotations}}]}");
+	kit_up(k, "web");
+	pass(k);
+	pass(k);
+	assert_int_equal(k->plan.n, 0);
+	p = object_clone(kit_find(k, RES_pod, "web"), &k->arena);
+	pairs_set(&p->metadata->labels, "app", "new", &k->arena);
+	kit_update(k, p);
+	assert_string_equal(pass(k),
+			    "~ files pod default/web  # what its files are made of changed\n"
+			    "~ update pod default/web  # new files\n");
+	assert_string_equal(file(k, kit_body(k, ACT_FILES), "l"), "app=\"new\"\ntier=\"low\"");
+	assert_string_equal(pass(k), "");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		T(a_pod_reads_its_own_fields_as_files),
+		T(a_projected_volume_holds_what_all_its_sources_hold),
+		T(a_projected_volume_waits_for_what_is_not_optional),
+		T(changed_labels_are_sent_and_a_changed_status_is_not),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

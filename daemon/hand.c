@@ -646,18 +646,21 @@ parts_open(struct hand *h, struct error **e)
 		.pod_bits = h->settings.pod_bits,
 		.svc_net = h->settings.svc_net,
 		.svc_bits = h->settings.svc_bits,
+		.chains = c->network->chains,
+		.owner = c->state,
 	};
 
 	if (rt_caps(spec_strings(&c->allow->capabilities, &a), &rc.cap_allow, e) < 0)
 		return fail_in(e, "allow.capabilities");
-	if (images_open(c->state, &h->images, e) < 0 || np_open(&nc, &h->np, e) < 0)
+	if (images_open(c->state, &h->images, e) < 0)
 		return -1;
 	init = host_init_path(e);
 	if (!init)
 		return -1;
 	rc.init_path = init;
 	rc.images = h->images;
-	return rt_open(&rc, &h->rt, e);
+	/* Who is refused by the one leaves nothing of the other: only np makes what shows. */
+	return rt_open(&rc, &h->rt, e) < 0 ? -1 : np_open(&nc, &h->np, e);
 }
 
 static void
@@ -743,7 +746,9 @@ hand_down(struct hand *h)
 				.pod_net = h->settings.pod_net,
 				.pod_bits = h->settings.pod_bits,
 				.svc_net = h->settings.svc_net,
-				.svc_bits = h->settings.svc_bits };
+				.svc_bits = h->settings.svc_bits,
+				.chains = h->config->network->chains,
+				.owner = h->config->state };
 	int rc = 0;
 
 	if (rt_down(h->rt, &e) < 0) {

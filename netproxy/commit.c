@@ -442,6 +442,7 @@ write_begin(struct np *np, bool whole, struct error **e)
 	for (unsigned t = 0; !rc && t < RULES_TABLES; t++)
 		text_table(&np->delta, whole ? &seen : NULL, t, &text);
 	seen_done(&seen);
+	rules_rename(&text, np->config.chains);
 	if (!rc && text.len)
 		rc = restore_begin(&np->run, np->restore, &text, e);
 	if (!rc && !text.len) {

@@ -5,12 +5,12 @@
  * moved there, a veth pair costs two of them, some 25 ms.)
  */
 #include "link.h"
+#include "ranges.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
 #include <arpa/inet.h>
 #include <assert.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
 #include <linux/if_addr.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
@@ -252,7 +252,7 @@ link_bridge(struct link *l, struct error **e)
 
 /* Address, MAC, up, and the way to the services' addresses. */
 static int
-link_bridge_set(struct link *l, struct error **e)
+link_bridge_set(struct link *l, const struct np_config *c, struct error **e)
 {
 	struct mac mac = link_mac(MAC_POD, l->gateway);
 	struct ifinfomsg up = { .ifi_index = l->index,
@@ -266,6 +266,7 @@ link_bridge_set(struct link *l, struct error **e)
 			    .rtm_protocol = RTPROT_STATIC,
 			    .rtm_scope = RT_SCOPE_LINK,
 			    .rtm_type = RTN_UNICAST };
+	char alias[OWNER_ALIAS];
 	uint32_t gw = htonl(l->gateway), net = htonl(l->svc_net);
 	uint32_t all = htonl(l->gateway | (uint32_t)(UINT64_C(0xffffffff) >> l->pod_bits));
 	struct nl_batch b = { 0 };
@@ -274,6 +275,9 @@ link_bridge_set(struct link *l, struct error **e)
 
 	h = nl_ask(&b, RTM_NEWLINK, 0, &up, sizeof up, "set the bridge up", 0);
 	nl_put(&b, h, IFLA_ADDRESS, &mac, sizeof mac);
+	owner_alias(c, alias);
+	if (*alias)
+		nl_put_str(&b, h, IFLA_IFALIAS, alias);
 	info = nl_nest(&b, h, IFLA_LINKINFO);
 	nl_put_str(&b, h, IFLA_INFO_KIND, "bridge");
 	data = nl_nest(&b, h, IFLA_INFO_DATA);
@@ -295,49 +299,11 @@ link_bridge_set(struct link *l, struct error **e)
 	return 0;
 }
 
-static bool
-overlaps(uint32_t ip, uint32_t net, unsigned bits)
-{
-	return bits == 0 || (ip ^ net) >> (32 - bits) == 0;
-}
-
-/* Another link with an address in our ranges would steal the answers. */
-static int
-link_ranges(const struct link *l, const struct np_config *c, struct error **e)
-{
-	struct ifaddrs *all = NULL;
-	char ip[LINK_TEXT], net[LINK_TEXT];
-	int rc = 0;
-
-	if (getifaddrs(&all) < 0)
-		return fail_sys(e, "list the host's addresses");
-	for (struct ifaddrs *a = all; a && !rc; a = a->ifa_next) {
-		uint32_t at;
-		bool pod;
-
-		if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET ||
-		    !strcmp(a->ifa_name, l->bridge))
-			continue;
-		at = ntohl(((struct sockaddr_in *)a->ifa_addr)->sin_addr.s_addr);
-		pod = overlaps(at, c->pod_net, c->pod_bits);
-		if (!pod && !overlaps(at, c->svc_net, c->svc_bits))
-			continue;
-		rc =
-		    fail(e, WHY_CONFLICT,
-			 "%s has the address %s, which is in the range %s/%u that is meant for "
-			 "%s: choose another range in kedge.yaml",
-			 a->ifa_name, ipv4_print(at, ip),
-			 ipv4_print(pod ? c->pod_net : c->svc_net, net),
-			 pod ? c->pod_bits : c->svc_bits, pod ? "pods" : "services");
-	}
-	freeifaddrs(all);
-	return rc;
-}
-
 int
 link_open(struct link *ret, const struct np_config *c, struct error **e)
 {
 	struct link l = { .nl = { -1, 0 },
+			  .owner = { { -1, -1 } },
 			  .home = -1,
 			  .bridge = c->bridge,
 			  .gateway = c->pod_net + 1,
@@ -348,8 +314,9 @@ link_open(struct link *ret, const struct np_config *c, struct error **e)
 	l.home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (l.home < 0)
 		return fail_sys(e, "open /proc/thread-self/ns/net");
-	if (nl_open(&l.nl, NETLINK_ROUTE, e) < 0 || link_ranges(&l, c, e) < 0 ||
-	    link_bridge(&l, e) < 0 || link_sysctls(&l, e) < 0 || link_bridge_set(&l, e) < 0) {
+	if (nl_open(&l.nl, NETLINK_ROUTE, e) < 0 || owner_take(&l.owner, c, &l.nl, e) < 0 ||
+	    ranges_check(&l.nl, c, &l.said, e) < 0 || link_bridge(&l, e) < 0 ||
+	    link_sysctls(&l, e) < 0 || link_bridge_set(&l, c, e) < 0) {
 		link_close(&l);
 		return -1;
 	}
@@ -361,6 +328,9 @@ void
 link_close(struct link *l)
 {
 	nl_close(&l->nl);
+	owner_drop(&l->owner);
+	free(l->said);
+	l->said = NULL;
 	if (l->home >= 0)
 		close(l->home);
 	l->home = -1;
@@ -584,16 +554,17 @@ link_node_ip(const struct link *l)
 	return l->gateway;
 }
 
-/* Is it "kdg" and eight hex digits? */
+/* Is it "kdg" and eight hex digits, which are an address of the pods' range? */
 static bool
-link_ours(const char *name)
+link_ours(const struct np_config *c, const char *name)
 {
 	return !strncmp(name, "kdg", 3) && strlen(name) == 11 &&
-	       strspn(name + 3, "0123456789abcdef") == 8;
+	       strspn(name + 3, "0123456789abcdef") == 8 &&
+	       ((uint32_t)strtoul(name + 3, NULL, 16) ^ c->pod_net) >> (32 - c->pod_bits) == 0;
 }
 
 int
-link_down(const char *bridge, struct error **e)
+link_down(const struct np_config *c, struct error **e)
 {
 	struct if_nameindex *all = if_nameindex();
 	struct nl nl = { -1, 0 };
@@ -607,7 +578,7 @@ link_down(const char *bridge, struct error **e)
 		struct ifinfomsg im = { .ifi_index = i->if_index };
 		struct nl_batch b = { 0 };
 
-		if (!link_ours(i->if_name) && strcmp(i->if_name, bridge))
+		if (!link_ours(c, i->if_name) && strcmp(i->if_name, c->bridge))
 			continue;
 		nl_ask(&b, RTM_DELLINK, 0, &im, sizeof im, "remove it", ENODEV);
 		if (nl_send(&nl, &b, e) < 0)

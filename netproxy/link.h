@@ -19,6 +19,7 @@
 #define KEDGE_LINK_H
 #include "netproxy.h"
 #include "nl.h"
+#include "owner.h"
 #include "reconcile/base/ipv4.h"
 
 struct link {
@@ -31,6 +32,8 @@ struct link {
 	uint32_t svc_net;
 	unsigned svc_bits;
 	unsigned turned; /* bit i: link_open turned link_knobs[i] */
+	struct owner owner;
+	char *said; /* by ranges_check, or NULL */
 };
 
 /* The host's own settings that have to be so, and the value each is put back to. */
@@ -49,7 +52,7 @@ int link_plug(struct link *, int netns, uint32_t ip, struct error **);
 int link_unplug(struct link *, uint32_t ip, struct error **);
 uint32_t link_node_ip(const struct link *);
 /* Removes the bridge and every link of ours that is left. */
-int link_down(const char *bridge, struct error **);
+int link_down(const struct np_config *, struct error **);
 /* Sets those that are not so; the bits of those it turned are added to *turned. */
 int link_knobs_turn(unsigned *turned, struct error **);
 int link_knobs_back(unsigned which, struct error **);

@@ -20,12 +20,17 @@ config_check(const struct np_config *c, struct error **e)
 {
 	static const char fine[] =
 	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+	static const char capitals[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 	size_t n = c->bridge ? strlen(c->bridge) : 0;
 	char ip[LINK_TEXT];
 
 	if (!n || n >= IFNAMSIZ || strspn(c->bridge, fine) != n)
 		return fail(e, WHY_INVALID,
 			    "the bridge's name must be 1 to %d of [A-Za-z0-9_-]", IFNAMSIZ - 1);
+	if (c->chains && (strlen(c->chains) != 3 || strspn(c->chains, capitals) != 3))
+		return fail(e, WHY_INVALID,
+			    "the chains' names must begin with three capital letters, such as "
+			    "KDG");
 	if (c->pod_bits < 8 || c->pod_bits > 30 || c->pod_net << c->pod_bits)
 		return fail(e, WHY_INVALID,
 			    "%s/%u is no range for pods: it takes a network of /8 to /30",
@@ -64,6 +69,8 @@ probe(struct np *np)
 	if (np->net.no_bpf)
 		lack(np, "this kernel has no xt_bpf: a pod with CAP_NET_RAW can send packets "
 			 "with another pod's address");
+	if (np->link.said)
+		lack(np, np->link.said);
 	if (!np->tracks)
 		lack(
 		    np,
@@ -122,12 +129,16 @@ np_open(const struct np_config *c, struct np **ret, struct error **e)
 	np->config = *c;
 	np->config.bridge = xstrdup(c->bridge);
 	np->config.iptables_restore = NULL;
+	np->config.chains = xstrdup(c->chains ? c->chains : "KDG");
+	np->config.owner = c->owner ? xstrdup(c->owner) : NULL;
+	np->link.owner = (struct owner){ { -1, -1 } };
 	np->link.nl.fd = np->link.home = np->tables.nl.fd = np->tables.raw = -1;
 	np->run = (struct restore){ -1, -1, -1 };
 	np->idle = -1;
 	if (config_check(c, e) < 0 ||
 	    restore_find(c->iptables_restore, &np->restore, &kind, e) < 0 ||
-	    tables_open(&np->tables, kind, e) < 0 || link_open(&np->link, &np->config, e) < 0)
+	    tables_open(&np->tables, kind, np->config.chains, e) < 0 ||
+	    link_open(&np->link, &np->config, e) < 0)
 		goto bad;
 	np->net = (struct rules_net){ .bridge = np->config.bridge,
 				      .pod_net = c->pod_net,
@@ -158,6 +169,8 @@ np_close(struct np *np)
 	link_close(&np->link);
 	tables_close(&np->tables);
 	free((char *)np->config.bridge);
+	free((char *)np->config.chains);
+	free((char *)np->config.owner);
 	free(np->restore);
 	free(np);
 }
@@ -287,11 +300,12 @@ down_rules(const struct np_config *c, struct error **e)
 	int rc;
 
 	if (restore_find(c->iptables_restore, &path, &kind, e) < 0 ||
-	    tables_open(&t, kind, e) < 0)
+	    tables_open(&t, kind, c->chains ? c->chains : "KDG", e) < 0)
 		return -1;
 	rc = tables_read(&t, &seen, e);
 	if (!rc && (seen.chains[RULES_NAT].n || seen.chains[RULES_FILTER].n)) {
 		down_text(&seen, &text);
+		rules_rename(&text, t.chains);
 		rc = restore_begin(&run, path, &text, e) < 0 ? -1 : restore_end(&run, e);
 	}
 	/* Rules of others in FORWARD say that forwarding is wanted now. */
@@ -311,5 +325,5 @@ np_down(const struct np_config *c, struct error **e)
 	if (rc < 0)
 		return rc;
 	rc = down_rules(c, e);
-	return link_down(c->bridge, rc < 0 ? NULL : e) < 0 ? -1 : rc;
+	return link_down(c, rc < 0 ? NULL : e) < 0 ? -1 : rc;
 }

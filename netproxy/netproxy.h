@@ -18,6 +18,9 @@ struct np_config {
 	unsigned pod_bits;  /* 16 */
 	uint32_t svc_net;
 	unsigned svc_bits;
+	const char *chains; /* three capitals that begin each chain's name; NULL: "KDG" */
+	const char *owner;  /* the state folder, which tells one kedged from another in the
+			       same network namespace; NULL: nobody is looked for */
 	const char
 	    *iptables_restore; /* NULL: found on PATH; it says itself whether legacy or nft */
 };
@@ -37,7 +40,8 @@ struct np_service {
 	size_t n;
 };
 
-/* Makes or adopts the bridge, the route of the service range, the base chains.
+/* WHY_CONFLICT when bridge, chains or ranges are another owner's.
+ * Makes or adopts the bridge, the route of the service range, the base chains.
  * With `adopt`, rules that are already there keep serving until the first
  * np_commit, which replaces them all. */
 int np_open(const struct np_config *, struct np **ret, struct error **);

@@ -22,6 +22,20 @@ const struct rules_jump rules_jumps[RULES_JUMPS] = {
 
 #define REJECT "REJECT --reject-with icmp-port-unreachable"
 
+/* A name stands behind a blank or a colon, which no service's id can hold before it. */
+void
+rules_rename(struct buf *text, const char *chains)
+{
+	size_t n = strlen(RULES_PREFIX) - 1;
+
+	assert(strlen(chains) == n);
+	if (!strncmp(chains, RULES_PREFIX, n))
+		return;
+	for (char *at = text->at; at && (at = strstr(at, RULES_PREFIX)); at += n)
+		if (at > text->at && (at[-1] == ' ' || at[-1] == ':'))
+			memcpy(at, chains, n);
+}
+
 void
 chains_done(struct chains *c)
 {

@@ -62,6 +62,8 @@ struct rules_net {
 	unsigned turned; /* of link_knobs: noted for np_down */
 };
 
+/* Text for a kernel in which our chains begin with another three letters. */
+void rules_rename(struct buf *text, const char *chains);
 /* What does not depend on services, and the trees over those with endpoints. */
 void rules_base(const struct rules_net *, struct chains *);
 void rules_dispatch(const struct rules_net *, const struct np_service *const *, size_t n,

@@ -16,9 +16,9 @@
 const char *const tables_kinds[TABLES_KINDS] = { "legacy", "nf_tables" };
 
 int
-tables_open(struct tables *ret, enum tables_kind kind, struct error **e)
+tables_open(struct tables *ret, enum tables_kind kind, const char *chains, struct error **e)
 {
-	struct tables t = { kind, { -1, 0 }, -1 };
+	struct tables t = { kind, { -1, 0 }, -1, chains };
 
 	if (kind == TABLES_NFT && nl_open(&t.nl, NETLINK_NETFILTER, e) < 0)
 		return -1;
@@ -53,22 +53,48 @@ seen_rules(const void *value)
 	return value ? (size_t)value - 1 : 0;
 }
 
-void
-seen_chain(struct seen *s, enum rules_table t, const char *name)
+/* Our name of a chain in the kernel: "ABC-V" is "KDG-V" when ours begin with ABC.
+ * NULL when it is not ours; `to` has room for it. */
+static const char *
+seen_name(const struct seen *s, const char *name, char to[static RULES_NAME])
 {
-	if (!strncmp(name, RULES_PREFIX, strlen(RULES_PREFIX)) && !map_get(&s->chains[t], name))
+	size_t n = strlen(RULES_PREFIX);
+
+	if (strncmp(name, s->prefix, n - 1) || name[n - 1] != '-' || strlen(name) >= RULES_NAME)
+		return NULL;
+	snprintf(to, RULES_NAME, RULES_PREFIX "%s", name + n);
+	return to;
+}
+
+bool
+seen_ours(const struct seen *s, const char *chain)
+{
+	char name[RULES_NAME];
+
+	return seen_name(s, chain, name);
+}
+
+void
+seen_chain(struct seen *s, enum rules_table t, const char *chain)
+{
+	char name[RULES_NAME];
+
+	if (seen_name(s, chain, name) && !map_get(&s->chains[t], name))
 		map_put(&s->chains[t], name, (void *)1);
 }
 
 void
 seen_rule(struct seen *s, enum rules_table t, const char *chain, const char *to)
 {
-	if (!strncmp(chain, RULES_PREFIX, strlen(RULES_PREFIX))) {
-		size_t n = seen_rules(map_get(&s->chains[t], chain));
+	char name[RULES_NAME], target[RULES_NAME];
 
-		map_put(&s->chains[t], chain, (void *)(n + 2));
+	if (seen_name(s, chain, name)) {
+		size_t n = seen_rules(map_get(&s->chains[t], name));
+
+		map_put(&s->chains[t], name, (void *)(n + 2));
 		return;
 	}
+	to = to ? seen_name(s, to, target) : NULL;
 	for (unsigned i = 0; to && i < RULES_JUMPS; i++) {
 		const struct rules_jump *j = &rules_jumps[i];
 
@@ -243,6 +269,7 @@ tables_print(struct tables *t, uint64_t *ret, struct error **e)
 int
 tables_read(struct tables *t, struct seen *s, struct error **e)
 {
+	s->prefix = t->chains;
 	for (int tries = 1;; tries++) {
 		int rc =
 		    t->kind == TABLES_LEGACY ? legacy_read(t->raw, s, e) : nft_read(t, s, e);
@@ -252,7 +279,7 @@ tables_read(struct tables *t, struct seen *s, struct error **e)
 			return rc;
 		error_free(e);
 		seen_done(s);
-		*s = (struct seen){ 0 };
+		*s = (struct seen){ .prefix = t->chains };
 	}
 }
 
@@ -281,7 +308,7 @@ tables_mixed(const struct tables *used)
 	struct tables t = { .nl.fd = -1, .raw = -1 };
 	bool found = false;
 
-	if (tables_open(&t, kind, NULL) < 0)
+	if (tables_open(&t, kind, used->chains, NULL) < 0)
 		return false;
 	if (kind == TABLES_LEGACY)
 		found = legacy_any(t.raw);

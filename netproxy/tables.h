@@ -15,11 +15,13 @@ extern const char *const tables_kinds[TABLES_KINDS]; /* "legacy", "nf_tables" */
 
 struct tables {
 	enum tables_kind kind;
-	struct nl nl; /* nf_tables: a netfilter socket */
-	int raw;      /* legacy: a raw socket */
+	struct nl nl;       /* nf_tables: a netfilter socket */
+	int raw;            /* legacy: a raw socket */
+	const char *chains; /* how our chains' names begin there; "KDG" in here, always */
 };
 
-int tables_open(struct tables *, enum tables_kind, struct error **);
+/* `chains` has to live as long. */
+int tables_open(struct tables *, enum tables_kind, const char *chains, struct error **);
 void tables_close(struct tables *);
 
 /* Differs from its last value when anybody changed a rule. */
@@ -29,6 +31,7 @@ struct seen {
 	struct map chains[RULES_TABLES]; /* ours: name -> (void *)(rules + 1) */
 	unsigned jumps[RULES_JUMPS];     /* how often each is there */
 	unsigned foreign;                /* rules in FORWARD that are not ours */
+	const char *prefix;              /* of ours in the kernel */
 };
 int tables_read(struct tables *, struct seen *, struct error **); /* into an all-zero one */
 void seen_done(struct seen *);

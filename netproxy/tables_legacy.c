@@ -135,7 +135,7 @@ legacy_walk(const struct ipt_getinfo *info, const struct ipt_get_entries *all,
 		/* The end of every chain is a RETURN nobody wrote; the hook's is its policy. */
 		if (legacy_policy(info, at))
 			continue;
-		if (!strncmp(chain, RULES_PREFIX, strlen(RULES_PREFIX))) {
+		if (seen_ours(s, chain)) {
 			const struct ipt_entry *next = legacy_entry(all, at + x->next_offset);
 
 			if (!next || legacy_head(next))

@@ -9,6 +9,7 @@ bool legacy_has_match(int raw, const char *name, uint8_t revision);
 bool legacy_any(int raw); /* rules beside the empty tables */
 
 /* tables.c's, for both kinds */
+bool seen_ours(const struct seen *, const char *chain);
 void seen_chain(struct seen *, enum rules_table, const char *name);
 /* `to`: the chain it jumps to, or NULL. */
 void seen_rule(struct seen *, enum rules_table, const char *chain, const char *to);

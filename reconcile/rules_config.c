@@ -140,6 +140,15 @@ is_link_name(const char *s, struct arena *a)
 	return NULL;
 }
 
+const char *
+is_chains(const char *s, struct arena *a)
+{
+	(void)a;
+	return strlen(s) == 3 && strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 3
+		   ? NULL
+		   : "must be three capital letters";
+}
+
 void
 config_network_check(const void *obj, const struct place *at)
 {

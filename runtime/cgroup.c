@@ -10,7 +10,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "reconcile/base/buf.h"
 #include "reconcile/base/cleanup.h"
@@ -184,9 +186,41 @@ cgroups_open(const char *root, const char *name, struct cgroups *ret, struct err
 	return r;
 }
 
+int
+cgroups_own(struct cgroups *g, const char *state, struct error **e)
+{
+	static const char attribute[] = "trusted.kedge.state";
+	const char *dir = g->tree[0].dir;
+	cleanup_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char whose[512] = "";
+	bool lives;
+
+	if (fd < 0)
+		return fail_sys(e, "open the cgroup %s", dir);
+	lives = flock(fd, LOCK_EX | LOCK_NB) < 0;
+	if (lives && errno != EWOULDBLOCK)
+		return fail_sys(e, "lock the cgroup %s", dir);
+	/* A kernel without attributes on groups: the lock alone tells. */
+	if (fgetxattr(fd, attribute, whose, sizeof(whose) - 1) < 0)
+		*whose = '\0';
+	if (lives || (*whose && strcmp(whose, state) != 0 && access(whose, F_OK) == 0))
+		return fail(e, WHY_CONFLICT,
+			    "the control group %s is that of another kedged%s%s%s: %s, or give "
+			    "this one its own cgroup in kedge.yaml or by --cgroup",
+			    g->name, *whose ? " (state in " : "", whose, *whose ? ")" : "",
+			    lives ? "stop it"
+				  : "it does not run now: take it down (start it, "
+				    "then kedge down)");
+	(void)fsetxattr(fd, attribute, state, strlen(state), 0);
+	g->lock = steal_fd(&fd);
+	return 0;
+}
+
 void
 cgroups_done(struct cgroups *g)
 {
+	if (g->lock > 0)
+		close(g->lock);
 	for (size_t i = 0; i < CGROUP_TREES; i++)
 		free(g->tree[i].dir);
 	free(g->name);

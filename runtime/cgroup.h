@@ -27,6 +27,7 @@ struct cgroups {
 		char *dir;               /* ROOT/CONTROLLER/NAME or ROOT/NAME */
 	} tree[CGROUP_TREES];
 	bool cpu, memory, pids;
+	int lock; /* 0: not taken */
 };
 
 struct cgroup_limits {
@@ -35,6 +36,10 @@ struct cgroup_limits {
 
 /* Finds out what the host has and makes the groups NAME. */
 int cgroups_open(const char *root, const char *name, struct cgroups *ret, struct error **);
+/* Takes the groups for the runtime with this state folder: two in one would end each
+ * other's pods.  A lock says that the owner lives, an attribute of the group who it is; what
+ * an owner left whose folder is no more may be taken. */
+int cgroups_own(struct cgroups *, const char *state, struct error **);
 void cgroups_done(struct cgroups *);
 const char *cgroups_mode(const struct cgroups *);
 int cgroup_make(const struct cgroups *, const char *uid, const char *container,

@@ -213,7 +213,8 @@ rt_open(const struct rt_config *cfg, struct rt **ret, struct error **e)
 	if (check_paths(&rt->cfg, e) < 0 ||
 	    rt_watch(rt, &rt->wake, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), e) < 0 ||
 	    dirs_make(rt, e) < 0 ||
-	    cgroups_open(rt->cfg.cgroup_root, rt->cfg.cgroup, &rt->cgroups, e) < 0)
+	    cgroups_open(rt->cfg.cgroup_root, rt->cfg.cgroup, &rt->cgroups, e) < 0 ||
+	    cgroups_own(&rt->cgroups, rt->cfg.state_dir, e) < 0)
 		goto failed;
 	rt->init_fd = launch_prepare(rt->cfg.init_path, e);
 	if (rt->init_fd < 0 || rtpod_adopt_all(rt, e) < 0)

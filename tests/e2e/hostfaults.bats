@@ -114,6 +114,108 @@ kedged_fails() {
 	serves
 }
 
+# apart N [LINES]: a kedge.yaml for a second kedged beside the first one
+apart() {
+	cat >"$W/apart.yaml" <<-Y
+		network:
+		  bridge: kedge$1
+		  chains: KD$(tr 0-9 A-J <<<"$1")
+		  podCIDR: 10.1$1.0.0/16
+		  serviceCIDR: 10.2$1.0.0/16
+		  nodePortRange: 31000-31999
+	Y
+	sed -i "${2:-}" "$W/apart.yaml"
+}
+# other_fails PATTERN SED: a second kedged whose settings differ in all but that is refused
+other_fails() {
+	apart 1 "$2"
+	kedged_fails "$1" --config "$W/apart.yaml" --state "$W/state2" --run "$W/run2" --logs "$W/logs2"
+}
+
+@test "a second kedged on the same bridge, chains, ranges or control group is refused, and the first is named" {
+	kedge_start --source "deploy=$W/deploy.git"
+	run_web
+	who="another kedged .pid $KEDGED, state in $W/state. uses the"
+	other_fails "$who bridge kedge0: .*its own network.bridge, network.chains" 's/bridge: .*/bridge: kedge0/'
+	other_fails "$who iptables chains KDG: " 's/chains: .*/chains: KDG/'
+	other_fails "kedge0 .of the kedged with its state in $W/state. has the address 10.42.0.1.*choose another network.podCIDR" \
+		's/podCIDR: .*/podCIDR: 10.42.0.0\/16/'
+	other_fails "route to 10.43.0.0/16 by kedge0 .of the kedged with its state in $W/state.*choose another network.serviceCIDR" \
+		's/serviceCIDR: .*/serviceCIDR: 10.43.0.0\/16/'
+	other_fails "route to 10.42.0.0/16 by kedge0 .of the kedged with" 's/podCIDR: .*/podCIDR: 10.42.8.0\/22/'
+	apart 1
+	kedged_fails "control group .* is that of another kedged .state in $W/state.*--cgroup" --config "$W/apart.yaml" \
+		--state "$W/state2" --run "$W/run2" --logs "$W/logs2" --cgroup "${KEDGE_CGROUP}$(basename "$W")"
+	! ip link show kedge1 2>/dev/null || false
+	serves
+	[ "$(iptables-save | grep -c -- '-j KDG-F$')" = 1 ]
+	# also while it is away
+	kedge_stop
+	other_fails "the bridge kedge0 belongs to the kedged with its state in $W/state, which does not run now" 's/bridge: .*/bridge: kedge0/'
+	apart 1
+	kedged_fails "control group .* of another kedged .state in $W/state.: it does not run now" --config "$W/apart.yaml" \
+		--state "$W/state2" --run "$W/run2" --logs "$W/logs2" --cgroup "${KEDGE_CGROUP}$(basename "$W")"
+	kedge_start --source "deploy=$W/deploy.git"
+	serves
+}
+
+@test "what a kedged left whose state folder is gone is taken over" {
+	kedge_start
+	kill -9 "$KEDGED"
+	wait_for 5 "it is gone" not_running "$KEDGED"
+	rm -rf "$W/old"; mkdir "$W/old"; mv "$W/state" "$W/run" "$W/logs" "$W/old/"
+	kedge_start
+	kedge get nodes
+	ip link show kedge0 | grep -q "alias kedge KDG $KEDGED $W/state"
+}
+
+@test "two kedgeds that are set apart work side by side, and one goes down without the other" {
+	kedge_start --source "deploy=$W/deploy.git"
+	run_web
+	apart 1
+	mkdir "$W/dir2"
+	kedged --config "$W/apart.yaml" --state "$W/state2" --run "$W/run2" --logs "$W/logs2" \
+		--cgroup "${KEDGE_CGROUP}$(basename "$W")two" --source "files=$W/dir2" >"$W/second.log" 2>&1 3>&- &
+	second=$!
+	KEDGE_SOCKET=$W/run2/api.sock wait_for 10 "the second serves" kedge get nodes
+	KEDGE_SOCKET=$W/run2/api.sock image web:1 --env VERSION=second
+	deployment web web:1 1 >"$W/dir2/web.yaml"
+	service web NodePort >"$W/dir2/svc.yaml"
+	KEDGE_SOCKET=$W/run2/api.sock wait_for 10 "its pod" has_ready app=web 1
+	ip2=$(KEDGE_SOCKET=$W/run2/api.sock field svc web .spec.clusterIP)
+	[[ $ip2 == 10.21.* ]]
+	wait_for 5 "its service" sh -c "curl -sfm 2 http://$ip2/ | grep -q second"
+	curl -sfm 2 "http://$ip/" | grep -q v1
+	serves
+	sleep 4.5 # each looks after its own rules alone
+	! logged "somebody removed kedge's chains" || false
+	! grep "somebody removed kedge's chains" "$W/second.log" || false
+	iptables-save | grep -q -- '-A KDB-'
+	iptables-save | grep -q -- '-A KDG-'
+	KEDGE_SOCKET=$W/run2/api.sock kedge down
+	wait_for 10 "the second ends" not_running $second
+	! iptables-save | grep KDB- || false
+	! ip link show kedge1 2>/dev/null || false
+	serves
+	sleep 2.5
+	! logged "somebody removed kedge's chains" || false
+	curl -sfm 2 "http://$ip/" | grep -q v1
+}
+
+@test "a range that a route of the host narrows is refused; a wider route is said" {
+	ip link add dummy7 type bridge
+	ip link set dummy7 up
+	ip route add 10.42.7.0/24 dev dummy7
+	: >"$W/kedge.yaml"
+	kedged_fails 'this host has a route to 10.42.7.0/24 by dummy7, which takes packets from the range 10.42.0.0/16 that is meant for pods: choose another network.podCIDR'
+	ip route del 10.42.7.0/24 dev dummy7
+	ip route add 10.0.0.0/8 dev dummy7
+	kedge_start
+	logged 'warning.*route to 10.0.0.0/8 by dummy7: what is behind it at 10.42.0.0/16 cannot be reached any more'
+	kedge describe node | grep -q 'route to 10.0.0.0/8' || kedge get nodes -o json | grep -q 'route to 10.0.0.0/8'
+	ip link del dummy7
+}
+
 @test "a socket that a killed kedged left is taken over" {
 	kedge_start
 	b=$(brain_of)

@@ -21,7 +21,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-enum { ROUNDS_MAX = 64, FLUSH_RETRY_MS = 2000 };
+enum { ROUNDS_MAX = 64, FLUSH_RETRY_MS = 2000, FLUSH_HOLD_MS = 250 };
 
 /* ---- passes ---- */
 
@@ -81,11 +81,30 @@ brain_round(struct brain *b, int64_t *ret_again)
 	return changed;
 }
 
-static void
+/* While the hand makes pods, their folders and files go to the disk that the mirror is
+ * on, and each fsync of the mirror would hold them up: it waits until they run, but not
+ * for long.  With nothing for the mirror no fsync is due. */
+static bool
+flush_waits(struct brain *b)
+{
+	int64_t now = monotonic_ms();
+
+	if (!b->nstarting || !sources_pending(b->sources))
+		return false;
+	if (!b->held_since)
+		b->held_since = now;
+	if (now - b->held_since >= FLUSH_HOLD_MS)
+		return false;
+	timer_arm(b->flush_timer, FLUSH_HOLD_MS - (now - b->held_since));
+	return true;
+}
+
+void
 brain_flush(struct brain *b)
 {
 	cleanup_error struct error *e = NULL, *e2 = NULL;
 
+	b->held_since = 0;
 	/* The commit before the revision that speaks of it: after a crash between the two
 	 * it is applied once more, where the other way round an older one would be. */
 	if (sources_flush(b->sources, &e2) < 0)
@@ -170,7 +189,8 @@ on_pass(evutil_socket_t fd, short what, void *arg)
 	rules_begin(b);
 	if (b->sweep && b->ready)
 		logs_sweep(b);
-	brain_flush(b);
+	if (!flush_waits(b))
+		brain_flush(b);
 	if (rounds > ROUNDS_MAX) {
 		log_warn("plan", "still changing after %d rounds; going on in a moment",
 			 ROUNDS_MAX);
@@ -408,14 +428,10 @@ brain_close(struct brain *b)
 {
 	brain_api_close(b);
 	prober_free(b->prober);
-	if (b->store) {
-		store_commit(b->store, NULL);
-		store_close(b->store);
-	}
-	if (b->sources) {
-		sources_flush(b->sources, NULL);
-		sources_close(b->sources);
-	}
+	if (b->store && b->sources)
+		brain_flush(b);
+	store_close(b->store);
+	sources_close(b->sources);
 	wire_free(b->wire);
 }
 

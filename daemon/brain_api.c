@@ -115,7 +115,7 @@ on_pod_delete(void *ctx, const char *ns, const char *name, int64_t grace, struct
 		a.to =
 		    1; /* Kubernetes' "immediately" skips the node; here it is still orderly */
 	carry(b, &a);
-	store_commit(b->store, NULL);
+	brain_flush(b);
 	brain_poke(b);
 	return 0;
 }

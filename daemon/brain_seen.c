@@ -11,10 +11,11 @@
 #include <string.h>
 
 static void
-row_free(struct pod_row *r)
+row_free(struct brain *b, struct pod_row *r)
 {
 	if (!r)
 		return;
+	b->nstarting -= r->starting;
 	arena_free(&r->arena);
 	free(r);
 }
@@ -26,14 +27,32 @@ seen_row(struct brain *b, const char *uid)
 }
 
 static void
-seen_put(struct brain *b, const struct pod_seen *seen, bool draining)
+seen_put(struct brain *b, const struct pod_seen *seen, bool draining, bool starting)
 {
 	struct pod_row *r = xcalloc(1, sizeof *r);
 
 	r->seen = schema_clone(pod_seen_kind(), seen, &r->arena);
 	r->draining = draining;
-	row_free(map_put(&b->pods, r->seen->uid, r));
+	r->starting = starting;
+	b->nstarting += starting;
+	row_free(b, map_put(&b->pods, r->seen->uid, r));
 	b->pods_changed = true;
+}
+
+/* On its way up, and no container of it came to anything. */
+static bool
+nothing_yet(const struct pod_seen *p)
+{
+	if (strcmp(p->state, "starting") && strcmp(p->state, "up"))
+		return false;
+	for (size_t i = 0; i < p->containers.n; i++) {
+		const struct container_seen *c = &p->containers.at[i];
+
+		if (strcmp(c->state, "waiting") ||
+		    (c->reason && *c->reason && strcmp(c->reason, "ContainerCreating")))
+			return false;
+	}
+	return true;
 }
 
 void
@@ -59,7 +78,8 @@ seen_pod(struct brain *b, const struct pod_seen *seen)
 			full.ip = pod->status->podIP;
 	}
 	event_of_pod(b, was ? was->seen : NULL, &full);
-	seen_put(b, &full, was && was->draining && !full.drained);
+	seen_put(b, &full, was && was->draining && !full.drained,
+		 was && was->starting && nothing_yet(&full));
 }
 
 void
@@ -67,7 +87,7 @@ seen_pod_forget(struct brain *b, const char *uid)
 {
 	struct pod_row *r = map_del(&b->pods, uid);
 
-	row_free(r);
+	row_free(b, r);
 	b->pods_changed = true;
 }
 
@@ -84,7 +104,7 @@ seen_starting(struct brain *b, const struct action *a)
 
 	if (was)
 		seen.containers = was->seen->containers;
-	seen_put(b, &seen, false);
+	seen_put(b, &seen, false, true);
 }
 
 void

@@ -20,6 +20,7 @@ struct pod_row {
 	struct arena arena;
 	struct pod_seen *seen;
 	bool draining; /* DRAIN was sent */
+	bool starting; /* START was sent, and nothing of it runs yet or has failed */
 };
 
 /* One service port: in force, or on its way there. */
@@ -60,7 +61,7 @@ struct brain {
 
 	struct map pods; /* uid -> struct pod_row */
 	const struct pod_seen **pods_sorted;
-	size_t npods;
+	size_t npods, nstarting;
 	bool pods_changed;
 
 	struct map rules; /* id -> struct rule_row: in force */
@@ -77,7 +78,8 @@ struct brain {
 	struct map events; /* "uid reason message" -> name of its Event, to count repeats */
 	int64_t next_id;
 	struct event *pass_event, *again_timer, *flush_timer;
-	bool sweep; /* a pod was forgotten: its logs may go */
+	int64_t held_since; /* monotonic ms: what is in memory waits to be written; 0: not */
+	bool sweep;         /* a pod was forgotten: its logs may go */
 	bool poked, ready, leaving;
 	int exit_code;
 };
@@ -88,6 +90,7 @@ void brain_poke(struct brain *); /* a pass soon; any number of pokes make one */
 int brain_tell(struct brain *, const struct action *, const struct kind *, const void *body,
 	       const int *fds, int nfds);
 void brain_snapshot(struct brain *, struct snapshot *, struct arena *);
+void brain_flush(struct brain *); /* all that is in memory to the disk, in the right order */
 
 /* brain_api.c: what the API asks of the brain, and answers that come later */
 int brain_api_open(struct brain *, struct error **);

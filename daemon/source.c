@@ -97,6 +97,12 @@ sources_flush(struct sources *s, struct error **e)
 	return mirror_pending(s->mirror) ? mirror_flush(s->mirror, e) : 0;
 }
 
+bool
+sources_pending(const struct sources *s)
+{
+	return mirror_pending(s->mirror);
+}
+
 /* A head that the mirror names but cannot show is as good as none. */
 static void
 recall_head(struct sources *s, struct watch *w)

@@ -55,6 +55,7 @@ bool source_writable(struct sources *, const char *name);
  * (disk full) it stays in memory and the next call tries again.  Does nothing,
  * and touches no disk, when nothing is pending. */
 int sources_flush(struct sources *, struct error **);
+bool sources_pending(const struct sources *);
 
 /* The manifests of one commit: sorted by path, then as in the file.  Alive until
  * freed; a file that did not change gives the very same pointers in the next set. */

@@ -63,6 +63,16 @@ diff_says() {
 	[ "$(field pod solo '.spec.containers[0].image')" = web:2 ]
 }
 
+@test "a commit is on the disk a moment after it came, also while its pods do not come up" {
+	on_disk() { [ "$(git -C "$W/state/repo.git" -c safe.directory='*' rev-parse refs/kedge/deploy/head)" = "$(head_id)" ]; }
+	pod solo nowhere:1 >"$W/clone/pod.yaml"
+	push "a pod without an image"
+	wait_for 3 "the mirror has it" on_disk
+	pod solo web:2 >"$W/clone/pod.yaml"
+	push_wait "a pod that runs"
+	on_disk # before the revision was told to be healthy
+}
+
 @test "a bare pod of Git that is deleted comes back" {
 	first=$(field pod solo .metadata.uid)
 	kedge delete pod solo

@@ -650,7 +650,14 @@ parts_open(struct hand *h, struct error **e)
 		.owner = c->state,
 	};
 
-	if (rt_caps(spec_strings(&c->allow->capabilities, &a), &rc.cap_allow, e) < 0)
+	rc.seccomp_dir = c->seccomp;
+	rc.allow = (struct rt_allow){ .privileged = c->allow->privileged,
+				      .unconfined = c->allow->unconfined,
+				      .unmasked = c->allow->unmasked,
+				      .host_users = c->allow->hostUsers,
+				      .sysctls = c->allow->sysctls.at,
+				      .nsysctls = c->allow->sysctls.n };
+	if (rt_caps(spec_strings(&c->allow->capabilities, &a), &rc.allow.caps, e) < 0)
 		return fail_in(e, "allow.capabilities");
 	if (images_open(c->state, &h->images, e) < 0)
 		return -1;

@@ -48,6 +48,11 @@ struct sandbox_args *pod_sandbox(struct snapshot *, const struct pod *, struct a
 				 struct pod_trouble *ret, size_t *ret_n);
 const char *pod_qos(const struct pod_spec *);
 
+/* pod_rights.c: what the security contexts say of a container, and of all of the pod. */
+void pod_rights(const struct pod *, const struct container *, struct container_args *,
+		struct arena *);
+void pod_rights_shared(const struct pod *, struct sandbox_args *, struct arena *);
+
 /* pod_status.c: what the host saw, as Kubernetes tells it. */
 struct pod_view {
 	struct snapshot *s;

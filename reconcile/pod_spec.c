@@ -63,48 +63,6 @@ limits(const struct snapshot *s, const struct pod *pod, const struct container *
 	args->oomScoreAdj = oom_score_adj(s, pod, quantity_value(mem_req ? mem_req : mem));
 }
 
-/* "uid:gid"; the container's word counts before the pod's; empty: the image's. */
-static const char *
-user(const struct pod *pod, const struct container *c, struct arena *a)
-{
-	const struct security_context *own = c->securityContext;
-	const struct pod_security_context *all = pod->spec->securityContext;
-	int64_t uid = -1, gid = -1;
-
-	if (all && schema_has(pod_security_context_kind(), all, "runAsUser"))
-		uid = all->runAsUser;
-	if (own && schema_has(security_context_kind(), own, "runAsUser"))
-		uid = own->runAsUser;
-	if (all && schema_has(pod_security_context_kind(), all, "runAsGroup"))
-		gid = all->runAsGroup;
-	if (own && schema_has(security_context_kind(), own, "runAsGroup"))
-		gid = own->runAsGroup;
-	if (uid < 0)
-		return NULL;
-	return gid < 0 ? label_number(uid, a)
-		       : arena_printf(a, "%lld:%lld", (long long)uid, (long long)gid);
-}
-
-static void
-security(const struct pod *pod, const struct container *c, struct container_args *args)
-{
-	const struct security_context *sc = c->securityContext;
-	const struct pod_security_context *all = pod->spec->securityContext;
-	bool own = sc && schema_has(security_context_kind(), sc, "runAsNonRoot");
-
-	args->nonRoot = own ? sc->runAsNonRoot : all && all->runAsNonRoot;
-
-	/* Absent means allowed in Kubernetes; kedge's own default is hardened. */
-	args->allowPrivilegeEscalation = sc && sc->allowPrivilegeEscalation;
-	if (!sc)
-		return;
-	args->readOnlyRoot = sc->readOnlyRootFilesystem;
-	if (sc->capabilities) {
-		args->capAdd = sc->capabilities->add;
-		args->capDrop = sc->capabilities->drop;
-	}
-}
-
 static void
 mounts(const struct container *c, struct container_args *args, struct arena *a)
 {
@@ -147,7 +105,6 @@ container(struct snapshot *s, const struct pod *pod, const struct container *c,
 					 .command = expand_all(c->command, env, n, a),
 					 .args = expand_all(c->args, env, n, a),
 					 .workingDir = c->workingDir,
-					 .user = user(pod, c, a),
 					 .restart = pod->spec->restartPolicy,
 					 .tty = c->tty,
 					 .stdin = c->stdin,
@@ -157,7 +114,7 @@ container(struct snapshot *s, const struct pod *pod, const struct container *c,
 		args->env.at[args->env.n++] =
 		    arena_printf(a, "%s=%s", env[i].key, env[i].value);
 	limits(s, pod, c, args);
-	security(pod, c, args);
+	pod_rights(pod, c, args, a);
 	mounts(c, args, a);
 	return true;
 }
@@ -253,6 +210,7 @@ pod_sandbox(struct snapshot *s, const struct pod *pod, struct arena *a, struct p
 	args->grace = pod->spec->terminationGracePeriodSeconds;
 	if (pod->spec->securityContext)
 		args->fsGroup = pod->spec->securityContext->fsGroup;
+	pod_rights_shared(pod, args, a);
 	hosts(s, pod, args, a);
 	resolv(pod, args, a);
 	if (!pod_volumes(s, pod, args, a, &why)) {

@@ -10,14 +10,15 @@
 typedef const char *rule_fn(const char *text, struct arena *);
 rule_fn is_label, is_dns1035_label, is_subdomain, is_label_key, is_label_value;
 rule_fn is_annotation_key, is_config_key, is_env_name, is_port_name, is_ip, is_cluster_ip;
-rule_fn is_abs_path, is_mount_path, is_relative_path, is_image, is_percent;
+rule_fn is_abs_path, is_mount_path, is_relative_path, is_image, is_percent, is_sysctl;
 rule_fn is_range, is_listen, is_ports, is_link_name, is_chains; /* of kedge.yaml */
 
 typedef void rule_check_fn(const void *obj, const struct place *);
 rule_check_fn requirement_check, config_map_check, secret_check, service_spec_check;
 rule_check_fn env_var_source_check, env_var_check, env_from_source_check;
 rule_check_fn resource_requirements_check, probe_check, lifecycle_handler_check;
-rule_check_fn security_context_check, container_check, volume_check, pod_spec_check;
+rule_check_fn security_context_check, pod_security_context_check, seccomp_profile_check;
+rule_check_fn app_armor_profile_check, container_check, volume_check, pod_spec_check;
 rule_check_fn replica_set_spec_check, rolling_update_check, deployment_strategy_check;
 rule_check_fn deployment_spec_check, config_network_check;
 

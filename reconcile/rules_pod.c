@@ -178,24 +178,6 @@ lifecycle_handler_check(const void *obj, const struct place *at)
 	handlers_check(!!h->exec + !!h->httpGet + !!h->tcpSocket + !!h->sleep, at);
 }
 
-void
-security_context_check(const void *obj, const struct place *at)
-{
-	const struct security_context *s = obj;
-	bool escalates = s->allowPrivilegeEscalation ||
-			 !schema_has(security_context_kind(), s, "allowPrivilegeEscalation");
-
-	if (s->privileged && !escalates)
-		place_complain(
-		    at, "",
-		    "Invalid value: cannot set `allowPrivilegeEscalation` to false and "
-		    "`privileged` to true");
-	if (s->runAsNonRoot && place_ok(at, "runAsUser") &&
-	    schema_has(security_context_kind(), s, "runAsUser") && !s->runAsUser)
-		place_complain(at, "runAsUser",
-			       "Invalid value: 0: must not be 0 when `runAsNonRoot` is true");
-}
-
 static void
 once_check(const struct probe *p, const char *sub, const struct place *at)
 {

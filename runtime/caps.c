@@ -69,6 +69,15 @@ rtcaps_parse(const char *const *add, const char *const *drop, uint64_t have, uin
 }
 
 int
+rtcaps_of(const struct rt_container *c, uint64_t have, uint64_t *ret, struct error **e)
+{
+	if (!c->privileged)
+		return rtcaps_parse(c->cap_add, c->cap_drop, have, ret, e);
+	*ret = have;
+	return 0;
+}
+
+int
 rt_caps(const char *const *names, uint64_t *ret, struct error **e)
 {
 	return parse(names, ret, e);

@@ -72,13 +72,37 @@ launch_prepare(const char *init_path, struct error **e)
 
 enum { STACK = 64 << 10, MAX_FDS = 8 };
 
+struct sysctl;
 struct child {
 	int exe;
 	char *const *argv;
 	const int *join;        /* v1: tasks files; -1 ends them */
 	int fds[MAX_FDS], nfds; /* become 3, 4, ... */
+	const struct sysctl *sysctls, *failed; /* of the new namespaces; a NULL path ends them */
 	int err;
 };
+
+struct sysctl {
+	char path[280];
+	const char *value;
+};
+
+/* Through the host's own procfs, which shows each process its own namespaces' values;
+ * the paths were checked by allow.c. */
+__attribute__((no_sanitize("address", "undefined"))) static bool
+child_sysctls(struct child *c)
+{
+	for (const struct sysctl *s = c->sysctls; s && *s->path; s++) {
+		int fd = open(s->path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+		if (fd < 0 || write(fd, s->value, strlen(s->value)) < 0) {
+			c->failed = s;
+			return false;
+		}
+		close(fd);
+	}
+	return true;
+}
 
 /* In the child, on its own stack, in our memory: system calls only. */
 __attribute__((no_sanitize("address", "undefined"))) static int
@@ -96,6 +120,8 @@ child_run(void *arg)
 	for (; c->join && *c->join >= 0; c->join++)
 		if (write(*c->join, "0", 1) < 0)
 			goto failed;
+	if (!child_sysctls(c))
+		goto failed;
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0 || chdir("/") < 0)
 		goto failed;
@@ -146,7 +172,11 @@ child_start(struct child *c, uint64_t flags, int cgroup, int *ret_pidfd, struct 
 	munmap(stack, STACK);
 	if (pid < 0 || c->err) {
 		errno = pid < 0 ? (int)-pid : c->err;
-		fail_sys(e, "start kedge-init");
+		if (c->failed)
+			fail_sys(e, "set the sysctl %s to \"%s\"", c->failed->path + 10,
+				 c->failed->value);
+		else
+			fail_sys(e, "start kedge-init");
 		if (pid >= 0) {
 			waitid(P_PIDFD, (id_t)pidfd, &(siginfo_t){ 0 }, WEXITED | __WALL);
 			close(pidfd);
@@ -188,6 +218,23 @@ open_groups(struct rt *rt, const char *uid, int fds[CGROUP_TREES + 1], struct er
 	return 0;
 }
 
+static struct sysctl *
+sysctls_of(const struct rt_pod *p)
+{
+	struct sysctl *at;
+	size_t n = 0;
+
+	while (p->sysctls && p->sysctls[n])
+		n++;
+	at = n ? xcalloc(n + 1, sizeof(*at)) : NULL;
+	for (size_t i = 0; i < n; i++) {
+		memcpy(at[i].path, "/proc/sys/", 10);
+		rtsysctl_path(p->sysctls[i], at[i].path + 10, sizeof(at[i].path) - 10,
+			      &at[i].value);
+	}
+	return at;
+}
+
 int
 launch_init(struct rt *rt, const struct rt_pod *p, int dir, pid_t *ret_pid, int *ret_pidfd,
 	    int *ret_conn, struct error **e)
@@ -195,6 +242,7 @@ launch_init(struct rt *rt, const struct rt_pod *p, int dir, pid_t *ret_pid, int 
 	char *argv[] = { "kedge-init", "pod", (char *)p->name, NULL };
 	int groups[CGROUP_TREES + 1] = { -1, -1, -1, -1 }, pair[2] = { -1, -1 }, pid = -1;
 	cleanup_close int sock = listener(dir, e);
+	cleanup_free struct sysctl *sysctls = sysctls_of(p);
 	bool v2 = rt->cgroups.mode == CGROUP_V2;
 
 	if (sock < 0)
@@ -208,7 +256,8 @@ launch_init(struct rt *rt, const struct rt_pod *p, int dir, pid_t *ret_pid, int 
 					   .argv = argv,
 					   .join = v2 ? NULL : groups,
 					   .fds = { dir, sock, pair[1] },
-					   .nfds = 3 };
+					   .nfds = 3,
+					   .sysctls = sysctls };
 
 			/* A pid namespace of the pod: when kedge-init dies, all of it
 			 * does.  Net, ipc and uts are what its containers share. */

@@ -5,6 +5,7 @@
  * that a pod's author chose; masks come last, over what was mounted; rights
  * are dropped after the last step that needs one.
  */
+#include <dirent.h>
 #include <signal.h>
 #include <string.h>
 
@@ -185,6 +186,44 @@ compile_mounts(struct rt *rt, struct buf *b, const struct rt_pod *p,
 	}
 }
 
+/* Every node of the host, for a privileged container; what each container has of its own
+ * (terminals, shm, queues) is not among them. */
+static void
+add_nodes(struct op_at o, const char *dir, int depth)
+{
+	static const char *const own[] = { "null",  "zero",   "full",    "random",
+					   "urandom", "tty",  "console", "ptmx",
+					   "pts",   "shm",    "mqueue",  "fd" };
+	cleanup_closedir DIR *d = opendir(dir);
+	struct dirent *ent;
+
+	while (d && depth < 4 && (ent = readdir(d))) {
+		cleanup_free char *path = NULL;
+		bool ours = ent->d_name[0] == '.';
+
+		for (size_t i = 0; depth == 0 && i < sizeof(own) / sizeof(*own); i++)
+			ours |= strcmp(own[i], ent->d_name) == 0;
+		if (ours)
+			continue;
+		xasprintf(&path, "%s/%s", dir, ent->d_name);
+		if (ent->d_type == DT_DIR)
+			add_nodes(o, path, depth + 1);
+		else if (ent->d_type == DT_CHR || ent->d_type == DT_BLK)
+			op_str(o, path + 5); /* behind "/dev/" */
+	}
+}
+
+static void
+compile_dev(struct buf *b, const struct rt_container *c, const char *shm)
+{
+	struct op_at o = op_begin(b, OP_DEV, c->tty ? 1 : 0, 0);
+
+	op_str(o, shm);
+	if (c->privileged)
+		add_nodes(o, "/dev", 0);
+	op_end(o);
+}
+
 static void
 compile_kernel(struct rt *rt, struct buf *b, const struct rt_pod *p,
 	       const struct rt_container *c)
@@ -192,20 +231,43 @@ compile_kernel(struct rt *rt, struct buf *b, const struct rt_pod *p,
 	cleanup_free char *shm = poddir_shm_path(rt, p);
 
 	op_put(b, OP_PROC, 0, 0, NULL);
-	op_put(b, OP_DEV, c->tty ? 1 : 0, 0, shm, NULL);
-	op_put(b, OP_SYS, rt->cgroups.mode == CGROUP_V2 ? 1 : 0, 0, NULL);
+	compile_dev(b, c, shm);
+	op_put(b, OP_SYS,
+	       (rt->cgroups.mode == CGROUP_V2 ? 1 : 0) | (c->privileged ? 2 : 0), 0, NULL);
 }
 
 static void
-compile_masks(struct rt *rt, struct buf *b)
+compile_masks(struct rt *rt, struct buf *b, const struct rt_container *c)
 {
 	cleanup_free char *empty = NULL;
 
 	xasprintf(&empty, "%s/empty", rt->cfg.run_dir);
-	for (size_t i = 0; i < sizeof(masked) / sizeof(*masked); i++)
-		op_put(b, OP_MASK, 0, 0, masked[i], empty, NULL);
+	for (size_t i = 0; i < sizeof(masked) / sizeof(*masked) && !c->privileged; i++)
+		if (!c->unmasked || strncmp(masked[i], "/proc/", 6))
+			op_put(b, OP_MASK, 0, 0, masked[i], empty, NULL);
 	for (size_t i = 0; i < sizeof(read_only) / sizeof(*read_only); i++)
-		op_put(b, OP_READONLY, 0, 0, read_only[i], NULL);
+		if (!c->privileged && !c->unmasked)
+			op_put(b, OP_READONLY, 0, 0, read_only[i], NULL);
+}
+
+/* The pod's fsGroup, the image's own groups or not, and what the pod adds. */
+static void
+compile_user(struct buf *b, const struct rt_pod *p, const struct rt_container *c,
+	     const struct image *img)
+{
+	struct op_at o = op_begin(b, OP_USER, p->groups_strict ? 1 : 0, p->fs_group);
+	cleanup_free char *both = NULL;
+
+	if (c->user && *c->user == ':')
+		xasprintf(&both, "%.*s%s", (int)strcspn(img->user, ":"), img->user, c->user);
+	op_str(o, both ? both : c->user && *c->user ? c->user : img->user);
+	for (size_t i = 0; i < p->ngroups; i++) {
+		char number[24];
+
+		snprintf(number, sizeof(number), "%lld", (long long)p->groups[i]);
+		op_str(o, number);
+	}
+	op_end(o);
 }
 
 /* With no_new_privs anyone may load a filter, so it comes last and need allow less; without,
@@ -216,9 +278,14 @@ compile_rights(struct rt *rt, struct buf *b, const struct rt_container *c, struc
 	const struct seccomp_filter *f = NULL;
 	uint64_t caps;
 
-	if (rtcaps_parse(c->cap_add, c->cap_drop, rt->caps, &caps, e) < 0)
+	if (rtcaps_of(c, rt->caps, &caps, e) < 0)
 		return -1;
-	if (!c->unconfined && seccomp_get(&rt->seccomp, caps, &f, e) < 0)
+	if (c->seccomp_profile && !c->privileged)
+		f = seccomp_local(&rt->seccomp, rt->cfg.seccomp_dir, c->seccomp_profile, caps,
+				  e);
+	else if (!c->unconfined && !c->privileged)
+		f = seccomp_get(&rt->seccomp, caps, e);
+	if (!f && !c->unconfined && !c->privileged)
 		return -1;
 	if (!c->allow_privilege_escalation) {
 		op_put(b, OP_NOPRIVS, 0, 0, NULL);
@@ -262,7 +329,6 @@ rtops_compile(struct rt *rt, const struct rt_pod *p, const struct rt_container *
 {
 	struct ops_head head = { .magic = OPS_MAGIC,
 				 .stop_signal = signal_number(img->stop_signal) };
-	const char *user = c->user && *c->user ? c->user : img->user;
 	const char *dir = c->working_dir && *c->working_dir ? c->working_dir : img->working_dir;
 	struct buf cleanup_buf paths = { 0 };
 	struct op_at o;
@@ -285,11 +351,11 @@ rtops_compile(struct rt *rt, const struct rt_pod *p, const struct rt_container *
 		xasprintf(&term, "%s/pods/%s/.term", rt->cfg.state_dir, p->uid);
 		op_put(b, OP_TERMLOG, 0, 0, term, c->termination_message_path, NULL);
 	}
-	compile_masks(rt, b);
+	compile_masks(rt, b, c);
 	if (c->read_only_root)
 		op_put(b, OP_SEAL, 0, 0, NULL);
 	op_put(b, OP_PIVOT, 0, 0, NULL);
-	op_put(b, OP_USER, 0, p->fs_group, user, NULL);
+	compile_user(b, p, c, img);
 	op_put(b, OP_KEYRING, 0, 0, NULL);
 	op_put(b, OP_LIMITS, 0, 0, NULL);
 	op_put(b, OP_CHDIR, 0, 0, *dir ? dir : "/", NULL);

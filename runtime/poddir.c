@@ -407,7 +407,7 @@ pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, struct error **e)
 		const struct rt_container *c = &p->containers[i];
 		uint64_t caps;
 
-		if (rtcaps_parse(c->cap_add, c->cap_drop, rt->caps, &caps, e) < 0)
+		if (rtcaps_of(c, rt->caps, &caps, e) < 0)
 			return fail_in(e, "container %s", c->name);
 		w.caps |= caps;
 	}

@@ -12,6 +12,7 @@
 
 enum { FILE_PATH_MAX = 1000, FILE_NAME_MAX = 249 };
 
+enum { GROUPS_MAX = 48 };
 enum { MAX_ITEMS = 65536, MAX_STRING = 32 << 20 };
 
 bool
@@ -126,6 +127,12 @@ check_container(const struct rt_pod *p, const struct rt_container *c, struct err
 			    c->termination_message_path);
 	if (!c->image || !*c->image)
 		return fail(e, WHY_INVALID, "it names no image");
+	if (c->seccomp_profile &&
+	    (!*c->seccomp_profile || c->seccomp_profile[0] == '/' ||
+	     !parts_ok(c->seccomp_profile)))
+		return fail(e, WHY_INVALID,
+			    "seccomp profile \"%s\" is empty, absolute or has \"..\"",
+			    c->seccomp_profile);
 	if (c->cpu_milli < 0 || c->cpu_shares < 0 || c->memory < 0 || c->pids < 0)
 		return fail(e, WHY_INVALID, "a limit is negative");
 	for (const char *const *env = c->env; env && *env; env++)
@@ -147,6 +154,13 @@ podspec_check(const struct rt_pod *p, struct error **e)
 		return fail(e, WHY_INVALID,
 			    "pod %s: host name \"%s\": [a-z0-9.-], 1 to 63 characters", p->name,
 			    p->hostname ? p->hostname : "");
+	if (p->ngroups > GROUPS_MAX)
+		return fail(e, WHY_INVALID, "pod %s: %zu supplemental groups, the most is %d",
+			    p->name, p->ngroups, GROUPS_MAX);
+	for (size_t i = 0; i < p->ngroups; i++)
+		if (p->groups[i] < 0 || p->groups[i] > 4294967294)
+			return fail(e, WHY_INVALID, "pod %s: %lld is not a group", p->name,
+				    (long long)p->groups[i]);
 	if (p->ncontainers == 0 || p->ncontainers > W_CONTAINERS)
 		return fail(e, WHY_INVALID, "pod %s: 1 to %d containers, not %zu", p->name,
 			    W_CONTAINERS, p->ncontainers);
@@ -360,10 +374,31 @@ walk_container(struct walk *w, struct rt_container *c)
 	NUM(w, c->read_only_root);
 	NUM(w, c->run_as_non_root);
 	NUM(w, c->allow_privilege_escalation);
+	NUM(w, c->privileged);
 	NUM(w, c->unconfined);
+	NUM(w, c->unmasked);
+	walk_str(w, &c->seccomp_profile);
 	NUM(w, c->tty);
 	NUM(w, c->stdin_open);
 	walk_str(w, &c->termination_message_path);
+}
+
+static void
+walk_groups(struct walk *w, struct rt_pod *p)
+{
+	int64_t n = (int64_t)p->ngroups;
+	int64_t *groups = walk_list(w, p->groups, &n, sizeof(*groups));
+
+	for (int64_t i = 0; i < n && !w->bad; i++) {
+		int64_t id = groups[i];
+
+		walk_num(w, &id);
+		if (!w->out)
+			groups[i] = id;
+	}
+	p->groups = groups;
+	p->ngroups = (size_t)n;
+	NUM(w, p->groups_strict);
 }
 
 static void
@@ -382,6 +417,8 @@ walk_pod(struct walk *w, struct rt_pod *p)
 	walk_str(w, &p->hostname);
 	NUM(w, p->grace);
 	NUM(w, p->fs_group);
+	walk_groups(w, p);
+	walk_strs(w, &p->sysctls);
 	walk_strs(w, &p->hosts);
 	walk_strs(w, &p->resolv);
 	volumes = walk_list(w, p->volumes, &nv, sizeof(*volumes));

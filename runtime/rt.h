@@ -116,7 +116,14 @@ int rtcaps_parse(const char *const *add, const char *const *drop, uint64_t have,
 		 struct error **);
 /* WHY_FORBIDDEN when `add` has what is neither a default nor in `allow`. */
 int rtcaps_allowed(const char *const *add, uint64_t allow, struct error **);
+/* What a container holds: rtcaps_parse, or all of `have` when it is privileged. */
+int rtcaps_of(const struct rt_container *, uint64_t have, uint64_t *ret, struct error **);
 uint64_t rtcaps_own(void);
+
+/* allow.c */
+int rtallow_check(const struct rt_allow *, const struct rt_pod *, struct error **);
+/* The file below /proc/sys of "name=value", and the value; false: no such name can be. */
+bool rtsysctl_path(const char *setting, char *ret, size_t room, const char **ret_value);
 
 /* ops.c */
 int rtops_compile(struct rt *, const struct rt_pod *, const struct rt_container *,

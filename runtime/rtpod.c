@@ -109,11 +109,8 @@ rt_pod_create(struct rt *rt, const struct rt_pod *spec, int *ret_netns, struct e
 
 	if (podspec_check(spec, e) < 0)
 		return -1;
-	for (size_t i = 0; i < spec->ncontainers; i++)
-		if (rtcaps_allowed(spec->containers[i].cap_add, rt->cfg.cap_allow, e) < 0) {
-			fail_in(e, "container %s", spec->containers[i].name);
-			return fail_in(e, "pod %s", spec->name);
-		}
+	if (rtallow_check(&rt->cfg.allow, spec, e) < 0)
+		return fail_in(e, "pod %s", spec->name);
 	p = map_get(&rt->pods, spec->uid);
 	if (p && p->state != RT_POD_GONE)
 		return fail(e, WHY_EXISTS, "pod %s is here already", spec->uid);
@@ -196,7 +193,7 @@ image_missing(struct cont *c, const char *image)
 static char *
 runs_as_root(const struct rtpod *p, const struct rt_container *c, const struct image *img)
 {
-	bool own = c->user && *c->user;
+	bool own = c->user && *c->user && *c->user != ':';
 	const char *user = own ? c->user : img->user;
 	cleanup_free char *who = xstrndup(user, strcspn(user, ":"));
 	const char *why = own ? "container's runAsUser breaks non-root policy"

@@ -19,6 +19,14 @@ struct error;
 struct images;
 struct rt;
 
+/* What a pod may ask for beyond its own walls: the operator's word. */
+struct rt_allow {
+	uint64_t caps; /* capabilities a container may add to the default ones */
+	bool privileged, unconfined, unmasked, host_users;
+	const char *const *sysctls; /* beyond the safe ones; "net.*" for all below */
+	size_t nsysctls;
+};
+
 struct rt_config {
 	const char *run_dir;     /* /run/kedge: pods/UID/..., tmpfs, 0700 */
 	const char *state_dir;   /* /var/lib/kedge: images/, pods/UID/ (writable layers) */
@@ -26,7 +34,8 @@ struct rt_config {
 	const char *init_path;   /* the kedge-init binary; read once, run from a sealed memfd */
 	const char *cgroup;      /* "kedge": below the root of each hierarchy */
 	const char *cgroup_root; /* "/sys/fs/cgroup"; a test may give another */
-	uint64_t cap_allow;      /* capabilities a container may add to the default ones */
+	struct rt_allow allow;   /* its list outlives rt */
+	const char *seccomp_dir; /* profiles of the operator's; NULL: none */
 	gid_t log_gid;           /* may read logs */
 	int64_t log_max_bytes;   /* rotate above this; 10 MiB */
 	int log_max_files;       /* 5 */
@@ -57,7 +66,7 @@ struct rt_container {
 	const char *name, *image;
 	const char *const *command, *const *args; /* NULL: the image's; else NULL-terminated */
 	const char *const *env;                   /* "K=V", NULL-terminated; over the image's */
-	const char *working_dir, *user;           /* NULL: the image's */
+	const char *working_dir, *user; /* NULL: the image's; ":gid": only its user */
 	const struct rt_mount *mounts;
 	size_t nmounts;
 	enum rt_restart restart;
@@ -66,7 +75,11 @@ struct rt_container {
 	const char *const *cap_add,
 	    *const *cap_drop; /* "NET_ADMIN", "ALL"; NULL-terminated or NULL */
 	bool run_as_non_root; /* what would run as user 0 is not started */
-	bool read_only_root, allow_privilege_escalation, unconfined, tty, stdin_open;
+	bool read_only_root, allow_privilege_escalation, tty, stdin_open;
+	/* privileged: all capabilities, devices and system calls, nothing masked;
+	 * unconfined: no seccomp; unmasked: all of /proc.  All need rt_allow. */
+	bool privileged, unconfined, unmasked;
+	const char *seccomp_profile; /* a file below seccomp_dir; NULL: the runtime's own */
 	const char *termination_message_path; /* NULL: none */
 };
 
@@ -74,6 +87,10 @@ struct rt_pod {
 	const char *uid, *ns, *name, *hostname;
 	int grace;        /* seconds between SIGTERM and SIGKILL */
 	int64_t fs_group; /* -1: none */
+	const int64_t *groups; /* of every container beside its own */
+	size_t ngroups;
+	bool groups_strict; /* none that the image's /etc/group lists */
+	const char *const *sysctls; /* "name=value" of the pod's namespaces; NULL-terminated */
 	const char *const *hosts, *const
 				      *resolv; /* lines of the two files; NULL: none written */
 	const struct rt_volume *volumes;

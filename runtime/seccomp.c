@@ -7,17 +7,22 @@
 #include "runtime/seccomp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "reconcile/base/buf.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
+
+enum { PROFILE_MAX = 1 << 20 };
 
 struct row {
 	const char *name;
@@ -85,7 +90,8 @@ allow_some(scmp_filter_ctx ctx, bool admin)
 	return r ? r : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 }
 
-static int export(scmp_filter_ctx ctx, struct seccomp_filter *ret)
+int
+seccomp_bpf(void *ctx, struct seccomp_filter *ret)
 {
 	cleanup_close int fd = memfd_create("seccomp", MFD_CLOEXEC);
 	struct stat st;
@@ -124,41 +130,99 @@ build(uint64_t caps, struct seccomp_filter *ret)
 	if (r == 0)
 		r = allow_some(ctx, admin);
 	if (r == 0)
-		r = export(ctx, ret);
+		r = seccomp_bpf(ctx, ret);
 	if (ctx)
 		seccomp_release(ctx);
 	return r;
 }
 
-int
-seccomp_get(struct seccomp_cache *c, uint64_t caps, const struct seccomp_filter **ret,
-	    struct error **e)
+static const struct seccomp_filter *
+cached(const struct seccomp_cache *c, uint64_t caps, const char *profile)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->at[i].caps == caps && !c->at[i].profile == !profile &&
+		    (!profile || strcmp(c->at[i].profile, profile) == 0))
+			return &c->at[i];
+	return NULL;
+}
+
+static const struct seccomp_filter *
+keep(struct seccomp_cache *c, const struct seccomp_filter *f)
+{
+	c->at = xrealloc(c->at, (c->n + 1) * sizeof(*c->at));
+	c->at[c->n] = *f;
+	return &c->at[c->n++];
+}
+
+const struct seccomp_filter *
+seccomp_get(struct seccomp_cache *c, uint64_t caps, struct error **e)
 {
 	struct seccomp_filter f = { .caps = caps_that_matter(caps) };
-	int r;
+	const struct seccomp_filter *had = cached(c, f.caps, NULL);
+	int r = had ? 0 : build(f.caps, &f);
 
-	for (size_t i = 0; i < c->n; i++)
-		if (c->at[i].caps == f.caps) {
-			*ret = &c->at[i];
-			return 0;
-		}
-	r = build(f.caps, &f);
+	if (had)
+		return had;
 	if (r < 0) {
 		free(f.bpf);
 		errno = -r;
-		return fail_sys(e, "compile the seccomp filter");
+		fail_sys(e, "compile the seccomp filter");
+		return NULL;
 	}
-	c->at = xrealloc(c->at, (c->n + 1) * sizeof(*c->at));
-	c->at[c->n] = f;
-	*ret = &c->at[c->n++];
-	return 0;
+	return keep(c, &f);
+}
+
+/* Below the operator's folder and nowhere else, whatever lies in there. */
+static int
+profile_open(const char *dir, const char *name, struct stat *st, struct error **e)
+{
+	struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
+	cleanup_close int top = dir ? open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1, fd = -1;
+
+	fd = top < 0 ? -1 : (int)syscall(SYS_openat2, top, name, &how, sizeof(how));
+	if (fd < 0 || fstat(fd, st) < 0)
+		return fail_sys(e, "seccomp profile %s: open %s/%s", name, dir ? dir : "", name);
+	if (!S_ISREG(st->st_mode) || st->st_size > PROFILE_MAX)
+		return fail(e, WHY_INVALID,
+			    "seccomp profile %s: %s/%s is no file of at most 1 MiB", name, dir,
+			    name);
+	return steal_fd(&fd);
+}
+
+const struct seccomp_filter *
+seccomp_local(struct seccomp_cache *c, const char *dir, const char *name, uint64_t caps,
+	      struct error **e)
+{
+	struct seccomp_filter f = { .caps = caps };
+	const struct seccomp_filter *had;
+	struct buf cleanup_buf text = { 0 };
+	struct stat st;
+	cleanup_close int fd = profile_open(dir, name, &st, e);
+	char part[4096];
+	ssize_t n;
+
+	if (fd < 0)
+		return NULL;
+	xasprintf(&f.profile, "%s %lld.%09ld %lld %llu", name, (long long)st.st_mtim.tv_sec,
+		  st.st_mtim.tv_nsec, (long long)st.st_size, (unsigned long long)st.st_ino);
+	had = cached(c, caps, f.profile);
+	while (!had && (n = read(fd, part, sizeof(part))) > 0 && text.len <= PROFILE_MAX)
+		buf_add(&text, part, (size_t)n);
+	if (had || seccomp_profile_compile(buf_text(&text), text.len, caps, &f, e) < 0) {
+		free(f.profile);
+		if (!had)
+			fail_in(e, "seccomp profile %s", name);
+		return had;
+	}
+	return keep(c, &f);
 }
 
 void
 seccomp_done(struct seccomp_cache *c)
 {
 	for (size_t i = 0; i < c->n; i++)
-		free(c->at[i].bpf);
+		free(c->at[i].bpf), free(c->at[i].profile);
 	free(c->at);
 	*c = (struct seccomp_cache){ 0 };
 }

@@ -347,8 +347,8 @@ mount_proc(struct setup *s, const struct op *op)
 int
 mount_sys(struct setup *s, const struct op *op)
 {
-	const unsigned attrs =
-	    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+	const unsigned attrs = (op->flags & 2 ? 0 : MOUNT_ATTR_RDONLY) | MOUNT_ATTR_NOSUID |
+			       MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 	int place = own_dir(s->root, "sys"), tree, group, r;
 
 	if (place < 0)
@@ -428,6 +428,28 @@ dev_node(int dev, size_t i)
 		sys(close, tree);
 	sys(close, file);
 	return r;
+}
+
+/* A node beyond the usual ones, for a container that the operator lets have it: writable,
+ * and a device it is only where the host's mount lets it be one. */
+static int
+dev_extra(int dev, const char *name)
+{
+	long host = sys(openat, AT_FDCWD, "/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int node = host < 0 ? (int)host : open_in((int)host, name, O_PATH, STRICT);
+	int place = node < 0 ? node : path_make(dev, name, true);
+	int tree = place < 0 ? place : tree_of(node, "");
+	int r = tree < 0 ? tree : set_attrs(tree, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0);
+
+	if (r >= 0)
+		r = attach(tree, place);
+	for (int i = 0; i < 4; i++) {
+		int fd = i == 0 ? (int)host : i == 1 ? node : i == 2 ? place : tree;
+
+		if (fd >= 0)
+			sys(close, fd);
+	}
+	return r == -ENOENT ? 0 : r; /* it was there when the container was prepared */
 }
 
 /* A file system at /dev/NAME, or a tree of the host's there. */
@@ -523,6 +545,8 @@ mount_dev(struct setup *s, const struct op *op)
 		return setup_fail(s, op, what, r);
 	for (size_t i = 0; i < sizeof(nodes) / sizeof(*nodes) && r >= 0; i++)
 		r = dev_node(dev, i), what = nodes[i].name;
+	for (unsigned i = 1; i < op->nstr && r >= 0; i++)
+		r = dev_extra(dev, what = op_text(op, i));
 	for (size_t i = 0; i < sizeof(links) / sizeof(*links) && r >= 0; i++)
 		r = (int)sys(symlinkat, links[i][0], dev, links[i][1]), what = links[i][1];
 	if (r >= 0)

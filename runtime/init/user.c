@@ -202,7 +202,7 @@ user_parse(struct setup *s, const struct op *op, const struct file *passwd,
 		else if (!entry_find(groups, colon + 1, left, false, 0, &line) ||
 			 !field_id(line, 2, &s->gid))
 			return setup_fail(s, op, spec, ENOENT);
-	} else if (known) {
+	} else if (known && !(op->flags & 1)) {
 		groups_of(s, groups, field(line, 0));
 	}
 	return 0;
@@ -227,6 +227,14 @@ user_find(struct setup *s, const struct op *op)
 	group_add(s, s->gid);
 	if (op->num[0] >= 0)
 		group_add(s, (uint32_t)op->num[0]);
+	for (unsigned i = 1; i < op->nstr; i++) {
+		const char *text = op_text(op, i);
+		uint64_t gid;
+
+		if (!parse_num(text, strlen(text), ID_MAX, &gid))
+			return setup_fail(s, op, text, EINVAL);
+		group_add(s, (uint32_t)gid);
+	}
 	/* The pipes are its own, so that /dev/stdout can be opened by name. */
 	for (int i = 0; i < 3; i++) {
 		struct stat st;

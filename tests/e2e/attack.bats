@@ -60,28 +60,24 @@ was_told() { events_of "$1" | grep -F "$2"; }
 	rm "$W/m/mighty.yaml"
 }
 
-@test "privileged, host namespaces and no seccomp are warned of and not acted upon" {
-	cat >"$W/m/host.yaml" <<-Y
-		apiVersion: v1
-		kind: Pod
-		metadata: {name: host}
-		spec:
-		  hostNetwork: true
-		  hostPID: true
-		  terminationGracePeriodSeconds: 0
-		  containers:
-		  - name: c
-		    image: box:1
-		    securityContext: {privileged: true, seccompProfile: {type: Unconfined}, procMount: Unmasked}
-	Y
-	wait_for 10 "it runs" kedge exec host -- true
-	for f in hostNetwork hostPID privileged seccompProfile procMount; do
-		kedge status | grep "$f: known, but not acted upon"
-	done
-	run kedge exec host -- grep -e CapBnd -e Seccomp: -e NoNewPrivs /proc/self/status
-	[[ $output == *"00000000a80425fb"* && $output == *$'Seccomp:\t2'* && $output == *$'NoNewPrivs:\t1'* ]]
-	[ "$(kedge exec host -- ls -d '/proc/[0-9]*' /sys/class/net/eth0 2>/dev/null | grep -c eth0)" = 1 ]
-	rm "$W/m/host.yaml"
+@test "privileged, no seccomp, all of /proc and foreign sysctls are refused with the row that allows them" {
+	pod priv 'securityContext: {privileged: true}' >"$W/m/priv.yaml"
+	pod unconf 'securityContext: {seccompProfile: {type: Unconfined}}' >>"$W/m/priv.yaml"
+	pod unmask 'securityContext: {procMount: Unmasked}' >>"$W/m/priv.yaml"
+	pod sysctl | sed 's/^spec:/&\n  securityContext: {sysctls: [{name: net.ipv4.ip_forward, value: "1"}]}/' >>"$W/m/priv.yaml"
+	wait_for 10 "refused" was_told priv "allow.privileged: true in kedge.yaml"
+	wait_for 10 "refused" was_told unconf "allow.unconfined: true in kedge.yaml"
+	wait_for 10 "refused" was_told unmask "allow.unmasked: true in kedge.yaml"
+	wait_for 10 "refused" was_told sysctl 'forbidden sysctl: "net.ipv4.ip_forward" not allowlisted'
+	rm "$W/m/priv.yaml"
+}
+
+@test "what kedge does not enforce is told: AppArmor, SELinux" {
+	pod labels 'securityContext: {appArmorProfile: {type: RuntimeDefault}, seLinuxOptions: {level: s0}}' >"$W/m/labels.yaml"
+	wait_for 10 "it runs" kedge exec labels -- true
+	kedge status | grep 'appArmorProfile: not enforced'
+	kedge status | grep 'seLinuxOptions: not enforced'
+	rm "$W/m/labels.yaml"
 }
 
 @test "a hostPath volume never appears" {

@@ -170,7 +170,8 @@ kit_config(struct kit *k)
 	snprintf(init, sizeof(init), "%s/kedge-init", b ? b : "build");
 	if (!cgroup)
 		DIE("this needs a test host: run it with tests/host");
-	return (struct rt_config){ .cap_allow = 1ULL << 25, /* SYS_TIME */
+	return (struct rt_config){ .allow = { .caps = 1ULL << 25, /* SYS_TIME */
+					      .unconfined = true },
 				   .run_dir = k->run,
 				   .state_dir = k->state,
 				   .log_dir = k->logs,

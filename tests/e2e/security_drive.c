@@ -1,0 +1,240 @@
+/* security_drive.c -- what a container is given and what it cannot reach, one scenario a
+ * run: security_drive NAME. */
+#include "tests/e2e/runtime_kit.h"
+
+#define HAS(text, part)                                          \
+	do {                                                     \
+		const char *t_ = (text);                         \
+		if (!strstr(t_, (part)))                         \
+			DIE("\"%s\" is not in: %s", (part), t_); \
+	} while (0)
+#define HAS_NOT(text, part)                                  \
+	do {                                                 \
+		const char *t_ = (text);                     \
+		if (strstr(t_, (part)))                      \
+			DIE("\"%s\" is in: %s", (part), t_); \
+	} while (0)
+
+/* The runtime once more, with all that an operator may allow. */
+static void
+allow_all(struct kit *k)
+{
+	static const char *const sysctls[] = { "net.ipv4.*" };
+	struct rt_config c = kit_config(k);
+
+	rt_close(k->rt);
+	c.allow = (struct rt_allow){ .caps = ~0ULL,
+				     .privileged = true,
+				     .unconfined = true,
+				     .unmasked = true,
+				     .host_users = true,
+				     .sysctls = sysctls,
+				     .nsysctls = 1 };
+	c.seccomp_dir = k->dir;
+	OK(rt_open(&c, &k->rt, e));
+}
+
+static char *
+out_of(struct kit *k, const char *uid, struct rt_container c)
+{
+	struct rt_pod p = kit_pod(uid, &c, 1);
+
+	return kit_run(k, &p);
+}
+
+static void
+refused(struct kit *k, const struct rt_pod *p, const char *why)
+{
+	struct error *e = NULL;
+	int netns = -1;
+
+	MUST(rt_pod_create(k->rt, p, &netns, &e) < 0);
+	HAS(error_text(e), why);
+	error_free(&e);
+}
+
+static void
+groups(struct kit *k)
+{
+	const int64_t more[] = { 4000, 4001 };
+	struct rt_container c = kit_sh("main", "id -G; id -u");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	char *out;
+
+	c.user = "web";
+	p.groups = more;
+	p.ngroups = 2;
+	p.fs_group = 5000;
+	out = kit_run(k, &p);
+	IS(out, "2345 3456 4000 4001 5000\n1234\n"); /* the image lists web in extra */
+	free(out);
+	p.uid = p.name = "b";
+	p.groups_strict = true;
+	out = kit_run(k, &p);
+	IS(out, "2345 4000 4001 5000\n1234\n");
+	free(out);
+	c = kit_sh("main", "id -G; id -u");
+	c.user = ":77";
+	p = kit_pod("c", &c, 1);
+	out = kit_run(k, &p);
+	IS(out, "77\n0\n");
+	free(out);
+}
+
+static void
+gates(struct kit *k)
+{
+	struct rt_container c = kit_sh("main", "true");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	struct rt_config none = kit_config(k);
+
+	rt_close(k->rt);
+	none.allow = (struct rt_allow){ 0 };
+	OK(rt_open(&none, &k->rt, e));
+	c.privileged = true;
+	refused(k, &p, "allow.privileged: true");
+	c = kit_sh("main", "true");
+	c.unconfined = true;
+	refused(k, &p, "allow.unconfined: true");
+	c = kit_sh("main", "true");
+	c.unmasked = true;
+	refused(k, &p, "allow.unmasked: true");
+	c = kit_sh("main", "true");
+	p.sysctls = LIST("net.ipv4.ip_forward=1");
+	refused(k, &p, "forbidden sysctl: \"net.ipv4.ip_forward\" not allowlisted");
+	p.sysctls = LIST("kernel/core_pattern=|/bin/sh");
+	refused(k, &p, "\"kernel.core_pattern\" is not namespaced");
+	p.sysctls = LIST("net.ipv4/../../kernel.core_pattern=x");
+	refused(k, &p, "is not a sysctl");
+}
+
+static void
+sysctls(struct kit *k)
+{
+	struct rt_container c =
+	    kit_sh("main", "cat /proc/sys/net/ipv4/tcp_fin_timeout "
+			   "/proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shm_rmid_forced");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	struct buf host = kit_file("/proc/sys/net/ipv4/tcp_fin_timeout");
+	char *out;
+
+	HAS_NOT(host.at, "17");
+	allow_all(k);
+	p.sysctls = LIST("net.ipv4.tcp_fin_timeout=17", "net/ipv4/ip_forward=1",
+			 "kernel.shm_rmid_forced=1");
+	out = kit_run(k, &p);
+	IS(out, "17\n1\n1\n");
+	free(out);
+	p.uid = p.name = "b";
+	p.sysctls = LIST("net.ipv4.tcp_fin_timeout=long");
+	refused(k, &p, "set the sysctl net/ipv4/tcp_fin_timeout to \"long\": Invalid argument");
+}
+
+static void
+privileged(struct kit *k)
+{
+	struct rt_container c = kit_sh(
+	    "main", "grep -E 'CapEff|Seccomp:|NoNew' /proc/self/status; ls /dev; "
+		    "touch /proc/sys/kernel/hostname && mount -t tmpfs t /tmp && echo mounted; "
+		    "mount | grep -c 'on /proc/'");
+	char *out;
+
+	allow_all(k);
+	c.privileged = c.allow_privilege_escalation = true;
+	out = out_of(k, "a", c);
+	HAS_NOT(out, "a80425fb");
+	HAS(out, "NoNewPrivs:\t0\nSeccomp:\t0");
+	HAS(out, "\nloop-control\n");
+	HAS(out, "\nmounted\n0\n");
+	free(out);
+}
+
+static void
+unmasked(struct kit *k)
+{
+	struct rt_container c =
+	    kit_sh("main", "mount | grep -c 'on /proc/'; mount | grep -c 'on /sys/'");
+	char *out;
+
+	allow_all(k);
+	c.unmasked = true;
+	out = out_of(k, "a", c);
+	HAS(out, "0\n");
+	HAS_NOT(out, "0\n0\n"); /* procMount is about /proc alone */
+	free(out);
+}
+
+static void
+profile_write(struct kit *k, const char *name, const char *text)
+{
+	char path[512];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", k->dir, name);
+	f = fopen(path, "w");
+	MUST(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static void
+profiles(struct kit *k)
+{
+	struct rt_container c = kit_sh("main", "mkdir /tmp/x; echo then $?; chroot / true");
+	struct rt_pod p = kit_pod("b", &c, 1);
+	char *out;
+
+	allow_all(k);
+	profile_write(k, "no-mkdir.json",
+		      "{\"defaultAction\": \"SCMP_ACT_ALLOW\", \"architectures\": "
+		      "[\"SCMP_ARCH_X86_64\"], \"syscalls\": ["
+		      "{\"names\": [\"mkdir\", \"mkdirat\"], \"action\": \"SCMP_ACT_ERRNO\", "
+		      "\"errnoRet\": 13},"
+		      "{\"names\": [\"chroot\"], \"action\": \"SCMP_ACT_ERRNO\", "
+		      "\"excludes\": {\"caps\": [\"CAP_SYS_CHROOT\"]}}]}");
+	profile_write(k, "torn.json", "{\"defaultAction\": ");
+	c.seccomp_profile = "no-mkdir.json";
+	out = out_of(k, "a", c);
+	HAS(out, "Permission denied");
+	HAS(out, "then 1\n");
+	HAS_NOT(out, "chroot");
+	free(out);
+	c.seccomp_profile = "torn.json";
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "b", 0)->state == RT_WAITING && kit_see(k, "b", 0)->message);
+	HAS(kit_see(k, "b", 0)->message, "seccomp profile torn.json: line 1: ");
+	c.seccomp_profile = "../torn.json";
+	p.uid = p.name = "c";
+	refused(k, &p, "empty, absolute or has \"..\"");
+	c.seccomp_profile = "none.json";
+	p.uid = p.name = "d";
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "d", 0)->state == RT_WAITING && kit_see(k, "d", 0)->message);
+	HAS(kit_see(k, "d", 0)->message, "No such file");
+}
+
+static const struct {
+	const char *name;
+	void (*run)(struct kit *);
+} scenarios[] = {
+	{ "groups", groups },         { "gates", gates },       { "sysctls", sysctls },
+	{ "privileged", privileged }, { "unmasked", unmasked }, { "profiles", profiles },
+};
+
+int
+main(int argc, char **argv)
+{
+	struct kit k;
+
+	setvbuf(stdout, NULL, _IONBF, 0);
+	for (size_t i = 0; argc == 2 && i < sizeof(scenarios) / sizeof(*scenarios); i++)
+		if (strcmp(scenarios[i].name, argv[1]) == 0) {
+			kit_begin(&k);
+			scenarios[i].run(&k);
+			OK(rt_down(k.rt, e));
+			rt_close(k.rt);
+			return 0;
+		}
+	fprintf(stderr, "usage: security_drive SCENARIO\n");
+	return 2;
+}

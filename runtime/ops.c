@@ -179,7 +179,7 @@ compile_mounts(struct rt *rt, struct buf *b, const struct rt_pod *p,
 
 		while (strcmp(v->name, m->volume))
 			v++; /* podspec_check saw that it is there */
-		from = poddir_volume_path(rt, p, v);
+		from = volume_path(rt, p, v);
 		op_put(b, OP_VOLUME, m->read_only || v->type == RT_FILES ? 1 : 0,
 		       v->type == RT_FILES, from, m->sub_path ? m->sub_path : "", m->path,
 		       NULL);

@@ -103,13 +103,17 @@ int poddir_write(int dir, const char *name, const void *, size_t,
 		 struct error **); /* whole or not at all */
 int poddir_read(int dir, const char *name, struct buf *, struct error **);
 int poddir_make_pod(struct rt *, const struct rt_pod *, int *ret_dir, struct error **);
-int poddir_volume_put(struct rt *, const char *uid, const struct rt_volume *, int64_t fs_group,
-		      struct error **);
-char *poddir_volume_path(const struct rt *, const struct rt_pod *, const struct rt_volume *);
 char *poddir_shm_path(const struct rt *, const struct rt_pod *); /* "" for a pod of one */
-void poddir_unmount(struct rt *, const char *uid);
+int poddir_write_new(int dir, const char *name, const void *, size_t, mode_t, gid_t);
 int poddir_make_base(const char *state_dir, struct error **);
 int poddir_make_dirs(const char *path, mode_t, struct error **);
+
+/* volume.c */
+int volume_make(struct rt *, const struct rt_pod *, const struct rt_volume *, struct error **);
+int volume_put(struct rt *, const char *uid, const struct rt_volume *, int64_t fs_group,
+	       struct error **); /* new contents */
+char *volume_path(const struct rt *, const struct rt_pod *, const struct rt_volume *);
+void volumes_unmount(struct rt *, const char *uid);
 
 /* caps.c */
 int rtcaps_parse(const char *const *add, const char *const *drop, uint64_t have, uint64_t *ret,

@@ -352,7 +352,7 @@ rt_pod_files(struct rt *rt, const char *uid, const struct rt_volume *v, size_t n
 			return fail(e, WHY_INVALID, "pod %s has no volume of files named %s",
 				    p->spec.name, v->name);
 		if (podspec_check_volume(v, e) < 0 ||
-		    poddir_volume_put(rt, uid, v, p->spec.fs_group, e) < 0)
+		    volume_put(rt, uid, v, p->spec.fs_group, e) < 0)
 			return fail_in(e, "pod %s", p->spec.name);
 	}
 	return 0;
@@ -564,7 +564,7 @@ remover_start(struct rt *rt, struct rtpod *p)
 	int dirs[2] = { open_pods(rt->cfg.state_dir), open_pods(rt->cfg.run_dir) }, pidfd = -1;
 	cleanup_error struct error *e = NULL;
 
-	poddir_unmount(rt, p->uid);
+	volumes_unmount(rt, p->uid);
 	if (dirs[0] < 0 || dirs[1] < 0 || launch_remover(rt, dirs, p->uid, &pidfd, &e) < 0 ||
 	    rt_watch(rt, &p->remover, pidfd, &e) < 0) {
 		log_warn("runtime", "pod %s: its directories could not be removed now: %s",

@@ -35,9 +35,9 @@ brain_poke(struct brain *b)
 }
 
 int
-brain_tell(struct brain *b, const struct action *a, const struct kind *kind, const void *body,
-	   const int *fds, int nfds)
+brain_tell(struct brain *b, const struct action *a, const int *fds, int nfds)
 {
+	const struct kind *(*kind)(void) = verbs[a->verb].body;
 	cleanup_buf struct buf line = { 0 }, json = { 0 };
 	cleanup_error struct error *e = NULL;
 
@@ -45,7 +45,7 @@ brain_tell(struct brain *b, const struct action *a, const struct kind *kind, con
 		return -1;
 	action_print(a, &line);
 	if (kind)
-		schema_encode(kind, body, &json);
+		schema_encode(kind(), a->body, &json);
 	if (wire_send(b->wire, buf_text(&line), kind ? buf_text(&json) : NULL, fds, nfds, &e) ==
 	    0)
 		return 0;
@@ -162,13 +162,14 @@ logs_sweep(struct brain *b)
 			      .kind = "",
 			      .ns = "",
 			      .name = "logs",
-			      .why = "of pods that are gone" };
+			      .why = "of pods that are gone",
+			      .body = &args };
 
 	b->sweep = false;
 	args.uids.at = arena_alloc(&a, (pods.n + 1) * sizeof *args.uids.at);
 	for (size_t i = 0; i < pods.n; i++)
 		args.uids.at[args.uids.n++] = object_uid(pods.at[i]);
-	brain_tell(b, &act, keep_args_kind(), &args, NULL, 0);
+	brain_tell(b, &act, NULL, 0);
 }
 
 static void
@@ -420,7 +421,7 @@ brain_serve(struct brain *b)
 	deploy_open(b);
 	b->ready = true;
 	brain_poke(b);
-	brain_tell(b, &a, NULL, NULL, NULL, 0);
+	brain_tell(b, &a, NULL, 0);
 }
 
 static void

@@ -129,9 +129,12 @@ on_exec(void *ctx, int64_t id, const struct api_exec *x, struct error **e)
 	struct exec_args args = {
 		.uid = x->uid, .container = x->container, .stdin = true, .tty = x->tty
 	};
-	struct action a = {
-		.verb = ACT_EXEC, .kind = "pod", .ns = x->ns, .name = x->pod, .why = "asked for"
-	};
+	struct action a = { .verb = ACT_EXEC,
+			    .kind = "pod",
+			    .ns = x->ns,
+			    .name = x->pod,
+			    .why = "asked for",
+			    .body = &args };
 	struct brain_request *r;
 	size_t n = 0;
 
@@ -145,7 +148,7 @@ on_exec(void *ctx, int64_t id, const struct api_exec *x, struct error **e)
 	r = request_new(b, ASK_EXEC, id);
 	r->uid = xstrdup(x->uid);
 	args.id = r->id;
-	if (brain_tell(b, &a, exec_args_kind(), &args, NULL, 0) < 0) {
+	if (brain_tell(b, &a, NULL, 0) < 0) {
 		request_free(b, r);
 		return fail(e, WHY_UNAVAILABLE, "pod %s cannot be asked just now", x->pod);
 	}
@@ -479,7 +482,8 @@ on_image_import(void *ctx, int64_t id, const struct api_image *image, struct err
 	r = request_new(b, ASK_HAND, id);
 	args->id = r->id;
 	args->format = image->format;
-	rc = brain_tell(b, &a, import_args_kind(), args, &fds[0], 1);
+	a.body = args;
+	rc = brain_tell(b, &a, &fds[0], 1);
 	close(fds[0]);
 	if (rc < 0) {
 		close(fds[1]);
@@ -515,12 +519,14 @@ static int
 hand_ask(struct brain *b, enum verb verb, const char *kind, const char *name, bool keep,
 	 int64_t id, struct error **e)
 {
-	struct action a = { .verb = verb, .kind = kind, .ns = "", .name = name, .why = "" };
 	struct ask_args args = { .keep = keep };
+	struct action a = {
+		.verb = verb, .kind = kind, .ns = "", .name = name, .why = "", .body = &args
+	};
 	struct brain_request *r = request_new(b, ASK_HAND, id);
 
 	args.id = r->id;
-	if (brain_tell(b, &a, ask_args_kind(), &args, NULL, 0) == 0)
+	if (brain_tell(b, &a, NULL, 0) == 0)
 		return 0;
 	request_free(b, r);
 	return fail(e, WHY_UNAVAILABLE, "the host cannot be asked just now");
@@ -539,17 +545,18 @@ static void
 on_image_gone(void *ctx, int64_t id)
 {
 	struct brain_request *r = import_by_api(ctx, id);
+	struct ask_args args = { 0 };
 	struct action a = { .verb = ACT_CANCEL,
 			    .kind = "image",
 			    .ns = "",
 			    .name = "-",
-			    .why = "its sender left" };
-	struct ask_args args = { 0 };
+			    .why = "its sender left",
+			    .body = &args };
 
 	if (!r)
 		return;
 	args.id = r->id;
-	brain_tell(ctx, &a, ask_args_kind(), &args, NULL, 0);
+	brain_tell(ctx, &a, NULL, 0);
 }
 
 static int

@@ -150,26 +150,6 @@ carry_note(struct brain *b, struct action *a)
 	}
 }
 
-static const struct kind *
-body_kind(enum verb v)
-{
-	switch (v) {
-	case ACT_START:
-	case ACT_FILES:
-		return sandbox_args_kind();
-	case ACT_STOP:
-		return stop_args_kind();
-	case ACT_RESTART:
-		return restart_args_kind();
-	case ACT_DRAIN:
-		return drain_args_kind();
-	case ACT_PROGRAM:
-		return service_args_kind();
-	default:
-		return NULL;
-	}
-}
-
 static bool
 carry_hand(struct brain *b, const struct action *action)
 {
@@ -179,7 +159,7 @@ carry_hand(struct brain *b, const struct action *action)
 		return false; /* one at a time; the acknowledgement pokes the next pass */
 	if (!carry_note(b, &a))
 		return false;
-	if (brain_tell(b, &a, body_kind(a.verb), a.body, NULL, 0) < 0 && a.verb == ACT_START)
+	if (brain_tell(b, &a, NULL, 0) < 0 && a.verb == ACT_START)
 		seen_unsaid(b, &a);
 	return true;
 }

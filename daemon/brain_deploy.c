@@ -105,7 +105,7 @@ worker_ask(struct watch *w)
 			    .name = w->config->name,
 			    .why = "" };
 
-	brain_tell(w->brain, &a, NULL, NULL, NULL, 0);
+	brain_tell(w->brain, &a, NULL, 0);
 }
 
 static void

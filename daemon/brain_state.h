@@ -87,8 +87,7 @@ struct brain {
 /* brain.c */
 void brain_poke(struct brain *); /* a pass soon; any number of pokes make one */
 /* -1 when it could not be said; that is in the log then. */
-int brain_tell(struct brain *, const struct action *, const struct kind *, const void *body,
-	       const int *fds, int nfds);
+int brain_tell(struct brain *, const struct action *, const int *fds, int nfds);
 void brain_snapshot(struct brain *, struct snapshot *, struct arena *);
 void brain_flush(struct brain *); /* all that is in memory to the disk, in the right order */
 

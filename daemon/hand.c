@@ -144,7 +144,7 @@ hand_pod(struct hand *h, const char *uid)
 {
 	struct hand_pod *p = map_get(&h->pods, uid);
 
-	if (!p) {
+	if (!p && rt_pod_status(h->rt, uid)) {
 		p = xcalloc(1, sizeof *p);
 		p->uid = xstrdup(uid);
 		map_put(&h->pods, uid, p);
@@ -272,33 +272,31 @@ np_on_event(evutil_socket_t fd, short what, void *arg)
 	rules_report(h, e);
 	if (h->commit_again) {
 		h->commit_again = false;
-		hand_rules_commit(h, NULL);
+		hand_rules_commit(h);
 	}
 }
 
-int
-hand_rules_commit(struct hand *h, struct error **e)
+void
+hand_rules_commit(struct hand *h)
 {
 	cleanup_error struct error *why = NULL;
 
-	(void)e;
 	if (h->committing) {
 		h->commit_again = true;
-		return 0;
+		return;
 	}
 	if (np_commit(h->np, &why) < 0) {
 		log_err("rules", "%s", error_text(why));
 		rules_report(h, why);
-		return 0;
+		return;
 	}
 	if (np_fd(h->np) < 0) { /* nothing differed */
 		rules_report(h, NULL);
-		return 0;
+		return;
 	}
 	h->committing = true;
 	h->np_event = event_new(h->base, np_fd(h->np), EV_READ, np_on_event, h);
 	event_add(h->np_event, NULL);
-	return 0;
 }
 
 /* Somebody else may flush what is ours at any time; it is put back. */
@@ -317,7 +315,7 @@ check_on_timer(evutil_socket_t fd, short what, void *arg)
 		else if (!intact) {
 			log_warn("rules",
 				 "somebody removed kedge's chains; writing them again");
-			hand_rules_commit(h, NULL);
+			hand_rules_commit(h);
 		}
 	}
 	timer_arm(h->check_timer, CHECK_MS);

@@ -71,11 +71,12 @@ void hand_send(struct hand *, const char *line, const struct kind *, const void 
 void hand_report_pod(struct hand *, const char *uid);
 void hand_report_images(struct hand *);
 void hand_answer(struct hand *, int64_t id, const char *text, const struct error *);
-struct hand_pod *hand_pod(struct hand *, const char *uid); /* made when it is new */
+/* What is kept of a pod that the runtime has; NULL: it has none of that uid. */
+struct hand_pod *hand_pod(struct hand *, const char *uid);
 int hand_worker(struct hand *, const char *source, struct error **);
 void hand_worker_stop(struct hand *, const char *source);
 void hand_leave(struct hand *, int exit_code);
-int hand_rules_commit(struct hand *, struct error **);
+void hand_rules_commit(struct hand *); /* the brain hears how it ended */
 void hand_rt_arm(struct hand *);
 void hand_drain_arm(struct hand *);
 

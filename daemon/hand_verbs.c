@@ -1,9 +1,9 @@
 /* hand_verbs.c -- the closed set of things root does when asked.
  *
  * A message is an action line and a body.  The line must parse, the verb must
- * be one of the hand's, the body must decode by the kind named here with every
- * row's limits, and what rows cannot say is checked by the functions below and
- * once more by runtime/ and netproxy/.  What fails any of this changes nothing.
+ * be one of the hand's, the body must decode by the kind that verbs.def names
+ * with every row's limits, and what rows cannot say is checked by the functions
+ * below and once more by runtime/ and netproxy/.  What fails any of this changes nothing.
  */
 #include "../reconcile/base/arena.h"
 #include "../reconcile/base/cleanup.h"
@@ -110,11 +110,10 @@ do_stop(struct order *o, struct error **e)
 
 	if (args->ip && *args->ip && pod_ip(o, args->ip, &ip, e) < 0)
 		return -1;
-	if (!rt_pod_status(o->hand->rt, args->uid)) {
+	if (!(p = hand_pod(o->hand, args->uid))) {
 		hand_report_pod(o->hand, args->uid); /* gone, which is what was wanted */
 		return 0;
 	}
-	p = hand_pod(o->hand, args->uid);
 	p->ip = p->ip ? p->ip : ip; /* what we plugged ourselves we know better */
 	rc = rt_pod_stop(o->hand->rt, args->uid, o->action->to, e);
 	hand_rt_arm(o->hand);
@@ -162,11 +161,10 @@ do_drain(struct order *o, struct error **e)
 
 	if (pod_ip(o, args->ip, &ip, e) < 0)
 		return -1;
-	if (!rt_pod_status(o->hand->rt, args->uid)) {
+	if (!(p = hand_pod(o->hand, args->uid))) {
 		hand_report_pod(o->hand, args->uid);
 		return 0;
 	}
-	p = hand_pod(o->hand, args->uid);
 	p->ip = p->ip ? p->ip : ip;
 	p->drained = false;
 	p->drain_until = monotonic_ms() + o->action->to;
@@ -219,6 +217,7 @@ do_commit(struct order *o, struct error **e)
 {
 	struct hand *h = o->hand;
 
+	(void)e;
 	/* What a former brain had set and this one did not ask for is no one's. */
 	if (h->first_commit) {
 		for (struct map_slot *s = map_first(&h->stale); s; s = map_next(&h->stale, s))
@@ -227,7 +226,8 @@ do_commit(struct order *o, struct error **e)
 		h->first_commit = false;
 	}
 	h->generation = o->action->to;
-	return hand_rules_commit(h, e);
+	hand_rules_commit(h);
+	return 0;
 }
 
 /* Pipes, or one terminal, between a command in a pod and the brain. */
@@ -462,28 +462,13 @@ do_down(struct order *o, struct error **e)
 	return 0;
 }
 
-static const struct {
-	const struct kind *(*body)(void);
-	int (*fn)(struct order *, struct error **);
-} table[ACT_COUNT] = {
-	[ACT_START] = { sandbox_args_kind, do_start },
-	[ACT_STOP] = { stop_args_kind, do_stop },
-	[ACT_RESTART] = { restart_args_kind, do_restart },
-	[ACT_FILES] = { sandbox_args_kind, do_files },
-	[ACT_SWEEP] = { keep_args_kind, do_sweep },
-	[ACT_DRAIN] = { drain_args_kind, do_drain },
-	[ACT_PROGRAM] = { service_args_kind, do_program },
-	[ACT_RETIRE] = { NULL, do_retire },
-	[ACT_COMMIT] = { NULL, do_commit },
-	[ACT_EXEC] = { exec_args_kind, do_exec },
-	[ACT_WATCH] = { NULL, do_watch },
-	[ACT_UNWATCH] = { NULL, do_unwatch },
-	[ACT_IMPORT] = { import_args_kind, do_import },
-	[ACT_CANCEL] = { ask_args_kind, do_cancel },
-	[ACT_REMOVE] = { ask_args_kind, do_remove },
-	[ACT_LIST] = { NULL, do_list },
-	[ACT_READY] = { NULL, do_ready },
-	[ACT_DOWN] = { ask_args_kind, do_down },
+static int (*const table[ACT_COUNT])(struct order *, struct error **) = {
+	[ACT_START] = do_start,     [ACT_STOP] = do_stop,     [ACT_RESTART] = do_restart,
+	[ACT_FILES] = do_files,     [ACT_SWEEP] = do_sweep,   [ACT_DRAIN] = do_drain,
+	[ACT_PROGRAM] = do_program, [ACT_RETIRE] = do_retire, [ACT_COMMIT] = do_commit,
+	[ACT_EXEC] = do_exec,       [ACT_WATCH] = do_watch,   [ACT_UNWATCH] = do_unwatch,
+	[ACT_IMPORT] = do_import,   [ACT_CANCEL] = do_cancel, [ACT_REMOVE] = do_remove,
+	[ACT_LIST] = do_list,       [ACT_READY] = do_ready,   [ACT_DOWN] = do_down,
 };
 
 static int
@@ -510,12 +495,12 @@ hand_hear(void *arg, struct message *m)
 
 	log_debug("hand", "%s", m->line);
 	rc = action_parse(m->line, &arena, &action, &e);
-	if (!rc && !table[action.verb].fn)
+	if (!rc && !table[action.verb])
 		rc = fail(&e, WHY_FORBIDDEN, "the hand does not do this");
-	if (!rc && table[action.verb].body)
-		rc = order_decode(m, table[action.verb].body(), &arena, &o.body, &e);
+	if (!rc && verbs[action.verb].body)
+		rc = order_decode(m, verbs[action.verb].body(), &arena, &o.body, &e);
 	if (!rc)
-		rc = table[action.verb].fn(&o, &e);
+		rc = table[action.verb](&o, &e);
 	if (rc)
 		log_err(m->line, "%s", error_text(e));
 }

@@ -320,13 +320,16 @@ try_exec(struct probing *p)
 				  .container = t->container,
 				  .command = p->spec->exec->command,
 				  .timeout = p->spec->timeoutSeconds };
-	struct action a = {
-		.verb = ACT_EXEC, .kind = "pod", .ns = t->ns, .name = t->pod, .why = "probe"
-	};
+	struct action a = { .verb = ACT_EXEC,
+			    .kind = "pod",
+			    .ns = t->ns,
+			    .name = t->pod,
+			    .why = "probe",
+			    .body = &args };
 
 	args.id = p->exec_id = ++b->next_id;
 	deadline_arm(p);
-	brain_tell(b, &a, exec_args_kind(), &args, NULL, 0);
+	brain_tell(b, &a, NULL, 0);
 }
 
 bool

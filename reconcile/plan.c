@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define none_kind NULL
 const struct verb_facts verbs[ACT_COUNT] = {
-#define VERB(v, m, w, x) [ACT_##v] = { m, w, VERB_##x },
+#define VERB(v, m, w, x, body) [ACT_##v] = { m, w, VERB_##x, body##_kind },
 #include "verbs.def"
 #undef VERB
 };

@@ -7,7 +7,7 @@
 #include "object.h"
 
 enum verb {
-#define VERB(v, mark, word, who) ACT_##v,
+#define VERB(v, mark, word, who, body) ACT_##v,
 #include "verbs.def"
 #undef VERB
 	ACT_COUNT
@@ -19,6 +19,7 @@ struct verb_facts {
 	char mark;
 	const char *word;
 	enum verb_who who;
+	const struct kind *(*body)(void); /* on the wire; NULL: the line is all */
 };
 extern const struct verb_facts verbs[ACT_COUNT];
 

@@ -394,6 +394,7 @@ hear_config(struct heard *h)
 		brain_fail(b, e);
 		return;
 	}
+	events_open(b);
 	b->prober = prober_new(b);
 	sandbox_enter("brain",
 		      (const char *const[]){ b->config->logs, "/etc", "/usr", "/lib", "/lib64",

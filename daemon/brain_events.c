@@ -26,18 +26,45 @@ event_count(struct brain *b, const char *ns, const char *name)
 	return store_update(b->store, new, NULL) == 0;
 }
 
+static char *
+event_key(const char *uid, const struct event_note *note)
+{
+	char *key;
+
+	xasprintf(&key, "%s %s %s %s", uid ? uid : "", note->reason,
+		  note->field ? note->field : "", note->message ? note->message : "");
+	return key;
+}
+
+/* Those of an earlier life are counted on. */
+void
+events_open(struct brain *b)
+{
+	struct objects all = store_all(b->store, RES_event);
+
+	for (size_t i = 0; i < all.n; i++) {
+		const struct event *ev = (const void *)all.at[i];
+		struct event_note note = { NULL, ev->reason, ev->message, NULL };
+		cleanup_free char *key = NULL;
+
+		if (!ev->involvedObject || !ev->reason)
+			continue;
+		note.field = ev->involvedObject->fieldPath;
+		key = event_key(ev->involvedObject->uid, &note);
+		free(map_put(&b->events, key, xstrdup(object_name(ev))));
+	}
+}
+
 void
 event_about(struct brain *b, const void *obj, const struct event_note *note)
 {
 	cleanup_arena struct arena a = { 0 };
 	const struct resource *res = resource_of(obj);
 	const char *ns = res->namespaced ? object_namespace(obj) : "default";
-	cleanup_free char *key = NULL;
+	cleanup_free char *key = event_key(object_uid(obj), note);
 	struct event *ev;
 	char *known;
 
-	xasprintf(&key, "%s %s %s %s", object_uid(obj), note->reason,
-		  note->field ? note->field : "", note->message);
 	known = map_get(&b->events, key);
 	if (known && event_count(b, ns, known))
 		return;
@@ -225,6 +252,38 @@ container_events(struct brain *b, const struct pod *pod, const struct container_
 		     is->message ? is->message : reason);
 }
 
+/* A container as the brain before this one saw it last: what its status tells was
+ * told as Events, too. */
+static const struct container_seen *
+container_remembered(const struct pod *pod, const struct container_seen *is,
+		     struct container_seen *room)
+{
+	const struct container_status *st = NULL;
+	const struct container_state_terminated *last;
+
+	for (size_t i = 0; pod->status && i < pod->status->containerStatuses.n; i++)
+		if (!strcmp(pod->status->containerStatuses.at[i].name, is->name))
+			st = &pod->status->containerStatuses.at[i];
+	if (!st || !st->state || st->restartCount != is->restartCount)
+		return NULL;
+	*room = (struct container_seen){ .name = is->name, .backoffUntil = is->backoffUntil };
+	last = st->lastState ? st->lastState->terminated : NULL;
+	if (last && last->finishedAt / 1000 == is->lastFinishedAt / 1000)
+		room->lastFinishedAt = is->lastFinishedAt; /* the store keeps whole seconds */
+	if (st->state->running) {
+		room->state = "running";
+		if (st->state->running->startedAt / 1000 == is->startedAt / 1000)
+			room->startedAt = is->startedAt;
+	} else if (st->state->waiting) {
+		room->state = "waiting";
+		room->reason = st->state->waiting->reason;
+	} else if (st->state->terminated) {
+		room->state = "terminated";
+		room->reason = st->state->terminated->reason;
+	}
+	return room->state ? room : NULL;
+}
+
 void
 event_of_pod(struct brain *b, const struct pod_seen *was, const struct pod_seen *is)
 {
@@ -237,7 +296,12 @@ event_of_pod(struct brain *b, const struct pod_seen *was, const struct pod_seen 
 		return;
 	if (!strcmp(is->state, "failed") && is->message)
 		note(b, pod, "Warning", "FailedCreatePodSandBox", NULL, "%s", is->message);
-	for (size_t i = 0; i < is->containers.n; i++)
-		container_events(b, pod, container_of(was, is->containers.at[i].name),
-				 &is->containers.at[i]);
+	for (size_t i = 0; i < is->containers.n; i++) {
+		const struct container_seen *c = &is->containers.at[i];
+		struct container_seen room;
+
+		container_events(
+		    b, pod,
+		    was ? container_of(was, c->name) : container_remembered(pod, c, &room), c);
+	}
 }

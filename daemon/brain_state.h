@@ -122,6 +122,7 @@ struct event_note {
 	const char *type, *reason, *message; /* "Normal" or "Warning" */
 	const char *field;                   /* "spec.containers{web}" or NULL */
 };
+void events_open(struct brain *); /* once, with the store */
 void event_about(struct brain *, const void *obj, const struct event_note *);
 void event_of_action(struct brain *, const struct action *);
 void event_of_pod(struct brain *, const struct pod_seen *was, const struct pod_seen *is);

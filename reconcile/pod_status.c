@@ -117,22 +117,6 @@ restarts(const struct container_status *old, const struct container_seen *c)
 	return was;
 }
 
-static struct container_state *
-last_state(const struct container_status *old, const struct container_seen *c, struct arena *a)
-{
-	if (c->lastFinishedAt || !str_is(c->lastReason, ""))
-		return state_terminated(
-		    (struct container_state_terminated){ .exitCode = c->lastExitCode,
-							 .signal = c->lastSignal,
-							 .reason = c->lastReason,
-							 .message = c->lastMessage,
-							 .startedAt = c->lastStartedAt,
-							 .finishedAt = c->lastFinishedAt },
-		    a);
-	return old && old->lastState ? old->lastState
-				     : arena_zalloc(a, sizeof(struct container_state));
-}
-
 /* A run that left no trace: its sandbox is gone. */
 static struct container_state_terminated
 vanished(const struct pod_view *v, const struct container_status *old)
@@ -145,6 +129,27 @@ vanished(const struct pod_view *v, const struct container_status *old)
 		.finishedAt = v->s->now,
 		.containerID = old->containerID
 	};
+}
+
+/* The run before this one.  A run that the status knows and the host says nothing of (its
+ * kedge-init was not heard yet, or is another) stays known: its start tells restarts. */
+static struct container_state *
+last_state(const struct pod_view *v, const struct container_status *old,
+	   const struct container_seen *c)
+{
+	if (c->lastFinishedAt || !str_is(c->lastReason, ""))
+		return state_terminated(
+		    (struct container_state_terminated){ .exitCode = c->lastExitCode,
+							 .signal = c->lastSignal,
+							 .reason = c->lastReason,
+							 .message = c->lastMessage,
+							 .startedAt = c->lastStartedAt,
+							 .finishedAt = c->lastFinishedAt },
+		    v->arena);
+	if (old && old->state && old->state->running && str_is(c->state, "waiting"))
+		return state_terminated(vanished(v, old), v->arena);
+	return old && old->lastState ? old->lastState
+				     : arena_zalloc(v->arena, sizeof(struct container_state));
 }
 
 /* ready and started, by the probes' verdicts on this very run. */
@@ -221,7 +226,7 @@ container(const struct pod_view *v, const struct container *spec, struct contain
 		return;
 	}
 	st->restartCount = restarts(old, c);
-	st->lastState = last_state(old, c, v->arena);
+	st->lastState = last_state(v, old, c);
 	if (!str_is(c->imageID, ""))
 		st->imageID = c->imageID;
 	if (!str_is(c->id, ""))
@@ -231,6 +236,8 @@ container(const struct pod_view *v, const struct container *spec, struct contain
 		    arena_printf(v->arena, "kedge://%s/%s/%lld", object_uid(v->pod), spec->name,
 				 (long long)st->restartCount);
 	st->state = state_of(c, st->containerID, v->arena);
+	if (st->state->terminated && !st->state->terminated->startedAt)
+		st->state->terminated->startedAt = last_start(old); /* nobody else knows */
 	judge(v, spec, c, st);
 }
 

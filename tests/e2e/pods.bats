@@ -444,6 +444,34 @@ dnsConfig: {nameservers: [10.1.1.1], searches: [here.example]}' MORE='stdinOnce:
 	drop phoenix
 }
 
+@test "a restart of kedged repeats no event, and counts no restart" {
+	pod loop box:1 '["/bin/sh", "-c", "sleep 0.2; exit 3"]' | put loop
+	pod calm box:1 | put calm
+	up calm
+	wait_for 10 "it backs off" st_is loop .state.waiting.reason CrashLoopBackOff
+	events_of() { kedge get events -o json | jq -c '[.items[] | select(.involvedObject.name | test("^(loop|calm)$")) | [.involvedObject.name, .reason, .message, .count]] | sort'; }
+	before=$(events_of)
+	for how in TERM KILL brain; do
+		brain=$(pgrep -P "$KEDGED" -f -- --role=brain)
+		case $how in
+		TERM) kedge_stop ;;
+		KILL) kill -9 "$KEDGED" "$brain"; wait_for 5 "it is gone" not_running "$KEDGED" ;;
+		brain) kill -9 "$brain"; wait_for 5 "another brain" sh -c "pgrep -P $KEDGED -f -- --role=brain | grep -vx $brain" ;;
+		esac
+		[ $how = brain ] || kedge_start --source "deploy=$W/deploy.git"
+		echo "$KEDGED" >"$W/pid"
+		wait_for 5 "it serves" kedge get pods
+		sleep 0.3
+		echo "after $how: $(events_of)"
+		[ "$(st loop .restartCount)" = 1 ]
+		[ "$(st calm .restartCount)" = 0 ]
+		[ "$(events_of)" = "$before" ]
+	done
+	wait_for 15 "it starts again and is counted on" sh -c "kedge get events -o json | jq -e '[.items[] | select(.involvedObject.name == \"loop\" and .reason == \"BackOff\") | .count] == [2]'"
+	drop loop
+	drop calm
+}
+
 @test "a missing image is waited for and runs as soon as it is imported" {
 	wait_for 20 "it backs off" sh -c 'kedge get pod late | grep -q ImagePullBackOff'
 	run kedge describe pod late

@@ -525,6 +525,59 @@ a_lost_sandbox_is_made_again_and_the_count_goes_on(void **state)
 	assert_int_equal(container(k)->restartCount, 6);
 }
 
+/* After a restart the hand may tell of a pod whose kedge-init has not spoken yet. */
+static void
+a_run_that_is_not_heard_of_for_a_moment_is_counted_once(void **state)
+{
+	struct kit *k = *state;
+	struct kit_pod *p = running(k, "", "");
+	struct container_seen heard;
+
+	p->at[0].restartCount = 1;
+	p->at[0].lastReason = "Error";
+	p->at[0].lastExitCode = 3;
+	p->at[0].lastStartedAt = p->at[0].startedAt;
+	p->at[0].lastFinishedAt = k->now + 9;
+	p->at[0].startedAt = k->now + 4321;
+	pass(k);
+	assert_int_equal(container(k)->restartCount, 1);
+	heard = p->at[0];
+	p->at[0] = (struct container_seen){ .name = "web", .state = "waiting" };
+	pass(k);
+	assert_int_equal(container(k)->restartCount, 1);
+	p->at[0] = heard;
+	pass(k);
+	assert_int_equal(container(k)->restartCount, 1);
+	assert_int_equal(container(k)->lastState->terminated->exitCode, 3);
+	pass(k);
+	assert_int_equal(k->plan.n, 0);
+}
+
+/* The hand finds its kedge-init dead at its start: when the run began nobody tells. */
+static void
+a_sandbox_that_was_lost_while_kedged_was_away_is_counted(void **state)
+{
+	struct kit *k = *state;
+	struct kit_pod *p = running(k, "", "");
+
+	pass(k);
+	k->now += 60 * 1000;
+	p->seen.state = "stopping";
+	p->at[0].state = "terminated";
+	p->at[0].reason = "Error";
+	p->at[0].exitCode = 137;
+	p->at[0].startedAt = 0;
+	p->at[0].finishedAt = k->now;
+	pass(k);
+	assert_true(container(k)->state->terminated->startedAt > 0);
+	p->seen.state = "gone";
+	pass(k);
+	kit_up(k, "web");
+	pass(k);
+	assert_int_equal(container(k)->restartCount, 1);
+	assert_int_equal(container(k)->lastState->terminated->exitCode, 137);
+}
+
 static void
 nothing_is_started_before_the_hand_has_spoken(void **state)
 {
@@ -726,6 +779,8 @@ main(void)
 		T(a_job_like_pod_ends_and_leaves_the_host_but_not_the_store),
 		T(a_failure_counts_as_failed_only_where_nothing_restarts_it),
 		T(a_lost_sandbox_is_made_again_and_the_count_goes_on),
+		T(a_run_that_is_not_heard_of_for_a_moment_is_counted_once),
+		T(a_sandbox_that_was_lost_while_kedged_was_away_is_counted),
 		T(nothing_is_started_before_the_hand_has_spoken),
 		T(a_missing_image_is_shown_and_left_to_the_host),
 		T(a_sandbox_that_cannot_be_made_is_tried_again_at_growing_intervals),

@@ -1,6 +1,7 @@
 /* api_logs.c -- GET pods/NAME/log: which run of which container, and for how long. */
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
+#include "../reconcile/pod_parts.h"
 #include "api_call.h"
 #include <inttypes.h>
 #include <string.h>
@@ -10,9 +11,8 @@ default_container(const struct pod *p)
 {
 	const char *asked = object_annotation(p, "kubectl.kubernetes.io/default-container");
 
-	for (size_t i = 0; asked && i < p->spec->containers.n; i++)
-		if (!strcmp(p->spec->containers.at[i].name, asked))
-			return asked;
+	if (asked && pod_part_named(p->spec, asked))
+		return asked;
 	return p->spec->containers.n == 1 ? p->spec->containers.at[0].name : NULL;
 }
 
@@ -24,6 +24,12 @@ container_list(const struct pod *p, struct arena *a)
 	for (size_t i = 0; i < p->spec->containers.n; i++)
 		all = arena_printf(a, "%s%s%s", all, i ? " " : "",
 				   p->spec->containers.at[i].name);
+	if (!p->spec->initContainers.n)
+		return all;
+	all = arena_printf(a, "%s] or one of the init containers: [", all);
+	for (size_t i = 0; i < p->spec->initContainers.n; i++)
+		all = arena_printf(a, "%s%s%s", all, i ? " " : "",
+				   p->spec->initContainers.at[i].name);
 	return all;
 }
 
@@ -48,11 +54,10 @@ call_pod(struct call *c, const char **ret_container)
 		*ret_container = want;
 		return want ? p : NULL;
 	}
-	for (size_t i = 0; i < p->spec->containers.n; i++)
-		if (!strcmp(p->spec->containers.at[i].name, want)) {
-			*ret_container = p->spec->containers.at[i].name;
-			return p;
-		}
+	if (pod_part_named(p->spec, want)) {
+		*ret_container = pod_part_named(p->spec, want)->name;
+		return p;
+	}
 	call_refuse(c, WHY_BAD_REQUEST, "container %s is not valid for pod %s", want, c->name);
 	return NULL;
 }
@@ -60,10 +65,7 @@ call_pod(struct call *c, const char **ret_container)
 static const struct container_status *
 status_of(const struct pod *p, const char *container)
 {
-	for (size_t i = 0; p->status && i < p->status->containerStatuses.n; i++)
-		if (!strcmp(p->status->containerStatuses.at[i].name, container))
-			return &p->status->containerStatuses.at[i];
-	return NULL;
+	return pod_part_status(p->status, container);
 }
 
 /* Waiting for its next run after one that ended. */

@@ -7,6 +7,7 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/log.h"
+#include "../reconcile/pod_parts.h"
 #include "brain_state.h"
 #include <inttypes.h>
 #include <string.h>
@@ -142,15 +143,25 @@ start_event(struct brain *b, const struct pod *pod)
 	     object_namespace(pod), object_name(pod), b->settings.node_name);
 }
 
+static char *
+field_of(const struct pod *pod, const char *container)
+{
+	char *text;
+
+	xasprintf(&text, "spec.%s{%s}", pod_part_list(pod->spec, container), container);
+	return text;
+}
+
 static void
 stop_event(struct brain *b, const struct pod *pod)
 {
-	for (size_t i = 0; pod && i < pod->spec->containers.n; i++) {
-		cleanup_free char *field = NULL;
+	for (size_t i = 0; pod && i < pod_parts(pod->spec); i++) {
+		const char *name = pod_part(pod->spec, i)->name;
+		cleanup_free char *field = field_of(pod, name);
+		const struct container_status *st = pod_part_status(pod->status, name);
 
-		xasprintf(&field, "spec.containers{%s}", pod->spec->containers.at[i].name);
-		note(b, pod, "Normal", "Killing", field, "Stopping container %s",
-		     pod->spec->containers.at[i].name);
+		if (st && st->state && st->state->running)
+			note(b, pod, "Normal", "Killing", field, "Stopping container %s", name);
 	}
 }
 
@@ -158,9 +169,8 @@ static void
 restart_event(struct brain *b, const struct pod *pod, const struct action *a)
 {
 	const struct restart_args *args = a->body;
-	cleanup_free char *field = NULL;
+	cleanup_free char *field = pod ? field_of(pod, args->container) : NULL;
 
-	xasprintf(&field, "spec.containers{%s}", args->container);
 	note(b, pod, "Normal", "Killing", field, "Container %s", a->why);
 }
 
@@ -223,11 +233,10 @@ static void
 container_events(struct brain *b, const struct pod *pod, const struct container_seen *was,
 		 const struct container_seen *is)
 {
-	cleanup_free char *field = NULL;
+	cleanup_free char *field = field_of(pod, is->name);
 	bool waits = !strcmp(is->state, "waiting");
 	const char *reason = is->reason ? is->reason : "";
 
-	xasprintf(&field, "spec.containers{%s}", is->name);
 	if (!strcmp(is->state, "running") && (!was || was->startedAt != is->startedAt)) {
 		note(b, pod, "Normal", "Created", field, "Created container: %s", is->name);
 		note(b, pod, "Normal", "Started", field, "Started container %s", is->name);

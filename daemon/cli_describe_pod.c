@@ -102,8 +102,13 @@ status_of(struct sheet *s, const char *container)
 	json_t *st;
 	size_t i;
 
-	json_array_foreach(cli_path(s->obj, "status.containerStatuses"), i,
-			   st) if (str_is(cli_at(s->c, st, "name"), container)) return st;
+	static const char *const lists[] = { "status.containerStatuses",
+					     "status.initContainerStatuses" };
+
+	for (size_t j = 0; j < 2; j++)
+		json_array_foreach(
+		    cli_path(s->obj, lists[j]), i,
+		    st) if (str_is(cli_at(s->c, st, "name"), container)) return st;
 	return NULL;
 }
 
@@ -177,16 +182,26 @@ put_container(struct sheet *s, json_t *k)
 	s->indent = 0;
 }
 
-void
-sheet_containers(struct sheet *s, const char *label)
+static void
+put_containers(struct sheet *s, const char *label, const char *field)
 {
-	json_t *k, *list = cli_path(s->obj, "spec.containers");
+	const char *deep = arena_printf(s->c->arena, "spec.template.spec.%s", field);
+	json_t *k, *list = cli_path(s->obj, arena_printf(s->c->arena, "spec.%s", field));
 	size_t i;
 
 	if (!list)
-		list = cli_path(s->obj, "spec.template.spec.containers");
+		list = cli_path(s->obj, deep);
+	if (!list)
+		return;
 	sheet_title(s, label);
 	json_array_foreach(list, i, k) put_container(s, k);
+}
+
+void
+sheet_containers(struct sheet *s, const char *label)
+{
+	put_containers(s, "Init Containers", "initContainers");
+	put_containers(s, label, "containers");
 }
 
 void

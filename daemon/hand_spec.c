@@ -27,6 +27,14 @@ restart_of(const char *word)
 	return strcmp(word, "OnFailure") ? RT_ALWAYS : RT_ON_FAILURE;
 }
 
+static enum rt_role
+role_of(const char *word)
+{
+	if (!strcmp(word, "init"))
+		return RT_INIT;
+	return strcmp(word, "sidecar") ? RT_MAIN : RT_SIDECAR;
+}
+
 int
 spec_volumes(const struct sandbox_args *s, struct arena *a, const struct rt_volume **ret,
 	     struct error **e)
@@ -79,6 +87,8 @@ spec_container(const struct container_args *c, struct arena *a, struct rt_contai
 		.user = c->user,
 		.mounts = mounts,
 		.nmounts = c->mounts.n,
+		.role = role_of(c->role),
+		.startup_probe = c->startupProbe,
 		.restart = restart_of(c->restart),
 		.cpu_milli = c->cpuMilli,
 		.cpu_shares = c->cpuShares,
@@ -182,6 +192,7 @@ seen_container(const struct rt_container_status *c, struct arena *a, struct cont
 		.signal = c->now.signal,
 		.startedAt = c->now.started_at,
 		.finishedAt = c->now.finished_at,
+		.started = c->started,
 		.backoffUntil = c->backoff_until,
 		.lastReason = arena_strdup(a, c->last.reason),
 		.lastMessage = arena_strdup(a, c->last.message),

@@ -10,6 +10,7 @@
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/log.h"
+#include "../reconcile/pod_parts.h"
 #include "brain_state.h"
 #include "loop.h"
 #include <arpa/inet.h>
@@ -101,7 +102,7 @@ unhealthy_event(struct probing *p, const char *why)
 	if (!pod || strcmp(object_uid(pod), t->uid))
 		return;
 	xasprintf(&message, "%s probe failed: %s", type_names[p->type], why);
-	xasprintf(&field, "spec.containers{%s}", t->container);
+	xasprintf(&field, "spec.%s{%s}", pod_part_list(pod->spec, t->container), t->container);
 	note.message = message;
 	note.field = field;
 	event_about(b, pod, &note);
@@ -396,15 +397,13 @@ target_free(struct target *t)
 static const struct container_status *
 status_of_run(const struct pod *pod, const char *name, int64_t started_at)
 {
-	for (size_t i = 0; pod->status && i < pod->status->containerStatuses.n; i++) {
-		const struct container_status *cs = &pod->status->containerStatuses.at[i];
+	const struct container_status *cs = pod_part_status(pod->status, name);
 
-		/* The API's times have whole seconds. */
-		if (!strcmp(cs->name, name) && cs->state && cs->state->running &&
-		    cs->state->running->startedAt / 1000 == started_at / 1000)
-			return cs;
-	}
-	return NULL;
+	/* The API's times have whole seconds. */
+	return cs && cs->state && cs->state->running &&
+		       cs->state->running->startedAt / 1000 == started_at / 1000
+		   ? cs
+		   : NULL;
 }
 
 static struct target *
@@ -462,8 +461,8 @@ pod_sync(struct prober *pr, const struct pod *pod)
 
 	if (!row || !row->seen->ip || strcmp(row->seen->state, "up"))
 		return;
-	for (size_t i = 0; i < pod->spec->containers.n; i++) {
-		const struct container *c = &pod->spec->containers.at[i];
+	for (size_t i = 0; i < pod_parts(pod->spec); i++) {
+		const struct container *c = pod_part(pod->spec, i);
 		const struct container_seen *run;
 		cleanup_free char *key = NULL;
 		struct target *t;

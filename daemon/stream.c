@@ -12,6 +12,7 @@
  */
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/log.h"
+#include "../reconcile/pod_parts.h"
 #include "api_call.h"
 #include "websocket.h"
 #include <event2/event.h>
@@ -471,13 +472,9 @@ refuse_in_band(struct call *c, const char *fmt, ...)
 static bool
 container_runs(const struct pod *p, const char *container)
 {
-	for (size_t i = 0; p->status && i < p->status->containerStatuses.n; i++) {
-		const struct container_status *s = &p->status->containerStatuses.at[i];
+	const struct container_status *s = pod_part_status(p->status, container);
 
-		if (!strcmp(s->name, container))
-			return s->state && s->state->running;
-	}
-	return false;
+	return s && s->state && s->state->running;
 }
 
 struct words {
@@ -629,9 +626,7 @@ stream_attach(struct call *c)
 		    c, "a running container takes no input here: use exec to start a program");
 		return;
 	}
-	for (size_t i = 0; i < o.pod->status->containerStatuses.n; i++)
-		if (!strcmp(o.pod->status->containerStatuses.at[i].name, o.container))
-			o.run = o.pod->status->containerStatuses.at[i].restartCount;
+	o.run = pod_part_status(o.pod->status, o.container)->restartCount;
 	s = stream_new(c);
 	o.wake = on_log;
 	o.ctx = s;

@@ -203,14 +203,14 @@ backoff_over(struct pod_status *st, const char *type, struct arena *a)
 
 /* ---- on to the host ---- */
 
-/* What has ended for good is not started again with the others. */
+/* What has ended for good is not started again with the others; init containers are. */
 static void
 leave_out_ended(const struct pod_status *st, struct sandbox_args *args)
 {
-	size_t n = 0;
+	size_t n = 0, ninit = st->initContainerStatuses.n;
 
 	for (size_t i = 0; i < args->containers.n; i++)
-		if (!st->containerStatuses.at[i].state->terminated)
+		if (i < ninit || !st->containerStatuses.at[i - ninit].state->terminated)
 			args->containers.at[n++] = args->containers.at[i];
 	args->containers.n = n;
 }
@@ -220,7 +220,7 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 {
 	struct arena *a = p->arena;
 	struct pod_trouble *trouble =
-	    arena_zalloc(a, (pod->spec->containers.n + 1) * sizeof *trouble);
+	    arena_zalloc(a, (pod_parts(pod->spec) + 1) * sizeof *trouble);
 	struct pod_view v = { s, pod, NULL, trouble, 0, a };
 	struct sandbox_args *args = pod_sandbox(s, pod, a, trouble, &v.ntrouble);
 	bool failed = args && seen && str_is(seen->state, "failed"), again = true;
@@ -259,8 +259,8 @@ static void
 restart_failed(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
 	       struct plan *p)
 {
-	for (size_t i = 0; i < pod->spec->containers.n; i++) {
-		const struct container *c = &pod->spec->containers.at[i];
+	for (size_t i = 0; i < pod_parts(pod->spec); i++) {
+		const struct container *c = pod_part(pod->spec, i);
 		const struct probe_seen *probe = snapshot_probe(s, object_uid(pod), c->name);
 		struct restart_args args = { .uid = object_uid(pod),
 					     .container = c->name,
@@ -277,6 +277,31 @@ restart_failed(struct snapshot *s, const struct pod *pod, const struct pod_seen 
 				      arena_printf(
 					  p->arena, "%s failed %s probe, will be restarted",
 					  c->name, probe->started ? "liveness" : "startup"));
+	}
+}
+
+/* A sidecar's startup probe passed, and what comes after it does not know yet. */
+static void
+let_through(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
+	    struct plan *p)
+{
+	for (size_t i = 0; i < pod->spec->initContainers.n; i++) {
+		const struct container *c = &pod->spec->initContainers.at[i];
+		const struct probe_seen *probe = snapshot_probe(s, object_uid(pod), c->name);
+		struct started_args args = { .uid = object_uid(pod), .container = c->name };
+
+		if (!c->startupProbe || !probe || !probe->started)
+			continue;
+		args.startedAt = probe->startedAt;
+		for (size_t j = 0; j < seen->containers.n; j++) {
+			const struct container_seen *is = &seen->containers.at[j];
+
+			if (str_is(is->name, c->name) && str_is(is->state, "running") &&
+			    is->startedAt == probe->startedAt && !is->started)
+				order(
+				    p, ACT_STARTED, pod, 0, started_args_kind(), &args,
+				    arena_printf(p->arena, "%s passed startup probe", c->name));
+		}
 	}
 }
 
@@ -318,6 +343,7 @@ look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 
 	if (up && !pod_is_finished(pod)) {
 		restart_failed(s, pod, seen, p);
+		let_through(s, pod, seen, p);
 		volumes = renew_files(s, pod, p);
 	}
 	write(p, pod, st, volumes);

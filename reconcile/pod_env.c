@@ -208,9 +208,8 @@ resource_field(struct env *e, const struct resource_field_selector *f)
 	const char *dot = strchr(f->resource, '.'), *q = NULL;
 	int64_t value, by;
 
-	for (size_t i = 0; !str_is(f->containerName, "") && i < e->pod->spec->containers.n; i++)
-		if (str_is(e->pod->spec->containers.at[i].name, f->containerName))
-			c = &e->pod->spec->containers.at[i];
+	if (!str_is(f->containerName, "") && pod_part_named(e->pod->spec, f->containerName))
+		c = pod_part_named(e->pod->spec, f->containerName);
 	if (!dot) {
 		missing(e, false,
 			arena_printf(e->a, "unsupported container resource : %s", f->resource));

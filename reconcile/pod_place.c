@@ -25,20 +25,32 @@ struct pod_places {
 
 /* Milli for cpu, else units. */
 static int64_t
+container_request(const struct container *c, const char *resource)
+{
+	const struct resource_requirements *r = c->resources;
+	const char *q = r ? pairs_get(&r->requests, resource) : NULL;
+
+	if (!q && r)
+		q = pairs_get(&r->limits, resource);
+	return !strcmp(resource, "cpu") ? quantity_milli(q) : quantity_value(q);
+}
+
+/* All that runs at once, or, should that be more, what one init container and the sidecars
+ * before it take. */
+static int64_t
 pod_request(const struct pod_spec *spec, const char *resource)
 {
-	bool cpu = !strcmp(resource, "cpu");
-	int64_t sum = 0;
+	int64_t sum = 0, first = 0;
 
-	for (size_t i = 0; i < spec->containers.n; i++) {
-		const struct resource_requirements *r = spec->containers.at[i].resources;
-		const char *q = r ? pairs_get(&r->requests, resource) : NULL;
+	for (size_t i = 0; i < pod_parts(spec); i++) {
+		int64_t one = container_request(pod_part(spec, i), resource);
 
-		if (!q && r)
-			q = pairs_get(&r->limits, resource);
-		sum += cpu ? quantity_milli(q) : quantity_value(q);
+		if (pod_part_role(spec, i) == PART_INIT)
+			first = most(first, sum + one);
+		else
+			sum += one;
 	}
-	return sum;
+	return most(sum, first);
 }
 
 static struct node_use *

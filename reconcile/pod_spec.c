@@ -16,10 +16,9 @@ pod_qos(const struct pod_spec *spec)
 	static const char *const names[] = { "cpu", "memory" };
 	bool guaranteed = true, any = false;
 
-	for (size_t i = 0; i < spec->containers.n; i++)
+	for (size_t i = 0; i < pod_parts(spec); i++)
 		for (size_t j = 0; j < 2; j++) {
-			const struct resource_requirements *r =
-			    spec->containers.at[i].resources;
+			const struct resource_requirements *r = pod_part(spec, i)->resources;
 			int64_t lim = r ? quantity_milli(pairs_get(&r->limits, names[j])) : 0;
 			int64_t req = r ? quantity_milli(pairs_get(&r->requests, names[j])) : 0;
 
@@ -90,25 +89,43 @@ expand_all(struct strs in, const struct pair *env, size_t n, struct arena *a)
 	return out;
 }
 
+/* An init container has done its work once it ended well; a sidecar never has. */
+static const char *
+restart_policy(const struct pod *pod, enum part_role role)
+{
+	if (role == PART_SIDECAR)
+		return "Always";
+	if (role == PART_INIT && str_is(pod->spec->restartPolicy, "Always"))
+		return "OnFailure";
+	return pod->spec->restartPolicy;
+}
+
 /* False and *ret_why when a reference is missing. */
 static bool
 container(struct snapshot *s, const struct pod *pod, const struct container *c,
-	  struct container_args *args, struct arena *a, const char **ret_why)
+	  enum part_role role, struct container_args *args, struct arena *a,
+	  const char **ret_why)
 {
+	static const char *const roles[] = {
+		[PART_MAIN] = "main", [PART_INIT] = "init", [PART_SIDECAR] = "sidecar"
+	};
 	size_t n = 0;
 	const struct pair *env = pod_env(s, pod, c, a, &n, ret_why);
 
 	if (!env)
 		return false;
-	*args = (struct container_args){ .name = c->name,
-					 .image = c->image,
-					 .command = expand_all(c->command, env, n, a),
-					 .args = expand_all(c->args, env, n, a),
-					 .workingDir = c->workingDir,
-					 .restart = pod->spec->restartPolicy,
-					 .tty = c->tty,
-					 .stdin = c->stdin,
-					 .terminationMessagePath = c->terminationMessagePath };
+	*args =
+	    (struct container_args){ .name = c->name,
+				     .image = c->image,
+				     .command = expand_all(c->command, env, n, a),
+				     .args = expand_all(c->args, env, n, a),
+				     .workingDir = c->workingDir,
+				     .restart = restart_policy(pod, role),
+				     .role = roles[role],
+				     .startupProbe = role == PART_SIDECAR && c->startupProbe,
+				     .tty = c->tty,
+				     .stdin = c->stdin,
+				     .terminationMessagePath = c->terminationMessagePath };
 	args->env.at = arena_alloc(a, (n + 1) * sizeof *args->env.at);
 	for (size_t i = 0; i < n; i++)
 		args->env.at[args->env.n++] =
@@ -201,7 +218,7 @@ pod_sandbox(struct snapshot *s, const struct pod *pod, struct arena *a, struct p
 	    size_t *ret_n)
 {
 	struct sandbox_args *args = arena_zalloc(a, sizeof *args);
-	size_t n = pod->spec->containers.n, bad = 0;
+	size_t n = pod_parts(pod->spec), bad = 0;
 	const char *why;
 
 	args->uid = object_uid(pod);
@@ -220,9 +237,10 @@ pod_sandbox(struct snapshot *s, const struct pod *pod, struct arena *a, struct p
 	}
 	args->containers.at = arena_zalloc(a, (n + 1) * sizeof *args->containers.at);
 	for (size_t i = 0; i < n; i++) {
-		const struct container *c = &pod->spec->containers.at[i];
+		const struct container *c = pod_part(pod->spec, i);
 
-		if (!container(s, pod, c, &args->containers.at[args->containers.n++], a, &why))
+		if (!container(s, pod, c, pod_part_role(pod->spec, i),
+			       &args->containers.at[args->containers.n++], a, &why))
 			ret[bad++] =
 			    (struct pod_trouble){ c->name, "CreateContainerConfigError", why };
 	}

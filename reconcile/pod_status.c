@@ -25,12 +25,14 @@ seen_of(const struct pod_view *v, const char *name)
 static const struct container_status *
 old_of(const struct pod_view *v, const char *name)
 {
-	const struct pod_status *st = v->pod->status;
+	return pod_part_status(v->pod->status, name);
+}
 
-	for (size_t i = 0; st && i < st->containerStatuses.n; i++)
-		if (str_is(st->containerStatuses.at[i].name, name))
-			return &st->containerStatuses.at[i];
-	return NULL;
+/* What a container waits for that nothing is wrong with. */
+static const char *
+not_yet(const struct pod_view *v)
+{
+	return v->pod->spec->initContainers.n ? "PodInitializing" : "ContainerCreating";
 }
 
 /* ---- one container ---- */
@@ -57,13 +59,16 @@ state_terminated(struct container_state_terminated t, struct arena *a)
 }
 
 static struct container_state *
-state_of(const struct container_seen *c, const char *id, struct arena *a)
+state_of(const struct pod_view *v, const struct container_seen *c, const char *id)
 {
 	struct container_state *st;
+	struct arena *a = v->arena;
 
 	if (str_is(c->state, "waiting"))
-		return state_waiting(str_is(c->reason, "") ? "ContainerCreating" : c->reason,
-				     c->message, a);
+		return state_waiting(
+		    str_is(c->reason, "") || str_is(c->reason, "ContainerCreating") ? not_yet(v)
+										    : c->reason,
+		    c->message, a);
 	if (str_is(c->state, "terminated"))
 		return state_terminated(
 		    (struct container_state_terminated){ .exitCode = c->exitCode,
@@ -152,13 +157,20 @@ last_state(const struct pod_view *v, const struct container_status *old,
 				     : arena_zalloc(v->arena, sizeof(struct container_state));
 }
 
-/* ready and started, by the probes' verdicts on this very run. */
+/* ready and started, by the probes' verdicts on this very run; an init container is ready
+ * when it ended well. */
 static void
-judge(const struct pod_view *v, const struct container *spec, const struct container_seen *c,
-      struct container_status *st)
+judge(const struct pod_view *v, const struct container *spec, enum part_role role,
+      const struct container_seen *c, struct container_status *st)
 {
 	const struct probe_seen *p = snapshot_probe(v->s, object_uid(v->pod), spec->name);
 	bool running = str_is(c->state, "running");
+
+	if (role == PART_INIT) {
+		st->started = running;
+		st->ready = str_is(c->state, "terminated") && !c->exitCode;
+		return;
+	}
 
 	if (p && p->startedAt != c->startedAt)
 		p = NULL; /* speaks of an earlier run */
@@ -175,21 +187,24 @@ waiting(const struct pod_view *v, const struct container *spec, struct container
 						  v->arena);
 			return;
 		}
-	st->state = state_waiting("ContainerCreating", NULL, v->arena);
+	st->state = state_waiting(not_yet(v), NULL, v->arena);
 }
 
 /* Not on the host: not yet, or not any more. */
 static void
-unseen(const struct pod_view *v, const struct container *spec,
+unseen(const struct pod_view *v, const struct container *spec, enum part_role role,
        const struct container_status *old, struct container_status *st)
 {
 	bool ran = old && old->state && old->state->running;
 	bool over = v->pod->metadata->deletionTimestamp || pod_is_finished(v->pod) ||
-		    str_is(v->pod->spec->restartPolicy, "Never");
+		    (str_is(v->pod->spec->restartPolicy, "Never") && role != PART_SIDECAR);
+	bool ended = old && old->state && old->state->terminated;
 
-	if (old && old->state && old->state->terminated &&
-	    (over || (str_is(v->pod->spec->restartPolicy, "OnFailure") &&
-		      !old->state->terminated->exitCode))) {
+	/* A sandbox that is made again begins with its init containers. */
+	if (role == PART_INIT && ended && !old->state->terminated->exitCode)
+		over &= v->pod->metadata->deletionTimestamp || pod_is_finished(v->pod);
+	if (ended && (over || (str_is(v->pod->spec->restartPolicy, "OnFailure") &&
+			       role == PART_MAIN && !old->state->terminated->exitCode))) {
 		*st = *old; /* it ended by itself before the sandbox went */
 	} else if (ran && over) {
 		*st = *old;
@@ -205,7 +220,8 @@ unseen(const struct pod_view *v, const struct container *spec,
 }
 
 static void
-container(const struct pod_view *v, const struct container *spec, struct container_status *st)
+container(const struct pod_view *v, const struct container *spec, enum part_role role,
+	  struct container_status *st)
 {
 	/* A sandbox that is being made has nothing to tell yet but of the one before. */
 	bool up = pod_is_up(v->seen) && !str_is(v->seen->state, "starting");
@@ -222,7 +238,7 @@ container(const struct pod_view *v, const struct container *spec, struct contain
 		st->lastState = arena_zalloc(v->arena, sizeof *st->lastState);
 	schema_mark(container_status_kind(), st, "started");
 	if (!c) {
-		unseen(v, spec, old, st);
+		unseen(v, spec, role, old, st);
 		return;
 	}
 	st->restartCount = restarts(old, c);
@@ -235,39 +251,146 @@ container(const struct pod_view *v, const struct container *spec, struct contain
 		st->containerID =
 		    arena_printf(v->arena, "kedge://%s/%s/%lld", object_uid(v->pod), spec->name,
 				 (long long)st->restartCount);
-	st->state = state_of(c, st->containerID, v->arena);
+	st->state = state_of(v, c, st->containerID);
 	if (st->state->terminated && !st->state->terminated->startedAt)
 		st->state->terminated->startedAt = last_start(old); /* nobody else knows */
-	judge(v, spec, c, st);
+	judge(v, spec, role, c, st);
+}
+
+/* While others still have to go through, what is wrong with one is not its story yet. */
+static void
+hold_back(const struct pod_view *v, struct container_status *st)
+{
+	if (st->state->waiting && !st->lastState->terminated && !v->ntrouble)
+		st->state = state_waiting("PodInitializing", NULL, v->arena);
+}
+
+/* Let through by this one, so that the next may start? */
+static bool
+is_through(const struct container_status *st, enum part_role role)
+{
+	return role == PART_SIDECAR ? st->started : st->ready;
+}
+
+static void
+containers(const struct pod_view *v, struct pod_status *st)
+{
+	const struct pod_spec *spec = v->pod->spec;
+	size_t ninit = spec->initContainers.n;
+	bool through = true;
+
+	st->initContainerStatuses.n = ninit;
+	st->initContainerStatuses.at =
+	    arena_zalloc(v->arena, (ninit + 1) * sizeof *st->initContainerStatuses.at);
+	st->containerStatuses.n = spec->containers.n;
+	st->containerStatuses.at =
+	    arena_zalloc(v->arena, (spec->containers.n + 1) * sizeof *st->containerStatuses.at);
+	for (size_t i = 0; i < pod_parts(spec); i++) {
+		struct container_status *at = i < ninit ? &st->initContainerStatuses.at[i]
+							: &st->containerStatuses.at[i - ninit];
+		enum part_role role = pod_part_role(spec, i);
+
+		container(v, pod_part(spec, i), role, at);
+		if (!through)
+			hold_back(v, at);
+		if (role != PART_MAIN)
+			through &= is_through(at, role);
+	}
 }
 
 /* ---- the whole pod ---- */
 
-/* getPhase of the kubelet, without init containers. */
-static const char *
-phase_of(const struct pod_view *v, const struct pod_status *st)
+/* Of the init containers that are not sidecars; false: not all went through. */
+static bool
+all_initialized(const struct pod_view *v, const struct pod_status *st, bool *ret_failed)
 {
-	size_t running = 0, wait = 0, stopped = 0, succeeded = 0;
-	const char *policy = v->pod->spec->restartPolicy;
+	bool all = true;
 
+	for (size_t i = 0; i < st->initContainerStatuses.n; i++) {
+		const struct container_status *c = &st->initContainerStatuses.at[i];
+		const struct container_state_terminated *end =
+		    c->state->terminated ? c->state->terminated
+		    : c->state->waiting  ? c->lastState->terminated
+					 : NULL;
+
+		if (pod_part_role(v->pod->spec, i) == PART_SIDECAR)
+			continue;
+		all &= end && !end->exitCode && c->state->terminated;
+		*ret_failed |= end && end->exitCode;
+	}
+	return all;
+}
+
+struct tally {
+	size_t running, waiting, stopped, succeeded;
+	bool starting; /* a sidecar is, for the first time */
+};
+
+static void
+count_sidecars(const struct pod_view *v, const struct pod_status *st, struct tally *t)
+{
+	for (size_t i = 0; i < st->initContainerStatuses.n; i++) {
+		const struct container_status *c = &st->initContainerStatuses.at[i];
+
+		if (pod_part_role(v->pod->spec, i) != PART_SIDECAR)
+			continue;
+		t->running += !!c->state->running;
+		if (c->state->waiting && !c->lastState->terminated)
+			t->waiting++;
+		t->starting |= (c->state->running && !c->started) ||
+			       (c->state->waiting && !c->lastState->terminated);
+	}
+}
+
+static void
+count_main(const struct pod_status *st, struct tally *t)
+{
 	for (size_t i = 0; i < st->containerStatuses.n; i++) {
 		const struct container_status *c = &st->containerStatuses.at[i];
 
 		if (c->state->running)
-			running++;
+			t->running++;
 		else if (c->state->terminated) {
-			stopped++;
-			succeeded += c->state->terminated->exitCode == 0;
+			t->stopped++;
+			t->succeeded += c->state->terminated->exitCode == 0;
 		} else if (c->lastState->terminated)
-			stopped++;
+			t->stopped++;
 		else
-			wait++;
+			t->waiting++;
 	}
-	if (wait || (!running && !stopped))
+}
+
+static bool
+any_main_began(const struct pod_status *st)
+{
+	for (size_t i = 0; i < st->containerStatuses.n; i++) {
+		const struct container_status *c = &st->containerStatuses.at[i];
+
+		if (c->state->running || c->state->terminated || c->lastState->terminated)
+			return true;
+	}
+	return false;
+}
+
+/* getPhase of the kubelet. */
+static const char *
+phase_of(const struct pod_view *v, const struct pod_status *st)
+{
+	const char *policy = v->pod->spec->restartPolicy;
+	struct tally t = { 0 };
+	bool failed = false, initialized = all_initialized(v, st, &failed);
+
+	count_sidecars(v, st, &t);
+	count_main(st, &t);
+	if (failed && str_is(policy, "Never"))
+		return "Failed";
+	if (!initialized || (t.starting && !any_main_began(st)))
 		return "Pending";
-	if (running || str_is(policy, "Always"))
+	if (t.waiting || (!t.running && !t.stopped))
+		return "Pending";
+	if (t.running || str_is(policy, "Always"))
 		return "Running";
-	if (stopped == succeeded)
+	if (t.stopped == t.succeeded)
 		return "Succeeded";
 	return str_is(policy, "Never") ? "Failed" : "Running";
 }
@@ -291,18 +414,44 @@ set_condition(const struct pod_view *v, struct conditions *c, const char *type, 
 	was->message = message;
 }
 
+static const char *
+name_add(const char *names, const char *name, struct arena *a)
+{
+	return names ? arena_printf(a, "%s %s", names, name) : name;
+}
+
 /* "containers with unready status: [a b]", or NULL when all are ready. */
 static const char *
-unready(const struct pod_status *st, struct arena *a)
+unready(const struct pod_view *v, const struct pod_status *st)
 {
 	const char *names = NULL;
 
+	for (size_t i = 0; i < st->initContainerStatuses.n; i++)
+		if (pod_part_role(v->pod->spec, i) == PART_SIDECAR &&
+		    !st->initContainerStatuses.at[i].ready)
+			names = name_add(names, st->initContainerStatuses.at[i].name, v->arena);
 	for (size_t i = 0; i < st->containerStatuses.n; i++)
 		if (!st->containerStatuses.at[i].ready)
-			names = names ? arena_printf(a, "%s %s", names,
-						     st->containerStatuses.at[i].name)
-				      : st->containerStatuses.at[i].name;
-	return names ? arena_printf(a, "containers with unready status: [%s]", names) : NULL;
+			names = name_add(names, st->containerStatuses.at[i].name, v->arena);
+	return names ? arena_printf(v->arena, "containers with unready status: [%s]", names)
+		     : NULL;
+}
+
+/* "containers with incomplete status: [a b]", or NULL when the pod is initialized. */
+static const char *
+incomplete(const struct pod_view *v, const struct pod_status *st)
+{
+	const char *names = NULL;
+
+	for (size_t i = 0; i < st->initContainerStatuses.n; i++) {
+		const struct container_status *c = &st->initContainerStatuses.at[i];
+
+		if (!is_through(c, pod_part_role(v->pod->spec, i)))
+			names = name_add(names, c->name, v->arena);
+	}
+	return names && !any_main_began(st)
+		   ? arena_printf(v->arena, "containers with incomplete status: [%s]", names)
+		   : NULL;
 }
 
 static const char *
@@ -331,21 +480,25 @@ static void
 conditions(const struct pod_view *v, struct pod_status *st)
 {
 	struct conditions c = conditions_copy(st->conditions.at, st->conditions.n, 6, v->arena);
-	const char *bad = unready(st, v->arena), *reason = bad ? "ContainersNotReady" : NULL;
-	const char *gate;
+	const char *bad = unready(v, st), *reason = bad ? "ContainersNotReady" : NULL;
+	const char *left = incomplete(v, st), *gate;
 
 	if (str_is(st->phase, "Succeeded") || str_is(st->phase, "Failed")) {
 		reason = str_is(st->phase, "Succeeded") ? "PodCompleted" : "PodFailed";
 		set_condition(v, &c, "PodReadyToStartContainers", false, NULL, NULL);
-		set_condition(v, &c, "Initialized", true,
-			      str_is(st->phase, "Succeeded") ? reason : NULL, NULL);
+		if (str_is(st->phase, "Succeeded"))
+			set_condition(v, &c, "Initialized", true, reason, NULL);
+		else
+			set_condition(v, &c, "Initialized", !left,
+				      left ? "ContainersNotInitialized" : NULL, left);
 		set_condition(v, &c, "Ready", false, reason, NULL);
 		set_condition(v, &c, "ContainersReady", false, reason, NULL);
 	} else {
 		set_condition(v, &c, "PodReadyToStartContainers",
 			      pod_is_up(v->seen) && !str_is(v->seen->state, "starting"), NULL,
 			      NULL);
-		set_condition(v, &c, "Initialized", true, NULL, NULL);
+		set_condition(v, &c, "Initialized", !left,
+			      left ? "ContainersNotInitialized" : NULL, left);
 		set_condition(v, &c, "ContainersReady", !bad, reason, bad);
 		gate = bad ? NULL : gate_closed(v, st);
 		if (gate)
@@ -366,11 +519,7 @@ pod_status_new(const struct pod_view *v)
 
 	if (v->pod->status)
 		*st = *v->pod->status;
-	st->containerStatuses.n = spec->containers.n;
-	st->containerStatuses.at =
-	    arena_zalloc(v->arena, (spec->containers.n + 1) * sizeof *st->containerStatuses.at);
-	for (size_t i = 0; i < spec->containers.n; i++)
-		container(v, &spec->containers.at[i], &st->containerStatuses.at[i]);
+	containers(v, st);
 	if (!pod_is_finished(v->pod)) /* the end of a pod is final */
 		st->phase = phase_of(v, st);
 	if (!st->startTime)
@@ -386,25 +535,42 @@ pod_status_new(const struct pod_view *v)
 	return st;
 }
 
+/* "web: CrashLoopBackOff" of the first that has something to tell; NULL: none has. */
+static const char *
+trouble_of(const struct container_status *at, size_t n, const char *phase, struct arena *a)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct container_state_waiting *w = at[i].state->waiting;
+		const struct container_state_terminated *t = at[i].state->terminated;
+
+		if (w && !str_is(w->reason, "ContainerCreating") &&
+		    !str_is(w->reason, "PodInitializing"))
+			return arena_printf(a, "%s: %s", at[i].name, w->reason);
+		if (t && str_is(phase, "Running"))
+			return arena_printf(a, "%s: %s", at[i].name,
+					    str_is(t->reason, "") ? "terminated" : t->reason);
+	}
+	return NULL;
+}
+
 const char *
 pod_status_why(const struct pod_status *st, struct arena *a)
 {
-	size_t ready = 0, n = st->containerStatuses.n;
+	size_t ready = 0, done = 0, n = st->containerStatuses.n;
+	const char *why =
+	    trouble_of(st->initContainerStatuses.at, st->initContainerStatuses.n, "", a);
 
-	for (size_t i = 0; i < n; i++) {
-		const struct container_status *c = &st->containerStatuses.at[i];
-
-		ready += c->ready;
-		if (c->state->waiting &&
-		    !str_is(c->state->waiting->reason, "ContainerCreating"))
-			return arena_printf(a, "%s: %s", c->name, c->state->waiting->reason);
-		if (c->state->terminated && str_is(st->phase, "Running"))
-			return arena_printf(a, "%s: %s", c->name,
-					    str_is(c->state->terminated->reason, "")
-						? "terminated"
-						: c->state->terminated->reason);
-	}
+	if (!why)
+		why = trouble_of(st->containerStatuses.at, n, st->phase, a);
+	if (why)
+		return why;
+	for (size_t i = 0; i < n; i++)
+		ready += st->containerStatuses.at[i].ready;
 	if (str_is(st->phase, "Running"))
 		return arena_printf(a, "%zu/%zu ready", ready, n);
+	while (done < st->initContainerStatuses.n && st->initContainerStatuses.at[done].ready)
+		done++;
+	if (str_is(st->phase, "Pending") && done < st->initContainerStatuses.n)
+		return arena_printf(a, "init %zu/%zu", done, st->initContainerStatuses.n);
 	return st->phase;
 }

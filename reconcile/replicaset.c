@@ -104,6 +104,8 @@ most_restarts(const struct pod *p)
 
 	for (size_t i = 0; p->status && i < p->status->containerStatuses.n; i++)
 		n = most(n, p->status->containerStatuses.at[i].restartCount);
+	for (size_t i = 0; p->status && i < p->status->initContainerStatuses.n; i++)
+		n = most(n, p->status->initContainerStatuses.at[i].restartCount);
 	return n;
 }
 

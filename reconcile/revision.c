@@ -45,11 +45,16 @@ pod_trouble(struct look *l, const char *ns, const struct label_selector *sel)
 		if (!st || pod->metadata->deletionTimestamp ||
 		    !selector_matches(sel, &pod->metadata->labels))
 			continue;
-		for (size_t c = 0; c < st->containerStatuses.n; c++) {
-			const struct container_state *now = st->containerStatuses.at[c].state;
+		for (size_t c = 0; c < st->initContainerStatuses.n + st->containerStatuses.n;
+		     c++) {
+			size_t ninit = st->initContainerStatuses.n;
+			const struct container_state *now =
+			    c < ninit ? st->initContainerStatuses.at[c].state
+				      : st->containerStatuses.at[c - ninit].state;
 			const struct container_state_waiting *w = now ? now->waiting : NULL;
 
-			if (w && w->reason && !str_is(w->reason, "ContainerCreating"))
+			if (w && w->reason && !str_is(w->reason, "ContainerCreating") &&
+			    !str_is(w->reason, "PodInitializing"))
 				return arena_printf(
 				    l->s->arena, " (%s: %s%s%s)", object_name(pod), w->reason,
 				    w->message ? ": " : "", w->message ? w->message : "");

@@ -297,11 +297,60 @@ names_check(const struct pod_spec *s, const struct place *pl)
 	map_done(&names);
 }
 
+/* What an init container may not have that is over before the pod begins. */
+static void
+once_only_check(const struct container *c, size_t i, const struct place *pl)
+{
+	const struct {
+		const char *field;
+		bool given;
+	} rows[] = { { "lifecycle", c->lifecycle },
+		     { "livenessProbe", c->livenessProbe },
+		     { "readinessProbe", c->readinessProbe },
+		     { "startupProbe", c->startupProbe } };
+	char sub[64];
+
+	for (size_t j = 0; j < sizeof rows / sizeof *rows; j++) {
+		if (!rows[j].given)
+			continue;
+		snprintf(sub, sizeof sub, "initContainers[%zu].%s", i, rows[j].field);
+		place_complain(pl, sub,
+			       "Forbidden: may not be set for init containers without "
+			       "restartPolicy=Always");
+	}
+}
+
+static void
+init_check(const struct pod_spec *s, const struct place *pl)
+{
+	char sub[64];
+
+	for (size_t i = 0; i < s->initContainers.n; i++) {
+		const struct container *c = &s->initContainers.at[i];
+
+		snprintf(sub, sizeof sub, "initContainers[%zu].restartPolicy", i);
+		if (!given(c->restartPolicy))
+			once_only_check(c, i, pl);
+		else if (strcmp(c->restartPolicy, "Always"))
+			place_complain(
+			    pl, sub,
+			    "Unsupported value: \"%.63s\": supported values: \"Always\"",
+			    c->restartPolicy);
+	}
+	for (size_t i = 0; i < s->containers.n; i++) {
+		snprintf(sub, sizeof sub, "containers[%zu].restartPolicy", i);
+		if (given(s->containers.at[i].restartPolicy))
+			place_complain(pl, sub,
+				       "Forbidden: may not be set for non-init containers");
+	}
+}
+
 void
 pod_spec_check(const void *obj, const struct place *at)
 {
 	const struct pod_spec *s = obj;
 
+	init_check(s, at);
 	names_check(s, at);
 	mounts_check(s, "containers", s->containers.at, s->containers.n, at);
 	mounts_check(s, "initContainers", s->initContainers.at, s->initContainers.n, at);

@@ -1,4 +1,5 @@
 /* table_workload.c -- the cells of pods and of what makes pods, and of events. */
+#include "pod_parts.h"
 #include "table_cells.h"
 #include <ctype.h>
 #include <inttypes.h>
@@ -63,6 +64,13 @@ count_restarts(const struct container_status *s, struct pod_facts *f)
 		f->last_restart = last->finishedAt;
 }
 
+static bool
+is_sidecar(const struct pod *p, size_t i)
+{
+	return p->spec && i < p->spec->initContainers.n &&
+	       pod_part_role(p->spec, i) == PART_SIDECAR;
+}
+
 /* The first init container that is not done gives the pod its reason. */
 static void
 pod_init_facts(const struct pod *p, struct pod_facts *f, const struct cells *c)
@@ -74,6 +82,10 @@ pod_init_facts(const struct pod *p, struct pod_facts *f, const struct cells *c)
 		count_restarts(s, f);
 		if (at && at->terminated && !at->terminated->exitCode)
 			continue;
+		if (is_sidecar(p, i) && s->started) {
+			f->ready += s->ready;
+			continue;
+		}
 		f->initializing = true;
 		if (at && at->terminated)
 			f->reason = end_reason(at->terminated, "Init:", c);
@@ -92,6 +104,9 @@ pod_container_facts(const struct pod *p, struct pod_facts *f, const struct cells
 {
 	f->restarts = 0;
 	f->last_restart = 0;
+	for (size_t i = 0; i < p->status->initContainerStatuses.n; i++)
+		if (is_sidecar(p, i))
+			count_restarts(&p->status->initContainerStatuses.at[i], f);
 	for (size_t i = p->status->containerStatuses.n; i-- > 0;) {
 		const struct container_status *s = &p->status->containerStatuses.at[i];
 		const struct container_state *at = s->state;
@@ -121,7 +136,7 @@ pod_facts(const struct pod *p, const struct cells *c)
 	if (s) {
 		f.reason = *text(s->reason) ? s->reason : *phase ? phase : "Pending";
 		pod_init_facts(p, &f, c);
-		if (!f.initializing)
+		if (!f.initializing || condition_is_true(s, "Initialized"))
 			pod_container_facts(p, &f, c);
 	}
 	if (p->metadata->deletionTimestamp && strcmp(phase, "Succeeded") &&
@@ -134,9 +149,11 @@ const char *
 cell_pod_ready(const void *obj, const struct cells *c)
 {
 	const struct pod *p = obj;
+	size_t all = p->spec ? p->spec->containers.n : 0;
 
-	return arena_printf(c->arena, "%zu/%zu", pod_facts(p, c).ready,
-			    p->spec ? p->spec->containers.n : 0);
+	for (size_t i = 0; p->spec && i < p->spec->initContainers.n; i++)
+		all += is_sidecar(p, i);
+	return arena_printf(c->arena, "%zu/%zu", pod_facts(p, c).ready, all);
 }
 
 const char *

@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/text.h"
 #include "plan.h"
+#include "pod_parts.h"
 #include "snapshot.h"
 #include <stdio.h>
 #include <stdlib.h>

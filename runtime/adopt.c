@@ -174,6 +174,22 @@ exits_read(struct rtpod *p, int dir)
 	}
 }
 
+/* Compiled ahead is not begun: behind an init container without a good end nothing was. */
+static void
+forget_waiting(struct rtpod *p)
+{
+	bool through = true;
+
+	for (size_t i = 0; i < p->spec.ncontainers; i++) {
+		struct w_status *s = &p->c[i].said;
+
+		if (!through)
+			*s = (struct w_status){ .began = s->began };
+		else if (p->spec.containers[i].role == RT_INIT)
+			through = s->state == W_TERMINATED && s->now.exit_code == 0;
+	}
+}
+
 static bool
 all_heard(const struct rtpod *p)
 {
@@ -261,8 +277,10 @@ adopt_one(struct rt *rt, int pods, const char *uid, struct error **e)
 	rc = known ? adopt_living(rt, p, dir, e) : 0;
 	if (rc)
 		return rc < 0 ? -1 : 0;
-	if (known)
+	if (known) {
 		exits_read(p, dir);
+		forget_waiting(p);
+	}
 	rtpod_begin_removal(rt, p);
 	return 0;
 }

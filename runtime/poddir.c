@@ -245,7 +245,9 @@ pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, struct error **e)
 		const struct rt_container *c = &p->containers[i];
 		struct w_container x = { .restart = (uint8_t)c->restart,
 					 .tty = c->tty,
-					 .stdin_open = c->stdin_open };
+					 .stdin_open = c->stdin_open,
+					 .role = (uint8_t)c->role,
+					 .startup_probe = c->startup_probe };
 
 		rt_copy(x.name, sizeof(x.name), c->name);
 		buf_add(&b, &x, sizeof(x));

@@ -172,6 +172,13 @@ podspec_check(const struct rt_pod *p, struct error **e)
 				return fail(e, WHY_INVALID, "pod %s: two volumes are named %s",
 					    p->name, p->volumes[i].name);
 	}
+	for (size_t i = 1; i < p->ncontainers; i++)
+		if (p->containers[i - 1].role == RT_MAIN && p->containers[i].role != RT_MAIN)
+			return fail(e, WHY_INVALID,
+				    "pod %s: an init container stands behind a main one",
+				    p->name);
+	if (p->containers[p->ncontainers - 1].role != RT_MAIN)
+		return fail(e, WHY_INVALID, "pod %s: it has no main container", p->name);
 	for (size_t i = 0; i < p->ncontainers; i++) {
 		if (!podspec_name_ok(p->containers[i].name))
 			return fail(e, WHY_INVALID,
@@ -363,6 +370,8 @@ walk_container(struct walk *w, struct rt_container *c)
 	}
 	c->mounts = mounts;
 	c->nmounts = (size_t)n;
+	NUM(w, c->role);
+	NUM(w, c->startup_probe);
 	NUM(w, c->restart);
 	NUM(w, c->cpu_milli);
 	NUM(w, c->cpu_shares);
@@ -404,13 +413,13 @@ walk_groups(struct walk *w, struct rt_pod *p)
 static void
 walk_pod(struct walk *w, struct rt_pod *p)
 {
-	int64_t magic = 0x32636570732d6b, nv = (int64_t)p->nvolumes,
+	int64_t magic = 0x33636570732d6b, nv = (int64_t)p->nvolumes,
 		nc = (int64_t)p->ncontainers;
 	struct rt_volume *volumes;
 	struct rt_container *containers;
 
 	walk_num(w, &magic);
-	w->bad |= magic != 0x32636570732d6b;
+	w->bad |= magic != 0x33636570732d6b;
 	walk_str(w, &p->uid);
 	walk_str(w, &p->ns);
 	walk_str(w, &p->name);

@@ -63,12 +63,20 @@ static int
 groups_make(struct rt *rt, const struct rt_pod *spec, struct error **e)
 {
 	struct cgroup_limits sum = { 0 };
+	int64_t first =
+	    0; /* the most that one init container and the sidecars before it take */
 
 	for (size_t i = 0; i < spec->ncontainers; i++) {
-		int64_t shares = spec->containers[i].cpu_shares;
+		const struct rt_container *c = &spec->containers[i];
+		int64_t shares = c->cpu_shares < 2 ? 2 : c->cpu_shares;
 
-		sum.cpu_shares += shares < 2 ? 2 : shares;
+		if (c->role != RT_INIT)
+			sum.cpu_shares += shares;
+		else if (sum.cpu_shares + shares > first)
+			first = sum.cpu_shares + shares;
 	}
+	if (sum.cpu_shares < first)
+		sum.cpu_shares = first;
 	return cgroup_make(&rt->cgroups, spec->uid, NULL, &sum, e);
 }
 
@@ -370,6 +378,26 @@ rt_container_restart(struct rt *rt, const char *uid, const char *container, int 
 						 .container = (uint32_t)i,
 						 .arg = grace < 0 ? p->spec.grace : grace };
 
+			return rtpod_tell(p, &m, NULL, 0, NULL, e);
+		}
+	return p ? fail(e, WHY_NOT_FOUND, "pod %s has no container %s", uid, container) : -1;
+}
+
+int
+rt_container_started(struct rt *rt, const char *uid, const char *container, int64_t started_at,
+		     struct error **e)
+{
+	struct rtpod *p = rt_find(rt, uid, e);
+
+	for (size_t i = 0; p && i < p->spec.ncontainers; i++)
+		if (strcmp(p->spec.containers[i].name, container) == 0) {
+			const struct w_status *said = &p->c[i].said;
+			const struct w_msg m = { .type = W_STARTED,
+						 .container = (uint32_t)i,
+						 .id = said->restarts };
+
+			if (said->state != W_RUNNING || said->now.started_at != started_at)
+				return 0;
 			return rtpod_tell(p, &m, NULL, 0, NULL, e);
 		}
 	return p ? fail(e, WHY_NOT_FOUND, "pod %s has no container %s", uid, container) : -1;

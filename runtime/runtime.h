@@ -62,6 +62,11 @@ struct rt_mount {
 };
 enum rt_restart { RT_ALWAYS, RT_ON_FAILURE, RT_NEVER };
 
+/* A pod's containers stand in the order of their start: first those of RT_INIT, which run
+ * one after the other until each ended well, and RT_SIDECAR, which go on beside all that
+ * follow and end last; then those of RT_MAIN, all at once. */
+enum rt_role { RT_MAIN, RT_INIT, RT_SIDECAR };
+
 struct rt_container {
 	const char *name, *image;
 	const char *const *command, *const *args; /* NULL: the image's; else NULL-terminated */
@@ -69,6 +74,8 @@ struct rt_container {
 	const char *working_dir, *user; /* NULL: the image's; ":gid": only its user */
 	const struct rt_mount *mounts;
 	size_t nmounts;
+	enum rt_role role;
+	bool startup_probe; /* a sidecar counts as started when rt_container_started says so */
 	enum rt_restart restart;
 	int64_t cpu_milli, cpu_shares, memory, pids; /* 0: no limit (pids: 1024) */
 	int oom_score_adj;
@@ -111,6 +118,7 @@ struct rt_container_status {
 	enum rt_state state;
 	const char *reason, *message; /* of waiting */
 	int restarts;
+	bool started; /* what comes after it may start */
 	int64_t backoff_until;
 	struct rt_run now, last; /* last.finished_at is 0 when there was none */
 	pid_t pid;               /* in the host's view; 0 when not running */
@@ -149,6 +157,10 @@ int rt_pod_files(struct rt *, const char *uid, const struct rt_volume *, size_t 
 /* Stops one container; kedge-init starts it again by its restart policy and back-off. */
 int rt_container_restart(struct rt *, const char *uid, const char *container, int grace,
 			 struct error **);
+/* The startup probe of a sidecar passed, of the run that began at started_at: what waits for
+ * it may start.  Of another run it means nothing. */
+int rt_container_started(struct rt *, const char *uid, const char *container,
+			 int64_t started_at, struct error **);
 /* Runs argv in a container's namespaces, cgroup and with its rights.  The three
  * fds are dup'ed (-1: /dev/null); with tty, fds[0] is the terminal's slave for all three.
  * The end comes as an RT_EXEC_DONE event with this id. */

@@ -49,6 +49,7 @@ container_view(struct arena *a, const struct rtpod *p, size_t i)
 		.reason = "",
 		.message = "",
 		.restarts = said->restarts,
+		.started = said->head.flags & W_FLAG_STARTED,
 		.now = run_view(a, &said->now, c->text),
 		.last = run_view(a, &said->last, c->last_text),
 		.pid = c->pid,

@@ -18,31 +18,9 @@
 long clone_run(struct clone_args *, size_t, int (*fn)(void *), void *arg);
 
 enum { BACKOFF_FIRST = 10, BACKOFF_MAX = 300, STACK = 64 << 10 };
-enum { ALWAYS, ON_FAILURE, NEVER }; /* = enum rt_restart */
 
 static char stack[STACK] __attribute__((aligned(4096)));
 static struct setup setup;
-
-bool
-container_wants(const struct init *in, const struct container *c)
-{
-	if (in->stopping || !c->began || c->state == W_RUNNING)
-		return false;
-	if (c->conf.restart == ALWAYS)
-		return true;
-	return c->conf.restart == ON_FAILURE && c->now.exit_code != 0;
-}
-
-void
-container_signal(struct container *c, int signal, int64_t kill_at)
-{
-	if (c->state != W_RUNNING)
-		return;
-	if (!c->kill_at || kill_at < c->kill_at)
-		c->kill_at = kill_at;
-	/* Our own child, not yet waited for: the number cannot mean anyone else. */
-	sys(kill, c->pid, signal);
-}
 
 /* The kernel's count of OOM kills in the container's group: "oom_kill N". */
 static uint64_t
@@ -126,7 +104,9 @@ ended(struct init *in, struct container *c)
 	c->now.finished_at = now_ms();
 	c->state = W_TERMINATED;
 	c->pid = 0;
-	c->kill_at = 0;
+	c->kill_at = c->end_by = 0;
+	c->ending = GOES_ON;
+	c->started = false;
 	c->dirty = true;
 	exit_record(in, c);
 	back_off(c);
@@ -296,6 +276,7 @@ started(struct init *in, struct container *c, long pid, struct ends *e)
 	}
 	c->pid = (int)pid;
 	c->state = W_RUNNING;
+	c->started = !c->conf.startup_probe;
 	ends_keep(c, e);
 }
 

@@ -73,13 +73,15 @@ put_status(struct init *in, struct container *c)
 {
 	struct w_status *s = (struct w_status *)message;
 	char *text = message + sizeof(*s);
-	bool waits = container_wants(in, c);
+	bool waits = order_wants(in, c);
 
 	*s = (struct w_status){
-		.head = { .type = W_STATUS, .container = c->index },
+		.head = { .type = W_STATUS,
+			  .container = c->index,
+			  .flags = c->started ? W_FLAG_STARTED : 0 },
 		.state = waits ? W_WAITING : c->state,
 		.restarts = c->restarts,
-		.began = c->began,
+		.began = c->asked,
 		.backoff_s = c->backoff_s,
 		.last = waits ? c->now : c->last,
 	};
@@ -143,24 +145,6 @@ hand_flush(struct init *in)
 	return true;
 }
 
-/* A shorter grace wins; SIGKILL follows when it is over. */
-static void
-stop(struct init *in, int64_t grace)
-{
-	int64_t at = now_boot() + grace * 1000;
-
-	for (uint32_t i = 0; i < in->pod.n; i++) {
-		struct container *c = &in->c[i];
-
-		c->dirty = true;
-		if (!in->stopping)
-			container_signal(c, c->stop_signal, at);
-		else if (c->state == W_RUNNING && at < c->kill_at)
-			c->kill_at = at;
-	}
-	in->stopping = true;
-}
-
 static void
 heed(struct init *in, const struct w_msg *m, char *rest, size_t len, const int fds[3])
 {
@@ -168,15 +152,19 @@ heed(struct init *in, const struct w_msg *m, char *rest, size_t len, const int f
 
 	switch (m->type) {
 	case W_START:
-		if (c && !c->began && !in->stopping)
-			container_start(in, c);
+		if (c && !c->asked && !in->stopping)
+			c->asked = c->dirty = true;
 		break;
 	case W_STOP:
-		stop(in, m->arg);
+		order_stop_all(in, now_boot() + m->arg * 1000);
 		break;
 	case W_RESTART:
-		if (c && !c->kill_at)
-			container_signal(c, c->stop_signal, now_boot() + m->arg * 1000);
+		if (c && !c->ending)
+			order_stop(in, c, now_boot() + m->arg * 1000);
+		break;
+	case W_STARTED:
+		if (c && c->state == W_RUNNING && c->restarts == m->id)
+			c->started = c->dirty = true;
 		break;
 	case W_EXEC:
 		exec_begin(in, m, rest, len, fds);

@@ -30,15 +30,21 @@ struct log {
 	int64_t size, lost;
 };
 
+/* How far a container is on its way out. */
+enum ending { GOES_ON, WAITS_ITS_TURN, WAS_ASKED };
+
 struct container {
 	struct w_container conf;
 	uint32_t index;
 	int state, restarts, backoff_s, stop_signal;
-	bool began, dirty;     /* began: was started once; dirty: the hand has yet to hear */
+	bool asked, began;     /* to be started when its turn comes; was started once */
+	bool dirty, started;   /* the hand has yet to hear; what comes after it may start */
 	int pid, pidfd, input; /* input: our end of a stdin that stays open, or a terminal */
 	int64_t not_before;    /* boot ms: back-off, 0: none */
 	int64_t began_boot;    /* boot ms of the last start; 0: none yet */
-	int64_t kill_at;       /* boot ms: SIGKILL then; 0: not ending */
+	int ending;            /* enum ending */
+	int64_t end_by;        /* boot ms: when its grace is over */
+	int64_t kill_at;       /* boot ms: SIGKILL then; 0: not asked to end yet */
 	uint64_t oom_before;
 	struct w_run now, last;
 	struct stream out[2];
@@ -62,7 +68,7 @@ struct init {
 	int signals, listen, hand, exits; /* hand: -1 when there is none */
 	int64_t start_time;               /* ours, as the kernel tells it */
 	bool stopping, told_stopped, greeted;
-	int64_t stop_at; /* boot ms: then SIGKILL to all */
+	bool finished; /* nothing but sidecars runs or will: they end, too */
 };
 
 /* The walk over ops, in the child. */
@@ -90,9 +96,13 @@ struct setup {
 /* container.c */
 void container_start(struct init *, struct container *);
 void container_ended(struct init *, struct container *, int status);
-void container_signal(struct container *, int signal, int64_t kill_at);
-bool container_wants(const struct init *,
-		     const struct container *); /* to be started, now or later */
+/* order.c: who starts and ends when */
+bool order_wants(const struct init *, const struct container *);    /* to be started, now or
+								       later */
+void order_stop(struct init *, struct container *, int64_t end_by); /* one, in its turn */
+void order_stop_all(struct init *, int64_t end_by);
+int64_t
+order_due(struct init *); /* does what is due; boot ms of what is next, INT64_MAX: none */
 /* exec.c */
 void exec_begin(struct init *, const struct w_msg *, char *words, size_t len, const int fds[3]);
 bool exec_ended(struct init *, int pid, int status); /* false: not one of ours */

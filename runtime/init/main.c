@@ -168,22 +168,8 @@ reap(void)
 static int64_t
 due(void)
 {
-	int64_t now = now_boot(), next = INT64_MAX;
+	int64_t next = order_due(&self), now = now_boot();
 
-	for (uint32_t i = 0; i < self.pod.n; i++) {
-		struct container *c = &self.c[i];
-
-		if (container_wants(&self, c) && c->not_before <= now)
-			container_start(&self, c);
-		if (container_wants(&self, c) && c->not_before < next)
-			next = c->not_before;
-		if (c->state == W_RUNNING && c->kill_at && c->kill_at <= now) {
-			sys(kill, c->pid, SIGKILL);
-			c->kill_at = now + 1000; /* and again, should that be needed */
-		}
-		if (c->state == W_RUNNING && c->kill_at && c->kill_at < next)
-			next = c->kill_at;
-	}
 	for (int i = 0; i < W_EXECS; i++) {
 		struct exec *x = &self.execs[i];
 

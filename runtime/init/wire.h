@@ -19,7 +19,7 @@
 
 enum {
 	W_MAGIC = 0x6b64676b,
-	W_VERSION = 1,
+	W_VERSION = 2,
 	W_MAX = 64 << 10,  /* bytes of a message */
 	W_CONTAINERS = 32, /* of a pod */
 	W_NAME = 64,
@@ -42,16 +42,21 @@ struct w_pod {
 
 struct w_container { /* n of them follow struct w_pod */
 	char name[W_NAME];
-	uint8_t restart, tty, stdin_open, pad; /* restart: enum rt_restart */
+	uint8_t restart, tty, stdin_open,
+	    role; /* restart: enum rt_restart; role: enum w_role */
+	uint8_t startup_probe, pad[3];
 };
+
+enum w_role { W_MAIN, W_INIT, W_SIDECAR }; /* = enum rt_role */
 
 enum w_type {
 	/* to kedge-init */
-	W_START = 1, /* container: its ops are written, run it (again) now */
+	W_START = 1, /* container: its ops are written, run it when its turn comes */
 	W_STOP,      /* arg = grace in seconds; all containers, for good */
 	W_RESTART,   /* container, arg = grace: end it, and begin anew by its policy */
 	W_EXEC,      /* container, id, arg = timeout in s, flags; argc words, each with its NUL;
 			three fds */
+	W_STARTED,   /* container, id = run: the startup probe of this run passed */
 	/* to the hand */
 	W_HELLO =
 	    64,    /* arg = start time of kedge-init (field 22 of stat); flags & 1: stopping */
@@ -76,8 +81,10 @@ struct w_run {
 
 enum w_state { W_WAITING, W_RUNNING, W_TERMINATED }; /* = enum rt_state */
 
+enum { W_FLAG_STARTED = 1 }; /* of a status: what comes after it may start */
+
 struct w_status {
-	struct w_msg head;
+	struct w_msg head; /* flags: see above */
 	int32_t state, restarts;
 	int64_t backoff_until;    /* ms since 1970; 0: not in back-off */
 	int32_t backoff_s, began; /* began: was asked to start at least once */

@@ -1,0 +1,66 @@
+/* pod_parts.h -- all containers of a pod as one row: init containers in their order, then
+ * the main ones.
+ *
+ * Static and small, so that a controller's object file asks the linker for nothing more.
+ */
+#ifndef KEDGE_POD_PARTS_H
+#define KEDGE_POD_PARTS_H
+#include "base/text.h"
+#include "schema.h"
+
+enum part_role { PART_MAIN, PART_INIT, PART_SIDECAR };
+
+static inline size_t
+pod_parts(const struct pod_spec *s)
+{
+	return s->initContainers.n + s->containers.n;
+}
+
+static inline const struct container *
+pod_part(const struct pod_spec *s, size_t i)
+{
+	return i < s->initContainers.n ? &s->initContainers.at[i]
+				       : &s->containers.at[i - s->initContainers.n];
+}
+
+/* An init container that is restarted always is one that goes on beside the main ones. */
+static inline enum part_role
+pod_part_role(const struct pod_spec *s, size_t i)
+{
+	if (i >= s->initContainers.n)
+		return PART_MAIN;
+	return str_is(s->initContainers.at[i].restartPolicy, "Always") ? PART_SIDECAR
+								       : PART_INIT;
+}
+
+static inline const struct container *
+pod_part_named(const struct pod_spec *s, const char *name) /* or NULL */
+{
+	for (size_t i = 0; i < pod_parts(s); i++)
+		if (str_is(pod_part(s, i)->name, name))
+			return pod_part(s, i);
+	return NULL;
+}
+
+/* The field of the spec that it stands in. */
+static inline const char *
+pod_part_list(const struct pod_spec *s, const char *name)
+{
+	for (size_t i = 0; i < s->initContainers.n; i++)
+		if (str_is(s->initContainers.at[i].name, name))
+			return "initContainers";
+	return "containers";
+}
+
+static inline const struct container_status *
+pod_part_status(const struct pod_status *st, const char *name) /* or NULL */
+{
+	for (size_t i = 0; st && i < st->initContainerStatuses.n; i++)
+		if (str_is(st->initContainerStatuses.at[i].name, name))
+			return &st->initContainerStatuses.at[i];
+	for (size_t i = 0; st && i < st->containerStatuses.n; i++)
+		if (str_is(st->containerStatuses.at[i].name, name))
+			return &st->containerStatuses.at[i];
+	return NULL;
+}
+#endif

@@ -306,7 +306,8 @@ loop(struct session *s)
 	}
 }
 
-/* Channel 3: Success, or a Failure whose cause ExitCode is the program's status. */
+/* Channel 3: Success, or a Failure whose cause ExitCode is the program's status; 126 or
+ * 127 with a message when it could not be run, as a shell has it. */
 static int
 exit_code(struct session *s, struct error **e)
 {
@@ -325,6 +326,8 @@ exit_code(struct session *s, struct error **e)
 	    atoi(cli_at(s->c, cause, "message"));
 	if (code < 0)
 		fail(e, WHY_BAD_REQUEST, "%s", cli_at(s->c, st, "message"));
+	else if (code && strcmp(cli_at(s->c, st, "reason"), "NonZeroExitCode"))
+		fprintf(stderr, "kedge: %s\n", cli_at(s->c, st, "message")); /* it never ran */
 	json_decref(st);
 	return code;
 }

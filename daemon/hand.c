@@ -711,7 +711,7 @@ hand_open(struct hand *h, struct error **e)
 		return fail(e, WHY_FORBIDDEN,
 			    "kedged must be started as root (its reading half "
 			    "gives that up at once)");
-	if (config_settings(h->config, &h->settings, e) < 0)
+	if (rt_kernel_check(e) < 0 || config_settings(h->config, &h->settings, e) < 0)
 		return -1;
 	h->brain_id = identity_of_brain(h->config->user, &found);
 	if (!found)

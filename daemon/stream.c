@@ -177,7 +177,13 @@ print_status(const struct stream *s, struct buf *b)
 	if (s->error) {
 		buf_adds(b, "\"status\":\"Failure\",\"message\":");
 		json_quote(b, s->error);
-		buf_adds(b, ",\"reason\":\"InternalError\",\"code\":500}");
+		buf_adds(b, ",\"reason\":\"InternalError\",\"code\":500");
+		if (s->exit_code) /* 126, 127: for kedge exec; kubectl goes by the reason */
+			buf_addf(b,
+				 ",\"details\":{\"causes\":[{\"reason\":\"ExitCode\","
+				 "\"message\":\"%d\"}]}",
+				 s->exit_code);
+		buf_addc(b, '}');
 	} else if (s->exit_code) {
 		buf_addf(b,
 			 "\"status\":\"Failure\",\"message\":\"command terminated with "

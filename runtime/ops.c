@@ -280,6 +280,11 @@ compile_rights(struct rt *rt, struct buf *b, const struct rt_container *c, struc
 
 	if (rtcaps_of(c, rt->caps, &caps, e) < 0)
 		return -1;
+	if (rt->no_filters && !c->unconfined && !c->privileged)
+		return fail(e, WHY_UNABLE,
+			    "this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER), and "
+			    "without one a container is not started: use a kernel that has "
+			    "them, or seccompProfile Unconfined where kedge.yaml allows it");
 	if (c->seccomp_profile && !c->privileged)
 		f = seccomp_local(&rt->seccomp, rt->cfg.seccomp_dir, c->seccomp_profile, caps,
 				  e);

@@ -76,6 +76,7 @@ struct rt {
 	struct rt_source wake;
 	int epoll, init_fd, run_fd; /* init_fd: the sealed kedge-init */
 	uint64_t caps;              /* what we hold, so can give */
+	bool no_filters;            /* the kernel has no seccomp */
 	size_t removing, forgotten;
 	char **lacks;
 	size_t nlacks;
@@ -89,6 +90,9 @@ int rt_watch(struct rt *, struct rt_source *, int fd, struct error **);
 void rt_unwatch(struct rt *, struct rt_source *); /* closes it */
 struct rtpod *rt_find(struct rt *, const char *uid, struct error **);
 void rt_pod_free(struct rt *, struct rtpod *); /* and out of the map */
+
+/* kernel.c: can a process filter its system calls? */
+bool kernel_filters(void);
 
 /* podspec.c */
 bool

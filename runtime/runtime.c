@@ -109,6 +109,11 @@ find_lacks(struct rt *rt)
 {
 	struct statfs fs;
 
+	rt->no_filters = !kernel_filters();
+	if (rt->no_filters)
+		rt_lack(rt, "this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER): only "
+			    "containers whose seccompProfile is Unconfined, or that are "
+			    "privileged, can be started");
 	if (!rt->cgroups.cpu)
 		rt_lack(rt,
 			"there is no cgroup controller for cpu: cpu limits are not enforced");
@@ -217,9 +222,11 @@ rt_open(const struct rt_config *cfg, struct rt **ret, struct error **e)
 	    cgroups_own(&rt->cgroups, rt->cfg.state_dir, e) < 0)
 		goto failed;
 	rt->init_fd = launch_prepare(rt->cfg.init_path, e);
-	if (rt->init_fd < 0 || rtpod_adopt_all(rt, e) < 0)
+	if (rt->init_fd < 0)
 		goto failed;
-	find_lacks(rt);
+	find_lacks(rt); /* before a container is compiled by it */
+	if (rtpod_adopt_all(rt, e) < 0)
+		goto failed;
 	if (rt->cfg.images)
 		images_keep(rt->cfg.images, uses_image, rt);
 	*ret = rt;

@@ -134,6 +134,8 @@ struct rt_pod_status {
 
 /* The set of "NET_ADMIN", "CAP_SYS_TIME", "ALL"; NULL-terminated, or NULL for none. */
 int rt_caps(const char *const *names, uint64_t *ret, struct error **);
+/* Has this kernel what pods are made with?  WHY_UNABLE tells all that it lacks. */
+int rt_kernel_check(struct error **);
 int rt_open(const struct rt_config *, struct rt **ret, struct error **);
 void rt_close(struct rt *); /* the pods live on */
 /* What this host cannot do, one sentence each; NULL-terminated, owned by rt. */

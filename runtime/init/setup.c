@@ -333,6 +333,32 @@ exec_search(const char *file, char *const *argv, char *const *env)
 	return err;
 }
 
+/* In runc's words, which users search for. */
+static int
+exec_fail(struct setup *s, const struct op *op, const char *file, int err)
+{
+	struct text t = TEXT(s->error);
+	bool path = text_find(file, strlen(file), '/');
+	const char *why = err == -EACCES            ? "permission denied"
+			  : err == -ENOEXEC         ? "exec format error"
+			  : err == -ENOENT && !path ? "executable file not found in $PATH"
+						    : NULL;
+	bool gone = err == -ENOENT && path && sys(faccessat, AT_FDCWD, file, F_OK) == -ENOENT;
+
+	if (s->err || (!why && !gone))
+		return setup_fail(s, op, file, err);
+	s->err = -err;
+	text_add(&t, "exec: \"");
+	text_add(&t, file);
+	text_add(&t, "\": ");
+	if (gone) {
+		text_add(&t, "stat ");
+		text_add(&t, file);
+	}
+	text_add(&t, gone ? ": no such file or directory" : why);
+	return -1;
+}
+
 /* Nothing but 0, 1, 2 goes along (CVE-2024-21626): the last step before exec. */
 static int
 op_exec(struct setup *s, const struct op *op)
@@ -361,7 +387,7 @@ op_exec(struct setup *s, const struct op *op)
 	if (r == 0)
 		r = exec_search(run[0] ? run[0] : "", run, env);
 	s->end = W_END_CANNOT_RUN;
-	return setup_fail(s, op, run[0], r);
+	return exec_fail(s, op, run[0] ? run[0] : "", r);
 }
 
 static int (*const op_calls[OP_COUNT])(struct setup *, const struct op *) = {

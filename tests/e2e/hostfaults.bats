@@ -407,29 +407,83 @@ kedged_fails_env() {
 	serves
 }
 
-# without CALLS: kedged on a kernel that lacks them, with one pod pushed; the log is in $W/kedged.log
+# without CALLS: kedged on a kernel that lacks them; the log is in $W/kedged.log
 without() {
-	: >"$W/kedge.yaml"
+	[ -e "$W/kedge.yaml" ] || : >"$W/kedge.yaml"
 	: >"$W/kedged.log"
 	"$B/tests/e2e/without" "$1" "$B/kedged" --config "$W/kedge.yaml" --state "$W/state" --run "$W/run" --logs "$W/logs" \
-		--cgroup "${KEDGE_CGROUP}$1" --source "deploy=$W/deploy.git" >"$W/kedged.log" 2>&1 3>&- &
+		--cgroup "${KEDGE_CGROUP}$(basename "$W")" --source "deploy=$W/deploy.git" >"$W/kedged.log" 2>&1 3>&- &
 	KEDGED=$!
 	wait_for 10 "it serves or says why not" sh -c "kedge get nodes || grep -q 'error: start' $W/kedged.log"
-	image web:1 --env VERSION=v1 || return 1
-	deployment web web:1 1 >"$W/clone/web.yaml"
-	push "without $1"
-	kedge wait --for "$(head_id)" --timeout 5s
+}
+# refused_without CALLS PATTERN...: kedged ends at once and has made nothing
+refused_without() {
+	local p
+	without "$1"
+	wait_for 5 "it ends" not_running "$KEDGED"
+	cat "$W/kedged.log"
+	logged "error: start: this kernel .*lacks .*: kedge needs Linux 5.12; install a newer kernel"
+	shift
+	for p; do logged "$p" || { echo "no: $p"; return 1; }; done
+	[ ! -e "$W/state" ]
+	! ip link show kedge0 2>/dev/null || false
 }
 
 @test "a kernel without Landlock: kedge goes on without it and says so" {
 	without landlock_create_ruleset
 	logged 'brain: warning.*no Landlock \(5\.13 has\): going on without'
+	image web:1 --env VERSION=v1
+	deployment web web:1 1 >"$W/clone/web.yaml"
+	push_wait "without Landlock"
 	[ "$(pods_ready app=web)" = 1 ]
 }
 
-@test "a kernel without openat2: the message names what it lacks" {
-	run without openat2
-	echo "$output"
-	[ "$status" != 0 ]
-	[[ $output =~ "this kernel lacks a system call; kedge needs Linux 5.12" ]]
+@test "a kernel without clone3 is refused, with what it is for" {
+	refused_without clone3 "lacks clone3 .to make a pod's processes"
+}
+
+@test "a kernel without pidfds is refused, with what they are for" {
+	refused_without pidfd_open,pidfd_send_signal 'pidfd_open .to hold on to the processes of pods., pidfd_send_signal .to stop pods.'
+}
+
+@test "a kernel without the new mount calls is refused, and all of them are told at once" {
+	refused_without fsopen,open_tree,move_mount,mount_setattr \
+		"fsopen .to mount a container's file systems., open_tree .to mount volumes., move_mount .to mount volumes., mount_setattr .to make mounts read-only."
+}
+
+@test "a kernel without openat2 is refused, with what it is for" {
+	refused_without openat2 'openat2 .to resolve paths inside images and volumes.'
+}
+
+@test "a kernel without seccomp: it is said at the start, and the pod's status carries the reason" {
+	without seccomp
+	logged 'hand: warning: host: this kernel has no seccomp filters .CONFIG_SECCOMP_FILTER.: only containers whose seccompProfile is Unconfined'
+	image web:1 --env VERSION=v1
+	deployment web web:1 1 >"$W/clone/web.yaml"
+	push "without seccomp"
+	wait_for 10 "the reason" sh -c "kedge get pods | grep -q CreateContainerError"
+	kedge get pods -o json | jq -r '.items[0].status.containerStatuses[0].state.waiting.message' | tee "$W/said"
+	grep -q 'no seccomp filters (CONFIG_SECCOMP_FILTER), and without one a container is not started' "$W/said"
+	[ "$(kedge get pods -o json | jq '.items[0].status.containerStatuses[0].restartCount')" = 0 ]
+	wait_for 5 "the status" sh -c "kedge status deploy | grep -q 'no seccomp filters'"
+}
+
+@test "a host without the memory controller runs pods, and says that limits are not enforced" {
+	[ -d /sys/fs/cgroup/memory ] || skip "no cgroup v1"
+	mkdir "$W/empty"
+	mount --bind "$W/empty" /sys/fs/cgroup/memory
+	kedge_start --source "deploy=$W/deploy.git"
+	logged 'hand: warning: host: there is no cgroup controller for memory: memory limits are not enforced'
+	run_web
+	serves
+	kedge_end
+	KEDGED=
+	umount /sys/fs/cgroup/memory
+}
+
+@test "a host without any cgroup is refused, with what to mount" {
+	mount -t tmpfs tmpfs /sys/fs/cgroup
+	: >"$W/kedge.yaml"
+	kedged_fails '/sys/fs/cgroup holds neither cgroup v2 nor the v1 controllers cpu, memory, pids: mount one of them there'
+	umount /sys/fs/cgroup
 }

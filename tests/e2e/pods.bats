@@ -317,15 +317,36 @@ livenessProbe: {exec: {command: [/bin/test, -e, /tmp/up]}, periodSeconds: 1, fai
 @test "a command that is not there is said as Kubernetes says it" {
 	{
 		SPEC='restartPolicy: Never' pod no-command box:1 '["/bin/nothing"]'
+		SPEC='restartPolicy: Never' pod no-name box:1 '["nothing", "at", "all"]'
+		SPEC='restartPolicy: Never' pod no-right box:1 '["/etc/hosts"]'
 		SPEC='restartPolicy: Never' MORE='workingDir: /etc/passwd' pod no-dir box:1 '["/bin/true"]'
 	} | put bad
 	wait_for 10 "it fails" phase_is no-command Failed
-	[ "$(st no-command .state.terminated.reason)" = StartError ] || [ "$(st no-command .state.terminated.reason)" = ContainerCannotRun ]
-	[ "$(st no-command .state.terminated.exitCode)" = 127 ] || [ "$(st no-command .state.terminated.exitCode)" = 128 ]
-	[[ $(st no-command .state.terminated.message) == *"exec /bin/nothing: No such file or directory"* ]]
+	[ "$(st no-command .state.terminated.reason)" = ContainerCannotRun ]
+	[ "$(st no-command .state.terminated.exitCode)" = 127 ]
+	[[ $(st no-command .state.terminated.message) == *'exec: "/bin/nothing": stat /bin/nothing: no such file or directory' ]]
+	wait_for 10 "it fails" phase_is no-name Failed
+	[ "$(st no-name .state.terminated.exitCode)" = 127 ]
+	[[ $(st no-name .state.terminated.message) == *'exec: "nothing": executable file not found in $PATH' ]]
+	wait_for 10 "it fails" phase_is no-right Failed
+	[ "$(st no-right .state.terminated.reason)" = ContainerCannotRun ]
+	[ "$(st no-right .state.terminated.exitCode)" = 126 ]
+	[[ $(st no-right .state.terminated.message) == *'exec: "/etc/hosts": permission denied' ]]
 	wait_for 10 "it fails" phase_is no-dir Failed
 	[[ $(st no-dir .state.terminated.message) == *"/etc/passwd"* ]]
 	drop bad
+}
+
+@test "exec of what is not there says so in runc's words, with 127 and 126" {
+	pod bare box:1 | put bare
+	up bare
+	run -127 in_ bare nothing
+	has 'exec: "nothing": executable file not found in $PATH'
+	run -127 in_ bare /bin/nothing
+	has 'exec: "/bin/nothing": stat /bin/nothing: no such file or directory'
+	run -126 in_ bare /etc/hosts
+	has 'exec: "/etc/hosts": permission denied'
+	drop bare
 }
 
 @test "exec passes exit codes, input, and a terminal" {
@@ -337,7 +358,7 @@ livenessProbe: {exec: {command: [/bin/test, -e, /tmp/up]}, periodSeconds: 1, fai
 	[ "$status" = 137 ]
 	run kedge exec shell -- /bin/nothing
 	[ "$status" != 0 ]
-	has "No such file or directory"
+	has "no such file or directory"
 	[ "$(echo through | kedge exec -i shell -- cat)" = through ]
 	[ "$(head -c 3000000 /dev/zero | kedge exec -i shell -- wc -c)" = 3000000 ]
 	run script -qec 'stty rows 33 cols 77; kedge exec -it shell -- sh -c "stty size; test -t 0 && test -t 1 && echo a terminal; exit 5"' /dev/null

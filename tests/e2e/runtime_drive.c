@@ -71,11 +71,12 @@ cannot_run(struct kit *k)
 		KIT_UNTIL(k, kit_see(k, "a", i)->state == RT_TERMINATED);
 	IS(kit_see(k, "a", 0)->now.reason, "ContainerCannotRun");
 	IS(kit_see(k, "a", 0)->now.message,
-	   "container no: exec /bin/nonesuch: No such file or directory");
+	   "container no: exec: \"/bin/nonesuch\": stat /bin/nonesuch: no such file or "
+	   "directory");
 	EQ(kit_see(k, "a", 0)->now.exit_code, 127);
 	EQ(kit_see(k, "a", 1)->now.exit_code, 127);
 	IS(kit_see(k, "a", 2)->now.message,
-	   "container text: exec /plain.txt: Permission denied");
+	   "container text: exec: \"/plain.txt\": permission denied");
 	EQ(kit_see(k, "a", 2)->now.exit_code, 126);
 	IS(kit_see(k, "a", 3)->now.reason, "StartError");
 	EQ(kit_see(k, "a", 3)->now.exit_code, 128);
@@ -408,7 +409,8 @@ exec(struct kit *k)
 	free(out);
 	out = exec_out(k, LIST("/bin/nonesuch"), 0, 2);
 	EQ(k->exec_code, 127);
-	IS(k->exec_error, "exec /bin/nonesuch: No such file or directory");
+	IS(k->exec_error,
+	   "exec: \"/bin/nonesuch\": stat /bin/nonesuch: no such file or directory");
 	free(out);
 	out = exec_out(k, LIST("sleep", "50"), 1, 3);
 	EQ(k->exec_code, 137);

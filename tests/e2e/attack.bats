@@ -21,6 +21,8 @@ setup_file() {
 }
 teardown_file() {
 	load lib.bash
+	# before their files go: a node that is deleted cannot be bound into anybody's pod
+	for n in null zero full random urandom tty; do umount -l "/dev/$n"; done
 	kedge_end
 }
 

@@ -746,7 +746,7 @@ children_end(struct hand *h)
 static int
 hand_down(struct hand *h)
 {
-	cleanup_error struct error *e = NULL, *e2 = NULL;
+	cleanup_error struct error *e = NULL, *e2 = NULL, *e3 = NULL;
 	struct np_config nc = { .bridge = h->config->network->bridge,
 				.pod_net = h->settings.pod_net,
 				.pod_bits = h->settings.pod_bits,
@@ -766,7 +766,10 @@ hand_down(struct hand *h)
 		log_err("down", "%s", error_text(e2));
 		rc = 1;
 	}
-	host_folders_remove(h->config, h->down_keeps);
+	if (host_folders_remove(h, &e3) < 0) {
+		log_err("down", "%s", error_text(e3));
+		rc = 1;
+	}
 	return rc;
 }
 

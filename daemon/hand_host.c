@@ -8,8 +8,8 @@
 #include "config.h"
 #include "files.h"
 #include "hand_state.h"
+#include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <libgen.h>
 #include <limits.h>
 #include <string.h>
@@ -131,48 +131,45 @@ host_init_path(struct error **e)
 	return NULL;
 }
 
+/* Mirrors that were damaged and set aside: "repo.git.broken-1". */
 static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+broken_remove(struct hand *h, struct error **e)
 {
-	(void)st;
-	(void)type;
-	(void)ftw;
-	remove(path);
-	return 0;
-}
+	cleanup_closedir DIR *d = opendir(h->config->state);
+	struct dirent *ent;
+	int rc = 0;
 
-static void
-tree_remove(const char *path)
-{
-	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	while (d && (ent = readdir(d)))
+		if (!strncmp(ent->d_name, "repo.git.broken-", 16) && strlen(ent->d_name) < 64)
+			rc |=
+			    rt_tree_remove(h->rt, h->config->state, ent->d_name, rc ? NULL : e);
+	return rc;
 }
 
 /* Only names that kedge itself gives: a --state that points at somebody's
  * home loses nothing but these. */
-void
-host_folders_remove(const struct config *c, bool keep_state)
+int
+host_folders_remove(struct hand *h, struct error **e)
 {
 	static const char *const in_run[] = { "api.sock", "pods", "hand.lock", NULL };
 	static const char *const in_state[] = {
 		"state.db", "state.db-wal", "state.db-shm", "state.db.lock", "repo.git",
 		"images",   "pods",         "fetch",        "hand.lock",     NULL
 	};
-	cleanup_free char *path = NULL;
+	const struct config *c = h->config;
+	cleanup_free char *logs = xstrdup(c->logs), *above = xstrdup(c->logs);
+	int rc = 0;
 
-	for (const char *const *n = in_run; *n; n++) {
-		free(path);
-		xasprintf(&path, "%s/%s", c->run, *n);
-		tree_remove(path);
-	}
+	for (const char *const *n = in_run; *n; n++)
+		rc |= rt_tree_remove(h->rt, c->run, *n, rc ? NULL : e);
 	rmdir(c->run);
-	tree_remove(c->logs);
-	for (const char *const *n = in_state; *n; n++) {
-		if (keep_state && strcmp(*n, "pods"))
-			continue;
-		free(path);
-		xasprintf(&path, "%s/%s", c->state, *n);
-		tree_remove(path);
-	}
-	if (!keep_state)
+	rc |= rt_tree_remove(h->rt, dirname(above), basename(logs), rc ? NULL : e);
+	for (const char *const *n = in_state; *n; n++)
+		if (!h->down_keeps || !strcmp(*n, "pods"))
+			rc |= rt_tree_remove(h->rt, c->state, *n, rc ? NULL : e);
+	if (!h->down_keeps) {
+		rc |= broken_remove(h, rc ? NULL : e);
 		rmdir(c->state);
+	}
+	return rc;
 }

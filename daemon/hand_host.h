@@ -11,6 +11,6 @@ struct hand;
 void host_facts(struct hand *, struct host_seen *ret, struct arena *);
 /* kedge-init beside our own binary, or in PREFIX/libexec/kedge; the caller frees. */
 char *host_init_path(struct error **);
-/* Run, log and (unless kept) state folders, if they look like ours. */
-void host_folders_remove(const struct config *, bool keep_state);
+/* Run, log and (unless kept) state folders: what is in them by our names. */
+int host_folders_remove(struct hand *, struct error **);
 #endif

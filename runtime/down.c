@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
@@ -93,6 +94,28 @@ rt_logs_sweep(struct rt *rt, const char *const *keep)
 			continue;
 		drop_log(dirfd(top), pod->d_name);
 	}
+}
+
+/* What another user could write to may be swapped for a link at any moment, so nothing
+ * below `dir` is reached by a path: kedge-init's remover holds on to each directory. */
+int
+rt_tree_remove(struct rt *rt, const char *dir, const char *name, struct error **e)
+{
+	cleanup_close int top = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), pidfd = -1;
+	siginfo_t si = { 0 };
+
+	if (top < 0)
+		return errno == ENOENT ? 0 : fail_sys(e, "open %s", dir);
+	if (strlen(name) >= W_NAME)
+		return fail(e, WHY_INVALID, "%s/%s: a name so long is not kedge's: remove it",
+			    dir, name);
+	if (launch_remover(rt, (int[]){ top, -1 }, name, &pidfd, e) < 0)
+		return fail_in(e, "remove %s/%s", dir, name);
+	while (waitid(P_PIDFD, (id_t)pidfd, &si, WEXITED | __WALL) < 0 && errno == EINTR)
+		;
+	return si.si_status == 0
+		   ? 0
+		   : fail(e, WHY_IO, "%s/%s could not be removed whole", dir, name);
 }
 
 static void

@@ -197,5 +197,9 @@ void rt_logs_sweep(struct rt *, const char *const *keep);
  */
 int rt_down(struct rt *, struct error **);
 
+/* Removes DIR/NAME, a tree of any shape that others may be writing to, without following
+ * a link or entering a mount; waits for it.  Absent is fine. */
+int rt_tree_remove(struct rt *, const char *dir, const char *name, struct error **);
+
 /* image.h's store, by name, for the hand: see there. */
 #endif

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/openat2.h>
 
 #include "runtime/init/init.h"
 
@@ -34,7 +35,9 @@ dots(const char *name)
 static void
 empty(long tree, const char *name, uint64_t *moved)
 {
-	long dir = sys(openat, tree, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), n;
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+				.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS };
+	long dir = sys(openat2, tree, name, &how, sizeof(how)), n;
 
 	if (dir < 0)
 		return;

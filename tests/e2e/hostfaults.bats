@@ -340,6 +340,41 @@ kedged_fails_env() {
 	kedge get cm two
 	serves
 	ls -d "$W"/state/repo.git.broken-1 # was moved aside, for who wants to look
+	kedge down
+	wait_for 10 "kedged ends" not_running "$KEDGED"
+	[ ! -e "$W/state" ] # it goes with the rest
+}
+
+@test "kedge down follows no link that the brain's user puts in its way" {
+	kedge_start
+	local uid gid racer i
+	uid=$(awk '/^Uid:/ {print $2}' "/proc/$(pgrep -P "$KEDGED" -f -- --role=brain)/status")
+	gid=$(stat -c %g "$W/state")
+	mkdir -p "$W/victim/deep/er"
+	for i in $(seq 300); do echo x >"$W/victim/deep/er/$i"; done
+	chmod -R 777 "$W/victim"
+	find "$W/victim" | sort >"$W/before"
+	setpriv --reuid "$uid" --regid "$gid" --clear-groups sh -c "ln -s $W/victim $W/state/fetch; ln -s $W/victim $W/state/repo.git/link"
+	# a folder that is a link, and again a folder, all the time
+	setpriv --reuid "$uid" --regid "$gid" --clear-groups perl -e '
+		my ($repo, $victim) = @ARGV;
+		for my $i (1 .. 400) { mkdir "$repo/d$i"; mkdir "$repo/d$i/deep"; mkdir "$repo/d$i/deep/er"; symlink $victim, "$repo/l$i"; }
+		$| = 1; print "racing\n";
+		my $end = time + 20;
+		while (time < $end) {
+			for my $i (1 .. 400) {
+				rename "$repo/d$i", "$repo/x$i"; rename "$repo/l$i", "$repo/d$i";
+				rename "$repo/d$i", "$repo/l$i"; rename "$repo/x$i", "$repo/d$i";
+			}
+		}' "$W/state/repo.git" "$W/victim" >"$W/race" 3>&- &
+	racer=$!
+	wait_for 5 "it races" grep -q racing "$W/race"
+	kedge down || true
+	wait_for 20 "kedged ends" not_running "$KEDGED"
+	kill "$racer"
+	find "$W/victim" | sort | diff "$W/before" -
+	[ ! -e "$W/state/state.db" ]
+	[ ! -L "$W/state/fetch" ]
 }
 
 @test "a full disk stops nothing; it is said, and with room all goes on" {

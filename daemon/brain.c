@@ -14,6 +14,7 @@
 #include "notify.h"
 #include "probe.h"
 #include "spawn.h"
+#include "trim.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -21,7 +22,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-enum { ROUNDS_MAX = 64, FLUSH_RETRY_MS = 2000, FLUSH_HOLD_MS = 250 };
+enum { ROUNDS_MAX = 64, FLUSH_RETRY_MS = 2000, FLUSH_HOLD_MS = 250, TRIM_MS = 2000 };
 
 /* ---- passes ---- */
 
@@ -197,6 +198,8 @@ on_pass(evutil_socket_t fd, short what, void *arg)
 			 ROUNDS_MAX);
 		again = now_ms() + 100;
 	}
+	if (!event_pending(b->trim_timer, EV_TIMEOUT, NULL))
+		timer_arm(b->trim_timer, TRIM_MS);
 	if (again)
 		timer_arm(b->again_timer, again > now_ms() ? again - now_ms() : 1);
 	else
@@ -209,6 +212,21 @@ on_again(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	brain_poke(arg);
+}
+
+/* A pass that came upon much leaves much behind. */
+static void
+on_trim(evutil_socket_t fd, short what, void *arg)
+{
+	struct brain *b = arg;
+
+	(void)fd;
+	(void)what;
+	if (b->trimmed)
+		trim_heap();
+	else
+		trim_start();
+	b->trimmed = true;
 }
 
 /* ---- what the hand says ---- */
@@ -456,6 +474,7 @@ brain_main(int fd)
 	b.pass_event = event_new(b.base, -1, 0, on_pass, &b);
 	b.again_timer = evtimer_new(b.base, on_again, &b);
 	b.flush_timer = evtimer_new(b.base, on_again, &b);
+	b.trim_timer = evtimer_new(b.base, on_trim, &b);
 	b.wire = wire_new(b.base, fd, on_message, on_end, &b);
 	event_base_dispatch(b.base);
 	brain_close(&b);

@@ -77,10 +77,10 @@ struct brain {
 	struct watch *watches;
 	struct map events; /* "uid reason message" -> name of its Event, to count repeats */
 	int64_t next_id;
-	struct event *pass_event, *again_timer, *flush_timer;
+	struct event *pass_event, *again_timer, *flush_timer, *trim_timer;
 	int64_t held_since; /* monotonic ms: what is in memory waits to be written; 0: not */
 	bool sweep;         /* a pod was forgotten: its logs may go */
-	bool poked, ready, leaving;
+	bool poked, ready, trimmed, leaving;
 	int exit_code;
 };
 

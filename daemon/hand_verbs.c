@@ -13,6 +13,7 @@
 #include "hand_spec.h"
 #include "hand_state.h"
 #include "notify.h"
+#include "trim.h"
 #include <fcntl.h>
 #include <pty.h>
 #include <string.h>
@@ -455,6 +456,7 @@ do_ready(struct order *o, struct error **e)
 	log_info("ready", "serving");
 	o->hand->was_ready = true;
 	notify_send("READY=1");
+	trim_start();
 	return 0;
 }
 

@@ -649,12 +649,15 @@ parts_open(struct hand *h, struct error **e)
 	};
 
 	rc.seccomp_dir = c->seccomp;
+	h->host_paths = spec_host_paths(c->allow);
 	rc.allow = (struct rt_allow){ .privileged = c->allow->privileged,
 				      .unconfined = c->allow->unconfined,
 				      .unmasked = c->allow->unmasked,
 				      .host_users = c->allow->hostUsers,
 				      .sysctls = c->allow->sysctls.at,
-				      .nsysctls = c->allow->sysctls.n };
+				      .nsysctls = c->allow->sysctls.n,
+				      .host_paths = h->host_paths,
+				      .nhost_paths = c->allow->hostPaths.n };
 	if (rt_caps(spec_strings(&c->allow->capabilities, &a), &rc.allow.caps, e) < 0)
 		return fail_in(e, "allow.capabilities");
 	if (images_open(c->state, &h->images, e) < 0)

@@ -2,6 +2,7 @@
 #include "hand_spec.h"
 #include "../reconcile/base/arena.h"
 #include "../reconcile/base/base64.h"
+#include "../reconcile/base/buf.h"
 #include "../reconcile/base/error.h"
 #include "config.h"
 #include <netinet/in.h>
@@ -35,6 +36,40 @@ role_of(const char *word)
 	return strcmp(word, "sidecar") ? RT_MAIN : RT_SIDECAR;
 }
 
+static const char *const volume_types[] = { [RT_FILES] = "files",
+					    [RT_EMPTY] = "empty",
+					    [RT_MEMORY] = "memory",
+					    [RT_HOST] = "host",
+					    [RT_STORE] = "store",
+					    [RT_IMAGE] = "image",
+					    NULL };
+static const char *const host_types[] = { [RT_HOST_ANY] = "",
+					  [RT_HOST_DIR_OR_CREATE] = "DirectoryOrCreate",
+					  [RT_HOST_DIR] = "Directory",
+					  [RT_HOST_FILE_OR_CREATE] = "FileOrCreate",
+					  [RT_HOST_FILE] = "File",
+					  [RT_HOST_SOCKET] = "Socket",
+					  [RT_HOST_CHAR] = "CharDevice",
+					  [RT_HOST_BLOCK] = "BlockDevice",
+					  NULL };
+
+static int
+word_of(const char *const *words, const char *word, int other)
+{
+	for (int i = 0; words[i]; i++)
+		if (!strcmp(words[i], word))
+			return i;
+	return other;
+}
+
+static enum rt_propagation
+propagation_of(const char *word)
+{
+	if (!word || !strcmp(word, "None"))
+		return RT_PRIVATE;
+	return strcmp(word, "Bidirectional") ? RT_HOST_TO_CONTAINER : RT_BIDIRECTIONAL;
+}
+
 int
 spec_volumes(const struct sandbox_args *s, struct arena *a, const struct rt_volume **ret,
 	     struct error **e)
@@ -49,9 +84,11 @@ spec_volumes(const struct sandbox_args *s, struct arena *a, const struct rt_volu
 					    .size_limit = v->sizeLimit,
 					    .files = files,
 					    .nfiles = v->files.n };
-		at[i].type = !strcmp(v->type, "files")   ? RT_FILES
-			     : !strcmp(v->type, "empty") ? RT_EMPTY
-							 : RT_MEMORY;
+		at[i].type = word_of(volume_types, v->type, RT_MEMORY);
+		at[i].host_type =
+		    v->hostType ? word_of(host_types, v->hostType, RT_HOST_ANY) : 0;
+		at[i].source = v->source;
+		at[i].read_only = v->readOnly;
 		for (size_t j = 0; j < v->files.n; j++) {
 			const struct file_args *f = &v->files.at[j];
 
@@ -74,9 +111,14 @@ spec_container(const struct container_args *c, struct arena *a, struct rt_contai
 	struct rt_mount *mounts = arena_zalloc(a, (c->mounts.n + 1) * sizeof *mounts);
 
 	for (size_t i = 0; i < c->mounts.n; i++)
-		mounts[i] =
-		    (struct rt_mount){ c->mounts.at[i].volume, c->mounts.at[i].path,
-				       c->mounts.at[i].subPath, c->mounts.at[i].readOnly };
+		mounts[i] = (struct rt_mount){
+			.volume = c->mounts.at[i].volume,
+			.path = c->mounts.at[i].path,
+			.sub_path = c->mounts.at[i].subPath,
+			.read_only = c->mounts.at[i].readOnly,
+			.read_only_below = c->mounts.at[i].readOnlyBelow,
+			.propagation = propagation_of(c->mounts.at[i].propagation),
+		};
 	*ret = (struct rt_container){
 		.name = c->name,
 		.image = c->image,
@@ -122,6 +164,7 @@ spec_pod(const struct sandbox_args *s, const char *ns, const char *name, struct 
 		.hostname = s->hostname,
 		.grace = s->grace,
 		.fs_group = s->fsGroup ? s->fsGroup : -1,
+		.fs_group_on_mismatch = s->fsGroupOnMismatch,
 		.groups = s->groups.at,
 		.ngroups = s->groups.n,
 		.groups_strict = s->groupsStrict,
@@ -170,6 +213,17 @@ spec_service(const struct service_args *s, const char *id, struct arena *a,
 	}
 	*ret = svc;
 	return 0;
+}
+
+struct rt_host_path *
+spec_host_paths(const struct config_allow *a)
+{
+	struct rt_host_path *at = xcalloc(a->hostPaths.n + 1, sizeof *at);
+
+	for (size_t i = 0; i < a->hostPaths.n; i++)
+		at[i] = (struct rt_host_path){ .prefix = a->hostPaths.at[i].pathPrefix,
+					       .read_only = a->hostPaths.at[i].readOnly };
+	return at;
 }
 
 static void

@@ -35,6 +35,9 @@ uint64_t pod_files_version(struct snapshot *, const struct pod *, const struct v
 /* pod_volumes.c: false and *ret_why when something that is not optional is missing. */
 bool pod_volumes(struct snapshot *, const struct pod *, struct sandbox_args *, struct arena *,
 		 const char **ret_why);
+/* A container's mounts; false and *ret_why when a subPathExpr names what is not there. */
+bool pod_mounts(const struct container *, const struct pair *env, size_t nenv,
+		struct container_args *, struct arena *, const char **ret_why);
 /* Changes whenever what the pod's file volumes are made of changes; "" when it has none. */
 const char *pod_volumes_version(struct snapshot *, const struct pod *, struct arena *);
 

@@ -62,23 +62,6 @@ limits(const struct snapshot *s, const struct pod *pod, const struct container *
 	args->oomScoreAdj = oom_score_adj(s, pod, quantity_value(mem_req ? mem_req : mem));
 }
 
-static void
-mounts(const struct container *c, struct container_args *args, struct arena *a)
-{
-	size_t n = c->volumeMounts.n;
-
-	args->mounts.at = arena_zalloc(a, (n + 1) * sizeof *args->mounts.at);
-	for (size_t i = 0; i < n; i++) {
-		const struct volume_mount *m = &c->volumeMounts.at[i];
-
-		args->mounts.at[args->mounts.n++] =
-		    (struct mount_args){ .volume = m->name,
-					 .path = m->mountPath,
-					 .subPath = m->subPath,
-					 .readOnly = m->readOnly };
-	}
-}
-
 static struct strs
 expand_all(struct strs in, const struct pair *env, size_t n, struct arena *a)
 {
@@ -132,8 +115,7 @@ container(struct snapshot *s, const struct pod *pod, const struct container *c,
 		    arena_printf(a, "%s=%s", env[i].key, env[i].value);
 	limits(s, pod, c, args);
 	pod_rights(pod, c, args, a);
-	mounts(c, args, a);
-	return true;
+	return pod_mounts(c, env, n, args, a, ret_why);
 }
 
 /* The pod's name, unless it says otherwise; cut to what the kernel takes. */
@@ -225,8 +207,11 @@ pod_sandbox(struct snapshot *s, const struct pod *pod, struct arena *a, struct p
 	args->hostname = hostname(pod, a);
 	args->ip = pod->status->podIP;
 	args->grace = pod->spec->terminationGracePeriodSeconds;
-	if (pod->spec->securityContext)
+	if (pod->spec->securityContext) {
 		args->fsGroup = pod->spec->securityContext->fsGroup;
+		args->fsGroupOnMismatch = str_is(
+		    pod->spec->securityContext->fsGroupChangePolicy, "OnRootMismatch");
+	}
 	pod_rights_shared(pod, args, a);
 	hosts(s, pod, args, a);
 	resolv(pod, args, a);

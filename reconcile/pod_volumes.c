@@ -18,10 +18,21 @@ volume(struct snapshot *s, const struct pod *pod, const struct volume *from,
 	v->type = "files";
 	if (pod_files_made(from))
 		return pod_files(s, pod, from, v, a, ret_why);
-	if (!dir && (from->hostPath || from->persistentVolumeClaim || from->nfs || from->csi ||
-		     from->ephemeral)) {
-		*ret_why =
-		    "kedge has no volumes of this type: use configMap, secret or emptyDir";
+	if (from->hostPath) {
+		v->type = "host";
+		v->source = from->hostPath->path;
+		v->hostType = str_is(from->hostPath->type, "") ? NULL : from->hostPath->type;
+		return true;
+	}
+	if (from->image) {
+		v->type = "image";
+		v->source = from->image->reference;
+		v->readOnly = true;
+		return true;
+	}
+	if (!dir &&
+	    (from->persistentVolumeClaim || from->nfs || from->csi || from->ephemeral)) {
+		*ret_why = "kedge has no volumes of this type";
 		return false;
 	}
 	if (!dir)
@@ -47,6 +58,94 @@ pod_volumes(struct snapshot *s, const struct pod *pod, struct sandbox_args *args
 		*ret_why = arena_printf(a, "MountVolume.SetUp failed for volume \"%s\" : %s",
 					pod->spec->volumes.at[i].name, why);
 		return false;
+	}
+	return true;
+}
+
+/* ---- mounts ---- */
+
+/* The first variable of a subPathExpr that nobody set; NULL: all are. */
+static const char *
+unset_name(const char *text, const struct pair *env, size_t n, struct arena *a)
+{
+	for (const char *p = text; (p = strchr(p, '$')); p++) {
+		const char *end = p[1] == '(' ? strchr(p, ')') : NULL;
+		size_t i = 0, len;
+
+		if (p[1] == '$')
+			p++;
+		if (!end)
+			continue;
+		len = (size_t)(end - p) - 2;
+		while (i < n && (strlen(env[i].key) != len || strncmp(env[i].key, p + 2, len)))
+			i++;
+		if (i == n)
+			return arena_strndup(a, p + 2, len);
+	}
+	return NULL;
+}
+
+static bool
+climbs(const char *path)
+{
+	for (const char *at = path; *at; at += strspn(at, "/")) {
+		size_t n = strcspn(at, "/");
+
+		if (n == 2 && at[0] == '.' && at[1] == '.')
+			return true;
+		at += n;
+	}
+	return false;
+}
+
+static bool
+sub_path(const struct volume_mount *m, const struct pair *env, size_t n, struct arena *a,
+	 const char **ret, const char **ret_why)
+{
+	const char *unset, *path;
+
+	*ret = m->subPath;
+	if (str_is(m->subPathExpr, ""))
+		return true;
+	unset = unset_name(m->subPathExpr, env, n, a);
+	if (unset) {
+		*ret_why = arena_printf(a, "missing value for \"%s\"", unset);
+		return false;
+	}
+	path = pod_expand(m->subPathExpr, env, n, a);
+	if (*path == '/')
+		*ret_why =
+		    arena_printf(a, "error SubPath `%s` must not be an absolute path", path);
+	else if (climbs(path))
+		*ret_why = arena_printf(
+		    a, "unable to provision SubPath `%s`: must not contain '..'", path);
+	else
+		*ret = path;
+	return *ret == path;
+}
+
+bool
+pod_mounts(const struct container *c, const struct pair *env, size_t nenv,
+	   struct container_args *args, struct arena *a, const char **ret_why)
+{
+	size_t n = c->volumeMounts.n;
+
+	args->mounts.at = arena_zalloc(a, (n + 1) * sizeof *args->mounts.at);
+	for (size_t i = 0; i < n; i++) {
+		const struct volume_mount *m = &c->volumeMounts.at[i];
+		struct mount_args *to = &args->mounts.at[args->mounts.n++];
+
+		*to = (struct mount_args){
+			.volume = m->name,
+			.path = m->mountPath,
+			.readOnly = m->readOnly,
+			.readOnlyBelow =
+			    m->readOnly && (str_is(m->recursiveReadOnly, "Enabled") ||
+					    str_is(m->recursiveReadOnly, "IfPossible")),
+			.propagation = m->mountPropagation,
+		};
+		if (!sub_path(m, env, nenv, a, &to->subPath, ret_why))
+			return false;
 	}
 	return true;
 }

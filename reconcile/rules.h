@@ -34,6 +34,9 @@ const char *listen_read(const char *text, uint32_t *ret_ip, uint16_t *ret_port, 
 const char *ports_read(const char *text, int *ret_low, int *ret_high);
 
 /* rules_volume.c */
-rule_fn is_volume_path;
+rule_fn is_volume_path, is_host_path;
+rule_defaults_fn image_volume_defaults;
+const char *image_pull_policy(const char *image); /* when nothing is said */
+rule_check_fn volume_mount_check, bidirectional_check;
 rule_check_fn downward_api_file_check, volume_projection_check, projected_check;
 #endif

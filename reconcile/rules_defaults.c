@@ -102,6 +102,12 @@ is_latest(const char *image)
 	return !tag || !strcmp(tag, ":latest");
 }
 
+const char *
+image_pull_policy(const char *image)
+{
+	return is_latest(image) ? "Always" : "IfNotPresent";
+}
+
 void
 container_defaults(void *obj, struct arena *a)
 {
@@ -109,7 +115,7 @@ container_defaults(void *obj, struct arena *a)
 
 	(void)a;
 	if (!c->imagePullPolicy || !*c->imagePullPolicy)
-		c->imagePullPolicy = is_latest(c->image) ? "Always" : "IfNotPresent";
+		c->imagePullPolicy = image_pull_policy(c->image);
 }
 
 /* A volume that says nothing else is an empty directory. */

@@ -205,6 +205,7 @@ container_check(const void *obj, const struct place *at)
 		place_complain(at, sub, "Duplicate value: \"%s\"", name);
 	}
 	map_done(&names);
+	bidirectional_check(obj, at);
 	once_check(c->livenessProbe, "livenessProbe", at);
 	once_check(c->startupProbe, "startupProbe", at);
 	if (c->readinessProbe && place_ok(at, "readinessProbe") &&

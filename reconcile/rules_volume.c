@@ -42,6 +42,71 @@ volume_projection_check(const void *obj, const struct place *at)
 	one_type_check(volume_projection_kind(), 0, obj, at);
 }
 
+const char *
+is_host_path(const char *s, struct arena *a)
+{
+	const char *why = is_abs_path(s, a);
+
+	/* part by part: "a..b" is a name like others */
+	for (const char *at = s; !why && (at = strstr(at, "..")); at += 2)
+		if (at > s && at[-1] == '/' && (!at[2] || at[2] == '/'))
+			why = "must not contain '..'";
+	return why;
+}
+
+void
+image_volume_defaults(void *obj, struct arena *a)
+{
+	struct image_volume_source *v = obj;
+
+	if (!given(v->pullPolicy))
+		v->pullPolicy = image_pull_policy(v->reference);
+	(void)a;
+}
+
+/* ---- mounts ---- */
+
+void
+volume_mount_check(const void *obj, const struct place *at)
+{
+	const struct volume_mount *m = obj;
+	bool recursive = str_is(m->recursiveReadOnly, "Enabled") ||
+			 str_is(m->recursiveReadOnly, "IfPossible");
+
+	if (given(m->subPath) && given(m->subPathExpr))
+		place_complain(at, "subPathExpr",
+			       "Invalid value: \"%s\": subPathExpr and subPath are mutually "
+			       "exclusive",
+			       m->subPathExpr);
+	if (!recursive || !place_ok(at, "recursiveReadOnly"))
+		return;
+	if (!m->readOnly)
+		place_complain(at, "recursiveReadOnly",
+			       "Forbidden: may only be specified when readOnly is true");
+	if (given(m->mountPropagation) && !str_is(m->mountPropagation, "None"))
+		place_complain(at, "recursiveReadOnly",
+			       "Forbidden: may only be specified when mountPropagation is None "
+			       "or not specified");
+}
+
+/* Of a container: what reaches back into the host needs a privileged one. */
+void
+bidirectional_check(const void *obj, const struct place *at)
+{
+	const struct container *c = obj;
+	char sub[64];
+
+	for (size_t i = 0; i < c->volumeMounts.n; i++) {
+		if (!str_is(c->volumeMounts.at[i].mountPropagation, "Bidirectional") ||
+		    (c->securityContext && c->securityContext->privileged))
+			continue;
+		snprintf(sub, sizeof sub, "volumeMounts[%zu].mountPropagation", i);
+		place_complain(at, sub,
+			       "Forbidden: Bidirectional mount propagation is available only "
+			       "to privileged containers");
+	}
+}
+
 /* ---- files ---- */
 
 const char *

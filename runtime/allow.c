@@ -125,6 +125,8 @@ rtallow_check(const struct rt_allow *allow, const struct rt_pod *p, struct error
 	for (const char *const *s = p->sysctls; s && *s; s++)
 		if (sysctl_check(allow, *s, e) < 0)
 			return -1;
+	if (hostpath_allowed(allow, p, e) < 0)
+		return -1;
 	for (size_t i = 0; i < p->ncontainers; i++)
 		if (container_check(allow, &p->containers[i], e) < 0)
 			return fail_in(e, "container %s", p->containers[i].name);

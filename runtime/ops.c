@@ -13,6 +13,7 @@
 #include "reconcile/base/error.h"
 #include "runtime/image.h"
 #include "runtime/init/ops.h"
+#include "runtime/oplist.h"
 #include "runtime/rt.h"
 
 /* Docker's list: what tells of the host or talks to its hardware. */
@@ -24,57 +25,6 @@ static const char *const masked[] = {
 };
 static const char *const read_only[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 					 "/proc/sysrq-trigger" };
-
-struct op_at {
-	struct buf *b;
-	size_t at;
-};
-
-static struct op_at
-op_begin(struct buf *b, enum op_code code, unsigned flags, int64_t num)
-{
-	struct op op = { .code = (uint16_t)code, .flags = (uint16_t)flags, .num = { num } };
-	struct op_at o = { b, b->len };
-
-	buf_add(b, &op, sizeof(op));
-	return o;
-}
-
-static void
-op_str(struct op_at o, const char *s)
-{
-	buf_add(o.b, s, strlen(s) + 1);
-	((struct op *)(o.b->at + o.at))->nstr++;
-}
-
-static void
-op_end(struct op_at o)
-{
-	size_t bytes = o.b->len - o.at - sizeof(struct op);
-	struct op *op;
-
-	while (o.b->len % 8)
-		buf_addc(o.b, '\0');
-	op = (struct op *)(o.b->at + o.at);
-	op->bytes = (uint32_t)bytes;
-	op->len = (uint32_t)(o.b->len - o.at);
-	((struct ops_head *)o.b->at)->n++;
-}
-
-/* An op whose texts are known one by one; NULL ends them. */
-static void
-op_put(struct buf *b, enum op_code code, unsigned flags, int64_t num, ...)
-{
-	struct op_at o = op_begin(b, code, flags, num);
-	const char *s;
-	va_list ap;
-
-	va_start(ap, num);
-	while ((s = va_arg(ap, const char *)))
-		op_str(o, s);
-	va_end(ap);
-	op_end(o);
-}
 
 static size_t
 count(const char *const *list)
@@ -141,7 +91,7 @@ compile_root(struct rt *rt, struct buf *b, const struct rt_pod *p, const struct 
 	     const struct image *img)
 {
 	cleanup_free char *writable = NULL, *place = NULL, *base = NULL;
-	struct op_at o = op_begin(b, OP_ROOT, 0, 0);
+	struct op_at o = op_begin(b, OP_ROOT, volume_hears(c) ? 1 : 0, 0);
 
 	xasprintf(&writable, "%s/pods/%s/%s", rt->cfg.state_dir, p->uid, c->name);
 	xasprintf(&place, "%s/pods/%s/root", rt->cfg.run_dir, p->uid);
@@ -170,18 +120,7 @@ compile_mounts(struct rt *rt, struct buf *b, const struct rt_pod *p,
 			continue;
 		xasprintf(&from, "%s/pods/%s/.etc/%s", rt->cfg.state_dir, p->uid, etc[i]);
 		xasprintf(&to, "/etc/%s", etc[i]);
-		op_put(b, OP_VOLUME, c->read_only_root ? 1 : 0, 0, from, "", to, NULL);
-	}
-	for (size_t i = 0; i < c->nmounts; i++) {
-		const struct rt_mount *m = &c->mounts[i];
-		const struct rt_volume *v = p->volumes;
-		cleanup_free char *from = NULL;
-
-		while (strcmp(v->name, m->volume))
-			v++; /* podspec_check saw that it is there */
-		from = volume_path(rt, p, v);
-		op_put(b, OP_VOLUME, m->read_only || v->type == RT_FILES ? 1 : 0,
-		       v->type == RT_FILES, from, m->sub_path ? m->sub_path : "", m->path,
+		op_put(b, OP_VOLUME, c->read_only_root ? V_READ_ONLY : 0, 0, from, "", "", to,
 		       NULL);
 	}
 }
@@ -191,9 +130,9 @@ compile_mounts(struct rt *rt, struct buf *b, const struct rt_pod *p,
 static void
 add_nodes(struct op_at o, const char *dir, int depth)
 {
-	static const char *const own[] = { "null",  "zero",   "full",    "random",
+	static const char *const own[] = { "null",    "zero", "full",    "random",
 					   "urandom", "tty",  "console", "ptmx",
-					   "pts",   "shm",    "mqueue",  "fd" };
+					   "pts",     "shm",  "mqueue",  "fd" };
 	cleanup_closedir DIR *d = opendir(dir);
 	struct dirent *ent;
 
@@ -232,8 +171,8 @@ compile_kernel(struct rt *rt, struct buf *b, const struct rt_pod *p,
 
 	op_put(b, OP_PROC, 0, 0, NULL);
 	compile_dev(b, c, shm);
-	op_put(b, OP_SYS,
-	       (rt->cgroups.mode == CGROUP_V2 ? 1 : 0) | (c->privileged ? 2 : 0), 0, NULL);
+	op_put(b, OP_SYS, (rt->cgroups.mode == CGROUP_V2 ? 1 : 0) | (c->privileged ? 2 : 0), 0,
+	       NULL);
 }
 
 static void
@@ -347,9 +286,12 @@ rtops_compile(struct rt *rt, const struct rt_pod *p, const struct rt_container *
 	for (at = paths.at; at < paths.at + paths.len; at += strlen(at) + 1)
 		op_str(o, at);
 	op_end(o);
+	volume_ops_early(rt, p, c, b);
 	compile_root(rt, b, p, c, img);
 	compile_kernel(rt, b, p, c);
 	compile_mounts(rt, b, p, c);
+	if (volume_ops(rt, p, c, b, e) < 0)
+		return -1;
 	if (c->termination_message_path && *c->termination_message_path) {
 		cleanup_free char *term = NULL;
 

@@ -82,6 +82,15 @@ podspec_check_volume(const struct rt_volume *v, struct error **e)
 		return fail(e, WHY_INVALID,
 			    "volume \"%s\": a name is [a-z0-9.-], 1 to 63 characters",
 			    v->name ? v->name : "");
+	if (v->type == RT_STORE && !podspec_name_ok(v->source))
+		return fail(e, WHY_INVALID, "volume %s: \"%s\" is not a name in the store",
+			    v->name, v->source ? v->source : "");
+	if (v->type == RT_HOST && !path_ok(v->source))
+		return fail(e, WHY_INVALID,
+			    "volume %s: the host's path \"%s\" is not absolute or has \"..\"",
+			    v->name, v->source ? v->source : "");
+	if (v->type == RT_IMAGE && (!v->source || !*v->source))
+		return fail(e, WHY_INVALID, "volume %s: it names no image", v->name);
 	for (size_t i = 0; i < v->nfiles; i++)
 		if (!file_path_ok(v->files[i].path))
 			return fail(e, WHY_INVALID,
@@ -127,9 +136,8 @@ check_container(const struct rt_pod *p, const struct rt_container *c, struct err
 			    c->termination_message_path);
 	if (!c->image || !*c->image)
 		return fail(e, WHY_INVALID, "it names no image");
-	if (c->seccomp_profile &&
-	    (!*c->seccomp_profile || c->seccomp_profile[0] == '/' ||
-	     !parts_ok(c->seccomp_profile)))
+	if (c->seccomp_profile && (!*c->seccomp_profile || c->seccomp_profile[0] == '/' ||
+				   !parts_ok(c->seccomp_profile)))
 		return fail(e, WHY_INVALID,
 			    "seccomp profile \"%s\" is empty, absolute or has \"..\"",
 			    c->seccomp_profile);
@@ -342,6 +350,9 @@ walk_volume(struct walk *w, struct rt_volume *v)
 	}
 	v->files = files;
 	v->nfiles = (size_t)n;
+	walk_str(w, &v->source);
+	NUM(w, v->host_type);
+	NUM(w, v->read_only);
 }
 
 static void
@@ -365,6 +376,8 @@ walk_container(struct walk *w, struct rt_container *c)
 		walk_str(w, &m.path);
 		walk_str(w, &m.sub_path);
 		NUM(w, m.read_only);
+		NUM(w, m.read_only_below);
+		NUM(w, m.propagation);
 		if (!w->out)
 			mounts[i] = m;
 	}
@@ -426,6 +439,7 @@ walk_pod(struct walk *w, struct rt_pod *p)
 	walk_str(w, &p->hostname);
 	NUM(w, p->grace);
 	NUM(w, p->fs_group);
+	NUM(w, p->fs_group_on_mismatch);
 	walk_groups(w, p);
 	walk_strs(w, &p->sysctls);
 	walk_strs(w, &p->hosts);

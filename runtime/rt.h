@@ -119,6 +119,23 @@ int volume_put(struct rt *, const char *uid, const struct rt_volume *, int64_t f
 char *volume_path(const struct rt *, const struct rt_pod *, const struct rt_volume *);
 void volumes_unmount(struct rt *, const char *uid);
 
+/* Of a container's mounts: the ops that come before its root, and after it.  What an image
+ * volume needs is looked up: -1 when it is not here. */
+void volume_ops_early(struct rt *, const struct rt_pod *, const struct rt_container *, struct buf *);
+int volume_ops(struct rt *, const struct rt_pod *, const struct rt_container *, struct buf *,
+	       struct error **);
+/* Some mount hears of the host's mounts. */
+bool volume_hears(const struct rt_container *);
+/* The image that a volume of this container needs and that is not here; or NULL. */
+const char *volume_image_missing(struct rt *, const struct rt_pod *,
+				 const struct rt_container *);
+
+/* hostpath.c */
+const struct rt_host_path *hostpath_row(const struct rt_allow *, const char *path,
+					const char **ret_inner); /* NULL: not allowed */
+int hostpath_allowed(const struct rt_allow *, const struct rt_pod *, struct error **);
+int hostpath_make(const struct rt_allow *, const struct rt_volume *, struct error **);
+
 /* caps.c */
 int rtcaps_parse(const char *const *add, const char *const *drop, uint64_t have, uint64_t *ret,
 		 struct error **);

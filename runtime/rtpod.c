@@ -268,8 +268,11 @@ container_begin(struct rt *rt, struct rtpod *p, size_t i)
 
 	if (!c->compiled) {
 		img = rt->cfg.images ? image_find(rt->cfg.images, spec->image) : NULL;
-		if (!img) {
-			image_missing(c, spec->image);
+		const char *missing =
+		    img ? volume_image_missing(rt, &p->spec, spec) : spec->image;
+
+		if (missing) {
+			image_missing(c, missing);
 			run_note(rt, p);
 			rt_changed(rt, p);
 			return;

@@ -19,12 +19,20 @@ struct error;
 struct images;
 struct rt;
 
+/* A folder of the host that pods may mount. */
+struct rt_host_path {
+	const char *prefix; /* absolute; links in it are followed, below it never */
+	bool read_only;
+};
+
 /* What a pod may ask for beyond its own walls: the operator's word. */
 struct rt_allow {
 	uint64_t caps; /* capabilities a container may add to the default ones */
 	bool privileged, unconfined, unmasked, host_users;
 	const char *const *sysctls; /* beyond the safe ones; "net.*" for all below */
 	size_t nsysctls;
+	const struct rt_host_path *host_paths;
+	size_t nhost_paths;
 };
 
 struct rt_config {
@@ -48,17 +56,40 @@ struct rt_file {
 	size_t len;
 	unsigned mode;
 };
-enum rt_volume_type { RT_FILES, RT_EMPTY, RT_MEMORY };
+enum rt_volume_type {
+	RT_FILES,
+	RT_EMPTY,
+	RT_MEMORY,
+	RT_HOST,  /* a path of the host, as far as rt_config allows */
+	RT_STORE, /* a directory of rt_store_make */
+	RT_IMAGE, /* what an image holds, read-only */
+};
+enum rt_host_type { /* what must be there, or is made */
+	RT_HOST_ANY,
+	RT_HOST_DIR_OR_CREATE,
+	RT_HOST_DIR,
+	RT_HOST_FILE_OR_CREATE,
+	RT_HOST_FILE,
+	RT_HOST_SOCKET,
+	RT_HOST_CHAR,
+	RT_HOST_BLOCK,
+};
 struct rt_volume {
 	const char *name;
 	enum rt_volume_type type;
 	int64_t size_limit; /* bytes, 0: none */
 	const struct rt_file *files;
 	size_t nfiles;
+	const char *source; /* the path, the name in the store, the image's name; else NULL */
+	enum rt_host_type host_type;
+	bool read_only; /* for all of the pod, and all the way down */
 };
+enum rt_propagation { RT_PRIVATE, RT_HOST_TO_CONTAINER, RT_BIDIRECTIONAL };
 struct rt_mount {
 	const char *volume, *path, *sub_path;
 	bool read_only;
+	bool read_only_below; /* also what is mounted within it */
+	enum rt_propagation propagation;
 };
 enum rt_restart { RT_ALWAYS, RT_ON_FAILURE, RT_NEVER };
 
@@ -94,6 +125,7 @@ struct rt_pod {
 	const char *uid, *ns, *name, *hostname;
 	int grace;        /* seconds between SIGTERM and SIGKILL */
 	int64_t fs_group; /* -1: none */
+	bool fs_group_on_mismatch; /* leave alone what is the group's already */
 	const int64_t *groups; /* of every container beside its own */
 	size_t ngroups;
 	bool groups_strict; /* none that the image's /etc/group lists */

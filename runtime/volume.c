@@ -28,6 +28,8 @@ volume_path(const struct rt *rt, const struct rt_pod *p, const struct rt_volume 
 
 	if (v->type == RT_EMPTY)
 		xasprintf(&path, "%s/pods/%s/.volumes/%s", rt->cfg.state_dir, p->uid, v->name);
+	else if (v->type == RT_STORE)
+		xasprintf(&path, "%s/volumes/%s", rt->cfg.state_dir, v->source);
 	else
 		xasprintf(&path, "%s/pods/%s/volumes/%s", rt->cfg.run_dir, p->uid, v->name);
 	return path;
@@ -89,7 +91,9 @@ write_below(int dir, const struct rt_file *f, gid_t gid)
 	}
 	return at < 0 ? -1
 		      : poddir_write_new(at, name, f->data, f->len,
-					 f->mode ? f->mode & 0777 : 0644, gid);
+					 (f->mode ? f->mode & 0777 : 0644) |
+					     (gid == (gid_t)-1 ? 0 : 0440), /* as the kubelet */
+					 gid);
 }
 
 static int
@@ -148,7 +152,18 @@ volume_make(struct rt *rt, const struct rt_pod *p, const struct rt_volume *v, st
 {
 	cleanup_free char *path = volume_path(rt, p, v);
 	mode_t mode = v->type == RT_FILES ? 0755 : 0777;
+	struct stat st;
 
+	if (v->type == RT_IMAGE)
+		return 0; /* looked for when a container starts, as its own image is */
+	if (v->type == RT_HOST)
+		return hostpath_make(&rt->cfg.allow, v, e);
+	if (v->type == RT_STORE) {
+		/* never made here: an empty folder in place of lost data would be worse */
+		if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+			return fail(e, WHY_NOT_FOUND, "path \"%s\" does not exist", path);
+		return 0;
+	}
 	if (poddir_make_dirs(path, mode, e) < 0)
 		return -1;
 	if (v->type == RT_MEMORY) {

@@ -83,6 +83,8 @@ struct setup {
 	int report;     /* where the last child of an exec says what failed, or the terminal's
 			   master goes */
 	int root;       /* the new root, until we are in it */
+	int shared[8], nshared;
+	bool hears;     /* the host's mounts reach our tree: what shall not hear is cut off */
 	char *const *argv; /* of an exec */
 	char **scratch;    /* room for pointers to all strings of the ops, and 8 more */
 	uint32_t uid, gid, ngroups, groups[64];
@@ -131,11 +133,18 @@ int mount_dev(struct setup *, const struct op *);
 int mount_sys(struct setup *, const struct op *);
 int mount_mask(struct setup *, const struct op *);
 int mount_readonly(struct setup *, const struct op *);
-int mount_volume(struct setup *, const struct op *);
 int mount_termlog(struct setup *, const struct op *);
 int mount_seal(struct setup *, const struct op *);
 int mount_pivot(struct setup *, const struct op *);
+int layer_add(int fs, const char *key, const char *path); /* to an overlay in the making */
+int volume_place(int root, const char *path, bool file);  /* where a volume may go */
 int path_make(int root, const char *path, bool file); /* an O_PATH fd inside root, or -errno */
+/* volume.c */
+int mount_volume(struct setup *, const struct op *);
+int mount_image(struct setup *, const struct op *);
+int mount_share(struct setup *, const struct op *);
+/* own.c */
+int own_volume(struct setup *, const struct op *);
 /* user.c */
 int user_find(struct setup *, const struct op *);
 int user_rights(struct setup *, const struct op *);

@@ -18,29 +18,9 @@
 #include <sys/vfs.h>
 
 #include "runtime/init/init.h"
+#include "runtime/init/tree.h"
 
-#define IN_ROOT (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
-#define STRICT  (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
-#ifndef AT_RECURSIVE
-#define AT_RECURSIVE 0x8000
-#endif
-#ifndef AT_EMPTY_PATH
-#define AT_EMPTY_PATH 0x1000
-#endif
-#ifndef FSCONFIG_SET_FD
-#define FSCONFIG_SET_FD 5
-#endif
 enum { MNT_DETACH_ = 2 };
-
-static int
-open_in(int dir, const char *path, uint64_t flags, uint64_t resolve)
-{
-	struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = resolve };
-
-	while (*path == '/')
-		path++;
-	return (int)sys(openat2, dir, *path ? path : ".", &how, sizeof(how));
-}
 
 /* In `path` the bytes from `dir` to `upto` are a link to nowhere, cut off by a
  * NUL where `end` was: its target takes its place, as if the kernel had followed
@@ -157,29 +137,6 @@ fs_new(const char *type, const char *const *options, unsigned attrs)
 	return (int)r;
 }
 
-static int
-attach(int tree, int target)
-{
-	return (int)sys(move_mount, tree, "", target, "",
-			MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-}
-
-static int
-set_attrs(int tree, uint64_t attrs, unsigned how)
-{
-	struct mount_attr a = { .attr_set = attrs };
-
-	return (int)sys(mount_setattr, tree, "", AT_EMPTY_PATH | how, &a, sizeof(a));
-}
-
-/* The mount at `source`, which is an O_PATH descriptor, once more. */
-static int
-tree_of(int source, const char *path)
-{
-	return (int)sys(open_tree, source, path,
-			OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-}
-
 /* The place for one of the kernel's file systems: a real directory of the
  * image, never a link (CVE-2019-19921, CVE-2026-41579), made when missing. */
 static int
@@ -197,8 +154,8 @@ own_dir(int root, const char *name)
 	return fd;
 }
 
-static int
-add_layer(int fs, const char *key, const char *path)
+int
+layer_add(int fs, const char *key, const char *path)
 {
 	long fd = sys(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r;
 
@@ -242,7 +199,7 @@ add_layers(int fs, const struct op *op, const char **ret_what)
 
 	for (unsigned i = 2; r >= 0 && i < op->nstr; i++) {
 		*ret_what = op_text(op, i);
-		r = add_layer(fs, "lowerdir+", *ret_what);
+		r = layer_add(fs, "lowerdir+", *ret_what);
 	}
 	return r;
 }
@@ -266,7 +223,7 @@ add_writable(int fs, const char *base, uint32_t run)
 		text_add(&t, i ? "/work" : "/upper");
 		r = sys(mkdirat, AT_FDCWD, path, 0755);
 		if (r >= 0 || r == -EEXIST)
-			r = add_layer(fs, i ? "workdir" : "upperdir", path);
+			r = layer_add(fs, i ? "workdir" : "upperdir", path);
 	}
 	return (int)r;
 }
@@ -302,11 +259,13 @@ overlay_tree(struct setup *s, const struct op *op, bool joined, const char **ret
 int
 mount_root(struct setup *s, const struct op *op)
 {
-	struct mount_attr own = { .propagation = MS_PRIVATE };
+	/* Nothing we mount may show on the host, nor, unless a volume shall, the other way round.
+	 */
+	struct mount_attr own = { .propagation = op->flags & 1 ? MS_SLAVE : MS_PRIVATE };
 	const char *what;
 	long tree, r, place;
 
-	/* Nothing we mount may show on the host, nor the other way round. */
+	s->hears = op->flags & 1;
 	r = sys(mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &own, sizeof(own));
 	if (r < 0)
 		return setup_fail(s, op, "/", (int)r);
@@ -619,77 +578,6 @@ mount_readonly(struct setup *s, const struct op *op)
 	return r < 0 ? setup_fail(s, op, path, r) : 0;
 }
 
-/* A place the pod's author chose: links of the image are followed inside the
- * root, but never into the kernel's own file systems. */
-static int
-chosen_place(int root, const char *path, bool file)
-{
-	struct statfs fs;
-	int place = path_make(root, path, file);
-
-	if (place < 0)
-		return place;
-	if (sys(fstatfs, place, &fs) < 0 || fs.f_type == PROC_SUPER_MAGIC ||
-	    fs.f_type == SYSFS_MAGIC) {
-		sys(close, place);
-		return -EPERM;
-	}
-	return place;
-}
-
-/* The source is the pod's volume, whose containers write in it: below its
- * root no link is followed (CVE-2017-1002101, CVE-2021-25741).  A volume of files
- * is written by kedge alone and made of links: those may be followed, inside it. */
-static int
-volume_source(const struct op *op)
-{
-	const char *sub = op_text(op, 1);
-	long top = sys(openat, AT_FDCWD, op_text(op, 0), O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	int fd;
-
-	if (top < 0 || !*sub)
-		return (int)top;
-	fd = open_in((int)top, sub, O_PATH, op->num[0] ? RESOLVE_BENEATH : STRICT);
-	if (fd == -ENOENT && !op->num[0]) {
-		fd = path_make((int)top, sub, false);
-		if (fd >= 0) { /* again, strictly: a link may have been laid meanwhile */
-			sys(close, fd);
-			fd = open_in((int)top, sub, O_PATH, STRICT);
-		}
-	}
-	sys(close, top);
-	return fd;
-}
-
-int
-mount_volume(struct setup *s, const struct op *op)
-{
-	uint64_t attrs = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID;
-	const char *target = op_text(op, 2);
-	struct stat st;
-	int source = volume_source(op), place = -1, tree = -1, r = source;
-
-	if (op->flags & 1)
-		attrs |= MOUNT_ATTR_RDONLY;
-	if (r >= 0)
-		r = (int)sys(fstat, source, &st);
-	if (r >= 0)
-		r = place = chosen_place(s->root, target, !S_ISDIR(st.st_mode));
-	if (r >= 0)
-		r = tree = tree_of(source, "");
-	if (r >= 0)
-		r = set_attrs(tree, attrs, 0);
-	if (r >= 0)
-		r = attach(tree, place);
-	for (int i = 0; i < 3; i++) {
-		int fd = i == 0 ? source : i == 1 ? place : tree;
-
-		if (fd >= 0)
-			sys(close, fd);
-	}
-	return r < 0 ? setup_fail(s, op, target, r) : 0;
-}
-
 /* One file a run: what this run leaves in it is this run's last word. */
 int
 mount_termlog(struct setup *s, const struct op *op)
@@ -709,7 +597,7 @@ mount_termlog(struct setup *s, const struct op *op)
 	if (file < 0)
 		return setup_fail(s, op, path, (int)file);
 	sys(fchmod, file, 0666); /* whoever the container runs as */
-	r = place = chosen_place(s->root, op_text(op, 1), true);
+	r = place = volume_place(s->root, op_text(op, 1), true);
 	if (r >= 0)
 		r = tree = tree_of((int)file, "");
 	if (r >= 0)

@@ -27,6 +27,18 @@ struct op {
 	char text[];
 };
 
+/* Flags of OP_VOLUME. */
+enum op_volume {
+	V_READ_ONLY = 1,
+	V_READ_ONLY_BELOW = 2, /* and all that is mounted within */
+	V_RECURSIVE = 4,       /* with what is mounted within */
+	V_HEARS = 8,           /* what the host mounts within later appears, too */
+	V_TELLS = 128,         /* and the other way round: the next tree of OP_SHARE */
+	V_OPERATOR = 16,       /* the source is the operator's word: links in it count */
+	V_FILES = 32,          /* made of links by kedge alone: those may be followed */
+	V_AS_IS = 64,          /* a sub path that is missing is not made */
+};
+
 enum op_code {
 #define OP(name, words, join) OP_##name,
 #include "ops.def"

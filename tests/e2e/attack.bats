@@ -82,7 +82,7 @@ was_told() { events_of "$1" | grep -F "$2"; }
 	rm "$W/m/labels.yaml"
 }
 
-@test "a hostPath volume never appears" {
+@test "a hostPath volume that the operator did not allow never appears" {
 	cat >"$W/m/path.yaml" <<-Y
 		apiVersion: v1
 		kind: Pod
@@ -91,7 +91,7 @@ was_told() { events_of "$1" | grep -F "$2"; }
 		  volumes: [{name: h, hostPath: {path: /}}]
 		  containers: [{name: c, image: "box:1", volumeMounts: [{name: h, mountPath: /h}]}]
 	Y
-	wait_for 10 "refused" was_told path "no volumes of this type"
+	wait_for 10 "refused" was_told path "in kedge.yaml under allow.hostPaths"
 	rm "$W/m/path.yaml"
 }
 

@@ -1,0 +1,62 @@
+/* tree.h -- the mount API by descriptors, for mount.c and volume.c. */
+#ifndef KEDGE_TREE_H
+#define KEDGE_TREE_H
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+
+#include "runtime/init/sys.h"
+
+#define IN_ROOT (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+#define STRICT  (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+#ifndef AT_RECURSIVE
+#define AT_RECURSIVE 0x8000
+#endif
+#ifndef AT_EMPTY_PATH
+#define AT_EMPTY_PATH 0x1000
+#endif
+#ifndef FSCONFIG_SET_FD
+#define FSCONFIG_SET_FD 5
+#endif
+
+static inline int
+open_in(int dir, const char *path, uint64_t flags, uint64_t resolve)
+{
+	struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = resolve };
+
+	while (*path == '/')
+		path++;
+	return (int)sys(openat2, dir, *path ? path : ".", &how, sizeof(how));
+}
+
+static inline int
+attach(int tree, int target)
+{
+	return (int)sys(move_mount, tree, "", target, "",
+			MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+/* how: AT_RECURSIVE for all that is mounted within, too */
+static inline int
+set_attrs(int tree, uint64_t attrs, unsigned how)
+{
+	struct mount_attr a = { .attr_set = attrs };
+
+	return (int)sys(mount_setattr, tree, "", AT_EMPTY_PATH | how, &a, sizeof(a));
+}
+
+/* The mount at `source`, which is an O_PATH descriptor, once more. */
+static inline int
+tree_of(int source, const char *path)
+{
+	return (int)sys(open_tree, source, path,
+			OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+}
+
+static inline void
+drop(int fd)
+{
+	if (fd >= 0)
+		sys(close, fd);
+}
+#endif

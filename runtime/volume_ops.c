@@ -1,0 +1,157 @@
+/* volume_ops.c -- a container's mounts as ops for its set-up.
+ *
+ * Where a volume lies is decided here, by the spec that was checked and the operator's
+ * rows; kedge-init opens it at each start, also when nobody is there to ask.
+ */
+#include <string.h>
+
+#include "reconcile/base/cleanup.h"
+#include "reconcile/base/error.h"
+#include "runtime/image.h"
+#include "runtime/oplist.h"
+#include "runtime/rt.h"
+
+static const struct rt_volume *
+volume_of(const struct rt_pod *p, const struct rt_mount *m)
+{
+	const struct rt_volume *v = p->volumes;
+
+	while (strcmp(v->name, m->volume))
+		v++; /* podspec_check saw that it is there */
+	return v;
+}
+
+static unsigned
+flags_of(const struct rt_volume *v, const struct rt_mount *m)
+{
+	unsigned flags = 0;
+
+	if (m->read_only || v->read_only || v->type == RT_FILES)
+		flags |= V_READ_ONLY;
+	if ((m->read_only && m->read_only_below) || v->read_only)
+		flags |= V_READ_ONLY_BELOW;
+	if (v->read_only)
+		flags |= V_AS_IS;
+	if (v->type == RT_FILES)
+		flags |= V_FILES;
+	if (v->type == RT_HOST)
+		flags |= V_OPERATOR | V_RECURSIVE;
+	if (m->propagation == RT_HOST_TO_CONTAINER)
+		flags |= V_HEARS;
+	if (m->propagation == RT_BIDIRECTIONAL)
+		flags |= v->type == RT_HOST ? V_TELLS : V_HEARS;
+	return flags;
+}
+
+/* One mount, as OP_VOLUME and OP_SHARE want it. */
+static int
+place_op(struct rt *rt, const struct rt_pod *p, const struct rt_mount *m, enum op_code code,
+	 struct buf *b, struct error **e)
+{
+	const struct rt_volume *v = volume_of(p, m);
+	const char *sub = m->sub_path ? m->sub_path : "", *inner = "";
+	unsigned flags = flags_of(v, m);
+	cleanup_free char *path = NULL;
+
+	if (v->type != RT_HOST) {
+		path = volume_path(rt, p, v);
+	} else {
+		const struct rt_host_path *row =
+		    hostpath_row(&rt->cfg.allow, v->source, &inner);
+
+		if (!row)
+			return fail(e, WHY_FORBIDDEN, "hostPath \"%s\" is not allowed any more",
+				    v->source);
+		if (row->read_only)
+			flags |= V_READ_ONLY | V_READ_ONLY_BELOW | V_AS_IS;
+		path = xstrdup(row->prefix);
+	}
+	op_put(b, code, flags, 0, path, inner, sub, m->path, NULL);
+	return 0;
+}
+
+static int
+image_op(struct rt *rt, const struct rt_volume *v, const struct rt_mount *m, struct buf *b,
+	 struct error **e)
+{
+	const struct image *img = rt->cfg.images ? image_find(rt->cfg.images, v->source) : NULL;
+	cleanup_free char *empty = NULL;
+	struct op_at o;
+
+	if (!img)
+		return fail(e, WHY_NOT_FOUND, "volume %s: image \"%s\" is not on this host",
+			    v->name, v->source);
+	xasprintf(&empty, "%s/empty", rt->cfg.run_dir);
+	o = op_begin(b, OP_IMAGE, 0, 0);
+	op_str(o, m->sub_path ? m->sub_path : "");
+	op_str(o, m->path);
+	op_str(o, empty); /* overlayfs wants two layers, or one to write in */
+	for (size_t i = img->nlayers; i-- > 0;)
+		op_str(o, img->layers[i]);
+	op_end(o);
+	return 0;
+}
+
+/* Claims are the group's from their first use on; scratch space is from the start. */
+static void
+own_op(struct rt *rt, const struct rt_pod *p, const struct rt_volume *v, struct buf *b)
+{
+	cleanup_free char *path = NULL;
+
+	if (p->fs_group < 0 || v->type != RT_STORE || v->read_only)
+		return;
+	path = volume_path(rt, p, v);
+	op_put(b, OP_OWN, p->fs_group_on_mismatch ? 1 : 0, p->fs_group, path, NULL);
+}
+
+void
+volume_ops_early(struct rt *rt, const struct rt_pod *p, const struct rt_container *c,
+		 struct buf *b)
+{
+	for (size_t i = 0; i < c->nmounts; i++) {
+		const struct rt_volume *v = volume_of(p, &c->mounts[i]);
+
+		if (flags_of(v, &c->mounts[i]) & V_TELLS)
+			(void)place_op(rt, p, &c->mounts[i], OP_SHARE, b, NULL);
+	}
+}
+
+int
+volume_ops(struct rt *rt, const struct rt_pod *p, const struct rt_container *c, struct buf *b,
+	   struct error **e)
+{
+	for (size_t i = 0; i < c->nmounts; i++) {
+		const struct rt_mount *m = &c->mounts[i];
+		const struct rt_volume *v = volume_of(p, m);
+		int r;
+
+		own_op(rt, p, v, b);
+		r = v->type == RT_IMAGE ? image_op(rt, v, m, b, e)
+					: place_op(rt, p, m, OP_VOLUME, b, e);
+		if (r < 0)
+			return -1;
+	}
+	return 0;
+}
+
+bool
+volume_hears(const struct rt_container *c)
+{
+	for (size_t i = 0; i < c->nmounts; i++)
+		if (c->mounts[i].propagation != RT_PRIVATE)
+			return true;
+	return false;
+}
+
+const char *
+volume_image_missing(struct rt *rt, const struct rt_pod *p, const struct rt_container *c)
+{
+	for (size_t i = 0; i < c->nmounts; i++) {
+		const struct rt_volume *v = volume_of(p, &c->mounts[i]);
+
+		if (v->type == RT_IMAGE &&
+		    (!rt->cfg.images || !image_find(rt->cfg.images, v->source)))
+			return v->source;
+	}
+	return NULL;
+}

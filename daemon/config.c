@@ -29,6 +29,9 @@ sections_fill(struct config *c, struct arena *a)
 	if (!c->limits)
 		c->limits =
 		    schema_decode(config_limits_kind(), &empty_map, SCHEMA_STRICT, a, &none);
+	if (!c->images)
+		c->images =
+		    schema_decode(config_images_kind(), &empty_map, SCHEMA_STRICT, a, &none);
 	if (!c->allow)
 		c->allow =
 		    schema_decode(config_allow_kind(), &empty_map, SCHEMA_STRICT, a, &none);

@@ -92,6 +92,7 @@ images_seen_fill(struct hand *h, struct images_seen *ret, struct arena *a)
 			.size = list[i]->size,
 			.created = list[i]->created_ms,
 			.layers = list[i]->nlayers,
+			.digest = list[i]->digest,
 		};
 }
 
@@ -400,9 +401,9 @@ child_on_end(evutil_socket_t fd, short what, void *arg)
 }
 
 /* A child of ours with one end of a socketpair; the other end is *ret. */
-static int
-child_start(struct hand *h, const char *role, const char *source, struct identity id, int *ret,
-	    struct error **e)
+int
+hand_child(struct hand *h, const char *role, const char *source, struct identity id, int *ret,
+	   struct error **e)
 {
 	struct child *c = xcalloc(1, sizeof *c);
 	int pair[2];
@@ -439,7 +440,7 @@ brain_start(struct hand *h)
 	h->brain_starts++;
 	h->brain_started = monotonic_ms();
 	h->first_commit = true;
-	if (child_start(h, "brain", NULL, h->brain_id, &sock, &e) < 0) {
+	if (hand_child(h, "brain", NULL, h->brain_id, &sock, &e) < 0) {
 		log_err("brain", "%s", error_text(e));
 		timer_arm(h->brain_timer, BRAIN_BACKOFF_MAX_MS);
 		return;
@@ -504,7 +505,7 @@ hand_worker(struct hand *h, const char *source, struct error **e)
 	xasprintf(&line, "worker %s", source);
 	if ((*c->url == '/' && identity_of_path(c->url, &id, &why) < 0) ||
 	    (!strncmp(c->url, "file://", 7) && identity_of_path(c->url + 7, &id, &why) < 0) ||
-	    child_start(h, "source", source, id, &sock, &why) < 0 ||
+	    hand_child(h, "source", source, id, &sock, &why) < 0 ||
 	    worker_bind(c, sock, &why) < 0) {
 		answer.error = error_text(why);
 		hand_send(h, line, answer_seen_kind(), &answer, NULL, 0);

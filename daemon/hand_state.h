@@ -26,6 +26,7 @@ struct hand_job { /* an image on its way in */
 	struct image_job *job;
 	struct event *readable;
 	int64_t id;
+	char *worker; /* who downloads it; NULL: it is not pulled */
 	struct hand_job *next;
 };
 
@@ -76,6 +77,9 @@ void hand_answer(struct hand *, int64_t id, const char *text, const struct error
 struct hand_pod *hand_pod(struct hand *, const char *uid);
 int hand_worker(struct hand *, const char *source, struct error **);
 void hand_worker_stop(struct hand *, const char *source);
+/* A child of ours under a label; *ret is the socket to it. */
+int hand_child(struct hand *, const char *role, const char *label, struct identity, int *ret,
+	       struct error **);
 void hand_leave(struct hand *, int exit_code);
 void hand_rules_commit(struct hand *); /* the brain hears how it ended */
 void hand_rt_arm(struct hand *);
@@ -83,4 +87,9 @@ void hand_drain_arm(struct hand *);
 
 /* hand_verbs.c: one message from the brain. */
 void hand_hear(void *hand, struct message *);
+/* An image on its way in; the answer to `id` follows when it is there or is not. */
+struct hand_job *hand_job_add(struct hand *, struct image_job *, int64_t id);
+
+/* hand_pull.c */
+int hand_pull(struct hand *, const char *image, int64_t id, struct error **);
 #endif

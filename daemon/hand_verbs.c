@@ -342,6 +342,9 @@ job_free(struct hand_job *j)
 		at = &(*at)->next;
 	*at = j->next;
 	event_free(j->readable);
+	if (j->worker)
+		hand_worker_stop(j->hand, j->worker);
+	free(j->worker);
 	free(j);
 }
 
@@ -379,12 +382,38 @@ do_cancel(struct order *o, struct error **e)
 	for (struct hand_job *j = o->hand->jobs; j; j = j->next) {
 		if (j->id != args->id)
 			continue;
+		fail(&why, WHY_INVALID,
+		     j->worker ? "it was cancelled"
+			       : "the sender left before the archive was whole");
 		image_job_cancel(j->job);
 		job_free(j);
-		fail(&why, WHY_INVALID, "the sender left before the archive was whole");
 		hand_answer(o->hand, args->id, "", why);
 		break;
 	}
+	return 0;
+}
+
+struct hand_job *
+hand_job_add(struct hand *h, struct image_job *job, int64_t id)
+{
+	struct hand_job *j = xcalloc(1, sizeof *j);
+
+	*j = (struct hand_job){ .hand = h, .job = job, .id = id, .next = h->jobs };
+	h->jobs = j;
+	j->readable = event_new(h->base, image_job_fd(job), EV_READ, job_done, j);
+	event_add(j->readable, NULL);
+	return j;
+}
+
+static int
+do_pull(struct order *o, struct error **e)
+{
+	const struct pull_args *args = o->body;
+	cleanup_error struct error *why = NULL;
+
+	(void)e;
+	if (hand_pull(o->hand, o->action->name, args->id, &why) < 0)
+		hand_answer(o->hand, args->id, "", why);
 	return 0;
 }
 
@@ -403,7 +432,6 @@ do_import(struct order *o, struct error **e)
 	cleanup_error struct error *why = NULL;
 	const char *name = strcmp(o->action->name, "-") ? o->action->name : NULL;
 	struct image_job *job = NULL;
-	struct hand_job *j;
 	int rc;
 
 	(void)e;
@@ -418,13 +446,7 @@ do_import(struct order *o, struct error **e)
 		hand_answer(o->hand, args->id, "", why);
 		return 0;
 	}
-	j = xcalloc(1, sizeof *j);
-	*j = (struct hand_job){
-		.hand = o->hand, .job = job, .id = args->id, .next = o->hand->jobs
-	};
-	o->hand->jobs = j;
-	j->readable = event_new(o->hand->base, image_job_fd(job), EV_READ, job_done, j);
-	event_add(j->readable, NULL);
+	hand_job_add(o->hand, job, args->id);
 	return 0;
 }
 
@@ -474,12 +496,21 @@ do_down(struct order *o, struct error **e)
 }
 
 static int (*const table[ACT_COUNT])(struct order *, struct error **) = {
+<<<<<<< HEAD
 	[ACT_START] = do_start,     [ACT_STOP] = do_stop,       [ACT_RESTART] = do_restart,
 	[ACT_STARTED] = do_started, [ACT_FILES] = do_files,     [ACT_SWEEP] = do_sweep,
 	[ACT_DRAIN] = do_drain,     [ACT_PROGRAM] = do_program, [ACT_RETIRE] = do_retire,
 	[ACT_COMMIT] = do_commit,   [ACT_EXEC] = do_exec,       [ACT_WATCH] = do_watch,
 	[ACT_UNWATCH] = do_unwatch, [ACT_IMPORT] = do_import,   [ACT_CANCEL] = do_cancel,
 	[ACT_REMOVE] = do_remove,   [ACT_LIST] = do_list,       [ACT_READY] = do_ready,
+=======
+	[ACT_START] = do_start,     [ACT_STOP] = do_stop,     [ACT_RESTART] = do_restart,
+	[ACT_FILES] = do_files,     [ACT_SWEEP] = do_sweep,   [ACT_DRAIN] = do_drain,
+	[ACT_PROGRAM] = do_program, [ACT_RETIRE] = do_retire, [ACT_COMMIT] = do_commit,
+	[ACT_EXEC] = do_exec,       [ACT_WATCH] = do_watch,   [ACT_UNWATCH] = do_unwatch,
+	[ACT_IMPORT] = do_import,   [ACT_CANCEL] = do_cancel, [ACT_REMOVE] = do_remove,
+	[ACT_PULL] = do_pull,       [ACT_LIST] = do_list,     [ACT_READY] = do_ready,
+>>>>>>> 31f43aa (images: pull from registries: downloader and unpackers)
 	[ACT_DOWN] = do_down,
 };
 

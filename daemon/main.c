@@ -6,6 +6,7 @@
 #include "config.h"
 #include "hand.h"
 #include "source.h"
+#include "worker_pull.h"
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -178,6 +179,8 @@ main(int argc, char **argv)
 		return brain_main(o.fd);
 	if (o.role && !strcmp(o.role, "source"))
 		source_worker(o.fd);
+	if (o.role && !strcmp(o.role, "pull"))
+		pull_worker(o.fd);
 	c = config_merge(&o, &a, &e);
 	if (!c) {
 		log_err("config", "%s", error_text(e));

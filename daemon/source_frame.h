@@ -31,6 +31,8 @@ enum frame_type {
 	FRAME_ANSWER,   /* text: how the last SYNC or REVERT ended, empty: well */
 	/* hand -> worker */
 	FRAME_BIND, /* watch_args as JSON, before all else: what START cannot change */
+	/* the worker that pulls an image -> brain */
+	FRAME_PULL, /* pull_seen as JSON */
 	FRAME_TYPES
 };
 

@@ -7,7 +7,7 @@
  *
  *     configs/sha256/<id>       the record: items, all that the hand ever reads
  *     configs/sha256/<id>.json  the config as it came, kept for who wants to look
- *     names/<name, '/' as '+'>  "<id>\n"
+ *     names/<name, '/' as '+'>  "<id>\n", and when it was pulled "<digest>\n"
  */
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -159,6 +159,7 @@ image_record_read(struct images *s, struct shelf *to, int dirfd, const char *hex
 	i->stop_signal = word_of(&items, "stop_signal");
 	i->created_ms = strtoll(word_of(&items, "created"), NULL, 10);
 	x->digest = word_of(&items, "digest");
+	i->digest = "";
 	return x;
 }
 
@@ -258,13 +259,19 @@ name_see(void *ctx, const char *file, struct error **e)
 		if (*p == '+')
 			*p = '/';
 	if (image_file_read(r->store->names, file, 4096, &b, &why) == 0) {
-		if (b.len > 0 && b.at[b.len - 1] == '\n')
-			b.at[--b.len] = '\0';
-		if (!image_hex_valid(buf_text(&b)))
+		char *text = xstrdup(buf_text(&b)), *digest = text + strcspn(text, "\n");
+
+		if (*digest)
+			*digest++ = '\0';
+		digest[strcspn(digest, "\n")] = '\0';
+		if (!image_hex_valid(text) || (*digest && !image_digest_hex(digest)))
 			fail(&why, WHY_IO, "names/%s is damaged", file);
 		else
-			x = image_record_read(r->store, NULL, r->store->configs, b.at, name,
+			x = image_record_read(r->store, NULL, r->store->configs, text, name,
 					      &why);
+		if (x && *digest)
+			x->image.digest = arena_strdup(&x->arena, digest);
+		free(text);
 	}
 	if (!x)
 		return unusable(r, name, &why, e);
@@ -414,7 +421,8 @@ find_by_digest(const struct images *s, const char *name, const char *at)
 		    x->image.name[at - name] != ':' ||
 		    strchr(x->image.name + (at - name) + 1, '/'))
 			continue;
-		if (strcmp(x->digest, at + 1) == 0 || strcmp(x->image.id, at + 1) == 0)
+		if (strcmp(x->digest, at + 1) == 0 || strcmp(x->image.id, at + 1) == 0 ||
+		    strcmp(x->image.digest, at + 1) == 0)
 			return &x->image;
 	}
 	return NULL;
@@ -436,9 +444,6 @@ image_find(struct images *s, const char *name)
 	full = image_normalise(name, NULL);
 	if (!full)
 		return NULL;
-	at = strchr(full, '@');
-	if (at)
-		return find_by_digest(s, full, at);
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 		int c = strcmp(full, s->shelf.at[mid]->image.name);
@@ -450,7 +455,8 @@ image_find(struct images *s, const char *name)
 		else
 			lo = mid + 1;
 	}
-	return NULL;
+	at = strchr(full, '@');
+	return at ? find_by_digest(s, full, at) : NULL;
 }
 
 size_t

@@ -29,6 +29,7 @@ struct image {                     /* owned by the store; valid until it changes
 	const char *const *ports;                       /* "8080/tcp" */
 	const char *working_dir, *user, *stop_signal;   /* "" when not given */
 	int64_t size, created_ms;
+	const char *digest; /* what the registry calls it, "sha256:..."; "" when it came by hand */
 };
 
 struct image_config { /* for import; NULL-terminated lists, NULL for none */
@@ -63,6 +64,24 @@ int image_import(struct images *, int fd, const char *name, const struct image_c
  * own) */
 int image_load(struct images *, int fd, const char *name, const struct image_limits *,
 	       struct image_job **ret, struct error **);
+/* A pull.  Children without a network read the image's bytes; whoever has a network hands
+ * them over: `ret_socks` (SOCK_SEQPACKET, for the caller to pass on and close) lead to
+ * them, the first to the one that reads the JSON.  It asks, in words and numbers:
+ *
+ *     manifest REF                  a tag or a digest    -> "doc CONTENT-TYPE" and a pipe
+ *     blob DIGEST SIZE              the config           -> "doc" and a pipe
+ *     have DIGEST SIZE              a layer that is here: nothing to do but to count
+ *     layer INDEX DIGEST SIZE       a layer to fetch
+ *     unpack                        those were all       -> "unpacked", at the end
+ *     done                          the image is whole; it ends
+ *
+ * The others are given "layer INDEX" with a pipe of that blob's bytes, one at a time, and
+ * answer "ok INDEX"; they end with their socket.  What is handed over is believed by
+ * none of them: sizes, digests and diffIDs are checked on this side. */
+enum { IMAGE_PULL_SOCKS = 4 };
+int image_pull(struct images *, const char *name, const struct image_limits *,
+	       int ret_socks[IMAGE_PULL_SOCKS], struct image_job **ret, struct error **);
+/* Readable when the job has ended. */
 int image_job_fd(const struct image_job *);
 /* 0: done, `*ret_names` are the names now known (NULL-terminated, caller frees each and the
  * list) */

@@ -108,8 +108,12 @@ name_take(struct images *s, int job, const char *value, char **ret_name, struct 
 {
 	char hex[HEX_SIZE];
 	const char *rest = hex_and_rest(value, hex);
-	cleanup_free char *name = rest ? image_normalise(rest, e) : NULL;
+	size_t n = rest ? strcspn(rest, " ") : 0;
+	const char *digest = rest && rest[n] ? rest + n + 1 : ""; /* when it was pulled */
+	cleanup_free char *said = xstrndup(rest ? rest : "", n);
+	cleanup_free char *name = rest ? image_normalise(said, e) : NULL;
 	cleanup_free char *file = NULL;
+	cleanup_buf struct buf text = { 0 };
 
 	if (!rest)
 		return fail(e, WHY_INTERNAL, "the unpacking process gives no name: %s", value);
@@ -118,9 +122,11 @@ name_take(struct images *s, int job, const char *value, char **ret_name, struct 
 	if (faccessat(s->configs, hex, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		return fail_sys(e, "image sha256:%.12s", hex);
 	file = image_name_encode(name);
-	hex[HEX_SIZE - 1] = '\n';
+	buf_addf(&text, "%s\n", hex);
+	if (image_digest_hex(digest))
+		buf_addf(&text, "%s\n", digest);
 	(void)unlinkat(job, "name", 0);
-	if (image_file_write(job, "name", hex, HEX_SIZE, e) < 0)
+	if (image_file_write(job, "name", text.at, text.len, e) < 0)
 		return fail_in(e, "%s", name);
 	if (renameat(job, "name", s->names, file) < 0)
 		return fail_sys(e, "rename %s into the image store", file);
@@ -202,9 +208,13 @@ image_store_discard(const struct images *s, const char *dir)
 	pid_t pid;
 
 	if (job >= 0) { /* what is left after success */
-		(void)unlinkat(job, "answer", 0);
-		(void)unlinkat(job, "name", 0);
+		static const char *const left[] = { "answer", "answer-1", "answer-2",
+						    "answer-3", "name" };
+
+		for (size_t i = 0; i < sizeof left / sizeof *left; i++)
+			(void)unlinkat(job, left[i], 0);
 		(void)unlinkat(job, "layers", AT_REMOVEDIR);
+		(void)unlinkat(job, "files", AT_REMOVEDIR);
 		if (unlinkat(s->ingest, dir, AT_REMOVEDIR) == 0)
 			return;
 	}

@@ -29,6 +29,7 @@ docker_layers(struct load *l, const json_t *paths, const struct config_facts *fa
 		const char *path = json_string_value(json_array_get(paths, i));
 		const struct member *m = path ? image_member_find(l, path) : NULL;
 		cleanup_close int fd = -1;
+		struct layer_want want;
 		char diff_id[HEX_SIZE];
 		int64_t newest;
 
@@ -37,8 +38,9 @@ docker_layers(struct load *l, const json_t *paths, const struct config_facts *fa
 				    "manifest.json: layer %s is not in the archive",
 				    path ? path : "(no name)");
 		fd = image_member_open(l, m, e);
-		if (fd < 0 || image_child_layer(l->c, fd, path, NULL, facts->diff_ids[i],
-						diff_id, &newest, e) < 0)
+		want = (struct layer_want){ .plain = facts->diff_ids[i] };
+		if (fd < 0 ||
+		    image_child_layer(l->c, fd, path, &want, diff_id, &newest, e) < 0)
 			return -1;
 	}
 	return 0;

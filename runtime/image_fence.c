@@ -53,18 +53,22 @@ limits_set(const struct budget *b, int seconds, struct error **e)
 	return 0;
 }
 
-/* Nothing stays open but 0, 1, 2, the stream (3) and the job's directory (4). */
+/* Nothing stays open but 0, 1, 2, the stream (3), the job's directory (4) and what tells
+ * the job that this child lives (5). */
 static int
-fds_place(int *fd, int *root, struct error **e)
+fds_place(int *fd, int *root, int *alive, struct error **e)
 {
 	int a = fcntl(*fd, F_DUPFD, 10), b = fcntl(*root, F_DUPFD, 10);
+	int c = *alive < 0 ? -1 : fcntl(*alive, F_DUPFD, 10);
 	int null = open("/dev/null", O_RDWR);
 
 	if (a < 0 || b < 0 || null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
-	    dup2(a, 3) < 0 || dup2(b, 4) < 0 || close_range(5, ~0U, 0) < 0)
+	    dup2(a, 3) < 0 || dup2(b, 4) < 0 || (c >= 0 && dup2(c, 5) < 0) ||
+	    close_range(c >= 0 ? 6 : 5, ~0U, 0) < 0)
 		return fail_sys(e, "arrange the unpacking process's files");
 	*fd = 3;
 	*root = 4;
+	*alive = c >= 0 ? 5 : -1;
 	return 0;
 }
 
@@ -125,13 +129,18 @@ static const int calls[] = {
 /* clang-format on */
 
 static int
-calls_filter(struct error **e)
+calls_filter(bool socket, struct error **e)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int rc = ctx ? 0 : -ENOMEM;
 
 	for (size_t i = 0; rc == 0 && i < sizeof calls / sizeof *calls; i++)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i], 0);
+	/* of a pull: words and pipes over the one socket that is there */
+	if (rc == 0 && socket)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(recvmsg), 0);
+	if (rc == 0 && socket)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(sendto), 0);
 	if (rc == 0) /* abort() */
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
 				      SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
@@ -153,10 +162,10 @@ image_child_fence(struct child *c, const char *path, int seconds, struct error *
 	/* names in pax headers are UTF-8; without a UTF-8 locale libarchive has no words for
 	 * them */
 	setlocale(LC_CTYPE, "C.UTF-8");
-	if (fds_place(&c->fd, &c->root, e) < 0 || root_enter(path, c->root, e) < 0 ||
+	if (fds_place(&c->fd, &c->root, &c->alive, e) < 0 || root_enter(path, c->root, e) < 0 ||
 	    rights_drop(e) < 0)
 		return -1;
-	if (limits_set(&c->budget, seconds, e) < 0)
+	if (limits_set(c->budget, seconds, e) < 0)
 		return -1;
-	return calls_filter(e);
+	return calls_filter(c->pull != NULL, e);
 }

@@ -10,6 +10,7 @@
  * image_load.c   in the child: an archive's members; image_docker.c and image_oci.c read them
  * image_config.c in the child: an image's JSON to a record
  * image_layer.c  in the child: one tar to one layer directory
+ * image_pull.c   in the children: an image that a downloader hands over
  * image_stream.c in the child: a file or pipe through gzip or zstd to tar, hashed on the way
  *
  * The hand is root and reads none of an image's own bytes: JSON, tar and
@@ -22,6 +23,7 @@
 #include "base/error.h"
 #include "base/map.h"
 #include "image.h"
+#include <jansson.h>
 #include <nettle/sha2.h>
 #include <sys/types.h>
 
@@ -57,7 +59,7 @@ int image_tree_remove(int dirfd, const char *name);
 
 /* What a job may still use; shared by all layers of it. */
 struct budget {
-	int64_t bytes, entries;
+	int64_t bytes, entries; /* left; children that work side by side share one */
 	int64_t max_bytes, max_entries; /* for messages */
 };
 int image_budget_bytes(struct budget *, int64_t n, const char *entry, struct error **);
@@ -72,11 +74,13 @@ struct stream {
 	struct archive *raw, *tar;
 	struct sha256_ctx stored, plain;
 	int64_t bytes_in, bytes_out, max_bytes;
+	int64_t size; /* how many bytes must come in; 0: not known */
 	char *why; /* what a callback found wrong; beats libarchive's own words */
 	char in[1 << 16], out[1 << 16];
 };
-int image_stream_open(struct stream *, int fd, const char *what, const struct budget *,
-		      struct error **);
+/* `size`: how many bytes there must be; 0: as many as come. */
+int image_stream_open(struct stream *, int fd, const char *what, int64_t size,
+		      const struct budget *, struct error **);
 /* 1: an entry, 0: no more.  The entry's path is never NULL. */
 int image_stream_next(struct stream *, struct archive_entry **ret, struct error **);
 /* Reads what is left after the last entry and ends both hashes: of the bytes
@@ -109,31 +113,47 @@ char *image_config_make(const struct image_config *, const char *diff_id, int64_
 const char *image_host_architecture(void); /* as Go names it */
 
 /* image_make.c, image_load.c: what runs in the child, in its own root */
+struct pull_table; /* image_pull.c */
 struct child {
-	int fd;                     /* the stream */
+	int fd;                     /* the stream; of a pull: a socket to the downloader */
 	int root;                   /* the job's directory, "/" of the child */
 	const struct images *store; /* as it was at fork */
 	const char *name;           /* or NULL */
 	const struct image_config *config;
-	struct budget budget;
+	struct budget *budget;
 	struct map made; /* layers unpacked by this job: hex -> struct made_layer */
 	struct buf answer;
+	int number;              /* which of the job's children */
+	int alive;               /* held open until it ends; -1: none */
+	struct pull_table *pull; /* NULL: no pull */
 };
 /* Fences the calling process in; fd and root are 3 and 4 afterwards, root is "/". */
 int image_child_fence(struct child *, const char *path, int seconds, struct error **);
 int image_child_import(struct child *, struct error **);
 int image_child_load(struct child *, struct error **);
-/* Unpacks one layer from fd into layers/<diffID>, unless the store has it.
- * `want_stored`, `want_plain`: hex digests it must have, or NULL. */
-int image_child_layer(struct child *, int fd, const char *what, const char *want_stored,
-		      const char *want_plain, char ret_diff_id[HEX_SIZE], int64_t *ret_newest_s,
-		      struct error **);
+int image_child_pull(struct child *, struct error **);
+struct pull_table *image_pull_table(struct budget **ret); /* shared with children to come */
+void image_pull_table_free(struct pull_table *);
+
+/* What a layer must be; NULL or 0 where nobody knows. */
+struct layer_want {
+	const char *stored, *plain; /* hex digests */
+	int64_t size;               /* compressed */
+};
+/* Unpacks one layer from fd into layers/<diffID>, unless the store has it. */
+int image_child_layer(struct child *, int fd, const char *what, const struct layer_want *,
+		      char ret_diff_id[HEX_SIZE], int64_t *ret_newest_s, struct error **);
+/* A layer that another child of this job has unpacked. */
+void image_layer_made(struct child *, const char *hex, int64_t bytes, int64_t newest_s);
 /* Writes the config and its record; gives the image's id. */
 int image_child_image(struct child *, const char *json, size_t len, const char *manifest_digest,
 		      char ret_id[HEX_SIZE], struct error **);
 
 bool image_layer_known(const struct child *, const char *hex, int64_t *ret_bytes,
 		       int64_t *ret_newest_s);
+const char *image_text_of(const json_t *object, const char *key); /* "" when it is no string */
+enum media { MEDIA_OTHER, MEDIA_INDEX, MEDIA_MANIFEST, MEDIA_CONFIG, MEDIA_LAYER };
+enum media image_media_of(const char *type);
 int image_digest_check(const char *what, const char *kind, const char *want, const char *have,
 		       struct error **);
 

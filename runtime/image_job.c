@@ -1,13 +1,15 @@
 /* image_job.c -- importing and loading as jobs: a child that works, a parent that polls.
  *
- * What the child makes becomes visible only after it is gone, by the parent,
- * and by renames.  image_fence.c says what the child may do.
+ * A pull has several, one that reads the JSON and the others for layers.  What they make
+ * becomes visible only after they are gone, by the parent, and by renames.  image_fence.c says
+ * what the child may do.
  */
 #include "base/cleanup.h"
 #include "image_impl.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -19,98 +21,157 @@
 
 struct image_job {
 	struct images *store;
-	pid_t pid;
-	int pidfd, seconds;
+	size_t n;
+	pid_t pid[IMAGE_PULL_SOCKS];
+	int pidfd[IMAGE_PULL_SOCKS];
+	int alive; /* a pipe that the children hold open */
+	int seconds;
 	char dir[64]; /* below ingest */
 };
 
-enum { NO_ANSWER = 2 }; /* how the child ends when it could not say why */
+enum { NO_ANSWER = 2 }; /* how a child ends when it could not say why */
+
+typedef int child_fn(struct child *, struct error **);
+
+static void
+answer_name(int number, char ret[16])
+{
+	snprintf(ret, 16, number ? "answer-%d" : "answer", number);
+}
 
 static int
-child_work(struct child *c, bool load, const char *path, int seconds, struct error **e)
+child_work(struct child *c, child_fn *fn, const char *path, int seconds, struct error **e)
 {
+	char answer[16];
+
 	if (image_child_fence(c, path, seconds, e) < 0)
 		return -1;
-	if (mkdirat(c->root, "layers", 0700) < 0 || mkdirat(c->root, "files", 0700) < 0)
-		return fail_sys(e, "mkdir in %s", path);
-	if ((load ? image_child_load : image_child_import)(c, e) < 0)
+	if (fn(c, e) < 0)
 		return -1;
 	/* what the stream was spilled to; here, so that the parent need not wait for it */
-	(void)image_tree_remove(c->root, "files");
+	if (!c->pull)
+		(void)image_tree_remove(c->root, "files");
 	if (syncfs(c->root) < 0)
 		return fail_sys(e, "sync %s", path);
 	image_items_end(&c->answer);
-	return image_file_write(c->root, "answer", c->answer.at, c->answer.len, e);
+	answer_name(c->number, answer);
+	return image_file_write(c->root, answer, c->answer.at, c->answer.len, e);
 }
 
 static _Noreturn void
-child_main(struct child *c, bool load, const char *path, int seconds)
+child_main(struct child *c, child_fn *fn, const char *path, int seconds)
 {
 	struct error *e = NULL;
 	struct buf b = { 0 };
+	char answer[16];
 
-	if (child_work(c, load, path, seconds, &e) == 0)
+	if (child_work(c, fn, path, seconds, &e) == 0)
 		_exit(0);
 	image_items_add(&b, "why", "%d", e ? e->why : WHY_INTERNAL);
 	image_items_add(&b, "errno", "%d", e ? e->err : 0);
 	image_items_add(&b, "error", "%s", error_text(e));
 	image_items_end(&b);
+	answer_name(c->number, answer);
 	/* a full disk must not hide that the disk is full */
-	if (unlinkat(c->root, "answer", 0) < 0 && errno != ENOENT)
+	if (unlinkat(c->root, answer, 0) < 0 && errno != ENOENT)
 		_exit(NO_ANSWER);
-	(void)image_tree_remove(c->root, "files");
-	(void)image_tree_remove(c->root, "layers");
-	_exit(image_file_write(c->root, "answer", b.at, b.len, NULL) < 0 ? NO_ANSWER : 1);
+	if (!c->pull) { /* others may still be at work there */
+		(void)image_tree_remove(c->root, "files");
+		(void)image_tree_remove(c->root, "layers");
+	}
+	_exit(image_file_write(c->root, answer, b.at, b.len, NULL) < 0 ? NO_ANSWER : 1);
 }
 
 static int
-job_start(struct child *c, bool load, const struct image_limits *l, struct image_job **ret,
-	  struct error **e)
+child_start(struct image_job *j, struct child *c, child_fn *fn, const char *path,
+	    struct error **e)
+{
+	pid_t pid = fork();
+	int pidfd;
+
+	if (pid < 0)
+		return fail_sys(e, "fork a process to unpack the image");
+	if (pid == 0)
+		child_main(c, fn, path, j->seconds);
+	pidfd = syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0) {
+		fail_sys(e, "pidfd_open");
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		return -1;
+	}
+	j->pid[j->n] = pid;
+	j->pidfd[j->n++] = pidfd;
+	return 0;
+}
+
+/* The job's directory, and what all its children have in common. */
+static int
+job_new(struct child *c, const struct image_limits *l, struct image_job **ret, char **ret_path,
+	struct error **e)
 {
 	struct image_job *j = xcalloc(1, sizeof *j);
+	struct images *s = (struct images *)c->store;
 	cleanup_free char *path = NULL;
-	cleanup_close int root = -1;
+	int fds[2] = { -1, -1 };
 
-	j->store = (struct images *)c->store;
+	j->store = s;
 	j->seconds = l && l->seconds > 0 ? l->seconds : SECONDS_DEFAULT;
-	c->budget.max_bytes = l && l->bytes > 0 ? l->bytes : BYTES_DEFAULT;
-	c->budget.max_entries = l && l->entries > 0 ? l->entries : ENTRIES_DEFAULT;
-	c->budget.bytes = c->budget.max_bytes;
-	c->budget.entries = c->budget.max_entries;
-	snprintf(j->dir, sizeof j->dir, "job-%d-%u", getpid(), image_store_serial(j->store));
-	xasprintf(&path, "%s/%s", image_store_ingest_path(j->store), j->dir);
-	if (mkdirat(image_store_ingest(j->store), j->dir, 0700) < 0) {
-		fail_sys(e, "mkdir %s", path);
-		goto out;
+	c->budget->max_bytes = l && l->bytes > 0 ? l->bytes : BYTES_DEFAULT;
+	c->budget->max_entries = l && l->entries > 0 ? l->entries : ENTRIES_DEFAULT;
+	c->budget->bytes = c->budget->max_bytes;
+	c->budget->entries = c->budget->max_entries;
+	snprintf(j->dir, sizeof j->dir, "job-%d-%u", getpid(), image_store_serial(s));
+	xasprintf(&path, "%s/%s", image_store_ingest_path(s), j->dir);
+	c->root = -1;
+	if (mkdirat(image_store_ingest(s), j->dir, 0700) < 0) {
+		free(j);
+		return fail_sys(e, "mkdir %s", path);
 	}
-	root = openat(image_store_ingest(j->store), j->dir,
-		      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (root < 0) {
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		fail_sys(e, "pipe");
+	else if ((c->root = openat(image_store_ingest(s), j->dir,
+				   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
 		fail_sys(e, "open %s", path);
-		goto out_dir;
+	else if (mkdirat(c->root, "layers", 0700) < 0 || mkdirat(c->root, "files", 0700) < 0)
+		fail_sys(e, "mkdir in %s", path);
+	else {
+		j->alive = fds[0];
+		c->alive = fds[1];
+		*ret = j;
+		*ret_path = steal_ptr(&path);
+		return 0;
 	}
-	c->root = root;
-	j->pid = fork();
-	if (j->pid < 0) {
-		fail_sys(e, "fork a process to unpack the image");
-		goto out_dir;
-	}
-	if (j->pid == 0)
-		child_main(c, load, path, j->seconds);
-	j->pidfd = syscall(SYS_pidfd_open, j->pid, 0);
-	if (j->pidfd < 0) {
-		fail_sys(e, "pidfd_open");
-		kill(j->pid, SIGKILL);
-		waitpid(j->pid, NULL, 0);
-		goto out_dir;
-	}
-	*ret = j;
-	return 0;
-out_dir:
-	(void)image_tree_remove(image_store_ingest(j->store), j->dir);
-out:
+	for (int i = 0; i < 2; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	if (c->root >= 0)
+		close(c->root);
+	(void)image_tree_remove(image_store_ingest(s), j->dir);
 	free(j);
 	return -1;
+}
+
+static int
+job_start(struct child *c, child_fn *fn, const struct image_limits *l, struct image_job **ret,
+	  struct error **e)
+{
+	struct budget budget;
+	struct image_job *j = NULL;
+	cleanup_free char *path = NULL;
+	int rc;
+
+	c->budget = &budget;
+	if (job_new(c, l, &j, &path, e) < 0)
+		return -1;
+	rc = child_start(j, c, fn, path, e);
+	close(c->root);
+	close(c->alive);
+	if (rc < 0)
+		image_job_cancel(j);
+	else
+		*ret = j;
+	return rc;
 }
 
 int
@@ -128,7 +189,7 @@ image_import(struct images *s, int fd, const char *name, const struct image_conf
 	if (strchr(full, '@'))
 		return fail(e, WHY_INVALID,
 			    "image name %s: an image is imported by tag, not by digest", name);
-	return job_start(&c, false, l, ret, e);
+	return job_start(&c, image_child_import, l, ret, e);
 }
 
 int
@@ -143,25 +204,78 @@ image_load(struct images *s, int fd, const char *name, const struct image_limits
 	if (full && strchr(full, '@'))
 		return fail(e, WHY_INVALID,
 			    "image name %s: an image is loaded by tag, not by digest", name);
-	return job_start(&c, true, l, ret, e);
+	return job_start(&c, image_child_load, l, ret, e);
+}
+
+static int
+pull_children(struct image_job *j, struct child *c, const char *path,
+	      int ret_socks[IMAGE_PULL_SOCKS], struct error **e)
+{
+	for (int i = 0; i < IMAGE_PULL_SOCKS; i++) {
+		int pair[2], rc;
+
+		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+			return fail_sys(e, "socketpair");
+		ret_socks[i] = pair[0];
+		c->number = i;
+		c->fd = pair[1];
+		rc = child_start(j, c, image_child_pull, path, e);
+		close(pair[1]);
+		if (rc < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int
+image_pull(struct images *s, const char *name, const struct image_limits *l,
+	   int ret_socks[IMAGE_PULL_SOCKS], struct image_job **ret, struct error **e)
+{
+	cleanup_free char *full = image_normalise(name, e), *path = NULL;
+	int socks[IMAGE_PULL_SOCKS] = { -1, -1, -1, -1 };
+	struct child c = { .store = s, .name = full };
+	struct image_job *j = NULL;
+	int rc = -1;
+
+	if (!full)
+		return -1;
+	c.pull = image_pull_table(&c.budget);
+	if (job_new(&c, l, &j, &path, e) == 0) {
+		rc = pull_children(j, &c, path, socks, e);
+		close(c.root);
+		close(c.alive);
+	}
+	image_pull_table_free(c.pull);
+	if (rc == 0) {
+		memcpy(ret_socks, socks, sizeof socks);
+		*ret = j;
+		return 0;
+	}
+	for (size_t i = 0; i < IMAGE_PULL_SOCKS; i++)
+		if (socks[i] >= 0)
+			close(socks[i]);
+	image_job_cancel(j);
+	return -1;
 }
 
 int
 image_job_fd(const struct image_job *j)
 {
-	return j->pidfd;
+	return j->alive;
 }
 
-/* The child's answer: items, or the error it met. */
+/* A child's answer: its items, or the error it met. */
 static int
-answer_read(int dir, struct arena *a, struct items *ret, struct error **e)
+answer_read(int dir, int number, struct arena *a, struct items *ret, struct error **e)
 {
 	cleanup_buf struct buf b = { 0 };
 	int why = WHY_INTERNAL, err = 0;
 	const char *text = NULL;
 	struct items items;
+	char answer[16];
 
-	if (image_file_read(dir, "answer", ANSWER_MAX, &b, e) < 0 ||
+	answer_name(number, answer);
+	if (image_file_read(dir, answer, ANSWER_MAX, &b, e) < 0 ||
 	    image_items_parse(b.at, b.len, a, &items, e) < 0)
 		return -1;
 	for (size_t i = 0; i < items.n; i++) {
@@ -183,13 +297,13 @@ answer_read(int dir, struct arena *a, struct items *ret, struct error **e)
 }
 
 static int
-child_reap(struct image_job *j, struct error **e)
+child_reap(struct image_job *j, size_t n, struct error **e)
 {
 	siginfo_t si = { 0 };
 	int rc;
 
 	do
-		rc = waitid(P_PIDFD, j->pidfd, &si, WEXITED);
+		rc = waitid(P_PIDFD, j->pidfd[n], &si, WEXITED);
 	while (rc < 0 && errno == EINTR);
 	if (rc < 0)
 		return errno == ECHILD ? 0 : fail_sys(e, "wait for the unpacking process");
@@ -210,9 +324,60 @@ child_reap(struct image_job *j, struct error **e)
 static void
 job_free(struct image_job *j)
 {
-	close(j->pidfd);
+	for (size_t i = 0; i < j->n; i++)
+		close(j->pidfd[i]);
+	close(j->alive);
 	image_store_discard(j->store, j->dir);
 	free(j);
+}
+
+/* That the others lost their downloader follows from what one of them found. */
+static bool
+says_more(const struct error *than, const struct error *e)
+{
+	return !than || (than->why == WHY_UNAVAILABLE && e->why != WHY_UNAVAILABLE);
+}
+
+/* Waits for all children; their items in one list. */
+static int
+answers_read(struct image_job *j, struct arena *a, struct items *ret, struct error **e)
+{
+	cleanup_close int dir = openat(image_store_ingest(j->store), j->dir,
+				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct items all = { 0 };
+	cleanup_error struct error *why = NULL;
+
+	for (size_t i = 0; i < j->n; i++) {
+		cleanup_error struct error *x = NULL;
+		struct items items = { 0 };
+		struct item *at;
+
+		if (child_reap(j, i, &x) == 0) {
+			if (dir < 0)
+				fail_sys(&x, "open %s/%s", image_store_ingest_path(j->store),
+					 j->dir);
+			else
+				answer_read(dir, (int)i, a, &items, &x);
+		}
+		if (x && says_more(why, x)) {
+			error_free(&why);
+			why = steal_ptr(&x);
+		}
+		at = arena_alloc(a, (all.n + items.n + 1) * sizeof *at);
+		if (all.n)
+			memcpy(at, all.at, all.n * sizeof *at);
+		if (items.n)
+			memcpy(at + all.n, items.at, items.n * sizeof *at);
+		all.at = at;
+		all.n += items.n;
+	}
+	if (why) {
+		if (e)
+			*e = steal_ptr(&why);
+		return -1;
+	}
+	*ret = all;
+	return 0;
 }
 
 int
@@ -220,18 +385,8 @@ image_job_end(struct image_job *j, char ***ret_names, struct error **e)
 {
 	cleanup_arena struct arena a = { 0 };
 	struct items items;
-	int rc = child_reap(j, e);
+	int rc = answers_read(j, &a, &items, e);
 
-	if (rc == 0) {
-		cleanup_close int dir = openat(image_store_ingest(j->store), j->dir,
-					       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-		if (dir < 0)
-			rc = fail_sys(e, "open %s/%s", image_store_ingest_path(j->store),
-				      j->dir);
-		else
-			rc = answer_read(dir, &a, &items, e);
-	}
 	if (rc == 0)
 		rc = image_store_take(j->store, j->dir, &items, ret_names, e);
 	job_free(j);
@@ -243,7 +398,9 @@ image_job_cancel(struct image_job *j)
 {
 	if (!j)
 		return;
-	(void)syscall(SYS_pidfd_send_signal, j->pidfd, SIGKILL, NULL, 0);
-	(void)child_reap(j, NULL);
+	for (size_t i = 0; i < j->n; i++)
+		(void)syscall(SYS_pidfd_send_signal, j->pidfd[i], SIGKILL, NULL, 0);
+	for (size_t i = 0; i < j->n; i++)
+		(void)child_reap(j, i, NULL);
 	job_free(j);
 }

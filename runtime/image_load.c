@@ -129,10 +129,10 @@ static int
 members_read(struct load *l, struct error **e)
 {
 	cleanup_free struct stream *s = xmalloc(sizeof *s);
-	struct budget b = l->c->budget; /* of its own: the archive, not what it unpacks to */
+	struct budget b = *l->c->budget; /* of its own: the archive, not what it unpacks to */
 	char stored[HEX_SIZE], plain[HEX_SIZE];
 	struct archive_entry *x;
-	int rc = image_stream_open(s, l->c->fd, "the archive", &b, e);
+	int rc = image_stream_open(s, l->c->fd, "the archive", 0, &b, e);
 
 	while (rc == 0 && (rc = image_stream_next(s, &x, e)) > 0)
 		rc = member_take(l, s, x, &b, e);

@@ -33,7 +33,6 @@ int image_member_open(const struct load *, const struct member *, struct error *
 int image_member_text(const struct load *, const struct member *, struct buf *ret,
 		      struct error **);
 json_t *image_member_json(struct load *, const struct member *, struct error **); /* borrowed */
-const char *image_text_of(const json_t *object, const char *key); /* "" when it is no string */
 int image_name_add(struct load *, const char *id, const char *name, struct error **);
 
 int image_docker_load(struct load *, const struct member *manifest, struct error **);

@@ -39,50 +39,56 @@ image_digest_check(const char *what, const char *kind, const char *want, const c
 		    what, kind, have, want);
 }
 
+void
+image_layer_made(struct child *c, const char *hex, int64_t bytes, int64_t newest_s)
+{
+	struct made_layer *made = xcalloc(1, sizeof *made);
+
+	*made = (struct made_layer){ bytes, newest_s };
+	free(map_put(&c->made, hex, made));
+}
+
 int
-image_child_layer(struct child *c, int fd, const char *what, const char *want_stored,
-		  const char *want_plain, char ret_diff_id[HEX_SIZE], int64_t *ret_newest_s,
-		  struct error **e)
+image_child_layer(struct child *c, int fd, const char *what, const struct layer_want *want,
+		  char ret_diff_id[HEX_SIZE], int64_t *ret_newest_s, struct error **e)
 {
 	cleanup_free struct stream *s = xmalloc(sizeof *s);
-	char stored[HEX_SIZE], plain[HEX_SIZE], path[16 + HEX_SIZE];
+	char stored[HEX_SIZE], plain[HEX_SIZE], path[16 + HEX_SIZE], fresh[32];
 	struct layer layer = { 0 };
-	struct made_layer *made;
 	cleanup_close int dir = -1;
 	int64_t bytes;
 	int rc;
 
-	if (want_plain && image_layer_known(c, want_plain, &bytes, ret_newest_s)) {
-		memcpy(ret_diff_id, want_plain, HEX_SIZE);
+	if (want->plain && image_layer_known(c, want->plain, &bytes, ret_newest_s)) {
+		memcpy(ret_diff_id, want->plain, HEX_SIZE);
 		return 0;
 	}
-	if (mkdirat(c->root, "layers/new", 0755) < 0)
-		return fail_sys(e, "mkdir layers/new");
-	dir = openat(c->root, "layers/new", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	snprintf(fresh, sizeof fresh, "layers/new-%d", c->number);
+	if (mkdirat(c->root, fresh, 0755) < 0)
+		return fail_sys(e, "mkdir %s", fresh);
+	dir = openat(c->root, fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
-		return fail_sys(e, "open layers/new");
-	rc = image_stream_open(s, fd, what, &c->budget, e);
+		return fail_sys(e, "open %s", fresh);
+	rc = image_stream_open(s, fd, what, want->size, c->budget, e);
 	if (rc == 0)
-		rc = image_layer_unpack(s, dir, &c->budget, &layer, e);
+		rc = image_layer_unpack(s, dir, c->budget, &layer, e);
 	if (rc == 0)
 		rc = image_stream_end(s, stored, plain, e);
 	image_stream_close(s);
 	if (rc == 0)
-		rc = image_digest_check(what, "digest", want_stored, stored, e);
+		rc = image_digest_check(what, "digest", want->stored, stored, e);
 	if (rc == 0)
-		rc = image_digest_check(what, "diffID", want_plain, plain, e);
+		rc = image_digest_check(what, "diffID", want->plain, plain, e);
 	if (rc == 0 && image_layer_known(c, plain, &bytes, ret_newest_s)) {
 		/* the caller did not know its name before; the tree is there already */
-		if (image_tree_remove(c->root, "layers/new") < 0)
-			rc = fail_sys(e, "remove layers/new");
+		if (image_tree_remove(c->root, fresh) < 0)
+			rc = fail_sys(e, "remove %s", fresh);
 		*ret_newest_s = layer.newest_s;
 	} else if (rc == 0) {
 		snprintf(path, sizeof path, "layers/%s", plain);
-		if (renameat(c->root, "layers/new", c->root, path) < 0)
-			rc = fail_sys(e, "rename layers/new");
-		made = xcalloc(1, sizeof *made);
-		*made = (struct made_layer){ layer.bytes, layer.newest_s };
-		free(map_put(&c->made, plain, made));
+		if (renameat(c->root, fresh, c->root, path) < 0)
+			rc = fail_sys(e, "rename %s", fresh);
+		image_layer_made(c, plain, layer.bytes, layer.newest_s);
 		*ret_newest_s = layer.newest_s;
 		image_items_add(&c->answer, "layer", "%s %lld", plain, (long long)layer.bytes);
 		for (size_t at = 0; at < layer.opaque.len;
@@ -136,11 +142,12 @@ image_child_image(struct child *c, const char *json, size_t len, const char *man
 int
 image_child_import(struct child *c, struct error **e)
 {
+	static const struct layer_want any;
 	char diff_id[HEX_SIZE], id[HEX_SIZE];
 	cleanup_free char *json = NULL;
 	int64_t newest = 0;
 
-	if (image_child_layer(c, c->fd, "the tree", NULL, NULL, diff_id, &newest, e) < 0)
+	if (image_child_layer(c, c->fd, "the tree", &any, diff_id, &newest, e) < 0)
 		return -1;
 	json = image_config_make(c->config, diff_id, newest);
 	if (!json)

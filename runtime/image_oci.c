@@ -10,10 +10,8 @@
 
 #define NESTING_MAX 4
 
-enum media { MEDIA_OTHER, MEDIA_INDEX, MEDIA_MANIFEST, MEDIA_CONFIG, MEDIA_LAYER };
-
-static enum media
-media_of(const char *type)
+enum media
+image_media_of(const char *type)
 {
 	static const struct {
 		const char *type;
@@ -138,7 +136,7 @@ index_read(struct load *l, const struct member *m, const char *name, int depth,
 			    m->name);
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *d = json_array_get(list, i);
-		enum media media = media_of(image_text_of(d, "mediaType"));
+		enum media media = image_media_of(image_text_of(d, "mediaType"));
 		const struct member *sub;
 
 		if (media == MEDIA_MANIFEST)
@@ -157,7 +155,7 @@ media_check(const json_t *descriptor, enum media want, struct error **e)
 {
 	const char *type = image_text_of(descriptor, "mediaType");
 
-	if (media_of(type) == want)
+	if (image_media_of(type) == want)
 		return 0;
 	return fail(e, WHY_UNSUPPORTED, "media type \"%s\" is not that of %s", type,
 		    want == MEDIA_CONFIG ? "a container image's config"
@@ -175,6 +173,7 @@ oci_layers(struct load *l, const json_t *list, const struct config_facts *facts,
 		const json_t *d = json_array_get(list, i);
 		cleanup_close int fd = -1;
 		const struct member *m;
+		struct layer_want want;
 		char diff_id[HEX_SIZE];
 		int64_t newest;
 		bool known;
@@ -190,9 +189,10 @@ oci_layers(struct load *l, const json_t *list, const struct config_facts *facts,
 		if (known)
 			continue;
 		fd = image_member_open(l, m, e);
-		if (fd < 0 || image_child_layer(l->c, fd, image_text_of(d, "digest"),
-						image_digest_hex(image_text_of(d, "digest")),
-						facts->diff_ids[i], diff_id, &newest, e) < 0)
+		want = (struct layer_want){ image_digest_hex(image_text_of(d, "digest")),
+					    facts->diff_ids[i], m->size };
+		if (fd < 0 || image_child_layer(l->c, fd, image_text_of(d, "digest"), &want,
+						diff_id, &newest, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -213,7 +213,7 @@ oci_image(struct load *l, const char *digest, char ret_id[HEX_SIZE], struct erro
 	if (json_object_get(doc, "manifests"))
 		return fail(e, WHY_INVALID, "%s: is an index and an image at once", m->name);
 	if (json_object_get(doc, "mediaType") &&
-	    media_of(image_text_of(doc, "mediaType")) != MEDIA_MANIFEST)
+	    image_media_of(image_text_of(doc, "mediaType")) != MEDIA_MANIFEST)
 		return fail(e, WHY_INVALID, "%s: calls itself %s", m->name,
 			    image_text_of(doc, "mediaType"));
 	config = json_object_get(doc, "config");

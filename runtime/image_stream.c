@@ -19,23 +19,30 @@
 int
 image_budget_bytes(struct budget *b, int64_t n, const char *entry, struct error **e)
 {
-	if (n < 0 || n > b->bytes)
+	if (n < 0 || __atomic_sub_fetch(&b->bytes, n, __ATOMIC_RELAXED) < 0)
 		return fail(e, WHY_TOO_LARGE,
 			    "%s: the image unpacks to more than %lld bytes, which is the limit",
 			    entry, (long long)b->max_bytes);
-	b->bytes -= n;
 	return 0;
 }
 
 int
 image_budget_entry(struct budget *b, const char *entry, struct error **e)
 {
-	if (b->entries <= 0)
+	if (__atomic_sub_fetch(&b->entries, 1, __ATOMIC_RELAXED) < 0)
 		return fail(e, WHY_TOO_LARGE,
 			    "%s: the image has more than %lld files, which is the limit", entry,
 			    (long long)b->max_entries);
-	b->entries--;
 	return 0;
+}
+
+static la_ssize_t
+plain_refuse(struct stream *s, struct archive *a, const char *why)
+{
+	free(s->why);
+	s->why = xstrdup(why);
+	archive_set_error(a, EIO, "%s", why);
+	return ARCHIVE_FATAL;
 }
 
 static la_ssize_t
@@ -52,18 +59,13 @@ bytes_read(struct archive *a, void *ctx, const void **ret)
 		return ARCHIVE_FATAL;
 	}
 	s->bytes_in += n;
+	if (s->size && s->bytes_in > s->size)
+		return plain_refuse(s, a, "it has more bytes than were promised");
+	if (s->size && n == 0 && s->bytes_in < s->size)
+		return plain_refuse(s, a, "the download ended before its end");
 	sha256_update(&s->stored, n, (const uint8_t *)s->in);
 	*ret = s->in;
 	return n;
-}
-
-static la_ssize_t
-plain_refuse(struct stream *s, struct archive *a, const char *why)
-{
-	free(s->why);
-	s->why = xstrdup(why);
-	archive_set_error(a, EIO, "%s", why);
-	return ARCHIVE_FATAL;
 }
 
 static la_ssize_t
@@ -106,8 +108,8 @@ stream_fail(const struct stream *s, const char *doing, struct error **e)
 }
 
 int
-image_stream_open(struct stream *s, int fd, const char *what, const struct budget *b,
-		  struct error **e)
+image_stream_open(struct stream *s, int fd, const char *what, int64_t size,
+		  const struct budget *b, struct error **e)
 {
 	struct archive_entry *x;
 	int rc;
@@ -115,6 +117,7 @@ image_stream_open(struct stream *s, int fd, const char *what, const struct budge
 	memset(s, 0, offsetof(struct stream, in));
 	s->fd = fd;
 	s->what = what;
+	s->size = size;
 	/* headers and padding come on top of the contents: at most a few KiB an entry */
 	s->max_bytes = b->bytes + b->bytes / 8 + (INT64_C(64) << 20);
 	sha256_init(&s->stored);

@@ -15,6 +15,8 @@
  *   GET  /kedge/images
  *   POST /kedge/images?name=NAME:TAG&format=rootfs|archive&config=JSON   body: the tar
  *   DELETE /kedge/images?name=NAME:TAG
+ *   POST /kedge/pulls?name=NAME:TAG      body: a docker config.json, or nothing
+ *   GET  /kedge/pulls?name=NAME:TAG      how far it is
  *   POST /kedge/down                               {"keep": bool}
  * They answer with what the host says (JSON), or a Kubernetes Status.
  */
@@ -69,6 +71,9 @@ struct api_host {
 	void (*image_sent)(void *ctx, int64_t id);
 	/* The client left before the end of the tar: what was written is not an image. */
 	void (*image_gone)(void *ctx, int64_t id);
+	/* api_answer with how far it is; `config`: docker's, or NULL; begin: else only look */
+	int (*image_pull)(void *ctx, int64_t id, const char *name, const char *config,
+			  bool begin, struct error **);
 	int (*image_remove)(void *ctx, int64_t id, const char *name,
 			    struct error **);                           /* api_answer */
 	int (*down)(void *ctx, int64_t id, bool keep, struct error **); /* api_answer */

@@ -174,6 +174,34 @@ kedge_image_remove(struct call *c)
 		      &e);
 }
 
+static void
+pull_ask(struct call *c, const char *config, bool begin)
+{
+	cleanup_error struct error *e = NULL;
+
+	if (!c->api->host.image_pull)
+		refuse_unable(c);
+	else
+		asked(c,
+		      c->api->host.image_pull(c->api->host.ctx, call_ask(c),
+					      call_query(c, "name"), config, begin, &e),
+		      &e);
+}
+
+void
+kedge_pull(struct call *c)
+{
+	const struct buf *body = http_body(c->req);
+
+	pull_ask(c, body->len ? buf_text(body) : NULL, true);
+}
+
+void
+kedge_pull_state(struct call *c)
+{
+	pull_ask(c, NULL, false);
+}
+
 /* A tar on its way from the client into the host's pipe, never held whole: what the
  * pipe does not take stays in the client's socket. */
 struct import {

@@ -9,6 +9,7 @@
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/log.h"
 #include "../reconcile/controllers.h"
+#include "brain_pull.h"
 #include "brain_state.h"
 #include "loop.h"
 #include "notify.h"
@@ -292,6 +293,17 @@ hear_worker(struct heard *h)
 }
 
 static void
+hear_puller(struct heard *h)
+{
+	const struct answer_seen *a = h->body;
+	int fd = h->message->nfds ? h->message->fds[0] : -1;
+
+	if (fd >= 0)
+		h->message->fds[0] = -1;
+	pull_attach(h->brain, a->id, fd);
+}
+
+static void
 hear_images(struct heard *h)
 {
 	struct brain *b = h->brain;
@@ -324,7 +336,8 @@ hear_answer(struct heard *h)
 {
 	const struct answer_seen *a = h->body;
 
-	brain_hand_answered(h->brain, a->id, a->text, a->error);
+	if (!pull_answered(h->brain, a->id, a->error))
+		brain_hand_answered(h->brain, a->id, a->text, a->error);
 }
 
 static void hear_config(struct heard *);
@@ -339,6 +352,7 @@ static const struct {
 	{ "pod_seen", pod_seen_kind, hear_pod },
 	{ "committed_seen", committed_seen_kind, hear_committed },
 	{ "worker", answer_seen_kind, hear_worker },
+	{ "puller", answer_seen_kind, hear_puller },
 	{ "images_seen", images_seen_kind, hear_images },
 	{ "exec_done", exec_done_kind, hear_exec_done },
 	{ "exec_fds", answer_seen_kind, hear_exec_fds },
@@ -447,6 +461,7 @@ static void
 brain_close(struct brain *b)
 {
 	brain_api_close(b);
+	pulls_close(b);
 	prober_free(b->prober);
 	if (b->store && b->sources)
 		brain_flush(b);

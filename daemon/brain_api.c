@@ -6,9 +6,11 @@
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
+#include "../reconcile/base/imageref.h"
 #include "../reconcile/base/log.h"
 #include "../reconcile/controllers.h"
 #include "api.h"
+#include "brain_pull.h"
 #include "brain_state.h"
 #include <fcntl.h>
 #include <inttypes.h>
@@ -495,6 +497,28 @@ on_image_import(void *ctx, int64_t id, const struct api_image *image, struct err
 	return 0;
 }
 
+/* What somebody asked for by hand is fetched whatever failed before. */
+static int
+on_image_pull(void *ctx, int64_t id, const char *name, const char *config, bool begin,
+	      struct error **e)
+{
+	struct brain *b = ctx;
+	struct strs configs = { .at = &config, .n = config ? 1 : 0 };
+	cleanup_free char *full = imageref_normalise(name, e), *key = NULL, *json = NULL;
+
+	if (!full)
+		return -1;
+	xasprintf(&key, "%s by hand", full);
+	if (begin)
+		pull_begin(b, full, &configs, key);
+	json = pull_json(b, key);
+	if (!json)
+		return fail(e, WHY_NOT_FOUND, "nobody has asked for image %s since the start",
+			    full);
+	api_answer(b->api, id, NULL, json);
+	return 0;
+}
+
 static struct brain_request *
 import_by_api(struct brain *b, int64_t api_id)
 {
@@ -614,6 +638,7 @@ brain_api_open(struct brain *b, struct error **e)
 		.status = on_status,
 		.image_list = on_image_list,
 		.image_import = on_image_import,
+		.image_pull = on_image_pull,
 		.image_sent = on_image_sent,
 		.image_gone = on_image_gone,
 		.image_remove = on_image_remove,

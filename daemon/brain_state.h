@@ -13,6 +13,7 @@
 #include <event2/event.h>
 
 struct prober;
+struct pull;
 struct api;
 
 /* One pod as the hand last told of it, or as we know it will be. */
@@ -52,6 +53,8 @@ struct brain {
 	struct host_seen *host;
 	struct arena images_arena;
 	struct images_seen *images;
+	struct pull *pulls; /* brain_pull.c */
+	bool pulls_changed;
 	struct store *store;
 	struct sources *sources;
 	struct prober *prober;

@@ -33,6 +33,9 @@ struct programmed {
 	const struct service_args *args;
 };
 
+/* An image that is, or was, fetched. */
+enum pull_state { PULL_NONE, PULL_QUEUED, PULL_RUNNING, PULL_DONE, PULL_FAILED };
+
 /* Settings that controllers obey; from kedge.yaml. */
 struct settings {
 	const char *node_name;

@@ -2,7 +2,7 @@
  *
  * image.c        the store: what is on disk and what is found
  * image_change.c the store: taking in what the child made, and removing
- * image_name.c   names: "nginx" is docker.io/library/nginx:latest
+ * image_name.c   digests; names are base/imageref.h's
  * image_items.c  "key=value" lists: records on disk, and the child's answer
  * image_job.c    the child: how it starts and ends
  * image_fence.c  the child: what it may do

@@ -1,0 +1,159 @@
+/* cli_pull.c -- `kedge image pull`: asks, and shows how far it is.
+ *
+ * The daemon fetches; this only looks on.  Who leaves early does not stop it.
+ */
+#include "cli.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LOOK_MS = 150, BAR = 32, CONFIG_MAX = 1 << 20 };
+
+/* The auths of the caller's own docker config; NULL when there are none. */
+static char *
+docker_auths(void)
+{
+	const char *dir = getenv("DOCKER_CONFIG"), *home = getenv("HOME");
+	cleanup_free char *path = NULL;
+	json_t *j, *auths, *out;
+	char *text = NULL;
+
+	if (dir && *dir)
+		xasprintf(&path, "%s/config.json", dir);
+	else
+		xasprintf(&path, "%s/.docker/config.json", home ? home : "/nonexistent");
+	j = json_load_file(path, 0, NULL);
+	auths = json_object_get(j, "auths");
+	if (json_object_size(auths) > 0) {
+		out = json_pack("{s:O}", "auths", auths);
+		text = json_dumps(out, JSON_COMPACT);
+		json_decref(out);
+	}
+	json_decref(j);
+	return text;
+}
+
+static const char *
+mb(struct cli_call *c, int64_t n)
+{
+	return n < 1000000 ? arena_printf(c->arena, "%lldKB", (long long)(n + 999) / 1000)
+			   : arena_printf(c->arena, "%.1fMB", (double)n / 1e6);
+}
+
+/* "8d7…  ######------   12.1MB / 30.0MB" */
+static void
+layer_line(struct cli_call *c, json_t *l)
+{
+	const char *digest = cli_at(c, l, "digest"), *state = cli_at(c, l, "state");
+	int64_t size = json_integer_value(json_object_get(l, "size"));
+	int64_t got = json_integer_value(json_object_get(l, "got"));
+	char bar[BAR + 1];
+	int full = size > 0 ? (int)(got * BAR / size) : BAR;
+
+	full = full > BAR ? BAR : full;
+	memset(bar, '-', BAR);
+	memset(bar, '#', full < 0 ? 0 : full);
+	bar[BAR] = '\0';
+	if (!strcmp(state, "exists") || !strcmp(state, "done"))
+		fprintf(c->out, "  %.12s  %s\n", digest + 7,
+			!strcmp(state, "done") ? "done" : "is here already");
+	else
+		fprintf(c->out, "  %.12s  [%s] %s / %s%s\n", digest + 7, bar, mb(c, got),
+			mb(c, size),
+			!strcmp(state, "unpacking") ? ", unpacking"
+			: !strcmp(state, "waiting") ? ", waiting"
+						    : "");
+}
+
+/* Draws over what was drawn before; the number of lines. */
+static int
+progress_draw(struct cli_call *c, json_t *pull, int before)
+{
+	json_t *layers = cli_path(pull, "progress.layers"), *l;
+	struct winsize size = { .ws_row = 24 };
+	int lines = 0, most;
+	size_t i;
+
+	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+	most = size.ws_row > 4 ? size.ws_row - 3 : 1;
+	if (before)
+		fprintf(c->out, "\033[%dA", before);
+	json_array_foreach(layers, i, l)
+	{
+		if (lines == most)
+			break;
+		fputs("\033[2K", c->out);
+		layer_line(c, l);
+		lines++;
+	}
+	for (; lines < before; lines++)
+		fputs("\033[2K\n", c->out);
+	fflush(c->out);
+	return lines;
+}
+
+static void
+nap(void)
+{
+	struct timespec t = { 0, LOOK_MS * 1000000L };
+
+	nanosleep(&t, NULL);
+}
+
+static void
+told(struct cli_call *c, json_t *pull, const char *name)
+{
+	json_t *layers = cli_path(pull, "progress.layers"), *l;
+	int64_t got = 0, ms = json_integer_value(json_object_get(pull, "milliseconds"));
+	size_t i;
+
+	json_array_foreach(layers, i, l) if (strcmp(cli_at(c, l, "state"), "exists")) got +=
+	    json_integer_value(json_object_get(l, "size"));
+	fprintf(c->out, "pulled %s (%s in %.1fs)\n", name, mb(c, got), (double)ms / 1000);
+}
+
+static int
+pull_one(struct cli_call *c, const char *name, const char *auths, struct error **e)
+{
+	cleanup_buf struct buf url = { 0 };
+	const char *state, *method = "POST";
+	int lines = 0, rc = 0;
+
+	buf_adds(&url, "/kedge/pulls");
+	cli_query(&url, "name", name);
+	for (;;) {
+		json_t *pull =
+		    cli_json(c, method, url.at, NULL, *method == 'P' ? auths : NULL, e);
+
+		if (!pull)
+			return -1;
+		state = arena_strdup(c->arena, cli_at(c, pull, "state"));
+		if (c->tty)
+			lines = progress_draw(c, pull, lines);
+		if (!strcmp(state, "done"))
+			told(c, pull, name);
+		else if (!strcmp(state, "failed"))
+			rc = fail(e, WHY_UNAVAILABLE, "%s: %s", name, cli_at(c, pull, "error"));
+		json_decref(pull);
+		if (!strcmp(state, "done") || !strcmp(state, "failed"))
+			return rc;
+		method = "GET";
+		nap();
+	}
+}
+
+int
+cli_image_pull(struct cli_call *c, struct error **e)
+{
+	char *auths = docker_auths();
+	int rc = 0;
+
+	for (size_t i = 0; i < c->n && rc == 0; i++)
+		rc = pull_one(c, c->args[i], auths, e);
+	if (auths)
+		explicit_bzero(auths, strlen(auths));
+	free(auths);
+	return rc;
+}

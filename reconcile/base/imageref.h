@@ -1,0 +1,16 @@
+/* imageref.h -- names of images: [HOST[:PORT]/]PATH[:TAG][@sha256:HEX].
+ *
+ *     nginx            -> docker.io/library/nginx:latest
+ *     me/app:1         -> docker.io/me/app:1
+ *     localhost/a      -> localhost/a:latest
+ *     r.io:5000/a@sha256:..  stays; a tag beside a digest is dropped, for the digest decides
+ */
+#ifndef KEDGE_IMAGEREF_H
+#define KEDGE_IMAGEREF_H
+#include <stdbool.h>
+
+struct error;
+
+/* The whole name; NULL with `e` when it is none.  Caller frees. */
+char *imageref_normalise(const char *name, struct error **);
+#endif

@@ -495,24 +495,30 @@ do_down(struct order *o, struct error **e)
 	return 0;
 }
 
+/* clang-format off: a row a line */
 static int (*const table[ACT_COUNT])(struct order *, struct error **) = {
-<<<<<<< HEAD
-	[ACT_START] = do_start,     [ACT_STOP] = do_stop,       [ACT_RESTART] = do_restart,
-	[ACT_STARTED] = do_started, [ACT_FILES] = do_files,     [ACT_SWEEP] = do_sweep,
-	[ACT_DRAIN] = do_drain,     [ACT_PROGRAM] = do_program, [ACT_RETIRE] = do_retire,
-	[ACT_COMMIT] = do_commit,   [ACT_EXEC] = do_exec,       [ACT_WATCH] = do_watch,
-	[ACT_UNWATCH] = do_unwatch, [ACT_IMPORT] = do_import,   [ACT_CANCEL] = do_cancel,
-	[ACT_REMOVE] = do_remove,   [ACT_LIST] = do_list,       [ACT_READY] = do_ready,
-=======
-	[ACT_START] = do_start,     [ACT_STOP] = do_stop,     [ACT_RESTART] = do_restart,
-	[ACT_FILES] = do_files,     [ACT_SWEEP] = do_sweep,   [ACT_DRAIN] = do_drain,
-	[ACT_PROGRAM] = do_program, [ACT_RETIRE] = do_retire, [ACT_COMMIT] = do_commit,
-	[ACT_EXEC] = do_exec,       [ACT_WATCH] = do_watch,   [ACT_UNWATCH] = do_unwatch,
-	[ACT_IMPORT] = do_import,   [ACT_CANCEL] = do_cancel, [ACT_REMOVE] = do_remove,
-	[ACT_PULL] = do_pull,       [ACT_LIST] = do_list,     [ACT_READY] = do_ready,
->>>>>>> 31f43aa (images: pull from registries: downloader and unpackers)
+	[ACT_START] = do_start,
+	[ACT_STOP] = do_stop,
+	[ACT_RESTART] = do_restart,
+	[ACT_STARTED] = do_started,
+	[ACT_FILES] = do_files,
+	[ACT_SWEEP] = do_sweep,
+	[ACT_DRAIN] = do_drain,
+	[ACT_PROGRAM] = do_program,
+	[ACT_RETIRE] = do_retire,
+	[ACT_COMMIT] = do_commit,
+	[ACT_EXEC] = do_exec,
+	[ACT_WATCH] = do_watch,
+	[ACT_UNWATCH] = do_unwatch,
+	[ACT_IMPORT] = do_import,
+	[ACT_PULL] = do_pull,
+	[ACT_CANCEL] = do_cancel,
+	[ACT_REMOVE] = do_remove,
+	[ACT_LIST] = do_list,
+	[ACT_READY] = do_ready,
 	[ACT_DOWN] = do_down,
 };
+/* clang-format on */
 
 static int
 order_decode(struct message *m, const struct kind *kind, struct arena *a, const void **ret,

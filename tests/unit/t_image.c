@@ -595,10 +595,12 @@ static int
 break_out(pid_t parent)
 {
 	static const struct child none;
+	struct budget budget = { .max_bytes = 1000 };
 	struct child c = none;
 	struct error *e = NULL;
 
-	c.budget.max_bytes = 1000;
+	c.budget = &budget;
+	c.alive = -1;
 	c.fd = open("/dev/null", O_RDONLY);
 	c.root = open(dir, O_RDONLY | O_DIRECTORY);
 	if (image_child_fence(&c, dir, 10, &e) < 0) {

@@ -242,8 +242,11 @@ adopt_living(struct rt *rt, struct rtpod *p, int dir, struct error **e)
 	p->run = faccessat(dir, "run", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	statuses_wait(rt, p);
 	/* Made, and the last hand ended before it was plugged in: it is made anew. */
-	if (!p->run && p->state == RT_POD_STARTING && all_heard(p))
+	if (p->gated || (!p->run && p->state == RT_POD_STARTING && all_heard(p))) {
+		for (size_t i = 0; i < p->spec.ncontainers; i++)
+			p->c[i].compiled = false; /* nothing of it ran */
 		return false;
+	}
 	if (p->run && p->state == RT_POD_STARTING) {
 		p->state = RT_POD_UP;
 		rtpod_start_containers(rt, p); /* those that the last hand did not come to */

@@ -285,7 +285,7 @@ int
 launch_remover(struct rt *rt, const int dirs[2], const char *name, int *ret_pidfd,
 	       struct error **e)
 {
-	char one[W_NAME + 1], two[W_NAME + 1];
+	char one[W_NAME + 32], two[W_NAME + 32];
 	char *argv[] = { "kedge-init", "remove", one, two, NULL };
 	struct child c = {
 		.exe = rt->init_fd, .argv = argv, .fds = { dirs[0], dirs[1] }, .nfds = 2

@@ -106,23 +106,33 @@ compile_root(struct rt *rt, struct buf *b, const struct rt_pod *p, const struct 
 	op_end(o);
 }
 
+/* A file of /etc that kedge writes anew for every run. */
 static void
-compile_mounts(struct rt *rt, struct buf *b, const struct rt_pod *p,
-	       const struct rt_container *c)
+compile_file(struct buf *b, const struct rt_container *c, const char *name,
+	     const char *const *lines)
 {
-	static const char *const etc[] = { "hosts", "hostname", "resolv.conf" };
-	const bool written[] = { p->hosts != NULL, true, p->resolv != NULL };
+	struct buf cleanup_buf text = { 0 };
+	cleanup_free char *to = NULL;
 
-	for (size_t i = 0; i < 3; i++) {
-		cleanup_free char *from = NULL, *to = NULL;
-
-		if (!written[i])
-			continue;
-		xasprintf(&from, "%s/pods/%s/.etc/%s", rt->cfg.state_dir, p->uid, etc[i]);
-		xasprintf(&to, "/etc/%s", etc[i]);
-		op_put(b, OP_VOLUME, c->read_only_root ? V_READ_ONLY : 0, 0, from, "", "", to,
+	for (const char *const *line = lines; line && *line; line++)
+		buf_addf(&text, "%s\n", *line);
+	xasprintf(&to, "/etc/%s", name);
+	if (lines)
+		op_put(b, OP_FILE, c->read_only_root ? 1 : 0, 0, name, buf_text(&text), to,
 		       NULL);
-	}
+}
+
+static void
+compile_files(struct rt *rt, struct buf *b, const struct rt_pod *p,
+	      const struct rt_container *c)
+{
+	cleanup_free char *place = NULL;
+
+	xasprintf(&place, "%s/base/etc", rt->cfg.state_dir);
+	op_put(b, OP_FILES, 0, 0, place, NULL);
+	compile_file(b, c, "hosts", p->hosts);
+	compile_file(b, c, "hostname", (const char *const[]){ p->hostname, NULL });
+	compile_file(b, c, "resolv.conf", p->resolv);
 }
 
 /* Every node of the host, for a privileged container; what each container has of its own
@@ -289,15 +299,11 @@ rtops_compile(struct rt *rt, const struct rt_pod *p, const struct rt_container *
 	volume_ops_early(rt, p, c, b);
 	compile_root(rt, b, p, c, img);
 	compile_kernel(rt, b, p, c);
-	compile_mounts(rt, b, p, c);
+	compile_files(rt, b, p, c);
 	if (volume_ops(rt, p, c, b, e) < 0)
 		return -1;
-	if (c->termination_message_path && *c->termination_message_path) {
-		cleanup_free char *term = NULL;
-
-		xasprintf(&term, "%s/pods/%s/.term", rt->cfg.state_dir, p->uid);
-		op_put(b, OP_TERMLOG, 0, 0, term, c->termination_message_path, NULL);
-	}
+	if (c->termination_message_path && *c->termination_message_path)
+		op_put(b, OP_TERMLOG, 0, 0, c->termination_message_path, NULL);
 	compile_masks(rt, b, c);
 	if (c->read_only_root)
 		op_put(b, OP_SEAL, 0, 0, NULL);
@@ -306,6 +312,8 @@ rtops_compile(struct rt *rt, const struct rt_pod *p, const struct rt_container *
 	op_put(b, OP_KEYRING, 0, 0, NULL);
 	op_put(b, OP_LIMITS, 0, 0, NULL);
 	op_put(b, OP_CHDIR, 0, 0, *dir ? dir : "/", NULL);
+	/* Before the filter, which may be the pod's own and allow nothing of this. */
+	op_put(b, OP_GATE, 0, 0, NULL);
 	if (compile_rights(rt, b, c, e) < 0 || compile_exec(b, p, c, img, e) < 0)
 		return -1;
 	((struct ops_head *)b->at)->size = (uint32_t)b->len;

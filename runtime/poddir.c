@@ -3,9 +3,8 @@
  *     run_dir/pods/UID/    wire.h says what is in it
  *     run_dir/empty        what masked directories show
  *     state_dir/base       the lowest layer of every container: places to mount on
- *     state_dir/pods/UID/CONTAINER/N/{upper,work}   writable layers
+ *     state_dir/pods/UID/CONTAINER.N/{upper,work}   writable layers: kedge-init makes them
  *     state_dir/pods/UID/.volumes/NAME              RT_EMPTY
- *     state_dir/pods/UID/.etc, .term                /etc/hosts ..., last words
  *
  * What a container can write lies below state_dir and never in run_dir, which is
  * a tmpfs that the whole host lives on.  No container's name begins with a dot.
@@ -153,65 +152,14 @@ poddir_log_dir(const struct rt *rt, const struct rt_pod *p)
 }
 
 static int
-write_lines(int dir, const char *name, const char *const *lines, struct error **e)
+writable_make(struct rt *rt, const struct rt_pod *p, struct error **e)
 {
-	struct buf cleanup_buf text = { 0 };
-
-	for (; *lines; lines++)
-		buf_addf(&text, "%s\n", *lines);
-	if (poddir_write_new(dir, name, buf_text(&text), text.len, 0644, (gid_t)-1) < 0)
-		return fail_sys(e, "write the pod's /etc/%s", name);
-	return 0;
-}
-
-static int
-etc_make(int dir, const struct rt_pod *p, struct error **e)
-{
-	const char *hostname[] = { p->hostname, NULL };
-	cleanup_close int etc = -1;
-
-	if (mkdirat(dir, ".etc", 0755) < 0 ||
-	    (etc = openat(dir, ".etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
-		return fail_sys(e, "make the pod's etc");
-	if (write_lines(etc, "hostname", hostname, e) < 0)
-		return -1;
-	if (p->hosts && write_lines(etc, "hosts", p->hosts, e) < 0)
-		return -1;
-	return p->resolv ? write_lines(etc, "resolv.conf", p->resolv, e) : 0;
-}
-
-static int
-log_dir_make(struct rt *rt, const struct rt_pod *p, struct error **e)
-{
-	cleanup_free char *path = poddir_log_dir(rt, p);
-
-	if (mkdir(path, 0750) < 0 && errno != EEXIST)
-		return fail_sys(e, "make the log directory %s", path);
-	if (chown(path, (uid_t)-1, rt->cfg.log_gid) < 0)
-		return fail_sys(e, "give %s to the log group", path);
-	return 0;
-}
-
-/* run: the pod's directory, where kedge-init finds the last words by a link. */
-static int
-writable_make(struct rt *rt, int run, const struct rt_pod *p, struct error **e)
-{
-	cleanup_free char *top = NULL, *term = NULL;
-	cleanup_close int dir = -1;
+	cleanup_free char *top = NULL;
 
 	xasprintf(&top, "%s/pods/%s", rt->cfg.state_dir, p->uid);
 	if (mkdir(top, 0700) < 0 && errno != EEXIST)
 		return fail_sys(e, "make %s", top);
-	dir = open(top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (dir < 0)
-		return fail_sys(e, "open %s", top);
-	for (size_t i = 0; i < p->ncontainers; i++)
-		if (mkdirat(dir, p->containers[i].name, 0700) < 0 && errno != EEXIST)
-			return fail_sys(e, "make %s/%s", top, p->containers[i].name);
-	xasprintf(&term, "%s/.term", top);
-	if (mkdirat(dir, ".term", 0755) < 0 || symlinkat(term, run, "term") < 0)
-		return fail_sys(e, "make %s", term);
-	return etc_make(dir, p, e);
+	return 0;
 }
 
 static int
@@ -224,7 +172,8 @@ pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, struct error **e)
 			   .grace = (uint32_t)p->grace,
 			   .log_gid = rt->cfg.log_gid,
 			   .log_files = (uint32_t)rt->cfg.log_max_files,
-			   .log_max = rt->cfg.log_max_bytes };
+			   .log_max = rt->cfg.log_max_bytes,
+			   .gated = 1 };
 	cleanup_free char *logs = poddir_log_dir(rt, p);
 	struct buf cleanup_buf b = { 0 };
 
@@ -255,7 +204,8 @@ pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, struct error **e)
 	return poddir_write(dir, "pod", b.at, b.len, e);
 }
 
-/* `spec` comes last: a directory without one is a pod that never was. */
+/* What kedge-init is born with.  `spec` comes last: a directory without one is a pod that
+ * never was.  All of it is on a tmpfs: what costs time is made while kedge-init begins. */
 int
 poddir_make_pod(struct rt *rt, const struct rt_pod *p, int *ret_dir, struct error **e)
 {
@@ -271,7 +221,19 @@ poddir_make_pod(struct rt *rt, const struct rt_pod *p, int *ret_dir, struct erro
 		return fail_sys(e, "open %s", top);
 	if (mkdirat(dir, "root", 0755) < 0)
 		return fail_sys(e, "make %s/root", top);
-	if (writable_make(rt, dir, p, e) < 0 || log_dir_make(rt, p, e) < 0)
+	podspec_pack(p, &spec);
+	if (pod_file_write(rt, dir, p, e) < 0 ||
+	    poddir_write(dir, "spec", spec.at, spec.len, e) < 0)
+		return -1;
+	*ret_dir = steal_fd(&dir);
+	return 0;
+}
+
+/* What its containers need of the host: volumes, and where writable layers go. */
+int
+poddir_make_places(struct rt *rt, const struct rt_pod *p, struct error **e)
+{
+	if (writable_make(rt, p, e) < 0)
 		return -1;
 	for (size_t i = 0; i < p->nvolumes; i++)
 		if (volume_make(rt, p, &p->volumes[i], e) < 0)
@@ -284,10 +246,5 @@ poddir_make_pod(struct rt *rt, const struct rt_pod *p, int *ret_dir, struct erro
 			  "mode=1777,size=64m") < 0)
 			return fail_sys(e, "mount %s", shm);
 	}
-	podspec_pack(p, &spec);
-	if (pod_file_write(rt, dir, p, e) < 0 ||
-	    poddir_write(dir, "spec", spec.at, spec.len, e) < 0)
-		return -1;
-	*ret_dir = steal_fd(&dir);
 	return 0;
 }

@@ -33,6 +33,7 @@ struct cont {
 	bool heard;    /* kedge-init spoke of it on this connection */
 	int swept;     /* writable layers of runs below this are gone, or going */
 	bool compiled; /* its ops are written */
+	bool told;     /* kedge-init was told to start it, before the pod was plugged */
 	/* waiting for what kedge-init cannot give: its image */
 	const char *reason;
 	char *message;
@@ -49,6 +50,7 @@ struct rtpod {
 	struct rt_source hand, init, remover;
 	struct cont c[W_CONTAINERS];
 	bool run, changed, stopped; /* run: rt_pod_run was asked; stopped: kedge-init says so */
+	bool gated;                 /* none of its programs runs before kedge-init hears W_GO */
 	int64_t remove_at;          /* boot ms of the next try; 0: none */
 	int64_t kill_at;            /* boot ms: kedge-init did not end when it should */
 	bool dirs_gone;
@@ -107,6 +109,7 @@ int poddir_write(int dir, const char *name, const void *, size_t,
 		 struct error **); /* whole or not at all */
 int poddir_read(int dir, const char *name, struct buf *, struct error **);
 int poddir_make_pod(struct rt *, const struct rt_pod *, int *ret_dir, struct error **);
+int poddir_make_places(struct rt *, const struct rt_pod *, struct error **);
 char *poddir_shm_path(const struct rt *, const struct rt_pod *); /* "" for a pod of one */
 int poddir_write_new(int dir, const char *name, const void *, size_t, mode_t, gid_t);
 int poddir_make_base(const char *state_dir, struct error **);

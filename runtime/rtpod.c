@@ -94,6 +94,8 @@ netns_of(const struct rtpod *p, struct error **e)
 	return fd < 0 ? fail_sys(e, "open the network namespace of pod %s", p->uid) : fd;
 }
 
+static void begin_ahead(struct rt *, struct rtpod *);
+
 static int
 pod_make(struct rt *rt, struct rtpod *p, int *ret_netns, struct error **e)
 {
@@ -103,8 +105,11 @@ pod_make(struct rt *rt, struct rtpod *p, int *ret_netns, struct error **e)
 	if (poddir_make_pod(rt, &p->spec, &dir, e) < 0 || groups_make(rt, &p->spec, e) < 0 ||
 	    launch_init(rt, &p->spec, dir, &p->init_pid, &pidfd, &conn, e) < 0)
 		return -1;
-	if (rt_watch(rt, &p->init, pidfd, e) < 0 || rt_watch(rt, &p->hand, conn, e) < 0)
+	p->gated = true;
+	if (rt_watch(rt, &p->init, pidfd, e) < 0 || rt_watch(rt, &p->hand, conn, e) < 0 ||
+	    poddir_make_places(rt, &p->spec, e) < 0)
 		return -1;
+	begin_ahead(rt, p);
 	*ret_netns = netns_of(p, e);
 	return *ret_netns < 0 ? -1 : 0;
 }
@@ -256,6 +261,25 @@ container_compile(struct rt *rt, struct rtpod *p, size_t i, const struct image *
 	return poddir_write(dir, name, ops.at, ops.len, e);
 }
 
+/* The first container is made ready while the pod is plugged in; it waits at its gate
+ * (init/setup.c) for rt_pod_run.  What is wrong with it is told then. */
+static void
+begin_ahead(struct rt *rt, struct rtpod *p)
+{
+	const struct rt_container *spec = p->spec.containers;
+	const struct w_msg start = { .type = W_START };
+	const struct image *img =
+	    rt->cfg.images ? image_find(rt->cfg.images, spec->image) : NULL;
+	cleanup_free char *refused = img ? runs_as_root(p, spec, img) : NULL;
+	struct cont *c = &p->c[0];
+
+	if (!img || refused || container_compile(rt, p, 0, img, NULL) < 0)
+		return;
+	c->compiled = true;
+	c->image_id = xstrdup(img->id);
+	c->told = rtpod_tell(p, &start, NULL, 0, NULL, NULL) == 0;
+}
+
 static void
 container_begin(struct rt *rt, struct rtpod *p, size_t i)
 {
@@ -292,6 +316,8 @@ container_begin(struct rt *rt, struct rtpod *p, size_t i)
 	}
 	c->image_retry = 0;
 	waits_for(c, NULL, NULL);
+	if (c->told)
+		return;
 	/* A pod that is gone says so itself; one that could not hear is asked again. */
 	if (rtpod_tell(p, &start, NULL, 0, NULL, &e) < 0 && p->hand.fd >= 0) {
 		waits_for(c, "CreateContainerError", xstrdup(error_text(e)));
@@ -312,11 +338,15 @@ int
 rt_pod_run(struct rt *rt, const char *uid, struct error **e)
 {
 	struct rtpod *p = rt_find(rt, uid, e);
+	const struct w_msg go = { .type = W_GO };
 
 	if (!p)
 		return -1;
 	if (p->state == RT_POD_STOPPING)
 		return fail(e, WHY_CONFLICT, "pod %s is being stopped", uid);
+	if (p->gated && rtpod_tell(p, &go, NULL, 0, NULL, e) < 0)
+		return -1;
+	p->gated = false;
 	p->run = true;
 	p->state = RT_POD_UP;
 	for (size_t i = 0; i < p->spec.ncontainers; i++)
@@ -476,6 +506,8 @@ heed(struct rt *rt, struct rtpod *p, const char *at, size_t n, int fd)
 	memcpy(&m, at, sizeof(m));
 	switch (m.type) {
 	case W_HELLO:
+		if (m.flags & 2 && !p->run)
+			p->gated = true;
 		if (m.flags & 1 && p->state != RT_POD_STOPPING) {
 			p->state = RT_POD_STOPPING;
 			rt_changed(rt, p);

@@ -12,14 +12,14 @@
 #include "runtime/rt.h"
 
 static void
-remove_run(struct rt *rt, int dir, int run)
+remove_run(struct rt *rt, int dir, const char *container, int run)
 {
 	const int dirs[2] = { dir, -1 };
 	struct rt_source *s;
-	char name[16];
+	char name[W_NAME + 16];
 	int pidfd;
 
-	snprintf(name, sizeof(name), "%d", run);
+	snprintf(name, sizeof(name), "%s.%d", container, run);
 	if (faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    launch_remover(rt, dirs, name, &pidfd, NULL) < 0)
 		return; /* the whole pod's removal takes it too */
@@ -39,17 +39,17 @@ rtpod_sweep(struct rt *rt, struct rtpod *p, size_t container)
 
 	if (c->said.state != W_RUNNING || c->swept >= c->said.restarts)
 		return;
-	xasprintf(&path, "%s/pods/%s/%s", rt->cfg.state_dir, p->uid,
-		  p->spec.containers[container].name);
+	xasprintf(&path, "%s/pods/%s", rt->cfg.state_dir, p->uid);
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	/* not without bound at once: what is left is for the next run's turn */
 	for (int n = 0; dir >= 0 && c->swept < c->said.restarts && n < 8; c->swept++) {
-		char name[16];
+		const char *of = p->spec.containers[container].name;
+		char name[W_NAME + 16];
 
-		snprintf(name, sizeof(name), "%d", c->swept);
+		snprintf(name, sizeof(name), "%s.%d", of, c->swept);
 		if (faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		remove_run(rt, dir, c->swept);
+		remove_run(rt, dir, of, c->swept);
 		n++;
 	}
 }

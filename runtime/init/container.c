@@ -65,25 +65,30 @@ exit_record(struct init *in, const struct container *c)
 	sys(write, in->exits, &x, sizeof(x));
 }
 
-/* The file the container may have left; capped, regular, never followed. */
+/* What the container may have left in the file we made for it, cut off. */
 static void
 last_word(struct container *c)
 {
-	char path[128];
-	struct text t = TEXT(path);
-	long fd, n;
+	long n = c->word < 0 ? 0 : sys(pread64, c->word, c->text, W_TEXT, 0);
 
-	text_add(&t, "term/");
-	text_add(&t, c->conf.name);
-	text_add(&t, ".");
-	text_num(&t, (uint64_t)c->restarts, 1);
-	fd = sys(openat, W_FD_DIR, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	n = sys(read, fd, c->text, W_TEXT);
 	c->now.text_len = n > 0 ? (uint32_t)n : 0;
-	sys(close, fd);
-	sys(unlinkat, W_FD_DIR, path, 0);
+	if (c->word >= 0)
+		sys(close, c->word);
+	c->word = -1;
+}
+
+/* The files of this run; whoever the container runs as may write its last words. */
+static long
+own_open(struct container *c, const struct ops_head *ops)
+{
+	long own = files_new();
+
+	if (own < 0 || !op_find(ops, OP_TERMLOG))
+		return own;
+	c->word = (int)sys(openat, own, OWN_TERM, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
+	if (c->word >= 0)
+		sys(fchmod, c->word, 0666);
+	return own;
 }
 
 /* When may it start again?  See the top of the file. */
@@ -142,6 +147,7 @@ failed(struct init *in, struct container *c, const char *what, int err, int end)
 	text_add(&t, c->conf.name);
 	text_add(&t, ": ");
 	text_add(&t, what);
+	last_word(c); /* there is none, and the file goes */
 	c->now.text_len = (uint32_t)t.len;
 	c->now.err = err;
 	c->now.end = (uint8_t)end;
@@ -149,17 +155,27 @@ failed(struct init *in, struct container *c, const char *what, int err, int end)
 	ended(in, c);
 }
 
+/* It never ran, and as nobody lets this pod go, it never will. */
+static void
+aborted(struct init *in, struct container *c)
+{
+	last_word(c);
+	c->began = false;
+	in->stopping = true;
+}
+
 struct ends {
 	int in[2], out[2], err[2], report[2];
 };
 
 static void
-ends_close(int fd[2])
+ends_close(int *fd, int n)
 {
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < n; i++) {
 		if (fd[i] >= 0)
 			sys(close, fd[i]);
-	fd[0] = fd[1] = -1;
+		fd[i] = -1;
+	}
 }
 
 static int
@@ -219,45 +235,58 @@ ends_keep(struct container *c, struct ends *e)
 }
 
 /* Clones the child and lets it set itself up; returns when it has exec'ed or
- * failed.  A new pid namespace makes it 1 of its own; the mount namespace it
- * leaves by pivot_root; net, ipc and uts are the pod's, so it shares ours. */
+ * failed, and with that left the memory it shares with us.  A new pid namespace makes it 1 of
+ * its own; the mount namespace it leaves by pivot_root; net, ipc and uts are the pod's, so it
+ * shares ours. */
 static long
-spawn(struct container *c, uint64_t caps, const struct ops_head *ops, char **scratch,
+spawn(const struct init *in, struct container *c, const struct ops_head *ops, char **scratch,
       struct ends *e)
 {
 	const struct op *group = op_find(ops, OP_CGROUP);
 	struct clone_args a = {
-		.flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_NEWPID | CLONE_NEWNS,
+		.flags = CLONE_VM | CLONE_PIDFD | CLONE_NEWPID | CLONE_NEWNS,
 		.pidfd = (uintptr_t)&c->pidfd,
 		.exit_signal = SIGCHLD,
 		.stack = (uintptr_t)stack,
 		.stack_size = sizeof(stack),
 	};
+	int done[2] = { -1, -1 };
 	long fd = -1, pid;
+	char byte;
 
 	setup = (struct setup){ .ops = ops,
 				.container = c->conf.name,
-				.caps = caps,
+				.caps = in->pod.caps,
 				.run = c->restarts,
 				.stdio = { e->in[0], e->out[1], e->err[1] },
 				.target = -1,
+				.own = (int)own_open(c, ops),
+				.gate = in->gated ? in->hand : -1,
 				.report = e->report[1],
 				.scratch = scratch,
 				.tty = c->conf.tty };
 	if (group && group->flags & 1) { /* v2: born in its group */
 		fd = sys(openat, AT_FDCWD, op_text(group, 1), O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (fd < 0) {
-			setup_fail(&setup, group, op_text(group, 1), (int)fd);
-			return fd;
-		}
 		a.flags |= CLONE_INTO_CGROUP;
 		a.cgroup = (uint64_t)fd;
 	}
-	pid = clone_run(&a, sizeof(a), setup_run, &setup);
+	pid = fd < -1 ? fd : sys(pipe2, done, O_CLOEXEC);
+	if (pid >= 0)
+		pid = clone_run(&a, sizeof(a), setup_run, &setup);
+	if (setup.own >= 0)
+		sys(close, setup.own);
 	if (fd >= 0)
 		sys(close, fd);
+	/* While it makes its mounts, its log is opened.  A disk that is full holds no container
+	 * up: what it prints is counted, and told once there is room. */
+	log_start(&c->log, &in->pod, c->conf.name, c->restarts);
+	ends_close(done + 1, 1);
+	if (pid >= 0)
+		while (sys(read, done[0], &byte, 1) == -EINTR)
+			; /* its end: the exec closed it, or the exit */
+	ends_close(done, 1);
 	if (pid < 0 && group)
-		setup_fail(&setup, group, "(clone3)", (int)pid);
+		setup_fail(&setup, group, fd < -1 ? op_text(group, 1) : "(clone3)", (int)pid);
 	return pid;
 }
 
@@ -267,10 +296,15 @@ started(struct init *in, struct container *c, long pid, struct ends *e)
 {
 	int status = 0;
 
+	in->gated &= setup.gate >= 0;
 	if (setup.err) {
 		sys(wait4, pid, &status, __WALL, NULL);
 		sys(close, c->pidfd);
 		c->pidfd = -1;
+		if (setup.end == W_END_ABORTED) {
+			aborted(in, c);
+			return;
+		}
 		failed(in, c, setup.error, setup.err, setup.end);
 		return;
 	}
@@ -318,21 +352,19 @@ container_start(struct init *in, struct container *c)
 		text_add(&t, group ? op_text(group, 0) : "");
 	}
 	c->oom_before = oom_kills(c);
-	r = log_start(&c->log, &in->pod, c->conf.name, c->restarts);
-	if (r >= 0)
-		r = ends_open(c, &e);
+	r = ends_open(c, &e);
 	if (r < 0) {
-		failed(in, c, "its log cannot be opened", -r, W_END_START_ERROR);
+		failed(in, c, "no pipes for its output", -r, W_END_START_ERROR);
 	} else {
-		pid = spawn(c, in->pod.caps, ops, scratch, &e);
+		pid = spawn(in, c, ops, scratch, &e);
 		if (pid < 0)
 			failed(in, c, setup.error, (int)-pid, W_END_START_ERROR);
 		else
 			started(in, c, pid, &e);
-		ends_close(e.in);
-		ends_close(e.out);
-		ends_close(e.err);
-		ends_close(e.report);
+		ends_close(e.in, 2);
+		ends_close(e.out, 2);
+		ends_close(e.err, 2);
+		ends_close(e.report, 2);
 	}
 	ops_unmap(ops, size);
 	sys(madvise, stack, sizeof(stack), MADV_DONTNEED);

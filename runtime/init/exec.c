@@ -119,6 +119,7 @@ exec_begin(struct init *in, const struct w_msg *m, char *words, size_t len, cons
 				.join = true,
 				.tty = m->flags & 1,
 				.target = c->pidfd,
+				.gate = -1,
 				.argv = scratch,
 				.scratch = scratch + m->argc + 1,
 				.report = report[1] };

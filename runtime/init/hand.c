@@ -17,6 +17,9 @@ hand_lost(struct init *in)
 	if (in->hand >= 0)
 		sys(close, in->hand);
 	in->hand = -1;
+	/* Whoever comes next does not know how far the network is, so makes the pod anew. */
+	if (in->gated)
+		in->stopping = true;
 	/* Nobody reads what they print any more, nor will their end be asked for. */
 	exec_end_all(in);
 }
@@ -123,8 +126,8 @@ hand_flush(struct init *in)
 {
 	if (in->hand < 0)
 		return true;
-	if (!in->greeted &&
-	    !(in->greeted = put_head(in, W_HELLO, 0, in->start_time, in->stopping, "")))
+	if (!in->greeted && !(in->greeted = put_head(in, W_HELLO, 0, in->start_time,
+						     in->stopping | in->gated << 1, "")))
 		return false;
 	for (uint32_t i = 0; i < in->pod.n; i++) {
 		if (in->c[i].dirty && !put_status(in, &in->c[i]))
@@ -165,6 +168,9 @@ heed(struct init *in, const struct w_msg *m, char *rest, size_t len, const int f
 	case W_STARTED:
 		if (c && c->state == W_RUNNING && c->restarts == m->id)
 			c->started = c->dirty = true;
+		break;
+	case W_GO:
+		in->gated = false;
 		break;
 	case W_EXEC:
 		exec_begin(in, m, rest, len, fds);

@@ -6,7 +6,7 @@
  * of the host, and each container leaves the host's tree by pivot_root.
  *
  * One thread, one poll loop, all memory static.  A child shares this memory
- * until it execs (CLONE_VM | CLONE_VFORK), so it writes only to what is meant
+ * until it execs (CLONE_VM), so it writes only to what is meant
  * for it: struct setup and its stack.
  */
 #ifndef KEDGE_INIT_H
@@ -15,6 +15,7 @@
 #include "runtime/init/sys.h"
 #include "runtime/init/wire.h"
 
+#define OWN_TERM "term"       /* where a run leaves its last words, see files_new */
 enum { TAIL_MAX = 16 << 10 }; /* a longer log line is cut into P records, as Kubernetes does */
 
 struct stream { /* one output of a container on its way to the log */
@@ -27,6 +28,7 @@ struct stream { /* one output of a container on its way to the log */
 struct log {
 	int dir, fd; /* the container's directory; the file being written */
 	int run;     /* N of N.log */
+	const char *container;
 	int64_t size, lost;
 };
 
@@ -46,6 +48,7 @@ struct container {
 	int64_t end_by;        /* boot ms: when its grace is over */
 	int64_t kill_at;       /* boot ms: SIGKILL then; 0: not asked to end yet */
 	uint64_t oom_before;
+	int word; /* its termination message; -1: none */
 	struct w_run now, last;
 	struct stream out[2];
 	struct log log;
@@ -69,6 +72,7 @@ struct init {
 	int64_t start_time;               /* ours, as the kernel tells it */
 	bool stopping, told_stopped, greeted;
 	bool finished; /* nothing but sidecars runs or will: they end, too */
+	bool gated;    /* what is started waits for W_GO */
 };
 
 /* The walk over ops, in the child. */
@@ -84,7 +88,9 @@ struct setup {
 			   master goes */
 	int root;       /* the new root, until we are in it */
 	int shared[8], nshared;
-	bool hears;     /* the host's mounts reach our tree: what shall not hear is cut off */
+	bool hears; /* the host's mounts reach our tree: what shall not hear is cut off */
+	int own;    /* of files_new */
+	int gate;   /* where W_GO comes from; -1: came, or not asked for */
 	char *const *argv; /* of an exec */
 	char **scratch;    /* room for pointers to all strings of the ops, and 8 more */
 	uint32_t uid, gid, ngroups, groups[64];
@@ -133,9 +139,10 @@ int mount_dev(struct setup *, const struct op *);
 int mount_sys(struct setup *, const struct op *);
 int mount_mask(struct setup *, const struct op *);
 int mount_readonly(struct setup *, const struct op *);
-int mount_termlog(struct setup *, const struct op *);
 int mount_seal(struct setup *, const struct op *);
 int mount_pivot(struct setup *, const struct op *);
+int fs_new(const char *type, const char *const *options, unsigned attrs); /* pairs; mounted
+									     nowhere */
 int layer_add(int fs, const char *key, const char *path); /* to an overlay in the making */
 int volume_place(int root, const char *path, bool file);  /* where a volume may go */
 int path_make(int root, const char *path, bool file); /* an O_PATH fd inside root, or -errno */
@@ -143,6 +150,11 @@ int path_make(int root, const char *path, bool file); /* an O_PATH fd inside roo
 int mount_volume(struct setup *, const struct op *);
 int mount_image(struct setup *, const struct op *);
 int mount_share(struct setup *, const struct op *);
+/* files.c: what kedge gives a run to read and write */
+int files_new(void); /* a descriptor of where they are, or -errno */
+int files_begin(struct setup *, const struct op *);
+int files_put(struct setup *, const struct op *);
+int files_termlog(struct setup *, const struct op *);
 /* own.c */
 int own_volume(struct setup *, const struct op *);
 /* user.c */

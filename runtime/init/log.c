@@ -146,11 +146,16 @@ log_start(struct log *l, const struct w_pod *pod, const char *container, int run
 		sys(close, l->fd);
 	l->fd = -1;
 	l->run = run;
+	l->container = container;
 	if (l->dir < 0) {
+		bool fresh = sys(mkdirat, AT_FDCWD, pod->log_dir, 0750) >= 0;
+
 		dir = sys(openat, AT_FDCWD, pod->log_dir,
-			  O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (dir < 0)
 			return (int)dir;
+		if (fresh)
+			sys(fchown, dir, -1, pod->log_gid);
 		sys(mkdirat, dir, container, 0750);
 		l->dir = (int)sys(openat, dir, container,
 				  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -224,12 +229,14 @@ record(struct stream *s, struct log *l, const struct w_pod *pod, const char *res
 
 /* Says what was lost, once the disk takes bytes again. */
 static void
-confess(struct log *l)
+confess(struct log *l, const struct w_pod *pod)
 {
 	char line[128];
 	struct text t = TEXT(line);
 	long n;
 
+	if (l->fd < 0)
+		log_start(l, pod, l->container, l->run);
 	stamp(&t, false);
 	text_add(&t, " stderr F kedge: ");
 	text_num(&t, (uint64_t)l->lost, 1);
@@ -270,7 +277,7 @@ pump(struct stream *s, struct log *l, const struct w_pod *pod)
 		return false;
 	if (n > 0) {
 		if (l->lost)
-			confess(l);
+			confess(l, pod);
 		take(s, l, pod, chunk, (size_t)n);
 		flush(l, pod);
 		return true;

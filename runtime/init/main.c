@@ -101,12 +101,14 @@ pod_read(void)
 	if (n != (long)sizeof(self.pod) || self.pod.magic != W_MAGIC ||
 	    self.pod.n > W_CONTAINERS || m != (long)(self.pod.n * sizeof(*conf)))
 		return false;
+	self.gated = self.pod.gated;
 	for (uint32_t i = 0; i < self.pod.n; i++)
 		self.c[i] = (struct container){
 			.conf = conf[i],
 			.index = i,
 			.pidfd = -1,
 			.input = -1,
+			.word = -1,
 			.log = { .dir = -1, .fd = -1 },
 			.out = { { .fd = -1, .tail = tails[i][0] },
 				 { .fd = -1, .err = 1, .tail = tails[i][1] } },

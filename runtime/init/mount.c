@@ -119,7 +119,7 @@ path_make(int root, const char *path, bool file)
 }
 
 /* A new file system, configured by pairs of key and value, not attached anywhere. */
-static int
+int
 fs_new(const char *type, const char *const *options, unsigned attrs)
 {
 	long fs = sys(fsopen, type, FSOPEN_CLOEXEC), r = 0;
@@ -204,7 +204,7 @@ add_layers(int fs, const struct op *op, const char **ret_what)
 	return r;
 }
 
-/* base/N/upper and base/N/work: every run begins with what the image holds. */
+/* base.N/upper and base.N/work: every run begins with what the image holds. */
 static int
 add_writable(int fs, const char *base, uint32_t run)
 {
@@ -214,7 +214,7 @@ add_writable(int fs, const char *base, uint32_t run)
 	long r;
 
 	text_add(&t, base);
-	text_add(&t, "/");
+	text_add(&t, ".");
 	text_num(&t, run, 1);
 	r = sys(mkdirat, AT_FDCWD, path, 0700);
 	n = t.len;
@@ -576,41 +576,6 @@ mount_readonly(struct setup *s, const struct op *op)
 		sys(close, tree);
 	sys(close, place);
 	return r < 0 ? setup_fail(s, op, path, r) : 0;
-}
-
-/* One file a run: what this run leaves in it is this run's last word. */
-int
-mount_termlog(struct setup *s, const struct op *op)
-{
-	char path[W_PATH];
-	struct text t = TEXT(path);
-	long file;
-	int place = -1, tree = -1, r;
-
-	text_add(&t, op_text(op, 0));
-	text_add(&t, "/");
-	text_add(&t, s->container);
-	text_add(&t, ".");
-	text_num(&t, (uint64_t)s->run, 1);
-	file = sys(openat, AT_FDCWD, path, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC,
-		   0666);
-	if (file < 0)
-		return setup_fail(s, op, path, (int)file);
-	sys(fchmod, file, 0666); /* whoever the container runs as */
-	r = place = volume_place(s->root, op_text(op, 1), true);
-	if (r >= 0)
-		r = tree = tree_of((int)file, "");
-	if (r >= 0)
-		r = set_attrs(tree, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
-			      0);
-	if (r >= 0)
-		r = attach(tree, place);
-	sys(close, file);
-	if (place >= 0)
-		sys(close, place);
-	if (tree >= 0)
-		sys(close, tree);
-	return r < 0 ? setup_fail(s, op, op_text(op, 1), r) : 0;
 }
 
 int

@@ -10,11 +10,13 @@
 #include <linux/keyctl.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "runtime/init/init.h"
@@ -58,6 +60,7 @@ static const struct {
 	{ ELOOP, "Too many levels of symbolic links" },
 	{ EOPNOTSUPP, "Operation not supported" },
 	{ EDQUOT, "Disk quota exceeded" },
+	{ ECANCELED, "Operation canceled" },
 };
 
 int
@@ -274,6 +277,31 @@ op_chdir(struct setup *s, const struct op *op)
 	return 0;
 }
 
+/* The pod is made while its network is: here they meet.  Our parent sleeps until we
+ * exec, so nobody but us reads what the hand says: W_GO is taken, anything else is left to
+ * the parent and, like silence for ever, the end of a pod that never was. */
+static int
+op_gate(struct setup *s, const struct op *op)
+{
+	struct pollfd p = { .fd = s->gate, .events = POLLIN };
+	struct w_msg m = { 0 };
+	long n;
+
+	if (s->gate < 0)
+		return 0;
+	while ((n = sys(ppoll, &p, 1, NULL, NULL, 0)) == -EINTR)
+		;
+	if (n > 0)
+		n = sys(recvfrom, s->gate, &m, sizeof(m), MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
+	if (n != (long)sizeof(m) || m.type != W_GO) {
+		s->end = W_END_ABORTED;
+		return setup_fail(s, op, "", n < 0 ? (int)n : ECANCELED);
+	}
+	sys(recvfrom, s->gate, &m, sizeof(m), MSG_DONTWAIT, NULL, NULL);
+	s->gate = -1;
+	return 0;
+}
+
 static int
 op_noprivs(struct setup *s, const struct op *op)
 {
@@ -402,7 +430,7 @@ static int (*const op_calls[OP_COUNT])(struct setup *, const struct op *) = {
 	[OP_IMAGE] = mount_image,
 	[OP_SHARE] = mount_share,
 	[OP_OWN] = own_volume,
-	[OP_TERMLOG] = mount_termlog,
+	[OP_TERMLOG] = files_termlog,
 	[OP_SEAL] = mount_seal,
 	[OP_PIVOT] = mount_pivot,
 	[OP_USER] = user_find,
@@ -414,6 +442,9 @@ static int (*const op_calls[OP_COUNT])(struct setup *, const struct op *) = {
 	[OP_SECCOMP] = op_seccomp,
 	[OP_RIGHTS] = user_rights,
 	[OP_EXEC] = op_exec,
+	[OP_GATE] = op_gate,
+	[OP_FILES] = files_begin,
+	[OP_FILE] = files_put,
 };
 
 /* The last child of an exec is born into the container's pid namespace only

@@ -7,7 +7,7 @@
  *     run         empty; there when it was to run and no container could begin yet
  *     init.sock   bound by the hand, listened on by kedge-init: the peer's pid is kedge-init's
  *     exits       one struct w_exit for each run that ended, appended
- *     etc/ volumes/ term/ root/    what the containers mount
+ *     volumes/ root/    what the containers mount
  *
  * Messages are SOCK_SEQPACKET datagrams: one struct, then its texts without
  * NUL or separator.  Both ends are the same user on the same machine, but a kedge-init
@@ -38,6 +38,7 @@ struct w_pod {
 	int64_t log_max;
 	char hostname[W_NAME];
 	char log_dir[W_PATH]; /* of this pod */
+	uint32_t gated, pad;  /* nothing of its containers runs before W_GO */
 };
 
 struct w_container { /* n of them follow struct w_pod */
@@ -57,12 +58,13 @@ enum w_type {
 	W_EXEC,      /* container, id, arg = timeout in s, flags; argc words, each with its NUL;
 			three fds */
 	W_STARTED,   /* container, id = run: the startup probe of this run passed */
+	W_GO,        /* the pod is plugged in: what waits at the gate may run */
 	/* to the hand */
-	W_HELLO =
-	    64,    /* arg = start time of kedge-init (field 22 of stat); flags & 1: stopping */
-	W_STATUS,  /* struct w_status; with the pidfd when running */
-	W_STOPPED, /* nothing runs and nothing will */
-	W_EXEC_DONE, /* id, arg = exit code; the text is an error */
+	W_HELLO = 64, /* arg = start time of kedge-init (field 22 of stat); flags & 1: stopping,
+			 2: gated */
+	W_STATUS,     /* struct w_status; with the pidfd when running */
+	W_STOPPED,    /* nothing runs and nothing will */
+	W_EXEC_DONE,  /* id, arg = exit code; the text is an error */
 };
 
 struct w_msg {
@@ -70,7 +72,12 @@ struct w_msg {
 	int64_t id, arg;
 };
 
-enum w_end { W_END_EXIT, W_END_CANNOT_RUN, W_END_START_ERROR }; /* how a run ended */
+enum w_end {
+	W_END_EXIT,
+	W_END_CANNOT_RUN,
+	W_END_START_ERROR,
+	W_END_ABORTED
+}; /* how a run ended */
 
 struct w_run {
 	int32_t exit_code, signal, err; /* err: errno of a start that failed */

@@ -110,11 +110,14 @@ was_told() { events_of "$1" | grep -F "$2"; }
 	in_pod sh -c 'echo x >/dev/null && echo x >>/dev/zero && [ "$(head -c 4 /dev/urandom | wc -c)" = 4 ]'
 }
 
-@test "what a container writes in its own /etc and last word is not in the host's /run" {
+@test "what a container writes in its own /etc and last word is bounded, and nowhere on the host" {
 	in_pod sh -c 'echo evil >>/etc/hosts; echo evil >/etc/hostname; echo evil >/dev/termination-log'
-	grep -rl evil "$W/state/pods"
-	run grep -rl evil "$W/run/pods"
+	[ "$(in_pod cat /etc/hostname)" = evil ]
+	run grep -rl evil "$W/run/pods" "$W/state/pods"
 	[ "$output" = "" ]
+	run in_pod dd if=/dev/zero of=/dev/termination-log bs=64k count=64
+	[ "$status" != 0 ]
+	[ "$(in_pod cat /dev/termination-log | wc -c)" -le 262144 ]
 }
 
 @test "a container named as a folder of kedge's own shares nothing with a volume" {

@@ -930,8 +930,8 @@ old_layers(struct kit *k)
 	cleanup_free char *first = NULL, *second = NULL;
 
 	c.restart = RT_ALWAYS;
-	xasprintf(&first, "%s/pods/a/main/0/upper", k->state);
-	xasprintf(&second, "%s/pods/a/main/1/upper", k->state);
+	xasprintf(&first, "%s/pods/a/main.0/upper", k->state);
+	xasprintf(&second, "%s/pods/a/main.1/upper", k->state);
 	kit_start(k, &p);
 	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_RUNNING);
 	MUST(access(first, F_OK) == 0);

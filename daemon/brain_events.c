@@ -222,10 +222,44 @@ container_of(const struct pod_seen *p, const char *name)
 	return NULL;
 }
 
+enum { HOOK_POST_START = 2, HOOK_PRE_STOP = 4 }; /* bits of hooksFailed */
+
 static bool
 could_not_start(const char *reason)
 {
 	return !strcmp(reason, "ContainerCannotRun") || !strcmp(reason, "StartError");
+}
+
+/* Hooks of the run that began then, of which we know that they failed. */
+static int64_t
+hooks_failed(const struct container_seen *c, int64_t started_at)
+{
+	if (!c || !started_at)
+		return 0;
+	return c->startedAt == started_at       ? c->hooksFailed
+	       : c->lastStartedAt == started_at ? c->lastHooksFailed
+						: 0;
+}
+
+/* Without the server's words, as the kubelet: secrets may stand in them. */
+static void
+hook_events(struct brain *b, const struct pod *pod, const char *field,
+	    const struct container_seen *was, const struct container_seen *is)
+{
+	const int64_t runs[] = { is->lastStartedAt, is->startedAt };
+
+	for (int i = 0; i < 2; i++) {
+		int64_t new = hooks_failed(is, runs[i]) & ~hooks_failed(was, runs[i]);
+
+		if (new &HOOK_POST_START) {
+			note(b, pod, "Warning", "FailedPostStartHook", field,
+			     "PostStartHook failed");
+			note(b, pod, "Normal", "Killing", field, "FailedPostStartHook");
+		}
+		if (new &HOOK_PRE_STOP)
+			note(b, pod, "Warning", "FailedPreStopHook", field,
+			     "PreStopHook failed");
+	}
 }
 
 /* A run that failed to begin is seen ended, or only as the one before the back-off. */
@@ -241,6 +275,7 @@ container_events(struct brain *b, const struct pod *pod, const struct container_
 		note(b, pod, "Normal", "Created", field, "Created container: %s", is->name);
 		note(b, pod, "Normal", "Started", field, "Started container %s", is->name);
 	}
+	hook_events(b, pod, field, was, is);
 	if (is->lastReason && is->lastMessage && *is->lastMessage &&
 	    could_not_start(is->lastReason) &&
 	    (!was || was->lastFinishedAt != is->lastFinishedAt))
@@ -270,12 +305,14 @@ container_remembered(const struct pod *pod, const struct container_seen *is,
 	const struct container_status *st = NULL;
 	const struct container_state_terminated *last;
 
-	for (size_t i = 0; pod->status && i < pod->status->containerStatuses.n; i++)
-		if (!strcmp(pod->status->containerStatuses.at[i].name, is->name))
-			st = &pod->status->containerStatuses.at[i];
+	st = pod_part_status(pod->status, is->name);
 	if (!st || !st->state || st->restartCount != is->restartCount)
 		return NULL;
-	*room = (struct container_seen){ .name = is->name, .backoffUntil = is->backoffUntil };
+	*room = (struct container_seen){ .name = is->name,
+					 .backoffUntil = is->backoffUntil,
+					 .hooksFailed = is->hooksFailed,
+					 .lastHooksFailed = is->lastHooksFailed,
+					 .lastStartedAt = is->lastStartedAt };
 	last = st->lastState ? st->lastState->terminated : NULL;
 	if (last && last->finishedAt / 1000 == is->lastFinishedAt / 1000)
 		room->lastFinishedAt = is->lastFinishedAt; /* the store keeps whole seconds */

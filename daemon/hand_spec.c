@@ -70,6 +70,18 @@ propagation_of(const char *word)
 	return strcmp(word, "Bidirectional") ? RT_HOST_TO_CONTAINER : RT_BIDIRECTIONAL;
 }
 
+static struct rt_hook
+spec_hook(const struct hook_args *h, struct arena *a)
+{
+	if (!h)
+		return (struct rt_hook){ 0 };
+	return (struct rt_hook){ .type = !strcmp(h->type, "exec")    ? RT_HOOK_EXEC
+					 : !strcmp(h->type, "sleep") ? RT_HOOK_SLEEP
+								     : RT_HOOK_ASK,
+				 .command = spec_strings(&h->command, a),
+				 .seconds = (int)h->seconds };
+}
+
 int
 spec_volumes(const struct sandbox_args *s, struct arena *a, const struct rt_volume **ret,
 	     struct error **e)
@@ -149,6 +161,10 @@ spec_container(const struct container_args *c, struct arena *a, struct rt_contai
 		.tty = c->tty,
 		.stdin_open = c->stdin,
 		.termination_message_path = c->terminationMessagePath,
+		.log_as_message = c->logAsMessage,
+		.post_start = spec_hook(c->postStart, a),
+		.pre_stop = spec_hook(c->preStop, a),
+		.stop_signal = c->stopSignal,
 	};
 }
 
@@ -232,6 +248,9 @@ seen_container(const struct rt_container_status *c, struct arena *a, struct cont
 	static const char *const words[] = { [RT_WAITING] = "waiting",
 					     [RT_RUNNING] = "running",
 					     [RT_TERMINATED] = "terminated" };
+	static const char *const hooks[] = {
+		[RT_NO_HOOK] = NULL, [RT_POST_START] = "postStart", [RT_PRE_STOP] = "preStop"
+	};
 	const char *reason = c->state == RT_TERMINATED ? c->now.reason : c->reason;
 	const char *message = c->state == RT_TERMINATED ? c->now.message : c->message;
 
@@ -247,6 +266,9 @@ seen_container(const struct rt_container_status *c, struct arena *a, struct cont
 		.startedAt = c->now.started_at,
 		.finishedAt = c->now.finished_at,
 		.started = c->started,
+		.hook = hooks[c->hook <= RT_PRE_STOP ? c->hook : RT_NO_HOOK],
+		.hooksFailed = c->now.hooks_failed,
+		.lastHooksFailed = c->last.hooks_failed,
 		.backoffUntil = c->backoff_until,
 		.lastReason = arena_strdup(a, c->last.reason),
 		.lastMessage = arena_strdup(a, c->last.message),

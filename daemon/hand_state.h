@@ -48,7 +48,7 @@ struct hand {
 	struct np *np;
 	struct images *images;
 	struct rt_host_path *host_paths; /* of kedge.yaml */
-	struct wire *wire; /* NULL while there is no brain */
+	struct wire *wire;               /* NULL while there is no brain */
 	struct child *children;
 	struct map pods;     /* uid -> struct hand_pod */
 	struct map services; /* id -> anything: set since the brain's last start */

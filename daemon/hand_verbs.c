@@ -141,6 +141,16 @@ do_started(struct order *o, struct error **e)
 }
 
 static int
+do_hooked(struct order *o, struct error **e)
+{
+	const struct hooked_args *args = o->body;
+
+	return rt_container_hooked(o->hand->rt, args->uid, args->container, args->startedAt,
+				   strcmp(args->hook, "preStop") ? RT_POST_START : RT_PRE_STOP,
+				   args->failed, e);
+}
+
+static int
 do_files(struct order *o, struct error **e)
 {
 	const struct sandbox_args *args = o->body;
@@ -497,26 +507,13 @@ do_down(struct order *o, struct error **e)
 
 /* clang-format off: a row a line */
 static int (*const table[ACT_COUNT])(struct order *, struct error **) = {
-	[ACT_START] = do_start,
-	[ACT_STOP] = do_stop,
-	[ACT_RESTART] = do_restart,
-	[ACT_STARTED] = do_started,
-	[ACT_FILES] = do_files,
-	[ACT_SWEEP] = do_sweep,
-	[ACT_DRAIN] = do_drain,
-	[ACT_PROGRAM] = do_program,
-	[ACT_RETIRE] = do_retire,
-	[ACT_COMMIT] = do_commit,
-	[ACT_EXEC] = do_exec,
-	[ACT_WATCH] = do_watch,
-	[ACT_UNWATCH] = do_unwatch,
-	[ACT_IMPORT] = do_import,
-	[ACT_PULL] = do_pull,
-	[ACT_CANCEL] = do_cancel,
-	[ACT_REMOVE] = do_remove,
-	[ACT_LIST] = do_list,
-	[ACT_READY] = do_ready,
-	[ACT_DOWN] = do_down,
+	[ACT_START] = do_start,     [ACT_STOP] = do_stop,       [ACT_RESTART] = do_restart,
+	[ACT_STARTED] = do_started, [ACT_HOOKED] = do_hooked,   [ACT_FILES] = do_files,
+	[ACT_SWEEP] = do_sweep,     [ACT_DRAIN] = do_drain,     [ACT_PROGRAM] = do_program,
+	[ACT_RETIRE] = do_retire,   [ACT_COMMIT] = do_commit,   [ACT_EXEC] = do_exec,
+	[ACT_WATCH] = do_watch,     [ACT_UNWATCH] = do_unwatch, [ACT_IMPORT] = do_import,
+	[ACT_PULL] = do_pull,       [ACT_CANCEL] = do_cancel,   [ACT_REMOVE] = do_remove,
+	[ACT_LIST] = do_list,       [ACT_READY] = do_ready,     [ACT_DOWN] = do_down,
 };
 /* clang-format on */
 

@@ -448,7 +448,8 @@ running(const struct pod_seen *seen, const char *name)
 {
 	for (size_t i = 0; seen && i < seen->containers.n; i++)
 		if (!strcmp(seen->containers.at[i].name, name))
-			return strcmp(seen->containers.at[i].state, "running")
+			return strcmp(seen->containers.at[i].state, "running") ||
+				       str_is(seen->containers.at[i].hook, "postStart")
 				   ? NULL
 				   : &seen->containers.at[i];
 	return NULL;

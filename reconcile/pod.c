@@ -46,11 +46,12 @@ order_stop(struct plan *p, const struct pod *pod, int64_t grace, const char *why
 
 /* What describe shows; recorded by the caller of the plan, counted when it repeats. */
 static void
-tell(struct plan *p, const struct pod *pod, const char *reason, const char *message)
+tell(struct plan *p, const struct pod *pod, const char *type, const char *reason,
+     const char *message)
 {
 	struct event_args *args = arena_zalloc(p->arena, sizeof *args);
 
-	args->type = "Warning";
+	args->type = type;
 	args->reason = reason;
 	args->message = arena_strdup(p->arena, message);
 	args->component = "kedge";
@@ -134,7 +135,7 @@ place(struct snapshot *s, const struct pod *pod, struct plan *p)
 		if (pod->status && schema_equal(pod_status_kind(), pod->status, st))
 			return;
 		plan_write(p, ACT_STATUS, &copy, 0, 0, why);
-		tell(p, pod, "FailedScheduling", why);
+		tell(p, pod, "Warning", "FailedScheduling", why);
 		return;
 	}
 	copy.spec = arena_alloc(p->arena, sizeof *copy.spec);
@@ -237,7 +238,7 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	else if (!args)
 		backoff_over(st, CONDITION_BACKOFF, a);
 	if (write(p, pod, st, args ? pod_volumes_version(s, pod, a) : "") && !args)
-		tell(p, pod, trouble[0].container ? "Failed" : "FailedMount",
+		tell(p, pod, "Warning", trouble[0].container ? "Failed" : "FailedMount",
 		     trouble[0].container ? arena_printf(a, "Error: %s", trouble[0].message)
 					  : trouble[0].message);
 	if (!args || !again || str_is(st->phase, "Succeeded") || str_is(st->phase, "Failed"))
@@ -254,6 +255,15 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 
 /* ---- on the host ---- */
 
+/* The probe's own word counts before the pod's. */
+static int64_t
+grace_of(const struct pod *pod, const struct probe *probe)
+{
+	if (probe && schema_has(probe_kind(), probe, "terminationGracePeriodSeconds"))
+		return probe->terminationGracePeriodSeconds;
+	return pod->spec->terminationGracePeriodSeconds;
+}
+
 /* A container that failed its liveness or startup probe for good. */
 static void
 restart_failed(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
@@ -262,13 +272,11 @@ restart_failed(struct snapshot *s, const struct pod *pod, const struct pod_seen 
 	for (size_t i = 0; i < pod_parts(pod->spec); i++) {
 		const struct container *c = pod_part(pod->spec, i);
 		const struct probe_seen *probe = snapshot_probe(s, object_uid(pod), c->name);
-		struct restart_args args = { .uid = object_uid(pod),
-					     .container = c->name,
-					     .grace =
-						 pod->spec->terminationGracePeriodSeconds };
+		struct restart_args args = { .uid = object_uid(pod), .container = c->name };
 
 		if (!probe || !probe->live_failed)
 			continue;
+		args.grace = grace_of(pod, probe->started ? c->livenessProbe : c->startupProbe);
 		for (size_t j = 0; j < seen->containers.n; j++)
 			if (str_is(seen->containers.at[j].name, c->name) &&
 			    str_is(seen->containers.at[j].state, "running") &&
@@ -329,6 +337,44 @@ renew_files(struct snapshot *s, const struct pod *pod, struct plan *p)
 	return version;
 }
 
+/* ---- its time is over ---- */
+
+static bool
+is_late(const struct pod *pod)
+{
+	return pod->status && str_is(pod->status->reason, "DeadlineExceeded");
+}
+
+/* False: it has none, or there is time left. */
+static bool
+deadline_passed(struct snapshot *s, const struct pod *pod, struct plan *p)
+{
+	int64_t due;
+
+	if (!pod->status || !pod->status->startTime || pod_is_finished(pod) ||
+	    !schema_has(pod_spec_kind(), pod->spec, "activeDeadlineSeconds"))
+		return false;
+	due = pod->status->startTime + pod->spec->activeDeadlineSeconds * 1000;
+	if (due <= s->now)
+		return true;
+	plan_again(p, due);
+	return false;
+}
+
+/* Failed from now on, whatever runs still; the next pass takes it off the host. */
+static void
+fail_late(const struct pod *pod, struct plan *p)
+{
+	struct pod_status *st = arena_alloc(p->arena, sizeof *st);
+
+	*st = *pod->status;
+	st->phase = "Failed";
+	st->reason = "DeadlineExceeded";
+	st->message = "Pod was active on the node longer than the specified deadline";
+	write(p, pod, st, "");
+	tell(p, pod, "Normal", st->reason, st->message);
+}
+
 static void
 look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
 	   struct plan *p)
@@ -349,7 +395,8 @@ look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 	write(p, pod, st, volumes);
 	/* Only what the store already knows to be over is taken off the host. */
 	if (up && pod_is_finished(pod))
-		order_stop(p, pod, 0, pod_phase(pod));
+		order_stop(p, pod, is_late(pod) ? pod->spec->terminationGracePeriodSeconds : 0,
+			   is_late(pod) ? "DeadlineExceeded" : pod_phase(pod));
 }
 
 /* ---- out of service, and off the host ---- */
@@ -432,6 +479,8 @@ pod_reconcile(struct snapshot *s, const struct pod *pod, struct plan *p)
 		return;
 	if (pod->metadata->deletionTimestamp)
 		leave(s, pod, seen, p);
+	else if (deadline_passed(s, pod, p))
+		fail_late(pod, p);
 	else if (pod_is_up(seen) && pod->status)
 		look_after(s, pod, seen, p);
 	else if (pod_is_finished(pod))

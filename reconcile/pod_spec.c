@@ -83,6 +83,22 @@ restart_policy(const struct pod *pod, enum part_role role)
 	return pod->spec->restartPolicy;
 }
 
+/* Requests over the network are the brain's to make. */
+static struct hook_args *
+hook(const struct lifecycle_handler *h, struct arena *a)
+{
+	struct hook_args *args = h ? arena_zalloc(a, sizeof *args) : NULL;
+
+	if (!h)
+		return NULL;
+	args->type = h->exec ? "exec" : h->sleep ? "sleep" : "ask";
+	if (h->exec)
+		args->command = h->exec->command;
+	if (h->sleep)
+		args->seconds = h->sleep->seconds;
+	return args;
+}
+
 /* False and *ret_why when a reference is missing. */
 static bool
 container(struct snapshot *s, const struct pod *pod, const struct container *c,
@@ -109,6 +125,12 @@ container(struct snapshot *s, const struct pod *pod, const struct container *c,
 				     .tty = c->tty,
 				     .stdin = c->stdin,
 				     .terminationMessagePath = c->terminationMessagePath };
+	args->logAsMessage = str_is(c->terminationMessagePolicy, "FallbackToLogsOnError");
+	if (c->lifecycle) {
+		args->postStart = hook(c->lifecycle->postStart, a);
+		args->preStop = hook(c->lifecycle->preStop, a);
+		args->stopSignal = c->lifecycle->stopSignal;
+	}
 	args->env.at = arena_alloc(a, (n + 1) * sizeof *args->env.at);
 	for (size_t i = 0; i < n; i++)
 		args->env.at[args->env.n++] =
@@ -209,8 +231,8 @@ pod_sandbox(struct snapshot *s, const struct pod *pod, struct arena *a, struct p
 	args->grace = pod->spec->terminationGracePeriodSeconds;
 	if (pod->spec->securityContext) {
 		args->fsGroup = pod->spec->securityContext->fsGroup;
-		args->fsGroupOnMismatch = str_is(
-		    pod->spec->securityContext->fsGroupChangePolicy, "OnRootMismatch");
+		args->fsGroupOnMismatch =
+		    str_is(pod->spec->securityContext->fsGroupChangePolicy, "OnRootMismatch");
 	}
 	pod_rights_shared(pod, args, a);
 	hosts(s, pod, args, a);

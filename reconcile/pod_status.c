@@ -7,6 +7,8 @@
  */
 #include "pod.h"
 
+enum { POST_START_FAILED = 2 }; /* a bit of hooksFailed */
+
 bool
 pod_is_up(const struct pod_seen *seen)
 {
@@ -64,6 +66,10 @@ state_of(const struct pod_view *v, const struct container_seen *c, const char *i
 	struct container_state *st;
 	struct arena *a = v->arena;
 
+	if (str_is(c->hook, "postStart")) /* it counts as running once that is over */
+		return state_waiting(not_yet(v), NULL, a);
+	if (str_is(c->state, "running") && c->hooksFailed & POST_START_FAILED)
+		return state_waiting("PostStartHookError", "PostStartHook failed", a);
 	if (str_is(c->state, "waiting"))
 		return state_waiting(
 		    str_is(c->reason, "") || str_is(c->reason, "ContainerCreating") ? not_yet(v)
@@ -164,7 +170,8 @@ judge(const struct pod_view *v, const struct container *spec, enum part_role rol
       const struct container_seen *c, struct container_status *st)
 {
 	const struct probe_seen *p = snapshot_probe(v->s, object_uid(v->pod), spec->name);
-	bool running = str_is(c->state, "running");
+	bool running = str_is(c->state, "running") && !str_is(c->hook, "postStart") &&
+		       !(c->hooksFailed & POST_START_FAILED);
 
 	if (role == PART_INIT) {
 		st->started = running;

@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "pod_parts.h"
 #include "rules.h"
 #include <stdio.h>
 #include <string.h>
@@ -322,6 +323,41 @@ once_only_check(const struct container *c, size_t i, const struct place *pl)
 }
 
 static void
+sleep_check(const struct lifecycle_handler *h, int64_t grace, const char *sub,
+	    const struct place *pl)
+{
+	if (h && h->sleep && (h->sleep->seconds < 0 || h->sleep->seconds > grace))
+		place_complain(pl, sub,
+			       "Invalid value: %jd: must be non-negative and less than "
+			       "terminationGracePeriodSeconds (%jd)",
+			       (intmax_t)h->sleep->seconds, (intmax_t)grace);
+}
+
+static void
+sleeps_check(const struct pod_spec *s, const struct place *pl)
+{
+	int64_t grace = s->terminationGracePeriodSeconds;
+	char sub[96];
+
+	if (!place_ok(pl, "terminationGracePeriodSeconds"))
+		return;
+	for (size_t i = 0; i < pod_parts(s); i++) {
+		const struct lifecycle *l = pod_part(s, i)->lifecycle;
+		size_t ninit = s->initContainers.n;
+		const char *list = i < ninit ? "initContainers" : "containers";
+
+		if (!l)
+			continue;
+		snprintf(sub, sizeof sub, "%s[%zu].lifecycle.postStart.sleep.seconds", list,
+			 i < ninit ? i : i - ninit);
+		sleep_check(l->postStart, grace, sub, pl);
+		snprintf(sub, sizeof sub, "%s[%zu].lifecycle.preStop.sleep.seconds", list,
+			 i < ninit ? i : i - ninit);
+		sleep_check(l->preStop, grace, sub, pl);
+	}
+}
+
+static void
 init_check(const struct pod_spec *s, const struct place *pl)
 {
 	char sub[64];
@@ -352,6 +388,7 @@ pod_spec_check(const void *obj, const struct place *at)
 	const struct pod_spec *s = obj;
 
 	init_check(s, at);
+	sleeps_check(s, at);
 	names_check(s, at);
 	mounts_check(s, "containers", s->containers.at, s->containers.n, at);
 	mounts_check(s, "initContainers", s->initContainers.at, s->initContainers.n, at);

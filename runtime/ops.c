@@ -277,12 +277,30 @@ signal_number(const char *name)
 	return SIGTERM;
 }
 
+static void
+compile_hook(struct buf *b, enum op_code code, const struct rt_hook *h)
+{
+	static const unsigned types[] = { [RT_HOOK_EXEC] = W_HOOK_EXEC,
+					  [RT_HOOK_SLEEP] = W_HOOK_SLEEP,
+					  [RT_HOOK_ASK] = W_HOOK_ASK };
+	struct op_at o;
+
+	if (h->type == RT_HOOK_NONE)
+		return;
+	o = op_begin(b, code, types[h->type], h->seconds);
+	for (const char *const *word = h->command; word && *word; word++)
+		op_str(o, *word);
+	op_end(o);
+}
+
 int
 rtops_compile(struct rt *rt, const struct rt_pod *p, const struct rt_container *c,
 	      const struct image *img, struct buf *b, struct error **e)
 {
 	struct ops_head head = { .magic = OPS_MAGIC,
-				 .stop_signal = signal_number(img->stop_signal) };
+				 .stop_signal = signal_number(c->stop_signal && *c->stop_signal
+								  ? c->stop_signal
+								  : img->stop_signal) };
 	const char *dir = c->working_dir && *c->working_dir ? c->working_dir : img->working_dir;
 	struct buf cleanup_buf paths = { 0 };
 	struct op_at o;
@@ -314,6 +332,8 @@ rtops_compile(struct rt *rt, const struct rt_pod *p, const struct rt_container *
 	op_put(b, OP_CHDIR, 0, 0, *dir ? dir : "/", NULL);
 	/* Before the filter, which may be the pod's own and allow nothing of this. */
 	op_put(b, OP_GATE, 0, 0, NULL);
+	compile_hook(b, OP_POSTSTART, &c->post_start);
+	compile_hook(b, OP_PRESTOP, &c->pre_stop);
 	if (compile_rights(rt, b, c, e) < 0 || compile_exec(b, p, c, img, e) < 0)
 		return -1;
 	((struct ops_head *)b->at)->size = (uint32_t)b->len;

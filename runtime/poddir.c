@@ -196,7 +196,8 @@ pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, struct error **e)
 					 .tty = c->tty,
 					 .stdin_open = c->stdin_open,
 					 .role = (uint8_t)c->role,
-					 .startup_probe = c->startup_probe };
+					 .startup_probe = c->startup_probe,
+					 .log_as_message = c->log_as_message };
 
 		rt_copy(x.name, sizeof(x.name), c->name);
 		buf_add(&b, &x, sizeof(x));

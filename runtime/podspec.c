@@ -120,6 +120,16 @@ check_mount(const struct rt_pod *p, const struct rt_mount *m, struct error **e)
 }
 
 static int
+check_hook(const struct rt_hook *h, struct error **e)
+{
+	if (h->type == RT_HOOK_EXEC && (!h->command || !*h->command))
+		return fail(e, WHY_INVALID, "a hook has no command");
+	if (h->seconds < 0)
+		return fail(e, WHY_INVALID, "a hook sleeps for %d seconds", h->seconds);
+	return 0;
+}
+
+static int
 check_container(const struct rt_pod *p, const struct rt_container *c, struct error **e)
 {
 	for (size_t i = 0; i < c->nmounts; i++)
@@ -141,6 +151,8 @@ check_container(const struct rt_pod *p, const struct rt_container *c, struct err
 		return fail(e, WHY_INVALID,
 			    "seccomp profile \"%s\" is empty, absolute or has \"..\"",
 			    c->seccomp_profile);
+	if (check_hook(&c->post_start, e) < 0 || check_hook(&c->pre_stop, e) < 0)
+		return -1;
 	if (c->cpu_milli < 0 || c->cpu_shares < 0 || c->memory < 0 || c->pids < 0)
 		return fail(e, WHY_INVALID, "a limit is negative");
 	for (const char *const *env = c->env; env && *env; env++)
@@ -356,6 +368,14 @@ walk_volume(struct walk *w, struct rt_volume *v)
 }
 
 static void
+walk_hook(struct walk *w, struct rt_hook *h)
+{
+	NUM(w, h->type);
+	walk_strs(w, &h->command);
+	NUM(w, h->seconds);
+}
+
+static void
 walk_container(struct walk *w, struct rt_container *c)
 {
 	int64_t n = (int64_t)c->nmounts;
@@ -403,6 +423,10 @@ walk_container(struct walk *w, struct rt_container *c)
 	NUM(w, c->tty);
 	NUM(w, c->stdin_open);
 	walk_str(w, &c->termination_message_path);
+	NUM(w, c->log_as_message);
+	walk_hook(w, &c->post_start);
+	walk_hook(w, &c->pre_stop);
+	walk_str(w, &c->stop_signal);
 }
 
 static void

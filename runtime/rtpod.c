@@ -416,26 +416,6 @@ rt_container_restart(struct rt *rt, const char *uid, const char *container, int 
 	return p ? fail(e, WHY_NOT_FOUND, "pod %s has no container %s", uid, container) : -1;
 }
 
-int
-rt_container_started(struct rt *rt, const char *uid, const char *container, int64_t started_at,
-		     struct error **e)
-{
-	struct rtpod *p = rt_find(rt, uid, e);
-
-	for (size_t i = 0; p && i < p->spec.ncontainers; i++)
-		if (strcmp(p->spec.containers[i].name, container) == 0) {
-			const struct w_status *said = &p->c[i].said;
-			const struct w_msg m = { .type = W_STARTED,
-						 .container = (uint32_t)i,
-						 .id = said->restarts };
-
-			if (said->state != W_RUNNING || said->now.started_at != started_at)
-				return 0;
-			return rtpod_tell(p, &m, NULL, 0, NULL, e);
-		}
-	return p ? fail(e, WHY_NOT_FOUND, "pod %s has no container %s", uid, container) : -1;
-}
-
 /* ---- hearing ---- */
 
 /* The pid in our view of what a pidfd means. */

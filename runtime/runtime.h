@@ -65,14 +65,14 @@ enum rt_volume_type {
 	RT_IMAGE, /* what an image holds, read-only */
 };
 enum rt_host_type { /* what must be there, or is made */
-	RT_HOST_ANY,
-	RT_HOST_DIR_OR_CREATE,
-	RT_HOST_DIR,
-	RT_HOST_FILE_OR_CREATE,
-	RT_HOST_FILE,
-	RT_HOST_SOCKET,
-	RT_HOST_CHAR,
-	RT_HOST_BLOCK,
+		    RT_HOST_ANY,
+		    RT_HOST_DIR_OR_CREATE,
+		    RT_HOST_DIR,
+		    RT_HOST_FILE_OR_CREATE,
+		    RT_HOST_FILE,
+		    RT_HOST_SOCKET,
+		    RT_HOST_CHAR,
+		    RT_HOST_BLOCK,
 };
 struct rt_volume {
 	const char *name;
@@ -98,11 +98,20 @@ enum rt_restart { RT_ALWAYS, RT_ON_FAILURE, RT_NEVER };
  * follow and end last; then those of RT_MAIN, all at once. */
 enum rt_role { RT_MAIN, RT_INIT, RT_SIDECAR };
 
+/* What a container has to do after its start or before its end.  RT_HOOK_ASK: the caller
+ * sees to it when rt_container_status.hook says so, and tells with rt_container_hooked. */
+enum rt_hook_type { RT_HOOK_NONE, RT_HOOK_EXEC, RT_HOOK_SLEEP, RT_HOOK_ASK };
+struct rt_hook {
+	enum rt_hook_type type;
+	const char *const *command; /* of EXEC; NULL-terminated */
+	int seconds;                /* of SLEEP */
+};
+
 struct rt_container {
 	const char *name, *image;
 	const char *const *command, *const *args; /* NULL: the image's; else NULL-terminated */
 	const char *const *env;                   /* "K=V", NULL-terminated; over the image's */
-	const char *working_dir, *user; /* NULL: the image's; ":gid": only its user */
+	const char *working_dir, *user;           /* NULL: the image's; ":gid": only its user */
 	const struct rt_mount *mounts;
 	size_t nmounts;
 	enum rt_role role;
@@ -119,16 +128,19 @@ struct rt_container {
 	bool privileged, unconfined, unmasked;
 	const char *seccomp_profile; /* a file below seccomp_dir; NULL: the runtime's own */
 	const char *termination_message_path; /* NULL: none */
+	bool log_as_message; /* what it printed last stands for a message it did not leave */
+	struct rt_hook post_start, pre_stop;
+	const char *stop_signal; /* "SIGUSR1"; NULL: the image's, else SIGTERM */
 };
 
 struct rt_pod {
 	const char *uid, *ns, *name, *hostname;
-	int grace;        /* seconds between SIGTERM and SIGKILL */
-	int64_t fs_group; /* -1: none */
+	int grace;                 /* seconds between SIGTERM and SIGKILL */
+	int64_t fs_group;          /* -1: none */
 	bool fs_group_on_mismatch; /* leave alone what is the group's already */
-	const int64_t *groups; /* of every container beside its own */
+	const int64_t *groups;     /* of every container beside its own */
 	size_t ngroups;
-	bool groups_strict; /* none that the image's /etc/group lists */
+	bool groups_strict;         /* none that the image's /etc/group lists */
 	const char *const *sysctls; /* "name=value" of the pod's namespaces; NULL-terminated */
 	const char *const *hosts, *const
 				      *resolv; /* lines of the two files; NULL: none written */
@@ -139,9 +151,11 @@ struct rt_pod {
 };
 
 enum rt_state { RT_WAITING, RT_RUNNING, RT_TERMINATED };
+enum rt_hook_name { RT_NO_HOOK, RT_POST_START, RT_PRE_STOP };
 struct rt_run { /* one run of a container; times in ms since 1970, 0: not yet */
 	int exit_code, signal;
 	bool oom;
+	unsigned hooks_failed; /* bits 1 << enum rt_hook_name */
 	int64_t started_at, finished_at;
 	const char *reason, *message; /* "" when there is none */
 };
@@ -150,7 +164,8 @@ struct rt_container_status {
 	enum rt_state state;
 	const char *reason, *message; /* of waiting */
 	int restarts;
-	bool started; /* what comes after it may start */
+	bool started;           /* what comes after it may start */
+	enum rt_hook_name hook; /* under way */
 	int64_t backoff_until;
 	struct rt_run now, last; /* last.finished_at is 0 when there was none */
 	pid_t pid;               /* in the host's view; 0 when not running */
@@ -195,6 +210,9 @@ int rt_container_restart(struct rt *, const char *uid, const char *container, in
  * it may start.  Of another run it means nothing. */
 int rt_container_started(struct rt *, const char *uid, const char *container,
 			 int64_t started_at, struct error **);
+/* How a hook of RT_HOOK_ASK went. */
+int rt_container_hooked(struct rt *, const char *uid, const char *container, int64_t started_at,
+			enum rt_hook_name, bool failed, struct error **);
 /* Runs argv in a container's namespaces, cgroup and with its rights.  The three
  * fds are dup'ed (-1: /dev/null); with tty, fds[0] is the terminal's slave for all three.
  * The end comes as an RT_EXEC_DONE event with this id. */

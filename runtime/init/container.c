@@ -111,6 +111,7 @@ ended(struct init *in, struct container *c)
 	c->pid = 0;
 	c->kill_at = c->end_by = 0;
 	c->ending = GOES_ON;
+	c->hook = W_HOOK_NONE;
 	c->started = false;
 	c->dirty = true;
 	exit_record(in, c);
@@ -135,6 +136,8 @@ container_ended(struct init *in, struct container *c, int status)
 	sys(close, c->pidfd);
 	c->pidfd = -1;
 	last_word(c);
+	if (c->conf.log_as_message && !c->now.text_len && c->now.exit_code)
+		c->now.text_len = log_last(&c->log, c->text, W_TEXT);
 	ended(in, c);
 }
 
@@ -312,6 +315,8 @@ started(struct init *in, struct container *c, long pid, struct ends *e)
 	c->state = W_RUNNING;
 	c->started = !c->conf.startup_probe;
 	ends_keep(c, e);
+	if (c->hooks & 1 << W_HOOK_POST_START)
+		hook_begin(in, c, W_HOOK_POST_START);
 }
 
 void
@@ -345,6 +350,7 @@ container_start(struct init *in, struct container *c)
 		return;
 	}
 	c->stop_signal = ops->stop_signal;
+	c->hooks = hooks_of(ops);
 	if (!*c->events) {
 		const struct op *group = op_find(ops, OP_CGROUP);
 		struct text t = { c->events, 0, W_PATH };

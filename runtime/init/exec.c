@@ -86,29 +86,16 @@ spawn(const struct ops_head *ops)
 	return pid;
 }
 
-void
-exec_begin(struct init *in, const struct w_msg *m, char *words, size_t len, const int fds[3])
+/* The words lie in front of the scratch room; x is done when this fails. */
+static void
+begin(struct init *in, struct exec *x, struct container *c, const struct ops_head *ops,
+      char **scratch, uint32_t argc, const int fds[3], bool tty)
 {
-	struct container *c = m->container < in->pod.n ? &in->c[m->container] : NULL;
-	struct exec *x = exec_new(in, m->id);
-	const struct ops_head *ops;
-	char **scratch;
-	size_t size;
 	int report[2];
 	long pid;
 
-	if (!x)
-		return; /* the hand keeps count and does not ask for more */
-	if (!c || c->state != W_RUNNING || fds[0] < 0 || fds[1] < 0 || fds[2] < 0) {
-		refuse(x, 126, "the container is not running");
-		return;
-	}
-	ops = ops_map(W_FD_DIR, c->conf.name, &scratch, &size);
-	if (!ops || !words_split(words, len, m->argc, scratch) ||
-	    sys(pipe2, report, O_CLOEXEC | O_NONBLOCK) < 0) {
+	if (sys(pipe2, report, O_CLOEXEC | O_NONBLOCK) < 0) {
 		refuse(x, 126, "the command could not be prepared");
-		if (ops)
-			ops_unmap(ops, size);
 		return;
 	}
 	setup = (struct setup){ .ops = ops,
@@ -117,26 +104,69 @@ exec_begin(struct init *in, const struct w_msg *m, char *words, size_t len, cons
 				.run = c->restarts,
 				.stdio = { fds[0], fds[1], fds[2] },
 				.join = true,
-				.tty = m->flags & 1,
+				.tty = tty,
 				.target = c->pidfd,
 				.gate = -1,
 				.argv = scratch,
-				.scratch = scratch + m->argc + 1,
+				.scratch = scratch + argc + 1,
 				.report = report[1] };
 	pid = spawn(ops);
 	sys(close, report[1]);
 	x->err_fd = report[0];
-	x->timeout_s = (int32_t)m->arg;
-	if (m->arg > 0)
-		x->kill_at = now_boot() + m->arg * 1000;
 	if (pid < 0 || setup.err || !setup.child)
 		refuse(x, 126, setup.err ? setup.error : "no process could be made");
 	else
 		x->pid = setup.child;
 	if (x->done)
 		sys(close, x->err_fd);
-	ops_unmap(ops, size);
 	sys(madvise, stack, sizeof(stack), MADV_DONTNEED);
+}
+
+void
+exec_begin(struct init *in, const struct w_msg *m, char *words, size_t len, const int fds[3])
+{
+	struct container *c = m->container < in->pod.n ? &in->c[m->container] : NULL;
+	struct exec *x = exec_new(in, m->id);
+	const struct ops_head *ops;
+	char **scratch;
+	size_t size;
+
+	if (!x)
+		return; /* the hand keeps count and does not ask for more */
+	if (!c || c->state != W_RUNNING || fds[0] < 0 || fds[1] < 0 || fds[2] < 0) {
+		refuse(x, 126, "the container is not running");
+		return;
+	}
+	x->timeout_s = (int32_t)m->arg;
+	if (m->arg > 0)
+		x->kill_at = now_boot() + m->arg * 1000;
+	ops = ops_map(W_FD_DIR, c->conf.name, &scratch, &size);
+	if (!ops || !words_split(words, len, m->argc, scratch))
+		refuse(x, 126, "the command could not be prepared");
+	else
+		begin(in, x, c, ops, scratch, m->argc, fds, m->flags & 1);
+	if (ops)
+		ops_unmap(ops, size);
+}
+
+/* A hook's command is ours to wait for, not the hand's: its id is below 0. */
+bool
+exec_hook(struct init *in, struct container *c, const struct op *argv,
+	  const struct ops_head *ops, char **scratch)
+{
+	static const int null[3] = { 0, 1, 2 }; /* what we were born with */
+	struct exec *x = exec_new(in, -1 - (int64_t)c->index);
+	const char *word = argv->text;
+
+	if (!x)
+		return false;
+	for (uint32_t i = 0; i < argv->nstr; i++, word += strlen(word) + 1)
+		scratch[i] = (char *)word;
+	scratch[argv->nstr] = NULL;
+	begin(in, x, c, ops, scratch, argv->nstr, null, false);
+	if (x->done)
+		x->id = 0;
+	return !x->done;
 }
 
 bool
@@ -161,7 +191,9 @@ exec_ended(struct init *in, int pid, int status)
 			text_add(&t, "s");
 		}
 		x->done = true;
-		if (in->hand < 0)
+		if (x->id < 0)
+			hook_ended(in, &in->c[-1 - x->id], x->code == 0);
+		if (in->hand < 0 || x->id < 0)
 			x->id = 0;
 		return true;
 	}
@@ -174,9 +206,9 @@ exec_end_all(struct init *in)
 	for (int i = 0; i < W_EXECS; i++) {
 		struct exec *x = &in->execs[i];
 
-		if (x->id && x->done)
+		if (x->id > 0 && x->done)
 			x->id = 0;
-		else if (x->id)
+		else if (x->id > 0)
 			sys(kill, x->pid, SIGKILL);
 	}
 }

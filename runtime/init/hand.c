@@ -81,7 +81,8 @@ put_status(struct init *in, struct container *c)
 	*s = (struct w_status){
 		.head = { .type = W_STATUS,
 			  .container = c->index,
-			  .flags = c->started ? W_FLAG_STARTED : 0 },
+			  .flags = (c->started && c->hook != W_HOOK_POST_START) |
+				   (uint32_t)c->hook << W_FLAG_HOOK },
 		.state = waits ? W_WAITING : c->state,
 		.restarts = c->restarts,
 		.began = c->asked,
@@ -137,7 +138,7 @@ hand_flush(struct init *in)
 	for (int i = 0; i < W_EXECS; i++) {
 		struct exec *x = &in->execs[i];
 
-		if (!x->id || !x->done)
+		if (x->id <= 0 || !x->done)
 			continue;
 		if (!put_head(in, W_EXEC_DONE, x->id, x->code, 0, x->error))
 			return false;
@@ -171,6 +172,11 @@ heed(struct init *in, const struct w_msg *m, char *rest, size_t len, const int f
 		break;
 	case W_GO:
 		in->gated = false;
+		break;
+	case W_HOOKED:
+		if (c && c->state == W_RUNNING && c->restarts == m->id &&
+		    c->hook == (int)m->flags && !c->hook_end)
+			hook_ended(in, c, m->arg == 0);
 		break;
 	case W_EXEC:
 		exec_begin(in, m, rest, len, fds);

@@ -33,7 +33,7 @@ struct log {
 };
 
 /* How far a container is on its way out. */
-enum ending { GOES_ON, WAITS_ITS_TURN, WAS_ASKED };
+enum ending { GOES_ON, RUNS_ITS_HOOK, WAITS_ITS_TURN, WAS_ASKED };
 
 struct container {
 	struct w_container conf;
@@ -45,6 +45,8 @@ struct container {
 	int64_t not_before;    /* boot ms: back-off, 0: none */
 	int64_t began_boot;    /* boot ms of the last start; 0: none yet */
 	int ending;            /* enum ending */
+	int hooks, hook;       /* bits 1 << enum w_hook: those it has; the one under way */
+	int64_t hook_end;      /* boot ms: of a sleep, 0: another kind */
 	int64_t end_by;        /* boot ms: when its grace is over */
 	int64_t kill_at;       /* boot ms: SIGKILL then; 0: not asked to end yet */
 	uint64_t oom_before;
@@ -115,6 +117,12 @@ order_due(struct init *); /* does what is due; boot ms of what is next, INT64_MA
 void exec_begin(struct init *, const struct w_msg *, char *words, size_t len, const int fds[3]);
 bool exec_ended(struct init *, int pid, int status); /* false: not one of ours */
 void exec_end_all(struct init *);
+bool exec_hook(struct init *, struct container *, const struct op *argv,
+	       const struct ops_head *, char **scratch); /* false: it could not begin */
+/* hooks.c: what a container has to do after its start and before its end */
+int hooks_of(const struct ops_head *); /* bits 1 << enum w_hook */
+void hook_begin(struct init *, struct container *, int hook);
+void hook_ended(struct init *, struct container *, bool well);
 /* hand.c */
 void hand_accept(struct init *);
 void hand_read(struct init *);
@@ -122,7 +130,8 @@ bool hand_flush(struct init *); /* false: it cannot take more now */
 void hand_lost(struct init *);
 /* log.c */
 int log_start(struct log *, const struct w_pod *, const char *container, int run);
-void log_pump(struct stream *, struct log *, const struct w_pod *);  /* one read */
+void log_pump(struct stream *, struct log *, const struct w_pod *); /* one read */
+uint32_t log_last(const struct log *, char *to, uint32_t room); /* bytes of its last lines */
 void log_drain(struct stream *, struct log *, const struct w_pod *); /* to the end; closes */
 /* setup.c */
 int setup_run(void *setup); /* of the child; returns only when it failed */

@@ -311,3 +311,50 @@ log_drain(struct stream *s, struct log *l, const struct w_pod *pod)
 	sys(close, s->fd);
 	s->fd = -1;
 }
+
+/* The text of the last lines of this run, at most `room` bytes: 80 lines and 2048 bytes are
+ * what the kubelet takes, too. */
+uint32_t
+log_last(const struct log *l, char *to, uint32_t room)
+{
+	enum { LINES = 80, BYTES = 2048 };
+	int64_t from = l->size > (int64_t)sizeof(chunk) ? l->size - (int64_t)sizeof(chunk) : 0;
+	char name[32];
+	struct text t = TEXT(name);
+	long fd, n, at;
+	uint32_t len = 0;
+	int lines = 0;
+
+	if (room > BYTES)
+		room = BYTES;
+	text_num(&t, (uint64_t)l->run, 1);
+	text_add(&t, ".log");
+	fd = sys(openat, l->dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = sys(pread64, fd, chunk, sizeof(chunk), from);
+	sys(close, fd);
+	/* from the end: each record is "TIME STREAM TAG text\n", cut off in front where
+	 * there is no more room */
+	for (at = n; at > 0 && len < room && lines < LINES;) {
+		long end = at, begin, text, spaces = 0;
+
+		for (begin = end - 1; begin > 0 && chunk[begin - 1] != '\n';)
+			begin--;
+		if (begin == 0 && from > 0)
+			break; /* its beginning was not read */
+		for (text = begin; text < end && spaces < 3; text++)
+			spaces += chunk[text] == ' ';
+		/* the end of a line that was cut into parts is its last part's */
+		if (text > 1 && chunk[text - 2] == 'P')
+			end--;
+		if ((uint32_t)(end - text) > room - len)
+			text = end - (long)(room - len);
+		len += (uint32_t)(end - text);
+		memcpy(to + room - len, chunk + text, (size_t)(end - text));
+		lines++;
+		at = begin;
+	}
+	memmove(to, to + room - len, len);
+	return len;
+}

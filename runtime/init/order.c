@@ -4,6 +4,8 @@
  *
  *   - an init container starts when each one before it ended well (or, a
  *     sidecar, has started); the main ones start after the last of them;
+ *   - a hook after the start holds back those that come after, one before the
+ *     end takes its time out of the grace;
  *   - sidecars are asked to end when all main ones have ended, the last first.
  *     Where nothing is started again (a Job's pod) that is the pod's own end.
  */
@@ -22,6 +24,8 @@ turn_to_start(const struct init *in, const struct container *c)
 	for (uint32_t i = 0; i < c->index; i++) {
 		const struct container *d = &in->c[i];
 
+		if (d->hook == W_HOOK_POST_START)
+			return false;
 		if (d->conf.role == W_SIDECAR && !d->started)
 			return false;
 		if (d->conf.role == W_INIT &&
@@ -86,6 +90,8 @@ end_go_on(struct init *in, struct container *c, bool waited)
 {
 	int64_t now = now_boot();
 
+	if (c->ending == RUNS_ITS_HOOK && (c->hook != W_HOOK_PRE_STOP || c->end_by <= now))
+		c->ending = WAITS_ITS_TURN;
 	if (c->ending == WAITS_ITS_TURN && (turn_to_end(in, c) || c->end_by <= now)) {
 		if (waited && c->end_by < now + LEAST_MS)
 			c->end_by = now + LEAST_MS;
@@ -111,7 +117,11 @@ order_stop(struct init *in, struct container *c, int64_t end_by)
 	}
 	c->end_by = end_by;
 	c->ending = WAITS_ITS_TURN;
-	end_go_on(in, c, false);
+	if (c->hooks & 1 << W_HOOK_PRE_STOP && end_by > now_boot()) {
+		c->ending = RUNS_ITS_HOOK;
+		hook_begin(in, c, W_HOOK_PRE_STOP);
+	}
+	end_go_on(in, c, c->ending == RUNS_ITS_HOOK);
 }
 
 void
@@ -149,6 +159,10 @@ order_due(struct init *in)
 		struct container *c = &in->c[i];
 		int64_t at = 0;
 
+		if (c->hook && c->hook_end && c->hook_end <= now)
+			hook_ended(in, c, true);
+		if (c->hook && c->hook_end && c->hook_end < next)
+			next = c->hook_end;
 		if (order_wants(in, c) && c->not_before <= now)
 			container_start(in, c);
 		if (order_wants(in, c))

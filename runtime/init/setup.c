@@ -418,6 +418,15 @@ op_exec(struct setup *s, const struct op *op)
 	return exec_fail(s, op, run[0] ? run[0] : "", r);
 }
 
+/* Not a step of the start: hooks.c reads it. */
+static int
+op_later(struct setup *s, const struct op *op)
+{
+	(void)s;
+	(void)op;
+	return 0;
+}
+
 static int (*const op_calls[OP_COUNT])(struct setup *, const struct op *) = {
 	[OP_CGROUP] = op_cgroup,
 	[OP_ROOT] = mount_root,
@@ -441,6 +450,8 @@ static int (*const op_calls[OP_COUNT])(struct setup *, const struct op *) = {
 	[OP_NOPRIVS] = op_noprivs,
 	[OP_SECCOMP] = op_seccomp,
 	[OP_RIGHTS] = user_rights,
+	[OP_POSTSTART] = op_later,
+	[OP_PRESTOP] = op_later,
 	[OP_EXEC] = op_exec,
 	[OP_GATE] = op_gate,
 	[OP_FILES] = files_begin,

@@ -45,7 +45,8 @@ struct w_container { /* n of them follow struct w_pod */
 	char name[W_NAME];
 	uint8_t restart, tty, stdin_open,
 	    role; /* restart: enum rt_restart; role: enum w_role */
-	uint8_t startup_probe, pad[3];
+	uint8_t startup_probe, log_as_message, pad[2]; /* log_as_message: what it printed last
+							  is its last word when it left none */
 };
 
 enum w_role { W_MAIN, W_INIT, W_SIDECAR }; /* = enum rt_role */
@@ -59,6 +60,8 @@ enum w_type {
 			three fds */
 	W_STARTED,   /* container, id = run: the startup probe of this run passed */
 	W_GO,        /* the pod is plugged in: what waits at the gate may run */
+	W_HOOKED,    /* container, id = run, flags = enum w_hook: the hand was asked to see to
+			it and has; arg: it failed */
 	/* to the hand */
 	W_HELLO = 64, /* arg = start time of kedge-init (field 22 of stat); flags & 1: stopping,
 			 2: gated */
@@ -80,15 +83,19 @@ enum w_end {
 }; /* how a run ended */
 
 struct w_run {
-	int32_t exit_code, signal, err; /* err: errno of a start that failed */
-	uint8_t oom, end, pad[2];
-	int64_t started_at, finished_at; /* ms since 1970 */
-	uint32_t text_len, pad2;         /* termination message, or what failed */
+	int32_t exit_code, signal, err;      /* err: errno of a start that failed */
+	uint8_t oom, end, hooks_failed, pad; /* hooks_failed: bits 1 << enum w_hook */
+	int64_t started_at, finished_at;     /* ms since 1970 */
+	uint32_t text_len, pad2;             /* termination message, or what failed */
 };
 
 enum w_state { W_WAITING, W_RUNNING, W_TERMINATED }; /* = enum rt_state */
 
-enum { W_FLAG_STARTED = 1 }; /* of a status: what comes after it may start */
+enum w_hook { W_HOOK_NONE, W_HOOK_POST_START, W_HOOK_PRE_STOP };
+enum w_hook_type { W_HOOK_EXEC = 1, W_HOOK_SLEEP, W_HOOK_ASK }; /* ASK: the hand sees to it */
+
+/* Of a status: what comes after it may start; bits 1, 2: the hook under way. */
+enum { W_FLAG_STARTED = 1, W_FLAG_HOOK = 1 };
 
 struct w_status {
 	struct w_msg head; /* flags: see above */

@@ -339,6 +339,12 @@ watchdog_on_timer(evutil_socket_t fd, short what, void *arg)
 static void brain_start(struct hand *);
 
 static void
+child_kill(struct child *c, int sig)
+{
+	kill(c->pid, sig); /* ours and not yet waited for: the number cannot be another's */
+}
+
+static void
 brain_lost(void *arg, const char *why)
 {
 	struct hand *h = arg;
@@ -352,6 +358,10 @@ brain_lost(void *arg, const char *why)
 	h->first_commit = true;
 	if (!h->leaving)
 		log_warn("brain", "gone (%s); pods and rules stay as they are", why);
+	/* Who talks nonsense, or hung up and stays, would be in the next one's way. */
+	for (struct child *c = h->children; c && !h->leaving; c = c->next)
+		if (!c->source)
+			child_kill(c, SIGKILL);
 }
 
 static void
@@ -456,12 +466,6 @@ brain_on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	brain_start(arg);
-}
-
-static void
-child_kill(struct child *c, int sig)
-{
-	kill(c->pid, sig); /* ours and not yet waited for: the number cannot be another's */
 }
 
 void

@@ -62,6 +62,8 @@ struct hand {
 	int64_t generation;          /* of the commit under way */
 	bool was_ready;              /* a brain of ours has served */
 	bool committing, commit_again, first_commit, leaving, down, down_keeps;
+	int refused; /* demands since refused_since, monotonic ms */
+	int64_t refused_since;
 	int brain_starts;
 	int64_t brain_started;
 	int exit_code;

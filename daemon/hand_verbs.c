@@ -8,6 +8,7 @@
 #include "../reconcile/base/arena.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
+#include "../reconcile/base/ipv4.h"
 #include "../reconcile/base/log.h"
 #include "config.h"
 #include "hand_spec.h"
@@ -19,6 +20,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+
+enum { REFUSED_A_SECOND = 200 };
 
 struct order {
 	struct hand *hand;
@@ -45,12 +48,15 @@ static int
 pod_ip(const struct order *o, const char *text, uint32_t *ret, struct error **e)
 {
 	const struct settings *set = &o->hand->settings;
-	uint32_t ip;
+	uint32_t ip, host;
 
 	if (ipv4_parse(text, &ip, e) < 0)
 		return -1;
 	if ((ip ^ set->pod_net) >> (32 - set->pod_bits))
 		return fail(e, WHY_INVALID, "%s is outside the pods' range", text);
+	host = ip & (uint32_t)(UINT64_C(0xffffffff) >> set->pod_bits);
+	if (host < 2 || host == UINT64_C(0xffffffff) >> set->pod_bits)
+		return fail(e, WHY_INVALID, "%s is no pod's address", text);
 	*ret = ip;
 	return 0;
 }
@@ -215,6 +221,18 @@ do_program(struct order *o, struct error **e)
 	if (svc.vip && (svc.vip ^ set->svc_net) >> (32 - set->svc_bits))
 		return fail(e, WHY_FORBIDDEN, "%s: its address is outside the services' range",
 			    id);
+	/* As Kubernetes: through a Service nobody reaches what only the host itself, or its
+	 * cloud's metadata service, is to hear. */
+	for (size_t i = 0; i < svc.n; i++) {
+		uint32_t ip = svc.endpoints[i].ip;
+
+		if (ip >> 24 == 127 || ip >> 24 == 0 || ip >> 16 == 0xa9fe || ip >> 28 >= 14)
+			return fail(
+			    e, WHY_FORBIDDEN,
+			    "%s: %s may not be an endpoint: it is a loopback, link-local "
+			    "or multicast address",
+			    id, ipv4_text(ip, o->arena));
+	}
 	if (np_set(o->hand->np, &svc, e) < 0)
 		return -1;
 	map_put(&o->hand->services, id, o->hand);
@@ -530,6 +548,23 @@ order_decode(struct message *m, const struct kind *kind, struct arena *a, const 
 	return *ret ? 0 : fail(e, WHY_INVALID, "no body");
 }
 
+/* A brain that asks for nonsense without end must not fill the log. */
+static void
+refused(struct hand *h, const char *line, const struct error *e)
+{
+	int64_t now = monotonic_ms();
+
+	if (now - h->refused_since > 1000) {
+		if (h->refused > REFUSED_A_SECOND)
+			log_err("hand", "%d more demands of the brain were refused",
+				h->refused - REFUSED_A_SECOND);
+		h->refused_since = now;
+		h->refused = 0;
+	}
+	if (++h->refused <= REFUSED_A_SECOND)
+		log_err(line, "%s", error_text(e));
+}
+
 void
 hand_hear(void *arg, struct message *m)
 {
@@ -548,5 +583,5 @@ hand_hear(void *arg, struct message *m)
 	if (!rc)
 		rc = table[action.verb](&o, &e);
 	if (rc)
-		log_err(m->line, "%s", error_text(e));
+		refused(arg, m->line, e);
 }

@@ -442,6 +442,48 @@ kedged_fails_env() {
 	serves
 }
 
+@test "a brain that was taken over gets nothing from the hand, which stays up and makes nothing" {
+	mkdir -p "$W/bin" "$W/hostile" "$W/state" "$W/run" "$W/logs"
+	cp "$B/tests/e2e/hostile_brain" "$B/kedge-init" "$W/bin/"
+	chmod 777 "$W/hostile"
+	cat >"$W/kedge.yaml" <<-Y
+		state: $W/state
+		run: $W/run
+		logs: $W/logs
+		cgroup: $KEDGE_CGROUP$(basename "$W")
+		sources: [{name: deploy, url: $W/deploy.git}]
+	Y
+	: >"$W/kedged.log"
+	chmod 644 "$W/kedged.log"
+	HOSTILE=$W/hostile HAND_LOG=$W/kedged.log "$W/bin/hostile_brain" "$W/kedge.yaml" >>"$W/kedged.log" 2>&1 3>&- &
+	KEDGED=$!
+	wait_for 10 "it begins" grep -q 'life 1' "$W/hostile/said"
+	iptables-save | grep -v '^[#:]' | sort >"$W/rules"
+	sleep 0.2
+	wait_for 60 "all its lives" grep -q done "$W/hostile/said"
+	cat "$W/hostile/said"
+	! grep FAIL "$W/hostile/said" || false
+	[ "$(grep -c ^refused "$W/hostile/said")" -gt 60 ]
+	! not_running "$KEDGED" || false # the same hand all the time
+	[ "$(ls "/proc/$KEDGED/fd" | wc -l)" -lt 40 ]
+	[ "$(awk '/^VmRSS/ {print $2}' "/proc/$KEDGED/status")" -lt 150000 ]
+	[ "$(pgrep -P "$KEDGED" | wc -l)" = 1 ] # the brain, and no other of its brains
+	logged "more demands of the brain were refused"
+	[ "$(wc -c <"$W/kedged.log")" -lt 200000 ]
+	# nothing was made
+	wait_for 5 "no pod" sh -c "! pgrep -x kedge-init"
+	! ip -o link | grep ': kdg' || false
+	iptables-save | grep -v '^[#:]' | sort | diff "$W/rules" -
+	wait_for 5 "no folder" sh -c "! find $W/run/pods $W/state/pods $W/logs -mindepth 1 | grep ."
+	[ ! -e /tmp/evil ]
+	! find "$W" /etc/cron.d /tmp -maxdepth 3 -name '*evil*' | grep . || false
+	[ -z "$(find "$W/state/images" -name '*evil*')" ]
+	[ "$(cat /proc/sys/net/ipv4/ip_forward)" = 1 ]
+	kill "$KEDGED"
+	wait_for 10 "it ends" not_running "$KEDGED"
+	KEDGED=
+}
+
 # without CALLS: kedged on a kernel that lacks them; the log is in $W/kedged.log
 without() {
 	[ -e "$W/kedge.yaml" ] || : >"$W/kedge.yaml"

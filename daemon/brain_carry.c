@@ -97,6 +97,8 @@ carry_store(struct brain *b, const struct action *a, struct error **e)
 		return carry_forget(b, a, e);
 	case ACT_EVENT:
 		return carry_event(b, a);
+	case ACT_FETCH:
+		return pull_fetch(b, a);
 	default:
 		return false;
 	}

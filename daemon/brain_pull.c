@@ -5,6 +5,7 @@
  * it.  At most PULLS_MAX are under way, the others wait their turn.
  */
 #include "brain_pull.h"
+#include "../reconcile/base/base64.h"
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
@@ -108,6 +109,7 @@ pull_ask(struct pull *p)
 
 	p->id = args.id;
 	p->state = PULL_RUNNING;
+	p->brain->pulls_changed = true;
 	free(p->said);
 	p->said = NULL;
 	arena_free(&p->seen_arena);
@@ -300,6 +302,69 @@ pull_json(struct brain *b, const char *key)
 	return out;
 }
 
+/* The text of a pull secret's config, in docker's form; NULL when it holds none. */
+static const char *
+secret_config(const struct secret *s, struct arena *a)
+{
+	static const char *const keys[] = { ".dockerconfigjson", ".dockercfg" };
+
+	for (size_t i = 0; s && i < 2; i++) {
+		const char *text = pairs_get(&s->data, keys[i]);
+
+		if (text)
+			return base64_bytes(text, a, NULL);
+	}
+	return NULL;
+}
+
+bool
+pull_fetch(struct brain *b, const struct action *act)
+{
+	const struct fetch_args *args = act->body;
+	struct pull *p = pull_find(b, args->key);
+	cleanup_arena struct arena a = { 0 };
+	struct strs configs = { 0 };
+
+	if (p && (p->state == PULL_RUNNING || p->state == PULL_QUEUED))
+		return false;
+	configs.at = arena_alloc(&a, (args->secrets.n + 1) * sizeof *configs.at);
+	for (size_t i = 0; i < args->secrets.n; i++) {
+		const char *text = secret_config(
+		    store_find(b->store, RES_secret, args->ns, args->secrets.at[i]), &a);
+
+		if (text)
+			configs.at[configs.n++] = text;
+	}
+	pull_begin(b, act->name, &configs, args->key);
+	for (size_t i = 0; i < configs.n; i++)
+		explicit_bzero((char *)configs.at[i], strlen(configs.at[i]));
+	return true;
+}
+
+void
+pulls_fill(struct brain *b, struct snapshot *s)
+{
+	size_t n = 0;
+
+	if (b->pulls_changed) {
+		for (struct pull *p = b->pulls; p; p = p->next)
+			n++;
+		b->pulls_sorted = xrealloc(b->pulls_sorted, (n + 1) * sizeof *b->pulls_sorted);
+		b->npulls = 0;
+		for (struct pull *p = b->pulls; p; p = p->next)
+			b->pulls_sorted[b->npulls++] =
+			    (struct pull_seen_row){ .key = p->key,
+						    .state = p->state,
+						    .began = p->began,
+						    .ended = p->ended,
+						    .retry_at = p->retry_at,
+						    .error = p->error ? p->error : "" };
+		b->pulls_changed = false;
+	}
+	s->pulls = b->pulls_sorted;
+	s->npulls = b->npulls;
+}
+
 void
 pulls_close(struct brain *b)
 {
@@ -316,4 +381,5 @@ pulls_close(struct brain *b)
 		free(p->said);
 		free(p);
 	}
+	free(b->pulls_sorted);
 }

@@ -193,6 +193,8 @@ seen_fill(struct brain *b, struct snapshot *s)
 	s->rules_unknown = b->rules_unknown;
 	s->probes = prober_rows(b->prober, &s->nprobes);
 	s->host = b->host;
+	s->images = b->images;
+	pulls_fill(b, s);
 }
 
 /* ---- rules ---- */

@@ -54,6 +54,8 @@ struct brain {
 	struct arena images_arena;
 	struct images_seen *images;
 	struct pull *pulls; /* brain_pull.c */
+	struct pull_seen_row *pulls_sorted;
+	size_t npulls;
 	bool pulls_changed;
 	struct store *store;
 	struct sources *sources;
@@ -105,6 +107,11 @@ void brain_exec_fds(struct brain *, int64_t id, int *fds,
 		    int nfds); /* takes those it sets to -1 */
 void brain_exec_done(struct brain *, int64_t id, int exit_code, const char *error);
 void brain_images_changed(struct brain *);
+
+/* brain_pull.c */
+void pulls_fill(struct brain *, struct snapshot *);
+/* FETCH: true when it was not under way already. */
+bool pull_fetch(struct brain *, const struct action *);
 
 /* brain_seen.c: the tables of what is there */
 void seen_pod(struct brain *, const struct pod_seen *);

@@ -93,6 +93,7 @@ images_seen_fill(struct hand *h, struct images_seen *ret, struct arena *a)
 			.created = list[i]->created_ms,
 			.layers = list[i]->nlayers,
 			.digest = list[i]->digest,
+			.manifest = list[i]->manifest,
 		};
 }
 

@@ -3,6 +3,7 @@
  * A credential is used for the host it was given for and its token server alone, and
  * never over plain http unless the operator listed that host with it.
  */
+#include "../reconcile/base/base64.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
 #include "registry.h"
@@ -78,34 +79,6 @@ challenge_parse(const char *header, struct challenge *ret)
 
 /* ---- docker's config.json ---- */
 
-static size_t
-base64_decode(const char *in, char *out, size_t room)
-{
-	static const char digits[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	unsigned bits = 0, n = 0;
-	size_t len = 0;
-
-	for (; *in && *in != '='; in++) {
-		const char *d = strchr(digits, *in);
-
-		if (*in == '\n' || *in == '\r')
-			continue;
-		if (!d)
-			return 0;
-		bits = bits << 6 | (unsigned)(d - digits);
-		n += 6;
-		if (n >= 8) {
-			n -= 8;
-			if (len + 1 >= room)
-				return 0;
-			out[len++] = (char)(bits >> n);
-		}
-	}
-	out[len] = '\0';
-	return strlen(out) == len ? len : 0;
-}
-
 /* "https://index.docker.io/v1/" is how docker writes docker.io. */
 static const char *
 key_host(const char *key, struct arena *a)
@@ -161,13 +134,13 @@ credential_of(const json_t *x, struct origin *o, struct arena *a)
 	const char *auth = json_string_value(json_object_get(x, "auth"));
 	const char *user = json_string_value(json_object_get(x, "username"));
 	const char *password = json_string_value(json_object_get(x, "password"));
-	char text[4096], *colon;
+	char *text = auth && *auth ? base64_bytes(auth, a, NULL) : NULL;
+	char *colon = text ? strchr(text, ':') : NULL;
 
-	if (auth && *auth && base64_decode(auth, text, sizeof text) &&
-	    (colon = strchr(text, ':'))) {
-		user = arena_strndup(a, text, colon - text);
-		password = arena_strdup(a, colon + 1);
-		explicit_bzero(text, sizeof text);
+	if (colon) {
+		*colon = '\0';
+		user = text;
+		password = colon + 1;
 	}
 	if (!user || !*user || !password)
 		return;
@@ -220,27 +193,12 @@ authorization_set(struct origin *o, char *value)
 static char *
 basic_value(const struct credential *c)
 {
-	static const char digits[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	cleanup_free char *text = NULL;
-	struct buf out = { 0 };
-	size_t n;
+	cleanup_arena struct arena a = { 0 };
+	char *text = arena_printf(&a, "%s:%s", c->user, c->password), *out = NULL;
 
-	xasprintf(&text, "%s:%s", c->user, c->password);
-	n = strlen(text);
-	buf_adds(&out, "Basic ");
-	for (size_t i = 0; i < n; i += 3) {
-		unsigned v = (unsigned char)text[i] << 16;
-
-		v |= i + 1 < n ? (unsigned char)text[i + 1] << 8 : 0;
-		v |= i + 2 < n ? (unsigned char)text[i + 2] : 0;
-		buf_addc(&out, digits[v >> 18]);
-		buf_addc(&out, digits[v >> 12 & 63]);
-		buf_addc(&out, i + 1 < n ? digits[v >> 6 & 63] : '=');
-		buf_addc(&out, i + 2 < n ? digits[v & 63] : '=');
-	}
-	explicit_bzero(text, n);
-	return buf_steal(&out);
+	xasprintf(&out, "Basic %s", base64_text(text, strlen(text), &a));
+	explicit_bzero(text, strlen(text));
+	return out;
 }
 
 static int

@@ -118,8 +118,10 @@ set_info(struct node_status *st, const struct host_seen *h, struct arena *a)
 }
 
 static void
-set_images(struct node_status *st, const struct host_seen *h, struct arena *a)
+set_images(struct node_status *st, const struct images_seen *h, struct arena *a)
 {
+	if (!h)
+		return;
 	st->images.at = arena_zalloc(a, h->images.n * sizeof *st->images.at + 1);
 	st->images.n = h->images.n;
 	for (size_t i = 0; i < h->images.n; i++) {
@@ -204,7 +206,7 @@ bring_up_to_date(struct snapshot *s, const struct node *live, struct plan *p)
 	new->status->allocatable = resources_of(s->host, p->arena);
 	set_addresses(new->status, s->host, set, p->arena);
 	set_info(new->status, s->host, p->arena);
-	set_images(new->status, s->host, p->arena);
+	set_images(new->status, s->images, p->arena);
 	set_conditions(new->status, was, s, p->arena);
 	if (live && schema_equal(node_kind(), live, new))
 		return;

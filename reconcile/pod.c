@@ -14,6 +14,7 @@
  */
 #include "pod.h"
 #include "controllers.h"
+#include "pod_image.h"
 
 #define CONDITION_BACKOFF  "kedge.dev/StartBackOff" /* why and since when starting fails */
 #define CONDITION_DRAINING "kedge.dev/Draining"     /* since when connections are waited for */
@@ -225,9 +226,12 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	struct pod_view v = { s, pod, NULL, trouble, 0, a };
 	struct sandbox_args *args = pod_sandbox(s, pod, a, trouble, &v.ntrouble);
 	bool failed = args && seen && str_is(seen->state, "failed"), again = true;
+	bool waits = false; /* for images, which tell for themselves */
 	bool ran = pod_condition(pod, "ContainersReady") != NULL;
 	struct pod_status *st;
 
+	if (args && !failed && !pod_images(s, pod, p, trouble, &v.ntrouble))
+		waits = true, args = NULL;
 	if (failed) {
 		trouble[0] = (struct pod_trouble){ NULL, "ContainerCreating", seen->message };
 		v.ntrouble = 1;
@@ -237,12 +241,13 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 		again = backoff(s, pod, st, "FailedCreatePodSandBox", seen->message, p);
 	else if (!args)
 		backoff_over(st, CONDITION_BACKOFF, a);
-	if (write(p, pod, st, args ? pod_volumes_version(s, pod, a) : "") && !args)
+	if (write(p, pod, st, args ? pod_volumes_version(s, pod, a) : "") && !args && !waits)
 		tell(p, pod, "Warning", trouble[0].container ? "Failed" : "FailedMount",
 		     trouble[0].container ? arena_printf(a, "Error: %s", trouble[0].message)
 					  : trouble[0].message);
 	if (!args || !again || str_is(st->phase, "Succeeded") || str_is(st->phase, "Failed"))
 		return;
+	pod_images_told(s, pod, p);
 	leave_out_ended(st, args);
 	order(p, ACT_START, pod, 0, sandbox_args_kind(), args,
 	      failed        ? "another try"

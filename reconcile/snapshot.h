@@ -36,6 +36,14 @@ struct programmed {
 /* An image that is, or was, fetched. */
 enum pull_state { PULL_NONE, PULL_QUEUED, PULL_RUNNING, PULL_DONE, PULL_FAILED };
 
+struct pull_seen_row {
+	const char *key; /* pod_image.h */
+	enum pull_state state;
+	int64_t began, ended; /* of the last attempt */
+	int64_t retry_at;     /* of one that failed */
+	const char *error;    /* of the last failure since it worked; "" for none */
+};
+
 /* Settings that controllers obey; from kedge.yaml. */
 struct settings {
 	const char *node_name;
@@ -62,6 +70,9 @@ struct snapshot {
 	const struct programmed *pending; /* on their way there: sent, not acknowledged */
 	size_t npending;
 	bool rules_unknown; /* nothing was acknowledged yet: assume that every address serves */
+	const struct images_seen *images; /* what is on the host; NULL: nobody knows */
+	const struct pull_seen_row *pulls;
+	size_t npulls;
 	const struct host_seen *host; /* NULL until the hand has spoken */
 	struct arena *arena;
 	struct snapshot_index *index;  /* NULL at first */

@@ -160,6 +160,7 @@ image_record_read(struct images *s, struct shelf *to, int dirfd, const char *hex
 	i->created_ms = strtoll(word_of(&items, "created"), NULL, 10);
 	x->digest = word_of(&items, "digest");
 	i->digest = "";
+	i->manifest = x->digest;
 	return x;
 }
 

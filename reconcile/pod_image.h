@@ -1,0 +1,39 @@
+/* pod_image.h -- whether an image is on the host, comes, or has to be fetched.
+ *
+ * Who needs an image asks here, a pod before it is started, a commit before it is applied.
+ */
+#ifndef KEDGE_POD_IMAGE_H
+#define KEDGE_POD_IMAGE_H
+#include "pod.h"
+
+enum image_state {
+	IMAGE_THERE,
+	IMAGE_FETCH,   /* somebody has to ask for it, with image_fetch */
+	IMAGE_COMING,  /* somebody did */
+	IMAGE_FAILED,  /* it did not come, and it is too early for another try */
+	IMAGE_NEVER,   /* it is not here, and must not be fetched */
+	IMAGE_NO_NAME, /* what stands there is not an image's name */
+};
+
+struct image_look {
+	enum image_state state;
+	const char *name;                 /* in whole */
+	const char *key;                  /* of the pull: the name, and whose credentials */
+	const struct pull_seen_row *pull; /* or NULL */
+	const struct image_seen *seen;    /* or NULL */
+	bool pulled;                      /* for this asker, just now */
+};
+/* `since`: of a policy Always, what was fetched before this does not count. */
+struct image_look image_look(struct snapshot *, const char *ns, const struct pod_spec *,
+			     const struct container *, int64_t since, struct arena *);
+/* FETCH, with the pull secrets' names. */
+void image_fetch(const struct image_look *, const char *ns, const struct pod_spec *,
+		 const char *why, struct plan *);
+
+/* All of the pod's.  False: it waits, `ret` says what is wrong with whom (n rows; an image
+ * that merely comes is no trouble). */
+bool pod_images(struct snapshot *, const struct pod *, struct plan *, struct pod_trouble *ret,
+		size_t *ret_n);
+/* It is started: what Kubernetes tells of images then. */
+void pod_images_told(struct snapshot *, const struct pod *, struct plan *);
+#endif

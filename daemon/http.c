@@ -73,6 +73,7 @@ struct http_request {
 
 struct http_tunnel {
 	struct http *http;
+	struct listener *listener;
 	struct http_tunnel *next, **link;
 	struct MHD_UpgradeResponseHandle *handle;
 	int fd;
@@ -81,6 +82,14 @@ struct http_tunnel {
 };
 
 /* ---- suspending and waking ---- */
+
+/* Resuming makes no descriptor readable: libmicrohttpd has to be run for it. */
+static void
+poke(struct listener *l)
+{
+	l->woken = true;
+	event_active(l->timer, EV_TIMEOUT, 0);
+}
 
 static void
 wake(struct http_request *r)
@@ -91,9 +100,7 @@ wake(struct http_request *r)
 	if (r->closed)
 		event_del(r->closed);
 	MHD_resume_connection(r->conn);
-	/* It makes no descriptor readable. */
-	r->listener->woken = true;
-	event_active(r->listener->timer, EV_TIMEOUT, 0);
+	poke(r->listener);
 }
 
 static void
@@ -466,6 +473,7 @@ on_upgraded(void *cls, struct MHD_Connection *c, void *con, const char *extra, s
 	(void)c;
 	(void)con;
 	t->http = r->http;
+	t->listener = r->listener;
 	t->handle = handle;
 	t->fd = fd;
 	t->link = &t->http->tunnels;
@@ -507,7 +515,9 @@ http_tunnel_close(struct http_tunnel *t)
 	*t->link = t->next;
 	if (t->next)
 		t->next->link = t->link;
+	/* This only marks it; the socket is closed by libmicrohttpd's next round. */
 	MHD_upgrade_action(t->handle, MHD_UPGRADE_ACTION_CLOSE);
+	poke(t->listener);
 	free(t);
 }
 

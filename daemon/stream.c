@@ -298,6 +298,8 @@ on_message(void *ctx, const char *bytes, size_t n)
 	case STDIN:
 		if (s->fds[0] >= 0 && !s->in_closed)
 			buf_add(&s->in, bytes + 1, n - 1);
+		/* not only after this round: one can bring more than is wanted */
+		websocket_listen(s->ws, s->in.len < QUEUE_MAX);
 		break;
 	case RESIZE:
 		resize(s, bytes + 1, n - 1);

@@ -4,14 +4,17 @@
 #include "http.h"
 #include <errno.h>
 #include <event2/event.h>
+#include <linux/sockios.h>
 #include <nettle/base64.h>
 #include <nettle/sha1.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <wslay/wslay.h>
 
-enum { GOODBYE_SECONDS = 3 };
+enum { GOODBYE_SECONDS = 3, ALIVE_SECONDS = 2 };
 
 struct websocket {
 	struct http_tunnel *tunnel;
@@ -19,7 +22,7 @@ struct websocket {
 	struct websocket_handler handler;
 	void *ctx;
 	struct buf extra; /* came with the handshake, read before the socket */
-	struct event *readable, *writable, *goodbye;
+	struct event *readable, *writable, *hangup, *goodbye;
 	int fd;
 	bool listening, ending, said_goodbye, broken;
 };
@@ -46,6 +49,10 @@ on_recv(wslay_event_context_ptr w, uint8_t *to, size_t max, int flags, void *arg
 	ssize_t n;
 
 	(void)flags;
+	if (!s->listening) {
+		wslay_event_set_error(w, WSLAY_ERR_WOULDBLOCK);
+		return -1;
+	}
 	if (s->extra.len) {
 		n = s->extra.len < max ? s->extra.len : max;
 		memcpy(to, s->extra.at, n);
@@ -98,10 +105,18 @@ finished(struct websocket *s)
 static void
 watch(struct websocket *s)
 {
-	if (s->listening && wslay_event_want_read(s->wslay))
+	struct timeval tv = { .tv_sec = ALIVE_SECONDS };
+
+	if (s->listening && wslay_event_want_read(s->wslay)) {
+		event_del(s->hangup);
 		event_add(s->readable, NULL);
-	else
+		/* What came with the handshake makes no socket readable. */
+		if (s->extra.len)
+			event_active(s->readable, EV_READ, 1);
+	} else {
 		event_del(s->readable);
+		event_add(s->hangup, &tv);
+	}
 	if (wslay_event_want_write(s->wslay))
 		event_add(s->writable, NULL);
 }
@@ -154,13 +169,47 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	settle(s);
 }
 
+/* Nobody listens to the client, who may have left meanwhile.  Its end of a unix socket
+ * shows; that of a TCP connection comes after what it sent, and there is no room for that.
+ * But what is said to one who left is answered with a reset: so say what needs no answer. */
+static void
+on_hangup(evutil_socket_t fd, short what, void *arg)
+{
+	static const struct wslay_event_msg pong = { .opcode = WSLAY_PONG };
+	struct websocket *s = arg;
+	struct pollfd p = { .fd = fd };
+
+	if (what & EV_CLOSED)
+		s->broken = true;
+	else if (!wslay_event_get_queued_msg_count(s->wslay))
+		s->broken = wslay_event_queue_msg(s->wslay, &pong) != 0 ||
+			    wslay_event_send(s->wslay) != 0 || poll(&p, 1, 0) != 0;
+	settle(s);
+}
+
+/* Some of what was said has not reached the client's kernel. */
+static bool
+unsent(const struct websocket *s)
+{
+	int n = 0;
+
+	return !s->said_goodbye || (ioctl(s->fd, SIOCOUTQ, &n) == 0 && n > 0);
+}
+
+/* A client that reads slowly gets all of it, however long that takes; only for its own
+ * goodbye we do not wait for ever. */
 static void
 on_goodbye(evutil_socket_t fd, short what, void *arg)
 {
+	struct timeval tv = { .tv_sec = GOODBYE_SECONDS };
 	struct websocket *s = arg;
 
 	(void)fd;
 	(void)what;
+	if (unsent(s)) {
+		event_add(s->goodbye, &tv);
+		return;
+	}
 	s->broken = true;
 	settle(s);
 }
@@ -186,12 +235,10 @@ websocket_new(struct event_base *base, struct http_tunnel *t, const void *extra,
 	wslay_event_config_set_max_recv_msg_length(s->wslay, max);
 	s->readable = event_new(base, s->fd, EV_READ | EV_PERSIST, on_readable, s);
 	s->writable = event_new(base, s->fd, EV_WRITE, on_writable, s);
+	s->hangup = event_new(base, s->fd, EV_CLOSED | EV_PERSIST, on_hangup, s);
 	s->goodbye = event_new(base, -1, 0, on_goodbye, s);
 	http_tunnel_on_stop(t, handler->gone, ctx);
-	event_add(s->readable, NULL);
-	/* What came with the handshake makes no socket readable. */
-	if (n)
-		event_active(s->readable, EV_READ, 1);
+	watch(s);
 	return s;
 }
 
@@ -236,6 +283,7 @@ websocket_close(struct websocket *s)
 {
 	event_free(s->readable);
 	event_free(s->writable);
+	event_free(s->hangup);
 	event_free(s->goodbye);
 	wslay_event_context_free(s->wslay);
 	http_tunnel_close(s->tunnel);

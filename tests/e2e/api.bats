@@ -35,7 +35,7 @@ k() { timeout 20 kubectl --server="http://127.0.0.1:$PORT" "$@"; }
 every() {
 	local bin
 	for bin in $KUBECTLS; do
-		K="timeout 20 $bin --server=http://127.0.0.1:$PORT --cache-dir=$W/cache.${bin##*/}"
+		K="timeout 60 $bin --server=http://127.0.0.1:$PORT --cache-dir=$W/cache.${bin##*/}"
 		"$@" || { echo "with $bin: $output"; return 1; }
 	done
 }
@@ -302,25 +302,68 @@ logs_of() { # the folder of web's log in pod $1
 	server "apply $BATS_TEST_DIRNAME/api_world.yaml"
 }
 
+# step WHAT CMD...: names the step that failed
+step() {
+	local what=$1
+	shift
+	"$@" || { echo "failed: $what (status ${status:-?}, output: ${output:0:300}, errors: ${stderr:0:300})"; return 1; }
+}
+is() { [ "$1" = "$2" ]; }
+
+# Every kubectl that speaks WebSocket, and our own
+execs() {
+	local bin
+	for bin in $KUBECTLS; do
+		K="timeout 60 $bin --server=http://127.0.0.1:$PORT --cache-dir=$W/cache.${bin##*/}"
+		! newer 30 || "$@" || { echo "with $bin"; return 1; }
+	done
+	K="timeout 60 $B/kedge"
+	KEDGE_SOCKET=$W/api.sock "$@" || { echo "with kedge"; return 1; }
+}
+
 @test "kubectl exec: output, errors, exit code, input, terminal" {
 	head -c 3000000 /dev/urandom >"$W/big"
 	t() {
-		newer 30 || return 0 # older ones know only SPDY
 		run --separate-stderr $K exec web-9b459b4c5-cst47 -- sh -c 'echo out; echo err >&2; exit 7'
-		[ "$status" -eq 7 ] || return 1
-		[ "$output" = out ] || return 1
-		[[ $stderr == *err* ]] || return 1
-		$K exec -i web-9b459b4c5-cst47 -- cat <"$W/big" | cmp - "$W/big" || return 1
+		step "the exit code" is "$status" 7 || return 1
+		step "the output" is "$output" out || return 1
+		step "the errors" eval '[[ $stderr == *err* ]]' || return 1
+		stderr=
+		run --separate-stderr sh -c "$K exec -i web-9b459b4c5-cst47 -- cat <$W/big | cmp - $W/big"
+		step "3 MB there and back" is "$status$output$stderr" 0 || return 1
 		run $K exec web-9b459b4c5-cst47 -- cat /nosuch
-		[ "$status" -eq 1 ] || return 1
+		step "a failing program" is "$status" 1 || return 1
 		run script -qec "$K exec -it web-9b459b4c5-cst47 -- tty" /dev/null
-		has /dev/pts/ || return 1
+		step "a terminal" has /dev/pts/ || return 1
 		run $K exec web-9b459b4c5-cst47 -- refused
-		has "not this one" || return 1
+		step "a refusal" has "not this one" || return 1
 		run $K exec -n other twins -c one -- ls
-		has "container one of pod twins is not running"
+		step "one that does not run" has "container one of pod twins is not running"
 	}
-	every t
+	execs t
+}
+
+@test "who reads slowly gets all that was printed, and the exit code" {
+	t() {
+		local n
+		for n in 100000 300000 500000; do
+			{
+				$K exec web-9b459b4c5-cst47 -- sh -c "head -c $n /dev/zero; exit 7" || echo "$?" >"$W/slow.rc.$n"
+			} 2>/dev/null 3>&- | perl -e 'my ($n, $r) = (0, 0); do { select undef, undef, undef, 0.1;
+				$n += $r = sysread STDIN, my $b, 10000 } while $r; print "$n\n"' >"$W/slow.$n" 3>&- &
+		done
+		wait
+		for n in 100000 300000 500000; do
+			step "$n bytes" is "$(cat "$W/slow.$n") $(cat "$W/slow.rc.$n")" "$n 7" || return 1
+		done
+	}
+	KUBECTLS=${KUBECTLS##*$'\n'} execs t
+}
+
+@test "who does not answer the goodbye is hung up on" {
+	run perl "$BATS_TEST_DIRNAME/ws.pl" "$W/api.sock" \
+		"/api/v1/namespaces/default/pods/web-9b459b4c5-cst47/exec?command=echo&command=hello&stdout=true"
+	[ "$output" = $'1 hello\n3 {"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success"}\ngoodbye 1000\nhung up' ]
 }
 
 @test "kubectl exec of before 1.30 is told what it needs" {
@@ -333,37 +376,54 @@ logs_of() { # the folder of web's log in pod $1
 }
 
 @test "a client that leaves takes its program with it" {
-	newest=${KUBECTLS##*$'\n'}
-	K=$newest newer 30 || skip "needs kubectl 1.30"
-	"$newest" --server="http://127.0.0.1:$PORT" exec web-9b459b4c5-cst47 -- sleep 98765 >/dev/null 2>&1 3>&- &
-	client=$!
-	for _ in $(seq 100); do pgrep -f '^sleep 98765' >/dev/null && break; sleep 0.05; done
-	pgrep -f '^sleep 98765'
-	kill -9 "$client"
-	for _ in $(seq 100); do pgrep -f '^sleep 98765' >/dev/null || break; sleep 0.05; done
-	run pgrep -f '^sleep 98765'
-	[ "$status" -eq 1 ]
+	runs() { pgrep -f '^sleep 98765' >/dev/null; }
+	t() { # INPUT
+		local client _
+		# not through timeout: it is the client that is killed
+		${K#timeout 60 } exec -i web-9b459b4c5-cst47 -- sleep 98765 <"$1" >/dev/null 2>&1 3>&- &
+		client=$!
+		for _ in $(seq 200); do runs && break; sleep 0.05; done
+		step "it starts" runs || return 1
+		sleep 0.5
+		kill -9 "$client"
+		for _ in $(seq 100); do runs || break; sleep 0.05; done
+		step "it is gone" eval '! runs' || { pkill -f '^sleep 98765'; return 1; }
+	}
+	execs t /dev/null
+	head -c 20000000 /dev/zero >"$W/more" # than anybody on the way holds
+	execs t "$W/more"
 }
 
-@test "kubectl attach shows what is printed from now on and ends with the pod" {
-	newest=${KUBECTLS##*$'\n'}
-	K=$newest newer 30 || skip "needs kubectl 1.30"
-	d=$(logs_of web-9b459b4c5-cst47)
-	mkdir -p "$d"
-	echo "2026-01-01T00:00:01Z stdout F before" >"$d/1.log"
-	timeout 20 "$newest" --server="http://127.0.0.1:$PORT" attach web-9b459b4c5-cst47 >"$W/attached" 2>"$W/attached.err" 3>&- &
-	client=$!
-	for _ in $(seq 100); do
-		echo "2026-01-01T00:00:02Z stdout F now" >>"$d/1.log"
-		grep -q now "$W/attached" && break
-		sleep 0.05
-	done
-	echo "2026-01-01T00:00:03Z stderr F error" >>"$d/1.log"
-	for _ in $(seq 100); do grep -q error "$W/attached.err" && break; sleep 0.05; done
-	server "delete pods default web-9b459b4c5-cst47"
-	wait "$client"
+@test "attach shows what is printed from now on and ends with the pod" {
+	t() {
+		local client _ d
+		server "apply $BATS_TEST_DIRNAME/api_world.yaml" || return 1
+		d=$(logs_of web-9b459b4c5-cst47)
+		mkdir -p "$d"
+		echo "2026-01-01T00:00:01Z stdout F before" >"$d/1.log"
+		$ATTACH >"$W/attached" 2>"$W/attached.err" 3>&- &
+		client=$!
+		for _ in $(seq 100); do
+			echo "2026-01-01T00:00:02Z stdout F now" >>"$d/1.log"
+			grep -q now "$W/attached" && break
+			sleep 0.05
+		done
+		echo "2026-01-01T00:00:03Z stderr F error" >>"$d/1.log"
+		for _ in $(seq 100); do cat "$W/attached" "$W/attached.err" | grep -q error && break; sleep 0.05; done
+		server "delete pods default web-9b459b4c5-cst47" || return 1
+		wait "$client" || true
+	}
+	ATTACH="perl $BATS_TEST_DIRNAME/ws.pl $W/api.sock
+		/api/v1/namespaces/default/pods/web-9b459b4c5-cst47/attach?stdout=true&stderr=true" t
 	run cat "$W/attached"
-	[[ $output == *now* && $output != *before* && $output != *error* ]]
+	step "a WebSocket" eval '[[ $output == "1 now"*"2 error"*\"Success\"*"hung up" && $output != *before* ]]'
+	K="timeout 20 ${KUBECTLS##*$'\n'}"
+	if newer 30; then
+		ATTACH="$K --server=http://127.0.0.1:$PORT attach web-9b459b4c5-cst47" t
+		run cat "$W/attached"
+		step "kubectl" eval '[[ $output == *now* && $output != *before* && $output != *error* ]]'
+		step "kubectl's errors" grep -q error "$W/attached.err"
+	fi
 	server "apply $BATS_TEST_DIRNAME/api_world.yaml"
 }
 

@@ -63,6 +63,30 @@ struct source_change {
 	int64_t revision;                  /* 0: as it was */
 };
 
+/* The commit that a resume would apply: newer than what the newest Revision speaks of. */
+static void
+next_put(struct watch *w, struct source *s)
+{
+	const struct source_head *head = source_known(w->brain->sources, w->config->name)
+					     ? source_head(w->brain->sources, w->config->name)
+					     : NULL;
+	cleanup_free char *name = NULL;
+	const struct revision *newest;
+
+	if (!head && s->spec->suspend)
+		return; /* no worker yet: as it was */
+	s->status->next = s->status->nextAuthor = s->status->nextMessage = NULL;
+	if (!head || (!s->spec->suspend && !(s->spec->pin && *s->spec->pin)))
+		return;
+	xasprintf(&name, "%s-%" PRId64, w->config->name, s->status->revision);
+	newest = store_find(w->brain->store, RES_revision, "", name);
+	if (newest && newest->spec->commit && !strcmp(newest->spec->commit, head->commit))
+		return;
+	s->status->next = head->commit;
+	s->status->nextAuthor = head->author;
+	s->status->nextMessage = head->message;
+}
+
 static void
 source_status_put(struct watch *w, const struct source_change *change)
 {
@@ -86,6 +110,7 @@ source_status_put(struct watch *w, const struct source_change *change)
 	if (change->revision)
 		s->status->revision = change->revision;
 	s->status->writable = source_writable(w->brain->sources, w->config->name);
+	next_put(w, s);
 	s->status->phase = s->status->message && *s->status->message ? "Failed"
 			   : s->spec->suspend                        ? "Suspended"
 			   : s->spec->pin && *s->spec->pin           ? "Pinned"
@@ -420,7 +445,8 @@ deploy_commit(struct brain *b, struct watch *w, const struct source_head *head,
 		}
 	}
 	revision_store(b, r);
-	revisions_supersede(w, r);
+	if (!cs.errors) /* what changed nothing takes nobody's place */
+		revisions_supersede(w, r);
 	source_status_put(w, &change);
 	if (!cs.errors) {
 		struct manifest_set *was = w->applied;

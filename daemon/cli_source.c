@@ -150,6 +150,19 @@ put_lines(struct cli_call *c, json_t *lines, const char *label, const char *colo
 	    out, "  %-9s %s\n", i ? "" : label, cli_paint(c, colour, json_string_value(line)));
 }
 
+/* What a suspended or pinned source would go on to. */
+static void
+put_next(struct cli_call *c, json_t *source, struct buf *out)
+{
+	const char *next = cli_at(c, source, "status.next");
+
+	if (*next)
+		buf_addf(out, "  %-9s %.7s  %s  (%s), not applied; kedge diff shows it\n",
+			 "next", next,
+			 first_line(c, cli_at(c, source, "status.nextMessage"), 50),
+			 author_name(c, cli_at(c, source, "status.nextAuthor")));
+}
+
 static void
 put_source(struct cli_call *c, json_t *source, json_t *revisions, struct buf *out)
 {
@@ -172,6 +185,7 @@ put_source(struct cli_call *c, json_t *source, json_t *revisions, struct buf *ou
 		buf_addf(out, "  %-9s %s\n", "commit", "none yet");
 		return;
 	}
+	put_next(c, source, out);
 	put_revision(c, "commit", newest, out);
 	put_lines(c, cli_path(newest, "status.errors"), "errors", RED, out);
 	put_lines(c, cli_path(newest, "status.warnings"), "warnings", YELLOW, out);

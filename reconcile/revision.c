@@ -1,10 +1,10 @@
 /* revision.c -- did the commit arrive?
  *
  * A revision that is Applying becomes Healthy when everything that its source
- * applied is available, Failed when something cannot become so, Superseded
- * when a newer one has started.  One that failed for want of health (not for
- * its files) may still become Healthy: an image that was missing is loaded,
- * and the deployment goes on.
+ * applied is available and the pods it replaced are gone, Failed when something cannot become
+ * so, Superseded when a newer one has started.  One that failed for want of health (not for its
+ * files) may still become Healthy: an image that was missing is loaded, and the deployment goes
+ * on.
  *
  * Writes only when the verdict or what is waited for changes.
  */
@@ -222,6 +222,47 @@ look_around(struct look *l, const char *source)
 		}
 }
 
+/* Whose is a pod that leaves: an object of this source, or of one that was pruned? */
+static bool
+was_of_source(struct look *l, const struct object *pod, const char *source)
+{
+	const struct object *top = pod;
+	const struct owner_reference *ref;
+
+	while ((ref = object_controller(top))) {
+		const struct resource *res = resource_named(ref->kind);
+		const struct object *up =
+		    res ? snapshot_find(l->s, res->id, object_namespace(pod), ref->name) : NULL;
+
+		if (!up || !str_is(object_uid(up), ref->uid))
+			return true;
+		top = up;
+	}
+	return top != pod && str_is(object_label(top, ANNOTATION_SOURCE), source);
+}
+
+/* A rollout is over when the last one of the old pods has left the rules and the host. */
+static void
+look_leaving(struct look *l, const char *source)
+{
+	const char *name = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->s->of[RES_pod].n; i++) {
+		const struct object *pod = l->s->of[RES_pod].at[i];
+
+		if (!pod->metadata->deletionTimestamp || !object_controller(pod) ||
+		    !was_of_source(l, pod, source))
+			continue;
+		name = name ? name : object_name(pod);
+		n++;
+	}
+	if (n)
+		wait_for(l, n == 1 ? arena_printf(l->s->arena, "old pod %s to be gone", name)
+				   : arena_printf(l->s->arena,
+						  "%zu old pods to be gone (%s ...)", n, name));
+}
+
 /* ---- the verdict ---- */
 
 /* Failed because of its files, a revision never touched anything. */
@@ -308,6 +349,7 @@ revision_reconcile(struct snapshot *s, const struct revision *r, struct plan *p)
 		return;
 	}
 	look_around(&l, r->spec->source);
+	look_leaving(&l, r->spec->source);
 	if (!l.waiting && !l.broken)
 		conclude(s, r, "Healthy", NULL, NULL, p);
 	else if (l.broken)

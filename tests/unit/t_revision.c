@@ -71,6 +71,39 @@ a_revision_is_healthy_when_all_its_workloads_are_available(void **state)
 	arena_free(&b.w.arena);
 }
 
+#define REPLICA_SET                                                                           \
+	"apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: web-1, uid: rs, "            \
+	"ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: web, uid: web-uid, " \
+	"controller: true}]}\nspec: {replicas: 0, selector: {matchLabels: {app: web}}, "      \
+	"template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: "  \
+	"w}]}}}\n---\n"
+#define LEAVING(name, owner)                                                                 \
+	"apiVersion: v1\nkind: Pod\nmetadata: {name: " name ", uid: " name                   \
+	", labels: {app: web}, deletionTimestamp: '2027-01-15T08:00:20Z', ownerReferences: " \
+	"[{apiVersion: apps/v1, kind: ReplicaSet, name: " owner                              \
+	", uid: rs, controller: true}]}\nspec: {containers: [{name: web, image: w}]}\n---\n"
+
+static void
+it_is_not_healthy_before_the_last_old_pod_is_gone(void **state)
+{
+	(void)state;
+	check(REV("1", "Applying") WEB(GOOD) REPLICA_SET LEAVING("web-1-a", "web-1"),
+	      ". status revision main-1  # Applying, waiting for old pod web-1-a to be gone\n");
+	check(REV("1", "Applying") WEB(GOOD) REPLICA_SET LEAVING("web-1-a", "web-1")
+		  LEAVING("web-1-b", "web-1"),
+	      ". status revision main-1  # Applying, waiting for 2 old pods to be gone "
+	      "(web-1-a ...)\n");
+}
+
+static void
+it_waits_for_the_pods_of_what_it_pruned(void **state)
+{
+	(void)state;
+	check(
+	    REV("1", "Applying") WEB(GOOD) LEAVING("gone-1-a", "gone-1"),
+	    ". status revision main-1  # Applying, waiting for old pod gone-1-a to be gone\n");
+}
+
 static void
 it_names_what_is_waited_for(void **state)
 {
@@ -258,6 +291,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_revision_is_healthy_when_all_its_workloads_are_available),
+		cmocka_unit_test(it_is_not_healthy_before_the_last_old_pod_is_gone),
+		cmocka_unit_test(it_waits_for_the_pods_of_what_it_pruned),
 		cmocka_unit_test(it_names_what_is_waited_for),
 		cmocka_unit_test(a_pod_that_cannot_start_is_named_with_its_reason),
 		cmocka_unit_test(

@@ -328,6 +328,26 @@ init_dies(struct kit *k)
 	MUST(access(path, F_OK) < 0);
 }
 
+/* It has no child any more, and has written down how the last one ended: it sleeps. */
+static bool
+has_nothing_left(pid_t init)
+{
+	char path[64];
+	struct buf children, stat;
+	const char *comm_end;
+	bool rc;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)init, (int)init);
+	children = kit_file(path);
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)init);
+	stat = kit_file(path);
+	comm_end = strrchr(buf_text(&stat), ')');
+	rc = !children.len && comm_end && comm_end[1] && comm_end[2] == 'S';
+	buf_done(&children);
+	buf_done(&stat);
+	return rc;
+}
+
 /* While nobody looks both the pod and its kedge-init die. */
 static void
 init_dies_unseen(struct kit *k)
@@ -349,6 +369,10 @@ init_dies_unseen(struct kit *k)
 	kit_open(k);
 	pid = rt_pod_status(k->rt, "a")->init_pid;
 	rt_close(k->rt);
+	for (int64_t until = kit_now() + 15000; !has_nothing_left(pid);) {
+		MUST(kit_now() < until);
+		usleep(1000);
+	}
 	kill(pid, SIGKILL);
 	usleep(100000);
 	cfg = kit_config(k);

@@ -206,6 +206,18 @@ kit_dirs(struct kit *k)
 }
 
 static inline void
+kit_done(struct kit *k)
+{
+	rt_close(k->rt);
+	images_close(k->images);
+	free(k->dir);
+	free(k->run);
+	free(k->state);
+	free(k->logs);
+	free(k->exec_error);
+}
+
+static inline void
 kit_begin(struct kit *k)
 {
 	kit_dirs(k);

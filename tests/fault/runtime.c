@@ -160,9 +160,8 @@ end(struct kit *k)
 	cleanup_free char *rm = NULL;
 
 	OK(rt_down(k->rt, e));
-	rt_close(k->rt);
-	images_close(k->images);
 	xasprintf(&rm, "rm -rf %s", k->dir);
+	kit_done(k);
 	assert_int_equal(system(rm), 0);
 }
 

@@ -108,6 +108,15 @@ $(BORN): tests/bench/born.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 $(WARN) -D_GNU_SOURCE -O2 -s -static -o $@ $<
 
+# Its controllers count their steps.
+STEPS := $(patsubst %.c,$(B)/steps/%.o,$(BASE) $(RECONCILE))
+$(B)/steps/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -fsanitize-coverage=trace-pc -MMD -MP -c -o $@ $<
+$(B)/tests/bench/settled: tests/bench/settled.c $(STEPS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -I tests -o $@ $< $(STEPS) -Wl,--as-needed $(LIBS) -lcmocka
+
 ## make bench      kedge, the floor and the installed peers in one run; build/bench.json
 bench: all images $(BENCHES)
 	B=$(abspath $(B)) tests/bench/run

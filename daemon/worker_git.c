@@ -273,13 +273,25 @@ git_find_head(struct worker *w, git_repository *repo, char ret_ref[1024], git_oi
 
 /* ---- looking ---- */
 
+static bool
+is_parent(git_repository *repo, const git_oid *old, const git_oid *new)
+{
+	cleanup_git(git_commit) git_commit *c = NULL;
+	unsigned n = git_commit_lookup(&c, repo, new) ? 0 : git_commit_parentcount(c);
+
+	for (unsigned i = 0; i < n; i++)
+		if (git_oid_equal(git_commit_parent_id(c, i), old))
+			return true;
+	return false;
+}
+
 /* Was history rewritten?  A commit that the brain has and this repository does
- * not is gone from it, which is the same. */
+ * not is gone from it, which is the same.  Most pushes bring one commit: no walk. */
 static bool
 is_forced(git_repository *repo, const git_oid *old, const git_oid *new)
 {
 	return !git_oid_is_zero(old) && !git_oid_equal(old, new) &&
-	       git_graph_descendant_of(repo, new, old) != 1;
+	       !is_parent(repo, old, new) && git_graph_descendant_of(repo, new, old) != 1;
 }
 
 int

@@ -32,6 +32,9 @@ sections_fill(struct config *c, struct arena *a)
 	if (!c->images)
 		c->images =
 		    schema_decode(config_images_kind(), &empty_map, SCHEMA_STRICT, a, &none);
+	if (!c->users)
+		c->users =
+		    schema_decode(config_users_kind(), &empty_map, SCHEMA_STRICT, a, &none);
 	if (!c->allow)
 		c->allow =
 		    schema_decode(config_allow_kind(), &empty_map, SCHEMA_STRICT, a, &none);
@@ -275,6 +278,12 @@ config_finish(struct config *c, struct arena *a, struct error **e)
 		return fail(e, WHY_INVALID, "node.name: \"%s\" %s", c->node->name, why);
 	if (config_settings(c, &s, e) < 0)
 		return -1;
+	if (c->users->first % 65536 ||
+	    c->users->first + c->users->ranges * 65536 > INT64_C(4294901760))
+		return fail(e, WHY_INVALID,
+			    "users: first %lld is not a multiple of 65536, or %lld ranges of "
+			    "65536 from there go past the last id",
+			    (long long)c->users->first, (long long)c->users->ranges);
 	if (c->listen && *c->listen && listen_parse(c->listen, &ip, &port, e) < 0)
 		return -1;
 	if (!c->cgroup || !*c->cgroup) {

@@ -656,6 +656,8 @@ parts_open(struct hand *h, struct error **e)
 
 	rc.seccomp_dir = c->seccomp;
 	h->host_paths = spec_host_paths(c->allow);
+	rc.user_first = (uint32_t)c->users->first;
+	rc.user_ranges = (uint32_t)c->users->ranges;
 	rc.allow = (struct rt_allow){ .privileged = c->allow->privileged,
 				      .unconfined = c->allow->unconfined,
 				      .unmasked = c->allow->unmasked,

@@ -181,6 +181,7 @@ spec_pod(const struct sandbox_args *s, const char *ns, const char *name, struct 
 		.grace = s->grace,
 		.fs_group = s->fsGroup ? s->fsGroup : -1,
 		.fs_group_on_mismatch = s->fsGroupOnMismatch,
+		.host_users = s->hostUsers,
 		.groups = s->groups.at,
 		.ngroups = s->groups.n,
 		.groups_strict = s->groupsStrict,

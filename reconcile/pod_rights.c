@@ -62,11 +62,25 @@ pod_rights(const struct pod *pod, const struct container *c, struct container_ar
 	}
 }
 
+/* Kubernetes' default is the host's, for pods of old.  Ours is a user namespace, but for a
+ * pod that asks for what is the host's anyway and would be of no use to it within one. */
+static bool
+host_users(const struct pod_spec *spec)
+{
+	bool host = spec->hostNetwork || spec->hostPID || spec->hostIPC;
+
+	for (size_t i = 0; i < spec->containers.n; i++)
+		host |= spec->containers.at[i].securityContext &&
+			spec->containers.at[i].securityContext->privileged;
+	return schema_has(pod_spec_kind(), spec, "hostUsers") ? spec->hostUsers : host;
+}
+
 void
 pod_rights_shared(const struct pod *pod, struct sandbox_args *args, struct arena *a)
 {
 	const struct pod_security_context *all = pod->spec->securityContext;
 
+	args->hostUsers = host_users(pod->spec);
 	if (!all)
 		return;
 	args->groups = all->supplementalGroups;

@@ -120,8 +120,11 @@ container_check(const struct rt_allow *allow, const struct rt_container *c, stru
 }
 
 int
-rtallow_check(const struct rt_allow *allow, const struct rt_pod *p, struct error **e)
+rtallow_check(const struct rt *rt, const struct rt_pod *p, struct error **e)
 {
+	const struct rt_allow *allow = &rt->cfg.allow;
+	bool privileged = false;
+
 	for (const char *const *s = p->sysctls; s && *s; s++)
 		if (sysctl_check(allow, *s, e) < 0)
 			return -1;
@@ -130,5 +133,15 @@ rtallow_check(const struct rt_allow *allow, const struct rt_pod *p, struct error
 	for (size_t i = 0; i < p->ncontainers; i++)
 		if (container_check(allow, &p->containers[i], e) < 0)
 			return fail_in(e, "container %s", p->containers[i].name);
+		else
+			privileged |= p->containers[i].privileged;
+	if (p->host_users && !allow->host_users && !privileged)
+		return fail(e, WHY_FORBIDDEN,
+			    "hostUsers: true is not allowed: the operator has to set "
+			    "allow.hostUsers: true in kedge.yaml");
+	if (!p->host_users && !rt->users.able && !allow->host_users)
+		return fail(e, WHY_UNABLE,
+			    "this host cannot give it a user namespace; to run it without one "
+			    "the operator has to set allow.hostUsers: true in kedge.yaml");
 	return 0;
 }

@@ -69,8 +69,11 @@ rtcaps_parse(const char *const *add, const char *const *drop, uint64_t have, uin
 }
 
 int
-rtcaps_of(const struct rt_container *c, uint64_t have, uint64_t *ret, struct error **e)
+rtcaps_of(const struct rt_pod *p, const struct rt_container *c, uint64_t have, uint64_t *ret,
+	  struct error **e)
 {
+	if (!p->host_users)
+		have = ~0ULL >> (63 - CAP_LAST_CAP);
 	if (!c->privileged)
 		return rtcaps_parse(c->cap_add, c->cap_drop, have, ret, e);
 	*ret = have;

@@ -78,7 +78,10 @@ struct child {
 	char *const *argv;
 	const int *join;        /* v1: tasks files; -1 ends them */
 	int fds[MAX_FDS], nfds; /* become 3, 4, ... */
-	const struct sysctl *sysctls, *failed; /* of the new namespaces; a NULL path ends them */
+	const int *namespaces;  /* three to be in; NULL: those we are made with */
+	uint32_t user_base;     /* what root in there is here; 0: root */
+	const struct sysctl *sysctls,
+	    *failed; /* of the new namespaces; a NULL path ends them */
 	int err;
 };
 
@@ -90,16 +93,35 @@ struct sysctl {
 /* Through the host's own procfs, which shows each process its own namespaces' values;
  * the paths were checked by allow.c. */
 __attribute__((no_sanitize("address", "undefined"))) static bool
+sysctl_write(const struct sysctl *s)
+{
+	int fd = open(s->path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	bool done = fd >= 0 && write(fd, s->value, strlen(s->value)) >= 0;
+
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+/* Some listen to who may administer the namespace, others (ipc) to its root alone. */
+__attribute__((no_sanitize("address", "undefined"))) static bool
 child_sysctls(struct child *c)
 {
 	for (const struct sysctl *s = c->sysctls; s && *s->path; s++) {
-		int fd = open(s->path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+		bool done = sysctl_write(s);
 
-		if (fd < 0 || write(fd, s->value, strlen(s->value)) < 0) {
+		if (!done && c->user_base && (errno == EACCES || errno == EPERM)) {
+			syscall(SYS_setresuid, -1, c->user_base, -1);
+			done = sysctl_write(s);
+			c->err = errno;
+			syscall(SYS_setresuid, -1, 0, -1);
+			errno = c->err;
+			c->err = 0;
+		}
+		if (!done) {
 			c->failed = s;
 			return false;
 		}
-		close(fd);
 	}
 	return true;
 }
@@ -119,6 +141,9 @@ child_run(void *arg)
 	setsid();
 	for (; c->join && *c->join >= 0; c->join++)
 		if (write(*c->join, "0", 1) < 0)
+			goto failed;
+	for (int i = 0; c->namespaces && i < 3; i++)
+		if (setns(c->namespaces[i], 0) < 0)
 			goto failed;
 	if (!child_sysctls(c))
 		goto failed;
@@ -236,16 +261,21 @@ sysctls_of(const struct rt_pod *p)
 }
 
 int
-launch_init(struct rt *rt, const struct rt_pod *p, int dir, pid_t *ret_pid, int *ret_pidfd,
-	    int *ret_conn, struct error **e)
+launch_init(struct rt *rt, const struct rt_pod *p, int dir, int user_ns, pid_t *ret_pid,
+	    int *ret_pidfd, int *ret_conn, struct error **e)
 {
+	/* A pid namespace of the pod: when kedge-init dies, all of it does.  Net, ipc and
+	 * uts are what its containers share, and their user namespace's, when they have one. */
+	uint64_t flags =
+	    CLONE_NEWPID | (user_ns < 0 ? CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS : 0);
+	int namespaces[3] = { -1, -1, -1 };
 	char *argv[] = { "kedge-init", "pod", (char *)p->name, NULL };
 	int groups[CGROUP_TREES + 1] = { -1, -1, -1, -1 }, pair[2] = { -1, -1 }, pid = -1;
 	cleanup_close int sock = listener(dir, e);
 	cleanup_free struct sysctl *sysctls = sysctls_of(p);
 	bool v2 = rt->cgroups.mode == CGROUP_V2;
 
-	if (sock < 0)
+	if (sock < 0 || (user_ns >= 0 && users_namespaces(user_ns, namespaces, e) < 0))
 		return -1;
 	if (open_groups(rt, p->uid, groups, e) == 0) {
 		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
@@ -255,20 +285,21 @@ launch_init(struct rt *rt, const struct rt_pod *p, int dir, pid_t *ret_pid, int 
 			struct child c = { .exe = rt->init_fd,
 					   .argv = argv,
 					   .join = v2 ? NULL : groups,
-					   .fds = { dir, sock, pair[1] },
-					   .nfds = 3,
+					   .fds = { dir, sock, pair[1], user_ns },
+					   .nfds = user_ns < 0 ? 3 : 4,
+					   .namespaces = user_ns < 0 ? NULL : namespaces,
+					   .user_base = p->user_base,
 					   .sysctls = sysctls };
 
-			/* A pid namespace of the pod: when kedge-init dies, all of it
-			 * does.  Net, ipc and uts are what its containers share. */
-			pid = child_start(
-			    &c, CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS,
-			    v2 ? groups[0] : -1, ret_pidfd, e);
+			pid = child_start(&c, flags, v2 ? groups[0] : -1, ret_pidfd, e);
 		}
 	}
-	for (size_t i = 0; i < CGROUP_TREES; i++)
+	for (size_t i = 0; i < CGROUP_TREES; i++) {
 		if (groups[i] >= 0)
 			close(groups[i]);
+		if (namespaces[i] >= 0)
+			close(namespaces[i]);
+	}
 	if (pair[1] >= 0)
 		close(pair[1]);
 	if (pid < 0) {

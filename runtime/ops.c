@@ -6,6 +6,7 @@
  * are dropped after the last step that needs one.
  */
 #include <dirent.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
 
@@ -91,17 +92,23 @@ compile_root(struct rt *rt, struct buf *b, const struct rt_pod *p, const struct 
 	     const struct image *img)
 {
 	cleanup_free char *writable = NULL, *place = NULL, *base = NULL;
-	struct op_at o = op_begin(b, OP_ROOT, volume_hears(c) ? 1 : 0, 0);
+	struct op_at o = op_begin(b, OP_ROOT, volume_hears(c) ? 1 : 0, p->host_users ? 0 : 2);
+	cleanup_free char *layers = NULL;
 
 	xasprintf(&writable, "%s/pods/%s/%s", rt->cfg.state_dir, p->uid, c->name);
 	xasprintf(&place, "%s/pods/%s/root", rt->cfg.run_dir, p->uid);
 	op_str(o, writable);
 	op_str(o, place);
+	xasprintf(&base, "%s/base", rt->cfg.state_dir);
+	xasprintf(&layers, "%s/images/layers", rt->cfg.state_dir);
+	if (!p->host_users) {
+		op_str(o, layers);
+		op_str(o, base);
+	}
 	for (size_t i = img->nlayers; i-- > 0;)
 		op_str(o, img->layers[i]);
 	/* Below all: the places we mount on.  Making them in the writable layer would copy
 	 * up the image's /etc at every start, which costs more than all our mounts. */
-	xasprintf(&base, "%s/base", rt->cfg.state_dir);
 	op_str(o, base);
 	op_end(o);
 }
@@ -222,12 +229,13 @@ compile_user(struct buf *b, const struct rt_pod *p, const struct rt_container *c
 /* With no_new_privs anyone may load a filter, so it comes last and need allow less; without,
  * it takes CAP_SYS_ADMIN and must come before that is dropped. */
 static int
-compile_rights(struct rt *rt, struct buf *b, const struct rt_container *c, struct error **e)
+compile_rights(struct rt *rt, struct buf *b, const struct rt_pod *p,
+	       const struct rt_container *c, struct error **e)
 {
 	const struct seccomp_filter *f = NULL;
 	uint64_t caps;
 
-	if (rtcaps_of(c, rt->caps, &caps, e) < 0)
+	if (rtcaps_of(p, c, rt->caps, &caps, e) < 0)
 		return -1;
 	if (rt->no_filters && !c->unconfined && !c->privileged)
 		return fail(e, WHY_UNABLE,
@@ -254,6 +262,15 @@ compile_rights(struct rt *rt, struct buf *b, const struct rt_container *c, struc
 	if (c->allow_privilege_escalation)
 		op_put(b, OP_RIGHTS, 0, (int64_t)caps, NULL);
 	return 0;
+}
+
+/* A mount namespace of its own user's is for those who may mount. */
+static bool
+may_mount(const struct rt_pod *p, const struct rt_container *c)
+{
+	uint64_t caps = 0;
+
+	return rtcaps_of(p, c, 0, &caps, NULL) == 0 && caps >> CAP_SYS_ADMIN & 1;
 }
 
 static int
@@ -327,6 +344,8 @@ rtops_compile(struct rt *rt, const struct rt_pod *p, const struct rt_container *
 		op_put(b, OP_SEAL, 0, 0, NULL);
 	op_put(b, OP_PIVOT, 0, 0, NULL);
 	compile_user(b, p, c, img);
+	if (!p->host_users)
+		op_put(b, OP_USERNS, may_mount(p, c) ? 1 : 0, 0, NULL);
 	op_put(b, OP_KEYRING, 0, 0, NULL);
 	op_put(b, OP_LIMITS, 0, 0, NULL);
 	op_put(b, OP_CHDIR, 0, 0, *dir ? dir : "/", NULL);
@@ -334,7 +353,7 @@ rtops_compile(struct rt *rt, const struct rt_pod *p, const struct rt_container *
 	op_put(b, OP_GATE, 0, 0, NULL);
 	compile_hook(b, OP_POSTSTART, &c->post_start);
 	compile_hook(b, OP_PRESTOP, &c->pre_stop);
-	if (compile_rights(rt, b, c, e) < 0 || compile_exec(b, p, c, img, e) < 0)
+	if (compile_rights(rt, b, p, c, e) < 0 || compile_exec(b, p, c, img, e) < 0)
 		return -1;
 	((struct ops_head *)b->at)->size = (uint32_t)b->len;
 	if (b->len > OPS_MAX)

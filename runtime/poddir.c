@@ -173,7 +173,8 @@ pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, struct error **e)
 			   .log_gid = rt->cfg.log_gid,
 			   .log_files = (uint32_t)rt->cfg.log_max_files,
 			   .log_max = rt->cfg.log_max_bytes,
-			   .gated = 1 };
+			   .gated = 1,
+			   .id_base = p->user_base };
 	cleanup_free char *logs = poddir_log_dir(rt, p);
 	struct buf cleanup_buf b = { 0 };
 
@@ -185,9 +186,10 @@ pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, struct error **e)
 		const struct rt_container *c = &p->containers[i];
 		uint64_t caps;
 
-		if (rtcaps_of(c, rt->caps, &caps, e) < 0)
+		if (rtcaps_of(p, c, rt->caps, &caps, e) < 0)
 			return fail_in(e, "container %s", c->name);
-		w.caps |= caps;
+		if (p->host_users) /* else what it holds comes with its user namespace */
+			w.caps |= caps;
 	}
 	buf_add(&b, &w, sizeof(w));
 	for (size_t i = 0; i < p->ncontainers; i++) {

@@ -466,6 +466,8 @@ walk_pod(struct walk *w, struct rt_pod *p)
 	NUM(w, p->fs_group_on_mismatch);
 	walk_groups(w, p);
 	walk_strs(w, &p->sysctls);
+	NUM(w, p->host_users);
+	NUM(w, p->user_base);
 	walk_strs(w, &p->hosts);
 	walk_strs(w, &p->resolv);
 	volumes = walk_list(w, p->volumes, &nv, sizeof(*volumes));

@@ -14,6 +14,7 @@
 #include "runtime/init/wire.h"
 #include "runtime/runtime.h"
 #include "runtime/seccomp.h"
+#include "runtime/users.h"
 
 struct image;
 
@@ -72,6 +73,7 @@ struct rt {
 	struct rt_config cfg; /* strings are ours */
 	struct cgroups cgroups;
 	struct seccomp_cache seccomp;
+	struct users users;
 	struct map pods;
 	struct rt_job *jobs;
 	size_t njobs;
@@ -88,6 +90,7 @@ struct rt {
 
 void rt_copy(char *to, size_t room, const char *from); /* cut off to fit, always ended */
 void rt_changed(struct rt *, struct rtpod *);
+void rt_lack(struct rt *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int rt_watch(struct rt *, struct rt_source *, int fd, struct error **);
 void rt_unwatch(struct rt *, struct rt_source *); /* closes it */
 struct rtpod *rt_find(struct rt *, const char *uid, struct error **);
@@ -144,12 +147,12 @@ int rtcaps_parse(const char *const *add, const char *const *drop, uint64_t have,
 		 struct error **);
 /* WHY_FORBIDDEN when `add` has what is neither a default nor in `allow`. */
 int rtcaps_allowed(const char *const *add, uint64_t allow, struct error **);
-/* What a container holds: rtcaps_parse, or all of `have` when it is privileged. */
-int rtcaps_of(const struct rt_container *, uint64_t have, uint64_t *ret, struct error **);
+/* What a container holds: of all there are in a user namespace, else of `have`. */
+int rtcaps_of(const struct rt_pod *, const struct rt_container *, uint64_t have, uint64_t *ret, struct error **);
 uint64_t rtcaps_own(void);
 
 /* allow.c */
-int rtallow_check(const struct rt_allow *, const struct rt_pod *, struct error **);
+int rtallow_check(const struct rt *, const struct rt_pod *, struct error **);
 /* The file below /proc/sys of "name=value", and the value; false: no such name can be. */
 bool rtsysctl_path(const char *setting, char *ret, size_t room, const char **ret_value);
 
@@ -160,7 +163,7 @@ int rtops_compile(struct rt *, const struct rt_pod *, const struct rt_container 
 /* launch.c */
 int launch_prepare(const char *init_path, struct error **); /* the sealed memfd */
 uint64_t launch_caps(void); /* what a kedge-init needs for itself */
-int launch_init(struct rt *, const struct rt_pod *, int dir, pid_t *ret_pid, int *ret_pidfd,
+int launch_init(struct rt *, const struct rt_pod *, int dir, int user_ns, pid_t *ret_pid, int *ret_pidfd,
 		int *ret_conn, struct error **);
 /* Removes `name` from each of two directories (the second may be -1) in a process of its own.
  */

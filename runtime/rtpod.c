@@ -99,11 +99,13 @@ static void begin_ahead(struct rt *, struct rtpod *);
 static int
 pod_make(struct rt *rt, struct rtpod *p, int *ret_netns, struct error **e)
 {
-	cleanup_close int dir = -1;
+	cleanup_close int dir = -1, user_ns = -1;
 	int pidfd = -1, conn = -1;
 
+	if (!p->spec.host_users && (user_ns = users_take(rt, &p->spec.user_base, e)) < 0)
+		return -1;
 	if (poddir_make_pod(rt, &p->spec, &dir, e) < 0 || groups_make(rt, &p->spec, e) < 0 ||
-	    launch_init(rt, &p->spec, dir, &p->init_pid, &pidfd, &conn, e) < 0)
+	    launch_init(rt, &p->spec, dir, user_ns, &p->init_pid, &pidfd, &conn, e) < 0)
 		return -1;
 	p->gated = true;
 	if (rt_watch(rt, &p->init, pidfd, e) < 0 || rt_watch(rt, &p->hand, conn, e) < 0 ||
@@ -122,7 +124,7 @@ rt_pod_create(struct rt *rt, const struct rt_pod *spec, int *ret_netns, struct e
 
 	if (podspec_check(spec, e) < 0)
 		return -1;
-	if (rtallow_check(&rt->cfg.allow, spec, e) < 0)
+	if (rtallow_check(rt, spec, e) < 0)
 		return fail_in(e, "pod %s", spec->name);
 	p = map_get(&rt->pods, spec->uid);
 	if (p && p->state != RT_POD_GONE)
@@ -131,8 +133,11 @@ rt_pod_create(struct rt *rt, const struct rt_pod *spec, int *ret_netns, struct e
 		rt_pod_free(rt, p);
 	p = rtpod_new(rt, spec->uid);
 	podspec_pack(spec, &bytes);
-	if (podspec_unpack(&p->arena, bytes.at, bytes.len, &p->spec, e) < 0 ||
-	    pod_make(rt, p, ret_netns, e) < 0) {
+	if (podspec_unpack(&p->arena, bytes.at, bytes.len, &p->spec, e) == 0) {
+		p->spec.user_base = 0;
+		p->spec.host_users |= !rt->users.able; /* the operator allowed it */
+	}
+	if (!p->spec.uid || pod_make(rt, p, ret_netns, e) < 0) {
 		fail_in(e, "pod %s", spec->name);
 		/* What was made of it goes the way of every pod. */
 		rtpod_begin_removal(rt, p);

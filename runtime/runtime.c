@@ -40,7 +40,7 @@ rt_changed(struct rt *rt, struct rtpod *p)
 	wake(rt);
 }
 
-static void
+void
 rt_lack(struct rt *rt, const char *fmt, ...)
 {
 	va_list ap;
@@ -225,6 +225,7 @@ rt_open(const struct rt_config *cfg, struct rt **ret, struct error **e)
 	if (rt->init_fd < 0)
 		goto failed;
 	find_lacks(rt); /* before a container is compiled by it */
+	users_open(rt, rt->cfg.user_first, rt->cfg.user_ranges);
 	if (rtpod_adopt_all(rt, e) < 0)
 		goto failed;
 	if (rt->cfg.images)
@@ -264,6 +265,7 @@ rt_close(struct rt *rt)
 		close(rt->init_fd);
 	cgroups_done(&rt->cgroups);
 	seccomp_done(&rt->seccomp);
+	users_close(rt);
 	free((char *)rt->cfg.run_dir);
 	free((char *)rt->cfg.state_dir);
 	free((char *)rt->cfg.log_dir);
@@ -411,6 +413,7 @@ rt_next(struct rt *rt, struct rt_event *ret)
 	/* timers may have woken us; nothing is left to say */
 	while (epoll_wait(rt->epoll, &ev, 1, 0) == 1 && ev.data.ptr == &rt->wake)
 		dispatch(rt, &rt->wake);
+	users_ahead(rt);
 	return false;
 }
 

@@ -44,6 +44,8 @@ struct rt_config {
 	const char *cgroup_root; /* "/sys/fs/cgroup"; a test may give another */
 	struct rt_allow allow;   /* its list outlives rt */
 	const char *seccomp_dir; /* profiles of the operator's; NULL: none */
+	/* Ids of the host's for pods with a user namespace: `ranges` times 65536. */
+	uint32_t user_first, user_ranges;
 	gid_t log_gid;           /* may read logs */
 	int64_t log_max_bytes;   /* rotate above this; 10 MiB */
 	int log_max_files;       /* 5 */
@@ -136,11 +138,13 @@ struct rt_container {
 struct rt_pod {
 	const char *uid, *ns, *name, *hostname;
 	int grace;                 /* seconds between SIGTERM and SIGKILL */
+	bool host_users;           /* no user namespace of its own; needs rt_allow */
 	int64_t fs_group;          /* -1: none */
 	bool fs_group_on_mismatch; /* leave alone what is the group's already */
 	const int64_t *groups;     /* of every container beside its own */
 	size_t ngroups;
 	bool groups_strict;         /* none that the image's /etc/group lists */
+	uint32_t user_base;         /* of its ids; the runtime fills it in */
 	const char *const *sysctls; /* "name=value" of the pod's namespaces; NULL-terminated */
 	const char *const *hosts, *const
 				      *resolv; /* lines of the two files; NULL: none written */

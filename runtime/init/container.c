@@ -79,7 +79,7 @@ last_word(struct container *c)
 
 /* The files of this run; whoever the container runs as may write its last words. */
 static long
-own_open(struct container *c, const struct ops_head *ops)
+own_open(const struct init *in, struct container *c, const struct ops_head *ops)
 {
 	long own = files_new();
 
@@ -88,6 +88,8 @@ own_open(struct container *c, const struct ops_head *ops)
 	c->word = (int)sys(openat, own, OWN_TERM, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
 	if (c->word >= 0)
 		sys(fchmod, c->word, 0666);
+	if (c->word >= 0 && in->pod.id_base)
+		sys(fchown, c->word, in->pod.id_base, in->pod.id_base);
 	return own;
 }
 
@@ -263,8 +265,10 @@ spawn(const struct init *in, struct container *c, const struct ops_head *ops, ch
 				.run = c->restarts,
 				.stdio = { e->in[0], e->out[1], e->err[1] },
 				.target = -1,
-				.own = (int)own_open(c, ops),
+				.own = (int)own_open(in, c, ops),
 				.gate = in->gated ? in->hand : -1,
+				.user_ns = in->pod.id_base ? W_FD_USER : -1,
+				.id_base = in->pod.id_base,
 				.report = e->report[1],
 				.scratch = scratch,
 				.tty = c->conf.tty };

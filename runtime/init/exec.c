@@ -105,6 +105,8 @@ begin(struct init *in, struct exec *x, struct container *c, const struct ops_hea
 				.stdio = { fds[0], fds[1], fds[2] },
 				.join = true,
 				.tty = tty,
+				.user_ns = in->pod.id_base ? W_FD_USER : -1,
+				.id_base = in->pod.id_base,
 				.target = c->pidfd,
 				.gate = -1,
 				.argv = scratch,

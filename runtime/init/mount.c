@@ -137,6 +137,18 @@ fs_new(const char *type, const char *const *options, unsigned attrs)
 	return (int)r;
 }
 
+/* Shows a tree that is mounted nowhere yet with the pod's ids for those it has on disk. */
+int
+id_map(const struct setup *s, int tree, unsigned how)
+{
+	struct mount_attr a = { .attr_set = MOUNT_ATTR_IDMAP,
+				.userns_fd = (uint64_t)s->user_ns };
+
+	if (s->user_ns < 0)
+		return 0;
+	return (int)sys(mount_setattr, tree, "", AT_EMPTY_PATH | how, &a, sizeof(a));
+}
+
 /* The place for one of the kernel's file systems: a real directory of the
  * image, never a link (CVE-2019-19921, CVE-2026-41579), made when missing. */
 static int
@@ -154,25 +166,50 @@ own_dir(int root, const char *name)
 	return fd;
 }
 
-int
-layer_add(int fs, const char *key, const char *path)
+static int
+add_dir(int fs, const char *key, int fd)
 {
-	long fd = sys(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r;
+	char name[64];
+	struct text t = TEXT(name);
+	long r = fd < 0 ? fd : sys(fsconfig, fs, FSCONFIG_SET_FD, key, NULL, fd);
 
-	if (fd < 0)
-		return (int)fd;
-	r = sys(fsconfig, fs, FSCONFIG_SET_FD, key, NULL, fd);
-	if (r == -EINVAL || r == -EOPNOTSUPP) /* before Linux 6.13: by name */
-		r = sys(fsconfig, fs, FSCONFIG_SET_STRING, key, path, 0);
-	sys(close, fd);
+	if (r == -EINVAL || r == -EOPNOTSUPP) { /* before Linux 6.13: by name */
+		text_add(&t, "/proc/self/fd/");
+		text_num(&t, (uint64_t)fd, 1);
+		r = sys(fsconfig, fs, FSCONFIG_SET_STRING, key, name, 0);
+	}
+	if (fd >= 0)
+		sys(close, fd);
 	return (int)r;
+}
+
+/* In the store that has it, when it is mapped. */
+static int
+layer_open(const struct setup *s, const char *path)
+{
+	for (int i = 0; i < s->nstores; i++) {
+		const char *store = s->stores[i].path;
+		size_t n = strlen(store);
+
+		if (strlen(path) >= n && memcmp(path, store, n) == 0 &&
+		    (!path[n] || path[n] == '/'))
+			return open_in(s->stores[i].tree, path + n, O_PATH | O_DIRECTORY,
+				       STRICT);
+	}
+	return (int)sys(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+int
+layer_add(const struct setup *s, int fs, const char *key, const char *path)
+{
+	return add_dir(fs, key, layer_open(s, path));
 }
 
 /* Before Linux 6.5 all layers are one string of at most 255 bytes, read when the
  * file system is made: so each is a number, a name in /proc/self/fd, where we stand until
  * then.  The descriptors are closed by the exec, or with the child that failed. */
 static int
-add_layers_joined(int fs, const struct op *op)
+add_layers_joined(const struct setup *s, int fs, const struct op *op)
 {
 	char all[256];
 	struct text t = TEXT(all);
@@ -181,10 +218,9 @@ add_layers_joined(int fs, const struct op *op)
 	r = fd < 0 ? fd : sys(fchdir, fd);
 	if (fd >= 0)
 		sys(close, fd);
-	for (unsigned i = 2; r >= 0 && i < op->nstr; i++) {
-		r = sys(openat, AT_FDCWD, op_text(op, i),
-			O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		text_add(&t, i > 2 ? ":" : "");
+	for (unsigned i = 2 + (unsigned)op->num[0]; r >= 0 && i < op->nstr; i++) {
+		r = layer_open(s, op_text(op, i));
+		text_add(&t, i > 2 + op->num[0] ? ":" : "");
 		text_num(&t, (uint64_t)r, 1);
 	}
 	if (r >= 0 && t.len + 1 == t.cap)
@@ -193,20 +229,20 @@ add_layers_joined(int fs, const struct op *op)
 }
 
 static int
-add_layers(int fs, const struct op *op, const char **ret_what)
+add_layers(const struct setup *s, int fs, const struct op *op, const char **ret_what)
 {
 	int r = 0;
 
-	for (unsigned i = 2; r >= 0 && i < op->nstr; i++) {
+	for (unsigned i = 2 + (unsigned)op->num[0]; r >= 0 && i < op->nstr; i++) {
 		*ret_what = op_text(op, i);
-		r = layer_add(fs, "lowerdir+", *ret_what);
+		r = layer_add(s, fs, "lowerdir+", *ret_what);
 	}
 	return r;
 }
 
 /* base.N/upper and base.N/work: every run begins with what the image holds. */
 static int
-add_writable(int fs, const char *base, uint32_t run)
+add_writable(const struct setup *s, int fs, const char *base)
 {
 	char path[W_PATH];
 	struct text t = TEXT(path);
@@ -215,7 +251,7 @@ add_writable(int fs, const char *base, uint32_t run)
 
 	text_add(&t, base);
 	text_add(&t, ".");
-	text_num(&t, run, 1);
+	text_num(&t, (uint64_t)s->run, 1);
 	r = sys(mkdirat, AT_FDCWD, path, 0700);
 	n = t.len;
 	for (int i = 0; i < 2 && (r >= 0 || r == -EEXIST); i++) {
@@ -223,7 +259,7 @@ add_writable(int fs, const char *base, uint32_t run)
 		text_add(&t, i ? "/work" : "/upper");
 		r = sys(mkdirat, AT_FDCWD, path, 0755);
 		if (r >= 0 || r == -EEXIST)
-			r = layer_add(fs, i ? "workdir" : "upperdir", path);
+			r = layer_add(s, fs, i ? "workdir" : "upperdir", path);
 	}
 	return (int)r;
 }
@@ -237,10 +273,10 @@ overlay_tree(struct setup *s, const struct op *op, bool joined, const char **ret
 	*ret_what = "(overlayfs)";
 	if (fs < 0)
 		return (int)fs;
-	r = joined ? add_layers_joined((int)fs, op) : add_layers((int)fs, op, ret_what);
+	r = joined ? add_layers_joined(s, (int)fs, op) : add_layers(s, (int)fs, op, ret_what);
 	if (r >= 0) {
 		*ret_what = op_text(op, 0);
-		r = add_writable((int)fs, op_text(op, 0), (uint32_t)s->run);
+		r = add_writable(s, (int)fs, op_text(op, 0));
 	}
 	if (r >= 0) {
 		*ret_what = "(overlayfs)";
@@ -256,10 +292,39 @@ overlay_tree(struct setup *s, const struct op *op, bool joined, const char **ret
 	return (int)r;
 }
 
+/* The stores of layers once more, with the ids of the pod's root for root's: mounted at the
+ * place of the root to be, for overlayfs of old kernels takes only what is mounted. */
+static int
+map_stores(struct setup *s, const struct op *op, const char **ret_what)
+{
+	for (unsigned i = 0; i < 2 && i < op->num[0]; i++) {
+		long r = sys(openat, AT_FDCWD, *ret_what = op_text(op, 2 + i),
+			     O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		int place, tree = r < 0 ? (int)r : tree_of((int)r, "");
+
+		if (r >= 0)
+			sys(close, r);
+		r = tree < 0 ? tree : id_map(s, tree, 0);
+		place = (int)sys(openat, AT_FDCWD, op_text(op, 1),
+				 O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (r >= 0)
+			r = place < 0 ? place : attach(tree, place);
+		if (place >= 0)
+			sys(close, place);
+		if (r < 0)
+			return (int)r;
+		s->stores[i].path = op_text(op, 2 + i);
+		s->stores[i].tree = tree;
+		s->nstores++;
+	}
+	return 0;
+}
+
 int
 mount_root(struct setup *s, const struct op *op)
 {
-	/* Nothing we mount may show on the host, nor, unless a volume shall, the other way round.
+	/* Nothing we mount may show on the host, nor, unless a volume shall, the other way
+	 * round.
 	 */
 	struct mount_attr own = { .propagation = op->flags & 1 ? MS_SLAVE : MS_PRIVATE };
 	const char *what;
@@ -269,6 +334,9 @@ mount_root(struct setup *s, const struct op *op)
 	r = sys(mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &own, sizeof(own));
 	if (r < 0)
 		return setup_fail(s, op, "/", (int)r);
+	r = map_stores(s, op, &what);
+	if (r < 0)
+		return setup_fail(s, op, what, (int)r);
 	tree = overlay_tree(s, op, false, &what);
 	if (tree == -EINVAL) /* an old kernel says so at once or only in the end */
 		tree = overlay_tree(s, op, true, &what);
@@ -468,11 +536,11 @@ dev_terminal(struct setup *s, int dev)
 }
 
 static int
-dev_shm(const char *shared)
+dev_shm(const struct setup *s, const char *shared)
 {
 	static const char *const options[] = { "mode", "1777", "size", "64m", NULL };
 	long fd;
-	int tree;
+	int tree, r;
 
 	if (!*shared)
 		return fs_new("tmpfs", options,
@@ -482,21 +550,25 @@ dev_shm(const char *shared)
 		return (int)fd;
 	tree = tree_of((int)fd, "");
 	sys(close, fd);
-	return tree;
+	r = tree < 0 ? tree : id_map(s, tree, 0);
+	return r < 0 ? r : tree;
 }
 
 int
 mount_dev(struct setup *s, const struct op *op)
 {
 	static const char *const tmpfs[] = { "mode", "755", "size", "64k", NULL };
-	static const char *const devpts[] = { "newinstance", NULL,  "ptmxmode", "0666", "mode",
-					      "0620",        "gid", "5",        NULL };
+	char tty[16];
+	struct text gid = TEXT(tty);
+	const char *const devpts[] = { "newinstance", NULL,  "ptmxmode", "0666", "mode",
+				       "0620",        "gid", tty,        NULL };
 	const unsigned safe = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
 	int place = own_dir(s->root, "dev"), dev, r;
 	const char *what = "";
 
 	if (place < 0)
 		return setup_fail(s, op, what, place);
+	text_num(&gid, s->id_base + 5, 1);
 	dev = fs_new("tmpfs", tmpfs, safe | MOUNT_ATTR_NODEV);
 	r = dev < 0 ? dev : attach(dev, place);
 	sys(close, place);
@@ -511,7 +583,7 @@ mount_dev(struct setup *s, const struct op *op)
 	if (r >= 0)
 		r = dev_sub(dev, what = "pts", fs_new("devpts", devpts, safe));
 	if (r >= 0)
-		r = dev_sub(dev, what = "shm", dev_shm(op_text(op, 0)));
+		r = dev_sub(dev, what = "shm", dev_shm(s, op_text(op, 0)));
 	if (r >= 0) {
 		r = dev_sub(dev, what = "mqueue",
 			    fs_new("mqueue", NULL, safe | MOUNT_ATTR_NODEV));

@@ -443,6 +443,7 @@ static int (*const op_calls[OP_COUNT])(struct setup *, const struct op *) = {
 	[OP_SEAL] = mount_seal,
 	[OP_PIVOT] = mount_pivot,
 	[OP_USER] = user_find,
+	[OP_USERNS] = user_enter,
 	[OP_OOM] = op_oom,
 	[OP_KEYRING] = op_keyring,
 	[OP_LIMITS] = op_limits,
@@ -499,6 +500,8 @@ setup_run(void *arg)
 	for (int i = 0; i < 3; i++)
 		if (s->stdio[i] >= 0)
 			sys(dup3, s->stdio[i], i, 0);
+	if (user_act_as_root(s) < 0)
+		return setup_fail(s, op_next(s->ops, NULL), "(as the pod's root)", EPERM);
 	for (const struct op *op = op_next(s->ops, NULL); op; op = op_next(s->ops, op)) {
 		if (s->join && op->code == OP_EXEC)
 			return exec_fork(s, op);

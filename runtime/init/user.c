@@ -10,12 +10,14 @@
 #include <linux/openat2.h>
 #include <linux/prctl.h>
 #include <linux/securebits.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "runtime/init/init.h"
 
-enum { FILE_MAX = 1 << 20, LAST_CAP = 63 };
+enum { FILE_MAX = 1 << 20, LAST_CAP = 63, IDS = 65536 };
+#define RANGE "(a pod's own ids are 0 to 65535; hostUsers: true has more)"
 static const uint64_t ID_MAX = 4294967294;
 
 struct file {
@@ -224,6 +226,8 @@ user_find(struct setup *s, const struct op *op)
 	file_drop(&groups);
 	if (r < 0)
 		return -1;
+	if (s->id_base && s->uid >= IDS)
+		return setup_fail(s, op, RANGE, EINVAL);
 	group_add(s, s->gid);
 	if (op->num[0] >= 0)
 		group_add(s, (uint32_t)op->num[0]);
@@ -241,9 +245,59 @@ user_find(struct setup *s, const struct op *op)
 
 		if (sys(fstat, i, &st) == 0 && !S_ISREG(st.st_mode) &&
 		    (st.st_rdev == 0 || (st.st_rdev >> 8) == 136))
-			sys(fchown, i, s->uid, -1);
+			sys(fchown, i, s->id_base + s->uid, -1);
 	}
+	for (uint32_t i = 0; s->id_base && i < s->ngroups; i++)
+		if (s->groups[i] >= IDS)
+			return setup_fail(s, op, RANGE, EINVAL);
 	return 0;
+}
+
+/* What we make of files and file systems shall belong to the pod's root, while our rights
+ * are still those of the host's: ours alone changes, and the kernel is told to leave the
+ * capabilities as they are.  Entering the user namespace ends this. */
+int
+user_act_as_root(const struct setup *s)
+{
+	long r;
+
+	if (s->user_ns < 0)
+		return 0;
+	r = sys(prctl, PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0);
+	user_make_as(s, true);
+	return (int)r;
+}
+
+/* What is made in a volume shall be root's as the volume has it on disk: its mount is
+ * mapped, and other pods, with other ids, may mount it too. */
+void
+user_make_as(const struct setup *s, bool pod)
+{
+	uint32_t id = pod ? s->id_base : 0;
+
+	if (s->user_ns < 0)
+		return;
+	sys(setfsgid, id);
+	sys(setfsuid, id);
+}
+
+/* From here on all rights are rights in the pod's own namespaces and over its own ids;
+ * nothing of the host's is left to them.  The bounding set is full in there again. */
+int
+user_enter(struct setup *s, const struct op *op)
+{
+	long r = sys(setns, s->user_ns, CLONE_NEWUSER);
+
+	if (r >= 0)
+		r = sys(setresgid, 0, 0, 0);
+	if (r >= 0)
+		r = sys(setresuid, 0, 0, 0);
+	/* What is mounted now is the host's and stays as it is (MNT_LOCKED); what may be
+	 * mounted beside it is the container's. */
+	if (r >= 0 && op->flags & 1 && !s->join)
+		r = sys(unshare, CLONE_NEWNS);
+	s->caps = ~0ULL;
+	return r < 0 ? setup_fail(s, op, "", (int)r) : 0;
 }
 
 /* The bounding set first, for it needs CAP_SETPCAP; inheritable and ambient

@@ -100,7 +100,7 @@ sub_make(int top, const char *path)
  * followed, inside it.  Of a path on the host the first part is the operator's word, the
  * rest may be in reach of pods. */
 static int
-source_open(const struct op *op)
+source_open(const struct setup *s, const struct op *op)
 {
 	const char *inner = op_text(op, 1), *sub = op_text(op, 2);
 	int follow = op->flags & V_OPERATOR ? 0 : O_NOFOLLOW;
@@ -114,8 +114,11 @@ source_open(const struct op *op)
 	if (top < 0 || !*sub)
 		return top;
 	fd = open_in(top, sub, O_PATH, op->flags & V_FILES ? RESOLVE_BENEATH : STRICT);
-	if (fd == -ENOENT && !(op->flags & (V_FILES | V_AS_IS)))
+	if (fd == -ENOENT && !(op->flags & (V_FILES | V_AS_IS))) {
+		user_make_as(s, false);
 		fd = sub_make(top, sub);
+		user_make_as(s, true);
+	}
 	sys(close, top);
 	return fd;
 }
@@ -153,7 +156,7 @@ tree_limit(const struct setup *s, const struct op *op, int tree)
 int
 mount_share(struct setup *s, const struct op *op)
 {
-	int source = source_open(op), tree = source < 0 ? source : source_tree(op, source);
+	int source = source_open(s, op), tree = source < 0 ? source : source_tree(op, source);
 
 	drop(source);
 	if (tree >= 0 && s->nshared == (int)(sizeof(s->shared) / sizeof(*s->shared))) {
@@ -169,7 +172,7 @@ mount_share(struct setup *s, const struct op *op)
 int
 mount_volume(struct setup *s, const struct op *op)
 {
-	const char *target = op_text(op, 3);
+	const char *target = op_text(op, 3), *what = target;
 	struct stat st;
 	int source = -1, place = -1, tree = -1, r;
 
@@ -181,7 +184,7 @@ mount_volume(struct setup *s, const struct op *op)
 		if (r >= 0)
 			r = (int)sys(fstat, tree, &st);
 	} else {
-		r = source = source_open(op);
+		r = source = source_open(s, op);
 		if (r >= 0)
 			r = (int)sys(fstat, source, &st);
 		if (r >= 0)
@@ -189,6 +192,10 @@ mount_volume(struct setup *s, const struct op *op)
 	}
 	if (r >= 0)
 		r = tree_limit(s, op, tree);
+	if (r >= 0 &&
+	    (r = id_map(s, tree, op->flags & V_RECURSIVE ? AT_RECURSIVE : 0)) == -EINVAL)
+		what = "(its file system has no id-mapped mounts, which a pod's user namespace "
+		       "needs; hostUsers: true does not)";
 	if (r >= 0)
 		r = place = volume_place(s->root, target, !S_ISDIR(st.st_mode));
 	if (r >= 0)
@@ -196,19 +203,19 @@ mount_volume(struct setup *s, const struct op *op)
 	drop(source);
 	drop(place);
 	drop(tree);
-	return r < 0 ? setup_fail(s, op, target, r) : 0;
+	return r < 0 ? setup_fail(s, op, what, r) : 0;
 }
 
 /* ---- images ---- */
 
 /* The layers as one tree that nobody can write.  Names of layers are kedge's own. */
 static int
-layers_tree(const struct op *op)
+layers_tree(const struct setup *s, const struct op *op)
 {
 	int fs = (int)sys(fsopen, "overlay", FSOPEN_CLOEXEC), r = fs;
 
 	for (unsigned i = 3; r >= 0 && i <= op->nstr; i++) /* the empty directory comes last */
-		r = layer_add(fs, "lowerdir+", op_text(op, i < op->nstr ? i : 2));
+		r = layer_add(s, fs, "lowerdir+", op_text(op, i < op->nstr ? i : 2));
 	if (r >= 0)
 		r = (int)sys(fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
 	if (r >= 0)
@@ -223,7 +230,7 @@ int
 mount_image(struct setup *s, const struct op *op)
 {
 	const char *sub = op_text(op, 0), *target = op_text(op, 1);
-	int all = layers_tree(op), part = -1, place = -1, tree = -1, r = all;
+	int all = layers_tree(s, op), part = -1, place = -1, tree = -1, r = all;
 	struct stat st;
 
 	if (r >= 0)

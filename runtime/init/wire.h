@@ -29,7 +29,7 @@ enum {
 };
 
 /* The descriptors a kedge-init is born with. */
-enum { W_FD_DIR = 3, W_FD_LISTEN = 4, W_FD_HAND = 5, W_FD_COUNT = 6 };
+enum { W_FD_DIR = 3, W_FD_LISTEN = 4, W_FD_HAND = 5, W_FD_USER = 6, W_FD_COUNT = 7 };
 
 struct w_pod {
 	uint32_t magic, version;
@@ -38,7 +38,8 @@ struct w_pod {
 	int64_t log_max;
 	char hostname[W_NAME];
 	char log_dir[W_PATH]; /* of this pod */
-	uint32_t gated, pad;  /* nothing of its containers runs before W_GO */
+	uint32_t gated;   /* nothing of its containers runs before W_GO */
+	uint32_t id_base; /* of its user namespace, which is W_FD_USER; 0: the host's */
 };
 
 struct w_container { /* n of them follow struct w_pod */

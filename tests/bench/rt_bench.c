@@ -143,6 +143,7 @@ main(int argc, char **argv)
 	cleanup_free char *cmd = NULL, *bundle = NULL;
 	struct kit k;
 
+	p.host_users = getenv("KIT_HOST_USERS"); /* what a user namespace costs: without */
 	kit_begin(&k);
 	OK(np_open(&nc, &np, e));
 	p.hosts = LIST("127.0.0.1 localhost");

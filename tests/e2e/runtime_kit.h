@@ -171,7 +171,10 @@ kit_config(struct kit *k)
 	if (!cgroup)
 		DIE("this needs a test host: run it with tests/host");
 	return (struct rt_config){ .allow = { .caps = 1ULL << 25, /* SYS_TIME */
-					      .unconfined = true },
+					      .unconfined = true,
+					     .host_users = getenv("KIT_HOST_USERS") },
+				   .user_first = 1879048192,
+				   .user_ranges = 100,
 				   .run_dir = k->run,
 				   .state_dir = k->state,
 				   .log_dir = k->logs,

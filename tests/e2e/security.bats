@@ -21,3 +21,7 @@ teardown() {
 @test "a privileged container has all capabilities and devices, and nothing is masked" { drive privileged; }
 @test "procMount Unmasked shows all of /proc" { drive unmasked; }
 @test "a seccomp profile of the operator's is compiled and kept to" { drive profiles; }
+@test "root of a pod is nobody on the host, and everything in the pod is its own" { drive user_namespace; }
+@test "all capabilities reach no further than the pod's namespaces" { drive caps_inside; }
+@test "no two pods share an id, and a pod keeps its own" { drive own_ranges; }
+@test "an id that a pod cannot have is told, and hostUsers needs the operator" { drive too_large_ids; }

@@ -137,11 +137,13 @@ privileged(struct kit *k)
 	    "main", "grep -E 'CapEff|Seccomp:|NoNew' /proc/self/status; ls /dev; "
 		    "touch /proc/sys/kernel/hostname && mount -t tmpfs t /tmp && echo mounted; "
 		    "mount | grep -c 'on /proc/'");
+	struct rt_pod p = kit_pod("a", &c, 1);
 	char *out;
 
 	allow_all(k);
 	c.privileged = c.allow_privilege_escalation = true;
-	out = out_of(k, "a", c);
+	p.host_users = true;
+	out = kit_run(k, &p);
 	HAS_NOT(out, "a80425fb");
 	HAS(out, "NoNewPrivs:\t0\nSeccomp:\t0");
 	HAS(out, "\nloop-control\n");
@@ -213,12 +215,175 @@ profiles(struct kit *k)
 	HAS(kit_see(k, "d", 0)->message, "No such file");
 }
 
+static uint32_t
+base_of(struct kit *k, const char *uid)
+{
+	char path[64];
+	struct buf map;
+	unsigned base = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/uid_map", (int)kit_see(k, uid, 0)->pid);
+	map = kit_file(path);
+	if (!map.len || sscanf(map.at, " 0 %u 65536", &base) != 1)
+		DIE("%s: %s", path, map.len ? map.at : "nothing");
+	buf_done(&map);
+	return base;
+}
+
+static void
+user_namespace(struct kit *k)
+{
+	struct rt_mount m = { .volume = "v", .path = "/new/v" };
+	struct rt_volume v = { .name = "v", .type = RT_EMPTY };
+	struct rt_container c = kit_sh(
+	    "main", "id -u; id -g; stat -c '%u %g %n' / /bin /etc/passwd /plain.txt /etc/hosts "
+		    "/dev /dev/shm /new /new/v /tmp /proc/1 /dev/termination-log; "
+		    "touch /tmp/mine /new/v/mine; mkdir /etc/more; chown 1234:2345 /plain.txt; "
+		    "stat -c '%u %n' /tmp/mine /new/v/mine /plain.txt; "
+		    "ip link set lo mtu 1400 && echo net; hostname other && echo uts; "
+		    "exec sleep 1000");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	char *out, path[512];
+	struct stat st;
+	uint32_t base;
+
+	allow_all(k);
+	c.cap_add = LIST("NET_ADMIN", "SYS_ADMIN");
+	c.unconfined = true;
+	c.mounts = &m;
+	c.nmounts = 1;
+	c.termination_message_path = "/dev/termination-log";
+	p.volumes = &v;
+	p.nvolumes = 1;
+	kit_start(k, &p);
+	KIT_UNTIL(k, strstr(out = kit_output(k, &p, "main", 0), "uts\n"));
+	HAS(out, "0\n0\n0 0 /\n0 0 /bin\n0 0 /etc/passwd\n0 0 /plain.txt\n0 0 /etc/hosts\n"
+		 "0 0 /dev\n0 0 /dev/shm\n0 0 /new\n0 0 /new/v\n0 0 /tmp\n"
+		 "0 0 /proc/1\n0 0 /dev/termination-log\n"
+		 "0 /tmp/mine\n0 /new/v/mine\n1234 /plain.txt\nnet\nuts\n");
+	base = base_of(k, "a");
+	MUST(base >= 1879048192 && base % 65536 == 0);
+	/* the host's view: what it wrote over its image is its own, its volume as it says */
+	snprintf(path, sizeof(path), "%s/pods/a/main.0/upper/tmp/mine", k->state);
+	MUST(stat(path, &st) == 0);
+	EQ(st.st_uid, base);
+	snprintf(path, sizeof(path), "%s/pods/a/main.0/upper/plain.txt", k->state);
+	MUST(stat(path, &st) == 0);
+	EQ(st.st_uid, base + 1234);
+	snprintf(path, sizeof(path), "/proc/%d", (int)kit_see(k, "a", 0)->pid);
+	MUST(stat(path, &st) == 0);
+	EQ(st.st_uid, base);
+}
+
+/* Its capabilities are over its own namespaces and nothing else. */
+static void
+caps_inside(struct kit *k)
+{
+	struct rt_container c = kit_sh(
+	    "main",
+	    "mount -t tmpfs t /tmp && echo own mount; umount /proc/keys 2>/dev/null && echo "
+	    "unmasked; mount -o remount,rw /proc/sys 2>/dev/null && echo rw; "
+	    "echo x >/proc/sys/kernel/core_pattern && echo core; "
+	    "mount -t ext4 /dev/vda /tmp 2>/dev/null && echo disk; "
+	    "mknod /tmp/d b 254 0 2>/dev/null && echo node; "
+	    "date -s 2001-01-01 >/dev/null 2>&1; echo end");
+	char *out;
+
+	allow_all(k);
+	c.cap_add = LIST("ALL");
+	c.unconfined = c.allow_privilege_escalation = true;
+	out = out_of(k, "a", c);
+	HAS(out, "own mount\n");
+	HAS(out, "end\n");
+	MUST(time(NULL) > 1700000000);
+	for (const char **bad =
+		 (const char *[]){ "unmasked", "rw\n", "core\n", "disk", "node", NULL };
+	     *bad; bad++)
+		HAS_NOT(out, *bad);
+	free(out);
+}
+
+static void
+own_ranges(struct kit *k)
+{
+	struct rt_container c = kit_sh("main", "exec sleep 1000");
+	struct rt_pod p = kit_pod("a", &c, 1), q = kit_pod("b", &c, 1), r = kit_pod("c", &c, 1);
+	uint32_t a, b;
+	struct rt_config cfg = kit_config(k);
+
+	kit_start(k, &p);
+	kit_start(k, &q);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->pid && kit_see(k, "b", 0)->pid);
+	a = base_of(k, "a"), b = base_of(k, "b");
+	MUST(a != b);
+	/* found again by another life of ours, which has two ranges left to give */
+	rt_close(k->rt);
+	cfg.user_ranges = 3;
+	OK(rt_open(&cfg, &k->rt, e));
+	KIT_UNTIL(k, kit_see(k, "a", 0)->pid);
+	EQ(base_of(k, "a"), a);
+	kit_start(k, &r);
+	KIT_UNTIL(k, kit_see(k, "c", 0)->pid);
+	MUST(base_of(k, "c") != a && base_of(k, "c") != b);
+	p.uid = p.name = "d";
+	refused(k, &p, "all 3 ranges of user ids are in use");
+	KIT_UNTIL(k, !rt_pod_status(k->rt, "d") ||
+			 rt_pod_status(k->rt, "d")->state == RT_POD_GONE);
+	kit_stop(k, "b");
+	p.uid = p.name = "e";
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "e", 0)->pid);
+	EQ(base_of(k, "e"), b);
+	/* a restart of a container keeps it */
+	OK(rt_container_restart(k->rt, "a", "main", 0, e));
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_TERMINATED);
+}
+
+static void
+too_large_ids(struct kit *k)
+{
+	struct rt_container c = kit_sh("main", "id -u");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	char *out;
+
+	c.user = "70000";
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_TERMINATED);
+	HAS(kit_see(k, "a", 0)->now.message, "a pod's own ids are 0 to 65535");
+	p.uid = p.name = "b";
+	p.host_users = true;
+	refused(k, &p, "allow.hostUsers: true");
+	allow_all(k);
+	out = kit_run(k, &p);
+	IS(out, "70000\n");
+	free(out);
+	/* without a user namespace it can make nodes, and they open nothing */
+	c = kit_sh("main", "mknod /tmp/zero c 1 5; head -c 1 /tmp/zero 2>&1; mknod /dev/z c 1 "
+			   "5; head -c 1 /dev/z 2>&1; cat /proc/self/uid_map");
+	p.uid = p.name = "c";
+	out = kit_run(k, &p);
+	HAS(out, "/tmp/zero: Permission denied\n");
+	HAS(out, "/dev/z: Permission denied\n");
+	HAS(out, " 0          0 4294967295\n");
+	free(out);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(struct kit *);
 } scenarios[] = {
-	{ "groups", groups },         { "gates", gates },       { "sysctls", sysctls },
-	{ "privileged", privileged }, { "unmasked", unmasked }, { "profiles", profiles },
+	/* clang-format off */
+	{ "groups", groups },
+	{ "gates", gates },
+	{ "sysctls", sysctls },
+	{ "privileged", privileged },
+	{ "unmasked", unmasked },
+	{ "profiles", profiles },
+	{ "user_namespace", user_namespace },
+	{ "caps_inside", caps_inside },
+	{ "own_ranges", own_ranges },
+	{ "too_large_ids", too_large_ids },
+	/* clang-format on */
 };
 
 int

@@ -79,14 +79,16 @@ pull_ended(struct pull *p, const char *error)
 	p->id = 0;
 	p->ended = now_ms();
 	free(p->error);
-	p->error = error ? xstrdup(error) : NULL;
+	p->error = NULL;
 	if (error) {
+		xasprintf(&p->error, "failed to pull and unpack image \"%s\": %s", p->image,
+			  error);
 		p->state = PULL_FAILED;
 		p->backoff = !p->backoff                       ? BACKOFF_FIRST_MS
 			     : p->backoff * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS
 							       : p->backoff * 2;
 		p->retry_at = p->ended + p->backoff;
-		log_warn(p->image, "pull: %s", error);
+		log_warn(p->image, "%s", p->error);
 	} else {
 		p->state = PULL_DONE;
 		p->backoff = 0;

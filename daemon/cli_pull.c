@@ -135,7 +135,7 @@ pull_one(struct cli_call *c, const char *name, const char *auths, struct error *
 		if (!strcmp(state, "done"))
 			told(c, pull, name);
 		else if (!strcmp(state, "failed"))
-			rc = fail(e, WHY_UNAVAILABLE, "%s: %s", name, cli_at(c, pull, "error"));
+			rc = fail(e, WHY_UNAVAILABLE, "%s", cli_at(c, pull, "error"));
 		json_decref(pull);
 		if (!strcmp(state, "done") || !strcmp(state, "failed"))
 			return rc;

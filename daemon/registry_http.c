@@ -361,6 +361,11 @@ request_fail(const struct request *q, CURLcode rc, struct error **e)
 			    "%s: the server does not speak TLS; if it is to be asked by plain "
 			    "http, list it with http: true under registries in kedge.yaml",
 			    q->url);
+	if (rc == CURLE_COULDNT_RESOLVE_HOST || rc == CURLE_COULDNT_CONNECT)
+		return fail(e, WHY_UNAVAILABLE,
+			    "%s: %s; an image can be brought without a registry, too: kedge "
+			    "image load, kedge image import",
+			    q->url, *q->why ? q->why : curl_easy_strerror(rc));
 	if (rc)
 		return fail(e, WHY_UNAVAILABLE, "%s: %s", q->url,
 			    *q->why ? q->why : curl_easy_strerror(rc));

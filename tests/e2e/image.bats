@@ -235,8 +235,10 @@ refused() {
 @test "a full disk is said, and the next image that fits is taken" {
 	mkdir "$W/small"
 	mount -t tmpfs -o size=8m tmpfs "$W/small"
-	kedge_stop
-	again --state "$W/small" --cgroup "${KEDGE_CGROUP:-kedge-test}$(basename "$W")s"
+	# one bridge and one control group are one state folder's
+	kedge down --yes --keep
+	wait_for 10 "it is down" not_running "$KEDGED"
+	again --state "$W/small"
 	head -c 16M /dev/urandom >"$W/z0/big" && rm "$W/z0/zeros"
 	run kedge image import "$W/z0" big:1
 	echo "$output"
@@ -244,7 +246,8 @@ refused() {
 	[[ $output == *"No space left on device"* ]]
 	wait_for 5 "it is cleaned up" sh -c "[ -z \"\$(ls '$W/small/images/ingest')\" ]"
 	kedge image import "$W/tree" fits:1 --entrypoint '["/web"]'
-	kedge_stop
+	kedge down --yes --keep
+	wait_for 10 "it is down" not_running "$KEDGED"
 	umount "$W/small"
 	again
 }

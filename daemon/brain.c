@@ -11,6 +11,7 @@
 #include "../reconcile/controllers.h"
 #include "brain_pull.h"
 #include "brain_state.h"
+#include "hooks.h"
 #include "loop.h"
 #include "notify.h"
 #include "probe.h"
@@ -186,6 +187,7 @@ on_pass(evutil_socket_t fd, short what, void *arg)
 	b->poked = false;
 	if (!b->host)
 		return;
+	hooks_sync(b->hooks);
 	prober_sync(b->prober); /* verdicts of what runs are part of what is seen */
 	while (rounds++ < ROUNDS_MAX && brain_step(b, &again))
 		;
@@ -328,7 +330,11 @@ hear_exec_fds(struct heard *h)
 {
 	const struct answer_seen *a = h->body;
 
-	brain_exec_fds(h->brain, a->id, h->message->fds, h->message->nfds);
+	if (h->message->nfds == 1 &&
+	    prober_exec_output(h->brain->prober, a->id, h->message->fds[0]))
+		h->message->fds[0] = -1;
+	else
+		brain_exec_fds(h->brain, a->id, h->message->fds, h->message->nfds);
 }
 
 static void
@@ -428,6 +434,7 @@ hear_config(struct heard *h)
 	}
 	events_open(b);
 	b->prober = prober_new(b);
+	b->hooks = hooks_new(b);
 	sandbox_enter("brain",
 		      (const char *const[]){ b->config->logs, "/etc", "/usr", "/lib", "/lib64",
 					     "/proc", "/sys/devices/system/cpu", "/dev/urandom",
@@ -462,6 +469,7 @@ brain_close(struct brain *b)
 {
 	brain_api_close(b);
 	pulls_close(b);
+	hooks_free(b->hooks);
 	prober_free(b->prober);
 	if (b->store && b->sources)
 		brain_flush(b);

@@ -12,6 +12,7 @@
 #include "wire.h"
 #include <event2/event.h>
 
+struct hooks;
 struct prober;
 struct pull;
 struct api;
@@ -60,6 +61,7 @@ struct brain {
 	struct store *store;
 	struct sources *sources;
 	struct prober *prober;
+	struct hooks *hooks;
 	struct api *api;
 	struct brain_request *requests; /* that wait for the hand or a worker (brain_api.c) */
 	int listen_unix, listen_tcp;

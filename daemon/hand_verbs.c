@@ -282,6 +282,17 @@ do_exec(struct order *o, struct error **e)
 		if (openpty(&theirs[0], &mine[0], NULL, NULL, NULL) < 0)
 			return fail_sys(e, "open a terminal");
 		n = 1;
+	} else if (args->output) {
+		int fds[2];
+
+		if (pipe2(fds, O_CLOEXEC) < 0) {
+			fail_sys(e, "make a pipe");
+			goto out;
+		}
+		theirs[0] = fds[0];
+		mine[1] = fds[1];
+		mine[2] = fcntl(fds[1], F_DUPFD_CLOEXEC, 3);
+		n = 1;
 	} else if (!args->timeout || args->stdin) {
 		for (n = 0; n < 3; n++) {
 			int fds[2];

@@ -13,15 +13,14 @@
 #include "../reconcile/pod_parts.h"
 #include "brain_state.h"
 #include "loop.h"
-#include <arpa/inet.h>
-#include <ctype.h>
-#include <event2/bufferevent.h>
-#include <event2/http.h>
+#include "reach.h"
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 enum probe_type { STARTUP, READINESS, LIVENESS, PROBE_TYPES };
 static const char *const type_names[] = { "Startup", "Readiness", "Liveness" };
-enum { FIRST_RETRY_MS = 50 };
+enum { FIRST_RETRY_MS = 50, OUTPUT_MAX = 10 << 10, EXEC_GRACE_MS = 5000 };
 
 struct probing {
 	struct target *target;
@@ -33,10 +32,12 @@ struct probing {
 	int good, bad; /* in a row */
 	bool passed;   /* the verdict */
 	/* one try at a time */
-	struct evhttp_connection *http;
-	struct bufferevent *tcp;
+	struct reach *reach;
 	int64_t exec_id;
-	struct event *deadline;
+	struct event *deadline; /* of a command */
+	struct event *readable; /* what it prints; NULL: nothing to read from */
+	int output_fd;
+	struct buf output;
 };
 
 /* One run of one container. */
@@ -54,6 +55,7 @@ struct target {
 
 struct prober {
 	struct brain *brain;
+	struct reach_pool *pool;
 	struct map targets; /* "uid container" -> struct target */
 	struct probe_seen *rows;
 	size_t nrows;
@@ -63,16 +65,24 @@ struct prober {
 static void probing_start(struct probing *);
 
 static void
+output_end(struct probing *p)
+{
+	if (p->readable) {
+		event_free(p->readable);
+		close(p->output_fd);
+	}
+	p->readable = NULL;
+	buf_done(&p->output);
+}
+
+static void
 try_end(struct probing *p)
 {
-	if (p->http)
-		evhttp_connection_free(p->http);
-	if (p->tcp)
-		bufferevent_free(p->tcp);
+	reach_free(p->reach);
 	if (p->deadline)
 		event_free(p->deadline);
-	p->http = NULL;
-	p->tcp = NULL;
+	output_end(p);
+	p->reach = NULL;
 	p->deadline = NULL;
 	p->exec_id = 0;
 }
@@ -174,6 +184,7 @@ probing_result(struct probing *p, const char *why)
 	timer_arm(p->timer, p->next_count - now);
 }
 
+/* kedge-init ends a command that takes too long and says so; here nobody answered. */
 static void
 on_deadline(evutil_socket_t fd, short what, void *arg)
 {
@@ -190,127 +201,58 @@ static void
 deadline_arm(struct probing *p)
 {
 	p->deadline = evtimer_new(p->target->prober->brain->base, on_deadline, p);
-	timer_arm(p->deadline, p->spec->timeoutSeconds * 1000);
+	timer_arm(p->deadline, p->spec->timeoutSeconds * 1000 + EXEC_GRACE_MS);
 }
 
-/* A number, or the name of one of the container's ports; 0: no such port. */
-static uint16_t
-port_of(const struct target *t, struct iors port)
+/* ---- over the network ---- */
+
+static void
+on_answer(void *ctx, const char *why)
 {
-	if (!port.s)
-		return port.i > 0 && port.i < 65536 ? port.i : 0;
-	for (size_t i = 0; i < t->nports; i++)
-		if (t->ports[i].name && !strcmp(t->ports[i].name, port.s))
-			return t->ports[i].containerPort;
-	return 0;
+	struct probing *p = ctx;
+
+	p->reach = NULL;
+	probing_result(p, why);
 }
 
 static void
-on_http(struct evhttp_request *req, void *arg)
+try_reach(struct probing *p, struct reach_ask ask)
 {
-	struct probing *p = arg;
-	const struct http_get_action *get = p->spec->httpGet;
-	cleanup_free char *why = NULL;
-	int code = req ? evhttp_request_get_response_code(req) : 0;
-
-	if (!code)
-		xasprintf(&why, "Get \"http://%s:%u%s\": connection refused or broken",
-			  get->host && *get->host ? get->host : p->target->ip,
-			  port_of(p->target, get->port),
-			  get->path && *get->path ? get->path : "/");
-	else if (code < 200 || code >= 400)
-		xasprintf(&why, "HTTP probe failed with statuscode: %d", code);
-	/* We are inside the connection's own callback: it goes when that returns. */
-	evhttp_connection_free_on_completion(p->http);
-	p->http = NULL;
-	probing_result(p, why);
+	ask.timeout_ms = (int)p->spec->timeoutSeconds * 1000;
+	ask.agent = "kube-probe";
+	p->reach = reach_new(p->target->prober->pool, &ask, on_answer, p);
 }
 
 static void
 try_http(struct probing *p)
 {
+	const struct target *t = p->target;
 	const struct http_get_action *get = p->spec->httpGet;
-	struct brain *b = p->target->prober->brain;
-	const char *host = get->host && *get->host ? get->host : p->target->ip;
-	uint16_t port = port_of(p->target, get->port);
-	struct evhttp_request *req;
-	cleanup_free char *where = NULL;
 
-	if (!port) {
-		probing_result(
-		    p, "its port has no number and no port of the container has its name");
-		return;
-	}
-	if (get->scheme && !strcmp(get->scheme, "HTTPS")) {
-		probing_result(
-		    p, "HTTPS probes are not done by this release; use HTTP or tcpSocket");
-		return;
-	}
-	xasprintf(&where, "%s:%u", host, port);
-	p->http = evhttp_connection_base_new(b->base, NULL, host, port);
-	req = evhttp_request_new(on_http, p);
-	evhttp_connection_set_timeout(p->http, p->spec->timeoutSeconds);
-	evhttp_connection_set_max_headers_size(p->http, 64 * 1024);
-	evhttp_connection_set_max_body_size(p->http, 1 << 20);
-	for (size_t i = 0; i < get->httpHeaders.n; i++)
-		evhttp_add_header(evhttp_request_get_output_headers(req),
-				  get->httpHeaders.at[i].name, get->httpHeaders.at[i].value);
-	if (!evhttp_find_header(evhttp_request_get_output_headers(req), "Host"))
-		evhttp_add_header(evhttp_request_get_output_headers(req), "Host", where);
-	if (!evhttp_find_header(evhttp_request_get_output_headers(req), "User-Agent"))
-		evhttp_add_header(evhttp_request_get_output_headers(req), "User-Agent",
-				  "kube-probe/1.33");
-	evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "close");
-	if (evhttp_make_request(p->http, req, EVHTTP_REQ_GET,
-				get->path && *get->path ? get->path : "/") < 0)
-		probing_result(p, "the connection could not be started");
-}
-
-/* As Go writes it, whose words people search for. */
-static const char *
-go_error(int err, char *room, size_t n)
-{
-	snprintf(room, n, "%s", strerror(err));
-	*room = tolower(*room);
-	return room;
-}
-
-static void
-on_tcp(struct bufferevent *bev, short what, void *arg)
-{
-	struct probing *p = arg;
-	const struct tcp_socket_action *tcp = p->spec->tcpSocket;
-	const char *host = tcp->host && *tcp->host ? tcp->host : p->target->ip;
-	cleanup_free char *why = NULL;
-	char words[128];
-
-	(void)bev;
-	if (!(what & BEV_EVENT_CONNECTED))
-		xasprintf(&why, "dial tcp %s:%u: connect: %s", host,
-			  port_of(p->target, tcp->port),
-			  go_error(EVUTIL_SOCKET_ERROR(), words, sizeof words));
-	probing_result(p, why);
+	try_reach(p, reach_ask_http(get, t->ip, reach_port(get->port, t->ports, t->nports)));
 }
 
 static void
 try_tcp(struct probing *p)
 {
+	const struct target *t = p->target;
 	const struct tcp_socket_action *tcp = p->spec->tcpSocket;
-	uint16_t port = port_of(p->target, tcp->port);
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(port) };
-	const char *host = tcp->host && *tcp->host ? tcp->host : p->target->ip;
 
-	if (!port || inet_pton(AF_INET, host, &sa.sin_addr) != 1) {
-		probing_result(p, "no such port or address");
-		return;
-	}
-	p->tcp =
-	    bufferevent_socket_new(p->target->prober->brain->base, -1, BEV_OPT_CLOSE_ON_FREE);
-	bufferevent_setcb(p->tcp, NULL, NULL, on_tcp, p);
-	deadline_arm(p);
-	if (bufferevent_socket_connect(p->tcp, (struct sockaddr *)&sa, sizeof sa) < 0)
-		probing_result(p, "the connection could not be started");
+	try_reach(p, reach_ask_tcp(tcp, t->ip, reach_port(tcp->port, t->ports, t->nports)));
 }
+
+static void
+try_grpc(struct probing *p)
+{
+	const struct grpc_action *grpc = p->spec->grpc;
+
+	try_reach(p, (struct reach_ask){ .type = REACH_GRPC,
+					 .host = p->target->ip,
+					 .port = (uint16_t)grpc->port,
+					 .service = grpc->service });
+}
+
+/* ---- by a command ---- */
 
 static void
 try_exec(struct probing *p)
@@ -320,7 +262,8 @@ try_exec(struct probing *p)
 	struct exec_args args = { .uid = t->uid,
 				  .container = t->container,
 				  .command = p->spec->exec->command,
-				  .timeout = p->spec->timeoutSeconds };
+				  .timeout = p->spec->timeoutSeconds,
+				  .output = true };
 	struct action a = { .verb = ACT_EXEC,
 			    .kind = "pod",
 			    .ns = t->ns,
@@ -333,32 +276,95 @@ try_exec(struct probing *p)
 	brain_tell(b, &a, NULL, 0);
 }
 
-bool
-prober_exec_done(struct prober *pr, int64_t id, int exit_code, const char *error)
+static struct probing *
+probing_of_exec(struct prober *pr, int64_t id)
 {
 	for (struct map_slot *s = map_first(&pr->targets); s; s = map_next(&pr->targets, s)) {
 		struct target *t = s->value;
 
-		for (int i = 0; i < PROBE_TYPES; i++) {
-			cleanup_free char *why = NULL;
-
-			if (!t->at[i].spec || t->at[i].exec_id != id)
-				continue;
-			if (error && *error)
-				why = xstrdup(error);
-			else if (exit_code)
-				xasprintf(&why, "command exited with %d", exit_code);
-			probing_result(&t->at[i], why);
-			return true;
-		}
+		for (int i = 0; i < PROBE_TYPES; i++)
+			if (t->at[i].spec && t->at[i].exec_id == id)
+				return &t->at[i];
 	}
-	return false;
+	return NULL;
+}
+
+/* The first of what it prints is for the Event; the rest is read, lest it waits for us. */
+static void
+output_read(struct probing *p)
+{
+	char part[4096];
+	ssize_t n;
+
+	while ((n = read(p->output_fd, part, sizeof part)) > 0) {
+		size_t room = OUTPUT_MAX - p->output.len;
+
+		buf_add(&p->output, part, (size_t)n < room ? (size_t)n : room);
+	}
+	if (n == 0)
+		event_del(p->readable);
+}
+
+static void
+on_output(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	output_read(arg);
+}
+
+bool
+prober_exec_output(struct prober *pr, int64_t id, int fd)
+{
+	struct probing *p = probing_of_exec(pr, id);
+
+	if (!p)
+		return false;
+	output_end(p);
+	p->output_fd = fd;
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	p->readable = event_new(pr->brain->base, fd, EV_READ | EV_PERSIST, on_output, p);
+	event_add(p->readable, NULL);
+	return true;
+}
+
+/* "cmd a b" as the kubelet's message has it. */
+static char *
+command_text(const struct strs *command)
+{
+	cleanup_buf struct buf text = { 0 };
+
+	for (size_t i = 0; i < command->n; i++)
+		buf_addf(&text, "%s%s", i ? " " : "", command->at[i]);
+	return xstrdup(buf_text(&text));
+}
+
+bool
+prober_exec_done(struct prober *pr, int64_t id, int exit_code, const char *error)
+{
+	struct probing *p = probing_of_exec(pr, id);
+	cleanup_free char *why = NULL, *command = NULL;
+
+	if (!p)
+		return false;
+	if (p->readable)
+		output_read(p);
+	command = command_text(&p->spec->exec->command);
+	if (error && !strncmp(error, "command timed out", 17))
+		xasprintf(&why, "command timed out: \"%s\" timed out after %ds", command,
+			  (int)p->spec->timeoutSeconds);
+	else if (error && *error)
+		why = xstrdup(error);
+	else if (exit_code)
+		why = xstrdup(buf_text(&p->output));
+	probing_result(p, why);
+	return true;
 }
 
 static void
 probing_start(struct probing *p)
 {
-	if (p->http || p->tcp || p->exec_id || p->target->live_failed)
+	if (p->reach || p->exec_id || p->target->live_failed)
 		return;
 	if (p->type != STARTUP && !started(p->target))
 		return; /* the startup probe's success wakes it */
@@ -366,6 +372,8 @@ probing_start(struct probing *p)
 		try_http(p);
 	else if (p->spec->tcpSocket)
 		try_tcp(p);
+	else if (p->spec->grpc)
+		try_grpc(p);
 	else if (p->spec->exec)
 		try_exec(p);
 }
@@ -570,6 +578,7 @@ prober_new(struct brain *b)
 	struct prober *pr = xcalloc(1, sizeof *pr);
 
 	pr->brain = b;
+	pr->pool = reach_pool_new(b->base);
 	return pr;
 }
 
@@ -581,6 +590,13 @@ prober_free(struct prober *pr)
 	for (struct map_slot *s = map_first(&pr->targets); s; s = map_next(&pr->targets, s))
 		target_free(s->value);
 	map_done(&pr->targets);
+	reach_pool_free(pr->pool);
 	free(pr->rows);
 	free(pr);
+}
+
+struct reach_pool *
+prober_pool(struct prober *pr)
+{
+	return pr->pool;
 }

@@ -3,6 +3,8 @@
  *   talk tcp PORT...   answers every connection with "HOSTNAME CLIENT PORT\n"
  *   talk udp PORT      answers every datagram the same way
  *   talk ask HOST PORT sends a datagram there and prints the answer; 1 when there is none
+ *   talk grpc PORT     answers gRPC health checks: SERVING, or not when /tmp/sick is there, for
+ *                      the service "" or "known"; what it does not know is NOT_FOUND
  *   talk eat MB        takes that much memory and touches it, then sleeps
  *   talk deaf          ignores SIGTERM and sleeps; any other word: sleeps, and ends at SIGTERM
  */
@@ -105,6 +107,107 @@ ask(const char *host, int port)
 	return write(1, buf, (size_t)n) == n ? 0 : 1;
 }
 
+/* ---- gRPC's health protocol: as little of HTTP/2 as that takes ---- */
+
+static int
+full(int fd, void *at, size_t n)
+{
+	for (char *p = at; n > 0;) {
+		ssize_t k = read(fd, p, n);
+
+		if (k <= 0)
+			return -1;
+		p += k;
+		n -= (size_t)k;
+	}
+	return 0;
+}
+
+static void
+frame(int fd, int type, int flags, int stream, const void *body, size_t n)
+{
+	unsigned char head[9] = { 0,
+				  (unsigned char)(n >> 8),
+				  (unsigned char)n,
+				  (unsigned char)type,
+				  (unsigned char)flags,
+				  0,
+				  0,
+				  0,
+				  (unsigned char)stream };
+
+	if (write(fd, head, 9) < 0 || (n && write(fd, body, n) < 0))
+		warn("write");
+}
+
+/* A header that no table keeps: name and value as they are. */
+static size_t
+header(unsigned char *at, const char *name, const char *value)
+{
+	size_t n = strlen(name), v = strlen(value);
+
+	at[0] = 0;
+	at[1] = (unsigned char)n;
+	memcpy(at + 2, name, n);
+	at[2 + n] = (unsigned char)v;
+	memcpy(at + 3 + n, value, v);
+	return 3 + n + v;
+}
+
+static void
+health(int fd, int stream, const char *service)
+{
+	unsigned char h[128] = { 0x88 }; /* :status 200 */
+	unsigned char body[7] = { 0, 0, 0, 0, 2, 0x08, access("/tmp/sick", F_OK) ? 1 : 2 };
+	size_t n = 1 + header(h + 1, "content-type", "application/grpc");
+	int known = !*service || !strcmp(service, "known");
+
+	frame(fd, 1, 4, stream, h, n);
+	if (known)
+		frame(fd, 0, 0, stream, body, sizeof body);
+	n = header(h, "grpc-status", known ? "0" : "5");
+	n += header(h + n, "grpc-message", known ? "" : "unknown service");
+	frame(fd, 1, 5, stream, h, n);
+}
+
+static void
+grpc_serve(int fd)
+{
+	unsigned char head[9], body[16384];
+	char service[128] = "";
+
+	if (full(fd, body, 24) < 0) /* the preface */
+		return;
+	frame(fd, 4, 0, 0, NULL, 0);
+	while (full(fd, head, 9) == 0) {
+		size_t n = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
+
+		if (n > sizeof body || full(fd, body, n) < 0)
+			return;
+		if (head[3] == 4 && !(head[4] & 1))
+			frame(fd, 4, 1, 0, NULL, 0);
+		if (head[3] == 0 && n > 7 && body[5] == 0x0a && body[6] < sizeof service)
+			memcpy(service, body + 7, body[6]);
+		if (head[3] == 0 && head[4] & 1)
+			health(fd, head[8], service);
+	}
+}
+
+static void
+grpc(int port)
+{
+	int fd = listener(SOCK_STREAM, port);
+
+	for (;;) {
+		int one = accept(fd, NULL, NULL);
+
+		if (one < 0)
+			continue;
+		grpc_serve(one);
+		close(one);
+	}
+}
+
 static void
 eat(size_t mb)
 {
@@ -124,7 +227,8 @@ int
 main(int argc, char **argv)
 {
 	if (argc < 2)
-		errx(2, "usage: talk tcp PORT... | udp PORT | ask HOST PORT | eat MB | deaf");
+		errx(2, "usage: talk tcp PORT... | udp PORT | ask HOST PORT | grpc PORT | eat "
+			"MB | deaf");
 	/* A container's first process gets no signal that it does not ask for. */
 	signal(SIGTERM, strcmp(argv[1], "deaf") ? _exit : SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
@@ -134,6 +238,8 @@ main(int argc, char **argv)
 		udp(atoi(argv[2]));
 	else if (!strcmp(argv[1], "ask") && argc == 4)
 		return ask(argv[2], atoi(argv[3]));
+	else if (!strcmp(argv[1], "grpc") && argc == 3)
+		grpc(atoi(argv[2]));
 	else if (!strcmp(argv[1], "eat") && argc == 3)
 		eat((size_t)atoi(argv[2]));
 	else

@@ -1,0 +1,38 @@
+/* reach_priv.h -- between reach.c and reach_curl.c; nobody else includes it. */
+#ifndef KEDGE_REACH_PRIV_H
+#define KEDGE_REACH_PRIV_H
+#include "../reconcile/base/arena.h"
+#include "reach.h"
+#include <event2/event.h>
+
+struct reach_curl; /* one transfer */
+struct reach_curls;
+
+struct reach_pool {
+	struct event_base *base;
+	struct reach_curls *curls; /* NULL until the first https or grpc */
+};
+
+struct reach {
+	struct arena arena; /* of ask, its strings too */
+	struct reach_pool *pool;
+	struct reach_ask ask;
+	reach_fn *fn;
+	void *ctx;
+	struct event *deadline, *first;
+	struct evhttp_connection *http;
+	struct bufferevent *tcp;
+	struct reach_curl *curl;
+	const char *url;
+	int hops;
+};
+
+/* An HTTP answer, or (code 0) what went wrong; `to`: where a redirect leads, or NULL. */
+void reach_answered(struct reach *, int code, const char *to, const char *why);
+void reach_end(struct reach *, const char *why);
+
+/* reach_curl.c */
+void reach_curl_begin(struct reach *);
+void reach_curl_end(struct reach_curl *);
+void reach_curls_free(struct reach_curls *);
+#endif

@@ -1,0 +1,138 @@
+#!/usr/bin/env bats
+# Probes of all four kinds, and hooks that are requests: what they ask, and what they say.
+load kit.bash
+
+setup_file() {
+	load kit.bash
+	kedge_dirs
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	echo "$KEDGED" >"$W/pid"
+	box box:1
+	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=nobody.example \
+		-keyout "$W/key.pem" -out "$W/cert.pem" 2>/dev/null
+	openssl s_server -quiet -www -accept 127.0.0.1:9443 -key "$W/key.pem" -cert "$W/cert.pem" >/dev/null 2>&1 3>&- &
+	echo $! >"$W/openssl"
+}
+setup() { KEDGED=$(cat "$W/pid"); }
+teardown_file() {
+	load kit.bash
+	kill "$(cat "$W/openssl")"
+	KEDGED=$(cat "$W/pid")
+	kedge_end
+}
+
+events() { kedge get events -o json | jq -r --arg p "$1" '.items[] | select(.involvedObject.name == $p) | .type + " " + .reason + " " + .message'; }
+told() { events "$1" | grep -qF "$2"; }
+
+# A server whose answer depends on a header, on a path, or leads elsewhere.
+WEB='["/bin/sh", "-c", "mkdir -p /tmp/www/cgi-bin; cp -L /cm/header /cm/away /tmp/www/cgi-bin; chmod 755 /tmp/www/cgi-bin/*; exec /bin/busybox httpd -f -p 8080 -h /tmp/www"]'
+web() { # NAME PROBE
+	SPEC='volumes: [{name: cm, configMap: {name: web}}]' MORE="volumeMounts: [{name: cm, mountPath: /cm}]
+readinessProbe: $2" pod "$1" box:1 "$WEB"
+}
+
+@test "a command's output is in the Event, and what takes too long is said" {
+	{
+		MORE='readinessProbe: {exec: {command: [/bin/sh, -c, "echo out of tea; echo and milk >&2; exit 1"]}, periodSeconds: 1}' \
+			pod cmd box:1
+		MORE='readinessProbe: {exec: {command: [/bin/sleep, "30"]}, periodSeconds: 1}' pod slow box:1
+		MORE='readinessProbe: {exec: {command: [/bin/sh, -c, "yes | head -c 1000000"]}, periodSeconds: 1, timeoutSeconds: 5}' pod loud box:1
+	} | put cmds
+	wait_for 10 "it is told" told cmd 'Warning Unhealthy Readiness probe failed: out of tea'
+	told cmd 'and milk'
+	wait_for 10 "the slow one, too" told slow 'Readiness probe failed: command timed out: "/bin/sleep 30" timed out after 1s'
+	up loud
+	drop cmds
+}
+
+@test "httpGet sends its headers, follows a redirect, and names the status" {
+	{
+		cat <<-'Y'
+			apiVersion: v1
+			kind: ConfigMap
+			metadata: {name: web}
+			data:
+			  header: |
+			    #!/bin/sh
+			    [ "$HTTP_X_PROBE" = yes ] && echo "Status: 200 OK" || echo "Status: 418 Teapot"
+			    echo
+			  away: |
+			    #!/bin/sh
+			    echo "Status: 302 Found"
+			    echo "Location: /cgi-bin/header"
+			    echo
+			---
+		Y
+		web with '{httpGet: {port: 8080, path: /cgi-bin/header, httpHeaders: [{name: X-Probe, value: "yes"}]}, periodSeconds: 1}'
+		web without '{httpGet: {port: 8080, path: /cgi-bin/away}, periodSeconds: 1}'
+		web led '{httpGet: {port: 8080, path: /cgi-bin/away, httpHeaders: [{name: X-Probe, value: "yes"}]}, periodSeconds: 1}'
+		MORE='readinessProbe: {httpGet: {port: 8081, path: /x}, periodSeconds: 1}' pod deaf box:1
+	} | put https
+	up with || { events with; kedge logs with; false; }
+	up led
+	wait_for 10 "the status" told without 'Readiness probe failed: HTTP probe failed with statuscode: 418'
+	wait_for 10 "nobody there" told deaf "Readiness probe failed: Get \"http://$(field pod deaf .status.podIP):8081/x\": dial tcp $(field pod deaf .status.podIP):8081: connect: connection refused"
+	drop https
+}
+
+@test "scheme HTTPS does not care for whom the certificate is" {
+	{
+		MORE='readinessProbe: {httpGet: {host: 127.0.0.1, port: 9443, scheme: HTTPS}, periodSeconds: 1}' pod tls box:1
+		MORE='readinessProbe: {httpGet: {host: 127.0.0.1, port: 9444, scheme: HTTPS}, periodSeconds: 1}' pod notls box:1
+	} | put tls
+	up tls
+	wait_for 10 "nobody there" told notls 'Readiness probe failed: Get "https://127.0.0.1:9444/": dial tcp 127.0.0.1:9444: connect: connection refused'
+	drop tls
+}
+
+@test "tcpSocket by name and by number" {
+	{
+		MORE='ports: [{name: talk, containerPort: 8000}]
+readinessProbe: {tcpSocket: {port: talk}, periodSeconds: 1}' pod tcp box:1 '["/bin/talk", "tcp", "8000"]'
+		MORE='readinessProbe: {tcpSocket: {port: 8001}, periodSeconds: 1}' pod notcp box:1
+	} | put tcp
+	up tcp
+	wait_for 10 "nobody there" told notcp "Readiness probe failed: dial tcp $(field pod notcp .status.podIP):8001: connect: connection refused"
+	drop tcp
+}
+
+@test "grpc speaks the health protocol" {
+	{
+		MORE='readinessProbe: {grpc: {port: 5000}, periodSeconds: 1}' pod grpc box:1 '["/bin/talk", "grpc", "5000"]'
+		MORE='readinessProbe: {grpc: {port: 5000, service: known}, periodSeconds: 1}' pod known box:1 '["/bin/talk", "grpc", "5000"]'
+		MORE='readinessProbe: {grpc: {port: 5000, service: other}, periodSeconds: 1}' pod other box:1 '["/bin/talk", "grpc", "5000"]'
+		MORE='readinessProbe: {grpc: {port: 5001}, periodSeconds: 1}' pod nogrpc box:1
+	} | put grpc
+	up grpc
+	up known
+	wait_for 10 "unknown" told other 'Readiness probe failed: error: health rpc probe failed: rpc error: code = 5 desc = unknown service'
+	wait_for 10 "nobody" told nogrpc "Readiness probe failed: timeout: failed to connect service \"$(field pod nogrpc .status.podIP):5001\" within 1s"
+	in_ grpc touch /tmp/sick
+	wait_for 10 "sick" told grpc 'Readiness probe failed: service unhealthy (responded with "NOT_SERVING")'
+	wait_for 10 "not ready" is grpc '.status.containerStatuses[0].ready' false
+	drop grpc
+}
+
+# One answer, on the test host: what the hooks asked is in $W/heard.$1.
+hear() { printf 'HTTP/1.0 500 No\r\n\r\n' | timeout 30 "$B/images/box/bin/busybox" nc -l -p "$1" >"$W/heard.$1" 3>&- & }
+
+@test "a hook may be a request: any answer is one, none is a failure" {
+	hear 9101
+	hear 9102
+	{
+		SPEC='terminationGracePeriodSeconds: 20' MORE='lifecycle:
+  postStart: {httpGet: {host: 127.0.0.1, port: 9101, path: /begin}}
+  preStop: {httpGet: {host: 127.0.0.1, port: 9102, path: /end}}' pod hooked box:1 | sed '/terminationGracePeriodSeconds: 1$/d'
+		MORE='lifecycle: {postStart: {httpGet: {host: 127.0.0.1, port: 9103}}}' pod unheard box:1
+		MORE='lifecycle: {preStop: {tcpSocket: {port: 9104}}}' pod leaves box:1
+	} | put hooks
+	up hooked
+	grep -q '^GET /begin HTTP/1' "$W/heard.9101"
+	grep -qi '^User-Agent: kube-lifecycle/1.33' "$W/heard.9101"
+	wait_for 10 "it is told" told unheard 'Warning FailedPostStartHook PostStartHook failed'
+	drop hooks
+	wait_for 10 "preStop was asked" grep -q '^GET /end HTTP/1' "$W/heard.9102"
+	wait_for 10 "that one, too" told leaves 'Warning FailedPreStopHook PreStopHook failed'
+	wait_for 10 "all is gone" sh -c '! kedge get pod hooked unheard leaves 2>/dev/null | grep -q .'
+}

@@ -20,13 +20,14 @@
 #include <sys/ioctl.h>
 #include <termios.h>
 
-enum request_type { ASK_HAND, ASK_EXEC, ASK_SOURCE };
+enum request_type { ASK_HAND, ASK_EXEC, ASK_SOURCE, ASK_COMMIT };
 
 struct brain_request {
 	enum request_type type;
 	int64_t id;     /* ours: on the wire */
 	int64_t api_id; /* the API's */
-	char *source;   /* of ASK_SOURCE */
+	char *source;   /* of ASK_SOURCE and ASK_COMMIT */
+	char *ref;      /* of ASK_COMMIT */
 	char *uid;      /* of ASK_EXEC */
 	/* Of an import: our copy of the writing end, so that its reader sees no end (half a
 	 * tar can look whole) before we know that all was sent; -1. */
@@ -73,6 +74,7 @@ request_free(struct brain *b, struct brain_request *r)
 	if (r->pipe >= 0)
 		close(r->pipe);
 	free(r->source);
+	free(r->ref);
 	free(r->uid);
 	free(r);
 }
@@ -297,7 +299,7 @@ brain_answered(struct brain *b, const char *source, const char *error)
 /* ---- diff and status ---- */
 
 /* What a user calls a commit: a revision's number, or the beginning of an id that some
- * revision has, or a whole id; NULL when none is called so. */
+ * revision has; NULL when none is called so, and the source's worker has to be asked. */
 static const char *
 commit_named(struct brain *b, struct watch *w, const char *ref)
 {
@@ -314,12 +316,20 @@ commit_named(struct brain *b, struct watch *w, const char *ref)
 			   : len >= 4 && !strncmp(r->spec->commit, ref, len))
 			return r->spec->commit;
 	}
-	return len == 40 ? ref : NULL;
+	return NULL;
 }
 
+static bool
+is_head(const struct watch *w, const char *ref)
+{
+	return !(ref && *ref) || !strcmp(ref, "HEAD") ||
+	       (w->config->ref && !strcmp(ref, w->config->ref));
+}
+
+/* `commit`: what the worker says that ref is; NULL: it was not asked. */
 static void
-diff_of(struct brain *b, struct watch *w, const char *ref, json_t *lines, json_t *errors,
-	struct error **e)
+diff_of(struct brain *b, struct watch *w, const char *ref, const char *commit, json_t *lines,
+	json_t *errors, struct error **e)
 {
 	cleanup_arena struct arena a = { 0 };
 	struct complaints cs = { .arena = &a };
@@ -327,17 +337,16 @@ diff_of(struct brain *b, struct watch *w, const char *ref, json_t *lines, json_t
 	struct manifest_set *set = NULL;
 	struct snapshot s;
 	struct plan p;
-	bool at_head = !(ref && *ref) || !strcmp(ref, "HEAD") ||
-		       (w->config->ref && !strcmp(ref, w->config->ref));
-	const char *commit;
+	bool at_head = is_head(w, ref);
 
 	if (!head && at_head)
 		return;
-	commit = at_head ? head->commit : commit_named(b, w, ref);
+	if (!commit)
+		commit = at_head ? head->commit : commit_named(b, w, ref);
 	if (!commit) {
 		fail(e, WHY_NOT_FOUND,
-		     "\"%s\" is no revision's number and no commit that kedge has read from "
-		     "this source; kedge history lists them",
+		     "\"%s\" is no revision's number and no commit that kedge has read; name "
+		     "the source (--source), and it is looked up there",
 		     ref);
 		return;
 	}
@@ -359,14 +368,71 @@ diff_of(struct brain *b, struct watch *w, const char *ref, json_t *lines, json_t
 	manifest_set_free(set);
 }
 
+static void
+answer_diff(struct brain *b, int64_t id, json_t *lines, json_t *errors)
+{
+	answer_json(
+	    b, id,
+	    json_pack("{s:s, s:o, s:o}", "kind", "Diff", "actions", lines, "errors", errors));
+}
+
+/* A branch that was never read, or a commit: its worker reads it once. */
+static int
+commit_ask(struct brain *b, int64_t id, struct watch *w, const char *ref, struct error **e)
+{
+	struct brain_request *r;
+
+	if (source_show(b->sources, w->config->name, ref, e) < 0)
+		return -1;
+	r = request_new(b, ASK_COMMIT, id);
+	r->source = xstrdup(w->config->name);
+	r->ref = xstrdup(ref);
+	return 0;
+}
+
+void
+brain_shown(struct brain *b, struct watch *w, bool lost)
+{
+	const char *name = w->config->name, *ref = "", *commit = "", *why = "";
+	struct brain_request *r, *next;
+
+	if (!lost)
+		source_shown(b->sources, name, &ref, &commit, &why);
+	for (r = b->requests; r; r = next) {
+		cleanup_error struct error *e = NULL;
+		json_t *lines, *errors;
+
+		next = r->next;
+		if (r->type != ASK_COMMIT || strcmp(r->source, name) ||
+		    (!lost && strcmp(r->ref, ref)))
+			continue;
+		lines = json_array();
+		errors = json_array();
+		if (lost)
+			fail(&e, WHY_UNAVAILABLE, "the source's worker ended; try again");
+		else if (!*commit)
+			fail(&e, WHY_NOT_FOUND, "%s", why);
+		else
+			diff_of(b, w, r->ref, commit, lines, errors, &e);
+		if (e)
+			json_array_append_new(errors,
+					      json_sprintf("%s: %s", name, error_text(e)));
+		answer_diff(b, r->api_id, lines, errors);
+		request_free(b, r);
+	}
+}
+
 static int
 on_diff(void *ctx, int64_t id, const char *source, const char *ref, struct error **e)
 {
 	struct brain *b = ctx;
+	struct watch *one = deploy_watch(b, source);
 	json_t *lines, *errors;
 
-	if (source && *source && !deploy_watch(b, source))
+	if (source && *source && !one)
 		return fail(e, WHY_NOT_FOUND, "sources.kedge.dev \"%s\" not found", source);
+	if (one && !is_head(one, ref) && !commit_named(b, one, ref))
+		return commit_ask(b, id, one, ref, e);
 	lines = json_array();
 	errors = json_array();
 	for (size_t i = 0; i < b->config->sources.n; i++) {
@@ -375,14 +441,12 @@ on_diff(void *ctx, int64_t id, const char *source, const char *ref, struct error
 
 		if (source && *source && strcmp(source, w->config->name))
 			continue;
-		diff_of(b, w, ref, lines, errors, &why);
+		diff_of(b, w, ref, NULL, lines, errors, &why);
 		if (why)
 			json_array_append_new(
 			    errors, json_sprintf("%s: %s", w->config->name, error_text(why)));
 	}
-	answer_json(
-	    b, id,
-	    json_pack("{s:s, s:o, s:o}", "kind", "Diff", "actions", lines, "errors", errors));
+	answer_diff(b, id, lines, errors);
 	return 0;
 }
 

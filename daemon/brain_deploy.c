@@ -179,7 +179,10 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 			brain_poke(b);
 		} else if (news == SOURCE_ANSWERED) {
 			brain_answered(b, name, source_answer(b->sources, name));
+		} else if (news == SOURCE_SHOWN) {
+			brain_shown(b, w, false);
 		} else if (news == SOURCE_LOST) {
+			brain_shown(b, w, true);
 			event_free(w->readable);
 			w->readable = NULL;
 			worker_retry(w);

@@ -66,6 +66,7 @@ watch_free(struct watch *w)
 	source_head_done(&w->head);
 	free(w->error);
 	free(w->answer);
+	free(w->shown);
 	free(w->note);
 	free(w->name);
 	arena_free(&w->arena);
@@ -250,6 +251,24 @@ source_sync(struct sources *s, const char *name, bool everything, struct error *
 }
 
 int
+source_show(struct sources *s, const char *name, const char *ref, struct error **e)
+{
+	return ask(s, name, FRAME_READ, ref, strlen(ref), e);
+}
+
+void
+source_shown(struct sources *s, const char *name, const char **ret_ref, const char **ret_commit,
+	     const char **ret_why)
+{
+	struct watch *w = source_watch(s, name);
+	const char *at = w->shown ? w->shown : "\0\0";
+
+	*ret_ref = at;
+	*ret_commit = at += strlen(at) + 1;
+	*ret_why = at + strlen(at) + 1;
+}
+
+int
 source_revert_to(struct sources *s, const char *name, const char *commit, const char *author,
 		 const char *message, struct error **e)
 {
@@ -357,6 +376,23 @@ take_object(struct sources *s, const struct frame *f, struct error **e)
 }
 
 static enum source_news
+take_shown(struct watch *w, const struct frame *f, struct error **e)
+{
+	size_t nuls = 0;
+
+	for (size_t i = 0; i < f->len; i++)
+		nuls += !f->body[i];
+	if (nuls != 3 || f->body[f->len - 1]) {
+		fail(e, WHY_INVALID, "a malformed answer about a commit");
+		return SOURCE_LOST;
+	}
+	free(w->shown);
+	w->shown = xmalloc(f->len);
+	memcpy(w->shown, f->body, f->len);
+	return SOURCE_SHOWN;
+}
+
+static enum source_news
 take_frame(struct sources *s, struct watch *w, const struct frame *f, struct error **e)
 {
 	switch (f->type) {
@@ -383,6 +419,8 @@ take_frame(struct sources *s, struct watch *w, const struct frame *f, struct err
 	case FRAME_WRITABLE:
 		w->writable = f->len == 1 && f->body[0] == 1;
 		return SOURCE_NOTHING;
+	case FRAME_SHOWN:
+		return take_shown(w, f, e);
 	case FRAME_ANSWER:
 		free(w->answer);
 		w->answer = text_clean(f->body, f->len);

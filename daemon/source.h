@@ -39,6 +39,7 @@ enum source_news {
 	SOURCE_MOVED,    /* source_head changed; its objects are here */
 	SOURCE_FAILED,   /* source_error changed, perhaps to "" */
 	SOURCE_ANSWERED, /* source_answer tells how the last request ended */
+	SOURCE_SHOWN,    /* source_shown tells what became of source_show */
 	SOURCE_LOST,     /* the worker is gone and source_fd is -1; the head stays */
 };
 /* One step of reading, never waiting; call again until SOURCE_NOTHING or SOURCE_LOST. */
@@ -78,6 +79,11 @@ void source_head_done(struct source_head *);
 /* Asks the worker to look now; SOURCE_ANSWERED ends it, after SOURCE_MOVED if the head moved.
  * `everything`: the mirror's contents are in doubt, so send all of them again. */
 int source_sync(struct sources *, const char *name, bool everything, struct error **);
+/* Asks the worker for a branch, tag or commit that is not the head; SOURCE_SHOWN ends it. */
+int source_show(struct sources *, const char *name, const char *ref, struct error **);
+/* The last one: what was asked for, its commit ("" when there is none), and why not. */
+void source_shown(struct sources *, const char *name, const char **ret_ref,
+		  const char **ret_commit, const char **ret_why);
 /* A new commit on top whose tree (under path) is that of `commit`; `author` as in
  * "Name <mail>".  SOURCE_MOVED, then SOURCE_ANSWERED; WHY_FORBIDDEN where not writable. */
 int source_revert_to(struct sources *, const char *name, const char *commit, const char *author,

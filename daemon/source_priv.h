@@ -24,6 +24,7 @@ struct watch {
 	struct source_head head;
 	bool has_head;
 	char *error, *answer, *note;
+	char *shown; /* three texts, each with its NUL */
 	bool writable;
 	bool asked_all;      /* for this head; once is enough */
 	struct folder *last; /* source_set.c: what the next set is built from */

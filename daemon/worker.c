@@ -155,6 +155,31 @@ revert(struct worker *w, const struct frame *f, struct error **e)
 	return look(w, true, e);
 }
 
+/* One commit beside the head, for who wants to compare; the head stays. */
+static void
+show(struct worker *w, const char *ref)
+{
+	cleanup_error struct error *e = NULL;
+	cleanup_buf struct buf b = { 0 };
+	char hex[GIT_OID_HEXSZ + 1] = "";
+	const char *why = "";
+	git_oid id;
+
+	if (!w->kind->read)
+		fail(&e, WHY_INVALID, "%s is a directory: it has no \"%s\"", w->args->url, ref);
+	else if (!w->state)
+		fail(&e, WHY_UNAVAILABLE, "%s", w->failed ? w->failed : "not open yet");
+	else if (w->kind->read(w, ref, &id, &e) == 0)
+		git_oid_tostr(hex, sizeof hex, &id);
+	if (!*hex)
+		why = error_text(e);
+	buf_add(&b, ref, strlen(ref) + 1);
+	buf_add(&b, hex, strlen(hex) + 1);
+	buf_add(&b, why, strlen(why) + 1);
+	if (frame_send(w->fd, FRAME_SHOWN, NULL, 0, b.at, b.len, NULL))
+		_exit(0);
+}
+
 static void
 obey(struct worker *w, const struct frame *f)
 {
@@ -169,6 +194,9 @@ obey(struct worker *w, const struct frame *f)
 	case FRAME_REVERT:
 		revert(w, f, &e);
 		break;
+	case FRAME_READ:
+		show(w, f->body);
+		return;
 	default:
 		fail(&e, WHY_INVALID, "a request of type %d", f->type);
 	}

@@ -23,6 +23,8 @@ struct source_kind {
 	int (*look)(struct worker *, bool asked, struct error **);
 	/* The watch descriptor has something. */
 	void (*notice)(struct worker *);
+	/* Sends a commit that is not the head; NULL: there are none. */
+	int (*read)(struct worker *, const char *ref, git_oid *ret_commit, struct error **);
 	int (*revert)(struct worker *, const char *commit, const char *author,
 		      const char *message, struct error **);
 };

@@ -294,9 +294,9 @@ is_forced(git_repository *repo, const git_oid *old, const git_oid *new)
 	       !is_parent(repo, old, new) && git_graph_descendant_of(repo, new, old) != 1;
 }
 
-int
-git_send_head(struct worker *w, git_repository *repo, const git_oid *commit,
-	      const git_oid *tree, struct error **e)
+static int
+send_objects(struct worker *w, git_repository *repo, const git_oid *commit, const git_oid *tree,
+	     struct error **e)
 {
 	struct batch b = { .repo = repo, .kept = &w->kept };
 	int rc = git_repository_odb(&b.odb, repo);
@@ -309,6 +309,32 @@ git_send_head(struct worker *w, git_repository *repo, const git_oid *commit,
 		rc = batch_send(&b, w->fd, e);
 	git_odb_free(b.odb);
 	batch_done(&b);
+	return rc ? -1 : 0;
+}
+
+int
+git_send_ref(struct worker *w, git_repository *repo, const char *ref, git_oid *ret_commit,
+	     struct error **e)
+{
+	const struct watch_args *own = w->args;
+	struct watch_args other = *own;
+	git_oid tree;
+	char name[1024];
+	int rc;
+
+	other.ref = ref;
+	w->args = &other;
+	rc = git_find_head(w, repo, name, ret_commit, &tree, e);
+	w->args = own;
+	return rc ? -1 : send_objects(w, repo, ret_commit, &tree, e);
+}
+
+int
+git_send_head(struct worker *w, git_repository *repo, const git_oid *commit,
+	      const git_oid *tree, struct error **e)
+{
+	int rc = send_objects(w, repo, commit, tree, e);
+
 	return rc ? -1
 		  : worker_say_commit(w, commit, tree, is_forced(repo, &w->have, commit), e);
 }
@@ -370,7 +396,14 @@ git_revert_here(struct worker *w, const char *commit, const char *author, const 
 	return git_rollback(g->repo, ref, &head, g->subdir, commit, author, message, e);
 }
 
+static int
+git_read(struct worker *w, const char *ref, git_oid *ret_commit, struct error **e)
+{
+	return git_send_ref(w, ((struct git_source *)w->state)->repo, ref, ret_commit, e);
+}
+
 const struct source_kind source_git = {
+	.read = git_read,
 	.open = git_open,
 	.look = git_look,
 	.notice = git_notice,

@@ -7,6 +7,9 @@
  * name, "" for a commit id. */
 int git_find_head(struct worker *, git_repository *, char ret_ref[1024], git_oid *ret_commit,
 		  git_oid *ret_tree, struct error **);
+/* What the source's ref names were it this one, sent without becoming the head. */
+int git_send_ref(struct worker *, git_repository *, const char *ref, git_oid *ret_commit,
+		 struct error **);
 /* Sends what the brain lacks of it, then the head. */
 int git_send_head(struct worker *, git_repository *, const git_oid *commit, const git_oid *tree,
 		  struct error **);

@@ -277,7 +277,23 @@ remote_look(struct worker *w, bool asked, struct error **e)
 	return rc;
 }
 
+static int
+remote_read(struct worker *w, const char *ref, git_oid *ret_commit, struct error **e)
+{
+	struct remote_source *r = w->state;
+	const struct watch_args *own = w->args;
+	struct watch_args other = *own;
+	int rc = make_home(w, r->user_home, e);
+
+	other.ref = ref;
+	w->args = &other;
+	rc = rc ? rc : ask(w, e);
+	w->args = own;
+	return rc ? -1 : git_send_ref(w, r->repo, ref, ret_commit, e);
+}
+
 const struct source_kind source_remote = {
+	.read = remote_read,
 	.open = remote_open,
 	.look = remote_look,
 };

@@ -12,8 +12,10 @@ setup_file() {
 	image web:1 --env VERSION=v1
 	image web:2 --env VERSION=v2
 }
+setup() { [ ! -e "$W/pid" ] || KEDGED=$(cat "$W/pid"); } # of a test that started it anew
 teardown_file() {
 	load lib.bash
+	setup
 	kedge_end
 }
 
@@ -51,6 +53,100 @@ diff_says() {
 	kedge resume deploy
 	kedge wait deploy --for "$(head_id)" --timeout 20s
 	[ "$(field deploy web '.spec.template.spec.containers[0].image')" = web:1 ]
+}
+
+@test "diff looks at a branch, a tag and a commit that were never read, and changes nothing" {
+	config_map here >"$W/clone/here.yaml"
+	push_wait "on main"
+	main=$(head_id)
+	g checkout -q -b feature
+	config_map from-feature >"$W/clone/feature.yaml"
+	g add -A
+	g commit -qm "on a branch"
+	g tag v9
+	g push -q origin feature v9
+	feature=$(head_id)
+	printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: Bad_Name}\n' >"$W/clone/bad.yaml"
+	g add -A
+	g commit -qm "broken"
+	g push -q origin HEAD:broken
+	g checkout -q main
+	for ref in feature v9 "$feature" "${feature:0:8}"; do
+		run kedge diff "$ref" --source deploy
+		echo "$ref: $output"
+		[ "$status" = 1 ]
+		[[ $output == *"+ create configmap default/from-feature"* ]]
+	done
+	run kedge diff broken --source deploy
+	[ "$status" = 2 ]
+	[[ $output == *"bad.yaml:3:"*"Bad_Name"* ]]
+	run kedge diff no-such-branch --source deploy
+	[ "$status" = 2 ]
+	[[ $output == *'there is no branch, tag or commit "no-such-branch"'* ]]
+	run kedge diff "$main" --source deploy
+	[ "$status" = 0 ]
+	! kedge get cm from-feature 2>/dev/null || false
+	[ "$(kedge get source deploy -o json | jq -r .status.commit)" = "$main" ]
+	config_map here later >"$W/clone/here.yaml"
+	push_wait "the head goes on"
+	run kedge diff anything --source files
+	[ "$status" = 2 ]
+	[[ $output == *"is a directory"* ]]
+}
+
+@test "a commit that fails supersedes nothing: the one before it becomes healthy" {
+	deployment slow nowhere:3 1 >"$W/clone/slow.yaml"
+	push "waits for its image"
+	waits=$(head_id)
+	wait_for 5 "it waits" sh -c "kedge status deploy | grep -q nowhere:3"
+	printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: Bad_Name}\n' >"$W/clone/bad.yaml"
+	push "broken"
+	run kedge wait deploy --for "$(head_id)" --timeout 10s
+	[ "$status" = 1 ]
+	outcome() { kedge get revisions -o json | jq -r --arg c "$1" '.items[] | select(.spec.commit == $c) | .status.outcome'; }
+	[ "$(outcome "$waits")" = Applying ]
+	kedge status deploy | grep -q "runs .*${waits:0:7}"
+	image nowhere:3
+	wait_for 20 "it is healthy" sh -c "kedge get revisions -o json | jq -e --arg c $waits '.items[] | select(.spec.commit == \$c and .status.outcome == \"Healthy\")'"
+	[ "$(outcome "$(head_id)")" = Failed ]
+	rm "$W/clone/bad.yaml" "$W/clone/slow.yaml"
+	push_wait "without"
+}
+
+@test "status of a suspended source shows what runs and what would be next" {
+	runs=$(head_id)
+	kedge suspend deploy
+	kedge status deploy | grep -q suspended
+	! kedge status deploy | grep -q ' next ' || false
+	config_map later >"$W/clone/later.yaml"
+	push "for later"
+	wait_for 5 "the next one" sh -c "kedge status deploy | grep -q 'next .*$(g rev-parse --short=7 HEAD).*for later.*not applied'"
+	kedge status deploy
+	kedge status deploy | grep -q "commit .*${runs:0:7}"
+	kedge status deploy | grep -q "health .*Healthy"
+	kedge_stop
+	kedge_start --source "deploy=$W/deploy.git" --source "files=$W/dir"
+	echo "$KEDGED" >"$W/pid"
+	wait_for 5 "the next one" sh -c "kedge status deploy | grep -q 'next .*for later'"
+	kedge resume deploy
+	kedge wait deploy --for "$(head_id)" --timeout 10s
+	! kedge status deploy | grep -q ' next ' || false
+	kedge get cm later
+}
+
+@test "kedge wait returns when the last old pod is gone" {
+	deployment roll web:1 2 >"$W/clone/roll.yaml"
+	push_wait "two"
+	old=$(kedge get pods -l app=roll -o json | jq -r '[.items[].metadata.name] | join("|")')
+	for i in 1 2 3; do
+		deployment roll "web:$((i % 2 + 1))" 2 >"$W/clone/roll.yaml"
+		push_wait "again $i"
+		now=$(kedge get pods -l app=roll -o json | jq -r '[.items[].metadata.name] | join("|")')
+		echo "$old -> $now"
+		[ "$(tr -cd '|' <<<"$now")" = '|' ]
+		! grep -E "$old" <<<"$now" || false
+		old=$now
+	done
 }
 
 @test "a bare pod whose spec changes in Git is replaced" {

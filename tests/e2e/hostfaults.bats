@@ -290,6 +290,68 @@ kedged_fails_env() {
 	/bin/grep -qE "$1" "$W/said"
 }
 
+# one_iptables VARIANT: only that one is on kedged's PATH, as $W/ipt/iptables-restore
+one_iptables() {
+	command -v "iptables-$1-restore" >/dev/null || skip "no iptables-$1"
+	mkdir "$W/ipt"
+	ln -s "$(command -v "iptables-$1-restore")" "$W/ipt/iptables-restore"
+	PATH=$W/ipt:$B:/usr/bin:/bin kedge_start --source "deploy=$W/deploy.git"
+}
+second_service() { # its address, once it is in the store
+	service again >"$W/clone/again.yaml"
+	sed -i 's/selector: {app: again}/selector: {app: web}/' "$W/clone/again.yaml"
+	push "another service"
+	wait_for 5 "its address" sh -c "kedge get svc again -o json | jq -e '.spec.clusterIP // empty'"
+	again=$(field svc again .spec.clusterIP)
+}
+
+@test "one variant of iptables is enough, whichever it is" {
+	one_iptables legacy
+	run_web
+	iptables-legacy-save | grep -q -- '-A KDG-'
+	! iptables-nft-save 2>/dev/null | grep KDG- || false
+	serves
+	kedge down
+	wait_for 10 "it is down" not_running "$KEDGED"
+	rm -rf "$W/ipt"
+	one_iptables nft
+	image web:1 --env VERSION=v1
+	wait_for 10 "the pod" has_ready app=web 1
+	ip=$(field svc web .spec.clusterIP)
+	wait_for 5 "it serves" curl -sfm 2 "http://$ip/"
+	iptables-nft-save | grep -q -- '-A KDG-'
+	! iptables-legacy-save 2>/dev/null | grep KDG- || false
+}
+
+@test "iptables that goes while kedged runs is missed by name; what is in force serves on, and when it is back all is" {
+	one_iptables nft
+	run_web
+	mv "$W/ipt/iptables-restore" "$W/ipt/away"
+	second_service
+	wait_for 5 "the message" logged 'rules: .*iptables-restore is not installed.*install the package iptables'
+	serves
+	kedge get svc again
+	! curl -sfm 1 "http://$again/" || false
+	mv "$W/ipt/away" "$W/ipt/iptables-restore"
+	wait_for 10 "the new one serves" curl -sfm 1 "http://$again/"
+	serves
+}
+
+@test "an xtables lock that somebody holds for long is named and waited for; pods serve on" {
+	one_iptables legacy
+	run_web
+	flock /run/xtables.lock sleep 13 3>&- &
+	holder=$!
+	sleep 0.3
+	second_service
+	wait_for 12 "the message" logged 'rules: .*xtables lock'
+	serves
+	kedge get pods
+	wait "$holder" || true
+	wait_for 10 "the new one serves" curl -sfm 1 "http://$again/"
+	serves
+}
+
 # ---- running ----
 
 @test "garbage on the socket harms nobody" {

@@ -18,7 +18,6 @@ enum frame_type {
 	FRAME_START = 1, /* watch_args as JSON */
 	FRAME_SYNC,      /* one byte: 1 = forget what the brain has, send everything */
 	FRAME_REVERT,    /* commit NUL author NUL message NUL */
-	FRAME_READ,      /* text: a branch, tag or commit to be read beside the head */
 	/* worker -> brain */
 	FRAME_OBJECT,   /* one byte of git_object_t, the object's bytes */
 	FRAME_PACK,     /* a piece of a pack file */
@@ -29,13 +28,15 @@ enum frame_type {
 	FRAME_FAILED,   /* text: why the source cannot be read */
 	FRAME_NOTE,     /* text: what works less well than it should */
 	FRAME_WRITABLE, /* one byte: reverts are possible */
-	FRAME_SHOWN,  /* to READ: its text NUL, commit's id in hex NUL (empty: not read) why not
-			 NUL */
-	FRAME_ANSWER, /* text: how the last SYNC or REVERT ended, empty: well */
+	FRAME_ANSWER,   /* text: how the last SYNC or REVERT ended, empty: well */
 	/* hand -> worker */
 	FRAME_BIND, /* watch_args as JSON, before all else: what START cannot change */
 	/* the worker that pulls an image -> brain */
 	FRAME_PULL, /* pull_seen as JSON */
+	/* a commit beside the head: brain -> worker, and its answer */
+	FRAME_READ,  /* text: a branch, tag or commit to be read beside the head */
+	FRAME_SHOWN, /* to READ: its text NUL, commit's id in hex NUL (empty: not read) why not
+			NUL */
 	FRAME_TYPES
 };
 

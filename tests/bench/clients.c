@@ -3,11 +3,14 @@
  * clients load ADDRESS PORT FLIGHT: FLIGHT clients, each with a new connection a
  * request, until SIGTERM; then prints requests and failures.  A request has
  * failed unless an HTTP answer of status 200 came, whole, within 5 s.
- * clients beside ADDRESS:PORT ADDRESS:PORT N: N connections to each, in turns;
- * prints how long each took: "first MICROSECONDS", "second MICROSECONDS".
+ * clients beside ADDRESS:PORT ADDRESS:PORT BLOCKS N: BLOCKS times N connections to
+ * each, in turns and from the first core; prints the median of each block: "first
+ * MICROSECONDS", "second MICROSECONDS".  What disturbs the machine for a while
+ * disturbs both, and only some blocks.
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -143,11 +146,47 @@ load(char **argv)
 }
 
 static int
+compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* How long a connection took to be there; it is gone again when this returns. */
+static double
+once(const struct sockaddr_in *a)
+{
+	double began = now_us(), took;
+	int fd = dial(a);
+
+	took = now_us() - began;
+	if (fd < 0) {
+		fprintf(stderr, "clients: connect: %s\n", strerror(errno));
+		exit(1);
+	}
+	/* its end is the server's business: no port stays in TIME_WAIT */
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
+	close(fd);
+	/* The server, on the same core, takes it from its queue. */
+	nanosleep(&(struct timespec){ .tv_nsec = 1 }, NULL);
+	return took;
+}
+
+static int
 beside(char **argv)
 {
+	enum { MOST = 1000 };
+	static double took[2][MOST];
 	struct sockaddr_in to[2];
-	int n = atoi(argv[4]);
+	int blocks = atoi(argv[4]), n = atoi(argv[5]);
+	cpu_set_t first;
 
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
+	sched_setaffinity(0, sizeof first, &first);
+	if (n < 1 || n > MOST)
+		return 2;
 	for (int i = 0; i < 2; i++) {
 		char *colon = strchr(argv[2 + i], ':');
 
@@ -156,19 +195,15 @@ beside(char **argv)
 		*colon = 0;
 		to[i] = address(argv[2 + i], atoi(colon + 1));
 	}
-	for (int i = 0; i < 2 * n; i++) {
-		double began = now_us();
-		int fd = dial(&to[i % 2]);
-
-		if (fd < 0) {
-			fprintf(stderr, "clients: connect: %s\n", strerror(errno));
-			return 1;
+	for (int block = 0; block < blocks; block++) {
+		/* a b, b a: each comes after either as often as the other */
+		for (int i = 0; i < n; i++)
+			for (int k = 0; k < 2; k++)
+				took[(i + k) % 2][i] = once(&to[(i + k) % 2]);
+		for (int k = 0; k < 2; k++) {
+			qsort(took[k], n, sizeof took[k][0], compare);
+			printf("%s %.3f\n", k ? "second" : "first", took[k][n / 2]);
 		}
-		printf("%s %.2f\n", i % 2 ? "second" : "first", now_us() - began);
-		/* its end is the server's business: no port stays in TIME_WAIT */
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 },
-			   sizeof(struct linger));
-		close(fd);
 	}
 	return 0;
 }
@@ -178,9 +213,9 @@ main(int argc, char **argv)
 {
 	if (argc == 5 && !strcmp(argv[1], "load"))
 		return load(argv);
-	if (argc == 5 && !strcmp(argv[1], "beside"))
+	if (argc == 6 && !strcmp(argv[1], "beside"))
 		return beside(argv);
 	fprintf(stderr, "usage: clients load ADDRESS PORT FLIGHT\n"
-			"       clients beside ADDRESS:PORT ADDRESS:PORT N\n");
+			"       clients beside ADDRESS:PORT ADDRESS:PORT BLOCKS N\n");
 	return 2;
 }

@@ -19,7 +19,7 @@
 #include <sys/random.h>
 
 /* The ring also ends where it would hold more than this: old versions of a
- * thousand pods are not worth the memory. */
+ * thousand pods are not worth the memory.  Not of what watchers had no chance to read. */
 enum { RING_BYTES = 1024 * 1024, RING_LEAST = 64 };
 
 struct held {
@@ -52,10 +52,11 @@ struct listener {
 
 struct store {
 	struct table of[RES_COUNT];
-	struct past *ring; /* STORE_RING of them; version v is at v % STORE_RING */
-	uint64_t version;  /* of the newest change */
-	uint64_t oldest;   /* changes with a version above this are in the ring */
-	uint64_t told;     /* what listeners have heard of */
+	struct past *ring;    /* STORE_RING of them; version v is at v % STORE_RING */
+	uint64_t version;     /* of the newest change */
+	uint64_t oldest;      /* changes with a version above this are in the ring */
+	uint64_t told;        /* what listeners have heard of */
+	uint64_t told_before; /* the same one commit earlier: by now they have read it */
 	size_t ring_bytes;
 	struct held *graveyard;
 	struct map dirty; /* "kind/ns/name" -> struct dirty */
@@ -185,7 +186,8 @@ ring_add(struct store *s, enum change_type type, enum resource_id res, struct he
 
 	s->version++;
 	while (s->version - s->oldest > STORE_RING ||
-	       (s->version - s->oldest > RING_LEAST && s->ring_bytes > RING_BYTES))
+	       (s->version - s->oldest > RING_LEAST && s->ring_bytes > RING_BYTES &&
+		s->oldest < s->told_before))
 		ring_forget(s);
 	p = &s->ring[s->version % STORE_RING];
 	p->obj = obj;
@@ -292,6 +294,7 @@ store_commit(struct store *s, struct error **e)
 	/* Watchers hear of it even if the disk did not take it: they ask what is
 	 * so in memory, and that is what the controllers act upon. */
 	if (s->told != s->version) {
+		s->told_before = s->told;
 		s->told = s->version;
 		for (size_t i = 0; i < s->nlisteners; i++)
 			s->listeners[i].fn(s->listeners[i].ctx);
@@ -365,7 +368,7 @@ store_open(const char *path, struct store **ret, struct error **e)
 			return -1;
 		}
 	}
-	s->oldest = s->told = s->version;
+	s->oldest = s->told = s->told_before = s->version;
 	*ret = s;
 	return 0;
 }

@@ -280,6 +280,35 @@ the_ring_does_not_keep_large_objects_for_long(void **state)
 	assert_int_equal(store_next(b->s, store_version(b->s) - 10, &c, NULL), 0);
 }
 
+/* However large: fifty pods that start at once are a megabyte of changes. */
+static void
+a_burst_reaches_whoever_watches(void **state)
+{
+	struct bench *b = *state;
+	char *text = arena_alloc(&b->arena, 100001);
+	const struct change *c;
+	struct config_map *m;
+	uint64_t at;
+
+	memset(text, 'x', 100000);
+	text[100000] = 0;
+	m = object_new(RES_config_map, "default", "big", &b->arena);
+	assert_int_equal(store_create(b->s, m, 0, NULL), 0);
+	assert_int_equal(store_commit(b->s, NULL), 0);
+	at = store_version(b->s);
+	for (int i = 0; i < 500; i++) {
+		text[i] = 'y';
+		pairs_set(&m->data, "k", text, &b->arena);
+		assert_int_equal(store_update(b->s, m, NULL), 0);
+	}
+	assert_int_equal(store_commit(b->s, NULL), 0);
+	text[500] = 'y'; /* comes before the watcher was woken */
+	pairs_set(&m->data, "k", text, &b->arena);
+	assert_int_equal(store_update(b->s, m, NULL), 0);
+	assert_int_equal(store_next(b->s, at, &c, NULL), 0);
+	assert_int_equal(c->version, at + 1);
+}
+
 static void
 what_a_pass_reads_lives_until_the_next_commit(void **state)
 {
@@ -504,6 +533,7 @@ main(void)
 		TEST(a_watcher_reads_every_change_once_and_in_order),
 		TEST(a_watcher_that_comes_too_late_is_told_so),
 		TEST(the_ring_does_not_keep_large_objects_for_long),
+		TEST(a_burst_reaches_whoever_watches),
 		TEST(what_a_pass_reads_lives_until_the_next_commit),
 		TEST(listeners_hear_of_a_commit_that_changed_something),
 		TEST(what_was_committed_is_there_again_after_a_restart),

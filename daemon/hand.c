@@ -162,7 +162,7 @@ hand_pod_forget(struct hand *h, const char *uid)
 	if (!p)
 		return;
 	if (p->ip) {
-		np_unplug(h->np, p->ip, NULL);
+		np_forget(h->np, p->ip, NULL);
 		np_flush_flows(h->np, p->ip, NULL);
 	}
 	free(p->uid);

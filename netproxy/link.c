@@ -491,7 +491,7 @@ link_plug(struct link *l, int netns, uint32_t ip, struct error **e)
 	int rc;
 
 	/* A namespace that is going away may still hold the former pod's link. */
-	if (link_index(l->nl.fd, link_name(ip, name)) && link_unplug(l, ip, e) < 0)
+	if (link_index(l->nl.fd, link_name(ip, name)) && link_forget(l, ip, true, e) < 0)
 		return -1;
 	if (plug_make(l, netns, ip, e) < 0)
 		return fail_in(e, "%s", ipv4_print(ip, text));
@@ -501,12 +501,12 @@ link_plug(struct link *l, int netns, uint32_t ip, struct error **e)
 	nl_close(&pod);
 	if (!rc)
 		return 0;
-	(void)link_unplug(l, ip, NULL);
+	(void)link_forget(l, ip, true, NULL);
 	return fail_in(e, "%s", ipv4_print(ip, text));
 }
 
 int
-link_unplug(struct link *l, uint32_t ip, struct error **e)
+link_forget(struct link *l, uint32_t ip, bool unplug, struct error **e)
 {
 	struct ndmsg arp = { .ndm_family = AF_INET,
 			     .ndm_ifindex = l->index,
@@ -519,7 +519,8 @@ link_unplug(struct link *l, uint32_t ip, struct error **e)
 
 	h = nl_ask(&b, RTM_DELNEIGH, 0, &arp, sizeof arp, "forget the pod's MAC", ENOENT);
 	nl_put(&b, h, NDA_DST, &addr, sizeof addr);
-	im.ifi_index = link_index(l->nl.fd, link_name(ip, name));
+	/* Asked for, its removal takes two grace periods in the foreground, some 16 ms. */
+	im.ifi_index = unplug ? (int)link_index(l->nl.fd, link_name(ip, name)) : 0;
 	if (im.ifi_index)
 		nl_ask(&b, RTM_DELLINK, 0, &im, sizeof im, "remove the veth pair", ENODEV);
 	if (nl_send(&l->nl, &b, e) < 0)

@@ -49,7 +49,7 @@ extern const struct link_knob link_knobs[LINK_KNOBS];
 int link_open(struct link *, const struct np_config *, struct error **);
 void link_close(struct link *);
 int link_plug(struct link *, int netns, uint32_t ip, struct error **);
-int link_unplug(struct link *, uint32_t ip, struct error **);
+int link_forget(struct link *, uint32_t ip, bool unplug, struct error **);
 uint32_t link_node_ip(const struct link *);
 /* Removes the bridge and every link of ours that is left. */
 int link_down(const struct np_config *, struct error **);

@@ -215,9 +215,15 @@ np_plug(struct np *np, int netns, uint32_t ip, struct error **e)
 }
 
 int
+np_forget(struct np *np, uint32_t ip, struct error **e)
+{
+	return ip_check(np, ip, e) < 0 ? -1 : link_forget(&np->link, ip, false, e);
+}
+
+int
 np_unplug(struct np *np, uint32_t ip, struct error **e)
 {
-	return ip_check(np, ip, e) < 0 ? -1 : link_unplug(&np->link, ip, e);
+	return ip_check(np, ip, e) < 0 ? -1 : link_forget(&np->link, ip, true, e);
 }
 
 int

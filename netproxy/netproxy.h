@@ -54,6 +54,8 @@ uint32_t np_node_ip(struct np *);
 /* One veth pair: eth0 in the namespace, up, with address, default route via
  * the bridge; made with the peer already inside (no move, no grace period). */
 int np_plug(struct np *, int netns, uint32_t ip, struct error **);
+/* The pod is gone: its link goes with its namespace, when the kernel has time for it. */
+int np_forget(struct np *, uint32_t ip, struct error **);
 int np_unplug(struct np *, uint32_t ip, struct error **); /* absent is fine */
 
 /* Stage changes; nothing happens before np_commit. */

@@ -8,6 +8,7 @@
 #include "tests/e2e/runtime_kit.h"
 #include <sched.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 static double
 now(void)
@@ -38,11 +39,10 @@ static uint32_t address = 0x0a2a0002; /* 10.42.0.2 */
 static void
 begin(struct kit *k, struct np *np, const struct rt_pod *p)
 {
-	int netns;
+	int netns = -1;
 
 	OK(rt_pod_create(k->rt, p, &netns, e));
-	if (np)
-		OK(np_plug(np, netns, address++, e));
+	OK(np_plug(np, netns, address++, e));
 	close(netns);
 	OK(rt_pod_run(k->rt, p->uid, e));
 }
@@ -60,51 +60,162 @@ runs(struct kit *k, const char *uid)
 static double
 one(struct kit *k, struct np *np, struct rt_pod *p, const char *uid)
 {
-	double began = now(), took;
+	double began;
 
 	p->uid = p->name = p->hostname = uid;
+	began = now();
 	begin(k, np, p);
 	while (!runs(k, uid))
 		kit_step(k, 1000);
+	return now() - began;
+}
+
+enum { MOST = 200 };
+
+static double
+many(struct kit *k, struct np *np, struct rt_pod *p, int n)
+{
+	static char uids[MOST][16];
+	double began = now(), took;
+
+	for (int i = 0; i < n; i++) {
+		snprintf(uids[i], sizeof(uids[i]), "of-%d-%d", n, i);
+		p->uid = p->name = p->hostname = uids[i];
+		begin(k, np, p);
+	}
+	for (int i = 0; i < n; i++)
+		while (!runs(k, uids[i]))
+			kit_step(k, 1000);
 	took = now() - began;
+	for (int i = 0; i < n; i++)
+		OK(rt_pod_stop(k->rt, uids[i], 0, e));
+	for (int i = 0; i < n; i++)
+		KIT_UNTIL(k, !rt_pod_status(k->rt, uids[i]) ||
+				 rt_pod_status(k->rt, uids[i])->state == RT_POD_GONE);
 	return took;
 }
 
+/* Twenty that end at once when asked: from the first word until nothing is left of them. */
 static double
-twenty(struct kit *k, struct np *np, struct rt_pod *p)
+stop(struct kit *k, struct np *np, struct rt_pod *p)
 {
+	struct rt_container c =
+	    kit_sh("main", "trap 'exit 0' TERM; echo up; sleep 1000 & wait");
 	char uids[20][16];
-	double began = now(), took;
+	double began;
+	int gone = 0;
 
+	p->containers = &c;
 	for (int i = 0; i < 20; i++) {
-		snprintf(uids[i], sizeof(uids[i]), "many-%d", i);
+		snprintf(uids[i], sizeof(uids[i]), "stop-%d", i);
 		p->uid = p->name = p->hostname = uids[i];
 		begin(k, np, p);
 	}
 	for (int i = 0; i < 20; i++)
 		while (!runs(k, uids[i]))
 			kit_step(k, 1000);
-	took = now() - began;
+	usleep(300000); /* the traps are set */
+	began = now();
 	for (int i = 0; i < 20; i++)
-		kit_stop(k, uids[i]);
+		OK(rt_pod_stop(k->rt, uids[i], 30, e));
+	while (gone < 20) {
+		kit_step(k, 1000);
+		gone = 0;
+		for (int i = 0; i < 20; i++)
+			gone += !rt_pod_status(k->rt, uids[i]) ||
+				rt_pod_status(k->rt, uids[i])->state == RT_POD_GONE;
+	}
+	for (uint32_t i = 1; i <= 20; i++)
+		OK(np_forget(np, address - i, e));
+	return (now() - began) / 20;
+}
+
+/* A container is killed: until it runs again. */
+static double
+crash(struct kit *k, struct np *np, struct rt_pod *p, const char *uid)
+{
+	double began;
+	pid_t pid;
+
+	one(k, np, p, uid);
+	pid = kit_see(k, uid, 0)->pid;
+	began = now();
+	kill(pid, SIGKILL);
+	while (kit_see(k, uid, 0)->restarts == 0 || kit_see(k, uid, 0)->state != RT_RUNNING)
+		kit_step(k, 1000);
+	return now() - began;
+}
+
+/* From the question to the first byte of what runs in the container. */
+static double
+ask(struct kit *k, const char *uid)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), out[2];
+	double began = now(), took;
+	char byte;
+
+	MUST(pipe2(out, O_CLOEXEC) == 0);
+	OK(rt_exec(k->rt, uid, "main", LIST("/bin/busybox", "echo", "x"), false,
+		   (const int[]){ null, out[1], null }, 10, 1, e));
+	close(out[1]);
+	MUST(read(out[0], &byte, 1) == 1);
+	took = now() - began;
+	close(out[0]);
+	close(null);
+	k->exec_id = 0;
+	KIT_UNTIL(k, k->exec_id == 1);
+	return took;
+}
+
+/* The same by a command: a program that only joins, or crun. */
+static double
+ask_by(const char *fmt, ...)
+{
+	cleanup_free char *cmd = NULL;
+	double began, took;
+	va_list ap;
+	FILE *f;
+
+	va_start(ap, fmt);
+	xvasprintf(&cmd, fmt, ap);
+	va_end(ap);
+	began = now();
+	f = popen(cmd, "re");
+	if (fgetc(f) == EOF)
+		DIE("%s: said nothing", cmd);
+	took = now() - began;
+	pclose(f);
 	return took;
 }
 
 static double
 crun(const char *bundle, int n)
 {
-	cleanup_free char *cmd = NULL;
-	double began = now(), took;
-	FILE *f;
+	return ask_by("exec crun --root /run/crun-bench run -b %s %s-crun-%d", bundle,
+		      getenv("KEDGE_CGROUP"), n);
+}
 
-	xasprintf(&cmd, "exec crun --root /run/crun-bench run -b %s %s-crun-%d", bundle,
-		  getenv("KEDGE_CGROUP"), n);
-	f = popen(cmd, "re");
-	if (fgetc(f) == EOF)
-		DIE("crun said nothing");
-	took = now() - began;
-	pclose(f);
-	return took;
+static void
+crun_exec(const char *bundle, double *took, int n)
+{
+	const char *name = getenv("KEDGE_CGROUP");
+	cleanup_free char *cmd = NULL;
+
+	xasprintf(&cmd,
+		  "cd %s && sed -i 's/\"echo\",\"x\"/\"sleep\",\"1000\"/' config.json && crun "
+		  "--root /run/crun-bench run -d -b %s %s-crun-x </dev/null >/dev/null 2>&1",
+		  bundle, bundle, name);
+	if (system(cmd))
+		return;
+	for (int i = 0; i < n; i++)
+		took[i] = ask_by(
+		    "exec crun --root /run/crun-bench exec %s-crun-x /bin/busybox echo x",
+		    name);
+	say("crun.exec", took, n);
+	free(cmd);
+	xasprintf(&cmd, "crun --root /run/crun-bench delete -f %s-crun-x", name);
+	if (system(cmd))
+		DIE("crun delete failed");
 }
 
 static bool
@@ -133,7 +244,8 @@ main(int argc, char **argv)
 				.svc_net = 0x0a2b0000,
 				.svc_bits = 16 };
 	int n = argc > 1 ? atoi(argv[1]) : 40;
-	double *took = xcalloc((size_t)n, sizeof(*took));
+	double *took = xcalloc((size_t)n, sizeof(*took)),
+	       *bare = xcalloc((size_t)n, sizeof(*bare));
 	struct rt_container c = { .name = "main",
 				  .image = "box",
 				  .restart = RT_NEVER,
@@ -143,7 +255,6 @@ main(int argc, char **argv)
 	cleanup_free char *cmd = NULL, *bundle = NULL;
 	struct kit k;
 
-	p.host_users = getenv("KIT_HOST_USERS"); /* what a user namespace costs: without */
 	kit_begin(&k);
 	OK(np_open(&nc, &np, e));
 	p.hosts = LIST("127.0.0.1 localhost");
@@ -159,14 +270,35 @@ main(int argc, char **argv)
 	if (system(cmd))
 		DIE("the floor failed");
 	for (int i = 0; i < n; i++) {
-		char uid[16];
+		char uid[24];
 
 		snprintf(uid, sizeof(uid), "one-%d", i);
 		took[i] = one(&k, np, &p, uid);
 		kit_stop(&k, uid);
 	}
 	say("runtime.one", took, n);
-	printf("runtime.twenty %.3f ms\n", twenty(&k, np, &p));
+	printf("runtime.twenty %.3f ms\n", many(&k, np, &p, 20));
+	printf("runtime.hundreds %.3f ms\n", many(&k, np, &p, 200));
+	c.restart = RT_ALWAYS;
+	for (int i = 0; i < n; i++) {
+		char uid[24];
+
+		snprintf(uid, sizeof(uid), "crash-%d", i);
+		took[i] = crash(&k, np, &p, uid);
+		kit_stop(&k, uid);
+	}
+	say("runtime.crash", took, n);
+	one(&k, np, &p, "asked");
+	for (int i = 0; i < n; i++) {
+		took[i] = ask(&k, "asked");
+		bare[i] = ask_by("exec %s/tests/bench/floor setns %d /bin/busybox echo x",
+				 getenv("B") ? getenv("B") : "build",
+				 (int)kit_see(&k, "asked", 0)->pid);
+	}
+	kit_stop(&k, "asked");
+	say("runtime.exec", took, n);
+	say("floor.exec", bare, n);
+	printf("runtime.stop %.3f ms\n", stop(&k, np, &p));
 	/* crun refuses a host that has both kinds of cgroups in sight */
 	if (unshare(CLONE_NEWNS) == 0)
 		umount2("/sys/fs/cgroup/unified", MNT_DETACH);
@@ -174,6 +306,7 @@ main(int argc, char **argv)
 		for (int i = 0; i < n; i++)
 			took[i] = crun(bundle, i);
 		say("crun.one", took, n);
+		crun_exec(bundle, took, n);
 	}
 	OK(rt_down(k.rt, e));
 	rt_close(k.rt);

@@ -174,7 +174,7 @@ kit_config(struct kit *k)
 					      .unconfined = true,
 					     .host_users = getenv("KIT_HOST_USERS") },
 				   .user_first = 1879048192,
-				   .user_ranges = 100,
+				   .user_ranges = 300,
 				   .run_dir = k->run,
 				   .state_dir = k->state,
 				   .log_dir = k->logs,

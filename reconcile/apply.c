@@ -377,6 +377,18 @@ stated_before(const void *live, const char *stated, struct arena *a)
 	return json_read(text, strlen(text), a, &ignored);
 }
 
+/* What the commit says of a namespace counts before what lives. */
+static const struct pairs *
+labels_of(const struct pass *p, const char *ns)
+{
+	const struct manifest *m = map_get(
+	    &p->wanted, arena_printf(p->a, "%s /%s", resources[RES_namespace].kind, ns));
+	const struct object *o =
+	    m ? m->obj : snapshot_find(p->s, RES_namespace, "", ns);
+
+	return o && o->metadata ? &o->metadata->labels : NULL;
+}
+
 static void
 create(struct pass *p, const struct manifest *m, struct object *o, const char *place)
 {
@@ -388,6 +400,7 @@ create(struct pass *p, const struct manifest *m, struct object *o, const char *p
 		    arena_printf(p->a, "needed by %s", place));
 		map_put(&p->spaces, ns, p);
 	}
+	apply_security(p->c, m, labels_of(p, object_namespace(o)), o, p->a);
 	add(p, ACT_CREATE, m->res, o, place);
 	if (m->res->id == RES_service)
 		apply_claim(p->claims, m, (const struct service *)o);
@@ -410,6 +423,14 @@ update(struct pass *p, const struct manifest *m, const struct object *o, const v
 	if (schema_equal(k, live, new))
 		return;
 	check_immutable(p, m, live, new);
+	if (m->res->id == RES_namespace)
+		apply_security_namespace(p->s, p->c, m,
+					 &((const struct object *)live)->metadata->labels,
+					 &new->metadata->labels, p->a);
+	else if (m->res->id != RES_pod ||
+		 !schema_equal(pod_spec_kind(), ((const struct pod *)live)->spec,
+			       ((const struct pod *)new)->spec))
+		apply_security(p->c, m, labels_of(p, object_namespace(o)), new, p->a);
 	/* The values of data are not kept beside the object: who changed one is not known. */
 	why = summary_of(p, m, live, new, place,
 			 applied && !strcmp(applied, stated) && m->res->id != RES_config_map &&

@@ -4,6 +4,7 @@
 #include "object.h"
 
 struct settings;
+struct snapshot;
 struct apply_claims;
 
 /* Who holds which node port and which cluster address.  A second claim is a
@@ -16,5 +17,11 @@ void apply_claim(struct apply_claims *, const struct manifest *m, const struct s
 
 void apply_complain(struct complaints *, const struct manifest *, const char *field,
 		    const char *text);
+/* apply_security.c: an object that is made or changed, by its namespace's labels. */
+void apply_security(struct complaints *, const struct manifest *, const struct pairs *labels,
+		    const void *obj, struct arena *);
+/* A namespace whose labels change from `was` (NULL: it is new) to `is`. */
+void apply_security_namespace(struct snapshot *, struct complaints *, const struct manifest *,
+			      const struct pairs *was, const struct pairs *is, struct arena *);
 bool apply_same_map(const struct pairs *, const struct pairs *);
 #endif

@@ -203,6 +203,25 @@ why(const struct rollout *r, const struct deployment_status *st)
 			    (long long)st->availableReplicas, (long long)r->replicas);
 }
 
+/* What keeps its sets from making pods is the Deployment's trouble, too. */
+static void
+failure_condition(const struct rollout *r, struct conditions *c)
+{
+	const struct condition *is = NULL;
+
+	for (size_t i = 0; i < r->n && !is; i++) {
+		const struct replica_set_status *st = r->sets[i].rs->status;
+
+		if (st)
+			is = condition_of(st->conditions.at, st->conditions.n, "ReplicaFailure");
+	}
+	if (is)
+		set_condition(c, "ReplicaFailure", is->status, is->reason, is->message,
+			      r->s->now);
+	else
+		conditions_drop(c, "ReplicaFailure");
+}
+
 bool
 deployment_status_write(struct rollout *r)
 {
@@ -215,9 +234,10 @@ deployment_status_write(struct rollout *r)
 	if (d->status)
 		*st = *d->status;
 	count(r, st);
-	c = conditions_copy(st->conditions.at, st->conditions.n, 3, r->p->arena);
+	c = conditions_copy(st->conditions.at, st->conditions.n, 4, r->p->arena);
 	available_condition(r, st, &c);
 	progress_condition(r, st, &c);
+	failure_condition(r, &c);
 	st->conditions.at = c.at;
 	st->conditions.n = c.n;
 	copy.status = st;

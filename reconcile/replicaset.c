@@ -8,6 +8,7 @@
  * Promise: pods that serve are the last to be chosen as victims.
  */
 #include "controllers.h"
+#include "pod_security.h"
 #include "workload.h"
 
 enum {
@@ -79,6 +80,55 @@ grow(struct snapshot *s, const struct replica_set *rs, int64_t from, int64_t by,
 					(long long)from + (long long)n - 1,
 					(long long)rs->spec->replicas));
 	}
+}
+
+/* Why the next pod would not be let in; NULL: it would. */
+static const char *
+refusal(struct snapshot *s, const struct replica_set *rs, struct arena *a)
+{
+	uint64_t nonce = 0;
+	const char *name = pod_new_name(s, rs, &nonce, a);
+	const char *why = pod_security_refuses(s, pod_from_template(rs, name, a), a);
+
+	return why ? arena_printf(a, "Error creating: %s", why) : NULL;
+}
+
+/* As Kubernetes: the condition says it as long as it lasts, the Event when it begins.  The
+ * name in it is that of the first that was refused: one refusal is one write. */
+static void
+failure(struct replica_set_status *st, const struct replica_set *rs, const char *why,
+	int64_t now, struct plan *p)
+{
+	struct conditions c = conditions_copy(st->conditions.at, st->conditions.n, 1, p->arena);
+	bool had = condition_of(c.at, c.n, "ReplicaFailure");
+
+	if (!had == !why)
+		return;
+	if (!why) {
+		conditions_drop(&c, "ReplicaFailure");
+	} else {
+		struct event_args *args = arena_zalloc(p->arena, sizeof *args);
+
+		c.at[c.n++] = (struct condition){ .type = "ReplicaFailure",
+						  .status = "True",
+						  .reason = "FailedCreate",
+						  .message = why + strlen("Error creating: "),
+						  .lastTransitionTime = now };
+		args->type = "Warning";
+		args->reason = "FailedCreate";
+		args->message = why;
+		args->component = "replicaset-controller";
+		args->uid = arena_strdup(p->arena, object_uid(rs));
+		args->apiVersion = "apps/v1";
+		plan_add(p, (struct action){ .verb = ACT_EVENT,
+					     .kind = "replicaset",
+					     .ns = arena_strdup(p->arena, object_namespace(rs)),
+					     .name = arena_strdup(p->arena, object_name(rs)),
+					     .why = arena_printf(p->arena, "FailedCreate: %s", why),
+					     .body = args });
+	}
+	st->conditions.at = c.at;
+	st->conditions.n = c.n;
 }
 
 /* ---- fewer ---- */
@@ -223,6 +273,7 @@ status_differs(const struct replica_set_status *a, const struct replica_set_stat
 	return !a || a->replicas != b->replicas || a->readyReplicas != b->readyReplicas ||
 	       a->availableReplicas != b->availableReplicas ||
 	       a->fullyLabeledReplicas != b->fullyLabeledReplicas ||
+	       a->conditions.n != b->conditions.n ||
 	       a->observedGeneration != b->observedGeneration;
 }
 
@@ -232,6 +283,7 @@ replicaset_reconcile(struct snapshot *s, const struct replica_set *rs, struct pl
 	struct pod_counts c = { 0 };
 	struct replica_set_status *st;
 	struct objects pods;
+	const char *why = NULL;
 
 	if (!rs->spec || !rs->spec->selector || !rs->spec->template)
 		return;
@@ -247,11 +299,16 @@ replicaset_reconcile(struct snapshot *s, const struct replica_set *rs, struct pl
 		if (is_resized(p, rs))
 			return;
 		if (c.active < rs->spec->replicas)
+			why = refusal(s, rs, p->arena);
+		if (why)
+			; /* told below */
+		else if (c.active < rs->spec->replicas)
 			grow(s, rs, c.active, rs->spec->replicas - c.active, p);
 		else
 			shrink(rs, pods, c.active - rs->spec->replicas, p);
 	}
 	st = status_new(rs, pods, &c, p->arena);
+	failure(st, rs, why, s->now, p);
 	if (status_differs(rs->status, st)) {
 		struct replica_set copy = *rs;
 

@@ -23,6 +23,7 @@
 #include <sys/epoll.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 static int countdown; /* 0: no fault; 1: the next call fails */
 static bool fired;
@@ -48,7 +49,23 @@ CALL(mkdir, int, -1, (const char *a, mode_t b), (a, b))
 CALL(mkdirat, int, -1, (int a, const char *b, mode_t c), (a, b, c))
 CALL(open, int, -1, (const char *a, int b, mode_t c), (a, b, c))
 CALL(openat, int, -1, (int a, const char *b, int c, mode_t d), (a, b, c, d))
-CALL(write, ssize_t, -1, (int a, const void *b, size_t c), (a, b, c))
+ssize_t __real_write(int, const void *, size_t);
+ssize_t __wrap_write(int, const void *, size_t);
+static int birth; /* 0: no; n: the child stands still before it joins its n-th group */
+static int birth_say[2], birth_go[2];
+ssize_t
+__wrap_write(int a, const void *b, size_t c)
+{
+	char byte;
+
+	if (due())
+		return -1;
+	/* In the child that becomes kedge-init, on its hand's memory. */
+	if (birth && c == 1 && *(const char *)b == '0' && --birth == 0 &&
+	    (__real_write(birth_say[1], "", 1) != 1 || read(birth_go[0], &byte, 1) < 0))
+		return -1;
+	return __real_write(a, b, c);
+}
 CALL(mount, int, -1,
      (const char *a, const char *b, const char *c, unsigned long d, const void *f),
      (a, b, c, d, f))
@@ -354,10 +371,110 @@ an_open_that_fails_leaves_pods_running_for_the_next(void **state)
 	end(&k);
 }
 
+/* Every kedge-init there is, is in groups of ours in every tree that has a controller. */
+static size_t
+inits_outside(void)
+{
+	cleanup_closedir DIR *d = opendir("/proc");
+	struct dirent *x;
+	size_t outside = 0;
+
+	while ((x = readdir(d))) {
+		char path[300];
+		struct buf stat, groups;
+
+		snprintf(path, sizeof path, "/proc/%s/stat", x->d_name);
+		stat = kit_file(path);
+		snprintf(path, sizeof path, "/proc/%s/cgroup", x->d_name);
+		groups = kit_file(path);
+		if (stat.len && strstr(buf_text(&stat), "(kedge-init)")) {
+			static const char *const trees[] = { ":cpu,",
+							     ":cpu:", ":memory:", ":pids:" };
+
+			for (size_t i = 0; i < 4; i++) {
+				const char *at = strstr(buf_text(&groups), trees[i]);
+				const char *end = at ? strchr(at, '\n') : NULL;
+				const char *ours = at ? strstr(at, "/pod-u") : NULL;
+
+				outside += at && (!ours || (end && ours > end));
+			}
+		}
+		buf_done(&stat);
+		buf_done(&groups);
+	}
+	return outside;
+}
+
+/* The hand is killed while the pod's first process stands before a group that it has
+ * to join (cgroup v1): no other hand begins before it went on, and it goes on into all of
+ * its groups, where the next hand finds it. */
+static void
+a_hand_that_dies_while_a_pod_is_born_leaves_no_process_outside_its_groups(void **state)
+{
+	int joins = 0;
+
+	(void)state;
+	for (int n = 1; n <= 3; n++) {
+		char dir[] = "/tmp/f_runtime.XXXXXX", byte;
+		struct rt_pod p = the_pod();
+		struct error *why = NULL;
+		struct rt_config c;
+		struct kit k;
+		pid_t hand;
+
+		assert_non_null(mkdtemp(dir));
+		setenv("KEDGE_TEST_DIR", dir, 1);
+		kit_dirs(&k);
+		kit_image(&k, "box", NULL,
+			  &(struct image_config){ .cmd = LIST("/bin/sleep", "1000") });
+		c = kit_config(&k);
+		assert_return_code(pipe(birth_say), errno);
+		assert_return_code(pipe(birth_go), errno);
+		hand = fork();
+		if (hand == 0) {
+			int netns;
+
+			close(birth_say[0]);
+			close(birth_go[1]);
+			kit_open(&k);
+			birth = strcmp(rt_cgroup_mode(k.rt), "v2") ? n : 0;
+			_exit(rt_pod_create(k.rt, &p, &netns, NULL) < 0);
+		}
+		close(birth_say[1]);
+		close(birth_go[0]);
+		if (read(birth_say[0], &byte, 1) == 1) {
+			joins++;
+			kill(hand, SIGKILL);
+			assert_int_equal(waitpid(hand, NULL, 0), hand);
+			assert_int_equal(rt_open(&c, &k.rt, &why), -1);
+			assert_non_null(strstr(error_text(why), "is that of another kedged"));
+			error_free(&why);
+		} else {
+			assert_int_equal(waitpid(hand, NULL, 0), hand);
+		}
+		close(birth_go[1]); /* it goes on */
+		k.rt = NULL;
+		for (int64_t until = kit_now() + 5000; !k.rt && kit_now() < until;
+		     usleep(2000)) {
+			assert_int_equal(joins && inits_outside(), 0);
+			(void)rt_open(&c, &k.rt, NULL);
+		}
+		assert_non_null(k.rt);
+		assert_int_equal(inits_outside(), 0);
+		until_gone(&k, n);
+		nothing_left(&k, n);
+		close(birth_say[0]);
+		end(&k);
+	}
+	print_message("# killed before %d joins\n", joins);
+}
+
 int
 main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+		    a_hand_that_dies_while_a_pod_is_born_leaves_no_process_outside_its_groups),
 		cmocka_unit_test(a_start_that_fails_says_why_and_leaves_nothing),
 		cmocka_unit_test(a_stop_goes_on_until_nothing_is_left),
 		cmocka_unit_test(an_open_that_fails_leaves_pods_running_for_the_next),

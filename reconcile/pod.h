@@ -20,6 +20,9 @@ const struct pair *pod_env(struct snapshot *, const struct pod *, const struct c
 const char *pod_field(struct snapshot *, const struct pod *, const char *path, struct arena *);
 const char *pod_resource(struct snapshot *, const struct pod *,
 			 const struct resource_field_selector *, struct arena *);
+/* pod_links.c: the variables of the namespace's Services, each name once; NULL: none. */
+const struct pair *pod_links(struct snapshot *, const struct pod *, struct arena *,
+			     size_t *ret_n);
 /* $(NAME) by these variables; $$ is a dollar; what is not known stays. */
 const char *pod_expand(const char *text, const struct pair *env, size_t n, struct arena *);
 

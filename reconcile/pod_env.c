@@ -1,6 +1,6 @@
 /* pod_env.c -- a container's environment, as the kubelet makes it.
  *
- * envFrom first, then env; a later one of the same name wins.  A value may use
+ * The Services' variables, envFrom, then env; a later one of the same name wins.  A value may use
  * $(NAME) of those before it.  What is missing is said in the kubelet's words,
  * for they end up in the container's status.
  */
@@ -177,20 +177,23 @@ field(struct env *e, const char *path)
 {
 	static const char *const plain[] = {
 		"metadata.name", "metadata.namespace",      "metadata.uid",
-		"spec.nodeName", "spec.serviceAccountName", "status.hostIP",
-		"status.podIP"
+		"spec.nodeName", "spec.serviceAccountName", "status.podIP"
 	};
 	const struct pod_status *st = e->pod->status;
-	const char *key;
+	const char *key, *host = st && !str_is(st->hostIP, "") ? st->hostIP
+							       : e->s->settings->node_ip;
 
+	/* Known before the first status is written. */
+	if (!strcmp(path, "status.hostIP") || !strcmp(path, "status.hostIPs"))
+		return host ? host : "";
 	if (!strcmp(path, "spec.serviceAccountName") &&
 	    str_is(e->pod->spec->serviceAccountName, ""))
 		return "default";
 	for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
 		if (!strcmp(path, plain[i]))
 			return schema_text(pod_kind(), e->pod, path, e->a);
-	if (!strcmp(path, "status.podIPs") || !strcmp(path, "status.hostIPs"))
-		return st && !strcmp(path, "status.podIPs") ? st->podIP : st ? st->hostIP : "";
+	if (!strcmp(path, "status.podIPs"))
+		return st && st->podIP ? st->podIP : "";
 	if ((key = subscript(path, "metadata.labels", e->a)))
 		return object_label(e->pod, key) ? object_label(e->pod, key) : "";
 	if ((key = subscript(path, "metadata.annotations", e->a)))
@@ -252,6 +255,9 @@ pod_env(struct snapshot *s, const struct pod *pod, const struct container *c, st
 {
 	struct env e = { .s = s, .pod = pod, .c = c, .a = a };
 
+	/* first, so that whatever the pod says itself takes their place */
+	e.at = (struct pair *)pod_links(s, pod, a, &e.n);
+	e.cap = e.n;
 	for (size_t i = 0; i < c->envFrom.n; i++) {
 		const struct env_from_source *from = &c->envFrom.at[i];
 		const char *prefix = from->prefix ? from->prefix : "";

@@ -50,6 +50,27 @@ field_path_check(const char *path, const struct place *at)
 		    path, path);
 }
 
+static void
+resource_check(const char *resource, const struct place *at)
+{
+	static const char *const known[] = {
+		"limits.cpu",   "limits.ephemeral-storage",   "limits.memory",
+		"requests.cpu", "requests.ephemeral-storage", "requests.memory"
+	};
+
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (!strcmp(resource, known[i]))
+			return;
+	if (strncmp(resource, "limits.hugepages-", 17) &&
+	    strncmp(resource, "requests.hugepages-", 19))
+		place_complain(
+		    at, "resourceFieldRef.resource",
+		    "Unsupported value: \"%.100s\": supported values: \"limits.cpu\", "
+		    "\"limits.ephemeral-storage\", \"limits.memory\", \"requests.cpu\", "
+		    "\"requests.ephemeral-storage\", \"requests.memory\"",
+		    resource);
+}
+
 void
 env_var_source_check(const void *obj, const struct place *at)
 {
@@ -68,6 +89,8 @@ env_var_source_check(const void *obj, const struct place *at)
 		    "at a time");
 	if (s->fieldRef && s->fieldRef->fieldPath)
 		field_path_check(s->fieldRef->fieldPath, at);
+	if (s->resourceFieldRef && s->resourceFieldRef->resource)
+		resource_check(s->resourceFieldRef->resource, at);
 }
 
 void

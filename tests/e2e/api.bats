@@ -1,8 +1,5 @@
 # api.bats -- the API with the real kubectl: every version that is installed beside it.
-bats_require_minimum_version 1.5.0
-
-ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-B=${B:-$ROOT/build}
+load kit.bash
 
 setup_file() {
 	W=$(mktemp -d /tmp/ka.XXXXXX)
@@ -35,19 +32,9 @@ k() { timeout 20 kubectl --server="http://127.0.0.1:$PORT" "$@"; }
 every() {
 	local bin
 	for bin in $KUBECTLS; do
-		K="timeout 60 $bin --server=http://127.0.0.1:$PORT --cache-dir=$W/cache.${bin##*/}"
+		K="timeout --foreground 60 $bin --server=http://127.0.0.1:$PORT --cache-dir=$W/cache.${bin##*/}"
 		"$@" || { echo "with $bin: $output"; return 1; }
 	done
-}
-
-newer() { # newer MINOR: is $K at least 1.MINOR?
-	local minor
-	if [[ $K =~ kubectl\.1\.([0-9]+) ]]; then
-		minor=${BASH_REMATCH[1]}
-	else # Debian's own has no version in its name
-		minor=$($K version --client -o json | jq -r '.clientVersion.minor | gsub("[^0-9].*"; "")')
-	fi
-	[ "$minor" -ge "$1" ]
 }
 
 curl_() { curl -sS --max-time 10 --unix-socket "$W/api.sock" "$@"; }
@@ -60,7 +47,6 @@ server() { # server LINE: has it obeyed
 	[ "$(tail -n 1 "$W/out")" = done ]
 }
 
-has() { [[ $output == *"$1"* ]] || { echo "no \"$1\" in: $output"; return 1; }; }
 uid() { k get pod "$1" -o jsonpath='{.metadata.uid}'; }
 
 logs_of() { # the folder of web's log in pod $1
@@ -310,14 +296,15 @@ step() {
 }
 is() { [ "$1" = "$2" ]; }
 
-# Every kubectl that speaks WebSocket, and our own
+# Every kubectl that speaks WebSocket, and our own; in the foreground of the terminal that
+# one of them has, for who touches it from the background is stopped
 execs() {
 	local bin
 	for bin in $KUBECTLS; do
-		K="timeout 60 $bin --server=http://127.0.0.1:$PORT --cache-dir=$W/cache.${bin##*/}"
+		K="timeout --foreground 60 $bin --server=http://127.0.0.1:$PORT --cache-dir=$W/cache.${bin##*/}"
 		! newer 30 || "$@" || { echo "with $bin"; return 1; }
 	done
-	K="timeout 60 $B/kedge"
+	K="timeout --foreground 60 $B/kedge"
 	KEDGE_SOCKET=$W/api.sock "$@" || { echo "with kedge"; return 1; }
 }
 
@@ -380,7 +367,7 @@ execs() {
 	t() { # INPUT
 		local client _
 		# not through timeout: it is the client that is killed
-		${K#timeout 60 } exec -i web-9b459b4c5-cst47 -- sleep 98765 <"$1" >/dev/null 2>&1 3>&- &
+		${K#timeout --foreground 60 } exec -i web-9b459b4c5-cst47 -- sleep 98765 <"$1" >/dev/null 2>&1 3>&- &
 		client=$!
 		for _ in $(seq 200); do runs && break; sleep 0.05; done
 		step "it starts" runs || return 1

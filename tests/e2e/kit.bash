@@ -69,3 +69,12 @@ every() {
 		K=$bin "$@" || { echo "with $bin: $output"; return 1; }
 	done
 }
+newer() { # newer MINOR: is $K at least 1.MINOR?
+	local minor
+	if [[ $K =~ kubectl\.1\.([0-9]+) ]]; then
+		minor=${BASH_REMATCH[1]}
+	else # Debian's own has no version in its name
+		minor=$($K version --client -o json | jq -r '.clientVersion.minor | gsub("[^0-9].*"; "")')
+	fi
+	[ "$minor" -ge "$1" ]
+}

@@ -103,7 +103,7 @@ int brain_api_open(struct brain *, struct error **);
 void brain_api_close(struct brain *);
 void brain_serve(struct brain *); /* the hand has spoken: open for business */
 void brain_answered(struct brain *, const char *source,
-		    const char *error); /* a worker's request ended */
+		    const char *error);                      /* a worker's request ended */
 void brain_shown(struct brain *, struct watch *, bool lost); /* a commit asked for is here */
 void brain_hand_answered(struct brain *, int64_t id, const char *text, const char *error);
 void brain_exec_fds(struct brain *, int64_t id, int *fds,

@@ -29,7 +29,8 @@ struct image {                     /* owned by the store; valid until it changes
 	const char *const *ports;                       /* "8080/tcp" */
 	const char *working_dir, *user, *stop_signal;   /* "" when not given */
 	int64_t size, created_ms;
-	const char *digest; /* what the registry calls it, "sha256:..."; "" when it came by hand */
+	const char
+	    *digest; /* what the registry calls it, "sha256:..."; "" when it came by hand */
 	const char *manifest; /* digest of its manifest; "" when that is not known */
 };
 

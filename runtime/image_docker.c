@@ -39,8 +39,7 @@ docker_layers(struct load *l, const json_t *paths, const struct config_facts *fa
 				    path ? path : "(no name)");
 		fd = image_member_open(l, m, e);
 		want = (struct layer_want){ .plain = facts->diff_ids[i] };
-		if (fd < 0 ||
-		    image_child_layer(l->c, fd, path, &want, diff_id, &newest, e) < 0)
+		if (fd < 0 || image_child_layer(l->c, fd, path, &want, diff_id, &newest, e) < 0)
 			return -1;
 	}
 	return 0;

@@ -59,7 +59,7 @@ int image_tree_remove(int dirfd, const char *name);
 
 /* What a job may still use; shared by all layers of it. */
 struct budget {
-	int64_t bytes, entries; /* left; children that work side by side share one */
+	int64_t bytes, entries;         /* left; children that work side by side share one */
 	int64_t max_bytes, max_entries; /* for messages */
 };
 int image_budget_bytes(struct budget *, int64_t n, const char *entry, struct error **);
@@ -75,7 +75,7 @@ struct stream {
 	struct sha256_ctx stored, plain;
 	int64_t bytes_in, bytes_out, max_bytes;
 	int64_t size; /* how many bytes must come in; 0: not known */
-	char *why; /* what a callback found wrong; beats libarchive's own words */
+	char *why;    /* what a callback found wrong; beats libarchive's own words */
 	char in[1 << 16], out[1 << 16];
 };
 /* `size`: how many bytes there must be; 0: as many as come. */

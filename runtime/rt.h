@@ -127,7 +127,8 @@ void volumes_unmount(struct rt *, const char *uid);
 
 /* Of a container's mounts: the ops that come before its root, and after it.  What an image
  * volume needs is looked up: -1 when it is not here. */
-void volume_ops_early(struct rt *, const struct rt_pod *, const struct rt_container *, struct buf *);
+void volume_ops_early(struct rt *, const struct rt_pod *, const struct rt_container *,
+		      struct buf *);
 int volume_ops(struct rt *, const struct rt_pod *, const struct rt_container *, struct buf *,
 	       struct error **);
 /* Some mount hears of the host's mounts. */
@@ -148,7 +149,8 @@ int rtcaps_parse(const char *const *add, const char *const *drop, uint64_t have,
 /* WHY_FORBIDDEN when `add` has what is neither a default nor in `allow`. */
 int rtcaps_allowed(const char *const *add, uint64_t allow, struct error **);
 /* What a container holds: of all there are in a user namespace, else of `have`. */
-int rtcaps_of(const struct rt_pod *, const struct rt_container *, uint64_t have, uint64_t *ret, struct error **);
+int rtcaps_of(const struct rt_pod *, const struct rt_container *, uint64_t have, uint64_t *ret,
+	      struct error **);
 uint64_t rtcaps_own(void);
 
 /* allow.c */
@@ -163,8 +165,8 @@ int rtops_compile(struct rt *, const struct rt_pod *, const struct rt_container 
 /* launch.c */
 int launch_prepare(const char *init_path, struct error **); /* the sealed memfd */
 uint64_t launch_caps(void); /* what a kedge-init needs for itself */
-int launch_init(struct rt *, const struct rt_pod *, int dir, int user_ns, pid_t *ret_pid, int *ret_pidfd,
-		int *ret_conn, struct error **);
+int launch_init(struct rt *, const struct rt_pod *, int dir, int user_ns, pid_t *ret_pid,
+		int *ret_pidfd, int *ret_conn, struct error **);
 /* Removes `name` from each of two directories (the second may be -1) in a process of its own.
  */
 int launch_remover(struct rt *, const int dirs[2], const char *name, int *ret_pidfd,

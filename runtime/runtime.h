@@ -46,10 +46,10 @@ struct rt_config {
 	const char *seccomp_dir; /* profiles of the operator's; NULL: none */
 	/* Ids of the host's for pods with a user namespace: `ranges` times 65536. */
 	uint32_t user_first, user_ranges;
-	gid_t log_gid;           /* may read logs */
-	int64_t log_max_bytes;   /* rotate above this; 10 MiB */
-	int log_max_files;       /* 5 */
-	struct images *images;   /* where names of images are looked up; outlives rt */
+	gid_t log_gid;         /* may read logs */
+	int64_t log_max_bytes; /* rotate above this; 10 MiB */
+	int log_max_files;     /* 5 */
+	struct images *images; /* where names of images are looked up; outlives rt */
 };
 
 struct rt_file {

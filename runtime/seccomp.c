@@ -182,7 +182,8 @@ profile_open(const char *dir, const char *name, struct stat *st, struct error **
 
 	fd = top < 0 ? -1 : (int)syscall(SYS_openat2, top, name, &how, sizeof(how));
 	if (fd < 0 || fstat(fd, st) < 0)
-		return fail_sys(e, "seccomp profile %s: open %s/%s", name, dir ? dir : "", name);
+		return fail_sys(e, "seccomp profile %s: open %s/%s", name, dir ? dir : "",
+				name);
 	if (!S_ISREG(st->st_mode) || st->st_size > PROFILE_MAX)
 		return fail(e, WHY_INVALID,
 			    "seccomp profile %s: %s/%s is no file of at most 1 MiB", name, dir,

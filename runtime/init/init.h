@@ -93,13 +93,13 @@ struct setup {
 	bool hears; /* the host's mounts reach our tree: what shall not hear is cut off */
 	int own;    /* of files_new */
 	int gate;   /* where W_GO comes from; -1: came, or not asked for */
-	struct { /* of layers, mapped; as OP_ROOT has them */
+	struct {    /* of layers, mapped; as OP_ROOT has them */
 		const char *path;
 		int tree;
 	} stores[2];
 	int nstores;
-	int user_ns;    /* of the pod; -1: the host's */
-	uint32_t id_base; /* what root of the pod is on the host */
+	int user_ns;       /* of the pod; -1: the host's */
+	uint32_t id_base;  /* what root of the pod is on the host */
 	char *const *argv; /* of an exec */
 	char **scratch;    /* room for pointers to all strings of the ops, and 8 more */
 	uint32_t uid, gid, ngroups, groups[64];
@@ -160,7 +160,7 @@ int mount_pivot(struct setup *, const struct op *);
 int fs_new(const char *type, const char *const *options, unsigned attrs); /* pairs; mounted
 									     nowhere */
 int layer_add(const struct setup *, int fs, const char *key,
-	      const char *path); /* to an overlay in the making */
+	      const char *path);                          /* to an overlay in the making */
 int id_map(const struct setup *, int tree, unsigned how); /* 0 also where there is no need */
 int volume_place(int root, const char *path, bool file);  /* where a volume may go */
 int path_make(int root, const char *path, bool file); /* an O_PATH fd inside root, or -errno */

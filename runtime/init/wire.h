@@ -38,8 +38,8 @@ struct w_pod {
 	int64_t log_max;
 	char hostname[W_NAME];
 	char log_dir[W_PATH]; /* of this pod */
-	uint32_t gated;   /* nothing of its containers runs before W_GO */
-	uint32_t id_base; /* of its user namespace, which is W_FD_USER; 0: the host's */
+	uint32_t gated;       /* nothing of its containers runs before W_GO */
+	uint32_t id_base;     /* of its user namespace, which is W_FD_USER; 0: the host's */
 };
 
 struct w_container { /* n of them follow struct w_pod */

@@ -172,7 +172,7 @@ kit_config(struct kit *k)
 		DIE("this needs a test host: run it with tests/host");
 	return (struct rt_config){ .allow = { .caps = 1ULL << 25, /* SYS_TIME */
 					      .unconfined = true,
-					     .host_users = getenv("KIT_HOST_USERS") },
+					      .host_users = getenv("KIT_HOST_USERS") },
 				   .user_first = 1879048192,
 				   .user_ranges = 300,
 				   .run_dir = k->run,

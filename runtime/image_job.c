@@ -161,10 +161,11 @@ job_start(struct child *c, child_fn *fn, const struct image_limits *l, struct im
 	cleanup_free char *path = NULL;
 	int rc;
 
-	c->budget = &budget;
+	c->budget = &budget; /* cppcheck-suppress autoVariables */
 	if (job_new(c, l, &j, &path, e) < 0)
 		return -1;
 	rc = child_start(j, c, fn, path, e);
+	c->budget = NULL; /* the child has its copy */
 	close(c->root);
 	close(c->alive);
 	if (rc < 0)

@@ -66,7 +66,7 @@ place_op(struct rt *rt, const struct rt_pod *p, const struct rt_mount *m, enum o
 			flags |= V_READ_ONLY | V_READ_ONLY_BELOW | V_AS_IS;
 		path = xstrdup(row->prefix);
 	}
-	op_put(b, code, flags, 0, path, inner, sub, m->path, NULL);
+	op_put(b, code, flags, 0, path, inner, sub, m->path, (char *)NULL);
 	return 0;
 }
 
@@ -101,7 +101,7 @@ own_op(struct rt *rt, const struct rt_pod *p, const struct rt_volume *v, struct 
 	if (p->fs_group < 0 || v->type != RT_STORE || v->read_only)
 		return;
 	path = volume_path(rt, p, v);
-	op_put(b, OP_OWN, p->fs_group_on_mismatch ? 1 : 0, p->fs_group, path, NULL);
+	op_put(b, OP_OWN, p->fs_group_on_mismatch ? 1 : 0, p->fs_group, path, (char *)NULL);
 }
 
 void

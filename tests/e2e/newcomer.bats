@@ -102,7 +102,7 @@ teardown() {
 	sed -i 's/image: web:1/&\n        command: [\/bin\/nothere]/' "$W/clone/web.yaml"
 	deployment probed web:1 | sed 's/port: http}/port: 8081}/' >"$W/clone/probed.yaml"
 	push mistakes
-	wait_for 10 "the event" bash -c "kedge events | grep 'Warning *Failed *pod/web.*exec /bin/nothere: No such file'"
+	wait_for 10 "the event" bash -c "kedge events | grep 'Warning *Failed *pod/web.*exec: .*stat /bin/nothere: no such file or directory'"
 	kedge describe pod -l app=web | sed -n '/^Events/,$p' | grep -o 'Scheduled\|Failed' | head -2 | xargs |
 		grep -qx 'Scheduled Failed'
 	wait_for 10 "the probe" bash -c "kedge events | grep 'Readiness probe failed: Get \"http://[0-9.]*:8081/healthz\"'"

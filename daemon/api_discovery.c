@@ -7,7 +7,8 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-static const char *const groups[] = { "", "apps", "discovery.k8s.io", "kedge.dev" };
+static const char *const groups[] = { "", "apps", "discovery.k8s.io", "kedge.dev",
+				      "storage.k8s.io" };
 enum { GROUPS = sizeof groups / sizeof *groups };
 
 /* What hangs below a kind. */

@@ -255,6 +255,8 @@ hear_host(struct heard *h)
 	b->settings.node_ip = b->host->nodeIP;
 	for (size_t i = 0; i < seen->pods_found.n; i++)
 		seen_pod(b, &seen->pods_found.at[i]);
+	if (seen->stores)
+		seen_stores(b, seen->stores);
 	arena_free(&b->images_arena);
 	b->images = arena_zalloc(&b->images_arena, sizeof *b->images);
 	*b->images = *(struct images_seen *)schema_clone(
@@ -317,6 +319,13 @@ hear_images(struct heard *h)
 }
 
 static void
+hear_stores(struct heard *h)
+{
+	seen_stores(h->brain, h->body);
+	brain_poke(h->brain);
+}
+
+static void
 hear_exec_done(struct heard *h)
 {
 	const struct exec_done *d = h->body;
@@ -360,6 +369,7 @@ static const struct {
 	{ "worker", answer_seen_kind, hear_worker },
 	{ "puller", answer_seen_kind, hear_puller },
 	{ "images_seen", images_seen_kind, hear_images },
+	{ "stores_seen", stores_seen_kind, hear_stores },
 	{ "exec_done", exec_done_kind, hear_exec_done },
 	{ "exec_fds", answer_seen_kind, hear_exec_fds },
 	{ "answer_seen", answer_seen_kind, hear_answer },

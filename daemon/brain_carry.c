@@ -31,6 +31,24 @@ carry_update(struct brain *b, const struct action *a, struct error **e)
 	return store_update(b->store, a->body, e) == 0 && store_version(b->store) != before;
 }
 
+/* What has finalizers is marked, and leaves when its controller says FORGET. */
+static bool
+delete_other(struct brain *b, const struct resource *res, const struct action *a,
+	     struct error **e)
+{
+	cleanup_arena struct arena arena = { 0 };
+	const struct object *old = store_find(b->store, res->id, a->ns, a->name);
+	struct object *o;
+
+	if (!old || !old->metadata->finalizers.n)
+		return store_delete(b->store, res->id, a->ns, a->name, e) == 0;
+	if (old->metadata->deletionTimestamp)
+		return false;
+	o = object_clone(old, &arena);
+	o->metadata->deletionTimestamp = now_ms();
+	return store_update(b->store, o, e) == 0;
+}
+
 /* A pod goes through the promise of an ordered end; all else vanishes at once. */
 static bool
 carry_delete(struct brain *b, const struct action *a, struct error **e)
@@ -44,7 +62,7 @@ carry_delete(struct brain *b, const struct action *a, struct error **e)
 	if (!res)
 		return fail(e, WHY_INTERNAL, "no such kind: %s", a->kind) == 0;
 	if (res->id != RES_pod)
-		return store_delete(b->store, res->id, a->ns, a->name, e) == 0;
+		return delete_other(b, res, a, e);
 	old = store_find(b->store, RES_pod, a->ns, a->name);
 	if (!old || old->metadata->deletionTimestamp)
 		return false;
@@ -58,14 +76,17 @@ carry_delete(struct brain *b, const struct action *a, struct error **e)
 static bool
 carry_forget(struct brain *b, const struct action *a, struct error **e)
 {
-	const void *pod = store_find(b->store, RES_pod, a->ns, a->name);
+	const struct resource *res = action_resource(a);
+	const void *obj = res ? store_find(b->store, res->id, a->ns, a->name) : NULL;
 
-	if (!pod)
+	if (!obj)
 		return false;
-	seen_pod_forget(b, object_uid(pod));
-	b->sweep = true;
-	deploy_drifted(b, pod);
-	return store_delete(b->store, RES_pod, a->ns, a->name, e) == 0;
+	if (res->id == RES_pod) {
+		seen_pod_forget(b, object_uid(obj));
+		b->sweep = true;
+	}
+	deploy_drifted(b, obj);
+	return store_delete(b->store, res->id, a->ns, a->name, e) == 0;
 }
 
 static bool
@@ -138,6 +159,9 @@ carry_note(struct brain *b, struct action *a)
 		prober_forget(b->prober, args->uid, args->container);
 		return true;
 	}
+	case ACT_PROVISION:
+	case ACT_RECLAIM:
+		return !map_put(&b->stores_asked, a->name, b);
 	case ACT_PROGRAM:
 	case ACT_RETIRE:
 		rules_stage(b, a);

@@ -195,6 +195,16 @@ seen_fill(struct brain *b, struct snapshot *s)
 	s->host = b->host;
 	s->images = b->images;
 	pulls_fill(b, s);
+	s->stores = b->stores;
+}
+
+void
+seen_stores(struct brain *b, const struct stores_seen *seen)
+{
+	arena_free(&b->stores_arena);
+	b->stores = schema_clone(stores_seen_kind(), seen, &b->stores_arena);
+	map_done(&b->stores_asked);
+	b->stores_asked = (struct map){ 0 };
 }
 
 /* ---- rules ---- */

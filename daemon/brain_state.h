@@ -52,6 +52,9 @@ struct brain {
 	struct settings settings;
 	struct arena host_arena;
 	struct host_seen *host;
+	struct arena stores_arena;
+	struct stores_seen *stores;
+	struct map stores_asked; /* PROVISION and RECLAIM under way: name -> anything */
 	struct arena images_arena;
 	struct images_seen *images;
 	struct pull *pulls; /* brain_pull.c */
@@ -118,6 +121,7 @@ bool pull_fetch(struct brain *, const struct action *);
 
 /* brain_seen.c: the tables of what is there */
 void seen_pod(struct brain *, const struct pod_seen *);
+void seen_stores(struct brain *, const struct stores_seen *);
 void seen_pod_forget(struct brain *, const char *uid);
 struct pod_row *seen_row(struct brain *, const char *uid); /* or NULL */
 void seen_fill(struct brain *, struct snapshot *);

@@ -516,11 +516,36 @@ cli_rollback(struct cli_call *c, struct error **e)
 
 /* ---- down, version ---- */
 
+/* Says what data goes: the claims whose volumes kedge itself made. */
+static void
+say_data(struct cli_call *c)
+{
+	json_t *all = cli_json(c, "GET", "/api/v1/persistentvolumes", NULL, NULL, NULL), *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(all, "items"), i, v)
+	{
+		const char *by = NULL, *size = NULL, *ns = NULL, *claim = NULL, *name = NULL;
+
+		if (json_unpack(v, "{s:{s:s, s:{s:s}}, s:{s:{s:s}, s:{s:s, s:s}}}", "metadata",
+				"name", &name, "annotations", "pv.kubernetes.io/provisioned-by",
+				&by, "spec", "capacity", "storage", &size, "claimRef",
+				"namespace", &ns, "name", &claim) == 0 &&
+		    !strcmp(by, "kedge.dev/local"))
+			fprintf(stderr, "the data of claim %s/%s goes: %s in %s\n", ns, claim,
+				size, name);
+	}
+	json_decref(all);
+}
+
 int
 cli_down(struct cli_call *c, struct error **e)
 {
 	bool keep = cli_opt(c, OPT_keep) != NULL;
 	json_t *answer;
+
+	if (!keep)
+		say_data(c);
 
 	if (isatty(STDIN_FILENO) && c->tty && !cli_opt(c, OPT_yes)) {
 		char line[16] = "";
@@ -528,7 +553,8 @@ cli_down(struct cli_call *c, struct error **e)
 		fprintf(stderr,
 			"Stop every pod and remove everything kedge made on this host%s? "
 			"[y/N] ",
-			keep ? " but images and history" : ", images and history too");
+			keep ? " but images, history and the data of claims"
+			     : ", images, history and the data of claims too");
 		if (!fgets(line, sizeof line, stdin) || (*line != 'y' && *line != 'Y'))
 			return 1;
 	}

@@ -136,6 +136,7 @@ brain_greet(struct hand *h)
 	images_seen_fill(h, &images, &a);
 	host->images.at = images.images.at;
 	host->images.n = images.images.n;
+	host->stores = stores_seen_new(h, &a);
 	hand_send(h, "host_seen", host_seen_kind(), host, NULL, 0);
 }
 

@@ -48,6 +48,7 @@ struct hand {
 	struct np *np;
 	struct images *images;
 	struct rt_host_path *host_paths; /* of kedge.yaml */
+	struct map store_errors; /* name of a volume -> why it could not be made, or removed */
 	struct wire *wire;               /* NULL while there is no brain */
 	struct child *children;
 	struct map pods;     /* uid -> struct hand_pod */
@@ -86,6 +87,12 @@ void hand_leave(struct hand *, int exit_code);
 void hand_rules_commit(struct hand *); /* the brain hears how it ended */
 void hand_rt_arm(struct hand *);
 void hand_drain_arm(struct hand *);
+
+/* hand_store.c */
+struct arena;
+struct stores_seen *stores_seen_new(struct hand *, struct arena *);
+void hand_store_make(struct hand *, const struct store_args *);
+void hand_store_remove(struct hand *, const struct store_args *);
 
 /* hand_verbs.c: one message from the brain. */
 void hand_hear(void *hand, struct message *);

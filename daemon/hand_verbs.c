@@ -179,6 +179,22 @@ do_sweep(struct order *o, struct error **e)
 }
 
 static int
+do_provision(struct order *o, struct error **e)
+{
+	(void)e;
+	hand_store_make(o->hand, o->body);
+	return 0;
+}
+
+static int
+do_reclaim(struct order *o, struct error **e)
+{
+	(void)e;
+	hand_store_remove(o->hand, o->body);
+	return 0;
+}
+
+static int
 do_drain(struct order *o, struct error **e)
 {
 	const struct drain_args *args = o->body;
@@ -542,6 +558,7 @@ static int (*const table[ACT_COUNT])(struct order *, struct error **) = {
 	[ACT_RETIRE] = do_retire,   [ACT_COMMIT] = do_commit,   [ACT_EXEC] = do_exec,
 	[ACT_WATCH] = do_watch,     [ACT_UNWATCH] = do_unwatch, [ACT_IMPORT] = do_import,
 	[ACT_PULL] = do_pull,       [ACT_CANCEL] = do_cancel,   [ACT_REMOVE] = do_remove,
+	[ACT_PROVISION] = do_provision, [ACT_RECLAIM] = do_reclaim,
 	[ACT_LIST] = do_list,       [ACT_READY] = do_ready,     [ACT_DOWN] = do_down,
 };
 /* clang-format on */

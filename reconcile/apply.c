@@ -27,8 +27,19 @@
 
 /* Everything that a source may hold, in the order of creation. */
 static const enum resource_id order[] = {
-	RES_namespace, RES_node,           RES_config_map, RES_secret,      RES_service,
-	RES_endpoints, RES_endpoint_slice, RES_pod,        RES_replica_set, RES_deployment,
+	RES_namespace,
+	RES_node,
+	RES_storage_class,
+	RES_persistent_volume,
+	RES_persistent_volume_claim,
+	RES_config_map,
+	RES_secret,
+	RES_service,
+	RES_endpoints,
+	RES_endpoint_slice,
+	RES_pod,
+	RES_replica_set,
+	RES_deployment,
 };
 enum { ORDER = sizeof order / sizeof *order };
 
@@ -290,6 +301,7 @@ check_immutable(struct pass *p, const struct manifest *m, const void *live, cons
 						    tn->type, tl->type));
 		break;
 	default:
+		apply_storage_check(p->s, p->c, m, live, new);
 		break;
 	}
 	if (frozen)
@@ -584,9 +596,13 @@ prune(struct pass *p)
 		refuse_prune(p);
 		return;
 	}
-	for (size_t i = p->ngone; i-- > 0;)
+	for (size_t i = p->ngone; i-- > 0;) {
+		const char *data =
+		    apply_storage_prune(p->s, p->gone[i], p->w->source, p->a);
+
 		add(p, ACT_DELETE, resource_of(p->gone[i]), p->gone[i],
-		    arena_printf(p->a, "left source %s", p->w->source));
+		    data ? data : arena_printf(p->a, "left source %s", p->w->source));
+	}
 }
 
 /* ---- the whole ---- */

@@ -24,4 +24,11 @@ void apply_security(struct complaints *, const struct manifest *, const struct p
 void apply_security_namespace(struct snapshot *, struct complaints *, const struct manifest *,
 			      const struct pairs *was, const struct pairs *is, struct arena *);
 bool apply_same_map(const struct pairs *, const struct pairs *);
+
+/* apply_storage.c: what of claims, volumes and classes cannot be changed. */
+void apply_storage_check(struct snapshot *, struct complaints *, const struct manifest *,
+			 const void *live, const void *new);
+/* Why a claim goes, and what becomes of its data; NULL: it has none. */
+const char *apply_storage_prune(struct snapshot *, const struct object *, const char *source,
+				struct arena *);
 #endif

@@ -88,6 +88,7 @@ controllers_run(struct snapshot *s, struct plan *p)
 
 	namespace_ensure(s, p);
 	node_ensure(s, p);
+	volume_class_ensure(s, p);
 #define CONTROLLER(k, fn)                             \
 	for (size_t i = 0; i < s->of[RES_##k].n; i++) \
 		fn(s, (const struct k *)s->of[RES_##k].at[i], p);

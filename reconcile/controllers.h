@@ -24,6 +24,9 @@ void controllers_run(struct snapshot *, struct plan *);
 /* node.c: the host's own Node, when it is not there yet. */
 void node_ensure(struct snapshot *, struct plan *);
 
+/* volume_class.c: the default StorageClass, when there is none. */
+void volume_class_ensure(struct snapshot *, struct plan *);
+
 /* revision.c: its objects were put in force, whatever became of them. */
 bool revision_was_applied(const struct revision *);
 

@@ -125,6 +125,8 @@ place(struct snapshot *s, const struct pod *pod, struct plan *p)
 	if (str_is(node, "")) {
 		const struct node *n = pod_place_node(s, pod, p->arena, &why);
 
+		if (!n && !why)
+			return; /* its claims are about to be bound */
 		node = n ? object_name(n) : NULL;
 	} else if (!snapshot_find(s, RES_node, "", node)) {
 		return; /* as in Kubernetes: it waits for a node of that name */

@@ -6,7 +6,7 @@
 /* pod_place.c: which node, which address. */
 
 /* The node for a pod without one, counting what this pass gave away already; or
- * NULL and the scheduler's message. */
+ * NULL and the scheduler's message; or NULL without one: soon. */
 const struct node *pod_place_node(struct snapshot *, const struct pod *, struct arena *,
 				  const char **ret_why);
 /* The next free address of the pod range, or NULL when none is left. */

@@ -10,6 +10,7 @@
  */
 #include "base/ipv4.h"
 #include "pod.h"
+#include "volume.h"
 
 struct node_use {
 	const struct node *node;
@@ -252,7 +253,24 @@ pod_place_node(struct snapshot *s, const struct pod *pod, struct arena *a, const
 		return NULL;
 	}
 	for (size_t i = 0; i < x->nnodes; i++) {
+		const struct node *node = x->nodes[i].node;
+		bool of_node = false;
+
 		why[i] = misfit(&x->nodes[i], pod->spec, a);
+		if (why[i])
+			continue;
+		switch (volume_pod_ready(s, pod, node, a, &why[i], &of_node)) {
+		case VOLUME_WAIT:
+			return NULL;
+		case VOLUME_NEVER:
+			if (of_node)
+				break;
+			*ret_why = arena_printf(a, "0/%zu nodes are available: %s.", x->nnodes,
+						why[i]);
+			return NULL;
+		case VOLUME_READY:
+			break;
+		}
 		if (!why[i] && (!best || x->nodes[i].pods < best->pods))
 			best = &x->nodes[i];
 	}

@@ -5,6 +5,39 @@
  */
 #include "base/map.h"
 #include "pod.h"
+#include "volume.h"
+
+/* What is behind a claim: a directory of kedge's own, or a path of the host, which the
+ * operator has to have allowed like any other. */
+static bool
+claimed(struct snapshot *s, const struct pod *pod,
+	const struct persistent_volume_claim_volume_source *from, struct volume_args *v,
+	struct arena *a, const char **ret_why)
+{
+	const struct persistent_volume *pv =
+	    volume_for_pod(s, pod, from->claimName, a, ret_why);
+
+	if (!pv)
+		return false;
+	v->readOnly = from->readOnly;
+	if (volume_is_own(pv)) {
+		v->type = "store";
+		v->source = object_name(pv);
+	} else if (pv->spec->local) {
+		v->type = "host";
+		v->source = pv->spec->local->path;
+		v->hostType = "Directory";
+	} else if (pv->spec->hostPath) {
+		v->type = "host";
+		v->source = pv->spec->hostPath->path;
+		v->hostType =
+		    str_is(pv->spec->hostPath->type, "") ? NULL : pv->spec->hostPath->type;
+	} else {
+		*ret_why = "kedge has no volumes of this type: use local or hostPath";
+		return false;
+	}
+	return true;
+}
 
 /* One volume; its kind is its type of source. */
 static bool
@@ -30,8 +63,9 @@ volume(struct snapshot *s, const struct pod *pod, const struct volume *from,
 		v->readOnly = true;
 		return true;
 	}
-	if (!dir &&
-	    (from->persistentVolumeClaim || from->nfs || from->csi || from->ephemeral)) {
+	if (from->persistentVolumeClaim)
+		return claimed(s, pod, from->persistentVolumeClaim, v, a, ret_why);
+	if (!dir && (from->nfs || from->csi || from->ephemeral)) {
 		*ret_why = "kedge has no volumes of this type";
 		return false;
 	}

@@ -37,6 +37,6 @@ const char *ports_read(const char *text, int *ret_low, int *ret_high);
 rule_fn is_volume_path, is_host_path;
 rule_defaults_fn image_volume_defaults;
 const char *image_pull_policy(const char *image); /* when nothing is said */
-rule_check_fn volume_mount_check, bidirectional_check;
+rule_check_fn volume_mount_check, bidirectional_check, volume_spec_check, claim_spec_check;
 rule_check_fn downward_api_file_check, volume_projection_check, projected_check;
 #endif

@@ -236,3 +236,69 @@ projected_check(const void *obj, const struct place *at)
 	}
 	map_done(&c.paths);
 }
+
+/* ---- volumes and claims ---- */
+
+static void
+modes_check(const struct strs *modes, const char *missing, const struct place *at)
+{
+	bool alone = false;
+
+	if (!place_ok(at, "accessModes"))
+		return;
+	if (!modes->n)
+		place_complain(at, "accessModes", "Required value%s", missing);
+	for (size_t i = 0; i < modes->n; i++)
+		alone |= str_is(modes->at[i], "ReadWriteOncePod");
+	if (alone && modes->n > 1)
+		place_complain(at, "accessModes",
+			       "Forbidden: may not use ReadWriteOncePod with other access "
+			       "modes");
+}
+
+void
+volume_spec_check(const void *obj, const struct place *at)
+{
+	const struct persistent_volume_spec *s = obj;
+	const struct field *first = schema_field(persistent_volume_spec_kind(), "hostPath");
+	const char *size = pairs_get(&s->capacity, "storage");
+	int sources = 0;
+
+	modes_check(&s->accessModes, "", at);
+	if (!s->capacity.n && place_ok(at, "capacity"))
+		place_complain(at, "capacity", "Required value");
+	else if ((!size || s->capacity.n > 1) && place_ok(at, "capacity"))
+		place_complain(at, "capacity",
+			       "Unsupported value: supported values: \"storage\"");
+	else if (size && quantity_milli(size) <= 0)
+		place_complain(at, "capacity[storage]",
+			       "Invalid value: \"%s\": must be greater than zero", size);
+	for (const struct field *f = first; f && f->name; f++)
+		if (*(const void *const *)((const char *)obj + f->off) && ++sources == 2)
+			place_complain(at, f->name,
+				       "Forbidden: may not specify more than 1 volume type");
+	if (!sources)
+		place_complain(at, "", "Required value: must specify a volume type");
+	if (s->local && (!s->nodeAffinity || !s->nodeAffinity->required) &&
+	    place_ok(at, "nodeAffinity"))
+		place_complain(at, "nodeAffinity",
+			       "Required value: Local volume requires node affinity");
+	if (str_is(s->persistentVolumeReclaimPolicy, "Recycle"))
+		place_complain_softly(at, "persistentVolumeReclaimPolicy",
+				      "Recycle is known, but kedge recycles no volume: use "
+				      "Retain or Delete");
+}
+
+void
+claim_spec_check(const void *obj, const struct place *at)
+{
+	const struct persistent_volume_claim_spec *s = obj;
+	const char *size = s->resources ? pairs_get(&s->resources->requests, "storage") : NULL;
+
+	modes_check(&s->accessModes, ": at least 1 access mode is required", at);
+	if (!size && place_ok(at, "resources"))
+		place_complain(at, "resources[storage]", "Required value");
+	else if (size && quantity_milli(size) <= 0)
+		place_complain(at, "resources[storage]",
+			       "Invalid value: \"%s\": must be greater than zero", size);
+}

@@ -73,11 +73,13 @@ struct snapshot {
 	const struct images_seen *images; /* what is on the host; NULL: nobody knows */
 	const struct pull_seen_row *pulls;
 	size_t npulls;
+	const struct stores_seen *stores; /* sorted by name; NULL until the hand has spoken */
 	const struct host_seen *host; /* NULL until the hand has spoken */
 	struct arena *arena;
 	struct snapshot_index *index;  /* NULL at first */
 	struct pod_places *places;     /* pod_place.c's own; NULL at first */
 	struct service_claims *claims; /* service.c's own; NULL at first */
+	struct volume_pass *volumes;   /* volume_pass.c's own; NULL at first */
 };
 
 const void *snapshot_find(const struct snapshot *, enum resource_id, const char *ns,

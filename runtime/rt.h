@@ -187,6 +187,9 @@ void rtpod_start_containers(struct rt *, struct rtpod *);
 void rtpod_sweep(struct rt *, struct rtpod *, size_t container);
 void rtpod_swept(struct rt *, struct rt_source *);
 
+/* store.c */
+void rtstore_go_on(struct rt *); /* removals that were cut off */
+
 /* adopt.c */
 int rtpod_adopt_all(struct rt *, struct error **);
 

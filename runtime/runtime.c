@@ -230,6 +230,7 @@ rt_open(const struct rt_config *cfg, struct rt **ret, struct error **e)
 		goto failed;
 	if (rt->cfg.images)
 		images_keep(rt->cfg.images, uses_image, rt);
+	rtstore_go_on(rt);
 	*ret = rt;
 	return 0;
 failed:

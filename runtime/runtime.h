@@ -244,6 +244,14 @@ bool rt_next(struct rt *, struct rt_event *ret);
 /* When rt_next wants to be called though the fd is quiet: ms from now, -1 never. */
 int rt_timeout(const struct rt *);
 
+/* Storage that outlives pods, by name: directories below state_dir/volumes. */
+int rt_store_make(struct rt *, const char *name, int64_t size,
+		  struct error **); /* repeatable; size in bytes, 0: none */
+/* Out of reach at once, off the disk by and by.  Refused while a pod is there that has it. */
+int rt_store_remove(struct rt *, const char *name, struct error **);
+char **rt_stores(struct rt *); /* sorted, NULL-terminated; the caller frees each and the list */
+char *rt_store_folder(const struct rt *); /* the caller frees it */
+
 /* Removes the logs of pods that neither run nor stand in `keep` (uids, NULL-terminated). */
 void rt_logs_sweep(struct rt *, const char *const *keep);
 

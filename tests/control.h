@@ -36,6 +36,8 @@ struct kit {
 	struct arena arena; /* objects; everything dies with it */
 	struct object **of[RES_COUNT];
 	size_t n[RES_COUNT], cap[RES_COUNT];
+	struct stores_seen stores;
+	struct store_seen stores_at[KIT_MAX];
 	struct kit_pod **pods;
 	size_t npods, cap_pods;
 	struct probe_seen probes[KIT_MAX];
@@ -326,6 +328,7 @@ kit_snapshot(struct kit *k)
 				     .programmed = k->rules,
 				     .nprogrammed = k->nrules,
 				     .host = k->mute ? NULL : &k->host,
+				     .stores = k->mute ? NULL : &k->stores,
 				     .arena = &k->pass };
 	for (int r = 0; r < RES_COUNT; r++)
 		k->snap.of[r] =
@@ -352,6 +355,62 @@ kit_mark(struct kit *k, const struct action *a)
 	pod->metadata->deletionTimestamp =
 	    k->now + pod->metadata->deletionGracePeriodSeconds * 1000;
 	kit_put(k, pod);
+}
+
+static inline bool
+kit_guarded(struct kit *k, enum resource_id r, const struct action *a)
+{
+	bool found;
+	size_t at = kit_place(k, r, a->ns, a->name, &found);
+
+	return found && k->of[r][at]->metadata->finalizers.n;
+}
+
+/* What has finalizers stays until its controller forgets it. */
+static inline void
+kit_mark_any(struct kit *k, enum resource_id r, const struct action *a)
+{
+	bool found;
+	size_t at = kit_place(k, r, a->ns, a->name, &found);
+	struct object *o;
+
+	if (r == RES_pod) {
+		kit_mark(k, a);
+	} else if (found && !k->of[r][at]->metadata->deletionTimestamp) {
+		o = object_clone(k->of[r][at], &k->arena);
+		o->metadata->deletionTimestamp = k->now;
+		kit_put(k, o);
+	}
+}
+
+static inline void
+kit_store_drop(struct kit *k, const char *name)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < k->stores.stores.n; i++)
+		if (strcmp(k->stores_at[i].name, name))
+			k->stores_at[n++] = k->stores_at[i];
+	k->stores.stores.n = n;
+}
+
+static inline int
+kit_store_order(const void *a, const void *b)
+{
+	return strcmp(((const struct store_seen *)a)->name,
+		      ((const struct store_seen *)b)->name);
+}
+
+static inline void
+kit_store_put(struct kit *k, const char *name)
+{
+	kit_store_drop(k, name);
+	assert(k->stores.stores.n < KIT_MAX);
+	k->stores.folder = "/state/volumes";
+	k->stores.stores.at = k->stores_at;
+	k->stores_at[k->stores.stores.n++] =
+	    (struct store_seen){ .name = arena_strdup(&k->arena, name), .there = true };
+	qsort(k->stores_at, k->stores.stores.n, sizeof *k->stores_at, kit_store_order);
 }
 
 static inline const char *
@@ -388,14 +447,21 @@ kit_carry(struct kit *k, const struct action *a)
 		kit_update(k, a->body);
 		break;
 	case ACT_DELETE:
-		if (r->id == RES_pod)
-			kit_mark(k, a);
+		if (r->id == RES_pod || kit_guarded(k, r->id, a))
+			kit_mark_any(k, r->id, a);
 		else
 			kit_drop(k, r->id, a->ns, a->name);
 		break;
 	case ACT_FORGET:
-		kit_pod_drop(k, object_uid(kit_find(k, RES_pod, a->name)));
-		kit_drop(k, RES_pod, a->ns, a->name);
+		if (r->id == RES_pod)
+			kit_pod_drop(k, object_uid(kit_find(k, RES_pod, a->name)));
+		kit_drop(k, r->id, a->ns, a->name);
+		break;
+	case ACT_PROVISION:
+		kit_store_put(k, a->name);
+		break;
+	case ACT_RECLAIM:
+		kit_store_drop(k, a->name);
 		break;
 	case ACT_START:
 		p = kit_pod_new(k, kit_body_uid(a));

@@ -221,3 +221,139 @@ volumeMounts:
 	in_ reader cat /data/models/m
 	drop reader
 }
+
+# claim NAME [MORE]: one of 1Gi
+claim() {
+	cat <<-Y
+		---
+		apiVersion: v1
+		kind: PersistentVolumeClaim
+		metadata: {name: $1}
+		spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}${2:+, $2}}
+		---
+	Y
+}
+user() { # POD CLAIM [FIELDS of its spec]: mounts it at /data
+	SPEC="volumes: [{name: d, persistentVolumeClaim: {claimName: $2}}]${3:+
+$3}" MORE='volumeMounts: [{name: d, mountPath: /data}]' pod "$1" box:1
+}
+pvc_is() { [ "$(field pvc "$1" .status.phase)" = "$2" ]; }
+gone() { ! kedge get "$1" "$2"; }
+
+@test "a claim gets a directory by the default class; data survives pods, kedged and its death" {
+	{ claim data; user writer data; } | put data
+	up writer
+	pvc_is data Bound
+	in_ writer sh -c 'echo kept >/data/file'
+	local pv
+	pv=$(field pvc data .spec.volumeName)
+	[ "$(cat "$W/state/volumes/$pv/file")" = kept ]
+	run k get pv,pvc,sc
+	matches "persistentvolume/$pv +1Gi +RWO +Delete +Bound +default/data +local"
+	matches "persistentvolumeclaim/data +Bound +$pv +1Gi +RWO +local"
+	matches 'storageclass.storage.k8s.io/local \(default\) +kedge.dev/local +Delete +Immediate +true'
+	run k describe pvc data
+	matches 'Used By: +writer'
+	matches 'ProvisioningSucceeded'
+	kedge delete pod writer
+	wait_for 15 "its successor" says writer /data/file kept
+	kill -9 "$KEDGED"
+	wait_for 10 "kedged ends" not_running "$KEDGED"
+	kedge_start --source "deploy=$W/deploy.git" --listen "$API"
+	says writer /data/file kept
+	{ claim data; user reader data; } | put data # another pod, the same claim
+	up reader 15
+	says reader /data/file kept
+}
+
+@test "a claim that left Git stays while a pod uses it; then its volume follows the reclaim policy" {
+	local pv
+	pv=$(field pvc data .spec.volumeName)
+	user reader data | put data # the claim leaves
+	wait_for 10 "it is going" sh -c 'kedge get pvc data | grep -q Terminating'
+	says reader /data/file kept
+	drop data
+	wait_for 15 "the claim goes" gone pvc data
+	wait_for 15 "its volume goes" gone pv "$pv"
+	[ ! -e "$W/state/volumes/$pv" ]
+	wait_for 10 "nothing is left of it" sh -c "[ -z \"\$(ls -A $W/state/volumes)\" ]"
+}
+
+@test "Retain keeps the data, WaitForFirstConsumer waits for a pod" {
+	local pv
+	{
+		cat <<-Y
+			apiVersion: storage.k8s.io/v1
+			kind: StorageClass
+			metadata: {name: keep}
+			provisioner: kedge.dev/local
+			reclaimPolicy: Retain
+			volumeBindingMode: WaitForFirstConsumer
+		Y
+		claim later "storageClassName: keep"
+	} | put class
+	wait_for 10 "it waits" was_told later "waiting for first consumer to be created before binding"
+	pvc_is later Pending
+	user first later | put first
+	up first 15
+	in_ first sh -c 'echo precious >/data/file'
+	pv=$(field pvc later .spec.volumeName)
+	drop first
+	wait_for 15 "the pod goes" gone pod first
+	drop class
+	wait_for 10 "the claim goes" gone pvc later
+	wait_for 10 "released" sh -c "[ \"\$(kedge get pv $pv -o json | jq -r .status.phase)\" = Released ]"
+	[ "$(cat "$W/state/volumes/$pv/file")" = precious ]
+}
+
+@test "a static volume is taken by the claim it fits, and its path needs the operator's row" {
+	mkdir -p "$W/host/rw/static"
+	{
+		for p in "static $W/host/rw/static" "forbidden $W/secret"; do
+			set -- $p
+			cat <<-Y
+				---
+				apiVersion: v1
+				kind: PersistentVolume
+				metadata: {name: $1}
+				spec: {capacity: {storage: 2Gi}, accessModes: [ReadWriteOnce], storageClassName: manual, hostPath: {path: $2}}
+			Y
+			claim "$1" "storageClassName: manual, volumeName: $1"
+			user "$1" "$1"
+		done
+	} | put static
+	up static
+	in_ static touch /data/x
+	[ -e "$W/host/rw/static/x" ]
+	wait_for 10 "refused" was_told forbidden "in kedge.yaml under allow.hostPaths"
+	drop static
+	wait_for 10 "gone" gone pv static
+	[ -e "$W/host/rw/static/x" ]
+}
+
+@test "a pod waits for its claim in the scheduler's words" {
+	user waits nowhere | put waits
+	wait_for 10 "told" was_told waits '0/1 nodes are available: persistentvolumeclaim "nowhere" not found.'
+	{ claim nowhere 'storageClassName: ""'; user waits nowhere; } | put waits
+	wait_for 10 "told" was_told waits "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+	wait_for 10 "told" was_told nowhere "no persistent volumes available for this claim and no storage class is set"
+	drop waits
+}
+
+@test "fsGroup owns what is in a claim, all of it or only when its top is another's" {
+	local pv
+	{ claim own; user makes own; } | put own
+	up makes
+	in_ makes sh -c 'mkdir -p /data/a/b && echo x >/data/a/b/f && chmod 600 /data/a/b/f && ln -s /etc/passwd /data/l'
+	pv=$(field pvc own .spec.volumeName)
+	{ claim own; user always own 'securityContext: {runAsUser: 1000, fsGroup: 4321}'; } | put own
+	up always 15
+	[ "$(stat -c '%a %g' "$W/state/volumes/$pv" "$W/state/volumes/$pv/a/b" "$W/state/volumes/$pv/a/b/f" | xargs)" = \
+		"2777 4321 2775 4321 660 4321" ]
+	in_ always sh -c 'echo y >>/data/a/b/f'
+	chgrp 7 "$W/state/volumes/$pv/a/b/f"
+	{ claim own; user mismatch own 'securityContext: {fsGroup: 4321, fsGroupChangePolicy: OnRootMismatch}'; } | put own
+	up mismatch 15
+	[ "$(stat -c %g "$W/state/volumes/$pv/a/b/f")" = 7 ]
+	drop own
+}

@@ -35,6 +35,15 @@ cell_volume_attributes(const void *obj, const struct cells *c)
 	return "<unset>";
 }
 
+static const char *
+size_of(const struct pairs *sizes)
+{
+	return sizes ? text(pairs_get(sizes, "storage")) : "";
+}
+
+/* Of a field of spec, or of status, that may be absent as a whole. */
+#define IN(part, f) ((part) ? text((part)->f) : "")
+
 /* ---- StorageClass ---- */
 
 const char *
@@ -56,12 +65,13 @@ CELL(storage_class, s, cell_class_expands, s->allowVolumeExpansion ? "true" : "f
 
 /* ---- PersistentVolume ---- */
 
-CELL(persistent_volume, v, cell_pv_capacity, text(pairs_get(&v->spec->capacity, "storage")))
-CELL(persistent_volume, v, cell_pv_modes, modes(&v->spec->accessModes, c))
-CELL(persistent_volume, v, cell_pv_reclaim, text(v->spec->persistentVolumeReclaimPolicy))
-CELL(persistent_volume, v, cell_pv_class, text(v->spec->storageClassName))
-CELL(persistent_volume, v, cell_pv_reason, v->status ? text(v->status->reason) : "")
-CELL(persistent_volume, v, cell_pv_mode, v->spec->volumeMode ? v->spec->volumeMode : "<unset>")
+CELL(persistent_volume, v, cell_pv_capacity, size_of(v->spec ? &v->spec->capacity : NULL))
+CELL(persistent_volume, v, cell_pv_modes, v->spec ? modes(&v->spec->accessModes, c) : "")
+CELL(persistent_volume, v, cell_pv_reclaim, IN(v->spec, persistentVolumeReclaimPolicy))
+CELL(persistent_volume, v, cell_pv_class, IN(v->spec, storageClassName))
+CELL(persistent_volume, v, cell_pv_reason, IN(v->status, reason))
+CELL(persistent_volume, v, cell_pv_mode,
+     v->spec && v->spec->volumeMode ? v->spec->volumeMode : "<unset>")
 CELL(persistent_volume, v, cell_pv_status,
      is_going(v) ? "Terminating"
      : v->status ? text(v->status->phase)
@@ -71,7 +81,7 @@ const char *
 cell_pv_claim(const void *obj, const struct cells *c)
 {
 	const struct persistent_volume *v = obj;
-	const struct object_reference *r = v->spec->claimRef;
+	const struct object_reference *r = v->spec ? v->spec->claimRef : NULL;
 
 	return r ? arena_printf(c->arena, "%s/%s", text(r->namespace), text(r->name)) : "";
 }
@@ -82,12 +92,11 @@ CELL(persistent_volume_claim, p, cell_pvc_status,
      is_going(p) ? "Terminating"
      : p->status ? text(p->status->phase)
 		 : "")
-CELL(persistent_volume_claim, p, cell_pvc_volume, text(p->spec->volumeName))
-CELL(persistent_volume_claim, p, cell_pvc_class, text(p->spec->storageClassName))
+CELL(persistent_volume_claim, p, cell_pvc_volume, IN(p->spec, volumeName))
+CELL(persistent_volume_claim, p, cell_pvc_class, IN(p->spec, storageClassName))
 CELL(persistent_volume_claim, p, cell_pvc_mode,
-     p->spec->volumeMode ? p->spec->volumeMode : "<unset>")
+     p->spec && p->spec->volumeMode ? p->spec->volumeMode : "<unset>")
 CELL(persistent_volume_claim, p, cell_pvc_capacity,
-     *text(p->spec->volumeName) && p->status ? text(pairs_get(&p->status->capacity, "storage"))
-					     : "")
+     *IN(p->spec, volumeName) && p->status ? size_of(&p->status->capacity) : "")
 CELL(persistent_volume_claim, p, cell_pvc_modes,
-     *text(p->spec->volumeName) && p->status ? modes(&p->status->accessModes, c) : "")
+     *IN(p->spec, volumeName) && p->status ? modes(&p->status->accessModes, c) : "")

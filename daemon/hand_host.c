@@ -154,7 +154,8 @@ host_folders_remove(struct hand *h, struct error **e)
 	static const char *const in_run[] = { "api.sock", "pods", "hand.lock", NULL };
 	static const char *const in_state[] = {
 		"state.db", "state.db-wal", "state.db-shm", "state.db.lock", "repo.git",
-		"images",   "pods",         "fetch",        "volumes",       "hand.lock", NULL
+		"images",   "pods",         "fetch",        "volumes",       "hand.lock",
+		NULL
 	};
 	const struct config *c = h->config;
 	cleanup_free char *logs = xstrdup(c->logs), *above = xstrdup(c->logs);

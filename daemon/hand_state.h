@@ -49,7 +49,7 @@ struct hand {
 	struct images *images;
 	struct rt_host_path *host_paths; /* of kedge.yaml */
 	struct map store_errors; /* name of a volume -> why it could not be made, or removed */
-	struct wire *wire;               /* NULL while there is no brain */
+	struct wire *wire;       /* NULL while there is no brain */
 	struct child *children;
 	struct map pods;     /* uid -> struct hand_pod */
 	struct map services; /* id -> anything: set since the brain's last start */

@@ -552,14 +552,14 @@ do_down(struct order *o, struct error **e)
 
 /* clang-format off: a row a line */
 static int (*const table[ACT_COUNT])(struct order *, struct error **) = {
-	[ACT_START] = do_start,     [ACT_STOP] = do_stop,       [ACT_RESTART] = do_restart,
-	[ACT_STARTED] = do_started, [ACT_HOOKED] = do_hooked,   [ACT_FILES] = do_files,
-	[ACT_SWEEP] = do_sweep,     [ACT_DRAIN] = do_drain,     [ACT_PROGRAM] = do_program,
-	[ACT_RETIRE] = do_retire,   [ACT_COMMIT] = do_commit,   [ACT_EXEC] = do_exec,
-	[ACT_WATCH] = do_watch,     [ACT_UNWATCH] = do_unwatch, [ACT_IMPORT] = do_import,
-	[ACT_PULL] = do_pull,       [ACT_CANCEL] = do_cancel,   [ACT_REMOVE] = do_remove,
-	[ACT_PROVISION] = do_provision, [ACT_RECLAIM] = do_reclaim,
-	[ACT_LIST] = do_list,       [ACT_READY] = do_ready,     [ACT_DOWN] = do_down,
+	[ACT_START] = do_start,         [ACT_STOP] = do_stop,       [ACT_RESTART] = do_restart,
+	[ACT_STARTED] = do_started,     [ACT_HOOKED] = do_hooked,   [ACT_FILES] = do_files,
+	[ACT_SWEEP] = do_sweep,         [ACT_DRAIN] = do_drain,     [ACT_PROGRAM] = do_program,
+	[ACT_RETIRE] = do_retire,       [ACT_COMMIT] = do_commit,   [ACT_EXEC] = do_exec,
+	[ACT_WATCH] = do_watch,         [ACT_UNWATCH] = do_unwatch, [ACT_IMPORT] = do_import,
+	[ACT_PULL] = do_pull,           [ACT_CANCEL] = do_cancel,   [ACT_REMOVE] = do_remove,
+	[ACT_PROVISION] = do_provision, [ACT_RECLAIM] = do_reclaim, [ACT_LIST] = do_list,
+	[ACT_READY] = do_ready,         [ACT_DOWN] = do_down,
 };
 /* clang-format on */
 

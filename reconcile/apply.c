@@ -395,8 +395,7 @@ labels_of(const struct pass *p, const char *ns)
 {
 	const struct manifest *m = map_get(
 	    &p->wanted, arena_printf(p->a, "%s /%s", resources[RES_namespace].kind, ns));
-	const struct object *o =
-	    m ? m->obj : snapshot_find(p->s, RES_namespace, "", ns);
+	const struct object *o = m ? m->obj : snapshot_find(p->s, RES_namespace, "", ns);
 
 	return o && o->metadata ? &o->metadata->labels : NULL;
 }
@@ -597,8 +596,7 @@ prune(struct pass *p)
 		return;
 	}
 	for (size_t i = p->ngone; i-- > 0;) {
-		const char *data =
-		    apply_storage_prune(p->s, p->gone[i], p->w->source, p->a);
+		const char *data = apply_storage_prune(p->s, p->gone[i], p->w->source, p->a);
 
 		add(p, ACT_DELETE, resource_of(p->gone[i]), p->gone[i],
 		    data ? data : arena_printf(p->a, "left source %s", p->w->source));

@@ -213,7 +213,8 @@ failure_condition(const struct rollout *r, struct conditions *c)
 		const struct replica_set_status *st = r->sets[i].rs->status;
 
 		if (st)
-			is = condition_of(st->conditions.at, st->conditions.n, "ReplicaFailure");
+			is =
+			    condition_of(st->conditions.at, st->conditions.n, "ReplicaFailure");
 	}
 	if (is)
 		set_condition(c, "ReplicaFailure", is->status, is->reason, is->message,

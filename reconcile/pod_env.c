@@ -1,6 +1,7 @@
 /* pod_env.c -- a container's environment, as the kubelet makes it.
  *
- * The Services' variables, envFrom, then env; a later one of the same name wins.  A value may use
+ * The Services' variables, envFrom, then env; a later one of the same name wins.  A value may
+ * use
  * $(NAME) of those before it.  What is missing is said in the kubelet's words,
  * for they end up in the container's status.
  */
@@ -180,8 +181,8 @@ field(struct env *e, const char *path)
 		"spec.nodeName", "spec.serviceAccountName", "status.podIP"
 	};
 	const struct pod_status *st = e->pod->status;
-	const char *key, *host = st && !str_is(st->hostIP, "") ? st->hostIP
-							       : e->s->settings->node_ip;
+	const char *key,
+	    *host = st && !str_is(st->hostIP, "") ? st->hostIP : e->s->settings->node_ip;
 
 	/* Known before the first status is written. */
 	if (!strcmp(path, "status.hostIP") || !strcmp(path, "status.hostIPs"))

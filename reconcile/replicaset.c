@@ -120,12 +120,13 @@ failure(struct replica_set_status *st, const struct replica_set *rs, const char 
 		args->component = "replicaset-controller";
 		args->uid = arena_strdup(p->arena, object_uid(rs));
 		args->apiVersion = "apps/v1";
-		plan_add(p, (struct action){ .verb = ACT_EVENT,
-					     .kind = "replicaset",
-					     .ns = arena_strdup(p->arena, object_namespace(rs)),
-					     .name = arena_strdup(p->arena, object_name(rs)),
-					     .why = arena_printf(p->arena, "FailedCreate: %s", why),
-					     .body = args });
+		plan_add(
+		    p, (struct action){ .verb = ACT_EVENT,
+					.kind = "replicaset",
+					.ns = arena_strdup(p->arena, object_namespace(rs)),
+					.name = arena_strdup(p->arena, object_name(rs)),
+					.why = arena_printf(p->arena, "FailedCreate: %s", why),
+					.body = args });
 	}
 	st->conditions.at = c.at;
 	st->conditions.n = c.n;

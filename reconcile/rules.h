@@ -17,7 +17,8 @@ typedef void rule_check_fn(const void *obj, const struct place *);
 rule_check_fn requirement_check, config_map_check, secret_check, service_spec_check;
 rule_check_fn env_var_source_check, env_var_check, env_from_source_check;
 rule_check_fn resource_requirements_check, probe_check, lifecycle_handler_check;
-rule_check_fn namespace_check, security_context_check, pod_security_context_check, seccomp_profile_check;
+rule_check_fn namespace_check, security_context_check, pod_security_context_check,
+    seccomp_profile_check;
 rule_check_fn app_armor_profile_check, container_check, volume_check, pod_spec_check;
 rule_check_fn replica_set_spec_check, rolling_update_check, deployment_strategy_check;
 rule_check_fn deployment_spec_check, config_network_check;

@@ -74,7 +74,7 @@ struct snapshot {
 	const struct pull_seen_row *pulls;
 	size_t npulls;
 	const struct stores_seen *stores; /* sorted by name; NULL until the hand has spoken */
-	const struct host_seen *host; /* NULL until the hand has spoken */
+	const struct host_seen *host;     /* NULL until the hand has spoken */
 	struct arena *arena;
 	struct snapshot_index *index;  /* NULL at first */
 	struct pod_places *places;     /* pod_place.c's own; NULL at first */

@@ -160,7 +160,8 @@ an_unknown_kind_lists_those_that_are_known(void **s)
 	     "m.yaml:2:7: kind: no matches for kind \"Job\" in version \"batch/v1\"; kedge "
 	     "knows "
 	     "Namespace (v1), ConfigMap (v1), Secret (v1), StorageClass (storage.k8s.io/v1), "
-	     "PersistentVolume (v1), PersistentVolumeClaim (v1), Service (v1), Endpoints (v1), Pod "
+	     "PersistentVolume (v1), PersistentVolumeClaim (v1), Service (v1), Endpoints (v1), "
+	     "Pod "
 	     "(v1), "
 	     "ReplicaSet (apps/v1), Deployment (apps/v1), EndpointSlice (discovery.k8s.io/v1)");
 	says("apiVersion: v1\nkind: Deployment\n",

@@ -70,14 +70,13 @@ services_of_the_namespace_are_variables(void **state)
 	struct kit *k = *state;
 	const struct sandbox_args *a;
 
-	kit_read(k,
-		 "apiVersion: v1\nkind: Service\nmetadata: {name: my-db}\n"
-		 "spec: {clusterIP: 10.43.0.7, ports: [{name: sql-in, port: 5432}, "
-		 "{name: dns, port: 53, protocol: UDP}]}\n---\n"
-		 "apiVersion: v1\nkind: Service\nmetadata: {name: headless}\n"
-		 "spec: {clusterIP: None, ports: [{port: 80}]}\n---\n"
-		 "apiVersion: v1\nkind: Service\nmetadata: {name: far, namespace: other}\n"
-		 "spec: {clusterIP: 10.43.0.8, ports: [{port: 80}]}\n");
+	kit_read(k, "apiVersion: v1\nkind: Service\nmetadata: {name: my-db}\n"
+		    "spec: {clusterIP: 10.43.0.7, ports: [{name: sql-in, port: 5432}, "
+		    "{name: dns, port: 53, protocol: UDP}]}\n---\n"
+		    "apiVersion: v1\nkind: Service\nmetadata: {name: headless}\n"
+		    "spec: {clusterIP: None, ports: [{port: 80}]}\n---\n"
+		    "apiVersion: v1\nkind: Service\nmetadata: {name: far, namespace: other}\n"
+		    "spec: {clusterIP: 10.43.0.8, ports: [{port: 80}]}\n");
 	a = started(k, "",
 		    ", args: ['$(MY_DB_PORT)'], env: [{name: URL, value: "
 		    "'http://$(MY_DB_SERVICE_HOST)'}, {name: MY_DB_PORT_53_UDP_PROTO, value: "

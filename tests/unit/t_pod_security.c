@@ -18,96 +18,94 @@
 
 static const struct {
 	const char *level, *spec, *why; /* NULL: fine */
-} cases
-    [] = {
-	    { "privileged:latest",
-	      "{hostNetwork: true, containers: [" C("a", SC("privileged: true")) "]}", NULL },
-	    { "baseline:latest", "{containers: [" C("a", "") "]}", NULL },
-	    { "baseline:latest",
-	      "{hostNetwork: true, hostPID: true, hostIPC: true, containers: [" C("a", "") "]}",
-	      "host namespaces (hostNetwork=true, hostPID=true, hostIPC=true)" },
-	    { "baseline:latest",
-	      "{containers: [" C("a", SC("privileged: true")) "," C(
-		  "b", SC("privileged: true")) "]}",
-	      "privileged (containers \"a\", \"b\" must not set "
-	      "securityContext.privileged=true)" },
-	    { "baseline:latest",
-	      "{containers: [" C("a", SC("capabilities: {add: [NET_RAW, CHOWN, BPF]}")) "]}",
-	      "non-default capabilities (container \"a\" must not include \"BPF\", \"NET_RAW\" "
-	      "in "
-	      "securityContext.capabilities.add)" },
-	    { "baseline:latest",
-	      "{volumes: [{name: v, hostPath: {path: /}}, {name: w, hostPath: {path: /}}], "
-	      "containers: [" C("a", "") "]}",
-	      "hostPath volumes (volumes \"v\", \"w\")" },
-	    { "baseline:latest",
-	      "{containers: [" C("a", ", ports: [{containerPort: 80, hostPort: 80}]") "," C(
-		  "b", ", ports: [{containerPort: 90, hostPort: 100}]") "]}",
-	      "hostPort (containers \"a\", \"b\" use hostPorts 100, 80)" },
-	    { "baseline:latest", "{containers: [" C("a", SC("procMount: Unmasked")) "]}",
-	      "procMount (container \"a\" must not set securityContext.procMount to "
-	      "\"Unmasked\")" },
-	    { "baseline:latest",
-	      "{securityContext: {seLinuxOptions: {type: foo, user: u}}, containers: [" C(
-		  "d", SC("seLinuxOptions: {role: r}")) "," C("e", SC("seLinuxOptions: {type: "
-								      "container_t}")) "]}",
-	      "seLinuxOptions (pod and container \"d\" set forbidden "
-	      "securityContext.seLinuxOptions: type \"foo\"; user may not be set; role may not "
-	      "be set)" },
-	    { "baseline:latest",
-	      "{securityContext: {seccompProfile: {type: Unconfined}}, containers: [" C(
-		  "a", "") "]}",
-	      "seccompProfile (pod must not set securityContext.seccompProfile.type to "
-	      "\"Unconfined\")" },
-	    { "baseline:v1.18",
-	      "{securityContext: {seccompProfile: {type: Unconfined}}, containers: [" C(
-		  "a", "") "]}",
-	      NULL },
-	    { "baseline:latest",
-	      "{securityContext: {appArmorProfile: {type: Unconfined}}, containers: [" C(
-		  "a", "") "]}",
-	      "forbidden AppArmor profile (pod must not set AppArmor profile type to "
-	      "\"Unconfined\")" },
-	    { "baseline:latest",
-	      "{securityContext: {sysctls: [{name: net.ipv4.tcp_rmem, value: '1'}, {name: "
-	      "kernel.msgmax, value: '1'}]}, containers: [" C("a", "") "]}",
-	      "forbidden sysctls (kernel.msgmax)" },
-	    { "baseline:v1.31",
-	      "{securityContext: {sysctls: [{name: net.ipv4.tcp_rmem, value: '1'}]}, "
-	      "containers: [" C("a", "") "]}",
-	      "forbidden sysctls (net.ipv4.tcp_rmem)" },
-	    { "restricted:latest", "{containers: [" C("a", FINE) "]}", NULL },
-	    { "restricted:latest",
-	      "{securityContext: {runAsNonRoot: true, seccompProfile: {type: Localhost, "
-	      "localhostProfile: p}}, containers: [" C(
-		  "a", SC("allowPrivilegeEscalation: false, capabilities: {drop: [ALL], add: "
-			  "[NET_BIND_SERVICE]}")) "]}",
-	      NULL },
-	    { "restricted:latest", "{containers: [" C("c", "") "]}",
-	      "allowPrivilegeEscalation != false (container \"c\" must set "
-	      "securityContext.allowPrivilegeEscalation=false), unrestricted capabilities "
-	      "(container \"c\" must set securityContext.capabilities.drop=[\"ALL\"]), "
-	      "runAsNonRoot != true (pod or container \"c\" must set "
-	      "securityContext.runAsNonRoot=true), seccompProfile (pod or container \"c\" must "
-	      "set "
-	      "securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\")" },
-	    { "restricted:latest",
-	      "{volumes: [{name: v, hostPath: {path: /}}, {name: ok, emptyDir: {}}], "
-	      "initContainers: "
-	      "[" C("i", SC("allowPrivilegeEscalation: false, runAsNonRoot: true, "
-			    "seccompProfile: {type: RuntimeDefault}, "
-			    "capabilities: {drop: [ALL], add: [SYS_ADMIN]}")) "], containers: "
-									      "[" C("a",
-										    FINE) "]}",
-	      "unrestricted capabilities (container \"i\" must not include \"SYS_ADMIN\" in "
-	      "securityContext.capabilities.add), restricted volume types (volume \"v\" uses "
-	      "restricted volume type \"hostPath\")" },
-	    { "restricted:latest",
-	      "{securityContext: {runAsUser: 0, runAsNonRoot: false}, containers: [" C(
-		  "a", FINE) "]}",
-	      "runAsNonRoot != true (pod must not set securityContext.runAsNonRoot=false), "
-	      "runAsUser=0 (pod must not set runAsUser=0)" },
-    };
+} cases[] = {
+	{ "privileged:latest",
+	  "{hostNetwork: true, containers: [" C("a", SC("privileged: true")) "]}", NULL },
+	{ "baseline:latest", "{containers: [" C("a", "") "]}", NULL },
+	{ "baseline:latest",
+	  "{hostNetwork: true, hostPID: true, hostIPC: true, containers: [" C("a", "") "]}",
+	  "host namespaces (hostNetwork=true, hostPID=true, hostIPC=true)" },
+	{ "baseline:latest",
+	  "{containers: [" C("a", SC("privileged: true")) "," C("b",
+								SC("privileged: true")) "]}",
+	  "privileged (containers \"a\", \"b\" must not set "
+	  "securityContext.privileged=true)" },
+	{ "baseline:latest",
+	  "{containers: [" C("a", SC("capabilities: {add: [NET_RAW, CHOWN, BPF]}")) "]}",
+	  "non-default capabilities (container \"a\" must not include \"BPF\", \"NET_RAW\" "
+	  "in "
+	  "securityContext.capabilities.add)" },
+	{ "baseline:latest",
+	  "{volumes: [{name: v, hostPath: {path: /}}, {name: w, hostPath: {path: /}}], "
+	  "containers: [" C("a", "") "]}",
+	  "hostPath volumes (volumes \"v\", \"w\")" },
+	{ "baseline:latest",
+	  "{containers: [" C("a", ", ports: [{containerPort: 80, hostPort: 80}]") "," C(
+	      "b", ", ports: [{containerPort: 90, hostPort: 100}]") "]}",
+	  "hostPort (containers \"a\", \"b\" use hostPorts 100, 80)" },
+	{ "baseline:latest", "{containers: [" C("a", SC("procMount: Unmasked")) "]}",
+	  "procMount (container \"a\" must not set securityContext.procMount to "
+	  "\"Unmasked\")" },
+	{ "baseline:latest",
+	  "{securityContext: {seLinuxOptions: {type: foo, user: u}}, containers: [" C(
+	      "d", SC("seLinuxOptions: {role: r}")) "," C("e", SC("seLinuxOptions: {type: "
+								  "container_t}")) "]}",
+	  "seLinuxOptions (pod and container \"d\" set forbidden "
+	  "securityContext.seLinuxOptions: type \"foo\"; user may not be set; role may not "
+	  "be set)" },
+	{ "baseline:latest",
+	  "{securityContext: {seccompProfile: {type: Unconfined}}, containers: [" C("a",
+										    "") "]}",
+	  "seccompProfile (pod must not set securityContext.seccompProfile.type to "
+	  "\"Unconfined\")" },
+	{ "baseline:v1.18",
+	  "{securityContext: {seccompProfile: {type: Unconfined}}, containers: [" C("a",
+										    "") "]}",
+	  NULL },
+	{ "baseline:latest",
+	  "{securityContext: {appArmorProfile: {type: Unconfined}}, containers: [" C("a",
+										     "") "]}",
+	  "forbidden AppArmor profile (pod must not set AppArmor profile type to "
+	  "\"Unconfined\")" },
+	{ "baseline:latest",
+	  "{securityContext: {sysctls: [{name: net.ipv4.tcp_rmem, value: '1'}, {name: "
+	  "kernel.msgmax, value: '1'}]}, containers: [" C("a", "") "]}",
+	  "forbidden sysctls (kernel.msgmax)" },
+	{ "baseline:v1.31",
+	  "{securityContext: {sysctls: [{name: net.ipv4.tcp_rmem, value: '1'}]}, "
+	  "containers: [" C("a", "") "]}",
+	  "forbidden sysctls (net.ipv4.tcp_rmem)" },
+	{ "restricted:latest", "{containers: [" C("a", FINE) "]}", NULL },
+	{ "restricted:latest",
+	  "{securityContext: {runAsNonRoot: true, seccompProfile: {type: Localhost, "
+	  "localhostProfile: p}}, containers: [" C(
+	      "a", SC("allowPrivilegeEscalation: false, capabilities: {drop: [ALL], add: "
+		      "[NET_BIND_SERVICE]}")) "]}",
+	  NULL },
+	{ "restricted:latest", "{containers: [" C("c", "") "]}",
+	  "allowPrivilegeEscalation != false (container \"c\" must set "
+	  "securityContext.allowPrivilegeEscalation=false), unrestricted capabilities "
+	  "(container \"c\" must set securityContext.capabilities.drop=[\"ALL\"]), "
+	  "runAsNonRoot != true (pod or container \"c\" must set "
+	  "securityContext.runAsNonRoot=true), seccompProfile (pod or container \"c\" must "
+	  "set "
+	  "securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\")" },
+	{ "restricted:latest",
+	  "{volumes: [{name: v, hostPath: {path: /}}, {name: ok, emptyDir: {}}], "
+	  "initContainers: "
+	  "[" C("i", SC("allowPrivilegeEscalation: false, runAsNonRoot: true, "
+			"seccompProfile: {type: RuntimeDefault}, "
+			"capabilities: {drop: [ALL], add: [SYS_ADMIN]}")) "], containers: "
+									  "[" C("a", FINE) "]}",
+	  "unrestricted capabilities (container \"i\" must not include \"SYS_ADMIN\" in "
+	  "securityContext.capabilities.add), restricted volume types (volume \"v\" uses "
+	  "restricted volume type \"hostPath\")" },
+	{ "restricted:latest",
+	  "{securityContext: {runAsUser: 0, runAsNonRoot: false}, containers: [" C("a",
+										   FINE) "]}",
+	  "runAsNonRoot != true (pod must not set securityContext.runAsNonRoot=false), "
+	  "runAsUser=0 (pod must not set runAsUser=0)" },
+};
 
 static struct pod_policy
 policy(const char *text, struct arena *a)

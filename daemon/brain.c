@@ -9,6 +9,7 @@
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/log.h"
 #include "../reconcile/controllers.h"
+#include "brain_fetch.h"
 #include "brain_pull.h"
 #include "brain_state.h"
 #include "hooks.h"
@@ -188,6 +189,10 @@ on_pass(evutil_socket_t fd, short what, void *arg)
 	if (!b->host)
 		return;
 	hooks_sync(b->hooks);
+	if (b->pull_ended) {
+		b->pull_ended = false;
+		deploys_go_on(b, true);
+	}
 	prober_sync(b->prober); /* verdicts of what runs are part of what is seen */
 	while (rounds++ < ROUNDS_MAX && brain_step(b, &again))
 		;

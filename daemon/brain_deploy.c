@@ -8,6 +8,7 @@
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/log.h"
 #include "../reconcile/controllers.h"
+#include "brain_fetch.h"
 #include "brain_state.h"
 #include <inttypes.h>
 #include <string.h>
@@ -59,8 +60,8 @@ source_declare(struct watch *w)
 }
 
 struct source_change {
-	const char *commit, *tree, *error; /* NULL: as it was */
-	int64_t revision;                  /* 0: as it was */
+	const char *commit, *tree, *error, *pulling; /* NULL: as it was */
+	int64_t revision;                            /* 0: as it was */
 };
 
 /* The commit that a resume would apply: newer than what the newest Revision speaks of. */
@@ -107,6 +108,8 @@ source_status_put(struct watch *w, const struct source_change *change)
 	}
 	if (change->error)
 		s->status->message = change->error;
+	if (change->pulling)
+		s->status->pulling = change->pulling;
 	if (change->revision)
 		s->status->revision = change->revision;
 	s->status->writable = source_writable(w->brain->sources, w->config->name);
@@ -429,7 +432,17 @@ deploy_commit(struct brain *b, struct watch *w, const struct source_head *head,
 		log_warn(w->config->name, "%s", error_text(e)); /* the mirror mends itself */
 		return;
 	}
+	if (!cs.errors && deploy_fetches(b, w, head->commit, allow_prune, &s, &p)) {
+		manifest_set_free(set);
+		change.pulling = w->fetch_text;
+		source_status_put(w, &change);
+		brain_poke(b);
+		return;
+	}
+	deploy_fetch_over(w);
 	r = revision_new(w, head, &a);
+	images_wanted(set, &a, &r->status->images);
+	change.pulling = "";
 	change.revision = r->spec->number;
 	revision_complaints(r, &cs, &a);
 	r->status->outcome = cs.errors ? "Failed" : "Applying";

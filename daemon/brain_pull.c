@@ -10,6 +10,7 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/log.h"
+#include "brain_fetch.h"
 #include "loop.h"
 #include "source_frame.h"
 #include <fcntl.h>
@@ -94,7 +95,7 @@ pull_ended(struct pull *p, const char *error)
 		p->backoff = 0;
 		log_info(p->image, "pulled in %.1f s", (double)(p->ended - p->began) / 1000);
 	}
-	b->pulls_changed = true;
+	b->pulls_changed = b->pull_ended = true;
 	brain_poke(b);
 }
 
@@ -189,9 +190,10 @@ line_read(struct pull *p)
 
 	for (;;) {
 		while ((rc = frame_next(&p->in, &f)) > 0) {
-			if (f.type == FRAME_PULL)
+			if (f.type == FRAME_PULL) {
 				seen_take(p, &f);
-			else if (f.type == FRAME_FAILED && !p->said)
+				deploys_go_on(p->brain, false);
+			} else if (f.type == FRAME_FAILED && !p->said)
 				p->said = xstrdup(f.body);
 		}
 		if (rc == 0)
@@ -278,6 +280,14 @@ percent_of(const struct pull_seen *seen)
 		got += l->got;
 	}
 	return size ? (int)(got * 100 / size) : 0;
+}
+
+int
+pull_percent(struct brain *b, const char *key)
+{
+	const struct pull *p = key ? pull_find(b, key) : NULL;
+
+	return p ? percent_of(p->seen) : 0;
 }
 
 char *

@@ -12,6 +12,7 @@ const char *pull_begin(struct brain *, const char *image, const struct strs *con
 		       const char *key);
 /* JSON of one, for `kedge image pull`; NULL: there is none of this key.  Caller frees. */
 char *pull_json(struct brain *, const char *key);
+int pull_percent(struct brain *, const char *key);
 /* The hand's words. */
 void pull_attach(struct brain *, int64_t id, int fd);
 bool pull_answered(struct brain *, int64_t id, const char *error); /* false: not one of ours */

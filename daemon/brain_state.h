@@ -39,6 +39,10 @@ struct watch {
 	const struct config_source *config;
 	struct event *readable, *retry;
 	int retries;
+	char *fetching; /* the commit whose images are waited for; NULL: none */
+	char *fetch_text;
+	int64_t fetch_since, fetch_told;
+	bool fetch_prune;
 	bool drifted; /* something of it went away: apply the revision in force again */
 	struct manifest_set
 	    *applied; /* by the revision in force; NULL: not known in this life */
@@ -60,7 +64,7 @@ struct brain {
 	struct pull *pulls; /* brain_pull.c */
 	struct pull_seen_row *pulls_sorted;
 	size_t npulls;
-	bool pulls_changed;
+	bool pulls_changed, pull_ended;
 	struct store *store;
 	struct sources *sources;
 	struct prober *prober;

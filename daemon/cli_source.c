@@ -170,6 +170,7 @@ put_source(struct cli_call *c, json_t *source, json_t *revisions, struct buf *ou
 	const char *path = cli_at(c, source, "spec.path"), *ref = cli_at(c, source, "spec.ref");
 	const char *pin = cli_at(c, source, "spec.pin");
 	const char *trouble = cli_at(c, source, "status.message");
+	const char *pulling = cli_at(c, source, "status.pulling");
 	json_t *newest = revision_newest(c, revisions, name, 0, NULL), *runs;
 
 	buf_addf(out, "%s  %s%s%s%s%s%s\n", cli_paint(c, BOLD, name),
@@ -182,9 +183,14 @@ put_source(struct cli_call *c, json_t *source, json_t *revisions, struct buf *ou
 	if (*trouble)
 		buf_addf(out, "  %-9s %s\n", "trouble", cli_paint(c, RED, trouble));
 	if (!newest) {
-		buf_addf(out, "  %-9s %s\n", "commit", "none yet");
+		buf_addf(out, "  %-9s %s\n", "commit",
+			 *pulling ? arena_printf(c->arena, "none yet, pulling %s", pulling)
+				  : "none yet");
 		return;
 	}
+	if (*pulling)
+		buf_addf(out, "  %-9s %s, for commit %.7s\n", "pulling", pulling,
+			 cli_at(c, source, "status.commit"));
 	put_next(c, source, out);
 	put_revision(c, "commit", newest, out);
 	put_lines(c, cli_path(newest, "status.errors"), "errors", RED, out);

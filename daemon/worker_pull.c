@@ -27,6 +27,7 @@ enum {
 	PIPE_BYTES = 1 << 20,
 	DOC_MAX = (4 << 20) + 1, /* one more than is taken, so that it is refused there */
 	TELL_MS = 200,
+	PROGRESS = 1 << 20, /* what counts as progress between two failures */
 };
 
 static const char accept_manifest[] =
@@ -47,6 +48,7 @@ struct layer {
 	int helper; /* whose pipe it is */
 	int pipe;   /* -1: closed */
 	int attempt;
+	int64_t mark;  /* of `got`, at the last failure */
 	int64_t again; /* monotonic ms; 0: not waiting for another attempt */
 	int64_t skip;  /* bytes to drop: the server would not go on from where we were */
 	size_t origin; /* asked now */
@@ -229,7 +231,6 @@ layer_take(void *ctx, const char *bytes, size_t n)
 	}
 	buf_add(&l->rest, bytes + at, n);
 	l->got += n;
-	l->attempt = 0;
 	(void)rest_flush(l);
 	l->fetch->changed = true;
 	return whole;
@@ -248,7 +249,13 @@ layer_ask(struct fetch *f, struct layer *l)
 	l->q.ctx = l;
 	l->q.max = 64 << 10;
 	curl_easy_setopt(l->q.curl, CURLOPT_PRIVATE, l);
-	curl_easy_setopt(l->q.curl, CURLOPT_RESUME_FROM_LARGE, (curl_off_t)l->got);
+	if (l->got > 0) {
+		char range[32];
+
+		/* a server may send all of it again: what is there already is dropped */
+		snprintf(range, sizeof range, "%lld-", (long long)l->got);
+		curl_easy_setopt(l->q.curl, CURLOPT_RANGE, range);
+	}
 	request_arm(&l->q);
 	l->again = 0;
 	l->skip = 0;
@@ -302,6 +309,10 @@ layer_failed(struct fetch *f, struct layer *l, CURLcode rc, struct error **e)
 			return 0;
 		}
 	}
+	/* who sends a few bytes and stops, again and again, is not getting anywhere */
+	if (l->got - l->mark >= PROGRESS)
+		l->attempt = 0;
+	l->mark = l->got;
 	if (request_retry(&l->q, rc, l->attempt, &ms)) {
 		l->attempt++;
 		l->again = monotonic_ms() + ms;

@@ -144,6 +144,35 @@ image_fetch(const struct image_look *l, const char *ns, const struct pod_spec *s
 				     .body = args });
 }
 
+/* Templates lie below spec, some of them deeper: found by their kind, so that a new kind of
+ * workload needs no row here. */
+static const struct pod_spec *
+spec_within(const struct kind *k, const void *obj, int depth)
+{
+	static const char *const ways[] = { "spec", "template", "jobTemplate" };
+
+	if (k == pod_spec_kind())
+		return obj;
+	for (size_t i = 0; depth && i < sizeof ways / sizeof *ways; i++) {
+		const struct field *f = schema_field(k, ways[i]);
+		const void *sub = f && f->type == T_OBJ
+				      ? *(const void *const *)((const char *)obj + f->off)
+				      : NULL;
+		const struct pod_spec *found =
+		    sub ? spec_within(f->of(), sub, depth - 1) : NULL;
+
+		if (found)
+			return found;
+	}
+	return NULL;
+}
+
+const struct pod_spec *
+object_pod_spec(const void *obj)
+{
+	return spec_within(resource_of(obj)->schema, obj, 6);
+}
+
 /* ---- what is told ---- */
 
 static void
@@ -178,13 +207,36 @@ is_news(const struct pod *pod, const struct container *c, const char *reason)
 }
 
 static void
-tell_trouble(struct plan *p, const struct pod *pod, const struct container *c,
-	     const struct pod_trouble *t, const struct image_look *l)
+tell_secrets(struct snapshot *s, const struct pod *pod, const struct container *c,
+	     struct plan *p)
+{
+	const char *missing = NULL;
+
+	for (size_t i = 0; i < pod->spec->imagePullSecrets.n; i++) {
+		const char *name = pod->spec->imagePullSecrets.at[i].name;
+
+		if (!snapshot_find(s, RES_secret, object_namespace(pod), name))
+			missing =
+			    missing ? arena_printf(p->arena, "%s, %s", missing, name) : name;
+	}
+	if (missing)
+		tell(p, pod, c, "Warning", "FailedToRetrieveImagePullSecret",
+		     arena_printf(p->arena,
+				  "Unable to retrieve some image pull secrets (%s); attempting "
+				  "to pull the image may not succeed.",
+				  missing));
+}
+
+static void
+tell_trouble(struct snapshot *s, struct plan *p, const struct pod *pod,
+	     const struct container *c, const struct pod_trouble *t, const struct image_look *l)
 {
 	struct arena *a = p->arena;
 
 	if (!is_news(pod, c, t->reason))
 		return;
+	if (str_is(t->reason, "ErrImagePull"))
+		tell_secrets(s, pod, c, p);
 	if (str_is(t->reason, "ErrImagePull"))
 		tell(p, pod, c, "Warning", "Failed",
 		     arena_printf(a, "Failed to pull image \"%s\": %s", c->image,
@@ -245,21 +297,7 @@ static void
 fetch(struct snapshot *s, const struct pod *pod, const struct container *c,
       const struct image_look *l, struct plan *p)
 {
-	const char *missing = NULL;
-
-	for (size_t i = 0; i < pod->spec->imagePullSecrets.n; i++) {
-		const char *name = pod->spec->imagePullSecrets.at[i].name;
-
-		if (!snapshot_find(s, RES_secret, object_namespace(pod), name))
-			missing =
-			    missing ? arena_printf(p->arena, "%s, %s", missing, name) : name;
-	}
-	if (missing)
-		tell(p, pod, c, "Warning", "FailedToRetrieveImagePullSecret",
-		     arena_printf(p->arena,
-				  "Unable to retrieve some image pull secrets (%s); attempting "
-				  "to pull the image may not succeed.",
-				  missing));
+	tell_secrets(s, pod, c, p);
 	tell(p, pod, c, "Normal", "Pulling",
 	     arena_printf(p->arena, "Pulling image \"%s\"", c->image));
 	image_fetch(l, object_namespace(pod), pod->spec, object_path(pod, p->arena), p);
@@ -286,7 +324,7 @@ pod_images(struct snapshot *s, const struct pod *pod, struct plan *p, struct pod
 		t = trouble_of(s, c, &l, p);
 		if (!t.reason)
 			continue;
-		tell_trouble(p, pod, c, &t, &l);
+		tell_trouble(s, p, pod, c, &t, &l);
 		ret[(*ret_n)++] = t;
 	}
 	return all;

@@ -30,6 +30,9 @@ struct image_look image_look(struct snapshot *, const char *ns, const struct pod
 void image_fetch(const struct image_look *, const char *ns, const struct pod_spec *,
 		 const char *why, struct plan *);
 
+/* The pod that an object is, or is the template of; NULL: neither. */
+const struct pod_spec *object_pod_spec(const void *obj);
+
 /* All of the pod's.  False: it waits, `ret` says what is wrong with whom (n rows; an image
  * that merely comes is no trouble). */
 bool pod_images(struct snapshot *, const struct pod *, struct plan *, struct pod_trouble *ret,

@@ -87,3 +87,20 @@ push_image() {
 	shift 2
 	skopeo copy -q --insecure-policy --dest-tls-verify=false "$@" "oci:$from:latest" "docker://$to"
 }
+
+# odd_start PORT LAYOUT: a registry that behaves as LAYOUT/behave says (registry.pl)
+odd_start() {
+	perl "$ROOT/tests/e2e/registry.pl" "$1" "$2" 3>&- &
+	echo $! >>"$W/odd.pids"
+	wait_for 10 "it listens" bash -c "exec 4<>/dev/tcp/127.0.0.1/$1"
+	: >"$2/requests"
+}
+odd_stop() { [ ! -e "$W/odd.pids" ] || kill $(cat "$W/odd.pids") 2>/dev/null || true; }
+# behave LAYOUT WORD...: how it behaves from now on
+behave() {
+	local dir=$1
+	shift
+	rm -f "$dir"/count.*
+	printf '%s\n' "$@" >"$dir/behave"
+	: >"$dir/requests"
+}

@@ -1,0 +1,354 @@
+#!/usr/bin/env bats
+# Pulling from a registry that breaks off, lies, stalls, asks for tokens and leads astray.
+load lib.bash
+load registry.bash
+
+setup() {
+	kedge_dirs
+	P=$(free_port)
+	R=127.0.0.1:$P
+	web_layout "$W/reg" v1 >/dev/null
+	odd_start "$P" "$W/reg"
+	config "- {host: \"$R\", http: true}"
+}
+teardown() {
+	odd_stop
+	kedge_end
+}
+# config REGISTRY-LINES...: and a short patience
+config() {
+	{
+		echo 'images: {stallSeconds: 2}'
+		echo 'registries:'
+		printf '%s\n' "$@"
+	} >"$W/kedge.yaml"
+}
+# big LAYOUT BYTES: the image has one layer that does not compress
+big() {
+	mkdir -p "$W/big"
+	head -c "$2" /dev/urandom >"$W/big/file"
+	tar -C "$W/big" -cf "$W/big.tar" file
+	cp "$B/images/web/web" "$W/big/web" 2>/dev/null || true
+	tar -C "$W/big" -cf "$W/big.tar" .
+	oci_image "$1" '{"Entrypoint": ["/web"]}' "$(oci_layer "$1" "$W/big.tar" "${3:-none}")"
+}
+asked() { grep -c "$1" "$W/reg/requests"; }
+nothing_left() {
+	[ -z "$(ls "$W/state/images/ingest")" ] && [ -z "$(ls "$W/state/images/layers/sha256")" ] &&
+		[ -z "$(ls "$W/state/images/names")" ] && [ -z "$(ls "$W/state/images/configs/sha256")" ]
+}
+# refused WORDS: the pull fails with these words and leaves nothing
+refused() {
+	run kedge image pull "$R/x:latest"
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output == *"failed to pull and unpack image \"$R/x:latest\": "*"$1"* ]]
+	wait_for 5 "nothing is left" nothing_left
+}
+
+@test "a layer that breaks off goes on from where it broke" {
+	big "$W/reg" 3000000
+	kedge_start
+	behave "$W/reg" break=1000000
+	kedge image pull "$R/x"
+	[ "$(asked 'blobs.*range=bytes=1000000-')" = 1 ]
+	[ "$(stat -c %s "$W"/state/images/layers/sha256/*/file)" = 3000000 ]
+	cmp "$W/big/file" "$W"/state/images/layers/sha256/*/file
+}
+
+@test "a server without ranges begins anew, and what is there already is dropped" {
+	big "$W/reg" 3000000
+	kedge_start
+	behave "$W/reg" break=1000000 no-range
+	kedge image pull "$R/x"
+	cmp "$W/big/file" "$W"/state/images/layers/sha256/*/file
+}
+
+@test "429 and 503 are waited for as long as the server says" {
+	kedge_start
+	behave "$W/reg" once-429=1 retry-after=2
+	local began=$SECONDS
+	kedge image pull "$R/x"
+	[ $((SECONDS - began)) -ge 2 ]
+	kedge image rm "$R/x"
+	behave "$W/reg" once-503=2
+	kedge image pull "$R/x"
+}
+
+@test "a registry that lies about bytes, sizes, digests or types is found out, and nothing is left" {
+	kedge_start
+	behave "$W/reg" corrupt
+	refused "sha256:"
+	behave "$W/reg" long
+	refused "is larger than"
+	behave "$W/reg" endless
+	refused "is larger than"
+	behave "$W/reg" type=application/vnd.oci.image.index.v1+json
+	refused "calls itself application/vnd.oci.image.manifest.v1+json"
+	behave "$W/reg" type=text/html
+	refused "calls itself"
+	behave "$W/reg" stall
+	refused "next to nothing for 2 seconds"
+	behave "$W/reg" once-404=9
+	refused "404 Not Found: slow down"
+	behave "$W/reg"
+	kedge image pull "$R/x"
+}
+
+@test "a digest is what it says, or nothing" {
+	local d
+	d=$(web_layout "$W/reg" v2)
+	kedge_start
+	kedge image pull "$R/x@$d"
+	kedge image ls | grep -q "^$R/x@$d "
+	kedge image rm "$R/x@$d"
+	behave "$W/reg" lie
+	run kedge image pull "$R/x@$d"
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output == *"the registry sent something else, of digest sha256:"* ]]
+	wait_for 5 "nothing is left" nothing_left
+}
+
+@test "a document that is an index to one reader and an image to another is neither" {
+	local m both
+	m=$(jq -r '.manifests[0].digest' "$W/reg/index.json")
+	both=$(jq -c '. + {manifests: []}' "$W/reg/blobs/sha256/${m#sha256:}")
+	echo "sha256:$(oci_blob "$W/reg" "$both")" >"$W/reg/tag.latest"
+	kedge_start
+	refused "does not look like it"
+}
+
+@test "of an index this host's platform is taken, or the ones there are named" {
+	local m size arch
+	m=$(jq -r '.manifests[0].digest' "$W/reg/index.json")
+	size=$(jq -r '.manifests[0].size' "$W/reg/index.json")
+	arch=$(dpkg --print-architecture)
+	index() {
+		echo "sha256:$(oci_blob "$W/reg" "$(jq -cn --arg m "$m" --argjson s "$size" --arg a "$1" '
+			{schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: [
+				{mediaType: "application/vnd.oci.image.manifest.v1+json", digest: ("sha256:" + ("0" * 64)),
+				 size: 5, platform: {os: "windows", architecture: $a}},
+				{mediaType: "application/vnd.oci.image.manifest.v1+json", digest: $m, size: $s,
+				 platform: {os: "linux", architecture: $a}}]}')")"
+	}
+	index sparc64 >"$W/reg/tag.latest"
+	kedge_start
+	refused "no matching manifest for linux/$arch in the manifest list entries; there is one for windows/sparc64, linux/sparc64"
+	index "$arch" >"$W/reg/tag.latest"
+	kedge image pull "$R/x"
+	kedge image ls | grep -q "^$R/x:latest"
+}
+
+@test "layers that are here already are not fetched again" {
+	kedge_start
+	kedge image pull "$R/x"
+	local before
+	before=$(asked blobs)
+	web_layout "$W/reg" v2 >/dev/null
+	: >"$W/reg/requests"
+	kedge image pull "$R/x"
+	[ "$before" = 3 ]
+	[ "$(asked blobs)" = 2 ] # the config, and the layer with the version
+}
+
+@test "tokens: credentials of kedge.yaml, and the registry's words when they are wrong" {
+	echo 'user:secret' >"$W/cred"
+	config "- {host: \"$R\", http: true, credentialsFile: $W/cred}"
+	kedge_start
+	behave "$W/reg" "token=http://$R/token"
+	kedge image pull "$R/x"
+	kedge image rm "$R/x"
+	echo 'user:wrong' >"$W/cred" # read at each pull
+	run kedge image pull "$R/x"
+	echo "$output"
+	[[ $output == *"401 Unauthorized: wrong user or password"* ]]
+	# nobody but the worker has seen it
+	! grep -rq 'secret\|dXNlcjpzZWNyZXQ\|let-me-in' "$W/kedged.log"
+	! kedge get events -A -o json | grep -q 'let-me-in\|dXNlcjpzZWNyZXQ'
+}
+
+@test "tokens: the caller's own docker config" {
+	mkdir "$W/docker"
+	jq -n --arg r "$R" '{auths: {"https://other.example": {auth: "eDp5"}, ($r): {auth: ("user:secret" | @base64)}}}' >"$W/docker/config.json"
+	kedge_start
+	behave "$W/reg" "token=http://$R/token"
+	run kedge image pull "$R/x"
+	[ "$status" -ne 0 ]
+	[[ $output == *"401 Unauthorized"* ]]
+	DOCKER_CONFIG=$W/docker kedge image pull "$R/x"
+}
+
+@test "tokens: imagePullSecrets of the pod" {
+	repo_make
+	kedge_start --source "$W/deploy.git"
+	behave "$W/reg" "token=http://$R/token"
+	cat >"$W/clone/pod.yaml" <<-Y
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: web}
+		spec:
+		  imagePullSecrets: [{name: reg}]
+		  containers: [{name: web, image: "$R/x:1"}]
+	Y
+	jq -r '.manifests[0].digest' "$W/reg/index.json" >"$W/reg/tag.1"
+	push web
+	wait_for 10 "it may not" sh -c 'kedge get pods | grep -q ErrImagePull'
+	kedge events | grep -q 'FailedToRetrieveImagePullSecret.*Unable to retrieve some image pull secrets (reg)'
+	kedge describe pod web | grep -q '401 Unauthorized'
+	cat >"$W/clone/secret.yaml" <<-Y
+		apiVersion: v1
+		kind: Secret
+		metadata: {name: reg}
+		type: kubernetes.io/dockerconfigjson
+		stringData:
+		  .dockerconfigjson: '{"auths": {"$R": {"username": "user", "password": "secret"}}}'
+	Y
+	push secret
+	wait_for 20 "it runs" sh -c 'kedge get pods | grep -q Running'
+	! grep -q 'let-me-in\|dXNlcjpzZWNyZXQ' "$W/kedged.log"
+}
+
+@test "a redirect to another host does not carry the credentials" {
+	local other
+	other=$(free_port)
+	cp -r "$W/reg" "$W/other"
+	odd_start "$other" "$W/other"
+	echo 'user:secret' >"$W/cred"
+	config "- {host: \"$R\", http: true, credentialsFile: $W/cred}" "- {host: \"127.0.0.1:$other\", http: true}"
+	kedge_start
+	behave "$W/reg" "token=http://$R/token" "redirect=http://127.0.0.1:$other/elsewhere"
+	kedge image pull "$R/x"
+	[ "$(grep -c '^GET /elsewhere/.* authorization= ' "$W/other/requests")" -ge 3 ]
+	! grep -q 'authorization=.*[^ ] range' "$W/other/requests"
+	grep -q 'authorization=Bearer let-me-in' "$W/reg/requests"
+}
+
+@test "addresses of this host are asked only where the operator listed them" {
+	local other
+	other=$(free_port)
+	cp -r "$W/reg" "$W/other"
+	odd_start "$other" "$W/other"
+	kedge_start
+	run kedge image pull "127.0.0.1:$other/x"
+	echo "$output"
+	[[ $output == *"leads to 127.0.0.1 port $other, which is this host's own: list it under registries"* ]]
+	behave "$W/reg" "redirect=http://127.0.0.1:$other/elsewhere"
+	refused "which is this host's own"
+	[ ! -s "$W/other/requests" ]
+	behave "$W/reg" "token=http://127.0.0.1:$other/token"
+	refused "is asked by https only, unless it is listed"
+	[ ! -s "$W/other/requests" ]
+}
+
+@test "a mirror is asked first, and the registry itself when it fails" {
+	local m
+	m=$(free_port)
+	mkdir "$W/mirror"
+	cp -r "$W/reg/." "$W/mirror"
+	odd_start "$m" "$W/mirror"
+	config "- {host: \"$R\", http: true, mirrors: [\"127.0.0.1:$m/copies\"]}" "- {host: \"127.0.0.1:$m\", http: true}"
+	kedge_start
+	kedge image pull "$R/x"
+	grep -q '^GET /v2/copies/x/manifests/latest' "$W/mirror/requests"
+	[ ! -s "$W/reg/requests" ]
+	kedge image rm "$R/x"
+	behave "$W/mirror" once-404=9
+	kedge image pull "$R/x"
+	grep -q '^GET /v2/x/blobs' "$W/reg/requests"
+}
+
+@test "a registry that vanishes while it sends is told, and nothing is left" {
+	big "$W/reg" 3000000
+	kedge_start
+	behave "$W/reg" slow=500000
+	kedge image pull "$R/x" >"$W/out" 2>&1 &
+	local pull=$!
+	wait_for 10 "it is under way" grep -q blobs "$W/reg/requests"
+	odd_stop
+	for p in $(pgrep -f "registry.pl $P"); do kill -9 "$p"; done
+	! wait $pull
+	cat "$W/out"
+	grep -q "Connection refused\|Could not connect\|Failed to connect" "$W/out"
+	wait_for 5 "nothing is left" nothing_left
+}
+
+@test "killed while it pulls, kedged leaves nothing, and the next one pulls" {
+	big "$W/reg" 2000000
+	repo_make
+	kedge_start --source "$W/deploy.git"
+	behave "$W/reg" slow=600000
+	deployment web "$R/x:latest" >"$W/clone/web.yaml"
+	sed -i '/readinessProbe/d' "$W/clone/web.yaml"
+	push web
+	wait_for 10 "it is under way" grep -q blobs "$W/reg/requests"
+	kill -9 $(pgrep -P "$KEDGED" -f -- --role=brain)
+	wait_for 10 "what pulled ends" sh -c "! pgrep -P $KEDGED -f -- --role=pull"
+	wait_for 10 "nothing is left" nothing_left
+	wait_for 10 "the next brain pulls" grep -q blobs "$W/reg/requests"
+	kill -9 "$KEDGED"
+	wait_for 10 "it is gone" not_running "$KEDGED"
+	behave "$W/reg"
+	kedge_start --source "$W/deploy.git"
+	wait_for 20 "it runs" has_ready app=web 1
+	[ "$(ls "$W/state/images/ingest" | wc -l)" = 0 ]
+}
+
+@test "a commit waits for its images while the old pods serve, and status says how far it is" {
+	jq -r '.manifests[0].digest' "$W/reg/index.json" >"$W/reg/tag.1"
+	big "$W/reg" 4000000 >/dev/null
+	jq -r '.manifests[0].digest' "$W/reg/index.json" >"$W/reg/tag.2"
+	repo_make
+	deployment web "$R/x:1" >"$W/clone/web.yaml"
+	kedge_start --source "$W/deploy.git"
+	push_wait one
+	local old
+	old=$(kedge get pods -o json | jq -r '.items[0].metadata.name')
+	behave "$W/reg" slow=1500000
+	deployment web "$R/x:2" >"$W/clone/web.yaml"
+	push two
+	wait_for 10 "it says how far" sh -c "kedge status | grep -qE 'pulling +$R/x:2 [1-9][0-9]?%, for commit'"
+	# nothing of it is applied
+	[ "$(kedge get pods -o json | jq -r '[.items[].metadata.name] | join(" ")')" = "$old" ]
+	kedge get deploy web -o json | jq -e --arg i "$R/x:1" '.spec.template.spec.containers[0].image == $i'
+	kedge wait --for "$(head_id)" --timeout 30s
+	[ "$(kedge get pods -o json | jq -r '[.items[].metadata.name] | join(" ")')" != "$old" ]
+	! kedge status | grep -q pulling
+}
+
+@test "a commit whose image does not come is applied, and the old pods serve on" {
+	jq -r '.manifests[0].digest' "$W/reg/index.json" >"$W/reg/tag.1"
+	repo_make
+	deployment web "$R/x:1" >"$W/clone/web.yaml"
+	kedge_start --source "$W/deploy.git"
+	push_wait one
+	deployment web "$R/x:none" >"$W/clone/web.yaml"
+	push two
+	wait_for 10 "the new one waits" sh -c 'kedge get pods | grep -qE "ErrImagePull|ImagePullBackOff"'
+	[ "$(pods_ready app=web)" = 1 ]
+}
+
+@test "pull policies: Never, Always, IfNotPresent, and what came by hand" {
+	jq -r '.manifests[0].digest' "$W/reg/index.json" >"$W/reg/tag.1"
+	repo_make
+	kedge_start --source "$W/deploy.git"
+	pod() { printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec: {containers: [{name: c, image: "%s", imagePullPolicy: %s}]}\n' "$@"; }
+	pod never "$R/x:1" Never >"$W/clone/never.yaml"
+	pod bad "UPPER/case" IfNotPresent >"$W/clone/bad.yaml"
+	push one
+	wait_for 10 "never" sh -c 'kedge get pods | grep -q "never .*ErrImageNeverPull"'
+	wait_for 10 "bad" sh -c 'kedge get pods | grep -q "bad .*InvalidImageName"'
+	kedge describe pod never | grep -q "Container image \"$R/x:1\" is not present with pull policy of Never"
+	[ ! -s "$W/reg/requests" ]
+	pod always "$R/x:1" Always >"$W/clone/always.yaml"
+	push two
+	wait_for 15 "always" sh -c 'kedge get pods | grep -q "always .*Running"'
+	wait_for 15 "and never, since it is here" sh -c 'kedge get pods | grep -q "never .*Running"'
+	: >"$W/reg/requests"
+	pod present "$R/x:1" IfNotPresent >"$W/clone/present.yaml"
+	image "$R/mine:latest"
+	pod mine "$R/mine:latest" Always >"$W/clone/mine.yaml"
+	push three
+	wait_for 15 "both" sh -c '[ "$(kedge get pods | grep -cE "(present|mine) .*Running")" = 2 ]'
+	[ ! -s "$W/reg/requests" ]
+}

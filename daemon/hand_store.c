@@ -81,10 +81,11 @@ outcome(struct hand *h, const char *name, const struct error *e)
 
 	if (e) {
 		const char *text = error_text(e);
-		struct store_error *x = xcalloc(1, sizeof *x + strlen(text) + 1);
+		size_t n = strlen(text) + 1;
+		struct store_error *x = xcalloc(1, sizeof *x + n);
 
 		x->at = now_ms();
-		strcpy(x->text, text);
+		memcpy(x->text, text, n);
 		log_warn(name, "%s", text);
 		was = map_put(&h->store_errors, name, x);
 	} else {

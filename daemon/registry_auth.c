@@ -246,8 +246,10 @@ token_get(struct registry *r, struct origin *o, const struct challenge *c,
 		buf_addf(&url, "&scope=%s", scope);
 	curl_free(scope);
 	curl_free(service);
-	if (cred)
-		server.authorization = basic = basic_value(cred);
+	if (cred) {
+		basic = basic_value(cred);
+		server.authorization = basic;
+	}
 	request_open(&q, r, &server, url.at, "Accept: application/json");
 	q.max = 1 << 20;
 	curl_easy_setopt(q.curl, CURLOPT_TIMEOUT, 60L);

@@ -33,7 +33,8 @@ rules_rename(struct buf *text, const char *chains)
 		return;
 	for (char *at = text->at; at && (at = strstr(at, RULES_PREFIX)); at += n)
 		if (at > text->at && (at[-1] == ' ' || at[-1] == ':'))
-			memcpy(at, chains, n);
+			for (size_t i = 0; i < n; i++)
+				at[i] = chains[i];
 }
 
 void

@@ -90,8 +90,8 @@ reach_free(struct reach *r)
 	cut(r);
 	if (r->deadline)
 		event_free(r->deadline);
-	if (r->first)
-		event_free(r->first);
+	if (r->next)
+		event_free(r->next);
 	arena_free(&r->arena);
 	free(r);
 }
@@ -227,21 +227,29 @@ reach_answered(struct reach *r, int code, const char *to, const char *why)
 	}
 }
 
+/* We are inside the connection's own callback, which alone libevent never frees it: kept is
+ * what was said, and it goes before that is looked at. */
 static void
 on_http(struct evhttp_request *req, void *arg)
 {
 	struct reach *r = arg;
-	int code = req ? evhttp_request_get_response_code(req) : 0;
-	cleanup_free char *to = NULL;
 
-	if (code)
-		to = xstrdup(
-		    evhttp_find_header(evhttp_request_get_input_headers(req), "Location"));
-	/* We are inside the connection's own callback: it goes when that returns. */
-	evhttp_connection_free_on_completion(r->http);
-	r->http = NULL;
-	if (code)
-		reach_answered(r, code, to, NULL);
+	r->code = req ? evhttp_request_get_response_code(req) : 0;
+	r->to = r->code ? arena_strdup(&r->arena,
+				       evhttp_find_header(evhttp_request_get_input_headers(req),
+							  "Location"))
+			: NULL;
+	r->answered = true;
+	timer_arm(r->next, 0);
+}
+
+static void
+http_answered(struct reach *r)
+{
+	r->answered = false;
+	cut(r);
+	if (r->code)
+		reach_answered(r, r->code, r->to, NULL);
 	else
 		tcp_begin(r); /* libevent does not say why: is there anybody at all? */
 }
@@ -300,11 +308,16 @@ begin(struct reach *r)
 }
 
 static void
-on_first(evutil_socket_t fd, short what, void *arg)
+on_next(evutil_socket_t fd, short what, void *arg)
 {
+	struct reach *r = arg;
+
 	(void)fd;
 	(void)what;
-	begin(arg);
+	if (r->answered)
+		http_answered(r);
+	else
+		begin(r);
 }
 
 struct reach *
@@ -335,7 +348,7 @@ reach_new(struct reach_pool *pool, const struct reach_ask *ask, reach_fn *fn, vo
 		timer_arm(r->deadline, ask->timeout_ms);
 	}
 	/* not before the caller knows of it: what fails at once is answered at once */
-	r->first = evtimer_new(pool->base, on_first, r);
-	timer_arm(r->first, 0);
+	r->next = evtimer_new(pool->base, on_next, r);
+	timer_arm(r->next, 0);
 	return r;
 }

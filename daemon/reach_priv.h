@@ -19,12 +19,16 @@ struct reach {
 	struct reach_ask ask;
 	reach_fn *fn;
 	void *ctx;
-	struct event *deadline, *first;
+	struct event *deadline;
+	struct event *next; /* what is not done inside another's callback */
 	struct evhttp_connection *http;
 	struct bufferevent *tcp;
 	struct reach_curl *curl;
 	const char *url;
 	int hops;
+	bool answered; /* by plain HTTP, with: */
+	int code;
+	const char *to;
 };
 
 /* An HTTP answer, or (code 0) what went wrong; `to`: where a redirect leads, or NULL. */

@@ -1,0 +1,262 @@
+/* t_reach.c -- questions over the network to servers that mean no good.
+ *
+ * In a network of its own: nothing of it is seen outside this process.
+ */
+#include "daemon/reach.h"
+#include "reads.h"
+#include "reconcile/base/buf.h"
+#include "reconcile/base/cleanup.h"
+#include "reconcile/base/now.h"
+#include <arpa/inet.h>
+#include <event2/event.h>
+#include <malloc.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static bool
+network_of_our_own(void)
+{
+	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	cleanup_close int fd = -1;
+
+	if (unshare(CLONE_NEWNET) < 0)
+		return false;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	return ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
+}
+
+/* ---- a server that says one thing, `times` over, to everybody ---- */
+
+struct server {
+	pid_t pid;
+	uint16_t port;
+};
+
+static void
+serve(int sock, const char *what, int times)
+{
+	char bytes[4096];
+
+	signal(SIGPIPE, SIG_IGN);
+	for (;;) {
+		int fd = accept(sock, NULL, NULL);
+
+		if (*what && read(fd, bytes, sizeof bytes) < 0)
+			_exit(1);
+		for (int i = 0; i < times; i++)
+			if (write(fd, what, strlen(what)) < 0)
+				break;
+		close(fd);
+	}
+}
+
+static struct server
+server_start(const char *what, int times)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof sa;
+	int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct server s;
+
+	assert_int_equal(bind(sock, (struct sockaddr *)&sa, sizeof sa), 0);
+	assert_int_equal(listen(sock, 64), 0);
+	assert_int_equal(getsockname(sock, (struct sockaddr *)&sa, &n), 0);
+	s.port = ntohs(sa.sin_port);
+	s.pid = fork();
+	if (s.pid == 0)
+		serve(sock, what, times);
+	close(sock);
+	return s;
+}
+
+static void
+server_end(struct server *s)
+{
+	kill(s->pid, SIGKILL);
+	waitpid(s->pid, NULL, 0);
+}
+
+/* ---- who asks ---- */
+
+struct asker {
+	struct event_base *base;
+	struct reach_pool *pool;
+	bool over;
+	char why[512];
+};
+
+static void
+on_answer(void *ctx, const char *why)
+{
+	struct asker *a = ctx;
+
+	a->over = true;
+	snprintf(a->why, sizeof a->why, "%s", why ? why : "");
+}
+
+static void
+ask(struct asker *a, uint16_t port, bool https)
+{
+	const struct reach_ask q = { .type = REACH_HTTP,
+				     .host = "127.0.0.1",
+				     .port = port,
+				     .https = https,
+				     .path = "/",
+				     .timeout_ms = 3000 };
+
+	a->over = false;
+	reach_new(a->pool, &q, on_answer, a);
+	while (!a->over)
+		event_base_loop(a->base, EVLOOP_ONCE);
+}
+
+/* A probe asks each second for as long as the pod lives. */
+static void
+leaves_nothing(struct asker *a, uint16_t port, int times)
+{
+	struct mallinfo2 before, after;
+
+	for (int i = 0; i < 20; i++)
+		ask(a, port, false);
+	before = mallinfo2();
+	for (int i = 0; i < times; i++)
+		ask(a, port, false);
+	after = mallinfo2();
+	if (after.uordblks > before.uordblks + (size_t)times * 100)
+		fail_msg("%d questions left %zu bytes behind", times,
+			 after.uordblks - before.uordblks);
+}
+
+static int
+open_all(void **s)
+{
+	struct asker *a = calloc(1, sizeof *a);
+
+	a->base = event_base_new();
+	a->pool = reach_pool_new(a->base);
+	*s = a;
+	return 0;
+}
+
+static int
+close_all(void **s)
+{
+	struct asker *a = *s;
+
+	reach_pool_free(a->pool);
+	event_base_free(a->base);
+	free(a);
+	return 0;
+}
+
+static void
+a_port_where_nobody_listens_is_named_and_costs_no_memory(void **s)
+{
+	struct asker *a = *s;
+
+	ask(a, 1, false);
+	assert_string_equal(a->why, "Get \"http://127.0.0.1:1/\": dial tcp 127.0.0.1:1: "
+				    "connect: connection refused");
+	leaves_nothing(a, 1, 500);
+}
+
+static void
+one_who_hangs_up_is_named_and_costs_no_memory(void **s)
+{
+	struct asker *a = *s;
+	struct server x = server_start("", 0);
+
+	ask(a, x.port, false);
+	assert_non_null(strstr(a->why, ": EOF"));
+	leaves_nothing(a, x.port, 300);
+	server_end(&x);
+}
+
+static void
+nonsense_for_an_answer_costs_no_memory(void **s)
+{
+	struct asker *a = *s;
+	struct server x = server_start("\001\002nonsense\r\n\r\n", 1);
+
+	ask(a, x.port, false);
+	assert_true(*a->why);
+	leaves_nothing(a, x.port, 300);
+	server_end(&x);
+}
+
+static void
+an_answer_without_an_end_of_its_headers_is_cut_off(void **s)
+{
+	struct asker *a = *s;
+	struct server x = server_start("HTTP/1.1 200 OK\r\nX: y\r\n", 1 << 20);
+	int64_t began = monotonic_ms();
+
+	ask(a, x.port, false);
+	assert_true(*a->why);
+	assert_true(monotonic_ms() - began < 2500);
+	leaves_nothing(a, x.port, 50);
+	server_end(&x);
+}
+
+static void
+an_answer_costs_no_memory(void **s)
+{
+	struct asker *a = *s;
+	struct server x = server_start("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 1);
+
+	ask(a, x.port, false);
+	assert_string_equal(a->why, "");
+	leaves_nothing(a, x.port, 300);
+	server_end(&x);
+}
+
+static void
+one_given_up_under_way_costs_no_memory(void **s)
+{
+	struct asker *a = *s;
+	const struct reach_ask q = {
+		.type = REACH_HTTP, .host = "127.0.0.1", .port = 1, .path = "/"
+	};
+	struct mallinfo2 before = mallinfo2(), after;
+
+	for (int i = 0; i < 300; i++) {
+		struct reach *r = reach_new(a->pool, &q, on_answer, a);
+
+		for (int j = 0; j < i % 2; j++)
+			event_base_loop(a->base, EVLOOP_NONBLOCK);
+		if (!(i % 2))
+			reach_free(r);
+		else
+			while (!a->over)
+				event_base_loop(a->base, EVLOOP_ONCE);
+		a->over = false;
+	}
+	after = mallinfo2();
+	assert_true(after.uordblks < before.uordblks + 30000);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, open_all, close_all)
+		TEST(a_port_where_nobody_listens_is_named_and_costs_no_memory),
+		TEST(one_who_hangs_up_is_named_and_costs_no_memory),
+		TEST(nonsense_for_an_answer_costs_no_memory),
+		TEST(an_answer_without_an_end_of_its_headers_is_cut_off),
+		TEST(an_answer_costs_no_memory),
+		TEST(one_given_up_under_way_costs_no_memory),
+	};
+
+	if (!network_of_our_own()) {
+		printf("1..0 # SKIP a network of its own needs root\n");
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -656,6 +656,7 @@ parts_open(struct hand *h, struct error **e)
 	};
 
 	rc.seccomp_dir = c->seccomp;
+	rc.max_pids = c->limits->maxPids;
 	h->host_paths = spec_host_paths(c->allow);
 	rc.user_first = (uint32_t)c->users->first;
 	rc.user_ranges = (uint32_t)c->users->ranges;

@@ -128,6 +128,26 @@ do_stop(struct order *o, struct error **e)
 }
 
 static int
+do_resize(struct order *o, struct error **e)
+{
+	const struct resize_args *args = o->body;
+	const struct rt_container size = { .cpu_milli = args->cpuMilli,
+					   .cpu_shares = args->cpuShares,
+					   .memory = args->memory,
+					   .memory_high = args->memoryHigh,
+					   .memory_min = args->memoryMin };
+	bool changed = false;
+	int rc = rt_container_resize(o->hand->rt, args->uid, args->container, &size, &changed,
+				     e);
+
+	if (rc == 0 && changed && args->restart)
+		rc = rt_container_restart(o->hand->rt, args->uid, args->container, args->grace,
+					  e);
+	hand_rt_arm(o->hand);
+	return rc;
+}
+
+static int
 do_restart(struct order *o, struct error **e)
 {
 	const struct restart_args *args = o->body;
@@ -559,7 +579,7 @@ static int (*const table[ACT_COUNT])(struct order *, struct error **) = {
 	[ACT_WATCH] = do_watch,         [ACT_UNWATCH] = do_unwatch, [ACT_IMPORT] = do_import,
 	[ACT_PULL] = do_pull,           [ACT_CANCEL] = do_cancel,   [ACT_REMOVE] = do_remove,
 	[ACT_PROVISION] = do_provision, [ACT_RECLAIM] = do_reclaim, [ACT_LIST] = do_list,
-	[ACT_READY] = do_ready,         [ACT_DOWN] = do_down,
+	[ACT_READY] = do_ready,         [ACT_DOWN] = do_down,       [ACT_RESIZE] = do_resize,
 };
 /* clang-format on */
 

@@ -14,6 +14,7 @@
  */
 #include "pod.h"
 #include "controllers.h"
+#include "pod_resources.h"
 #include "pod_image.h"
 
 #define CONDITION_BACKOFF  "kedge.dev/StartBackOff" /* why and since when starting fails */
@@ -295,6 +296,44 @@ restart_failed(struct snapshot *s, const struct pod *pod, const struct pod_seen 
 	}
 }
 
+/* Its spec asks for other limits than it is held to.  True while that is so. */
+static bool
+resize(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, struct plan *p)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < pod_parts(pod->spec); i++) {
+		const struct container *c = pod_part(pod->spec, i);
+		struct resize_args args;
+
+		for (size_t j = 0; j < seen->containers.n; j++)
+			if (str_is(seen->containers.at[j].name, c->name) &&
+			    pod_resize_next(s, pod, c, &seen->containers.at[j], &args)) {
+				order(p, ACT_RESIZE, pod, 0, resize_args_kind(), &args,
+				      arena_printf(p->arena, "%s: its resources changed",
+						   c->name));
+				any = true;
+			}
+	}
+	return any;
+}
+
+/* As the kubelet: a condition as long as it is under way. */
+static void
+resize_condition(struct pod_status *st, bool on, int64_t now, struct arena *a)
+{
+	struct conditions c = conditions_copy(st->conditions.at, st->conditions.n, 1, a);
+
+	if (on && !condition_of(c.at, c.n, "PodResizeInProgress"))
+		c.at[c.n++] = (struct condition){ .type = "PodResizeInProgress",
+						  .status = "True",
+						  .lastTransitionTime = now };
+	if (!on)
+		conditions_drop(&c, "PodResizeInProgress");
+	st->conditions.at = c.at;
+	st->conditions.n = c.n;
+}
+
 /* A sidecar's startup probe passed, and what comes after it does not know yet. */
 static void
 let_through(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
@@ -397,6 +436,7 @@ look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 	if (up && !pod_is_finished(pod)) {
 		restart_failed(s, pod, seen, p);
 		let_through(s, pod, seen, p);
+		resize_condition(st, resize(s, pod, seen, p), s->now, p->arena);
 		volumes = renew_files(s, pod, p);
 	}
 	write(p, pod, st, volumes);

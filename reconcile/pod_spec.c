@@ -5,62 +5,9 @@
  * long as one reference is missing it waits, and its status says for what.
  */
 #include "pod.h"
+#include "pod_resources.h"
 
-enum { HOSTNAME_MAX = 63, SHARES_MIN = 2, SHARES_MAX = 262144 };
-
-/* Guaranteed: every container has limits for cpu and memory, and requests equal
- * to them.  BestEffort: none has either.  Else Burstable. */
-const char *
-pod_qos(const struct pod_spec *spec)
-{
-	static const char *const names[] = { "cpu", "memory" };
-	bool guaranteed = true, any = false;
-
-	for (size_t i = 0; i < pod_parts(spec); i++)
-		for (size_t j = 0; j < 2; j++) {
-			const struct resource_requirements *r = pod_part(spec, i)->resources;
-			int64_t lim = r ? quantity_milli(pairs_get(&r->limits, names[j])) : 0;
-			int64_t req = r ? quantity_milli(pairs_get(&r->requests, names[j])) : 0;
-
-			any |= lim > 0 || req > 0;
-			guaranteed &= lim > 0 && (!req || req == lim);
-		}
-	return !any ? "BestEffort" : guaranteed ? "Guaranteed" : "Burstable";
-}
-
-/* As the kubelet: the less of the host's memory a burstable container asked for,
- * the sooner it is the one to go. */
-static int64_t
-oom_score_adj(const struct snapshot *s, const struct pod *pod, int64_t memory_request)
-{
-	const char *qos = pod_qos(pod->spec);
-	int64_t total = s->host ? s->host->memory : 0, adj;
-
-	if (str_is(qos, "Guaranteed"))
-		return -997;
-	if (str_is(qos, "BestEffort") || total <= 0)
-		return 1000;
-	adj = 1000 - (int64_t)(1000.0 * (double)memory_request / (double)total);
-	return adj < 3 ? 3 : adj > 999 ? 999 : adj;
-}
-
-static void
-limits(const struct snapshot *s, const struct pod *pod, const struct container *c,
-       struct container_args *args)
-{
-	const struct resource_requirements *r = c->resources;
-	const char *cpu_req = r ? pairs_get(&r->requests, "cpu") : NULL;
-	const char *mem_req = r ? pairs_get(&r->requests, "memory") : NULL;
-	const char *cpu = r ? pairs_get(&r->limits, "cpu") : NULL;
-	const char *mem = r ? pairs_get(&r->limits, "memory") : NULL;
-	int64_t request = quantity_milli(cpu_req ? cpu_req : cpu);
-
-	args->cpuMilli = quantity_milli(cpu);
-	args->memory = quantity_value(mem);
-	args->cpuShares =
-	    request ? least(most(request * 1024 / 1000, SHARES_MIN), SHARES_MAX) : 0;
-	args->oomScoreAdj = oom_score_adj(s, pod, quantity_value(mem_req ? mem_req : mem));
-}
+enum { HOSTNAME_MAX = 63 };
 
 static struct strs
 expand_all(struct strs in, const struct pair *env, size_t n, struct arena *a)
@@ -135,7 +82,7 @@ container(struct snapshot *s, const struct pod *pod, const struct container *c,
 	for (size_t i = 0; i < n; i++)
 		args->env.at[args->env.n++] =
 		    arena_printf(a, "%s=%s", env[i].key, env[i].value);
-	limits(s, pod, c, args);
+	pod_limits(s, pod, c, args);
 	pod_rights(pod, c, args, a);
 	return pod_mounts(c, env, n, args, a, ret_why);
 }

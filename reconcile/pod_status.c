@@ -6,6 +6,7 @@
  * the letter: kubectl prints them and people search for them.
  */
 #include "pod.h"
+#include "pod_resources.h"
 
 enum { POST_START_FAILED = 2 }; /* a bit of hooksFailed */
 
@@ -262,6 +263,7 @@ container(const struct pod_view *v, const struct container *spec, enum part_role
 	if (st->state->terminated && !st->state->terminated->startedAt)
 		st->state->terminated->startedAt = last_start(old); /* nobody else knows */
 	judge(v, spec, role, c, st);
+	pod_resources_status(v->s, v->pod, spec, c, st);
 }
 
 /* While others still have to go through, what is wrong with one is not its story yet. */

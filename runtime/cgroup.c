@@ -258,6 +258,16 @@ set(const char *dir, const char *file, struct error **e, const char *fmt, ...)
 	return 0;
 }
 
+/* What a kernel may lack, and can be done without. */
+static void
+put_number(const char *dir, const char *file, int64_t n)
+{
+	char value[24];
+
+	snprintf(value, sizeof(value), "%lld", (long long)n);
+	put(dir, file, value);
+}
+
 /* The kubelet's conversion: 2..262144 shares are weights 1..10000. */
 static int64_t
 weight_of(int64_t shares)
@@ -291,6 +301,10 @@ limit_v2(const struct cgroups *g, const char *dir, bool pod, const struct cgroup
 			return -1;
 		if (l->memory && exists(dir, "memory.swap.max"))
 			put(dir, "memory.swap.max", "0");
+		if (l->memory_high)
+			put_number(dir, "memory.high", l->memory_high);
+		if (l->memory_min)
+			put_number(dir, "memory.min", l->memory_min);
 		/* who runs out of memory goes as a whole: half a container helps nobody */
 		put(dir, "memory.oom.group", "1");
 	}
@@ -339,6 +353,49 @@ cgroup_make(const struct cgroups *g, const char *uid, const char *container,
 		buf_adds(&dir, "/_init");
 		if (mkdir(dir.at, 0755) < 0 && errno != EEXIST)
 			return fail_sys(e, "make the cgroup %s", dir.at);
+	}
+	return 0;
+}
+
+static int
+unlimit(const struct cgroups *g, const char *controllers, const char *dir,
+	const struct cgroup_limits *l, struct error **e)
+{
+	bool v2 = g->mode == CGROUP_V2;
+
+	if (strstr(controllers, "cpu") && g->cpu && !l->cpu_milli &&
+	    set(dir, v2 ? "cpu.max" : "cpu.cfs_quota_us", e, "%s", v2 ? "max 100000" : "-1") <
+		0)
+		return -1;
+	if (strstr(controllers, "memory") && g->memory && !l->memory &&
+	    set(dir, v2 ? "memory.max" : "memory.limit_in_bytes", e, "%s", v2 ? "max" : "-1") <
+		0)
+		return -1;
+	if (v2 && g->memory) {
+		if (!l->memory_high)
+			put(dir, "memory.high", "max");
+		if (!l->memory_min)
+			put(dir, "memory.min", "0");
+	}
+	return 0;
+}
+
+int
+cgroup_resize(const struct cgroups *g, const char *uid, const char *container,
+	      const struct cgroup_limits *l, struct error **e)
+{
+	struct buf cleanup_buf dir = { 0 };
+
+	for (size_t i = 0; i < g->n; i++) {
+		group_dir(&g->tree[i], uid, container, &dir);
+		if (!exists(dir.at, "."))
+			continue; /* it waits for its image: its group is made with them */
+		if (unlimit(g, g->tree[i].controllers, dir.at, l, e) < 0)
+			return -1;
+		if (g->mode == CGROUP_V2
+			? limit_v2(g, dir.at, false, l, e) < 0
+			: limit_v1(g->tree[i].controllers, dir.at, false, l, e) < 0)
+			return -1;
 	}
 	return 0;
 }

@@ -32,6 +32,7 @@ struct cgroups {
 
 struct cgroup_limits {
 	int64_t cpu_milli, cpu_shares, memory, pids; /* 0: no limit; pids 0: 1024 */
+	int64_t memory_high, memory_min;             /* v2; 0: none */
 };
 
 /* Finds out what the host has and makes the groups NAME. */
@@ -44,6 +45,9 @@ void cgroups_done(struct cgroups *);
 const char *cgroups_mode(const struct cgroups *);
 int cgroup_make(const struct cgroups *, const char *uid, const char *container,
 		const struct cgroup_limits *, struct error **); /* container NULL: the pod's */
+/* The same of a container's group that is there: also what is limited no more. */
+int cgroup_resize(const struct cgroups *, const char *uid, const char *container,
+		  const struct cgroup_limits *, struct error **);
 /* Appends what a process writes to, or is cloned into, to be a member: NUL-terminated
  * paths, their number is returned.  The first is the file that counts OOM kills, maybe "". */
 unsigned cgroup_paths(const struct cgroups *, const char *uid, const char *container,

@@ -153,7 +153,7 @@ check_container(const struct rt_pod *p, const struct rt_container *c, struct err
 			    c->seccomp_profile);
 	if (check_hook(&c->post_start, e) < 0 || check_hook(&c->pre_stop, e) < 0)
 		return -1;
-	if (c->cpu_milli < 0 || c->cpu_shares < 0 || c->memory < 0 || c->pids < 0)
+	if (c->memory_high < 0 || c->memory_min < 0 || c->cpu_milli < 0 || c->cpu_shares < 0 || c->memory < 0 || c->pids < 0)
 		return fail(e, WHY_INVALID, "a limit is negative");
 	for (const char *const *env = c->env; env && *env; env++)
 		if (!strchr(*env, '=') || **env == '=')
@@ -410,6 +410,8 @@ walk_container(struct walk *w, struct rt_container *c)
 	NUM(w, c->cpu_shares);
 	NUM(w, c->memory);
 	NUM(w, c->pids);
+	NUM(w, c->memory_high);
+	NUM(w, c->memory_min);
 	NUM(w, c->oom_score_adj);
 	walk_strs(w, &c->cap_add);
 	walk_strs(w, &c->cap_drop);

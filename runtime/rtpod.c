@@ -80,6 +80,13 @@ groups_make(struct rt *rt, const struct rt_pod *spec, struct error **e)
 	return cgroup_make(&rt->cgroups, spec->uid, NULL, &sum, e);
 }
 
+static struct cgroup_limits
+limits_of(const struct rt_container *c)
+{
+	return (struct cgroup_limits){ c->cpu_milli, c->cpu_shares,  c->memory,
+				       c->pids,      c->memory_high, c->memory_min };
+}
+
 static int
 netns_of(const struct rtpod *p, struct error **e)
 {
@@ -135,6 +142,10 @@ rt_pod_create(struct rt *rt, const struct rt_pod *spec, int *ret_netns, struct e
 	podspec_pack(spec, &bytes);
 	if (podspec_unpack(&p->arena, bytes.at, bytes.len, &p->spec, e) == 0) {
 		p->spec.user_base = 0;
+		for (size_t i = 0; i < p->spec.ncontainers; i++)
+			if (!p->spec.containers[i].pids)
+				((struct rt_container *)p->spec.containers)[i].pids =
+				    rt->cfg.max_pids;
 		p->spec.host_users |= !rt->users.able; /* the operator allowed it */
 	}
 	if (!p->spec.uid || pod_make(rt, p, ret_netns, e) < 0) {
@@ -251,8 +262,7 @@ container_compile(struct rt *rt, struct rtpod *p, size_t i, const struct image *
 		  struct error **e)
 {
 	const struct rt_container *spec = &p->spec.containers[i];
-	const struct cgroup_limits limits = { spec->cpu_milli, spec->cpu_shares, spec->memory,
-					      spec->pids };
+	const struct cgroup_limits limits = limits_of(spec);
 	struct buf cleanup_buf ops = { 0 };
 	cleanup_free char *name = NULL;
 	cleanup_close int dir = pod_dir(rt, p->uid);
@@ -419,6 +429,44 @@ rt_container_restart(struct rt *rt, const char *uid, const char *container, int 
 			return rtpod_tell(p, &m, NULL, 0, NULL, e);
 		}
 	return p ? fail(e, WHY_NOT_FOUND, "pod %s has no container %s", uid, container) : -1;
+}
+
+/* First the kernel, then what the next life of ours reads, then what we say ourselves: an
+ * end between two is a resize that is asked for again. */
+int
+rt_container_resize(struct rt *rt, const char *uid, const char *container,
+		    const struct rt_container *size, bool *ret_changed, struct error **e)
+{
+	struct rtpod *p = rt_find(rt, uid, e);
+	struct buf cleanup_buf bytes = { 0 };
+	cleanup_close int dir = p ? pod_dir(rt, uid) : -1;
+	struct rt_container *c = NULL, was;
+	struct cgroup_limits limits;
+
+	for (size_t i = 0; p && i < p->spec.ncontainers && !c; i++)
+		if (strcmp(p->spec.containers[i].name, container) == 0)
+			c = (struct rt_container *)&p->spec.containers[i];
+	if (!c)
+		return p ? fail(e, WHY_NOT_FOUND, "pod %s has no container %s", uid, container)
+			 : -1;
+	was = *c;
+	*ret_changed = was.cpu_milli != size->cpu_milli || was.cpu_shares != size->cpu_shares ||
+		       was.memory != size->memory;
+	c->cpu_milli = size->cpu_milli;
+	c->cpu_shares = size->cpu_shares;
+	c->memory = size->memory;
+	c->memory_high = size->memory_high;
+	c->memory_min = size->memory_min;
+	limits = limits_of(c);
+	podspec_pack(&p->spec, &bytes);
+	if (cgroup_resize(&rt->cgroups, uid, container, &limits, e) < 0 ||
+	    groups_make(rt, &p->spec, e) < 0 ||
+	    poddir_write(dir, "spec", bytes.at, bytes.len, e) < 0) {
+		*c = was;
+		return fail_in(e, "resize container %s of pod %s", container, p->spec.name);
+	}
+	rt_changed(rt, p);
+	return 0;
 }
 
 /* ---- hearing ---- */

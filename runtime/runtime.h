@@ -47,6 +47,7 @@ struct rt_config {
 	/* Ids of the host's for pods with a user namespace: `ranges` times 65536. */
 	uint32_t user_first, user_ranges;
 	gid_t log_gid;         /* may read logs */
+	int64_t max_pids;      /* of a container that names no limit; 0: 1024 */
 	int64_t log_max_bytes; /* rotate above this; 10 MiB */
 	int log_max_files;     /* 5 */
 	struct images *images; /* where names of images are looked up; outlives rt */
@@ -120,6 +121,7 @@ struct rt_container {
 	bool startup_probe; /* a sidecar counts as started when rt_container_started says so */
 	enum rt_restart restart;
 	int64_t cpu_milli, cpu_shares, memory, pids; /* 0: no limit (pids: 1024) */
+	int64_t memory_high, memory_min;             /* of cgroup v2; 0: none */
 	int oom_score_adj;
 	const char *const *cap_add,
 	    *const *cap_drop; /* "NET_ADMIN", "ALL"; NULL-terminated or NULL */
@@ -171,6 +173,7 @@ struct rt_container_status {
 	bool started;           /* what comes after it may start */
 	enum rt_hook_name hook; /* under way */
 	int64_t backoff_until;
+	int64_t cpu_milli, cpu_shares, memory; /* what it is held to now */
 	struct rt_run now, last; /* last.finished_at is 0 when there was none */
 	pid_t pid;               /* in the host's view; 0 when not running */
 };
@@ -217,6 +220,10 @@ int rt_container_started(struct rt *, const char *uid, const char *container,
 /* How a hook of RT_HOOK_ASK went. */
 int rt_container_hooked(struct rt *, const char *uid, const char *container, int64_t started_at,
 			enum rt_hook_name, bool failed, struct error **);
+/* Holds a running container to the cpu, shares and memory of `size`, and keeps it so when it
+ * is started again.  *ret_changed: they were others. */
+int rt_container_resize(struct rt *, const char *uid, const char *container,
+			const struct rt_container *size, bool *ret_changed, struct error **);
 /* Runs argv in a container's namespaces, cgroup and with its rights.  The three
  * fds are dup'ed (-1: /dev/null); with tty, fds[0] is the terminal's slave for all three.
  * The end comes as an RT_EXEC_DONE event with this id. */

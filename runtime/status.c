@@ -55,6 +55,9 @@ container_view(struct arena *a, const struct rtpod *p, size_t i)
 		.now = run_view(a, &said->now, c->text),
 		.last = run_view(a, &said->last, c->last_text),
 		.pid = c->pid,
+		.cpu_milli = p->spec.containers[i].cpu_milli,
+		.cpu_shares = p->spec.containers[i].cpu_shares,
+		.memory = p->spec.containers[i].memory,
 	};
 
 	if (s.state != RT_WAITING)

@@ -171,7 +171,8 @@ v1_limits_are_written(void **state)
 {
 	const struct cgroup_limits l = { .cpu_milli = 1500,
 					 .cpu_shares = 512,
-					 .memory = 64 << 20 };
+					 .memory = 64 << 20 },
+				   none = { 0 };
 	struct cgroups g = { 0 };
 	struct buf paths = { 0 };
 
@@ -192,6 +193,10 @@ v1_limits_are_written(void **state)
 	assert_string_equal(text_of("cpu,cpuacct/kedge/pod-u/web/cpu.cfs_quota_us"), "150000");
 	assert_string_equal(text_of("memory/kedge/pod-u/web/memory.limit_in_bytes"),
 			    "67108864");
+	assert_int_equal(cgroup_resize(&g, "u", "web", &none, NULL), 0);
+	assert_memory_equal(text_of("cpu,cpuacct/kedge/pod-u/web/cpu.cfs_quota_us"), "-1", 2);
+	assert_memory_equal(text_of("memory/kedge/pod-u/web/memory.limit_in_bytes"), "-1", 2);
+	assert_int_equal(cgroup_resize(&g, "u", "waits", &l, NULL), 0); /* made later */
 	assert_int_equal(cgroup_paths(&g, "u", "web", &paths), 3);
 	assert_non_null(strstr(paths.at, "/memory/kedge/pod-u/web/memory.oom_control"));
 	buf_done(&paths);

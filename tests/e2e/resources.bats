@@ -1,0 +1,97 @@
+#!/usr/bin/env bats
+# Resources: what containers are held to, and what becomes of who takes more.
+load kit.bash
+
+setup_file() {
+	load kit.bash
+	kedge_dirs
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	echo "$KEDGED" >"$W/pid"
+	box box:1
+}
+setup() { KEDGED=$(cat "$W/pid"); }
+teardown_file() {
+	load kit.bash
+	KEDGED=$(cat "$W/pid")
+	kedge_end
+}
+
+# group POD CONTROLLER FILE: of its first container
+group() {
+	local d
+	for d in /sys/fs/cgroup "/sys/fs/cgroup/$2"; do
+		cat "$d/$KEDGE_CGROUP$(basename "$W")/pod-$(field pod "$1" .metadata.uid)/main/$3" 2>/dev/null && return
+	done
+	return 1
+}
+group_is() { [ "$(group "$1" "$2" "$3")" = "$4" ]; }
+v1() { [ ! -e /sys/fs/cgroup/cgroup.controllers ]; }
+memory_is() { if v1; then group_is "$1" memory memory.limit_in_bytes "$2"; else group_is "$1" memory memory.max "$2"; fi; }
+cpu_is() { if v1; then group_is "$1" cpu cpu.cfs_quota_us "$2"; else group_is "$1" cpu cpu.max "$2 100000"; fi; }
+
+@test "cpu and memory change while the pod runs, and stay changed" {
+	MORE='resources: {requests: {cpu: 100m, memory: 32Mi}, limits: {cpu: 500m, memory: 64Mi}}' pod sized box:1 | put sized
+	up sized
+	uid=$(field pod sized .metadata.uid)
+	memory_is sized 67108864
+	cpu_is sized 50000
+	MORE='resources: {requests: {cpu: 100m, memory: 32Mi}, limits: {cpu: 250m, memory: 96Mi}}' pod sized box:1 | put sized
+	wait_for 10 "the memory grows" memory_is sized 100663296
+	wait_for 5 "the cpu shrinks" cpu_is sized 25000
+	[ "$(field pod sized .metadata.uid)" = "$uid" ]
+	wait_for 5 "it is told" st_is sized .resources.limits.memory 96Mi
+	[ "$(st sized .allocatedResources.memory)" = 32Mi ]
+	[ "$(st sized .restartCount)" = 0 ]
+	wait_for 5 "it is over" is sized '[.status.conditions[] | select(.type == "PodResizeInProgress")] | length' 0
+	kedge_stop
+	kedge_start --source "deploy=$W/deploy.git"
+	echo "$KEDGED" >"$W/pid"
+	sleep 1
+	memory_is sized 100663296
+	[ "$(field pod sized .metadata.uid)" = "$uid" ]
+	drop sized
+}
+
+@test "a container is restarted for a resize when its resizePolicy says so" {
+	P='resizePolicy: [{resourceName: memory, restartPolicy: RestartContainer}]'
+	MORE="$P"$'\nresources: {limits: {memory: 96Mi}, requests: {memory: 16Mi}}' pod policy box:1 | put policy
+	up policy
+	uid=$(field pod policy .metadata.uid)
+	MORE="$P"$'\nresources: {limits: {memory: 48Mi}, requests: {memory: 16Mi}}' pod policy box:1 | put policy
+	wait_for 10 "it is restarted" st_is policy .restartCount 1
+	memory_is policy 50331648
+	[ "$(field pod policy .metadata.uid)" = "$uid" ]
+	drop policy
+}
+
+@test "another change of the pod still makes it anew" {
+	MORE='resources: {limits: {memory: 64Mi}, requests: {memory: 16Mi}}' pod anew box:1 | put anew
+	up anew
+	uid=$(field pod anew .metadata.uid)
+	MORE='resources: {limits: {memory: 32Mi}, requests: {memory: 16Mi}}' pod anew box:1 | put anew
+	other() { [ "$(field pod anew .metadata.uid)" != "$uid" ] && memory_is anew 33554432; }
+	wait_for 10 "it is another" other
+	drop anew
+}
+
+@test "who runs out of memory is OOMKilled with 137, and the pod's other container is not" {
+	cat <<-'Y' | put oom
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: oom}
+		spec:
+		  restartPolicy: Never
+		  terminationGracePeriodSeconds: 0
+		  containers:
+		  - name: main
+		    image: box:1
+		    command: [/bin/sh, -c, "sleep 1; dd if=/dev/zero of=/dev/null bs=64M"]
+		    resources: {limits: {memory: 16Mi}}
+		  - {name: other, image: "box:1"}
+	Y
+	wait_for 15 "it is killed" is oom '.status.containerStatuses[] | select(.name == "main") | .state.terminated.reason' OOMKilled
+	is oom '.status.containerStatuses[] | select(.name == "main") | .state.terminated.exitCode' 137
+	is oom '.status.containerStatuses[] | select(.name == "other") | .state | has("running")' true
+	drop oom
+}

@@ -11,6 +11,7 @@
  * image_config.c in the child: an image's JSON to a record
  * image_layer.c  in the child: one tar to one layer directory
  * image_pull.c   in the children: an image that a downloader hands over
+ * image_gunzip.c in the child: gzip, fast
  * image_stream.c in the child: a file or pipe through gzip or zstd to tar, hashed on the way
  *
  * The hand is root and reads none of an image's own bytes: JSON, tar and
@@ -65,6 +66,14 @@ struct budget {
 int image_budget_bytes(struct budget *, int64_t n, const char *entry, struct error **);
 int image_budget_entry(struct budget *, const char *entry, struct error **);
 
+/* image_gunzip.c */
+struct gunzip;
+typedef ssize_t image_more_fn(void *ctx, const void **ret); /* 0: the end; -1: failed */
+struct gunzip *image_gunzip_new(void); /* free() it; NULL: this build has none */
+/* What comes out, 0 at the end, -1 with `*ret_why` (untouched when `more` failed). */
+ssize_t image_gunzip_read(struct gunzip *, image_more_fn *more, void *ctx, void *out,
+			  size_t room, const char **ret_why);
+
 /* image_stream.c */
 struct archive;
 struct archive_entry;
@@ -72,6 +81,8 @@ struct stream {
 	int fd;           /* borrowed */
 	const char *what; /* for messages: "layer 2" */
 	struct archive *raw, *tar;
+	struct gunzip *gz; /* instead of raw's own */
+	size_t held;       /* bytes of `in` that were read and not given out */
 	struct sha256_ctx stored, plain;
 	int64_t bytes_in, bytes_out, max_bytes;
 	int64_t size; /* how many bytes must come in; 0: not known */

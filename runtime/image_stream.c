@@ -39,9 +39,12 @@ image_budget_entry(struct budget *b, const char *entry, struct error **e)
 static la_ssize_t
 plain_refuse(struct stream *s, struct archive *a, const char *why)
 {
+	char *copy = xstrdup(why);
+
 	free(s->why);
-	s->why = xstrdup(why);
-	archive_set_error(a, EIO, "%s", why);
+	s->why = copy;
+	if (a)
+		archive_set_error(a, EIO, "%s", why);
 	return ARCHIVE_FATAL;
 }
 
@@ -49,35 +52,50 @@ static la_ssize_t
 bytes_read(struct archive *a, void *ctx, const void **ret)
 {
 	struct stream *s = ctx;
-	ssize_t n;
+	ssize_t n = (ssize_t)s->held;
 
+	*ret = s->in;
+	s->held = 0;
+	if (n > 0)
+		return n;
 	do
 		n = read(s->fd, s->in, sizeof s->in);
 	while (n < 0 && errno == EINTR);
-	if (n < 0) {
-		archive_set_error(a, errno, "%s", strerror(errno));
-		return ARCHIVE_FATAL;
-	}
+	if (n < 0)
+		return plain_refuse(s, a, strerror(errno));
 	s->bytes_in += n;
 	if (s->size && s->bytes_in > s->size)
 		return plain_refuse(s, a, "it has more bytes than were promised");
 	if (s->size && n == 0 && s->bytes_in < s->size)
 		return plain_refuse(s, a, "the download ended before its end");
 	sha256_update(&s->stored, n, (const uint8_t *)s->in);
-	*ret = s->in;
 	return n;
+}
+
+static ssize_t
+more(void *ctx, const void **ret)
+{
+	return bytes_read(NULL, ctx, ret);
 }
 
 static la_ssize_t
 plain_read(struct archive *a, void *ctx, const void **ret)
 {
 	struct stream *s = ctx;
-	la_ssize_t n = archive_read_data(s->raw, s->out, sizeof s->out);
+	const char *why = NULL;
+	la_ssize_t n;
 
+	if (s->gz) {
+		n = image_gunzip_read(s->gz, more, s, s->out, sizeof s->out, &why);
+	} else {
+		n = archive_read_data(s->raw, s->out, sizeof s->out);
+		why = archive_error_string(s->raw);
+	}
 	if (n < 0)
 		return plain_refuse(s, a,
-				    archive_error_string(s->raw) ? archive_error_string(s->raw)
-								 : "cannot be decompressed");
+				    s->why ? s->why
+				    : why  ? why
+					   : "cannot be decompressed");
 	s->bytes_out += n;
 	if (s->bytes_out > RATIO_FREE_BYTES && s->bytes_out / RATIO_MAX > s->bytes_in)
 		return plain_refuse(s, a,
@@ -107,21 +125,13 @@ stream_fail(const struct stream *s, const char *doing, struct error **e)
 	return fail(e, WHY_INVALID, "%s: %s: %s", s->what, doing, image_stream_why(s));
 }
 
-int
-image_stream_open(struct stream *s, int fd, const char *what, int64_t size,
-		  const struct budget *b, struct error **e)
+/* Everything but gzip is libarchive's to recognise. */
+static int
+raw_open(struct stream *s, struct error **e)
 {
 	struct archive_entry *x;
 	int rc;
 
-	memset(s, 0, offsetof(struct stream, in));
-	s->fd = fd;
-	s->what = what;
-	s->size = size;
-	/* headers and padding come on top of the contents: at most a few KiB an entry */
-	s->max_bytes = b->bytes + b->bytes / 8 + (INT64_C(64) << 20);
-	sha256_init(&s->stored);
-	sha256_init(&s->plain);
 	s->raw = archive_read_new();
 	archive_read_support_filter_gzip(s->raw);
 	archive_read_support_filter_zstd(s->raw);
@@ -131,9 +141,33 @@ image_stream_open(struct stream *s, int fd, const char *what, int64_t size,
 		return stream_fail(s, "cannot be read", e);
 	rc = archive_read_next_header(s->raw, &x);
 	if (rc == ARCHIVE_EOF)
-		return fail(e, WHY_INVALID, "%s: is empty; a tar is needed", what);
-	if (rc != ARCHIVE_OK)
+		return fail(e, WHY_INVALID, "%s: is empty; a tar is needed", s->what);
+	return rc != ARCHIVE_OK ? stream_fail(s, "cannot be read", e) : 0;
+}
+
+int
+image_stream_open(struct stream *s, int fd, const char *what, int64_t size,
+		  const struct budget *b, struct error **e)
+{
+	const void *first;
+	ssize_t n;
+
+	memset(s, 0, offsetof(struct stream, in));
+	s->fd = fd;
+	s->what = what;
+	s->size = size;
+	/* headers and padding come on top of the contents: at most a few KiB an entry */
+	s->max_bytes = b->bytes + b->bytes / 8 + (INT64_C(64) << 20);
+	sha256_init(&s->stored);
+	sha256_init(&s->plain);
+	n = bytes_read(NULL, s, &first);
+	if (n < 0)
 		return stream_fail(s, "cannot be read", e);
+	s->held = n;
+	if (n >= 2 && s->in[0] == '\x1f' && s->in[1] == '\x8b')
+		s->gz = image_gunzip_new();
+	if (!s->gz && raw_open(s, e) < 0)
+		return -1;
 	s->tar = archive_read_new();
 	archive_read_support_format_tar(s->tar);
 	if (archive_read_open(s->tar, s, NULL, plain_read, NULL) != ARCHIVE_OK)
@@ -173,7 +207,7 @@ image_stream_end(struct stream *s, char stored[HEX_SIZE], char plain[HEX_SIZE],
 		return stream_fail(s, "cannot be read to its end", e);
 	/* what follows the compressed data is part of the blob and of its digest */
 	do
-		n = bytes_read(s->raw, s, &bytes);
+		n = bytes_read(NULL, s, &bytes);
 	while (n > 0 && s->bytes_in <= s->max_bytes);
 	if (n != 0)
 		return stream_fail(s, "cannot be read to its end", e);
@@ -190,6 +224,8 @@ image_stream_close(struct stream *s)
 	if (s->raw)
 		archive_read_free(s->raw);
 	s->tar = s->raw = NULL;
+	free(s->gz);
+	s->gz = NULL;
 	free(s->why);
 	s->why = NULL;
 }

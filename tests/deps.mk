@@ -2,7 +2,7 @@
 DEPS_BUILD := gcc make pkg-config libc6-dev libgit2-dev libyaml-dev libcurl4-gnutls-dev \
 	libinotifytools0-dev libevent-dev libmicrohttpd-dev libwslay-dev libjansson-dev \
 	libsqlite3-dev libmnl-dev libnetfilter-conntrack-dev libseccomp-dev libcap-ng-dev \
-	libarchive-dev zlib1g-dev libzstd-dev libgnutls28-dev nettle-dev
+	libarchive-dev libisal-dev zlib1g-dev libzstd-dev libgnutls28-dev nettle-dev
 DEPS_RUN := iptables iproute2
 DEPS_DEMO := git curl jq
 DEPS_TEST := libcmocka-dev bats perl socat busybox-static zstd skopeo openssh-server openssh-client conntrack procps \

@@ -174,6 +174,7 @@ config_settings(const struct config *c, struct settings *ret, struct error **e)
 		.node_name = c->node->name,
 		.node_labels = c->node->labels,
 		.cluster_domain = c->network->clusterDomain,
+		.cluster_dns = c->network->clusterDNS,
 		.drain_ms = c->limits->drainSeconds * 1000,
 	};
 	const char *why;

@@ -5,6 +5,7 @@
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/error.h"
 #include "config.h"
+#include "hand_etc.h"
 #include <netinet/in.h>
 #include <string.h>
 
@@ -183,13 +184,18 @@ spec_pod(const struct sandbox_args *s, const char *ns, const char *name, struct 
 		.grace = s->grace,
 		.fs_group = s->fsGroup ? s->fsGroup : -1,
 		.fs_group_on_mismatch = s->fsGroupOnMismatch,
+		.share_processes = s->shareProcesses,
+		.host_network = s->hostNetwork,
+		.host_pid = s->hostPID,
+		.host_ipc = s->hostIPC,
 		.host_users = s->hostUsers,
 		.groups = s->groups.at,
 		.ngroups = s->groups.n,
 		.groups_strict = s->groupsStrict,
 		.sysctls = spec_strings(&s->sysctls, a),
-		.hosts = spec_strings(&s->hosts, a),
-		.resolv = spec_strings(&s->resolv, a),
+		.hosts = s->hostNetwork ? etc_hosts_with_host(&s->hosts, a)
+					: spec_strings(&s->hosts, a),
+		.resolv = s->dns ? etc_resolv(s->dns, etc_host_resolv(a), a) : NULL,
 		.nvolumes = s->volumes.n,
 		.containers = at,
 		.ncontainers = s->containers.n,

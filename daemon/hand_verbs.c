@@ -68,16 +68,16 @@ pod_start(struct order *o, const struct sandbox_args *args, struct error **e)
 	cleanup_close int netns = -1;
 	struct rt_pod spec;
 	struct hand_pod *p;
-	uint32_t ip;
+	uint32_t ip = 0;
 
-	if (pod_ip(o, args->ip, &ip, e) < 0 ||
+	if ((!args->hostNetwork && pod_ip(o, args->ip, &ip, e) < 0) ||
 	    spec_pod(args, o->action->ns, o->action->name, o->arena, &spec, e) < 0)
 		return -1;
 	if (rt_pod_create(o->hand->rt, &spec, &netns, e) < 0)
 		return -1;
 	p = hand_pod(o->hand, args->uid);
 	p->ip = ip;
-	if (np_plug(o->hand->np, netns, ip, e) < 0)
+	if (!args->hostNetwork && np_plug(o->hand->np, netns, ip, e) < 0)
 		p->ip = 0; /* the link of that address is another's, and stays */
 	else if (rt_pod_run(o->hand->rt, args->uid, e) == 0)
 		return 0;

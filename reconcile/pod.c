@@ -40,8 +40,10 @@ order(struct plan *p, enum verb v, const struct pod *pod, int64_t to, const stru
 static void
 order_stop(struct plan *p, const struct pod *pod, int64_t grace, const char *why)
 {
-	struct stop_args args = { .uid = object_uid(pod),
-				  .ip = pod->status ? pod->status->podIP : NULL };
+	struct stop_args args = { .uid = object_uid(pod) };
+
+	if (pod->status && !pod->spec->hostNetwork)
+		args.ip = pod->status->podIP;
 
 	order(p, ACT_STOP, pod, grace, stop_args_kind(), &args, why);
 }
@@ -132,7 +134,9 @@ place(struct snapshot *s, const struct pod *pod, struct plan *p)
 	} else if (!snapshot_find(s, RES_node, "", node)) {
 		return; /* as in Kubernetes: it waits for a node of that name */
 	}
-	if (node && !(ip = pod_place_ip(s, p->arena)))
+	if (node && pod->spec->hostNetwork)
+		ip = s->settings->node_ip ? s->settings->node_ip : "";
+	else if (node && !(ip = pod_place_ip(s, p->arena)))
 		why = arena_printf(p->arena, "no free address is left in the pod range");
 	set_scheduled(st, !why, why, s->now, p->arena);
 	if (why) {
@@ -245,7 +249,10 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	else if (!args)
 		backoff_over(st, CONDITION_BACKOFF, a);
 	if (write(p, pod, st, args ? pod_volumes_version(s, pod, a) : "") && !args && !waits)
-		tell(p, pod, "Warning", trouble[0].container ? "Failed" : "FailedMount",
+		tell(p, pod, "Warning",
+		     trouble[0].container ? "Failed"
+		     : trouble[0].event   ? trouble[0].event
+					  : "FailedMount",
 		     trouble[0].container ? arena_printf(a, "Error: %s", trouble[0].message)
 					  : trouble[0].message);
 	if (!args || !again || str_is(st->phase, "Succeeded") || str_is(st->phase, "Failed"))
@@ -468,7 +475,7 @@ is_drained(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 	struct drain_args args = { .uid = object_uid(pod), .ip = pod->status->podIP };
 	struct conditions c;
 
-	if (!any_running(seen) || str_is(args.ip, ""))
+	if (!any_running(seen) || str_is(args.ip, "") || pod->spec->hostNetwork)
 		return true; /* nobody can be talking to it */
 	/* The last one serves until another does.  When none came in time, clients
 	 * would come for ever: there is nothing to wait for any more. */

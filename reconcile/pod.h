@@ -48,6 +48,7 @@ const char *pod_volumes_version(struct snapshot *, const struct pod *, struct ar
 struct pod_trouble {
 	const char *container; /* NULL: the whole pod waits */
 	const char *reason, *message;
+	const char *event; /* of the whole pod; NULL: FailedMount */
 };
 /* NULL when something is missing: then `ret` says what, once a container (n of them). */
 struct sandbox_args *pod_sandbox(struct snapshot *, const struct pod *, struct arena *,

@@ -93,13 +93,24 @@ hostname(const struct pod *pod, struct arena *a)
 {
 	const char *name =
 	    str_is(pod->spec->hostname, "") ? object_name(pod) : pod->spec->hostname;
-	size_t n = strlen(name);
+	size_t n;
 
+	if (pod->spec->hostNetwork && !str_is(pod->spec->nodeName, ""))
+		name = pod->spec->nodeName; /* it has the host's */
+	n = strlen(name);
 	if (n > HOSTNAME_MAX)
 		n = HOSTNAME_MAX;
 	while (n && (name[n - 1] == '-' || name[n - 1] == '.'))
 		n--;
 	return arena_strndup(a, name, n);
+}
+
+/* The name under which a pod with a subdomain is known in its cluster. */
+static const char *
+fqdn(const struct snapshot *s, const struct pod *pod, struct arena *a)
+{
+	return arena_printf(a, "%s.%s.%s.svc.%s", hostname(pod, a), pod->spec->subdomain,
+			    object_namespace(pod), s->settings->cluster_domain);
 }
 
 /* /etc/hosts as the kubelet writes it. */
@@ -117,15 +128,24 @@ hosts(const struct snapshot *s, const struct pod *pod, struct sandbox_args *args
 	size_t n = sizeof head / sizeof *head;
 	const struct pod_spec *spec = pod->spec;
 
-	args->hosts.at = arena_alloc(a, (n + 2 + spec->hostAliases.n) * sizeof *args->hosts.at);
-	for (size_t i = 0; i < n; i++)
+	args->hosts.at = arena_alloc(a, (n + 4 + spec->hostAliases.n) * sizeof *args->hosts.at);
+	if (spec->hostNetwork) { /* the host's own file stands behind this line */
+		args->hosts.at[0] = "# Kubernetes-managed hosts file (host network).";
+		n = 1;
+	}
+	for (size_t i = 0; !spec->hostNetwork && i < n; i++)
 		args->hosts.at[i] = head[i];
-	if (!str_is(spec->subdomain, ""))
-		args->hosts.at[n++] = arena_printf(
-		    a, "%s\t%s.%s.%s.svc.%s\t%s", args->ip, args->hostname, spec->subdomain,
-		    object_namespace(pod), s->settings->cluster_domain, args->hostname);
+	if (spec->hostNetwork)
+		;
+	else if (!str_is(spec->subdomain, ""))
+		args->hosts.at[n++] =
+		    arena_printf(a, "%s\t%s\t%s", args->ip, fqdn(s, pod, a), hostname(pod, a));
 	else
-		args->hosts.at[n++] = arena_printf(a, "%s\t%s", args->ip, args->hostname);
+		args->hosts.at[n++] = arena_printf(a, "%s\t%s", args->ip, hostname(pod, a));
+	if (spec->hostAliases.n) {
+		args->hosts.at[n++] = "";
+		args->hosts.at[n++] = "# Entries added by HostAliases.";
+	}
 	for (size_t i = 0; i < spec->hostAliases.n; i++) {
 		const struct host_alias *h = &spec->hostAliases.at[i];
 		const char *line = h->ip;
@@ -137,31 +157,51 @@ hosts(const struct snapshot *s, const struct pod *pod, struct sandbox_args *args
 	args->hosts.n = n;
 }
 
-/* /etc/resolv.conf only as far as the pod itself states it. */
-static void
-resolv(const struct pod *pod, struct sandbox_args *args, struct arena *a)
+static const char *
+cluster_search(const struct snapshot *s, const char *before, struct arena *a)
 {
-	const struct pod_dns_config *d = pod->spec->dnsConfig;
-	const char *search = "search", *options = "options";
-	size_t n = 0;
+	return arena_printf(a, "%s%s", before, s->settings->cluster_domain);
+}
 
-	if (!d)
-		return;
-	args->resolv.at = arena_alloc(a, (d->nameservers.n + 2) * sizeof *args->resolv.at);
-	for (size_t i = 0; i < d->searches.n; i++)
-		search = arena_printf(a, "%s %s", search, d->searches.at[i]);
-	if (d->searches.n)
-		args->resolv.at[n++] = search;
-	for (size_t i = 0; i < d->nameservers.n; i++)
-		args->resolv.at[n++] = arena_printf(a, "nameserver %s", d->nameservers.at[i]);
-	for (size_t i = 0; i < d->options.n; i++)
-		options = str_is(d->options.at[i].value, "")
-			      ? arena_printf(a, "%s %s", options, d->options.at[i].name)
-			      : arena_printf(a, "%s %s:%s", options, d->options.at[i].name,
-					     d->options.at[i].value);
-	if (d->options.n)
-		args->resolv.at[n++] = options;
-	args->resolv.n = n;
+/* As the kubelet: ClusterFirst is what a pod gets that says nothing, and where there is no
+ * server for the cluster's names (or the pod is on the host's network) it means Default. */
+static void
+dns(const struct snapshot *s, const struct pod *pod, struct sandbox_args *args, struct arena *a)
+{
+	const struct pod_dns_config *own = pod->spec->dnsConfig;
+	const char *policy = pod->spec->dnsPolicy, *server = s->settings->cluster_dns;
+	struct dns_args *d = arena_zalloc(a, sizeof *d);
+	bool cluster = !str_is(server, "") &&
+		       (str_is(policy, "ClusterFirstWithHostNet") ||
+			(str_is(policy, "ClusterFirst") && !pod->spec->hostNetwork));
+	size_t more = own ? own->options.n : 0;
+
+	d->host = cluster ? "searches" : str_is(policy, "None") ? "none" : "all";
+	d->nameservers.at =
+	    arena_alloc(a, ((own ? own->nameservers.n : 0) + 1) * sizeof *d->nameservers.at);
+	d->options.at = arena_alloc(a, (more + 1) * sizeof *d->options.at);
+	if (cluster) {
+		d->nameservers.at[d->nameservers.n++] = server;
+		d->clusterSearches.at = arena_alloc(a, 3 * sizeof *d->clusterSearches.at);
+		d->clusterSearches.at[0] =
+		    cluster_search(s, arena_printf(a, "%s.svc.", object_namespace(pod)), a);
+		d->clusterSearches.at[1] = cluster_search(s, "svc.", a);
+		d->clusterSearches.at[2] = s->settings->cluster_domain;
+		d->clusterSearches.n = 3;
+		d->options.at[d->options.n++] = "ndots:5";
+	}
+	for (size_t i = 0; own && i < own->nameservers.n; i++)
+		d->nameservers.at[d->nameservers.n++] = own->nameservers.at[i];
+	if (own)
+		d->searches = own->searches;
+	for (size_t i = 0; i < more; i++) {
+		const struct pod_dns_config_option *o = &own->options.at[i];
+
+		d->options.at[d->options.n++] =
+		    str_is(o->value, "") ? o->name
+					 : arena_printf(a, "%s:%s", o->name, o->value);
+	}
+	args->dns = d;
 }
 
 struct sandbox_args *
@@ -174,6 +214,21 @@ pod_sandbox(struct snapshot *s, const struct pod *pod, struct arena *a, struct p
 
 	args->uid = object_uid(pod);
 	args->hostname = hostname(pod, a);
+	if (pod->spec->setHostnameAsFQDN && !str_is(pod->spec->subdomain, ""))
+		args->hostname = fqdn(s, pod, a);
+	if (strlen(args->hostname) > HOSTNAME_MAX) {
+		*ret = (struct pod_trouble){
+			NULL, "ContainerCreating",
+			arena_printf(a,
+				     "failed to construct FQDN from pod hostname and cluster "
+				     "domain, FQDN %s is too long (%d characters is the max, "
+				     "%zu characters requested)",
+				     args->hostname, HOSTNAME_MAX, strlen(args->hostname)),
+			"FailedCreatePodSandBox"
+		};
+		*ret_n = 1;
+		return NULL;
+	}
 	args->ip = pod->status->podIP;
 	args->grace = pod->spec->terminationGracePeriodSeconds;
 	if (pod->spec->securityContext) {
@@ -183,7 +238,11 @@ pod_sandbox(struct snapshot *s, const struct pod *pod, struct arena *a, struct p
 	}
 	pod_rights_shared(pod, args, a);
 	hosts(s, pod, args, a);
-	resolv(pod, args, a);
+	dns(s, pod, args, a);
+	args->shareProcesses = pod->spec->shareProcessNamespace;
+	args->hostNetwork = pod->spec->hostNetwork;
+	args->hostPID = pod->spec->hostPID;
+	args->hostIPC = pod->spec->hostIPC;
 	if (!pod_volumes(s, pod, args, a, &why)) {
 		*ret = (struct pod_trouble){ NULL, "ContainerCreating", why };
 		*ret_n = 1;

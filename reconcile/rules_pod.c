@@ -405,11 +405,41 @@ init_check(const struct pod_spec *s, const struct place *pl)
 	}
 }
 
+static void
+dns_check(const struct pod_spec *s, const struct place *at)
+{
+	const struct pod_dns_config *d = s->dnsConfig;
+
+	if (str_is(s->dnsPolicy, "None") && place_ok(at, "dnsConfig") && !d)
+		place_complain(at, "dnsConfig",
+			       "Required value: must provide `dnsConfig` when `dnsPolicy` is "
+			       "None");
+	else if (str_is(s->dnsPolicy, "None") && place_ok(at, "dnsConfig") && !d->nameservers.n)
+		place_complain(at, "dnsConfig.nameservers",
+			       "Required value: must provide at least one DNS nameserver when "
+			       "`dnsPolicy` is None");
+	if (d && d->nameservers.n > 3)
+		place_complain(at, "dnsConfig.nameservers",
+			       "Invalid value: %zu of them: must not have more than 3 "
+			       "nameservers",
+			       d->nameservers.n);
+	if (d && d->searches.n > 32)
+		place_complain(at, "dnsConfig.searches",
+			       "Invalid value: %zu of them: must not have more than 32 search "
+			       "paths",
+			       d->searches.n);
+}
+
 void
 pod_spec_check(const void *obj, const struct place *at)
 {
 	const struct pod_spec *s = obj;
 
+	dns_check(s, at);
+	if (s->hostPID && s->shareProcessNamespace)
+		place_complain(at, "shareProcessNamespace",
+			       "Invalid value: true: ShareProcessNamespace and HostPID cannot "
+			       "both be enabled");
 	init_check(s, at);
 	sleeps_check(s, at);
 	names_check(s, at);

@@ -119,6 +119,34 @@ container_check(const struct rt_allow *allow, const struct rt_container *c, stru
 	return c->privileged ? 0 : rtcaps_allowed(c->cap_add, allow->caps, e);
 }
 
+/* Which come without a user namespace: the host's are not within anybody's. */
+static int
+host_namespaces_check(const struct rt_allow *allow, const struct rt_pod *p, struct error **e)
+{
+	const struct {
+		bool asked, allowed;
+		const char *row;
+	} gates[] = { { p->host_network, allow->host_network, "hostNetwork" },
+		      { p->host_pid, allow->host_pid, "hostPID" },
+		      { p->host_ipc, allow->host_ipc, "hostIPC" } };
+
+	for (size_t i = 0; i < sizeof(gates) / sizeof(*gates); i++) {
+		if (!gates[i].asked)
+			continue;
+		if (!gates[i].allowed)
+			return fail(
+			    e, WHY_FORBIDDEN,
+			    "%s: true is not allowed: the operator has to set allow.%s: "
+			    "true in kedge.yaml",
+			    gates[i].row, gates[i].row);
+		if (!p->host_users)
+			return fail(e, WHY_INVALID,
+				    "%s: true and hostUsers: false cannot be had together",
+				    gates[i].row);
+	}
+	return 0;
+}
+
 int
 rtallow_check(const struct rt *rt, const struct rt_pod *p, struct error **e)
 {
@@ -135,7 +163,10 @@ rtallow_check(const struct rt *rt, const struct rt_pod *p, struct error **e)
 			return fail_in(e, "container %s", p->containers[i].name);
 		else
 			privileged |= p->containers[i].privileged;
-	if (p->host_users && !allow->host_users && !privileged)
+	if (host_namespaces_check(allow, p, e) < 0)
+		return -1;
+	if (p->host_users && !allow->host_users && !privileged && !p->host_network &&
+	    !p->host_pid && !p->host_ipc)
 		return fail(e, WHY_FORBIDDEN,
 			    "hostUsers: true is not allowed: the operator has to set "
 			    "allow.hostUsers: true in kedge.yaml");

@@ -266,8 +266,7 @@ launch_init(struct rt *rt, const struct rt_pod *p, int dir, int user_ns, pid_t *
 {
 	/* A pid namespace of the pod: when kedge-init dies, all of it does.  Net, ipc and
 	 * uts are what its containers share, and their user namespace's, when they have one. */
-	uint64_t flags =
-	    CLONE_NEWPID | (user_ns < 0 ? CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS : 0);
+	uint64_t flags = p->host_pid ? 0 : CLONE_NEWPID;
 	int namespaces[3] = { -1, -1, -1 };
 	char *argv[] = { "kedge-init", "pod", (char *)p->name, NULL };
 	int groups[CGROUP_TREES + 1] = { -1, -1, -1, -1 }, pair[2] = { -1, -1 }, pid = -1;
@@ -275,6 +274,10 @@ launch_init(struct rt *rt, const struct rt_pod *p, int dir, int user_ns, pid_t *
 	cleanup_free struct sysctl *sysctls = sysctls_of(p);
 	bool v2 = rt->cgroups.mode == CGROUP_V2;
 
+	if (user_ns < 0 && !p->host_network)
+		flags |= CLONE_NEWNET | CLONE_NEWUTS;
+	if (user_ns < 0 && !p->host_ipc)
+		flags |= CLONE_NEWIPC;
 	if (sock < 0 || (user_ns >= 0 && users_namespaces(user_ns, namespaces, e) < 0))
 		return -1;
 	if (open_groups(rt, p->uid, groups, e) == 0) {

@@ -136,6 +136,8 @@ poddir_shm_path(const struct rt *rt, const struct rt_pod *p)
 {
 	char *path;
 
+	if (p->host_ipc)
+		return xstrdup("/dev/shm");
 	if (p->ncontainers < 2)
 		return xstrdup("");
 	xasprintf(&path, "%s/pods/%s/shm", rt->cfg.run_dir, p->uid);
@@ -174,6 +176,9 @@ pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, struct error **e)
 			   .log_files = (uint32_t)rt->cfg.log_max_files,
 			   .log_max = rt->cfg.log_max_bytes,
 			   .gated = 1,
+			   .flags = (p->share_processes || p->host_pid ? W_SHARED_PIDS : 0) |
+				    (p->host_network ? W_HOST_NET : 0) |
+				    (p->host_pid ? W_HOST_PIDS : 0),
 			   .id_base = p->user_base };
 	cleanup_free char *logs = poddir_log_dir(rt, p);
 	struct buf cleanup_buf b = { 0 };
@@ -241,7 +246,8 @@ poddir_make_places(struct rt *rt, const struct rt_pod *p, struct error **e)
 	for (size_t i = 0; i < p->nvolumes; i++)
 		if (volume_make(rt, p, &p->volumes[i], e) < 0)
 			return -1;
-	if (p->ncontainers > 1) { /* one /dev/shm for all of the pod, as its ipc namespace is */
+	if (p->ncontainers > 1 &&
+	    !p->host_ipc) { /* one /dev/shm for all of the pod, as its ipc namespace is */
 		cleanup_free char *shm = poddir_shm_path(rt, p);
 
 		if (mkdir(shm, 0755) < 0 ||

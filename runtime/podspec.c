@@ -452,13 +452,13 @@ walk_groups(struct walk *w, struct rt_pod *p)
 static void
 walk_pod(struct walk *w, struct rt_pod *p)
 {
-	int64_t magic = 0x33636570732d6b, nv = (int64_t)p->nvolumes,
+	int64_t magic = 0x34636570732d6b, nv = (int64_t)p->nvolumes,
 		nc = (int64_t)p->ncontainers;
 	struct rt_volume *volumes;
 	struct rt_container *containers;
 
 	walk_num(w, &magic);
-	w->bad |= magic != 0x33636570732d6b;
+	w->bad |= magic != 0x34636570732d6b;
 	walk_str(w, &p->uid);
 	walk_str(w, &p->ns);
 	walk_str(w, &p->name);
@@ -468,6 +468,10 @@ walk_pod(struct walk *w, struct rt_pod *p)
 	NUM(w, p->fs_group_on_mismatch);
 	walk_groups(w, p);
 	walk_strs(w, &p->sysctls);
+	NUM(w, p->share_processes);
+	NUM(w, p->host_network);
+	NUM(w, p->host_pid);
+	NUM(w, p->host_ipc);
 	NUM(w, p->host_users);
 	NUM(w, p->user_base);
 	walk_strs(w, &p->hosts);

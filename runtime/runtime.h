@@ -28,7 +28,8 @@ struct rt_host_path {
 /* What a pod may ask for beyond its own walls: the operator's word. */
 struct rt_allow {
 	uint64_t caps; /* capabilities a container may add to the default ones */
-	bool privileged, unconfined, unmasked, host_users;
+	bool privileged, unconfined, unmasked;
+	bool host_network, host_pid, host_ipc, host_users;
 	const char *const *sysctls; /* beyond the safe ones; "net.*" for all below */
 	size_t nsysctls;
 	const struct rt_host_path *host_paths;
@@ -139,7 +140,10 @@ struct rt_container {
 
 struct rt_pod {
 	const char *uid, *ns, *name, *hostname;
-	int grace;                 /* seconds between SIGTERM and SIGKILL */
+	int grace;            /* seconds between SIGTERM and SIGKILL */
+	bool share_processes; /* its containers see and may signal each other's */
+	bool host_network, host_pid,
+	    host_ipc;              /* the host's own; with host_users, and rt_allow */
 	bool host_users;           /* no user namespace of its own; needs rt_allow */
 	int64_t fs_group;          /* -1: none */
 	bool fs_group_on_mismatch; /* leave alone what is the group's already */

@@ -120,9 +120,69 @@ ended(struct init *in, struct container *c)
 	back_off(c);
 }
 
+/* Without a pid namespace of its own the kernel does not end what the first process left
+ * behind: all that is in its group goes.  v2 has a word for that; else each that is listed,
+ * again until none is. */
+static void
+group_kill(const struct op *group)
+{
+	static char list[4096];
+	char path[W_PATH];
+	long fd, n;
+
+	if (group->flags & 1) {
+		struct text t = TEXT(path);
+
+		text_add(&t, op_text(group, 1));
+		text_add(&t, "/cgroup.kill");
+		fd = sys(openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC);
+		if (fd >= 0) {
+			sys(write, fd, "1", 1);
+			sys(close, fd);
+		}
+		return;
+	}
+	for (int turn = 0; turn < 100; turn++) {
+		fd = sys(openat, AT_FDCWD, op_text(group, 1), O_RDONLY | O_CLOEXEC);
+		n = fd < 0 ? 0 : sys(read, fd, list, sizeof(list));
+		if (fd >= 0)
+			sys(close, fd);
+		if (n <= 0)
+			return;
+		for (long at = 0; at < n;) {
+			const char *nl = text_find(list + at, (size_t)(n - at), '\n');
+			uint64_t pid;
+
+			if (!nl)
+				break;
+			/* The group is the container's alone; 0 is one that we cannot see. */
+			if (parse_num(list + at, (size_t)(nl - list - at), INT32_MAX, &pid) &&
+			    pid > 1)
+				sys(kill, (long)pid, SIGKILL);
+			at = nl - list + 1;
+		}
+	}
+}
+
+static void
+rest_kill(const struct container *c)
+{
+	char **scratch;
+	size_t size;
+	const struct ops_head *ops = ops_map(W_FD_DIR, c->conf.name, &scratch, &size);
+	const struct op *group = ops ? op_find(ops, OP_CGROUP) : NULL;
+
+	if (group)
+		group_kill(group);
+	if (ops)
+		ops_unmap(ops, size);
+}
+
 void
 container_ended(struct init *in, struct container *c, int status)
 {
+	if (in->pod.flags & W_SHARED_PIDS)
+		rest_kill(c);
 	if (WIFSIGNALED(status)) {
 		c->now.signal = WTERMSIG(status);
 		c->now.exit_code = 128 + c->now.signal;
@@ -249,7 +309,8 @@ spawn(const struct init *in, struct container *c, const struct ops_head *ops, ch
 {
 	const struct op *group = op_find(ops, OP_CGROUP);
 	struct clone_args a = {
-		.flags = CLONE_VM | CLONE_PIDFD | CLONE_NEWPID | CLONE_NEWNS,
+		.flags = CLONE_VM | CLONE_PIDFD | CLONE_NEWNS |
+			 (in->pod.flags & W_SHARED_PIDS ? 0 : CLONE_NEWPID),
 		.pidfd = (uintptr_t)&c->pidfd,
 		.exit_signal = SIGCHLD,
 		.stack = (uintptr_t)stack,

@@ -137,7 +137,11 @@ birth(void)
 	self.listen = W_FD_LISTEN;
 	self.hand = W_FD_HAND;
 	self.start_time = start_time();
-	namespaces_dress();
+	if (!(self.pod.flags & W_HOST_NET))
+		namespaces_dress();
+	/* what a container leaves behind comes to us, whose pid namespace it is not */
+	if (self.pod.flags & W_HOST_PIDS)
+		sys(prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	rights_drop(self.pod.caps);
 	sys(rt_sigprocmask, SIG_BLOCK, &mask, NULL, sizeof(mask));
 	self.signals = (int)sys(signalfd4, -1, &mask, sizeof(mask), O_CLOEXEC | O_NONBLOCK);

@@ -40,7 +40,12 @@ struct w_pod {
 	char log_dir[W_PATH]; /* of this pod */
 	uint32_t gated;       /* nothing of its containers runs before W_GO */
 	uint32_t id_base;     /* of its user namespace, which is W_FD_USER; 0: the host's */
+	uint32_t flags, pad;
 };
+
+/* Flags of struct w_pod: its containers share our pid namespace; the network and the name
+ * are the host's; so is the pid namespace. */
+enum { W_SHARED_PIDS = 1, W_HOST_NET = 2, W_HOST_PIDS = 4 };
 
 struct w_container { /* n of them follow struct w_pod */
 	char name[W_NAME];

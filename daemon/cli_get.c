@@ -13,6 +13,7 @@ struct listing {
 	size_t
 	    *shown; /* which of the server's columns; cols of them, less namespace and labels */
 	size_t nshown;
+	const char **names; /* their headings: a watch tells them with its first event only */
 	char version[32];
 };
 
@@ -58,6 +59,16 @@ choose_columns(struct listing *l, json_t *table)
 	json_array_foreach(columns, i, col) if (l->wide || !json_integer_value(json_object_get(
 							       col, "priority")))
 	    l->shown[l->nshown++] = i;
+	l->names = arena_zalloc(l->c->arena, (l->nshown + 1) * sizeof *l->names);
+	for (i = 0; i < l->nshown; i++) {
+		const char *name = json_string_value(
+		    json_object_get(json_array_get(columns, l->shown[i]), "name"));
+		char *upper = arena_strdup(l->c->arena, name ? name : "");
+
+		for (char *p = upper; *p; p++)
+			*p = toupper((unsigned char)*p);
+		l->names[i] = upper;
+	}
 	l->cols = l->nshown + 2; /* namespace, labels: "" and dropped when not wanted */
 	l->widths = arena_zalloc(l->c->arena, l->cols * sizeof *l->widths);
 }
@@ -86,21 +97,14 @@ labels_text(struct cli_call *c, json_t *labels)
 }
 
 static void
-fill_header(struct listing *l, json_t *columns, const char **cells)
+fill_header(struct listing *l, const char **cells)
 {
 	size_t n = 0;
 
 	if (cli_opt(l->c, OPT_all_namespaces) && l->res->namespaced)
 		cells[n++] = "NAMESPACE";
-	for (size_t i = 0; i < l->nshown; i++) {
-		json_t *col = json_array_get(columns, l->shown[i]);
-		char *name =
-		    arena_strdup(l->c->arena, json_string_value(json_object_get(col, "name")));
-
-		for (char *p = name; *p; p++)
-			*p = toupper((unsigned char)*p);
-		cells[n++] = name;
-	}
+	for (size_t i = 0; i < l->nshown; i++)
+		cells[n++] = l->names[i];
 	if (cli_opt(l->c, OPT_show_labels))
 		cells[n++] = "LABELS";
 	l->cols = n;
@@ -137,7 +141,7 @@ print_table(struct listing *l, json_t *table)
 	if (!l->shown)
 		choose_columns(l, table);
 	cells = arena_zalloc(l->c->arena, (l->nshown + 2) * sizeof *cells);
-	fill_header(l, json_object_get(table, "columnDefinitions"), cells);
+	fill_header(l, cells);
 	t.cols = l->cols;
 	cli_table_row(&t, cells);
 	json_array_foreach(rows, i, row)

@@ -148,6 +148,13 @@ teardown_file() {
 	printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: fresh, namespace: default}\ndata: {a: b}\n' >"$W/fresh.yaml"
 	echo "apply $W/fresh.yaml" >"$W/orders"
 	wait_for 5 "the new row" grep -q '^fresh' "$W/watch"
+	for i in c d; do # its headings come with the first event alone
+		sed "s/^data: .*/data: {a: b, $i: e, f$i: g}/" "$W/fresh.yaml" >"$W/fresh2.yaml"
+		echo "apply $W/fresh2.yaml" >"$W/orders"
+		sleep 0.3
+	done
+	wait_for 5 "each change" sh -c "[ \$(grep -c '^fresh' $W/watch) = 3 ]"
+	[ "$(grep -c '^NAME' "$W/watch")" = 1 ]
 	kill $watcher
 }
 

@@ -84,6 +84,25 @@ kit_done(struct kit *k)
 	free(k->pods);
 }
 
+/* For cmocka: each test begins with a kit of its own. */
+static inline int
+kit_setup(void **state)
+{
+	struct kit *k = xcalloc(1, sizeof *k);
+
+	kit_init(k);
+	*state = k;
+	return 0;
+}
+
+static inline int
+kit_teardown(void **state)
+{
+	kit_done(*state);
+	free(*state);
+	return 0;
+}
+
 /* ---- the store ---- */
 
 static inline size_t

@@ -30,42 +30,24 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int countdown; /* 0: no fault; 1: the next call fails */
-static bool fired;
+#define FAULT_ERRNO ENOBUFS
+#include "fault/harness.h"
 
-static bool
-due(void)
-{
-	if (!countdown || --countdown)
-		return false;
-	fired = true;
-	errno = ENOBUFS;
-	return true;
-}
-
-#define CALL(name, type, none, params, args)                    \
-	type __real_##name params;                              \
-	type __wrap_##name params;                              \
-	type __wrap_##name params                               \
-	{                                                       \
-		return due() ? (type)none : __real_##name args; \
-	}
-CALL(socket, int, -1, (int a, int b, int c), (a, b, c))
+CALL_SOCKET
 CALL(sendto, ssize_t, -1,
      (int a, const void *b, size_t c, int d, const struct sockaddr *f, socklen_t g),
      (a, b, c, d, f, g))
 CALL(send, ssize_t, -1, (int a, const void *b, size_t c, int d), (a, b, c, d))
 CALL(recv, ssize_t, -1, (int a, void *b, size_t c, int d), (a, b, c, d))
 CALL(setsockopt, int, -1, (int a, int b, int c, const void *d, socklen_t f), (a, b, c, d, f))
-CALL(open, int, -1, (const char *a, int b, mode_t c), (a, b, c))
-CALL(openat, int, -1, (int a, const char *b, int c, mode_t d), (a, b, c, d))
+CALL_OPEN
+CALL_OPENAT
 CALL(read, ssize_t, -1, (int a, void *b, size_t c), (a, b, c))
 CALL(write, ssize_t, -1, (int a, const void *b, size_t c), (a, b, c))
 CALL(lseek, off_t, -1, (int a, off_t b, int c), (a, b, c))
 CALL(pread, ssize_t, -1, (int a, void *b, size_t c, off_t d), (a, b, c, d))
 CALL(memfd_create, int, -1, (const char *a, unsigned b), (a, b))
-CALL(mmap, void *, MAP_FAILED, (void *a, size_t b, int c, int d, int f, off_t g),
-     (a, b, c, d, f, g))
+CALL_MMAP
 CALL(eventfd, int, -1, (unsigned a, int b), (a, b))
 
 int __real_clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
@@ -311,11 +293,7 @@ main(int argc, char **argv)
 	};
 
 	(void)argc;
-	if (!getenv("KEDGE_TEST_HOST")) {
-		execl("tests/host", "tests/host", argv[0], (char *)NULL);
-		perror("tests/host");
-		return 1;
-	}
+	need_test_host(argv);
 	home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC, 0);
 	make_pod();
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,30 +25,13 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-static int countdown; /* 0: no fault; 1: the next call fails */
-static bool fired;
+#define FAULT_ERRNO ENOSPC
+#include "fault/harness.h"
 
-static bool
-due(void)
-{
-	if (!countdown || --countdown)
-		return false;
-	fired = true;
-	errno = ENOSPC;
-	return true;
-}
-
-#define CALL(name, type, none, params, args)                    \
-	type __real_##name params;                              \
-	type __wrap_##name params;                              \
-	type __wrap_##name params                               \
-	{                                                       \
-		return due() ? (type)none : __real_##name args; \
-	}
 CALL(mkdir, int, -1, (const char *a, mode_t b), (a, b))
 CALL(mkdirat, int, -1, (int a, const char *b, mode_t c), (a, b, c))
-CALL(open, int, -1, (const char *a, int b, mode_t c), (a, b, c))
-CALL(openat, int, -1, (int a, const char *b, int c, mode_t d), (a, b, c, d))
+CALL_OPEN
+CALL_OPENAT
 ssize_t __real_write(int, const void *, size_t);
 ssize_t __wrap_write(int, const void *, size_t);
 static int birth; /* 0: no; n: the child stands still before it joins its n-th group */
@@ -69,7 +52,7 @@ __wrap_write(int a, const void *b, size_t c)
 CALL(mount, int, -1,
      (const char *a, const char *b, const char *c, unsigned long d, const void *f),
      (a, b, c, d, f))
-CALL(socket, int, -1, (int a, int b, int c), (a, b, c))
+CALL_SOCKET
 CALL(bind, int, -1, (int a, const struct sockaddr *b, socklen_t c), (a, b, c))
 CALL(connect, int, -1, (int a, const struct sockaddr *b, socklen_t c), (a, b, c))
 CALL(socketpair, int, -1, (int a, int b, int c, int *d), (a, b, c, d))
@@ -86,8 +69,7 @@ CALL(chdir, int, -1, (const char *a), (a))
 CALL(umount2, int, -1, (const char *a, int b), (a, b))
 CALL(rmdir, int, -1, (const char *a), (a))
 CALL(opendir, DIR *, NULL, (const char *a), (a))
-CALL(mmap, void *, MAP_FAILED, (void *a, size_t b, int c, int d, int f, off_t g),
-     (a, b, c, d, f, g))
+CALL_MMAP
 
 /* ---- what is there ---- */
 
@@ -481,10 +463,6 @@ main(int argc, char **argv)
 	};
 
 	(void)argc;
-	if (!getenv("KEDGE_TEST_HOST")) {
-		execl("tests/host", "tests/host", argv[0], (char *)NULL);
-		perror("tests/host");
-		return 1;
-	}
+	need_test_host(argv);
 	return cmocka_run_group_tests_name("runtime faults", tests, NULL, NULL);
 }

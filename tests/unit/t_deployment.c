@@ -1,24 +1,6 @@
 /* t_deployment.c -- mutate the Deployment, its sets or their pods; expect the plan. */
 #include "control.h"
 
-static int
-setup(void **state)
-{
-	struct kit *k = xcalloc(1, sizeof *k);
-
-	kit_init(k);
-	*state = k;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	kit_done(*state);
-	free(*state);
-	return 0;
-}
-
 /* `more` is block YAML under spec, e.g. "  paused: true\n". */
 static void
 deploy(struct kit *k, int replicas, const char *image, const char *meta, const char *more)
@@ -544,7 +526,7 @@ a_rolling_update_and_its_revert_read_like_this(void **state)
 	buf_done(&out);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, kit_setup, kit_teardown)
 int
 main(void)
 {

@@ -1,5 +1,5 @@
 /* t_image.c -- the image store: import, names, whiteouts, hostile tars. */
-#include "image_kit.h"
+#include "image_store.h"
 #include "runtime/image_impl.h"
 #include <signal.h>
 #include <sys/mount.h>
@@ -7,30 +7,6 @@
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
-
-static char *dir;
-static struct images *store;
-
-static int
-setup(void **state)
-{
-	struct error *e = NULL;
-
-	(void)state;
-	dir = scratch_make();
-	if (images_open(dir, &store, &e) < 0)
-		fail_msg("%s", error_text(e));
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	images_close(store);
-	scratch_remove(dir);
-	return 0;
-}
 
 static const struct image *
 import_good(struct tar *t, const char *name, const struct image_config *c)
@@ -646,7 +622,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, store_setup, store_teardown)
 		T(an_imported_tree_is_found_by_every_form_of_its_name),
 		T(names_are_completed_as_registries_do),
 		T(owners_modes_times_links_and_attributes_are_kept),

@@ -1,30 +1,6 @@
 /* t_image_load.c -- docker-archive and OCI layout: good, damaged, and made by others. */
-#include "image_kit.h"
+#include "image_store.h"
 #include <sys/utsname.h>
-
-static char *dir;
-static struct images *store;
-
-static int
-setup(void **state)
-{
-	struct error *e = NULL;
-
-	(void)state;
-	dir = scratch_make();
-	if (images_open(dir, &store, &e) < 0)
-		fail_msg("%s", error_text(e));
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	images_close(store);
-	scratch_remove(dir);
-	return 0;
-}
 
 static const char *
 arch(void)
@@ -558,7 +534,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, store_setup, store_teardown)
 		T(an_oci_layout_is_loaded_under_its_own_name),
 		T(a_nested_index_gives_this_hosts_platform),
 		T(an_image_for_another_machine_is_refused),

@@ -8,19 +8,11 @@
 static int
 setup(void **state)
 {
-	struct kit *k = xcalloc(1, sizeof *k);
+	struct kit *k;
 
-	kit_init(k);
+	kit_setup(state);
+	k = *state;
 	kit_read(k, NODE);
-	*state = k;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	kit_done(*state);
-	free(*state);
 	return 0;
 }
 
@@ -755,7 +747,7 @@ children_and_strangers_are_collected(void **state)
 	assert_int_equal(k->plan.again_at, k->now + 1800 * 1000);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, kit_teardown)
 int
 main(void)
 {

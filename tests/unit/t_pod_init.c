@@ -8,19 +8,11 @@
 static int
 setup(void **state)
 {
-	struct kit *k = xcalloc(1, sizeof *k);
+	struct kit *k;
 
-	kit_init(k);
+	kit_setup(state);
+	k = *state;
 	kit_read(k, NODE);
-	*state = k;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	kit_done(*state);
-	free(*state);
 	return 0;
 }
 
@@ -236,7 +228,7 @@ a_sandbox_made_again_begins_with_its_init_containers(void **state)
 	assert_string_equal(init(k, 0)->lastState->terminated->reason, "Completed");
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, kit_teardown)
 int
 main(void)
 {

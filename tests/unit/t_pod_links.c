@@ -8,19 +8,11 @@
 static int
 setup(void **state)
 {
-	struct kit *k = xcalloc(1, sizeof *k);
+	struct kit *k;
 
-	kit_init(k);
+	kit_setup(state);
+	k = *state;
 	kit_read(k, NODE);
-	*state = k;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	kit_done(*state);
-	free(*state);
 	return 0;
 }
 
@@ -113,7 +105,7 @@ service_links_can_be_turned_off(void **state)
 	assert_null(env_of(a, "DB_SERVICE_HOST"));
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, kit_teardown)
 int
 main(void)
 {

@@ -8,24 +8,6 @@
 	" template: {metadata: {labels: {app: web, tier: front}, annotations: {note: hi}},\n" \
 	"  spec: {containers: [{name: web, image: 'web:1'}]}}}\n"
 
-static int
-setup(void **state)
-{
-	struct kit *k = xcalloc(1, sizeof *k);
-
-	kit_init(k);
-	*state = k;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	kit_done(*state);
-	free(*state);
-	return 0;
-}
-
 static void
 set(struct kit *k, int replicas, int min_ready)
 {
@@ -254,7 +236,7 @@ one_snapshot_always_gives_the_same_names(void **state)
 	free(first);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, kit_setup, kit_teardown)
 int
 main(void)
 {

@@ -42,24 +42,6 @@ __wrap_selector_matches(const struct label_selector *s, const struct pairs *l)
 	return __real_selector_matches(s, l);
 }
 
-static int
-setup(void **state)
-{
-	struct kit *k = xcalloc(1, sizeof *k);
-
-	kit_init(k);
-	*state = k;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	kit_done(*state);
-	free(*state);
-	return 0;
-}
-
 static void
 pod(struct kit *k, const char *ns, const char *name, const char *labels, const char *owner)
 {
@@ -258,7 +240,7 @@ a_settled_pass_grows_no_faster_than_the_number_of_objects(void **state)
 	assert_true(large < 13 * small); /* ten times, and the logarithm of a look-up */
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, kit_setup, kit_teardown)
 int
 main(void)
 {

@@ -4,9 +4,10 @@
 static int
 setup(void **state)
 {
-	struct kit *k = xcalloc(1, sizeof *k);
+	struct kit *k;
 
-	kit_init(k);
+	kit_setup(state);
+	k = *state;
 	k->stores.folder = "/state/volumes";
 	kit_read(k, "apiVersion: v1\nkind: Node\n"
 		    "metadata: {name: node, labels: {kubernetes.io/hostname: node}}\n"
@@ -15,15 +16,6 @@ setup(void **state)
 		    "metadata: {name: local, annotations: "
 		    "{storageclass.kubernetes.io/is-default-class: 'true'}}\n"
 		    "provisioner: kedge.dev/local\n");
-	*state = k;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	kit_done(*state);
-	free(*state);
 	return 0;
 }
 
@@ -417,7 +409,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, kit_teardown)
 		T(a_claim_gets_the_default_class_and_a_directory_of_its_own),
 		T(the_directory_is_there_before_the_volume_that_promises_it),
 		T(the_smallest_volume_that_fits_is_taken_and_by_one_claim_only),

@@ -5,20 +5,12 @@
 static int
 setup(void **state)
 {
-	struct kit *k = xcalloc(1, sizeof *k);
+	struct kit *k;
 
-	kit_init(k);
+	kit_setup(state);
+	k = *state;
 	kit_read(k, "apiVersion: v1\nkind: Node\nmetadata: {name: node}\n"
 		    "status: {allocatable: {cpu: '2', memory: 4Gi}}\n");
-	*state = k;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	kit_done(*state);
-	free(*state);
 	return 0;
 }
 
@@ -146,7 +138,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, kit_teardown)
 		T(a_pod_reads_its_own_fields_as_files),
 		T(a_projected_volume_holds_what_all_its_sources_hold),
 		T(a_projected_volume_waits_for_what_is_not_optional),

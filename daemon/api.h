@@ -15,6 +15,7 @@
  *   GET  /kedge/images
  *   POST /kedge/images?name=NAME:TAG&format=rootfs|archive&config=JSON   body: the tar
  *   DELETE /kedge/images?name=NAME:TAG
+ *   POST /kedge/images/prune?all=true
  *   POST /kedge/pulls?name=NAME:TAG      body: a docker config.json, or nothing
  *   GET  /kedge/pulls?name=NAME:TAG      how far it is
  *   POST /kedge/down                               {"keep": bool}
@@ -71,6 +72,8 @@ struct api_host {
 	void (*image_sent)(void *ctx, int64_t id);
 	/* The client left before the end of the tar: what was written is not an image. */
 	void (*image_gone)(void *ctx, int64_t id);
+	/* api_answer with what goes; all: also what was brought by hand */
+	int (*image_prune)(void *ctx, int64_t id, bool all, struct error **);
 	/* api_answer with how far it is; `config`: docker's, or NULL; begin: else only look */
 	int (*image_pull)(void *ctx, int64_t id, const char *name, const char *config,
 			  bool begin, struct error **);

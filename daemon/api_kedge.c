@@ -174,6 +174,20 @@ kedge_image_remove(struct call *c)
 		      &e);
 }
 
+void
+kedge_image_prune(struct call *c)
+{
+	cleanup_error struct error *e = NULL;
+
+	if (!c->api->host.image_prune)
+		refuse_unable(c);
+	else
+		asked(c,
+		      c->api->host.image_prune(c->api->host.ctx, call_ask(c),
+					       !strcmp(call_query(c, "all"), "true"), &e),
+		      &e);
+}
+
 static void
 pull_ask(struct call *c, const char *config, bool begin)
 {

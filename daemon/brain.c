@@ -10,6 +10,7 @@
 #include "../reconcile/base/log.h"
 #include "../reconcile/controllers.h"
 #include "brain_fetch.h"
+#include "brain_gc.h"
 #include "brain_pull.h"
 #include "brain_state.h"
 #include "hooks.h"
@@ -474,6 +475,7 @@ brain_serve(struct brain *b)
 		return;
 	}
 	deploy_open(b);
+	gc_open(b);
 	b->ready = true;
 	brain_poke(b);
 	brain_tell(b, &a, NULL, 0);
@@ -483,6 +485,7 @@ static void
 brain_close(struct brain *b)
 {
 	brain_api_close(b);
+	gc_close(b);
 	pulls_close(b);
 	hooks_free(b->hooks);
 	prober_free(b->prober);

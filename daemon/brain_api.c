@@ -10,6 +10,7 @@
 #include "../reconcile/base/log.h"
 #include "../reconcile/controllers.h"
 #include "api.h"
+#include "brain_gc.h"
 #include "brain_pull.h"
 #include "brain_state.h"
 #include <fcntl.h>
@@ -561,6 +562,17 @@ on_image_import(void *ctx, int64_t id, const struct api_image *image, struct err
 	return 0;
 }
 
+static int
+on_image_prune(void *ctx, int64_t id, bool all, struct error **e)
+{
+	struct brain *b = ctx;
+	cleanup_free char *json = gc_prune(b, all);
+
+	(void)e;
+	api_answer(b->api, id, NULL, json);
+	return 0;
+}
+
 /* What somebody asked for by hand is fetched whatever failed before. */
 static int
 on_image_pull(void *ctx, int64_t id, const char *name, const char *config, bool begin,
@@ -703,6 +715,7 @@ brain_api_open(struct brain *b, struct error **e)
 		.image_list = on_image_list,
 		.image_import = on_image_import,
 		.image_pull = on_image_pull,
+		.image_prune = on_image_prune,
 		.image_sent = on_image_sent,
 		.image_gone = on_image_gone,
 		.image_remove = on_image_remove,

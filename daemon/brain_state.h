@@ -62,6 +62,8 @@ struct brain {
 	struct arena images_arena;
 	struct images_seen *images;
 	struct pull *pulls; /* brain_pull.c */
+	struct map unneeded; /* brain_gc.c: name -> int64_t *, since when */
+	struct event *gc_timer;
 	struct pull_seen_row *pulls_sorted;
 	size_t npulls;
 	bool pulls_changed, pull_ended;

@@ -356,3 +356,23 @@ cli_image_rm(struct cli_call *c, struct error **e)
 	}
 	return 0;
 }
+
+int
+cli_image_prune(struct cli_call *c, struct error **e)
+{
+	cleanup_buf struct buf url = { 0 };
+	json_t *answer, *name;
+	size_t i;
+
+	buf_adds(&url, "/kedge/images/prune");
+	cli_query(&url, "all", cli_opt(c, OPT_all) ? "true" : "false");
+	answer = cli_json(c, "POST", url.at, NULL, NULL, e);
+	if (!answer)
+		return -1;
+	json_array_foreach(json_object_get(answer, "images"), i, name)
+	    fprintf(c->out, "image \"%s\" removed\n", short_name(json_string_value(name)));
+	fprintf(c->out, "%s in %zu images\n",
+		size_text(c, json_integer_value(json_object_get(answer, "bytes"))), i);
+	json_decref(answer);
+	return 0;
+}

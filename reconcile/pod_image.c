@@ -237,6 +237,10 @@ tell_trouble(struct snapshot *s, struct plan *p, const struct pod *pod,
 		return;
 	if (str_is(t->reason, "ErrImagePull"))
 		tell_secrets(s, pod, c, p);
+	/* the commit asked for it before the pod was there to tell of */
+	if (str_is(t->reason, "ErrImagePull") && !pod_part_status(pod->status, c->name))
+		tell(p, pod, c, "Normal", "Pulling",
+		     arena_printf(a, "Pulling image \"%s\"", c->image));
 	if (str_is(t->reason, "ErrImagePull"))
 		tell(p, pod, c, "Warning", "Failed",
 		     arena_printf(a, "Failed to pull image \"%s\": %s", c->image,

@@ -5,7 +5,8 @@ registry_have() { command -v docker-registry >/dev/null && command -v skopeo >/d
 # free_port: one that nobody listens at
 free_port() { perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport'; }
 
-# registry_start [PORT [YAML...]]: data below $W/reg-PORT; more lines of its configuration by stdin
+# registry_start PORT [YAML]: data below $W/reg-PORT; one more line of its configuration, of http
+# when it is indented
 registry_start() {
 	local port=$1 more=${2:-}
 	mkdir -p "$W/reg-$port"
@@ -15,7 +16,7 @@ registry_start() {
 		storage: {filesystem: {rootdirectory: $W/reg-$port}, delete: {enabled: true}}
 		http:
 		  addr: 127.0.0.1:$port
-		${more:-}
+		$more
 	Y
 	docker-registry serve "$W/reg-$port.yml" >"$W/reg-$port.log" 2>&1 3>&- &
 	echo $! >"$W/reg-$port.pid"

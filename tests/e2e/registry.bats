@@ -11,10 +11,8 @@ setup() {
 	printf 'registries:\n- {host: "%s", http: true}\n' "$R" >"$W/kedge.yaml"
 }
 teardown() {
+	registry_stop "${R#*:}"
 	kedge_end
-	local p
-	for p in /proc/self/fd/none "${R#*:}"; do [ -e "$W/reg-$p.pid" ] && registry_stop "$p"; done
-	rm -rf "$W"
 }
 
 @test "an image is pulled, and says what it is" {
@@ -64,4 +62,150 @@ teardown() {
 	grep -q 'Failed .*Error: ImagePullBackOff' "$W/events"
 	push_image "$W/web" "$R/team/web:2"
 	wait_for 15 "the next try succeeds" has_ready app=web 1
+}
+
+@test "TLS: only with the certificates the operator named" {
+	local port
+	port=$(free_port)
+	mkdir "$W/tls"
+	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 \
+		-keyout "$W/tls/key.pem" -out "$W/tls/cert.pem" 2>/dev/null
+	registry_start "$port" "  tls: {certificate: $W/tls/cert.pem, key: $W/tls/key.pem}"
+	web_layout "$W/web" v1
+	skopeo copy -q --insecure-policy --dest-tls-verify=false "oci:$W/web:latest" "docker://127.0.0.1:$port/web:1"
+	printf 'registries:\n- {host: "127.0.0.1:%s"}\n' "$port" >"$W/kedge.yaml"
+	kedge_start
+	run kedge image pull "127.0.0.1:$port/web:1"
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output == *"certificate"* ]]
+	kedge_stop
+	printf 'registries:\n- {host: "127.0.0.1:%s", caFile: %s}\n' "$port" "$W/tls/cert.pem" >"$W/kedge.yaml"
+	kedge_start
+	kedge image pull "127.0.0.1:$port/web:1"
+	# plain http is for those that are listed with it
+	kedge_stop
+	printf 'registries:\n- {host: "%s"}\n' "$R" >"$W/kedge.yaml"
+	kedge_start
+	run kedge image pull "$R/web:1"
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output == *"https://$R/v2/web/manifests/1: "* ]]
+	registry_stop "$port"
+}
+
+@test "htpasswd: with the right name and password, and not without" {
+	local port
+	port=$(free_port)
+	printf 'user:%s\n' "$(perl -e 'print crypt("secret", q{$2y$05$abcdefghijklmnopqrstuu})')" >"$W/htpasswd"
+	registry_start "$port" "auth: {htpasswd: {realm: kedge, path: $W/htpasswd}}"
+	web_layout "$W/web" v1
+	push_image "$W/web" "127.0.0.1:$port/web:1" --dest-creds user:secret
+	echo 'user:secret' >"$W/cred"
+	printf 'registries:\n- {host: "127.0.0.1:%s", http: true, credentialsFile: %s}\n' "$port" "$W/cred" >"$W/kedge.yaml"
+	kedge_start
+	kedge image pull "127.0.0.1:$port/web:1"
+	kedge image rm "127.0.0.1:$port/web:1"
+	echo 'user:wrong' >"$W/cred"
+	run kedge image pull "127.0.0.1:$port/web:1"
+	echo "$output"
+	[[ $output == *"401 Unauthorized: authentication required"* ]]
+	echo 'nonsense' >"$W/cred"
+	! kedge image pull "127.0.0.1:$port/web:1"
+	registry_stop "$port"
+}
+
+@test "media types: docker's and OCI's, gzip, zstd and uncompressed layers" {
+	web_layout "$W/web" v1
+	push_image "$W/web" "$R/oci:1"
+	push_image "$W/web" "$R/docker:1" --format v2s2
+	push_image "$W/web" "$R/zstd:1" --dest-compress-format zstd
+	rm -rf "$W/plain"
+	web_layout "$W/plain" v2 >/dev/null
+	rm -rf "$W/plain"
+	oci_image "$W/plain" '{"Entrypoint": ["/web"]}' "$(oci_layer "$W/plain" "$W/web.tar" none)" >/dev/null
+	push_image "$W/plain" "$R/plain:1" --preserve-digests
+	kedge_start
+	local i
+	for i in oci docker zstd plain; do
+		kedge image pull "$R/$i:1"
+		kedge image rm "$R/$i:1"
+	done
+}
+
+@test "what umoci and buildah write is pulled" {
+	command -v umoci >/dev/null || command -v buildah >/dev/null || skip "neither is installed"
+	kedge_start
+	if command -v umoci >/dev/null; then
+		umoci init --layout "$W/u"
+		umoci new --image "$W/u:latest"
+		umoci unpack --image "$W/u:latest" "$W/bundle"
+		mkdir -p "$W/bundle/rootfs/data/dir"
+		echo one >"$W/bundle/rootfs/data/dir/file"
+		echo two >"$W/bundle/rootfs/data/gone"
+		ln "$W/bundle/rootfs/data/dir/file" "$W/bundle/rootfs/data/hard"
+		umoci repack --image "$W/u:latest" "$W/bundle"
+		umoci unpack --image "$W/u:latest" "$W/bundle2"
+		rm "$W/bundle2/rootfs/data/gone"
+		umoci repack --image "$W/u:latest" "$W/bundle2"
+		push_image "$W/u" "$R/umoci:1"
+		kedge image pull "$R/umoci:1"
+		[ "$(find "$W/state/images/layers" -name hard -links 2 | wc -l)" = 1 ]
+		[ "$(find "$W/state/images/layers" -name gone -type c | wc -l)" = 1 ]
+	fi
+	if command -v buildah >/dev/null; then
+		local b=(buildah --root "$W/b" --runroot "$W/br" --storage-driver vfs) c
+		c=$("${b[@]}" from scratch)
+		mkdir "$W/files"
+		echo three >"$W/files/three"
+		"${b[@]}" copy "$c" "$W/files" /files >/dev/null
+		"${b[@]}" config --entrypoint '["/files/three"]' "$c"
+		"${b[@]}" commit -q "$c" made:1 >/dev/null
+		"${b[@]}" push -q --tls-verify=false made:1 "docker://$R/buildah:1"
+		kedge image pull "$R/buildah:1"
+		find "$W/state/images/layers" -path '*/files/three' | grep -q .
+	fi
+}
+
+@test "images that nobody needs are pruned; those of pods, revisions and by hand stay" {
+	repo_make
+	local v
+	for v in 1 2 3; do
+		web_layout "$W/web" v$v >/dev/null
+		push_image "$W/web" "$R/web:$v"
+	done
+	sed -i '1i images: {keepRevisions: 2}' "$W/kedge.yaml"
+	kedge_start --source "$W/deploy.git"
+	image local:1
+	for v in 1 2 3; do
+		deployment web "$R/web:$v" | sed 's/replicas: 1/replicas: 1\n  revisionHistoryLimit: 0/' >"$W/clone/web.yaml"
+		push_wait $v
+	done
+	run kedge image prune
+	echo "$output"
+	[ "${lines[0]}" = "image \"$R/web:1\" removed" ]
+	[[ ${lines[1]} == *"in 1 images" ]]
+	wait_for 5 "it is gone" sh -c "! kedge image ls | grep -q 'web:1 '"
+	kedge image ls | grep -q "^$R/web:2 "
+	kedge image ls | grep -q "^$R/web:3 "
+	kedge image ls | grep -q '^local:1 '
+	# a rollback finds what it needs
+	registry_stop "${R#*:}"
+	kedge rollback
+	wait_for 10 "the former version runs" sh -c "kedge get pods -o json | jq -e '[.items[] | select(.spec.containers[0].image == \"$R/web:2\" and .status.phase == \"Running\")] | length == 1'"
+	kedge image prune --all
+	wait_for 5 "what came by hand goes when asked" sh -c "! kedge image ls | grep -q local"
+}
+
+@test "a disk that fills up loses the images that nobody needs" {
+	web_layout "$W/web" v1 >/dev/null
+	push_image "$W/web" "$R/web:1"
+	sed -i '1i images: {gcSeconds: 1, gcHighPercent: 1, gcLowPercent: 1, gcMinAgeSeconds: 0}' "$W/kedge.yaml"
+	kedge_start
+	image local:1
+	kedge image pull "$R/web:1"
+	wait_for 10 "it goes" sh -c "! kedge image ls | grep -q web:1"
+	kedge image ls | grep -q '^local:1 '
+	grep -q "remove $R/web:1  # nobody needs it, and the disk is [0-9]*% full" "$W/kedged.log"
+	wait_for 5 "the node says so" sh -c "kedge events | grep -q 'FreeDiskSpaceFailed.*Failed to garbage collect required amount of images'"
 }

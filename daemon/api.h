@@ -12,6 +12,7 @@
  *   POST /apis/kedge.dev/v1/sources/NAME/rollback  {"revision": N}  (0 or none: the one before)
  *   GET  /kedge/status
  *   GET  /kedge/diff?source=NAME&ref=REF
+ *   GET  /kedge/usage                              what the host and its containers use
  *   GET  /kedge/images
  *   POST /kedge/images?name=NAME:TAG&format=rootfs|archive&config=JSON   body: the tar
  *   DELETE /kedge/images?name=NAME:TAG
@@ -65,6 +66,7 @@ struct api_host {
 	int (*diff)(void *ctx, int64_t id, const char *source, const char *ref,
 		    struct error **);                              /* api_answer */
 	int (*status)(void *ctx, int64_t id, struct error **);     /* api_answer */
+	int (*usage)(void *ctx, int64_t id, struct error **);      /* api_answer */
 	int (*image_list)(void *ctx, int64_t id, struct error **); /* api_answer */
 	/* api_image_pipe, then, when the pipe has ended, api_answer */
 	int (*image_import)(void *ctx, int64_t id, const struct api_image *, struct error **);

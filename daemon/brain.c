@@ -361,6 +361,12 @@ hear_answer(struct heard *h)
 		brain_hand_answered(h->brain, a->id, a->text, a->error);
 }
 
+static void
+hear_usage(struct heard *h)
+{
+	brain_usage_seen(h->brain, h->body);
+}
+
 static void hear_config(struct heard *);
 
 static const struct {
@@ -379,6 +385,7 @@ static const struct {
 	{ "exec_done", exec_done_kind, hear_exec_done },
 	{ "exec_fds", answer_seen_kind, hear_exec_fds },
 	{ "answer_seen", answer_seen_kind, hear_answer },
+	{ "usage_seen", usage_seen_kind, hear_usage },
 };
 
 static void

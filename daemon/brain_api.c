@@ -633,6 +633,24 @@ hand_ask(struct brain *b, enum verb verb, const char *kind, const char *name, bo
 }
 
 static int
+on_usage(void *ctx, int64_t id, struct error **e)
+{
+	return hand_ask(ctx, ACT_USAGE, "", "host", false, id, e);
+}
+
+void
+brain_usage_seen(struct brain *b, const struct usage_seen *seen)
+{
+	struct brain_request *r = request_find(b, ASK_HAND, seen->id);
+	cleanup_buf struct buf json = { 0 };
+
+	if (!r)
+		return;
+	schema_encode(usage_seen_kind(), seen, &json);
+	request_answer(b, r, buf_text(&json), NULL);
+}
+
+static int
 on_image_remove(void *ctx, int64_t id, const char *name, struct error **e)
 {
 	if (!*name || strpbrk(name, " \n\t"))
@@ -712,6 +730,7 @@ brain_api_open(struct brain *b, struct error **e)
 		.source = on_source,
 		.diff = on_diff,
 		.status = on_status,
+		.usage = on_usage,
 		.image_list = on_image_list,
 		.image_import = on_image_import,
 		.image_pull = on_image_pull,

@@ -119,6 +119,7 @@ void brain_exec_fds(struct brain *, int64_t id, int *fds,
 		    int nfds); /* takes those it sets to -1 */
 void brain_exec_done(struct brain *, int64_t id, int exit_code, const char *error);
 void brain_images_changed(struct brain *);
+void brain_usage_seen(struct brain *, const struct usage_seen *);
 
 /* brain_pull.c */
 void pulls_fill(struct brain *, struct snapshot *);

@@ -75,6 +75,7 @@ void hand_send(struct hand *, const char *line, const struct kind *, const void 
 	       const int *fds, int nfds);
 void hand_report_pod(struct hand *, const char *uid);
 void hand_report_images(struct hand *);
+void hand_report_usage(struct hand *, int64_t id); /* hand_usage.c */
 void hand_answer(struct hand *, int64_t id, const char *text, const struct error *);
 /* What is kept of a pod that the runtime has; NULL: it has none of that uid. */
 struct hand_pod *hand_pod(struct hand *, const char *uid);

@@ -547,6 +547,16 @@ do_list(struct order *o, struct error **e)
 }
 
 static int
+do_usage(struct order *o, struct error **e)
+{
+	const struct ask_args *args = o->body;
+
+	(void)e;
+	hand_report_usage(o->hand, args->id);
+	return 0;
+}
+
+static int
 do_ready(struct order *o, struct error **e)
 {
 	(void)e;
@@ -580,6 +590,7 @@ static int (*const table[ACT_COUNT])(struct order *, struct error **) = {
 	[ACT_PULL] = do_pull,           [ACT_CANCEL] = do_cancel,   [ACT_REMOVE] = do_remove,
 	[ACT_PROVISION] = do_provision, [ACT_RECLAIM] = do_reclaim, [ACT_LIST] = do_list,
 	[ACT_READY] = do_ready,         [ACT_DOWN] = do_down,       [ACT_RESIZE] = do_resize,
+	[ACT_USAGE] = do_usage,
 };
 /* clang-format on */
 

@@ -228,6 +228,13 @@ int rt_container_hooked(struct rt *, const char *uid, const char *container, int
  * is started again.  *ret_changed: they were others. */
 int rt_container_resize(struct rt *, const char *uid, const char *container,
 			const struct rt_container *size, bool *ret_changed, struct error **);
+/* What a container uses; -1: this host does not tell. */
+struct rt_usage {
+	int64_t cpu_ns; /* so far, of this run and those before it */
+	int64_t memory; /* working set, in bytes */
+};
+int rt_container_usage(struct rt *, const char *uid, const char *container,
+		       struct rt_usage *ret, struct error **);
 /* Runs argv in a container's namespaces, cgroup and with its rights.  The three
  * fds are dup'ed (-1: /dev/null); with tty, fds[0] is the terminal's slave for all three.
  * The end comes as an RT_EXEC_DONE event with this id. */

@@ -6,6 +6,7 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/log.h"
 #include "../reconcile/base/now.h"
+#include "../reconcile/base/utf8.h"
 #include "api_call.h"
 #include <signal.h>
 #include <string.h>
@@ -24,26 +25,6 @@ static const struct route routes[] = {
 };
 
 /* ---- text ---- */
-
-/* Length of the UTF-8 sequence at s, 0 when it is none. */
-static size_t
-utf8_len(const unsigned char *s, size_t left)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n = *s < 0x80 ? 1 : *s >= 0xf0 ? 4 : *s >= 0xe0 ? 3 : *s >= 0xc0 ? 2 : 0;
-	uint32_t c = n == 1 ? *s : *s & (0xff >> (n + 1));
-
-	if (!n || n > left || *s > 0xf4)
-		return 0;
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (s[i] & 0x3f);
-	}
-	if (n > 1 && (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000)))
-		return 0;
-	return n;
-}
 
 static void
 json_quote_n(struct buf *b, const char *text, size_t n)

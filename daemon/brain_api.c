@@ -9,6 +9,7 @@
 #include "../reconcile/base/imageref.h"
 #include "../reconcile/base/log.h"
 #include "../reconcile/controllers.h"
+#include "../reconcile/tree.h"
 #include "api.h"
 #include "brain_gc.h"
 #include "brain_pull.h"
@@ -327,6 +328,25 @@ is_head(const struct watch *w, const char *ref)
 	       (w->config->ref && !strcmp(ref, w->config->ref));
 }
 
+/* Foreign bytes may be in it, and a line left out would be one not told. */
+static json_t *
+text_json(const char *text)
+{
+	cleanup_buf struct buf b = { 0 };
+
+	tree_quote(text, &b);
+	return json_loadb(b.at, b.len, JSON_DECODE_ANY, NULL);
+}
+
+static void
+error_add(json_t *errors, const char *source, const struct error *e)
+{
+	cleanup_free char *text = NULL;
+
+	xasprintf(&text, "%s: %s", source, error_text(e));
+	json_array_append_new(errors, text_json(text));
+}
+
 /* `commit`: what the worker says that ref is; NULL: it was not asked. */
 static void
 diff_of(struct brain *b, struct watch *w, const char *ref, const char *commit, json_t *lines,
@@ -359,12 +379,12 @@ diff_of(struct brain *b, struct watch *w, const char *ref, const char *commit, j
 	complaints_sort(&cs);
 	for (const struct complaint *c = cs.first; c; c = c->next)
 		if (!c->warning)
-			json_array_append_new(errors, json_string(complaint_print(c, &a)));
+			json_array_append_new(errors, text_json(complaint_print(c, &a)));
 	for (size_t i = 0; i < p.n; i++) {
 		cleanup_buf struct buf line = { 0 };
 
 		action_print(&p.at[i], &line);
-		json_array_append_new(lines, json_string(buf_text(&line)));
+		json_array_append_new(lines, text_json(buf_text(&line)));
 	}
 	manifest_set_free(set);
 }
@@ -416,8 +436,7 @@ brain_shown(struct brain *b, struct watch *w, bool lost)
 		else
 			diff_of(b, w, r->ref, commit, lines, errors, &e);
 		if (e)
-			json_array_append_new(errors,
-					      json_sprintf("%s: %s", name, error_text(e)));
+			error_add(errors, name, e);
 		answer_diff(b, r->api_id, lines, errors);
 		request_free(b, r);
 	}
@@ -444,8 +463,7 @@ on_diff(void *ctx, int64_t id, const char *source, const char *ref, struct error
 			continue;
 		diff_of(b, w, ref, NULL, lines, errors, &why);
 		if (why)
-			json_array_append_new(
-			    errors, json_sprintf("%s: %s", w->config->name, error_text(why)));
+			error_add(errors, w->config->name, why);
 	}
 	answer_diff(b, id, lines, errors);
 	return 0;

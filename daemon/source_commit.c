@@ -6,33 +6,12 @@
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
+#include "../reconcile/base/utf8.h"
 #include "source_priv.h"
 #include <ctype.h>
 #include <string.h>
 
 enum { MESSAGE_MAX = 16 << 10 };
-
-/* Length of the valid UTF-8 sequence at s, 0 when there is none. */
-static size_t
-utf8_len(const unsigned char *s, size_t left)
-{
-	size_t n = s[0] < 0x80                   ? 1
-		   : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-		   : (s[0] & 0xf0) == 0xe0       ? 3
-		   : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
-						 : 0;
-
-	if (!n || n > left)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((n == 3 && s[0] == 0xe0 && s[1] < 0xa0) ||
-	    (n == 3 && s[0] == 0xed && s[1] >= 0xa0) ||
-	    (n == 4 && s[0] == 0xf0 && s[1] < 0x90) || (n == 4 && s[0] == 0xf4 && s[1] >= 0x90))
-		return 0;
-	return n;
-}
 
 char *
 text_clean(const char *text, size_t len)
@@ -40,7 +19,7 @@ text_clean(const char *text, size_t len)
 	struct buf b = { 0 };
 
 	for (size_t i = 0; i < len;) {
-		size_t n = utf8_len((const unsigned char *)text + i, len - i);
+		size_t n = utf8_len(text + i, len - i);
 		unsigned char c = text[i];
 
 		if (n == 0 || (n == 1 && (c < 0x20 || c == 0x7f) && c != '\n' && c != '\t'))

@@ -9,6 +9,7 @@
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
+#include "../reconcile/base/utf8.h"
 #include "gittree.h"
 #include "ignore.h"
 #include "source_priv.h"
@@ -181,7 +182,12 @@ static int get_folder(struct walk *, struct folder *old, const git_oid *, const 
 static void
 object_wrong(struct folder *d, const char *path, const char *what)
 {
-	d->said.path = arena_strdup(&d->arena, path);
+	cleanup_free char *plain = text_clean(path, strlen(path));
+
+	for (char *p = plain; *p; p++)
+		if (*p == '\n' || *p == '\t')
+			*p = '?';
+	d->said.path = arena_strdup(&d->arena, plain);
 	complain(&d->said, 0, 0, NULL, "%s", what);
 }
 
@@ -231,6 +237,11 @@ get_slot(struct walk *k, struct folder *d, const struct slot *old, struct slot *
 	}
 	if (new->mode != MODE_FOLDER && !gittree_name_wanted(new->name, new->len))
 		return 0;
+	if (new->mode != MODE_FOLDER && !utf8_is(path)) {
+		object_wrong(d, path,
+			     "its path is not UTF-8: rename it, or name it in " IGNORE_FILE);
+		return 0;
+	}
 	if (new->mode == MODE_FOLDER ? get_folder(k, old ? old->folder : NULL, &new->id, path,
 						  g, d->ignoring, depth + 1, &new->folder)
 				     : get_file(k, old, new, path)) {

@@ -2,6 +2,7 @@
 #include "tree.h"
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/utf8.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,8 @@ tree_at(const struct tree *t, const char *path)
 	return t;
 }
 
+/* Whatever it holds, what is written is JSON: one name of a file must not make a list
+ * unreadable. */
 static void
 json_string(const char *s, struct buf *out)
 {
@@ -54,9 +57,12 @@ json_string(const char *s, struct buf *out)
 	buf_addc(out, '"');
 	for (; *s; s++) {
 		unsigned char c = *s;
+		size_t n = c < 0x80 ? 1 : utf8_len(s, strnlen(s, 4));
 
-		if (c >= 0x20 && c != '"' && c != '\\')
+		if (n && c >= 0x20 && c != '"' && c != '\\') {
+			s += n - 1;
 			continue;
+		}
 		buf_add(out, run, s - run);
 		run = s + 1;
 		if (c == '"' || c == '\\')
@@ -67,6 +73,8 @@ json_string(const char *s, struct buf *out)
 			buf_adds(out, "\\t");
 		else if (c == '\r')
 			buf_adds(out, "\\r");
+		else if (!n)
+			buf_adds(out, "\xef\xbf\xbd");
 		else
 			buf_addf(out, "\\u%04x", c);
 	}

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/map.h"
+#include "base/utf8.h"
 #include "tree.h"
 #include <string.h>
 #include <yaml.h>
@@ -486,26 +487,11 @@ read_stream(struct reader *r, const struct input *in, struct tree **ret)
 static const char *
 bad_utf8(const char *text, size_t len)
 {
-	const unsigned char *s = (const unsigned char *)text, *end = s + len;
+	const char *end = text + len;
 
-	while (s < end) {
-		unsigned c = *s;
-		int more = c < 0x80                ? 0
-			   : c >= 0xc2 && c < 0xe0 ? 1
-			   : c >= 0xe0 && c < 0xf0 ? 2
-			   : c >= 0xf0 && c < 0xf5 ? 3
-						   : -1;
-
-		if (more < 0 || end - s <= more)
-			return (const char *)s;
-		if ((c == 0xe0 && s[1] < 0xa0) || (c == 0xed && s[1] > 0x9f) ||
-		    (c == 0xf0 && s[1] < 0x90) || (c == 0xf4 && s[1] > 0x8f))
-			return (const char *)s;
-		for (int i = 1; i <= more; i++)
-			if ((s[i] & 0xc0) != 0x80)
-				return (const char *)s;
-		s += more + 1;
-	}
+	for (size_t n; text < end; text += n)
+		if (!(n = utf8_len(text, end - text)))
+			return text;
 	return NULL;
 }
 

@@ -140,6 +140,21 @@ unchanged() {
 	refused 'a\.yaml:4:[0-9]+:.*UTF-8'
 }
 
+@test "a file whose name is not UTF-8, or holds control characters, is refused and blinds nobody" {
+	config_map a >"$W/clone/"$'a\xff.yaml'
+	config_map b >"$W/clone/"$'b\033[31m\n.yaml'
+	refused 'a\?\.yaml: .*not UTF-8' 'b\?\[31m\?\.yaml: .*control character'
+	config_map c >"$W/clone/"$'c\xff.txt' # no manifest: nobody minds
+	push_wait "a text"
+	kedge history -o json | jq -e '.items | length > 1'
+	kedge events >/dev/null
+	run kedge diff $'\xff' --source deploy
+	[ "$status" = 2 ]
+	[[ $output == *"no branch, tag or commit"* ]]
+	rm "$W/clone/"c*.txt
+	push_wait "none"
+}
+
 @test "a symbolic link in a commit is refused by its path" {
 	ln -s web.yaml "$W/clone/link.yaml"
 	refused 'link\.yaml.*symbolic link'

@@ -1,5 +1,7 @@
 /* t_json.c -- the JSON reader of the API and the store, and its strings. */
 #include "reads.h"
+#include "reconcile/base/cleanup.h"
+#include "reconcile/base/utf8.h"
 
 static struct tree *
 json(struct reading *r, const char *text)
@@ -42,6 +44,26 @@ strings_are_escaped_as_json_wants_it(void **s)
 	assert_string_equal(json_of(&r, json(&r, text)), text);
 	assert_string_equal(json_of(&r, json(&r, "\"\\ud83d\\ude00\\/\"")),
 			    "\"\xf0\x9f\x98\x80/\"");
+}
+
+static void
+what_is_not_utf8_is_written_as_json_all_the_same(void **s)
+{
+	static const char *const bad[] = { "a\xff"
+					   "b",
+					   "a\xc3", "\xed\xa0\x80", "\xf0\x9f\x98",
+					   "\xc0\x80\x1b" };
+
+	(void)s;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		READING(r);
+		cleanup_buf struct buf b = { 0 };
+
+		tree_quote(bad[i], &b);
+		assert_true(utf8_is(buf_text(&b)));
+		assert_non_null(json(&r, buf_text(&b)));
+		assert_non_null(strstr(b.at, "\xef\xbf\xbd"));
+	}
 }
 
 static void
@@ -103,6 +125,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(what_is_read_is_what_is_written),
 		T(strings_are_escaped_as_json_wants_it),
+		T(what_is_not_utf8_is_written_as_json_all_the_same),
 		T(trees_of_json_have_no_places),
 		T(broken_json_is_refused_with_line_and_column),
 		T(depth_is_bounded),

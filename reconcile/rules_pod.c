@@ -430,6 +430,26 @@ dns_check(const struct pod_spec *s, const struct place *at)
 			       d->searches.n);
 }
 
+/* A user namespace of its own, and namespaces that are the host's: the one cannot act in
+ * the others. */
+static void
+host_users_check(const struct pod_spec *s, const struct place *pl)
+{
+	const struct {
+		const char *field;
+		bool set;
+	} rows[] = { { "hostNetwork", s->hostNetwork },
+		     { "hostPID", s->hostPID },
+		     { "hostIPC", s->hostIPC } };
+
+	if (s->hostUsers || !schema_has(pod_spec_kind(), s, "hostUsers"))
+		return;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (rows[i].set)
+			place_complain(pl, rows[i].field,
+				       "Forbidden: when `hostUsers` is false");
+}
+
 void
 pod_spec_check(const void *obj, const struct place *at)
 {
@@ -446,4 +466,5 @@ pod_spec_check(const void *obj, const struct place *at)
 	mounts_check(s, "containers", s->containers.at, s->containers.n, at);
 	mounts_check(s, "initContainers", s->initContainers.at, s->initContainers.n, at);
 	ports_check(s, at);
+	host_users_check(s, at);
 }

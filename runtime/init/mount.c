@@ -557,7 +557,8 @@ dev_shm(const struct setup *s, const char *shared)
 int
 mount_dev(struct setup *s, const struct op *op)
 {
-	static const char *const tmpfs[] = { "mode", "755", "size", "64k", NULL };
+	static const char *const tmpfs[] = { "mode",      "755",  "size", "64k",
+					     "nr_inodes", "4096", NULL };
 	char tty[16];
 	struct text gid = TEXT(tty);
 	const char *const devpts[] = { "newinstance", NULL,  "ptmxmode", "0666", "mode",

@@ -150,6 +150,7 @@ spec_container(const struct container_args *c, struct arena *a, struct rt_contai
 		.memory = c->memory,
 		.memory_high = c->memoryHigh,
 		.memory_min = c->memoryMin,
+		.disk = c->disk,
 		.oom_score_adj = c->oomScoreAdj,
 		.cap_add = spec_strings(&c->capAdd, a),
 		.cap_drop = spec_strings(&c->capDrop, a),
@@ -301,6 +302,7 @@ spec_seen(const struct rt_pod_status *s, struct arena *a)
 					     [RT_POD_GONE] = "gone" };
 	struct pod_seen *p = arena_zalloc(a, sizeof *p);
 
+	p->over = *s->over ? arena_strdup(a, s->over) : NULL;
 	p->uid = arena_strdup(a, s->uid);
 	p->ns = arena_strdup(a, s->ns);
 	p->name = arena_strdup(a, s->name);

@@ -428,6 +428,17 @@ fail_late(const struct pod *pod, struct plan *p)
 	tell(p, pod, "Normal", st->reason, st->message);
 }
 
+/* It took more of the disk than it may: failed for good, as the kubelet evicts. */
+static void
+evict(const struct pod *pod, const char *over, struct pod_status *st, struct plan *p)
+{
+	st->phase = "Failed";
+	st->reason = "Evicted";
+	st->message = pod_over_message(pod->spec, over, p->arena);
+	write(p, pod, st, "");
+	tell(p, pod, "Warning", "Evicted", st->message);
+}
+
 static void
 look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
 	   struct plan *p)
@@ -440,6 +451,10 @@ look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 	if (up) /* what fails from here on (images, crashes) is tried again on the host */
 		backoff_over(st, CONDITION_BACKOFF, p->arena);
 
+	if (up && !pod_is_finished(pod) && !str_is(seen->over, "")) {
+		evict(pod, seen->over, st, p);
+		return;
+	}
 	if (up && !pod_is_finished(pod)) {
 		restart_failed(s, pod, seen, p);
 		let_through(s, pod, seen, p);

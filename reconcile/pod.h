@@ -38,6 +38,8 @@ uint64_t pod_files_version(struct snapshot *, const struct pod *, const struct v
 /* pod_volumes.c: false and *ret_why when something that is not optional is missing. */
 bool pod_volumes(struct snapshot *, const struct pod *, struct sandbox_args *, struct arena *,
 		 const char **ret_why);
+/* The kubelet's words for "volume NAME", "container NAME" or "pod" over its limit. */
+const char *pod_over_message(const struct pod_spec *, const char *over, struct arena *);
 /* A container's mounts; false and *ret_why when a subPathExpr names what is not there. */
 bool pod_mounts(const struct container *, const struct pair *env, size_t nenv,
 		struct container_args *, struct arena *, const char **ret_why);

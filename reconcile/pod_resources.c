@@ -99,6 +99,7 @@ pod_limits(const struct snapshot *s, const struct pod *pod, const struct contain
 
 	args->cpuMilli = quantity_milli(cpu);
 	args->memory = quantity_value(r ? pairs_get(&r->limits, "memory") : NULL);
+	args->disk = quantity_value(r ? pairs_get(&r->limits, "ephemeral-storage") : NULL);
 	args->cpuShares =
 	    request ? least(most(request * 1024 / 1000, SHARES_MIN), SHARES_MAX) : 0;
 	args->oomScoreAdj = oom_score_adj(s, pod, c);

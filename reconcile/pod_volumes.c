@@ -39,6 +39,23 @@ claimed(struct snapshot *s, const struct pod *pod,
 	return true;
 }
 
+/* A volume of memory is as large as it says, but never larger than what the pod may have. */
+static int64_t
+memory_size(const struct pod_spec *spec, int64_t size)
+{
+	int64_t may = 0;
+
+	for (size_t i = 0; i < spec->containers.n; i++) {
+		const struct resource_requirements *r = spec->containers.at[i].resources;
+		const char *limit = r ? pairs_get(&r->limits, "memory") : NULL;
+
+		if (!limit)
+			return size;
+		may += quantity_value(limit);
+	}
+	return size && size < may ? size : may;
+}
+
 /* One volume; its kind is its type of source. */
 static bool
 volume(struct snapshot *s, const struct pod *pod, const struct volume *from,
@@ -73,6 +90,8 @@ volume(struct snapshot *s, const struct pod *pod, const struct volume *from,
 		dir = &plain;
 	v->type = str_is(dir->medium, "Memory") ? "memory" : "empty";
 	v->sizeLimit = quantity_value(dir->sizeLimit);
+	if (str_is(dir->medium, "Memory"))
+		v->sizeLimit = memory_size(pod->spec, v->sizeLimit);
 	return true;
 }
 
@@ -199,4 +218,53 @@ pod_volumes_version(struct snapshot *s, const struct pod *pod, struct arena *a)
 		h = pod_files_version(s, pod, v, h);
 	}
 	return any ? arena_printf(a, "%016llx", (unsigned long long)h) : "";
+}
+
+/* ---- limits ---- */
+
+static const char *
+disk_limit(const struct container *c)
+{
+	return c->resources ? pairs_get(&c->resources->limits, "ephemeral-storage") : NULL;
+}
+
+/* The sum as a user would have written it. */
+static const char *
+disk_limits(const struct pod_spec *spec, struct arena *a)
+{
+	const char *only = NULL;
+	int64_t sum = 0;
+	int n = 0;
+
+	for (size_t i = 0; i < spec->containers.n; i++)
+		if (disk_limit(&spec->containers.at[i])) {
+			only = disk_limit(&spec->containers.at[i]);
+			sum += quantity_value(only);
+			n++;
+		}
+	if (n == 1)
+		return only;
+	return sum % (1 << 20) ? arena_printf(a, "%lld", (long long)sum)
+			       : arena_printf(a, "%lldMi", (long long)sum >> 20);
+}
+
+const char *
+pod_over_message(const struct pod_spec *spec, const char *over, struct arena *a)
+{
+	const char *name = strchr(over, ' ');
+
+	for (size_t i = 0; name && !strncmp(over, "volume ", 7) && i < spec->volumes.n; i++)
+		if (str_is(spec->volumes.at[i].name, name + 1) && spec->volumes.at[i].emptyDir)
+			return arena_printf(
+			    a, "Usage of EmptyDir volume \"%s\" exceeds the limit \"%s\". ",
+			    name + 1, spec->volumes.at[i].emptyDir->sizeLimit);
+	for (size_t i = 0; name && i < spec->containers.n; i++)
+		if (str_is(spec->containers.at[i].name, name + 1))
+			return arena_printf(
+			    a,
+			    "Container %s exceeded its local ephemeral storage limit \"%s\". ",
+			    name + 1, disk_limit(&spec->containers.at[i]));
+	return arena_printf(
+	    a, "Pod ephemeral local storage usage exceeds the total limit of containers %s. ",
+	    disk_limits(spec, a));
 }

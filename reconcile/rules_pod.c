@@ -140,7 +140,8 @@ amounts_check(const struct pairs *p, const char *field, const struct place *at)
 			    "fractional byte value \"%s\" is invalid, must be an "
 			    "integer (m is a thousandth; Mi a mebibyte)",
 			    p->at[i].value);
-		if (str_is(name, "cpu") || str_is(name, "memory"))
+		if (str_is(name, "cpu") || str_is(name, "memory") ||
+		    (str_is(name, "ephemeral-storage") && str_is(field, "limits")))
 			continue;
 		if (!strchr(name, '/') && strcmp(name, "ephemeral-storage") &&
 		    strncmp(name, "hugepages-", 10))

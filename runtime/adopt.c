@@ -249,6 +249,7 @@ adopt_living(struct rt *rt, struct rtpod *p, int dir, struct error **e)
 	}
 	if (p->run && p->state == RT_POD_STARTING) {
 		p->state = RT_POD_UP;
+		disk_watch(rt, p);
 		rtpod_start_containers(rt, p); /* those that the last hand did not come to */
 	}
 	return 1;

@@ -316,6 +316,24 @@ launch_init(struct rt *rt, const struct rt_pod *p, int dir, int user_ns, pid_t *
 }
 
 int
+launch_measurer(struct rt *rt, const int fds[3], char *const *paths, size_t n, int *ret_pidfd,
+		struct error **e)
+{
+	char **argv = xcalloc(n + 3, sizeof(*argv));
+	struct child c = {
+		.exe = rt->init_fd, .argv = argv, .fds = { fds[0], fds[1], fds[2] }, .nfds = 3
+	};
+	int r;
+
+	argv[0] = (char *)"kedge-init";
+	argv[1] = (char *)"measure";
+	memcpy(argv + 2, paths, n * sizeof(*argv));
+	r = child_start(&c, 0, -1, ret_pidfd, e);
+	free(argv);
+	return r < 0 ? -1 : 0;
+}
+
+int
 launch_remover(struct rt *rt, const int dirs[2], const char *name, int *ret_pidfd,
 	       struct error **e)
 {

@@ -409,6 +409,7 @@ walk_container(struct walk *w, struct rt_container *c)
 	NUM(w, c->cpu_milli);
 	NUM(w, c->cpu_shares);
 	NUM(w, c->memory);
+	NUM(w, c->disk);
 	NUM(w, c->pids);
 	NUM(w, c->memory_high);
 	NUM(w, c->memory_min);

@@ -19,7 +19,7 @@
 struct image;
 
 /* What an epoll event points to. */
-enum rt_source_kind { RT_SRC_WAKE, RT_SRC_HAND, RT_SRC_INIT, RT_SRC_REMOVER, RT_SRC_SWEEPER };
+enum rt_source_kind { RT_SRC_WAKE, RT_SRC_HAND, RT_SRC_INIT, RT_SRC_REMOVER, RT_SRC_SWEEPER, RT_SRC_MEASURER };
 struct rt_source {
 	enum rt_source_kind kind;
 	struct rtpod *pod;
@@ -55,6 +55,7 @@ struct rtpod {
 	int64_t remove_at;          /* boot ms of the next try; 0: none */
 	int64_t kill_at;            /* boot ms: kedge-init did not end when it should */
 	bool dirs_gone;
+	char over[W_NAME + 16]; /* what took more of the disk than it may; disk.c */
 	/* for rt_pod_status */
 	struct arena view;
 	struct rt_pod_status status;
@@ -82,6 +83,7 @@ struct rt {
 	uint64_t caps;              /* what we hold, so can give */
 	bool no_filters;            /* the kernel has no seccomp */
 	size_t removing, forgotten;
+	struct disk *disk; /* disk.c's own */
 	char **lacks;
 	size_t nlacks;
 	const char **uids; /* of rt_pods */
@@ -167,6 +169,9 @@ int launch_prepare(const char *init_path, struct error **); /* the sealed memfd 
 uint64_t launch_caps(void); /* what a kedge-init needs for itself */
 int launch_init(struct rt *, const struct rt_pod *, int dir, int user_ns, pid_t *ret_pid,
 		int *ret_pidfd, int *ret_conn, struct error **);
+/* Three descriptors that become 3, 4 and 5; paths "3PATH", "4PATH" (init/measure.c). */
+int launch_measurer(struct rt *, const int fds[3], char *const *paths, size_t n, int *ret_pidfd,
+		    struct error **);
 /* Removes `name` from each of two directories (the second may be -1) in a process of its own.
  */
 int launch_remover(struct rt *, const int dirs[2], const char *name, int *ret_pidfd,
@@ -189,6 +194,13 @@ void rtpod_swept(struct rt *, struct rt_source *);
 
 /* store.c */
 void rtstore_go_on(struct rt *); /* removals that were cut off */
+
+/* disk.c: what pods take of the disk, beside what they may */
+void disk_measured(struct rt *, struct rt_source *);
+int64_t disk_due(const struct rt *); /* boot ms; 0: nothing to look at */
+void disk_go_on(struct rt *);
+void disk_free(struct rt *);
+void disk_watch(struct rt *, const struct rtpod *); /* a pod that runs from now on */
 
 /* adopt.c */
 int rtpod_adopt_all(struct rt *, struct error **);

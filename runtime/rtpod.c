@@ -364,6 +364,7 @@ rt_pod_run(struct rt *rt, const char *uid, struct error **e)
 	p->gated = false;
 	p->run = true;
 	p->state = RT_POD_UP;
+	disk_watch(rt, p);
 	for (size_t i = 0; i < p->spec.ncontainers; i++)
 		p->c[i].image_backoff_s = 0;
 	rtpod_start_containers(rt, p);

@@ -247,6 +247,7 @@ rt_close(struct rt *rt)
 		images_keep(rt->cfg.images, NULL, NULL);
 	for (struct map_slot *s; (s = map_first(&rt->pods));)
 		rt_pod_free(rt, s->value);
+	disk_free(rt);
 	map_done(&rt->pods);
 	for (size_t i = 0; i < rt->njobs; i++) {
 		free(rt->jobs[i].error);
@@ -314,6 +315,9 @@ dispatch(struct rt *rt, struct rt_source *s)
 		break;
 	case RT_SRC_REMOVER:
 		rtpod_go_on(rt, s->pod);
+		break;
+	case RT_SRC_MEASURER:
+		disk_measured(rt, s);
 		break;
 	case RT_SRC_SWEEPER:
 		rtpod_swept(rt, s);
@@ -394,6 +398,8 @@ timers(struct rt *rt)
 		if (due && due <= now)
 			rtpod_go_on(rt, p);
 	}
+	if (disk_due(rt) && disk_due(rt) <= now)
+		disk_go_on(rt);
 }
 
 bool
@@ -429,6 +435,8 @@ rt_timeout(const struct rt *rt)
 		if (due && (!next || due < next))
 			next = due;
 	}
+	if (disk_due(rt) && (!next || disk_due(rt) < next))
+		next = disk_due(rt);
 	return !next ? -1 : next <= now ? 0 : next - now > 60000 ? 60000 : (int)(next - now);
 }
 

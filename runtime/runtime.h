@@ -121,6 +121,7 @@ struct rt_container {
 	enum rt_role role;
 	bool startup_probe; /* a sidecar counts as started when rt_container_started says so */
 	enum rt_restart restart;
+	int64_t disk; /* bytes its writable layer and its logs may take; 0: no limit */
 	int64_t cpu_milli, cpu_shares, memory, pids; /* 0: no limit (pids: 1024) */
 	int64_t memory_high, memory_min;             /* of cgroup v2; 0: none */
 	int oom_score_adj;
@@ -186,6 +187,8 @@ struct rt_pod_status {
 	const char *uid, *ns, *name;
 	enum rt_pod_state state;
 	pid_t init_pid;
+	/* "volume NAME", "container NAME" or "pod": took more of the disk than it may */
+	const char *over; /* "" when nothing did */
 	const struct rt_container_status *containers;
 	size_t ncontainers;
 };

@@ -94,6 +94,7 @@ rt_pod_status(struct rt *rt, const char *uid)
 					    .name = p->spec.name,
 					    .state = p->state,
 					    .init_pid = p->init_pid,
+					    .over = p->over,
 					    .containers = c,
 					    .ncontainers = p->spec.ncontainers };
 	return &p->status;

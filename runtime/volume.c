@@ -169,8 +169,12 @@ volume_make(struct rt *rt, const struct rt_pod *p, const struct rt_volume *v, st
 	if (v->type == RT_MEMORY) {
 		char options[64];
 
-		snprintf(options, sizeof(options), "mode=0777,size=%lld",
-			 (long long)v->size_limit);
+		/* nothing said: half of the host's memory, as tmpfs has it */
+		if (v->size_limit > 0)
+			snprintf(options, sizeof(options), "mode=0777,size=%lld",
+				 (long long)v->size_limit);
+		else
+			snprintf(options, sizeof(options), "mode=0777,size=50%%");
 		if (mount("tmpfs", path, "tmpfs", MS_NODEV | MS_NOSUID, options) < 0)
 			return fail_sys(e, "mount the memory volume %s", path);
 	}

@@ -183,4 +183,6 @@ int user_act_as_root(const struct setup *); /* of the pod, where files are made;
 void user_make_as(const struct setup *, bool pod); /* files: as the pod's root, as ours */
 /* remove.c */
 int remove_main(int argc, char **argv);
+/* measure.c */
+int measure_main(int argc, char **argv);
 #endif

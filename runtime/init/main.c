@@ -235,6 +235,8 @@ init_main(long *sp)
 
 	if (argc > 1 && strcmp(argv[1], "remove") == 0)
 		sys_exit(remove_main(argc - 2, argv + 2));
+	if (argc > 1 && strcmp(argv[1], "measure") == 0)
+		sys_exit(measure_main(argc - 2, argv + 2));
 	if (argc < 2 || strcmp(argv[1], "pod") != 0 || !birth()) {
 		static const char why[] = "kedge-init: started by kedged only\n";
 

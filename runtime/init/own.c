@@ -11,35 +11,18 @@
 
 #include "runtime/init/init.h"
 #include "runtime/init/tree.h"
+#include "runtime/init/walk.h"
 
-enum { DEPTH_MAX = 256 };
-
-struct dirent64 {
-	uint64_t ino;
-	int64_t off;
-	unsigned short reclen;
-	unsigned char type;
-	char name[];
-};
-
-struct level {
-	int fd;
-	int64_t off; /* where to read on */
-};
-
-struct walk {
+struct owning {
+	struct walk walk; /* first */
 	uint32_t gid;
-	uint64_t dev;
 	int proc; /* /proc/self/fd */
-	struct level at[DEPTH_MAX];
-	int depth;
-	char names[4096];
 };
 
 /* Of a file only what a link into /proc/self/fd means can be changed: an O_PATH
  * descriptor itself takes no chmod before Linux 6.6. */
 static int
-own_one(struct walk *w, int fd, const struct stat *st)
+own_one(struct owning *w, int fd, const struct stat *st)
 {
 	unsigned mode = (st->st_mode & 07777) | 0660;
 	char name[24];
@@ -57,15 +40,9 @@ own_one(struct walk *w, int fd, const struct stat *st)
 	return (int)r;
 }
 
-static bool
-dots(const char *name)
-{
-	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-}
-
-/* One entry of the directory on top: changed, and entered when it is a directory. */
+/* One entry: changed, and entered when it is a directory. */
 static int
-entry(struct walk *w, int dir, const char *name)
+see(struct walk *w, int dir, const char *name, int *ret_sub)
 {
 	struct stat st;
 	int fd = (int)sys(openat, dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC), r;
@@ -74,52 +51,17 @@ entry(struct walk *w, int dir, const char *name)
 		return fd == -ENOENT ? 0 : fd; /* somebody removed it meanwhile */
 	r = (int)sys(fstat, fd, &st);
 	if (r >= 0 && st.st_dev == w->dev && !S_ISLNK(st.st_mode))
-		r = own_one(w, fd, &st);
-	if (r >= 0 && S_ISDIR(st.st_mode) && st.st_dev == w->dev) {
-		int sub = (int)sys(openat, fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-		if (w->depth == DEPTH_MAX) {
-			drop(sub);
-			r = -ENAMETOOLONG;
-		} else if (sub >= 0) {
-			w->at[w->depth++] = (struct level){ sub, 0 };
-		} else {
-			r = sub;
-		}
-	}
+		r = own_one((struct owning *)w, fd, &st);
+	if (r >= 0 && S_ISDIR(st.st_mode) && st.st_dev == w->dev)
+		r = *ret_sub = (int)sys(openat, fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	sys(close, fd);
 	return r;
-}
-
-/* Reads on in the directory on top until it enters another one or is through. */
-static int
-level_go_on(struct walk *w)
-{
-	struct level *top = &w->at[w->depth - 1];
-	int depth = w->depth, r = 0;
-	long n;
-
-	sys(lseek, top->fd, top->off, 0);
-	while ((n = sys(getdents64, top->fd, w->names, sizeof(w->names))) > 0)
-		for (long at = 0; at < n;) {
-			struct dirent64 *e = (struct dirent64 *)(w->names + at);
-
-			at += e->reclen;
-			top->off = e->off;
-			if (!dots(e->name))
-				r = entry(w, top->fd, e->name);
-			if (r < 0 || w->depth > depth)
-				return r;
-		}
-	sys(close, top->fd);
-	w->depth--;
-	return (int)n;
 }
 
 int
 own_volume(struct setup *s, const struct op *op)
 {
-	struct walk w = { .gid = (uint32_t)op->num[0] };
+	struct owning w = { .walk.see = see, .gid = (uint32_t)op->num[0] };
 	const char *path = op_text(op, 0);
 	struct stat st;
 	int top, r;
@@ -139,12 +81,10 @@ own_volume(struct setup *s, const struct op *op)
 	}
 	r = w.proc =
 	    (int)sys(openat, AT_FDCWD, "/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	w.dev = st.st_dev;
-	w.at[w.depth++] = (struct level){ top, 0 };
-	while (r >= 0 && w.depth > 0)
-		r = level_go_on(&w);
-	while (w.depth > 0)
-		sys(close, w.at[--w.depth].fd);
+	if (r >= 0)
+		r = walk_run(&w.walk, top);
+	else
+		drop(top);
 	/* last, so that what was cut off is not taken for done */
 	if (r >= 0) {
 		top = (int)sys(openat, AT_FDCWD, path,

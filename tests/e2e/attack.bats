@@ -148,3 +148,11 @@ was_told() { events_of "$1" | grep -F "$2"; }
 	curl -sfm 5 -o "$W/o" http://127.0.0.1:8001/api/v1/pods # root may
 	[ "$(field pod inside '.metadata.uid + (.metadata.deletionTimestamp // "")')" = "$uid" ]
 }
+
+@test "a process that swaps links while thousands of containers start gets nothing of the host mounted or made" {
+	export KEDGE_TEST_DIR=$W/race
+	mkdir "$KEDGE_TEST_DIR"
+	run timeout 300 "${B:-build}/tests/e2e/volume_drive" race
+	echo "$output"
+	[ "$status" = 0 ]
+}

@@ -357,3 +357,49 @@ gone() { ! kedge get "$1" "$2"; }
 	[ "$(stat -c %g "$W/state/volumes/$pv/a/b/f")" = 7 ]
 	drop own
 }
+
+evicted() { is "$1" .status.reason Evicted; }
+
+@test "sizeLimit: memory ends at its size; a disk volume over it has its pod evicted, in the kubelet's words" {
+	SPEC='volumes: [{name: m, emptyDir: {medium: Memory, sizeLimit: 1Mi}}, {name: cache, emptyDir: {sizeLimit: 1Mi}},
+  {name: half, emptyDir: {medium: Memory}}]
+restartPolicy: Never' MORE='resources: {limits: {memory: 64Mi}}
+volumeMounts: [{name: m, mountPath: /m}, {name: cache, mountPath: /c}, {name: half, mountPath: /h}]' pod full box:1 | put full
+	up full
+	run in_ full sh -c 'head -c 2000000 /dev/zero >/m/x'
+	[ "$status" != 0 ]
+	[ "$(in_ full stat -c %s /m/x)" -le 1048576 ]
+	[ "$(in_ full df -k /h | awk 'NR == 2 {print $2}')" = 65536 ] # what the pod may have
+	in_ full sh -c 'head -c 500000 /dev/zero >/c/x'
+	sleep 6
+	run ! evicted full
+	in_ full sh -c 'head -c 2000000 /dev/zero >/c/y; sync'
+	wait_for 20 "evicted" evicted full
+	is full .status.phase Failed
+	[ "$(field pod full .status.message)" = 'Usage of EmptyDir volume "cache" exceeds the limit "1Mi". ' ]
+	was_told full 'Usage of EmptyDir volume "cache" exceeds the limit "1Mi". '
+	drop full
+}
+
+@test "ephemeral-storage: layer, logs and scratch space together, and the ReplicaSet makes another pod" {
+	cat <<-Y | put bomb
+		apiVersion: apps/v1
+		kind: Deployment
+		metadata: {name: bomb}
+		spec:
+		  selector: {matchLabels: {app: bomb}}
+		  template:
+		    metadata: {labels: {app: bomb}}
+		    spec:
+		      terminationGracePeriodSeconds: 0
+		      containers: [{name: main, image: "box:1", resources: {limits: {ephemeral-storage: 1Mi}}}]
+	Y
+	wait_for 10 "it runs" has_ready app=bomb 1
+	local p
+	p=$(kedge get pods -l app=bomb -o json | jq -r '.items[0].metadata.name')
+	in_ "$p" sh -c 'head -c 3000000 /dev/zero >/tmp-file; sync'
+	wait_for 20 "evicted" evicted "$p"
+	[[ $(field pod "$p" .status.message) == 'Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. ' ]]
+	wait_for 15 "its successor" has_ready app=bomb 1
+	drop bomb
+}

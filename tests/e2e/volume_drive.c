@@ -1,0 +1,154 @@
+/* volume_drive.c -- attacks on volumes while containers start: volume_drive NAME.
+ *
+ * The attacker here is a process of the host that owns the volume's folder, which is
+ * more than any container is: it exchanges directories and links as fast as the kernel lets
+ * it, while thousands of containers have their subPaths opened and made.
+ */
+#include "tests/e2e/runtime_kit.h"
+#include <stdlib.h>
+#include <sys/syscall.h>
+
+#ifndef RENAME_EXCHANGE
+#define RENAME_EXCHANGE 2
+#endif
+
+enum { CONTAINERS = 30, PODS = 67 };
+
+static void
+swap(int dir, const char *a, const char *b)
+{
+	syscall(SYS_renameat2, dir, a, dir, b, RENAME_EXCHANGE);
+}
+
+/* "end" is a directory or a link to what it must not reach; so is "mid" on the way to
+ * mid/end; "made/by/root" is removed again and again, "made" a link at times. */
+static void
+attack(const char *folder)
+{
+	int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	for (;;) {
+		swap(dir, "end", "end-link");
+		swap(dir, "mid", "mid-link");
+		unlinkat(dir, "made/by/root", AT_REMOVEDIR);
+		unlinkat(dir, "made/by", AT_REMOVEDIR);
+		swap(dir, "made", "made-link");
+	}
+}
+
+static void
+lay_out(const char *folder, const char *secret)
+{
+	cleanup_close int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	MUST(dir >= 0 && mkdirat(dir, "end", 0755) == 0 && mkdirat(dir, "mid", 0755) == 0 &&
+	     mkdirat(dir, "mid/end", 0755) == 0 && mkdirat(dir, "made", 0755) == 0);
+	MUST(symlinkat(secret, dir, "end-link") == 0);
+	MUST(symlinkat(secret, dir, "mid-link") == 0);
+	MUST(symlinkat(secret, dir, "made-link") == 0);
+	MUST(symlinkat("../../../secret", dir, "up-link") == 0);
+}
+
+static void
+write_text(const char *dir, const char *name, const char *text)
+{
+	cleanup_free char *path = NULL;
+	FILE *f;
+
+	xasprintf(&path, "%s/%s", dir, name);
+	f = fopen(path, "we");
+	MUST(f && fputs(text, f) >= 0 && fclose(f) == 0);
+}
+
+/* One pod of many containers, each with the three subPaths; how many came up and how many did
+ * not. */
+static void
+starts(struct kit *k, int n, size_t *ret_up, size_t *ret_refused)
+{
+	const struct rt_volume v = { .name = "v", .type = RT_STORE, .source = "shared" };
+	const struct rt_mount m[] = {
+		{ .volume = "v", .path = "/s", .sub_path = "end" },
+		{ .volume = "v", .path = "/s", .sub_path = "mid/end" },
+		{ .volume = "v", .path = "/s", .sub_path = "made/by/root" },
+	};
+	struct rt_container c[CONTAINERS];
+	char names[CONTAINERS][8], uid[16];
+	struct rt_pod p;
+
+	for (int i = 0; i < CONTAINERS; i++) {
+		snprintf(names[i], sizeof names[i], "c%d", i);
+		c[i] = kit_sh(names[i], "cat /s/key /s/end/key 2>/dev/null; echo started");
+		c[i].mounts = &m[i % 3];
+		c[i].nmounts = 1;
+	}
+	snprintf(uid, sizeof uid, "p%d", n);
+	p = kit_pod(uid, c, CONTAINERS);
+	p.volumes = &v;
+	p.nvolumes = 1;
+	kit_start(k, &p);
+	for (size_t i = 0; i < CONTAINERS; i++) {
+		cleanup_free char *out = NULL;
+
+		KIT_UNTIL(k, kit_see(k, uid, i)->state == RT_TERMINATED);
+		if (!strcmp(kit_see(k, uid, i)->now.reason, "StartError")) {
+			++*ret_refused;
+			continue;
+		}
+		out = kit_output(k, &p, names[i], 0);
+		if (strstr(out, "top-secret"))
+			DIE("container %zu of pod %d reads the host's file", i, n);
+		if (strstr(out, "started"))
+			++*ret_up;
+	}
+	kit_stop(k, uid);
+}
+
+static void
+race(struct kit *k)
+{
+	cleanup_free char *folder = rt_store_folder(k->rt), *volume = NULL, *secret = NULL,
+			  *end = NULL;
+	size_t up = 0, refused = 0;
+	struct stat st;
+	pid_t attacker;
+
+	xasprintf(&secret, "%s/secret", k->dir);
+	MUST(mkdir(secret, 0777) == 0);
+	write_text(secret, "key", "top-secret\n");
+	xasprintf(&end, "%s/end", secret);
+	MUST(mkdir(end, 0777) == 0);
+	write_text(end, "key", "top-secret\n");
+	OK(rt_store_make(k->rt, "shared", 0, e));
+	xasprintf(&volume, "%s/shared", folder);
+	lay_out(volume, secret);
+	attacker = fork();
+	if (!attacker)
+		attack(volume);
+	for (int n = 0; n < PODS; n++)
+		starts(k, n, &up, &refused);
+	kill(attacker, SIGKILL);
+	waitpid(attacker, NULL, 0);
+	printf("%zu containers came up, %zu were refused\n", up, refused);
+	/* both happened, or nothing was raced for */
+	MUST(up > CONTAINERS && refused > CONTAINERS);
+	free(end);
+	xasprintf(&end, "%s/by", secret);
+	MUST(stat(end, &st) < 0); /* nothing was made through the link */
+}
+
+int
+main(int argc, char **argv)
+{
+	struct kit k;
+
+	if (argc != 2 || strcmp(argv[1], "race")) {
+		fprintf(stderr, "usage: volume_drive race\n");
+		return 2;
+	}
+	setvbuf(stdout, NULL, _IONBF, 0);
+	kit_begin(&k);
+	race(&k);
+	OK(rt_down(k.rt, e));
+	rt_close(k.rt);
+	return 0;
+}

@@ -16,6 +16,7 @@
  *   GET  /kedge/images
  *   POST /kedge/images?name=NAME:TAG&format=rootfs|archive&config=JSON   body: the tar
  *   DELETE /kedge/images?name=NAME:TAG
+ *   GET  /kedge/images/save?name=NAME:TAG&config=true|false
  *   POST /kedge/images/prune?all=true
  *   POST /kedge/pulls?name=NAME:TAG      body: a docker config.json, or nothing
  *   GET  /kedge/pulls?name=NAME:TAG      how far it is
@@ -74,6 +75,9 @@ struct api_host {
 	void (*image_sent)(void *ctx, int64_t id);
 	/* The client left before the end of the tar: what was written is not an image. */
 	void (*image_gone)(void *ctx, int64_t id);
+	/* api_image_bytes, then api_answer with how it ended */
+	int (*image_save)(void *ctx, int64_t id, const char *name, bool config_only,
+			  struct error **);
 	/* api_answer with what goes; all: also what was brought by hand */
 	int (*image_prune)(void *ctx, int64_t id, bool all, struct error **);
 	/* api_answer with how far it is; `config`: docker's, or NULL; begin: else only look */
@@ -107,6 +111,8 @@ void api_answer(struct api *, int64_t id, const struct error *e, const char *jso
 void api_exec_started(struct api *, int64_t id, const int fds[3]);
 /* It could not be started (error), or it ended: exit_code. */
 void api_exec_done(struct api *, int64_t id, int exit_code, const char *error);
+/* Where an image's bytes come from; taken. */
+void api_image_bytes(struct api *, int64_t id, int fd);
 /* Where to write the tar to; taken.  Closed after the last byte. */
 void api_image_pipe(struct api *, int64_t id, int fd);
 #endif

@@ -7,6 +7,7 @@
 #include <event2/event.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 static void
 refuse_unable(struct call *c)
@@ -197,6 +198,115 @@ kedge_image_prune(struct call *c)
 		      c->api->host.image_prune(c->api->host.ctx, call_ask(c),
 					       !strcmp(call_query(c, "all"), "true"), &e),
 		      &e);
+}
+
+/* An image on its way out: from the host's pipe to the client, as fast as that takes it.
+ * What goes wrong before the first byte is answered as any error; later the bytes end
+ * too early, which a tar tells. */
+struct saving {
+	struct call *call;
+	int pipe;
+	bool streams;
+	struct event *readable;
+};
+
+static void
+saving_free(void *p)
+{
+	struct saving *s = p;
+
+	if (s->readable)
+		event_free(s->readable);
+	if (s->pipe >= 0)
+		close(s->pipe);
+	free(s);
+}
+
+static enum http_pull
+saving_pull(void *mine, struct buf *out)
+{
+	struct saving *s = ((struct call *)mine)->state;
+	ssize_t n;
+
+	buf_reserve(out, 1 << 17);
+	n = read(s->pipe, out->at + out->len, 1 << 17);
+	if (n > 0) {
+		out->len += n;
+		return HTTP_GO_ON;
+	}
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		event_add(s->readable, NULL);
+		return HTTP_WAIT;
+	}
+	return HTTP_END;
+}
+
+static void
+on_saved(evutil_socket_t fd, short what, void *arg)
+{
+	struct saving *s = arg;
+	int n = 0;
+
+	(void)what;
+	if (s->streams) {
+		http_wake(s->call->req);
+		return;
+	}
+	if (s->call->answered || ioctl(fd, FIONREAD, &n) < 0 || n == 0)
+		return; /* it ended before it began: the answer says why */
+	s->streams = s->call->answered = true;
+	http_stream(s->call->req, 200, "application/octet-stream", saving_pull);
+}
+
+static void
+save_answered(struct call *c, const struct error *e, const char *json)
+{
+	struct saving *s = c->state;
+
+	(void)json;
+	if (s->streams)
+		return;
+	if (e)
+		call_fail(c, e);
+	else /* all of it lies in the pipe, and we were not told yet */
+		on_saved(s->pipe, EV_READ, s);
+}
+
+void
+api_image_bytes(struct api *a, int64_t id, int fd)
+{
+	struct call *c = call_of_id(a, id);
+	struct saving *s = c && c->on_answer == save_answered ? c->state : NULL;
+
+	if (!s) {
+		close(fd);
+		return;
+	}
+	evutil_make_socket_nonblocking(fd);
+	s->pipe = fd;
+	s->readable = event_new(a->base, fd, EV_READ, on_saved, s);
+	event_add(s->readable, NULL);
+}
+
+void
+kedge_image_save(struct call *c)
+{
+	cleanup_error struct error *e = NULL;
+	struct saving *s;
+
+	if (!c->api->host.image_save) {
+		refuse_unable(c);
+		return;
+	}
+	s = xcalloc(1, sizeof *s);
+	*s = (struct saving){ .call = c, .pipe = -1 };
+	c->state = s;
+	c->state_free = saving_free;
+	c->on_answer = save_answered;
+	asked(c,
+	      c->api->host.image_save(c->api->host.ctx, call_ask(c), call_query(c, "name"),
+				      !strcmp(call_query(c, "config"), "true"), &e),
+	      &e);
 }
 
 static void

@@ -591,6 +591,38 @@ on_image_prune(void *ctx, int64_t id, bool all, struct error **e)
 	return 0;
 }
 
+/* The bytes go from the hand's child through a pipe to the client, past us. */
+static int
+on_image_save(void *ctx, int64_t id, const char *name, bool config_only, struct error **e)
+{
+	struct brain *b = ctx;
+	struct brain_request *r;
+	struct ask_args args = { .keep = config_only };
+	struct action a = { .verb = ACT_SAVE,
+			    .kind = "image",
+			    .ns = "",
+			    .name = name,
+			    .why = "",
+			    .body = &args };
+	int fds[2], rc;
+
+	if (!*name || strpbrk(name, " \n\t"))
+		return fail(e, WHY_INVALID, "\"%s\" is not an image name", name);
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return fail_sys(e, "make a pipe");
+	r = request_new(b, ASK_HAND, id);
+	args.id = r->id;
+	rc = brain_tell(b, &a, &fds[1], 1);
+	close(fds[1]);
+	if (rc == 0) {
+		api_image_bytes(b->api, id, fds[0]);
+		return 0;
+	}
+	close(fds[0]);
+	request_free(b, r);
+	return fail(e, WHY_UNAVAILABLE, "the image cannot be read just now");
+}
+
 /* What somebody asked for by hand is fetched whatever failed before. */
 static int
 on_image_pull(void *ctx, int64_t id, const char *name, const char *config, bool begin,
@@ -753,6 +785,7 @@ brain_api_open(struct brain *b, struct error **e)
 		.image_import = on_image_import,
 		.image_pull = on_image_pull,
 		.image_prune = on_image_prune,
+		.image_save = on_image_save,
 		.image_sent = on_image_sent,
 		.image_gone = on_image_gone,
 		.image_remove = on_image_remove,

@@ -1,8 +1,9 @@
-/* cli_pull.c -- `kedge image pull`: asks, and shows how far it is.
+/* cli_pull.c -- `kedge image pull`, save and inspect: images from registries and to files.
  *
- * The daemon fetches; this only looks on.  Who leaves early does not stop it.
+ * The daemon fetches; pull only looks on.  Who leaves early does not stop it.
  */
 #include "cli.h"
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -155,5 +156,108 @@ cli_image_pull(struct cli_call *c, struct error **e)
 	if (auths)
 		explicit_bzero(auths, strlen(auths));
 	free(auths);
+	return rc;
+}
+
+/* ---- save, inspect ---- */
+
+struct saved {
+	int fd;
+	struct buf text; /* when fd is -1 */
+	char tail[1024]; /* the last bytes: a whole tar ends with zeros */
+	int64_t bytes;
+	int err;
+};
+
+static bool
+saved_take(void *ctx, const char *bytes, size_t n)
+{
+	struct saved *s = ctx;
+	size_t keep = n < sizeof s->tail ? sizeof s->tail - n : 0;
+
+	if (s->fd < 0) {
+		buf_add(&s->text, bytes, n);
+		return true;
+	}
+	memmove(s->tail, s->tail + sizeof s->tail - keep, keep);
+	memcpy(s->tail + keep, bytes + n - (sizeof s->tail - keep), sizeof s->tail - keep);
+	s->bytes += n;
+	while (n > 0) {
+		ssize_t done = write(s->fd, bytes, n);
+
+		if (done < 0) {
+			s->err = errno;
+			return false;
+		}
+		bytes += done;
+		n -= done;
+	}
+	return true;
+}
+
+static void
+save_url(struct buf *url, const char *name, const char *config)
+{
+	buf_adds(url, "/kedge/images/save");
+	cli_query(url, "name", name);
+	cli_query(url, "config", config);
+}
+
+int
+cli_image_save(struct cli_call *c, struct error **e)
+{
+	static const char zeros[1024];
+	bool out = !strcmp(c->args[1], "-");
+	struct saved s = { .fd = out ? STDOUT_FILENO
+				     : open(c->args[1],
+					    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) };
+	cleanup_buf struct buf url = { 0 };
+	int rc;
+
+	if (s.fd < 0)
+		return fail_sys(e, "%s", c->args[1]);
+	if (out && c->tty)
+		return fail(e, WHY_BAD_REQUEST, "an archive is nothing for a terminal");
+	save_url(&url, c->args[0], "false");
+	rc = cli_stream(c, url.at, "application/octet-stream", saved_take, &s, e);
+	if (rc == 0 && s.err) {
+		errno = s.err;
+		rc = fail_sys(e, "%s", c->args[1]);
+	} else if (rc == 0 && (s.bytes < 1024 || memcmp(s.tail, zeros, sizeof zeros) != 0)) {
+		rc = fail(e, WHY_IO, "%s: the archive was cut off; the daemon's log says why",
+			  c->args[1]);
+	}
+	if (!out) {
+		close(s.fd);
+		if (rc < 0)
+			unlink(c->args[1]);
+	}
+	return rc;
+}
+
+int
+cli_image_inspect(struct cli_call *c, struct error **e)
+{
+	struct saved s = { .fd = -1 };
+	cleanup_buf struct buf url = { 0 };
+	json_t *config;
+	char *text;
+	int rc;
+
+	save_url(&url, c->args[0], "true");
+	rc = cli_stream(c, url.at, "application/json", saved_take, &s, e);
+	if (rc == 0) {
+		config = json_loadb(buf_text(&s.text), s.text.len, 0, NULL);
+		if (c->tty)
+			cli_tame(config);
+		text = config ? json_dumps(config, JSON_INDENT(2)) : NULL;
+		if (text)
+			fprintf(c->out, "%s\n", text);
+		else
+			rc = fail(e, WHY_INTERNAL, "the image's config is no JSON");
+		free(text);
+		json_decref(config);
+	}
+	buf_done(&s.text);
 	return rc;
 }

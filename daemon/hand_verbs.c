@@ -137,8 +137,8 @@ do_resize(struct order *o, struct error **e)
 					   .memory_high = args->memoryHigh,
 					   .memory_min = args->memoryMin };
 	bool changed = false;
-	int rc = rt_container_resize(o->hand->rt, args->uid, args->container, &size, &changed,
-				     e);
+	int rc =
+	    rt_container_resize(o->hand->rt, args->uid, args->container, &size, &changed, e);
 
 	if (rc == 0 && changed && args->restart)
 		rc = rt_container_restart(o->hand->rt, args->uid, args->container, args->grace,
@@ -493,6 +493,24 @@ do_pull(struct order *o, struct error **e)
 }
 
 static int
+do_save(struct order *o, struct error **e)
+{
+	const struct ask_args *args = o->body;
+	cleanup_error struct error *why = NULL;
+	struct image_job *job = NULL;
+
+	(void)e;
+	if (o->message->nfds != 1)
+		fail(&why, WHY_INVALID, "save: nowhere to write to came along");
+	else if (image_save(o->hand->images, o->action->name, o->message->fds[0], args->keep,
+			    &job, &why) == 0)
+		hand_job_add(o->hand, job, args->id);
+	if (why)
+		hand_answer(o->hand, args->id, "", why);
+	return 0;
+}
+
+static int
 do_import(struct order *o, struct error **e)
 {
 	const struct import_args *args = o->body;
@@ -587,6 +605,7 @@ static int (*const table[ACT_COUNT])(struct order *, struct error **) = {
 	[ACT_SWEEP] = do_sweep,         [ACT_DRAIN] = do_drain,     [ACT_PROGRAM] = do_program,
 	[ACT_RETIRE] = do_retire,       [ACT_COMMIT] = do_commit,   [ACT_EXEC] = do_exec,
 	[ACT_WATCH] = do_watch,         [ACT_UNWATCH] = do_unwatch, [ACT_IMPORT] = do_import,
+	[ACT_SAVE] = do_save,
 	[ACT_PULL] = do_pull,           [ACT_CANCEL] = do_cancel,   [ACT_REMOVE] = do_remove,
 	[ACT_PROVISION] = do_provision, [ACT_RECLAIM] = do_reclaim, [ACT_LIST] = do_list,
 	[ACT_READY] = do_ready,         [ACT_DOWN] = do_down,       [ACT_RESIZE] = do_resize,

@@ -484,6 +484,12 @@ image_store_ingest(const struct images *s)
 }
 
 const char *
+image_store_path(const struct images *s)
+{
+	return s->dir;
+}
+
+const char *
 image_store_ingest_path(const struct images *s)
 {
 	return s->ingest_path;

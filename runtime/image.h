@@ -83,6 +83,10 @@ int image_load(struct images *, int fd, const char *name, const struct image_lim
 enum { IMAGE_PULL_SOCKS = 4 };
 int image_pull(struct images *, const char *name, const struct image_limits *,
 	       int ret_socks[IMAGE_PULL_SOCKS], struct image_job **ret, struct error **);
+/* A docker-archive of the image into fd; its layers are packed anew (image_save.c).  With
+ * `config_only` the config's JSON instead. */
+int image_save(struct images *, const char *name, int fd, bool config_only,
+	       struct image_job **ret, struct error **);
 /* Readable when the job has ended. */
 int image_job_fd(const struct image_job *);
 /* 0: done, `*ret_names` are the names now known (NULL-terminated, caller frees each and the

@@ -215,6 +215,7 @@ image_store_discard(const struct images *s, const char *dir)
 			(void)unlinkat(job, left[i], 0);
 		(void)unlinkat(job, "layers", AT_REMOVEDIR);
 		(void)unlinkat(job, "files", AT_REMOVEDIR);
+		(void)unlinkat(job, "store", AT_REMOVEDIR);
 		if (unlinkat(s->ingest, dir, AT_REMOVEDIR) == 0)
 			return;
 	}

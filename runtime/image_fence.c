@@ -72,9 +72,24 @@ fds_place(int *fd, int *root, int *alive, struct error **e)
 	return 0;
 }
 
+/* What is saved is only read: an image cannot change the store that it lies in. */
+static int
+store_bind(const char *path, const char *store, struct error **e)
+{
+	cleanup_free char *at = NULL;
+
+	xasprintf(&at, "%s/store", path);
+	if (mkdir(at, 0700) < 0 || mount(store, at, NULL, MS_BIND, NULL) < 0 ||
+	    mount(NULL, at, NULL,
+		  MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+		  NULL) < 0)
+		return fail_sys(e, "mount %s for reading an image", at);
+	return 0;
+}
+
 /* After this the job's directory is all there is. */
 static int
-root_enter(const char *path, int root, struct error **e)
+root_enter(const char *path, const char *store, int root, struct error **e)
 {
 	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) < 0)
 		return fail_sys(e, "unshare for unpacking an image");
@@ -83,6 +98,8 @@ root_enter(const char *path, int root, struct error **e)
 	    mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV | MS_NOEXEC,
 		  NULL) < 0)
 		return fail_sys(e, "mount %s for unpacking an image", path);
+	if (store && store_bind(path, store, e) < 0)
+		return -1;
 	if (chdir(path) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
 	    umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return fail_sys(e, "enter %s for unpacking an image", path);
@@ -94,13 +111,17 @@ root_enter(const char *path, int root, struct error **e)
 }
 
 static int
-rights_drop(struct error **e)
+rights_drop(bool save, struct error **e)
 {
 	/* owners and modes as the tar says; whiteout nodes; file capabilities */
 	capng_clear(CAPNG_SELECT_BOTH);
 	if (capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_CHOWN,
 			  CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP,
 			  -1) < 0 ||
+	    /* trusted.overlay.opaque is not told without; no call it is otherwise good for is
+	     * allowed below */
+	    (save &&
+	     capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_SYS_ADMIN) < 0) ||
 	    capng_apply(CAPNG_SELECT_CAPS) < 0)
 		return fail_sys(e, "drop the unpacking process's rights");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -129,7 +150,7 @@ static const int calls[] = {
 /* clang-format on */
 
 static int
-calls_filter(bool socket, struct error **e)
+calls_filter(bool socket, bool save, struct error **e)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int rc = ctx ? 0 : -ENOMEM;
@@ -141,6 +162,11 @@ calls_filter(bool socket, struct error **e)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(recvmsg), 0);
 	if (rc == 0 && socket)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(sendto), 0);
+	static const int reads[] = { SCMP_SYS(fgetxattr), SCMP_SYS(flistxattr),
+				     SCMP_SYS(readlinkat) };
+
+	for (size_t i = 0; rc == 0 && save && i < sizeof reads / sizeof *reads; i++)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, reads[i], 0);
 	if (rc == 0) /* abort() */
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
 				      SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
@@ -162,10 +188,11 @@ image_child_fence(struct child *c, const char *path, int seconds, struct error *
 	/* names in pax headers are UTF-8; without a UTF-8 locale libarchive has no words for
 	 * them */
 	setlocale(LC_CTYPE, "C.UTF-8");
-	if (fds_place(&c->fd, &c->root, &c->alive, e) < 0 || root_enter(path, c->root, e) < 0 ||
-	    rights_drop(e) < 0)
+	if (fds_place(&c->fd, &c->root, &c->alive, e) < 0 ||
+	    root_enter(path, c->store_path, c->root, e) < 0 ||
+	    rights_drop(c->image != NULL, e) < 0)
 		return -1;
 	if (limits_set(c->budget, seconds, e) < 0)
 		return -1;
-	return calls_filter(c->pull != NULL, e);
+	return calls_filter(c->pull != NULL, c->image != NULL, e);
 }

@@ -10,6 +10,7 @@
  * image_load.c   in the child: an archive's members; image_docker.c and image_oci.c read them
  * image_config.c in the child: an image's JSON to a record
  * image_layer.c  in the child: one tar to one layer directory
+ * image_save.c   in the child: an image as an archive again
  * image_pull.c   in the children: an image that a downloader hands over
  * image_gunzip.c in the child: gzip, fast
  * image_stream.c in the child: a file or pipe through gzip or zstd to tar, hashed on the way
@@ -137,12 +138,16 @@ struct child {
 	int number;              /* which of the job's children */
 	int alive;               /* held open until it ends; -1: none */
 	struct pull_table *pull; /* NULL: no pull */
+	const struct image *image; /* that is saved: the store is below "store", read-only */
+	const char *store_path;
 };
 /* Fences the calling process in; fd and root are 3 and 4 afterwards, root is "/". */
 int image_child_fence(struct child *, const char *path, int seconds, struct error **);
 int image_child_import(struct child *, struct error **);
 int image_child_load(struct child *, struct error **);
 int image_child_pull(struct child *, struct error **);
+int image_child_save(struct child *, struct error **);
+int image_child_inspect(struct child *, struct error **);
 struct pull_table *image_pull_table(struct budget **ret); /* shared with children to come */
 void image_pull_table_free(struct pull_table *);
 
@@ -171,6 +176,7 @@ int image_digest_check(const char *what, const char *kind, const char *want, con
 /* image.c, image_change.c */
 bool image_store_has_layer(const struct images *, const char *hex, int64_t *ret_bytes);
 int image_store_ingest(const struct images *); /* directory fd, borrowed */
+const char *image_store_path(const struct images *);
 const char *image_store_ingest_path(const struct images *);
 unsigned image_store_serial(struct images *); /* another one each call */
 /* Makes visible what a child left in `dir` of ingest. */

@@ -208,6 +208,23 @@ image_load(struct images *s, int fd, const char *name, const struct image_limits
 	return job_start(&c, image_child_load, l, ret, e);
 }
 
+int
+image_save(struct images *s, const char *name, int fd, bool config_only, struct image_job **ret,
+	   struct error **e)
+{
+	const struct image *i = image_find(s, name);
+	struct child c = {
+		.fd = fd, .store = s, .image = i, .store_path = image_store_path(s)
+	};
+
+	if (!i)
+		return fail(e, WHY_NOT_FOUND,
+			    "image %s is not here; `kedge image ls` shows those that are",
+			    name);
+	return job_start(&c, config_only ? image_child_inspect : image_child_save, NULL, ret,
+			 e);
+}
+
 static int
 pull_children(struct image_job *j, struct child *c, const char *path,
 	      int ret_socks[IMAGE_PULL_SOCKS], struct error **e)

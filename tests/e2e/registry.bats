@@ -209,3 +209,49 @@ teardown() {
 	grep -q "remove $R/web:1  # nobody needs it, and the disk is [0-9]*% full" "$W/kedged.log"
 	wait_for 5 "the node says so" sh -c "kedge events | grep -q 'FreeDiskSpaceFailed.*Failed to garbage collect required amount of images'"
 }
+
+@test "an image that was saved is read back by skopeo, podman and kedge itself" {
+	mkdir -p "$W/l1/data/opq" "$W/l2/data/opq"
+	echo lower >"$W/l1/data/gone"
+	echo lower >"$W/l1/data/opq/lower"
+	echo kept >"$W/l1/data/kept"
+	ln "$W/l1/data/kept" "$W/l1/data/hard"
+	ln -s kept "$W/l1/data/link"
+	chmod 4755 "$W/l1/data/kept"
+	: >"$W/l2/data/.wh.gone"
+	: >"$W/l2/data/opq/.wh..wh..opq"
+	echo upper >"$W/l2/data/opq/upper"
+	tar -C "$W/l1" --owner=7 --group=8 -cf "$W/l1.tar" .
+	tar -C "$W/l2" --owner=7 --group=8 -cf "$W/l2.tar" .
+	oci_image "$W/img" '{"Cmd": ["/x"], "Env": ["A=b"]}' "$(oci_layer "$W/img" "$W/l1.tar")" "$(oci_layer "$W/img" "$W/l2.tar" zstd)" >/dev/null
+	push_image "$W/img" "$R/layers:1"
+	kedge_start
+	kedge image pull "$R/layers:1"
+	kedge image inspect "$R/layers:1" | jq -e '.config.Env == ["A=b"] and (.rootfs.diff_ids | length) == 2'
+	kedge image save "$R/layers:1" "$W/saved.tar"
+	skopeo inspect "docker-archive:$W/saved.tar" | jq -e '.Env == ["A=b"] and (.Layers | length) == 2'
+	skopeo copy -q --insecure-policy "docker-archive:$W/saved.tar" "oci:$W/back:latest"
+	local m
+	m=$(jq -r '.manifests[0].digest' "$W/back/index.json")
+	local top low
+	low=$(jq -r '.layers[0].digest' "$W/back/blobs/sha256/${m#sha256:}")
+	top=$(jq -r '.layers[1].digest' "$W/back/blobs/sha256/${m#sha256:}")
+	tar -tvf "$W/back/blobs/sha256/${top#sha256:}" >"$W/top"
+	tar -tvf "$W/back/blobs/sha256/${low#sha256:}" >"$W/low"
+	cat "$W/top" "$W/low"
+	grep -q ' data/.wh.gone$' "$W/top"
+	grep -q ' data/opq/.wh..wh..opq$' "$W/top"
+	grep -q '^-rwsr-xr-x 7/8 .* data/\(kept\|hard\)$' "$W/low"
+	grep -q '^h.* link to data/hard$' "$W/low"
+	grep -q '^l.* data/link -> kept$' "$W/low"
+	if command -v podman >/dev/null; then
+		podman --root "$W/p" --runroot "$W/pr" --storage-driver vfs load -q -i "$W/saved.tar" | grep -q layers:1
+	fi
+	kedge image save "$R/layers:1" - | cmp - "$W/saved.tar"
+	kedge image load "$W/saved.tar" again:1
+	kedge image ls | grep -q '^again:1 '
+	run kedge image save nothing:1 "$W/none.tar"
+	[ "$status" -ne 0 ]
+	[[ $output == *"image nothing:1 is not here"* ]]
+	[ ! -e "$W/none.tar" ]
+}

@@ -261,24 +261,23 @@ sysctls_of(const struct rt_pod *p)
 }
 
 int
-launch_init(struct rt *rt, const struct rt_pod *p, int dir, int user_ns, pid_t *ret_pid,
-	    int *ret_pidfd, int *ret_conn, struct error **e)
+launch_init(struct rt *rt, const struct rt_pod *p, int dir, const struct users_set *set,
+	    pid_t *ret_pid, int *ret_pidfd, int *ret_conn, struct error **e)
 {
 	/* A pid namespace of the pod: when kedge-init dies, all of it does.  Net, ipc and
 	 * uts are what its containers share, and their user namespace's, when they have one. */
 	uint64_t flags = p->host_pid ? 0 : CLONE_NEWPID;
-	int namespaces[3] = { -1, -1, -1 };
 	char *argv[] = { "kedge-init", "pod", (char *)p->name, NULL };
 	int groups[CGROUP_TREES + 1] = { -1, -1, -1, -1 }, pair[2] = { -1, -1 }, pid = -1;
 	cleanup_close int sock = listener(dir, e);
 	cleanup_free struct sysctl *sysctls = sysctls_of(p);
 	bool v2 = rt->cgroups.mode == CGROUP_V2;
 
-	if (user_ns < 0 && !p->host_network)
+	if (!set->base && !p->host_network)
 		flags |= CLONE_NEWNET | CLONE_NEWUTS;
-	if (user_ns < 0 && !p->host_ipc)
+	if (!set->base && !p->host_ipc)
 		flags |= CLONE_NEWIPC;
-	if (sock < 0 || (user_ns >= 0 && users_namespaces(user_ns, namespaces, e) < 0))
+	if (sock < 0)
 		return -1;
 	if (open_groups(rt, p->uid, groups, e) == 0) {
 		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
@@ -288,21 +287,19 @@ launch_init(struct rt *rt, const struct rt_pod *p, int dir, int user_ns, pid_t *
 			struct child c = { .exe = rt->init_fd,
 					   .argv = argv,
 					   .join = v2 ? NULL : groups,
-					   .fds = { dir, sock, pair[1], user_ns },
-					   .nfds = user_ns < 0 ? 3 : 4,
-					   .namespaces = user_ns < 0 ? NULL : namespaces,
+					   .fds = { dir, sock, pair[1], set->fds[USERS_USER] },
+					   .nfds = set->base ? 4 : 3,
+					   .namespaces =
+					       set->base ? set->fds + USERS_NET : NULL,
 					   .user_base = p->user_base,
 					   .sysctls = sysctls };
 
 			pid = child_start(&c, flags, v2 ? groups[0] : -1, ret_pidfd, e);
 		}
 	}
-	for (size_t i = 0; i < CGROUP_TREES; i++) {
+	for (size_t i = 0; i < CGROUP_TREES; i++)
 		if (groups[i] >= 0)
 			close(groups[i]);
-		if (namespaces[i] >= 0)
-			close(namespaces[i]);
-	}
 	if (pair[1] >= 0)
 		close(pair[1]);
 	if (pid < 0) {

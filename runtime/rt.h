@@ -167,8 +167,8 @@ int rtops_compile(struct rt *, const struct rt_pod *, const struct rt_container 
 /* launch.c */
 int launch_prepare(const char *init_path, struct error **); /* the sealed memfd */
 uint64_t launch_caps(void); /* what a kedge-init needs for itself */
-int launch_init(struct rt *, const struct rt_pod *, int dir, int user_ns, pid_t *ret_pid,
-		int *ret_pidfd, int *ret_conn, struct error **);
+int launch_init(struct rt *, const struct rt_pod *, int dir, const struct users_set *,
+		pid_t *ret_pid, int *ret_pidfd, int *ret_conn, struct error **);
 /* Three descriptors that become 3, 4 and 5; paths "3PATH", "4PATH" (init/measure.c). */
 int launch_measurer(struct rt *, const int fds[3], char *const *paths, size_t n, int *ret_pidfd,
 		    struct error **);

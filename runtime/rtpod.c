@@ -103,16 +103,35 @@ netns_of(const struct rtpod *p, struct error **e)
 
 static void begin_ahead(struct rt *, struct rtpod *);
 
+/* Its directory and control groups are made while its namespaces are. */
+static int
+namespaces_make(struct rt *rt, struct rtpod *p, struct users_set *ret_set, int *ret_dir,
+		struct error **e)
+{
+	struct users_making making;
+	int r;
+
+	if (!p->spec.host_users && users_begin(rt, &making, e) < 0)
+		return -1;
+	p->spec.user_base = p->spec.host_users ? 0 : making.set.base;
+	r = poddir_make_pod(rt, &p->spec, ret_dir, e) < 0 || groups_make(rt, &p->spec, e) < 0;
+	if (!p->spec.host_users && users_end(&making, ret_set, r ? NULL : e) < 0)
+		return -1;
+	return r ? -1 : 0;
+}
+
 static int
 pod_make(struct rt *rt, struct rtpod *p, int *ret_netns, struct error **e)
 {
-	cleanup_close int dir = -1, user_ns = -1;
-	int pidfd = -1, conn = -1;
+	cleanup_close int dir = -1;
+	int pidfd = -1, conn = -1, r;
+	struct users_set set = { 0 };
 
-	if (!p->spec.host_users && (user_ns = users_take(rt, &p->spec.user_base, e)) < 0)
-		return -1;
-	if (poddir_make_pod(rt, &p->spec, &dir, e) < 0 || groups_make(rt, &p->spec, e) < 0 ||
-	    launch_init(rt, &p->spec, dir, user_ns, &p->init_pid, &pidfd, &conn, e) < 0)
+	r = namespaces_make(rt, p, &set, &dir, e);
+	if (r == 0)
+		r = launch_init(rt, &p->spec, dir, &set, &p->init_pid, &pidfd, &conn, e);
+	users_set_close(&set);
+	if (r < 0)
 		return -1;
 	p->gated = true;
 	if (rt_watch(rt, &p->init, pidfd, e) < 0 || rt_watch(rt, &p->hand, conn, e) < 0 ||

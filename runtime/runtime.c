@@ -420,7 +420,6 @@ rt_next(struct rt *rt, struct rt_event *ret)
 	/* timers may have woken us; nothing is left to say */
 	while (epoll_wait(rt->epoll, &ev, 1, 0) == 1 && ev.data.ptr == &rt->wake)
 		dispatch(rt, &rt->wake);
-	users_ahead(rt);
 	return false;
 }
 

@@ -3,12 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <linux/mount.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -17,6 +17,7 @@
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
 #include "reconcile/base/log.h"
+#include "runtime/init/sys.h"
 #include "runtime/rt.h"
 
 #ifndef PIDFD_GET_USER_NAMESPACE
@@ -26,101 +27,32 @@
 long clone_run(struct clone_args *, size_t, int (*fn)(void *), void *arg);
 
 enum { STACK = 16 << 10 };
+enum { MAPS_WRITTEN = 1, MAPS_FAILED };
 
-/* Both children share our memory: system calls only, on a stack of their own. */
-#define CHILD __attribute__((no_sanitize("address", "undefined")))
-
-/* The first process of a user namespace, until it is held by a descriptor. */
-CHILD static int
-wait_for_death(void *arg)
-{
-	(void)arg;
-	for (;;)
-		syscall(SYS_ppoll, NULL, 0, NULL, NULL, 0);
-	return 0;
-}
-
-struct made {
-	int user_ns, fds[3], err;
-};
-
-/* What is made in a user namespace belongs to it.  The descriptors are opened in our own
- * table, which this child shares. */
-CHILD static int
+/* The first process of a user namespace: makes what belongs to it and ends.  It shares our
+ * memory and our descriptors and runs while we go on, so it uses system calls alone, on a
+ * stack of its own, and no libc: errno is the thread's that it was cloned from. */
+__attribute__((no_sanitize("address", "undefined"))) static int
 make_namespaces(void *arg)
 {
-	static const char *const paths[] = { "/proc/thread-self/ns/net",
+	static const char *const paths[] = { "/proc/thread-self/ns/user",
+					     "/proc/thread-self/ns/net",
 					     "/proc/thread-self/ns/ipc",
 					     "/proc/thread-self/ns/uts" };
-	struct made *m = arg;
+	struct users_making *m = arg;
+	long r = 0;
 
-	if (setns(m->user_ns, CLONE_NEWUSER) < 0 ||
-	    unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0) {
-		m->err = errno;
-		return 1;
+	/* What is made before the maps are written belongs to nobody. */
+	while (__atomic_load_n(&m->go, __ATOMIC_ACQUIRE) == 0)
+		sys(futex, &m->go, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+	if (m->go == MAPS_WRITTEN)
+		r = sys(unshare, CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS);
+	for (int i = 0; i < 4 && r >= 0 && m->go == MAPS_WRITTEN; i++) {
+		r = sys(openat, AT_FDCWD, paths[i], O_RDONLY | O_CLOEXEC);
+		m->set.fds[i] = (int)r;
 	}
-	for (int i = 0; i < 3; i++)
-		if ((m->fds[i] = open(paths[i], O_RDONLY | O_CLOEXEC)) < 0) {
-			m->err = errno;
-			return 1;
-		}
+	m->err = r < 0 ? (int)-r : 0;
 	return 0;
-}
-
-static long
-child(struct clone_args *a, int (*fn)(void *), void *arg, void **ret_stack)
-{
-	sigset_t all, old;
-	long pid;
-
-	*ret_stack =
-	    mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (*ret_stack == MAP_FAILED)
-		return -ENOMEM;
-	a->stack = (uintptr_t)*ret_stack;
-	a->stack_size = STACK;
-	/* A handler must not run in the child: its memory is ours. */
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &old);
-	pid = clone_run(a, sizeof(*a), fn, arg);
-	sigprocmask(SIG_SETMASK, &old, NULL);
-	return pid;
-}
-
-static void
-reap(int pidfd)
-{
-	siginfo_t si;
-
-	while (waitid(P_PIDFD, (id_t)pidfd, &si, WEXITED | __WALL) < 0 && errno == EINTR)
-		;
-}
-
-int
-users_namespaces(int user_ns, int ret[3], struct error **e)
-{
-	struct made m = { user_ns, { -1, -1, -1 }, 0 };
-	int pidfd = -1;
-	struct clone_args a = { .flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD,
-				.pidfd = (uintptr_t)&pidfd };
-	void *stack;
-	long pid = child(&a, make_namespaces, &m, &stack);
-
-	if (stack != MAP_FAILED)
-		munmap(stack, STACK);
-	if (pid >= 0) {
-		reap(pidfd);
-		close(pidfd);
-	}
-	if (pid >= 0 && !m.err) {
-		memcpy(ret, m.fds, sizeof(m.fds));
-		return 0;
-	}
-	for (int i = 0; i < 3; i++)
-		if (m.fds[i] >= 0)
-			close(m.fds[i]);
-	errno = pid < 0 ? (int)-pid : m.err;
-	return fail_sys(e, "make the pod's namespaces");
 }
 
 static int
@@ -134,45 +66,74 @@ map_write(long pid, const char *which, const char *map)
 	return fd < 0 || write(fd, map, strlen(map)) < 0 ? -1 : 0;
 }
 
-static int
-namespace_of(long pid, int pidfd)
+void
+users_set_close(struct users_set *set)
 {
-	char path[64];
-	int fd = ioctl(pidfd, PIDFD_GET_USER_NAMESPACE, 0);
-
-	if (fd >= 0)
-		return fd;
-	snprintf(path, sizeof(path), "/proc/%ld/ns/user", pid); /* before Linux 6.11 */
-	return open(path, O_RDONLY | O_CLOEXEC);
+	for (int i = 0; i < USERS_FDS && set->base; i++)
+		if (set->fds[i] >= 0)
+			close(set->fds[i]);
+	*set = (struct users_set){ 0 };
 }
 
-/* A process is needed to make one; once a descriptor holds it, it is not. */
-static int
-user_ns_make(uint32_t base, struct error **e)
+static void
+making_begin(struct users_making *m, uint32_t base)
 {
-	int pidfd = -1, fd = -1;
-	struct clone_args a = { .flags = CLONE_VM | CLONE_PIDFD | CLONE_NEWUSER,
-				.pidfd = (uintptr_t)&pidfd };
-	void *stack;
-	long pid = child(&a, wait_for_death, NULL, &stack);
+	struct clone_args a = { .flags = CLONE_VM | CLONE_FILES | CLONE_PIDFD | CLONE_NEWUSER,
+				.pidfd = (uintptr_t)&m->pidfd };
+	sigset_t all, old;
 	char map[64];
+	long pid;
 
+	*m = (struct users_making){ .set = { base, { -1, -1, -1, -1 } }, .pidfd = -1 };
+	m->stack =
+	    mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (m->stack == MAP_FAILED) {
+		m->stack = NULL;
+		m->err = ENOMEM;
+		return;
+	}
+	a.stack = (uintptr_t)m->stack;
+	a.stack_size = STACK;
+	/* A handler must not run in the child: its memory is ours. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &old);
+	pid = clone_run(&a, sizeof(a), make_namespaces, m);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	if (pid < 0) {
+		m->err = (int)-pid;
+		return;
+	}
 	snprintf(map, sizeof(map), "0 %u %d\n", base, USERS_IDS);
-	if (pid >= 0 && map_write(pid, "uid_map", map) == 0 &&
-	    map_write(pid, "gid_map", map) == 0)
-		fd = namespace_of(pid, pidfd);
-	if (fd < 0) {
-		errno = pid < 0 ? (int)-pid : errno;
-		fail_sys(e, "make a user namespace for the ids from %u", base);
+	if (map_write(pid, "uid_map", map) < 0 || map_write(pid, "gid_map", map) < 0)
+		m->map_err = errno;
+	__atomic_store_n(&m->go, m->map_err ? MAPS_FAILED : MAPS_WRITTEN, __ATOMIC_RELEASE);
+	syscall(SYS_futex, &m->go, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+int
+users_end(struct users_making *m, struct users_set *ret, struct error **e)
+{
+	siginfo_t si;
+
+	if (m->pidfd >= 0) {
+		while (waitid(P_PIDFD, (id_t)m->pidfd, &si, WEXITED | __WALL) < 0 &&
+		       errno == EINTR)
+			;
+		close(m->pidfd);
+		m->pidfd = -1;
 	}
-	if (pid >= 0) {
-		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-		reap(pidfd);
-		close(pidfd);
+	if (m->stack)
+		munmap(m->stack, STACK);
+	m->stack = NULL;
+	if (!m->err && !m->map_err) {
+		*ret = m->set;
+		m->set = (struct users_set){ 0 };
+		return 0;
 	}
-	if (stack != MAP_FAILED)
-		munmap(stack, STACK);
-	return fd;
+	errno = m->map_err ? m->map_err : m->err;
+	fail_sys(e, "make a user namespace for the ids from %u", m->set.base);
+	users_set_close(&m->set);
+	return -1;
 }
 
 static bool
@@ -184,6 +145,9 @@ is_taken(struct rt *rt, uint32_t base)
 		if (p->state != RT_POD_GONE && p->spec.user_base == base)
 			return true;
 	}
+	for (size_t i = 0; i < rt->users.nahead; i++)
+		if (rt->users.ahead[i].base == base)
+			return true;
 	return false;
 }
 
@@ -205,15 +169,15 @@ free_range(struct rt *rt)
 }
 
 int
-users_take(struct rt *rt, uint32_t *ret_base, struct error **e)
+users_begin(struct rt *rt, struct users_making *ret, struct error **e)
 {
 	struct users *u = &rt->users;
-	uint32_t base = u->spare;
+	uint32_t base;
 
-	if (base) {
-		u->spare = 0;
-		*ret_base = base;
-		return u->spare_fd;
+	if (u->nahead) {
+		*ret = (struct users_making){ .set = u->ahead[0], .pidfd = -1 };
+		memmove(u->ahead, u->ahead + 1, --u->nahead * sizeof(*u->ahead));
+		return 0;
 	}
 	base = free_range(rt);
 	if (!base)
@@ -221,24 +185,8 @@ users_take(struct rt *rt, uint32_t *ret_base, struct error **e)
 			    "all %u ranges of user ids are in use: give users.ranges in "
 			    "kedge.yaml more",
 			    u->n);
-	*ret_base = base;
-	return user_ns_make(base, e);
-}
-
-void
-users_ahead(struct rt *rt)
-{
-	struct users *u = &rt->users;
-	cleanup_error struct error *e = NULL;
-	uint32_t base;
-
-	if (!u->able || u->spare || !(base = free_range(rt)))
-		return;
-	u->spare_fd = user_ns_make(base, &e);
-	if (u->spare_fd >= 0)
-		u->spare = base;
-	else
-		log_warn("runtime", "%s", error_text(e));
+	making_begin(ret, base);
+	return 0;
 }
 
 /* ---- what the host can ---- */
@@ -290,14 +238,17 @@ users_open(struct rt *rt, uint32_t first, uint32_t n)
 {
 	struct users *u = &rt->users;
 	cleanup_error struct error *e = NULL;
-	cleanup_close int fd = -1;
+	struct users_making making;
+	struct users_set set = { 0 };
 	const char *why;
 
-	*u = (struct users){ .first = first, .n = n, .spare_fd = -1 };
+	*u = (struct users){ .first = first, .n = n };
 	if (!n)
 		return;
-	fd = user_ns_make(first, &e);
-	why = fd < 0 ? error_text(e) : why_not(rt, fd);
+	making_begin(&making, first);
+	why =
+	    users_end(&making, &set, &e) < 0 ? error_text(e) : why_not(rt, set.fds[USERS_USER]);
+	users_set_close(&set);
 	u->able = !why;
 	if (why)
 		rt_lack(rt,
@@ -310,7 +261,6 @@ users_open(struct rt *rt, uint32_t first, uint32_t n)
 void
 users_close(struct rt *rt)
 {
-	if (rt->users.spare)
-		close(rt->users.spare_fd);
-	rt->users.spare = 0;
+	while (rt->users.nahead)
+		users_set_close(&rt->users.ahead[--rt->users.nahead]);
 }

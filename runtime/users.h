@@ -7,28 +7,47 @@
 #ifndef KEDGE_USERS_H
 #define KEDGE_USERS_H
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct error;
 struct rt;
 
 enum { USERS_IDS = 65536 }; /* of one pod */
+enum { USERS_AHEAD = 16 };
+
+enum { USERS_USER, USERS_NET, USERS_IPC, USERS_UTS, USERS_FDS };
+
+/* A user namespace and those that belong to it, held by descriptors alone. */
+struct users_set {
+	uint32_t base; /* what root in there is on the host; 0: there is no set */
+	int fds[USERS_FDS];
+};
+
+/* One that comes to be: a process of ours makes it and writes here, so it stays where it is
+ * until users_end. */
+struct users_making {
+	struct users_set set;
+	int pidfd; /* -1: nobody is at work */
+	int err, map_err;
+	uint32_t go; /* a futex */
+	void *stack;
+};
 
 struct users {
 	uint32_t first, n; /* where the ranges begin, and how many there are */
 	uint32_t next;     /* the one to look at first: a range rests before it is used again */
-	uint32_t spare;    /* base of the namespace that is made ahead; 0: none */
-	int spare_fd;
-	bool able; /* the kernel can do all of it */
+	bool able;         /* the kernel can do all of it */
+	size_t nahead;
+	struct users_set ahead[USERS_AHEAD]; /* the oldest first */
 };
 
 /* Finds out whether the host can, and why not. */
 void users_open(struct rt *, uint32_t first, uint32_t n);
 void users_close(struct rt *);
-/* A namespace whose ids no living pod has: its fd, the caller's to close. */
-int users_take(struct rt *, uint32_t *ret_base, struct error **);
-/* Makes the next one ahead, when there is none: for a moment when nothing is to be done. */
-void users_ahead(struct rt *);
-/* Network, ipc and uts namespaces that belong to this user namespace. */
-int users_namespaces(int user_ns, int ret[3], struct error **);
+/* A set whose ids no living pod has: one that is there, or one that is made while the caller
+ * goes on; users_end waits for it, and has to be called.  The set is the caller's to close. */
+int users_begin(struct rt *, struct users_making *ret, struct error **);
+int users_end(struct users_making *, struct users_set *ret, struct error **);
+void users_set_close(struct users_set *);
 #endif

@@ -617,6 +617,9 @@ folders_make(struct hand *h, struct error **e)
 {
 	const struct config *c = h->config;
 
+	if (host_folder_check(c->state, "--state", e) < 0 ||
+	    host_folder_check(c->run, "--run", e) < 0)
+		return -1;
 	if (dir_make(c->state, 01770, 0, h->brain_id.gid, e) < 0 ||
 	    dir_make(c->run, 0711, 0, 0, e) < 0 ||
 	    dir_make(c->logs, 0750, 0, h->brain_id.gid, e) < 0 ||

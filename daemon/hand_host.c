@@ -146,25 +146,88 @@ broken_remove(struct hand *h, struct error **e)
 	return rc;
 }
 
-/* Only names that kedge itself gives: a --state that points at somebody's
- * home loses nothing but these. */
+/* What kedge makes in its folders, and nothing else is ever removed from there. */
+static const char *const in_run[] = { "api.sock", "pods", "empty", "hand.lock", NULL };
+static const char *const in_state[] = { "state.db",      "state.db-wal", "state.db-shm",
+					"state.db.lock", "repo.git",     "images",
+					"pods",          "fetch",        "volumes",
+					"base",          "hand.lock",    NULL };
+
+static bool
+is_ours(const char *name)
+{
+	if (!strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, "lost+found") ||
+	    !strncmp(name, "repo.git.broken-", 16))
+		return true;
+	for (const char *const *n = in_run; *n; n++)
+		if (!strcmp(name, *n))
+			return true;
+	for (const char *const *n = in_state; *n; n++)
+		if (!strcmp(name, *n))
+			return true;
+	return false;
+}
+
+/* Its owner and mode become kedge's: who meant /var/lib/kedge and wrote /var/lib would
+ * lock everybody else out. */
+int
+host_folder_check(const char *path, const char *option, struct error **e)
+{
+	cleanup_closedir DIR *d = opendir(path);
+	cleanup_free char *lock = NULL;
+	struct dirent *ent;
+
+	xasprintf(&lock, "%s/hand.lock", path);
+	if (!d || !access(lock, F_OK))
+		return 0; /* there is none yet, or it is in use by kedge already */
+	while ((ent = readdir(d)))
+		if (!is_ours(ent->d_name))
+			return fail(
+			    e, WHY_CONFLICT,
+			    "%s holds \"%s\", which is not kedge's: give kedge a folder "
+			    "of its own (%s)",
+			    path, ent->d_name, option);
+	return 0;
+}
+
+/* "NAMESPACE_POD_UID" as the pods' log folders are called. */
+static bool
+is_log_folder(const char *name)
+{
+	const char *uid = strrchr(name, '_');
+
+	return uid && uid != name && memchr(name, '_', (size_t)(uid - name)) &&
+	       strlen(uid + 1) == 36 && strspn(uid + 1, "0123456789abcdef-") == 36;
+}
+
+/* The folder may be one that others log to as well. */
+static int
+logs_remove(struct hand *h, struct error **e)
+{
+	cleanup_closedir DIR *d = opendir(h->config->logs);
+	struct dirent *ent;
+	int rc = 0;
+
+	while (d && (ent = readdir(d)))
+		if (is_log_folder(ent->d_name))
+			rc |=
+			    rt_tree_remove(h->rt, h->config->logs, ent->d_name, rc ? NULL : e);
+	rmdir(h->config->logs);
+	return rc;
+}
+
+/* Only names that kedge itself gives: a folder that is somebody's as well loses nothing but
+ * these. */
 int
 host_folders_remove(struct hand *h, struct error **e)
 {
-	static const char *const in_run[] = { "api.sock", "pods", "hand.lock", NULL };
-	static const char *const in_state[] = {
-		"state.db", "state.db-wal", "state.db-shm", "state.db.lock", "repo.git",
-		"images",   "pods",         "fetch",        "volumes",       "hand.lock",
-		NULL
-	};
 	const struct config *c = h->config;
-	cleanup_free char *logs = xstrdup(c->logs), *above = xstrdup(c->logs);
 	int rc = 0;
 
 	for (const char *const *n = in_run; *n; n++)
 		rc |= rt_tree_remove(h->rt, c->run, *n, rc ? NULL : e);
 	rmdir(c->run);
-	rc |= rt_tree_remove(h->rt, dirname(above), basename(logs), rc ? NULL : e);
+	rc |= logs_remove(h, rc ? NULL : e);
 	for (const char *const *n = in_state; *n; n++)
 		if (!h->down_keeps || !strcmp(*n, "pods"))
 			rc |= rt_tree_remove(h->rt, c->state, *n, rc ? NULL : e);

@@ -114,6 +114,27 @@ kedged_fails() {
 	serves
 }
 
+@test "a state or run folder that holds other things is refused untouched" {
+	: >"$W/kedge.yaml"
+	mkdir -m 755 "$W/lib"
+	touch "$W/lib/dpkg"
+	kedged_fails "$W/lib holds \"dpkg\".*folder of its own \(--state\)" --state "$W/lib"
+	kedged_fails "$W/lib holds \"dpkg\".*folder of its own \(--run\)" --run "$W/lib"
+	[ "$(ls "$W/lib")" = dpkg ]
+	[ "$(stat -c '%a %U' "$W/lib")" = "755 root" ]
+}
+
+@test "kedge down takes from a folder that others log to only what is kedge's" {
+	mkdir -p "$W/logs/nginx" "$W/logs/not_one_ours"
+	touch "$W/logs/nginx/access.log" "$W/logs/not_one_ours/x" "$W/logs/syslog"
+	kedge_start --source "deploy=$W/deploy.git"
+	run_web
+	[ "$(find "$W/logs" -path '*default_web-*' -name 0.log | wc -l)" = 1 ]
+	kedge down
+	wait_for 10 "it ends" not_running "$KEDGED"
+	[ "$(cd "$W/logs" && find . -type f | sort | xargs)" = "./nginx/access.log ./not_one_ours/x ./syslog" ]
+}
+
 # apart N [LINES]: a kedge.yaml for a second kedged beside the first one
 apart() {
 	cat >"$W/apart.yaml" <<-Y

@@ -71,6 +71,7 @@ container(struct snapshot *s, const struct pod *pod, const struct container *c,
 				     .startupProbe = role == PART_SIDECAR && c->startupProbe,
 				     .tty = c->tty,
 				     .stdin = c->stdin,
+				     .stdinOnce = c->stdinOnce,
 				     .terminationMessagePath = c->terminationMessagePath };
 	args->logAsMessage = str_is(c->terminationMessagePolicy, "FallbackToLogsOnError");
 	if (c->lifecycle) {

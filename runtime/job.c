@@ -1,4 +1,6 @@
-/* job.c -- commands in running containers: asked for here, run by kedge-init. */
+/* job.c -- commands in running containers, clients attached to them, connections to their
+ * ports: asked for here, seen to by kedge-init.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -37,6 +39,62 @@ rtjob_pod_lost(struct rt *rt, const char *uid)
 			rtjob_done(rt, rt->jobs[i].id, 137, "the pod is gone");
 }
 
+void
+rtjob_free(struct rt *rt, struct rt_job *j)
+{
+	for (int i = 0; i < j->nfds; i++)
+		close(j->fds[i]);
+	if (j->tty >= 0)
+		close(j->tty);
+	free(j->error);
+	*j = rt->jobs[--rt->njobs];
+}
+
+static void
+job_add(struct rt *rt, struct rt_job job, const char *uid)
+{
+	rt_copy(job.uid, sizeof(job.uid), uid);
+	rt->jobs = xrealloc(rt->jobs, (rt->njobs + 1) * sizeof(*rt->jobs));
+	rt->jobs[rt->njobs++] = job;
+}
+
+void
+rtjob_lent(struct rt *rt, int64_t id, int fds[3])
+{
+	struct rt_job *j = job_find(rt, id);
+
+	if (!j || !j->lends || j->nfds || j->done)
+		return;
+	for (; j->nfds < 3 && fds[j->nfds] >= 0; j->nfds++) {
+		j->fds[j->nfds] = fds[j->nfds];
+		fds[j->nfds] = -1;
+	}
+	/* of an attached client: a connection is one descriptor */
+	if (j->nfds == 3 && isatty(j->fds[0]))
+		j->tty = fcntl(j->fds[0], F_DUPFD_CLOEXEC, 3);
+}
+
+bool
+rtjob_next_lent(struct rt *rt, struct rt_event *ret)
+{
+	for (size_t i = 0; i < rt->njobs; i++) {
+		struct rt_job *j = &rt->jobs[i];
+
+		if (!j->nfds)
+			continue;
+		*ret = (struct rt_event){ .type = RT_LENT,
+					  .exec_id = j->id,
+					  .fds = { j->fds[0], j->fds[1], j->fds[2] },
+					  .nfds = j->nfds };
+		rt_copy(ret->uid, sizeof(ret->uid), j->uid);
+		j->nfds = 0;
+		if (ret->nfds == 1)
+			rtjob_free(rt, j); /* that was all of it */
+		return true;
+	}
+	return false;
+}
+
 static int
 words_join(const char *const *argv, struct buf *ret, uint32_t *ret_argc, struct error **e)
 {
@@ -54,17 +112,34 @@ words_join(const char *const *argv, struct buf *ret, uint32_t *ret_argc, struct 
 }
 
 static int
-room_for(struct rt *rt, const char *uid, int64_t id, struct error **e)
+room_for(struct rt *rt, const char *uid, int64_t id, bool lends, struct error **e)
 {
-	int running = 0;
+	int running = 0, most = lends ? W_LENT : W_EXECS;
 
 	if (id == 0 || job_find(rt, id))
 		return fail(e, WHY_INVALID, "exec %lld is under way already", (long long)id);
 	for (size_t i = 0; i < rt->njobs; i++)
-		running += strcmp(rt->jobs[i].uid, uid) == 0;
-	if (running >= W_EXECS)
-		return fail(e, WHY_UNAVAILABLE,
-			    "pod %s runs %d commands already: try again later", uid, running);
+		running += rt->jobs[i].lends == lends && strcmp(rt->jobs[i].uid, uid) == 0;
+	if (running >= most)
+		return fail(e, WHY_UNAVAILABLE, "pod %s %s %d %s already: try again later", uid,
+			    lends ? "has" : "runs", running, lends ? "clients" : "commands");
+	return 0;
+}
+
+static int
+find_running(const struct rtpod *p, const char *container, size_t *ret, struct error **e)
+{
+	size_t i = 0;
+
+	while (i < p->spec.ncontainers && strcmp(p->spec.containers[i].name, container))
+		i++;
+	if (i == p->spec.ncontainers)
+		return fail(e, WHY_NOT_FOUND, "pod %s has no container %s", p->spec.name,
+			    container);
+	if (p->c[i].said.state != W_RUNNING)
+		return fail(e, WHY_CONFLICT, "container %s of pod %s is not running", container,
+			    p->spec.name);
+	*ret = i;
 	return 0;
 }
 
@@ -95,26 +170,59 @@ rt_exec(struct rt *rt, const char *uid, const char *container, const char *const
 	struct rt_job job = { .id = id, .tty = -1 };
 	size_t i = 0;
 
-	if (!p || room_for(rt, uid, id, e) < 0 || words_join(argv, &words, &m.argc, e) < 0)
+	if (!p || room_for(rt, uid, id, false, e) < 0 ||
+	    words_join(argv, &words, &m.argc, e) < 0)
 		return -1;
 	if (tty && fds[0] < 0)
 		return fail(e, WHY_INVALID, "a terminal was asked for and none given");
-	while (i < p->spec.ncontainers && strcmp(p->spec.containers[i].name, container))
-		i++;
-	if (i == p->spec.ncontainers)
-		return fail(e, WHY_NOT_FOUND, "pod %s has no container %s", p->spec.name,
-			    container);
-	if (p->c[i].said.state != W_RUNNING)
-		return fail(e, WHY_CONFLICT, "container %s of pod %s is not running", container,
-			    p->spec.name);
+	if (find_running(p, container, &i, e) < 0)
+		return -1;
 	if (send_exec(rt, p, i, &m, &words, fds, e) < 0)
 		return -1;
 	if (tty)
 		job.tty = fcntl(fds[0], F_DUPFD_CLOEXEC, 3);
-	rt_copy(job.uid, sizeof(job.uid), uid);
-	rt->jobs = xrealloc(rt->jobs, (rt->njobs + 1) * sizeof(*rt->jobs));
-	rt->jobs[rt->njobs++] = job;
+	job_add(rt, job, uid);
 	return 0;
+}
+
+static int
+ask(struct rt *rt, struct rtpod *p, const struct w_msg *m, struct error **e)
+{
+	if (!p->lends)
+		return fail(e, WHY_UNABLE,
+			    "pod %s was started by an older kedge, which cannot do this: make "
+			    "it anew",
+			    p->spec.name);
+	if (room_for(rt, p->uid, m->id, true, e) < 0 || rtpod_tell(p, m, NULL, 0, NULL, e) < 0)
+		return -1;
+	job_add(rt, (struct rt_job){ .id = m->id, .lends = true, .tty = -1 }, p->uid);
+	return 0;
+}
+
+int
+rt_attach(struct rt *rt, const char *uid, const char *container, int64_t id, struct error **e)
+{
+	struct rtpod *p = rt_find(rt, uid, e);
+	struct w_msg m = { .type = W_ATTACH, .id = id };
+	size_t i = 0;
+
+	if (!p || find_running(p, container, &i, e) < 0)
+		return -1;
+	m.container = (uint32_t)i;
+	return ask(rt, p, &m, e);
+}
+
+int
+rt_connect(struct rt *rt, const char *uid, unsigned port, int64_t id, struct error **e)
+{
+	struct rtpod *p = rt_find(rt, uid, e);
+	const struct w_msg m = { .type = W_CONNECT, .id = id, .arg = port };
+
+	if (!p)
+		return -1;
+	if (port == 0 || port > 65535)
+		return fail(e, WHY_INVALID, "%u is no port", port);
+	return ask(rt, p, &m, e);
 }
 
 int

@@ -202,6 +202,7 @@ pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, struct error **e)
 		struct w_container x = { .restart = (uint8_t)c->restart,
 					 .tty = c->tty,
 					 .stdin_open = c->stdin_open,
+					 .stdin_once = c->stdin_once,
 					 .role = (uint8_t)c->role,
 					 .startup_probe = c->startup_probe,
 					 .log_as_message = c->log_as_message };

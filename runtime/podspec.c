@@ -425,6 +425,7 @@ walk_container(struct walk *w, struct rt_container *c)
 	walk_str(w, &c->seccomp_profile);
 	NUM(w, c->tty);
 	NUM(w, c->stdin_open);
+	NUM(w, c->stdin_once);
 	walk_str(w, &c->termination_message_path);
 	NUM(w, c->log_as_message);
 	walk_hook(w, &c->post_start);

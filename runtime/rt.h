@@ -51,6 +51,7 @@ struct rtpod {
 	struct rt_source hand, init, remover;
 	struct cont c[W_CONTAINERS];
 	bool run, changed, stopped; /* run: rt_pod_run was asked; stopped: kedge-init says so */
+	bool lends;                 /* kedge-init is new enough for W_ATTACH and W_CONNECT */
 	bool gated;                 /* none of its programs runs before kedge-init hears W_GO */
 	int64_t remove_at;          /* boot ms of the next try; 0: none */
 	int64_t kill_at;            /* boot ms: kedge-init did not end when it should */
@@ -61,10 +62,12 @@ struct rtpod {
 	struct rt_pod_status status;
 };
 
-struct rt_job { /* an exec under way */
+struct rt_job { /* an exec, an attached client or a connection under way */
 	int64_t id;
 	char uid[W_NAME];
-	int tty; /* -1: none */
+	bool lends;       /* one of the latter two */
+	int fds[3], nfds; /* came, are not passed on yet */
+	int tty;          /* -1: none */
 	bool done;
 	int code;
 	char *error;
@@ -207,5 +210,8 @@ int rtpod_adopt_all(struct rt *, struct error **);
 
 /* job.c */
 void rtjob_done(struct rt *, int64_t id, int code, const char *error);
+void rtjob_lent(struct rt *, int64_t id, int fds[3]); /* takes those it sets to -1 */
+bool rtjob_next_lent(struct rt *, struct rt_event *ret);
 void rtjob_pod_lost(struct rt *, const char *uid);
+void rtjob_free(struct rt *, struct rt_job *); /* and out of the list */
 #endif

@@ -550,7 +550,7 @@ status_take(struct rt *rt, struct rtpod *p, const char *at, size_t n, int pidfd)
 }
 
 static void
-heed(struct rt *rt, struct rtpod *p, const char *at, size_t n, int fd)
+heed(struct rt *rt, struct rtpod *p, const char *at, size_t n, int fds[3])
 {
 	struct w_msg m;
 
@@ -559,6 +559,7 @@ heed(struct rt *rt, struct rtpod *p, const char *at, size_t n, int fd)
 	memcpy(&m, at, sizeof(m));
 	switch (m.type) {
 	case W_HELLO:
+		p->lends = m.flags & 4;
 		if (m.flags & 2 && !p->run)
 			p->gated = true;
 		if (m.flags & 1 && p->state != RT_POD_STOPPING) {
@@ -567,7 +568,7 @@ heed(struct rt *rt, struct rtpod *p, const char *at, size_t n, int fd)
 		}
 		break;
 	case W_STATUS:
-		status_take(rt, p, at, n, fd);
+		status_take(rt, p, at, n, fds[0]);
 		rt_changed(rt, p);
 		break;
 	case W_STOPPED:
@@ -580,6 +581,9 @@ heed(struct rt *rt, struct rtpod *p, const char *at, size_t n, int fd)
 		rtjob_done(rt, m.id, (int)m.arg, *text ? text : NULL);
 		break;
 	}
+	case W_LENDS:
+		rtjob_lent(rt, m.id, fds);
+		break;
 	default:
 		break;
 	}
@@ -589,7 +593,7 @@ void
 rtpod_heard(struct rt *rt, struct rtpod *p)
 {
 	char message[W_MAX];
-	char room[CMSG_SPACE(sizeof(int))];
+	char room[CMSG_SPACE(3 * sizeof(int))];
 
 	while (p->hand.fd >= 0) {
 		struct iovec one = { message, sizeof(message) };
@@ -599,7 +603,7 @@ rtpod_heard(struct rt *rt, struct rtpod *p)
 				    .msg_controllen = sizeof(room) };
 		ssize_t n = recvmsg(p->hand.fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 		struct cmsghdr *c;
-		int fd = -1;
+		int fds[3] = { -1, -1, -1 };
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
@@ -610,10 +614,11 @@ rtpod_heard(struct rt *rt, struct rtpod *p)
 		}
 		c = CMSG_FIRSTHDR(&m);
 		if (c && c->cmsg_type == SCM_RIGHTS)
-			memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-		heed(rt, p, message, (size_t)n, fd);
-		if (fd >= 0)
-			close(fd);
+			memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+		heed(rt, p, message, (size_t)n, fds);
+		for (int i = 0; i < 3; i++)
+			if (fds[i] >= 0)
+				close(fds[i]);
 	}
 }
 

@@ -249,11 +249,8 @@ rt_close(struct rt *rt)
 		rt_pod_free(rt, s->value);
 	disk_free(rt);
 	map_done(&rt->pods);
-	for (size_t i = 0; i < rt->njobs; i++) {
-		free(rt->jobs[i].error);
-		if (rt->jobs[i].tty >= 0)
-			close(rt->jobs[i].tty);
-	}
+	while (rt->njobs)
+		rtjob_free(rt, &rt->jobs[0]);
 	free(rt->jobs);
 	for (size_t i = 0; i < rt->nlacks; i++)
 		free(rt->lacks[i]);
@@ -335,14 +332,13 @@ next_job(struct rt *rt, struct rt_event *ret)
 			continue;
 		free(rt->exec_error);
 		rt->exec_error = j->error;
+		j->error = NULL;
 		*ret = (struct rt_event){ .type = RT_EXEC_DONE,
 					  .exec_id = j->id,
 					  .exit_code = j->code,
-					  .error = j->error };
+					  .error = rt->exec_error };
 		rt_copy(ret->uid, sizeof(ret->uid), j->uid);
-		if (j->tty >= 0)
-			close(j->tty);
-		*j = rt->jobs[--rt->njobs];
+		rtjob_free(rt, j);
 		return true;
 	}
 	return false;
@@ -412,7 +408,7 @@ rt_next(struct rt *rt, struct rt_event *ret)
 	while (epoll_wait(rt->epoll, &ev, 1, 0) == 1)
 		dispatch(rt, ev.data.ptr);
 	timers(rt);
-	if (next_job(rt, ret) || next_change(rt, ret)) {
+	if (rtjob_next_lent(rt, ret) || next_job(rt, ret) || next_change(rt, ret)) {
 		wake(rt); /* there may be more */
 		return true;
 	}

@@ -129,6 +129,7 @@ struct rt_container {
 	    *const *cap_drop; /* "NET_ADMIN", "ALL"; NULL-terminated or NULL */
 	bool run_as_non_root; /* what would run as user 0 is not started */
 	bool read_only_root, allow_privilege_escalation, tty, stdin_open;
+	bool stdin_once; /* the input ends with the first client that was attached to it */
 	/* privileged: all capabilities, devices and system calls, nothing masked;
 	 * unconfined: no seccomp; unmasked: all of /proc.  All need rt_allow. */
 	bool privileged, unconfined, unmasked;
@@ -244,6 +245,14 @@ int rt_container_usage(struct rt *, const char *uid, const char *container,
 int rt_exec(struct rt *, const char *uid, const char *container, const char *const *argv,
 	    bool tty, const int fds[3], int timeout_s, int64_t id, struct error **);
 int rt_exec_resize(struct rt *, int64_t id, unsigned rows, unsigned cols, struct error **);
+/* The ends of a running container, in an RT_LENT event with this id: fds[0] takes its input (with
+ * a tty it is the terminal: written to, resized, never read), fds[1] and fds[2] give what it
+ * prints from now on.  They end with its run; then comes RT_EXEC_DONE, as when it fails. */
+int rt_attach(struct rt *, const char *uid, const char *container, int64_t id, struct error **);
+/* A TCP connection to a port of the pod's own 127.0.0.1, as fds[0] of an RT_LENT event with
+ * this id, maybe still being made (non-blocking; SO_ERROR tells once it can be written to);
+ * or an RT_EXEC_DONE with the error. */
+int rt_connect(struct rt *, const char *uid, unsigned port, int64_t id, struct error **);
 
 const struct rt_pod_status *
 rt_pod_status(struct rt *, const char *uid); /* NULL: unknown; valid until the next call */
@@ -253,12 +262,13 @@ rt_pods(struct rt *,
 
 /* Readable when rt_next has something.  One fd for everything (an epoll). */
 int rt_fd(const struct rt *);
-enum rt_event_type { RT_NOTHING, RT_POD_CHANGED, RT_EXEC_DONE };
+enum rt_event_type { RT_NOTHING, RT_POD_CHANGED, RT_EXEC_DONE, RT_LENT };
 struct rt_event {
 	enum rt_event_type type;
 	char uid[64];
 	int64_t exec_id;
 	int exit_code;
+	int fds[3], nfds; /* of LENT: the receiver's to close */
 	const char *error; /* of an exec that could not be started; valid until the next call */
 };
 bool rt_next(struct rt *, struct rt_event *ret);

@@ -191,7 +191,8 @@ container_ended(struct init *in, struct container *c, int status)
 	}
 	c->now.oom = c->now.exit_code != 0 && oom_kills(c) > c->oom_before;
 	for (int i = 0; i < 2; i++)
-		log_drain(&c->out[i], &c->log, &in->pod);
+		log_drain(in, &c->out[i], &c->log);
+	attach_ended(in, c);
 	if (c->input >= 0)
 		sys(close, c->input);
 	c->input = -1;

@@ -22,6 +22,7 @@ hand_lost(struct init *in)
 		in->stopping = true;
 	/* Nobody reads what they print any more, nor will their end be asked for. */
 	exec_end_all(in);
+	attach_end_all(in);
 }
 
 /* The socket lies in a directory that only root can enter, and has no abstract
@@ -47,28 +48,34 @@ hand_accept(struct init *in)
 }
 
 static bool
-put(struct init *in, size_t len, int fd)
+put_fds(struct init *in, size_t len, const int *fds, size_t nfds)
 {
-	char room[CMSG_SPACE(sizeof(int))] = { 0 };
+	char room[CMSG_SPACE(3 * sizeof(int))] = { 0 };
 	struct iovec one = { message, len };
 	struct msghdr m = { .msg_iov = &one, .msg_iovlen = 1 };
 	long r;
 
-	if (fd >= 0) {
+	if (nfds) {
 		struct cmsghdr *c;
 
 		m.msg_control = room;
-		m.msg_controllen = sizeof(room);
+		m.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
 		c = CMSG_FIRSTHDR(&m);
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(fd));
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+		c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
 	}
 	r = sys(sendmsg, in->hand, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (r < 0 && r != -EAGAIN)
 		hand_lost(in);
 	return r >= 0;
+}
+
+static bool
+put(struct init *in, size_t len, int fd)
+{
+	return put_fds(in, len, &fd, fd >= 0);
 }
 
 static bool
@@ -114,6 +121,27 @@ put_head(struct init *in, uint32_t type, int64_t id, int64_t arg, uint32_t flags
 }
 
 static bool
+put_lent(struct init *in, struct lent *l)
+{
+	if (l->ngive) {
+		*(struct w_msg *)message = (struct w_msg){ .type = W_LENDS, .id = l->id };
+		if (!put_fds(in, sizeof(struct w_msg), l->give, (size_t)l->ngive))
+			return false;
+		for (int i = 0; i < l->ngive; i++)
+			sys(close, l->give[i]);
+		l->ngive = 0;
+		if (l->container < 0) /* a connection is the hand's from here on */
+			l->id = 0;
+	}
+	if (l->id && l->done) {
+		if (!put_head(in, W_EXEC_DONE, l->id, l->code, 0, l->error ? l->error : ""))
+			return false;
+		l->id = 0;
+	}
+	return true;
+}
+
+static bool
 all_ended(const struct init *in)
 {
 	for (uint32_t i = 0; i < in->pod.n; i++)
@@ -128,7 +156,7 @@ hand_flush(struct init *in)
 	if (in->hand < 0)
 		return true;
 	if (!in->greeted && !(in->greeted = put_head(in, W_HELLO, 0, in->start_time,
-						     in->stopping | in->gated << 1, "")))
+						     in->stopping | in->gated << 1 | 4, "")))
 		return false;
 	for (uint32_t i = 0; i < in->pod.n; i++) {
 		if (in->c[i].dirty && !put_status(in, &in->c[i]))
@@ -144,6 +172,9 @@ hand_flush(struct init *in)
 			return false;
 		x->id = 0;
 	}
+	for (int i = 0; i < W_LENT; i++)
+		if (in->lent[i].id && !put_lent(in, &in->lent[i]))
+			return false;
 	if (in->stopping && !in->told_stopped && all_ended(in))
 		in->told_stopped = put_head(in, W_STOPPED, 0, 0, 0, "");
 	return true;
@@ -180,6 +211,12 @@ heed(struct init *in, const struct w_msg *m, char *rest, size_t len, const int f
 		break;
 	case W_EXEC:
 		exec_begin(in, m, rest, len, fds);
+		break;
+	case W_ATTACH:
+		attach_begin(in, m);
+		break;
+	case W_CONNECT:
+		attach_connect(in, m);
 		break;
 	default:
 		break; /* from a newer hand: it sees by our version what we know */

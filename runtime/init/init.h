@@ -23,6 +23,7 @@ struct stream { /* one output of a container on its way to the log */
 	int err;
 	uint32_t len; /* of the unfinished line in `tail` */
 	char *tail;
+	uint32_t taps; /* bits 1 << index: those of init.lent that get a copy */
 };
 
 struct log {
@@ -66,10 +67,23 @@ struct exec {
 	char error[256];
 };
 
+/* What the hand asked for and passes on: the ends of an attached client, or a connection. */
+struct lent {
+	int64_t id; /* 0: free */
+	int container; /* -1: a connection */
+	int out[2];    /* our ends of its pipes for output and errors; -1: closed */
+	int give[3], ngive; /* the other ends, on their way to the hand */
+	uint64_t skipped[2]; /* bytes that it was too slow for */
+	bool done;
+	int code;
+	const char *error;
+};
+
 struct init {
 	struct w_pod pod;
 	struct container c[W_CONTAINERS];
 	struct exec execs[W_EXECS];
+	struct lent lent[W_LENT];
 	int signals, listen, hand, exits; /* hand: -1 when there is none */
 	int64_t start_time;               /* ours, as the kernel tells it */
 	bool stopping, told_stopped, greeted;
@@ -126,6 +140,13 @@ bool exec_ended(struct init *, int pid, int status); /* false: not one of ours *
 void exec_end_all(struct init *);
 bool exec_hook(struct init *, struct container *, const struct op *argv,
 	       const struct ops_head *, char **scratch); /* false: it could not begin */
+/* attach.c */
+void attach_begin(struct init *, const struct w_msg *);
+void attach_connect(struct init *, const struct w_msg *);
+void attach_copy(struct init *, struct stream *, const char *, size_t); /* to who listens */
+void attach_ended(struct init *, struct container *); /* its run */
+void attach_look(struct init *); /* lets go whose clients have left */
+void attach_end_all(struct init *); /* there is nobody to hear of them */
 /* hooks.c: what a container has to do after its start and before its end */
 int hooks_of(const struct ops_head *); /* bits 1 << enum w_hook */
 void hook_begin(struct init *, struct container *, int hook);
@@ -137,9 +158,9 @@ bool hand_flush(struct init *); /* false: it cannot take more now */
 void hand_lost(struct init *);
 /* log.c */
 int log_start(struct log *, const struct w_pod *, const char *container, int run);
-void log_pump(struct stream *, struct log *, const struct w_pod *); /* one read */
+void log_pump(struct init *, struct stream *, struct log *); /* one read */
 uint32_t log_last(const struct log *, char *to, uint32_t room); /* bytes of its last lines */
-void log_drain(struct stream *, struct log *, const struct w_pod *); /* to the end; closes */
+void log_drain(struct init *, struct stream *, struct log *); /* to the end; closes */
 /* setup.c */
 int setup_run(void *setup); /* of the child; returns only when it failed */
 const struct ops_head *ops_map(int dir, const char *container, char ***ret_scratch,

@@ -269,8 +269,9 @@ take(struct stream *s, struct log *l, const struct w_pod *pod, const char *at, s
 }
 
 static bool
-pump(struct stream *s, struct log *l, const struct w_pod *pod)
+pump(struct init *in, struct stream *s, struct log *l)
 {
+	const struct w_pod *pod = &in->pod;
 	long n = sys(read, s->fd, chunk, sizeof(chunk));
 
 	if (n == -EAGAIN || n == -EINTR)
@@ -278,6 +279,8 @@ pump(struct stream *s, struct log *l, const struct w_pod *pod)
 	if (n > 0) {
 		if (l->lost)
 			confess(l, pod);
+		if (s->taps)
+			attach_copy(in, s, chunk, (size_t)n);
 		take(s, l, pod, chunk, (size_t)n);
 		flush(l, pod);
 		return true;
@@ -292,15 +295,17 @@ pump(struct stream *s, struct log *l, const struct w_pod *pod)
 }
 
 void
-log_pump(struct stream *s, struct log *l, const struct w_pod *pod)
+log_pump(struct init *in, struct stream *s, struct log *l)
 {
-	pump(s, l, pod);
+	pump(in, s, l);
 }
 
 void
-log_drain(struct stream *s, struct log *l, const struct w_pod *pod)
+log_drain(struct init *in, struct stream *s, struct log *l)
 {
-	while (s->fd >= 0 && pump(s, l, pod))
+	const struct w_pod *pod = &in->pod;
+
+	while (s->fd >= 0 && pump(in, s, l))
 		;
 	if (s->fd < 0)
 		return;

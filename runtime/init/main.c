@@ -199,7 +199,7 @@ due(void)
 static void
 turn(int64_t ms, bool want_write)
 {
-	struct pollfd p[3 + 2 * W_CONTAINERS] = {
+	struct pollfd p[3 + 2 * W_CONTAINERS + 2 * W_LENT] = {
 		{ .fd = self.signals, .events = POLLIN },
 		{ .fd = self.listen, .events = POLLIN },
 		{ .fd = self.hand, .events = (short)(POLLIN | (want_write ? POLLOUT : 0)) },
@@ -210,13 +210,18 @@ turn(int64_t ms, bool want_write)
 	for (uint32_t i = 0; i < self.pod.n; i++)
 		for (int j = 0; j < 2; j++)
 			p[n++] = (struct pollfd){ .fd = self.c[i].out[j].fd, .events = POLLIN };
+	/* Asked for nothing, a pipe still tells when its reader is gone. */
+	for (int i = 0; i < W_LENT; i++)
+		for (int j = 0; j < 2 && self.lent[i].id; j++)
+			p[n++] = (struct pollfd){ .fd = self.lent[i].out[j] };
 	if (sys(ppoll, p, n, ms < 0 ? NULL : &wait, NULL, 0) <= 0)
 		return;
 	/* Output before exits: the last words of a container belong to its run. */
 	for (uint32_t i = 0; i < self.pod.n; i++)
 		for (int j = 0; j < 2; j++)
 			if (p[3 + 2 * i + (uint32_t)j].revents)
-				log_pump(&self.c[i].out[j], &self.c[i].log, &self.pod);
+				log_pump(&self, &self.c[i].out[j], &self.c[i].log);
+	attach_look(&self);
 	if (p[0].revents)
 		reap();
 	if (p[2].revents & (POLLIN | POLLHUP | POLLERR))

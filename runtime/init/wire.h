@@ -26,6 +26,8 @@ enum {
 	W_PATH = 512,
 	W_TEXT = 4096, /* of a termination message */
 	W_EXECS = 64,  /* at once */
+	W_LENT = 24,   /* attached clients and connections on their way, at once */
+	W_LENT_PIPE = 1 << 20, /* bytes of output that an attached client may lag behind */
 };
 
 /* The descriptors a kedge-init is born with. */
@@ -51,8 +53,9 @@ struct w_container { /* n of them follow struct w_pod */
 	char name[W_NAME];
 	uint8_t restart, tty, stdin_open,
 	    role; /* restart: enum rt_restart; role: enum w_role */
-	uint8_t startup_probe, log_as_message, pad[2]; /* log_as_message: what it printed last
-							  is its last word when it left none */
+	uint8_t startup_probe, log_as_message; /* log_as_message: what it printed last
+						  is its last word when it left none */
+	uint8_t stdin_once, pad; /* its input ends with the first client that gives it */
 };
 
 enum w_role { W_MAIN, W_INIT, W_SIDECAR }; /* = enum rt_role */
@@ -68,12 +71,15 @@ enum w_type {
 	W_GO,        /* the pod is plugged in: what waits at the gate may run */
 	W_HOOKED,    /* container, id = run, flags = enum w_hook: the hand was asked to see to
 			it and has; arg: it failed */
+	W_ATTACH,    /* container, id: descriptors of its input, output and errors */
+	W_CONNECT,   /* id, arg = port: a connection to 127.0.0.1 of the pod's network */
 	/* to the hand */
 	W_HELLO = 64, /* arg = start time of kedge-init (field 22 of stat); flags & 1: stopping,
-			 2: gated */
+			 2: gated, 4: knows W_ATTACH and W_CONNECT */
 	W_STATUS,     /* struct w_status; with the pidfd when running */
 	W_STOPPED,    /* nothing runs and nothing will */
-	W_EXEC_DONE,  /* id, arg = exit code; the text is an error */
+	W_EXEC_DONE,  /* id, arg = exit code; the text is an error; also of W_ATTACH */
+	W_LENDS,      /* id: three descriptors for W_ATTACH, one for W_CONNECT */
 };
 
 struct w_msg {

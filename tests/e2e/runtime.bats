@@ -26,6 +26,9 @@ teardown() {
 @test "pods live on without their caller and are found again, with every exit code" { drive adopt; }
 @test "a pod whose first process dies is gone as a whole" { drive init_dies; }
 @test "a pod that died unseen is known with its exit code, and removed" { drive init_dies_unseen; }
+@test "who attaches types into a container and sees what it prints, also after a restart of kedged" { drive attach; }
+@test "who is attached and does not read stops nobody" { drive slow; }
+@test "a port of the pod's own loopback is connected to" { drive connects; }
 @test "a command runs in a container, with its rights, a terminal, a timeout" { drive exec; }
 @test "logs are in CRI format, with long lines in parts" { drive logs; }
 @test "logs are rotated by size and bounded in number" { drive rotation; }

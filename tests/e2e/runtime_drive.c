@@ -2,6 +2,7 @@
 #include "tests/e2e/runtime_kit.h"
 #include <dirent.h>
 #include <pty.h>
+#include <sys/socket.h>
 
 /* A pod of one container that runs this script; what it printed. */
 static char *
@@ -461,6 +462,169 @@ exec(struct kit *k)
 	MUST(rt_exec(k->rt, "a", "main", LIST("true"), false, (int[]){ -1, -1, -1 }, 0, 6,
 		     &err) < 0);
 	HAS(error_text(err), "not running");
+	error_free(&err);
+}
+
+/* ---- attach, connect ---- */
+
+/* Reads until `want` has come, or the end. */
+static void
+expect(struct kit *k, int fd, const char *want)
+{
+	struct buf b = { 0 };
+	int64_t until = kit_now() + 10000;
+	char part[4096];
+	ssize_t n;
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	while (!strstr(buf_text(&b), want)) {
+		if (kit_now() > until)
+			DIE("\"%s\" never came after \"%s\"", want, buf_text(&b));
+		kit_step(k, 20);
+		while ((n = read(fd, part, sizeof(part))) > 0)
+			buf_add(&b, part, (size_t)n);
+		if (n == 0 && !strstr(buf_text(&b), want))
+			DIE("ended before \"%s\": \"%s\"", want, buf_text(&b));
+	}
+	buf_done(&b);
+}
+
+static void
+attach_to(struct kit *k, const char *container, int64_t id)
+{
+	OK(rt_attach(k->rt, "a", container, id, e));
+	KIT_UNTIL(k, k->lent_id == id);
+	EQ(k->nlent, 3);
+}
+
+static void
+put(int fd, const char *text)
+{
+	MUST(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+}
+
+static void
+lent_close(struct kit *k)
+{
+	for (int i = 0; i < k->nlent; i++)
+		close(k->lent[i]);
+	k->nlent = 0;
+}
+
+static void
+attach(struct kit *k)
+{
+	struct rt_container c[] = {
+		kit_sh("pipe", "while read x; do echo got $x; echo oops $x >&2; done; sleep 100"),
+		kit_sh("once", "cat; echo over"),
+		kit_sh("term", "while read x; do echo got $x; stty size; done"),
+	};
+	struct rt_pod p = kit_pod("a", c, 3);
+	struct error *err = NULL;
+	int ends[3];
+
+	c[0].stdin_open = c[1].stdin_open = c[1].stdin_once = c[2].stdin_open = true;
+	c[2].tty = true;
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 2)->state == RT_RUNNING);
+	attach_to(k, "pipe", 1);
+	put(k->lent[0], "one\n");
+	expect(k, k->lent[1], "got one");
+	expect(k, k->lent[2], "oops one");
+	/* two at once; the first one's end is not the container's */
+	memcpy(ends, k->lent, sizeof(ends));
+	attach_to(k, "pipe", 2);
+	put(ends[0], "two\n");
+	expect(k, ends[1], "got two");
+	expect(k, k->lent[1], "got two");
+	for (int i = 0; i < 3; i++)
+		close(ends[i]);
+	KIT_UNTIL(k, k->exec_id == 1);
+	put(k->lent[0], "three\n");
+	expect(k, k->lent[1], "got three");
+	lent_close(k);
+	/* the next hand finds the same pipe */
+	rt_close(k->rt);
+	kit_open(k);
+	attach_to(k, "pipe", 3);
+	put(k->lent[0], "four\n");
+	expect(k, k->lent[1], "got four");
+	lent_close(k);
+	/* stdinOnce: whoever had it takes it along */
+	attach_to(k, "once", 4);
+	put(k->lent[0], "only\n");
+	expect(k, k->lent[1], "only");
+	close(k->lent[0]);
+	expect(k, k->lent[1], "over");
+	KIT_UNTIL(k, k->exec_id == 4);
+	EQ(k->exec_code, 0);
+	/* a terminal */
+	attach_to(k, "term", 5);
+	OK(rt_exec_resize(k->rt, 5, 33, 77, e));
+	put(k->lent[0], "five\n");
+	expect(k, k->lent[1], "got five\r\n33 77");
+	lent_close(k);
+	MUST(rt_attach(k->rt, "a", "once", 6, &err) < 0);
+	HAS(error_text(err), "not running");
+	error_free(&err);
+}
+
+/* Who does not read stops nobody. */
+static void
+slow(struct kit *k)
+{
+	struct rt_container c = kit_sh("main", "read x; yes | head -c 3000000; echo; echo done; "
+					       "read x; echo last");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	int mute[3];
+
+	c.stdin_open = true;
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_RUNNING);
+	attach_to(k, "main", 1);
+	memcpy(mute, k->lent, sizeof(mute));
+	put(k->lent[0], "go\n");
+	attach_to(k, "main", 2);
+	expect(k, k->lent[1], "done\n");
+	put(k->lent[0], "on\n");
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_TERMINATED);
+	lent_close(k);
+	for (int i = 0; i < 3; i++)
+		close(mute[i]);
+}
+
+static void
+connects(struct kit *k)
+{
+	struct rt_container c =
+	    kit_sh("main", "while :; do echo hello | nc -l -p 7777 127.0.0.1; done");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	struct pollfd w = { .events = POLLOUT };
+	struct error *err = NULL;
+	socklen_t n = sizeof(int);
+	int code = -1;
+
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_RUNNING);
+	for (int64_t id = 1;; id++) { /* until it listens */
+		OK(rt_connect(k->rt, "a", 7777, id, e));
+		KIT_UNTIL(k, k->lent_id == id || k->exec_id == id);
+		if (k->lent_id == id) {
+			EQ(k->nlent, 1);
+			w.fd = k->lent[0];
+			poll(&w, 1, 5000);
+			getsockopt(w.fd, SOL_SOCKET, SO_ERROR, &code, &n);
+			if (!code)
+				break;
+			lent_close(k);
+		}
+		usleep(20000);
+		MUST(id < 500);
+	}
+	expect(k, k->lent[0], "hello\n");
+	lent_close(k);
+	MUST(rt_connect(k->rt, "a", 0, 1000, &err) < 0);
+	HAS(error_text(err), "is no port");
 	error_free(&err);
 }
 
@@ -1093,6 +1257,9 @@ static const struct {
 	{ "init_dies", init_dies },
 	{ "init_dies_unseen", init_dies_unseen },
 	{ "exec", exec },
+	{ "attach", attach },
+	{ "slow", slow },
+	{ "connects", connects },
 	{ "logs", logs },
 	{ "rotation", rotation },
 	{ "last_word", last_word },

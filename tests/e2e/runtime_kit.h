@@ -31,6 +31,8 @@ struct kit {
 	int64_t exec_id;
 	int exec_code;
 	char *exec_error;
+	int64_t lent_id;
+	int lent[3], nlent;
 	bool gone; /* since kit_wait_gone began */
 	char gone_uid[64];
 };
@@ -245,6 +247,10 @@ kit_step(struct kit *k, int ms)
 			k->exec_code = ev.exit_code;
 			free(k->exec_error);
 			k->exec_error = xstrdup(ev.error ? ev.error : "");
+		} else if (ev.type == RT_LENT) {
+			k->lent_id = ev.exec_id;
+			memcpy(k->lent, ev.fds, sizeof(k->lent));
+			k->nlent = ev.nfds;
 		} else if (rt_pod_status(k->rt, ev.uid)->state == RT_POD_GONE) {
 			k->gone = true;
 			strcpy(k->gone_uid, ev.uid);

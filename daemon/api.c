@@ -376,7 +376,6 @@ on_change(void *ctx)
 		if (c->on_change)
 			c->on_change(c);
 	}
-	streams_look(a);
 }
 
 int
@@ -410,6 +409,7 @@ api_close(struct api *a)
 	if (a->http)
 		store_off_change(a->store, on_change, a);
 	streams_stop(a);
+	forwards_stop(a);
 	http_close(a->http);
 	free(a->log_dir);
 	free(a);

@@ -60,6 +60,12 @@ struct api_host {
 			  struct error **);
 	int (*exec)(void *ctx, int64_t id, const struct api_exec *,
 		    struct error **); /* api_exec_* */
+	/* api_exec_*: fds[0] takes input also when there is none to give it to; with a tty it is
+	 * written to and resized, and fds[1] gives what it prints. */
+	int (*attach)(void *ctx, int64_t id, const struct api_exec *, struct error **);
+	/* api_connected; of the args only the pod counts */
+	int (*connect)(void *ctx, int64_t id, const struct api_exec *, unsigned port,
+		       struct error **);
 	void (*exec_resize)(void *ctx, int64_t id, unsigned rows, unsigned cols);
 	void (*exec_gone)(void *ctx, int64_t id); /* the client left; end it */
 	int (*source)(void *ctx, int64_t id, const struct api_source_args *,
@@ -113,6 +119,9 @@ void api_exec_started(struct api *, int64_t id, const int fds[3]);
 void api_exec_done(struct api *, int64_t id, int exit_code, const char *error);
 /* Where an image's bytes come from; taken. */
 void api_image_bytes(struct api *, int64_t id, int fd);
+/* A non-blocking socket, connected or about to be (it can be written to then, SO_ERROR tells
+ * how it went), taken also when nobody waits; or -1 and why not. */
+void api_connected(struct api *, int64_t id, int fd, const char *error);
 /* Where to write the tar to; taken.  Closed after the last byte. */
 void api_image_pipe(struct api *, int64_t id, int fd);
 #endif

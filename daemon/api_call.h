@@ -12,6 +12,7 @@
 
 struct call;
 struct stream;
+struct forward;
 
 enum route_when { WHEN_READY, WHEN_HEAD };
 
@@ -32,6 +33,8 @@ struct api {
 	int64_t last_id;
 	struct call *calls;
 	struct stream *streams; /* exec and attach, from the question to the end */
+	struct forward *forwards; /* clients of port-forward */
+	int nstreams, nforwards;
 };
 
 struct call {
@@ -118,7 +121,6 @@ struct log_options {
 	const char *container;
 	int64_t run, tail, since_ms, limit; /* tail, limit: -1 none */
 	bool timestamps, follow;
-	bool framed; /* each piece begins with its WebSocket channel: attach */
 	void (*wake)(void *ctx);
 	void *ctx;
 };
@@ -128,7 +130,7 @@ enum http_pull log_reader_pull(struct log_reader *, struct buf *out);
 void log_reader_free(void *);
 
 void streams_stop(struct api *);
-void streams_look(struct api *); /* the store changed */
+void forwards_stop(struct api *);
 #define ROUTE(method, when, path, fn) void fn(struct call *);
 #include "routes.def"
 #undef ROUTE

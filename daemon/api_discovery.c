@@ -19,6 +19,7 @@ static const struct sub {
 	{ RES_pod, "attach", "PodAttachOptions", "", "v1", "\"create\",\"get\"" },
 	{ RES_pod, "exec", "PodExecOptions", "", "v1", "\"create\",\"get\"" },
 	{ RES_pod, "log", "Pod", "", "v1", "\"get\"" },
+	{ RES_pod, "portforward", "PodPortForwardOptions", "", "v1", "\"create\",\"get\"" },
 	{ RES_source, "resume", "Source", "kedge.dev", "v1", "\"create\"" },
 	{ RES_source, "rollback", "Source", "kedge.dev", "v1", "\"create\"" },
 	{ RES_source, "suspend", "Source", "kedge.dev", "v1", "\"create\"" },

@@ -353,6 +353,15 @@ hear_exec_fds(struct heard *h)
 }
 
 static void
+hear_connect_fd(struct heard *h)
+{
+	const struct answer_seen *a = h->body;
+
+	if (h->message->nfds == 1)
+		brain_connected(h->brain, a->id, &h->message->fds[0]);
+}
+
+static void
 hear_answer(struct heard *h)
 {
 	const struct answer_seen *a = h->body;
@@ -384,6 +393,7 @@ static const struct {
 	{ "stores_seen", stores_seen_kind, hear_stores },
 	{ "exec_done", exec_done_kind, hear_exec_done },
 	{ "exec_fds", answer_seen_kind, hear_exec_fds },
+	{ "connect_fd", answer_seen_kind, hear_connect_fd },
 	{ "answer_seen", answer_seen_kind, hear_answer },
 	{ "usage_seen", usage_seen_kind, hear_usage },
 };

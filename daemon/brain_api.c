@@ -19,10 +19,8 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <termios.h>
 
-enum request_type { ASK_HAND, ASK_EXEC, ASK_SOURCE, ASK_COMMIT };
+enum request_type { ASK_HAND, ASK_SOURCE, ASK_COMMIT };
 
 struct brain_request {
 	enum request_type type;
@@ -30,11 +28,9 @@ struct brain_request {
 	int64_t api_id; /* the API's */
 	char *source;   /* of ASK_SOURCE and ASK_COMMIT */
 	char *ref;      /* of ASK_COMMIT */
-	char *uid;      /* of ASK_EXEC */
 	/* Of an import: our copy of the writing end, so that its reader sees no end (half a
 	 * tar can look whole) before we know that all was sent; -1. */
 	int pipe;
-	int tty; /* of ASK_EXEC: our copy, to resize; -1 */
 	bool allow_prune;
 	struct brain_request *next;
 };
@@ -47,7 +43,6 @@ request_new(struct brain *b, enum request_type type, int64_t api_id)
 	*r = (struct brain_request){ .type = type,
 				     .id = ++b->next_id,
 				     .api_id = api_id,
-				     .tty = -1,
 				     .pipe = -1,
 				     .next = b->requests };
 	b->requests = r;
@@ -71,13 +66,10 @@ request_free(struct brain *b, struct brain_request *r)
 	while (*at != r)
 		at = &(*at)->next;
 	*at = r->next;
-	if (r->tty >= 0)
-		close(r->tty);
 	if (r->pipe >= 0)
 		close(r->pipe);
 	free(r->source);
 	free(r->ref);
-	free(r->uid);
 	free(r);
 }
 
@@ -124,98 +116,6 @@ on_pod_delete(void *ctx, const char *ns, const char *name, int64_t grace, struct
 	brain_flush(b);
 	brain_poke(b);
 	return 0;
-}
-
-static int
-on_exec(void *ctx, int64_t id, const struct api_exec *x, struct error **e)
-{
-	struct brain *b = ctx;
-	cleanup_arena struct arena arena = { 0 };
-	struct pod_row *row = seen_row(b, x->uid);
-	struct exec_args args = {
-		.uid = x->uid, .container = x->container, .stdin = true, .tty = x->tty
-	};
-	struct action a = { .verb = ACT_EXEC,
-			    .kind = "pod",
-			    .ns = x->ns,
-			    .name = x->pod,
-			    .why = "asked for",
-			    .body = &args };
-	struct brain_request *r;
-	size_t n = 0;
-
-	if (!row || strcmp(row->seen->state, "up"))
-		return fail(e, WHY_BAD_REQUEST, "pod %s does not run", x->pod);
-	while (x->argv[n])
-		n++;
-	args.command.at = arena_alloc(&arena, (n + 1) * sizeof *args.command.at);
-	memcpy(args.command.at, x->argv, n * sizeof *args.command.at);
-	args.command.n = n;
-	r = request_new(b, ASK_EXEC, id);
-	r->uid = xstrdup(x->uid);
-	args.id = r->id;
-	if (brain_tell(b, &a, NULL, 0) < 0) {
-		request_free(b, r);
-		return fail(e, WHY_UNAVAILABLE, "pod %s cannot be asked just now", x->pod);
-	}
-	return 0;
-}
-
-void
-brain_exec_fds(struct brain *b, int64_t id, int *fds, int nfds)
-{
-	struct brain_request *r = request_find(b, ASK_EXEC, id);
-	int out[3] = { -1, -1, -1 };
-
-	if (!r)
-		return;
-	for (int i = 0; i < nfds && i < 3; i++) {
-		out[i] = fds[i];
-		fds[i] = -1;
-	}
-	if (nfds == 1)
-		r->tty = fcntl(out[0], F_DUPFD_CLOEXEC, 3);
-	api_exec_started(b->api, r->api_id, out);
-}
-
-void
-brain_exec_done(struct brain *b, int64_t id, int exit_code, const char *error)
-{
-	struct brain_request *r = request_find(b, ASK_EXEC, id);
-
-	if (!r)
-		return;
-	api_exec_done(b->api, r->api_id, exit_code, error);
-	request_free(b, r);
-}
-
-static struct brain_request *
-exec_by_api(struct brain *b, int64_t api_id)
-{
-	for (struct brain_request *r = b->requests; r; r = r->next)
-		if (r->type == ASK_EXEC && r->api_id == api_id)
-			return r;
-	return NULL;
-}
-
-static void
-on_exec_resize(void *ctx, int64_t id, unsigned rows, unsigned cols)
-{
-	struct brain_request *r = exec_by_api(ctx, id);
-	struct winsize w = { .ws_row = rows, .ws_col = cols };
-
-	if (r && r->tty >= 0)
-		(void)ioctl(r->tty, TIOCSWINSZ, &w);
-}
-
-/* Closing its ends hangs the program up, as a terminal or a pipe would. */
-static void
-on_exec_gone(void *ctx, int64_t id)
-{
-	struct brain_request *r = exec_by_api(ctx, id);
-
-	if (r)
-		request_free(ctx, r);
 }
 
 /* ---- sources ---- */
@@ -774,9 +674,6 @@ brain_api_open(struct brain *b, struct error **e)
 	struct api_host host = {
 		.ctx = b,
 		.pod_delete = on_pod_delete,
-		.exec = on_exec,
-		.exec_resize = on_exec_resize,
-		.exec_gone = on_exec_gone,
 		.source = on_source,
 		.diff = on_diff,
 		.status = on_status,
@@ -792,6 +689,7 @@ brain_api_open(struct brain *b, struct error **e)
 		.down = on_down,
 	};
 
+	brain_stream_host(&host);
 	return api_open(b->base, b->store, &settings, &host, &b->api, e);
 }
 
@@ -802,4 +700,5 @@ brain_api_close(struct brain *b)
 		api_close(b->api);
 	while (b->requests)
 		request_free(b, b->requests);
+	brain_streams_close(b);
 }

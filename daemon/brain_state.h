@@ -72,6 +72,7 @@ struct brain {
 	struct prober *prober;
 	struct hooks *hooks;
 	struct api *api;
+	struct brain_stream *streams;   /* programs, attached clients, connections (brain_stream.c) */
 	struct brain_request *requests; /* that wait for the hand or a worker (brain_api.c) */
 	int listen_unix, listen_tcp;
 
@@ -115,11 +116,17 @@ void brain_answered(struct brain *, const char *source,
 		    const char *error);                      /* a worker's request ended */
 void brain_shown(struct brain *, struct watch *, bool lost); /* a commit asked for is here */
 void brain_hand_answered(struct brain *, int64_t id, const char *text, const char *error);
+void brain_images_changed(struct brain *);
+void brain_usage_seen(struct brain *, const struct usage_seen *);
+
+/* brain_stream.c */
+struct api_host;
+void brain_stream_host(struct api_host *); /* its part of the host */
+void brain_streams_close(struct brain *);
 void brain_exec_fds(struct brain *, int64_t id, int *fds,
 		    int nfds); /* takes those it sets to -1 */
 void brain_exec_done(struct brain *, int64_t id, int exit_code, const char *error);
-void brain_images_changed(struct brain *);
-void brain_usage_seen(struct brain *, const struct usage_seen *);
+void brain_connected(struct brain *, int64_t id, int *fd); /* takes it */
 
 /* brain_pull.c */
 void pulls_fill(struct brain *, struct snapshot *);

@@ -1,4 +1,5 @@
-/* cli_exec.c -- a program in a container, over the WebSocket that kubectl speaks.
+/* cli_exec.c -- a program in a container, or what runs there already, over the WebSocket that
+ * kubectl speaks.
  *
  * v5.channel.k8s.io: binary messages whose first byte is the channel.  0 what is
  * typed, 1 and 2 what is printed, 3 how it ended (a Status), 4 the terminal's
@@ -33,12 +34,12 @@ struct session {
 /* ---- handshake ---- */
 
 static const char *
-exec_path(struct cli_call *c, const char *pod)
+stream_path(struct cli_call *c, const char *pod, const char *sub)
 {
 	cleanup_buf struct buf path = { 0 };
 	const char *container = cli_opt(c, OPT_container);
 
-	buf_addf(&path, "%s/exec", cli_url(c, &resources[RES_pod], pod));
+	buf_addf(&path, "%s/%s", cli_url(c, &resources[RES_pod], pod), sub);
 	for (size_t i = 0; i < c->nrest; i++)
 		cli_query(&path, "command", c->rest[i]);
 	if (container)
@@ -332,22 +333,22 @@ exit_code(struct session *s, struct error **e)
 	return code;
 }
 
-int
-cli_exec(struct cli_call *c, struct error **e)
+/* The exit status, or -1. */
+static int
+talk(struct cli_call *c, const char *pod, const char *sub, struct error **e)
 {
 	static const struct wslay_event_callbacks calls = { .recv_callback = on_recv,
 							    .send_callback = on_send,
 							    .genmask_callback = on_mask,
 							    .on_msg_recv_callback =
 								on_message };
-	const char *pod = cli_pod(c, c->args[0], e);
-	cleanup_close int fd = pod ? cli_connect(c, e) : -1;
+	cleanup_close int fd = cli_connect(c, e);
 	struct session s = { .c = c, .fd = fd, .signals = -1, .input = cli_opt(c, OPT_stdin) };
 	int rc = -1;
 
 	if (fd < 0)
 		return -1;
-	if (!shake_hands(&s, exec_path(c, pod), e)) {
+	if (!shake_hands(&s, stream_path(c, pod, sub), e)) {
 		wslay_event_context_client_init(&s.ws, &calls, &s);
 		if (cli_opt(c, OPT_tty))
 			terminal_raw(&s);
@@ -361,4 +362,48 @@ cli_exec(struct cli_call *c, struct error **e)
 	if (s.signals >= 0)
 		close(s.signals);
 	return rc;
+}
+
+int
+cli_exec(struct cli_call *c, struct error **e)
+{
+	const char *pod = cli_pod(c, c->args[0], e);
+
+	return pod ? talk(c, pod, "exec", e) : -1;
+}
+
+/* What the container does not have is not asked of it. */
+static int
+attach_check(struct cli_call *c, const char *pod, struct error **e)
+{
+	json_t *j =
+		   cli_json(c, "GET", cli_url(c, &resources[RES_pod], pod), NULL, NULL, e),
+	       *one, *found = NULL;
+	const char *want = cli_opt(c, OPT_container);
+	bool in, tty;
+	size_t i;
+
+	if (!j)
+		return -1;
+	json_array_foreach(
+	    cli_path(j, "spec.containers"), i,
+	    one) if (!found && (!want || !strcmp(cli_at(c, one, "name"), want))) found = one;
+	in = !found || json_is_true(json_object_get(found, "stdin"));
+	tty = !found || json_is_true(json_object_get(found, "tty"));
+	json_decref(j);
+	if (cli_opt(c, OPT_stdin) && !in)
+		return fail(e, WHY_BAD_REQUEST,
+			    "%s takes no input: its container has no stdin: true", pod);
+	if (cli_opt(c, OPT_tty) && !tty)
+		return fail(e, WHY_BAD_REQUEST,
+			    "%s has no terminal: its container has no tty: true", pod);
+	return 0;
+}
+
+int
+cli_attach(struct cli_call *c, struct error **e)
+{
+	const char *pod = cli_pod(c, c->args[0], e);
+
+	return pod && !attach_check(c, pod, e) ? talk(c, pod, "attach", e) : -1;
 }

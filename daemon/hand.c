@@ -206,6 +206,13 @@ rt_on_event(evutil_socket_t fd, short what, void *arg)
 						  .error = ev.error };
 
 			hand_send(h, "exec_done", exec_done_kind(), &done, NULL, 0);
+		} else if (ev.type == RT_LENT) {
+			struct answer_seen answer = { .id = ev.exec_id };
+
+			hand_send(h, ev.nfds == 1 ? "connect_fd" : "exec_fds",
+				  answer_seen_kind(), &answer, ev.fds, ev.nfds);
+			for (int i = 0; i < ev.nfds; i++)
+				close(ev.fds[i]);
 		}
 	}
 	if (gone) /* an image that lost its name may have been theirs alone */

@@ -164,6 +164,7 @@ spec_container(const struct container_args *c, struct arena *a, struct rt_contai
 		    c->seccompProfile && *c->seccompProfile ? c->seccompProfile : NULL,
 		.tty = c->tty,
 		.stdin_open = c->stdin,
+		.stdin_once = c->stdinOnce,
 		.termination_message_path = c->terminationMessagePath,
 		.log_as_message = c->logAsMessage,
 		.post_start = spec_hook(c->postStart, a),

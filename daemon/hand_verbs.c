@@ -367,6 +367,42 @@ out:
 	return 0;
 }
 
+/* What cannot be begun is told as an end. */
+static int
+lent(struct order *o, int64_t id, int rc, struct error **e)
+{
+	if (rc < 0) {
+		struct exec_done done = { .id = id,
+					  .exitCode = 126,
+					  .error = e && *e ? (*e)->msg : "failed" };
+
+		hand_send(o->hand, "exec_done", exec_done_kind(), &done, NULL, 0);
+		error_free(e);
+	}
+	hand_rt_arm(o->hand);
+	return 0;
+}
+
+static int
+do_attach(struct order *o, struct error **e)
+{
+	const struct attach_args *args = o->body;
+
+	return lent(o, args->id,
+		    rt_attach(o->hand->rt, args->uid, args->container, args->id, e), e);
+}
+
+/* Only ever to a port of the pod's own loopback: what the brain can reach so is what any
+ * program of the pod can. */
+static int
+do_connect(struct order *o, struct error **e)
+{
+	const struct connect_args *args = o->body;
+
+	return lent(o, args->id,
+		    rt_connect(o->hand->rt, args->uid, (unsigned)args->port, args->id, e), e);
+}
+
 static int
 do_watch(struct order *o, struct error **e)
 {
@@ -610,6 +646,7 @@ static int (*const table[ACT_COUNT])(struct order *, struct error **) = {
 	[ACT_PROVISION] = do_provision, [ACT_RECLAIM] = do_reclaim, [ACT_LIST] = do_list,
 	[ACT_READY] = do_ready,         [ACT_DOWN] = do_down,       [ACT_RESIZE] = do_resize,
 	[ACT_USAGE] = do_usage,
+	[ACT_ATTACH] = do_attach,       [ACT_CONNECT] = do_connect,
 };
 /* clang-format on */
 

@@ -232,19 +232,12 @@ next_piece(struct log_reader *r)
 /* ---- records ---- */
 
 static void
-emit(struct log_reader *r, struct buf *out, bool err, const char *bytes, size_t n)
+emit(struct log_reader *r, struct buf *out, const char *bytes, size_t n)
 {
-	uint32_t len;
-
 	if (r->o.limit >= 0 && (int64_t)n > r->o.limit)
 		n = r->o.limit;
 	if (r->o.limit >= 0)
 		r->o.limit -= n;
-	if (r->o.framed) {
-		len = n;
-		buf_addc(out, err ? 2 : 1);
-		buf_add(out, &len, sizeof len);
-	}
 	buf_add(out, bytes, n);
 }
 
@@ -284,7 +277,7 @@ take_record(struct log_reader *r, const char *at, const char *end, struct buf *o
 	if (full)
 		buf_addc(&line, '\n');
 	r->mid_line = !full;
-	emit(r, out, !strncmp(stream + 1, "stderr ", 7), buf_text(&line), line.len);
+	emit(r, out, buf_text(&line), line.len);
 }
 
 /* False when there is nothing more to read for now. */

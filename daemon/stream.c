@@ -1,12 +1,10 @@
-/* stream.c -- exec and attach: programs behind a WebSocket.
+/* stream.c -- exec and attach: a pod's descriptors on one side, a client's channels on the
+ * other.
  *
- * Kubernetes' v5.channel.k8s.io (and v4, the same without the closing of a
- * channel): the first byte of each binary message names a channel: 0 stdin, 1 stdout,
- * 2 stderr, 3 the final Status, 4 the terminal's size; 255 closes the channel that
- * follows.  What the other side does not take is not read from this side, so a
- * stream's memory is bounded.
+ * What the other side does not take is not read from this side, so a stream's memory is
+ * bounded and who is slow only fills his own pipe.
  *
- * A stream outlives its request: first the host is asked for the program, then the
+ * A stream outlives its request: first the host is asked for the descriptors, then the
  * connection is upgraded, then bytes flow until the program has ended, its pipes
  * are dry and the Status is said.
  */
@@ -14,18 +12,13 @@
 #include "../reconcile/base/log.h"
 #include "../reconcile/pod_parts.h"
 #include "api_call.h"
-#include "websocket.h"
+#include "channels.h"
+#include "stream_limits.h"
 #include <event2/event.h>
 #include <inttypes.h>
 #include <string.h>
 
-enum channel { STDIN, STDOUT, STDERR, STATUS, RESIZE, CLOSE = 255 };
-enum {
-	PIECE = 16 * 1024,
-	QUEUE_MAX = 256 * 1024,
-	MESSAGE_MAX = 1024 * 1024,
-	LINGER_SECONDS = 2
-};
+enum { LINGER_SECONDS = 2 };
 
 struct stream {
 	struct api *api;
@@ -33,16 +26,17 @@ struct stream {
 	int64_t id;
 	struct call
 	    *call; /* until the upgrade; NULL after, or when the client left before it */
-	struct websocket *ws; /* after the upgrade */
-	bool v5, tty;
+	struct channels *ch;      /* from the upgrade on */
+	bool tty, attached, open; /* open: the client listens */
 
-	/* exec: [0] is written to; with a tty it is read as well. attach: all -1. */
+	/* [0] is written to, [1] and [2] are read.  A program on a terminal has only [0], and
+	 * that is read as well. */
 	int fds[3];
-	struct event *readers[3], *writer, *linger;
-	struct buf in;                  /* for fds[0] */
-	bool in_closed, started, moved; /* moved: something was read since the last look */
-
-	struct log_reader *log; /* attach */
+	struct event *readers[3], *writer, *linger, *idle;
+	struct buf in; /* for fds[0] */
+	/* input: the client gives some; shared: the container's input outlives us;
+	 * moved, used: something was since the last look */
+	bool input, shared, in_closed, started, moved, used;
 
 	bool ended, told; /* the program has; the client was */
 	int exit_code;
@@ -50,6 +44,7 @@ struct stream {
 };
 
 static void pump(struct stream *);
+static void on_linger(evutil_socket_t, short, void *);
 
 /* ---- life ---- */
 
@@ -75,13 +70,15 @@ stream_free(struct stream *s)
 		close_fd(s, i);
 	if (s->linger)
 		event_free(s->linger);
-	log_reader_free(s->log);
+	if (s->idle)
+		event_free(s->idle);
 	if (s->call) {
 		s->call->state = NULL;
 		s->call->state_free = NULL;
 	}
-	if (s->ws)
-		websocket_close(s->ws);
+	if (s->ch)
+		channels_close(s->ch);
+	s->api->nstreams--;
 	*s->link = s->next;
 	if (s->next)
 		s->next->link = s->link;
@@ -106,7 +103,7 @@ on_call_gone(void *state)
 	struct stream *s = state;
 
 	s->call = NULL;
-	if (!s->ws)
+	if (!s->ch || !channels_upgraded(s->ch))
 		stream_leave(s);
 }
 
@@ -119,23 +116,13 @@ streams_stop(struct api *a)
 	}
 }
 
-/* What is attached may have ended. */
-void
-streams_look(struct api *a)
-{
-	for (struct stream *s = a->streams, *next; s; s = next) {
-		next = s->next;
-		if (s->log)
-			pump(s);
-	}
-}
-
 static struct stream *
 stream_new(struct call *c)
 {
 	struct stream *s = xcalloc(1, sizeof *s);
 
 	s->api = c->api;
+	s->api->nstreams++;
 	s->call = c;
 	s->fds[0] = s->fds[1] = s->fds[2] = -1;
 	s->link = &s->api->streams;
@@ -158,17 +145,6 @@ stream_of_id(struct api *a, int64_t id)
 }
 
 /* ---- to the client ---- */
-
-static void
-send_channel(struct stream *s, enum channel channel, const char *bytes, size_t n)
-{
-	struct buf b = { 0 };
-
-	buf_addc(&b, (char)channel);
-	buf_add(&b, bytes, n);
-	websocket_send(s->ws, b.at, b.len);
-	buf_done(&b);
-}
 
 static void
 print_status(const struct stream *s, struct buf *b)
@@ -204,9 +180,9 @@ tell_end(struct stream *s)
 
 	s->told = true;
 	print_status(s, &b);
-	send_channel(s, STATUS, b.at, b.len);
+	channels_send(s->ch, CH_STATUS, b.at, b.len);
 	buf_done(&b);
-	websocket_end(s->ws);
+	channels_end(s->ch);
 }
 
 /* Reads one of the program's outputs; stops while the client is slow. */
@@ -215,13 +191,14 @@ on_output(evutil_socket_t fd, short what, void *arg)
 {
 	struct stream *s = arg;
 	int i = fd == s->fds[0] ? 0 : fd == s->fds[1] ? 1 : 2;
-	char piece[PIECE];
+	char piece[STREAM_PIECE];
 	ssize_t n = read(fd, piece, sizeof piece);
 
 	(void)what;
 	s->moved |= n > 0;
+	s->used |= n > 0;
 	if (n > 0)
-		send_channel(s, i == 2 ? STDERR : STDOUT, piece, n);
+		channels_send(s->ch, i == 2 ? CH_STDERR : CH_STDOUT, piece, n);
 	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
 		close_fd(s, i); /* a terminal whose programs are gone says EIO */
 	pump(s);
@@ -235,6 +212,17 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	pump(arg);
+}
+
+/* A little later it is over, whoever still holds a pipe. */
+static void
+linger(struct stream *s)
+{
+	struct timeval wait = { .tv_sec = LINGER_SECONDS };
+
+	if (!s->linger)
+		s->linger = event_new(s->api->base, -1, 0, on_linger, s);
+	event_add(s->linger, &wait);
 }
 
 static void
@@ -258,8 +246,10 @@ write_input(struct stream *s)
 	if (!s->in_closed || s->fds[0] < 0)
 		return;
 	/* The end of a terminal's input is a character; closing it would hang up. */
-	if (!s->tty)
+	if (!s->tty || s->attached)
 		close_fd(s, 0);
+	if (s->shared && s->input)
+		linger(s);
 }
 
 static unsigned
@@ -288,53 +278,38 @@ resize(struct stream *s, const char *bytes, size_t n)
 }
 
 static void
-on_message(void *ctx, const char *bytes, size_t n)
+on_bytes(void *ctx, enum channel channel, const char *bytes, size_t n)
 {
 	struct stream *s = ctx;
 
-	if (!n)
+	s->used = true;
+	if (channel == CH_RESIZE) {
+		resize(s, bytes, n);
 		return;
-	switch ((unsigned char)bytes[0]) {
-	case STDIN:
-		if (s->fds[0] >= 0 && !s->in_closed)
-			buf_add(&s->in, bytes + 1, n - 1);
-		/* not only after this round: one can bring more than is wanted */
-		websocket_listen(s->ws, s->in.len < QUEUE_MAX);
-		break;
-	case RESIZE:
-		resize(s, bytes + 1, n - 1);
-		break;
-	case CLOSE:
-		if (s->v5 && n > 1 && bytes[1] == STDIN)
-			s->in_closed = true;
-		break;
 	}
+	if (channel != CH_STDIN)
+		return;
+	if (s->fds[0] >= 0 && !s->in_closed)
+		buf_add(&s->in, bytes, n);
+	/* not only after this round: one can bring more than is wanted */
+	channels_listen(s->ch, s->in.len < STREAM_QUEUE);
+}
+
+static void
+on_closed(void *ctx, enum channel channel)
+{
+	struct stream *s = ctx;
+
+	if (channel == CH_STDIN)
+		s->in_closed = true;
 }
 
 /* ---- both ways ---- */
 
-static void
-read_log(struct stream *s)
-{
-	struct buf out = { 0 };
-	enum http_pull p = log_reader_pull(s->log, &out);
-
-	for (size_t at = 0; at < out.len;) {
-		uint32_t n;
-
-		memcpy(&n, out.at + at + 1, sizeof n);
-		send_channel(s, out.at[at], out.at + at + 1 + sizeof n, n);
-		at += 1 + sizeof n + n;
-	}
-	buf_done(&out);
-	if (p == HTTP_END)
-		s->ended = true;
-}
-
 static bool
 dry(const struct stream *s)
 {
-	return s->fds[1] < 0 && s->fds[2] < 0 && (!s->tty || s->fds[0] < 0);
+	return s->fds[1] < 0 && s->fds[2] < 0 && (!s->tty || s->attached || s->fds[0] < 0);
 }
 
 /* Moves what can be moved and says what is waited for. */
@@ -343,20 +318,18 @@ pump(struct stream *s)
 {
 	bool slow;
 
-	if (!s->ws)
+	if (!s->open)
 		return;
 	write_input(s);
-	if (s->log && !s->ended && websocket_queued(s->ws) < QUEUE_MAX)
-		read_log(s);
 	if (s->ended && dry(s) && !s->told)
 		tell_end(s);
-	slow = websocket_queued(s->ws) >= QUEUE_MAX;
+	slow = channels_queued(s->ch) >= STREAM_QUEUE;
 	for (int i = 0; i < 3; i++)
 		if (s->readers[i] && slow)
 			event_del(s->readers[i]);
 		else if (s->readers[i])
 			event_add(s->readers[i], NULL);
-	websocket_listen(s->ws, s->in.len < QUEUE_MAX);
+	channels_listen(s->ch, s->in.len < STREAM_QUEUE);
 }
 
 static void
@@ -375,7 +348,7 @@ static void
 start_pumping(struct stream *s)
 {
 	for (int i = 0; i < 3; i++) {
-		if (s->fds[i] < 0 || (i == 0 && !s->tty))
+		if (s->fds[i] < 0 || (i == 0 && (!s->tty || s->attached)))
 			continue;
 		s->readers[i] =
 		    event_new(s->api->base, s->fds[i], EV_READ | EV_PERSIST, on_output, s);
@@ -385,71 +358,52 @@ start_pumping(struct stream *s)
 	pump(s);
 }
 
+/* Nobody said anything for hours. */
 static void
-on_upgraded(void *mine, struct http_tunnel *t, const void *extra, size_t n)
+on_idle(evutil_socket_t fd, short what, void *arg)
 {
-	static const struct websocket_handler handler = { on_message, on_progress, on_gone };
-	struct stream *s = mine;
+	struct timeval wait = { .tv_sec = STREAM_IDLE_SECONDS };
+	struct stream *s = arg;
 
-	s->ws = websocket_new(s->api->base, t, extra, n, MESSAGE_MAX, &handler, s);
+	(void)fd;
+	(void)what;
+	if (!s->used) {
+		stream_leave(s);
+		return;
+	}
+	s->used = false;
+	event_add(s->idle, &wait);
+}
+
+static void
+on_opened(void *ctx)
+{
+	struct timeval wait = { .tv_sec = STREAM_IDLE_SECONDS };
+	struct stream *s = ctx;
+
+	s->open = true;
+	s->idle = event_new(s->api->base, -1, 0, on_idle, s);
+	event_add(s->idle, &wait);
 	start_pumping(s);
 }
 
 /* ---- the request ---- */
 
-/* The protocol to answer with; NULL when there is none we speak. */
-static const char *
-choose_protocol(const struct call *c)
-{
-	static const char *const ours[] = { "v5.channel.k8s.io", "v4.channel.k8s.io" };
-	const char *theirs = http_header(c->req, "Sec-WebSocket-Protocol");
-
-	for (size_t i = 0; theirs && i < sizeof ours / sizeof *ours; i++) {
-		const char *at = strstr(theirs, ours[i]);
-		size_t n = strlen(ours[i]);
-
-		if (at && (at == theirs || strchr(", ", at[-1])) &&
-		    strspn(at + n, ", ") + !at[n])
-			return ours[i];
-	}
-	return NULL;
-}
-
-static const char *
-choose(struct call *c)
-{
-	const char *upgrade = http_header(c->req, "Upgrade"), *protocol = choose_protocol(c);
-
-	if (upgrade && !strncasecmp(upgrade, "SPDY/", 5))
-		call_refuse(
-		    c, WHY_BAD_REQUEST,
-		    "SPDY is not spoken here: use kubectl 1.30 or newer, or kedge exec");
-	else if (!upgrade || strcasecmp(upgrade, "websocket") ||
-		 !http_header(c->req, "Sec-WebSocket-Key"))
-		call_refuse(c, WHY_BAD_REQUEST,
-			    "you must upgrade this connection to a WebSocket");
-	else if (!protocol)
-		call_refuse(
-		    c, WHY_BAD_REQUEST,
-		    "the WebSocket protocol must be v5.channel.k8s.io or v4.channel.k8s.io");
-	else
-		return protocol;
-	return NULL;
-}
-
 static void
 upgrade(struct stream *s)
 {
+	static const struct channels_handler handler = { on_opened, on_bytes, on_closed,
+							 on_progress, on_gone };
 	struct call *c = s->call;
-	const char *protocol = choose_protocol(c);
-	char accept[32];
+	const bool want[CH_COUNT] = {
+		[CH_STDIN] = call_flag(c, "stdin"),
+		[CH_STDOUT] = call_flag(c, "stdout"),
+		[CH_STDERR] = call_flag(c, "stderr") && !s->tty,
+		[CH_STATUS] = true,
+		[CH_RESIZE] = s->tty,
+	};
 
-	s->v5 = protocol[1] == '5';
-	websocket_accept(http_header(c->req, "Sec-WebSocket-Key"), accept);
-	http_reply_header(c->req, "Sec-WebSocket-Accept", accept);
-	http_reply_header(c->req, "Sec-WebSocket-Protocol", protocol);
-	c->answered = true;
-	http_upgrade(c->req, "websocket", on_upgraded, s);
+	s->ch = channels_upgrade(c, want, &handler, s);
 }
 
 /* After a refused handshake kubectl tries SPDY and shows that refusal; so what is wrong
@@ -485,6 +439,18 @@ container_runs(const struct pod *p, const char *container)
 	return s && s->state && s->state->running;
 }
 
+static bool
+fits(struct call *c)
+{
+	if (!channels_fit(c))
+		return false;
+	if (c->api->nstreams < STREAMS_MAX)
+		return true;
+	call_refuse(c, WHY_UNAVAILABLE, "%d programs and attached clients are served already",
+		    c->api->nstreams);
+	return false;
+}
+
 struct words {
 	const char **at;
 	size_t n;
@@ -514,7 +480,7 @@ stream_exec(struct call *c)
 	struct api_exec x = { .ns = c->ns, .pod = c->name };
 	struct stream *s;
 
-	if (!p || !choose(c))
+	if (!p || !fits(c))
 		return;
 	http_query_each(c->req, "command", add_word, &argv);
 	if (!argv.n) {
@@ -536,7 +502,8 @@ stream_exec(struct call *c)
 	x.uid = object_uid(p);
 	x.container = container;
 	x.argv = argv.at;
-	x.in = call_flag(c, "stdin");
+	s->input = x.in = call_flag(c, "stdin");
+	s->in_closed = !x.in;
 	x.out = call_flag(c, "stdout");
 	x.err = call_flag(c, "stderr") && !s->tty;
 	x.tty = s->tty;
@@ -574,11 +541,13 @@ on_linger(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (s->moved || (s->ws && websocket_queued(s->ws) >= QUEUE_MAX)) {
+	/* who only wanted to give something does not wait until all is said */
+	if (s->ended && (s->moved || !s->open || channels_queued(s->ch) >= STREAM_QUEUE)) {
 		s->moved = false;
 		event_add(s->linger, &wait);
 		return;
 	}
+	s->ended = true;
 	/* Something the program left behind still holds its pipes. */
 	for (int i = 0; i < 3; i++)
 		close_fd(s, i);
@@ -589,7 +558,6 @@ void
 api_exec_done(struct api *a, int64_t id, int exit_code, const char *error)
 {
 	struct stream *s = stream_of_id(a, id);
-	struct timeval wait = { .tv_sec = LINGER_SECONDS };
 
 	if (!s || s->ended)
 		return;
@@ -600,47 +568,47 @@ api_exec_done(struct api *a, int64_t id, int exit_code, const char *error)
 	s->exit_code = exit_code;
 	s->error = xstrdup(error && *error ? error : NULL);
 	s->ended = true;
-	s->linger = event_new(a->base, -1, 0, on_linger, s);
-	event_add(s->linger, &wait);
+	linger(s);
 	pump(s);
 }
 
 /* ---- attach ---- */
 
-static void
-on_log(void *ctx)
-{
-	pump(ctx);
-}
-
-/* What the container prints from now on.  Its standard input is nobody's to give:
- * kedge-init holds none open. */
+/* Into what runs already: its terminal or its pipes, from now on. */
 void
 stream_attach(struct call *c)
 {
-	struct log_options o = { .tail = 0, .limit = -1, .follow = true, .framed = true };
+	const char *container;
+	const struct pod *p = call_pod(c, &container);
+	cleanup_error struct error *e = NULL;
+	struct api_exec x = { .ns = c->ns, .pod = c->name };
+	const struct container *spec;
 	struct stream *s;
 
-	o.pod = call_pod(c, &o.container);
-	if (!o.pod || !choose(c))
+	if (!p || !fits(c))
 		return;
-	if (!container_runs(o.pod, o.container)) {
-		refuse_in_band(c, "container %s of pod %s is not running", o.container,
-			       c->name);
-		return;
-	}
-	if (call_flag(c, "stdin")) {
-		refuse_in_band(
-		    c, "a running container takes no input here: use exec to start a program");
+	spec = pod_part_named(p->spec, container);
+	if (!container_runs(p, container)) {
+		refuse_in_band(c, "container %s of pod %s is not running", container, c->name);
 		return;
 	}
-	o.run = pod_part_status(o.pod->status, o.container)->restartCount;
+	if (!c->api->host.attach) {
+		call_refuse(c, WHY_UNABLE, "this kedged cannot attach");
+		return;
+	}
 	s = stream_new(c);
-	o.wake = on_log;
-	o.ctx = s;
-	s->log = log_reader_new(c->api, &o);
-	if (s->log)
-		upgrade(s);
-	else
-		fail_in_band(s, "the container has no log file");
+	s->attached = true;
+	s->tty = spec->tty;
+	s->input = call_flag(c, "stdin") && spec->stdin;
+	s->in_closed = !s->input;
+	s->shared = !spec->stdinOnce || spec->tty;
+	s->id = call_ask(c);
+	x.uid = object_uid(p);
+	x.container = container;
+	x.in = s->input;
+	x.tty = s->tty;
+	if (c->api->host.attach(c->api->host.ctx, s->id, &x, &e) < 0) {
+		s->id = 0;
+		fail_in_band(s, error_text(e));
+	}
 }

@@ -42,6 +42,20 @@ websocket_accept(const char *key, char ret[32])
 	ret[BASE64_ENCODE_RAW_LENGTH(sizeof digest)] = 0;
 }
 
+const char *
+websocket_choose(const char *theirs, const char *const *ours)
+{
+	for (; theirs && *ours; ours++) {
+		const char *at = strstr(theirs, *ours);
+		size_t n = strlen(*ours);
+
+		if (at && (at == theirs || strchr(", ", at[-1])) &&
+		    strspn(at + n, ", ") + !at[n])
+			return *ours;
+	}
+	return NULL;
+}
+
 static ssize_t
 on_recv(wslay_event_context_ptr w, uint8_t *to, size_t max, int flags, void *arg)
 {

@@ -21,6 +21,8 @@ struct websocket_handler {
 /* Sec-WebSocket-Accept for this Sec-WebSocket-Key (RFC 6455, 4.2.2) */
 void websocket_accept(const char *key, char ret[32]);
 
+/* Of `ours` (NULL-terminated), the first that the client offers in Sec-WebSocket-Protocol. */
+const char *websocket_choose(const char *theirs, const char *const *ours);
 /* Takes the tunnel.  A message longer than `max` ends the connection. */
 struct websocket *websocket_new(struct event_base *, struct http_tunnel *, const void *extra,
 				size_t n, size_t max, const struct websocket_handler *,

@@ -12,7 +12,9 @@
 #include "reconcile/base/cleanup.h"
 #include "reconcile/tree.h"
 #include <event2/event.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pty.h>
 #include <signal.h>
 #include <string.h>
@@ -206,6 +208,39 @@ on_exec(void *ctx, int64_t id, const struct api_exec *x, struct error **e)
 	return fail(e, WHY_UNAVAILABLE, "too many programs");
 }
 
+/* What is attached to here is a program begun just then. */
+static int
+on_attach(void *ctx, int64_t id, const struct api_exec *x, struct error **e)
+{
+	static const char *const argv[] = { "sh", "-c",
+					    "echo now; echo error >&2; exec cat 2>/dev/null",
+					    NULL };
+	struct api_exec prog = *x;
+
+	prog.argv = argv;
+	prog.in = true;
+	return on_exec(ctx, id, &prog, e);
+}
+
+static int
+on_connect(void *ctx, int64_t id, const struct api_exec *x, unsigned port, struct error **e)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons((uint16_t)port),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct server *s = ctx;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	(void)x;
+	if (port == 1)
+		return fail(e, WHY_FORBIDDEN, "not this one");
+	if (fd < 0 || (connect(fd, (struct sockaddr *)&to, sizeof to) < 0 &&
+		       errno != EINPROGRESS))
+		return fail_sys(e, "connect");
+	api_connected(s->api, id, fd, NULL);
+	return 0;
+}
+
 static void
 on_resize(void *ctx, int64_t id, unsigned rows, unsigned cols)
 {
@@ -329,6 +364,8 @@ main(int argc, char **argv)
 	struct api_host host = { .ctx = &s,
 				 .pod_delete = on_pod_delete,
 				 .exec = on_exec,
+				 .attach = on_attach,
+				 .connect = on_connect,
 				 .exec_resize = on_resize,
 				 .exec_gone = on_exec_gone,
 				 .source = on_source,

@@ -1,0 +1,21 @@
+/* carrier.h -- an upgraded connection as something that takes and gives bytes: the bare
+ * socket, or the binary messages of a WebSocket.
+ */
+#ifndef KEDGE_CARRIER_H
+#define KEDGE_CARRIER_H
+#include "websocket.h"
+
+struct carrier;
+
+/* As websocket_new; `max` is of a WebSocket's message.  From the bare socket `message`
+ * gets pieces as they come. */
+struct carrier *carrier_new(struct event_base *, struct http_tunnel *, const void *extra,
+			    size_t n, bool websocket, size_t max,
+			    const struct websocket_handler *, void *ctx);
+void carrier_send(struct carrier *, const char *bytes, size_t n);
+/* Says goodbye after what is queued; `gone` follows. */
+void carrier_end(struct carrier *);
+size_t carrier_queued(const struct carrier *); /* bytes not yet sent */
+void carrier_listen(struct carrier *, bool);   /* read from the client, or let it wait */
+void carrier_close(struct carrier *);          /* at once; `gone` is not called */
+#endif

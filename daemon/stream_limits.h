@@ -1,0 +1,16 @@
+/* stream_limits.h -- what clients of exec, attach, copy and port-forward may take, in one
+ * place. */
+#ifndef KEDGE_STREAM_LIMITS_H
+#define KEDGE_STREAM_LIMITS_H
+
+enum {
+	STREAMS_MAX = 256,            /* clients of exec, attach and copy at once */
+	FORWARDS_MAX = 128,           /* clients of port-forward at once */
+	FORWARD_LINKS = 64,           /* connections of one of them at once */
+	STREAM_IDLE_SECONDS = 14400,  /* without a byte either way; as the kubelet has it */
+	STREAM_OPEN_SECONDS = 30,     /* until a client of SPDY has opened what it asked for */
+	STREAM_PIECE = 16 * 1024,     /* read at a time */
+	STREAM_QUEUE = 256 * 1024,    /* bytes on their way to a client; then its pod waits */
+	STREAM_MESSAGE = 1024 * 1024, /* of a client, at once */
+};
+#endif

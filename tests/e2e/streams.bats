@@ -1,0 +1,115 @@
+#!/usr/bin/env bats
+# exec, attach, port-forward and copying, with kedge and with every kubectl, on real pods.
+load kit.bash
+
+setup_file() {
+	load kit.bash
+	kedge_dirs
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git" --listen "$API"
+	echo "$KEDGED" >"$W/pid"
+	KUBECTLS=$(kubectls)
+	export KUBECTLS
+	box box:1
+	image web:1 --env VERSION=v1 >/dev/null
+	{
+		MORE='stdin: true' pod reader box:1 \
+			'["/bin/sh", "-c", "while read x; do echo got $x; echo oops $x >&2; done; sleep 1000"]'
+		MORE='{stdin: true, stdinOnce: true}' SPEC='restartPolicy: Never' pod once box:1 '["/bin/sh", "-c", "wc -c; echo over"]' |
+			sed 's/^    {stdin: true, stdinOnce: true}/    stdin: true\n    stdinOnce: true/'
+		MORE=$'stdin: true\ntty: true' pod term box:1 '["/bin/sh"]'
+		pod mute box:1
+		pod web web:1
+	} | put world
+	for p in reader term mute web; do wait_for 15 "$p runs" phase_is $p Running; done
+}
+setup() { KEDGED=$(cat "$W/pid"); }
+teardown_file() {
+	load kit.bash
+	KEDGED=$(cat "$W/pid")
+	kedge_end
+}
+
+# listener CMD...: runs it with a fifo as its input, which is descriptor 7
+begin() { # NAME CMD...
+	local name=$1
+	shift
+	rm -f "$W/$name.in"
+	mkfifo "$W/$name.in"
+	"$@" <"$W/$name.in" >"$W/$name.out" 2>"$W/$name.err" 3>&- &
+	PID=$!
+	exec 7>"$W/$name.in"
+}
+
+@test "attach gives input and shows what is printed, and leaves the container running" {
+	begin a timeout 30 kedge attach -i reader
+	echo one >&7
+	wait_for 5 "the answer" grep -q '^got one$' "$W/a.out"
+	wait_for 5 "the error" grep -q '^oops one$' "$W/a.err"
+	exec 7>&-
+	wait $PID
+	phase_is reader Running
+	begin a timeout 30 kedge attach -i reader
+	echo two >&7
+	wait_for 5 "the answer" grep -q '^got two$' "$W/a.out"
+	run cat "$W/a.out"
+	hasnt one
+	exec 7>&-
+	wait $PID
+	kedge logs reader | grep -q 'got one'
+}
+
+@test "stdinOnce: the container's input ends with the first client" {
+	wait_for 15 "it runs" phase_is once Running
+	run bash -c 'head -c 3000000 /dev/zero | timeout 20 kedge attach -i once'
+	[ "$status" = 0 ]
+	matches '^3000000$'
+	matches '^over$'
+	wait_for 5 "it ends" phase_is once Succeeded
+}
+
+@test "a terminal is attached to, with its size and its prompt" {
+	run bash -c '(sleep 0.5; echo stty size; echo "echo a\$((1+1))b"; sleep 1) |
+		timeout 20 script -qec "stty rows 33 cols 77; kedge attach -it term" /dev/null'
+	has '# '
+	has '33 77'
+	has a2b
+	phase_is term Running
+}
+
+@test "what a container does not have is not asked of it" {
+	run kedge attach -i mute
+	[ "$status" != 0 ]
+	has "mute takes no input: its container has no stdin: true"
+	run kedge attach -t reader
+	has "reader has no terminal: its container has no tty: true"
+	run kedge attach nobody
+	[ "$status" != 0 ]
+}
+
+@test "exec without -i reads the end of its input at once" {
+	[ "$(timeout 5 kedge exec mute -- cat)" = "" ]
+}
+
+@test "kubectl attach, too" {
+	t() {
+		[[ $K != *1.27 ]] || return 0
+		K=$K begin b k attach -i reader
+		echo "$(basename "$K")" >&7
+		wait_for 5 "the answer" grep -q "^got $(basename "$K")$" "$W/b.out"
+		exec 7>&-
+		wait $PID
+	}
+	every t
+}
+
+@test "attached clients survive nothing, but their container's input does: kedged starts anew" {
+	kedge_stop
+	kedge_start --source "deploy=$W/deploy.git" --listen "$API"
+	echo "$KEDGED" >"$W/pid"
+	begin a timeout 30 kedge attach -i reader
+	echo again >&7
+	wait_for 5 "the answer" grep -q '^got again$' "$W/a.out"
+	exec 7>&-
+	wait $PID
+}

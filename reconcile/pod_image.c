@@ -307,6 +307,24 @@ fetch(struct snapshot *s, const struct pod *pod, const struct container *c,
 	image_fetch(l, object_namespace(pod), pod->spec, object_path(pod, p->arena), p);
 }
 
+/* The i-th thing of the pod that has an image: its containers, then its image volumes, which
+ * are told of as if they were the first container's. */
+static bool
+wants_image(const struct pod_spec *spec, size_t i, struct container *ret)
+{
+	if (i < pod_parts(spec)) {
+		*ret = *pod_part(spec, i);
+		return true;
+	}
+	i -= pod_parts(spec);
+	if (i >= spec->volumes.n || !spec->volumes.at[i].image)
+		return false;
+	*ret = (struct container){ .name = spec->containers.at[0].name,
+				   .image = spec->volumes.at[i].image->reference,
+				   .imagePullPolicy = spec->volumes.at[i].image->pullPolicy };
+	return true;
+}
+
 bool
 pod_images(struct snapshot *s, const struct pod *pod, struct plan *p, struct pod_trouble *ret,
 	   size_t *ret_n)
@@ -314,19 +332,22 @@ pod_images(struct snapshot *s, const struct pod *pod, struct plan *p, struct pod
 	bool all = true;
 
 	*ret_n = 0;
-	for (size_t i = 0; i < pod_parts(pod->spec); i++) {
-		const struct container *c = pod_part(pod->spec, i);
-		struct image_look l = image_look(s, object_namespace(pod), pod->spec, c,
-						 pod->metadata->creationTimestamp, p->arena);
+	for (size_t i = 0; i < pod_parts(pod->spec) + pod->spec->volumes.n; i++) {
+		struct container c_ = { 0 }, *c = &c_;
+		struct image_look l;
 		struct pod_trouble t;
 
+		if (!wants_image(pod->spec, i, c))
+			continue;
+		l = image_look(s, object_namespace(pod), pod->spec, c,
+			       pod->metadata->creationTimestamp, p->arena);
 		if (l.state == IMAGE_THERE)
 			continue;
 		all = false;
 		if (l.state == IMAGE_FETCH)
 			fetch(s, pod, c, &l, p);
 		t = trouble_of(s, c, &l, p);
-		if (!t.reason)
+		if (!t.reason || *ret_n >= pod_parts(pod->spec))
 			continue;
 		tell_trouble(s, p, pod, c, &t, &l);
 		ret[(*ret_n)++] = t;

@@ -142,6 +142,10 @@ bool volume_hears(const struct rt_container *);
 const char *volume_image_missing(struct rt *, const struct rt_pod *,
 				 const struct rt_container *);
 
+/* Notes in the pod's directory which images its volumes show; those stay with their layers. */
+int volume_images_note(struct rt *, const struct rt_pod *, int dir, struct error **);
+bool volume_images_has(struct rt *, const struct rt_pod *, const char *id);
+
 /* hostpath.c */
 const struct rt_host_path *hostpath_row(const struct rt_allow *, const char *path,
 					const char **ret_inner); /* NULL: not allowed */

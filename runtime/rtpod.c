@@ -289,7 +289,8 @@ container_compile(struct rt *rt, struct rtpod *p, size_t i, const struct image *
 	if (dir < 0)
 		return fail_sys(e, "open the directory of pod %s", p->uid);
 	if (cgroup_make(&rt->cgroups, p->uid, spec->name, &limits, e) < 0 ||
-	    rtops_compile(rt, &p->spec, spec, img, &ops, e) < 0)
+	    rtops_compile(rt, &p->spec, spec, img, &ops, e) < 0 ||
+	    volume_images_note(rt, &p->spec, dir, e) < 0)
 		return -1;
 	xasprintf(&name, "%s.ops", spec->name);
 	return poddir_write(dir, name, ops.at, ops.len, e);

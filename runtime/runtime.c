@@ -196,6 +196,8 @@ uses_image(void *ctx, const char *id)
 		for (size_t i = 0; p->state != RT_POD_GONE && i < W_CONTAINERS; i++)
 			if (p->c[i].image_id && strcmp(p->c[i].image_id, id) == 0)
 				return true;
+		if (p->state != RT_POD_GONE && volume_images_has(rt, &p->spec, id))
+			return true;
 	}
 	return false;
 }

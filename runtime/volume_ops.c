@@ -3,6 +3,7 @@
  * Where a volume lies is decided here, by the spec that was checked and the operator's
  * rows; kedge-init opens it at each start, also when nobody is there to ask.
  */
+#include <fcntl.h>
 #include <string.h>
 
 #include "reconcile/base/cleanup.h"
@@ -154,4 +155,48 @@ volume_image_missing(struct rt *rt, const struct rt_pod *p, const struct rt_cont
 			return v->source;
 	}
 	return NULL;
+}
+
+static bool
+shows_images(const struct rt_pod *p)
+{
+	for (size_t i = 0; i < p->nvolumes; i++)
+		if (p->volumes[i].type == RT_IMAGE)
+			return true;
+	return false;
+}
+
+int
+volume_images_note(struct rt *rt, const struct rt_pod *p, int dir, struct error **e)
+{
+	struct buf cleanup_buf ids = { 0 };
+
+	if (!shows_images(p))
+		return 0;
+	for (size_t i = 0; i < p->nvolumes; i++) {
+		const struct rt_volume *v = &p->volumes[i];
+		const struct image *img = v->type == RT_IMAGE && rt->cfg.images
+					      ? image_find(rt->cfg.images, v->source)
+					      : NULL;
+
+		if (img)
+			buf_addf(&ids, "%s\n", img->id);
+	}
+	return poddir_write(dir, "images", ids.at, ids.len, e);
+}
+
+bool
+volume_images_has(struct rt *rt, const struct rt_pod *p, const char *id)
+{
+	struct buf cleanup_buf ids = { 0 };
+	cleanup_free char *path = NULL;
+	cleanup_close int dir = -1;
+
+	if (!shows_images(p))
+		return false;
+	xasprintf(&path, "%s/pods/%s", rt->cfg.run_dir, p->uid);
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0 || poddir_read(dir, "images", &ids, NULL) < 0)
+		return false;
+	return strstr(buf_text(&ids), id) != NULL;
 }

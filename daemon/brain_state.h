@@ -61,7 +61,7 @@ struct brain {
 	struct map stores_asked; /* PROVISION and RECLAIM under way: name -> anything */
 	struct arena images_arena;
 	struct images_seen *images;
-	struct pull *pulls; /* brain_pull.c */
+	struct pull *pulls;  /* brain_pull.c */
 	struct map unneeded; /* brain_gc.c: name -> int64_t *, since when */
 	struct event *gc_timer;
 	struct pull_seen_row *pulls_sorted;

@@ -14,8 +14,8 @@
  */
 #include "pod.h"
 #include "controllers.h"
-#include "pod_resources.h"
 #include "pod_image.h"
+#include "pod_resources.h"
 
 #define CONDITION_BACKOFF  "kedge.dev/StartBackOff" /* why and since when starting fails */
 #define CONDITION_DRAINING "kedge.dev/Draining"     /* since when connections are waited for */

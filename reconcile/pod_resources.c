@@ -33,7 +33,7 @@ pod_qos(const struct pod_spec *spec)
 static int64_t
 score(int64_t request, int64_t total)
 {
-	return 1000 - (int64_t)((__int128)1000 * request / total);
+	return request >= total ? 0 : 1000 - 1000 * request / total;
 }
 
 static int64_t

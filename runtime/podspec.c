@@ -153,7 +153,8 @@ check_container(const struct rt_pod *p, const struct rt_container *c, struct err
 			    c->seccomp_profile);
 	if (check_hook(&c->post_start, e) < 0 || check_hook(&c->pre_stop, e) < 0)
 		return -1;
-	if (c->memory_high < 0 || c->memory_min < 0 || c->cpu_milli < 0 || c->cpu_shares < 0 || c->memory < 0 || c->pids < 0)
+	if (c->memory_high < 0 || c->memory_min < 0 || c->cpu_milli < 0 || c->cpu_shares < 0 ||
+	    c->memory < 0 || c->pids < 0)
 		return fail(e, WHY_INVALID, "a limit is negative");
 	for (const char *const *env = c->env; env && *env; env++)
 		if (!strchr(*env, '=') || **env == '=')

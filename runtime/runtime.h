@@ -180,8 +180,8 @@ struct rt_container_status {
 	enum rt_hook_name hook; /* under way */
 	int64_t backoff_until;
 	int64_t cpu_milli, cpu_shares, memory; /* what it is held to now */
-	struct rt_run now, last; /* last.finished_at is 0 when there was none */
-	pid_t pid;               /* in the host's view; 0 when not running */
+	struct rt_run now, last;               /* last.finished_at is 0 when there was none */
+	pid_t pid;                             /* in the host's view; 0 when not running */
 };
 enum rt_pod_state { RT_POD_STARTING, RT_POD_UP, RT_POD_STOPPING, RT_POD_GONE };
 struct rt_pod_status {

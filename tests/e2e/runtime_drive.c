@@ -254,6 +254,7 @@ other_life(struct kit *k, const struct rt_pod *pods, size_t n, const char *until
 	for (int i = 0; i < 200 && access(until, F_OK) < 0; i++)
 		usleep(50000);
 	MUST(access(until, F_OK) == 0);
+	usleep(300000); /* that was its first container: the others are still being begun */
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	return pid;

@@ -39,12 +39,12 @@ image_budget_entry(struct budget *b, const char *entry, struct error **e)
 static la_ssize_t
 plain_refuse(struct stream *s, struct archive *a, const char *why)
 {
-	char *copy = xstrdup(why);
+	char *copy = xstrdup(why); /* why may be s->why */
 
 	free(s->why);
 	s->why = copy;
 	if (a)
-		archive_set_error(a, EIO, "%s", why);
+		archive_set_error(a, EIO, "%s", copy);
 	return ARCHIVE_FATAL;
 }
 

@@ -42,7 +42,7 @@ static const char *const lines[] = {
 
 static const char sandbox[] =
     "{\"uid\":\"u\",\"hostname\":\"h\",\"ip\":\"10.42.0.2\",\"grace\":30,\"fsGroup\":5,"
-    "\"hosts\":[\"127.0.0.1 x\"],\"resolv\":[\"nameserver 10.43.0.10\"],\"containers\":["
+    "\"hosts\":[\"127.0.0.1 x\"],\"dns\":{\"nameservers\":[\"10.43.0.10\"]},\"containers\":["
     "{\"name\":\"c\",\"image\":\"i\",\"command\":[\"/a\"],\"args\":[\"b\"],\"env\":[\"A=b\"],"
     "\"workingDir\":\"/w\",\"user\":\"1:2\",\"restart\":\"Always\",\"memory\":67108864,"
     "\"capAdd\":[\"NET_ADMIN\"],\"capDrop\":[\"ALL\"],\"mounts\":[{\"volume\":\"v\","

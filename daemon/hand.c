@@ -20,6 +20,7 @@
 #include "source_frame.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
@@ -29,7 +30,13 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-enum { CHECK_MS = 2000, DRAIN_MS = 20, BRAIN_BACKOFF_MS = 200, BRAIN_BACKOFF_MAX_MS = 10000 };
+enum {
+	CHECK_MS = 2000,
+	DRAIN_MS = 20,
+	BRAIN_LEAVE_MS = 5000,
+	BRAIN_BACKOFF_MS = 200,
+	BRAIN_BACKOFF_MAX_MS = 10000
+};
 enum { FILES_WANTED = 65536 };
 
 /* ---- what the brain is told ---- */
@@ -757,12 +764,28 @@ hand_open(struct hand *h, struct error **e)
 	return 0;
 }
 
+/* The brain leaves when its line closes, and on its way out writes what the disk has
+ * not taken yet.  One that does not is ended, as it is when we are asked twice. */
+static void
+brain_end(struct hand *h, struct child *c)
+{
+	struct pollfd p = { .fd = c->pidfd, .events = POLLIN };
+
+	wire_free(h->wire);
+	h->wire = NULL;
+	if (poll(&p, 1, BRAIN_LEAVE_MS) <= 0)
+		child_kill(c, SIGKILL);
+}
+
 static void
 children_end(struct hand *h)
 {
 	for (struct child *c = h->children, *next; c; c = next) {
 		next = c->next;
-		child_kill(c, c->source ? SIGKILL : SIGTERM);
+		if (c->source)
+			child_kill(c, SIGKILL);
+		else
+			brain_end(h, c);
 		waitpid(c->pid, NULL, 0);
 		child_free(c);
 	}

@@ -549,7 +549,8 @@ second_service() { # its address, once it is in the store
 	[ "$(grep -c ^refused "$W/hostile/said")" -gt 60 ]
 	! not_running "$KEDGED" || false # the same hand all the time
 	[ "$(ls "/proc/$KEDGED/fd" | wc -l)" -lt 40 ]
-	[ "$(awk '/^VmRSS/ {print $2}' "/proc/$KEDGED/status")" -lt 150000 ]
+	# a sanitizer keeps what was freed
+	grep -q __asan_init "$B/kedged" || [ "$(awk '/^VmRSS/ {print $2}' "/proc/$KEDGED/status")" -lt 150000 ]
 	[ "$(pgrep -P "$KEDGED" | wc -l)" = 1 ] # the brain, and no other of its brains
 	logged "more demands of the brain were refused"
 	[ "$(wc -c <"$W/kedged.log")" -lt 200000 ]

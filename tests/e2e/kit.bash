@@ -1,7 +1,6 @@
 # kit.bash -- more for end-to-end tests: small images, manifests in one breath, kubectl.
 # shellcheck source=lib.bash
 source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
-bats_require_minimum_version 1.5.0
 
 API=127.0.0.1:8001 # on the test host's own loopback
 

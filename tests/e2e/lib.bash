@@ -1,4 +1,5 @@
 # lib.bash -- what end-to-end tests share.  Each file is run on a test host of its own.
+bats_require_minimum_version 1.5.0
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 B=${B:-$ROOT/build}
 PATH=$B:$PATH

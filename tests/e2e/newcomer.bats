@@ -127,7 +127,7 @@ teardown() {
 	done
 	run kedge diff feature
 	[ "$status" = 2 ]
-	[[ $output =~ '"feature" is no revision'\''s number and no commit that kedge has read from this source; kedge history lists them' ]]
+	[[ $output =~ 'there is no branch, tag or commit "feature"' ]]
 }
 
 @test "validate in a hook says path:line:col as an editor takes it" {

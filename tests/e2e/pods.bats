@@ -356,12 +356,12 @@ livenessProbe: {exec: {command: [/bin/test, -e, /tmp/up]}, periodSeconds: 1, fai
 	[ "$status" = 42 ]
 	run kedge exec shell -- sh -c 'kill -9 $$'
 	[ "$status" = 137 ]
-	run kedge exec shell -- /bin/nothing
-	[ "$status" != 0 ]
+	run -127 kedge exec shell -- /bin/nothing
 	has "no such file or directory"
 	[ "$(echo through | kedge exec -i shell -- cat)" = through ]
 	[ "$(head -c 3000000 /dev/zero | kedge exec -i shell -- wc -c)" = 3000000 ]
-	run script -qec 'stty rows 33 cols 77; kedge exec -it shell -- sh -c "stty size; test -t 0 && test -t 1 && echo a terminal; exit 5"' /dev/null
+	# the program runs before it hears of the terminal's size
+	run script -qec 'stty rows 33 cols 77; kedge exec -it shell -- sh -c "until stty size 2>/dev/null | grep . ; do sleep 0.1; done; test -t 0 && test -t 1 && echo a terminal; exit 5"' /dev/null
 	[ "$status" = 5 ]
 	has "33 77"
 	has "a terminal"

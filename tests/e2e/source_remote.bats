@@ -40,6 +40,11 @@ watch() {
 	PIDS="$PIDS $!"
 	exec 7>in
 }
+unwatch() { # and its worker with it
+	exec 7>&-
+	wait "${PIDS##* }" || true
+	until ! pgrep -f "source_watch git" >/dev/null; do sleep 0.05; done
+}
 tell() { echo "$@" >&7; }
 says() { # SECONDS PATTERN
 	local n=0
@@ -143,11 +148,11 @@ sshd() {
 	push second
 	watch "http://127.0.0.1:8080/repo.git" ref=v1
 	says 10 "^moved $first"
-	exec 7>&-
+	unwatch
 	rm -rf mirror.git remotes
 	watch "http://127.0.0.1:8080/repo.git" ref="$first"
 	says 10 "^moved $first"
-	exec 7>&-
+	unwatch
 	rm -rf mirror.git remotes
 	git -C repo.git branch -m main trunk
 	watch "http://127.0.0.1:8080/repo.git"

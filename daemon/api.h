@@ -17,6 +17,7 @@
  *   POST /kedge/images?name=NAME:TAG&format=rootfs|archive&config=JSON   body: the tar
  *   DELETE /kedge/images?name=NAME:TAG
  *   GET  /kedge/images/save?name=NAME:TAG&config=true|false
+ *   GET  /kedge/images/verify
  *   POST /kedge/images/prune?all=true
  *   POST /kedge/pulls?name=NAME:TAG      body: a docker config.json, or nothing
  *   GET  /kedge/pulls?name=NAME:TAG      how far it is
@@ -81,7 +82,7 @@ struct api_host {
 	void (*image_sent)(void *ctx, int64_t id);
 	/* The client left before the end of the tar: what was written is not an image. */
 	void (*image_gone)(void *ctx, int64_t id);
-	/* api_image_bytes, then api_answer with how it ended */
+	/* api_image_bytes, then api_answer with how it ended; name "": lines on all of them */
 	int (*image_save)(void *ctx, int64_t id, const char *name, bool config_only,
 			  struct error **);
 	/* api_answer with what goes; all: also what was brought by hand */

@@ -288,8 +288,8 @@ api_image_bytes(struct api *a, int64_t id, int fd)
 	event_add(s->readable, NULL);
 }
 
-void
-kedge_image_save(struct call *c)
+static void
+bytes_ask(struct call *c, const char *name)
 {
 	cleanup_error struct error *e = NULL;
 	struct saving *s;
@@ -304,9 +304,26 @@ kedge_image_save(struct call *c)
 	c->state_free = saving_free;
 	c->on_answer = save_answered;
 	asked(c,
-	      c->api->host.image_save(c->api->host.ctx, call_ask(c), call_query(c, "name"),
+	      c->api->host.image_save(c->api->host.ctx, call_ask(c), name,
 				      !strcmp(call_query(c, "config"), "true"), &e),
 	      &e);
+}
+
+void
+kedge_image_save(struct call *c)
+{
+	const char *name = call_query(c, "name");
+
+	if (*name)
+		bytes_ask(c, name);
+	else
+		call_refuse(c, WHY_BAD_REQUEST, "which image? name=NAME:TAG says");
+}
+
+void
+kedge_image_verify(struct call *c)
+{
+	bytes_ask(c, "");
 }
 
 static void

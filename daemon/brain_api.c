@@ -506,7 +506,11 @@ on_image_save(void *ctx, int64_t id, const char *name, bool config_only, struct 
 			    .body = &args };
 	int fds[2], rc;
 
-	if (!*name || strpbrk(name, " \n\t"))
+	if (!*name) { /* of all, whether they are sound */
+		a.kind = "images";
+		a.name = "all";
+	}
+	if (strpbrk(name, " \n\t"))
 		return fail(e, WHY_INVALID, "\"%s\" is not an image name", name);
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return fail_sys(e, "make a pipe");

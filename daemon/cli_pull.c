@@ -261,3 +261,85 @@ cli_image_inspect(struct cli_call *c, struct error **e)
 	buf_done(&s.text);
 	return rc;
 }
+
+/* ---- verify ---- */
+
+/* Damaged ones that can be fetched again, each with its NUL; the number of damaged ones. */
+static int
+verify_look(struct cli_call *c, bool quiet, struct buf *ret_again, int *ret_bad,
+	    struct error **e)
+{
+	struct saved s = { .fd = -1 };
+	int rc = cli_stream(c, "/kedge/images/verify", "text/plain", saved_take, &s, e);
+	char *text = rc == 0 ? buf_steal(&s.text) : NULL, *next = text, *line;
+
+	*ret_bad = 0;
+	while (next && (line = strsep(&next, "\n")) && *line) {
+		char *name = strsep(&line, "\t"), *word = strsep(&line, "\t");
+		char *from = strsep(&line, "\t");
+		bool damaged = word && !strcmp(word, "damaged");
+
+		if (!word || !from || !line)
+			break;
+		*ret_bad += damaged;
+		if (damaged && !strcmp(from, "pulled"))
+			buf_add(ret_again, name, strlen(name) + 1);
+		if (quiet)
+			continue;
+		fprintf(c->out, "%-8s %s%s%s%s\n", word, name, *line ? ": " : "", line,
+			!damaged       ? ""
+			: *from == 'p' ? ""
+				       : "; it came by hand: load or import it again");
+	}
+	free(text);
+	buf_done(&s.text);
+	return rc;
+}
+
+/* All of them first leave, for they may share the layer that is damaged. */
+static int
+verify_repair(struct cli_call *c, const struct buf *names, struct error **e)
+{
+	char *auths = docker_auths();
+	int rc = 0;
+
+	for (size_t at = 0; at < names->len && rc == 0; at += strlen(names->at + at) + 1) {
+		cleanup_buf struct buf url = { 0 };
+		json_t *answer;
+
+		buf_adds(&url, "/kedge/images");
+		cli_query(&url, "name", names->at + at);
+		answer = cli_json(c, "DELETE", url.at, NULL, NULL, e);
+		rc = answer ? 0 : -1;
+		json_decref(answer);
+	}
+	for (size_t at = 0; at < names->len && rc == 0; at += strlen(names->at + at) + 1)
+		rc = pull_one(c, names->at + at, auths, e);
+	if (auths)
+		explicit_bzero(auths, strlen(auths));
+	free(auths);
+	return rc;
+}
+
+int
+cli_image_verify(struct cli_call *c, struct error **e)
+{
+	cleanup_buf struct buf again = { 0 };
+	int bad = 0, rc = verify_look(c, false, &again, &bad, e);
+
+	if (rc == 0 && again.len && cli_opt(c, OPT_repair)) {
+		rc = verify_repair(c, &again, e);
+		buf_clear(&again);
+		if (rc == 0)
+			rc = verify_look(c, true, &again, &bad, e);
+		if (rc == 0 && again.len)
+			return fail(e, WHY_CONFLICT,
+				    "%s is still damaged: pods run on it; delete them and "
+				    "repair it then",
+				    again.at);
+	}
+	if (rc == 0 && bad)
+		return fail(e, WHY_IO, "%d damaged%s", bad,
+			    again.len ? "; --repair fetches what can be fetched again" : "");
+	return rc;
+}

@@ -87,6 +87,9 @@ int image_pull(struct images *, const char *name, const struct image_limits *,
  * `config_only` the config's JSON instead. */
 int image_save(struct images *, const char *name, int fd, bool config_only,
 	       struct image_job **ret, struct error **);
+/* Looks at every layer again; into fd a line an image: NAME, TAB, ok|damaged|unknown, TAB,
+ * "pulled" or "by hand", TAB, what is wrong. */
+int images_verify(struct images *, int fd, struct image_job **ret, struct error **);
 /* Readable when the job has ended. */
 int image_job_fd(const struct image_job *);
 /* 0: done, `*ret_names` are the names now known (NULL-terminated, caller frees each and the

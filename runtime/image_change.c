@@ -65,6 +65,26 @@ opaque_mark(struct images *s, int job, const char *value, struct error **e)
 	return fsync(dir) < 0 ? fail_sys(e, "fsync layer %.12s", hex) : 0;
 }
 
+/* What image_sum.c counted; a file system that keeps no such note has layers that cannot be
+ * looked at again, and no other harm. */
+static int
+sum_keep(struct images *s, int job, const char *value, struct error **e)
+{
+	char hex[HEX_SIZE], path[16 + HEX_SIZE];
+	const char *sum = hex_and_rest(value, hex);
+	cleanup_close int dir = -1;
+
+	if (!sum || strlen(sum) != 16)
+		return fail(e, WHY_INTERNAL, "the unpacking process names no sum: %s", value);
+	if (faccessat(s->layers, hex, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0; /* it will not be taken, for it is here */
+	snprintf(path, sizeof path, "layers/%s", hex);
+	dir = dir_open(job, path);
+	if (dir >= 0)
+		(void)image_layer_sum_keep(dir, sum);
+	return 0;
+}
+
 static int
 layer_take(struct images *s, int job, const char *value, struct error **e)
 {
@@ -140,6 +160,8 @@ step(struct images *s, int job, const char *key, const char *value, char **names
 {
 	if (strcmp(key, "opaque") == 0)
 		return opaque_mark(s, job, value, e);
+	if (strcmp(key, "sum") == 0)
+		return sum_keep(s, job, value, e);
 	if (strcmp(key, "layer") == 0)
 		return layer_take(s, job, value, e);
 	if (strcmp(key, "image") == 0)
@@ -157,6 +179,7 @@ steps(struct images *s, int job, const struct items *items, char **names, struct
 		const char *key;
 		int dir; /* synced after all of its kind */
 	} order[] = { { "opaque", -1 },
+		      { "sum", -1 },
 		      { "layer", s->layers },
 		      { "image", s->configs },
 		      { "name", s->names } };

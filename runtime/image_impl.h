@@ -10,6 +10,7 @@
  * image_load.c   in the child: an archive's members; image_docker.c and image_oci.c read them
  * image_config.c in the child: an image's JSON to a record
  * image_layer.c  in the child: one tar to one layer directory
+ * image_sum.c    in the child: are a layer's files still what they were
  * image_save.c   in the child: an image as an archive again
  * image_pull.c   in the children: an image that a downloader hands over
  * image_gunzip.c in the child: gzip, fast
@@ -138,8 +139,8 @@ struct child {
 	int number;              /* which of the job's children */
 	int alive;               /* held open until it ends; -1: none */
 	struct pull_table *pull; /* NULL: no pull */
-	const struct image *image; /* that is saved: the store is below "store", read-only */
-	const char *store_path;
+	const struct image *image; /* that is saved */
+	const char *store_path;    /* there as "store", read-only; NULL: it is not */
 };
 /* Fences the calling process in; fd and root are 3 and 4 afterwards, root is "/". */
 int image_child_fence(struct child *, const char *path, int seconds, struct error **);
@@ -148,6 +149,10 @@ int image_child_load(struct child *, struct error **);
 int image_child_pull(struct child *, struct error **);
 int image_child_save(struct child *, struct error **);
 int image_child_inspect(struct child *, struct error **);
+/* image_sum.c */
+int image_child_verify(struct child *, struct error **);
+int image_layer_sum(int dirfd, uint64_t *ret, struct error **);
+int image_layer_sum_keep(int dirfd, const char *text); /* errno; needs CAP_SYS_ADMIN */
 struct pull_table *image_pull_table(struct budget **ret); /* shared with children to come */
 void image_pull_table_free(struct pull_table *);
 

@@ -225,6 +225,15 @@ image_save(struct images *s, const char *name, int fd, bool config_only, struct 
 			 e);
 }
 
+int
+images_verify(struct images *s, int fd, struct image_job **ret, struct error **e)
+{
+	const struct image_limits long_enough = { .seconds = 3600 };
+	struct child c = { .fd = fd, .store = s, .store_path = image_store_path(s) };
+
+	return job_start(&c, image_child_verify, &long_enough, ret, e);
+}
+
 static int
 pull_children(struct image_job *j, struct child *c, const char *path,
 	      int ret_socks[IMAGE_PULL_SOCKS], struct error **e)

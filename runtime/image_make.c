@@ -57,6 +57,7 @@ image_child_layer(struct child *c, int fd, const char *what, const struct layer_
 	struct layer layer = { 0 };
 	cleanup_close int dir = -1;
 	int64_t bytes;
+	uint64_t sum = 0;
 	int rc;
 
 	if (want->plain && image_layer_known(c, want->plain, &bytes, ret_newest_s)) {
@@ -79,6 +80,8 @@ image_child_layer(struct child *c, int fd, const char *what, const struct layer_
 		rc = image_digest_check(what, "digest", want->stored, stored, e);
 	if (rc == 0)
 		rc = image_digest_check(what, "diffID", want->plain, plain, e);
+	if (rc == 0)
+		rc = image_layer_sum(dir, &sum, e);
 	if (rc == 0 && image_layer_known(c, plain, &bytes, ret_newest_s)) {
 		/* the caller did not know its name before; the tree is there already */
 		if (image_tree_remove(c->root, fresh) < 0)
@@ -90,6 +93,8 @@ image_child_layer(struct child *c, int fd, const char *what, const struct layer_
 			rc = fail_sys(e, "rename %s", fresh);
 		image_layer_made(c, plain, layer.bytes, layer.newest_s);
 		*ret_newest_s = layer.newest_s;
+		image_items_add(&c->answer, "sum", "%s %016llx", plain,
+				(unsigned long long)sum);
 		image_items_add(&c->answer, "layer", "%s %lld", plain, (long long)layer.bytes);
 		for (size_t at = 0; at < layer.opaque.len;
 		     at += strlen(layer.opaque.at + at) + 1)

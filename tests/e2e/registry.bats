@@ -255,3 +255,31 @@ teardown() {
 	[[ $output == *"image nothing:1 is not here"* ]]
 	[ ! -e "$W/none.tar" ]
 }
+
+@test "what is damaged on disk is found, and fetched again" {
+	web_layout "$W/web" v1 >/dev/null
+	push_image "$W/web" "$R/web:1"
+	kedge_start
+	kedge image pull "$R/web:1"
+	image local:1
+	kedge image verify | tee "$W/out"
+	[ "$(grep -c '^ok ' "$W/out")" = 2 ]
+	local f
+	f=$(echo "$W"/state/images/layers/sha256/*/etc/version)
+	local t
+	t=$(stat -c %y "$f")
+	echo vX >"$f"
+	touch -d "$t" "$f"
+	run kedge image verify
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output == *"damaged  $R/web:1: layer sha256:"*"its files are not those that were unpacked"* ]]
+	kedge image verify --repair
+	[ "$(cat "$W"/state/images/layers/sha256/*/etc/version)" = v1 ]
+	kedge image verify
+	rm "$W"/state/images/layers/sha256/*/web
+	run kedge image verify --repair
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output == *"damaged  "*"local:1: "*"it came by hand: load or import it again"* ]]
+}

@@ -131,9 +131,10 @@ what_is_not_understood_is_said_with_a_suggestion(void **state)
 	refuses("kedge statsu", "kedge has no command \"statsu\"; did you mean \"status\"?");
 	refuses("kedge frobnicate",
 		"kedge has no command \"frobnicate\"; `kedge help` lists them");
-	refuses("kedge image", "kedge image needs a word more: image import, image load, image "
-			       "pull, image prune, image inspect, image save, image ls, "
-			       "image rm");
+	refuses("kedge image",
+		"kedge image needs a word more: image import, image load, image "
+		"pull, image prune, image inspect, image save, image verify, image ls, "
+		"image rm");
 	refuses("kedge delete service web", "kedge deletes pods only (kedge delete pod NAME); "
 					    "to delete \"service\", take it out of "
 					    "its source and push");

@@ -1,0 +1,192 @@
+/* image_sum.c -- in the child: a number for all that a layer's files are, taken when they
+ * were verified by their digest, and compared when somebody asks whether they still are.
+ *
+ * It finds disks that forget and hands that meddle, not enemies: those have no way in here.
+ */
+#include "base/cleanup.h"
+#include "image_impl.h"
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <zlib.h>
+
+#define DEPTH_MAX 512
+#define SUM_XATTR "trusted.kedge.sum"
+
+static int
+file_sum(int fd, char *bytes, uint64_t *sum, struct error **e)
+{
+	unsigned long crc = crc32(0, NULL, 0);
+
+	for (;;) {
+		ssize_t n = read(fd, bytes, 1 << 17);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return fail_sys(e, "read");
+		if (n == 0)
+			break;
+		crc = crc32(crc, (const unsigned char *)bytes, (unsigned)n);
+	}
+	*sum = crc;
+	return 0;
+}
+
+static int dir_sum(int fd, uint64_t name, char *bytes, int depth, uint64_t *sum,
+		   struct error **);
+
+/* Entries are added up, so that their order on disk does not matter. */
+static int
+entry_sum(int at, const char *leaf, uint64_t dir, char *bytes, int depth, uint64_t *sum,
+	  struct error **e)
+{
+	uint64_t facts[8] = { 0 };
+	cleanup_close int fd = -1;
+	char target[4096];
+	struct stat st;
+
+	if (fstatat(at, leaf, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return fail_sys(e, "%s: stat", leaf);
+	facts[0] = hash_str(dir, leaf);
+	facts[1] = st.st_mode;
+	facts[2] = st.st_uid;
+	facts[3] = st.st_gid;
+	if (!S_ISDIR(st.st_mode)) {
+		facts[4] = (uint64_t)st.st_size;
+		facts[5] = (uint64_t)st.st_mtim.tv_sec;
+	}
+	if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) {
+		fd = openat(at, leaf, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+		if (fd < 0)
+			return fail_sys(e, "%s: open", leaf);
+	}
+	if (S_ISREG(st.st_mode) && file_sum(fd, bytes, &facts[6], e) < 0)
+		return fail_in(e, "%s", leaf);
+	if (S_ISLNK(st.st_mode)) {
+		ssize_t n = readlinkat(at, leaf, target, sizeof target - 1);
+
+		if (n < 0)
+			return fail_sys(e, "%s: readlink", leaf);
+		facts[7] = hash_bytes(0, target, n);
+	}
+	*sum += hash_bytes(1, facts, sizeof facts);
+	return S_ISDIR(st.st_mode) ? dir_sum(fd, facts[0], bytes, depth + 1, sum, e) : 0;
+}
+
+static int
+dir_sum(int fd, uint64_t name, char *bytes, int depth, uint64_t *sum, struct error **e)
+{
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup_closedir DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *x;
+
+	if (!d || depth > DEPTH_MAX)
+		return fail_sys(e, "read a folder");
+	for (;;) {
+		errno = 0;
+		x = readdir(d);
+		if (!x)
+			return errno ? fail_sys(e, "read a folder") : 0;
+		if (strcmp(x->d_name, ".") != 0 && strcmp(x->d_name, "..") != 0 &&
+		    entry_sum(dirfd(d), x->d_name, name, bytes, depth, sum, e) < 0)
+			return -1;
+	}
+}
+
+int
+image_layer_sum(int dirfd, uint64_t *ret, struct error **e)
+{
+	cleanup_free char *bytes = xmalloc(1 << 17);
+	uint64_t sum = 0;
+
+	if (dir_sum(dirfd, 0, bytes, 0, &sum, e) < 0)
+		return -1;
+	*ret = sum;
+	return 0;
+}
+
+int
+image_layer_sum_keep(int dirfd, const char *text)
+{
+	return fsetxattr(dirfd, SUM_XATTR, text, strlen(text), 0);
+}
+
+/* ---- looking again ---- */
+
+enum verdict { SOUND, DAMAGED, UNKNOWN };
+
+static enum verdict
+layer_look(struct child *c, const char *hex, char **ret_why)
+{
+	cleanup_error struct error *e = NULL;
+	cleanup_close int fd = -1;
+	char path[32 + HEX_SIZE], want[32], have[32];
+	uint64_t sum;
+	ssize_t n;
+
+	snprintf(path, sizeof path, "store/layers/sha256/%s", hex);
+	fd = openat(c->root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0) {
+		xasprintf(ret_why, "layer sha256:%.12s: %s", hex, strerror(errno));
+		return DAMAGED;
+	}
+	n = fgetxattr(fd, SUM_XATTR, want, sizeof want - 1);
+	if (n < 0)
+		return UNKNOWN;
+	want[n] = '\0';
+	if (image_layer_sum(fd, &sum, &e) < 0) {
+		xasprintf(ret_why, "layer sha256:%.12s: %s", hex, error_text(e));
+		return DAMAGED;
+	}
+	snprintf(have, sizeof have, "%016llx", (unsigned long long)sum);
+	if (strcmp(want, have) == 0)
+		return SOUND;
+	xasprintf(ret_why, "layer sha256:%.12s: its files are not those that were unpacked",
+		  hex);
+	return DAMAGED;
+}
+
+/* A line an image: its name, the verdict, whether it can be fetched again, why. */
+int
+image_child_verify(struct child *c, struct error **e)
+{
+	static const char *const words[] = { "ok", "damaged", "unknown" };
+	struct map seen = { 0 };
+	const struct image *const *list;
+	size_t n = images_list((struct images *)c->store, &list);
+	int rc = 0;
+
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		enum verdict worst = SOUND;
+		const char *why = "";
+		cleanup_free char *line = NULL;
+
+		for (size_t k = 0; k < list[i]->nlayers; k++) {
+			const char *hex = strrchr(list[i]->layers[k], '/') + 1;
+			char *said = map_get(&seen, hex);
+
+			if (!said) {
+				char *text = NULL;
+				enum verdict v = layer_look(c, hex, &text);
+
+				xasprintf(&said, "%c%s", '0' + (int)v, text ? text : "");
+				free(text);
+				(void)map_put(&seen, hex, said);
+			}
+			if (*said != '0' && worst != DAMAGED) {
+				worst = (enum verdict)(*said - '0');
+				why = said + 1;
+			}
+		}
+		xasprintf(&line, "%s\t%s\t%s\t%s\n", list[i]->name, words[worst],
+			  *list[i]->digest ? "pulled" : "by hand", why);
+		if (write(c->fd, line, strlen(line)) < 0)
+			rc = fail_sys(e, "write");
+	}
+	for (struct map_slot *s = map_first(&seen); s; s = map_next(&seen, s))
+		free(s->value);
+	map_done(&seen);
+	return rc;
+}

@@ -1,0 +1,165 @@
+/* t_registry.c -- what a registry asks for, who we say we are, and where we do not go. */
+#include "reads.h"
+
+#include "daemon/registry.h"
+#include "reconcile/base/cleanup.h"
+#include "reconcile/base/imageref.h"
+#include <string.h>
+
+static void
+challenges_are_read_as_servers_write_them(void **state)
+{
+	struct challenge c;
+
+	(void)state;
+	assert_true(challenge_parse("Bearer realm=\"https://auth.example/token\",service="
+				    "\"registry.example\",scope=\"repository:a/b:pull\"",
+				    &c));
+	assert_true(c.bearer && !c.basic);
+	assert_string_equal(c.realm, "https://auth.example/token");
+	assert_string_equal(c.service, "registry.example");
+	assert_string_equal(c.scope, "repository:a/b:pull");
+	assert_true(challenge_parse("bearer  scope=\"a,b\" , realm=https://x/t", &c));
+	assert_string_equal(c.scope, "a,b");
+	assert_string_equal(c.realm, "https://x/t");
+	assert_true(challenge_parse("Basic realm=\"with \\\"quotes\\\"\"", &c));
+	assert_true(c.basic);
+	assert_string_equal(c.realm, "with \"quotes\"");
+	assert_true(challenge_parse("Basic", &c));
+	assert_false(challenge_parse("Bearer service=\"no realm\"", &c));
+	assert_false(challenge_parse("Negotiate", &c));
+	assert_false(challenge_parse("", &c));
+}
+
+static void
+a_challenge_of_any_bytes_ends(void **state)
+{
+	static const char pieces[] = "Bearer realm=\",\\ \t=;x";
+	unsigned seed = 1;
+
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		char text[80] = "Bearer ";
+		size_t n = 7;
+		struct challenge c;
+
+		while (n < 70)
+			text[n++] = pieces[rand_r(&seed) % (sizeof pieces - 1)];
+		text[n] = 0;
+		(void)challenge_parse(text, &c);
+	}
+}
+
+/* "user:password ..." of what is found, the best first */
+static char *
+found(const char *config, const char *host, const char *repository)
+{
+	struct arena a = { 0 };
+	struct origin o = { .host = host, .repository = repository };
+	struct buf b = { 0 };
+
+	credentials_find(config, &o, &a);
+	for (size_t i = 0; i < o.ncreds; i++)
+		buf_addf(&b, "%s%s:%s", i ? " " : "", o.cred[i].user, o.cred[i].password);
+	arena_free(&a);
+	return buf_steal(&b);
+}
+
+#define FOUND(config, host, repository, want)                 \
+	do {                                                  \
+		char *got_ = found(config, host, repository); \
+		assert_string_equal(got_, want);              \
+		free(got_);                                   \
+	} while (0)
+
+static void
+credentials_go_to_the_host_they_are_for(void **state)
+{
+	static const char config[] =
+	    "{\"auths\": {\"https://index.docker.io/v1/\": {\"auth\": \"aHViOnB3\"},"
+	    "\"r.example:5000\": {\"username\": \"u\", \"password\": \"p:q\"},"
+	    "\"r.example:5000/team\": {\"username\": \"team\", \"password\": \"t\"},"
+	    "\"*.cloud.example\": {\"username\": \"any\", \"password\": \"a\"},"
+	    "\"empty.example\": {}, \"odd.example\": {\"auth\": \"!!\"}}}";
+
+	(void)state;
+	FOUND(config, "docker.io", "library/nginx", "hub:pw");
+	FOUND(config, "r.example:5000", "x", "u:p:q");
+	FOUND(config, "r.example:5000", "team/x", "team:t u:p:q");
+	FOUND(config, "r.example:5000", "teams/x", "u:p:q");
+	FOUND(config, "a.cloud.example", "x", "any:a");
+	FOUND(config, "a.b.cloud.example", "x", "");
+	FOUND(config, "r.example", "x", "");
+	FOUND(config, "evil-r.example:5000", "x", "");
+	FOUND(config, "empty.example", "x", "");
+	FOUND(config, "odd.example", "x", "");
+	FOUND("{\"r\": {\"username\": \"old\", \"password\": \"form\"}}", "r", "x", "old:form");
+	FOUND("not json", "r", "x", "");
+	FOUND("[]", "r", "x", "");
+}
+
+static void
+an_image_is_looked_for_at_its_mirrors_then_at_home(void **state)
+{
+	const char *mirrors[] = { "mirror.example/hub", "near:5000" };
+	struct pull_host hosts[] = {
+		{ .host = "docker.io", .mirrors = { mirrors, 2 }, .credentials = "u:p" },
+		{ .host = "near:5000", .http = true },
+	};
+	struct pull_bind bind = { .image = "docker.io/library/nginx:1.25" };
+	struct pull_start start = { 0 };
+	struct arena a = { 0 };
+	struct registry r = { .bind = &bind, .start = &start, .arena = &a };
+
+	(void)state;
+	bind.registries.at = hosts;
+	bind.registries.n = 2;
+	assert_int_equal(registry_open(&r, NULL), 0);
+	assert_int_equal(r.n, 3);
+	assert_string_equal(r.origins[0].base, "https://mirror.example/v2/hub/library/nginx");
+	assert_int_equal(r.origins[0].ncreds, 0); /* those of the registry are not a mirror's */
+	assert_string_equal(r.origins[1].base, "http://near:5000/v2/library/nginx");
+	assert_true(strncmp(r.origins[2].base, "https://", 8) == 0);
+	assert_int_equal(r.origins[2].ncreds, 1);
+	assert_string_equal(r.origins[2].cred[0].password, "p");
+	arena_free(&a);
+}
+
+static void
+names_are_completed_as_registries_clients_do(void **state)
+{
+	static const char d[] =
+	    "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	cleanup_free char *tagged = NULL, *want = NULL;
+	char *got;
+
+	(void)state;
+	xasprintf(&tagged, "docker.io/library/nginx:1.25@%s", d);
+	xasprintf(&want, "docker.io/library/nginx@%s", d);
+	got = imageref_normalise(tagged, NULL);
+	assert_string_equal(got, want);
+	free(got);
+	got = imageref_normalise("nginx", NULL);
+	assert_string_equal(got, "docker.io/library/nginx:latest");
+	free(got);
+	got = imageref_normalise("127.0.0.1:5000/a/b", NULL);
+	assert_string_equal(got, "127.0.0.1:5000/a/b:latest");
+	free(got);
+	assert_null(imageref_normalise("nginx@sha256:12", NULL));
+	assert_null(imageref_normalise("http://nginx", NULL));
+	assert_null(imageref_normalise("../nginx", NULL));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(challenges_are_read_as_servers_write_them),
+		cmocka_unit_test(a_challenge_of_any_bytes_ends),
+		cmocka_unit_test(credentials_go_to_the_host_they_are_for),
+		cmocka_unit_test(an_image_is_looked_for_at_its_mirrors_then_at_home),
+		cmocka_unit_test(names_are_completed_as_registries_clients_do),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -71,7 +71,8 @@ rtsysctl_path(const char *setting, char *ret, size_t room, const char **ret_valu
 }
 
 static int
-sysctl_check(const struct rt_allow *allow, const char *setting, struct error **e)
+sysctl_check(const struct rt_allow *allow, const struct rt_pod *p, const char *setting,
+	     struct error **e)
 {
 	char name[256];
 	const char *value;
@@ -89,6 +90,10 @@ sysctl_check(const struct rt_allow *allow, const char *setting, struct error **e
 			    "forbidden sysctl: \"%s\" is not namespaced: it would change the "
 			    "whole host",
 			    name);
+	if (strncmp(name, "net.", 4) == 0 ? p->host_network : p->host_ipc)
+		return fail(e, WHY_FORBIDDEN,
+			    "forbidden sysctl: \"%s\" not allowed with host %s enabled", name,
+			    name[0] == 'n' ? "net" : "ipc");
 	if (any(safe, sizeof(safe) / sizeof(*safe), name) ||
 	    any(allow->sysctls, allow->nsysctls, name))
 		return 0;
@@ -154,7 +159,7 @@ rtallow_check(const struct rt *rt, const struct rt_pod *p, struct error **e)
 	bool privileged = false;
 
 	for (const char *const *s = p->sysctls; s && *s; s++)
-		if (sysctl_check(allow, *s, e) < 0)
+		if (sysctl_check(allow, p, *s, e) < 0)
 			return -1;
 	if (hostpath_allowed(allow, p, e) < 0)
 		return -1;

@@ -104,6 +104,11 @@ gates(struct kit *k)
 	refused(k, &p, "forbidden sysctl: \"net.ipv4.ip_forward\" not allowlisted");
 	p.sysctls = LIST("kernel/core_pattern=|/bin/sh");
 	refused(k, &p, "\"kernel.core_pattern\" is not namespaced");
+	/* one that is safe in a pod's own namespace is the host's in the host's */
+	p.sysctls = LIST("net.ipv4.tcp_syncookies=0");
+	p.host_network = p.host_users = true;
+	refused(k, &p, "\"net.ipv4.tcp_syncookies\" not allowed with host net enabled");
+	p.host_network = p.host_users = false;
 	p.sysctls = LIST("net.ipv4/../../kernel.core_pattern=x");
 	refused(k, &p, "is not a sysctl");
 }

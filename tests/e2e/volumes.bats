@@ -12,6 +12,8 @@ setup_file() {
 	echo readable >"$W/host/ro/dir/file"
 	cat >"$W/kedge.yaml" <<-Y
 		allow:
+		  privileged: true
+		  hostUsers: true
 		  hostPaths:
 		  - {pathPrefix: $W/host/rw}
 		  - {pathPrefix: $W/host/ro, readOnly: true}
@@ -200,6 +202,25 @@ volumeMounts:
 	[ "$(grep -c "$W/host/rw/prop" /proc/self/mountinfo)" = 1 ] # nothing came back
 	drop prop
 	umount "$W/host/rw/prop"
+}
+
+@test "mountPropagation: Bidirectional is for privileged containers, and reaches the host" {
+	mkdir -p "$W/host/rw/both/within"
+	mount --bind "$W/host/rw/both" "$W/host/rw/both"
+	mount --make-shared "$W/host/rw/both"
+	host plain "$W/host/rw/both" "" "mountPropagation: Bidirectional" | put both
+	wait_for 10 "refused" sh -c 'kedge status | grep -q "Bidirectional mount propagation is available only to privileged containers"'
+	SPEC="hostUsers: true
+volumes: [{name: h, hostPath: {path: $W/host/rw/both}}]" MORE='securityContext: {privileged: true}
+volumeMounts: [{name: h, mountPath: /h, mountPropagation: Bidirectional}]' pod both box:1 | put both
+	up both
+	in_ both mount -t tmpfs tmpfs /h/within
+	grep -q " $W/host/rw/both/within " /proc/self/mountinfo
+	in_ both umount /h/within
+	run grep " $W/host/rw/both/within " /proc/self/mountinfo
+	[ "$status" != 0 ]
+	drop both
+	umount "$W/host/rw/both"
 }
 
 @test "an image volume shows what the image holds, and nobody writes or runs it" {

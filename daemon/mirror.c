@@ -5,6 +5,7 @@
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/map.h"
 #include "loose.h"
+#include <dirent.h>
 #include <fcntl.h>
 #include <git2/sys/odb_backend.h>
 #include <string.h>
@@ -94,6 +95,21 @@ open_objects(const char *dir, git_odb **ret, struct error **e)
 	return 0;
 }
 
+/* Files of one who was killed while writing: libgit2 names them so until they are whole. */
+static void
+halves_remove(const char *dir, const char *below)
+{
+	cleanup_free char *path = NULL;
+	cleanup_closedir DIR *d = NULL;
+	struct dirent *ent;
+
+	xasprintf(&path, "%s/%s", dir, below);
+	d = opendir(path);
+	while (d && (ent = readdir(d)))
+		if (strstr(ent->d_name, "_git2_"))
+			(void)unlinkat(dirfd(d), ent->d_name, 0);
+}
+
 int
 mirror_open(const char *dir, struct mirror **ret, bool *ret_aside, struct error **e)
 {
@@ -123,6 +139,8 @@ mirror_open(const char *dir, struct mirror **ret, bool *ret_aside, struct error 
 	}
 	if (!repo && make_repository(dir, &repo, e))
 		return -1;
+	halves_remove(dir, "objects");
+	halves_remove(dir, "objects/pack");
 	if (open_objects(dir, &odb, e))
 		return -1;
 	m = xcalloc(1, sizeof *m);
@@ -346,6 +364,22 @@ mirror_pending(const struct mirror *m)
 	return m->fresh.n || m->heads.n;
 }
 
+/* Nobody but we write here, so a lock is what one of us left who was killed; it would keep
+ * the head where it is for good, and each start would go back to that commit. */
+static int
+head_write(struct mirror *m, const char *ref, const git_oid *id)
+{
+	cleanup_git(git_reference) git_reference *made = NULL;
+	cleanup_free char *lock = NULL;
+	int rc = git_reference_create(&made, m->repo, ref, id, 1, NULL);
+
+	if (rc != GIT_ELOCKED)
+		return rc;
+	xasprintf(&lock, "%s/%s.lock", m->dir, ref);
+	(void)unlink(lock);
+	return git_reference_create(&made, m->repo, ref, id, 1, NULL);
+}
+
 int
 mirror_flush(struct mirror *m, struct error **e)
 {
@@ -359,11 +393,10 @@ mirror_flush(struct mirror *m, struct error **e)
 			return fail_git(e, rc, "write object %s into %s", s->key, m->dir);
 	}
 	for (struct map_slot *s = map_first(&m->heads); s; s = map_next(&m->heads, s)) {
-		cleanup_git(git_reference) git_reference *made = NULL;
 		char ref[300];
 
 		ref_name(ref, s->key);
-		if ((rc = git_reference_create(&made, m->repo, ref, s->value, 1, NULL)))
+		if ((rc = head_write(m, ref, s->value)))
 			return fail_git(e, rc, "write %s into %s", ref, m->dir);
 	}
 	drop_fresh(m);

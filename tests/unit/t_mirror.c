@@ -37,6 +37,37 @@ open_mirror(struct world *w, bool want_aside)
 }
 
 static void
+what_a_killed_one_left_keeps_no_head_where_it_is(void **state)
+{
+	struct world w;
+	struct error *e = NULL;
+	struct mirror *m;
+	git_oid id, head;
+
+	(void)state;
+	world_new(&w);
+	m = open_mirror(&w, false);
+	assert_int_equal(mirror_put(m, GIT_OBJECT_BLOB, "one", 3, &id, &e), 0);
+	assert_int_equal(mirror_set_head(m, "s", &id, &e), 0);
+	assert_int_equal(mirror_flush(m, &e), 0);
+	mirror_close(m);
+	sh(&w, "echo half >m/refs/kedge/s/head.lock; mkdir -p m/objects/pack; "
+	       "touch m/objects/tmp_object_git2_1a2b3c m/objects/pack/pack_git2_1a2b3c");
+	m = open_mirror(&w, false);
+	sh(&w, "test -z \"$(find m -name '*_git2_*')\"");
+	assert_int_equal(mirror_put(m, GIT_OBJECT_BLOB, "two", 3, &id, &e), 0);
+	assert_int_equal(mirror_set_head(m, "s", &id, &e), 0);
+	if (mirror_flush(m, &e))
+		fail_msg("%s", error_text(e));
+	mirror_close(m);
+	m = open_mirror(&w, false);
+	assert_true(mirror_head(m, "s", &head) && git_oid_equal(&head, &id));
+	sh(&w, "test ! -e m/refs/kedge/s/head.lock");
+	mirror_close(m);
+	world_end(&w);
+}
+
+static void
 objects_are_read_before_and_after_they_reach_the_disk(void **state)
 {
 	struct world w;
@@ -314,6 +345,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(objects_are_read_before_and_after_they_reach_the_disk),
+		cmocka_unit_test(what_a_killed_one_left_keeps_no_head_where_it_is),
 		cmocka_unit_test(a_damaged_object_is_put_out_of_the_way),
 		cmocka_unit_test(what_is_no_repository_is_moved_aside),
 		cmocka_unit_test(names_of_sources_are_checked),

@@ -14,6 +14,7 @@
 /* clang-format off */
 #define METHOD_GET    "GET"
 #define METHOD_POST   "POST"
+#define METHOD_PATCH  "PATCH"
 #define METHOD_DELETE "DELETE"
 #define METHOD_ANY    NULL
 /* clang-format on */

@@ -59,10 +59,12 @@ struct api_host {
 	/* Marks the pod; grace in seconds, -1: its own.  Done when it returns. */
 	int (*pod_delete)(void *ctx, const char *ns, const char *name, int64_t grace,
 			  struct error **);
+	/* Puts the pod's new spec into the store.  Done when it returns. */
+	int (*pod_update)(void *ctx, const void *pod, struct error **);
 	int (*exec)(void *ctx, int64_t id, const struct api_exec *,
 		    struct error **); /* api_exec_* */
-	/* api_exec_*: fds[0] takes input also when there is none to give it to; with a tty it is
-	 * written to and resized, and fds[1] gives what it prints. */
+	/* api_exec_*: fds[0] takes input also when there is none to give it to; with a tty it
+	 * is written to and resized, and fds[1] gives what it prints. */
 	int (*attach)(void *ctx, int64_t id, const struct api_exec *, struct error **);
 	/* api_connected; of the args only the pod counts */
 	int (*connect)(void *ctx, int64_t id, const struct api_exec *, unsigned port,

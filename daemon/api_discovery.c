@@ -17,6 +17,7 @@ static const struct sub {
 	const char *name, *kind, *group, *version, *verbs;
 } subs[] = {
 	{ RES_pod, "attach", "PodAttachOptions", "", "v1", "\"create\",\"get\"" },
+	{ RES_pod, "ephemeralcontainers", "Pod", "", "v1", "\"patch\"" },
 	{ RES_pod, "exec", "PodExecOptions", "", "v1", "\"create\",\"get\"" },
 	{ RES_pod, "log", "Pod", "", "v1", "\"get\"" },
 	{ RES_pod, "portforward", "PodPortForwardOptions", "", "v1", "\"create\",\"get\"" },

@@ -98,6 +98,18 @@ answer_json(struct brain *b, int64_t id, json_t *json)
 /* ---- pods ---- */
 
 static int
+on_pod_update(void *ctx, const void *pod, struct error **e)
+{
+	struct brain *b = ctx;
+
+	if (store_update(b->store, pod, e) < 0)
+		return -1;
+	brain_flush(b);
+	brain_poke(b);
+	return 0;
+}
+
+static int
 on_pod_delete(void *ctx, const char *ns, const char *name, int64_t grace, struct error **e)
 {
 	struct brain *b = ctx;
@@ -678,6 +690,7 @@ brain_api_open(struct brain *b, struct error **e)
 	struct api_host host = {
 		.ctx = b,
 		.pod_delete = on_pod_delete,
+		.pod_update = on_pod_update,
 		.source = on_source,
 		.diff = on_diff,
 		.status = on_status,

@@ -108,6 +108,26 @@ seen_starting(struct brain *b, const struct action *a)
 }
 
 void
+seen_added(struct brain *b, const struct action *a)
+{
+	const struct add_args *args = a->body;
+	struct pod_row *row = seen_row(b, args->uid);
+	struct container_seen *at;
+	size_t n = row ? row->seen->containers.n : 0;
+
+	if (!row)
+		return;
+	at = arena_zalloc(&row->arena, (n + 1) * sizeof *at);
+	if (n)
+		memcpy(at, row->seen->containers.at, n * sizeof *at);
+	at[n] =
+	    (struct container_seen){ .name = arena_strdup(&row->arena, args->container->name),
+				     .state = "waiting" };
+	row->seen->containers.at = at;
+	row->seen->containers.n = n + 1;
+}
+
+void
 seen_unsaid(struct brain *b, const struct action *a)
 {
 	const struct sandbox_args *args = a->body;

@@ -72,7 +72,8 @@ struct brain {
 	struct prober *prober;
 	struct hooks *hooks;
 	struct api *api;
-	struct brain_stream *streams;   /* programs, attached clients, connections (brain_stream.c) */
+	struct brain_stream
+	    *streams; /* programs, attached clients, connections (brain_stream.c) */
 	struct brain_request *requests; /* that wait for the hand or a worker (brain_api.c) */
 	int listen_unix, listen_tcp;
 
@@ -140,6 +141,7 @@ void seen_pod_forget(struct brain *, const char *uid);
 struct pod_row *seen_row(struct brain *, const char *uid); /* or NULL */
 void seen_fill(struct brain *, struct snapshot *);
 void seen_starting(struct brain *, const struct action *);
+void seen_added(struct brain *, const struct action *);
 void seen_unsaid(struct brain *, const struct action *); /* a START that the hand never heard */
 void rules_stage(struct brain *, const struct action *);
 void rules_commit(struct brain *, const struct action *);

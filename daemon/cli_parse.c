@@ -346,6 +346,7 @@ check_args(const struct cli_call *c, struct error **e)
 {
 	const struct cli_command *cmd = c->command;
 	size_t least = 0, most = 0, rest = 0;
+	bool more = strstr(cmd->args, "-- ") != NULL; /* also "[-- COMMAND...]" */
 
 	for (const char *p = cmd->args; *p;) {
 		size_t len = strcspn(p, " ");
@@ -354,6 +355,8 @@ check_args(const struct cli_call *c, struct error **e)
 			rest = 1;
 			break;
 		}
+		if (len == 3 && !strncmp(p, "[--", 3))
+			break;
 		least += *p != '[';
 		most = memmem(p, len, "...", 3) ? SIZE_MAX : most == SIZE_MAX ? most : most + 1;
 		p += len;
@@ -361,7 +364,7 @@ check_args(const struct cli_call *c, struct error **e)
 	}
 	if (c->n < least || c->nrest < rest)
 		return fail(e, WHY_BAD_REQUEST, "kedge %s needs %s", cmd->words, cmd->args);
-	if (c->n > most || (c->nrest && !rest))
+	if (c->n > most || (c->nrest && !more))
 		return fail(e, WHY_BAD_REQUEST,
 			    "kedge %s does not know what to do with \"%s\"%s%s", cmd->words,
 			    c->n > most ? c->args[most] : c->rest[0],

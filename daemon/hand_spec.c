@@ -34,6 +34,8 @@ role_of(const char *word)
 {
 	if (!strcmp(word, "init"))
 		return RT_INIT;
+	if (!strcmp(word, "ephemeral"))
+		return RT_EPHEMERAL;
 	return strcmp(word, "sidecar") ? RT_MAIN : RT_SIDECAR;
 }
 
@@ -118,7 +120,7 @@ spec_volumes(const struct sandbox_args *s, struct arena *a, const struct rt_volu
 	return 0;
 }
 
-static void
+void
 spec_container(const struct container_args *c, struct arena *a, struct rt_container *ret)
 {
 	struct rt_mount *mounts = arena_zalloc(a, (c->mounts.n + 1) * sizeof *mounts);
@@ -143,6 +145,7 @@ spec_container(const struct container_args *c, struct arena *a, struct rt_contai
 		.mounts = mounts,
 		.nmounts = c->mounts.n,
 		.role = role_of(c->role),
+		.target = c->target && *c->target ? c->target : NULL,
 		.startup_probe = c->startupProbe,
 		.restart = restart_of(c->restart),
 		.cpu_milli = c->cpuMilli,

@@ -17,6 +17,7 @@ int spec_volumes(const struct sandbox_args *, struct arena *, const struct rt_vo
 int spec_service(const struct service_args *, const char *id, struct arena *,
 		 struct np_service *ret, struct error **);
 struct rt_host_path *spec_host_paths(const struct config_allow *); /* caller frees */
+void spec_container(const struct container_args *, struct arena *, struct rt_container *ret);
 struct pod_seen *spec_seen(const struct rt_pod_status *, struct arena *);
 const char *const *spec_strings(const struct strs *, struct arena *); /* NULL when empty */
 #endif

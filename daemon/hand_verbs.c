@@ -167,6 +167,19 @@ do_started(struct order *o, struct error **e)
 }
 
 static int
+do_add(struct order *o, struct error **e)
+{
+	const struct add_args *args = o->body;
+	struct rt_container c;
+	int rc;
+
+	spec_container(args->container, o->arena, &c);
+	rc = rt_container_add(o->hand->rt, args->uid, &c, e);
+	hand_rt_arm(o->hand);
+	return rc;
+}
+
+static int
 do_hooked(struct order *o, struct error **e)
 {
 	const struct hooked_args *args = o->body;
@@ -639,17 +652,21 @@ do_down(struct order *o, struct error **e)
 
 /* clang-format off: a row a line */
 static int (*const table[ACT_COUNT])(struct order *, struct error **) = {
-	[ACT_START] = do_start,         [ACT_STOP] = do_stop,       [ACT_RESTART] = do_restart,
-	[ACT_STARTED] = do_started,     [ACT_HOOKED] = do_hooked,   [ACT_FILES] = do_files,
-	[ACT_SWEEP] = do_sweep,         [ACT_DRAIN] = do_drain,     [ACT_PROGRAM] = do_program,
-	[ACT_RETIRE] = do_retire,       [ACT_COMMIT] = do_commit,   [ACT_EXEC] = do_exec,
-	[ACT_WATCH] = do_watch,         [ACT_UNWATCH] = do_unwatch, [ACT_IMPORT] = do_import,
-	[ACT_SAVE] = do_save,
-	[ACT_PULL] = do_pull,           [ACT_CANCEL] = do_cancel,   [ACT_REMOVE] = do_remove,
-	[ACT_PROVISION] = do_provision, [ACT_RECLAIM] = do_reclaim, [ACT_LIST] = do_list,
-	[ACT_READY] = do_ready,         [ACT_DOWN] = do_down,       [ACT_RESIZE] = do_resize,
-	[ACT_USAGE] = do_usage,
-	[ACT_ATTACH] = do_attach,       [ACT_CONNECT] = do_connect,
+	[ACT_START] = do_start,     [ACT_STOP] = do_stop,
+	[ACT_RESTART] = do_restart, [ACT_STARTED] = do_started,
+	[ACT_HOOKED] = do_hooked,   [ACT_FILES] = do_files,
+	[ACT_SWEEP] = do_sweep,     [ACT_DRAIN] = do_drain,
+	[ACT_PROGRAM] = do_program, [ACT_RETIRE] = do_retire,
+	[ACT_COMMIT] = do_commit,   [ACT_EXEC] = do_exec,
+	[ACT_WATCH] = do_watch,     [ACT_UNWATCH] = do_unwatch,
+	[ACT_IMPORT] = do_import,   [ACT_SAVE] = do_save,
+	[ACT_PULL] = do_pull,       [ACT_CANCEL] = do_cancel,
+	[ACT_REMOVE] = do_remove,   [ACT_PROVISION] = do_provision,
+	[ACT_RECLAIM] = do_reclaim, [ACT_LIST] = do_list,
+	[ACT_READY] = do_ready,     [ACT_DOWN] = do_down,
+	[ACT_RESIZE] = do_resize,   [ACT_USAGE] = do_usage,
+	[ACT_ATTACH] = do_attach,   [ACT_CONNECT] = do_connect,
+	[ACT_ADD] = do_add,
 };
 /* clang-format on */
 

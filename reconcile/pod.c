@@ -366,6 +366,34 @@ let_through(struct snapshot *s, const struct pod *pod, const struct pod_seen *se
 	}
 }
 
+static bool
+is_seen(const struct pod_seen *seen, const char *name)
+{
+	for (size_t i = 0; i < seen->containers.n; i++)
+		if (str_is(seen->containers.at[i].name, name))
+			return true;
+	return false;
+}
+
+/* Containers that were added to look into a pod that runs. */
+static void
+add_ephemeral(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
+	      struct plan *p)
+{
+	for (size_t i = 0; i < pod->spec->ephemeralContainers.n; i++) {
+		const struct container *c = &pod->spec->ephemeralContainers.at[i];
+		const struct container_status *st = pod_part_status(pod->status, c->name);
+		struct add_args args = { .uid = object_uid(pod) };
+
+		/* one that ended is not begun again, nor in a sandbox made anew */
+		if (is_seen(seen, c->name) || (st && st->state && st->state->terminated))
+			continue;
+		args.container = pod_ephemeral(s, pod, c, p->arena);
+		if (args.container)
+			order(p, ACT_ADD, pod, 0, add_args_kind(), &args, c->image);
+	}
+}
+
 /* New contents for mounted ConfigMaps and Secrets.  When one has vanished its
  * last contents stay, as in Kubernetes. */
 static const char *
@@ -458,6 +486,7 @@ look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 	if (up && !pod_is_finished(pod)) {
 		restart_failed(s, pod, seen, p);
 		let_through(s, pod, seen, p);
+		add_ephemeral(s, pod, seen, p);
 		resize_condition(st, resize(s, pod, seen, p), s->now, p->arena);
 		volumes = renew_files(s, pod, p);
 	}

@@ -1,5 +1,5 @@
 /* pod_parts.h -- all containers of a pod as one row: init containers in their order, then
- * the main ones.
+ * the main ones, then ephemeral ones.
  *
  * Static and small, so that a controller's object file asks the linker for nothing more.
  */
@@ -8,25 +8,30 @@
 #include "base/text.h"
 #include "schema.h"
 
-enum part_role { PART_MAIN, PART_INIT, PART_SIDECAR };
+enum part_role { PART_MAIN, PART_INIT, PART_SIDECAR, PART_EPHEMERAL };
 
 static inline size_t
 pod_parts(const struct pod_spec *s)
 {
-	return s->initContainers.n + s->containers.n;
+	return s->initContainers.n + s->containers.n + s->ephemeralContainers.n;
 }
 
 static inline const struct container *
 pod_part(const struct pod_spec *s, size_t i)
 {
-	return i < s->initContainers.n ? &s->initContainers.at[i]
-				       : &s->containers.at[i - s->initContainers.n];
+	size_t ninit = s->initContainers.n, n = ninit + s->containers.n;
+
+	if (i >= n)
+		return &s->ephemeralContainers.at[i - n];
+	return i < ninit ? &s->initContainers.at[i] : &s->containers.at[i - ninit];
 }
 
 /* An init container that is restarted always is one that goes on beside the main ones. */
 static inline enum part_role
 pod_part_role(const struct pod_spec *s, size_t i)
 {
+	if (i >= s->initContainers.n + s->containers.n)
+		return PART_EPHEMERAL;
 	if (i >= s->initContainers.n)
 		return PART_MAIN;
 	return str_is(s->initContainers.at[i].restartPolicy, "Always") ? PART_SIDECAR
@@ -49,6 +54,9 @@ pod_part_list(const struct pod_spec *s, const char *name)
 	for (size_t i = 0; i < s->initContainers.n; i++)
 		if (str_is(s->initContainers.at[i].name, name))
 			return "initContainers";
+	for (size_t i = 0; i < s->ephemeralContainers.n; i++)
+		if (str_is(s->ephemeralContainers.at[i].name, name))
+			return "ephemeralContainers";
 	return "containers";
 }
 
@@ -61,6 +69,9 @@ pod_part_status(const struct pod_status *st, const char *name) /* or NULL */
 	for (size_t i = 0; st && i < st->containerStatuses.n; i++)
 		if (str_is(st->containerStatuses.at[i].name, name))
 			return &st->containerStatuses.at[i];
+	for (size_t i = 0; st && i < st->ephemeralContainerStatuses.n; i++)
+		if (str_is(st->ephemeralContainerStatuses.at[i].name, name))
+			return &st->ephemeralContainerStatuses.at[i];
 	return NULL;
 }
 #endif

@@ -25,6 +25,8 @@ restart_policy(const struct pod *pod, enum part_role role)
 {
 	if (role == PART_SIDECAR)
 		return "Always";
+	if (role == PART_EPHEMERAL)
+		return "Never";
 	if (role == PART_INIT && str_is(pod->spec->restartPolicy, "Always"))
 		return "OnFailure";
 	return pod->spec->restartPolicy;
@@ -52,9 +54,10 @@ container(struct snapshot *s, const struct pod *pod, const struct container *c,
 	  enum part_role role, struct container_args *args, struct arena *a,
 	  const char **ret_why)
 {
-	static const char *const roles[] = {
-		[PART_MAIN] = "main", [PART_INIT] = "init", [PART_SIDECAR] = "sidecar"
-	};
+	static const char *const roles[] = { [PART_MAIN] = "main",
+					     [PART_INIT] = "init",
+					     [PART_SIDECAR] = "sidecar",
+					     [PART_EPHEMERAL] = "ephemeral" };
 	size_t n = 0;
 	const struct pair *env = pod_env(s, pod, c, a, &n, ret_why);
 
@@ -73,6 +76,7 @@ container(struct snapshot *s, const struct pod *pod, const struct container *c,
 				     .stdin = c->stdin,
 				     .stdinOnce = c->stdinOnce,
 				     .terminationMessagePath = c->terminationMessagePath };
+	args->target = c->targetContainerName;
 	args->logAsMessage = str_is(c->terminationMessagePolicy, "FallbackToLogsOnError");
 	if (c->lifecycle) {
 		args->postStart = hook(c->lifecycle->postStart, a);
@@ -205,12 +209,23 @@ dns(const struct snapshot *s, const struct pod *pod, struct sandbox_args *args, 
 	args->dns = d;
 }
 
+struct container_args *
+pod_ephemeral(struct snapshot *s, const struct pod *pod, const struct container *c,
+	      struct arena *a)
+{
+	struct container_args *args = arena_zalloc(a, sizeof *args);
+	const char *why;
+
+	return container(s, pod, c, PART_EPHEMERAL, args, a, &why) ? args : NULL;
+}
+
 struct sandbox_args *
 pod_sandbox(struct snapshot *s, const struct pod *pod, struct arena *a, struct pod_trouble *ret,
 	    size_t *ret_n)
 {
 	struct sandbox_args *args = arena_zalloc(a, sizeof *args);
-	size_t n = pod_parts(pod->spec), bad = 0;
+	/* ephemeral ones are added to what runs (pod.c) */
+	size_t n = pod_parts(pod->spec) - pod->spec->ephemeralContainers.n, bad = 0;
 	const char *why;
 
 	args->uid = object_uid(pod);

@@ -294,7 +294,14 @@ containers(const struct pod_view *v, struct pod_status *st)
 	st->containerStatuses.n = spec->containers.n;
 	st->containerStatuses.at =
 	    arena_zalloc(v->arena, (spec->containers.n + 1) * sizeof *st->containerStatuses.at);
-	for (size_t i = 0; i < pod_parts(spec); i++) {
+	st->ephemeralContainerStatuses.n = spec->ephemeralContainers.n;
+	st->ephemeralContainerStatuses.at =
+	    arena_zalloc(v->arena, (spec->ephemeralContainers.n + 1) *
+				       sizeof *st->ephemeralContainerStatuses.at);
+	for (size_t i = 0; i < spec->ephemeralContainers.n; i++)
+		container(v, &spec->ephemeralContainers.at[i], PART_EPHEMERAL,
+			  &st->ephemeralContainerStatuses.at[i]);
+	for (size_t i = 0; i < ninit + spec->containers.n; i++) {
 		struct container_status *at = i < ninit ? &st->initContainerStatuses.at[i]
 							: &st->containerStatuses.at[i - ninit];
 		enum part_role role = pod_part_role(spec, i);

@@ -456,6 +456,11 @@ pod_spec_check(const void *obj, const struct place *at)
 {
 	const struct pod_spec *s = obj;
 
+	if (s->ephemeralContainers.n)
+		place_complain(
+		    at, "ephemeralContainers",
+		    "Forbidden: cannot be set on create: they are added to a pod that "
+		    "runs (kedge debug)");
 	dns_check(s, at);
 	if (s->hostPID && s->shareProcessNamespace)
 		place_complain(at, "shareProcessNamespace",

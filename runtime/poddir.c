@@ -138,7 +138,7 @@ poddir_shm_path(const struct rt *rt, const struct rt_pod *p)
 
 	if (p->host_ipc)
 		return xstrdup("/dev/shm");
-	if (p->ncontainers < 2)
+	if (p->ncontainers < 2 || p->containers[1].role == RT_EPHEMERAL)
 		return xstrdup("");
 	xasprintf(&path, "%s/pods/%s/shm", rt->cfg.run_dir, p->uid);
 	return path;
@@ -162,6 +162,26 @@ writable_make(struct rt *rt, const struct rt_pod *p, struct error **e)
 	if (mkdir(top, 0700) < 0 && errno != EEXIST)
 		return fail_sys(e, "make %s", top);
 	return 0;
+}
+
+/* What kedge-init is told of the i-th. */
+struct w_container
+poddir_conf(const struct rt_pod *p, size_t i)
+{
+	const struct rt_container *c = &p->containers[i];
+	struct w_container x = { .restart = (uint8_t)c->restart,
+				 .tty = c->tty,
+				 .stdin_open = c->stdin_open,
+				 .stdin_once = c->stdin_once,
+				 .role = (uint8_t)c->role,
+				 .startup_probe = c->startup_probe,
+				 .log_as_message = c->log_as_message };
+
+	for (size_t j = 0; c->target && j < i; j++)
+		if (strcmp(p->containers[j].name, c->target) == 0)
+			x.target = (uint8_t)(j + 1);
+	rt_copy(x.name, sizeof(x.name), c->name);
+	return x;
 }
 
 static int
@@ -198,16 +218,8 @@ pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, struct error **e)
 	}
 	buf_add(&b, &w, sizeof(w));
 	for (size_t i = 0; i < p->ncontainers; i++) {
-		const struct rt_container *c = &p->containers[i];
-		struct w_container x = { .restart = (uint8_t)c->restart,
-					 .tty = c->tty,
-					 .stdin_open = c->stdin_open,
-					 .stdin_once = c->stdin_once,
-					 .role = (uint8_t)c->role,
-					 .startup_probe = c->startup_probe,
-					 .log_as_message = c->log_as_message };
+		const struct w_container x = poddir_conf(p, i);
 
-		rt_copy(x.name, sizeof(x.name), c->name);
 		buf_add(&b, &x, sizeof(x));
 	}
 	return poddir_write(dir, "pod", b.at, b.len, e);

@@ -165,6 +165,11 @@ check_container(const struct rt_pod *p, const struct rt_container *c, struct err
 int
 podspec_check(const struct rt_pod *p, struct error **e)
 {
+	static const int rank[] = {
+		[RT_INIT] = 0, [RT_SIDECAR] = 0, [RT_MAIN] = 1, [RT_EPHEMERAL] = 2
+	};
+	bool main = false;
+
 	if (!podspec_name_ok(p->uid))
 		return fail(e, WHY_INVALID, "pod uid \"%s\": [a-z0-9.-], 1 to 63 characters",
 			    p->uid ? p->uid : "");
@@ -193,12 +198,15 @@ podspec_check(const struct rt_pod *p, struct error **e)
 				return fail(e, WHY_INVALID, "pod %s: two volumes are named %s",
 					    p->name, p->volumes[i].name);
 	}
-	for (size_t i = 1; i < p->ncontainers; i++)
-		if (p->containers[i - 1].role == RT_MAIN && p->containers[i].role != RT_MAIN)
+	for (size_t i = 0; i < p->ncontainers; i++) {
+		main |= p->containers[i].role == RT_MAIN;
+		if (i && rank[p->containers[i].role] < rank[p->containers[i - 1].role])
 			return fail(e, WHY_INVALID,
-				    "pod %s: an init container stands behind a main one",
-				    p->name);
-	if (p->containers[p->ncontainers - 1].role != RT_MAIN)
+				    "pod %s: container %s stands behind those that follow it",
+				    p->name,
+				    p->containers[i].name ? p->containers[i].name : "");
+	}
+	if (!main)
 		return fail(e, WHY_INVALID, "pod %s: it has no main container", p->name);
 	for (size_t i = 0; i < p->ncontainers; i++) {
 		if (!podspec_name_ok(p->containers[i].name))
@@ -405,6 +413,7 @@ walk_container(struct walk *w, struct rt_container *c)
 	c->mounts = mounts;
 	c->nmounts = (size_t)n;
 	NUM(w, c->role);
+	walk_str(w, &c->target);
 	NUM(w, c->startup_probe);
 	NUM(w, c->restart);
 	NUM(w, c->cpu_milli);
@@ -455,13 +464,13 @@ walk_groups(struct walk *w, struct rt_pod *p)
 static void
 walk_pod(struct walk *w, struct rt_pod *p)
 {
-	int64_t magic = 0x34636570732d6b, nv = (int64_t)p->nvolumes,
+	int64_t magic = 0x35636570732d6b, nv = (int64_t)p->nvolumes,
 		nc = (int64_t)p->ncontainers;
 	struct rt_volume *volumes;
 	struct rt_container *containers;
 
 	walk_num(w, &magic);
-	w->bad |= magic != 0x34636570732d6b;
+	w->bad |= magic != 0x35636570732d6b;
 	walk_str(w, &p->uid);
 	walk_str(w, &p->ns);
 	walk_str(w, &p->name);

@@ -19,7 +19,14 @@
 struct image;
 
 /* What an epoll event points to. */
-enum rt_source_kind { RT_SRC_WAKE, RT_SRC_HAND, RT_SRC_INIT, RT_SRC_REMOVER, RT_SRC_SWEEPER, RT_SRC_MEASURER };
+enum rt_source_kind {
+	RT_SRC_WAKE,
+	RT_SRC_HAND,
+	RT_SRC_INIT,
+	RT_SRC_REMOVER,
+	RT_SRC_SWEEPER,
+	RT_SRC_MEASURER
+};
 struct rt_source {
 	enum rt_source_kind kind;
 	struct rtpod *pod;
@@ -118,6 +125,7 @@ int poddir_write(int dir, const char *name, const void *, size_t,
 int poddir_read(int dir, const char *name, struct buf *, struct error **);
 int poddir_make_pod(struct rt *, const struct rt_pod *, int *ret_dir, struct error **);
 int poddir_make_places(struct rt *, const struct rt_pod *, struct error **);
+struct w_container poddir_conf(const struct rt_pod *, size_t i);
 char *poddir_shm_path(const struct rt *, const struct rt_pod *); /* "" for a pod of one */
 int poddir_write_new(int dir, const char *name, const void *, size_t, mode_t, gid_t);
 int poddir_make_base(const char *state_dir, struct error **);

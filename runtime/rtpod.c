@@ -353,6 +353,12 @@ container_begin(struct rt *rt, struct rtpod *p, size_t i)
 	waits_for(c, NULL, NULL);
 	if (c->told)
 		return;
+	if (spec->role == RT_EPHEMERAL && !c->heard) {
+		const struct w_container conf = poddir_conf(&p->spec, i);
+		const struct w_msg more = { .type = W_ADD, .container = (uint32_t)i };
+
+		rtpod_tell(p, &more, &conf, sizeof(conf), NULL, NULL);
+	}
 	/* A pod that is gone says so itself; one that could not hear is asked again. */
 	if (rtpod_tell(p, &start, NULL, 0, NULL, &e) < 0 && p->hand.fd >= 0) {
 		waits_for(c, "CreateContainerError", xstrdup(error_text(e)));

@@ -100,7 +100,7 @@ enum rt_restart { RT_ALWAYS, RT_ON_FAILURE, RT_NEVER };
 /* A pod's containers stand in the order of their start: first those of RT_INIT, which run
  * one after the other until each ended well, and RT_SIDECAR, which go on beside all that
  * follow and end last; then those of RT_MAIN, all at once. */
-enum rt_role { RT_MAIN, RT_INIT, RT_SIDECAR };
+enum rt_role { RT_MAIN, RT_INIT, RT_SIDECAR, RT_EPHEMERAL }; /* EPHEMERAL: added later */
 
 /* What a container has to do after its start or before its end.  RT_HOOK_ASK: the caller
  * sees to it when rt_container_status.hook says so, and tells with rt_container_hooked. */
@@ -119,6 +119,7 @@ struct rt_container {
 	const struct rt_mount *mounts;
 	size_t nmounts;
 	enum rt_role role;
+	const char *target; /* of RT_EPHEMERAL: whose processes it sees; NULL: its own only */
 	bool startup_probe; /* a sidecar counts as started when rt_container_started says so */
 	enum rt_restart restart;
 	int64_t disk; /* bytes its writable layer and its logs may take; 0: no limit */
@@ -232,6 +233,10 @@ int rt_container_hooked(struct rt *, const char *uid, const char *container, int
  * is started again.  *ret_changed: they were others. */
 int rt_container_resize(struct rt *, const char *uid, const char *container,
 			const struct rt_container *size, bool *ret_changed, struct error **);
+/* Adds a container (RT_EPHEMERAL) to a pod that runs, and starts it; it is never started
+ * again.  One of that name that is there already is left as it is. */
+int rt_container_add(struct rt *, const char *uid, const struct rt_container *,
+		     struct error **);
 /* What a container uses; -1: this host does not tell. */
 struct rt_usage {
 	int64_t cpu_ns; /* so far, of this run and those before it */
@@ -245,9 +250,9 @@ int rt_container_usage(struct rt *, const char *uid, const char *container,
 int rt_exec(struct rt *, const char *uid, const char *container, const char *const *argv,
 	    bool tty, const int fds[3], int timeout_s, int64_t id, struct error **);
 int rt_exec_resize(struct rt *, int64_t id, unsigned rows, unsigned cols, struct error **);
-/* The ends of a running container, in an RT_LENT event with this id: fds[0] takes its input (with
- * a tty it is the terminal: written to, resized, never read), fds[1] and fds[2] give what it
- * prints from now on.  They end with its run; then comes RT_EXEC_DONE, as when it fails. */
+/* The ends of a running container, in an RT_LENT event with this id: fds[0] takes its input
+ * (with a tty it is the terminal: written to, resized, never read), fds[1] and fds[2] give what
+ * it prints from now on.  They end with its run; then comes RT_EXEC_DONE, as when it fails. */
 int rt_attach(struct rt *, const char *uid, const char *container, int64_t id, struct error **);
 /* A TCP connection to a port of the pod's own 127.0.0.1, as fds[0] of an RT_LENT event with
  * this id, maybe still being made (non-blocking; SO_ERROR tells once it can be written to);
@@ -268,7 +273,7 @@ struct rt_event {
 	char uid[64];
 	int64_t exec_id;
 	int exit_code;
-	int fds[3], nfds; /* of LENT: the receiver's to close */
+	int fds[3], nfds;  /* of LENT: the receiver's to close */
 	const char *error; /* of an exec that could not be started; valid until the next call */
 };
 bool rt_next(struct rt *, struct rt_event *ret);

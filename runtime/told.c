@@ -4,6 +4,11 @@
  */
 #include <string.h>
 
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
 #include "runtime/rt.h"
 
@@ -42,4 +47,57 @@ rt_container_hooked(struct rt *rt, const char *uid, const char *container, int64
 {
 	return tell_run(rt, uid, container, started_at,
 			(struct w_msg){ .type = W_HOOKED, .flags = hook, .arg = failed }, e);
+}
+
+static int
+writable_add(struct rt *rt, const char *uid, const char *container, struct error **e)
+{
+	cleanup_free char *path = NULL;
+
+	xasprintf(&path, "%s/pods/%s/%s", rt->cfg.state_dir, uid, container);
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return fail_sys(e, "make %s", path);
+	return 0;
+}
+
+/* The spec on disk first: a hand that dies before kedge-init heard of it tells it later. */
+int
+rt_container_add(struct rt *rt, const char *uid, const struct rt_container *c, struct error **e)
+{
+	struct rtpod *p = rt_find(rt, uid, e);
+	struct buf cleanup_buf bytes = { 0 };
+	cleanup_free struct rt_container *all = NULL;
+	cleanup_free char *top = NULL;
+	cleanup_close int dir = -1;
+	struct rt_pod spec;
+
+	if (!p)
+		return -1;
+	for (size_t i = 0; i < p->spec.ncontainers; i++)
+		if (strcmp(p->spec.containers[i].name, c->name) == 0)
+			return 0;
+	if (p->state != RT_POD_UP)
+		return fail(e, WHY_CONFLICT, "pod %s does not run", p->spec.name);
+	spec = p->spec;
+	all = xcalloc(spec.ncontainers + 1, sizeof(*all));
+	memcpy(all, spec.containers, spec.ncontainers * sizeof(*all));
+	all[spec.ncontainers] = *c;
+	all[spec.ncontainers].role = RT_EPHEMERAL;
+	all[spec.ncontainers].restart = RT_NEVER;
+	spec.containers = all;
+	spec.ncontainers++;
+	if (podspec_check(&spec, e) < 0 || rtallow_check(rt, &spec, e) < 0)
+		return -1;
+	podspec_pack(&spec, &bytes);
+	xasprintf(&top, "%s/pods/%s", rt->cfg.run_dir, uid);
+	dir = open(top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0)
+		return fail_sys(e, "open %s", top);
+	if (writable_add(rt, uid, c->name, e) < 0 ||
+	    poddir_write(dir, "spec", bytes.at, bytes.len, e) < 0 ||
+	    podspec_unpack(&p->arena, bytes.at, bytes.len, &p->spec, e) < 0)
+		return -1;
+	rtpod_start_containers(rt, p);
+	rt_changed(rt, p);
+	return 0;
 }

@@ -181,7 +181,7 @@ rest_kill(const struct container *c)
 void
 container_ended(struct init *in, struct container *c, int status)
 {
-	if (in->pod.flags & W_SHARED_PIDS)
+	if (in->pod.flags & W_SHARED_PIDS || c->conf.target)
 		rest_kill(c);
 	if (WIFSIGNALED(status)) {
 		c->now.signal = WTERMSIG(status);
@@ -300,6 +300,28 @@ ends_keep(struct container *c, struct ends *e)
 			sys(fcntl, c->out[i].fd, F_SETFL, O_NONBLOCK);
 }
 
+/* Children are born into the pid namespace of the container that this one looks into, until
+ * target_leave. */
+static long
+target_enter(const struct init *in, const struct container *c, long *ret_own)
+{
+	const struct container *target = &in->c[c->conf.target - 1];
+
+	if (c->conf.target > in->pod.n || target->state != W_RUNNING)
+		return -ESRCH;
+	*ret_own = sys(openat, AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+	return *ret_own < 0 ? *ret_own : sys(setns, target->pidfd, CLONE_NEWPID);
+}
+
+static void
+target_leave(long own)
+{
+	if (own < 0)
+		return;
+	sys(setns, own, CLONE_NEWPID);
+	sys(close, own);
+}
+
 /* Clones the child and lets it set itself up; returns when it has exec'ed or
  * failed, and with that left the memory it shares with us.  A new pid namespace makes it 1 of
  * its own; the mount namespace it leaves by pivot_root; net, ipc and uts are the pod's, so it
@@ -318,7 +340,7 @@ spawn(const struct init *in, struct container *c, const struct ops_head *ops, ch
 		.stack_size = sizeof(stack),
 	};
 	int done[2] = { -1, -1 };
-	long fd = -1, pid;
+	long fd = -1, pid, own = -1;
 	char byte;
 
 	setup = (struct setup){ .ops = ops,
@@ -340,8 +362,13 @@ spawn(const struct init *in, struct container *c, const struct ops_head *ops, ch
 		a.cgroup = (uint64_t)fd;
 	}
 	pid = fd < -1 ? fd : sys(pipe2, done, O_CLOEXEC);
+	if (pid >= 0 && c->conf.target) {
+		pid = target_enter(in, c, &own);
+		a.flags &= ~(uint64_t)CLONE_NEWPID;
+	}
 	if (pid >= 0)
 		pid = clone_run(&a, sizeof(a), setup_run, &setup);
+	target_leave(own);
 	if (setup.own >= 0)
 		sys(close, setup.own);
 	if (fd >= 0)

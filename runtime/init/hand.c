@@ -209,6 +209,17 @@ heed(struct init *in, const struct w_msg *m, char *rest, size_t len, const int f
 		    c->hook == (int)m->flags && !c->hook_end)
 			hook_ended(in, c, m->arg == 0);
 		break;
+	case W_ADD: {
+		struct w_container conf;
+
+		if (m->container != in->pod.n || in->pod.n == W_CONTAINERS || in->stopping ||
+		    len != sizeof(conf))
+			break; /* known already, or too late */
+		memcpy(&conf, rest, sizeof(conf));
+		container_add(in, &conf);
+		in->c[in->pod.n - 1].dirty = true;
+		break;
+	}
 	case W_EXEC:
 		exec_begin(in, m, rest, len, fds);
 		break;

@@ -69,10 +69,10 @@ struct exec {
 
 /* What the hand asked for and passes on: the ends of an attached client, or a connection. */
 struct lent {
-	int64_t id; /* 0: free */
-	int container; /* -1: a connection */
-	int out[2];    /* our ends of its pipes for output and errors; -1: closed */
-	int give[3], ngive; /* the other ends, on their way to the hand */
+	int64_t id;          /* 0: free */
+	int container;       /* -1: a connection */
+	int out[2];          /* our ends of its pipes for output and errors; -1: closed */
+	int give[3], ngive;  /* the other ends, on their way to the hand */
 	uint64_t skipped[2]; /* bytes that it was too slow for */
 	bool done;
 	int code;
@@ -127,6 +127,8 @@ struct setup {
 /* container.c */
 void container_start(struct init *, struct container *);
 void container_ended(struct init *, struct container *, int status);
+/* main.c */
+void container_add(struct init *, const struct w_container *); /* one more */
 /* order.c: who starts and ends when */
 bool order_wants(const struct init *, const struct container *);    /* to be started, now or
 								       later */
@@ -144,8 +146,8 @@ bool exec_hook(struct init *, struct container *, const struct op *argv,
 void attach_begin(struct init *, const struct w_msg *);
 void attach_connect(struct init *, const struct w_msg *);
 void attach_copy(struct init *, struct stream *, const char *, size_t); /* to who listens */
-void attach_ended(struct init *, struct container *); /* its run */
-void attach_look(struct init *); /* lets go whose clients have left */
+void attach_ended(struct init *, struct container *);                   /* its run */
+void attach_look(struct init *);    /* lets go whose clients have left */
 void attach_end_all(struct init *); /* there is nobody to hear of them */
 /* hooks.c: what a container has to do after its start and before its end */
 int hooks_of(const struct ops_head *); /* bits 1 << enum w_hook */
@@ -158,9 +160,9 @@ bool hand_flush(struct init *); /* false: it cannot take more now */
 void hand_lost(struct init *);
 /* log.c */
 int log_start(struct log *, const struct w_pod *, const char *container, int run);
-void log_pump(struct init *, struct stream *, struct log *); /* one read */
+void log_pump(struct init *, struct stream *, struct log *);    /* one read */
 uint32_t log_last(const struct log *, char *to, uint32_t room); /* bytes of its last lines */
-void log_drain(struct init *, struct stream *, struct log *); /* to the end; closes */
+void log_drain(struct init *, struct stream *, struct log *);   /* to the end; closes */
 /* setup.c */
 int setup_run(void *setup); /* of the child; returns only when it failed */
 const struct ops_head *ops_map(int dir, const char *container, char ***ret_scratch,

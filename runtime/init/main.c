@@ -87,6 +87,26 @@ start_time(void)
 	return 0;
 }
 
+void
+container_add(struct init *in, const struct w_container *conf)
+{
+	uint32_t i = in->pod.n++;
+
+	in->c[i] = (struct container){
+		.conf = *conf,
+		.index = i,
+		.pidfd = -1,
+		.input = -1,
+		.word = -1,
+		.log = { .dir = -1, .fd = -1 },
+		.out = { { .fd = -1, .tail = tails[i][0] },
+			 { .fd = -1, .err = 1, .tail = tails[i][1] } },
+		.text = texts[i][0],
+		.last_text = texts[i][1],
+		.events = event_paths[i],
+	};
+}
+
 static bool
 pod_read(void)
 {
@@ -102,20 +122,10 @@ pod_read(void)
 	    self.pod.n > W_CONTAINERS || m != (long)(self.pod.n * sizeof(*conf)))
 		return false;
 	self.gated = self.pod.gated;
-	for (uint32_t i = 0; i < self.pod.n; i++)
-		self.c[i] = (struct container){
-			.conf = conf[i],
-			.index = i,
-			.pidfd = -1,
-			.input = -1,
-			.word = -1,
-			.log = { .dir = -1, .fd = -1 },
-			.out = { { .fd = -1, .tail = tails[i][0] },
-				 { .fd = -1, .err = 1, .tail = tails[i][1] } },
-			.text = texts[i][0],
-			.last_text = texts[i][1],
-			.events = event_paths[i],
-		};
+	n = self.pod.n;
+	self.pod.n = 0;
+	for (long i = 0; i < n; i++)
+		container_add(&self, &conf[i]);
 	return true;
 }
 

@@ -21,7 +21,7 @@ enum { LEAST_MS = 2000 }; /* what was made to wait still has so long for its own
 static bool
 turn_to_start(const struct init *in, const struct container *c)
 {
-	for (uint32_t i = 0; i < c->index; i++) {
+	for (uint32_t i = 0; i < c->index && c->conf.role != W_EPHEMERAL; i++) {
 		const struct container *d = &in->c[i];
 
 		if (d->hook == W_HOOK_POST_START)

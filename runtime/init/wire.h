@@ -24,9 +24,9 @@ enum {
 	W_CONTAINERS = 32, /* of a pod */
 	W_NAME = 64,
 	W_PATH = 512,
-	W_TEXT = 4096, /* of a termination message */
-	W_EXECS = 64,  /* at once */
-	W_LENT = 24,   /* attached clients and connections on their way, at once */
+	W_TEXT = 4096,         /* of a termination message */
+	W_EXECS = 64,          /* at once */
+	W_LENT = 24,           /* attached clients and connections on their way, at once */
 	W_LENT_PIPE = 1 << 20, /* bytes of output that an attached client may lag behind */
 };
 
@@ -49,16 +49,17 @@ struct w_pod {
  * are the host's; so is the pid namespace. */
 enum { W_SHARED_PIDS = 1, W_HOST_NET = 2, W_HOST_PIDS = 4 };
 
+/* target: of a container added later, whose processes it joins; its index + 1, or 0. */
 struct w_container { /* n of them follow struct w_pod */
 	char name[W_NAME];
 	uint8_t restart, tty, stdin_open,
-	    role; /* restart: enum rt_restart; role: enum w_role */
+	    role;                              /* restart: enum rt_restart; role: enum w_role */
 	uint8_t startup_probe, log_as_message; /* log_as_message: what it printed last
 						  is its last word when it left none */
-	uint8_t stdin_once, pad; /* its input ends with the first client that gives it */
+	uint8_t stdin_once, target; /* its input ends with the first client that gives it */
 };
 
-enum w_role { W_MAIN, W_INIT, W_SIDECAR }; /* = enum rt_role */
+enum w_role { W_MAIN, W_INIT, W_SIDECAR, W_EPHEMERAL }; /* = enum rt_role */
 
 enum w_type {
 	/* to kedge-init */
@@ -73,6 +74,7 @@ enum w_type {
 			it and has; arg: it failed */
 	W_ATTACH,    /* container, id: descriptors of its input, output and errors */
 	W_CONNECT,   /* id, arg = port: a connection to 127.0.0.1 of the pod's network */
+	W_ADD,       /* container: the number of the next one; then its struct w_container */
 	/* to the hand */
 	W_HELLO = 64, /* arg = start time of kedge-init (field 22 of stat); flags & 1: stopping,
 			 2: gated, 4: knows W_ATTACH and W_CONNECT */

@@ -1,0 +1,123 @@
+/* api_debug.c -- PATCH pods/NAME/ephemeralcontainers: one more container for a pod that runs.
+ *
+ * The one thing of a pod's spec that comes over the API and not from Git: it is for looking
+ * into what runs, and ends with it.  Of the patch (a strategic merge, as kubectl debug sends
+ * it) only what is new in the list is taken; what is there can neither be changed nor removed.
+ */
+#include "../reconcile/base/cleanup.h"
+#include "../reconcile/base/error.h"
+#include "../reconcile/pod_parts.h"
+#include "api_call.h"
+#include <string.h>
+
+/* What is wrong with it beyond the rows; NULL: nothing. */
+static const char *
+objection(const struct pod *pod, const struct container *c, struct arena *a)
+{
+	static const char forbidden[] =
+	    "%s: Forbidden: cannot be set for an Ephemeral Container";
+	const char *what =
+	    c->lifecycle        ? "lifecycle"
+	    : c->livenessProbe  ? "livenessProbe"
+	    : c->readinessProbe ? "readinessProbe"
+	    : c->startupProbe   ? "startupProbe"
+	    : c->ports.n        ? "ports"
+	    : c->resources && (c->resources->limits.n || c->resources->requests.n) ? "resources"
+	    : !str_is(c->restartPolicy, "") ? "restartPolicy"
+					    : NULL;
+
+	if (what)
+		return arena_printf(a, forbidden, what);
+	if (!str_is(c->targetContainerName, "") &&
+	    !pod_part_named(pod->spec, c->targetContainerName))
+		return arena_printf(a, "targetContainerName: Not found: \"%s\"",
+				    c->targetContainerName);
+	return NULL;
+}
+
+/* Appends what is new; false when it was refused, which is answered then. */
+static bool
+append(struct call *call, struct pod *pod, const struct tree *list)
+{
+	struct complaints cs = { .arena = &call->arena, .path = "patch" };
+	struct pod_spec *spec = pod->spec;
+	struct container *at;
+	size_t n = spec->ephemeralContainers.n, more = 0;
+
+	for (const struct tree *t = list ? list->kids : NULL; t; t = t->next)
+		more++;
+	at = arena_zalloc(&call->arena, (n + more + 1) * sizeof *at);
+	if (n)
+		memcpy(at, spec->ephemeralContainers.at, n * sizeof *at);
+	for (const struct tree *t = list ? list->kids : NULL; t; t = t->next) {
+		const struct container *c =
+		    schema_decode(container_kind(), t, SCHEMA_LENIENT, &call->arena, &cs);
+		const char *why;
+
+		if (cs.errors || !c) {
+			call_refuse(call, WHY_INVALID, "Pod \"%s\" is invalid: %s", call->name,
+				    cs.first ? complaint_print(cs.first, &call->arena) : "");
+			return false;
+		}
+		if (pod_part_named(pod->spec, c->name)) {
+			if (strcmp(pod_part_list(pod->spec, c->name), "ephemeralContainers")) {
+				call_refuse(call, WHY_INVALID,
+					    "Pod \"%s\" is invalid: spec.ephemeralContainers: "
+					    "Duplicate value: \"%s\"",
+					    call->name, c->name);
+				return false;
+			}
+			continue;
+		}
+		why = objection(pod, c, &call->arena);
+		if (why) {
+			call_refuse(call, WHY_INVALID,
+				    "Pod \"%s\" is invalid: spec.ephemeralContainers[%zu].%s",
+				    call->name, n, why);
+			return false;
+		}
+		at[n++] = *c;
+	}
+	spec->ephemeralContainers.at = at;
+	spec->ephemeralContainers.n = n;
+	return true;
+}
+
+void
+debug_patch(struct call *c)
+{
+	const struct buf *body = http_body(c->req);
+	const struct object *o = store_find(c->api->store, RES_pod, c->ns, c->name);
+	struct complaints cs = { .arena = &c->arena };
+	cleanup_error struct error *e = NULL;
+	const struct tree *t, *spec;
+	struct printer p;
+	struct buf b = { 0 };
+	struct pod *pod;
+
+	if (!o) {
+		call_refuse(c, WHY_NOT_FOUND, "pods \"%s\" not found", c->name);
+		return;
+	}
+	t = body->len ? json_read(body->at, body->len, &c->arena, &cs) : NULL;
+	spec = t ? tree_get(t, "spec") : NULL;
+	if (!spec) {
+		call_refuse(c, WHY_BAD_REQUEST, "the patch is not JSON with a spec");
+		return;
+	}
+	pod = object_clone(o, &c->arena);
+	if (!append(c, pod, tree_get(spec, "ephemeralContainers")))
+		return;
+	if (!c->api->host.pod_update) {
+		call_refuse(c, WHY_UNABLE, "nobody here can change a pod");
+		return;
+	}
+	if (c->api->host.pod_update(c->api->host.ctx, pod, &e) < 0) {
+		call_fail(c, e);
+		return;
+	}
+	o = store_find(c->api->store, RES_pod, c->ns, c->name);
+	printer_init(&p, c);
+	printer_object(&p, &b, o);
+	call_json(c, 200, &b);
+}

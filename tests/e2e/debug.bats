@@ -1,0 +1,79 @@
+#!/usr/bin/env bats
+# Ephemeral containers: added to a pod that runs, to look into it.
+load kit.bash
+
+setup_file() {
+	load kit.bash
+	kedge_dirs
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	echo "$KEDGED" >"$W/pid"
+	box box:1 tools:1
+	pod web box:1 '["/bin/talk", "tcp", "8000"]' | put web
+	up web
+}
+setup() { KEDGED=$(cat "$W/pid"); }
+teardown_file() {
+	load kit.bash
+	KEDGED=$(cat "$W/pid")
+	kedge_end
+}
+
+eph() { field pod web ".status.ephemeralContainerStatuses[]? | select(.name == \"$1\") | $2"; }
+eph_is() { [ "$(eph "$1" "$2")" = "$3" ]; }
+
+@test "a container is added, shares the pod's address, and the pod is not disturbed" {
+	before=$(field pod web .status.containerStatuses[0].containerID)
+	run kedge debug web --image tools:1 -c look -- /bin/sh -c 'hostname; /bin/busybox nc 127.0.0.1 8000 </dev/null; exec sleep 1000'
+	[ "$status" = 0 ]
+	has "container look was added to pod web"
+	[ "$(eph look '.state | keys[0]')" = running ]
+	[ "$(eph look .image)" = tools:1 ]
+	wait_for 10 "it printed" sh -c 'kedge logs web look | grep -q 8000'
+	kedge logs web look | grep -qx web
+	[ "$(kedge exec web -c look -- hostname)" = web ]
+	! kedge exec web -c look -- ps | grep -q 'talk tcp'
+	[ "$before" = "$(field pod web .status.containerStatuses[0].containerID)" ]
+	kedge get pod web --no-headers | grep -qE '^web +1/1 +Running +0'
+}
+
+@test "with a target it sees that container's processes; the terminal is a shell's" {
+	kedge debug web --image tools:1 --target main -c near -- /bin/sleep 1000
+	kedge exec web -c near -- ps | grep -q 'talk tcp 8000'
+	run kedge debug web --image tools:1 -c nobody --target none
+	[ "$status" -ne 0 ]
+	has 'spec.ephemeralContainers[2].targetContainerName: Not found: "none"'
+	run sh -c 'echo "echo I am \$(hostname)" | kedge debug web --image tools:1 -i'
+	has "I am web"
+}
+
+@test "one that ends stays ended, also when kedged is killed" {
+	kedge debug web --image tools:1 -c short -- /bin/sh -c 'exit 3'
+	wait_for 10 "it ended" eph_is short '.state.terminated.exitCode' 3
+	kill -9 "$KEDGED"
+	wait_for 5 "it is dead" not_running "$KEDGED"
+	kedge_start --source "deploy=$W/deploy.git"
+	echo "$KEDGED" >"$W/pid"
+	wait_for 10 "it is known" eph_is look '.state | keys[0]' running
+	sleep 1
+	eph_is short '.state.terminated.exitCode' 3
+	eph_is short '.restartCount' 0
+	[ "$(st web .restartCount)" = 0 ]
+}
+
+@test "what it may not have is refused, in a manifest and over the API" {
+	run curl -s --unix-socket "$KEDGE_SOCKET" -X PATCH -H 'Content-Type: application/strategic-merge-patch+json' \
+		-d '{"spec":{"ephemeralContainers":[{"name":"p","image":"tools:1","ports":[{"containerPort":1}]}]}}' \
+		http://x/api/v1/namespaces/default/pods/web/ephemeralcontainers
+	has 'ports: Forbidden: cannot be set for an Ephemeral Container'
+	mkdir "$W/bad"
+	printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: [{name: a, image: "i:1"}], ephemeralContainers: [{name: b, image: "i:1"}]}\n' >"$W/bad/p.yaml"
+	run kedge validate "$W/bad"
+	has "spec.ephemeralContainers: Forbidden: cannot be set on create"
+}
+
+@test "all of it goes with the pod" {
+	drop web
+	wait_for 10 "it is gone" sh -c '! kedge get pod web 2>/dev/null | grep -q .'
+	! pgrep -f '^/bin/sleep 1000' >/dev/null
+}

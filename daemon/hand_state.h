@@ -89,6 +89,11 @@ void hand_rules_commit(struct hand *); /* the brain hears how it ended */
 void hand_rt_arm(struct hand *);
 void hand_drain_arm(struct hand *);
 
+/* hand_open.c: all that the hand holds but its loop's events. */
+int hand_open(struct hand *, struct error **);
+void hand_socket_remove(struct hand *);
+int hand_down(struct hand *); /* its exit code; what cannot go is in the log */
+
 /* hand_store.c */
 struct arena;
 struct stores_seen *stores_seen_new(struct hand *, struct arena *);

@@ -41,7 +41,7 @@ arrived() { kedge wait --for "$(git_ rev-parse HEAD)" --timeout 30s >"$D/wait.lo
 cluster_ip() { kedge get svc "$1" -o json | jq -r .spec.clusterIP; }
 
 title "1. Two images from repo-example/images, one server in two versions"
-make -s -C repo-example/images O="$B/images" || fail "the images could not be built"
+MAKEFLAGS= make -s -C repo-example/images O="$B/images" || fail "the images could not be built"
 git init -q --bare "$D/deploy.git" && git -C "$D/deploy.git" symbolic-ref HEAD refs/heads/main
 : >"$D/kedge.yaml"
 kedged --source "deploy=$D/deploy.git" --state "$D/state" --run "$D/run" --logs "$D/logs" \
@@ -125,7 +125,7 @@ if [ -n "${KEEP:-}" ]; then
 	T
 else
 	title "7. Everything is taken away"
-	run kedge down || fail "kedge down"
+	run kedge down --yes || fail "kedge down"
 	for _ in $(seq 100); do kill -0 $daemon 2>/dev/null || break; sleep 0.1; done
 	kill -0 $daemon 2>/dev/null && fail "kedged did not end"
 	daemon=

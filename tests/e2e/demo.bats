@@ -4,7 +4,11 @@
 @test "the demo deploys, updates without a lost request, refuses, reverts and cleans up" {
 	cd "$BATS_TEST_DIRNAME/../.."
 	ls -d /tmp/kedge-demo.* >"$BATS_FILE_TMPDIR/before" 2>/dev/null || true
-	run env B="${B:-$PWD/build}" KEEP= timeout 120 repo-example/demo.sh
+	# in a terminal, as who types it is: it must not wait for an answer
+	run env B="${B:-$PWD/build}" KEEP= timeout -k 5 120 \
+		script -qefc repo-example/demo.sh /dev/null </dev/null
+	output=${output//$'\r'/}
+	mapfile -t lines <<<"$output"
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[[ ${lines[-1]} =~ ^demo:\ ok,\ [0-9]+\ requests,\ 0\ failed$ ]]

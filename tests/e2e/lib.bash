@@ -40,6 +40,8 @@ kedge_end() { # nothing lives on
 		wait_for 10 "kedged ends" not_running "$KEDGED"
 	fi
 	if [ -n "${KEEP_LOG:-}" ]; then cp "$W/kedged.log" "$KEEP_LOG"; fi
+	# who died of a sanitizer was started again, and nobody may have noticed
+	! grep -A 30 -E 'ERROR: [A-Za-z]+Sanitizer|runtime error:' "$W/kedged.log" || return 1
 	rm -rf "$W"
 }
 

@@ -164,7 +164,7 @@ refused() {
 	echo "$output"
 	[[ $output == *"401 Unauthorized: wrong user or password"* ]]
 	# nobody but the worker has seen it
-	! grep -rq 'secret\|dXNlcjpzZWNyZXQ\|let-me-in' "$W/kedged.log"
+	! grep -rq 'secret\|dXNlcjpzZWNyZXQ\|let-me-in' "$W/kedged.log" || false
 	! kedge get events -A -o json | grep -q 'let-me-in\|dXNlcjpzZWNyZXQ'
 }
 
@@ -220,7 +220,7 @@ refused() {
 	behave "$W/reg" "token=http://$R/token" "redirect=http://127.0.0.1:$other/elsewhere"
 	kedge image pull "$R/x"
 	[ "$(grep -c '^GET /elsewhere/.* authorization= ' "$W/other/requests")" -ge 3 ]
-	! grep -q 'authorization=.*[^ ] range' "$W/other/requests"
+	! grep -q 'authorization=.*[^ ] range' "$W/other/requests" || false
 	grep -q 'authorization=Bearer let-me-in' "$W/reg/requests"
 }
 
@@ -267,7 +267,7 @@ refused() {
 	wait_for 10 "it is under way" grep -q blobs "$W/reg/requests"
 	odd_stop
 	for p in $(pgrep -f "registry.pl $P"); do kill -9 "$p"; done
-	! wait $pull
+	! wait $pull || false
 	cat "$W/out"
 	grep -q "Connection refused\|Could not connect\|Failed to connect" "$W/out"
 	wait_for 5 "nothing is left" nothing_left

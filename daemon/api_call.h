@@ -32,7 +32,7 @@ struct api {
 	int64_t (*clock)(void *ctx);
 	int64_t last_id;
 	struct call *calls;
-	struct stream *streams; /* exec and attach, from the question to the end */
+	struct stream *streams;   /* exec and attach, from the question to the end */
 	struct forward *forwards; /* clients of port-forward */
 	int nstreams, nforwards;
 };

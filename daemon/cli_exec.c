@@ -376,8 +376,7 @@ cli_exec(struct cli_call *c, struct error **e)
 static int
 attach_check(struct cli_call *c, const char *pod, struct error **e)
 {
-	json_t *j =
-		   cli_json(c, "GET", cli_url(c, &resources[RES_pod], pod), NULL, NULL, e),
+	json_t *j = cli_json(c, "GET", cli_url(c, &resources[RES_pod], pod), NULL, NULL, e),
 	       *one, *found = NULL;
 	const char *want = cli_opt(c, OPT_container);
 	bool in, tty;
@@ -385,9 +384,9 @@ attach_check(struct cli_call *c, const char *pod, struct error **e)
 
 	if (!j)
 		return -1;
-	json_array_foreach(
-	    cli_path(j, "spec.containers"), i,
-	    one) if (!found && (!want || !strcmp(cli_at(c, one, "name"), want))) found = one;
+	json_array_foreach(cli_path(j, "spec.containers"), i,
+			   one) if (!found && (!want || !strcmp(cli_at(c, one, "name"), want)))
+	    found = one;
 	in = !found || json_is_true(json_object_get(found, "stdin"));
 	tty = !found || json_is_true(json_object_get(found, "tty"));
 	json_decref(j);

@@ -552,10 +552,9 @@ do_save(struct order *o, struct error **e)
 	if (o->message->nfds != 1)
 		fail(&why, WHY_INVALID, "save: nowhere to write to came along");
 	else if ((strcmp(o->action->kind, "images")
-			  ? image_save(o->hand->images, o->action->name,
-				       o->message->fds[0], args->keep, &job, &why)
-			  : images_verify(o->hand->images, o->message->fds[0], &job,
-					  &why)) == 0)
+		      ? image_save(o->hand->images, o->action->name, o->message->fds[0],
+				   args->keep, &job, &why)
+		      : images_verify(o->hand->images, o->message->fds[0], &job, &why)) == 0)
 		hand_job_add(o->hand, job, args->id);
 	if (why)
 		hand_answer(o->hand, args->id, "", why);

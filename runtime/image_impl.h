@@ -136,9 +136,9 @@ struct child {
 	struct budget *budget;
 	struct map made; /* layers unpacked by this job: hex -> struct made_layer */
 	struct buf answer;
-	int number;              /* which of the job's children */
-	int alive;               /* held open until it ends; -1: none */
-	struct pull_table *pull; /* NULL: no pull */
+	int number;                /* which of the job's children */
+	int alive;                 /* held open until it ends; -1: none */
+	struct pull_table *pull;   /* NULL: no pull */
 	const struct image *image; /* that is saved */
 	const char *store_path;    /* there as "store", read-only; NULL: it is not */
 };
@@ -152,7 +152,7 @@ int image_child_inspect(struct child *, struct error **);
 /* image_sum.c */
 int image_child_verify(struct child *, struct error **);
 int image_layer_sum(int dirfd, uint64_t *ret, struct error **);
-int image_layer_sum_keep(int dirfd, const char *text); /* errno; needs CAP_SYS_ADMIN */
+int image_layer_sum_keep(int dirfd, const char *text);    /* errno; needs CAP_SYS_ADMIN */
 struct pull_table *image_pull_table(struct budget **ret); /* shared with children to come */
 void image_pull_table_free(struct pull_table *);
 

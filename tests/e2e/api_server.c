@@ -11,8 +11,8 @@
 #include "reconcile/base/arena.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/tree.h"
-#include <event2/event.h>
 #include <errno.h>
+#include <event2/event.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pty.h>
@@ -234,8 +234,8 @@ on_connect(void *ctx, int64_t id, const struct api_exec *x, unsigned port, struc
 	(void)x;
 	if (port == 1)
 		return fail(e, WHY_FORBIDDEN, "not this one");
-	if (fd < 0 || (connect(fd, (struct sockaddr *)&to, sizeof to) < 0 &&
-		       errno != EINPROGRESS))
+	if (fd < 0 ||
+	    (connect(fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS))
 		return fail_sys(e, "connect");
 	api_connected(s->api, id, fd, NULL);
 	return 0;

@@ -516,7 +516,8 @@ static void
 attach(struct kit *k)
 {
 	struct rt_container c[] = {
-		kit_sh("pipe", "while read x; do echo got $x; echo oops $x >&2; done; sleep 100"),
+		kit_sh("pipe",
+		       "while read x; do echo got $x; echo oops $x >&2; done; sleep 100"),
 		kit_sh("once", "cat; echo over"),
 		kit_sh("term", "while read x; do echo got $x; stty size; done"),
 	};
@@ -574,8 +575,9 @@ attach(struct kit *k)
 static void
 slow(struct kit *k)
 {
-	struct rt_container c = kit_sh("main", "read x; yes | head -c 3000000; echo; echo done; "
-					       "read x; echo last");
+	struct rt_container c =
+	    kit_sh("main", "read x; yes | head -c 3000000; echo; echo done; "
+			   "read x; echo last");
 	struct rt_pod p = kit_pod("a", &c, 1);
 	int mute[3];
 

@@ -5,10 +5,11 @@
 #include "stream_limits.h"
 #include <errno.h>
 #include <event2/event.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
-enum { GOODBYE_SECONDS = 3 };
+enum { GOODBYE_SECONDS = 3, ALIVE_SECONDS = 2 };
 
 struct carrier {
 	struct websocket *ws; /* NULL: the bare socket, by all that follows */
@@ -24,6 +25,8 @@ struct carrier {
 static void
 watch(struct carrier *c)
 {
+	struct timeval wait = { .tv_sec = ALIVE_SECONDS };
+
 	if (c->listening) {
 		event_del(c->hangup);
 		event_add(c->readable, NULL);
@@ -31,7 +34,7 @@ watch(struct carrier *c)
 			event_active(c->readable, EV_READ, 1);
 	} else {
 		event_del(c->readable);
-		event_add(c->hangup, NULL);
+		event_add(c->hangup, &wait);
 	}
 	if (c->out.len)
 		event_add(c->writable, NULL);
@@ -97,6 +100,28 @@ on_left(evutil_socket_t fd, short what, void *arg)
 	c->handler.gone(c->ctx);
 }
 
+/* As in websocket.c: the end of a TCP connection comes behind what we have no room for, so
+ * the client is told what needs no answer, and its kernel says when it is gone.  That is the
+ * answer to a ping that nobody sent. */
+static void
+on_hangup(evutil_socket_t fd, short what, void *arg)
+{
+	static const char pong[] = "\x80\x03\0\x06\0\0\0\x04\x7f\xff\xff\xff";
+	struct carrier *c = arg;
+	struct pollfd p = { .fd = fd };
+	ssize_t n = sizeof pong - 1;
+
+	if (!(what & EV_CLOSED)) {
+		if (c->out.len) /* that is told more than enough */
+			return;
+		n = send(fd, pong, sizeof pong - 1, MSG_NOSIGNAL);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+	}
+	if (what & EV_CLOSED || n != (ssize_t)sizeof pong - 1 || poll(&p, 1, 0) != 0)
+		c->handler.gone(c->ctx);
+}
+
 struct carrier *
 carrier_new(struct event_base *base, struct http_tunnel *t, const void *extra, size_t n,
 	    bool websocket, size_t max, const struct websocket_handler *handler, void *ctx)
@@ -116,7 +141,7 @@ carrier_new(struct event_base *base, struct http_tunnel *t, const void *extra, s
 		buf_add(&c->extra, extra, n);
 	c->readable = event_new(base, c->fd, EV_READ | EV_PERSIST, on_readable, c);
 	c->writable = event_new(base, c->fd, EV_WRITE, on_writable, c);
-	c->hangup = event_new(base, c->fd, EV_CLOSED, on_left, c);
+	c->hangup = event_new(base, c->fd, EV_CLOSED | EV_PERSIST, on_hangup, c);
 	c->goodbye = event_new(base, -1, 0, on_left, c);
 	http_tunnel_on_stop(t, handler->gone, ctx);
 	watch(c);

@@ -1,5 +1,5 @@
 /* carrier.h -- an upgraded connection as something that takes and gives bytes: the bare
- * socket, or the binary messages of a WebSocket.
+ * socket (of a client of SPDY), or the binary messages of a WebSocket.
  */
 #ifndef KEDGE_CARRIER_H
 #define KEDGE_CARRIER_H

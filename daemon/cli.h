@@ -104,6 +104,9 @@ json_t *cli_upload(struct cli_call *, const char *path, int fd, pid_t *writer, s
 void cli_query(struct buf *path, const char *name,
 	       const char *value);                   /* ?name=value, escaped */
 int cli_connect(struct cli_call *, struct error **); /* a plain socket to the daemon */
+/* Makes such a socket a WebSocket of v5.channel.k8s.io; early: what came with the answer. */
+int cli_websocket(struct cli_call *, int fd, const char *path, struct buf *ret_early,
+		  struct error **);
 
 #define CLI_TABLE "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 

@@ -70,9 +70,10 @@ write_all(int fd, const char *at, size_t n)
 	return 0;
 }
 
-/* "GET ... Upgrade: websocket" and its answer; what follows that is in s->early. */
-static int
-shake_hands(struct session *s, const char *path, struct error **e)
+/* "GET ... Upgrade: websocket" and its answer; what follows that is in *ret_early. */
+int
+cli_websocket(struct cli_call *c, int fd, const char *path, struct buf *ret_early,
+	      struct error **e)
 {
 	cleanup_buf struct buf ask = { 0 }, answer = { 0 };
 	const char *end, *message;
@@ -87,10 +88,10 @@ shake_hands(struct session *s, const char *path, struct error **e)
 	    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: a2VkZ2UtZXhlYy0wMDAwMA==\r\n"
 	    "Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n",
 	    path);
-	if (write_all(s->fd, ask.at, ask.len))
-		return fail_sys(e, "%s", s->c->socket);
+	if (write_all(fd, ask.at, ask.len))
+		return fail_sys(e, "%s", c->socket);
 	while (!answer.len || !(end = memmem(answer.at, answer.len, "\r\n\r\n", 4))) {
-		n = recv(s->fd, part, sizeof part, 0);
+		n = recv(fd, part, sizeof part, 0);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0 || answer.len > 65536)
@@ -99,12 +100,12 @@ shake_hands(struct session *s, const char *path, struct error **e)
 	}
 	end += 4;
 	if (!strncmp(answer.at, "HTTP/1.1 101", 12)) {
-		buf_add(&s->early, end, answer.len - (end - answer.at));
+		buf_add(ret_early, end, answer.len - (end - answer.at));
 		return 0;
 	}
 	/* The reason may come in pieces; it is whole when it is JSON. */
 	while (!(j = json_loads(end + strcspn(end, "{"), JSON_DISABLE_EOF_CHECK, NULL)) &&
-	       (n = recv(s->fd, part, sizeof part, 0)) > 0) {
+	       (n = recv(fd, part, sizeof part, 0)) > 0) {
 		size_t at = end - answer.at;
 
 		buf_add(&answer, part, n);
@@ -113,7 +114,7 @@ shake_hands(struct session *s, const char *path, struct error **e)
 	message = json_string_value(json_object_get(j, "message"));
 	fail(e, WHY_BAD_REQUEST, "%s",
 	     message ? message
-		     : arena_printf(s->c->arena, "the daemon answers %.40s", answer.at + 9));
+		     : arena_printf(c->arena, "the daemon answers %.40s", answer.at + 9));
 	json_decref(j);
 	return -1;
 }
@@ -348,7 +349,7 @@ talk(struct cli_call *c, const char *pod, const char *sub, struct error **e)
 
 	if (fd < 0)
 		return -1;
-	if (!shake_hands(&s, stream_path(c, pod, sub), e)) {
+	if (!cli_websocket(c, fd, stream_path(c, pod, sub), &s.early, e)) {
 		wslay_event_context_client_init(&s.ws, &calls, &s);
 		if (cli_opt(c, OPT_tty))
 			terminal_raw(&s);

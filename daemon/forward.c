@@ -3,20 +3,25 @@
  *
  * Over a WebSocket with v4.channel.k8s.io the client names its ports in the request; port
  * number i has the channels 2i for data and 2i+1 for an error, and each begins with the
- * port as two bytes, the lower first.  Over SPDY/3.1 the client opens a pair of streams a
+ * port as two bytes, the lower first.  With v5 a channel can be closed, each way, by 255 and
+ * its number.  Over SPDY/3.1 the client opens a pair of streams a
  * connection.  The socket is the pod's own, made in its network namespace.
  *
  * What the client does not take is not read from the pod, and the other way round.
  */
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
+#include "../reconcile/base/log.h"
 #include "api_call.h"
 #include "carrier.h"
+#include "spdy.h"
 #include "stream_limits.h"
 #include <errno.h>
 #include <event2/event.h>
 #include <string.h>
 #include <sys/socket.h>
+
+enum { CLOSE = 255 };
 
 struct link {
 	struct forward *f;
@@ -28,6 +33,7 @@ struct link {
 	struct event *reader, *writer;
 	struct buf in; /* for fd */
 	bool connected, in_closed, out_closed;
+	char *request; /* over SPDY: what its two streams have in common */
 };
 
 struct forward {
@@ -35,10 +41,12 @@ struct forward {
 	struct forward *next, **link;
 	struct call *call; /* until the upgrade */
 	struct carrier *carrier;
+	struct spdy *spdy; /* NULL: channels */
+	bool v5;
 	struct link *links;
 	int nlinks;
 	struct event *idle;
-	bool used, spoke; /* spoke: there was a pair */
+	bool used;
 	char *ns, *pod, *uid;
 	unsigned *ports; /* of v4.channel.k8s.io; ends with 0 */
 };
@@ -52,6 +60,10 @@ say(struct forward *f, uint32_t id, const char *bytes, size_t n)
 {
 	struct buf b = { 0 };
 
+	if (f->spdy) {
+		spdy_send(f->spdy, id, bytes, n);
+		return;
+	}
 	buf_addc(&b, (char)id);
 	buf_add(&b, bytes, n);
 	carrier_send(f->carrier, b.at, b.len);
@@ -87,7 +99,19 @@ link_free(struct link *p)
 		p->f->api->host.exec_gone(p->f->api->host.ctx, p->id);
 	link_hang_up(p);
 	buf_done(&p->in);
+	free(p->request);
 	free(p);
+}
+
+static void
+link_read(struct link *p, bool on)
+{
+	if (!p->reader)
+		return;
+	if (on)
+		event_add(p->reader, NULL);
+	else
+		event_del(p->reader);
 }
 
 /* Nothing more comes from the pod. */
@@ -97,6 +121,21 @@ link_out_closed(struct link *p)
 	struct forward *f = p->f;
 
 	p->out_closed = true;
+	if (f->spdy) { /* the client may still have something to say */
+		spdy_finish(f->spdy, p->data);
+		spdy_finish(f->spdy, p->error);
+		link_read(p, false);
+		if (p->in_closed && !p->in.len)
+			link_free(p);
+		return;
+	}
+	if (f->v5 && !p->in_closed) {
+		const char data = (char)p->data;
+
+		say(f, CLOSE, &data, 1);
+		link_read(p, false);
+		return;
+	}
 	link_free(p);
 	if (!f->nlinks)
 		carrier_end(f->carrier);
@@ -110,18 +149,9 @@ link_fail(struct link *p, const char *why)
 	xasprintf(&text, "error forwarding port %u to pod %s, uid %s: %s", p->port, p->f->pod,
 		  p->f->uid, why);
 	say(p->f, p->error, text, strlen(text));
+	p->in_closed = true;
+	buf_clear(&p->in);
 	link_out_closed(p);
-}
-
-static void
-link_read(struct link *p, bool on)
-{
-	if (!p->reader)
-		return;
-	if (on)
-		event_add(p->reader, NULL);
-	else
-		event_del(p->reader);
 }
 
 static void
@@ -145,13 +175,30 @@ link_write(struct link *p)
 		shutdown(p->fd, SHUT_WR);
 }
 
+/* Nothing more comes from the client. */
+static void
+link_in_closed(struct link *p)
+{
+	struct forward *f = p->f;
+
+	p->in_closed = true;
+	if (!p->out_closed || p->in.len) {
+		if (p->connected)
+			link_write(p);
+		return;
+	}
+	link_free(p);
+	if (!f->spdy && !f->nlinks)
+		carrier_end(f->carrier);
+}
+
 static void
 forward_pump(struct forward *f)
 {
 	bool slow = carrier_queued(f->carrier) >= STREAM_QUEUE, full = false;
 
 	for (struct link *p = f->links; p; p = p->next) {
-		link_read(p, p->connected && !slow);
+		link_read(p, p->connected && !p->out_closed && !slow);
 		full |= p->in.len >= STREAM_QUEUE;
 	}
 	carrier_listen(f->carrier, !full);
@@ -192,6 +239,8 @@ on_pod_writable(evutil_socket_t fd, short what, void *arg)
 	} else {
 		p->connected = true;
 		link_write(p);
+		if (p->in_closed && p->out_closed && !p->in.len)
+			link_in_closed(p);
 	}
 	forward_pump(f);
 }
@@ -220,7 +269,6 @@ link_new(struct forward *f, uint32_t data, uint32_t error, unsigned port)
 	};
 	f->links = p;
 	f->nlinks++;
-	f->spoke = true;
 	return p;
 }
 
@@ -274,12 +322,108 @@ static void
 on_message(void *ctx, const char *bytes, size_t n)
 {
 	struct forward *f = ctx;
+	bool closes = n > 1 && f->v5 && (unsigned char)bytes[0] == CLOSE;
 
 	for (struct link *p = f->links; p && n; p = p->next)
-		if (p->data == (unsigned char)bytes[0]) {
-			link_take(p, bytes + 1, n - 1);
+		if (p->data == (unsigned char)bytes[closes]) {
+			if (closes)
+				link_in_closed(p);
+			else
+				link_take(p, bytes + 1, n - 1);
 			return;
 		}
+}
+
+/* ---- from a client of SPDY ---- */
+
+static void
+on_frames(void *ctx, const char *bytes, size_t n)
+{
+	cleanup_error struct error *e = NULL;
+	struct forward *f = ctx;
+
+	if (spdy_feed(f->spdy, bytes, n, &e) == 0)
+		return;
+	log_debug("api", "a client's SPDY: %s", error_text(e));
+	carrier_end(f->carrier);
+}
+
+static struct link *
+link_of_stream(struct forward *f, uint32_t stream)
+{
+	for (struct link *p = f->links; p; p = p->next)
+		if (p->data == stream || p->error == stream)
+			return p;
+	return NULL;
+}
+
+/* A connection is two streams with the same requestid; it is begun with the second. */
+static void
+on_stream_opened(void *ctx, uint32_t stream, const struct spdy_header *h, size_t n)
+{
+	const char *type = spdy_header(h, n, "streamtype"), *port = spdy_header(h, n, "port"),
+		   *request = spdy_header(h, n, "requestid");
+	bool data = !strcmp(type, "data");
+	struct forward *f = ctx;
+	struct link *p = f->links;
+	char *end;
+	unsigned long number = strtoul(port, &end, 10);
+
+	while (p && ((data ? p->data : p->error) || strcmp(p->request, request)))
+		p = p->next;
+	if ((!data && strcmp(type, "error")) || *end || number < 1 || number > 65535 ||
+	    (!p && f->nlinks >= FORWARD_LINKS)) {
+		spdy_refuse(f->spdy, stream);
+		return;
+	}
+	spdy_accept(f->spdy, stream);
+	if (!p) {
+		p = link_new(f, data ? stream : 0, data ? 0 : stream, (unsigned)number);
+		p->request = xstrdup(request);
+		return;
+	}
+	*(data ? &p->data : &p->error) = stream;
+	link_begin(p);
+}
+
+static void
+on_stream_bytes(void *ctx, uint32_t stream, const char *bytes, size_t n)
+{
+	struct link *p = link_of_stream(ctx, stream);
+
+	if (p && p->data == stream)
+		link_take(p, bytes, n);
+}
+
+static void
+on_stream_ended(void *ctx, uint32_t stream)
+{
+	struct link *p = link_of_stream(ctx, stream);
+
+	if (!p || p->data != stream)
+		return; /* the client says nothing on the other one */
+	link_in_closed(p);
+}
+
+static void
+on_stream_reset(void *ctx, uint32_t stream)
+{
+	struct link *p = link_of_stream(ctx, stream);
+	struct forward *f = ctx;
+
+	if (!p)
+		return;
+	spdy_finish(f->spdy, p->data);
+	spdy_finish(f->spdy, p->error);
+	link_free(p);
+}
+
+static void
+on_stream_out(void *ctx, const char *bytes, size_t n)
+{
+	struct forward *f = ctx;
+
+	carrier_send(f->carrier, bytes, n);
 }
 
 static void
@@ -309,6 +453,7 @@ forward_free(struct forward *f)
 	}
 	if (f->carrier)
 		carrier_close(f->carrier);
+	spdy_free(f->spdy);
 	f->api->nforwards--;
 	*f->link = f->next;
 	if (f->next)
@@ -354,16 +499,36 @@ on_idle(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-on_upgraded(void *mine, struct http_tunnel *t, const void *extra, size_t n)
+begin(struct forward *f, struct http_tunnel *t, const void *extra, size_t n, bool websocket)
 {
-	static const struct websocket_handler handler = { on_message, on_progress, on_gone };
+	static const struct websocket_handler channels = { on_message, on_progress, on_gone };
+	static const struct websocket_handler frames = { on_frames, on_progress, on_gone };
+	static const struct spdy_handler streams = { on_stream_opened, on_stream_bytes,
+						     on_stream_ended, on_stream_reset,
+						     on_stream_out };
 	struct timeval wait = { .tv_sec = STREAM_IDLE_SECONDS };
-	struct forward *f = mine;
 
-	f->carrier = carrier_new(f->api->base, t, extra, n, true, STREAM_MESSAGE, &handler, f);
+	if (!f->ports)
+		f->spdy = spdy_new(&streams, f);
+	f->carrier = carrier_new(f->api->base, t, extra, n, websocket, STREAM_MESSAGE,
+				 f->spdy ? &frames : &channels, f);
 	f->idle = event_new(f->api->base, -1, 0, on_idle, f);
 	event_add(f->idle, &wait);
-	for (uint32_t i = 0; f->ports[i]; i++) {
+}
+
+static void
+on_upgraded_spdy(void *mine, struct http_tunnel *t, const void *extra, size_t n)
+{
+	begin(mine, t, extra, n, false);
+}
+
+static void
+on_upgraded(void *mine, struct http_tunnel *t, const void *extra, size_t n)
+{
+	struct forward *f = mine;
+
+	begin(f, t, extra, n, true);
+	for (uint32_t i = 0; f->ports && f->ports[i]; i++) {
 		char port[2] = { (char)f->ports[i], (char)(f->ports[i] >> 8) };
 
 		link_new(f, 2 * i, 2 * i + 1, f->ports[i]);
@@ -424,18 +589,37 @@ forward_new(struct call *c, const struct pod *p)
 	return f;
 }
 
+/* Says what is wrong with the request; "": nothing. */
+static const char *
+wrong(struct call *c, const char *protocol, bool spdy, const struct ports *ports)
+{
+	const char *upgrade = http_header(c->req, "Upgrade");
+	bool socket = upgrade && !strcasecmp(upgrade, "websocket") &&
+		      http_header(c->req, "Sec-WebSocket-Key") && protocol;
+
+	if (!socket && !(upgrade && !strcasecmp(upgrade, "SPDY/3.1")))
+		return "you must upgrade this connection to SPDY/3.1, or to a WebSocket with "
+		       "SPDY/3.1+portforward.k8s.io or v4.channel.k8s.io";
+	if (!spdy && (ports->bad || !ports->n))
+		return arena_printf(&c->arena, "ports: give 1 to %d ports of the pod",
+				    FORWARD_LINKS);
+	return "";
+}
+
 void
 stream_forward(struct call *c)
 {
-	static const char *const ours[] = { "v4.channel.k8s.io", NULL };
+	static const char *const ours[] = { "SPDY/3.1+portforward.k8s.io", "v5.channel.k8s.io",
+					    "v4.channel.k8s.io", NULL };
 	const struct pod *pod = store_find(c->api->store, RES_pod, c->ns, c->name);
-	const char *upgrade = http_header(c->req, "Upgrade"), *protocol;
+	const char *protocol =
+	    websocket_choose(http_header(c->req, "Sec-WebSocket-Protocol"), ours);
+	bool spdy = !protocol || protocol == ours[0];
 	struct ports ports = { 0 };
 	struct forward *f;
 	char accept[32];
 
 	http_query_each(c->req, "ports", add_port, &ports);
-	protocol = websocket_choose(http_header(c->req, "Sec-WebSocket-Protocol"), ours);
 	if (!pod)
 		call_refuse(c, WHY_NOT_FOUND, "pods \"%s\" not found", c->name);
 	else if (!c->api->host.connect)
@@ -443,22 +627,25 @@ stream_forward(struct call *c)
 	else if (c->api->nforwards >= FORWARDS_MAX)
 		call_refuse(c, WHY_UNAVAILABLE, "%d clients forward ports already",
 			    c->api->nforwards);
-	else if (!upgrade || strcasecmp(upgrade, "websocket") ||
-		 !http_header(c->req, "Sec-WebSocket-Key") || !protocol)
-		call_refuse(c, WHY_BAD_REQUEST,
-			    "you must upgrade this connection to a "
-			    "WebSocket with v4.channel.k8s.io");
-	else if (ports.bad || !ports.n)
-		call_refuse(c, WHY_BAD_REQUEST, "ports: give 1 to %d ports of the pod",
-			    FORWARD_LINKS);
+	else if (*wrong(c, protocol, spdy, &ports))
+		call_refuse(c, WHY_BAD_REQUEST, "%s", wrong(c, protocol, spdy, &ports));
 	else {
 		f = forward_new(c, pod);
-		f->ports = xmalloc(sizeof ports.at);
-		memcpy(f->ports, ports.at, sizeof ports.at);
+		if (!spdy) {
+			f->ports = xmalloc(sizeof ports.at);
+			memcpy(f->ports, ports.at, sizeof ports.at);
+			f->v5 = protocol == ours[1];
+		}
+		c->answered = true;
+		if (!protocol) {
+			http_reply_header(c->req, "X-Stream-Protocol-Version",
+					  "portforward.k8s.io");
+			http_upgrade(c->req, "SPDY/3.1", on_upgraded_spdy, f);
+			return;
+		}
 		websocket_accept(http_header(c->req, "Sec-WebSocket-Key"), accept);
 		http_reply_header(c->req, "Sec-WebSocket-Accept", accept);
 		http_reply_header(c->req, "Sec-WebSocket-Protocol", protocol);
-		c->answered = true;
 		http_upgrade(c->req, "websocket", on_upgraded, f);
 	}
 }

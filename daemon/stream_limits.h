@@ -12,5 +12,6 @@ enum {
 	STREAM_PIECE = 16 * 1024,     /* read at a time */
 	STREAM_QUEUE = 256 * 1024,    /* bytes on their way to a client; then its pod waits */
 	STREAM_MESSAGE = 1024 * 1024, /* of a client, at once */
+	SPDY_STREAMS = 2 * FORWARD_LINKS + 8, /* of one client at once */
 };
 #endif

@@ -1,0 +1,296 @@
+/* cli_forward.c -- kedge port-forward: local connections to ports of a pod.
+ *
+ * Each connection is a process of its own with a WebSocket of its own: channel 0 has the
+ * bytes, channel 1 what went wrong, each begins with two bytes that name the port.  255 and
+ * a channel's number close that channel, so that an end travels each way by itself.
+ */
+#include "../reconcile/base/cleanup.h"
+#include "../reconcile/object.h"
+#include "cli.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <wslay/wslay.h>
+
+enum { DATA, ERRORS, CLOSE = 255 };
+enum { PORTS = 16, CONNECTIONS = 64, QUEUE_MAX = 256 * 1024 };
+
+struct port {
+	unsigned local, remote;
+	int fd;
+};
+
+struct link {
+	int remote, local; /* sockets: of the WebSocket, of who connected */
+	wslay_event_context_ptr ws;
+	struct buf early, in; /* in: for the local one */
+	bool named[2];        /* the two bytes of a channel came */
+	bool lost, local_ended, remote_ended;
+};
+
+/* ---- one connection ---- */
+
+static ssize_t
+on_recv(wslay_event_context_ptr ws, uint8_t *to, size_t n, int flags, void *ctx)
+{
+	struct link *l = ctx;
+	ssize_t got;
+
+	(void)flags;
+	if (l->early.len) {
+		got = l->early.len < n ? l->early.len : n;
+		memcpy(to, l->early.at, got);
+		buf_drop(&l->early, got);
+		return got;
+	}
+	got = recv(l->remote, to, n, MSG_DONTWAIT);
+	if (got > 0)
+		return got;
+	l->lost = got == 0 || (errno != EAGAIN && errno != EINTR);
+	wslay_event_set_error(ws, l->lost ? WSLAY_ERR_CALLBACK_FAILURE : WSLAY_ERR_WOULDBLOCK);
+	return -1;
+}
+
+static ssize_t
+on_send(wslay_event_context_ptr ws, const uint8_t *from, size_t n, int flags, void *ctx)
+{
+	struct link *l = ctx;
+	ssize_t sent = send(l->remote, from, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	(void)flags;
+	if (sent >= 0)
+		return sent;
+	l->lost = errno != EAGAIN && errno != EINTR;
+	wslay_event_set_error(ws, l->lost ? WSLAY_ERR_CALLBACK_FAILURE : WSLAY_ERR_WOULDBLOCK);
+	return -1;
+}
+
+static int
+on_mask(wslay_event_context_ptr ws, uint8_t *to, size_t n, void *ctx)
+{
+	(void)ws;
+	(void)ctx;
+	return getrandom(to, n, 0) == (ssize_t)n ? 0 : -1;
+}
+
+static void
+on_message(wslay_event_context_ptr ws, const struct wslay_event_on_msg_recv_arg *m, void *ctx)
+{
+	struct link *l = ctx;
+	const uint8_t *at = m->msg;
+	size_t n = m->msg_length;
+
+	(void)ws;
+	if (wslay_is_ctrl_frame(m->opcode) || n < 2)
+		return;
+	if (at[0] == CLOSE)
+		l->remote_ended |= at[1] == DATA;
+	else if (at[0] <= ERRORS && !l->named[at[0]])
+		l->named[at[0]] = true;
+	else if (at[0] == DATA)
+		buf_add(&l->in, at + 1, n - 1);
+	else if (at[0] == ERRORS)
+		fprintf(stderr, "kedge: %.*s\n", (int)n - 1, at + 1);
+}
+
+static void
+say(struct link *l, const char *bytes, size_t n)
+{
+	struct wslay_event_msg m = { WSLAY_BINARY_FRAME, (const uint8_t *)bytes, n };
+
+	wslay_event_queue_msg(l->ws, &m);
+}
+
+static void
+local_read(struct link *l)
+{
+	static const char end[] = { (char)CLOSE, DATA };
+	char part[16385] = { DATA };
+	ssize_t n = recv(l->local, part + 1, sizeof part - 1, MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n > 0) {
+		say(l, part, n + 1);
+		return;
+	}
+	l->local_ended = true;
+	say(l, end, sizeof end);
+}
+
+static void
+local_write(struct link *l)
+{
+	ssize_t n =
+	    l->in.len ? send(l->local, l->in.at, l->in.len, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+
+	if (n > 0)
+		buf_drop(&l->in, n);
+	else if (n < 0 && errno != EAGAIN && errno != EINTR)
+		l->lost = true;
+	if (l->remote_ended && !l->in.len)
+		shutdown(l->local, SHUT_WR);
+}
+
+/* Until both ends have ended, or one is lost; what is behind in either queue waits. */
+static void
+pump(struct link *l)
+{
+	while (!l->lost && !(l->local_ended && l->remote_ended && !l->in.len)) {
+		bool room = wslay_event_get_queued_msg_length(l->ws) < QUEUE_MAX,
+		     wants = wslay_event_want_write(l->ws);
+		struct pollfd p[] = {
+			{ .fd = l->remote,
+			  .events =
+			      (l->in.len < QUEUE_MAX ? POLLIN : 0) | (wants ? POLLOUT : 0) },
+			{ .fd = l->local_ended && !l->in.len ? -1 : l->local,
+			  .events = (!l->local_ended && room ? POLLIN : 0) |
+				    (l->in.len ? POLLOUT : 0) },
+		};
+
+		if (!l->early.len && poll(p, 2, -1) < 0 && errno != EINTR)
+			return;
+		if ((l->early.len || p[0].revents & (POLLIN | POLLHUP)) &&
+		    wslay_event_recv(l->ws))
+			l->remote_ended = true;
+		if (!wslay_event_want_read(l->ws))
+			l->remote_ended = l->local_ended = true;
+		if (p[1].revents & (POLLIN | POLLHUP | POLLERR) && !l->local_ended)
+			local_read(l);
+		local_write(l);
+		if (wslay_event_want_write(l->ws) && wslay_event_send(l->ws))
+			return;
+	}
+}
+
+static int
+serve(struct cli_call *c, const char *path, int local)
+{
+	static const struct wslay_event_callbacks calls = { .recv_callback = on_recv,
+							    .send_callback = on_send,
+							    .genmask_callback = on_mask,
+							    .on_msg_recv_callback =
+								on_message };
+	cleanup_error struct error *e = NULL;
+	struct link l = { .remote = cli_connect(c, &e), .local = local };
+
+	if (l.remote < 0 || cli_websocket(c, l.remote, path, &l.early, &e) < 0) {
+		fprintf(stderr, "kedge: %s\n", error_text(e));
+		return 1;
+	}
+	wslay_event_context_client_init(&l.ws, &calls, &l);
+	pump(&l);
+	return 0;
+}
+
+/* ---- the listening side ---- */
+
+/* "8080", "9090:8080", ":8080" */
+static int
+port_read(const char *word, struct port *ret, struct error **e)
+{
+	const char *colon = strchr(word, ':'), *far = colon ? colon + 1 : word;
+	char *end, *end2;
+	unsigned long remote = strtoul(far, &end, 10), local = colon && colon > word
+								   ? strtoul(word, &end2, 10)
+							       : colon ? 0
+								       : remote;
+
+	if (*end || remote < 1 || remote > 65535 || local > 65535 || end == far ||
+	    (colon && colon > word && (end2 != colon || !local)))
+		return fail(e, WHY_BAD_REQUEST,
+			    "\"%s\" is no port: PORT, LOCAL:PORT or :PORT, each 1 to 65535",
+			    word);
+	ret->local = (unsigned)local;
+	ret->remote = (unsigned)remote;
+	return 0;
+}
+
+static int
+port_listen(struct port *p, const char *address, struct error **e)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(p->local) };
+	socklen_t n = sizeof at;
+	int on = 1;
+
+	if (inet_pton(AF_INET, address, &at.sin_addr) != 1)
+		return fail(e, WHY_BAD_REQUEST, "--address %s: an IPv4 address is wanted",
+			    address);
+	p->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (p->fd < 0)
+		return fail_sys(e, "make a socket");
+	(void)setsockopt(p->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	if (bind(p->fd, (struct sockaddr *)&at, sizeof at) < 0 || listen(p->fd, 64) < 0)
+		return fail_sys(e, "listen on %s:%u", address, p->local);
+	if (getsockname(p->fd, (struct sockaddr *)&at, &n) == 0)
+		p->local = ntohs(at.sin_port);
+	printf("Forwarding from %s:%u -> %u\n", address, p->local, p->remote);
+	return 0;
+}
+
+static void
+reap(int *running)
+{
+	while (*running && waitpid(-1, NULL, WNOHANG) > 0)
+		--*running;
+}
+
+static void
+accept_one(struct cli_call *c, const char *pod, const struct port *p, int *running)
+{
+	cleanup_close int fd = accept4(p->fd, NULL, NULL, SOCK_CLOEXEC);
+	const char *path = arena_printf(c->arena, "%s/portforward?ports=%u",
+					cli_url(c, &resources[RES_pod], pod), p->remote);
+	pid_t parent = getpid(), pid;
+
+	reap(running);
+	if (fd < 0 || *running >= CONNECTIONS)
+		return;
+	pid = fork();
+	if (pid == 0) {
+		/* with us, however we end */
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+			_exit(1);
+		_exit(serve(c, path, fd));
+	}
+	*running += pid > 0;
+}
+
+int
+cli_forward(struct cli_call *c, struct error **e)
+{
+	const char *address = cli_opt(c, OPT_address), *pod;
+	struct pollfd fds[PORTS];
+	struct port ports[PORTS];
+	int running = 0;
+	size_t n = c->n - 1;
+
+	if (n > PORTS)
+		return fail(e, WHY_BAD_REQUEST, "at most %d ports", PORTS);
+	for (size_t i = 0; i < n; i++)
+		if (port_read(c->args[1 + i], &ports[i], e) < 0)
+			return -1;
+	pod = cli_pod(c, c->args[0], e);
+	if (!pod)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		if (port_listen(&ports[i], address ? address : "127.0.0.1", e) < 0)
+			return -1;
+		fds[i] = (struct pollfd){ .fd = ports[i].fd, .events = POLLIN };
+	}
+	fflush(stdout);
+	for (;;) {
+		if (poll(fds, n, -1) < 0 && errno != EINTR)
+			return fail_sys(e, "wait for connections");
+		for (size_t i = 0; i < n; i++)
+			if (fds[i].revents)
+				accept_one(c, pod, &ports[i], &running);
+	}
+}

@@ -118,6 +118,21 @@ folders_make(struct hand *h, struct error **e)
 	return 0;
 }
 
+/* The same for what is made and what is taken away, so that nothing is forgotten. */
+static struct np_config
+rules_config(const struct hand *h)
+{
+	return (struct np_config){
+		.bridge = h->config->network->bridge,
+		.pod_net = h->settings.pod_net,
+		.pod_bits = h->settings.pod_bits,
+		.svc_net = h->settings.svc_net,
+		.svc_bits = h->settings.svc_bits,
+		.chains = h->config->network->chains,
+		.owner = h->config->state,
+	};
+}
+
 static int
 parts_open(struct hand *h, struct error **e)
 {
@@ -134,15 +149,7 @@ parts_open(struct hand *h, struct error **e)
 		.log_max_bytes = quantity_value(c->limits->logMaxSize),
 		.log_max_files = c->limits->logMaxFiles,
 	};
-	struct np_config nc = {
-		.bridge = c->network->bridge,
-		.pod_net = h->settings.pod_net,
-		.pod_bits = h->settings.pod_bits,
-		.svc_net = h->settings.svc_net,
-		.svc_bits = h->settings.svc_bits,
-		.chains = c->network->chains,
-		.owner = c->state,
-	};
+	struct np_config nc = rules_config(h);
 
 	rc.seccomp_dir = c->seccomp;
 	rc.max_pids = c->limits->maxPids;
@@ -218,13 +225,7 @@ int
 hand_down(struct hand *h)
 {
 	cleanup_error struct error *e = NULL, *e2 = NULL, *e3 = NULL;
-	struct np_config nc = { .bridge = h->config->network->bridge,
-				.pod_net = h->settings.pod_net,
-				.pod_bits = h->settings.pod_bits,
-				.svc_net = h->settings.svc_net,
-				.svc_bits = h->settings.svc_bits,
-				.chains = h->config->network->chains,
-				.owner = h->config->state };
+	struct np_config nc = rules_config(h);
 	int rc = 0;
 
 	if (rt_down(h->rt, &e) < 0) {

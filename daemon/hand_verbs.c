@@ -317,6 +317,22 @@ do_commit(struct order *o, struct error **e)
 	return 0;
 }
 
+/* What cannot be begun is told as an end. */
+static int
+lent(struct order *o, int64_t id, int rc, struct error **e)
+{
+	if (rc < 0) {
+		struct exec_done done = { .id = id,
+					  .exitCode = 126,
+					  .error = e && *e ? (*e)->msg : "failed" };
+
+		hand_send(o->hand, "exec_done", exec_done_kind(), &done, NULL, 0);
+		error_free(e);
+	}
+	hand_rt_arm(o->hand);
+	return 0;
+}
+
 /* Pipes, or one terminal, between a command in a pod and the brain. */
 static int
 do_exec(struct order *o, struct error **e)
@@ -368,32 +384,7 @@ out:
 		if (theirs[i] >= 0)
 			close(theirs[i]);
 	}
-	if (rc < 0) {
-		struct exec_done done = { .id = args->id,
-					  .exitCode = 126,
-					  .error = e && *e ? (*e)->msg : "failed" };
-
-		hand_send(o->hand, "exec_done", exec_done_kind(), &done, NULL, 0);
-		error_free(e);
-	}
-	hand_rt_arm(o->hand);
-	return 0;
-}
-
-/* What cannot be begun is told as an end. */
-static int
-lent(struct order *o, int64_t id, int rc, struct error **e)
-{
-	if (rc < 0) {
-		struct exec_done done = { .id = id,
-					  .exitCode = 126,
-					  .error = e && *e ? (*e)->msg : "failed" };
-
-		hand_send(o->hand, "exec_done", exec_done_kind(), &done, NULL, 0);
-		error_free(e);
-	}
-	hand_rt_arm(o->hand);
-	return 0;
+	return lent(o, args->id, rc, e);
 }
 
 static int

@@ -52,8 +52,8 @@ has_word(const char *text, const char *word)
 	return false;
 }
 
-static char *
-slurp(const char *dir, const char *name)
+char *
+cgroup_text(const char *dir, const char *name)
 {
 	cleanup_free char *path = NULL;
 	cleanup_close int fd = -1;
@@ -72,7 +72,7 @@ slurp(const char *dir, const char *name)
 static int
 enable(struct cgroups *g, const char *root, struct error **e)
 {
-	cleanup_free char *path = xstrdup(root), *have = slurp(root, "cgroup.controllers");
+	cleanup_free char *path = xstrdup(root), *have = cgroup_text(root, "cgroup.controllers");
 	bool *flags[CGROUP_TREES] = { &g->cpu, &g->memory, &g->pids };
 	const char *at = g->name;
 
@@ -430,7 +430,7 @@ kill_in(const char *dir)
 
 	if (put(dir, "cgroup.kill", "1") == 0)
 		return;
-	list = slurp(dir, "cgroup.procs");
+	list = cgroup_text(dir, "cgroup.procs");
 	for (char *at = list, *end; *at; at = end) {
 		long pid = strtol(at, &end, 10);
 

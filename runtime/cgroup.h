@@ -57,4 +57,6 @@ int cgroup_remove(const struct cgroups *, const char *uid);
 /* Calls fn for each pod that has a group. */
 void cgroup_each(const struct cgroups *, void (*fn)(void *ctx, const char *uid), void *ctx);
 int cgroups_remove(const struct cgroups *); /* NAME itself, when empty */
+/* What a kernel's file says now; "" when it is not there.  The caller frees. */
+char *cgroup_text(const char *dir, const char *name);
 #endif

@@ -5,7 +5,6 @@
  * Where v1 has cpuacct in a hierarchy of its own, which pods are not put into for this
  * alone, the times of the processes there stand for it.
  */
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,22 +12,6 @@
 #include "reconcile/base/buf.h"
 #include "reconcile/base/cleanup.h"
 #include "runtime/rt.h"
-
-static char *
-text_of(const char *dir, const char *name)
-{
-	cleanup_free char *path = NULL;
-	cleanup_close int fd = -1;
-	struct buf b = { 0 };
-	char part[4096];
-	ssize_t n;
-
-	xasprintf(&path, "%s/%s", dir, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	while (fd >= 0 && (n = read(fd, part, sizeof(part))) > 0)
-		buf_add(&b, part, (size_t)n);
-	return buf_steal(&b);
-}
 
 /* The number behind "key " at the beginning of a line; -1: there is none. */
 static int64_t
@@ -55,7 +38,7 @@ process_ns(long pid)
 	const char *at;
 
 	snprintf(dir, sizeof(dir), "/proc/%ld", pid);
-	text = text_of(dir, "stat");
+	text = cgroup_text(dir, "stat");
 	at = strrchr(text, ')');
 	if (!at ||
 	    sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu",
@@ -67,7 +50,7 @@ process_ns(long pid)
 static int64_t
 processes_ns(const char *dir)
 {
-	cleanup_free char *list = text_of(dir, "cgroup.procs");
+	cleanup_free char *list = cgroup_text(dir, "cgroup.procs");
 	int64_t sum = 0;
 
 	for (char *at = list, *end; *at; at = end + (*end == '\n')) {
@@ -83,9 +66,9 @@ processes_ns(const char *dir)
 static void
 read_v2(const char *dir, struct rt_usage *ret)
 {
-	cleanup_free char *cpu = text_of(dir, "cpu.stat"),
-			  *now = text_of(dir, "memory.current"),
-			  *stat = text_of(dir, "memory.stat");
+	cleanup_free char *cpu = cgroup_text(dir, "cpu.stat"),
+			  *now = cgroup_text(dir, "memory.current"),
+			  *stat = cgroup_text(dir, "memory.stat");
 	int64_t us = value_of(cpu, "usage_usec"), idle = value_of(stat, "inactive_file");
 
 	ret->cpu_ns = us < 0 ? -1 : us * 1000;
@@ -96,12 +79,12 @@ static void
 read_v1(const char *controller, const char *dir, struct rt_usage *ret)
 {
 	if (strcmp(controller, "cpu") == 0) {
-		cleanup_free char *ns = text_of(dir, "cpuacct.usage");
+		cleanup_free char *ns = cgroup_text(dir, "cpuacct.usage");
 
 		ret->cpu_ns = *ns ? strtoll(ns, NULL, 10) : processes_ns(dir);
 	} else if (strcmp(controller, "memory") == 0) {
-		cleanup_free char *now = text_of(dir, "memory.usage_in_bytes"),
-				  *stat = text_of(dir, "memory.stat");
+		cleanup_free char *now = cgroup_text(dir, "memory.usage_in_bytes"),
+				  *stat = cgroup_text(dir, "memory.stat");
 		int64_t idle = value_of(stat, "total_inactive_file");
 
 		ret->memory = *now ? strtoll(now, NULL, 10) - (idle > 0 ? idle : 0) : -1;

@@ -18,6 +18,21 @@
 #define OWN_TERM "term"       /* where a run leaves its last words, see files_new */
 enum { TAIL_MAX = 16 << 10 }; /* a longer log line is cut into P records, as Kubernetes does */
 
+/* As getdents64 writes it; the kernel's headers keep it to themselves. */
+struct dirent64 {
+	uint64_t ino;
+	int64_t off;
+	unsigned short reclen;
+	unsigned char type;
+	char name[];
+};
+
+static inline bool
+dir_dots(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
 struct stream { /* one output of a container on its way to the log */
 	int fd; /* -1: at its end */
 	int err;

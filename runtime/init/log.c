@@ -10,14 +10,6 @@
 
 #include "runtime/init/init.h"
 
-struct dirent64 {
-	uint64_t ino;
-	int64_t off;
-	unsigned short reclen;
-	unsigned char type;
-	char name[];
-};
-
 static char chunk[TAIL_MAX];
 static char out[TAIL_MAX + 4096];
 static size_t out_len;

@@ -13,23 +13,9 @@
 
 #include "runtime/init/init.h"
 
-struct dirent64 {
-	uint64_t ino;
-	int64_t off;
-	unsigned short reclen;
-	unsigned char type;
-	char name[];
-};
-
 enum { REMOVEDIR = 0x200 };
 
 static char outer[16 << 10], inner[16 << 10];
-
-static bool
-dots(const char *name)
-{
-	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-}
 
 /* Empties the directory `name` of the tree, its directories into the tree's root. */
 static void
@@ -48,7 +34,7 @@ empty(long tree, const char *name, uint64_t *moved)
 			struct text t = TEXT(aside);
 
 			at += e->reclen;
-			if (dots(e->name) || sys(unlinkat, dir, e->name, 0) >= 0 ||
+			if (dir_dots(e->name) || sys(unlinkat, dir, e->name, 0) >= 0 ||
 			    sys(unlinkat, dir, e->name, REMOVEDIR) >= 0)
 				continue;
 			text_add(&t, ".removed-");
@@ -71,7 +57,7 @@ pass(long tree, uint64_t *moved)
 			struct dirent64 *e = (struct dirent64 *)(outer + at);
 
 			at += e->reclen;
-			if (dots(e->name))
+			if (dir_dots(e->name))
 				continue;
 			if (sys(unlinkat, tree, e->name, 0) < 0) {
 				empty(tree, e->name, moved);

@@ -7,20 +7,6 @@
 #include "runtime/init/tree.h"
 #include "runtime/init/walk.h"
 
-struct dirent64 {
-	uint64_t ino;
-	int64_t off;
-	unsigned short reclen;
-	unsigned char type;
-	char name[];
-};
-
-static bool
-dots(const char *name)
-{
-	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-}
-
 static int
 walk_enter(struct walk *w, int fd)
 {
@@ -49,7 +35,7 @@ level_go_on(struct walk *w)
 
 			at += e->reclen;
 			w->at[level].off = e->off;
-			if (dots(e->name))
+			if (dir_dots(e->name))
 				continue;
 			r = w->see(w, fd, e->name, &sub);
 			if (r < 0)

@@ -486,10 +486,7 @@ bombs(struct kit *k)
 	kit_stop(k, "a"); /* and all of it ends */
 }
 
-static const struct {
-	const char *name;
-	void (*run)(struct kit *);
-} scenarios[] = {
+static const struct scenario scenarios[] = {
 	/* clang-format off */
 	{ "exe", exe },
 	{ "descriptors", descriptors },
@@ -505,17 +502,5 @@ static const struct {
 int
 main(int argc, char **argv)
 {
-	struct kit k;
-
-	setvbuf(stdout, NULL, _IONBF, 0);
-	for (size_t i = 0; argc == 2 && i < sizeof(scenarios) / sizeof(*scenarios); i++)
-		if (strcmp(scenarios[i].name, argv[1]) == 0) {
-			kit_begin(&k);
-			scenarios[i].run(&k);
-			OK(rt_down(k.rt, e));
-			rt_close(k.rt);
-			return 0;
-		}
-	fprintf(stderr, "usage: escape_drive SCENARIO\n");
-	return 2;
+	return kit_main(argc, argv, scenarios, sizeof(scenarios) / sizeof(*scenarios));
 }

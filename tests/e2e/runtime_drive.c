@@ -1244,10 +1244,7 @@ refusals(struct kit *k)
 	}
 }
 
-static const struct {
-	const char *name;
-	void (*run)(struct kit *);
-} scenarios[] = {
+static const struct scenario scenarios[] = {
 	{ "exit_code", exit_code },
 	{ "cannot_run", cannot_run },
 	{ "no_image", no_image },
@@ -1290,17 +1287,5 @@ static const struct {
 int
 main(int argc, char **argv)
 {
-	struct kit k;
-
-	setvbuf(stdout, NULL, _IONBF, 0);
-	for (size_t i = 0; argc == 2 && i < sizeof(scenarios) / sizeof(*scenarios); i++)
-		if (strcmp(scenarios[i].name, argv[1]) == 0) {
-			kit_begin(&k);
-			scenarios[i].run(&k);
-			OK(rt_down(k.rt, e));
-			rt_close(k.rt);
-			return 0;
-		}
-	fprintf(stderr, "usage: runtime_drive SCENARIO\n");
-	return 2;
+	return kit_main(argc, argv, scenarios, sizeof(scenarios) / sizeof(*scenarios));
 }

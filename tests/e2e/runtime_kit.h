@@ -360,4 +360,30 @@ kit_run(struct kit *k, struct rt_pod *p)
 	out = kit_output(k, p, p->containers[0].name, 0);
 	return out;
 }
+
+struct scenario {
+	const char *name;
+	void (*run)(struct kit *);
+};
+
+/* Runs the scenario named by the one argument, in a runtime of its own. */
+static inline int
+kit_main(int argc, char **argv, const struct scenario *at, size_t n)
+{
+	struct kit k;
+
+	setvbuf(stdout, NULL, _IONBF, 0);
+	for (size_t i = 0; argc == 2 && i < n; i++)
+		if (strcmp(at[i].name, argv[1]) == 0) {
+			kit_begin(&k);
+			at[i].run(&k);
+			OK(rt_down(k.rt, e));
+			rt_close(k.rt);
+			return 0;
+		}
+	fprintf(stderr, "usage: %s SCENARIO, one of:\n", argv[0]);
+	for (size_t i = 0; i < n; i++)
+		fprintf(stderr, "  %s\n", at[i].name);
+	return 2;
+}
 #endif

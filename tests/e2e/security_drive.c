@@ -373,10 +373,7 @@ too_large_ids(struct kit *k)
 	free(out);
 }
 
-static const struct {
-	const char *name;
-	void (*run)(struct kit *);
-} scenarios[] = {
+static const struct scenario scenarios[] = {
 	/* clang-format off */
 	{ "groups", groups },
 	{ "gates", gates },
@@ -394,17 +391,5 @@ static const struct {
 int
 main(int argc, char **argv)
 {
-	struct kit k;
-
-	setvbuf(stdout, NULL, _IONBF, 0);
-	for (size_t i = 0; argc == 2 && i < sizeof(scenarios) / sizeof(*scenarios); i++)
-		if (strcmp(scenarios[i].name, argv[1]) == 0) {
-			kit_begin(&k);
-			scenarios[i].run(&k);
-			OK(rt_down(k.rt, e));
-			rt_close(k.rt);
-			return 0;
-		}
-	fprintf(stderr, "usage: security_drive SCENARIO\n");
-	return 2;
+	return kit_main(argc, argv, scenarios, sizeof(scenarios) / sizeof(*scenarios));
 }

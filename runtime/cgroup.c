@@ -72,7 +72,8 @@ cgroup_text(const char *dir, const char *name)
 static int
 enable(struct cgroups *g, const char *root, struct error **e)
 {
-	cleanup_free char *path = xstrdup(root), *have = cgroup_text(root, "cgroup.controllers");
+	cleanup_free char *path = xstrdup(root),
+			  *have = cgroup_text(root, "cgroup.controllers");
 	bool *flags[CGROUP_TREES] = { &g->cpu, &g->memory, &g->pids };
 	const char *at = g->name;
 

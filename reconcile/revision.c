@@ -32,6 +32,15 @@ wait_for(struct look *l, const char *what)
 	l->waits++;
 }
 
+static const struct condition *
+condition_of(const struct condition *at, size_t n, const char *type)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_is(at[i].type, type))
+			return &at[i];
+	return NULL;
+}
+
 /* ": web-9b459b4c5-cst47 ImagePullBackOff: Back-off pulling image ..." or "" */
 static const char *
 pod_trouble(struct look *l, const char *ns, const struct label_selector *sel)
@@ -41,10 +50,15 @@ pod_trouble(struct look *l, const char *ns, const struct label_selector *sel)
 	for (size_t i = 0; i < pods.n; i++) {
 		const struct pod *pod = (const struct pod *)pods.at[i];
 		const struct pod_status *st = pod->status;
+		const struct condition *placed;
 
 		if (!st || pod->metadata->deletionTimestamp ||
 		    !selector_matches(sel, &pod->metadata->labels))
 			continue;
+		placed = condition_of(st->conditions.at, st->conditions.n, "PodScheduled");
+		if (placed && str_is(placed->status, "False") && placed->message)
+			return arena_printf(l->s->arena, " (%s: %s: %s)", object_name(pod),
+					    placed->reason, placed->message);
 		for (size_t c = 0; c < st->initContainerStatuses.n + st->containerStatuses.n;
 		     c++) {
 			size_t ninit = st->initContainerStatuses.n;
@@ -61,15 +75,6 @@ pod_trouble(struct look *l, const char *ns, const struct label_selector *sel)
 		}
 	}
 	return "";
-}
-
-static const struct condition *
-condition_of(const struct condition *at, size_t n, const char *type)
-{
-	for (size_t i = 0; i < n; i++)
-		if (str_is(at[i].type, type))
-			return &at[i];
-	return NULL;
 }
 
 /* ---- is it there? ---- */

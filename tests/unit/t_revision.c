@@ -155,6 +155,20 @@ a_pod_that_cannot_start_is_named_with_its_reason(void **state)
 }
 
 static void
+a_pod_that_cannot_be_placed_is_named_with_its_reason(void **state)
+{
+	(void)state;
+	check(REV("1", "Applying") WEB("observedGeneration: 2, replicas: 1, updatedReplicas: 1")
+	      "apiVersion: v1\nkind: Pod\nmetadata: {name: web-x, labels: {app: web}}\n"
+	      "spec: {containers: [{name: web, image: w}]}\n"
+	      "status: {phase: Pending, conditions: [{type: PodScheduled, status: 'False', "
+	      "reason: Unschedulable, message: persistentvolumeclaim \"data\" not found}]}\n",
+	      ". status revision main-1  # Applying, waiting for deployment default/web: 1 of 3 "
+	      "new replicas have been updated (web-x: Unschedulable: persistentvolumeclaim "
+	      "\"data\" not found)\n");
+}
+
+static void
 a_deployment_past_its_deadline_fails_the_revision_until_it_recovers(void **state)
 {
 	struct bench b = { 0 };
@@ -295,6 +309,7 @@ main(void)
 		cmocka_unit_test(it_waits_for_the_pods_of_what_it_pruned),
 		cmocka_unit_test(it_names_what_is_waited_for),
 		cmocka_unit_test(a_pod_that_cannot_start_is_named_with_its_reason),
+		cmocka_unit_test(a_pod_that_cannot_be_placed_is_named_with_its_reason),
 		cmocka_unit_test(
 		    a_deployment_past_its_deadline_fails_the_revision_until_it_recovers),
 		cmocka_unit_test(a_failed_pod_fails_the_revision_and_a_finished_one_does_not),

@@ -207,6 +207,13 @@ sheet_containers(struct sheet *s, const char *label)
 void
 sheet_volumes(struct sheet *s, const char *label)
 {
+	/* what says which object or place a volume is of, and how kubectl calls it */
+	static const char *const of[][2] = {
+		{ "name", "Name" },           { "secretName", "SecretName" },
+		{ "claimName", "ClaimName" }, { "path", "Path" },
+		{ "reference", "Reference" }, { "medium", "Medium" },
+		{ "sizeLimit", "SizeLimit" },
+	};
 	json_t *list = cli_path(s->obj, "spec.volumes"), *v, *source;
 	const char *key;
 	size_t i;
@@ -215,15 +222,16 @@ sheet_volumes(struct sheet *s, const char *label)
 	json_array_foreach(list, i, v)
 	{
 		fprintf(s->c->out, "  %s:\n", cli_at(s->c, v, "name"));
-		json_object_foreach(v, key, source) if (json_is_object(source)) fprintf(
-		    s->c->out, "    Type:  %s\n%s%s%s", key,
-		    *cli_at(s->c, source, "name") || *cli_at(s->c, source, "secretName")
-			? "    Name:  "
-			: "",
-		    *cli_at(s->c, source, "name") ? cli_at(s->c, source, "name")
-						  : cli_at(s->c, source, "secretName"),
-		    *cli_at(s->c, source, "name") || *cli_at(s->c, source, "secretName") ? "\n"
-											 : "");
+		json_object_foreach(v, key, source)
+		{
+			if (!json_is_object(source))
+				continue;
+			fprintf(s->c->out, "    Type:  %s\n", key);
+			for (size_t k = 0; k < sizeof of / sizeof *of; k++)
+				if (*cli_at(s->c, source, of[k][0]))
+					fprintf(s->c->out, "    %s:  %s\n", of[k][1],
+						cli_at(s->c, source, of[k][0]));
+		}
 	}
 }
 

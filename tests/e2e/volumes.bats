@@ -276,6 +276,8 @@ gone() { ! kedge get "$1" "$2"; }
 	run k describe pvc data
 	matches 'Used By: +writer'
 	matches 'ProvisioningSucceeded'
+	run kedge describe pod writer
+	matches 'ClaimName: +data'
 	kedge delete pod writer
 	wait_for 15 "its successor" says writer /data/file kept
 	kill -9 "$KEDGED"

@@ -32,7 +32,7 @@ eph_is() { [ "$(eph "$1" "$2")" = "$3" ]; }
 	wait_for 10 "it printed" sh -c 'kedge logs web look | grep -q 8000'
 	kedge logs web look | grep -qx web
 	[ "$(kedge exec web -c look -- hostname)" = web ]
-	! kedge exec web -c look -- ps | grep -q 'talk tcp'
+	! kedge exec web -c look -- ps | grep -q 'talk tcp' || false
 	[ "$before" = "$(field pod web .status.containerStatuses[0].containerID)" ]
 	kedge get pod web --no-headers | grep -qE '^web +1/1 +Running +0'
 }

@@ -1,11 +1,11 @@
 /* told.c -- what a pod's kedge-init cannot find out by itself, told by the caller.
  *
- * Each word is about one run of a container; when that is over it means nothing.
+ * A word about one run of a container means nothing when that run is over; a container
+ * that is added stays in the spec on disk.
  */
-#include <string.h>
-
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "reconcile/base/cleanup.h"
@@ -49,6 +49,8 @@ rt_container_hooked(struct rt *rt, const char *uid, const char *container, int64
 			(struct w_msg){ .type = W_HOOKED, .flags = hook, .arg = failed }, e);
 }
 
+/* Both names are labels (podspec_check), and what is above is root's alone (poddir.c), so the
+ * path leads nowhere else. */
 static int
 writable_add(struct rt *rt, const char *uid, const char *container, struct error **e)
 {

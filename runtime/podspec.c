@@ -162,14 +162,68 @@ check_container(const struct rt_pod *p, const struct rt_container *c, struct err
 	return 0;
 }
 
-int
-podspec_check(const struct rt_pod *p, struct error **e)
+static int
+check_volumes(const struct rt_pod *p, struct error **e)
+{
+	for (size_t i = 0; i < p->nvolumes; i++) {
+		if (podspec_check_volume(&p->volumes[i], e) < 0)
+			return fail_in(e, "pod %s", p->name);
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(p->volumes[i].name, p->volumes[j].name) == 0)
+				return fail(e, WHY_INVALID, "pod %s: two volumes are named %s",
+					    p->name, p->volumes[i].name);
+	}
+	return 0;
+}
+
+/* kedge-init starts them in this order (init/order.c). */
+static int
+check_order(const struct rt_pod *p, struct error **e)
 {
 	static const int rank[] = {
 		[RT_INIT] = 0, [RT_SIDECAR] = 0, [RT_MAIN] = 1, [RT_EPHEMERAL] = 2
 	};
 	bool main = false;
 
+	for (size_t i = 0; i < p->ncontainers; i++) {
+		main |= p->containers[i].role == RT_MAIN;
+		if (i && rank[p->containers[i].role] < rank[p->containers[i - 1].role])
+			return fail(e, WHY_INVALID,
+				    "pod %s: container %s stands behind those that follow it",
+				    p->name,
+				    p->containers[i].name ? p->containers[i].name : "");
+	}
+	if (!main)
+		return fail(e, WHY_INVALID, "pod %s: it has no main container", p->name);
+	return 0;
+}
+
+static int
+check_containers(const struct rt_pod *p, struct error **e)
+{
+	for (size_t i = 0; i < p->ncontainers; i++) {
+		if (!podspec_name_ok(p->containers[i].name))
+			return fail(e, WHY_INVALID,
+				    "pod %s: container \"%s\": a name is [a-z0-9.-], 1 to 63 "
+				    "characters",
+				    p->name,
+				    p->containers[i].name ? p->containers[i].name : "");
+		if (check_container(p, &p->containers[i], e) < 0) {
+			fail_in(e, "container %s", p->containers[i].name);
+			return fail_in(e, "pod %s", p->name);
+		}
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(p->containers[i].name, p->containers[j].name) == 0)
+				return fail(e, WHY_INVALID,
+					    "pod %s: two containers are named %s", p->name,
+					    p->containers[i].name);
+	}
+	return 0;
+}
+
+int
+podspec_check(const struct rt_pod *p, struct error **e)
+{
 	if (!podspec_name_ok(p->uid))
 		return fail(e, WHY_INVALID, "pod uid \"%s\": [a-z0-9.-], 1 to 63 characters",
 			    p->uid ? p->uid : "");
@@ -190,42 +244,7 @@ podspec_check(const struct rt_pod *p, struct error **e)
 	if (p->ncontainers == 0 || p->ncontainers > W_CONTAINERS)
 		return fail(e, WHY_INVALID, "pod %s: 1 to %d containers, not %zu", p->name,
 			    W_CONTAINERS, p->ncontainers);
-	for (size_t i = 0; i < p->nvolumes; i++) {
-		if (podspec_check_volume(&p->volumes[i], e) < 0)
-			return fail_in(e, "pod %s", p->name);
-		for (size_t j = 0; j < i; j++)
-			if (strcmp(p->volumes[i].name, p->volumes[j].name) == 0)
-				return fail(e, WHY_INVALID, "pod %s: two volumes are named %s",
-					    p->name, p->volumes[i].name);
-	}
-	for (size_t i = 0; i < p->ncontainers; i++) {
-		main |= p->containers[i].role == RT_MAIN;
-		if (i && rank[p->containers[i].role] < rank[p->containers[i - 1].role])
-			return fail(e, WHY_INVALID,
-				    "pod %s: container %s stands behind those that follow it",
-				    p->name,
-				    p->containers[i].name ? p->containers[i].name : "");
-	}
-	if (!main)
-		return fail(e, WHY_INVALID, "pod %s: it has no main container", p->name);
-	for (size_t i = 0; i < p->ncontainers; i++) {
-		if (!podspec_name_ok(p->containers[i].name))
-			return fail(e, WHY_INVALID,
-				    "pod %s: container \"%s\": a name is [a-z0-9.-], 1 to 63 "
-				    "characters",
-				    p->name,
-				    p->containers[i].name ? p->containers[i].name : "");
-		if (check_container(p, &p->containers[i], e) < 0) {
-			fail_in(e, "container %s", p->containers[i].name);
-			return fail_in(e, "pod %s", p->name);
-		}
-		for (size_t j = 0; j < i; j++)
-			if (strcmp(p->containers[i].name, p->containers[j].name) == 0)
-				return fail(e, WHY_INVALID,
-					    "pod %s: two containers are named %s", p->name,
-					    p->containers[i].name);
-	}
-	return 0;
+	return check_volumes(p, e) < 0 || check_order(p, e) < 0 ? -1 : check_containers(p, e);
 }
 
 /* ---- as bytes ---- */

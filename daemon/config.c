@@ -7,6 +7,7 @@
 #include "../reconcile/base/map.h"
 #include "../reconcile/rules.h"
 #include "files.h"
+#include "spawn.h"
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <string.h>
@@ -269,15 +270,17 @@ sources_finish(struct config *c, struct arena *a, struct error **e)
 int
 config_finish(struct config *c, struct arena *a, struct error **e)
 {
+	struct identity brain;
 	struct settings s;
 	uint32_t ip;
 	uint16_t port;
+	bool found;
 
 	const char *why = c->node->name ? is_subdomain(c->node->name, a) : NULL;
 
 	if (why)
 		return fail(e, WHY_INVALID, "node.name: \"%s\" %s", c->node->name, why);
-	if (config_settings(c, &s, e) < 0)
+	if (config_settings(c, &s, e) < 0 || identity_of_brain(c->user, &brain, &found, e) < 0)
 		return -1;
 	if (c->users->first % 65536 ||
 	    c->users->first + c->users->ranges * 65536 > INT64_C(4294901760))

@@ -203,7 +203,8 @@ hand_open(struct hand *h, struct error **e)
 			    "gives that up at once)");
 	if (rt_kernel_check(e) < 0 || config_settings(h->config, &h->settings, e) < 0)
 		return -1;
-	h->brain_id = identity_of_brain(h->config->user, &found);
+	if (identity_of_brain(h->config->user, &h->brain_id, &found, e) < 0)
+		return -1;
 	if (!found)
 		log_warn("user", "there is no user \"%s\"; the brain runs as number %u",
 			 h->config->user, h->brain_id.uid);

@@ -23,14 +23,22 @@
 /* Below systemd's dynamic range (61184..65519) and above what adduser gives. */
 enum { NOBODY_ELSE = 61117 };
 
-struct identity
-identity_of_brain(const char *user, bool *ret_found)
+/* It reads what strangers write.  Without capabilities uid 0 still owns the host's files
+ * and the hand's socket folder, and gid 0 reads many: neither is given up by a flag. */
+int
+identity_of_brain(const char *user, struct identity *ret, bool *ret_found, struct error **e)
 {
 	const struct passwd *pw = getpwnam(user);
 
+	if (pw && (pw->pw_uid == 0 || pw->pw_gid == 0))
+		return fail(e, WHY_INVALID,
+			    "user: \"%s\" has %s 0: the part that reads foreign bytes must not "
+			    "be root; name a user of its own, such as kedge",
+			    user, pw->pw_uid == 0 ? "uid" : "gid");
 	*ret_found = pw != NULL;
-	return pw ? (struct identity){ pw->pw_uid, pw->pw_gid }
+	*ret = pw ? (struct identity){ pw->pw_uid, pw->pw_gid }
 		  : (struct identity){ NOBODY_ELSE, NOBODY_ELSE };
+	return 0;
 }
 
 int

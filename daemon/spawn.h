@@ -12,8 +12,8 @@ struct identity {
 };
 
 /* The brain's user: the named one, else a number that no system gives out
- * (then *ret_found is false and the caller says so). */
-struct identity identity_of_brain(const char *user, bool *ret_found);
+ * (then *ret_found is false and the caller says so).  WHY_INVALID for root by any name. */
+int identity_of_brain(const char *user, struct identity *ret, bool *ret_found, struct error **);
 /* The user that owns this repository or directory. */
 int identity_of_path(const char *path, struct identity *ret, struct error **);
 

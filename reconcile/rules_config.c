@@ -149,6 +149,16 @@ is_chains(const char *s, struct arena *a)
 		   : "must be three capital letters";
 }
 
+/* Other names of root are found where users are known, at start. */
+const char *
+is_brain_user(const char *s, struct arena *a)
+{
+	(void)a;
+	return strcmp(s, "root") ? NULL
+				 : "must not be root: it reads what strangers write; name a "
+				   "user of its own, such as kedge";
+}
+
 void
 config_network_check(const void *obj, const struct place *at)
 {

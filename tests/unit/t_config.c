@@ -161,6 +161,23 @@ paths_are_absolute(void **state)
 		"path");
 }
 
+static void
+the_brain_is_not_root_by_any_name(void **state)
+{
+	cleanup_arena struct arena a = { 0 };
+	cleanup_error struct error *e = NULL;
+	struct config *c = config_default(&a);
+
+	(void)state;
+	is_said("state: /x\nuser: root\n",
+		"2:7: user: Invalid value: \"root\": must not be root");
+	is_said("user: daemon\n", "");
+	is_said("user: nobody-has-this-name\n", "");
+	c->user = "root"; /* --user, which no rule has seen */
+	assert_int_equal(config_finish(c, &a, &e), -1);
+	assert_non_null(strstr(error_text(e), "\"root\" has uid 0"));
+}
+
 int
 main(void)
 {
@@ -175,6 +192,7 @@ main(void)
 		    a_source_with_a_bad_or_a_doubled_name_is_refused_with_its_place),
 		cmocka_unit_test(all_that_is_wrong_is_told_at_once),
 		cmocka_unit_test(paths_are_absolute),
+		cmocka_unit_test(the_brain_is_not_root_by_any_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

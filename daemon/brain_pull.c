@@ -17,7 +17,12 @@
 #include <jansson.h>
 #include <string.h>
 
-enum { PULLS_MAX = 3, BACKOFF_FIRST_MS = 10000, BACKOFF_MAX_MS = 300000 };
+enum {
+	PULLS_MAX = 3,
+	BACKOFF_FIRST_MS = 10000,
+	BACKOFF_MAX_MS = 300000,
+	KEEP_MS = 600000, /* a row that nobody asks for any more */
+};
 
 struct pull {
 	struct brain *brain;
@@ -135,12 +140,48 @@ pulls_next(struct brain *b)
 		}
 }
 
+static void
+pull_free(struct pull *p)
+{
+	line_close(p);
+	start_forget(p);
+	arena_free(&p->seen_arena);
+	free(p->key);
+	free(p->image);
+	free(p->error);
+	free(p->said);
+	free(p);
+}
+
+/* Who wants an image asks again when its time has come: one that was not asked for long
+ * after that is wanted by nobody.  Names come from manifests: without this, a repository
+ * that changes them forever would fill our memory. */
+static void
+pulls_forget(struct brain *b)
+{
+	int64_t now = now_ms();
+
+	for (struct pull **at = &b->pulls, *p; (p = *at);) {
+		bool ended = p->state == PULL_DONE || p->state == PULL_FAILED;
+		int64_t last = p->retry_at > p->ended ? p->retry_at : p->ended;
+
+		if (!ended || last + KEEP_MS > now) {
+			at = &p->next;
+			continue;
+		}
+		*at = p->next;
+		pull_free(p);
+		b->pulls_changed = true;
+	}
+}
+
 const char *
 pull_begin(struct brain *b, const char *image, const struct strs *configs, const char *key)
 {
 	struct pull *p = pull_find(b, key), **at = &b->pulls;
 
 	if (!p) {
+		pulls_forget(b);
 		p = xcalloc(1, sizeof *p);
 		*p = (struct pull){
 			.brain = b, .key = xstrdup(key), .image = xstrdup(image), .fd = -1
@@ -384,14 +425,7 @@ pulls_close(struct brain *b)
 		struct pull *p = b->pulls;
 
 		b->pulls = p->next;
-		line_close(p);
-		start_forget(p);
-		arena_free(&p->seen_arena);
-		free(p->key);
-		free(p->image);
-		free(p->error);
-		free(p->said);
-		free(p);
+		pull_free(p);
 	}
 	free(b->pulls_sorted);
 }

@@ -22,6 +22,12 @@ registry_listed(const struct registry *r, const char *host)
 	return NULL;
 }
 
+const char *
+registry_place(const char *host)
+{
+	return strcmp(host, DOCKER_NAME) ? host : DOCKER_HOST;
+}
+
 /* libcurl's GnuTLS takes certificates by path only: a file that nobody else sees. */
 static const char *
 ca_file(const char *pem, struct arena *a)
@@ -65,7 +71,7 @@ origin_fill(struct registry *r, struct origin *o, const char *place, const char 
 	    arena_printf(r->arena, "%s%s%s", prefix, *prefix ? "/" : "", repository);
 	o->base =
 	    arena_printf(r->arena, "%s://%s/v2/%s", listed && listed->http ? "http" : "https",
-			 strcmp(host, DOCKER_NAME) ? host : DOCKER_HOST, o->repository);
+			 registry_place(host), o->repository);
 	if (listed && listed->ca && *listed->ca)
 		o->ca = ca_file(listed->ca, r->arena);
 	/* the pod's own are for this very image, the operator's for all of the host */

@@ -46,6 +46,8 @@ struct registry {
 int registry_open(struct registry *, struct error **);
 /* Did the operator list this "host:port" (the scheme's port when it has none)? */
 const struct pull_host *registry_listed(const struct registry *, const char *host);
+/* Where a registry's name leads: itself, but for docker.io. */
+const char *registry_place(const char *host);
 
 /* ---- registry_auth.c ---- */
 
@@ -83,6 +85,10 @@ struct request {
 	void *ctx;
 };
 
+/* May an address of this host be asked for this URL: its host and port are listed. */
+bool registry_meant(const struct registry *, const char *url);
+/* A Retry-After header in ms, 1 to those of a day; `now_s`: seconds since 1970. */
+int64_t retry_after_read(const char *text, int64_t now_s);
 /* A request ready to go: address, walls, headers.  `url` is copied. */
 void request_open(struct request *, struct registry *, struct origin *, const char *url,
 		  const char *accept);

@@ -22,6 +22,7 @@ enum {
 	TRIES = 5,
 	RETRY_MS = 500,
 	RETRY_AFTER_MAX_MS = 60000,
+	RETRY_AFTER_CAP_S = 86400,
 	ERROR_MAX = 64 << 10,
 };
 
@@ -51,29 +52,51 @@ is_local(const struct sockaddr *sa)
 	       IN6_IS_ADDR_LINKLOCAL(a6) || IN6_IS_ADDR_MULTICAST(a6);
 }
 
-/* A listed host on this port is what the operator meant. */
-static bool
-port_listed(const struct registry *r, unsigned port)
+static unsigned
+listed_port(const struct pull_host *h)
 {
-	for (size_t i = 0; i < r->bind->registries.n; i++) {
-		const struct pull_host *h = &r->bind->registries.at[i];
-		const char *colon = strrchr(h->host, ':');
+	const char *colon = strrchr(h->host, ':');
 
-		if (port == (colon ? (unsigned)atoi(colon + 1) : h->http ? 80u : 443u))
-			return true;
-	}
-	return false;
+	return colon ? (unsigned)atoi(colon + 1) : h->http ? 80u : 443u;
+}
+
+/* By its name and port: another name for the same address is not what the operator meant,
+ * nor another service at a port that somebody's registry happens to have. */
+bool
+registry_meant(const struct registry *r, const char *url)
+{
+	CURLU *u = curl_url();
+	char *host = NULL, *port = NULL;
+	bool meant = false;
+
+	if (u && !curl_url_set(u, CURLUPART_URL, url, 0) &&
+	    !curl_url_get(u, CURLUPART_HOST, &host, 0) &&
+	    !curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT))
+		for (size_t i = 0; i < r->bind->registries.n && !meant; i++) {
+			const struct pull_host *h = &r->bind->registries.at[i];
+			const char *at = registry_place(h->host);
+			size_t n = strcspn(at, ":");
+
+			meant = strlen(host) == n && !strncasecmp(host, at, n) &&
+				(unsigned)atoi(port) == listed_port(h);
+		}
+	curl_free(host);
+	curl_free(port);
+	curl_url_cleanup(u);
+	return meant;
 }
 
 static curl_socket_t
 on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *sa)
 {
 	struct request *q = ctx;
+	/* sin_port and sin6_port are at the same place */
 	unsigned port = ntohs(((const struct sockaddr_in *)&sa->addr)->sin_port);
+	const char *url = NULL; /* the one asked now: after a redirect, where that leads */
 
 	(void)purpose;
-	/* sin_port and sin6_port are at the same place */
-	if (is_local(&sa->addr) && !port_listed(q->registry, port)) {
+	curl_easy_getinfo(q->curl, CURLINFO_EFFECTIVE_URL, &url);
+	if (is_local(&sa->addr) && !registry_meant(q->registry, url ? url : q->url)) {
 		char ip[INET6_ADDRSTRLEN] = "?";
 
 		if (sa->addr.sa_family == AF_INET)
@@ -127,6 +150,23 @@ header_copy(const char *line, size_t n, const char *name, char *to, size_t room)
 	snprintf(to, room, "%.*s", (int)n, line);
 }
 
+/* Seconds or a date; what nobody would wait for is a day, whatever a registry writes. */
+int64_t
+retry_after_read(const char *text, int64_t now_s)
+{
+	size_t digits = strspn(text, "0123456789");
+	int64_t s;
+
+	if (digits && !text[digits]) {
+		s = digits > 9 ? RETRY_AFTER_CAP_S : strtoll(text, NULL, 10);
+	} else {
+		time_t at = curl_getdate(text, NULL);
+
+		s = at < 0 ? 0 : (int64_t)at - now_s;
+	}
+	return s < 1 ? 1 : s > RETRY_AFTER_CAP_S ? RETRY_AFTER_CAP_S * 1000LL : s * 1000;
+}
+
 static size_t
 on_header(char *line, size_t size, size_t n, void *ctx)
 {
@@ -144,13 +184,8 @@ on_header(char *line, size_t size, size_t n, void *ctx)
 	header_copy(line, n, "WWW-Authenticate", challenge, sizeof challenge);
 	if (*challenge && (!*q->challenge || !strncasecmp(challenge, "Bearer", 6)))
 		snprintf(q->challenge, sizeof q->challenge, "%s", challenge);
-	if (*retry) {
-		time_t at = curl_getdate(retry, NULL);
-		int64_t ms = at >= 0 ? ((int64_t)at - time(NULL)) * 1000
-				     : strtoll(retry, NULL, 10) * 1000;
-
-		q->retry_after_ms = ms < 1 ? 1 : ms;
-	}
+	if (*retry)
+		q->retry_after_ms = retry_after_read(retry, time(NULL));
 	return n;
 }
 

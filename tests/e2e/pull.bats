@@ -236,6 +236,8 @@ refused() {
 	behave "$W/reg" "redirect=http://127.0.0.1:$other/elsewhere"
 	refused "which is this host's own"
 	[ ! -s "$W/other/requests" ]
+	behave "$W/reg" "redirect=http://127.0.0.2:$P/elsewhere" # a listed port elsewhere
+	refused "leads to 127.0.0.2 port $P, which is this host's own"
 	behave "$W/reg" "token=http://127.0.0.1:$other/token"
 	refused "is asked by https only, unless it is listed"
 	[ ! -s "$W/other/requests" ]

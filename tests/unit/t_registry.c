@@ -150,6 +150,55 @@ names_are_completed_as_registries_clients_do(void **state)
 	assert_null(imageref_normalise("../nginx", NULL));
 }
 
+static void
+an_address_of_this_host_is_meant_by_name_and_port(void **state)
+{
+	struct pull_host hosts[] = {
+		{ .host = "127.0.0.1:5000", .http = true },
+		{ .host = "Reg.example" },
+		{ .host = "plain.example", .http = true },
+		{ .host = "docker.io" },
+	};
+	struct pull_bind bind = { .image = "x" };
+	struct registry r = { .bind = &bind };
+
+	(void)state;
+	bind.registries.at = hosts;
+	bind.registries.n = 4;
+	assert_true(registry_meant(&r, "http://127.0.0.1:5000/v2/a/manifests/1"));
+	assert_true(registry_meant(&r, "https://reg.example/v2/"));
+	assert_true(registry_meant(&r, "http://plain.example/x"));
+	assert_true(registry_meant(&r, "https://registry-1.docker.io/v2/"));
+	/* the port of one that is listed, at a host that is not */
+	assert_false(registry_meant(&r, "http://127.0.0.2:5000/v2/"));
+	assert_false(registry_meant(&r, "http://localhost:5000/v2/"));
+	assert_false(registry_meant(&r, "https://169.254.169.254/latest"));
+	assert_false(registry_meant(&r, "http://[::1]:5000/v2/"));
+	/* a listed host at another port */
+	assert_false(registry_meant(&r, "http://127.0.0.1:5001/v2/"));
+	assert_false(registry_meant(&r, "http://reg.example/v2/"));
+	assert_false(registry_meant(&r, "https://reg.example:8443/v2/"));
+	assert_false(registry_meant(&r, "https://reg.example.evil/"));
+	assert_false(registry_meant(&r, "https://reg.example@127.0.0.1/"));
+	assert_false(registry_meant(&r, "nonsense"));
+}
+
+static void
+a_retry_after_of_any_size_is_a_time_to_wait(void **state)
+{
+	(void)state;
+	assert_int_equal(retry_after_read("2", 1000), 2000);
+	assert_int_equal(retry_after_read("0", 1000), 1);
+	assert_int_equal(retry_after_read("20260101", 1000), 86400000);
+	assert_int_equal(retry_after_read("9223372036854775807", 1000), 86400000);
+	assert_int_equal(retry_after_read("99999999999999999999999", 1000), 86400000);
+	assert_int_equal(retry_after_read("-9223372036854775808", 1000), 1);
+	assert_int_equal(retry_after_read("soon", 1000), 1);
+	assert_int_equal(retry_after_read("Thu, 01 Jan 1970 00:16:50 GMT", 1000), 10000);
+	assert_int_equal(retry_after_read("Thu, 01 Jan 1970 00:00:00 GMT", 1000), 1);
+	assert_int_equal(retry_after_read("Fri, 31 Dec 9999 23:59:59 GMT", 1000), 86400000);
+}
+
 int
 main(void)
 {
@@ -159,6 +208,8 @@ main(void)
 		cmocka_unit_test(credentials_go_to_the_host_they_are_for),
 		cmocka_unit_test(an_image_is_looked_for_at_its_mirrors_then_at_home),
 		cmocka_unit_test(names_are_completed_as_registries_clients_do),
+		cmocka_unit_test(an_address_of_this_host_is_meant_by_name_and_port),
+		cmocka_unit_test(a_retry_after_of_any_size_is_a_time_to_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

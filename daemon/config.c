@@ -234,6 +234,24 @@ source_type(const char *url)
 	return "directory";
 }
 
+/* A flag passed no row. */
+static int
+folders_check(const struct config *c, struct arena *a, struct error **e)
+{
+	const char *const folders[][2] = { { "state", c->state },
+					   { "run", c->run },
+					   { "logs", c->logs } };
+
+	for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+		const char *why = is_own_folder(folders[i][1], a);
+
+		if (why)
+			return fail(e, WHY_INVALID, "%s: \"%s\" %s", folders[i][0],
+				    folders[i][1], why);
+	}
+	return 0;
+}
+
 static int
 sources_finish(struct config *c, struct arena *a, struct error **e)
 {
@@ -280,7 +298,8 @@ config_finish(struct config *c, struct arena *a, struct error **e)
 
 	if (why)
 		return fail(e, WHY_INVALID, "node.name: \"%s\" %s", c->node->name, why);
-	if (config_settings(c, &s, e) < 0 || identity_of_brain(c->user, &brain, &found, e) < 0)
+	if (config_settings(c, &s, e) < 0 || folders_check(c, a, e) < 0 ||
+	    identity_of_brain(c->user, &brain, &found, e) < 0)
 		return -1;
 	if (c->users->first % 65536 ||
 	    c->users->first + c->users->ranges * 65536 > INT64_C(4294901760))

@@ -137,6 +137,8 @@ is_link_name(const char *s, struct arena *a)
 	if (!n || n > 15 ||
 	    strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != n)
 		return "must be 1 to 15 of [A-Za-z0-9_-]";
+	if (!strcmp(s, "lo") || !strcmp(s, "all") || !strcmp(s, "default"))
+		return "is the kernel's own name: kedge makes a bridge and removes it again";
 	return NULL;
 }
 
@@ -157,6 +159,90 @@ is_brain_user(const char *s, struct arena *a)
 	return strcmp(s, "root") ? NULL
 				 : "must not be root: it reads what strangers write; name a "
 				   "user of its own, such as kedge";
+}
+
+/* Its owner and mode become kedge's, and `kedge down` takes its things away: never the root
+ * of the file system, however it is written. */
+const char *
+is_own_folder(const char *s, struct arena *a)
+{
+	const char *why = is_mount_path(s, a);
+
+	if (!why && strspn(s, "/.") == strlen(s))
+		why = "must be a folder of kedge's own below /";
+	return why;
+}
+
+const char *
+is_size(const char *s, struct arena *a)
+{
+	(void)a;
+	return quantity_value(s) >= 1024 ? NULL : "must be at least 1Ki";
+}
+
+/* linux/capability.h, in its order; those of one word a line would fill a screen. */
+static const char capabilities[] =
+    " CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP "
+    "LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER "
+    "SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE "
+    "SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP "
+    "MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF "
+    "CHECKPOINT_RESTORE ALL ";
+
+const char *
+is_capability(const char *s, struct arena *a)
+{
+	const char *name = strncmp(s, "CAP_", 4) ? s : s + 4;
+
+	if (*name && !strchr(name, ' ') && strstr(capabilities, arena_printf(a, " %s ", name)))
+		return NULL;
+	return "must be a capability in capitals, such as NET_ADMIN, or ALL";
+}
+
+/* HOST[:PORT], up to `n`. */
+static bool
+is_host_port(const char *s, size_t n)
+{
+	static const char word[] =
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+	size_t host = 0;
+	unsigned port = 0;
+
+	while (host < n &&
+	       (strchr(word, s[host]) || (host && (s[host] == '.' || s[host] == '-'))))
+		host++;
+	if (!host || !strchr(word, s[host - 1]))
+		return false;
+	return host == n ||
+	       (s[host] == ':' && number_read(s + host + 1, s[n], 65535, &port) && port > 0 &&
+		s + host + 1 + strspn(s + host + 1, "0123456789") == s + n);
+}
+
+const char *
+is_registry(const char *s, struct arena *a)
+{
+	(void)a;
+	return is_host_port(s, strlen(s))
+		   ? NULL
+		   : "must be HOST or HOST:PORT as images' names have it, without a scheme or "
+		     "a path, such as registry.example:5000";
+}
+
+const char *
+is_mirror(const char *s, struct arena *a)
+{
+	size_t n = strcspn(s, "/");
+	bool good = is_host_port(s, n) && !(s[n] && is_relative_path(s + n + 1, a));
+
+	for (const char *p = s + n; good && *p;) { /* "/PART", again and again */
+		size_t part = strspn(p + 1, "abcdefghijklmnopqrstuvwxyz0123456789._-");
+
+		good = part > 0 && (!p[1 + part] || p[1 + part] == '/');
+		p += 1 + part;
+	}
+	return good ? NULL
+		    : "must be HOST[:PORT][/PATH] without a scheme, such as "
+		      "mirror.example:5000/hub";
 }
 
 void

@@ -208,6 +208,8 @@ decode_field(struct decoder *d, const struct field *f, char *obj, const struct t
 		break;
 	case T_QTY:
 		*(const char **)at = decode_quantity(d, t, p);
+		if (f->check && *(const char **)at)
+			decode_check(d, f, t, p);
 		break;
 	case T_IORS:
 		decode_iors(d, f, t, p, at);

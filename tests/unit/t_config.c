@@ -178,6 +178,96 @@ the_brain_is_not_root_by_any_name(void **state)
 	assert_non_null(strstr(error_text(e), "\"root\" has uid 0"));
 }
 
+static void
+kedges_folders_are_not_the_root_however_it_is_written(void **state)
+{
+	cleanup_arena struct arena a = { 0 };
+	cleanup_error struct error *e = NULL;
+	struct config *c = config_default(&a);
+
+	(void)state;
+	is_said("state: /\n",
+		"1:8: state: Invalid value: \"/\": must be a folder of kedge's own");
+	is_said("run: //\n", "1:6: run: Invalid value: ");
+	is_said("logs: /./\n", "1:7: logs: Invalid value: ");
+	is_said("state: /a/../..\n",
+		"1:8: state: Invalid value: \"/a/../..\": must not contain");
+	is_said("state: /k\nrun: /r.d\nlogs: /.k\n", "");
+	c->state = "/"; /* --state */
+	assert_int_equal(config_finish(c, &a, &e), -1);
+	assert_non_null(strstr(error_text(e), "state: \"/\" must be a folder"));
+}
+
+static void
+a_bridge_is_not_a_name_of_the_kernels(void **state)
+{
+	(void)state;
+	is_said("network: {bridge: lo}\n",
+		"1:19: network.bridge: Invalid value: \"lo\": is the "
+		"kernel's own name");
+	is_said("network: {bridge: all}\n", "network.bridge: ");
+	is_said("network: {bridge: lo1}\n", "");
+}
+
+static void
+a_registry_is_a_host_and_a_port(void **state)
+{
+	static const char *const bad[] = { "http://x", "a/b",     "x:99999", "x:0",
+					   "x:",       "x:80:80", "x\\ny",   "x y",
+					   "-x",       "x:80/",   ":80",     "x.",
+					   "[::1]:5",  "u@x",     "x:+80",   "x:080800" };
+	cleanup_buf struct buf b = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		buf_clear(&b);
+		buf_addf(&b, "registries:\n- host: \"%s\"\n", bad[i]);
+		is_said(buf_text(&b), "2:9: registries[0].host: Invalid value: ");
+		buf_clear(&b);
+		buf_addf(&b, "registries:\n- host: x\n  mirrors: [m, \"%s/\"]\n", bad[i]);
+		is_said(buf_text(&b), "3:16: registries[0].mirrors[1]: Invalid value: ");
+	}
+	is_said("registries: [{host: x, mirrors: [\"http://y\"]}]\n",
+		"mirrors[0]: Invalid value");
+	is_said("registries: [{host: x, mirrors: [\"y/../z\"]}]\n",
+		"mirrors[0]: Invalid value");
+	is_said("registries: [{host: x, mirrors: [\"y/a//z\"]}]\n",
+		"mirrors[0]: Invalid value");
+	is_said("registries: [{host: \"10.0.0.1:65535\", mirrors: [m, \"y:5000/hub/a.b\"]},\n"
+		"  {host: docker.io}, {host: localhost}]\n",
+		"");
+}
+
+static void
+a_size_is_one(void **state)
+{
+	(void)state;
+	is_said("limits: {logMaxSize: -1}\n",
+		"1:22: limits.logMaxSize: Invalid value: \"-1\": must "
+		"be at least 1Ki");
+	is_said("limits: {logMaxSize: 1m}\n", "must be at least 1Ki");
+	is_said("limits: {logMaxSize: 0}\n", "must be at least 1Ki");
+	is_said("images: {maxSize: -5Gi}\n",
+		"1:19: images.maxSize: Invalid value: \"-5Gi\": must");
+	is_said("limits: {logMaxSize: x}\n", "quantities must match");
+	is_said("limits: {logMaxSize: 1Mi}\nimages: {maxSize: 4Gi}\n", "");
+}
+
+static void
+a_capability_is_one_that_there_is_in_capitals(void **state)
+{
+	(void)state;
+	is_said(
+	    "allow: {capabilities: [NET_ADMIN, sys_admin]}\n",
+	    "1:35: allow.capabilities[1]: Invalid value: \"sys_admin\": must be a capability "
+	    "in capitals");
+	is_said("allow: {capabilities: [FOO]}\n",
+		"allow.capabilities[0]: Invalid value: \"FOO\"");
+	is_said("allow: {capabilities: [\"KILL SETGID\"]}\n", "allow.capabilities[0]: Invalid");
+	is_said("allow: {capabilities: [CAP_]}\n", "allow.capabilities[0]: Invalid");
+	is_said("allow: {capabilities: [CHOWN, CAP_SYS_ADMIN, ALL, CHECKPOINT_RESTORE]}\n", "");
+}
+
 int
 main(void)
 {
@@ -192,6 +282,11 @@ main(void)
 		    a_source_with_a_bad_or_a_doubled_name_is_refused_with_its_place),
 		cmocka_unit_test(all_that_is_wrong_is_told_at_once),
 		cmocka_unit_test(paths_are_absolute),
+		cmocka_unit_test(kedges_folders_are_not_the_root_however_it_is_written),
+		cmocka_unit_test(a_bridge_is_not_a_name_of_the_kernels),
+		cmocka_unit_test(a_registry_is_a_host_and_a_port),
+		cmocka_unit_test(a_size_is_one),
+		cmocka_unit_test(a_capability_is_one_that_there_is_in_capitals),
 		cmocka_unit_test(the_brain_is_not_root_by_any_name),
 	};
 

@@ -376,17 +376,22 @@ static int
 take_words(struct cli_call *c, int argc, char **argv, struct error **e)
 {
 	bool runs = strstr(c->command->args, "-- ") != NULL, raw = c->command->words[0] == '_';
+	bool over =
+	    false; /* "--" was there: what follows are arguments, whatever they look like */
 
 	c->args = arena_zalloc(c->arena, (argc + 1) * sizeof *c->args);
 	for (int i = 0; i < argc; i++) {
 		const char *w = argv[i];
 
-		if (!raw && !strcmp(w, "--")) {
+		if (!raw && !over && !strcmp(w, "--")) {
+			over = true;
+			if (!runs)
+				continue;
 			c->rest = (const char **)argv + i + 1;
 			c->nrest = argc - i - 1;
 			break;
 		}
-		if (!raw && w[0] == '-' && w[1]) {
+		if (!raw && !over && w[0] == '-' && w[1]) {
 			if ((w[1] == '-' ? long_option : short_options)(c, argv, &i, e))
 				return -1;
 			continue;

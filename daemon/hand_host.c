@@ -190,16 +190,6 @@ host_folder_check(const char *path, const char *option, struct error **e)
 	return 0;
 }
 
-/* "NAMESPACE_POD_UID" as the pods' log folders are called. */
-static bool
-is_log_folder(const char *name)
-{
-	const char *uid = strrchr(name, '_');
-
-	return uid && uid != name && memchr(name, '_', (size_t)(uid - name)) &&
-	       strlen(uid + 1) == 36 && strspn(uid + 1, "0123456789abcdef-") == 36;
-}
-
 /* The folder may be one that others log to as well. */
 static int
 logs_remove(struct hand *h, struct error **e)
@@ -209,7 +199,7 @@ logs_remove(struct hand *h, struct error **e)
 	int rc = 0;
 
 	while (d && (ent = readdir(d)))
-		if (is_log_folder(ent->d_name))
+		if (rt_log_uid(ent->d_name))
 			rc |=
 			    rt_tree_remove(h->rt, h->config->logs, ent->d_name, rc ? NULL : e);
 	rmdir(h->config->logs);

@@ -32,13 +32,14 @@ struct order {
 };
 
 static void
-pod_failed(struct order *o, const char *uid, const struct error *e)
+pod_failed(struct order *o, const char *uid, bool refused, const struct error *e)
 {
 	struct pod_seen seen = { .uid = uid,
 				 .ns = o->action->ns,
 				 .name = o->action->name,
 				 .state = "failed",
-				 .message = error_text(e) };
+				 .message = error_text(e),
+				 .refused = refused };
 
 	hand_send(o->hand, "pod_seen", pod_seen_kind(), &seen, NULL, 0);
 }
@@ -63,7 +64,7 @@ pod_ip(const struct order *o, const char *text, uint32_t *ret, struct error **e)
 
 /* The sandbox, its link, its containers; what was made is unmade when a later step fails. */
 static int
-pod_start(struct order *o, const struct sandbox_args *args, struct error **e)
+pod_start(struct order *o, const struct sandbox_args *args, bool *ret_refused, struct error **e)
 {
 	cleanup_close int netns = -1;
 	struct rt_pod spec;
@@ -73,8 +74,10 @@ pod_start(struct order *o, const struct sandbox_args *args, struct error **e)
 	if ((!args->hostNetwork && pod_ip(o, args->ip, &ip, e) < 0) ||
 	    spec_pod(args, o->action->ns, o->action->name, o->arena, &spec, e) < 0)
 		return -1;
-	if (rt_pod_create(o->hand->rt, &spec, &netns, e) < 0)
+	if (rt_pod_create(o->hand->rt, &spec, &netns, e) < 0) {
+		*ret_refused = rt_pod_refused(o->hand->rt, &spec);
 		return -1;
+	}
 	p = hand_pod(o->hand, args->uid);
 	p->ip = ip;
 	if (!args->hostNetwork && np_plug(o->hand->np, netns, ip, e) < 0)
@@ -91,15 +94,16 @@ do_start(struct order *o, struct error **e)
 	const struct sandbox_args *args = o->body;
 	cleanup_error struct error *why = NULL;
 	const struct rt_pod_status *there = rt_pod_status(o->hand->rt, args->uid);
+	bool refused = false;
 
 	(void)e;
 	if (there && there->state != RT_POD_GONE) {
 		hand_report_pod(o->hand, args->uid); /* asked twice: the answer got lost */
 		return 0;
 	}
-	if (pod_start(o, args, &why) < 0) {
+	if (pod_start(o, args, &refused, &why) < 0) {
 		log_warn(o->action->name, "start: %s", error_text(why));
-		pod_failed(o, args->uid, why);
+		pod_failed(o, args->uid, refused, why);
 	} else {
 		hand_report_pod(o->hand, args->uid);
 	}

@@ -240,7 +240,10 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	if (args && !failed && !pod_images(s, pod, p, trouble, &v.ntrouble))
 		waits = true, args = NULL;
 	if (failed) {
-		trouble[0] = (struct pod_trouble){ NULL, "ContainerCreating", seen->message };
+		trouble[0] = (struct pod_trouble){ NULL,
+						   seen->refused ? "CreateContainerConfigError"
+								 : "ContainerCreating",
+						   seen->message };
 		v.ntrouble = 1;
 	}
 	st = pod_status_new(&v);

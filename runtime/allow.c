@@ -152,6 +152,15 @@ host_namespaces_check(const struct rt_allow *allow, const struct rt_pod *p, stru
 	return 0;
 }
 
+bool
+rt_pod_refused(const struct rt *rt, const struct rt_pod *p)
+{
+	for (size_t i = 0; i < p->ncontainers; i++)
+		if (container_check(&rt->cfg.allow, &p->containers[i], NULL) < 0)
+			return true;
+	return false;
+}
+
 int
 rtallow_check(const struct rt *rt, const struct rt_pod *p, struct error **e)
 {

@@ -79,6 +79,21 @@ listed(const char *const *uids, const char *uid)
 	return false;
 }
 
+/* The folder may be one that others log to as well: only what has the shape of ours. */
+const char *
+rt_log_uid(const char *name)
+{
+	const char *uid = strrchr(name, '_');
+
+	if (!uid || uid == name || !memchr(name, '_', (size_t)(uid - name)) || *name == '.' ||
+	    strlen(uid + 1) != 36 || strspn(uid + 1, "0123456789abcdef-") != 36)
+		return NULL;
+	for (int i = 8; i <= 23; i += 5)
+		if (uid[1 + i] != '-')
+			return NULL;
+	return uid + 1;
+}
+
 void
 rt_logs_sweep(struct rt *rt, const char *const *keep)
 {
@@ -86,13 +101,10 @@ rt_logs_sweep(struct rt *rt, const char *const *keep)
 	struct dirent *pod;
 
 	while (top && (pod = readdir(top))) {
-		const char *under = strchr(pod->d_name, '_');
-		const char *uid = under ? strchr(under + 1, '_') : NULL;
+		const char *uid = rt_log_uid(pod->d_name);
 
-		if (!uid || pod->d_name[0] == '.' || listed(keep, uid + 1) ||
-		    is_there(rt, uid + 1))
-			continue;
-		drop_log(dirfd(top), pod->d_name);
+		if (uid && !listed(keep, uid) && !is_there(rt, uid))
+			drop_log(dirfd(top), pod->d_name);
 	}
 }
 

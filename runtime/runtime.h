@@ -205,6 +205,8 @@ void rt_close(struct rt *); /* the pods live on */
 const char *const *rt_lacks(const struct rt *);
 const char *rt_cgroup_mode(const struct rt *); /* "v2", "v1", "hybrid" */
 
+/* Does a container ask for what the operator did not allow?  Then rt_pod_create fails. */
+bool rt_pod_refused(const struct rt *, const struct rt_pod *);
 /* Makes the sandbox: namespaces, cgroup, kedge-init.  `*ret_netns` is an fd of
  * its network namespace, the caller's to close: plug it, then rt_pod_run. */
 int rt_pod_create(struct rt *, const struct rt_pod *, int *ret_netns, struct error **);
@@ -290,6 +292,8 @@ char *rt_store_folder(const struct rt *); /* the caller frees it */
 
 /* Removes the logs of pods that neither run nor stand in `keep` (uids, NULL-terminated). */
 void rt_logs_sweep(struct rt *, const char *const *keep);
+/* The UID in a log folder's name, "NAMESPACE_POD_UID"; NULL: it is no folder of ours. */
+const char *rt_log_uid(const char *name);
 
 /* Ends and removes every pod at once, with its logs, the cgroups and directories; waits for it.
  */

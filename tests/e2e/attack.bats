@@ -58,6 +58,7 @@ was_told() { events_of "$1" | grep -F "$2"; }
 	pod modest 'securityContext: {capabilities: {add: [NET_BIND_SERVICE], drop: [ALL]}}' >>"$W/m/mighty.yaml"
 	wait_for 10 "refused" was_told mighty "capability SYS_ADMIN is not allowed"
 	wait_for 10 "refused" was_told all "capability ALL is not allowed"
+	kedge get pods mighty --no-headers | grep -q CreateContainerConfigError
 	wait_for 10 "the modest one runs" kedge exec modest -- true
 	rm "$W/m/mighty.yaml"
 }

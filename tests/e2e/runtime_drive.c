@@ -1174,10 +1174,13 @@ down(struct kit *k)
 	};
 	struct rt_volume v = { .name = "m", .type = RT_MEMORY, .size_limit = 65536 };
 	struct rt_pod p[8];
-	char uids[8][8];
+	char uids[8][40], other[512];
 
+	/* of somebody who logs to the same folder */
+	snprintf(other, sizeof(other), "%s/my_old_backup", k->logs);
+	MUST(mkdir(other, 0755) == 0);
 	for (int i = 0; i < 8; i++) {
-		snprintf(uids[i], sizeof(uids[i]), "p%d", i);
+		snprintf(uids[i], sizeof(uids[i]), "5f0c1a7e-0000-4000-8000-00000000000%d", i);
 		p[i] = kit_pod(uids[i], c, 2);
 		p[i].volumes = &v;
 		p[i].nvolumes = 1;
@@ -1191,6 +1194,7 @@ down(struct kit *k)
 	EQ(count_paths("/sys/fs/cgroup", getenv("KEDGE_CGROUP")), 0);
 	EQ(count_paths(k->run, "pods"), 0);
 	EQ(count_paths(k->logs, "default_"), 0);
+	MUST(rmdir(other) == 0); /* it is still there */
 	MUST(count_paths("/proc/mounts", ".") == 1);
 	struct buf mounts = kit_file("/proc/self/mounts");
 	HAS_NOT(mounts.at, k->run);

@@ -85,6 +85,31 @@ options_may_stand_anywhere_and_in_every_form(void **state)
 }
 
 static void
+two_dashes_end_the_options(void **state)
+{
+	struct arena a = { 0 };
+	struct cli_call c;
+
+	(void)state;
+	assert_int_equal(parse(&c, &a, NULL, "kedge diff -o json -- main"), 0);
+	assert_int_equal(c.n, 1);
+	assert_string_equal(c.args[0], "main");
+	assert_string_equal(cli_opt(&c, OPT_output), "json");
+	assert_int_equal(parse(&c, &a, NULL, "kedge diff -- -odd"), 0);
+	assert_int_equal(c.n, 1);
+	assert_string_equal(c.args[0], "-odd");
+	assert_int_equal(parse(&c, &a, NULL, "kedge validate -- a -- --b"), 0);
+	assert_int_equal(c.n, 3);
+	assert_string_equal(c.args[1], "--");
+	assert_string_equal(c.args[2], "--b");
+	assert_int_equal(parse(&c, &a, NULL, "kedge diff --"), 0);
+	assert_int_equal(c.n, 0);
+	refuses("kedge diff -- a b", "kedge diff does not know what to do with \"b\"; it takes "
+				     "[REF]");
+	arena_free(&a);
+}
+
+static void
 exec_leaves_the_commands_own_options_alone(void **state)
 {
 	static const char *const lines[] = { "kedge exec -it web -c one -- ls -l --color",
@@ -453,6 +478,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_a_terminal_would_obey_is_taken_out),
 		cmocka_unit_test(options_may_stand_anywhere_and_in_every_form),
+		cmocka_unit_test(two_dashes_end_the_options),
 		cmocka_unit_test(exec_leaves_the_commands_own_options_alone),
 		cmocka_unit_test(an_option_given_again_keeps_all_its_values),
 		cmocka_unit_test(what_is_not_understood_is_said_with_a_suggestion),

@@ -638,6 +638,28 @@ a_sandbox_that_cannot_be_made_is_tried_again_at_growing_intervals(void **state)
 	assert_null(condition(k, "kedge.dev/StartBackOff"));
 }
 
+static void
+a_pod_that_the_operator_refuses_says_so_in_its_status(void **state)
+{
+	struct kit *k = *state;
+	struct kit_pod *p;
+
+	pod(k, "web", "", "");
+	pass(k);
+	pass(k);
+	p = kit_pod_of(k, object_uid(web(k)));
+	p->seen.state = "failed";
+	p->seen.message = "container web: capability SYS_ADMIN is not allowed";
+	p->seen.refused = true;
+	pass(k);
+	assert_string_equal(container(k)->state->waiting->reason, "CreateContainerConfigError");
+	assert_string_equal(container(k)->state->waiting->message,
+			    "container web: capability SYS_ADMIN is not allowed");
+	p->seen.refused = false;
+	pass(k);
+	assert_string_equal(container(k)->state->waiting->reason, "ContainerCreating");
+}
+
 /* ---- the end ---- */
 
 static void
@@ -776,6 +798,7 @@ main(void)
 		T(nothing_is_started_before_the_hand_has_spoken),
 		T(a_missing_image_is_shown_and_left_to_the_host),
 		T(a_sandbox_that_cannot_be_made_is_tried_again_at_growing_intervals),
+		T(a_pod_that_the_operator_refuses_says_so_in_its_status),
 		T(a_deleted_pod_leaves_rules_connections_and_host_in_this_order),
 		T(connections_that_never_end_are_cut_after_the_drain_time),
 		T(the_last_one_serves_until_another_does_or_its_time_is_up),

@@ -432,9 +432,9 @@ securityContext: {readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}' po
 	SPEC='serviceAccountName: someone
 tolerations: [{operator: Exists}]
 hostAliases: [{ip: 10.9.8.7, hostnames: [elsewhere]}]
-dnsConfig: {nameservers: [10.1.1.1], searches: [here.example]}' MORE='stdinOnce: true' pod inert box:1 | put inert
+dnsConfig: {nameservers: [10.1.1.1], searches: [here.example]}' pod inert box:1 | put inert
 	up inert
-	wait_for 5 "status says so" sh -c 'kedge status | grep -q stdinOnce'
+	wait_for 5 "status says so" sh -c 'kedge status | grep -q serviceAccountName'
 	echo '{apiVersion: v1, kind: ConfigMap, metadata: {name: more}}' | put more # it is still said then
 	wait_for 5 "the next commit is there" kedge get cm more
 	run kedge status

@@ -307,6 +307,11 @@ config_finish(struct config *c, struct arena *a, struct error **e)
 			    "users: first %lld is not a multiple of 65536, or %lld ranges of "
 			    "65536 from there go past the last id",
 			    (long long)c->users->first, (long long)c->users->ranges);
+	if (c->users->ranges < c->limits->maxPods)
+		return fail(e, WHY_INVALID,
+			    "users.ranges: %lld pods can have ids of their own, and "
+			    "limits.maxPods is %lld: give more ranges, or allow fewer pods",
+			    (long long)c->users->ranges, (long long)c->limits->maxPods);
 	if (c->listen && *c->listen && listen_parse(c->listen, &ip, &port, e) < 0)
 		return -1;
 	if (!c->cgroup || !*c->cgroup) {

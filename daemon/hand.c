@@ -31,6 +31,7 @@ enum {
 	BRAIN_BACKOFF_MS = 200,
 	BRAIN_BACKOFF_MAX_MS = 10000
 };
+enum { AHEAD_MS = 100, AHEAD_NEXT_MS = 10 };
 
 /* ---- what the brain is told ---- */
 
@@ -546,6 +547,28 @@ on_signal(evutil_socket_t sig, short what, void *arg)
 	hand_leave(arg, 0);
 }
 
+/* One at a time, so that nobody waits long for us meanwhile; no timer once all are there. */
+static void
+ahead_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct hand *h = arg;
+	int netns;
+
+	(void)fd;
+	(void)what;
+	if (h->leaving || (netns = rt_ahead(h->rt)) < 0)
+		return;
+	np_ahead(h->np, netns, (unsigned)h->config->limits->warmPods);
+	timer_arm(h->ahead_timer, AHEAD_NEXT_MS);
+}
+
+/* Begun anew by every start: pods that come in a burst do not share the processor with it. */
+void
+hand_ahead_arm(struct hand *h)
+{
+	timer_arm(h->ahead_timer, AHEAD_MS);
+}
+
 static void
 events_make(struct hand *h)
 {
@@ -557,6 +580,7 @@ events_make(struct hand *h)
 	h->check_timer = evtimer_new(h->base, check_on_timer, h);
 	h->drain_timer = evtimer_new(h->base, drain_on_timer, h);
 	h->brain_timer = evtimer_new(h->base, brain_on_timer, h);
+	h->ahead_timer = evtimer_new(h->base, ahead_on_timer, h);
 	h->watchdog_timer = evtimer_new(h->base, watchdog_on_timer, h);
 	for (int i = 0; i < 2; i++) {
 		h->signals[i] = evsignal_new(h->base, signals[i], on_signal, h);
@@ -566,6 +590,7 @@ events_make(struct hand *h)
 	if (notify_watchdog_ms())
 		timer_arm(h->watchdog_timer, 0);
 	hand_rt_arm(h);
+	hand_ahead_arm(h);
 }
 
 /* The brain leaves when its line closes, and on its way out writes what the disk has

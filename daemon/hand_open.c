@@ -154,6 +154,7 @@ parts_open(struct hand *h, struct error **e)
 	rc.seccomp_dir = c->seccomp;
 	rc.max_pids = c->limits->maxPids;
 	h->host_paths = spec_host_paths(c->allow);
+	rc.warm_pods = (unsigned)c->limits->warmPods;
 	rc.user_first = (uint32_t)c->users->first;
 	rc.user_ranges = (uint32_t)c->users->ranges;
 	rc.allow = (struct rt_allow){ .privileged = c->allow->privileged,

@@ -56,7 +56,7 @@ struct hand {
 	struct map stale;    /* id -> anything: set before it */
 	struct hand_job *jobs;
 	struct event *rt_event, *rt_timer, *np_event, *check_timer, *drain_timer, *brain_timer,
-	    *watchdog_timer;
+	    *watchdog_timer, *ahead_timer;
 	struct event *signals[2];
 	int listen_unix, listen_tcp; /* -1: none */
 	int locks[2];                /* on the state and the run folder */
@@ -87,6 +87,7 @@ int hand_child(struct hand *, const char *role, const char *label, struct identi
 void hand_leave(struct hand *, int exit_code);
 void hand_rules_commit(struct hand *); /* the brain hears how it ended */
 void hand_rt_arm(struct hand *);
+void hand_ahead_arm(struct hand *); /* pods were started: what is made ahead becomes few */
 void hand_drain_arm(struct hand *);
 
 /* hand_open.c: all that the hand holds but its loop's events. */

@@ -108,6 +108,7 @@ do_start(struct order *o, struct error **e)
 		hand_report_pod(o->hand, args->uid);
 	}
 	hand_rt_arm(o->hand);
+	hand_ahead_arm(o->hand);
 	return 0;
 }
 

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 #define NEW (NLM_F_CREATE | NLM_F_EXCL)
 #define PUT (NLM_F_CREATE | NLM_F_REPLACE)
@@ -340,7 +341,7 @@ link_close(struct link *l)
 
 /* Both ends in one request, the peer straight into the pod's namespace. */
 static int
-plug_make(struct link *l, int netns, uint32_t ip, struct error **e)
+plug_make(struct link *l, int netns, const char *name, uint32_t ip, struct error **e)
 {
 	struct mac pod = link_mac(MAC_POD, ip), host = link_mac(MAC_HOST, ip);
 	struct ifinfomsg none = { 0 };
@@ -348,9 +349,8 @@ plug_make(struct link *l, int netns, uint32_t ip, struct error **e)
 	struct nlmsghdr *h =
 	    nl_ask(&b, RTM_NEWLINK, NEW, &none, sizeof none, "make the veth pair", 0);
 	struct nlattr *info, *data, *peer;
-	char name[LINK_TEXT];
 
-	nl_put_str(&b, h, IFLA_IFNAME, link_name(ip, name));
+	nl_put_str(&b, h, IFLA_IFNAME, name);
 	nl_put(&b, h, IFLA_ADDRESS, &host, sizeof host);
 	nl_put_u32(&b, h, IFLA_MASTER, l->index);
 	info = nl_nest(&b, h, IFLA_LINKINFO);
@@ -377,10 +377,10 @@ put_addr_gen_none(struct nl_batch *b, struct nlmsghdr *h)
 	nl_end(h, spec);
 }
 
-/* What the bridge does with this port.  One MAC, known beforehand: frames from
- * another are dropped (IFLA_BRPORT_LOCKED, Linux 5.18; older ones ignore it). */
-static int
-plug_host(struct link *l, unsigned index, uint32_t ip, struct error **e)
+/* What the bridge does with this port, whatever its address.  One MAC, known beforehand:
+ * frames from another are dropped (IFLA_BRPORT_LOCKED, Linux 5.18; older ones ignore it). */
+static void
+put_port(struct nl_batch *b, unsigned index)
 {
 	static const struct {
 		uint16_t type;
@@ -391,10 +391,29 @@ plug_host(struct link *l, unsigned index, uint32_t ip, struct error **e)
 		{ IFLA_BRPORT_MCAST_FLOOD, 0 }, { IFLA_BRPORT_BCAST_FLOOD, 0 },
 		{ IFLA_BRPORT_LOCKED, 1 },
 	};
-	struct mac mac = link_mac(MAC_POD, ip);
-	uint32_t addr = htonl(ip);
 	struct ifinfomsg im = { .ifi_index = index },
 			 brm = { .ifi_family = AF_BRIDGE, .ifi_index = index };
+	struct nlmsghdr *h;
+	struct nlattr *info;
+
+	/* A host without IPv6 has no such setting. */
+	h = nl_ask(b, RTM_SETLINK, 0, &im, sizeof im, "no IPv6 address on the port",
+		   EAFNOSUPPORT);
+	put_addr_gen_none(b, h);
+	h = nl_ask(b, RTM_SETLINK, 0, &brm, sizeof brm, "set the bridge port", 0);
+	info = nl_nest(b, h, IFLA_PROTINFO);
+	for (size_t i = 0; i < sizeof port / sizeof *port; i++)
+		nl_put_u8(b, h, port[i].type, port[i].value);
+	nl_end(h, info);
+}
+
+/* The host's end; `name` when it was made ahead, under another one and another MAC. */
+static int
+plug_host(struct link *l, unsigned index, const char *name, uint32_t ip, struct error **e)
+{
+	struct mac mac = link_mac(MAC_POD, ip), own = link_mac(MAC_HOST, ip);
+	uint32_t addr = htonl(ip);
+	struct ifinfomsg im = { .ifi_index = index };
 	struct ndmsg fdb = { .ndm_family = AF_BRIDGE,
 			     .ndm_ifindex = index,
 			     .ndm_state = NUD_NOARP,
@@ -404,17 +423,14 @@ plug_host(struct link *l, unsigned index, uint32_t ip, struct error **e)
 			     .ndm_state = NUD_PERMANENT };
 	struct nl_batch b = { 0 };
 	struct nlmsghdr *h;
-	struct nlattr *info;
 
-	/* A host without IPv6 has no such setting. */
-	h = nl_ask(&b, RTM_SETLINK, 0, &im, sizeof im, "no IPv6 address on the port",
-		   EAFNOSUPPORT);
-	put_addr_gen_none(&b, h);
-	h = nl_ask(&b, RTM_SETLINK, 0, &brm, sizeof brm, "set the bridge port", 0);
-	info = nl_nest(&b, h, IFLA_PROTINFO);
-	for (size_t i = 0; i < sizeof port / sizeof *port; i++)
-		nl_put_u8(&b, h, port[i].type, port[i].value);
-	nl_end(h, info);
+	if (name) {
+		h = nl_ask(&b, RTM_SETLINK, 0, &im, sizeof im, "name the veth pair", 0);
+		nl_put_str(&b, h, IFLA_IFNAME, name);
+		nl_put(&b, h, IFLA_ADDRESS, &own, sizeof own);
+	} else {
+		put_port(&b, index);
+	}
 	h = nl_ask(&b, RTM_NEWNEIGH, PUT, &fdb, sizeof fdb, "fix the pod's MAC to its port", 0);
 	nl_put(&b, h, NDA_LLADDR, &mac, sizeof mac);
 	h = nl_ask(&b, RTM_NEWNEIGH, PUT, &arp, sizeof arp, "fix the pod's MAC to its address",
@@ -443,11 +459,24 @@ plug_socket(const struct link *l, int netns, struct nl *ret, struct error **e)
 	return rc;
 }
 
+/* What eth0 needs whatever its address. */
+static void
+put_inside(struct nl_batch *b, unsigned index)
+{
+	struct ifinfomsg lo = { .ifi_index = 1, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
+	struct ifinfomsg eth = { .ifi_index = index };
+	struct nlmsghdr *h;
+
+	nl_ask(b, RTM_SETLINK, 0, &lo, sizeof lo, "set lo up", 0);
+	h = nl_ask(b, RTM_SETLINK, 0, &eth, sizeof eth, "no IPv6 address on eth0",
+		   EAFNOSUPPORT);
+	put_addr_gen_none(b, h);
+}
+
 static int
-plug_pod(struct link *l, struct nl *nl, uint32_t ip, struct error **e)
+plug_pod(struct link *l, struct nl *nl, bool ahead, uint32_t ip, struct error **e)
 {
 	unsigned index = link_index(nl->fd, "eth0");
-	struct ifinfomsg lo = { .ifi_index = 1, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
 	struct ifinfomsg eth = { .ifi_index = index };
 	struct ifaddrmsg am = { AF_INET, 32, IFA_F_PERMANENT, RT_SCOPE_UNIVERSE, index };
 	struct ndmsg arp = { .ndm_family = AF_INET,
@@ -459,15 +488,17 @@ plug_pod(struct link *l, struct nl *nl, uint32_t ip, struct error **e)
 			    .rtm_scope = RT_SCOPE_UNIVERSE,
 			    .rtm_type = RTN_UNICAST,
 			    .rtm_flags = RTNH_F_ONLINK };
-	struct mac mac = link_mac(MAC_POD, l->gateway);
+	struct mac mac = link_mac(MAC_POD, l->gateway), own = link_mac(MAC_POD, ip);
 	uint32_t addr = htonl(ip), gw = htonl(l->gateway);
 	struct nl_batch b = { 0 };
 	struct nlmsghdr *h;
 
-	nl_ask(&b, RTM_SETLINK, 0, &lo, sizeof lo, "set lo up", 0);
-	h = nl_ask(&b, RTM_SETLINK, 0, &eth, sizeof eth, "no IPv6 address on eth0",
-		   EAFNOSUPPORT);
-	put_addr_gen_none(&b, h);
+	if (ahead) {
+		h = nl_ask(&b, RTM_SETLINK, 0, &eth, sizeof eth, "give eth0 its MAC", 0);
+		nl_put(&b, h, IFLA_ADDRESS, &own, sizeof own);
+	} else {
+		put_inside(&b, index);
+	}
 	h = nl_ask(&b, RTM_NEWADDR, PUT, &am, sizeof am, "give eth0 its address", 0);
 	nl_put(&b, h, IFA_LOCAL, &addr, sizeof addr);
 	nl_put(&b, h, IFA_ADDRESS, &addr, sizeof addr);
@@ -493,15 +524,79 @@ link_plug(struct link *l, int netns, uint32_t ip, struct error **e)
 	/* A namespace that is going away may still hold the former pod's link. */
 	if (link_index(l->nl.fd, link_name(ip, name)) && link_forget(l, ip, true, e) < 0)
 		return -1;
-	if (plug_make(l, netns, ip, e) < 0)
+	if (plug_make(l, netns, name, ip, e) < 0)
 		return fail_in(e, "%s", ipv4_print(ip, text));
 	index = link_index(l->nl.fd, name);
-	rc = plug_host(l, index, ip, e) < 0 || plug_socket(l, netns, &pod, e) < 0 ||
-	     plug_pod(l, &pod, ip, e) < 0;
+	rc = plug_host(l, index, NULL, ip, e) < 0 || plug_socket(l, netns, &pod, e) < 0 ||
+	     plug_pod(l, &pod, false, ip, e) < 0;
 	nl_close(&pod);
 	if (!rc)
 		return 0;
 	(void)link_forget(l, ip, true, NULL);
+	return fail_in(e, "%s", ipv4_print(ip, text));
+}
+
+/* -- made ahead ---------------------------------------------------------------
+ *
+ * A pair of no address yet, in a namespace whose pod is yet to come; both ends are down, so
+ * nothing passes.  Only descriptors of ours hold the namespace: when we end, however that
+ * happens, the kernel removes it and the pair, and nothing is left to be found or swept. */
+
+static void
+ahead_unplug(struct link *l, const struct link_ahead *a)
+{
+	struct ifinfomsg im = { .ifi_index = (int)a->index };
+	struct nl_batch b = { 0 };
+
+	nl_ask(&b, RTM_DELLINK, 0, &im, sizeof im, "remove the veth pair", ENODEV);
+	(void)nl_send(&l->nl, &b, NULL);
+}
+
+void
+link_ahead_drop(struct link_ahead *a)
+{
+	nl_close(&a->pod);
+}
+
+int
+link_ahead_make(struct link *l, int netns, unsigned number, struct link_ahead *ret,
+		struct error **e)
+{
+	struct link_ahead a = { .pod = { -1, 0 } };
+	struct nl_batch port = { 0 }, inside = { 0 };
+	char name[LINK_TEXT];
+	struct stat st;
+
+	snprintf(name, sizeof name, LINK_AHEAD "%03x", l->gateway, number & 0xfff);
+	if (fstat(netns, &st) < 0)
+		return fail_sys(e, "look at the network namespace");
+	a.ino = st.st_ino;
+	if (plug_socket(l, netns, &a.pod, e) < 0 ||
+	    plug_make(l, netns, name, number & 0xfff, e) < 0)
+		goto failed;
+	a.index = link_index(l->nl.fd, name);
+	put_port(&port, a.index);
+	put_inside(&inside, link_index(a.pod.fd, "eth0"));
+	if (nl_send(&l->nl, &port, e) == 0 && nl_send(&a.pod, &inside, e) == 0) {
+		*ret = a;
+		return 0;
+	}
+	ahead_unplug(l, &a);
+failed:
+	link_ahead_drop(&a);
+	return fail_in(e, "%s", name);
+}
+
+int
+link_ahead_plug(struct link *l, struct link_ahead *a, uint32_t ip, struct error **e)
+{
+	char name[LINK_TEXT], text[LINK_TEXT];
+
+	if (link_index(l->nl.fd, link_name(ip, name)) && link_forget(l, ip, true, e) < 0)
+		return -1;
+	if (plug_host(l, a->index, name, ip, e) == 0 && plug_pod(l, &a->pod, true, ip, e) == 0)
+		return 0;
+	ahead_unplug(l, a);
 	return fail_in(e, "%s", ipv4_print(ip, text));
 }
 
@@ -559,6 +654,11 @@ link_node_ip(const struct link *l)
 static bool
 link_ours(const struct np_config *c, const char *name)
 {
+	char ahead[LINK_TEXT];
+
+	snprintf(ahead, sizeof ahead, LINK_AHEAD, c->pod_net + 1);
+	if (!strncmp(name, ahead, strlen(ahead)))
+		return true;
 	return !strncmp(name, "kdg", 3) && strlen(name) == 11 &&
 	       strspn(name + 3, "0123456789abcdef") == 8 &&
 	       ((uint32_t)strtoul(name + 3, NULL, 16) ^ c->pod_net) >> (32 - c->pod_bits) == 0;

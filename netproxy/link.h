@@ -21,6 +21,7 @@
 #include "nl.h"
 #include "owner.h"
 #include "reconcile/base/ipv4.h"
+#include <sys/types.h>
 
 struct link {
 	struct nl nl;   /* rtnetlink in the host's namespace */
@@ -44,12 +45,25 @@ struct link_knob {
 #define LINK_KNOBS 2
 extern const struct link_knob link_knobs[LINK_KNOBS];
 
+/* A veth pair in the namespace of a pod that is yet to come. */
+struct link_ahead {
+	ino_t ino;      /* of the namespace, which `pod` keeps */
+	unsigned index; /* of the host's end */
+	struct nl pod;  /* rtnetlink inside */
+};
+#define LINK_AHEAD "kdw%08x." /* begins their names; the gateway tells whose they are */
+
 #define LINK_TEXT 16 /* room for an address or a link's name */
 
 int link_open(struct link *, const struct np_config *, struct error **);
 void link_close(struct link *);
 int link_plug(struct link *, int netns, uint32_t ip, struct error **);
 int link_forget(struct link *, uint32_t ip, bool unplug, struct error **);
+int link_ahead_make(struct link *, int netns, unsigned number, struct link_ahead *ret,
+		    struct error **);
+/* Gives it its address; on failure its link is gone.  To be dropped after it. */
+int link_ahead_plug(struct link *, struct link_ahead *, uint32_t ip, struct error **);
+void link_ahead_drop(struct link_ahead *);
 uint32_t link_node_ip(const struct link *);
 /* Removes the bridge and every link of ours that is left. */
 int link_down(const struct np_config *, struct error **);

@@ -2,9 +2,12 @@
 #include "np.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
+#include "reconcile/base/log.h"
 #include <assert.h>
 #include <net/if.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static bool
 overlap(uint32_t a, unsigned a_bits, uint32_t b, unsigned b_bits)
@@ -126,6 +129,7 @@ np_open(const struct np_config *c, struct np **ret, struct error **e)
 	struct np *np = xcalloc(1, sizeof *np);
 	enum tables_kind kind;
 
+	np->ahead_made = (unsigned)getpid() * 16; /* not those of one before us */
 	np->config = *c;
 	np->config.bridge = xstrdup(c->bridge);
 	np->config.iptables_restore = NULL;
@@ -166,6 +170,8 @@ np_close(struct np *np)
 	if (np->idle >= 0)
 		close(np->idle);
 	commit_done(np);
+	while (np->ahead_n)
+		link_ahead_drop(&np->ahead[--np->ahead_n]);
 	link_close(&np->link);
 	tables_close(&np->tables);
 	free((char *)np->config.bridge);
@@ -208,10 +214,59 @@ ip_check(const struct np *np, uint32_t ip, struct error **e)
 	return 0;
 }
 
+static void
+ahead_remove(struct np *np, unsigned i)
+{
+	memmove(np->ahead + i, np->ahead + i + 1, (--np->ahead_n - i) * sizeof *np->ahead);
+}
+
+void
+np_ahead(struct np *np, int netns, unsigned most)
+{
+	cleanup_error struct error *e = NULL;
+	unsigned room = sizeof np->ahead / sizeof *np->ahead;
+
+	most = most < 1 ? 1 : most < room ? most : room;
+	while (np->ahead_n >= most) {
+		link_ahead_drop(np->ahead);
+		ahead_remove(np, 0);
+	}
+	if (link_ahead_make(&np->link, netns, np->ahead_made++, &np->ahead[np->ahead_n], &e) ==
+	    0) {
+		np->ahead_n++;
+		return;
+	}
+	if (!np->said_ahead)
+		log_warn("network", "no link could be made ahead of its pod: %s",
+			 error_text(e));
+	np->said_ahead = true;
+}
+
 int
 np_plug(struct np *np, int netns, uint32_t ip, struct error **e)
 {
-	return ip_check(np, ip, e) < 0 ? -1 : link_plug(&np->link, netns, ip, e);
+	struct stat st;
+
+	if (ip_check(np, ip, e) < 0)
+		return -1;
+	if (fstat(netns, &st) < 0)
+		return fail_sys(e, "look at the pod's network namespace");
+	/* By what it is and not by a number that may mean another one by now: an entry keeps
+	 * its namespace, so no other can have that inode. */
+	for (unsigned i = 0; i < np->ahead_n; i++) {
+		struct link_ahead a = np->ahead[i];
+		int rc;
+
+		if (a.ino != st.st_ino)
+			continue;
+		ahead_remove(np, i);
+		rc = link_ahead_plug(&np->link, &a, ip, NULL);
+		link_ahead_drop(&a);
+		if (rc == 0)
+			return 0;
+		break;
+	}
+	return link_plug(&np->link, netns, ip, e);
 }
 
 int

@@ -54,6 +54,10 @@ uint32_t np_node_ip(struct np *);
 /* One veth pair: eth0 in the namespace, up, with address, default route via
  * the bridge; made with the peer already inside (no move, no grace period). */
 int np_plug(struct np *, int netns, uint32_t ip, struct error **);
+/* A link of no address yet in a namespace whose pod is yet to come, so that np_plug of that
+ * namespace is quick; takes about a ms.  At most `most` are kept (at most 16), the newest:
+ * the pods of older ones never came.  They go when this process ends. */
+void np_ahead(struct np *, int netns, unsigned most);
 /* The pod is gone: its link goes with its namespace, when the kernel has time for it. */
 int np_forget(struct np *, uint32_t ip, struct error **);
 int np_unplug(struct np *, uint32_t ip, struct error **); /* absent is fine */

@@ -40,6 +40,10 @@ struct np {
 	bool said_recent;
 	const char *lacks[8];
 
+	struct link_ahead ahead[16]; /* the oldest first */
+	unsigned ahead_n, ahead_made;
+	bool said_ahead;
+
 	struct map services; /* id -> struct service */
 	struct names trees;
 	bool dispatch;        /* the trees have to be made again */

@@ -189,6 +189,24 @@ users_begin(struct rt *rt, struct users_making *ret, struct error **e)
 	return 0;
 }
 
+int
+rt_ahead(struct rt *rt)
+{
+	struct users *u = &rt->users;
+	unsigned most = rt->cfg.warm_pods < USERS_AHEAD ? rt->cfg.warm_pods : USERS_AHEAD;
+	uint32_t base = u->able && u->nahead < most ? free_range(rt) : 0;
+	cleanup_error struct error *e = NULL;
+	struct users_making making;
+
+	if (!base)
+		return -1;
+	making_begin(&making, base);
+	if (users_end(&making, &u->ahead[u->nahead], &e) == 0)
+		return u->ahead[u->nahead++].fds[USERS_NET];
+	log_warn("runtime", "no pod's namespaces could be made ahead: %s", error_text(e));
+	return -1;
+}
+
 /* ---- what the host can ---- */
 
 static int

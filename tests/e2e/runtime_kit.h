@@ -175,6 +175,7 @@ kit_config(struct kit *k)
 	return (struct rt_config){ .allow = { .caps = 1ULL << 25, /* SYS_TIME */
 					      .unconfined = true,
 					      .host_users = getenv("KIT_HOST_USERS") },
+				   .warm_pods = 1,
 				   .user_first = 1879048192,
 				   .user_ranges = 300,
 				   .run_dir = k->run,

@@ -75,7 +75,8 @@ pod_facts() { kedge get pods ${1:+-l "$1"} -o json | jq -c '[.items[] | {uid: .m
 holds() {
 	wait_for 20 "three pods are left" sh -c '[ "$(kedge get pods -o json | jq ".items | length")" = 3 ]' || return 1
 	wait_for 10 "three sandboxes are left" sh -c '[ "$(pgrep -xc kedge-init)" = 3 ]' || return 1
-	wait_for 10 "three links are left" sh -c '[ "$(ip -o link show master kedge0 | wc -l)" = 3 ]' || return 1
+	wait_for 10 "three links are left" sh -c '[ "$(ip -o link show master kedge0 | grep -c kdg)" = 3 ]' || return 1
+	wait_for 10 "four are made ahead" sh -c '[ "$(ip -o link show master kedge0 | grep -c kdw)" = 4 ]' || return 1
 	wait_for 10 "three folders are left" sh -c "[ \$(ls $W/run/pods | wc -l) = 3 ]" || return 1
 	echo "processes $(pgrep -c web) of pods, $(pgrep -fc kedged.--config) kedged"
 	for ns in net pid ipc uts mnt; do
@@ -133,6 +134,7 @@ holds() {
 	wait_for 10 "it ends" not_running "$KEDGED"
 	[ "$(pgrep -xc kedge-init)" = 0 ]
 	! ip link show kedge0 2>/dev/null || false
+	! ip -o link | grep kdw || false
 	! iptables-save 2>/dev/null | grep -q KDG- || false
 	[ -z "$(find /sys/fs/cgroup -type d -path "*/$KEDGE_CGROUP*")" ]
 	[ -z "$(ls -A "$W/run" 2>/dev/null)" ]

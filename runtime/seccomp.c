@@ -131,6 +131,8 @@ build(uint64_t caps, struct seccomp_filter *ret)
 		r = allow_some(ctx, admin);
 	if (r == 0)
 		r = seccomp_bpf(ctx, ret);
+	if (r == 0)
+		seccomp_compact(ret);
 	if (ctx)
 		seccomp_release(ctx);
 	return r;

@@ -26,6 +26,8 @@ const struct seccomp_filter *seccomp_local(struct seccomp_cache *, const char *d
 /* seccomp_profile.c: the BPF of such a file's text. */
 int seccomp_profile_compile(const char *text, size_t n, uint64_t caps,
 			    struct seccomp_filter *ret, struct error **);
+/* The same filter in fewer instructions, in its place; or as it was. */
+void seccomp_compact(struct seccomp_filter *);
 /* The instructions of a libseccomp context; -errno on failure. */
 int seccomp_bpf(void *ctx, struct seccomp_filter *ret);
 void seccomp_done(struct seccomp_cache *);

@@ -260,6 +260,8 @@ seccomp_profile_compile(const char *text, size_t n, uint64_t caps, struct seccom
 		errno = -rc;
 		rc = fail_sys(e, "compile it");
 	}
+	if (rc == 0)
+		seccomp_compact(ret);
 	if (ctx)
 		seccomp_release(ctx);
 	json_decref(doc);

@@ -6,10 +6,13 @@
 #include <linux/futex.h>
 #include <linux/mount.h>
 #include <linux/sched.h>
+#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,6 +32,20 @@ long clone_run(struct clone_args *, size_t, int (*fn)(void *), void *arg);
 enum { STACK = 16 << 10 };
 enum { MAPS_WRITTEN = 1, MAPS_FAILED };
 
+/* So that kedge-init need not: changing a link waits for whoever else changes one, and while
+ * a pod begins that is its own veth pair. */
+__attribute__((no_sanitize("address", "undefined"))) static void
+loopback_up(void)
+{
+	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+	long fd = sys(socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return;
+	sys(ioctl, fd, SIOCSIFFLAGS, &lo);
+	sys(close, fd);
+}
+
 /* The first process of a user namespace: makes what belongs to it and ends.  It shares our
  * memory and our descriptors and runs while we go on, so it uses system calls alone, on a
  * stack of its own, and no libc: errno is the thread's that it was cloned from. */
@@ -47,6 +64,8 @@ make_namespaces(void *arg)
 		sys(futex, &m->go, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
 	if (m->go == MAPS_WRITTEN)
 		r = sys(unshare, CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS);
+	if (m->go == MAPS_WRITTEN && r >= 0)
+		loopback_up();
 	for (int i = 0; i < 4 && r >= 0 && m->go == MAPS_WRITTEN; i++) {
 		r = sys(openat, AT_FDCWD, paths[i], O_RDONLY | O_CLOEXEC);
 		m->set.fds[i] = (int)r;

@@ -544,6 +544,23 @@ say_data(struct cli_call *c)
 	json_decref(all);
 }
 
+enum { DOWN_SECONDS = 120, DOWN_LOOK_MS = 20 };
+
+/* The answer comes before the work, for who answers goes with it; the socket is what goes
+ * last. */
+static int
+down_await(const struct cli_call *c, struct error **e)
+{
+	for (int i = 0; i < DOWN_SECONDS * 1000 / DOWN_LOOK_MS; i++) {
+		if (access(c->socket, F_OK) < 0)
+			return 0;
+		usleep(DOWN_LOOK_MS * 1000);
+	}
+	return fail(e, WHY_UNAVAILABLE,
+		    "%s is still there after %d s: kedged's log says what could not be removed",
+		    c->socket, DOWN_SECONDS);
+}
+
 int
 cli_down(struct cli_call *c, struct error **e)
 {
@@ -569,6 +586,8 @@ cli_down(struct cli_call *c, struct error **e)
 	if (!answer)
 		return -1;
 	json_decref(answer);
+	if (down_await(c, e) < 0)
+		return -1;
 	fputs("everything is down\n", c->out);
 	return 0;
 }

@@ -627,7 +627,6 @@ hand_main(struct config *config)
 	struct hand h = {
 		.config = config, .listen_unix = -1, .listen_tcp = -1, .locks = { -1, -1 }
 	};
-	int rc;
 
 	log_role("hand");
 	if (hand_open(&h, &e) < 0) {
@@ -646,9 +645,8 @@ hand_main(struct config *config)
 		event_base_dispatch(h.base);
 	}
 	children_end(&h);
-	hand_socket_remove(&h);
-	rc = h.exit_code;
 	if (h.down)
-		rc = hand_down(&h);
-	return rc;
+		return hand_down(&h);
+	hand_socket_remove(&h);
+	return h.exit_code;
 }

@@ -147,7 +147,7 @@ broken_remove(struct hand *h, struct error **e)
 }
 
 /* What kedge makes in its folders, and nothing else is ever removed from there. */
-static const char *const in_run[] = { "api.sock", "pods", "empty", "hand.lock", NULL };
+static const char *const in_run[] = { "pods", "empty", "hand.lock", "api.sock", NULL };
 static const char *const in_state[] = { "state.db",      "state.db-wal", "state.db-shm",
 					"state.db.lock", "repo.git",     "images",
 					"pods",          "fetch",        "volumes",
@@ -207,16 +207,13 @@ logs_remove(struct hand *h, struct error **e)
 }
 
 /* Only names that kedge itself gives: a folder that is somebody's as well loses nothing but
- * these. */
+ * these.  The socket goes last: `kedge down` waits for that. */
 int
 host_folders_remove(struct hand *h, struct error **e)
 {
 	const struct config *c = h->config;
 	int rc = 0;
 
-	for (const char *const *n = in_run; *n; n++)
-		rc |= rt_tree_remove(h->rt, c->run, *n, rc ? NULL : e);
-	rmdir(c->run);
 	rc |= logs_remove(h, rc ? NULL : e);
 	for (const char *const *n = in_state; *n; n++)
 		if (!h->down_keeps || !strcmp(*n, "pods"))
@@ -225,5 +222,8 @@ host_folders_remove(struct hand *h, struct error **e)
 		rc |= broken_remove(h, rc ? NULL : e);
 		rmdir(c->state);
 	}
+	for (const char *const *n = in_run; *n; n++)
+		rc |= rt_tree_remove(h->rt, c->run, *n, rc ? NULL : e);
+	rmdir(c->run);
 	return rc;
 }

@@ -15,6 +15,7 @@
 #include "hand_state.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
@@ -23,7 +24,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-enum { FILES_WANTED = 65536 };
+enum { FILES_WANTED = 65536, LOCK_MS = 1000 };
 
 static int
 listen_unix(struct hand *h, struct error **e)
@@ -89,6 +90,9 @@ folder_lock(const char *dir, const char *option, int *ret, struct error **e)
 	*ret = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (*ret < 0)
 		return fail_sys(e, "open %s", path);
+	/* A hand that was killed may leave a child on its way to exec, which holds it yet. */
+	for (int ms = 0; flock(*ret, LOCK_EX | LOCK_NB) < 0 && ms < LOCK_MS; ms += 20)
+		poll(NULL, 0, 20);
 	if (flock(*ret, LOCK_EX | LOCK_NB) < 0)
 		return fail(e, WHY_CONFLICT,
 			    "another kedged uses %s; stop it, or give this one its own %s", dir,

@@ -534,6 +534,7 @@ second_service() { # its address, once it is in the store
 		run: $W/run
 		logs: $W/logs
 		cgroup: $KEDGE_CGROUP$(basename "$W")
+		limits: {warmPods: 0} # what is made ahead is not what a brain asked for
 		sources: [{name: deploy, url: $W/deploy.git}]
 	Y
 	: >"$W/kedged.log"

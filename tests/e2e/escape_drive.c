@@ -314,7 +314,7 @@ seen(struct kit *k)
 	    "echo == limits; ulimit -c; umask; cat /proc/self/oom_score_adj; "
 	    "echo == descriptors; ls /proc/self/fd | tr '\\n' ' '; echo; "
 	    "echo == environment; env | grep -v '^SHLVL' | sort; pwd; "
-	    "echo == processes; ps -o pid,comm | head -n 4; "
+	    "echo == processes; ps=$(ps -o pid,comm); echo \"$ps\"; "
 	    "echo == devices; cd /dev; stat -c '%A %U %n %t:%T' * pts/ptmx; cd /; "
 	    "echo == root; ls -ld / /dev /etc /proc /sys /tmp | tr -s ' ' | cut -d' ' "
 	    "-f1,3,4,9; "

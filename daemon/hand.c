@@ -552,7 +552,7 @@ static void
 ahead_on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct hand *h = arg;
-	int netns;
+	cleanup_close int netns = -1;
 
 	(void)fd;
 	(void)what;

@@ -295,12 +295,22 @@ struct leftovers {
 	size_t n;
 };
 
+/* Of a pod that is here, under another name. */
+static bool
+is_group(const struct rt *rt, const char *name)
+{
+	for (struct map_slot *s = map_first(&rt->pods); s; s = map_next(&rt->pods, s))
+		if (strcmp(rt_group(&((struct rtpod *)s->value)->spec), name) == 0)
+			return true;
+	return false;
+}
+
 static void
 leftover(void *ctx, const char *uid)
 {
 	struct leftovers *l = ctx;
 
-	if (map_get(&l->rt->pods, uid) || !podspec_name_ok(uid))
+	if (map_get(&l->rt->pods, uid) || !podspec_name_ok(uid) || is_group(l->rt, uid))
 		return;
 	l->uids = xrealloc(l->uids, (l->n + 1) * sizeof(*l->uids));
 	l->uids[l->n++] = xstrdup(uid);
@@ -319,12 +329,8 @@ sweep(struct rt *rt, int state_pods)
 		leftover(&l, ent->d_name);
 	cgroup_each(&rt->cgroups, leftover, &l);
 	for (size_t i = 0; i < l.n; i++) {
-		if (!map_get(&rt->pods, l.uids[i])) {
-			struct rtpod *p = rtpod_new(rt, l.uids[i]);
-
-			p->spec = (struct rt_pod){ .uid = p->uid, .ns = "", .name = "" };
-			rtpod_begin_removal(rt, p);
-		}
+		if (!map_get(&rt->pods, l.uids[i]))
+			rtpod_leftover(rt, l.uids[i]);
 		free(l.uids[i]);
 	}
 	free(l.uids);

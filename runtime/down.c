@@ -151,6 +151,7 @@ rt_down(struct rt *rt, struct error **e)
 	int64_t until = monotonic_ms() + DOWN_MS;
 	struct rt_event ev;
 
+	rtahead_end(rt, NULL);
 	for (struct map_slot *s = map_first(&rt->pods); s; s = map_next(&rt->pods, s))
 		if (((struct rtpod *)s->value)->state != RT_POD_GONE)
 			rtpod_begin_removal(rt, s->value);

@@ -226,11 +226,11 @@ listener(int dir, struct error **e)
 }
 
 static int
-open_groups(struct rt *rt, const char *uid, int fds[CGROUP_TREES + 1], struct error **e)
+open_groups(struct rt *rt, const char *group, int fds[CGROUP_TREES + 1], struct error **e)
 {
 	bool v2 = rt->cgroups.mode == CGROUP_V2;
 	struct buf cleanup_buf paths = { 0 };
-	unsigned n = cgroup_paths(&rt->cgroups, uid, NULL, &paths);
+	unsigned n = cgroup_paths(&rt->cgroups, group, NULL, &paths);
 	const char *at = paths.at;
 
 	for (unsigned i = 0; i < n; i++, at += strlen(at) + 1) {
@@ -279,7 +279,7 @@ launch_init(struct rt *rt, const struct rt_pod *p, int dir, const struct users_s
 		flags |= CLONE_NEWIPC;
 	if (sock < 0)
 		return -1;
-	if (open_groups(rt, p->uid, groups, e) == 0) {
+	if (open_groups(rt, rt_group(p), groups, e) == 0) {
 		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
 			       pair) < 0) {
 			fail_sys(e, "make a socket pair");

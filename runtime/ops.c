@@ -88,23 +88,44 @@ compile_exec(struct buf *b, const struct rt_pod *p, const struct rt_container *c
 }
 
 static void
-compile_root(struct rt *rt, struct buf *b, const struct rt_pod *p, const struct rt_container *c,
-	     const struct image *img)
+compile_group(struct rt *rt, struct buf *b, const struct rt_pod *p,
+	      const struct rt_container *c)
+{
+	struct op_at o = op_begin(b, OP_CGROUP, rt->cgroups.mode == CGROUP_V2 ? 1 : 0, 0);
+	struct buf cleanup_buf paths = { 0 };
+
+	cgroup_paths(&rt->cgroups, rt_group(p), rt_group_of(p, c), &paths);
+	for (const char *at = paths.at; at < paths.at + paths.len; at += strlen(at) + 1)
+		op_str(o, at);
+	op_end(o);
+}
+
+/* The file systems that hold layers, to be seen with the pod's ids. */
+static void
+compile_stores(struct rt *rt, struct op_at o)
+{
+	cleanup_free char *base = NULL, *layers = NULL;
+
+	xasprintf(&base, "%s/base", rt->cfg.state_dir);
+	xasprintf(&layers, "%s/images/layers", rt->cfg.state_dir);
+	op_str(o, layers);
+	op_str(o, base);
+}
+
+static void
+compile_root(struct rt *rt, struct buf *b, enum op_code code, const struct rt_pod *p,
+	     const struct rt_container *c, const struct image *img)
 {
 	cleanup_free char *writable = NULL, *place = NULL, *base = NULL;
-	struct op_at o = op_begin(b, OP_ROOT, volume_hears(c) ? 1 : 0, p->host_users ? 0 : 2);
-	cleanup_free char *layers = NULL;
+	struct op_at o = op_begin(b, code, volume_hears(c) ? 1 : 0, p->host_users ? 0 : 2);
 
 	xasprintf(&writable, "%s/pods/%s/%s", rt->cfg.state_dir, p->uid, c->name);
 	xasprintf(&place, "%s/pods/%s/root", rt->cfg.run_dir, p->uid);
 	op_str(o, writable);
 	op_str(o, place);
 	xasprintf(&base, "%s/base", rt->cfg.state_dir);
-	xasprintf(&layers, "%s/images/layers", rt->cfg.state_dir);
-	if (!p->host_users) {
-		op_str(o, layers);
-		op_str(o, base);
-	}
+	if (!p->host_users)
+		compile_stores(rt, o);
 	for (size_t i = img->nlayers; i-- > 0;)
 		op_str(o, img->layers[i]);
 	/* Below all: the places we mount on.  Making them in the writable layer would copy
@@ -319,20 +340,13 @@ rtops_compile(struct rt *rt, const struct rt_pod *p, const struct rt_container *
 								  ? c->stop_signal
 								  : img->stop_signal) };
 	const char *dir = c->working_dir && *c->working_dir ? c->working_dir : img->working_dir;
-	struct buf cleanup_buf paths = { 0 };
-	struct op_at o;
-	const char *at;
 
 	rt_copy(head.image_id, sizeof(head.image_id), img->id);
 	buf_add(b, &head, sizeof(head));
 	op_put(b, OP_OOM, 0, c->oom_score_adj, NULL);
-	cgroup_paths(&rt->cgroups, p->uid, c->name, &paths);
-	o = op_begin(b, OP_CGROUP, rt->cgroups.mode == CGROUP_V2 ? 1 : 0, 0);
-	for (at = paths.at; at < paths.at + paths.len; at += strlen(at) + 1)
-		op_str(o, at);
-	op_end(o);
+	compile_group(rt, b, p, c);
 	volume_ops_early(rt, p, c, b);
-	compile_root(rt, b, p, c, img);
+	compile_root(rt, b, OP_ROOT, p, c, img);
 	compile_kernel(rt, b, p, c);
 	compile_files(rt, b, p, c);
 	if (volume_ops(rt, p, c, b, e) < 0)
@@ -361,4 +375,44 @@ rtops_compile(struct rt *rt, const struct rt_pod *p, const struct rt_container *
 			    "its command and environment are %zu bytes, the most is %d", b->len,
 			    OPS_MAX);
 	return 0;
+}
+
+/* The outer directory first, should one lie in the other.  In run_dir other pods' volumes are
+ * mounted, which must not be held. */
+static void
+compile_room(struct rt *rt, struct buf *b, const struct rt_pod *p)
+{
+	const char *dirs[] = { rt->cfg.state_dir, rt->cfg.run_dir };
+	bool run_first = strlen(dirs[1]) < strlen(dirs[0]);
+	struct op_at o = op_begin(b, OP_ROOM, run_first ? 2 : 1, 2);
+	cleanup_free char *place = NULL;
+
+	xasprintf(&place, "%s/pods/%s/root", rt->cfg.run_dir, p->uid);
+	op_str(o, ""); /* where ROOT has the writable layer */
+	op_str(o, place);
+	compile_stores(rt, o);
+	op_str(o, dirs[run_first]);
+	op_str(o, dirs[!run_first]);
+	op_end(o);
+}
+
+void
+rtops_compile_ahead(struct rt *rt, const struct rt_pod *p, const struct image *img,
+		    struct buf *b)
+{
+	const struct ops_head head = { .magic = OPS_MAGIC };
+	const struct rt_container plain = { .name = W_AHEAD_FIRST };
+	struct rt_pod of = *p;
+
+	of.containers = &plain;
+	of.ncontainers = 1;
+	buf_add(b, &head, sizeof(head));
+	compile_group(rt, b, &of, &plain);
+	compile_room(rt, b, p);
+	compile_kernel(rt, b, &of, &plain);
+	compile_masks(rt, b, &plain);
+	if (img)
+		compile_root(rt, b, OP_LAYERS, &of, &plain, img);
+	op_put(b, OP_LEAVE, 0, 0, NULL);
+	((struct ops_head *)b->at)->size = (uint32_t)b->len;
 }

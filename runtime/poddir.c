@@ -185,7 +185,7 @@ poddir_conf(const struct rt_pod *p, size_t i)
 }
 
 static int
-pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, struct error **e)
+pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, unsigned flags, struct error **e)
 {
 	struct w_pod w = { .magic = W_MAGIC,
 			   .version = W_VERSION,
@@ -198,7 +198,7 @@ pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, struct error **e)
 			   .gated = 1,
 			   .flags = (p->share_processes || p->host_pid ? W_SHARED_PIDS : 0) |
 				    (p->host_network ? W_HOST_NET : 0) |
-				    (p->host_pid ? W_HOST_PIDS : 0),
+				    (p->host_pid ? W_HOST_PIDS : 0) | flags,
 			   .id_base = p->user_base };
 	cleanup_free char *logs = poddir_log_dir(rt, p);
 	struct buf cleanup_buf b = { 0 };
@@ -225,16 +225,11 @@ pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, struct error **e)
 	return poddir_write(dir, "pod", b.at, b.len, e);
 }
 
-/* What kedge-init is born with.  `spec` comes last: a directory without one is a pod that
- * never was.  All of it is on a tmpfs: what costs time is made while kedge-init begins. */
-int
-poddir_make_pod(struct rt *rt, const struct rt_pod *p, int *ret_dir, struct error **e)
+static int
+pod_dir_make(const char *top, struct error **e)
 {
-	struct buf cleanup_buf spec = { 0 };
-	cleanup_free char *top = NULL;
 	cleanup_close int dir = -1;
 
-	xasprintf(&top, "%s/pods/%s", rt->cfg.run_dir, p->uid);
 	if (mkdir(top, 0700) < 0)
 		return fail_sys(e, "make %s", top);
 	dir = open(top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -242,9 +237,90 @@ poddir_make_pod(struct rt *rt, const struct rt_pod *p, int *ret_dir, struct erro
 		return fail_sys(e, "open %s", top);
 	if (mkdirat(dir, "root", 0755) < 0)
 		return fail_sys(e, "make %s/root", top);
+	return steal_fd(&dir);
+}
+
+/* `spec` comes last: a directory without a whole one is a pod that never was. */
+static int
+pod_files_write(struct rt *rt, int dir, const struct rt_pod *p, struct error **e)
+{
+	struct buf cleanup_buf spec = { 0 };
+
+	if (pod_file_write(rt, dir, p, 0, e) < 0)
+		return -1;
 	podspec_pack(p, &spec);
-	if (pod_file_write(rt, dir, p, e) < 0 ||
-	    poddir_write(dir, "spec", spec.at, spec.len, e) < 0)
+	return poddir_write_new(dir, "spec", spec.at, spec.len, 0600, (gid_t)-1) < 0
+		   ? fail_sys(e, "write the pod's file spec")
+		   : 0;
+}
+
+/* What kedge-init is born with.  All of it is on a tmpfs: what costs time is made while
+ * kedge-init begins. */
+int
+poddir_make_pod(struct rt *rt, const struct rt_pod *p, int *ret_dir, struct error **e)
+{
+	cleanup_free char *top = NULL;
+	cleanup_close int dir = -1;
+
+	xasprintf(&top, "%s/pods/%s", rt->cfg.run_dir, p->uid);
+	dir = pod_dir_make(top, e);
+	if (dir < 0 || pod_files_write(rt, dir, p, e) < 0)
+		return -1;
+	*ret_dir = steal_fd(&dir);
+	return 0;
+}
+
+int
+poddir_make_ahead(struct rt *rt, const struct rt_pod *p, int *ret_dir, struct error **e)
+{
+	static const char *const layer[] = { "", "/" W_AHEAD_FIRST ".0",
+					     "/" W_AHEAD_FIRST ".0/upper",
+					     "/" W_AHEAD_FIRST ".0/work" };
+	cleanup_free char *top = NULL;
+	cleanup_close int dir = -1;
+
+	for (size_t i = 0; i < sizeof(layer) / sizeof(*layer); i++) {
+		cleanup_free char *path = NULL;
+
+		xasprintf(&path, "%s/pods/%s%s", rt->cfg.state_dir, p->uid, layer[i]);
+		if (mkdir(path, i < 2 ? 0700 : 0755) < 0 ||
+		    (i > 0 && chown(path, p->user_base, p->user_base) < 0))
+			return fail_sys(e, "make %s", path);
+	}
+	xasprintf(&top, "%s/pods/%s", rt->cfg.run_dir, p->uid);
+	dir = pod_dir_make(top, e);
+	if (dir < 0 || pod_file_write(rt, dir, p, W_AHEAD, e) < 0)
+		return -1;
+	*ret_dir = steal_fd(&dir);
+	return 0;
+}
+
+/* TOP/pods/FROM to TOP/pods/TO */
+static int
+rename_below(const char *top, const char *from, const char *to, struct error **e)
+{
+	cleanup_free char *old = NULL, *fresh = NULL;
+
+	xasprintf(&old, "%s/pods/%s", top, from);
+	xasprintf(&fresh, "%s/pods/%s", top, to);
+	return rename(old, fresh) < 0 ? fail_sys(e, "rename %s to %s", old, fresh) : 0;
+}
+
+int
+poddir_become(struct rt *rt, const char *ahead, const struct rt_pod *p, int *ret_dir,
+	      struct error **e)
+{
+	cleanup_free char *top = NULL;
+	cleanup_close int dir = -1;
+
+	if (rename_below(rt->cfg.run_dir, ahead, p->uid, e) < 0 ||
+	    rename_below(rt->cfg.state_dir, ahead, p->uid, e) < 0)
+		return -1;
+	xasprintf(&top, "%s/pods/%s", rt->cfg.run_dir, p->uid);
+	dir = open(top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0)
+		return fail_sys(e, "open %s", top);
+	if (pod_files_write(rt, dir, p, e) < 0)
 		return -1;
 	*ret_dir = steal_fd(&dir);
 	return 0;

@@ -483,13 +483,13 @@ walk_groups(struct walk *w, struct rt_pod *p)
 static void
 walk_pod(struct walk *w, struct rt_pod *p)
 {
-	int64_t magic = 0x35636570732d6b, nv = (int64_t)p->nvolumes,
+	int64_t magic = 0x36636570732d6b, nv = (int64_t)p->nvolumes,
 		nc = (int64_t)p->ncontainers;
 	struct rt_volume *volumes;
 	struct rt_container *containers;
 
 	walk_num(w, &magic);
-	w->bad |= magic != 0x35636570732d6b;
+	w->bad |= magic != 0x36636570732d6b;
 	walk_str(w, &p->uid);
 	walk_str(w, &p->ns);
 	walk_str(w, &p->name);
@@ -505,6 +505,7 @@ walk_pod(struct walk *w, struct rt_pod *p)
 	NUM(w, p->host_ipc);
 	NUM(w, p->host_users);
 	NUM(w, p->user_base);
+	walk_str(w, &p->group);
 	walk_strs(w, &p->hosts);
 	walk_strs(w, &p->resolv);
 	volumes = walk_list(w, p->volumes, &nv, sizeof(*volumes));

@@ -59,6 +59,7 @@ struct rtpod {
 	struct cont c[W_CONTAINERS];
 	bool run, changed, stopped; /* run: rt_pod_run was asked; stopped: kedge-init says so */
 	bool lends;                 /* kedge-init is new enough for W_ATTACH and W_CONNECT */
+	bool greeted;               /* it said that it is there; of one made ahead: it waits */
 	bool gated;                 /* none of its programs runs before kedge-init hears W_GO */
 	int64_t remove_at;          /* boot ms of the next try; 0: none */
 	int64_t kill_at;            /* boot ms: kedge-init did not end when it should */
@@ -80,12 +81,18 @@ struct rt_job { /* an exec, an attached client or a connection under way */
 	char *error;
 };
 
+enum { RT_AHEAD = 16 };
+
 struct rt {
 	struct rt_config cfg; /* strings are ours */
 	struct cgroups cgroups;
 	struct seccomp_cache seccomp;
 	struct users users;
 	struct map pods;
+	struct rtpod *ahead[RT_AHEAD]; /* sandboxes without a pod, the oldest first */
+	size_t nahead;
+	unsigned ahead_made; /* names them */
+	char *ahead_image;   /* of the pod before: the next is likely to have it, too */
 	struct rt_job *jobs;
 	size_t njobs;
 	struct rt_source wake;
@@ -99,6 +106,20 @@ struct rt {
 	const char **uids; /* of rt_pods */
 	char *exec_error;  /* of the last event */
 };
+
+/* The names of a pod's control groups; a group cannot be renamed in cgroup v2, so one of
+ * a sandbox that was made ahead keeps the name it had. */
+static inline const char *
+rt_group(const struct rt_pod *p)
+{
+	return p->group && *p->group ? p->group : p->uid;
+}
+
+static inline const char *
+rt_group_of(const struct rt_pod *p, const struct rt_container *c)
+{
+	return p->group && *p->group && c == p->containers ? W_AHEAD_FIRST : c->name;
+}
 
 void rt_copy(char *to, size_t room, const char *from); /* cut off to fit, always ended */
 void rt_changed(struct rt *, struct rtpod *);
@@ -124,6 +145,11 @@ int poddir_write(int dir, const char *name, const void *, size_t,
 		 struct error **); /* whole or not at all */
 int poddir_read(int dir, const char *name, struct buf *, struct error **);
 int poddir_make_pod(struct rt *, const struct rt_pod *, int *ret_dir, struct error **);
+/* A sandbox made ahead: its directories, and those of the writable layer of the first run. */
+int poddir_make_ahead(struct rt *, const struct rt_pod *, int *ret_dir, struct error **);
+/* They become the pod's, and what poddir_make_pod writes is written. */
+int poddir_become(struct rt *, const char *ahead, const struct rt_pod *, int *ret_dir,
+		  struct error **);
 int poddir_make_places(struct rt *, const struct rt_pod *, struct error **);
 struct w_container poddir_conf(const struct rt_pod *, size_t i);
 char *poddir_shm_path(const struct rt *, const struct rt_pod *); /* "" for a pod of one */
@@ -179,6 +205,11 @@ bool rtsysctl_path(const char *setting, char *ret, size_t room, const char **ret
 int rtops_compile(struct rt *, const struct rt_pod *, const struct rt_container *,
 		  const struct image *, struct buf *out, struct error **);
 
+/* The steps that are the same for the first container of any pod in that sandbox, and of
+ * those that have this image (NULL: none is known). */
+void rtops_compile_ahead(struct rt *, const struct rt_pod *, const struct image *,
+			 struct buf *out);
+
 /* launch.c */
 int launch_prepare(const char *init_path, struct error **); /* the sealed memfd */
 uint64_t launch_caps(void); /* what a kedge-init needs for itself */
@@ -192,9 +223,20 @@ int launch_measurer(struct rt *, const int fds[3], char *const *paths, size_t n,
 int launch_remover(struct rt *, const int dirs[2], const char *name, int *ret_pidfd,
 		   struct error **);
 
+/* ahead.c: sandboxes that wait for their pods */
+/* The oldest that is ready becomes this pod, but for its spec, which is still the sandbox's
+ * own.  NULL: there is none, or none will do. */
+struct rtpod *rtahead_take(struct rt *, const struct rt_pod *);
+bool rtahead_lost(struct rt *, struct rtpod *);   /* it was one of them, and ended */
+void rtahead_end(struct rt *, const char *image); /* all of them (NULL), or those made for
+						     the image of that id: they are removed */
+void rtahead_free(struct rt *);                   /* we end, and so do they */
+
 /* rtpod.c */
+struct rtpod *rtpod_alloc(const char *uid); /* not among rt's pods */
 struct rtpod *rtpod_new(struct rt *, const char *uid);
-void rtpod_heard(struct rt *, struct rtpod *); /* its connection is readable */
+void rtpod_leftover(struct rt *, const char *uid); /* what is left of one begins to go */
+void rtpod_heard(struct rt *, struct rtpod *);     /* its connection is readable */
 void rtpod_init_died(struct rt *, struct rtpod *);
 void rtpod_begin_removal(struct rt *, struct rtpod *);
 void rtpod_go_on(struct rt *, struct rtpod *); /* timers: removal, images */

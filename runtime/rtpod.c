@@ -36,7 +36,7 @@ enum {
 #endif
 
 struct rtpod *
-rtpod_new(struct rt *rt, const char *uid)
+rtpod_alloc(const char *uid)
 {
 	struct rtpod *p = xcalloc(1, sizeof(*p));
 
@@ -44,8 +44,25 @@ rtpod_new(struct rt *rt, const char *uid)
 	p->hand = (struct rt_source){ RT_SRC_HAND, p, -1 };
 	p->init = (struct rt_source){ RT_SRC_INIT, p, -1 };
 	p->remover = (struct rt_source){ RT_SRC_REMOVER, p, -1 };
+	return p;
+}
+
+struct rtpod *
+rtpod_new(struct rt *rt, const char *uid)
+{
+	struct rtpod *p = rtpod_alloc(uid);
+
 	map_put(&rt->pods, uid, p);
 	return p;
+}
+
+void
+rtpod_leftover(struct rt *rt, const char *uid)
+{
+	struct rtpod *p = rtpod_new(rt, uid);
+
+	p->spec = (struct rt_pod){ .uid = p->uid, .ns = "", .name = "" };
+	rtpod_begin_removal(rt, p);
 }
 
 static int
@@ -77,7 +94,7 @@ groups_make(struct rt *rt, const struct rt_pod *spec, struct error **e)
 	}
 	if (sum.cpu_shares < first)
 		sum.cpu_shares = first;
-	return cgroup_make(&rt->cgroups, spec->uid, NULL, &sum, e);
+	return cgroup_make(&rt->cgroups, rt_group(spec), NULL, &sum, e);
 }
 
 static struct cgroup_limits
@@ -142,11 +159,51 @@ pod_make(struct rt *rt, struct rtpod *p, int *ret_netns, struct error **e)
 	return *ret_netns < 0 ? -1 : 0;
 }
 
+/* Of a sandbox that was made ahead there is left what is the pod's. */
+static int
+pod_become(struct rt *rt, struct rtpod *p, const struct rt_pod *ahead, int *ret_netns,
+	   struct error **e)
+{
+	const struct w_msg become = { .type = W_BECOME };
+	cleanup_close int dir = -1;
+
+	free(steal_ptr(&p->c[0].image_id)); /* that it was made for */
+	p->spec.user_base = ahead->user_base;
+	p->spec.group = ahead->group;
+	if (poddir_become(rt, ahead->uid, &p->spec, &dir, e) < 0 ||
+	    groups_make(rt, &p->spec, e) < 0 ||
+	    rtpod_tell(p, &become, p->spec.name, strlen(p->spec.name), NULL, e) < 0 ||
+	    poddir_make_places(rt, &p->spec, e) < 0)
+		return -1;
+	begin_ahead(rt, p);
+	*ret_netns = netns_of(p, e);
+	return *ret_netns < 0 ? -1 : 0;
+}
+
+/* The caller's words, with what they leave to the runtime. */
+static int
+spec_copy(struct rt *rt, struct rtpod *p, const struct rt_pod *spec, struct error **e)
+{
+	struct buf cleanup_buf bytes = { 0 };
+
+	podspec_pack(spec, &bytes);
+	if (podspec_unpack(&p->arena, bytes.at, bytes.len, &p->spec, e) < 0)
+		return -1;
+	p->spec.user_base = 0;
+	p->spec.group = NULL;
+	for (size_t i = 0; i < p->spec.ncontainers; i++)
+		if (!p->spec.containers[i].pids)
+			((struct rt_container *)p->spec.containers)[i].pids = rt->cfg.max_pids;
+	p->spec.host_users |= !rt->users.able; /* the operator allowed it */
+	return 0;
+}
+
 int
 rt_pod_create(struct rt *rt, const struct rt_pod *spec, int *ret_netns, struct error **e)
 {
-	struct buf cleanup_buf bytes = { 0 };
+	struct rt_pod ahead = { 0 };
 	struct rtpod *p;
+	int r;
 
 	if (podspec_check(spec, e) < 0)
 		return -1;
@@ -157,23 +214,25 @@ rt_pod_create(struct rt *rt, const struct rt_pod *spec, int *ret_netns, struct e
 		return fail(e, WHY_EXISTS, "pod %s is here already", spec->uid);
 	if (p)
 		rt_pod_free(rt, p);
-	p = rtpod_new(rt, spec->uid);
-	podspec_pack(spec, &bytes);
-	if (podspec_unpack(&p->arena, bytes.at, bytes.len, &p->spec, e) == 0) {
-		p->spec.user_base = 0;
-		for (size_t i = 0; i < p->spec.ncontainers; i++)
-			if (!p->spec.containers[i].pids)
-				((struct rt_container *)p->spec.containers)[i].pids =
-				    rt->cfg.max_pids;
-		p->spec.host_users |= !rt->users.able; /* the operator allowed it */
-	}
-	if (!p->spec.uid || pod_make(rt, p, ret_netns, e) < 0) {
-		fail_in(e, "pod %s", spec->name);
-		/* What was made of it goes the way of every pod. */
-		rtpod_begin_removal(rt, p);
-		return -1;
-	}
-	return 0;
+	p = rtahead_take(rt, spec);
+	if (p)
+		ahead = p->spec;
+	else
+		p = rtpod_new(rt, spec->uid);
+	r = spec_copy(rt, p, spec, e);
+	free(rt->ahead_image);
+	rt->ahead_image = xstrdup(spec->containers->image);
+	if (r == 0)
+		r = ahead.uid ? pod_become(rt, p, &ahead, ret_netns, e)
+			      : pod_make(rt, p, ret_netns, e);
+	if (r == 0)
+		return 0;
+	fail_in(e, "pod %s", spec->name);
+	/* What was made of it goes the way of every pod, under either of its names. */
+	rtpod_begin_removal(rt, p);
+	if (ahead.uid)
+		rtpod_leftover(rt, ahead.uid);
+	return -1;
 }
 
 /* ---- running ---- */
@@ -288,7 +347,8 @@ container_compile(struct rt *rt, struct rtpod *p, size_t i, const struct image *
 
 	if (dir < 0)
 		return fail_sys(e, "open the directory of pod %s", p->uid);
-	if (cgroup_make(&rt->cgroups, p->uid, spec->name, &limits, e) < 0 ||
+	if (cgroup_make(&rt->cgroups, rt_group(&p->spec), rt_group_of(&p->spec, spec), &limits,
+			e) < 0 ||
 	    rtops_compile(rt, &p->spec, spec, img, &ops, e) < 0 ||
 	    volume_images_note(rt, &p->spec, dir, e) < 0)
 		return -1;
@@ -486,7 +546,8 @@ rt_container_resize(struct rt *rt, const char *uid, const char *container,
 	c->memory_min = size->memory_min;
 	limits = limits_of(c);
 	podspec_pack(&p->spec, &bytes);
-	if (cgroup_resize(&rt->cgroups, uid, container, &limits, e) < 0 ||
+	if (cgroup_resize(&rt->cgroups, rt_group(&p->spec), rt_group_of(&p->spec, c), &limits,
+			  e) < 0 ||
 	    groups_make(rt, &p->spec, e) < 0 ||
 	    poddir_write(dir, "spec", bytes.at, bytes.len, e) < 0) {
 		*c = was;
@@ -566,6 +627,7 @@ heed(struct rt *rt, struct rtpod *p, const char *at, size_t n, int fds[3])
 	memcpy(&m, at, sizeof(m));
 	switch (m.type) {
 	case W_HELLO:
+		p->greeted = true;
 		p->lends = m.flags & 4;
 		if (m.flags & 2 && !p->run)
 			p->gated = true;
@@ -647,14 +709,17 @@ rtpod_begin_removal(struct rt *rt, struct rtpod *p)
 void
 rtpod_init_died(struct rt *rt, struct rtpod *p)
 {
-	bool expected = p->remove_at != 0;
+	bool expected = p->remove_at != 0, ahead = rtahead_lost(rt, p);
 
 	rtpod_heard(rt, p); /* what it still said */
 	waitid(P_PIDFD, (id_t)p->init.fd, &(siginfo_t){ 0 }, WEXITED | WNOHANG | __WALL);
 	rt_unwatch(rt, &p->init);
 	rt_unwatch(rt, &p->hand);
 	rtjob_pod_lost(rt, p->uid);
-	if (!expected)
+	if (ahead)
+		log_warn("runtime",
+			 "a sandbox made ahead of its pod ended: its kedge-init died");
+	else if (!expected)
 		log_warn("runtime",
 			 "pod %s_%s: its kedge-init died, and all of the pod with it",
 			 p->spec.ns, p->spec.name);
@@ -724,7 +789,7 @@ removal_go_on(struct rt *rt, struct rtpod *p)
 		p->remove_at = monotonic_ms() + REMOVER_LOOK_MS;
 		return;
 	}
-	if (cgroup_remove(&rt->cgroups, p->uid) != 0) {
+	if (cgroup_remove(&rt->cgroups, rt_group(&p->spec)) != 0) {
 		p->remove_at = monotonic_ms() + REMOVE_RETRY_MS;
 		return;
 	}

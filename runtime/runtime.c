@@ -190,6 +190,7 @@ uses_image(void *ctx, const char *id)
 {
 	struct rt *rt = ctx;
 
+	rtahead_end(rt, id); /* they only hoped for a pod of it */
 	for (struct map_slot *s = map_first(&rt->pods); s; s = map_next(&rt->pods, s)) {
 		const struct rtpod *p = s->value;
 
@@ -249,6 +250,7 @@ rt_close(struct rt *rt)
 		images_keep(rt->cfg.images, NULL, NULL);
 	for (struct map_slot *s; (s = map_first(&rt->pods));)
 		rt_pod_free(rt, s->value);
+	rtahead_free(rt);
 	disk_free(rt);
 	map_done(&rt->pods);
 	while (rt->njobs)
@@ -259,6 +261,7 @@ rt_close(struct rt *rt)
 	free(rt->lacks);
 	free(rt->uids);
 	free(rt->exec_error);
+	free(rt->ahead_image);
 	rt_unwatch(rt, &rt->wake);
 	if (rt->epoll >= 0)
 		close(rt->epoll);
@@ -266,7 +269,6 @@ rt_close(struct rt *rt)
 		close(rt->init_fd);
 	cgroups_done(&rt->cgroups);
 	seccomp_done(&rt->seccomp);
-	users_close(rt);
 	free((char *)rt->cfg.run_dir);
 	free((char *)rt->cfg.state_dir);
 	free((char *)rt->cfg.log_dir);

@@ -46,7 +46,7 @@ struct rt_config {
 	struct rt_allow allow;   /* its list outlives rt */
 	const char *seccomp_dir; /* profiles of the operator's; NULL: none */
 	/* Ids of the host's for pods with a user namespace: `ranges` times 65536. */
-	unsigned warm_pods; /* made ahead by rt_ahead; at most 16 */
+	unsigned warm_pods; /* sandboxes made ahead by rt_ahead; at most 16 */
 	uint32_t user_first, user_ranges;
 	gid_t log_gid;         /* may read logs */
 	int64_t max_pids;      /* of a container that names no limit; 0: 1024 */
@@ -153,8 +153,9 @@ struct rt_pod {
 	bool fs_group_on_mismatch; /* leave alone what is the group's already */
 	const int64_t *groups;     /* of every container beside its own */
 	size_t ngroups;
-	bool groups_strict;         /* none that the image's /etc/group lists */
-	uint32_t user_base;         /* of its ids; the runtime fills it in */
+	bool groups_strict; /* none that the image's /etc/group lists */
+	uint32_t user_base; /* of its ids; the runtime fills it in */
+	const char *group;  /* of its control groups; the runtime fills it in, NULL: its uid */
 	const char *const *sysctls; /* "name=value" of the pod's namespaces; NULL-terminated */
 	const char *const *hosts, *const
 				      *resolv; /* lines of the two files; NULL: none written */
@@ -208,9 +209,10 @@ const char *rt_cgroup_mode(const struct rt *); /* "v2", "v1", "hybrid" */
 
 /* Does a container ask for what the operator did not allow?  Then rt_pod_create fails. */
 bool rt_pod_refused(const struct rt *, const struct rt_pod *);
-/* Makes the namespaces of one pod that is yet to come, when fewer than warm_pods are there:
- * the next pod with a user namespace takes the oldest.  Their network, still rt's, to plug
- * something in; -1: there are enough, or it cannot be.  They go when this process ends. */
+/* Makes a sandbox for a pod that is yet to come, when fewer than warm_pods are there: the next
+ * pod that shares nothing with the host takes the oldest.  An fd of its network, the
+ * caller's to close, to plug something in; -1: there are enough, or it cannot be.  They end
+ * with this process. */
 int rt_ahead(struct rt *);
 /* Makes the sandbox: namespaces, cgroup, kedge-init.  `*ret_netns` is an fd of
  * its network namespace, the caller's to close: plug it, then rt_pod_run. */

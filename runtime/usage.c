@@ -96,14 +96,19 @@ rt_container_usage(struct rt *rt, const char *uid, const char *container, struct
 		   struct error **e)
 {
 	const struct cgroups *g = &rt->cgroups;
+	const struct rtpod *p = rt_find(rt, uid, e);
+	const char *group = container;
 	struct rt_usage u = { -1, -1 };
 
-	if (!rt_find(rt, uid, e))
+	if (!p)
 		return -1;
+	for (size_t i = 0; i < p->spec.ncontainers; i++)
+		if (strcmp(p->spec.containers[i].name, container) == 0)
+			group = rt_group_of(&p->spec, &p->spec.containers[i]);
 	for (size_t i = 0; i < g->n; i++) {
 		cleanup_free char *dir = NULL;
 
-		xasprintf(&dir, "%s/pod-%s/%s", g->tree[i].dir, uid, container);
+		xasprintf(&dir, "%s/pod-%s/%s", g->tree[i].dir, rt_group(&p->spec), group);
 		if (g->mode == CGROUP_V2)
 			read_v2(dir, &u);
 		else

@@ -164,8 +164,8 @@ is_taken(struct rt *rt, uint32_t base)
 		if (p->state != RT_POD_GONE && p->spec.user_base == base)
 			return true;
 	}
-	for (size_t i = 0; i < rt->users.nahead; i++)
-		if (rt->users.ahead[i].base == base)
+	for (size_t i = 0; i < rt->nahead; i++)
+		if (rt->ahead[i]->spec.user_base == base)
 			return true;
 	return false;
 }
@@ -190,40 +190,15 @@ free_range(struct rt *rt)
 int
 users_begin(struct rt *rt, struct users_making *ret, struct error **e)
 {
-	struct users *u = &rt->users;
-	uint32_t base;
+	uint32_t base = free_range(rt);
 
-	if (u->nahead) {
-		*ret = (struct users_making){ .set = u->ahead[0], .pidfd = -1 };
-		memmove(u->ahead, u->ahead + 1, --u->nahead * sizeof(*u->ahead));
-		return 0;
-	}
-	base = free_range(rt);
 	if (!base)
 		return fail(e, WHY_UNAVAILABLE,
 			    "all %u ranges of user ids are in use: give users.ranges in "
 			    "kedge.yaml more",
-			    u->n);
+			    rt->users.n);
 	making_begin(ret, base);
 	return 0;
-}
-
-int
-rt_ahead(struct rt *rt)
-{
-	struct users *u = &rt->users;
-	unsigned most = rt->cfg.warm_pods < USERS_AHEAD ? rt->cfg.warm_pods : USERS_AHEAD;
-	uint32_t base = u->able && u->nahead < most ? free_range(rt) : 0;
-	cleanup_error struct error *e = NULL;
-	struct users_making making;
-
-	if (!base)
-		return -1;
-	making_begin(&making, base);
-	if (users_end(&making, &u->ahead[u->nahead], &e) == 0)
-		return u->ahead[u->nahead++].fds[USERS_NET];
-	log_warn("runtime", "no pod's namespaces could be made ahead: %s", error_text(e));
-	return -1;
 }
 
 /* ---- what the host can ---- */
@@ -293,11 +268,4 @@ users_open(struct rt *rt, uint32_t first, uint32_t n)
 			"started unless allow.hostUsers is set in kedge.yaml, and then root in "
 			"a pod is root of the host",
 			why);
-}
-
-void
-users_close(struct rt *rt)
-{
-	while (rt->users.nahead)
-		users_set_close(&rt->users.ahead[--rt->users.nahead]);
 }

@@ -14,8 +14,6 @@ struct error;
 struct rt;
 
 enum { USERS_IDS = 65536 }; /* of one pod */
-enum { USERS_AHEAD = 16 };
-
 enum { USERS_USER, USERS_NET, USERS_IPC, USERS_UTS, USERS_FDS };
 
 /* A user namespace and those that belong to it, held by descriptors alone. */
@@ -38,15 +36,12 @@ struct users {
 	uint32_t first, n; /* where the ranges begin, and how many there are */
 	uint32_t next;     /* the one to look at first: a range rests before it is used again */
 	bool able;         /* the kernel can do all of it */
-	size_t nahead;
-	struct users_set ahead[USERS_AHEAD]; /* the oldest first */
 };
 
 /* Finds out whether the host can, and why not. */
 void users_open(struct rt *, uint32_t first, uint32_t n);
-void users_close(struct rt *);
-/* A set whose ids no living pod has: one that is there, or one that is made while the caller
- * goes on; users_end waits for it, and has to be called.  The set is the caller's to close. */
+/* A set whose ids no living pod has, made while the caller goes on; users_end waits for it,
+ * and has to be called.  The set is the caller's to close. */
 int users_begin(struct rt *, struct users_making *ret, struct error **);
 int users_end(struct users_making *, struct users_set *ret, struct error **);
 void users_set_close(struct users_set *);

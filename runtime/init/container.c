@@ -5,22 +5,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
-#include <poll.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "runtime/init/init.h"
 
-long clone_run(struct clone_args *, size_t, int (*fn)(void *), void *arg);
-
-enum { BACKOFF_FIRST = 10, BACKOFF_MAX = 300, STACK = 64 << 10 };
-
-static char stack[STACK] __attribute__((aligned(4096)));
-static struct setup setup;
+enum { BACKOFF_FIRST = 10, BACKOFF_MAX = 300 };
 
 /* The kernel's count of OOM kills in the container's group: "oom_kill N". */
 static uint64_t
@@ -75,22 +65,6 @@ last_word(struct container *c)
 	if (c->word >= 0)
 		sys(close, c->word);
 	c->word = -1;
-}
-
-/* The files of this run; whoever the container runs as may write its last words. */
-static long
-own_open(const struct init *in, struct container *c, const struct ops_head *ops)
-{
-	long own = files_new();
-
-	if (own < 0 || !op_find(ops, OP_TERMLOG))
-		return own;
-	c->word = (int)sys(openat, own, OWN_TERM, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
-	if (c->word >= 0)
-		sys(fchmod, c->word, 0666);
-	if (c->word >= 0 && in->pod.id_base)
-		sys(fchown, c->word, in->pod.id_base, in->pod.id_base);
-	return own;
 }
 
 /* When may it start again?  See the top of the file. */
@@ -230,178 +204,21 @@ aborted(struct init *in, struct container *c)
 	in->stopping = true;
 }
 
-struct ends {
-	int in[2], out[2], err[2], report[2];
-};
-
+/* The new process runs, unless `s` says otherwise. */
 static void
-ends_close(int *fd, int n)
-{
-	for (int i = 0; i < n; i++) {
-		if (fd[i] >= 0)
-			sys(close, fd[i]);
-		fd[i] = -1;
-	}
-}
-
-static int
-ends_open(const struct container *c, struct ends *e)
-{
-	long r = 0;
-
-	*e = (struct ends){ { -1, -1 }, { -1, -1 }, { -1, -1 }, { -1, -1 } };
-	if (c->conf.tty) /* the terminal's master comes back through it */
-		return (int)sys(socketpair, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, e->report);
-	if (c->conf.stdin_open)
-		r = sys(pipe2, e->in, O_CLOEXEC);
-	if (r >= 0)
-		r = sys(pipe2, e->out, O_CLOEXEC);
-	if (r >= 0)
-		r = sys(pipe2, e->err, O_CLOEXEC);
-	return (int)r;
-}
-
-static int
-terminal_take(int socket)
-{
-	char byte, room[CMSG_SPACE(sizeof(int))];
-	struct iovec one = { &byte, 1 };
-	struct msghdr m = { .msg_iov = &one,
-			    .msg_iovlen = 1,
-			    .msg_control = room,
-			    .msg_controllen = sizeof(room) };
-	struct cmsghdr *c;
-	int fd;
-
-	if (sys(recvmsg, socket, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
-		return -1;
-	c = CMSG_FIRSTHDR(&m);
-	if (!c || c->cmsg_type != SCM_RIGHTS)
-		return -1;
-	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-	return fd;
-}
-
-static void
-ends_keep(struct container *c, struct ends *e)
-{
-	if (c->conf.tty) {
-		c->input = terminal_take(e->report[0]);
-		c->out[0].fd = (int)sys(fcntl, c->input, F_DUPFD_CLOEXEC, 3);
-		c->out[1].fd = -1;
-	} else {
-		c->input = e->in[1];
-		c->out[0].fd = e->out[0];
-		c->out[1].fd = e->err[0];
-		e->in[1] = e->out[0] = e->err[0] = -1;
-	}
-	for (int i = 0; i < 2; i++)
-		if (c->out[i].fd >= 0)
-			sys(fcntl, c->out[i].fd, F_SETFL, O_NONBLOCK);
-}
-
-/* Children are born into the pid namespace of the container that this one looks into, until
- * target_leave. */
-static long
-target_enter(const struct init *in, const struct container *c, long *ret_own)
-{
-	const struct container *target = &in->c[c->conf.target - 1];
-
-	if (c->conf.target > in->pod.n || target->state != W_RUNNING)
-		return -ESRCH;
-	*ret_own = sys(openat, AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-	return *ret_own < 0 ? *ret_own : sys(setns, target->pidfd, CLONE_NEWPID);
-}
-
-static void
-target_leave(long own)
-{
-	if (own < 0)
-		return;
-	sys(setns, own, CLONE_NEWPID);
-	sys(close, own);
-}
-
-/* Clones the child and lets it set itself up; returns when it has exec'ed or
- * failed, and with that left the memory it shares with us.  A new pid namespace makes it 1 of
- * its own; the mount namespace it leaves by pivot_root; net, ipc and uts are the pod's, so it
- * shares ours. */
-static long
-spawn(const struct init *in, struct container *c, const struct ops_head *ops, char **scratch,
-      struct ends *e)
-{
-	const struct op *group = op_find(ops, OP_CGROUP);
-	struct clone_args a = {
-		.flags = CLONE_VM | CLONE_PIDFD | CLONE_NEWNS |
-			 (in->pod.flags & W_SHARED_PIDS ? 0 : CLONE_NEWPID),
-		.pidfd = (uintptr_t)&c->pidfd,
-		.exit_signal = SIGCHLD,
-		.stack = (uintptr_t)stack,
-		.stack_size = sizeof(stack),
-	};
-	int done[2] = { -1, -1 };
-	long fd = -1, pid, own = -1;
-	char byte;
-
-	setup = (struct setup){ .ops = ops,
-				.container = c->conf.name,
-				.caps = in->pod.caps,
-				.run = c->restarts,
-				.stdio = { e->in[0], e->out[1], e->err[1] },
-				.target = -1,
-				.own = (int)own_open(in, c, ops),
-				.gate = in->gated ? in->hand : -1,
-				.user_ns = in->pod.id_base ? W_FD_USER : -1,
-				.id_base = in->pod.id_base,
-				.report = e->report[1],
-				.scratch = scratch,
-				.tty = c->conf.tty };
-	if (group && group->flags & 1) { /* v2: born in its group */
-		fd = sys(openat, AT_FDCWD, op_text(group, 1), O_PATH | O_DIRECTORY | O_CLOEXEC);
-		a.flags |= CLONE_INTO_CGROUP;
-		a.cgroup = (uint64_t)fd;
-	}
-	pid = fd < -1 ? fd : sys(pipe2, done, O_CLOEXEC);
-	if (pid >= 0 && c->conf.target) {
-		pid = target_enter(in, c, &own);
-		a.flags &= ~(uint64_t)CLONE_NEWPID;
-	}
-	if (pid >= 0)
-		pid = clone_run(&a, sizeof(a), setup_run, &setup);
-	target_leave(own);
-	if (setup.own >= 0)
-		sys(close, setup.own);
-	if (fd >= 0)
-		sys(close, fd);
-	/* While it makes its mounts, its log is opened.  A disk that is full holds no container
-	 * up: what it prints is counted, and told once there is room. */
-	log_start(&c->log, &in->pod, c->conf.name, c->restarts);
-	ends_close(done + 1, 1);
-	if (pid >= 0)
-		while (sys(read, done[0], &byte, 1) == -EINTR)
-			; /* its end: the exec closed it, or the exit */
-	ends_close(done, 1);
-	if (pid < 0 && group)
-		setup_fail(&setup, group, fd < -1 ? op_text(group, 1) : "(clone3)", (int)pid);
-	return pid;
-}
-
-/* The new process runs, unless setup.err says otherwise. */
-static void
-started(struct init *in, struct container *c, long pid, struct ends *e)
+started(struct init *in, struct container *c, long pid, const struct setup *s, struct ends *e)
 {
 	int status = 0;
 
-	in->gated &= setup.gate >= 0;
-	if (setup.err) {
+	in->gated &= s->gate >= 0;
+	if (s->err) {
 		sys(wait4, pid, &status, __WALL, NULL);
 		sys(close, c->pidfd);
 		c->pidfd = -1;
-		if (setup.end == W_END_ABORTED) {
+		if (s->end == W_END_ABORTED)
 			aborted(in, c);
-			return;
-		}
-		failed(in, c, setup.error, setup.err, setup.end);
+		else
+			failed(in, c, s->error, s->err, s->end);
 		return;
 	}
 	c->pid = (int)pid;
@@ -412,27 +229,33 @@ started(struct init *in, struct container *c, long pid, struct ends *e)
 		hook_begin(in, c, W_HOOK_POST_START);
 }
 
+/* What it was before becomes what it was last. */
+static void
+begin_again(struct container *c)
+{
+	char *swap = c->last_text;
+
+	c->last = c->now;
+	c->last_text = c->text;
+	c->text = swap;
+	c->restarts++;
+	c->backoff_s = !c->backoff_s                    ? BACKOFF_FIRST
+		       : c->backoff_s * 2 < BACKOFF_MAX ? c->backoff_s * 2
+							: BACKOFF_MAX;
+}
+
 void
 container_start(struct init *in, struct container *c)
 {
 	const struct ops_head *ops;
+	const struct setup *how;
 	char **scratch;
 	size_t size;
 	struct ends e;
 	long pid;
-	int r;
 
-	if (c->began) {
-		char *swap = c->last_text;
-
-		c->last = c->now;
-		c->last_text = c->text;
-		c->text = swap;
-		c->restarts++;
-		c->backoff_s = !c->backoff_s                    ? BACKOFF_FIRST
-			       : c->backoff_s * 2 < BACKOFF_MAX ? c->backoff_s * 2
-								: BACKOFF_MAX;
-	}
+	if (c->began)
+		begin_again(c);
 	c->now = (struct w_run){ .started_at = now_ms() };
 	c->began = c->dirty = true;
 	c->not_before = 0;
@@ -450,21 +273,12 @@ container_start(struct init *in, struct container *c)
 
 		text_add(&t, group ? op_text(group, 0) : "");
 	}
-	c->oom_before = oom_kills(c);
-	r = ends_open(c, &e);
-	if (r < 0) {
-		failed(in, c, "no pipes for its output", -r, W_END_START_ERROR);
-	} else {
-		pid = spawn(in, c, ops, scratch, &e);
-		if (pid < 0)
-			failed(in, c, setup.error, (int)-pid, W_END_START_ERROR);
-		else
-			started(in, c, pid, &e);
-		ends_close(e.in, 2);
-		ends_close(e.out, 2);
-		ends_close(e.err, 2);
-		ends_close(e.report, 2);
-	}
+	c->oom_before = c->restarts ? oom_kills(c) : 0; /* its group is as new as itself */
+	pid = spawn(in, c, ops, scratch, &e, &how);
+	if (pid < 0)
+		failed(in, c, how->error, (int)-pid, W_END_START_ERROR);
+	else
+		started(in, c, pid, how, &e);
+	ends_close(&e);
 	ops_unmap(ops, size);
-	sys(madvise, stack, sizeof(stack), MADV_DONTNEED);
 }

@@ -61,7 +61,7 @@ words_split(char *words, size_t len, uint32_t argc, char **argv)
 }
 
 static long
-spawn(const struct ops_head *ops)
+joiner_make(const struct ops_head *ops)
 {
 	const struct op *group = op_find(ops, OP_CGROUP);
 	struct clone_args a = {
@@ -112,7 +112,7 @@ begin(struct init *in, struct exec *x, struct container *c, const struct ops_hea
 				.argv = scratch,
 				.scratch = scratch + argc + 1,
 				.report = report[1] };
-	pid = spawn(ops);
+	pid = joiner_make(ops);
 	sys(close, report[1]);
 	x->err_fd = report[0];
 	if (pid < 0 || setup.err || !setup.child)

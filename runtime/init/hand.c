@@ -17,6 +17,8 @@ hand_lost(struct init *in)
 	if (in->hand >= 0)
 		sys(close, in->hand);
 	in->hand = -1;
+	if (in->pod.flags & W_AHEAD)
+		sys_exit(0); /* nobody knows of us any more */
 	/* Whoever comes next does not know how far the network is, so makes the pod anew. */
 	if (in->gated)
 		in->stopping = true;
@@ -220,6 +222,9 @@ heed(struct init *in, const struct w_msg *m, char *rest, size_t len, const int f
 		in->c[in->pod.n - 1].dirty = true;
 		break;
 	}
+	case W_BECOME:
+		pod_become(in, rest, len);
+		break;
 	case W_EXEC:
 		exec_begin(in, m, rest, len, fds);
 		break;

@@ -44,6 +44,7 @@ struct stream { /* one output of a container on its way to the log */
 struct log {
 	int dir, fd; /* the container's directory; the file being written */
 	int run;     /* N of N.log */
+	bool due;    /* to be opened, when there is time */
 	const char *container;
 	int64_t size, lost;
 };
@@ -104,11 +105,24 @@ struct init {
 	bool stopping, told_stopped, greeted;
 	bool finished; /* nothing but sidecars runs or will: they end, too */
 	bool gated;    /* what is started waits for W_GO */
+	char *name;    /* our last argument, and the room for the name of the pod there */
+	size_t name_room;
+};
+
+/* The pipes of a container; each pair ours and its, in the order of pipe2. */
+struct ends {
+	int in[2], out[2], err[2], report[2];
 };
 
 /* The walk over ops, in the child. */
 struct setup {
 	const struct ops_head *ops;
+	const struct ops_head
+	    *ahead;         /* steps that were taken before there was a pod; or NULL */
+	uint32_t ready, go; /* futexes, of one made ahead: it waits; all of this is set */
+	int room;           /* where what was mounted ahead waits for its root; -1 */
+	int layers;         /* what OP_LAYERS mounted; -1 */
+	int oom;            /* our oom_score_adj, once the host's tree is left; -1 */
 	const char *container;
 	uint64_t caps; /* the bounding set we have: kedge-init's own */
 	int run;       /* number of this run: names the writable layer */
@@ -142,8 +156,19 @@ struct setup {
 /* container.c */
 void container_start(struct init *, struct container *);
 void container_ended(struct init *, struct container *, int status);
+/* spawn.c: a container's process, from its clone to its exec.  Returns the pid when it
+ * exec'ed or failed, which setup.err tells, or -errno; the caller closes what is left of
+ * `ends`. */
+long spawn(struct init *, struct container *, const struct ops_head *, char **scratch,
+	   struct ends *, const struct setup **ret);
+void ends_keep(struct container *, struct ends *); /* ours become the container's streams */
+void ends_close(struct ends *);
+/* The process of the first container, of a pod that is yet to come. */
+void spawn_ahead(struct init *);
+bool spawn_ahead_ended(int pid); /* it was that one */
 /* main.c */
 void container_add(struct init *, const struct w_container *); /* one more */
+void pod_become(struct init *, const char *name, size_t len);  /* W_BECOME */
 /* order.c: who starts and ends when */
 bool order_wants(const struct init *, const struct container *);    /* to be started, now or
 								       later */
@@ -174,7 +199,8 @@ void hand_read(struct init *);
 bool hand_flush(struct init *); /* false: it cannot take more now */
 void hand_lost(struct init *);
 /* log.c */
-int log_start(struct log *, const struct w_pod *, const char *container, int run);
+void log_begin(struct log *, const char *container, int run);   /* a run whose log is due */
+int log_start(struct log *, const struct w_pod *);              /* opens it, when it is */
 void log_pump(struct init *, struct stream *, struct log *);    /* one read */
 uint32_t log_last(const struct log *, char *to, uint32_t room); /* bytes of its last lines */
 void log_drain(struct init *, struct stream *, struct log *);   /* to the end; closes */
@@ -184,10 +210,15 @@ const struct ops_head *ops_map(int dir, const char *container, char ***ret_scrat
 			       size_t *ret_size);
 void ops_unmap(const struct ops_head *, size_t);
 const struct op *op_find(const struct ops_head *, int code); /* NULL: none */
-const char *op_text(const struct op *, unsigned i);          /* "" past the end */
+/* Every step of `ahead` is one of `ops`, to the byte: it can go on from there. */
+bool ops_begin_with(const struct ops_head *ops, const struct ops_head *ahead);
+const char *op_text(const struct op *, unsigned i); /* "" past the end */
 int setup_fail(struct setup *, const struct op *, const char *what, int err); /* returns -1 */
 /* mount.c: each is one op; 0 or what setup_fail gave */
 int mount_root(struct setup *, const struct op *);
+int mount_room(struct setup *, const struct op *);
+int mount_layers(struct setup *, const struct op *);
+int mount_leave(struct setup *, const struct op *);
 int mount_proc(struct setup *, const struct op *);
 int mount_dev(struct setup *, const struct op *);
 int mount_sys(struct setup *, const struct op *);

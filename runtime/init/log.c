@@ -129,16 +129,23 @@ log_rotate(struct log *l, const struct w_pod *pod)
 		sys(unlinkat, l->dir, then, 0);
 }
 
-int
-log_start(struct log *l, const struct w_pod *pod, const char *container, int run)
+void
+log_begin(struct log *l, const char *container, int run)
 {
-	long dir;
-
 	if (l->fd >= 0)
 		sys(close, l->fd);
 	l->fd = -1;
 	l->run = run;
 	l->container = container;
+	l->due = true;
+}
+
+int
+log_start(struct log *l, const struct w_pod *pod)
+{
+	long dir;
+
+	l->due = false;
 	if (l->dir < 0) {
 		bool fresh = sys(mkdirat, AT_FDCWD, pod->log_dir, 0750) >= 0;
 
@@ -148,19 +155,19 @@ log_start(struct log *l, const struct w_pod *pod, const char *container, int run
 			return (int)dir;
 		if (fresh)
 			sys(fchown, dir, -1, pod->log_gid);
-		sys(mkdirat, dir, container, 0750);
-		l->dir = (int)sys(openat, dir, container,
+		sys(mkdirat, dir, l->container, 0750);
+		l->dir = (int)sys(openat, dir, l->container,
 				  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		sys(close, dir);
 		if (l->dir < 0)
 			return l->dir;
 		sys(fchown, l->dir, -1, pod->log_gid);
 	}
-	if (run >= 2) { /* --previous is kept, what was before it goes */
+	if (l->run >= 2) { /* --previous is kept, what was before it goes */
 		char old[32];
 		struct text t = TEXT(old);
 
-		text_num(&t, (uint64_t)run - 2, 1);
+		text_num(&t, (uint64_t)l->run - 2, 1);
 		text_add(&t, ".log");
 		log_prune(l, &t, 0);
 	}
@@ -228,7 +235,7 @@ confess(struct log *l, const struct w_pod *pod)
 	long n;
 
 	if (l->fd < 0)
-		log_start(l, pod, l->container, l->run);
+		log_start(l, pod);
 	stamp(&t, false);
 	text_add(&t, " stderr F kedge: ");
 	text_num(&t, (uint64_t)l->lost, 1);
@@ -266,6 +273,8 @@ pump(struct init *in, struct stream *s, struct log *l)
 	const struct w_pod *pod = &in->pod;
 	long n = sys(read, s->fd, chunk, sizeof(chunk));
 
+	if (l->due)
+		log_start(l, pod);
 	if (n == -EAGAIN || n == -EINTR)
 		return false;
 	if (n > 0) {

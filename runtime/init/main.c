@@ -158,7 +158,26 @@ birth(void)
 	self.signals = (int)sys(signalfd4, -1, &mask, sizeof(mask), O_CLOEXEC | O_NONBLOCK);
 	self.exits = (int)sys(openat, W_FD_DIR, "exits",
 			      O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
-	return self.signals >= 0 && self.exits >= 0;
+	if (self.signals < 0 || self.exits < 0)
+		return false;
+	if (self.pod.flags & W_AHEAD)
+		spawn_ahead(&self);
+	return true;
+}
+
+/* The sandbox was made ahead; here is its pod.  Its name is shown where ps looks. */
+void
+pod_become(struct init *in, const char *name, size_t len)
+{
+	if (!(in->pod.flags & W_AHEAD))
+		return;
+	if (!pod_read())
+		sys_exit(111); /* the hand makes another */
+	sys(sethostname, in->pod.hostname, strlen(in->pod.hostname));
+	if (len > in->name_room)
+		len = in->name_room;
+	memset(in->name, 0, in->name_room);
+	memcpy(in->name, name, len);
 }
 
 static void
@@ -171,7 +190,7 @@ reap(void)
 	while (sys(read, self.signals, drop, sizeof(drop)) > 0)
 		;
 	while ((pid = sys(wait4, -1, &status, WNOHANG | __WALL, NULL)) > 0) {
-		bool ours = exec_ended(&self, (int)pid, status);
+		bool ours = exec_ended(&self, (int)pid, status) || spawn_ahead_ended((int)pid);
 
 		for (uint32_t i = 0; i < self.pod.n && !ours; i++)
 			if (self.c[i].state == W_RUNNING && self.c[i].pid == pid) {
@@ -218,6 +237,12 @@ turn(int64_t ms, bool want_write)
 	struct timespec wait = { ms / 1000, ms % 1000 * 1000000 };
 	uint32_t n = 3;
 
+	/* Not while a container begins: the disk may be slow, and the hand waits to hear.  One
+	 * that is full holds nobody up: what is printed is counted, and told once there is
+	 * room. */
+	for (uint32_t i = 0; i < self.pod.n; i++)
+		if (self.c[i].log.due)
+			log_start(&self.c[i].log, &self.pod);
 	for (uint32_t i = 0; i < self.pod.n; i++)
 		for (int j = 0; j < 2; j++)
 			p[n++] = (struct pollfd){ .fd = self.c[i].out[j].fd, .events = POLLIN };
@@ -253,7 +278,11 @@ init_main(long *sp)
 		sys_exit(remove_main(argc - 2, argv + 2));
 	if (argc > 1 && strcmp(argv[1], "measure") == 0)
 		sys_exit(measure_main(argc - 2, argv + 2));
-	if (argc < 2 || strcmp(argv[1], "pod") != 0 || !birth()) {
+	if (argc > 2) {
+		self.name = argv[2];
+		self.name_room = strlen(argv[2]);
+	}
+	if (argc < 3 || strcmp(argv[1], "pod") != 0 || !birth()) {
 		static const char why[] = "kedge-init: started by kedged only\n";
 
 		sys(write, 2, why, sizeof(why) - 1);

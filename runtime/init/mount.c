@@ -292,54 +292,203 @@ overlay_tree(struct setup *s, const struct op *op, bool joined, const char **ret
 	return (int)r;
 }
 
-/* The stores of layers once more, with the ids of the pod's root for root's: mounted at the
- * place of the root to be, for overlayfs of old kernels takes only what is mounted. */
+/* The stores of layers once more, with the ids of the pod's root for root's: mounted, for
+ * overlayfs of old kernels takes only what is; at the place of the root to be, or where they
+ * are, in the room. */
 static int
 map_stores(struct setup *s, const struct op *op, const char **ret_what)
 {
 	for (unsigned i = 0; i < 2 && i < op->num[0]; i++) {
-		long r = sys(openat, AT_FDCWD, *ret_what = op_text(op, 2 + i),
-			     O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		const char *path = *ret_what = op_text(op, 2 + i);
+		long r =
+		    sys(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		int place, tree = r < 0 ? (int)r : tree_of((int)r, "");
 
 		if (r >= 0)
 			sys(close, r);
 		r = tree < 0 ? tree : id_map(s, tree, 0);
-		place = (int)sys(openat, AT_FDCWD, op_text(op, 1),
-				 O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		place = s->room >= 0 ? path_make(s->room, path, false)
+				     : (int)sys(openat, AT_FDCWD, op_text(op, 1),
+						O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (r >= 0)
 			r = place < 0 ? place : attach(tree, place);
-		if (place >= 0)
-			sys(close, place);
+		drop(place);
 		if (r < 0)
 			return (int)r;
-		s->stores[i].path = op_text(op, 2 + i);
+		s->stores[i].path = path;
 		s->stores[i].tree = tree;
 		s->nstores++;
 	}
 	return 0;
 }
 
+/* The old root ends up on top of the new one, and is let go with all below it. */
+static long
+root_enter(int root)
+{
+	long r = sys(fchdir, root);
+
+	if (r >= 0)
+		r = sys(pivot_root, ".", ".");
+	if (r >= 0)
+		r = sys(umount2, ".", MNT_DETACH_);
+	return r < 0 ? r : sys(chdir, "/");
+}
+
+/* Nothing we mount may show on the host, nor, unless a volume shall, the other way round. */
+static int
+cut_off(struct setup *s, bool hears)
+{
+	struct mount_attr own = { .propagation = hears ? MS_SLAVE : MS_PRIVATE };
+
+	s->hears = hears;
+	return (int)sys(mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &own, sizeof(own));
+}
+
+/* A directory of the host's under its own name in the room. */
+static int
+room_bind(struct setup *s, const char *path, bool all)
+{
+	int tree = (int)sys(open_tree, AT_FDCWD, path,
+			    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (all ? AT_RECURSIVE : 0));
+	int place = tree < 0 ? tree : path_make(s->room, path, false);
+	int r = place < 0 ? place : attach(tree, place);
+
+	drop(tree);
+	drop(place);
+	return r;
+}
+
+/* A root for what does not depend on the pod, until the pod's own is there.  Of the host it
+ * has but kedge's directories, so that a sandbox that waits pins none of its mounts. */
+int
+mount_room(struct setup *s, const struct op *op)
+{
+	static const char *const options[] = { "mode",      "755", "size", "4k",
+					       "nr_inodes", "64",  NULL };
+	const char *what = "/";
+	int r = cut_off(s, false), place;
+
+	if (r >= 0)
+		r = fs_new("tmpfs", options,
+			   MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	if (r < 0)
+		return setup_fail(s, op, what, r);
+	s->room = s->root = r;
+	place = (int)sys(openat, AT_FDCWD, what = op_text(op, 1),
+			 O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	r = place < 0 ? place : attach(s->room, place);
+	drop(place);
+	for (unsigned i = 2 + (unsigned)op->num[0]; r >= 0 && i < op->nstr; i++)
+		r = room_bind(s, what = op_text(op, i), op->flags >> (i - 2 - op->num[0]) & 1);
+	if (r >= 0)
+		r = map_stores(s, op, &what);
+	return r < 0 ? setup_fail(s, op, what, r) : 0;
+}
+
+int
+mount_leave(struct setup *s, const struct op *op)
+{
+	long r = sys(openat, AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	s->oom = (int)r;
+	if (r >= 0)
+		r = root_enter(s->room);
+	return r < 0 ? setup_fail(s, op, "", (int)r) : 0;
+}
+
+/* The kernel's own file systems, and what masks them, move to the root that they waited
+ * for. */
+static int
+room_move(struct setup *s, const struct op *op)
+{
+	static const char *const names[] = { "proc", "dev", "sys" };
+
+	for (int i = 0; i < 3; i++) {
+		int tree = open_in(s->room, names[i], O_PATH | O_DIRECTORY, STRICT);
+		int place = tree < 0 ? tree : own_dir(s->root, names[i]);
+		int r = place < 0 ? place : attach(tree, place);
+
+		drop(tree);
+		drop(place);
+		if (r < 0)
+			return setup_fail(s, op, names[i], r);
+	}
+	sys(close, s->room);
+	s->room = -1;
+	return 0;
+}
+
+static int
+layers_tree(struct setup *s, const struct op *op, const char **ret_what)
+{
+	int tree = overlay_tree(s, op, false, ret_what);
+
+	/* an old kernel says so at once or only in the end */
+	return tree == -EINVAL ? overlay_tree(s, op, true, ret_what) : tree;
+}
+
+/* That it cannot be is told when it has to be. */
+int
+mount_layers(struct setup *s, const struct op *op)
+{
+	const char *what;
+
+	s->layers = layers_tree(s, op, &what);
+	return 0;
+}
+
+/* The writable layer that was made ahead lies beside where the container's has to be. */
+static int
+writable_name(const char *base)
+{
+	char from[W_PATH], to[W_PATH];
+	struct text f = TEXT(from), t = TEXT(to);
+	size_t dir = strlen(base);
+
+	while (dir && base[dir - 1] != '/')
+		dir--;
+	text_addn(&f, base, dir);
+	text_add(&f, W_AHEAD_FIRST ".0");
+	text_add(&t, base);
+	text_add(&t, ".0");
+	return (int)sys(renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+/* What was mounted ahead, when it is the same but for its name; else it goes. */
+static int
+layers_take(struct setup *s, const struct op *root)
+{
+	const struct op *op = s->layers < 0 ? NULL : op_find(s->ahead, OP_LAYERS);
+	bool same = op && op->nstr == root->nstr;
+	int tree = s->layers;
+
+	for (unsigned i = 2; same && i < root->nstr; i++)
+		same = strcmp(op_text(op, i), op_text(root, i)) == 0;
+	s->layers = -1;
+	if (same && writable_name(op_text(root, 0)) >= 0)
+		return tree;
+	drop(tree);
+	return -1;
+}
+
 int
 mount_root(struct setup *s, const struct op *op)
 {
-	/* Nothing we mount may show on the host, nor, unless a volume shall, the other way
-	 * round.
-	 */
-	struct mount_attr own = { .propagation = op->flags & 1 ? MS_SLAVE : MS_PRIVATE };
 	const char *what;
 	long tree, r, place;
 
-	s->hears = op->flags & 1;
-	r = sys(mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &own, sizeof(own));
-	if (r < 0)
-		return setup_fail(s, op, "/", (int)r);
-	r = map_stores(s, op, &what);
-	if (r < 0)
-		return setup_fail(s, op, what, (int)r);
-	tree = overlay_tree(s, op, false, &what);
-	if (tree == -EINVAL) /* an old kernel says so at once or only in the end */
-		tree = overlay_tree(s, op, true, &what);
+	if (s->room < 0) {
+		what = "/";
+		r = cut_off(s, op->flags & 1);
+		if (r >= 0)
+			r = map_stores(s, op, &what);
+		if (r < 0)
+			return setup_fail(s, op, what, (int)r);
+	}
+	tree = layers_take(s, op);
+	if (tree < 0)
+		tree = layers_tree(s, op, &what);
 	if (tree < 0)
 		return setup_fail(s, op, what, (int)tree);
 	place = sys(openat, AT_FDCWD, op_text(op, 1),
@@ -350,7 +499,7 @@ mount_root(struct setup *s, const struct op *op)
 	if (r < 0)
 		return setup_fail(s, op, op_text(op, 1), (int)r);
 	s->root = (int)tree;
-	return 0;
+	return s->room < 0 ? 0 : room_move(s, op);
 }
 
 int
@@ -659,18 +808,11 @@ mount_seal(struct setup *s, const struct op *op)
 	return r < 0 ? setup_fail(s, op, "", r) : 0;
 }
 
-/* The old root ends up on top of the new one, and is let go with all below it. */
 int
 mount_pivot(struct setup *s, const struct op *op)
 {
-	long r = sys(fchdir, s->root);
+	long r = root_enter(s->root);
 
-	if (r >= 0)
-		r = sys(pivot_root, ".", ".");
-	if (r >= 0)
-		r = sys(umount2, ".", MNT_DETACH_);
-	if (r >= 0)
-		r = sys(chdir, "/");
 	if (r < 0)
 		return setup_fail(s, op, "", (int)r);
 	sys(close, s->root);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/filter.h>
+#include <linux/futex.h>
 #include <linux/keyctl.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
@@ -117,6 +118,34 @@ op_find(const struct ops_head *h, int code)
 	return NULL;
 }
 
+static bool
+op_among(const struct ops_head *h, const struct op *op)
+{
+	for (const struct op *o = op_next(h, NULL); o; o = op_next(h, o))
+		if (o->len == op->len && memcmp(o, op, op->len) == 0)
+			return true;
+	return false;
+}
+
+/* What hears of the host's mounts, or shares its own with it, begins otherwise. */
+bool
+ops_begin_with(const struct ops_head *ops, const struct ops_head *ahead)
+{
+	const struct op *root = op_find(ops, OP_ROOT), *room = op_find(ahead, OP_ROOM);
+
+	if (!root || !room || root->flags || root->num[0] != room->num[0] ||
+	    op_find(ops, OP_SHARE))
+		return false;
+	for (unsigned i = 2; i < 2 + room->num[0]; i++)
+		if (strcmp(op_text(root, i), op_text(room, i)))
+			return false;
+	for (const struct op *op = op_next(ahead, NULL); op; op = op_next(ahead, op))
+		if (op != room && op->code != OP_LAYERS && op->code != OP_LEAVE &&
+		    !op_among(ops, op))
+			return false;
+	return true;
+}
+
 /* The lengths in the file add up and every string ends: after this the walk needs no checks. */
 static bool
 ops_sound(const struct ops_head *h, size_t size, size_t *ret_strings)
@@ -222,8 +251,12 @@ op_oom(struct setup *s, const struct op *op)
 {
 	char number[24];
 	struct text t = TEXT(number);
-	long fd = sys(openat, AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC), n;
+	long fd = s->oom >= 0
+		      ? s->oom
+		      : sys(openat, AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC),
+	     n;
 
+	s->oom = -1;
 	if (fd < 0)
 		return setup_fail(s, op, "", (int)fd);
 	if (op->num[0] < 0)
@@ -428,35 +461,22 @@ op_later(struct setup *s, const struct op *op)
 }
 
 static int (*const op_calls[OP_COUNT])(struct setup *, const struct op *) = {
-	[OP_CGROUP] = op_cgroup,
-	[OP_ROOT] = mount_root,
-	[OP_PROC] = mount_proc,
-	[OP_DEV] = mount_dev,
-	[OP_SYS] = mount_sys,
-	[OP_MASK] = mount_mask,
-	[OP_READONLY] = mount_readonly,
-	[OP_VOLUME] = mount_volume,
-	[OP_IMAGE] = mount_image,
-	[OP_SHARE] = mount_share,
-	[OP_OWN] = own_volume,
-	[OP_TERMLOG] = files_termlog,
-	[OP_SEAL] = mount_seal,
-	[OP_PIVOT] = mount_pivot,
-	[OP_USER] = user_find,
-	[OP_USERNS] = user_enter,
-	[OP_OOM] = op_oom,
-	[OP_KEYRING] = op_keyring,
-	[OP_LIMITS] = op_limits,
-	[OP_CHDIR] = op_chdir,
-	[OP_NOPRIVS] = op_noprivs,
-	[OP_SECCOMP] = op_seccomp,
-	[OP_RIGHTS] = user_rights,
-	[OP_POSTSTART] = op_later,
-	[OP_PRESTOP] = op_later,
-	[OP_EXEC] = op_exec,
-	[OP_GATE] = op_gate,
-	[OP_FILES] = files_begin,
-	[OP_FILE] = files_put,
+	[OP_CGROUP] = op_cgroup,      [OP_ROOT] = mount_root,
+	[OP_ROOM] = mount_room,       [OP_LAYERS] = mount_layers,
+	[OP_LEAVE] = mount_leave,     [OP_PROC] = mount_proc,
+	[OP_DEV] = mount_dev,         [OP_SYS] = mount_sys,
+	[OP_MASK] = mount_mask,       [OP_READONLY] = mount_readonly,
+	[OP_VOLUME] = mount_volume,   [OP_IMAGE] = mount_image,
+	[OP_SHARE] = mount_share,     [OP_OWN] = own_volume,
+	[OP_TERMLOG] = files_termlog, [OP_SEAL] = mount_seal,
+	[OP_PIVOT] = mount_pivot,     [OP_USER] = user_find,
+	[OP_USERNS] = user_enter,     [OP_OOM] = op_oom,
+	[OP_KEYRING] = op_keyring,    [OP_LIMITS] = op_limits,
+	[OP_CHDIR] = op_chdir,        [OP_NOPRIVS] = op_noprivs,
+	[OP_SECCOMP] = op_seccomp,    [OP_RIGHTS] = user_rights,
+	[OP_POSTSTART] = op_later,    [OP_PRESTOP] = op_later,
+	[OP_EXEC] = op_exec,          [OP_GATE] = op_gate,
+	[OP_FILES] = files_begin,     [OP_FILE] = files_put,
 };
 
 /* The last child of an exec is born into the container's pid namespace only
@@ -486,12 +506,44 @@ exec_fork(struct setup *s, const struct op *op)
 	sys_exit(s->err == ENOENT ? 127 : 126);
 }
 
+/* 0: all steps of the list were taken. */
+static int
+walk(struct setup *s, const struct ops_head *list)
+{
+	for (const struct op *op = op_next(list, NULL); op; op = op_next(list, op)) {
+		if (s->join && op->code == OP_EXEC)
+			return exec_fork(s, op);
+		if (s->join && !(op_facts[op->code].join & JOIN))
+			continue;
+		if (s->ahead && list != s->ahead && op_among(s->ahead, op))
+			continue;
+		if (op_calls[op->code](s, op) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* What can be done before the pod is known, then a wait for it. */
+static int
+walk_ahead(struct setup *s)
+{
+	int r = walk(s, s->ahead);
+
+	__atomic_store_n(&s->ready, 1, __ATOMIC_RELEASE);
+	sys(futex, &s->ready, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	if (r < 0)
+		return -1;
+	while (__atomic_load_n(&s->go, __ATOMIC_ACQUIRE) == 0)
+		sys(futex, &s->go, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+	return 0;
+}
+
 int
 setup_run(void *arg)
 {
 	struct setup *s = arg;
 
-	s->root = -1;
+	s->root = s->room = s->layers = s->oom = -1;
 	s->end = W_END_START_ERROR;
 	/* Nobody may trace us or read us through /proc before the exec (CVE-2016-9962). */
 	sys(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -501,14 +553,9 @@ setup_run(void *arg)
 		if (s->stdio[i] >= 0)
 			sys(dup3, s->stdio[i], i, 0);
 	if (user_act_as_root(s) < 0)
-		return setup_fail(s, op_next(s->ops, NULL), "(as the pod's root)", EPERM);
-	for (const struct op *op = op_next(s->ops, NULL); op; op = op_next(s->ops, op)) {
-		if (s->join && op->code == OP_EXEC)
-			return exec_fork(s, op);
-		if (s->join && !(op_facts[op->code].join & JOIN))
-			continue;
-		if (op_calls[op->code](s, op) < 0)
-			return 1;
-	}
+		return setup_fail(s, op_next(s->ahead ? s->ahead : s->ops, NULL),
+				  "(as the pod's root)", EPERM);
+	if (!s->ahead || walk_ahead(s) == 0)
+		walk(s, s->ops);
 	return 1;
 }

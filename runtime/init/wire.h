@@ -46,8 +46,14 @@ struct w_pod {
 };
 
 /* Flags of struct w_pod: its containers share our pid namespace; the network and the name
- * are the host's; so is the pid namespace. */
-enum { W_SHARED_PIDS = 1, W_HOST_NET = 2, W_HOST_PIDS = 4 };
+ * are the host's; so is the pid namespace; there is no pod yet (W_BECOME). */
+enum { W_SHARED_PIDS = 1, W_HOST_NET = 2, W_HOST_PIDS = 4, W_AHEAD = 8 };
+
+/* The steps that every container takes, "_ahead.ops" in the directory of a sandbox made
+ * ahead; no container has that name. */
+#define W_AHEAD_OPS "_ahead"
+/* The first container of such a sandbox, before its name is known. */
+#define W_AHEAD_FIRST "_first"
 
 /* target: of a container added later, whose processes it joins; its index + 1, or 0. */
 struct w_container { /* n of them follow struct w_pod */
@@ -75,6 +81,7 @@ enum w_type {
 	W_ATTACH,    /* container, id: descriptors of its input, output and errors */
 	W_CONNECT,   /* id, arg = port: a connection to 127.0.0.1 of the pod's network */
 	W_ADD,       /* container: the number of the next one; then its struct w_container */
+	W_BECOME,    /* a sandbox made ahead: "pod" was written anew; then the pod's name */
 	/* to the hand */
 	W_HELLO = 64, /* arg = start time of kedge-init (field 22 of stat); flags & 1: stopping,
 			 2: gated, 4: knows W_ATTACH and W_CONNECT */

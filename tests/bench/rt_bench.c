@@ -64,8 +64,12 @@ one(struct kit *k, struct np *np, struct rt_pod *p, const char *uid, bool ahead)
 	double began;
 	int netns;
 
-	while (ahead && (netns = rt_ahead(k->rt)) >= 0)
+	while (ahead && (netns = rt_ahead(k->rt)) >= 0) {
 		np_ahead(np, netns, 1);
+		close(netns);
+		usleep(5000); /* until it waits, and then it is heard of */
+		kit_step(k, 0);
+	}
 	p->uid = p->name = p->hostname = uid;
 	began = now();
 	begin(k, np, p);

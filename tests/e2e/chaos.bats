@@ -57,7 +57,8 @@ count() {
 	local b ns
 	wait_for 30 "three pods are left" sh -c '[ "$(kedge get pods -o json | jq ".items | length")" = 3 ]'
 	wait_for 30 "three pods are ready" sh -c '[ "$(kedge get pods --no-headers | grep -c "2/2 *Running")" = 3 ]'
-	wait_for 15 "three sandboxes are left" sh -c '[ "$(pgrep -xc kedge-init)" = 3 ]'
+	wait_for 15 "three sandboxes are left" pods_are 3
+	wait_for 15 "four are made ahead" ahead_are 4
 	b=$(brain_of "$KEDGED")
 	echo "processes $(ps ax -o comm= | grep -cE '^(kedge|talk)')"
 	for ns in user net pid ipc uts mnt cgroup; do

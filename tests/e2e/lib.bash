@@ -81,6 +81,21 @@ image() {
 	kedge image import "$B/images/web" "$name" --entrypoint '["/web"]' --port 8080 "$@"
 }
 
+# The kedge-inits of pods, without those that wait for one; with pgrep's options.
+pod_inits() { pgrep "$@" -f '^kedge-init pod [^(]'; }
+pods_are() { [ "$(pod_inits -c)" = "$1" ]; }
+# each with the process of its first container
+ahead_are() { [ "$(pgrep -fc '^kedge-init pod [(]ahead')" = $((2 * $1)) ]; }
+# group POD FILE: what that file of its first container's control groups says
+group() {
+	local pid controller path
+	pid=$(pgrep -P "$(pgrep -f "^kedge-init pod $1[[:space:]]*\$")" | head -n 1)
+	while IFS=: read -r _ controller path; do
+		cat "/sys/fs/cgroup/$controller$path/$2" 2>/dev/null && return
+	done <"/proc/$pid/cgroup"
+	return 1
+}
+
 # field KIND NAME JQ
 field() { kedge get "$1" "$2" -o json | jq -r "$3"; }
 # how many of the pods with this label are ready

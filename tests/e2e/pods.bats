@@ -227,11 +227,8 @@ env:
 	[ "$(st hungry .state.terminated.exitCode)" = 137 ]
 	kedge get pod hungry | grep -q OOMKilled
 	up modest
-	uid=$(field pod modest .metadata.uid)
-	found=$(find /sys/fs/cgroup -path "*$KEDGE_CGROUP*$uid*" \( -name memory.limit_in_bytes -o -name memory.max \) -exec cat {} +)
-	grep -qx 25165824 <<<"$found"
-	found=$(find /sys/fs/cgroup -path "*$KEDGE_CGROUP*$uid*" \( -name cpu.cfs_quota_us -o -name cpu.max \) -exec cat {} +)
-	grep -qE '^25000( 100000)?$' <<<"$found"
+	{ group modest memory.limit_in_bytes || group modest memory.max; } | grep -qx 25165824
+	{ group modest cpu.cfs_quota_us || group modest cpu.max; } | grep -qE '^25000( 100000)?$'
 	[ "$(field pod modest .status.qosClass)" = Burstable ]
 	drop memory
 }
@@ -393,8 +390,7 @@ livenessProbe: {exec: {command: [/bin/test, -e, /tmp/up]}, periodSeconds: 1, fai
 	wait_for 10 "it is ready" has_ready app=solid 1
 	old=$(kedge get pods -l app=solid -o json | jq -r '.items[0].metadata.name')
 	before=$(kedge get pod "$old" -o json | jq -r '.status.containerStatuses[0].containerID')
-	init=$(pgrep -xn kedge-init)
-	kill -9 "$init"
+	kill -9 "$(pgrep -f "^kedge-init pod $old")"
 	wait_for 10 "another runs" sh -c "kedge get pods -l app=solid -o json | jq -e --arg b '$before' '.items[] | select(.status.containerStatuses[0].containerID != \$b and .status.containerStatuses[0].ready)'"
 	drop solid
 }

@@ -17,18 +17,10 @@ teardown_file() {
 	kedge_end
 }
 
-# group POD CONTROLLER FILE: of its first container
-group() {
-	local d
-	for d in /sys/fs/cgroup "/sys/fs/cgroup/$2"; do
-		cat "$d/$KEDGE_CGROUP$(basename "$W")/pod-$(field pod "$1" .metadata.uid)/main/$3" 2>/dev/null && return
-	done
-	return 1
-}
-group_is() { [ "$(group "$1" "$2" "$3")" = "$4" ]; }
+group_is() { [ "$(group "$1" "$2")" = "$3" ]; }
 v1() { [ ! -e /sys/fs/cgroup/cgroup.controllers ]; }
-memory_is() { if v1; then group_is "$1" memory memory.limit_in_bytes "$2"; else group_is "$1" memory memory.max "$2"; fi; }
-cpu_is() { if v1; then group_is "$1" cpu cpu.cfs_quota_us "$2"; else group_is "$1" cpu cpu.max "$2 100000"; fi; }
+memory_is() { if v1; then group_is "$1" memory.limit_in_bytes "$2"; else group_is "$1" memory.max "$2"; fi; }
+cpu_is() { if v1; then group_is "$1" cpu.cfs_quota_us "$2"; else group_is "$1" cpu.max "$2 100000"; fi; }
 
 @test "cpu and memory change while the pod runs, and stay changed" {
 	MORE='resources: {requests: {cpu: 100m, memory: 32Mi}, limits: {cpu: 500m, memory: 64Mi}}' pod sized box:1 | put sized

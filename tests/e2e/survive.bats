@@ -74,10 +74,10 @@ pod_facts() { kedge get pods ${1:+-l "$1"} -o json | jq -c '[.items[] | {uid: .m
 # What a settled host holds: the same numbers before and after, whatever came between.
 holds() {
 	wait_for 20 "three pods are left" sh -c '[ "$(kedge get pods -o json | jq ".items | length")" = 3 ]' || return 1
-	wait_for 10 "three sandboxes are left" sh -c '[ "$(pgrep -xc kedge-init)" = 3 ]' || return 1
+	wait_for 10 "three sandboxes are left" pods_are 3 || return 1
 	wait_for 10 "three links are left" sh -c '[ "$(ip -o link show master kedge0 | grep -c kdg)" = 3 ]' || return 1
 	wait_for 10 "four are made ahead" sh -c '[ "$(ip -o link show master kedge0 | grep -c kdw)" = 4 ]' || return 1
-	wait_for 10 "three folders are left" sh -c "[ \$(ls $W/run/pods | wc -l) = 3 ]" || return 1
+	wait_for 10 "three folders are left" sh -c "[ \$(ls $W/run/pods | grep -vc ^ahead-) = 3 ]" || return 1
 	echo "processes $(pgrep -c web) of pods, $(pgrep -fc kedged.--config) kedged"
 	for ns in net pid ipc uts mnt; do
 		echo "namespaces $ns $(readlink /proc/[0-9]*/ns/$ns | sort -u | wc -l)"

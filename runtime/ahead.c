@@ -1,0 +1,161 @@
+/* ahead.c -- sandboxes that wait for their pods.
+ *
+ * Each is a kedge-init in namespaces, control groups and directories of its own, with the
+ * process of a first container that has mounted what is the same for all, and the layers of
+ * the image that the last pod had: the next is likely to have the same.  What is left of a
+ * start when its pod comes is the pod's: names, limits, its files, its rights.  None
+ * outlives this process: kedge-init ends with the connection, and what it leaves has no
+ * `spec`, so the next rt_open removes it.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "reconcile/base/cleanup.h"
+#include "reconcile/base/error.h"
+#include "reconcile/base/log.h"
+#include "runtime/image.h"
+#include "runtime/init/ops.h"
+#include "runtime/rt.h"
+
+/* Where the name of the pod will stand, for ps. */
+#define NO_NAME "(ahead)                                                        "
+
+/* What could not be had in such a sandbox: what is the host's, and what is mounted later. */
+static bool
+fits(const struct rt_pod *p)
+{
+	for (size_t i = 0; i < p->nvolumes; i++)
+		if (p->volumes[i].type != RT_FILES && p->volumes[i].type != RT_EMPTY &&
+		    p->volumes[i].type != RT_IMAGE)
+			return false;
+	return !p->host_users && !p->host_network && !p->host_ipc && !p->host_pid &&
+	       !p->share_processes && (!p->sysctls || !*p->sysctls);
+}
+
+static void
+take_out(struct rt *rt, size_t i)
+{
+	memmove(rt->ahead + i, rt->ahead + i + 1, (--rt->nahead - i) * sizeof(*rt->ahead));
+}
+
+struct rtpod *
+rtahead_take(struct rt *rt, const struct rt_pod *of)
+{
+	for (size_t i = 0; i < rt->nahead && fits(of); i++) {
+		struct rtpod *p = rt->ahead[i];
+
+		if (!p->greeted)
+			continue;
+		take_out(rt, i);
+		rt_copy(p->uid, sizeof(p->uid), of->uid);
+		map_put(&rt->pods, p->uid, p);
+		return p;
+	}
+	return NULL;
+}
+
+bool
+rtahead_lost(struct rt *rt, struct rtpod *p)
+{
+	for (size_t i = 0; i < rt->nahead; i++)
+		if (rt->ahead[i] == p) {
+			take_out(rt, i);
+			map_put(&rt->pods, p->uid, p);
+			return true;
+		}
+	return false;
+}
+
+void
+rtahead_end(struct rt *rt, const char *image)
+{
+	for (size_t i = rt->nahead; i-- > 0;) {
+		struct rtpod *p = rt->ahead[i];
+		const char *of = p->c[0].image_id;
+
+		if (image && (!of || strcmp(of, image)))
+			continue;
+		rtahead_lost(rt, p);
+		rtpod_begin_removal(rt, p);
+	}
+}
+
+void
+rtahead_free(struct rt *rt)
+{
+	while (rt->nahead) {
+		struct rtpod *p = rt->ahead[0];
+
+		rtahead_lost(rt, p);
+		rt_pod_free(rt, p);
+	}
+}
+
+/* ---- making ---- */
+
+static int
+steps_write(struct rt *rt, struct rtpod *p, int dir, struct error **e)
+{
+	const struct image *img = rt->cfg.images && rt->ahead_image
+				      ? image_find(rt->cfg.images, rt->ahead_image)
+				      : NULL;
+	struct buf cleanup_buf ops = { 0 };
+
+	rtops_compile_ahead(rt, &p->spec, img, &ops);
+	p->c[0].image_id = img ? xstrdup(img->id) : NULL;
+	return poddir_write(dir, W_AHEAD_OPS ".ops", ops.at, ops.len, e);
+}
+
+static int
+make(struct rt *rt, struct rtpod *p, struct users_set *set, struct error **e)
+{
+	const struct cgroup_limits none = { 0 };
+	cleanup_close int dir = -1;
+	int pidfd = -1, conn = -1;
+
+	if (poddir_make_ahead(rt, &p->spec, &dir, e) < 0 ||
+	    cgroup_make(&rt->cgroups, p->uid, NULL, &none, e) < 0 ||
+	    cgroup_make(&rt->cgroups, p->uid, W_AHEAD_FIRST, &none, e) < 0 ||
+	    steps_write(rt, p, dir, e) < 0 ||
+	    launch_init(rt, &p->spec, dir, set, &p->init_pid, &pidfd, &conn, e) < 0)
+		return -1;
+	p->gated = true;
+	return rt_watch(rt, &p->init, pidfd, e) < 0 || rt_watch(rt, &p->hand, conn, e) < 0 ? -1
+											   : 0;
+}
+
+int
+rt_ahead(struct rt *rt)
+{
+	unsigned most = rt->cfg.warm_pods < RT_AHEAD ? rt->cfg.warm_pods : RT_AHEAD;
+	cleanup_error struct error *e = NULL;
+	struct users_making making;
+	struct users_set set = { 0 };
+	struct rtpod *p;
+	char name[W_NAME];
+	int r = -1;
+
+	if (!rt->users.able || rt->nahead >= most || users_begin(rt, &making, NULL) < 0)
+		return -1;
+	snprintf(name, sizeof(name), "ahead-%d-%u", (int)getpid(), rt->ahead_made++);
+	p = rtpod_alloc(name);
+	p->spec = (struct rt_pod){ .uid = arena_strdup(&p->arena, name),
+				   .ns = "",
+				   .name = NO_NAME,
+				   .hostname = "",
+				   .group = arena_strdup(&p->arena, name),
+				   .user_base = making.set.base };
+	rt->ahead[rt->nahead++] = p;
+	if (users_end(&making, &set, &e) == 0)
+		r = make(rt, p, &set, &e);
+	if (r == 0)
+		r = fcntl(set.fds[USERS_NET], F_DUPFD_CLOEXEC, 3);
+	users_set_close(&set);
+	if (r >= 0)
+		return r;
+	log_warn("runtime", "no sandbox could be made ahead of its pod: %s", error_text(e));
+	rtahead_lost(rt, p);
+	rtpod_begin_removal(rt, p);
+	return -1;
+}

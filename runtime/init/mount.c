@@ -400,19 +400,24 @@ mount_leave(struct setup *s, const struct op *op)
 /* The kernel's own file systems, and what masks them, move to the root that they waited
  * for. */
 static int
-room_move(struct setup *s, const struct op *op)
+room_move(struct setup *s)
 {
-	static const char *const names[] = { "proc", "dev", "sys" };
+	static const struct {
+		struct op op; /* that would have mounted it */
+		const char *name;
+	} trees[] = { { { .code = OP_PROC }, "proc" },
+		      { { .code = OP_DEV }, "dev" },
+		      { { .code = OP_SYS }, "sys" } };
 
 	for (int i = 0; i < 3; i++) {
-		int tree = open_in(s->room, names[i], O_PATH | O_DIRECTORY, STRICT);
-		int place = tree < 0 ? tree : own_dir(s->root, names[i]);
+		int tree = open_in(s->room, trees[i].name, O_PATH | O_DIRECTORY, STRICT);
+		int place = tree < 0 ? tree : own_dir(s->root, trees[i].name);
 		int r = place < 0 ? place : attach(tree, place);
 
 		drop(tree);
 		drop(place);
 		if (r < 0)
-			return setup_fail(s, op, names[i], r);
+			return setup_fail(s, &trees[i].op, "", r);
 	}
 	sys(close, s->room);
 	s->room = -1;
@@ -499,7 +504,7 @@ mount_root(struct setup *s, const struct op *op)
 	if (r < 0)
 		return setup_fail(s, op, op_text(op, 1), (int)r);
 	s->root = (int)tree;
-	return s->room < 0 ? 0 : room_move(s, op);
+	return s->room < 0 ? 0 : room_move(s);
 }
 
 int

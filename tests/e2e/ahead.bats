@@ -1,0 +1,32 @@
+#!/usr/bin/env bats
+# Sandboxes made ahead of their pods: scenarios of ahead_drive.c, and all of the runtime's in them.
+
+drive() { # DRIVER SCENARIO
+	run timeout 100 "${B:-$BATS_TEST_DIRNAME/../../build}/tests/e2e/$1_drive" "$2"
+	echo "$output"
+	[ "$status" -eq 0 ]
+}
+
+setup() {
+	export KEDGE_TEST_DIR=$(mktemp -d /tmp/kedge-ahead.XXXXXX)
+}
+
+teardown() {
+	rm -rf "$KEDGE_TEST_DIR"
+}
+
+@test "a pod goes on where its sandbox stopped, with the layers it waited with" { drive ahead taken; }
+@test "a pod of another image has its own layers in that sandbox" { drive ahead other_image; }
+@test "a terminal, an open input, a shared /dev/shm, memory volumes: they begin anew" { drive ahead misfits; }
+@test "a sandbox, or its first process, that was killed is nobody's loss" { drive ahead killed; }
+@test "an image that is removed takes the sandboxes along that hoped for it" { drive ahead image_goes; }
+@test "sandboxes end with their hand, and what they leave is swept" { drive ahead hand_goes; }
+@test "whatever a pod can do, it can in a sandbox that was made ahead" {
+	export KIT_AHEAD=1
+	# not what counts processes or knows where groups lie, nor what is about none
+	for scenario in $(sed -n 's/^@test.*{ drive \([a-z_]*\); }$/\1/p' "$BATS_TEST_DIRNAME/runtime.bats" | grep -vx 'memory\|refusals\|restart\|limits'); do
+		echo "$scenario"
+		drive runtime "$scenario"
+		rm -rf "$KEDGE_TEST_DIR"/*
+	done
+}

@@ -272,7 +272,7 @@ what_could_leave_its_place_is_refused(void **state)
 	refused(&p, "uid");
 	p = pod(&c);
 	p.name = "a/b";
-	refused(&p, "namespace");
+	refused(&p, "name \"a/b\"");
 	p = pod(&c);
 	c.mounts = &m;
 	c.nmounts = 1;
@@ -290,7 +290,13 @@ what_could_leave_its_place_is_refused(void **state)
 	refused(&p, "no volume");
 	c = container();
 	c.working_dir = "relative";
-	refused(&p, "working directory");
+	refused(&p, "pod web-1: container web: working directory \"relative\"");
+	c = container();
+	c.memory = -1;
+	refused(&p, "memory -1 is negative");
+	c = container();
+	c.role = RT_EPHEMERAL + 1;
+	refused(&p, "role 4 is none there is");
 	c = container();
 	c.name = "Web";
 	refused(&p, "container");

@@ -162,16 +162,17 @@ job_start(struct child *c, child_fn *fn, const struct image_limits *l, struct im
 	int rc;
 
 	c->budget = &budget; /* cppcheck-suppress autoVariables */
-	if (job_new(c, l, &j, &path, e) < 0)
-		return -1;
-	rc = child_start(j, c, fn, path, e);
+	rc = job_new(c, l, &j, &path, e);
+	if (rc == 0) {
+		rc = child_start(j, c, fn, path, e);
+		close(c->root);
+		close(c->alive);
+		if (rc < 0)
+			image_job_cancel(j);
+		else
+			*ret = j;
+	}
 	c->budget = NULL; /* the child has its copy */
-	close(c->root);
-	close(c->alive);
-	if (rc < 0)
-		image_job_cancel(j);
-	else
-		*ret = j;
 	return rc;
 }
 

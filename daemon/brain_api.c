@@ -474,7 +474,7 @@ on_image_import(void *ctx, int64_t id, const struct api_image *image, struct err
 	if (strpbrk(a.name, " \n\t"))
 		return fail(e, WHY_INVALID, "image name \"%s\" has a blank in it", a.name);
 	if (pipe2(fds, O_CLOEXEC) < 0)
-		return fail_sys(e, "make a pipe");
+		return fail_sys(e, "make a pipe for image %s", a.name);
 	(void)fcntl(fds[1], F_SETFL, O_NONBLOCK);
 	r = request_new(b, ASK_HAND, id);
 	args->id = r->id;
@@ -525,7 +525,7 @@ on_image_save(void *ctx, int64_t id, const char *name, bool config_only, struct 
 	if (strpbrk(name, " \n\t"))
 		return fail(e, WHY_INVALID, "\"%s\" is not an image name", name);
 	if (pipe2(fds, O_CLOEXEC) < 0)
-		return fail_sys(e, "make a pipe");
+		return fail_sys(e, "make a pipe for image %s", a.name);
 	r = request_new(b, ASK_HAND, id);
 	args.id = r->id;
 	rc = brain_tell(b, &a, &fds[1], 1);

@@ -410,6 +410,20 @@ revisions_supersede(struct watch *w, const struct revision *newest)
 	store_update(w->brain->store, found, NULL);
 }
 
+/* Carries the plan out, and counts in the Revision what it was. */
+static void
+plan_carry(struct brain *b, const struct plan *p, struct revision_status *st)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		enum verb v = p->at[i].verb;
+
+		st->created += v == ACT_CREATE;
+		st->changed += v == ACT_UPDATE || v == ACT_SCALE;
+		st->pruned += v == ACT_DELETE;
+		carry(b, &p->at[i]);
+	}
+}
+
 static void
 deploy_commit(struct brain *b, struct watch *w, const struct source_head *head,
 	      bool allow_prune)
@@ -452,25 +466,18 @@ deploy_commit(struct brain *b, struct watch *w, const struct source_head *head,
 	} else {
 		log_info(w->config->name, "revision %" PRId64 ": %.7s by %s", r->spec->number,
 			 head->commit, head->author ? head->author : "?");
-		for (size_t i = 0; i < p.n; i++) {
-			r->status->created += p.at[i].verb == ACT_CREATE;
-			r->status->changed +=
-			    p.at[i].verb == ACT_UPDATE || p.at[i].verb == ACT_SCALE;
-			r->status->pruned += p.at[i].verb == ACT_DELETE;
-			carry(b, &p.at[i]);
-		}
+		plan_carry(b, &p, r->status);
 	}
 	revision_store(b, r);
 	if (!cs.errors) /* what changed nothing takes nobody's place */
 		revisions_supersede(w, r);
 	source_status_put(w, &change);
-	if (!cs.errors) {
-		struct manifest_set *was = w->applied;
-
+	if (cs.errors) {
+		manifest_set_free(set);
+	} else {
+		manifest_set_free(w->applied);
 		w->applied = set;
-		set = was;
 	}
-	manifest_set_free(set);
 	brain_poke(b);
 }
 

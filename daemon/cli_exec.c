@@ -7,11 +7,11 @@
  */
 #include "../reconcile/object.h"
 #include "cli.h"
+#include "cli_websocket.h"
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <termios.h>
@@ -151,48 +151,18 @@ static ssize_t
 on_recv(wslay_event_context_ptr ws, uint8_t *to, size_t n, int flags, void *ctx)
 {
 	struct session *s = ctx;
-	ssize_t got;
 
 	(void)flags;
-	if (s->early.len) {
-		got = s->early.len < n ? s->early.len : n;
-		memcpy(to, s->early.at, got);
-		buf_drop(&s->early, got);
-		return got;
-	}
-	do
-		got = recv(s->fd, to, n, MSG_DONTWAIT);
-	while (got < 0 && errno == EINTR);
-	if (got > 0)
-		return got;
-	s->lost = got == 0 || errno != EAGAIN;
-	wslay_event_set_error(ws, s->lost ? WSLAY_ERR_CALLBACK_FAILURE : WSLAY_ERR_WOULDBLOCK);
-	return -1;
+	return cli_ws_recv(ws, s->fd, &s->early, to, n, &s->lost);
 }
 
 static ssize_t
 on_send(wslay_event_context_ptr ws, const uint8_t *from, size_t n, int flags, void *ctx)
 {
 	struct session *s = ctx;
-	ssize_t sent;
 
 	(void)flags;
-	do
-		sent = send(s->fd, from, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (sent < 0 && errno == EINTR);
-	if (sent >= 0)
-		return sent;
-	s->lost = errno != EAGAIN;
-	wslay_event_set_error(ws, s->lost ? WSLAY_ERR_CALLBACK_FAILURE : WSLAY_ERR_WOULDBLOCK);
-	return -1;
-}
-
-static int
-on_mask(wslay_event_context_ptr ws, uint8_t *to, size_t n, void *ctx)
-{
-	(void)ws;
-	(void)ctx;
-	return getrandom(to, n, 0) == (ssize_t)n ? 0 : -1;
+	return cli_ws_send(ws, s->fd, from, n, &s->lost);
 }
 
 static void
@@ -340,7 +310,7 @@ talk(struct cli_call *c, const char *pod, const char *sub, struct error **e)
 {
 	static const struct wslay_event_callbacks calls = { .recv_callback = on_recv,
 							    .send_callback = on_send,
-							    .genmask_callback = on_mask,
+							    .genmask_callback = cli_ws_mask,
 							    .on_msg_recv_callback =
 								on_message };
 	cleanup_close int fd = cli_connect(c, e);

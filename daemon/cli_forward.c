@@ -7,13 +7,13 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/object.h"
 #include "cli.h"
+#include "cli_websocket.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -41,43 +41,18 @@ static ssize_t
 on_recv(wslay_event_context_ptr ws, uint8_t *to, size_t n, int flags, void *ctx)
 {
 	struct link *l = ctx;
-	ssize_t got;
 
 	(void)flags;
-	if (l->early.len) {
-		got = l->early.len < n ? l->early.len : n;
-		memcpy(to, l->early.at, got);
-		buf_drop(&l->early, got);
-		return got;
-	}
-	got = recv(l->remote, to, n, MSG_DONTWAIT);
-	if (got > 0)
-		return got;
-	l->lost = got == 0 || (errno != EAGAIN && errno != EINTR);
-	wslay_event_set_error(ws, l->lost ? WSLAY_ERR_CALLBACK_FAILURE : WSLAY_ERR_WOULDBLOCK);
-	return -1;
+	return cli_ws_recv(ws, l->remote, &l->early, to, n, &l->lost);
 }
 
 static ssize_t
 on_send(wslay_event_context_ptr ws, const uint8_t *from, size_t n, int flags, void *ctx)
 {
 	struct link *l = ctx;
-	ssize_t sent = send(l->remote, from, n, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	(void)flags;
-	if (sent >= 0)
-		return sent;
-	l->lost = errno != EAGAIN && errno != EINTR;
-	wslay_event_set_error(ws, l->lost ? WSLAY_ERR_CALLBACK_FAILURE : WSLAY_ERR_WOULDBLOCK);
-	return -1;
-}
-
-static int
-on_mask(wslay_event_context_ptr ws, uint8_t *to, size_t n, void *ctx)
-{
-	(void)ws;
-	(void)ctx;
-	return getrandom(to, n, 0) == (ssize_t)n ? 0 : -1;
+	return cli_ws_send(ws, l->remote, from, n, &l->lost);
 }
 
 static void
@@ -175,7 +150,7 @@ serve(struct cli_call *c, const char *path, int local)
 {
 	static const struct wslay_event_callbacks calls = { .recv_callback = on_recv,
 							    .send_callback = on_send,
-							    .genmask_callback = on_mask,
+							    .genmask_callback = cli_ws_mask,
 							    .on_msg_recv_callback =
 								on_message };
 	cleanup_error struct error *e = NULL;

@@ -119,11 +119,12 @@ open_tar(const char *path, pid_t *ret_child, struct error **e)
 		return fd < 0 ? fail_sys(e, "%s", path) : fd;
 	}
 	if (pipe2(fds, O_CLOEXEC))
-		return fail_sys(e, "pipe");
+		return fail_sys(e, "make a pipe for the files of %s", path);
 	fflush(NULL);
 	child = fork();
 	if (child < 0)
-		return close(fds[0]), close(fds[1]), fail_sys(e, "fork");
+		return close(fds[0]), close(fds[1]),
+		       fail_sys(e, "fork a process to pack %s", path);
 	if (!child) {
 		close(fds[0]);
 		_exit(tar_folder(path, fds[1]) ? 1 : 0);

@@ -64,64 +64,81 @@ cli_name(const struct resource *res, const char *word)
 	return slash && resource_named(kind) == res ? slash + 1 : word;
 }
 
+/* What a command line names. */
+struct targets {
+	struct cli_target *at;
+	size_t n;
+};
+
+/* KIND/NAME */
+static int
+add_pair(struct cli_call *c, const char *word, struct targets *t, struct error **e)
+{
+	const char *slash = strchr(word, '/');
+	const struct resource *res;
+	const char *kind;
+
+	if (!slash || !slash[1])
+		return fail(e, WHY_BAD_REQUEST,
+			    "\"%s\" must be KIND/NAME, like the ones before it", word);
+	kind = arena_strndup(c->arena, word, slash - word);
+	res = resource_named(kind);
+	if (!res)
+		return no_such_kind(kind, e);
+	add(c, &t->at, &t->n, res, slash + 1);
+	return 0;
+}
+
+/* KIND, with the names that follow it on the command line; or "all". */
+static int
+add_kind(struct cli_call *c, const char *kind, struct targets *t, struct error **e)
+{
+	const struct resource *res = resource_named(kind);
+
+	if (!strcmp(kind, "all")) {
+		for (int r = 0; r < RES_COUNT; r++)
+			if (!strcmp(resources[r].category, "all"))
+				add(c, &t->at, &t->n, &resources[r], NULL);
+		return 0;
+	}
+	if (!res)
+		return no_such_kind(kind, e);
+	for (size_t i = 1; i < c->n; i++) {
+		const char *name = cli_name(res, c->args[i]);
+
+		if (strchr(name, '/'))
+			return fail(e, WHY_BAD_REQUEST,
+				    "\"%s\" is no name of a %s; KIND/NAME names its kind "
+				    "itself: kedge %s %s",
+				    c->args[i], res->singular, c->command->words, c->args[i]);
+		add(c, &t->at, &t->n, res, name);
+	}
+	if (c->n == 1)
+		add(c, &t->at, &t->n, res, NULL);
+	return 0;
+}
+
 /* KIND/NAME KIND/NAME ..., or KIND[,KIND...] [NAME...] */
 int
 cli_targets(struct cli_call *c, struct cli_target **ret, size_t *ret_n, struct error **e)
 {
-	struct cli_target *at = NULL;
-	size_t n = 0;
+	struct targets t = { 0 };
 	char *rest, *kinds;
 
 	if (strchr(c->args[0], '/')) {
-		for (size_t i = 0; i < c->n; i++) {
-			const char *slash = strchr(c->args[i], '/');
-			const char *kind;
-			const struct resource *res;
-
-			if (!slash || !slash[1])
-				return fail(e, WHY_BAD_REQUEST,
-					    "\"%s\" must be KIND/NAME, like the ones before it",
-					    c->args[i]);
-			kind = arena_strndup(c->arena, c->args[i], slash - c->args[i]);
-			res = resource_named(kind);
-			if (!res)
-				return no_such_kind(kind, e);
-			add(c, &at, &n, res, slash + 1);
-		}
-		*ret = at;
-		*ret_n = n;
-		return 0;
+		for (size_t i = 0; i < c->n; i++)
+			if (add_pair(c, c->args[i], &t, e) < 0)
+				return -1;
+	} else {
+		kinds = arena_strdup(c->arena, c->args[0]);
+		for (char *k = strtok_r(kinds, ",", &rest); k; k = strtok_r(NULL, ",", &rest))
+			if (add_kind(c, k, &t, e) < 0)
+				return -1;
 	}
-	kinds = arena_strdup(c->arena, c->args[0]);
-	for (char *k = strtok_r(kinds, ",", &rest); k; k = strtok_r(NULL, ",", &rest)) {
-		const struct resource *res = resource_named(k);
-
-		if (!strcmp(k, "all")) {
-			for (int r = 0; r < RES_COUNT; r++)
-				if (!strcmp(resources[r].category, "all"))
-					add(c, &at, &n, &resources[r], NULL);
-			continue;
-		}
-		if (!res)
-			return no_such_kind(k, e);
-		for (size_t i = 1; i < c->n; i++) {
-			const char *name = cli_name(res, c->args[i]);
-
-			if (strchr(name, '/'))
-				return fail(
-				    e, WHY_BAD_REQUEST,
-				    "\"%s\" is no name of a %s; KIND/NAME names its kind "
-				    "itself: kedge %s %s",
-				    c->args[i], res->singular, c->command->words, c->args[i]);
-			add(c, &at, &n, res, name);
-		}
-		if (c->n == 1)
-			add(c, &at, &n, res, NULL);
-	}
-	if (!n)
+	if (!t.n)
 		return fail(e, WHY_BAD_REQUEST, "which kind?  For example: kedge get pods");
-	*ret = at;
-	*ret_n = n;
+	*ret = t.at;
+	*ret_n = t.n;
 	return 0;
 }
 

@@ -430,7 +430,7 @@ hand_child(struct hand *h, const char *role, const char *source, struct identity
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
 		free(c);
-		return fail_sys(e, "socketpair");
+		return fail_sys(e, "make the socket to a new %s", role);
 	}
 	if (spawn_role(role, id, pair[1], &c->pid, &c->pidfd, e) < 0) {
 		close(pair[0]);

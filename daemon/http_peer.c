@@ -206,7 +206,7 @@ listen_unix(const char *path, int gid, struct error **e)
 		(void)unlink(path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return fail_sys(e, "socket");
+		return fail_sys(e, "make the socket for %s", path);
 	mask = umask(0117);
 	rc = bind(fd, (struct sockaddr *)&a, sizeof a);
 	umask(mask);
@@ -271,7 +271,7 @@ listen_loopback(const char *address, int *ret_port, struct error **e)
 			    address);
 	fd = socket(a.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return fail_sys(e, "socket");
+		return fail_sys(e, "make the socket for %s", address);
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 	if (bind(fd, (struct sockaddr *)&a, n) < 0 || listen(fd, 128) < 0)
 		return fail_sys(e, "listen at %s", address);

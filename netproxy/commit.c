@@ -448,7 +448,7 @@ write_begin(struct np *np, bool whole, struct error **e)
 	if (!rc && !text.len) {
 		np->idle = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (np->idle < 0)
-			rc = fail_sys(e, "eventfd");
+			rc = fail_sys(e, "make an eventfd for rules that need no change");
 	}
 	/* The model has moved on without the rules: next time everything is written. */
 	if (rc < 0)

@@ -288,12 +288,12 @@ check_immutable(struct pass *p, const struct manifest *m, const void *live, cons
 		break;
 	case RES_config_map:
 		frozen =
-		    cl->immutable && (!cn->immutable || !apply_same_map(&cl->data, &cn->data) ||
-				      !apply_same_map(&cl->binaryData, &cn->binaryData));
+		    cl->immutable && (!cn->immutable || !pairs_equal(&cl->data, &cn->data) ||
+				      !pairs_equal(&cl->binaryData, &cn->binaryData));
 		break;
 	case RES_secret:
 		frozen =
-		    tl->immutable && (!tn->immutable || !apply_same_map(&tl->data, &tn->data));
+		    tl->immutable && (!tn->immutable || !pairs_equal(&tl->data, &tn->data));
 		if (tl->type && tn->type && strcmp(tl->type, tn->type))
 			apply_complain(p->c, m, "type",
 				       arena_printf(p->a,
@@ -309,18 +309,6 @@ check_immutable(struct pass *p, const struct manifest *m, const void *live, cons
 		apply_complain(p->c, m, "data",
 			       "Forbidden: field is immutable when `immutable` is set; give "
 			       "it another name");
-}
-
-bool
-apply_same_map(const struct pairs *a, const struct pairs *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++)
-		if (strcmp(a->at[i].key, b->at[i].key) ||
-		    strcmp(a->at[i].value, b->at[i].value))
-			return false;
-	return true;
 }
 
 /* ---- one manifest ---- */

@@ -23,7 +23,6 @@ void apply_security(struct complaints *, const struct manifest *, const struct p
 /* A namespace whose labels change from `was` (NULL: it is new) to `is`. */
 void apply_security_namespace(struct snapshot *, struct complaints *, const struct manifest *,
 			      const struct pairs *was, const struct pairs *is, struct arena *);
-bool apply_same_map(const struct pairs *, const struct pairs *);
 
 /* apply_storage.c: what of claims, volumes and classes cannot be changed. */
 void apply_storage_check(struct snapshot *, struct complaints *, const struct manifest *,

@@ -84,7 +84,7 @@ class_check(struct complaints *c, const struct manifest *m, const struct storage
 	if (!str_is(live->volumeBindingMode, new->volumeBindingMode))
 		apply_complain(c, m, "volumeBindingMode",
 			       "Forbidden: updates to volumeBindingMode are forbidden.");
-	if (!apply_same_map(&live->parameters, &new->parameters))
+	if (!pairs_equal(&live->parameters, &new->parameters))
 		apply_complain(c, m, "parameters",
 			       "Forbidden: updates to parameters are forbidden.");
 }

@@ -307,11 +307,29 @@ put_list(const struct field *f, const struct list *l, struct buf *out)
 }
 
 static void
+put_strs(const struct strs *l, struct buf *out)
+{
+	buf_addc(out, '[');
+	for (size_t i = 0; i < l->n; i++) {
+		buf_adds(out, i ? "," : "");
+		put_text(out, l->at[i]);
+	}
+	buf_addc(out, ']');
+}
+
+static void
+put_ints(const struct ints *l, struct buf *out)
+{
+	buf_addc(out, '[');
+	for (size_t i = 0; i < l->n; i++)
+		buf_addf(out, "%s%" PRId64, i ? "," : "", l->at[i]);
+	buf_addc(out, ']');
+}
+
+static void
 put_value(const struct field *f, const void *at, struct buf *out)
 {
 	const struct iors *iors = at;
-	const struct strs *strs = at;
-	const struct ints *ints = at;
 	char when[40];
 
 	switch (f->type) {
@@ -343,18 +361,10 @@ put_value(const struct field *f, const void *at, struct buf *out)
 		put_map(f, at, out);
 		break;
 	case T_STRS:
-		buf_addc(out, '[');
-		for (size_t i = 0; i < strs->n; i++) {
-			buf_adds(out, i ? "," : "");
-			put_text(out, strs->at[i]);
-		}
-		buf_addc(out, ']');
+		put_strs(at, out);
 		break;
 	case T_INTS:
-		buf_addc(out, '[');
-		for (size_t i = 0; i < ints->n; i++)
-			buf_addf(out, "%s%" PRId64, i ? "," : "", ints->at[i]);
-		buf_addc(out, ']');
+		put_ints(at, out);
 		break;
 	case T_OBJ:
 		if (*(void *const *)at)

@@ -36,6 +36,18 @@ pairs_get(const struct pairs *p, const char *key)
 	return p && found ? p->at[i].value : NULL;
 }
 
+bool
+pairs_equal(const struct pairs *a, const struct pairs *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (strcmp(a->at[i].key, b->at[i].key) ||
+		    strcmp(a->at[i].value, b->at[i].value))
+			return false;
+	return true;
+}
+
 void
 pairs_set(struct pairs *p, const char *key, const char *value, struct arena *a)
 {

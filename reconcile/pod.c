@@ -48,24 +48,14 @@ order_stop(struct plan *p, const struct pod *pod, int64_t grace, const char *why
 	order(p, ACT_STOP, pod, grace, stop_args_kind(), &args, why);
 }
 
-/* What describe shows; recorded by the caller of the plan, counted when it repeats. */
 static void
 tell(struct plan *p, const struct pod *pod, const char *type, const char *reason,
      const char *message)
 {
-	struct event_args *args = arena_zalloc(p->arena, sizeof *args);
-
-	args->type = type;
-	args->reason = reason;
-	args->message = arena_strdup(p->arena, message);
-	args->component = "kedge";
-	args->uid = arena_strdup(p->arena, object_uid(pod));
-	plan_add(p, (struct action){ .verb = ACT_EVENT,
-				     .kind = "pod",
-				     .ns = arena_strdup(p->arena, object_namespace(pod)),
-				     .name = arena_strdup(p->arena, object_name(pod)),
-				     .why = arena_printf(p->arena, "%s: %s", reason, message),
-				     .body = args });
+	plan_event(
+	    p, pod,
+	    (struct event_args){
+		.type = type, .reason = reason, .message = message, .component = "kedge" });
 }
 
 /* STATUS when only that differs, UPDATE when the volumes' version does too; true when either.

@@ -179,21 +179,14 @@ static void
 tell(struct plan *p, const struct pod *pod, const struct container *c, const char *type,
      const char *reason, const char *message)
 {
-	struct event_args *args = arena_zalloc(p->arena, sizeof *args);
-
-	args->type = type;
-	args->reason = reason;
-	args->message = message;
-	args->component = "kedge";
-	args->uid = arena_strdup(p->arena, object_uid(pod));
-	args->fieldPath =
-	    arena_printf(p->arena, "spec.%s{%s}", pod_part_list(pod->spec, c->name), c->name);
-	plan_add(p, (struct action){ .verb = ACT_EVENT,
-				     .kind = "pod",
-				     .ns = arena_strdup(p->arena, object_namespace(pod)),
-				     .name = arena_strdup(p->arena, object_name(pod)),
-				     .why = arena_printf(p->arena, "%s: %s", reason, message),
-				     .body = args });
+	plan_event(p, pod,
+		   (struct event_args){
+		       .type = type,
+		       .reason = reason,
+		       .message = message,
+		       .component = "kedge",
+		       .fieldPath = arena_printf(p->arena, "spec.%s{%s}",
+						 pod_part_list(pod->spec, c->name), c->name) });
 }
 
 /* It waits for `reason` since this pass: told once, whatever the number of passes. */

@@ -107,26 +107,17 @@ failure(struct replica_set_status *st, const struct replica_set *rs, const char 
 	if (!why) {
 		conditions_drop(&c, "ReplicaFailure");
 	} else {
-		struct event_args *args = arena_zalloc(p->arena, sizeof *args);
-
 		c.at[c.n++] = (struct condition){ .type = "ReplicaFailure",
 						  .status = "True",
 						  .reason = "FailedCreate",
 						  .message = why + strlen("Error creating: "),
 						  .lastTransitionTime = now };
-		args->type = "Warning";
-		args->reason = "FailedCreate";
-		args->message = why;
-		args->component = "replicaset-controller";
-		args->uid = arena_strdup(p->arena, object_uid(rs));
-		args->apiVersion = "apps/v1";
-		plan_add(
-		    p, (struct action){ .verb = ACT_EVENT,
-					.kind = "replicaset",
-					.ns = arena_strdup(p->arena, object_namespace(rs)),
-					.name = arena_strdup(p->arena, object_name(rs)),
-					.why = arena_printf(p->arena, "FailedCreate: %s", why),
-					.body = args });
+		plan_event(p, rs,
+			   (struct event_args){ .type = "Warning",
+						.reason = "FailedCreate",
+						.message = why,
+						.component = "replicaset-controller",
+						.apiVersion = "apps/v1" });
 	}
 	st->conditions.at = c.at;
 	st->conditions.n = c.n;

@@ -43,16 +43,23 @@ address_read(const char *s, size_t n, uint32_t *ret)
 	return true;
 }
 
+/* ADDRESS/BITS, whatever they are. */
+static bool
+range_split(const char *text, uint32_t *ret_net, uint32_t *ret_bits)
+{
+	const char *slash = strchr(text, '/');
+
+	return slash && address_read(text, slash - text, ret_net) &&
+	       number_read(slash + 1, 0, 32, ret_bits);
+}
+
 const char *
 range_read(const char *text, uint32_t *ret_net, uint32_t *ret_bits, struct arena *a)
 {
-	const char *slash = strchr(text, '/');
-	uint32_t net = 0, mask;
-	unsigned bits = 0;
+	uint32_t net = 0, bits = 0, mask;
 	char ip[IPV4_TEXT];
 
-	if (!slash || !address_read(text, slash - text, &net) ||
-	    !number_read(slash + 1, 0, 32, &bits))
+	if (!range_split(text, &net, &bits))
 		return "must be an IPv4 range such as 10.42.0.0/16";
 	if (bits < RANGE_WIDEST || bits > RANGE_NARROWEST)
 		return arena_printf(a, "must be a range of /%d to /%d, not /%u", RANGE_WIDEST,
@@ -249,12 +256,12 @@ void
 config_network_check(const void *obj, const struct place *at)
 {
 	const struct config_network *n = obj;
-	uint32_t pod, pod_bits, svc, svc_bits, bits;
+	uint32_t pod = 0, pod_bits = 0, svc = 0, svc_bits = 0, bits;
 
 	if (!place_ok(at, "podCIDR") || !place_ok(at, "serviceCIDR") ||
-	    range_read(n->podCIDR, &pod, &pod_bits, at->arena) ||
-	    range_read(n->serviceCIDR, &svc, &svc_bits, at->arena))
-		return;
+	    !range_split(n->podCIDR, &pod, &pod_bits) ||
+	    !range_split(n->serviceCIDR, &svc, &svc_bits))
+		return; /* is_range said so */
 	bits = pod_bits < svc_bits ? pod_bits : svc_bits;
 	if ((pod ^ svc) >> (32 - bits) == 0)
 		place_complain(

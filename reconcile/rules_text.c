@@ -148,17 +148,24 @@ is_label_value(const char *s, struct arena *a)
 	return !n || is_word(s, n, LOWER UPPER DIGIT "-_.") ? NULL : value_text;
 }
 
+/* What such a name may not be, since it may become a file's. */
+static const char *
+no_dots(const char *s)
+{
+	if (!strcmp(s, "."))
+		return "must not be '.'";
+	if (!strcmp(s, ".."))
+		return "must not be '..'";
+	return strncmp(s, "..", 2) ? NULL : "must not start with '..'";
+}
+
 const char *
 is_env_name(const char *s, struct arena *a)
 {
 	(void)a;
 	if (!*s || s[strspn(s, LOWER UPPER DIGIT "-._")] || isdigit((unsigned char)*s))
 		return env_text;
-	if (!strcmp(s, "."))
-		return "must not be '.'";
-	if (!strcmp(s, ".."))
-		return "must not be '..'";
-	return strncmp(s, "..", 2) ? NULL : "must not start with '..'";
+	return no_dots(s);
 }
 
 const char *
@@ -168,11 +175,7 @@ is_config_key(const char *s, struct arena *a)
 		return too_long(a, 253);
 	if (!*s || s[strspn(s, LOWER UPPER DIGIT "-._")])
 		return config_text;
-	if (!strcmp(s, "."))
-		return "must not be '.'";
-	if (!strcmp(s, ".."))
-		return "must not be '..'";
-	return strncmp(s, "..", 2) ? NULL : "must not start with '..'";
+	return no_dots(s);
 }
 
 const char *

@@ -192,5 +192,6 @@ void time_print(int64_t ms, bool micro, char ret[40]);
 const char *pairs_get(const struct pairs *, const char *key); /* or NULL */
 void pairs_set(struct pairs *, const char *key, const char *value, struct arena *);
 void pairs_del(struct pairs *, const char *key);
+bool pairs_equal(const struct pairs *, const struct pairs *);
 int64_t iors_of(struct iors, int64_t total, bool round_up); /* a percent of total, or itself */
 #endif

@@ -229,18 +229,6 @@ str_equal(const char *a, const char *b)
 }
 
 static bool
-pairs_equal(const struct pairs *a, const struct pairs *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++)
-		if (strcmp(a->at[i].key, b->at[i].key) ||
-		    strcmp(a->at[i].value, b->at[i].value))
-			return false;
-	return true;
-}
-
-static bool
 list_equal(const struct field *f, const struct list *a, const struct list *b)
 {
 	if (a->n != b->n)

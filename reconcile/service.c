@@ -403,21 +403,12 @@ fill(struct snapshot *s, const struct service *svc, struct trouble *t, struct pl
 static void
 warn(const struct service *svc, const struct trouble *t, struct plan *p)
 {
-	struct event_args *args = arena_zalloc(p->arena, sizeof *args);
-
-	args->type = "Warning";
-	args->reason = t->reason;
-	args->message = t->message;
-	args->component = "kedge";
-	args->uid = arena_strdup(p->arena, object_uid(svc));
-	args->apiVersion = "v1";
-	plan_add(
-	    p, (struct action){ .verb = ACT_EVENT,
-				.kind = "service",
-				.ns = arena_strdup(p->arena, object_namespace(svc)),
-				.name = arena_strdup(p->arena, object_name(svc)),
-				.why = arena_printf(p->arena, "%s: %s", t->reason, t->message),
-				.body = args });
+	plan_event(p, svc,
+		   (struct event_args){ .type = "Warning",
+					.reason = t->reason,
+					.message = t->message,
+					.component = "kedge",
+					.apiVersion = "v1" });
 }
 
 /* The condition stands as long as the trouble does; the Event marks its begin. */

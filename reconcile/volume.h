@@ -109,24 +109,15 @@ finalizer_add(struct object_meta *m, const char *name, struct arena *a)
 	m->finalizers.n++;
 }
 
-/* What describe shows; recorded by the caller of the plan, counted when it repeats. */
 static inline void
 volume_tell(struct plan *p, const void *obj, const char *type, const char *reason,
 	    const char *message)
 {
-	struct event_args *args = arena_zalloc(p->arena, sizeof *args);
-
-	args->type = type;
-	args->reason = reason;
-	args->message = arena_strdup(p->arena, message);
-	args->component = "persistentvolume-controller";
-	args->uid = arena_strdup(p->arena, object_uid(obj));
-	plan_add(p, (struct action){ .verb = ACT_EVENT,
-				     .kind = resource_of(obj)->singular,
-				     .ns = arena_strdup(p->arena, object_namespace(obj)),
-				     .name = arena_strdup(p->arena, object_name(obj)),
-				     .why = arena_printf(p->arena, "%s: %s", reason, message),
-				     .body = args });
+	plan_event(p, obj,
+		   (struct event_args){ .type = type,
+					.reason = reason,
+					.message = message,
+					.component = "persistentvolume-controller" });
 }
 
 /* An order to the hand about a directory. */

@@ -47,6 +47,25 @@ plan_write(struct plan *p, enum verb v, const void *obj, int64_t from, int64_t t
 				     .body = body });
 }
 
+/* What describe shows of obj; recorded by the caller of the plan, counted when it repeats.
+ * The uid is filled in here. */
+static inline void
+plan_event(struct plan *p, const void *obj, struct event_args e)
+{
+	struct event_args *body = arena_alloc(p->arena, sizeof *body);
+
+	e.message = arena_strdup(p->arena, e.message);
+	e.uid = arena_strdup(p->arena, object_uid(obj));
+	*body = e;
+	plan_add(p,
+		 (struct action){ .verb = ACT_EVENT,
+				  .kind = resource_of(obj)->singular,
+				  .ns = arena_strdup(p->arena, object_namespace(obj)),
+				  .name = arena_strdup(p->arena, object_name(obj)),
+				  .why = arena_printf(p->arena, "%s: %s", e.reason, e.message),
+				  .body = body });
+}
+
 /* An action about obj that needs no more than its name. */
 static inline void
 plan_name(struct plan *p, enum verb v, const void *obj, const char *why)

@@ -95,7 +95,7 @@ child_start(struct image_job *j, struct child *c, child_fn *fn, const char *path
 		child_main(c, fn, path, j->seconds);
 	pidfd = syscall(SYS_pidfd_open, pid, 0);
 	if (pidfd < 0) {
-		fail_sys(e, "pidfd_open");
+		fail_sys(e, "watch the process that unpacks the image (pidfd_open)");
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
 		return -1;
@@ -129,7 +129,7 @@ job_new(struct child *c, const struct image_limits *l, struct image_job **ret, c
 		return fail_sys(e, "mkdir %s", path);
 	}
 	if (pipe2(fds, O_CLOEXEC) < 0)
-		fail_sys(e, "pipe");
+		fail_sys(e, "make the pipe that tells when an image job is over");
 	else if ((c->root = openat(image_store_ingest(s), j->dir,
 				   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
 		fail_sys(e, "open %s", path);
@@ -162,16 +162,17 @@ job_start(struct child *c, child_fn *fn, const struct image_limits *l, struct im
 	int rc;
 
 	c->budget = &budget; /* cppcheck-suppress autoVariables */
-	if (job_new(c, l, &j, &path, e) < 0)
-		return -1;
-	rc = child_start(j, c, fn, path, e);
+	rc = job_new(c, l, &j, &path, e);
+	if (rc == 0) {
+		rc = child_start(j, c, fn, path, e);
+		close(c->root);
+		close(c->alive);
+		if (rc < 0)
+			image_job_cancel(j);
+		else
+			*ret = j;
+	}
 	c->budget = NULL; /* the child has its copy */
-	close(c->root);
-	close(c->alive);
-	if (rc < 0)
-		image_job_cancel(j);
-	else
-		*ret = j;
 	return rc;
 }
 
@@ -242,7 +243,8 @@ pull_children(struct image_job *j, struct child *c, const char *path,
 		int pair[2], rc;
 
 		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-			return fail_sys(e, "socketpair");
+			return fail_sys(e, "make the sockets over which image %s is handed in",
+					c->name);
 		ret_socks[i] = pair[0];
 		c->number = i;
 		c->fd = pair[1];

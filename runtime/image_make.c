@@ -48,12 +48,42 @@ image_layer_made(struct child *c, const char *hex, int64_t bytes, int64_t newest
 	free(map_put(&c->made, hex, made));
 }
 
+/* From the stream into the folder; what it is called as it came and when plain. */
+static int
+layer_fill(struct child *c, int fd, const char *what, const struct layer_want *want, int dir,
+	   struct layer *layer, char ret_plain[HEX_SIZE], struct error **e)
+{
+	cleanup_free struct stream *s = xmalloc(sizeof *s);
+	char stored[HEX_SIZE];
+	int rc = image_stream_open(s, fd, what, want->size, c->budget, e);
+
+	if (rc == 0)
+		rc = image_layer_unpack(s, dir, c->budget, layer, e);
+	if (rc == 0)
+		rc = image_stream_end(s, stored, ret_plain, e);
+	image_stream_close(s);
+	if (rc == 0)
+		rc = image_digest_check(what, "digest", want->stored, stored, e);
+	if (rc == 0)
+		rc = image_digest_check(what, "diffID", want->plain, ret_plain, e);
+	return rc;
+}
+
+/* For the parent, which puts the layer into the store. */
+static void
+layer_tell(struct child *c, const char *plain, const struct layer *l, uint64_t sum)
+{
+	image_items_add(&c->answer, "sum", "%s %016llx", plain, (unsigned long long)sum);
+	image_items_add(&c->answer, "layer", "%s %lld", plain, (long long)l->bytes);
+	for (size_t at = 0; at < l->opaque.len; at += strlen(l->opaque.at + at) + 1)
+		image_items_add(&c->answer, "opaque", "%s %s", plain, l->opaque.at + at);
+}
+
 int
 image_child_layer(struct child *c, int fd, const char *what, const struct layer_want *want,
 		  char ret_diff_id[HEX_SIZE], int64_t *ret_newest_s, struct error **e)
 {
-	cleanup_free struct stream *s = xmalloc(sizeof *s);
-	char stored[HEX_SIZE], plain[HEX_SIZE], path[16 + HEX_SIZE], fresh[32];
+	char plain[HEX_SIZE], path[16 + HEX_SIZE], fresh[32];
 	struct layer layer = { 0 };
 	cleanup_close int dir = -1;
 	int64_t bytes;
@@ -70,16 +100,7 @@ image_child_layer(struct child *c, int fd, const char *what, const struct layer_
 	dir = openat(c->root, fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
 		return fail_sys(e, "open %s", fresh);
-	rc = image_stream_open(s, fd, what, want->size, c->budget, e);
-	if (rc == 0)
-		rc = image_layer_unpack(s, dir, c->budget, &layer, e);
-	if (rc == 0)
-		rc = image_stream_end(s, stored, plain, e);
-	image_stream_close(s);
-	if (rc == 0)
-		rc = image_digest_check(what, "digest", want->stored, stored, e);
-	if (rc == 0)
-		rc = image_digest_check(what, "diffID", want->plain, plain, e);
+	rc = layer_fill(c, fd, what, want, dir, &layer, plain, e);
 	if (rc == 0)
 		rc = image_layer_sum(dir, &sum, e);
 	if (rc == 0 && image_layer_known(c, plain, &bytes, ret_newest_s)) {
@@ -93,13 +114,7 @@ image_child_layer(struct child *c, int fd, const char *what, const struct layer_
 			rc = fail_sys(e, "rename %s", fresh);
 		image_layer_made(c, plain, layer.bytes, layer.newest_s);
 		*ret_newest_s = layer.newest_s;
-		image_items_add(&c->answer, "sum", "%s %016llx", plain,
-				(unsigned long long)sum);
-		image_items_add(&c->answer, "layer", "%s %lld", plain, (long long)layer.bytes);
-		for (size_t at = 0; at < layer.opaque.len;
-		     at += strlen(layer.opaque.at + at) + 1)
-			image_items_add(&c->answer, "opaque", "%s %s", plain,
-					layer.opaque.at + at);
+		layer_tell(c, plain, &layer, sum);
 	}
 	buf_done(&layer.opaque);
 	if (rc == 0)

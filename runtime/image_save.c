@@ -444,7 +444,8 @@ image_child_inspect(struct child *c, struct error **e)
 		ssize_t n = write(c->fd, at, left);
 
 		if (n < 0)
-			return fail_sys(e, "write");
+			return fail_sys(e, "write the configuration of image %s",
+					c->image->name);
 		at += n;
 		left -= n;
 	}

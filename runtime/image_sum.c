@@ -25,7 +25,7 @@ file_sum(int fd, char *bytes, uint64_t *sum, struct error **e)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return fail_sys(e, "read");
+			return fail_sys(e, "read the file");
 		if (n == 0)
 			break;
 		crc = crc32(crc, (const unsigned char *)bytes, (unsigned)n);
@@ -72,7 +72,9 @@ entry_sum(int at, const char *leaf, uint64_t dir, char *bytes, int depth, uint64
 		facts[7] = hash_bytes(0, target, n);
 	}
 	*sum += hash_bytes(1, facts, sizeof facts);
-	return S_ISDIR(st.st_mode) ? dir_sum(fd, facts[0], bytes, depth + 1, sum, e) : 0;
+	if (S_ISDIR(st.st_mode) && dir_sum(fd, facts[0], bytes, depth + 1, sum, e) < 0)
+		return fail_in(e, "%s", leaf);
+	return 0;
 }
 
 static int
@@ -82,13 +84,15 @@ dir_sum(int fd, uint64_t name, char *bytes, int depth, uint64_t *sum, struct err
 	cleanup_closedir DIR *d = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *x;
 
-	if (!d || depth > DEPTH_MAX)
-		return fail_sys(e, "read a folder");
+	if (depth > DEPTH_MAX)
+		return fail(e, WHY_INVALID, "its folders lie more than %d deep", DEPTH_MAX);
+	if (!d)
+		return fail_sys(e, "read the folder");
 	for (;;) {
 		errno = 0;
 		x = readdir(d);
 		if (!x)
-			return errno ? fail_sys(e, "read a folder") : 0;
+			return errno ? fail_sys(e, "read the folder") : 0;
 		if (strcmp(x->d_name, ".") != 0 && strcmp(x->d_name, "..") != 0 &&
 		    entry_sum(dirfd(d), x->d_name, name, bytes, depth, sum, e) < 0)
 			return -1;
@@ -183,7 +187,7 @@ image_child_verify(struct child *c, struct error **e)
 		xasprintf(&line, "%s\t%s\t%s\t%s\n", list[i]->name, words[worst],
 			  *list[i]->digest ? "pulled" : "by hand", why);
 		if (write(c->fd, line, strlen(line)) < 0)
-			rc = fail_sys(e, "write");
+			rc = fail_sys(e, "write what was found of image %s", list[i]->name);
 	}
 	for (struct map_slot *s = map_first(&seen); s; s = map_next(&seen, s))
 		free(s->value);

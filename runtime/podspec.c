@@ -2,7 +2,8 @@
  *
  * The hand checked what the brain said by its shape; here it is checked by
  * what it will be used for: names become directories, paths are resolved in
- * containers.  One walk both writes and reads, so the two cannot differ.
+ * containers.  podspec.def has a row for each field: from it come the checks of single values
+ * and one walk that both writes and reads, so that the two cannot differ.
  */
 #include <errno.h>
 #include <string.h>
@@ -10,9 +11,8 @@
 #include "reconcile/base/error.h"
 #include "runtime/rt.h"
 
-enum { FILE_PATH_MAX = 1000, FILE_NAME_MAX = 249 };
-
-enum { GROUPS_MAX = 48 };
+enum { PODSPEC_OLDEST = 5, PODSPEC_VERSION = 6 }; /* of the bytes: see podspec.def */
+enum { FILE_PATH_MAX = 1000, FILE_NAME_MAX = 249, GROUPS_MAX = 48 };
 enum { MAX_ITEMS = 65536, MAX_STRING = 32 << 20 };
 
 bool
@@ -75,87 +75,135 @@ file_path_ok(const char *s)
 	}
 }
 
+static bool
+path_or_none(const char *path)
+{
+	return !path || !*path || path_ok(path);
+}
+
+static bool
+mount_path_ok(const char *path)
+{
+	return path_ok(path) && strspn(path, "/") != strlen(path);
+}
+
+static bool
+sub_path_ok(const char *path)
+{
+	return !path || (path[0] != '/' && parts_ok(path));
+}
+
+static bool
+profile_ok(const char *path)
+{
+	return !path || (*path && sub_path_ok(path));
+}
+
+static bool
+image_ok(const char *name)
+{
+	return name && *name;
+}
+
+/* ---- single values ---- */
+
+#define SPEC(type)                                                       \
+	static int values_##type(const struct type *x, struct error **e) \
+	{
+#define STR(f)
+#define STRS(f)
+#define NUM(f)
+#define DATA(f, n)
+#define NUMS(f, n)
+#define SINCE(version)
+#define WORD(f, ok, complaint) \
+	if (!ok(x->f))         \
+		return fail(e, WHY_INVALID, complaint, x->f ? x->f : "");
+#define LIMIT(f)      \
+	if (x->f < 0) \
+		return fail(e, WHY_INVALID, #f " %lld is negative", (long long)x->f);
+#define ENUM(f, last)                \
+	if ((unsigned)x->f > (last)) \
+		return fail(e, WHY_INVALID, #f " %d is none there is", (int)x->f);
+#define ONE(type, f)                     \
+	if (values_##type(&x->f, e) < 0) \
+		return -1;
+#define LIST(type, f, n)                            \
+	for (size_t i = 0; i < x->n; i++)           \
+		if (values_##type(&x->f[i], e) < 0) \
+			return -1;
+#define NAMED(type, f, n, what)                     \
+	for (size_t i = 0; i < x->n; i++)           \
+		if (values_##type(&x->f[i], e) < 0) \
+			return fail_in(e, what " %s", x->f[i].name ? x->f[i].name : "");
+#define END(type) \
+	return 0; \
+	}
+#include "runtime/podspec.def"
+#undef SPEC
+#undef STR
+#undef STRS
+#undef NUM
+#undef DATA
+#undef NUMS
+#undef SINCE
+#undef WORD
+#undef LIMIT
+#undef ENUM
+#undef ONE
+#undef LIST
+#undef NAMED
+#undef END
+
+/* ---- what values are to each other ---- */
+
+static int
+volume_source(const struct rt_volume *v, struct error **e)
+{
+	if (v->type == RT_STORE && !podspec_name_ok(v->source))
+		return fail(e, WHY_INVALID, "\"%s\" is not a name in the store",
+			    v->source ? v->source : "");
+	if (v->type == RT_HOST && !path_ok(v->source))
+		return fail(e, WHY_INVALID,
+			    "the host's path \"%s\" is not absolute or has \"..\"",
+			    v->source ? v->source : "");
+	if (v->type == RT_IMAGE && !image_ok(v->source))
+		return fail(e, WHY_INVALID, "it names no image");
+	return 0;
+}
+
 int
 podspec_check_volume(const struct rt_volume *v, struct error **e)
 {
-	if (!podspec_name_ok(v->name))
-		return fail(e, WHY_INVALID,
-			    "volume \"%s\": a name is [a-z0-9.-], 1 to 63 characters",
-			    v->name ? v->name : "");
-	if (v->type == RT_STORE && !podspec_name_ok(v->source))
-		return fail(e, WHY_INVALID, "volume %s: \"%s\" is not a name in the store",
-			    v->name, v->source ? v->source : "");
-	if (v->type == RT_HOST && !path_ok(v->source))
-		return fail(e, WHY_INVALID,
-			    "volume %s: the host's path \"%s\" is not absolute or has \"..\"",
-			    v->name, v->source ? v->source : "");
-	if (v->type == RT_IMAGE && (!v->source || !*v->source))
-		return fail(e, WHY_INVALID, "volume %s: it names no image", v->name);
-	for (size_t i = 0; i < v->nfiles; i++)
-		if (!file_path_ok(v->files[i].path))
-			return fail(e, WHY_INVALID,
-				    "volume %s: \"%s\" is not the name of a file", v->name,
-				    v->files[i].path ? v->files[i].path : "");
+	if (values_rt_volume(v, e) < 0 || volume_source(v, e) < 0)
+		return fail_in(e, "volume %s", v->name ? v->name : "");
 	return 0;
 }
 
-static int
-check_mount(const struct rt_pod *p, const struct rt_mount *m, struct error **e)
+static bool
+has_volume(const struct rt_pod *p, const char *name)
 {
-	size_t i = 0;
-
-	while (i < p->nvolumes && strcmp(p->volumes[i].name, m->volume ? m->volume : ""))
-		i++;
-	if (i == p->nvolumes)
-		return fail(e, WHY_INVALID, "there is no volume \"%s\"",
-			    m->volume ? m->volume : "");
-	if (!path_ok(m->path) || strspn(m->path, "/") == strlen(m->path))
-		return fail(e, WHY_INVALID,
-			    "mount path \"%s\" is not absolute, is / or has \"..\"",
-			    m->path ? m->path : "");
-	if (m->sub_path && (m->sub_path[0] == '/' || !parts_ok(m->sub_path)))
-		return fail(e, WHY_INVALID, "subPath \"%s\" is absolute or has \"..\"",
-			    m->sub_path);
-	return 0;
+	for (size_t i = 0; i < p->nvolumes; i++)
+		if (name && strcmp(p->volumes[i].name, name) == 0)
+			return true;
+	return false;
 }
 
-static int
-check_hook(const struct rt_hook *h, struct error **e)
+static bool
+hook_ok(const struct rt_hook *h)
 {
-	if (h->type == RT_HOOK_EXEC && (!h->command || !*h->command))
-		return fail(e, WHY_INVALID, "a hook has no command");
-	if (h->seconds < 0)
-		return fail(e, WHY_INVALID, "a hook sleeps for %d seconds", h->seconds);
-	return 0;
+	return h->type != RT_HOOK_EXEC || (h->command && *h->command);
 }
 
 static int
 check_container(const struct rt_pod *p, const struct rt_container *c, struct error **e)
 {
 	for (size_t i = 0; i < c->nmounts; i++)
-		if (check_mount(p, &c->mounts[i], e) < 0)
-			return -1;
-	if (c->working_dir && *c->working_dir && !path_ok(c->working_dir))
-		return fail(e, WHY_INVALID,
-			    "working directory \"%s\" is not absolute or has \"..\"",
-			    c->working_dir);
-	if (c->termination_message_path && *c->termination_message_path &&
-	    !path_ok(c->termination_message_path))
-		return fail(e, WHY_INVALID,
-			    "termination message path \"%s\" is not absolute or has \"..\"",
-			    c->termination_message_path);
-	if (!c->image || !*c->image)
-		return fail(e, WHY_INVALID, "it names no image");
-	if (c->seccomp_profile && (!*c->seccomp_profile || c->seccomp_profile[0] == '/' ||
-				   !parts_ok(c->seccomp_profile)))
-		return fail(e, WHY_INVALID,
-			    "seccomp profile \"%s\" is empty, absolute or has \"..\"",
-			    c->seccomp_profile);
-	if (check_hook(&c->post_start, e) < 0 || check_hook(&c->pre_stop, e) < 0)
-		return -1;
-	if (c->memory_high < 0 || c->memory_min < 0 || c->cpu_milli < 0 || c->cpu_shares < 0 ||
-	    c->memory < 0 || c->pids < 0)
-		return fail(e, WHY_INVALID, "a limit is negative");
+		if (!has_volume(p, c->mounts[i].volume))
+			return fail(e, WHY_INVALID, "there is no volume \"%s\"",
+				    c->mounts[i].volume ? c->mounts[i].volume : "");
+	if (!hook_ok(&c->post_start) || !hook_ok(&c->pre_stop))
+		return fail(e, WHY_INVALID, "a hook has no command");
 	for (const char *const *env = c->env; env && *env; env++)
 		if (!strchr(*env, '=') || **env == '=')
 			return fail(e, WHY_INVALID, "\"%s\" is not NAME=VALUE", *env);
@@ -166,12 +214,12 @@ static int
 check_volumes(const struct rt_pod *p, struct error **e)
 {
 	for (size_t i = 0; i < p->nvolumes; i++) {
-		if (podspec_check_volume(&p->volumes[i], e) < 0)
-			return fail_in(e, "pod %s", p->name);
+		if (volume_source(&p->volumes[i], e) < 0)
+			return fail_in(e, "volume %s", p->volumes[i].name);
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(p->volumes[i].name, p->volumes[j].name) == 0)
-				return fail(e, WHY_INVALID, "pod %s: two volumes are named %s",
-					    p->name, p->volumes[i].name);
+				return fail(e, WHY_INVALID, "two volumes are named %s",
+					    p->volumes[i].name);
 	}
 	return 0;
 }
@@ -189,12 +237,11 @@ check_order(const struct rt_pod *p, struct error **e)
 		main |= p->containers[i].role == RT_MAIN;
 		if (i && rank[p->containers[i].role] < rank[p->containers[i - 1].role])
 			return fail(e, WHY_INVALID,
-				    "pod %s: container %s stands behind those that follow it",
-				    p->name,
-				    p->containers[i].name ? p->containers[i].name : "");
+				    "container %s stands behind those that follow it",
+				    p->containers[i].name);
 	}
 	if (!main)
-		return fail(e, WHY_INVALID, "pod %s: it has no main container", p->name);
+		return fail(e, WHY_INVALID, "it has no main container");
 	return 0;
 }
 
@@ -202,49 +249,39 @@ static int
 check_containers(const struct rt_pod *p, struct error **e)
 {
 	for (size_t i = 0; i < p->ncontainers; i++) {
-		if (!podspec_name_ok(p->containers[i].name))
-			return fail(e, WHY_INVALID,
-				    "pod %s: container \"%s\": a name is [a-z0-9.-], 1 to 63 "
-				    "characters",
-				    p->name,
-				    p->containers[i].name ? p->containers[i].name : "");
-		if (check_container(p, &p->containers[i], e) < 0) {
-			fail_in(e, "container %s", p->containers[i].name);
-			return fail_in(e, "pod %s", p->name);
-		}
+		if (check_container(p, &p->containers[i], e) < 0)
+			return fail_in(e, "container %s", p->containers[i].name);
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(p->containers[i].name, p->containers[j].name) == 0)
-				return fail(e, WHY_INVALID,
-					    "pod %s: two containers are named %s", p->name,
+				return fail(e, WHY_INVALID, "two containers are named %s",
 					    p->containers[i].name);
 	}
+	return 0;
+}
+
+static int
+check_numbers(const struct rt_pod *p, struct error **e)
+{
+	if (p->ngroups > GROUPS_MAX)
+		return fail(e, WHY_INVALID, "%zu supplemental groups, the most is %d",
+			    p->ngroups, GROUPS_MAX);
+	for (size_t i = 0; i < p->ngroups; i++)
+		if (p->groups[i] < 0 || p->groups[i] > 4294967294)
+			return fail(e, WHY_INVALID, "%lld is not a group",
+				    (long long)p->groups[i]);
+	if (p->ncontainers == 0 || p->ncontainers > W_CONTAINERS)
+		return fail(e, WHY_INVALID, "1 to %d containers, not %zu", W_CONTAINERS,
+			    p->ncontainers);
 	return 0;
 }
 
 int
 podspec_check(const struct rt_pod *p, struct error **e)
 {
-	if (!podspec_name_ok(p->uid))
-		return fail(e, WHY_INVALID, "pod uid \"%s\": [a-z0-9.-], 1 to 63 characters",
-			    p->uid ? p->uid : "");
-	if (!long_name_ok(p->ns) || !long_name_ok(p->name))
-		return fail(e, WHY_INVALID,
-			    "pod %s: its name or namespace is not [a-z0-9.-]{1,253}", p->uid);
-	if (!podspec_name_ok(p->hostname))
-		return fail(e, WHY_INVALID,
-			    "pod %s: host name \"%s\": [a-z0-9.-], 1 to 63 characters", p->name,
-			    p->hostname ? p->hostname : "");
-	if (p->ngroups > GROUPS_MAX)
-		return fail(e, WHY_INVALID, "pod %s: %zu supplemental groups, the most is %d",
-			    p->name, p->ngroups, GROUPS_MAX);
-	for (size_t i = 0; i < p->ngroups; i++)
-		if (p->groups[i] < 0 || p->groups[i] > 4294967294)
-			return fail(e, WHY_INVALID, "pod %s: %lld is not a group", p->name,
-				    (long long)p->groups[i]);
-	if (p->ncontainers == 0 || p->ncontainers > W_CONTAINERS)
-		return fail(e, WHY_INVALID, "pod %s: 1 to %d containers, not %zu", p->name,
-			    W_CONTAINERS, p->ncontainers);
-	return check_volumes(p, e) < 0 || check_order(p, e) < 0 ? -1 : check_containers(p, e);
+	if (check_numbers(p, e) < 0 || values_rt_pod(p, e) < 0 || check_volumes(p, e) < 0 ||
+	    check_order(p, e) < 0 || check_containers(p, e) < 0)
+		return fail_in(e, "pod %s", p->name ? p->name : "");
+	return 0;
 }
 
 /* ---- as bytes ---- */
@@ -253,8 +290,10 @@ struct walk {
 	struct buf *out; /* NULL: reading */
 	const char *at, *end;
 	struct arena *a;
+	int version; /* of what is read or written */
 	bool bad;
 };
+typedef void walk_fn(struct walk *, void *);
 
 static void
 walk_num(struct walk *w, int64_t *x)
@@ -313,18 +352,44 @@ walk_str(struct walk *w, const char **s)
 		w->bad = true;
 }
 
-/* Makes room for n items when reading; NULL and 0 when there are none. */
-static void *
-walk_list(struct walk *w, const void *at, int64_t *n, size_t size)
+/* n items, one after the other; NULL when there are none. */
+static void
+walk_list(struct walk *w, const void **at, size_t *n, size_t size, walk_fn *fn)
 {
-	walk_num(w, n);
-	if (w->out)
-		return (void *)at;
-	if (*n < 0 || *n > MAX_ITEMS) {
-		w->bad = true;
-		*n = 0;
+	int64_t count = (int64_t)*n;
+	char *items = (char *)*at;
+
+	walk_num(w, &count);
+	if (!w->out) {
+		w->bad |= count < 0 || count > MAX_ITEMS;
+		count = w->bad ? 0 : count;
+		items = count ? arena_zalloc(w->a, ((size_t)count + 1) * size) : NULL;
+		*at = items;
+		*n = (size_t)count;
 	}
-	return *n ? arena_zalloc(w->a, ((size_t)*n + 1) * size) : NULL;
+	for (int64_t i = 0; i < count && !w->bad; i++)
+		fn(w, items + (size_t)i * size);
+}
+
+static void
+walk_int64(struct walk *w, void *x)
+{
+	walk_num(w, x);
+}
+
+static void
+strs_write(struct walk *w, const char *const *list)
+{
+	int64_t n = list ? 0 : -1;
+
+	while (list && list[n])
+		n++;
+	walk_num(w, &n);
+	for (; list && *list; list++) {
+		const char *s = *list;
+
+		walk_str(w, &s);
+	}
 }
 
 static void
@@ -333,18 +398,11 @@ walk_strs(struct walk *w, const char *const **list)
 	int64_t n = -1;
 	const char **at;
 
-	if (w->out && *list)
-		for (n = 0; (*list)[n]; n++)
-			;
-	walk_num(w, &n);
 	if (w->out) {
-		for (int64_t i = 0; i < n; i++) {
-			const char *s = (*list)[i];
-
-			walk_str(w, &s);
-		}
+		strs_write(w, *list);
 		return;
 	}
+	walk_num(w, &n);
 	*list = NULL;
 	if (n < 0)
 		return;
@@ -360,183 +418,59 @@ walk_strs(struct walk *w, const char *const **list)
 	*list = at;
 }
 
-#define NUM(w, x)                            \
-	do {                                 \
-		int64_t num_ = (int64_t)(x); \
-		walk_num((w), &num_);        \
-		(x) = (__typeof__(x))num_;   \
-	} while (0)
-
-static void
-walk_volume(struct walk *w, struct rt_volume *v)
-{
-	int64_t n = (int64_t)v->nfiles;
-	struct rt_file *files;
-
-	walk_str(w, &v->name);
-	NUM(w, v->type);
-	NUM(w, v->size_limit);
-	files = walk_list(w, v->files, &n, sizeof(*files));
-	for (int64_t i = 0; i < n && !w->bad; i++) {
-		struct rt_file f = files[i];
-		int64_t len = (int64_t)f.len;
-
-		walk_str(w, &f.path);
-		walk_bytes(w, &f.data, &len);
-		f.len = len > 0 ? (size_t)len : 0;
-		NUM(w, f.mode);
-		if (!w->out)
-			files[i] = f;
+#define SPEC(type)                                        \
+	static void walk_##type(struct walk *w, void *at) \
+	{                                                 \
+		struct type *x = at;
+#define STR(f)                 walk_str(w, &x->f);
+#define WORD(f, ok, complaint) walk_str(w, &x->f);
+#define STRS(f)                walk_strs(w, &x->f);
+#define NUM(f)                                        \
+	{                                             \
+		int64_t num = (int64_t)x->f;          \
+		walk_num(w, &num);                    \
+		if (!w->out)                          \
+			x->f = (__typeof__(x->f))num; \
 	}
-	v->files = files;
-	v->nfiles = (size_t)n;
-	walk_str(w, &v->source);
-	NUM(w, v->host_type);
-	NUM(w, v->read_only);
-}
-
-static void
-walk_hook(struct walk *w, struct rt_hook *h)
-{
-	NUM(w, h->type);
-	walk_strs(w, &h->command);
-	NUM(w, h->seconds);
-}
-
-static void
-walk_container(struct walk *w, struct rt_container *c)
-{
-	int64_t n = (int64_t)c->nmounts;
-	struct rt_mount *mounts;
-
-	walk_str(w, &c->name);
-	walk_str(w, &c->image);
-	walk_strs(w, &c->command);
-	walk_strs(w, &c->args);
-	walk_strs(w, &c->env);
-	walk_str(w, &c->working_dir);
-	walk_str(w, &c->user);
-	mounts = walk_list(w, c->mounts, &n, sizeof(*mounts));
-	for (int64_t i = 0; i < n && !w->bad; i++) {
-		struct rt_mount m = mounts[i];
-
-		walk_str(w, &m.volume);
-		walk_str(w, &m.path);
-		walk_str(w, &m.sub_path);
-		NUM(w, m.read_only);
-		NUM(w, m.read_only_below);
-		NUM(w, m.propagation);
-		if (!w->out)
-			mounts[i] = m;
+#define LIMIT(f)      NUM(f)
+#define ENUM(f, last) NUM(f)
+#define DATA(f, n)                                        \
+	{                                                 \
+		int64_t len = (int64_t)x->n;              \
+		walk_bytes(w, &x->f, &len);               \
+		if (!w->out)                              \
+			x->n = len > 0 ? (size_t)len : 0; \
 	}
-	c->mounts = mounts;
-	c->nmounts = (size_t)n;
-	NUM(w, c->role);
-	walk_str(w, &c->target);
-	NUM(w, c->startup_probe);
-	NUM(w, c->restart);
-	NUM(w, c->cpu_milli);
-	NUM(w, c->cpu_shares);
-	NUM(w, c->memory);
-	NUM(w, c->disk);
-	NUM(w, c->pids);
-	NUM(w, c->memory_high);
-	NUM(w, c->memory_min);
-	NUM(w, c->oom_score_adj);
-	walk_strs(w, &c->cap_add);
-	walk_strs(w, &c->cap_drop);
-	NUM(w, c->read_only_root);
-	NUM(w, c->run_as_non_root);
-	NUM(w, c->allow_privilege_escalation);
-	NUM(w, c->privileged);
-	NUM(w, c->unconfined);
-	NUM(w, c->unmasked);
-	walk_str(w, &c->seccomp_profile);
-	NUM(w, c->tty);
-	NUM(w, c->stdin_open);
-	NUM(w, c->stdin_once);
-	walk_str(w, &c->termination_message_path);
-	NUM(w, c->log_as_message);
-	walk_hook(w, &c->post_start);
-	walk_hook(w, &c->pre_stop);
-	walk_str(w, &c->stop_signal);
-}
+#define NUMS(f, n)              walk_list(w, (const void **)&x->f, &x->n, sizeof(*x->f), walk_int64);
+#define LIST(type, f, n)        walk_list(w, (const void **)&x->f, &x->n, sizeof(*x->f), walk_##type);
+#define NAMED(type, f, n, what) LIST(type, f, n)
+#define ONE(type, f)            walk_##type(w, &x->f);
+#define SINCE(n)              \
+	if (w->version < (n)) \
+		return;
+#define END(type) }
+#include "runtime/podspec.def"
 
+/* The first eight bytes: "k-spec", the digit of the version, 0. */
 static void
-walk_groups(struct walk *w, struct rt_pod *p)
+walk_version(struct walk *w)
 {
-	int64_t n = (int64_t)p->ngroups;
-	int64_t *groups = walk_list(w, p->groups, &n, sizeof(*groups));
-
-	for (int64_t i = 0; i < n && !w->bad; i++) {
-		int64_t id = groups[i];
-
-		walk_num(w, &id);
-		if (!w->out)
-			groups[i] = id;
-	}
-	p->groups = groups;
-	p->ngroups = (size_t)n;
-	NUM(w, p->groups_strict);
-}
-
-static void
-walk_pod(struct walk *w, struct rt_pod *p)
-{
-	int64_t magic = 0x36636570732d6b, nv = (int64_t)p->nvolumes,
-		nc = (int64_t)p->ncontainers;
-	struct rt_volume *volumes;
-	struct rt_container *containers;
+	const int64_t ours = 0x636570732d6b;
+	int64_t magic = ours | (int64_t)('0' + PODSPEC_VERSION) << 48;
 
 	walk_num(w, &magic);
-	w->bad |= magic != 0x36636570732d6b;
-	walk_str(w, &p->uid);
-	walk_str(w, &p->ns);
-	walk_str(w, &p->name);
-	walk_str(w, &p->hostname);
-	NUM(w, p->grace);
-	NUM(w, p->fs_group);
-	NUM(w, p->fs_group_on_mismatch);
-	walk_groups(w, p);
-	walk_strs(w, &p->sysctls);
-	NUM(w, p->share_processes);
-	NUM(w, p->host_network);
-	NUM(w, p->host_pid);
-	NUM(w, p->host_ipc);
-	NUM(w, p->host_users);
-	NUM(w, p->user_base);
-	walk_str(w, &p->group);
-	walk_strs(w, &p->hosts);
-	walk_strs(w, &p->resolv);
-	volumes = walk_list(w, p->volumes, &nv, sizeof(*volumes));
-	for (int64_t i = 0; i < nv && !w->bad; i++) {
-		struct rt_volume v = volumes[i];
-
-		walk_volume(w, &v);
-		if (!w->out)
-			volumes[i] = v;
-	}
-	containers = walk_list(w, p->containers, &nc, sizeof(*containers));
-	for (int64_t i = 0; i < nc && !w->bad; i++) {
-		struct rt_container c = containers[i];
-
-		walk_container(w, &c);
-		if (!w->out)
-			containers[i] = c;
-	}
-	p->volumes = volumes;
-	p->nvolumes = (size_t)nv;
-	p->containers = containers;
-	p->ncontainers = (size_t)nc;
+	w->version = (int)(magic >> 48) - '0';
+	w->bad |= (magic & 0xffffffffffff) != ours || w->version < PODSPEC_OLDEST ||
+		  w->version > PODSPEC_VERSION;
 }
 
 void
 podspec_pack(const struct rt_pod *p, struct buf *out)
 {
-	struct rt_pod copy = *p;
 	struct walk w = { .out = out };
 
-	walk_pod(&w, &copy);
+	walk_version(&w);
+	walk_rt_pod(&w, (struct rt_pod *)p); /* writing changes nothing of it */
 }
 
 int
@@ -545,7 +479,8 @@ podspec_unpack(struct arena *a, const void *at, size_t n, struct rt_pod *ret, st
 	struct rt_pod p = { 0 };
 	struct walk w = { .at = at, .end = (const char *)at + n, .a = a };
 
-	walk_pod(&w, &p);
+	walk_version(&w);
+	walk_rt_pod(&w, &p);
 	if (w.bad || w.at != w.end)
 		return fail(e, WHY_INTERNAL, "the pod's spec on disk is cut off or not ours");
 	*ret = p;

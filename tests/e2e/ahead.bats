@@ -24,9 +24,12 @@ teardown() {
 @test "whatever a pod can do, it can in a sandbox that was made ahead" {
 	export KIT_AHEAD=1
 	# not what counts processes or knows where groups lie, nor what is about none
-	for scenario in $(sed -n 's/^@test.*{ drive \([a-z_]*\); }$/\1/p' "$BATS_TEST_DIRNAME/runtime.bats" | grep -vx 'memory\|refusals\|restart\|limits'); do
+	sed -n 's/^@test.*{ drive \([a-z]*\) \([a-z_]*\); }$/\1 \2/p' "$BATS_TEST_DIRNAME/runtime.bats" |
+		grep -vx '.* \(memory\|refusals\|restart\|limits\)' >"$KEDGE_TEST_DIR.list"
+	while read -r driver scenario; do
 		echo "$scenario"
-		drive runtime "$scenario"
+		drive "$driver" "$scenario" </dev/null
 		rm -rf "$KEDGE_TEST_DIR"/*
-	done
+	done <"$KEDGE_TEST_DIR.list"
+	rm "$KEDGE_TEST_DIR.list"
 }

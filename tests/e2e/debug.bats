@@ -3,21 +3,13 @@
 load kit.bash
 
 setup_file() {
-	load kit.bash
-	kedge_dirs
-	repo_make
-	kedge_start --source "deploy=$W/deploy.git"
-	echo "$KEDGED" >"$W/pid"
-	box box:1 tools:1
+	file_begin
+	box tools:1
 	pod web box:1 '["/bin/talk", "tcp", "8000"]' | put web
 	up web
 }
-setup() { KEDGED=$(cat "$W/pid"); }
-teardown_file() {
-	load kit.bash
-	KEDGED=$(cat "$W/pid")
-	kedge_end
-}
+setup() { file_test; }
+teardown_file() { file_end; }
 
 eph() { field pod web ".status.ephemeralContainerStatuses[]? | select(.name == \"$1\") | $2"; }
 eph_is() { [ "$(eph "$1" "$2")" = "$3" ]; }

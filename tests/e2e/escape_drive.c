@@ -10,33 +10,6 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 
-#define HAS(text, part)                                          \
-	do {                                                     \
-		const char *t_ = (text);                         \
-		if (!strstr(t_, (part)))                         \
-			DIE("\"%s\" is not in: %s", (part), t_); \
-	} while (0)
-#define HAS_NOT(text, part)                                  \
-	do {                                                 \
-		const char *t_ = (text);                     \
-		if (strstr(t_, (part)))                      \
-			DIE("\"%s\" is in: %s", (part), t_); \
-	} while (0)
-
-static void
-allow_all(struct kit *k)
-{
-	struct rt_config c = kit_config(k);
-
-	rt_close(k->rt);
-	c.allow = (struct rt_allow){ .caps = ~0ULL,
-				     .privileged = true,
-				     .unconfined = true,
-				     .unmasked = true,
-				     .host_users = true };
-	OK(rt_open(&c, &k->rt, e));
-}
-
 static struct rt_container
 mighty(const char *script)
 {
@@ -46,14 +19,6 @@ mighty(const char *script)
 	c.cap_add = all;
 	c.unconfined = c.allow_privilege_escalation = true;
 	return c;
-}
-
-static char *
-out_of(struct kit *k, const char *uid, struct rt_container c)
-{
-	struct rt_pod p = kit_pod(uid, &c, 1);
-
-	return kit_run(k, &p);
 }
 
 /* What a file of the host holds; to be compared with what it holds afterwards. */
@@ -82,7 +47,7 @@ exe(struct kit *k)
 	struct rt_pod p = kit_pod("a", &c, 1);
 	cleanup_free char *before, *after, *out = NULL;
 
-	allow_all(k);
+	kit_allow_all(k);
 	kit_start(k, &p);
 	KIT_UNTIL(k, kit_see(k, "a", 0)->pid);
 	snprintf(path, sizeof(path), "/proc/%d/exe", (int)rt_pod_status(k->rt, "a")->init_pid);
@@ -101,7 +66,7 @@ exe(struct kit *k)
 	after = host(path);
 	MUST(memcmp(before, after, 4096) == 0);
 	/* its own program as an entrypoint: it is not the container's to run */
-	free(out_of(k, "b", self));
+	free(kit_out_of(k, "b", self));
 	MUST(kit_see(k, "b", 0)->now.exit_code != 0);
 	HAS_NOT(kit_see(k, "b", 0)->now.message, "started by kedged");
 }
@@ -119,7 +84,7 @@ descriptors(struct kit *k)
 		snprintf(dir, sizeof(dir), "/proc/self/fd/%d", fd);
 		snprintf(uid, sizeof(uid), "fd-%d", fd);
 		c.working_dir = dir;
-		out = out_of(k, uid, c);
+		out = kit_out_of(k, uid, c);
 		IS(kit_see(k, uid, 0)->now.reason, "StartError");
 		IS(out, "");
 		free(out);
@@ -156,10 +121,10 @@ kernel_writes(struct kit *k)
 	    "echo c >/proc/sysrq-trigger; umount /proc/sysrq-trigger; echo c "
 	    ">/proc/sysrq-trigger; echo end");
 
-	allow_all(k);
+	kit_allow_all(k);
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
 		before[i] = host(files[i]);
-	out = out_of(k, "a", c);
+	out = kit_out_of(k, "a", c);
 	HAS(out, "end\n"); /* and the host has not crashed on sysrq-trigger */
 	free(out);
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
@@ -189,12 +154,12 @@ cgroup_files(struct kit *k)
 	    "made; "
 	    "echo end");
 
-	allow_all(k);
+	kit_allow_all(k);
 	for (size_t i = 0; i < 5; i++) {
 		snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/release_agent", trees[i]);
 		before[i] = host(path);
 	}
-	out = out_of(k, "a", c);
+	out = kit_out_of(k, "a", c);
 	HAS(out, "end\n");
 	HAS_NOT(out, "mounted");
 	HAS_NOT(out, "release_agent");
@@ -270,7 +235,7 @@ keyrings(struct kit *k)
 		printf("no keyrings here\n");
 		return;
 	}
-	allow_all(k);
+	kit_allow_all(k);
 	snprintf(script, sizeof(script), "/tool/escape key %ld; cat /proc/keys | wc -c", id);
 	out = tool_run(k, "a", kit_sh("main", script), false);
 	no_key(out);

@@ -2,20 +2,9 @@
 # Init containers and sidecars: who starts when, who ends when, also while kedged is away.
 load kit.bash
 
-setup_file() {
-	load kit.bash
-	kedge_dirs
-	repo_make
-	kedge_start --source "deploy=$W/deploy.git"
-	echo "$KEDGED" >"$W/pid"
-	box box:1
-}
-setup() { KEDGED=$(cat "$W/pid"); }
-teardown_file() {
-	load kit.bash
-	KEDGED=$(cat "$W/pid")
-	kedge_end
-}
+setup_file() { file_begin; }
+setup() { file_test; }
+teardown_file() { file_end; }
 
 # init POD JQ: of its init containers' status
 init() { field pod "$1" ".status.initContainerStatuses$2"; }

@@ -11,6 +11,19 @@ box() {
 	for name; do kedge image import "$B/images/box" "$name" --cmd '["/bin/talk","wait"]' >/dev/null; done
 }
 
+# For setup_file: a kedged with these options (and CONFIG as its kedge.yaml) that follows
+# deploy.git, and box:1.  A file's tests are processes of their own: its number is in $W/pid.
+file_begin() {
+	kedge_dirs
+	repo_make
+	[ -z "${CONFIG:-}" ] || echo "$CONFIG" >"$W/kedge.yaml"
+	kedge_start --source "deploy=$W/deploy.git" "$@"
+	echo "$KEDGED" >"$W/pid"
+	box box:1
+}
+file_test() { KEDGED=$(cat "$W/pid"); } # for setup
+file_end() { file_test && kedge_end; }  # for teardown_file
+
 # put NAME: standard input as that file of the clone, pushed
 put() { cat >"$W/clone/$1.yaml" && push "$1"; }
 # drop NAME: and away

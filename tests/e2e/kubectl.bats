@@ -3,23 +3,14 @@
 load kit.bash
 
 setup_file() {
-	load kit.bash
-	kedge_dirs
-	repo_make
-	kedge_start --source "deploy=$W/deploy.git" --listen "$API"
-	echo "$KEDGED" >"$W/pid"
+	file_begin --listen "$API"
 	KUBECTLS=$(kubectls)
 	export KUBECTLS
-	box box:1
 	image web:1 --env VERSION=v1 >/dev/null
 	world
 }
-setup() { KEDGED=$(cat "$W/pid"); }
-teardown_file() {
-	load kit.bash
-	KEDGED=$(cat "$W/pid")
-	kedge_end
-}
+setup() { file_test; }
+teardown_file() { file_end; }
 
 world() {
 	{

@@ -2,20 +2,9 @@
 # Lifecycle: hooks after the start and before the end, last words, deadlines, graces.
 load kit.bash
 
-setup_file() {
-	load kit.bash
-	kedge_dirs
-	repo_make
-	kedge_start --source "deploy=$W/deploy.git"
-	echo "$KEDGED" >"$W/pid"
-	box box:1
-}
-setup() { KEDGED=$(cat "$W/pid"); }
-teardown_file() {
-	load kit.bash
-	KEDGED=$(cat "$W/pid")
-	kedge_end
-}
+setup_file() { file_begin; }
+setup() { file_test; }
+teardown_file() { file_end; }
 
 events() { kedge get events -o json | jq -r --arg p "$1" '.items[] | select(.involvedObject.name == $p) | .type + " " + .reason + " " + .message'; }
 told() { events "$1" | grep -qE "$2"; }

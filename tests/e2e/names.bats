@@ -3,20 +3,10 @@
 load kit.bash
 
 setup_file() {
-	load kit.bash
-	kedge_dirs
-	repo_make
-	printf 'network: {clusterDNS: 10.43.0.10}\nallow: {hostNetwork: true, hostPID: true}\n' >"$W/kedge.yaml"
-	kedge_start --source "deploy=$W/deploy.git"
-	echo "$KEDGED" >"$W/pid"
-	box box:1
+	CONFIG=$'network: {clusterDNS: 10.43.0.10}\nallow: {hostNetwork: true, hostPID: true}' file_begin
 }
-setup() { KEDGED=$(cat "$W/pid"); }
-teardown_file() {
-	load kit.bash
-	KEDGED=$(cat "$W/pid")
-	kedge_end
-}
+setup() { file_test; }
+teardown_file() { file_end; }
 
 @test "hosts and resolv.conf are as Kubernetes writes them" {
 	{

@@ -3,21 +3,11 @@
 load kit.bash
 
 setup_file() {
-	load kit.bash
-	kedge_dirs
-	repo_make
-	echo 'allow: {capabilities: [NET_ADMIN]}' >"$W/kedge.yaml"
-	kedge_start --source "deploy=$W/deploy.git"
-	echo "$KEDGED" >"$W/pid"
-	box box:1
+	CONFIG='allow: {capabilities: [NET_ADMIN]}' file_begin
 	slow_ones
 }
-setup() { KEDGED=$(cat "$W/pid"); }
-teardown_file() {
-	load kit.bash
-	KEDGED=$(cat "$W/pid")
-	kedge_end
-}
+setup() { file_test; }
+teardown_file() { file_end; }
 
 # What needs its time is begun first and looked at last.
 slow_ones() {

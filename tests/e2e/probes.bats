@@ -3,23 +3,16 @@
 load kit.bash
 
 setup_file() {
-	load kit.bash
-	kedge_dirs
-	repo_make
-	kedge_start --source "deploy=$W/deploy.git"
-	echo "$KEDGED" >"$W/pid"
-	box box:1
+	file_begin
 	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=nobody.example \
 		-keyout "$W/key.pem" -out "$W/cert.pem" 2>/dev/null
 	openssl s_server -quiet -www -accept 127.0.0.1:9443 -key "$W/key.pem" -cert "$W/cert.pem" >/dev/null 2>&1 3>&- &
 	echo $! >"$W/openssl"
 }
-setup() { KEDGED=$(cat "$W/pid"); }
+setup() { file_test; }
 teardown_file() {
-	load kit.bash
 	kill "$(cat "$W/openssl")"
-	KEDGED=$(cat "$W/pid")
-	kedge_end
+	file_end
 }
 
 events() { kedge get events -o json | jq -r --arg p "$1" '.items[] | select(.involvedObject.name == $p) | .type + " " + .reason + " " + .message'; }

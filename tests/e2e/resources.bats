@@ -2,20 +2,9 @@
 # Resources: what containers are held to, and what becomes of who takes more.
 load kit.bash
 
-setup_file() {
-	load kit.bash
-	kedge_dirs
-	repo_make
-	kedge_start --source "deploy=$W/deploy.git"
-	echo "$KEDGED" >"$W/pid"
-	box box:1
-}
-setup() { KEDGED=$(cat "$W/pid"); }
-teardown_file() {
-	load kit.bash
-	KEDGED=$(cat "$W/pid")
-	kedge_end
-}
+setup_file() { file_begin; }
+setup() { file_test; }
+teardown_file() { file_end; }
 
 group_is() { [ "$(group "$1" "$2")" = "$3" ]; }
 v1() { [ ! -e /sys/fs/cgroup/cgroup.controllers ]; }

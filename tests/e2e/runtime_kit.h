@@ -68,6 +68,19 @@ struct kit {
 			DIE("%s is %lld, not %lld", #a, a_, b_);    \
 	} while (0)
 
+#define HAS(text, part)                                          \
+	do {                                                     \
+		const char *t_ = (text);                         \
+		if (!strstr(t_, (part)))                         \
+			DIE("\"%s\" is not in: %s", (part), t_); \
+	} while (0)
+#define HAS_NOT(text, part)                                  \
+	do {                                                 \
+		const char *t_ = (text);                     \
+		if (strstr(t_, (part)))                      \
+			DIE("\"%s\" is in: %s", (part), t_); \
+	} while (0)
+
 static inline int64_t
 kit_now(void)
 {
@@ -193,6 +206,25 @@ kit_open(struct kit *k)
 {
 	struct rt_config c = kit_config(k);
 
+	OK(rt_open(&c, &k->rt, e));
+}
+
+/* The runtime once more, with all that an operator may allow. */
+static inline void
+kit_allow_all(struct kit *k)
+{
+	static const char *const sysctls[] = { "net.ipv4.*" };
+	struct rt_config c = kit_config(k);
+
+	rt_close(k->rt);
+	c.allow = (struct rt_allow){ .caps = ~0ULL,
+				     .privileged = true,
+				     .unconfined = true,
+				     .unmasked = true,
+				     .host_users = true,
+				     .sysctls = sysctls,
+				     .nsysctls = 1 };
+	c.seccomp_dir = k->dir;
 	OK(rt_open(&c, &k->rt, e));
 }
 
@@ -377,6 +409,20 @@ kit_run(struct kit *k, struct rt_pod *p)
 	KIT_UNTIL(k, kit_see(k, p->uid, 0)->state == RT_TERMINATED);
 	out = kit_output(k, p, p->containers[0].name, 0);
 	return out;
+}
+
+static inline char *
+kit_out_of(struct kit *k, const char *uid, struct rt_container c)
+{
+	struct rt_pod p = kit_pod(uid, &c, 1);
+
+	return kit_run(k, &p);
+}
+
+static inline char *
+kit_out(struct kit *k, const char *uid, const char *script)
+{
+	return kit_out_of(k, uid, kit_sh("main", script));
 }
 
 struct scenario {

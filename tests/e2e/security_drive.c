@@ -2,46 +2,6 @@
  * run: security_drive NAME. */
 #include "tests/e2e/runtime_kit.h"
 
-#define HAS(text, part)                                          \
-	do {                                                     \
-		const char *t_ = (text);                         \
-		if (!strstr(t_, (part)))                         \
-			DIE("\"%s\" is not in: %s", (part), t_); \
-	} while (0)
-#define HAS_NOT(text, part)                                  \
-	do {                                                 \
-		const char *t_ = (text);                     \
-		if (strstr(t_, (part)))                      \
-			DIE("\"%s\" is in: %s", (part), t_); \
-	} while (0)
-
-/* The runtime once more, with all that an operator may allow. */
-static void
-allow_all(struct kit *k)
-{
-	static const char *const sysctls[] = { "net.ipv4.*" };
-	struct rt_config c = kit_config(k);
-
-	rt_close(k->rt);
-	c.allow = (struct rt_allow){ .caps = ~0ULL,
-				     .privileged = true,
-				     .unconfined = true,
-				     .unmasked = true,
-				     .host_users = true,
-				     .sysctls = sysctls,
-				     .nsysctls = 1 };
-	c.seccomp_dir = k->dir;
-	OK(rt_open(&c, &k->rt, e));
-}
-
-static char *
-out_of(struct kit *k, const char *uid, struct rt_container c)
-{
-	struct rt_pod p = kit_pod(uid, &c, 1);
-
-	return kit_run(k, &p);
-}
-
 static void
 refused(struct kit *k, const struct rt_pod *p, const char *why)
 {
@@ -124,7 +84,7 @@ sysctls(struct kit *k)
 	char *out;
 
 	HAS_NOT(host.at, "17");
-	allow_all(k);
+	kit_allow_all(k);
 	p.sysctls = LIST("net.ipv4.tcp_fin_timeout=17", "net/ipv4/ip_forward=1",
 			 "kernel.shm_rmid_forced=1");
 	out = kit_run(k, &p);
@@ -145,7 +105,7 @@ privileged(struct kit *k)
 	struct rt_pod p = kit_pod("a", &c, 1);
 	char *out;
 
-	allow_all(k);
+	kit_allow_all(k);
 	c.privileged = c.allow_privilege_escalation = true;
 	p.host_users = true;
 	out = kit_run(k, &p);
@@ -163,9 +123,9 @@ unmasked(struct kit *k)
 	    kit_sh("main", "mount | grep -c 'on /proc/'; mount | grep -c 'on /sys/'");
 	char *out;
 
-	allow_all(k);
+	kit_allow_all(k);
 	c.unmasked = true;
-	out = out_of(k, "a", c);
+	out = kit_out_of(k, "a", c);
 	HAS(out, "0\n");
 	HAS_NOT(out, "0\n0\n"); /* procMount is about /proc alone */
 	free(out);
@@ -191,7 +151,7 @@ profiles(struct kit *k)
 	struct rt_pod p = kit_pod("b", &c, 1);
 	char *out;
 
-	allow_all(k);
+	kit_allow_all(k);
 	profile_write(k, "no-mkdir.json",
 		      "{\"defaultAction\": \"SCMP_ACT_ALLOW\", \"architectures\": "
 		      "[\"SCMP_ARCH_X86_64\"], \"syscalls\": ["
@@ -201,7 +161,7 @@ profiles(struct kit *k)
 		      "\"excludes\": {\"caps\": [\"CAP_SYS_CHROOT\"]}}]}");
 	profile_write(k, "torn.json", "{\"defaultAction\": ");
 	c.seccomp_profile = "no-mkdir.json";
-	out = out_of(k, "a", c);
+	out = kit_out_of(k, "a", c);
 	HAS(out, "Permission denied");
 	HAS(out, "then 1\n");
 	HAS_NOT(out, "chroot");
@@ -252,7 +212,7 @@ user_namespace(struct kit *k)
 	struct stat st;
 	uint32_t base;
 
-	allow_all(k);
+	kit_allow_all(k);
 	c.cap_add = LIST("NET_ADMIN", "SYS_ADMIN");
 	c.unconfined = true;
 	c.mounts = &m;
@@ -294,10 +254,10 @@ caps_inside(struct kit *k)
 	    "date -s 2001-01-01 >/dev/null 2>&1; echo end");
 	char *out;
 
-	allow_all(k);
+	kit_allow_all(k);
 	c.cap_add = LIST("ALL");
 	c.unconfined = c.allow_privilege_escalation = true;
-	out = out_of(k, "a", c);
+	out = kit_out_of(k, "a", c);
 	HAS(out, "own mount\n");
 	HAS(out, "end\n");
 	MUST(time(NULL) > 1700000000);
@@ -358,7 +318,7 @@ too_large_ids(struct kit *k)
 	p.uid = p.name = "b";
 	p.host_users = true;
 	refused(k, &p, "allow.hostUsers: true");
-	allow_all(k);
+	kit_allow_all(k);
 	out = kit_run(k, &p);
 	IS(out, "70000\n");
 	free(out);

@@ -3,20 +3,11 @@
 load kit.bash
 
 setup_file() {
-	load kit.bash
-	kedge_dirs
-	repo_make
-	kedge_start --source "deploy=$W/deploy.git"
-	echo "$KEDGED" >"$W/pid"
-	box box:1
+	file_begin
 	pods
 }
-setup() { KEDGED=$(cat "$W/pid"); }
-teardown_file() {
-	load kit.bash
-	KEDGED=$(cat "$W/pid")
-	kedge_end
-}
+setup() { file_test; }
+teardown_file() { file_end; }
 
 # Three that answer on two TCP ports, one on UDP, one that only asks.
 pods() {

@@ -3,15 +3,10 @@
 load kit.bash
 
 setup_file() {
-	load kit.bash
-	kedge_dirs
-	repo_make
-	kedge_start --source "deploy=$W/deploy.git" --listen "$API"
-	echo "$KEDGED" >"$W/pid"
+	file_begin --listen "$API"
 	KUBECTLS=$(kubectls)
 	export KUBECTLS
 	head -c 3000000 /dev/urandom >"$W/big"
-	box box:1
 	image web:1 --env VERSION=v1 >/dev/null
 	{
 		MORE='stdin: true' pod reader box:1 \
@@ -24,12 +19,8 @@ setup_file() {
 	} | put world
 	for p in reader term mute web; do wait_for 15 "$p runs" phase_is $p Running; done
 }
-setup() { KEDGED=$(cat "$W/pid"); }
-teardown_file() {
-	load kit.bash
-	KEDGED=$(cat "$W/pid")
-	kedge_end
-}
+setup() { file_test; }
+teardown_file() { file_end; }
 
 # begin NAME CMD...: with a fifo as its input, which is descriptor 7
 begin() {

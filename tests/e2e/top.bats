@@ -2,20 +2,9 @@
 # Live usage: what pods and the host take, as `kubectl top` writes it.
 load kit.bash
 
-setup_file() {
-	load kit.bash
-	kedge_dirs
-	repo_make
-	kedge_start --source "deploy=$W/deploy.git"
-	echo "$KEDGED" >"$W/pid"
-	box box:1
-}
-setup() { KEDGED=$(cat "$W/pid"); }
-teardown_file() {
-	load kit.bash
-	KEDGED=$(cat "$W/pid")
-	kedge_end
-}
+setup_file() { file_begin; }
+setup() { file_test; }
+teardown_file() { file_end; }
 
 # of POD [CONTAINER] COLUMN: a number of its row
 number() { kedge top pods --no-headers ${2:+--containers} | awk -v p="$1" -v c="${2:-}" -v k="$3" '$1 == p && (c == "" || $2 == c) { print $k + 0 }'; }

@@ -1,55 +1,5 @@
 /* t_pod.c -- mutate a pod, what the host says of it or the probes; expect the plan. */
-#include "control.h"
-
-#define NODE                                                                                   \
-	"apiVersion: v1\nkind: Node\nmetadata: {name: node, labels: {kubernetes.io/hostname: " \
-	"node}}\nstatus: {allocatable: {cpu: '2', memory: 4Gi, pods: '110'}}\n"
-
-static int
-setup(void **state)
-{
-	struct kit *k;
-
-	kit_setup(state);
-	k = *state;
-	kit_read(k, NODE);
-	return 0;
-}
-
-/* A pod "web"; `spec` and `containers` are flow YAML that begins with a comma. */
-static void
-pod(struct kit *k, const char *name, const char *spec, const char *container)
-{
-	char *text;
-
-	xasprintf(&text,
-		  "apiVersion: v1\nkind: Pod\nmetadata: {name: %s, labels: {app: web}}\n"
-		  "spec: {containers: [{name: web, image: 'web:1'%s}]%s}\n",
-		  name, container, spec);
-	kit_read(k, text);
-	free(text);
-}
-
-static const char *
-pass(struct kit *k)
-{
-	return kit_do(k, pod_reconcile, RES_pod, "web");
-}
-
-static const struct pod *
-web(struct kit *k)
-{
-	return kit_find(k, RES_pod, "web");
-}
-
-static const struct condition *
-condition(struct kit *k, const char *type)
-{
-	for (size_t i = 0; i < web(k)->status->conditions.n; i++)
-		if (!strcmp(web(k)->status->conditions.at[i].type, type))
-			return &web(k)->status->conditions.at[i];
-	return NULL;
-}
+#include "pod_kit.h"
 
 static const struct container_status *
 container(struct kit *k)
@@ -183,26 +133,6 @@ a_taint_needs_a_toleration(void **state)
 
 /* ---- what is sent ---- */
 
-static const struct sandbox_args *
-started(struct kit *k, const char *spec, const char *more)
-{
-	pod(k, "web", spec, more);
-	pass(k);
-	pass(k);
-	return kit_body(k, ACT_START);
-}
-
-static const char *
-env_of(const struct sandbox_args *args, const char *name)
-{
-	const struct strs *env = &args->containers.at[0].env;
-
-	for (size_t i = 0; i < env->n; i++)
-		if (!strncmp(env->at[i], name, strlen(name)) && env->at[i][strlen(name)] == '=')
-			return env->at[i] + strlen(name) + 1;
-	return NULL;
-}
-
 static void
 the_environment_is_resolved(void **state)
 {
@@ -213,7 +143,7 @@ the_environment_is_resolved(void **state)
 		    "data: {COLOUR: blue, SIZE: big}\n---\n"
 		    "apiVersion: v1\nkind: Secret\nmetadata: {name: pass}\n"
 		    "data: {word: c2VzYW1l}\n");
-	a = started(
+	a = pod_started(
 	    k, "",
 	    ", args: ['$(GREETING)', '$$(GREETING)', '$(NOBODY)'], envFrom: "
 	    "[{prefix: C_, configMapRef: {name: conf}}, {secretRef: {name: gone, optional: "
@@ -248,9 +178,10 @@ resources_become_shares_limits_and_a_place_in_the_oom_queue(void **state)
 {
 	struct kit *k = *state;
 	const struct container_args *c;
-	const struct sandbox_args *a = started(k, ", terminationGracePeriodSeconds: 7",
-					       ", resources: {limits: {cpu: '1', memory: 2Gi}, "
-					       "requests: {cpu: 250m, memory: 1Gi}}");
+	const struct sandbox_args *a =
+	    pod_started(k, ", terminationGracePeriodSeconds: 7",
+			", resources: {limits: {cpu: '1', memory: 2Gi}, "
+			"requests: {cpu: 250m, memory: 1Gi}}");
 
 	c = &a->containers.at[0];
 	assert_int_equal(c->cpuMilli, 1000);
@@ -268,7 +199,7 @@ guaranteed_pods_are_the_last_to_be_killed(void **state)
 {
 	struct kit *k = *state;
 	const struct sandbox_args *a =
-	    started(k, "", ", resources: {limits: {cpu: '1', memory: 1Gi}}");
+	    pod_started(k, "", ", resources: {limits: {cpu: '1', memory: 1Gi}}");
 
 	assert_string_equal(web(k)->status->qosClass, "Guaranteed");
 	assert_int_equal(a->containers.at[0].oomScoreAdj, -997);
@@ -316,11 +247,12 @@ config_maps_and_secrets_become_files(void **state)
 		 "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf}\n"
 		 "data: {a.txt: hello, b.txt: bye}\n---\n"
 		 "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {key: c2VzYW1l}\n");
-	a = started(k,
-		    ", volumes: [{name: c, configMap: {name: conf, items: [{key: a.txt, path: "
-		    "x, mode: 256}]}}, {name: s, secret: {secretName: s, defaultMode: 384}}, "
-		    "{name: t, emptyDir: {medium: Memory, sizeLimit: 1Mi}}]",
-		    ", volumeMounts: [{name: c, mountPath: /etc/c, readOnly: true}]");
+	a = pod_started(
+	    k,
+	    ", volumes: [{name: c, configMap: {name: conf, items: [{key: a.txt, path: "
+	    "x, mode: 256}]}}, {name: s, secret: {secretName: s, defaultMode: 384}}, "
+	    "{name: t, emptyDir: {medium: Memory, sizeLimit: 1Mi}}]",
+	    ", volumeMounts: [{name: c, mountPath: /etc/c, readOnly: true}]");
 	assert_int_equal(a->volumes.n, 3);
 	assert_int_equal(a->volumes.at[0].files.n, 1);
 	assert_string_equal(a->volumes.at[0].files.at[0].path, "x");
@@ -439,15 +371,7 @@ a_crash_shows_state_last_state_and_count(void **state)
 	struct kit *k = *state;
 	struct kit_pod *p = running(k, "", "");
 
-	p->at[0] = (struct container_seen){ .name = "web",
-					    .state = "waiting",
-					    .reason = "CrashLoopBackOff",
-					    .message = "back-off 10s",
-					    .restartCount = 1,
-					    .lastReason = "Error",
-					    .lastExitCode = 3,
-					    .lastStartedAt = k->now,
-					    .lastFinishedAt = k->now + 9 };
+	p->at[0] = crashed(k, "web", 3, 9);
 	assert_string_equal(pass(k), ". status pod default/web  # web: CrashLoopBackOff\n");
 	assert_string_equal(web(k)->status->phase, "Running");
 	assert_int_equal(container(k)->restartCount, 1);
@@ -769,7 +693,6 @@ children_and_strangers_are_collected(void **state)
 	assert_int_equal(k->plan.again_at, k->now + 1800 * 1000);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, kit_teardown)
 int
 main(void)
 {

@@ -1,46 +1,10 @@
 /* t_pod_init.c -- init containers and sidecars: what the host is asked, what the pod shows. */
-#include "control.h"
-
-#define NODE                                                                                   \
-	"apiVersion: v1\nkind: Node\nmetadata: {name: node, labels: {kubernetes.io/hostname: " \
-	"node}}\nstatus: {allocatable: {cpu: '2', memory: 4Gi, pods: '110'}}\n"
-
-static int
-setup(void **state)
-{
-	struct kit *k;
-
-	kit_setup(state);
-	k = *state;
-	kit_read(k, NODE);
-	return 0;
-}
-
-static const struct pod *
-web(struct kit *k)
-{
-	return kit_find(k, RES_pod, "web");
-}
+#include "pod_kit.h"
 
 static const struct container_status *
 init(struct kit *k, size_t i)
 {
 	return &web(k)->status->initContainerStatuses.at[i];
-}
-
-static const struct condition *
-condition(struct kit *k, const char *type)
-{
-	for (size_t i = 0; i < web(k)->status->conditions.n; i++)
-		if (!strcmp(web(k)->status->conditions.at[i].type, type))
-			return &web(k)->status->conditions.at[i];
-	return NULL;
-}
-
-static const char *
-pass(struct kit *k)
-{
-	return kit_do(k, pod_reconcile, RES_pod, "web");
 }
 
 /* Placed, and its start ordered; what the host sees of a, b and web is the caller's. */
@@ -159,14 +123,7 @@ one_that_is_tried_again_leaves_the_pod_pending(void **state)
 	struct kit *k = *state;
 	struct kit_pod *p = started(k, "OnFailure", "");
 
-	p->at[0] = (struct container_seen){ .name = "a",
-					    .state = "waiting",
-					    .reason = "CrashLoopBackOff",
-					    .restartCount = 1,
-					    .lastReason = "Error",
-					    .lastExitCode = 1,
-					    .lastStartedAt = k->now,
-					    .lastFinishedAt = k->now };
+	p->at[0] = crashed(k, "a", 1, 0);
 	assert_string_equal(pass(k), ". status pod default/web  # a: CrashLoopBackOff\n");
 	assert_string_equal(web(k)->status->phase, "Pending");
 }
@@ -228,7 +185,6 @@ a_sandbox_made_again_begins_with_its_init_containers(void **state)
 	assert_string_equal(init(k, 0)->lastState->terminated->reason, "Completed");
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, kit_teardown)
 int
 main(void)
 {

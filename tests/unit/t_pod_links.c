@@ -1,60 +1,5 @@
 /* t_pod_links.c -- the variables by which a pod finds the Services of its namespace. */
-#include "control.h"
-
-#define NODE                                                                                   \
-	"apiVersion: v1\nkind: Node\nmetadata: {name: node, labels: {kubernetes.io/hostname: " \
-	"node}}\nstatus: {allocatable: {cpu: '2', memory: 4Gi, pods: '110'}}\n"
-
-static int
-setup(void **state)
-{
-	struct kit *k;
-
-	kit_setup(state);
-	k = *state;
-	kit_read(k, NODE);
-	return 0;
-}
-
-/* A pod "web"; `spec` and `containers` are flow YAML that begins with a comma. */
-static void
-pod(struct kit *k, const char *name, const char *spec, const char *container)
-{
-	char *text;
-
-	xasprintf(&text,
-		  "apiVersion: v1\nkind: Pod\nmetadata: {name: %s, labels: {app: web}}\n"
-		  "spec: {containers: [{name: web, image: 'web:1'%s}]%s}\n",
-		  name, container, spec);
-	kit_read(k, text);
-	free(text);
-}
-
-static const char *
-pass(struct kit *k)
-{
-	return kit_do(k, pod_reconcile, RES_pod, "web");
-}
-
-static const struct sandbox_args *
-started(struct kit *k, const char *spec, const char *more)
-{
-	pod(k, "web", spec, more);
-	pass(k);
-	pass(k);
-	return kit_body(k, ACT_START);
-}
-
-static const char *
-env_of(const struct sandbox_args *args, const char *name)
-{
-	const struct strs *env = &args->containers.at[0].env;
-
-	for (size_t i = 0; i < env->n; i++)
-		if (!strncmp(env->at[i], name, strlen(name)) && env->at[i][strlen(name)] == '=')
-			return env->at[i] + strlen(name) + 1;
-	return NULL;
-}
+#include "pod_kit.h"
 
 static void
 services_of_the_namespace_are_variables(void **state)
@@ -69,10 +14,11 @@ services_of_the_namespace_are_variables(void **state)
 		    "spec: {clusterIP: None, ports: [{port: 80}]}\n---\n"
 		    "apiVersion: v1\nkind: Service\nmetadata: {name: far, namespace: other}\n"
 		    "spec: {clusterIP: 10.43.0.8, ports: [{port: 80}]}\n");
-	a = started(k, "",
-		    ", args: ['$(MY_DB_PORT)'], env: [{name: URL, value: "
-		    "'http://$(MY_DB_SERVICE_HOST)'}, {name: MY_DB_PORT_53_UDP_PROTO, value: "
-		    "mine}, {name: HOST, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}]");
+	a = pod_started(
+	    k, "",
+	    ", args: ['$(MY_DB_PORT)'], env: [{name: URL, value: "
+	    "'http://$(MY_DB_SERVICE_HOST)'}, {name: MY_DB_PORT_53_UDP_PROTO, value: "
+	    "mine}, {name: HOST, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}]");
 	assert_non_null(a);
 	assert_string_equal(env_of(a, "MY_DB_SERVICE_HOST"), "10.43.0.7");
 	assert_string_equal(env_of(a, "MY_DB_SERVICE_PORT"), "5432");
@@ -100,12 +46,11 @@ service_links_can_be_turned_off(void **state)
 
 	kit_read(k, "apiVersion: v1\nkind: Service\nmetadata: {name: db}\n"
 		    "spec: {clusterIP: 10.43.0.7, ports: [{port: 5432}]}\n");
-	a = started(k, ", enableServiceLinks: false", "");
+	a = pod_started(k, ", enableServiceLinks: false", "");
 	assert_non_null(a);
 	assert_null(env_of(a, "DB_SERVICE_HOST"));
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, kit_teardown)
 int
 main(void)
 {

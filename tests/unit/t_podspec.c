@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +85,123 @@ a_spec_comes_back_as_it_was(void **state)
 	arena_free(&a);
 }
 
+/* Every field has a value of its own, so that one that is lost or changes places with
+ * another is seen; the truths differ from container to container. */
+static const struct rt_file full_files[] = { { "dir/a", "x\0y", 3, 0400 } };
+static const struct rt_volume full_volumes[] = {
+	{ "conf", RT_FILES, 11, full_files, 1, NULL, RT_HOST_ANY, true },
+	{ "host", RT_HOST, 12, NULL, 0, "/srv", RT_HOST_DIR, false },
+};
+static const struct rt_mount full_mounts[] = {
+	{ "conf", "/etc/conf", "sub", true, false, RT_HOST_TO_CONTAINER },
+	{ "host", "/host", NULL, false, true, RT_BIDIRECTIONAL },
+};
+static const int64_t full_groups[] = { 21, 22 };
+static const struct rt_container full_containers[] = {
+	{ .name = "first",
+	  .image = "setup",
+	  .role = RT_INIT,
+	  .restart = RT_ON_FAILURE,
+	  .startup_probe = true,
+	  .read_only_root = true,
+	  .privileged = true,
+	  .unmasked = true,
+	  .stdin_open = true,
+	  .log_as_message = true },
+	{ .name = "main",
+	  .image = "web",
+	  .command = LIST("/bin/sh", "-c", ""),
+	  .args = LIST("argument"),
+	  .env = LIST("A=1", "B=2"),
+	  .working_dir = "/work",
+	  .user = "web:web",
+	  .mounts = full_mounts,
+	  .nmounts = 2,
+	  .restart = RT_NEVER,
+	  .disk = 31,
+	  .cpu_milli = 32,
+	  .cpu_shares = 33,
+	  .memory = 1LL << 40,
+	  .pids = 35,
+	  .memory_high = 36,
+	  .memory_min = 37,
+	  .oom_score_adj = -998,
+	  .cap_add = LIST("NET_ADMIN"),
+	  .cap_drop = LIST("ALL"),
+	  .run_as_non_root = true,
+	  .read_only_root = true,
+	  .unconfined = true,
+	  .unmasked = true,
+	  .seccomp_profile = "own.json",
+	  .stdin_once = true,
+	  .termination_message_path = "/dev/last",
+	  .log_as_message = true,
+	  .post_start = { RT_HOOK_EXEC, LIST("/bin/hello"), 0 },
+	  .pre_stop = { RT_HOOK_SLEEP, NULL, 41 },
+	  .stop_signal = "SIGUSR1" },
+	{ .name = "second",
+	  .image = "web",
+	  .allow_privilege_escalation = true,
+	  .privileged = true,
+	  .unconfined = true,
+	  .unmasked = true },
+	{ .name = "look",
+	  .image = "tools",
+	  .role = RT_EPHEMERAL,
+	  .target = "main",
+	  .tty = true,
+	  .stdin_open = true,
+	  .stdin_once = true,
+	  .log_as_message = true },
+};
+static const struct rt_pod full = { .uid = "u-1",
+				    .ns = "default",
+				    .name = "web-1",
+				    .hostname = "host-1",
+				    .grace = 51,
+				    .fs_group = 52,
+				    .fs_group_on_mismatch = true,
+				    .groups = full_groups,
+				    .ngroups = 2,
+				    .sysctls = LIST("net.ipv4.ip_forward=1"),
+				    .share_processes = true,
+				    .host_pid = true,
+				    .host_users = true,
+				    .user_base = 1879048192,
+				    .hosts = LIST("127.0.0.1 localhost"),
+				    .resolv = LIST("nameserver 10.43.0.10"),
+				    .volumes = full_volumes,
+				    .nvolumes = 2,
+				    .containers = full_containers,
+				    .ncontainers = 4 };
+
+/* An upgrade must find the pods that run.  The file is what a kedged wrote; it is never
+ * written anew: a later format has a file of its own beside it. */
+static void
+a_spec_that_an_older_kedged_wrote_is_read(void **state)
+{
+	char old[8192];
+	FILE *f = fopen("tests/golden/podspec/5", "re");
+	struct buf got = { 0 }, want = { 0 };
+	struct arena a = { 0 };
+	struct rt_pod p;
+	size_t n;
+
+	(void)state;
+	assert_non_null(f);
+	n = fread(old, 1, sizeof(old), f);
+	fclose(f);
+	assert_int_equal(podspec_unpack(&a, old, n, &p, NULL), 0);
+	assert_int_equal(podspec_check(&p, NULL), 0);
+	podspec_pack(&p, &got);
+	podspec_pack(&full, &want);
+	assert_int_equal(got.len, want.len);
+	assert_memory_equal(got.at, want.at, want.len);
+	buf_done(&got);
+	buf_done(&want);
+	arena_free(&a);
+}
+
 static void
 a_spec_cut_anywhere_is_refused(void **state)
 {
@@ -154,7 +272,7 @@ what_could_leave_its_place_is_refused(void **state)
 	refused(&p, "uid");
 	p = pod(&c);
 	p.name = "a/b";
-	refused(&p, "namespace");
+	refused(&p, "name \"a/b\"");
 	p = pod(&c);
 	c.mounts = &m;
 	c.nmounts = 1;
@@ -172,7 +290,13 @@ what_could_leave_its_place_is_refused(void **state)
 	refused(&p, "no volume");
 	c = container();
 	c.working_dir = "relative";
-	refused(&p, "working directory");
+	refused(&p, "pod web-1: container web: working directory \"relative\"");
+	c = container();
+	c.memory = -1;
+	refused(&p, "memory -1 is negative");
+	c = container();
+	c.role = RT_EPHEMERAL + 1;
+	refused(&p, "role 4 is none there is");
 	c = container();
 	c.name = "Web";
 	refused(&p, "container");
@@ -340,6 +464,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_spec_comes_back_as_it_was),
+		cmocka_unit_test(a_spec_that_an_older_kedged_wrote_is_read),
 		cmocka_unit_test(a_spec_cut_anywhere_is_refused),
 		cmocka_unit_test(a_spec_with_a_flipped_byte_is_read_or_refused),
 		cmocka_unit_test(what_could_leave_its_place_is_refused),

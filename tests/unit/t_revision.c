@@ -21,6 +21,10 @@
 		   "    metadata: {labels: {app: web}}\n    spec: {containers: [{name: web, " \
 		   "image: w}]}\n"                                                            \
 		   "status: {" status "}\n---\n"
+#define WEB_X(status)                                                              \
+	"apiVersion: v1\nkind: Pod\nmetadata: {name: web-x, labels: {app: web}}\n" \
+	"spec: {containers: [{name: web, image: w}]}\n"                            \
+	"status: {phase: Pending, " status "}\n"
 #define GOOD "observedGeneration: 2, replicas: 3, updatedReplicas: 3, availableReplicas: 3"
 
 struct bench {
@@ -129,60 +133,23 @@ static void
 a_pod_that_cannot_start_is_named_with_its_reason(void **state)
 {
 	(void)state;
-	check(
-	    REV("1", "Applying") WEB(
-		"observedGeneration: 2, replicas: 1, updatedReplicas: 1") "apiVersion: "
-									  "v1\nkind: "
-									  "Pod\nmetadata: "
-									  "{name: web-x, "
-									  "labels: {app: "
-									  "web}}\n"
-									  "spec: {containers: "
-									  "[{name: web, image: "
-									  "w}]}\n"
-									  "status: {phase: "
-									  "Pending, "
-									  "containerStatuses: "
-									  "[{name: web, state: "
-									  "{waiting: "
-									  "{reason: "
-									  "ImagePullBackOff, "
-									  "message: no such "
-									  "image}}}]}\n",
-	    ". status revision main-1  # Applying, waiting for deployment default/web: 1 of 3 "
-	    "new "
-	    "replicas have been updated (web-x: ImagePullBackOff: no such image)\n");
+	check(REV("1", "Applying") WEB("observedGeneration: 2, replicas: 1, updatedReplicas: 1")
+		  WEB_X("containerStatuses: [{name: web, state: {waiting: {reason: "
+			"ImagePullBackOff, message: no such image}}}]"),
+	      ". status revision main-1  # Applying, waiting for deployment default/web: 1 of "
+	      "3 new replicas have been updated (web-x: ImagePullBackOff: no such image)\n");
 }
 
 static void
 a_pod_that_cannot_be_placed_is_named_with_its_reason(void **state)
 {
 	(void)state;
-	check(
-	    REV("1", "Applying") WEB(
-		"observedGeneration: 2, replicas: 1, updatedReplicas: 1") "apiVersion: "
-									  "v1\nkind: "
-									  "Pod\nmetadata: "
-									  "{name: web-x, "
-									  "labels: {app: "
-									  "web}}\n"
-									  "spec: {containers: "
-									  "[{name: web, image: "
-									  "w}]}\n"
-									  "status: {phase: "
-									  "Pending, "
-									  "conditions: [{type: "
-									  "PodScheduled, "
-									  "status: 'False', "
-									  "reason: "
-									  "Unschedulable, "
-									  "message: "
-									  "persistentvolumeclai"
-									  "m \"data\" not "
-									  "found}]}\n",
-	    ". status revision main-1  # Applying, waiting for deployment default/web: 1 of 3 "
-	    "new replicas have been updated (web-x: Unschedulable: persistentvolumeclaim "
-	    "\"data\" not found)\n");
+	check(REV("1", "Applying") WEB("observedGeneration: 2, replicas: 1, updatedReplicas: 1")
+		  WEB_X("conditions: [{type: PodScheduled, status: 'False', reason: "
+			"Unschedulable, message: persistentvolumeclaim \"data\" not found}]"),
+	      ". status revision main-1  # Applying, waiting for deployment default/web: 1 of "
+	      "3 new replicas have been updated (web-x: Unschedulable: persistentvolumeclaim "
+	      "\"data\" not found)\n");
 }
 
 static void

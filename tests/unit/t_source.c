@@ -2,6 +2,16 @@
 #include "source_world.h"
 #include <fcntl.h>
 
+/* A repository with one commit, which is seen. */
+static void
+repo_follow(struct world *w)
+{
+	world_new(w);
+	world_git(w);
+	world_watch(w, "git", w->repo);
+	assert_news(w, SOURCE_MOVED, 5);
+}
+
 static void
 a_push_is_seen_at_once(void **state)
 {
@@ -9,10 +19,7 @@ a_push_is_seen_at_once(void **state)
 	double began;
 
 	(void)state;
-	world_new(&w);
-	world_git(&w);
-	world_watch(&w, "git", w.repo);
-	assert_news(&w, SOURCE_MOVED, 5);
+	repo_follow(&w);
 	assert_shows(&w, "web.yaml:web=1");
 	assert_string_equal(source_head(w.s, "main")->message, "first\n");
 	assert_string_equal(source_head(w.s, "main")->author, "Ada <ada@example.org>");
@@ -35,10 +42,7 @@ pushes_are_seen_through_packed_refs_and_gc(void **state)
 	struct world w;
 
 	(void)state;
-	world_new(&w);
-	world_git(&w);
-	world_watch(&w, "git", w.repo);
-	assert_news(&w, SOURCE_MOVED, 5);
+	repo_follow(&w);
 	sh(&w, "git -C repo.git pack-refs --all; git -C repo.git gc -q --prune=now");
 	assert_true(world_is_quiet(&w, 0.3));
 	write_config(&w, "work/web.yaml", "web", "2");
@@ -254,10 +258,7 @@ names_that_git_would_not_make_are_refused(void **state)
 	struct world w;
 
 	(void)state;
-	world_new(&w);
-	world_git(&w);
-	world_watch(&w, "git", w.repo);
-	assert_news(&w, SOURCE_MOVED, 5);
+	repo_follow(&w);
 	sh(&w, "git -C repo.git rev-parse main:web.yaml >blob");
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		char *got;
@@ -283,10 +284,7 @@ a_gone_repository_keeps_what_runs_and_comes_back(void **state)
 	struct world w;
 
 	(void)state;
-	world_new(&w);
-	world_git(&w);
-	world_watch(&w, "git", w.repo);
-	assert_news(&w, SOURCE_MOVED, 5);
+	repo_follow(&w);
 	sh(&w, "mv repo.git away.git");
 	assert_news(&w, SOURCE_FAILED, 5);
 	assert_non_null(strstr(source_error(w.s, "main"), "the repository is gone"));
@@ -311,10 +309,7 @@ a_damaged_source_says_which_file(void **state)
 	struct world w;
 
 	(void)state;
-	world_new(&w);
-	world_git(&w);
-	world_watch(&w, "git", w.repo);
-	assert_news(&w, SOURCE_MOVED, 5);
+	repo_follow(&w);
 	write_config(&w, "work/web.yaml", "web", "2");
 	sh(&w,
 	   "cd work; git commit -qam second; git push -q origin HEAD:other; cd ../repo.git; "
@@ -406,10 +401,7 @@ a_new_worker_goes_on_where_the_last_one_was(void **state)
 	struct error *e = NULL;
 
 	(void)state;
-	world_new(&w);
-	world_git(&w);
-	world_watch(&w, "git", w.repo);
-	assert_news(&w, SOURCE_MOVED, 5);
+	repo_follow(&w);
 	kill(w.worker, SIGKILL);
 	assert_news(&w, SOURCE_LOST, 5);
 	assert_shows(&w, "web.yaml:web=1");

@@ -1,24 +1,6 @@
 /* t_volume_files.c -- what becomes files in a pod: the downward API and projected volumes. */
 #include "base/base64.h"
-#include "control.h"
-
-static int
-setup(void **state)
-{
-	struct kit *k;
-
-	kit_setup(state);
-	k = *state;
-	kit_read(k, "apiVersion: v1\nkind: Node\nmetadata: {name: node}\n"
-		    "status: {allocatable: {cpu: '2', memory: 4Gi}}\n");
-	return 0;
-}
-
-static const char *
-pass(struct kit *k)
-{
-	return kit_do(k, pod_reconcile, RES_pod, "web");
-}
+#include "pod_kit.h"
 
 /* The pod "web" with this one volume, in flow YAML; placed, its START in the plan. */
 static const struct sandbox_args *
@@ -138,7 +120,6 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, kit_teardown)
 		T(a_pod_reads_its_own_fields_as_files),
 		T(a_projected_volume_holds_what_all_its_sources_hold),
 		T(a_projected_volume_waits_for_what_is_not_optional),

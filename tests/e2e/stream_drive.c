@@ -1,0 +1,344 @@
+/* stream_drive.c -- what goes in and out of a container, one scenario a run: exec, attach,
+ * connections, terminals, logs and last words.  stream_drive NAME.
+ */
+#include "tests/e2e/runtime_kit.h"
+#include <pty.h>
+#include <sys/socket.h>
+
+static char *
+exec_out(struct kit *k, const char *const *argv, int timeout, int64_t id)
+{
+	int pipe_fds[2];
+	struct buf b = { 0 };
+	char part[4096];
+	ssize_t n;
+
+	MUST(pipe(pipe_fds) == 0);
+	OK(rt_exec(k->rt, "a", "main", argv, false, (int[]){ -1, pipe_fds[1], pipe_fds[1] },
+		   timeout, id, e));
+	close(pipe_fds[1]);
+	KIT_UNTIL(k, k->exec_id == id);
+	while ((n = read(pipe_fds[0], part, sizeof(part))) > 0)
+		buf_add(&b, part, (size_t)n);
+	close(pipe_fds[0]);
+	return buf_steal(&b);
+}
+
+static void
+exec(struct kit *k)
+{
+	struct rt_container c = kit_sh("main", "echo up; exec sleep 100");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	cleanup_free char *out = NULL;
+	int master, slave;
+	char text[256] = "";
+
+	c.user = "web";
+	c.env = LIST("GREETING=hello");
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_RUNNING);
+	out = exec_out(
+	    k,
+	    LIST("sh", "-c",
+		 "id -u; id -g; echo $GREETING; readlink /proc/self/ns/pid > /tmp/x; "
+		 "readlink /proc/1/ns/pid | diff - /tmp/x 2>/dev/null; ls /proc/self/fd; "
+		 "grep -E 'Seccomp:|NoNewPrivs|CapEff' /proc/self/status; exit 4"),
+	    0, 1);
+	EQ(k->exec_code, 4);
+	HAS(out, "1234\n2345\nhello\n0\n1\n2\n3\n"); /* 3: ls' own */
+	HAS(out, "Seccomp:\t2");
+	HAS(out, "NoNewPrivs:\t1");
+	HAS(out, "CapEff:\t0000000000000000");
+	free(out);
+	out = exec_out(k, LIST("/bin/nonesuch"), 0, 2);
+	EQ(k->exec_code, 127);
+	IS(k->exec_error,
+	   "exec: \"/bin/nonesuch\": stat /bin/nonesuch: no such file or directory");
+	free(out);
+	out = exec_out(k, LIST("sleep", "50"), 1, 3);
+	EQ(k->exec_code, 137);
+	IS(k->exec_error, "command timed out after 1s");
+	/* its own process, its own terminal */
+	MUST(openpty(&master, &slave, NULL, NULL, NULL) == 0);
+	OK(rt_exec(k->rt, "a", "main", LIST("sh", "-c", "sleep 0.3; test -t 0 && stty size"),
+		   true, (int[]){ slave, -1, -1 }, 0, 4, e));
+	OK(rt_exec_resize(k->rt, 4, 33, 77, e));
+	KIT_UNTIL(k, k->exec_id == 4);
+	close(slave);
+	EQ(k->exec_code, 0);
+	MUST(read(master, text, sizeof(text) - 1) > 0);
+	HAS(text, "33 77");
+	/* the container ends: so does what runs in it */
+	OK(rt_exec(k->rt, "a", "main", LIST("sleep", "100"), false, (int[]){ -1, -1, -1 }, 0, 5,
+		   e));
+	usleep(300000);
+	kill(kit_see(k, "a", 0)->pid, SIGKILL);
+	KIT_UNTIL(k, k->exec_id == 5);
+	EQ(k->exec_code, 137);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_TERMINATED);
+	struct error *err = NULL;
+	MUST(rt_exec(k->rt, "a", "main", LIST("true"), false, (int[]){ -1, -1, -1 }, 0, 6,
+		     &err) < 0);
+	HAS(error_text(err), "not running");
+	error_free(&err);
+}
+
+/* Reads until `want` has come, or the end. */
+static void
+expect(struct kit *k, int fd, const char *want)
+{
+	struct buf b = { 0 };
+	int64_t until = kit_now() + 10000;
+	char part[4096];
+	ssize_t n;
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	while (!strstr(buf_text(&b), want)) {
+		if (kit_now() > until)
+			DIE("\"%s\" never came after \"%s\"", want, buf_text(&b));
+		kit_step(k, 20);
+		while ((n = read(fd, part, sizeof(part))) > 0)
+			buf_add(&b, part, (size_t)n);
+		if (n == 0 && !strstr(buf_text(&b), want))
+			DIE("ended before \"%s\": \"%s\"", want, buf_text(&b));
+	}
+	buf_done(&b);
+}
+
+static void
+attach_to(struct kit *k, const char *container, int64_t id)
+{
+	OK(rt_attach(k->rt, "a", container, id, e));
+	KIT_UNTIL(k, k->lent_id == id);
+	EQ(k->nlent, 3);
+}
+
+static void
+put(int fd, const char *text)
+{
+	MUST(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+}
+
+static void
+lent_close(struct kit *k)
+{
+	for (int i = 0; i < k->nlent; i++)
+		close(k->lent[i]);
+	k->nlent = 0;
+}
+
+static void
+attach(struct kit *k)
+{
+	struct rt_container c[] = {
+		kit_sh("pipe",
+		       "while read x; do echo got $x; echo oops $x >&2; done; sleep 100"),
+		kit_sh("once", "cat; echo over"),
+		kit_sh("term", "while read x; do echo got $x; stty size; done"),
+	};
+	struct rt_pod p = kit_pod("a", c, 3);
+	struct error *err = NULL;
+	int ends[3];
+
+	c[0].stdin_open = c[1].stdin_open = c[1].stdin_once = c[2].stdin_open = true;
+	c[2].tty = true;
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 2)->state == RT_RUNNING);
+	attach_to(k, "pipe", 1);
+	put(k->lent[0], "one\n");
+	expect(k, k->lent[1], "got one");
+	expect(k, k->lent[2], "oops one");
+	/* two at once; the first one's end is not the container's */
+	memcpy(ends, k->lent, sizeof(ends));
+	attach_to(k, "pipe", 2);
+	put(ends[0], "two\n");
+	expect(k, ends[1], "got two");
+	expect(k, k->lent[1], "got two");
+	for (int i = 0; i < 3; i++)
+		close(ends[i]);
+	KIT_UNTIL(k, k->exec_id == 1);
+	put(k->lent[0], "three\n");
+	expect(k, k->lent[1], "got three");
+	lent_close(k);
+	/* the next hand finds the same pipe */
+	rt_close(k->rt);
+	kit_open(k);
+	attach_to(k, "pipe", 3);
+	put(k->lent[0], "four\n");
+	expect(k, k->lent[1], "got four");
+	lent_close(k);
+	/* stdinOnce: whoever had it takes it along */
+	attach_to(k, "once", 4);
+	put(k->lent[0], "only\n");
+	expect(k, k->lent[1], "only");
+	close(k->lent[0]);
+	expect(k, k->lent[1], "over");
+	KIT_UNTIL(k, k->exec_id == 4);
+	EQ(k->exec_code, 0);
+	/* a terminal */
+	attach_to(k, "term", 5);
+	OK(rt_exec_resize(k->rt, 5, 33, 77, e));
+	put(k->lent[0], "five\n");
+	expect(k, k->lent[1], "got five\r\n33 77");
+	lent_close(k);
+	MUST(rt_attach(k->rt, "a", "once", 6, &err) < 0);
+	HAS(error_text(err), "not running");
+	error_free(&err);
+}
+
+/* Who does not read stops nobody. */
+static void
+slow(struct kit *k)
+{
+	struct rt_container c =
+	    kit_sh("main", "read x; yes | head -c 3000000; echo; echo done; "
+			   "read x; echo last");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	int mute[3];
+
+	c.stdin_open = true;
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_RUNNING);
+	attach_to(k, "main", 1);
+	memcpy(mute, k->lent, sizeof(mute));
+	put(k->lent[0], "go\n");
+	attach_to(k, "main", 2);
+	expect(k, k->lent[1], "done\n");
+	put(k->lent[0], "on\n");
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_TERMINATED);
+	lent_close(k);
+	for (int i = 0; i < 3; i++)
+		close(mute[i]);
+}
+
+static void
+connects(struct kit *k)
+{
+	struct rt_container c =
+	    kit_sh("main", "while :; do echo hello | nc -l -p 7777 127.0.0.1; done");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	struct pollfd w = { .events = POLLOUT };
+	struct error *err = NULL;
+	socklen_t n = sizeof(int);
+	int code = -1;
+
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_RUNNING);
+	for (int64_t id = 1;; id++) { /* until it listens */
+		OK(rt_connect(k->rt, "a", 7777, id, e));
+		KIT_UNTIL(k, k->lent_id == id || k->exec_id == id);
+		if (k->lent_id == id) {
+			EQ(k->nlent, 1);
+			w.fd = k->lent[0];
+			poll(&w, 1, 5000);
+			getsockopt(w.fd, SOL_SOCKET, SO_ERROR, &code, &n);
+			if (!code)
+				break;
+			lent_close(k);
+		}
+		usleep(20000);
+		MUST(id < 500);
+	}
+	expect(k, k->lent[0], "hello\n");
+	lent_close(k);
+	MUST(rt_connect(k->rt, "a", 0, 1000, &err) < 0);
+	HAS(error_text(err), "is no port");
+	error_free(&err);
+}
+
+static void
+logs(struct kit *k)
+{
+	struct rt_container c =
+	    kit_sh("main", "head -c 17000 /dev/zero | tr '\\0' x; echo; echo -n end");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	struct buf text;
+	char path[512], *line;
+
+	free(kit_run(k, &p));
+	snprintf(path, sizeof(path), "%s/default_a_a/main/0.log", k->logs);
+	text = kit_file(path);
+	line = strtok(text.at, "\n");
+	MUST(strlen(line) > 16384 && line[4] == '-' && line[10] == 'T' && line[29] == 'Z');
+	MUST(strncmp(line + 31, "stdout P xxx", 12) == 0);
+	EQ(strlen(line), 31 + 9 + 16384);
+	line = strtok(NULL, "\n");
+	MUST(strncmp(line + 31, "stdout F xxx", 12) == 0);
+	EQ(strlen(line), 31 + 9 + 17000 - 16384);
+	line = strtok(NULL, "\n");
+	IS(line + 31, "stdout F end");
+	buf_done(&text);
+}
+
+static void
+rotation(struct kit *k)
+{
+	struct rt_container c = kit_sh(
+	    "main", "for i in $(seq 1 200); do head -c 900 /dev/zero | tr '\\0' y; echo; done");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	char path[512];
+	struct dirent *ent;
+	int files = 0;
+	DIR *d;
+
+	free(kit_run(k, &p));
+	snprintf(path, sizeof(path), "%s/default_a_a/main", k->logs);
+	d = opendir(path);
+	while ((ent = readdir(d))) {
+		struct stat st;
+
+		if (ent->d_name[0] == '.')
+			continue;
+		files++;
+		MUST(strncmp(ent->d_name, "0.log", 5) == 0);
+		MUST(fstatat(dirfd(d), ent->d_name, &st, 0) == 0 && st.st_size <= 20000 + 1000);
+		EQ(st.st_mode & 0777, 0640);
+	}
+	closedir(d);
+	EQ(files, 3);
+}
+
+static void
+last_word(struct kit *k)
+{
+	struct rt_container c = kit_sh(
+	    "main", "head -c 5000 /dev/zero | tr '\\0' m > /dev/termination-log; exit 1");
+
+	c.termination_message_path = "/dev/termination-log";
+	c.user = "web";
+	free(kit_out_of(k, "a", c));
+	EQ(strlen(kit_see(k, "a", 0)->now.message), 4096);
+	EQ(kit_see(k, "a", 0)->now.message[0], 'm');
+	/* a link in its place leads nowhere */
+	c = kit_sh("main", "echo word > /tmp/log; exit 1");
+	c.termination_message_path = "/tmp/log";
+	free(kit_out_of(k, "b", c));
+	IS(kit_see(k, "b", 0)->now.message, "word\n");
+}
+
+static void
+terminal(struct kit *k)
+{
+	struct rt_container c = kit_sh(
+	    "main",
+	    "tty; test -t 1 && echo yes; ls -l /dev/console | head -c 1; echo; echo T=$TERM");
+	cleanup_free char *out = NULL;
+
+	c.tty = true;
+	out = kit_out_of(k, "a", c);
+	HAS(out, "/dev/pts/0");
+	HAS(out, "yes");
+	HAS(out, "T=xterm");
+}
+
+static const struct scenario scenarios[] = {
+	{ "exec", exec },           { "attach", attach },     { "slow", slow },
+	{ "connects", connects },   { "logs", logs },         { "rotation", rotation },
+	{ "last_word", last_word }, { "terminal", terminal },
+};
+
+int
+main(int argc, char **argv)
+{
+	return kit_main(argc, argv, scenarios, sizeof(scenarios) / sizeof(*scenarios));
+}

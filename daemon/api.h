@@ -12,7 +12,6 @@
  *   POST /apis/kedge.dev/v1/sources/NAME/rollback  {"revision": N}  (0 or none: the one before)
  *   GET  /kedge/status
  *   GET  /kedge/diff?source=NAME&ref=REF
- *   GET  /kedge/usage                              what the host and its containers use
  *   GET  /kedge/images
  *   POST /kedge/images?name=NAME:TAG&format=rootfs|archive&config=JSON   body: the tar
  *   DELETE /kedge/images?name=NAME:TAG
@@ -74,9 +73,10 @@ struct api_host {
 	int (*source)(void *ctx, int64_t id, const struct api_source_args *,
 		      struct error **); /* api_answer */
 	int (*diff)(void *ctx, int64_t id, const char *source, const char *ref,
-		    struct error **);                              /* api_answer */
-	int (*status)(void *ctx, int64_t id, struct error **);     /* api_answer */
-	int (*usage)(void *ctx, int64_t id, struct error **);      /* api_answer */
+		    struct error **);                          /* api_answer */
+	int (*status)(void *ctx, int64_t id, struct error **); /* api_answer */
+	/* api_answer with a usage_seen: the counters of the host and of what runs */
+	int (*usage)(void *ctx, int64_t id, struct error **);
 	int (*image_list)(void *ctx, int64_t id, struct error **); /* api_answer */
 	/* api_image_pipe, then, when the pipe has ended, api_answer */
 	int (*image_import)(void *ctx, int64_t id, const struct api_image *, struct error **);

@@ -59,6 +59,7 @@ struct rtpod {
 	struct cont c[W_CONTAINERS];
 	bool run, changed, stopped; /* run: rt_pod_run was asked; stopped: kedge-init says so */
 	bool lends;                 /* kedge-init is new enough for W_ATTACH and W_CONNECT */
+	bool copies;                /* and for W_EXEC_COPY */
 	bool gated;                 /* none of its programs runs before kedge-init hears W_GO */
 	int64_t remove_at;          /* boot ms of the next try; 0: none */
 	int64_t kill_at;            /* boot ms: kedge-init did not end when it should */

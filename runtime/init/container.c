@@ -344,6 +344,7 @@ spawn(const struct init *in, struct container *c, const struct ops_head *ops, ch
 	char byte;
 
 	setup = (struct setup){ .ops = ops,
+				.exe = -1,
 				.container = c->conf.name,
 				.caps = in->pod.caps,
 				.run = c->restarts,

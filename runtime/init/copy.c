@@ -60,7 +60,7 @@ copy_say(const char *what, const char *path, const char *why)
 void
 copy_fail(const char *path, long err)
 {
-	char why[64];
+	char why[64] = "";
 	struct text t = TEXT(why);
 
 	text_err(&t, (int)err);

@@ -229,6 +229,17 @@ same() { diff -r --no-dereference "$1" "$2" && [ "$(cd "$1" && find . -printf '%
 	grep -q 'kedge: ' err
 }
 
+@test "help, the manual and completion know it" {
+	run kedge cp --help
+	has "usage: kedge cp [OPTION...] SRC DST"
+	has "image needs no tar"
+	has "--container"
+	run kedge help --man
+	has "kedge cp"
+	run kedge __complete cp b
+	[ "$output" = $'bare:\nbox:' ]
+}
+
 @test "its tar is GNU's: what one writes the other reads" {
 	tree
 	mkdir there

@@ -413,6 +413,8 @@ api_close(struct api *a)
 	forwards_stop(a);
 	http_close(a->http);
 	free(a->log_dir);
+	for (int i = 0; i < 2; i++)
+		free(a->looks[i].json);
 	free(a);
 }
 

@@ -12,7 +12,8 @@
  *   POST /apis/kedge.dev/v1/sources/NAME/rollback  {"revision": N}  (0 or none: the one before)
  *   GET  /kedge/status
  *   GET  /kedge/diff?source=NAME&ref=REF
- *   GET  /kedge/usage                              what the host and its containers use
+ *   GET  /kedge/namespaces/NS/pods/NAME/copy?container=NAME&path=PATH[&stdin=true&name=NAME]
+ *                                                  channels as of exec: a tar out of, or into
  *   GET  /kedge/images
  *   POST /kedge/images?name=NAME:TAG&format=rootfs|archive&config=JSON   body: the tar
  *   DELETE /kedge/images?name=NAME:TAG
@@ -44,6 +45,7 @@ struct api_exec {
 	const char *ns, *pod, *uid, *container;
 	const char *const *argv; /* NULL-terminated */
 	bool in, out, err, tty;
+	const char *path, *name; /* of a copy; name: under which it goes in, "" out */
 };
 
 struct api_image {
@@ -63,6 +65,8 @@ struct api_host {
 	int (*pod_update)(void *ctx, const void *pod, struct error **);
 	int (*exec)(void *ctx, int64_t id, const struct api_exec *,
 		    struct error **); /* api_exec_* */
+	/* api_exec_*: a tar comes out of fds[1], or goes into fds[0] */
+	int (*copy)(void *ctx, int64_t id, const struct api_exec *, struct error **);
 	/* api_exec_*: fds[0] takes input also when there is none to give it to; with a tty it
 	 * is written to and resized, and fds[1] gives what it prints. */
 	int (*attach)(void *ctx, int64_t id, const struct api_exec *, struct error **);
@@ -74,9 +78,10 @@ struct api_host {
 	int (*source)(void *ctx, int64_t id, const struct api_source_args *,
 		      struct error **); /* api_answer */
 	int (*diff)(void *ctx, int64_t id, const char *source, const char *ref,
-		    struct error **);                              /* api_answer */
-	int (*status)(void *ctx, int64_t id, struct error **);     /* api_answer */
-	int (*usage)(void *ctx, int64_t id, struct error **);      /* api_answer */
+		    struct error **);                          /* api_answer */
+	int (*status)(void *ctx, int64_t id, struct error **); /* api_answer */
+	/* api_answer with a usage_seen: the counters of the host and of what runs */
+	int (*usage)(void *ctx, int64_t id, struct error **);
 	int (*image_list)(void *ctx, int64_t id, struct error **); /* api_answer */
 	/* api_image_pipe, then, when the pipe has ended, api_answer */
 	int (*image_import)(void *ctx, int64_t id, const struct api_image *, struct error **);

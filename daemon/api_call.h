@@ -35,6 +35,10 @@ struct api {
 	struct stream *streams;   /* exec and attach, from the question to the end */
 	struct forward *forwards; /* clients of port-forward */
 	int nstreams, nforwards;
+	struct { /* at what is used, the newest first; NULL: none yet */
+		char *json;
+		int64_t at;
+	} looks[2];
 };
 
 struct call {

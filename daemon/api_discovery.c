@@ -7,9 +7,45 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-static const char *const groups[] = { "", "apps", "discovery.k8s.io", "kedge.dev",
-				      "storage.k8s.io" };
+/* In the order in which a kind's short name is looked up: "pods" is the first group's. */
+static const struct group {
+	const char *name, *version;
+} groups[] = {
+	{ "", "v1" },          { "apps", "v1" },           { "discovery.k8s.io", "v1" },
+	{ "kedge.dev", "v1" }, { "storage.k8s.io", "v1" }, { "metrics.k8s.io", "v1beta1" },
+};
 enum { GROUPS = sizeof groups / sizeof *groups };
+
+/* What is made up when it is asked for, and is no object of the store. */
+static const struct resource computed[] = {
+	{ .group = "metrics.k8s.io",
+	  .version = "v1beta1",
+	  .kind = "NodeMetrics",
+	  .plural = "nodes",
+	  .singular = "",
+	  .shorts = "",
+	  .category = "",
+	  .id = RES_NONE },
+	{ .group = "metrics.k8s.io",
+	  .version = "v1beta1",
+	  .kind = "PodMetrics",
+	  .plural = "pods",
+	  .singular = "",
+	  .shorts = "",
+	  .category = "",
+	  .namespaced = true,
+	  .id = RES_NONE },
+};
+enum { COMPUTED = sizeof computed / sizeof *computed };
+
+/* The i-th of all; NULL: there are no more. */
+static const struct resource *
+resource_at(size_t i)
+{
+	return i < RES_COUNT              ? &resources[i]
+	       : i < RES_COUNT + COMPUTED ? &computed[i - RES_COUNT]
+					  : NULL;
+}
 
 /* What hangs below a kind. */
 static const struct sub {
@@ -31,8 +67,9 @@ enum { SUBS = sizeof subs / sizeof *subs };
 static const char *
 verbs_of(const struct resource *r)
 {
-	return r->id == RES_pod ? "\"delete\",\"get\",\"list\",\"watch\""
-				: "\"get\",\"list\",\"watch\"";
+	return r->id == RES_pod    ? "\"delete\",\"get\",\"list\",\"watch\""
+	       : r->id == RES_NONE ? "\"get\",\"list\""
+				   : "\"get\",\"list\",\"watch\"";
 }
 
 static void
@@ -80,19 +117,20 @@ add_resource(struct buf *b, const struct resource *r)
 }
 
 static void
-add_group(struct buf *b, const char *group)
+add_group(struct buf *b, const struct group *group)
 {
+	const struct resource *r;
 	bool first = true;
 
 	buf_addf(b,
 		 "{\"metadata\":{\"name\":\"%s\",\"creationTimestamp\":null},\"versions\":[{"
-		 "\"version\":\"v1\",\"freshness\":\"Current\",\"resources\":[",
-		 group);
-	for (size_t i = 0; i < RES_COUNT; i++) {
-		if (strcmp(resources[i].group, group))
+		 "\"version\":\"%s\",\"freshness\":\"Current\",\"resources\":[",
+		 group->name, group->version);
+	for (size_t i = 0; (r = resource_at(i)); i++) {
+		if (strcmp(r->group, group->name))
 			continue;
 		buf_adds(b, first ? "" : ",");
-		add_resource(b, &resources[i]);
+		add_resource(b, r);
 		first = false;
 	}
 	buf_adds(b, "]}]}");
@@ -119,7 +157,7 @@ aggregated(const struct call *c)
 
 /* The one place where the answer's type is not plain JSON. */
 static void
-answer_aggregated(struct call *c, const char *version, const char *const *which, size_t n)
+answer_aggregated(struct call *c, const char *version, const struct group *which, size_t n)
 {
 	struct buf b = { 0 };
 
@@ -130,7 +168,7 @@ answer_aggregated(struct call *c, const char *version, const char *const *which,
 	    version);
 	for (size_t i = 0; i < n; i++) {
 		buf_adds(&b, i ? "," : "");
-		add_group(&b, which[i]);
+		add_group(&b, &which[i]);
 	}
 	buf_adds(&b, "]}\n");
 	c->answered = true;
@@ -145,14 +183,15 @@ answer_aggregated(struct call *c, const char *version, const char *const *which,
 /* ---- the older dialect ---- */
 
 static void
-add_group_versions(struct buf *b, const char *group, bool with_kind)
+add_group_versions(struct buf *b, const struct group *group, bool with_kind)
 {
-	buf_addf(
-	    b,
-	    "{%s\"name\":\"%s\",\"versions\":[{\"groupVersion\":\"%s/v1\",\"version\":\"v1\"}],"
-	    "\"preferredVersion\":{\"groupVersion\":\"%s/v1\",\"version\":\"v1\"}}",
-	    with_kind ? "\"kind\":\"APIGroup\",\"apiVersion\":\"v1\"," : "", group, group,
-	    group);
+	buf_addf(b,
+		 "{%s\"name\":\"%s\",\"versions\":[{\"groupVersion\":\"%s/%s\",\"version\":"
+		 "\"%s\"}],\"preferredVersion\":{\"groupVersion\":\"%s/%s\",\"version\":"
+		 "\"%s\"}}",
+		 with_kind ? "\"kind\":\"APIGroup\",\"apiVersion\":\"v1\"," : "", group->name,
+		 group->name, group->version, group->version, group->name, group->version,
+		 group->version);
 }
 
 void
@@ -183,32 +222,35 @@ discovery_groups(struct call *c)
 	buf_adds(&b, "{\"kind\":\"APIGroupList\",\"apiVersion\":\"v1\",\"groups\":[");
 	for (size_t i = 1; i < GROUPS; i++) {
 		buf_adds(&b, i > 1 ? "," : "");
-		add_group_versions(&b, groups[i], false);
+		add_group_versions(&b, &groups[i], false);
 	}
 	buf_adds(&b, "]}");
 	call_json(c, 200, &b);
 }
 
-static bool
-group_known(const char *group)
+/* NULL: there is none of that name, or `version` is not its own. */
+static const struct group *
+group_find(const char *name, const char *version)
 {
 	for (size_t i = 0; i < GROUPS; i++)
-		if (!strcmp(groups[i], group))
-			return true;
-	return false;
+		if (!strcmp(groups[i].name, name) &&
+		    (!version || !strcmp(groups[i].version, version)))
+			return &groups[i];
+	return NULL;
 }
 
 void
 discovery_group(struct call *c)
 {
+	const struct group *g = group_find(c->group, NULL);
 	struct buf b = { 0 };
 
-	if (!group_known(c->group)) {
+	if (!g) {
 		call_refuse(c, WHY_NOT_FOUND,
 			    "the server could not find the requested resource");
 		return;
 	}
-	add_group_versions(&b, c->group, true);
+	add_group_versions(&b, g, true);
 	call_json(c, 200, &b);
 }
 
@@ -235,24 +277,26 @@ add_api_resource(struct buf *b, const struct resource *r)
 void
 discovery_resources(struct call *c)
 {
+	const struct group *g = group_find(c->group, c->version);
+	const struct resource *r;
 	struct buf b = { 0 };
 	bool first = true;
 
-	if (!group_known(c->group) || strcmp(c->version, "v1")) {
+	if (!g) {
 		call_refuse(c, WHY_NOT_FOUND,
 			    "the server could not find the requested resource");
 		return;
 	}
 	buf_addf(
 	    &b,
-	    "{\"kind\":\"APIResourceList\",\"apiVersion\":\"v1\",\"groupVersion\":\"%s%sv1\","
+	    "{\"kind\":\"APIResourceList\",\"apiVersion\":\"v1\",\"groupVersion\":\"%s%s%s\","
 	    "\"resources\":[",
-	    c->group, *c->group ? "/" : "");
-	for (size_t i = 0; i < RES_COUNT; i++) {
-		if (strcmp(resources[i].group, c->group))
+	    g->name, *g->name ? "/" : "", g->version);
+	for (size_t i = 0; (r = resource_at(i)); i++) {
+		if (strcmp(r->group, g->name))
 			continue;
 		buf_adds(&b, first ? "" : ",");
-		add_api_resource(&b, &resources[i]);
+		add_api_resource(&b, r);
 		first = false;
 	}
 	buf_adds(&b, "]}");

@@ -151,17 +151,6 @@ kedge_down(struct call *c)
 /* ---- images ---- */
 
 void
-kedge_usage(struct call *c)
-{
-	cleanup_error struct error *e = NULL;
-
-	if (!c->api->host.usage)
-		refuse_unable(c);
-	else
-		asked(c, c->api->host.usage(c->api->host.ctx, call_ask(c), &e), &e);
-}
-
-void
 kedge_images(struct call *c)
 {
 	cleanup_error struct error *e = NULL;

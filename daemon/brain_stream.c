@@ -123,6 +123,21 @@ on_exec(void *ctx, int64_t id, const struct api_exec *x, struct error **e)
 }
 
 static int
+on_copy(void *ctx, int64_t id, const struct api_exec *x, struct error **e)
+{
+	struct copy_args args = {
+		.uid = x->uid, .container = x->container, .path = x->path, .name = x->name
+	};
+	struct brain_stream *s;
+
+	if (pod_is_up(ctx, x, e) < 0)
+		return -1;
+	s = stream_new(ctx, id);
+	args.id = s->id;
+	return ask(ctx, s, x, ACT_COPY, &args, e);
+}
+
+static int
 on_attach(void *ctx, int64_t id, const struct api_exec *x, struct error **e)
 {
 	struct attach_args args = { .uid = x->uid, .container = x->container };
@@ -217,6 +232,7 @@ void
 brain_stream_host(struct api_host *h)
 {
 	h->exec = on_exec;
+	h->copy = on_copy;
 	h->attach = on_attach;
 	h->connect = on_connect;
 	h->exec_resize = on_exec_resize;

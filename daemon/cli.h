@@ -99,6 +99,8 @@ int cli_watch(struct cli_call *, const char *path, const char *accept, cli_event
 /* Takes the control bytes but tab and newline out of every string: on a terminal they
  * are commands, and annotations, messages and last words are anybody's. */
 void cli_tame(json_t *);
+/* The same for text, in place; what is not UTF-8 goes, too. */
+void cli_tame_text(char *);
 /* Sends what fd gives until its end; the answer as cli_json. */
 json_t *cli_upload(struct cli_call *, const char *path, int fd, pid_t *writer, struct error **);
 void cli_query(struct buf *path, const char *name,
@@ -107,6 +109,15 @@ int cli_connect(struct cli_call *, struct error **); /* a plain socket to the da
 /* Makes such a socket a WebSocket of v5.channel.k8s.io; early: what came with the answer. */
 int cli_websocket(struct cli_call *, int fd, const char *path, struct buf *ret_early,
 		  struct error **);
+
+/* Talks over channels as exec does until the other side ends it: its exit status, or -1. */
+struct cli_talk {
+	const char *path; /* in the API, with its query */
+	int in, out;      /* in: -1 none */
+	bool tty;
+	bool tame; /* what it prints as errors is shown as ours, and cannot steer a terminal */
+};
+int cli_talk(struct cli_call *, const struct cli_talk *, struct error **);
 
 #define CLI_TABLE "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 

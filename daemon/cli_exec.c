@@ -18,17 +18,19 @@
 #include <wslay/wslay.h>
 
 enum { CH_IN, CH_OUT, CH_ERR, CH_STATUS, CH_RESIZE, CH_CLOSE = 255 };
-enum { QUEUE_MAX = 1 << 20 };
+enum { QUEUE_MAX = 1 << 20, LINE_MAX_BYTES = 128 << 10 };
 
 struct session {
 	struct cli_call *c;
+	const struct cli_talk *talk;
 	int fd, signals; /* signals: SIGWINCH, -1 without a terminal */
 	wslay_event_context_ptr ws;
 	struct buf early; /* came with the handshake's answer */
 	bool input, raw;
 	struct termios before;
+	struct buf said;   /* channel 2, where that is tamed: a line that has not ended */
 	struct buf status; /* channel 3 */
-	bool lost;
+	bool lost;         /* or nobody here takes what comes */
 };
 
 /* ---- handshake ---- */
@@ -111,6 +113,7 @@ cli_websocket(struct cli_call *c, int fd, const char *path, struct buf *ret_earl
 		buf_add(&answer, part, n);
 		end = answer.at + at;
 	}
+	cli_tame(j);
 	message = json_string_value(json_object_get(j, "message"));
 	fail(e, WHY_BAD_REQUEST, "%s",
 	     message ? message
@@ -165,7 +168,7 @@ on_send(wslay_event_context_ptr ws, const uint8_t *from, size_t n, int flags, vo
 	return cli_ws_send(ws, s->fd, from, n, &s->lost);
 }
 
-static void
+static bool
 put(int fd, const uint8_t *at, size_t n)
 {
 	while (n) {
@@ -178,12 +181,32 @@ put(int fd, const uint8_t *at, size_t n)
 			continue;
 		}
 		if (w < 0 && errno != EINTR)
-			return;
+			return false;
 		if (w > 0) {
 			at += w;
 			n -= w;
 		}
 	}
+	return true;
+}
+
+/* Line by line, and nothing in it is a command to a terminal: it is a container's word. */
+static void
+put_tame(struct session *s, const char *at, size_t n)
+{
+	const char *end;
+
+	buf_add(&s->said, at, n);
+	while (s->said.len && (end = memchr(s->said.at, '\n', s->said.len))) {
+		size_t len = end - s->said.at;
+		cleanup_free char *line = xstrndup(s->said.at, len);
+
+		cli_tame_text(line);
+		fprintf(stderr, "kedge: %s\n", line);
+		buf_drop(&s->said, len + 1);
+	}
+	if (s->said.len > LINE_MAX_BYTES) /* nobody's path is that long */
+		buf_clear(&s->said);
 }
 
 static void
@@ -195,7 +218,10 @@ on_message(wslay_event_context_ptr ws, const struct wslay_event_on_msg_recv_arg 
 	if (wslay_is_ctrl_frame(m->opcode) || !m->msg_length)
 		return;
 	if (m->msg[0] == CH_OUT)
-		put(STDOUT_FILENO, m->msg + 1, m->msg_length - 1);
+		s->lost |=
+		    s->talk->out >= 0 && !put(s->talk->out, m->msg + 1, m->msg_length - 1);
+	else if (m->msg[0] == CH_ERR && s->talk->tame)
+		put_tame(s, (const char *)m->msg + 1, m->msg_length - 1);
 	else if (m->msg[0] == CH_ERR)
 		put(STDERR_FILENO, m->msg + 1, m->msg_length - 1);
 	else if (m->msg[0] == CH_STATUS)
@@ -237,7 +263,7 @@ pass_input(struct session *s)
 {
 	static const uint8_t in = CH_IN;
 	char part[16384];
-	ssize_t n = read(STDIN_FILENO, part, sizeof part);
+	ssize_t n = read(s->talk->in, part, sizeof part);
 
 	if (n > 0) {
 		say(s, CH_IN, part, n);
@@ -256,7 +282,7 @@ loop(struct session *s)
 		struct pollfd p[] = {
 			{ .fd = s->fd,
 			  .events = POLLIN | (wslay_event_want_write(s->ws) ? POLLOUT : 0) },
-			{ .fd = s->input && room ? STDIN_FILENO : -1, .events = POLLIN },
+			{ .fd = s->input && room ? s->talk->in : -1, .events = POLLIN },
 			{ .fd = s->signals, .events = POLLIN },
 		};
 
@@ -287,6 +313,7 @@ exit_code(struct session *s, struct error **e)
 	int code = -1;
 	size_t i;
 
+	cli_tame(st);
 	if (!st)
 		return fail(e, WHY_UNAVAILABLE,
 			    "the connection to %s was lost before the command ended",
@@ -304,9 +331,8 @@ exit_code(struct session *s, struct error **e)
 	return code;
 }
 
-/* The exit status, or -1. */
-static int
-talk(struct cli_call *c, const char *pod, const char *sub, struct error **e)
+int
+cli_talk(struct cli_call *c, const struct cli_talk *t, struct error **e)
 {
 	static const struct wslay_event_callbacks calls = { .recv_callback = on_recv,
 							    .send_callback = on_send,
@@ -314,14 +340,14 @@ talk(struct cli_call *c, const char *pod, const char *sub, struct error **e)
 							    .on_msg_recv_callback =
 								on_message };
 	cleanup_close int fd = cli_connect(c, e);
-	struct session s = { .c = c, .fd = fd, .signals = -1, .input = cli_opt(c, OPT_stdin) };
+	struct session s = { .c = c, .talk = t, .fd = fd, .signals = -1, .input = t->in >= 0 };
 	int rc = -1;
 
 	if (fd < 0)
 		return -1;
-	if (!cli_websocket(c, fd, stream_path(c, pod, sub), &s.early, e)) {
+	if (!cli_websocket(c, fd, t->path, &s.early, e)) {
 		wslay_event_context_client_init(&s.ws, &calls, &s);
-		if (cli_opt(c, OPT_tty))
+		if (t->tty)
 			terminal_raw(&s);
 		loop(&s);
 		terminal_restore(&s);
@@ -329,10 +355,22 @@ talk(struct cli_call *c, const char *pod, const char *sub, struct error **e)
 		wslay_event_context_free(s.ws);
 	}
 	buf_done(&s.early);
+	buf_done(&s.said);
 	buf_done(&s.status);
 	if (s.signals >= 0)
 		close(s.signals);
 	return rc;
+}
+
+static int
+talk(struct cli_call *c, const char *pod, const char *sub, struct error **e)
+{
+	const struct cli_talk t = { .path = stream_path(c, pod, sub),
+				    .in = cli_opt(c, OPT_stdin) ? STDIN_FILENO : -1,
+				    .out = STDOUT_FILENO,
+				    .tty = cli_opt(c, OPT_tty) };
+
+	return cli_talk(c, &t, e);
 }
 
 int

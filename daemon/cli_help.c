@@ -328,7 +328,8 @@ command_of(const char *const *words, size_t n, size_t *ret_n)
 }
 
 static void
-offer_names(struct cli_call *c, const struct resource *res, const char *typed)
+offer_names(struct cli_call *c, const struct resource *res, const char *typed,
+	    const char *after)
 {
 	struct error *ignored = NULL;
 	json_t *list =
@@ -336,8 +337,8 @@ offer_names(struct cli_call *c, const struct resource *res, const char *typed)
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(json_object_get(list, "items"), i, item)
-	    offer(c, typed, cli_at(c, item, "metadata.name"));
+	json_array_foreach(json_object_get(list, "items"), i, item) offer(
+	    c, typed, arena_printf(c->arena, "%s%s", cli_at(c, item, "metadata.name"), after));
 	json_decref(list);
 	error_free(&ignored);
 }
@@ -353,11 +354,13 @@ offer_args(struct cli_call *c, const struct cli_command *cmd, const char *const 
 		const struct resource *res = resource_named(words[0]);
 
 		if (res)
-			offer_names(c, res, typed);
+			offer_names(c, res, typed, "");
 	} else if (!strncmp(cmd->args, "POD", 3) || !strcmp(cmd->words, "delete pod")) {
-		offer_names(c, &resources[RES_pod], typed);
+		offer_names(c, &resources[RES_pod], typed, "");
+	} else if (!strcmp(cmd->words, "cp")) {
+		offer_names(c, &resources[RES_pod], typed, ":");
 	} else if (!strcmp(cmd->args, "[SOURCE]")) {
-		offer_names(c, &resources[RES_source], typed);
+		offer_names(c, &resources[RES_source], typed, "");
 	} else if (strchr(cmd->args, '|') && islower((unsigned char)*cmd->args)) {
 		char *rest, *words_of = arena_strdup(c->arena, cmd->args);
 

@@ -1,4 +1,5 @@
 /* cli_http.c -- requests to the daemon over its unix socket, with libcurl. */
+#include "../reconcile/base/utf8.h"
 #include "cli.h"
 #include <curl/curl.h>
 #include <string.h>
@@ -186,6 +187,21 @@ json_answer(long status, const struct buf *body, struct error **e)
 }
 
 void
+cli_tame_text(char *s)
+{
+	for (size_t n; *s; s += n) {
+		unsigned char *p = (unsigned char *)s;
+		bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0; /* U+0080..9F */
+
+		n = utf8_len(s, strlen(s));
+		if (n && !c1 && *p != 0x7f && (*p >= 0x20 || *p == '\n' || *p == '\t'))
+			continue;
+		n = n ? n : 1;
+		memset(s, '?', n);
+	}
+}
+
+void
 cli_tame(json_t *j)
 {
 	const char *key;
@@ -196,19 +212,9 @@ cli_tame(json_t *j)
 	json_array_foreach(j, i, v) cli_tame(v);
 	if (json_is_string(j)) {
 		cleanup_free char *s = xstrdup(json_string_value(j));
-		bool wild = false;
 
-		for (unsigned char *p = (unsigned char *)s; *p; p++) {
-			bool c1 = *p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0; /* U+0080..9F */
-
-			if (!c1 && *p != 0x7f && (*p >= 0x20 || *p == '\n' || *p == '\t'))
-				continue;
-			wild = true;
-			*p = '?';
-			if (c1)
-				p[1] = '?';
-		}
-		if (wild)
+		cli_tame_text(s);
+		if (strcmp(s, json_string_value(j)))
 			json_string_set(j, s);
 	}
 }

@@ -6,6 +6,7 @@
  */
 #include "../reconcile/object.h"
 #include "cli.h"
+#include "cli_tar.h"
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
@@ -14,35 +15,6 @@
 #include <sys/wait.h>
 
 /* ---- a folder as a tar ---- */
-
-static int
-put_entry(struct archive *in, struct archive *out, struct archive_entry *entry)
-{
-	const void *block;
-	size_t n;
-	la_int64_t at, done = 0;
-	int rc;
-
-	if (archive_write_header(out, entry) < ARCHIVE_WARN)
-		return -1;
-	if (archive_entry_size(entry) == 0)
-		return 0;
-	while ((rc = archive_read_data_block(in, &block, &n, &at)) == ARCHIVE_OK) {
-		static const char zeros[4096];
-
-		for (; done < at; done += sizeof zeros) { /* a hole */
-			size_t gap = at - done < (la_int64_t)sizeof zeros ? (size_t)(at - done)
-									  : sizeof zeros;
-			if (archive_write_data(out, zeros, gap) < 0)
-				return -1;
-		}
-		done = at;
-		if (archive_write_data(out, block, n) < 0)
-			return -1;
-		done += n;
-	}
-	return rc == ARCHIVE_EOF ? 0 : -1;
-}
 
 /* "/x/root/etc/passwd" -> "etc/passwd"; the root itself is "." */
 static void
@@ -86,7 +58,7 @@ tar_folder(const char *dir, int fd)
 		rename_entry(entry, strlen(dir));
 		archive_entry_linkify(links, &entry, &spare);
 		if (entry)
-			rc = put_entry(in, out, entry) != 0;
+			rc = cli_tar_put(in, out, entry) != 0;
 		archive_entry_free(entry);
 	}
 	if (rc)

@@ -192,8 +192,6 @@ instead_of(const char *word)
 		{ " load import ", "`kedge image load`, `kedge image import`" },
 		{ " port-forward proxy ",
 		  "a Service of type NodePort reaches a pod from outside" },
-		{ " cp attach debug top ",
-		  "there is `kedge exec`, `kedge logs -f` and `kedge describe`" },
 	};
 	cleanup_free char *key = NULL;
 

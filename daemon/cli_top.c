@@ -1,78 +1,28 @@
 /* cli_top.c -- `kedge top`: what pods and the node use, as `kubectl top` writes it.
  *
- * The daemon gives counters; looking twice, a second apart, makes them cores.
+ * From metrics.k8s.io, where the daemon has looked twice at its counters.
  */
 #include "../reconcile/base/arena.h"
 #include "../reconcile/base/error.h"
-#include "../reconcile/base/text.h"
 #include "../reconcile/object.h"
 #include "cli.h"
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { BETWEEN_US = 1000000 };
+#define METRICS "/apis/metrics.k8s.io/v1beta1"
 
-struct looks {
-	json_t *first, *second;
-	double seconds; /* between the two */
-};
-
-static int
-look_twice(struct cli_call *c, struct looks *l, struct error **e)
-{
-	l->first = cli_json(c, "GET", "/kedge/usage", NULL, NULL, e);
-	if (!l->first)
-		return -1;
-	usleep(BETWEEN_US);
-	l->second = cli_json(c, "GET", "/kedge/usage", NULL, NULL, e);
-	if (!l->second) {
-		json_decref(l->first);
-		return -1;
-	}
-	l->seconds = (double)(json_integer_value(json_object_get(l->second, "at")) -
-			      json_integer_value(json_object_get(l->first, "at"))) /
-		     1e9;
-	return 0;
-}
-
-static void
-looks_done(struct looks *l)
-{
-	json_decref(l->first);
-	json_decref(l->second);
-}
-
-/* Thousandths of a core; what began in between counts from 0. */
+/* Billionths of a core, as the daemon gives them ("1234n"), in thousandths. */
 static int64_t
-milli(const struct looks *l, json_t *then, json_t *now)
+milli_at(struct cli_call *c, json_t *usage)
 {
-	int64_t was = json_integer_value(json_object_get(then, "cpuNanos"));
-	int64_t is = json_integer_value(json_object_get(now, "cpuNanos"));
-
-	return is > was && l->seconds > 0
-		   ? (int64_t)((double)(is - was) / l->seconds / 1e6 + 0.5)
-		   : 0;
+	return (strtoll(cli_at(c, usage, "cpu"), NULL, 10) + 500000) / 1000000;
 }
 
-static json_t *
-row_then(const struct looks *l, json_t *now)
+/* "1234Ki" in bytes */
+static int64_t
+bytes_at(struct cli_call *c, json_t *usage)
 {
-	static const char *const keys[] = { "ns", "pod", "container" };
-	json_t *row;
-	size_t i;
-
-	json_array_foreach(json_object_get(l->first, "containers"), i, row)
-	{
-		bool same = true;
-
-		for (size_t k = 0; k < 3; k++)
-			same &= json_equal(json_object_get(row, keys[k]),
-					   json_object_get(now, keys[k]));
-		if (same)
-			return row;
-	}
-	return NULL;
+	return strtoll(cli_at(c, usage, "memory"), NULL, 10) * 1024;
 }
 
 static const char *
@@ -102,31 +52,44 @@ sum_compare(const void *a, const void *b)
 	return d ? d : strcmp(x->container, y->container);
 }
 
+static void
+sums_add(struct sum *at, size_t *n, const struct sum *s)
+{
+	size_t k = 0;
+
+	while (k < *n && sum_compare(&at[k], s))
+		k++;
+	if (k == *n)
+		at[(*n)++] = (struct sum){ s->ns, s->pod, s->container, 0, 0 };
+	at[k].milli += s->milli;
+	at[k].memory += s->memory;
+}
+
 /* A row a container, or a pod; sorted. */
 static struct sum *
-sums_of(struct cli_call *c, const struct looks *l, bool each, size_t *ret_n)
+sums_of(struct cli_call *c, json_t *pods, bool each, size_t *ret_n)
 {
-	json_t *rows = json_object_get(l->second, "containers"), *row;
-	struct sum *at = arena_zalloc(c->arena, (json_array_size(rows) + 1) * sizeof *at);
-	const char *ns = cli_opt(c, OPT_all_namespaces) ? NULL : cli_namespace(c);
-	size_t i, n = 0, k;
+	json_t *items = json_object_get(pods, "items"), *pod, *one;
+	struct sum *at;
+	size_t i, k, n = 0;
 
-	json_array_foreach(rows, i, row)
+	json_array_foreach(items, i, pod) n +=
+	    json_array_size(json_object_get(pod, "containers"));
+	at = arena_zalloc(c->arena, (n + 1) * sizeof *at);
+	n = 0;
+	json_array_foreach(items, i, pod)
 	{
-		struct sum s = { cli_at(c, row, "ns"), cli_at(c, row, "pod"),
-				 each ? cli_at(c, row, "container") : "",
-				 milli(l, row_then(l, row), row),
-				 json_integer_value(json_object_get(row, "memory")) };
+		json_array_foreach(json_object_get(pod, "containers"), k, one)
+		{
+			json_t *usage = json_object_get(one, "usage");
+			struct sum s = { cli_at(c, pod, "metadata.namespace"),
+					 cli_at(c, pod, "metadata.name"),
+					 each ? cli_at(c, one, "name") : "", milli_at(c, usage),
+					 bytes_at(c, usage) };
 
-		if ((ns && strcmp(s.ns, ns)) ||
-		    (c->n && strcmp(s.pod, cli_name(NULL, c->args[0]))))
-			continue;
-		for (k = 0; k < n && sum_compare(&at[k], &s); k++)
-			;
-		if (k == n)
-			at[n++] = (struct sum){ s.ns, s.pod, s.container, 0, 0 };
-		at[k].milli += s.milli;
-		at[k].memory += s.memory;
+			if (!c->n || !strcmp(s.pod, cli_name(&resources[RES_pod], c->args[0])))
+				sums_add(at, &n, &s);
+		}
 	}
 	qsort(at, n, sizeof *at, sum_compare);
 	*ret_n = n;
@@ -141,13 +104,17 @@ cli_top_pods(struct cli_call *c, struct error **e)
 				 "MEMORY(bytes)" };
 	struct cli_table t = { .arena = c->arena, .cols = 3 + all + each };
 	const char *cells[5];
-	struct looks l;
+	json_t *pods = cli_json(
+	    c, "GET",
+	    all ? METRICS "/pods"
+		: arena_printf(c->arena, METRICS "/namespaces/%s/pods", cli_namespace(c)),
+	    NULL, NULL, e);
 	struct sum *at;
 	size_t n;
 
-	if (look_twice(c, &l, e) < 0)
+	if (!pods)
 		return -1;
-	at = sums_of(c, &l, each, &n);
+	at = sums_of(c, pods, each, &n);
 	for (size_t i = 0; i <= n; i++) {
 		const struct sum *s = &at[i ? i - 1 : 0];
 		const char *const row[] = { s->ns, s->pod, s->container,
@@ -165,7 +132,7 @@ cli_top_pods(struct cli_call *c, struct error **e)
 		cells[k++] = from[4];
 		cli_table_row(&t, cells);
 	}
-	looks_done(&l);
+	json_decref(pods);
 	if (!n)
 		return fail(e, WHY_NOT_FOUND, "nothing runs in %s",
 			    all ? "any namespace"
@@ -174,37 +141,63 @@ cli_top_pods(struct cli_call *c, struct error **e)
 	return 0;
 }
 
+/* What may be used of it, as the node itself tells. */
+static int64_t
+allocatable(struct cli_call *c, json_t *nodes, const char *name, const char *what)
+{
+	json_t *node;
+	size_t i;
+
+	json_array_foreach(json_object_get(nodes, "items"), i, node)
+	{
+		const char *path = arena_printf(c->arena, "status.allocatable.%s", what);
+
+		if (strcmp(cli_at(c, node, "metadata.name"), name))
+			continue;
+		return strcmp(what, "cpu") ? quantity_value(cli_at(c, node, path))
+					   : quantity_milli(cli_at(c, node, path));
+	}
+	return 0;
+}
+
+static const char *
+percent_text(struct cli_call *c, int64_t used, int64_t of)
+{
+	return arena_printf(c->arena, "%" PRId64 "%%", used * 100 / (of > 0 ? of : 1));
+}
+
 int
 cli_top_nodes(struct cli_call *c, struct error **e)
 {
 	static const char *const header[] = { "NAME", "CPU(cores)", "CPU(%)", "MEMORY(bytes)",
 					      "MEMORY(%)" };
 	struct cli_table t = { .arena = c->arena, .cols = 5 };
-	json_t *nodes = cli_json(c, "GET", "/api/v1/nodes", NULL, NULL, e);
-	int64_t m, memory, cores, total;
-	struct looks l;
+	json_t *nodes = cli_json(c, "GET", "/api/v1/nodes", NULL, NULL, e), *used, *one;
+	size_t i;
 
 	if (!nodes)
 		return -1;
-	if (look_twice(c, &l, e) < 0) {
+	used = cli_json(c, "GET", METRICS "/nodes", NULL, NULL, e);
+	if (!used) {
 		json_decref(nodes);
 		return -1;
 	}
-	m = milli(&l, l.first, l.second);
-	memory = json_integer_value(json_object_get(l.second, "memory"));
-	cores = json_integer_value(json_object_get(l.second, "cpuMilli"));
-	total = json_integer_value(json_object_get(l.second, "memoryTotal"));
 	cli_table_row(&t, header);
-	cli_table_row(
-	    &t,
-	    (const char *[]){
-		cli_at(c, json_array_get(json_object_get(nodes, "items"), 0), "metadata.name"),
-		cores_text(c, m),
-		arena_printf(c->arena, "%" PRId64 "%%", m * 100 / (cores ? cores : 1)),
-		memory_text(c, memory),
-		arena_printf(c->arena, "%" PRId64 "%%", memory * 100 / (total ? total : 1)) });
+	json_array_foreach(json_object_get(used, "items"), i, one)
+	{
+		const char *name = cli_at(c, one, "metadata.name");
+		int64_t m = milli_at(c, json_object_get(one, "usage"));
+		int64_t memory = bytes_at(c, json_object_get(one, "usage"));
+
+		cli_table_row(
+		    &t, (const char *[]){
+			    name, cores_text(c, m),
+			    percent_text(c, m, allocatable(c, nodes, name, "cpu")),
+			    memory_text(c, memory),
+			    percent_text(c, memory, allocatable(c, nodes, name, "memory")) });
+	}
 	cli_table_print(&t, !cli_opt(c, OPT_no_headers), c->out);
-	looks_done(&l);
+	json_decref(used);
 	json_decref(nodes);
 	return 0;
 }

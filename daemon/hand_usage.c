@@ -75,9 +75,7 @@ hand_report_usage(struct hand *h, int64_t id)
 	if (file_read("/proc/meminfo", FILE_MAX, &mem, NULL) == 0)
 		seen.memory = meminfo(buf_text(&mem), "MemTotal:") -
 			      meminfo(buf_text(&mem), "MemAvailable:");
-	seen.cpuMilli = sysconf(_SC_NPROCESSORS_ONLN) * 1000;
-	seen.memoryTotal = mem.len ? meminfo(buf_text(&mem), "MemTotal:") : 0;
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(CLOCK_BOOTTIME, &now);
 	seen.at = now.tv_sec * 1000000000LL + now.tv_nsec;
 	hand_send(h, "usage_seen", usage_seen_kind(), &seen, NULL, 0);
 }

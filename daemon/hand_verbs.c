@@ -10,6 +10,7 @@
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/ipv4.h"
 #include "../reconcile/base/log.h"
+#include "../reconcile/base/text.h"
 #include "config.h"
 #include "hand_spec.h"
 #include "hand_state.h"
@@ -338,6 +339,32 @@ lent(struct order *o, int64_t id, int rc, struct error **e)
 	return 0;
 }
 
+/* Input, output and errors of a command; false: not all of them could be made. */
+static bool
+pipes_make(int mine[3], int theirs[3])
+{
+	for (int i = 0; i < 3; i++) {
+		int fds[2];
+
+		if (pipe2(fds, O_CLOEXEC) < 0)
+			return false;
+		mine[i] = fds[i ? 1 : 0];
+		theirs[i] = fds[i ? 0 : 1];
+	}
+	return true;
+}
+
+static void
+pipes_close(const int mine[3], const int theirs[3])
+{
+	for (int i = 0; i < 3; i++) {
+		if (mine[i] >= 0)
+			close(mine[i]);
+		if (theirs[i] >= 0)
+			close(theirs[i]);
+	}
+}
+
 /* Pipes, or one terminal, between a command in a pod and the brain. */
 static int
 do_exec(struct order *o, struct error **e)
@@ -364,15 +391,10 @@ do_exec(struct order *o, struct error **e)
 		mine[2] = fcntl(fds[1], F_DUPFD_CLOEXEC, 3);
 		n = 1;
 	} else if (!args->timeout || args->stdin) {
-		for (n = 0; n < 3; n++) {
-			int fds[2];
-
-			if (pipe2(fds, O_CLOEXEC) < 0) {
-				fail_sys(e, "make a pipe");
-				goto out;
-			}
-			mine[n] = fds[n ? 1 : 0];
-			theirs[n] = fds[n ? 0 : 1];
+		n = 3;
+		if (!pipes_make(mine, theirs)) {
+			fail_sys(e, "make a pipe");
+			goto out;
 		}
 	}
 	if (rt_exec(o->hand->rt, args->uid, args->container,
@@ -383,12 +405,28 @@ do_exec(struct order *o, struct error **e)
 		hand_send(o->hand, "exec_fds", answer_seen_kind(), &answer, theirs, n);
 	rc = 0;
 out:
-	for (int i = 0; i < 3; i++) {
-		if (mine[i] >= 0)
-			close(mine[i]);
-		if (theirs[i] >= 0)
-			close(theirs[i]);
-	}
+	pipes_close(mine, theirs);
+	return lent(o, args->id, rc, e);
+}
+
+/* What the brain can read and write so is what any command of the container can: a path is
+ * looked up in there, by a process that has nothing of ours. */
+static int
+do_copy(struct order *o, struct error **e)
+{
+	const struct copy_args *args = o->body;
+	int mine[3] = { -1, -1, -1 }, theirs[3] = { -1, -1, -1 }, rc;
+	struct answer_seen answer = { .id = args->id };
+
+	if (!pipes_make(mine, theirs))
+		rc = fail_sys(e, "make a pipe");
+	else
+		rc = rt_files_copy(o->hand->rt, args->uid, args->container, args->path,
+				   str_is(args->name, "") ? NULL : args->name, mine, args->id,
+				   e);
+	if (rc == 0)
+		hand_send(o->hand, "exec_fds", answer_seen_kind(), &answer, theirs, 3);
+	pipes_close(mine, theirs);
 	return lent(o, args->id, rc, e);
 }
 
@@ -661,7 +699,7 @@ static int (*const table[ACT_COUNT])(struct order *, struct error **) = {
 	[ACT_READY] = do_ready,     [ACT_DOWN] = do_down,
 	[ACT_RESIZE] = do_resize,   [ACT_USAGE] = do_usage,
 	[ACT_ATTACH] = do_attach,   [ACT_CONNECT] = do_connect,
-	[ACT_ADD] = do_add,
+	[ACT_ADD] = do_add,         [ACT_COPY] = do_copy,
 };
 /* clang-format on */
 

@@ -513,6 +513,44 @@ stream_exec(struct call *c)
 	}
 }
 
+/* Files of a container, as a tar. */
+void
+stream_copy(struct call *c)
+{
+	const char *container, *path = call_query(c, "path"), *name = call_query(c, "name");
+	const struct pod *p = call_pod(c, &container);
+	cleanup_error struct error *e = NULL;
+	struct api_exec x = { .ns = c->ns, .pod = c->name, .path = path, .name = name };
+	struct stream *s;
+
+	if (!p || !fits(c))
+		return;
+	if (!*path || call_flag(c, "stdin") != !!*name || strchr(name, '/')) {
+		call_refuse(c, WHY_BAD_REQUEST,
+			    "what goes in has a path and a name, "
+			    "what comes out a path");
+		return;
+	}
+	if (!container_runs(p, container)) {
+		refuse_in_band(c, "container %s of pod %s is not running", container, c->name);
+		return;
+	}
+	if (!c->api->host.copy) {
+		call_refuse(c, WHY_UNABLE, "this kedged cannot copy files");
+		return;
+	}
+	s = stream_new(c);
+	s->id = call_ask(c);
+	s->input = *name;
+	s->in_closed = !s->input;
+	x.uid = object_uid(p);
+	x.container = container;
+	if (c->api->host.copy(c->api->host.ctx, s->id, &x, &e) < 0) {
+		s->id = 0;
+		fail_in_band(s, error_text(e));
+	}
+}
+
 void
 api_exec_started(struct api *a, int64_t id, const int fds[3])
 {

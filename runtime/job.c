@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -155,7 +156,7 @@ send_exec(struct rt *rt, struct rtpod *p, size_t container, const struct w_msg *
 	if (null < 0)
 		return fail_sys(e, "open /dev/null");
 	for (int i = 0; i < 3; i++)
-		give[i] = m.flags & 1 ? fds[0] : fds[i] >= 0 ? fds[i] : null;
+		give[i] = m.flags & W_EXEC_TTY ? fds[0] : fds[i] >= 0 ? fds[i] : null;
 	m.container = (uint32_t)container;
 	return rtpod_tell(p, &m, words->at, words->len, give, e);
 }
@@ -186,13 +187,48 @@ rt_exec(struct rt *rt, const char *uid, const char *container, const char *const
 }
 
 static int
+too_old(const struct rtpod *p, struct error **e)
+{
+	return fail(e, WHY_UNABLE,
+		    "pod %s was started by an older kedge, which cannot do this: make it anew",
+		    p->spec.name);
+}
+
+/* Which program runs is not the caller's to say: kedge-init runs itself.  With the container's
+ * rights, root and groups it can do no more than any command of rt_exec. */
+int
+rt_files_copy(struct rt *rt, const char *uid, const char *container, const char *path,
+	      const char *name, const int fds[3], int64_t id, struct error **e)
+{
+	const char *const out[] = { "kedge-init", "copy", "out", path, NULL };
+	const char *const in[] = { "kedge-init", "copy", "in", path, name, NULL };
+	struct w_msg m = { .type = W_EXEC, .id = id, .flags = W_EXEC_COPY };
+	struct buf cleanup_buf words = { 0 };
+	struct rtpod *p;
+	size_t i = 0;
+
+	if (!*path || strlen(path) >= PATH_MAX ||
+	    (name && (!*name || strchr(name, '/') || !strcmp(name, ".."))))
+		return fail(e, WHY_INVALID, "copy: no such path can be");
+	p = rt_find(rt, uid, e);
+	if (!p)
+		return -1;
+	if (!p->copies)
+		return too_old(p, e);
+	if (room_for(rt, uid, id, false, e) < 0 ||
+	    words_join(name ? in : out, &words, &m.argc, e) < 0 ||
+	    find_running(p, container, &i, e) < 0 ||
+	    send_exec(rt, p, i, &m, &words, fds, e) < 0)
+		return -1;
+	job_add(rt, (struct rt_job){ .id = id, .tty = -1 }, uid);
+	return 0;
+}
+
+static int
 ask(struct rt *rt, struct rtpod *p, const struct w_msg *m, struct error **e)
 {
 	if (!p->lends)
-		return fail(e, WHY_UNABLE,
-			    "pod %s was started by an older kedge, which cannot do this: make "
-			    "it anew",
-			    p->spec.name);
+		return too_old(p, e);
 	if (room_for(rt, p->uid, m->id, true, e) < 0 || rtpod_tell(p, m, NULL, 0, NULL, e) < 0)
 		return -1;
 	job_add(rt, (struct rt_job){ .id = m->id, .lends = true, .tty = -1 }, p->uid);

@@ -65,7 +65,8 @@ launch_prepare(const char *init_path, struct error **e)
 	while (at < st.st_size)
 		if (sendfile(mem, file, &at, (size_t)(st.st_size - at)) <= 0)
 			return fail_sys(e, "read %s", init_path);
-	if (fchmod(mem, 0500) < 0 || fcntl(mem, F_ADD_SEALS, seals) < 0)
+	/* Any user of a container may run it (copy.h), and nobody can write to it. */
+	if (fchmod(mem, 0555) < 0 || fcntl(mem, F_ADD_SEALS, seals) < 0)
 		return fail_sys(e, "seal kedge-init");
 	return steal_fd(&mem);
 }

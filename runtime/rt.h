@@ -60,6 +60,7 @@ struct rtpod {
 	bool run, changed, stopped; /* run: rt_pod_run was asked; stopped: kedge-init says so */
 	bool lends;                 /* kedge-init is new enough for W_ATTACH and W_CONNECT */
 	bool greeted;               /* it said that it is there; of one made ahead: it waits */
+	bool copies;                /* and for W_EXEC_COPY */
 	bool gated;                 /* none of its programs runs before kedge-init hears W_GO */
 	int64_t remove_at;          /* boot ms of the next try; 0: none */
 	int64_t kill_at;            /* boot ms: kedge-init did not end when it should */

@@ -629,6 +629,7 @@ heed(struct rt *rt, struct rtpod *p, const char *at, size_t n, int fds[3])
 	case W_HELLO:
 		p->greeted = true;
 		p->lends = m.flags & 4;
+		p->copies = m.flags & 8;
 		if (m.flags & 2 && !p->run)
 			p->gated = true;
 		if (m.flags & 1 && p->state != RT_POD_STOPPING) {

@@ -259,6 +259,12 @@ int rt_container_usage(struct rt *, const char *uid, const char *container,
 int rt_exec(struct rt *, const char *uid, const char *container, const char *const *argv,
 	    bool tty, const int fds[3], int timeout_s, int64_t id, struct error **);
 int rt_exec_resize(struct rt *, int64_t id, unsigned rows, unsigned cols, struct error **);
+/* A file or a directory of a container as a tar on fds[1], or with a `name` one from fds[0] to
+ * PATH, or PATH/NAME where that is a directory; what went wrong on fds[2].  Done by a program
+ * of kedge's own in the container's namespaces, cgroup and with its rights: its image needs
+ * none. The end comes as for rt_exec. */
+int rt_files_copy(struct rt *, const char *uid, const char *container, const char *path,
+		  const char *name, const int fds[3], int64_t id, struct error **);
 /* The ends of a running container, in an RT_LENT event with this id: fds[0] takes its input
  * (with a tty it is the terminal: written to, resized, never read), fds[1] and fds[2] give what
  * it prints from now on.  They end with its run; then comes RT_EXEC_DONE, as when it fails. */

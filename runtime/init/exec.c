@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "runtime/init/init.h"
+#include "runtime/init/tree.h"
 
 long clone_run(struct clone_args *, size_t, int (*fn)(void *), void *arg);
 
@@ -89,13 +90,21 @@ joiner_make(const struct ops_head *ops)
 /* The words lie in front of the scratch room; x is done when this fails. */
 static void
 begin(struct init *in, struct exec *x, struct container *c, const struct ops_head *ops,
-      char **scratch, uint32_t argc, const int fds[3], bool tty)
+      char **scratch, uint32_t argc, const int fds[3], uint32_t flags)
 {
-	int report[2];
+	int report[2], exe = -1;
 	long pid;
 
+	/* Sealed, and so safe from whom it meets there (CVE-2019-5736). */
+	if (flags & W_EXEC_COPY)
+		exe = (int)sys(openat, AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	if (flags & W_EXEC_COPY && exe < 0) {
+		refuse(x, 126, "kedge-init cannot open itself");
+		return;
+	}
 	if (sys(pipe2, report, O_CLOEXEC | O_NONBLOCK) < 0) {
 		refuse(x, 126, "the command could not be prepared");
+		drop(exe);
 		return;
 	}
 	setup = (struct setup){ .ops = ops,
@@ -104,7 +113,8 @@ begin(struct init *in, struct exec *x, struct container *c, const struct ops_hea
 				.run = c->restarts,
 				.stdio = { fds[0], fds[1], fds[2] },
 				.join = true,
-				.tty = tty,
+				.tty = flags & W_EXEC_TTY,
+				.exe = exe,
 				.user_ns = in->pod.id_base ? W_FD_USER : -1,
 				.id_base = in->pod.id_base,
 				.target = c->pidfd,
@@ -114,6 +124,7 @@ begin(struct init *in, struct exec *x, struct container *c, const struct ops_hea
 				.report = report[1] };
 	pid = joiner_make(ops);
 	sys(close, report[1]);
+	drop(exe);
 	x->err_fd = report[0];
 	if (pid < 0 || setup.err || !setup.child)
 		refuse(x, 126, setup.err ? setup.error : "no process could be made");
@@ -146,7 +157,7 @@ exec_begin(struct init *in, const struct w_msg *m, char *words, size_t len, cons
 	if (!ops || !words_split(words, len, m->argc, scratch))
 		refuse(x, 126, "the command could not be prepared");
 	else
-		begin(in, x, c, ops, scratch, m->argc, fds, m->flags & 1);
+		begin(in, x, c, ops, scratch, m->argc, fds, m->flags);
 	if (ops)
 		ops_unmap(ops, size);
 }
@@ -165,7 +176,7 @@ exec_hook(struct init *in, struct container *c, const struct op *argv,
 	for (uint32_t i = 0; i < argv->nstr; i++, word += strlen(word) + 1)
 		scratch[i] = (char *)word;
 	scratch[argv->nstr] = NULL;
-	begin(in, x, c, ops, scratch, argv->nstr, null, false);
+	begin(in, x, c, ops, scratch, argv->nstr, null, 0);
 	if (x->done)
 		x->id = 0;
 	return !x->done;

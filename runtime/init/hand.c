@@ -157,8 +157,9 @@ hand_flush(struct init *in)
 {
 	if (in->hand < 0)
 		return true;
-	if (!in->greeted && !(in->greeted = put_head(in, W_HELLO, 0, in->start_time,
-						     in->stopping | in->gated << 1 | 4, "")))
+	if (!in->greeted &&
+	    !(in->greeted = put_head(in, W_HELLO, 0, in->start_time,
+				     in->stopping | in->gated << 1 | 4 | 8, "")))
 		return false;
 	for (uint32_t i = 0; i < in->pod.n; i++) {
 		if (in->c[i].dirty && !put_status(in, &in->c[i]))

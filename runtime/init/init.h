@@ -144,6 +144,7 @@ struct setup {
 	int user_ns;       /* of the pod; -1: the host's */
 	uint32_t id_base;  /* what root of the pod is on the host */
 	char *const *argv; /* of an exec */
+	int exe;           /* what is run, whatever argv calls it; -1: what argv names */
 	char **scratch;    /* room for pointers to all strings of the ops, and 8 more */
 	uint32_t uid, gid, ngroups, groups[64];
 	char home[256];
@@ -214,6 +215,7 @@ const struct op *op_find(const struct ops_head *, int code); /* NULL: none */
 bool ops_begin_with(const struct ops_head *ops, const struct ops_head *ahead);
 const char *op_text(const struct op *, unsigned i); /* "" past the end */
 int setup_fail(struct setup *, const struct op *, const char *what, int err); /* returns -1 */
+void text_err(struct text *, int err);                                        /* in words */
 /* mount.c: each is one op; 0 or what setup_fail gave */
 int mount_root(struct setup *, const struct op *);
 int mount_room(struct setup *, const struct op *);

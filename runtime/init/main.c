@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "runtime/init/copy.h"
 #include "runtime/init/init.h"
 
 static struct init self;
@@ -278,6 +279,8 @@ init_main(long *sp)
 		sys_exit(remove_main(argc - 2, argv + 2));
 	if (argc > 1 && strcmp(argv[1], "measure") == 0)
 		sys_exit(measure_main(argc - 2, argv + 2));
+	if (argc > 1 && strcmp(argv[1], "copy") == 0)
+		sys_exit(copy_main(argc - 2, argv + 2));
 	if (argc > 2) {
 		self.name = argv[2];
 		self.name_room = strlen(argv[2]);

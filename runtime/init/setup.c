@@ -64,6 +64,19 @@ static const struct {
 	{ ECANCELED, "Operation canceled" },
 };
 
+void
+text_err(struct text *t, int err)
+{
+	err = err < 0 ? -err : err;
+	for (size_t i = 0; i < sizeof(err_words) / sizeof(*err_words); i++)
+		if (err_words[i].err == err) {
+			text_add(t, err_words[i].words);
+			return;
+		}
+	text_add(t, "error ");
+	text_num(t, (uint64_t)err, 1);
+}
+
 int
 setup_fail(struct setup *s, const struct op *op, const char *what, int err)
 {
@@ -79,13 +92,7 @@ setup_fail(struct setup *s, const struct op *op, const char *what, int err)
 		text_add(&t, what);
 	}
 	text_add(&t, ": ");
-	for (size_t i = 0; i < sizeof(err_words) / sizeof(*err_words); i++)
-		if (err_words[i].err == err) {
-			text_add(&t, err_words[i].words);
-			return -1;
-		}
-	text_add(&t, "error ");
-	text_num(&t, (uint64_t)err, 1);
+	text_err(&t, err);
 	return -1;
 }
 
@@ -445,7 +452,9 @@ op_exec(struct setup *s, const struct op *op)
 	sys(umask, 022);
 	sys(rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
 	r = (int)sys(close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
-	if (r == 0)
+	if (r == 0 && s->exe >= 0)
+		r = (int)sys(execveat, s->exe, "", run, env, AT_EMPTY_PATH);
+	else if (r == 0)
 		r = exec_search(run[0] ? run[0] : "", run, env);
 	s->end = W_END_CANNOT_RUN;
 	return exec_fail(s, op, run[0] ? run[0] : "", r);

@@ -204,7 +204,8 @@ child_wait(int done)
 static struct setup
 setup_of(const struct init *in, const struct ends *e, int own)
 {
-	return (struct setup){ .caps = in->pod.caps,
+	return (struct setup){ .exe = -1,
+			       .caps = in->pod.caps,
 			       .stdio = { e->in[0], e->out[1], e->err[1] },
 			       .target = -1,
 			       .own = own,

@@ -3,7 +3,9 @@
 load kit.bash
 
 setup_file() {
-	file_begin
+	KUBECTLS=$(kubectls)
+	export KUBECTLS
+	file_begin --listen "$API"
 	box tools:1
 	pod web box:1 '["/bin/talk", "tcp", "8000"]' | put web
 	up web
@@ -29,14 +31,64 @@ eph_is() { [ "$(eph "$1" "$2")" = "$3" ]; }
 	kedge get pod web --no-headers | grep -qE '^web +1/1 +Running +0'
 }
 
-@test "with a target it sees that container's processes; the terminal is a shell's" {
+@test "with a target it sees that container's processes" {
 	kedge debug web --image tools:1 --target main -c near -- /bin/sleep 1000
 	kedge exec web -c near -- ps | grep -q 'talk tcp 8000'
 	run kedge debug web --image tools:1 -c nobody --target none
 	[ "$status" -ne 0 ]
 	has 'spec.ephemeralContainers[2].targetContainerName: Not found: "none"'
-	run sh -c 'echo "echo I am \$(hostname)" | kedge debug web --image tools:1 -i'
-	has "I am web"
+}
+
+@test "debug -i gives the new container's own program its input, and ends as it ends" {
+	run --separate-stderr sh -c '{ echo "echo I am \$(hostname)"; echo exit 0; } | timeout 20 kedge debug web --image tools:1 -i -- /bin/sh'
+	[ "$status" = 0 ]
+	[ "$output" = "I am web" ]
+	[[ $stderr =~ Defaulting\ debug\ container\ name\ to\ (debugger-[a-z0-9]{5})\. ]]
+	name=${BASH_REMATCH[1]}
+	[ "$(field pod web ".spec.ephemeralContainers[] | select(.name == \"$name\") | .command[0]")" = /bin/sh ]
+	wait_for 10 "it ended" eph_is "$name" '.state.terminated.exitCode' 0
+	# who is too quick to be attached to has left its words in the log
+	run timeout 20 kedge debug web --image tools:1 -i -c quick -- /bin/sh -c 'echo over; exit 4'
+	has over
+	# the input's end is the program's
+	[ "$(echo one two | timeout 20 kedge debug web --image tools:1 -i -- wc -w)" = 2 ]
+}
+
+# in_terminal CMD: in one of 33 rows and 77 columns, with what standard input gives typed into it
+in_terminal() { timeout 30 script -qec "stty rows 33 cols 77; $1" /dev/null; }
+typing() {
+	sleep 2
+	for line; do
+		echo "$line"
+		sleep 0.3
+	done
+}
+
+@test "debug -it is the terminal of what runs in the new container, also with a target" {
+	run bash -c "$(declare -f in_terminal typing); typing 'stty size' 'ps' 'echo tty=\$(tty) pid=\$\$' exit |
+		in_terminal 'kedge debug -it web --image tools:1 -c term --target main -- /bin/sh'"
+	[ "$status" = 0 ]
+	has "If you don't see a command prompt, try pressing enter."
+	has '33 77'
+	has 'talk tcp 8000'
+	has 'tty=/dev/'
+	[ "$(field pod web '.spec.ephemeralContainers[] | select(.name == "term") | [.stdin, .tty, .targetContainerName] | tostring')" = '[true,true,"main"]' ]
+	wait_for 10 "it ended with its shell" eph_is term '.state.terminated.exitCode' 0
+	# nothing was run beside it: its own program has pid 1 where it has its own processes
+	run bash -c "$(declare -f in_terminal typing); typing 'echo pid=\$\$' exit | in_terminal 'kedge debug -it web --image tools:1 -- /bin/sh'"
+	has 'pid=1'
+}
+
+@test "kubectl debug -it, too" {
+	t() {
+		local name
+		name=k$(basename "$K" | tr -dc 0-9)
+		run bash -c "$(declare -f in_terminal typing); typing 'stty size' 'ps' exit |
+			in_terminal 'HOME=$W KUBECONFIG=/dev/null $K --server=http://$API debug -it web --image=tools:1 -c $name --target=main -- /bin/sh'"
+		[ "$status" = 0 ] && has '33 77' && has 'talk tcp 8000' &&
+			wait_for 10 "it ended with its shell" eph_is "$name" '.state.terminated.exitCode' 0
+	}
+	every t
 }
 
 @test "one that ends stays ended, also when kedged is killed" {

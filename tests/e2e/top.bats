@@ -2,12 +2,24 @@
 # Live usage: what pods and the host take, as `kubectl top` writes it.
 load kit.bash
 
-setup_file() { file_begin; }
+setup_file() {
+	KUBECTLS=$(kubectls)
+	export KUBECTLS
+	file_begin --listen "$API"
+}
 setup() { file_test; }
 teardown_file() { file_end; }
 
 # of POD [CONTAINER] COLUMN: a number of its row
 number() { kedge top pods --no-headers ${2:+--containers} | awk -v p="$1" -v c="${2:-}" -v k="$3" '$1 == p && (c == "" || $2 == c) { print $k + 0 }'; }
+
+@test "before anything runs there is nothing to tell" {
+	t() {
+		run k top pods
+		has "No resources found in default namespace."
+	}
+	every t
+}
 
 @test "top tells cpu and memory of pods, of containers and of the node" {
 	{
@@ -47,5 +59,64 @@ number() { kedge top pods --no-headers ${2:+--containers} | awk -v p="$1" -v c="
 	run kedge top pods -n nowhere
 	[ "$status" -ne 0 ]
 	has "nothing runs in namespace nowhere"
+}
+
+@test "kubectl top pods and nodes say the same, one kubectl after the other" {
+	t() {
+		local cpu memory
+		run k top pods --no-headers
+		[ "$status" = 0 ] || return 1
+		cpu=$(awk '$1 == "busy" { print $2 + 0 }' <<<"$output")
+		memory=$(awk '$1 == "busy" { print $3 + 0 }' <<<"$output")
+		[ "$cpu" -ge 250 ] && [ "$cpu" -le 750 ] && [ "$memory" -ge 48 ] && [ "$memory" -le 80 ] || return 1
+		matches '^idle +[0-9]+m +[0-9]+Mi' || return 1
+		run k top pods --containers
+		matches '^POD +NAME +CPU\(cores\) +MEMORY\(bytes\)' || return 1
+		matches '^busy +fat +[0-9]+m +(4[89]|[5-7][0-9])Mi' || return 1
+		matches '^busy +main +[1-9][0-9]*m +[0-9]+Mi' || return 1
+		run k top pods -l app=idle --no-headers
+		matches '^idle ' && hasnt busy || return 1
+		run k top pod idle --no-headers
+		matches '^idle ' && hasnt busy || return 1
+		run k top pods -A --sort-by=memory --no-headers
+		[[ $(head -1 <<<"$output") =~ ^default\ +busy ]] || return 1
+		run k top pod nobody
+		[ "$status" = 1 ] && has 'Error from server (NotFound): podmetrics.metrics.k8s.io "default/nobody" not found' || return 1
+		run k top pods -n nowhere
+		has "No resources found in nowhere namespace." || return 1
+		run k top nodes
+		echo "$output"
+		matches '^NAME +CPU\(cores\) +CPU(\(%\)|%) +MEMORY\(bytes\) +MEMORY(\(%\)|%)' || return 1
+		matches "^$(kedge get nodes -o json | jq -r '.items[0].metadata.name') +[1-9][0-9]*m +[0-9]+% +[1-9][0-9]*Mi +[1-9][0-9]*%" || return 1
+		run k top node nobody
+		[ "$status" = 1 ] && has 'nodemetrics.metrics.k8s.io "nobody" not found'
+	}
+	every t
+}
+
+@test "metrics.k8s.io is there to be discovered, and leaves pods and nodes to the core group" {
+	t() {
+		run k api-resources --api-group=metrics.k8s.io --no-headers
+		matches '^nodes +metrics.k8s.io/v1beta1 +false +NodeMetrics' || return 1
+		matches '^pods +metrics.k8s.io/v1beta1 +true +PodMetrics' || return 1
+		run k get pods.v1beta1.metrics.k8s.io
+		matches '^NAME +CPU +MEMORY +WINDOW' && matches '^busy +[0-9]+n +[0-9]+Ki +[0-9.]+s' || return 1
+		run k get pods.v1beta1.metrics.k8s.io busy -o yaml
+		has 'kind: PodMetrics' && has 'apiVersion: metrics.k8s.io/v1beta1' && matches '^  labels:' || return 1
+		run k get pods,nodes
+		matches '^pod/busy +2/2 +Running' && matches '^node/'
+	}
+	every t
+}
+
+@test "who asks again is answered at once, from a window of a second at least" {
+	ask() { curl -s --unix-socket "$KEDGE_SOCKET" http://x/apis/metrics.k8s.io/v1beta1/namespaces/default/pods/busy; }
+	ask >/dev/null
+	sleep 1.1
+	start=$(date +%s%N)
+	windows=$(for _ in 1 2 3 4 5; do ask | jq -r .window; done)
+	[ $((($(date +%s%N) - start) / 1000000)) -lt 900 ]
+	[ "$(tr -d s <<<"$windows" | awk '$1 < 1 || $1 > 31' | wc -l)" = 0 ]
+	[ "$(wc -l <<<"$windows")" = 5 ]
 	drop top
 }

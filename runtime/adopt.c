@@ -193,10 +193,10 @@ forget_waiting(struct rtpod *p)
 static bool
 all_heard(const struct rtpod *p)
 {
-	for (size_t i = 0; i < p->spec.ncontainers; i++)
+	for (size_t i = 0; i < p->spec.ncontainers && i < p->nknown; i++)
 		if (!p->c[i].heard)
 			return false;
-	return true;
+	return p->nknown > 0;
 }
 
 /* Takes in all that it says of itself at the start: hello and each container. */

@@ -57,6 +57,7 @@ struct rtpod {
 	pid_t init_pid;
 	struct rt_source hand, init, remover;
 	struct cont c[W_CONTAINERS];
+	size_t nknown; /* so many of its containers kedge-init knows; a late one it may not */
 	bool run, changed, stopped; /* run: rt_pod_run was asked; stopped: kedge-init says so */
 	bool lends;                 /* kedge-init is new enough for W_ATTACH and W_CONNECT */
 	bool gated;                 /* none of its programs runs before kedge-init hears W_GO */

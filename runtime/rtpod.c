@@ -567,6 +567,7 @@ heed(struct rt *rt, struct rtpod *p, const char *at, size_t n, int fds[3])
 	switch (m.type) {
 	case W_HELLO:
 		p->lends = m.flags & 4;
+		p->nknown = m.id > 0 ? (size_t)m.id : p->spec.ncontainers;
 		if (m.flags & 2 && !p->run)
 			p->gated = true;
 		if (m.flags & 1 && p->state != RT_POD_STOPPING) {

@@ -77,7 +77,8 @@ enum w_type {
 	W_ADD,       /* container: the number of the next one; then its struct w_container */
 	/* to the hand */
 	W_HELLO = 64, /* arg = start time of kedge-init (field 22 of stat); flags & 1: stopping,
-			 2: gated, 4: knows W_ATTACH and W_CONNECT */
+			 2: gated, 4: knows W_ATTACH and W_CONNECT; id = how many containers it
+			 has, 0 of an older one: a W_STATUS of each follows */
 	W_STATUS,     /* struct w_status; with the pidfd when running */
 	W_STOPPED,    /* nothing runs and nothing will */
 	W_EXEC_DONE,  /* id, arg = exit code; the text is an error; also of W_ATTACH */

@@ -312,7 +312,7 @@ static void
 sweep(struct rt *rt, int state_pods)
 {
 	struct leftovers l = { .rt = rt };
-	cleanup_closedir DIR *d = fdopendir(dup(state_pods));
+	cleanup_closedir DIR *d = poddir_list(state_pods);
 	struct dirent *ent;
 
 	while (d && (ent = readdir(d)))
@@ -344,7 +344,7 @@ rtpod_adopt_all(struct rt *rt, struct error **e)
 	state_fd = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (run_fd < 0 || state_fd < 0)
 		return fail_sys(e, "open %s", run_fd < 0 ? run : state);
-	d = fdopendir(dup(run_fd));
+	d = poddir_list(run_fd);
 	while (d && (ent = readdir(d)))
 		if (ent->d_name[0] != '.' && adopt_one(rt, run_fd, ent->d_name, e) < 0)
 			return -1;

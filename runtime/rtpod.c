@@ -695,7 +695,7 @@ remover_start(struct rt *rt, struct rtpod *p)
 
 	volumes_unmount(rt, p->uid);
 	if (dirs[0] < 0 || dirs[1] < 0 || launch_remover(rt, dirs, p->uid, &pidfd, &e) < 0 ||
-	    rt_watch(rt, &p->remover, pidfd, &e) < 0) {
+	    rt_watch_child(rt, &p->remover, pidfd, &e) < 0) {
 		log_warn("runtime", "pod %s: its directories could not be removed now: %s",
 			 p->uid, error_text(e));
 		p->remove_at = monotonic_ms() + 1000;

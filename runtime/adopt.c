@@ -345,9 +345,12 @@ rtpod_adopt_all(struct rt *rt, struct error **e)
 	if (run_fd < 0 || state_fd < 0)
 		return fail_sys(e, "open %s", run_fd < 0 ? run : state);
 	d = poddir_list(run_fd);
-	while (d && (ent = readdir(d)))
+	/* whoever is not found here is swept away below */
+	while (d && (errno = 0, ent = readdir(d)))
 		if (ent->d_name[0] != '.' && adopt_one(rt, run_fd, ent->d_name, e) < 0)
 			return -1;
+	if (!d || errno)
+		return fail_sys(e, "list %s", run);
 	sweep(rt, state_fd);
 	return 0;
 }

@@ -71,7 +71,8 @@ $(B)/kedge-init: $(INIT_SRCS) $(wildcard runtime/init/*.h runtime/init/*.def run
 
 $(B)/tests/%: tests/%.c $(B)/libkedge.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -I tests -MMD -MP -o $@ $< $(shell sed -n 's|^// wrap: *||p' $<) \
+	$(CC) $(ALL_CFLAGS) -I tests -MMD -MP -o $@ $< $(shell sed -n 's|^// wrap: *||p' $< \
+		$$(sed -n 's|^#include "\(fault/.*\)".*|tests/\1|p' $<)) \
 		-Wl,--as-needed $(B)/libkedge.a $(LIBS) -lcmocka
 
 -include $(shell find $(B) -path $(B)/vm -prune -o -name '*.d' -type f -print 2>/dev/null)

@@ -73,7 +73,7 @@ deploy_fetches(struct brain *b, struct watch *w, const char *commit, bool allow_
 		carry(b, &f.plan.at[i]);
 	free(w->fetch_text);
 	w->fetch_text = f.holds ? buf_steal(&f.text) : NULL;
-	w->fetch_told = now_ms();
+	w->fetch_told = monotonic_ms();
 	buf_done(&f.text);
 	return f.holds;
 }
@@ -92,7 +92,7 @@ deploys_go_on(struct brain *b, bool ended)
 	for (size_t i = 0; b->watches && i < b->config->sources.n; i++) {
 		struct watch *w = &b->watches[i];
 
-		if (w->fetching && (ended || now_ms() - w->fetch_told >= TELL_MS))
+		if (w->fetching && (ended || monotonic_ms() - w->fetch_told >= TELL_MS))
 			deploy(b, w, w->fetch_prune);
 	}
 }

@@ -303,7 +303,8 @@ provision(struct snapshot *s, const struct persistent_volume_claim *c,
 		volume_create(s, c, class, p);
 		return;
 	}
-	if (store && store->error && s->now < store->failedAt + PROVISION_RETRY) {
+	if (store && store->error &&
+	    snapshot_early(s, store->failedAt, store->failedAt + PROVISION_RETRY)) {
 		provision_failed(c, class, store->error, p);
 		plan_again(p, store->failedAt + PROVISION_RETRY);
 		return;

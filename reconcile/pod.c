@@ -182,7 +182,7 @@ backoff(struct snapshot *s, const struct pod *pod, struct pod_status *st, const 
 	st->conditions.at = c.at;
 	st->conditions.n = c.n;
 	due = backoff_due(x);
-	if (was && due <= s->now) {
+	if (was && !snapshot_early(s, x->lastProbeTime, due)) {
 		x->lastProbeTime = s->now;
 		return true;
 	}

@@ -84,10 +84,14 @@ pull_judge(const struct snapshot *s, struct image_look *l, int64_t since)
 	case PULL_RUNNING:
 		return IMAGE_COMING;
 	case PULL_DONE:
-		l->pulled = l->seen && p->began + FRESH_MS >= since;
+		/* what came at a time that is still to come (the clock was set back) would
+		 * never be older than a pull: then any pull is good enough */
+		l->pulled = l->seen && (p->began + FRESH_MS >= since || since > s->now);
 		return l->pulled ? IMAGE_THERE : IMAGE_FETCH;
 	case PULL_FAILED: /* who came later does not wait for what others waited for */
-		return p->retry_at <= s->now || since > p->ended ? IMAGE_FETCH : IMAGE_FAILED;
+		if (since > p->ended && since <= s->now)
+			return IMAGE_FETCH;
+		return snapshot_early(s, p->ended, p->retry_at) ? IMAGE_FAILED : IMAGE_FETCH;
 	default:
 		return IMAGE_FETCH;
 	}
@@ -275,7 +279,8 @@ trouble_of(const struct snapshot *s, const struct container *c, const struct ima
 	default: /* a pull that failed, also while it is tried again */
 		if (!l->pull || str_is(l->pull->error, ""))
 			return t;
-		if (l->state == IMAGE_FAILED && s->now < l->pull->ended + ERR_MS) {
+		if (l->state == IMAGE_FAILED &&
+		    snapshot_early(s, l->pull->ended, l->pull->ended + ERR_MS)) {
 			t.reason = "ErrImagePull";
 			t.message = arena_strdup(a, l->pull->error);
 			plan_again(p, l->pull->ended + ERR_MS);

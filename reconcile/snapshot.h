@@ -83,6 +83,14 @@ struct snapshot {
 	struct volume_pass *volumes;   /* volume_pass.c's own; NULL at first */
 };
 
+/* Is it too early for what waits since then until then?  Of a time that is still to come nobody
+ * waited: the clock was set back, and a wait of seconds may not take a year. */
+static inline bool
+snapshot_early(const struct snapshot *s, int64_t since, int64_t until)
+{
+	return since <= s->now && s->now < until;
+}
+
 const void *snapshot_find(const struct snapshot *, enum resource_id, const char *ns,
 			  const char *name); /* or NULL */
 const void *snapshot_by_uid(struct snapshot *, enum resource_id, const char *uid);

@@ -66,7 +66,8 @@ reclaim_own(struct snapshot *s, const struct persistent_volume *v, struct plan *
 		plan_name(p, ACT_DELETE, v, "its data is gone");
 		return;
 	}
-	if (store->error && s->now < store->failedAt + RECLAIM_RETRY) {
+	if (store->error &&
+	    snapshot_early(s, store->failedAt, store->failedAt + RECLAIM_RETRY)) {
 		failed(s, v, "VolumeFailedDelete", store->error, p);
 		plan_again(p, store->failedAt + RECLAIM_RETRY);
 		return;

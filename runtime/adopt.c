@@ -193,10 +193,10 @@ forget_waiting(struct rtpod *p)
 static bool
 all_heard(const struct rtpod *p)
 {
-	for (size_t i = 0; i < p->spec.ncontainers; i++)
+	for (size_t i = 0; i < p->spec.ncontainers && i < p->nknown; i++)
 		if (!p->c[i].heard)
 			return false;
-	return true;
+	return p->nknown > 0;
 }
 
 /* Takes in all that it says of itself at the start: hello and each container. */
@@ -322,7 +322,7 @@ static void
 sweep(struct rt *rt, int state_pods)
 {
 	struct leftovers l = { .rt = rt };
-	cleanup_closedir DIR *d = fdopendir(dup(state_pods));
+	cleanup_closedir DIR *d = poddir_list(state_pods);
 	struct dirent *ent;
 
 	while (d && (ent = readdir(d)))
@@ -350,10 +350,13 @@ rtpod_adopt_all(struct rt *rt, struct error **e)
 	state_fd = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (run_fd < 0 || state_fd < 0)
 		return fail_sys(e, "open %s", run_fd < 0 ? run : state);
-	d = fdopendir(dup(run_fd));
-	while (d && (ent = readdir(d)))
+	d = poddir_list(run_fd);
+	/* whoever is not found here is swept away below */
+	while (d && (errno = 0, ent = readdir(d)))
 		if (ent->d_name[0] != '.' && adopt_one(rt, run_fd, ent->d_name, e) < 0)
 			return -1;
+	if (!d || errno)
+		return fail_sys(e, "list %s", run);
 	sweep(rt, state_fd);
 	return 0;
 }

@@ -154,7 +154,7 @@ look_begin(struct rt *rt, const struct paths *w, struct error **e)
 		return fail_sys(e, "look at what pods take of the disk");
 	rc = launch_measurer(rt, (const int[3]){ pods, logs, ends[1] }, w->at, w->n, &pidfd, e);
 	close(ends[1]);
-	if (rc < 0 || rt_watch(rt, &rt->disk->look, pidfd, e) < 0) {
+	if (rc < 0 || rt_watch_child(rt, &rt->disk->look, pidfd, e) < 0) {
 		close(ends[0]);
 		return -1;
 	}

@@ -346,3 +346,14 @@ poddir_make_places(struct rt *rt, const struct rt_pod *p, struct error **e)
 	}
 	return 0;
 }
+
+DIR *
+poddir_list(int dir)
+{
+	cleanup_close int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (d)
+		(void)steal_fd(&fd);
+	return d;
+}

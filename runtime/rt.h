@@ -15,6 +15,7 @@
 #include "runtime/runtime.h"
 #include "runtime/seccomp.h"
 #include "runtime/users.h"
+#include <dirent.h>
 
 struct image;
 
@@ -57,6 +58,7 @@ struct rtpod {
 	pid_t init_pid;
 	struct rt_source hand, init, remover;
 	struct cont c[W_CONTAINERS];
+	size_t nknown; /* so many of its containers kedge-init knows; a late one it may not */
 	bool run, changed, stopped; /* run: rt_pod_run was asked; stopped: kedge-init says so */
 	bool lends;                 /* kedge-init is new enough for W_ATTACH and W_CONNECT */
 	bool greeted;               /* it said that it is there; of one made ahead: it waits */
@@ -126,6 +128,8 @@ void rt_copy(char *to, size_t room, const char *from); /* cut off to fit, always
 void rt_changed(struct rt *, struct rtpod *);
 void rt_lack(struct rt *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int rt_watch(struct rt *, struct rt_source *, int fd, struct error **);
+/* Of a process of ours.  One that cannot be watched is ended: nobody would hear of its end. */
+int rt_watch_child(struct rt *, struct rt_source *, int pidfd, struct error **);
 void rt_unwatch(struct rt *, struct rt_source *); /* closes it */
 struct rtpod *rt_find(struct rt *, const char *uid, struct error **);
 void rt_pod_free(struct rt *, struct rtpod *); /* and out of the map */
@@ -157,6 +161,7 @@ char *poddir_shm_path(const struct rt *, const struct rt_pod *); /* "" for a pod
 int poddir_write_new(int dir, const char *name, const void *, size_t, mode_t, gid_t);
 int poddir_make_base(const char *state_dir, struct error **);
 int poddir_make_dirs(const char *path, mode_t, struct error **);
+DIR *poddir_list(int dir); /* its entries, `dir` stays as it is; NULL: errno says why */
 
 /* volume.c */
 int volume_make(struct rt *, const struct rt_pod *, const struct rt_volume *, struct error **);

@@ -630,6 +630,7 @@ heed(struct rt *rt, struct rtpod *p, const char *at, size_t n, int fds[3])
 		p->greeted = true;
 		p->lends = m.flags & 4;
 		p->copies = m.flags & 8;
+		p->nknown = m.id > 0 ? (size_t)m.id : p->spec.ncontainers;
 		if (m.flags & 2 && !p->run)
 			p->gated = true;
 		if (m.flags & 1 && p->state != RT_POD_STOPPING) {
@@ -760,7 +761,7 @@ remover_start(struct rt *rt, struct rtpod *p)
 
 	volumes_unmount(rt, p->uid);
 	if (dirs[0] < 0 || dirs[1] < 0 || launch_remover(rt, dirs, p->uid, &pidfd, &e) < 0 ||
-	    rt_watch(rt, &p->remover, pidfd, &e) < 0) {
+	    rt_watch_child(rt, &p->remover, pidfd, &e) < 0) {
 		log_warn("runtime", "pod %s: its directories could not be removed now: %s",
 			 p->uid, error_text(e));
 		p->remove_at = monotonic_ms() + 1000;

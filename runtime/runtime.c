@@ -3,12 +3,15 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
@@ -61,6 +64,17 @@ rt_watch(struct rt *rt, struct rt_source *s, int fd, struct error **e)
 	if (epoll_ctl(rt->epoll, EPOLL_CTL_ADD, fd, &ev) < 0)
 		return fail_sys(e, "watch a pod");
 	return 0;
+}
+
+int
+rt_watch_child(struct rt *rt, struct rt_source *s, int pidfd, struct error **e)
+{
+	if (rt_watch(rt, s, pidfd, e) == 0)
+		return 0;
+	syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+	waitid(P_PIDFD, (id_t)pidfd, &(siginfo_t){ 0 }, WEXITED | __WALL);
+	rt_unwatch(rt, s);
+	return -1;
 }
 
 void

@@ -49,7 +49,7 @@ name_check(const char *name, struct error **e)
 int
 rt_store_make(struct rt *rt, const char *name, int64_t size, struct error **e)
 {
-	cleanup_free char *path = rt_store_folder(rt);
+	cleanup_free char *path = rt_store_folder(rt), *fresh = NULL;
 	cleanup_close int top = -1, dir = -1;
 
 	if (name_check(name, e) < 0 || poddir_make_dirs(path, 0700, e) < 0)
@@ -57,14 +57,24 @@ rt_store_make(struct rt *rt, const char *name, int64_t size, struct error **e)
 	top = store_open(rt, e);
 	if (top < 0)
 		return -1;
-	if (mkdirat(top, name, 0700) < 0) {
-		if (errno != EEXIST)
-			return fail_sys(e, "make the volume %s/%s", path, name);
-		return 0;
-	}
-	dir = openat(top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	/* under the name of something that goes, until it is as it should be */
+	xasprintf(&fresh, GONE ".%s", name);
+	if (mkdirat(top, fresh, 0700) < 0 && errno != EEXIST)
+		return fail_sys(e, "make the volume %s/%s", path, name);
+	dir = openat(top, fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	/* open to whoever the pod runs as; the folder around it is root's alone */
-	if (dir < 0 || fchmod(dir, 0777) < 0 || fsync(top) < 0)
+	if (dir < 0 || fchmod(dir, 0777) < 0)
+		return fail_sys(e, "make the volume %s/%s", path, name);
+	if (renameat2(top, fresh, top, name, RENAME_NOREPLACE) < 0) {
+		int err = errno;
+
+		(void)unlinkat(top, fresh, AT_REMOVEDIR);
+		errno = err;
+		if (err != EEXIST)
+			return fail_sys(e, "make the volume %s/%s", path, name);
+	}
+	/* also of one that was there: who made it may have failed here */
+	if (fsync(top) < 0)
 		return fail_sys(e, "make the volume %s/%s", path, name);
 	(void)size;
 	return 0;
@@ -83,8 +93,8 @@ remove_gone(struct rt *rt, int top, const char *name)
 		return; /* the next start tries again */
 	s = xcalloc(1, sizeof(*s));
 	s->kind = RT_SRC_SWEEPER;
-	if (rt_watch(rt, s, pidfd, NULL) < 0)
-		rtpod_swept(rt, s);
+	if (rt_watch_child(rt, s, pidfd, NULL) < 0)
+		free(s);
 }
 
 static const char *
@@ -129,7 +139,7 @@ void
 rtstore_go_on(struct rt *rt)
 {
 	cleanup_close int top = store_open(rt, NULL);
-	cleanup_closedir DIR *d = top < 0 ? NULL : fdopendir(dup(top));
+	cleanup_closedir DIR *d = top < 0 ? NULL : poddir_list(top);
 	struct dirent *ent;
 
 	while (d && (ent = readdir(d)))
@@ -149,7 +159,7 @@ char **
 rt_stores(struct rt *rt)
 {
 	cleanup_close int top = store_open(rt, NULL);
-	cleanup_closedir DIR *d = top < 0 ? NULL : fdopendir(dup(top));
+	cleanup_closedir DIR *d = top < 0 ? NULL : poddir_list(top);
 	char **names = xcalloc(1, sizeof(*names));
 	struct dirent *ent;
 	size_t n = 0;

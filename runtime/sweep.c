@@ -25,8 +25,8 @@ remove_run(struct rt *rt, int dir, const char *container, int run)
 		return; /* the whole pod's removal takes it too */
 	s = xcalloc(1, sizeof(*s));
 	s->kind = RT_SRC_SWEEPER;
-	if (rt_watch(rt, s, pidfd, NULL) < 0)
-		rtpod_swept(rt, s);
+	if (rt_watch_child(rt, s, pidfd, NULL) < 0)
+		free(s);
 }
 
 /* The run before this one is over and its mount namespace with it, once this one runs. */

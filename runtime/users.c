@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -59,6 +60,11 @@ make_namespaces(void *arg)
 	struct users_making *m = arg;
 	long r = 0;
 
+	/* Whoever is to write the maps may be killed before that: then nobody would ever wake
+	 * us, and the locks of its that we share would stay taken. */
+	sys(prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (sys(getppid) != m->parent)
+		return 0;
 	/* What is made before the maps are written belongs to nobody. */
 	while (__atomic_load_n(&m->go, __ATOMIC_ACQUIRE) == 0)
 		sys(futex, &m->go, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
@@ -103,7 +109,9 @@ making_begin(struct users_making *m, uint32_t base)
 	char map[64];
 	long pid;
 
-	*m = (struct users_making){ .set = { base, { -1, -1, -1, -1 } }, .pidfd = -1 };
+	*m = (struct users_making){ .set = { base, { -1, -1, -1, -1 } },
+				    .pidfd = -1,
+				    .parent = getpid() };
 	m->stack =
 	    mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (m->stack == MAP_FAILED) {

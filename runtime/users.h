@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct error;
 struct rt;
@@ -28,6 +29,7 @@ struct users_making {
 	struct users_set set;
 	int pidfd; /* -1: nobody is at work */
 	int err, map_err;
+	pid_t parent;
 	uint32_t go; /* a futex */
 	void *stack;
 };

@@ -52,8 +52,7 @@ has_name(const struct rt_volume *v, const char *name)
 static void
 sweep(int dir, const struct rt_volume *v, const char *current)
 {
-	cleanup_closedir DIR *d =
-	    fdopendir(openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	cleanup_closedir DIR *d = poddir_list(dir);
 	struct dirent *ent;
 
 	while (d && (ent = readdir(d))) {
@@ -97,7 +96,7 @@ write_below(int dir, const struct rt_file *f, gid_t gid)
 }
 
 static int
-switch_to(int dir, const struct rt_volume *v, const char *fresh, gid_t gid)
+switch_to(int dir, const struct rt_volume *v, const char *fresh, gid_t gid, bool *ret_switched)
 {
 	cleanup_close int sub = -1;
 
@@ -113,6 +112,7 @@ switch_to(int dir, const struct rt_volume *v, const char *fresh, gid_t gid)
 	if (symlinkat(fresh, dir, "..data_tmp") < 0 ||
 	    renameat(dir, "..data_tmp", dir, "..data") < 0)
 		return -1;
+	*ret_switched = true;
 	for (size_t i = 0; i < v->nfiles; i++) {
 		const char *path = v->files[i].path;
 		cleanup_free char *top = xstrndup(path, strcspn(path, "/")), *to = NULL;
@@ -131,6 +131,7 @@ volume_put(struct rt *rt, const char *uid, const struct rt_volume *v, int64_t fs
 	cleanup_free char *path = NULL, *fresh = NULL;
 	cleanup_close int dir = -1;
 	struct timespec now;
+	bool switched = false;
 
 	xasprintf(&path, "%s/pods/%s/volumes/%s", rt->cfg.run_dir, uid, v->name);
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -138,9 +139,11 @@ volume_put(struct rt *rt, const char *uid, const struct rt_volume *v, int64_t fs
 		return fail_sys(e, "open volume %s", path);
 	clock_gettime(CLOCK_REALTIME, &now);
 	xasprintf(&fresh, "..%lld.%09ld", (long long)now.tv_sec, now.tv_nsec);
-	if (switch_to(dir, v, fresh, fs_group < 0 ? (gid_t)-1 : (gid_t)fs_group) < 0) {
+	if (switch_to(dir, v, fresh, fs_group < 0 ? (gid_t)-1 : (gid_t)fs_group, &switched) <
+	    0) {
 		fail_sys(e, "write volume %s", path);
-		image_tree_remove(dir, fresh);
+		if (!switched) /* else it is what the pod sees from now on */
+			image_tree_remove(dir, fresh);
 		return -1;
 	}
 	sweep(dir, v, fresh);

@@ -158,7 +158,7 @@ hand_flush(struct init *in)
 	if (in->hand < 0)
 		return true;
 	if (!in->greeted &&
-	    !(in->greeted = put_head(in, W_HELLO, 0, in->start_time,
+	    !(in->greeted = put_head(in, W_HELLO, in->pod.n, in->start_time,
 				     in->stopping | in->gated << 1 | 4 | 8, "")))
 		return false;
 	for (uint32_t i = 0; i < in->pod.n; i++) {

@@ -83,12 +83,14 @@ enum w_type {
 	W_ADD,       /* container: the number of the next one; then its struct w_container */
 	W_BECOME,    /* a sandbox made ahead: "pod" was written anew; then the pod's name */
 	/* to the hand */
-	W_HELLO = 64, /* arg = start time of kedge-init (field 22 of stat); flags & 1: stopping,
-			 2: gated, 4: knows W_ATTACH and W_CONNECT, 8: W_EXEC_COPY */
-	W_STATUS,     /* struct w_status; with the pidfd when running */
-	W_STOPPED,    /* nothing runs and nothing will */
-	W_EXEC_DONE,  /* id, arg = exit code; the text is an error; also of W_ATTACH */
-	W_LENDS,      /* id: three descriptors for W_ATTACH, one for W_CONNECT */
+	W_HELLO =
+	    64,      /* arg = start time of kedge-init (field 22 of stat); flags & 1: stopping,
+			2: gated, 4: knows W_ATTACH and W_CONNECT, 8: W_EXEC_COPY; id = how many
+			containers it has, 0 of an older one: a W_STATUS of each follows */
+	W_STATUS,    /* struct w_status; with the pidfd when running */
+	W_STOPPED,   /* nothing runs and nothing will */
+	W_EXEC_DONE, /* id, arg = exit code; the text is an error; also of W_ATTACH */
+	W_LENDS,     /* id: three descriptors for W_ATTACH, one for W_CONNECT */
 };
 
 /* Flags of W_EXEC.  COPY: the words are kedge-init's own, who copies files (copy.h). */

@@ -12,6 +12,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "fault/harness_host.h"
+
 static int countdown; /* 0: no fault; 1: the next call fails */
 static bool fired;
 
@@ -40,15 +42,4 @@ due(void)
 #define CALL_MMAP                                                                         \
 	CALL(mmap, void *, MAP_FAILED, (void *a, size_t b, int c, int d, int f, off_t g), \
 	     (a, b, c, d, f, g))
-
-/* Goes on only where pods and packets may be made: starts itself there otherwise. */
-static inline void
-need_test_host(char **argv)
-{
-	if (getenv("KEDGE_TEST_HOST"))
-		return;
-	execl("tests/host", "tests/host", argv[0], (char *)NULL);
-	perror("tests/host");
-	exit(1);
-}
 #endif

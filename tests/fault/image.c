@@ -1,91 +1,8 @@
 /* image.c -- the n-th system call of an import fails, or is the last before a
  * SIGKILL: the name means the old image or the new one, whole, and nothing is left over.
- */
-// wrap: -Wl,--wrap=write -Wl,--wrap=pwrite -Wl,--wrap=read -Wl,--wrap=fsync
-// wrap: -Wl,--wrap=syncfs -Wl,--wrap=ftruncate -Wl,--wrap=open -Wl,--wrap=openat
-// wrap: -Wl,--wrap=mkdirat -Wl,--wrap=unlinkat -Wl,--wrap=linkat -Wl,--wrap=symlinkat
-// wrap: -Wl,--wrap=mknodat -Wl,--wrap=renameat -Wl,--wrap=renameat2 -Wl,--wrap=fchown
-// wrap: -Wl,--wrap=fchownat -Wl,--wrap=fchmod -Wl,--wrap=futimens -Wl,--wrap=utimensat
-// wrap: -Wl,--wrap=fsetxattr -Wl,--wrap=fstat -Wl,--wrap=fstatat -Wl,--wrap=faccessat
-// wrap: -Wl,--wrap=fork -Wl,--wrap=unshare -Wl,--wrap=mount -Wl,--wrap=umount2
-// wrap: -Wl,--wrap=chdir -Wl,--wrap=prctl -Wl,--wrap=setrlimit -Wl,--wrap=dup2
-// wrap: -Wl,--wrap=close_range -Wl,--wrap=syscall -Wl,--wrap=waitid
-#include "../unit/image_kit.h"
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-
-enum mode { OFF, FAIL, DIE };
-static struct plan { /* shared by all processes of a run */
-	enum mode mode;
-	int countdown, err;
-	bool fired;
-} * plan;
-
-static bool
-due(void)
-{
-	if (plan->mode == OFF || __atomic_sub_fetch(&plan->countdown, 1, __ATOMIC_SEQ_CST) != 0)
-		return false;
-	plan->fired = true;
-	if (plan->mode == DIE)
-		raise(SIGKILL);
-	errno = plan->err;
-	return true;
-}
-
-#define CALLS(C)                                                                             \
-	C(write, ssize_t, (int a, const void *b, size_t c), (a, b, c))                       \
-	C(pwrite, ssize_t, (int a, const void *b, size_t c, off_t d), (a, b, c, d))          \
-	C(read, ssize_t, (int a, void *b, size_t c), (a, b, c))                              \
-	C(fsync, int, (int a), (a))                                                          \
-	C(syncfs, int, (int a), (a))                                                         \
-	C(ftruncate, int, (int a, off_t b), (a, b))                                          \
-	C(open, int, (const char *a, int b, mode_t c), (a, b, c))                            \
-	C(openat, int, (int a, const char *b, int c, mode_t d), (a, b, c, d))                \
-	C(mkdirat, int, (int a, const char *b, mode_t c), (a, b, c))                         \
-	C(unlinkat, int, (int a, const char *b, int c), (a, b, c))                           \
-	C(linkat, int, (int a, const char *b, int c, const char *d, int f), (a, b, c, d, f)) \
-	C(symlinkat, int, (const char *a, int b, const char *c), (a, b, c))                  \
-	C(mknodat, int, (int a, const char *b, mode_t c, dev_t d), (a, b, c, d))             \
-	C(renameat, int, (int a, const char *b, int c, const char *d), (a, b, c, d))         \
-	C(renameat2, int, (int a, const char *b, int c, const char *d, unsigned f),          \
-	  (a, b, c, d, f))                                                                   \
-	C(fchown, int, (int a, uid_t b, gid_t c), (a, b, c))                                 \
-	C(fchownat, int, (int a, const char *b, uid_t c, gid_t d, int f), (a, b, c, d, f))   \
-	C(fchmod, int, (int a, mode_t b), (a, b))                                            \
-	C(futimens, int, (int a, const struct timespec *b), (a, b))                          \
-	C(utimensat, int, (int a, const char *b, const struct timespec *c, int d),           \
-	  (a, b, c, d))                                                                      \
-	C(fsetxattr, int, (int a, const char *b, const void *c, size_t d, int f),            \
-	  (a, b, c, d, f))                                                                   \
-	C(fstat, int, (int a, struct stat *b), (a, b))                                       \
-	C(fstatat, int, (int a, const char *b, struct stat *c, int d), (a, b, c, d))         \
-	C(faccessat, int, (int a, const char *b, int c, int d), (a, b, c, d))                \
-	C(fork, pid_t, (void), ())                                                           \
-	C(unshare, int, (int a), (a))                                                        \
-	C(mount, int,                                                                        \
-	  (const char *a, const char *b, const char *c, unsigned long d, const void *f),     \
-	  (a, b, c, d, f))                                                                   \
-	C(umount2, int, (const char *a, int b), (a, b))                                      \
-	C(chdir, int, (const char *a), (a))                                                  \
-	C(prctl, int,                                                                        \
-	  (int a, unsigned long b, unsigned long c, unsigned long d, unsigned long f),       \
-	  (a, b, c, d, f))                                                                   \
-	C(setrlimit, int, (int a, const struct rlimit *b), (a, b))                           \
-	C(dup2, int, (int a, int b), (a, b))                                                 \
-	C(close_range, int, (unsigned a, unsigned b, int c), (a, b, c))                      \
-	C(waitid, int, (int a, id_t b, siginfo_t *c, int d), (a, b, c, d))                   \
-	C(syscall, long, (long a, long b, long c, long d, long f, long g, long h),           \
-	  (a, b, c, d, f, g, h))
-#define WRAP(f, r, params, args)                     \
-	r __real_##f params;                         \
-	r __wrap_##f params;                         \
-	r __wrap_##f params                          \
-	{                                            \
-		return due() ? -1 : __real_##f args; \
-	}
-CALLS(WRAP)
+ * The same of removing, and nothing changes when one is saved or looked at. */
+#include "../unit/image_kit.h" /* first: cmocka has a macro called fail */
+#include "fault/image_calls.h"
 
 static char *dir;
 
@@ -200,12 +117,6 @@ check_after(bool must_be_new)
 }
 
 static void
-arm(enum mode mode, int n, int err)
-{
-	*plan = (struct plan){ mode, n, err, false };
-}
-
-static void
 fail_each(int err)
 {
 	int n = 0;
@@ -274,6 +185,187 @@ a_kill_before_any_call_leaves_old_or_new(void **state)
 	print_message("# survived a kill at each of %d calls\n", n - 1);
 }
 
+/* ---- what is removed, saved and looked at ---- */
+
+/* `there`: 1 yes, 0 no, -1 either, but all of it. */
+static void
+check_removed(int there)
+{
+	struct images *s;
+	bool is;
+
+	plan->mode = OFF;
+	s = open_good();
+	is = image_find(s, "a") != NULL;
+	assert_true(there < 0 || is == there);
+	assert_true(!is || says(s, "old"));
+	assert_int_equal(images_sweep(s, NULL), 0);
+	for (int i = 0; i < 500 && entries("ingest") > 0; i++)
+		usleep(10000);
+	assert_int_equal(entries("ingest"), 0);
+	assert_int_equal(entries("names"), is);
+	assert_int_equal(entries("configs/sha256"), is ? 2 : 0);
+	assert_int_equal(entries("layers/sha256"), is);
+	images_close(s);
+	scratch_remove(dir);
+}
+
+static void
+a_removal_in_which_any_call_fails_removes_all_or_nothing(void **state)
+{
+	int n = 0;
+	bool fired;
+
+	(void)state;
+	do {
+		struct error *e = NULL;
+		struct images *s;
+		bool there;
+		int rc;
+
+		begin();
+		s = open_good();
+		arm(FAIL, ++n, EIO);
+		rc = image_remove(s, "a", &e);
+		plan->mode = OFF;
+		fired = plan->fired;
+		there = image_find(s, "a") != NULL;
+		if (rc < 0 && !e)
+			fail_msg("call %d, %s, failed without a word", n, plan->call);
+		assert_true(rc < 0 || !there);
+		assert_true(!there || says(s, "old"));
+		error_free(&e);
+		images_close(s);
+		check_removed(rc < 0 ? -1 : 0);
+	} while (fired);
+	print_message("# survived a fault at each of %d calls\n", n - 1);
+	assert_true(n > 8);
+}
+
+static void
+a_removal_that_is_killed_before_any_call_removes_all_or_nothing(void **state)
+{
+	int n = 0;
+	bool fired;
+
+	(void)state;
+	do {
+		pid_t pid;
+
+		begin();
+		arm(OFF, ++n, 0);
+		pid = fork();
+		if (pid == 0) {
+			struct images *s = open_good();
+
+			plan->mode = DIE;
+			_exit(image_remove(s, "a", NULL) < 0);
+		}
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		fired = plan->fired;
+		check_removed(fired ? -1 : 0);
+	} while (fired);
+	print_message("# survived a kill at each of %d calls\n", n - 1);
+}
+
+typedef int begin_fn(struct images *, int fd, struct image_job **, struct error **);
+
+static int
+save(struct images *s, int fd, struct image_job **j, struct error **e)
+{
+	return image_save(s, "a", fd, false, j, e);
+}
+
+static int
+inspect(struct images *s, int fd, struct image_job **j, struct error **e)
+{
+	return image_save(s, "a", fd, true, j, e);
+}
+
+/* What it gives, whole; false when it could not be. */
+static bool
+read_out(struct images *s, begin_fn *fn, struct buf *ret, struct error **e)
+{
+	int fd = memfd_create("out", MFD_CLOEXEC);
+	struct image_job *j;
+	char **names = NULL;
+	int rc = fn(s, fd, &j, e);
+	enum mode mode;
+
+	if (rc == 0)
+		rc = job_wait(j, &names, e);
+	names_free(names);
+	mode = plan->mode;
+	plan->mode = OFF;
+	*ret = bytes_of(fd);
+	plan->mode = mode;
+	close(fd);
+	return rc == 0;
+}
+
+/* Reading leaves the store as it is, and what comes out is all of it or an error. */
+static void
+read_faults(begin_fn *fn, bool may_differ)
+{
+	struct buf good;
+	struct images *s;
+	int n = 0;
+	bool fired;
+
+	begin();
+	s = open_good();
+	assert_true(read_out(s, fn, &good, NULL));
+	assert_true(good.len > 20);
+	do {
+		struct error *e = NULL;
+		struct buf out = { 0 };
+		bool done;
+
+		arm(FAIL, ++n, EIO);
+		done = read_out(s, fn, &out, &e);
+		plan->mode = OFF;
+		fired = plan->fired;
+		if (!done && !e)
+			fail_msg("call %d, %s, failed without a word", n, plan->call);
+		if (done && !may_differ &&
+		    (out.len != good.len || memcmp(out.at, good.at, good.len)))
+			fail_msg("call %d, %s: %zu bytes came, not %zu", n, plan->call, out.len,
+				 good.len);
+		if (done && fired && may_differ && !strstr(buf_text(&out), "a:latest"))
+			fail_msg("call %d, %s: \"%s\"", n, plan->call, buf_text(&out));
+		assert_true(says(s, "old"));
+		buf_done(&out);
+		error_free(&e);
+	} while (fired);
+	print_message("# a fault at each of %d calls\n", n - 1);
+	assert_true(n > 30);
+	buf_done(&good);
+	images_close(s);
+	check_removed(1);
+}
+
+static void
+an_image_is_saved_whole_or_an_error_says_why(void **state)
+{
+	(void)state;
+	read_faults(save, false);
+}
+
+static void
+a_config_is_shown_whole_or_an_error_says_why(void **state)
+{
+	(void)state;
+	read_faults(inspect, false);
+}
+
+/* What cannot be read is damaged, in as many words. */
+static void
+looking_at_images_changes_nothing(void **state)
+{
+	(void)state;
+	read_faults(images_verify, true);
+}
+
 int
 main(void)
 {
@@ -281,9 +373,14 @@ main(void)
 		cmocka_unit_test(any_failing_call_leaves_old_or_new),
 		cmocka_unit_test(a_disk_that_fills_up_at_any_call_leaves_old_or_new),
 		cmocka_unit_test(a_kill_before_any_call_leaves_old_or_new),
+		cmocka_unit_test(a_removal_in_which_any_call_fails_removes_all_or_nothing),
+		cmocka_unit_test(
+		    a_removal_that_is_killed_before_any_call_removes_all_or_nothing),
+		cmocka_unit_test(an_image_is_saved_whole_or_an_error_says_why),
+		cmocka_unit_test(a_config_is_shown_whole_or_an_error_says_why),
+		cmocka_unit_test(looking_at_images_changes_nothing),
 	};
 
-	plan =
-	    mmap(NULL, sizeof *plan, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	plan_new();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

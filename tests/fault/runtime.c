@@ -35,6 +35,7 @@ CALL_OPENAT
 ssize_t __real_write(int, const void *, size_t);
 ssize_t __wrap_write(int, const void *, size_t);
 static int birth; /* 0: no; n: the child stands still before it joins its n-th group */
+static bool maps; /* the hand stands still before it writes a user namespace's maps */
 static int birth_say[2], birth_go[2];
 ssize_t
 __wrap_write(int a, const void *b, size_t c)
@@ -45,6 +46,9 @@ __wrap_write(int a, const void *b, size_t c)
 		return -1;
 	/* In the child that becomes kedge-init, on its hand's memory. */
 	if (birth && c == 1 && *(const char *)b == '0' && --birth == 0 &&
+	    (__real_write(birth_say[1], "", 1) != 1 || read(birth_go[0], &byte, 1) < 0))
+		return -1;
+	if (maps && c > 2 && !memcmp(b, "0 ", 2) &&
 	    (__real_write(birth_say[1], "", 1) != 1 || read(birth_go[0], &byte, 1) < 0))
 		return -1;
 	return __real_write(a, b, c);
@@ -451,12 +455,60 @@ a_hand_that_dies_while_a_pod_is_born_leaves_no_process_outside_its_groups(void *
 	print_message("# killed before %d joins\n", joins);
 }
 
+/* The process that makes a pod's namespaces shares the hand's descriptors, its lock among
+ * them, and waits for what the hand writes. */
+static void
+a_hand_that_dies_while_it_makes_namespaces_keeps_no_other_from_beginning(void **state)
+{
+	int64_t until;
+	struct kit k;
+	char byte;
+	pid_t hand;
+
+	(void)state;
+	begin(&k);
+	if (rt_ahead(k.rt) < 0) {
+		print_message("# this host has no user namespaces for pods\n");
+		end(&k);
+		return;
+	}
+	rt_close(k.rt);
+	k.rt = NULL;
+	assert_return_code(pipe(birth_say), errno);
+	assert_return_code(pipe(birth_go), errno);
+	hand = fork();
+	if (hand == 0) {
+		kit_open(&k);
+		maps = true;
+		rt_ahead(k.rt);
+		_exit(0);
+	}
+	assert_int_equal(read(birth_say[0], &byte, 1), 1);
+	kill(hand, SIGKILL);
+	assert_int_equal(waitpid(hand, NULL, 0), hand);
+	until = kit_now() + 5000;
+	while (!k.rt && kit_now() < until) {
+		struct rt_config c = kit_config(&k);
+
+		if (rt_open(&c, &k.rt, NULL) < 0)
+			usleep(2000);
+	}
+	assert_non_null(k.rt);
+	for (int i = 0; i < 2; i++) {
+		close(birth_say[i]);
+		close(birth_go[i]);
+	}
+	end(&k);
+}
+
 int
 main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 		    a_hand_that_dies_while_a_pod_is_born_leaves_no_process_outside_its_groups),
+		cmocka_unit_test(
+		    a_hand_that_dies_while_it_makes_namespaces_keeps_no_other_from_beginning),
 		cmocka_unit_test(a_start_that_fails_says_why_and_leaves_nothing),
 		cmocka_unit_test(a_stop_goes_on_until_nothing_is_left),
 		cmocka_unit_test(an_open_that_fails_leaves_pods_running_for_the_next),

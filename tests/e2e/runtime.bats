@@ -1,19 +1,6 @@
 #!/usr/bin/env bats
 # The runtime alone: pods without a daemon.  Each test is a scenario of a *_drive.c.
-
-drive() { # runtime|stream|rights|volume, the scenario
-	run timeout 100 "${B:-$BATS_TEST_DIRNAME/../../build}/tests/e2e/$1_drive" "$2"
-	echo "$output"
-	[ "$status" -eq 0 ]
-}
-
-setup() {
-	export KEDGE_TEST_DIR=$(mktemp -d /tmp/kedge-runtime.XXXXXX)
-}
-
-teardown() {
-	rm -rf "$KEDGE_TEST_DIR"
-}
+load drive.bash
 
 @test "a container runs, its output is logged and its exit code is known" { drive runtime exit_code; }
 @test "what cannot be started says why, with the exit codes of a shell" { drive runtime cannot_run; }

@@ -121,8 +121,7 @@ make(struct rt *rt, struct rtpod *p, struct users_set *set, struct error **e)
 	    launch_init(rt, &p->spec, dir, set, &p->init_pid, &pidfd, &conn, e) < 0)
 		return -1;
 	p->gated = true;
-	return rt_watch(rt, &p->init, pidfd, e) < 0 || rt_watch(rt, &p->hand, conn, e) < 0 ? -1
-											   : 0;
+	return rtpod_watch(rt, p, pidfd, conn, e);
 }
 
 int

@@ -241,6 +241,7 @@ void rtahead_free(struct rt *);                   /* we end, and so do they */
 /* rtpod.c */
 struct rtpod *rtpod_alloc(const char *uid); /* not among rt's pods */
 struct rtpod *rtpod_new(struct rt *, const char *uid);
+int rtpod_watch(struct rt *, struct rtpod *, int pidfd, int conn, struct error **);
 void rtpod_leftover(struct rt *, const char *uid); /* what is left of one begins to go */
 void rtpod_heard(struct rt *, struct rtpod *);     /* its connection is readable */
 void rtpod_init_died(struct rt *, struct rtpod *);

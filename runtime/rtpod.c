@@ -118,6 +118,15 @@ netns_of(const struct rtpod *p, struct error **e)
 	return fd < 0 ? fail_sys(e, "open the network namespace of pod %s", p->uid) : fd;
 }
 
+/* Both are the pod's, also when one cannot be watched. */
+int
+rtpod_watch(struct rt *rt, struct rtpod *p, int pidfd, int conn, struct error **e)
+{
+	p->hand.fd = conn;
+	return rt_watch(rt, &p->init, pidfd, e) < 0 || rt_watch(rt, &p->hand, conn, e) < 0 ? -1
+											   : 0;
+}
+
 static void begin_ahead(struct rt *, struct rtpod *);
 
 /* Its directory and control groups are made while its namespaces are. */
@@ -151,8 +160,7 @@ pod_make(struct rt *rt, struct rtpod *p, int *ret_netns, struct error **e)
 	if (r < 0)
 		return -1;
 	p->gated = true;
-	if (rt_watch(rt, &p->init, pidfd, e) < 0 || rt_watch(rt, &p->hand, conn, e) < 0 ||
-	    poddir_make_places(rt, &p->spec, e) < 0)
+	if (rtpod_watch(rt, p, pidfd, conn, e) < 0 || poddir_make_places(rt, &p->spec, e) < 0)
 		return -1;
 	begin_ahead(rt, p);
 	*ret_netns = netns_of(p, e);

@@ -290,8 +290,9 @@ launch_init(struct rt *rt, const struct rt_pod *p, int dir, const struct users_s
 					   .join = v2 ? NULL : groups,
 					   .fds = { dir, sock, pair[1], set->fds[USERS_USER] },
 					   .nfds = set->base ? 4 : 3,
-					   .namespaces =
-					       set->base ? set->fds + USERS_NET : NULL,
+					   .namespaces = set->base && set->fds[USERS_NET] >= 0
+							     ? set->fds + USERS_NET
+							     : NULL,
 					   .user_base = p->user_base,
 					   .sysctls = sysctls };
 

@@ -242,11 +242,12 @@ pod_dir_make(const char *top, struct error **e)
 
 /* `spec` comes last: a directory without a whole one is a pod that never was. */
 static int
-pod_files_write(struct rt *rt, int dir, const struct rt_pod *p, struct error **e)
+pod_files_write(struct rt *rt, int dir, const struct rt_pod *p, unsigned flags,
+		struct error **e)
 {
 	struct buf cleanup_buf spec = { 0 };
 
-	if (pod_file_write(rt, dir, p, 0, e) < 0)
+	if (pod_file_write(rt, dir, p, flags, e) < 0)
 		return -1;
 	podspec_pack(p, &spec);
 	return poddir_write_new(dir, "spec", spec.at, spec.len, 0600, (gid_t)-1) < 0
@@ -257,14 +258,15 @@ pod_files_write(struct rt *rt, int dir, const struct rt_pod *p, struct error **e
 /* What kedge-init is born with.  All of it is on a tmpfs: what costs time is made while
  * kedge-init begins. */
 int
-poddir_make_pod(struct rt *rt, const struct rt_pod *p, int *ret_dir, struct error **e)
+poddir_make_pod(struct rt *rt, const struct rt_pod *p, unsigned flags, int *ret_dir,
+		struct error **e)
 {
 	cleanup_free char *top = NULL;
 	cleanup_close int dir = -1;
 
 	xasprintf(&top, "%s/pods/%s", rt->cfg.run_dir, p->uid);
 	dir = pod_dir_make(top, e);
-	if (dir < 0 || pod_files_write(rt, dir, p, e) < 0)
+	if (dir < 0 || pod_files_write(rt, dir, p, flags, e) < 0)
 		return -1;
 	*ret_dir = steal_fd(&dir);
 	return 0;
@@ -320,7 +322,7 @@ poddir_become(struct rt *rt, const char *ahead, const struct rt_pod *p, int *ret
 	dir = open(top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
 		return fail_sys(e, "open %s", top);
-	if (pod_files_write(rt, dir, p, e) < 0)
+	if (pod_files_write(rt, dir, p, 0, e) < 0)
 		return -1;
 	*ret_dir = steal_fd(&dir);
 	return 0;

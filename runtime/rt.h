@@ -149,7 +149,8 @@ int podspec_unpack(struct arena *, const void *, size_t, struct rt_pod *ret, str
 int poddir_write(int dir, const char *name, const void *, size_t,
 		 struct error **); /* whole or not at all */
 int poddir_read(int dir, const char *name, struct buf *, struct error **);
-int poddir_make_pod(struct rt *, const struct rt_pod *, int *ret_dir, struct error **);
+int poddir_make_pod(struct rt *, const struct rt_pod *, unsigned flags, int *ret_dir,
+		    struct error **); /* flags: of struct w_pod */
 /* A sandbox made ahead: its directories, and those of the writable layer of the first run. */
 int poddir_make_ahead(struct rt *, const struct rt_pod *, int *ret_dir, struct error **);
 /* They become the pod's, and what poddir_make_pod writes is written. */
@@ -238,6 +239,10 @@ void rtahead_end(struct rt *, const char *image); /* all of them (NULL), or thos
 						     the image of that id: they are removed */
 void rtahead_free(struct rt *);                   /* we end, and so do they */
 
+/* make.c */
+int rtpod_groups_make(struct rt *, const struct rt_pod *, struct error **); /* or their sizes
+									       anew */
+
 /* rtpod.c */
 struct rtpod *rtpod_alloc(const char *uid); /* not among rt's pods */
 struct rtpod *rtpod_new(struct rt *, const char *uid);
@@ -250,6 +255,9 @@ void rtpod_go_on(struct rt *, struct rtpod *); /* timers: removal, images */
 int64_t rtpod_due(const struct rtpod *);       /* boot ms; 0: nothing */
 int rtpod_tell(struct rtpod *, const struct w_msg *, const void *rest, size_t len,
 	       const int *fds, struct error **);
+/* The first container: what it needs is written, when its image is here; it is begun. */
+void rtpod_prepare_first(struct rt *, struct rtpod *);
+void rtpod_start_first(struct rtpod *);
 void rtpod_start_containers(struct rt *, struct rtpod *);
 
 /* sweep.c: the writable layers of runs that are over */

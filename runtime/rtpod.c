@@ -1,4 +1,4 @@
-/* rtpod.c -- one pod as the hand sees it: made, run, heard of, removed.
+/* rtpod.c -- one pod as the hand sees it: run, heard of, removed.
  *
  * The order of removal is kedge-init, cgroups, mounts, directories; each step can
  * be taken again by whoever finds the rest, so a crash between two leaves
@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -30,10 +29,6 @@ enum {
 	INIT_DEATH_MS = 2000,
 	REMOVER_LOOK_MS = 1000 /* its end comes by its pidfd, but who knows */
 };
-
-#ifndef PIDFD_GET_NET_NAMESPACE
-#define PIDFD_GET_NET_NAMESPACE _IO(0xFF, 4)
-#endif
 
 struct rtpod *
 rtpod_alloc(const char *uid)
@@ -74,28 +69,7 @@ pod_dir(struct rt *rt, const char *uid)
 	return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/* ---- making ---- */
-
-static int
-groups_make(struct rt *rt, const struct rt_pod *spec, struct error **e)
-{
-	struct cgroup_limits sum = { 0 };
-	int64_t first =
-	    0; /* the most that one init container and the sidecars before it take */
-
-	for (size_t i = 0; i < spec->ncontainers; i++) {
-		const struct rt_container *c = &spec->containers[i];
-		int64_t shares = c->cpu_shares < 2 ? 2 : c->cpu_shares;
-
-		if (c->role != RT_INIT)
-			sum.cpu_shares += shares;
-		else if (sum.cpu_shares + shares > first)
-			first = sum.cpu_shares + shares;
-	}
-	if (sum.cpu_shares < first)
-		sum.cpu_shares = first;
-	return cgroup_make(&rt->cgroups, rt_group(spec), NULL, &sum, e);
-}
+/* ---- running ---- */
 
 static struct cgroup_limits
 limits_of(const struct rt_container *c)
@@ -103,147 +77,6 @@ limits_of(const struct rt_container *c)
 	return (struct cgroup_limits){ c->cpu_milli, c->cpu_shares,  c->memory,
 				       c->pids,      c->memory_high, c->memory_min };
 }
-
-static int
-netns_of(const struct rtpod *p, struct error **e)
-{
-	cleanup_free char *path = NULL;
-	int fd = ioctl(p->init.fd, PIDFD_GET_NET_NAMESPACE, 0);
-
-	if (fd >= 0)
-		return fd;
-	/* before Linux 6.11; the pid is ours as long as the pidfd is not readable */
-	xasprintf(&path, "/proc/%d/ns/net", (int)p->init_pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? fail_sys(e, "open the network namespace of pod %s", p->uid) : fd;
-}
-
-/* Both are the pod's, also when one cannot be watched. */
-int
-rtpod_watch(struct rt *rt, struct rtpod *p, int pidfd, int conn, struct error **e)
-{
-	p->hand.fd = conn;
-	return rt_watch(rt, &p->init, pidfd, e) < 0 || rt_watch(rt, &p->hand, conn, e) < 0 ? -1
-											   : 0;
-}
-
-static void begin_ahead(struct rt *, struct rtpod *);
-
-/* Its directory and control groups are made while its namespaces are. */
-static int
-namespaces_make(struct rt *rt, struct rtpod *p, struct users_set *ret_set, int *ret_dir,
-		struct error **e)
-{
-	struct users_making making;
-	int r;
-
-	if (!p->spec.host_users && users_begin(rt, &making, e) < 0)
-		return -1;
-	p->spec.user_base = p->spec.host_users ? 0 : making.set.base;
-	r = poddir_make_pod(rt, &p->spec, ret_dir, e) < 0 || groups_make(rt, &p->spec, e) < 0;
-	if (!p->spec.host_users && users_end(&making, ret_set, r ? NULL : e) < 0)
-		return -1;
-	return r ? -1 : 0;
-}
-
-static int
-pod_make(struct rt *rt, struct rtpod *p, int *ret_netns, struct error **e)
-{
-	cleanup_close int dir = -1;
-	int pidfd = -1, conn = -1, r;
-	struct users_set set = { 0 };
-
-	r = namespaces_make(rt, p, &set, &dir, e);
-	if (r == 0)
-		r = launch_init(rt, &p->spec, dir, &set, &p->init_pid, &pidfd, &conn, e);
-	users_set_close(&set);
-	if (r < 0)
-		return -1;
-	p->gated = true;
-	if (rtpod_watch(rt, p, pidfd, conn, e) < 0 || poddir_make_places(rt, &p->spec, e) < 0)
-		return -1;
-	begin_ahead(rt, p);
-	*ret_netns = netns_of(p, e);
-	return *ret_netns < 0 ? -1 : 0;
-}
-
-/* Of a sandbox that was made ahead there is left what is the pod's. */
-static int
-pod_become(struct rt *rt, struct rtpod *p, const struct rt_pod *ahead, int *ret_netns,
-	   struct error **e)
-{
-	const struct w_msg become = { .type = W_BECOME };
-	cleanup_close int dir = -1;
-
-	free(steal_ptr(&p->c[0].image_id)); /* that it was made for */
-	p->spec.user_base = ahead->user_base;
-	p->spec.group = ahead->group;
-	if (poddir_become(rt, ahead->uid, &p->spec, &dir, e) < 0 ||
-	    groups_make(rt, &p->spec, e) < 0 ||
-	    rtpod_tell(p, &become, p->spec.name, strlen(p->spec.name), NULL, e) < 0 ||
-	    poddir_make_places(rt, &p->spec, e) < 0)
-		return -1;
-	begin_ahead(rt, p);
-	*ret_netns = netns_of(p, e);
-	return *ret_netns < 0 ? -1 : 0;
-}
-
-/* The caller's words, with what they leave to the runtime. */
-static int
-spec_copy(struct rt *rt, struct rtpod *p, const struct rt_pod *spec, struct error **e)
-{
-	struct buf cleanup_buf bytes = { 0 };
-
-	podspec_pack(spec, &bytes);
-	if (podspec_unpack(&p->arena, bytes.at, bytes.len, &p->spec, e) < 0)
-		return -1;
-	p->spec.user_base = 0;
-	p->spec.group = NULL;
-	for (size_t i = 0; i < p->spec.ncontainers; i++)
-		if (!p->spec.containers[i].pids)
-			((struct rt_container *)p->spec.containers)[i].pids = rt->cfg.max_pids;
-	p->spec.host_users |= !rt->users.able; /* the operator allowed it */
-	return 0;
-}
-
-int
-rt_pod_create(struct rt *rt, const struct rt_pod *spec, int *ret_netns, struct error **e)
-{
-	struct rt_pod ahead = { 0 };
-	struct rtpod *p;
-	int r;
-
-	if (podspec_check(spec, e) < 0)
-		return -1;
-	if (rtallow_check(rt, spec, e) < 0)
-		return fail_in(e, "pod %s", spec->name);
-	p = map_get(&rt->pods, spec->uid);
-	if (p && p->state != RT_POD_GONE)
-		return fail(e, WHY_EXISTS, "pod %s is here already", spec->uid);
-	if (p)
-		rt_pod_free(rt, p);
-	p = rtahead_take(rt, spec);
-	if (p)
-		ahead = p->spec;
-	else
-		p = rtpod_new(rt, spec->uid);
-	r = spec_copy(rt, p, spec, e);
-	free(rt->ahead_image);
-	rt->ahead_image = xstrdup(spec->containers->image);
-	if (r == 0)
-		r = ahead.uid ? pod_become(rt, p, &ahead, ret_netns, e)
-			      : pod_make(rt, p, ret_netns, e);
-	if (r == 0)
-		return 0;
-	fail_in(e, "pod %s", spec->name);
-	/* What was made of it goes the way of every pod, under either of its names. */
-	rtpod_begin_removal(rt, p);
-	if (ahead.uid)
-		rtpod_leftover(rt, ahead.uid);
-	return -1;
-}
-
-/* ---- running ---- */
 
 int
 rtpod_tell(struct rtpod *p, const struct w_msg *m, const void *rest, size_t len, const int *fds,
@@ -364,23 +197,28 @@ container_compile(struct rt *rt, struct rtpod *p, size_t i, const struct image *
 	return poddir_write(dir, name, ops.at, ops.len, e);
 }
 
-/* The first container is made ready while the pod is plugged in; it waits at its gate
- * (init/setup.c) for rt_pod_run.  What is wrong with it is told then. */
-static void
-begin_ahead(struct rt *rt, struct rtpod *p)
+/* What is wrong with it is told when it is to run. */
+void
+rtpod_prepare_first(struct rt *rt, struct rtpod *p)
 {
 	const struct rt_container *spec = p->spec.containers;
-	const struct w_msg start = { .type = W_START };
 	const struct image *img =
 	    rt->cfg.images ? image_find(rt->cfg.images, spec->image) : NULL;
 	cleanup_free char *refused = img ? runs_as_root(p, spec, img) : NULL;
-	struct cont *c = &p->c[0];
 
 	if (!img || refused || container_compile(rt, p, 0, img, NULL) < 0)
 		return;
-	c->compiled = true;
-	c->image_id = xstrdup(img->id);
-	c->told = rtpod_tell(p, &start, NULL, 0, NULL, NULL) == 0;
+	p->c[0].compiled = true;
+	p->c[0].image_id = xstrdup(img->id);
+}
+
+void
+rtpod_start_first(struct rtpod *p)
+{
+	const struct w_msg start = { .type = W_START };
+
+	if (p->c[0].compiled)
+		p->c[0].told = rtpod_tell(p, &start, NULL, 0, NULL, NULL) == 0;
 }
 
 static void
@@ -395,11 +233,10 @@ container_begin(struct rt *rt, struct rtpod *p, size_t i)
 
 	if (!c->compiled) {
 		img = rt->cfg.images ? image_find(rt->cfg.images, spec->image) : NULL;
-		const char *missing =
-		    img ? volume_image_missing(rt, &p->spec, spec) : spec->image;
+		const char *missing = img ? volume_image_missing(rt, &p->spec, spec) : NULL;
 
-		if (missing) {
-			image_missing(c, missing);
+		if (!img || missing) {
+			image_missing(c, img ? missing : spec->image);
 			run_note(rt, p);
 			rt_changed(rt, p);
 			return;
@@ -556,7 +393,7 @@ rt_container_resize(struct rt *rt, const char *uid, const char *container,
 	podspec_pack(&p->spec, &bytes);
 	if (cgroup_resize(&rt->cgroups, rt_group(&p->spec), rt_group_of(&p->spec, c), &limits,
 			  e) < 0 ||
-	    groups_make(rt, &p->spec, e) < 0 ||
+	    rtpod_groups_make(rt, &p->spec, e) < 0 ||
 	    poddir_write(dir, "spec", bytes.at, bytes.len, e) < 0) {
 		*c = was;
 		return fail_in(e, "resize container %s of pod %s", container, p->spec.name);

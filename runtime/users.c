@@ -53,10 +53,9 @@ loopback_up(void)
 __attribute__((no_sanitize("address", "undefined"))) static int
 make_namespaces(void *arg)
 {
-	static const char *const paths[] = { "/proc/thread-self/ns/user",
-					     "/proc/thread-self/ns/net",
-					     "/proc/thread-self/ns/ipc",
-					     "/proc/thread-self/ns/uts" };
+	static const char *const paths[] = { [USERS_NET] = "/proc/thread-self/ns/net",
+					     [USERS_IPC] = "/proc/thread-self/ns/ipc",
+					     [USERS_UTS] = "/proc/thread-self/ns/uts" };
 	struct users_making *m = arg;
 	long r = 0;
 
@@ -72,7 +71,7 @@ make_namespaces(void *arg)
 		r = sys(unshare, CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS);
 	if (m->go == MAPS_WRITTEN && r >= 0)
 		loopback_up();
-	for (int i = 0; i < 4 && r >= 0 && m->go == MAPS_WRITTEN; i++) {
+	for (int i = USERS_NET; i < USERS_FDS && r >= 0 && m->go == MAPS_WRITTEN; i++) {
 		r = sys(openat, AT_FDCWD, paths[i], O_RDONLY | O_CLOEXEC);
 		m->set.fds[i] = (int)r;
 	}
@@ -89,6 +88,15 @@ map_write(long pid, const char *which, const char *map)
 	snprintf(path, sizeof(path), "/proc/%ld/%s", pid, which);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	return fd < 0 || write(fd, map, strlen(map)) < 0 ? -1 : 0;
+}
+
+static int
+user_open(long pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%ld/ns/user", pid);
+	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
 void
@@ -131,7 +139,8 @@ making_begin(struct users_making *m, uint32_t base)
 		return;
 	}
 	snprintf(map, sizeof(map), "0 %u %d\n", base, USERS_IDS);
-	if (map_write(pid, "uid_map", map) < 0 || map_write(pid, "gid_map", map) < 0)
+	if (map_write(pid, "uid_map", map) < 0 || map_write(pid, "gid_map", map) < 0 ||
+	    (m->set.fds[USERS_USER] = user_open(pid)) < 0)
 		m->map_err = errno;
 	__atomic_store_n(&m->go, m->map_err ? MAPS_FAILED : MAPS_WRITTEN, __ATOMIC_RELEASE);
 	syscall(SYS_futex, &m->go, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);

@@ -42,8 +42,9 @@ struct users {
 
 /* Finds out whether the host can, and why not. */
 void users_open(struct rt *, uint32_t first, uint32_t n);
-/* A set whose ids no living pod has, made while the caller goes on; users_end waits for it,
- * and has to be called.  The set is the caller's to close. */
+/* A set whose ids no living pod has, made while the caller goes on, who has the user namespace
+ * at once; users_end waits for the others, and has to be called.  The set is the caller's to
+ * close. */
 int users_begin(struct rt *, struct users_making *ret, struct error **);
 int users_end(struct users_making *, struct users_set *ret, struct error **);
 void users_set_close(struct users_set *);

@@ -223,6 +223,9 @@ heed(struct init *in, const struct w_msg *m, char *rest, size_t len, const int f
 		in->c[in->pod.n - 1].dirty = true;
 		break;
 	}
+	case W_ENTER:
+		pod_enter(in, fds);
+		break;
 	case W_BECOME:
 		pod_become(in, rest, len);
 		break;

@@ -169,6 +169,7 @@ void spawn_ahead(struct init *);
 bool spawn_ahead_ended(int pid); /* it was that one */
 /* main.c */
 void container_add(struct init *, const struct w_container *); /* one more */
+void pod_enter(struct init *, const int namespaces[3]);        /* W_ENTER */
 void pod_become(struct init *, const char *name, size_t len);  /* W_BECOME */
 /* order.c: who starts and ends when */
 bool order_wants(const struct init *, const struct container *);    /* to be started, now or

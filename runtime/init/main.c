@@ -149,7 +149,7 @@ birth(void)
 	self.listen = W_FD_LISTEN;
 	self.hand = W_FD_HAND;
 	self.start_time = start_time();
-	if (!(self.pod.flags & W_HOST_NET))
+	if (!(self.pod.flags & (W_HOST_NET | W_LATE)))
 		namespaces_dress();
 	/* what a container leaves behind comes to us, whose pid namespace it is not */
 	if (self.pod.flags & W_HOST_PIDS)
@@ -164,6 +164,18 @@ birth(void)
 	if (self.pod.flags & W_AHEAD)
 		spawn_ahead(&self);
 	return true;
+}
+
+void
+pod_enter(struct init *in, const int namespaces[3])
+{
+	if (!(in->pod.flags & W_LATE))
+		return;
+	for (int i = 0; i < 3; i++)
+		if (sys(setns, namespaces[i], 0) < 0)
+			sys_exit(111); /* never a container in the host's network */
+	in->pod.flags &= ~(uint32_t)W_LATE;
+	namespaces_dress();
 }
 
 /* The sandbox was made ahead; here is its pod.  Its name is shown where ps looks. */

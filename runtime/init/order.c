@@ -45,7 +45,7 @@ begins_again(const struct container *c)
 bool
 order_wants(const struct init *in, const struct container *c)
 {
-	if (in->stopping || !c->asked || c->state == W_RUNNING)
+	if (in->stopping || !c->asked || c->state == W_RUNNING || in->pod.flags & W_LATE)
 		return false;
 	if (in->finished && c->conf.role == W_SIDECAR)
 		return false;

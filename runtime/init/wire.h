@@ -46,8 +46,9 @@ struct w_pod {
 };
 
 /* Flags of struct w_pod: its containers share our pid namespace; the network and the name
- * are the host's; so is the pid namespace; there is no pod yet (W_BECOME). */
-enum { W_SHARED_PIDS = 1, W_HOST_NET = 2, W_HOST_PIDS = 4, W_AHEAD = 8 };
+ * are the host's; so is the pid namespace; there is no pod yet (W_BECOME); its namespaces come
+ * later (W_ENTER). */
+enum { W_SHARED_PIDS = 1, W_HOST_NET = 2, W_HOST_PIDS = 4, W_AHEAD = 8, W_LATE = 16 };
 
 /* The steps that every container takes, "_ahead.ops" in the directory of a sandbox made
  * ahead; no container has that name. */
@@ -81,6 +82,7 @@ enum w_type {
 	W_ATTACH,    /* container, id: descriptors of its input, output and errors */
 	W_CONNECT,   /* id, arg = port: a connection to 127.0.0.1 of the pod's network */
 	W_ADD,       /* container: the number of the next one; then its struct w_container */
+	W_ENTER,     /* the pod's net, ipc and uts, three fds: W_LATE */
 	W_BECOME,    /* a sandbox made ahead: "pod" was written anew; then the pod's name */
 	/* to the hand */
 	W_HELLO =

@@ -199,6 +199,7 @@ rt_on_event(evutil_socket_t fd, short what, void *arg)
 			hand_report_pod(h, ev.uid);
 			if (!s || s->state == RT_POD_GONE) {
 				hand_pod_forget(h, ev.uid);
+				hand_ahead_arm(h); /* it may have been one made ahead */
 				gone = true;
 			}
 		} else if (ev.type == RT_EXEC_DONE) {

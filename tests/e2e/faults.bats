@@ -180,7 +180,7 @@ downloader() { pgrep -P "$KEDGED" -f -- --role=pull; }
 			"mounts $(grep -c "$W" "/proc/$KEDGED/mounts") descriptors $(ls "/proc/$KEDGED/fd" | wc -l)" \
 			"links $(ip -o link | grep -c kdg)"
 	}
-	wait_for 5 "made ahead" sh -c '[ "$(ip -o link | grep -c kdw)" = 4 ]'
+	wait_for 5 "made ahead" ahead_are 4
 	before=$(count)
 	RANDOM=${KEDGE_SEED:-7}
 	for i in $(seq "${KEDGE_KILLS:-30}"); do
@@ -229,7 +229,7 @@ jump() { perl -e 'open(F, "+<", $ARGV[0]) or die; syswrite F, pack("q", $ARGV[1]
 		wait_for 20 "it runs" sh -c '[ "$(kedge get pods -l app=late --no-headers | grep -c "1/1 *Running")" = 1 ]'
 		rm "$W/clone/w.yaml" "$W/clone/late.yaml"
 		push "and away"$'\n\nKedge-Prune: yes'
-		wait_for 20 "they are gone" sh -c '[ "$(pgrep -xc kedge-init)" = 1 ]'
+		wait_for 20 "they are gone" pods_are 1
 		kedge image rm "$R/x"
 		serves
 	done

@@ -61,11 +61,12 @@ needed_fill(struct brain *b, struct map *needed)
 
 		for (size_t i = 0; i < all.n; i++) {
 			const struct pod_spec *spec = object_pod_spec(all.at[i]);
+			struct pod_image x;
 
 			if (!spec)
 				break; /* no kind has one here and none there */
-			for (size_t k = 0; k < pod_parts(spec); k++)
-				need(needed, pod_part(spec, k)->image);
+			for (size_t k = 0; pod_image_next(spec, &k, &x);)
+				need(needed, x.image);
 		}
 	}
 	need_revisions(b, needed);

@@ -486,8 +486,10 @@ job_done(evutil_socket_t fd, short what, void *arg)
 	free(names);
 	/* an image whose name moved on, unless a pod runs on it */
 	(void)images_sweep(j->hand->images, NULL);
-	hand_answer(j->hand, j->id, buf_text(&text), e);
+	/* Who hears that an image was pulled finds it in the list, and pulls it no second time.
+	 */
 	hand_report_images(j->hand);
+	hand_answer(j->hand, j->id, buf_text(&text), e);
 	try_images(j->hand);
 	job_free(j);
 }
@@ -598,8 +600,8 @@ do_remove(struct order *o, struct error **e)
 
 	(void)e;
 	image_remove(o->hand->images, o->action->name, &why);
-	hand_answer(o->hand, args->id, "", why);
 	hand_report_images(o->hand);
+	hand_answer(o->hand, args->id, "", why);
 	return 0;
 }
 

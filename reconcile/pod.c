@@ -48,10 +48,11 @@ order_stop(struct plan *p, const struct pod *pod, int64_t grace, const char *why
 	order(p, ACT_STOP, pod, grace, stop_args_kind(), &args, why);
 }
 
-/* What describe shows; recorded by the caller of the plan, counted when it repeats. */
+/* What describe shows; recorded by the caller of the plan, counted when it repeats.  Of one
+ * of its containers, or of the whole pod. */
 static void
-tell(struct plan *p, const struct pod *pod, const char *type, const char *reason,
-     const char *message)
+tell_of(struct plan *p, const struct pod *pod, const char *container, const char *type,
+	const char *reason, const char *message)
 {
 	struct event_args *args = arena_zalloc(p->arena, sizeof *args);
 
@@ -60,12 +61,32 @@ tell(struct plan *p, const struct pod *pod, const char *type, const char *reason
 	args->message = arena_strdup(p->arena, message);
 	args->component = "kedge";
 	args->uid = arena_strdup(p->arena, object_uid(pod));
+	if (container)
+		args->fieldPath = arena_printf(p->arena, "spec.%s{%s}",
+					       pod_part_list(pod->spec, container), container);
 	plan_add(p, (struct action){ .verb = ACT_EVENT,
 				     .kind = "pod",
 				     .ns = arena_strdup(p->arena, object_namespace(pod)),
 				     .name = arena_strdup(p->arena, object_name(pod)),
 				     .why = arena_printf(p->arena, "%s: %s", reason, message),
 				     .body = args });
+}
+
+static void
+tell(struct plan *p, const struct pod *pod, const char *type, const char *reason,
+     const char *message)
+{
+	tell_of(p, pod, NULL, type, reason, message);
+}
+
+/* What one container waits for, when it has not been told: its status says for what else it
+ * waited. */
+static void
+tell_trouble(struct plan *p, const struct pod *pod, const struct pod_trouble *t)
+{
+	if (!pod_part_waits(pod->status, t->container, t->reason))
+		tell_of(p, pod, t->container, "Warning", "Failed",
+			arena_printf(p->arena, "Error: %s", t->message));
 }
 
 /* STATUS when only that differs, UPDATE when the volumes' version does too; true when either.
@@ -378,10 +399,10 @@ is_seen(const struct pod_seen *seen, const char *name)
 	return false;
 }
 
-/* Containers that were added to look into a pod that runs. */
+/* Containers that were added to look into a pod that runs; `ret`: why some are not yet. */
 static void
 add_ephemeral(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
-	      struct plan *p)
+	      struct plan *p, struct pod_trouble *ret, size_t *ret_n)
 {
 	for (size_t i = 0; i < pod->spec->ephemeralContainers.n; i++) {
 		const struct container *c = &pod->spec->ephemeralContainers.at[i];
@@ -391,8 +412,10 @@ add_ephemeral(struct snapshot *s, const struct pod *pod, const struct pod_seen *
 		/* one that ended is not begun again, nor in a sandbox made anew */
 		if (is_seen(seen, c->name) || (st && st->state && st->state->terminated))
 			continue;
-		args.container = pod_ephemeral(s, pod, c, p->arena);
-		if (args.container)
+		args.container = pod_ephemeral(s, pod, c, p->arena, &ret[*ret_n]);
+		if (!args.container)
+			tell_trouble(p, pod, &ret[(*ret_n)++]);
+		else if (pod_image_added(s, pod, c, p, ret, ret_n))
 			order(p, ACT_ADD, pod, 0, add_args_kind(), &args, c->image);
 	}
 }
@@ -474,11 +497,16 @@ static void
 look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
 	   struct plan *p)
 {
-	struct pod_view v = { s, pod, seen, NULL, 0, p->arena };
-	struct pod_status *st = pod_status_new(&v);
+	struct pod_trouble *trouble =
+	    arena_zalloc(p->arena, (pod_parts(pod->spec) + 1) * sizeof *trouble);
+	struct pod_view v = { s, pod, seen, trouble, 0, p->arena };
 	bool up = str_is(seen->state, "up");
 	const char *volumes = "";
+	struct pod_status *st;
 
+	if (up && !pod_is_finished(pod) && str_is(seen->over, ""))
+		add_ephemeral(s, pod, seen, p, trouble, &v.ntrouble);
+	st = pod_status_new(&v);
 	if (up) /* what fails from here on (images, crashes) is tried again on the host */
 		backoff_over(st, CONDITION_BACKOFF, p->arena);
 
@@ -489,7 +517,6 @@ look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 	if (up && !pod_is_finished(pod)) {
 		restart_failed(s, pod, seen, p);
 		let_through(s, pod, seen, p);
-		add_ephemeral(s, pod, seen, p);
 		resize_condition(st, resize(s, pod, seen, p), s->now, p->arena);
 		volumes = renew_files(s, pod, p);
 	}

@@ -55,9 +55,10 @@ struct pod_trouble {
 /* NULL when something is missing: then `ret` says what, once a container (n of them). */
 struct sandbox_args *pod_sandbox(struct snapshot *, const struct pod *, struct arena *,
 				 struct pod_trouble *ret, size_t *ret_n);
-/* An ephemeral container's; NULL when what it refers to is missing. */
+/* An ephemeral container's; NULL when what it refers to is missing: then *ret says what. */
 struct container_args *pod_ephemeral(struct snapshot *, const struct pod *,
-				     const struct container *, struct arena *);
+				     const struct container *, struct arena *,
+				     struct pod_trouble *ret);
 const char *pod_qos(const struct pod_spec *);
 
 /* pod_rights.c: what the security contexts say of a container, and of all of the pod. */

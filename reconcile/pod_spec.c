@@ -211,12 +211,15 @@ dns(const struct snapshot *s, const struct pod *pod, struct sandbox_args *args, 
 
 struct container_args *
 pod_ephemeral(struct snapshot *s, const struct pod *pod, const struct container *c,
-	      struct arena *a)
+	      struct arena *a, struct pod_trouble *ret)
 {
 	struct container_args *args = arena_zalloc(a, sizeof *args);
 	const char *why;
 
-	return container(s, pod, c, PART_EPHEMERAL, args, a, &why) ? args : NULL;
+	if (container(s, pod, c, PART_EPHEMERAL, args, a, &why))
+		return args;
+	*ret = (struct pod_trouble){ c->name, "CreateContainerConfigError", why };
+	return NULL;
 }
 
 struct sandbox_args *

@@ -186,16 +186,21 @@ judge(const struct pod_view *v, const struct container *spec, enum part_role rol
 	st->ready = st->started && (!spec->readinessProbe || (p && p->ready));
 }
 
+static const struct pod_trouble *
+trouble_with(const struct pod_view *v, const char *name)
+{
+	for (size_t i = 0; i < v->ntrouble; i++)
+		if (!v->trouble[i].container || str_is(v->trouble[i].container, name))
+			return &v->trouble[i];
+	return NULL;
+}
+
 static void
 waiting(const struct pod_view *v, const struct container *spec, struct container_status *st)
 {
-	for (size_t i = 0; i < v->ntrouble; i++)
-		if (!v->trouble[i].container || str_is(v->trouble[i].container, spec->name)) {
-			st->state = state_waiting(v->trouble[i].reason, v->trouble[i].message,
-						  v->arena);
-			return;
-		}
-	st->state = state_waiting(not_yet(v), NULL, v->arena);
+	const struct pod_trouble *t = trouble_with(v, spec->name);
+
+	st->state = state_waiting(t ? t->reason : not_yet(v), t ? t->message : NULL, v->arena);
 }
 
 /* Not on the host: not yet, or not any more. */
@@ -266,11 +271,13 @@ container(const struct pod_view *v, const struct container *spec, enum part_role
 	pod_resources_status(v->s, v->pod, spec, c, st);
 }
 
-/* While others still have to go through, what is wrong with one is not its story yet. */
+/* While others still have to go through, what is wrong with one is not its story yet, unless
+ * it keeps the pod from being started at all. */
 static void
 hold_back(const struct pod_view *v, struct container_status *st)
 {
-	if (st->state->waiting && !st->lastState->terminated && !v->ntrouble)
+	if (st->state->waiting && !st->lastState->terminated &&
+	    (pod_is_up(v->seen) || !v->ntrouble))
 		st->state = state_waiting("PodInitializing", NULL, v->arena);
 }
 

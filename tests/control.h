@@ -46,6 +46,9 @@ struct kit {
 	size_t nrules;
 	struct settings settings;
 	struct host_seen host;
+	struct images_seen *images; /* on the host; NULL: nobody knows */
+	struct pull_seen_row pulls[KIT_MAX];
+	size_t npulls;
 	bool mute; /* the hand has not spoken yet */
 	int64_t now;
 	uint64_t seed, version, uids;
@@ -347,6 +350,9 @@ kit_snapshot(struct kit *k)
 				     .programmed = k->rules,
 				     .nprogrammed = k->nrules,
 				     .host = k->mute ? NULL : &k->host,
+				     .images = k->images,
+				     .pulls = k->pulls,
+				     .npulls = k->npulls,
 				     .stores = k->mute ? NULL : &k->stores,
 				     .arena = &k->pass };
 	for (int r = 0; r < RES_COUNT; r++)

@@ -197,6 +197,69 @@ teardown() {
 	wait_for 5 "what came by hand goes when asked" sh -c "! kedge image ls | grep -q local"
 }
 
+# data_layout LAYOUT TEXT: an image that is one file, /word
+data_layout() {
+	rm -rf "$1" "$W/word"
+	mkdir "$W/word"
+	echo "$2" >"$W/word/word"
+	tar -C "$W/word" --owner=0 --group=0 -cf "$W/word.tar" word
+	oci_image "$1" '{}' "$(oci_layer "$1" "$W/word.tar")" >/dev/null
+}
+# reader IMAGE: a Deployment that mounts it
+reader() {
+	deployment web web:1 | sed 's/^  replicas: 1/  replicas: 1\n  revisionHistoryLimit: 0/'
+	cat <<-Y
+		        volumeMounts: [{name: data, mountPath: /data}]
+		      volumes: [{name: data, image: {reference: "$1", pullPolicy: IfNotPresent}}]
+	Y
+}
+
+@test "an image volume's image comes ahead of the rollout, and stays for a rollback" {
+	repo_make
+	kedge_start --source "$W/deploy.git"
+	image web:1
+	local v
+	for v in 1 2; do
+		data_layout "$W/data" "word $v"
+		push_image "$W/data" "$R/data:$v"
+		reader "$R/data:$v" >"$W/clone/web.yaml"
+		push_wait "$v"
+		grep -q "+ fetch image $R/data:$v  # default/web" "$W/kedged.log"
+	done
+	run kedge image prune
+	echo "$output"
+	[[ $output != *"/data:"* ]]
+	kedge get revisions -o json | jq -e --arg i "$R/data:1" '[.items[].status.images[]?] | index($i)'
+	reader "$R/data:3" >"$W/clone/web.yaml"
+	push "3"
+	wait_for 20 "the registry's word is told" sh -c 'kedge get pods | grep -q "ErrImagePull\|ImagePullBackOff"'
+	[ "$(pods_ready app=web)" = 1 ]
+	kedge events | grep -q "Failed to pull image \"$R/data:3\": .*manifest unknown"
+	registry_stop "${R#*:}"
+	kedge rollback 1
+	wait_for 10 "the first is back" sh -c "kedge get pods -o json | jq -e '[.items[] | select(.spec.volumes[0].image.reference == \"$R/data:1\" and .status.phase == \"Running\")] | length == 1'"
+}
+
+@test "kedge debug pulls the image that it lacks" {
+	repo_make
+	kedge_start --source "$W/deploy.git"
+	image web:1
+	deployment web web:1 >"$W/clone/web.yaml"
+	push_wait web
+	local pod
+	pod=$(kedge get pods -o json | jq -r '.items[0].metadata.name')
+	web_layout "$W/tools" v7 >/dev/null
+	push_image "$W/tools" "$R/tools:1"
+	kedge debug "$pod" --image "$R/tools:1" -c look -- /web
+	kedge image ls | grep -q "^$R/tools:1 "
+	kedge events | grep -q "Successfully pulled image \"$R/tools:1\""
+	run kedge debug "$pod" --image "$R/tools:2" -c none -- /web
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output == *"container none: ErrImagePull: "*"manifest unknown"* ]]
+	[ "$(pods_ready app=web)" = 1 ]
+}
+
 @test "a disk that fills up loses the images that nobody needs" {
 	web_layout "$W/web" v1 >/dev/null
 	push_image "$W/web" "$R/web:1"

@@ -617,10 +617,12 @@ brain_usage_seen(struct brain *b, const struct usage_seen *seen)
 }
 
 static int
-on_image_remove(void *ctx, int64_t id, const char *name, struct error **e)
+on_image_remove(void *ctx, int64_t id, const char *name, bool force, struct error **e)
 {
 	if (!*name || strpbrk(name, " \n\t"))
 		return fail(e, WHY_INVALID, "\"%s\" is not an image name", name);
+	if (!force && gc_check_unused(ctx, name, e) < 0)
+		return -1;
 	return hand_ask(ctx, ACT_REMOVE, "image", name, false, id, e);
 }
 

@@ -341,7 +341,9 @@ event_of_pod(struct brain *b, const struct pod_seen *was, const struct pod_seen 
 	if (!pod || strcmp(object_uid(pod), is->uid))
 		return;
 	if (!strcmp(is->state, "failed") && is->message)
-		note(b, pod, "Warning", "FailedCreatePodSandBox", NULL, "%s", is->message);
+		note(b, pod, "Warning",
+		     is->refused && *is->refused ? is->refused : "FailedCreatePodSandBox", NULL,
+		     "%s", is->message);
 	for (size_t i = 0; i < is->containers.n; i++) {
 		const struct container_seen *c = &is->containers.at[i];
 		struct container_seen room;

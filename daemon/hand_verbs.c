@@ -32,7 +32,7 @@ struct order {
 };
 
 static void
-pod_failed(struct order *o, const char *uid, bool refused, const struct error *e)
+pod_failed(struct order *o, const char *uid, const char *refused, const struct error *e)
 {
 	struct pod_seen seen = { .uid = uid,
 				 .ns = o->action->ns,
@@ -64,7 +64,8 @@ pod_ip(const struct order *o, const char *text, uint32_t *ret, struct error **e)
 
 /* The sandbox, its link, its containers; what was made is unmade when a later step fails. */
 static int
-pod_start(struct order *o, const struct sandbox_args *args, bool *ret_refused, struct error **e)
+pod_start(struct order *o, const struct sandbox_args *args, const char **ret_refused,
+	  struct error **e)
 {
 	cleanup_close int netns = -1;
 	struct rt_pod spec;
@@ -94,7 +95,7 @@ do_start(struct order *o, struct error **e)
 	const struct sandbox_args *args = o->body;
 	cleanup_error struct error *why = NULL;
 	const struct rt_pod_status *there = rt_pod_status(o->hand->rt, args->uid);
-	bool refused = false;
+	const char *refused = NULL;
 
 	(void)e;
 	if (there && there->state != RT_POD_GONE) {

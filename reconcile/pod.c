@@ -231,6 +231,20 @@ backoff_over(struct pod_status *st, const char *type, struct arena *a)
 	st->conditions.n = c.n;
 }
 
+/* Turned away, as the kubelet does: none of its containers was ever begun. */
+static void
+reject(const struct pod *pod, const struct pod_seen *seen, struct plan *p)
+{
+	struct pod_status *st = arena_zalloc(p->arena, sizeof *st);
+
+	st->phase = "Failed";
+	st->reason = seen->refused;
+	st->message = arena_printf(p->arena, "Pod was rejected: %s", seen->message);
+	st->qosClass = pod_qos(pod->spec);
+	st->startTime = pod->status->startTime;
+	write(p, pod, st, "");
+}
+
 /* ---- on to the host ---- */
 
 /* What has ended for good is not started again with the others; init containers are. */
@@ -260,11 +274,15 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 
 	if (args && !failed && !pod_images(s, pod, p, trouble, &v.ntrouble))
 		waits = true, args = NULL;
+	if (failed && str_is(seen->refused, REASON_REJECTED)) {
+		reject(pod, seen, p);
+		return;
+	}
 	if (failed) {
-		trouble[0] = (struct pod_trouble){ NULL,
-						   seen->refused ? "CreateContainerConfigError"
-								 : "ContainerCreating",
-						   seen->message };
+		trouble[0] = (struct pod_trouble){
+			NULL, str_is(seen->refused, "") ? "ContainerCreating" : seen->refused,
+			seen->message
+		};
 		v.ntrouble = 1;
 	}
 	st = pod_status_new(&v);

@@ -587,6 +587,8 @@ pod_status_why(const struct pod_status *st, struct arena *a)
 		why = trouble_of(st->containerStatuses.at, n, st->phase, a);
 	if (why)
 		return why;
+	if (str_is(st->phase, "Failed") && !str_is(st->reason, ""))
+		return st->reason;
 	for (size_t i = 0; i < n; i++)
 		ready += st->containerStatuses.at[i].ready;
 	if (str_is(st->phase, "Running"))

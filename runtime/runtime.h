@@ -206,8 +206,9 @@ void rt_close(struct rt *); /* the pods live on */
 const char *const *rt_lacks(const struct rt *);
 const char *rt_cgroup_mode(const struct rt *); /* "v2", "v1", "hybrid" */
 
-/* Does a container ask for what the operator did not allow?  Then rt_pod_create fails. */
-bool rt_pod_refused(const struct rt *, const struct rt_pod *);
+/* Does the pod ask for what the operator did not allow?  Then rt_pod_create fails.  A reason as
+ * those of containers, for a sysctl "SysctlForbidden"; NULL: it does not. */
+const char *rt_pod_refused(const struct rt *, const struct rt_pod *);
 /* Makes the namespaces of one pod that is yet to come, when fewer than warm_pods are there:
  * the next pod with a user namespace takes the oldest.  Their network, still rt's, to plug
  * something in; -1: there are enough, or it cannot be.  They go when this process ends. */

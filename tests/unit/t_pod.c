@@ -650,14 +650,38 @@ a_pod_that_the_operator_refuses_says_so_in_its_status(void **state)
 	p = kit_pod_of(k, object_uid(web(k)));
 	p->seen.state = "failed";
 	p->seen.message = "container web: capability SYS_ADMIN is not allowed";
-	p->seen.refused = true;
+	p->seen.refused = "CreateContainerConfigError";
 	pass(k);
 	assert_string_equal(container(k)->state->waiting->reason, "CreateContainerConfigError");
 	assert_string_equal(container(k)->state->waiting->message,
 			    "container web: capability SYS_ADMIN is not allowed");
-	p->seen.refused = false;
+	p->seen.refused = NULL;
 	pass(k);
 	assert_string_equal(container(k)->state->waiting->reason, "ContainerCreating");
+}
+
+static void
+a_pod_with_a_forbidden_sysctl_fails_as_the_kubelet_lets_it(void **state)
+{
+	struct kit *k = *state;
+	struct kit_pod *p;
+
+	pod(k, "web", "", "");
+	pass(k);
+	pass(k);
+	p = kit_pod_of(k, object_uid(web(k)));
+	p->seen.state = "failed";
+	p->seen.message = "forbidden sysctl: \"a.b\" not allowlisted";
+	p->seen.refused = "SysctlForbidden";
+	assert_string_equal(pass(k), ". status pod default/web  # SysctlForbidden\n");
+	assert_string_equal(web(k)->status->phase, "Failed");
+	assert_string_equal(web(k)->status->reason, "SysctlForbidden");
+	assert_string_equal(web(k)->status->message,
+			    "Pod was rejected: forbidden sysctl: \"a.b\" not allowlisted");
+	assert_int_equal(web(k)->status->containerStatuses.n, 0);
+	assert_string_equal(pass(k), "");
+	k->now += 600000;
+	assert_string_equal(pass(k), "");
 }
 
 /* ---- the end ---- */
@@ -799,6 +823,7 @@ main(void)
 		T(a_missing_image_is_shown_and_left_to_the_host),
 		T(a_sandbox_that_cannot_be_made_is_tried_again_at_growing_intervals),
 		T(a_pod_that_the_operator_refuses_says_so_in_its_status),
+		T(a_pod_with_a_forbidden_sysctl_fails_as_the_kubelet_lets_it),
 		T(a_deleted_pod_leaves_rules_connections_and_host_in_this_order),
 		T(connections_that_never_end_are_cut_after_the_drain_time),
 		T(the_last_one_serves_until_another_does_or_its_time_is_up),

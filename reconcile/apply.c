@@ -88,8 +88,11 @@ void
 apply_complain(struct complaints *c, const struct manifest *m, const char *field,
 	       const char *text)
 {
+	int line, col;
+
+	manifest_at(m, field, &line, &col);
 	c->path = m->path;
-	complain(c, m->line, m->col, field, "%s", text);
+	complain(c, line, col, field, "%s", text);
 }
 
 /* ---- what the source states ---- */

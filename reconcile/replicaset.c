@@ -63,10 +63,12 @@ name_taken(const char *const *names, size_t n, const char *name)
 static void
 grow(struct snapshot *s, const struct replica_set *rs, int64_t from, int64_t by, struct plan *p)
 {
-	const char **names;
+	const char **names, *audit;
 	uint64_t nonce = 0;
 	size_t n = 0;
 
+	audit =
+	    pod_security_audits(s, pod_from_template(rs, object_name(rs), p->arena), p->arena);
 	by = least(by, BURST);
 	names = arena_alloc(p->arena, (size_t)by * sizeof *names);
 	while (n < (size_t)by) {
@@ -76,9 +78,9 @@ grow(struct snapshot *s, const struct replica_set *rs, int64_t from, int64_t by,
 			continue;
 		names[n++] = name;
 		plan_write(p, ACT_CREATE, pod_from_template(rs, name, p->arena), 0, 0,
-			   arena_printf(p->arena, "%s has %lld of %lld", object_name(rs),
+			   arena_printf(p->arena, "%s has %lld of %lld%s", object_name(rs),
 					(long long)from + (long long)n - 1,
-					(long long)rs->spec->replicas));
+					(long long)rs->spec->replicas, audit));
 	}
 }
 

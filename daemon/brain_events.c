@@ -280,6 +280,8 @@ container_events(struct brain *b, const struct pod *pod, const struct container_
 	    could_not_start(is->lastReason) &&
 	    (!was || was->lastFinishedAt != is->lastFinishedAt))
 		note(b, pod, "Warning", "Failed", field, "Error: %s", is->lastMessage);
+	if (is->held) /* for what, only the controller knows, and tells */
+		return;
 	if (was && !strcmp(was->state, is->state) && was->reason &&
 	    !strcmp(was->reason, reason) && was->backoffUntil == is->backoffUntil)
 		return;

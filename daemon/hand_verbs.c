@@ -186,6 +186,19 @@ do_add(struct order *o, struct error **e)
 }
 
 static int
+do_renew(struct order *o, struct error **e)
+{
+	const struct add_args *args = o->body;
+	struct rt_container c;
+	int rc;
+
+	spec_container(args->container, o->arena, &c);
+	rc = rt_container_renew(o->hand->rt, args->uid, &c, e);
+	hand_rt_arm(o->hand);
+	return rc;
+}
+
+static int
 do_hooked(struct order *o, struct error **e)
 {
 	const struct hooked_args *args = o->body;
@@ -664,7 +677,7 @@ static int (*const table[ACT_COUNT])(struct order *, struct error **) = {
 	[ACT_READY] = do_ready,     [ACT_DOWN] = do_down,
 	[ACT_RESIZE] = do_resize,   [ACT_USAGE] = do_usage,
 	[ACT_ATTACH] = do_attach,   [ACT_CONNECT] = do_connect,
-	[ACT_ADD] = do_add,
+	[ACT_ADD] = do_add,         [ACT_RENEW] = do_renew,
 };
 /* clang-format on */
 

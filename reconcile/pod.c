@@ -84,7 +84,10 @@ tell(struct plan *p, const struct pod *pod, const char *type, const char *reason
 static void
 tell_trouble(struct plan *p, const struct pod *pod, const struct pod_trouble *t)
 {
-	if (!pod_part_waits(pod->status, t->container, t->reason))
+	const struct container_status *st = pod_part_status(pod->status, t->container);
+
+	if (!pod_part_waits(pod->status, t->container, t->reason) ||
+	    !str_is(st->state->waiting->message, t->message))
 		tell_of(p, pod, t->container, "Warning", "Failed",
 			arena_printf(p->arena, "Error: %s", t->message));
 }
@@ -266,12 +269,13 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	struct pod_trouble *trouble =
 	    arena_zalloc(a, (pod_parts(pod->spec) + 1) * sizeof *trouble);
 	struct pod_view v = { s, pod, NULL, trouble, 0, a };
-	struct sandbox_args *args = pod_sandbox(s, pod, a, trouble, &v.ntrouble);
+	struct sandbox_args *args = pod_sandbox(s, pod, a, trouble);
 	bool failed = args && seen && str_is(seen->state, "failed"), again = true;
 	bool waits = false; /* for images, which tell for themselves */
 	bool ran = pod_condition(pod, "ContainersReady") != NULL;
 	struct pod_status *st;
 
+	v.ntrouble = !args;
 	if (args && !failed && !pod_images(s, pod, p, trouble, &v.ntrouble))
 		waits = true, args = NULL;
 	if (failed && str_is(seen->refused, REASON_REJECTED)) {
@@ -291,12 +295,8 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	else if (!args)
 		backoff_over(st, CONDITION_BACKOFF, a);
 	if (write(p, pod, st, args ? pod_volumes_version(s, pod, a) : "") && !args && !waits)
-		tell(p, pod, "Warning",
-		     trouble[0].container ? "Failed"
-		     : trouble[0].event   ? trouble[0].event
-					  : "FailedMount",
-		     trouble[0].container ? arena_printf(a, "Error: %s", trouble[0].message)
-					  : trouble[0].message);
+		tell(p, pod, "Warning", trouble[0].event ? trouble[0].event : "FailedMount",
+		     trouble[0].message);
 	if (!args || !again || str_is(st->phase, "Succeeded") || str_is(st->phase, "Failed"))
 		return;
 	pod_images_told(s, pod, p);
@@ -430,11 +430,39 @@ add_ephemeral(struct snapshot *s, const struct pod *pod, const struct pod_seen *
 		/* one that ended is not begun again, nor in a sandbox made anew */
 		if (is_seen(seen, c->name) || (st && st->state && st->state->terminated))
 			continue;
-		args.container = pod_ephemeral(s, pod, c, p->arena, &ret[*ret_n]);
+		args.container =
+		    pod_container(s, pod, c, PART_EPHEMERAL, p->arena, &ret[*ret_n]);
 		if (!args.container)
 			tell_trouble(p, pod, &ret[(*ret_n)++]);
 		else if (pod_image_added(s, pod, c, p, ret, ret_n))
 			order(p, ACT_ADD, pod, 0, add_args_kind(), &args, c->image);
+	}
+}
+
+/* Containers that are held back for something that was missing; `ret`: what still is. */
+static void
+release(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, struct plan *p,
+	struct pod_trouble *ret, size_t *ret_n)
+{
+	for (size_t i = 0; i < pod_parts(pod->spec); i++) {
+		const struct container *c = pod_part(pod->spec, i);
+		struct add_args args = { .uid = object_uid(pod) };
+		size_t k = 0;
+
+		while (k < seen->containers.n &&
+		       !(seen->containers.at[k].held &&
+			 str_is(seen->containers.at[k].name, c->name)))
+			k++;
+		if (k == seen->containers.n)
+			continue;
+		args.container = pod_container(s, pod, c, pod_part_role(pod->spec, i), p->arena,
+					       &ret[*ret_n]);
+		if (args.container)
+			order(p, ACT_RENEW, pod, 0, add_args_kind(), &args,
+			      arena_printf(p->arena, "%s: all that it refers to is there",
+					   c->name));
+		else
+			tell_trouble(p, pod, &ret[(*ret_n)++]);
 	}
 }
 
@@ -522,8 +550,10 @@ look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 	const char *volumes = "";
 	struct pod_status *st;
 
-	if (up && !pod_is_finished(pod) && str_is(seen->over, ""))
+	if (up && !pod_is_finished(pod) && str_is(seen->over, "")) {
+		release(s, pod, seen, p, trouble, &v.ntrouble);
 		add_ephemeral(s, pod, seen, p, trouble, &v.ntrouble);
+	}
 	st = pod_status_new(&v);
 	if (up) /* what fails from here on (images, crashes) is tried again on the host */
 		backoff_over(st, CONDITION_BACKOFF, p->arena);

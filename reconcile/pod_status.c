@@ -265,6 +265,8 @@ container(const struct pod_view *v, const struct container *spec, enum part_role
 		    arena_printf(v->arena, "kedge://%s/%s/%lld", object_uid(v->pod), spec->name,
 				 (long long)st->restartCount);
 	st->state = state_of(v, c, st->containerID);
+	if (c->held)
+		waiting(v, spec, st);
 	if (st->state->terminated && !st->state->terminated->startedAt)
 		st->state->terminated->startedAt = last_start(old); /* nobody else knows */
 	judge(v, spec, role, c, st);

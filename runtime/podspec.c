@@ -457,6 +457,7 @@ walk_container(struct walk *w, struct rt_container *c)
 	NUM(w, c->stdin_once);
 	walk_str(w, &c->termination_message_path);
 	NUM(w, c->log_as_message);
+	NUM(w, c->hold);
 	walk_hook(w, &c->post_start);
 	walk_hook(w, &c->pre_stop);
 	walk_str(w, &c->stop_signal);
@@ -483,13 +484,13 @@ walk_groups(struct walk *w, struct rt_pod *p)
 static void
 walk_pod(struct walk *w, struct rt_pod *p)
 {
-	int64_t magic = 0x35636570732d6b, nv = (int64_t)p->nvolumes,
+	int64_t magic = 0x36636570732d6b, nv = (int64_t)p->nvolumes,
 		nc = (int64_t)p->ncontainers;
 	struct rt_volume *volumes;
 	struct rt_container *containers;
 
 	walk_num(w, &magic);
-	w->bad |= magic != 0x35636570732d6b;
+	w->bad |= magic != 0x36636570732d6b;
 	walk_str(w, &p->uid);
 	walk_str(w, &p->ns);
 	walk_str(w, &p->name);

@@ -306,7 +306,7 @@ begin_ahead(struct rt *rt, struct rtpod *p)
 	cleanup_free char *refused = img ? runs_as_root(p, spec, img) : NULL;
 	struct cont *c = &p->c[0];
 
-	if (!img || refused || container_compile(rt, p, 0, img, NULL) < 0)
+	if (!img || spec->hold || refused || container_compile(rt, p, 0, img, NULL) < 0)
 		return;
 	c->compiled = true;
 	c->image_id = xstrdup(img->id);
@@ -323,6 +323,13 @@ container_begin(struct rt *rt, struct rtpod *p, size_t i)
 	cleanup_error struct error *e = NULL;
 	char *refused;
 
+	if (spec->hold) {
+		waits_for(c, "CreateContainerConfigError", NULL);
+		c->image_retry = 0;
+		run_note(rt, p);
+		rt_changed(rt, p);
+		return;
+	}
 	if (!c->compiled) {
 		img = rt->cfg.images ? image_find(rt->cfg.images, spec->image) : NULL;
 		const char *missing =

@@ -140,6 +140,7 @@ struct rt_container {
 	bool log_as_message; /* what it printed last stands for a message it did not leave */
 	struct rt_hook post_start, pre_stop;
 	const char *stop_signal; /* "SIGUSR1"; NULL: the image's, else SIGTERM */
+	bool hold;               /* not started before rt_container_renew said all of it */
 };
 
 struct rt_pod {
@@ -179,6 +180,7 @@ struct rt_container_status {
 	const char *reason, *message; /* of waiting */
 	int restarts;
 	bool started;           /* what comes after it may start */
+	bool held;              /* it waits for rt_container_renew */
 	enum rt_hook_name hook; /* under way */
 	int64_t backoff_until;
 	int64_t cpu_milli, cpu_shares, memory; /* what it is held to now */
@@ -245,6 +247,10 @@ int rt_container_resize(struct rt *, const char *uid, const char *container,
  * again.  One of that name that is there already is left as it is. */
 int rt_container_add(struct rt *, const char *uid, const struct rt_container *,
 		     struct error **);
+/* All of a container that was made with `hold`: it is started when its turn comes.  One that is
+ * not held is left as it is. */
+int rt_container_renew(struct rt *, const char *uid, const struct rt_container *,
+		       struct error **);
 /* What a container uses; -1: this host does not tell. */
 struct rt_usage {
 	int64_t cpu_ns; /* so far, of this run and those before it */

@@ -493,6 +493,15 @@ kit_carry(struct kit *k, const struct action *a)
 		p->seen.ip =
 		    arena_strdup(&k->arena, ((const struct sandbox_args *)a->body)->ip);
 		break;
+	case ACT_RENEW: {
+		const struct add_args *args = a->body;
+
+		p = kit_pod_of(k, args->uid);
+		for (size_t i = 0; p && i < p->seen.containers.n; i++)
+			if (!strcmp(p->at[i].name, args->container->name))
+				p->at[i].held = false, p->at[i].reason = NULL;
+		break;
+	}
 	case ACT_STOP:
 		if ((p = kit_pod_of(k, kit_body_uid(a))))
 			p->seen.state = "stopping";

@@ -17,6 +17,7 @@ teardown() {
 
 @test "supplemental groups join the image's own, or replace them" { drive groups; }
 @test "what reaches beyond the pod is refused, and the refusal names the row" { drive gates; }
+@test "a container that was held back gets no more than it could have had at once" { drive renewed; }
 @test "sysctls are the pod's own" { drive sysctls; }
 @test "a privileged container has all capabilities and devices, and nothing is masked" { drive privileged; }
 @test "procMount Unmasked shows all of /proc" { drive unmasked; }

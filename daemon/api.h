@@ -97,8 +97,8 @@ struct api_host {
 	/* api_answer with how far it is; `config`: docker's, or NULL; begin: else only look */
 	int (*image_pull)(void *ctx, int64_t id, const char *name, const char *config,
 			  bool begin, struct error **);
-	int (*image_remove)(void *ctx, int64_t id, const char *name,
-			    struct error **);                           /* api_answer */
+	int (*image_remove)(void *ctx, int64_t id, const char *name, bool force,
+			    struct error **); /* api_answer; force: whoever uses it */
 	int (*down)(void *ctx, int64_t id, bool keep, struct error **); /* api_answer */
 };
 

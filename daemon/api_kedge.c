@@ -171,7 +171,8 @@ kedge_image_remove(struct call *c)
 	else
 		asked(c,
 		      c->api->host.image_remove(c->api->host.ctx, call_ask(c),
-						call_query(c, "name"), &e),
+						call_query(c, "name"),
+						!strcmp(call_query(c, "force"), "true"), &e),
 		      &e);
 }
 

@@ -32,6 +32,7 @@ struct brain_request {
 	 * tar can look whole) before we know that all was sent; -1. */
 	int pipe;
 	bool allow_prune;
+	char *json; /* the answer when it went well; NULL: none but that */
 	struct brain_request *next;
 };
 
@@ -70,6 +71,7 @@ request_free(struct brain *b, struct brain_request *r)
 		close(r->pipe);
 	free(r->source);
 	free(r->ref);
+	free(r->json);
 	free(r);
 }
 
@@ -156,14 +158,37 @@ revision_before(struct brain *b, struct watch *w)
 	return before;
 }
 
+/* Who gave no number hears which it became. */
+static char *
+rollback_json(struct brain *b, const struct watch *w, int64_t number)
+{
+	cleanup_free char *name = NULL;
+	const struct revision *r;
+	json_t *j;
+	char *out;
+
+	xasprintf(&name, "%s-%" PRId64, w->config->name, number);
+	r = store_find(b->store, RES_revision, "", name);
+	if (!r)
+		return NULL;
+	j = json_pack("{s:s, s:I, s:s, s:s}", "kind", "Rollback", "revision",
+		      (json_int_t)number, "commit", r->spec->commit, "message",
+		      r->spec->message ? r->spec->message : "");
+	out = json_dumps(j, JSON_COMPACT);
+	json_decref(j);
+	return out;
+}
+
 static int
-source_rollback(struct brain *b, struct watch *w, int64_t number, struct error **e)
+source_rollback(struct brain *b, struct watch *w, int64_t number, struct brain_request *r,
+		struct error **e)
 {
 	if (!number)
 		number = revision_before(b, w);
 	if (!number)
 		return fail(e, WHY_NOT_FOUND, "source %s has no earlier revision",
 			    w->config->name);
+	r->json = rollback_json(b, w, number);
 	return deploy_rollback(b, w, number, e);
 }
 
@@ -188,7 +213,7 @@ on_source(void *ctx, int64_t id, const struct api_source_args *args, struct erro
 	r->allow_prune = args->allow_prune;
 	rc = args->verb == API_SYNC
 		 ? source_sync(b->sources, w->config->name, args->everything, e)
-		 : source_rollback(b, w, args->revision, e);
+		 : source_rollback(b, w, args->revision, r, e);
 	/* A pin is answered from within, and the request is gone by then. */
 	if (rc < 0 && (r = request_find(b, ASK_SOURCE, b->next_id)))
 		request_free(b, r);
@@ -206,7 +231,7 @@ brain_answered(struct brain *b, const char *source, const char *error)
 			continue;
 		if (r->allow_prune && (!error || !*error))
 			deploy(b, deploy_watch(b, source), true);
-		request_answer(b, r, NULL, error);
+		request_answer(b, r, r->json, error);
 	}
 }
 
@@ -617,10 +642,12 @@ brain_usage_seen(struct brain *b, const struct usage_seen *seen)
 }
 
 static int
-on_image_remove(void *ctx, int64_t id, const char *name, struct error **e)
+on_image_remove(void *ctx, int64_t id, const char *name, bool force, struct error **e)
 {
 	if (!*name || strpbrk(name, " \n\t"))
 		return fail(e, WHY_INVALID, "\"%s\" is not an image name", name);
+	if (!force && gc_check_unused(ctx, name, e) < 0)
+		return -1;
 	return hand_ask(ctx, ACT_REMOVE, "image", name, false, id, e);
 }
 

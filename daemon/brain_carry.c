@@ -150,6 +150,9 @@ carry_note(struct brain *b, struct action *a)
 	case ACT_ADD:
 		seen_added(b, a);
 		return true;
+	case ACT_RENEW:
+		seen_renewed(b, a);
+		return true;
 	case ACT_DRAIN:
 		row = seen_row(b, ((const struct drain_args *)a->body)->uid);
 		if (!row || row->draining)

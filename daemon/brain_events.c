@@ -280,6 +280,8 @@ container_events(struct brain *b, const struct pod *pod, const struct container_
 	    could_not_start(is->lastReason) &&
 	    (!was || was->lastFinishedAt != is->lastFinishedAt))
 		note(b, pod, "Warning", "Failed", field, "Error: %s", is->lastMessage);
+	if (is->held) /* for what, only the controller knows, and tells */
+		return;
 	if (was && !strcmp(was->state, is->state) && was->reason &&
 	    !strcmp(was->reason, reason) && was->backoffUntil == is->backoffUntil)
 		return;
@@ -341,7 +343,9 @@ event_of_pod(struct brain *b, const struct pod_seen *was, const struct pod_seen 
 	if (!pod || strcmp(object_uid(pod), is->uid))
 		return;
 	if (!strcmp(is->state, "failed") && is->message)
-		note(b, pod, "Warning", "FailedCreatePodSandBox", NULL, "%s", is->message);
+		note(b, pod, "Warning",
+		     is->refused && *is->refused ? is->refused : "FailedCreatePodSandBox", NULL,
+		     "%s", is->message);
 	for (size_t i = 0; i < is->containers.n; i++) {
 		const struct container_seen *c = &is->containers.at[i];
 		struct container_seen room;

@@ -26,9 +26,9 @@ struct fetching {
 
 static void
 fetch_one(struct fetching *f, const void *obj, const struct pod_spec *spec,
-	  const struct container *c)
+	  const struct pod_image *x)
 {
-	struct image_look l = image_look(f->s, object_namespace(obj), spec, c,
+	struct image_look l = image_look(f->s, object_namespace(obj), spec, x,
 					 f->watch->fetch_since, f->plan.arena);
 
 	/* what failed since this commit came has had its chance */
@@ -41,7 +41,7 @@ fetch_one(struct fetching *f, const void *obj, const struct pod_spec *spec,
 	if (l.state != IMAGE_FETCH && l.state != IMAGE_COMING)
 		return;
 	f->holds = true;
-	buf_addf(&f->text, "%s%s %d%%", f->text.len ? ", " : "", c->image,
+	buf_addf(&f->text, "%s%s %d%%", f->text.len ? ", " : "", x->image,
 		 pull_percent(f->brain, l.key));
 }
 
@@ -62,12 +62,13 @@ deploy_fetches(struct brain *b, struct watch *w, const char *commit, bool allow_
 	for (size_t i = 0; i < p->n; i++) {
 		const struct action *a = &p->at[i];
 		const struct pod_spec *spec;
+		struct pod_image x;
 
 		if (a->verb != ACT_CREATE && a->verb != ACT_UPDATE && a->verb != ACT_SCALE)
 			continue;
 		spec = object_pod_spec(a->body);
-		for (size_t k = 0; spec && k < pod_parts(spec); k++)
-			fetch_one(&f, a->body, spec, pod_part(spec, k));
+		for (size_t k = 0; spec && pod_image_next(spec, &k, &x);)
+			fetch_one(&f, a->body, spec, &x);
 	}
 	for (size_t i = 0; i < f.plan.n; i++)
 		carry(b, &f.plan.at[i]);
@@ -105,17 +106,16 @@ images_wanted(const struct manifest_set *set, struct arena *a, struct strs *ret)
 	*ret = (struct strs){ 0 };
 	for (size_t i = 0; i < set->n; i++) {
 		const struct pod_spec *spec = object_pod_spec(set->at[i]->obj);
+		struct pod_image x;
 		const char **at;
 
-		for (size_t k = 0; spec && k < pod_parts(spec); k++) {
-			const char *image = pod_part(spec, k)->image;
-
-			if (map_put(&seen, image, ret))
+		for (size_t k = 0; spec && pod_image_next(spec, &k, &x);) {
+			if (map_put(&seen, x.image, ret))
 				continue;
 			at = arena_alloc(a, (ret->n + 1) * sizeof *at);
 			if (ret->n)
 				memcpy(at, ret->at, ret->n * sizeof *at);
-			at[ret->n++] = arena_strdup(a, image);
+			at[ret->n++] = arena_strdup(a, x.image);
 			ret->at = at;
 		}
 	}

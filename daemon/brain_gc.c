@@ -20,19 +20,12 @@
 
 /* ---- what is needed ---- */
 
-static void
-need(struct map *needed, const char *image)
-{
-	char *full = image ? imageref_normalise(image, NULL) : NULL;
-
-	if (full)
-		(void)map_put(needed, full, needed);
-	free(full);
-}
+/* Somebody names an image: a pod, the template of one, a revision. */
+typedef void need_fn(void *ctx, const char *image, const void *who);
 
 /* Of each source the newest revisions that were applied. */
 static void
-need_revisions(struct brain *b, struct map *needed)
+each_of_revisions(struct brain *b, need_fn *fn, void *ctx)
 {
 	struct objects all = store_all(b->store, RES_revision);
 
@@ -49,26 +42,52 @@ need_revisions(struct brain *b, struct map *needed)
 		for (size_t k = 0; r->status && newer < b->config->images->keepRevisions &&
 				   k < r->status->images.n;
 		     k++)
-			need(needed, r->status->images.at[k]);
+			fn(ctx, r->status->images.at[k], r);
 	}
+}
+
+static void
+each_of_kind(struct brain *b, int res, need_fn *fn, void *ctx)
+{
+	struct objects all = store_all(b->store, res);
+
+	for (size_t i = 0; i < all.n; i++) {
+		const struct pod_spec *spec = object_pod_spec(all.at[i]);
+		struct pod_image x;
+
+		if (!spec)
+			break; /* no kind has one here and none there */
+		for (size_t k = 0; pod_image_next(spec, &k, &x);)
+			fn(ctx, x.image, all.at[i]);
+	}
+}
+
+/* Pods first. */
+static void
+each_needed(struct brain *b, need_fn *fn, void *ctx)
+{
+	each_of_kind(b, RES_pod, fn, ctx);
+	each_of_revisions(b, fn, ctx);
+	for (int res = 0; res < RES_COUNT; res++)
+		if (res != RES_pod)
+			each_of_kind(b, res, fn, ctx);
+}
+
+static void
+need(void *ctx, const char *image, const void *who)
+{
+	char *full = image ? imageref_normalise(image, NULL) : NULL;
+
+	(void)who;
+	if (full)
+		(void)map_put(ctx, full, ctx);
+	free(full);
 }
 
 static void
 needed_fill(struct brain *b, struct map *needed)
 {
-	for (int res = 0; res < RES_COUNT; res++) {
-		struct objects all = store_all(b->store, res);
-
-		for (size_t i = 0; i < all.n; i++) {
-			const struct pod_spec *spec = object_pod_spec(all.at[i]);
-
-			if (!spec)
-				break; /* no kind has one here and none there */
-			for (size_t k = 0; k < pod_parts(spec); k++)
-				need(needed, pod_part(spec, k)->image);
-		}
-	}
-	need_revisions(b, needed);
+	each_needed(b, need, needed);
 	for (size_t i = 0; i < b->config->sources.n && b->watches; i++)
 		if (b->watches[i].fetching)
 			(void)map_put(needed, "",
@@ -92,6 +111,55 @@ is_needed(const struct map *needed, const struct image_seen *x)
 	xasprintf(&b, "%s@%s", repo, x->manifest ? x->manifest : "");
 	xasprintf(&c, "%s@%s", repo, x->id ? x->id : "");
 	return map_get(needed, a) || map_get(needed, b) || map_get(needed, c);
+}
+
+/* ---- who needs one ---- */
+
+enum { USERS_NAMED = 5 };
+
+struct users {
+	const struct image_seen *image;
+	const void *last; /* one that names it twice is one */
+	struct buf names;
+	size_t n;
+};
+
+static void
+user_add(void *ctx, const char *image, const void *who)
+{
+	struct users *u = ctx;
+	struct map one = { 0 };
+
+	need(&one, image, who);
+	if (u->last != who && is_needed(&one, u->image)) {
+		u->last = who;
+		if (u->n++ < USERS_NAMED)
+			buf_addf(&u->names, "%s%s %s%s%s", u->n > 1 ? ", " : "",
+				 resource_of(who)->singular, object_namespace(who),
+				 *object_namespace(who) ? "/" : "", object_name(who));
+	}
+	map_done(&one);
+}
+
+int
+gc_check_unused(struct brain *b, const char *name, struct error **e)
+{
+	cleanup_free char *full = imageref_normalise(name, NULL);
+	struct users u = { 0 };
+
+	for (size_t i = 0; full && i < b->images->images.n; i++)
+		if (!strcmp(b->images->images.at[i].name, full))
+			u.image = &b->images->images.at[i];
+	if (!u.image)
+		return 0; /* the hand has words for it */
+	each_needed(b, user_add, &u);
+	if (u.n > USERS_NAMED)
+		buf_addf(&u.names, " and %zu more", u.n - USERS_NAMED);
+	if (u.n)
+		fail(e, WHY_CONFLICT, "unable to remove image \"%s\" (must force): used by %s",
+		     name, buf_text(&u.names));
+	buf_done(&u.names);
+	return u.n ? -1 : 0;
 }
 
 struct gone {

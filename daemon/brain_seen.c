@@ -128,6 +128,17 @@ seen_added(struct brain *b, const struct action *a)
 }
 
 void
+seen_renewed(struct brain *b, const struct action *a)
+{
+	const struct add_args *args = a->body;
+	struct pod_row *row = seen_row(b, args->uid);
+
+	for (size_t i = 0; row && i < row->seen->containers.n; i++)
+		if (!strcmp(row->seen->containers.at[i].name, args->container->name))
+			row->seen->containers.at[i].held = false;
+}
+
+void
 seen_unsaid(struct brain *b, const struct action *a)
 {
 	const struct sandbox_args *args = a->body;

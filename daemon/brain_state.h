@@ -141,6 +141,8 @@ void seen_pod_forget(struct brain *, const char *uid);
 struct pod_row *seen_row(struct brain *, const char *uid); /* or NULL */
 void seen_fill(struct brain *, struct snapshot *);
 void seen_starting(struct brain *, const struct action *);
+/* RENEW was sent: the container is held no longer. */
+void seen_renewed(struct brain *, const struct action *);
 void seen_added(struct brain *, const struct action *);
 void seen_unsaid(struct brain *, const struct action *); /* a START that the hand never heard */
 void rules_stage(struct brain *, const struct action *);

@@ -9,7 +9,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { LOOK_US = 100000, LOOKS_MAX = 600 };
+enum { LOOK_US = 100000, LOOKS_MAX = 6000 }; /* its image may have to come first */
 
 /* "debugger-x7k2p" */
 static const char *
@@ -102,7 +102,7 @@ wait_until_begun(struct cli_call *c, const char *url, const char *name, int *ret
 			return 0;
 		usleep(LOOK_US);
 	}
-	return fail(e, WHY_UNAVAILABLE, "container %s did not start within a minute", name);
+	return fail(e, WHY_UNAVAILABLE, "container %s did not start within ten minutes", name);
 }
 
 /* As if `-c NAME` had been typed, and nothing after it. */

@@ -321,6 +321,7 @@ cli_image_rm(struct cli_call *c, struct error **e)
 
 		buf_adds(&url, "/kedge/images");
 		cli_query(&url, "name", c->args[i]);
+		cli_query(&url, "force", cli_opt(c, OPT_force) ? "true" : "false");
 		answer = cli_json(c, "DELETE", url.at, NULL, NULL, e);
 		if (!answer)
 			return -1;

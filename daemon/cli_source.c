@@ -433,24 +433,34 @@ cli_diff(struct cli_call *c, struct error **e)
 /* ---- what is asked of a source ---- */
 
 static int
-ask_source(struct cli_call *c, const char *given, const char *verb, json_t *args,
-	   const char **ret_source, struct error **e)
+ask_source_for(struct cli_call *c, const char *given, const char *verb, json_t *args,
+	       const char **ret_source, json_t **ret_answer, struct error **e)
 {
 	const char *source = cli_one_source(c, given, e);
 	cleanup_free char *body = json_dumps(args, JSON_COMPACT);
-	json_t *answer;
 
 	json_decref(args);
 	if (!source)
 		return -1;
-	answer = cli_json(
+	*ret_answer = cli_json(
 	    c, "POST",
 	    arena_printf(c->arena, "%s/%s", cli_url(c, &resources[RES_source], source), verb),
 	    NULL, body, e);
-	if (!answer)
+	if (!*ret_answer)
+		return -1;
+	*ret_source = source;
+	return 0;
+}
+
+static int
+ask_source(struct cli_call *c, const char *given, const char *verb, json_t *args,
+	   const char **ret_source, struct error **e)
+{
+	json_t *answer;
+
+	if (ask_source_for(c, given, verb, args, ret_source, &answer, e))
 		return -1;
 	json_decref(answer);
-	*ret_source = source;
 	return 0;
 }
 
@@ -489,10 +499,21 @@ cli_resume(struct cli_call *c, struct error **e)
 	return 0;
 }
 
+/* "revision 7 (6b5fc32 web: three replicas)" */
+static const char *
+revision_text(struct cli_call *c, json_t *to)
+{
+	const char *message = cli_at(c, to, "message");
+
+	return arena_printf(c->arena, "revision %s (%.7s %.*s)", cli_at(c, to, "revision"),
+			    cli_at(c, to, "commit"), (int)strcspn(message, "\n"), message);
+}
+
 int
 cli_rollback(struct cli_call *c, struct error **e)
 {
 	const char *source;
+	json_t *to;
 	char *end = NULL;
 	int64_t n = c->n ? strtoll(c->args[0], &end, 10) : 0;
 	json_t *now;
@@ -503,19 +524,21 @@ cli_rollback(struct cli_call *c, struct error **e)
 		    "rollback takes a revision's number, as `kedge history` shows it, not "
 		    "\"%s\"",
 		    c->args[0]);
-	if (ask_source(c, cli_opt(c, OPT_source), "rollback", json_pack("{s:I}", "revision", n),
-		       &source, e))
+	if (ask_source_for(c, cli_opt(c, OPT_source), "rollback",
+			   json_pack("{s:I}", "revision", n), &source, &to, e))
 		return -1;
 	now = cli_json(c, "GET", cli_url(c, &resources[RES_source], source), NULL, NULL, e);
 	if (!now)
 		return -1;
 	if (*cli_at(c, now, "spec.pin"))
-		fprintf(c->out, "source %s is pinned to %.7s; `kedge resume` ends it\n", source,
-			cli_at(c, now, "spec.pin"));
+		fprintf(c->out, "source %s is pinned to %s; `kedge resume` ends it\n", source,
+			revision_text(c, to));
 	else
 		fprintf(c->out,
-			"source %s rolled back with a new commit; `kedge wait` follows it\n",
-			source);
+			"source %s rolled back to %s with a new commit; `kedge wait` follows "
+			"it\n",
+			source, revision_text(c, to));
+	json_decref(to);
 	json_decref(now);
 	return 0;
 }

@@ -173,6 +173,7 @@ spec_container(const struct container_args *c, struct arena *a, struct rt_contai
 		.post_start = spec_hook(c->postStart, a),
 		.pre_stop = spec_hook(c->preStop, a),
 		.stop_signal = c->stopSignal,
+		.hold = c->hold,
 	};
 }
 
@@ -280,6 +281,7 @@ seen_container(const struct rt_container_status *c, struct arena *a, struct cont
 		.startedAt = c->now.started_at,
 		.finishedAt = c->now.finished_at,
 		.started = c->started,
+		.held = c->held,
 		.sized = true,
 		.cpuMilli = c->cpu_milli,
 		.cpuShares = c->cpu_shares,

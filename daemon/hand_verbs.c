@@ -33,7 +33,7 @@ struct order {
 };
 
 static void
-pod_failed(struct order *o, const char *uid, bool refused, const struct error *e)
+pod_failed(struct order *o, const char *uid, const char *refused, const struct error *e)
 {
 	struct pod_seen seen = { .uid = uid,
 				 .ns = o->action->ns,
@@ -65,7 +65,8 @@ pod_ip(const struct order *o, const char *text, uint32_t *ret, struct error **e)
 
 /* The sandbox, its link, its containers; what was made is unmade when a later step fails. */
 static int
-pod_start(struct order *o, const struct sandbox_args *args, bool *ret_refused, struct error **e)
+pod_start(struct order *o, const struct sandbox_args *args, const char **ret_refused,
+	  struct error **e)
 {
 	cleanup_close int netns = -1;
 	struct rt_pod spec;
@@ -95,7 +96,7 @@ do_start(struct order *o, struct error **e)
 	const struct sandbox_args *args = o->body;
 	cleanup_error struct error *why = NULL;
 	const struct rt_pod_status *there = rt_pod_status(o->hand->rt, args->uid);
-	bool refused = false;
+	const char *refused = NULL;
 
 	(void)e;
 	if (there && there->state != RT_POD_GONE) {
@@ -181,6 +182,19 @@ do_add(struct order *o, struct error **e)
 
 	spec_container(args->container, o->arena, &c);
 	rc = rt_container_add(o->hand->rt, args->uid, &c, e);
+	hand_rt_arm(o->hand);
+	return rc;
+}
+
+static int
+do_renew(struct order *o, struct error **e)
+{
+	const struct add_args *args = o->body;
+	struct rt_container c;
+	int rc;
+
+	spec_container(args->container, o->arena, &c);
+	rc = rt_container_renew(o->hand->rt, args->uid, &c, e);
 	hand_rt_arm(o->hand);
 	return rc;
 }
@@ -524,8 +538,10 @@ job_done(evutil_socket_t fd, short what, void *arg)
 	free(names);
 	/* an image whose name moved on, unless a pod runs on it */
 	(void)images_sweep(j->hand->images, NULL);
-	hand_answer(j->hand, j->id, buf_text(&text), e);
+	/* Who hears that an image was pulled finds it in the list, and pulls it no second time.
+	 */
 	hand_report_images(j->hand);
+	hand_answer(j->hand, j->id, buf_text(&text), e);
 	try_images(j->hand);
 	job_free(j);
 }
@@ -636,8 +652,8 @@ do_remove(struct order *o, struct error **e)
 
 	(void)e;
 	image_remove(o->hand->images, o->action->name, &why);
-	hand_answer(o->hand, args->id, "", why);
 	hand_report_images(o->hand);
+	hand_answer(o->hand, args->id, "", why);
 	return 0;
 }
 
@@ -700,6 +716,7 @@ static int (*const table[ACT_COUNT])(struct order *, struct error **) = {
 	[ACT_RESIZE] = do_resize,   [ACT_USAGE] = do_usage,
 	[ACT_ATTACH] = do_attach,   [ACT_CONNECT] = do_connect,
 	[ACT_ADD] = do_add,         [ACT_COPY] = do_copy,
+	[ACT_RENEW] = do_renew,
 };
 /* clang-format on */
 

@@ -96,6 +96,18 @@ folder_cleanup(struct folder **d)
 
 /* ---- files ---- */
 
+static const struct manifest_place *
+places_copy(const struct manifest *m, struct arena *a)
+{
+	struct manifest_place *at = arena_alloc(a, (m->nplaces + 1) * sizeof *at);
+
+	for (size_t i = 0; i < m->nplaces; i++) {
+		at[i] = m->places[i];
+		at[i].field = arena_strdup(a, at[i].field);
+	}
+	return at;
+}
+
 /* What is kept is copied out of the reader's arena: its tree would be as much again. */
 static struct file *
 file_read(const char *path, const char *text, size_t len)
@@ -114,6 +126,7 @@ file_read(const char *path, const char *text, size_t len)
 		*copy = *m;
 		copy->obj = object_clone(m->obj, &f->arena);
 		copy->path = kept;
+		copy->places = places_copy(m, &f->arena);
 		copy->next = NULL;
 		*end = copy;
 		end = &copy->next;

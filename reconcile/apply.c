@@ -69,17 +69,33 @@ key_of(const struct resource *res, const void *obj, struct arena *a)
 	return arena_printf(a, "%s %s/%s", res->kind, object_namespace(obj), object_name(obj));
 }
 
+/* What the commit says of a namespace counts before what lives. */
+static const struct pairs *
+labels_of(const struct pass *p, const char *ns)
+{
+	const struct manifest *m = map_get(
+	    &p->wanted, arena_printf(p->a, "%s /%s", resources[RES_namespace].kind, ns));
+	const struct object *o = m ? m->obj : snapshot_find(p->s, RES_namespace, "", ns);
+
+	return o && o->metadata ? &o->metadata->labels : NULL;
+}
+
 static void
 add(struct pass *p, enum verb verb, const struct resource *res, const void *obj,
     const char *why)
 {
+	const char *audit =
+	    verb == ACT_DELETE
+		? ""
+		: apply_security_audit(res, labels_of(p, object_namespace(obj)), obj, p->a);
+
 	plan_add(p->plan,
 		 (struct action){
 		     .verb = verb,
 		     .kind = res->singular,
 		     .ns = arena_strdup(p->plan->arena, object_namespace(obj)),
 		     .name = arena_strdup(p->plan->arena, object_name(obj)),
-		     .why = arena_strdup(p->plan->arena, why),
+		     .why = arena_printf(p->plan->arena, "%s%s", why, audit),
 		     .body = verb == ACT_DELETE ? NULL : object_clone(obj, p->plan->arena),
 		 });
 }
@@ -88,8 +104,11 @@ void
 apply_complain(struct complaints *c, const struct manifest *m, const char *field,
 	       const char *text)
 {
+	int line, col;
+
+	manifest_at(m, field, &line, &col);
 	c->path = m->path;
-	complain(c, m->line, m->col, field, "%s", text);
+	complain(c, line, col, field, "%s", text);
 }
 
 /* ---- what the source states ---- */
@@ -376,17 +395,6 @@ stated_before(const void *live, const char *stated, struct arena *a)
 	if (!text || !strcmp(text, stated))
 		return NULL;
 	return json_read(text, strlen(text), a, &ignored);
-}
-
-/* What the commit says of a namespace counts before what lives. */
-static const struct pairs *
-labels_of(const struct pass *p, const char *ns)
-{
-	const struct manifest *m = map_get(
-	    &p->wanted, arena_printf(p->a, "%s /%s", resources[RES_namespace].kind, ns));
-	const struct object *o = m ? m->obj : snapshot_find(p->s, RES_namespace, "", ns);
-
-	return o && o->metadata ? &o->metadata->labels : NULL;
 }
 
 static void

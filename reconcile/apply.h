@@ -20,6 +20,9 @@ void apply_complain(struct complaints *, const struct manifest *, const char *fi
 /* apply_security.c: an object that is made or changed, by its namespace's labels. */
 void apply_security(struct complaints *, const struct manifest *, const struct pairs *labels,
 		    const void *obj, struct arena *);
+/* What `audit` adds to the why of such an action; "": nothing. */
+const char *apply_security_audit(const struct resource *, const struct pairs *labels,
+				 const void *obj, struct arena *);
 /* A namespace whose labels change from `was` (NULL: it is new) to `is`. */
 void apply_security_namespace(struct snapshot *, struct complaints *, const struct manifest *,
 			      const struct pairs *was, const struct pairs *is, struct arena *);

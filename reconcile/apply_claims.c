@@ -40,13 +40,16 @@ apply_claims_done(struct apply_claims *cs)
 }
 
 static const char *
-who_is(const struct manifest *m, const struct service *svc, struct arena *a)
+who_is(const struct manifest *m, const struct service *svc, const char *field, struct arena *a)
 {
 	const char *place = object_annotation(svc, ANNOTATION_PLACE);
+	int line, col;
 
-	if (m)
-		return arena_printf(a, "service %s (%s:%d)", object_path(svc, a), m->path,
-				    m->line);
+	if (m) {
+		manifest_at(m, field, &line, &col);
+		return arena_printf(a, "service %s (%s:%d:%d)", object_path(svc, a), m->path,
+				    line, col);
+	}
 	return arena_printf(a, "service %s (%s)", object_path(svc, a),
 			    place ? place : "not from Git");
 }
@@ -63,7 +66,7 @@ claim_port(struct apply_claims *cs, const struct manifest *m, const struct servi
 	const char *other = map_get(&cs->ports, key);
 
 	if (!other)
-		map_put(&cs->ports, key, (void *)who_is(m, svc, cs->a));
+		map_put(&cs->ports, key, (void *)who_is(m, svc, field, cs->a));
 	if (m && other)
 		apply_complain(cs->c, m, field,
 			       arena_printf(cs->a,
@@ -90,7 +93,7 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 	uint32_t mask;
 
 	if (!other)
-		map_put(&cs->addresses, ip, (void *)who_is(m, svc, cs->a));
+		map_put(&cs->addresses, ip, (void *)who_is(m, svc, "spec.clusterIP", cs->a));
 	if (m && other)
 		apply_complain(cs->c, m, "spec.clusterIP",
 			       arena_printf(cs->a,

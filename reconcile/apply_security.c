@@ -42,6 +42,19 @@ apply_security(struct complaints *c, const struct manifest *m, const struct pair
 		warn(c, m, NULL, text);
 }
 
+const char *
+apply_security_audit(const struct resource *res, const struct pairs *labels, const void *obj,
+		     struct arena *a)
+{
+	const struct pod_template_spec *t;
+	const struct pod *pod = obj;
+
+	if (res->id == RES_pod)
+		return pod->spec ? pod_security_audit(labels, pod->metadata, pod->spec, a) : "";
+	t = pod_template_of(res->schema, obj);
+	return t && t->spec ? pod_security_audit(labels, t->metadata, t->spec, a) : "";
+}
+
 struct kept_out { /* pods with one reason */
 	const char *why, *first;
 	size_t n;

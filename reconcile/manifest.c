@@ -142,6 +142,43 @@ place_in_namespace(struct files *f, const struct resource *r, struct object *o,
 }
 
 static void
+place_note(struct manifest *m, const struct tree *t, const char *field)
+{
+	struct manifest_place *at = (struct manifest_place *)m->places;
+	const struct tree *x = tree_at(t, field);
+
+	if (!x || !x->key || strcmp(x->key, strrchr(field, '.') + 1))
+		return; /* it is not stated */
+	at[m->nplaces++] = (struct manifest_place){ field, x->line, x->col };
+}
+
+/* What apply has to say of a field once the tree is gone: these are all. */
+static void
+places_note(struct files *f, struct manifest *m, const struct tree *t)
+{
+	const struct service *svc = (const void *)m->obj;
+	size_t n = m->res->id == RES_service && svc->spec ? svc->spec->ports.n : 0;
+
+	m->places = arena_alloc(f->a, (n + 2) * sizeof *m->places);
+	place_note(m, t, "spec.selector");
+	place_note(m, t, "spec.clusterIP");
+	for (size_t i = 0; i < n; i++)
+		place_note(m, t, arena_printf(f->a, "spec.ports[%zu].nodePort", i));
+}
+
+void
+manifest_at(const struct manifest *m, const char *field, int *ret_line, int *ret_col)
+{
+	*ret_line = m->line;
+	*ret_col = m->col;
+	for (size_t i = 0; field && i < m->nplaces; i++)
+		if (!strcmp(m->places[i].field, field)) {
+			*ret_line = m->places[i].line;
+			*ret_col = m->places[i].col;
+		}
+}
+
+static void
 read_object(struct files *f, const struct tree *t, const char *api, const char *kind)
 {
 	const struct resource *r = resource_find(api, kind);
@@ -167,7 +204,8 @@ read_object(struct files *f, const struct tree *t, const char *api, const char *
 	if (errors != f->cs->errors)
 		return;
 	m = arena_zalloc(f->a, sizeof *m);
-	*m = (struct manifest){ o, r, f->path, t->line, t->col, NULL };
+	*m = (struct manifest){ o, r, f->path, t->line, t->col };
+	places_note(f, m, t);
 	*f->tail = m;
 	f->tail = &m->next;
 }

@@ -68,13 +68,21 @@ char *selector_print(const struct label_selector *, struct arena *);
 /* manifest.c: a file of manifests -> objects, in file order, List kinds
  * expanded, each with its place.  Namespaces are defaulted.  All complaints
  * are added; a file with errors still yields what could be read. */
+struct manifest_place { /* of a field that only others' objects can be at odds with */
+	const char *field;
+	int line, col;
+};
 struct manifest {
 	struct object *obj;
 	const struct resource *res;
 	const char *path;
 	int line, col; /* of the document */
+	const struct manifest_place *places;
+	size_t nplaces;
 	struct manifest *next;
 };
+/* Where it states "spec.clusterIP" or the like; the document's place when that was not kept. */
+void manifest_at(const struct manifest *, const char *field, int *ret_line, int *ret_col);
 struct manifest *manifest_read(const char *path, const char *text, size_t len, struct arena *,
 			       struct complaints *);
 /* true for *.yaml, *.yml, *.json that no dot-file or dot-folder holds */

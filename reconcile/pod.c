@@ -48,14 +48,43 @@ order_stop(struct plan *p, const struct pod *pod, int64_t grace, const char *why
 	order(p, ACT_STOP, pod, grace, stop_args_kind(), &args, why);
 }
 
+/* What describe shows; recorded by the caller of the plan, counted when it repeats.  Of one
+ * of its containers, or of the whole pod. */
 static void
-tell(struct plan *p, const struct pod *pod, const char *type, const char *reason,
-     const char *message)
+tell_of(struct plan *p, const struct pod *pod, const char *container, const char *type,
+	const char *reason, const char *message)
 {
 	plan_event(
 	    p, pod,
 	    (struct event_args){
-		.type = type, .reason = reason, .message = message, .component = "kedge" });
+		.type = type,
+		.reason = reason,
+		.message = message,
+		.component = "kedge",
+		.fieldPath = container
+				 ? arena_printf(p->arena, "spec.%s{%s}",
+						pod_part_list(pod->spec, container), container)
+				 : NULL });
+}
+
+static void
+tell(struct plan *p, const struct pod *pod, const char *type, const char *reason,
+     const char *message)
+{
+	tell_of(p, pod, NULL, type, reason, message);
+}
+
+/* What one container waits for, when it has not been told: its status says for what else it
+ * waited. */
+static void
+tell_trouble(struct plan *p, const struct pod *pod, const struct pod_trouble *t)
+{
+	const struct container_status *st = pod_part_status(pod->status, t->container);
+
+	if (!pod_part_waits(pod->status, t->container, t->reason) ||
+	    !str_is(st->state->waiting->message, t->message))
+		tell_of(p, pod, t->container, "Warning", "Failed",
+			arena_printf(p->arena, "Error: %s", t->message));
 }
 
 /* STATUS when only that differs, UPDATE when the volumes' version does too; true when either.
@@ -200,6 +229,20 @@ backoff_over(struct pod_status *st, const char *type, struct arena *a)
 	st->conditions.n = c.n;
 }
 
+/* Turned away, as the kubelet does: none of its containers was ever begun. */
+static void
+reject(const struct pod *pod, const struct pod_seen *seen, struct plan *p)
+{
+	struct pod_status *st = arena_zalloc(p->arena, sizeof *st);
+
+	st->phase = "Failed";
+	st->reason = seen->refused;
+	st->message = arena_printf(p->arena, "Pod was rejected: %s", seen->message);
+	st->qosClass = pod_qos(pod->spec);
+	st->startTime = pod->status->startTime;
+	write(p, pod, st, "");
+}
+
 /* ---- on to the host ---- */
 
 /* What has ended for good is not started again with the others; init containers are. */
@@ -221,19 +264,24 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	struct pod_trouble *trouble =
 	    arena_zalloc(a, (pod_parts(pod->spec) + 1) * sizeof *trouble);
 	struct pod_view v = { s, pod, NULL, trouble, 0, a };
-	struct sandbox_args *args = pod_sandbox(s, pod, a, trouble, &v.ntrouble);
+	struct sandbox_args *args = pod_sandbox(s, pod, a, trouble);
 	bool failed = args && seen && str_is(seen->state, "failed"), again = true;
 	bool waits = false; /* for images, which tell for themselves */
 	bool ran = pod_condition(pod, "ContainersReady") != NULL;
 	struct pod_status *st;
 
+	v.ntrouble = !args;
 	if (args && !failed && !pod_images(s, pod, p, trouble, &v.ntrouble))
 		waits = true, args = NULL;
+	if (failed && str_is(seen->refused, REASON_REJECTED)) {
+		reject(pod, seen, p);
+		return;
+	}
 	if (failed) {
-		trouble[0] = (struct pod_trouble){ NULL,
-						   seen->refused ? "CreateContainerConfigError"
-								 : "ContainerCreating",
-						   seen->message };
+		trouble[0] = (struct pod_trouble){
+			NULL, str_is(seen->refused, "") ? "ContainerCreating" : seen->refused,
+			seen->message
+		};
 		v.ntrouble = 1;
 	}
 	st = pod_status_new(&v);
@@ -242,12 +290,8 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	else if (!args)
 		backoff_over(st, CONDITION_BACKOFF, a);
 	if (write(p, pod, st, args ? pod_volumes_version(s, pod, a) : "") && !args && !waits)
-		tell(p, pod, "Warning",
-		     trouble[0].container ? "Failed"
-		     : trouble[0].event   ? trouble[0].event
-					  : "FailedMount",
-		     trouble[0].container ? arena_printf(a, "Error: %s", trouble[0].message)
-					  : trouble[0].message);
+		tell(p, pod, "Warning", trouble[0].event ? trouble[0].event : "FailedMount",
+		     trouble[0].message);
 	if (!args || !again || str_is(st->phase, "Succeeded") || str_is(st->phase, "Failed"))
 		return;
 	pod_images_told(s, pod, p);
@@ -368,10 +412,10 @@ is_seen(const struct pod_seen *seen, const char *name)
 	return false;
 }
 
-/* Containers that were added to look into a pod that runs. */
+/* Containers that were added to look into a pod that runs; `ret`: why some are not yet. */
 static void
 add_ephemeral(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
-	      struct plan *p)
+	      struct plan *p, struct pod_trouble *ret, size_t *ret_n)
 {
 	for (size_t i = 0; i < pod->spec->ephemeralContainers.n; i++) {
 		const struct container *c = &pod->spec->ephemeralContainers.at[i];
@@ -381,9 +425,39 @@ add_ephemeral(struct snapshot *s, const struct pod *pod, const struct pod_seen *
 		/* one that ended is not begun again, nor in a sandbox made anew */
 		if (is_seen(seen, c->name) || (st && st->state && st->state->terminated))
 			continue;
-		args.container = pod_ephemeral(s, pod, c, p->arena);
-		if (args.container)
+		args.container =
+		    pod_container(s, pod, c, PART_EPHEMERAL, p->arena, &ret[*ret_n]);
+		if (!args.container)
+			tell_trouble(p, pod, &ret[(*ret_n)++]);
+		else if (pod_image_added(s, pod, c, p, ret, ret_n))
 			order(p, ACT_ADD, pod, 0, add_args_kind(), &args, c->image);
+	}
+}
+
+/* Containers that are held back for something that was missing; `ret`: what still is. */
+static void
+release(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, struct plan *p,
+	struct pod_trouble *ret, size_t *ret_n)
+{
+	for (size_t i = 0; i < pod_parts(pod->spec); i++) {
+		const struct container *c = pod_part(pod->spec, i);
+		struct add_args args = { .uid = object_uid(pod) };
+		size_t k = 0;
+
+		while (k < seen->containers.n &&
+		       !(seen->containers.at[k].held &&
+			 str_is(seen->containers.at[k].name, c->name)))
+			k++;
+		if (k == seen->containers.n)
+			continue;
+		args.container = pod_container(s, pod, c, pod_part_role(pod->spec, i), p->arena,
+					       &ret[*ret_n]);
+		if (args.container)
+			order(p, ACT_RENEW, pod, 0, add_args_kind(), &args,
+			      arena_printf(p->arena, "%s: all that it refers to is there",
+					   c->name));
+		else
+			tell_trouble(p, pod, &ret[(*ret_n)++]);
 	}
 }
 
@@ -464,11 +538,18 @@ static void
 look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
 	   struct plan *p)
 {
-	struct pod_view v = { s, pod, seen, NULL, 0, p->arena };
-	struct pod_status *st = pod_status_new(&v);
+	struct pod_trouble *trouble =
+	    arena_zalloc(p->arena, (pod_parts(pod->spec) + 1) * sizeof *trouble);
+	struct pod_view v = { s, pod, seen, trouble, 0, p->arena };
 	bool up = str_is(seen->state, "up");
 	const char *volumes = "";
+	struct pod_status *st;
 
+	if (up && !pod_is_finished(pod) && str_is(seen->over, "")) {
+		release(s, pod, seen, p, trouble, &v.ntrouble);
+		add_ephemeral(s, pod, seen, p, trouble, &v.ntrouble);
+	}
+	st = pod_status_new(&v);
 	if (up) /* what fails from here on (images, crashes) is tried again on the host */
 		backoff_over(st, CONDITION_BACKOFF, p->arena);
 
@@ -479,7 +560,6 @@ look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 	if (up && !pod_is_finished(pod)) {
 		restart_failed(s, pod, seen, p);
 		let_through(s, pod, seen, p);
-		add_ephemeral(s, pod, seen, p);
 		resize_condition(st, resize(s, pod, seen, p), s->now, p->arena);
 		volumes = renew_files(s, pod, p);
 	}

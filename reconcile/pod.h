@@ -52,12 +52,14 @@ struct pod_trouble {
 	const char *reason, *message;
 	const char *event; /* of the whole pod; NULL: FailedMount */
 };
-/* NULL when something is missing: then `ret` says what, once a container (n of them). */
+/* NULL when something is missing that all of it waits for: then *ret says what.  A container
+ * that lacks something is held. */
 struct sandbox_args *pod_sandbox(struct snapshot *, const struct pod *, struct arena *,
-				 struct pod_trouble *ret, size_t *ret_n);
-/* An ephemeral container's; NULL when what it refers to is missing. */
-struct container_args *pod_ephemeral(struct snapshot *, const struct pod *,
-				     const struct container *, struct arena *);
+				 struct pod_trouble *ret);
+/* One container's; NULL when what it refers to is missing: then *ret says what. */
+struct container_args *pod_container(struct snapshot *, const struct pod *,
+				     const struct container *, enum part_role, struct arena *,
+				     struct pod_trouble *ret);
 const char *pod_qos(const struct pod_spec *);
 
 /* pod_rights.c: what the security contexts say of a container, and of all of the pod. */

@@ -97,11 +97,37 @@ pull_judge(const struct snapshot *s, struct image_look *l, int64_t since)
 	}
 }
 
+bool
+pod_image_next(const struct pod_spec *spec, size_t *at, struct pod_image *ret)
+{
+	size_t n = pod_parts(spec);
+
+	for (; *at < n + spec->volumes.n; ++*at) {
+		const struct container *c = *at < n ? pod_part(spec, *at) : NULL;
+		const struct volume *v = c ? NULL : &spec->volumes.at[*at - n];
+
+		if (c)
+			*ret = (struct pod_image){ .image = c->image,
+						   .policy = c->imagePullPolicy,
+						   .container = c,
+						   .role = pod_part_role(spec, *at) };
+		else if (v->image && !str_is(v->image->reference, ""))
+			*ret = (struct pod_image){ .image = v->image->reference,
+						   .policy = v->image->pullPolicy,
+						   .volume = v->name };
+		else
+			continue;
+		++*at;
+		return true;
+	}
+	return false;
+}
+
 struct image_look
 image_look(struct snapshot *s, const char *ns, const struct pod_spec *spec,
-	   const struct container *c, int64_t since, struct arena *a)
+	   const struct pod_image *x, int64_t since, struct arena *a)
 {
-	struct image_look l = { .name = full_name(c->image, a) };
+	struct image_look l = { .name = full_name(x->image, a) };
 
 	if (!l.name) {
 		l.state = IMAGE_NO_NAME;
@@ -110,15 +136,18 @@ image_look(struct snapshot *s, const char *ns, const struct pod_spec *spec,
 	l.seen = image_find(s, l.name);
 	if (!s->images) {
 		l.state = IMAGE_THERE; /* nobody knows: the host will say */
-	} else if (str_is(c->imagePullPolicy, "Never")) {
+	} else if (str_is(x->policy, "Never")) {
 		l.state = l.seen ? IMAGE_THERE : IMAGE_NEVER;
-	} else if (l.seen && (!str_is(c->imagePullPolicy, "Always") ||
-			      str_is(l.seen->digest, "") || strchr(l.name, '@'))) {
-		l.state = IMAGE_THERE;
-		/* it came for this very one */
+	} else if (l.seen && (!str_is(x->policy, "Always") || str_is(l.seen->digest, "") ||
+			      strchr(l.name, '@'))) {
+		bool mine;
+
 		l.key = key_of(l.name, ns, spec, a);
 		l.pull = pull_find(s, l.key);
-		l.pulled = l.pull && l.pull->state == PULL_DONE && l.pull->began >= since;
+		mine = l.pull && l.pull->began >= since; /* it came for this very one */
+		l.pulled = mine && l.pull->state == PULL_DONE;
+		/* it is listed a moment before its pull is known to be over */
+		l.state = mine && l.pull->state == PULL_RUNNING ? IMAGE_COMING : IMAGE_THERE;
 	} else {
 		l.key = key_of(l.name, ns, spec, a);
 		l.pull = pull_find(s, l.key);
@@ -179,6 +208,7 @@ object_pod_spec(const void *obj)
 
 /* ---- what is told ---- */
 
+/* Of a container, or (a volume's image is nobody's) of the pod. */
 static void
 tell(struct plan *p, const struct pod *pod, const struct container *c, const char *type,
      const char *reason, const char *message)
@@ -189,18 +219,9 @@ tell(struct plan *p, const struct pod *pod, const struct container *c, const cha
 		       .reason = reason,
 		       .message = message,
 		       .component = "kedge",
-		       .fieldPath = arena_printf(p->arena, "spec.%s{%s}",
-						 pod_part_list(pod->spec, c->name), c->name) });
-}
-
-/* It waits for `reason` since this pass: told once, whatever the number of passes. */
-static bool
-is_news(const struct pod *pod, const struct container *c, const char *reason)
-{
-	const struct container_status *old = pod_part_status(pod->status, c->name);
-
-	return !old || !old->state || !old->state->waiting ||
-	       !str_is(old->state->waiting->reason, reason);
+		       .fieldPath = c ? arena_printf(p->arena, "spec.%s{%s}",
+						     pod_part_list(pod->spec, c->name), c->name)
+				      : NULL });
 }
 
 static void
@@ -224,41 +245,41 @@ tell_secrets(struct snapshot *s, const struct pod *pod, const struct container *
 				  missing));
 }
 
+/* `began`: somebody was told already that it is pulled. */
 static void
 tell_trouble(struct snapshot *s, struct plan *p, const struct pod *pod,
-	     const struct container *c, const struct pod_trouble *t, const struct image_look *l)
+	     const struct pod_image *x, const struct pod_trouble *t, const struct image_look *l,
+	     bool began)
 {
 	struct arena *a = p->arena;
+	const struct container *c = x->container;
 
-	if (!is_news(pod, c, t->reason))
-		return;
-	if (str_is(t->reason, "ErrImagePull"))
+	if (str_is(t->reason, "ErrImagePull")) {
 		tell_secrets(s, pod, c, p);
-	/* the commit asked for it before the pod was there to tell of */
-	if (str_is(t->reason, "ErrImagePull") && !pod_part_status(pod->status, c->name))
-		tell(p, pod, c, "Normal", "Pulling",
-		     arena_printf(a, "Pulling image \"%s\"", c->image));
-	if (str_is(t->reason, "ErrImagePull"))
+		/* the commit asked for it before the pod was there to tell of */
+		if (!began)
+			tell(p, pod, c, "Normal", "Pulling",
+			     arena_printf(a, "Pulling image \"%s\"", x->image));
 		tell(p, pod, c, "Warning", "Failed",
-		     arena_printf(a, "Failed to pull image \"%s\": %s", c->image,
+		     arena_printf(a, "Failed to pull image \"%s\": %s", x->image,
 				  l->pull->error));
-	else if (str_is(t->reason, "ImagePullBackOff"))
+	} else if (str_is(t->reason, "ImagePullBackOff")) {
 		tell(p, pod, c, "Normal", "BackOff",
-		     arena_printf(a, "Back-off pulling image \"%s\"", c->image));
-	else
+		     arena_printf(a, "Back-off pulling image \"%s\"", x->image));
+	} else {
 		tell(p, pod, c, "Warning",
 		     str_is(t->reason, "InvalidImageName") ? "InspectFailed" : t->reason,
 		     t->message);
-	tell(p, pod, c, "Warning", "Failed", arena_printf(a, "Error: %s", t->reason));
+	}
 }
 
-/* ---- one container ---- */
+/* ---- one image ---- */
 
 static struct pod_trouble
-trouble_of(const struct snapshot *s, const struct container *c, const struct image_look *l,
+trouble_of(const struct snapshot *s, const struct pod_image *x, const struct image_look *l,
 	   struct plan *p)
 {
-	struct pod_trouble t = { .container = c->name };
+	struct pod_trouble t = { 0 };
 	struct arena *a = p->arena;
 
 	switch (l->state) {
@@ -267,14 +288,14 @@ trouble_of(const struct snapshot *s, const struct container *c, const struct ima
 		t.message = arena_printf(a,
 					 "Failed to apply default image tag \"%s\": couldn't "
 					 "parse image name \"%s\": invalid reference format",
-					 c->image, c->image);
+					 x->image, x->image);
 		break;
 	case IMAGE_NEVER:
 		t.reason = "ErrImageNeverPull";
 		t.message = arena_printf(a,
 					 "Container image \"%s\" is not present with pull "
 					 "policy of Never",
-					 c->image);
+					 x->image);
 		break;
 	default: /* a pull that failed, also while it is tried again */
 		if (!l->pull || str_is(l->pull->error, ""))
@@ -288,7 +309,7 @@ trouble_of(const struct snapshot *s, const struct container *c, const struct ima
 		}
 		t.reason = "ImagePullBackOff";
 		t.message = arena_printf(a, "Back-off pulling image \"%s\": ErrImagePull: %s",
-					 c->image, l->pull->error);
+					 x->image, l->pull->error);
 		if (l->state == IMAGE_FAILED)
 			plan_again(p, l->pull->retry_at);
 	}
@@ -296,62 +317,112 @@ trouble_of(const struct snapshot *s, const struct container *c, const struct ima
 }
 
 static void
-fetch(struct snapshot *s, const struct pod *pod, const struct container *c,
+fetch(struct snapshot *s, const struct pod *pod, const struct pod_image *x,
       const struct image_look *l, struct plan *p)
 {
-	tell_secrets(s, pod, c, p);
-	tell(p, pod, c, "Normal", "Pulling",
-	     arena_printf(p->arena, "Pulling image \"%s\"", c->image));
+	tell_secrets(s, pod, x->container, p);
+	tell(p, pod, x->container, "Normal", "Pulling",
+	     arena_printf(p->arena, "Pulling image \"%s\"", x->image));
 	image_fetch(l, object_namespace(pod), pod->spec, object_path(pod, p->arena), p);
 }
 
-/* The i-th thing of the pod that has an image: its containers, then its image volumes, which
- * are told of as if they were the first container's. */
+/* Does this container wait for that image: its own, or a volume's that it mounts? */
 static bool
-wants_image(const struct pod_spec *spec, size_t i, struct container *ret)
+waits_for(const struct container *c, const struct pod_image *x)
 {
-	if (i < pod_parts(spec)) {
-		*ret = *pod_part(spec, i);
-		return true;
+	if (x->container)
+		return c == x->container;
+	for (size_t i = 0; i < c->volumeMounts.n; i++)
+		if (str_is(c->volumeMounts.at[i].name, x->volume))
+			return true;
+	return false;
+}
+
+static bool
+has_trouble(const struct pod_trouble *at, size_t n, const char *container)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_is(at[i].container, container))
+			return true;
+	return false;
+}
+
+/* The kubelet blames a container for the first that is wrong with it; what is wrong with a
+ * volume's image is the trouble of each that mounts it. */
+static void
+blame(struct snapshot *s, const struct pod *pod, const struct pod_image *x,
+      const struct image_look *l, struct plan *p, struct pod_trouble *ret, size_t *ret_n)
+{
+	struct pod_trouble t = trouble_of(s, x, l, p);
+	bool told = false;
+
+	for (size_t i = 0; t.reason && i < pod_parts(pod->spec); i++) {
+		const struct container *c = pod_part(pod->spec, i);
+
+		if (!waits_for(c, x) || has_trouble(ret, *ret_n, c->name))
+			continue;
+		t.container = c->name;
+		ret[(*ret_n)++] = t;
+		if (pod_part_waits(pod->status, c->name, t.reason))
+			continue; /* told, whatever the number of passes */
+		if (!told)
+			tell_trouble(s, p, pod, x, &t, l,
+				     pod_part_status(pod->status, c->name));
+		told = true;
+		tell(p, pod, c, "Warning", "Failed",
+		     arena_printf(p->arena, "Error: %s", t.reason));
 	}
-	i -= pod_parts(spec);
-	if (i >= spec->volumes.n || !spec->volumes.at[i].image)
-		return false;
-	*ret = (struct container){ .name = spec->containers.at[0].name,
-				   .image = spec->volumes.at[i].image->reference,
-				   .imagePullPolicy = spec->volumes.at[i].image->pullPolicy };
-	return true;
+}
+
+static bool
+anybody_waits(const struct pod_spec *spec, const struct pod_image *x)
+{
+	for (size_t i = 0; i < pod_parts(spec); i++)
+		if (waits_for(pod_part(spec, i), x))
+			return true;
+	return false;
+}
+
+/* An ephemeral container is younger than its pod: what was fetched before its first look
+ * (then it has no status yet) does not count for it. */
+static int64_t
+asked_since(const struct snapshot *s, const struct pod *pod, const struct pod_image *x)
+{
+	return x->role == PART_EPHEMERAL && !pod_part_status(pod->status, x->container->name)
+		   ? s->now
+		   : pod->metadata->creationTimestamp;
+}
+
+static bool
+image_there(struct snapshot *s, const struct pod *pod, const struct pod_image *x,
+	    struct plan *p, struct pod_trouble *ret, size_t *ret_n)
+{
+	struct image_look l = image_look(s, object_namespace(pod), pod->spec, x,
+					 asked_since(s, pod, x), p->arena);
+
+	if (l.state == IMAGE_THERE)
+		return true;
+	if (l.state == IMAGE_FETCH)
+		fetch(s, pod, x, &l, p);
+	blame(s, pod, x, &l, p, ret, ret_n);
+	return !anybody_waits(pod->spec, x);
 }
 
 bool
 pod_images(struct snapshot *s, const struct pod *pod, struct plan *p, struct pod_trouble *ret,
 	   size_t *ret_n)
 {
+	struct pod_image x;
 	bool all = true;
 
 	*ret_n = 0;
-	for (size_t i = 0; i < pod_parts(pod->spec) + pod->spec->volumes.n; i++) {
-		struct container c_ = { 0 }, *c = &c_;
-		struct image_look l;
-		struct pod_trouble t;
-
-		if (!wants_image(pod->spec, i, c))
-			continue;
-		l = image_look(s, object_namespace(pod), pod->spec, c,
-			       pod->metadata->creationTimestamp, p->arena);
-		if (l.state == IMAGE_THERE)
-			continue;
-		all = false;
-		if (l.state == IMAGE_FETCH)
-			fetch(s, pod, c, &l, p);
-		t = trouble_of(s, c, &l, p);
-		if (!t.reason || *ret_n >= pod_parts(pod->spec))
-			continue;
-		tell_trouble(s, p, pod, c, &t, &l);
-		ret[(*ret_n)++] = t;
-	}
+	for (size_t i = 0; pod_image_next(pod->spec, &i, &x);)
+		if (x.role != PART_EPHEMERAL)
+			all &= image_there(s, pod, &x, p, ret, ret_n);
 	return all;
 }
+
+/* ---- it is there, and used ---- */
 
 static const char *
 seconds(int64_t ms, struct arena *a)
@@ -361,29 +432,51 @@ seconds(int64_t ms, struct arena *a)
 	return arena_printf(a, "%lld.%03llds", (long long)ms / 1000, (long long)ms % 1000);
 }
 
+static void
+tell_pulled(struct snapshot *s, const struct pod *pod, const struct pod_image *x,
+	    struct plan *p)
+{
+	struct image_look l = image_look(s, object_namespace(pod), pod->spec, x,
+					 asked_since(s, pod, x), p->arena);
+	const char *took;
+
+	if (!l.seen)
+		return;
+	if (!l.pulled) {
+		tell(p, pod, x->container, "Normal", "Pulled",
+		     arena_printf(p->arena, "Container image \"%s\" already present on machine",
+				  x->image));
+		return;
+	}
+	took = seconds(l.pull->ended - l.pull->began, p->arena);
+	tell(p, pod, x->container, "Normal", "Pulled",
+	     arena_printf(p->arena,
+			  "Successfully pulled image \"%s\" in %s (%s including "
+			  "waiting). Image size: %lld bytes.",
+			  x->image, took, took, (long long)l.seen->size));
+}
+
 void
 pod_images_told(struct snapshot *s, const struct pod *pod, struct plan *p)
 {
-	for (size_t i = 0; i < pod_parts(pod->spec); i++) {
-		const struct container *c = pod_part(pod->spec, i);
-		struct image_look l = image_look(s, object_namespace(pod), pod->spec, c,
-						 pod->metadata->creationTimestamp, p->arena);
-		const char *took;
+	struct pod_image x;
 
-		if (!l.seen)
-			continue;
-		if (!l.pulled) {
-			tell(p, pod, c, "Normal", "Pulled",
-			     arena_printf(p->arena,
-					  "Container image \"%s\" already present on machine",
-					  c->image));
-			continue;
-		}
-		took = seconds(l.pull->ended - l.pull->began, p->arena);
-		tell(p, pod, c, "Normal", "Pulled",
-		     arena_printf(p->arena,
-				  "Successfully pulled image \"%s\" in %s (%s including "
-				  "waiting). Image size: %lld bytes.",
-				  c->image, took, took, (long long)l.seen->size));
-	}
+	for (size_t i = 0; pod_image_next(pod->spec, &i, &x);)
+		if (x.role != PART_EPHEMERAL)
+			tell_pulled(s, pod, &x, p);
+}
+
+bool
+pod_image_added(struct snapshot *s, const struct pod *pod, const struct container *c,
+		struct plan *p, struct pod_trouble *ret, size_t *ret_n)
+{
+	const struct pod_image x = { .image = c->image,
+				     .policy = c->imagePullPolicy,
+				     .container = c,
+				     .role = PART_EPHEMERAL };
+
+	if (!image_there(s, pod, &x, p, ret, ret_n))
+		return false;
+	tell_pulled(s, pod, &x, p);
+	return true;
 }

@@ -23,9 +23,20 @@ struct image_look {
 	const struct image_seen *seen;    /* or NULL */
 	bool pulled;                      /* for this asker, just now */
 };
+
+/* An image that a pod needs: a container's own, or an image volume's. */
+struct pod_image {
+	const char *image, *policy;
+	const struct container *container; /* NULL: of a volume */
+	enum part_role role;
+	const char *volume;
+};
+/* The next one from *at on, containers first; false: there is no other. */
+bool pod_image_next(const struct pod_spec *, size_t *at, struct pod_image *ret);
+
 /* `since`: of a policy Always, what was fetched before this does not count. */
 struct image_look image_look(struct snapshot *, const char *ns, const struct pod_spec *,
-			     const struct container *, int64_t since, struct arena *);
+			     const struct pod_image *, int64_t since, struct arena *);
 /* FETCH, with the pull secrets' names. */
 void image_fetch(const struct image_look *, const char *ns, const struct pod_spec *,
 		 const char *why, struct plan *);
@@ -33,10 +44,13 @@ void image_fetch(const struct image_look *, const char *ns, const struct pod_spe
 /* The pod that an object is, or is the template of; NULL: neither. */
 const struct pod_spec *object_pod_spec(const void *obj);
 
-/* All of the pod's.  False: it waits, `ret` says what is wrong with whom (n rows; an image
- * that merely comes is no trouble). */
+/* All of the pod's but ephemeral containers'.  False: it waits, `ret` says what is wrong with
+ * whom (n rows, at most one a container; an image that merely comes is no trouble). */
 bool pod_images(struct snapshot *, const struct pod *, struct plan *, struct pod_trouble *ret,
 		size_t *ret_n);
 /* It is started: what Kubernetes tells of images then. */
 void pod_images_told(struct snapshot *, const struct pod *, struct plan *);
+/* The same two of one ephemeral container, whose rows are added to `ret`. */
+bool pod_image_added(struct snapshot *, const struct pod *, const struct container *,
+		     struct plan *, struct pod_trouble *ret, size_t *ret_n);
 #endif

@@ -74,4 +74,13 @@ pod_part_status(const struct pod_status *st, const char *name) /* or NULL */
 			return &st->ephemeralContainerStatuses.at[i];
 	return NULL;
 }
+
+/* The status says that it waits, and why. */
+static inline bool
+pod_part_waits(const struct pod_status *st, const char *name, const char *reason)
+{
+	const struct container_status *c = pod_part_status(st, name);
+
+	return c && c->state && c->state->waiting && str_is(c->state->waiting->reason, reason);
+}
 #endif

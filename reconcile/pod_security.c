@@ -87,15 +87,41 @@ pod_security_refuses(struct snapshot *s, const struct pod *pod, struct arena *a)
 		   : NULL;
 }
 
-const char *
-pod_security_warning(const struct pairs *labels, const struct object_meta *meta,
-		     const struct pod_spec *spec, struct arena *a)
+static const char *
+would_violate(const struct pairs *labels, const char *mode, const struct object_meta *meta,
+	      const struct pod_spec *spec, struct arena *a)
 {
-	struct pod_policy p = pod_policy_of(labels, "warn", a);
+	struct pod_policy p = pod_policy_of(labels, mode, a);
 	const char *why = pod_security_why(&p, meta, spec, false, a);
 
 	return why ? arena_printf(a, "would violate PodSecurity \"%s\": %s", p.text, why)
 		   : NULL;
+}
+
+const char *
+pod_security_warning(const struct pairs *labels, const struct object_meta *meta,
+		     const struct pod_spec *spec, struct arena *a)
+{
+	return would_violate(labels, "warn", meta, spec, a);
+}
+
+const char *
+pod_security_audit(const struct pairs *labels, const struct object_meta *meta,
+		   const struct pod_spec *spec, struct arena *a)
+{
+	const char *why = would_violate(labels, "audit", meta, spec, a);
+
+	return why ? arena_printf(a, "; " LABEL "audit-violations: %s", why) : "";
+}
+
+const char *
+pod_security_audits(struct snapshot *s, const struct pod *pod, struct arena *a)
+{
+	const struct object *ns = snapshot_find(s, RES_namespace, "", object_namespace(pod));
+
+	return ns && ns->metadata
+		   ? pod_security_audit(&ns->metadata->labels, pod->metadata, pod->spec, a)
+		   : "";
 }
 
 const struct pod_template_spec *

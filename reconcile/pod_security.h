@@ -3,7 +3,8 @@
  *     pod-security.kubernetes.io/enforce: restricted
  *     pod-security.kubernetes.io/enforce-version: v1.31
  *
- * enforce refuses pods; warn and audit are told of.  Pure.
+ * enforce refuses pods, warn is told to who brings them, audit stands in the log line of the
+ * action, as Kubernetes writes it beside the request.  Pure.
  */
 #ifndef KEDGE_POD_SECURITY_H
 #define KEDGE_POD_SECURITY_H
@@ -37,6 +38,12 @@ const char *pod_security_refuses(struct snapshot *, const struct pod *, struct a
 /* `would violate PodSecurity "...": ...`, by `warn` of those labels; NULL: nothing to tell. */
 const char *pod_security_warning(const struct pairs *labels, const struct object_meta *,
 				 const struct pod_spec *, struct arena *);
+/* "; pod-security.kubernetes.io/audit-violations: would violate ...", by `audit`: what is added
+ * to an action's why; "": nothing. */
+const char *pod_security_audit(const struct pairs *labels, const struct object_meta *,
+			       const struct pod_spec *, struct arena *);
+/* The same of a pod that a controller is about to make, by the live namespace. */
+const char *pod_security_audits(struct snapshot *, const struct pod *, struct arena *);
 /* The pod template within any workload's object; NULL: it has none. */
 const struct pod_template_spec *pod_template_of(const struct kind *, const void *obj);
 #endif

@@ -1,8 +1,8 @@
 /* pod_spec.c -- a Pod as the plain orders that the hand understands.
  *
  * Pure.  Names are resolved here (ConfigMaps, Secrets, fields, resources), so
- * that the root process needs no object of the API.  A pod is started whole: as
- * long as one reference is missing it waits, and its status says for what.
+ * that the root process needs no object of the API.  As the kubelet: what a volume
+ * lacks the pod waits for, what one container lacks only that container waits for.
  */
 #include "pod.h"
 #include "pod_resources.h"
@@ -48,7 +48,8 @@ hook(const struct lifecycle_handler *h, struct arena *a)
 	return args;
 }
 
-/* False and *ret_why when a reference is missing. */
+/* False and *ret_why when a reference is missing: then it is all but what that is for, and
+ * held. */
 static bool
 container(struct snapshot *s, const struct pod *pod, const struct container *c,
 	  enum part_role role, struct container_args *args, struct arena *a,
@@ -61,13 +62,9 @@ container(struct snapshot *s, const struct pod *pod, const struct container *c,
 	size_t n = 0;
 	const struct pair *env = pod_env(s, pod, c, a, &n, ret_why);
 
-	if (!env)
-		return false;
 	*args =
 	    (struct container_args){ .name = c->name,
 				     .image = c->image,
-				     .command = expand_all(c->command, env, n, a),
-				     .args = expand_all(c->args, env, n, a),
 				     .workingDir = c->workingDir,
 				     .restart = restart_policy(pod, role),
 				     .role = roles[role],
@@ -83,13 +80,20 @@ container(struct snapshot *s, const struct pod *pod, const struct container *c,
 		args->preStop = hook(c->lifecycle->preStop, a);
 		args->stopSignal = c->lifecycle->stopSignal;
 	}
+	pod_limits(s, pod, c, args);
+	pod_rights(pod, c, args, a);
+	args->hold = !env || !pod_mounts(c, env, n, args, a, ret_why);
+	if (args->hold) {
+		args->mounts.n = 0;
+		return false;
+	}
+	args->command = expand_all(c->command, env, n, a);
+	args->args = expand_all(c->args, env, n, a);
 	args->env.at = arena_alloc(a, (n + 1) * sizeof *args->env.at);
 	for (size_t i = 0; i < n; i++)
 		args->env.at[args->env.n++] =
 		    arena_printf(a, "%s=%s", env[i].key, env[i].value);
-	pod_limits(s, pod, c, args);
-	pod_rights(pod, c, args, a);
-	return pod_mounts(c, env, n, args, a, ret_why);
+	return true;
 }
 
 /* The pod's name, unless it says otherwise; cut to what the kernel takes. */
@@ -210,22 +214,24 @@ dns(const struct snapshot *s, const struct pod *pod, struct sandbox_args *args, 
 }
 
 struct container_args *
-pod_ephemeral(struct snapshot *s, const struct pod *pod, const struct container *c,
-	      struct arena *a)
+pod_container(struct snapshot *s, const struct pod *pod, const struct container *c,
+	      enum part_role role, struct arena *a, struct pod_trouble *ret)
 {
 	struct container_args *args = arena_zalloc(a, sizeof *args);
 	const char *why;
 
-	return container(s, pod, c, PART_EPHEMERAL, args, a, &why) ? args : NULL;
+	if (container(s, pod, c, role, args, a, &why))
+		return args;
+	*ret = (struct pod_trouble){ c->name, "CreateContainerConfigError", why };
+	return NULL;
 }
 
 struct sandbox_args *
-pod_sandbox(struct snapshot *s, const struct pod *pod, struct arena *a, struct pod_trouble *ret,
-	    size_t *ret_n)
+pod_sandbox(struct snapshot *s, const struct pod *pod, struct arena *a, struct pod_trouble *ret)
 {
 	struct sandbox_args *args = arena_zalloc(a, sizeof *args);
 	/* ephemeral ones are added to what runs (pod.c) */
-	size_t n = pod_parts(pod->spec) - pod->spec->ephemeralContainers.n, bad = 0;
+	size_t n = pod_parts(pod->spec) - pod->spec->ephemeralContainers.n;
 	const char *why;
 
 	args->uid = object_uid(pod);
@@ -242,7 +248,6 @@ pod_sandbox(struct snapshot *s, const struct pod *pod, struct arena *a, struct p
 				     args->hostname, HOSTNAME_MAX, strlen(args->hostname)),
 			"FailedCreatePodSandBox"
 		};
-		*ret_n = 1;
 		return NULL;
 	}
 	args->ip = pod->status->podIP;
@@ -261,18 +266,13 @@ pod_sandbox(struct snapshot *s, const struct pod *pod, struct arena *a, struct p
 	args->hostIPC = pod->spec->hostIPC;
 	if (!pod_volumes(s, pod, args, a, &why)) {
 		*ret = (struct pod_trouble){ NULL, "ContainerCreating", why };
-		*ret_n = 1;
 		return NULL;
 	}
 	args->containers.at = arena_zalloc(a, (n + 1) * sizeof *args->containers.at);
 	for (size_t i = 0; i < n; i++) {
-		const struct container *c = pod_part(pod->spec, i);
-
-		if (!container(s, pod, c, pod_part_role(pod->spec, i),
-			       &args->containers.at[args->containers.n++], a, &why))
-			ret[bad++] =
-			    (struct pod_trouble){ c->name, "CreateContainerConfigError", why };
+		/* who lacks something is held back, and says so once the others are begun */
+		(void)container(s, pod, pod_part(pod->spec, i), pod_part_role(pod->spec, i),
+				&args->containers.at[args->containers.n++], a, &why);
 	}
-	*ret_n = bad;
-	return bad ? NULL : args;
+	return args;
 }

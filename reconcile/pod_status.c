@@ -186,16 +186,21 @@ judge(const struct pod_view *v, const struct container *spec, enum part_role rol
 	st->ready = st->started && (!spec->readinessProbe || (p && p->ready));
 }
 
+static const struct pod_trouble *
+trouble_with(const struct pod_view *v, const char *name)
+{
+	for (size_t i = 0; i < v->ntrouble; i++)
+		if (!v->trouble[i].container || str_is(v->trouble[i].container, name))
+			return &v->trouble[i];
+	return NULL;
+}
+
 static void
 waiting(const struct pod_view *v, const struct container *spec, struct container_status *st)
 {
-	for (size_t i = 0; i < v->ntrouble; i++)
-		if (!v->trouble[i].container || str_is(v->trouble[i].container, spec->name)) {
-			st->state = state_waiting(v->trouble[i].reason, v->trouble[i].message,
-						  v->arena);
-			return;
-		}
-	st->state = state_waiting(not_yet(v), NULL, v->arena);
+	const struct pod_trouble *t = trouble_with(v, spec->name);
+
+	st->state = state_waiting(t ? t->reason : not_yet(v), t ? t->message : NULL, v->arena);
 }
 
 /* Not on the host: not yet, or not any more. */
@@ -260,17 +265,21 @@ container(const struct pod_view *v, const struct container *spec, enum part_role
 		    arena_printf(v->arena, "kedge://%s/%s/%lld", object_uid(v->pod), spec->name,
 				 (long long)st->restartCount);
 	st->state = state_of(v, c, st->containerID);
+	if (c->held)
+		waiting(v, spec, st);
 	if (st->state->terminated && !st->state->terminated->startedAt)
 		st->state->terminated->startedAt = last_start(old); /* nobody else knows */
 	judge(v, spec, role, c, st);
 	pod_resources_status(v->s, v->pod, spec, c, st);
 }
 
-/* While others still have to go through, what is wrong with one is not its story yet. */
+/* While others still have to go through, what is wrong with one is not its story yet, unless
+ * it keeps the pod from being started at all. */
 static void
 hold_back(const struct pod_view *v, struct container_status *st)
 {
-	if (st->state->waiting && !st->lastState->terminated && !v->ntrouble)
+	if (st->state->waiting && !st->lastState->terminated &&
+	    (pod_is_up(v->seen) || !v->ntrouble))
 		st->state = state_waiting("PodInitializing", NULL, v->arena);
 }
 
@@ -580,6 +589,8 @@ pod_status_why(const struct pod_status *st, struct arena *a)
 		why = trouble_of(st->containerStatuses.at, n, st->phase, a);
 	if (why)
 		return why;
+	if (str_is(st->phase, "Failed") && !str_is(st->reason, ""))
+		return st->reason;
 	for (size_t i = 0; i < n; i++)
 		ready += st->containerStatuses.at[i].ready;
 	if (str_is(st->phase, "Running"))

@@ -63,10 +63,12 @@ name_taken(const char *const *names, size_t n, const char *name)
 static void
 grow(struct snapshot *s, const struct replica_set *rs, int64_t from, int64_t by, struct plan *p)
 {
-	const char **names;
+	const char **names, *audit;
 	uint64_t nonce = 0;
 	size_t n = 0;
 
+	audit =
+	    pod_security_audits(s, pod_from_template(rs, object_name(rs), p->arena), p->arena);
 	by = least(by, BURST);
 	names = arena_alloc(p->arena, (size_t)by * sizeof *names);
 	while (n < (size_t)by) {
@@ -76,9 +78,9 @@ grow(struct snapshot *s, const struct replica_set *rs, int64_t from, int64_t by,
 			continue;
 		names[n++] = name;
 		plan_write(p, ACT_CREATE, pod_from_template(rs, name, p->arena), 0, 0,
-			   arena_printf(p->arena, "%s has %lld of %lld", object_name(rs),
+			   arena_printf(p->arena, "%s has %lld of %lld%s", object_name(rs),
 					(long long)from + (long long)n - 1,
-					(long long)rs->spec->replicas));
+					(long long)rs->spec->replicas, audit));
 	}
 }
 
@@ -224,6 +226,30 @@ shrink(const struct replica_set *rs, struct objects pods, int64_t by, struct pla
 				       pod_is_ready(at[i]) ? "" : ", not ready"));
 }
 
+/* Kubernetes makes a pod that the host turned away again and again.  Here one that is wanted
+ * keeps its place, as long as its host remembers having said no; the next life of kedged may
+ * have been told otherwise (kedge.yaml), so then it is made anew.  How many keep theirs. */
+static int64_t
+rejected(struct snapshot *s, struct objects pods, int64_t room, struct plan *p)
+{
+	int64_t kept = 0;
+
+	for (size_t i = 0; s->host && i < pods.n; i++) {
+		const struct pod *pod = (const struct pod *)pods.at[i];
+		bool known = snapshot_seen(s, object_uid(pod));
+
+		if (!pod_is_rejected(pod) || pod->metadata->deletionTimestamp)
+			continue;
+		if (known && kept < room)
+			kept++;
+		else
+			plan_name(p, ACT_DELETE, pod,
+				  known ? "turned away, and not wanted any more"
+					: "turned away, and may be let in now");
+	}
+	return kept;
+}
+
 /* Was its size changed earlier in this pass?  Then ours is the old one, and to
  * act on it would be to delete what is wanted again, or to make what is not. */
 static bool
@@ -276,6 +302,7 @@ replicaset_reconcile(struct snapshot *s, const struct replica_set *rs, struct pl
 	struct replica_set_status *st;
 	struct objects pods;
 	const char *why = NULL;
+	int64_t have;
 
 	if (!rs->spec || !rs->spec->selector || !rs->spec->template)
 		return;
@@ -287,15 +314,16 @@ replicaset_reconcile(struct snapshot *s, const struct replica_set *rs, struct pl
 		pod_count(&c, (const struct pod *)pods.at[i], rs->spec->minReadySeconds,
 			  s->now);
 	plan_again(p, c.next);
-	if (!rs->metadata->deletionTimestamp && c.active != rs->spec->replicas) {
+	have = c.active + rejected(s, pods, rs->spec->replicas - c.active, p);
+	if (!rs->metadata->deletionTimestamp && have != rs->spec->replicas) {
 		if (is_resized(p, rs))
 			return;
-		if (c.active < rs->spec->replicas)
+		if (have < rs->spec->replicas)
 			why = refusal(s, rs, p->arena);
 		if (why)
 			; /* told below */
-		else if (c.active < rs->spec->replicas)
-			grow(s, rs, c.active, rs->spec->replicas - c.active, p);
+		else if (have < rs->spec->replicas)
+			grow(s, rs, have, rs->spec->replicas - have, p);
 		else
 			shrink(rs, pods, c.active - rs->spec->replicas, p);
 	}

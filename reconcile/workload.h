@@ -256,6 +256,15 @@ pod_is_finished(const struct pod *p)
 	return str_is(pod_phase(p), "Succeeded") || str_is(pod_phase(p), "Failed");
 }
 
+/* The operator's `allow` turned it away for good. */
+#define REASON_REJECTED "SysctlForbidden"
+
+static inline bool
+pod_is_rejected(const struct pod *p)
+{
+	return pod_is_finished(p) && p->status && str_is(p->status->reason, REASON_REJECTED);
+}
+
 static inline bool
 pod_is_active(const struct pod *p)
 {

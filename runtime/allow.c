@@ -152,13 +152,22 @@ host_namespaces_check(const struct rt_allow *allow, const struct rt_pod *p, stru
 	return 0;
 }
 
-bool
+static int
+sysctls_check(const struct rt_allow *allow, const struct rt_pod *p, struct error **e)
+{
+	for (const char *const *s = p->sysctls; s && *s; s++)
+		if (sysctl_check(allow, p, *s, e) < 0)
+			return -1;
+	return 0;
+}
+
+/* As the kubelet: it turns a pod away for its sysctls, for good; all else it keeps trying. */
+const char *
 rt_pod_refused(const struct rt *rt, const struct rt_pod *p)
 {
-	for (size_t i = 0; i < p->ncontainers; i++)
-		if (container_check(&rt->cfg.allow, &p->containers[i], NULL) < 0)
-			return true;
-	return false;
+	if (sysctls_check(&rt->cfg.allow, p, NULL) < 0)
+		return "SysctlForbidden";
+	return rtallow_check(rt, p, NULL) < 0 ? "CreateContainerConfigError" : NULL;
 }
 
 int
@@ -167,9 +176,8 @@ rtallow_check(const struct rt *rt, const struct rt_pod *p, struct error **e)
 	const struct rt_allow *allow = &rt->cfg.allow;
 	bool privileged = false;
 
-	for (const char *const *s = p->sysctls; s && *s; s++)
-		if (sysctl_check(allow, p, *s, e) < 0)
-			return -1;
+	if (sysctls_check(allow, p, e) < 0)
+		return -1;
 	if (hostpath_allowed(allow, p, e) < 0)
 		return -1;
 	for (size_t i = 0; i < p->ncontainers; i++)

@@ -172,10 +172,8 @@ rt_pod_create(struct rt *rt, const struct rt_pod *spec, int *ret_netns, struct e
 	struct rtpod *p;
 	int r;
 
-	if (podspec_check(spec, e) < 0)
+	if (podspec_check(spec, e) < 0 || rtallow_check(rt, spec, e) < 0)
 		return -1;
-	if (rtallow_check(rt, spec, e) < 0)
-		return fail_in(e, "pod %s", spec->name);
 	p = map_get(&rt->pods, spec->uid);
 	if (p && p->state != RT_POD_GONE)
 		return fail(e, WHY_EXISTS, "pod %s is here already", spec->uid);

@@ -206,7 +206,7 @@ rtpod_prepare_first(struct rt *rt, struct rtpod *p)
 	    rt->cfg.images ? image_find(rt->cfg.images, spec->image) : NULL;
 	cleanup_free char *refused = img ? runs_as_root(p, spec, img) : NULL;
 
-	if (!img || refused || container_compile(rt, p, 0, img, NULL) < 0)
+	if (!img || spec->hold || refused || container_compile(rt, p, 0, img, NULL) < 0)
 		return;
 	p->c[0].compiled = true;
 	p->c[0].image_id = xstrdup(img->id);
@@ -231,6 +231,13 @@ container_begin(struct rt *rt, struct rtpod *p, size_t i)
 	cleanup_error struct error *e = NULL;
 	char *refused;
 
+	if (spec->hold) {
+		waits_for(c, "CreateContainerConfigError", NULL);
+		c->image_retry = 0;
+		run_note(rt, p);
+		rt_changed(rt, p);
+		return;
+	}
 	if (!c->compiled) {
 		img = rt->cfg.images ? image_find(rt->cfg.images, spec->image) : NULL;
 		const char *missing = img ? volume_image_missing(rt, &p->spec, spec) : NULL;

@@ -140,6 +140,7 @@ struct rt_container {
 	bool log_as_message; /* what it printed last stands for a message it did not leave */
 	struct rt_hook post_start, pre_stop;
 	const char *stop_signal; /* "SIGUSR1"; NULL: the image's, else SIGTERM */
+	bool hold;               /* not started before rt_container_renew said all of it */
 };
 
 struct rt_pod {
@@ -180,6 +181,7 @@ struct rt_container_status {
 	const char *reason, *message; /* of waiting */
 	int restarts;
 	bool started;           /* what comes after it may start */
+	bool held;              /* it waits for rt_container_renew */
 	enum rt_hook_name hook; /* under way */
 	int64_t backoff_until;
 	int64_t cpu_milli, cpu_shares, memory; /* what it is held to now */
@@ -207,8 +209,9 @@ void rt_close(struct rt *); /* the pods live on */
 const char *const *rt_lacks(const struct rt *);
 const char *rt_cgroup_mode(const struct rt *); /* "v2", "v1", "hybrid" */
 
-/* Does a container ask for what the operator did not allow?  Then rt_pod_create fails. */
-bool rt_pod_refused(const struct rt *, const struct rt_pod *);
+/* Does the pod ask for what the operator did not allow?  Then rt_pod_create fails.  A reason as
+ * those of containers, for a sysctl "SysctlForbidden"; NULL: it does not. */
+const char *rt_pod_refused(const struct rt *, const struct rt_pod *);
 /* Makes a sandbox for a pod that is yet to come, when fewer than warm_pods are there: the next
  * pod that shares nothing with the host takes the oldest.  An fd of its network, the
  * caller's to close, to plug something in; -1: there are enough, or it cannot be.  They end
@@ -246,6 +249,10 @@ int rt_container_resize(struct rt *, const char *uid, const char *container,
  * again.  One of that name that is there already is left as it is. */
 int rt_container_add(struct rt *, const char *uid, const struct rt_container *,
 		     struct error **);
+/* All of a container that was made with `hold`: it is started when its turn comes.  One that is
+ * not held is left as it is. */
+int rt_container_renew(struct rt *, const char *uid, const struct rt_container *,
+		       struct error **);
 /* What a container uses; -1: this host does not tell. */
 struct rt_usage {
 	int64_t cpu_ns; /* so far, of this run and those before it */

@@ -62,6 +62,7 @@ container_view(struct arena *a, const struct rtpod *p, size_t i)
 
 	if (s.state != RT_WAITING)
 		return s;
+	s.held = p->spec.containers[i].hold && !c->message;
 	if (c->reason) {
 		s.reason = c->reason;
 		s.message = c->message ? arena_strdup(a, c->message) : "";

@@ -62,42 +62,93 @@ writable_add(struct rt *rt, const char *uid, const char *container, struct error
 	return 0;
 }
 
-/* The spec on disk first: a hand that dies before kedge-init heard of it tells it later. */
+/* The pod's spec with these containers: on disk first, for a hand that dies before kedge-init
+ * heard of it tells it later. */
+static int
+spec_change(struct rt *rt, struct rtpod *p, const struct rt_container *all, size_t n,
+	    struct error **e)
+{
+	struct rt_pod spec = p->spec;
+	struct buf cleanup_buf bytes = { 0 };
+	cleanup_free char *top = NULL;
+	cleanup_close int dir = -1;
+
+	spec.containers = all;
+	spec.ncontainers = n;
+	if (podspec_check(&spec, e) < 0 || rtallow_check(rt, &spec, e) < 0)
+		return -1;
+	podspec_pack(&spec, &bytes);
+	xasprintf(&top, "%s/pods/%s", rt->cfg.run_dir, p->uid);
+	dir = open(top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0)
+		return fail_sys(e, "open %s", top);
+	if (n > p->spec.ncontainers && writable_add(rt, p->uid, all[n - 1].name, e) < 0)
+		return -1;
+	if (poddir_write(dir, "spec", bytes.at, bytes.len, e) < 0 ||
+	    podspec_unpack(&p->arena, bytes.at, bytes.len, &p->spec, e) < 0)
+		return -1;
+	return 0;
+}
+
+enum { RENEW_RETRY_MS = 10000 };
+
+int
+rt_container_renew(struct rt *rt, const char *uid, const struct rt_container *c,
+		   struct error **e)
+{
+	struct rtpod *p = rt_find(rt, uid, e);
+	cleanup_free struct rt_container *all = NULL;
+	cleanup_error struct error *why = NULL;
+	size_t i = 0;
+
+	while (p && i < p->spec.ncontainers && strcmp(p->spec.containers[i].name, c->name))
+		i++;
+	if (!p || i == p->spec.ncontainers)
+		return p ? fail(e, WHY_NOT_FOUND, "pod %s has no container %s", uid, c->name)
+			 : -1;
+	if (!p->spec.containers[i].hold || p->state == RT_POD_STOPPING)
+		return 0;
+	all = xcalloc(p->spec.ncontainers, sizeof(*all));
+	memcpy(all, p->spec.containers, p->spec.ncontainers * sizeof(*all));
+	all[i] = *c;
+	all[i].role = p->spec.containers[i].role; /* kedge-init knows both already */
+	all[i].restart = p->spec.containers[i].restart;
+	all[i].pids = p->spec.containers[i].pids;
+	if (spec_change(rt, p, all, p->spec.ncontainers, &why) < 0) {
+		p->c[i].reason = "CreateContainerError";
+		free(p->c[i].message);
+		p->c[i].message = xstrdup(error_text(why));
+		p->c[i].image_retry = monotonic_ms() + RENEW_RETRY_MS;
+		rt_changed(rt, p);
+		return fail(e, WHY_INVALID, "%s", error_text(why));
+	}
+	if (p->run)
+		rtpod_start_containers(rt, p);
+	rt_changed(rt, p);
+	return 0;
+}
+
 int
 rt_container_add(struct rt *rt, const char *uid, const struct rt_container *c, struct error **e)
 {
 	struct rtpod *p = rt_find(rt, uid, e);
-	struct buf cleanup_buf bytes = { 0 };
 	cleanup_free struct rt_container *all = NULL;
-	cleanup_free char *top = NULL;
-	cleanup_close int dir = -1;
-	struct rt_pod spec;
+	size_t n;
 
 	if (!p)
 		return -1;
-	for (size_t i = 0; i < p->spec.ncontainers; i++)
+	n = p->spec.ncontainers;
+	for (size_t i = 0; i < n; i++)
 		if (strcmp(p->spec.containers[i].name, c->name) == 0)
 			return 0;
 	if (p->state != RT_POD_UP)
 		return fail(e, WHY_CONFLICT, "pod %s does not run", p->spec.name);
-	spec = p->spec;
-	all = xcalloc(spec.ncontainers + 1, sizeof(*all));
-	memcpy(all, spec.containers, spec.ncontainers * sizeof(*all));
-	all[spec.ncontainers] = *c;
-	all[spec.ncontainers].role = RT_EPHEMERAL;
-	all[spec.ncontainers].restart = RT_NEVER;
-	spec.containers = all;
-	spec.ncontainers++;
-	if (podspec_check(&spec, e) < 0 || rtallow_check(rt, &spec, e) < 0)
-		return -1;
-	podspec_pack(&spec, &bytes);
-	xasprintf(&top, "%s/pods/%s", rt->cfg.run_dir, uid);
-	dir = open(top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (dir < 0)
-		return fail_sys(e, "open %s", top);
-	if (writable_add(rt, uid, c->name, e) < 0 ||
-	    poddir_write(dir, "spec", bytes.at, bytes.len, e) < 0 ||
-	    podspec_unpack(&p->arena, bytes.at, bytes.len, &p->spec, e) < 0)
+	all = xcalloc(n + 1, sizeof(*all));
+	memcpy(all, p->spec.containers, n * sizeof(*all));
+	all[n] = *c;
+	all[n].role = RT_EPHEMERAL;
+	all[n].restart = RT_NEVER;
+	if (spec_change(rt, p, all, n + 1, e) < 0)
 		return -1;
 	rtpod_start_containers(rt, p);
 	rt_changed(rt, p);

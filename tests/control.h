@@ -46,6 +46,9 @@ struct kit {
 	size_t nrules;
 	struct settings settings;
 	struct host_seen host;
+	struct images_seen *images; /* on the host; NULL: nobody knows */
+	struct pull_seen_row pulls[KIT_MAX];
+	size_t npulls;
 	bool mute; /* the hand has not spoken yet */
 	int64_t now;
 	uint64_t seed, version, uids;
@@ -347,6 +350,9 @@ kit_snapshot(struct kit *k)
 				     .programmed = k->rules,
 				     .nprogrammed = k->nrules,
 				     .host = k->mute ? NULL : &k->host,
+				     .images = k->images,
+				     .pulls = k->pulls,
+				     .npulls = k->npulls,
 				     .stores = k->mute ? NULL : &k->stores,
 				     .arena = &k->pass };
 	for (int r = 0; r < RES_COUNT; r++)
@@ -487,6 +493,15 @@ kit_carry(struct kit *k, const struct action *a)
 		p->seen.ip =
 		    arena_strdup(&k->arena, ((const struct sandbox_args *)a->body)->ip);
 		break;
+	case ACT_RENEW: {
+		const struct add_args *args = a->body;
+
+		p = kit_pod_of(k, args->uid);
+		for (size_t i = 0; p && i < p->seen.containers.n; i++)
+			if (!strcmp(p->at[i].name, args->container->name))
+				p->at[i].held = false, p->at[i].reason = NULL;
+		break;
+	}
 	case ACT_STOP:
 		if ((p = kit_pod_of(k, kit_body_uid(a))))
 			p->seen.state = "stopping";

@@ -183,21 +183,21 @@ unchanged() {
 	for s in one two; do
 		service $s NodePort | sed 's/port: 80,/port: 80, nodePort: 30080,/' >"$W/clone/$s.yaml"
 	done
-	refused 'two\.yaml:1:1:.*30080.*provided port is already allocated.*one\.yaml:1'
+	refused 'two\.yaml:7:32: spec\.ports\[0\]\.nodePort: Invalid value: 30080: provided port is already allocated, by service default/one \(one\.yaml:7:32\)'
 }
 
 @test "a cluster IP that two services want is refused, and both are named" {
 	for s in one two; do
 		service $s | sed 's/  type: ClusterIP/  clusterIP: 10.43.0.77/' >"$W/clone/$s.yaml"
 	done
-	refused 'two\.yaml:1:1:.*10\.43\.0\.77.*one\.yaml:1'
+	refused 'two\.yaml:5:14: spec\.clusterIP: .*10\.43\.0\.77.*one\.yaml:5:14'
 }
 
 @test "a node port that another source has is refused, and both places are named" {
 	service held NodePort | sed 's/port: 80,/port: 80, nodePort: 30090,/' >"$W/dir/held.yaml"
 	wait_for 10 "the other source's service" kedge get svc held
 	service mine NodePort | sed 's/port: 80,/port: 80, nodePort: 30090,/' >"$W/clone/mine.yaml"
-	refused 'mine\.yaml:1:1:.*30090.*(files|held)'
+	refused 'mine\.yaml:7:32:.*30090.*held\.yaml:1'
 	rm "$W/dir/held.yaml"
 }
 

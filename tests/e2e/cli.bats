@@ -103,7 +103,7 @@ teardown_file() {
 	done
 	run kedge validate "$W/np"
 	[ "$status" = 1 ]
-	[[ $output =~ np/two.yaml:1:1:.*30080.*"provided port is already allocated".*np/one.yaml:1 ]]
+	[[ $output =~ np/two.yaml:7:32:.*30080.*"provided port is already allocated".*np/one.yaml:7:32 ]]
 }
 
 @test "validate --config checks the configuration" {

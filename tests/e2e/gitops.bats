@@ -230,7 +230,7 @@ Kedge-Prune: yes"
 	config_map theirs changed >"$W/dir/theirs.yaml"
 	wait_for 10 "the change" sh -c '[ "$(kedge get cm theirs -o json | jq -r .data.k)" = changed ]'
 	n=$(kedge history files -o json | jq '[.items[] | select(.status.outcome != "Failed")][1].spec.number')
-	kedge rollback --source files "$n" | grep -q pinned
+	kedge rollback --source files "$n" | grep -qE "^source files is pinned to revision $n \([0-9a-f]{7} .+\); \`kedge resume\` ends it$"
 	wait_for 10 "the old one" sh -c '[ "$(kedge get cm theirs -o json | jq -r .data.k)" = v ]'
 	kedge status files | grep -q pinned
 	kedge resume files
@@ -241,7 +241,9 @@ Kedge-Prune: yes"
 	config_map settings new >"$W/clone/cm.yaml"
 	push_wait "a new value"
 	before=$(git -C "$W/deploy.git" rev-parse main)
-	kedge rollback --source deploy | grep -q 'new commit'
+	n=$(kedge history deploy -o json | jq '[.items[] | select(.status.outcome != "Failed")][1].spec.number')
+	kedge rollback --source deploy | tee /dev/stderr |
+		grep -qE "^source deploy rolled back to revision $n \([0-9a-f]{7} .+\) with a new commit; "
 	wait_for 10 "the commit" sh -c "[ \$(git -C $W/deploy.git rev-parse main) != $before ]"
 	[ "$(git -C "$W/deploy.git" rev-parse main~1)" = "$before" ]
 	kedge wait deploy --timeout 10s
@@ -273,6 +275,6 @@ Kedge-Prune: yes"
 	push "selector"
 	run kedge wait deploy --for "$(head_id)" --timeout 10s
 	[ "$status" = 1 ]
-	[[ $output =~ web.yaml:1:1:.*"spec.selector: Invalid value".*"field is immutable" ]]
+	[[ $output =~ web.yaml:7:13:.*"spec.selector: Invalid value".*"field is immutable" ]]
 	[ "$(pods_ready app=web)" = 2 ]
 }

@@ -156,7 +156,7 @@ refused() {
 	pod docker example.org/team/app:1
 	[ "$(ls "$(root_of)/old")" = new ]
 	pod_end docker
-	kedge image rm example.org/team/app:1 example.org/team/app:2 zstd:1
+	kedge image rm --force example.org/team/app:1 example.org/team/app:2 zstd:1
 }
 
 @test "a pod whose image is missing says so, and starts when it comes" {
@@ -166,7 +166,7 @@ refused() {
 	kedge image import "$W/tree" late:1 --entrypoint '["/web"]'
 	wait_for 30 "it runs" runs late
 	pod_end late
-	kedge image rm late:1
+	kedge image rm late:1 --force
 }
 
 @test "an image under a running pod may lose its name, and goes with the pod" {
@@ -175,7 +175,11 @@ refused() {
 	rm "$W/tree/own"
 	pod mine mine:1
 	before=$(ls "$W/state/images/layers/sha256" | wc -l)
-	kedge image rm mine:1
+	run kedge image rm mine:1
+	[ "$status" -ne 0 ]
+	[[ $output == *'unable to remove image "mine:1" (must force): used by pod default/mine, revision '* ]]
+	kedge image ls | grep -q '^mine:1 '
+	kedge image rm mine:1 --force
 	[ "$(ls "$W/state/images/layers/sha256" | wc -l)" = "$before" ]
 	[ "$(cat "$(root_of)/own")" = own ]
 	kill -9 "$(pgrep -n -x web)"

@@ -54,6 +54,21 @@ initContainers:
 	drop fails
 }
 
+@test "one whose ConfigMap is missing holds back those after it, until it comes" {
+	SPEC='initContainers:
+- {name: one, image: box:1, command: [/bin/sh, -c, "echo $X"], env: [{name: X, valueFrom: {configMapKeyRef: {name: later, key: x}}}]}
+- {name: two, image: box:1, command: [/bin/true]}' pod held box:1 | put held
+	wait_for 10 "it waits" shows held '0/1 +Init:CreateContainerConfigError'
+	[ "$(init held '[0].state.waiting.message')" = 'configmap "later" not found' ]
+	[ "$(init held '[1].state.waiting.reason')" = PodInitializing ]
+	[ "$(st held .state.waiting.reason)" = PodInitializing ]
+	echo '{apiVersion: v1, kind: ConfigMap, metadata: {name: later}, data: {x: "there"}}' | put later
+	up held
+	[ "$(kedge logs held -c one)" = there ]
+	rm "$W/clone/later.yaml"
+	drop held
+}
+
 @test "where nothing is restarted, one that fails fails the pod" {
 	SPEC='restartPolicy: Never
 initContainers: [{name: bad, image: box:1, command: [/bin/false]}]' pod never box:1 | put never

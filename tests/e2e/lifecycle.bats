@@ -37,6 +37,21 @@ lifecycle: {postStart: {exec: {command: [/bin/sh, -c, 'touch /v/hook; until test
 	drop postbad
 }
 
+@test "a hook asks over https, whoever signed the certificate" {
+	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=nobody -keyout "$W/key.pem" -out "$W/cert.pem" 2>/dev/null
+	mkdir -p "$W/www/hook"
+	echo hello >"$W/www/hook/post"
+	(cd "$W/www" && exec openssl s_server -accept 8443 -key ../key.pem -cert ../cert.pem -WWW >"$W/tls.log" 2>&1 3>&-) &
+	server=$!
+	wait_for 10 "it listens" grep -q ACCEPT "$W/tls.log"
+	MORE="lifecycle: {postStart: {httpGet: {scheme: HTTPS, host: $(hostname -I | cut -d' ' -f1), port: 8443, path: /hook/post}}}" \
+		pod https box:1 | put https
+	up https
+	grep -q 'FILE:hook/post' "$W/tls.log"
+	kill "$server"
+	drop https
+}
+
 @test "containers start one after the other, each when the hook of the one before is over" {
 	SPEC=$V MORE="$M
 lifecycle: {postStart: {exec: {command: [/bin/sh, -c, 'sleep 1; echo hook >>/v/story']}}}" \

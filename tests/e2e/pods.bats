@@ -301,6 +301,43 @@ livenessProbe: {exec: {command: [/bin/test, -e, /tmp/up]}, periodSeconds: 1, fai
 	drop waits
 }
 
+@test "a container whose Secret is missing waits alone, also over kedged's end, and starts when it comes" {
+	{
+		pod pair box:1 | sed '$d'
+		cat <<-'Y'
+			  - name: needs
+			    image: box:1
+			    command: [/bin/sh, -c, 'echo got $X; exec /bin/sleep 1000']
+			    env: [{name: X, valueFrom: {secretKeyRef: {name: hush, key: x}}}]
+			    volumeMounts: [{name: v, mountPath: /v, subPathExpr: $(X)}]
+			  volumes: [{name: v, emptyDir: {}}]
+		Y
+	} | put pair
+	needs() { field pod pair ".status.containerStatuses[] | select(.name == \"needs\") | $1"; }
+	needs_is() { [ "$(needs "$1")" = "$2" ]; }
+	wait_for 10 "it waits" needs_is .state.waiting.reason CreateContainerConfigError
+	needs_is .state.waiting.message 'secret "hush" not found'
+	wait_for 10 "the other runs" st_is pair .ready true
+	is pair .status.phase Pending
+	kedge get pod pair --no-headers | grep -qE '^pair +1/2 +CreateContainerConfigError +0'
+	[ "$(kedge exec pair -c main -- hostname)" = pair ]
+	id=$(st pair .containerID)
+	[ "$(kedge events | grep -c 'Error: secret "hush" not found')" = 1 ]
+	kill -9 "$KEDGED"
+	wait_for 5 "it is dead" not_running "$KEDGED"
+	kedge_start --source "deploy=$W/deploy.git"
+	echo "$KEDGED" >"$W/pid"
+	wait_for 10 "it is known" needs_is .state.waiting.message 'secret "hush" not found'
+	echo '{apiVersion: v1, kind: Secret, metadata: {name: hush}, stringData: {x: secret}}' | put hush
+	up pair 10
+	kedge logs pair needs | grep -qx 'got secret'
+	[ "$(st pair .containerID)" = "$id" ]
+	needs_is .restartCount 0
+	is pair .status.phase Running
+	rm "$W/clone/hush.yaml"
+	drop pair
+}
+
 @test "a command that is not there is said as Kubernetes says it" {
 	{
 		SPEC='restartPolicy: Never' pod no-command box:1 '["/bin/nothing"]'

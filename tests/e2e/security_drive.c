@@ -73,6 +73,43 @@ gates(struct kit *k)
 	refused(k, &p, "is not a sysctl");
 }
 
+/* What comes later is no way around what a pod may have. */
+static void
+renewed(struct kit *k)
+{
+	struct rt_container at[2] = { kit_sh("main", "echo begun; sleep 1000"),
+				      kit_sh("late", "echo too early") };
+	struct rt_container full = kit_sh("late", "echo $X"), more;
+	struct rt_pod p = kit_pod("a", at, 2);
+	struct rt_config none = kit_config(k);
+	struct error *e2 = NULL;
+	char *out;
+
+	rt_close(k->rt);
+	none.allow = (struct rt_allow){ 0 };
+	OK(rt_open(&none, &k->rt, e));
+	at[1].hold = true;
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_RUNNING);
+	MUST(kit_see(k, "a", 1)->held);
+	more = full;
+	more.privileged = true;
+	MUST(rt_container_renew(k->rt, "a", &more, &e2) < 0);
+	HAS(error_text(e2), "allow.privileged: true");
+	error_free(&e2);
+	MUST(kit_see(k, "a", 1)->state == RT_WAITING);
+	full.env = LIST("X=late");
+	full.role = RT_EPHEMERAL; /* neither can it become another kind of container */
+	full.restart = RT_ALWAYS;
+	OK(rt_container_renew(k->rt, "a", &full, e));
+	KIT_UNTIL(k, kit_see(k, "a", 1)->state == RT_TERMINATED);
+	out = kit_output(k, &p, "late", 0);
+	IS(out, "late\n");
+	free(out);
+	MUST(kit_see(k, "a", 1)->restarts == 0);
+	kit_stop(k, "a");
+}
+
 static void
 sysctls(struct kit *k)
 {
@@ -337,6 +374,7 @@ static const struct scenario scenarios[] = {
 	/* clang-format off */
 	{ "groups", groups },
 	{ "gates", gates },
+	{ "renewed", renewed },
 	{ "sysctls", sysctls },
 	{ "privileged", privileged },
 	{ "unmasked", unmasked },

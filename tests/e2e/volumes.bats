@@ -238,7 +238,10 @@ volumeMounts: [{name: h, mountPath: /h, mountPropagation: Bidirectional}]' pod b
 	[ "$status" != 0 ]
 	run in_ reader /data/run
 	[ "$status" != 0 ]
-	kedge image rm data:1
+	run kedge image rm data:1
+	[ "$status" != 0 ]
+	has "used by pod default/reader"
+	kedge image rm data:1 --force
 	in_ reader cat /data/models/m
 	drop reader
 }

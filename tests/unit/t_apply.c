@@ -229,7 +229,7 @@ one_complaint_and_nothing_of_the_revision_is_applied(void **state)
 	assert_int_equal(b.plan.n, 0);
 	assert_int_equal(b.c.errors, 1);
 	assert_non_null(
-	    strstr(buf_text(&b.out), "in.yaml:1:1: spec.selector: Invalid value: "));
+	    strstr(buf_text(&b.out), "in.yaml:5:13: spec.selector: Invalid value: "));
 	assert_non_null(strstr(buf_text(&b.out), "field is immutable"));
 	bench_done(&b);
 }

@@ -144,6 +144,58 @@ finished_and_leaving_pods_are_replaced(void **state)
 }
 
 static void
+what_a_namespace_audits_stands_in_the_line(void **state)
+{
+	struct kit *k = *state;
+	char *text;
+
+	kit_read(k, "apiVersion: v1\nkind: Namespace\nmetadata: {name: default, labels: "
+		    "{pod-security.kubernetes.io/audit: baseline}}\n");
+	xasprintf(&text, SET, 1, 0);
+	*strstr(text, "containers: [{name: web") = 0;
+	text = xrealloc(text, 2048);
+	strcat(text, "hostPID: true, containers: [{name: web, image: i}]}}}\n");
+	kit_read(k, text);
+	free(text);
+	assert_non_null(strstr(pass(k),
+			       "  # web has 0 of 1; "
+			       "pod-security.kubernetes.io/audit-violations: would violate "
+			       "PodSecurity \"baseline:latest\": host namespaces "
+			       "(hostPID=true)\n"));
+}
+
+/* Another would be turned away, too, as long as the host is the same. */
+static void
+a_pod_that_was_turned_away_keeps_its_place_until_it_may_be_let_in(void **state)
+{
+	struct kit *k = *state;
+
+	set(k, 1, 0);
+	pod(k, "web-1", "app: web", true, "", "phase: Failed, reason: SysctlForbidden");
+	kit_pod_new(k, "web-1")->seen.state = "failed";
+	assert_null(strstr(pass(k), "pod"));
+	assert_string_equal(pass(k), "");
+	kit_pod_drop(k, "web-1"); /* another life of the host's */
+	assert_non_null(strstr(
+	    pass(k), "- delete pod default/web-1  # turned away, and may be let in now"));
+	assert_non_null(strstr(kit_text(k), "+ create pod default/web-"));
+}
+
+static void
+a_pod_that_was_turned_away_goes_when_it_is_not_wanted(void **state)
+{
+	struct kit *k = *state;
+
+	set(k, 1, 0);
+	pod(k, "web-1", "app: web", true, "", "phase: Failed, reason: SysctlForbidden");
+	pod(k, "web-2", "app: web", true, "", READY);
+	kit_pod_new(k, "web-1")->seen.state = "failed";
+	assert_non_null(strstr(
+	    pass(k), "- delete pod default/web-1  # turned away, and not wanted any more"));
+	assert_null(strstr(kit_text(k), "web-2"));
+}
+
+static void
 victims_are_chosen_in_kubernetes_order(void **state)
 {
 	struct kit *k = *state;
@@ -246,6 +298,9 @@ main(void)
 		T(the_status_counts_ready_available_and_fully_labelled),
 		T(a_ready_pod_is_available_only_after_min_ready_seconds),
 		T(finished_and_leaving_pods_are_replaced),
+		T(what_a_namespace_audits_stands_in_the_line),
+		T(a_pod_that_was_turned_away_keeps_its_place_until_it_may_be_let_in),
+		T(a_pod_that_was_turned_away_goes_when_it_is_not_wanted),
 		T(victims_are_chosen_in_kubernetes_order),
 		T(the_pod_that_became_ready_last_goes_before_the_others),
 		T(an_orphan_that_matches_is_adopted),

@@ -203,15 +203,15 @@ static const struct {
 	const char *line, *body, *want;
 } demands[] = {
 	/* names that would be paths */
-	{ START, POD("../../../tmp/evil", "10.42.0.66", "", ""), "pod uid" },
-	{ START, POD("a/b", "10.42.0.66", "", ""), "pod uid" },
-	{ START, POD(".", "10.42.0.66", "", ""), "pod uid" },
+	{ START, POD("../../../tmp/evil", "10.42.0.66", "", ""), "uid \"" },
+	{ START, POD("a/b", "10.42.0.66", "", ""), "uid \"" },
+	{ START, POD(".", "10.42.0.66", "", ""), "uid \"" },
 	{ START, POD("", "10.42.0.66", "", ""), "uid" },
-	{ "+ start pod ../../evil/../x  # please", MINE("", ""), "name or namespace" },
+	{ "+ start pod ../../evil/../x  # please", MINE("", ""), "namespace \"" },
 	{ START,
 	  "{\"uid\":\"evil\",\"hostname\":\"h\",\"ip\":\"10.42.0.66\",\"containers\":[{"
 	  "\"name\":\"../c\",\"image\":\"i:1\"}]}",
-	  "container \"../c\"" },
+	  "name \"../c\"" },
 	{ START,
 	  "{\"uid\":\"evil\",\"hostname\":\"../h\",\"ip\":\"10.42.0.66\",\"containers\":[{"
 	  "\"name\":\"c\",\"image\":\"i:1\"}]}",

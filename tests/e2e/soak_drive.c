@@ -267,8 +267,10 @@ ahead(void)
 {
 	int netns;
 
-	while ((netns = rt_ahead(kit.rt)) >= 0)
+	while ((netns = rt_ahead(kit.rt)) >= 0) {
 		np_ahead(np, netns, 4);
+		close(netns);
+	}
 }
 
 static void

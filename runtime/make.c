@@ -10,6 +10,7 @@
 
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
+#include "runtime/image.h"
 #include "runtime/rt.h"
 
 #ifndef PIDFD_GET_NET_NAMESPACE
@@ -109,7 +110,8 @@ pod_make(struct rt *rt, struct rtpod *p, int *ret_netns, struct error **e)
 	if (own && users_begin(rt, &making, e) < 0)
 		return -1;
 	p->spec.user_base = own ? making.set.base : 0;
-	r = pod_prepare(rt, p, own ? &making.set : NULL, &born, &dir, e);
+	r = pod_prepare(rt, p, own && users_going(&making) ? &making.set : NULL, &born, &dir,
+			e);
 	if (own && users_end(&making, &set, r ? NULL : e) < 0)
 		return -1;
 	if (r == 0)
@@ -185,8 +187,10 @@ rt_pod_create(struct rt *rt, const struct rt_pod *spec, int *ret_netns, struct e
 	else
 		p = rtpod_new(rt, spec->uid);
 	r = spec_copy(rt, p, spec, e);
-	free(rt->ahead_image);
-	rt->ahead_image = xstrdup(spec->containers->image);
+	if (rt->cfg.images && image_find(rt->cfg.images, spec->containers->image)) {
+		free(rt->ahead_image);
+		rt->ahead_image = xstrdup(spec->containers->image);
+	}
 	if (r == 0)
 		r = ahead.uid ? pod_become(rt, p, &ahead, ret_netns, e)
 			      : pod_make(rt, p, ret_netns, e);

@@ -47,5 +47,12 @@ void users_open(struct rt *, uint32_t first, uint32_t n);
  * close. */
 int users_begin(struct rt *, struct users_making *ret, struct error **);
 int users_end(struct users_making *, struct users_set *ret, struct error **);
+/* So far nothing went wrong: the user namespace is there. */
+static inline bool
+users_going(const struct users_making *m)
+{
+	return m->set.fds[USERS_USER] >= 0;
+}
+
 void users_set_close(struct users_set *);
 #endif

@@ -124,7 +124,7 @@ tree_empty(int fd, int depth)
 {
 	cleanup_closedir DIR *d = NULL;
 	const struct dirent *x;
-	int rc = 0;
+	int err = 0;
 
 	if (depth > 2048) {
 		close(fd);
@@ -141,8 +141,10 @@ tree_empty(int fd, int depth)
 
 		errno = 0;
 		x = readdir(d);
-		if (!x)
-			return errno ? -1 : rc;
+		if (!x) {
+			errno = errno ? errno : err;
+			return errno ? -1 : 0;
+		}
 		if (strcmp(x->d_name, ".") == 0 || strcmp(x->d_name, "..") == 0)
 			continue;
 		if (x->d_type != DT_DIR && unlinkat(dirfd(d), x->d_name, 0) == 0)
@@ -151,12 +153,12 @@ tree_empty(int fd, int depth)
 			     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (sub < 0) {
 			if (errno != ENOENT && unlinkat(dirfd(d), x->d_name, 0) < 0)
-				rc = -1;
+				err = errno;
 			continue;
 		}
 		if (tree_empty(sub, depth + 1) < 0 ||
 		    (unlinkat(dirfd(d), x->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT))
-			rc = -1;
+			err = errno;
 	}
 }
 

@@ -310,7 +310,7 @@ storage_is_removed_or_there(void **state)
 		free(names);
 		OK(rt_store_remove(kit.rt, "data", e));
 		rtstore_go_on(kit.rt); /* as the next start does */
-		for (int i = 0; i < 100 && (stores() || descriptors() != descriptors_before);
+		for (int i = 0; i < 400 && (stores() || descriptors() != descriptors_before);
 		     i++)
 			kit_step(&kit, 50);
 		assert_int_equal(stores(), 0);
@@ -341,7 +341,7 @@ sandboxes_are_made_ahead_or_nothing_is_left_of_them(void **state)
 		if (netns >= 0)
 			close(netns);
 		rtahead_end(kit.rt, NULL);
-		for (int i = 0; i < 100 && (kit.rt->pods.n || descriptors() != before); i++)
+		for (int i = 0; i < 400 && (kit.rt->pods.n || descriptors() != before); i++)
 			kit_step(&kit, 50);
 		if (kit.rt->pods.n || descriptors() != before)
 			fail_msg("call %d: %zu pods, %d descriptors, before %d", n,

@@ -88,7 +88,7 @@ static int
 pod_prepare(struct rt *rt, struct rtpod *p, const struct users_set *user, bool *ret_born,
 	    int *ret_dir, struct error **e)
 {
-	*ret_born = user && (!p->spec.sysctls || !*p->spec.sysctls);
+	*ret_born = user->base && (!p->spec.sysctls || !*p->spec.sysctls);
 	if (poddir_make_pod(rt, &p->spec, *ret_born ? W_LATE : 0, ret_dir, e) < 0 ||
 	    rtpod_groups_make(rt, &p->spec, e) < 0 ||
 	    (*ret_born && init_launch(rt, p, *ret_dir, user, e) < 0) ||
@@ -102,24 +102,25 @@ static int
 pod_make(struct rt *rt, struct rtpod *p, int *ret_netns, struct error **e)
 {
 	bool own = !p->spec.host_users, born = false;
-	struct users_set set = { 0 };
+	struct users_set user = { 0 }, set = { 0 };
 	struct users_making making;
 	cleanup_close int dir = -1;
 	int r;
 
 	if (own && users_begin(rt, &making, e) < 0)
 		return -1;
-	p->spec.user_base = own ? making.set.base : 0;
-	r = pod_prepare(rt, p, own && users_going(&making) ? &making.set : NULL, &born, &dir,
-			e);
+	if (own)
+		user = users_so_far(&making);
+	p->spec.user_base = user.base;
+	r = pod_prepare(rt, p, &user, &born, &dir, e);
 	if (own && users_end(&making, &set, r ? NULL : e) < 0)
 		return -1;
 	if (r == 0)
 		r = born ? namespaces_give(p, &set, e) : init_launch(rt, p, dir, &set, e);
 	if (r == 0) {
 		rtpod_start_first(p);
-		r = *ret_netns =
-		    own ? fcntl(set.fds[USERS_NET], F_DUPFD_CLOEXEC, 3) : netns_of(p, e);
+		r = *ret_netns = own ? fcntl(set.fds[USERS_NET], F_DUPFD_CLOEXEC, 3)
+				     : netns_of(p, e);
 		if (r < 0 && own)
 			fail_sys(e, "keep the pod's network namespace");
 	}

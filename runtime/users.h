@@ -47,11 +47,14 @@ void users_open(struct rt *, uint32_t first, uint32_t n);
  * close. */
 int users_begin(struct rt *, struct users_making *ret, struct error **);
 int users_end(struct users_making *, struct users_set *ret, struct error **);
-/* So far nothing went wrong: the user namespace is there. */
-static inline bool
-users_going(const struct users_making *m)
+/* What can be used already: the user namespace alone, for the others are written while the
+ * caller goes on; without a base when it could not be made, which users_end tells. */
+static inline struct users_set
+users_so_far(const struct users_making *m)
 {
-	return m->set.fds[USERS_USER] >= 0;
+	int user = m->set.fds[USERS_USER];
+
+	return (struct users_set){ user < 0 ? 0 : m->set.base, { user, -1, -1, -1 } };
 }
 
 void users_set_close(struct users_set *);

@@ -230,7 +230,7 @@ jump() { perl -e 'open(F, "+<", $ARGV[0]) or die; syswrite F, pack("q", $ARGV[1]
 		rm "$W/clone/w.yaml" "$W/clone/late.yaml"
 		push "and away"$'\n\nKedge-Prune: yes'
 		wait_for 20 "they are gone" pods_are 1
-		kedge image rm "$R/x"
+		kedge image rm --force "$R/x"
 		serves
 	done
 }

@@ -21,6 +21,14 @@ teardown() {
 @test "a sandbox, or its first process, that was killed is nobody's loss" { drive ahead killed; }
 @test "an image that is removed takes the sandboxes along that hoped for it" { drive ahead image_goes; }
 @test "sandboxes end with their hand, and what they leave is swept" { drive ahead hand_goes; }
+@test "all of that holds where a process is born into its group of cgroup v2" {
+	export KIT_CGROUP_ROOT=/sys/fs/cgroup
+	[ -e "$KIT_CGROUP_ROOT/cgroup.controllers" ] || KIT_CGROUP_ROOT=/sys/fs/cgroup/unified
+	for scenario in taken other_image misfits killed image_goes hand_goes; do
+		drive ahead "$scenario"
+		rm -rf "$KEDGE_TEST_DIR"/*
+	done
+}
 @test "whatever a pod can do, it can in a sandbox that was made ahead" {
 	export KIT_AHEAD=1
 	# not what counts processes or knows where groups lie, nor what is about none

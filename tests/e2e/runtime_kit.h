@@ -196,6 +196,7 @@ kit_config(struct kit *k)
 				   .log_dir = k->logs,
 				   .init_path = init,
 				   .cgroup = cgroup,
+				   .cgroup_root = getenv("KIT_CGROUP_ROOT"),
 				   .images = k->images,
 				   .log_max_bytes = 20000,
 				   .log_max_files = 3 };

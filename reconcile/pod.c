@@ -79,10 +79,9 @@ tell(struct plan *p, const struct pod *pod, const char *type, const char *reason
 static void
 tell_trouble(struct plan *p, const struct pod *pod, const struct pod_trouble *t)
 {
-	const struct container_status *st = pod_part_status(pod->status, t->container);
+	const struct container_state_waiting *w = pod_part_waiting(pod->status, t->container);
 
-	if (!pod_part_waits(pod->status, t->container, t->reason) ||
-	    !str_is(st->state->waiting->message, t->message))
+	if (!w || !str_is(w->reason, t->reason) || !str_is(w->message, t->message))
 		tell_of(p, pod, t->container, "Warning", "Failed",
 			arena_printf(p->arena, "Error: %s", t->message));
 }

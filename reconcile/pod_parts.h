@@ -75,12 +75,21 @@ pod_part_status(const struct pod_status *st, const char *name) /* or NULL */
 	return NULL;
 }
 
+/* What a container waits for; NULL: it does not. */
+static inline const struct container_state_waiting *
+pod_part_waiting(const struct pod_status *st, const char *name)
+{
+	const struct container_status *c = pod_part_status(st, name);
+
+	return c && c->state ? c->state->waiting : NULL;
+}
+
 /* The status says that it waits, and why. */
 static inline bool
 pod_part_waits(const struct pod_status *st, const char *name, const char *reason)
 {
-	const struct container_status *c = pod_part_status(st, name);
+	const struct container_state_waiting *w = pod_part_waiting(st, name);
 
-	return c && c->state && c->state->waiting && str_is(c->state->waiting->reason, reason);
+	return w && str_is(w->reason, reason);
 }
 #endif

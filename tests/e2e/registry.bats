@@ -198,7 +198,7 @@ baked() {
 	pod=$(kedge get pods -o json | jq -r '.items[0].metadata.name')
 	curl -s "http://$(kedge get pod "$pod" -o json | jq -r .status.podIP):8080/" | grep -q baked
 	for p in $(pgrep -f '^/web'); do # ours among those of other tests
-		! grep -q "$(basename "$W")" "/proc/$p/cgroup" || top=/proc/$p/root
+		if grep -q "$(basename "$W")" "/proc/$p/cgroup"; then top=/proc/$p/root; fi
 	done
 	[ "$(cat "$top/data/hard")" = lower ]
 	[ "$(stat -c %a "$top/data/kept")" = 4755 ]

@@ -205,103 +205,6 @@ guaranteed_pods_are_the_last_to_be_killed(void **state)
 	assert_int_equal(a->containers.at[0].oomScoreAdj, -997);
 }
 
-/* Started, and the first container is held. */
-static struct kit_pod *
-held(struct kit *k)
-{
-	struct kit_pod *p = kit_up(k, "web");
-
-	p->at[0] = (struct container_seen){ .name = "web",
-					    .state = "waiting",
-					    .reason = "CreateContainerConfigError",
-					    .held = true };
-	return p;
-}
-
-static void
-a_missing_config_map_is_named_and_waited_for(void **state)
-{
-	struct kit *k = *state;
-	const struct sandbox_args *a;
-	const struct add_args *all;
-
-	pod(k, "web", "", ", envFrom: [{configMapRef: {name: conf}}]");
-	pass(k);
-	assert_string_equal(pass(k), ". status pod default/web  # Pending\n"
-				     "+ start pod default/web  # web:1\n");
-	a = kit_body(k, ACT_START);
-	assert_true(a->containers.at[0].hold);
-	assert_int_equal(a->containers.at[0].env.n, 0);
-	held(k);
-	assert_string_equal(
-	    pass(k), "! event pod default/web  # Failed: Error: configmap \"conf\" not found\n"
-		     ". status pod default/web  # web: CreateContainerConfigError\n");
-	assert_string_equal(container(k)->state->waiting->message,
-			    "configmap \"conf\" not found");
-	assert_string_equal(web(k)->status->phase, "Pending");
-	assert_string_equal(pass(k), "");
-	kit_read(k, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf}\ndata: {A: b}\n");
-	assert_string_equal(pass(k),
-			    "~ renew pod default/web  # web: all that it refers to is there\n"
-			    ". status pod default/web  # Pending\n");
-	all = kit_body(k, ACT_RENEW);
-	assert_false(all->container->hold);
-	assert_string_equal(all->container->env.at[0], "A=b");
-	kit_up(k, "web");
-	assert_string_equal(pass(k), ". status pod default/web  # 1/1 ready\n");
-}
-
-static void
-a_missing_config_map_holds_back_only_who_refers_to_it(void **state)
-{
-	struct kit *k = *state;
-	const struct sandbox_args *a;
-
-	pod(k, "web", "",
-	    ", envFrom: [{configMapRef: {name: conf}}]}, {name: side, image: 'side:1'");
-	pass(k);
-	pass(k);
-	a = kit_body(k, ACT_START);
-	assert_true(a->containers.at[0].hold);
-	assert_false(a->containers.at[1].hold);
-	held(k);
-	pass(k);
-	assert_string_equal(container(k)->state->waiting->reason, "CreateContainerConfigError");
-	assert_non_null(web(k)->status->containerStatuses.at[1].state->running);
-	assert_true(web(k)->status->containerStatuses.at[1].ready);
-	assert_string_equal(web(k)->status->phase, "Pending"); /* as getPhase says it */
-}
-
-static void
-a_missing_volume_holds_back_all_of_the_pod(void **state)
-{
-	struct kit *k = *state;
-
-	pod(k, "web", ", volumes: [{name: v, configMap: {name: conf}}]", "");
-	pass(k);
-	assert_string_equal(
-	    pass(k), ". status pod default/web  # Pending\n"
-		     "! event pod default/web  # FailedMount: MountVolume.SetUp failed for "
-		     "volume \"v\" : configmap \"conf\" not found\n");
-	assert_string_equal(container(k)->state->waiting->reason, "ContainerCreating");
-	assert_string_equal(pass(k), "");
-}
-
-static void
-a_missing_key_is_named(void **state)
-{
-	struct kit *k = *state;
-
-	kit_read(k, "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: Yg==}\n");
-	pod(k, "web", "", ", env: [{name: X, valueFrom: {secretKeyRef: {name: s, key: b}}}]");
-	pass(k);
-	pass(k);
-	held(k);
-	pass(k);
-	assert_string_equal(container(k)->state->waiting->message,
-			    "couldn't find key b in Secret default/s");
-}
-
 static void
 config_maps_and_secrets_become_files(void **state)
 {
@@ -794,10 +697,6 @@ main(void)
 		T(the_environment_is_resolved),
 		T(resources_become_shares_limits_and_a_place_in_the_oom_queue),
 		T(guaranteed_pods_are_the_last_to_be_killed),
-		T(a_missing_config_map_is_named_and_waited_for),
-		T(a_missing_config_map_holds_back_only_who_refers_to_it),
-		T(a_missing_volume_holds_back_all_of_the_pod),
-		T(a_missing_key_is_named),
 		T(config_maps_and_secrets_become_files),
 		T(a_changed_config_map_is_sent_once),
 		T(a_running_pod_is_ready_and_stays_as_it_is),

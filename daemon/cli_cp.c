@@ -111,11 +111,12 @@ carry(struct cli_call *c, const struct cp_side *near, const struct cp_side *far,
 	pid_t child;
 
 	if (pipe2(fds, O_CLOEXEC))
-		return fail_sys(e, "pipe");
+		return fail_sys(e, "make a pipe for the files that are copied");
 	fflush(NULL);
 	child = fork();
 	if (child < 0)
-		return close(fds[0]), close(fds[1]), fail_sys(e, "fork");
+		return close(fds[0]), close(fds[1]),
+		       fail_sys(e, "start a process that packs or unpacks them");
 	if (!child) {
 		close(fds[name ? 0 : 1]);
 		child_run(c, near, far, name, fds[name ? 1 : 0]);

@@ -31,7 +31,11 @@ enum {
 	BRAIN_BACKOFF_MS = 200,
 	BRAIN_BACKOFF_MAX_MS = 10000
 };
-enum { AHEAD_MS = 100, AHEAD_NEXT_MS = 10 };
+enum {
+	AHEAD_MS = 100,
+	AHEAD_NEXT_MS = 10,
+	AHEAD_AGAIN_MS = 5000 /* where one ended by itself, the next may, too */
+};
 
 /* ---- what the brain is told ---- */
 
@@ -199,7 +203,6 @@ rt_on_event(evutil_socket_t fd, short what, void *arg)
 			hand_report_pod(h, ev.uid);
 			if (!s || s->state == RT_POD_GONE) {
 				hand_pod_forget(h, ev.uid);
-				hand_ahead_arm(h); /* it may have been one made ahead */
 				gone = true;
 			}
 		} else if (ev.type == RT_EXEC_DONE) {
@@ -208,6 +211,8 @@ rt_on_event(evutil_socket_t fd, short what, void *arg)
 						  .error = ev.error };
 
 			hand_send(h, "exec_done", exec_done_kind(), &done, NULL, 0);
+		} else if (ev.type == RT_AHEAD_ENDED) {
+			timer_arm(h->ahead_timer, AHEAD_AGAIN_MS);
 		} else if (ev.type == RT_LENT) {
 			struct answer_seen answer = { .id = ev.exec_id };
 

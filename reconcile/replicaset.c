@@ -303,6 +303,7 @@ replicaset_reconcile(struct snapshot *s, const struct replica_set *rs, struct pl
 	struct objects pods;
 	const char *why = NULL;
 	int64_t have;
+	bool goes = rs->metadata->deletionTimestamp != 0, resized;
 
 	if (!rs->spec || !rs->spec->selector || !rs->spec->template)
 		return;
@@ -314,10 +315,13 @@ replicaset_reconcile(struct snapshot *s, const struct replica_set *rs, struct pl
 		pod_count(&c, (const struct pod *)pods.at[i], rs->spec->minReadySeconds,
 			  s->now);
 	plan_again(p, c.next);
-	have = c.active + rejected(s, pods, rs->spec->replicas - c.active, p);
-	if (!rs->metadata->deletionTimestamp && have != rs->spec->replicas) {
-		if (is_resized(p, rs))
-			return;
+	resized = !goes && is_resized(p, rs);
+	have = c.active;
+	if (!goes && !resized)
+		have += rejected(s, pods, rs->spec->replicas - c.active, p);
+	if (resized && have != rs->spec->replicas)
+		return;
+	if (!goes && have != rs->spec->replicas) {
 		if (have < rs->spec->replicas)
 			why = refusal(s, rs, p->arena);
 		if (why)

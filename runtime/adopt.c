@@ -245,7 +245,7 @@ adopt_living(struct rt *rt, struct rtpod *p, int dir, struct error **e)
 	if (p->gated || (!p->run && p->state == RT_POD_STARTING && all_heard(p))) {
 		for (size_t i = 0; i < p->spec.ncontainers; i++)
 			p->c[i].compiled = false; /* nothing of it ran */
-		return false;
+		return 0;
 	}
 	if (p->run && p->state == RT_POD_STARTING) {
 		p->state = RT_POD_UP;

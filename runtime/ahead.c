@@ -7,7 +7,7 @@
  * outlives this process: kedge-init ends with the connection, and what it leaves has no
  * `spec`, so the next rt_open removes it.
  */
-#include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,7 +21,7 @@
 /* Where the name of the pod will stand, for ps. */
 #define NO_NAME "(ahead)                                                        "
 
-/* What could not be had in such a sandbox: what is the host's, and what is mounted later. */
+/* Nothing of the host's, and no mount that came after the room was bound (RT_MEMORY). */
 static bool
 fits(const struct rt_pod *p)
 {
@@ -39,15 +39,27 @@ take_out(struct rt *rt, size_t i)
 	memmove(rt->ahead + i, rt->ahead + i + 1, (--rt->nahead - i) * sizeof(*rt->ahead));
 }
 
+/* Its end is not heard of yet. */
+static bool
+is_gone(const struct rtpod *p)
+{
+	struct pollfd conn = { .fd = p->hand.fd };
+
+	return p->hand.fd < 0 || poll(&conn, 1, 0) != 0;
+}
+
 struct rtpod *
 rtahead_take(struct rt *rt, const struct rt_pod *of)
 {
-	for (size_t i = 0; i < rt->nahead && fits(of); i++) {
+	if (!fits(of))
+		return NULL;
+	for (size_t i = 0; i < rt->nahead; i++) {
 		struct rtpod *p = rt->ahead[i];
 
-		if (!p->greeted)
+		if (!p->greeted || is_gone(p))
 			continue;
 		take_out(rt, i);
+		p->ahead = false;
 		rt_copy(p->uid, sizeof(p->uid), of->uid);
 		map_put(&rt->pods, p->uid, p);
 		return p;
@@ -72,7 +84,7 @@ rtahead_end(struct rt *rt, const char *image)
 {
 	for (size_t i = rt->nahead; i-- > 0;) {
 		struct rtpod *p = rt->ahead[i];
-		const char *of = p->c[0].image_id;
+		const char *of = p->ahead_image;
 
 		if (image && (!of || strcmp(of, image)))
 			continue;
@@ -103,7 +115,7 @@ steps_write(struct rt *rt, struct rtpod *p, int dir, struct error **e)
 	struct buf cleanup_buf ops = { 0 };
 
 	rtops_compile_ahead(rt, &p->spec, img, &ops);
-	p->c[0].image_id = img ? xstrdup(img->id) : NULL;
+	p->ahead_image = img ? xstrdup(img->id) : NULL;
 	return poddir_write(dir, W_AHEAD_OPS ".ops", ops.at, ops.len, e);
 }
 
@@ -139,6 +151,7 @@ rt_ahead(struct rt *rt)
 		return -1;
 	snprintf(name, sizeof(name), "ahead-%d-%u", (int)getpid(), rt->ahead_made++);
 	p = rtpod_alloc(name);
+	p->ahead = true;
 	p->spec = (struct rt_pod){ .uid = arena_strdup(&p->arena, name),
 				   .ns = "",
 				   .name = NO_NAME,
@@ -149,11 +162,16 @@ rt_ahead(struct rt *rt)
 	if (users_end(&making, &set, &e) == 0)
 		r = make(rt, p, &set, &e);
 	if (r == 0)
-		r = fcntl(set.fds[USERS_NET], F_DUPFD_CLOEXEC, 3);
+		r = steal_fd(&set.fds[USERS_NET]);
 	users_set_close(&set);
-	if (r >= 0)
+	if (r >= 0) {
+		rt->said_ahead = false;
 		return r;
-	log_warn("runtime", "no sandbox could be made ahead of its pod: %s", error_text(e));
+	}
+	if (!rt->said_ahead)
+		log_warn("runtime", "no sandbox could be made ahead of its pod: %s",
+			 error_text(e));
+	rt->said_ahead = true;
 	rtahead_lost(rt, p);
 	rtpod_begin_removal(rt, p);
 	return -1;

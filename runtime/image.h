@@ -46,7 +46,8 @@ size_t images_list(struct images *, const struct image *const **ret);
 int image_remove(struct images *, const char *name,
 		 struct error **); /* layers no one needs go too */
 /* An image that lost its name (removed, or the name moved on) may still be under a
- * running pod.  The keeper says so of an image's id; without one only names count. */
+ * running pod.  The keeper says so of an image's id that is about to go, and lets go of what
+ * it can; without one only names count. */
 typedef bool image_keeper(void *ctx, const char *id);
 void images_keep(struct images *, image_keeper *, void *ctx);
 /* Removes images that have neither a name nor a keeper; also what image_remove ends with. */

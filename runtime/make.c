@@ -52,7 +52,6 @@ netns_of(const struct rtpod *p, struct error **e)
 	return fd < 0 ? fail_sys(e, "open the network namespace of pod %s", p->uid) : fd;
 }
 
-/* Both are the pod's, also when one cannot be watched. */
 int
 rtpod_watch(struct rt *rt, struct rtpod *p, int pidfd, int conn, struct error **e)
 {
@@ -119,13 +118,11 @@ pod_make(struct rt *rt, struct rtpod *p, int *ret_netns, struct error **e)
 		r = born ? namespaces_give(p, &set, e) : init_launch(rt, p, dir, &set, e);
 	if (r == 0) {
 		rtpod_start_first(p);
-		r = *ret_netns = own ? fcntl(set.fds[USERS_NET], F_DUPFD_CLOEXEC, 3)
-				     : netns_of(p, e);
-		if (r < 0 && own)
-			fail_sys(e, "keep the pod's network namespace");
+		*ret_netns = own ? steal_fd(&set.fds[USERS_NET]) : netns_of(p, e);
+		r = *ret_netns < 0 ? -1 : 0;
 	}
 	users_set_close(&set);
-	return r < 0 ? -1 : 0;
+	return r;
 }
 
 /* Of a sandbox that was made ahead there is left what is the pod's. */
@@ -136,7 +133,6 @@ pod_become(struct rt *rt, struct rtpod *p, const struct rt_pod *ahead, int *ret_
 	const struct w_msg become = { .type = W_BECOME };
 	cleanup_close int dir = -1;
 
-	free(steal_ptr(&p->c[0].image_id)); /* that it was made for */
 	p->spec.user_base = ahead->user_base;
 	p->spec.group = ahead->group;
 	if (poddir_become(rt, ahead->uid, &p->spec, &dir, e) < 0 ||
@@ -201,6 +197,6 @@ rt_pod_create(struct rt *rt, const struct rt_pod *spec, int *ret_netns, struct e
 	/* What was made of it goes the way of every pod, under either of its names. */
 	rtpod_begin_removal(rt, p);
 	if (ahead.uid)
-		rtpod_leftover(rt, ahead.uid);
+		rtpod_leftover(rt, ahead.uid)->ahead = true;
 	return -1;
 }

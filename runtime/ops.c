@@ -2,7 +2,8 @@
  *
  * The order is the argument.  Everything that names a path of the host comes
  * before PIVOT; the kernel's own file systems are mounted before anything
- * that a pod's author chose; masks come last, over what was mounted; rights
+ * that a pod's author chose; masks come after that, or, in a sandbox made ahead, before:
+ * every mask lies in procfs or sysfs, where volume_place lets no volume go; rights
  * are dropped after the last step that needs one.
  */
 #include <dirent.h>

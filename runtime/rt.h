@@ -60,8 +60,10 @@ struct rtpod {
 	struct cont c[W_CONTAINERS];
 	size_t nknown; /* so many of its containers kedge-init knows; a late one it may not */
 	bool run, changed, stopped; /* run: rt_pod_run was asked; stopped: kedge-init says so */
-	bool lends;                 /* kedge-init is new enough for W_ATTACH and W_CONNECT */
+	bool ahead;                 /* a sandbox without a pod: nobody is told of it */
+	char *ahead_image;          /* whose layers its first process waits with; NULL: none */
 	bool greeted;               /* it said that it is there; of one made ahead: it waits */
+	bool lends;                 /* kedge-init is new enough for W_ATTACH and W_CONNECT */
 	bool copies;                /* and for W_EXEC_COPY */
 	bool gated;                 /* none of its programs runs before kedge-init hears W_GO */
 	int64_t remove_at;          /* boot ms of the next try; 0: none */
@@ -96,6 +98,8 @@ struct rt {
 	size_t nahead;
 	unsigned ahead_made; /* names them */
 	char *ahead_image;   /* of the pod before: the next is likely to have it, too */
+	bool said_ahead;     /* that none could be made */
+	bool lost_ahead;     /* one ended by itself, and the caller has not heard */
 	struct rt_job *jobs;
 	size_t njobs;
 	struct rt_source wake;
@@ -118,6 +122,7 @@ rt_group(const struct rt_pod *p)
 	return p->group && *p->group ? p->group : p->uid;
 }
 
+/* `c` is one of the pod's own. */
 static inline const char *
 rt_group_of(const struct rt_pod *p, const struct rt_container *c)
 {
@@ -240,15 +245,17 @@ void rtahead_end(struct rt *, const char *image); /* all of them (NULL), or thos
 void rtahead_free(struct rt *);                   /* we end, and so do they */
 
 /* make.c */
-int rtpod_groups_make(struct rt *, const struct rt_pod *, struct error **); /* or their sizes
-									       anew */
+/* The pod's own group, or its limits again after a container's changed. */
+int rtpod_groups_make(struct rt *, const struct rt_pod *, struct error **);
+/* Both descriptors are the pod's, also when one cannot be watched. */
+int rtpod_watch(struct rt *, struct rtpod *, int pidfd, int conn, struct error **);
 
 /* rtpod.c */
 struct rtpod *rtpod_alloc(const char *uid); /* not among rt's pods */
 struct rtpod *rtpod_new(struct rt *, const char *uid);
-int rtpod_watch(struct rt *, struct rtpod *, int pidfd, int conn, struct error **);
-void rtpod_leftover(struct rt *, const char *uid); /* what is left of one begins to go */
-void rtpod_heard(struct rt *, struct rtpod *);     /* its connection is readable */
+/* What is left of one begins to go. */
+struct rtpod *rtpod_leftover(struct rt *, const char *uid);
+void rtpod_heard(struct rt *, struct rtpod *); /* its connection is readable */
 void rtpod_init_died(struct rt *, struct rtpod *);
 void rtpod_begin_removal(struct rt *, struct rtpod *);
 void rtpod_go_on(struct rt *, struct rtpod *); /* timers: removal, images */

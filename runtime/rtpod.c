@@ -51,13 +51,14 @@ rtpod_new(struct rt *rt, const char *uid)
 	return p;
 }
 
-void
+struct rtpod *
 rtpod_leftover(struct rt *rt, const char *uid)
 {
 	struct rtpod *p = rtpod_new(rt, uid);
 
 	p->spec = (struct rt_pod){ .uid = p->uid, .ns = "", .name = "" };
 	rtpod_begin_removal(rt, p);
+	return p;
 }
 
 static int
@@ -466,6 +467,8 @@ status_take(struct rt *rt, struct rtpod *p, const char *at, size_t n, int pidfd)
 	c->pid = pidfd >= 0 && s.state == W_RUNNING ? pid_of(pidfd) : 0;
 	if (s.began)
 		p->run = true;
+	if (s.head.container == 0 && s.state != W_WAITING)
+		free(steal_ptr(&p->ahead_image)); /* it has taken them, or not */
 	rtpod_sweep(rt, p, s.head.container);
 }
 
@@ -480,12 +483,12 @@ heed(struct rt *rt, struct rtpod *p, const char *at, size_t n, int fds[3])
 	switch (m.type) {
 	case W_HELLO:
 		p->greeted = true;
-		p->lends = m.flags & 4;
-		p->copies = m.flags & 8;
+		p->lends = m.flags & W_CAN_LEND;
+		p->copies = m.flags & W_CAN_COPY;
 		p->nknown = m.id > 0 ? (size_t)m.id : p->spec.ncontainers;
-		if (m.flags & 2 && !p->run)
+		if (m.flags & W_IS_GATED && !p->run)
 			p->gated = true;
-		if (m.flags & 1 && p->state != RT_POD_STOPPING) {
+		if (m.flags & W_IS_STOPPING && p->state != RT_POD_STOPPING) {
 			p->state = RT_POD_STOPPING;
 			rt_changed(rt, p);
 		}
@@ -571,8 +574,7 @@ rtpod_init_died(struct rt *rt, struct rtpod *p)
 	rt_unwatch(rt, &p->hand);
 	rtjob_pod_lost(rt, p->uid);
 	if (ahead)
-		log_warn("runtime",
-			 "a sandbox made ahead of its pod ended: its kedge-init died");
+		rt->lost_ahead = true;
 	else if (!expected)
 		log_warn("runtime",
 			 "pod %s_%s: its kedge-init died, and all of the pod with it",

@@ -111,6 +111,7 @@ rt_pod_free(struct rt *rt, struct rtpod *p)
 		free(p->c[i].image_id);
 		free(p->c[i].message);
 	}
+	free(p->ahead_image);
 	arena_free(&p->arena);
 	arena_free(&p->view);
 	free(p);
@@ -204,14 +205,18 @@ uses_image(void *ctx, const char *id)
 {
 	struct rt *rt = ctx;
 
-	rtahead_end(rt, id); /* they only hoped for a pod of it */
+	rtahead_end(rt, id); /* those only hoped for a pod of it */
 	for (struct map_slot *s = map_first(&rt->pods); s; s = map_next(&rt->pods, s)) {
 		const struct rtpod *p = s->value;
 
-		for (size_t i = 0; p->state != RT_POD_GONE && i < W_CONTAINERS; i++)
+		if (p->ahead || p->state == RT_POD_GONE)
+			continue;
+		if (p->ahead_image && strcmp(p->ahead_image, id) == 0)
+			return true; /* its first container has not begun */
+		for (size_t i = 0; i < W_CONTAINERS; i++)
 			if (p->c[i].image_id && strcmp(p->c[i].image_id, id) == 0)
 				return true;
-		if (p->state != RT_POD_GONE && volume_images_has(rt, &p->spec, id))
+		if (volume_images_has(rt, &p->spec, id))
 			return true;
 	}
 	return false;
@@ -371,13 +376,26 @@ next_change(struct rt *rt, struct rt_event *ret)
 		if (!p->changed)
 			continue;
 		p->changed = false;
-		*ret = (struct rt_event){ .type = RT_POD_CHANGED };
-		rt_copy(ret->uid, sizeof(ret->uid), p->uid);
 		if (p->state == RT_POD_GONE)
 			rt->forgotten++; /* told: the next call lets it go */
+		if (p->ahead)
+			continue;
+		*ret = (struct rt_event){ .type = RT_POD_CHANGED };
+		rt_copy(ret->uid, sizeof(ret->uid), p->uid);
 		return true;
 	}
 	return false;
+}
+
+static bool
+next_loss(struct rt *rt, struct rt_event *ret)
+{
+	bool lost = rt->lost_ahead;
+
+	rt->lost_ahead = false;
+	if (lost)
+		*ret = (struct rt_event){ .type = RT_AHEAD_ENDED };
+	return lost;
 }
 
 static void
@@ -426,7 +444,8 @@ rt_next(struct rt *rt, struct rt_event *ret)
 	while (epoll_wait(rt->epoll, &ev, 1, 0) == 1)
 		dispatch(rt, ev.data.ptr);
 	timers(rt);
-	if (rtjob_next_lent(rt, ret) || next_job(rt, ret) || next_change(rt, ret)) {
+	if (rtjob_next_lent(rt, ret) || next_job(rt, ret) || next_change(rt, ret) ||
+	    next_loss(rt, ret)) {
 		wake(rt); /* there may be more */
 		return true;
 	}

@@ -45,8 +45,8 @@ struct rt_config {
 	const char *cgroup_root; /* "/sys/fs/cgroup"; a test may give another */
 	struct rt_allow allow;   /* its list outlives rt */
 	const char *seccomp_dir; /* profiles of the operator's; NULL: none */
+	unsigned warm_pods;      /* sandboxes made ahead by rt_ahead; at most 16 */
 	/* Ids of the host's for pods with a user namespace: `ranges` times 65536. */
-	unsigned warm_pods; /* sandboxes made ahead by rt_ahead; at most 16 */
 	uint32_t user_first, user_ranges;
 	gid_t log_gid;         /* may read logs */
 	int64_t max_pids;      /* of a container that names no limit; 0: 1024 */
@@ -289,7 +289,13 @@ rt_pods(struct rt *,
 
 /* Readable when rt_next has something.  One fd for everything (an epoll). */
 int rt_fd(const struct rt *);
-enum rt_event_type { RT_NOTHING, RT_POD_CHANGED, RT_EXEC_DONE, RT_LENT };
+enum rt_event_type {
+	RT_NOTHING,
+	RT_POD_CHANGED,
+	RT_EXEC_DONE,
+	RT_LENT,
+	RT_AHEAD_ENDED, /* a sandbox made ahead ended by itself: rt_ahead makes another */
+};
 struct rt_event {
 	enum rt_event_type type;
 	char uid[64];

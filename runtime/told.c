@@ -49,19 +49,6 @@ rt_container_hooked(struct rt *rt, const char *uid, const char *container, int64
 			(struct w_msg){ .type = W_HOOKED, .flags = hook, .arg = failed }, e);
 }
 
-/* Both names are labels (podspec_check), and what is above is root's alone (poddir.c), so the
- * path leads nowhere else. */
-static int
-writable_add(struct rt *rt, const char *uid, const char *container, struct error **e)
-{
-	cleanup_free char *path = NULL;
-
-	xasprintf(&path, "%s/pods/%s/%s", rt->cfg.state_dir, uid, container);
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return fail_sys(e, "make %s", path);
-	return 0;
-}
-
 /* The pod's spec with these containers: on disk first, for a hand that dies before kedge-init
  * heard of it tells it later. */
 static int
@@ -82,8 +69,6 @@ spec_change(struct rt *rt, struct rtpod *p, const struct rt_container *all, size
 	dir = open(top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
 		return fail_sys(e, "open %s", top);
-	if (n > p->spec.ncontainers && writable_add(rt, p->uid, all[n - 1].name, e) < 0)
-		return -1;
 	if (poddir_write(dir, "spec", bytes.at, bytes.len, e) < 0 ||
 	    podspec_unpack(&p->arena, bytes.at, bytes.len, &p->spec, e) < 0)
 		return -1;

@@ -152,14 +152,20 @@ all_ended(const struct init *in)
 	return true;
 }
 
+static uint32_t
+hello_flags(const struct init *in)
+{
+	return W_CAN_LEND | W_CAN_COPY | (in->stopping ? W_IS_STOPPING : 0) |
+	       (in->gated ? W_IS_GATED : 0);
+}
+
 bool
 hand_flush(struct init *in)
 {
 	if (in->hand < 0)
 		return true;
-	if (!in->greeted &&
-	    !(in->greeted = put_head(in, W_HELLO, in->pod.n, in->start_time,
-				     in->stopping | in->gated << 1 | 4 | 8, "")))
+	if (!in->greeted && !(in->greeted = put_head(in, W_HELLO, in->pod.n, in->start_time,
+						     hello_flags(in), "")))
 		return false;
 	for (uint32_t i = 0; i < in->pod.n; i++) {
 		if (in->c[i].dirty && !put_status(in, &in->c[i]))

@@ -44,7 +44,6 @@ struct stream { /* one output of a container on its way to the log */
 struct log {
 	int dir, fd; /* the container's directory; the file being written */
 	int run;     /* N of N.log */
-	bool due;    /* to be opened, when there is time */
 	const char *container;
 	int64_t size, lost;
 };
@@ -201,8 +200,9 @@ void hand_read(struct init *);
 bool hand_flush(struct init *); /* false: it cannot take more now */
 void hand_lost(struct init *);
 /* log.c */
-void log_begin(struct log *, const char *container, int run);   /* a run whose log is due */
-int log_start(struct log *, const struct w_pod *);              /* opens it, when it is */
+/* Opens the log of a run.  Where the disk is full what is printed is counted, and told once
+ * there is room. */
+void log_start(struct log *, const struct w_pod *, const char *container, int run);
 void log_pump(struct init *, struct stream *, struct log *);    /* one read */
 uint32_t log_last(const struct log *, char *to, uint32_t room); /* bytes of its last lines */
 void log_drain(struct init *, struct stream *, struct log *);   /* to the end; closes */
@@ -212,7 +212,9 @@ const struct ops_head *ops_map(int dir, const char *container, char ***ret_scrat
 			       size_t *ret_size);
 void ops_unmap(const struct ops_head *, size_t);
 const struct op *op_find(const struct ops_head *, int code); /* NULL: none */
-/* Every step of `ahead` is one of `ops`, to the byte: it can go on from there. */
+/* A process that took the steps of `ahead` can go on with these: they hear nothing of the
+ * host's mounts, have the same stores, and every other step of `ahead` is one of them, to the
+ * byte (but LAYERS and LEAVE, which leave nothing that ROOT does not look at). */
 bool ops_begin_with(const struct ops_head *ops, const struct ops_head *ahead);
 const char *op_text(const struct op *, unsigned i); /* "" past the end */
 int setup_fail(struct setup *, const struct op *, const char *what, int err); /* returns -1 */

@@ -129,23 +129,11 @@ log_rotate(struct log *l, const struct w_pod *pod)
 		sys(unlinkat, l->dir, then, 0);
 }
 
-void
-log_begin(struct log *l, const char *container, int run)
-{
-	if (l->fd >= 0)
-		sys(close, l->fd);
-	l->fd = -1;
-	l->run = run;
-	l->container = container;
-	l->due = true;
-}
-
-int
-log_start(struct log *l, const struct w_pod *pod)
+static int
+run_open(struct log *l, const struct w_pod *pod)
 {
 	long dir;
 
-	l->due = false;
 	if (l->dir < 0) {
 		bool fresh = sys(mkdirat, AT_FDCWD, pod->log_dir, 0750) >= 0;
 
@@ -172,6 +160,17 @@ log_start(struct log *l, const struct w_pod *pod)
 		log_prune(l, &t, 0);
 	}
 	return log_open(l, pod);
+}
+
+void
+log_start(struct log *l, const struct w_pod *pod, const char *container, int run)
+{
+	if (l->fd >= 0)
+		sys(close, l->fd);
+	l->fd = -1;
+	l->run = run;
+	l->container = container;
+	run_open(l, pod);
 }
 
 static void
@@ -235,7 +234,7 @@ confess(struct log *l, const struct w_pod *pod)
 	long n;
 
 	if (l->fd < 0)
-		log_start(l, pod);
+		run_open(l, pod);
 	stamp(&t, false);
 	text_add(&t, " stderr F kedge: ");
 	text_num(&t, (uint64_t)l->lost, 1);
@@ -273,8 +272,6 @@ pump(struct init *in, struct stream *s, struct log *l)
 	const struct w_pod *pod = &in->pod;
 	long n = sys(read, s->fd, chunk, sizeof(chunk));
 
-	if (l->due)
-		log_start(l, pod);
 	if (n == -EAGAIN || n == -EINTR)
 		return false;
 	if (n > 0) {

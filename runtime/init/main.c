@@ -1,4 +1,4 @@
-/* main.c -- kedge-init: birth, and the one loop.  See init.h. */
+/* main.c -- kedge-init: birth, what it becomes later, and the one loop.  See init.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -185,7 +185,7 @@ pod_become(struct init *in, const char *name, size_t len)
 	if (!(in->pod.flags & W_AHEAD))
 		return;
 	if (!pod_read())
-		sys_exit(111); /* the hand makes another */
+		sys_exit(111); /* the pod fails, and is made anew by who wanted it */
 	sys(sethostname, in->pod.hostname, strlen(in->pod.hostname));
 	if (len > in->name_room)
 		len = in->name_room;
@@ -250,12 +250,6 @@ turn(int64_t ms, bool want_write)
 	struct timespec wait = { ms / 1000, ms % 1000 * 1000000 };
 	uint32_t n = 3;
 
-	/* Not while a container begins: the disk may be slow, and the hand waits to hear.  One
-	 * that is full holds nobody up: what is printed is counted, and told once there is
-	 * room. */
-	for (uint32_t i = 0; i < self.pod.n; i++)
-		if (self.c[i].log.due)
-			log_start(&self.c[i].log, &self.pod);
 	for (uint32_t i = 0; i < self.pod.n; i++)
 		for (int j = 0; j < 2; j++)
 			p[n++] = (struct pollfd){ .fd = self.c[i].out[j].fd, .events = POLLIN };

@@ -168,15 +168,17 @@ child_make(const struct op *group, uint64_t flags, int *ret_pidfd, int *ret_done
 	};
 	int done[2] = { -1, -1 };
 	const char *what = "(clone3)";
-	long fd = -1, pid;
+	long fd = -1, pid = 0;
 
 	if (group && group->flags & 1) { /* v2: born in its group */
 		fd = sys(openat, AT_FDCWD, op_text(group, 1), O_PATH | O_DIRECTORY | O_CLOEXEC);
 		what = fd < 0 ? op_text(group, 1) : what;
 		a.flags |= CLONE_INTO_CGROUP;
 		a.cgroup = (uint64_t)fd;
+		pid = fd < 0 ? fd : 0;
 	}
-	pid = fd < -1 ? fd : sys(pipe2, done, O_CLOEXEC);
+	if (pid >= 0)
+		pid = sys(pipe2, done, O_CLOEXEC);
 	if (pid >= 0)
 		pid = clone_run(&a, sizeof(a), setup_run, &setup);
 	drop((int)fd);
@@ -238,6 +240,7 @@ spawn_ahead(struct init *in)
 	char **scratch;
 	int own;
 
+	ahead.word = ahead.pidfd = ahead.done = -1;
 	ahead.ops = ops_map(W_FD_DIR, W_AHEAD_OPS, &scratch, &ahead.size);
 	if (!ahead.ops)
 		return;
@@ -371,9 +374,10 @@ spawn(struct init *in, struct container *c, const struct ops_head *ops, char **s
 	} else {
 		pid = spawn_now(in, c, ops, scratch, e, &done);
 	}
-	log_begin(&c->log, c->conf.name, c->restarts);
 	if (done >= 0)
 		child_wait(done);
+	/* Not while it begins: the disk may be slow.  Before anybody hears that it runs. */
+	log_start(&c->log, &in->pod, c->conf.name, c->restarts);
 	if (there) { /* it had no further use for what it began with */
 		drop(ahead.word);
 		ops_unmap(ahead.ops, ahead.size);

@@ -4,6 +4,7 @@
  *     spec        the pod as the caller gave it; the hand's own (podspec.c)
  *     pod         struct w_pod: written before kedge-init starts
  *     NAME.ops    struct ops_head and ops of one container (ops.h); written before its start
+ *     _ahead.ops  those of any first container, in a sandbox made ahead of its pod
  *     run         empty; there when it was to run and no container could begin yet
  *     init.sock   bound by the hand, listened on by kedge-init: the peer's pid is kedge-init's
  *     exits       one struct w_exit for each run that ended, appended
@@ -45,13 +46,16 @@ struct w_pod {
 	uint32_t flags, pad;
 };
 
+/* Flags of W_HELLO. */
+enum { W_IS_STOPPING = 1, W_IS_GATED = 2, W_CAN_LEND = 4, W_CAN_COPY = 8 };
+
 /* Flags of struct w_pod: its containers share our pid namespace; the network and the name
  * are the host's; so is the pid namespace; there is no pod yet (W_BECOME); its namespaces come
  * later (W_ENTER). */
 enum { W_SHARED_PIDS = 1, W_HOST_NET = 2, W_HOST_PIDS = 4, W_AHEAD = 8, W_LATE = 16 };
 
-/* The steps that every container takes, "_ahead.ops" in the directory of a sandbox made
- * ahead; no container has that name. */
+/* The steps that every first container takes, "_ahead.ops" in the directory of a sandbox
+ * made ahead; no container has that name. */
 #define W_AHEAD_OPS "_ahead"
 /* The first container of such a sandbox, before its name is known. */
 #define W_AHEAD_FIRST "_first"

@@ -19,12 +19,13 @@ teardown() {
 @test "a pod of another image has its own layers in that sandbox" { drive ahead other_image; }
 @test "a terminal, an open input, a shared /dev/shm, memory volumes: they begin anew" { drive ahead misfits; }
 @test "a sandbox, or its first process, that was killed is nobody's loss" { drive ahead killed; }
+@test "a pod that comes when its sandbox has just died is made all the same" { drive ahead just_died; }
 @test "an image that is removed takes the sandboxes along that hoped for it" { drive ahead image_goes; }
 @test "sandboxes end with their hand, and what they leave is swept" { drive ahead hand_goes; }
 @test "all of that holds where a process is born into its group of cgroup v2" {
 	export KIT_CGROUP_ROOT=/sys/fs/cgroup
 	[ -e "$KIT_CGROUP_ROOT/cgroup.controllers" ] || KIT_CGROUP_ROOT=/sys/fs/cgroup/unified
-	for scenario in taken other_image misfits killed image_goes hand_goes; do
+	for scenario in taken other_image misfits killed just_died image_goes hand_goes; do
 		drive ahead "$scenario"
 		rm -rf "$KEDGE_TEST_DIR"/*
 	done

@@ -151,6 +151,39 @@ misfits(struct kit *k)
 	EQ(inits(NULL), 4);
 }
 
+static pid_t
+parent_of(pid_t pid)
+{
+	char path[64];
+	int parent = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	MUST(f && fscanf(f, "%*d (kedge-init) %*c %d", &parent) == 1);
+	fclose(f);
+	return parent;
+}
+
+/* Its end is not heard of yet when the pod comes. */
+static void
+just_died(struct kit *k)
+{
+	struct rt_container c = kit_sh("main", "sleep 1000");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	pid_t first = 0;
+
+	former(k, "box");
+	MUST(kit_ahead(k));
+	inits(&first);
+	kill(parent_of(first), SIGKILL);
+	while (kill(first, 0) == 0)
+		usleep(1000);
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_RUNNING);
+	KIT_UNTIL(k, inits(NULL) == 1);
+}
+
 static void
 killed(struct kit *k)
 {
@@ -210,8 +243,10 @@ hand_goes(struct kit *k)
 }
 
 static const struct scenario scenarios[] = {
-	{ "taken", taken },   { "other_image", other_image }, { "misfits", misfits },
-	{ "killed", killed }, { "image_goes", image_goes },   { "hand_goes", hand_goes },
+	{ "taken", taken },         { "other_image", other_image },
+	{ "misfits", misfits },     { "killed", killed },
+	{ "just_died", just_died }, { "image_goes", image_goes },
+	{ "hand_goes", hand_goes },
 };
 
 int

@@ -49,7 +49,7 @@ static struct buf
 layer(const char *words, int number, int filter)
 {
 	struct tar t = tar_new(filter);
-	char path[16];
+	char path[32];
 	struct buf b;
 	int fd;
 

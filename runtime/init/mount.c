@@ -403,13 +403,12 @@ static int
 room_move(struct setup *s)
 {
 	static const struct {
-		struct op op; /* that would have mounted it */
+		uint16_t code; /* of what would have mounted it */
 		const char *name;
-	} trees[] = { { { .code = OP_PROC }, "proc" },
-		      { { .code = OP_DEV }, "dev" },
-		      { { .code = OP_SYS }, "sys" } };
+	} trees[] = { { OP_PROC, "proc" }, { OP_DEV, "dev" }, { OP_SYS, "sys" } };
 
 	for (int i = 0; i < 3; i++) {
+		const struct op op = { .code = trees[i].code };
 		int tree = open_in(s->room, trees[i].name, O_PATH | O_DIRECTORY, STRICT);
 		int place = tree < 0 ? tree : own_dir(s->root, trees[i].name);
 		int r = place < 0 ? place : attach(tree, place);
@@ -417,7 +416,7 @@ room_move(struct setup *s)
 		drop(tree);
 		drop(place);
 		if (r < 0)
-			return setup_fail(s, &trees[i].op, "", r);
+			return setup_fail(s, &op, "", r);
 	}
 	sys(close, s->room);
 	s->room = -1;

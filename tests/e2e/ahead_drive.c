@@ -12,13 +12,13 @@ inits(pid_t *ret_last)
 	int n = 0;
 
 	while ((ent = readdir(d))) {
-		char path[300], name[32] = "";
+		char path[300], state = 'Z';
 		FILE *f;
 
-		snprintf(path, sizeof(path), "/proc/%s/comm", ent->d_name);
+		snprintf(path, sizeof(path), "/proc/%s/stat", ent->d_name);
 		f = strspn(ent->d_name, "0123456789") == strlen(ent->d_name) ? fopen(path, "re")
 									     : NULL;
-		if (f && fgets(name, sizeof(name), f) && strcmp(name, "kedge-init\n") == 0) {
+		if (f && fscanf(f, "%*d (kedge-init) %c", &state) == 1 && state != 'Z') {
 			n++;
 			if (ret_last && atoi(ent->d_name) > *ret_last)
 				*ret_last = atoi(ent->d_name);

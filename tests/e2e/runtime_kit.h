@@ -285,7 +285,8 @@ kit_step(struct kit *k, int ms)
 			k->lent_id = ev.exec_id;
 			memcpy(k->lent, ev.fds, sizeof(k->lent));
 			k->nlent = ev.nfds;
-		} else if (rt_pod_status(k->rt, ev.uid)->state == RT_POD_GONE) {
+		} else if (ev.type == RT_POD_CHANGED &&
+			   rt_pod_status(k->rt, ev.uid)->state == RT_POD_GONE) {
 			k->gone = true;
 			strcpy(k->gone_uid, ev.uid);
 		}

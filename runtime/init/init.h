@@ -221,9 +221,6 @@ int setup_fail(struct setup *, const struct op *, const char *what, int err); /*
 void text_err(struct text *, int err);                                        /* in words */
 /* mount.c: each is one op; 0 or what setup_fail gave */
 int mount_root(struct setup *, const struct op *);
-int mount_room(struct setup *, const struct op *);
-int mount_layers(struct setup *, const struct op *);
-int mount_leave(struct setup *, const struct op *);
 int mount_proc(struct setup *, const struct op *);
 int mount_dev(struct setup *, const struct op *);
 int mount_sys(struct setup *, const struct op *);
@@ -238,6 +235,18 @@ int layer_add(const struct setup *, int fs, const char *key,
 int id_map(const struct setup *, int tree, unsigned how); /* 0 also where there is no need */
 int volume_place(int root, const char *path, bool file);  /* where a volume may go */
 int path_make(int root, const char *path, bool file); /* an O_PATH fd inside root, or -errno */
+/* for room.c: 0, a descriptor or -errno */
+int mount_cut_off(struct setup *, bool hears); /* nothing we mount shows on the host */
+int mount_map_stores(struct setup *, const struct op *, const char **ret_what);
+int mount_layers_tree(struct setup *, const struct op *, const char **ret_what);
+int mount_own_dir(int root, const char *name);
+long mount_root_enter(int root); /* and leaves what was the root */
+/* room.c */
+int mount_room(struct setup *, const struct op *);
+int mount_layers(struct setup *, const struct op *);
+int mount_leave(struct setup *, const struct op *);
+int room_move(struct setup *);                          /* to the root that is there now */
+int room_layers(struct setup *, const struct op *root); /* those of this root; -1: others */
 /* volume.c */
 int mount_volume(struct setup *, const struct op *);
 int mount_image(struct setup *, const struct op *);

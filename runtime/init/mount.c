@@ -151,8 +151,8 @@ id_map(const struct setup *s, int tree, unsigned how)
 
 /* The place for one of the kernel's file systems: a real directory of the
  * image, never a link (CVE-2019-19921, CVE-2026-41579), made when missing. */
-static int
-own_dir(int root, const char *name)
+int
+mount_own_dir(int root, const char *name)
 {
 	int fd = open_in(root, name, O_PATH | O_DIRECTORY, STRICT);
 
@@ -295,8 +295,8 @@ overlay_tree(struct setup *s, const struct op *op, bool joined, const char **ret
 /* The stores of layers once more, with the ids of the pod's root for root's: mounted, for
  * overlayfs of old kernels takes only what is; at the place of the root to be, or where they
  * are, in the room. */
-static int
-map_stores(struct setup *s, const struct op *op, const char **ret_what)
+int
+mount_map_stores(struct setup *s, const struct op *op, const char **ret_what)
 {
 	for (unsigned i = 0; i < 2 && i < op->num[0]; i++) {
 		const char *path = *ret_what = op_text(op, 2 + i);
@@ -323,8 +323,8 @@ map_stores(struct setup *s, const struct op *op, const char **ret_what)
 }
 
 /* The old root ends up on top of the new one, and is let go with all below it. */
-static long
-root_enter(int root)
+long
+mount_root_enter(int root)
 {
 	long r = sys(fchdir, root);
 
@@ -336,8 +336,8 @@ root_enter(int root)
 }
 
 /* Nothing we mount may show on the host, nor, unless a volume shall, the other way round. */
-static int
-cut_off(struct setup *s, bool hears)
+int
+mount_cut_off(struct setup *s, bool hears)
 {
 	struct mount_attr own = { .propagation = hears ? MS_SLAVE : MS_PRIVATE };
 
@@ -345,135 +345,13 @@ cut_off(struct setup *s, bool hears)
 	return (int)sys(mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &own, sizeof(own));
 }
 
-/* A directory of the host's under its own name in the room. */
-static int
-room_bind(struct setup *s, const char *path, bool all)
-{
-	int tree = (int)sys(open_tree, AT_FDCWD, path,
-			    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (all ? AT_RECURSIVE : 0));
-	int place = tree < 0 ? tree : path_make(s->room, path, false);
-	int r = place < 0 ? place : attach(tree, place);
-
-	drop(tree);
-	drop(place);
-	return r;
-}
-
-/* A root for what does not depend on the pod, until the pod's own is there.  Of the host it
- * has but kedge's directories, so that a sandbox that waits pins none of its mounts. */
 int
-mount_room(struct setup *s, const struct op *op)
-{
-	static const char *const options[] = { "mode",      "755", "size", "4k",
-					       "nr_inodes", "64",  NULL };
-	const char *what = "/";
-	int r = cut_off(s, false), place;
-
-	if (r >= 0)
-		r = fs_new("tmpfs", options,
-			   MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-	if (r < 0)
-		return setup_fail(s, op, what, r);
-	s->room = s->root = r;
-	place = (int)sys(openat, AT_FDCWD, what = op_text(op, 1),
-			 O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	r = place < 0 ? place : attach(s->room, place);
-	drop(place);
-	for (unsigned i = 2 + (unsigned)op->num[0]; r >= 0 && i < op->nstr; i++)
-		r = room_bind(s, what = op_text(op, i), op->flags >> (i - 2 - op->num[0]) & 1);
-	if (r >= 0)
-		r = map_stores(s, op, &what);
-	return r < 0 ? setup_fail(s, op, what, r) : 0;
-}
-
-int
-mount_leave(struct setup *s, const struct op *op)
-{
-	long r = sys(openat, AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-
-	s->oom = (int)r;
-	if (r >= 0)
-		r = root_enter(s->room);
-	return r < 0 ? setup_fail(s, op, "", (int)r) : 0;
-}
-
-/* The kernel's own file systems, and what masks them, move to the root that they waited
- * for. */
-static int
-room_move(struct setup *s)
-{
-	static const struct {
-		uint16_t code; /* of what would have mounted it */
-		const char *name;
-	} trees[] = { { OP_PROC, "proc" }, { OP_DEV, "dev" }, { OP_SYS, "sys" } };
-
-	for (int i = 0; i < 3; i++) {
-		const struct op op = { .code = trees[i].code };
-		int tree = open_in(s->room, trees[i].name, O_PATH | O_DIRECTORY, STRICT);
-		int place = tree < 0 ? tree : own_dir(s->root, trees[i].name);
-		int r = place < 0 ? place : attach(tree, place);
-
-		drop(tree);
-		drop(place);
-		if (r < 0)
-			return setup_fail(s, &op, "", r);
-	}
-	sys(close, s->room);
-	s->room = -1;
-	return 0;
-}
-
-static int
-layers_tree(struct setup *s, const struct op *op, const char **ret_what)
+mount_layers_tree(struct setup *s, const struct op *op, const char **ret_what)
 {
 	int tree = overlay_tree(s, op, false, ret_what);
 
 	/* an old kernel says so at once or only in the end */
 	return tree == -EINVAL ? overlay_tree(s, op, true, ret_what) : tree;
-}
-
-/* That it cannot be is told when it has to be. */
-int
-mount_layers(struct setup *s, const struct op *op)
-{
-	const char *what;
-
-	s->layers = layers_tree(s, op, &what);
-	return 0;
-}
-
-/* The writable layer that was made ahead lies beside where the container's has to be. */
-static int
-writable_name(const char *base)
-{
-	char from[W_PATH], to[W_PATH];
-	struct text f = TEXT(from), t = TEXT(to);
-	size_t dir = strlen(base);
-
-	while (dir && base[dir - 1] != '/')
-		dir--;
-	text_addn(&f, base, dir);
-	text_add(&f, W_AHEAD_FIRST ".0");
-	text_add(&t, base);
-	text_add(&t, ".0");
-	return (int)sys(renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
-}
-
-/* What was mounted ahead, when it is the same but for its name; else it goes. */
-static int
-layers_take(struct setup *s, const struct op *root)
-{
-	const struct op *op = s->layers < 0 ? NULL : op_find(s->ahead, OP_LAYERS);
-	bool same = op && op->nstr == root->nstr;
-	int tree = s->layers;
-
-	for (unsigned i = 2; same && i < root->nstr; i++)
-		same = strcmp(op_text(op, i), op_text(root, i)) == 0;
-	s->layers = -1;
-	if (same && writable_name(op_text(root, 0)) >= 0)
-		return tree;
-	drop(tree);
-	return -1;
 }
 
 int
@@ -484,15 +362,15 @@ mount_root(struct setup *s, const struct op *op)
 
 	if (s->room < 0) {
 		what = "/";
-		r = cut_off(s, op->flags & 1);
+		r = mount_cut_off(s, op->flags & 1);
 		if (r >= 0)
-			r = map_stores(s, op, &what);
+			r = mount_map_stores(s, op, &what);
 		if (r < 0)
 			return setup_fail(s, op, what, (int)r);
 	}
-	tree = layers_take(s, op);
+	tree = room_layers(s, op);
 	if (tree < 0)
-		tree = layers_tree(s, op, &what);
+		tree = mount_layers_tree(s, op, &what);
 	if (tree < 0)
 		return setup_fail(s, op, what, (int)tree);
 	place = sys(openat, AT_FDCWD, op_text(op, 1),
@@ -509,7 +387,7 @@ mount_root(struct setup *s, const struct op *op)
 int
 mount_proc(struct setup *s, const struct op *op)
 {
-	int place = own_dir(s->root, "proc"), tree, r;
+	int place = mount_own_dir(s->root, "proc"), tree, r;
 
 	if (place < 0)
 		return setup_fail(s, op, "", place);
@@ -529,7 +407,7 @@ mount_sys(struct setup *s, const struct op *op)
 {
 	const unsigned attrs = (op->flags & 2 ? 0 : MOUNT_ATTR_RDONLY) | MOUNT_ATTR_NOSUID |
 			       MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-	int place = own_dir(s->root, "sys"), tree, group, r;
+	int place = mount_own_dir(s->root, "sys"), tree, group, r;
 
 	if (place < 0)
 		return setup_fail(s, op, "", place);
@@ -717,7 +595,7 @@ mount_dev(struct setup *s, const struct op *op)
 	const char *const devpts[] = { "newinstance", NULL,  "ptmxmode", "0666", "mode",
 				       "0620",        "gid", tty,        NULL };
 	const unsigned safe = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
-	int place = own_dir(s->root, "dev"), dev, r;
+	int place = mount_own_dir(s->root, "dev"), dev, r;
 	const char *what = "";
 
 	if (place < 0)
@@ -815,7 +693,7 @@ mount_seal(struct setup *s, const struct op *op)
 int
 mount_pivot(struct setup *s, const struct op *op)
 {
-	long r = root_enter(s->root);
+	long r = mount_root_enter(s->root);
 
 	if (r < 0)
 		return setup_fail(s, op, "", (int)r);

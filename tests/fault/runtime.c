@@ -373,7 +373,9 @@ inits_outside(void)
 		stat = kit_file(path);
 		snprintf(path, sizeof path, "/proc/%s/cgroup", x->d_name);
 		groups = kit_file(path);
-		if (stat.len && strstr(buf_text(&stat), "(kedge-init)")) {
+		/* one that waits to be reaped is in no group any more */
+		if (stat.len && strstr(buf_text(&stat), "(kedge-init)") &&
+		    !strstr(buf_text(&stat), "(kedge-init) Z")) {
 			static const char *const trees[] = { ":cpu,",
 							     ":cpu:", ":memory:", ":pids:" };
 

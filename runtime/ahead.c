@@ -176,3 +176,13 @@ rt_ahead(struct rt *rt)
 	rtpod_begin_removal(rt, p);
 	return -1;
 }
+
+unsigned
+rt_ahead_ready(const struct rt *rt)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < rt->nahead; i++)
+		n += rt->ahead[i]->greeted;
+	return n;
+}

@@ -217,6 +217,7 @@ const char *rt_pod_refused(const struct rt *, const struct rt_pod *);
  * caller's to close, to plug something in; -1: there are enough, or it cannot be.  They end
  * with this process. */
 int rt_ahead(struct rt *);
+unsigned rt_ahead_ready(const struct rt *); /* how many of them said that they wait */
 /* Makes the sandbox: namespaces, cgroup, kedge-init.  `*ret_netns` is an fd of
  * its network namespace, the caller's to close: plug it, then rt_pod_run. */
 int rt_pod_create(struct rt *, const struct rt_pod *, int *ret_netns, struct error **);

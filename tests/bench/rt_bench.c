@@ -67,8 +67,7 @@ one(struct kit *k, struct np *np, struct rt_pod *p, const char *uid, bool ahead)
 	while (ahead && (netns = rt_ahead(k->rt)) >= 0) {
 		np_ahead(np, netns, 1);
 		close(netns);
-		usleep(5000); /* until it waits, and then it is heard of */
-		kit_step(k, 0);
+		KIT_UNTIL(k, rt_ahead_ready(k->rt) > 0);
 	}
 	p->uid = p->name = p->hostname = uid;
 	began = now();

@@ -352,9 +352,7 @@ kit_ahead(struct kit *k)
 	if (netns < 0)
 		return false;
 	close(netns);
-	usleep(50000);
-	while (kit_step(k, 0))
-		;
+	KIT_UNTIL(k, rt_ahead_ready(k->rt) > 0);
 	return true;
 }
 

@@ -21,6 +21,15 @@
 /* Where the name of the pod will stand, for ps. */
 #define NO_NAME "(ahead)                                                        "
 
+/* Where the kernel's own file systems are, with their masks on them already: what may not be
+ * mounted there is refused when all of it is mounted in order. */
+static bool
+is_kernels(const char *path)
+{
+	path += strspn(path, "/");
+	return strncmp(path, "proc", 4) == 0 || strncmp(path, "sys", 3) == 0;
+}
+
 /* Nothing of the host's, and no mount that came after the room was bound (RT_MEMORY). */
 static bool
 fits(const struct rt_pod *p)
@@ -28,6 +37,9 @@ fits(const struct rt_pod *p)
 	for (size_t i = 0; i < p->nvolumes; i++)
 		if (p->volumes[i].type != RT_FILES && p->volumes[i].type != RT_EMPTY &&
 		    p->volumes[i].type != RT_IMAGE)
+			return false;
+	for (size_t i = 0; i < p->containers[0].nmounts; i++)
+		if (is_kernels(p->containers[0].mounts[i].path))
 			return false;
 	return !p->host_users && !p->host_network && !p->host_ipc && !p->host_pid &&
 	       !p->share_processes && (!p->sysctls || !*p->sysctls);
@@ -149,7 +161,10 @@ rt_ahead(struct rt *rt)
 
 	if (!rt->users.able || rt->nahead >= most || users_begin(rt, &making, NULL) < 0)
 		return -1;
-	snprintf(name, sizeof(name), "ahead-%d-%u", (int)getpid(), rt->ahead_made++);
+	if (!rt->ahead_life)
+		rt->ahead_life = (uint64_t)monotonic_ms();
+	snprintf(name, sizeof(name), RT_AHEAD_NAME "%llx-%u",
+		 (unsigned long long)rt->ahead_life, rt->ahead_made++);
 	p = rtpod_alloc(name);
 	p->ahead = true;
 	p->spec = (struct rt_pod){ .uid = arena_strdup(&p->arena, name),

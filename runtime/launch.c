@@ -24,6 +24,9 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x0020
+#endif
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U
 #endif
@@ -66,7 +69,12 @@ launch_prepare(const char *init_path, struct error **e)
 		if (sendfile(mem, file, &at, (size_t)(st.st_size - at)) <= 0)
 			return fail_sys(e, "read %s", init_path);
 	/* Any user of a container may run it (copy.h), and nobody can write to it. */
-	if (fchmod(mem, 0555) < 0 || fcntl(mem, F_ADD_SEALS, seals) < 0)
+	if (fchmod(mem, 0555) < 0)
+		return fail_sys(e, "let kedge-init be executed");
+	/* Nor can root of a hostUsers pod, whose file it is while it copies there, make it one
+	 * that nobody may execute; before Linux 6.3 there is no such seal. */
+	(void)fcntl(mem, F_ADD_SEALS, F_SEAL_EXEC);
+	if (fcntl(mem, F_ADD_SEALS, seals) < 0)
 		return fail_sys(e, "seal kedge-init");
 	return steal_fd(&mem);
 }

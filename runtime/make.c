@@ -173,6 +173,9 @@ rt_pod_create(struct rt *rt, const struct rt_pod *spec, int *ret_netns, struct e
 
 	if (podspec_check(spec, e) < 0 || rtallow_check(rt, spec, e) < 0)
 		return -1;
+	if (strncmp(spec->uid, RT_AHEAD_NAME, strlen(RT_AHEAD_NAME)) == 0)
+		return fail(e, WHY_INVALID,
+			    "uid \"%s\": \"" RT_AHEAD_NAME "\" begins no pod's uid", spec->uid);
 	p = map_get(&rt->pods, spec->uid);
 	if (p && p->state != RT_POD_GONE)
 		return fail(e, WHY_EXISTS, "pod %s is here already", spec->uid);

@@ -87,6 +87,7 @@ struct rt_job { /* an exec, an attached client or a connection under way */
 };
 
 enum { RT_AHEAD = 16 };
+#define RT_AHEAD_NAME "ahead-" /* begins the names of sandboxes, and no pod's uid */
 
 struct rt {
 	struct rt_config cfg; /* strings are ours */
@@ -96,7 +97,8 @@ struct rt {
 	struct map pods;
 	struct rtpod *ahead[RT_AHEAD]; /* sandboxes without a pod, the oldest first */
 	size_t nahead;
-	unsigned ahead_made; /* names them */
+	uint64_t ahead_life; /* with ahead_made names them: pods of a former life keep theirs */
+	unsigned ahead_made;
 	char *ahead_image;   /* of the pod before: the next is likely to have it, too */
 	bool said_ahead;     /* that none could be made */
 	bool lost_ahead;     /* one ended by itself, and the caller has not heard */

@@ -59,12 +59,19 @@ spec_change(struct rt *rt, struct rtpod *p, const struct rt_container *all, size
 	struct buf cleanup_buf bytes = { 0 };
 	cleanup_free char *top = NULL;
 	cleanup_close int dir = -1;
+	struct arena trial = { 0 };
+	int r;
 
 	spec.containers = all;
 	spec.ncontainers = n;
 	if (podspec_check(&spec, e) < 0 || rtallow_check(rt, &spec, e) < 0)
 		return -1;
 	podspec_pack(&spec, &bytes);
+	/* What could not be read again would end the pod at the next start. */
+	r = podspec_unpack(&trial, bytes.at, bytes.len, &spec, e);
+	arena_free(&trial);
+	if (r < 0)
+		return -1;
 	xasprintf(&top, "%s/pods/%s", rt->cfg.run_dir, p->uid);
 	dir = open(top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
@@ -93,6 +100,9 @@ rt_container_renew(struct rt *rt, const char *uid, const struct rt_container *c,
 			 : -1;
 	if (!p->spec.containers[i].hold || p->state == RT_POD_STOPPING)
 		return 0;
+	if (c->hold) /* once and for all: each change of a spec stays in memory */
+		return fail(e, WHY_INVALID, "container %s is renewed to be held again",
+			    c->name);
 	all = xcalloc(p->spec.ncontainers, sizeof(*all));
 	memcpy(all, p->spec.containers, p->spec.ncontainers * sizeof(*all));
 	all[i] = *c;

@@ -517,7 +517,7 @@ static void
 refusals(struct kit *k)
 {
 	struct rt_container c = kit_sh("main", "true");
-	static const char *const uids[] = { "..", "a/b", "", "A", "-x", ".hidden" };
+	static const char *const uids[] = { "..", "a/b", "", "A", "-x", ".hidden", "ahead-1" };
 	int netns;
 
 	for (size_t i = 0; i < sizeof(uids) / sizeof(*uids); i++) {

@@ -5,6 +5,7 @@ load drive.bash
 @test "supplemental groups join the image's own, or replace them" { drive security groups; }
 @test "what reaches beyond the pod is refused, and the refusal names the row" { drive security gates; }
 @test "a container that was held back gets no more than it could have had at once" { drive security renewed; }
+@test "what could not be read again is not written into a running pod's spec" { drive security renewed_too_large; }
 @test "sysctls are the pod's own" { drive security sysctls; }
 @test "a privileged container has all capabilities and devices, and nothing is masked" { drive security privileged; }
 @test "procMount Unmasked shows all of /proc" { drive security unmasked; }

@@ -110,6 +110,39 @@ renewed(struct kit *k)
 	kit_stop(k, "a");
 }
 
+/* What cannot be read again is not written: the next life would end the pod. */
+static void
+renewed_too_large(struct kit *k)
+{
+	enum { MANY = 70000 };
+	struct rt_container at[2] = { kit_sh("main", "echo begun; sleep 1000"),
+				      kit_sh("late", "echo x") };
+	struct rt_container more = kit_sh("late", "echo x");
+	struct rt_pod p = kit_pod("a", at, 2);
+	const char **env = xcalloc(MANY + 1, sizeof(*env));
+	struct error *why = NULL;
+
+	for (int i = 0; i < MANY; i++)
+		env[i] = "X=1";
+	at[1].hold = true;
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_RUNNING);
+	more.env = env;
+	MUST(rt_container_renew(k->rt, "a", &more, &why) < 0);
+	error_free(&why);
+	more.env = NULL;
+	more.hold = true;
+	why = NULL;
+	MUST(rt_container_renew(k->rt, "a", &more, &why) < 0);
+	error_free(&why);
+	rt_close(k->rt);
+	kit_open(k);
+	MUST(kit_see(k, "a", 0)->state == RT_RUNNING);
+	MUST(kit_see(k, "a", 1)->held);
+	kit_stop(k, "a");
+	free(env);
+}
+
 static void
 sysctls(struct kit *k)
 {
@@ -375,6 +408,7 @@ static const struct scenario scenarios[] = {
 	{ "groups", groups },
 	{ "gates", gates },
 	{ "renewed", renewed },
+	{ "renewed_too_large", renewed_too_large },
 	{ "sysctls", sysctls },
 	{ "privileged", privileged },
 	{ "unmasked", unmasked },

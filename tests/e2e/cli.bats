@@ -38,6 +38,12 @@ teardown_file() {
 	[[ $output =~ "did you mean --namespace?" ]]
 }
 
+@test "port-forward without a port is not understood" {
+	run timeout 10 kedge port-forward web-9b459b4c5-cst47
+	[ "$status" = 2 ]
+	[[ $output =~ "kedge port-forward needs POD|KIND/NAME [LOCAL:]PORT..." ]]
+}
+
 @test "completion knows commands, options, kinds and the names that live" {
 	[ "$(kedge __complete hist)" = history ]
 	[ "$(kedge __complete image l | sort | xargs)" = "load ls" ]

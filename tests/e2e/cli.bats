@@ -38,6 +38,15 @@ teardown_file() {
 	[[ $output =~ "did you mean --namespace?" ]]
 }
 
+@test "down asks at a terminal, and after a no says that nothing was done" {
+	for answer in n ''; do
+		run timeout 20 script -qec "kedge down" /dev/null <<<"$answer"
+		[ "$status" = 1 ]
+		[[ $output == *"[y/N] "*"nothing was done"* ]]
+	done
+	kedge get pods
+}
+
 @test "port-forward without a port is not understood" {
 	run timeout 10 kedge port-forward web-9b459b4c5-cst47
 	[ "$status" = 2 ]

@@ -148,6 +148,21 @@ teardown_file() {
 	done
 }
 
+@test "get of several names aligns all their rows, and shows what it found before one that is not there" {
+	printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: default}\ndata: {a: b}\n' >"$W/short.yaml"
+	echo "apply $W/short.yaml" >"$W/orders"
+	wait_for 5 "it is there" kedge get cm a
+	for a in "cm a settings" "cm/a cm/settings" "cm settings a"; do
+		kedge get $a >"$W/rows"
+		[ "$(wc -l <"$W/rows")" = 3 ]
+		[ "$(awk '{ print match($0, / [0-9D]/) }' "$W/rows" | sort -u | wc -l)" = 1 ]
+	done
+	run kedge get cm a nope settings
+	[ "$status" = 1 ]
+	[[ $output == "NAME"*$'\n'"a "*'configmaps "nope" not found' ]]
+	echo "delete configmaps default a" >"$W/orders"
+}
+
 @test "get -o json and -o yaml say the same, and kubectl reads the YAML" {
 	kedge get deploy web -o json | jq -S . >"$W/a"
 	kedge get deploy web -o yaml >"$W/web.yaml"

@@ -212,8 +212,17 @@ teardown_file() {
 	[ "$status" = 1 ]
 	run kedge wait --for ffff0000 --timeout 300ms
 	[ "$status" != 0 ]
-	run kedge wait --for ffff0000 --timeout 1s
+	run kedge wait --for ffff0000 --timeout 1
 	[ "$status" = 2 ]
+	[ "$output" = "kedge: after 1s still waiting for commit ffff0000 to be read" ]
+	for more in "" "--for ffff0000"; do
+		run kedge wait nowhere $more --timeout 30s
+		[ "$status" = 1 ]
+		[ "$output" = 'kedge: kedged has no source "nowhere"' ]
+	done
+	run kedge --socket /nowhere/api.sock wait --timeout 1
+	[ "$status" = 2 ]
+	[[ $output == "kedge: gave up after 1s: no answer at /nowhere/api.sock ("*"is kedged running?"* ]]
 }
 
 @test "exec passes words, input, both outputs and the exit status" {

@@ -257,6 +257,26 @@ teardown_file() {
 	[[ $output =~ "/nowhere: No such file or directory" ]]
 }
 
+@test "of several containers the first is taken, which is said, or the one that the pod says" {
+	run kedge logs -n other twins
+	[ "$status" = 1 ]
+	[[ $output == 'Defaulted container "one" out of: one, two'*'container "one" in pod "twins" is waiting'* ]]
+	run kedge logs -n other twins two
+	[[ $output != *Defaulted* ]]
+	kedge get pod twins -n other -o json |
+		jq '.metadata.annotations["kubectl.kubernetes.io/default-container"] = "two"' >"$W/twins.yaml"
+	echo "apply $W/twins.yaml" >"$W/orders"
+	wait_for 5 "it says so" sh -c 'kedge get pod twins -n other -o json | grep -q default-container'
+	for verb in logs exec attach; do
+		more=
+		[ $verb != exec ] || more="-- true"
+		run timeout 10 kedge $verb -n other twins $more
+		[[ $output != *Defaulted* ]]
+	done
+	run kedge logs -n other twins
+	[[ $output == *'container "two" in pod "twins"'* ]]
+}
+
 @test "delete pod returns when it is gone" {
 	kedge delete pod web-9b459b4c5-q8w2x --grace-period 0
 	run kedge get pod web-9b459b4c5-q8w2x

@@ -163,6 +163,9 @@ const char *cli_url(struct cli_call *, const struct resource *, const char *name
 const char *cli_namespace(struct cli_call *); /* -n, or "default" */
 /* "web-1", "pod/web-1", "deploy/web" -> the pod's name */
 const char *cli_pod(struct cli_call *, const char *word, struct error **);
+/* Of the pod: that of -c, else, with a word on stderr where there are several, what the pod
+ * says or the first.  `ns`: NULL is the call's. */
+const char *cli_container(struct cli_call *, const char *ns, const char *pod, struct error **);
 /* The only source's name when none is given; else an error that lists them. */
 const char *cli_one_source(struct cli_call *, const char *given, struct error **);
 #endif

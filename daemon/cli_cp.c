@@ -50,10 +50,10 @@ cp_base(const char *path, struct arena *a)
 }
 
 static const char *
-copy_path(struct cli_call *c, const struct cp_side *far, const char *name)
+copy_path(struct cli_call *c, const struct cp_side *far, const char *container,
+	  const char *name)
 {
 	cleanup_buf struct buf path = { 0 };
-	const char *container = cli_opt(c, OPT_container);
 
 	buf_addf(&path, "/kedge/namespaces/%s/pods/%s/copy",
 		 far->ns ? far->ns : cli_namespace(c), far->pod);
@@ -62,8 +62,7 @@ copy_path(struct cli_call *c, const struct cp_side *far, const char *name)
 		cli_query(&path, "name", name);
 		cli_query(&path, "stdin", "true");
 	}
-	if (container)
-		cli_query(&path, "container", container);
+	cli_query(&path, "container", container);
 	cli_query(&path, "stdout", "true");
 	cli_query(&path, "stderr", "true");
 	return arena_strdup(c->arena, path.at);
@@ -103,13 +102,15 @@ static int
 carry(struct cli_call *c, const struct cp_side *near, const struct cp_side *far,
       const char *name, struct error **e)
 {
-	struct cli_talk t = {
-		.path = copy_path(c, far, name), .in = -1, .out = -1, .tame = true
-	};
+	const char *container = cli_container(c, far->ns, far->pod, e);
+	struct cli_talk t = { .in = -1, .out = -1, .tame = true };
 	cleanup_error struct error *why = NULL;
 	int fds[2], rc, status = 0;
 	pid_t child;
 
+	if (!container)
+		return -1;
+	t.path = copy_path(c, far, container, name);
 	if (pipe2(fds, O_CLOEXEC))
 		return fail_sys(e, "make a pipe for the files that are copied");
 	fflush(NULL);

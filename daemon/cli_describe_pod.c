@@ -103,9 +103,10 @@ status_of(struct sheet *s, const char *container)
 	size_t i;
 
 	static const char *const lists[] = { "status.containerStatuses",
-					     "status.initContainerStatuses" };
+					     "status.initContainerStatuses",
+					     "status.ephemeralContainerStatuses" };
 
-	for (size_t j = 0; j < 2; j++)
+	for (size_t j = 0; j < sizeof lists / sizeof *lists; j++)
 		json_array_foreach(
 		    cli_path(s->obj, lists[j]), i,
 		    st) if (str_is(cli_at(s->c, st, "name"), container)) return st;
@@ -202,6 +203,7 @@ sheet_containers(struct sheet *s, const char *label)
 {
 	put_containers(s, "Init Containers", "initContainers");
 	put_containers(s, label, "containers");
+	put_containers(s, "Ephemeral Containers", "ephemeralContainers");
 }
 
 void

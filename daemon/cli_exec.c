@@ -36,16 +36,14 @@ struct session {
 /* ---- handshake ---- */
 
 static const char *
-stream_path(struct cli_call *c, const char *pod, const char *sub)
+stream_path(struct cli_call *c, const char *pod, const char *container, const char *sub)
 {
 	cleanup_buf struct buf path = { 0 };
-	const char *container = cli_opt(c, OPT_container);
 
 	buf_addf(&path, "%s/%s", cli_url(c, &resources[RES_pod], pod), sub);
 	for (size_t i = 0; i < c->nrest; i++)
 		cli_query(&path, "command", c->rest[i]);
-	if (container)
-		cli_query(&path, "container", container);
+	cli_query(&path, "container", container);
 	if (cli_opt(c, OPT_stdin))
 		cli_query(&path, "stdin", "true");
 	cli_query(&path, "stdout", "true");
@@ -363,9 +361,10 @@ cli_talk(struct cli_call *c, const struct cli_talk *t, struct error **e)
 }
 
 static int
-talk(struct cli_call *c, const char *pod, const char *sub, struct error **e)
+talk(struct cli_call *c, const char *pod, const char *container, const char *sub,
+     struct error **e)
 {
-	const struct cli_talk t = { .path = stream_path(c, pod, sub),
+	const struct cli_talk t = { .path = stream_path(c, pod, container, sub),
 				    .in = cli_opt(c, OPT_stdin) ? STDIN_FILENO : -1,
 				    .out = STDOUT_FILENO,
 				    .tty = cli_opt(c, OPT_tty) };
@@ -377,25 +376,25 @@ int
 cli_exec(struct cli_call *c, struct error **e)
 {
 	const char *pod = cli_pod(c, c->args[0], e);
+	const char *container = pod ? cli_container(c, NULL, pod, e) : NULL;
 
-	return pod ? talk(c, pod, "exec", e) : -1;
+	return container ? talk(c, pod, container, "exec", e) : -1;
 }
 
 /* What the container does not have is not asked of it. */
 static int
-attach_check(struct cli_call *c, const char *pod, struct error **e)
+attach_check(struct cli_call *c, const char *pod, const char *want, struct error **e)
 {
 	json_t *j = cli_json(c, "GET", cli_url(c, &resources[RES_pod], pod), NULL, NULL, e),
 	       *one, *found = NULL;
-	const char *want = cli_opt(c, OPT_container);
 	bool in, tty;
 	size_t i;
 
 	if (!j)
 		return -1;
 	json_array_foreach(cli_path(j, "spec.containers"), i,
-			   one) if (!found && (!want || !strcmp(cli_at(c, one, "name"), want)))
-	    found = one;
+			   one) if (!found && !strcmp(cli_at(c, one, "name"), want)) found =
+	    one;
 	in = !found || json_is_true(json_object_get(found, "stdin"));
 	tty = !found || json_is_true(json_object_get(found, "tty"));
 	json_decref(j);
@@ -412,6 +411,9 @@ int
 cli_attach(struct cli_call *c, struct error **e)
 {
 	const char *pod = cli_pod(c, c->args[0], e);
+	const char *container = pod ? cli_container(c, NULL, pod, e) : NULL;
 
-	return pod && !attach_check(c, pod, e) ? talk(c, pod, "attach", e) : -1;
+	return container && !attach_check(c, pod, container, e)
+		   ? talk(c, pod, container, "attach", e)
+		   : -1;
 }

@@ -210,6 +210,104 @@ port_listen(struct port *p, const char *address, struct error **e)
 	return 0;
 }
 
+/* ---- what a Service's port is in a pod of it ---- */
+
+/* The port that the pod gives this name; 0: none of its containers does. */
+static unsigned
+port_named(struct cli_call *c, json_t *pod, const char *name)
+{
+	static const char *const lists[] = { "spec.containers", "spec.initContainers" };
+	json_t *container, *port;
+	size_t i, k;
+
+	for (size_t l = 0; l < sizeof lists / sizeof *lists; l++)
+		json_array_foreach(cli_path(pod, lists[l]), i, container)
+		{
+			json_array_foreach(
+			    json_object_get(container, "ports"), k,
+			    port) if (!strcmp(cli_at(c, port, "name"), name)) return (unsigned)
+			    json_integer_value(json_object_get(port, "containerPort"));
+		}
+	return 0;
+}
+
+/* In kubectl's words.  A Service without an address of its own translates nothing. */
+static int
+port_translate(struct cli_call *c, json_t *service, json_t *pod, struct port *p,
+	       struct error **e)
+{
+	json_t *row, *found = NULL, *target;
+	size_t i;
+
+	json_array_foreach(
+	    cli_path(service, "spec.ports"), i,
+	    row) if (!found && json_integer_value(json_object_get(row, "port")) == p->remote)
+	    found = row;
+	if (!found)
+		return fail(e, WHY_NOT_FOUND, "Service %s does not have a service port %u",
+			    cli_at(c, service, "metadata.name"), p->remote);
+	if (!strcmp(cli_at(c, service, "spec.clusterIP"), "None"))
+		return 0;
+	target = json_object_get(found, "targetPort");
+	if (json_is_string(target)) {
+		p->remote = port_named(c, pod, json_string_value(target));
+		if (!p->remote)
+			return fail(e, WHY_NOT_FOUND,
+				    "Pod '%s' does not have a named port '%s'",
+				    cli_at(c, pod, "metadata.name"), json_string_value(target));
+	} else if (json_integer_value(target)) {
+		p->remote = (unsigned)json_integer_value(target);
+	}
+	return 0;
+}
+
+static int
+ports_translate(struct cli_call *c, json_t *pod, struct port *ports, size_t n, struct error **e)
+{
+	json_t *service;
+	int rc = 0;
+
+	service =
+	    cli_json(c, "GET", cli_url(c, &resources[RES_service], strchr(c->args[0], '/') + 1),
+		     NULL, NULL, e);
+	if (!service)
+		return -1;
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = port_translate(c, service, pod, &ports[i], e);
+	json_decref(service);
+	return rc;
+}
+
+static bool
+is_service(struct cli_call *c, const char *word)
+{
+	const char *slash = strchr(word, '/');
+
+	return slash && resource_named(arena_strndup(c->arena, word, slash - word)) ==
+			    &resources[RES_service];
+}
+
+/* The pod of the call, which is there, and its ports. */
+static const char *
+pod_ports(struct cli_call *c, struct port *ports, size_t n, struct error **e)
+{
+	const char *name = cli_pod(c, c->args[0], e);
+	json_t *pod;
+	int rc = 0;
+
+	if (!name)
+		return NULL;
+	pod = cli_json(c, "GET", cli_url(c, &resources[RES_pod], name), NULL, NULL, e);
+	if (!pod)
+		return NULL;
+	if (is_service(c, c->args[0]))
+		rc = ports_translate(c, pod, ports, n, e);
+	json_decref(pod);
+	return rc ? NULL : name;
+}
+
+/* ---- the connections ---- */
+
 static void
 reap(int *running)
 {
@@ -252,7 +350,7 @@ cli_forward(struct cli_call *c, struct error **e)
 	for (size_t i = 0; i < n; i++)
 		if (port_read(c->args[1 + i], &ports[i], e) < 0)
 			return -1;
-	pod = cli_pod(c, c->args[0], e);
+	pod = pod_ports(c, ports, n, e);
 	if (!pod)
 		return -1;
 	for (size_t i = 0; i < n; i++) {

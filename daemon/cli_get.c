@@ -262,16 +262,41 @@ check_format(struct cli_call *c, struct error **e)
 		      : 0;
 }
 
+/* Rows of all that is named of one kind, so that they align; what was found before one that
+ * is not there is in *ret all the same. */
 static int
-get_table(struct listing *l, const struct cli_target *t, size_t *shown, struct error **e)
+fetch_rows(struct listing *l, const struct cli_target *t, size_t n, json_t **ret,
+	   struct error **e)
+{
+	*ret = NULL;
+	for (size_t i = 0; i < n; i++) {
+		json_t *one =
+		    cli_json(l->c, "GET", path_of(l->c, &t[i], NULL), CLI_TABLE, NULL, e);
+
+		if (!one)
+			return -1;
+		snprintf(l->version, sizeof l->version, "%s",
+			 cli_at(l->c, one, "metadata.resourceVersion"));
+		if (!*ret) {
+			*ret = one;
+			continue;
+		}
+		json_array_extend(json_object_get(*ret, "rows"), json_object_get(one, "rows"));
+		json_decref(one);
+	}
+	return 0;
+}
+
+static int
+get_table(struct listing *l, const struct cli_target *t, size_t n, size_t *shown,
+	  struct error **e)
 {
 	const char *format = cli_opt(l->c, OPT_output);
-	json_t *table = cli_json(l->c, "GET", path_of(l->c, t, NULL), CLI_TABLE, NULL, e);
+	json_t *table;
+	int rc = fetch_rows(l, t, n, &table, e);
 
 	if (!table)
-		return -1;
-	snprintf(l->version, sizeof l->version, "%s",
-		 cli_at(l->c, table, "metadata.resourceVersion"));
+		return rc;
 	if (format && !strcmp(format, "name")) {
 		print_names(l, table);
 		*shown += 1;
@@ -282,7 +307,8 @@ get_table(struct listing *l, const struct cli_target *t, size_t *shown, struct e
 		*shown += print_table(l, table);
 	}
 	json_decref(table);
-	return 0;
+	fflush(l->c->out); /* before what is said of one that is not there */
+	return rc;
 }
 
 /* What kubectl says, on stderr as kubectl says it. */
@@ -314,13 +340,13 @@ cli_get(struct cli_call *c, struct error **e)
 	for (size_t i = 1; i < n; i++)
 		mixed |= at[i].res != at[0].res;
 	l.several = mixed;
-	for (size_t i = 0; i < n; i++) {
-		if (i && at[i].res != at[i - 1].res) {
-			l.headers = !cli_opt(c, OPT_no_headers);
-			l.shown = NULL;
-		}
+	for (size_t i = 0, run; i < n; i += run) {
+		for (run = 1; i + run < n && at[i + run].res == at[i].res;)
+			run++;
+		l.headers = !cli_opt(c, OPT_no_headers);
+		l.shown = NULL;
 		l.res = at[i].res;
-		if (get_table(&l, &at[i], &shown, e))
+		if (get_table(&l, &at[i], run, &shown, e))
 			return -1;
 	}
 	if (!shown && !cli_opt(c, OPT_watch))

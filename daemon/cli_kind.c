@@ -217,6 +217,64 @@ cli_pod(struct cli_call *c, const char *word, struct error **e)
 	return pod;
 }
 
+/* In kubectl's words. */
+static void
+say_defaulted(struct cli_call *c, json_t *pod, const char *name)
+{
+	static const char *const of[][2] = { { "spec.containers", "" },
+					     { "spec.ephemeralContainers", " (ephem)" },
+					     { "spec.initContainers", " (init)" } };
+	cleanup_buf struct buf all = { 0 };
+	json_t *one;
+	size_t i;
+
+	for (size_t l = 0; l < sizeof of / sizeof *of; l++)
+		json_array_foreach(cli_path(pod, of[l][0]), i, one) buf_addf(
+		    &all, "%s%s%s", all.len ? ", " : "", cli_at(c, one, "name"), of[l][1]);
+	fprintf(stderr, "Defaulted container \"%s\" out of: %s\n", name, buf_text(&all));
+}
+
+static bool
+has_container(struct cli_call *c, json_t *pod, const char *name)
+{
+	static const char *const lists[] = { "spec.containers", "spec.ephemeralContainers",
+					     "spec.initContainers" };
+	json_t *one;
+	size_t i;
+
+	for (size_t l = 0; l < sizeof lists / sizeof *lists; l++)
+		json_array_foreach(cli_path(pod, lists[l]), i,
+				   one) if (!strcmp(cli_at(c, one, "name"), name)) return true;
+	return false;
+}
+
+const char *
+cli_container(struct cli_call *c, const char *ns, const char *pod, struct error **e)
+{
+	const char *name = cli_opt(c, OPT_container);
+	json_t *j, *list, *said;
+
+	if (name)
+		return name;
+	j = cli_json(c, "GET",
+		     ns ? arena_printf(c->arena, "/api/v1/namespaces/%s/pods/%s", ns, pod)
+			: cli_url(c, &resources[RES_pod], pod),
+		     NULL, NULL, e);
+	if (!j)
+		return NULL;
+	list = cli_path(j, "spec.containers");
+	name = cli_at(c, json_array_get(list, 0), "name");
+	/* the key has dots, which are no path */
+	said = json_object_get(cli_path(j, "metadata.annotations"),
+			       "kubectl.kubernetes.io/default-container");
+	if (json_is_string(said) && has_container(c, j, json_string_value(said)))
+		name = arena_strdup(c->arena, json_string_value(said));
+	else if (json_array_size(list) > 1)
+		say_defaulted(c, j, name);
+	json_decref(j);
+	return name;
+}
+
 const char *
 cli_one_source(struct cli_call *c, const char *given, struct error **e)
 {

@@ -355,7 +355,8 @@ check_args(const struct cli_call *c, struct error **e)
 		}
 		if (len == 3 && !strncmp(p, "[--", 3))
 			break;
-		least += *p != '[';
+		/* [LOCAL:]PORT is not to be left out */
+		least += *p != '[' || p[len - 1] != ']';
 		most = memmem(p, len, "...", 3) ? SIZE_MAX : most == SIZE_MAX ? most : most + 1;
 		p += len;
 		p += *p == ' ';

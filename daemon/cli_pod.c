@@ -27,9 +27,12 @@ cli_logs(struct cli_call *c, struct error **e)
 		return -1;
 	if (!container && c->n > 1)
 		container = c->args[1];
+	if (!container)
+		container = cli_container(c, NULL, pod, e);
+	if (!container)
+		return -1;
 	buf_addf(&path, "%s/log", cli_url(c, &resources[RES_pod], pod));
-	if (container)
-		cli_query(&path, "container", container);
+	cli_query(&path, "container", container);
 	if (cli_opt(c, OPT_follow))
 		cli_query(&path, "follow", "true");
 	if (cli_opt(c, OPT_previous))

@@ -601,8 +601,10 @@ cli_down(struct cli_call *c, struct error **e)
 			"[y/N] ",
 			keep ? " but images, history and the data of claims"
 			     : ", images, history and the data of claims too");
-		if (!fgets(line, sizeof line, stdin) || (*line != 'y' && *line != 'Y'))
+		if (!fgets(line, sizeof line, stdin) || (*line != 'y' && *line != 'Y')) {
+			fputs("nothing was done\n", stderr);
 			return 1;
+		}
 	}
 	answer = cli_json(c, "POST", "/kedge/down", NULL,
 			  keep ? "{\"keep\":true}" : "{\"keep\":false}", e);

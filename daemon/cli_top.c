@@ -96,6 +96,28 @@ sums_of(struct cli_call *c, json_t *pods, bool each, size_t *ret_n)
 	return at;
 }
 
+/* Nothing was counted; of a pod that is named, the API says whether it is there. */
+static int
+say_none(struct cli_call *c, struct error **e)
+{
+	bool all = cli_opt(c, OPT_all_namespaces);
+	const char *name = c->n ? cli_name(&resources[RES_pod], c->args[0]) : NULL;
+	json_t *pod;
+
+	if (!name)
+		return fail(e, WHY_NOT_FOUND, "nothing runs in %s",
+			    all ? "any namespace"
+				: arena_printf(c->arena, "namespace %s", cli_namespace(c)));
+	if (all)
+		return fail(e, WHY_NOT_FOUND, "pods \"%s\" not found", name);
+	pod = cli_json(c, "GET", cli_url(c, &resources[RES_pod], name), NULL, NULL, e);
+	if (!pod)
+		return -1;
+	json_decref(pod);
+	return fail(e, WHY_NOT_FOUND, "Metrics not available for pod %s/%s", cli_namespace(c),
+		    name);
+}
+
 int
 cli_top_pods(struct cli_call *c, struct error **e)
 {
@@ -134,9 +156,7 @@ cli_top_pods(struct cli_call *c, struct error **e)
 	}
 	json_decref(pods);
 	if (!n)
-		return fail(e, WHY_NOT_FOUND, "nothing runs in %s",
-			    all ? "any namespace"
-				: arena_printf(c->arena, "namespace %s", cli_namespace(c)));
+		return say_none(c, e);
 	cli_table_print(&t, !cli_opt(c, OPT_no_headers), c->out);
 	return 0;
 }

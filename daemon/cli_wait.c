@@ -79,8 +79,7 @@ look_newest(struct cli_call *c, json_t *sources, json_t *revisions, const char *
 			    name);
 	}
 	if (!found)
-		*ret_why = c->n ? arena_printf(c->arena, "a source \"%s\"", c->args[0])
-				: "a source: kedged has none";
+		*ret_why = "a source: kedged has none";
 	return found ? all : WAIT;
 }
 
@@ -101,6 +100,18 @@ look_commit(struct cli_call *c, json_t *revisions, const char *commit, const cha
 	return WAIT;
 }
 
+static bool
+source_exists(struct cli_call *c, json_t *sources, const char *name)
+{
+	json_t *source;
+	size_t i;
+
+	json_array_foreach(
+	    json_object_get(sources, "items"), i,
+	    source) if (str_is(cli_at(c, source, "metadata.name"), name)) return true;
+	return false;
+}
+
 static int
 look(struct cli_call *c, const char *what, enum verdict *ret, const char **ret_why,
      const char **ret_note, struct error **e)
@@ -109,6 +120,10 @@ look(struct cli_call *c, const char *what, enum verdict *ret, const char **ret_w
 
 	if (!sources)
 		return -1;
+	if (c->n && !source_exists(c, sources, c->args[0])) {
+		json_decref(sources);
+		return fail(e, WHY_NOT_FOUND, "kedged has no source \"%s\"", c->args[0]);
+	}
 	revisions = cli_list(c, RES_revision, e);
 	if (!revisions) {
 		json_decref(sources);
@@ -156,9 +171,15 @@ cli_wait(struct cli_call *c, struct error **e)
 			return 1;
 		}
 		if (c->tty && !str_is(said, why))
-			fprintf(stderr, "waiting for %s\n", said = why);
+			fprintf(stderr, "%s %s\n", now ? "waiting:" : "waiting for",
+				said = why);
 		if (monotonic_ms() - start >= most) {
-			fprintf(stderr, "kedge: after %s still waiting for %s\n", timeout, why);
+			const char *unit = timeout[strspn(timeout, "0123456789")] ? "" : "s";
+
+			fprintf(stderr,
+				now ? "kedge: gave up after %s%s: %s\n"
+				    : "kedge: after %s%s still waiting for %s\n",
+				timeout, unit, why);
 			return 2;
 		}
 		cli_sleep(LOOK_MS);

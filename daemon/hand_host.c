@@ -106,28 +106,36 @@ host_facts(struct hand *h, struct host_seen *ret, struct arena *a)
 	lacks_fill(h, &ret->lacks, a);
 }
 
+/* Where a package's own PREFIX need not be the one that was compiled in. */
 char *
 host_init_path(struct error **e)
 {
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-	char *path = NULL;
+	cleanup_free char *beside = NULL, *near = NULL;
+	cleanup_buf struct buf tried = { 0 };
 
 	if (n < 0) {
 		fail_sys(e, "find our own binary");
 		return NULL;
 	}
 	self[n] = 0;
-	xasprintf(&path, "%s/kedge-init", dirname(self));
-	if (!access(path, R_OK))
-		return path;
-	free(path);
-	xasprintf(&path, "%s/libexec/kedge/kedge-init", KEDGE_PREFIX);
-	if (!access(path, R_OK))
-		return path;
-	fail(e, WHY_NOT_FOUND,
-	     "kedge-init is neither beside kedged nor at %s: install it again", path);
-	free(path);
+	beside = xstrdup(dirname(self));
+	xasprintf(&near, "%s/libexec/kedge", dirname(self));
+
+	const char *const dirs[] = { beside, near, KEDGE_PREFIX "/libexec/kedge" };
+
+	for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
+		char *path = NULL;
+
+		xasprintf(&path, "%s/kedge-init", dirs[i]);
+		if (!access(path, R_OK))
+			return path;
+		buf_addf(&tried, "%s%s", i ? ", " : "", path);
+		free(path);
+	}
+	fail(e, WHY_NOT_FOUND, "there is no kedge-init, looked for as %s: install it again",
+	     buf_text(&tried));
 	return NULL;
 }
 

@@ -9,7 +9,8 @@ struct error;
 struct hand;
 
 void host_facts(struct hand *, struct host_seen *ret, struct arena *);
-/* kedge-init beside our own binary, or in PREFIX/libexec/kedge; the caller frees. */
+/* kedge-init beside our own binary, in ../libexec/kedge of there or in PREFIX/libexec/kedge;
+ * the caller frees. */
 char *host_init_path(struct error **);
 /* Fails when there are things of others in that folder, which kedge would make its own. */
 int host_folder_check(const char *path, const char *option, struct error **);

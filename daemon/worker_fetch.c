@@ -2,6 +2,7 @@
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
+#include "worker_git.h"
 #include "worker_remote.h"
 #include <string.h>
 #include <unistd.h>
@@ -238,9 +239,7 @@ choose(struct fetch *f, git_remote *remote, git_repository *repo, char ret[1024]
 	if (strlen(ref) >= 7 && strlen(ref) <= GIT_OID_HEXSZ &&
 	    !ref[strspn(ref, "0123456789abcdef")])
 		return 0;
-	return fail(e, WHY_NOT_FOUND,
-		    "%s: there is no branch, tag or commit \"%s\"; the last revision stays",
-		    f->args->url, *ref ? ref : ret);
+	return git_no_such_ref(f->args, f->args->url, *ref ? ref : ret, e);
 }
 
 static int

@@ -202,12 +202,19 @@ is_hex(const char *s)
 	return *s && !s[strspn(s, "0123456789abcdef")];
 }
 
-static int
-no_such_ref(struct worker *w, const char *name, struct error **e)
+int
+git_no_such_ref(const struct watch_args *args, const char *where, const char *name,
+		struct error **e)
 {
-	return fail(e, WHY_NOT_FOUND,
-		    "%s: there is no branch, tag or commit \"%s\"; the last revision stays",
-		    w->path, name);
+	size_t n = strlen(name);
+
+	if (args->aside && n < 7 && strspn(name, "0123456789") == n)
+		return fail(e, WHY_NOT_FOUND,
+			    "%s: there is no revision %s, nor a branch, tag or commit of that "
+			    "name",
+			    where, name);
+	return fail(e, WHY_NOT_FOUND, "%s: there is no branch, tag or commit \"%s\"%s", where,
+		    name, args->aside ? "" : "; the last revision stays");
 }
 
 /* The full name of the branch or tag; "" in `ret` when the ref is a commit id. */
@@ -224,7 +231,7 @@ find_ref(struct worker *w, git_repository *repo, char ret[1024], git_oid *ret_id
 
 	if (!*name) {
 		if (git_reference_lookup(&head, repo, "HEAD"))
-			return no_such_ref(w, "HEAD", e);
+			return git_no_such_ref(w->args, w->path, "HEAD", e);
 		if (git_reference_type(head) == GIT_REFERENCE_DIRECT) {
 			*ret = 0;
 			*ret_id = *git_reference_target(head);
@@ -247,7 +254,7 @@ find_ref(struct worker *w, git_repository *repo, char ret[1024], git_oid *ret_id
 	*ret = 0;
 	if (n < 7 || n > GIT_OID_HEXSZ || !is_hex(name) || git_oid_fromstrn(&id, name, n) ||
 	    git_object_lookup_prefix(&o, repo, &id, n, GIT_OBJECT_COMMIT))
-		return no_such_ref(w, name, e);
+		return git_no_such_ref(w->args, w->path, name, e);
 	*ret_id = *git_object_id(o);
 	return 0;
 }
@@ -323,6 +330,7 @@ git_send_ref(struct worker *w, git_repository *repo, const char *ref, git_oid *r
 	int rc;
 
 	other.ref = ref;
+	other.aside = true;
 	w->args = &other;
 	rc = git_find_head(w, repo, name, ret_commit, &tree, e);
 	w->args = own;

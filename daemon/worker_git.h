@@ -7,6 +7,9 @@
  * name, "" for a commit id. */
 int git_find_head(struct worker *, git_repository *, char ret_ref[1024], git_oid *ret_commit,
 		  git_oid *ret_tree, struct error **);
+/* The error for a name that is nothing in `where`. */
+int git_no_such_ref(const struct watch_args *, const char *where, const char *name,
+		    struct error **);
 /* What the source's ref names were it this one, sent without becoming the head. */
 int git_send_ref(struct worker *, git_repository *, const char *ref, git_oid *ret_commit,
 		 struct error **);

@@ -286,6 +286,7 @@ remote_read(struct worker *w, const char *ref, git_oid *ret_commit, struct error
 	int rc = make_home(w, r->user_home, e);
 
 	other.ref = ref;
+	other.aside = true;
 	w->args = &other;
 	rc = rc ? rc : ask(w, e);
 	w->args = own;

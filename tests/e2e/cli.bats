@@ -38,6 +38,21 @@ teardown_file() {
 	[[ $output =~ "did you mean --namespace?" ]]
 }
 
+@test "down asks at a terminal, and after a no says that nothing was done" {
+	for answer in n ''; do
+		run timeout 20 script -qec "kedge down" /dev/null <<<"$answer"
+		[ "$status" = 1 ]
+		[[ $output == *"[y/N] "*"nothing was done"* ]]
+	done
+	kedge get pods
+}
+
+@test "port-forward without a port is not understood" {
+	run timeout 10 kedge port-forward web-9b459b4c5-cst47
+	[ "$status" = 2 ]
+	[[ $output =~ "kedge port-forward needs POD|KIND/NAME [LOCAL:]PORT..." ]]
+}
+
 @test "completion knows commands, options, kinds and the names that live" {
 	[ "$(kedge __complete hist)" = history ]
 	[ "$(kedge __complete image l | sort | xargs)" = "load ls" ]
@@ -133,6 +148,21 @@ teardown_file() {
 	done
 }
 
+@test "get of several names aligns all their rows, and shows what it found before one that is not there" {
+	printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: default}\ndata: {a: b}\n' >"$W/short.yaml"
+	echo "apply $W/short.yaml" >"$W/orders"
+	wait_for 5 "it is there" kedge get cm a
+	for a in "cm a settings" "cm/a cm/settings" "cm settings a"; do
+		kedge get $a >"$W/rows"
+		[ "$(wc -l <"$W/rows")" = 3 ]
+		[ "$(awk '{ print match($0, / [0-9D]/) }' "$W/rows" | sort -u | wc -l)" = 1 ]
+	done
+	run kedge get cm a nope settings
+	[ "$status" = 1 ]
+	[[ $output == "NAME"*$'\n'"a "*'configmaps "nope" not found' ]]
+	echo "delete configmaps default a" >"$W/orders"
+}
+
 @test "get -o json and -o yaml say the same, and kubectl reads the YAML" {
 	kedge get deploy web -o json | jq -S . >"$W/a"
 	kedge get deploy web -o yaml >"$W/web.yaml"
@@ -182,8 +212,17 @@ teardown_file() {
 	[ "$status" = 1 ]
 	run kedge wait --for ffff0000 --timeout 300ms
 	[ "$status" != 0 ]
-	run kedge wait --for ffff0000 --timeout 1s
+	run kedge wait --for ffff0000 --timeout 1
 	[ "$status" = 2 ]
+	[ "$output" = "kedge: after 1s still waiting for commit ffff0000 to be read" ]
+	for more in "" "--for ffff0000"; do
+		run kedge wait nowhere $more --timeout 30s
+		[ "$status" = 1 ]
+		[ "$output" = 'kedge: kedged has no source "nowhere"' ]
+	done
+	run kedge --socket /nowhere/api.sock wait --timeout 1
+	[ "$status" = 2 ]
+	[[ $output == "kedge: gave up after 1s: no answer at /nowhere/api.sock ("*"is kedged running?"* ]]
 }
 
 @test "exec passes words, input, both outputs and the exit status" {
@@ -216,6 +255,26 @@ teardown_file() {
 	[[ $output =~ "1..65535" ]]
 	run kedge image import /nowhere a:1
 	[[ $output =~ "/nowhere: No such file or directory" ]]
+}
+
+@test "of several containers the first is taken, which is said, or the one that the pod says" {
+	run kedge logs -n other twins
+	[ "$status" = 1 ]
+	[[ $output == 'Defaulted container "one" out of: one, two'*'container "one" in pod "twins" is waiting'* ]]
+	run kedge logs -n other twins two
+	[[ $output != *Defaulted* ]]
+	kedge get pod twins -n other -o json |
+		jq '.metadata.annotations["kubectl.kubernetes.io/default-container"] = "two"' >"$W/twins.yaml"
+	echo "apply $W/twins.yaml" >"$W/orders"
+	wait_for 5 "it says so" sh -c 'kedge get pod twins -n other -o json | grep -q default-container'
+	for verb in logs exec attach; do
+		more=
+		[ $verb != exec ] || more="-- true"
+		run timeout 10 kedge $verb -n other twins $more
+		[[ $output != *Defaulted* ]]
+	done
+	run kedge logs -n other twins
+	[[ $output == *'container "two" in pod "twins"'* ]]
 }
 
 @test "delete pod returns when it is gone" {

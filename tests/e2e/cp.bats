@@ -119,8 +119,11 @@ same() { diff -r --no-dereference "$1" "$2" && [ "$(cd "$1" && find . -printf '%
 	has "kedge: /etc/hi: Read-only file system"
 	run kedge cp -c user two:/etc/shadow x
 	[ "$status" = 1 ]
-	run kedge cp hi two:/v/hi
-	has "a container name must be specified for pod two, choose one of: [main user]"
+	run kedge cp hi two:/v/first
+	[ "$status" = 0 ]
+	[ "$output" = 'Defaulted container "main" out of: main, user' ]
+	run kedge exec two -c main -- stat -c %u /v/first
+	[ "$output" = 0 ]
 	run kedge cp -n nowhere hi two:/v/hi
 	[ "$status" = 1 ]
 	has 'pods "two" not found'

@@ -29,6 +29,11 @@ eph_is() { [ "$(eph "$1" "$2")" = "$3" ]; }
 	! kedge exec web -c look -- ps | grep -q 'talk tcp' || false
 	[ "$before" = "$(field pod web .status.containerStatuses[0].containerID)" ]
 	kedge get pod web --no-headers | grep -qE '^web +1/1 +Running +0'
+	kedge describe pod web | sed -n '/^Ephemeral Containers:$/,/^Conditions:$/p' >"$W/described"
+	grep -qx '  look:' "$W/described"
+	grep -qE '^    Image: +tools:1$' "$W/described"
+	grep -qE '^    State: +Running$' "$W/described"
+	kedge describe pod web | sed -n '/^Containers:$/,/^Ephemeral Containers:$/p' | grep -qx '  main:'
 }
 
 @test "with a target it sees that container's processes" {

@@ -33,18 +33,17 @@ P() { echo "$D/opt/kedge/$1"; }
 	grep -q '^# mine' "$D/etc/kedge/kedge.yaml"
 }
 
-@test "kedged finds kedge-init in its prefix's libexec" {
-	mount -t tmpfs tmpfs /opt
-	cp -r "$D/opt/kedge" /opt/
+# runs_a_pod PREFIX: what is installed there does
+runs_a_pod() {
 	local w=$BATS_TEST_TMPDIR
 	chmod 755 "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR" "$w" 2>/dev/null || true
 	w=$(mktemp -d /tmp/kt.XXXXXX)
 	chmod 755 "$w"
 	: >"$w/kedge.yaml"
 	mkdir "$w/manifests"
-	/opt/kedge/sbin/kedged --config "$w/kedge.yaml" --state "$w/state" --run "$w/run" --logs "$w/logs" \
+	"$1/sbin/kedged" --config "$w/kedge.yaml" --state "$w/state" --run "$w/run" --logs "$w/logs" \
 		--cgroup "${KEDGE_CGROUP:-kedge-test}$(basename "$w")" --source "d=$w/manifests" >"$w/log" 2>&1 3>&- &
-	export KEDGE_SOCKET=$w/run/api.sock PATH=/opt/kedge/bin:$PATH
+	export KEDGE_SOCKET=$w/run/api.sock PATH=$1/bin:$PATH
 	for _ in $(seq 200); do kedge get nodes >/dev/null 2>&1 && break; sleep 0.05; done
 	make -s -C "$BATS_TEST_DIRNAME/../../repo-example/images" O="$w/images"
 	kedge image import "$w/images/web" web:1 --entrypoint '["/web"]' --port 8080
@@ -62,6 +61,32 @@ P() { echo "$D/opt/kedge/$1"; }
 	[ "$(kedge get pod web -o json | jq -r .status.phase)" = Running ]
 	kedge down
 	rm -rf "$w"
+}
+
+@test "kedged finds kedge-init in its prefix's libexec" {
+	mount -t tmpfs tmpfs /opt
+	cp -r "$D/opt/kedge" /opt/
+	runs_a_pod /opt/kedge
+}
+
+@test "kedged finds kedge-init in the libexec beside its own folder, whatever PREFIX it was made for" {
+	mount -t tmpfs tmpfs /opt
+	cp -r "$D/opt/kedge" /opt/other
+	runs_a_pod /opt/other
+}
+
+@test "without kedge-init every place where it could be is named" {
+	mount -t tmpfs tmpfs /opt
+	mkdir -p /opt/lone/sbin "$BATS_TEST_TMPDIR/m"
+	cp "$(P sbin/kedged)" /opt/lone/sbin/
+	: >/opt/lone/kedge.yaml
+	run timeout 20 /opt/lone/sbin/kedged --config /opt/lone/kedge.yaml --state /opt/lone/state --run /opt/lone/run \
+		--logs /opt/lone/logs --source "d=$BATS_TEST_TMPDIR/m"
+	echo "$output"
+	[ "$status" != 0 ]
+	for d in /opt/lone/sbin /opt/lone/libexec/kedge /opt/kedge/libexec/kedge; do
+		[[ $output == *"$d/kedge-init"* ]]
+	done
 }
 
 @test "the manual pages are pages, and the unit names what is there" {

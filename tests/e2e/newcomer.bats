@@ -127,7 +127,10 @@ teardown() {
 	done
 	run kedge diff feature
 	[ "$status" = 2 ]
-	[[ $output =~ 'there is no branch, tag or commit "feature"' ]]
+	[[ $output == *'there is no branch, tag or commit "feature"' ]]
+	run kedge diff 99
+	[ "$status" = 2 ]
+	[[ $output == *': there is no revision 99, nor a branch, tag or commit of that name' ]]
 }
 
 @test "validate in a hook says path:line:col as an editor takes it" {

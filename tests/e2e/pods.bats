@@ -156,6 +156,8 @@ env:
 		[ "$(kedge exec two -c $c -- cat /proc/1/comm)" = talk ]
 		[ "$(kedge exec two -c $c -- pidof talk)" = 1 ]
 	done
+	run kedge exec two -- ls -d /shared
+	[ "$output" = $'Defaulted container "a" out of: a, b\n/shared' ]
 	kedge exec two -c a -- sh -c 'echo hello >/shared/x'
 	[ "$(kedge exec two -c b -- cat /other/x)" = hello ]
 	run kedge exec two -c b -- sh -c 'echo no >/other/x'

@@ -161,6 +161,38 @@ get() { curl -sS --max-time 10 "http://127.0.0.1:$PORT/"; }
 	every t k port-forward
 }
 
+@test "port-forward of a Service takes its ports, by number and by name, and says what is not there" {
+	{
+		MORE='ports: [{name: http, containerPort: 8080}]' pod shop web:1
+		service shop
+		echo ---
+		service plain | sed 's/app: plain/app: shop/; s/targetPort: http/targetPort: 8080/'
+		echo ---
+		service lost | sed 's/app: lost/app: shop/; s/targetPort: http/targetPort: gone/'
+	} | put shop
+	wait_for 15 "shop runs" phase_is shop Running
+	t() { # CMD...
+		for s in shop plain; do
+			forwards "$@" svc/$s :80 || return 1
+			grep -qEx 'Forwarding from 127.0.0.1:[0-9]+ -> 8080' "$W/f.out" || return 1
+			get | grep -q v1 || return 1
+			kill $PID
+			wait $PID || true
+		done
+		run "$@" svc/shop :81
+		[ "$status" = 1 ] && has "Service shop does not have a service port 81" || return 1
+		run "$@" svc/lost :80
+		[ "$status" = 1 ] && has "Pod 'shop' does not have a named port 'gone'" || return 1
+		run "$@" nobody :80
+		[ "$status" = 1 ] && has 'pods "nobody" not found'
+	}
+	t kedge port-forward
+	every t k port-forward
+	forwards kedge port-forward svc/plain 18080:80
+	grep -qx 'Forwarding from 127.0.0.1:18080 -> 8080' "$W/f.out"
+	kill $PID
+}
+
 @test "attached clients survive nothing, but their container's input does: kedged starts anew" {
 	kedge_stop
 	kedge_start --source "deploy=$W/deploy.git" --listen "$API"

@@ -59,6 +59,11 @@ number() { kedge top pods --no-headers ${2:+--containers} | awk -v p="$1" -v c="
 	run kedge top pods -n nowhere
 	[ "$status" -ne 0 ]
 	has "nothing runs in namespace nowhere"
+	for args in "gone" "gone -A" "busy -n nowhere"; do
+		run kedge top pods $args
+		[ "$status" = 1 ]
+		[ "$output" = "kedge: pods \"${args%% *}\" not found" ]
+	done
 }
 
 @test "kubectl top pods and nodes say the same, one kubectl after the other" {

@@ -99,9 +99,9 @@ struct rt {
 	size_t nahead;
 	uint64_t ahead_life; /* with ahead_made names them: pods of a former life keep theirs */
 	unsigned ahead_made;
-	char *ahead_image;   /* of the pod before: the next is likely to have it, too */
-	bool said_ahead;     /* that none could be made */
-	bool lost_ahead;     /* one ended by itself, and the caller has not heard */
+	char *ahead_image; /* of the pod before: the next is likely to have it, too */
+	bool said_ahead;   /* that none could be made */
+	bool lost_ahead;   /* one ended by itself, and the caller has not heard */
 	struct rt_job *jobs;
 	size_t njobs;
 	struct rt_source wake;

@@ -136,16 +136,13 @@ make(struct rt *rt, struct rtpod *p, struct users_set *set, struct error **e)
 {
 	const struct cgroup_limits none = { 0 };
 	cleanup_close int dir = -1;
-	int pidfd = -1, conn = -1;
 
 	if (poddir_make_ahead(rt, &p->spec, &dir, e) < 0 ||
 	    cgroup_make(&rt->cgroups, p->uid, NULL, &none, e) < 0 ||
 	    cgroup_make(&rt->cgroups, p->uid, W_AHEAD_FIRST, &none, e) < 0 ||
-	    steps_write(rt, p, dir, e) < 0 ||
-	    launch_init(rt, &p->spec, dir, set, &p->init_pid, &pidfd, &conn, e) < 0)
+	    steps_write(rt, p, dir, e) < 0)
 		return -1;
-	p->gated = true;
-	return rtpod_watch(rt, p, pidfd, conn, e);
+	return rtpod_launch(rt, p, dir, set, e);
 }
 
 int

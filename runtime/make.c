@@ -53,23 +53,18 @@ netns_of(const struct rtpod *p, struct error **e)
 }
 
 int
-rtpod_watch(struct rt *rt, struct rtpod *p, int pidfd, int conn, struct error **e)
-{
-	p->hand.fd = conn;
-	return rt_watch(rt, &p->init, pidfd, e) < 0 || rt_watch(rt, &p->hand, conn, e) < 0 ? -1
-											   : 0;
-}
-
-static int
-init_launch(struct rt *rt, struct rtpod *p, int dir, const struct users_set *set,
-	    struct error **e)
+rtpod_launch(struct rt *rt, struct rtpod *p, int dir, const struct users_set *set,
+	     struct error **e)
 {
 	int pidfd = -1, conn = -1;
 
 	if (launch_init(rt, &p->spec, dir, set, &p->init_pid, &pidfd, &conn, e) < 0)
 		return -1;
 	p->gated = true;
-	return rtpod_watch(rt, p, pidfd, conn, e);
+	p->hand.fd = conn; /* the pod's, also when the other cannot be watched */
+	if (rt_watch(rt, &p->init, pidfd, e) < 0)
+		return -1;
+	return rt_watch(rt, &p->hand, conn, e);
 }
 
 /* kedge-init, which was born before them, enters the pod's namespaces. */
@@ -90,7 +85,7 @@ pod_prepare(struct rt *rt, struct rtpod *p, const struct users_set *user, bool *
 	*ret_born = user->base && (!p->spec.sysctls || !*p->spec.sysctls);
 	if (poddir_make_pod(rt, &p->spec, *ret_born ? W_LATE : 0, ret_dir, e) < 0 ||
 	    rtpod_groups_make(rt, &p->spec, e) < 0 ||
-	    (*ret_born && init_launch(rt, p, *ret_dir, user, e) < 0) ||
+	    (*ret_born && rtpod_launch(rt, p, *ret_dir, user, e) < 0) ||
 	    poddir_make_places(rt, &p->spec, e) < 0)
 		return -1;
 	rtpod_prepare_first(rt, p);
@@ -115,7 +110,7 @@ pod_make(struct rt *rt, struct rtpod *p, int *ret_netns, struct error **e)
 	if (own && users_end(&making, &set, r ? NULL : e) < 0)
 		return -1;
 	if (r == 0)
-		r = born ? namespaces_give(p, &set, e) : init_launch(rt, p, dir, &set, e);
+		r = born ? namespaces_give(p, &set, e) : rtpod_launch(rt, p, dir, &set, e);
 	if (r == 0) {
 		rtpod_start_first(p);
 		*ret_netns = own ? steal_fd(&set.fds[USERS_NET]) : netns_of(p, e);

@@ -249,8 +249,10 @@ void rtahead_free(struct rt *);                   /* we end, and so do they */
 /* make.c */
 /* The pod's own group, or its limits again after a container's changed. */
 int rtpod_groups_make(struct rt *, const struct rt_pod *, struct error **);
-/* Both descriptors are the pod's, also when one cannot be watched. */
-int rtpod_watch(struct rt *, struct rtpod *, int pidfd, int conn, struct error **);
+/* The pod's kedge-init, in the directory `dir`; what was launched is the pod's, also when it
+ * cannot be watched. */
+int rtpod_launch(struct rt *, struct rtpod *, int dir, const struct users_set *,
+		 struct error **);
 
 /* rtpod.c */
 struct rtpod *rtpod_alloc(const char *uid); /* not among rt's pods */

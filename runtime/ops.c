@@ -192,9 +192,9 @@ add_nodes(struct op_at o, const char *dir, int depth)
 }
 
 static void
-compile_dev(struct buf *b, const struct rt_container *c, const char *shm)
+compile_dev(const struct rt *rt, struct buf *b, const struct rt_container *c, const char *shm)
 {
-	struct op_at o = op_begin(b, OP_DEV, c->tty ? 1 : 0, 0);
+	struct op_at o = op_begin(b, OP_DEV, (c->tty ? 1 : 0) | (rt->users.tmpfs ? 0 : 2), 0);
 
 	op_str(o, shm);
 	if (c->privileged)
@@ -209,7 +209,7 @@ compile_kernel(struct rt *rt, struct buf *b, const struct rt_pod *p,
 	cleanup_free char *shm = poddir_shm_path(rt, p);
 
 	op_put(b, OP_PROC, 0, 0, NULL);
-	compile_dev(b, c, shm);
+	compile_dev(rt, b, c, shm);
 	op_put(b, OP_SYS, (rt->cgroups.mode == CGROUP_V2 ? 1 : 0) | (c->privileged ? 2 : 0), 0,
 	       NULL);
 }

@@ -62,14 +62,16 @@ write_all(int fd, const void *at, size_t n)
 }
 
 int
-poddir_write_new(int dir, const char *name, const void *at, size_t n, mode_t mode, gid_t gid)
+poddir_write_new(int dir, const char *name, const void *at, size_t n, mode_t mode,
+		 struct owner owner)
 {
 	cleanup_close int fd =
 	    openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 
 	if (fd < 0 || write_all(fd, at, n) < 0)
 		return -1;
-	if (gid != (gid_t)-1 && fchown(fd, (uid_t)-1, gid) < 0)
+	if ((owner.uid != (uid_t)-1 || owner.gid != (gid_t)-1) &&
+	    fchown(fd, owner.uid, owner.gid) < 0)
 		return -1;
 	return fchmod(fd, mode); /* whatever the umask is */
 }
@@ -81,7 +83,7 @@ poddir_write(int dir, const char *name, const void *at, size_t n, struct error *
 
 	xasprintf(&fresh, "%s.new", name);
 	unlinkat(dir, fresh, 0);
-	if (poddir_write_new(dir, fresh, at, n, 0600, (gid_t)-1) < 0 ||
+	if (poddir_write_new(dir, fresh, at, n, 0600, OURS) < 0 ||
 	    renameat(dir, fresh, dir, name) < 0) {
 		int err = errno;
 
@@ -123,8 +125,7 @@ poddir_make_base(const char *state_dir, struct error **e)
 		if (dir < 0 || (mkdirat(dir, dirs[i], 0755) < 0 && errno != EEXIST))
 			return fail_sys(e, "make %s/%s", top, dirs[i]);
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
-		if (poddir_write_new(dir, files[i], "", 0, 0644, (gid_t)-1) < 0 &&
-		    errno != EEXIST)
+		if (poddir_write_new(dir, files[i], "", 0, 0644, OURS) < 0 && errno != EEXIST)
 			return fail_sys(e, "make %s/%s", top, files[i]);
 	return 0;
 }
@@ -250,7 +251,7 @@ pod_files_write(struct rt *rt, int dir, const struct rt_pod *p, unsigned flags,
 	if (pod_file_write(rt, dir, p, flags, e) < 0)
 		return -1;
 	podspec_pack(p, &spec);
-	return poddir_write_new(dir, "spec", spec.at, spec.len, 0600, (gid_t)-1) < 0
+	return poddir_write_new(dir, "spec", spec.at, spec.len, 0600, OURS) < 0
 		   ? fail_sys(e, "write the pod's file spec")
 		   : 0;
 }
@@ -340,10 +341,13 @@ poddir_make_places(struct rt *rt, const struct rt_pod *p, struct error **e)
 	if (p->ncontainers > 1 &&
 	    !p->host_ipc) { /* one /dev/shm for all of the pod, as its ipc namespace is */
 		cleanup_free char *shm = poddir_shm_path(rt, p);
+		uint32_t root = users_tmpfs_root(&rt->users, p->user_base);
+		char options[64];
 
+		snprintf(options, sizeof(options), "mode=1777,size=64m,uid=%u,gid=%u", root,
+			 root);
 		if (mkdir(shm, 0755) < 0 ||
-		    mount("tmpfs", shm, "tmpfs", MS_NODEV | MS_NOSUID | MS_NOEXEC,
-			  "mode=1777,size=64m") < 0)
+		    mount("tmpfs", shm, "tmpfs", MS_NODEV | MS_NOSUID | MS_NOEXEC, options) < 0)
 			return fail_sys(e, "mount %s", shm);
 	}
 	return 0;

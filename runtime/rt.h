@@ -166,15 +166,21 @@ int poddir_become(struct rt *, const char *ahead, const struct rt_pod *, int *re
 int poddir_make_places(struct rt *, const struct rt_pod *, struct error **);
 struct w_container poddir_conf(const struct rt_pod *, size_t i);
 char *poddir_shm_path(const struct rt *, const struct rt_pod *); /* "" for a pod of one */
-int poddir_write_new(int dir, const char *name, const void *, size_t, mode_t, gid_t);
+/* Of what is made anew; -1: as it comes. */
+struct owner {
+	uid_t uid;
+	gid_t gid;
+};
+#define OURS ((struct owner){ (uid_t)-1, (gid_t)-1 })
+int poddir_write_new(int dir, const char *name, const void *, size_t, mode_t, struct owner);
 int poddir_make_base(const char *state_dir, struct error **);
 int poddir_make_dirs(const char *path, mode_t, struct error **);
 DIR *poddir_list(int dir); /* its entries, `dir` stays as it is; NULL: errno says why */
 
 /* volume.c */
 int volume_make(struct rt *, const struct rt_pod *, const struct rt_volume *, struct error **);
-int volume_put(struct rt *, const char *uid, const struct rt_volume *, int64_t fs_group,
-	       struct error **); /* new contents */
+/* new contents */
+int volume_put(struct rt *, const struct rt_pod *, const struct rt_volume *, struct error **);
 char *volume_path(const struct rt *, const struct rt_pod *, const struct rt_volume *);
 void volumes_unmount(struct rt *, const char *uid);
 

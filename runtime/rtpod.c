@@ -348,7 +348,7 @@ rt_pod_files(struct rt *rt, const char *uid, const struct rt_volume *v, size_t n
 			return fail(e, WHY_INVALID, "pod %s has no volume of files named %s",
 				    p->spec.name, v->name);
 		if (podspec_check_volume(v, e) < 0 ||
-		    volume_put(rt, uid, v, p->spec.fs_group, e) < 0)
+		    volume_put(rt, &p->spec, v, e) < 0)
 			return fail_in(e, "pod %s", p->spec.name);
 	}
 	return 0;

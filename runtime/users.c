@@ -15,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -228,17 +229,28 @@ map_mount(int tree, int user_ns)
 	return (int)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &a, sizeof(a));
 }
 
-/* Volumes and files of kedge's own are on tmpfs; that it can be mapped (6.3) says that
- * layers of overlayfs can, too (5.19). */
-static int
-tmpfs_probe(int user_ns)
+/* Since Linux 6.3. */
+static bool
+tmpfs_maps(int user_ns)
 {
 	cleanup_close int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC), tree = -1;
 
 	if (fs < 0 || syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		return -1;
+		return false;
 	tree = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0);
-	return tree < 0 ? -1 : map_mount(tree, user_ns);
+	return tree >= 0 && map_mount(tree, user_ns) == 0;
+}
+
+/* Nothing but an overlayfs on mapped layers tells, and those old ones take none that is not
+ * mounted somewhere: so the version does. */
+static bool
+layers_map(void)
+{
+	struct utsname u;
+	int major, minor;
+
+	return uname(&u) == 0 && sscanf(u.release, "%d.%d", &major, &minor) == 2 &&
+	       (major > 5 || (major == 5 && minor >= 19));
 }
 
 static int
@@ -253,9 +265,8 @@ dir_probe(const char *dir, int user_ns)
 static const char *
 why_not(struct rt *rt, int user_ns)
 {
-	if (tmpfs_probe(user_ns) < 0)
-		return "this kernel has no id-mapped mounts of tmpfs and overlayfs' layers "
-		       "(Linux 6.3 has)";
+	if (!rt->users.tmpfs && !layers_map())
+		return "this kernel has no id-mapped layers of overlayfs (Linux 5.19 has)";
 	if (dir_probe(rt->cfg.state_dir, user_ns) < 0)
 		return "the file system of the state folder knows no id-mapped mounts (ext4, "
 		       "xfs and btrfs do)";
@@ -275,8 +286,12 @@ users_open(struct rt *rt, uint32_t first, uint32_t n)
 	if (!n)
 		return;
 	making_begin(&making, first);
-	why =
-	    users_end(&making, &set, &e) < 0 ? error_text(e) : why_not(rt, set.fds[USERS_USER]);
+	if (users_end(&making, &set, &e) < 0) {
+		why = error_text(e);
+	} else {
+		u->tmpfs = tmpfs_maps(set.fds[USERS_USER]);
+		why = why_not(rt, set.fds[USERS_USER]);
+	}
 	users_set_close(&set);
 	u->able = !why;
 	if (why)

@@ -2,7 +2,8 @@
  *
  * Root in a pod is nobody on the host: what it breaks out of leaves it with ids that own
  * nothing.  No two living pods share an id.  On disk the ids of images and volumes are as
- * the image says: mounts are id-mapped, nothing is ever chowned.
+ * the image says: mounts are id-mapped, nothing is ever chowned.  A tmpfs, which Linux before
+ * 6.3 cannot map, is one pod's alone: there what is on it belongs to the pod's own ids.
  */
 #ifndef KEDGE_USERS_H
 #define KEDGE_USERS_H
@@ -37,8 +38,16 @@ struct users_making {
 struct users {
 	uint32_t first, n; /* where the ranges begin, and how many there are */
 	uint32_t next;     /* the one to look at first: a range rests before it is used again */
-	bool able;         /* the kernel can do all of it */
+	bool able;         /* the kernel can do it */
+	bool tmpfs;        /* mounts of tmpfs can be mapped, too */
 };
+
+/* On tmpfs: whose its root's files are, for a pod whose ids begin at `base`. */
+static inline uint32_t
+users_tmpfs_root(const struct users *u, uint32_t base)
+{
+	return u->tmpfs ? 0 : base;
+}
 
 /* Finds out whether the host can, and why not. */
 void users_open(struct rt *, uint32_t first, uint32_t n);

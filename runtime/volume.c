@@ -69,7 +69,7 @@ sweep(int dir, const struct rt_volume *v, const char *current)
 /* A file below a directory that nobody but us has seen yet.  The path was checked:
  * each part is a plain name, and O_NOFOLLOW keeps it so. */
 static int
-write_below(int dir, const struct rt_file *f, gid_t gid)
+write_below(int dir, const struct rt_file *f, struct owner owner)
 {
 	cleanup_close int at = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const char *name = f->path;
@@ -89,14 +89,16 @@ write_below(int dir, const struct rt_file *f, gid_t gid)
 		at = sub;
 	}
 	return at < 0 ? -1
-		      : poddir_write_new(at, name, f->data, f->len,
-					 (f->mode ? f->mode & 0777 : 0644) |
-					     (gid == (gid_t)-1 ? 0 : 0440), /* as the kubelet */
-					 gid);
+		      : poddir_write_new(
+			    at, name, f->data, f->len,
+			    (f->mode ? f->mode & 0777 : 0644) |
+				(owner.gid == (gid_t)-1 ? 0 : 0440), /* as the kubelet */
+			    owner);
 }
 
 static int
-switch_to(int dir, const struct rt_volume *v, const char *fresh, gid_t gid, bool *ret_switched)
+switch_to(int dir, const struct rt_volume *v, const char *fresh, struct owner owner,
+	  bool *ret_switched)
 {
 	cleanup_close int sub = -1;
 
@@ -106,7 +108,7 @@ switch_to(int dir, const struct rt_volume *v, const char *fresh, gid_t gid, bool
 	if (sub < 0 || fchmod(sub, 0755) < 0)
 		return -1;
 	for (size_t i = 0; i < v->nfiles; i++)
-		if (write_below(sub, &v->files[i], gid) < 0)
+		if (write_below(sub, &v->files[i], owner) < 0)
 			return -1;
 	unlinkat(dir, "..data_tmp", 0);
 	if (symlinkat(fresh, dir, "..data_tmp") < 0 ||
@@ -124,23 +126,32 @@ switch_to(int dir, const struct rt_volume *v, const char *fresh, gid_t gid, bool
 	return 0;
 }
 
+/* On disk ids are as the pod sees them, and its mount of it is mapped; where that cannot be
+ * they are those of its range. */
+static struct owner
+owner_of(uint32_t root, int64_t fs_group)
+{
+	return (struct owner){ root ? root : (uid_t)-1,
+			       fs_group < 0 ? (gid_t)-1 : root + (gid_t)fs_group };
+}
+
 int
-volume_put(struct rt *rt, const char *uid, const struct rt_volume *v, int64_t fs_group,
-	   struct error **e)
+volume_put(struct rt *rt, const struct rt_pod *p, const struct rt_volume *v, struct error **e)
 {
 	cleanup_free char *path = NULL, *fresh = NULL;
 	cleanup_close int dir = -1;
 	struct timespec now;
 	bool switched = false;
 
-	xasprintf(&path, "%s/pods/%s/volumes/%s", rt->cfg.run_dir, uid, v->name);
+	xasprintf(&path, "%s/pods/%s/volumes/%s", rt->cfg.run_dir, p->uid, v->name);
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
 		return fail_sys(e, "open volume %s", path);
 	clock_gettime(CLOCK_REALTIME, &now);
 	xasprintf(&fresh, "..%lld.%09ld", (long long)now.tv_sec, now.tv_nsec);
-	if (switch_to(dir, v, fresh, fs_group < 0 ? (gid_t)-1 : (gid_t)fs_group, &switched) <
-	    0) {
+	if (switch_to(dir, v, fresh,
+		      owner_of(users_tmpfs_root(&rt->users, p->user_base), p->fs_group),
+		      &switched) < 0) {
 		fail_sys(e, "write volume %s", path);
 		if (!switched) /* else it is what the pod sees from now on */
 			image_tree_remove(dir, fresh);
@@ -150,11 +161,27 @@ volume_put(struct rt *rt, const char *uid, const struct rt_volume *v, int64_t fs
 	return 0;
 }
 
+/* No size: half of the host's memory, as tmpfs has it. */
+static int
+memory_mount(const char *path, int64_t size, uint32_t root, struct error **e)
+{
+	char options[96], bytes[24] = "50%";
+
+	if (size > 0)
+		snprintf(bytes, sizeof(bytes), "%lld", (long long)size);
+	snprintf(options, sizeof(options), "mode=0777,uid=%u,gid=%u,size=%s", root, root,
+		 bytes);
+	return mount("tmpfs", path, "tmpfs", MS_NODEV | MS_NOSUID, options) < 0
+		   ? fail_sys(e, "mount the memory volume %s", path)
+		   : 0;
+}
+
 int
 volume_make(struct rt *rt, const struct rt_pod *p, const struct rt_volume *v, struct error **e)
 {
 	cleanup_free char *path = volume_path(rt, p, v);
 	mode_t mode = v->type == RT_FILES ? 0755 : 0777;
+	uint32_t root = v->type == RT_MEMORY ? users_tmpfs_root(&rt->users, p->user_base) : 0;
 	struct stat st;
 
 	if (v->type == RT_IMAGE)
@@ -169,25 +196,16 @@ volume_make(struct rt *rt, const struct rt_pod *p, const struct rt_volume *v, st
 	}
 	if (poddir_make_dirs(path, mode, e) < 0)
 		return -1;
-	if (v->type == RT_MEMORY) {
-		char options[64];
-
-		/* nothing said: half of the host's memory, as tmpfs has it */
-		if (v->size_limit > 0)
-			snprintf(options, sizeof(options), "mode=0777,size=%lld",
-				 (long long)v->size_limit);
-		else
-			snprintf(options, sizeof(options), "mode=0777,size=50%%");
-		if (mount("tmpfs", path, "tmpfs", MS_NODEV | MS_NOSUID, options) < 0)
-			return fail_sys(e, "mount the memory volume %s", path);
-	}
+	if (v->type == RT_MEMORY && memory_mount(path, v->size_limit, root, e) < 0)
+		return -1;
 	if (chmod(path, mode) < 0)
 		return fail_sys(e, "set the mode of %s", path);
 	/* setgid, so that what is made in it belongs to the group too */
 	if (p->fs_group >= 0 && v->type != RT_FILES &&
-	    (chown(path, (uid_t)-1, (gid_t)p->fs_group) < 0 || chmod(path, 02777) < 0))
+	    (chown(path, (uid_t)-1, owner_of(root, p->fs_group).gid) < 0 ||
+	     chmod(path, 02777) < 0))
 		return fail_sys(e, "give %s to group %lld", path, (long long)p->fs_group);
-	return v->type == RT_FILES ? volume_put(rt, p->uid, v, p->fs_group, e) : 0;
+	return v->type == RT_FILES ? volume_put(rt, p, v, e) : 0;
 }
 
 void

@@ -23,10 +23,12 @@ volume_of(const struct rt_pod *p, const struct rt_mount *m)
 }
 
 static unsigned
-flags_of(const struct rt_volume *v, const struct rt_mount *m)
+flags_of(const struct rt *rt, const struct rt_volume *v, const struct rt_mount *m)
 {
 	unsigned flags = 0;
 
+	if ((v->type == RT_FILES || v->type == RT_MEMORY) && !rt->users.tmpfs)
+		flags |= V_OWNED;
 	if (m->read_only || v->read_only || v->type == RT_FILES)
 		flags |= V_READ_ONLY;
 	if ((m->read_only && m->read_only_below) || v->read_only)
@@ -51,7 +53,7 @@ place_op(struct rt *rt, const struct rt_pod *p, const struct rt_mount *m, enum o
 {
 	const struct rt_volume *v = volume_of(p, m);
 	const char *sub = m->sub_path ? m->sub_path : "", *inner = "";
-	unsigned flags = flags_of(v, m);
+	unsigned flags = flags_of(rt, v, m);
 	cleanup_free char *path = NULL;
 
 	if (v->type != RT_HOST) {
@@ -112,7 +114,7 @@ volume_ops_early(struct rt *rt, const struct rt_pod *p, const struct rt_containe
 	for (size_t i = 0; i < c->nmounts; i++) {
 		const struct rt_volume *v = volume_of(p, &c->mounts[i]);
 
-		if (flags_of(v, &c->mounts[i]) & V_TELLS)
+		if (flags_of(rt, v, &c->mounts[i]) & V_TELLS)
 			(void)place_op(rt, p, &c->mounts[i], OP_SHARE, b, NULL);
 	}
 }

@@ -567,7 +567,7 @@ dev_terminal(struct setup *s, int dev)
 }
 
 static int
-dev_shm(const struct setup *s, const char *shared)
+dev_shm(const struct setup *s, const char *shared, bool owned)
 {
 	static const char *const options[] = { "mode", "1777", "size", "64m", NULL };
 	long fd;
@@ -581,7 +581,7 @@ dev_shm(const struct setup *s, const char *shared)
 		return (int)fd;
 	tree = tree_of((int)fd, "");
 	sys(close, fd);
-	r = tree < 0 ? tree : id_map(s, tree, 0);
+	r = tree < 0 || owned ? tree : id_map(s, tree, 0);
 	return r < 0 ? r : tree;
 }
 
@@ -615,7 +615,7 @@ mount_dev(struct setup *s, const struct op *op)
 	if (r >= 0)
 		r = dev_sub(dev, what = "pts", fs_new("devpts", devpts, safe));
 	if (r >= 0)
-		r = dev_sub(dev, what = "shm", dev_shm(s, op_text(op, 0)));
+		r = dev_sub(dev, what = "shm", dev_shm(s, op_text(op, 0), op->flags & 2));
 	if (r >= 0) {
 		r = dev_sub(dev, what = "mqueue",
 			    fs_new("mqueue", NULL, safe | MOUNT_ATTR_NODEV));

@@ -37,6 +37,7 @@ enum op_volume {
 	V_OPERATOR = 16,       /* the source is the operator's word: links in it count */
 	V_FILES = 32,          /* made of links by kedge alone: those may be followed */
 	V_AS_IS = 64,          /* a sub path that is missing is not made */
+	V_OWNED = 256,         /* a tmpfs of the pod's own ids: not mapped */
 };
 
 enum op_code {

@@ -115,7 +115,7 @@ source_open(const struct setup *s, const struct op *op)
 		return top;
 	fd = open_in(top, sub, O_PATH, op->flags & V_FILES ? RESOLVE_BENEATH : STRICT);
 	if (fd == -ENOENT && !(op->flags & (V_FILES | V_AS_IS))) {
-		user_make_as(s, false);
+		user_make_as(s, op->flags & V_OWNED);
 		fd = sub_make(top, sub);
 		user_make_as(s, true);
 	}
@@ -192,7 +192,7 @@ mount_volume(struct setup *s, const struct op *op)
 	}
 	if (r >= 0)
 		r = tree_limit(s, op, tree);
-	if (r >= 0 &&
+	if (r >= 0 && !(op->flags & V_OWNED) &&
 	    (r = id_map(s, tree, op->flags & V_RECURSIVE ? AT_RECURSIVE : 0)) == -EINVAL)
 		what = "(its file system has no id-mapped mounts, which a pod's user namespace "
 		       "needs; hostUsers: true does not)";

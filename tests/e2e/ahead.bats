@@ -30,8 +30,8 @@ teardown() {
 		rm -rf "$KEDGE_TEST_DIR"/*
 	done
 }
-@test "whatever a pod can do, it can in a sandbox that was made ahead" {
-	export KIT_AHEAD=1
+# every: the runtime's scenarios, one after the other
+every() {
 	# not what counts processes or knows where groups lie, nor what is about none
 	sed -n 's/^@test.*{ drive \([a-z]*\) \([a-z_]*\); }$/\1 \2/p' "$BATS_TEST_DIRNAME/runtime.bats" |
 		grep -vx '.* \(memory\|refusals\|restart\|limits\)' >"$KEDGE_TEST_DIR.list"
@@ -41,4 +41,12 @@ teardown() {
 		rm -rf "$KEDGE_TEST_DIR"/*
 	done <"$KEDGE_TEST_DIR.list"
 	rm "$KEDGE_TEST_DIR.list"
+}
+@test "whatever a pod can do, it can in a sandbox that was made ahead" {
+	export KIT_AHEAD=1
+	every
+}
+@test "and where a tmpfs cannot be mapped to other ids, as before Linux 6.3" {
+	export KIT_OLD_TMPFS=1
+	every
 }

@@ -45,9 +45,10 @@ kedge_end() { # nothing lives on
 	rm -rf "$W"
 }
 
-# wait_for SECONDS WHAT CMD...: until CMD succeeds
+# wait_for SECONDS WHAT CMD...: until CMD succeeds; that long, and a machine that is busy has
+# four times as long
 wait_for() {
-	local n=$(($1 * 20)) what=$2
+	local n=$(($1 * 20 * ${KEDGE_TEST_PATIENCE:-4})) what=$2
 	shift 2
 	while ! "$@" >/dev/null 2>&1; do
 		n=$((n - 1))

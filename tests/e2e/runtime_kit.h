@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "runtime/image.h"
+#include "runtime/rt.h"
 #include "runtime/runtime.h"
 #include <archive.h>
 #include <archive_entry.h>
@@ -203,11 +204,19 @@ kit_config(struct kit *k)
 }
 
 static inline void
+kit_open_as(struct kit *k, const struct rt_config *c)
+{
+	OK(rt_open(c, &k->rt, e));
+	if (getenv("KIT_OLD_TMPFS")) /* as on Linux 6.1 */
+		k->rt->users.tmpfs = false;
+}
+
+static inline void
 kit_open(struct kit *k)
 {
 	struct rt_config c = kit_config(k);
 
-	OK(rt_open(&c, &k->rt, e));
+	kit_open_as(k, &c);
 }
 
 /* The runtime once more, with all that an operator may allow. */
@@ -226,7 +235,7 @@ kit_allow_all(struct kit *k)
 				     .sysctls = sysctls,
 				     .nsysctls = 1 };
 	c.seccomp_dir = k->dir;
-	OK(rt_open(&c, &k->rt, e));
+	kit_open_as(k, &c);
 }
 
 static inline void

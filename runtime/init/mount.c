@@ -173,14 +173,16 @@ add_dir(int fs, const char *key, int fd)
 	struct text t = TEXT(name);
 	long r = fd < 0 ? fd : sys(fsconfig, fs, FSCONFIG_SET_FD, key, NULL, fd);
 
-	if (r == -EINVAL || r == -EOPNOTSUPP) { /* before Linux 6.13: by name */
-		text_add(&t, "/proc/self/fd/");
-		text_num(&t, (uint64_t)fd, 1);
-		r = sys(fsconfig, fs, FSCONFIG_SET_STRING, key, name, 0);
+	if (r != -EINVAL && r != -EOPNOTSUPP) {
+		if (fd >= 0)
+			sys(close, fd);
+		return (int)r;
 	}
-	if (fd >= 0)
-		sys(close, fd);
-	return (int)r;
+	/* Before Linux 6.13 by name, and before 6.5 one that is only read when the file system
+	 * is made: the exec closes the descriptor. */
+	text_add(&t, "/proc/self/fd/");
+	text_num(&t, (uint64_t)fd, 1);
+	return (int)sys(fsconfig, fs, FSCONFIG_SET_STRING, key, name, 0);
 }
 
 /* In the store that has it, when it is mapped. */

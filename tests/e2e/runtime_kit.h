@@ -416,6 +416,8 @@ kit_run(struct kit *k, struct rt_pod *p)
 
 	kit_start(k, p);
 	KIT_UNTIL(k, kit_see(k, p->uid, 0)->state == RT_TERMINATED);
+	if (!strcmp(kit_see(k, p->uid, 0)->now.reason, "StartError"))
+		fprintf(stderr, "# %s\n", kit_see(k, p->uid, 0)->now.message);
 	out = kit_output(k, p, p->containers[0].name, 0);
 	return out;
 }

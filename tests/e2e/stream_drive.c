@@ -83,12 +83,13 @@ exec(struct kit *k)
 	error_free(&err);
 }
 
-/* Reads until `want` has come, or the end. */
+/* Reads until `want` has come, or the end; remembers the last of it. */
 static void
 expect(struct kit *k, int fd, const char *want)
 {
+	enum { LAST = 1000 };
 	struct buf b = { 0 };
-	int64_t until = kit_now() + 10000;
+	int64_t until = kit_now() + 60000;
 	char part[4096];
 	ssize_t n;
 
@@ -97,8 +98,13 @@ expect(struct kit *k, int fd, const char *want)
 		if (kit_now() > until)
 			DIE("\"%s\" never came after \"%s\"", want, buf_text(&b));
 		kit_step(k, 20);
-		while ((n = read(fd, part, sizeof(part))) > 0)
+		while ((n = read(fd, part, sizeof(part))) > 0) {
 			buf_add(&b, part, (size_t)n);
+			if (strstr(buf_text(&b), want))
+				break;
+			if (b.len > LAST)
+				buf_drop(&b, b.len - LAST);
+		}
 		if (n == 0 && !strstr(buf_text(&b), want))
 			DIE("ended before \"%s\": \"%s\"", want, buf_text(&b));
 	}

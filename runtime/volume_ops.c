@@ -88,9 +88,9 @@ image_op(struct rt *rt, const struct rt_volume *v, const struct rt_mount *m, str
 	o = op_begin(b, OP_IMAGE, 0, 0);
 	op_str(o, m->sub_path ? m->sub_path : "");
 	op_str(o, m->path);
-	op_str(o, empty); /* overlayfs wants two layers, or one to write in */
 	for (size_t i = img->nlayers; i-- > 0;)
 		op_str(o, img->layers[i]);
+	op_str(o, empty); /* overlayfs wants two layers, or one to write in */
 	op_end(o);
 	return 0;
 }

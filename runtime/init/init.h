@@ -230,8 +230,10 @@ int mount_seal(struct setup *, const struct op *);
 int mount_pivot(struct setup *, const struct op *);
 int fs_new(const char *type, const char *const *options, unsigned attrs); /* pairs; mounted
 									     nowhere */
-int layer_add(const struct setup *, int fs, const char *key,
-	      const char *path);                          /* to an overlay in the making */
+/* The op's texts from there on as the lower layers of an overlay in the making; `joined`, for
+ * kernels before 6.5, also stands in /proc/self/fd then.  The layer that failed is told. */
+int layers_add(const struct setup *, int fs, const struct op *, unsigned from, bool joined,
+	       const char **ret_what);
 int id_map(const struct setup *, int tree, unsigned how); /* 0 also where there is no need */
 int volume_place(int root, const char *path, bool file);  /* where a volume may go */
 int path_make(int root, const char *path, bool file); /* an O_PATH fd inside root, or -errno */

@@ -201,7 +201,7 @@ layer_open(const struct setup *s, const char *path)
 	return (int)sys(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-int
+static int
 layer_add(const struct setup *s, int fs, const char *key, const char *path)
 {
 	return add_dir(fs, key, layer_open(s, path));
@@ -211,7 +211,7 @@ layer_add(const struct setup *s, int fs, const char *key, const char *path)
  * file system is made: so each is a number, a name in /proc/self/fd, where we stand until
  * then.  The descriptors are closed by the exec, or with the child that failed. */
 static int
-add_layers_joined(const struct setup *s, int fs, const struct op *op)
+add_layers_joined(const struct setup *s, int fs, const struct op *op, unsigned from)
 {
 	char all[256];
 	struct text t = TEXT(all);
@@ -220,9 +220,9 @@ add_layers_joined(const struct setup *s, int fs, const struct op *op)
 	r = fd < 0 ? fd : sys(fchdir, fd);
 	if (fd >= 0)
 		sys(close, fd);
-	for (unsigned i = 2 + (unsigned)op->num[0]; r >= 0 && i < op->nstr; i++) {
+	for (unsigned i = from; r >= 0 && i < op->nstr; i++) {
 		r = layer_open(s, op_text(op, i));
-		text_add(&t, i > 2 + op->num[0] ? ":" : "");
+		text_add(&t, i > from ? ":" : "");
 		text_num(&t, (uint64_t)r, 1);
 	}
 	if (r >= 0 && t.len + 1 == t.cap)
@@ -230,12 +230,13 @@ add_layers_joined(const struct setup *s, int fs, const struct op *op)
 	return (int)(r < 0 ? r : sys(fsconfig, fs, FSCONFIG_SET_STRING, "lowerdir", all, 0));
 }
 
-static int
-add_layers(const struct setup *s, int fs, const struct op *op, const char **ret_what)
+int
+layers_add(const struct setup *s, int fs, const struct op *op, unsigned from, bool joined,
+	   const char **ret_what)
 {
-	int r = 0;
+	int r = joined ? add_layers_joined(s, fs, op, from) : 0;
 
-	for (unsigned i = 2 + (unsigned)op->num[0]; r >= 0 && i < op->nstr; i++) {
+	for (unsigned i = from; r >= 0 && i < op->nstr && !joined; i++) {
 		*ret_what = op_text(op, i);
 		r = layer_add(s, fs, "lowerdir+", *ret_what);
 	}
@@ -275,7 +276,7 @@ overlay_tree(struct setup *s, const struct op *op, bool joined, const char **ret
 	*ret_what = "(overlayfs)";
 	if (fs < 0)
 		return (int)fs;
-	r = joined ? add_layers_joined(s, (int)fs, op) : add_layers(s, (int)fs, op, ret_what);
+	r = layers_add(s, (int)fs, op, 2 + (unsigned)op->num[0], joined, ret_what);
 	if (r >= 0) {
 		*ret_what = op_text(op, 0);
 		r = add_writable(s, (int)fs, op_text(op, 0));

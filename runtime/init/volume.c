@@ -210,12 +210,13 @@ mount_volume(struct setup *s, const struct op *op)
 
 /* The layers as one tree that nobody can write.  Names of layers are kedge's own. */
 static int
-layers_tree(const struct setup *s, const struct op *op)
+layers_tree(const struct setup *s, const struct op *op, bool joined)
 {
 	int fs = (int)sys(fsopen, "overlay", FSOPEN_CLOEXEC), r = fs;
+	const char *what;
 
-	for (unsigned i = 3; r >= 0 && i <= op->nstr; i++) /* the empty directory comes last */
-		r = layer_add(s, fs, "lowerdir+", op_text(op, i < op->nstr ? i : 2));
+	if (r >= 0)
+		r = layers_add(s, fs, op, 2, joined, &what);
 	if (r >= 0)
 		r = (int)sys(fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
 	if (r >= 0)
@@ -223,14 +224,16 @@ layers_tree(const struct setup *s, const struct op *op)
 			     MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID |
 				 MOUNT_ATTR_NOEXEC);
 	drop(fs);
-	return r;
+	if (joined)
+		sys(chdir, "/");
+	return r == -EINVAL && !joined ? layers_tree(s, op, true) : r;
 }
 
 int
 mount_image(struct setup *s, const struct op *op)
 {
 	const char *sub = op_text(op, 0), *target = op_text(op, 1);
-	int all = layers_tree(s, op), part = -1, place = -1, tree = -1, r = all;
+	int all = layers_tree(s, op, false), part = -1, place = -1, tree = -1, r = all;
 	struct stat st;
 
 	if (r >= 0)

@@ -56,6 +56,16 @@ events_open(struct brain *b)
 	}
 }
 
+/* As client-go names Events, so that a listing by name has each object's as they came. */
+static uint64_t
+event_stamp(struct brain *b)
+{
+	uint64_t now = (uint64_t)now_ms() * 1000000;
+
+	b->event_stamp = now > b->event_stamp ? now : b->event_stamp + 1;
+	return b->event_stamp;
+}
+
 void
 event_about(struct brain *b, const void *obj, const struct event_note *note)
 {
@@ -69,9 +79,9 @@ event_about(struct brain *b, const void *obj, const struct event_note *note)
 	known = map_get(&b->events, key);
 	if (known && event_count(b, ns, known))
 		return;
-	ev = object_new(
-	    RES_event, ns,
-	    arena_printf(&a, "%s.%016" PRIx64, object_name(obj), hash_str(now_ms(), key)), &a);
+	ev = object_new(RES_event, ns,
+			arena_printf(&a, "%s.%016" PRIx64, object_name(obj), event_stamp(b)),
+			&a);
 	ev->involvedObject = arena_zalloc(&a, sizeof *ev->involvedObject);
 	*ev->involvedObject = (struct object_reference){
 		.apiVersion = res->api_version,

@@ -93,7 +93,8 @@ struct brain {
 	bool committing;
 
 	struct watch *watches;
-	struct map events; /* "uid reason message" -> name of its Event, to count repeats */
+	uint64_t event_stamp; /* of the last Event, in ns */
+	struct map events;    /* "uid reason message" -> name of its Event, to count repeats */
 	int64_t next_id;
 	struct event *pass_event, *again_timer, *flush_timer, *trim_timer;
 	int64_t held_since; /* monotonic ms: what is in memory waits to be written; 0: not */

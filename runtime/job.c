@@ -130,17 +130,11 @@ room_for(struct rt *rt, const char *uid, int64_t id, bool lends, struct error **
 static int
 find_running(const struct rtpod *p, const char *container, size_t *ret, struct error **e)
 {
-	size_t i = 0;
-
-	while (i < p->spec.ncontainers && strcmp(p->spec.containers[i].name, container))
-		i++;
-	if (i == p->spec.ncontainers)
-		return fail(e, WHY_NOT_FOUND, "pod %s has no container %s", p->spec.name,
-			    container);
-	if (p->c[i].said.state != W_RUNNING)
+	if (rtpod_container(p, container, ret, e) < 0)
+		return -1;
+	if (p->c[*ret].said.state != W_RUNNING)
 		return fail(e, WHY_CONFLICT, "container %s of pod %s is not running", container,
 			    p->spec.name);
-	*ret = i;
 	return 0;
 }
 

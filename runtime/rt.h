@@ -263,6 +263,9 @@ int rtpod_launch(struct rt *, struct rtpod *, int dir, const struct users_set *,
 /* rtpod.c */
 struct rtpod *rtpod_alloc(const char *uid); /* not among rt's pods */
 struct rtpod *rtpod_new(struct rt *, const char *uid);
+int rtpod_dir(const struct rt *, const char *uid); /* RUN/pods/UID, or -1 and errno */
+int rtpod_container(const struct rtpod *, const char *name, size_t *ret,
+		    struct error **); /* which one it is */
 /* What is left of one begins to go. */
 struct rtpod *rtpod_leftover(struct rt *, const char *uid);
 void rtpod_heard(struct rt *, struct rtpod *); /* its connection is readable */

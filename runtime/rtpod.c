@@ -61,13 +61,24 @@ rtpod_leftover(struct rt *rt, const char *uid)
 	return p;
 }
 
-static int
-pod_dir(struct rt *rt, const char *uid)
+int
+rtpod_dir(const struct rt *rt, const char *uid)
 {
 	cleanup_free char *path = NULL;
 
 	xasprintf(&path, "%s/pods/%s", rt->cfg.run_dir, uid);
 	return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+int
+rtpod_container(const struct rtpod *p, const char *name, size_t *ret, struct error **e)
+{
+	for (size_t i = 0; i < p->spec.ncontainers; i++)
+		if (!strcmp(p->spec.containers[i].name, name)) {
+			*ret = i;
+			return 0;
+		}
+	return fail(e, WHY_NOT_FOUND, "pod %s has no container %s", p->spec.name, name);
 }
 
 /* ---- running ---- */
@@ -168,7 +179,7 @@ runs_as_root(const struct rtpod *p, const struct rt_container *c, const struct i
 static void
 run_note(struct rt *rt, const struct rtpod *p)
 {
-	cleanup_close int dir = pod_dir(rt, p->uid);
+	cleanup_close int dir = rtpod_dir(rt, p->uid);
 	cleanup_error struct error *e = NULL;
 
 	if (dir < 0 || faccessat(dir, "run", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
@@ -185,7 +196,7 @@ container_compile(struct rt *rt, struct rtpod *p, size_t i, const struct image *
 	const struct cgroup_limits limits = limits_of(spec);
 	struct buf cleanup_buf ops = { 0 };
 	cleanup_free char *name = NULL;
-	cleanup_close int dir = pod_dir(rt, p->uid);
+	cleanup_close int dir = rtpod_dir(rt, p->uid);
 
 	if (dir < 0)
 		return fail_sys(e, "open the directory of pod %s", p->uid);
@@ -347,8 +358,7 @@ rt_pod_files(struct rt *rt, const char *uid, const struct rt_volume *v, size_t n
 		    v->type != RT_FILES)
 			return fail(e, WHY_INVALID, "pod %s has no volume of files named %s",
 				    p->spec.name, v->name);
-		if (podspec_check_volume(v, e) < 0 ||
-		    volume_put(rt, &p->spec, v, e) < 0)
+		if (podspec_check_volume(v, e) < 0 || volume_put(rt, &p->spec, v, e) < 0)
 			return fail_in(e, "pod %s", p->spec.name);
 	}
 	return 0;
@@ -360,15 +370,14 @@ rt_container_restart(struct rt *rt, const char *uid, const char *container, int 
 {
 	struct rtpod *p = rt_find(rt, uid, e);
 
-	for (size_t i = 0; p && i < p->spec.ncontainers; i++)
-		if (strcmp(p->spec.containers[i].name, container) == 0) {
-			const struct w_msg m = { .type = W_RESTART,
-						 .container = (uint32_t)i,
-						 .arg = grace < 0 ? p->spec.grace : grace };
+	struct w_msg m = { .type = W_RESTART };
+	size_t i;
 
-			return rtpod_tell(p, &m, NULL, 0, NULL, e);
-		}
-	return p ? fail(e, WHY_NOT_FOUND, "pod %s has no container %s", uid, container) : -1;
+	if (!p || rtpod_container(p, container, &i, e) < 0)
+		return -1;
+	m.container = (uint32_t)i;
+	m.arg = grace < 0 ? p->spec.grace : grace;
+	return rtpod_tell(p, &m, NULL, 0, NULL, e);
 }
 
 /* First the kernel, then what the next life of ours reads, then what we say ourselves: an
@@ -379,16 +388,14 @@ rt_container_resize(struct rt *rt, const char *uid, const char *container,
 {
 	struct rtpod *p = rt_find(rt, uid, e);
 	struct buf cleanup_buf bytes = { 0 };
-	cleanup_close int dir = p ? pod_dir(rt, uid) : -1;
-	struct rt_container *c = NULL, was;
+	cleanup_close int dir = p ? rtpod_dir(rt, uid) : -1;
 	struct cgroup_limits limits;
+	struct rt_container *c, was;
+	size_t i;
 
-	for (size_t i = 0; p && i < p->spec.ncontainers && !c; i++)
-		if (strcmp(p->spec.containers[i].name, container) == 0)
-			c = (struct rt_container *)&p->spec.containers[i];
-	if (!c)
-		return p ? fail(e, WHY_NOT_FOUND, "pod %s has no container %s", uid, container)
-			 : -1;
+	if (!p || rtpod_container(p, container, &i, e) < 0)
+		return -1;
+	c = (struct rt_container *)&p->spec.containers[i];
 	was = *c;
 	*ret_changed = was.cpu_milli != size->cpu_milli || was.cpu_shares != size->cpu_shares ||
 		       was.memory != size->memory;

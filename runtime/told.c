@@ -18,14 +18,10 @@ tell_run(struct rt *rt, const char *uid, const char *container, int64_t started_
 {
 	struct rtpod *p = rt_find(rt, uid, e);
 	const struct w_status *said;
-	size_t i = 0;
+	size_t i;
 
-	if (!p)
+	if (!p || rtpod_container(p, container, &i, e) < 0)
 		return -1;
-	while (i < p->spec.ncontainers && strcmp(p->spec.containers[i].name, container))
-		i++;
-	if (i == p->spec.ncontainers)
-		return fail(e, WHY_NOT_FOUND, "pod %s has no container %s", uid, container);
 	said = &p->c[i].said;
 	if (said->state != W_RUNNING || said->now.started_at != started_at)
 		return 0;
@@ -57,7 +53,6 @@ spec_change(struct rt *rt, struct rtpod *p, const struct rt_container *all, size
 {
 	struct rt_pod spec = p->spec;
 	struct buf cleanup_buf bytes = { 0 };
-	cleanup_free char *top = NULL;
 	cleanup_close int dir = -1;
 	struct arena trial = { 0 };
 	int r;
@@ -72,10 +67,9 @@ spec_change(struct rt *rt, struct rtpod *p, const struct rt_container *all, size
 	arena_free(&trial);
 	if (r < 0)
 		return -1;
-	xasprintf(&top, "%s/pods/%s", rt->cfg.run_dir, p->uid);
-	dir = open(top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	dir = rtpod_dir(rt, p->uid);
 	if (dir < 0)
-		return fail_sys(e, "open %s", top);
+		return fail_sys(e, "open the folder of pod %s", p->uid);
 	if (poddir_write(dir, "spec", bytes.at, bytes.len, e) < 0 ||
 	    podspec_unpack(&p->arena, bytes.at, bytes.len, &p->spec, e) < 0)
 		return -1;
@@ -91,13 +85,10 @@ rt_container_renew(struct rt *rt, const char *uid, const struct rt_container *c,
 	struct rtpod *p = rt_find(rt, uid, e);
 	cleanup_free struct rt_container *all = NULL;
 	cleanup_error struct error *why = NULL;
-	size_t i = 0;
+	size_t i;
 
-	while (p && i < p->spec.ncontainers && strcmp(p->spec.containers[i].name, c->name))
-		i++;
-	if (!p || i == p->spec.ncontainers)
-		return p ? fail(e, WHY_NOT_FOUND, "pod %s has no container %s", uid, c->name)
-			 : -1;
+	if (!p || rtpod_container(p, c->name, &i, e) < 0)
+		return -1;
 	if (!p->spec.containers[i].hold || p->state == RT_POD_STOPPING)
 		return 0;
 	if (c->hold) /* once and for all: each change of a spec stays in memory */
@@ -106,8 +97,9 @@ rt_container_renew(struct rt *rt, const char *uid, const struct rt_container *c,
 	all = xcalloc(p->spec.ncontainers, sizeof(*all));
 	memcpy(all, p->spec.containers, p->spec.ncontainers * sizeof(*all));
 	all[i] = *c;
-	all[i].role = p->spec.containers[i].role; /* kedge-init knows both already */
+	all[i].role = p->spec.containers[i].role; /* kedge-init knows these already */
 	all[i].restart = p->spec.containers[i].restart;
+	all[i].tty = p->spec.containers[i].tty;
 	all[i].pids = p->spec.containers[i].pids;
 	if (spec_change(rt, p, all, p->spec.ncontainers, &why) < 0) {
 		p->c[i].reason = "CreateContainerError";
@@ -128,14 +120,13 @@ rt_container_add(struct rt *rt, const char *uid, const struct rt_container *c, s
 {
 	struct rtpod *p = rt_find(rt, uid, e);
 	cleanup_free struct rt_container *all = NULL;
-	size_t n;
+	size_t n, i;
 
 	if (!p)
 		return -1;
 	n = p->spec.ncontainers;
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(p->spec.containers[i].name, c->name) == 0)
-			return 0;
+	if (rtpod_container(p, c->name, &i, NULL) == 0)
+		return 0;
 	if (p->state != RT_POD_UP)
 		return fail(e, WHY_CONFLICT, "pod %s does not run", p->spec.name);
 	all = xcalloc(n + 1, sizeof(*all));
@@ -143,6 +134,8 @@ rt_container_add(struct rt *rt, const char *uid, const struct rt_container *c, s
 	all[n] = *c;
 	all[n].role = RT_EPHEMERAL;
 	all[n].restart = RT_NEVER;
+	if (!all[n].pids)
+		all[n].pids = rt->cfg.max_pids;
 	if (spec_change(rt, p, all, n + 1, e) < 0)
 		return -1;
 	rtpod_start_containers(rt, p);

@@ -99,12 +99,12 @@ rt_container_usage(struct rt *rt, const char *uid, const char *container, struct
 	const struct rtpod *p = rt_find(rt, uid, e);
 	const char *group = container;
 	struct rt_usage u = { -1, -1 };
+	size_t at;
 
 	if (!p)
 		return -1;
-	for (size_t i = 0; i < p->spec.ncontainers; i++)
-		if (strcmp(p->spec.containers[i].name, container) == 0)
-			group = rt_group_of(&p->spec, &p->spec.containers[i]);
+	if (rtpod_container(p, container, &at, NULL) == 0)
+		group = rt_group_of(&p->spec, &p->spec.containers[at]);
 	for (size_t i = 0; i < g->n; i++) {
 		cleanup_free char *dir = NULL;
 

@@ -168,7 +168,10 @@ users_end(struct users_making *m, struct users_set *ret, struct error **e)
 		return 0;
 	}
 	errno = m->map_err ? m->map_err : m->err;
-	fail_sys(e, "make a user namespace for the ids from %u", m->set.base);
+	fail_sys(e,
+		 m->map_err ? "map the ids from %u in a user namespace"
+			    : "make a pod's namespaces, with the ids from %u",
+		 m->set.base);
 	users_set_close(&m->set);
 	return -1;
 }

@@ -191,13 +191,11 @@ bool
 volume_images_has(struct rt *rt, const struct rt_pod *p, const char *id)
 {
 	struct buf cleanup_buf ids = { 0 };
-	cleanup_free char *path = NULL;
 	cleanup_close int dir = -1;
 
 	if (!shows_images(p))
 		return false;
-	xasprintf(&path, "%s/pods/%s", rt->cfg.run_dir, p->uid);
-	dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	dir = rtpod_dir(rt, p->uid);
 	if (dir < 0 || poddir_read(dir, "images", &ids, NULL) < 0)
 		return false;
 	return strstr(buf_text(&ids), id) != NULL;

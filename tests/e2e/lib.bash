@@ -45,14 +45,13 @@ kedge_end() { # nothing lives on
 	rm -rf "$W"
 }
 
-# wait_for SECONDS WHAT CMD...: until CMD succeeds; that long, and a machine that is busy has
-# four times as long
+# wait_for SECONDS WHAT CMD...: until CMD succeeds; a machine that is busy has four times as
+# long
 wait_for() {
-	local n=$(($1 * 20 * ${KEDGE_TEST_PATIENCE:-4})) what=$2
+	local end=$((SECONDS + $1 * ${KEDGE_TEST_PATIENCE:-4} + 1)) what=$2
 	shift 2
 	while ! "$@" >/dev/null 2>&1; do
-		n=$((n - 1))
-		if [ $n -lt 0 ]; then
+		if [ $SECONDS -gt $end ]; then
 			echo "waited in vain: $what"
 			tail -n 30 "$W/kedged.log"
 			return 1

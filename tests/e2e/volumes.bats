@@ -163,7 +163,7 @@ volumeMounts:
 
 @test "recursiveReadOnly seals what is mounted within; readOnly alone does not" {
 	[ "$(printf '6.3\n%s\n' "$(uname -r)" | sort -V | head -n 1)" = 6.3 ] ||
-		skip "Linux before 6.3 cannot map a tmpfs of the host's, which hostUsers: true would need"
+		skip "Linux before 6.3 cannot show a tmpfs of the host with the ids of a pod"
 	mkdir -p "$W/host/rw/outer/inner"
 	mount -t tmpfs tmpfs "$W/host/rw/outer/inner"
 	{

@@ -217,6 +217,10 @@ add_layers_joined(const struct setup *s, int fs, const struct op *op, unsigned f
 	struct text t = TEXT(all);
 	long fd = sys(openat, AT_FDCWD, "/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC), r;
 
+	/* The room's has moved to the root by the time of volumes, onto a directory
+	 * (mount_proc). */
+	if (fd == -ENOENT && s->root >= 0)
+		fd = sys(openat, s->root, "proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	r = fd < 0 ? fd : sys(fchdir, fd);
 	if (fd >= 0)
 		sys(close, fd);

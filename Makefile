@@ -110,7 +110,8 @@ BORN    := $(B)/tests/bench/born.root/born
 BENCHES := $(BORN) $(patsubst %.c,$(B)/%,$(filter-out %/born.c,$(wildcard tests/bench/*.c)))
 $(BORN): tests/bench/born.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 $(WARN) -D_GNU_SOURCE -O2 -s -static -o $@ $<
+	$(CC) -std=gnu17 $(WARN) -D_GNU_SOURCE -O2 -s -static -nostdlib -ffreestanding \
+		-fno-stack-protector -mgeneral-regs-only -o $@ $<
 
 # Its controllers count their steps.
 STEPS := $(patsubst %.c,$(B)/steps/%.o,$(BASE) $(RECONCILE))

@@ -255,6 +255,85 @@ compact(struct walk *w, struct out *o)
 	return true;
 }
 
+/* ---- sharing ---- */
+
+enum { REACH = 255 }; /* of a compare's jump */
+
+/* Where a jump from `i` to `to` may lead as well: through other jumps, and to the last of all
+ * answers like that one. */
+static size_t
+target_shared(const struct out *o, size_t i, size_t to)
+{
+	size_t far = i + 1 + REACH < o->n ? i + 1 + REACH : o->n - 1;
+
+	while (o->at[to].code == (BPF_JMP | BPF_JA) && to + 1 + o->at[to].k <= far)
+		to += 1 + o->at[to].k;
+	if (o->at[to].code == (BPF_RET | BPF_K))
+		for (size_t j = far; j > to; j--)
+			if (o->at[j].code == o->at[to].code && o->at[j].k == o->at[to].k)
+				return j;
+	return to;
+}
+
+/* Takes out what nobody comes to any more; false: there was nothing. */
+static bool
+unreached_drop(struct out *o)
+{
+	size_t kept = 0, place[LENGTH];
+	bool reached[LENGTH] = { true };
+
+	for (size_t i = 0; i < o->n; i++) {
+		const struct sock_filter *f = &o->at[i];
+		bool jump = BPF_CLASS(f->code) == BPF_JMP;
+		bool far = f->code == (BPF_JMP | BPF_JA);
+
+		place[i] = kept;
+		if (!reached[i])
+			continue;
+		kept++;
+		if (far)
+			reached[i + 1 + f->k] = true;
+		else if (jump)
+			reached[i + 1 + f->jt] = reached[i + 1 + f->jf] = true;
+		else if (BPF_CLASS(f->code) != BPF_RET)
+			reached[i + 1] = true;
+	}
+	for (size_t i = 0; i < o->n; i++) {
+		struct sock_filter f = o->at[i];
+
+		if (!reached[i])
+			continue;
+		if (f.code == (BPF_JMP | BPF_JA)) {
+			f.k = (uint32_t)(place[i + 1 + f.k] - place[i] - 1);
+		} else if (BPF_CLASS(f.code) == BPF_JMP) {
+			f.jt = (uint8_t)(place[i + 1 + f.jt] - place[i] - 1);
+			f.jf = (uint8_t)(place[i + 1 + f.jf] - place[i] - 1);
+		}
+		o->at[place[i]] = f;
+	}
+	if (kept == o->n)
+		return false;
+	o->n = kept;
+	return true;
+}
+
+/* A tree has an answer at each of its ends, and they are few: one of a kind is enough, as
+ * far as a compare can jump. */
+static void
+answers_share(struct out *o)
+{
+	do {
+		for (size_t i = 0; i < o->n; i++) {
+			struct sock_filter *f = &o->at[i];
+
+			if (BPF_CLASS(f->code) != BPF_JMP || f->code == (BPF_JMP | BPF_JA))
+				continue;
+			f->jt = (uint8_t)(target_shared(o, i, i + 1 + f->jt) - i - 1);
+			f->jf = (uint8_t)(target_shared(o, i, i + 1 + f->jf) - i - 1);
+		}
+	} while (unreached_drop(o));
+}
+
 void
 seccomp_compact(struct seccomp_filter *f)
 {
@@ -273,7 +352,10 @@ seccomp_compact(struct seccomp_filter *f)
 	w->known[1] = AUDIT_ARCH_ARM;
 #endif
 	o->moved = moved;
-	if (!compact(w, o) || o->n >= n)
+	if (!compact(w, o))
+		return;
+	answers_share(o);
+	if (o->n >= n)
 		return;
 	memcpy(f->bpf, o->at, o->n * sizeof(*o->at));
 	f->len = o->n * sizeof(*o->at);

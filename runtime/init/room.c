@@ -66,9 +66,15 @@ mount_leave(struct setup *s, const struct op *op)
 int
 mount_layers(struct setup *s, const struct op *op)
 {
+	static const char *const soon[] = { "proc",       "dev",          "sys",
+					    "etc/hosts",  "etc/hostname", "etc/resolv.conf",
+					    "etc/passwd", "etc/group" };
 	const char *what;
 
 	s->layers = mount_layers_tree(s, op, &what);
+	/* What the pod will look for is looked for now: then the kernel knows where it is. */
+	for (size_t i = 0; s->layers >= 0 && i < sizeof(soon) / sizeof(*soon); i++)
+		drop(open_in(s->layers, soon[i], O_PATH, IN_ROOT));
 	return 0;
 }
 

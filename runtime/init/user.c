@@ -15,57 +15,75 @@
 #include <sys/stat.h>
 
 #include "runtime/init/init.h"
+#include "runtime/init/tree.h"
 
-enum { FILE_MAX = 1 << 20, LAST_CAP = 63, IDS = 65536 };
+enum { FILE_MAX = 1 << 20, SMALL = 4096, LAST_CAP = 63, IDS = 65536 };
 #define RANGE "(a pod's own ids are 0 to 65535; hostUsers: true has more)"
 static const uint64_t ID_MAX = 4294967294;
 
 struct file {
 	const char *at;
 	size_t len;
+	bool mapped;
 };
+
+static long
+read_all(int fd, char *at, size_t size)
+{
+	size_t n = 0;
+	long r = 1;
+
+	while (n < size && (r = sys(read, fd, at + n, size - n)) > 0)
+		n += (size_t)r;
+	return r < 0 ? r : (long)n;
+}
+
+/* Most are small, and memory is not mapped for those: it is shared with kedge-init, so that
+ * to unmap it would hold up the other processor, too. */
+static long
+file_load(int fd, char small[SMALL], struct file *ret)
+{
+	struct stat st;
+	long n = sys(fstat, fd, &st);
+	char *at = small;
+
+	if (n < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MAX)
+		return n < 0 ? n : -EINVAL;
+	if (st.st_size < SMALL) {
+		n = read_all(fd, small, (size_t)st.st_size);
+	} else {
+		at = (char *)sys(mmap, NULL, FILE_MAX, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if ((unsigned long)at >= -4095UL)
+			return -ENOMEM;
+		n = read_all(fd, at, FILE_MAX);
+	}
+	*ret = (struct file){ at, n < 0 ? 0 : (size_t)n, at != small };
+	return n;
+}
 
 /* An empty file when there is none: then only numbers can be found. */
 static long
-file_read(const char *path, struct file *ret)
+file_read(int root, const char *path, char small[SMALL], struct file *ret)
 {
 	struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
 				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
-	struct stat st;
-	long root = sys(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC), fd, n = 0, r;
-	char *at;
+	long fd = sys(openat2, root, path, &how, sizeof(how)), r;
 
-	*ret = (struct file){ "", 0 };
-	if (root < 0)
-		return root;
-	fd = sys(openat2, root, path, &how, sizeof(how));
-	sys(close, root);
+	*ret = (struct file){ "", 0, false };
 	if (fd == -ENOENT || fd == -ENOTDIR)
 		return 0;
 	if (fd < 0)
 		return fd;
-	r = sys(fstat, fd, &st);
-	if (r < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MAX) {
-		sys(close, fd);
-		return r < 0 ? r : -EINVAL;
-	}
-	at = (char *)sys(mmap, NULL, FILE_MAX, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if ((unsigned long)at >= -4095UL) {
-		sys(close, fd);
-		return -ENOMEM;
-	}
-	while (n < FILE_MAX && (r = sys(read, fd, at + n, FILE_MAX - n)) > 0)
-		n += r;
+	r = file_load((int)fd, small, ret);
 	sys(close, fd);
-	*ret = (struct file){ at, (size_t)n };
-	return r < 0 ? r : 0;
+	return r;
 }
 
 static void
 file_drop(struct file *f)
 {
-	if (f->len)
+	if (f->mapped)
 		sys(munmap, f->at, FILE_MAX);
 }
 
@@ -93,9 +111,9 @@ field(struct file line, unsigned i)
 		size_t n = colon ? (size_t)(colon - line.at) : line.len;
 
 		if (i == 0)
-			return (struct file){ line.at, n };
+			return (struct file){ line.at, n, false };
 		if (!colon)
-			return (struct file){ "", 0 };
+			return (struct file){ "", 0, false };
 		line.at += n + 1;
 		line.len -= n + 1;
 	}
@@ -179,7 +197,7 @@ user_parse(struct setup *s, const struct op *op, const struct file *passwd,
 	const char *spec = op_text(op, 0);
 	const char *colon = text_find(spec, strlen(spec), ':');
 	size_t n = colon ? (size_t)(colon - spec) : strlen(spec);
-	struct file line = { "", 0 };
+	struct file line = { "", 0, false };
 	struct text home = TEXT(s->home);
 	uint64_t id = 0;
 	bool number = n == 0 || parse_num(spec, n, ID_MAX, &id);
@@ -213,13 +231,17 @@ user_parse(struct setup *s, const struct op *op, const struct file *passwd,
 int
 user_find(struct setup *s, const struct op *op)
 {
-	struct file passwd, groups = { "", 0 };
-	long err = file_read("etc/passwd", &passwd);
+	struct file passwd = { "", 0, false }, groups = { "", 0, false };
+	char small[2][SMALL];
+	long root = sys(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC), err = root;
 	int r;
 
 	s->ngroups = 0;
 	if (err >= 0)
-		err = file_read("etc/group", &groups);
+		err = file_read((int)root, "etc/passwd", small[0], &passwd);
+	if (err >= 0)
+		err = file_read((int)root, "etc/group", small[1], &groups);
+	drop((int)root);
 	r = err < 0 ? setup_fail(s, op, "in /etc/passwd or /etc/group", (int)err)
 		    : user_parse(s, op, &passwd, &groups);
 	file_drop(&passwd);

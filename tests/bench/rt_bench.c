@@ -57,7 +57,25 @@ runs(struct kit *k, const char *uid)
 	return c->state == RT_RUNNING;
 }
 
-/* `ahead`: in a network that is there already. */
+/* When the process of this run began, as it says itself: its exec is over, as it is when the
+ * floor looks at its clock. */
+static double
+born(struct kit *k, const struct rt_pod *p, int run)
+{
+	double at = 0;
+
+	for (int i = 0; i < 5000 && at == 0; i++) {
+		cleanup_free char *out = kit_output(k, p, p->containers->name, run);
+
+		if (sscanf(out, "born %lf", &at) != 1)
+			usleep(1000);
+	}
+	if (at == 0)
+		DIE("pod %s was never born", p->name);
+	return at / 1e6;
+}
+
+/* `ahead`: in a sandbox that is there already. */
 static double
 one(struct kit *k, struct np *np, struct rt_pod *p, const char *uid, bool ahead)
 {
@@ -74,7 +92,7 @@ one(struct kit *k, struct np *np, struct rt_pod *p, const char *uid, bool ahead)
 	begin(k, np, p);
 	while (!runs(k, uid))
 		kit_step(k, 1000);
-	return now() - began;
+	return born(k, p, 0) - began;
 }
 
 enum { MOST = 200 };
@@ -150,7 +168,7 @@ crash(struct kit *k, struct np *np, struct rt_pod *p, const char *uid)
 	kill(pid, SIGKILL);
 	while (kit_see(k, uid, 0)->restarts == 0 || kit_see(k, uid, 0)->state != RT_RUNNING)
 		kit_step(k, 1000);
-	return now() - began;
+	return born(k, p, 1) - began;
 }
 
 /* From the question to the first byte of what runs in the container. */
@@ -253,16 +271,20 @@ main(int argc, char **argv)
 	int n = argc > 1 ? atoi(argv[1]) : 40;
 	double *took = xcalloc((size_t)n, sizeof(*took)),
 	       *bare = xcalloc((size_t)n, sizeof(*bare));
-	struct rt_container c = { .name = "main",
-				  .image = "box",
-				  .restart = RT_NEVER,
-				  .command = LIST("/bin/busybox", "sleep", "1000") };
+	struct rt_container c = {
+		.name = "main", .image = "box", .restart = RT_NEVER, .command = LIST("/born")
+	};
 	struct rt_pod p = kit_pod("x", &c, 1);
 	struct np *np = NULL;
 	cleanup_free char *cmd = NULL, *bundle = NULL;
 	struct kit k;
 
 	kit_begin(&k);
+	xasprintf(&cmd, "cp %s/tests/bench/born.root/born %s/",
+		  getenv("B") ? getenv("B") : "build", image_find(k.images, "box")->layers[0]);
+	if (system(cmd))
+		DIE("there is no program for the pods");
+	free(cmd);
 	OK(np_open(&nc, &np, e));
 	p.hosts = LIST("127.0.0.1 localhost");
 	p.resolv = LIST("nameserver 10.43.0.10");

@@ -335,6 +335,28 @@ limit_v1(const char *controller, const char *dir, bool pod, const struct cgroup_
 	return 0;
 }
 
+static int
+limit(const struct cgroups *g, size_t tree, const char *dir, bool pod,
+      const struct cgroup_limits *l, struct error **e)
+{
+	return g->mode == CGROUP_V2 ? limit_v2(g, dir, pod, l, e)
+				    : limit_v1(g->tree[tree].controllers, dir, pod, l, e);
+}
+
+int
+cgroup_limit(const struct cgroups *g, const char *uid, const char *container,
+	     const struct cgroup_limits *l, struct error **e)
+{
+	struct buf cleanup_buf dir = { 0 };
+
+	for (size_t i = 0; i < g->n; i++) {
+		group_dir(&g->tree[i], uid, container, &dir);
+		if (limit(g, i, dir.at, !container, l, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int
 cgroup_make(const struct cgroups *g, const char *uid, const char *container,
 	    const struct cgroup_limits *l, struct error **e)
@@ -345,9 +367,7 @@ cgroup_make(const struct cgroups *g, const char *uid, const char *container,
 		group_dir(&g->tree[i], uid, container, &dir);
 		if (mkdir(dir.at, 0755) < 0 && errno != EEXIST)
 			return fail_sys(e, "make the cgroup %s", dir.at);
-		if (g->mode == CGROUP_V2
-			? limit_v2(g, dir.at, !container, l, e) < 0
-			: limit_v1(g->tree[i].controllers, dir.at, !container, l, e) < 0)
+		if (limit(g, i, dir.at, !container, l, e) < 0)
 			return -1;
 	}
 	if (g->mode == CGROUP_V2 && !container) {
@@ -393,9 +413,7 @@ cgroup_resize(const struct cgroups *g, const char *uid, const char *container,
 			continue; /* it waits for its image: its group is made with them */
 		if (unlimit(g, g->tree[i].controllers, dir.at, l, e) < 0)
 			return -1;
-		if (g->mode == CGROUP_V2
-			? limit_v2(g, dir.at, false, l, e) < 0
-			: limit_v1(g->tree[i].controllers, dir.at, false, l, e) < 0)
+		if (limit(g, i, dir.at, false, l, e) < 0)
 			return -1;
 	}
 	return 0;

@@ -45,6 +45,9 @@ void cgroups_done(struct cgroups *);
 const char *cgroups_mode(const struct cgroups *);
 int cgroup_make(const struct cgroups *, const char *uid, const char *container,
 		const struct cgroup_limits *, struct error **); /* container NULL: the pod's */
+/* The same of groups that are there, made without limits. */
+int cgroup_limit(const struct cgroups *, const char *uid, const char *container,
+		 const struct cgroup_limits *, struct error **);
 /* The same of a container's group that is there: also what is limited no more. */
 int cgroup_resize(const struct cgroups *, const char *uid, const char *container,
 		  const struct cgroup_limits *, struct error **);

@@ -18,7 +18,7 @@
 #endif
 
 int
-rtpod_groups_make(struct rt *rt, const struct rt_pod *spec, struct error **e)
+rtpod_group_limit(struct rt *rt, const struct rt_pod *spec, bool fresh, struct error **e)
 {
 	struct cgroup_limits sum = { 0 };
 	int64_t first =
@@ -35,7 +35,8 @@ rtpod_groups_make(struct rt *rt, const struct rt_pod *spec, struct error **e)
 	}
 	if (sum.cpu_shares < first)
 		sum.cpu_shares = first;
-	return cgroup_make(&rt->cgroups, rt_group(spec), NULL, &sum, e);
+	return (fresh ? cgroup_make : cgroup_limit)(&rt->cgroups, rt_group(spec), NULL, &sum,
+						    e);
 }
 
 static int
@@ -84,7 +85,7 @@ pod_prepare(struct rt *rt, struct rtpod *p, const struct users_set *user, bool *
 {
 	*ret_born = user->base && (!p->spec.sysctls || !*p->spec.sysctls);
 	if (poddir_make_pod(rt, &p->spec, *ret_born ? W_LATE : 0, ret_dir, e) < 0 ||
-	    rtpod_groups_make(rt, &p->spec, e) < 0 ||
+	    rtpod_group_limit(rt, &p->spec, true, e) < 0 ||
 	    (*ret_born && rtpod_launch(rt, p, *ret_dir, user, e) < 0) ||
 	    poddir_make_places(rt, &p->spec, e) < 0)
 		return -1;
@@ -131,7 +132,7 @@ pod_become(struct rt *rt, struct rtpod *p, const struct rt_pod *ahead, int *ret_
 	p->spec.user_base = ahead->user_base;
 	p->spec.group = ahead->group;
 	if (poddir_become(rt, ahead->uid, &p->spec, &dir, e) < 0 ||
-	    rtpod_groups_make(rt, &p->spec, e) < 0 ||
+	    rtpod_group_limit(rt, &p->spec, false, e) < 0 ||
 	    rtpod_tell(p, &become, p->spec.name, strlen(p->spec.name), NULL, e) < 0 ||
 	    poddir_make_places(rt, &p->spec, e) < 0)
 		return -1;

@@ -253,8 +253,8 @@ void rtahead_end(struct rt *, const char *image); /* all of them (NULL), or thos
 void rtahead_free(struct rt *);                   /* we end, and so do they */
 
 /* make.c */
-/* The pod's own group, or its limits again after a container's changed. */
-int rtpod_groups_make(struct rt *, const struct rt_pod *, struct error **);
+/* The pod's own group, fresh, or its limits alone. */
+int rtpod_group_limit(struct rt *, const struct rt_pod *, bool fresh, struct error **);
 /* The pod's kedge-init, in the directory `dir`; what was launched is the pod's, also when it
  * cannot be watched. */
 int rtpod_launch(struct rt *, struct rtpod *, int dir, const struct users_set *,

@@ -197,11 +197,12 @@ container_compile(struct rt *rt, struct rtpod *p, size_t i, const struct image *
 	struct buf cleanup_buf ops = { 0 };
 	cleanup_free char *name = NULL;
 	cleanup_close int dir = rtpod_dir(rt, p->uid);
+	bool made = i == 0 && p->spec.group; /* with its sandbox */
 
 	if (dir < 0)
 		return fail_sys(e, "open the directory of pod %s", p->uid);
-	if (cgroup_make(&rt->cgroups, rt_group(&p->spec), rt_group_of(&p->spec, spec), &limits,
-			e) < 0 ||
+	if ((made ? cgroup_limit : cgroup_make)(&rt->cgroups, rt_group(&p->spec),
+						rt_group_of(&p->spec, spec), &limits, e) < 0 ||
 	    rtops_compile(rt, &p->spec, spec, img, &ops, e) < 0 ||
 	    volume_images_note(rt, &p->spec, dir, e) < 0)
 		return -1;
@@ -408,7 +409,7 @@ rt_container_resize(struct rt *rt, const char *uid, const char *container,
 	podspec_pack(&p->spec, &bytes);
 	if (cgroup_resize(&rt->cgroups, rt_group(&p->spec), rt_group_of(&p->spec, c), &limits,
 			  e) < 0 ||
-	    rtpod_groups_make(rt, &p->spec, e) < 0 ||
+	    rtpod_group_limit(rt, &p->spec, false, e) < 0 ||
 	    poddir_write(dir, "spec", bytes.at, bytes.len, e) < 0) {
 		*c = was;
 		return fail_in(e, "resize container %s of pod %s", container, p->spec.name);

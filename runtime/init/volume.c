@@ -229,6 +229,26 @@ layers_tree(const struct setup *s, const struct op *op, bool joined)
 	return r == -EINVAL && !joined ? layers_tree(s, op, true) : r;
 }
 
+/* A part of a tree that is mounted nowhere, which kernels before 6.15 do not clone: for that
+ * moment it is, where nobody looks, in the tree that we leave. */
+static int
+part_tree(int all, int part, const char *nowhere)
+{
+	int tree = tree_of(part, ""), place, r;
+
+	if (tree != -EINVAL)
+		return tree;
+	place =
+	    (int)sys(openat, AT_FDCWD, nowhere, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	r = place < 0 ? place : attach(all, place);
+	drop(place);
+	if (r < 0)
+		return r;
+	tree = tree_of(part, "");
+	sys(umount2, nowhere, MNT_DETACH | UMOUNT_NOFOLLOW);
+	return tree;
+}
+
 int
 mount_image(struct setup *s, const struct op *op)
 {
@@ -241,7 +261,7 @@ mount_image(struct setup *s, const struct op *op)
 	if (r >= 0)
 		r = (int)sys(fstat, part, &st);
 	if (r >= 0 && *sub)
-		r = tree = tree_of(part, "");
+		r = tree = part_tree(all, part, op_text(op, op->nstr - 1));
 	if (r >= 0)
 		r = place = volume_place(s->root, target, !S_ISDIR(st.st_mode));
 	if (r >= 0)

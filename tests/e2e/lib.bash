@@ -54,6 +54,7 @@ wait_for() {
 		if [ $SECONDS -gt $end ]; then
 			echo "waited in vain: $what"
 			tail -n 30 "$W/kedged.log"
+			timeout 5 kedge events 2>/dev/null | tail -n 5
 			return 1
 		fi
 		sleep 0.05

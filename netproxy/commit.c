@@ -10,6 +10,7 @@
  * before it stops being rejected, and packets that were translated no longer
  * match the rules that reject.
  */
+#include "announce.h"
 #include "np.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
@@ -26,19 +27,30 @@ service_clear(struct np_service *s)
 {
 	free((char *)s->id);
 	free((struct np_endpoint *)s->endpoints);
+	free((uint32_t *)s->outer);
+	free((struct np_range *)s->sources);
 	*s = (struct np_service){ 0 };
+}
+
+static const void *
+copy_of(const void *at, size_t n, size_t size)
+{
+	void *x = xcalloc(n, size);
+
+	if (n)
+		memcpy(x, at, n * size);
+	return x;
 }
 
 static struct np_service
 service_copy(const struct np_service *s)
 {
 	struct np_service x = *s;
-	struct np_endpoint *at = xcalloc(s->n, sizeof *at);
 
-	if (s->n)
-		memcpy(at, s->endpoints, s->n * sizeof *at);
 	x.id = xstrdup(s->id);
-	x.endpoints = at;
+	x.endpoints = copy_of(s->endpoints, s->n, sizeof *s->endpoints);
+	x.outer = copy_of(s->outer, s->nouter, sizeof *s->outer);
+	x.sources = copy_of(s->sources, s->nsources, sizeof *s->sources);
 	return x;
 }
 
@@ -72,11 +84,18 @@ service_check(const struct np_service *s, struct error **e)
 	if (!n || n > 200 || strspn(s->id, fine) != n)
 		return fail(e, WHY_INVALID,
 			    "a service's id must be 1 to 200 of [A-Za-z0-9._:/-]");
-	if (s->proto != IPPROTO_TCP && s->proto != IPPROTO_UDP)
-		return fail(e, WHY_INVALID, "%s: protocol %u is neither TCP nor UDP", s->id,
-			    s->proto);
-	if (!s->port && s->vip)
+	if (s->proto != IPPROTO_TCP && s->proto != IPPROTO_UDP && s->proto != IPPROTO_SCTP)
+		return fail(e, WHY_INVALID, "%s: protocol %u is none of TCP, UDP and SCTP",
+			    s->id, s->proto);
+	if (!s->port && (s->vip || s->nouter || s->balancer))
 		return fail(e, WHY_INVALID, "%s: port 0", s->id);
+	for (size_t i = 0; i < s->nouter; i++)
+		if (!s->outer[i])
+			return fail(e, WHY_INVALID, "%s: outer address %zu is 0.0.0.0", s->id,
+				    i);
+	for (size_t i = 0; i < s->nsources; i++)
+		if (s->sources[i].bits > 32)
+			return fail(e, WHY_INVALID, "%s: source %zu is no range", s->id, i);
 	for (size_t i = 0; i < s->n; i++)
 		if (!s->endpoints[i].ip || !s->endpoints[i].port)
 			return fail(e, WHY_INVALID, "%s: endpoint %zu has no address or port",
@@ -88,8 +107,15 @@ service_check(const struct np_service *s, struct error **e)
 static bool
 service_moves(const struct np_service *a, const struct np_service *b)
 {
+	size_t la = rules_local(a), lb = rules_local(b);
+
 	return a->vip != b->vip || a->port != b->port || a->node_port != b->node_port ||
-	       a->proto != b->proto || a->local_only != b->local_only || !a->n != !b->n;
+	       a->node_ip != b->node_ip || a->health_port != b->health_port ||
+	       a->proto != b->proto || a->local_only != b->local_only ||
+	       a->local_inside != b->local_inside || a->balancer != b->balancer ||
+	       !a->nsources != !b->nsources || a->nouter != b->nouter ||
+	       (a->nouter && memcmp(a->outer, b->outer, a->nouter * sizeof *a->outer)) ||
+	       !a->n != !b->n || !la != !lb || (la == a->n) != (lb == b->n);
 }
 
 int
@@ -104,6 +130,13 @@ np_set(struct np *np, const struct np_service *s, struct error **e)
 		log_info("netproxy",
 			 "%s asks for sessionAffinity: the kernel remembers the last "
 			 "/sys/module/xt_recent/parameters/ip_list_tot clients of an endpoint",
+			 s->id);
+	}
+	if (rules_leave_out(&np->net, s) && !np->said_sctp) {
+		np->said_sctp = true;
+		log_warn("netproxy",
+			 "%s asks for SCTP, and this kernel has no xt_sctp: such services are "
+			 "not served",
 			 s->id);
 	}
 	x = map_get(&np->services, s->id);
@@ -129,6 +162,14 @@ np_drop(struct np *np, const char *id)
 		return;
 	x->staged = x->dropped = true;
 	np->dispatch = true;
+}
+
+bool
+np_has_node_port(const struct np *np, const char *id, uint16_t port)
+{
+	const struct service *x = map_get(&np->services, id);
+
+	return x && !x->dropped && x->now.node_port == port;
 }
 
 /* -- chains by name --------------------------------------------------------- */
@@ -255,6 +296,32 @@ cut_add(struct delta *d, uint32_t ip, uint16_t port, const struct np_service *no
 	d->cut[d->cut_n++] = t;
 }
 
+/* Where clients send to; the last two may be nowhere (port 0). */
+static struct ct_target
+entrance(const struct np_service *s, size_t i)
+{
+	if (i < s->nouter)
+		return (struct ct_target){ .ip = s->outer[i], .port = s->port };
+	return i == s->nouter ? (struct ct_target){ .port = s->node_port }
+	       : i == s->nouter + 1
+		   ? (struct ct_target){ .ip = s->vip, .port = s->vip ? s->port : 0 }
+		   : (struct ct_target){ .ip = s->balancer, .port = s->balancer ? s->port : 0 };
+}
+
+#define ENTRANCES(s) ((s)->nouter + 3)
+
+static bool
+has_entrance(const struct np_service *s, struct ct_target t)
+{
+	for (size_t i = 0; s && i < ENTRANCES(s); i++) {
+		struct ct_target x = entrance(s, i);
+
+		if (x.ip == t.ip && x.port == t.port)
+			return true;
+	}
+	return false;
+}
+
 /* Which flows of this service have to be looked at once the rules are in force? */
 static void
 cut_service(struct delta *d, const struct service *s)
@@ -263,23 +330,27 @@ cut_service(struct delta *d, const struct service *s)
 				*was = s->was.id ? &s->was : NULL;
 	bool same = was && now && was->n;
 
-	if (was && was->proto == IPPROTO_UDP) {
-		bool stays = now && now->proto == IPPROTO_UDP;
+	if (now && now->proto != IPPROTO_UDP)
+		now = NULL;
+	if (was && was->proto != IPPROTO_UDP)
+		was = NULL;
+	for (size_t i = 0; was && i < ENTRANCES(was); i++) {
+		struct ct_target t = entrance(was, i);
 
-		if (was->vip && (!stays || now->vip != was->vip || now->port != was->port))
-			cut_add(d, was->vip, was->port, NULL);
-		if (!stays || now->node_port != was->node_port)
-			cut_add(d, 0, was->node_port, NULL);
+		if (!has_entrance(now, t))
+			cut_add(d, t.ip, t.port, NULL);
 	}
-	if (!now || now->proto != IPPROTO_UDP)
+	if (!now)
 		return;
 	for (size_t i = 0; same && i < was->n; i++)
 		same = endpoint_of(now, was->endpoints[i]);
 	if (same && !service_moves(was, now) && !d->whole)
 		return; /* all who answered may still answer */
-	if (now->vip)
-		cut_add(d, now->vip, now->port, now);
-	cut_add(d, 0, now->node_port, now);
+	for (size_t i = 0; i < ENTRANCES(now); i++) {
+		struct ct_target t = entrance(now, i);
+
+		cut_add(d, t.ip, t.port, now);
+	}
 }
 
 static void
@@ -499,6 +570,27 @@ write_cut(struct np *np)
 	error_free(&e);
 }
 
+/* Balancers' addresses of the host, once the rules that serve them are in force. */
+int
+commit_announce(struct np *np, unsigned *ret_changed, struct error **e)
+{
+	uint32_t *want = xcalloc(np->services.n, sizeof *want);
+	size_t n = 0;
+	int rc;
+
+	for (struct map_slot *s = map_first(&np->services); s; s = map_next(&np->services, s)) {
+		const struct service *x = s->value;
+
+		if (!x->dropped && x->now.balancer)
+			want[n++] = x->now.balancer;
+	}
+	*ret_changed = 0;
+	np->announces = n;
+	rc = announce_sync(&np->link.nl, &np->config, want, n, ret_changed, e);
+	free(want);
+	return rc;
+}
+
 int
 np_commit(struct np *np, struct error **e)
 {
@@ -516,6 +608,7 @@ int
 np_commit_end(struct np *np, struct error **e)
 {
 	struct error *first = NULL;
+	unsigned changed;
 	int rc = 0;
 
 	assert(np_fd(np) >= 0);
@@ -544,6 +637,9 @@ np_commit_end(struct np *np, struct error **e)
 		return rc;
 	write_done(np);
 	write_cut(np);
+	if (commit_announce(np, &changed, &first) < 0)
+		log_warn("netproxy", "%s", error_text(first));
+	error_free(&first);
 	delta_done(&np->delta);
 	return 0;
 }

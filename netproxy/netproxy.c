@@ -1,4 +1,5 @@
 /* netproxy.c -- opening, looking after and removing what np owns; see netproxy.h. */
+#include "announce.h"
 #include "np.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
@@ -65,6 +66,7 @@ probe(struct np *np)
 {
 	np->net.no_recent = !tables_has_match(&np->tables, "recent", 1);
 	np->net.no_bpf = !tables_has_match(&np->tables, "bpf", 1);
+	np->net.no_sctp = !tables_has_match(&np->tables, "sctp", 0);
 	np->tracks = conntrack_there();
 	if (np->net.no_recent)
 		lack(np, "this kernel has no xt_recent: sessionAffinity ClientIP is not kept, "
@@ -281,6 +283,23 @@ np_unplug(struct np *np, uint32_t ip, struct error **e)
 	return ip_check(np, ip, e) < 0 ? -1 : link_forget(&np->link, ip, true, e);
 }
 
+/* An address that somebody took off its link is put back at once. */
+static int
+check_announced(struct np *np, struct error **e)
+{
+	unsigned changed = 0;
+
+	if (!np->announces)
+		return 0;
+	if (commit_announce(np, &changed, e) < 0)
+		return -1;
+	if (changed)
+		log_warn("network",
+			 "somebody changed the addresses of load balancers: %u put right",
+			 changed);
+	return 0;
+}
+
 int
 np_check(struct np *np, bool *ret_intact, struct error **e)
 {
@@ -309,7 +328,7 @@ np_check(struct np *np, bool *ret_intact, struct error **e)
 	}
 	np->whole |= !so;
 	*ret_intact = !np->whole;
-	return 0;
+	return check_announced(np, e);
 }
 
 int
@@ -377,6 +396,20 @@ down_rules(const struct np_config *c, struct error **e)
 	return rc;
 }
 
+static int
+down_addresses(const struct np_config *c, struct error **e)
+{
+	struct nl nl = { -1, 0 };
+	unsigned changed;
+	int rc;
+
+	if (nl_open(&nl, NETLINK_ROUTE, e) < 0)
+		return -1;
+	rc = announce_sync(&nl, c, NULL, 0, &changed, e);
+	nl_close(&nl);
+	return rc;
+}
+
 int
 np_down(const struct np_config *c, struct error **e)
 {
@@ -386,5 +419,7 @@ np_down(const struct np_config *c, struct error **e)
 	if (rc < 0)
 		return rc;
 	rc = down_rules(c, e);
+	if (down_addresses(c, rc < 0 ? NULL : e) < 0)
+		rc = -1;
 	return link_down(c, rc < 0 ? NULL : e) < 0 ? -1 : rc;
 }

@@ -28,14 +28,31 @@ struct np_config {
 struct np_endpoint {
 	uint32_t ip;
 	uint16_t port;
+	bool away; /* not on this host */
 };
+struct np_range {
+	uint32_t net;
+	unsigned bits;
+};
+/* One port of a service, and its entrances.  Inside: the VIP.  Outside: the node port, the
+ * outer addresses, the balancer's; who comes by these is answered through the host's own
+ * address, unless only endpoints of this host serve them. */
 struct np_service {
 	const char *id; /* "default/web:http": one VIP port; [A-Za-z0-9._:/-]{1,200} */
 	uint32_t vip;
-	uint8_t proto;                       /* IPPROTO_TCP, IPPROTO_UDP */
-	uint16_t port, node_port;            /* node_port 0: none */
-	unsigned affinity_s;                 /* 0: none */
-	bool local_only;                     /* keep the client's address on the node port */
+	uint8_t proto;            /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
+	uint16_t port, node_port; /* node_port 0: none */
+	uint32_t node_ip;         /* where node_port answers; 0: at every address of the host */
+	uint16_t health_port; /* TCP: let in, whatever the rest of the firewall says; 0: none */
+	unsigned affinity_s;  /* 0: none */
+	bool local_only; /* outside: only endpoints of this host, and the client's address stays
+			  */
+	bool local_inside;     /* inside: only endpoints of this host */
+	const uint32_t *outer; /* other addresses at which `port` answers */
+	size_t nouter;
+	uint32_t balancer; /* one more, which is put on the link it belongs to; 0: none */
+	const struct np_range *sources; /* who may come by the balancer's; none: everybody */
+	size_t nsources;
 	const struct np_endpoint *endpoints; /* none: REJECT */
 	size_t n;
 };
@@ -65,6 +82,8 @@ int np_unplug(struct np *, uint32_t ip, struct error **); /* absent is fine */
 /* Stage changes; nothing happens before np_commit. */
 int np_set(struct np *, const struct np_service *, struct error **);
 void np_drop(struct np *, const char *id);
+/* Does this service have that node port already, in force or staged? */
+bool np_has_node_port(const struct np *, const char *id, uint16_t port);
 /* Begins to make the staged rules real: one iptables-restore with only the
  * changed chains, run as a child.  Poll np_fd, then call np_commit_end, which
  * says whether they are in force (then UDP flows of endpoints that went are

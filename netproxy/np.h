@@ -37,7 +37,7 @@ struct np {
 	char *restore;
 	struct rules_net net;
 	bool tracks; /* the kernel has ctnetlink */
-	bool said_recent;
+	bool said_recent, said_sctp;
 	const char *lacks[8];
 
 	struct link_ahead ahead[16]; /* the oldest first */
@@ -55,6 +55,7 @@ struct np {
 	int idle; /* readable: a commit that had nothing to write */
 	struct delta delta;
 	struct np_wrote wrote;
+	size_t announces; /* balancers' addresses, at the last commit */
 
 	bool printed; /* `print` is of rules that were found whole */
 	uint64_t print;
@@ -63,4 +64,6 @@ struct np {
 void commit_done(struct np *); /* frees the model */
 /* Compares the kernel's chains with what was committed. */
 bool commit_matches(const struct np *, const struct seen *);
+/* Puts balancers' addresses on the links, and takes those away that are no longer wanted. */
+int commit_announce(struct np *, unsigned *ret_changed, struct error **);
 #endif

@@ -98,14 +98,50 @@ do_unplug(char **arg, struct error **e)
 	return 0;
 }
 
-/* set ID VIP tcp|udp PORT NODEPORT AFFINITY LOCAL [IP:PORT]... */
+/* A word of `set` that is no endpoint. */
+static bool
+set_option(struct np_service *s, char *word)
+{
+	static uint32_t outer[8];
+	static struct np_range sources[8];
+	char *x = strchr(word, '=');
+
+	if (!strcmp(word, "inside")) {
+		s->local_inside = true;
+		return true;
+	}
+	if (!x)
+		return false;
+	*x++ = 0;
+	s->outer = outer;
+	s->sources = sources;
+	if (!strcmp(word, "outer")) {
+		outer[s->nouter++] = ip_of(x);
+	} else if (!strcmp(word, "balancer")) {
+		s->balancer = ip_of(x);
+	} else if (!strcmp(word, "at")) {
+		s->node_ip = ip_of(x);
+	} else if (!strcmp(word, "health")) {
+		s->health_port = atoi(x);
+	} else if (!strcmp(word, "source")) {
+		char *slash = strchr(x, '/');
+
+		*slash = 0;
+		sources[s->nsources++] = (struct np_range){ ip_of(x), atoi(slash + 1) };
+	}
+	return true;
+}
+
+/* set ID VIP tcp|udp|sctp PORT NODEPORT AFFINITY LOCAL [OPTION=...]... [IP:PORT[:away]]... */
 static int
 do_set(char **arg, struct error **e)
 {
 	static struct np_endpoint at[ARGS];
 	struct np_service s = { .id = arg[1],
 				.vip = ip_of(arg[2]),
-				.proto = strcmp(arg[3], "udp") ? IPPROTO_TCP : IPPROTO_UDP,
+				.proto = !strcmp(arg[3], "udp")    ? IPPROTO_UDP
+					 : !strcmp(arg[3], "sctp") ? IPPROTO_SCTP
+								   : IPPROTO_TCP,
 				.port = atoi(arg[4]),
 				.node_port = atoi(arg[5]),
 				.affinity_s = atoi(arg[6]),
@@ -113,10 +149,14 @@ do_set(char **arg, struct error **e)
 				.endpoints = at };
 
 	for (arg += 8; *arg; arg++) {
-		char *colon = strchr(*arg, ':');
+		char *colon;
 
+		if (set_option(&s, *arg))
+			continue;
+		colon = strchr(*arg, ':');
 		*colon = 0;
-		at[s.n++] = (struct np_endpoint){ ip_of(*arg), atoi(colon + 1) };
+		at[s.n++] = (struct np_endpoint){ ip_of(*arg), atoi(colon + 1),
+						  strstr(colon + 1, ":away") };
 	}
 	if (np_set(np, &s, e) < 0)
 		return -1;

@@ -13,6 +13,7 @@
 #include "brain_gc.h"
 #include "brain_pull.h"
 #include "brain_state.h"
+#include "health.h"
 #include "hooks.h"
 #include "loop.h"
 #include "notify.h"
@@ -198,6 +199,7 @@ on_pass(evutil_socket_t fd, short what, void *arg)
 	while (rounds++ < ROUNDS_MAX && brain_step(b, &again))
 		;
 	rules_begin(b);
+	healths_sync(b->healths);
 	if (b->sweep && b->ready)
 		logs_sweep(b);
 	if (!flush_waits(b))
@@ -468,6 +470,7 @@ hear_config(struct heard *h)
 	events_open(b);
 	b->prober = prober_new(b);
 	b->hooks = hooks_new(b);
+	b->healths = healths_new(b);
 	sandbox_enter("brain",
 		      (const char *const[]){ b->config->logs, "/etc", "/usr", "/lib", "/lib64",
 					     "/proc", "/sys/devices/system/cpu", "/dev/urandom",
@@ -505,6 +508,7 @@ brain_close(struct brain *b)
 	gc_close(b);
 	pulls_close(b);
 	hooks_free(b->hooks);
+	healths_free(b->healths);
 	prober_free(b->prober);
 	if (b->store && b->sources)
 		brain_flush(b);

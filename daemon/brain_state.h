@@ -12,6 +12,7 @@
 #include "wire.h"
 #include <event2/event.h>
 
+struct healths;
 struct hooks;
 struct prober;
 struct pull;
@@ -71,6 +72,7 @@ struct brain {
 	struct sources *sources;
 	struct prober *prober;
 	struct hooks *hooks;
+	struct healths *healths;
 	struct api *api;
 	struct brain_stream
 	    *streams; /* programs, attached clients, connections (brain_stream.c) */

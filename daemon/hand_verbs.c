@@ -12,6 +12,7 @@
 #include "../reconcile/base/log.h"
 #include "../reconcile/base/text.h"
 #include "config.h"
+#include "hand_service.h"
 #include "hand_spec.h"
 #include "hand_state.h"
 #include "notify.h"
@@ -276,33 +277,12 @@ service_id(struct order *o)
 static int
 do_program(struct order *o, struct error **e)
 {
-	const struct settings *set = &o->hand->settings;
 	const char *id = service_id(o);
 	struct np_service svc;
 
-	if (spec_service(o->body, id, o->arena, &svc, e) < 0)
-		return -1;
-	/* A node port takes that port of every address of the host, ssh's too. */
-	if (svc.node_port &&
-	    (svc.node_port < set->node_port_lo || svc.node_port > set->node_port_hi))
-		return fail(e, WHY_FORBIDDEN, "%s: node port %u is outside %d-%d", id,
-			    svc.node_port, set->node_port_lo, set->node_port_hi);
-	if (svc.vip && (svc.vip ^ set->svc_net) >> (32 - set->svc_bits))
-		return fail(e, WHY_FORBIDDEN, "%s: its address is outside the services' range",
-			    id);
-	/* As Kubernetes: through a Service nobody reaches what only the host itself, or its
-	 * cloud's metadata service, is to hear. */
-	for (size_t i = 0; i < svc.n; i++) {
-		uint32_t ip = svc.endpoints[i].ip;
-
-		if (ip >> 24 == 127 || ip >> 24 == 0 || ip >> 16 == 0xa9fe || ip >> 28 >= 14)
-			return fail(
-			    e, WHY_FORBIDDEN,
-			    "%s: %s may not be an endpoint: it is a loopback, link-local "
-			    "or multicast address",
-			    id, ipv4_text(ip, o->arena));
-	}
-	if (np_set(o->hand->np, &svc, e) < 0)
+	if (spec_service(o->body, id, o->arena, &svc, e) < 0 ||
+	    service_allowed(&o->hand->settings, o->hand->np, &svc, o->arena, e) < 0 ||
+	    np_set(o->hand->np, &svc, e) < 0)
 		return -1;
 	map_put(&o->hand->services, id, o->hand);
 	map_del(&o->hand->stale, id);

@@ -44,6 +44,16 @@ struct pull_seen_row {
 	const char *error;    /* of the last failure since it worked; "" for none */
 };
 
+/* Addresses from the operator's word, both ends included; host order. */
+struct address_range {
+	uint32_t first, last;
+};
+enum { ADDRESS_RANGES = 32 };
+struct address_ranges {
+	struct address_range at[ADDRESS_RANGES];
+	size_t n;
+};
+
 /* Settings that controllers obey; from kedge.yaml. */
 struct settings {
 	const char *node_name;
@@ -55,7 +65,18 @@ struct settings {
 	const char *cluster_domain;     /* "cluster.local" */
 	const char *cluster_dns;        /* whom pods ask for names; NULL: the host's servers */
 	int64_t drain_ms;               /* longest wait for flows to end */
+	struct address_ranges pool;     /* for load balancers; none: they wait */
+	struct address_ranges external; /* what Services may name as externalIPs */
 };
+
+static inline bool
+address_allowed(const struct address_ranges *r, uint32_t ip)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (ip >= r->at[i].first && ip <= r->at[i].last)
+			return true;
+	return false;
+}
 
 struct snapshot {
 	int64_t now;   /* ms since 1970 */

@@ -12,7 +12,7 @@ teardown() {
 		iptables_ -P FORWARD ACCEPT
 	fi
 	teardown_host
-	for l in lan0 kedge0; do ip link del $l 2>/dev/null || true; done
+	for l in lan0 other kedge0; do ip link del $l 2>/dev/null || true; done
 }
 
 # Pod number 99 is no pod but a neighbour of the host, at 192.0.2.9; 98 another, at 192.0.2.8.
@@ -56,7 +56,9 @@ serve_away() {
 	np commit
 	[ "$(from 192.0.2.9 203.0.113.10)" = "pod2 10.42.0.1" ]
 	# the host itself, when it has a way there
-	ip route add 203.0.113.0/24 via 192.0.2.9
+	ip link add other type veth peer name other1
+	ip link set other up
+	ip route add 203.0.113.0/24 dev other
 	[[ $(get 203.0.113.10) == "pod2 "* ]]
 	np set default/web:http 10.43.0.80 tcp 80 0 0 1 outer=203.0.113.10 10.42.0.2:8080
 	np commit

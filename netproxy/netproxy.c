@@ -1,5 +1,6 @@
 /* netproxy.c -- opening, looking after and removing what np owns; see netproxy.h. */
 #include "announce.h"
+#include "mend.h"
 #include "np.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
@@ -172,6 +173,7 @@ np_close(struct np *np)
 	if (np->idle >= 0)
 		close(np->idle);
 	commit_done(np);
+	map_done(&np->plugged);
 	while (np->ahead_n)
 		link_ahead_drop(&np->ahead[--np->ahead_n]);
 	link_close(&np->link);
@@ -300,6 +302,28 @@ check_announced(struct np *np, struct error **e)
 	return 0;
 }
 
+static int
+check_links(struct np *np, struct error **e)
+{
+	cleanup_buf struct buf did = { 0 };
+
+	if (mend_links(np, &did, e) < 0)
+		return -1;
+	if (did.len)
+		log_warn("network", "%s: somebody changed that; it is put right",
+			 buf_text(&did));
+	return 0;
+}
+
+bool
+np_plugged(const struct np *np, uint32_t ip)
+{
+	char name[LINK_TEXT];
+
+	snprintf(name, sizeof name, "kdg%08x", ip);
+	return !np->looked || map_get(&np->plugged, name);
+}
+
 int
 np_check(struct np *np, bool *ret_intact, struct error **e)
 {
@@ -327,6 +351,8 @@ np_check(struct np *np, bool *ret_intact, struct error **e)
 		np->whole |= !ok;
 	}
 	np->whole |= !so;
+	if (check_links(np, e) < 0)
+		return -1;
 	*ret_intact = !np->whole;
 	return check_announced(np, e);
 }

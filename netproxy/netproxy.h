@@ -100,7 +100,10 @@ struct np_wrote {
 };
 struct np_wrote np_wrote(const struct np *);
 
-/* Are our rules still there?  Cheap enough for every two seconds; on false the
+/* Was this pod's link there at the last np_check?  If not, np_plug makes another. */
+bool np_plugged(const struct np *, uint32_t ip);
+/* Are our rules still there?  Puts the bridge, its ports and balancers' addresses right itself,
+ * and says so in the log.  Cheap enough for every two seconds; on false the
  * next np_commit writes everything. */
 int np_check(struct np *, bool *ret_intact, struct error **);
 /* Established TCP flows and live UDP flows to this pod. */

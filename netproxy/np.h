@@ -44,6 +44,9 @@ struct np {
 	unsigned ahead_n, ahead_made;
 	bool said_ahead;
 
+	struct map plugged; /* names of pods' links, at the last look at them */
+	bool looked;
+
 	struct map services; /* id -> struct service */
 	struct names trees;
 	bool dispatch;        /* the trees have to be made again */

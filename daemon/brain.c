@@ -378,6 +378,12 @@ hear_usage(struct heard *h)
 	brain_usage_seen(h->brain, h->body);
 }
 
+static void
+hear_look(struct heard *h)
+{
+	brain_look_seen(h->brain, h->body);
+}
+
 static void hear_config(struct heard *);
 
 static const struct {
@@ -398,6 +404,7 @@ static const struct {
 	{ "connect_fd", answer_seen_kind, hear_connect_fd },
 	{ "answer_seen", answer_seen_kind, hear_answer },
 	{ "usage_seen", usage_seen_kind, hear_usage },
+	{ "look_seen", look_seen_kind, hear_look },
 };
 
 static void

@@ -121,6 +121,7 @@ void brain_shown(struct brain *, struct watch *, bool lost); /* a commit asked f
 void brain_hand_answered(struct brain *, int64_t id, const char *text, const char *error);
 void brain_images_changed(struct brain *);
 void brain_usage_seen(struct brain *, const struct usage_seen *);
+void brain_look_seen(struct brain *, const struct look_seen *);
 
 /* brain_stream.c */
 struct api_host;

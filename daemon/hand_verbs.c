@@ -656,6 +656,18 @@ do_usage(struct order *o, struct error **e)
 }
 
 static int
+do_look(struct order *o, struct error **e)
+{
+	const struct look_args *args = o->body;
+	cleanup_error struct error *why = NULL;
+
+	(void)e;
+	if (hand_look(o->hand, args, &why) < 0)
+		hand_answer(o->hand, args->id, NULL, why);
+	return 0;
+}
+
+static int
 do_ready(struct order *o, struct error **e)
 {
 	(void)e;
@@ -696,7 +708,7 @@ static int (*const table[ACT_COUNT])(struct order *, struct error **) = {
 	[ACT_RESIZE] = do_resize,   [ACT_USAGE] = do_usage,
 	[ACT_ATTACH] = do_attach,   [ACT_CONNECT] = do_connect,
 	[ACT_ADD] = do_add,         [ACT_COPY] = do_copy,
-	[ACT_RENEW] = do_renew,
+	[ACT_RENEW] = do_renew,     [ACT_LOOK] = do_look,
 };
 /* clang-format on */
 

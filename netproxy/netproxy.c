@@ -372,6 +372,16 @@ np_flush_flows(struct np *np, uint32_t ip, struct error **e)
 	return np->tracks ? conntrack_flush(ip, e) : 0;
 }
 
+int
+np_flow_counts(struct np *np, struct np_flow **ret, size_t *ret_n, struct error **e)
+{
+	if (np->tracks)
+		return conntrack_by_endpoint(ret, ret_n, e);
+	*ret = NULL;
+	*ret_n = 0;
+	return 0;
+}
+
 /* -- down ------------------------------------------------------------------- */
 
 static void

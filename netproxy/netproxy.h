@@ -109,6 +109,34 @@ int np_check(struct np *, bool *ret_intact, struct error **);
 /* Established TCP flows and live UDP flows to this pod. */
 int np_flows(struct np *, uint32_t ip, unsigned *ret, struct error **);
 int np_flush_flows(struct np *, uint32_t ip, struct error **); /* after the pod is gone */
+/* The way of a connection that nobody made: the rules it would match, as they were last
+ * committed, and the endpoints that chance or affinity would choose from. */
+enum np_verdict { NP_PASSED, NP_SERVED, NP_REFUSED, NP_DROPPED };
+struct np_way {
+	enum np_verdict verdict;
+	bool masqueraded;
+	struct np_step {
+		const char *table;
+		char *rule;
+	} * steps;
+	size_t nsteps;
+	struct np_end {
+		struct np_endpoint at;
+		double share; /* of 1 */
+	} * ends;
+	size_t nends;
+};
+/* `from` 0: the host itself.  What is in `ret` is freed with np_way_done. */
+void np_trace(const struct np *, uint32_t from, uint32_t to, uint8_t proto, uint16_t port,
+	      struct np_way *ret);
+void np_way_done(struct np_way *);
+/* Flows that are translated to somebody: established TCP, UDP that was answered. */
+struct np_flow {
+	struct np_endpoint at;
+	uint8_t proto;
+	unsigned n;
+};
+int np_flow_counts(struct np *, struct np_flow **ret, size_t *ret_n, struct error **);
 /* Removes bridge, links, routes and chains: no trace. */
 int np_down(const struct np_config *, struct error **);
 #endif

@@ -88,6 +88,8 @@ struct brain {
 	struct programmed *rules_sorted;
 	struct programmed *rules_pending; /* of staged and flying */
 	size_t nrules, npending;
+	struct resting *resting; /* oldest first */
+	size_t nresting;
 	bool rules_changed, rules_unknown;
 	struct rule_row *staged; /* sent since the last COMMIT */
 	struct rule_row *flying; /* with the COMMIT under way */

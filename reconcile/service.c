@@ -262,6 +262,45 @@ service_has_health_port(struct snapshot *s, const struct service *svc)
 
 /* ---- giving out ---- */
 
+static bool
+is_of(const struct resting *r, enum service_what what)
+{
+	const struct service_port port = { .protocol = r->protocol };
+
+	return what == CLAIM_ADDRESS ? !r->protocol : r->protocol && port_kind(&port) == what;
+}
+
+/* Was it given back a moment ago? */
+static bool
+rests(const struct snapshot *s, enum service_what what, uint32_t number)
+{
+	for (size_t i = 0; i < s->nresting; i++)
+		if (is_of(&s->resting[i], what) && s->resting[i].number == number &&
+		    s->now < s->resting[i].until)
+			return true;
+	return false;
+}
+
+/* When nothing else is left, the one that rests longest; 0: there is none either. */
+static uint32_t
+wake(struct snapshot *s, enum service_what what)
+{
+	static const struct service somebody;
+	const struct resting *best = NULL;
+
+	for (size_t i = 0; i < s->nresting; i++) {
+		const struct resting *r = &s->resting[i];
+
+		if (is_of(r, what) && !service_holder(s, what, r->number) &&
+		    (!best || r->until < best->until))
+			best = r;
+	}
+	if (!best)
+		return 0;
+	service_give(s, what, best->number, &somebody);
+	return best->number;
+}
+
 /* The lowest free address; NULL when the range is full. */
 static const char *
 address_give(struct snapshot *s, struct arena *a)
@@ -273,10 +312,12 @@ address_give(struct snapshot *s, struct arena *a)
 	while (c->next_address < end) {
 		uint32_t host = c->next_address++, ip = set->svc_net | host;
 
-		if (host != DNS_HOST && !holder(c, key_of(CLAIM_ADDRESS, ip)))
+		if (host != DNS_HOST && !holder(c, key_of(CLAIM_ADDRESS, ip)) &&
+		    !rests(s, CLAIM_ADDRESS, ip))
 			return ipv4_text(ip, a);
 	}
-	return NULL;
+	end = wake(s, CLAIM_ADDRESS);
+	return end ? ipv4_text(end, a) : NULL;
 }
 
 /* The lowest free port above the band, then one of the band; 0 when all are taken. */
@@ -293,10 +334,10 @@ port_give(struct snapshot *s, const struct service_port *port)
 
 		if (n > set->node_port_hi)
 			n -= size;
-		if (!holder(c, key_of(what, (uint32_t)n)))
+		if (!holder(c, key_of(what, (uint32_t)n)) && !rests(s, what, (uint32_t)n))
 			return n;
 	}
-	return 0;
+	return (int)wake(s, what);
 }
 
 /* The API server's words, of its repair loops. */

@@ -16,6 +16,8 @@ size_t service_local_ready(struct snapshot *, const struct service *);
 /* Pods are chosen by labels: neither ExternalName nor without a selector. */
 bool service_selects(const struct service *);
 
+/* endpoints_mirror.c: of a service without a selector. */
+void endpoints_mirror(struct snapshot *, const struct service *, struct plan *);
 /* hostport.c: does this pod want the rules of that name?  "web.pod:8080-tcp" */
 bool hostport_wanted(const struct pod *, const char *name, struct arena *);
 #define LABEL_HOSTPORT ".pod" /* ends such names' first part */

@@ -33,6 +33,14 @@ struct programmed {
 	const struct service_args *args;
 };
 
+/* A service's address or node port that left the rules: who had a connection to it, or
+ * remembers it, must not meet a stranger there yet. */
+struct resting {
+	uint32_t number;
+	const char *protocol; /* of a node port; NULL: an address */
+	int64_t until;
+};
+
 /* An image that is, or was, fetched. */
 enum pull_state { PULL_NONE, PULL_QUEUED, PULL_RUNNING, PULL_DONE, PULL_FAILED };
 
@@ -91,6 +99,8 @@ struct snapshot {
 	size_t nprogrammed;
 	const struct programmed *pending; /* on their way there: sent, not acknowledged */
 	size_t npending;
+	const struct resting *resting;
+	size_t nresting;
 	bool rules_unknown; /* nothing was acknowledged yet: assume that every address serves */
 	const struct images_seen *images; /* what is on the host; NULL: nobody knows */
 	const struct pull_seen_row *pulls;

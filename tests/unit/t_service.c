@@ -21,11 +21,16 @@ struct bench {
 	struct buf out;
 };
 
+static const struct resting *resting;
+static size_t nresting;
+
 static const char *
 pass(struct bench *b)
 {
 	struct snapshot *s = world_snapshot(&b->w);
 
+	s->resting = resting;
+	s->nresting = nresting;
 	plan_init(&b->plan, &b->w.arena);
 	for (size_t i = 0; i < s->of[RES_service].n; i++)
 		service_reconcile(s, (const struct service *)s->of[RES_service].at[i],
@@ -387,6 +392,37 @@ another_type_has_no_balancer_any_more(void **state)
 	done(&b);
 }
 
+static void
+what_was_given_back_a_moment_ago_rests(void **state)
+{
+	struct bench b = { 0 };
+	struct resting at[] = { { 0x0a2b0002, NULL, INT64_C(1800000060000) },
+				{ 0x0a2b0003, NULL, INT64_C(1700000000000) },
+				{ 30086, "TCP", INT64_C(1800000060000) } };
+
+	(void)state;
+	world_read(&b.w, SVC("a", "type: NodePort, ports: [{port: 80}, {name: u, port: 81, "
+				  "protocol: UDP}]"));
+	resting = at;
+	nresting = 3;
+	assert_string_equal(pass(&b), "~ update service default/a  # cluster IP 10.43.0.3, "
+				      "node port 30087, node port 30086\n");
+	done(&b);
+	/* nothing else is left */
+	b = (struct bench){ 0 };
+	world_read(&b.w, SVC("a", "type: NodePort, ports: [{port: 80}]")
+			     SVC("b", "type: NodePort, ports: [{port: 80}]"));
+	world_snapshot(&b.w);
+	b.w.settings.node_port_lo = b.w.settings.node_port_hi = 30086;
+	pass(&b);
+	assert_non_null(strstr(buf_text(&b.out), "default/a  # cluster IP 10.43.0.3, node port "
+						 "30086\n"));
+	assert_non_null(strstr(buf_text(&b.out), "default/b  # cluster IP 10.43.0.4\n"));
+	resting = NULL;
+	nresting = 0;
+	done(&b);
+}
+
 int
 main(void)
 {
@@ -408,6 +444,7 @@ main(void)
 		cmocka_unit_test(
 		    a_health_check_node_port_is_for_local_balancers_and_nobody_elses_port),
 		cmocka_unit_test(a_balancer_may_do_without_node_ports),
+		cmocka_unit_test(what_was_given_back_a_moment_ago_rests),
 		cmocka_unit_test(another_type_has_no_balancer_any_more),
 	};
 

@@ -362,6 +362,8 @@ delta_service(struct np *np, struct delta *d, struct service *s)
 	if (!s->dropped)
 		rules_service(&np->net, &s->now, &now);
 	delta_add(np, d, &s->chains, &now);
+	if (d->put.n)
+		d->put.at[d->put.n - 1].ends_service = true;
 	s->staged = false;
 	service_clear(&s->was);
 	if (!s->dropped)
@@ -430,27 +432,88 @@ delta_make(struct np *np, struct delta *d)
 
 /* -- the text --------------------------------------------------------------- */
 
-static void
-text_table(const struct delta *d, const struct seen *seen, enum rules_table t, struct buf *b)
-{
-	size_t start = b->len;
+enum { COMMIT_CHAINS = 1000 };
 
-	buf_addf(b, "*%s\n", rules_tables[t]);
-	/* Declaring a chain empties it, which is what removing one needs as well. */
-	for (size_t i = 0; i < d->put.n; i++)
-		if (d->put.at[i].table == t)
+static size_t
+text_chains(const struct delta *d, enum rules_table t, size_t from, size_t to, struct buf *b)
+{
+	size_t n = 0;
+
+	for (size_t i = from; i < to; i++)
+		if (d->put.at[i].table == t) {
 			buf_addf(b, ":%s - [0:0]\n", d->put.at[i].name);
-	for (size_t i = 0; i < d->del.n; i++)
-		if (d->del.at[i].table == t)
-			buf_addf(b, ":%s - [0:0]\n", d->del.at[i].name);
-	if (b->len == start + strlen(rules_tables[t]) + 2) {
-		b->len = start; /* nothing of this table changes */
-		b->at[start] = 0;
-		return;
-	}
-	for (size_t i = 0; i < d->put.n; i++)
+			n++;
+		}
+	return n;
+}
+
+static void
+text_rules(const struct delta *d, enum rules_table t, size_t from, size_t to, struct buf *b)
+{
+	for (size_t i = from; i < to; i++)
 		if (d->put.at[i].table == t)
 			buf_add(b, buf_text(&d->put.at[i].body), d->put.at[i].body.len);
+}
+
+/* iptables-nft-restore takes four times as long for twice as many chains, so very many are
+ * written in several transactions of one run.  All that a service has stays together, and
+ * what leads to services comes last: until then new ones are met by nobody, and those that
+ * were there are served as before or as from now on. */
+static size_t
+text_first(const struct delta *d, enum rules_table t, struct buf *b)
+{
+	size_t from = 0, start;
+
+	for (size_t i = 0; d->split && i < d->put.n; i++) {
+		if (!d->put.at[i].ends_service || i - from < COMMIT_CHAINS)
+			continue;
+		start = b->len;
+		buf_addf(b, "*%s\n", rules_tables[t]);
+		if (text_chains(d, t, from, i + 1, b)) {
+			text_rules(d, t, from, i + 1, b);
+			buf_adds(b, "COMMIT\n");
+		} else {
+			b->len = start;
+			b->at[start] = 0;
+		}
+		from = i + 1;
+	}
+	return from;
+}
+
+/* Names of one table, from the `from`-th on, at most `most`; returns where it stopped. */
+static size_t
+text_names(const struct names *del, enum rules_table t, size_t from, size_t most,
+	   const char *before, const char *after, struct buf *b)
+{
+	size_t n = 0;
+
+	for (; from < del->n && n < most; from++)
+		if (del->at[from].table == t) {
+			buf_addf(b, "%s%s%s\n", before, del->at[from].name, after);
+			n++;
+		}
+	return from;
+}
+
+void
+commit_text_remove(const struct names *del, enum rules_table t, struct buf *b)
+{
+	static const char *const steps[][2] = { { ":", " - [0:0]" }, { "-X ", "" } };
+
+	/* All are empty before the first goes: none is led to from another any more. */
+	for (size_t i = 0; i < 2; i++)
+		for (size_t from = 0; from < del->n;) {
+			buf_addf(b, "*%s\n", rules_tables[t]);
+			from = text_names(del, t, from, COMMIT_CHAINS, steps[i][0], steps[i][1],
+					  b);
+			buf_adds(b, "COMMIT\n");
+		}
+}
+
+static void
+text_jumps(const struct delta *d, const struct seen *seen, enum rules_table t, struct buf *b)
+{
 	for (unsigned i = 0; seen && i < RULES_JUMPS; i++) {
 		const struct rules_jump *j = &rules_jumps[i];
 
@@ -461,10 +524,40 @@ text_table(const struct delta *d, const struct seen *seen, enum rules_table t, s
 		if (d->put.n)
 			buf_addf(b, "-I %s 1 -j %s\n", j->from, j->to);
 	}
-	for (size_t i = 0; i < d->del.n; i++)
-		if (d->del.at[i].table == t)
-			buf_addf(b, "-X %s\n", d->del.at[i].name);
+}
+
+static size_t
+names_of(const struct names *x, enum rules_table t)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < x->n; i++)
+		n += x->at[i].table == t;
+	return n;
+}
+
+static void
+text_table(const struct delta *d, const struct seen *seen, enum rules_table t, struct buf *b)
+{
+	size_t from = text_first(d, t, b), start = b->len, gone = names_of(&d->del, t);
+	bool later = d->split && gone > COMMIT_CHAINS;
+
+	buf_addf(b, "*%s\n", rules_tables[t]);
+	/* Declaring a chain empties it, which is what removing one needs as well. */
+	if (!text_chains(d, t, from, d->put.n, b) && !gone) {
+		b->len = start; /* nothing of this table changes */
+		b->at[start] = 0;
+		return;
+	}
+	if (!later)
+		text_names(&d->del, t, 0, SIZE_MAX, ":", " - [0:0]", b);
+	text_rules(d, t, from, d->put.n, b);
+	text_jumps(d, seen, t, b);
+	if (!later)
+		text_names(&d->del, t, 0, SIZE_MAX, "-X ", "", b);
 	buf_adds(b, "COMMIT\n");
+	if (later)
+		commit_text_remove(&d->del, t, b);
 }
 
 /* -- writing ---------------------------------------------------------------- */
@@ -506,6 +599,7 @@ write_begin(struct np *np, bool whole, struct error **e)
 	int rc = 0;
 
 	delta_done(&np->delta);
+	np->delta.split = np->tables.kind == TABLES_NFT;
 	if (whole)
 		rc = delta_whole(np, &np->delta, &seen, e);
 	else

@@ -389,18 +389,21 @@ down_text(const struct seen *seen, struct buf *b)
 {
 	for (unsigned t = 0; t < RULES_TABLES; t++) {
 		const struct map *m = &seen->chains[t];
+		struct names all = { xcalloc(m->n, sizeof *all.at), 0 };
 
 		buf_addf(b, "*%s\n", rules_tables[t]);
-		for (struct map_slot *s = map_first(m); s; s = map_next(m, s))
-			buf_addf(b, ":%s - [0:0]\n", s->key);
 		for (unsigned i = 0; i < RULES_JUMPS; i++)
 			for (unsigned k = 0; rules_jumps[i].table == t && k < seen->jumps[i];
 			     k++)
 				buf_addf(b, "-D %s -j %s\n", rules_jumps[i].from,
 					 rules_jumps[i].to);
-		for (struct map_slot *s = map_first(m); s; s = map_next(m, s))
-			buf_addf(b, "-X %s\n", s->key);
 		buf_adds(b, "COMMIT\n");
+		for (struct map_slot *s = map_first(m); s; s = map_next(m, s)) {
+			all.at[all.n].table = t;
+			snprintf(all.at[all.n++].name, RULES_NAME, "%s", s->key);
+		}
+		commit_text_remove(&all, t, b);
+		free(all.at);
 	}
 }
 

@@ -28,6 +28,7 @@ struct delta {
 	struct ct_target *cut; /* endpoints owned */
 	size_t cut_n;
 	bool whole;
+	bool split; /* very many chains go in several transactions */
 };
 
 struct np {
@@ -64,6 +65,8 @@ struct np {
 	uint64_t print;
 };
 
+/* For very many chains that nobody leads to any more: in several transactions. */
+void commit_text_remove(const struct names *, enum rules_table, struct buf *);
 void commit_done(struct np *); /* frees the model */
 /* Compares the kernel's chains with what was committed. */
 bool commit_matches(const struct np *, const struct seen *);

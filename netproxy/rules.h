@@ -37,8 +37,9 @@ extern const char *const rules_tables[RULES_TABLES];
 struct chain {
 	enum rules_table table;
 	char name[RULES_NAME];
-	unsigned rules;  /* lines in body */
-	struct buf body; /* "-A NAME ...\n" lines */
+	unsigned rules;    /* lines in body */
+	struct buf body;   /* "-A NAME ...\n" lines */
+	bool ends_service; /* what follows needs nothing of it, nor it of that */
 };
 
 struct chains {

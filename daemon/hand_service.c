@@ -51,6 +51,29 @@ endpoints_allowed(const struct np_service *s, struct arena *a, struct error **e)
 	return 0;
 }
 
+/* An address of the operator's gift may be the host's own, whose programs keep their ports. */
+static int
+own_port_allowed(struct np *np, const struct np_service *s, uint32_t ip, struct arena *a,
+		 struct error **e)
+{
+	if (ip != np_node_ip(np) || !is_listened_on(ip, s->proto, s->port))
+		return 0;
+	return fail(e, WHY_FORBIDDEN, "%s: port %u of %s is in use by a program of the host",
+		    s->id, s->port, ipv4_text(ip, a));
+}
+
+/* A host port is a pod's, and leads nowhere else. */
+static int
+host_port_ends(const struct settings *set, const struct np_service *s, struct arena *a,
+	       struct error **e)
+{
+	for (size_t i = 0; !s->vip && i < s->n; i++)
+		if ((s->endpoints[i].ip ^ set->pod_net) >> (32 - set->pod_bits))
+			return fail(e, WHY_FORBIDDEN, "%s: a host port may not lead to %s",
+				    s->id, ipv4_text(s->endpoints[i].ip, a));
+	return 0;
+}
+
 static int
 node_port_allowed(const struct settings *set, struct np *np, const struct np_service *s,
 		  struct error **e)
@@ -76,7 +99,7 @@ int
 service_allowed(const struct settings *set, struct np *np, const struct np_service *s,
 		struct arena *a, struct error **e)
 {
-	if (node_port_allowed(set, np, s, e) < 0)
+	if (node_port_allowed(set, np, s, e) < 0 || host_port_ends(set, s, a, e) < 0)
 		return -1;
 	if (s->health_port &&
 	    (s->health_port < set->node_port_lo || s->health_port > set->node_port_hi))
@@ -90,8 +113,13 @@ service_allowed(const struct settings *set, struct np *np, const struct np_servi
 			return fail(e, WHY_FORBIDDEN,
 				    "%s: kedge.yaml does not allow the external address %s",
 				    s->id, ipv4_text(s->outer[i], a));
+	for (size_t i = 0; i < s->nouter; i++)
+		if (own_port_allowed(np, s, s->outer[i], a, e) < 0)
+			return -1;
 	if (s->balancer && !address_allowed(&set->pool, s->balancer))
 		return fail(e, WHY_FORBIDDEN, "%s: %s is not in the pool of kedge.yaml", s->id,
 			    ipv4_text(s->balancer, a));
+	if (s->balancer && own_port_allowed(np, s, s->balancer, a, e) < 0)
+		return -1;
 	return endpoints_allowed(s, a, e);
 }

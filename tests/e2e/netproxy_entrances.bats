@@ -293,6 +293,8 @@ serve_away() {
 	np commit
 	[ "$(times 10 in_pod 5 curl -sS http://10.43.0.80/)" = "10 $mine" ]
 	# its endpoint goes
-	set_to "10.42.0.$((mine == pod2 ? 3 : 4)):8080"
-	[[ $(in_pod 5 curl -sS http://10.43.0.80/) != "$mine "* ]]
+	left=3
+	[ "$mine" = pod2 ] || left=2
+	set_to "10.42.0.$left:8080"
+	[[ $(in_pod 5 curl -sS http://10.43.0.80/) == "pod$left "* ]]
 }

@@ -379,6 +379,12 @@ hear_usage(struct heard *h)
 }
 
 static void
+hear_refused(struct heard *h)
+{
+	event_of_refusal(h->brain, h->body);
+}
+
+static void
 hear_look(struct heard *h)
 {
 	brain_look_seen(h->brain, h->body);
@@ -395,6 +401,7 @@ static const struct {
 	{ "host_seen", host_seen_kind, hear_host },
 	{ "pod_seen", pod_seen_kind, hear_pod },
 	{ "committed_seen", committed_seen_kind, hear_committed },
+	{ "refused_seen", refused_seen_kind, hear_refused },
 	{ "worker", answer_seen_kind, hear_worker },
 	{ "puller", answer_seen_kind, hear_puller },
 	{ "images_seen", images_seen_kind, hear_images },

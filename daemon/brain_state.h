@@ -164,6 +164,7 @@ struct event_note {
 };
 void events_open(struct brain *); /* once, with the store */
 void event_about(struct brain *, const void *obj, const struct event_note *);
+void event_of_refusal(struct brain *, const struct refused_seen *); /* rules */
 void event_of_action(struct brain *, const struct action *);
 void event_of_pod(struct brain *, const struct pod_seen *was, const struct pod_seen *is);
 

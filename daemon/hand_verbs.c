@@ -278,12 +278,20 @@ static int
 do_program(struct order *o, struct error **e)
 {
 	const char *id = service_id(o);
+	struct error *why = NULL;
 	struct np_service svc;
 
-	if (spec_service(o->body, id, o->arena, &svc, e) < 0 ||
-	    service_allowed(&o->hand->settings, o->hand->np, &svc, o->arena, e) < 0 ||
-	    np_set(o->hand->np, &svc, e) < 0)
+	if (spec_service(o->body, id, o->arena, &svc, &why) < 0 ||
+	    service_allowed(&o->hand->settings, o->hand->np, &svc, o->arena, &why) < 0 ||
+	    np_set(o->hand->np, &svc, &why) < 0) {
+		struct refused_seen seen = { .ns = o->action->ns,
+					     .name = o->action->name,
+					     .error = error_text(why) };
+
+		hand_send(o->hand, "refused_seen", refused_seen_kind(), &seen, NULL, 0);
+		*e = why;
 		return -1;
+	}
 	map_put(&o->hand->services, id, o->hand);
 	map_del(&o->hand->stale, id);
 	return 0;

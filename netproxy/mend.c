@@ -4,6 +4,7 @@
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
 #include <arpa/inet.h>
+#include <errno.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -55,7 +56,7 @@ link_seen(const struct nlmsghdr *h, void *ctx)
 }
 
 static int
-look(struct np *np, struct look *k, struct error **e)
+look_once(struct np *np, struct look *k, struct error **e)
 {
 	static const char what[] = "list the links";
 	struct ifinfomsg none = { 0 };
@@ -65,8 +66,24 @@ look(struct np *np, struct look *k, struct error **e)
 	*k = (struct look){ .np = np, .plugged = &np->plugged };
 	map_done(&np->plugged);
 	np->plugged = (struct map){ 0 };
-	np->looked = true;
 	return nl_dump(&np->link.nl, h, link_seen, k, what, e);
+}
+
+/* EINTR: pods came or went while the links were listed, and some may be missing in the list.
+ * That is tried again, and at last left for the next time. */
+static int
+look(struct np *np, struct look *k, bool *ret_whole, struct error **e)
+{
+	for (int tries = 0; tries < 3; tries++) {
+		cleanup_error struct error *why = NULL;
+
+		np->looked = *ret_whole = look_once(np, k, &why) == 0;
+		if (*ret_whole)
+			return 0;
+		if (why->err != EINTR)
+			return fail(e, why->why, "%s", error_text(why));
+	}
+	return 0;
 }
 
 /* The way to the services' addresses is there, which goes when the bridge's own address does:
@@ -90,9 +107,12 @@ mend_links(struct np *np, struct buf *did, struct error **e)
 {
 	struct look k;
 	unsigned mended = 0;
+	bool whole;
 
-	if (look(np, &k, e) < 0)
+	if (look(np, &k, &whole, e) < 0)
 		return -1;
+	if (!whole)
+		return 0;
 	if (!k.bridge || !bridge_is_set(np)) {
 		bool gone = !k.bridge;
 
@@ -101,7 +121,7 @@ mend_links(struct np *np, struct buf *did, struct error **e)
 		buf_addf(did, "the bridge %s was %s", np->config.bridge,
 			 gone ? "gone or down" : "without its address or route");
 		/* its ports left with it */
-		if (gone && look(np, &k, e) < 0)
+		if (gone && look(np, &k, &whole, e) < 0)
 			return -1;
 	}
 	while (k.lost_n) {
@@ -109,7 +129,7 @@ mend_links(struct np *np, struct buf *did, struct error **e)
 			if (link_port(&np->link, k.lost[i].index, k.lost[i].ip, e) < 0)
 				return -1;
 		mended += k.lost_n;
-		if (k.lost_n < sizeof k.lost / sizeof *k.lost || look(np, &k, e) < 0)
+		if (k.lost_n < sizeof k.lost / sizeof *k.lost || look(np, &k, &whole, e) < 0)
 			break;
 	}
 	if (mended)

@@ -137,11 +137,17 @@ matches(const struct packet *p, const char *rule)
 	return true;
 }
 
+/* As it is in the kernel, where our chains may have another name. */
 static void
-step_add(struct np_way *w, const char *table, const char *rule)
+step_add(const struct packet *p, const char *table, const char *rule)
 {
+	struct np_way *w = p->way;
+	struct buf text = { 0 };
+
+	buf_adds(&text, rule);
+	rules_rename(&text, p->np->config.chains);
 	w->steps = xrealloc(w->steps, (w->nsteps + 1) * sizeof *w->steps);
-	w->steps[w->nsteps++] = (struct np_step){ table, xstrdup(rule) };
+	w->steps[w->nsteps++] = (struct np_step){ table, buf_steal(&text) };
 }
 
 static void
@@ -185,7 +191,7 @@ walk(struct packet *p, enum rules_table table, const char *name, double share, i
 
 		if (!matches(p, r) || (!goes && !word(r, " -j ", to, sizeof to)))
 			continue;
-		step_add(p->way, rules_tables[table], r);
+		step_add(p, rules_tables[table], r);
 		if (word(r, " --probability ", x, sizeof x))
 			part = share * strtod(x, NULL);
 		if (!strcmp(to, "RETURN"))

@@ -212,7 +212,7 @@ LB=$'type: LoadBalancer\nselector: {set: ab}'
 	"$B/images/box/bin/talk" tcp 8082 3>&- >/dev/null 2>&1 &
 	own=$!
 	MORE='ports: [{containerPort: 8001, hostPort: 8082}]' pod second box:1 '["/bin/talk", "tcp", "8001"]' | put hp
-	wait_for 10 "it is refused" grep -q 'host port 8082 is in use by a program of the host' "$W/kedged.log"
+	wait_for 10 "it is refused" said HostPortConflict 'host port 8082 is in use by a program of the host'
 	run answers 192.0.2.1 8082 second
 	[ "$status" -ne 0 ]
 	kill $own

@@ -82,6 +82,8 @@ struct api_host {
 	int (*status)(void *ctx, int64_t id, struct error **); /* api_answer */
 	/* api_answer with a usage_seen: the counters of the host and of what runs */
 	int (*usage)(void *ctx, int64_t id, struct error **);
+	/* api_answer with a look_seen */
+	int (*look)(void *ctx, int64_t id, const struct look_args *, struct error **);
 	int (*image_list)(void *ctx, int64_t id, struct error **); /* api_answer */
 	/* api_image_pipe, then, when the pipe has ended, api_answer */
 	int (*image_import)(void *ctx, int64_t id, const struct api_image *, struct error **);

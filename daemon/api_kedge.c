@@ -132,6 +132,30 @@ kedge_diff(struct call *c)
 		      &e);
 }
 
+/* ?from=IP&to=IP&protocol=TCP&port=80: a connection's way; without `to`: the flows there are.
+ */
+void
+kedge_look(struct call *c)
+{
+	cleanup_error struct error *e = NULL;
+	const char *protocol = call_query(c, "protocol");
+	struct look_args args = { .from = call_query(c, "from"),
+				  .to = call_query(c, "to"),
+				  .protocol = *protocol ? protocol : "TCP",
+				  .port = strtol(call_query(c, "port"), NULL, 10) };
+
+	args.flows = !*args.to;
+	if (!c->api->host.look)
+		refuse_unable(c);
+	else if (args.port < 0 || args.port > 65535 ||
+		 (strcmp(args.protocol, "TCP") && strcmp(args.protocol, "UDP") &&
+		  strcmp(args.protocol, "SCTP")))
+		call_refuse(c, WHY_BAD_REQUEST,
+			    "port must be 1 to 65535, protocol TCP, UDP or SCTP");
+	else
+		asked(c, c->api->host.look(c->api->host.ctx, call_ask(c), &args, &e), &e);
+}
+
 void
 kedge_down(struct call *c)
 {

@@ -13,6 +13,7 @@
 #include "brain_gc.h"
 #include "brain_pull.h"
 #include "brain_state.h"
+#include "health.h"
 #include "hooks.h"
 #include "loop.h"
 #include "notify.h"
@@ -198,6 +199,7 @@ on_pass(evutil_socket_t fd, short what, void *arg)
 	while (rounds++ < ROUNDS_MAX && brain_step(b, &again))
 		;
 	rules_begin(b);
+	healths_sync(b->healths);
 	if (b->sweep && b->ready)
 		logs_sweep(b);
 	if (!flush_waits(b))
@@ -376,6 +378,18 @@ hear_usage(struct heard *h)
 	brain_usage_seen(h->brain, h->body);
 }
 
+static void
+hear_refused(struct heard *h)
+{
+	event_of_refusal(h->brain, h->body);
+}
+
+static void
+hear_look(struct heard *h)
+{
+	brain_look_seen(h->brain, h->body);
+}
+
 static void hear_config(struct heard *);
 
 static const struct {
@@ -387,6 +401,7 @@ static const struct {
 	{ "host_seen", host_seen_kind, hear_host },
 	{ "pod_seen", pod_seen_kind, hear_pod },
 	{ "committed_seen", committed_seen_kind, hear_committed },
+	{ "refused_seen", refused_seen_kind, hear_refused },
 	{ "worker", answer_seen_kind, hear_worker },
 	{ "puller", answer_seen_kind, hear_puller },
 	{ "images_seen", images_seen_kind, hear_images },
@@ -396,6 +411,7 @@ static const struct {
 	{ "connect_fd", answer_seen_kind, hear_connect_fd },
 	{ "answer_seen", answer_seen_kind, hear_answer },
 	{ "usage_seen", usage_seen_kind, hear_usage },
+	{ "look_seen", look_seen_kind, hear_look },
 };
 
 static void
@@ -468,6 +484,7 @@ hear_config(struct heard *h)
 	events_open(b);
 	b->prober = prober_new(b);
 	b->hooks = hooks_new(b);
+	b->healths = healths_new(b);
 	sandbox_enter("brain",
 		      (const char *const[]){ b->config->logs, "/etc", "/usr", "/lib", "/lib64",
 					     "/proc", "/sys/devices/system/cpu", "/dev/urandom",
@@ -505,6 +522,7 @@ brain_close(struct brain *b)
 	gc_close(b);
 	pulls_close(b);
 	hooks_free(b->hooks);
+	healths_free(b->healths);
 	prober_free(b->prober);
 	if (b->store && b->sources)
 		brain_flush(b);

@@ -642,6 +642,35 @@ brain_usage_seen(struct brain *b, const struct usage_seen *seen)
 }
 
 static int
+on_look(void *ctx, int64_t id, const struct look_args *look, struct error **e)
+{
+	struct brain *b = ctx;
+	struct look_args args = *look;
+	struct action a = {
+		.verb = ACT_LOOK, .kind = "", .ns = "", .name = "host", .why = "", .body = &args
+	};
+	struct brain_request *r = request_new(b, ASK_HAND, id);
+
+	args.id = r->id;
+	if (brain_tell(b, &a, NULL, 0) == 0)
+		return 0;
+	request_free(b, r);
+	return fail(e, WHY_UNAVAILABLE, "the host cannot be asked just now");
+}
+
+void
+brain_look_seen(struct brain *b, const struct look_seen *seen)
+{
+	struct brain_request *r = request_find(b, ASK_HAND, seen->id);
+	cleanup_buf struct buf json = { 0 };
+
+	if (!r)
+		return;
+	schema_encode(look_seen_kind(), seen, &json);
+	request_answer(b, r, buf_text(&json), NULL);
+}
+
+static int
 on_image_remove(void *ctx, int64_t id, const char *name, bool force, struct error **e)
 {
 	if (!*name || strpbrk(name, " \n\t"))
@@ -722,6 +751,7 @@ brain_api_open(struct brain *b, struct error **e)
 		.diff = on_diff,
 		.status = on_status,
 		.usage = on_usage,
+		.look = on_look,
 		.image_list = on_image_list,
 		.image_import = on_image_import,
 		.image_pull = on_image_pull,

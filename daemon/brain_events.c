@@ -8,6 +8,7 @@
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/log.h"
 #include "../reconcile/pod_parts.h"
+#include "../reconcile/service.h"
 #include "brain_state.h"
 #include <inttypes.h>
 #include <string.h>
@@ -134,6 +135,23 @@ note(struct brain *b, const void *obj, const char *type, const char *reason, con
 	va_end(ap);
 	n.message = message;
 	event_about(b, obj, &n);
+}
+
+void
+event_of_refusal(struct brain *b, const struct refused_seen *r)
+{
+	cleanup_arena struct arena a = { 0 };
+	char *name = arena_strndup(&a, r->name, strcspn(r->name, ":")),
+	     *pod = strstr(name, LABEL_HOSTPORT);
+
+	if (pod && !strcmp(pod, LABEL_HOSTPORT)) {
+		*pod = 0;
+		note(b, store_find(b->store, RES_pod, r->ns, name), "Warning",
+		     "HostPortConflict", NULL, "%s", r->error);
+	} else {
+		note(b, store_find(b->store, RES_service, r->ns, name), "Warning",
+		     "FailedToProgramRules", NULL, "%s", r->error);
+	}
 }
 
 static void

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { REST_MS = 120000 }; /* as long as conntrack remembers a connection that ended */
+
 static void
 row_free(struct brain *b, struct pod_row *r)
 {
@@ -208,6 +210,8 @@ rules_sort(struct brain *b)
 	b->rules_changed = false;
 }
 
+static void rested_drop(struct brain *);
+
 void
 seen_fill(struct brain *b, struct snapshot *s)
 {
@@ -221,6 +225,9 @@ seen_fill(struct brain *b, struct snapshot *s)
 	s->nprogrammed = b->nrules;
 	s->pending = b->rules_pending;
 	s->npending = b->npending;
+	rested_drop(b);
+	s->resting = b->resting;
+	s->nresting = b->nresting;
 	s->rules_unknown = b->rules_unknown;
 	s->probes = prober_rows(b->prober, &s->nprobes);
 	s->host = b->host;
@@ -271,6 +278,45 @@ rules_commit(struct brain *b, const struct action *a)
 	b->committing = true;
 }
 
+static void
+rest(struct brain *b, uint32_t number, const char *protocol)
+{
+	b->resting = xrealloc(b->resting, (b->nresting + 1) * sizeof *b->resting);
+	b->resting[b->nresting++] = (struct resting){ .number = number,
+						      .protocol = protocol,
+						      .until = now_ms() + REST_MS };
+}
+
+/* These were in force and are not, or not with that address and port, any more. */
+static void
+rules_rest(struct brain *b, const struct service_args *was, const struct service_args *now)
+{
+	uint32_t ip;
+
+	if (!was || ipv4_parse(was->ip, &ip, NULL) < 0 || !ip)
+		return;
+	if (!now || strcmp(now->ip, was->ip))
+		rest(b, ip, NULL);
+	if (was->nodePort && (!now || now->nodePort != was->nodePort))
+		rest(b, (uint32_t)was->nodePort,
+		     !strcmp(was->protocol, "UDP")    ? "UDP"
+		     : !strcmp(was->protocol, "SCTP") ? "SCTP"
+						      : "TCP");
+}
+
+static void
+rested_drop(struct brain *b)
+{
+	size_t n = 0;
+	int64_t now = now_ms();
+
+	for (size_t i = 0; i < b->nresting;
+	     i++) /* a clock that was set back keeps none for long */
+		if (now < b->resting[i].until && b->resting[i].until <= now + REST_MS)
+			b->resting[n++] = b->resting[i];
+	b->nresting = n;
+}
+
 /* In force now, or (error) as it was before: then a later pass stages it again. */
 void
 rules_committed(struct brain *b, const struct committed_seen *c)
@@ -292,9 +338,15 @@ rules_committed(struct brain *b, const struct committed_seen *c)
 		if (failed) {
 			rule_free(r);
 		} else if (r->args) {
-			rule_free(map_put(&b->rules, r->id, r));
+			struct rule_row *was = map_put(&b->rules, r->id, r);
+
+			rules_rest(b, was ? was->args : NULL, r->args);
+			rule_free(was);
 		} else {
-			rule_free(map_del(&b->rules, r->id));
+			struct rule_row *was = map_del(&b->rules, r->id);
+
+			rules_rest(b, was ? was->args : NULL, NULL);
+			rule_free(was);
 			rule_free(r);
 		}
 	}

@@ -12,6 +12,7 @@
 #include "wire.h"
 #include <event2/event.h>
 
+struct healths;
 struct hooks;
 struct prober;
 struct pull;
@@ -71,6 +72,7 @@ struct brain {
 	struct sources *sources;
 	struct prober *prober;
 	struct hooks *hooks;
+	struct healths *healths;
 	struct api *api;
 	struct brain_stream
 	    *streams; /* programs, attached clients, connections (brain_stream.c) */
@@ -86,6 +88,8 @@ struct brain {
 	struct programmed *rules_sorted;
 	struct programmed *rules_pending; /* of staged and flying */
 	size_t nrules, npending;
+	struct resting *resting; /* oldest first */
+	size_t nresting;
 	bool rules_changed, rules_unknown;
 	struct rule_row *staged; /* sent since the last COMMIT */
 	struct rule_row *flying; /* with the COMMIT under way */
@@ -120,6 +124,7 @@ void brain_shown(struct brain *, struct watch *, bool lost); /* a commit asked f
 void brain_hand_answered(struct brain *, int64_t id, const char *text, const char *error);
 void brain_images_changed(struct brain *);
 void brain_usage_seen(struct brain *, const struct usage_seen *);
+void brain_look_seen(struct brain *, const struct look_seen *);
 
 /* brain_stream.c */
 struct api_host;
@@ -160,6 +165,7 @@ struct event_note {
 };
 void events_open(struct brain *); /* once, with the store */
 void event_about(struct brain *, const void *obj, const struct event_note *);
+void event_of_refusal(struct brain *, const struct refused_seen *); /* rules */
 void event_of_action(struct brain *, const struct action *);
 void event_of_pod(struct brain *, const struct pod_seen *was, const struct pod_seen *is);
 

@@ -140,8 +140,8 @@ put_rows(struct sheet *s, const struct row *rows, size_t n)
 
 /* ---- parts that several kinds have ---- */
 
-static void
-put_table(struct sheet *s, const struct cli_table *t, int indent)
+void
+sheet_table(struct sheet *s, const struct cli_table *t, int indent)
 {
 	size_t *widths = arena_zalloc(s->c->arena, t->cols * sizeof *widths);
 
@@ -175,7 +175,7 @@ conditions(struct sheet *s, const char *label)
 
 		cli_table_row(&t, cells);
 	}
-	put_table(s, &t, 2);
+	sheet_table(s, &t, 2);
 }
 
 static void
@@ -274,57 +274,6 @@ replica_sets(struct sheet *s, const char *label)
 	error_free(&ignored);
 }
 
-/* Ready addresses of one of the service's ports, by its name. */
-static const char *
-endpoints_text(struct sheet *s, const char *port)
-{
-	struct error *ignored = NULL;
-	json_t *ep = cli_json(
-	    s->c, "GET", cli_url(s->c, &resources[RES_endpoints], sheet_at(s, "metadata.name")),
-	    NULL, NULL, &ignored);
-	cleanup_buf struct buf text = { 0 };
-	json_t *subset, *p, *address;
-	size_t i, k, j;
-
-	json_array_foreach(json_object_get(ep, "subsets"), i, subset)
-	    json_array_foreach(json_object_get(subset, "ports"), k, p)
-	{
-		if (!str_is(cli_at(s->c, p, "name"), port))
-			continue;
-		json_array_foreach(json_object_get(subset, "addresses"), j, address)
-		    buf_addf(&text, "%s%s:%s", text.len ? "," : "", cli_at(s->c, address, "ip"),
-			     cli_at(s->c, p, "port"));
-	}
-	json_decref(ep);
-	error_free(&ignored);
-	return arena_strdup(s->c->arena, text.len ? text.at : "<none>");
-}
-
-static void
-service_ports(struct sheet *s, const char *label)
-{
-	struct arena *a = s->c->arena;
-	json_t *p;
-	size_t i;
-
-	json_array_foreach(cli_path(s->obj, "spec.ports"), i, p)
-	{
-		const char *name = cli_at(s->c, p, "name"),
-			   *proto = cli_at(s->c, p, "protocol");
-
-		sheet_put(s, label,
-			  arena_printf(a, "%s  %s/%s", *name ? name : "<unset>",
-				       cli_at(s->c, p, "port"), proto));
-		sheet_put(s, "TargetPort",
-			  arena_printf(a, "%s/%s", cli_at(s->c, p, "targetPort"), proto));
-		if (*cli_at(s->c, p, "nodePort"))
-			sheet_put(s, "NodePort",
-				  arena_printf(a, "%s  %s/%s", *name ? name : "<unset>",
-					       cli_at(s->c, p, "nodePort"), proto));
-		sheet_put(s, "Endpoints", endpoints_text(s, name));
-	}
-}
-
 static void
 node_roles(struct sheet *s, const char *label)
 {
@@ -388,7 +337,7 @@ node_pods(struct sheet *s, const char *label)
 			cli_table_row(&t, cells);
 	}
 	fprintf(s->c->out, "%s:  (%zu in total)\n", label, t.rows - 1);
-	put_table(s, &t, 2);
+	sheet_table(s, &t, 2);
 	json_decref(list);
 	error_free(&ignored);
 }
@@ -479,9 +428,11 @@ static const struct row service_rows[] = {
 	{ "Selector", SELECTOR, "spec.selector", NULL },
 	T("Type", "spec.type"),
 	T("IP", "spec.clusterIP"),
-	F("Port", service_ports),
+	F("", sheet_service_outside),
+	F("Port", sheet_service_ports),
 	T("Session Affinity", "spec.sessionAffinity"),
-	T("External Traffic Policy", "spec.externalTrafficPolicy"),
+	F("LoadBalancer Source Ranges", sheet_service_policies), /* the widest of its lines */
+	F("EndpointSlices", sheet_service_endpoints),
 };
 static const struct row node_rows[] = {
 	F("Roles", node_roles),
@@ -552,7 +503,7 @@ events(struct sheet *s)
 	}
 	fprintf(s->c->out, "Events:%s\n", t.rows > 2 ? "" : "  <none>");
 	if (t.rows > 2)
-		put_table(s, &t, 2);
+		sheet_table(s, &t, 2);
 	json_decref(list);
 	error_free(&ignored);
 }

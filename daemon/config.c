@@ -39,6 +39,9 @@ sections_fill(struct config *c, struct arena *a)
 	if (!c->allow)
 		c->allow =
 		    schema_decode(config_allow_kind(), &empty_map, SCHEMA_STRICT, a, &none);
+	if (!c->loadBalancer)
+		c->loadBalancer = schema_decode(config_load_balancer_kind(), &empty_map,
+						SCHEMA_STRICT, a, &none);
 }
 
 struct config *
@@ -168,6 +171,35 @@ listen_parse(const char *text, uint32_t *ret_ip, uint16_t *ret_port, struct erro
 	return why ? fail(e, WHY_INVALID, "listen: \"%s\" %s", text, why) : 0;
 }
 
+/* Pods' and services' own addresses are in nobody's gift. */
+static int
+addresses_parse(const char *field, const struct strs *list, const struct settings *set,
+		struct address_ranges *ret, struct error **e)
+{
+	const uint32_t nets[2][2] = { { set->pod_net, set->pod_bits },
+				      { set->svc_net, set->svc_bits } };
+
+	if (list->n > ADDRESS_RANGES)
+		return fail(e, WHY_INVALID, "%s: has %zu entries, at most %d are possible",
+			    field, list->n, ADDRESS_RANGES);
+	for (size_t i = 0; i < list->n; i++) {
+		struct address_range *r = &ret->at[i];
+		const char *why = addresses_read(list->at[i], &r->first, &r->last);
+
+		for (int k = 0; k < 2 && !why; k++) {
+			uint32_t last =
+			    nets[k][0] | (uint32_t)(UINT64_C(0xffffffff) >> nets[k][1]);
+
+			if (r->first <= last && r->last >= nets[k][0])
+				why = "overlaps with network.podCIDR or network.serviceCIDR";
+		}
+		if (why)
+			return fail(e, WHY_INVALID, "%s: \"%s\" %s", field, list->at[i], why);
+	}
+	ret->n = list->n;
+	return 0;
+}
+
 int
 config_settings(const struct config *c, struct settings *ret, struct error **e)
 {
@@ -189,6 +221,11 @@ config_settings(const struct config *c, struct settings *ret, struct error **e)
 	if (why)
 		return fail(e, WHY_INVALID, "network.nodePortRange: \"%s\" %s",
 			    c->network->nodePortRange, why);
+	if (addresses_parse("loadBalancer.addresses", &c->loadBalancer->addresses, &s, &s.pool,
+			    e) < 0 ||
+	    addresses_parse("allow.externalIPs", &c->allow->externalIPs, &s, &s.external, e) <
+		0)
+		return -1;
 	*ret = s;
 	return 0;
 }

@@ -316,6 +316,31 @@ hand_rules_commit(struct hand *h)
 	event_add(h->np_event, NULL);
 }
 
+/* A pod's link that somebody removed is made anew: the pod lives, and its namespace with it. */
+static void
+links_mend(struct hand *h)
+{
+	for (struct map_slot *s = map_first(&h->pods); s; s = map_next(&h->pods, s)) {
+		const struct hand_pod *p = s->value;
+		const struct rt_pod_status *st = rt_pod_status(h->rt, p->uid);
+		cleanup_error struct error *e = NULL;
+		cleanup_close int netns = -1;
+		char path[64];
+
+		if (!p->ip || !st || st->state != RT_POD_UP || st->init_pid <= 0 ||
+		    np_plugged(h->np, p->ip))
+			continue;
+		snprintf(path, sizeof path, "/proc/%d/ns/net", (int)st->init_pid);
+		netns = open(path, O_RDONLY | O_CLOEXEC);
+		if (netns < 0)
+			continue; /* it ended meanwhile */
+		if (np_plug(h->np, netns, p->ip, &e) < 0)
+			log_err(st->name, "its link is gone: %s", error_text(e));
+		else
+			log_warn(st->name, "somebody removed its link; it has another");
+	}
+}
+
 /* Somebody else may flush what is ours at any time; it is put back. */
 static void
 check_on_timer(evutil_socket_t fd, short what, void *arg)
@@ -334,6 +359,7 @@ check_on_timer(evutil_socket_t fd, short what, void *arg)
 				 "somebody removed kedge's chains; writing them again");
 			hand_rules_commit(h);
 		}
+		links_mend(h);
 	}
 	timer_arm(h->check_timer, CHECK_MS);
 }

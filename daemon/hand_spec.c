@@ -4,9 +4,11 @@
 #include "../reconcile/base/base64.h"
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/error.h"
+#include "../reconcile/base/ipv4.h"
 #include "config.h"
 #include "hand_etc.h"
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *const *
@@ -217,6 +219,55 @@ spec_pod(const struct sandbox_args *s, const char *ns, const char *name, struct 
 	return 0;
 }
 
+static int
+spec_address(const char *text, uint32_t *ret, struct error **e)
+{
+	*ret = 0;
+	return text && *text ? ipv4_parse(text, ret, e) : 0;
+}
+
+/* "192.0.2.0/24" */
+static int
+spec_range(const char *text, struct arena *a, struct np_range *ret, struct error **e)
+{
+	char *copy = arena_strdup(a, text), *slash = strchr(copy, '/'), *end = slash;
+	unsigned long bits = 32;
+
+	if (slash) {
+		*slash = 0;
+		bits = strtoul(slash + 1, &end, 10);
+	}
+	if ((slash && (end == slash + 1 || *end || bits > 32)) ||
+	    ipv4_parse(copy, &ret->net, NULL) < 0)
+		return fail(e, WHY_INVALID, "\"%s\" is no IPv4 range", text);
+	ret->bits = bits;
+	ret->net &= bits ? ~UINT32_C(0) << (32 - bits) : 0;
+	return 0;
+}
+
+static int
+spec_entrances(const struct service_args *s, struct arena *a, struct np_service *svc,
+	       struct error **e)
+{
+	uint32_t *outer = arena_zalloc(a, (s->externalIPs.n + 1) * sizeof *outer);
+	struct np_range *sources = arena_zalloc(a, (s->sources.n + 1) * sizeof *sources);
+
+	svc->outer = outer;
+	svc->sources = sources;
+	svc->nouter = s->externalIPs.n;
+	svc->nsources = s->sources.n;
+	for (size_t i = 0; i < s->externalIPs.n; i++)
+		if (ipv4_parse(s->externalIPs.at[i], &outer[i], e) < 0)
+			return -1;
+	for (size_t i = 0; i < s->sources.n; i++)
+		if (spec_range(s->sources.at[i], a, &sources[i], e) < 0)
+			return -1;
+	return spec_address(s->hostIP, &svc->node_ip, e) < 0 ||
+		       spec_address(s->balancer, &svc->balancer, e) < 0
+		   ? -1
+		   : 0;
+}
+
 int
 spec_service(const struct service_args *s, const char *id, struct arena *a,
 	     struct np_service *ret, struct error **e)
@@ -226,8 +277,10 @@ spec_service(const struct service_args *s, const char *id, struct arena *a,
 		.id = id,
 		.port = s->port,
 		.node_port = s->nodePort,
+		.health_port = s->healthPort,
 		.affinity_s = s->affinity,
 		.local_only = s->localOnly,
+		.local_inside = s->localInside,
 		.endpoints = at,
 		.n = s->endpoints.n,
 		.proto = !strcmp(s->protocol, "TCP")   ? IPPROTO_TCP
@@ -235,10 +288,11 @@ spec_service(const struct service_args *s, const char *id, struct arena *a,
 						       : IPPROTO_SCTP,
 	};
 
-	if (ipv4_parse(s->ip, &svc.vip, e) < 0)
+	if (ipv4_parse(s->ip, &svc.vip, e) < 0 || spec_entrances(s, a, &svc, e) < 0)
 		return -1;
 	for (size_t i = 0; i < s->endpoints.n; i++) {
 		at[i].port = s->endpoints.at[i].port;
+		at[i].away = s->endpoints.at[i].away;
 		if (ipv4_parse(s->endpoints.at[i].ip, &at[i].ip, e) < 0)
 			return -1;
 	}

@@ -106,6 +106,10 @@ void hand_hear(void *hand, struct message *);
 /* An image on its way in; the answer to `id` follows when it is there or is not. */
 struct hand_job *hand_job_add(struct hand *, struct image_job *, int64_t id);
 
+/* hand_look.c: answers with a look_seen */
+struct look_args;
+int hand_look(struct hand *, const struct look_args *, struct error **);
+
 /* hand_pull.c */
 int hand_pull(struct hand *, const char *image, int64_t id, struct error **);
 #endif

@@ -12,6 +12,7 @@
 #include "../reconcile/base/log.h"
 #include "../reconcile/base/text.h"
 #include "config.h"
+#include "hand_service.h"
 #include "hand_spec.h"
 #include "hand_state.h"
 #include "notify.h"
@@ -276,34 +277,21 @@ service_id(struct order *o)
 static int
 do_program(struct order *o, struct error **e)
 {
-	const struct settings *set = &o->hand->settings;
 	const char *id = service_id(o);
+	struct error *why = NULL;
 	struct np_service svc;
 
-	if (spec_service(o->body, id, o->arena, &svc, e) < 0)
-		return -1;
-	/* A node port takes that port of every address of the host, ssh's too. */
-	if (svc.node_port &&
-	    (svc.node_port < set->node_port_lo || svc.node_port > set->node_port_hi))
-		return fail(e, WHY_FORBIDDEN, "%s: node port %u is outside %d-%d", id,
-			    svc.node_port, set->node_port_lo, set->node_port_hi);
-	if (svc.vip && (svc.vip ^ set->svc_net) >> (32 - set->svc_bits))
-		return fail(e, WHY_FORBIDDEN, "%s: its address is outside the services' range",
-			    id);
-	/* As Kubernetes: through a Service nobody reaches what only the host itself, or its
-	 * cloud's metadata service, is to hear. */
-	for (size_t i = 0; i < svc.n; i++) {
-		uint32_t ip = svc.endpoints[i].ip;
+	if (spec_service(o->body, id, o->arena, &svc, &why) < 0 ||
+	    service_allowed(&o->hand->settings, o->hand->np, &svc, o->arena, &why) < 0 ||
+	    np_set(o->hand->np, &svc, &why) < 0) {
+		struct refused_seen seen = { .ns = o->action->ns,
+					     .name = o->action->name,
+					     .error = error_text(why) };
 
-		if (ip >> 24 == 127 || ip >> 24 == 0 || ip >> 16 == 0xa9fe || ip >> 28 >= 14)
-			return fail(
-			    e, WHY_FORBIDDEN,
-			    "%s: %s may not be an endpoint: it is a loopback, link-local "
-			    "or multicast address",
-			    id, ipv4_text(ip, o->arena));
-	}
-	if (np_set(o->hand->np, &svc, e) < 0)
+		hand_send(o->hand, "refused_seen", refused_seen_kind(), &seen, NULL, 0);
+		*e = why;
 		return -1;
+	}
 	map_put(&o->hand->services, id, o->hand);
 	map_del(&o->hand->stale, id);
 	return 0;
@@ -676,6 +664,18 @@ do_usage(struct order *o, struct error **e)
 }
 
 static int
+do_look(struct order *o, struct error **e)
+{
+	const struct look_args *args = o->body;
+	cleanup_error struct error *why = NULL;
+
+	(void)e;
+	if (hand_look(o->hand, args, &why) < 0)
+		hand_answer(o->hand, args->id, NULL, why);
+	return 0;
+}
+
+static int
 do_ready(struct order *o, struct error **e)
 {
 	(void)e;
@@ -716,7 +716,7 @@ static int (*const table[ACT_COUNT])(struct order *, struct error **) = {
 	[ACT_RESIZE] = do_resize,   [ACT_USAGE] = do_usage,
 	[ACT_ATTACH] = do_attach,   [ACT_CONNECT] = do_connect,
 	[ACT_ADD] = do_add,         [ACT_COPY] = do_copy,
-	[ACT_RENEW] = do_renew,
+	[ACT_RENEW] = do_renew,     [ACT_LOOK] = do_look,
 };
 /* clang-format on */
 

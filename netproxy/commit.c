@@ -10,6 +10,7 @@
  * before it stops being rejected, and packets that were translated no longer
  * match the rules that reject.
  */
+#include "announce.h"
 #include "np.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
@@ -26,19 +27,30 @@ service_clear(struct np_service *s)
 {
 	free((char *)s->id);
 	free((struct np_endpoint *)s->endpoints);
+	free((uint32_t *)s->outer);
+	free((struct np_range *)s->sources);
 	*s = (struct np_service){ 0 };
+}
+
+static const void *
+copy_of(const void *at, size_t n, size_t size)
+{
+	void *x = xcalloc(n, size);
+
+	if (n)
+		memcpy(x, at, n * size);
+	return x;
 }
 
 static struct np_service
 service_copy(const struct np_service *s)
 {
 	struct np_service x = *s;
-	struct np_endpoint *at = xcalloc(s->n, sizeof *at);
 
-	if (s->n)
-		memcpy(at, s->endpoints, s->n * sizeof *at);
 	x.id = xstrdup(s->id);
-	x.endpoints = at;
+	x.endpoints = copy_of(s->endpoints, s->n, sizeof *s->endpoints);
+	x.outer = copy_of(s->outer, s->nouter, sizeof *s->outer);
+	x.sources = copy_of(s->sources, s->nsources, sizeof *s->sources);
 	return x;
 }
 
@@ -72,11 +84,18 @@ service_check(const struct np_service *s, struct error **e)
 	if (!n || n > 200 || strspn(s->id, fine) != n)
 		return fail(e, WHY_INVALID,
 			    "a service's id must be 1 to 200 of [A-Za-z0-9._:/-]");
-	if (s->proto != IPPROTO_TCP && s->proto != IPPROTO_UDP)
-		return fail(e, WHY_INVALID, "%s: protocol %u is neither TCP nor UDP", s->id,
-			    s->proto);
-	if (!s->port && s->vip)
+	if (s->proto != IPPROTO_TCP && s->proto != IPPROTO_UDP && s->proto != IPPROTO_SCTP)
+		return fail(e, WHY_INVALID, "%s: protocol %u is none of TCP, UDP and SCTP",
+			    s->id, s->proto);
+	if (!s->port && (s->vip || s->nouter || s->balancer))
 		return fail(e, WHY_INVALID, "%s: port 0", s->id);
+	for (size_t i = 0; i < s->nouter; i++)
+		if (!s->outer[i])
+			return fail(e, WHY_INVALID, "%s: outer address %zu is 0.0.0.0", s->id,
+				    i);
+	for (size_t i = 0; i < s->nsources; i++)
+		if (s->sources[i].bits > 32)
+			return fail(e, WHY_INVALID, "%s: source %zu is no range", s->id, i);
 	for (size_t i = 0; i < s->n; i++)
 		if (!s->endpoints[i].ip || !s->endpoints[i].port)
 			return fail(e, WHY_INVALID, "%s: endpoint %zu has no address or port",
@@ -88,8 +107,15 @@ service_check(const struct np_service *s, struct error **e)
 static bool
 service_moves(const struct np_service *a, const struct np_service *b)
 {
+	size_t la = rules_local(a), lb = rules_local(b);
+
 	return a->vip != b->vip || a->port != b->port || a->node_port != b->node_port ||
-	       a->proto != b->proto || a->local_only != b->local_only || !a->n != !b->n;
+	       a->node_ip != b->node_ip || a->health_port != b->health_port ||
+	       a->proto != b->proto || a->local_only != b->local_only ||
+	       a->local_inside != b->local_inside || a->balancer != b->balancer ||
+	       !a->nsources != !b->nsources || a->nouter != b->nouter ||
+	       (a->nouter && memcmp(a->outer, b->outer, a->nouter * sizeof *a->outer)) ||
+	       !a->n != !b->n || !la != !lb || (la == a->n) != (lb == b->n);
 }
 
 int
@@ -104,6 +130,13 @@ np_set(struct np *np, const struct np_service *s, struct error **e)
 		log_info("netproxy",
 			 "%s asks for sessionAffinity: the kernel remembers the last "
 			 "/sys/module/xt_recent/parameters/ip_list_tot clients of an endpoint",
+			 s->id);
+	}
+	if (rules_leave_out(&np->net, s) && !np->said_sctp) {
+		np->said_sctp = true;
+		log_warn("netproxy",
+			 "%s asks for SCTP, and this kernel has no xt_sctp: such services are "
+			 "not served",
 			 s->id);
 	}
 	x = map_get(&np->services, s->id);
@@ -129,6 +162,14 @@ np_drop(struct np *np, const char *id)
 		return;
 	x->staged = x->dropped = true;
 	np->dispatch = true;
+}
+
+bool
+np_has_node_port(const struct np *np, const char *id, uint16_t port)
+{
+	const struct service *x = map_get(&np->services, id);
+
+	return x && !x->dropped && x->now.node_port == port;
 }
 
 /* -- chains by name --------------------------------------------------------- */
@@ -255,6 +296,32 @@ cut_add(struct delta *d, uint32_t ip, uint16_t port, const struct np_service *no
 	d->cut[d->cut_n++] = t;
 }
 
+/* Where clients send to; the last two may be nowhere (port 0). */
+static struct ct_target
+entrance(const struct np_service *s, size_t i)
+{
+	if (i < s->nouter)
+		return (struct ct_target){ .ip = s->outer[i], .port = s->port };
+	return i == s->nouter ? (struct ct_target){ .port = s->node_port }
+	       : i == s->nouter + 1
+		   ? (struct ct_target){ .ip = s->vip, .port = s->vip ? s->port : 0 }
+		   : (struct ct_target){ .ip = s->balancer, .port = s->balancer ? s->port : 0 };
+}
+
+#define ENTRANCES(s) ((s)->nouter + 3)
+
+static bool
+has_entrance(const struct np_service *s, struct ct_target t)
+{
+	for (size_t i = 0; s && i < ENTRANCES(s); i++) {
+		struct ct_target x = entrance(s, i);
+
+		if (x.ip == t.ip && x.port == t.port)
+			return true;
+	}
+	return false;
+}
+
 /* Which flows of this service have to be looked at once the rules are in force? */
 static void
 cut_service(struct delta *d, const struct service *s)
@@ -263,23 +330,27 @@ cut_service(struct delta *d, const struct service *s)
 				*was = s->was.id ? &s->was : NULL;
 	bool same = was && now && was->n;
 
-	if (was && was->proto == IPPROTO_UDP) {
-		bool stays = now && now->proto == IPPROTO_UDP;
+	if (now && now->proto != IPPROTO_UDP)
+		now = NULL;
+	if (was && was->proto != IPPROTO_UDP)
+		was = NULL;
+	for (size_t i = 0; was && i < ENTRANCES(was); i++) {
+		struct ct_target t = entrance(was, i);
 
-		if (was->vip && (!stays || now->vip != was->vip || now->port != was->port))
-			cut_add(d, was->vip, was->port, NULL);
-		if (!stays || now->node_port != was->node_port)
-			cut_add(d, 0, was->node_port, NULL);
+		if (!has_entrance(now, t))
+			cut_add(d, t.ip, t.port, NULL);
 	}
-	if (!now || now->proto != IPPROTO_UDP)
+	if (!now)
 		return;
 	for (size_t i = 0; same && i < was->n; i++)
 		same = endpoint_of(now, was->endpoints[i]);
 	if (same && !service_moves(was, now) && !d->whole)
 		return; /* all who answered may still answer */
-	if (now->vip)
-		cut_add(d, now->vip, now->port, now);
-	cut_add(d, 0, now->node_port, now);
+	for (size_t i = 0; i < ENTRANCES(now); i++) {
+		struct ct_target t = entrance(now, i);
+
+		cut_add(d, t.ip, t.port, now);
+	}
 }
 
 static void
@@ -291,6 +362,8 @@ delta_service(struct np *np, struct delta *d, struct service *s)
 	if (!s->dropped)
 		rules_service(&np->net, &s->now, &now);
 	delta_add(np, d, &s->chains, &now);
+	if (d->put.n)
+		d->put.at[d->put.n - 1].ends_service = true;
 	s->staged = false;
 	service_clear(&s->was);
 	if (!s->dropped)
@@ -359,27 +432,88 @@ delta_make(struct np *np, struct delta *d)
 
 /* -- the text --------------------------------------------------------------- */
 
-static void
-text_table(const struct delta *d, const struct seen *seen, enum rules_table t, struct buf *b)
-{
-	size_t start = b->len;
+enum { COMMIT_CHAINS = 1000 };
 
-	buf_addf(b, "*%s\n", rules_tables[t]);
-	/* Declaring a chain empties it, which is what removing one needs as well. */
-	for (size_t i = 0; i < d->put.n; i++)
-		if (d->put.at[i].table == t)
+static size_t
+text_chains(const struct delta *d, enum rules_table t, size_t from, size_t to, struct buf *b)
+{
+	size_t n = 0;
+
+	for (size_t i = from; i < to; i++)
+		if (d->put.at[i].table == t) {
 			buf_addf(b, ":%s - [0:0]\n", d->put.at[i].name);
-	for (size_t i = 0; i < d->del.n; i++)
-		if (d->del.at[i].table == t)
-			buf_addf(b, ":%s - [0:0]\n", d->del.at[i].name);
-	if (b->len == start + strlen(rules_tables[t]) + 2) {
-		b->len = start; /* nothing of this table changes */
-		b->at[start] = 0;
-		return;
-	}
-	for (size_t i = 0; i < d->put.n; i++)
+			n++;
+		}
+	return n;
+}
+
+static void
+text_rules(const struct delta *d, enum rules_table t, size_t from, size_t to, struct buf *b)
+{
+	for (size_t i = from; i < to; i++)
 		if (d->put.at[i].table == t)
 			buf_add(b, buf_text(&d->put.at[i].body), d->put.at[i].body.len);
+}
+
+/* iptables-nft-restore takes four times as long for twice as many chains, so very many are
+ * written in several transactions of one run.  All that a service has stays together, and
+ * what leads to services comes last: until then new ones are met by nobody, and those that
+ * were there are served as before or as from now on. */
+static size_t
+text_first(const struct delta *d, enum rules_table t, struct buf *b)
+{
+	size_t from = 0, start;
+
+	for (size_t i = 0; d->split && i < d->put.n; i++) {
+		if (!d->put.at[i].ends_service || i - from < COMMIT_CHAINS)
+			continue;
+		start = b->len;
+		buf_addf(b, "*%s\n", rules_tables[t]);
+		if (text_chains(d, t, from, i + 1, b)) {
+			text_rules(d, t, from, i + 1, b);
+			buf_adds(b, "COMMIT\n");
+		} else {
+			b->len = start;
+			b->at[start] = 0;
+		}
+		from = i + 1;
+	}
+	return from;
+}
+
+/* Names of one table, from the `from`-th on, at most `most`; returns where it stopped. */
+static size_t
+text_names(const struct names *del, enum rules_table t, size_t from, size_t most,
+	   const char *before, const char *after, struct buf *b)
+{
+	size_t n = 0;
+
+	for (; from < del->n && n < most; from++)
+		if (del->at[from].table == t) {
+			buf_addf(b, "%s%s%s\n", before, del->at[from].name, after);
+			n++;
+		}
+	return from;
+}
+
+void
+commit_text_remove(const struct names *del, enum rules_table t, struct buf *b)
+{
+	static const char *const steps[][2] = { { ":", " - [0:0]" }, { "-X ", "" } };
+
+	/* All are empty before the first goes: none is led to from another any more. */
+	for (size_t i = 0; i < 2; i++)
+		for (size_t from = 0; from < del->n;) {
+			buf_addf(b, "*%s\n", rules_tables[t]);
+			from = text_names(del, t, from, COMMIT_CHAINS, steps[i][0], steps[i][1],
+					  b);
+			buf_adds(b, "COMMIT\n");
+		}
+}
+
+static void
+text_jumps(const struct delta *d, const struct seen *seen, enum rules_table t, struct buf *b)
+{
 	for (unsigned i = 0; seen && i < RULES_JUMPS; i++) {
 		const struct rules_jump *j = &rules_jumps[i];
 
@@ -390,10 +524,40 @@ text_table(const struct delta *d, const struct seen *seen, enum rules_table t, s
 		if (d->put.n)
 			buf_addf(b, "-I %s 1 -j %s\n", j->from, j->to);
 	}
-	for (size_t i = 0; i < d->del.n; i++)
-		if (d->del.at[i].table == t)
-			buf_addf(b, "-X %s\n", d->del.at[i].name);
+}
+
+static size_t
+names_of(const struct names *x, enum rules_table t)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < x->n; i++)
+		n += x->at[i].table == t;
+	return n;
+}
+
+static void
+text_table(const struct delta *d, const struct seen *seen, enum rules_table t, struct buf *b)
+{
+	size_t from = text_first(d, t, b), start = b->len, gone = names_of(&d->del, t);
+	bool later = d->split && gone > COMMIT_CHAINS;
+
+	buf_addf(b, "*%s\n", rules_tables[t]);
+	/* Declaring a chain empties it, which is what removing one needs as well. */
+	if (!text_chains(d, t, from, d->put.n, b) && !gone) {
+		b->len = start; /* nothing of this table changes */
+		b->at[start] = 0;
+		return;
+	}
+	if (!later)
+		text_names(&d->del, t, 0, SIZE_MAX, ":", " - [0:0]", b);
+	text_rules(d, t, from, d->put.n, b);
+	text_jumps(d, seen, t, b);
+	if (!later)
+		text_names(&d->del, t, 0, SIZE_MAX, "-X ", "", b);
 	buf_adds(b, "COMMIT\n");
+	if (later)
+		commit_text_remove(&d->del, t, b);
 }
 
 /* -- writing ---------------------------------------------------------------- */
@@ -435,6 +599,7 @@ write_begin(struct np *np, bool whole, struct error **e)
 	int rc = 0;
 
 	delta_done(&np->delta);
+	np->delta.split = np->tables.kind == TABLES_NFT;
 	if (whole)
 		rc = delta_whole(np, &np->delta, &seen, e);
 	else
@@ -499,6 +664,27 @@ write_cut(struct np *np)
 	error_free(&e);
 }
 
+/* Balancers' addresses of the host, once the rules that serve them are in force. */
+int
+commit_announce(struct np *np, unsigned *ret_changed, struct error **e)
+{
+	uint32_t *want = xcalloc(np->services.n, sizeof *want);
+	size_t n = 0;
+	int rc;
+
+	for (struct map_slot *s = map_first(&np->services); s; s = map_next(&np->services, s)) {
+		const struct service *x = s->value;
+
+		if (!x->dropped && x->now.balancer)
+			want[n++] = x->now.balancer;
+	}
+	*ret_changed = 0;
+	np->announces = n;
+	rc = announce_sync(&np->link.nl, &np->config, want, n, ret_changed, e);
+	free(want);
+	return rc;
+}
+
 int
 np_commit(struct np *np, struct error **e)
 {
@@ -516,6 +702,7 @@ int
 np_commit_end(struct np *np, struct error **e)
 {
 	struct error *first = NULL;
+	unsigned changed;
 	int rc = 0;
 
 	assert(np_fd(np) >= 0);
@@ -544,6 +731,9 @@ np_commit_end(struct np *np, struct error **e)
 		return rc;
 	write_done(np);
 	write_cut(np);
+	if (commit_announce(np, &changed, &first) < 0)
+		log_warn("netproxy", "%s", error_text(first));
+	error_free(&first);
 	delta_done(&np->delta);
 	return 0;
 }

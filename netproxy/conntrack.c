@@ -25,6 +25,8 @@ struct walk {
 	size_t local_n;
 	uint32_t ip;
 	unsigned idle_new, idle_stream; /* full life of a UDP flow, seconds */
+	struct np_flow **flows;         /* by who answers; grown here */
+	size_t *flows_n;
 	/* what was found */
 	unsigned count;
 	struct nf_conntrack **gone;
@@ -318,4 +320,49 @@ conntrack_flush(uint32_t ip, struct error **e)
 	struct walk w = { .ip = ip };
 
 	return conntrack_walk(&w, walk_any, true, 0, 0, e);
+}
+
+/* -- how many each endpoint has --------------------------------------------- */
+
+static bool
+walk_translated(const struct walk *w, const struct nf_conntrack *ct)
+{
+	struct np_flow f = { .at = { .ip = ntohl(nfct_get_attr_u32(ct, ATTR_REPL_IPV4_SRC)),
+				     .port = ntohs(nfct_get_attr_u16(ct, ATTR_REPL_PORT_SRC)) },
+			     .proto = nfct_get_attr_u8(ct, ATTR_L4PROTO),
+			     .n = 1 };
+	uint32_t status = nfct_get_attr_u32(ct, ATTR_STATUS);
+	bool live = f.proto == IPPROTO_TCP
+			? nfct_get_attr_u8(ct, ATTR_TCP_STATE) == TCP_CONNTRACK_ESTABLISHED
+			: status & IPS_SEEN_REPLY;
+
+	if (!live || !(status & IPS_DST_NAT))
+		return false;
+	for (size_t i = 0; i < *w->flows_n; i++) {
+		struct np_flow *x = &(*w->flows)[i];
+
+		if (x->at.ip == f.at.ip && x->at.port == f.at.port && x->proto == f.proto) {
+			x->n++;
+			return false;
+		}
+	}
+	*w->flows = xrealloc(*w->flows, (*w->flows_n + 1) * sizeof f);
+	(*w->flows)[(*w->flows_n)++] = f;
+	return false;
+}
+
+int
+conntrack_by_endpoint(struct np_flow **ret, size_t *ret_n, struct error **e)
+{
+	struct np_flow *at = NULL;
+	size_t n = 0;
+	struct walk w = { .flows = &at, .flows_n = &n };
+
+	if (conntrack_walk(&w, walk_translated, false, 0, 0, e) < 0) {
+		free(at);
+		return -1;
+	}
+	*ret = at;
+	*ret_n = n;
+	return 0;
 }

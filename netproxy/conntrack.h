@@ -27,5 +27,7 @@ bool conntrack_there(void); /* does this kernel let us ask at all? */
 int conntrack_cut(struct ct_target *, size_t n, struct ct_range pods,
 		  const struct ct_range *svc, unsigned *ret_cut, struct error **);
 int conntrack_count(uint32_t ip, unsigned *ret, struct error **);
+/* Of all flows that were translated: by whom they are answered.  *ret is the caller's. */
+int conntrack_by_endpoint(struct np_flow **ret, size_t *ret_n, struct error **);
 int conntrack_flush(uint32_t ip, struct error **);
 #endif

@@ -301,6 +301,14 @@ link_bridge_set(struct link *l, const struct np_config *c, struct error **e)
 }
 
 int
+link_remake(struct link *l, const struct np_config *c, struct error **e)
+{
+	return link_bridge(l, e) < 0 || link_sysctls(l, e) < 0 || link_bridge_set(l, c, e) < 0
+		   ? -1
+		   : 0;
+}
+
+int
 link_open(struct link *ret, const struct np_config *c, struct error **e)
 {
 	struct link l = { .nl = { -1, 0 },
@@ -316,8 +324,7 @@ link_open(struct link *ret, const struct np_config *c, struct error **e)
 	if (l.home < 0)
 		return fail_sys(e, "open /proc/thread-self/ns/net");
 	if (nl_open(&l.nl, NETLINK_ROUTE, e) < 0 || owner_take(&l.owner, c, &l.nl, e) < 0 ||
-	    ranges_check(&l.nl, c, &l.said, e) < 0 || link_bridge(&l, e) < 0 ||
-	    link_sysctls(&l, e) < 0 || link_bridge_set(&l, c, e) < 0) {
+	    ranges_check(&l.nl, c, &l.said, e) < 0 || link_remake(&l, c, e) < 0) {
 		link_close(&l);
 		return -1;
 	}
@@ -440,6 +447,17 @@ plug_host(struct link *l, unsigned index, const char *name, uint32_t ip, struct 
 	im.ifi_flags = im.ifi_change = IFF_UP;
 	nl_ask(&b, RTM_SETLINK, 0, &im, sizeof im, "set the port up", 0);
 	return nl_send(&l->nl, &b, e);
+}
+
+int
+link_port(struct link *l, unsigned index, uint32_t ip, struct error **e)
+{
+	struct ifinfomsg im = { .ifi_index = index };
+	struct nl_batch b = { 0 };
+	struct nlmsghdr *h = nl_ask(&b, RTM_SETLINK, 0, &im, sizeof im, "join the bridge", 0);
+
+	nl_put_u32(&b, h, IFLA_MASTER, l->index);
+	return nl_send(&l->nl, &b, e) < 0 ? -1 : plug_host(l, index, NULL, ip, e);
 }
 
 /* A netlink socket belongs to the namespace it was opened in.  This thread is
@@ -651,17 +669,25 @@ link_node_ip(const struct link *l)
 }
 
 /* Is it "kdg" and eight hex digits, which are an address of the pods' range? */
+uint32_t
+link_pod(const struct np_config *c, const char *name)
+{
+	uint32_t ip;
+
+	if (strncmp(name, "kdg", 3) || strlen(name) != 11 ||
+	    strspn(name + 3, "0123456789abcdef") != 8)
+		return 0;
+	ip = (uint32_t)strtoul(name + 3, NULL, 16);
+	return (ip ^ c->pod_net) >> (32 - c->pod_bits) ? 0 : ip;
+}
+
 static bool
 link_ours(const struct np_config *c, const char *name)
 {
 	char ahead[LINK_TEXT];
 
 	snprintf(ahead, sizeof ahead, LINK_AHEAD, c->pod_net + 1);
-	if (!strncmp(name, ahead, strlen(ahead)))
-		return true;
-	return !strncmp(name, "kdg", 3) && strlen(name) == 11 &&
-	       strspn(name + 3, "0123456789abcdef") == 8 &&
-	       ((uint32_t)strtoul(name + 3, NULL, 16) ^ c->pod_net) >> (32 - c->pod_bits) == 0;
+	return !strncmp(name, ahead, strlen(ahead)) || link_pod(c, name);
 }
 
 int

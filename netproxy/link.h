@@ -56,6 +56,11 @@ struct link_ahead {
 #define LINK_TEXT 16 /* room for an address or a link's name */
 
 int link_open(struct link *, const struct np_config *, struct error **);
+/* The bridge and all that is set of it, whatever of it is there. */
+int link_remake(struct link *, const struct np_config *, struct error **);
+/* The host's end of a pod's pair becomes a port of the bridge again. */
+int link_port(struct link *, unsigned index, uint32_t ip, struct error **);
+uint32_t link_pod(const struct np_config *, const char *name); /* its address; 0: no pod's */
 void link_close(struct link *);
 int link_plug(struct link *, int netns, uint32_t ip, struct error **);
 int link_forget(struct link *, uint32_t ip, bool unplug, struct error **);

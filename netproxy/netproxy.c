@@ -1,4 +1,6 @@
 /* netproxy.c -- opening, looking after and removing what np owns; see netproxy.h. */
+#include "announce.h"
+#include "mend.h"
 #include "np.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
@@ -65,6 +67,7 @@ probe(struct np *np)
 {
 	np->net.no_recent = !tables_has_match(&np->tables, "recent", 1);
 	np->net.no_bpf = !tables_has_match(&np->tables, "bpf", 1);
+	np->net.no_sctp = !tables_has_match(&np->tables, "sctp", 0);
 	np->tracks = conntrack_there();
 	if (np->net.no_recent)
 		lack(np, "this kernel has no xt_recent: sessionAffinity ClientIP is not kept, "
@@ -170,6 +173,7 @@ np_close(struct np *np)
 	if (np->idle >= 0)
 		close(np->idle);
 	commit_done(np);
+	map_done(&np->plugged);
 	while (np->ahead_n)
 		link_ahead_drop(&np->ahead[--np->ahead_n]);
 	link_close(&np->link);
@@ -281,6 +285,45 @@ np_unplug(struct np *np, uint32_t ip, struct error **e)
 	return ip_check(np, ip, e) < 0 ? -1 : link_forget(&np->link, ip, true, e);
 }
 
+/* An address that somebody took off its link is put back at once. */
+static int
+check_announced(struct np *np, struct error **e)
+{
+	unsigned changed = 0;
+
+	if (!np->announces)
+		return 0;
+	if (commit_announce(np, &changed, e) < 0)
+		return -1;
+	if (changed)
+		log_warn("network",
+			 "somebody changed the addresses of load balancers: %u put right",
+			 changed);
+	return 0;
+}
+
+static int
+check_links(struct np *np, struct error **e)
+{
+	cleanup_buf struct buf did = { 0 };
+
+	if (mend_links(np, &did, e) < 0)
+		return -1;
+	if (did.len)
+		log_warn("network", "%s: somebody changed that; it is put right",
+			 buf_text(&did));
+	return 0;
+}
+
+bool
+np_plugged(const struct np *np, uint32_t ip)
+{
+	char name[LINK_TEXT];
+
+	snprintf(name, sizeof name, "kdg%08x", ip);
+	return !np->looked || map_get(&np->plugged, name);
+}
+
 int
 np_check(struct np *np, bool *ret_intact, struct error **e)
 {
@@ -308,8 +351,10 @@ np_check(struct np *np, bool *ret_intact, struct error **e)
 		np->whole |= !ok;
 	}
 	np->whole |= !so;
+	if (check_links(np, e) < 0)
+		return -1;
 	*ret_intact = !np->whole;
-	return 0;
+	return check_announced(np, e);
 }
 
 int
@@ -327,6 +372,16 @@ np_flush_flows(struct np *np, uint32_t ip, struct error **e)
 	return np->tracks ? conntrack_flush(ip, e) : 0;
 }
 
+int
+np_flow_counts(struct np *np, struct np_flow **ret, size_t *ret_n, struct error **e)
+{
+	if (np->tracks)
+		return conntrack_by_endpoint(ret, ret_n, e);
+	*ret = NULL;
+	*ret_n = 0;
+	return 0;
+}
+
 /* -- down ------------------------------------------------------------------- */
 
 static void
@@ -334,18 +389,21 @@ down_text(const struct seen *seen, struct buf *b)
 {
 	for (unsigned t = 0; t < RULES_TABLES; t++) {
 		const struct map *m = &seen->chains[t];
+		struct names all = { xcalloc(m->n, sizeof *all.at), 0 };
 
 		buf_addf(b, "*%s\n", rules_tables[t]);
-		for (struct map_slot *s = map_first(m); s; s = map_next(m, s))
-			buf_addf(b, ":%s - [0:0]\n", s->key);
 		for (unsigned i = 0; i < RULES_JUMPS; i++)
 			for (unsigned k = 0; rules_jumps[i].table == t && k < seen->jumps[i];
 			     k++)
 				buf_addf(b, "-D %s -j %s\n", rules_jumps[i].from,
 					 rules_jumps[i].to);
-		for (struct map_slot *s = map_first(m); s; s = map_next(m, s))
-			buf_addf(b, "-X %s\n", s->key);
 		buf_adds(b, "COMMIT\n");
+		for (struct map_slot *s = map_first(m); s; s = map_next(m, s)) {
+			all.at[all.n].table = t;
+			snprintf(all.at[all.n++].name, RULES_NAME, "%s", s->key);
+		}
+		commit_text_remove(&all, t, b);
+		free(all.at);
 	}
 }
 
@@ -377,6 +435,20 @@ down_rules(const struct np_config *c, struct error **e)
 	return rc;
 }
 
+static int
+down_addresses(const struct np_config *c, struct error **e)
+{
+	struct nl nl = { -1, 0 };
+	unsigned changed;
+	int rc;
+
+	if (nl_open(&nl, NETLINK_ROUTE, e) < 0)
+		return -1;
+	rc = announce_sync(&nl, c, NULL, 0, &changed, e);
+	nl_close(&nl);
+	return rc;
+}
+
 int
 np_down(const struct np_config *c, struct error **e)
 {
@@ -386,5 +458,7 @@ np_down(const struct np_config *c, struct error **e)
 	if (rc < 0)
 		return rc;
 	rc = down_rules(c, e);
+	if (down_addresses(c, rc < 0 ? NULL : e) < 0)
+		rc = -1;
 	return link_down(c, rc < 0 ? NULL : e) < 0 ? -1 : rc;
 }

@@ -28,14 +28,31 @@ struct np_config {
 struct np_endpoint {
 	uint32_t ip;
 	uint16_t port;
+	bool away; /* not on this host */
 };
+struct np_range {
+	uint32_t net;
+	unsigned bits;
+};
+/* One port of a service, and its entrances.  Inside: the VIP.  Outside: the node port, the
+ * outer addresses, the balancer's; who comes by these is answered through the host's own
+ * address, unless only endpoints of this host serve them. */
 struct np_service {
 	const char *id; /* "default/web:http": one VIP port; [A-Za-z0-9._:/-]{1,200} */
 	uint32_t vip;
-	uint8_t proto;                       /* IPPROTO_TCP, IPPROTO_UDP */
-	uint16_t port, node_port;            /* node_port 0: none */
-	unsigned affinity_s;                 /* 0: none */
-	bool local_only;                     /* keep the client's address on the node port */
+	uint8_t proto;            /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
+	uint16_t port, node_port; /* node_port 0: none */
+	uint32_t node_ip;         /* where node_port answers; 0: at every address of the host */
+	uint16_t health_port; /* TCP: let in, whatever the rest of the firewall says; 0: none */
+	unsigned affinity_s;  /* 0: none */
+	bool local_only; /* outside: only endpoints of this host, and the client's address stays
+			  */
+	bool local_inside;     /* inside: only endpoints of this host */
+	const uint32_t *outer; /* other addresses at which `port` answers */
+	size_t nouter;
+	uint32_t balancer; /* one more, which is put on the link it belongs to; 0: none */
+	const struct np_range *sources; /* who may come by the balancer's; none: everybody */
+	size_t nsources;
 	const struct np_endpoint *endpoints; /* none: REJECT */
 	size_t n;
 };
@@ -65,6 +82,8 @@ int np_unplug(struct np *, uint32_t ip, struct error **); /* absent is fine */
 /* Stage changes; nothing happens before np_commit. */
 int np_set(struct np *, const struct np_service *, struct error **);
 void np_drop(struct np *, const char *id);
+/* Does this service have that node port already, in force or staged? */
+bool np_has_node_port(const struct np *, const char *id, uint16_t port);
 /* Begins to make the staged rules real: one iptables-restore with only the
  * changed chains, run as a child.  Poll np_fd, then call np_commit_end, which
  * says whether they are in force (then UDP flows of endpoints that went are
@@ -81,12 +100,43 @@ struct np_wrote {
 };
 struct np_wrote np_wrote(const struct np *);
 
-/* Are our rules still there?  Cheap enough for every two seconds; on false the
+/* Was this pod's link there at the last np_check?  If not, np_plug makes another. */
+bool np_plugged(const struct np *, uint32_t ip);
+/* Are our rules still there?  Puts the bridge, its ports and balancers' addresses right itself,
+ * and says so in the log.  Cheap enough for every two seconds; on false the
  * next np_commit writes everything. */
 int np_check(struct np *, bool *ret_intact, struct error **);
 /* Established TCP flows and live UDP flows to this pod. */
 int np_flows(struct np *, uint32_t ip, unsigned *ret, struct error **);
 int np_flush_flows(struct np *, uint32_t ip, struct error **); /* after the pod is gone */
+/* The way of a connection that nobody made: the rules it would match, as they were last
+ * committed, and the endpoints that chance or affinity would choose from. */
+enum np_verdict { NP_PASSED, NP_SERVED, NP_REFUSED, NP_DROPPED };
+struct np_way {
+	enum np_verdict verdict;
+	bool masqueraded;
+	struct np_step {
+		const char *table;
+		char *rule;
+	} * steps;
+	size_t nsteps;
+	struct np_end {
+		struct np_endpoint at;
+		double share; /* of 1 */
+	} * ends;
+	size_t nends;
+};
+/* `from` 0: the host itself.  What is in `ret` is freed with np_way_done. */
+void np_trace(const struct np *, uint32_t from, uint32_t to, uint8_t proto, uint16_t port,
+	      struct np_way *ret);
+void np_way_done(struct np_way *);
+/* Flows that are translated to somebody: established TCP, UDP that was answered. */
+struct np_flow {
+	struct np_endpoint at;
+	uint8_t proto;
+	unsigned n;
+};
+int np_flow_counts(struct np *, struct np_flow **ret, size_t *ret_n, struct error **);
 /* Removes bridge, links, routes and chains: no trace. */
 int np_down(const struct np_config *, struct error **);
 #endif

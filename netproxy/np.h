@@ -28,6 +28,7 @@ struct delta {
 	struct ct_target *cut; /* endpoints owned */
 	size_t cut_n;
 	bool whole;
+	bool split; /* very many chains go in several transactions */
 };
 
 struct np {
@@ -37,12 +38,15 @@ struct np {
 	char *restore;
 	struct rules_net net;
 	bool tracks; /* the kernel has ctnetlink */
-	bool said_recent;
+	bool said_recent, said_sctp;
 	const char *lacks[8];
 
 	struct link_ahead ahead[16]; /* the oldest first */
 	unsigned ahead_n, ahead_made;
 	bool said_ahead;
+
+	struct map plugged; /* names of pods' links, at the last look at them */
+	bool looked;
 
 	struct map services; /* id -> struct service */
 	struct names trees;
@@ -55,12 +59,17 @@ struct np {
 	int idle; /* readable: a commit that had nothing to write */
 	struct delta delta;
 	struct np_wrote wrote;
+	size_t announces; /* balancers' addresses, at the last commit */
 
 	bool printed; /* `print` is of rules that were found whole */
 	uint64_t print;
 };
 
+/* For very many chains that nobody leads to any more: in several transactions. */
+void commit_text_remove(const struct names *, enum rules_table, struct buf *);
 void commit_done(struct np *); /* frees the model */
 /* Compares the kernel's chains with what was committed. */
 bool commit_matches(const struct np *, const struct seen *);
+/* Puts balancers' addresses on the links, and takes those away that are no longer wanted. */
+int commit_announce(struct np *, unsigned *ret_changed, struct error **);
 #endif

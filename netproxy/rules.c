@@ -81,7 +81,61 @@ rule(struct chain *c, const char *fmt, ...)
 static const char *
 proto_name(uint8_t proto)
 {
-	return proto == IPPROTO_UDP ? "udp" : "tcp";
+	return proto == IPPROTO_UDP ? "udp" : proto == IPPROTO_SCTP ? "sctp" : "tcp";
+}
+
+/* -- what a service is like ------------------------------------------------- */
+
+bool
+rules_leave_out(const struct rules_net *net, const struct np_service *s)
+{
+	return s->proto == IPPROTO_SCTP && net->no_sctp;
+}
+
+size_t
+rules_local(const struct np_service *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		n += !s->endpoints[i].away;
+	return n;
+}
+
+static bool
+all_local(const struct np_service *s)
+{
+	return rules_local(s) == s->n;
+}
+
+static bool
+has_outside(const struct np_service *s)
+{
+	return s->node_port || s->nouter || s->balancer;
+}
+
+/* A chain of its own for who comes from outside? */
+static bool
+has_entry(const struct np_service *s)
+{
+	return s->n && has_outside(s) && (!s->local_only || !all_local(s));
+}
+
+/* A second spread, over endpoints of this host only? */
+static bool
+has_local_spread(const struct np_service *s)
+{
+	return rules_local(s) && !all_local(s) &&
+	       (s->local_inside || (s->local_only && has_outside(s)));
+}
+
+/* Why who comes by an entrance is turned away; NULL: they are served. */
+static const char *
+closed(const struct np_service *s, bool local)
+{
+	return !s->n                      ? "has no endpoints"
+	       : local && !rules_local(s) ? "has no local endpoints"
+					  : NULL;
 }
 
 /* -- what does not depend on services --------------------------------------- */
@@ -96,11 +150,8 @@ proto_name(uint8_t proto)
 static void
 base_filter(const struct rules_net *net, const char *svcs, struct chains *out)
 {
-	struct chain *c = chain_begin(out, RULES_FILTER, "KDG-F");
+	struct chain *c = chain_begin(out, RULES_FILTER, "KDG-FP");
 
-	rule(c, "-i %s -j KDG-FP", net->bridge);
-	rule(c, "-o %s -j KDG-FP", net->bridge);
-	c = chain_begin(out, RULES_FILTER, "KDG-FP");
 	if (!net->no_bpf)
 		rule(c, "-i %s -m bpf --bytecode \"" FORGED "\" -j DROP", net->bridge);
 	rule(c, "-d %s -j " REJECT, svcs);
@@ -109,11 +160,18 @@ base_filter(const struct rules_net *net, const char *svcs, struct chains *out)
 	rule(c, "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT");
 	rule(c, "-i %s -j ACCEPT", net->bridge);
 	rule(c, "-m conntrack --ctstate DNAT -j ACCEPT");
-	c = chain_begin(out, RULES_FILTER, "KDG-O");
-	rule(c, "-d %s -j " REJECT, svcs);
 	for (unsigned i = 0; i < LINK_KNOBS; i++)
 		if (net->turned >> i & 1)
 			rule(chain_begin(out, RULES_FILTER, link_knobs[i].note), "-j RETURN");
+}
+
+static const char *
+svc_range(const struct rules_net *net, char to[static LINK_TEXT + 4])
+{
+	char ip[LINK_TEXT];
+
+	snprintf(to, LINK_TEXT + 4, "%s/%u", ipv4_print(net->svc_net, ip), net->svc_bits);
+	return to;
 }
 
 void
@@ -123,12 +181,6 @@ rules_base(const struct rules_net *net, struct chains *out)
 	struct chain *c;
 
 	snprintf(pods, sizeof pods, "%s/%u", ipv4_print(net->pod_net, ip), net->pod_bits);
-	snprintf(svcs, sizeof svcs, "%s/%u", ipv4_print(net->svc_net, ip), net->svc_bits);
-	c = chain_begin(out, RULES_NAT, "KDG-D");
-	rule(c, "-d %s -j KDG-V", svcs);
-	/* Never 127.0.0.0/8: it would need route_localnet, which opens the host's
-	 * own loopback services to its neighbours. */
-	rule(c, "! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j KDG-N");
 	c = chain_begin(out, RULES_NAT, "KDG-MASQ");
 	rule(c, "-j MARK --set-xmark 0x%x/0x%x", RULES_MARK, RULES_MARK);
 	c = chain_begin(out, RULES_NAT, "KDG-P");
@@ -137,7 +189,7 @@ rules_base(const struct rules_net *net, struct chains *out)
 	c = chain_begin(out, RULES_NAT, "KDG-PM");
 	rule(c, "-j MARK --set-xmark 0x0/0x%x", RULES_MARK);
 	rule(c, "-j MASQUERADE --random-fully");
-	base_filter(net, svcs, out);
+	base_filter(net, svc_range(net, svcs), out);
 	for (unsigned t = 0; t < RULES_TABLES; t++)
 		rule(chain_begin(out, t, RULES_CANARY), "-j RETURN");
 }
@@ -147,13 +199,14 @@ rules_base(const struct rules_net *net, struct chains *out)
 struct item {
 	uint32_t key; /* address or port */
 	const struct np_service *s;
+	bool gate; /* the balancer's address, which is not for every source */
 };
 
 /* What a tree is over. */
 struct tree {
 	enum rules_table table;
 	unsigned bits; /* of a key */
-	void (*leaf)(const struct rules_net *, struct chain *, const struct np_service *);
+	void (*leaf)(const struct rules_net *, struct chain *, const struct item *);
 	void (*branch)(struct chain *, uint8_t proto, uint32_t key, unsigned bits,
 		       const char *child);
 };
@@ -164,16 +217,30 @@ service_chain(const struct np_service *s, char kind, char to[static RULES_NAME])
 	snprintf(to, RULES_NAME, "KDG-%c-%016jx", kind, (uintmax_t)hash_str(0, s->id));
 }
 
+/* By address and port, to a chain of the service. */
 static void
-vip_leaf(const struct rules_net *net, struct chain *c, const struct np_service *s)
+address_rule(struct chain *c, const struct item *x, char kind)
 {
+	const char *proto = proto_name(x->s->proto);
 	char to[RULES_NAME], ip[LINK_TEXT];
-	const char *proto = proto_name(s->proto);
 
-	(void)net;
-	service_chain(s, 'S', to);
+	service_chain(x->s, kind, to);
 	rule(c, "-d %s/32 -p %s -m %s --dport %u -m comment --comment \"%s\" -j %s",
-	     ipv4_print(s->vip, ip), proto, proto, s->port, s->id, to);
+	     ipv4_print(x->key, ip), proto, proto, x->s->port, x->s->id, to);
+}
+
+static void
+vip_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
+{
+	(void)net;
+	address_rule(c, x, x->s->local_inside && !all_local(x->s) ? 'L' : 'S');
+}
+
+static void
+outer_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
+{
+	(void)net;
+	address_rule(c, x, x->gate ? 'G' : has_entry(x->s) ? 'X' : 'S');
 }
 
 static void
@@ -185,16 +252,28 @@ vip_branch(struct chain *c, uint8_t proto, uint32_t key, unsigned bits, const ch
 	rule(c, "-d %s/%u -g %s", ipv4_print(key, ip), bits, child);
 }
 
-static void
-port_leaf(const struct rules_net *net, struct chain *c, const struct np_service *s)
+/* "-d 192.0.2.1/32 " for a node port of one address only. */
+static const char *
+at_address(uint32_t ip, char to[static LINK_TEXT + 8])
 {
-	const char *proto = proto_name(s->proto);
-	char to[RULES_NAME];
+	char text[LINK_TEXT];
+
+	*to = 0;
+	if (ip)
+		snprintf(to, LINK_TEXT + 8, "-d %s/32 ", ipv4_print(ip, text));
+	return to;
+}
+
+static void
+port_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
+{
+	const char *proto = proto_name(x->s->proto);
+	char to[RULES_NAME], at[LINK_TEXT + 8];
 
 	(void)net;
-	service_chain(s, s->local_only ? 'S' : 'X', to);
-	rule(c, "-p %s -m %s --dport %u -m comment --comment \"%s\" -j %s", proto, proto,
-	     s->node_port, s->id, to);
+	service_chain(x->s, has_entry(x->s) ? 'X' : 'S', to);
+	rule(c, "%s-p %s -m %s --dport %u -m comment --comment \"%s\" -j %s",
+	     at_address(x->s->node_ip, at), proto, proto, x->s->node_port, x->s->id, to);
 }
 
 static void
@@ -205,20 +284,42 @@ port_branch(struct chain *c, uint8_t proto, uint32_t key, unsigned bits, const c
 	rule(c, "-p %s -m %s --dport %u:%u -g %s", p, p, key, key | 0xffffu >> bits, child);
 }
 
-static void
-reject_leaf(const struct rules_net *net, struct chain *c, const struct np_service *s)
+static const char *
+turn_away(const struct np_service *s)
 {
-	const char *proto = proto_name(s->proto);
+	return s->n ? "DROP" : REJECT;
+}
+
+static void
+reject_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
+{
+	const char *proto = proto_name(x->s->proto);
+	char at[LINK_TEXT + 8];
 
 	(void)net;
-	rule(c,
-	     "-p %s -m %s --dport %u -m comment --comment \"%s has no endpoints\" -j " REJECT,
-	     proto, proto, s->node_port, s->id);
+	rule(c, "%s-p %s -m %s --dport %u -m comment --comment \"%s %s\" -j %s",
+	     at_address(x->s->node_ip, at), proto, proto, x->s->node_port, x->s->id,
+	     closed(x->s, true), turn_away(x->s));
+}
+
+static void
+block_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
+{
+	const char *proto = proto_name(x->s->proto), *why = closed(x->s, true);
+	char ip[LINK_TEXT];
+
+	(void)net;
+	rule(c, "-d %s/32 -p %s -m %s --dport %u -m comment --comment \"%s %s\" -j %s",
+	     ipv4_print(x->key, ip), proto, proto, x->s->port, x->s->id,
+	     x->gate || !why ? "is not for this source" : why,
+	     x->gate ? "DROP" : turn_away(x->s));
 }
 
 static const struct tree vips = { RULES_NAT, 32, vip_leaf, vip_branch };
+static const struct tree outers = { RULES_NAT, 32, outer_leaf, vip_branch };
 static const struct tree ports = { RULES_NAT, 16, port_leaf, port_branch };
 static const struct tree rejects = { RULES_FILTER, 16, reject_leaf, port_branch };
+static const struct tree blocks = { RULES_FILTER, 32, block_leaf, vip_branch };
 
 /* The bits of a key that decide after its first `bits`. */
 static unsigned
@@ -252,7 +353,7 @@ tree_grow(const struct rules_net *net, const struct tree *t, const char *root, c
 		bits += RULES_STEP;
 	if (n <= flat || bits >= t->bits) {
 		for (size_t i = 0; i < n; i++)
-			t->leaf(net, c, at[i].s);
+			t->leaf(net, c, &at[i]);
 		return;
 	}
 	for (size_t i = 0; i < n; i++)
@@ -264,7 +365,7 @@ tree_grow(const struct rules_net *net, const struct tree *t, const char *root, c
 		uint32_t key = at[start[g]].key >> (t->bits - bits) << (t->bits - bits);
 
 		if (start[g + 1] - start[g] == 1) {
-			t->leaf(net, c, at[start[g]].s);
+			t->leaf(net, c, &at[start[g]]);
 			continue;
 		}
 		branch_name(t, root, key, bits, child);
@@ -301,67 +402,166 @@ item_cmp_key(const void *a, const void *b)
 	return x->key != y->key ? x->key < y->key ? -1 : 1 : item_cmp(a, b);
 }
 
-/* Ports of TCP and UDP are two trees below one root. */
+/* Ports of each protocol are a tree below one root. */
 static void
 tree_ports(const struct rules_net *net, const struct tree *t, const char *root, struct item *at,
 	   size_t n, struct chains *out)
 {
-	char sub[2][RULES_NAME];
+	static const struct {
+		uint8_t proto;
+		char letter;
+	} kinds[] = { { IPPROTO_TCP, 'T' }, { IPPROTO_UDP, 'U' }, { IPPROTO_SCTP, 'S' } };
+	size_t count[3] = { 0 }, first = 0;
+	char sub[RULES_NAME];
 	struct chain *c;
-	size_t tcp = 0;
 
 	qsort(at, n, sizeof *at, item_cmp);
 	if (n <= RULES_FLAT) {
 		tree_grow(net, t, root, root, at, n, 0, RULES_FLAT, out);
 		return;
 	}
-	while (tcp < n && at[tcp].s->proto == IPPROTO_TCP)
-		tcp++;
-	snprintf(sub[0], RULES_NAME, "%sT", root);
-	snprintf(sub[1], RULES_NAME, "%sU", root);
 	c = chain_begin(out, t->table, root);
-	if (tcp)
-		rule(c, "-p tcp -g %s", sub[0]);
-	if (tcp < n)
-		rule(c, "-p udp -g %s", sub[1]);
-	if (tcp)
-		tree_grow(net, t, sub[0], sub[0], at, tcp, 0, RULES_LEAF, out);
-	if (tcp < n)
-		tree_grow(net, t, sub[1], sub[1], at + tcp, n - tcp, 0, RULES_LEAF, out);
+	for (size_t k = 0; k < 3; k++) {
+		for (size_t i = 0; i < n; i++)
+			count[k] += at[i].s->proto == kinds[k].proto;
+		if (count[k])
+			rule(c, "-p %s -g %s%c", proto_name(kinds[k].proto), root,
+			     kinds[k].letter);
+	}
+	for (size_t k = 0; k < 3; first += count[k++]) {
+		snprintf(sub, sizeof sub, "%s%c", root, kinds[k].letter);
+		if (count[k])
+			tree_grow(net, t, sub, sub, at + first, count[k], 0, RULES_LEAF, out);
+	}
+}
+
+/* -- all services ----------------------------------------------------------- */
+
+struct items {
+	struct item *at;
+	size_t n;
+};
+
+static void
+items_add(struct items *x, uint32_t key, const struct np_service *s, bool gate)
+{
+	if ((x->n & (x->n - 1)) == 0)
+		x->at = xrealloc(x->at, (x->n ? x->n * 2 : 1) * sizeof *x->at);
+	x->at[x->n++] = (struct item){ key, s, gate };
+}
+
+/* Where each service goes in: the trees that serve, and those that turn away. */
+struct entrances {
+	struct items vip, outer, port, no_port, no_address;
+	bool away; /* some of outside are served by others than this host */
+};
+
+static void
+entrances_add(struct entrances *e, const struct np_service *s)
+{
+	bool open = !closed(s, s->local_only);
+	bool nat = s->n != 0; /* pods and the host itself are served by any endpoint */
+
+	if (s->vip && nat)
+		items_add(closed(s, s->local_inside) ? &e->no_address : &e->vip, s->vip, s,
+			  false);
+	if (s->node_port && nat)
+		items_add(&e->port, s->node_port, s, false);
+	if (s->node_port && !open)
+		items_add(&e->no_port, s->node_port, s, false);
+	for (size_t i = 0; i < s->nouter + !!s->balancer; i++) {
+		bool last = i == s->nouter, gate = last && s->nsources;
+		uint32_t ip = last ? s->balancer : s->outer[i];
+
+		if (nat)
+			items_add(&e->outer, ip, s, gate);
+		if (!open || gate)
+			items_add(&e->no_address, ip, s, open);
+	}
+	e->away |= has_entry(s) && !all_local(s) && !s->local_only;
+}
+
+static void
+entrances_done(struct entrances *e)
+{
+	free(e->vip.at);
+	free(e->outer.at);
+	free(e->port.at);
+	free(e->no_port.at);
+	free(e->no_address.at);
+}
+
+static void
+address_tree(const struct rules_net *net, const struct tree *t, const char *root,
+	     struct items *x, unsigned bits, struct chains *out)
+{
+	if (x->n)
+		qsort(x->at, x->n, sizeof *x->at, item_cmp_key);
+	tree_grow(net, t, root, root, x->at, x->n, bits, RULES_FLAT, out);
+}
+
+/* The chains that the host's own jump to. */
+static void
+roots(const struct rules_net *net, const struct entrances *e,
+      const struct np_service *const *all, size_t n, struct chains *out)
+{
+	static const char blocked[] = "-m conntrack --ctstate NEW -j KDG-B";
+	struct chain *c = chain_begin(out, RULES_NAT, "KDG-D");
+	char svcs[LINK_TEXT + 4];
+
+	rule(c, "-d %s -j KDG-V", svc_range(net, svcs));
+	if (e->outer.n)
+		rule(c, "-j KDG-Y");
+	/* Never 127.0.0.0/8: it would need route_localnet, which opens the host's
+	 * own loopback services to its neighbours. */
+	rule(c, "! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j KDG-N");
+	c = chain_begin(out, RULES_FILTER, "KDG-F");
+	if (e->no_address.n)
+		rule(c, blocked);
+	rule(c, "-i %s -j KDG-FP", net->bridge);
+	rule(c, "-o %s -j KDG-FP", net->bridge);
+	if (e->away) { /* in by one link of the host and out by another */
+		rule(c, "-m mark --mark 0x%x/0x%x -j ACCEPT", RULES_MARK, RULES_MARK);
+		rule(c, "-m conntrack --ctstate RELATED,ESTABLISHED -m conntrack --ctstate "
+			"DNAT -j ACCEPT");
+	}
+	c = chain_begin(out, RULES_FILTER, "KDG-O");
+	if (e->no_address.n)
+		rule(c, blocked);
+	rule(c, "-d %s -j " REJECT, svcs);
+	c = chain_begin(out, RULES_FILTER, "KDG-I");
+	if (!net->no_bpf)
+		rule(c, "-i %s -m bpf --bytecode \"" FORGED "\" -j DROP", net->bridge);
+	if (e->no_address.n)
+		rule(c, blocked);
+	if (e->no_port.n)
+		rule(c, "! -d 127.0.0.0/8 -m conntrack --ctstate NEW -j KDG-R");
+	for (size_t i = 0; i < n; i++)
+		if (all[i]->health_port)
+			rule(c,
+			     "-p tcp -m tcp --dport %u -m comment --comment \"%s health check "
+			     "node port\" -j ACCEPT",
+			     all[i]->health_port, all[i]->id);
 }
 
 void
 rules_dispatch(const struct rules_net *net, const struct np_service *const *all, size_t n,
 	       struct chains *out)
 {
-	struct item *vip = xcalloc(n, sizeof *vip), *port = xcalloc(n, sizeof *port);
-	struct item *none = xcalloc(n, sizeof *none);
-	size_t vip_n = 0, port_n = 0, none_n = 0;
-	struct chain *c;
+	struct entrances e = { 0 };
 
-	for (size_t i = 0; i < n; i++) {
-		const struct np_service *s = all[i];
-
-		if (s->n && s->vip)
-			vip[vip_n++] = (struct item){ s->vip, s };
-		if (s->n && s->node_port)
-			port[port_n++] = (struct item){ s->node_port, s };
-		if (!s->n && s->node_port)
-			none[none_n++] = (struct item){ s->node_port, s };
-	}
-	qsort(vip, vip_n, sizeof *vip, item_cmp_key);
-	tree_grow(net, &vips, "KDG-V", "KDG-V", vip, vip_n,
-		  net->svc_bits / RULES_STEP * RULES_STEP, RULES_FLAT, out);
-	tree_ports(net, &ports, "KDG-N", port, port_n, out);
-	tree_ports(net, &rejects, "KDG-R", none, none_n, out);
-	c = chain_begin(out, RULES_FILTER, "KDG-I");
-	if (!net->no_bpf)
-		rule(c, "-i %s -m bpf --bytecode \"" FORGED "\" -j DROP", net->bridge);
-	if (none_n)
-		rule(c, "! -d 127.0.0.0/8 -m conntrack --ctstate NEW -j KDG-R");
-	free(vip);
-	free(port);
-	free(none);
+	for (size_t i = 0; i < n; i++)
+		if (!rules_leave_out(net, all[i]))
+			entrances_add(&e, all[i]);
+	address_tree(net, &vips, "KDG-V", &e.vip, net->svc_bits / RULES_STEP * RULES_STEP, out);
+	if (e.outer.n)
+		address_tree(net, &outers, "KDG-Y", &e.outer, 0, out);
+	if (e.no_address.n)
+		address_tree(net, &blocks, "KDG-B", &e.no_address, 0, out);
+	tree_ports(net, &ports, "KDG-N", e.port.at, e.port.n, out);
+	tree_ports(net, &rejects, "KDG-R", e.no_port.at, e.no_port.n, out);
+	roots(net, &e, all, n, out);
+	entrances_done(&e);
 }
 
 /* -- one service ------------------------------------------------------------ */
@@ -438,35 +638,41 @@ group_count(size_t n)
 }
 
 static size_t
-members_of(const struct np_service *s, struct member *m)
+members_of(const struct np_service *s, bool local, struct member *m)
 {
-	unsigned groups = group_count(s->n);
-	size_t n = 0;
+	unsigned groups = group_count(local ? rules_local(s) : s->n);
+	size_t all = 0, n = 0;
 
 	for (size_t i = 0; i < s->n; i++) {
-		struct member *x = &m[i];
+		struct member *x = &m[all];
 
+		if (local && s->endpoints[i].away)
+			continue;
 		x->at = s->endpoints[i];
 		x->hash = hash_bytes(hash_str(0, s->id), &x->at.ip, sizeof x->at.ip);
 		x->hash = hash_bytes(x->hash, &x->at.port, sizeof x->at.port);
 		x->group = (x->hash >> 40) & (groups - 1);
 		snprintf(x->chain, sizeof x->chain, "KDG-E-%016jx", (uintmax_t)x->hash);
+		all++;
 	}
-	qsort(m, s->n, sizeof *m, member_cmp);
-	for (size_t i = 0; i < s->n; i++) /* named twice is served once */
+	if (all)
+		qsort(m, all, sizeof *m, member_cmp);
+	for (size_t i = 0; i < all; i++) /* named twice is served once */
 		if (!n || member_cmp(&m[n - 1], &m[i]))
 			m[n++] = m[i];
 	return n;
 }
 
+/* The chain that was begun last sends each of `m` its share. */
 static void
-spread(const struct np_service *s, const struct member *m, size_t n, struct chains *out)
+spread(const struct np_service *s, const struct member *m, size_t n, char group,
+       struct chains *out)
 {
 	char name[RULES_NAME], to[RULES_NAME + 8];
 	size_t at = 0;
 
-	service_chain(s, 'T', name);
-	if (group_count(s->n) == 1) {
+	service_chain(s, group, name);
+	if (group_count(n) == 1) {
 		for (size_t i = 0; i < n; i++)
 			share(&out->at[out->n - 1], 1, n - i, m[i].chain);
 		return;
@@ -488,30 +694,82 @@ spread(const struct np_service *s, const struct member *m, size_t n, struct chai
 	}
 }
 
+/* Affinity first, then chance. */
+static void
+serve_chain(const struct rules_net *net, const struct np_service *s, char kind, char group,
+	    const struct member *m, size_t n, struct chains *out)
+{
+	char name[RULES_NAME];
+	struct chain *c;
+
+	service_chain(s, kind, name);
+	c = chain_begin(out, RULES_NAT, name);
+	for (size_t i = 0; s->affinity_s && !net->no_recent && i < n; i++) {
+		cleanup_buf struct buf seen = { 0 };
+
+		recent(&seen, s, &m[i], false);
+		rule(c, "%s-j %s", buf_text(&seen), m[i].chain);
+	}
+	spread(s, m, n, group, out);
+}
+
+/* Who comes from outside.  Kept to this host's endpoints they keep their address; pods and
+ * the host itself are no outsiders, and meet any endpoint. */
+static void
+entry_chain(const struct rules_net *net, const struct np_service *s, struct chains *out)
+{
+	char name[RULES_NAME], serve[RULES_NAME], ip[LINK_TEXT];
+	struct chain *c;
+
+	service_chain(s, 'X', name);
+	service_chain(s, 'S', serve);
+	c = chain_begin(out, RULES_NAT, name);
+	if (!s->local_only) {
+		rule(c, "-j KDG-MASQ");
+		rule(c, "-j %s", serve);
+		return;
+	}
+	rule(c, "-s %s/%u -j %s", ipv4_print(net->pod_net, ip), net->pod_bits, serve);
+	rule(c, "-m addrtype --src-type LOCAL -j KDG-MASQ");
+	rule(c, "-m addrtype --src-type LOCAL -j %s", serve);
+	if (!rules_local(s))
+		return;
+	service_chain(s, 'L', serve);
+	rule(c, "-j %s", serve);
+}
+
+/* The balancer's address, for those sources only. */
+static void
+gate_chain(const struct np_service *s, struct chains *out)
+{
+	char name[RULES_NAME], to[RULES_NAME], ip[LINK_TEXT];
+	struct chain *c;
+
+	service_chain(s, 'G', name);
+	service_chain(s, has_entry(s) ? 'X' : 'S', to);
+	c = chain_begin(out, RULES_NAT, name);
+	for (size_t i = 0; i < s->nsources; i++)
+		rule(c, "-s %s/%u -j %s", ipv4_print(s->sources[i].net, ip), s->sources[i].bits,
+		     to);
+}
+
 void
 rules_service(const struct rules_net *net, const struct np_service *s, struct chains *out)
 {
 	struct member *m = xcalloc(s->n, sizeof *m);
-	size_t n = members_of(s, m);
-	char name[RULES_NAME], serve[RULES_NAME];
-	struct chain *c;
+	size_t n = 0;
 
-	service_chain(s, 'S', serve);
-	if (n && s->node_port && !s->local_only) {
-		service_chain(s, 'X', name);
-		c = chain_begin(out, RULES_NAT, name);
-		rule(c, "-j KDG-MASQ");
-		rule(c, "-j %s", serve);
-	}
-	if (n) {
-		c = chain_begin(out, RULES_NAT, serve);
-		for (size_t i = 0; s->affinity_s && !net->no_recent && i < n; i++) {
-			cleanup_buf struct buf seen = { 0 };
-
-			recent(&seen, s, &m[i], false);
-			rule(c, "%s-j %s", buf_text(&seen), m[i].chain);
+	if (s->n && !rules_leave_out(net, s)) {
+		if (has_entry(s))
+			entry_chain(net, s, out);
+		if (s->balancer && s->nsources)
+			gate_chain(s, out);
+		if (has_local_spread(s)) {
+			n = members_of(s, true, m);
+			serve_chain(net, s, 'L', 'U', m, n, out);
 		}
-		spread(s, m, n, out);
+		n = members_of(s, false, m);
+		serve_chain(net, s, 'S', 'T', m, n, out);
 	}
 	for (size_t i = 0; i < n; i++)
 		endpoint_chain(net, s, &m[i], out);

@@ -1,13 +1,23 @@
 /* rules.h -- from services to iptables text.  Pure: same model, same text.
  *
- *   nat     PREROUTING, OUTPUT -> KDG-D   to the service range?  -> KDG-V... (tree by address,
- * 2 bits a level) to one of our addresses? -> KDG-N... (tree by port) KDG-V..., KDG-N... leaves
- * name a service: -> KDG-S-h, or KDG-X-h (mark, then S) KDG-S-h                       affinity,
- * then a fair share for each: -> KDG-E-h above 16 endpoints through groups:    -> KDG-T-h-g
- * KDG-E-h                       from the endpoint itself? mark.  DNAT POSTROUTING -> KDG-P
- * marked, or a pod's packet leaving the host: MASQUERADE filter  FORWARD -> KDG-F, INPUT ->
- * KDG-I, OUTPUT -> KDG-O what is still addressed to the service range after nat has no service
- * or no endpoint: REJECT
+ *   nat     PREROUTING, OUTPUT -> KDG-D
+ *             to the service range?         -> KDG-V...   (tree by address, 2 bits a level)
+ *             to an outer address?          -> KDG-Y...   (tree by address)
+ *             to one of our addresses?      -> KDG-N...   (tree by port)
+ *           Leaves name a service:
+ *             inside   -> KDG-S-h, or KDG-L-h where only endpoints of this host may serve
+ *             outside  -> KDG-X-h: mark, then S; or, for those of this host only, L, after
+ *                         pods and the host itself were sent to S
+ *             to the balancer's address, for some sources only -> KDG-G-h: source? -> X
+ *           KDG-S-h, KDG-L-h: affinity, then a fair share for each -> KDG-E-h;
+ *             above 16 endpoints through groups -> KDG-T-h-g (of L: KDG-U-h-g)
+ *           KDG-E-h: from the endpoint itself? mark.  DNAT
+ *           POSTROUTING -> KDG-P: marked, or a pod's packet leaving the host: MASQUERADE
+ *   filter  FORWARD -> KDG-F, INPUT -> KDG-I, OUTPUT -> KDG-O
+ *             new, and still addressed to an entrance that is closed: -> KDG-B (by address),
+ *             KDG-R (by node port): REJECT without endpoints, DROP without one of this host
+ *             or from a source that may not come
+ *             still addressed to the service range after nat: REJECT
  *
  * A service without endpoints is absent from the trees, so one rule rejects
  * for all of them; only its node port needs a rule of its own (KDG-R...).
@@ -27,8 +37,9 @@ extern const char *const rules_tables[RULES_TABLES];
 struct chain {
 	enum rules_table table;
 	char name[RULES_NAME];
-	unsigned rules;  /* lines in body */
-	struct buf body; /* "-A NAME ...\n" lines */
+	unsigned rules;    /* lines in body */
+	struct buf body;   /* "-A NAME ...\n" lines */
+	bool ends_service; /* what follows needs nothing of it, nor it of that */
 };
 
 struct chains {
@@ -59,6 +70,7 @@ struct rules_net {
 	unsigned pod_bits, svc_bits;
 	bool no_recent;  /* the kernel lacks xt_recent: affinity is left out */
 	bool no_bpf;     /* it lacks xt_bpf: pods' source addresses are not checked */
+	bool no_sctp;    /* it lacks xt_sctp: such services are left out */
 	unsigned turned; /* of link_knobs: noted for np_down */
 };
 
@@ -68,6 +80,9 @@ void rules_rename(struct buf *text, const char *chains);
 void rules_base(const struct rules_net *, struct chains *);
 void rules_dispatch(const struct rules_net *, const struct np_service *const *, size_t n,
 		    struct chains *);
+/* Its protocol is not for this kernel: it has no rules. */
+bool rules_leave_out(const struct rules_net *, const struct np_service *);
+size_t rules_local(const struct np_service *); /* endpoints of this host */
 /* One service's own chains; none when it has no endpoints. */
 void rules_service(const struct rules_net *, const struct np_service *, struct chains *);
 #endif

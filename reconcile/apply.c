@@ -369,6 +369,14 @@ settle_service(struct service *new, const struct service *stated, struct arena *
 		spec->clusterIP = stated->spec->clusterIP;
 		spec->clusterIPs = stated->spec->clusterIPs;
 	}
+	if (strcmp(type, "LoadBalancer") ||
+	    strcmp(spec->externalTrafficPolicy ? spec->externalTrafficPolicy : "", "Local"))
+		spec->healthCheckNodePort = stated->spec->healthCheckNodePort;
+	if (strcmp(type, "LoadBalancer")) {
+		spec->loadBalancerClass = stated->spec->loadBalancerClass;
+		spec->allocateLoadBalancerNodePorts = false;
+		spec->set &= ~merge_bit(service_spec_kind(), "allocateLoadBalancerNodePorts");
+	}
 	if (!strcmp(type, "NodePort") || !strcmp(type, "LoadBalancer"))
 		return;
 	spec->externalTrafficPolicy = stated->spec->externalTrafficPolicy;

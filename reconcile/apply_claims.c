@@ -112,11 +112,32 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 				 ip, ipv4_text(set->svc_net, cs->a), set->svc_bits));
 }
 
+/* They take packets for an address that may be another's: the operator's to allow. */
+static void
+check_external(struct apply_claims *cs, const struct manifest *m, const struct service *svc)
+{
+	struct in_addr in;
+
+	for (size_t i = 0; i < svc->spec->externalIPs.n; i++) {
+		const char *ip = svc->spec->externalIPs.at[i];
+
+		if (inet_pton(AF_INET, ip, &in) != 1 ||
+		    !address_allowed(&cs->settings->external, ntohl(in.s_addr)))
+			apply_complain(cs->c, m, "spec.externalIPs",
+				       arena_printf(cs->a,
+						    "Forbidden: %s is not among "
+						    "allow.externalIPs of kedge.yaml",
+						    ip));
+	}
+}
+
 void
 apply_claim(struct apply_claims *cs, const struct manifest *m, const struct service *svc)
 {
 	if (!svc->spec)
 		return;
+	if (m && cs->settings)
+		check_external(cs, m, svc);
 	for (size_t i = 0; i < svc->spec->ports.n; i++)
 		if (svc->spec->ports.at[i].nodePort)
 			claim_port(cs, m, svc, i);

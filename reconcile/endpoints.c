@@ -432,6 +432,8 @@ endpoints_reconcile(struct snapshot *s, const struct service *svc, struct plan *
 
 	if (!service_selects(svc)) {
 		ours_drop(s, svc, p);
+		if (!str_is(svc->spec ? svc->spec->type : "", "ExternalName"))
+			endpoints_mirror(s, svc, p);
 		return;
 	}
 	gather(&g);

@@ -5,6 +5,7 @@
  * hour, rules of services that are gone, sandboxes that no object knows.
  */
 #include "controllers.h"
+#include "service.h"
 #include "workload.h"
 
 enum {
@@ -75,25 +76,41 @@ unknown_pods(struct snapshot *s, struct plan *p)
 	}
 }
 
-/* Rules of a service that is gone: "default/web:http". */
+/* Why these rules are nobody's any more; NULL: somebody answers for them. */
+static const char *
+unknown(struct snapshot *s, const char *ns, char *name, const char *called, struct arena *a)
+{
+	size_t n = strlen(name), dot = strlen(LABEL_HOSTPORT);
+	const struct pod *pod;
+
+	if (n <= dot || strcmp(name + n - dot, LABEL_HOSTPORT))
+		return snapshot_find(s, RES_service, ns, name) ? NULL : "the service is gone";
+	name[n - dot] = 0;
+	pod = snapshot_find(s, RES_pod, ns, name);
+	return pod && hostport_wanted(pod, called, a) ? NULL : "the pod is gone, or going";
+}
+
+/* Rules of a service that is gone ("default/web:http"), or of a pod ("default/web.pod:80-tcp").
+ */
 static void
 unknown_rules(struct snapshot *s, struct plan *p)
 {
 	for (size_t i = 0; i < s->nprogrammed; i++) {
-		const char *id = s->programmed[i].id, *slash = strchr(id, '/');
+		const char *id = s->programmed[i].id, *slash = strchr(id, '/'), *why, *ns;
 		const char *colon = slash ? strchr(slash, ':') : NULL;
-		const char *ns, *name;
+		char *name;
 
 		if (!colon)
 			continue;
 		ns = arena_strndup(p->arena, id, (size_t)(slash - id));
 		name = arena_strndup(p->arena, slash + 1, (size_t)(colon - slash) - 1);
-		if (!snapshot_find(s, RES_service, ns, name))
+		why = unknown(s, ns, name, slash + 1, p->arena);
+		if (why)
 			plan_add(p, (struct action){ .verb = ACT_RETIRE,
 						     .kind = "service",
 						     .ns = ns,
 						     .name = arena_strdup(p->arena, slash + 1),
-						     .why = "the service is gone" });
+						     .why = why });
 	}
 }
 

@@ -159,9 +159,10 @@ places_note(struct files *f, struct manifest *m, const struct tree *t)
 	const struct service *svc = (const void *)m->obj;
 	size_t n = m->res->id == RES_service && svc->spec ? svc->spec->ports.n : 0;
 
-	m->places = arena_alloc(f->a, (n + 2) * sizeof *m->places);
+	m->places = arena_alloc(f->a, (n + 3) * sizeof *m->places);
 	place_note(m, t, "spec.selector");
 	place_note(m, t, "spec.clusterIP");
+	place_note(m, t, "spec.externalIPs");
 	for (size_t i = 0; i < n; i++)
 		place_note(m, t, arena_printf(f->a, "spec.ports[%zu].nodePort", i));
 }

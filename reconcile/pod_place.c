@@ -12,8 +12,15 @@
 #include "pod.h"
 #include "volume.h"
 
+struct host_port { /* one that a pod of the node has */
+	const char *ip, *protocol;
+	int64_t port;
+	const struct host_port *next;
+};
+
 struct node_use {
 	const struct node *node;
+	const struct host_port *ports;
 	int64_t cpu, memory, pods; /* requested: milli, bytes, count */
 };
 
@@ -63,9 +70,69 @@ use_of(struct pod_places *x, const char *name)
 	return NULL;
 }
 
-static void
-use_add(struct node_use *u, const struct pod_spec *spec)
+/* Of a pod in the host's network every port of a container is one. */
+static int64_t
+host_port(const struct pod_spec *spec, const struct container_port *p)
 {
+	return p->hostPort || !spec->hostNetwork ? p->hostPort : p->containerPort;
+}
+
+static bool
+any_address(const char *ip)
+{
+	return str_is(ip, "") || str_is(ip, "0.0.0.0");
+}
+
+static bool
+port_taken(const struct node_use *u, const struct container_port *p, int64_t port)
+{
+	for (const struct host_port *x = u->ports; x; x = x->next)
+		if (x->port == port && str_is(x->protocol, p->protocol) &&
+		    (any_address(x->ip) || any_address(p->hostIP) || str_is(x->ip, p->hostIP)))
+			return true;
+	return false;
+}
+
+static bool
+ports_taken(const struct node_use *u, const struct pod_spec *spec)
+{
+	for (size_t i = 0; u->ports && i < pod_parts(spec); i++) {
+		const struct container *c = pod_part(spec, i);
+
+		for (size_t k = 0; k < c->ports.n; k++) {
+			int64_t port = host_port(spec, &c->ports.at[k]);
+
+			if (port && port_taken(u, &c->ports.at[k], port))
+				return true;
+		}
+	}
+	return false;
+}
+
+static void
+ports_add(struct node_use *u, const struct pod_spec *spec, struct arena *a)
+{
+	for (size_t i = 0; i < pod_parts(spec); i++) {
+		const struct container *c = pod_part(spec, i);
+
+		for (size_t k = 0; k < c->ports.n; k++) {
+			const struct container_port *p = &c->ports.at[k];
+			struct host_port *x;
+
+			if (!host_port(spec, p))
+				continue;
+			x = arena_alloc(a, sizeof *x);
+			*x = (struct host_port){ p->hostIP, p->protocol, host_port(spec, p),
+						 u->ports };
+			u->ports = x;
+		}
+	}
+}
+
+static void
+use_add(struct node_use *u, const struct pod_spec *spec, struct arena *a)
+{
+	ports_add(u, spec, a);
 	u->cpu += pod_request(spec, "cpu");
 	u->memory += pod_request(spec, "memory");
 	u->pods++;
@@ -126,7 +193,7 @@ places_of(struct snapshot *s)
 		uint32_t off;
 
 		if (u)
-			use_add(u, pod->spec);
+			use_add(u, pod->spec, s->arena);
 		if (!pod->status || str_is(pod->status->podIP, ""))
 			continue;
 		off = over ? offset_of(s->settings, x->size, pod->status->podIP)
@@ -202,6 +269,8 @@ misfit(const struct node_use *u, const struct pod_spec *spec, struct arena *a)
 			return arena_printf(a, "node(s) had untolerated taint {%s: %s}", t->key,
 					    t->value ? t->value : "");
 	}
+	if (ports_taken(u, spec))
+		return "node(s) didn't have free ports for the requested pod ports";
 	if (pods && u->pods + 1 > quantity_value(pods))
 		return "Too many pods";
 	if (cpu && pod_request(spec, "cpu") &&
@@ -278,6 +347,6 @@ pod_place_node(struct snapshot *s, const struct pod *pod, struct arena *a, const
 		*ret_why = no_fit(why, x->nnodes, a);
 		return NULL;
 	}
-	use_add(best, pod->spec);
+	use_add(best, pod->spec, s->arena);
 	return best->node;
 }

@@ -1,4 +1,4 @@
-/* rules.c -- what Kubernetes demands across fields: metadata, data, Services, workloads.
+/* rules.c -- what Kubernetes demands across fields: metadata, data, workloads.
  *
  * The words are Kubernetes', but for what only kedge refuses or cannot do yet.
  */
@@ -90,98 +90,6 @@ secret_check(const void *obj, const struct place *at)
 	} else if (str_is(s->type, "kubernetes.io/ssh-auth")) {
 		needs_key(s, "ssh-privatekey", at);
 	}
-}
-
-/* ---- Service ---- */
-
-static void
-service_port_check(const struct service_spec *s, size_t i, struct map *names,
-		   struct map *node_ports, const struct place *at)
-{
-	const struct service_port *p = &s->ports.at[i];
-	bool external = str_is(s->type, "NodePort") || str_is(s->type, "LoadBalancer");
-	char sub[64], key[64];
-
-	snprintf(sub, sizeof sub, "ports[%zu].name", i);
-	if (s->ports.n > 1 && !given(p->name))
-		place_complain(at, sub, "Required value");
-	if (given(p->name) && map_put(names, p->name, names))
-		place_complain(at, sub, "Duplicate value: \"%s\"", p->name);
-	if (!p->nodePort)
-		return;
-	snprintf(sub, sizeof sub, "ports[%zu].nodePort", i);
-	snprintf(key, sizeof key, "%jd/%s", (intmax_t)p->nodePort,
-		 p->protocol ? p->protocol : "");
-	if (!external)
-		place_complain(at, sub, "Forbidden: may not be used when `type` is '%s'",
-			       s->type);
-	else if (map_put(node_ports, key, names))
-		place_complain(at, sub, "Duplicate value: %jd", (intmax_t)p->nodePort);
-}
-
-static void
-service_ports_check(const struct service_spec *s, const struct place *at)
-{
-	struct map names = { 0 }, node_ports = { 0 };
-
-	for (size_t i = 0; i < s->ports.n; i++)
-		service_port_check(s, i, &names, &node_ports, at);
-	map_done(&names);
-	map_done(&node_ports);
-}
-
-static void
-service_address_check(const struct service_spec *s, const struct place *at)
-{
-	bool external = str_is(s->type, "NodePort") || str_is(s->type, "LoadBalancer");
-
-	if (s->clusterIPs.n && given(s->clusterIP) &&
-	    !str_is(s->clusterIP, s->clusterIPs.at[0]))
-		place_complain(at, "clusterIPs",
-			       "Invalid value: [\"%s\"]: first value must match "
-			       "`clusterIP`",
-			       s->clusterIPs.at[0]);
-	if (external && str_is(s->clusterIP, "None"))
-		place_complain(
-		    at, "clusterIP",
-		    "Invalid value: \"None\": may not be set to 'None' for %s services",
-		    s->type);
-	if (!external && given(s->externalTrafficPolicy))
-		place_complain(
-		    at, "externalTrafficPolicy",
-		    "Invalid value: \"%s\": may only be set for externally-accessible services",
-		    s->externalTrafficPolicy);
-	if (s->sessionAffinityConfig && str_is(s->sessionAffinity, "None"))
-		place_complain(at, "sessionAffinityConfig",
-			       "Forbidden: must not be set when session affinity is None");
-}
-
-void
-service_spec_check(const void *obj, const struct place *at)
-{
-	const struct service_spec *s = obj;
-
-	if (!place_ok(at, "type"))
-		return;
-	if (str_is(s->type, "ExternalName")) {
-		if (!given(s->externalName))
-			place_complain(at, "externalName", "Required value");
-		if (given(s->clusterIP))
-			place_complain(
-			    at, "clusterIP",
-			    "Forbidden: may not be set when `type` is 'ExternalName'");
-		place_complain_softly(
-		    at, "type",
-		    "ExternalName is known, but not acted upon by this version of kedge");
-	} else if (!s->ports.n && place_ok(at, "ports") && !str_is(s->clusterIP, "None")) {
-		place_complain(at, "ports", "Required value");
-	}
-	if (str_is(s->type, "LoadBalancer"))
-		place_complain_softly(at, "type",
-				      "LoadBalancer is served as NodePort: this version of "
-				      "kedge gives out no external address");
-	service_address_check(s, at);
-	service_ports_check(s, at);
 }
 
 /* ---- ReplicaSet, Deployment ---- */

@@ -109,6 +109,50 @@ ports_read(const char *text, int *ret_low, int *ret_high)
 }
 
 const char *
+addresses_read(const char *text, uint32_t *ret_first, uint32_t *ret_last)
+{
+	const char *dash = strchr(text, '-');
+	uint32_t first = 0, last = 0, bits = 32;
+
+	if (dash) {
+		if (!address_read(text, dash - text, &first) ||
+		    !address_read(dash + 1, strlen(dash + 1), &last))
+			first = 0;
+	} else if (strchr(text, '/') ? range_split(text, &first, &bits)
+				     : address_read(text, strlen(text), &first)) {
+		uint32_t hosts = bits ? (uint32_t)(UINT64_C(0xffffffff) >> bits) : UINT32_MAX;
+
+		if (first & hosts)
+			return "has bits set behind its /BITS";
+		last = first | hosts;
+		/* A link's own network and broadcast addresses are nobody's. */
+		first += bits < 31;
+		last -= bits < 31;
+	} else {
+		first = 0;
+	}
+	if (!first)
+		return "must be ADDRESS, ADDRESS/BITS or FIRST-LAST, such as "
+		       "192.0.2.10-192.0.2.20";
+	if (first > last)
+		return "ends before it begins";
+	if (first >> 24 == 127 || first >> 28 >= 14 || last >> 28 >= 14)
+		return "has loopback or multicast addresses";
+	*ret_first = first;
+	*ret_last = last;
+	return NULL;
+}
+
+const char *
+is_addresses(const char *s, struct arena *a)
+{
+	uint32_t first, last;
+
+	(void)a;
+	return addresses_read(s, &first, &last);
+}
+
+const char *
 is_range(const char *s, struct arena *a)
 {
 	uint32_t net, bits;

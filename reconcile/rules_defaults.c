@@ -67,8 +67,14 @@ service_spec_defaults(void *obj, struct arena *a)
 			s->sessionAffinityConfig->clientIP->timeoutSeconds = 10800;
 		}
 	}
+	external = external || (!strcmp(s->type, "ClusterIP") && s->externalIPs.n);
 	if (external && !s->externalTrafficPolicy)
 		s->externalTrafficPolicy = "Cluster";
+	if (!strcmp(s->type, "LoadBalancer") &&
+	    !schema_has(service_spec_kind(), s, "allocateLoadBalancerNodePorts")) {
+		s->allocateLoadBalancerNodePorts = true;
+		schema_mark(service_spec_kind(), s, "allocateLoadBalancerNodePorts");
+	}
 	if (strcmp(s->type, "ExternalName") && !s->internalTrafficPolicy)
 		s->internalTrafficPolicy = "Cluster";
 	if (s->clusterIP && *s->clusterIP && !s->clusterIPs.n) {

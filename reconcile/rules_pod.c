@@ -292,9 +292,15 @@ ports_check(const struct pod_spec *s, const struct place *pl)
 				    "port "
 				    "too, and the containers of a pod share one address",
 				    key, other->name ? other->name : "");
+			if (s->hostNetwork && p->hostPort && p->hostPort != p->containerPort)
+				place_complain(pl, sub,
+					       "Invalid value: %jd: must match `hostPort` when "
+					       "`hostNetwork` is true",
+					       (intmax_t)p->containerPort);
 			if (!p->hostPort)
 				continue;
-			snprintf(key, sizeof key, "%jd/%s", (intmax_t)p->hostPort, p->protocol);
+			snprintf(key, sizeof key, "%s/%.15s/%jd", p->protocol,
+				 given(p->hostIP) ? p->hostIP : "", (intmax_t)p->hostPort);
 			snprintf(sub, sizeof sub, "containers[%zu].ports[%zu].hostPort", i, j);
 			if (map_put(&hosts, key, &s->containers.at[i]))
 				place_complain(pl, sub, "Duplicate value: \"%s\"", key);

@@ -13,14 +13,38 @@
 #include "workload.h"
 #include <arpa/inet.h>
 
+static bool
+ip_read(const char *text, uint32_t *ret)
+{
+	struct in_addr in;
+
+	if (!text || inet_pton(AF_INET, text, &in) != 1)
+		return false;
+	*ret = ntohl(in.s_addr);
+	return true;
+}
+
 struct serving {
 	struct endpoint_args *at;
 	size_t n, cap;
 	struct arena *a;
+	const struct settings *settings;
 };
 
+/* On this host: it says so, or it has an address that only this host gives out. */
+static bool
+is_local(const struct settings *set, const char *node, uint32_t ip)
+{
+	uint32_t own;
+
+	if (!str_is(node, ""))
+		return str_is(node, set->node_name);
+	return !((uint64_t)(ip ^ set->pod_net) >> (32 - set->pod_bits)) ||
+	       (ip_read(set->node_ip, &own) && own == ip);
+}
+
 static void
-serving_add(struct serving *v, const char *ip, int64_t port)
+serving_add(struct serving *v, const char *ip, int64_t port, const char *node)
 {
 	struct in_addr in;
 
@@ -35,7 +59,9 @@ serving_add(struct serving *v, const char *ip, int64_t port)
 			memcpy(at, v->at, v->n * sizeof *at);
 		v->at = at;
 	}
-	v->at[v->n++] = (struct endpoint_args){ .ip = ip, .port = port };
+	v->at[v->n++] = (struct endpoint_args){
+		.ip = ip, .port = port, .away = !is_local(v->settings, node, ntohl(in.s_addr))
+	};
 }
 
 static int
@@ -103,7 +129,7 @@ slice_gather(const struct endpoint_slice *x, const struct service_port *port, bo
 		const struct endpoint *e = &x->endpoints.at[i];
 
 		if (e->addresses.n && (last ? is_serving_last(e) : is_ready(e)))
-			serving_add(v, e->addresses.at[0], ep->port);
+			serving_add(v, e->addresses.at[0], ep->port, e->nodeName);
 	}
 }
 
@@ -116,7 +142,8 @@ old_form_gather(const struct endpoints *x, const struct service_port *port, stru
 		const struct endpoint_port *ep = port_of(sub->ports.at, sub->ports.n, port);
 
 		for (size_t k = 0; ep && k < sub->addresses.n; k++)
-			serving_add(v, sub->addresses.at[k].ip, ep->port);
+			serving_add(v, sub->addresses.at[k].ip, ep->port,
+				    sub->addresses.at[k].nodeName);
 	}
 }
 
@@ -128,7 +155,7 @@ gather(struct snapshot *s, const struct service *svc, const struct service_port 
 	struct pairs by = { &pair, 1 };
 	const char *ns = object_namespace(svc);
 	struct objects slices = snapshot_selected(s, RES_endpoint_slice, ns, &by);
-	struct serving v = { .a = a };
+	struct serving v = { .a = a, .settings = s->settings };
 
 	for (int last = 0; last < 2 && !v.n; last++)
 		for (size_t i = 0; i < slices.n; i++)
@@ -139,6 +166,30 @@ gather(struct snapshot *s, const struct service *svc, const struct service_port 
 				&v);
 	serving_settle(&v);
 	return v;
+}
+
+size_t
+service_local_ready(struct snapshot *s, const struct service *svc)
+{
+	struct pair pair = { LABEL_SERVICE, object_name(svc) };
+	struct pairs by = { &pair, 1 };
+	struct objects slices =
+	    snapshot_selected(s, RES_endpoint_slice, object_namespace(svc), &by);
+	struct serving v = { .a = s->arena, .settings = s->settings };
+	size_t n = 0;
+
+	for (size_t i = 0; i < slices.n; i++) {
+		const struct endpoint_slice *x = (const struct endpoint_slice *)slices.at[i];
+
+		for (size_t k = 0; k < x->endpoints.n; k++)
+			if (x->endpoints.at[k].addresses.n && is_ready(&x->endpoints.at[k]))
+				serving_add(&v, x->endpoints.at[k].addresses.at[0], 1,
+					    x->endpoints.at[k].nodeName);
+	}
+	serving_settle(&v);
+	for (size_t i = 0; i < v.n; i++)
+		n += !v.at[i].away;
+	return n;
 }
 
 static int64_t
@@ -160,27 +211,101 @@ action_name(const struct service *svc, const struct service_port *port, struct a
 	return arena_printf(a, "%s:%lld", object_name(svc), (long long)port->port);
 }
 
+/* What the operator allows, in IPv4; the rest was complained about. */
+static struct strs
+external_ips(struct snapshot *s, const struct service *svc, struct arena *a)
+{
+	const struct strs *all = &svc->spec->externalIPs;
+	struct strs out = { arena_alloc(a, (all->n + 1) * sizeof *out.at), 0 };
+	uint32_t ip;
+
+	for (size_t i = 0; i < all->n; i++)
+		if (ip_read(all->at[i], &ip) && address_allowed(&s->settings->external, ip))
+			out.at[out.n++] = all->at[i];
+	return out;
+}
+
+/* "10.9.8.0/24" holds this address? */
+static bool
+range_holds(const char *range, uint32_t ip, struct arena *a)
+{
+	char *copy = arena_strdup(a, range), *slash = strchr(copy, '/');
+	unsigned long bits = slash ? strtoul(slash + 1, NULL, 10) : 32;
+	uint32_t net;
+
+	if (slash)
+		*slash = 0;
+	return ip_read(copy, &net) && (!bits || !((net ^ ip) >> (32 - bits)));
+}
+
+/* Whom loadBalancerSourceRanges lets in.  The host speaks to an address of its own from that
+ * very address, so where the host may come that may, too. */
+static struct strs
+sources_of(struct snapshot *s, const struct service *svc, const char *balancer, struct arena *a)
+{
+	const struct strs *all = &svc->spec->loadBalancerSourceRanges;
+	struct strs out = { arena_alloc(a, (all->n + 1) * sizeof *out.at), 0 };
+	bool host = false;
+	uint32_t ip;
+
+	for (size_t i = 0; i < all->n; i++) {
+		const char *range = all->at[i] + strspn(all->at[i], " ");
+		size_t n = strcspn(range, " ");
+
+		if (strchr(range, ':'))
+			continue; /* IPv6 */
+		out.at[out.n++] = range = arena_strndup(a, range, n);
+		host |= ip_read(s->settings->node_ip, &ip) && range_holds(range, ip, a);
+	}
+	if (host)
+		out.at[out.n++] = arena_printf(a, "%s/32", balancer);
+	if (all->n && !out.n)
+		out.at[out.n++] = "255.255.255.255/32"; /* nobody, rather than everybody */
+	return out;
+}
+
+static bool
+is_outside(const struct service *svc)
+{
+	return service_has_node_ports(svc) || svc->spec->externalIPs.n;
+}
+
+static struct service_args *
+args_of(struct snapshot *s, const struct service *svc, const struct service_port *port,
+	struct arena *a)
+{
+	const struct service_spec *spec = svc->spec;
+	struct service_args *args = arena_zalloc(a, sizeof *args);
+	struct serving v = gather(s, svc, port, a);
+
+	args->ip = spec->clusterIP;
+	args->protocol = port->protocol ? port->protocol : "TCP";
+	args->port = port->port;
+	args->nodePort = service_has_port(s, svc, port) ? port->nodePort : 0;
+	args->affinity = affinity_of(spec);
+	args->localOnly = is_outside(svc) && str_is(spec->externalTrafficPolicy, "Local");
+	args->localInside = str_is(spec->internalTrafficPolicy, "Local");
+	args->externalIPs = external_ips(s, svc, a);
+	args->balancer = service_balancer(s, svc);
+	if (args->balancer)
+		args->sources = sources_of(s, svc, args->balancer, a);
+	if (port == spec->ports.at && service_has_health_port(s, svc))
+		args->healthPort = spec->healthCheckNodePort;
+	args->endpoints.at = v.at;
+	args->endpoints.n = v.n;
+	return args;
+}
+
 static void
 program(struct snapshot *s, const struct service *svc, const struct service_port *port,
 	struct plan *p)
 {
-	struct serving v = gather(s, svc, port, p->arena);
+	const struct service_args *args = args_of(s, svc, port, p->arena);
 	const char *ns = object_namespace(svc), *name = action_name(svc, port, p->arena);
 	const struct programmed *has =
 	    snapshot_programmed(s, arena_printf(p->arena, "%s/%s", ns, name));
-	struct service_args args = {
-		.ip = svc->spec->clusterIP,
-		.protocol = port->protocol ? port->protocol : "TCP",
-		.port = port->port,
-		.nodePort = service_has_port(s, svc, port) ? port->nodePort : 0,
-		.affinity = affinity_of(svc->spec),
-		.localOnly = service_has_node_ports(svc) &&
-			     str_is(svc->spec->externalTrafficPolicy, "Local"),
-	};
 
-	args.endpoints.at = v.at;
-	args.endpoints.n = v.n;
-	if (has && schema_equal(service_args_kind(), has->args, &args))
+	if (has && schema_equal(service_args_kind(), has->args, args))
 		return;
 	plan_add(p,
 		 (struct action){ .verb = ACT_PROGRAM,
@@ -188,9 +313,9 @@ program(struct snapshot *s, const struct service *svc, const struct service_port
 				  .ns = arena_strdup(p->arena, ns),
 				  .name = name,
 				  .from = has ? (int64_t)has->args->endpoints.n : 0,
-				  .to = (int64_t)v.n,
-				  .why = v.n ? "" : "no endpoints: refused",
-				  .body = schema_clone(service_args_kind(), &args, p->arena) });
+				  .to = (int64_t)args->endpoints.n,
+				  .why = args->endpoints.n ? "" : "no endpoints: refused",
+				  .body = schema_clone(service_args_kind(), args, p->arena) });
 }
 
 /* ---- what is programmed and should not be ---- */

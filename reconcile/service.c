@@ -24,8 +24,6 @@ enum {
 	DNS_HOST = 10, /* as kubeadm and k3s have it */
 };
 
-enum what { ADDRESS, PORT_TCP, PORT_UDP, PORT_SCTP };
-
 struct claim {
 	uint64_t key; /* what, and the number */
 	const struct service *by;
@@ -34,6 +32,8 @@ struct claim {
 struct service_claims {
 	struct claim *at; /* sorted by key, the rightful one first */
 	size_t n;
+	struct claim *given; /* in this pass, to balancers */
+	size_t ngiven, cap;
 	uint32_t next_address; /* host part; below it all is taken or was given out */
 	int next_port[4];      /* by what */
 };
@@ -59,17 +59,25 @@ service_selects(const struct service *svc)
 /* ---- who has what ---- */
 
 static uint64_t
-key_of(enum what what, uint32_t number)
+key_of(enum service_what what, uint64_t number)
 {
-	return (uint64_t)what << 32 | number;
+	return (uint64_t)what << 56 | number;
 }
 
-static enum what
+static enum service_what
 port_kind(const struct service_port *port)
 {
-	return str_is(port->protocol, "UDP")    ? PORT_UDP
-	       : str_is(port->protocol, "SCTP") ? PORT_SCTP
-						: PORT_TCP;
+	return str_is(port->protocol, "UDP")    ? CLAIM_UDP
+	       : str_is(port->protocol, "SCTP") ? CLAIM_SCTP
+						: CLAIM_TCP;
+}
+
+static const struct service_port *
+health_port(const struct service *svc, struct service_port *to)
+{
+	*to = (struct service_port){ .protocol = "TCP",
+				     .nodePort = svc->spec->healthCheckNodePort };
+	return to;
 }
 
 /* False for none, headless and what is not IPv4. */
@@ -97,23 +105,36 @@ claim_order(const void *a, const void *b)
 	return d ? (d < 0 ? -1 : 1) : object_compare(x->by, y->by);
 }
 
+/* Room: 2 * (2 + its ports). */
 static size_t
 claims_by(const struct service *svc, struct claim *to)
 {
-	uint32_t ip;
+	bool balanced;
+	uint32_t ip, outer = 0;
 	size_t n = 0;
 
 	if (!svc->spec)
 		return 0;
+	balanced = service_balancer_ip(svc, &outer);
 	if (address_of(svc, &ip))
-		to[n++] = (struct claim){ key_of(ADDRESS, ip), svc };
+		to[n++] = (struct claim){ key_of(CLAIM_ADDRESS, ip), svc };
+	if (balanced)
+		to[n++] = (struct claim){ key_of(CLAIM_BALANCER, outer), svc };
+	if (svc->spec->healthCheckNodePort)
+		to[n++] =
+		    (struct claim){ key_of(CLAIM_TCP, (uint64_t)svc->spec->healthCheckNodePort),
+				    svc };
 	for (size_t i = 0; service_has_node_ports(svc) && i < svc->spec->ports.n; i++) {
 		const struct service_port *port = &svc->spec->ports.at[i];
+		enum service_what what;
+		uint64_t number = service_balancer_port(outer, port, &what);
 
 		if (port->nodePort)
 			to[n++] =
-			    (struct claim){ key_of(port_kind(port), (uint32_t)port->nodePort),
+			    (struct claim){ key_of(port_kind(port), (uint64_t)port->nodePort),
 					    svc };
+		if (balanced)
+			to[n++] = (struct claim){ key_of(what, number), svc };
 	}
 	return n;
 }
@@ -141,7 +162,7 @@ claims_of(struct snapshot *s)
 	for (size_t i = 0; i < all->n; i++) {
 		const struct service *svc = (const struct service *)all->at[i];
 
-		room += 1 + (svc->spec ? svc->spec->ports.n : 0);
+		room += 2 * (2 + (svc->spec ? svc->spec->ports.n : 0));
 	}
 	c->at = arena_alloc(s->arena, (room + 1) * sizeof *c->at);
 	for (size_t i = 0; i < all->n; i++)
@@ -149,7 +170,7 @@ claims_of(struct snapshot *s)
 	if (c->n)
 		qsort(c->at, c->n, sizeof *c->at, claim_order);
 	c->next_address = API_HOST + 1;
-	for (size_t i = PORT_TCP; i <= PORT_SCTP; i++)
+	for (size_t i = CLAIM_TCP; i <= CLAIM_SCTP; i++)
 		c->next_port[i] = first_dynamic_port(s->settings);
 	return c;
 }
@@ -171,6 +192,37 @@ holder(const struct service_claims *c, uint64_t key)
 	return lo < c->n && c->at[lo].key == key ? c->at[lo].by : NULL;
 }
 
+const struct service *
+service_holder(struct snapshot *s, enum service_what what, uint64_t number)
+{
+	const struct service_claims *c = claims_of(s);
+	uint64_t key = key_of(what, number);
+	const struct service *by = holder(c, key);
+
+	for (size_t i = 0; i < c->ngiven && !by; i++)
+		if (c->given[i].key == key)
+			by = c->given[i].by;
+	return by;
+}
+
+void
+service_give(struct snapshot *s, enum service_what what, uint64_t number,
+	     const struct service *svc)
+{
+	struct service_claims *c = claims_of(s);
+
+	if (c->ngiven == c->cap) {
+		struct claim *at;
+
+		c->cap = c->cap ? 2 * c->cap : 16;
+		at = arena_alloc(s->arena, c->cap * sizeof *at);
+		if (c->ngiven)
+			memcpy(at, c->given, c->ngiven * sizeof *at);
+		c->given = at;
+	}
+	c->given[c->ngiven++] = (struct claim){ key_of(what, number), svc };
+}
+
 static bool
 in_net(const struct settings *set, uint32_t ip)
 {
@@ -183,7 +235,7 @@ service_has_address(struct snapshot *s, const struct service *svc)
 	uint32_t ip;
 
 	return address_of(svc, &ip) && in_net(s->settings, ip) &&
-	       holder(claims_of(s), key_of(ADDRESS, ip)) == svc;
+	       holder(claims_of(s), key_of(CLAIM_ADDRESS, ip)) == svc;
 }
 
 static bool
@@ -199,11 +251,55 @@ service_has_port(struct snapshot *s, const struct service *svc, const struct ser
 	       holder(claims_of(s), key_of(port_kind(port), (uint32_t)port->nodePort)) == svc;
 }
 
+bool
+service_has_health_port(struct snapshot *s, const struct service *svc)
+{
+	struct service_port port;
+
+	return svc->spec->healthCheckNodePort &&
+	       service_has_port(s, svc, health_port(svc, &port));
+}
+
 /* ---- giving out ---- */
 
-struct trouble { /* the first thing that could not be had; reason NULL: none */
-	const char *reason, *message;
-};
+static bool
+is_of(const struct resting *r, enum service_what what)
+{
+	const struct service_port port = { .protocol = r->protocol };
+
+	return what == CLAIM_ADDRESS ? !r->protocol : r->protocol && port_kind(&port) == what;
+}
+
+/* Was it given back a moment ago? */
+static bool
+rests(const struct snapshot *s, enum service_what what, uint32_t number)
+{
+	for (size_t i = 0; i < s->nresting; i++)
+		if (is_of(&s->resting[i], what) && s->resting[i].number == number &&
+		    s->now < s->resting[i].until)
+			return true;
+	return false;
+}
+
+/* When nothing else is left, the one that rests longest; 0: there is none either. */
+static uint32_t
+wake(struct snapshot *s, enum service_what what)
+{
+	static const struct service somebody;
+	const struct resting *best = NULL;
+
+	for (size_t i = 0; i < s->nresting; i++) {
+		const struct resting *r = &s->resting[i];
+
+		if (is_of(r, what) && !service_holder(s, what, r->number) &&
+		    (!best || r->until < best->until))
+			best = r;
+	}
+	if (!best)
+		return 0;
+	service_give(s, what, best->number, &somebody);
+	return best->number;
+}
 
 /* The lowest free address; NULL when the range is full. */
 static const char *
@@ -216,10 +312,12 @@ address_give(struct snapshot *s, struct arena *a)
 	while (c->next_address < end) {
 		uint32_t host = c->next_address++, ip = set->svc_net | host;
 
-		if (host != DNS_HOST && !holder(c, key_of(ADDRESS, ip)))
+		if (host != DNS_HOST && !holder(c, key_of(CLAIM_ADDRESS, ip)) &&
+		    !rests(s, CLAIM_ADDRESS, ip))
 			return ipv4_text(ip, a);
 	}
-	return NULL;
+	end = wake(s, CLAIM_ADDRESS);
+	return end ? ipv4_text(end, a) : NULL;
 }
 
 /* The lowest free port above the band, then one of the band; 0 when all are taken. */
@@ -228,7 +326,7 @@ port_give(struct snapshot *s, const struct service_port *port)
 {
 	struct service_claims *c = claims_of(s);
 	const struct settings *set = s->settings;
-	enum what what = port_kind(port);
+	enum service_what what = port_kind(port);
 	int first = first_dynamic_port(set), size = set->node_port_hi - set->node_port_lo + 1;
 
 	while (c->next_port[what] < first + size) {
@@ -236,10 +334,10 @@ port_give(struct snapshot *s, const struct service_port *port)
 
 		if (n > set->node_port_hi)
 			n -= size;
-		if (!holder(c, key_of(what, (uint32_t)n)))
+		if (!holder(c, key_of(what, (uint32_t)n)) && !rests(s, what, (uint32_t)n))
 			return n;
 	}
-	return 0;
+	return (int)wake(s, what);
 }
 
 /* The API server's words, of its repair loops. */
@@ -261,7 +359,7 @@ address_trouble(struct snapshot *s, const struct service *svc, struct arena *a)
 				     ipv4_text(ip, a), ipv4_text(set->svc_net, a),
 				     set->svc_bits)
 		};
-	other = holder(claims_of(s), key_of(ADDRESS, ip));
+	other = holder(claims_of(s), key_of(CLAIM_ADDRESS, ip));
 	return (struct trouble){
 		"ClusterIPAlreadyAllocated",
 		arena_printf(a,
@@ -289,7 +387,7 @@ port_trouble(struct snapshot *s, const struct service *svc, const struct service
 				     (long long)port->nodePort, set->node_port_lo,
 				     set->node_port_hi)
 		};
-	other = holder(claims_of(s), key_of(port_kind(port), (uint32_t)port->nodePort));
+	other = holder(claims_of(s), key_of(port_kind(port), (uint64_t)port->nodePort));
 	return (struct trouble){
 		"PortAlreadyAllocated",
 		arena_printf(a,
@@ -334,6 +432,21 @@ fill_address(struct snapshot *s, struct service_spec *spec, struct buf *why, str
 	return !full;
 }
 
+/* A load balancer that sends to addresses needs none. */
+static bool
+wants_ports(const struct service_spec *spec)
+{
+	return !str_is(spec->type, "LoadBalancer") || spec->allocateLoadBalancerNodePorts ||
+	       !schema_has(service_spec_kind(), spec, "allocateLoadBalancerNodePorts");
+}
+
+static bool
+wants_health_port(const struct service_spec *spec)
+{
+	return str_is(spec->type, "LoadBalancer") &&
+	       str_is(spec->externalTrafficPolicy, "Local");
+}
+
 static bool
 fill_ports(struct snapshot *s, struct service_spec *spec, struct buf *why, struct arena *a)
 {
@@ -342,7 +455,7 @@ fill_ports(struct snapshot *s, struct service_spec *spec, struct buf *why, struc
 
 	for (size_t i = 0; i < spec->ports.n; i++) {
 		ports[i] = spec->ports.at[i];
-		if (ports[i].nodePort)
+		if (ports[i].nodePort || !wants_ports(spec))
 			continue;
 		ports[i].nodePort = port_give(s, &ports[i]);
 		full = full || !ports[i].nodePort;
@@ -351,6 +464,15 @@ fill_ports(struct snapshot *s, struct service_spec *spec, struct buf *why, struc
 				 (long long)ports[i].nodePort);
 	}
 	spec->ports.at = ports;
+	if (wants_health_port(spec) && !spec->healthCheckNodePort) {
+		const struct service_port any = { .protocol = "TCP" };
+
+		spec->healthCheckNodePort = port_give(s, &any);
+		full = full || !spec->healthCheckNodePort;
+		if (spec->healthCheckNodePort)
+			buf_addf(why, "%shealth check node port %lld", why->len ? ", " : "",
+				 (long long)spec->healthCheckNodePort);
+	}
 	return !full;
 }
 
@@ -360,8 +482,10 @@ is_filled(const struct service *svc)
 	const struct service_spec *spec = svc->spec;
 
 	for (size_t i = 0; service_has_node_ports(svc) && i < spec->ports.n; i++)
-		if (!spec->ports.at[i].nodePort)
+		if (!spec->ports.at[i].nodePort && wants_ports(spec))
 			return false;
+	if (wants_health_port(spec) && !spec->healthCheckNodePort)
+		return false;
 	return !str_is(spec->clusterIP, "") && spec->clusterIPs.n && spec->ipFamilies.n &&
 	       !str_is(spec->ipFamilyPolicy, "");
 }
@@ -447,15 +571,24 @@ say(struct snapshot *s, const struct service *svc, const struct trouble *t, stru
 void
 service_reconcile(struct snapshot *s, const struct service *svc, struct plan *p)
 {
+	struct service_port health;
 	struct trouble t;
 
-	if (!svc->spec || service_is(svc, "ExternalName") || svc->metadata->deletionTimestamp)
+	if (!svc->spec || svc->metadata->deletionTimestamp)
 		return;
+	if (service_is(svc, "ExternalName")) {
+		t = (struct trouble){ 0 };
+		(void)service_balance(s, svc, &t, p); /* of its life as a LoadBalancer */
+		return;
+	}
 	t = address_trouble(s, svc, p->arena);
 	for (size_t i = 0; service_has_node_ports(svc) && i < svc->spec->ports.n; i++)
 		if (!t.reason)
 			t = port_trouble(s, svc, &svc->spec->ports.at[i], p->arena);
-	if (!is_filled(svc) && fill(s, svc, &t, p))
-		return; /* one write a pass; trouble is still there in the next */
+	if (!t.reason)
+		t = port_trouble(s, svc, health_port(svc, &health), p->arena);
+	/* one write a pass; trouble is still there in the next */
+	if ((!is_filled(svc) && fill(s, svc, &t, p)) || service_balance(s, svc, &t, p))
+		return;
 	say(s, svc, &t, p);
 }

@@ -8,8 +8,48 @@
 bool service_has_address(struct snapshot *, const struct service *);
 bool service_has_port(struct snapshot *, const struct service *, const struct service_port *);
 bool service_has_node_ports(const struct service *); /* NodePort, LoadBalancer */
+/* Its load balancer's address as given out, if it has it rightfully; NULL: none. */
+const char *service_balancer(struct snapshot *, const struct service *);
+bool service_has_health_port(struct snapshot *, const struct service *);
+/* Ready endpoints on this host: what its health check node port tells. */
+size_t service_local_ready(struct snapshot *, const struct service *);
 /* Pods are chosen by labels: neither ExternalName nor without a selector. */
 bool service_selects(const struct service *);
+
+/* endpoints_mirror.c: of a service without a selector. */
+void endpoints_mirror(struct snapshot *, const struct service *, struct plan *);
+/* hostport.c: does this pod want the rules of that name?  "web.pod:8080-tcp" */
+bool hostport_wanted(const struct pod *, const char *name, struct arena *);
+#define LABEL_HOSTPORT ".pod" /* ends such names' first part */
+
+#define CLASS_POOL "kedge.dev/pool" /* loadBalancerClass; none means the same */
+
+/* For service_balancer.c: all that is claimed, in this pass also what was given out. */
+struct trouble { /* the first thing that could not be had; reason NULL: none */
+	const char *reason, *message;
+};
+enum service_what {
+	CLAIM_ADDRESS,
+	CLAIM_TCP, /* node ports */
+	CLAIM_UDP,
+	CLAIM_SCTP,
+	CLAIM_BALANCER,     /* an address of the pool: any number may share it */
+	CLAIM_BALANCER_TCP, /* a port of it: one service's */
+	CLAIM_BALANCER_UDP,
+	CLAIM_BALANCER_SCTP,
+};
+const struct service *service_holder(struct snapshot *, enum service_what, uint64_t number);
+void service_give(struct snapshot *, enum service_what, uint64_t number,
+		  const struct service *);
+/* The address of its load balancer: found, kept, or taken away.  True when it wrote. */
+bool service_balance(struct snapshot *, const struct service *, struct trouble *,
+		     struct plan *);
+bool service_is_balanced(const struct service *); /* a LoadBalancer that is ours to serve */
+/* The key's number of a port at a balancer's address. */
+uint64_t service_balancer_port(uint32_t ip, const struct service_port *,
+			       enum service_what *ret_what);
+/* The claims of its own status; at most 1 + its ports. */
+bool service_balancer_ip(const struct service *, uint32_t *ret);
 
 #define LABEL_SERVICE    "kubernetes.io/service-name"
 #define LABEL_MANAGED_BY "endpointslice.kubernetes.io/managed-by"

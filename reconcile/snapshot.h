@@ -33,6 +33,14 @@ struct programmed {
 	const struct service_args *args;
 };
 
+/* A service's address or node port that left the rules: who had a connection to it, or
+ * remembers it, must not meet a stranger there yet. */
+struct resting {
+	uint32_t number;
+	const char *protocol; /* of a node port; NULL: an address */
+	int64_t until;
+};
+
 /* An image that is, or was, fetched. */
 enum pull_state { PULL_NONE, PULL_QUEUED, PULL_RUNNING, PULL_DONE, PULL_FAILED };
 
@@ -42,6 +50,16 @@ struct pull_seen_row {
 	int64_t began, ended; /* of the last attempt */
 	int64_t retry_at;     /* of one that failed */
 	const char *error;    /* of the last failure since it worked; "" for none */
+};
+
+/* Addresses from the operator's word, both ends included; host order. */
+struct address_range {
+	uint32_t first, last;
+};
+enum { ADDRESS_RANGES = 32 };
+struct address_ranges {
+	struct address_range at[ADDRESS_RANGES];
+	size_t n;
 };
 
 /* Settings that controllers obey; from kedge.yaml. */
@@ -55,7 +73,18 @@ struct settings {
 	const char *cluster_domain;     /* "cluster.local" */
 	const char *cluster_dns;        /* whom pods ask for names; NULL: the host's servers */
 	int64_t drain_ms;               /* longest wait for flows to end */
+	struct address_ranges pool;     /* for load balancers; none: they wait */
+	struct address_ranges external; /* what Services may name as externalIPs */
 };
+
+static inline bool
+address_allowed(const struct address_ranges *r, uint32_t ip)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (ip >= r->at[i].first && ip <= r->at[i].last)
+			return true;
+	return false;
+}
 
 struct snapshot {
 	int64_t now;   /* ms since 1970 */
@@ -70,6 +99,8 @@ struct snapshot {
 	size_t nprogrammed;
 	const struct programmed *pending; /* on their way there: sent, not acknowledged */
 	size_t npending;
+	const struct resting *resting;
+	size_t nresting;
 	bool rules_unknown; /* nothing was acknowledged yet: assume that every address serves */
 	const struct images_seen *images; /* what is on the host; NULL: nobody knows */
 	const struct pull_seen_row *pulls;

@@ -294,6 +294,21 @@ static const struct {
 	  "{\"ip\":\"10.43.0.66\",\"protocol\":\"TCP\",\"port\":80,\"endpoints\":[{\"ip\":"
 	  "\"169.254.169.254\",\"port\":80}]}",
 	  "169.254.169.254" },
+	{ "~ program service default/evil:x",
+	  "{\"ip\":\"10.43.9.9\",\"protocol\":\"TCP\",\"port\":80,\"externalIPs\":[\"8.8.8.8\"]"
+	  "}",
+	  "kedge.yaml does not allow the external address 8.8.8.8" },
+	{ "~ program service default/evil:x",
+	  "{\"ip\":\"10.43.9.9\",\"protocol\":\"TCP\",\"port\":80,\"balancer\":\"192.0.2.66\"}",
+	  "192.0.2.66 is not in the pool of kedge.yaml" },
+	{ "~ program service default/evil:x",
+	  "{\"ip\":\"10.43.9.9\",\"protocol\":\"TCP\",\"port\":80,\"healthPort\":22}",
+	  "health check node port 22 is outside 30000-32767" },
+	{ "~ program service default/evil:x",
+	  "{\"ip\":\"0.0.0.0\",\"protocol\":\"TCP\",\"port\":80,\"nodePort\":8080,"
+	  "\"endpoints\":"
+	  "[{\"ip\":\"192.0.2.9\",\"port\":80}]}",
+	  "a host port may not lead to 192.0.2.9" },
 	{ "~ program service default/evil\";-A:x",
 	  "{\"ip\":\"10.43.0.66\",\"protocol\":\"TCP\",\"port\":80}", "a service's id" },
 	{ "~ program service default/evil:x",

@@ -98,14 +98,50 @@ do_unplug(char **arg, struct error **e)
 	return 0;
 }
 
-/* set ID VIP tcp|udp PORT NODEPORT AFFINITY LOCAL [IP:PORT]... */
+/* A word of `set` that is no endpoint. */
+static bool
+set_option(struct np_service *s, char *word)
+{
+	static uint32_t outer[8];
+	static struct np_range sources[8];
+	char *x = strchr(word, '=');
+
+	if (!strcmp(word, "inside")) {
+		s->local_inside = true;
+		return true;
+	}
+	if (!x)
+		return false;
+	*x++ = 0;
+	s->outer = outer;
+	s->sources = sources;
+	if (!strcmp(word, "outer")) {
+		outer[s->nouter++] = ip_of(x);
+	} else if (!strcmp(word, "balancer")) {
+		s->balancer = ip_of(x);
+	} else if (!strcmp(word, "at")) {
+		s->node_ip = ip_of(x);
+	} else if (!strcmp(word, "health")) {
+		s->health_port = atoi(x);
+	} else if (!strcmp(word, "source")) {
+		char *slash = strchr(x, '/');
+
+		*slash = 0;
+		sources[s->nsources++] = (struct np_range){ ip_of(x), atoi(slash + 1) };
+	}
+	return true;
+}
+
+/* set ID VIP tcp|udp|sctp PORT NODEPORT AFFINITY LOCAL [OPTION=...]... [IP:PORT[:away]]... */
 static int
 do_set(char **arg, struct error **e)
 {
 	static struct np_endpoint at[ARGS];
 	struct np_service s = { .id = arg[1],
 				.vip = ip_of(arg[2]),
-				.proto = strcmp(arg[3], "udp") ? IPPROTO_TCP : IPPROTO_UDP,
+				.proto = !strcmp(arg[3], "udp")    ? IPPROTO_UDP
+					 : !strcmp(arg[3], "sctp") ? IPPROTO_SCTP
+								   : IPPROTO_TCP,
 				.port = atoi(arg[4]),
 				.node_port = atoi(arg[5]),
 				.affinity_s = atoi(arg[6]),
@@ -113,10 +149,14 @@ do_set(char **arg, struct error **e)
 				.endpoints = at };
 
 	for (arg += 8; *arg; arg++) {
-		char *colon = strchr(*arg, ':');
+		char *colon;
 
+		if (set_option(&s, *arg))
+			continue;
+		colon = strchr(*arg, ':');
 		*colon = 0;
-		at[s.n++] = (struct np_endpoint){ ip_of(*arg), atoi(colon + 1) };
+		at[s.n++] = (struct np_endpoint){ ip_of(*arg), atoi(colon + 1),
+						  strstr(colon + 1, ":away") };
 	}
 	if (np_set(np, &s, e) < 0)
 		return -1;
@@ -124,23 +164,27 @@ do_set(char **arg, struct error **e)
 	return 0;
 }
 
-/* many N IP:PORT -- services fill/0.. with addresses from 10.43.16.0 on */
+/* many N IP:PORT... -- services fill/0.. with addresses from 10.43.16.0 on */
 static int
 do_many(char **arg, struct error **e)
 {
-	char *colon = strchr(arg[2], ':');
-	struct np_endpoint at;
+	struct np_endpoint at[16];
+	size_t n = 0;
 
-	*colon = 0;
-	at = (struct np_endpoint){ ip_of(arg[2]), atoi(colon + 1) };
+	for (char **end = arg + 2; *end && n < 16; end++) {
+		char *colon = strchr(*end, ':');
+
+		*colon = 0;
+		at[n++] = (struct np_endpoint){ .ip = ip_of(*end), .port = atoi(colon + 1) };
+	}
 	for (int i = 0; i < atoi(arg[1]); i++) {
 		char id[32];
 		struct np_service s = { .id = id,
 					.vip = 0x0a2b1000 + i,
 					.proto = IPPROTO_TCP,
 					.port = 80,
-					.endpoints = &at,
-					.n = 1 };
+					.endpoints = at,
+					.n = n };
 
 		snprintf(id, sizeof id, "fill/%d", i);
 		if (np_set(np, &s, e) < 0)
@@ -170,8 +214,8 @@ do_commit(char **arg, struct error **e)
 	if (np_commit(np, e) < 0)
 		return -1;
 	p = (struct pollfd){ np_fd(np), POLLIN, 0 };
-	if (poll(&p, 1, 20000) != 1)
-		return fail(e, WHY_TIMEOUT, "no end after 20 s");
+	if (poll(&p, 1, 60000) != 1)
+		return fail(e, WHY_TIMEOUT, "no end after 60 s");
 	if (np_commit_end(np, e) < 0)
 		return -1;
 	w = np_wrote(np);
@@ -327,6 +371,61 @@ do_race(char **arg, struct error **e)
 	return rc;
 }
 
+/* One connection, which ends with a reset: which of the listeners was met? -1: none. */
+static int
+meet(uint32_t ip, unsigned port, struct pollfd *at, int n)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_port = htons(port),
+				 .sin_addr.s_addr = htonl(ip) };
+	struct linger reset = { 1, 0 };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), who = -1;
+
+	if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0 && poll(at, n, 1000) > 0)
+		for (int i = 0; i < n; i++)
+			if (at[i].revents & POLLIN) {
+				who = i;
+				close(accept(at[i].fd, NULL, NULL));
+			}
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+	close(fd);
+	return who;
+}
+
+/* spread PORT COUNT VIP VPORT NETNS... -- new connections, and how far the listeners' shares
+ * are from equal ones: chi square, with as many degrees of freedom as there are others */
+static int
+do_spread(char **arg, struct error **e)
+{
+	struct pollfd at[64];
+	unsigned got[64] = { 0 };
+	int n = 0, count = atoi(arg[2]);
+	double chi = 0, want;
+
+	for (char **ns = arg + 5; *ns && n < 64; ns++, n++) {
+		at[n] = (struct pollfd){ listener(*ns, atoi(arg[1]), e), POLLIN, 0 };
+		if (at[n].fd < 0)
+			return -1;
+	}
+	for (int i = 0; i < count; i++) {
+		int who = meet(ip_of(arg[3]), atoi(arg[4]), at, n);
+
+		if (who < 0)
+			return fail_sys(e, "connection %d met nobody", i);
+		got[who]++;
+	}
+	want = (double)count / n;
+	for (int i = 0; i < n; i++) {
+		chi += (got[i] - want) * (got[i] - want) / want;
+		close(at[i].fd);
+	}
+	printf("ok chi %.2f of", chi);
+	for (int i = 0; i < n; i++)
+		printf(" %u", got[i]);
+	puts("");
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int args;
@@ -337,6 +436,7 @@ static const struct {
 	{ "drop", 2, do_drop },     { "commit", 1, do_commit }, { "check", 1, do_check },
 	{ "flows", 2, do_flows },   { "flush", 2, do_flush },   { "nodeip", 1, do_nodeip },
 	{ "lacks", 1, do_lacks },   { "down", 1, do_down },     { "race", 7, do_race },
+	{ "spread", 6, do_spread },
 };
 
 int

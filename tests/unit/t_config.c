@@ -268,10 +268,32 @@ a_capability_is_one_that_there_is_in_capitals(void **state)
 	is_said("allow: {capabilities: [CHOWN, CAP_SYS_ADMIN, ALL, CHECKPOINT_RESTORE]}\n", "");
 }
 
+static void
+addresses_of_the_pool_are_addresses_and_nobody_elses(void **state)
+{
+	(void)state;
+	is_said("loadBalancer: {addresses: [192.0.2.7, 192.0.2.8/30, 192.0.2.20-192.0.2.30]}\n"
+		"allow: {externalIPs: [203.0.113.0/24]}\n",
+		"");
+	is_said("loadBalancer:\n  addresses: [there]\n",
+		"2:15: loadBalancer.addresses[0]: Invalid value: \"there\": must be ADDRESS, "
+		"ADDRESS/BITS or FIRST-LAST, such as 192.0.2.10-192.0.2.20");
+	is_said("loadBalancer: {addresses: [192.0.2.9-192.0.2.1]}\n", "ends before it begins");
+	is_said("loadBalancer: {addresses: [192.0.2.7/24]}\n", "has bits set behind its /BITS");
+	is_said("loadBalancer: {addresses: [127.0.0.1]}\n",
+		"has loopback or multicast addresses");
+	is_said("loadBalancer: {addresses: [10.42.3.0/24]}\n",
+		"loadBalancer.addresses: \"10.42.3.0/24\" overlaps with network.podCIDR or "
+		"network.serviceCIDR");
+	is_said("allow: {externalIPs: [10.0.0.0-10.255.255.255]}\n",
+		"allow.externalIPs: \"10.0.0.0-10.255.255.255\" overlaps with");
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(addresses_of_the_pool_are_addresses_and_nobody_elses),
 		cmocka_unit_test(a_range_that_is_none_is_told_with_its_place),
 		cmocka_unit_test(a_range_with_host_bits_is_told_where_it_begins),
 		cmocka_unit_test(a_range_that_is_too_small_or_too_wide_is_refused),

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "reconcile/service.h"
+
 #define SVC(spec)                                                                          \
 	"apiVersion: v1\nkind: Service\nmetadata: {name: web, uid: u-web, labels: {tier: " \
 	"front, "                                                                          \
@@ -258,6 +260,55 @@ a_service_that_loses_its_selector_loses_our_lists_only(void **state)
 	done(&b);
 }
 
+static void
+hand_written_endpoints_are_mirrored_in_slices(void **state)
+{
+	struct bench b = { 0 };
+	const struct endpoint_slice *x;
+
+	(void)state;
+	world_read(
+	    &b.w,
+	    SVC("ports: [{name: http, port: 80}]") "apiVersion: v1\nkind: Endpoints\nmetadata: "
+						   "{name: web, uid: u-ep, labels: {"
+						   "kedge.dev/source: main, a: b}}\nsubsets: "
+						   "[{addresses: [{ip: 192.0.2.7}], "
+						   "notReadyAddresses: [{ip: 192.0.2.8}], "
+						   "ports: [{name: http, port: 8080}]}, "
+						   "{addresses: [{ip: 192.0.2.9}], ports: "
+						   "[{name: http, port: 9090}]}]\n");
+	settle(&b);
+	assert_int_equal(slices(&b), 2);
+	for (size_t i = 0; i < 2; i++) {
+		x = slice(&b, i);
+		assert_string_equal(x->metadata->ownerReferences.at[0].uid, "u-ep");
+		assert_string_equal(pairs_get(&x->metadata->labels, LABEL_MANAGED_BY),
+				    "endpointslicemirroring-controller.k8s.io");
+		assert_string_equal(pairs_get(&x->metadata->labels, LABEL_SERVICE), "web");
+		assert_null(pairs_get(&x->metadata->labels, "kedge.dev/source"));
+		assert_string_equal(pairs_get(&x->metadata->labels, "a"), "b");
+		if (x->ports.at[0].port == 8080) {
+			assert_int_equal(x->endpoints.n, 2);
+			assert_true(x->endpoints.at[0].conditions->ready);
+			assert_false(x->endpoints.at[1].conditions->ready);
+		}
+	}
+	/* one list less */
+	world_read(&b.w, "apiVersion: v1\nkind: Endpoints\nmetadata: {name: web, uid: u-ep}\n"
+			 "subsets: [{addresses: [{ip: 192.0.2.9}], ports: [{name: http, port: "
+			 "9090}]}]\n");
+	settle(&b);
+	assert_int_equal(slices(&b), 1);
+	/* who wants none has none */
+	world_read(&b.w, "apiVersion: v1\nkind: Endpoints\nmetadata: {name: web, uid: u-ep, "
+			 "labels: {endpointslice.kubernetes.io/skip-mirror: 'true'}}\n"
+			 "subsets: [{addresses: [{ip: 192.0.2.9}], ports: [{name: http, port: "
+			 "9090}]}]\n");
+	settle(&b);
+	assert_int_equal(slices(&b), 0);
+	done(&b);
+}
+
 int
 main(void)
 {
@@ -270,6 +321,7 @@ main(void)
 		cmocka_unit_test(a_slice_holds_a_hundred_and_one_pod_changes_one_slice),
 		cmocka_unit_test(unready_addresses_are_published_when_asked_for),
 		cmocka_unit_test(a_service_that_loses_its_selector_loses_our_lists_only),
+		cmocka_unit_test(hand_written_endpoints_are_mirrored_in_slices),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,7 +34,46 @@ ip_of(const char *text)
 
 /* -- golden ----------------------------------------------------------------- */
 
-/* ID VIP tcp|udp PORT NODEPORT AFFINITY LOCAL [IP:PORT]... */
+static bool
+option(const char *word, const char *name, const char **ret)
+{
+	size_t n = strlen(name);
+
+	*ret = word + n;
+	return !strncmp(word, name, n);
+}
+
+/* A word that is no endpoint. */
+static bool
+option_set(struct np_service *s, char *word, struct arena *a)
+{
+	uint32_t *outer = (uint32_t *)s->outer;
+	struct np_range *sources = (struct np_range *)s->sources;
+	const char *x;
+
+	(void)a;
+	if (option(word, "outer=", &x)) {
+		outer[s->nouter++] = ip_of(x);
+	} else if (option(word, "balancer=", &x)) {
+		s->balancer = ip_of(x);
+	} else if (option(word, "at=", &x)) {
+		s->node_ip = ip_of(x);
+	} else if (option(word, "health=", &x)) {
+		s->health_port = atoi(x);
+	} else if (option(word, "source=", &x)) {
+		char *slash = strchr(word, '/');
+
+		*slash = 0;
+		sources[s->nsources++] = (struct np_range){ ip_of(x), atoi(slash + 1) };
+	} else if (!strcmp(word, "inside")) {
+		s->local_inside = true;
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* ID VIP tcp|udp|sctp PORT NODEPORT AFFINITY LOCAL [OPTION=...]... [IP:PORT[:away]]... */
 static struct np_service *
 service_of(char *line, struct arena *a)
 {
@@ -48,17 +87,24 @@ service_of(char *line, struct arena *a)
 	assert_true(n >= 7);
 	s->id = arena_strdup(a, word[0]);
 	s->vip = ip_of(word[1]);
-	s->proto = strcmp(word[2], "udp") ? IPPROTO_TCP : IPPROTO_UDP;
+	s->proto = !strcmp(word[2], "udp")    ? IPPROTO_UDP
+		   : !strcmp(word[2], "sctp") ? IPPROTO_SCTP
+					      : IPPROTO_TCP;
 	s->port = atoi(word[3]);
 	s->node_port = atoi(word[4]);
 	s->affinity_s = atoi(word[5]);
 	s->local_only = atoi(word[6]);
 	s->endpoints = at;
+	s->outer = arena_zalloc(a, 8 * sizeof *s->outer);
+	s->sources = arena_zalloc(a, 8 * sizeof *s->sources);
 	for (size_t i = 7; i < n; i++) {
 		char *colon = strchr(word[i], ':');
 
+		if (option_set(s, word[i], a))
+			continue;
 		*colon = 0;
-		at[s->n++] = (struct np_endpoint){ ip_of(word[i]), atoi(colon + 1) };
+		at[s->n++] = (struct np_endpoint){ ip_of(word[i]), atoi(colon + 1),
+						   strstr(colon + 1, ":away") };
 	}
 	return s;
 }
@@ -131,6 +177,7 @@ the_text_is_as_reviewed(void **state)
 	golden("first");
 	golden("tree");
 	golden("groups");
+	golden("outside");
 }
 
 /* -- a packet's way through the text ---------------------------------------- */

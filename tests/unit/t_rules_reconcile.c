@@ -277,6 +277,143 @@ lists_written_by_hand_serve_a_service_without_a_selector(void **state)
 	done(&b);
 }
 
+/* The addresses of a list as "a b". */
+static const char *
+words(struct bench *b, const struct strs *list)
+{
+	char *out = "";
+
+	for (size_t i = 0; i < list->n; i++)
+		out = arena_printf(&b->w.arena, "%s%s%s", out, *out ? " " : "", list->at[i]);
+	return out;
+}
+
+static void
+allow(struct bench *b)
+{
+	world_snapshot(&b->w);
+	b->w.settings.node_name = "here";
+	b->w.settings.node_ip = "192.0.2.1";
+	b->w.settings.pool.at[0] = (struct address_range){ 0xc0000232, 0xc0000233 };
+	b->w.settings.external.at[0] = (struct address_range){ 0xcb007107, 0xcb007107 };
+	b->w.settings.pool.n = b->w.settings.external.n = 1;
+}
+
+static void
+entrances_are_passed_on_as_far_as_the_operator_allows_them(void **state)
+{
+	struct bench b = { 0 };
+	const struct service_args *args;
+
+	(void)state;
+	allow(&b);
+	settle(&b,
+	       SVC("clusterIP: 10.43.0.2, type: LoadBalancer, externalTrafficPolicy: Local, "
+		   "internalTrafficPolicy: Local, healthCheckNodePort: 31000, "
+		   "externalIPs: [203.0.113.7, 8.8.8.8], loadBalancerSourceRanges: "
+		   "[' 192.0.2.0/24', 'fd00::/8'], ports: [{name: a, port: 80}, {name: b, "
+		   "port: 81}]}\nstatus: {loadBalancer: {ingress: [{ip: 192.0.2.50}]}"));
+	args = programmed(&b, "default/web:a");
+	assert_string_equal(words(&b, &args->externalIPs), "203.0.113.7");
+	assert_string_equal(args->balancer, "192.0.2.50");
+	/* the host is within these, and speaks from the balancer's own address */
+	assert_string_equal(words(&b, &args->sources), "192.0.2.0/24 192.0.2.50/32");
+	assert_true(args->localOnly && args->localInside);
+	assert_int_equal(args->healthPort, 31000);
+	assert_int_equal(programmed(&b, "default/web:b")->healthPort, 0); /* once is enough */
+	done(&b);
+}
+
+static void
+ranges_of_another_family_let_nobody_in_rather_than_everybody(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	allow(&b);
+	settle(&b, SVC("clusterIP: 10.43.0.2, type: LoadBalancer, loadBalancerSourceRanges: "
+		       "['fd00::/8'], ports: [{name: a, port: 80}]}\nstatus: {loadBalancer: "
+		       "{ingress: [{ip: 192.0.2.50}]}"));
+	assert_string_equal(words(&b, &programmed(&b, "default/web:a")->sources),
+			    "255.255.255.255/32");
+	done(&b);
+}
+
+static void
+who_is_not_on_this_host_is_away(void **state)
+{
+	struct bench b = { 0 };
+	const struct service_args *args;
+
+	(void)state;
+	allow(&b);
+	settle(&b, WEB SLICE("web-a",
+			     EP("10.42.0.2", READY) ", {addresses: [192.0.2.1]}, {addresses: "
+						    "[192.0.2.7]}, {addresses: [192.0.2.8], "
+						    "nodeName: here}, {addresses: [10.42.9.9], "
+						    "nodeName: there}"));
+	args = programmed(&b, "default/web:http");
+	assert_int_equal(args->endpoints.n, 5);
+	for (size_t i = 0; i < 5; i++) {
+		const struct endpoint_args *x = &args->endpoints.at[i];
+
+		assert_int_equal(x->away,
+				 !strcmp(x->ip, "192.0.2.7") || !strcmp(x->ip, "10.42.9.9"));
+	}
+	done(&b);
+}
+
+#define HOST_POD(more)                                                               \
+	"apiVersion: v1\nkind: Pod\nmetadata: {name: hp, uid: u-hp" more             \
+	"}\nspec: {containers: [{name: c, image: x:1, ports: [{containerPort: 80, "  \
+	"hostPort: 8080}, {containerPort: 53, hostPort: 53, protocol: UDP, hostIP: " \
+	"192.0.2.1}]}]}\nstatus: {phase: Running, podIP: 10.42.0.9}\n---\n"
+
+static const char *
+pass_pods(struct bench *b)
+{
+	struct snapshot *s = world_snapshot(&b->w);
+
+	s->programmed = b->has;
+	s->nprogrammed = b->n;
+	plan_init(&b->plan, &b->w.arena);
+	for (size_t i = 0; i < s->of[RES_pod].n; i++)
+		hostport_reconcile(s, (const struct pod *)s->of[RES_pod].at[i], &b->plan);
+	garbage_reconcile(s, &b->plan);
+	buf_clear(&b->out);
+	plan_print(&b->plan, &b->out);
+	return buf_text(&b->out);
+}
+
+static void
+host_ports_stand_as_long_as_their_pod_is_wanted(void **state)
+{
+	struct bench b = { 0 };
+	const struct service_args *args;
+
+	(void)state;
+	world_read(&b.w, HOST_POD(""));
+	assert_string_equal(
+	    pass_pods(&b),
+	    "~ program service default/hp.pod:8080-tcp 0 -> 1  # host port "
+	    "8080 of pod hp\n~ program service default/hp.pod:53-udp-192.0.2.1 0 "
+	    "-> 1  # host port 53 of pod hp\n");
+	obey(&b);
+	assert_string_equal(pass_pods(&b), "");
+	args = programmed(&b, "default/hp.pod:53-udp-192.0.2.1");
+	assert_string_equal(args->hostIP, "192.0.2.1");
+	assert_string_equal(args->ip, "0.0.0.0");
+	assert_int_equal(args->nodePort, 53);
+	assert_true(args->localOnly);
+	world_read(&b.w, HOST_POD(", deletionTimestamp: '2026-01-01T00:00:00Z'"));
+	pass_pods(&b);
+	assert_non_null(strstr(buf_text(&b.out), "- retire service default/hp.pod:8080-tcp  # "
+						 "the pod is gone, or going\n"));
+	obey(&b);
+	assert_int_equal(b.n, 0);
+	done(&b);
+}
+
 int
 main(void)
 {
@@ -292,6 +429,10 @@ main(void)
 		cmocka_unit_test(other_services_rules_are_not_touched),
 		cmocka_unit_test(who_lost_an_address_or_a_port_does_not_get_its_rules),
 		cmocka_unit_test(lists_written_by_hand_serve_a_service_without_a_selector),
+		cmocka_unit_test(entrances_are_passed_on_as_far_as_the_operator_allows_them),
+		cmocka_unit_test(ranges_of_another_family_let_nobody_in_rather_than_everybody),
+		cmocka_unit_test(who_is_not_on_this_host_is_away),
+		cmocka_unit_test(host_ports_stand_as_long_as_their_pod_is_wanted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

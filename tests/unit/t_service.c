@@ -21,11 +21,16 @@ struct bench {
 	struct buf out;
 };
 
+static const struct resting *resting;
+static size_t nresting;
+
 static const char *
 pass(struct bench *b)
 {
 	struct snapshot *s = world_snapshot(&b->w);
 
+	s->resting = resting;
+	s->nresting = nresting;
 	plan_init(&b->plan, &b->w.arena);
 	for (size_t i = 0; i < s->of[RES_service].n; i++)
 		service_reconcile(s, (const struct service *)s->of[RES_service].at[i],
@@ -238,6 +243,186 @@ a_full_range_is_said_and_gives_nothing_twice(void **state)
 	done(&b);
 }
 
+#define LB(more) "type: LoadBalancer, selector: {app: a}, " more
+
+/* Passes over these until nothing is left to do, with a pool of `last - first + 1`. */
+static void
+settle(struct bench *b, const char *yaml, uint32_t first, uint32_t last)
+{
+	if (yaml)
+		world_read(&b->w, yaml);
+	world_snapshot(&b->w);
+	b->w.settings.pool.at[0] = (struct address_range){ first, last };
+	b->w.settings.pool.n = first != 0;
+	for (int i = 0; i < 4; i++) {
+		pass(b);
+		world_obey(&b->w, &b->plan);
+	}
+	assert_string_equal(pass(b), "");
+	world_snapshot(&b->w);
+}
+
+static const char *
+balancer(struct bench *b, const char *name)
+{
+	const struct service_status *st = find(b, name)->status;
+
+	return st && st->loadBalancer && st->loadBalancer->ingress.n
+		   ? st->loadBalancer->ingress.at[0].ip
+		   : "";
+}
+
+enum { POOL = 0xc0000232 }; /* 192.0.2.50 */
+
+static void
+a_load_balancer_waits_without_a_pool_and_is_served_with_one(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	settle(&b, SVC("a", LB("ports: [{port: 80}]")), 0, 0);
+	assert_string_equal(balancer(&b, "a"), "");
+	settle(&b, NULL, POOL, POOL + 1);
+	assert_string_equal(balancer(&b, "a"), "192.0.2.50");
+	/* the pool moves away under it */
+	settle(&b, NULL, POOL + 7, POOL + 8);
+	assert_string_equal(balancer(&b, "a"), "192.0.2.57");
+	settle(&b, NULL, 0, 0);
+	assert_string_equal(balancer(&b, "a"), "");
+	done(&b);
+}
+
+static void
+balancers_share_an_address_when_none_is_left_and_never_a_port(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	settle(&b,
+	       SVC("a", LB("ports: [{port: 80}]")) SVC("b", LB("ports: [{port: 80}]"))
+		   SVC("c", LB("ports: [{port: 443}]"))
+		       SVC("d", LB("ports: [{port: 80, protocol: UDP}]"))
+			   SVC("e", LB("ports: [{port: 80}]")),
+	       POOL, POOL + 1);
+	assert_string_equal(balancer(&b, "a"), "192.0.2.50");
+	assert_string_equal(balancer(&b, "b"), "192.0.2.51");
+	assert_string_equal(balancer(&b, "c"), "192.0.2.50");
+	assert_string_equal(balancer(&b, "d"), "192.0.2.50");
+	assert_string_equal(balancer(&b, "e"), "");
+	assert_string_equal(find(&b, "e")->status->conditions.at[0].message,
+			    "Error syncing load balancer: failed to ensure load balancer: no "
+			    "address of the pool 192.0.2.50-192.0.2.51 is free");
+	/* one leaves, and who waited has it */
+	world_drop(&b.w, "service", "default", "b");
+	settle(&b, NULL, POOL, POOL + 1);
+	assert_string_equal(balancer(&b, "e"), "192.0.2.51");
+	assert_int_equal(find(&b, "e")->status->conditions.n, 0);
+	done(&b);
+}
+
+static void
+an_address_that_is_asked_of_the_pool_is_given_or_the_reason_is(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	settle(&b,
+	       SVC("a", LB("ports: [{port: 80}], loadBalancerIP: 192.0.2.51"))
+		   SVC("b", LB("ports: [{port: 80}], loadBalancerIP: 192.0.2.51"))
+		       SVC("c", LB("ports: [{port: 81}], loadBalancerIP: 192.0.2.51"))
+			   SVC("d", LB("ports: [{port: 80}], loadBalancerIP: 10.0.0.1"))
+			       SVC("e", LB("ports: [{port: 80}], loadBalancerClass: x.org/y")),
+	       POOL, POOL + 1);
+	assert_string_equal(balancer(&b, "a"), "192.0.2.51");
+	assert_string_equal(balancer(&b, "b"), "");
+	assert_non_null(strstr(find(&b, "b")->status->conditions.at[0].message,
+			       "port 80/TCP of 192.0.2.51 is already in use by default/a"));
+	assert_string_equal(balancer(&b, "c"), "192.0.2.51");
+	assert_non_null(strstr(find(&b, "d")->status->conditions.at[0].message,
+			       "10.0.0.1 is not in the pool 192.0.2.50-192.0.2.51"));
+	assert_string_equal(balancer(&b, "e"), "");
+	done(&b);
+}
+
+static void
+a_health_check_node_port_is_for_local_balancers_and_nobody_elses_port(void **state)
+{
+	struct bench b = { 0 };
+	int64_t port;
+
+	(void)state;
+	settle(&b,
+	       SVC("a", LB("ports: [{port: 80}], externalTrafficPolicy: Local"))
+		   SVC("b", "type: NodePort, ports: [{port: 80}]"),
+	       POOL, POOL + 1);
+	port = find(&b, "a")->spec->healthCheckNodePort;
+	assert_in_range(port, 30000, 32767);
+	assert_int_not_equal(port, find(&b, "a")->spec->ports.at[0].nodePort);
+	assert_int_not_equal(port, find(&b, "b")->spec->ports.at[0].nodePort);
+	done(&b);
+}
+
+static void
+a_balancer_may_do_without_node_ports(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	settle(&b,
+	       SVC("a", LB("ports: [{port: 80}], allocateLoadBalancerNodePorts: false"))
+		   SVC("b", LB("ports: [{port: 81, nodePort: 30099}], "
+			       "allocateLoadBalancerNodePorts: false")),
+	       POOL, POOL + 1);
+	assert_int_equal(find(&b, "a")->spec->ports.at[0].nodePort, 0);
+	assert_int_equal(find(&b, "b")->spec->ports.at[0].nodePort, 30099);
+	assert_string_equal(balancer(&b, "a"), "192.0.2.50");
+	done(&b);
+}
+
+static void
+another_type_has_no_balancer_any_more(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	settle(&b, SVC("a", LB("ports: [{port: 80}]")), POOL, POOL);
+	assert_string_equal(balancer(&b, "a"), "192.0.2.50");
+	settle(&b, SVC("a", PORT) "", POOL, POOL);
+	assert_string_equal(balancer(&b, "a"), "");
+	done(&b);
+}
+
+static void
+what_was_given_back_a_moment_ago_rests(void **state)
+{
+	struct bench b = { 0 };
+	struct resting at[] = { { 0x0a2b0002, NULL, INT64_C(1800000060000) },
+				{ 0x0a2b0003, NULL, INT64_C(1700000000000) },
+				{ 30086, "TCP", INT64_C(1800000060000) } };
+
+	(void)state;
+	world_read(&b.w, SVC("a", "type: NodePort, ports: [{port: 80}, {name: u, port: 81, "
+				  "protocol: UDP}]"));
+	resting = at;
+	nresting = 3;
+	assert_string_equal(pass(&b), "~ update service default/a  # cluster IP 10.43.0.3, "
+				      "node port 30087, node port 30086\n");
+	done(&b);
+	/* nothing else is left */
+	b = (struct bench){ 0 };
+	world_read(&b.w, SVC("a", "type: NodePort, ports: [{port: 80}]")
+			     SVC("b", "type: NodePort, ports: [{port: 80}]"));
+	world_snapshot(&b.w);
+	b.w.settings.node_port_lo = b.w.settings.node_port_hi = 30086;
+	pass(&b);
+	assert_non_null(strstr(buf_text(&b.out), "default/a  # cluster IP 10.43.0.3, node port "
+						 "30086\n"));
+	assert_non_null(strstr(buf_text(&b.out), "default/b  # cluster IP 10.43.0.4\n"));
+	resting = NULL;
+	nresting = 0;
+	done(&b);
+}
+
 int
 main(void)
 {
@@ -252,6 +437,15 @@ main(void)
 		cmocka_unit_test(who_came_second_is_told_that_the_node_port_is_taken),
 		cmocka_unit_test(what_lies_outside_of_the_ranges_is_said),
 		cmocka_unit_test(a_full_range_is_said_and_gives_nothing_twice),
+		cmocka_unit_test(a_load_balancer_waits_without_a_pool_and_is_served_with_one),
+		cmocka_unit_test(balancers_share_an_address_when_none_is_left_and_never_a_port),
+		cmocka_unit_test(
+		    an_address_that_is_asked_of_the_pool_is_given_or_the_reason_is),
+		cmocka_unit_test(
+		    a_health_check_node_port_is_for_local_balancers_and_nobody_elses_port),
+		cmocka_unit_test(a_balancer_may_do_without_node_ports),
+		cmocka_unit_test(what_was_given_back_a_moment_ago_rests),
+		cmocka_unit_test(another_type_has_no_balancer_any_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,103 @@
+/* hostport.c -- ports of containers that answer at the host's own addresses (hostPort).
+ *
+ * Pure.  To the proxy each is a node port of one endpoint, in no range, which keeps the
+ * client's address.  It stands in the rules from when the pod has an address until it is to
+ * go: then its connections are waited for as those of any other.
+ *
+ * Named "web.pod:8080-tcp": no Service's name has a dot in it.
+ */
+#include "controllers.h"
+#include "service.h"
+#include "workload.h"
+
+/* At every address: said in two ways. */
+static const char *
+host_ip(const struct container_port *port)
+{
+	return str_is(port->hostIP, "0.0.0.0") ? "" : port->hostIP;
+}
+
+static const char *
+called(const struct pod *pod, const struct container_port *port, struct arena *a)
+{
+	const char *proto = str_is(port->protocol, "UDP")    ? "udp"
+			    : str_is(port->protocol, "SCTP") ? "sctp"
+							     : "tcp";
+	const char *ip = host_ip(port);
+
+	return arena_printf(a, "%s.pod:%lld-%s%s%s", object_name(pod),
+			    (long long)port->hostPort, proto, str_is(ip, "") ? "" : "-",
+			    str_is(ip, "") ? "" : ip);
+}
+
+static bool
+serves(const struct pod *pod)
+{
+	return pod->spec && pod->status && !pod->spec->hostNetwork &&
+	       !str_is(pod->status->podIP, "") && !pod_is_finished(pod) &&
+	       !pod->metadata->deletionTimestamp;
+}
+
+/* The proxy speaks IPv4. */
+static bool
+is_served(const struct container_port *port)
+{
+	return port->hostPort && !strchr(port->hostIP ? port->hostIP : "", ':');
+}
+
+bool
+hostport_wanted(const struct pod *pod, const char *name, struct arena *a)
+{
+	for (size_t i = 0; serves(pod) && i < pod_parts(pod->spec); i++) {
+		const struct container *c = pod_part(pod->spec, i);
+
+		for (size_t k = 0; k < c->ports.n; k++)
+			if (is_served(&c->ports.at[k]) &&
+			    str_is(called(pod, &c->ports.at[k], a), name))
+				return true;
+	}
+	return false;
+}
+
+static void
+program(struct snapshot *s, const struct pod *pod, const struct container_port *port,
+	struct plan *p)
+{
+	const char *ns = object_namespace(pod), *name = called(pod, port, p->arena);
+	const struct programmed *has =
+	    snapshot_programmed(s, arena_printf(p->arena, "%s/%s", ns, name));
+	struct endpoint_args end = { .ip = pod->status->podIP, .port = port->containerPort };
+	struct service_args args = { .ip = "0.0.0.0",
+				     .protocol = port->protocol ? port->protocol : "TCP",
+				     .port = port->containerPort,
+				     .nodePort = port->hostPort,
+				     .hostIP = host_ip(port),
+				     .localOnly = true };
+
+	args.endpoints.at = &end;
+	args.endpoints.n = 1;
+	if (has && schema_equal(service_args_kind(), has->args, &args))
+		return;
+	plan_add(p, (struct action){
+			.verb = ACT_PROGRAM,
+			.kind = "service",
+			.ns = arena_strdup(p->arena, ns),
+			.name = name,
+			.from = has ? (int64_t)has->args->endpoints.n : 0,
+			.to = 1,
+			.why = arena_printf(p->arena, "host port %lld of pod %s",
+					    (long long)port->hostPort, object_name(pod)),
+			.body = schema_clone(service_args_kind(), &args, p->arena) });
+}
+
+void
+hostport_reconcile(struct snapshot *s, const struct pod *pod, struct plan *p)
+{
+	for (size_t i = 0; serves(pod) && i < pod_parts(pod->spec); i++) {
+		const struct container *c = pod_part(pod->spec, i);
+
+		for (size_t k = 0; k < c->ports.n; k++)
+			if (is_served(&c->ports.at[k]))
+				program(s, pod, &c->ports.at[k], p);
+	}
+}

@@ -1,0 +1,254 @@
+/* rules_service.c -- what Kubernetes demands of a Service across fields (ValidateService).
+ *
+ * The words are Kubernetes'.
+ */
+#include "base/arena.h"
+#include "base/map.h"
+#include "base/text.h"
+#include "rules.h"
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool
+given(const char *s)
+{
+	return s && *s;
+}
+
+/* ---- ports ---- */
+
+static void
+service_port_check(const struct service_spec *s, size_t i, struct map *names,
+		   struct map *node_ports, const struct place *at)
+{
+	const struct service_port *p = &s->ports.at[i];
+	bool external = str_is(s->type, "NodePort") || str_is(s->type, "LoadBalancer");
+	char sub[64], key[64];
+
+	snprintf(sub, sizeof sub, "ports[%zu].name", i);
+	if (s->ports.n > 1 && !given(p->name))
+		place_complain(at, sub, "Required value");
+	if (given(p->name) && map_put(names, p->name, names))
+		place_complain(at, sub, "Duplicate value: \"%s\"", p->name);
+	if (!p->nodePort)
+		return;
+	snprintf(sub, sizeof sub, "ports[%zu].nodePort", i);
+	snprintf(key, sizeof key, "%jd/%s", (intmax_t)p->nodePort,
+		 p->protocol ? p->protocol : "");
+	if (!external)
+		place_complain(at, sub, "Forbidden: may not be used when `type` is '%s'",
+			       s->type);
+	else if (map_put(node_ports, key, names))
+		place_complain(at, sub, "Duplicate value: %jd", (intmax_t)p->nodePort);
+}
+
+static void
+service_ports_check(const struct service_spec *s, const struct place *at)
+{
+	struct map names = { 0 }, node_ports = { 0 };
+
+	for (size_t i = 0; i < s->ports.n; i++)
+		service_port_check(s, i, &names, &node_ports, at);
+	map_done(&names);
+	map_done(&node_ports);
+}
+
+/* ---- addresses ---- */
+
+static bool
+is_balanced(const struct service_spec *s)
+{
+	return str_is(s->type, "LoadBalancer");
+}
+
+static bool
+has_node_ports(const struct service_spec *s)
+{
+	return is_balanced(s) || str_is(s->type, "NodePort");
+}
+
+static void
+external_name_check(const struct service_spec *s, const struct place *at)
+{
+	static const char not_set[] = "Forbidden: may not be set for ExternalName services";
+	size_t n = given(s->externalName) ? strlen(s->externalName) : 0;
+	struct arena *a = at->arena;
+	char *name = arena_strdup(a, n ? s->externalName : "");
+	const char *why;
+
+	if (given(s->clusterIP))
+		place_complain(at, "clusterIP",
+			       "Forbidden: may not be set when `type` is 'ExternalName'");
+	else if (s->clusterIPs.n)
+		place_complain(at, "clusterIPs", not_set);
+	if (s->ipFamilies.n)
+		place_complain(at, "ipFamilies", not_set);
+	if (given(s->ipFamilyPolicy))
+		place_complain(at, "ipFamilyPolicy", not_set);
+	/* a dot at its end says that it is whole */
+	if (n && name[n - 1] == '.')
+		name[--n] = 0;
+	why = n ? is_subdomain(name, a) : NULL;
+	if (!n)
+		place_complain(at, "externalName", "Required value");
+	else if (why)
+		place_complain(at, "externalName", "Invalid value: \"%s\": %s", name, why);
+}
+
+/* Why nobody may be sent there; NULL: they may. */
+static const char *
+special(const char *text)
+{
+	struct in_addr in;
+	uint32_t ip;
+
+	if (inet_pton(AF_INET, text, &in) != 1)
+		return NULL;
+	ip = ntohl(in.s_addr);
+	return !ip                  ? "may not be unspecified (0.0.0.0 or ::)"
+	       : ip >> 24 == 127    ? "may not be in the loopback range (127.0.0.0/8, ::1/128)"
+	       : ip >> 16 == 0xa9fe ? "may not be in the link-local range (169.254.0.0/16, "
+				      "fe80::/10)"
+	       : ip >> 8 == 0xe00000
+		   ? "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
+		   : NULL;
+}
+
+static bool
+is_cidr(const char *text, struct arena *a)
+{
+	char *copy = arena_strdup(a, text), *slash = strchr(copy, '/'), *end;
+	struct in6_addr in;
+	unsigned long bits;
+	int family = strchr(copy, ':') ? AF_INET6 : AF_INET;
+
+	if (!slash)
+		return false;
+	*slash = 0;
+	bits = strtoul(slash + 1, &end, 10);
+	return end != slash + 1 && !*end && bits <= (family == AF_INET ? 32 : 128) &&
+	       inet_pton(family, copy, &in) == 1;
+}
+
+/* Kubernetes trims blanks. */
+static const char *
+trimmed(const char *s, struct arena *a)
+{
+	size_t n;
+
+	s += strspn(s, " ");
+	n = strlen(s);
+	while (n && s[n - 1] == ' ')
+		n--;
+	return arena_strndup(a, s, n);
+}
+
+static void
+outside_check(const struct service_spec *s, const struct place *at)
+{
+	struct arena *a = at->arena;
+	char sub[64];
+
+	for (size_t i = 0; i < s->externalIPs.n && place_ok(at, "externalIPs"); i++) {
+		const char *why = special(s->externalIPs.at[i]);
+
+		snprintf(sub, sizeof sub, "externalIPs[%zu]", i);
+		if (why)
+			place_complain(at, sub, "Invalid value: \"%s\": %s",
+				       s->externalIPs.at[i], why);
+	}
+	if (s->loadBalancerSourceRanges.n && !is_balanced(s))
+		place_complain(at, "loadBalancerSourceRanges",
+			       "Forbidden: may only be used when `type` is 'LoadBalancer'");
+	for (size_t i = 0; i < s->loadBalancerSourceRanges.n; i++) {
+		snprintf(sub, sizeof sub, "loadBalancerSourceRanges[%zu]", i);
+		if (!is_cidr(trimmed(s->loadBalancerSourceRanges.at[i], a), a))
+			place_complain(at, sub,
+				       "Invalid value: \"%s\": must be a valid CIDR value, "
+				       "(e.g. 10.9.8.0/24 or 2001:db8::/64)",
+				       s->loadBalancerSourceRanges.at[i]);
+	}
+}
+
+/* ---- LoadBalancer, policies ---- */
+
+static void
+balancer_check(const struct service_spec *s, const struct place *at)
+{
+	static const char only[] = "Forbidden: may only be used when `type` is 'LoadBalancer'";
+	bool local = is_balanced(s) && str_is(s->externalTrafficPolicy, "Local");
+
+	if (!is_balanced(s) && given(s->loadBalancerClass))
+		place_complain(at, "loadBalancerClass", only);
+	if (!is_balanced(s) &&
+	    schema_has(service_spec_kind(), s, "allocateLoadBalancerNodePorts"))
+		place_complain(at, "allocateLoadBalancerNodePorts", only);
+	if (!local && s->healthCheckNodePort)
+		place_complain(at, "healthCheckNodePort",
+			       "Invalid value: %jd: may only be set when `type` is "
+			       "'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+			       (intmax_t)s->healthCheckNodePort);
+	if (is_balanced(s) && given(s->loadBalancerIP) && is_ip(s->loadBalancerIP, NULL))
+		place_complain(at, "loadBalancerIP", "Invalid value: \"%s\": %s",
+			       s->loadBalancerIP, is_ip(s->loadBalancerIP, NULL));
+}
+
+static void
+policy_check(const struct service_spec *s, const struct place *at)
+{
+	bool external = has_node_ports(s) || (str_is(s->type, "ClusterIP") && s->externalIPs.n);
+
+	if (!external && given(s->externalTrafficPolicy))
+		place_complain(
+		    at, "externalTrafficPolicy",
+		    "Invalid value: \"%s\": may only be set for externally-accessible services",
+		    s->externalTrafficPolicy);
+	if (s->sessionAffinityConfig && str_is(s->sessionAffinity, "None"))
+		place_complain(at, "sessionAffinityConfig",
+			       "Forbidden: must not be set when session affinity is None");
+}
+
+static void
+address_check(const struct service_spec *s, const struct place *at)
+{
+	if (s->clusterIPs.n && given(s->clusterIP) &&
+	    !str_is(s->clusterIP, s->clusterIPs.at[0]))
+		place_complain(at, "clusterIPs",
+			       "Invalid value: [\"%s\"]: first value must match "
+			       "`clusterIP`",
+			       s->clusterIPs.at[0]);
+	if (has_node_ports(s) && str_is(s->clusterIP, "None"))
+		place_complain(
+		    at, "clusterIP",
+		    "Invalid value: \"None\": may not be set to 'None' for %s services",
+		    s->type);
+	for (size_t i = 0; i < s->ipFamilies.n; i++)
+		if (str_is(s->ipFamilies.at[i], "IPv6"))
+			place_complain_softly(at, "ipFamilies",
+					      "IPv6 is known, but this version of kedge serves "
+					      "IPv4 only");
+	if (str_is(s->ipFamilyPolicy, "RequireDualStack"))
+		place_complain_softly(at, "ipFamilyPolicy",
+				      "RequireDualStack is known, but this version of kedge "
+				      "serves IPv4 only");
+}
+
+void
+service_spec_check(const void *obj, const struct place *at)
+{
+	const struct service_spec *s = obj;
+
+	if (!place_ok(at, "type"))
+		return;
+	if (str_is(s->type, "ExternalName"))
+		external_name_check(s, at);
+	else if (!s->ports.n && place_ok(at, "ports") && !str_is(s->clusterIP, "None"))
+		place_complain(at, "ports", "Required value");
+	address_check(s, at);
+	outside_check(s, at);
+	balancer_check(s, at);
+	policy_check(s, at);
+	service_ports_check(s, at);
+}

@@ -1,0 +1,154 @@
+# Where other proxies fail.  Run as netproxy_proof_legacy.bats (a link to this file) everything is
+# repeated with the other iptables.
+load netproxy_kit
+
+setup() { setup_host; }
+teardown() {
+	teardown_host
+	"/usr/sbin/iptables-$(other)" -F OTHERS 2>/dev/null || true
+	for l in lan0 kedge0; do ip link del $l 2>/dev/null || true; done
+}
+other() { [ "$(variant)" = nft ] && echo legacy || echo nft; }
+
+# spreads N: 10,000 connections over N pods; chi square at most $1, which chance passes once in
+# a million
+spreads() {
+	local most=$1 n ns=() ends=()
+	shift
+	for n in "$@"; do
+		ns+=("/proc/${pod_pid[n]}/ns/net")
+		ends+=("10.42.0.$n:8080")
+	done
+	np set default/web:http 10.43.0.80 tcp 80 30080 0 0 "${ends[@]}"
+	np commit
+	np spread 8080 10000 10.43.0.80 80 "${ns[@]}"
+	echo "# $# endpoints, $(variant): ${said#ok }" >&3
+	awk -v chi="${said#ok chi }" -v most="$most" 'BEGIN { exit !(chi + 0 <= most) }'
+}
+
+@test "10,000 connections spread evenly over 2, 5 and 20 endpoints" {
+	np_start
+	pod $(seq 2 21)
+	spreads 24 2 3
+	spreads 33 $(seq 2 6)
+	spreads 67 $(seq 2 21) # through groups
+}
+
+@test "a pod reaches itself through a node port, and through a balancer's address" {
+	np_start
+	pod 2
+	serve 8080 2
+	for policy in 0 1; do
+		np set default/web:http 10.43.0.80 tcp 80 30080 0 $policy balancer=192.0.2.50 10.42.0.2:8080
+		np commit
+		[ "$(in_pod 2 curl -sS --max-time 5 http://10.42.0.1:30080/)" = "pod2 10.42.0.1" ]
+		[ "$(in_pod 2 curl -sS --max-time 5 http://192.0.2.50/)" = "pod2 10.42.0.1" ]
+		[ "$(in_pod 2 curl -sS --max-time 5 http://10.43.0.80/)" = "pod2 10.42.0.1" ]
+	done
+}
+
+@test "a connection outlives its endpoint in the rules, a service that goes, and all rules written anew" {
+	np_start
+	pod 2 3
+	serve 8080 2 3
+	np set default/web:http 10.43.0.80 tcp 80 30080 0 0 10.42.0.2:8080
+	np commit
+	mkfifo "$BATS_TEST_TMPDIR/in"
+	in_pod 3 perl -MIO::Socket::INET -e '
+		$| = 1;
+		my $s = IO::Socket::INET->new(PeerAddr => "10.43.0.80", PeerPort => 80, Timeout => 5) or die;
+		print "held\n";
+		<STDIN>;
+		print $s "GET / HTTP/1.0\r\n\r\n";
+		print while <$s>;' <"$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/out" 3>&- &
+	started+=($!)
+	exec 9>"$BATS_TEST_TMPDIR/in"
+	soon grep -s held "$BATS_TEST_TMPDIR/out"
+	np set default/web:http 10.43.0.80 tcp 80 30080 0 0 10.42.0.3:8080
+	np commit
+	[[ $(in_pod 2 curl -sS http://10.43.0.80/) == "pod3 "* ]]
+	np flows 10.42.0.2
+	[ "$said" = "ok 1" ]
+	np drop default/web:http
+	np commit
+	iptables_ -t nat -F PREROUTING
+	np check
+	np commit
+	echo >&9
+	exec 9>&-
+	soon grep -s "pod2 10.42.0.3" "$BATS_TEST_TMPDIR/out"
+}
+
+@test "packets that conntrack cannot place do not kill a connection" {
+	np_start
+	pod 2 3
+	serve 8080 2
+	np set default/web:http 10.43.0.80 tcp 80 0 0 0 10.42.0.2:8080
+	np commit
+	dropped() { save_ -c | sed -n 's/^\[\([0-9]*\):.*KDG-FP .*--ctstate INVALID -j DROP/\1/p'; }
+	before=$(dropped)
+	# far outside of the window, from the endpoint to who speaks to the service: to be dropped, for
+	# it would leave with the pod's own address, and be answered with a reset
+	in_pod 3 perl -MIO::Socket::INET -e '
+		$| = 1;
+		my $s = IO::Socket::INET->new(PeerAddr => "10.43.0.80", PeerPort => 80, Timeout => 5) or die;
+		print $s->sockport, "\n";
+		sleep 2;
+		print $s "GET / HTTP/1.0\r\n\r\n";
+		print while <$s>;' >"$BATS_TEST_TMPDIR/out" 3>&- &
+	client=$!
+	soon test -s "$BATS_TEST_TMPDIR/out"
+	port=$(head -1 "$BATS_TEST_TMPDIR/out")
+	in_pod 2 perl -MSocket -e '
+		my ($to, $port) = @ARGV;
+		my ($s, $d) = (inet_aton("10.42.0.2"), inet_aton($to));
+		sub sum { my $x = 0; $x += $_ for unpack "n*", $_[0] . (length($_[0]) % 2 ? "\0" : ""); $x = ($x & 0xffff) + ($x >> 16) while $x >> 16; ~$x & 0xffff }
+		socket(my $raw, AF_INET, SOCK_RAW, 255) or die;
+		for (1 .. 20) {
+			my $tcp = pack "nnNNCCnnn", 8080, $port, 3000000000 + $_ * 100000000, 7, 5 << 4, 0x10, 100, 0, 0;
+			my $c = sum($s . $d . pack("CCn", 0, 6, length $tcp) . $tcp);
+			substr($tcp, 16, 2) = pack "n", $c;
+			my $ip = pack "CCnnnCCna4a4", 0x45, 0, 20 + length $tcp, $_, 0, 64, 6, 0, $s, $d;
+			send $raw, $ip . $tcp, 0, sockaddr_in($port, $d);
+		}' 10.42.0.3 "$port"
+	wait $client
+	grep "pod2 10.42.0.3" "$BATS_TEST_TMPDIR/out"
+	if [ "$(cat /proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal)" = 0 ]; then
+		[ "$(dropped)" -gt "$before" ]
+	fi
+}
+
+@test "rules in the other iptables, a container engine's chains among them, are left alone and told of" {
+	"/usr/sbin/iptables-$(other)" -N OTHERS
+	"/usr/sbin/iptables-$(other)" -A OTHERS -s 203.0.113.0/24 -j RETURN
+	iptables_ -t nat -N DOCKER
+	iptables_ -t nat -A DOCKER -p tcp --dport 30080 -j RETURN
+	iptables_ -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+	iptables_ -N DOCKER-USER
+	iptables_ -I FORWARD -j DOCKER-USER
+	theirs=$("/usr/sbin/iptables-$(other)" -S)
+	docker=$(rules_now | grep DOCKER)
+	np_start
+	pod 2
+	serve 8080 2
+	np set default/web:http 10.43.0.80 tcp 80 30080 0 0 10.42.0.2:8080
+	np commit
+	np lacks
+	[[ $said == *"both are applied, and one may block what the other allows"* ]]
+	[[ $(get 10.43.0.80) == "pod2 "* ]]
+	iptables_ -t nat -F KDG-V
+	np check
+	np commit
+	[[ $(get 10.43.0.80) == "pod2 "* ]]
+	[ "$("/usr/sbin/iptables-$(other)" -S)" = "$theirs" ]
+	[ "$(rules_now | grep DOCKER)" = "$docker" ]
+	np down
+	[ "$("/usr/sbin/iptables-$(other)" -S)" = "$theirs" ]
+	[ "$(rules_now | grep DOCKER)" = "$docker" ]
+	iptables_ -t nat -F
+	iptables_ -t nat -X DOCKER
+	iptables_ -F
+	iptables_ -X DOCKER-USER
+	"/usr/sbin/iptables-$(other)" -F
+	"/usr/sbin/iptables-$(other)" -X OTHERS
+}

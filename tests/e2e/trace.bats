@@ -1,0 +1,109 @@
+#!/usr/bin/env bats
+# Seeing services: describe, and the way that a connection would take without making one.
+load kit.bash
+
+setup_file() {
+	CONFIG='loadBalancer: {addresses: [192.0.2.50]}'
+	file_begin
+	image web:1
+	{
+		deployment web web:1 2
+		echo ---
+		service web NodePort | sed 's/port: 80,/port: 80, nodePort: 30080,/'
+		cat <<-Y
+			---
+			apiVersion: v1
+			kind: Service
+			metadata: {name: nobody}
+			spec: {type: NodePort, selector: {app: nobody}, ports: [{port: 80, nodePort: 30081}]}
+			---
+			apiVersion: v1
+			kind: Service
+			metadata: {name: gate}
+			spec: {type: LoadBalancer, selector: {app: web}, loadBalancerSourceRanges: [198.51.100.0/24], ports: [{port: 81, targetPort: 8080}]}
+			---
+		Y
+		pod asker box:1
+	} | put web
+	up asker
+	wait_for 20 "two are ready" has_ready app=web 2
+	wait_for 5 "it answers" sh -c 'curl -sfm 1 "http://$(kedge get svc web -o json | jq -r .spec.clusterIP)/"'
+}
+setup() { file_test; }
+teardown_file() { file_end; }
+
+node_ip() { kedge get nodes -o json | jq -r '.items[0].status.addresses[] | select(.type == "InternalIP").address'; }
+
+@test "a connection through a cluster IP: rules, shares, pods, and the lines that they come from" {
+	before=$(conntrack -C)
+	run kedge trace asker web:80
+	[ "$status" = 0 ]
+	ip=$(field svc web .spec.clusterIP)
+	matches "^from +10\.42\.[0-9.]+ \(pod default/asker\)$"
+	matches "^to +$ip:80/TCP \(service default/web\)  web.yaml:[0-9]+ of deploy $(head_id | cut -c1-7)$"
+	matches '^rules +generation [1-9]'
+	matches '^  nat +-A KDG-D -d 10.43.0.0/16 -j KDG-V$'
+	matches "^  nat +-A KDG-V -d $ip/32 .*--comment \"default/web:http\" -j KDG-S-"
+	matches '^it is served$'
+	[ "$(grep -cE '^ +50\.0%  10\.42\.[0-9.]+:8080  pod default/web-[a-z0-9]+-[a-z0-9]+  web.yaml:1 of deploy [0-9a-f]{7}$' <<<"$output")" = 2 ]
+	[ $(($(conntrack -C) - before)) -lt 4 ] # nobody connected
+	# every rule that it names is in force
+	iptables-save >"$BATS_TEST_TMPDIR/rules"
+	while read -r _ rule; do grep -qFx -- "$rule" "$BATS_TEST_TMPDIR/rules"; done < <(grep -E '^  (nat|filter) ' <<<"$output")
+	# by port name, from the host, and in JSON
+	kedge trace host web:http | grep -q '^it is served$'
+	[ "$(kedge trace host web.default:80 -o json | jq '[.ends[].share] | add')" = 1000000 ]
+}
+
+@test "node ports, closed doors, and addresses that are nobody's" {
+	node=$(node_ip)
+	run kedge trace 203.0.113.5 "$node:30080"
+	[ "$status" = 0 ]
+	matches "it is served, and may be answered through the host's address"
+	matches '-A KDG-N .*--dport 30080'
+	run kedge trace 203.0.113.5 "$node:30081"
+	[ "$status" = 1 ]
+	matches '^  filter +-A KDG-R .*default/nobody:80 has no endpoints" -j REJECT'
+	matches '^it is refused$'
+	run kedge trace asker nobody:80
+	matches '^it is refused$'
+	run kedge trace 203.0.113.5 192.0.2.50:81
+	matches 'default/gate:81 is not for this source" -j DROP'
+	matches '^it is dropped$'
+	run kedge trace 198.51.100.7 192.0.2.50:81
+	matches '-A KDG-G-[0-9a-f]+ -s 198.51.100.0/24 -j KDG-X'
+	matches '^it is served'
+	run kedge trace 203.0.113.5 "$node:22"
+	matches '^it is passed on$'
+	# what it says is what is
+	run curl -sm 2 "http://$node:30081/"
+	[ "$status" = 7 ]
+}
+
+@test "trace: what cannot be asked is said" {
+	run kedge trace asker web:99
+	[ "$status" -ne 0 ]
+	has 'service web has no port 99'
+	run kedge trace asker web
+	has 'SERVICE:PORT or ADDRESS:PORT is meant'
+	run kedge trace nobody web:80
+	has 'pods "nobody" not found'
+}
+
+@test "describe shows endpoints with their state and connections, and the rules' generation" {
+	in_ asker sh -c "sleep 30 | nc $(field svc web .spec.clusterIP) 80" 3>&- >/dev/null 2>&1 &
+	holds() { run kedge describe svc web; matches 'http +ready +1 +web-'; }
+	wait_for 5 "one has a connection" holds
+	run kedge describe svc web
+	matches '^Type: +NodePort$'
+	matches '^External Traffic Policy: +Cluster$'
+	matches '^Internal Traffic Policy: +Cluster$'
+	matches '^Rules Generation: +[1-9]'
+	matches '^EndpointSlices:$'
+	matches '^  Address +Port +State +Connections +Pod$'
+	[ "$(grep -cE '^  10\.42\.[0-9.]+:8080 +http +ready +[01] +web-' <<<"$output")" = 2 ]
+	run kedge describe svc gate
+	matches '^LoadBalancer Ingress: +192\.0\.2\.50 \(VIP\)$'
+	matches '^LoadBalancer Source Ranges: +198\.51\.100\.0/24$'
+	kill %1 2>/dev/null || true
+}

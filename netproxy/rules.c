@@ -93,9 +93,21 @@ proto_name(uint8_t proto)
  */
 #define FORGED "6,32 0 0 4292870152,7 0 0 0,32 0 0 4293918732,29 0 1 0,6 0 0 0,6 0 0 65535"
 
+/* Both ways to ask for a name. */
+static void
+dns_rules(const struct rules_net *net, struct chain *c, const char *link, const char *to)
+{
+	char ip[LINK_TEXT];
+
+	rule(c, "%s -d %s/32 -p udp -m udp --dport 53 -j %s", link, ipv4_print(net->dns, ip),
+	     to);
+	rule(c, "%s -d %s/32 -p tcp -m tcp --dport 53 -j %s", link, ip, to);
+}
+
 static void
 base_filter(const struct rules_net *net, const char *svcs, struct chains *out)
 {
+	char ip[LINK_TEXT];
 	struct chain *c = chain_begin(out, RULES_FILTER, "KDG-F");
 
 	rule(c, "-i %s -j KDG-FP", net->bridge);
@@ -110,6 +122,8 @@ base_filter(const struct rules_net *net, const char *svcs, struct chains *out)
 	rule(c, "-i %s -j ACCEPT", net->bridge);
 	rule(c, "-m conntrack --ctstate DNAT -j ACCEPT");
 	c = chain_begin(out, RULES_FILTER, "KDG-O");
+	if (net->dns) /* what the host says to itself: questions, and the answers to them */
+		rule(c, "-d %s/32 -o lo -j RETURN", ipv4_print(net->dns, ip));
 	rule(c, "-d %s -j " REJECT, svcs);
 	for (unsigned i = 0; i < LINK_KNOBS; i++)
 		if (net->turned >> i & 1)
@@ -337,6 +351,7 @@ rules_dispatch(const struct rules_net *net, const struct np_service *const *all,
 	struct item *vip = xcalloc(n, sizeof *vip), *port = xcalloc(n, sizeof *port);
 	struct item *none = xcalloc(n, sizeof *none);
 	size_t vip_n = 0, port_n = 0, none_n = 0;
+	char link[LINK_TEXT + 4];
 	struct chain *c;
 
 	for (size_t i = 0; i < n; i++) {
@@ -357,6 +372,13 @@ rules_dispatch(const struct rules_net *net, const struct np_service *const *all,
 	c = chain_begin(out, RULES_FILTER, "KDG-I");
 	if (!net->no_bpf)
 		rule(c, "-i %s -m bpf --bytecode \"" FORGED "\" -j DROP", net->bridge);
+	if (net->dns) {
+		/* Pods', whatever the host's own rules say of what comes to it; a
+		 * neighbour of the host's has no business here. */
+		snprintf(link, sizeof link, "-i %s", net->bridge);
+		dns_rules(net, c, link, "ACCEPT");
+		dns_rules(net, c, "! -i lo", "DROP");
+	}
 	if (none_n)
 		rule(c, "! -d 127.0.0.0/8 -m conntrack --ctstate NEW -j KDG-R");
 	free(vip);

@@ -9,7 +9,7 @@ B := build$(if $(SAN),-san)
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc)
 endif
-PKGS := libgit2 yaml-0.1 libcurl libevent_core libevent_extra libmicrohttpd jansson sqlite3 libmnl \
+PKGS := libgit2 yaml-0.1 libcurl libevent_core libevent_extra ldns libmicrohttpd jansson sqlite3 libmnl \
 	libnetfilter_conntrack libseccomp libcap-ng libarchive zlib libzstd gnutls nettle
 # inflates layers three times as fast; without it zlib does
 ISAL := $(shell pkg-config --exists libisal 2>/dev/null && echo libisal)

@@ -83,6 +83,8 @@ brain_round(struct brain *b, int64_t *ret_again)
 	controllers_run(&s, &p);
 	for (size_t i = 0; i < p.n; i++)
 		changed |= carry(b, &p.at[i]);
+	if (!changed)
+		brain_dns_sync(b, &s, &a);
 	*ret_again = p.again_at;
 	return changed;
 }
@@ -390,6 +392,14 @@ hear_look(struct heard *h)
 	brain_look_seen(h->brain, h->body);
 }
 
+/* The process that answers names: it is told all of them. */
+static void
+hear_dns(struct heard *h)
+{
+	if (h->message->nfds == 1)
+		brain_dns_attach(h->brain, steal_fd(&h->message->fds[0]));
+}
+
 static void hear_config(struct heard *);
 
 static const struct {
@@ -410,6 +420,7 @@ static const struct {
 	{ "exec_fds", answer_seen_kind, hear_exec_fds },
 	{ "connect_fd", answer_seen_kind, hear_connect_fd },
 	{ "answer_seen", answer_seen_kind, hear_answer },
+	{ "dns", answer_seen_kind, hear_dns },
 	{ "usage_seen", usage_seen_kind, hear_usage },
 	{ "look_seen", look_seen_kind, hear_look },
 };
@@ -519,6 +530,7 @@ static void
 brain_close(struct brain *b)
 {
 	brain_api_close(b);
+	brain_dns_close(b);
 	gc_close(b);
 	pulls_close(b);
 	hooks_free(b->hooks);

@@ -73,6 +73,7 @@ struct brain {
 	struct prober *prober;
 	struct hooks *hooks;
 	struct healths *healths;
+	struct brain_dns *dns; /* brain_dns.c; NULL: nobody answers names */
 	struct api *api;
 	struct brain_stream
 	    *streams; /* programs, attached clients, connections (brain_stream.c) */
@@ -154,6 +155,12 @@ void seen_unsaid(struct brain *, const struct action *); /* a START that the han
 void rules_stage(struct brain *, const struct action *);
 void rules_commit(struct brain *, const struct action *);
 void rules_committed(struct brain *, const struct committed_seen *);
+
+/* brain_dns.c: what the DNS server is told */
+void brain_dns_attach(struct brain *, int fd); /* takes it */
+/* The names are what this snapshot says, in which nothing is left to be done. */
+void brain_dns_sync(struct brain *, struct snapshot *, struct arena *);
+void brain_dns_close(struct brain *);
 
 /* brain_carry.c: true when the action changed something here */
 bool carry(struct brain *, const struct action *);

@@ -4,7 +4,9 @@
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
+#include "../reconcile/base/ipv4.h"
 #include "../reconcile/base/map.h"
+#include "../reconcile/dns.h"
 #include "../reconcile/rules.h"
 #include "files.h"
 #include "spawn.h"
@@ -27,6 +29,8 @@ sections_fill(struct config *c, struct arena *a)
 	if (!c->network)
 		c->network =
 		    schema_decode(config_network_kind(), &empty_map, SCHEMA_STRICT, a, &none);
+	if (!c->dns)
+		c->dns = schema_decode(config_dns_kind(), &empty_map, SCHEMA_STRICT, a, &none);
 	if (!c->limits)
 		c->limits =
 		    schema_decode(config_limits_kind(), &empty_map, SCHEMA_STRICT, a, &none);
@@ -206,7 +210,7 @@ config_settings(const struct config *c, struct settings *ret, struct error **e)
 	struct settings s = {
 		.node_name = c->node->name,
 		.node_labels = c->node->labels,
-		.cluster_domain = c->network->clusterDomain,
+		.cluster_domain = c->dns->clusterDomain,
 		.cluster_dns = c->network->clusterDNS,
 		.drain_ms = c->limits->drainSeconds * 1000,
 	};
@@ -338,6 +342,8 @@ config_finish(struct config *c, struct arena *a, struct error **e)
 	if (config_settings(c, &s, e) < 0 || folders_check(c, a, e) < 0 ||
 	    identity_of_brain(c->user, &brain, &found, e) < 0)
 		return -1;
+	if (!c->network->clusterDNS || !*c->network->clusterDNS)
+		c->network->clusterDNS = ipv4_text(dns_address(&s), a);
 	if (c->users->first % 65536 ||
 	    c->users->first + c->users->ranges * 65536 > INT64_C(4294901760))
 		return fail(e, WHY_INVALID,

@@ -426,7 +426,7 @@ child_on_end(evutil_socket_t fd, short what, void *arg)
 {
 	struct child *c = arg;
 	struct hand *h = c->hand;
-	bool brain = !c->source;
+	bool brain = !c->source, dns = c->source && !strcmp(c->source, HAND_DNS);
 	int status = 0;
 
 	(void)fd;
@@ -435,6 +435,8 @@ child_on_end(evutil_socket_t fd, short what, void *arg)
 	if (!brain)
 		log_debug("hand", "worker %s ended (%d)", c->source, status);
 	child_free(c);
+	if (dns)
+		hand_dns_ended(h);
 	if (!brain || h->leaving)
 		return;
 	if (h->wire)
@@ -500,6 +502,7 @@ brain_start(struct hand *h)
 	fcntl(sock, F_SETFL, O_NONBLOCK);
 	h->wire = wire_new(h->base, sock, hand_hear, brain_lost, h);
 	brain_greet(h);
+	hand_dns_brain(h);
 }
 
 static void
@@ -643,6 +646,10 @@ children_end(struct hand *h)
 {
 	for (struct child *c = h->children, *next; c; c = next) {
 		next = c->next;
+		if (c->source && !strcmp(c->source, HAND_DNS) && !h->down) {
+			child_free(c); /* it goes on as the pods do */
+			continue;
+		}
 		if (c->source)
 			child_kill(c, SIGKILL);
 		else
@@ -666,6 +673,7 @@ hand_main(struct config *config)
 		return 1;
 	}
 	events_make(&h);
+	hand_dns_open(&h);
 	brain_start(&h);
 	event_base_dispatch(h.base);
 	notify_send("STOPPING=1");
@@ -677,6 +685,7 @@ hand_main(struct config *config)
 		event_base_dispatch(h.base);
 	}
 	children_end(&h);
+	hand_dns_close(&h, h.down);
 	if (h.down)
 		return hand_down(&h);
 	hand_socket_remove(&h);

@@ -8,6 +8,7 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/log.h"
+#include "../reconcile/dns.h"
 #include "config.h"
 #include "files.h"
 #include "hand_host.h"
@@ -132,6 +133,7 @@ rules_config(const struct hand *h)
 		.pod_bits = h->settings.pod_bits,
 		.svc_net = h->settings.svc_net,
 		.svc_bits = h->settings.svc_bits,
+		.dns = dns_address(&h->settings),
 		.chains = h->config->network->chains,
 		.owner = h->config->state,
 	};

@@ -30,7 +30,7 @@ struct hand_job { /* an image on its way in */
 	struct hand_job *next;
 };
 
-struct child { /* the brain, or a source's worker */
+struct child { /* the brain, a source's worker, who pulls, or the DNS server */
 	struct hand *hand;
 	pid_t pid;
 	int pidfd;
@@ -50,6 +50,7 @@ struct hand {
 	struct rt_host_path *host_paths; /* of kedge.yaml */
 	struct map store_errors; /* name of a volume -> why it could not be made, or removed */
 	struct wire *wire;       /* NULL while there is no brain */
+	struct hand_dns *dns;    /* hand_dns.c */
 	struct child *children;
 	struct map pods;     /* uid -> struct hand_pod */
 	struct map services; /* id -> anything: set since the brain's last start */
@@ -109,6 +110,13 @@ struct hand_job *hand_job_add(struct hand *, struct image_job *, int64_t id);
 /* hand_look.c: answers with a look_seen */
 struct look_args;
 int hand_look(struct hand *, const struct look_args *, struct error **);
+
+/* hand_dns.c: the process that answers names */
+#define HAND_DNS "dns server" /* its label: no source is called that */
+void hand_dns_open(struct hand *);
+void hand_dns_brain(struct hand *); /* a new brain is to tell it names */
+void hand_dns_ended(struct hand *);
+void hand_dns_close(struct hand *, bool down); /* unless everything goes, it stays */
 
 /* hand_pull.c */
 int hand_pull(struct hand *, const char *image, int64_t id, struct error **);

@@ -4,6 +4,7 @@
 #include "../reconcile/base/log.h"
 #include "brain.h"
 #include "config.h"
+#include "dns_worker.h"
 #include "hand.h"
 #include "source.h"
 #include "worker_pull.h"
@@ -181,6 +182,8 @@ main(int argc, char **argv)
 		source_worker(o.fd);
 	if (o.role && !strcmp(o.role, "pull"))
 		pull_worker(o.fd);
+	if (o.role && !strcmp(o.role, "dns"))
+		return dns_worker(o.fd);
 	c = config_merge(&o, &a, &e);
 	if (!c) {
 		log_err("config", "%s", error_text(e));

@@ -268,7 +268,7 @@ link_bridge_set(struct link *l, const struct np_config *c, struct error **e)
 			    .rtm_scope = RT_SCOPE_LINK,
 			    .rtm_type = RTN_UNICAST };
 	char alias[OWNER_ALIAS];
-	uint32_t gw = htonl(l->gateway), net = htonl(l->svc_net);
+	uint32_t gw = htonl(l->gateway), net = htonl(l->svc_net), dns = htonl(c->dns);
 	uint32_t all = htonl(l->gateway | (uint32_t)(UINT64_C(0xffffffff) >> l->pod_bits));
 	struct nl_batch b = { 0 };
 	struct nlmsghdr *h;
@@ -295,6 +295,13 @@ link_bridge_set(struct link *l, const struct np_config *c, struct error **e)
 	nl_put(&b, h, RTA_DST, &net, sizeof net);
 	nl_put_u32(&b, h, RTA_OIF, l->index);
 	nl_put(&b, h, RTA_PREFSRC, &gw, sizeof gw);
+	if (c->dns) {
+		am.ifa_prefixlen = 32;
+		h = nl_ask(&b, RTM_NEWADDR, PUT, &am, sizeof am,
+			   "give the bridge the DNS server's address", 0);
+		nl_put(&b, h, IFA_LOCAL, &dns, sizeof dns);
+		nl_put(&b, h, IFA_ADDRESS, &dns, sizeof dns);
+	}
 	if (nl_send(&l->nl, &b, e) < 0)
 		return fail_in(e, "%s", l->bridge);
 	return 0;

@@ -7,6 +7,7 @@
  *   pod (own namespace)                        host
  *   eth0 10.42.0.5/32  ------- veth -------  kdg0a2a0005 -- kedge0 10.42.0.1/16
  *   default via 10.42.0.1 dev eth0 onlink                   10.43.0.0/16 dev kedge0
+ *                                                           10.43.0.10 is the host's own (DNS)
  *
  * The pod's address is a /32: every packet of a pod passes the host's rules,
  * also one to its neighbour, so that a service's answer finds its way back

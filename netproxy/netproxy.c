@@ -44,6 +44,9 @@ config_check(const struct np_config *c, struct error **e)
 		return fail(e, WHY_INVALID,
 			    "%s/%u is no range for services: it takes a network of /8 to /30",
 			    ipv4_print(c->svc_net, ip), c->svc_bits);
+	if (c->dns && !overlap(c->dns, 32, c->svc_net, c->svc_bits))
+		return fail(e, WHY_INVALID, "%s, for DNS, is not in the services' range",
+			    ipv4_print(c->dns, ip));
 	if (overlap(c->pod_net, c->pod_bits, c->svc_net, c->svc_bits))
 		return fail(
 		    e, WHY_INVALID, "the ranges of pods and services overlap at %s",
@@ -152,6 +155,7 @@ np_open(const struct np_config *c, struct np **ret, struct error **e)
 				      .pod_bits = c->pod_bits,
 				      .svc_net = c->svc_net,
 				      .svc_bits = c->svc_bits,
+				      .dns = c->dns,
 				      .turned = np->link.turned };
 	probe(np);
 	if (np_base(np, e) < 0)

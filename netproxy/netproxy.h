@@ -18,6 +18,8 @@ struct np_config {
 	unsigned pod_bits;  /* 16 */
 	uint32_t svc_net;
 	unsigned svc_bits;
+	uint32_t dns; /* the bridge gets this address of svc_net too, for a server of names on
+			 port 53 that pods and the host may ask, and nobody else; 0: none */
 	const char *chains; /* three capitals that begin each chain's name; NULL: "KDG" */
 	const char *owner;  /* the state folder, which tells one kedged from another in the
 			       same network namespace; NULL: nobody is looked for */

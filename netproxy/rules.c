@@ -147,6 +147,17 @@ closed(const struct np_service *s, bool local)
  */
 #define FORGED "6,32 0 0 4292870152,7 0 0 0,32 0 0 4293918732,29 0 1 0,6 0 0 0,6 0 0 65535"
 
+/* Both ways to ask for a name. */
+static void
+dns_rules(const struct rules_net *net, struct chain *c, const char *link, const char *to)
+{
+	char ip[LINK_TEXT];
+
+	rule(c, "%s -d %s/32 -p udp -m udp --dport 53 -j %s", link, ipv4_print(net->dns, ip),
+	     to);
+	rule(c, "%s -d %s/32 -p tcp -m tcp --dport 53 -j %s", link, ip, to);
+}
+
 static void
 base_filter(const struct rules_net *net, const char *svcs, struct chains *out)
 {
@@ -507,7 +518,7 @@ roots(const struct rules_net *net, const struct entrances *e,
 {
 	static const char blocked[] = "-m conntrack --ctstate NEW -j KDG-B";
 	struct chain *c = chain_begin(out, RULES_NAT, "KDG-D");
-	char svcs[LINK_TEXT + 4];
+	char svcs[LINK_TEXT + 4], ip[LINK_TEXT], link[LINK_TEXT + 4];
 
 	rule(c, "-d %s -j KDG-V", svc_range(net, svcs));
 	if (e->outer.n)
@@ -528,10 +539,19 @@ roots(const struct rules_net *net, const struct entrances *e,
 	c = chain_begin(out, RULES_FILTER, "KDG-O");
 	if (e->no_address.n)
 		rule(c, blocked);
+	if (net->dns) /* what the host says to itself: questions, and the answers to them */
+		rule(c, "-d %s/32 -o lo -j RETURN", ipv4_print(net->dns, ip));
 	rule(c, "-d %s -j " REJECT, svcs);
 	c = chain_begin(out, RULES_FILTER, "KDG-I");
 	if (!net->no_bpf)
 		rule(c, "-i %s -m bpf --bytecode \"" FORGED "\" -j DROP", net->bridge);
+	if (net->dns) {
+		/* Pods', whatever the host's own rules say of what comes to it; a
+		 * neighbour of the host's has no business here. */
+		snprintf(link, sizeof link, "-i %s", net->bridge);
+		dns_rules(net, c, link, "ACCEPT");
+		dns_rules(net, c, "! -i lo", "DROP");
+	}
 	if (e->no_address.n)
 		rule(c, blocked);
 	if (e->no_port.n)

@@ -68,6 +68,7 @@ struct rules_net {
 	const char *bridge;
 	uint32_t pod_net, svc_net;
 	unsigned pod_bits, svc_bits;
+	uint32_t dns;    /* np_config's */
 	bool no_recent;  /* the kernel lacks xt_recent: affinity is left out */
 	bool no_bpf;     /* it lacks xt_bpf: pods' source addresses are not checked */
 	bool no_sctp;    /* it lacks xt_sctp: such services are left out */

@@ -13,7 +13,8 @@ rule_fn is_annotation_key, is_config_key, is_env_name, is_port_name, is_ip, is_c
 rule_fn is_abs_path, is_mount_path, is_relative_path, is_image, is_percent, is_sysctl;
 rule_fn is_range, is_addresses, is_listen, is_ports, is_link_name,
     is_chains; /* of kedge.yaml */
-rule_fn is_brain_user, is_own_folder, is_size, is_capability, is_registry, is_mirror;
+rule_fn is_brain_user, is_own_folder, is_size, is_capability, is_registry, is_mirror,
+    is_dns_server;
 
 typedef void rule_check_fn(const void *obj, const struct place *);
 rule_check_fn requirement_check, config_map_check, secret_check, service_spec_check;

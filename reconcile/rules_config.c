@@ -314,3 +314,33 @@ config_network_check(const void *obj, const struct place *at)
 		    "pod's or a Service's, not both",
 		    n->serviceCIDR, n->podCIDR);
 }
+
+/* ADDRESS[:PORT]; an IPv6 address with a port stands in brackets. */
+const char *
+is_dns_server(const char *s, struct arena *a)
+{
+	static const char why[] = "must be the address of a DNS server, such as 192.0.2.53, "
+				  "192.0.2.53:5353 or [2001:db8::53]:53";
+	const char *colon = strchr(s, ':'), *port = NULL;
+	char host[INET6_ADDRSTRLEN + 1];
+	size_t n = strlen(s);
+	struct in6_addr in;
+	unsigned number;
+
+	(void)a;
+	if (*s == '[') {
+		colon = strchr(s, ']');
+		if (!colon || (colon[1] && colon[1] != ':'))
+			return why;
+		n = (size_t)(colon - ++s);
+		port = colon[1] ? colon + 2 : NULL;
+	} else if (colon && !strchr(colon + 1, ':')) {
+		n = (size_t)(colon - s);
+		port = colon + 1;
+	}
+	if (n >= sizeof host || (port && (!number_read(port, 0, 65535, &number) || !number)))
+		return why;
+	memcpy(host, s, n);
+	host[n] = 0;
+	return inet_pton(strchr(host, ':') ? AF_INET6 : AF_INET, host, &in) == 1 ? NULL : why;
+}

@@ -71,7 +71,7 @@ struct settings {
 	uint32_t svc_net, svc_bits;     /* 10.43.0.0, 16 */
 	int node_port_lo, node_port_hi; /* 30000, 32767 */
 	const char *cluster_domain;     /* "cluster.local" */
-	const char *cluster_dns;        /* whom pods ask for names; NULL: the host's servers */
+	const char *cluster_dns;        /* whom pods ask for names; NULL: none, so the host's */
 	int64_t drain_ms;               /* longest wait for flows to end */
 	struct address_ranges pool;     /* for load balancers; none: they wait */
 	struct address_ranges external; /* what Services may name as externalIPs */

@@ -1,0 +1,143 @@
+/* brain_dns.c -- tells the DNS server the cluster's names, in the pass that changed them.
+ *
+ * Of each part of the zone its print is kept: a part whose print is the same is
+ * the same, and costs nothing but that look.
+ */
+#include "../reconcile/base/cleanup.h"
+#include "../reconcile/base/error.h"
+#include "../reconcile/base/log.h"
+#include "../reconcile/dns.h"
+#include "brain_state.h"
+#include <fcntl.h>
+
+struct told {
+	uint64_t print;
+	unsigned round;
+};
+
+struct brain_dns {
+	struct brain *brain;
+	struct wire *wire;
+	struct map told; /* key -> struct told */
+	bool begun;
+	unsigned round;
+};
+
+static void
+tell(struct brain_dns *d, const char *verb, const char *key, const char *lines)
+{
+	cleanup_error struct error *e = NULL;
+	cleanup_free char *line = NULL;
+
+	xasprintf(&line, "%s%s%s", verb, *key ? " " : "", key);
+	if (wire_send(d->wire, line, lines, NULL, 0, &e) < 0)
+		log_err("names", "%s was not told: %s", key, error_text(e));
+}
+
+static void
+told_forget(struct brain_dns *d)
+{
+	for (struct map_slot *s = map_first(&d->told); s; s = map_next(&d->told, s))
+		free(s->value);
+	map_done(&d->told);
+}
+
+void
+brain_dns_close(struct brain *b)
+{
+	struct brain_dns *d = b->dns;
+
+	if (!d)
+		return;
+	b->dns = NULL;
+	told_forget(d);
+	wire_free(d->wire);
+	free(d);
+}
+
+static void
+on_message(void *arg, struct message *m)
+{
+	(void)arg;
+	log_warn("dns", "unknown word: %s", m->line);
+}
+
+/* The hand starts another one and says so. */
+static void
+on_end(void *arg, const char *why)
+{
+	struct brain_dns *d = arg;
+
+	(void)why;
+	brain_dns_close(d->brain);
+}
+
+void
+brain_dns_attach(struct brain *b, int fd)
+{
+	struct brain_dns *d = xcalloc(1, sizeof *d);
+
+	brain_dns_close(b);
+	(void)fcntl(fd, F_SETFL, O_NONBLOCK);
+	d->brain = b;
+	d->wire = wire_new(b->base, fd, on_message, on_end, d);
+	b->dns = d;
+	brain_poke(b);
+}
+
+static void
+part_sync(struct brain_dns *d, struct snapshot *s, const struct dns_part *part, struct arena *a)
+{
+	struct told *t = map_get(&d->told, part->key);
+	cleanup_buf struct buf lines = { 0 };
+
+	if (!t) {
+		t = xcalloc(1, sizeof *t);
+		t->print = ~part->print;
+		map_put(&d->told, part->key, t);
+	}
+	t->round = d->round;
+	if (t->print == part->print)
+		return;
+	t->print = part->print;
+	dns_part_text(s, part, a, &lines);
+	tell(d, "put", part->key, buf_text(&lines));
+}
+
+/* What is not there any more, once it is known to be fewer than were told. */
+static void
+gone_drop(struct brain_dns *d, struct arena *a)
+{
+	const char **gone = arena_alloc(a, (d->told.n + 1) * sizeof *gone);
+	size_t n = 0;
+
+	for (struct map_slot *s = map_first(&d->told); s; s = map_next(&d->told, s))
+		if (((struct told *)s->value)->round != d->round)
+			gone[n++] = arena_strdup(a, s->key);
+	for (size_t i = 0; i < n; i++) {
+		free(map_del(&d->told, gone[i]));
+		tell(d, "drop", gone[i], NULL);
+	}
+}
+
+void
+brain_dns_sync(struct brain *b, struct snapshot *s, struct arena *a)
+{
+	struct brain_dns *d = b->dns;
+	const struct dns_part *at;
+	size_t n;
+
+	if (!d)
+		return;
+	d->round++;
+	if (!d->begun)
+		tell(d, "begin", "", NULL);
+	at = dns_parts(s, a, &n);
+	for (size_t i = 0; i < n; i++)
+		part_sync(d, s, &at[i], a);
+	if (d->told.n != n)
+		gone_drop(d, a);
+	if (!d->begun)
+		tell(d, "end", "", NULL);
+	d->begun = true;
+}

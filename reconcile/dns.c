@@ -1,0 +1,522 @@
+/* dns.c -- see dns.h.
+ *
+ * A headless Service is listed by its ready endpoints, and has no name at all
+ * while there is none.  An endpoint without a hostname goes by its address with
+ * dashes, so that SRV has somebody to name.
+ */
+#include "dns.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/ipv4.h"
+#include "base/map.h"
+#include "base/text.h"
+#include "service.h"
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SCHEMA "1.1.0"
+
+enum { API_HOST = 1, DNS_HOST = 10, API_PORT = 443, NAME_MAX_TEXT = 253, ADDRESS_TEXT = 46 };
+
+struct lines {
+	const char **at;
+	size_t n, cap;
+	struct arena *a;
+	const char *zone; /* the cluster's domain */
+};
+
+static void line(struct lines *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void
+line(struct lines *l, const char *fmt, ...)
+{
+	cleanup_buf struct buf b = { 0 };
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_vaddf(&b, fmt, ap);
+	va_end(ap);
+	if (l->n == l->cap) {
+		const char **at;
+
+		l->cap = l->cap ? 2 * l->cap : 16;
+		at = arena_alloc(l->a, l->cap * sizeof *at);
+		if (l->n)
+			memcpy(at, l->at, l->n * sizeof *at);
+		l->at = at;
+	}
+	l->at[l->n++] = arena_strdup(l->a, buf_text(&b));
+}
+
+static int
+line_order(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void
+lines_print(struct lines *l, struct buf *out)
+{
+	if (l->n)
+		qsort(l->at, l->n, sizeof *l->at, line_order);
+	for (size_t i = 0; i < l->n; i++)
+		if (!i || strcmp(l->at[i - 1], l->at[i]) != 0) {
+			buf_adds(out, l->at[i]);
+			buf_addc(out, '\n');
+		}
+}
+
+static char *
+lower(const char *text, struct arena *a)
+{
+	char *s = arena_strdup(a, text ? text : "");
+
+	for (char *p = s; *p; p++)
+		*p = (char)tolower((unsigned char)*p);
+	return s;
+}
+
+/* ---- addresses ---- */
+
+struct address {
+	bool v6;
+	uint8_t at[16];
+};
+
+static bool
+address_read(const char *text, struct address *ret)
+{
+	ret->v6 = strchr(text ? text : "", ':') != NULL;
+	return inet_pton(ret->v6 ? AF_INET6 : AF_INET, text ? text : "", ret->at) == 1;
+}
+
+/* As the pointer's owner: 4.3.2.1.in-addr.arpa, or 32 nibbles and ip6.arpa. */
+static const char *
+reverse(const struct address *x, struct arena *a)
+{
+	char text[80], *p = text;
+
+	if (!x->v6)
+		return arena_printf(a, "%u.%u.%u.%u.in-addr.arpa", x->at[3], x->at[2], x->at[1],
+				    x->at[0]);
+	for (int i = 15; i >= 0; i--) {
+		*p++ = "0123456789abcdef"[x->at[i] & 15];
+		*p++ = '.';
+		*p++ = "0123456789abcdef"[x->at[i] >> 4];
+		*p++ = '.';
+	}
+	*p = 0;
+	return arena_printf(a, "%sip6.arpa", text);
+}
+
+/* One spelling for one address. */
+static const char *
+address_text(const struct address *x, struct arena *a)
+{
+	char text[ADDRESS_TEXT];
+
+	inet_ntop(x->v6 ? AF_INET6 : AF_INET, x->at, text, sizeof text);
+	return arena_strdup(a, text);
+}
+
+/* The system-assigned identifier of an endpoint without a hostname, as CoreDNS has it. */
+static const char *
+dashed(const struct address *x, struct arena *a)
+{
+	char *s = arena_strdup(a, address_text(x, a));
+
+	for (char *p = s; *p; p++)
+		if (*p == '.' || *p == ':')
+			*p = '-';
+	return s;
+}
+
+static void
+address_line(struct lines *l, const char *name, const struct address *x)
+{
+	line(l, "%s %s %s", name, x->v6 ? "AAAA" : "A", address_text(x, l->a));
+}
+
+/* ---- Services ---- */
+
+static bool
+is_type(const struct service *svc, const char *type)
+{
+	return svc->spec && str_is(svc->spec->type, type);
+}
+
+static bool
+is_headless(const struct service *svc)
+{
+	return svc->spec && str_is(svc->spec->clusterIP, "None") &&
+	       !is_type(svc, "ExternalName");
+}
+
+static const char *
+service_name(const struct service *svc, const char *zone, struct arena *a)
+{
+	return arena_printf(a, "%s.%s.svc.%s", object_name(svc), object_namespace(svc), zone);
+}
+
+static const char *
+protocol_of(const char *protocol, struct arena *a)
+{
+	return lower(str_is(protocol, "") ? "TCP" : protocol, a);
+}
+
+static struct objects
+slices_of(struct snapshot *s, const struct service *svc)
+{
+	struct pair pair = { LABEL_SERVICE, object_name(svc) };
+
+	return snapshot_selected(s, RES_endpoint_slice, object_namespace(svc),
+				 &(struct pairs){ &pair, 1 });
+}
+
+/* What a user wrote the old way counts where nobody made slices of it. */
+static const struct endpoints *
+old_form_of(struct snapshot *s, const struct service *svc, const struct objects *slices)
+{
+	if (slices->n || service_selects(svc))
+		return NULL;
+	return snapshot_find(s, RES_endpoints, object_namespace(svc), object_name(svc));
+}
+
+static void
+cluster_ip_lines(struct lines *l, const struct service *svc, const char *name)
+{
+	struct address ip;
+
+	if (!address_read(svc->spec->clusterIP, &ip))
+		return;
+	address_line(l, name, &ip);
+	line(l, "%s PTR %s", reverse(&ip, l->a), name);
+	for (size_t i = 0; i < svc->spec->ports.n; i++) {
+		const struct service_port *p = &svc->spec->ports.at[i];
+
+		if (!str_is(p->name, ""))
+			line(l, "_%s._%s.%s SRV 0 100 %lld %s", lower(p->name, l->a),
+			     protocol_of(p->protocol, l->a), name, (long long)p->port, name);
+	}
+}
+
+/* One endpoint: its address under the service's name and its own, and back. */
+static void
+endpoint_lines(struct lines *l, const char *name, const char *ip, const char *hostname,
+	       const struct endpoint_port *ports, size_t n, size_t weight)
+{
+	const char *own;
+	struct address x;
+
+	if (!address_read(ip, &x))
+		return;
+	own =
+	    arena_printf(l->a, "%s.%s",
+			 str_is(hostname, "") ? dashed(&x, l->a) : lower(hostname, l->a), name);
+	address_line(l, name, &x);
+	address_line(l, own, &x);
+	line(l, "%s PTR %s", reverse(&x, l->a), own);
+	for (size_t i = 0; i < n; i++)
+		if (!str_is(ports[i].name, ""))
+			line(l, "_%s._%s.%s SRV 0 %zu %lld %s", lower(ports[i].name, l->a),
+			     protocol_of(ports[i].protocol, l->a), name, weight,
+			     (long long)ports[i].port, own);
+}
+
+/* An absent `ready` is to be read as true. */
+static bool
+is_ready(const struct endpoint *e)
+{
+	const struct endpoint_conditions *c = e->conditions;
+
+	return e->addresses.n &&
+	       (!c || c->ready || !schema_has(endpoint_conditions_kind(), c, "ready"));
+}
+
+static size_t
+ready_count(const struct objects *slices, const struct endpoints *old)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < slices->n; i++) {
+		const struct endpoint_slice *x = (const struct endpoint_slice *)slices->at[i];
+
+		for (size_t k = 0; k < x->endpoints.n; k++)
+			n += is_ready(&x->endpoints.at[k]);
+	}
+	for (size_t i = 0; old && i < old->subsets.n; i++)
+		n += old->subsets.at[i].addresses.n;
+	return n;
+}
+
+/* As CoreDNS: the weights of one name sum up to about a hundred. */
+static size_t
+weight_of(size_t n)
+{
+	return n && n < 100 ? 100 / n : 1;
+}
+
+static void
+headless_lines(struct lines *l, struct snapshot *s, const struct service *svc, const char *name)
+{
+	struct objects slices = slices_of(s, svc);
+	const struct endpoints *old = old_form_of(s, svc, &slices);
+	size_t weight = weight_of(ready_count(&slices, old));
+
+	for (size_t i = 0; i < slices.n; i++) {
+		const struct endpoint_slice *x = (const struct endpoint_slice *)slices.at[i];
+
+		for (size_t k = 0; k < x->endpoints.n; k++) {
+			const struct endpoint *e = &x->endpoints.at[k];
+
+			if (is_ready(e))
+				endpoint_lines(l, name, e->addresses.at[0], e->hostname,
+					       x->ports.at, x->ports.n, weight);
+		}
+	}
+	for (size_t i = 0; old && i < old->subsets.n; i++) {
+		const struct endpoint_subset *sub = &old->subsets.at[i];
+
+		for (size_t k = 0; k < sub->addresses.n; k++)
+			endpoint_lines(l, name, sub->addresses.at[k].ip,
+				       sub->addresses.at[k].hostname, sub->ports.at,
+				       sub->ports.n, weight);
+	}
+}
+
+static void
+external_lines(struct lines *l, const struct service *svc, const char *name)
+{
+	char *to = lower(svc->spec->externalName, l->a);
+	size_t n = strlen(to);
+
+	if (n && to[n - 1] == '.')
+		to[--n] = 0;
+	if (n && n <= NAME_MAX_TEXT)
+		line(l, "%s CNAME %s", name, to);
+}
+
+static void
+service_lines(struct lines *l, struct snapshot *s, const struct service *svc)
+{
+	const char *name = service_name(svc, l->zone, l->a);
+
+	if (!svc->spec)
+		return;
+	if (is_type(svc, "ExternalName"))
+		external_lines(l, svc, name);
+	else if (is_headless(svc))
+		headless_lines(l, s, svc, name);
+	else if (service_has_address(s, svc))
+		cluster_ip_lines(l, svc, name);
+}
+
+/* ---- the zone itself ---- */
+
+uint32_t
+dns_address(const struct settings *set)
+{
+	struct in_addr in;
+	uint32_t ip;
+
+	if (str_is(set->cluster_dns, ""))
+		return set->svc_net + DNS_HOST;
+	if (inet_pton(AF_INET, set->cluster_dns, &in) != 1)
+		return 0;
+	ip = ntohl(in.s_addr);
+	return (ip ^ set->svc_net) >> (32 - set->svc_bits) ? 0 : ip;
+}
+
+static struct address
+address_from(uint32_t ip)
+{
+	uint32_t net = htonl(ip);
+	struct address x = { .v6 = false };
+
+	memcpy(x.at, &net, sizeof net);
+	return x;
+}
+
+static bool
+has_api_service(const struct snapshot *s)
+{
+	return snapshot_find(s, RES_service, "default", "kubernetes") != NULL;
+}
+
+/* The API's name is there before anybody makes its Service, as pods expect. */
+static void
+zone_lines(struct lines *l, struct snapshot *s)
+{
+	struct address dns = address_from(dns_address(s->settings));
+	struct address api = address_from(s->settings->svc_net + API_HOST);
+	const char *ns = arena_printf(l->a, "ns.dns.%s", l->zone);
+	const char *name = arena_printf(l->a, "kubernetes.default.svc.%s", l->zone);
+
+	line(l, "dns-version.%s TXT " SCHEMA, l->zone);
+	line(l, "svc.%s EXISTS", l->zone);
+	line(l, "pod.%s EXISTS", l->zone);
+	address_line(l, ns, &dns);
+	line(l, "%s PTR %s", reverse(&dns, l->a), ns);
+	if (has_api_service(s))
+		return;
+	address_line(l, name, &api);
+	line(l, "%s PTR %s", reverse(&api, l->a), name);
+	line(l, "_https._tcp.%s SRV 0 100 %d %s", name, API_PORT, name);
+}
+
+/* ---- parts ---- */
+
+static uint64_t
+print_add(uint64_t h, const struct object *o)
+{
+	return hash_str(hash_str(h, object_uid(o)),
+			o->metadata->resourceVersion ? o->metadata->resourceVersion : "");
+}
+
+static uint64_t
+service_print(struct snapshot *s, const struct service *svc)
+{
+	uint64_t h = print_add(service_has_address(s, svc), (const struct object *)svc);
+	struct objects slices;
+	const struct endpoints *old;
+
+	if (!is_headless(svc))
+		return h;
+	slices = slices_of(s, svc);
+	old = old_form_of(s, svc, &slices);
+	for (size_t i = 0; i < slices.n; i++)
+		h = print_add(h, slices.at[i]);
+	return old ? print_add(h, (const struct object *)old) : h;
+}
+
+struct dns_part *
+dns_parts(struct snapshot *s, struct arena *a, size_t *ret_n)
+{
+	const struct objects *svcs = &s->of[RES_service], *nss = &s->of[RES_namespace];
+	struct dns_part *at = arena_alloc(a, (svcs->n + nss->n + 1) * sizeof *at);
+	size_t n = 0;
+
+	at[n++] = (struct dns_part){ "zone", has_api_service(s) + 1, NULL };
+	for (size_t i = 0; i < nss->n; i++)
+		at[n++] =
+		    (struct dns_part){ arena_printf(a, "namespace/%s", object_name(nss->at[i])),
+				       1, nss->at[i] };
+	for (size_t i = 0; i < svcs->n; i++) {
+		const struct service *svc = (const struct service *)svcs->at[i];
+
+		at[n++] =
+		    (struct dns_part){ arena_printf(a, "service/%s/%s", object_namespace(svc),
+						    object_name(svc)),
+				       service_print(s, svc), svcs->at[i] };
+	}
+	*ret_n = n;
+	return at;
+}
+
+void
+dns_part_text(struct snapshot *s, const struct dns_part *part, struct arena *a, struct buf *out)
+{
+	struct lines l = { .a = a, .zone = lower(s->settings->cluster_domain, a) };
+
+	if (!part->of)
+		zone_lines(&l, s);
+	else if (resource_of(part->of)->id == RES_service)
+		service_lines(&l, s, (const struct service *)part->of);
+	else {
+		line(&l, "%s.svc.%s EXISTS", object_name(part->of), l.zone);
+		line(&l, "%s.pod.%s PODS", object_name(part->of), l.zone);
+	}
+	lines_print(&l, out);
+}
+
+/* ---- why ---- */
+
+/* `*name` up to what ends in ".tail"; NULL: it does not. */
+static const char *
+before(const char *name, const char *tail, struct arena *a)
+{
+	size_t n = strlen(name), t = strlen(tail);
+
+	return n > t + 1 && name[n - t - 1] == '.' && !strcmp(name + n - t, tail)
+		   ? arena_strndup(a, name, n - t - 1)
+		   : NULL;
+}
+
+static const char *
+why_service(struct snapshot *s, const struct service *svc, const char *below, struct arena *a)
+{
+	struct objects slices = slices_of(s, svc);
+	const struct endpoints *old = old_form_of(s, svc, &slices);
+	const char *path = object_path(svc, a);
+	size_t ready = ready_count(&slices, old);
+
+	if (is_type(svc, "ExternalName"))
+		return arena_printf(a, "service %s is an ExternalName: %s", path,
+				    svc->spec->externalName);
+	if (is_headless(svc) && !ready)
+		return arena_printf(a, "service %s is headless and has no ready endpoint",
+				    path);
+	if (is_headless(svc))
+		return arena_printf(
+		    a, "service %s is headless and has %zu ready endpoint%s%s", path, ready,
+		    ready == 1 ? "" : "s",
+		    *below ? "; below it are the names of its endpoints and of its "
+			     "named ports"
+			   : "");
+	if (!service_has_address(s, svc))
+		return arena_printf(a, "service %s has no address (yet)", path);
+	return arena_printf(a, "service %s has the cluster IP %s%s", path, svc->spec->clusterIP,
+			    *below ? "; below it are its named ports" : "");
+}
+
+static const char *
+why_svc(struct snapshot *s, const char *rest, struct arena *a)
+{
+	const char *dot = strrchr(rest, '.'), *ns = dot ? dot + 1 : rest, *name, *below = "";
+	const struct service *svc;
+	char *left;
+
+	if (!snapshot_find(s, RES_namespace, "", ns))
+		return arena_printf(a, "there is no namespace \"%s\"", ns);
+	if (!dot)
+		return arena_printf(a, "namespace %s is there; a service's name goes before it",
+				    ns);
+	left = arena_strndup(a, rest, dot - rest);
+	dot = strrchr(left, '.');
+	name = dot ? dot + 1 : left;
+	if (dot)
+		below = left;
+	svc = snapshot_find(s, RES_service, ns, name);
+	if (!svc && str_is(ns, "default") && str_is(name, "kubernetes"))
+		return "the API's own name; there is no Service of it";
+	return svc ? why_service(s, svc, below, a)
+		   : arena_printf(a, "there is no service \"%s\" in namespace %s", name, ns);
+}
+
+bool
+dns_why(struct snapshot *s, const char *name, struct arena *a, const char **ret)
+{
+	const char *zone = lower(s->settings->cluster_domain, a), *rest;
+	const char *low = lower(name, a);
+
+	if (str_is(low, zone)) {
+		*ret = "the cluster's domain itself";
+		return true;
+	}
+	rest = before(low, zone, a);
+	if (!rest)
+		return false;
+	if (str_is(rest, "svc") || str_is(rest, "pod"))
+		*ret = "the folder of all services or pods";
+	else if (before(rest, "svc", a))
+		*ret = why_svc(s, before(rest, "svc", a), a);
+	else if (before(rest, "pod", a))
+		*ret = "names of pods are their addresses: A-B-C-D.NAMESPACE.pod";
+	else
+		*ret = arena_printf(
+		    a, "nothing in %s is called that: services are below svc.%s", zone, zone);
+	return true;
+}

@@ -48,6 +48,7 @@ resource_at(size_t i)
 }
 
 /* What hangs below a kind. */
+#define SCALE "\"get\",\"patch\",\"update\""
 static const struct sub {
 	enum resource_id of;
 	const char *name, *kind, *group, *version, *verbs;
@@ -57,6 +58,10 @@ static const struct sub {
 	{ RES_pod, "exec", "PodExecOptions", "", "v1", "\"create\",\"get\"" },
 	{ RES_pod, "log", "Pod", "", "v1", "\"get\"" },
 	{ RES_pod, "portforward", "PodPortForwardOptions", "", "v1", "\"create\",\"get\"" },
+	{ RES_deployment, "scale", "Scale", "autoscaling", "v1", SCALE },
+	{ RES_deployment, "status", "Deployment", "apps", "v1", "\"get\"" },
+	{ RES_replica_set, "scale", "Scale", "autoscaling", "v1", SCALE },
+	{ RES_replica_set, "status", "ReplicaSet", "apps", "v1", "\"get\"" },
 	{ RES_source, "resume", "Source", "kedge.dev", "v1", "\"create\"" },
 	{ RES_source, "rollback", "Source", "kedge.dev", "v1", "\"create\"" },
 	{ RES_source, "suspend", "Source", "kedge.dev", "v1", "\"create\"" },
@@ -67,9 +72,22 @@ enum { SUBS = sizeof subs / sizeof *subs };
 static const char *
 verbs_of(const struct resource *r)
 {
-	return r->id == RES_pod    ? "\"delete\",\"get\",\"list\",\"watch\""
-	       : r->id == RES_NONE ? "\"get\",\"list\""
-				   : "\"get\",\"list\",\"watch\"";
+	static const char all[] = "\"create\",\"delete\",\"deletecollection\",\"get\","
+				  "\"list\",\"patch\",\"update\",\"watch\"";
+
+	switch (r->id) {
+	case RES_NONE:
+		return "\"get\",\"list\"";
+	case RES_node:
+		return "\"get\",\"list\",\"patch\",\"update\",\"watch\"";
+	case RES_event:
+		return "\"delete\",\"deletecollection\",\"get\",\"list\",\"watch\"";
+	case RES_source:
+	case RES_revision:
+		return "\"get\",\"list\",\"watch\"";
+	default:
+		return all;
+	}
 }
 
 static void

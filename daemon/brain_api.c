@@ -97,36 +97,15 @@ answer_json(struct brain *b, int64_t id, json_t *json)
 	free(text);
 }
 
-/* ---- pods ---- */
+/* ---- objects ---- */
 
 static int
-on_pod_update(void *ctx, const void *pod, struct error **e)
+on_write(void *ctx, const struct action *a, struct error **e)
 {
 	struct brain *b = ctx;
 
-	if (store_update(b->store, pod, e) < 0)
+	if (carry_asked(b, a, e) < 0)
 		return -1;
-	brain_flush(b);
-	brain_poke(b);
-	return 0;
-}
-
-static int
-on_pod_delete(void *ctx, const char *ns, const char *name, int64_t grace, struct error **e)
-{
-	struct brain *b = ctx;
-	struct action a = {
-		.verb = ACT_DELETE, .kind = "pod", .ns = ns, .name = name, .why = "asked for"
-	};
-
-	if (!store_find(b->store, RES_pod, ns, name))
-		return fail(e, WHY_NOT_FOUND, "pods \"%s\" not found", name);
-	if (grace > 0)
-		a.to = grace;
-	else if (grace == 0)
-		a.to =
-		    1; /* Kubernetes' "immediately" skips the node; here it is still orderly */
-	carry(b, &a);
 	brain_flush(b);
 	brain_poke(b);
 	return 0;
@@ -713,11 +692,11 @@ brain_api_open(struct brain *b, struct error **e)
 	struct api_settings settings = {
 		.http = { .socket_fd = b->listen_unix, .listen_fd = b->listen_tcp },
 		.log_dir = b->config->logs,
+		.settings = &b->settings,
 	};
 	struct api_host host = {
 		.ctx = b,
-		.pod_delete = on_pod_delete,
-		.pod_update = on_pod_update,
+		.write = on_write,
 		.source = on_source,
 		.diff = on_diff,
 		.status = on_status,

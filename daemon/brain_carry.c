@@ -196,17 +196,14 @@ carry_hand(struct brain *b, const struct action *action)
 	return true;
 }
 
-bool
-carry(struct brain *b, const struct action *a)
+static bool
+carry_with(struct brain *b, const struct action *a, struct error **e)
 {
-	cleanup_error struct error *e = NULL;
 	bool hand = verbs[a->verb].who == VERB_HAND, done;
 
 	if (a->verb == ACT_DELETE || a->verb == ACT_FORGET)
 		event_of_action(b, a);
-	done = hand ? carry_hand(b, a) : carry_store(b, a, &e);
-	if (e)
-		log_err(a->name, "%s: %s", verbs[a->verb].word, error_text(e));
+	done = hand ? carry_hand(b, a) : carry_store(b, a, e);
 	if (!done)
 		return false;
 	if (a->verb != ACT_DELETE && a->verb != ACT_FORGET)
@@ -218,4 +215,27 @@ carry(struct brain *b, const struct action *a)
 		log_info("plan", "%s", buf_text(&line));
 	}
 	return true;
+}
+
+bool
+carry(struct brain *b, const struct action *a)
+{
+	cleanup_error struct error *e = NULL;
+	bool done = carry_with(b, a, &e);
+
+	if (e)
+		log_err(a->name, "%s: %s", verbs[a->verb].word, error_text(e));
+	return done;
+}
+
+int
+carry_asked(struct brain *b, const struct action *a, struct error **e)
+{
+	struct error *why = NULL;
+
+	carry_with(b, a, &why);
+	if (!why)
+		return 0;
+	*e = why;
+	return -1;
 }

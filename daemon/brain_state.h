@@ -151,6 +151,8 @@ void rules_committed(struct brain *, const struct committed_seen *);
 
 /* brain_carry.c: true when the action changed something here */
 bool carry(struct brain *, const struct action *);
+/* The same for somebody who hears what went wrong (a write over the API). */
+int carry_asked(struct brain *, const struct action *, struct error **);
 
 /* brain_events.c */
 struct event_note {

@@ -242,94 +242,6 @@ summary_of(struct pass *p, const struct manifest *m, const void *live, const voi
 	return out;
 }
 
-/* ---- what cannot be changed ---- */
-
-static const char *
-json_of(const struct kind *k, const void *obj, struct arena *a)
-{
-	cleanup_buf struct buf text = { 0 };
-
-	schema_encode(k, obj, &text);
-	return arena_strdup(a, buf_text(&text));
-}
-
-static void
-check_selector(struct pass *p, const struct manifest *m, const struct label_selector *live,
-	       const struct label_selector *new)
-{
-	if (!live || !new || schema_equal(label_selector_kind(), live, new))
-		return;
-	apply_complain(
-	    p->c, m, "spec.selector",
-	    arena_printf(p->a,
-			 "Invalid value: %s: field is immutable; give it "
-			 "another name, or remove it in one commit and add it in the next",
-			 json_of(label_selector_kind(), new, p->a)));
-}
-
-static void
-check_cluster_ip(struct pass *p, const struct manifest *m, const struct service_spec *live,
-		 const struct service_spec *new)
-{
-	if (!live || !new || !live->clusterIP || !*live->clusterIP || !new->clusterIP ||
-	    !*new->clusterIP || !strcmp(live->clusterIP, new->clusterIP))
-		return;
-	apply_complain(
-	    p->c, m, "spec.clusterIP",
-	    arena_printf(p->a,
-			 "Invalid value: \"%s\": field is immutable "
-			 "(it is \"%s\"); remove the service in one commit and add it in "
-			 "the next",
-			 new->clusterIP, live->clusterIP));
-}
-
-static void
-check_immutable(struct pass *p, const struct manifest *m, const void *live, const void *new)
-{
-	const struct deployment *dl = live, *dn = new;
-	const struct replica_set *rl = live, *rn = new;
-	const struct service *sl = live, *sn = new;
-	const struct config_map *cl = live, *cn = new;
-	const struct secret *tl = live, *tn = new;
-	bool frozen = false;
-
-	switch (m->res->id) {
-	case RES_deployment:
-		check_selector(p, m, dl->spec ? dl->spec->selector : NULL,
-			       dn->spec ? dn->spec->selector : NULL);
-		break;
-	case RES_replica_set:
-		check_selector(p, m, rl->spec ? rl->spec->selector : NULL,
-			       rn->spec ? rn->spec->selector : NULL);
-		break;
-	case RES_service:
-		check_cluster_ip(p, m, sl->spec, sn->spec);
-		break;
-	case RES_config_map:
-		frozen =
-		    cl->immutable && (!cn->immutable || !pairs_equal(&cl->data, &cn->data) ||
-				      !pairs_equal(&cl->binaryData, &cn->binaryData));
-		break;
-	case RES_secret:
-		frozen =
-		    tl->immutable && (!tn->immutable || !pairs_equal(&tl->data, &tn->data));
-		if (tl->type && tn->type && strcmp(tl->type, tn->type))
-			apply_complain(p->c, m, "type",
-				       arena_printf(p->a,
-						    "Invalid value: \"%s\": field is immutable "
-						    "(it is \"%s\")",
-						    tn->type, tl->type));
-		break;
-	default:
-		apply_storage_check(p->s, p->c, m, live, new);
-		break;
-	}
-	if (frozen)
-		apply_complain(p->c, m, "data",
-			       "Forbidden: field is immutable when `immutable` is set; give "
-			       "it another name");
-}
-
 /* ---- one manifest ---- */
 
 /* False when a source that still exists has it; said with both places. */
@@ -430,7 +342,7 @@ update(struct pass *p, const struct manifest *m, const struct object *o, const v
 	}
 	if (schema_equal(k, live, new))
 		return;
-	check_immutable(p, m, live, new);
+	apply_change_check(p->s, p->c, m, live, new, p->a);
 	if (m->res->id == RES_namespace)
 		apply_security_namespace(p->s, p->c, m,
 					 &((const struct object *)live)->metadata->labels,

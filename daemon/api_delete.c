@@ -23,7 +23,7 @@ answer_gone(struct api_edit *ed, const char *name, const char *uid)
 }
 
 static int
-check_preconditions(const struct api_edit *ed, const struct delete_options *opt,
+check_preconditions(const struct api_edit *ed, const struct api_deletion *opt,
 		    const struct object *o, struct error **e)
 {
 	const struct object_meta *m = o->metadata;
@@ -119,7 +119,7 @@ hold_for_dependents(struct api_edit *ed, const struct object *o)
 
 /* Marked, or gone.  False: it was refused, and answered. */
 static bool
-delete_one(struct api_edit *ed, const struct delete_options *opt, const struct object *o)
+delete_one(struct api_edit *ed, const struct api_deletion *opt, const struct object *o)
 {
 	const struct resource *r = ed->call->res;
 	const char *uid = arena_strdup(&ed->call->arena, object_uid(o));
@@ -141,7 +141,7 @@ delete_one(struct api_edit *ed, const struct delete_options *opt, const struct o
 }
 
 static int
-may_delete(struct api_edit *ed, const struct delete_options *opt, const struct object *o,
+may_delete(struct api_edit *ed, const struct api_deletion *opt, const struct object *o,
 	   struct error **e)
 {
 	if (ed->call->res->id == RES_node || ed->call->res->id == RES_source ||
@@ -158,7 +158,7 @@ object_delete(struct call *c)
 {
 	const struct object *o;
 	cleanup_error struct error *e = NULL;
-	struct delete_options opt;
+	struct api_deletion opt;
 	struct api_edit ed;
 	const char *uid;
 
@@ -213,7 +213,7 @@ void
 object_delete_all(struct call *c)
 {
 	cleanup_error struct error *e = NULL;
-	struct delete_options opt;
+	struct api_deletion opt;
 	struct selection sel;
 	struct picked picked;
 	struct api_edit ed;

@@ -47,9 +47,9 @@ struct tree *body_read(struct api_edit *);
 struct tree *body_patched(struct api_edit *, const struct tree *live);
 struct tree *object_tree(const struct object *, struct arena *);
 /* Of DELETE: what the body and the query say. */
-struct delete_options {
+struct api_deletion {
 	int64_t grace;                      /* seconds; -1: the object's own */
 	const char *policy, *uid, *version; /* "" when not said */
 };
-bool body_delete_options(struct api_edit *, struct delete_options *);
+bool body_delete_options(struct api_edit *, struct api_deletion *);
 #endif

@@ -2,6 +2,7 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/patch.h"
 #include "../reconcile/patch_tree.h"
+#include "../reconcile/proto.h"
 #include "api_write.h"
 #include <string.h>
 
@@ -68,15 +69,47 @@ read_text(struct call *c, bool yaml)
 	return NULL;
 }
 
-struct tree *
-body_read(struct api_edit *ed)
+/* With the type that the envelope says. */
+static struct tree *
+read_proto(struct api_edit *ed, const struct kind *k)
+{
+	const struct buf *body = http_body(ed->call->req);
+	struct arena *a = &ed->call->arena;
+	cleanup_error struct error *e = NULL;
+	struct proto_envelope env;
+	struct members m;
+	struct tree *t = NULL;
+
+	if (proto_unwrap(body->at, body->len, &env, a, &e) == 0)
+		t = proto_read(k, env.raw, env.len, a, &e);
+	if (!t) {
+		edit_fail(ed, e);
+		return NULL;
+	}
+	members_open(&m, a);
+	members_put(&m, "apiVersion", tree_string(env.api_version, a));
+	members_put(&m, "kind", tree_string(env.kind, a));
+	members_add_all(&m, t);
+	return members_close(&m, N_MAP);
+}
+
+static struct tree *
+read_as(struct api_edit *ed, const struct kind *k)
 {
 	enum api_media m = body_media(ed->call);
 
+	if (m == MEDIA_PROTOBUF)
+		return read_proto(ed, k);
 	if (m == MEDIA_JSON || m == MEDIA_YAML)
 		return read_text(ed->call, m == MEDIA_YAML);
-	refuse_media(ed->call, MEDIA_JSON, MEDIA_YAML);
+	refuse_media(ed->call, MEDIA_JSON, MEDIA_PROTOBUF);
 	return NULL;
+}
+
+struct tree *
+body_read(struct api_edit *ed)
+{
+	return read_as(ed, ed->call->res->schema);
 }
 
 struct tree *
@@ -150,12 +183,12 @@ is_policy(const char *p)
 }
 
 bool
-body_delete_options(struct api_edit *ed, struct delete_options *o)
+body_delete_options(struct api_edit *ed, struct api_deletion *o)
 {
 	struct call *c = ed->call;
 	const struct tree *t = NULL, *pre, *orphan;
 
-	if (http_body(c->req)->len && !(t = body_read(ed)))
+	if (http_body(c->req)->len && !(t = read_as(ed, delete_options_kind())))
 		return false;
 	pre = tree_get(t, "preconditions");
 	orphan = tree_get(t, "orphanDependents");

@@ -31,7 +31,8 @@ carry_update(struct brain *b, const struct action *a, struct error **e)
 	return store_update(b->store, a->body, e) == 0 && store_version(b->store) != before;
 }
 
-/* What has finalizers is marked, and leaves when its controller says FORGET. */
+/* What has finalizers, or is a namespace, is marked, and leaves when its controller says
+ * FORGET. */
 static bool
 delete_other(struct brain *b, const struct resource *res, const struct action *a,
 	     struct error **e)
@@ -40,7 +41,7 @@ delete_other(struct brain *b, const struct resource *res, const struct action *a
 	const struct object *old = store_find(b->store, res->id, a->ns, a->name);
 	struct object *o;
 
-	if (!old || !old->metadata->finalizers.n)
+	if (!old || (!old->metadata->finalizers.n && res->id != RES_namespace))
 		return store_delete(b->store, res->id, a->ns, a->name, e) == 0;
 	if (old->metadata->deletionTimestamp)
 		return false;

@@ -16,6 +16,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/map.h"
+#include "base/text.h"
 #include "controllers.h"
 #include "merge.h"
 #include "plan.h"
@@ -411,6 +412,48 @@ apply_one(struct pass *p, const struct manifest *m)
 
 /* ---- what left the source ---- */
 
+/* Does anything live in this namespace, or is about to, that does not leave with it?  What
+ * follows from something else (pods of a set, endpoints of a service) does not count. */
+static bool
+is_needed(struct pass *p, const char *ns)
+{
+	for (size_t i = 0; i < p->w->n; i++)
+		if (str_is(object_namespace(p->w->at[i]->obj), ns))
+			return true;
+	for (int r = 0; r < RES_COUNT; r++) {
+		struct objects in = { 0 };
+
+		if (resources[r].namespaced && r != RES_event && r != RES_endpoints)
+			in = snapshot_in(p->s, (enum resource_id)r, ns);
+		for (size_t i = 0; i < in.n; i++) {
+			const struct object *o = in.at[i];
+			bool going = false;
+
+			for (size_t g = 0; g < p->ngone && !going; g++)
+				going = p->gone[g] == o;
+			if (!going && !o->metadata->ownerReferences.n &&
+			    !o->metadata->deletionTimestamp)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* It is nobody's from now on: deleting it would take along what this source never had. */
+static void
+release(struct pass *p, const struct object *o)
+{
+	struct object *copy = object_clone(o, p->a);
+	struct object_meta *m = copy->metadata;
+
+	pairs_del(&m->labels, ANNOTATION_SOURCE);
+	pairs_del(&m->annotations, ANNOTATION_PLACE);
+	pairs_del(&m->annotations, ANNOTATION_APPLIED);
+	add(p, ACT_UPDATE, resource_of(o), copy,
+	    arena_printf(p->a, "left source %s; it stays, for there are others' objects in it",
+			 p->w->source));
+}
+
 static bool
 is_ours(const struct pass *p, const struct object *o)
 {
@@ -508,6 +551,11 @@ prune(struct pass *p)
 	for (size_t i = p->ngone; i-- > 0;) {
 		const char *data = apply_storage_prune(p->s, p->gone[i], p->w->source, p->a);
 
+		if (resource_of(p->gone[i])->id == RES_namespace &&
+		    is_needed(p, object_name(p->gone[i]))) {
+			release(p, p->gone[i]);
+			continue;
+		}
 		add(p, ACT_DELETE, resource_of(p->gone[i]), p->gone[i],
 		    data ? data : arena_printf(p->a, "left source %s", p->w->source));
 	}

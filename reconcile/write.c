@@ -471,11 +471,39 @@ write_owner(const struct object *o, struct snapshot *s, struct arena *a)
 			    r && r->spec && r->spec->commit ? r->spec->commit : "", name);
 }
 
+/* A namespace takes along what is in it, and that may be Git's. */
+static int
+holds_gits(const struct object *ns, struct snapshot *s, struct error **e)
+{
+	for (int r = 0; r < RES_COUNT; r++) {
+		struct objects in = { 0 };
+
+		if (resources[r].namespaced)
+			in = snapshot_in(s, (enum resource_id)r, object_name(ns));
+		for (size_t i = 0; i < in.n; i++)
+			if (own_is_gits(in.at[i]))
+				return fail(
+				    e, WHY_OWNED,
+				    "namespaces \"%s\": %s %s, which is in it, is owned "
+				    "by Git: %s; remove it there and commit",
+				    object_name(ns), resources[r].singular,
+				    object_name(in.at[i]), write_owner(in.at[i], s, s->arena));
+	}
+	return 0;
+}
+
 int
 write_may_delete(const struct object *o, struct snapshot *s, struct error **e)
 {
 	const struct resource *r = resource_of(o);
 
+	if (r->id == RES_namespace &&
+	    (str_is(object_name(o), "default") || str_is(object_name(o), "kube-system")))
+		return fail(e, WHY_FORBIDDEN,
+			    "namespaces \"%s\" is forbidden: this namespace may not be deleted",
+			    object_name(o));
+	if (r->id == RES_namespace && holds_gits(o, s, e) < 0)
+		return -1;
 	if (r->id == RES_pod || !own_is_gits(o))
 		return 0;
 	return fail(e, WHY_OWNED, "%s \"%s\" is owned by Git: %s; remove it there and commit",

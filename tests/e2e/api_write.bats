@@ -264,3 +264,86 @@ api() { # api METHOD PATH [TYPE]: standard input is the body
 	has '"code":413'
 	rm "$W/big"
 }
+
+@test "what kubectl makes itself comes as protobuf or as JSON, by its age" {
+	t() {
+		k create ns made || return 1
+		k -n made create deployment d --image=box:1 --replicas=2 --port=80 -- talk wait || return 1
+		k -n made create configmap c --from-literal=a=b --from-file=bin=<(printf 'x\xff') || return 1
+		k -n made create secret generic s --from-literal=p=hidden || return 1
+		k -n made create service nodeport n --tcp=80:http || return 1
+		k -n made rollout status deploy d --timeout=20s || return 1
+		[ "$(k -n made get deploy d -o 'jsonpath={.spec.replicas} {..containerPort} {..command} {..imagePullPolicy}')" = '2 80 ["talk","wait"] IfNotPresent' ] || return 1
+		[ "$(k -n made get cm c -o json | jq -c '[.data, .binaryData]')" = '[{"a":"b"},{"bin":"eP8="}]' ] || return 1
+		[ "$(k -n made get secret s -o 'jsonpath={.data.p}' | base64 -d)" = hidden ] || return 1
+		[ "$(k -n made get svc n -o 'jsonpath={.spec.type} {.spec.ports[0].targetPort}')" = "NodePort http" ] || return 1
+		refused 'already exists' k create ns made || return 1
+		refused 'is invalid: metadata.name: Invalid value: "Made"' k create ns Made || return 1
+		k delete ns made --timeout=20s || return 1
+		gone ns made
+	}
+	every t
+}
+
+@test "a namespace that is deleted ends what is in it, takes nothing new, and goes" {
+	k create ns short
+	talk in | k -n short apply -f -
+	k -n short create -f - <<<'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"held","finalizers":["example.com/hold"]}}'
+	wait_for 10 "it runs" sh -c '[ "$(kedge get pods -n short -o json | jq ".items | length")" = 1 ]'
+	k delete ns short --wait=false
+	wait_for 10 "pods are gone" sh -c '[ "$(kedge get pods -n short -o json | jq ".items | length")" = 0 ]'
+	[ "$(k get ns short -o 'jsonpath={.status.phase}')" = Terminating ]
+	refused "because it is being terminated" k -n short create -f - <<<'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"late"}}'
+	restart
+	[ "$(k get ns short -o 'jsonpath={.status.phase}')" = Terminating ]
+	k -n short patch cm held --type=merge -p '{"metadata":{"finalizers":null}}'
+	wait_for 10 "it is gone" gone ns short
+	refused "may not be deleted" k delete ns default
+}
+
+@test "a namespace that leaves Git takes nothing along that Git never had" {
+	put space <<<'{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"space"}}'
+	wait_for 10 "it is there" k get ns space
+	refused 'is owned by Git: space.yaml:1' k delete ns space
+	k -n space create -f - <<<'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"mine"}}'
+	drop space
+	wait_for 10 "Git has let go" sh -c '! kedge get ns space -o json | jq -e ".metadata.labels[\"kedge.dev/source\"]"'
+	[ "$(k -n space get cm mine -o name)" = configmap/mine ]
+	k delete ns space --timeout=20s
+}
+
+@test "deletion in the background, in the foreground, and leaving the dependents" {
+	t() {
+		talk p | k apply -f - || return 1
+		wait_for 10 "it runs" has_ready app=p 1 || return 1
+		k delete deploy p --cascade=foreground --timeout=20s || return 1
+		left || return 1
+		talk p | k apply -f - || return 1
+		wait_for 10 "it runs" has_ready app=p 1 || return 1
+		pod=$(k get pods -l app=p -o name)
+		k delete deploy p --cascade=orphan || return 1
+		k delete rs -l app=p --cascade=orphan || return 1
+		sleep 0.5
+		[ "$(k get pods -l app=p -o name)" = "$pod" ] || return 1
+		[ -z "$(k get "$pod" -o 'jsonpath={.metadata.ownerReferences}')" ] || return 1
+		talk p | k apply -f - || return 1
+		k rollout status deploy p --timeout=20s || return 1
+		[ "$(k get pods -l app=p -o name)" = "$pod" ] || { k get pods; return 1; }
+		k delete deploy p || return 1
+		wait_for 10 "nothing is left" left
+	}
+	every t
+	for i in 1 2 3; do k create -f - <<<"{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"c$i\",\"labels\":{\"n\":\"$((i % 2))\"}}}"; done
+	run curl_ -X DELETE "http://localhost/api/v1/namespaces/default/configmaps?labelSelector=n%3D1"
+	[ "$(jq '.items | length' <<<"$output")" = 2 ]
+	[ "$(k get cm -o name)" = configmap/c2 ]
+	k delete cm --all
+	run api DELETE /api/v1/namespaces/default/configmaps/c9 <<<'{"preconditions":{"uid":"x"}}'
+	has '"code":404'
+	k create -f - <<<'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c9"}}'
+	run api DELETE /api/v1/namespaces/default/configmaps/c9 <<<'{"preconditions":{"uid":"x"}}'
+	has 'Precondition failed: UID in precondition: x'
+	run api DELETE /api/v1/namespaces/default/configmaps/c9 <<<'{"propagationPolicy":"Sideways"}'
+	has '"code":400'
+	k delete cm c9
+}

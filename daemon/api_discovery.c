@@ -351,21 +351,3 @@ discovery_health(struct call *c)
 	c->answered = true;
 	http_reply(c->req, 200, "text/plain; charset=utf-8", &b);
 }
-
-/* A gnostic OpenAPI v2 document with no paths: swagger "2.0", info {kedge, v1}.
- * kubectl until 1.28 will not start anything without one; with it, it leaves
- * the checking of fields to us. */
-void
-discovery_openapi(struct call *c)
-{
-	static const unsigned char document[] = { 0x0a, 0x03, '2', '.', '0',  0x12, 0x0b,
-						  0x0a, 0x05, 'k', 'e', 'd',  'g',  'e',
-						  0x12, 0x02, 'v', '1', 0x42, 0x00 };
-	struct buf b = { 0 };
-
-	buf_add(&b, document, sizeof document);
-	c->answered = true;
-	/* With a dot where Accept has an @, which Go's mime package refuses. */
-	http_reply(c->req, 200, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
-		   &b);
-}

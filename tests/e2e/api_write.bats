@@ -347,3 +347,27 @@ api() { # api METHOD PATH [TYPE]: standard input is the body
 	has '"code":400'
 	k delete cm c9
 }
+
+@test "explain knows the kinds, and the documents are JSON" {
+	t() {
+		run k explain deployment
+		matches 'KIND: +Deployment' || return 1
+		matches '^ *spec.*<DeploymentSpec>' || return 1
+		run k explain deploy.spec.template.spec.containers
+		matches 'restartPolicy' || return 1
+		matches 'imagePullPolicy' || return 1
+		run k explain pod.spec.restartPolicy
+		has "One of Always, Never, OnFailure. Default: Always." || return 1
+		run k explain revision.spec
+		has "The commit before it is not its ancestor" || return 1
+		k explain pods --recursive | grep -q terminationMessagePath
+	}
+	every t
+	for path in v2 v3 v3/api/v1 v3/apis/apps/v1 v3/apis/kedge.dev/v1 v3/apis/discovery.k8s.io/v1 v3/apis/storage.k8s.io/v1; do
+		curl_ "http://localhost/openapi/$path" | jq -e type >/dev/null
+	done
+	# every reference leads somewhere
+	[ "$(curl_ http://localhost/openapi/v3/apis/apps/v1 | jq -r '(.components.schemas | keys) as $k | [.. | objects | ."$ref"? // empty | sub("#/components/schemas/"; "")] - $k | length')" = 0 ]
+	run curl_ http://localhost/openapi/v3/apis/none/v1
+	has '"code":404'
+}

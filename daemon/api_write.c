@@ -6,6 +6,7 @@
 #include "api_write.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/controllers.h"
+#include "../reconcile/managed.h"
 #include "../reconcile/own.h"
 #include <ctype.h>
 #include <inttypes.h>
@@ -282,6 +283,23 @@ lets_go(const struct write *w)
 	       !w->obj->metadata->finalizers.n;
 }
 
+/* Who owns what after this: whoever changed something owns that. */
+static void
+own_changes(struct api_edit *ed)
+{
+	struct write *w = &ed->write;
+	struct object_meta *m = w->obj->metadata;
+	struct arena *a = &ed->call->arena;
+	struct managed_by by = { w->res, ed->manager, ed->snap.now };
+
+	if (ed->applied)
+		m->managedFields = ed->applied->managed;
+	else if (!w->live || !schema_equal(w->res->schema, w->live, w->obj))
+		m->managedFields = managed_update(&by, m->managedFields,
+						  w->live ? object_tree(w->live, a) : NULL,
+						  object_tree(w->obj, a), a);
+}
+
 static void
 store_it(struct api_edit *ed, int code)
 {
@@ -319,10 +337,12 @@ edit_put(struct api_edit *ed, const struct tree *body, int code)
 	cleanup_error struct error *e = NULL;
 
 	ed->write.body = body;
-	if (write_check(&ed->write, &e) < 0)
+	if (write_check(&ed->write, &e) < 0) {
 		edit_fail(ed, e);
-	else
-		store_it(ed, code);
+		return;
+	}
+	own_changes(ed);
+	store_it(ed, code);
 }
 
 /* ---- routes ---- */
@@ -392,6 +412,11 @@ object_patch(struct call *c)
 	struct api_edit ed;
 	struct tree *body;
 
+	if (body_media(c) == MEDIA_APPLY) {
+		if (writable(c, false) && edit_open(&ed, c))
+			apply_patch(&ed);
+		return;
+	}
 	if (!writable(c, false) || !edit_open(&ed, c) || !find_live(&ed))
 		return;
 	body = body_patched(&ed, object_tree(ed.write.live, &c->arena));

@@ -6,6 +6,8 @@
 #include "../reconcile/write.h"
 #include "api_call.h"
 
+struct managed_apply;
+
 enum api_media {
 	MEDIA_JSON,
 	MEDIA_YAML,
@@ -22,8 +24,9 @@ struct api_edit {
 	struct call *call;
 	struct snapshot snap;
 	struct write write;
-	const char *manager; /* fieldManager, or the client's name */
-	bool dry;            /* dryRun=All: everything but the writing */
+	const char *manager;                 /* fieldManager, or the client's name */
+	const struct managed_apply *applied; /* by server-side apply; NULL: otherwise */
+	bool dry;                            /* dryRun=All: everything but the writing */
 	/* How the written object is answered with; NULL: as itself. */
 	void (*answer)(struct api_edit *, const struct object *);
 };
@@ -40,9 +43,13 @@ const char *edit_why(const struct api_edit *);
 void edit_answer(struct api_edit *, int code, const struct object *);
 void edit_refuse_missing(struct call *);
 
+/* api_apply.c: a PATCH of application/apply-patch+yaml. */
+void apply_patch(struct api_edit *);
+
 /* api_write_body.c: NULL: it was refused, which has been answered. */
 enum api_media body_media(const struct call *);
 struct tree *body_read(struct api_edit *);
+struct tree *body_read_yaml(struct api_edit *);
 /* The live object as the patch in the body would have it. */
 struct tree *body_patched(struct api_edit *, const struct tree *live);
 struct tree *object_tree(const struct object *, struct arena *);

@@ -112,6 +112,18 @@ body_read(struct api_edit *ed)
 	return read_as(ed, ed->call->res->schema);
 }
 
+/* JSON or YAML, whichever it looks like. */
+struct tree *
+body_read_yaml(struct api_edit *ed)
+{
+	const struct buf *body = http_body(ed->call->req);
+	size_t n = 0;
+
+	while (n < body->len && strchr(" \t\r\n", body->at[n]))
+		n++;
+	return read_text(ed->call, n < body->len && body->at[n] != '{');
+}
+
 struct tree *
 object_tree(const struct object *o, struct arena *a)
 {

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "controllers.h"
+#include "managed.h"
 #include "own.h"
 #include "patch_tree.h"
 #include "pod_resources.h"
@@ -344,6 +345,20 @@ keep_meta(const struct object_meta *live, struct object_meta *new)
 	new->managedFields = live->managedFields;
 }
 
+/* kubectl rewrites who owns what when it goes over to server-side apply. */
+static void
+take_managed(struct write *w)
+{
+	const struct tree *sent = tree_get(tree_get(w->body, "metadata"), "managedFields");
+	cleanup_buf struct buf text = { 0 };
+
+	if (!sent || !managed_is_sound(sent))
+		return;
+	tree_json(sent, &text);
+	w->obj->metadata->managedFields =
+	    sent->kids ? arena_strdup(w->a, buf_text(&text)) : NULL;
+}
+
 static int
 refuse_gits(struct write *w, const char *field, struct error **e)
 {
@@ -361,6 +376,7 @@ check_change(struct write *w, const struct manifest *m, struct error **e)
 	const char *field;
 
 	keep_meta(w->live->metadata, w->obj->metadata);
+	take_managed(w);
 	own_keep_marks(w->live, w->obj, w->a);
 	if (is)
 		*is = *was;

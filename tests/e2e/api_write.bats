@@ -371,3 +371,70 @@ api() { # api METHOD PATH [TYPE]: standard input is the body
 	run curl_ http://localhost/openapi/v3/apis/none/v1
 	has '"code":404'
 }
+
+# owners KIND NAME: manager:operation of its managed fields
+owners() { k get "$1" "$2" --show-managed-fields -o json | jq -r '.metadata.managedFields[] | "\(.manager):\(.operation)"' | sort | xargs; }
+ssa() { k apply --server-side "$@" -f -; }
+
+@test "server-side apply: owners, conflicts, force, sharing, and what is no longer stated" {
+	t() {
+		talk s 1 | ssa || return 1
+		[ "$(owners deploy s)" = "kubectl:Apply" ] || return 1
+		rv=$(k get deploy s -o 'jsonpath={.metadata.generation}')
+		talk s 1 | ssa || return 1
+		[ "$(k get deploy s -o 'jsonpath={.metadata.generation}')" = "$rv" ] || return 1
+		k scale deploy s --replicas=2 || return 1
+		run ssa <<<"$(talk s 3)"
+		[ "$status" != 0 ] || return 1
+		matches 'Apply failed with 1 conflict: conflict with "kubectl(\.1\.[0-9]+)?" using apps/v1 at .*: \.spec\.replicas' || return 1
+		[ "$(k get deploy s -o 'jsonpath={.spec.replicas}')" = 2 ] || return 1
+		talk s 3 | ssa --force-conflicts || return 1
+		[ "$(k get deploy s -o 'jsonpath={.spec.replicas}')" = 3 ] || return 1
+		# another manager shares what it states alike, and owns what is its own
+		talk s 3 | sed 's/labels: {app: s}}$/labels: {app: s}, annotations: {team: blue}}/' | ssa --field-manager=other || return 1
+		[ "$(owners deploy s)" = "kubectl:Apply other:Apply" ] || return 1
+		[ "$(k get deploy s -o 'jsonpath={.spec.template.metadata.annotations.team}')" = blue ] || return 1
+		run ssa <<<"$(talk s 1)"
+		has 'conflict with "other": .spec.replicas' || return 1
+		# kubectl states replicas no longer: other's stay
+		talk s 3 | grep -v replicas: | ssa || return 1
+		[ "$(k get deploy s -o 'jsonpath={.spec.replicas}')" = 3 ] || return 1
+		# other states its annotation no longer: it goes
+		talk s 3 | ssa --field-manager=other || return 1
+		[ -z "$(k get deploy s -o 'jsonpath={.spec.template.metadata.annotations}')" ] || return 1
+		# an item of a list comes and goes by its key
+		talk s 3 | sed 's/command: \[talk, wait\]}/command: [talk, wait], env: [{name: A, value: "1"}, {name: B, value: "2"}]}/' | ssa --field-manager=third || return 1
+		[ "$(k get deploy s -o 'jsonpath={..env[*].name}')" = "A B" ] || return 1
+		talk s 3 | sed 's/command: \[talk, wait\]}/command: [talk, wait], env: [{name: B, value: "2"}]}/' | ssa --field-manager=third || return 1
+		[ "$(k get deploy s -o 'jsonpath={..env[*].name}')" = "B" ] || return 1
+		k delete deploy s
+		wait_for 10 "nothing is left" left
+	}
+	every t
+}
+
+@test "from client side apply to server-side apply and back" {
+	t() {
+		talk m 1 | k apply -f - || return 1
+		talk m 2 | ssa || return 1
+		[ "$(k get deploy m -o 'jsonpath={.spec.replicas}')" = 2 ] || return 1
+		talk m 0 | k apply -f - || return 1
+		[ "$(k get deploy m -o 'jsonpath={.spec.replicas}')" = 0 ] || return 1
+		k delete deploy m
+		wait_for 10 "nothing is left" left
+	}
+	every t
+	put owned <<<'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"owned"},"data":{"a":"1"}}'
+	wait_for 10 "it is there" k get cm owned
+	run ssa <<<'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"owned"},"data":{"a":"2"}}'
+	has 'data[a] is owned by Git: owned.yaml:1'
+	ssa <<<'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"owned"},"data":{"b":"2"}}'
+	talk stir 0 | put stir
+	wait_for 10 "a commit went through" k get deploy stir
+	[ "$(k get cm owned -o json | jq -c .data)" = '{"a":"1","b":"2"}' ]
+	drop stir
+	drop owned
+	wait_for 10 "it is gone" gone cm owned
+	run api PATCH /api/v1/namespaces/default/configmaps/x application/apply-patch+yaml <<<'metadata: {name: x}'
+	has "is required for apply patch"
+}

@@ -431,10 +431,10 @@ on_status(void *ctx, int64_t id, struct error **e)
 		    p->status && p->status->phase && !strcmp(p->status->phase, "Running");
 	}
 	answer_json(b, id,
-		    json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:o}", "kind", "Status",
+		    json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:o, s:o}", "kind", "Status",
 			      "version", KEDGE_VERSION, "node", b->settings.node_name, "pods",
 			      (int)pods.n, "running", running, "lacks", lacks, "sources",
-			      sources));
+			      sources, "notFromGit", brain_loose(b)));
 	return 0;
 }
 

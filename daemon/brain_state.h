@@ -120,6 +120,10 @@ void brain_hand_answered(struct brain *, int64_t id, const char *text, const cha
 void brain_images_changed(struct brain *);
 void brain_usage_seen(struct brain *, const struct usage_seen *);
 
+/* brain_loose.c: what lives here that no commit says, as /kedge/status tells it */
+struct json_t;
+struct json_t *brain_loose(struct brain *);
+
 /* brain_stream.c */
 struct api_host;
 void brain_stream_host(struct api_host *); /* its part of the host */

@@ -89,15 +89,21 @@ entries_read(const char *managed, struct arena *a)
 	return l;
 }
 
+/* Where nobody owns anything, whoever wrote last is still told: an object that was made here
+ * can be told from one that was not. */
 static const char *
-entries_print(const struct entries *l, const struct managed_by *by, struct arena *a)
+entries_print(const struct entries *l, const struct entry *mine, const struct managed_by *by,
+	      struct arena *a)
 {
 	cleanup_buf struct buf b = { 0 };
+	bool any = false;
 
+	for (size_t i = 0; i < l->n; i++)
+		any = any || !fieldset_empty(l->at[i].set);
 	for (size_t i = 0; i < l->n; i++) {
 		const struct entry *e = &l->at[i];
 
-		if (fieldset_empty(e->set))
+		if (fieldset_empty(e->set) && (any || e != mine))
 			continue;
 		buf_adds(&b, b.len ? ",{\"manager\":" : "[{\"manager\":");
 		tree_quote(e->manager, &b);
@@ -106,11 +112,9 @@ entries_print(const struct entries *l, const struct managed_by *by, struct arena
 			 by->res->api_version);
 		tree_quote(e->time, &b);
 		buf_adds(&b, ",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":");
-		tree_json(e->set, &b);
+		tree_json(e->set ? e->set : tree_empty(N_MAP, a), &b);
 		buf_addc(&b, '}');
 	}
-	if (!b.len)
-		return NULL;
 	buf_addc(&b, ']');
 	return arena_strdup(a, buf_text(&b));
 }
@@ -178,12 +182,12 @@ managed_update(const struct managed_by *by, const char *managed, const struct tr
 		if (&l.at[i] != mine)
 			l.at[i].set = fieldset_minus(l.at[i].set, changed, a);
 	}
-	if (!fieldset_empty(changed)) {
-		mine->set = fieldset_union(mine->set, changed, a);
+	if (!fieldset_empty(changed) || !*mine->time)
 		mine->time = now_text(by, a);
-	}
+	if (!fieldset_empty(changed))
+		mine->set = fieldset_union(mine->set, changed, a);
 	cap_updates(&l, a);
-	return entries_print(&l, by, a);
+	return entries_print(&l, mine, by, a);
 }
 
 /* ---- applying ---- */
@@ -261,7 +265,7 @@ managed_apply(const struct managed_by *by, const char *managed, const struct tre
 	if (!same)
 		mine->time = now_text(by, a);
 	/* What went is nobody's any more. */
-	ret->managed = entries_print(&l, by, a);
+	ret->managed = entries_print(&l, mine, by, a);
 }
 
 struct tree *

@@ -16,8 +16,8 @@ struct managed_by {
 
 /* Is it a list of such entries?  A client may send one back. */
 bool managed_is_sound(const struct tree *);
-/* The list after an object was made (`was` NULL) or changed otherwise than by applying; NULL
- * when nobody owns anything.  `managed` is the list before, or NULL. */
+/* The list after an object was made (`was` NULL) or changed otherwise than by applying.
+ * `managed` is the list before, or NULL. */
 const char *managed_update(const struct managed_by *, const char *managed,
 			   const struct tree *was, const struct tree *is, struct arena *);
 

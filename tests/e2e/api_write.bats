@@ -438,3 +438,24 @@ ssa() { k apply --server-side "$@" -f -; }
 	run api PATCH /api/v1/namespaces/default/configmaps/x application/apply-patch+yaml <<<'metadata: {name: x}'
 	has "is required for apply patch"
 }
+
+@test "kedge status tells what is not from Git" {
+	talk web | grep -v replicas: | put web
+	wait_for 10 "it is there" has_ready app=web 1
+	run kedge status
+	hasnt "not from Git"
+	k create -f - <<<'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"tried"}}'
+	k scale deploy web --replicas=2
+	run kedge status
+	matches '^not from Git$'
+	matches '^  configmap default/tried  made [0-9]+s ago with kubectl-create$'
+	matches '^  deployment default/web  spec.replicas \(kubectl\)$'
+	restart
+	run kedge status
+	matches '^  configmap default/tried '
+	k delete cm tried
+	drop web
+	wait_for 10 "nothing is left" left
+	run kedge status
+	hasnt "over the API"
+}

@@ -42,20 +42,19 @@ listed(const char *const *set, size_t n, const char *word)
 
 enum shape { WHOLE, FIELDS, ENTRIES, ITEMS, VALUES };
 
-/* How the value of a row is owned. */
+/* How the value of a row is owned, by its type. */
 static enum shape
 shape_of(const struct field *f, const struct tree *t)
 {
 	if (!f || LISTED(whole_fields, f->name))
 		return WHOLE;
-	if (f->type == T_OBJ && t->type == N_MAP && t->kids &&
-	    !LISTED(whole_kinds, f->of()->name))
+	if (f->type == T_OBJ && t->type == N_MAP && !LISTED(whole_kinds, f->of()->name))
 		return FIELDS;
-	if ((f->type == T_MAP || f->type == T_QMAP) && t->type == N_MAP && t->kids)
+	if ((f->type == T_MAP || f->type == T_QMAP) && t->type == N_MAP)
 		return ENTRIES;
-	if (f->type == T_LIST && (f->key || f->patch) && t->type == N_LIST && t->kids)
+	if (f->type == T_LIST && (f->key || f->patch) && t->type == N_LIST)
 		return ITEMS;
-	return patch_merges_values(f) && t->type == N_LIST && t->kids ? VALUES : WHOLE;
+	return patch_merges_values(f) && t->type == N_LIST ? VALUES : WHOLE;
 }
 
 static bool
@@ -246,8 +245,9 @@ changed_fields(const struct kind *k, const struct tree *was, const struct tree *
 
 		if (!f || t->type == N_NULL || is_nobodys(k, t->key))
 			continue;
-		if (shape == WHOLE) {
-			if (!before || !tree_same(before, t))
+		/* Something granular with nothing in it says that it is there, no more. */
+		if (shape == WHOLE || !t->kids) {
+			if (!before || (shape == WHOLE && !tree_same(before, t)))
 				put_leaf(out, key);
 			continue;
 		}
@@ -308,11 +308,12 @@ fieldset_minus(const struct tree *x, const struct tree *y, struct arena *a)
 		const struct tree *other = members_get(&less, t->key);
 		struct tree *rest;
 
-		if (!other || (fieldset_empty(t) && !fieldset_empty(other))) {
+		/* That something is there is another thing than what is in it. */
+		if (!other || fieldset_empty(t) != fieldset_empty(other)) {
 			members_put(&m, t->key, t);
 			continue;
 		}
-		rest = fieldset_empty(other) ? NULL : fieldset_minus(t, other, a);
+		rest = fieldset_minus(t, other, a);
 		if (!fieldset_empty(rest))
 			members_put(&m, t->key, rest);
 	}
@@ -332,9 +333,9 @@ fieldset_common(const struct tree *x, const struct tree *y, struct arena *a)
 		const struct tree *other = members_get(&both, t->key);
 		struct tree *c;
 
-		if (!other)
+		if (!other || fieldset_empty(t) != fieldset_empty(other))
 			continue;
-		if (fieldset_empty(t) || fieldset_empty(other)) {
+		if (fieldset_empty(t)) {
 			put_leaf(&m, t->key);
 			continue;
 		}
@@ -483,7 +484,7 @@ fieldset_remove(const struct kind *k, const struct tree *t, const struct tree *g
 		if (!had || (others && !others->kids))
 			continue;
 		if (!g->kids) {
-			if (!others)
+			if (!others && (shape_of(f, had) == WHOLE || !had->kids))
 				members_del(&m, name);
 			continue;
 		}

@@ -64,6 +64,9 @@ struct api_host {
 	/* CREATE, UPDATE, DELETE (of a pod: to = grace in seconds, 0: its own) or FORGET of an
 	 * object in the store, which was checked.  Done when it returns. */
 	int (*write)(void *ctx, const struct action *, struct error **);
+	/* "web.yaml:7": where Git states this field of an object; NULL: not known. */
+	const char *(*place)(void *ctx, const struct object *, const char *field,
+			     struct arena *);
 	int (*exec)(void *ctx, int64_t id, const struct api_exec *,
 		    struct error **); /* api_exec_* */
 	/* api_exec_*: a tar comes out of fds[1], or goes into fds[0] */

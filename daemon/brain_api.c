@@ -9,6 +9,7 @@
 #include "../reconcile/base/imageref.h"
 #include "../reconcile/base/log.h"
 #include "../reconcile/controllers.h"
+#include "../reconcile/own.h"
 #include "../reconcile/tree.h"
 #include "api.h"
 #include "brain_gc.h"
@@ -109,6 +110,33 @@ on_write(void *ctx, const struct action *a, struct error **e)
 	brain_flush(b);
 	brain_poke(b);
 	return 0;
+}
+
+/* The text of the file is read again: places are not kept for every field. */
+static const char *
+on_place(void *ctx, const struct object *o, const char *field, struct arena *a)
+{
+	struct brain *b = ctx;
+	const char *source = object_label(o, ANNOTATION_SOURCE);
+	const char *place = object_annotation(o, ANNOTATION_PLACE);
+	const char *colon = place ? strrchr(place, ':') : NULL;
+	struct watch *w = source ? deploy_watch(b, source) : NULL;
+	const struct source *s = w ? store_find(b->store, RES_source, "", source) : NULL;
+	const struct revision *r =
+	    s && s->status
+		? store_find(b->store, RES_revision, "",
+			     arena_printf(a, "%s-%" PRId64, source, s->status->revision))
+		: NULL;
+	cleanup_error struct error *e = NULL;
+	cleanup_free char *text = NULL;
+	const char *path;
+
+	if (!colon || !r || !r->spec || !r->spec->commit || !source_known(b->sources, source))
+		return NULL;
+	path = arena_strndup(a, place, (size_t)(colon - place));
+	text = source_text(b->sources, source, r->spec->commit, path, &e);
+	return text ? arena_printf(a, "%s:%d", path, own_line(text, atoi(colon + 1), field))
+		    : NULL;
 }
 
 /* ---- sources ---- */
@@ -697,6 +725,7 @@ brain_api_open(struct brain *b, struct error **e)
 	struct api_host host = {
 		.ctx = b,
 		.write = on_write,
+		.place = on_place,
 		.source = on_source,
 		.diff = on_diff,
 		.status = on_status,

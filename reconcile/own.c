@@ -92,6 +92,61 @@ own_objection(const struct object *live, struct object **new, struct arena *a)
 	return NULL;
 }
 
+/* ---- where it is stated ---- */
+
+/* The item of a list that "[web]", "[80/TCP]" or "[2]" means. */
+static const struct tree *
+item_called(const struct tree *list, const char *key, size_t n)
+{
+	size_t first = strcspn(key, "/");
+	const struct tree *item = list->kids;
+
+	if (first > n)
+		first = n;
+	for (; item; item = item->next)
+		for (const struct tree *v = item->kids; item->type == N_MAP && v; v = v->next)
+			if (v->text && v->type != N_NULL && strlen(v->text) == first &&
+			    !memcmp(v->text, key, first))
+				return item;
+	return NULL;
+}
+
+static const struct tree *
+member_called(const struct tree *map, const char *key, size_t n)
+{
+	for (const struct tree *kid = map->kids; kid; kid = kid->next)
+		if (strlen(kid->key) == n && !memcmp(kid->key, key, n))
+			return kid;
+	return NULL;
+}
+
+int
+own_line(const char *text, int line, const char *field)
+{
+	cleanup_arena struct arena a = { 0 };
+	struct complaints none = { .arena = &a };
+	const struct tree *t = yaml_read(text, strlen(text), &a, &none);
+	int at = line;
+
+	while (t && t->next && t->next->line <= line)
+		t = t->next;
+	while (t && *field) {
+		bool bracket = *field == '[';
+		size_t n;
+
+		field += *field == '.' || bracket;
+		n = bracket ? strcspn(field, "]") : strcspn(field, ".[");
+		t = t->type == N_MAP    ? member_called(t, field, n)
+		    : t->type == N_LIST ? item_called(t, field, n)
+					: NULL;
+		if (t)
+			at = t->key ? t->key_line : t->line;
+		field += n;
+		field += bracket && *field;
+	}
+	return at;
+}
+
 static void
 keep_in(struct pairs *to, const struct pairs *from, const char *key, struct arena *a)
 {

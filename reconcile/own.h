@@ -14,6 +14,9 @@ bool own_is_gits(const struct object *);
  * the next look at the commit finds nothing to put back.  Else the first field (in the order
  * of the kind) that Git states otherwise: "spec.replicas". */
 const char *own_objection(const struct object *live, struct object **new, struct arena *);
+/* The line of a manifest's text in which a field ("spec.containers[web].image") of the document
+ * that begins at `line` is stated; the deepest part of it that is there counts. */
+int own_line(const char *text, int line, const char *field);
 /* What kedge itself wrote down about an object (kedge.dev/...) stays as it lives, or is
  * taken away from a new one (`live` is NULL): an exported manifest carries it along. */
 void own_keep_marks(const struct object *live, struct object *new, struct arena *);

@@ -362,11 +362,13 @@ take_managed(struct write *w)
 static int
 refuse_gits(struct write *w, const char *field, struct error **e)
 {
+	const char *place = w->place ? w->place(w->place_ctx, w->live, field, w->a) : NULL;
+
 	return fail(e, WHY_OWNED,
 		    "%s \"%s\": %s is owned by Git: %s; change it there and commit (what the "
 		    "file leaves out can be changed here)",
 		    write_plural(w->res, w->a), w->obj->metadata->name, field,
-		    write_owner(w->live, w->s, w->a));
+		    write_owner(w->live, place, w->s, w->a));
 }
 
 static int
@@ -471,13 +473,14 @@ write_check(struct write *w, struct error **e)
 /* ---- whose is it? ---- */
 
 const char *
-write_owner(const struct object *o, struct snapshot *s, struct arena *a)
+write_owner(const struct object *o, const char *place, struct snapshot *s, struct arena *a)
 {
 	const char *name = object_label(o, ANNOTATION_SOURCE);
-	const char *place = object_annotation(o, ANNOTATION_PLACE);
 	const struct source *source = snapshot_find(s, RES_source, "", name);
 	const struct revision *r = NULL;
 
+	if (!place)
+		place = object_annotation(o, ANNOTATION_PLACE);
 	if (source && source->status && source->status->revision)
 		r = snapshot_find(
 		    s, RES_revision, "",
@@ -503,7 +506,8 @@ holds_gits(const struct object *ns, struct snapshot *s, struct error **e)
 				    "namespaces \"%s\": %s %s, which is in it, is owned "
 				    "by Git: %s; remove it there and commit",
 				    object_name(ns), resources[r].singular,
-				    object_name(in.at[i]), write_owner(in.at[i], s, s->arena));
+				    object_name(in.at[i]),
+				    write_owner(in.at[i], NULL, s, s->arena));
 	}
 	return 0;
 }
@@ -523,5 +527,6 @@ write_may_delete(const struct object *o, struct snapshot *s, struct error **e)
 	if (r->id == RES_pod || !own_is_gits(o))
 		return 0;
 	return fail(e, WHY_OWNED, "%s \"%s\" is owned by Git: %s; remove it there and commit",
-		    write_plural(r, s->arena), object_name(o), write_owner(o, s, s->arena));
+		    write_plural(r, s->arena), object_name(o),
+		    write_owner(o, NULL, s, s->arena));
 }

@@ -22,6 +22,11 @@ struct write {
 	struct snapshot *s;        /* with now and seed; settings may be NULL */
 	struct arena *a;
 	enum write_fields fields;
+	/* "web.yaml:7": where Git states the field; NULL: only the document's place is known.
+	 * May be NULL itself. */
+	const char *(*place)(void *ctx, const struct object *, const char *field,
+			     struct arena *);
+	void *place_ctx;
 	/* Made by write_check: */
 	struct object *obj;   /* what to store */
 	struct complaints cs; /* its errors are the causes of WHY_INVALID; its warnings are for
@@ -32,8 +37,9 @@ struct write {
 int write_check(struct write *, struct error **);
 /* May this be deleted?  What a commit states may not, but for pods, which come again. */
 int write_may_delete(const struct object *, struct snapshot *, struct error **);
-/* "web.yaml:7 at 3f2a91c (source deploy)" */
-const char *write_owner(const struct object *, struct snapshot *, struct arena *);
+/* "web.yaml:7 at 3f2a91c (source deploy)"; `place` NULL: the document's */
+const char *write_owner(const struct object *, const char *place, struct snapshot *,
+			struct arena *);
 /* "deployments.apps", as Kubernetes' messages name a kind */
 const char *write_plural(const struct resource *, struct arena *);
 

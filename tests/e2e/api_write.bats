@@ -205,10 +205,10 @@ api() { # api METHOD PATH [TYPE]: standard input is the body
 	talk web | grep -v replicas: | put web
 	wait_for 10 "one" has_ready app=web 1
 	t() {
-		local who="is owned by Git: web.yaml:1 at $(head_of) (source deploy)"
-		refused "spec.template.spec.containers[box].image $who; change it there and commit" k set image deploy web box=box:2 || return 1
-		refused "$who" k label deploy web app=other --overwrite || return 1
-		refused "$who" k delete deploy web || return 1
+		local who="at $(head_of) (source deploy)"
+		refused "spec.template.spec.containers[box].image is owned by Git: web.yaml:11 $who; change it there and commit" k set image deploy web box=box:2 || return 1
+		refused "metadata.labels[app] is owned by Git: web.yaml:3 $who" k label deploy web app=other --overwrite || return 1
+		refused "is owned by Git: web.yaml:1 $who" k delete deploy web || return 1
 		[ "$(k get deploy web -o 'jsonpath={..image}')" = box:1 ] || return 1
 		k scale deploy web --replicas=2 || return 1
 		k label deploy web team=blue || return 1

@@ -174,7 +174,7 @@ world() {
 	t() {
 		run k scale deploy web --replicas=5
 		[ "$status" != 0 ] || return 1
-		has "spec.replicas is owned by Git: world.yaml:1 at $(head_of)" || return 1
+		matches "spec.replicas is owned by Git: world.yaml:[0-9]+ at $(head_of)" || return 1
 		run k delete deploy web
 		[ "$status" != 0 ] || return 1
 		has "is owned by Git: world.yaml:1 at $(head_of) (source deploy); remove it there and commit" || return 1

@@ -15,6 +15,7 @@
 #define METHOD_GET    "GET"
 #define METHOD_POST   "POST"
 #define METHOD_PATCH  "PATCH"
+#define METHOD_PUT    "PUT"
 #define METHOD_DELETE "DELETE"
 #define METHOD_ANY    NULL
 /* clang-format on */
@@ -391,6 +392,7 @@ api_open(struct event_base *base, struct store *store, const struct api_settings
 	a->store = store;
 	a->host = *host;
 	a->clock = s->now;
+	a->settings = s->settings;
 	a->log_dir = xstrdup(s->log_dir ? s->log_dir : "/var/log/kedge/pods");
 	handler.ctx = a;
 	if (http_open(base, &s->http, &handler, &a->http, e) < 0) {

@@ -1,6 +1,7 @@
 /* api.h -- the Kubernetes REST API as kubectl asks it, over a store.
  *
- * Reading (discovery, get, list, watch, tables, logs) needs nobody else.  What
+ * Reading (discovery, get, list, watch, tables, logs) needs nobody else, and
+ * neither does checking a write.  What
  * changes something is asked of the host through struct api_host; it answers
  * when it can, by the number it was given with the question.  All on one loop
  * in one thread; call store_commit after writes and watchers are told.
@@ -31,6 +32,8 @@
 #include "store.h"
 
 struct api;
+struct action;
+struct settings;
 
 enum api_source_verb { API_SYNC, API_SUSPEND, API_RESUME, API_ROLLBACK };
 struct api_source_args {
@@ -58,11 +61,12 @@ struct api_image {
  * Strings are valid during the call.  A NULL function answers 501. */
 struct api_host {
 	void *ctx;
-	/* Marks the pod; grace in seconds, -1: its own.  Done when it returns. */
-	int (*pod_delete)(void *ctx, const char *ns, const char *name, int64_t grace,
-			  struct error **);
-	/* Puts the pod's new spec into the store.  Done when it returns. */
-	int (*pod_update)(void *ctx, const void *pod, struct error **);
+	/* CREATE, UPDATE, DELETE (of a pod: to = grace in seconds, 0: its own) or FORGET of an
+	 * object in the store, which was checked.  Done when it returns. */
+	int (*write)(void *ctx, const struct action *, struct error **);
+	/* "web.yaml:7": where Git states this field of an object; NULL: not known. */
+	const char *(*place)(void *ctx, const struct object *, const char *field,
+			     struct arena *);
 	int (*exec)(void *ctx, int64_t id, const struct api_exec *,
 		    struct error **); /* api_exec_* */
 	/* api_exec_*: a tar comes out of fds[1], or goes into fds[0] */
@@ -108,6 +112,8 @@ struct api_settings {
 	struct http_settings http;
 	const char *log_dir; /* NS_NAME_UID/CONTAINER/N.log below it; followed with inotify */
 	int64_t (*now)(void *ctx); /* ms since 1970; NULL: the real clock */
+	const struct settings
+	    *settings; /* for the rules on writes; NULL: none; outlives the API */
 };
 
 /* Opens files under /proc and reads the group's members: call it before the

@@ -30,6 +30,7 @@ struct api {
 	struct api_host host;
 	char *log_dir;
 	int64_t (*clock)(void *ctx);
+	const struct settings *settings; /* or NULL */
 	int64_t last_id;
 	struct call *calls;
 	struct stream *streams;   /* exec and attach, from the question to the end */

@@ -5,9 +5,8 @@
  * it) only what is new in the list is taken; what is there can neither be changed nor removed.
  */
 #include "../reconcile/base/cleanup.h"
-#include "../reconcile/base/error.h"
 #include "../reconcile/pod_parts.h"
-#include "api_call.h"
+#include "api_write.h"
 #include <string.h>
 
 /* What is wrong with it beyond the rows; NULL: nothing. */
@@ -89,12 +88,13 @@ debug_patch(struct call *c)
 	const struct buf *body = http_body(c->req);
 	const struct object *o = store_find(c->api->store, RES_pod, c->ns, c->name);
 	struct complaints cs = { .arena = &c->arena };
-	cleanup_error struct error *e = NULL;
+	struct action a = { .verb = ACT_UPDATE, .kind = "pod", .ns = c->ns, .name = c->name };
 	const struct tree *t, *spec;
-	struct printer p;
-	struct buf b = { 0 };
+	struct api_edit ed;
 	struct pod *pod;
 
+	if (!edit_open(&ed, c))
+		return;
 	if (!o) {
 		call_refuse(c, WHY_NOT_FOUND, "pods \"%s\" not found", c->name);
 		return;
@@ -108,16 +108,11 @@ debug_patch(struct call *c)
 	pod = object_clone(o, &c->arena);
 	if (!append(c, pod, tree_get(spec, "ephemeralContainers")))
 		return;
-	if (!c->api->host.pod_update) {
-		call_refuse(c, WHY_UNABLE, "nobody here can change a pod");
+	a.why = edit_why(&ed);
+	a.body = pod;
+	if (!edit_carry(&ed, &a))
 		return;
-	}
-	if (c->api->host.pod_update(c->api->host.ctx, pod, &e) < 0) {
-		call_fail(c, e);
-		return;
-	}
-	o = store_find(c->api->store, RES_pod, c->ns, c->name);
-	printer_init(&p, c);
-	printer_object(&p, &b, o);
-	call_json(c, 200, &b);
+	edit_answer(&ed, 200,
+		    ed.dry ? (struct object *)pod
+			   : store_find(c->api->store, RES_pod, c->ns, c->name));
 }

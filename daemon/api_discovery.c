@@ -48,6 +48,7 @@ resource_at(size_t i)
 }
 
 /* What hangs below a kind. */
+#define SCALE "\"get\",\"patch\",\"update\""
 static const struct sub {
 	enum resource_id of;
 	const char *name, *kind, *group, *version, *verbs;
@@ -57,6 +58,10 @@ static const struct sub {
 	{ RES_pod, "exec", "PodExecOptions", "", "v1", "\"create\",\"get\"" },
 	{ RES_pod, "log", "Pod", "", "v1", "\"get\"" },
 	{ RES_pod, "portforward", "PodPortForwardOptions", "", "v1", "\"create\",\"get\"" },
+	{ RES_deployment, "scale", "Scale", "autoscaling", "v1", SCALE },
+	{ RES_deployment, "status", "Deployment", "apps", "v1", "\"get\"" },
+	{ RES_replica_set, "scale", "Scale", "autoscaling", "v1", SCALE },
+	{ RES_replica_set, "status", "ReplicaSet", "apps", "v1", "\"get\"" },
 	{ RES_source, "resume", "Source", "kedge.dev", "v1", "\"create\"" },
 	{ RES_source, "rollback", "Source", "kedge.dev", "v1", "\"create\"" },
 	{ RES_source, "suspend", "Source", "kedge.dev", "v1", "\"create\"" },
@@ -67,9 +72,22 @@ enum { SUBS = sizeof subs / sizeof *subs };
 static const char *
 verbs_of(const struct resource *r)
 {
-	return r->id == RES_pod    ? "\"delete\",\"get\",\"list\",\"watch\""
-	       : r->id == RES_NONE ? "\"get\",\"list\""
-				   : "\"get\",\"list\",\"watch\"";
+	static const char all[] = "\"create\",\"delete\",\"deletecollection\",\"get\","
+				  "\"list\",\"patch\",\"update\",\"watch\"";
+
+	switch (r->id) {
+	case RES_NONE:
+		return "\"get\",\"list\"";
+	case RES_node:
+		return "\"get\",\"list\",\"patch\",\"update\",\"watch\"";
+	case RES_event:
+		return "\"delete\",\"deletecollection\",\"get\",\"list\",\"watch\"";
+	case RES_source:
+	case RES_revision:
+		return "\"get\",\"list\",\"watch\"";
+	default:
+		return all;
+	}
 }
 
 static void
@@ -332,22 +350,4 @@ discovery_health(struct call *c)
 	buf_adds(&b, "ok");
 	c->answered = true;
 	http_reply(c->req, 200, "text/plain; charset=utf-8", &b);
-}
-
-/* A gnostic OpenAPI v2 document with no paths: swagger "2.0", info {kedge, v1}.
- * kubectl until 1.28 will not start anything without one; with it, it leaves
- * the checking of fields to us. */
-void
-discovery_openapi(struct call *c)
-{
-	static const unsigned char document[] = { 0x0a, 0x03, '2', '.', '0',  0x12, 0x0b,
-						  0x0a, 0x05, 'k', 'e', 'd',  'g',  'e',
-						  0x12, 0x02, 'v', '1', 0x42, 0x00 };
-	struct buf b = { 0 };
-
-	buf_add(&b, document, sizeof document);
-	c->answered = true;
-	/* With a dot where Accept has an @, which Go's mime package refuses. */
-	http_reply(c->req, 200, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
-		   &b);
 }

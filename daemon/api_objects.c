@@ -1,4 +1,4 @@
-/* api_objects.c -- get and list, as objects or as a Table; and why writing is refused. */
+/* api_objects.c -- get and list, as objects or as a Table. */
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/table.h"
 #include "api_call.h"
@@ -309,97 +309,5 @@ object_list(struct call *c)
 	else
 		print_list(&p, meta, &page, &b);
 	free(page.at);
-	call_json(c, 200, &b);
-}
-
-/* ---- writing ---- */
-
-void
-object_refuse_write(struct call *c)
-{
-	const struct object *o = NULL;
-	const char *place;
-
-	if (!strcmp(http_method(c->req), "GET")) {
-		call_refuse(c, WHY_NOT_FOUND,
-			    "the server could not find the requested resource");
-		return;
-	}
-	if (*c->name)
-		o = store_find(c->api->store, c->res->id, c->ns, c->name);
-	place = o ? object_annotation(o, "kedge.dev/place") : NULL;
-	if (place)
-		call_refuse(c, WHY_METHOD,
-			    "%s \"%s\" is owned by Git (%s): change it there and commit",
-			    c->res->plural, c->name, place);
-	else
-		call_refuse(
-		    c, WHY_METHOD,
-		    "%s cannot be written over the API: commit the manifest to a source "
-		    "instead (kedge status lists the sources)",
-		    c->res->plural);
-}
-
-/* {"gracePeriodSeconds": N} in the body or as a parameter; -1: the pod's own; -2: nonsense */
-static int64_t
-grace_of(struct call *c)
-{
-	const struct buf *body = http_body(c->req);
-	cleanup_arena struct arena scratch = { 0 };
-	struct complaints complaints = { .arena = &scratch };
-	const struct tree *t = NULL, *grace;
-	const char *text = call_query(c, "gracePeriodSeconds");
-	char *end;
-	long long n;
-
-	if (body->len && !(t = json_read(body->at, body->len, &scratch, &complaints)))
-		return -2;
-	grace = t ? tree_get(t, "gracePeriodSeconds") : NULL;
-	if (grace && grace->type == N_INT)
-		text = grace->text;
-	if (!*text)
-		return -1;
-	n = strtoll(text, &end, 10);
-	return *end || n < 0 || n > INT32_MAX ? -2 : n;
-}
-
-void
-object_delete_pod(struct call *c)
-{
-	const struct object *o = store_find(c->api->store, RES_pod, c->ns, c->name);
-	int64_t grace = grace_of(c);
-	cleanup_error struct error *e = NULL;
-	struct printer p;
-	struct buf b = { 0 };
-
-	if (!o) {
-		refuse_missing(c);
-		return;
-	}
-	if (grace == -2) {
-		call_refuse(c, WHY_BAD_REQUEST,
-			    "gracePeriodSeconds must be a number of seconds");
-		return;
-	}
-	if (!c->api->host.pod_delete) {
-		call_refuse(c, WHY_UNABLE, "nobody here can delete a pod");
-		return;
-	}
-	printer_init(&p, c);
-	if (!strcmp(call_query(c, "dryRun"), "All")) {
-		printer_object(&p, &b, o);
-		call_json(c, 200, &b);
-		return;
-	}
-	if (c->api->host.pod_delete(c->api->host.ctx, c->ns, c->name, grace, &e) < 0) {
-		call_fail(c, e);
-		return;
-	}
-	o = store_find(c->api->store, RES_pod, c->ns, c->name);
-	if (!o) {
-		call_success(c);
-		return;
-	}
-	printer_object(&p, &b, o);
 	call_json(c, 200, &b);
 }

@@ -9,6 +9,7 @@
 #include "../reconcile/base/imageref.h"
 #include "../reconcile/base/log.h"
 #include "../reconcile/controllers.h"
+#include "../reconcile/own.h"
 #include "../reconcile/tree.h"
 #include "api.h"
 #include "brain_gc.h"
@@ -97,39 +98,45 @@ answer_json(struct brain *b, int64_t id, json_t *json)
 	free(text);
 }
 
-/* ---- pods ---- */
+/* ---- objects ---- */
 
 static int
-on_pod_update(void *ctx, const void *pod, struct error **e)
+on_write(void *ctx, const struct action *a, struct error **e)
 {
 	struct brain *b = ctx;
 
-	if (store_update(b->store, pod, e) < 0)
+	if (carry_asked(b, a, e) < 0)
 		return -1;
 	brain_flush(b);
 	brain_poke(b);
 	return 0;
 }
 
-static int
-on_pod_delete(void *ctx, const char *ns, const char *name, int64_t grace, struct error **e)
+/* The text of the file is read again: places are not kept for every field. */
+static const char *
+on_place(void *ctx, const struct object *o, const char *field, struct arena *a)
 {
 	struct brain *b = ctx;
-	struct action a = {
-		.verb = ACT_DELETE, .kind = "pod", .ns = ns, .name = name, .why = "asked for"
-	};
+	const char *source = object_label(o, ANNOTATION_SOURCE);
+	const char *place = object_annotation(o, ANNOTATION_PLACE);
+	const char *colon = place ? strrchr(place, ':') : NULL;
+	struct watch *w = source ? deploy_watch(b, source) : NULL;
+	const struct source *s = w ? store_find(b->store, RES_source, "", source) : NULL;
+	const struct revision *r =
+	    s && s->status
+		? store_find(b->store, RES_revision, "",
+			     arena_printf(a, "%s-%" PRId64, source, s->status->revision))
+		: NULL;
+	cleanup_error struct error *e = NULL;
+	cleanup_free char *text = NULL;
+	const char *path;
 
-	if (!store_find(b->store, RES_pod, ns, name))
-		return fail(e, WHY_NOT_FOUND, "pods \"%s\" not found", name);
-	if (grace > 0)
-		a.to = grace;
-	else if (grace == 0)
-		a.to =
-		    1; /* Kubernetes' "immediately" skips the node; here it is still orderly */
-	carry(b, &a);
-	brain_flush(b);
-	brain_poke(b);
-	return 0;
+	if (!colon || !r || !r->spec || !r->spec->commit || !source_known(b->sources, source))
+		return NULL;
+	path = arena_strndup(a, place, (size_t)(colon - place));
+	text = source_text(b->sources, source, r->spec->commit, path, &e);
+	return text ? arena_printf(a, "%s:%d", path, own_line(text, atoi(colon + 1), field))
+		    : NULL;
 }
 
 /* ---- sources ---- */
@@ -452,10 +459,10 @@ on_status(void *ctx, int64_t id, struct error **e)
 		    p->status && p->status->phase && !strcmp(p->status->phase, "Running");
 	}
 	answer_json(b, id,
-		    json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:o}", "kind", "Status",
+		    json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:o, s:o}", "kind", "Status",
 			      "version", KEDGE_VERSION, "node", b->settings.node_name, "pods",
 			      (int)pods.n, "running", running, "lacks", lacks, "sources",
-			      sources));
+			      sources, "notFromGit", brain_loose(b)));
 	return 0;
 }
 
@@ -742,11 +749,12 @@ brain_api_open(struct brain *b, struct error **e)
 	struct api_settings settings = {
 		.http = { .socket_fd = b->listen_unix, .listen_fd = b->listen_tcp },
 		.log_dir = b->config->logs,
+		.settings = &b->settings,
 	};
 	struct api_host host = {
 		.ctx = b,
-		.pod_delete = on_pod_delete,
-		.pod_update = on_pod_update,
+		.write = on_write,
+		.place = on_place,
 		.source = on_source,
 		.diff = on_diff,
 		.status = on_status,

@@ -31,7 +31,8 @@ carry_update(struct brain *b, const struct action *a, struct error **e)
 	return store_update(b->store, a->body, e) == 0 && store_version(b->store) != before;
 }
 
-/* What has finalizers is marked, and leaves when its controller says FORGET. */
+/* What has finalizers, or is a namespace, is marked, and leaves when its controller says
+ * FORGET. */
 static bool
 delete_other(struct brain *b, const struct resource *res, const struct action *a,
 	     struct error **e)
@@ -40,7 +41,7 @@ delete_other(struct brain *b, const struct resource *res, const struct action *a
 	const struct object *old = store_find(b->store, res->id, a->ns, a->name);
 	struct object *o;
 
-	if (!old || !old->metadata->finalizers.n)
+	if (!old || (!old->metadata->finalizers.n && res->id != RES_namespace))
 		return store_delete(b->store, res->id, a->ns, a->name, e) == 0;
 	if (old->metadata->deletionTimestamp)
 		return false;
@@ -196,17 +197,14 @@ carry_hand(struct brain *b, const struct action *action)
 	return true;
 }
 
-bool
-carry(struct brain *b, const struct action *a)
+static bool
+carry_with(struct brain *b, const struct action *a, struct error **e)
 {
-	cleanup_error struct error *e = NULL;
 	bool hand = verbs[a->verb].who == VERB_HAND, done;
 
 	if (a->verb == ACT_DELETE || a->verb == ACT_FORGET)
 		event_of_action(b, a);
-	done = hand ? carry_hand(b, a) : carry_store(b, a, &e);
-	if (e)
-		log_err(a->name, "%s: %s", verbs[a->verb].word, error_text(e));
+	done = hand ? carry_hand(b, a) : carry_store(b, a, e);
 	if (!done)
 		return false;
 	if (a->verb != ACT_DELETE && a->verb != ACT_FORGET)
@@ -218,4 +216,27 @@ carry(struct brain *b, const struct action *a)
 		log_info("plan", "%s", buf_text(&line));
 	}
 	return true;
+}
+
+bool
+carry(struct brain *b, const struct action *a)
+{
+	cleanup_error struct error *e = NULL;
+	bool done = carry_with(b, a, &e);
+
+	if (e)
+		log_err(a->name, "%s: %s", verbs[a->verb].word, error_text(e));
+	return done;
+}
+
+int
+carry_asked(struct brain *b, const struct action *a, struct error **e)
+{
+	struct error *why = NULL;
+
+	carry_with(b, a, &why);
+	if (!why)
+		return 0;
+	*e = why;
+	return -1;
 }

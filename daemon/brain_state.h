@@ -127,6 +127,10 @@ void brain_images_changed(struct brain *);
 void brain_usage_seen(struct brain *, const struct usage_seen *);
 void brain_look_seen(struct brain *, const struct look_seen *);
 
+/* brain_loose.c: what lives here that no commit says, as /kedge/status tells it */
+struct json_t;
+struct json_t *brain_loose(struct brain *);
+
 /* brain_stream.c */
 struct api_host;
 void brain_stream_host(struct api_host *); /* its part of the host */
@@ -164,6 +168,8 @@ void brain_dns_close(struct brain *);
 
 /* brain_carry.c: true when the action changed something here */
 bool carry(struct brain *, const struct action *);
+/* The same for somebody who hears what went wrong (a write over the API). */
+int carry_asked(struct brain *, const struct action *, struct error **);
 
 /* brain_events.c */
 struct event_note {

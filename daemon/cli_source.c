@@ -203,10 +203,68 @@ put_source(struct cli_call *c, json_t *source, json_t *revisions, struct buf *ou
 	}
 }
 
+/* "kubectl-create, kubectl-label" */
+static const char *
+words_of(struct cli_call *c, json_t *list)
+{
+	cleanup_buf struct buf b = { 0 };
+	json_t *word;
+	size_t i;
+
+	json_array_foreach(list, i, word)
+	{
+		buf_addf(&b, "%s%s", i ? ", " : "", json_string_value(word));
+	}
+	return arena_strdup(c->arena, buf_text(&b));
+}
+
+/* One object that was made, or changed, over the API. */
+static void
+put_loose(struct cli_call *c, json_t *o, struct buf *out)
+{
+	const char *ns = cli_at(c, o, "namespace"), *name = cli_at(c, o, "name");
+	json_t *fields = json_object_get(o, "fields");
+	int64_t created = json_integer_value(json_object_get(o, "created"));
+
+	buf_addf(out, "  %s %s%s%s  ", cli_at(c, o, "kind"), ns, *ns ? "/" : "", name);
+	if (fields)
+		buf_addf(out, "%s (%s)\n", words_of(c, fields),
+			 words_of(c, json_object_get(o, "managers")));
+	else
+		buf_addf(out, "made %s ago with %s\n", cli_age(c, c->now - created),
+			 words_of(c, json_object_get(o, "managers")));
+}
+
+/* What is here and in no commit: objects of their own, then fields of Git's. */
+static void
+put_not_from_git(struct cli_call *c, json_t *list, struct buf *out)
+{
+	static const char *const titles[] = {
+		"not from Git",
+		"of Git's objects, set over the API (the files leave it out)",
+	};
+
+	for (int pass = 0; pass < 2; pass++) {
+		bool any = false;
+		json_t *o;
+		size_t i;
+
+		json_array_foreach(list, i, o)
+		{
+			if (!json_object_get(o, "fields") != !pass)
+				continue;
+			if (!any)
+				buf_addf(out, "\n%s\n", titles[pass]);
+			any = true;
+			put_loose(c, o, out);
+		}
+	}
+}
+
 static int
 status_text(struct cli_call *c, struct buf *out, struct error **e)
 {
-	json_t *sources = cli_list(c, RES_source, e), *revisions, *source;
+	json_t *sources = cli_list(c, RES_source, e), *revisions, *source, *all;
 	bool found = false;
 	size_t i;
 
@@ -228,6 +286,9 @@ status_text(struct cli_call *c, struct buf *out, struct error **e)
 	}
 	json_decref(sources);
 	json_decref(revisions);
+	all = c->n ? NULL : cli_json(c, "GET", "/kedge/status", NULL, NULL, NULL);
+	put_not_from_git(c, json_object_get(all, "notFromGit"), out);
+	json_decref(all);
 	if (!found && c->n)
 		return fail(e, WHY_NOT_FOUND, "kedged has no source \"%s\"", c->args[0]);
 	if (!found)

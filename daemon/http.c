@@ -56,6 +56,7 @@ struct http_request {
 	http_take_fn *take;
 	void (*end)(void *mine);
 	bool readied, discard;
+	char who[32];
 
 	struct MHD_Response *answer; /* waiting to be queued */
 	char *names[4], *values[4];  /* headers for it */
@@ -207,7 +208,6 @@ admit(struct listener *l, struct http_request *r)
 	const struct http_handler *h = &l->http->handler;
 	const char *host = http_header(r, "Host");
 	cleanup_free char *text = NULL;
-	char who[32];
 	bool ok;
 
 	if (l->tcp && (!host || !host_is_loopback(host))) {
@@ -220,13 +220,13 @@ admit(struct listener *l, struct http_request *r)
 		h->refuse(h->ctx, r, WHY_FORBIDDEN, "requests from web pages are not served");
 		return false;
 	}
-	ok = l->tcp ? peer_tcp_allowed(l->http->peers, fd_of(r), who)
-		    : peer_unix_allowed(l->http->peers, fd_of(r), who);
+	ok = l->tcp ? peer_tcp_allowed(l->http->peers, fd_of(r), r->who)
+		    : peer_unix_allowed(l->http->peers, fd_of(r), r->who);
 	if (ok)
 		return true;
 	xasprintf(&text,
 		  "%s may not use kedge: run as root, or join the group kedge and log in again",
-		  who);
+		  r->who);
 	h->refuse(h->ctx, r, WHY_FORBIDDEN, text);
 	return false;
 }
@@ -354,6 +354,12 @@ http_query_each(const struct http_request *r, const char *name, http_query_fn *f
 	struct each e = { name, fn, ctx };
 
 	MHD_get_connection_values(r->conn, MHD_GET_ARGUMENT_KIND, on_value, &e);
+}
+
+const char *
+http_who(const struct http_request *r)
+{
+	return r->who;
 }
 
 const struct buf *

@@ -54,6 +54,8 @@ const char *http_query(const struct http_request *, const char *name);  /* or NU
 /* Every value of a repeated parameter, in order. */
 typedef void http_query_fn(void *ctx, const char *value);
 void http_query_each(const struct http_request *, const char *name, http_query_fn *, void *ctx);
+/* "uid 1000": who asks. */
+const char *http_who(const struct http_request *);
 const struct buf *http_body(const struct http_request *);
 /* What the handler keeps with a request; `gone` (may be NULL) frees it. */
 void http_keep(struct http_request *, void *mine, void (*gone)(void *mine));

@@ -399,8 +399,8 @@ store_close(struct store *s)
 
 /* ---- writing ---- */
 
-static const char *
-new_uid(struct arena *a)
+const char *
+store_new_uid(struct arena *a)
 {
 	unsigned char b[16];
 
@@ -448,7 +448,7 @@ store_create(struct store *s, const void *obj, int64_t now, struct error **e)
 		return fail_about(e, WHY_EXISTS, r, name, "already exists");
 	h = held_new(r, obj);
 	m = h->obj->metadata;
-	m->uid = new_uid(&h->arena);
+	m->uid = store_new_uid(&h->arena);
 	/* Whole seconds, as it will be read back. */
 	m->creationTimestamp = now - now % 1000;
 	m->generation = schema_field(r->schema, "spec") ? 1 : 0;
@@ -457,19 +457,6 @@ store_create(struct store *s, const void *obj, int64_t now, struct error **e)
 	ring_add(s, CHANGE_ADDED, r->id, held_ref(h), NULL);
 	mark(s, r->id, ns, name);
 	return 0;
-}
-
-static bool
-spec_differs(const struct resource *r, const void *a, const void *b)
-{
-	const struct field *f = schema_field(r->schema, "spec");
-	const void *x, *y;
-
-	if (!f)
-		return false;
-	x = *(void *const *)((const char *)a + f->off);
-	y = *(void *const *)((const char *)b + f->off);
-	return x && y ? !schema_equal(f->of(), x, y) : x != y;
 }
 
 int
@@ -504,7 +491,7 @@ store_update(struct store *s, const void *obj, struct error **e)
 		held_free(h);
 		return 0;
 	}
-	if (spec_differs(r, h->obj, t->at[i]))
+	if (object_spec_differs(h->obj, t->at[i]))
 		m->generation++;
 	give_version(s, h);
 	ring_add(s, CHANGE_MODIFIED, r->id, held_ref(h), t->held[i]);

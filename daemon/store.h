@@ -32,6 +32,7 @@ const void *store_find(const struct store *, enum resource_id, const char *ns,
 		       const char *name);
 struct objects store_all(const struct store *,
 			 enum resource_id); /* valid until the next write */
+const char *store_new_uid(struct arena *);  /* random, as of RFC 4122 */
 uint64_t store_version(const struct store *);
 
 /* For passes: fills `of`. */

@@ -16,6 +16,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/map.h"
+#include "base/text.h"
 #include "controllers.h"
 #include "merge.h"
 #include "plan.h"
@@ -242,94 +243,6 @@ summary_of(struct pass *p, const struct manifest *m, const void *live, const voi
 	return out;
 }
 
-/* ---- what cannot be changed ---- */
-
-static const char *
-json_of(const struct kind *k, const void *obj, struct arena *a)
-{
-	cleanup_buf struct buf text = { 0 };
-
-	schema_encode(k, obj, &text);
-	return arena_strdup(a, buf_text(&text));
-}
-
-static void
-check_selector(struct pass *p, const struct manifest *m, const struct label_selector *live,
-	       const struct label_selector *new)
-{
-	if (!live || !new || schema_equal(label_selector_kind(), live, new))
-		return;
-	apply_complain(
-	    p->c, m, "spec.selector",
-	    arena_printf(p->a,
-			 "Invalid value: %s: field is immutable; give it "
-			 "another name, or remove it in one commit and add it in the next",
-			 json_of(label_selector_kind(), new, p->a)));
-}
-
-static void
-check_cluster_ip(struct pass *p, const struct manifest *m, const struct service_spec *live,
-		 const struct service_spec *new)
-{
-	if (!live || !new || !live->clusterIP || !*live->clusterIP || !new->clusterIP ||
-	    !*new->clusterIP || !strcmp(live->clusterIP, new->clusterIP))
-		return;
-	apply_complain(
-	    p->c, m, "spec.clusterIP",
-	    arena_printf(p->a,
-			 "Invalid value: \"%s\": field is immutable "
-			 "(it is \"%s\"); remove the service in one commit and add it in "
-			 "the next",
-			 new->clusterIP, live->clusterIP));
-}
-
-static void
-check_immutable(struct pass *p, const struct manifest *m, const void *live, const void *new)
-{
-	const struct deployment *dl = live, *dn = new;
-	const struct replica_set *rl = live, *rn = new;
-	const struct service *sl = live, *sn = new;
-	const struct config_map *cl = live, *cn = new;
-	const struct secret *tl = live, *tn = new;
-	bool frozen = false;
-
-	switch (m->res->id) {
-	case RES_deployment:
-		check_selector(p, m, dl->spec ? dl->spec->selector : NULL,
-			       dn->spec ? dn->spec->selector : NULL);
-		break;
-	case RES_replica_set:
-		check_selector(p, m, rl->spec ? rl->spec->selector : NULL,
-			       rn->spec ? rn->spec->selector : NULL);
-		break;
-	case RES_service:
-		check_cluster_ip(p, m, sl->spec, sn->spec);
-		break;
-	case RES_config_map:
-		frozen =
-		    cl->immutable && (!cn->immutable || !pairs_equal(&cl->data, &cn->data) ||
-				      !pairs_equal(&cl->binaryData, &cn->binaryData));
-		break;
-	case RES_secret:
-		frozen =
-		    tl->immutable && (!tn->immutable || !pairs_equal(&tl->data, &tn->data));
-		if (tl->type && tn->type && strcmp(tl->type, tn->type))
-			apply_complain(p->c, m, "type",
-				       arena_printf(p->a,
-						    "Invalid value: \"%s\": field is immutable "
-						    "(it is \"%s\")",
-						    tn->type, tl->type));
-		break;
-	default:
-		apply_storage_check(p->s, p->c, m, live, new);
-		break;
-	}
-	if (frozen)
-		apply_complain(p->c, m, "data",
-			       "Forbidden: field is immutable when `immutable` is set; give "
-			       "it another name");
-}
-
 /* ---- one manifest ---- */
 
 /* False when a source that still exists has it; said with both places. */
@@ -438,7 +351,7 @@ update(struct pass *p, const struct manifest *m, const struct object *o, const v
 	}
 	if (schema_equal(k, live, new))
 		return;
-	check_immutable(p, m, live, new);
+	apply_change_check(p->s, p->c, m, live, new, p->a);
 	if (m->res->id == RES_namespace)
 		apply_security_namespace(p->s, p->c, m,
 					 &((const struct object *)live)->metadata->labels,
@@ -506,6 +419,48 @@ apply_one(struct pass *p, const struct manifest *m)
 }
 
 /* ---- what left the source ---- */
+
+/* Does anything live in this namespace, or is about to, that does not leave with it?  What
+ * follows from something else (pods of a set, endpoints of a service) does not count. */
+static bool
+is_needed(struct pass *p, const char *ns)
+{
+	for (size_t i = 0; i < p->w->n; i++)
+		if (str_is(object_namespace(p->w->at[i]->obj), ns))
+			return true;
+	for (int r = 0; r < RES_COUNT; r++) {
+		struct objects in = { 0 };
+
+		if (resources[r].namespaced && r != RES_event && r != RES_endpoints)
+			in = snapshot_in(p->s, (enum resource_id)r, ns);
+		for (size_t i = 0; i < in.n; i++) {
+			const struct object *o = in.at[i];
+			bool going = false;
+
+			for (size_t g = 0; g < p->ngone && !going; g++)
+				going = p->gone[g] == o;
+			if (!going && !o->metadata->ownerReferences.n &&
+			    !o->metadata->deletionTimestamp)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* It is nobody's from now on: deleting it would take along what this source never had. */
+static void
+release(struct pass *p, const struct object *o)
+{
+	struct object *copy = object_clone(o, p->a);
+	struct object_meta *m = copy->metadata;
+
+	pairs_del(&m->labels, ANNOTATION_SOURCE);
+	pairs_del(&m->annotations, ANNOTATION_PLACE);
+	pairs_del(&m->annotations, ANNOTATION_APPLIED);
+	add(p, ACT_UPDATE, resource_of(o), copy,
+	    arena_printf(p->a, "left source %s; it stays, for there are others' objects in it",
+			 p->w->source));
+}
 
 static bool
 is_ours(const struct pass *p, const struct object *o)
@@ -604,6 +559,11 @@ prune(struct pass *p)
 	for (size_t i = p->ngone; i-- > 0;) {
 		const char *data = apply_storage_prune(p->s, p->gone[i], p->w->source, p->a);
 
+		if (resource_of(p->gone[i])->id == RES_namespace &&
+		    is_needed(p, object_name(p->gone[i]))) {
+			release(p, p->gone[i]);
+			continue;
+		}
 		add(p, ACT_DELETE, resource_of(p->gone[i]), p->gone[i],
 		    data ? data : arena_printf(p->a, "left source %s", p->w->source));
 	}

@@ -1,4 +1,4 @@
-/* apply.h -- between apply.c and apply_claims.c. */
+/* apply.h -- what apply.c, its apply_*.c and write.c share. */
 #ifndef KEDGE_APPLY_H
 #define KEDGE_APPLY_H
 #include "object.h"
@@ -26,6 +26,11 @@ const char *apply_security_audit(const struct resource *, const struct pairs *la
 /* A namespace whose labels change from `was` (NULL: it is new) to `is`. */
 void apply_security_namespace(struct snapshot *, struct complaints *, const struct manifest *,
 			      const struct pairs *was, const struct pairs *is, struct arena *);
+
+/* apply_change.c: what cannot be changed.  A manifest without a path is a write over the
+ * API. */
+void apply_change_check(struct snapshot *, struct complaints *, const struct manifest *,
+			const void *live, const void *new, struct arena *);
 
 /* apply_storage.c: what of claims, volumes and classes cannot be changed. */
 void apply_storage_check(struct snapshot *, struct complaints *, const struct manifest *,

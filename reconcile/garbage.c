@@ -1,7 +1,8 @@
 /* garbage.c -- what nobody answers for any more.
  *
  * Pure.  Children whose owners are all gone (so a deleted Deployment takes its
- * ReplicaSets along in one pass and their pods in the next), Events past their
+ * ReplicaSets along in one pass and their pods in the next), or are only waiting
+ * for them to go; Events past their
  * hour, rules of services that are gone, sandboxes that no object knows.
  */
 #include "controllers.h"
@@ -13,13 +14,28 @@ enum {
 	UNKNOWN_GRACE = 2            /* seconds; nobody is left who could say how long */
 };
 
+#define FOREGROUND "foregroundDeletion"
+
+/* Deleted in the foreground: it stays until its dependents are gone. */
+static bool
+waits(const struct object *o)
+{
+	const struct object_meta *m = o->metadata;
+
+	for (size_t i = 0; m->deletionTimestamp && i < m->finalizers.n; i++)
+		if (str_is(m->finalizers.at[i], FOREGROUND))
+			return true;
+	return false;
+}
+
 /* An owner of a kind that kedge does not know is taken to exist. */
 static bool
-owner_exists(struct snapshot *s, const struct owner_reference *ref)
+owner_stays(struct snapshot *s, const struct owner_reference *ref)
 {
 	const struct resource *r = resource_find(ref->apiVersion, ref->kind);
+	const struct object *o = r ? snapshot_by_uid(s, r->id, ref->uid) : NULL;
 
-	return !r || snapshot_by_uid(s, r->id, ref->uid);
+	return !r || (o && !waits(o));
 }
 
 static void
@@ -28,12 +44,49 @@ orphaned(struct snapshot *s, const struct object *o, struct plan *p)
 	const struct object_meta *m = o->metadata;
 
 	for (size_t i = 0; i < m->ownerReferences.n; i++)
-		if (owner_exists(s, &m->ownerReferences.at[i]))
+		if (owner_stays(s, &m->ownerReferences.at[i]))
 			return;
 	if (m->ownerReferences.n && !m->deletionTimestamp)
 		plan_name(p, ACT_DELETE, o,
 			  arena_printf(p->arena, "its owner %s is gone",
 				       m->ownerReferences.at[0].name));
+}
+
+static bool
+has_dependents(const struct snapshot *s, const char *uid)
+{
+	for (int r = 0; r < RES_COUNT; r++)
+		for (size_t i = 0; i < s->of[r].n; i++) {
+			const struct object_meta *m = s->of[r].at[i]->metadata;
+
+			for (size_t k = 0; k < m->ownerReferences.n; k++)
+				if (str_is(m->ownerReferences.at[k].uid, uid))
+					return true;
+		}
+	return false;
+}
+
+/* Nothing of it is left: neither need it be. */
+static void
+let_go(struct snapshot *s, const struct object *o, struct plan *p)
+{
+	struct object *copy;
+	struct object_meta *m;
+	size_t n = 0;
+
+	if (!waits(o) || has_dependents(s, object_uid(o)))
+		return;
+	if (o->metadata->finalizers.n == 1) {
+		plan_name(p, ACT_FORGET, o, "its dependents are gone");
+		return;
+	}
+	copy = object_clone(o, p->arena);
+	m = copy->metadata;
+	for (size_t i = 0; i < m->finalizers.n; i++)
+		if (!str_is(m->finalizers.at[i], FOREGROUND))
+			m->finalizers.at[n++] = m->finalizers.at[i];
+	m->finalizers.n = n;
+	plan_write(p, ACT_UPDATE, copy, 0, 0, "its dependents are gone");
 }
 
 static void
@@ -121,6 +174,10 @@ garbage_reconcile(struct snapshot *s, struct plan *p)
 		for (size_t i = 0; i < s->of[r].n; i++)
 			if (s->of[r].at[i]->metadata->ownerReferences.n)
 				orphaned(s, s->of[r].at[i], p);
+	for (int r = 0; r < RES_COUNT; r++)
+		for (size_t i = 0; i < s->of[r].n; i++)
+			if (s->of[r].at[i]->metadata->finalizers.n)
+				let_go(s, s->of[r].at[i], p);
 	events(s, p);
 	unknown_pods(s, p);
 	unknown_rules(s, p);

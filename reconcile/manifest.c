@@ -93,8 +93,8 @@ unknown_kind(struct files *f, const struct tree *t, const char *api, const char 
 			 r ? "\"?" : ";", known_kinds(f->a));
 }
 
-static const char *
-name_rule(const struct resource *r, const char *name, struct arena *a)
+const char *
+manifest_name_rule(const struct resource *r, const char *name, struct arena *a)
 {
 	if (r->id == RES_service)
 		return is_dns1035_label(name, a);
@@ -117,7 +117,7 @@ check_name(struct files *f, const struct resource *r, const struct object *o,
 				 "Required value: name or generateName is required");
 		return;
 	}
-	why = name_rule(r, o->metadata->name, f->a);
+	why = manifest_name_rule(r, o->metadata->name, f->a);
 	if (why)
 		complain(f->cs, at->line, at->col, "metadata.name",
 			 "Invalid value: \"%.300s\": %s", o->metadata->name, why);

@@ -1,7 +1,8 @@
 /* namespace.c -- namespaces are there when they are needed.
  *
  * Pure.  `default` and `kube-system` always exist; any other comes into being
- * with the first object in it, so that a repository need not state it.
+ * with the first object in it, so that a repository need not state it.  One that
+ * is deleted takes all that is in it along, and goes when that is gone.
  */
 #include "namespace.h"
 #include "controllers.h"
@@ -40,7 +41,7 @@ namespace_ensure(struct snapshot *s, struct plan *p)
 		if (!snapshot_find(s, RES_namespace, "", always[i]))
 			create(s, always[i], "always there", p);
 	for (int r = 0; r < RES_COUNT; r++)
-		for (size_t i = 0; i < s->of[r].n; i++) {
+		for (size_t i = 0; r != RES_event && i < s->of[r].n; i++) {
 			const char *ns = object_namespace(s->of[r].at[i]);
 
 			/* sorted: one look a namespace, not one an object */
@@ -54,12 +55,47 @@ namespace_ensure(struct snapshot *s, struct plan *p)
 		}
 }
 
+/* Its Events are the last to go: the end of the others makes more of them. */
+static void
+terminate(struct snapshot *s, const struct namespace *ns, struct plan *p)
+{
+	const char *name = object_name(ns);
+	struct namespace copy = *ns;
+	struct objects events = snapshot_in(s, RES_event, name);
+	size_t left = 0;
+
+	for (int r = 0; r < RES_COUNT; r++) {
+		struct objects in = { 0 };
+
+		if (resources[r].namespaced && r != RES_event)
+			in = snapshot_in(s, (enum resource_id)r, name);
+		for (size_t i = 0; i < in.n; i++, left++)
+			if (!in.at[i]->metadata->deletionTimestamp)
+				plan_name(p, ACT_DELETE, in.at[i],
+					  "its namespace is being deleted");
+	}
+	if (!left && !ns->metadata->finalizers.n) {
+		for (size_t i = 0; i < events.n; i++)
+			plan_name(p, ACT_DELETE, events.at[i], "its namespace is gone");
+		plan_name(p, ACT_FORGET, ns, "empty");
+		return;
+	}
+	if (ns->status && str_is(ns->status->phase, "Terminating"))
+		return;
+	copy.status = arena_zalloc(p->arena, sizeof *copy.status);
+	copy.status->phase = "Terminating";
+	plan_write(p, ACT_STATUS, &copy, 0, 0, "Terminating");
+}
+
 void
 namespace_reconcile(struct snapshot *s, const struct namespace *ns, struct plan *p)
 {
 	struct namespace copy = *ns;
 
-	(void)s;
+	if (ns->metadata->deletionTimestamp) {
+		terminate(s, ns, p);
+		return;
+	}
 	if (ns->status && str_is(ns->status->phase, "Active") &&
 	    str_is(object_label(ns, LABEL_NAME), object_name(ns)))
 		return;

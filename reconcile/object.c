@@ -155,3 +155,16 @@ object_controller(const void *obj)
 			return &m->ownerReferences.at[i];
 	return NULL;
 }
+
+bool
+object_spec_differs(const void *a, const void *b)
+{
+	const struct field *f = schema_field(resource_of(a)->schema, "spec");
+	const void *x, *y;
+
+	if (!f)
+		return false;
+	x = *(void *const *)((const char *)a + f->off);
+	y = *(void *const *)((const char *)b + f->off);
+	return x && y ? !schema_equal(f->of(), x, y) : x != y;
+}

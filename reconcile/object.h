@@ -50,6 +50,8 @@ void *object_clone(const void *obj, struct arena *);
 void object_json(const void *obj, struct buf *);
 /* A new object of this kind with metadata, apiVersion and kind filled in. */
 void *object_new(enum resource_id, const char *ns, const char *name, struct arena *);
+/* Does their spec differ?  That is what raises the generation. */
+bool object_spec_differs(const void *a, const void *b);
 int object_compare(const void *a, const void *b); /* by namespace, then name */
 
 const char *object_label(const void *obj, const char *key);       /* or NULL */
@@ -85,6 +87,8 @@ struct manifest {
 void manifest_at(const struct manifest *, const char *field, int *ret_line, int *ret_col);
 struct manifest *manifest_read(const char *path, const char *text, size_t len, struct arena *,
 			       struct complaints *);
+/* NULL, or what is wrong with this name for an object of the kind. */
+const char *manifest_name_rule(const struct resource *, const char *name, struct arena *);
 /* true for *.yaml, *.yml, *.json that no dot-file or dot-folder holds */
 bool manifest_wanted(const char *path);
 /* Rules across objects of one revision: the same object twice. */

@@ -624,7 +624,9 @@ leave(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	bool stop;
 
 	if (!pod_is_up(seen)) {
-		if (s->host) /* until the hand has spoken, it may well be there */
+		if (pod->metadata->finalizers.n)
+			return; /* whoever put them there takes them away first */
+		if (s->host)    /* until the hand has spoken, it may well be there */
 			plan_name(p, ACT_FORGET, pod, "gone from the host");
 		return;
 	}

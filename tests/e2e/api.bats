@@ -167,15 +167,16 @@ logs_of() { # the folder of web's log in pod $1
 	every t
 }
 
-@test "writing is refused with where to do it instead" {
-	run k scale deploy web --replicas=3
-	has 'deployments "web" is owned by Git (web.yaml:1): change it there and commit'
-	run k label pod -n other twins a=b
-	has "commit the manifest to a source"
-	run k delete deploy web
+@test "what is kedge's own cannot be written" {
+	run k label revision site-2 a=b
 	has "MethodNotAllowed"
-	run k apply -f - <<<'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"new"}}'
-	has "commit the manifest to a source"
+	has "revisions are kedge's own"
+	run k delete node --all
+	has "nodes are kedge's own"
+	run k patch deploy web --subresource=status --type=merge -p '{"status":{"replicas":7}}'
+	has "status is what kedge sees"
+	run curl_ -X PUT http://localhost/api/v1/namespaces/default/pods
+	has '"code":405'
 }
 
 @test "kubectl get -w sees a change, a new pod and a deletion" {

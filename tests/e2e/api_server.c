@@ -10,6 +10,7 @@
 #include "daemon/api.h"
 #include "reconcile/base/arena.h"
 #include "reconcile/base/cleanup.h"
+#include "reconcile/plan.h"
 #include "reconcile/tree.h"
 #include <errno.h>
 #include <event2/event.h>
@@ -137,14 +138,15 @@ on_line(evutil_socket_t fd, short what, void *arg)
 /* ---- the host ---- */
 
 static int
-on_pod_delete(void *ctx, const char *ns, const char *name, int64_t grace, struct error **e)
+on_write(void *ctx, const struct action *a, struct error **e)
 {
 	struct server *s = ctx;
+	const struct resource *r = resource_named(a->kind);
+	int rc = a->verb == ACT_CREATE   ? store_create(s->store, a->body, now_ms(), e)
+		 : a->verb == ACT_UPDATE ? store_update(s->store, a->body, e)
+					 : store_delete(s->store, r->id, a->ns, a->name, e);
 
-	(void)grace;
-	if (store_delete(s->store, RES_pod, ns, name, e) < 0)
-		return -1;
-	return store_commit(s->store, e);
+	return rc < 0 ? -1 : store_commit(s->store, e);
 }
 
 static pid_t
@@ -362,7 +364,7 @@ main(int argc, char **argv)
 {
 	static struct server s;
 	struct api_host host = { .ctx = &s,
-				 .pod_delete = on_pod_delete,
+				 .write = on_write,
 				 .exec = on_exec,
 				 .attach = on_attach,
 				 .connect = on_connect,

@@ -12,6 +12,7 @@ setup_file() {
 setup() { file_test; }
 teardown_file() { file_end; }
 
+head_of() { git -C "$W/clone" rev-parse --short=7 HEAD; }
 world() {
 	{
 		deployment web web:1 2
@@ -169,12 +170,14 @@ world() {
 	every t
 }
 
-@test "what is written over the API is refused with where to do it" {
+@test "what Git states is refused over the API with where it stands" {
 	t() {
 		run k scale deploy web --replicas=5
 		[ "$status" != 0 ] || return 1
+		matches "spec.replicas is owned by Git: world.yaml:[0-9]+ at $(head_of)" || return 1
 		run k delete deploy web
 		[ "$status" != 0 ] || return 1
+		has "is owned by Git: world.yaml:1 at $(head_of) (source deploy); remove it there and commit" || return 1
 		[ "$(field deploy web .spec.replicas)" = 2 ]
 	}
 	every t

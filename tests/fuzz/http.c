@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "daemon/api.h"
 #include "mutate.h"
+#include "reconcile/plan.h"
 #include <event2/event.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -126,14 +127,16 @@ struct bench {
 
 /* ---- a host that answers everything ---- */
 
+/* As the brain does, without its controllers. */
 static int
-on_pod_delete(void *ctx, const char *ns, const char *name, int64_t grace, struct error **e)
+on_write(void *ctx, const struct action *a, struct error **e)
 {
-	(void)ctx;
-	(void)ns;
-	(void)name;
-	(void)grace;
-	return (fail)(e, WHY_CONFLICT, "not now");
+	struct bench *b = ctx;
+	const struct resource *r = resource_named(a->kind);
+
+	return a->verb == ACT_CREATE   ? store_create(b->store, a->body, 1, e)
+	       : a->verb == ACT_UPDATE ? store_update(b->store, a->body, e)
+				       : store_delete(b->store, r->id, a->ns, a->name, e);
 }
 
 /* A program that says what it is given: the two ends of one socket. */
@@ -251,7 +254,7 @@ setup(void **state)
 {
 	struct bench *b = calloc(1, sizeof *b);
 	struct api_host host = { .ctx = b,
-				 .pod_delete = on_pod_delete,
+				 .write = on_write,
 				 .exec = on_exec,
 				 .source = on_source,
 				 .image_import = on_import };

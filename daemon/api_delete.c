@@ -1,0 +1,247 @@
+/* api_delete.c -- DELETE of one object or of all that a selector picks. */
+#include "../reconcile/base/cleanup.h"
+#include "../reconcile/own.h"
+#include "../reconcile/workload.h"
+#include "api_write.h"
+#include <inttypes.h>
+#include <string.h>
+
+/* Kubernetes' Status of what is gone; kubectl waits for that uid. */
+static void
+answer_gone(struct api_edit *ed, const char *name, const char *uid)
+{
+	const struct resource *r = ed->call->res;
+	struct buf b = { 0 };
+
+	buf_addf(&b,
+		 "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":"
+		 "\"Success\",\"details\":{\"name\":\"%s\",%s%s%s\"kind\":\"%s\",\"uid\":\"%s\""
+		 "}}",
+		 name, *r->group ? "\"group\":\"" : "", r->group, *r->group ? "\"," : "",
+		 r->plural, uid);
+	call_json(ed->call, 200, &b);
+}
+
+static int
+check_preconditions(const struct api_edit *ed, const struct api_deletion *opt,
+		    const struct object *o, struct error **e)
+{
+	const struct object_meta *m = o->metadata;
+	const char *plural = write_plural(ed->call->res, &ed->call->arena);
+
+	if (*opt->uid && strcmp(opt->uid, m->uid) != 0)
+		return fail(e, WHY_CONFLICT,
+			    "Operation cannot be fulfilled on %s \"%s\": Precondition failed: "
+			    "UID in precondition: %.100s, UID in object meta: %s",
+			    plural, m->name, opt->uid, m->uid);
+	if (*opt->version && strcmp(opt->version, m->resourceVersion) != 0)
+		return fail(
+		    e, WHY_CONFLICT,
+		    "Operation cannot be fulfilled on %s \"%s\": Precondition failed: "
+		    "ResourceVersion in precondition: %.100s, ResourceVersion in object "
+		    "meta: %s",
+		    plural, m->name, opt->version, m->resourceVersion);
+	return 0;
+}
+
+/* The same without this owner. */
+static bool
+disown(struct api_edit *ed, const struct object *o, const char *uid)
+{
+	struct object *copy = object_clone(o, &ed->call->arena);
+	struct object_meta *m = copy->metadata;
+	struct action a = { .verb = ACT_UPDATE,
+			    .kind = resource_of(o)->singular,
+			    .ns = object_namespace(o),
+			    .name = object_name(copy),
+			    .why = arena_printf(&ed->call->arena, "%s: orphaned", edit_why(ed)),
+			    .body = copy };
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->ownerReferences.n; i++)
+		if (!str_is(m->ownerReferences.at[i].uid, uid))
+			m->ownerReferences.at[n++] = m->ownerReferences.at[i];
+	m->ownerReferences.n = n;
+	return edit_carry(ed, &a);
+}
+
+static bool
+owned_by(const struct object *o, const char *uid)
+{
+	const struct object_meta *m = o->metadata;
+
+	for (size_t i = 0; i < m->ownerReferences.n; i++)
+		if (str_is(m->ownerReferences.at[i].uid, uid))
+			return true;
+	return false;
+}
+
+/* Orphan: what it owns lives on, and is told so before it goes. */
+static bool
+orphan(struct api_edit *ed, const char *uid)
+{
+	for (size_t r = 0; r < RES_COUNT; r++) {
+		struct objects all = store_all(ed->call->api->store, (enum resource_id)r);
+
+		/* An update leaves each at its place. */
+		for (size_t i = 0; i < all.n; i++)
+			if (owned_by(all.at[i], uid) && !disown(ed, all.at[i], uid))
+				return false;
+	}
+	return true;
+}
+
+/* Foreground: it stays, marked, until the garbage collector has seen its dependents go. */
+static bool
+hold_for_dependents(struct api_edit *ed, const struct object *o)
+{
+	static const char finalizer[] = "foregroundDeletion";
+	struct object *copy = object_clone(o, &ed->call->arena);
+	struct object_meta *m = copy->metadata;
+	const char **at = arena_alloc(&ed->call->arena, (m->finalizers.n + 1) * sizeof *at);
+	struct action a = { .verb = ACT_UPDATE,
+			    .kind = resource_of(o)->singular,
+			    .ns = object_namespace(o),
+			    .name = object_name(copy),
+			    .why = arena_printf(&ed->call->arena, "%s: after its dependents",
+						edit_why(ed)),
+			    .body = copy };
+
+	for (size_t i = 0; i < m->finalizers.n; i++) {
+		if (str_is(m->finalizers.at[i], finalizer))
+			return true;
+		at[i] = m->finalizers.at[i];
+	}
+	at[m->finalizers.n++] = finalizer;
+	m->finalizers.at = at;
+	return edit_carry(ed, &a);
+}
+
+/* Marked, or gone.  False: it was refused, and answered. */
+static bool
+delete_one(struct api_edit *ed, const struct api_deletion *opt, const struct object *o)
+{
+	const struct resource *r = ed->call->res;
+	const char *uid = arena_strdup(&ed->call->arena, object_uid(o));
+	struct action a = { .verb = ACT_DELETE,
+			    .kind = r->singular,
+			    .ns = arena_strdup(&ed->call->arena, object_namespace(o)),
+			    .name = arena_strdup(&ed->call->arena, object_name(o)),
+			    .why = edit_why(ed) };
+
+	if (!strcmp(opt->policy, "Orphan") && !orphan(ed, uid))
+		return false;
+	if (!strcmp(opt->policy, "Foreground") && r->id != RES_pod &&
+	    !hold_for_dependents(ed, o))
+		return false;
+	/* "Immediately" skips the node in Kubernetes; here it is still an orderly end. */
+	if (r->id == RES_pod && opt->grace >= 0)
+		a.to = opt->grace ? opt->grace : 1;
+	return edit_carry(ed, &a);
+}
+
+static int
+may_delete(struct api_edit *ed, const struct api_deletion *opt, const struct object *o,
+	   struct error **e)
+{
+	if (ed->call->res->id == RES_node || ed->call->res->id == RES_source ||
+	    ed->call->res->id == RES_revision)
+		return fail(e, WHY_METHOD, "%s are kedge's own: they cannot be deleted",
+			    ed->call->res->plural);
+	if (check_preconditions(ed, opt, o, e) < 0)
+		return -1;
+	return write_may_delete(o, &ed->snap, e);
+}
+
+void
+object_delete(struct call *c)
+{
+	const struct object *o;
+	cleanup_error struct error *e = NULL;
+	struct api_deletion opt;
+	struct api_edit ed;
+	const char *uid;
+
+	if (!edit_open(&ed, c) || !body_delete_options(&ed, &opt))
+		return;
+	o = store_find(c->api->store, c->res->id, c->ns, c->name);
+	if (!o) {
+		edit_refuse_missing(c);
+		return;
+	}
+	if (may_delete(&ed, &opt, o, &e) < 0) {
+		edit_fail(&ed, e);
+		return;
+	}
+	uid = arena_strdup(&c->arena, object_uid(o));
+	if (!delete_one(&ed, &opt, o))
+		return;
+	o = store_find(c->api->store, c->res->id, c->ns, c->name);
+	if (o && !ed.dry)
+		edit_answer(&ed, 200, o);
+	else if (o)
+		edit_answer(&ed, 200, o);
+	else
+		answer_gone(&ed, c->name, uid);
+}
+
+/* ---- a collection ---- */
+
+struct picked {
+	const struct object **at;
+	size_t n;
+};
+
+static void
+pick(struct call *c, const struct selection *sel, struct picked *ret)
+{
+	struct objects all = selection_slice(sel, c);
+
+	ret->at = arena_alloc(&c->arena, (all.n + 1) * sizeof *ret->at);
+	ret->n = 0;
+	for (size_t i = 0; i < all.n; i++) {
+		cleanup_arena struct arena scratch = { 0 };
+
+		/* The store may move them while they go. */
+		if (selection_has(sel, c->res, all.at[i], &scratch))
+			ret->at[ret->n++] = object_clone(all.at[i], &c->arena);
+	}
+}
+
+/* All or none: one that may not go keeps the others. */
+void
+object_delete_all(struct call *c)
+{
+	cleanup_error struct error *e = NULL;
+	struct api_deletion opt;
+	struct selection sel;
+	struct picked picked;
+	struct api_edit ed;
+	struct buf b = { 0 };
+
+	if (!edit_open(&ed, c) || !body_delete_options(&ed, &opt))
+		return;
+	if (selection_read(&sel, c, &e) < 0) {
+		call_fail(c, e);
+		return;
+	}
+	pick(c, &sel, &picked);
+	for (size_t i = 0; i < picked.n; i++)
+		if (may_delete(&ed, &opt, picked.at[i], &e) < 0) {
+			edit_fail(&ed, e);
+			return;
+		}
+	for (size_t i = 0; i < picked.n; i++)
+		if (!delete_one(&ed, &opt, picked.at[i]))
+			return;
+	buf_addf(&b,
+		 "{\"kind\":\"%sList\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":"
+		 "\"%" PRIu64 "\"},\"items\":[",
+		 c->res->kind, c->res->api_version, store_version(c->api->store));
+	for (size_t i = 0; i < picked.n; i++) {
+		buf_adds(&b, i ? "," : "");
+		object_json(picked.at[i], &b);
+	}
+	buf_adds(&b, "]}");
+	call_json(c, 200, &b);
+}

@@ -1,0 +1,427 @@
+/* api_write.c -- create, update, patch: what is sent is checked, stored and answered with.
+ *
+ * Everything that may be wrong is known before anything is written (reconcile/write.c); the
+ * write itself is one action, which the brain carries out and logs as its own.
+ */
+#include "api_write.h"
+#include "../reconcile/base/cleanup.h"
+#include "../reconcile/controllers.h"
+#include "../reconcile/managed.h"
+#include "../reconcile/own.h"
+#include <ctype.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum {
+	MANAGER_MOST = 128,  /* bytes, as Kubernetes */
+	WARNINGS_MOST = 4096 /* bytes of the Warning header */
+};
+
+/* ---- the question ---- */
+
+void
+edit_refuse_missing(struct call *c)
+{
+	call_refuse(c, WHY_NOT_FOUND, "%s \"%s\" not found", write_plural(c->res, &c->arena),
+		    c->name);
+}
+
+/* "kubectl" of "kubectl/v1.33.0 (linux/amd64) kubernetes/abc" when nothing else is said */
+static const char *
+manager_of(struct call *c)
+{
+	const char *said = call_query(c, "fieldManager");
+	const char *agent = http_header(c->req, "User-Agent");
+	char *name;
+
+	if (!*said)
+		said = agent ? agent : "unknown";
+	name =
+	    arena_strndup(&c->arena, said, said == agent ? strcspn(said, "/") : strlen(said));
+	for (char *p = name; *p; p++)
+		if (!isprint((unsigned char)*p))
+			*p = '?';
+	return name;
+}
+
+static bool
+read_fields(struct call *c, enum write_fields *ret)
+{
+	const char *said = call_query(c, "fieldValidation");
+
+	*ret = !strcmp(said, "Strict")   ? FIELDS_STRICT
+	       : !strcmp(said, "Ignore") ? FIELDS_IGNORE
+					 : FIELDS_WARN;
+	if (!*said || *ret != FIELDS_WARN || !strcmp(said, "Warn"))
+		return true;
+	call_refuse(c, WHY_BAD_REQUEST,
+		    "fieldValidation must be Ignore, Warn or Strict, not \"%.50s\"", said);
+	return false;
+}
+
+bool
+edit_open(struct api_edit *ed, struct call *c)
+{
+	const char *dry = call_query(c, "dryRun");
+
+	*ed = (struct api_edit){ .call = c, .manager = manager_of(c), .dry = *dry };
+	if (*dry && strcmp(dry, "All") != 0) {
+		call_refuse(c, WHY_BAD_REQUEST, "dryRun must be All, not \"%.50s\"", dry);
+		return false;
+	}
+	if (strlen(ed->manager) > MANAGER_MOST) {
+		call_refuse(c, WHY_BAD_REQUEST, "fieldManager: may not be more than %d bytes",
+			    MANAGER_MOST);
+		return false;
+	}
+	if (!read_fields(c, &ed->write.fields))
+		return false;
+	ed->snap = (struct snapshot){ .now = call_now(c),
+				      .settings = c->api->settings,
+				      .arena = &c->arena };
+	if (getrandom(&ed->snap.seed, sizeof ed->snap.seed, 0) < 0)
+		abort();
+	store_view(c->api->store, &ed->snap);
+	ed->write.res = c->res;
+	ed->write.ns = c->res->namespaced ? c->ns : "";
+	ed->write.name = c->name;
+	ed->write.s = &ed->snap;
+	ed->write.a = &c->arena;
+	ed->write.place = c->api->host.place;
+	ed->write.place_ctx = c->api->host.ctx;
+	return true;
+}
+
+const char *
+edit_why(const struct api_edit *ed)
+{
+	return arena_printf(&ed->call->arena, "asked for by %s with %s",
+			    http_who(ed->call->req), ed->manager);
+}
+
+/* ---- the answer ---- */
+
+/* Warning: 299 - "text", 299 - "text" */
+static void
+put_warnings(struct api_edit *ed)
+{
+	cleanup_buf struct buf all = { 0 };
+
+	for (const struct complaint *w = ed->write.cs.first; w; w = w->next) {
+		const char *field = w->field && *w->field ? w->field : NULL;
+		const char *text = arena_printf(&ed->call->arena, "%s%s%s", field ? field : "",
+						field ? ": " : "", w->text);
+
+		if (!w->warning || all.len + strlen(text) > WARNINGS_MOST)
+			continue;
+		buf_adds(&all, all.len ? ", 299 - " : "299 - ");
+		buf_addc(&all, '"');
+		for (; *text; text++) {
+			if (*text == '"' || *text == '\\')
+				buf_addc(&all, '\\');
+			buf_addc(&all, iscntrl((unsigned char)*text) ? ' ' : *text);
+		}
+		buf_addc(&all, '"');
+	}
+	if (all.len)
+		http_reply_header(ed->call->req, "Warning", buf_text(&all));
+}
+
+void
+edit_answer(struct api_edit *ed, int code, const struct object *o)
+{
+	struct printer p;
+	struct buf b = { 0 };
+
+	put_warnings(ed);
+	if (ed->answer) {
+		ed->answer(ed, o);
+		return;
+	}
+	printer_init(&p, ed->call);
+	printer_object(&p, &b, o);
+	call_json(ed->call, code, &b);
+}
+
+/* Kubernetes' words for the kinds of what is wrong with a field. */
+static const char *
+cause_of(const char *text)
+{
+	static const struct {
+		const char *begins, *reason;
+	} causes[] = {
+		{ "Required value", "FieldValueRequired" },
+		{ "Duplicate value", "FieldValueDuplicate" },
+		{ "Unsupported value", "FieldValueNotSupported" },
+		{ "Not found", "FieldValueNotFound" },
+		{ "Forbidden", "FieldValueForbidden" },
+		{ "Too long", "FieldValueTooLong" },
+		{ "Too many", "FieldValueTooMany" },
+	};
+
+	for (size_t i = 0; i < sizeof causes / sizeof *causes; i++)
+		if (!strncmp(text, causes[i].begins, strlen(causes[i].begins)))
+			return causes[i].reason;
+	return "FieldValueInvalid";
+}
+
+static void
+put_cause(struct buf *b, const char *reason, const char *message, const char *field)
+{
+	buf_addf(b, "%s{\"reason\":\"%s\",\"message\":", b->len ? "," : "", reason);
+	json_quote(b, message);
+	buf_adds(b, ",\"field\":");
+	json_quote(b, field ? field : "");
+	buf_addc(b, '}');
+}
+
+/* A Status that names the kind, not the plural, and has a cause for each field. */
+static void
+answer_invalid(struct api_edit *ed, const struct error *e)
+{
+	const struct write *w = &ed->write;
+	const struct object_meta *m = w->obj ? w->obj->metadata : NULL;
+	cleanup_buf struct buf causes = { 0 };
+	struct buf b = { 0 };
+
+	for (const struct complaint *c = w->cs.first; c; c = c->next)
+		if (!c->warning)
+			put_cause(&causes, cause_of(c->text), c->text, c->field);
+	if (!causes.len)
+		put_cause(&causes, "FieldValueInvalid", error_text(e), "patch");
+	buf_adds(&b, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"
+		     "\"status\":\"Failure\",\"message\":");
+	json_quote(&b, error_text(e));
+	buf_adds(&b, ",\"reason\":\"Invalid\",\"details\":{\"name\":");
+	json_quote(&b, m && m->name ? m->name : ed->call->name);
+	buf_addf(&b, ",\"group\":\"%s\",\"kind\":\"%s\",\"causes\":[%s]},\"code\":422}",
+		 w->res->group, w->res->kind, buf_text(&causes));
+	call_json(ed->call, 422, &b);
+}
+
+void
+edit_fail(struct api_edit *ed, const struct error *e)
+{
+	put_warnings(ed);
+	if (e && e->why == WHY_INVALID)
+		answer_invalid(ed, e);
+	else
+		call_fail(ed->call, e);
+}
+
+bool
+edit_carry(struct api_edit *ed, const struct action *a)
+{
+	cleanup_error struct error *e = NULL;
+
+	if (ed->dry)
+		return true;
+	if (!ed->call->api->host.write) {
+		call_refuse(ed->call, WHY_UNABLE, "nobody here can write");
+		return false;
+	}
+	if (ed->call->api->host.write(ed->call->api->host.ctx, a, &e) == 0)
+		return true;
+	edit_fail(ed, e);
+	return false;
+}
+
+/* ---- putting ---- */
+
+struct changes {
+	struct buf text;
+	size_t n;
+};
+
+/* The paths of what changes; never the values, which may be secret. */
+static void
+add_change(void *ctx, const char *path, const char *old, const char *new)
+{
+	struct changes *c = ctx;
+
+	(void)old;
+	(void)new;
+	if (strstr(path, "managedFields") || c->n++ >= 3)
+		return;
+	buf_addf(&c->text, "%s%.200s", c->n > 1 ? ", " : ": ", path);
+}
+
+static const char *
+why_update(const struct api_edit *ed)
+{
+	struct changes c = { 0 };
+	const char *why;
+
+	schema_diff(ed->write.res->schema, ed->write.live, ed->write.obj, add_change, &c);
+	if (c.n > 3)
+		buf_addf(&c.text, " and %zu more", c.n - 3);
+	why = arena_printf(&ed->call->arena, "%s%s", edit_why(ed), buf_text(&c.text));
+	buf_done(&c.text);
+	return why;
+}
+
+/* As the store would make it. */
+static void
+dry_fill(struct api_edit *ed)
+{
+	struct object_meta *m = ed->write.obj->metadata;
+
+	if (ed->write.live) {
+		m->generation += object_spec_differs(ed->write.live, ed->write.obj);
+		return;
+	}
+	m->uid = store_new_uid(&ed->call->arena);
+	m->creationTimestamp = ed->snap.now - ed->snap.now % 1000;
+	m->generation = schema_field(ed->write.res->schema, "spec") ? 1 : 0;
+}
+
+/* The last finalizer of what is being deleted was taken away: now it goes. */
+static bool
+lets_go(const struct write *w)
+{
+	return w->live && w->live->metadata->deletionTimestamp && w->res->id != RES_pod &&
+	       w->res->id != RES_namespace && w->live->metadata->finalizers.n &&
+	       !w->obj->metadata->finalizers.n;
+}
+
+/* Who owns what after this: whoever changed something owns that. */
+static void
+own_changes(struct api_edit *ed)
+{
+	struct write *w = &ed->write;
+	struct object_meta *m = w->obj->metadata;
+	struct arena *a = &ed->call->arena;
+	struct managed_by by = { w->res, ed->manager, ed->snap.now };
+
+	if (ed->applied)
+		m->managedFields = ed->applied->managed;
+	else if (!w->live || !schema_equal(w->res->schema, w->live, w->obj))
+		m->managedFields = managed_update(&by, m->managedFields,
+						  w->live ? object_tree(w->live, a) : NULL,
+						  object_tree(w->obj, a), a);
+}
+
+static void
+store_it(struct api_edit *ed, int code)
+{
+	struct write *w = &ed->write;
+	struct action a = {
+		.verb = w->live ? ACT_UPDATE : ACT_CREATE,
+		.kind = w->res->singular,
+		.ns = w->ns,
+		.name = w->obj->metadata->name,
+		.why = w->live ? why_update(ed) : edit_why(ed),
+		.body = w->obj,
+	};
+
+	if (w->live && schema_equal(w->res->schema, w->live, w->obj)) {
+		edit_answer(ed, code, w->live);
+		return;
+	}
+	if (lets_go(w)) {
+		a.verb = ACT_FORGET;
+		a.body = NULL;
+	}
+	if (!edit_carry(ed, &a))
+		return;
+	if (ed->dry)
+		dry_fill(ed);
+	else if (a.verb != ACT_FORGET)
+		w->obj = (struct object *)store_find(ed->call->api->store, w->res->id, w->ns,
+						     w->obj->metadata->name);
+	edit_answer(ed, code, w->obj);
+}
+
+void
+edit_put(struct api_edit *ed, const struct tree *body, int code)
+{
+	cleanup_error struct error *e = NULL;
+
+	ed->write.body = body;
+	if (write_check(&ed->write, &e) < 0) {
+		edit_fail(ed, e);
+		return;
+	}
+	own_changes(ed);
+	store_it(ed, code);
+}
+
+/* ---- routes ---- */
+
+/* These are kedge's to make; of a node labels, annotations, taints and cordoning are free. */
+static bool
+writable(struct call *c, bool make)
+{
+	enum resource_id id = c->res->id;
+
+	if (id != RES_event && id != RES_source && id != RES_revision &&
+	    (id != RES_node || !make))
+		return true;
+	call_refuse(c, WHY_METHOD, "%s are kedge's own: they cannot be written over the API",
+		    c->res->plural);
+	return false;
+}
+
+void
+object_create(struct call *c)
+{
+	struct api_edit ed;
+	struct tree *body;
+
+	if (!writable(c, true) || !edit_open(&ed, c))
+		return;
+	if (c->res->namespaced && !*c->ns) {
+		call_refuse(c, WHY_METHOD,
+			    "%s are made in a namespace: POST "
+			    "/.../namespaces/NAME/%s",
+			    c->res->plural, c->res->plural);
+		return;
+	}
+	body = body_read(&ed);
+	if (body)
+		edit_put(&ed, body, 201);
+}
+
+static bool
+find_live(struct api_edit *ed)
+{
+	struct call *c = ed->call;
+
+	ed->write.live = store_find(c->api->store, c->res->id, c->ns, c->name);
+	if (ed->write.live)
+		return true;
+	edit_refuse_missing(c);
+	return false;
+}
+
+void
+object_update(struct call *c)
+{
+	struct api_edit ed;
+	struct tree *body;
+
+	if (!writable(c, false) || !edit_open(&ed, c) || !find_live(&ed))
+		return;
+	body = body_read(&ed);
+	if (body)
+		edit_put(&ed, body, 200);
+}
+
+void
+object_patch(struct call *c)
+{
+	struct api_edit ed;
+	struct tree *body;
+
+	if (body_media(c) == MEDIA_APPLY) {
+		if (writable(c, false) && edit_open(&ed, c))
+			apply_patch(&ed);
+		return;
+	}
+	if (!writable(c, false) || !edit_open(&ed, c) || !find_live(&ed))
+		return;
+	body = body_patched(&ed, object_tree(ed.write.live, &c->arena));
+	if (body)
+		edit_put(&ed, body, 200);
+}

@@ -1,0 +1,230 @@
+/* api_write_body.c -- what comes with a write: JSON, YAML or a patch, read into trees. */
+#include "../reconcile/base/cleanup.h"
+#include "../reconcile/patch.h"
+#include "../reconcile/patch_tree.h"
+#include "../reconcile/proto.h"
+#include "api_write.h"
+#include <string.h>
+
+static const struct {
+	const char *type;
+	enum api_media media;
+} types[] = {
+	{ "application/json", MEDIA_JSON },
+	{ "application/yaml", MEDIA_YAML },
+	{ "application/vnd.kubernetes.protobuf", MEDIA_PROTOBUF },
+	{ "application/json-patch+json", MEDIA_JSON_PATCH },
+	{ "application/merge-patch+json", MEDIA_MERGE_PATCH },
+	{ "application/strategic-merge-patch+json", MEDIA_STRATEGIC_PATCH },
+	{ "application/apply-patch+yaml", MEDIA_APPLY },
+};
+
+enum api_media
+body_media(const struct call *c)
+{
+	const char *type = http_header(c->req, "Content-Type");
+	size_t n;
+
+	if (!type || !*type)
+		return MEDIA_JSON;
+	n = strcspn(type, "; ");
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+		if (strlen(types[i].type) == n && !strncasecmp(types[i].type, type, n))
+			return types[i].media;
+	return MEDIA_UNKNOWN;
+}
+
+static void
+refuse_media(struct call *c, enum api_media first, enum api_media last)
+{
+	cleanup_buf struct buf all = { 0 };
+
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+		if (types[i].media >= first && types[i].media <= last)
+			buf_addf(&all, "%s%s", all.len ? ", " : "", types[i].type);
+	call_refuse(c, WHY_UNSUPPORTED,
+		    "the body of the request was in an unknown format - accepted media types "
+		    "include: %s",
+		    buf_text(&all));
+}
+
+/* One document of JSON or YAML; NULL was answered. */
+static struct tree *
+read_text(struct call *c, bool yaml)
+{
+	const struct buf *body = http_body(c->req);
+	struct complaints cs = { .arena = &c->arena };
+	struct tree *t = NULL;
+
+	if (body->len)
+		t = yaml ? yaml_read(body->at, body->len, &c->arena, &cs)
+			 : json_read(body->at, body->len, &c->arena, &cs);
+	if (t && !cs.errors && !t->next)
+		return t;
+	call_refuse(c, WHY_BAD_REQUEST, "the body cannot be read as %s: %s",
+		    yaml ? "YAML" : "JSON",
+		    cs.first       ? cs.first->text
+		    : t && t->next ? "more than one document"
+				   : "it is empty");
+	return NULL;
+}
+
+/* With the type that the envelope says. */
+static struct tree *
+read_proto(struct api_edit *ed, const struct kind *k)
+{
+	const struct buf *body = http_body(ed->call->req);
+	struct arena *a = &ed->call->arena;
+	cleanup_error struct error *e = NULL;
+	struct proto_envelope env;
+	struct members m;
+	struct tree *t = NULL;
+
+	if (proto_unwrap(body->at, body->len, &env, a, &e) == 0)
+		t = proto_read(k, env.raw, env.len, a, &e);
+	if (!t) {
+		edit_fail(ed, e);
+		return NULL;
+	}
+	members_open(&m, a);
+	members_put(&m, "apiVersion", tree_string(env.api_version, a));
+	members_put(&m, "kind", tree_string(env.kind, a));
+	members_add_all(&m, t);
+	return members_close(&m, N_MAP);
+}
+
+static struct tree *
+read_as(struct api_edit *ed, const struct kind *k)
+{
+	enum api_media m = body_media(ed->call);
+
+	if (m == MEDIA_PROTOBUF)
+		return read_proto(ed, k);
+	if (m == MEDIA_JSON || m == MEDIA_YAML)
+		return read_text(ed->call, m == MEDIA_YAML);
+	refuse_media(ed->call, MEDIA_JSON, MEDIA_PROTOBUF);
+	return NULL;
+}
+
+struct tree *
+body_read(struct api_edit *ed)
+{
+	return read_as(ed, ed->call->res->schema);
+}
+
+/* JSON or YAML, whichever it looks like. */
+struct tree *
+body_read_yaml(struct api_edit *ed)
+{
+	const struct buf *body = http_body(ed->call->req);
+	size_t n = 0;
+
+	while (n < body->len && strchr(" \t\r\n", body->at[n]))
+		n++;
+	return read_text(ed->call, n < body->len && body->at[n] != '{');
+}
+
+struct tree *
+object_tree(const struct object *o, struct arena *a)
+{
+	cleanup_buf struct buf text = { 0 };
+	struct complaints none = { .arena = a };
+
+	object_json(o, &text);
+	return json_read(text.at, text.len, a, &none);
+}
+
+struct tree *
+body_patched(struct api_edit *ed, const struct tree *live)
+{
+	struct call *c = ed->call;
+	enum api_media m = body_media(c);
+	cleanup_error struct error *e = NULL;
+	struct tree *patch, *out = NULL;
+	int rc = 0;
+
+	if (m < MEDIA_JSON_PATCH || m > MEDIA_STRATEGIC_PATCH) {
+		refuse_media(c, MEDIA_JSON_PATCH, MEDIA_APPLY);
+		return NULL;
+	}
+	patch = read_text(c, false);
+	if (!patch)
+		return NULL;
+	if (m == MEDIA_MERGE_PATCH && patch->type != N_MAP)
+		rc = fail(&e, WHY_BAD_REQUEST, "a merge patch is a JSON object");
+	else if (m == MEDIA_MERGE_PATCH)
+		out = patch_merge(live, patch, &c->arena);
+	else if (m == MEDIA_STRATEGIC_PATCH)
+		rc = patch_strategic(c->res->schema, live, patch, &out, &c->arena, &e);
+	else
+		rc = patch_json(live, patch, &out, &c->arena, &e);
+	if (rc == 0)
+		return out;
+	edit_fail(ed, e);
+	return NULL;
+}
+
+/* ---- DeleteOptions ---- */
+
+static const char *
+option(const struct tree *t, const char *key, const char *otherwise)
+{
+	const struct tree *v = tree_get(t, key);
+
+	return v && (v->type == N_STRING || v->type == N_INT) ? v->text : otherwise;
+}
+
+/* Seconds; -1: nothing is said; -2: that is none. */
+static int64_t
+seconds(const char *text)
+{
+	char *end;
+	long long n;
+
+	if (!*text)
+		return -1;
+	n = strtoll(text, &end, 10);
+	return *end || n < 0 || n > INT32_MAX ? -2 : n;
+}
+
+static bool
+is_policy(const char *p)
+{
+	return !*p || !strcmp(p, "Background") || !strcmp(p, "Foreground") ||
+	       !strcmp(p, "Orphan");
+}
+
+bool
+body_delete_options(struct api_edit *ed, struct api_deletion *o)
+{
+	struct call *c = ed->call;
+	const struct tree *t = NULL, *pre, *orphan;
+
+	if (http_body(c->req)->len && !(t = read_as(ed, delete_options_kind())))
+		return false;
+	pre = tree_get(t, "preconditions");
+	orphan = tree_get(t, "orphanDependents");
+	o->grace =
+	    seconds(option(t, "gracePeriodSeconds", call_query(c, "gracePeriodSeconds")));
+	o->policy = option(t, "propagationPolicy", call_query(c, "propagationPolicy"));
+	if (!*o->policy && ((orphan && orphan->type == N_BOOL && tree_true(orphan)) ||
+			    call_flag(c, "orphanDependents")))
+		o->policy = "Orphan";
+	o->uid = option(pre, "uid", "");
+	o->version = option(pre, "resourceVersion", "");
+	for (const struct tree *d = tree_get(t, "dryRun"); d; d = NULL)
+		ed->dry = ed->dry || (d->type == N_LIST && d->kids);
+	if (o->grace == -2) {
+		call_refuse(c, WHY_BAD_REQUEST,
+			    "gracePeriodSeconds must be a number of seconds");
+		return false;
+	}
+	if (!is_policy(o->policy)) {
+		call_refuse(c, WHY_BAD_REQUEST,
+			    "propagationPolicy must be Background, Foreground or Orphan, not "
+			    "\"%.50s\"",
+			    o->policy);
+		return false;
+	}
+	return true;
+}

@@ -1,0 +1,64 @@
+/* source_text.c -- one file of a commit, as it was written: to name the line of a field. */
+#include "../reconcile/base/buf.h"
+#include "../reconcile/base/cleanup.h"
+#include "../reconcile/base/error.h"
+#include "gittree.h"
+#include "source_priv.h"
+#include <string.h>
+
+/* One step down from the tree `id`, which becomes what is there. */
+static int
+step(struct sources *s, git_oid *id, const char *name, size_t n, bool last, struct error **e)
+{
+	struct mirror_object o = { 0 };
+	struct gittree_entry x;
+	int found;
+
+	if (mirror_get(s->mirror, id, GIT_OBJECT_TREE, &o, e) < 0)
+		return -1;
+	found = gittree_find(o.data, o.len, name, n, &x);
+	if (found > 0 && (last ? gittree_is_file(x.mode) : x.mode == MODE_FOLDER))
+		git_oid_fromraw(id, x.id);
+	else
+		found = 0;
+	mirror_object_done(&o);
+	return found > 0 ? 0 : fail(e, WHY_NOT_FOUND, "no file %s", name);
+}
+
+static int
+walk(struct sources *s, git_oid *id, const char *path, bool to_file, struct error **e)
+{
+	while (*path) {
+		size_t n = strcspn(path, "/");
+		bool last = to_file && !path[n];
+
+		if (n && step(s, id, path, n, last, e) < 0)
+			return -1;
+		path += n;
+		path += *path == '/';
+	}
+	return 0;
+}
+
+char *
+source_text(struct sources *s, const char *name, const char *commit, const char *path,
+	    struct error **e)
+{
+	struct watch *w = source_watch(s, name);
+	struct source_head head = { 0 };
+	struct mirror_object o = { 0 };
+	char *text = NULL;
+	git_oid id;
+
+	if (source_commit_info(s, commit, &head, e) < 0)
+		return NULL;
+	/* Manifests are named from the source's own folder on. */
+	if (git_oid_fromstr(&id, head.tree) == 0 &&
+	    walk(s, &id, w->args->path ? w->args->path : "", false, e) == 0 &&
+	    walk(s, &id, path, true, e) == 0 &&
+	    mirror_get(s->mirror, &id, GIT_OBJECT_BLOB, &o, e) == 0)
+		text = xstrndup(o.data, o.len);
+	mirror_object_done(&o);
+	source_head_done(&head);
+	return text;
+}

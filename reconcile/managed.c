@@ -1,0 +1,280 @@
+/* managed.c -- who wrote which field: metadata.managedFields and server-side apply. */
+#include "managed.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/text.h"
+#include "fieldset.h"
+#include "patch_tree.h"
+#include <string.h>
+
+enum { MOST_UPDATES = 10 }; /* managers that update, as Kubernetes; the oldest are merged */
+
+struct entry {
+	const char *manager, *operation, *time;
+	struct tree *set;
+};
+
+struct entries {
+	struct entry *at;
+	size_t n;
+};
+
+static const char *
+text_of(const struct tree *t, const char *key)
+{
+	const struct tree *v = tree_get(t, key);
+
+	return v && v->type == N_STRING ? v->text : "";
+}
+
+/* Sets are maps all the way down. */
+static bool
+is_set(const struct tree *t)
+{
+	if (t->type != N_MAP)
+		return false;
+	for (const struct tree *kid = t->kids; kid; kid = kid->next)
+		if (!is_set(kid))
+			return false;
+	return true;
+}
+
+static bool
+is_entry(const struct tree *t)
+{
+	const struct tree *set = tree_get(t, "fieldsV1");
+	const char *operation = text_of(t, "operation");
+
+	return t->type == N_MAP && set && is_set(set) && *text_of(t, "manager") &&
+	       (!strcmp(operation, "Apply") || !strcmp(operation, "Update"));
+}
+
+bool
+managed_is_sound(const struct tree *t)
+{
+	if (t->type != N_LIST)
+		return false;
+	for (const struct tree *kid = t->kids; kid; kid = kid->next)
+		if (!is_entry(kid))
+			return false;
+	return true;
+}
+
+static const struct tree *
+list_of(const char *managed, struct arena *a)
+{
+	struct complaints none = { .arena = a };
+	const struct tree *t =
+	    managed && *managed ? json_read(managed, strlen(managed), a, &none) : NULL;
+
+	return t && t->type == N_LIST ? t : NULL;
+}
+
+static struct entries
+entries_read(const char *managed, struct arena *a)
+{
+	const struct tree *t = list_of(managed, a);
+	struct entries l = { 0 };
+	size_t n = 1;
+
+	for (const struct tree *kid = t ? t->kids : NULL; kid; kid = kid->next)
+		n++;
+	l.at = arena_zalloc(a, (n + 1) * sizeof *l.at);
+	for (const struct tree *kid = t ? t->kids : NULL; kid; kid = kid->next)
+		if (is_entry(kid))
+			l.at[l.n++] =
+			    (struct entry){ text_of(kid, "manager"), text_of(kid, "operation"),
+					    text_of(kid, "time"),
+					    tree_copy(tree_get(kid, "fieldsV1"), a) };
+	return l;
+}
+
+/* Where nobody owns anything, whoever wrote last is still told: an object that was made here
+ * can be told from one that was not. */
+static const char *
+entries_print(const struct entries *l, const struct entry *mine, const struct managed_by *by,
+	      struct arena *a)
+{
+	cleanup_buf struct buf b = { 0 };
+	bool any = false;
+
+	for (size_t i = 0; i < l->n; i++)
+		any = any || !fieldset_empty(l->at[i].set);
+	for (size_t i = 0; i < l->n; i++) {
+		const struct entry *e = &l->at[i];
+
+		if (fieldset_empty(e->set) && (any || e != mine))
+			continue;
+		buf_adds(&b, b.len ? ",{\"manager\":" : "[{\"manager\":");
+		tree_quote(e->manager, &b);
+		buf_addf(&b,
+			 ",\"operation\":\"%s\",\"apiVersion\":\"%s\",\"time\":", e->operation,
+			 by->res->api_version);
+		tree_quote(e->time, &b);
+		buf_adds(&b, ",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":");
+		tree_json(e->set ? e->set : tree_empty(N_MAP, a), &b);
+		buf_addc(&b, '}');
+	}
+	buf_addc(&b, ']');
+	return arena_strdup(a, buf_text(&b));
+}
+
+/* The manager's own, made when there is none. */
+static struct entry *
+entry_of(struct entries *l, const struct managed_by *by, const char *operation)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (!strcmp(l->at[i].manager, by->manager) &&
+		    !strcmp(l->at[i].operation, operation))
+			return &l->at[i];
+	l->at[l->n] = (struct entry){ by->manager, operation, "", NULL };
+	return &l->at[l->n++];
+}
+
+static const char *
+now_text(const struct managed_by *by, struct arena *a)
+{
+	char text[40];
+
+	time_print(by->now, false, text);
+	return arena_strdup(a, text);
+}
+
+/* Managers come and go; the first of those that updated gives way to the next. */
+static void
+cap_updates(struct entries *l, struct arena *a)
+{
+	struct entry *first = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n; i++)
+		n += !strcmp(l->at[i].operation, "Update") && !fieldset_empty(l->at[i].set);
+	for (size_t i = 0; i < l->n && n > MOST_UPDATES; i++) {
+		struct entry *e = &l->at[i];
+
+		if (strcmp(e->operation, "Update") != 0 || fieldset_empty(e->set))
+			continue;
+		if (first) {
+			first->set = fieldset_union(first->set, e->set, a);
+			first->manager = "ancient-changes";
+			e->set = NULL;
+			n--;
+		} else {
+			first = e;
+		}
+	}
+}
+
+const char *
+managed_update(const struct managed_by *by, const char *managed, const struct tree *was,
+	       const struct tree *is, struct arena *a)
+{
+	const struct kind *k = by->res->schema;
+	struct entries l = entries_read(managed, a);
+	struct tree *changed = fieldset_changed(k, was, is, a);
+	struct tree *all = fieldset_changed(k, NULL, is, a);
+	struct tree *before = was ? fieldset_changed(k, NULL, was, a) : NULL;
+	struct tree *removed = before ? fieldset_minus(before, all, a) : NULL;
+	struct entry *mine = entry_of(&l, by, "Update");
+
+	for (size_t i = 0; i < l.n; i++) {
+		l.at[i].set = fieldset_minus(l.at[i].set, removed, a);
+		if (&l.at[i] != mine)
+			l.at[i].set = fieldset_minus(l.at[i].set, changed, a);
+	}
+	if (!fieldset_empty(changed) || !*mine->time)
+		mine->time = now_text(by, a);
+	if (!fieldset_empty(changed))
+		mine->set = fieldset_union(mine->set, changed, a);
+	cap_updates(&l, a);
+	return entries_print(&l, mine, by, a);
+}
+
+/* ---- applying ---- */
+
+struct said {
+	struct complaints *cs;
+	const struct entry *e;
+	const struct managed_by *by;
+};
+
+/* conflict with "kubectl-edit" using apps/v1 at 2026-11-20T11:08:52Z */
+static void
+put_conflict(void *ctx, const char *path)
+{
+	struct said *s = ctx;
+	bool update = !strcmp(s->e->operation, "Update");
+
+	s->cs->path = s->e->manager;
+	complain(s->cs, 0, 0, path, "conflict with \"%s\"%s%s%s%s", s->e->manager,
+		 update ? " using " : "", update ? s->by->res->api_version : "",
+		 update && *s->e->time ? " at " : "", update ? s->e->time : "");
+}
+
+/* What others own of what would change. */
+static void
+find_conflicts(struct entries *l, const struct managed_by *by, const struct entry *mine,
+	       const struct tree *changed, bool force, struct managed_apply *ret,
+	       struct arena *a)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		struct entry *e = &l->at[i];
+		struct tree *both;
+
+		if (e == mine || fieldset_empty(e->set))
+			continue;
+		both = fieldset_common(e->set, changed, a);
+		if (fieldset_empty(both))
+			continue;
+		if (force)
+			e->set = fieldset_minus(e->set, both, a);
+		else
+			fieldset_each(both, put_conflict,
+				      &(struct said){ &ret->conflicts, e, by });
+		ret->disputed = fieldset_union(ret->disputed, both, a);
+	}
+}
+
+void
+managed_apply(const struct managed_by *by, const char *managed, const struct tree *live,
+	      const struct tree *applied, bool force, struct managed_apply *ret,
+	      struct arena *a)
+{
+	const struct kind *k = by->res->schema;
+	struct entries l = entries_read(managed, a);
+	struct entry *mine = entry_of(&l, by, "Apply");
+	struct tree *states = fieldset_changed(k, NULL, applied, a);
+	struct tree *changed =
+	    fieldset_common(fieldset_changed(k, live, applied, a), states, a);
+	struct tree *others = tree_empty(N_MAP, a), *gone;
+	bool same;
+
+	*ret = (struct managed_apply){ .conflicts = { .arena = a } };
+	if (live)
+		find_conflicts(&l, by, mine, changed, force, ret, a);
+	for (size_t i = 0; i < l.n; i++)
+		if (&l.at[i] != mine)
+			others = fieldset_union(others, l.at[i].set, a);
+	ret->merged = live ? fieldset_merge(k, live, applied, a) : tree_copy(applied, a);
+	gone = fieldset_minus(mine->set, states, a);
+	if (live && !fieldset_empty(gone))
+		ret->merged = fieldset_remove(k, ret->merged, gone, others, a);
+	same =
+	    live && mine->set && tree_same(mine->set, states) && tree_same(ret->merged, live);
+	mine->set = states;
+	if (!same)
+		mine->time = now_text(by, a);
+	/* What went is nobody's any more. */
+	ret->managed = entries_print(&l, mine, by, a);
+}
+
+struct tree *
+managed_all(const char *managed, struct arena *a)
+{
+	struct entries l = entries_read(managed, a);
+	struct tree *all = tree_empty(N_MAP, a);
+
+	for (size_t i = 0; i < l.n; i++)
+		all = fieldset_union(all, l.at[i].set, a);
+	return all;
+}

@@ -1,0 +1,172 @@
+/* own.c -- may a write over the API change this, or is it Git's?
+ *
+ * The question is put as "would the next pass over the commit put anything back?", and
+ * answered by the very merge that the pass uses (merge.c), so that the two cannot differ.
+ */
+#include "own.h"
+#include "base/arena.h"
+#include "controllers.h"
+#include "merge.h"
+#include <string.h>
+
+static const char *const marks[] = { ANNOTATION_SOURCE, ANNOTATION_PLACE, ANNOTATION_APPLIED };
+
+bool
+own_is_gits(const struct object *o)
+{
+	return object_label(o, ANNOTATION_SOURCE) && object_annotation(o, ANNOTATION_APPLIED) &&
+	       !object_controller(o);
+}
+
+/* The record of what was stated has the keys of data and not the values: those that live are
+ * Git's, for nobody else may change them. */
+static void
+fill_data(const struct kind *k, const struct object *live, struct object *stated,
+	  struct arena *a)
+{
+	static const char *const names[] = { "data", "binaryData" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		const struct field *f = schema_field(k, names[i]);
+		struct pairs *to = f ? (struct pairs *)((char *)stated + f->off) : NULL;
+		const struct pairs *from =
+		    f ? (const struct pairs *)((const char *)live + f->off) : NULL;
+
+		if (!f || (f->type != T_MAP && f->type != T_QMAP))
+			continue;
+		for (size_t n = 0; n < to->n; n++) {
+			const char *value = pairs_get(from, to->at[n].key);
+
+			to->at[n].value = value ? arena_strdup(a, value) : "";
+		}
+	}
+}
+
+/* What the commit stated, as far as it was written down; NULL: that cannot be read. */
+static struct object *
+stated_of(const struct resource *r, const struct object *live, struct arena *a)
+{
+	const char *text = object_annotation(live, ANNOTATION_APPLIED);
+	struct complaints ignored = { .arena = a };
+	const struct tree *t = json_read(text, strlen(text), a, &ignored);
+	struct object *o = t ? schema_decode(r->schema, t, SCHEMA_TRUSTED, a, &ignored) : NULL;
+
+	if (!o || ignored.errors)
+		return NULL;
+	fill_data(r->schema, live, o, a);
+	return o;
+}
+
+struct first {
+	const char *path;
+	struct arena *a;
+};
+
+static void
+keep_first(void *ctx, const char *path, const char *old, const char *new)
+{
+	struct first *f = ctx;
+
+	(void)old;
+	(void)new;
+	if (!f->path)
+		f->path = arena_strdup(f->a, path);
+}
+
+const char *
+own_objection(const struct object *live, struct object **new, struct arena *a)
+{
+	const struct resource *r = resource_of(live);
+	const struct object *stated = stated_of(r, live, a);
+	struct first f = { .a = a };
+	struct object *merged;
+
+	if (!stated)
+		return NULL;
+	merged = merge_three(r->schema, stated, *new, NULL, a);
+	schema_diff(r->schema, *new, merged, keep_first, &f);
+	if (f.path)
+		return f.path;
+	/* merge_three leaves what the API server itself fills in as `new` has it. */
+	*new = merged;
+	return NULL;
+}
+
+/* ---- where it is stated ---- */
+
+/* The item of a list that "[web]", "[80/TCP]" or "[2]" means. */
+static const struct tree *
+item_called(const struct tree *list, const char *key, size_t n)
+{
+	size_t first = strcspn(key, "/");
+	const struct tree *item = list->kids;
+
+	if (first > n)
+		first = n;
+	for (; item; item = item->next)
+		for (const struct tree *v = item->kids; item->type == N_MAP && v; v = v->next)
+			if (v->text && v->type != N_NULL && strlen(v->text) == first &&
+			    !memcmp(v->text, key, first))
+				return item;
+	return NULL;
+}
+
+static const struct tree *
+member_called(const struct tree *map, const char *key, size_t n)
+{
+	for (const struct tree *kid = map->kids; kid; kid = kid->next)
+		if (strlen(kid->key) == n && !memcmp(kid->key, key, n))
+			return kid;
+	return NULL;
+}
+
+int
+own_line(const char *text, int line, const char *field)
+{
+	cleanup_arena struct arena a = { 0 };
+	struct complaints none = { .arena = &a };
+	const struct tree *t = yaml_read(text, strlen(text), &a, &none);
+	int at = line;
+
+	while (t && t->next && t->next->line <= line)
+		t = t->next;
+	while (t && *field) {
+		bool bracket = *field == '[';
+		size_t n;
+
+		field += *field == '.' || bracket;
+		n = bracket ? strcspn(field, "]") : strcspn(field, ".[");
+		t = t->type == N_MAP    ? member_called(t, field, n)
+		    : t->type == N_LIST ? item_called(t, field, n)
+					: NULL;
+		if (t)
+			at = t->key ? t->key_line : t->line;
+		field += n;
+		field += bracket && *field;
+	}
+	return at;
+}
+
+static void
+keep_in(struct pairs *to, const struct pairs *from, const char *key, struct arena *a)
+{
+	const char *value = from ? pairs_get(from, key) : NULL;
+
+	if (value)
+		pairs_set(to, key, arena_strdup(a, value), a);
+	else if (pairs_get(to, key))
+		pairs_del(to, key);
+}
+
+void
+own_keep_marks(const struct object *live, struct object *new, struct arena *a)
+{
+	const struct object_meta *was = live ? live->metadata : NULL;
+
+	for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+		if (!strcmp(marks[i], ANNOTATION_SOURCE))
+			keep_in(&new->metadata->labels, was ? &was->labels : NULL, marks[i], a);
+		else
+			keep_in(&new->metadata->annotations, was ? &was->annotations : NULL,
+				marks[i], a);
+}

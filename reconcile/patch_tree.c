@@ -1,0 +1,221 @@
+/* patch_tree.c -- trees that are put together anew. */
+#include "patch_tree.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { FEW = 12 }; /* so many are looked through one by one */
+
+struct tree *
+tree_copy(const struct tree *t, struct arena *a)
+{
+	struct tree *c = arena_alloc(a, sizeof *c);
+
+	*c = *t;
+	c->next = NULL;
+	c->key = NULL;
+	return c;
+}
+
+struct tree *
+tree_copy_deep(const struct tree *t, struct arena *a)
+{
+	struct tree *c = tree_copy(t, a), **tail = &c->kids;
+
+	for (const struct tree *kid = t->kids; kid; kid = kid->next) {
+		*tail = tree_copy_deep(kid, a);
+		(*tail)->key = kid->key;
+		tail = &(*tail)->next;
+	}
+	*tail = NULL;
+	return c;
+}
+
+struct tree *
+tree_empty(enum tree_type type, struct arena *a)
+{
+	struct tree *t = arena_zalloc(a, sizeof *t);
+
+	t->type = type;
+	return t;
+}
+
+struct tree *
+tree_string(const char *s, struct arena *a)
+{
+	struct tree *t = tree_empty(N_STRING, a);
+
+	t->text = arena_strdup(a, s);
+	return t;
+}
+
+size_t
+tree_count(const struct tree *t)
+{
+	size_t n = 1;
+
+	for (const struct tree *kid = t->kids; kid; kid = kid->next)
+		n += tree_count(kid);
+	return n;
+}
+
+const char *
+tree_key_text(const struct tree *t, struct arena *a)
+{
+	cleanup_buf struct buf b = { 0 };
+
+	tree_json(t, &b);
+	return arena_strndup(a, b.at, b.len);
+}
+
+/* ---- the same? ---- */
+
+static bool
+same_number(const struct tree *a, const struct tree *b)
+{
+	int64_t i, j;
+
+	if (a->type == N_INT && b->type == N_INT && tree_int(a->text, &i) &&
+	    tree_int(b->text, &j))
+		return i == j;
+	return strtod(a->text, NULL) == strtod(b->text, NULL);
+}
+
+static bool
+same_map(const struct tree *a, const struct tree *b)
+{
+	cleanup_arena struct arena scratch = { 0 };
+	struct members m;
+	size_t n = 0;
+	bool same = true;
+
+	members_open(&m, &scratch);
+	members_add_all(&m, b);
+	for (const struct tree *kid = a->kids; kid && same; kid = kid->next, n++) {
+		const struct tree *other = members_get(&m, kid->key);
+
+		same = other && tree_same(kid, other);
+	}
+	same = same && n == m.n;
+	map_done(&m.index);
+	free(m.at);
+	return same;
+}
+
+bool
+tree_same(const struct tree *a, const struct tree *b)
+{
+	const struct tree *x, *y;
+
+	if ((a->type == N_INT || a->type == N_FLOAT) &&
+	    (b->type == N_INT || b->type == N_FLOAT))
+		return same_number(a, b);
+	if (a->type != b->type)
+		return false;
+	switch (a->type) {
+	case N_NULL:
+		return true;
+	case N_BOOL:
+		return tree_true(a) == tree_true(b);
+	case N_MAP:
+		return same_map(a, b);
+	case N_LIST:
+		for (x = a->kids, y = b->kids; x && y; x = x->next, y = y->next)
+			if (!tree_same(x, y))
+				return false;
+		return !x && !y;
+	default:
+		return !strcmp(a->text, b->text);
+	}
+}
+
+/* ---- members ---- */
+
+void
+members_open(struct members *m, struct arena *a)
+{
+	*m = (struct members){ .arena = a };
+}
+
+static size_t
+place_of(const struct members *m, const char *key)
+{
+	if (m->index.n)
+		return (size_t)(uintptr_t)map_get(&m->index, key);
+	for (size_t i = 0; i < m->n; i++)
+		if (m->at[i] && !strcmp(m->at[i]->key, key))
+			return i + 1;
+	return 0;
+}
+
+static void
+append(struct members *m, struct tree *t)
+{
+	if (m->n == m->cap) {
+		m->cap = m->cap ? m->cap * 2 : 16;
+		m->at = xrealloc(m->at, m->cap * sizeof *m->at);
+	}
+	m->at[m->n++] = t;
+	if (m->index.n || m->n > FEW)
+		for (size_t i = m->index.n ? m->n - 1 : 0; i < m->n; i++)
+			if (m->at[i])
+				map_put(&m->index, m->at[i]->key, (void *)(uintptr_t)(i + 1));
+}
+
+void
+members_add_all(struct members *m, const struct tree *map)
+{
+	for (const struct tree *kid = map ? map->kids : NULL; kid; kid = kid->next)
+		members_put(m, kid->key, kid);
+}
+
+struct tree *
+members_get(const struct members *m, const char *key)
+{
+	size_t i = place_of(m, key);
+
+	return i ? m->at[i - 1] : NULL;
+}
+
+void
+members_put(struct members *m, const char *key, const struct tree *value)
+{
+	struct tree *t = tree_copy(value, m->arena);
+	size_t i = place_of(m, key);
+
+	t->key = key;
+	if (i)
+		m->at[i - 1] = t;
+	else
+		append(m, t);
+}
+
+void
+members_del(struct members *m, const char *key)
+{
+	size_t i = place_of(m, key);
+
+	if (!i)
+		return;
+	m->at[i - 1] = NULL;
+	if (m->index.n)
+		map_del(&m->index, key);
+}
+
+struct tree *
+members_close(struct members *m, enum tree_type type)
+{
+	struct tree *t = tree_empty(type, m->arena), **tail = &t->kids;
+
+	for (size_t i = 0; i < m->n; i++)
+		if (m->at[i]) {
+			*tail = m->at[i];
+			tail = &m->at[i]->next;
+		}
+	*tail = NULL;
+	map_done(&m->index);
+	free(m->at);
+	*m = (struct members){ 0 };
+	return t;
+}

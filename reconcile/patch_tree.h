@@ -1,0 +1,36 @@
+/* patch_tree.h -- trees that are put together anew; for the patches and managed fields. */
+#ifndef KEDGE_PATCH_TREE_H
+#define KEDGE_PATCH_TREE_H
+#include "base/map.h"
+#include "tree.h"
+
+/* The members of a map (or of a list whose items have a key), in order, while they change.
+ * Finding one costs the same however many there are. */
+struct members {
+	struct tree **at; /* NULL: it was removed */
+	size_t n, cap;
+	struct map index; /* key -> position + 1; only when there are many */
+	struct arena *arena;
+};
+
+void members_open(struct members *, struct arena *);
+void members_add_all(struct members *, const struct tree *map);    /* NULL adds nothing */
+struct tree *members_get(const struct members *, const char *key); /* or NULL */
+/* In place of the one with this key, or at the end.  The value is copied, its kids are not. */
+void members_put(struct members *, const char *key, const struct tree *value);
+void members_del(struct members *, const char *key);
+/* The map or list; `m` is done with. */
+struct tree *members_close(struct members *, enum tree_type);
+
+/* The node alone, with the same kids, without its key and its place in a list. */
+struct tree *tree_copy(const struct tree *, struct arena *);
+struct tree *tree_copy_deep(const struct tree *, struct arena *);
+struct tree *tree_empty(enum tree_type, struct arena *);
+struct tree *tree_string(const char *, struct arena *);
+/* The same value, whatever the order of maps; numbers by their value. */
+bool tree_same(const struct tree *, const struct tree *);
+/* A scalar as the text that tells it from others of any type: "80" and 80 differ. */
+const char *tree_key_text(const struct tree *, struct arena *);
+/* How many nodes it has, itself included. */
+size_t tree_count(const struct tree *);
+#endif

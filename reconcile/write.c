@@ -1,0 +1,532 @@
+/* write.c -- a write over the API, from what was sent to the object it would make. */
+#include "write.h"
+#include "apply.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "controllers.h"
+#include "managed.h"
+#include "own.h"
+#include "patch_tree.h"
+#include "pod_resources.h"
+#include "snapshot.h"
+#include <inttypes.h>
+#include <string.h>
+
+enum { BASE_MOST = 58 }; /* of generateName; five letters follow */
+
+const char *
+write_plural(const struct resource *r, struct arena *a)
+{
+	return *r->group ? arena_printf(a, "%s.%s", r->plural, r->group) : r->plural;
+}
+
+/* ---- the tree as it is decoded ---- */
+
+static const char *
+text_of(const struct tree *t, const char *key)
+{
+	const struct tree *v = tree_get(t, key);
+
+	return v && v->type == N_STRING ? v->text : "";
+}
+
+static int
+check_type(struct write *w, struct error **e)
+{
+	const char *api = text_of(w->body, "apiVersion"), *kind = text_of(w->body, "kind");
+
+	if (w->body->type != N_MAP)
+		return fail(e, WHY_BAD_REQUEST, "the body is no JSON object");
+	if ((*api && strcmp(api, w->res->api_version) != 0) ||
+	    (*kind && strcmp(kind, w->res->kind) != 0))
+		return fail(e, WHY_BAD_REQUEST,
+			    "%.100s in version \"%.100s\" cannot be handled as a %s: the path "
+			    "is that of %s %s",
+			    *kind ? kind : w->res->kind, *api ? api : w->res->api_version,
+			    w->res->kind, w->res->api_version, w->res->kind);
+	return 0;
+}
+
+static int
+check_place(struct write *w, const struct tree *meta, struct error **e)
+{
+	const char *ns = text_of(meta, "namespace"), *name = text_of(meta, "name");
+	const char *version = text_of(meta, "resourceVersion"), *uid = text_of(meta, "uid");
+	const struct object_meta *live = w->live ? w->live->metadata : NULL;
+
+	if (w->res->namespaced && *ns && strcmp(ns, w->ns) != 0)
+		return fail(e, WHY_BAD_REQUEST,
+			    "the namespace of the provided object does not match the namespace "
+			    "sent on the request");
+	if (*w->name && strcmp(name, w->name) != 0)
+		return fail(e, WHY_BAD_REQUEST,
+			    "the name of the object (%.200s) does not match the name on the "
+			    "URL (%.200s)",
+			    name, w->name);
+	if (!live) {
+		if (*version)
+			return fail(e, WHY_BAD_REQUEST,
+				    "resourceVersion should not be set on objects to be "
+				    "created");
+		return 0;
+	}
+	if (*uid && strcmp(uid, live->uid) != 0)
+		return fail(e, WHY_CONFLICT,
+			    "Operation cannot be fulfilled on %s \"%s\": Precondition failed: "
+			    "UID in precondition: %.100s, UID in object meta: %s",
+			    write_plural(w->res, w->a), live->name, uid, live->uid);
+	if (*version && strcmp(version, live->resourceVersion) != 0)
+		return fail(e, WHY_CONFLICT,
+			    "Operation cannot be fulfilled on %s \"%s\": the object has been "
+			    "modified; please apply your changes to the latest version and try "
+			    "again",
+			    write_plural(w->res, w->a), live->name);
+	return 0;
+}
+
+/* With the kind and the namespace that the path says, where the body leaves them out. */
+static struct tree *
+completed(struct write *w)
+{
+	const struct tree *meta = tree_get(w->body, "metadata");
+	struct members top, m;
+
+	members_open(&m, w->a);
+	if (meta && meta->type == N_MAP)
+		members_add_all(&m, meta);
+	if (w->res->namespaced)
+		members_put(&m, "namespace", tree_string(w->ns, w->a));
+	members_open(&top, w->a);
+	members_put(&top, "apiVersion", tree_string(w->res->api_version, w->a));
+	members_put(&top, "kind", tree_string(w->res->kind, w->a));
+	members_add_all(&top, w->body);
+	members_put(&top, "apiVersion", tree_string(w->res->api_version, w->a));
+	members_put(&top, "kind", tree_string(w->res->kind, w->a));
+	if (meta && meta->type != N_MAP)
+		members_close(&m, N_MAP); /* decoding says what is wrong with it */
+	else
+		members_put(&top, "metadata", members_close(&m, N_MAP));
+	return members_close(&top, N_MAP);
+}
+
+/* ---- what decoding had to say ---- */
+
+static bool
+begins(const char *text, const char *with)
+{
+	return !strncmp(text, with, strlen(with));
+}
+
+static bool
+is_unknown(const struct complaint *c)
+{
+	return c->warning && begins(c->text, "unknown field");
+}
+
+/* unknown field "spec.replicsa", did you mean "replicas"? */
+static const char *
+unknown_text(const struct complaint *c, struct arena *a)
+{
+	const char *hint = strstr(c->text, ", did you mean");
+
+	return arena_printf(a, "unknown field \"%s\"%s", c->field ? c->field : "",
+			    hint ? hint : "");
+}
+
+/* What was said of unknown fields, as fieldValidation asks; -1: they are not allowed. */
+static int
+sort_unknown(struct write *w, struct error **e)
+{
+	struct complaint **link = &w->cs.first;
+	cleanup_buf struct buf all = { 0 };
+
+	w->cs.last = NULL;
+	while (*link) {
+		struct complaint *c = *link;
+
+		if (is_unknown(c)) {
+			c->text = unknown_text(c, w->a);
+			c->field = NULL;
+			buf_addf(&all, "%s%s", all.len ? ", " : "", c->text);
+			if (w->fields != FIELDS_WARN) {
+				*link = c->next;
+				continue;
+			}
+		}
+		w->cs.last = c;
+		link = &c->next;
+	}
+	if (w->fields == FIELDS_STRICT && all.len)
+		return fail(e, WHY_BAD_REQUEST,
+			    "%s in version \"%s\" cannot be handled as a %s: strict decoding "
+			    "error: %s",
+			    w->res->kind, w->res->version, w->res->kind, buf_text(&all));
+	return 0;
+}
+
+/* A value of another type than the field's is no object of this kind at all. */
+static int
+check_types(struct write *w, struct error **e)
+{
+	for (const struct complaint *c = w->cs.first; c; c = c->next)
+		if (!c->warning && begins(c->text, "must be ") && strstr(c->text, ", not "))
+			return fail(e, WHY_BAD_REQUEST,
+				    "%s in version \"%s\" cannot be handled as a %s: %s%s%s",
+				    w->res->kind, w->res->version, w->res->kind,
+				    c->field ? c->field : "", c->field ? ": " : "", c->text);
+	return 0;
+}
+
+static int
+invalid(struct write *w, const char *name, struct error **e)
+{
+	cleanup_buf struct buf all = { 0 };
+	size_t n = 0;
+
+	for (const struct complaint *c = w->cs.first; c; c = c->next)
+		if (!c->warning && n++ < 50)
+			buf_addf(&all, "%s%s%s%s", all.len ? ", " : "",
+				 c->field ? c->field : "", c->field && *c->field ? ": " : "",
+				 c->text);
+	return fail(e, WHY_INVALID, "%s%s%s \"%s\" is invalid: %s%s%s", w->res->kind,
+		    *w->res->group ? "." : "", w->res->group, name, n > 1 ? "[" : "",
+		    buf_text(&all), n > 1 ? "]" : "");
+}
+
+/* ---- names and namespaces ---- */
+
+static void
+check_name(struct write *w)
+{
+	struct object_meta *m = w->obj->metadata;
+	const char *why;
+
+	if (str_is(m->name, "") && !str_is(m->generateName, "")) {
+		const char *base = arena_strndup(w->a, m->generateName, BASE_MOST);
+
+		m->name = arena_printf(w->a, "%s%s", base, snapshot_suffix(w->s, base, 0, 5));
+	}
+	if (str_is(m->name, "")) {
+		complain(&w->cs, 0, 0, "metadata.name",
+			 "Required value: name or generateName is required");
+		return;
+	}
+	why = manifest_name_rule(w->res, m->name, w->a);
+	if (why)
+		complain(&w->cs, 0, 0, "metadata.name", "Invalid value: \"%.300s\": %s",
+			 m->name, why);
+}
+
+static int
+check_namespace(struct write *w, struct error **e)
+{
+	const struct namespace *ns;
+
+	if (!w->res->namespaced)
+		return 0;
+	ns = snapshot_find(w->s, RES_namespace, "", w->ns);
+	if (!ns)
+		return fail(e, WHY_NOT_FOUND, "namespaces \"%.200s\" not found", w->ns);
+	if (ns->metadata->deletionTimestamp)
+		return fail(e, WHY_FORBIDDEN,
+			    "%s \"%s\" is forbidden: unable to create new content in namespace "
+			    "%s because it is being terminated",
+			    write_plural(w->res, w->a), w->obj->metadata->name, w->ns);
+	return 0;
+}
+
+static const struct pairs *
+namespace_labels(const struct write *w)
+{
+	const struct object *ns = snapshot_find(w->s, RES_namespace, "", w->ns);
+
+	return ns ? &ns->metadata->labels : NULL;
+}
+
+/* ---- across objects ---- */
+
+static void
+check_claims(struct write *w, const struct manifest *m)
+{
+	const struct objects *all = &w->s->of[RES_service];
+	struct apply_claims *claims;
+
+	if (w->res->id != RES_service)
+		return;
+	claims = apply_claims_new(w->s->settings, &w->cs, w->a);
+	for (size_t i = 0; i < all->n; i++)
+		if (object_compare(all->at[i], w->obj))
+			apply_claim(claims, NULL, (const struct service *)all->at[i]);
+	apply_claim(claims, m, (const struct service *)w->obj);
+	apply_claims_done(claims);
+}
+
+/* The Pod Security Standards, as at a commit; a pod that they forbid is 403. */
+static int
+check_security(struct write *w, const struct manifest *m, struct error **e)
+{
+	int errors = w->cs.errors;
+	const struct complaint *last = w->cs.last;
+
+	if (w->res->id == RES_namespace && w->live)
+		apply_security_namespace(w->s, &w->cs, m, &w->live->metadata->labels,
+					 &w->obj->metadata->labels, w->a);
+	else if (w->res->id != RES_namespace)
+		apply_security(&w->cs, m, namespace_labels(w), w->obj, w->a);
+	if (errors == w->cs.errors)
+		return 0;
+	last = last ? last->next : w->cs.first;
+	return fail(e, WHY_FORBIDDEN, "%s \"%s\" is forbidden: %s", write_plural(w->res, w->a),
+		    w->obj->metadata->name, last->text);
+}
+
+/* ---- making and changing ---- */
+
+/* What a namespace has from its first moment. */
+static void
+settle_namespace(struct write *w)
+{
+	struct namespace *ns = (struct namespace *)w->obj;
+	static const char *finalizers[] = { "kubernetes" };
+
+	if (w->res->id != RES_namespace)
+		return;
+	pairs_set(&ns->metadata->labels, "kubernetes.io/metadata.name", ns->metadata->name,
+		  w->a);
+	if (w->live) {
+		ns->spec =
+		    ((const struct namespace *)w->live)->spec; /* `finalize` alone writes it */
+		return;
+	}
+	ns->spec = arena_zalloc(w->a, sizeof *ns->spec);
+	ns->spec->finalizers.at = finalizers;
+	ns->spec->finalizers.n = 1;
+	ns->status = arena_zalloc(w->a, sizeof *ns->status);
+	ns->status->phase = "Active";
+}
+
+static void **
+status_of(const struct resource *r, void *obj)
+{
+	const struct field *f = schema_field(r->schema, "status");
+
+	return f ? (void **)((char *)obj + f->off) : NULL;
+}
+
+static int
+check_new(struct write *w, const struct manifest *m, struct error **e)
+{
+	own_keep_marks(NULL, w->obj, w->a);
+	if (check_namespace(w, e) < 0 || check_security(w, m, e) < 0)
+		return -1;
+	check_claims(w, m);
+	settle_namespace(w);
+	return 0;
+}
+
+/* What kedge writes into the metadata and nobody else does. */
+static void
+keep_meta(const struct object_meta *live, struct object_meta *new)
+{
+	new->name = live->name;
+	new->generateName = live->generateName;
+	new->namespace = live->namespace;
+	new->selfLink = live->selfLink;
+	new->uid = live->uid;
+	new->resourceVersion = live->resourceVersion;
+	new->generation = live->generation;
+	new->creationTimestamp = live->creationTimestamp;
+	new->deletionTimestamp = live->deletionTimestamp;
+	new->deletionGracePeriodSeconds = live->deletionGracePeriodSeconds;
+	if (schema_has(object_meta_kind(), live, "deletionGracePeriodSeconds"))
+		schema_mark(object_meta_kind(), new, "deletionGracePeriodSeconds");
+	new->managedFields = live->managedFields;
+}
+
+/* kubectl rewrites who owns what when it goes over to server-side apply. */
+static void
+take_managed(struct write *w)
+{
+	const struct tree *sent = tree_get(tree_get(w->body, "metadata"), "managedFields");
+	cleanup_buf struct buf text = { 0 };
+
+	if (!sent || !managed_is_sound(sent))
+		return;
+	tree_json(sent, &text);
+	w->obj->metadata->managedFields =
+	    sent->kids ? arena_strdup(w->a, buf_text(&text)) : NULL;
+}
+
+static int
+refuse_gits(struct write *w, const char *field, struct error **e)
+{
+	const char *place = w->place ? w->place(w->place_ctx, w->live, field, w->a) : NULL;
+
+	return fail(e, WHY_OWNED,
+		    "%s \"%s\": %s is owned by Git: %s; change it there and commit (what the "
+		    "file leaves out can be changed here)",
+		    write_plural(w->res, w->a), w->obj->metadata->name, field,
+		    write_owner(w->live, place, w->s, w->a));
+}
+
+static int
+check_change(struct write *w, const struct manifest *m, struct error **e)
+{
+	void **was = status_of(w->res, (void *)w->live), **is = status_of(w->res, w->obj);
+	const char *field;
+
+	keep_meta(w->live->metadata, w->obj->metadata);
+	take_managed(w);
+	own_keep_marks(w->live, w->obj, w->a);
+	if (is)
+		*is = *was;
+	settle_namespace(w);
+	if (schema_equal(w->res->schema, w->live, w->obj))
+		return 0; /* nothing is asked for, so nothing can be wrong with it */
+	field = own_is_gits(w->live) ? own_objection(w->live, &w->obj, w->a) : NULL;
+	if (field)
+		return refuse_gits(w, field, e);
+	write_change_check(w);
+	apply_change_check(w->s, &w->cs, m, w->live, w->obj, w->a);
+	check_claims(w, m);
+	if (w->res->id == RES_pod &&
+	    schema_equal(pod_spec_kind(), ((const struct pod *)w->live)->spec,
+			 ((const struct pod *)w->obj)->spec))
+		return 0;
+	return check_security(w, m, e);
+}
+
+static const struct tree *
+tree_of(const struct object *o, struct arena *a)
+{
+	cleanup_buf struct buf text = { 0 };
+	struct complaints none = { .arena = a };
+
+	object_json(o, &text);
+	return json_read(text.at, text.len, a, &none);
+}
+
+/* Does the tree have a value just there? */
+static bool
+has_at(const struct tree *t, const char *path)
+{
+	const char *dot = strrchr(path, '.');
+	const struct tree *at = tree_at(t, path);
+
+	return at && at->key && !strcmp(at->key, dot ? dot + 1 : path);
+}
+
+/* Warnings of what the object had already are not given again. */
+static void
+drop_old_warnings(struct write *w, const struct tree *live)
+{
+	struct complaint **link = &w->cs.first;
+
+	w->cs.last = NULL;
+	while (*link) {
+		struct complaint *c = *link;
+
+		if (c->warning && c->field && has_at(live, c->field)) {
+			*link = c->next;
+			continue;
+		}
+		w->cs.last = c;
+		link = &c->next;
+	}
+}
+
+int
+write_check(struct write *w, struct error **e)
+{
+	const struct tree *meta = tree_get(w->body, "metadata");
+	struct manifest m = { .res = w->res };
+
+	w->cs = (struct complaints){ .arena = w->a };
+	if (check_type(w, e) < 0 || check_place(w, meta, e) < 0)
+		return -1;
+	w->obj = schema_decode(w->res->schema, write_carry_over(w, completed(w)),
+			       SCHEMA_LENIENT, w->a, &w->cs);
+	if (sort_unknown(w, e) < 0 || check_types(w, e) < 0)
+		return -1;
+	if (w->obj->metadata)
+		check_name(w);
+	if (w->cs.errors)
+		return invalid(w,
+			       w->obj->metadata && w->obj->metadata->name
+				   ? w->obj->metadata->name
+				   : text_of(meta, "generateName"),
+			       e);
+	if (!w->res->namespaced)
+		w->obj->metadata->namespace = NULL;
+	m.obj = w->obj;
+	if ((w->live ? check_change(w, &m, e) : check_new(w, &m, e)) < 0)
+		return -1;
+	if (w->cs.errors)
+		return invalid(w, w->obj->metadata->name, e);
+	if (w->live && w->cs.first)
+		drop_old_warnings(w, tree_of(w->live, w->a));
+	return 0;
+}
+
+/* ---- whose is it? ---- */
+
+const char *
+write_owner(const struct object *o, const char *place, struct snapshot *s, struct arena *a)
+{
+	const char *name = object_label(o, ANNOTATION_SOURCE);
+	const struct source *source = snapshot_find(s, RES_source, "", name);
+	const struct revision *r = NULL;
+
+	if (!place)
+		place = object_annotation(o, ANNOTATION_PLACE);
+	if (source && source->status && source->status->revision)
+		r = snapshot_find(
+		    s, RES_revision, "",
+		    arena_printf(a, "%s-%" PRId64, name, source->status->revision));
+	return arena_printf(a, "%s%s%.7s (source %s)", place ? place : "a manifest",
+			    r && r->spec && r->spec->commit ? " at " : "",
+			    r && r->spec && r->spec->commit ? r->spec->commit : "", name);
+}
+
+/* A namespace takes along what is in it, and that may be Git's. */
+static int
+holds_gits(const struct object *ns, struct snapshot *s, struct error **e)
+{
+	for (int r = 0; r < RES_COUNT; r++) {
+		struct objects in = { 0 };
+
+		if (resources[r].namespaced)
+			in = snapshot_in(s, (enum resource_id)r, object_name(ns));
+		for (size_t i = 0; i < in.n; i++)
+			if (own_is_gits(in.at[i]))
+				return fail(
+				    e, WHY_OWNED,
+				    "namespaces \"%s\": %s %s, which is in it, is owned "
+				    "by Git: %s; remove it there and commit",
+				    object_name(ns), resources[r].singular,
+				    object_name(in.at[i]),
+				    write_owner(in.at[i], NULL, s, s->arena));
+	}
+	return 0;
+}
+
+int
+write_may_delete(const struct object *o, struct snapshot *s, struct error **e)
+{
+	const struct resource *r = resource_of(o);
+
+	if (r->id == RES_namespace &&
+	    (str_is(object_name(o), "default") || str_is(object_name(o), "kube-system")))
+		return fail(e, WHY_FORBIDDEN,
+			    "namespaces \"%s\" is forbidden: this namespace may not be deleted",
+			    object_name(o));
+	if (r->id == RES_namespace && holds_gits(o, s, e) < 0)
+		return -1;
+	if (r->id == RES_pod || !own_is_gits(o))
+		return 0;
+	return fail(e, WHY_OWNED, "%s \"%s\" is owned by Git: %s; remove it there and commit",
+		    write_plural(r, s->arena), object_name(o),
+		    write_owner(o, NULL, s, s->arena));
+}

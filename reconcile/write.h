@@ -1,0 +1,51 @@
+/* write.h -- a write over the API, from what was sent to the object it would make.
+ *
+ * Pure.  The same decoding, defaults and rules as for manifests, and what only a write has:
+ * the path it was sent to, the object it changes, what of it cannot be changed, and what is
+ * Git's (own.h).  Nothing is stored here.
+ */
+#ifndef KEDGE_WRITE_H
+#define KEDGE_WRITE_H
+#include "object.h"
+
+struct error;
+struct snapshot;
+
+/* Fields that the kind does not have. */
+enum write_fields { FIELDS_IGNORE, FIELDS_WARN, FIELDS_STRICT };
+
+struct write {
+	const struct resource *res;
+	const char *ns, *name;     /* of the path; name "" when it is POSTed */
+	const struct object *live; /* NULL: it is to be made */
+	const struct tree *body;   /* the whole object, as sent or as patched */
+	struct snapshot *s;        /* with now and seed; settings may be NULL */
+	struct arena *a;
+	enum write_fields fields;
+	/* "web.yaml:7": where Git states the field; NULL: only the document's place is known.
+	 * May be NULL itself. */
+	const char *(*place)(void *ctx, const struct object *, const char *field,
+			     struct arena *);
+	void *place_ctx;
+	/* Made by write_check: */
+	struct object *obj;   /* what to store */
+	struct complaints cs; /* its errors are the causes of WHY_INVALID; its warnings are for
+				 the client */
+};
+
+/* -1: refused, with why; WHY_INVALID then has its causes in `cs`. */
+int write_check(struct write *, struct error **);
+/* May this be deleted?  What a commit states may not, but for pods, which come again. */
+int write_may_delete(const struct object *, struct snapshot *, struct error **);
+/* "web.yaml:7 at 3f2a91c (source deploy)"; `place` NULL: the document's */
+const char *write_owner(const struct object *, const char *place, struct snapshot *,
+			struct arena *);
+/* "deployments.apps", as Kubernetes' messages name a kind */
+const char *write_plural(const struct resource *, struct arena *);
+
+/* write_change.c */
+void write_change_check(struct write *);
+/* The body with what it leaves out and Kubernetes fills in from the object that lives, and
+ * without what only came along with that. */
+const struct tree *write_carry_over(struct write *, const struct tree *body);
+#endif

@@ -55,6 +55,8 @@ struct hand {
 	struct map services; /* id -> anything: set since the brain's last start */
 	struct map stale;    /* id -> anything: set before it */
 	struct hand_job *jobs;
+	struct image_job *sync; /* of images to the disk; NULL: none goes on */
+	struct event *sync_ended, *sync_timer;
 	struct event *rt_event, *rt_timer, *np_event, *check_timer, *drain_timer, *brain_timer,
 	    *watchdog_timer, *ahead_timer;
 	struct event *signals[2];
@@ -105,6 +107,10 @@ void hand_store_remove(struct hand *, const struct store_args *);
 void hand_hear(void *hand, struct message *);
 /* An image on its way in; the answer to `id` follows when it is there or is not. */
 struct hand_job *hand_job_add(struct hand *, struct image_job *, int64_t id);
+
+/* hand_sync.c */
+void hand_sync_open(struct hand *);
+void hand_sync(struct hand *); /* something came in */
 
 /* hand_pull.c */
 int hand_pull(struct hand *, const char *image, int64_t id, struct error **);

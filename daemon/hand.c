@@ -614,6 +614,7 @@ events_make(struct hand *h)
 	h->rt_timer = evtimer_new(h->base, rt_on_event, h);
 	h->check_timer = evtimer_new(h->base, check_on_timer, h);
 	h->drain_timer = evtimer_new(h->base, drain_on_timer, h);
+	hand_sync_open(h);
 	h->brain_timer = evtimer_new(h->base, brain_on_timer, h);
 	h->ahead_timer = evtimer_new(h->base, ahead_on_timer, h);
 	h->watchdog_timer = evtimer_new(h->base, watchdog_on_timer, h);

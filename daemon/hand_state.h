@@ -56,6 +56,8 @@ struct hand {
 	struct map services; /* id -> anything: set since the brain's last start */
 	struct map stale;    /* id -> anything: set before it */
 	struct hand_job *jobs;
+	struct image_job *sync; /* of images to the disk; NULL: none goes on */
+	struct event *sync_ended, *sync_timer;
 	struct event *rt_event, *rt_timer, *np_event, *check_timer, *drain_timer, *brain_timer,
 	    *watchdog_timer, *ahead_timer;
 	struct event *signals[2];
@@ -117,6 +119,10 @@ void hand_dns_open(struct hand *);
 void hand_dns_brain(struct hand *); /* a new brain is to tell it names */
 void hand_dns_ended(struct hand *);
 void hand_dns_close(struct hand *, bool down); /* unless everything goes, it stays */
+
+/* hand_sync.c */
+void hand_sync_open(struct hand *);
+void hand_sync(struct hand *); /* something came in */
 
 /* hand_pull.c */
 int hand_pull(struct hand *, const char *image, int64_t id, struct error **);

@@ -524,6 +524,7 @@ job_done(evutil_socket_t fd, short what, void *arg)
 			free(*n);
 		}
 	free(names);
+	hand_sync(j->hand);
 	/* an image whose name moved on, unless a pod runs on it */
 	(void)images_sweep(j->hand->images, NULL);
 	/* Who hears that an image was pulled finds it in the list, and pulls it no second time.

@@ -1,9 +1,9 @@
 /* image.c -- the image store: what is on disk and what is found there.
  *
  * Content is named by its hash and never changes; only names change, each by
- * one rename.  What a name needs is on disk, synced, before the name is: a
- * crash at any instant leaves the old image or the new one.  What is left over
- * without a name is found and removed later.
+ * one rename.  What a name needs is there before the name is: a crash of ours at
+ * any instant leaves the old image or the new one (image_sync.c: what one of the
+ * host leaves).  What is left over without a name is found and removed later.
  *
  *     configs/sha256/<id>       the record: items, all that the hand ever reads
  *     configs/sha256/<id>.json  the config as it came, kept for who wants to look
@@ -95,6 +95,7 @@ layers_fill(struct images *s, struct shelf *to, const struct items *items,
 	const char **dirs = arena_alloc(&x->arena, (items->n + 1) * sizeof *dirs);
 	size_t n = 0;
 
+	x->layers = arena_alloc(&x->arena, (items->n + 1) * sizeof *x->layers);
 	for (size_t i = 0; i < items->n; i++) {
 		char hex[HEX_SIZE];
 		int64_t bytes;
@@ -116,6 +117,7 @@ layers_fill(struct images *s, struct shelf *to, const struct items *items,
 			*size = bytes;
 			(void)map_put(&to->layers, hex, size);
 		}
+		x->layers[x->nlayers++] = arena_strdup(&x->arena, hex);
 		dirs[n] = arena_printf(&x->arena, "%s/layers/sha256/%s", s->dir, hex);
 		x->image.size += bytes;
 		if (root_is_opaque(dirs[n])) {
@@ -276,6 +278,10 @@ name_see(void *ctx, const char *file, struct error **e)
 	}
 	if (!x)
 		return unusable(r, name, &why, e);
+	if (image_sync_distrusts(r->store, x)) {
+		image_entry_free(x);
+		return 0;
+	}
 	if (s->n == s->cap) {
 		s->cap = s->cap ? 2 * s->cap : 16;
 		s->at = xrealloc(s->at, s->cap * sizeof *s->at);
@@ -311,6 +317,10 @@ clear_one(void *ctx, const char *name, struct error **e)
 {
 	struct images *s = ctx;
 
+	/* a layer that a pod may still run on: until there are no such pods any more */
+	if (strncmp(name, BAD_LAYER, strlen(BAD_LAYER)) == 0 &&
+	    strncmp(name + strlen(BAD_LAYER), s->boot, strlen(s->boot)) == 0)
+		return 0;
 	if (image_tree_remove(s->ingest, name) == 0)
 		return 0;
 	if (errno != ENOTEMPTY)
@@ -358,6 +368,8 @@ dirs_make(struct images *s, struct error **e)
 	base = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (base < 0)
 		return fail_sys(e, "open %s", s->dir);
+	if (image_sync_init(s, e) < 0)
+		return -1;
 	if (dir_make(base, "layers", &layers, e) < 0 ||
 	    dir_make(layers, "sha256", &s->layers, e) < 0 ||
 	    dir_make(base, "configs", &configs, e) < 0 ||
@@ -373,7 +385,7 @@ images_open(const char *state_dir, struct images **ret, struct error **e)
 {
 	struct images *s = xcalloc(1, sizeof *s);
 
-	s->layers = s->configs = s->names = s->ingest = -1;
+	s->layers = s->configs = s->names = s->ingest = s->disk = -1;
 	if (mkdir(state_dir, 0755) < 0 && errno != EEXIST) {
 		fail_sys(e, "mkdir %s", state_dir);
 		goto out;
@@ -386,7 +398,8 @@ images_open(const char *state_dir, struct images **ret, struct error **e)
 	xasprintf(&s->dir, "%s/images", s->state);
 	xasprintf(&s->ingest_path, "%s/ingest", s->dir);
 	if (dirs_make(s, e) < 0 || image_dir_each(s->ingest, clear_one, s, e) < 0 ||
-	    image_store_reload(s, false, e) < 0 || image_layers_sweep(s, e) < 0)
+	    image_store_reload(s, false, e) < 0 || image_sync_open(s, e) < 0 ||
+	    image_layers_sweep(s, e) < 0)
 		goto out;
 	*ret = s;
 	return 0;
@@ -409,6 +422,7 @@ images_close(struct images *s)
 	for (size_t i = 0; i < 4; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
+	image_sync_done(s);
 	shelf_done(&s->shelf);
 	free(s->state);
 	free(s->dir);
@@ -504,4 +518,24 @@ unsigned
 image_store_serial(struct images *s)
 {
 	return ++s->serial;
+}
+
+void
+image_store_taker(struct images *s, bool begins)
+{
+	s->takers += begins ? 1 : -1U;
+	if (!begins)
+		image_sync_rest(s);
+}
+
+unsigned
+image_store_refusals(const struct images *s)
+{
+	return s->refusals;
+}
+
+bool
+image_store_refused(const struct images *s, unsigned since)
+{
+	return s->refused || s->refusals != since;
 }

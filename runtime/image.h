@@ -4,8 +4,11 @@
  *     images/configs/sha256/<id>.json       an OCI image config
  *     images/names/<encoded name>           -> config id
  *     images/ingest/                        what is being written; cleared at start
+ *     images/unsynced                       there while the disk may not have all that is found
  *
- * Nothing is visible before it is complete and verified.  Names are
+ * Nothing is visible before it is complete and verified.  The disk gets it a little later
+ * (images_sync): what a host that goes down meanwhile has lost of it is found out at the next
+ * start, and images that it was part of are dropped.  Names are
  * normalised as the registries' clients do: "nginx" is
  * docker.io/library/nginx:latest.  Unpacking runs in a child that sees only the
  * ingest directory (see the security list in the file).
@@ -91,6 +94,12 @@ int image_save(struct images *, const char *name, int fd, bool config_only,
 /* Looks at every layer again; into fd a line an image: NAME, TAB, ok|damaged|unknown, TAB,
  * "pulled" or "by hand", TAB, what is wrong. */
 int images_verify(struct images *, int fd, struct image_job **ret, struct error **);
+/* What has come in is found at once; this brings it to the disk, in a process of its own.  To
+ * be called after images_open and after each job.  `*ret` is NULL when there is nothing to do,
+ * or it is being done.  When the disk refuses, the job's end is an error that names the images
+ * which were dropped for it; other errors end nothing: call it again later. */
+int images_sync(struct images *, struct image_job **ret, struct error **);
+bool images_unsynced(const struct images *); /* there is something to do */
 /* Readable when the job has ended. */
 int image_job_fd(const struct image_job *);
 /* 0: done, `*ret_names` are the names now known (NULL-terminated, caller frees each and the

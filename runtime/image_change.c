@@ -1,8 +1,8 @@
 /* image_change.c -- what changes the image store: taking in what a child made,
  * removing names, and removing what nobody needs any more.
  *
- * Order is the whole guarantee.  In: layers, then configs, then names, each
- * synced before the next.  Out: names, then configs, then layers.
+ * Order is the whole guarantee.  In: layers, then configs, then names.  Out: names, then
+ * configs, then layers.  The disk hears of it later: image_sync.c.
  */
 #include "base/cleanup.h"
 #include "image_impl.h"
@@ -62,11 +62,12 @@ opaque_mark(struct images *s, int job, const char *value, struct error **e)
 		return layer < 0 ? fail_sys(e, "open layer %s", hex) : 0;
 	if (fsetxattr(dir, "trusted.overlay.opaque", "y", 1, 0) < 0)
 		return fail_sys(e, "mark %s of layer %.12s as opaque", rest, hex);
-	return fsync(dir) < 0 ? fail_sys(e, "fsync layer %.12s", hex) : 0;
+	return 0;
 }
 
-/* What image_sum.c counted; a file system that keeps no such note has layers that cannot be
- * looked at again, and no other harm. */
+/* What image_sum.c counted, last of all: what comes in order to the disk comes before it.  A
+ * file system that keeps no such note has layers that cannot be looked at again: there the
+ * child brought all of it to the disk. */
 static int
 sum_keep(struct images *s, int job, const char *value, struct error **e)
 {
@@ -80,9 +81,11 @@ sum_keep(struct images *s, int job, const char *value, struct error **e)
 		return 0; /* it will not be taken, for it is here */
 	snprintf(path, sizeof path, "layers/%s", hex);
 	dir = dir_open(job, path);
-	if (dir >= 0)
-		(void)image_layer_sum_keep(dir, sum);
-	return 0;
+	if (dir < 0)
+		return fail_sys(e, "open layer %.12s", hex);
+	if (image_layer_sum_keep(dir, sum, false) == 0)
+		return 0;
+	return errno == ENOTSUP ? 0 : fail_sys(e, "note the sum of layer %.12s", hex);
 }
 
 static int
@@ -99,7 +102,9 @@ layer_take(struct images *s, int job, const char *value, struct error **e)
 	if (dir < 0)
 		return fail_sys(e, "open layer %.12s", hex);
 	/* the same content may have come by another job meanwhile: either will do */
-	if (renameat2(job, path, s->layers, hex, RENAME_NOREPLACE) < 0 && errno != EEXIST)
+	if (renameat2(job, path, s->layers, hex, RENAME_NOREPLACE) == 0)
+		image_sync_took(s, hex);
+	else if (errno != EEXIST)
 		return fail_sys(e, "rename layer %.12s into the image store", hex);
 	return 0;
 }
@@ -175,24 +180,14 @@ step(struct images *s, int job, const char *key, const char *value, char **names
 static int
 steps(struct images *s, int job, const struct items *items, char **names, struct error **e)
 {
-	const struct {
-		const char *key;
-		int dir; /* synced after all of its kind */
-	} order[] = { { "opaque", -1 },
-		      { "sum", -1 },
-		      { "layer", s->layers },
-		      { "image", s->configs },
-		      { "name", s->names } };
+	static const char *const order[] = { "opaque", "sum", "layer", "image", "name" };
 	size_t n = 0;
 
-	for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
+	for (size_t k = 0; k < sizeof order / sizeof *order; k++)
 		for (size_t i = 0; i < items->n; i++)
-			if (strcmp(items->at[i].key, order[k].key) == 0 &&
-			    step(s, job, order[k].key, items->at[i].value, names, &n, e) < 0)
+			if (strcmp(items->at[i].key, order[k]) == 0 &&
+			    step(s, job, order[k], items->at[i].value, names, &n, e) < 0)
 				return -1;
-		if (order[k].dir >= 0 && fsync(order[k].dir) < 0)
-			return fail_sys(e, "fsync the image store");
-	}
 	return 0;
 }
 
@@ -324,8 +319,8 @@ images_sweep(struct images *s, struct error **e)
 	map_done(&w.named);
 	if (rc < 0 || w.removed == 0)
 		return rc;
-	if (fsync(s->configs) < 0)
-		return fail_sys(e, "fsync the image store");
+	if (image_sync_dir(s, s->configs, e) < 0)
+		return -1;
 	return image_store_reload(s, true, e) < 0 ? -1 : image_layers_sweep(s, e);
 }
 
@@ -349,7 +344,107 @@ image_remove(struct images *s, const char *name, struct error **e)
 	file = image_name_encode(i->name);
 	if (unlinkat(s->names, file, 0) < 0)
 		return fail_sys(e, "remove %s", file);
-	if (fsync(s->names) < 0)
-		return fail_sys(e, "fsync the image store");
+	if (image_sync_dir(s, s->names, e) < 0)
+		return -1;
 	return image_store_reload(s, true, e) < 0 ? -1 : images_sweep(s, e);
+}
+
+/* ---- layers that nobody must run ---- */
+
+struct drop {
+	struct images *store;
+	const struct map *layers;
+	struct map held; /* of them, those that a pod runs on */
+	struct buf *names;
+	bool keep;
+};
+
+bool
+image_entry_has(const struct image_entry *x, const struct map *layers)
+{
+	if (map_get(layers, image_digest_hex(x->image.id)))
+		return true;
+	for (size_t i = 0; i < x->nlayers; i++)
+		if (map_get(layers, x->layers[i]))
+			return true;
+	return false;
+}
+
+static int
+drop_config_see(void *ctx, const char *hex, struct error **e)
+{
+	struct drop *d = ctx;
+	const struct images *s = d->store;
+	struct image_entry *x;
+	char id[8 + HEX_SIZE];
+
+	(void)e;
+	if (!image_hex_valid(hex))
+		return 0;
+	snprintf(id, sizeof id, "sha256:%s", hex);
+	x = image_record_read(d->store, NULL, s->configs, hex, "", NULL);
+	if (x && image_entry_has(x, d->layers) && s->keeper && s->keeper(s->keeper_ctx, id))
+		for (size_t i = 0; i < x->nlayers; i++)
+			(void)map_put(&d->held, x->layers[i], d);
+	image_entry_free(x);
+	return 0;
+}
+
+static int
+layer_drop(struct drop *d, const char *hex, struct error **e)
+{
+	struct images *s = d->store;
+	bool keep = d->keep || map_get(&d->held, hex);
+	char to[96];
+	int rc;
+
+	do {
+		if (keep)
+			snprintf(to, sizeof to, BAD_LAYER "%s-%u", s->boot,
+				 image_store_serial(s));
+		else
+			snprintf(to, sizeof to, "dropped-%u", image_store_serial(s));
+		rc = renameat2(s->layers, hex, s->ingest, to, RENAME_NOREPLACE);
+	} while (rc < 0 && errno == EEXIST);
+	if (rc < 0)
+		return errno == ENOENT ? 0 : fail_sys(e, "remove layer %.12s", hex);
+	if (!keep)
+		image_store_discard(s, to);
+	return 0;
+}
+
+static int
+drop_all(struct drop *d, struct error **e)
+{
+	struct images *s = d->store;
+
+	for (size_t i = 0; i < s->shelf.n; i++) {
+		const struct image_entry *x = s->shelf.at[i];
+		cleanup_free char *file = NULL;
+
+		if (!image_entry_has(x, d->layers))
+			continue;
+		file = image_name_encode(x->image.name);
+		if (unlinkat(s->names, file, 0) < 0 && errno != ENOENT)
+			return fail_sys(e, "remove %s", file);
+		buf_addf(d->names, "%s%s", d->names->len ? ", " : "", x->image.name);
+	}
+	if (image_dir_each(s->configs, drop_config_see, d, e) < 0)
+		return -1;
+	for (struct map_slot *m = map_first(d->layers); m; m = map_next(d->layers, m))
+		if (layer_drop(d, m->key, e) < 0)
+			return -1;
+	return 0;
+}
+
+int
+image_layers_drop(struct images *s, const struct map *layers, bool keep, struct buf *names,
+		  struct error **e)
+{
+	struct drop d = { .store = s, .layers = layers, .names = names, .keep = keep };
+	int rc = drop_all(&d, e);
+
+	map_done(&d.held);
+	/* without its layers no image is found, whatever else went wrong */
+	return image_store_reload(s, false, rc < 0 ? NULL : e) < 0 ? -1 : rc;
 }

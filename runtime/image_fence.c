@@ -20,8 +20,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-static void
-signals_reset(void)
+void
+image_child_signals(void)
 {
 	sigset_t none;
 
@@ -139,7 +139,7 @@ static const int calls[] = {
 	CALL(statx), CALL(faccessat), CALL(faccessat2), CALL(mkdirat), CALL(mknodat),
 	CALL(linkat), CALL(symlinkat), CALL(unlinkat), CALL(renameat), CALL(renameat2),
 	CALL(fchown), CALL(fchownat), CALL(fchmod), CALL(fchmodat), CALL(ftruncate),
-	CALL(utimensat), CALL(fsetxattr), CALL(getdents64), CALL(fsync), CALL(syncfs),
+	CALL(utimensat), CALL(fsetxattr), CALL(getdents64), CALL(syncfs),
 	CALL(fcntl), CALL(dup), CALL(brk), CALL(mmap), CALL(munmap), CALL(mremap),
 	CALL(mprotect), CALL(madvise), CALL(futex), CALL(rt_sigaction), CALL(rt_sigprocmask),
 	CALL(rt_sigreturn), CALL(sigaltstack), CALL(restart_syscall), CALL(getrandom),
@@ -186,7 +186,7 @@ int
 image_child_fence(struct child *c, const char *path, int seconds, struct error **e)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	signals_reset();
+	image_child_signals();
 	umask(0);
 	/* names in pax headers are UTF-8; without a UTF-8 locale libarchive has no words for
 	 * them */

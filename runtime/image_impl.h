@@ -4,6 +4,7 @@
  * image_change.c the store: taking in what the child made, and removing
  * image_name.c   digests; names are base/imageref.h's
  * image_items.c  "key=value" lists: records on disk, and the child's answer
+ * image_sync.c   the store: what is found, and perhaps not yet on the disk
  * image_job.c    the child: how it starts and ends
  * image_fence.c  the child: what it may do
  * image_make.c   in the child: one layer, one image, an import
@@ -38,8 +39,9 @@ bool image_hex_valid(const char *); /* exactly 64 of [0-9a-f] */
 const char *image_digest_hex(const char *digest);
 void image_hex_print(struct sha256_ctx *, char ret[HEX_SIZE]); /* ends the hash */
 
-/* image_items.c: "key=value\0key=value\0...end=\0".  A list without its end is
- * refused, so that a torn file is never taken for a short one. */
+/* image_items.c: "key=value\0key=value\0...end=CRC32\0", the sum of what is
+ * before.  A list without its end, or with another sum, is refused: no torn file is ever taken
+ * for a short one, and none with a hole for a whole one. */
 struct item {
 	const char *key, *value;
 };
@@ -54,7 +56,7 @@ int image_items_parse(const char *bytes, size_t len, struct arena *, struct item
 		      struct error **);
 /* Opens without following links or hanging on a FIFO; regular files up to `max` bytes. */
 int image_file_read(int dirfd, const char *name, size_t max, struct buf *ret, struct error **);
-/* Creates (never overwrites), writes and fsyncs. */
+/* Creates (never overwrites) and writes; images_sync() brings it to the disk. */
 int image_file_write(int dirfd, const char *name, const void *bytes, size_t len,
 		     struct error **);
 /* Removes a tree below dirfd without ever following a link; absent is fine. */
@@ -139,11 +141,14 @@ struct child {
 	int number;                /* which of the job's children */
 	int alive;                 /* held open until it ends; -1: none */
 	struct pull_table *pull;   /* NULL: no pull */
+	const struct map *check;   /* layers to look at again */
+	bool takes;                /* it brings something into the store */
 	const struct image *image; /* that is saved */
 	const char *store_path;    /* there as "store", read-only; NULL: it is not */
 };
 /* Fences the calling process in; fd and root are 3 and 4 afterwards, root is "/". */
 int image_child_fence(struct child *, const char *path, int seconds, struct error **);
+void image_child_signals(void); /* none of the caller's handlers is left */
 int image_child_import(struct child *, struct error **);
 int image_child_load(struct child *, struct error **);
 int image_child_pull(struct child *, struct error **);
@@ -151,8 +156,14 @@ int image_child_save(struct child *, struct error **);
 int image_child_inspect(struct child *, struct error **);
 /* image_sum.c */
 int image_child_verify(struct child *, struct error **);
+int image_child_check(struct child *, struct error **); /* answers "sound HEX", "damaged WHY",
+							 * and of configs "torn HEX" */
 int image_layer_sum(int dirfd, uint64_t *ret, struct error **);
-int image_layer_sum_keep(int dirfd, const char *text);    /* errno; needs CAP_SYS_ADMIN */
+enum { IMAGE_SUM_SIZE = 17 };
+/* A layer's note: its sum, and whether it is proven to be on the disk; both need CAP_SYS_ADMIN.
+ * -1 and errno: ENODATA: it has none, ENOTSUP: none can be kept there. */
+int image_layer_sum_keep(int dirfd, const char *sum, bool proven);
+int image_layer_sum_read(int dirfd, char ret[IMAGE_SUM_SIZE], bool *ret_proven);
 struct pull_table *image_pull_table(struct budget **ret); /* shared with children to come */
 void image_pull_table_free(struct pull_table *);
 
@@ -189,4 +200,24 @@ int image_store_take(struct images *, const char *dir, const struct items *, cha
 		     struct error **);
 /* Removes a directory of ingest in a process of its own: it may be large. */
 void image_store_discard(const struct images *, const char *dir);
+/* A job that brings something begins, or is over. */
+void image_store_taker(struct images *, bool begins);
+unsigned image_store_refusals(const struct images *);
+/* The disk refused something since, or still has what is to be dropped for it. */
+bool image_store_refused(const struct images *, unsigned since);
+
+/* image_sync.c */
+enum { IMAGE_SYNC_NOT_BEGUN = 255 };                         /* how its child ends then */
+int image_sync_mark(const struct images *, struct error **); /* in a child, before its fence */
+bool image_sync_begin(struct images *);                      /* false: there is nothing to do */
+void image_sync_took(struct images *, const char *hex); /* NULL: something else than a layer */
+bool image_sync_notes(const struct images *);           /* its layers can have notes */
+_Noreturn void image_sync_child(const struct images *, int alive);
+/* How it ended. */
+int image_sync_ok(struct images *, struct error **); /* -1: one before it had failed */
+void image_sync_again(struct images *);
+int image_sync_failed(struct images *, int err, struct error **);
+/* image_job.c: looks at these layers now, and waits for it. */
+int images_check(struct images *, const struct map *layers, struct arena *, struct items *ret,
+		 struct error **);
 #endif

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <zlib.h>
 
 void
 image_items_add(struct buf *b, const char *key, const char *fmt, ...)
@@ -19,10 +20,16 @@ image_items_add(struct buf *b, const char *key, const char *fmt, ...)
 	buf_addc(b, '\0');
 }
 
+static unsigned long
+items_crc(const char *bytes, size_t len)
+{
+	return crc32(crc32(0, NULL, 0), (const unsigned char *)bytes, (unsigned)len);
+}
+
 void
 image_items_end(struct buf *b)
 {
-	image_items_add(b, "end", "%s", "");
+	image_items_add(b, "end", "%08lx", items_crc(b->at, b->len));
 }
 
 int
@@ -47,6 +54,8 @@ image_items_parse(const char *bytes, size_t len, struct arena *a, struct items *
 		if (strcmp(key, "end") == 0) {
 			if (at != len)
 				return fail(e, WHY_IO, "a list of items goes on after its end");
+			if (eq[1] && strtoul(eq + 1, NULL, 16) != items_crc(bytes, at - n - 1))
+				return fail(e, WHY_IO, "a list of items is damaged");
 			*ret = out;
 			return 0;
 		}
@@ -112,8 +121,6 @@ image_file_write(int dirfd, const char *name, const void *bytes, size_t len, str
 		at += n;
 		len -= n;
 	}
-	if (fsync(fd) < 0)
-		return fail_sys(e, "fsync %s", name);
 	return 0;
 }
 

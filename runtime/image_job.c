@@ -6,6 +6,7 @@
  */
 #include "base/cleanup.h"
 #include "image_impl.h"
+#include <assert.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -26,7 +27,9 @@ struct image_job {
 	int pidfd[IMAGE_PULL_SOCKS];
 	int alive; /* a pipe that the children hold open */
 	int seconds;
-	char dir[64]; /* below ingest */
+	bool takes;        /* what it made goes into the store */
+	unsigned refusals; /* of the disk, when it began */
+	char dir[64];      /* below ingest; "": a sync, which has none */
 };
 
 enum { NO_ANSWER = 2 }; /* how a child ends when it could not say why */
@@ -44,6 +47,8 @@ child_work(struct child *c, child_fn *fn, const char *path, int seconds, struct 
 {
 	char answer[16];
 
+	if (c->takes && c->number == 0 && image_sync_mark(c->store, e) < 0)
+		return -1;
 	if (image_child_fence(c, path, seconds, e) < 0)
 		return -1;
 	if (fn(c, e) < 0)
@@ -51,7 +56,7 @@ child_work(struct child *c, child_fn *fn, const char *path, int seconds, struct 
 	/* what the stream was spilled to; here, so that the parent need not wait for it */
 	if (!c->pull)
 		(void)image_tree_remove(c->root, "files");
-	if (syncfs(c->root) < 0)
+	if (c->takes && !image_sync_notes(c->store) && syncfs(c->root) < 0)
 		return fail_sys(e, "sync %s", path);
 	image_items_end(&c->answer);
 	answer_name(c->number, answer);
@@ -116,6 +121,8 @@ job_new(struct child *c, const struct image_limits *l, struct image_job **ret, c
 	int fds[2] = { -1, -1 };
 
 	j->store = s;
+	j->takes = c->takes;
+	j->refusals = image_store_refusals(s);
 	j->seconds = l && l->seconds > 0 ? l->seconds : SECONDS_DEFAULT;
 	c->budget->max_bytes = l && l->bytes > 0 ? l->bytes : BYTES_DEFAULT;
 	c->budget->max_entries = l && l->entries > 0 ? l->entries : ENTRIES_DEFAULT;
@@ -138,6 +145,8 @@ job_new(struct child *c, const struct image_limits *l, struct image_job **ret, c
 	else {
 		j->alive = fds[0];
 		c->alive = fds[1];
+		if (j->takes)
+			image_store_taker(s, true);
 		*ret = j;
 		*ret_path = steal_ptr(&path);
 		return 0;
@@ -182,9 +191,11 @@ image_import(struct images *s, int fd, const char *name, const struct image_conf
 {
 	static const struct image_config none;
 	cleanup_free char *full = image_normalise(name, e);
-	struct child c = {
-		.fd = fd, .store = s, .name = full, .config = config ? config : &none
-	};
+	struct child c = { .fd = fd,
+			   .store = s,
+			   .name = full,
+			   .config = config ? config : &none,
+			   .takes = true };
 
 	if (!full)
 		return -1;
@@ -199,7 +210,7 @@ image_load(struct images *s, int fd, const char *name, const struct image_limits
 	   struct image_job **ret, struct error **e)
 {
 	cleanup_free char *full = name ? image_normalise(name, e) : NULL;
-	struct child c = { .fd = fd, .store = s, .name = full };
+	struct child c = { .fd = fd, .store = s, .name = full, .takes = true };
 
 	if (name && !full)
 		return -1;
@@ -262,7 +273,7 @@ image_pull(struct images *s, const char *name, const struct image_limits *l,
 {
 	cleanup_free char *full = image_normalise(name, e), *path = NULL;
 	int socks[IMAGE_PULL_SOCKS] = { -1, -1, -1, -1 };
-	struct child c = { .store = s, .name = full };
+	struct child c = { .store = s, .name = full, .takes = true };
 	struct image_job *j = NULL;
 	int rc = -1;
 
@@ -356,7 +367,10 @@ job_free(struct image_job *j)
 	for (size_t i = 0; i < j->n; i++)
 		close(j->pidfd[i]);
 	close(j->alive);
-	image_store_discard(j->store, j->dir);
+	if (*j->dir)
+		image_store_discard(j->store, j->dir);
+	if (j->takes)
+		image_store_taker(j->store, false);
 	free(j);
 }
 
@@ -409,15 +423,120 @@ answers_read(struct image_job *j, struct arena *a, struct items *ret, struct err
 	return 0;
 }
 
+/* ---- bringing it to the disk ---- */
+
+int
+images_sync(struct images *s, struct image_job **ret, struct error **e)
+{
+	struct image_job *j;
+	int fds[2];
+	pid_t pid;
+
+	*ret = NULL;
+	if (!image_sync_begin(s))
+		return 0;
+	j = xcalloc(1, sizeof *j);
+	*j = (struct image_job){ .store = s, .alive = -1 };
+	if (pipe2(fds, O_CLOEXEC) < 0) {
+		fail_sys(e, "make the pipe that tells when images are on the disk");
+		goto out;
+	}
+	j->alive = fds[0];
+	pid = fork();
+	if (pid == 0) {
+		image_child_signals();
+		image_sync_child(s, fds[1]);
+	}
+	close(fds[1]);
+	if (pid < 0) {
+		fail_sys(e, "fork a process to bring images to the disk");
+		goto out;
+	}
+	j->pidfd[0] = syscall(SYS_pidfd_open, pid, 0);
+	if (j->pidfd[0] < 0) { /* never waited for: it may take long */
+		fail_sys(e, "watch the process that brings images to the disk (pidfd_open)");
+		goto out;
+	}
+	j->pid[j->n++] = pid;
+	*ret = j;
+	return 0;
+out:
+	image_sync_again(s);
+	if (j->alive >= 0)
+		close(j->alive);
+	free(j);
+	return -1;
+}
+
+static int
+sync_end(struct image_job *j, struct error **e)
+{
+	siginfo_t si = { 0 };
+	int rc;
+
+	do
+		rc = waitid(P_PIDFD, j->pidfd[0], &si, WEXITED);
+	while (rc < 0 && errno == EINTR);
+	if (rc == 0 && si.si_code == CLD_EXITED && si.si_status == 0)
+		return image_sync_ok(j->store, e);
+	if (rc == 0 && si.si_code == CLD_EXITED && si.si_status != IMAGE_SYNC_NOT_BEGUN)
+		return image_sync_failed(j->store, si.si_status, e);
+	image_sync_again(j->store);
+	return fail(e, WHY_INTERNAL, "the process that brings images to the disk was ended%s",
+		    rc == 0 && si.si_code != CLD_EXITED ? " by a signal" : "");
+}
+
+int
+images_check(struct images *s, const struct map *layers, struct arena *a, struct items *ret,
+	     struct error **e)
+{
+	const struct image_limits seconds = { .seconds = 60 }; /* nothing starts meanwhile */
+	struct child c = {
+		.fd = -1, .store = s, .store_path = image_store_path(s), .check = layers
+	};
+	struct image_job *j;
+	char byte;
+	int rc;
+
+	c.fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (c.fd < 0)
+		return fail_sys(e, "open /dev/null");
+	rc = job_start(&c, image_child_check, &seconds, &j, e);
+	close(c.fd);
+	if (rc < 0)
+		return -1;
+	while (read(j->alive, &byte, 1) < 0 && errno == EINTR)
+		;
+	rc = answers_read(j, a, ret, e);
+	job_free(j);
+	return rc;
+}
+
+/* ---- how jobs end ---- */
+
 int
 image_job_end(struct image_job *j, char ***ret_names, struct error **e)
 {
 	cleanup_arena struct arena a = { 0 };
 	struct items items;
-	int rc = answers_read(j, &a, &items, e);
+	int rc;
 
-	if (rc == 0)
-		rc = image_store_take(j->store, j->dir, &items, ret_names, e);
+	if (!*j->dir) {
+		*ret_names = xcalloc(1, sizeof **ret_names);
+		rc = sync_end(j, e);
+	} else {
+		rc = answers_read(j, &a, &items, e);
+		/* whose bytes the disk refused, it does not say */
+		if (rc == 0 && j->takes && image_store_refused(j->store, j->refusals))
+			rc = fail(e, WHY_IO,
+				  "the disk under %s did not take all that was written "
+				  "meanwhile; try again",
+				  image_store_path(j->store));
+		if (rc == 0 && j->takes)
+			image_sync_took(j->store, NULL);
+		if (rc == 0)
+			rc = image_store_take(j->store, j->dir, &items, ret_names, e);
+	}
 	job_free(j);
 	return rc;
 }
@@ -427,6 +546,7 @@ image_job_cancel(struct image_job *j)
 {
 	if (!j)
 		return;
+	assert(*j->dir); /* nobody can call back what is on its way to the disk */
 	for (size_t i = 0; i < j->n; i++)
 		(void)syscall(SYS_pidfd_send_signal, j->pidfd[i], SIGKILL, NULL, 0);
 	for (size_t i = 0; i < j->n; i++)

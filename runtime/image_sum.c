@@ -11,8 +11,9 @@
 #include <sys/xattr.h>
 #include <zlib.h>
 
-#define DEPTH_MAX 512
-#define SUM_XATTR "trusted.kedge.sum"
+#define DEPTH_MAX  512
+#define CONFIG_MAX (4 << 20)
+#define SUM_XATTR  "trusted.kedge.sum"
 
 static int
 file_sum(int fd, char *bytes, uint64_t *sum, struct error **e)
@@ -112,9 +113,31 @@ image_layer_sum(int dirfd, uint64_t *ret, struct error **e)
 }
 
 int
-image_layer_sum_keep(int dirfd, const char *text)
+image_layer_sum_keep(int dirfd, const char *sum, bool proven)
 {
-	return fsetxattr(dirfd, SUM_XATTR, text, strlen(text), 0);
+	char note[64];
+
+	snprintf(note, sizeof note, "%s%s", sum, proven ? "" : " unsynced");
+	return fsetxattr(dirfd, SUM_XATTR, note, strlen(note), 0);
+}
+
+int
+image_layer_sum_read(int dirfd, char ret[IMAGE_SUM_SIZE], bool *ret_proven)
+{
+	char note[64];
+	ssize_t n = fgetxattr(dirfd, SUM_XATTR, note, sizeof note - 1);
+
+	if (n < 0)
+		return -1;
+	if (n < IMAGE_SUM_SIZE - 1) {
+		errno = ENODATA;
+		return -1;
+	}
+	if (ret_proven)
+		*ret_proven = n == IMAGE_SUM_SIZE - 1;
+	memcpy(ret, note, IMAGE_SUM_SIZE - 1);
+	ret[IMAGE_SUM_SIZE - 1] = '\0';
+	return 0;
 }
 
 /* ---- looking again ---- */
@@ -126,9 +149,8 @@ layer_look(struct child *c, const char *hex, char **ret_why)
 {
 	cleanup_error struct error *e = NULL;
 	cleanup_close int fd = -1;
-	char path[32 + HEX_SIZE], want[32], have[32];
+	char path[32 + HEX_SIZE], want[IMAGE_SUM_SIZE], have[32];
 	uint64_t sum;
-	ssize_t n;
 
 	snprintf(path, sizeof path, "store/layers/sha256/%s", hex);
 	fd = openat(c->root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -136,10 +158,8 @@ layer_look(struct child *c, const char *hex, char **ret_why)
 		xasprintf(ret_why, "layer sha256:%.12s: %s", hex, strerror(errno));
 		return DAMAGED;
 	}
-	n = fgetxattr(fd, SUM_XATTR, want, sizeof want - 1);
-	if (n < 0)
+	if (image_layer_sum_read(fd, want, NULL) < 0)
 		return UNKNOWN;
-	want[n] = '\0';
 	if (image_layer_sum(fd, &sum, &e) < 0) {
 		xasprintf(ret_why, "layer sha256:%.12s: %s", hex, error_text(e));
 		return DAMAGED;
@@ -193,4 +213,58 @@ image_child_verify(struct child *c, struct error **e)
 		free(s->value);
 	map_done(&seen);
 	return rc;
+}
+
+/* Configs name themselves; no layer knows of them. */
+static int
+configs_check(struct child *c, struct error **e)
+{
+	int fd = openat(c->root, "store/configs/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup_closedir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *x;
+
+	if (!d)
+		return fail_sys(e, "read the folder of configs");
+	for (errno = 0; (x = readdir(d)); errno = 0) {
+		size_t n = strlen(x->d_name);
+		cleanup_buf struct buf text = { 0 };
+		cleanup_error struct error *why = NULL;
+		struct sha256_ctx hash;
+		char hex[HEX_SIZE];
+
+		if (n != HEX_SIZE - 1 + 5 || strcmp(x->d_name + n - 5, ".json") != 0)
+			continue;
+		sha256_init(&hash);
+		if (image_file_read(fd, x->d_name, CONFIG_MAX, &text, &why) == 0)
+			sha256_update(&hash, text.len, (const uint8_t *)buf_text(&text));
+		image_hex_print(&hash, hex);
+		if (strncmp(hex, x->d_name, HEX_SIZE - 1) != 0) {
+			image_items_add(&c->answer, "torn", "%.64s", x->d_name);
+			image_items_add(&c->answer, "damaged",
+					"config sha256:%.12s: is not what it was", x->d_name);
+		}
+	}
+	return errno ? fail_sys(e, "read the folder of configs") : 0;
+}
+
+int
+image_child_check(struct child *c, struct error **e)
+{
+	for (struct map_slot *m = map_first(c->check); m; m = map_next(c->check, m)) {
+		cleanup_free char *why = NULL;
+
+		switch (layer_look(c, m->key, &why)) {
+		case SOUND:
+			image_items_add(&c->answer, "sound", "%s", m->key);
+			break;
+		case DAMAGED:
+			image_items_add(&c->answer, "damaged", "%s", why);
+			break;
+		case UNKNOWN:
+			image_items_add(&c->answer, "damaged",
+					"layer sha256:%.12s: nobody knows any more what it was",
+					m->key);
+		}
+	}
+	return configs_check(c, e);
 }

@@ -78,6 +78,7 @@ buf_reserve(struct buf *b, size_t more)
 		cap *= 2;
 	b->at = xrealloc(b->at, cap);
 	b->cap = cap;
+	b->at[b->len] = '\0'; /* also when nothing follows */
 }
 
 void

@@ -86,6 +86,90 @@ downloader() { pgrep -P "$KEDGED" -f -- --role=pull; }
 	serves
 }
 
+# disk 0|1|2: what kedged_on_disk finds: a good one, one that takes forever, one that refuses
+disk() {
+	perl -e 'open(F, "+>", $ARGV[0] . ".new") or die; syswrite F, pack("q", $ARGV[1])' "$W/disk" "$1"
+	# in place, for it is mapped
+	if [ -e "$W/disk" ]; then dd if="$W/disk.new" of="$W/disk" conv=notrunc status=none; else mv "$W/disk.new" "$W/disk"; fi
+	chmod 644 "$W/disk"
+}
+kedged_on_disk() {
+	[ "$(basename "$B")" != build-san ] || export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0"
+	KEDGE_TEST_DISK=$W/disk LD_PRELOAD=$B/images/disk.so again
+}
+marked() { [ -e "$W/state/images/unsynced" ]; }
+unmarked() { ! marked; }
+has() { kedge image ls | grep -q "$1"; }
+
+@test "an image is there before the disk has it; a kedged that was killed meanwhile brings it there when it starts again" {
+	odd_registry 100000
+	repo_make
+	disk 1
+	kedged_on_disk
+	pod w "$R/x:latest" >"$W/clone/w.yaml"
+	push "a pod"
+	wait_for 15 "it runs" sh -c '[ "$(kedge get pod w -o json | jq -r .status.phase)" = Running ]'
+	marked
+	kill -9 "$KEDGED"
+	wait_for 10 "kedged ends" not_running "$KEDGED"
+	kedged_on_disk
+	has "$R/x"
+	marked
+	disk 0
+	wait_for 10 "the disk has it" unmarked
+	st_is w .restartCount 0
+	has "$R/x"
+}
+
+@test "what the disk refuses is dropped, and kedged says so; pods on it run on, and with a good disk it is pulled again" {
+	odd_registry 100000
+	repo_make
+	disk 1
+	kedged_on_disk
+	pod w "$R/x:latest" >"$W/clone/w.yaml"
+	push "a pod"
+	wait_for 15 "it runs" sh -c '[ "$(kedge get pod w -o json | jq -r .status.phase)" = Running ]'
+	has "$R/x"
+	disk 2
+	wait_for 10 "kedged says so" logged "$R/x:latest: dropped, for what is on the disk cannot be trusted; .*the disk under .* did not take what was written: Input/output error"
+	run ! has "$R/x"
+	[ -z "$(ls "$W/state/images/layers/sha256")" ]
+	wait_for 5 "nothing is under way" unmarked
+	st_is w .restartCount 0
+	disk 0
+	kedge image pull "$R/x"
+	has "$R/x"
+	wait_for 10 "the disk has it" unmarked
+	st_is w .restartCount 0
+}
+
+@test "the host goes down before the disk has all: images that are damaged are dropped and pulled again, whole ones kept" {
+	local layer
+	odd_registry 100000
+	repo_make
+	disk 1
+	kedged_on_disk
+	kedge image pull "$R/x"
+	layer=$(echo "$W"/state/images/layers/sha256/*)
+	box box:1
+	kedge_stop
+	marked
+	# half a file, and a boot that is over
+	touch -r "$layer/file" "$W/time"
+	dd if=/dev/zero of="$layer/file" bs=4096 count=10 seek=10 conv=notrunc status=none
+	touch -r "$W/time" "$layer/file"
+	echo 00000000-0000-0000-0000-000000000000 >"$W/state/images/unsynced"
+	disk 0
+	kedged_on_disk
+	logged "$R/x:latest: dropped, for not all of it was on the disk when the host went down"
+	has box:1
+	run ! has "$R/x"
+	unmarked
+	kedge image pull "$R/x"
+	cmp "$W/big/file" "$layer/file"
+	wait_for 10 "the disk has it" unmarked
+}
+
 # ---- who pulls ----
 
 @test "who unpacks or downloads is killed at any moment of a pull: it is told, nothing is left, and the next pull is whole" {

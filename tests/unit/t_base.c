@@ -57,6 +57,15 @@ a_buf_is_always_terminated_and_holds_bytes(void **s)
 	assert_int_equal(b.len, 6);
 	buf_clear(&b);
 	assert_string_equal(buf_text(&b), "");
+	for (size_t i = 0; i < 2; i++) { /* room is not text, whatever was there before */
+		cleanup_buf struct buf room = { 0 };
+		char *was = xmalloc(1 << 12);
+
+		memset(was, 'x', 1 << 12);
+		free(was);
+		buf_reserve(&room, 2000 << i);
+		assert_string_equal(buf_text(&room), "");
+	}
 	buf_adds(&b, "stolen");
 	mine = buf_steal(&b);
 	assert_string_equal(mine, "stolen");

@@ -65,6 +65,7 @@ probe(struct np *np)
 {
 	np->net.no_recent = !tables_has_match(&np->tables, "recent", 1);
 	np->net.no_bpf = !tables_has_match(&np->tables, "bpf", 1);
+	np->net.no_sctp = !tables_has_match(&np->tables, "sctp", 0);
 	np->tracks = conntrack_there();
 	if (np->net.no_recent)
 		lack(np, "this kernel has no xt_recent: sessionAffinity ClientIP is not kept, "
@@ -72,6 +73,9 @@ probe(struct np *np)
 	if (np->net.no_bpf)
 		lack(np, "this kernel has no xt_bpf: a pod with CAP_NET_RAW can send packets "
 			 "with another pod's address");
+	if (np->net.no_sctp)
+		lack(np, "this kernel has no xt_sctp: a NetworkPolicy that admits a port of "
+			 "SCTP admits nobody by it");
 	if (np->link.said)
 		lack(np, np->link.said);
 	if (!np->tracks)

@@ -3,6 +3,7 @@
 #define KEDGE_NP_H
 #include "conntrack.h"
 #include "link.h"
+#include "reconcile/base/arena.h"
 #include "restore.h"
 
 /* The chains one service, or the trees, had when they were last written. */
@@ -19,6 +20,23 @@ struct service {
 	struct np_service was; /* as last written; was.id NULL: never */
 	struct names chains;
 	bool staged, dropped;
+};
+
+/* One part of a policy, or one isolated pod. */
+struct guard {
+	struct arena arena; /* of what follows */
+	struct np_part part;
+	struct np_isolated pod;
+	struct names chains;
+	bool staged, dropped;
+	uint32_t flying,
+	    in_force; /* the pod's address in the rules last written, and in force */
+};
+struct policies {
+	struct map parts, pods; /* id -> struct guard */
+	struct names trees;
+	bool dispatch; /* the trees have to be made again, */
+	bool moved;    /* all pods' chains, for there are other parts */
 };
 
 /* One commit on its way. */
@@ -44,6 +62,7 @@ struct np {
 	unsigned ahead_n, ahead_made;
 	bool said_ahead;
 
+	struct policies policies;
 	struct map services; /* id -> struct service */
 	struct names trees;
 	bool dispatch;        /* the trees have to be made again */
@@ -61,6 +80,13 @@ struct np {
 };
 
 void commit_done(struct np *); /* frees the model */
+/* Takes an owner's new chains: what differs goes into the delta, what it had
+ * and has no more is to be removed. */
+void delta_add(struct np *, struct delta *, struct names *had, struct chains *now);
+/* policy_set.c */
+void policies_delta(struct np *, struct delta *);
+void policies_in_force(struct policies *); /* what the last delta brought */
+void policies_done(struct policies *);
 /* Compares the kernel's chains with what was committed. */
 bool commit_matches(const struct np *, const struct seen *);
 #endif

@@ -52,7 +52,8 @@ struct hand {
 	struct wire *wire;       /* NULL while there is no brain */
 	struct child *children;
 	struct map pods;     /* uid -> struct hand_pod */
-	struct map services; /* id -> anything: set since the brain's last start */
+	struct map services; /* id (of policies: kind, blank, id) -> anything: set since the
+				brain's last start */
 	struct map stale;    /* id -> anything: set before it */
 	struct hand_job *jobs;
 	struct event *rt_event, *rt_timer, *np_event, *check_timer, *drain_timer, *brain_timer,
@@ -105,6 +106,15 @@ void hand_store_remove(struct hand *, const struct store_args *);
 void hand_hear(void *hand, struct message *);
 /* An image on its way in; the answer to `id` follows when it is there or is not. */
 struct hand_job *hand_job_add(struct hand *, struct image_job *, int64_t id);
+
+/* hand_policy.c: staged like services, and noted in `services` under other keys. */
+int hand_admit(struct hand *, const char *id, const struct admit_args *, struct arena *,
+	       struct error **);
+int hand_isolate(struct hand *, const char *id, uint32_t ip, const struct isolate_args *,
+		 struct arena *, struct error **);
+int hand_release(struct hand *, const char *kind, const char *id, struct arena *,
+		 struct error **);
+void hand_rules_drop(struct hand *, const char *key); /* of `services` or `stale` */
 
 /* hand_pull.c */
 int hand_pull(struct hand *, const char *image, int64_t id, struct error **);

@@ -5,6 +5,7 @@
  * hour, rules of services that are gone, sandboxes that no object knows.
  */
 #include "controllers.h"
+#include "policy.h"
 #include "workload.h"
 
 enum {
@@ -107,4 +108,5 @@ garbage_reconcile(struct snapshot *s, struct plan *p)
 	events(s, p);
 	unknown_pods(s, p);
 	unknown_rules(s, p);
+	isolation_garbage(s, p);
 }

@@ -310,6 +310,8 @@ policy_text_part(const struct rules_net *net, const struct np_part *p, struct ch
 	uint64_t id = hash_str(p->egress, p->id);
 	struct chain *c;
 
+	if (!p->n)
+		return; /* nobody jumps to it */
 	for (size_t i = 0; i < p->n; i++) {
 		const struct np_rule *r = &p->rules[i];
 		uint64_t h = hash_bytes(id, &i, sizeof i);

@@ -345,6 +345,7 @@ compare(struct bench *b, const struct map *chains, const char *yaml)
 						    .proto = protos[x / 7],
 						    .port = ports[x % 7],
 						    .mark = below(2) ? POLICY_MARK : 0 };
+				bool clean = !p.mark;
 				bool want =
 				    kubernetes_says(&b->w, ends[i], ends[k], p.proto, p.port);
 				bool got = walk(chains, "KDG-F", &p) != REFUSE;

@@ -2,6 +2,7 @@
 #ifndef KEDGE_NP_H
 #define KEDGE_NP_H
 #include "conntrack.h"
+#include "fence.h"
 #include "link.h"
 #include "reconcile/base/arena.h"
 #include "restore.h"
@@ -52,6 +53,7 @@ struct np {
 	struct np_config config; /* strings owned */
 	struct link link;
 	struct tables tables;
+	struct nl bridged; /* to nf_tables; fd -1: it filters no frames here */
 	char *restore;
 	struct rules_net net;
 	bool tracks; /* the kernel has ctnetlink */

@@ -1,6 +1,13 @@
 #!/usr/bin/env bats
-# Network policies with real packets: who reaches whom, through Services and without.
+# Network policies with real packets: who reaches whom, through Services and without.  Run
+# as policy_legacy.bats (a link to this file) everything is repeated with the other iptables.
 load kit.bash
+
+variant() {
+	case ${BATS_TEST_FILENAME##*/} in *legacy*) echo legacy ;; *) echo nft ;; esac
+}
+ipt() { "/usr/sbin/iptables-$(variant)" "$@"; }
+rules() { "/usr/sbin/iptables-$(variant)-save" -t filter; }
 
 # room NAME: a namespace with a client in it
 room() {
@@ -10,6 +17,9 @@ room() {
 
 setup_file() {
 	load kit.bash
+	mkdir "$BATS_FILE_TMPDIR/ipt"
+	ln -s "/usr/sbin/iptables-$(variant)-restore" "$BATS_FILE_TMPDIR/ipt/iptables-restore"
+	export PATH=$BATS_FILE_TMPDIR/ipt:$PATH
 	file_begin
 	{
 		MORE='ports: [{name: http, containerPort: 8080}, {name: dns, containerPort: 5300, protocol: UDP}]' \
@@ -81,7 +91,7 @@ deny() { policy deny <<<'podSelector: {}'; }
 		opens $from "$SRV" 8080
 		opens $from "$VIP" 80
 	done
-	run iptables-save -t filter
+	run rules
 	hasnt KDG-WI-
 	hasnt KDG-GI
 }
@@ -250,6 +260,7 @@ deny() { policy deny <<<'podSelector: {}'; }
 }
 
 @test "after kill -9 of kedged it is enforced still, and when it comes back as well" {
+	deny
 	shut near/cli "$SRV" 8080
 	client=$(kedge get pod cli -n near -o json | jq -r .status.podIP)
 	pid=$(pgrep -f "^talk tcp 8080 8081 8082" | head -n 1)
@@ -271,9 +282,11 @@ deny() { policy deny <<<'podSelector: {}'; }
 }
 
 @test "rules that somebody flushes come back" {
-	iptables -F FORWARD
-	iptables -F KDG-W
-	wait_for 10 "they are back" sh -c 'iptables -S KDG-W | grep -q KDG-WI'
+	deny
+	ipt -F FORWARD
+	ipt -F KDG-W
+	isolates() { ipt -S KDG-W | grep -q KDG-WI; }
+	wait_for 10 "they are back" isolates
 	wait_for 5 "and enforced" shut near/cli "$SRV" 8080
 }
 
@@ -286,9 +299,11 @@ deny() { policy deny <<<'podSelector: {}'; }
 	# the rules of its address came before it
 	awk '/isolate pod default\/eager/ { i = NR } /commit rules/ && i && !c { c = NR } / start pod default\/eager/ { s = NR } END { exit !(i && c > i && s > c) }' "$W/kedged.log"
 	ip=$(printf %02x $(field pod eager .status.podIP | tr . ' '))
-	iptables -S | grep -q "KDG-GE$ip"
+	named() { ipt -S | grep -q "KDG-GE$ip"; }
+	unnamed() { ! named; }
+	named
 	drop eager
-	wait_for 10 "its rules have gone" sh -c "! iptables -S | grep -q KDG-GE$ip"
+	wait_for 10 "its rules have gone" unnamed
 }
 
 @test "a pod cannot take another's address, nor pass the rules beside the host" {
@@ -299,29 +314,35 @@ deny() { policy deny <<<'podSelector: {}'; }
 	opens default/two "$SRV" 8080
 	CLI=$(field pod cli .status.podIP)
 	mac() { printf '0a:4b:%02x:%02x:%02x:%02x' ${1//./ }; }
-	# the neighbour's MAC instead of the host's
 	in_net() { inside "$CLI" "$@"; }
 	in_net true
-	in_net ip route add "$SRV/32" dev eth0
-	in_net ip neigh add "$SRV" lladdr "$(mac "$SRV")" dev eth0
-	run in_net timeout 5 "$B/images/box/bin/busybox" nc -w 2 "$SRV" 8080
-	[ "$status" != 0 ] && hasnt srv
-	in_net ip route del "$SRV/32" dev eth0
-	# another's address
-	in_net ip addr add "$TWO/32" dev eth0
-	run in_net timeout 5 "$B/images/box/bin/busybox" nc -w 2 -s "$TWO" "$SRV" 8080
-	[ "$status" != 0 ] && hasnt srv
-	in_net ip addr del "$TWO/32" dev eth0
-	opens default/two "$SRV" 8080
+	for call in 0 1; do # bridged packets filtered or not
+		if [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ]; then
+			echo $call >/proc/sys/net/bridge/bridge-nf-call-iptables
+		fi
+		# the neighbour's MAC instead of the host's
+		in_net ip route add "$SRV/32" dev eth0
+		in_net ip neigh replace "$SRV" lladdr "$(mac "$SRV")" dev eth0
+		run in_net timeout 5 "$B/images/box/bin/busybox" nc -w 2 "$SRV" 8080
+		[ "$status" != 0 ] && hasnt srv
+		in_net ip route del "$SRV/32" dev eth0
+		# another's address
+		in_net ip addr add "$TWO/32" dev eth0
+		run in_net timeout 5 "$B/images/box/bin/busybox" nc -w 2 -s "$TWO" "$SRV" 8080
+		[ "$status" != 0 ] && hasnt srv
+		in_net ip addr del "$TWO/32" dev eth0
+		opens default/two "$SRV" 8080
+		opens default/two "$VIP" 80
+	done
 }
 
 @test "without policies no rule of theirs is left" {
 	clear_
 	opens far/cli "$SRV" 8080
-	run iptables-save -t filter
+	run rules
 	hasnt KDG-G
 	hasnt KDG-H
 	hasnt KDG-A
 	hasnt KDG-B
-	[ -z "$(iptables -S KDG-W | grep '^-A')" ]
+	[ -z "$(ipt -S KDG-W | grep '^-A')" ]
 }

@@ -129,7 +129,8 @@ carry_store(struct brain *b, const struct action *a, struct error **e)
 static bool
 rules_verb(enum verb v)
 {
-	return v == ACT_PROGRAM || v == ACT_RETIRE || v == ACT_COMMIT;
+	return v == ACT_PROGRAM || v == ACT_RETIRE || v == ACT_ADMIT || v == ACT_ISOLATE ||
+	       v == ACT_RELEASE || v == ACT_COMMIT;
 }
 
 /* What a verb leads to is noted before it is sent: false when it is under way already. */
@@ -171,6 +172,9 @@ carry_note(struct brain *b, struct action *a)
 		return !map_put(&b->stores_asked, a->name, b);
 	case ACT_PROGRAM:
 	case ACT_RETIRE:
+	case ACT_ADMIT:
+	case ACT_ISOLATE:
+	case ACT_RELEASE:
 		rules_stage(b, a);
 		return true;
 	case ACT_COMMIT:

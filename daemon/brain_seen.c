@@ -170,6 +170,14 @@ programmed_compare(const void *a, const void *b)
 	return strcmp(x->id, y->id);
 }
 
+static int
+enforced_compare(const void *a, const void *b)
+{
+	const struct enforced *x = a, *y = b;
+
+	return strcmp(x->id, y->id);
+}
+
 static void
 pods_sort(struct brain *b)
 {
@@ -186,6 +194,12 @@ static void
 rules_pending(struct brain *b, const struct rule_row *r)
 {
 	for (; r; r = r->next) {
+		if (strchr(r->id, ' ')) {
+			b->enforcing =
+			    xrealloc(b->enforcing, (b->nenforcing + 1) * sizeof *b->enforcing);
+			b->enforcing[b->nenforcing++] = (struct enforced){ r->id, r->args };
+			continue;
+		}
 		b->rules_pending =
 		    xrealloc(b->rules_pending, (b->npending + 1) * sizeof *b->rules_pending);
 		b->rules_pending[b->npending++] = (struct programmed){ r->id, r->args };
@@ -197,14 +211,20 @@ rules_sort(struct brain *b)
 {
 	free(b->rules_sorted);
 	b->rules_sorted = xcalloc(b->rules.n + 1, sizeof *b->rules_sorted);
-	b->nrules = 0;
+	free(b->enforced);
+	b->enforced = xcalloc(b->rules.n + 1, sizeof *b->enforced);
+	b->nrules = b->nenforced = 0;
 	for (struct map_slot *s = map_first(&b->rules); s; s = map_next(&b->rules, s)) {
 		struct rule_row *r = s->value;
 
-		b->rules_sorted[b->nrules++] = (struct programmed){ r->id, r->args };
+		if (strchr(r->id, ' '))
+			b->enforced[b->nenforced++] = (struct enforced){ r->id, r->args };
+		else
+			b->rules_sorted[b->nrules++] = (struct programmed){ r->id, r->args };
 	}
 	qsort(b->rules_sorted, b->nrules, sizeof *b->rules_sorted, programmed_compare);
-	b->npending = 0;
+	qsort(b->enforced, b->nenforced, sizeof *b->enforced, enforced_compare);
+	b->npending = b->nenforcing = 0;
 	rules_pending(b, b->flying);
 	rules_pending(b, b->staged);
 	b->rules_changed = false;
@@ -228,6 +248,10 @@ seen_fill(struct brain *b, struct snapshot *s)
 	rested_drop(b);
 	s->resting = b->resting;
 	s->nresting = b->nresting;
+	s->enforced = b->enforced;
+	s->nenforced = b->nenforced;
+	s->enforcing = b->enforcing;
+	s->nenforcing = b->nenforcing;
 	s->rules_unknown = b->rules_unknown;
 	s->probes = prober_rows(b->prober, &s->nprobes);
 	s->host = b->host;
@@ -261,9 +285,12 @@ rules_stage(struct brain *b, const struct action *a)
 {
 	struct rule_row *r = xcalloc(1, sizeof *r);
 
-	r->id = arena_printf(&r->arena, "%s/%s", a->ns, a->name);
-	if (a->verb == ACT_PROGRAM)
-		r->args = schema_clone(service_args_kind(), a->body, &r->arena);
+	if (a->verb == ACT_PROGRAM || a->verb == ACT_RETIRE)
+		r->id = arena_printf(&r->arena, "%s/%s", a->ns, a->name);
+	else
+		r->id = arena_printf(&r->arena, "%s %s/%s", a->kind, a->ns, a->name);
+	if (a->body)
+		r->args = schema_clone(verbs[a->verb].body(), a->body, &r->arena);
 	r->next = b->staged;
 	b->staged = r;
 	b->rules_changed = true;

@@ -26,11 +26,11 @@ struct pod_row {
 	bool starting; /* START was sent, and nothing of it runs yet or has failed */
 };
 
-/* One service port: in force, or on its way there. */
+/* One service port, part of a policy or isolated pod: in force, or on its way there. */
 struct rule_row {
 	struct arena arena;
-	const char *id;
-	struct service_args *args; /* NULL: retired */
+	const char *id; /* of a service port it has no blank */
+	void *args;     /* service_args, or as struct enforced says; NULL: retired */
 	struct rule_row *next;
 };
 
@@ -91,6 +91,8 @@ struct brain {
 	size_t nrules, npending;
 	struct resting *resting; /* oldest first */
 	size_t nresting;
+	struct enforced *enforced, *enforcing; /* the same of policies */
+	size_t nenforced, nenforcing;
 	bool rules_changed, rules_unknown;
 	struct rule_row *staged; /* sent since the last COMMIT */
 	struct rule_row *flying; /* with the COMMIT under way */

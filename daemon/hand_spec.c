@@ -268,6 +268,14 @@ spec_entrances(const struct service_args *s, struct arena *a, struct np_service 
 		   : 0;
 }
 
+static uint8_t
+spec_protocol(const char *name)
+{
+	return !strcmp(name, "TCP")   ? IPPROTO_TCP
+	       : !strcmp(name, "UDP") ? IPPROTO_UDP
+				      : IPPROTO_SCTP;
+}
+
 int
 spec_service(const struct service_args *s, const char *id, struct arena *a,
 	     struct np_service *ret, struct error **e)
@@ -283,9 +291,7 @@ spec_service(const struct service_args *s, const char *id, struct arena *a,
 		.local_inside = s->localInside,
 		.endpoints = at,
 		.n = s->endpoints.n,
-		.proto = !strcmp(s->protocol, "TCP")   ? IPPROTO_TCP
-			 : !strcmp(s->protocol, "UDP") ? IPPROTO_UDP
-						       : IPPROTO_SCTP,
+		.proto = spec_protocol(s->protocol),
 	};
 
 	if (ipv4_parse(s->ip, &svc.vip, e) < 0 || spec_entrances(s, a, &svc, e) < 0)
@@ -298,6 +304,79 @@ spec_service(const struct service_args *s, const char *id, struct arena *a,
 	}
 	*ret = svc;
 	return 0;
+}
+
+static int
+spec_net(const char *text, struct arena *a, struct np_net *ret, struct error **e)
+{
+	const char *slash = strchr(text, '/');
+	char *end;
+	long bits;
+
+	if (!slash || slash == text || !slash[1])
+		return fail(e, WHY_INVALID, "\"%s\" is no IPv4 net", text);
+	bits = strtol(slash + 1, &end, 10);
+	if (*end || slash[1 + strspn(slash + 1, "0123456789")] || bits < 0 || bits > 32)
+		return fail(e, WHY_INVALID, "\"%s\" is no IPv4 net", text);
+	ret->bits = (unsigned)bits;
+	return ipv4_parse(arena_strndup(a, text, (size_t)(slash - text)), &ret->ip, e);
+}
+
+static int
+spec_block(const struct admit_net *n, struct arena *a, struct np_block *ret, struct error **e)
+{
+	struct np_net *except = arena_zalloc(a, (n->except.n + 1) * sizeof *except);
+
+	for (size_t i = 0; i < n->except.n; i++)
+		if (spec_net(n->except.at[i], a, &except[i], e) < 0)
+			return -1;
+	ret->except = except;
+	ret->n = n->except.n;
+	return spec_net(n->cidr, a, &ret->net, e);
+}
+
+static int
+spec_rule(const struct admit_rule *r, struct arena *a, struct np_rule *ret, struct error **e)
+{
+	uint32_t *pods = arena_zalloc(a, (r->pods.n + 1) * sizeof *pods);
+	struct np_block *blocks = arena_zalloc(a, (r->nets.n + 1) * sizeof *blocks);
+	struct np_ports *ports = arena_zalloc(a, (r->ports.n + 1) * sizeof *ports);
+
+	for (size_t i = 0; i < r->pods.n; i++)
+		if (ipv4_parse(r->pods.at[i], &pods[i], e) < 0)
+			return -1;
+	for (size_t i = 0; i < r->nets.n; i++)
+		if (spec_block(&r->nets.at[i], a, &blocks[i], e) < 0)
+			return -1;
+	for (size_t i = 0; i < r->ports.n; i++)
+		ports[i] = (struct np_ports){ spec_protocol(r->ports.at[i].protocol),
+					      (uint16_t)r->ports.at[i].port,
+					      (uint16_t)r->ports.at[i].endPort };
+	*ret = (struct np_rule){ r->anyone, pods,  r->pods.n, blocks,
+				 r->nets.n, ports, r->ports.n };
+	return 0;
+}
+
+int
+spec_part(const struct admit_args *p, const char *id, struct arena *a, struct np_part *ret,
+	  struct error **e)
+{
+	struct np_rule *rules = arena_zalloc(a, (p->rules.n + 1) * sizeof *rules);
+
+	for (size_t i = 0; i < p->rules.n; i++)
+		if (spec_rule(&p->rules.at[i], a, &rules[i], e) < 0)
+			return fail_in(e, "%s", id);
+	*ret = (struct np_part){ id, p->egress, rules, p->rules.n };
+	return 0;
+}
+
+void
+spec_isolated(const struct isolate_args *p, const char *id, uint32_t ip, struct arena *a,
+	      struct np_isolated *ret)
+{
+	*ret = (struct np_isolated){
+		id, ip, p->ingress, p->egress, spec_strings(&p->policies, a), p->policies.n
+	};
 }
 
 struct rt_host_path *

@@ -16,6 +16,11 @@ int spec_volumes(const struct sandbox_args *, struct arena *, const struct rt_vo
 		 struct error **);
 int spec_service(const struct service_args *, const char *id, struct arena *,
 		 struct np_service *ret, struct error **);
+/* Nets may have bits behind their length: they count for nothing. */
+int spec_part(const struct admit_args *, const char *id, struct arena *, struct np_part *ret,
+	      struct error **);
+void spec_isolated(const struct isolate_args *, const char *id, uint32_t ip, struct arena *,
+		   struct np_isolated *ret);
 struct rt_host_path *spec_host_paths(const struct config_allow *); /* caller frees */
 void spec_container(const struct container_args *, struct arena *, struct rt_container *ret);
 struct pod_seen *spec_seen(const struct rt_pod_status *, struct arena *);

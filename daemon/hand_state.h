@@ -53,7 +53,8 @@ struct hand {
 	struct hand_dns *dns;    /* hand_dns.c */
 	struct child *children;
 	struct map pods;     /* uid -> struct hand_pod */
-	struct map services; /* id -> anything: set since the brain's last start */
+	struct map services; /* id (of policies: kind, blank, id) -> anything: set since the
+				brain's last start */
 	struct map stale;    /* id -> anything: set before it */
 	struct hand_job *jobs;
 	struct image_job *sync; /* of images to the disk; NULL: none goes on */
@@ -123,6 +124,15 @@ void hand_dns_close(struct hand *, bool down); /* unless everything goes, it sta
 /* hand_sync.c */
 void hand_sync_open(struct hand *);
 void hand_sync(struct hand *); /* something came in */
+
+/* hand_policy.c: staged like services, and noted in `services` under other keys. */
+int hand_admit(struct hand *, const char *id, const struct admit_args *, struct arena *,
+	       struct error **);
+int hand_isolate(struct hand *, const char *id, uint32_t ip, const struct isolate_args *,
+		 struct arena *, struct error **);
+int hand_release(struct hand *, const char *kind, const char *id, struct arena *,
+		 struct error **);
+void hand_rules_drop(struct hand *, const char *key); /* of `services` or `stale` */
 
 /* hand_pull.c */
 int hand_pull(struct hand *, const char *image, int64_t id, struct error **);

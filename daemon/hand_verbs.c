@@ -77,6 +77,10 @@ pod_start(struct order *o, const struct sandbox_args *args, const char **ret_ref
 	if ((!args->hostNetwork && pod_ip(o, args->ip, &ip, e) < 0) ||
 	    spec_pod(args, o->action->ns, o->action->name, o->arena, &spec, e) < 0)
 		return -1;
+	/* Whatever the brain believes: not one packet before its rules. */
+	if (args->isolated && !np_isolates(o->hand->np, ip))
+		return fail(e, WHY_CONFLICT, "the rules that isolate %s are not in force",
+			    args->ip);
 	if (rt_pod_create(o->hand->rt, &spec, &netns, e) < 0) {
 		*ret_refused = rt_pod_refused(o->hand->rt, &spec);
 		return -1;
@@ -308,6 +312,29 @@ do_retire(struct order *o, struct error **e)
 }
 
 static int
+do_admit(struct order *o, struct error **e)
+{
+	return hand_admit(o->hand, service_id(o), o->body, o->arena, e);
+}
+
+static int
+do_isolate(struct order *o, struct error **e)
+{
+	const struct isolate_args *args = o->body;
+	uint32_t ip;
+
+	return pod_ip(o, args->ip, &ip, e) < 0
+		   ? -1
+		   : hand_isolate(o->hand, service_id(o), ip, args, o->arena, e);
+}
+
+static int
+do_release(struct order *o, struct error **e)
+{
+	return hand_release(o->hand, o->action->kind, service_id(o), o->arena, e);
+}
+
+static int
 do_commit(struct order *o, struct error **e)
 {
 	struct hand *h = o->hand;
@@ -316,7 +343,7 @@ do_commit(struct order *o, struct error **e)
 	/* What a former brain had set and this one did not ask for is no one's. */
 	if (h->first_commit) {
 		for (struct map_slot *s = map_first(&h->stale); s; s = map_next(&h->stale, s))
-			np_drop(h->np, s->key);
+			hand_rules_drop(h, s->key);
 		map_done(&h->stale);
 		h->first_commit = false;
 	}
@@ -718,6 +745,8 @@ static int (*const table[ACT_COUNT])(struct order *, struct error **) = {
 	[ACT_ATTACH] = do_attach,   [ACT_CONNECT] = do_connect,
 	[ACT_ADD] = do_add,         [ACT_COPY] = do_copy,
 	[ACT_RENEW] = do_renew,     [ACT_LOOK] = do_look,
+	[ACT_ADMIT] = do_admit,     [ACT_ISOLATE] = do_isolate,
+	[ACT_RELEASE] = do_release,
 };
 /* clang-format on */
 

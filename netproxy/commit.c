@@ -246,13 +246,12 @@ commit_done(struct np *np)
 	committed_clear(np);
 	delta_done(&np->delta);
 	free(np->trees.at);
+	policies_done(&np->policies);
 }
 
 /* -- the difference --------------------------------------------------------- */
 
-/* Takes an owner's new chains: what differs goes into the delta, what it had
- * and has no more is to be removed. */
-static void
+void
 delta_add(struct np *np, struct delta *d, struct names *had, struct chains *now)
 {
 	struct names have = { 0 };
@@ -426,6 +425,7 @@ delta_make(struct np *np, struct delta *d)
 	}
 	if (np->dispatch || d->whole)
 		delta_trees(np, d);
+	policies_delta(np, d);
 	if (gone)
 		forget_dropped(np);
 }
@@ -639,6 +639,7 @@ write_done(struct np *np)
 	for (size_t i = 0; i < d->del.n; i++)
 		chain_free(map_del(&np->committed,
 				   chain_key(d->del.at[i].table, d->del.at[i].name, key)));
+	policies_in_force(&np->policies);
 	np->whole = false;
 	np->written = true;
 	np->printed = np->printed && !d->put.n && !d->del.n;

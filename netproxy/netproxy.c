@@ -65,6 +65,22 @@ lack(struct np *np, const char *sentence)
 	np->lacks[n] = sentence;
 }
 
+/* Pods speak to one another through the rules alone. */
+static void
+fence(struct np *np)
+{
+	cleanup_error struct error *e = NULL;
+
+	if (nl_open(&np->bridged, NETLINK_NETFILTER, &e) == 0 &&
+	    fence_put(&np->bridged, &np->config, &e) == 0)
+		return;
+	log_debug("netproxy", "%s", error_text(e));
+	nl_close(&np->bridged);
+	np->bridged = (struct nl){ -1, 0 };
+	lack(np, "this kernel's nf_tables filter no bridged frames: a pod with CAP_NET_RAW can "
+		 "send frames to another past its NetworkPolicies");
+}
+
 static void
 probe(struct np *np)
 {
@@ -78,6 +94,9 @@ probe(struct np *np)
 	if (np->net.no_bpf)
 		lack(np, "this kernel has no xt_bpf: a pod with CAP_NET_RAW can send packets "
 			 "with another pod's address");
+	if (np->net.no_sctp)
+		lack(np, "this kernel has no xt_sctp: Services of SCTP are left out, and a "
+			 "NetworkPolicy that admits a port of SCTP admits nobody by it");
 	if (np->link.said)
 		lack(np, np->link.said);
 	if (!np->tracks)
@@ -143,6 +162,7 @@ np_open(const struct np_config *c, struct np **ret, struct error **e)
 	np->config.owner = c->owner ? xstrdup(c->owner) : NULL;
 	np->link.owner = (struct owner){ { -1, -1 } };
 	np->link.nl.fd = np->link.home = np->tables.nl.fd = np->tables.raw = -1;
+	np->bridged.fd = -1;
 	np->run = (struct restore){ -1, -1, -1 };
 	np->idle = -1;
 	if (config_check(c, e) < 0 ||
@@ -158,6 +178,7 @@ np_open(const struct np_config *c, struct np **ret, struct error **e)
 				      .dns = c->dns,
 				      .turned = np->link.turned };
 	probe(np);
+	fence(np);
 	if (np_base(np, e) < 0)
 		goto bad;
 	*ret = np;
@@ -180,6 +201,7 @@ np_close(struct np *np)
 	map_done(&np->plugged);
 	while (np->ahead_n)
 		link_ahead_drop(&np->ahead[--np->ahead_n]);
+	nl_close(&np->bridged);
 	link_close(&np->link);
 	tables_close(&np->tables);
 	free((char *)np->config.bridge);
@@ -333,7 +355,7 @@ np_check(struct np *np, bool *ret_intact, struct error **e)
 {
 	struct seen seen = { 0 };
 	uint64_t print;
-	bool ok, so;
+	bool ok, so, fenced;
 
 	if (np_fd(np) >= 0) {
 		*ret_intact = true; /* the commit will tell */
@@ -357,6 +379,16 @@ np_check(struct np *np, bool *ret_intact, struct error **e)
 	np->whole |= !so;
 	if (check_links(np, e) < 0)
 		return -1;
+	if (np->bridged.fd >= 0) {
+		if (fence_check(&np->bridged, &np->config, &fenced, e) < 0 ||
+		    (!fenced && fence_put(&np->bridged, &np->config, e) < 0))
+			return -1;
+		if (!fenced)
+			log_warn("netproxy",
+				 "somebody removed the table %s of nf_tables; it is "
+				 "back",
+				 np->config.bridge);
+	}
 	*ret_intact = !np->whole;
 	return check_announced(np, e);
 }
@@ -463,6 +495,8 @@ np_down(const struct np_config *c, struct error **e)
 		return rc;
 	rc = down_rules(c, e);
 	if (down_addresses(c, rc < 0 ? NULL : e) < 0)
+		rc = -1;
+	if (fence_remove(c, rc < 0 ? NULL : e) < 0)
 		rc = -1;
 	return link_down(c, rc < 0 ? NULL : e) < 0 ? -1 : rc;
 }

@@ -81,6 +81,51 @@ void np_ahead(struct np *, int netns, unsigned most);
 int np_forget(struct np *, uint32_t ip, struct error **);
 int np_unplug(struct np *, uint32_t ip, struct error **); /* absent is fine */
 
+/* Network policies.  A part says whom it admits, in one direction; an isolated pod names the
+ * parts that are for it, and nobody else than those they admit reaches it (or is reached). */
+struct np_net {
+	uint32_t ip;
+	unsigned bits;
+};
+struct np_block {
+	struct np_net net;
+	const struct np_net *except;
+	size_t n;
+};
+struct np_ports {
+	uint8_t proto;   /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
+	uint16_t lo, hi; /* lo 0: all; hi 0: lo alone */
+};
+struct np_rule {
+	bool anyone;          /* whatever the peer's address; else pods and blocks */
+	const uint32_t *pods; /* their addresses, in any order */
+	size_t npods;
+	const struct np_block *blocks;
+	size_t nblocks;
+	const struct np_ports *ports; /* of the destination; none: whatever protocol */
+	size_t nports;
+};
+struct np_part {
+	const char *id; /* "default/web:ingress"; [A-Za-z0-9._:/-]{1,512} */
+	bool egress;
+	const struct np_rule *rules; /* any of them admits */
+	size_t n;
+};
+struct np_isolated {
+	const char *id; /* "default/web-1" */
+	uint32_t ip;
+	bool ingress, egress;
+	const char *const *parts; /* ids; of those there are none of yet it admits nobody */
+	size_t n;
+};
+/* Staged, as services are; in force with the same np_commit. */
+int np_admit(struct np *, const struct np_part *, struct error **);
+int np_isolate(struct np *, const struct np_isolated *, struct error **);
+void np_admit_drop(struct np *, const char *id);
+void np_isolate_drop(struct np *, const char *id);
+/* Is this address isolated by rules that are in force? */
+bool np_isolates(const struct np *, uint32_t ip);
+
 /* Stage changes; nothing happens before np_commit. */
 int np_set(struct np *, const struct np_service *, struct error **);
 void np_drop(struct np *, const char *id);

@@ -155,7 +155,7 @@ nl_send(struct nl *nl, struct nl_batch *b, struct error **e)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	_Alignas(4) char in[8192];
-	uint32_t first = nl->seq, last = first + b->n - 1, seq = first;
+	uint32_t first = nl->seq, last = first + b->n - 1 - b->transaction, seq = first;
 	struct nlmsghdr *h;
 	int left, rc = 0;
 
@@ -166,7 +166,7 @@ nl_send(struct nl *nl, struct nl_batch *b, struct error **e)
 		if (seq++ == last)
 			h->nlmsg_flags |= NLM_F_ACK;
 	}
-	nl->seq = last + 1;
+	nl->seq = seq;
 	if (sendto(nl->fd, b->at, b->len, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0)
 		return fail_sys(e, "%s: netlink", b->ask[0].what);
 	for (bool done = false; !done;) {
@@ -185,7 +185,7 @@ nl_send(struct nl *nl, struct nl_batch *b, struct error **e)
 			ask->err = -err->error;
 			if (ask->err && ask->err != ask->fine && !rc)
 				rc = nl_refused(h, ask->err, ask->what, e);
-			done |= h->nlmsg_seq == last;
+			done |= h->nlmsg_seq == last || (b->transaction && ask->err);
 		}
 	}
 	return rc;

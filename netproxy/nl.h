@@ -8,6 +8,7 @@
 #ifndef KEDGE_NL_H
 #define KEDGE_NL_H
 #include <libmnl/libmnl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,8 @@ struct nl_batch {
 	_Alignas(4) char at[4096];
 	size_t len;
 	unsigned n;
+	bool transaction; /* of nf_tables: the last request only ends it, and nobody answers it;
+			     all or nothing is done */
 	struct nl_ask {
 		const char *what; /* "add address": for the error message; not copied */
 		int fine;         /* an errno that is no error here, 0 for none */

@@ -2,7 +2,9 @@
 #ifndef KEDGE_NP_H
 #define KEDGE_NP_H
 #include "conntrack.h"
+#include "fence.h"
 #include "link.h"
+#include "reconcile/base/arena.h"
 #include "restore.h"
 
 /* The chains one service, or the trees, had when they were last written. */
@@ -21,6 +23,23 @@ struct service {
 	bool staged, dropped;
 };
 
+/* One part of a policy, or one isolated pod. */
+struct guard {
+	struct arena arena; /* of what follows */
+	struct np_part part;
+	struct np_isolated pod;
+	struct names chains;
+	bool staged, dropped;
+	uint32_t flying,
+	    in_force; /* the pod's address in the rules last written, and in force */
+};
+struct policies {
+	struct map parts, pods; /* id -> struct guard */
+	struct names trees;
+	bool dispatch; /* the trees have to be made again, */
+	bool moved;    /* all pods' chains, for there are other parts */
+};
+
 /* One commit on its way. */
 struct delta {
 	struct chains put;
@@ -35,6 +54,7 @@ struct np {
 	struct np_config config; /* strings owned */
 	struct link link;
 	struct tables tables;
+	struct nl bridged; /* to nf_tables; fd -1: it filters no frames here */
 	char *restore;
 	struct rules_net net;
 	bool tracks; /* the kernel has ctnetlink */
@@ -48,6 +68,7 @@ struct np {
 	struct map plugged; /* names of pods' links, at the last look at them */
 	bool looked;
 
+	struct policies policies;
 	struct map services; /* id -> struct service */
 	struct names trees;
 	bool dispatch;        /* the trees have to be made again */
@@ -68,6 +89,13 @@ struct np {
 /* For very many chains that nobody leads to any more: in several transactions. */
 void commit_text_remove(const struct names *, enum rules_table, struct buf *);
 void commit_done(struct np *); /* frees the model */
+/* Takes an owner's new chains: what differs goes into the delta, what it had
+ * and has no more is to be removed. */
+void delta_add(struct np *, struct delta *, struct names *had, struct chains *now);
+/* policy_set.c */
+void policies_delta(struct np *, struct delta *);
+void policies_in_force(struct policies *); /* what the last delta brought */
+void policies_done(struct policies *);
 /* Compares the kernel's chains with what was committed. */
 bool commit_matches(const struct np *, const struct seen *);
 /* Puts balancers' addresses on the links, and takes those away that are no longer wanted. */

@@ -46,8 +46,7 @@ chains_done(struct chains *c)
 	*c = (struct chains){ 0 };
 }
 
-/* The new chain is valid until the next one begins. */
-static struct chain *
+struct chain *
 chain_begin(struct chains *c, enum rules_table table, const char *name)
 {
 	struct chain *x;
@@ -63,6 +62,15 @@ chain_begin(struct chains *c, enum rules_table table, const char *name)
 	return x;
 }
 
+void
+chain_vrule(struct chain *c, const char *fmt, va_list ap)
+{
+	buf_addf(&c->body, "-A %s ", c->name);
+	buf_vaddf(&c->body, fmt, ap);
+	buf_addc(&c->body, '\n');
+	c->rules++;
+}
+
 static void rule(struct chain *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static void
@@ -70,12 +78,9 @@ rule(struct chain *c, const char *fmt, ...)
 {
 	va_list ap;
 
-	buf_addf(&c->body, "-A %s ", c->name);
 	va_start(ap, fmt);
-	buf_vaddf(&c->body, fmt, ap);
+	chain_vrule(c, fmt, ap);
 	va_end(ap);
-	buf_addc(&c->body, '\n');
-	c->rules++;
 }
 
 static const char *
@@ -169,6 +174,7 @@ base_filter(const struct rules_net *net, const char *svcs, struct chains *out)
 	/* A packet conntrack cannot place would leave untranslated and reset the connection. */
 	rule(c, "-m conntrack --ctstate INVALID -j DROP");
 	rule(c, "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT");
+	rule(c, "-j KDG-W"); /* policy.c */
 	rule(c, "-i %s -j ACCEPT", net->bridge);
 	rule(c, "-m conntrack --ctstate DNAT -j ACCEPT");
 	for (unsigned i = 0; i < LINK_KNOBS; i++)

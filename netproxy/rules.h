@@ -22,6 +22,8 @@
  * A service without endpoints is absent from the trees, so one rule rejects
  * for all of them; only its node port needs a rule of its own (KDG-R...).
  *
+ * What begins a connection passes the network policies on its way: KDG-FP -> KDG-W (policy.h).
+ *
  * Changing one endpoint changes at most the chains S, one T and one E of its
  * service: an endpoint's group is a hash of its address, not its place.
  */
@@ -29,6 +31,7 @@
 #define KEDGE_NETPROXY_RULES_H
 #include "netproxy.h"
 #include "reconcile/base/buf.h"
+#include <stdarg.h>
 
 enum rules_table { RULES_NAT, RULES_FILTER, RULES_TABLES };
 extern const char *const rules_tables[RULES_TABLES];
@@ -47,6 +50,10 @@ struct chains {
 	size_t n, cap;
 };
 void chains_done(struct chains *);
+/* The new chain is valid until the next one begins. */
+struct chain *chain_begin(struct chains *, enum rules_table, const char *name);
+void chain_vrule(struct chain *, const char *fmt, va_list)
+    __attribute__((format(printf, 2, 0)));
 
 /* The rules in chains that are not ours: `-A from -j to`, before all others. */
 struct rules_jump {
@@ -71,7 +78,8 @@ struct rules_net {
 	uint32_t dns;    /* np_config's */
 	bool no_recent;  /* the kernel lacks xt_recent: affinity is left out */
 	bool no_bpf;     /* it lacks xt_bpf: pods' source addresses are not checked */
-	bool no_sctp;    /* it lacks xt_sctp: such services are left out */
+	bool no_sctp;    /* it lacks xt_sctp: such services are left out, policies admit no such
+			    port */
 	unsigned turned; /* of link_knobs: noted for np_down */
 };
 

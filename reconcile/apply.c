@@ -39,6 +39,7 @@ static const enum resource_id order[] = {
 	RES_service,
 	RES_endpoints,
 	RES_endpoint_slice,
+	RES_network_policy,
 	RES_pod,
 	RES_replica_set,
 	RES_deployment,

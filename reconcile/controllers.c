@@ -72,7 +72,9 @@ commit_rules(struct plan *p)
 	bool open = false;
 
 	for (size_t i = 0; i < p->n; i++)
-		if (p->at[i].verb == ACT_PROGRAM || p->at[i].verb == ACT_RETIRE)
+		if (p->at[i].verb == ACT_PROGRAM || p->at[i].verb == ACT_RETIRE ||
+		    p->at[i].verb == ACT_ADMIT || p->at[i].verb == ACT_ISOLATE ||
+		    p->at[i].verb == ACT_RELEASE)
 			open = true;
 		else if (p->at[i].verb == ACT_COMMIT)
 			open = false;

@@ -7,6 +7,7 @@
  */
 #include "controllers.h"
 #include "service.h"
+#include "policy.h"
 #include "workload.h"
 
 enum {
@@ -181,4 +182,5 @@ garbage_reconcile(struct snapshot *s, struct plan *p)
 	events(s, p);
 	unknown_pods(s, p);
 	unknown_rules(s, p);
+	isolation_garbage(s, p);
 }

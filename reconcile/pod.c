@@ -16,6 +16,7 @@
 #include "controllers.h"
 #include "pod_image.h"
 #include "pod_resources.h"
+#include "policy.h"
 
 #define CONDITION_BACKOFF  "kedge.dev/StartBackOff" /* why and since when starting fails */
 #define CONDITION_DRAINING "kedge.dev/Draining"     /* since when connections are waited for */
@@ -267,6 +268,7 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	bool failed = args && seen && str_is(seen->state, "failed"), again = true;
 	bool waits = false; /* for images, which tell for themselves */
 	bool ran = pod_condition(pod, "ContainersReady") != NULL;
+	const struct isolate_args *isolation = isolation_of(s, pod, a);
 	struct pod_status *st;
 
 	v.ntrouble = !args;
@@ -293,6 +295,10 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 		     trouble[0].message);
 	if (!args || !again || str_is(st->phase, "Succeeded") || str_is(st->phase, "Failed"))
 		return;
+	/* Its rules come before its first packet; their commit wakes us. */
+	if (isolation && !isolation_stands(s, pod, isolation, a))
+		return;
+	args->isolated = isolation != NULL;
 	pod_images_told(s, pod, p);
 	leave_out_ended(st, args);
 	order(p, ACT_START, pod, 0, sandbox_args_kind(), args,

@@ -171,6 +171,26 @@ use_ip(struct pod_places *x, const struct settings *set, const char *ip)
 	return off;
 }
 
+/* Whoever got one of these would be let in where its former owner was. */
+static void
+use_enforced(struct pod_places *x, const struct settings *set, const struct enforced *at,
+	     size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct admit_args *admit = at[i].args;
+
+		if (!at[i].args)
+			continue;
+		if (!strncmp(at[i].id, "pod ", 4)) {
+			use_ip(x, set, ((const struct isolate_args *)at[i].args)->ip);
+			continue;
+		}
+		for (size_t r = 0; r < admit->rules.n; r++)
+			for (size_t k = 0; k < admit->rules.at[r].pods.n; k++)
+				use_ip(x, set, admit->rules.at[r].pods.at[k]);
+	}
+}
+
 static struct pod_places *
 places_of(struct snapshot *s)
 {
@@ -207,6 +227,8 @@ places_of(struct snapshot *s)
 	for (size_t i = 0; i < s->npods; i++) /* also those that no object knows */
 		if (!str_is(s->pods[i]->state, "gone"))
 			use_ip(x, s->settings, s->pods[i]->ip);
+	use_enforced(x, s->settings, s->enforced, s->nenforced);
+	use_enforced(x, s->settings, s->enforcing, s->nenforcing);
 	return x;
 }
 

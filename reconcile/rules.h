@@ -45,4 +45,10 @@ rule_defaults_fn image_volume_defaults;
 const char *image_pull_policy(const char *image); /* when nothing is said */
 rule_check_fn volume_mount_check, bidirectional_check, volume_spec_check, claim_spec_check;
 rule_check_fn downward_api_file_check, volume_projection_check, projected_check;
+
+/* rules_policy.c */
+rule_fn is_cidr;
+rule_check_fn ip_block_check, network_policy_peer_check, network_policy_port_check;
+rule_check_fn network_policy_spec_check;
+rule_defaults_fn network_policy_spec_defaults;
 #endif

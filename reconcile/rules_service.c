@@ -116,22 +116,6 @@ special(const char *text)
 		   : NULL;
 }
 
-static bool
-is_cidr(const char *text, struct arena *a)
-{
-	char *copy = arena_strdup(a, text), *slash = strchr(copy, '/'), *end;
-	struct in6_addr in;
-	unsigned long bits;
-	int family = strchr(copy, ':') ? AF_INET6 : AF_INET;
-
-	if (!slash)
-		return false;
-	*slash = 0;
-	bits = strtoul(slash + 1, &end, 10);
-	return end != slash + 1 && !*end && bits <= (family == AF_INET ? 32 : 128) &&
-	       inet_pton(family, copy, &in) == 1;
-}
-
 /* Kubernetes trims blanks. */
 static const char *
 trimmed(const char *s, struct arena *a)
@@ -164,7 +148,7 @@ outside_check(const struct service_spec *s, const struct place *at)
 			       "Forbidden: may only be used when `type` is 'LoadBalancer'");
 	for (size_t i = 0; i < s->loadBalancerSourceRanges.n; i++) {
 		snprintf(sub, sizeof sub, "loadBalancerSourceRanges[%zu]", i);
-		if (!is_cidr(trimmed(s->loadBalancerSourceRanges.at[i], a), a))
+		if (is_cidr(trimmed(s->loadBalancerSourceRanges.at[i], a), a))
 			place_complain(at, sub,
 				       "Invalid value: \"%s\": must be a valid CIDR value, "
 				       "(e.g. 10.9.8.0/24 or 2001:db8::/64)",

@@ -336,6 +336,30 @@ snapshot_programmed(const struct snapshot *s, const char *id)
 	return NULL;
 }
 
+size_t
+snapshot_enforced_from(const struct snapshot *s, const char *id)
+{
+	size_t lo = 0, hi = s->nenforced;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (strcmp(s->enforced[mid].id, id) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+const struct enforced *
+snapshot_enforced(const struct snapshot *s, const char *id)
+{
+	size_t i = snapshot_enforced_from(s, id);
+
+	return i < s->nenforced && !strcmp(s->enforced[i].id, id) ? &s->enforced[i] : NULL;
+}
+
 static void
 index_served(struct snapshot *s, const struct programmed *rules, size_t n)
 {

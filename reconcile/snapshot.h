@@ -41,6 +41,13 @@ struct resting {
 	int64_t until;
 };
 
+/* What of network policies the host enforces right now, as acknowledged by the hand. */
+struct enforced {
+	const char *id; /* "networkpolicy default/web:ingress": admit_args,
+			   "pod default/web-1": isolate_args */
+	const void *args;
+};
+
 /* An image that is, or was, fetched. */
 enum pull_state { PULL_NONE, PULL_QUEUED, PULL_RUNNING, PULL_DONE, PULL_FAILED };
 
@@ -101,6 +108,10 @@ struct snapshot {
 	size_t npending;
 	const struct resting *resting;
 	size_t nresting;
+	const struct enforced *enforced; /* sorted by id */
+	size_t nenforced;
+	const struct enforced *enforcing; /* on their way there; args NULL: released */
+	size_t nenforcing;
 	bool rules_unknown; /* nothing was acknowledged yet: assume that every address serves */
 	const struct images_seen *images; /* what is on the host; NULL: nobody knows */
 	const struct pull_seen_row *pulls;
@@ -139,7 +150,10 @@ const struct pod_seen *snapshot_seen(const struct snapshot *, const char *uid); 
 const struct probe_seen *snapshot_probe(const struct snapshot *, const char *uid,
 					const char *container); /* or NULL */
 const struct programmed *snapshot_programmed(const struct snapshot *,
-					     const char *id); /* or NULL */
+					     const char *id);                      /* or NULL */
+const struct enforced *snapshot_enforced(const struct snapshot *, const char *id); /* or NULL */
+/* The first whose id is not before this one: its index. */
+size_t snapshot_enforced_from(const struct snapshot *, const char *id);
 /* Is this pod address in any rule on the host, or in one that may be by now? */
 bool snapshot_serves(struct snapshot *, const char *ip);
 /* Five letters (or n < 16) from Kubernetes' alphabet bcdfghjklmnpqrstvwxz2456789. */

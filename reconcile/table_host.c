@@ -382,3 +382,11 @@ CELL(revision, r, cell_revision_created, cell_number(r->status ? r->status->crea
 CELL(revision, r, cell_revision_changed, cell_number(r->status ? r->status->changed : 0, c))
 CELL(revision, r, cell_revision_pruned, cell_number(r->status ? r->status->pruned : 0, c))
 CELL(revision, r, cell_revision_waiting, text(r->status ? r->status->waitingFor : NULL))
+
+const char *
+cell_policy_selector(const void *obj, const struct cells *c)
+{
+	const struct network_policy *np = obj;
+
+	return or_none(selector_print(np->spec ? np->spec->podSelector : NULL, c->arena));
+}

@@ -57,6 +57,27 @@ web() { np set default/web:http 10.43.0.80 tcp 80 30080 0 0 "$@" && np commit; }
 	done
 }
 
+@test "a frame that a pod addresses to another goes nowhere, bridged packets filtered or not" {
+	np_start
+	pod 2 3
+	serve 8080 2
+	web 10.42.0.2:8080
+	for call in 0 1; do
+		if [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ]; then
+			echo $call >/proc/sys/net/bridge/bridge-nf-call-iptables
+		fi
+		[ "$(in_pod 3 curl -sS --max-time 5 http://10.42.0.2:8080/)" = "pod2 10.42.0.3" ]
+		in_pod 3 ip route add 10.42.0.2/32 dev eth0
+		in_pod 3 ip neigh replace 10.42.0.2 lladdr 0a:4b:0a:2a:00:02 dev eth0
+		run in_pod 3 curl -sS --max-time 1 http://10.42.0.2:8080/
+		[ "$status" = 28 ]
+		in_pod 3 ip route del 10.42.0.2/32 dev eth0
+		[ "$(in_pod 3 curl -sS --max-time 5 http://10.43.0.80/)" = "pod2 10.42.0.3" ]
+	done
+	np check
+	[[ $said == "ok intact"* ]]
+}
+
 @test "a service without endpoints is refused at once, and so is an address nobody has" {
 	np_start
 	pod 2

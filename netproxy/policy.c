@@ -1,0 +1,336 @@
+/* policy.c -- see policy.h for the layout.
+ *
+ * Text is in the order iptables-save prints it, as in rules.c.
+ */
+#include "policy.h"
+#include "link.h"
+#include "reconcile/base/cleanup.h"
+#include "reconcile/base/map.h"
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Says who refused: not the program (port-unreachable), but the administrator. */
+#define REFUSE "REJECT --reject-with icmp-admin-prohibited"
+
+static void rule(struct chain *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void
+rule(struct chain *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	chain_vrule(c, fmt, ap);
+	va_end(ap);
+}
+
+static const char *
+proto_name(uint8_t proto)
+{
+	return proto == IPPROTO_UDP ? "udp" : proto == IPPROTO_SCTP ? "sctp" : "tcp";
+}
+
+static void
+part_chain(const struct np_part *p, char to[static RULES_NAME])
+{
+	snprintf(to, RULES_NAME, "KDG-H-%016jx", (uintmax_t)hash_str(p->egress, p->id));
+}
+
+static void
+pod_chain(uint32_t ip, bool egress, char to[static RULES_NAME])
+{
+	snprintf(to, RULES_NAME, "KDG-G%c%08x", egress ? 'E' : 'I', ip);
+}
+
+/* -- trees of addresses ------------------------------------------------------ */
+
+struct tree {
+	struct chains *out;
+	char side;        /* which of a packet's addresses: 's', 'd' */
+	bool egress;      /* of the pods */
+	const char *root; /* of isolated pods; NULL: of peers */
+	uint64_t id;      /* of peers */
+};
+
+static void
+node_name(const struct tree *t, uint32_t key, unsigned bits, char to[static RULES_NAME])
+{
+	uint64_t h;
+
+	if (t->root) {
+		snprintf(to, RULES_NAME, "%s-%08x-%u", t->root, key, bits);
+		return;
+	}
+	h = hash_bytes(hash_bytes(t->id, &key, sizeof key), &bits, sizeof bits);
+	snprintf(to, RULES_NAME, "KDG-A-%016jx", (uintmax_t)h);
+}
+
+static void
+leaf(const struct tree *t, struct chain *c, uint32_t key)
+{
+	char ip[LINK_TEXT], to[RULES_NAME] = "KDG-WY";
+
+	if (t->root)
+		pod_chain(key, t->egress, to);
+	rule(c, "-%c %s/32 -g %s", t->side, ipv4_print(key, ip), to);
+}
+
+static uint32_t
+head(uint32_t key, unsigned bits)
+{
+	return bits ? key >> (32 - bits) << (32 - bits) : 0;
+}
+
+/* Keys are sorted, differ, and share their first `bits` bits; c is the node's chain. */
+static void
+grow(const struct tree *t, struct chain *c, const uint32_t *at, size_t n, unsigned bits,
+     size_t flat)
+{
+	size_t start[(1 << RULES_STEP) + 1], groups = 0;
+	char child[RULES_NAME], ip[LINK_TEXT];
+
+	/* A level on which all agree decides nothing. */
+	while (n > flat && head(at[0], bits + RULES_STEP) == head(at[n - 1], bits + RULES_STEP))
+		bits += RULES_STEP;
+	if (n <= flat) {
+		for (size_t i = 0; i < n; i++)
+			leaf(t, c, at[i]);
+		return;
+	}
+	bits += RULES_STEP;
+	for (size_t i = 0; i < n; i++)
+		if (!i || head(at[i], bits) != head(at[i - 1], bits))
+			start[groups++] = i;
+	start[groups] = n;
+	for (size_t g = 0; g < groups; g++) {
+		uint32_t key = head(at[start[g]], bits);
+
+		if (start[g + 1] - start[g] == 1) {
+			leaf(t, c, at[start[g]]);
+			continue;
+		}
+		node_name(t, key, bits, child);
+		rule(c, "-%c %s/%u -g %s", t->side, ipv4_print(key, ip), bits, child);
+	}
+	for (size_t g = 0; g < groups; g++) {
+		size_t m = start[g + 1] - start[g];
+
+		if (m == 1)
+			continue;
+		node_name(t, head(at[start[g]], bits), bits, child);
+		grow(t, chain_begin(t->out, RULES_FILTER, child), at + start[g], m, bits,
+		     RULES_LEAF);
+	}
+}
+
+static int
+key_cmp(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static size_t
+keys_settle(uint32_t *at, size_t n)
+{
+	size_t m = 0;
+
+	if (n)
+		qsort(at, n, sizeof *at, key_cmp);
+	for (size_t i = 0; i < n; i++)
+		if (!m || at[m - 1] != at[i])
+			at[m++] = at[i];
+	return m;
+}
+
+/* -- who is isolated --------------------------------------------------------- */
+
+void
+policy_text_trees(const struct rules_net *net, const struct np_isolated *const *all, size_t n,
+		  struct chains *out)
+{
+	struct tree t[2] = { { out, 'd', false, "KDG-WI", 0 },
+			     { out, 's', true, "KDG-WE", 0 } };
+	uint32_t *at[2] = { xcalloc(n + 1, sizeof **at), xcalloc(n + 1, sizeof **at) };
+	size_t m[2] = { 0, 0 };
+	char ip[LINK_TEXT];
+	struct chain *c;
+
+	for (size_t i = 0; i < n; i++) {
+		if (all[i]->ingress)
+			at[0][m[0]++] = all[i]->ip;
+		if (all[i]->egress)
+			at[1][m[1]++] = all[i]->ip;
+	}
+	c = chain_begin(out, RULES_FILTER, "KDG-W");
+	/* From elsewhere nobody comes with a pod's address: it would be let in for it. */
+	if (m[0])
+		rule(c, "-s %s/%u ! -i %s -j DROP", ipv4_print(net->pod_net, ip), net->pod_bits,
+		     net->bridge);
+	if (m[1])
+		rule(c, "-i %s -j KDG-WE", net->bridge);
+	if (m[0])
+		rule(c, "-o %s -j KDG-WI", net->bridge);
+	c = chain_begin(out, RULES_FILTER, "KDG-WY");
+	rule(c, "-j MARK --set-xmark 0x%x/0x%x", POLICY_MARK, POLICY_MARK);
+	c = chain_begin(out, RULES_FILTER, "KDG-WC");
+	rule(c, "-j MARK --set-xmark 0x0/0x%x", POLICY_MARK);
+	for (unsigned i = 0; i < 2; i++) {
+		if (m[i])
+			grow(&t[i], chain_begin(out, RULES_FILTER, t[i].root), at[i],
+			     keys_settle(at[i], m[i]), 0, RULES_FLAT);
+		free(at[i]);
+	}
+}
+
+void
+policy_text_pod(const struct np_isolated *pod, const struct np_part *const *parts, size_t n,
+		struct chains *out)
+{
+	char name[RULES_NAME], to[RULES_NAME], ip[LINK_TEXT];
+
+	for (int egress = 0; egress < 2; egress++) {
+		struct chain *c;
+		bool any = false;
+
+		if (!(egress ? pod->egress : pod->ingress))
+			continue;
+		pod_chain(pod->ip, egress, name);
+		c = chain_begin(out, RULES_FILTER, name);
+		rule(c, "-%c %s/32 -j RETURN", egress ? 'd' : 's', ipv4_print(pod->ip, ip));
+		for (size_t i = 0; i < n; i++) {
+			if (parts[i]->egress != egress || !parts[i]->n)
+				continue;
+			if (!any) /* nobody's mark lets it in */
+				rule(c, "-j MARK --set-xmark 0x0/0x%x", POLICY_MARK);
+			any = true;
+			part_chain(parts[i], to);
+			rule(c, "-m comment --comment \"%.200s\" -j %s", parts[i]->id, to);
+			rule(c, "-m mark --mark 0x%x/0x%x -g KDG-WC", POLICY_MARK, POLICY_MARK);
+		}
+		rule(c, "-j " REFUSE);
+	}
+}
+
+/* -- whom a part admits ------------------------------------------------------ */
+
+static const char *
+net_text(const struct np_net *n, char side, char to[static 32])
+{
+	char ip[LINK_TEXT];
+
+	if (n->bits)
+		snprintf(to, 32, "-%c %s/%u ", side, ipv4_print(head(n->ip, n->bits), ip),
+			 n->bits);
+	else
+		*to = 0;
+	return to;
+}
+
+static void
+block_chain(uint64_t id, size_t i, char to[static RULES_NAME])
+{
+	snprintf(to, RULES_NAME, "KDG-B-%016jx", (uintmax_t)hash_bytes(id, &i, sizeof i));
+}
+
+static void
+block_excepts(const struct np_block *b, char side, const char *name, struct chains *out)
+{
+	struct chain *c = chain_begin(out, RULES_FILTER, name);
+	char net[32];
+
+	for (size_t i = 0; i < b->n; i++)
+		rule(c, "%s-j RETURN", net_text(&b->except[i], side, net));
+	rule(c, "-g KDG-WY");
+}
+
+static void
+peers(const struct np_rule *r, uint64_t id, char side, const char *name, struct chains *out)
+{
+	struct tree t = { .out = out, .side = side, .id = id };
+	uint32_t *at = xcalloc(r->npods + 1, sizeof *at);
+	char to[RULES_NAME], net[32];
+	struct chain *c;
+
+	for (size_t i = 0; i < r->nblocks; i++)
+		if (r->blocks[i].n) {
+			block_chain(id, i, to);
+			block_excepts(&r->blocks[i], side, to, out);
+		}
+	c = chain_begin(out, RULES_FILTER, name);
+	for (size_t i = 0; i < r->nblocks; i++) {
+		block_chain(id, i, to);
+		rule(c, "%s-%c %s", net_text(&r->blocks[i].net, side, net),
+		     r->blocks[i].n ? 'j' : 'g', r->blocks[i].n ? to : "KDG-WY");
+	}
+	for (size_t i = 0; i < r->npods; i++)
+		at[i] = r->pods[i];
+	grow(&t, c, at, keys_settle(at, r->npods), 0, RULES_FLAT);
+	free(at);
+}
+
+static void
+ports_text(const struct np_ports *p, struct buf *to)
+{
+	const char *proto = proto_name(p->proto);
+
+	buf_addf(to, "-p %s ", proto);
+	if (p->lo && p->hi > p->lo)
+		buf_addf(to, "-m %s --dport %u:%u ", proto, p->lo, p->hi);
+	else if (p->lo)
+		buf_addf(to, "-m %s --dport %u ", proto, p->lo);
+}
+
+/* One line for each of its ports: to the peers, or at once to the mark. */
+static void
+admit(const struct rules_net *net, const struct np_rule *r, const char *to, struct chain *c)
+{
+	const char *jump = r->anyone ? "-g KDG-WY" : "-j ";
+
+	if (!r->nports)
+		rule(c, "%s%s", jump, r->anyone ? "" : to);
+	for (size_t i = 0; i < r->nports; i++) {
+		cleanup_buf struct buf ports = { 0 };
+
+		/* Without the match no port can be told from another: none is admitted. */
+		if (r->ports[i].proto == IPPROTO_SCTP && r->ports[i].lo && net->no_sctp)
+			continue;
+		ports_text(&r->ports[i], &ports);
+		rule(c, "%s%s%s", buf_text(&ports), jump, r->anyone ? "" : to);
+	}
+}
+
+void
+policy_text_part(const struct rules_net *net, const struct np_part *p, struct chains *out)
+{
+	char side = p->egress ? 'd' : 's', name[RULES_NAME], to[RULES_NAME];
+	uint64_t id = hash_str(p->egress, p->id);
+	struct chain *c;
+
+	if (!p->n)
+		return; /* nobody jumps to it */
+	for (size_t i = 0; i < p->n; i++) {
+		const struct np_rule *r = &p->rules[i];
+		uint64_t h = hash_bytes(id, &i, sizeof i);
+
+		snprintf(to, sizeof to, "KDG-A-%016jx", (uintmax_t)h);
+		if (!r->anyone && (r->npods || r->nblocks))
+			peers(r, h, side, to, out);
+	}
+	part_chain(p, name);
+	c = chain_begin(out, RULES_FILTER, name);
+	for (size_t i = 0; i < p->n; i++) {
+		const struct np_rule *r = &p->rules[i];
+
+		snprintf(to, sizeof to, "KDG-A-%016jx",
+			 (uintmax_t)hash_bytes(id, &i, sizeof i));
+		if (!r->anyone && !r->npods && !r->nblocks)
+			continue; /* a selector that means nobody */
+		admit(net, r, to, c);
+		if (!r->anyone && i + 1 < p->n)
+			rule(c, "-m mark --mark 0x%x/0x%x -j RETURN", POLICY_MARK, POLICY_MARK);
+	}
+}

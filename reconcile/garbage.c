@@ -6,8 +6,8 @@
  * hour, rules of services that are gone, sandboxes that no object knows.
  */
 #include "controllers.h"
-#include "service.h"
 #include "policy.h"
+#include "service.h"
 #include "workload.h"
 
 enum {

@@ -164,6 +164,7 @@ rules_of(struct bench *b, struct chains *out)
 					 0);
 	}
 	rules_base(&net, out);
+	rules_dispatch(&net, NULL, 0, out);
 	for (size_t i = 0; i < nparts; i++)
 		policy_text_part(&net, &parts[i], out);
 	for (size_t i = 0; i < npods; i++) {

@@ -204,6 +204,7 @@ the_way_of_a_packet_does_not_grow_with_those_who_are_isolated(void **state)
 		policy_text_pod(&pods[i], NULL, 0, &c);
 	}
 	rules_base(&net, &c);
+	rules_dispatch(&net, NULL, 0, &c);
 	policy_text_trees(&net, all, 2000, &c);
 	by_name(&c, &chains);
 	for (size_t i = 0; i < 2000; i++) {
@@ -238,6 +239,7 @@ a_peer_among_many_is_found(void **state)
 	for (size_t i = 0; i < 1000; i++)
 		ips[i] = net.pod_net + 2 + (uint32_t)((i * 7) % 1000) * 2;
 	rules_base(&net, &c);
+	rules_dispatch(&net, NULL, 0, &c);
 	policy_text_part(&net, &part, &c);
 	policy_text_pod(&pod, parts, 1, &c);
 	policy_text_trees(&net, all, 1, &c);

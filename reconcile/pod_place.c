@@ -207,6 +207,8 @@ places_of(struct snapshot *s)
 	for (size_t i = 0; i < s->npods; i++) /* also those that no object knows */
 		if (!str_is(s->pods[i]->state, "gone"))
 			use_ip(x, s->settings, s->pods[i]->ip);
+	if (offset_of(s->settings, x->size, s->last_ip)) /* its pod may be gone by now */
+		x->last = offset_of(s->settings, x->size, s->last_ip);
 	return x;
 }
 

@@ -64,6 +64,8 @@ struct api_host {
 	/* CREATE, UPDATE, DELETE (of a pod: to = grace in seconds, 0: its own) or FORGET of an
 	 * object in the store, which was checked.  Done when it returns. */
 	int (*write)(void *ctx, const struct action *, struct error **);
+	/* Fills in which addresses and ports were given back a moment ago. */
+	void (*resting)(void *ctx, struct snapshot *);
 	/* "web.yaml:7": where Git states this field of an object; NULL: not known. */
 	const char *(*place)(void *ctx, const struct object *, const char *field,
 			     struct arena *);

@@ -8,6 +8,7 @@
 #include "../reconcile/controllers.h"
 #include "../reconcile/managed.h"
 #include "../reconcile/own.h"
+#include "../reconcile/service.h"
 #include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
@@ -83,6 +84,8 @@ edit_open(struct api_edit *ed, struct call *c)
 	if (getrandom(&ed->snap.seed, sizeof ed->snap.seed, 0) < 0)
 		abort();
 	store_view(c->api->store, &ed->snap);
+	if (c->api->host.resting)
+		c->api->host.resting(c->api->host.ctx, &ed->snap);
 	ed->write.res = c->res;
 	ed->write.ns = c->res->namespaced ? c->ns : "";
 	ed->write.name = c->name;
@@ -344,6 +347,8 @@ edit_put(struct api_edit *ed, const struct tree *body, int code)
 		return;
 	}
 	own_changes(ed);
+	if (ed->write.res->id == RES_service) /* its manager does not own what is given to it */
+		service_settle(&ed->snap, (struct service *)ed->write.obj, &ed->call->arena);
 	store_it(ed, code);
 }
 

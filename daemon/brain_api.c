@@ -112,6 +112,12 @@ on_write(void *ctx, const struct action *a, struct error **e)
 	return 0;
 }
 
+static void
+on_resting(void *ctx, struct snapshot *s)
+{
+	seen_resting(ctx, s);
+}
+
 /* The text of the file is read again: places are not kept for every field. */
 static const char *
 on_place(void *ctx, const struct object *o, const char *field, struct arena *a)
@@ -754,6 +760,7 @@ brain_api_open(struct brain *b, struct error **e)
 	struct api_host host = {
 		.ctx = b,
 		.write = on_write,
+		.resting = on_resting,
 		.place = on_place,
 		.source = on_source,
 		.diff = on_diff,

@@ -107,6 +107,10 @@ seen_starting(struct brain *b, const struct action *a)
 	if (was)
 		seen.containers = was->seen->containers;
 	seen_put(b, &seen, false, true);
+	if (!args->hostNetwork) {
+		free(b->last_ip);
+		b->last_ip = xstrdup(args->ip);
+	}
 }
 
 void
@@ -233,6 +237,14 @@ rules_sort(struct brain *b)
 static void rested_drop(struct brain *);
 
 void
+seen_resting(struct brain *b, struct snapshot *s)
+{
+	rested_drop(b);
+	s->resting = b->resting;
+	s->nresting = b->nresting;
+}
+
+void
 seen_fill(struct brain *b, struct snapshot *s)
 {
 	if (b->pods_changed || !b->pods_sorted)
@@ -245,9 +257,8 @@ seen_fill(struct brain *b, struct snapshot *s)
 	s->nprogrammed = b->nrules;
 	s->pending = b->rules_pending;
 	s->npending = b->npending;
-	rested_drop(b);
-	s->resting = b->resting;
-	s->nresting = b->nresting;
+	seen_resting(b, s);
+	s->last_ip = b->last_ip;
 	s->enforced = b->enforced;
 	s->nenforced = b->nenforced;
 	s->enforcing = b->enforcing;

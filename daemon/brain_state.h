@@ -89,6 +89,7 @@ struct brain {
 	struct programmed *rules_sorted;
 	struct programmed *rules_pending; /* of staged and flying */
 	size_t nrules, npending;
+	char *last_ip;           /* of the pod that was started last */
 	struct resting *resting; /* oldest first */
 	size_t nresting;
 	struct enforced *enforced, *enforcing; /* the same of policies */
@@ -153,6 +154,7 @@ void seen_stores(struct brain *, const struct stores_seen *);
 void seen_pod_forget(struct brain *, const char *uid);
 struct pod_row *seen_row(struct brain *, const char *uid); /* or NULL */
 void seen_fill(struct brain *, struct snapshot *);
+void seen_resting(struct brain *, struct snapshot *); /* of that, what was given back */
 void seen_starting(struct brain *, const struct action *);
 /* RENEW was sent: the container is held no longer. */
 void seen_renewed(struct brain *, const struct action *);

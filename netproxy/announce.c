@@ -51,7 +51,7 @@ held_of(const struct ifaddrs *a, const struct np_config *c, const char *suffix)
 	snprintf(h.link, sizeof h.link, "%.*s",
 		 (int)(colon ? (size_t)(colon - a->ifa_name) : strlen(a->ifa_name)),
 		 a->ifa_name);
-	h.ours = h.mask == UINT32_MAX &&
+	h.ours = h.mask == UINT32_MAX && h.ip != c->dns && /* that is the link's own */
 		 ((colon && !strcmp(colon, suffix)) || (!colon && !strcmp(h.link, c->bridge)));
 	return h;
 }

@@ -229,6 +229,8 @@ places_of(struct snapshot *s)
 			use_ip(x, s->settings, s->pods[i]->ip);
 	use_enforced(x, s->settings, s->enforced, s->nenforced);
 	use_enforced(x, s->settings, s->enforcing, s->nenforcing);
+	if (offset_of(s->settings, x->size, s->last_ip)) /* its pod may be gone by now */
+		x->last = offset_of(s->settings, x->size, s->last_ip);
 	return x;
 }
 

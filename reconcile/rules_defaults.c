@@ -57,6 +57,8 @@ service_spec_defaults(void *obj, struct arena *a)
 	struct service_spec *s = obj;
 	bool external = !strcmp(s->type, "NodePort") || !strcmp(s->type, "LoadBalancer");
 
+	if (!strcmp(s->sessionAffinity, "None"))
+		s->sessionAffinityConfig = NULL; /* of the time when it was ClientIP */
 	if (!strcmp(s->sessionAffinity, "ClientIP")) {
 		if (!s->sessionAffinityConfig)
 			s->sessionAffinityConfig =

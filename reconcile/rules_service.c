@@ -189,9 +189,6 @@ policy_check(const struct service_spec *s, const struct place *at)
 		    at, "externalTrafficPolicy",
 		    "Invalid value: \"%s\": may only be set for externally-accessible services",
 		    s->externalTrafficPolicy);
-	if (s->sessionAffinityConfig && str_is(s->sessionAffinity, "None"))
-		place_complain(at, "sessionAffinityConfig",
-			       "Forbidden: must not be set when session affinity is None");
 }
 
 static void

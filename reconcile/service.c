@@ -490,38 +490,58 @@ is_filled(const struct service *svc)
 	       !str_is(spec->ipFamilyPolicy, "");
 }
 
-/* What it lacks is given; the first thing that cannot be had is `*t`.  True when it wrote. */
-static bool
-fill(struct snapshot *s, const struct service *svc, struct trouble *t, struct plan *p)
+/* What `draft` lacks is given; `*t` is the first thing that cannot be had, `why` says what was.
+ */
+static void
+fill(struct snapshot *s, struct service *draft, struct trouble *t, struct buf *why,
+     struct arena *a)
 {
-	struct service *draft = object_draft(svc, p->arena);
 	const struct settings *set = s->settings;
-	cleanup_buf struct buf why = { 0 };
+	struct service_spec *spec = arena_alloc(a, sizeof *spec);
 
-	draft->spec = arena_alloc(p->arena, sizeof *draft->spec);
-	*draft->spec = *svc->spec;
-	if (!fill_address(s, draft->spec, &why, p->arena))
+	*spec = *draft->spec;
+	draft->spec = spec;
+	if (!fill_address(s, spec, why, a))
 		*t = (struct trouble){
 			"ServiceCIDRFull",
-			arena_printf(p->arena,
+			arena_printf(a,
 				     "Service CIDR %s/%u is full; you must widen the CIDR in "
 				     "order to create new services",
-				     ipv4_text(set->svc_net, p->arena), set->svc_bits)
+				     ipv4_text(set->svc_net, a), set->svc_bits)
 		};
-	if (service_has_node_ports(svc) && !fill_ports(s, draft->spec, &why, p->arena) &&
-	    !t->reason)
+	if (service_has_node_ports(draft) && !fill_ports(s, spec, why, a) && !t->reason)
 		*t = (struct trouble){
 			"PortRangeFull",
 			arena_printf(
-			    p->arena,
+			    a,
 			    "Port range %d-%d is full; you must widen the port range in "
 			    "order to create new services",
 			    set->node_port_lo, set->node_port_hi)
 		};
+}
+
+/* True when it wrote. */
+static bool
+fill_in(struct snapshot *s, const struct service *svc, struct trouble *t, struct plan *p)
+{
+	struct service *draft = object_draft(svc, p->arena);
+	cleanup_buf struct buf why = { 0 };
+
+	fill(s, draft, t, &why, p->arena);
 	if (schema_equal(service_kind(), draft, svc))
 		return false;
 	plan_write(p, ACT_UPDATE, draft, 0, 0, why.len ? buf_text(&why) : "defaults");
 	return true;
+}
+
+void
+service_settle(struct snapshot *s, struct service *svc, struct arena *a)
+{
+	cleanup_buf struct buf why = { 0 };
+	struct trouble t = { 0 };
+
+	if (svc->spec && !service_is(svc, "ExternalName") && !is_filled(svc))
+		fill(s, svc, &t, &why, a);
 }
 
 static void
@@ -588,7 +608,7 @@ service_reconcile(struct snapshot *s, const struct service *svc, struct plan *p)
 	if (!t.reason)
 		t = port_trouble(s, svc, health_port(svc, &health), p->arena);
 	/* one write a pass; trouble is still there in the next */
-	if ((!is_filled(svc) && fill(s, svc, &t, p)) || service_balance(s, svc, &t, p))
+	if ((!is_filled(svc) && fill_in(s, svc, &t, p)) || service_balance(s, svc, &t, p))
 		return;
 	say(s, svc, &t, p);
 }

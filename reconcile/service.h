@@ -15,6 +15,9 @@ bool service_has_health_port(struct snapshot *, const struct service *);
 size_t service_local_ready(struct snapshot *, const struct service *);
 /* Pods are chosen by labels: neither ExternalName nor without a selector. */
 bool service_selects(const struct service *);
+/* Gives a Service that is about to be written the address and the ports that it lacks, as far
+ * as there are any; the next pass says what could not be had.  `s` need not have it. */
+void service_settle(struct snapshot *s, struct service *, struct arena *);
 
 /* endpoints_mirror.c: of a service without a selector. */
 void endpoints_mirror(struct snapshot *, const struct service *, struct plan *);

@@ -112,6 +112,7 @@ struct snapshot {
 	size_t nenforced;
 	const struct enforced *enforcing; /* on their way there; args NULL: released */
 	size_t nenforcing;
+	const char *last_ip; /* that a pod was started with; NULL: none was yet */
 	bool rules_unknown; /* nothing was acknowledged yet: assume that every address serves */
 	const struct images_seen *images; /* what is on the host; NULL: nobody knows */
 	const struct pull_seen_row *pulls;

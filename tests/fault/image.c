@@ -106,7 +106,7 @@ check_after(bool must_be_new)
 	assert_true(new || says(s, "old"));
 	assert_true(new || !must_be_new);
 	assert_int_equal(images_sweep(s, NULL), 0);
-	for (int i = 0; i < 500 && entries("ingest") > 0; i++)
+	for (int i = 0; i < 3000 && entries("ingest") > 0; i++)
 		usleep(10000);
 	assert_int_equal(entries("ingest"), 0);
 	assert_int_equal(entries("names"), 1);
@@ -200,7 +200,7 @@ check_removed(int there)
 	assert_true(there < 0 || is == there);
 	assert_true(!is || says(s, "old"));
 	assert_int_equal(images_sweep(s, NULL), 0);
-	for (int i = 0; i < 500 && entries("ingest") > 0; i++)
+	for (int i = 0; i < 3000 && entries("ingest") > 0; i++)
 		usleep(10000);
 	assert_int_equal(entries("ingest"), 0);
 	assert_int_equal(entries("names"), is);

@@ -82,6 +82,24 @@ addresses_go_round_and_are_never_in_two_hands(void **state)
 			       "no free address is left in the pod range"));
 }
 
+/* Its pod may be gone: what the store knows is not all that was given out. */
+static void
+the_address_of_a_pod_that_is_gone_rests_too(void **state)
+{
+	struct kit *k = *state;
+	struct snapshot *s;
+
+	pod(k, "a", "", "");
+	s = kit_snapshot(k);
+	s->last_ip = "10.42.0.7";
+	pod_reconcile(s, kit_find(k, RES_pod, "a"), &k->plan);
+	assert_non_null(strstr(kit_text(k), "placed on node, 10.42.0.8"));
+	s = kit_snapshot(k);
+	s->last_ip = "192.0.2.1"; /* of a range that is none of ours any more */
+	pod_reconcile(s, kit_find(k, RES_pod, "a"), &k->plan);
+	assert_non_null(strstr(kit_text(k), "placed on node, 10.42.0.2"));
+}
+
 static void
 a_node_selector_that_nothing_matches_leaves_it_unschedulable(void **state)
 {
@@ -691,6 +709,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_pod_gets_node_and_address_before_anything_starts),
 		T(addresses_go_round_and_are_never_in_two_hands),
+		T(the_address_of_a_pod_that_is_gone_rests_too),
 		T(a_node_selector_that_nothing_matches_leaves_it_unschedulable),
 		T(requests_beyond_the_node_leave_it_unschedulable),
 		T(a_taint_needs_a_toleration),

@@ -1,4 +1,7 @@
 /* t_service.c -- addresses and node ports: given out, asked for, fought over. */
+#include "../../reconcile/controllers.h"
+#include "../../reconcile/service.h"
+#include "../../reconcile/workload.h"
 #include "world.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -423,6 +426,39 @@ what_was_given_back_a_moment_ago_rests(void **state)
 	done(&b);
 }
 
+/* As a write over the API does, before the store knows it. */
+static void
+what_is_about_to_be_written_is_given_what_the_next_pass_would_give(void **state)
+{
+	struct bench b = { 0 }, other = { 0 };
+	struct service *new;
+
+	(void)state;
+	world_read(&b.w, SVC("a", PORT ", clusterIP: 10.43.0.2, clusterIPs: [10.43.0.2], "
+				       "ipFamilies: [IPv4], ipFamilyPolicy: SingleStack"));
+	world_read(&other.w, SVC("b", "type: NodePort, ports: [{port: 80}, {port: 81}]")
+				 SVC("name", "type: ExternalName, externalName: a.example")
+				     SVC("none", PORT ", clusterIP: None"));
+	world_snapshot(&other.w);
+	new = object_draft(find(&other, "b"), &other.w.arena);
+	service_settle(world_snapshot(&b.w), new, &other.w.arena);
+	assert_string_equal(new->spec->clusterIP, "10.43.0.3");
+	assert_string_equal(new->spec->clusterIPs.at[0], "10.43.0.3");
+	assert_string_equal(new->spec->ipFamilies.at[0], "IPv4");
+	assert_string_equal(new->spec->ipFamilyPolicy, "SingleStack");
+	assert_int_equal(new->spec->ports.at[0].nodePort, 30086);
+	assert_int_equal(new->spec->ports.at[1].nodePort, 30087);
+	assert_int_equal(find(&other, "b")->spec->ports.at[0].nodePort, 0); /* a draft only */
+	new = object_draft(find(&other, "name"), &other.w.arena);
+	service_settle(world_snapshot(&b.w), new, &other.w.arena);
+	assert_true(schema_equal(service_kind(), new, find(&other, "name")));
+	new = object_draft(find(&other, "none"), &other.w.arena);
+	service_settle(world_snapshot(&b.w), new, &other.w.arena);
+	assert_string_equal(new->spec->clusterIPs.at[0], "None");
+	done(&b);
+	done(&other);
+}
+
 int
 main(void)
 {
@@ -446,6 +482,8 @@ main(void)
 		cmocka_unit_test(a_balancer_may_do_without_node_ports),
 		cmocka_unit_test(what_was_given_back_a_moment_ago_rests),
 		cmocka_unit_test(another_type_has_no_balancer_any_more),
+		cmocka_unit_test(
+		    what_is_about_to_be_written_is_given_what_the_next_pass_would_give),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

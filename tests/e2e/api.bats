@@ -173,7 +173,8 @@ logs_of() { # the folder of web's log in pod $1
 	has "revisions are kedge's own"
 	run k delete node --all
 	has "nodes are kedge's own"
-	run k patch deploy web --subresource=status --type=merge -p '{"status":{"replicas":7}}'
+	run curl_ -X PATCH -H 'Content-Type: application/merge-patch+json' -d '{"status":{"replicas":7}}' \
+		http://localhost/apis/apps/v1/namespaces/default/deployments/web/status
 	has "status is what kedge sees"
 	run curl_ -X PUT http://localhost/api/v1/namespaces/default/pods
 	has '"code":405'

@@ -11,7 +11,7 @@ setup_file() {
 	chmod +x "$W/editor"
 	image web:1 --env VERSION=v1 >/dev/null
 }
-setup() { file_test; }
+setup() { file_test && kubectl_needs 27; }
 teardown_file() { file_end; }
 
 head_of() { git -C "$W/clone" rev-parse --short=7 HEAD; }

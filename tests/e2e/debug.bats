@@ -85,6 +85,7 @@ typing() {
 }
 
 @test "kubectl debug -it, too" {
+	kubectl_needs 25
 	t() {
 		local name
 		name=k$(basename "$K" | tr -dc 0-9)

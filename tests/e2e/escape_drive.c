@@ -286,7 +286,8 @@ seen(struct kit *k)
 	    "echo == mounts; sed 's/^[^ ]* //; s/lowerdir.*/.../; s/,size=[0-9]*k//; "
 	    "s/,nr_inodes=[0-9]*//; s/,inode64//; s/ ro,\\([^ ]*\\) 0 0/ ro,\\1/; s/ 0 0$//; "
 	    "/^.proc.[a-z_]* .*tmpfs/d; /^.sys.firmware/d; /^.sys.devices/d; "
-	    "s/^\\(.dev.[a-z]*\\) devtmpfs/\\1 node/' "
+	    "s/^\\(.dev.\\(null\\|zero\\|full\\|u*random\\|tty\\)\\) \\(dev\\)*tmpfs/\\1 "
+	    "node/' "
 	    "/proc/self/mounts; "
 	    "echo == calls; /tool/escape calls";
 	const char *file = getenv("KEDGE_GOLDEN_FILE"), *mode = getenv("KEDGE_GOLDEN");

@@ -73,6 +73,12 @@ kubectls() {
 	[ ${#all[@]} -gt 0 ] || all=("$(command -v kubectl)")
 	printf '%s\n' "${all[@]}"
 }
+# kubectl_needs MINOR: the oldest that a test is typed with; Debian's may be older
+kubectl_needs() {
+	local minor
+	minor=$("${KUBECTLS%%[[:space:]]*}" version --client -o json | jq -r '.clientVersion.minor' | tr -dc 0-9)
+	[ "${minor:-0}" -ge "$1" ] || skip "the only kubectl here is 1.$minor, and this needs 1.$1"
+}
 k() { HOME=$W KUBECONFIG=/dev/null timeout "${KTIME:-20}" "${K:-kubectl}" --server="http://$API" --cache-dir="$W/cache.$(basename "${K:-kubectl}")" "$@"; }
 # every TEST: with $K one kubectl after the other
 every() {

@@ -28,6 +28,7 @@ setup_file() {
 }
 setup() {
 	KEDGED=$(cat "$W/pid")
+	kubectl_needs 27
 	cd "$ROOT/tests/e2e/tutorials" || return 1
 }
 # what a test that failed left is not the next one's

@@ -413,6 +413,25 @@ says() { # says STATUS TEXT CMD...: ends so, and says that
 	every t
 }
 
+@test "blue and green: a Service's label is switched" {
+	t() {
+		k create deployment blue --image=nginx:1.11 --replicas=2 && k create deployment green --image=nginx:latest || return 1
+		k rollout status deployment blue && k rollout status deployment green || return 1
+		says 0 "service/front exposed" k expose deployment blue --name=front --port=80 || return 1
+		ip=$(get svc front .spec.clusterIP)
+		answers "$ip" || return 1
+		who "$ip" 20 | grep -q '^blue-' || return 1
+		says 0 "service/front patched" k patch service front -p '{"spec":{"selector":{"app":"green"}}}' || return 1
+		wait_for 5 "green answers" sh -c "curl -sfm 1 http://$ip/ | grep -q ^green-" || return 1
+		[ "$(who "$ip" 20 | grep -vc '^green-')" = 0 ] || return 1
+		says 0 front k describe svc front || return 1
+		matches '^Selector: +app=green$' || return 1
+		k delete svc front && k delete deployment blue green || return 1
+		empty
+	}
+	every t
+}
+
 @test "a log collector beside a program, with a volume that both have" {
 	t() {
 		k apply -f - <<-Y || return 1

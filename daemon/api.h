@@ -15,6 +15,7 @@
  *   GET  /kedge/diff?source=NAME&ref=REF
  *   GET  /kedge/namespaces/NS/pods/NAME/copy?container=NAME&path=PATH[&stdin=true&name=NAME]
  *                                                  channels as of exec: a tar out of, or into
+ *   GET  /kedge/dns?name=NAME&namespace=NS         what a pod there would ask for, and why
  *   GET  /kedge/images
  *   POST /kedge/images?name=NAME:TAG&format=rootfs|archive&config=JSON   body: the tar
  *   DELETE /kedge/images?name=NAME:TAG
@@ -86,6 +87,8 @@ struct api_host {
 	int (*diff)(void *ctx, int64_t id, const char *source, const char *ref,
 		    struct error **);                          /* api_answer */
 	int (*status)(void *ctx, int64_t id, struct error **); /* api_answer */
+	/* api_answer */
+	int (*dns)(void *ctx, int64_t id, const char *ns, const char *name, struct error **);
 	/* api_answer with a usage_seen: the counters of the host and of what runs */
 	int (*usage)(void *ctx, int64_t id, struct error **);
 	/* api_answer with a look_seen */

@@ -157,6 +157,20 @@ kedge_look(struct call *c)
 }
 
 void
+kedge_dns(struct call *c)
+{
+	cleanup_error struct error *e = NULL;
+
+	if (!c->api->host.dns)
+		refuse_unable(c);
+	else
+		asked(c,
+		      c->api->host.dns(c->api->host.ctx, call_ask(c),
+				       call_query(c, "namespace"), call_query(c, "name"), &e),
+		      &e);
+}
+
+void
 kedge_down(struct call *c)
 {
 	struct complaints complaints = { .arena = &c->arena };

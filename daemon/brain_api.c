@@ -765,6 +765,7 @@ brain_api_open(struct brain *b, struct error **e)
 		.source = on_source,
 		.diff = on_diff,
 		.status = on_status,
+		.dns = brain_dns_why,
 		.usage = on_usage,
 		.look = on_look,
 		.image_list = on_image_list,

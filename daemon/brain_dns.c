@@ -7,8 +7,10 @@
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/log.h"
 #include "../reconcile/dns.h"
+#include "api.h"
 #include "brain_state.h"
 #include <fcntl.h>
+#include <jansson.h>
 
 struct told {
 	uint64_t print;
@@ -140,4 +142,33 @@ brain_dns_sync(struct brain *b, struct snapshot *s, struct arena *a)
 	if (!d->begun)
 		tell(d, "end", "", NULL);
 	d->begun = true;
+}
+
+int
+brain_dns_why(void *ctx, int64_t id, const char *ns, const char *name, struct error **e)
+{
+	struct brain *b = ctx;
+	cleanup_arena struct arena a = { 0 };
+	const char *ask[DNS_CANDIDATES], *why;
+	json_t *names = json_array(), *all;
+	cleanup_free char *text = NULL;
+	struct snapshot s;
+	size_t n;
+
+	(void)e;
+	brain_snapshot(b, &s, &a);
+	n = dns_candidates(&b->settings, *ns ? ns : "default", name, &a, ask);
+	for (size_t i = 0; i < n; i++) {
+		bool ours = dns_why(&s, ask[i], &a, &why);
+
+		json_array_append_new(names, json_pack("{s:s, s:b, s:s}", "name", ask[i],
+						       "cluster", ours, "why",
+						       ours ? why : "not of the cluster"));
+	}
+	all = json_pack("{s:s, s:s, s:o}", "kind", "Names", "server", b->settings.cluster_dns,
+			"names", names);
+	text = json_dumps(all, JSON_COMPACT);
+	json_decref(all);
+	api_answer(b->api, id, NULL, text);
+	return 0;
 }

@@ -169,6 +169,8 @@ void brain_dns_attach(struct brain *, int fd); /* takes it */
 /* The names are what this snapshot says, in which nothing is left to be done. */
 void brain_dns_sync(struct brain *, struct snapshot *, struct arena *);
 void brain_dns_close(struct brain *);
+/* Of struct api_host: each name that a pod would ask for, and what is known of it. */
+int brain_dns_why(void *brain, int64_t id, const char *ns, const char *name, struct error **);
 
 /* brain_carry.c: true when the action changed something here */
 bool carry(struct brain *, const struct action *);

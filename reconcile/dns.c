@@ -19,7 +19,14 @@
 
 #define SCHEMA "1.1.0"
 
-enum { API_HOST = 1, DNS_HOST = 10, API_PORT = 443, NAME_MAX_TEXT = 253, ADDRESS_TEXT = 46 };
+enum {
+	NDOTS = 5,
+	API_HOST = 1,
+	DNS_HOST = 10,
+	API_PORT = 443,
+	NAME_MAX_TEXT = 253,
+	ADDRESS_TEXT = 46
+};
 
 struct lines {
 	const char **at;
@@ -519,4 +526,27 @@ dns_why(struct snapshot *s, const char *name, struct arena *a, const char **ret)
 		*ret = arena_printf(
 		    a, "nothing in %s is called that: services are below svc.%s", zone, zone);
 	return true;
+}
+
+size_t
+dns_candidates(const struct settings *set, const char *ns, const char *name, struct arena *a,
+	       const char *ret[DNS_CANDIDATES])
+{
+	const char *zone = set->cluster_domain;
+	size_t n = 0, len = strlen(name), dots = 0;
+	bool absolute = len && name[len - 1] == '.';
+	const char *plain = arena_strndup(a, name, len - absolute);
+
+	for (const char *p = name; *p; p++)
+		dots += *p == '.';
+	if (absolute || dots >= NDOTS)
+		ret[n++] = plain;
+	if (absolute)
+		return n;
+	ret[n++] = arena_printf(a, "%s.%s.svc.%s", name, ns, zone);
+	ret[n++] = arena_printf(a, "%s.svc.%s", name, zone);
+	ret[n++] = arena_printf(a, "%s.%s", name, zone);
+	if (dots < NDOTS)
+		ret[n++] = plain;
+	return n;
 }

@@ -33,6 +33,12 @@ void dns_part_text(struct snapshot *, const struct dns_part *, struct arena *, s
 /* Why a name is answered as it is, in a sentence; `name` is absolute, without the last dot.
  * False: it is no name of the cluster's, and others are asked. */
 bool dns_why(struct snapshot *, const char *name, struct arena *, const char **ret);
+/* What a pod of `ns` asks for one after the other when it looks for `name`, as its resolver
+ * does with kedge's search list and ndots:5; a last dot means: only this.  Absolute, without
+ * the last dot; how many. */
+enum { DNS_CANDIDATES = 4 };
+size_t dns_candidates(const struct settings *, const char *ns, const char *name, struct arena *,
+		      const char *ret[DNS_CANDIDATES]);
 /* Where kedge's own server listens; 0: `cluster_dns` is somebody else's address. */
 uint32_t dns_address(const struct settings *);
 #endif

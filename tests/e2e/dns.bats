@@ -75,6 +75,29 @@ asked() { grep -c "$2" "$W/asked.$1" || :; } # asked UPSTREAM LINE
 	in_ a busybox nslookup out.default.svc.cluster.local | grep -q 192.0.2.2
 }
 
+@test "kedge dns says what a pod is answered, and why" {
+	run kedge dns hostname-svc-clusterip
+	[ "$status" = 0 ]
+	has "service default/hostname-svc-clusterip has the cluster IP"
+	has "hostname-svc-clusterip.default.svc.cluster.local. 5 IN A $(field svc hostname-svc-clusterip .spec.clusterIP)"
+	hasnt "hostname-svc-clusterip.svc.cluster.local"
+	run kedge dns far.other
+	[ "$status" = 0 ]
+	has 'NXDOMAIN: there is no service "other" in namespace default'
+	has "service other/far has the cluster IP"
+	run kedge dns -n other nx.nowhere
+	[ "$status" = 1 ]
+	has 'there is no service "nowhere" in namespace other'
+	run kedge dns www.example.com. -o json
+	[ "$(jq -r '.names[0].records[0]' <<<"$output")" = "www.example.com. 60 IN A 192.0.2.2" ]
+	[ "$(jq -r '.names | length' <<<"$output")" = 1 ]
+	run kedge dns 10.43.0.1
+	has "PTR kubernetes.default.svc.cluster.local."
+	run kedge dns x --type NONSENSE
+	[ "$status" = 1 ] || [ "$status" = 2 ]
+	has "no such type"
+}
+
 @test "other names are asked of the upstream, once while they hold, and stub domains of theirs" {
 	for n in 1 2 3; do [ "$(q once.example.org)" = 192.0.2.2 ]; done
 	[ "$(asked 2 '^udp once.example.org 1$')" = 1 ]

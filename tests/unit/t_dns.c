@@ -597,6 +597,35 @@ why_is_told_in_a_sentence(void **state)
 	assert_false(dns_why(s, "www.example.com", &b->w.arena, &why));
 }
 
+static void
+a_pod_looks_along_its_search_list(void **state)
+{
+	static const struct {
+		const char *name, *asked;
+	} rows[] = {
+		{ "web",
+		  "web.shop.svc.cluster.local web.svc.cluster.local web.cluster.local web " },
+		{ "web.other", "web.other.shop.svc.cluster.local web.other.svc.cluster.local "
+			       "web.other.cluster.local web.other " },
+		{ "web.", "web " },
+		{ "a.b.c.d.e.f", "a.b.c.d.e.f a.b.c.d.e.f.shop.svc.cluster.local "
+				 "a.b.c.d.e.f.svc.cluster.local a.b.c.d.e.f.cluster.local " },
+	};
+	struct bench *b = *state;
+	const char *ask_for[DNS_CANDIDATES];
+
+	(void)world_snapshot(&b->w);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		cleanup_buf struct buf got = { 0 };
+		size_t n =
+		    dns_candidates(&b->w.settings, "shop", rows[i].name, &b->w.arena, ask_for);
+
+		for (size_t k = 0; k < n; k++)
+			buf_addf(&got, "%s ", ask_for[k]);
+		assert_string_equal(got.at, rows[i].asked);
+	}
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -615,6 +644,7 @@ main(void)
 		TEST(a_cname_out_of_the_cluster_brings_what_it_leads_to),
 		TEST(others_answers_are_kept_as_long_as_they_hold_and_within_the_bound),
 		TEST(why_is_told_in_a_sentence),
+		TEST(a_pod_looks_along_its_search_list),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,8 +97,9 @@ node_get(struct dns_table *t, const uint8_t *name, size_t len)
 
 	nodes_grow(t);
 	slot = node_slot(t, h, name, len);
-	if (*slot)
-		return *slot;
+	x = *slot;
+	if (x)
+		return x;
 	x = xcalloc(1, sizeof *x + len);
 	x->hash = h;
 	x->len = (uint8_t)len;

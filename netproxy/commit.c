@@ -301,10 +301,11 @@ entrance(const struct np_service *s, size_t i)
 {
 	if (i < s->nouter)
 		return (struct ct_target){ .ip = s->outer[i], .port = s->port };
-	return i == s->nouter ? (struct ct_target){ .port = s->node_port }
-	       : i == s->nouter + 1
-		   ? (struct ct_target){ .ip = s->vip, .port = s->vip ? s->port : 0 }
-		   : (struct ct_target){ .ip = s->balancer, .port = s->balancer ? s->port : 0 };
+	if (i == s->nouter)
+		return (struct ct_target){ .port = s->node_port };
+	if (i == s->nouter + 1)
+		return (struct ct_target){ .ip = s->vip, .port = s->vip ? s->port : 0 };
+	return (struct ct_target){ .ip = s->balancer, .port = s->balancer ? s->port : 0 };
 }
 
 #define ENTRANCES(s) ((s)->nouter + 3)

@@ -28,6 +28,7 @@ enum {
 	CHECK_MS = 2000,
 	DRAIN_MS = 20,
 	BRAIN_LEAVE_MS = 5000,
+	BRAIN_HUNG_UP_MS = 500,
 	BRAIN_BACKOFF_MS = 200,
 	BRAIN_BACKOFF_MAX_MS = 10000
 };
@@ -400,10 +401,14 @@ brain_lost(void *arg, const char *why)
 	h->first_commit = true;
 	if (!h->leaving)
 		log_warn("brain", "gone (%s); pods and rules stay as they are", why);
-	/* Who talks nonsense, or hung up and stays, would be in the next one's way. */
-	for (struct child *c = h->children; c && !h->leaving; c = c->next)
-		if (!c->source)
+	/* Who talks nonsense, or hung up and stays, would be in the next one's way.  One that
+	 * is about to end has something to say by how it does. */
+	for (struct child *c = h->children; c && !h->leaving; c = c->next) {
+		struct pollfd p = { .fd = c->pidfd, .events = POLLIN };
+
+		if (!c->source && poll(&p, 1, BRAIN_HUNG_UP_MS) <= 0)
 			child_kill(c, SIGKILL);
+	}
 }
 
 static void

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -91,13 +92,18 @@ static int
 child_start(struct image_job *j, struct child *c, child_fn *fn, const char *path,
 	    struct error **e)
 {
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 	int pidfd;
 
 	if (pid < 0)
 		return fail_sys(e, "fork a process to unpack the image");
-	if (pid == 0)
+	if (pid == 0) {
+		/* first: what holds the store's lock must not outlive who has it */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(NO_ANSWER);
 		child_main(c, fn, path, j->seconds);
+	}
 	pidfd = syscall(SYS_pidfd_open, pid, 0);
 	if (pidfd < 0) {
 		fail_sys(e, "watch the process that unpacks the image (pidfd_open)");

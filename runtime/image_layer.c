@@ -272,14 +272,16 @@ facts_set(int fd, struct archive_entry *x, struct error **e)
 	return xattrs_set(fd, x, e);
 }
 
+/* `*ret_end` is where the last of its bytes ends. */
 static int
-contents_write(struct unpack *u, int fd, const char *path, struct error **e)
+contents_write(struct unpack *u, int fd, const char *path, int64_t *ret_end, struct error **e)
 {
 	const void *bytes;
 	size_t n;
 	la_int64_t off;
 	int rc;
 
+	*ret_end = 0;
 	while ((rc = archive_read_data_block(u->stream->tar, &bytes, &n, &off)) == ARCHIVE_OK ||
 	       rc == ARCHIVE_WARN) {
 		if (image_budget_bytes(u->budget, n, path, e) < 0)
@@ -295,6 +297,7 @@ contents_write(struct unpack *u, int fd, const char *path, struct error **e)
 			bytes = (const char *)bytes + done;
 			off += done;
 			n -= done;
+			*ret_end = off;
 		}
 	}
 	return rc == ARCHIVE_EOF ? 0 : fail(e, WHY_INVALID, "%s", image_stream_why(u->stream));
@@ -304,7 +307,7 @@ static int
 regular_make(struct unpack *u, int at, const char *leaf, const char *path,
 	     struct archive_entry *x, struct error **e)
 {
-	int64_t size = archive_entry_size(x);
+	int64_t size = archive_entry_size(x), end;
 	struct timespec times[2] = { { 0, UTIME_OMIT }, mtime_of(x) };
 	cleanup_close int fd =
 	    openat(at, leaf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -314,9 +317,9 @@ regular_make(struct unpack *u, int at, const char *leaf, const char *path,
 	if (size < 0 || size > u->budget->max_bytes)
 		return fail(e, WHY_TOO_LARGE, "its size is %lld bytes, the limit %lld",
 			    (long long)size, (long long)u->budget->max_bytes);
-	if (contents_write(u, fd, path, e) < 0)
+	if (contents_write(u, fd, path, &end, e) < 0)
 		return -1;
-	if (ftruncate(fd, size) < 0) /* a sparse file may end in a hole */
+	if (end != size && ftruncate(fd, size) < 0) /* a sparse file may end in a hole */
 		return fail_sys(e, "truncate");
 	if (facts_set(fd, x, e) < 0)
 		return -1;

@@ -248,12 +248,14 @@ layer_see(void *ctx, const char *hex, struct error **e)
 	char sum[IMAGE_SUM_SIZE];
 	bool proven;
 
-	(void)e;
 	if (!image_hex_valid(hex))
 		return 0;
 	fd = layer_open(o->store, hex);
+	/* one that cannot be looked at is not sound for that */
 	if (fd < 0)
-		return 0;
+		return errno == ENOTDIR || errno == ELOOP || errno == ENOENT
+			   ? 0
+			   : fail_sys(e, "open layer %.12s", hex);
 	if (image_layer_sum_read(fd, sum, &proven) < 0)
 		proven = !o->store->notes; /* then it was synced before it was found */
 	if (!proven)

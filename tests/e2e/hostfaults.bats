@@ -161,7 +161,7 @@ other_fails() {
 	other_fails "$who iptables chains KDG: " 's/chains: .*/chains: KDG/'
 	other_fails "kedge0 .of the kedged with its state in $W/state. has the address 10.42.0.1.*choose another network.podCIDR" \
 		's/podCIDR: .*/podCIDR: 10.42.0.0\/16/'
-	other_fails "route to 10.43.0.0/16 by kedge0 .of the kedged with its state in $W/state.*choose another network.serviceCIDR" \
+	other_fails "kedge0 .of the kedged with its state in $W/state. has the address 10.43.0.10.*choose another network.serviceCIDR" \
 		's/serviceCIDR: .*/serviceCIDR: 10.43.0.0\/16/'
 	other_fails "route to 10.42.0.0/16 by kedge0 .of the kedged with" 's/podCIDR: .*/podCIDR: 10.42.8.0\/22/'
 	apart 1

@@ -328,12 +328,13 @@ cut_service(struct delta *d, const struct service *s)
 {
 	const struct np_service *now = s->dropped ? NULL : &s->now,
 				*was = s->was.id ? &s->was : NULL;
-	bool same = was && now && was->n;
+	bool same;
 
 	if (now && now->proto != IPPROTO_UDP)
 		now = NULL;
 	if (was && was->proto != IPPROTO_UDP)
 		was = NULL;
+	same = was && now && was->n; /* a port may have become one of another protocol */
 	for (size_t i = 0; was && i < ENTRANCES(was); i++) {
 		struct ct_target t = entrance(was, i);
 

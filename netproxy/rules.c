@@ -432,7 +432,8 @@ tree_ports(const struct rules_net *net, const struct tree *t, const char *root, 
 	char sub[RULES_NAME];
 	struct chain *c;
 
-	qsort(at, n, sizeof *at, item_cmp);
+	if (n)
+		qsort(at, n, sizeof *at, item_cmp);
 	if (n <= RULES_FLAT) {
 		tree_grow(net, t, root, root, at, n, 0, RULES_FLAT, out);
 		return;

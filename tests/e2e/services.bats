@@ -130,7 +130,10 @@ answers() { [ "$(who "$1" "$2" "${4:-24}")" = "$3" ]; }
 	drop bare
 }
 
-@test "UDP goes through a Service too" {
+@test "UDP goes through a Service too, also where the port was one of TCP" {
+	svc dns '[{port: 53, targetPort: 5353, protocol: TCP}]' 'selector: {app: u}' | put dns
+	wait_for 5 "one endpoint" eps_are dns u
+	wait_for 5 "it has rules" sh -c 'iptables-save | grep -q "default/dns.* -j KDG-S\|default/dns"'
 	svc dns '[{port: 53, targetPort: 5353, protocol: UDP}]' 'selector: {app: u}' | put dns
 	wait_for 5 "one endpoint" eps_are dns u
 	ip=$(ip_of dns)

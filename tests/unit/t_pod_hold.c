@@ -1,46 +1,5 @@
 /* t_pod_hold.c -- what a pod refers to is missing: who waits for it, and until when. */
-#include "control.h"
-
-#define NODE                                                                                   \
-	"apiVersion: v1\nkind: Node\nmetadata: {name: node, labels: {kubernetes.io/hostname: " \
-	"node}}\nstatus: {allocatable: {cpu: '2', memory: 4Gi, pods: '110'}}\n"
-
-static int
-setup(void **state)
-{
-	struct kit *k;
-
-	kit_setup(state);
-	k = *state;
-	kit_read(k, NODE);
-	return 0;
-}
-
-/* A pod "web"; `spec` and `containers` are flow YAML that begins with a comma. */
-static void
-pod(struct kit *k, const char *name, const char *spec, const char *container)
-{
-	char *text;
-
-	xasprintf(&text,
-		  "apiVersion: v1\nkind: Pod\nmetadata: {name: %s, labels: {app: web}}\n"
-		  "spec: {containers: [{name: web, image: 'web:1'%s}]%s}\n",
-		  name, container, spec);
-	kit_read(k, text);
-	free(text);
-}
-
-static const char *
-pass(struct kit *k)
-{
-	return kit_do(k, pod_reconcile, RES_pod, "web");
-}
-
-static const struct pod *
-web(struct kit *k)
-{
-	return kit_find(k, RES_pod, "web");
-}
+#include "pod_kit.h"
 
 static const struct container_status *
 container(struct kit *k)

@@ -642,16 +642,23 @@ on_usage(void *ctx, int64_t id, struct error **e)
 	return hand_ask(ctx, ACT_USAGE, "", "host", false, id, e);
 }
 
-void
-brain_usage_seen(struct brain *b, const struct usage_seen *seen)
+/* What the hand saw is the answer, as it is. */
+static void
+answer_seen(struct brain *b, int64_t id, const struct kind *kind, const void *seen)
 {
-	struct brain_request *r = request_find(b, ASK_HAND, seen->id);
+	struct brain_request *r = request_find(b, ASK_HAND, id);
 	cleanup_buf struct buf json = { 0 };
 
 	if (!r)
 		return;
-	schema_encode(usage_seen_kind(), seen, &json);
+	schema_encode(kind, seen, &json);
 	request_answer(b, r, buf_text(&json), NULL);
+}
+
+void
+brain_usage_seen(struct brain *b, const struct usage_seen *seen)
+{
+	answer_seen(b, seen->id, usage_seen_kind(), seen);
 }
 
 static int
@@ -674,13 +681,7 @@ on_look(void *ctx, int64_t id, const struct look_args *look, struct error **e)
 void
 brain_look_seen(struct brain *b, const struct look_seen *seen)
 {
-	struct brain_request *r = request_find(b, ASK_HAND, seen->id);
-	cleanup_buf struct buf json = { 0 };
-
-	if (!r)
-		return;
-	schema_encode(look_seen_kind(), seen, &json);
-	request_answer(b, r, buf_text(&json), NULL);
+	answer_seen(b, seen->id, look_seen_kind(), seen);
 }
 
 static int

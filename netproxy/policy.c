@@ -7,30 +7,11 @@
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/map.h"
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 /* Says who refused: not the program (port-unreachable), but the administrator. */
 #define REFUSE "REJECT --reject-with icmp-admin-prohibited"
-
-static void rule(struct chain *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void
-rule(struct chain *c, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	chain_vrule(c, fmt, ap);
-	va_end(ap);
-}
-
-static const char *
-proto_name(uint8_t proto)
-{
-	return proto == IPPROTO_UDP ? "udp" : proto == IPPROTO_SCTP ? "sctp" : "tcp";
-}
 
 static void
 part_chain(const struct np_part *p, char to[static RULES_NAME])
@@ -74,7 +55,7 @@ leaf(const struct tree *t, struct chain *c, uint32_t key)
 
 	if (t->root)
 		pod_chain(key, t->egress, to);
-	rule(c, "-%c %s/32 -g %s", t->side, ipv4_print(key, ip), to);
+	chain_rule(c, "-%c %s/32 -g %s", t->side, ipv4_print(key, ip), to);
 }
 
 static uint32_t
@@ -112,7 +93,7 @@ grow(const struct tree *t, struct chain *c, const uint32_t *at, size_t n, unsign
 			continue;
 		}
 		node_name(t, key, bits, child);
-		rule(c, "-%c %s/%u -g %s", t->side, ipv4_print(key, ip), bits, child);
+		chain_rule(c, "-%c %s/%u -g %s", t->side, ipv4_print(key, ip), bits, child);
 	}
 	for (size_t g = 0; g < groups; g++) {
 		size_t m = start[g + 1] - start[g];
@@ -168,16 +149,16 @@ policy_text_trees(const struct rules_net *net, const struct np_isolated *const *
 	c = chain_begin(out, RULES_FILTER, "KDG-W");
 	/* From elsewhere nobody comes with a pod's address: it would be let in for it. */
 	if (m[0])
-		rule(c, "-s %s/%u ! -i %s -j DROP", ipv4_print(net->pod_net, ip), net->pod_bits,
-		     net->bridge);
+		chain_rule(c, "-s %s/%u ! -i %s -j DROP", ipv4_print(net->pod_net, ip),
+			   net->pod_bits, net->bridge);
 	if (m[1])
-		rule(c, "-i %s -j KDG-WE", net->bridge);
+		chain_rule(c, "-i %s -j KDG-WE", net->bridge);
 	if (m[0])
-		rule(c, "-o %s -j KDG-WI", net->bridge);
+		chain_rule(c, "-o %s -j KDG-WI", net->bridge);
 	c = chain_begin(out, RULES_FILTER, "KDG-WY");
-	rule(c, "-j MARK --set-xmark 0x%x/0x%x", POLICY_MARK, POLICY_MARK);
+	chain_rule(c, "-j MARK --set-xmark 0x%x/0x%x", POLICY_MARK, POLICY_MARK);
 	c = chain_begin(out, RULES_FILTER, "KDG-WC");
-	rule(c, "-j MARK --set-xmark 0x0/0x%x", POLICY_MARK);
+	chain_rule(c, "-j MARK --set-xmark 0x0/0x%x", POLICY_MARK);
 	for (unsigned i = 0; i < 2; i++) {
 		if (m[i])
 			grow(&t[i], chain_begin(out, RULES_FILTER, t[i].root), at[i],
@@ -200,18 +181,21 @@ policy_text_pod(const struct np_isolated *pod, const struct np_part *const *part
 			continue;
 		pod_chain(pod->ip, egress, name);
 		c = chain_begin(out, RULES_FILTER, name);
-		rule(c, "-%c %s/32 -j RETURN", egress ? 'd' : 's', ipv4_print(pod->ip, ip));
+		chain_rule(c, "-%c %s/32 -j RETURN", egress ? 'd' : 's',
+			   ipv4_print(pod->ip, ip));
 		for (size_t i = 0; i < n; i++) {
 			if (parts[i]->egress != egress || !parts[i]->n)
 				continue;
 			if (!any) /* nobody's mark lets it in */
-				rule(c, "-j MARK --set-xmark 0x0/0x%x", POLICY_MARK);
+				chain_rule(c, "-j MARK --set-xmark 0x0/0x%x", POLICY_MARK);
 			any = true;
 			part_chain(parts[i], to);
-			rule(c, "-m comment --comment \"%.200s\" -j %s", parts[i]->id, to);
-			rule(c, "-m mark --mark 0x%x/0x%x -g KDG-WC", POLICY_MARK, POLICY_MARK);
+			chain_rule(c, "-m comment --comment \"%.200s\" -j %s", parts[i]->id,
+				   to);
+			chain_rule(c, "-m mark --mark 0x%x/0x%x -g KDG-WC", POLICY_MARK,
+				   POLICY_MARK);
 		}
-		rule(c, "-j " REFUSE);
+		chain_rule(c, "-j " REFUSE);
 	}
 }
 
@@ -243,8 +227,8 @@ block_excepts(const struct np_block *b, char side, const char *name, struct chai
 	char net[32];
 
 	for (size_t i = 0; i < b->n; i++)
-		rule(c, "%s-j RETURN", net_text(&b->except[i], side, net));
-	rule(c, "-g KDG-WY");
+		chain_rule(c, "%s-j RETURN", net_text(&b->except[i], side, net));
+	chain_rule(c, "-g KDG-WY");
 }
 
 static void
@@ -263,8 +247,8 @@ peers(const struct np_rule *r, uint64_t id, char side, const char *name, struct 
 	c = chain_begin(out, RULES_FILTER, name);
 	for (size_t i = 0; i < r->nblocks; i++) {
 		block_chain(id, i, to);
-		rule(c, "%s-%c %s", net_text(&r->blocks[i].net, side, net),
-		     r->blocks[i].n ? 'j' : 'g', r->blocks[i].n ? to : "KDG-WY");
+		chain_rule(c, "%s-%c %s", net_text(&r->blocks[i].net, side, net),
+			   r->blocks[i].n ? 'j' : 'g', r->blocks[i].n ? to : "KDG-WY");
 	}
 	for (size_t i = 0; i < r->npods; i++)
 		at[i] = r->pods[i];
@@ -275,7 +259,7 @@ peers(const struct np_rule *r, uint64_t id, char side, const char *name, struct 
 static void
 ports_text(const struct np_ports *p, struct buf *to)
 {
-	const char *proto = proto_name(p->proto);
+	const char *proto = rules_proto(p->proto);
 
 	buf_addf(to, "-p %s ", proto);
 	if (p->lo && p->hi > p->lo)
@@ -291,7 +275,7 @@ admit(const struct rules_net *net, const struct np_rule *r, const char *to, stru
 	const char *jump = r->anyone ? "-g KDG-WY" : "-j ";
 
 	if (!r->nports)
-		rule(c, "%s%s", jump, r->anyone ? "" : to);
+		chain_rule(c, "%s%s", jump, r->anyone ? "" : to);
 	for (size_t i = 0; i < r->nports; i++) {
 		cleanup_buf struct buf ports = { 0 };
 
@@ -299,7 +283,7 @@ admit(const struct rules_net *net, const struct np_rule *r, const char *to, stru
 		if (r->ports[i].proto == IPPROTO_SCTP && r->ports[i].lo && net->no_sctp)
 			continue;
 		ports_text(&r->ports[i], &ports);
-		rule(c, "%s%s%s", buf_text(&ports), jump, r->anyone ? "" : to);
+		chain_rule(c, "%s%s%s", buf_text(&ports), jump, r->anyone ? "" : to);
 	}
 }
 
@@ -331,6 +315,7 @@ policy_text_part(const struct rules_net *net, const struct np_part *p, struct ch
 			continue; /* a selector that means nobody */
 		admit(net, r, to, c);
 		if (!r->anyone && i + 1 < p->n)
-			rule(c, "-m mark --mark 0x%x/0x%x -j RETURN", POLICY_MARK, POLICY_MARK);
+			chain_rule(c, "-m mark --mark 0x%x/0x%x -j RETURN", POLICY_MARK,
+				   POLICY_MARK);
 	}
 }

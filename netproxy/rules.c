@@ -8,6 +8,7 @@
 #include "reconcile/base/map.h"
 #include <assert.h>
 #include <netinet/in.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,28 +64,20 @@ chain_begin(struct chains *c, enum rules_table table, const char *name)
 }
 
 void
-chain_vrule(struct chain *c, const char *fmt, va_list ap)
+chain_rule(struct chain *c, const char *fmt, ...)
 {
+	va_list ap;
+
 	buf_addf(&c->body, "-A %s ", c->name);
+	va_start(ap, fmt);
 	buf_vaddf(&c->body, fmt, ap);
+	va_end(ap);
 	buf_addc(&c->body, '\n');
 	c->rules++;
 }
 
-static void rule(struct chain *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void
-rule(struct chain *c, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	chain_vrule(c, fmt, ap);
-	va_end(ap);
-}
-
-static const char *
-proto_name(uint8_t proto)
+const char *
+rules_proto(uint8_t proto)
 {
 	return proto == IPPROTO_UDP ? "udp" : proto == IPPROTO_SCTP ? "sctp" : "tcp";
 }
@@ -158,9 +151,9 @@ dns_rules(const struct rules_net *net, struct chain *c, const char *link, const 
 {
 	char ip[LINK_TEXT];
 
-	rule(c, "%s -d %s/32 -p udp -m udp --dport 53 -j %s", link, ipv4_print(net->dns, ip),
-	     to);
-	rule(c, "%s -d %s/32 -p tcp -m tcp --dport 53 -j %s", link, ip, to);
+	chain_rule(c, "%s -d %s/32 -p udp -m udp --dport 53 -j %s", link,
+		   ipv4_print(net->dns, ip), to);
+	chain_rule(c, "%s -d %s/32 -p tcp -m tcp --dport 53 -j %s", link, ip, to);
 }
 
 static void
@@ -169,17 +162,18 @@ base_filter(const struct rules_net *net, const char *svcs, struct chains *out)
 	struct chain *c = chain_begin(out, RULES_FILTER, "KDG-FP");
 
 	if (!net->no_bpf)
-		rule(c, "-i %s -m bpf --bytecode \"" FORGED "\" -j DROP", net->bridge);
-	rule(c, "-d %s -j " REJECT, svcs);
+		chain_rule(c, "-i %s -m bpf --bytecode \"" FORGED "\" -j DROP", net->bridge);
+	chain_rule(c, "-d %s -j " REJECT, svcs);
 	/* A packet conntrack cannot place would leave untranslated and reset the connection. */
-	rule(c, "-m conntrack --ctstate INVALID -j DROP");
-	rule(c, "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT");
-	rule(c, "-j KDG-W"); /* policy.c */
-	rule(c, "-i %s -j ACCEPT", net->bridge);
-	rule(c, "-m conntrack --ctstate DNAT -j ACCEPT");
+	chain_rule(c, "-m conntrack --ctstate INVALID -j DROP");
+	chain_rule(c, "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT");
+	chain_rule(c, "-j KDG-W"); /* policy.c */
+	chain_rule(c, "-i %s -j ACCEPT", net->bridge);
+	chain_rule(c, "-m conntrack --ctstate DNAT -j ACCEPT");
 	for (unsigned i = 0; i < LINK_KNOBS; i++)
 		if (net->turned >> i & 1)
-			rule(chain_begin(out, RULES_FILTER, link_knobs[i].note), "-j RETURN");
+			chain_rule(chain_begin(out, RULES_FILTER, link_knobs[i].note),
+				   "-j RETURN");
 }
 
 static const char *
@@ -199,16 +193,16 @@ rules_base(const struct rules_net *net, struct chains *out)
 
 	snprintf(pods, sizeof pods, "%s/%u", ipv4_print(net->pod_net, ip), net->pod_bits);
 	c = chain_begin(out, RULES_NAT, "KDG-MASQ");
-	rule(c, "-j MARK --set-xmark 0x%x/0x%x", RULES_MARK, RULES_MARK);
+	chain_rule(c, "-j MARK --set-xmark 0x%x/0x%x", RULES_MARK, RULES_MARK);
 	c = chain_begin(out, RULES_NAT, "KDG-P");
-	rule(c, "-m mark --mark 0x%x/0x%x -j KDG-PM", RULES_MARK, RULES_MARK);
-	rule(c, "-s %s ! -o %s -j MASQUERADE --random-fully", pods, net->bridge);
+	chain_rule(c, "-m mark --mark 0x%x/0x%x -j KDG-PM", RULES_MARK, RULES_MARK);
+	chain_rule(c, "-s %s ! -o %s -j MASQUERADE --random-fully", pods, net->bridge);
 	c = chain_begin(out, RULES_NAT, "KDG-PM");
-	rule(c, "-j MARK --set-xmark 0x0/0x%x", RULES_MARK);
-	rule(c, "-j MASQUERADE --random-fully");
+	chain_rule(c, "-j MARK --set-xmark 0x0/0x%x", RULES_MARK);
+	chain_rule(c, "-j MASQUERADE --random-fully");
 	base_filter(net, svc_range(net, svcs), out);
 	for (unsigned t = 0; t < RULES_TABLES; t++)
-		rule(chain_begin(out, t, RULES_CANARY), "-j RETURN");
+		chain_rule(chain_begin(out, t, RULES_CANARY), "-j RETURN");
 }
 
 /* -- trees ------------------------------------------------------------------ */
@@ -238,12 +232,12 @@ service_chain(const struct np_service *s, char kind, char to[static RULES_NAME])
 static void
 address_rule(struct chain *c, const struct item *x, char kind)
 {
-	const char *proto = proto_name(x->s->proto);
+	const char *proto = rules_proto(x->s->proto);
 	char to[RULES_NAME], ip[LINK_TEXT];
 
 	service_chain(x->s, kind, to);
-	rule(c, "-d %s/32 -p %s -m %s --dport %u -m comment --comment \"%s\" -j %s",
-	     ipv4_print(x->key, ip), proto, proto, x->s->port, x->s->id, to);
+	chain_rule(c, "-d %s/32 -p %s -m %s --dport %u -m comment --comment \"%s\" -j %s",
+		   ipv4_print(x->key, ip), proto, proto, x->s->port, x->s->id, to);
 }
 
 static void
@@ -266,7 +260,7 @@ vip_branch(struct chain *c, uint8_t proto, uint32_t key, unsigned bits, const ch
 	char ip[LINK_TEXT];
 
 	(void)proto;
-	rule(c, "-d %s/%u -g %s", ipv4_print(key, ip), bits, child);
+	chain_rule(c, "-d %s/%u -g %s", ipv4_print(key, ip), bits, child);
 }
 
 /* "-d 192.0.2.1/32 " for a node port of one address only. */
@@ -284,21 +278,22 @@ at_address(uint32_t ip, char to[static LINK_TEXT + 8])
 static void
 port_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
 {
-	const char *proto = proto_name(x->s->proto);
+	const char *proto = rules_proto(x->s->proto);
 	char to[RULES_NAME], at[LINK_TEXT + 8];
 
 	(void)net;
 	service_chain(x->s, has_entry(x->s) ? 'X' : 'S', to);
-	rule(c, "%s-p %s -m %s --dport %u -m comment --comment \"%s\" -j %s",
-	     at_address(x->s->node_ip, at), proto, proto, x->s->node_port, x->s->id, to);
+	chain_rule(c, "%s-p %s -m %s --dport %u -m comment --comment \"%s\" -j %s",
+		   at_address(x->s->node_ip, at), proto, proto, x->s->node_port, x->s->id, to);
 }
 
 static void
 port_branch(struct chain *c, uint8_t proto, uint32_t key, unsigned bits, const char *child)
 {
-	const char *p = proto_name(proto);
+	const char *p = rules_proto(proto);
 
-	rule(c, "-p %s -m %s --dport %u:%u -g %s", p, p, key, key | 0xffffu >> bits, child);
+	chain_rule(c, "-p %s -m %s --dport %u:%u -g %s", p, p, key, key | 0xffffu >> bits,
+		   child);
 }
 
 static const char *
@@ -310,26 +305,26 @@ turn_away(const struct np_service *s)
 static void
 reject_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
 {
-	const char *proto = proto_name(x->s->proto);
+	const char *proto = rules_proto(x->s->proto);
 	char at[LINK_TEXT + 8];
 
 	(void)net;
-	rule(c, "%s-p %s -m %s --dport %u -m comment --comment \"%s %s\" -j %s",
-	     at_address(x->s->node_ip, at), proto, proto, x->s->node_port, x->s->id,
-	     closed(x->s, true), turn_away(x->s));
+	chain_rule(c, "%s-p %s -m %s --dport %u -m comment --comment \"%s %s\" -j %s",
+		   at_address(x->s->node_ip, at), proto, proto, x->s->node_port, x->s->id,
+		   closed(x->s, true), turn_away(x->s));
 }
 
 static void
 block_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
 {
-	const char *proto = proto_name(x->s->proto), *why = closed(x->s, true);
+	const char *proto = rules_proto(x->s->proto), *why = closed(x->s, true);
 	char ip[LINK_TEXT];
 
 	(void)net;
-	rule(c, "-d %s/32 -p %s -m %s --dport %u -m comment --comment \"%s %s\" -j %s",
-	     ipv4_print(x->key, ip), proto, proto, x->s->port, x->s->id,
-	     x->gate || !why ? "is not for this source" : why,
-	     x->gate ? "DROP" : turn_away(x->s));
+	chain_rule(c, "-d %s/32 -p %s -m %s --dport %u -m comment --comment \"%s %s\" -j %s",
+		   ipv4_print(x->key, ip), proto, proto, x->s->port, x->s->id,
+		   x->gate || !why ? "is not for this source" : why,
+		   x->gate ? "DROP" : turn_away(x->s));
 }
 
 static const struct tree vips = { RULES_NAT, 32, vip_leaf, vip_branch };
@@ -443,8 +438,8 @@ tree_ports(const struct rules_net *net, const struct tree *t, const char *root, 
 		for (size_t i = 0; i < n; i++)
 			count[k] += at[i].s->proto == kinds[k].proto;
 		if (count[k])
-			rule(c, "-p %s -g %s%c", proto_name(kinds[k].proto), root,
-			     kinds[k].letter);
+			chain_rule(c, "-p %s -g %s%c", rules_proto(kinds[k].proto), root,
+				   kinds[k].letter);
 	}
 	for (size_t k = 0; k < 3; first += count[k++]) {
 		snprintf(sub, sizeof sub, "%s%c", root, kinds[k].letter);
@@ -527,31 +522,32 @@ roots(const struct rules_net *net, const struct entrances *e,
 	struct chain *c = chain_begin(out, RULES_NAT, "KDG-D");
 	char svcs[LINK_TEXT + 4], ip[LINK_TEXT], link[LINK_TEXT + 4];
 
-	rule(c, "-d %s -j KDG-V", svc_range(net, svcs));
+	chain_rule(c, "-d %s -j KDG-V", svc_range(net, svcs));
 	if (e->outer.n)
-		rule(c, "-j KDG-Y");
+		chain_rule(c, "-j KDG-Y");
 	/* Never 127.0.0.0/8: it would need route_localnet, which opens the host's
 	 * own loopback services to its neighbours. */
-	rule(c, "! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j KDG-N");
+	chain_rule(c, "! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j KDG-N");
 	c = chain_begin(out, RULES_FILTER, "KDG-F");
 	if (e->no_address.n)
-		rule(c, blocked);
-	rule(c, "-i %s -j KDG-FP", net->bridge);
-	rule(c, "-o %s -j KDG-FP", net->bridge);
+		chain_rule(c, blocked);
+	chain_rule(c, "-i %s -j KDG-FP", net->bridge);
+	chain_rule(c, "-o %s -j KDG-FP", net->bridge);
 	if (e->away) { /* in by one link of the host and out by another */
-		rule(c, "-m mark --mark 0x%x/0x%x -j ACCEPT", RULES_MARK, RULES_MARK);
-		rule(c, "-m conntrack --ctstate RELATED,ESTABLISHED -m conntrack --ctstate "
-			"DNAT -j ACCEPT");
+		chain_rule(c, "-m mark --mark 0x%x/0x%x -j ACCEPT", RULES_MARK, RULES_MARK);
+		chain_rule(c,
+			   "-m conntrack --ctstate RELATED,ESTABLISHED -m conntrack --ctstate "
+			   "DNAT -j ACCEPT");
 	}
 	c = chain_begin(out, RULES_FILTER, "KDG-O");
 	if (e->no_address.n)
-		rule(c, blocked);
+		chain_rule(c, blocked);
 	if (net->dns) /* what the host says to itself: questions, and the answers to them */
-		rule(c, "-d %s/32 -o lo -j RETURN", ipv4_print(net->dns, ip));
-	rule(c, "-d %s -j " REJECT, svcs);
+		chain_rule(c, "-d %s/32 -o lo -j RETURN", ipv4_print(net->dns, ip));
+	chain_rule(c, "-d %s -j " REJECT, svcs);
 	c = chain_begin(out, RULES_FILTER, "KDG-I");
 	if (!net->no_bpf)
-		rule(c, "-i %s -m bpf --bytecode \"" FORGED "\" -j DROP", net->bridge);
+		chain_rule(c, "-i %s -m bpf --bytecode \"" FORGED "\" -j DROP", net->bridge);
 	if (net->dns) {
 		/* Pods', whatever the host's own rules say of what comes to it; a
 		 * neighbour of the host's has no business here. */
@@ -560,15 +556,16 @@ roots(const struct rules_net *net, const struct entrances *e,
 		dns_rules(net, c, "! -i lo", "DROP");
 	}
 	if (e->no_address.n)
-		rule(c, blocked);
+		chain_rule(c, blocked);
 	if (e->no_port.n)
-		rule(c, "! -d 127.0.0.0/8 -m conntrack --ctstate NEW -j KDG-R");
+		chain_rule(c, "! -d 127.0.0.0/8 -m conntrack --ctstate NEW -j KDG-R");
 	for (size_t i = 0; i < n; i++)
 		if (all[i]->health_port)
-			rule(c,
-			     "-p tcp -m tcp --dport %u -m comment --comment \"%s health check "
-			     "node port\" -j ACCEPT",
-			     all[i]->health_port, all[i]->id);
+			chain_rule(
+			    c,
+			    "-p tcp -m tcp --dport %u -m comment --comment \"%s health check "
+			    "node port\" -j ACCEPT",
+			    all[i]->health_port, all[i]->id);
 }
 
 void
@@ -628,10 +625,10 @@ static void
 share(struct chain *c, size_t weight, size_t left, const char *to)
 {
 	if (weight == left)
-		rule(c, "-j %s", to);
+		chain_rule(c, "-j %s", to);
 	else
-		rule(c, "-m statistic --mode random --probability %.11f -j %s",
-		     (double)weight / (double)left, to);
+		chain_rule(c, "-m statistic --mode random --probability %.11f -j %s",
+			   (double)weight / (double)left, to);
 }
 
 static void
@@ -639,7 +636,7 @@ endpoint_chain(const struct rules_net *net, const struct np_service *s, const st
 	       struct chains *out)
 {
 	struct chain *c = chain_begin(out, RULES_NAT, m->chain);
-	const char *proto = proto_name(s->proto);
+	const char *proto = rules_proto(s->proto);
 	cleanup_buf struct buf seen = { 0 };
 	char ip[LINK_TEXT];
 
@@ -647,9 +644,9 @@ endpoint_chain(const struct rules_net *net, const struct np_service *s, const st
 	if (s->affinity_s && !net->no_recent)
 		recent(&seen, s, m, true);
 	/* To itself: its answer must come back through the translation. */
-	rule(c, "-s %s/32 -j KDG-MASQ", ip);
-	rule(c, "-p %s %s-j DNAT --to-destination %s:%u", proto, buf_text(&seen), ip,
-	     m->at.port);
+	chain_rule(c, "-s %s/32 -j KDG-MASQ", ip);
+	chain_rule(c, "-p %s %s-j DNAT --to-destination %s:%u", proto, buf_text(&seen), ip,
+		   m->at.port);
 }
 
 /* Groups number a power of two that leaves about 16 in each; it changes only
@@ -735,7 +732,7 @@ serve_chain(const struct rules_net *net, const struct np_service *s, char kind, 
 		cleanup_buf struct buf seen = { 0 };
 
 		recent(&seen, s, &m[i], false);
-		rule(c, "%s-j %s", buf_text(&seen), m[i].chain);
+		chain_rule(c, "%s-j %s", buf_text(&seen), m[i].chain);
 	}
 	spread(s, m, n, group, out);
 }
@@ -752,17 +749,17 @@ entry_chain(const struct rules_net *net, const struct np_service *s, struct chai
 	service_chain(s, 'S', serve);
 	c = chain_begin(out, RULES_NAT, name);
 	if (!s->local_only) {
-		rule(c, "-j KDG-MASQ");
-		rule(c, "-j %s", serve);
+		chain_rule(c, "-j KDG-MASQ");
+		chain_rule(c, "-j %s", serve);
 		return;
 	}
-	rule(c, "-s %s/%u -j %s", ipv4_print(net->pod_net, ip), net->pod_bits, serve);
-	rule(c, "-m addrtype --src-type LOCAL -j KDG-MASQ");
-	rule(c, "-m addrtype --src-type LOCAL -j %s", serve);
+	chain_rule(c, "-s %s/%u -j %s", ipv4_print(net->pod_net, ip), net->pod_bits, serve);
+	chain_rule(c, "-m addrtype --src-type LOCAL -j KDG-MASQ");
+	chain_rule(c, "-m addrtype --src-type LOCAL -j %s", serve);
 	if (!rules_local(s))
 		return;
 	service_chain(s, 'L', serve);
-	rule(c, "-j %s", serve);
+	chain_rule(c, "-j %s", serve);
 }
 
 /* The balancer's address, for those sources only. */
@@ -776,8 +773,8 @@ gate_chain(const struct np_service *s, struct chains *out)
 	service_chain(s, has_entry(s) ? 'X' : 'S', to);
 	c = chain_begin(out, RULES_NAT, name);
 	for (size_t i = 0; i < s->nsources; i++)
-		rule(c, "-s %s/%u -j %s", ipv4_print(s->sources[i].net, ip), s->sources[i].bits,
-		     to);
+		chain_rule(c, "-s %s/%u -j %s", ipv4_print(s->sources[i].net, ip),
+			   s->sources[i].bits, to);
 }
 
 void

@@ -31,7 +31,6 @@
 #define KEDGE_NETPROXY_RULES_H
 #include "netproxy.h"
 #include "reconcile/base/buf.h"
-#include <stdarg.h>
 
 enum rules_table { RULES_NAT, RULES_FILTER, RULES_TABLES };
 extern const char *const rules_tables[RULES_TABLES];
@@ -52,8 +51,8 @@ struct chains {
 void chains_done(struct chains *);
 /* The new chain is valid until the next one begins. */
 struct chain *chain_begin(struct chains *, enum rules_table, const char *name);
-void chain_vrule(struct chain *, const char *fmt, va_list)
-    __attribute__((format(printf, 2, 0)));
+void chain_rule(struct chain *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+const char *rules_proto(uint8_t); /* "tcp", "udp", "sctp" */
 
 /* The rules in chains that are not ours: `-A from -j to`, before all others. */
 struct rules_jump {

@@ -235,7 +235,7 @@ says() { # says STATUS TEXT CMD...: ends so, and says that
 			matches "$line" || return 1
 		done
 		k logs my-nginx-pod || return 1
-		run script -qec "HOME=$W KUBECONFIG=/dev/null timeout 20 $K --server=http://$API exec -it my-nginx-pod -c my-nginx-container -- sh -c 'test -t 0 && echo a terminal; hostname; exit 3'" /dev/null
+		run script -qec "HOME=$W KUBECONFIG=/dev/null timeout --foreground 20 $K --server=http://$API exec -it my-nginx-pod -c my-nginx-container -- sh -c 'test -t 0 && echo a terminal; hostname; exit 3'" /dev/null
 		[ "$status" = 3 ] || return 1
 		has "a terminal" && has my-nginx-pod || return 1
 		says 0 "pod/my-nginx-pod unchanged" k apply -f nginx-pod.yaml || return 1
@@ -363,7 +363,7 @@ says() { # says STATUS TEXT CMD...: ends so, and says that
 	t() {
 		typed() {
 			(sleep 2; echo 'tty; hostname'; sleep 1; echo 'exit 3'; sleep 5) |
-				script -qec "HOME=$W KUBECONFIG=/dev/null timeout 40 $K --server=http://$API run -i --tty --rm debug --image=alicek106/ubuntu:curl --restart=Never -- sh" /dev/null
+				script -qec "HOME=$W KUBECONFIG=/dev/null timeout --foreground 40 $K --server=http://$API run -i --tty --rm debug --image=alicek106/ubuntu:curl --restart=Never -- sh" /dev/null
 		}
 		run typed
 		has /dev/pts/ || return 1

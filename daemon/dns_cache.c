@@ -2,6 +2,7 @@
 #include "dns_cache.h"
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/map.h"
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,6 +89,7 @@ drop(struct dns_cache *c, struct entry **at)
 {
 	struct entry *x = *at;
 
+	assert(x); /* what the list of ages holds, a bucket holds */
 	*at = x->next;
 	unlink_age(x);
 	c->bytes -= sizeof *x + x->n;

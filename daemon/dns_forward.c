@@ -214,6 +214,20 @@ try_end(struct ask *a)
 	a->fd = -1;
 }
 
+static void
+ask_free(struct ask *a)
+{
+	try_end(a);
+	event_free(a->timer);
+	while (a->waiters) {
+		struct waiter *w = a->waiters;
+
+		a->waiters = w->next;
+		waiter_free(a->f, w);
+	}
+	free(a);
+}
+
 /* The question ends; each waiter gets what is in f->msg, or learns that there is nothing. */
 static void
 ask_end(struct ask *a, size_t n)
@@ -222,12 +236,10 @@ ask_end(struct ask *a, size_t n)
 	struct ask **at = &f->asks[dns_key_hash(&a->key, f->seed) & (BUCKETS - 1)];
 	uint8_t *copy = n && a->waiters && a->waiters->next ? xmalloc(n) : NULL;
 
-	try_end(a);
 	while (*at != a)
 		at = &(*at)->next;
 	*at = a->next;
 	f->nasks--;
-	event_free(a->timer);
 	if (copy)
 		memcpy(copy, f->msg, n);
 	while (a->waiters) {
@@ -240,7 +252,7 @@ ask_end(struct ask *a, size_t n)
 		waiter_free(f, w);
 	}
 	free(copy);
-	free(a);
+	ask_free(a);
 }
 
 static struct dns_server *
@@ -495,13 +507,8 @@ dns_forward_free(struct dns_forward *f)
 		while (f->asks[i]) {
 			struct ask *a = f->asks[i];
 
-			while (a->waiters) {
-				struct waiter *w = a->waiters;
-
-				a->waiters = w->next;
-				waiter_free(f, w);
-			}
-			ask_end(a, 0);
+			f->asks[i] = a->next;
+			ask_free(a);
 		}
 	free(f);
 }

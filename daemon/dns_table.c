@@ -244,7 +244,7 @@ data_read(struct row *r, char *const *word)
 static bool
 row_read(char *line, struct row *r)
 {
-	char *word[WORDS];
+	char *word[WORDS] = { "", "", "", "", "", "" };
 	size_t n = 0;
 
 	while (line && n < WORDS)
@@ -404,8 +404,8 @@ dns_table_put(struct dns_table *t, const char *key, const char *text, struct err
 
 		memcpy(line, text, n);
 		line[n] = 0;
-		(void)row_read(line, &r);
-		row_put(t, p, &r);
+		if (row_read(line, &r))
+			row_put(t, p, &r);
 		text += n + (text[n] != 0);
 	}
 	return 0;

@@ -2,6 +2,7 @@
 #include "dns_tcp.h"
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/now.h"
+#include <assert.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
@@ -50,8 +51,10 @@ dns_tcps_new(struct event_base *base,
 static void
 conn_end(struct dns_tcp *c)
 {
-	struct dns_tcp **at = &c->all->first;
+	struct dns_tcp **at;
 
+	assert(c);
+	at = &c->all->first;
 	while (*at != c)
 		at = &(*at)->next;
 	*at = c->next;

@@ -138,15 +138,19 @@ members_open(struct members *m, struct arena *a)
 	*m = (struct members){ .arena = a };
 }
 
-static size_t
-place_of(const struct members *m, const char *key)
+static struct tree **
+slot_of(const struct members *m, const char *key)
 {
-	if (m->index.n)
-		return (size_t)(uintptr_t)map_get(&m->index, key);
-	for (size_t i = 0; i < m->n; i++)
+	size_t i;
+
+	if (m->index.n) {
+		i = (size_t)(uintptr_t)map_get(&m->index, key);
+		return i && m->at ? &m->at[i - 1] : NULL;
+	}
+	for (i = 0; i < m->n; i++)
 		if (m->at[i] && !strcmp(m->at[i]->key, key))
-			return i + 1;
-	return 0;
+			return &m->at[i];
+	return NULL;
 }
 
 static void
@@ -173,20 +177,20 @@ members_add_all(struct members *m, const struct tree *map)
 struct tree *
 members_get(const struct members *m, const char *key)
 {
-	size_t i = place_of(m, key);
+	struct tree **at = slot_of(m, key);
 
-	return i ? m->at[i - 1] : NULL;
+	return at ? *at : NULL;
 }
 
 void
 members_put(struct members *m, const char *key, const struct tree *value)
 {
 	struct tree *t = tree_copy(value, m->arena);
-	size_t i = place_of(m, key);
+	struct tree **at = slot_of(m, key);
 
 	t->key = key;
-	if (i)
-		m->at[i - 1] = t;
+	if (at)
+		*at = t;
 	else
 		append(m, t);
 }
@@ -194,11 +198,11 @@ members_put(struct members *m, const char *key, const struct tree *value)
 void
 members_del(struct members *m, const char *key)
 {
-	size_t i = place_of(m, key);
+	struct tree **at = slot_of(m, key);
 
-	if (!i)
+	if (!at)
 		return;
-	m->at[i - 1] = NULL;
+	*at = NULL;
 	if (m->index.n)
 		map_del(&m->index, key);
 }

@@ -11,6 +11,7 @@
 #include "patch_tree.h"
 #include "pod_resources.h"
 #include "snapshot.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -104,7 +105,7 @@ completed(struct write *w)
 	members_add_all(&top, w->body);
 	members_put(&top, "apiVersion", tree_string(w->res->api_version, w->a));
 	members_put(&top, "kind", tree_string(w->res->kind, w->a));
-	if (meta && meta->type != N_MAP)
+	if (meta && meta->type != N_MAP && meta->type != N_NULL)
 		members_close(&m, N_MAP); /* decoding says what is wrong with it */
 	else
 		members_put(&top, "metadata", members_close(&m, N_MAP));
@@ -458,6 +459,7 @@ write_check(struct write *w, struct error **e)
 				   ? w->obj->metadata->name
 				   : text_of(meta, "generateName"),
 			       e);
+	assert(w->obj->metadata); /* completed() gave it one, or decoding complained */
 	if (!w->res->namespaced)
 		w->obj->metadata->namespace = NULL;
 	m.obj = w->obj;

@@ -279,7 +279,7 @@ target_shared(const struct out *o, size_t i, size_t to)
 static bool
 unreached_drop(struct out *o)
 {
-	size_t kept = 0, place[LENGTH];
+	size_t kept = 0, place[LENGTH] = { 0 };
 	bool reached[LENGTH] = { true };
 
 	for (size_t i = 0; i < o->n; i++) {

@@ -329,22 +329,6 @@ has_port_called(const struct service *svc, const char *called, struct arena *a)
 	return false;
 }
 
-static size_t
-first_programmed(const struct snapshot *s, const char *prefix)
-{
-	size_t lo = 0, hi = s->nprogrammed;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (strcmp(s->programmed[mid].id, prefix) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
 static void
 retire(struct snapshot *s, const struct service *svc, bool served, struct plan *p)
 {
@@ -352,7 +336,7 @@ retire(struct snapshot *s, const struct service *svc, bool served, struct plan *
 	const char *prefix = arena_printf(p->arena, "%s/%s:", ns, object_name(svc));
 	size_t len = strlen(prefix);
 
-	for (size_t i = first_programmed(s, prefix);
+	for (size_t i = snapshot_programmed_from(s, prefix);
 	     i < s->nprogrammed && !strncmp(s->programmed[i].id, prefix, len); i++) {
 		const char *called = s->programmed[i].id + strlen(ns) + 1;
 

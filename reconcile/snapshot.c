@@ -317,39 +317,42 @@ snapshot_probe(const struct snapshot *s, const char *uid, const char *container)
 	return NULL;
 }
 
-const struct programmed *
-snapshot_programmed(const struct snapshot *s, const char *id)
+/* In rows ordered by the id each begins with: the first that is not before `id`. */
+static size_t
+first_from(const void *rows, size_t n, size_t size, const char *id)
 {
-	size_t lo = 0, hi = s->nprogrammed;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		int c = strcmp(s->programmed[mid].id, id);
-
-		if (!c)
-			return &s->programmed[mid];
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return NULL;
-}
-
-size_t
-snapshot_enforced_from(const struct snapshot *s, const char *id)
-{
-	size_t lo = 0, hi = s->nenforced;
+	size_t lo = 0, hi = n;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (strcmp(s->enforced[mid].id, id) < 0)
+		if (strcmp(*(char *const *)((const char *)rows + mid * size), id) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
 	return lo;
+}
+
+size_t
+snapshot_programmed_from(const struct snapshot *s, const char *id)
+{
+	return first_from(s->programmed, s->nprogrammed, sizeof *s->programmed, id);
+}
+
+const struct programmed *
+snapshot_programmed(const struct snapshot *s, const char *id)
+{
+	size_t i = snapshot_programmed_from(s, id);
+
+	return i < s->nprogrammed && !strcmp(s->programmed[i].id, id) ? &s->programmed[i]
+								      : NULL;
+}
+
+size_t
+snapshot_enforced_from(const struct snapshot *s, const char *id)
+{
+	return first_from(s->enforced, s->nenforced, sizeof *s->enforced, id);
 }
 
 const struct enforced *

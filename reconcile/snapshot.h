@@ -154,6 +154,7 @@ const struct programmed *snapshot_programmed(const struct snapshot *,
 					     const char *id);                      /* or NULL */
 const struct enforced *snapshot_enforced(const struct snapshot *, const char *id); /* or NULL */
 /* The first whose id is not before this one: its index. */
+size_t snapshot_programmed_from(const struct snapshot *, const char *id);
 size_t snapshot_enforced_from(const struct snapshot *, const char *id);
 /* Is this pod address in any rule on the host, or in one that may be by now? */
 bool snapshot_serves(struct snapshot *, const char *ip);

@@ -198,7 +198,7 @@ static void
 rules_pending(struct brain *b, const struct rule_row *r)
 {
 	for (; r; r = r->next) {
-		if (strchr(r->id, ' ')) {
+		if (!r->of_service) {
 			b->enforcing =
 			    xrealloc(b->enforcing, (b->nenforcing + 1) * sizeof *b->enforcing);
 			b->enforcing[b->nenforcing++] = (struct enforced){ r->id, r->args };
@@ -221,7 +221,7 @@ rules_sort(struct brain *b)
 	for (struct map_slot *s = map_first(&b->rules); s; s = map_next(&b->rules, s)) {
 		struct rule_row *r = s->value;
 
-		if (strchr(r->id, ' '))
+		if (!r->of_service)
 			b->enforced[b->nenforced++] = (struct enforced){ r->id, r->args };
 		else
 			b->rules_sorted[b->nrules++] = (struct programmed){ r->id, r->args };
@@ -296,7 +296,8 @@ rules_stage(struct brain *b, const struct action *a)
 {
 	struct rule_row *r = xcalloc(1, sizeof *r);
 
-	if (a->verb == ACT_PROGRAM || a->verb == ACT_RETIRE)
+	r->of_service = a->verb == ACT_PROGRAM || a->verb == ACT_RETIRE;
+	if (r->of_service)
 		r->id = arena_printf(&r->arena, "%s/%s", a->ns, a->name);
 	else
 		r->id = arena_printf(&r->arena, "%s %s/%s", a->kind, a->ns, a->name);
@@ -325,13 +326,18 @@ rest(struct brain *b, uint32_t number, const char *protocol)
 						      .until = now_ms() + REST_MS };
 }
 
-/* These were in force and are not, or not with that address and port, any more. */
+/* What a service's row had in force and has not, or not with that address and port, any more. */
 static void
-rules_rest(struct brain *b, const struct service_args *was, const struct service_args *now)
+rules_rest(struct brain *b, const struct rule_row *old, const struct rule_row *new)
 {
+	const struct service_args *was, *now;
 	uint32_t ip;
 
-	if (!was || ipv4_parse(was->ip, &ip, NULL) < 0 || !ip)
+	if (!old || !old->of_service)
+		return;
+	was = old->args;
+	now = new ? new->args : NULL;
+	if (ipv4_parse(was->ip, &ip, NULL) < 0 || !ip)
 		return;
 	if (!now || strcmp(now->ip, was->ip))
 		rest(b, ip, NULL);
@@ -378,12 +384,12 @@ rules_committed(struct brain *b, const struct committed_seen *c)
 		} else if (r->args) {
 			struct rule_row *was = map_put(&b->rules, r->id, r);
 
-			rules_rest(b, was ? was->args : NULL, r->args);
+			rules_rest(b, was, r);
 			rule_free(was);
 		} else {
 			struct rule_row *was = map_del(&b->rules, r->id);
 
-			rules_rest(b, was ? was->args : NULL, NULL);
+			rules_rest(b, was, NULL);
 			rule_free(was);
 			rule_free(r);
 		}

@@ -29,8 +29,9 @@ struct pod_row {
 /* One service port, part of a policy or isolated pod: in force, or on its way there. */
 struct rule_row {
 	struct arena arena;
-	const char *id; /* of a service port it has no blank */
-	void *args;     /* service_args, or as struct enforced says; NULL: retired */
+	const char *id;
+	void *args;      /* service_args, or as struct enforced says; NULL: retired */
+	bool of_service; /* a service port's; else a policy's */
 	struct rule_row *next;
 };
 

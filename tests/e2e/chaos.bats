@@ -2,6 +2,7 @@
 # Three hundred random things happen, kill -9 of each part among them; then the world is the
 # one before: as many processes, namespaces, links, mounts, groups, rules, files, descriptors.
 load kit.bash
+KILLS=yes
 
 setup() { kedge_dirs; }
 teardown() { kedge_end; }

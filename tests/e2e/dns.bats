@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Names: what pods and the host are answered, by real clients, while everything around is killed.
 load kit.bash
+KILLS=yes
 
 setup_file() {
 	CONFIG='dns:

@@ -3,6 +3,7 @@
 # out, clocks that jump, parts that are killed.  Pods serve on, the message says what
 # happened, and with the cause gone all is as it should be.
 load kit.bash
+KILLS=yes
 load registry.bash
 
 setup() { kedge_dirs; }

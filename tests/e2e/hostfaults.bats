@@ -2,6 +2,7 @@
 # What a host can do wrong: nothing that runs is touched, the message says what,
 # where and what to do, and when the cause is gone all is well again.
 load lib.bash
+KILLS=yes
 
 setup() {
 	kedge_dirs

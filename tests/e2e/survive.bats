@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Pods live on, whatever happens to kedged.
 load lib.bash
+KILLS=yes
 
 setup_file() {
 	load lib.bash

@@ -27,7 +27,13 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-enum { ROUNDS_MAX = 64, FLUSH_RETRY_MS = 2000, FLUSH_HOLD_MS = 250, TRIM_MS = 2000 };
+enum {
+	ROUNDS_MAX = 64,
+	FLUSH_RETRY_MS = 2000,
+	FLUSH_HOLD_MS = 250,
+	TRIM_MS = 2000,
+	PASS_MS = 250
+};
 
 /* ---- passes ---- */
 
@@ -184,7 +190,8 @@ static void
 on_pass(evutil_socket_t fd, short what, void *arg)
 {
 	struct brain *b = arg;
-	int64_t again = 0;
+	int64_t again = 0, end = monotonic_ms() + PASS_MS;
+	bool more = true;
 	int rounds = 0;
 
 	(void)fd;
@@ -198,18 +205,22 @@ on_pass(evutil_socket_t fd, short what, void *arg)
 		deploys_go_on(b, true);
 	}
 	prober_sync(b->prober); /* verdicts of what runs are part of what is seen */
-	while (rounds++ < ROUNDS_MAX && brain_step(b, &again))
-		;
+	while (more && rounds < ROUNDS_MAX && monotonic_ms() < end) {
+		more = brain_step(b, &again);
+		rounds++;
+	}
 	rules_begin(b);
 	healths_sync(b->healths);
 	if (b->sweep && b->ready)
 		logs_sweep(b);
 	if (!flush_waits(b))
 		brain_flush(b);
-	if (rounds > ROUNDS_MAX) {
+	if (more && rounds == ROUNDS_MAX) {
 		log_warn("plan", "still changing after %d rounds; going on in a moment",
 			 ROUNDS_MAX);
 		again = now_ms() + 100;
+	} else if (more) {
+		again = now_ms(); /* after whoever has been waiting meanwhile */
 	}
 	if (!event_pending(b->trim_timer, EV_TIMEOUT, NULL))
 		timer_arm(b->trim_timer, TRIM_MS);

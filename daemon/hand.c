@@ -249,7 +249,7 @@ drain_on_timer(evutil_socket_t fd, short what, void *arg)
 
 		if (!p->drain_until)
 			continue;
-		np_flows(h->np, p->ip, &flows, NULL);
+		np_drain(h->np, p->ip, &flows, NULL);
 		if (flows && monotonic_ms() < p->drain_until) {
 			more = true;
 			continue;

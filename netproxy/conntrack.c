@@ -273,8 +273,9 @@ walk_live(const struct walk *w, const struct nf_conntrack *ct)
 	if (ntohl(nfct_get_attr_u32(ct, ATTR_REPL_IPV4_SRC)) != w->ip)
 		return false;
 	switch (nfct_get_attr_u8(ct, ATTR_L4PROTO)) {
-	case IPPROTO_TCP:
-		return nfct_get_attr_u8(ct, ATTR_TCP_STATE) == TCP_CONNTRACK_ESTABLISHED;
+	case IPPROTO_TCP: /* also one that began in the moment the rules changed */
+		return nfct_get_attr_u8(ct, ATTR_TCP_STATE) >= TCP_CONNTRACK_SYN_SENT &&
+		       nfct_get_attr_u8(ct, ATTR_TCP_STATE) <= TCP_CONNTRACK_ESTABLISHED;
 	case IPPROTO_UDP:
 		left = nfct_get_attr_u32(ct, ATTR_TIMEOUT);
 		full = status & IPS_ASSURED ? w->idle_stream : w->idle_new;
@@ -300,7 +301,7 @@ seconds(const char *file, unsigned otherwise)
 	return f && fscanf(f, "%u", &x) == 1 ? x : otherwise;
 }
 
-int
+static int
 conntrack_count(uint32_t ip, unsigned *ret, struct error **e)
 {
 	struct walk w = { .ip = ip };
@@ -312,6 +313,29 @@ conntrack_count(uint32_t ip, unsigned *ret, struct error **e)
 	if (!rc)
 		*ret = w.count;
 	return rc;
+}
+
+/* The kernel may have been about to note a flow down while those of before were deleted. */
+static bool
+walk_led_here(const struct walk *w, const struct nf_conntrack *ct)
+{
+	return nfct_get_attr_u8(ct, ATTR_L4PROTO) == IPPROTO_UDP &&
+	       ntohl(nfct_get_attr_u32(ct, ATTR_REPL_IPV4_SRC)) == w->ip &&
+	       ntohl(nfct_get_attr_u32(ct, ATTR_ORIG_IPV4_DST)) != w->ip;
+}
+
+int
+conntrack_drain(uint32_t ip, unsigned *ret, struct error **e)
+{
+	struct walk led = { .ip = ip };
+
+	if (conntrack_count(ip, ret, e) < 0)
+		return -1;
+	if (!*ret)
+		return 0;
+	if (conntrack_walk(&led, walk_led_here, true, 0, ip, e) < 0)
+		return -1;
+	return led.count ? conntrack_count(ip, ret, e) : 0;
 }
 
 int

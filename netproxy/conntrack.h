@@ -26,7 +26,9 @@ bool conntrack_there(void); /* does this kernel let us ask at all? */
  * `svc`, also those to any address in it that is no target.  Sorts targets. */
 int conntrack_cut(struct ct_target *, size_t n, struct ct_range pods,
 		  const struct ct_range *svc, unsigned *ret_cut, struct error **);
-int conntrack_count(uint32_t ip, unsigned *ret, struct error **);
+/* Of a pod that no rule leads to any more: ends the UDP flows that one led there, so that they
+ * find another, and counts what lives on: TCP connections, UDP of the last seconds. */
+int conntrack_drain(uint32_t ip, unsigned *ret, struct error **);
 /* Of all flows that were translated: by whom they are answered.  *ret is the caller's. */
 int conntrack_by_endpoint(struct np_flow **ret, size_t *ret_n, struct error **);
 int conntrack_flush(uint32_t ip, struct error **);

@@ -394,10 +394,10 @@ np_check(struct np *np, bool *ret_intact, struct error **e)
 }
 
 int
-np_flows(struct np *np, uint32_t ip, unsigned *ret, struct error **e)
+np_drain(struct np *np, uint32_t ip, unsigned *ret, struct error **e)
 {
 	if (np->tracks)
-		return conntrack_count(ip, ret, e);
+		return conntrack_drain(ip, ret, e);
 	*ret = 0;
 	return 0;
 }

@@ -153,8 +153,9 @@ bool np_plugged(const struct np *, uint32_t ip);
  * and says so in the log.  Cheap enough for every two seconds; on false the
  * next np_commit writes everything. */
 int np_check(struct np *, bool *ret_intact, struct error **);
-/* Established TCP flows and live UDP flows to this pod. */
-int np_flows(struct np *, uint32_t ip, unsigned *ret, struct error **);
+/* Of a pod that left the rules: how many TCP connections and UDP flows are with it still.  A
+ * UDP flow that a service led there is ended, and finds another. */
+int np_drain(struct np *, uint32_t ip, unsigned *ret, struct error **);
 int np_flush_flows(struct np *, uint32_t ip, struct error **); /* after the pod is gone */
 /* The way of a connection that nobody made: the rules it would match, as they were last
  * committed, and the endpoints that chance or affinity would choose from. */

@@ -8,6 +8,7 @@
 #include "base/ipv4.h"
 #include "base/map.h"
 #include "controllers.h"
+#include "service.h"
 #include "snapshot.h"
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -89,6 +90,7 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 {
 	const char *ip = svc->spec->clusterIP, *other = map_get(&cs->addresses, ip);
 	const struct settings *set = cs->settings;
+	const char *whose;
 	struct in_addr in;
 	uint32_t mask;
 
@@ -102,8 +104,17 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 					    ip, other));
 	if (!m || !set || !set->svc_bits || inet_pton(AF_INET, ip, &in) != 1)
 		return;
+	whose = service_reserved(set, svc, ntohl(in.s_addr));
+	if (whose && !other)
+		apply_complain(cs->c, m, "spec.clusterIP",
+			       arena_printf(cs->a,
+					    "Invalid value: \"%s\": provided IP is "
+					    "already allocated, by %s",
+					    ip, whose));
 	mask = ~UINT32_C(0) << (32 - set->svc_bits);
-	if ((ntohl(in.s_addr) & mask) != (set->svc_net & mask))
+	/* The first and the last are the network's own. */
+	if ((ntohl(in.s_addr) & mask) != (set->svc_net & mask) || !(ntohl(in.s_addr) & ~mask) ||
+	    !(~ntohl(in.s_addr) & ~mask))
 		apply_complain(
 		    cs->c, m, "spec.clusterIP",
 		    arena_printf(cs->a,

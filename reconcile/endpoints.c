@@ -136,7 +136,9 @@ endpoint_of(const struct service *svc, const struct pod *pod, struct arena *a)
 	struct endpoint_conditions *c = arena_zalloc(a, sizeof *c);
 	struct strs ip = { arena_alloc(a, sizeof *ip.at), 1 };
 
-	c->serving = pod_is_ready(pod);
+	/* One that left the rules may be told to stop at any moment: it is not asked again, not
+	 * even when all the others go too. */
+	c->serving = pod_is_ready(pod) && !pod_condition(pod, CONDITION_DRAINING);
 	c->terminating = pod->metadata->deletionTimestamp != 0;
 	c->ready = svc->spec->publishNotReadyAddresses || (c->serving && !c->terminating);
 	schema_mark(endpoint_conditions_kind(), c, "ready");

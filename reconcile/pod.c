@@ -18,8 +18,7 @@
 #include "pod_resources.h"
 #include "policy.h"
 
-#define CONDITION_BACKOFF  "kedge.dev/StartBackOff" /* why and since when starting fails */
-#define CONDITION_DRAINING "kedge.dev/Draining"     /* since when connections are waited for */
+#define CONDITION_BACKOFF "kedge.dev/StartBackOff" /* why and since when starting fails */
 
 enum { BACKOFF_FIRST = 10 * 1000, BACKOFF_MAX = 300 * 1000 };
 

@@ -12,7 +12,8 @@
 #include "workload.h"
 
 enum {
-	BURST = 500, /* creations and deletions in one pass, as Kubernetes' burstReplicas */
+	BURST = 500,  /* creations and deletions in one pass, as Kubernetes' burstReplicas */
+	WAITING = 10, /* pods beyond those the host takes */
 	NAME_BASE_MAX = 58 /* with five letters a name stays within 63, and is a hostname */
 };
 
@@ -60,6 +61,20 @@ name_taken(const char *const *names, size_t n, const char *name)
 	return false;
 }
 
+/* In a cluster a million replicas are a million pods that wait.  Here they would wait in the
+ * memory of the one host there is: what it has no place for is made when there is, save a few
+ * that say why they wait. */
+static int64_t
+room_for_pods(const struct snapshot *s, int64_t have)
+{
+	int64_t all = (int64_t)s->of[RES_pod].n, most;
+
+	if (!s->host || s->host->pods <= 0)
+		return INT64_MAX;
+	most = s->host->pods + WAITING - all;
+	return most > 0 ? most : have ? 0 : 1;
+}
+
 static void
 grow(struct snapshot *s, const struct replica_set *rs, int64_t from, int64_t by, struct plan *p)
 {
@@ -69,7 +84,7 @@ grow(struct snapshot *s, const struct replica_set *rs, int64_t from, int64_t by,
 
 	audit =
 	    pod_security_audits(s, pod_from_template(rs, object_name(rs), p->arena), p->arena);
-	by = least(by, BURST);
+	by = least(least(by, BURST), room_for_pods(s, from));
 	names = arena_alloc(p->arena, (size_t)by * sizeof *names);
 	while (n < (size_t)by) {
 		const char *name = pod_new_name(s, rs, &nonce, p->arena);

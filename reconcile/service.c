@@ -14,14 +14,14 @@
 #include "base/buf.h"
 #include "base/ipv4.h"
 #include "controllers.h"
+#include "dns.h"
 #include "workload.h"
 #include <arpa/inet.h>
 
 #define CONDITION_ALLOCATED "kedge.dev/Allocated"
 
 enum {
-	API_HOST = 1,  /* default/kubernetes in a cluster: a name users know */
-	DNS_HOST = 10, /* as kubeadm and k3s have it */
+	API_HOST = 1, /* default/kubernetes in a cluster: a name users know */
 };
 
 struct claim {
@@ -301,6 +301,17 @@ wake(struct snapshot *s, enum service_what what)
 	return best->number;
 }
 
+const char *
+service_reserved(const struct settings *set, const struct service *svc, uint32_t ip)
+{
+	if (ip == dns_address(set))
+		return "the cluster's DNS";
+	if (ip == (set->svc_net | API_HOST) && !(str_is(object_namespace(svc), "default") &&
+						 str_is(object_name(svc), "kubernetes")))
+		return "service default/kubernetes";
+	return NULL;
+}
+
 /* The lowest free address; NULL when the range is full. */
 static const char *
 address_give(struct snapshot *s, struct arena *a)
@@ -312,7 +323,7 @@ address_give(struct snapshot *s, struct arena *a)
 	while (c->next_address < end) {
 		uint32_t host = c->next_address++, ip = set->svc_net | host;
 
-		if (host != DNS_HOST && !holder(c, key_of(CLAIM_ADDRESS, ip)) &&
+		if (ip != dns_address(set) && !holder(c, key_of(CLAIM_ADDRESS, ip)) &&
 		    !rests(s, CLAIM_ADDRESS, ip))
 			return ipv4_text(ip, a);
 	}

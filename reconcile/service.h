@@ -41,6 +41,9 @@ enum service_what {
 	CLAIM_BALANCER_UDP,
 	CLAIM_BALANCER_SCTP,
 };
+/* Whose this service address is without any Service that says so: "the cluster's DNS", the
+ * API's own Service; NULL: nobody's, or this Service's. */
+const char *service_reserved(const struct settings *, const struct service *, uint32_t ip);
 const struct service *service_holder(struct snapshot *, enum service_what, uint64_t number);
 void service_give(struct snapshot *, enum service_what, uint64_t number,
 		  const struct service *);

@@ -286,6 +286,10 @@ pod_is_ready(const struct pod *p)
 	return c && str_is(c->status, "True");
 }
 
+/* Of a pod that goes, its lastTransitionTime: since when it is in no rule, and its connections
+ * are waited for. */
+#define CONDITION_DRAINING "kedge.dev/Draining"
+
 /* When a ready pod counts as available: its minReadySeconds are over. */
 static inline int64_t
 pod_available_at(const struct pod *p, int64_t min_ready)

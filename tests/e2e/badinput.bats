@@ -273,3 +273,15 @@ unchanged() {
 	kedge wait deploy --for "$(head_id)" --timeout 20s
 	wait_for 5 "the new one answers" sh -c "curl -sfm 2 http://$ip/ | grep -q v7"
 }
+
+@test "a million replicas by mistake: the API answers, the rest runs, and a revert is read" {
+	deployment many web:1 1000000 >"$W/clone/many.yaml"
+	push "a slip of the finger"
+	some() { [ "$(timeout 10 kedge get pods -l app=many -o json | jq '.items | length')" -ge 20 ]; }
+	wait_for 20 "some of them are made" some
+	[ "$(pods_now | jq -c --argjson had "$pods" '[.[] | select(. as $p | $had | index($p))] | length')" = "$(jq length <<<"$pods")" ]
+	g revert --no-edit HEAD >/dev/null
+	g push -q
+	none() { [ "$(timeout 10 kedge get pods -l app=many -o json | jq '.items | length')" = 0 ]; }
+	wait_for 30 "the revert is applied" none
+}

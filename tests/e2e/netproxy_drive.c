@@ -242,7 +242,7 @@ do_flows(char **arg, struct error **e)
 {
 	unsigned n;
 
-	if (np_flows(np, ip_of(arg[1]), &n, e) < 0)
+	if (np_drain(np, ip_of(arg[1]), &n, e) < 0)
 		return -1;
 	printf("ok %u\n", n);
 	return 0;

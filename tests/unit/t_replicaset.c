@@ -276,6 +276,19 @@ no_more_than_five_hundred_pods_are_made_in_a_pass(void **state)
 }
 
 static void
+no_more_pods_are_made_than_the_host_takes_and_a_few_that_wait(void **state)
+{
+	struct kit *k = *state;
+
+	k->host.pods = 20;
+	set(k, 1000000, 0);
+	for (int i = 0; i < 4; i++)
+		pass(k);
+	assert_int_equal(k->n[RES_pod], 30);
+	assert_int_equal(k->plan.n, 0);
+}
+
+static void
 one_snapshot_always_gives_the_same_names(void **state)
 {
 	struct kit *k = *state;
@@ -306,6 +319,7 @@ main(void)
 		T(an_orphan_that_matches_is_adopted),
 		T(a_pod_whose_labels_left_the_selector_is_released_and_replaced),
 		T(no_more_than_five_hundred_pods_are_made_in_a_pass),
+		T(no_more_pods_are_made_than_the_host_takes_and_a_few_that_wait),
 		T(one_snapshot_always_gives_the_same_names),
 	};
 

@@ -39,9 +39,9 @@ kedge_end() { # nothing lives on
 		timeout 30 kedge down >/dev/null 2>&1 || kill -9 "$KEDGED"
 		wait_for 10 "kedged ends" not_running "$KEDGED"
 	fi
+	if [ -n "${KEEP_LOG:-}" ]; then cp "$W/kedged.log" "$KEEP_LOG"; fi
 	# a brain that crashes is started again too; a test that kills it says so with KILLS=yes
 	[ -n "${KILLS:-}" ] || ! grep -A 3 'brain: gone' "$W/kedged.log" || return 1
-	if [ -n "${KEEP_LOG:-}" ]; then cp "$W/kedged.log" "$KEEP_LOG"; fi
 	# who died of a sanitizer was started again, and nobody may have noticed
 	! grep -A 30 -E 'ERROR: [A-Za-z]+Sanitizer|runtime error:' "$W/kedged.log" || return 1
 	rm -rf "$W"

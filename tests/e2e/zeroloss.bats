@@ -1,0 +1,97 @@
+#!/usr/bin/env bats
+# Pods come, go and move while a service's clients ask without a pause: nobody is refused,
+# nobody is cut off.  KEDGE_ZERO_LOSS: how many times each.
+load kit.bash
+
+TIMES=${KEDGE_ZERO_LOSS:-200}
+
+setup_file() {
+	file_begin --listen "$API"
+	image web:1
+	put web <<-Y
+		apiVersion: apps/v1
+		kind: Deployment
+		metadata: {name: web}
+		spec:
+		  selector: {matchLabels: {app: web}}
+		  template:
+		    metadata: {labels: {app: web}}
+		    spec:
+		      terminationGracePeriodSeconds: 20
+		      containers:
+		      - name: web
+		        image: web:1
+		        env: [{name: PORT, value: "8080"}]
+		        readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
+		      - name: udp
+		        image: box:1
+		        command: [/bin/talk, udp, "5353"]
+		        readinessProbe: {exec: {command: [/bin/talk, ask, 127.0.0.1, "5353"]}, periodSeconds: 1}
+		---
+		apiVersion: v1
+		kind: Service
+		metadata: {name: web}
+		spec:
+		  selector: {app: web}
+		  ports:
+		  - {name: http, port: 80, targetPort: 8080}
+		  - {name: udp, port: 53, targetPort: 5353, protocol: UDP}
+	Y
+	patch '{"spec": {"replicas": 3}}'
+	wait_for 20 "three are ready" settled 3
+}
+setup() {
+	file_test
+	"$B/tests/e2e/traffic" "$(field svc web .spec.clusterIP)" 80 53 >"$W/sums" 2>"$W/wrong" 3>&- &
+	TRAFFIC=$!
+}
+teardown_file() { file_end; }
+
+patch() { curl -sf -o /dev/null -X PATCH -H 'Content-Type: application/merge-patch+json' -d "$1" "http://$API/apis/apps/v1/namespaces/default/deployments/web"; }
+# settled N: the last change is done, and N new ones are ready
+settled() {
+	curl -sf "http://$API/apis/apps/v1/namespaces/default/deployments/web" |
+		jq -e --argjson n "$1" '.status.observedGeneration == .metadata.generation and .status.replicas == $n
+			and .status.updatedReplicas == $n and .status.availableReplicas == $n' >/dev/null
+}
+# nothing_lost WHAT: the clients stop, and all they asked was answered
+nothing_lost() {
+	kill -TERM "$TRAFFIC"
+	wait "$TRAFFIC" || true
+	cat "$W/sums" "$W/wrong"
+	echo "# $1: $(xargs <"$W/sums")" >&3
+	[ "$(awk '$2 > 20 && $3 == 0' "$W/sums" | wc -l)" = 3 ]
+}
+
+@test "rolling updates lose no new connection, no kept one and no datagram" {
+	for i in $(seq "$TIMES"); do
+		patch '{"spec": {"template": {"metadata": {"annotations": {"round": "'"$i"'"}}}}}'
+		wait_for 20 "round $i" settled 3
+	done
+	nothing_lost "$TIMES rolling updates"
+}
+
+@test "all pods moved at once, as a drained node's are: nothing is lost" {
+	for i in $(seq $(((TIMES + 9) / 10))); do
+		old=$(kedge get pods -l app=web -o json | jq -r '[.items[] | select(.metadata.deletionTimestamp | not).metadata.name] | join("|")')
+		curl -sf -o /dev/null -X DELETE "http://$API/api/v1/namespaces/default/pods?labelSelector=app%3Dweb"
+		moved() {
+			[ "$(curl -sf "http://$API/api/v1/namespaces/default/pods?labelSelector=app%3Dweb" |
+				jq --arg old "$old" '[.items[] | select(.metadata.name | test("^(" + $old + ")$") | not)
+					| select(any(.status.conditions[]?; .type == "Ready" and .status == "True"))] | length')" = 3 ]
+		}
+		wait_for 20 "move $i" moved
+	done
+	nothing_lost "$(((TIMES + 9) / 10)) mass moves"
+}
+
+@test "fewer replicas and more again lose nothing" {
+	for i in $(seq "$TIMES"); do
+		patch '{"spec": {"replicas": 4}}'
+		wait_for 20 "up $i" settled 4
+		patch '{"spec": {"replicas": 2}}'
+		wait_for 20 "down $i" settled 2
+	done
+	patch '{"spec": {"replicas": 3}}'
+	nothing_lost "$TIMES scale-downs"
+}

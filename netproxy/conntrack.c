@@ -86,6 +86,10 @@ flow_delete(struct nl *nl, const struct nf_conntrack *ct, struct error **e)
 	if (nfct_nlmsg_build(h, ct) < 0)
 		return fail_sys(e, "delete a tracked flow");
 	b.len = h->nlmsg_len;
+	/* Since it was read, its client may have taken the port for another connection, with
+	 * another pod: the kernel compares the id, and leaves that one alone. */
+	if (nfct_attr_is_set(ct, ATTR_ID))
+		nl_put_u32(&b, h, CTA_ID, htonl(nfct_get_attr_u32(ct, ATTR_ID)));
 	return nl_send(nl, &b, e);
 }
 

@@ -162,15 +162,6 @@ scaled(struct brain *b, const void *rs, int64_t from, int64_t to)
 	     object_name(rs), from, to);
 }
 
-static void
-start_event(struct brain *b, const struct pod *pod)
-{
-	if (!pod)
-		return;
-	note(b, pod, "Normal", "Scheduled", NULL, "Successfully assigned %s/%s to %s",
-	     object_namespace(pod), object_name(pod), b->settings.node_name);
-}
-
 static char *
 field_of(const struct pod *pod, const char *container)
 {
@@ -226,9 +217,6 @@ event_of_action(struct brain *b, const struct action *a)
 		break;
 	case ACT_SCALE:
 		scaled(b, a->body, a->from, a->to);
-		break;
-	case ACT_START:
-		start_event(b, store_find(b->store, RES_pod, a->ns, a->name));
 		break;
 	case ACT_STOP:
 		stop_event(b, store_find(b->store, RES_pod, a->ns, a->name));

@@ -174,6 +174,12 @@ place(struct snapshot *s, const struct pod *pod, struct plan *p)
 	st->podIPs.n = 1;
 	plan_write(p, ACT_UPDATE, &copy, 0, 0,
 		   arena_printf(p->arena, "placed on %s, %s", node, ip));
+	/* once in a pod's life, before all that is told of its images; as in Kubernetes, a
+	 * spec that names its node itself is not told of */
+	if (str_is(pod->spec->nodeName, ""))
+		tell(p, pod, "Normal", "Scheduled",
+		     arena_printf(p->arena, "Successfully assigned %s/%s to %s",
+				  object_namespace(pod), object_name(pod), node));
 }
 
 /* ---- starting that fails ---- */

@@ -183,10 +183,13 @@ layer_proven(const struct images *s, const char *hex)
 		(void)image_layer_sum_keep(fd, sum, true);
 }
 
+/* Only a mark that is not there says that nothing was refused: when the disk does not even
+ * answer that, it was. */
 static bool
 was_refused(const struct images *s)
 {
-	return s->refused || faccessat(s->disk, UNWRITTEN, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	return s->refused || faccessat(s->disk, UNWRITTEN, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+	       errno != ENOENT;
 }
 
 int

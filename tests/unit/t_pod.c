@@ -36,7 +36,9 @@ a_pod_gets_node_and_address_before_anything_starts(void **state)
 	struct kit *k = *state;
 
 	pod(k, "web", "", "");
-	assert_string_equal(pass(k), "~ update pod default/web  # placed on node, 10.42.0.2\n");
+	assert_string_equal(pass(k), "~ update pod default/web  # placed on node, 10.42.0.2\n"
+				     "! event pod default/web  # Scheduled: Successfully "
+				     "assigned default/web to node\n");
 	assert_string_equal(web(k)->spec->nodeName, "node");
 	assert_string_equal(web(k)->status->podIP, "10.42.0.2");
 	assert_string_equal(web(k)->status->podIPs.at[0].ip, "10.42.0.2");
@@ -47,6 +49,17 @@ a_pod_gets_node_and_address_before_anything_starts(void **state)
 				     "+ start pod default/web  # web:1\n");
 	assert_string_equal(container(k)->state->waiting->reason, "ContainerCreating");
 	assert_string_equal(pass(k), "");
+}
+
+/* Nobody scheduled it: so does Kubernetes. */
+static void
+a_pod_that_names_its_node_is_not_told_as_scheduled(void **state)
+{
+	struct kit *k = *state;
+
+	pod(k, "web", ", nodeName: node", "");
+	assert_string_equal(pass(k), "~ update pod default/web  # placed on node, 10.42.0.2\n");
+	assert_string_equal(condition(k, "PodScheduled")->status, "True");
 }
 
 static void
@@ -64,13 +77,19 @@ addresses_go_round_and_are_never_in_two_hands(void **state)
 	pod_reconcile(s, kit_find(k, RES_pod, "b"), &k->plan);
 	assert_string_equal(kit_text(k),
 			    "~ update pod default/a  # placed on node, 10.42.1.2\n"
-			    "~ update pod default/b  # placed on node, 10.42.1.3\n");
+			    "! event pod default/a  # Scheduled: Successfully assigned "
+			    "default/a to node\n"
+			    "~ update pod default/b  # placed on node, 10.42.1.3\n"
+			    "! event pod default/b  # Scheduled: Successfully assigned "
+			    "default/b to node\n");
 	kit_carry_all(k);
 	kit_drop(k, RES_pod, "default", "a"); /* .2 is free, but it rests */
 	k->now += 1000;
 	pod(k, "c", "", "");
 	assert_string_equal(kit_do(k, pod_reconcile, RES_pod, "c"),
-			    "~ update pod default/c  # placed on node, 10.42.1.4\n");
+			    "~ update pod default/c  # placed on node, 10.42.1.4\n"
+			    "! event pod default/c  # Scheduled: Successfully assigned "
+			    "default/c to node\n");
 	kit_pod_new(k, "a-stranger")->seen.ip = "10.42.1.5"; /* on the host, in no object */
 	pod(k, "d", "", "");
 	assert_non_null(strstr(kit_do(k, pod_reconcile, RES_pod, "d"), "10.42.1.6"));
@@ -708,6 +727,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_pod_gets_node_and_address_before_anything_starts),
+		T(a_pod_that_names_its_node_is_not_told_as_scheduled),
 		T(addresses_go_round_and_are_never_in_two_hands),
 		T(the_address_of_a_pod_that_is_gone_rests_too),
 		T(a_node_selector_that_nothing_matches_leaves_it_unschedulable),

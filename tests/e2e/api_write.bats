@@ -327,7 +327,7 @@ api() { # api METHOD PATH [TYPE]: standard input is the body
 	k create cm two
 	owner one two
 	owner two one
-	k delete cm self one two --cascade=foreground --timeout=20s
+	k delete cm self one two --ignore-not-found --cascade=foreground --timeout=20s
 	wait_for 10 "they are gone" left_none cm self one two
 }
 

@@ -113,8 +113,8 @@ flush_waits(struct brain *b)
 	return true;
 }
 
-void
-brain_flush(struct brain *b)
+int
+brain_flush(struct brain *b, struct error **ret)
 {
 	cleanup_error struct error *e = NULL, *e2 = NULL;
 
@@ -128,6 +128,7 @@ brain_flush(struct brain *b)
 			error_text(e));
 	if (e || e2)
 		timer_arm(b->flush_timer, FLUSH_RETRY_MS);
+	return e ? fail(ret, e->why, "%s", error_text(e)) : 0;
 }
 
 /* The first COMMIT of this life tells the hand what we do not want, also when that is
@@ -214,7 +215,7 @@ on_pass(evutil_socket_t fd, short what, void *arg)
 	if (b->sweep && b->ready)
 		logs_sweep(b);
 	if (!flush_waits(b))
-		brain_flush(b);
+		brain_flush(b, NULL);
 	if (more && rounds == ROUNDS_MAX) {
 		log_warn("plan", "still changing after %d rounds; going on in a moment",
 			 ROUNDS_MAX);
@@ -548,7 +549,7 @@ brain_close(struct brain *b)
 	healths_free(b->healths);
 	prober_free(b->prober);
 	if (b->store && b->sources)
-		brain_flush(b);
+		brain_flush(b, NULL);
 	store_close(b->store);
 	sources_close(b->sources);
 	wire_free(b->wire);

@@ -100,15 +100,21 @@ answer_json(struct brain *b, int64_t id, json_t *json)
 
 /* ---- objects ---- */
 
+/* Who hears that it is written can rely on it: the disk has it, or it is taken back. */
 static int
 on_write(void *ctx, const struct action *a, struct error **e)
 {
 	struct brain *b = ctx;
+	uint64_t since;
 
+	if (brain_flush(b, e) < 0)
+		return fail_in(e, "nothing can be written");
+	since = store_version(b->store);
 	if (carry_asked(b, a, e) < 0)
 		return -1;
-	brain_flush(b);
 	brain_poke(b);
+	if (store_commit_or_undo(b->store, since, e) < 0)
+		return fail_in(e, "it is not written");
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/log.h"
+#include "../reconcile/own.h"
 #include "brain_state.h"
 #include "probe.h"
 #include <string.h>
@@ -41,6 +42,9 @@ delete_other(struct brain *b, const struct resource *res, const struct action *a
 	const struct object *old = store_find(b->store, res->id, a->ns, a->name);
 	struct object *o;
 
+	/* Whoever deletes what Git states: it is made again. */
+	if (old && own_is_gits(old))
+		deploy_drifted(b, old);
 	if (!old || (!old->metadata->finalizers.n && res->id != RES_namespace))
 		return store_delete(b->store, res->id, a->ns, a->name, e) == 0;
 	if (old->metadata->deletionTimestamp)

@@ -117,7 +117,8 @@ void brain_poke(struct brain *); /* a pass soon; any number of pokes make one */
 /* -1 when it could not be said; that is in the log then. */
 int brain_tell(struct brain *, const struct action *, const int *fds, int nfds);
 void brain_snapshot(struct brain *, struct snapshot *, struct arena *);
-void brain_flush(struct brain *); /* all that is in memory to the disk, in the right order */
+/* All that is in memory to the disk, in the right order; -1: the store's is not there. */
+int brain_flush(struct brain *, struct error **);
 
 /* brain_api.c: what the API asks of the brain, and answers that come later */
 int brain_api_open(struct brain *, struct error **);

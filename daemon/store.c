@@ -278,27 +278,80 @@ write_all(struct store *s, struct error **e)
 	return disk_end(s->disk, s->version, e);
 }
 
+static int
+write_dirty(struct store *s, struct error **e)
+{
+	if (!s->disk || !(s->dirty.n + s->dirty_notes.n))
+		return 0;
+	if (write_all(s, e) < 0) {
+		disk_undo(s->disk);
+		return -1;
+	}
+	dirty_clear(s);
+	return 0;
+}
+
+static void
+tell(struct store *s)
+{
+	graveyard_clear(s);
+	if (s->told == s->version)
+		return;
+	s->told_before = s->told;
+	s->told = s->version;
+	for (size_t i = 0; i < s->nlisteners; i++)
+		s->listeners[i].fn(s->listeners[i].ctx);
+}
+
 int
 store_commit(struct store *s, struct error **e)
 {
-	int rc = 0;
+	int rc = write_dirty(s, e);
 
-	if (s->disk && s->dirty.n + s->dirty_notes.n) {
-		rc = write_all(s, e);
-		if (rc < 0)
-			disk_undo(s->disk);
-		else
-			dirty_clear(s);
-	}
-	graveyard_clear(s);
 	/* Watchers hear of it even if the disk did not take it: they ask what is
 	 * so in memory, and that is what the controllers act upon. */
-	if (s->told != s->version) {
-		s->told_before = s->told;
-		s->told = s->version;
-		for (size_t i = 0; i < s->nlisteners; i++)
-			s->listeners[i].fn(s->listeners[i].ctx);
+	tell(s);
+	return rc;
+}
+
+/* Takes the newest change back.  What it marked as dirty stays so: written once more it is
+ * what the file has. */
+static void
+undo_last(struct store *s)
+{
+	struct past *p = &s->ring[s->version % STORE_RING];
+	const struct object *obj = p->change.obj;
+	struct table *t = &s->of[p->change.res];
+	bool found;
+	size_t i = table_place(t, object_namespace(obj), object_name(obj), &found);
+
+	assert(found == (p->change.type != CHANGE_DELETED));
+	if (p->change.type == CHANGE_DELETED) {
+		table_insert(t, i, p->was);
+	} else {
+		held_drop(s, t->held[i]);
+		if (p->change.type == CHANGE_ADDED) {
+			table_remove(t, i);
+		} else {
+			t->held[i] = p->was;
+			t->at[i] = p->was->obj;
+		}
 	}
+	s->ring_bytes -= p->obj->arena.bytes;
+	held_drop(s, p->obj);
+	*p = (struct past){ 0 };
+	s->version--;
+}
+
+int
+store_commit_or_undo(struct store *s, uint64_t since, struct error **e)
+{
+	int rc = write_dirty(s, e);
+
+	assert(since >= s->oldest && since >= s->told);
+	while (rc < 0 && s->version > since)
+		undo_last(s);
+	tell(s);
 	return rc;
 }
 

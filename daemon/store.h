@@ -59,6 +59,9 @@ void store_off_change(struct store *, void (*fn)(void *ctx), void *ctx);
 /* Makes the gathered writes durable.  On error (disk full, I/O) memory and disk
  * differ; the writes are kept and tried again at the next call. */
 int store_commit(struct store *, struct error **);
+/* The same for who will tell others that it is written: on error memory is again what it was
+ * at version `since`, up to which all must have been durable, and nobody hears of the rest. */
+int store_commit_or_undo(struct store *, uint64_t since, struct error **);
 /* Small facts that are not objects: "" when absent. */
 const char *store_note(const struct store *, const char *key);
 void store_set_note(struct store *, const char *key, const char *value);

@@ -19,6 +19,7 @@
 #include "base/text.h"
 #include "controllers.h"
 #include "merge.h"
+#include "own.h"
 #include "plan.h"
 #include "pod_resources.h"
 #include "snapshot.h"
@@ -469,8 +470,7 @@ is_ours(const struct pass *p, const struct object *o)
 	const char *source = object_label(o, ANNOTATION_SOURCE);
 
 	/* The label alone may have been copied: onto a slice, a replica set. */
-	return source && !strcmp(source, p->w->source) &&
-	       object_annotation(o, ANNOTATION_APPLIED) && !object_controller(o) &&
+	return source && !strcmp(source, p->w->source) && own_is_gits(o) &&
 	       !o->metadata->deletionTimestamp;
 }
 

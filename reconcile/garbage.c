@@ -2,10 +2,12 @@
  *
  * Pure.  Children whose owners are all gone (so a deleted Deployment takes its
  * ReplicaSets along in one pass and their pods in the next), or are only waiting
- * for them to go; Events past their
+ * for them to go (but Git's stay whoever owns them, for the next look at the commit
+ * would make them again); Events past their
  * hour, rules of services that are gone, sandboxes that no object knows.
  */
 #include "controllers.h"
+#include "own.h"
 #include "policy.h"
 #include "service.h"
 #include "workload.h"
@@ -53,18 +55,45 @@ orphaned(struct snapshot *s, const struct object *o, struct plan *p)
 				       m->ownerReferences.at[0].name));
 }
 
+static const struct owner_reference *
+owned_by(const struct object *o, const char *uid)
+{
+	const struct object_meta *m = o->metadata;
+
+	for (size_t i = 0; i < m->ownerReferences.n; i++)
+		if (str_is(m->ownerReferences.at[i].uid, uid))
+			return &m->ownerReferences.at[i];
+	return NULL;
+}
+
+typedef bool dependent_fn(const struct snapshot *, const struct object *, const char *uid);
+
 static bool
-has_dependents(const struct snapshot *s, const char *uid)
+has_dependent(const struct snapshot *s, const char *uid, dependent_fn *counts)
 {
 	for (int r = 0; r < RES_COUNT; r++)
-		for (size_t i = 0; i < s->of[r].n; i++) {
-			const struct object_meta *m = s->of[r].at[i]->metadata;
-
-			for (size_t k = 0; k < m->ownerReferences.n; k++)
-				if (str_is(m->ownerReferences.at[k].uid, uid))
-					return true;
-		}
+		for (size_t i = 0; i < s->of[r].n; i++)
+			if (owned_by(s->of[r].at[i], uid) && counts(s, s->of[r].at[i], uid))
+				return true;
 	return false;
+}
+
+static bool
+is_waiting(const struct snapshot *s, const struct object *o, const char *uid)
+{
+	(void)s;
+	(void)uid;
+	return waits(o);
+}
+
+/* Must it be gone before its owner goes?  It need not when it says so, nor what owns itself,
+ * nor Git's, which does not leave; nor, as in Kubernetes, one that waits for another that
+ * waits: that may be a ring. */
+static bool
+blocks(const struct snapshot *s, const struct object *o, const char *uid)
+{
+	return owned_by(o, uid)->blockOwnerDeletion && !str_is(object_uid(o), uid) &&
+	       !own_is_gits(o) && !(waits(o) && has_dependent(s, object_uid(o), is_waiting));
 }
 
 /* Nothing of it is left: neither need it be. */
@@ -75,7 +104,7 @@ let_go(struct snapshot *s, const struct object *o, struct plan *p)
 	struct object_meta *m;
 	size_t n = 0;
 
-	if (!waits(o) || has_dependents(s, object_uid(o)))
+	if (!waits(o) || has_dependent(s, object_uid(o), blocks))
 		return;
 	if (o->metadata->finalizers.n == 1) {
 		plan_name(p, ACT_FORGET, o, "its dependents are gone");
@@ -173,7 +202,8 @@ garbage_reconcile(struct snapshot *s, struct plan *p)
 {
 	for (int r = 0; r < RES_COUNT; r++)
 		for (size_t i = 0; i < s->of[r].n; i++)
-			if (s->of[r].at[i]->metadata->ownerReferences.n)
+			if (s->of[r].at[i]->metadata->ownerReferences.n &&
+			    !own_is_gits(s->of[r].at[i]))
 				orphaned(s, s->of[r].at[i], p);
 	for (int r = 0; r < RES_COUNT; r++)
 		for (size_t i = 0; i < s->of[r].n; i++)

@@ -5,17 +5,53 @@
  */
 #include "own.h"
 #include "base/arena.h"
+#include "base/text.h"
 #include "controllers.h"
 #include "merge.h"
 #include <string.h>
 
 static const char *const marks[] = { ANNOTATION_SOURCE, ANNOTATION_PLACE, ANNOTATION_APPLIED };
 
+/* A pod has what its template says, also a record that was copied from elsewhere; but the name
+ * in it is not the one that the pod was given. */
+static bool
+is_record_of(const struct object *o)
+{
+	cleanup_arena struct arena a = { 0 };
+	struct complaints ignored = { .arena = &a };
+	const char *text = object_annotation(o, ANNOTATION_APPLIED);
+	const struct tree *t = json_read(text, strlen(text), &a, &ignored);
+	const struct tree *kind = t ? tree_at(t, "kind") : NULL;
+	const struct tree *name = t ? tree_at(t, "metadata.name") : NULL;
+
+	return kind && name && kind->type == N_STRING && name->type == N_STRING &&
+	       str_is(kind->text, resource_of(o)->kind) && str_is(name->text, object_name(o));
+}
+
 bool
 own_is_gits(const struct object *o)
 {
 	return object_label(o, ANNOTATION_SOURCE) && object_annotation(o, ANNOTATION_APPLIED) &&
-	       !object_controller(o);
+	       (!object_controller(o) || is_record_of(o));
+}
+
+/* An owner takes along what it owns when it goes. */
+static bool
+has_new_owner(const struct object *live, const struct object *new)
+{
+	const struct object_meta *was = live->metadata, *is = new->metadata;
+
+	for (size_t i = 0; i < is->ownerReferences.n; i++) {
+		const struct owner_reference *ref = &is->ownerReferences.at[i];
+		bool had = false;
+
+		for (size_t k = 0; k < was->ownerReferences.n && !had; k++)
+			had = schema_equal(owner_reference_kind(), ref,
+					   &was->ownerReferences.at[k]);
+		if (!had)
+			return true;
+	}
+	return false;
 }
 
 /* The record of what was stated has the keys of data and not the values: those that live are
@@ -81,6 +117,8 @@ own_objection(const struct object *live, struct object **new, struct arena *a)
 	struct first f = { .a = a };
 	struct object *merged;
 
+	if (has_new_owner(live, *new))
+		return "metadata.ownerReferences";
 	if (!stated)
 		return NULL;
 	merged = merge_three(r->schema, stated, *new, NULL, a);

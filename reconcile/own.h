@@ -7,12 +7,14 @@
 #define KEDGE_OWN_H
 #include "object.h"
 
-/* Is it stated by a source's commit?  Labels alone may have been copied from one that is. */
+/* Is it stated by a source's commit?  Labels alone may have been copied from one that is, and
+ * onto a controller's child also the record; an owner beside Git makes it nobody else's. */
 bool own_is_gits(const struct object *);
 /* `*new` is what a write would make of `live`, which is Git's.  NULL when Git has nothing
  * against it; `*new` is then replaced by the same with Git's lists in Git's order, so that
  * the next look at the commit finds nothing to put back.  Else the first field (in the order
- * of the kind) that Git states otherwise: "spec.replicas". */
+ * of the kind) that Git states otherwise: "spec.replicas"; and an owner can only be given to
+ * it there, for it would go with its owner. */
 const char *own_objection(const struct object *live, struct object **new, struct arena *);
 /* The line of a manifest's text in which a field ("spec.containers[web].image") of the document
  * that begins at `line` is stated; the deepest part of it that is there counts. */

@@ -14,6 +14,7 @@ enum {
 	MOST_OPS = 10000,       /* as Kubernetes */
 	MOST_COPIED = 1000000,  /* nodes made by copy: a document may not be doubled for ever */
 	MOST_STEPS = 100000000, /* nodes walked over on the way to a place */
+	DEEP_STEPS = 4,         /* for each node within a value: those lie apart in memory */
 	MOST_DEPTH = 100,       /* as json_read: whoever walks a tree recurses */
 };
 
@@ -84,12 +85,13 @@ missing(struct job *j, const char *path)
 }
 
 static size_t
-depth_of(const struct tree *t)
+depth_of(struct job *j, const struct tree *t)
 {
 	size_t most = 0;
 
+	j->steps += DEEP_STEPS;
 	for (const struct tree *kid = t->kids; kid; kid = kid->next) {
-		size_t n = depth_of(kid);
+		size_t n = depth_of(j, kid);
 
 		most = n > most ? n : most;
 	}
@@ -99,7 +101,7 @@ depth_of(const struct tree *t)
 static bool
 too_deep(struct job *j, const char *path, const struct tree *value)
 {
-	size_t n = depth_of(value);
+	size_t n = depth_of(j, value);
 
 	for (const char *p = path; *p; p++)
 		n += *p == '/';
@@ -328,7 +330,11 @@ patch_json(const struct tree *target, const struct tree *patch, struct tree **re
 		return fail(e, WHY_BAD_REQUEST, "a JSON patch is a list of operations");
 	j.root = tree_copy_deep(target, a);
 	for (const struct tree *op = patch->kids; op; op = op->next) {
-		if (++n > MOST_OPS || j.steps > MOST_STEPS)
+		if (j.steps > MOST_STEPS)
+			return fail(e, WHY_TOO_LARGE,
+				    "the operations of this patch walk over too much; send "
+				    "fewer of them at a time");
+		if (++n > MOST_OPS)
 			return fail(e, WHY_TOO_LARGE,
 				    "The allowed maximum operations in a JSON patch is %d",
 				    MOST_OPS);

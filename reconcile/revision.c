@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/text.h"
 #include "controllers.h"
+#include "own.h"
 #include "plan.h"
 #include "snapshot.h"
 #include <inttypes.h>
@@ -222,7 +223,7 @@ look_around(struct look *l, const char *source)
 
 			/* The label alone may have been copied by a controller. */
 			if (str_is(object_label(o, ANNOTATION_SOURCE), source) &&
-			    object_annotation(o, ANNOTATION_APPLIED) && !object_controller(o))
+			    own_is_gits(o))
 				look_at(l, &resources[kinds[k]], o);
 		}
 }

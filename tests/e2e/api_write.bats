@@ -24,6 +24,7 @@ refused() {
 	has "$text"
 }
 left() { [ -z "$(k get deploy,rs,pods -o name)" ]; }
+left_none() { [ -z "$(k get "$@" --ignore-not-found -o name)" ]; }
 gone() { ! k get "$@" >/dev/null 2>&1; }
 # talk DEPLOYMENT [REPLICAS]: a manifest of box:1
 talk() {
@@ -209,6 +210,8 @@ api() { # api METHOD PATH [TYPE]: standard input is the body
 		refused "spec.template.spec.containers[box].image is owned by Git: web.yaml:11 $who; change it there and commit" k set image deploy web box=box:2 || return 1
 		refused "metadata.labels[app] is owned by Git: web.yaml:3 $who" k label deploy web app=other --overwrite || return 1
 		refused "is owned by Git: web.yaml:1 $who" k delete deploy web || return 1
+		# whom an owner that is gone would take along
+		refused "metadata.ownerReferences is owned by Git: web.yaml:3 $who" k patch deploy web --type=merge -p '{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"x","uid":"x","controller":true}]}}' || return 1
 		[ "$(k get deploy web -o 'jsonpath={..image}')" = box:1 ] || return 1
 		k scale deploy web --replicas=2 || return 1
 		k label deploy web team=blue || return 1
@@ -310,6 +313,22 @@ api() { # api METHOD PATH [TYPE]: standard input is the body
 	wait_for 10 "Git has let go" sh -c '! kedge get ns space -o json | jq -e ".metadata.labels[\"kedge.dev/source\"]"'
 	[ "$(k -n space get cm mine -o name)" = configmap/mine ]
 	k delete ns space --timeout=20s
+}
+
+@test "what owns itself, and a ring of owners, can be deleted in the foreground" {
+	local uid
+	owner() { # owner OF NAME: NAME owns it
+		uid=$(k get cm "$2" -o 'jsonpath={.metadata.uid}')
+		k patch cm "$1" --type=merge -p '{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"'"$2"'","uid":"'"$uid"'","blockOwnerDeletion":true}]}}'
+	}
+	k create cm self
+	owner self self
+	k create cm one
+	k create cm two
+	owner one two
+	owner two one
+	k delete cm self one two --ignore-not-found --cascade=foreground --timeout=20s
+	wait_for 10 "they are gone" left_none cm self one two
 }
 
 @test "deletion in the background, in the foreground, and leaving the dependents" {

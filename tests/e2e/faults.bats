@@ -87,6 +87,40 @@ downloader() { pgrep -P "$KEDGED" -f -- --role=pull; }
 	serves
 }
 
+# post N: a ConfigMap of 200 KB; says the code
+post() {
+	printf '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c%s"},"data":{"k":"%s"}}' "$1" "$(head -c 200000 /dev/zero | tr '\0' x)" >"$W/body"
+	curl -sS -m 20 -o "$W/answer" -w '%{http_code}' --unix-socket "$W/run/api.sock" -H 'Content-Type: application/json' --data-binary "@$W/body" http://localhost/api/v1/namespaces/default/configmaps
+}
+names() { kedge get cm -o json | jq -r '.items[].metadata.name' | grep '^c[0-9]' | sort -V | tr '\n' ' '; }
+names_are() { [ "$(names)" = "$1" ]; }
+
+@test "a write that the full disk does not take is refused and leaves nothing; what was answered is there after a kill" {
+	local n=0 code=201 there= brain
+	repo_make
+	mkdir "$W/state"
+	mount -t tmpfs -o size=16m tmpfs "$W/state"
+	again
+	run_web
+	dd if=/dev/zero of="$W/state/fill" bs=4k 2>/dev/null || true
+	while [ "$code" = 201 ] && [ "$n" -lt 50 ]; do
+		there=$(names)
+		n=$((n + 1))
+		code=$(post "$n")
+	done
+	[ "$code" = 500 ]
+	grep -q "the disk is full; free some space" "$W/answer"
+	names_are "$there"
+	brain=$(brain_of)
+	kill -9 "$brain"
+	wait_for 20 "another brain" sh -c "pgrep -P $KEDGED -f -- --role=brain | grep -vqx $brain"
+	wait_for 20 "it has what was answered" names_are "$there"
+	serves
+	rm "$W/state/fill"
+	[ "$(post 99)" = 201 ]
+	names_are "${there}c99 "
+}
+
 # disk 0|1|2: what kedged_on_disk finds: a good one, one that takes forever, one that refuses
 disk() {
 	perl -e 'open(F, "+>", $ARGV[0] . ".new") or die; syswrite F, pack("q", $ARGV[1])' "$W/disk" "$1"

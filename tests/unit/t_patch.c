@@ -166,6 +166,32 @@ a_json_patch_cannot_grow_without_bound(void **s)
 	assert_non_null(strstr(error_text(e2), "100 levels"));
 }
 
+/* Each move walks over all that it moves. */
+static void
+moving_much_often_is_too_much(void **s)
+{
+	enum { NODES = 30000, MOVES = 9000 };
+	READING(r);
+	cleanup_error struct error *e = NULL;
+	cleanup_buf struct buf text = { 0 }, target = { 0 };
+	struct tree *out = NULL;
+
+	(void)s;
+	buf_adds(&target, "{\"a0\":[0");
+	for (int i = 0; i < NODES; i++)
+		buf_adds(&target, ",0");
+	buf_adds(&target, "]}");
+	for (int i = 0; i < MOVES; i++)
+		buf_addf(&text, "%s{\"op\":\"move\",\"from\":\"/a%d\",\"path\":\"/a%d\"}",
+			 i ? "," : "[", i, i + 1);
+	buf_adds(&text, "]");
+	assert_int_equal(patch_json(json(&r, buf_text(&target)), json(&r, buf_text(&text)),
+				    &out, &r.arena, &e),
+			 -1);
+	assert_int_equal(e->why, WHY_TOO_LARGE);
+	assert_non_null(strstr(error_text(e), "walk over too much"));
+}
+
 /* ---- strategic merge of pod specs and metadata ---- */
 
 static const char *const strategic[][3] = {
@@ -748,6 +774,7 @@ main(void)
 		T(merge_patches_do_as_the_rfc_says),
 		T(json_patches_do_as_the_rfc_says),
 		T(a_json_patch_cannot_grow_without_bound),
+		T(moving_much_often_is_too_much),
 		T(strategic_patches_do_as_kubernetes_does),
 		T(lists_of_words_are_merged_as_sets),
 		T(a_merge_patch_from_one_to_the_other_makes_the_other),

@@ -6,11 +6,13 @@
 #include "daemon/store.h"
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -407,6 +409,59 @@ nothing_is_written_when_nothing_changed(void **state)
 }
 
 static void
+has(struct bench *b, const char *name, int64_t replicas)
+{
+	const struct deployment *d = store_find(b->s, RES_deployment, "default", name);
+
+	assert_int_equal(d ? d->spec->replicas : -1, replicas);
+}
+
+/* A disk that takes nothing more is a file that may not grow. */
+static void
+what_a_full_disk_does_not_take_is_undone(void **state)
+{
+	struct rlimit old, none = { 0 };
+	cleanup_error struct error *e = NULL;
+	struct bench *b = *state;
+	const struct change *next = NULL;
+	uint64_t since;
+
+	assert_int_equal(store_create(b->s, web(b, "changed", 1), 1, NULL), 0);
+	assert_int_equal(store_create(b->s, web(b, "deleted", 1), 1, NULL), 0);
+	since = store_version(b->s);
+	assert_int_equal(store_commit_or_undo(b->s, since, NULL), 0);
+	b->told = 0;
+	assert_int_equal(store_create(b->s, web(b, "new", 1), 1, NULL), 0);
+	assert_int_equal(store_update(b->s, web(b, "new", 2), NULL), 0);
+	assert_int_equal(store_update(b->s, web(b, "changed", 2), NULL), 0);
+	assert_int_equal(store_delete(b->s, RES_deployment, "default", "deleted", NULL), 0);
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	none.rlim_max = old.rlim_max;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	assert_int_equal(store_commit_or_undo(b->s, since, &e), -1);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_non_null(strstr(error_text(e), "state.db"));
+	assert_int_equal(b->told, 0);
+	assert_int_equal(store_version(b->s), since);
+	assert_int_equal(store_next(b->s, since, &next, NULL), 0);
+	assert_null(next);
+	for (int again = 0; again < 2; again++) {
+		has(b, "new", -1);
+		has(b, "changed", 1);
+		has(b, "deleted", 1);
+		if (!again)
+			open_again(b);
+	}
+	/* With room it goes on where it was. */
+	assert_int_equal(store_update(b->s, web(b, "changed", 3), NULL), 0);
+	assert_int_equal(store_commit_or_undo(b->s, since, NULL), 0);
+	open_again(b);
+	has(b, "changed", 3);
+}
+
+static void
 a_second_process_is_refused_and_told_which_file_says_so(void **state)
 {
 	struct bench *b = *state;
@@ -540,6 +595,7 @@ main(void)
 		TEST(an_object_that_was_read_back_equals_what_was_written),
 		TEST(what_was_not_committed_is_not_there_after_a_restart),
 		TEST(nothing_is_written_when_nothing_changed),
+		TEST(what_a_full_disk_does_not_take_is_undone),
 		TEST(a_second_process_is_refused_and_told_which_file_says_so),
 		TEST(a_file_of_a_newer_schema_is_refused),
 		TEST(a_database_of_somebody_else_is_refused),

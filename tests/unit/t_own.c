@@ -1,0 +1,149 @@
+/* t_own.c -- what is Git's stays Git's, whoever owns it besides; and who leaves with whom. */
+#include "own.h"
+#include "world.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define RECORD(kind, name)                                                               \
+	"labels: {kedge.dev/source: main}, annotations: {kedge.dev/place: 'in.yaml:1', " \
+	"kedge.dev/last-applied-configuration: '{\"apiVersion\":\"v1\",\"kind\":\"" kind \
+	"\",\"metadata\":{\"name\":\"" name "\"},\"data\":{\"k\":null}}'}"
+#define OWNER(name, uid, more) \
+	"{apiVersion: v1, kind: ConfigMap, name: " name ", uid: " uid more "}"
+#define CM(name, more)                                                                  \
+	"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: " name ", uid: u-" name \
+	", " more "}\ndata: {k: v}\n"
+#define WAITS "deletionTimestamp: '2026-01-01T00:00:00Z', finalizers: [foregroundDeletion]"
+
+static struct object *
+cm(struct world *w, const char *name)
+{
+	return (void *)snapshot_find(world_snapshot(w), RES_config_map, "default", name);
+}
+
+static char *
+collected(struct world *w)
+{
+	struct buf out = { 0 };
+	struct plan p;
+
+	plan_init(&p, &w->arena);
+	garbage_reconcile(world_snapshot(w), &p);
+	plan_print(&p, &out);
+	return out.at ? out.at : strdup("");
+}
+
+static void
+expect(const char *yaml, const char *plan)
+{
+	struct world w = { 0 };
+	char *got;
+
+	world_read(&w, yaml);
+	got = collected(&w);
+	assert_string_equal(got, plan);
+	free(got);
+	arena_free(&w.arena);
+}
+
+static void
+an_owner_beside_git_makes_it_nobody_elses(void **state)
+{
+	struct world w = { 0 };
+
+	(void)state;
+	world_read(&w,
+		   CM("own", RECORD("ConfigMap", "own"))
+		       CM("taken", RECORD("ConfigMap", "taken") ", ownerReferences: [" OWNER(
+				       "own", "u-own", ", controller: true") "]")
+			   CM("child", RECORD("ConfigMap", "own") ", ownerReferences: [" OWNER(
+					   "own", "u-own", ", controller: true") "]")
+			       CM("loose", "labels: {kedge.dev/source: main}"));
+	assert_true(own_is_gits(cm(&w, "own")));
+	assert_true(own_is_gits(cm(&w, "taken")));
+	assert_false(own_is_gits(cm(&w, "child"))); /* its record speaks of another */
+	assert_false(own_is_gits(cm(&w, "loose")));
+	arena_free(&w.arena);
+}
+
+static void
+git_alone_gives_it_an_owner(void **state)
+{
+	struct world w = { 0 };
+	struct object *live, *new;
+	struct owner_reference *at;
+
+	(void)state;
+	world_read(&w, CM("own", RECORD("ConfigMap", "own") ", ownerReferences: [" OWNER(
+				     "x", "u-x", "") "]"));
+	live = cm(&w, "own");
+	new = object_clone(live, &w.arena);
+	at = new->metadata->ownerReferences.at;
+	assert_null(own_objection(live, &new, &w.arena));
+
+	new = object_clone(live, &w.arena);
+	at = new->metadata->ownerReferences.at;
+	at->controller = true;
+	assert_string_equal(own_objection(live, &new, &w.arena), "metadata.ownerReferences");
+
+	new = object_clone(live, &w.arena);
+	at = new->metadata->ownerReferences.at;
+	at->uid = "u-other";
+	assert_string_equal(own_objection(live, &new, &w.arena), "metadata.ownerReferences");
+
+	new = object_clone(live, &w.arena);
+	new->metadata->ownerReferences.n = 0; /* what was given before it was Git's */
+	assert_null(own_objection(live, &new, &w.arena));
+	arena_free(&w.arena);
+}
+
+static void
+gits_outlives_an_owner_that_is_gone(void **state)
+{
+	(void)state;
+	expect(CM("own", RECORD("ConfigMap", "own") ", ownerReferences: [" OWNER(
+			     "x", "u-x", ", controller: true") "]")
+		   CM("other", "ownerReferences: [" OWNER("x", "u-x", "") "]"),
+	       "- delete configmap default/other  # its owner x is gone\n");
+}
+
+static void
+the_foreground_waits_for_those_that_block_it(void **state)
+{
+	(void)state;
+#define BLOCKS ", blockOwnerDeletion: true"
+	expect(CM("a", WAITS) CM(
+		   "b", "finalizers: [x/y], ownerReferences: [" OWNER("a", "u-a", BLOCKS) "]"),
+	       "- delete configmap default/b  # its owner a is gone\n");
+	expect(CM("a", WAITS)
+		   CM("b", "deletionTimestamp: '2026-01-01T00:00:00Z', finalizers: [x/y], "
+			   "ownerReferences: [" OWNER("a", "u-a", "") "]"),
+	       "- forget configmap default/a  # its dependents are gone\n");
+	/* itself, one that Git keeps, and a ring */
+	expect(CM("a", WAITS ", ownerReferences: [" OWNER("a", "u-a", BLOCKS) "]"),
+	       "- forget configmap default/a  # its dependents are gone\n");
+	expect(CM("a", WAITS) CM("own", RECORD("ConfigMap", "own") ", ownerReferences: [" OWNER(
+					    "a", "u-a", BLOCKS) "]"),
+	       "- forget configmap default/a  # its dependents are gone\n");
+	expect(CM("a", WAITS ", ownerReferences: [" OWNER("b", "u-b", BLOCKS) "]")
+		   CM("b", WAITS ", ownerReferences: [" OWNER("a", "u-a", BLOCKS) "]"),
+	       "- forget configmap default/a  # its dependents are gone\n"
+	       "- forget configmap default/b  # its dependents are gone\n");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_owner_beside_git_makes_it_nobody_elses),
+		cmocka_unit_test(git_alone_gives_it_an_owner),
+		cmocka_unit_test(gits_outlives_an_owner_that_is_gone),
+		cmocka_unit_test(the_foreground_waits_for_those_that_block_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -8,6 +8,7 @@
 #include "../reconcile/base/now.h"
 #include "../reconcile/base/utf8.h"
 #include "api_call.h"
+#include "api_rbac.h"
 #include <signal.h>
 #include <string.h>
 
@@ -341,7 +342,7 @@ on_head(void *ctx, struct http_request *r)
 
 	log_debug("http", "%s %s", http_method(r), http_path(r));
 	c->route = route_find(c);
-	if (c->route && c->route->when == WHEN_HEAD)
+	if (c->route && c->route->when == WHEN_HEAD && access_check(c))
 		c->route->fn(c);
 }
 
@@ -351,6 +352,8 @@ on_ready(void *ctx, struct http_request *r)
 	struct call *c = http_kept(r);
 
 	(void)ctx;
+	if (c->answered || !access_check(c))
+		return;
 	if (c->route && c->route->when == WHEN_READY)
 		c->route->fn(c);
 	else if (!c->route)
@@ -395,7 +398,7 @@ api_open(struct event_base *base, struct store *store, const struct api_settings
 	a->settings = s->settings;
 	a->log_dir = xstrdup(s->log_dir ? s->log_dir : "/var/log/kedge/pods");
 	handler.ctx = a;
-	if (http_open(base, &s->http, &handler, &a->http, e) < 0) {
+	if (access_open(a, e) < 0 || http_open(base, &s->http, &handler, &a->http, e) < 0) {
 		api_close(a);
 		return -1;
 	}
@@ -414,6 +417,7 @@ api_close(struct api *a)
 	streams_stop(a);
 	forwards_stop(a);
 	http_close(a->http);
+	access_close(a);
 	free(a->log_dir);
 	for (int i = 0; i < 2; i++)
 		free(a->looks[i].json);

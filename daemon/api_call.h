@@ -8,7 +8,9 @@
 #define KEDGE_API_CALL_H
 #include "../reconcile/base/arena.h"
 #include "../reconcile/base/map.h"
+#include "../reconcile/rbac.h"
 #include "api.h"
+#include "api_user.h"
 
 struct call;
 struct stream;
@@ -31,6 +33,9 @@ struct api {
 	char *log_dir;
 	int64_t (*clock)(void *ctx);
 	const struct settings *settings; /* or NULL */
+	struct rbac *rbac;               /* of rbac_version; NULL: not made yet */
+	struct arena rbac_arena;
+	uint64_t rbac_version;
 	int64_t last_id;
 	struct call *calls;
 	struct stream *streams;   /* exec and attach, from the question to the end */
@@ -50,6 +55,9 @@ struct call {
 	struct arena arena;
 	const struct resource *res; /* of {res}; NULL when the path has none */
 	const char *group, *version, *ns, *name, *sub; /* "" when the path has none */
+	const struct api_user *user;                   /* NULL until it was asked about */
+	const struct api_user *impersonator;           /* who asks as that user; NULL: itself */
+	struct rbac_attributes asked;
 	int64_t id; /* what the host was asked under; 0: nothing */
 	bool answered;
 	void (*on_answer)(struct call *, const struct error *, const char *json);

@@ -9,6 +9,7 @@
 #include "../reconcile/managed.h"
 #include "../reconcile/own.h"
 #include "../reconcile/service.h"
+#include "api_rbac.h"
 #include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
@@ -346,6 +347,8 @@ edit_put(struct api_edit *ed, const struct tree *body, int code)
 		edit_fail(ed, e);
 		return;
 	}
+	if (!access_may_grant(ed))
+		return;
 	own_changes(ed);
 	if (ed->write.res->id == RES_service) /* its manager does not own what is given to it */
 		service_settle(&ed->snap, (struct service *)ed->write.obj, &ed->call->arena);

@@ -331,6 +331,29 @@ http_query(const struct http_request *r, const char *name)
 	return MHD_lookup_connection_value(r->conn, MHD_GET_ARGUMENT_KIND, name);
 }
 
+struct each_header {
+	http_header_fn *fn;
+	void *ctx;
+};
+
+static enum MHD_Result
+on_header(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+	struct each_header *e = cls;
+
+	(void)kind;
+	e->fn(e->ctx, key, value ? value : "");
+	return MHD_YES;
+}
+
+void
+http_header_each(const struct http_request *r, http_header_fn *fn, void *ctx)
+{
+	struct each_header e = { fn, ctx };
+
+	MHD_get_connection_values(r->conn, MHD_HEADER_KIND, on_header, &e);
+}
+
 struct each {
 	const char *name;
 	http_query_fn *fn;

@@ -12,6 +12,7 @@
 #include "api.h"
 #include "api_user.h"
 
+struct audit;
 struct call;
 struct stream;
 struct forward;
@@ -36,6 +37,7 @@ struct api {
 	struct rbac *rbac;               /* of rbac_version; NULL: not made yet */
 	struct arena rbac_arena;
 	uint64_t rbac_version;
+	struct audit *audit; /* NULL: none */
 	int64_t last_id;
 	struct call *calls;
 	struct stream *streams;   /* exec and attach, from the question to the end */
@@ -58,6 +60,9 @@ struct call {
 	const struct api_user *user;                   /* NULL until it was asked about */
 	const struct api_user *impersonator;           /* who asks as that user; NULL: itself */
 	struct rbac_attributes asked;
+	const char *reason; /* why it may, or may not */
+	bool refused;
+	int64_t received;
 	int64_t id; /* what the host was asked under; 0: nothing */
 	bool answered;
 	void (*on_answer)(struct call *, const struct error *, const char *json);
@@ -141,6 +146,8 @@ struct log_options {
 struct log_reader *log_reader_new(struct api *, const struct log_options *);
 enum http_pull log_reader_pull(struct log_reader *, struct buf *out);
 void log_reader_free(void *);
+
+void call_audit(const struct call *); /* it is over */
 
 void streams_stop(struct api *);
 void forwards_stop(struct api *);

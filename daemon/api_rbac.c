@@ -175,11 +175,11 @@ static bool
 allowed_or_refused(struct call *c, const struct api_user *as, const struct rbac_attributes *at)
 {
 	struct rbac_user u = access_user(as);
-	const char *reason;
 
-	if (rbac_allows(access_index(c->api), &u, at, &c->arena, &reason))
+	if (rbac_allows(access_index(c->api), &u, at, &c->arena, &c->reason))
 		return true;
-	refuse_for(c, as, at, reason);
+	c->refused = true;
+	refuse_for(c, as, at, c->reason);
 	return false;
 }
 

@@ -100,8 +100,13 @@ edit_open(struct api_edit *ed, struct call *c)
 const char *
 edit_why(const struct api_edit *ed)
 {
-	return arena_printf(&ed->call->arena, "asked for by %s with %s",
-			    http_who(ed->call->req), ed->manager);
+	const struct call *c = ed->call;
+
+	if (c->impersonator)
+		return arena_printf(&ed->call->arena, "asked for by %s as %s with %s",
+				    c->impersonator->name, c->user->name, ed->manager);
+	return arena_printf(&ed->call->arena, "asked for by %s with %s", c->user->name,
+			    ed->manager);
 }
 
 /* ---- the answer ---- */

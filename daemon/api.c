@@ -8,6 +8,7 @@
 #include "../reconcile/base/now.h"
 #include "../reconcile/base/utf8.h"
 #include "api_call.h"
+#include "api_rbac.h"
 #include <signal.h>
 #include <string.h>
 
@@ -308,6 +309,7 @@ on_gone(void *mine)
 {
 	struct call *c = mine;
 
+	call_audit(c);
 	if (c->state_free)
 		c->state_free(c->state);
 	*c->link = c->next;
@@ -329,6 +331,7 @@ call_new(struct api *a, struct http_request *r)
 	if (c->next)
 		c->next->link = &c->next;
 	a->calls = c;
+	c->received = call_now(c);
 	call_forget_path(c);
 	http_keep(r, c, on_gone);
 	return c;
@@ -341,7 +344,7 @@ on_head(void *ctx, struct http_request *r)
 
 	log_debug("http", "%s %s", http_method(r), http_path(r));
 	c->route = route_find(c);
-	if (c->route && c->route->when == WHEN_HEAD)
+	if (c->route && c->route->when == WHEN_HEAD && access_check(c))
 		c->route->fn(c);
 }
 
@@ -351,9 +354,12 @@ on_ready(void *ctx, struct http_request *r)
 	struct call *c = http_kept(r);
 
 	(void)ctx;
-	if (c->route && c->route->when == WHEN_READY)
+	/* One that takes its body as it comes was asked about with its headers. */
+	if (c->answered || (c->route && c->route->when == WHEN_HEAD) || !access_check(c))
+		return;
+	if (c->route)
 		c->route->fn(c);
-	else if (!c->route)
+	else
 		call_refuse(c, WHY_NOT_FOUND,
 			    "the server could not find the requested resource");
 }
@@ -395,7 +401,8 @@ api_open(struct event_base *base, struct store *store, const struct api_settings
 	a->settings = s->settings;
 	a->log_dir = xstrdup(s->log_dir ? s->log_dir : "/var/log/kedge/pods");
 	handler.ctx = a;
-	if (http_open(base, &s->http, &handler, &a->http, e) < 0) {
+	if (audit_open(base, &s->audit, &a->audit, e) < 0 || access_open(a, e) < 0 ||
+	    http_open(base, &s->http, &handler, &a->http, e) < 0) {
 		api_close(a);
 		return -1;
 	}
@@ -414,6 +421,8 @@ api_close(struct api *a)
 	streams_stop(a);
 	forwards_stop(a);
 	http_close(a->http);
+	audit_close(a->audit);
+	access_close(a);
 	free(a->log_dir);
 	for (int i = 0; i < 2; i++)
 		free(a->looks[i].json);

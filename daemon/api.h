@@ -29,6 +29,7 @@
  */
 #ifndef KEDGE_API_H
 #define KEDGE_API_H
+#include "audit.h"
 #include "http.h"
 #include "store.h"
 
@@ -115,6 +116,7 @@ struct api_host {
 
 struct api_settings {
 	struct http_settings http;
+	struct audit_settings audit;
 	const char *log_dir; /* NS_NAME_UID/CONTAINER/N.log below it; followed with inotify */
 	int64_t (*now)(void *ctx); /* ms since 1970; NULL: the real clock */
 	const struct settings

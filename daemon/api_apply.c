@@ -2,6 +2,7 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/fieldset.h"
 #include "../reconcile/managed.h"
+#include "api_rbac.h"
 #include "api_write.h"
 #include <string.h>
 
@@ -120,7 +121,7 @@ apply_patch(struct api_edit *ed)
 	const struct tree *is;
 	const char *managed;
 
-	if (!applied)
+	if (!applied || (!live && !access_also(c, "create")))
 		return;
 	managed = live ? live->metadata->managedFields : NULL;
 	is = live ? object_tree(live, &c->arena) : NULL;

@@ -8,8 +8,11 @@
 #define KEDGE_API_CALL_H
 #include "../reconcile/base/arena.h"
 #include "../reconcile/base/map.h"
+#include "../reconcile/rbac.h"
 #include "api.h"
+#include "api_user.h"
 
+struct audit;
 struct call;
 struct stream;
 struct forward;
@@ -31,6 +34,10 @@ struct api {
 	char *log_dir;
 	int64_t (*clock)(void *ctx);
 	const struct settings *settings; /* or NULL */
+	struct rbac *rbac;               /* of rbac_version; NULL: not made yet */
+	struct arena rbac_arena;
+	uint64_t rbac_version;
+	struct audit *audit; /* NULL: none */
 	int64_t last_id;
 	struct call *calls;
 	struct stream *streams;   /* exec and attach, from the question to the end */
@@ -50,6 +57,12 @@ struct call {
 	struct arena arena;
 	const struct resource *res; /* of {res}; NULL when the path has none */
 	const char *group, *version, *ns, *name, *sub; /* "" when the path has none */
+	const struct api_user *user;                   /* NULL until it was asked about */
+	const struct api_user *impersonator;           /* who asks as that user; NULL: itself */
+	struct rbac_attributes asked;
+	const char *reason; /* why it may, or may not */
+	bool refused;
+	int64_t received;
 	int64_t id; /* what the host was asked under; 0: nothing */
 	bool answered;
 	void (*on_answer)(struct call *, const struct error *, const char *json);
@@ -133,6 +146,8 @@ struct log_options {
 struct log_reader *log_reader_new(struct api *, const struct log_options *);
 enum http_pull log_reader_pull(struct log_reader *, struct buf *out);
 void log_reader_free(void *);
+
+void call_audit(const struct call *); /* it is over */
 
 void streams_stop(struct api *);
 void forwards_stop(struct api *);

@@ -11,8 +11,15 @@
 static const struct group {
 	const char *name, *version;
 } groups[] = {
-	{ "", "v1" },          { "apps", "v1" },           { "discovery.k8s.io", "v1" },
-	{ "kedge.dev", "v1" }, { "storage.k8s.io", "v1" }, { "metrics.k8s.io", "v1beta1" },
+	{ "", "v1" },
+	{ "apps", "v1" },
+	{ "discovery.k8s.io", "v1" },
+	{ "kedge.dev", "v1" },
+	{ "storage.k8s.io", "v1" },
+	{ "metrics.k8s.io", "v1beta1" },
+	{ "networking.k8s.io", "v1" },
+	{ "rbac.authorization.k8s.io", "v1" },
+	{ "authorization.k8s.io", "v1" },
 };
 enum { GROUPS = sizeof groups / sizeof *groups };
 
@@ -34,6 +41,42 @@ static const struct resource computed[] = {
 	  .shorts = "",
 	  .category = "",
 	  .namespaced = true,
+	  .id = RES_NONE },
+	{ .group = "authorization.k8s.io",
+	  .version = "v1",
+	  .kind = "LocalSubjectAccessReview",
+	  .plural = "localsubjectaccessreviews",
+	  .singular = "localsubjectaccessreview",
+	  .shorts = "",
+	  .category = "",
+	  .namespaced = true,
+	  .id = RES_NONE },
+	{ .group = "authorization.k8s.io",
+	  .version = "v1",
+	  .kind = "SelfSubjectAccessReview",
+	  .plural = "selfsubjectaccessreviews",
+	  .singular = "selfsubjectaccessreview",
+	  .shorts = "",
+	  .category = "",
+	  .namespaced = false,
+	  .id = RES_NONE },
+	{ .group = "authorization.k8s.io",
+	  .version = "v1",
+	  .kind = "SelfSubjectRulesReview",
+	  .plural = "selfsubjectrulesreviews",
+	  .singular = "selfsubjectrulesreview",
+	  .shorts = "",
+	  .category = "",
+	  .namespaced = false,
+	  .id = RES_NONE },
+	{ .group = "authorization.k8s.io",
+	  .version = "v1",
+	  .kind = "SubjectAccessReview",
+	  .plural = "subjectaccessreviews",
+	  .singular = "subjectaccessreview",
+	  .shorts = "",
+	  .category = "",
+	  .namespaced = false,
 	  .id = RES_NONE },
 };
 enum { COMPUTED = sizeof computed / sizeof *computed };
@@ -77,6 +120,8 @@ verbs_of(const struct resource *r)
 
 	switch (r->id) {
 	case RES_NONE:
+		if (!strcmp(r->group, "authorization.k8s.io"))
+			return "\"create\"";
 		return "\"get\",\"list\"";
 	case RES_node:
 		return "\"get\",\"list\",\"patch\",\"update\",\"watch\"";

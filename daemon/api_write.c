@@ -9,6 +9,7 @@
 #include "../reconcile/managed.h"
 #include "../reconcile/own.h"
 #include "../reconcile/service.h"
+#include "api_rbac.h"
 #include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
@@ -99,8 +100,13 @@ edit_open(struct api_edit *ed, struct call *c)
 const char *
 edit_why(const struct api_edit *ed)
 {
-	return arena_printf(&ed->call->arena, "asked for by %s with %s",
-			    http_who(ed->call->req), ed->manager);
+	const struct call *c = ed->call;
+
+	if (c->impersonator)
+		return arena_printf(&ed->call->arena, "asked for by %s as %s with %s",
+				    c->impersonator->name, c->user->name, ed->manager);
+	return arena_printf(&ed->call->arena, "asked for by %s with %s", c->user->name,
+			    ed->manager);
 }
 
 /* ---- the answer ---- */
@@ -346,6 +352,8 @@ edit_put(struct api_edit *ed, const struct tree *body, int code)
 		edit_fail(ed, e);
 		return;
 	}
+	if (!access_may_grant(ed))
+		return;
 	own_changes(ed);
 	if (ed->write.res->id == RES_service) /* its manager does not own what is given to it */
 		service_settle(&ed->snap, (struct service *)ed->write.obj, &ed->call->arena);

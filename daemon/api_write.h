@@ -49,6 +49,7 @@ void apply_patch(struct api_edit *);
 /* api_write_body.c: NULL: it was refused, which has been answered. */
 enum api_media body_media(const struct call *);
 struct tree *body_read(struct api_edit *);
+struct tree *body_read_kind(struct api_edit *, const struct kind *);
 struct tree *body_read_yaml(struct api_edit *);
 /* The live object as the patch in the body would have it. */
 struct tree *body_patched(struct api_edit *, const struct tree *live);

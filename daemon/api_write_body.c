@@ -107,6 +107,12 @@ read_as(struct api_edit *ed, const struct kind *k)
 }
 
 struct tree *
+body_read_kind(struct api_edit *ed, const struct kind *k)
+{
+	return read_as(ed, k);
+}
+
+struct tree *
 body_read(struct api_edit *ed)
 {
 	return read_as(ed, ed->call->res->schema);

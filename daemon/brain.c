@@ -490,7 +490,7 @@ hear_config(struct heard *h)
 {
 	struct brain *b = h->brain;
 	cleanup_error struct error *e = NULL;
-	cleanup_free char *db = NULL, *repo = NULL;
+	cleanup_free char *db = NULL, *repo = NULL, *audit = NULL;
 
 	b->config = schema_clone(config_kind(), h->body, &b->arena);
 	b->listen_unix = h->message->nfds > 0 ? h->message->fds[0] : -1;
@@ -508,11 +508,14 @@ hear_config(struct heard *h)
 	b->prober = prober_new(b);
 	b->hooks = hooks_new(b);
 	b->healths = healths_new(b);
+	if (b->config->audit) /* its folder: it is rotated there */
+		audit = xstrndup(b->config->audit->path,
+				 strrchr(b->config->audit->path, '/') - b->config->audit->path);
 	sandbox_enter("brain",
 		      (const char *const[]){ b->config->logs, "/etc", "/usr", "/lib", "/lib64",
 					     "/proc", "/sys/devices/system/cpu", "/dev/urandom",
 					     NULL },
-		      (const char *const[]){ b->config->state, "/dev/null", NULL });
+		      (const char *const[]){ b->config->state, "/dev/null", audit, NULL });
 }
 
 void

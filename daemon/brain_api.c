@@ -764,6 +764,7 @@ brain_api_open(struct brain *b, struct error **e)
 		.log_dir = b->config->logs,
 		.settings = &b->settings,
 	};
+	const struct config_audit *audit = b->config->audit;
 	struct api_host host = {
 		.ctx = b,
 		.write = on_write,
@@ -786,6 +787,10 @@ brain_api_open(struct brain *b, struct error **e)
 		.down = on_down,
 	};
 
+	if (audit)
+		settings.audit =
+		    (struct audit_settings){ audit->path, quantity_value(audit->maxSize),
+					     audit->maxFiles };
 	brain_stream_host(&host);
 	return api_open(b->base, b->store, &settings, &host, &b->api, e);
 }

@@ -9,6 +9,7 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/log.h"
 #include "http_peer.h"
+#include <arpa/inet.h>
 #include <assert.h>
 #include <event2/event.h>
 #include <microhttpd.h>
@@ -56,7 +57,7 @@ struct http_request {
 	http_take_fn *take;
 	void (*end)(void *mine);
 	bool readied, discard;
-	char who[32];
+	char who[32], address[INET6_ADDRSTRLEN];
 
 	struct MHD_Response *answer; /* waiting to be queued */
 	char *names[4], *values[4];  /* headers for it */
@@ -201,6 +202,21 @@ on_completed(void *cls, struct MHD_Connection *c, void **con,
 	*con = NULL;
 }
 
+static void
+note_address(struct http_request *r)
+{
+	const union MHD_ConnectionInfo *i =
+	    MHD_get_connection_info(r->conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	const struct sockaddr *a = i ? i->client_addr : NULL;
+
+	if (a && a->sa_family == AF_INET)
+		inet_ntop(AF_INET, &((const struct sockaddr_in *)a)->sin_addr, r->address,
+			  sizeof r->address);
+	else if (a && a->sa_family == AF_INET6)
+		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)a)->sin6_addr, r->address,
+			  sizeof r->address);
+}
+
 /* Everyone who reaches a socket is asked who they are, at every request. */
 static bool
 admit(struct listener *l, struct http_request *r)
@@ -284,6 +300,7 @@ on_access(void *cls, struct MHD_Connection *c, const char *url, const char *meth
 	if (!r) {
 		/* An answer at this point would cost the client its connection. */
 		*con = r = request_new(l, c, method, url);
+		note_address(r);
 		if (admit(l, r))
 			h->head(h->ctx, r);
 		return MHD_YES;
@@ -329,6 +346,49 @@ const char *
 http_query(const struct http_request *r, const char *name)
 {
 	return MHD_lookup_connection_value(r->conn, MHD_GET_ARGUMENT_KIND, name);
+}
+
+struct each_header {
+	http_header_fn *fn;
+	void *ctx;
+};
+
+static enum MHD_Result
+on_header(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+	struct each_header *e = cls;
+
+	(void)kind;
+	e->fn(e->ctx, key, value ? value : "");
+	return MHD_YES;
+}
+
+void
+http_header_each(const struct http_request *r, http_header_fn *fn, void *ctx)
+{
+	struct each_header e = { fn, ctx };
+
+	MHD_get_connection_values(r->conn, MHD_HEADER_KIND, on_header, &e);
+}
+
+void
+http_query_all(const struct http_request *r, http_header_fn *fn, void *ctx)
+{
+	struct each_header e = { fn, ctx };
+
+	MHD_get_connection_values(r->conn, MHD_GET_ARGUMENT_KIND, on_header, &e);
+}
+
+int
+http_code(const struct http_request *r)
+{
+	return r->code;
+}
+
+const char *
+http_address(const struct http_request *r)
+{
+	return r->address;
 }
 
 struct each {

@@ -50,7 +50,13 @@ int http_port(const struct http *);
 const char *http_method(const struct http_request *);
 const char *http_path(const struct http_request *); /* decoded, without the query */
 const char *http_header(const struct http_request *, const char *name); /* or NULL */
-const char *http_query(const struct http_request *, const char *name);  /* or NULL */
+/* Every header, also those that are repeated. */
+typedef void http_header_fn(void *ctx, const char *name, const char *value);
+void http_header_each(const struct http_request *, http_header_fn *, void *ctx);
+int http_code(const struct http_request *);            /* of the answer; 0: there was none */
+const char *http_address(const struct http_request *); /* the client's; "": a unix socket */
+void http_query_all(const struct http_request *, http_header_fn *, void *ctx);
+const char *http_query(const struct http_request *, const char *name); /* or NULL */
 /* Every value of a repeated parameter, in order. */
 typedef void http_query_fn(void *ctx, const char *value);
 void http_query_each(const struct http_request *, const char *name, http_query_fn *, void *ctx);

@@ -51,4 +51,10 @@ rule_fn is_cidr;
 rule_check_fn ip_block_check, network_policy_peer_check, network_policy_port_check;
 rule_check_fn network_policy_spec_check;
 rule_defaults_fn network_policy_spec_defaults;
+
+/* rules_rbac.c */
+rule_fn is_path_segment;
+rule_check_fn policy_rule_check, subject_check, role_check, cluster_role_check;
+rule_check_fn role_binding_check, cluster_role_binding_check;
+rule_defaults_fn subject_defaults;
 #endif

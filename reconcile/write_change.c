@@ -1,6 +1,7 @@
 /* write_change.c -- what a change over the API carries over, and what it may not touch. */
 #include "apply.h"
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/text.h"
 #include "patch_tree.h"
 #include "write.h"
@@ -175,6 +176,20 @@ check_pod(struct write *w, const struct pod *live, const struct pod *new)
 		complain(&w->cs, 0, 0, "spec", "%s", pod_words);
 }
 
+/* ---- bindings ---- */
+
+static void
+check_role_ref(struct write *w, const struct role_ref *was, const struct role_ref *is)
+{
+	cleanup_buf struct buf text = { 0 };
+
+	if (schema_equal(role_ref_kind(), was, is))
+		return;
+	schema_encode(role_ref_kind(), is, &text);
+	complain(&w->cs, 0, 0, "roleRef", "Invalid value: %.700s: cannot change roleRef",
+		 buf_text(&text));
+}
+
 /* ---- all ---- */
 
 void
@@ -182,6 +197,12 @@ write_change_check(struct write *w)
 {
 	const struct object_meta *was = w->live->metadata, *is = w->obj->metadata;
 
+	if (w->res->id == RES_role_binding)
+		check_role_ref(w, ((const struct role_binding *)w->live)->roleRef,
+			       ((const struct role_binding *)w->obj)->roleRef);
+	if (w->res->id == RES_cluster_role_binding)
+		check_role_ref(w, ((const struct cluster_role_binding *)w->live)->roleRef,
+			       ((const struct cluster_role_binding *)w->obj)->roleRef);
 	if (w->res->id == RES_pod)
 		check_pod(w, (const struct pod *)w->live, (const struct pod *)w->obj);
 	/* What is about to go gets no new reason to stay. */

@@ -164,7 +164,10 @@ an_unknown_kind_lists_those_that_are_known(void **s)
 	     "Pod "
 	     "(v1), "
 	     "ReplicaSet (apps/v1), Deployment (apps/v1), EndpointSlice (discovery.k8s.io/v1), "
-	     "NetworkPolicy (networking.k8s.io/v1)");
+	     "NetworkPolicy (networking.k8s.io/v1), "
+	     "ClusterRole (rbac.authorization.k8s.io/v1), Role (rbac.authorization.k8s.io/v1), "
+	     "ClusterRoleBinding (rbac.authorization.k8s.io/v1), "
+	     "RoleBinding (rbac.authorization.k8s.io/v1)");
 	says("apiVersion: v1\nkind: Deployment\n",
 	     "m.yaml:1:13: apiVersion: no matches for kind \"Deployment\" in version \"v1\", "
 	     "did you mean "

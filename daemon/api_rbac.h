@@ -1,0 +1,22 @@
+/* api_rbac.h -- who asks, what for, and whether they may: the one place for every request. */
+#ifndef KEDGE_API_RBAC_H
+#define KEDGE_API_RBAC_H
+#include "../reconcile/rbac.h"
+#include "api_call.h"
+
+struct api_edit;
+
+/* The roles and bindings of Kubernetes, made or repaired: once, at the start. */
+int access_open(struct api *, struct error **);
+void access_close(struct api *);
+
+/* Fills in user, impersonator and asked.  False: it may not, which was answered. */
+bool access_check(struct call *);
+/* May it do this as well?  False was answered. */
+bool access_also(struct call *, const char *verb);
+/* Of roles and bindings that are about to be stored: nobody grants what they do not hold.
+ * False was answered. */
+bool access_may_grant(struct api_edit *);
+const struct rbac *access_index(struct api *);
+struct rbac_user access_user(const struct api_user *);
+#endif

@@ -1,0 +1,193 @@
+/* rbac_cover.c -- nobody grants what they do not hold: rules against rules.
+ *
+ * What is wanted is broken down to one verb on one resource each, and each must be
+ * covered by one rule that is held; what is not is told in Kubernetes' words.
+ */
+#include "base/arena.h"
+#include "base/buf.h"
+#include "rbac.h"
+#include <stdlib.h>
+#include <string.h>
+
+static bool
+has(const struct strs *s, const char *word)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (!strcmp(s->at[i], word))
+			return true;
+	return false;
+}
+
+/* One verb on one thing. */
+struct part {
+	const char *verb, *group, *resource, *name, *url; /* NULL: it has none */
+};
+
+static bool
+resource_covered(const struct strs *held, const char *resource)
+{
+	const char *slash = strchr(resource, '/');
+
+	if (has(held, "*") || has(held, resource))
+		return true;
+	for (size_t i = 0; slash && i < held->n; i++)
+		if (held->at[i][0] == '*' && !strcmp(held->at[i] + 1, slash))
+			return true;
+	return false;
+}
+
+static bool
+url_covered(const struct strs *held, const char *url)
+{
+	for (size_t i = 0; i < held->n; i++) {
+		size_t n = strlen(held->at[i]);
+
+		if (!strcmp(held->at[i], url))
+			return true;
+		if (!n || held->at[i][n - 1] != '*')
+			continue;
+		while (n && held->at[i][n - 1] == '*')
+			n--;
+		if (!strncmp(held->at[i], url, n))
+			return true;
+	}
+	return false;
+}
+
+static bool
+covers(const struct policy_rule *r, const struct part *p)
+{
+	if (!has(&r->verbs, "*") && !has(&r->verbs, p->verb))
+		return false;
+	if (p->url)
+		return !r->resourceNames.n && url_covered(&r->nonResourceURLs, p->url);
+	return (has(&r->apiGroups, "*") || has(&r->apiGroups, p->group)) &&
+	       resource_covered(&r->resources, p->resource) &&
+	       (!r->resourceNames.n || (p->name && has(&r->resourceNames, p->name)));
+}
+
+/* What is lacking, gathered to one row for each thing, with its verbs. */
+struct lacking {
+	struct part thing;
+	struct buf verbs; /* "get" "list" */
+};
+
+struct escalation {
+	const struct rbac_rules *held;
+	struct lacking *at;
+	size_t n;
+};
+
+static bool
+same(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
+
+static void
+add_lacking(struct escalation *x, const struct part *p)
+{
+	struct lacking *l;
+	size_t i;
+
+	for (i = 0; i < x->n; i++)
+		if (same(x->at[i].thing.group, p->group) &&
+		    same(x->at[i].thing.resource, p->resource) &&
+		    same(x->at[i].thing.name, p->name) && same(x->at[i].thing.url, p->url))
+			break;
+	if (i == x->n) {
+		x->at = xrealloc(x->at, (x->n + 1) * sizeof *x->at);
+		x->at[x->n++] = (struct lacking){ *p, { 0 } };
+	}
+	l = &x->at[i];
+	buf_addf(&l->verbs, "%s\"%s\"", l->verbs.len ? " " : "", p->verb);
+}
+
+static void
+want(struct escalation *x, const struct part *p)
+{
+	for (size_t i = 0; i < x->held->n; i++)
+		if (covers(x->held->at[i], p))
+			return;
+	add_lacking(x, p);
+}
+
+static void
+want_rule(struct escalation *x, const struct policy_rule *r)
+{
+	struct part p = { 0 };
+
+	for (size_t g = 0; g < r->apiGroups.n; g++)
+		for (size_t k = 0; k < r->resources.n; k++)
+			for (size_t v = 0; v < r->verbs.n; v++) {
+				p = (struct part){ r->verbs.at[v], r->apiGroups.at[g],
+						   r->resources.at[k], NULL, NULL };
+				if (!r->resourceNames.n)
+					want(x, &p);
+				for (size_t i = 0; i < r->resourceNames.n; i++) {
+					p.name = r->resourceNames.at[i];
+					want(x, &p);
+				}
+			}
+	for (size_t u = 0; u < r->nonResourceURLs.n; u++)
+		for (size_t v = 0; v < r->verbs.n; v++) {
+			p = (struct part){ .verb = r->verbs.at[v],
+					   .url = r->nonResourceURLs.at[u] };
+			want(x, &p);
+		}
+}
+
+static char *
+row_text(const struct lacking *l, struct arena *a)
+{
+	const struct part *p = &l->thing;
+
+	if (p->url)
+		return arena_printf(a, "{NonResourceURLs:[\"%s\"], Verbs:[%s]}", p->url,
+				    buf_text(&l->verbs));
+	return arena_printf(a, "{APIGroups:[\"%s\"], Resources:[\"%s\"]%s%s%s, Verbs:[%s]}",
+			    p->group, p->resource, p->name ? ", ResourceNames:[\"" : "",
+			    p->name ? p->name : "", p->name ? "\"]" : "", buf_text(&l->verbs));
+}
+
+static int
+by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static const char *
+told(const struct escalation *x, const struct rbac_user *u, struct arena *a)
+{
+	char **rows = arena_alloc(a, x->n * sizeof *rows);
+	cleanup_buf struct buf b = { 0 };
+
+	for (size_t i = 0; i < x->n; i++)
+		rows[i] = row_text(&x->at[i], a);
+	qsort(rows, x->n, sizeof *rows, by_text);
+	buf_addf(&b, "user \"%s\" (groups=[", u->name);
+	for (size_t i = 0; i < u->ngroups; i++)
+		buf_addf(&b, "%s\"%s\"", i ? " " : "", u->groups[i]);
+	buf_adds(&b, "]) is attempting to grant RBAC permissions not currently held:");
+	for (size_t i = 0; i < x->n; i++)
+		buf_addf(&b, "\n%s", rows[i]);
+	return arena_strdup(a, buf_text(&b));
+}
+
+const char *
+rbac_escalation(const struct rbac *r, const struct rbac_user *u, const char *ns,
+		const struct rbac_rules *wanted, struct arena *a)
+{
+	struct rbac_rules held = rbac_rules_of(r, u, ns, a);
+	struct escalation x = { .held = &held };
+	const char *text = NULL;
+
+	for (size_t i = 0; i < wanted->n; i++)
+		want_rule(&x, wanted->at[i]);
+	if (x.n)
+		text = told(&x, u, a);
+	for (size_t i = 0; i < x.n; i++)
+		buf_done(&x.at[i].verbs);
+	free(x.at);
+	return text;
+}

@@ -22,11 +22,11 @@ setup_file() {
 		      - name: web
 		        image: web:1
 		        env: [{name: PORT, value: "8080"}]
-		        readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
 		      - name: udp
 		        image: box:1
 		        command: [/bin/talk, udp, "5353"]
-		        readinessProbe: {exec: {command: [/bin/talk, ask, 127.0.0.1, "5353"]}, periodSeconds: 1}
+		        # a pod is ready when both listen
+		        lifecycle: {postStart: {exec: {command: [sh, -c, "until talk ask 127.0.0.1 5353 && wget -qO- http://127.0.0.1:8080/; do sleep 0.01; done"]}}}
 		---
 		apiVersion: v1
 		kind: Service

@@ -326,7 +326,8 @@ rest(struct brain *b, uint32_t number, const char *protocol)
 						      .until = now_ms() + REST_MS };
 }
 
-/* What a service's row had in force and has not, or not with that address and port, any more. */
+/* What a service's row had in force and has not, or not with that address and port, any more.
+ */
 static void
 rules_rest(struct brain *b, const struct rule_row *old, const struct rule_row *new)
 {

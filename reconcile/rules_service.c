@@ -147,7 +147,8 @@ outside_check(const struct service_spec *s, const struct place *at)
 		place_complain(at, "loadBalancerSourceRanges",
 			       "Forbidden: may only be used when `type` is 'LoadBalancer'");
 	for (size_t i = 0;
-	     i < s->loadBalancerSourceRanges.n && place_ok(at, "loadBalancerSourceRanges"); i++) {
+	     i < s->loadBalancerSourceRanges.n && place_ok(at, "loadBalancerSourceRanges");
+	     i++) {
 		snprintf(sub, sizeof sub, "loadBalancerSourceRanges[%zu]", i);
 		if (is_cidr(trimmed(s->loadBalancerSourceRanges.at[i], a), a))
 			place_complain(at, sub,

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Images: brought in by every door, stacked, kept and removed; bad ones refused.
 load lib.bash
+KILLS=yes
 
 setup_file() {
 	load lib.bash

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Pods: what their manifests say is what runs, and how they come and go.
 load kit.bash
+KILLS=yes
 
 setup_file() {
 	CONFIG='allow: {capabilities: [NET_ADMIN]}' file_begin

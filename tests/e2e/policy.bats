@@ -174,6 +174,7 @@ deny() { policy deny <<<'podSelector: {}'; }
 @test "ipBlock with except, for pods and for a client from outside through a NodePort" {
 	unshare --net sleep 1000 3>&- >/dev/null 2>&1 &
 	outside=$!
+	wait_for 5 "a namespace of its own" sh -c "[ \"\$(readlink /proc/$outside/ns/net)\" != \"\$(readlink /proc/self/ns/net)\" ]"
 	ip link add up0 type veth peer name up1
 	ip link set up1 netns "$outside"
 	ip addr add 192.0.2.1/24 dev up0

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Pulling from a registry that breaks off, lies, stalls, asks for tokens and leads astray.
 load lib.bash
+KILLS=yes
 load registry.bash
 
 setup() {

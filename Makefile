@@ -38,7 +38,9 @@ CLI_OBJS  := $(patsubst %.c,$(B)/%.o,$(CLI))
 UNITS     := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c tests/worlds/*.c tests/fuzz/*.c))
 FAULTS    := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fault/*.c))
 DRIVERS   := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/e2e/*.c))
-BATS      := $(sort $(wildcard tests/e2e/*.bats))
+# Those that take longest begin first, so that none of them runs alone at the end.
+LONG      := $(patsubst %,tests/e2e/%.bats,zeroloss walkthrough policy policy_legacy survive api api_write pull)
+BATS      := $(LONG) $(filter-out $(LONG),$(sort $(wildcard tests/e2e/*.bats)))
 
 .PHONY: all help deps install uninstall test test-fresh test-vm check lint bench demo demo-deps images test-images clean format golden
 all: $(B)/kedged $(B)/kedge $(B)/kedge-init

@@ -146,7 +146,7 @@ on_place(void *ctx, const struct object *o, const char *field, struct arena *a)
 	if (!colon || !r || !r->spec || !r->spec->commit || !source_known(b->sources, source))
 		return NULL;
 	path = arena_strndup(a, place, (size_t)(colon - place));
-	text = source_text(b->sources, source, r->spec->commit, path, &e);
+	text = source_text(b->sources, r->spec->commit, path, &e);
 	return text ? arena_printf(a, "%s:%d", path, own_line(text, atoi(colon + 1), field))
 		    : NULL;
 }

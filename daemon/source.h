@@ -75,10 +75,9 @@ int source_manifests(struct sources *, const char *name, const char *commit,
 int source_commit_info(struct sources *, const char *commit, struct source_head *ret,
 		       struct error **);
 void source_head_done(struct source_head *);
-/* A file of that commit, by its path below the source's; the caller frees it.  NULL: it is not
- * there. */
-char *source_text(struct sources *, const char *name, const char *commit, const char *path,
-		  struct error **);
+/* A file of that commit, by its path from the root on, as manifests are named; the caller frees
+ * it.  NULL: it is not there. */
+char *source_text(struct sources *, const char *commit, const char *path, struct error **);
 
 /* Asks the worker to look now; SOURCE_ANSWERED ends it, after SOURCE_MOVED if the head moved.
  * `everything`: the mirror's contents are in doubt, so send all of them again. */

@@ -26,11 +26,11 @@ step(struct sources *s, git_oid *id, const char *name, size_t n, bool last, stru
 }
 
 static int
-walk(struct sources *s, git_oid *id, const char *path, bool to_file, struct error **e)
+walk(struct sources *s, git_oid *id, const char *path, struct error **e)
 {
 	while (*path) {
 		size_t n = strcspn(path, "/");
-		bool last = to_file && !path[n];
+		bool last = !path[n];
 
 		if (n && step(s, id, path, n, last, e) < 0)
 			return -1;
@@ -41,10 +41,8 @@ walk(struct sources *s, git_oid *id, const char *path, bool to_file, struct erro
 }
 
 char *
-source_text(struct sources *s, const char *name, const char *commit, const char *path,
-	    struct error **e)
+source_text(struct sources *s, const char *commit, const char *path, struct error **e)
 {
-	struct watch *w = source_watch(s, name);
 	struct source_head head = { 0 };
 	struct mirror_object o = { 0 };
 	char *text = NULL;
@@ -52,10 +50,8 @@ source_text(struct sources *s, const char *name, const char *commit, const char 
 
 	if (source_commit_info(s, commit, &head, e) < 0)
 		return NULL;
-	/* Manifests are named from the source's own folder on. */
-	if (git_oid_fromstr(&id, head.tree) == 0 &&
-	    walk(s, &id, w->args->path ? w->args->path : "", false, e) == 0 &&
-	    walk(s, &id, path, true, e) == 0 &&
+	/* Manifests are named from the commit's root on, whichever folder the source is. */
+	if (git_oid_fromstr(&id, head.tree) == 0 && walk(s, &id, path, e) == 0 &&
 	    mirror_get(s->mirror, &id, GIT_OBJECT_BLOB, &o, e) == 0)
 		text = xstrndup(o.data, o.len);
 	mirror_object_done(&o);

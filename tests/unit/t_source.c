@@ -164,6 +164,7 @@ static void
 a_subfolder_is_all_that_is_sent_and_read(void **state)
 {
 	struct world w;
+	char *text;
 
 	(void)state;
 	world_new(&w);
@@ -176,6 +177,10 @@ a_subfolder_is_all_that_is_sent_and_read(void **state)
 	world_watch(&w, "git", w.repo);
 	assert_news(&w, SOURCE_MOVED, 5);
 	assert_shows(&w, "clusters/one/a.yaml:a=1");
+	text = source_text(w.s, source_head(w.s, "main")->commit, "clusters/one/a.yaml", NULL);
+	assert_non_null(text);
+	assert_non_null(strstr(text, "ConfigMap"));
+	free(text);
 	sh(&w, "cd work; git rm -rq clusters; git commit -qm gone; git push -q origin HEAD");
 	assert_news(&w, SOURCE_MOVED, 5);
 	assert_shows(&w, " !clusters/one: the source's path is no folder in this commit");

@@ -286,6 +286,16 @@ take_body(struct http_request *r, const char *data, size_t *n)
 	}
 }
 
+/* A name with a NUL in it would be another one's, cut short there: it stays as it was sent, and
+ * is nobody's. */
+static size_t
+on_unescape(void *cls, struct MHD_Connection *c, char *text)
+{
+	(void)cls;
+	(void)c;
+	return strstr(text, "%00") ? strlen(text) : MHD_http_unescape(text);
+}
+
 /* Called with the headers, then with each piece of the body, then with nothing;
  * and again with nothing whenever the request is resumed. */
 static enum MHD_Result
@@ -637,9 +647,9 @@ listener_open(struct http *h, struct listener *l, int fd, bool tcp, struct error
 	l->daemon = MHD_start_daemon(
 	    MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0,
 	    NULL, NULL, on_access, l, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
-	    MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-	    MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-	    IDLE_SECONDS, MHD_OPTION_END);
+	    MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+	    MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_CONNECTION_LIMIT,
+	    MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_END);
 	if (!l->daemon) {
 		close(fd);
 		return fail(e, WHY_IO, "the HTTP server does not start on its socket");

@@ -11,6 +11,7 @@
 #include "http_peer.h"
 #include <arpa/inet.h>
 #include <assert.h>
+#include <ctype.h>
 #include <event2/event.h>
 #include <microhttpd.h>
 #include <string.h>
@@ -20,6 +21,7 @@ enum {
 	MAX_BODY = 3 * 1024 * 1024,
 	BLOCK = 16 * 1024,
 	MAX_CONNECTIONS = 512,
+	MAX_STRANGERS = 64, /* of those: of users who are refused anyway, to tell them so */
 	IDLE_SECONDS = 120
 };
 
@@ -28,6 +30,7 @@ struct listener {
 	struct MHD_Daemon *daemon;
 	struct event *ready, *timer;
 	bool tcp, woken;
+	int strangers;
 };
 
 struct http {
@@ -56,7 +59,7 @@ struct http_request {
 	struct buf body;
 	http_take_fn *take;
 	void (*end)(void *mine);
-	bool readied, discard;
+	bool readied, discard, bad_uri;
 	char who[32], address[INET6_ADDRSTRLEN];
 
 	struct MHD_Response *answer; /* waiting to be queued */
@@ -190,6 +193,40 @@ request_free(struct http_request *r)
 	free(r);
 }
 
+static char bad_uri; /* in place of a request that has yet to be made */
+
+/* The C string that comes of it would end at %00, and mean another object; a name has no
+ * control bytes at all, but what is asked to run may well be told by several lines. */
+static bool
+uri_is_bad(const char *uri)
+{
+	bool query = false;
+
+	for (const char *p = uri; *p; p++) {
+		char hex[3] = "";
+		long byte;
+
+		query = query || *p == '?';
+		if (*p != '%' || !isxdigit((unsigned char)p[1]) ||
+		    !isxdigit((unsigned char)p[2]))
+			continue;
+		memcpy(hex, p + 1, 2);
+		byte = strtol(hex, NULL, 16);
+		if (!byte || (!query && (byte < 0x20 || byte == 0x7f)))
+			return true;
+	}
+	return false;
+}
+
+/* Sees it as it was sent; what is returned is the first `con` of on_access. */
+static void *
+on_uri(void *cls, const char *uri, struct MHD_Connection *c)
+{
+	(void)cls;
+	(void)c;
+	return uri_is_bad(uri) ? &bad_uri : NULL;
+}
+
 static void
 on_completed(void *cls, struct MHD_Connection *c, void **con,
 	     enum MHD_RequestTerminationCode why)
@@ -197,7 +234,7 @@ on_completed(void *cls, struct MHD_Connection *c, void **con,
 	(void)cls;
 	(void)c;
 	(void)why;
-	if (*con)
+	if (*con && *con != &bad_uri)
 		request_free(*con);
 	*con = NULL;
 }
@@ -217,6 +254,29 @@ note_address(struct http_request *r)
 			  sizeof r->address);
 }
 
+/* Whoever may not ask can still connect, and must not take the room of those who may.  The
+ * connection is over at the next look at it; `*mine` marks those that are counted. */
+static void
+on_connection(void *cls, struct MHD_Connection *c, void **mine,
+	      enum MHD_ConnectionNotificationCode what)
+{
+	struct listener *l = cls;
+	char who[32];
+	int fd;
+
+	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+		l->strangers -= *mine != NULL;
+		*mine = NULL;
+		return;
+	}
+	fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+	if (!l->tcp || peer_tcp_allowed(l->http->peers, fd, who))
+		return;
+	*mine = l;
+	if (l->strangers++ >= MAX_STRANGERS)
+		(void)shutdown(fd, SHUT_RDWR);
+}
+
 /* Everyone who reaches a socket is asked who they are, at every request. */
 static bool
 admit(struct listener *l, struct http_request *r)
@@ -226,6 +286,11 @@ admit(struct listener *l, struct http_request *r)
 	cleanup_free char *text = NULL;
 	bool ok;
 
+	if (r->bad_uri) {
+		h->refuse(h->ctx, r, WHY_BAD_REQUEST,
+			  "the path may have no control bytes in it, the query no %00");
+		return false;
+	}
 	if (l->tcp && (!host || !host_is_loopback(host))) {
 		h->refuse(h->ctx, r, WHY_FORBIDDEN,
 			  "the Host header must name a loopback address");
@@ -286,16 +351,6 @@ take_body(struct http_request *r, const char *data, size_t *n)
 	}
 }
 
-/* A name with a NUL in it would be another one's, cut short there: it stays as it was sent, and
- * is nobody's. */
-static size_t
-on_unescape(void *cls, struct MHD_Connection *c, char *text)
-{
-	(void)cls;
-	(void)c;
-	return strstr(text, "%00") ? strlen(text) : MHD_http_unescape(text);
-}
-
 /* Called with the headers, then with each piece of the body, then with nothing;
  * and again with nothing whenever the request is resumed. */
 static enum MHD_Result
@@ -307,10 +362,13 @@ on_access(void *cls, struct MHD_Connection *c, const char *url, const char *meth
 	struct http_request *r = *con;
 
 	(void)version;
-	if (!r) {
+	if (!r || *con == &bad_uri) {
+		bool bad = r != NULL;
+
 		/* An answer at this point would cost the client its connection. */
 		*con = r = request_new(l, c, method, url);
 		note_address(r);
+		r->bad_uri = bad;
 		if (admit(l, r))
 			h->head(h->ctx, r);
 		return MHD_YES;
@@ -647,9 +705,10 @@ listener_open(struct http *h, struct listener *l, int fd, bool tcp, struct error
 	l->daemon = MHD_start_daemon(
 	    MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0,
 	    NULL, NULL, on_access, l, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
-	    MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-	    MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_CONNECTION_LIMIT,
-	    MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_END);
+	    MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+	    MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_URI_LOG_CALLBACK, on_uri,
+	    NULL, MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+	    IDLE_SECONDS, MHD_OPTION_END);
 	if (!l->daemon) {
 		close(fd);
 		return fail(e, WHY_IO, "the HTTP server does not start on its socket");

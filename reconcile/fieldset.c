@@ -2,6 +2,8 @@
 #include "fieldset.h"
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/map.h"
 #include "object.h"
 #include "patch.h"
 #include "patch_tree.h"
@@ -297,53 +299,107 @@ fieldset_union(const struct tree *x, const struct tree *y, struct arena *a)
 }
 
 struct tree *
+fieldset_union_all(struct tree *const *sets, size_t n, struct arena *a)
+{
+	struct tree *left, *right;
+
+	if (n < 2)
+		return fieldset_union(n ? sets[0] : NULL, NULL, a);
+	/* By halves: a sum that grows is not copied once for each that is added. */
+	left = fieldset_union_all(sets, n / 2, a);
+	right = fieldset_union_all(sets + n / 2, n - n / 2, a);
+	return fieldset_union(left, right, a);
+}
+
+static size_t
+kids_of(const struct tree *t)
+{
+	size_t n = 0;
+
+	for (const struct tree *kid = t ? t->kids : NULL; kid; kid = kid->next)
+		n++;
+	return n;
+}
+
+/* For each member of x, in order, that of y with its key, or NULL.  Takes memory by the size of
+ * x alone: x is one of many that are held against the same y.  The caller frees. */
+static const struct tree **
+matches(const struct tree *x, const struct tree *y)
+{
+	size_t i = 0, n = kids_of(x);
+	const struct tree **at = xcalloc(n + 1, sizeof *at);
+	struct map index = { 0 };
+
+	if (!n || !y || !y->kids)
+		return at;
+	for (const struct tree *t = x->kids; t; t = t->next)
+		map_put(&index, t->key, &at[i++]);
+	for (const struct tree *t = y->kids; t; t = t->next) {
+		const struct tree **place = map_get(&index, t->key);
+
+		if (place)
+			*place = t;
+	}
+	map_done(&index);
+	return at;
+}
+
+/* That something is there is another thing than what is in it. */
+static bool
+same_shape(const struct tree *t, const struct tree *other)
+{
+	return other && fieldset_empty(t) == fieldset_empty(other);
+}
+
+struct tree *
 fieldset_minus(const struct tree *x, const struct tree *y, struct arena *a)
 {
-	struct members m, less;
+	cleanup_free const struct tree **other = matches(x, y);
+	struct members m;
+	bool any = false;
+	size_t i = 0;
 
+	for (const struct tree *t = x ? x->kids : NULL; t; t = t->next)
+		any = same_shape(t, other[i++]) || any;
+	if (!any)
+		return x ? tree_copy(x, a) : tree_empty(N_MAP, a);
 	members_open(&m, a);
-	members_open(&less, a);
-	members_add_all(&less, y);
-	for (const struct tree *t = x ? x->kids : NULL; t; t = t->next) {
-		const struct tree *other = members_get(&less, t->key);
+	i = 0;
+	for (const struct tree *t = x->kids; t; t = t->next, i++) {
 		struct tree *rest;
 
-		/* That something is there is another thing than what is in it. */
-		if (!other || fieldset_empty(t) != fieldset_empty(other)) {
+		if (!same_shape(t, other[i])) {
 			members_put(&m, t->key, t);
 			continue;
 		}
-		rest = fieldset_minus(t, other, a);
+		rest = fieldset_minus(t, other[i], a);
 		if (!fieldset_empty(rest))
 			members_put(&m, t->key, rest);
 	}
-	members_close(&less, N_MAP);
 	return members_close(&m, N_MAP);
 }
 
 struct tree *
 fieldset_common(const struct tree *x, const struct tree *y, struct arena *a)
 {
-	struct members m, both;
+	cleanup_free const struct tree **other = matches(x, y);
+	struct members m;
+	size_t i = 0;
 
 	members_open(&m, a);
-	members_open(&both, a);
-	members_add_all(&both, y);
-	for (const struct tree *t = x ? x->kids : NULL; t; t = t->next) {
-		const struct tree *other = members_get(&both, t->key);
+	for (const struct tree *t = x ? x->kids : NULL; t; t = t->next, i++) {
 		struct tree *c;
 
-		if (!other || fieldset_empty(t) != fieldset_empty(other))
+		if (!same_shape(t, other[i]))
 			continue;
 		if (fieldset_empty(t)) {
 			put_leaf(&m, t->key);
 			continue;
 		}
-		c = fieldset_common(t, other, a);
+		c = fieldset_common(t, other[i], a);
 		if (!fieldset_empty(c))
 			members_put(&m, t->key, c);
 	}
-	members_close(&both, N_MAP);
 	return members_close(&m, N_MAP);
 }
 

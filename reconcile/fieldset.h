@@ -15,6 +15,7 @@ struct tree *fieldset_changed(const struct kind *, const struct tree *was,
 /* What keeps it from being applied: items that cannot be told apart; NULL: nothing. */
 const char *fieldset_objection(const struct kind *, const struct tree *applied, struct arena *);
 struct tree *fieldset_union(const struct tree *, const struct tree *, struct arena *);
+struct tree *fieldset_union_all(struct tree *const *sets, size_t n, struct arena *);
 struct tree *fieldset_minus(const struct tree *, const struct tree *, struct arena *);
 struct tree *fieldset_common(const struct tree *, const struct tree *, struct arena *);
 bool fieldset_empty(const struct tree *);

@@ -7,7 +7,10 @@
 #include "patch_tree.h"
 #include <string.h>
 
-enum { MOST_UPDATES = 10 }; /* managers that update, as Kubernetes; the oldest are merged */
+enum {
+	MOST_UPDATES = 10, /* managers that update, as Kubernetes; the oldest are merged */
+	MOST_ENTRIES = 64  /* of all kinds: each costs time at every write */
+};
 
 struct entry {
 	const char *manager, *operation, *time;
@@ -70,6 +73,36 @@ list_of(const char *managed, struct arena *a)
 	return t && t->type == N_LIST ? t : NULL;
 }
 
+/* The first `n` of those that `at` names become one, that of nobody in particular. */
+static void
+merge_entries(struct entry **at, size_t n, struct arena *a)
+{
+	struct tree **sets = arena_alloc(a, (n + 1) * sizeof *sets);
+
+	for (size_t i = 0; i < n; i++) {
+		sets[i] = at[i]->set;
+		at[i]->set = NULL;
+	}
+	at[0]->set = fieldset_union_all(sets, n, a);
+	at[0]->manager = "ancient-changes";
+	at[0]->operation = "Update";
+}
+
+static void
+cap_entries(struct entries *l, struct arena *a)
+{
+	size_t n = l->n > MOST_ENTRIES ? l->n - MOST_ENTRIES + 1 : 0;
+	struct entry **at = arena_alloc(a, (n + 1) * sizeof *at);
+
+	if (!n)
+		return;
+	for (size_t i = 0; i < n; i++)
+		at[i] = &l->at[i];
+	merge_entries(at, n, a);
+	memmove(l->at + 1, l->at + n, (l->n - n) * sizeof *l->at);
+	l->n -= n - 1;
+}
+
 static struct entries
 entries_read(const char *managed, struct arena *a)
 {
@@ -86,6 +119,7 @@ entries_read(const char *managed, struct arena *a)
 			    (struct entry){ text_of(kid, "manager"), text_of(kid, "operation"),
 					    text_of(kid, "time"),
 					    tree_copy(tree_get(kid, "fieldsV1"), a) };
+	cap_entries(&l, a);
 	return l;
 }
 
@@ -140,29 +174,31 @@ now_text(const struct managed_by *by, struct arena *a)
 	return arena_strdup(a, text);
 }
 
-/* Managers come and go; the first of those that updated gives way to the next. */
+/* Managers come and go; the first of those that updated give way to the next. */
 static void
 cap_updates(struct entries *l, struct arena *a)
 {
-	struct entry *first = NULL;
+	struct entry **at = arena_alloc(a, (l->n + 1) * sizeof *at);
 	size_t n = 0;
 
 	for (size_t i = 0; i < l->n; i++)
-		n += !strcmp(l->at[i].operation, "Update") && !fieldset_empty(l->at[i].set);
-	for (size_t i = 0; i < l->n && n > MOST_UPDATES; i++) {
-		struct entry *e = &l->at[i];
+		if (!strcmp(l->at[i].operation, "Update") && !fieldset_empty(l->at[i].set))
+			at[n++] = &l->at[i];
+	if (n > MOST_UPDATES)
+		merge_entries(at, n - MOST_UPDATES + 1, a);
+}
 
-		if (strcmp(e->operation, "Update") != 0 || fieldset_empty(e->set))
-			continue;
-		if (first) {
-			first->set = fieldset_union(first->set, e->set, a);
-			first->manager = "ancient-changes";
-			e->set = NULL;
-			n--;
-		} else {
-			first = e;
-		}
-	}
+/* All that is owned, but for what `mine` (which may be NULL) owns. */
+static struct tree *
+all_but(const struct entries *l, const struct entry *mine, struct arena *a)
+{
+	struct tree **sets = arena_alloc(a, (l->n + 1) * sizeof *sets);
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n; i++)
+		if (&l->at[i] != mine)
+			sets[n++] = l->at[i].set;
+	return fieldset_union_all(sets, n, a);
 }
 
 const char *
@@ -246,15 +282,13 @@ managed_apply(const struct managed_by *by, const char *managed, const struct tre
 	struct tree *states = fieldset_changed(k, NULL, applied, a);
 	struct tree *changed =
 	    fieldset_common(fieldset_changed(k, live, applied, a), states, a);
-	struct tree *others = tree_empty(N_MAP, a), *gone;
+	struct tree *others, *gone;
 	bool same;
 
 	*ret = (struct managed_apply){ .conflicts = { .arena = a } };
 	if (live)
 		find_conflicts(&l, by, mine, changed, force, ret, a);
-	for (size_t i = 0; i < l.n; i++)
-		if (&l.at[i] != mine)
-			others = fieldset_union(others, l.at[i].set, a);
+	others = all_but(&l, mine, a);
 	ret->merged = live ? fieldset_merge(k, live, applied, a) : tree_copy(applied, a);
 	gone = fieldset_minus(mine->set, states, a);
 	if (live && !fieldset_empty(gone))
@@ -272,9 +306,6 @@ struct tree *
 managed_all(const char *managed, struct arena *a)
 {
 	struct entries l = entries_read(managed, a);
-	struct tree *all = tree_empty(N_MAP, a);
 
-	for (size_t i = 0; i < l.n; i++)
-		all = fieldset_union(all, l.at[i].set, a);
-	return all;
+	return all_but(&l, NULL, a);
 }

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { ITEMS_FIRST = 1024 }; /* of a list: no more are made room for unseen */
+
 static void decode_into(struct decoder *, const struct kind *, void *obj, const struct tree *,
 			const struct path *);
 
@@ -153,26 +155,54 @@ is_name(const struct kind *k, const char *key)
 	return f && f->type == T_STR;
 }
 
+/* Nothing will come of it: what else is wrong would only be counted. */
+static bool
+is_hopeless(const struct decoder *d)
+{
+	return d->cs->errors && complaints_full(d->cs);
+}
+
+/* Room for more items as they turn out well: a short text may state a million empty ones. */
+static void
+decode_items(struct decoder *d, const struct kind *k, const struct tree *t, size_t n,
+	     const struct path *p, struct list *ret)
+{
+	struct path in = { p, NULL, NULL, 0 };
+	size_t cap = n < ITEMS_FIRST ? n : ITEMS_FIRST;
+
+	ret->at = arena_zalloc(d->a, cap * k->size);
+	for (const struct tree *kid = t->kids; kid && !is_hopeless(d); kid = kid->next) {
+		if (in.item == cap) {
+			void *had = ret->at;
+
+			cap = cap * 2 < n ? cap * 2 : n;
+			ret->at = arena_zalloc(d->a, cap * k->size);
+			memcpy(ret->at, had, in.item * k->size);
+		}
+		decode_into(d, k, (char *)ret->at + in.item * k->size, kid, &in);
+		ret->n = ++in.item;
+	}
+}
+
 static void
 decode_list(struct decoder *d, const struct field *f, const struct tree *t,
 	    const struct path *p, struct list *ret)
 {
 	const struct kind *k = f->of();
-	struct path in = { p, NULL, NULL, 0 };
 	int errors = d->cs->errors;
-	char *at;
+	size_t n = 0;
 
 	if (t->type != N_LIST) {
 		decode_mismatch(d, "a list (- item)", t, p);
 		return;
 	}
 	for (const struct tree *kid = t->kids; kid; kid = kid->next)
-		ret->n++;
-	if (!ret->n && f->need)
+		n++;
+	if (!n && f->need)
 		decode_wrong(d, t, p, "Required value");
-	ret->at = at = arena_zalloc(d->a, ret->n * k->size);
-	for (const struct tree *kid = t->kids; kid; kid = kid->next, in.item++, at += k->size)
-		decode_into(d, k, at, kid, &in);
+	decode_items(d, k, t, n, p, ret);
+	if (ret->n < n)
+		return;
 	/* A number that could not be read is 0, and no duplicate of another such. */
 	if (f->key && (errors == d->cs->errors || is_name(k, f->key)))
 		check_unique(d, f, t, p, ret);

@@ -445,6 +445,51 @@ execs() {
 	chmod 660 "$W/api.sock"
 }
 
+@test "a name that would end early in C names nothing" {
+	pods=http://localhost/api/v1/namespaces/default/pods
+	name=$(curl_ "$pods" | jq -r '.items[0].metadata.name')
+	for uri in "$pods/$name%00other" "$pods/$name%0a" "$pods/$name%7F" "$pods%00" "$pods?labelSelector=a%00b"; do
+		for method in GET DELETE; do
+			run curl_ -X "$method" "$uri"
+			[ "$(jq .code <<<"$output")" = 400 ]
+			has "the path may have no control bytes in it, the query no %00"
+		done
+	done
+	[ "$(curl_ "$pods/$name" | jq -r .metadata.name)" = "$name" ]
+	# a command of several lines is told so
+	[ "$(curl_ "$pods?pretty=a%0Ab" | jq -r .kind)" = PodList ]
+	[ "$(curl_ "${pods%s}%73/$name" | jq -r .metadata.name)" = "$name" ]
+}
+
+@test "those who are refused anyway do not take the room of those who are not" {
+	local holder
+	mkfifo "$W/hold"
+	setpriv --reuid 65534 --regid 65534 --clear-groups perl -MIO::Socket::INET -e '
+		for (1 .. 600) {
+			my $s = IO::Socket::INET->new(PeerAddr => $ARGV[0], Timeout => 5) or next;
+			push @all, $s;
+		}
+		$| = 1;
+		print scalar(@all), "\n";
+		sleep 600' "127.0.0.1:$PORT" >"$W/hold" 3>&- &
+	holder=$!
+	read -r n <"$W/hold"
+	for _ in 1 2 3 4 5; do
+		run curl -sS --max-time 10 "http://127.0.0.1:$PORT/healthz"
+		[ "$output" = ok ] || break
+	done
+	kill "$holder"
+	[ "$output" = ok ]
+	[ "$n" -ge 520 ]
+	# and they are told again why, once there is room
+	for _ in $(seq 100); do
+		output=$(setpriv --reuid 65534 --clear-groups curl -sS --max-time 10 "http://127.0.0.1:$PORT/api/v1/secrets" 2>/dev/null) || true
+		[ -z "$output" ] || break
+		sleep 0.05
+	done
+	has "uid 65534 may not use kedge"
+}
+
 @test "only loopback can be listened at" {
 	for address in 0.0.0.0:0 192.0.2.1:80 nonsense :80 127.0.0.1:99999 '[::]:80'; do
 		run "$B/tests/e2e/api_server" "$W/other.sock" "$address" "$W/logs" "$BATS_TEST_DIRNAME/api_world.yaml" </dev/null

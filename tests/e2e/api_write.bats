@@ -478,10 +478,3 @@ ssa() { k apply --server-side "$@" -f -; }
 	run kedge status
 	hasnt "over the API"
 }
-
-@test "a name with a NUL in it is nobody's" {
-	k create cm first
-	[ "$(curl -s -o /dev/null -w '%{http_code}' -X DELETE "http://$API/api/v1/namespaces/default/configmaps/first%00second")" = 404 ]
-	k get cm first
-	k delete cm first
-}

@@ -255,6 +255,46 @@ managers_do_not_grow_without_end(void **s)
 	assert_true(n <= 11);
 }
 
+/* Each of many managers is held against all that a write changes. */
+static void
+many_managers_and_many_fields_take_no_more_memory_than_they_are(void **s)
+{
+	enum { FIELDS = 40000, MANAGERS = 400, MOST = 100 * 1024 * 1024 };
+	READING(r);
+	cleanup_buf struct buf was = { 0 }, is = { 0 }, managed = { 0 };
+	struct managed_by by = { &resources[RES_config_map], "m", 1700000000000 };
+	size_t before, n = 0, found = 0;
+	const struct tree *t;
+	const char *out;
+
+	(void)s;
+	for (int i = 0; i < FIELDS; i++) {
+		buf_addf(&was, "%s\"k%d\":\"1\"", i ? "," : "{\"data\":{", i);
+		buf_addf(&is, "%s\"k%d\":\"2\"", i ? "," : "{\"data\":{", i);
+	}
+	buf_adds(&was, "}}");
+	buf_adds(&is, "}}");
+	for (int i = 0; i < MANAGERS; i++)
+		buf_addf(&managed,
+			 "%s{\"manager\":\"m%d\",\"operation\":\"Apply\",\"time\":\"\","
+			 "\"fieldsV1\":{\"f:data\":{\"f:k%d\":{},\"f:other%d\":{}}}}",
+			 i ? "," : "[", i, i, i);
+	buf_adds(&managed, "]");
+	t = json(&r, buf_text(&was));
+	before = r.arena.bytes;
+	out = managed_update(&by, buf_text(&managed), t, json(&r, buf_text(&is)), &r.arena);
+	assert_in_range(r.arena.bytes - before, 1, MOST);
+	for (t = json(&r, out)->kids; t; t = t->next)
+		n++;
+	assert_in_range(n, 2, 65);
+	/* Nobody's field is lost, though the oldest managers became one. */
+	for (const char *p = out; (p = strstr(p, "f:other")); p++)
+		found++;
+	assert_int_equal(found, MANAGERS);
+	assert_non_null(strstr(out, "\"ancient-changes\",\"operation\":\"Update\""));
+	assert_non_null(strstr(out, "\"m399\",\"operation\":\"Apply\""));
+}
+
 int
 main(void)
 {
@@ -266,6 +306,7 @@ main(void)
 		T(items_that_cannot_be_told_apart_are_not_applied),
 		T(nothing_is_lost_of_what_cannot_be_told_apart),
 		T(managers_do_not_grow_without_end),
+		T(many_managers_and_many_fields_take_no_more_memory_than_they_are),
 	};
 
 	return RUN(tests);

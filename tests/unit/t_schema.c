@@ -1,5 +1,6 @@
 /* t_schema.c -- rows at work: defaults, presence, equality, differences, text under a path. */
 #include "reads.h"
+#include <stdlib.h>
 
 #define POD "{containers: [{name: web, image: x}]}"
 
@@ -383,6 +384,49 @@ duplicates_among_many_items_are_found(void **s)
 	assert_string_equal(said(&r), "51:10: containers[49].name: Duplicate value: \"c0\"");
 }
 
+/* A byte or three of text are not made into a whole container each. */
+static void
+a_list_of_nothing_but_mistakes_is_given_up(void **s)
+{
+	enum { ITEMS = 300000, MOST = 20 * 1024 * 1024 };
+	READING(r);
+	cleanup_buf struct buf b = { 0 };
+	const struct tree *t;
+	size_t before;
+
+	(void)s;
+	buf_adds(&b, "{\"containers\":[{}");
+	for (int i = 1; i < ITEMS; i++)
+		buf_adds(&b, ",{}");
+	buf_adds(&b, "]}");
+	t = json_read(b.at, b.len, &r.arena, &r.cs);
+	assert_non_null(t);
+	before = r.arena.bytes;
+	schema_decode(pod_spec_kind(), t, SCHEMA_LENIENT, &r.arena, &r.cs);
+	assert_in_range(r.arena.bytes - before, 1, MOST);
+	assert_in_range(r.cs.errors, 1000, 2000);
+	assert_non_null(strstr(said(&r), "containers[0].name: Required value"));
+}
+
+static void
+a_long_list_is_read_whole(void **s)
+{
+	READING(r);
+	cleanup_buf struct buf b = { 0 };
+	const struct pod_spec *spec;
+
+	(void)s;
+	buf_adds(&b, "containers:\n");
+	for (int i = 0; i < 5000; i++) /* warnings alone are no reason to stop */
+		buf_addf(&b, "- {name: c%d, image: x%d, odd: 1}\n", i, i);
+	spec = decoded(&r, pod_spec_kind(), b.at, SCHEMA_LENIENT);
+	assert_int_equal(r.cs.errors, 0);
+	assert_int_equal(r.cs.warnings, 5000);
+	assert_int_equal(spec->containers.n, 5000);
+	for (int i = 0; i < 5000; i++)
+		assert_int_equal(atoi(spec->containers.at[i].name + 1), i);
+}
+
 static void
 the_hand_checks_every_row_of_a_message(void **s)
 {
@@ -424,6 +468,8 @@ main(void)
 		T(text_under_a_path_is_what_a_user_sees),
 		T(times_of_the_wire_have_seconds_or_micros),
 		T(duplicates_among_many_items_are_found),
+		T(a_list_of_nothing_but_mistakes_is_given_up),
+		T(a_long_list_is_read_whole),
 		T(the_hand_checks_every_row_of_a_message),
 	};
 

@@ -1,3 +1,4 @@
+#!/usr/bin/env bats
 # rbac.bats -- who may what, with the real kubectl as somebody else (--as): every version here.
 load kit.bash
 
@@ -91,6 +92,30 @@ cleanup_all() { $K delete role,rolebinding,clusterrole,clusterrolebinding -A -l 
 		matches 'pods *\[\] *\[\] *\[get list\]' || return 1
 		cleanup_all
 		refused 'cannot list resource "pods"' $K get pods --as=ann
+	}
+	each t
+}
+
+@test "a list of one name, a collection and an apply that makes are each what they are" {
+	t() {
+		pod=$($K get pods -o name | head -n 1)
+		pod=${pod#pod/}
+		create role "n$V" --verb=list,watch,delete --resource=pods --resource-name="$pod" || return 1
+		create rolebinding "n$V" --role="n$V" --user=hal || return 1
+		refused 'cannot list resource "pods"' $K get pods --as=hal || return 1
+		run $K get pods --as=hal --field-selector "metadata.name=$pod" -o name
+		[ "$output" = "pod/$pod" ] || return 1
+		refused 'cannot list resource "pods"' $K get pods --as=hal --field-selector "metadata.name!=$pod" || return 1
+		run curl_ -X DELETE -H 'Impersonate-User: hal' http://h/api/v1/namespaces/default/pods
+		has 'User \"hal\" cannot deletecollection resource \"pods\"' || return 1
+		create role "p$V" --verb=get,patch --resource=configmaps || return 1
+		create rolebinding "p$V" --role="p$V" --user=hal || return 1
+		refused 'configmaps "made'"$V"'" is forbidden: User "hal" cannot create resource "configmaps"' \
+			$K apply --server-side --validate=false --as=hal -f - <<<$'---\n'"{apiVersion: v1, kind: ConfigMap, metadata: {name: made$V}}" || return 1
+		create configmap "made$V" || return 1
+		$K apply --server-side --validate=false --as=hal -f - <<<$'---\n'"{apiVersion: v1, kind: ConfigMap, metadata: {name: made$V}, data: {a: b}}" >/dev/null || return 1
+		$K delete configmap "made$V" >/dev/null
+		cleanup_all
 	}
 	each t
 }
@@ -208,7 +233,7 @@ cleanup_all() { $K delete role,rolebinding,clusterrole,clusterrolebinding -A -l 
 @test "what Kubernetes refuses of a role or a binding is refused in its words" {
 	K="kubectl --server=http://127.0.0.1:$PORT"
 	bad() { # bad TEXT: the manifest on standard input
-		refused "$1" $K create --validate=false -f -
+		refused "$1" $K create --validate=false -f - <<<$'---\n'"$(cat)"
 	}
 	bad 'rules[0].verbs: Required value: verbs must contain at least one value' <<-Y
 		{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: z}, rules: [{apiGroups: [""], resources: [pods]}]}

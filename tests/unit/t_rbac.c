@@ -509,6 +509,38 @@ defaults_are_repaired_by_adding(void **state)
 	arena_free(&a);
 }
 
+static void
+a_role_gathers_the_rules_of_those_it_selects_once(void **state)
+{
+	struct world w = { 0 };
+	struct cluster_role *r = object_new(RES_cluster_role, "", "all", &w.a);
+	struct label_selector *s = arena_zalloc(&w.a, sizeof *s);
+	const struct cluster_role *out;
+	struct objects all;
+
+	(void)state;
+	r->aggregationRule = arena_zalloc(&w.a, sizeof *r->aggregationRule);
+	r->aggregationRule->clusterRoleSelectors.at = s;
+	r->aggregationRule->clusterRoleSelectors.n = 1;
+	r->rules.at = rule(&w, "get", "-", "secrets", "", "");
+	r->rules.n = 1;
+	pairs_set(&s->matchLabels, "in", "all", &w.a);
+	add_role(&w, "", "a", rule(&w, "get", "-", "pods", "", ""), 1);
+	add_role(&w, "", "b", rule(&w, "get", "-", "pods", "", ""), 1);
+	add_role(&w, "", "c", rule(&w, "get", "-", "nodes", "", ""), 1);
+	w.of[0][w.n[0]++] = (struct object *)r;
+	for (int i = 0; i < 2; i++)
+		pairs_set(&((struct object *)w.of[0][i])->metadata->labels, "in", "all", &w.a);
+	all = (struct objects){ w.of[0], w.n[0] };
+	out = rbac_aggregated(r, &all, &w.a);
+	assert_non_null(out);
+	assert_int_equal(out->rules.n, 1); /* the same rule twice is one; its own are gone */
+	assert_string_equal(out->rules.at[0].resources.at[0], "pods");
+	w.of[0][3] = (const struct object *)out;
+	assert_null(rbac_aggregated(out, &all, &w.a));
+	arena_free(&w.a);
+}
+
 int
 main(void)
 {
@@ -519,6 +551,7 @@ main(void)
 		cmocka_unit_test(what_is_granted_must_be_held),
 		cmocka_unit_test(a_path_is_read_as_kubernetes_reads_it),
 		cmocka_unit_test(defaults_are_repaired_by_adding),
+		cmocka_unit_test(a_role_gathers_the_rules_of_those_it_selects_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* tree.h -- the mount API by descriptors, for mount.c and volume.c. */
 #ifndef KEDGE_TREE_H
 #define KEDGE_TREE_H
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
@@ -19,6 +20,19 @@
 #define FSCONFIG_SET_FD 5
 #endif
 
+/* openat2(2): a path with ".." is EAGAIN when anybody on the host mounted or renamed meanwhile.
+ * It is looked up anew, but not for ever: who renames in a volume may want just that. */
+static inline long
+open_as(int dir, const char *path, struct open_how *how)
+{
+	enum { LOOKUPS_MOST = 1000 };
+	long fd = -EAGAIN;
+
+	for (int i = 0; i < LOOKUPS_MOST && fd == -EAGAIN; i++)
+		fd = sys(openat2, dir, path, how, sizeof(*how));
+	return fd;
+}
+
 static inline int
 open_in(int dir, const char *path, uint64_t flags, uint64_t resolve)
 {
@@ -26,7 +40,7 @@ open_in(int dir, const char *path, uint64_t flags, uint64_t resolve)
 
 	while (*path == '/')
 		path++;
-	return (int)sys(openat2, dir, *path ? path : ".", &how, sizeof(how));
+	return (int)open_as(dir, *path ? path : ".", &how);
 }
 
 static inline int

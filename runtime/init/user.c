@@ -4,10 +4,10 @@
  * regular files of a sane size, through a descriptor that cannot leave the root, and
  * every number in them is parsed to its last byte (CVE-2026-30892).
  */
+#include "runtime/init/tree.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/openat2.h>
 #include <linux/prctl.h>
 #include <linux/securebits.h>
 #include <sched.h>
@@ -68,7 +68,7 @@ file_read(int root, const char *path, char small[SMALL], struct file *ret)
 {
 	struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
 				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
-	long fd = sys(openat2, root, path, &how, sizeof(how)), r;
+	long fd = open_as(root, path, &how), r;
 
 	*ret = (struct file){ "", 0, false };
 	if (fd == -ENOENT || fd == -ENOTDIR)

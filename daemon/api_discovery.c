@@ -23,61 +23,25 @@ static const struct group {
 };
 enum { GROUPS = sizeof groups / sizeof *groups };
 
-/* What is made up when it is asked for, and is no object of the store. */
+/* A kind that is made up when it is asked for, and is no object of the store. */
+#define MADE_UP(group_, version_, kind_, plural_, singular_, namespaced_)               \
+	{                                                                               \
+		.group = group_, .version = version_, .kind = kind_, .plural = plural_, \
+		.singular = singular_, .shorts = "", .category = "",                    \
+		.namespaced = namespaced_, .id = RES_NONE                               \
+	}
+#define METRICS(kind, plural, namespaced) \
+	MADE_UP("metrics.k8s.io", "v1beta1", kind, plural, "", namespaced)
+#define REVIEW(kind, singular, namespaced) \
+	MADE_UP("authorization.k8s.io", "v1", kind, singular "s", singular, namespaced)
+
 static const struct resource computed[] = {
-	{ .group = "metrics.k8s.io",
-	  .version = "v1beta1",
-	  .kind = "NodeMetrics",
-	  .plural = "nodes",
-	  .singular = "",
-	  .shorts = "",
-	  .category = "",
-	  .id = RES_NONE },
-	{ .group = "metrics.k8s.io",
-	  .version = "v1beta1",
-	  .kind = "PodMetrics",
-	  .plural = "pods",
-	  .singular = "",
-	  .shorts = "",
-	  .category = "",
-	  .namespaced = true,
-	  .id = RES_NONE },
-	{ .group = "authorization.k8s.io",
-	  .version = "v1",
-	  .kind = "LocalSubjectAccessReview",
-	  .plural = "localsubjectaccessreviews",
-	  .singular = "localsubjectaccessreview",
-	  .shorts = "",
-	  .category = "",
-	  .namespaced = true,
-	  .id = RES_NONE },
-	{ .group = "authorization.k8s.io",
-	  .version = "v1",
-	  .kind = "SelfSubjectAccessReview",
-	  .plural = "selfsubjectaccessreviews",
-	  .singular = "selfsubjectaccessreview",
-	  .shorts = "",
-	  .category = "",
-	  .namespaced = false,
-	  .id = RES_NONE },
-	{ .group = "authorization.k8s.io",
-	  .version = "v1",
-	  .kind = "SelfSubjectRulesReview",
-	  .plural = "selfsubjectrulesreviews",
-	  .singular = "selfsubjectrulesreview",
-	  .shorts = "",
-	  .category = "",
-	  .namespaced = false,
-	  .id = RES_NONE },
-	{ .group = "authorization.k8s.io",
-	  .version = "v1",
-	  .kind = "SubjectAccessReview",
-	  .plural = "subjectaccessreviews",
-	  .singular = "subjectaccessreview",
-	  .shorts = "",
-	  .category = "",
-	  .namespaced = false,
-	  .id = RES_NONE },
+	METRICS("NodeMetrics", "nodes", false),
+	METRICS("PodMetrics", "pods", true),
+	REVIEW("LocalSubjectAccessReview", "localsubjectaccessreview", true),
+	REVIEW("SelfSubjectAccessReview", "selfsubjectaccessreview", false),
+	REVIEW("SelfSubjectRulesReview", "selfsubjectrulesreview", false),
+	REVIEW("SubjectAccessReview", "subjectaccessreview", false),
 };
 enum { COMPUTED = sizeof computed / sizeof *computed };
 

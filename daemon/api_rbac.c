@@ -71,12 +71,10 @@ access_index(struct api *a)
 /* ---- the defaults ---- */
 
 static int
-put_default(struct api *a, const struct object *o, enum resource_id id, bool there,
-	    struct error **e)
+put_default(struct api *a, const struct object *o, bool there, struct error **e)
 {
 	int64_t now = a->clock ? a->clock(a->host.ctx) : now_ms();
 
-	(void)id;
 	return there ? store_update(a->store, o, e) : store_create(a->store, o, now, e);
 }
 
@@ -111,7 +109,7 @@ access_open(struct api *a, struct error **e)
 		const struct object *live = store_find(a->store, id, "", name);
 		const struct object *o = rbac_default_repaired(i, live, &mem);
 
-		if (o && put_default(a, o, id, live, e) < 0)
+		if (o && put_default(a, o, live, e) < 0)
 			return -1;
 	}
 	/* view is gathered into edit, and that into admin */

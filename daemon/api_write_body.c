@@ -93,8 +93,8 @@ read_proto(struct api_edit *ed, const struct kind *k)
 	return members_close(&m, N_MAP);
 }
 
-static struct tree *
-read_as(struct api_edit *ed, const struct kind *k)
+struct tree *
+body_read_kind(struct api_edit *ed, const struct kind *k)
 {
 	enum api_media m = body_media(ed->call);
 
@@ -107,15 +107,9 @@ read_as(struct api_edit *ed, const struct kind *k)
 }
 
 struct tree *
-body_read_kind(struct api_edit *ed, const struct kind *k)
-{
-	return read_as(ed, k);
-}
-
-struct tree *
 body_read(struct api_edit *ed)
 {
-	return read_as(ed, ed->call->res->schema);
+	return body_read_kind(ed, ed->call->res->schema);
 }
 
 /* JSON or YAML, whichever it looks like. */
@@ -206,7 +200,7 @@ body_delete_options(struct api_edit *ed, struct api_deletion *o)
 	struct call *c = ed->call;
 	const struct tree *t = NULL, *pre, *orphan;
 
-	if (http_body(c->req)->len && !(t = read_as(ed, delete_options_kind())))
+	if (http_body(c->req)->len && !(t = body_read_kind(ed, delete_options_kind())))
 		return false;
 	pre = tree_get(t, "preconditions");
 	orphan = tree_get(t, "orphanDependents");

@@ -311,22 +311,12 @@ fieldset_union_all(struct tree *const *sets, size_t n, struct arena *a)
 	return fieldset_union(left, right, a);
 }
 
-static size_t
-kids_of(const struct tree *t)
-{
-	size_t n = 0;
-
-	for (const struct tree *kid = t ? t->kids : NULL; kid; kid = kid->next)
-		n++;
-	return n;
-}
-
 /* For each member of x, in order, that of y with its key, or NULL.  Takes memory by the size of
  * x alone: x is one of many that are held against the same y.  The caller frees. */
 static const struct tree **
 matches(const struct tree *x, const struct tree *y)
 {
-	size_t i = 0, n = kids_of(x);
+	size_t i = 0, n = tree_kids(x);
 	const struct tree **at = xcalloc(n + 1, sizeof *at);
 	struct map index = { 0 };
 

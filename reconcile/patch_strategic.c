@@ -111,21 +111,11 @@ struct items {
 	size_t n;
 };
 
-static size_t
-kids_of(const struct tree *t)
-{
-	size_t n = 0;
-
-	for (const struct tree *kid = t ? t->kids : NULL; kid; kid = kid->next)
-		n++;
-	return n;
-}
-
 static int
 items_read(struct job *j, const struct tree *list, const char *key, size_t more,
 	   struct items *ret)
 {
-	size_t n = kids_of(list) + more;
+	size_t n = tree_kids(list) + more;
 
 	ret->at = arena_alloc(j->a, (n + 1) * sizeof *ret->at);
 	ret->keys = arena_alloc(j->a, (n + 1) * sizeof *ret->keys);

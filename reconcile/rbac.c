@@ -33,15 +33,6 @@ struct rbac {
 static const char masters[] = "system:masters";
 static const char account_prefix[] = "system:serviceaccount:";
 
-static bool
-has(const struct strs *s, const char *word)
-{
-	for (size_t i = 0; i < s->n; i++)
-		if (!strcmp(s->at[i], word))
-			return true;
-	return false;
-}
-
 /* ---- the index ---- */
 
 static void
@@ -153,13 +144,14 @@ resource_matches(const struct policy_rule *r, const struct rbac_attributes *at, 
 {
 	const char *whole = at->resource;
 
-	if (has(&r->resources, "*"))
+	if (strs_has(&r->resources, "*"))
 		return true;
 	if (*at->subresource)
 		whole = arena_printf(a, "%s/%s", at->resource, at->subresource);
-	if (has(&r->resources, whole))
+	if (strs_has(&r->resources, whole))
 		return true;
-	return *at->subresource && has(&r->resources, arena_printf(a, "*/%s", at->subresource));
+	return *at->subresource &&
+	       strs_has(&r->resources, arena_printf(a, "*/%s", at->subresource));
 }
 
 static bool
@@ -179,7 +171,7 @@ url_covers(const char *rule, const char *path)
 static bool
 rule_allows(const struct policy_rule *r, const struct rbac_attributes *at, struct arena *a)
 {
-	if (!has(&r->verbs, "*") && !has(&r->verbs, at->verb))
+	if (!strs_has(&r->verbs, "*") && !strs_has(&r->verbs, at->verb))
 		return false;
 	if (at->path) {
 		for (size_t i = 0; i < r->nonResourceURLs.n; i++)
@@ -188,9 +180,9 @@ rule_allows(const struct policy_rule *r, const struct rbac_attributes *at, struc
 				return true;
 		return false;
 	}
-	return (has(&r->apiGroups, "*") || has(&r->apiGroups, at->group)) &&
+	return (strs_has(&r->apiGroups, "*") || strs_has(&r->apiGroups, at->group)) &&
 	       resource_matches(r, at, a) &&
-	       (!r->resourceNames.n || has(&r->resourceNames, at->name));
+	       (!r->resourceNames.n || strs_has(&r->resourceNames, at->name));
 }
 
 /* ---- visiting what a user is granted ---- */

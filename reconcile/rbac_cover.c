@@ -9,15 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool
-has(const struct strs *s, const char *word)
-{
-	for (size_t i = 0; i < s->n; i++)
-		if (!strcmp(s->at[i], word))
-			return true;
-	return false;
-}
-
 /* One verb on one thing. */
 struct part {
 	const char *verb, *group, *resource, *name, *url; /* NULL: it has none */
@@ -28,7 +19,7 @@ resource_covered(const struct strs *held, const char *resource)
 {
 	const char *slash = strchr(resource, '/');
 
-	if (has(held, "*") || has(held, resource))
+	if (strs_has(held, "*") || strs_has(held, resource))
 		return true;
 	for (size_t i = 0; slash && i < held->n; i++)
 		if (held->at[i][0] == '*' && !strcmp(held->at[i] + 1, slash))
@@ -57,13 +48,13 @@ url_covered(const struct strs *held, const char *url)
 static bool
 covers(const struct policy_rule *r, const struct part *p)
 {
-	if (!has(&r->verbs, "*") && !has(&r->verbs, p->verb))
+	if (!strs_has(&r->verbs, "*") && !strs_has(&r->verbs, p->verb))
 		return false;
 	if (p->url)
 		return !r->resourceNames.n && url_covered(&r->nonResourceURLs, p->url);
-	return (has(&r->apiGroups, "*") || has(&r->apiGroups, p->group)) &&
+	return (strs_has(&r->apiGroups, "*") || strs_has(&r->apiGroups, p->group)) &&
 	       resource_covered(&r->resources, p->resource) &&
-	       (!r->resourceNames.n || (p->name && has(&r->resourceNames, p->name)));
+	       (!r->resourceNames.n || (p->name && strs_has(&r->resourceNames, p->name)));
 }
 
 /* What is lacking, gathered to one row for each thing, with its verbs. */

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct arena;
 struct buf;
@@ -30,6 +31,14 @@ struct strs {
 	const char **at;
 	size_t n;
 };
+static inline bool
+strs_has(const struct strs *s, const char *word)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (!strcmp(s->at[i], word))
+			return true;
+	return false;
+}
 struct ints {
 	int64_t *at;
 	size_t n;

@@ -190,14 +190,13 @@ decode_list(struct decoder *d, const struct field *f, const struct tree *t,
 {
 	const struct kind *k = f->of();
 	int errors = d->cs->errors;
-	size_t n = 0;
+	size_t n;
 
 	if (t->type != N_LIST) {
 		decode_mismatch(d, "a list (- item)", t, p);
 		return;
 	}
-	for (const struct tree *kid = t->kids; kid; kid = kid->next)
-		n++;
+	n = tree_kids(t);
 	if (!n && f->need)
 		decode_wrong(d, t, p, "Required value");
 	decode_items(d, k, t, n, p, ret);

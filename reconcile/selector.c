@@ -20,23 +20,14 @@ selector_map_matches(const struct pairs *selector, const struct pairs *labels)
 }
 
 static bool
-among(const struct strs *values, const char *value)
-{
-	for (size_t i = 0; i < values->n; i++)
-		if (!strcmp(values->at[i], value))
-			return true;
-	return false;
-}
-
-static bool
 requirement_met(const struct label_selector_requirement *r, const struct pairs *labels)
 {
 	const char *value = pairs_get(labels, r->key);
 
 	if (!strcmp(r->operator, "In"))
-		return value && among(&r->values, value);
+		return value && strs_has(&r->values, value);
 	if (!strcmp(r->operator, "NotIn"))
-		return !value || !among(&r->values, value);
+		return !value || !strs_has(&r->values, value);
 	return !strcmp(r->operator, "Exists") ? !!value : !value;
 }
 

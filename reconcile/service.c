@@ -319,11 +319,12 @@ address_give(struct snapshot *s, struct arena *a)
 	struct service_claims *c = claims_of(s);
 	const struct settings *set = s->settings;
 	uint32_t end = (uint32_t)((UINT64_C(1) << (32 - set->svc_bits)) - 1); /* broadcast */
+	uint32_t dns = dns_address(set);
 
 	while (c->next_address < end) {
 		uint32_t host = c->next_address++, ip = set->svc_net | host;
 
-		if (ip != dns_address(set) && !holder(c, key_of(CLAIM_ADDRESS, ip)) &&
+		if (ip != dns && !holder(c, key_of(CLAIM_ADDRESS, ip)) &&
 		    !rests(s, CLAIM_ADDRESS, ip))
 			return ipv4_text(ip, a);
 	}

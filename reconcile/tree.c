@@ -8,6 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+size_t
+tree_kids(const struct tree *t)
+{
+	size_t n = 0;
+
+	for (const struct tree *kid = t ? t->kids : NULL; kid; kid = kid->next)
+		n++;
+	return n;
+}
+
 const struct tree *
 tree_get(const struct tree *map, const char *key)
 {

@@ -61,6 +61,7 @@ struct tree *yaml_read(const char *text, size_t len, struct arena *, struct comp
 /* One JSON value through jansson: for the API and the store. */
 struct tree *json_read(const char *text, size_t len, struct arena *, struct complaints *);
 
+size_t tree_kids(const struct tree *); /* how many; of NULL none */
 const struct tree *tree_get(const struct tree *map, const char *key); /* or NULL */
 /* "ports[1].name": as far down as the tree goes; for the places of complaints. */
 const struct tree *tree_at(const struct tree *, const char *path);

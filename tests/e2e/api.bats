@@ -2,29 +2,12 @@
 load kit.bash
 
 setup_file() {
-	W=$(mktemp -d /tmp/ka.XXXXXX)
-	export W HOME=$W KUBECONFIG=/dev/null
-	mkdir "$W/logs"
-	mkfifo "$W/in"
-	"$B/tests/e2e/api_server" "$W/api.sock" 127.0.0.1:0 "$W/logs" \
-		"$BATS_TEST_DIRNAME/api_world.yaml" <"$W/in" >"$W/out" 2>"$W/err" 3>&- &
-	SERVER=$!
-	sleep 1000 >"$W/in" 3>&- &
-	HOLD=$!
-	export SERVER HOLD
-	for _ in $(seq 100); do grep -q ready "$W/out" && break; sleep 0.05; done
-	PORT=$(awk '/^ready/{print $2}' "$W/out")
-	export PORT
-	[ -n "$PORT" ] || { cat "$W/err"; return 1; }
+	served_begin
 	# shellcheck disable=SC2155
 	export KUBECTLS=$(ls "$(dirname "$(readlink -f "$(command -v kubectl)")")"/kubectl.1.* 2>/dev/null || command -v kubectl)
 }
 
-teardown_file() {
-	kill "$HOLD"
-	wait "$SERVER"
-	rm -rf "$W"
-}
+teardown_file() { served_end; }
 
 k() { timeout 20 kubectl --server="http://127.0.0.1:$PORT" "$@"; }
 

@@ -15,14 +15,6 @@ setup() { file_test && kubectl_needs 27; }
 teardown_file() { file_end; }
 
 head_of() { git -C "$W/clone" rev-parse --short=7 HEAD; }
-# refused TEXT CMD...: fails and says so
-refused() {
-	local text=$1
-	shift
-	run "$@"
-	[ "$status" != 0 ] || { echo "not refused: $*"; return 1; }
-	has "$text"
-}
 left() { [ -z "$(k get deploy,rs,pods -o name)" ]; }
 left_none() { [ -z "$(k get "$@" --ignore-not-found -o name)" ]; }
 gone() { ! k get "$@" >/dev/null 2>&1; }

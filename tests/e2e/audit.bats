@@ -20,13 +20,6 @@ setup_file() {
 setup() { file_test && kubectl_needs 27; }
 teardown_file() { file_end; }
 k() { timeout 30 "${KUBECTLS##*$'\n'}" --server="http://$API" --cache-dir="$W/cache" "$@"; }
-refused() {
-	local text=$1
-	shift
-	run "$@"
-	[ "$status" != 0 ] || { echo "not refused: $*"; return 1; }
-	has "$text"
-}
 # logged JQ: a line for which this is true
 logged() { cat "$W"/state/audit.log* | jq -se "any(.[]; $1)" >/dev/null; }
 

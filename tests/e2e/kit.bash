@@ -65,6 +65,39 @@ has() { [[ $output == *"$1"* ]] || { echo "no \"$1\" in: $output"; return 1; }; 
 hasnt() { [[ $output != *"$1"* ]] || { echo "\"$1\" in: $output"; return 1; }; }
 matches() { grep -qE -- "$1" <<<"$output" || { echo "nothing like $1 in: $output"; return 1; }; }
 
+# refused TEXT CMD...: fails and says so
+refused() {
+	local text=$1
+	shift
+	run "$@"
+	[ "$status" != 0 ] || { echo "not refused: $*"; return 1; }
+	has "$text"
+}
+
+# served_begin: api_server, with no daemon behind it, at $W/api.sock and 127.0.0.1:$PORT.
+# What is written into $W/in it obeys.
+served_begin() {
+	W=$(mktemp -d /tmp/ka.XXXXXX)
+	export W HOME=$W KUBECONFIG=/dev/null
+	mkdir "$W/logs"
+	mkfifo "$W/in"
+	"$B/tests/e2e/api_server" "$W/api.sock" 127.0.0.1:0 "$W/logs" \
+		"$BATS_TEST_DIRNAME/api_world.yaml" <"$W/in" >"$W/out" 2>"$W/err" 3>&- &
+	SERVER=$!
+	sleep 1000 >"$W/in" 3>&- &
+	HOLD=$!
+	export SERVER HOLD
+	for _ in $(seq 100); do grep -q ready "$W/out" && break; sleep 0.05; done
+	PORT=$(awk '/^ready/{print $2}' "$W/out")
+	export PORT
+	[ -n "$PORT" ] || { cat "$W/err"; return 1; }
+}
+served_end() {
+	kill "$HOLD"
+	wait "$SERVER"
+	rm -rf "$W"
+}
+
 # The oldest, a middle and the newest kubectl of this machine.
 kubectls() {
 	local dir v all=()

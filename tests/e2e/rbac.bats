@@ -3,30 +3,13 @@
 load kit.bash
 
 setup_file() {
-	W=$(mktemp -d /tmp/kr.XXXXXX)
-	export W HOME=$W KUBECONFIG=/dev/null
-	mkdir "$W/logs"
-	mkfifo "$W/in"
-	"$B/tests/e2e/api_server" "$W/api.sock" 127.0.0.1:0 "$W/logs" \
-		"$BATS_TEST_DIRNAME/api_world.yaml" <"$W/in" >"$W/out" 2>"$W/err" 3>&- &
-	SERVER=$!
-	sleep 1000 >"$W/in" 3>&- &
-	HOLD=$!
-	export SERVER HOLD
-	for _ in $(seq 100); do grep -q ready "$W/out" && break; sleep 0.05; done
-	PORT=$(awk '/^ready/{print $2}' "$W/out")
-	export PORT
-	[ -n "$PORT" ] || { cat "$W/err"; return 1; }
+	served_begin
 	KUBECTLS=$(kubectls)
 	export KUBECTLS
 }
 setup() { kubectl_needs 27; }
 
-teardown_file() {
-	kill "$HOLD"
-	wait "$SERVER"
-	rm -rf "$W"
-}
+teardown_file() { served_end; }
 
 # each TEST: with one kubectl after the other; $V is its number, for names of its own
 each() {
@@ -36,14 +19,6 @@ each() {
 		K="timeout --foreground 60 $bin --server=http://127.0.0.1:$PORT --cache-dir=$W/cache.$V"
 		"$@" || { echo "with $bin: ${output:-}"; return 1; }
 	done
-}
-# refused TEXT CMD...: fails and says so
-refused() {
-	local text=$1
-	shift
-	run "$@"
-	[ "$status" != 0 ] || { echo "not refused: $*"; return 1; }
-	has "$text"
 }
 curl_() { curl -sS --max-time 10 --unix-socket "$W/api.sock" "$@"; }
 create() { $K create --save-config=false "$@" >/dev/null; }

@@ -10,7 +10,7 @@
 #   no-range         ranges are not understood
 #   slow=N           N bytes a second
 #   stall            a blob's body begins and never goes on
-#   endless          a blob never ends
+#   endless          a blob goes on without end after what it should be
 #   long             a blob has some bytes more
 #   corrupt          a blob's middle byte is another one
 #   type=T           a manifest's Content-Type
@@ -99,7 +99,7 @@ sub serve {
 		print $c "HTTP/1.1 $status X\r\nContent-Type: application/octet-stream\r\n",
 			exists $b{endless} ? '' : "Content-Length: $say\r\n", (map { "$_\r\n" } @more), "Connection: close\r\n\r\n";
 		if (exists $b{stall}) { syswrite $c, substr($blob, $from, 10); sleep 600 }
-		if (exists $b{endless}) { 1 while print $c 'x' x 65536; return }
+		if (exists $b{endless}) { print $c substr($blob, $from); 1 while print $c 'x' x 65536; return }
 		my $end = defined $b{break} && $n == 0 ? $b{break} : length($blob);
 		while ($from < $end) {
 			my $piece = defined $b{slow} ? int($b{slow} / 10) + 1 : 65536;

@@ -179,11 +179,12 @@ image_fetch(const struct image_look *l, const char *ns, const struct pod_spec *s
 
 /* Templates lie below spec, some of them deeper: found by their kind, so that a new kind of
  * workload needs no row here. */
+enum { WAYS_DEPTH = 6 };
+static const char *const ways[] = { "spec", "template", "jobTemplate" };
+
 static const struct pod_spec *
 spec_within(const struct kind *k, const void *obj, int depth)
 {
-	static const char *const ways[] = { "spec", "template", "jobTemplate" };
-
 	if (k == pod_spec_kind())
 		return obj;
 	for (size_t i = 0; depth && i < sizeof ways / sizeof *ways; i++) {
@@ -200,10 +201,30 @@ spec_within(const struct kind *k, const void *obj, int depth)
 	return NULL;
 }
 
+static bool
+spec_may_be_within(const struct kind *k, int depth)
+{
+	if (k == pod_spec_kind())
+		return true;
+	for (size_t i = 0; depth && i < sizeof ways / sizeof *ways; i++) {
+		const struct field *f = schema_field(k, ways[i]);
+
+		if (f && f->type == T_OBJ && spec_may_be_within(f->of(), depth - 1))
+			return true;
+	}
+	return false;
+}
+
+bool
+resource_has_pod_spec(const struct resource *r)
+{
+	return spec_may_be_within(r->schema, WAYS_DEPTH);
+}
+
 const struct pod_spec *
 object_pod_spec(const void *obj)
 {
-	return spec_within(resource_of(obj)->schema, obj, 6);
+	return spec_within(resource_of(obj)->schema, obj, WAYS_DEPTH);
 }
 
 /* ---- what is told ---- */

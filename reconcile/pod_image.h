@@ -43,6 +43,8 @@ void image_fetch(const struct image_look *, const char *ns, const struct pod_spe
 
 /* The pod that an object is, or is the template of; NULL: neither. */
 const struct pod_spec *object_pod_spec(const void *obj);
+/* Can an object of that kind have one? */
+bool resource_has_pod_spec(const struct resource *);
 
 /* All of the pod's but ephemeral containers'.  False: it waits, `ret` says what is wrong with
  * whom (n rows, at most one a container; an image that merely comes is no trouble). */

@@ -98,9 +98,12 @@ decode_scalars(struct decoder *d, const struct field *f, const struct tree *t,
 	for (const struct tree *kid = t->kids; kid; kid = kid->next, in.item++)
 		if (f->type == T_INTS)
 			((int64_t *)ret->at)[in.item] = decode_int(d, f, kid, &in);
-		else if (kid->type != N_STRING)
+		else if (kid->type != N_STRING) {
+			/* no NULL in a list of words: the checks of the whole object read it,
+			 * too */
+			((const char **)ret->at)[in.item] = "";
 			decode_mismatch(d, "a string", kid, &in);
-		else {
+		} else {
 			((const char **)ret->at)[in.item] = kid->text;
 			decode_check(d, f, kid, &in);
 		}

@@ -341,6 +341,67 @@ livenessProbe: {exec: {command: [/bin/test, -e, /tmp/up]}, periodSeconds: 1, fai
 	drop pair
 }
 
+@test "a container that starts again gets the environment of now, and waits when there is none" {
+	conf() { echo "{apiVersion: v1, kind: ConfigMap, metadata: {name: mood}, data: {x: $1}}" | put mood; }
+	runs() { [ "$(kedge logs again | sed -n '$p')" = "$*" ]; }
+	ends() { in_ again sh -c "touch /v/end; while [ -e /v/end ]; do /bin/sleep 0.1; done" || true; }
+	conf one
+	SPEC='volumes: [{name: v, emptyDir: {}}]' \
+		MORE='envFrom: [{configMapRef: {name: mood}}]
+args: [$(x)]
+volumeMounts: [{name: v, mountPath: /v}]' \
+		pod again box:1 '[/bin/sh, -c, "echo $x $0; trap : TERM; while ! [ -e /v/end ]; do /bin/sleep 0.1; done; rm /v/end; sleep 0.3; exit 3"]' | put again
+	up again
+	runs one one
+	conf two
+	wait_for 5 "it is told" grep -q 'renew pod default/again' "$W/kedged.log"
+	[ "$(in_ again sh -c 'echo $x')" = one ] # as what runs there has it
+	ends
+	wait_for 10 "it runs again" runs two two
+	rm "$W/clone/mood.yaml"
+	push $'no mood\n\nKedge-Prune: yes'
+	wait_for 5 "it is told" grep -q 'renew pod default/again.*configmap "mood" not found' "$W/kedged.log"
+	st_is again .ready true
+	ends
+	wait_for 5 "it waits" st_is again .state.waiting.reason CreateContainerConfigError
+	st_is again .state.waiting.message 'configmap "mood" not found'
+	st_is again .lastState.terminated.exitCode 3
+	st_is again .restartCount 1
+	kill -9 "$KEDGED"
+	wait_for 5 "it is dead" not_running "$KEDGED"
+	kedge_start --source "deploy=$W/deploy.git"
+	echo "$KEDGED" >"$W/pid"
+	wait_for 5 "it waits still" st_is again .state.waiting.message 'configmap "mood" not found'
+	conf three
+	wait_for 15 "it runs again" runs three three
+	up again 15
+	st_is again .restartCount 2
+	drop again
+	rm "$W/clone/mood.yaml"
+}
+
+@test "while kedged is dead a container starts again with what was known last, also of what was deleted" {
+	echo '{apiVersion: v1, kind: ConfigMap, metadata: {name: known}, data: {x: "yes"}}' | put known
+	SPEC='volumes: [{name: v, emptyDir: {}}]' MORE='envFrom: [{configMapRef: {name: known}}]
+volumeMounts: [{name: v, mountPath: /v}]' \
+		pod orphan box:1 '[/bin/sh, -c, "echo is $x; while ! [ -e /v/end ]; do /bin/sleep 0.1; done; rm /v/end"]' | put orphan
+	up orphan
+	uid=$(field pod orphan .metadata.uid)
+	rm "$W/clone/known.yaml"
+	push $'not known\n\nKedge-Prune: yes'
+	wait_for 5 "it is told" grep -q 'renew pod default/orphan.*configmap "known" not found' "$W/kedged.log"
+	st_is orphan .ready true
+	kill -9 "$KEDGED"
+	wait_for 5 "it is dead" not_running "$KEDGED"
+	touch "$W/state/pods/$uid/.volumes/v/end"
+	wait_for 10 "it runs again" grep -q 'is yes' "$W/logs/default_orphan_$uid/main/1.log"
+	kedge_start --source "deploy=$W/deploy.git"
+	echo "$KEDGED" >"$W/pid"
+	up orphan
+	st_is orphan .restartCount 1
+	drop orphan
+}
+
 @test "a command that is not there is said as Kubernetes says it" {
 	{
 		SPEC='restartPolicy: Never' pod no-command box:1 '["/bin/nothing"]'

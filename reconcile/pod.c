@@ -262,6 +262,24 @@ leave_out_ended(const struct pod_status *st, struct sandbox_args *args)
 	args->containers.n = n;
 }
 
+/* As in Kubernetes, who has its image does not wait for who has not; false: nobody could
+ * begin.  */
+static bool
+hold_without_image(struct snapshot *s, const struct pod *pod, struct sandbox_args *args,
+		   struct arena *a)
+{
+	size_t ninit = pod->spec->initContainers.n;
+	bool any = false;
+
+	for (size_t i = 0; i < args->containers.n; i++) {
+		bool here = pod_images_here(s, pod, pod_part(pod->spec, i), a);
+
+		args->containers.at[i].hold |= !here;
+		any |= here && (!ninit || !i);
+	}
+	return any;
+}
+
 static void
 start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, struct plan *p)
 {
@@ -277,7 +295,9 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	struct pod_status *st;
 
 	v.ntrouble = !args;
-	if (args && !failed && !pod_images(s, pod, p, trouble, &v.ntrouble))
+	if (args && !failed)
+		pod_images(s, pod, p, trouble, &v.ntrouble);
+	if (args && !hold_without_image(s, pod, args, a) && !failed)
 		waits = true, args = NULL;
 	if (failed && str_is(seen->refused, REASON_REJECTED)) {
 		reject(pod, seen, p);
@@ -444,7 +464,7 @@ add_ephemeral(struct snapshot *s, const struct pod *pod, const struct pod_seen *
 	}
 }
 
-/* A container that waits for what it refers to.
+/* A container that waits for what it refers to.  Its image comes first, as in Kubernetes.
  * `ret`: what is still missing. */
 static void
 release(struct snapshot *s, const struct pod *pod, const struct container *c,
@@ -452,11 +472,14 @@ release(struct snapshot *s, const struct pod *pod, const struct container *c,
 {
 	struct add_args args = { .uid = object_uid(pod) };
 
+	if (!pod_images_of(s, pod, c, p, ret, ret_n))
+		return;
 	args.container = pod_container(s, pod, c, role, p->arena, &ret[*ret_n]);
 	if (args.container->hold) {
 		tell_trouble(p, pod, &ret[(*ret_n)++]);
 		return;
 	}
+	pod_images_of_told(s, pod, c, p);
 	order(p, ACT_RENEW, pod, 0, add_args_kind(), &args,
 	      arena_printf(p->arena, "%s: all that it refers to is there", c->name));
 }

@@ -402,6 +402,24 @@ volumeMounts: [{name: v, mountPath: /v}]' \
 	drop orphan
 }
 
+@test "a container whose image is missing waits alone, and begins when it comes" {
+	{
+		pod alone box:1 | sed '$d'
+		echo '  - {name: lacks, image: "absent:1", imagePullPolicy: IfNotPresent}'
+	} | put alone
+	lacks() { field pod alone ".status.containerStatuses[] | select(.name == \"lacks\") | $1"; }
+	lacks_is() { [ "$(lacks "$1")" = "$2" ]; }
+	wait_for 10 "the other runs" st_is alone .ready true
+	wait_for 20 "it backs off" lacks_is .state.waiting.reason ImagePullBackOff
+	is alone .status.phase Pending
+	id=$(st alone .containerID)
+	box absent:1
+	up alone 20
+	st_is alone .containerID "$id"
+	lacks_is .restartCount 0
+	drop alone
+}
+
 @test "a command that is not there is said as Kubernetes says it" {
 	{
 		SPEC='restartPolicy: Never' pod no-command box:1 '["/bin/nothing"]'

@@ -48,7 +48,7 @@ struct cont {
 	const char *reason;
 	char *message;
 	int image_backoff_s;
-	int64_t image_retry; /* boot ms; 0: not waiting for one */
+	int64_t image_retry; /* boot ms: of that, or of a renewal; 0: waiting for neither */
 };
 
 struct rtpod {

@@ -302,6 +302,21 @@ container_begin(struct rt *rt, struct rtpod *p, size_t i)
 	}
 }
 
+/* Once more; a renewal that was refused is asked for again when it is not told any more. */
+static void
+container_try(struct rt *rt, struct rtpod *p, size_t i)
+{
+	struct cont *c = &p->c[i];
+
+	free(steal_ptr(&c->refused_version));
+	if (!c->said.began) {
+		container_begin(rt, p, i);
+		return;
+	}
+	c->image_retry = 0;
+	rt_changed(rt, p);
+}
+
 void
 rtpod_start_containers(struct rt *rt, struct rtpod *p)
 {
@@ -707,7 +722,7 @@ rtpod_go_on(struct rt *rt, struct rtpod *p)
 	}
 	for (size_t i = 0; p->run && i < p->spec.ncontainers; i++)
 		if (p->c[i].image_retry && p->c[i].image_retry <= now)
-			container_begin(rt, p, i);
+			container_try(rt, p, i);
 }
 
 int64_t

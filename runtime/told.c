@@ -83,7 +83,8 @@ spec_change(struct rt *rt, struct rtpod *p, const struct rt_container *all, size
 	return 0;
 }
 
-enum { RENEW_RETRY_MS = 10000 };
+/* What could not be begun is tried again sooner than what goes on meanwhile. */
+enum { RENEW_RETRY_MS = 10000, RENEW_NEXT_RETRY_MS = 60000 };
 
 /* It has its image and its place; what differs is what the API says. */
 static struct rt_container
@@ -146,11 +147,12 @@ renew_failed(struct rt *rt, struct rtpod *p, size_t i, const struct rt_container
 
 	free(is->refused_version);
 	is->refused_version = c->env_version ? xstrdup(c->env_version) : NULL;
+	is->image_retry =
+	    monotonic_ms() + (is->compiled ? RENEW_NEXT_RETRY_MS : RENEW_RETRY_MS);
 	if (!is->compiled) {
 		is->reason = "CreateContainerError";
 		free(is->message);
 		is->message = xstrdup(error_text(why));
-		is->image_retry = monotonic_ms() + RENEW_RETRY_MS;
 	}
 	rt_changed(rt, p);
 	return fail(e, WHY_INVALID, "%s", error_text(why));
@@ -178,6 +180,8 @@ rt_container_renew(struct rt *rt, const char *uid, const struct rt_container *c,
 	if ((p->c[i].compiled && !c->hold && next_run(rt, p, all, i, &why) < 0) ||
 	    spec_change(rt, p, all, p->spec.ncontainers, &why) < 0)
 		return renew_failed(rt, p, i, c, why, e);
+	if (p->c[i].refused_version)
+		p->c[i].image_retry = 0;
 	free(steal_ptr(&p->c[i].refused_version));
 	if (p->c[i].compiled && was_held != c->hold)
 		rtpod_tell_hold(p, i);

@@ -505,18 +505,23 @@ volumeMounts: [{name: v, mountPath: /v}]' \
 }
 
 @test "what a pod may do: user, capabilities, a read-only root" {
+	kedge image import "$B/images/box" user-number:1 --cmd '["/bin/talk","wait"]' --user 1234:99
+	kedge image import "$B/images/box" user-name:1 --cmd '["/bin/talk","wait"]' --user nobody
 	{
-		SPEC='securityContext: {runAsUser: 1000, runAsGroup: 2000, fsGroup: 3000}
+		SPEC='securityContext: {runAsUser: 1000, runAsGroup: 2000, fsGroup: 3000, supplementalGroups: [4000], supplementalGroupsPolicy: Strict}
 volumes: [{name: v, emptyDir: {}}]' MORE='volumeMounts: [{name: v, mountPath: /v}]
 securityContext: {readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}' pod bare box:1
 		MORE='securityContext: {capabilities: {add: [NET_ADMIN], drop: [CHOWN]}}' pod armed box:1
 		SPEC='securityContext: {runAsNonRoot: true}' pod not-root box:1
 		SPEC='securityContext: {runAsNonRoot: true, runAsUser: 1000}' pod not-root-well box:1
+		SPEC='securityContext: {runAsNonRoot: true}' pod numbered user-number:1
+		SPEC='securityContext: {runAsNonRoot: true}' pod named user-name:1
+		MORE='securityContext: {allowPrivilegeEscalation: true}' pod grows box:1
 	} | put rights
 	up bare
 	[ "$(in_ bare id -u)" = 1000 ]
 	[ "$(in_ bare id -g)" = 2000 ]
-	in_ bare id -G | grep -qw 3000
+	[ "$(in_ bare id -G | tr ' ' '\n' | sort | tr '\n' ' ')" = '2000 3000 4000 ' ]
 	in_ bare sh -c 'echo x >/v/file'
 	[ "$(in_ bare stat -c %g /v/file)" = 3000 ]
 	run in_ bare touch /x
@@ -530,6 +535,12 @@ securityContext: {readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}' po
 	up not-root-well
 	wait_for 5 "root is refused" sh -c 'kedge get pod not-root | grep -q CreateContainerConfigError'
 	[[ $(st not-root .state.waiting.message) == "container has runAsNonRoot and image will run as root"* ]]
+	up numbered
+	[ "$(in_ numbered id -u):$(in_ numbered id -g)" = 1234:99 ]
+	wait_for 5 "a name is no number" st_is named .state.waiting.reason CreateContainerConfigError
+	[[ $(st named .state.waiting.message) == "container has runAsNonRoot and image has non-numeric user (nobody), cannot verify user is non-root"* ]]
+	up grows
+	in_ grows grep -qE '^NoNewPrivs:.0$' /proc/self/status
 	drop rights
 }
 

@@ -87,6 +87,34 @@ env:
 	drop envs
 }
 
+@test "the variables of Services are there, unless the pod wants none" {
+	echo '{apiVersion: v1, kind: Service, metadata: {name: my-db}, spec: {clusterIP: 10.43.7.7, selector: {app: nobody}, ports: [{name: sql, port: 5432}]}}' | put my-db
+	{
+		pod linked box:1
+		SPEC='enableServiceLinks: false' pod unlinked box:1
+	} | put links
+	up linked
+	up unlinked
+	[ "$(in_ linked sh -c 'echo $MY_DB_SERVICE_HOST $MY_DB_SERVICE_PORT_SQL $MY_DB_PORT')" = '10.43.7.7 5432 tcp://10.43.7.7:5432' ]
+	run in_ unlinked env
+	hasnt MY_DB
+	rm "$W/clone/my-db.yaml"
+	drop links
+}
+
+@test "a namespace's Pod Security labels: a commit is refused, warned of, or neither, in Kubernetes' words" {
+	echo '{apiVersion: v1, kind: Namespace, metadata: {name: guarded, labels: {pod-security.kubernetes.io/enforce: baseline, pod-security.kubernetes.io/warn: restricted}}}' | put guarded
+	wait_for 10 "it is there" kedge get ns guarded
+	SPEC='hostNetwork: true' pod rogue box:1 | sed 's/name: rogue,/name: rogue, namespace: guarded,/' | put rogue
+	wait_for 10 "the commit is refused" sh -c 'kedge status | grep -q "violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)"'
+	! kedge -n guarded get pod rogue 2>/dev/null || false
+	pod rogue box:1 | sed 's/name: rogue,/name: rogue, namespace: guarded,/' | put rogue
+	wait_for 10 "it runs" sh -c 'kedge -n guarded get pod rogue | grep -q Running'
+	kedge status | grep -q 'would violate PodSecurity "restricted:latest": allowPrivilegeEscalation != false'
+	rm "$W/clone/guarded.yaml"
+	drop rogue
+}
+
 @test "ConfigMaps and Secrets are files, follow a change, and are read-only" {
 	local m='volumeMounts:
 - {name: cm, mountPath: /cm}

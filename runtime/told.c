@@ -10,6 +10,7 @@
 
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
+#include "reconcile/base/log.h"
 #include "runtime/image.h"
 #include "runtime/rt.h"
 
@@ -118,9 +119,13 @@ next_run(struct rt *rt, struct rtpod *p, const struct rt_container *all, size_t 
 	const struct image *img = rt->cfg.images ? image_find(rt->cfg.images, id) : NULL;
 	struct rt_pod spec = p->spec;
 
-	if (!img)
-		return fail(e, WHY_NOT_FOUND, "the image it runs (%s) has no name any more",
-			    id);
+	if (!img) {
+		log_warn("runtime",
+			 "pod %s_%s: container %s keeps its environment until the pod is made "
+			 "anew, for its image (%s) has no name any more",
+			 p->spec.ns, p->spec.name, all[i].name, id);
+		return 0;
+	}
 	spec.containers = all;
 	if (spec_allowed(rt, &spec, e) < 0)
 		return -1;

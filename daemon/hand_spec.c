@@ -176,6 +176,7 @@ spec_container(const struct container_args *c, struct arena *a, struct rt_contai
 		.pre_stop = spec_hook(c->preStop, a),
 		.stop_signal = c->stopSignal,
 		.hold = c->hold,
+		.env_version = c->envVersion,
 	};
 }
 
@@ -415,6 +416,7 @@ seen_container(const struct rt_container_status *c, struct arena *a, struct cont
 		.finishedAt = c->now.finished_at,
 		.started = c->started,
 		.held = c->held,
+		.envVersion = arena_strdup(a, c->env_version),
 		.sized = true,
 		.cpuMilli = c->cpu_milli,
 		.cpuShares = c->cpu_shares,

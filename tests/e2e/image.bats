@@ -122,6 +122,32 @@ refused() {
 	pod_end one
 }
 
+@test "headers of GNU's and POSIX' tar: sparse files, long names, large ids, hard links, setuid" {
+	local t="$W/formats" long f have layer
+	long=$(printf 'part-of-a-long-path-%.0s' 1 2 3 4)/$(printf 'name-%.0s' $(seq 20))
+	mkdir -p "$t/$(dirname "$long")"
+	echo "long name" >"$t/$long"
+	truncate -s 8M "$t/hole" # data in the midst, and a hole at the end
+	echo data | dd of="$t/hole" bs=1M seek=3 conv=notrunc status=none
+	truncate -s 3M "$t/empty"
+	ln "$t/hole" "$t/same"
+	echo run >"$t/su" && chmod 4755 "$t/su"
+	ln -s hole "$t/link"
+	for f in gnu oldgnu posix,0.0 posix,0.1 posix,1.0 ustar; do
+		tar -C "$t" --format="${f%,*}" $([ "$f" = ustar ] || echo -S) $([ "$f" = "${f%,*}" ] || echo "--sparse-version=${f#*,}") \
+			--owner=:60001 --group=:50001 -cf "$W/formats.tar" .
+		have=$(ls "$W/state/images/layers/sha256")
+		kedge image import "$W/formats.tar" "formats-${f%,*}:1" --entrypoint '["/su"]'
+		layer=$W/state/images/layers/sha256/$(ls "$W/state/images/layers/sha256" | grep -vxF "$have")
+		[ -d "$layer/" ] || { echo "$f: no layer of its own"; false; }
+		diff -r --no-dereference "$t" "$layer"
+		[ "$(stat -c '%a %u %g' "$layer/su")" = '4755 60001 50001' ]
+		[ "$(stat -c '%h %i' "$layer/hole")" = "2 $(stat -c %i "$layer/same")" ]
+		[ "$f" = ustar ] || [ "$(du -k "$layer/hole" | cut -f1)" -lt 1024 ]
+		kedge image rm "formats-${f%,*}:1"
+	done
+}
+
 @test "tars come in plain, gzip and zstd" {
 	tar -C "$W/tree" -cf "$W/t.tar" .
 	gzip -k "$W/t.tar"

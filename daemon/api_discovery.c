@@ -11,8 +11,13 @@
 static const struct group {
 	const char *name, *version;
 } groups[] = {
-	{ "", "v1" },          { "apps", "v1" },           { "discovery.k8s.io", "v1" },
-	{ "kedge.dev", "v1" }, { "storage.k8s.io", "v1" }, { "metrics.k8s.io", "v1beta1" },
+	{ "", "v1" },
+	{ "apps", "v1" },
+	{ "discovery.k8s.io", "v1" },
+	{ "kedge.dev", "v1" },
+	{ "storage.k8s.io", "v1" },
+	{ "metrics.k8s.io", "v1beta1" },
+	{ "networking.k8s.io", "v1" },
 };
 enum { GROUPS = sizeof groups / sizeof *groups };
 

@@ -287,7 +287,7 @@ teardown_file() {
 }
 
 @test "delete pod returns when it is gone" {
-	kedge delete pod web-9b459b4c5-q8w2x --grace-period 0
+	kedge delete pod/web-9b459b4c5-q8w2x --grace-period 0
 	run kedge get pod web-9b459b4c5-q8w2x
 	[ "$status" = 1 ]
 }

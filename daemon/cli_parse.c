@@ -151,6 +151,16 @@ word_is(const char *given, const char *want, size_t len)
 		resource_named(given) == pod);
 }
 
+/* "pod/web" where the command has "pod": the word is what it works on, too. */
+static bool
+word_names(const char *given, const char *want, size_t len)
+{
+	const char *slash = strchr(given, '/');
+	cleanup_free char *kind = slash ? xstrndup(given, slash - given) : NULL;
+
+	return slash && slash[1] && word_is(kind, want, len);
+}
+
 /* How many of argv's words the command's own words are; 0 when they are not. */
 static int
 words_match(const char *words, char **argv)
@@ -160,6 +170,8 @@ words_match(const char *words, char **argv)
 	while (*words) {
 		size_t len = strcspn(words, " ");
 
+		if (n && argv[n] && !words[len] && word_names(argv[n], words, len))
+			return n;
 		if (!argv[n] || !word_is(argv[n], words, len))
 			return 0;
 		n++;
@@ -220,9 +232,9 @@ no_such_command(char **argv, struct arena *a, struct error **e)
 	}
 	if (!strcmp(argv[0], "delete") && argv[1])
 		fail(e, WHY_BAD_REQUEST,
-		     "kedge deletes pods only (kedge delete pod NAME); to delete \"%s\", take "
-		     "it "
-		     "out of its source and push",
+		     "kedge deletes pods only (kedge delete pod NAME), not \"%s\"; what a file "
+		     "in Git states goes when it is taken out there and pushed, what kubectl "
+		     "made with kubectl delete",
 		     argv[1]);
 	else if (also.len)
 		fail(e, WHY_BAD_REQUEST, "kedge %s needs a word more: %s", argv[0],

@@ -648,13 +648,18 @@ down_await(const struct cli_call *c, struct error **e)
 int
 cli_down(struct cli_call *c, struct error **e)
 {
-	bool keep = cli_opt(c, OPT_keep) != NULL;
+	bool keep = cli_opt(c, OPT_keep) != NULL, yes = cli_opt(c, OPT_yes) != NULL;
 	json_t *answer;
 
+	/* A script that lost its way must not end all that runs here. */
+	if (!yes && !(isatty(STDIN_FILENO) && c->tty))
+		return fail(
+		    e, WHY_BAD_REQUEST,
+		    "nothing was done: kedge down removes everything kedge made on this "
+		    "host, and there is no terminal to ask at; say --yes if that is meant");
 	if (!keep)
 		say_data(c);
-
-	if (isatty(STDIN_FILENO) && c->tty && !cli_opt(c, OPT_yes)) {
+	if (!yes) {
 		char line[16] = "";
 
 		fprintf(stderr,

@@ -47,6 +47,15 @@ teardown_file() {
 	kedge get pods
 }
 
+@test "down without a terminal does nothing unless it is told --yes" {
+	for words in "down" "down --keep"; do
+		run kedge $words </dev/null
+		[ "$status" = 1 ]
+		[[ $output == *"nothing was done"*"--yes"* ]]
+	done
+	kedge get pods
+}
+
 @test "port-forward without a port is not understood" {
 	run timeout 10 kedge port-forward web-9b459b4c5-cst47
 	[ "$status" = 2 ]
@@ -278,7 +287,7 @@ teardown_file() {
 }
 
 @test "delete pod returns when it is gone" {
-	kedge delete pod web-9b459b4c5-q8w2x --grace-period 0
+	kedge delete pod/web-9b459b4c5-q8w2x --grace-period 0
 	run kedge get pod web-9b459b4c5-q8w2x
 	[ "$status" = 1 ]
 }

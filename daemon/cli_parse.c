@@ -140,27 +140,6 @@ cli_duration(const char *text)
 
 /* ---- the command ---- */
 
-/* A kind may be called as everywhere else: pod, pods, po. */
-static bool
-word_is(const char *given, const char *want, size_t len)
-{
-	const struct resource *pod = &resources[RES_pod];
-
-	return (strlen(given) == len && !strncmp(given, want, len)) ||
-	       (len == strlen(pod->singular) && !strncmp(want, pod->singular, len) &&
-		resource_named(given) == pod);
-}
-
-/* "pod/web" where the command has "pod": the word is what it works on, too. */
-static bool
-word_names(const char *given, const char *want, size_t len)
-{
-	const char *slash = strchr(given, '/');
-	cleanup_free char *kind = slash ? xstrndup(given, slash - given) : NULL;
-
-	return slash && slash[1] && word_is(kind, want, len);
-}
-
 /* How many of argv's words the command's own words are; 0 when they are not. */
 static int
 words_match(const char *words, char **argv)
@@ -170,9 +149,7 @@ words_match(const char *words, char **argv)
 	while (*words) {
 		size_t len = strcspn(words, " ");
 
-		if (n && argv[n] && !words[len] && word_names(argv[n], words, len))
-			return n;
-		if (!argv[n] || !word_is(argv[n], words, len))
+		if (!argv[n] || strlen(argv[n]) != len || strncmp(argv[n], words, len) != 0)
 			return 0;
 		n++;
 		words += len;
@@ -227,16 +204,10 @@ no_such_command(char **argv, struct arena *a, struct error **e)
 		if (!c->brief)
 			continue;
 		first[n++] = arena_strndup(a, c->words, len);
-		if (c->words[len] && !strcmp(first[n - 1], argv[0])) /* "image", "delete" */
+		if (c->words[len] && !strcmp(first[n - 1], argv[0])) /* "image" */
 			buf_addf(&also, "%s%s", also.len ? ", " : "", c->words);
 	}
-	if (!strcmp(argv[0], "delete") && argv[1])
-		fail(e, WHY_BAD_REQUEST,
-		     "kedge deletes pods only (kedge delete pod NAME), not \"%s\"; what a file "
-		     "in Git states goes when it is taken out there and pushed, what kubectl "
-		     "made with kubectl delete",
-		     argv[1]);
-	else if (also.len)
+	if (also.len)
 		fail(e, WHY_BAD_REQUEST, "kedge %s needs a word more: %s", argv[0],
 		     buf_text(&also));
 	else if ((near = instead_of(argv[0])))

@@ -218,21 +218,61 @@ words_of(struct cli_call *c, json_t *list)
 	return arena_strdup(c->arena, buf_text(&b));
 }
 
+static const char *
+loose_path(struct cli_call *c, json_t *o)
+{
+	const char *ns = cli_at(c, o, "namespace");
+
+	return arena_printf(c->arena, "%s%s%s", ns, *ns ? "/" : "", cli_at(c, o, "name"));
+}
+
 /* One object that was made, or changed, over the API. */
 static void
 put_loose(struct cli_call *c, json_t *o, struct buf *out)
 {
-	const char *ns = cli_at(c, o, "namespace"), *name = cli_at(c, o, "name");
 	json_t *fields = json_object_get(o, "fields");
 	int64_t created = json_integer_value(json_object_get(o, "created"));
 
-	buf_addf(out, "  %s %s%s%s  ", cli_at(c, o, "kind"), ns, *ns ? "/" : "", name);
+	buf_addf(out, "  %s %s  ", cli_at(c, o, "kind"), loose_path(c, o));
 	if (fields)
 		buf_addf(out, "%s (%s)\n", words_of(c, fields),
 			 words_of(c, json_object_get(o, "managers")));
 	else
 		buf_addf(out, "made %s ago with %s\n", cli_age(c, c->now - created),
 			 words_of(c, json_object_get(o, "managers")));
+}
+
+/* What sources left behind that kedged follows no longer, each source's together. */
+static void
+put_left(struct cli_call *c, json_t *list, struct buf *out)
+{
+	json_t *o, *other;
+	size_t i, k;
+
+	json_array_foreach(list, i, o)
+	{
+		const char *source = cli_at(c, o, "source");
+		bool first = *source;
+
+		json_array_foreach(list, k, other)
+		{
+			if (k < i && str_is(cli_at(c, other, "source"), source))
+				first = false;
+		}
+		if (!first)
+			continue;
+		buf_addf(out,
+			 "\nnot from Git any more: source %s is no longer configured\n"
+			 "  They stay as they are.  Put the source back into kedge.yaml, or "
+			 "kedge delete them.\n",
+			 source);
+		json_array_foreach(list, k, other)
+		{
+			if (str_is(cli_at(c, other, "source"), source))
+				buf_addf(out, "  %s %s\n", cli_at(c, other, "kind"),
+					 loose_path(c, other));
+		}
+	}
 }
 
 /* What is here and in no commit: objects of their own, then fields of Git's. */
@@ -251,7 +291,8 @@ put_not_from_git(struct cli_call *c, json_t *list, struct buf *out)
 
 		json_array_foreach(list, i, o)
 		{
-			if (!json_object_get(o, "fields") != !pass)
+			if (!json_object_get(o, "fields") != !pass ||
+			    json_object_get(o, "source"))
 				continue;
 			if (!any)
 				buf_addf(out, "\n%s\n", titles[pass]);
@@ -287,6 +328,7 @@ status_text(struct cli_call *c, struct buf *out, struct error **e)
 	json_decref(sources);
 	json_decref(revisions);
 	all = c->n ? NULL : cli_json(c, "GET", "/kedge/status", NULL, NULL, NULL);
+	put_left(c, json_object_get(all, "notFromGit"), out);
 	put_not_from_git(c, json_object_get(all, "notFromGit"), out);
 	json_decref(all);
 	if (!found && c->n)
@@ -412,7 +454,10 @@ cli_history(struct cli_call *c, struct error **e)
 
 	if (!list)
 		return -1;
-	if (c->n) { /* a name that is no source's has no history, but that is not why */
+	at = arena_alloc(c->arena,
+			 json_array_size(json_object_get(list, "items")) * sizeof *at + 1);
+	n = history_pick(c, list, at);
+	if (c->n && !n) { /* a name that is no source's has no history, but that is not why */
 		json_t *source = cli_json(
 		    c, "GET", cli_url(c, &resources[RES_source], c->args[0]), NULL, NULL, e);
 
@@ -422,9 +467,6 @@ cli_history(struct cli_call *c, struct error **e)
 		}
 		json_decref(source);
 	}
-	at = arena_alloc(c->arena,
-			 json_array_size(json_object_get(list, "items")) * sizeof *at + 1);
-	n = history_pick(c, list, at);
 	if (cli_opt(c, OPT_output)) {
 		json_t *items = json_array();
 

@@ -474,7 +474,7 @@ is_ours(const struct pass *p, const struct object *o)
 	const char *source = object_label(o, ANNOTATION_SOURCE);
 
 	/* The label alone may have been copied: onto a slice, a replica set. */
-	return source && !strcmp(source, p->w->source) && own_is_gits(o) &&
+	return source && !strcmp(source, p->w->source) && own_is_signed(o) &&
 	       !o->metadata->deletionTimestamp;
 }
 

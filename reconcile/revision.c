@@ -223,7 +223,7 @@ look_around(struct look *l, const char *source)
 
 			/* The label alone may have been copied by a controller. */
 			if (str_is(object_label(o, ANNOTATION_SOURCE), source) &&
-			    own_is_gits(o))
+			    own_is_signed(o))
 				look_at(l, &resources[kinds[k]], o);
 		}
 }

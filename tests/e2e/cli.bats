@@ -22,7 +22,7 @@ teardown_file() {
 @test "help lists every command, and every command has help" {
 	kedge help >"$W/help"
 	for c in status history diff sync suspend resume rollback wait validate get describe events logs exec \
-		"delete pod" "image import" "image load" "image ls" "image rm" down version completion; do
+		delete "image import" "image load" "image ls" "image rm" down version completion; do
 		grep -q "^  $c " "$W/help"
 		kedge help $c | grep -q "^usage: kedge $c"
 		kedge $c --help | grep -q "^usage: kedge $c"

@@ -85,6 +85,64 @@ teardown() {
 	[ "$output" = 'kedge: sources.kedge.dev "nosuch" not found' ]
 }
 
+@test "a source that is taken out of kedge.yaml leaves its objects to anybody, and put back takes them over" {
+	repo_make
+	sources() { printf 'sources:\n' >"$W/kedge.yaml" && printf -- '- {name: %s, url: %s}\n' "$@" >>"$W/kedge.yaml"; }
+	mkdir "$W/manifests"
+	configmap other one >"$W/manifests/other.yaml"
+	sources deploy "$W/deploy.git" dir "$W/manifests"
+	kedge_start
+	image web:1
+	deployment web web:1 >"$W/clone/web.yaml"
+	configmap a one >"$W/clone/a.yaml"
+	configmap b one >"$W/clone/b.yaml"
+	configmap c one >"$W/clone/c.yaml"
+	push_wait first
+	pod=$(kedge get pods -o name)
+
+	kedge_stop
+	sources dir "$W/manifests"
+	kedge_start
+	kedge wait # not for a source that is none
+	[ "$(kedge get sources -o name)" = source.kedge.dev/dir ]
+	[ "$(kedge get pods -o name)" = "$pod" ]
+	grep -q 'source deploy is no longer configured: its objects (4) stay as they are' "$W/kedged.log"
+	run kedge status
+	[[ $output =~ 'not from Git any more: source deploy is no longer configured' ]]
+	for o in 'deployment default/web' 'configmap default/a' 'configmap default/b'; do
+		grep -qx "  $o" <<<"$output" || { echo "$output"; return 1; }
+	done
+	[ "$(grep -c 'configmap default/other' <<<"$output")" = 0 ]
+	kedge history deploy | grep -q first # what was is still told
+	run kedge delete configmap/other
+	[ "$status" = 1 ]
+	[[ $output =~ 'configmaps "other" is owned by Git: other.yaml:1' ]]
+	kedge delete configmap/a
+	kedge delete cm b
+	run kedge get cm a b
+	[ "$status" = 1 ]
+	curl -sf --unix-socket "$KEDGE_SOCKET" -X PATCH -H 'Content-Type: application/merge-patch+json' \
+		-d '{"data":{"v":"mine"}}' http://kedge/api/v1/namespaces/default/configmaps/c >/dev/null
+	[ "$(field cm c .data.v)" = mine ]
+	[ "$(kedge get pods -o name)" = "$pod" ]
+
+	rm "$W/clone/b.yaml" # nothing of it is made again
+	push second
+	kedge_stop
+	sources deploy "$W/deploy.git" dir "$W/manifests"
+	kedge_start
+	kedge wait --for "$(head_id)"
+	kedge get cm a
+	run kedge get cm b
+	[ "$status" = 1 ]
+	[ "$(field cm c .data.v)" = one ] # Git's again, and as Git has it
+	[ "$(kedge get pods -o name)" = "$pod" ]
+	run kedge status
+	[[ ! $output =~ 'not from Git' ]]
+	run kedge delete deploy/web
+	[[ $output =~ 'is owned by Git: web.yaml:1' ]]
+}
+
 @test "no daemon and no rights are told apart" {
 	kedge_start
 	run setpriv --reuid 12345 --regid 12345 --clear-groups "$B/kedge" status

@@ -86,34 +86,6 @@ options_may_stand_anywhere_and_in_every_form(void **state)
 }
 
 static void
-delete_takes_a_pod_in_both_forms(void **state)
-{
-	static const char *const lines[] = { "kedge delete pod web", "kedge delete po web",
-					     "kedge delete pod/web", "kedge delete pods/web" };
-
-	(void)state;
-	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
-		struct arena a = { 0 };
-		struct cli_call c;
-
-		assert_int_equal(parse(&c, &a, NULL, lines[i]), 0);
-		assert_string_equal(c.command->words, "delete pod");
-		assert_int_equal(c.n, 1);
-		assert_string_equal(cli_name(&resources[RES_pod], c.args[0]), "web");
-		arena_free(&a);
-	}
-	refuses(
-	    "kedge delete svc/web",
-	    "kedge deletes pods only (kedge delete pod NAME), not \"svc/web\"; what a file "
-	    "in Git states goes when it is taken out there and pushed, what kubectl made with "
-	    "kubectl delete");
-	refuses("kedge delete pod/",
-		"kedge deletes pods only (kedge delete pod NAME), not "
-		"\"pod/\"; what a file in Git states goes when it is taken "
-		"out there and pushed, what kubectl made with kubectl delete");
-}
-
-static void
 two_dashes_end_the_options(void **state)
 {
 	struct arena a = { 0 };
@@ -189,11 +161,6 @@ what_is_not_understood_is_said_with_a_suggestion(void **state)
 		"kedge image needs a word more: image import, image load, image "
 		"pull, image prune, image inspect, image save, image verify, image ls, "
 		"image rm");
-	refuses(
-	    "kedge delete service web",
-	    "kedge deletes pods only (kedge delete pod NAME), not \"service\"; what a file "
-	    "in Git states goes when it is taken out there and pushed, what kubectl made with "
-	    "kubectl delete");
 	refuses("kedge apply -f x", "kedge has no command \"apply\": what runs is changed "
 				    "through Git: change the manifest, commit and push");
 	refuses("kedge pods",
@@ -509,7 +476,6 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_a_terminal_would_obey_is_taken_out),
 		cmocka_unit_test(options_may_stand_anywhere_and_in_every_form),
-		cmocka_unit_test(delete_takes_a_pod_in_both_forms),
 		cmocka_unit_test(two_dashes_end_the_options),
 		cmocka_unit_test(exec_leaves_the_commands_own_options_alone),
 		cmocka_unit_test(an_option_given_again_keeps_all_its_values),

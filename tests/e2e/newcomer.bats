@@ -76,10 +76,19 @@ teardown() {
 	kedge wait
 	kedge suspend
 	configmap a two >"$W/clone/a.yaml"
-	push second
 	run kedge wait
 	[ "$status" = 0 ]
 	[[ $output =~ "source deploy is suspended: what came since is not applied until \`kedge resume\`" ]]
+	push second
+	wait_for 10 "it is seen" bash -c "[ \"\$(kedge get source deploy -o json | jq -r .status.next)\" = $(head_id) ]"
+	run kedge wait
+	[ "$status" = 2 ]
+	[ "$output" = "kedge: source deploy is suspended: $(g rev-parse --short=7 HEAD) is not applied until \`kedge resume deploy\`" ]
+	run kedge wait --for "$(head_id)"
+	[ "$status" = 2 ]
+	[[ $output =~ "source deploy is suspended" ]]
+	kedge resume
+	kedge wait
 	run kedge history nosuch
 	[ "$status" = 1 ]
 	[ "$output" = 'kedge: sources.kedge.dev "nosuch" not found' ]

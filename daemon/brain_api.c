@@ -336,6 +336,15 @@ diff_of(struct brain *b, struct watch *w, const char *ref, const char *commit, j
 	for (const struct complaint *c = cs.first; c; c = c->next)
 		if (!c->warning)
 			json_array_append_new(errors, text_json(complaint_print(c, &a)));
+	if (cs.errors) { /* where only the prune guard stands before it, what it would be */
+		struct complaints again = { .arena = &a };
+
+		manifest_set_free(set);
+		set = NULL;
+		plan_init(&p, &a);
+		if (deploy_plan(b, w, commit, true, NULL, &s, &p, &again, &set, e) < 0)
+			return;
+	}
 	for (size_t i = 0; i < p.n; i++) {
 		cleanup_buf struct buf line = { 0 };
 

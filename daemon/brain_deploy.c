@@ -7,6 +7,7 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/log.h"
+#include "../reconcile/base/text.h"
 #include "../reconcile/controllers.h"
 #include "../reconcile/own.h"
 #include "brain_fetch.h"
@@ -367,7 +368,8 @@ deploy_plan(struct brain *b, struct watch *w, const char *commit, bool allow_pru
 {
 	struct wanted wanted = { .source = w->config->name,
 				 .revision = commit,
-				 .prune_allowed = allow_prune };
+				 .prune_allowed = allow_prune,
+				 .no_commits = str_is(w->config->type, "directory") };
 
 	if (source_manifests(b->sources, w->config->name, commit, ret, cs, e) < 0)
 		return -1;

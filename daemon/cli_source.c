@@ -302,72 +302,105 @@ put_not_from_git(struct cli_call *c, json_t *list, struct buf *out)
 	}
 }
 
-static int
-status_text(struct cli_call *c, struct buf *out, struct error **e)
+/* What the daemon answered at one moment. */
+struct answers {
+	json_t *sources, *revisions, *all; /* the last one NULL where one source is asked for */
+};
+
+static void
+answers_done(struct answers *s)
 {
-	json_t *sources = cli_list(c, RES_source, e), *revisions, *source, *all;
+	json_decref(s->sources);
+	json_decref(s->revisions);
+	json_decref(s->all);
+}
+
+static int
+status_ask(struct cli_call *c, struct answers *ret, struct error **e)
+{
+	*ret = (struct answers){ .sources = cli_list(c, RES_source, e) };
+	if (ret->sources)
+		ret->revisions = cli_list(c, RES_revision, e);
+	if (!ret->revisions)
+		return -1;
+	if (!c->n)
+		ret->all = cli_json(c, "GET", "/kedge/status", NULL, NULL, NULL);
+	return 0;
+}
+
+static int
+status_text(struct cli_call *c, const struct answers *s, struct buf *out, struct error **e)
+{
 	bool found = false;
+	json_t *source;
 	size_t i;
 
-	if (!sources)
-		return -1;
-	revisions = cli_list(c, RES_revision, e);
-	if (!revisions) {
-		json_decref(sources);
-		return -1;
-	}
-	json_array_foreach(json_object_get(sources, "items"), i, source)
+	json_array_foreach(json_object_get(s->sources, "items"), i, source)
 	{
 		if (c->n && !str_is(cli_at(c, source, "metadata.name"), c->args[0]))
 			continue;
 		if (found)
 			buf_addc(out, '\n');
-		put_source(c, source, revisions, out);
+		put_source(c, source, s->revisions, out);
 		found = true;
 	}
-	json_decref(sources);
-	json_decref(revisions);
-	all = c->n ? NULL : cli_json(c, "GET", "/kedge/status", NULL, NULL, NULL);
-	put_left(c, json_object_get(all, "notFromGit"), out);
-	put_not_from_git(c, json_object_get(all, "notFromGit"), out);
-	json_decref(all);
 	if (!found && c->n)
 		return fail(e, WHY_NOT_FOUND, "kedged has no source \"%s\"", c->args[0]);
 	if (!found)
 		buf_adds(out, "No source.  Give kedged one with --source, or in "
 			      "/etc/kedge/kedge.yaml.\n");
+	put_left(c, json_object_get(s->all, "notFromGit"), out);
+	put_not_from_git(c, json_object_get(s->all, "notFromGit"), out);
 	return 0;
 }
 
-/* Ages alone are no news: where there is no terminal, a line comes only with something new. */
+/* One look.  Ages alone are no news where there is no terminal: there what is compared
+ * (`*news`) is the same answers as they would have looked at `since`. */
+static int
+status_look(struct cli_call *c, int64_t since, struct buf *text, struct buf *news,
+	    struct error **e)
+{
+	struct answers s;
+	int rc = status_ask(c, &s, e);
+
+	c->now = now_ms();
+	if (!rc)
+		rc = status_text(c, &s, text, e);
+	if (!c->tty)
+		c->now = since;
+	if (!rc)
+		rc = status_text(c, &s, news, e);
+	answers_done(&s);
+	return rc;
+}
+
 static int
 status_watch(struct cli_call *c, struct error **e)
 {
 	cleanup_buf struct buf last = { 0 };
+	int64_t since = c->now;
 
 	for (;;) {
-		cleanup_buf struct buf now = { 0 };
-		int64_t real = now_ms();
+		cleanup_buf struct buf text = { 0 }, news = { 0 };
 		cleanup_arena struct arena arena = { 0 };
 		struct arena *kept = c->arena;
 		int rc;
 
 		c->arena = &arena;
-		c->now = c->tty ? real : c->now; /* frozen, so that ages do not differ */
-		rc = status_text(c, &now, e);
+		rc = status_look(c, since, &text, &news, e);
 		c->arena = kept;
 		if (rc)
 			return rc;
-		if (!last.len || !str_is(buf_text(&last), buf_text(&now))) {
+		if (!last.len || !str_is(buf_text(&last), buf_text(&news))) {
 			if (c->tty)
 				fputs("\033[H\033[2J", c->out);
 			else if (last.len)
 				fputs("\n", c->out);
-			fputs(buf_text(&now), c->out);
+			fputs(buf_text(&text), c->out);
 			if (fflush(c->out))
 				return 0;
 			buf_clear(&last);
-			buf_adds(&last, buf_text(&now));
+			buf_adds(&last, buf_text(&news));
 		}
 		cli_sleep(300);
 	}
@@ -377,6 +410,8 @@ int
 cli_status(struct cli_call *c, struct error **e)
 {
 	cleanup_buf struct buf text = { 0 };
+	struct answers s;
+	int rc;
 
 	if (cli_opt(c, OPT_output)) {
 		json_t *j = cli_json(c, "GET", "/kedge/status", NULL, NULL, e);
@@ -387,10 +422,13 @@ cli_status(struct cli_call *c, struct error **e)
 	}
 	if (cli_opt(c, OPT_watch))
 		return status_watch(c, e);
-	if (status_text(c, &text, e))
-		return -1;
-	fputs(buf_text(&text), c->out);
-	return 0;
+	rc = status_ask(c, &s, e);
+	if (!rc)
+		rc = status_text(c, &s, &text, e);
+	answers_done(&s);
+	if (!rc)
+		fputs(buf_text(&text), c->out);
+	return rc;
 }
 
 /* ---- history ---- */

@@ -94,6 +94,23 @@ teardown() {
 	[ "$output" = 'kedge: sources.kedge.dev "nosuch" not found' ]
 }
 
+@test "status -w tells the age that news has when it comes" {
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	configmap a one >"$W/clone/a.yaml"
+	push_wait first
+	kedge status -w >"$W/watch" 3>&- &
+	watch=$!
+	wait_for 10 "the first" grep -q first "$W/watch"
+	sleep 2.5 # what comes now is younger than the watch by as much
+	configmap a two >"$W/clone/a.yaml"
+	push second
+	wait_for 10 "the second" grep -q 'second *(tester, [0-9]*s ago)' "$W/watch"
+	kill "$watch"
+	run grep invalid "$W/watch"
+	[ "$status" = 1 ]
+}
+
 @test "a source that is taken out of kedge.yaml leaves its objects to anybody, and put back takes them over" {
 	repo_make
 	sources() { printf 'sources:\n' >"$W/kedge.yaml" && printf -- '- {name: %s, url: %s}\n' "$@" >>"$W/kedge.yaml"; }

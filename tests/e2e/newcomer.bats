@@ -94,6 +94,33 @@ teardown() {
 	[ "$output" = 'kedge: sources.kedge.dev "nosuch" not found' ]
 }
 
+@test "status says why a pod is not ready and why a Service leads nowhere, and nothing of what is well" {
+	says() { kedge status | grep -A1 "^  $1\$" | grep -q -- "$2"; }
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	image web:1
+	deployment web web:1 >"$W/clone/web.yaml"
+	{ service web; echo ---; service wbe; } >"$W/clone/service.yaml"
+	for s in "named htpp" "number 9999"; do
+		printf -- '---\n' >>"$W/clone/service.yaml"
+		service web | sed "s/name: web}/name: ${s% *}}/; s/targetPort: http/targetPort: ${s#* }/" >>"$W/clone/service.yaml"
+	done
+	push_wait first
+	pod=$(kedge get pods -o name | cut -d/ -f2)
+	wait_for 10 "the name" says "service default/named" "no container of pod $pod has a TCP port named \"htpp\" (it has 8080 (http))"
+	wait_for 10 "the number" says "service default/number" "in pod $pod nobody listens at port 9999"
+	wait_for 10 "the labels" says "service default/wbe" "no pod has the labels that it selects by: app=wbe"
+	[ "$(kedge status | grep -c 'default/web')" = 0 ]
+	kedge status -o json | jq -e '[.troubles[].name] == ["named", "number", "wbe"]'
+
+	sed -i 's/port: http}/port: 8081}/' "$W/clone/web.yaml"
+	push "a probe of the wrong port"
+	wait_for 10 "the probe" bash -c "kedge status | grep -A1 '^  pod default/web-' | grep 'Readiness probe failed: Get .*:8081/healthz.*([0-9]* times in [0-9]*s)'"
+	wait_for 10 "the wait" bash -c "kedge status | grep 'waiting for deployment default/web.*Readiness probe failed: Get'"
+	kedge describe pod -l app=web | grep -q 'Warning *Unhealthy .*Readiness probe failed: Get'
+	kedge events | grep -q 'Warning *Unhealthy *pod/web.*Readiness probe failed'
+}
+
 @test "status -w tells the age that news has when it comes" {
 	repo_make
 	kedge_start --source "deploy=$W/deploy.git"

@@ -258,6 +258,29 @@ teardown() {
 	[ "${lines[0]}" = 'web/d.yaml:6:13: spec.replicas: must be a number, not the string "one"' ]
 }
 
+@test "validate says what a host's operator has to allow, and nothing of what is allowed" {
+	deployment web web:1 >"$W/d.yaml"
+	sed -i 's/image: web:1/&\n        securityContext: {capabilities: {add: [NET_ADMIN, CHOWN]}}/; s/      containers:/      hostNetwork: true\n      volumes: [{name: v, hostPath: {path: \/srv\/data}}]\n&/' "$W/d.yaml"
+	printf -- '---\napiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: i, securityContext: {privileged: true}}]}\n' >>"$W/d.yaml"
+	run kedge validate "$W/d.yaml"
+	[ "$status" = 0 ]
+	for says in 'd.yaml:1:1: warning: hostNetwork: true is refused by a host whose kedge.yaml has no `allow: {hostNetwork: true}`' \
+		'volume v: hostPath /srv/data is refused by a host whose kedge.yaml has no `allow: {hostPaths: [{pathPrefix: /srv/data}]}`' \
+		'container web: capability NET_ADMIN is refused by a host whose kedge.yaml has no `allow: {capabilities: [NET_ADMIN]}`' \
+		'container c: a privileged container is refused by a host whose kedge.yaml has no `allow: {privileged: true}`'; do
+		[[ $output == *"$says"* ]] || { echo "no $says in $output"; return 1; }
+	done
+	[[ ! $output =~ CHOWN ]]
+	echo 'allow: {hostNetwork: true, privileged: true, capabilities: [NET_ADMIN], hostPaths: [{pathPrefix: /srv}]}' >"$W/allow.yaml"
+	run kedge validate --config "$W/allow.yaml" "$W/d.yaml"
+	[ "$status" = 0 ]
+	[[ ! $output =~ refused ]]
+	sed 's/apps\/v1/app\/v1/' "$W/d.yaml" >"$W/typo.yaml"
+	run kedge validate "$W/typo.yaml"
+	[ "$status" = 1 ]
+	[[ $output =~ 'no matches for kind "Deployment" in version "app/v1", did you mean "apps/v1"?' ]]
+}
+
 @test "memory in thousandths of a byte gets a warning" {
 	deployment web web:1 >"$W/d.yaml"
 	sed -i 's/image: web:1/&\n        resources: {limits: {memory: 64m}}/' "$W/d.yaml"

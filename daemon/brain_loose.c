@@ -55,7 +55,8 @@ static json_t *
 fields_of(const struct object *o, struct arena *a)
 {
 	const struct kind *k = resource_of(o)->schema;
-	const char *stated = object_annotation(o, ANNOTATION_APPLIED);
+	const char *record = object_annotation(o, ANNOTATION_APPLIED),
+		   *stated = record ? record : "{}";
 	struct complaints none = { .arena = a };
 	const struct tree *t = json_read(stated, strlen(stated), a, &none);
 	const struct tree *all = managed_all(o->metadata->managedFields, a);
@@ -78,10 +79,11 @@ left_by(const struct snapshot *s, const struct object *o)
 static json_t *
 loose_one(const struct snapshot *s, const struct object *o, struct arena *a)
 {
-	bool gits = own_is_gits(s, o);
-	json_t *fields = gits ? fields_of(o, a) : NULL;
+	/* kedge itself makes the Node; of it, too, only what was written over the API. */
+	bool made = own_is_gits(s, o) || resource_of(o)->id == RES_node;
+	json_t *fields = made ? fields_of(o, a) : NULL;
 
-	if (gits && !json_array_size(fields)) {
+	if (made && !json_array_size(fields)) {
 		json_decref(fields);
 		return NULL;
 	}

@@ -215,8 +215,10 @@ put_not_from_git(struct cli_call *c, json_t *list, struct buf *out)
 
 		json_array_foreach(list, i, o)
 		{
-			if (!json_object_get(o, "fields") != !pass ||
-			    json_object_get(o, "source"))
+			bool gits = json_object_get(o, "fields") &&
+				    !str_is(cli_at(c, o, "kind"), "node");
+
+			if (gits != (pass == 1) || json_object_get(o, "source"))
 				continue;
 			if (!any)
 				buf_addf(out, "\n%s\n", titles[pass]);

@@ -121,6 +121,26 @@ teardown() {
 	kedge events | grep -q 'Warning *Unhealthy *pod/web.*Readiness probe failed'
 }
 
+@test "a node that was cordoned and uncordoned is not said to be changed; describe tells old sets, then the new one" {
+	unschedulable() {
+		curl -sf --unix-socket "$KEDGE_SOCKET" -X PATCH -H 'Content-Type: application/merge-patch+json' \
+			-d "{\"spec\":{\"unschedulable\":$1}}" "http://kedge/api/v1/$(kedge get nodes -o name | sed 's/^node/nodes/')" >/dev/null
+	}
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	image web:1
+	deployment web web:1 >"$W/clone/web.yaml"
+	push_wait first
+	unschedulable true
+	kedge status | grep -A1 '^not from Git' | grep -q 'node .*spec.unschedulable'
+	unschedulable null
+	run kedge status
+	[[ ! $output =~ "not from Git" ]]
+	kedge describe deploy/web | grep -A1 '^OldReplicaSets: *<none>' | grep -q '^NewReplicaSet: *web-.* (1/1 replicas created)'
+	kedge logs deploy/web | grep -q 'listens on port 8080'
+	kedge logs "rs/$(kedge get rs -o name | cut -d/ -f2)" | grep -q 'listens on port 8080'
+}
+
 @test "status -w tells the age that news has when it comes" {
 	repo_make
 	kedge_start --source "deploy=$W/deploy.git"

@@ -1,8 +1,10 @@
 /* cli_source.c -- what Git says and what came of it: history, diff, sync, rollback. */
 #include "cli_source.h"
+#include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/now.h"
 #include "../reconcile/base/text.h"
 #include "../reconcile/object.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
@@ -185,13 +187,19 @@ cli_history(struct cli_call *c, struct error **e)
 		history_row(c, &t, at[i]);
 	cli_table_widths(&t, widths);
 	for (size_t i = 0; i < t.rows; i++) {
-		size_t k;
+		cleanup_free char *row = NULL;
+		size_t k, len;
+		FILE *to = open_memstream(&row, &len);
 
-		cli_table_print_row(&t, i, widths, c->out);
+		assert(to);
+		cli_table_print_row(&t, i, widths, to);
+		fclose(to);
+		cli_put(c, row);
 		if (i)
 			json_array_foreach(cli_path(at[i - 1], "status.errors"), k, line)
-			    fprintf(c->out, "           %s\n",
-				    cli_paint(c, RED, json_string_value(line)));
+			    cli_put(c,
+				    arena_printf(c->arena, "           %s\n",
+						 cli_paint(c, RED, json_string_value(line))));
 	}
 	json_decref(list);
 	return 0;
@@ -226,9 +234,9 @@ cli_diff(struct cli_call *c, struct error **e)
 	rc = json_array_size(errors) ? 2 : json_array_size(actions) ? 1 : 0;
 	if (!cli_print_json(c, j)) {
 		json_array_foreach(actions, i, line)
-		    fprintf(c->out, "%s\n",
-			    cli_paint(c, line_colour(json_string_value(line)),
-				      json_string_value(line)));
+		    cli_put(c, arena_printf(c->arena, "%s\n",
+					    cli_paint(c, line_colour(json_string_value(line)),
+						      json_string_value(line))));
 		json_array_foreach(errors, i, line)
 		    fprintf(stderr, "%s\n", json_string_value(line));
 	}

@@ -323,7 +323,7 @@ status_watch(struct cli_call *c, struct error **e)
 				fputs("\033[H\033[2J", c->out);
 			else if (last.len)
 				fputs("\n", c->out);
-			fputs(buf_text(&text), c->out);
+			cli_put(c, buf_text(&text));
 			if (fflush(c->out))
 				return 0;
 			buf_clear(&last);
@@ -354,6 +354,6 @@ cli_status(struct cli_call *c, struct error **e)
 		rc = status_text(c, &s, &text, e);
 	answers_done(&s);
 	if (!rc)
-		fputs(buf_text(&text), c->out);
+		cli_put(c, buf_text(&text));
 	return rc;
 }

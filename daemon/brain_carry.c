@@ -43,7 +43,7 @@ delete_other(struct brain *b, const struct resource *res, const struct action *a
 	struct object *o;
 
 	/* Whoever deletes what Git states: it is made again. */
-	if (old && own_is_gits(old))
+	if (old && own_is_signed(old))
 		deploy_drifted(b, old);
 	if (!old || (!old->metadata->finalizers.n && res->id != RES_namespace))
 		return store_delete(b->store, res->id, a->ns, a->name, e) == 0;

@@ -132,8 +132,11 @@ void brain_images_changed(struct brain *);
 void brain_usage_seen(struct brain *, const struct usage_seen *);
 void brain_look_seen(struct brain *, const struct look_seen *);
 
-/* brain_loose.c: what lives here that no commit says, as /kedge/status tells it */
+/* brain_status.c: the answer of /kedge/status; `seen`: where pods listen, NULL: not known */
 struct json_t;
+struct json_t *brain_status(struct brain *, const struct look_seen *seen);
+struct json_t *brain_text_json(const char *); /* of foreign bytes, too */
+/* brain_loose.c: what lives here that no commit says, as it is told there */
 struct json_t *brain_loose(struct brain *);
 
 /* brain_stream.c */

@@ -386,7 +386,7 @@ check_change(struct write *w, const struct manifest *m, struct error **e)
 	settle_namespace(w);
 	if (schema_equal(w->res->schema, w->live, w->obj))
 		return 0; /* nothing is asked for, so nothing can be wrong with it */
-	field = own_is_gits(w->live) ? own_objection(w->live, &w->obj, w->a) : NULL;
+	field = own_is_gits(w->s, w->live) ? own_objection(w->live, &w->obj, w->a) : NULL;
 	if (field)
 		return refuse_gits(w, field, e);
 	write_change_check(w);
@@ -502,7 +502,7 @@ holds_gits(const struct object *ns, struct snapshot *s, struct error **e)
 		if (resources[r].namespaced)
 			in = snapshot_in(s, (enum resource_id)r, object_name(ns));
 		for (size_t i = 0; i < in.n; i++)
-			if (own_is_gits(in.at[i]))
+			if (own_is_gits(s, in.at[i]))
 				return fail(
 				    e, WHY_OWNED,
 				    "namespaces \"%s\": %s %s, which is in it, is owned "
@@ -526,7 +526,7 @@ write_may_delete(const struct object *o, struct snapshot *s, struct error **e)
 			    object_name(o));
 	if (r->id == RES_namespace && holds_gits(o, s, e) < 0)
 		return -1;
-	if (r->id == RES_pod || !own_is_gits(o))
+	if (r->id == RES_pod || !own_is_gits(s, o))
 		return 0;
 	return fail(e, WHY_OWNED, "%s \"%s\" is owned by Git: %s; remove it there and commit",
 		    write_plural(r, s->arena), object_name(o),

@@ -89,6 +89,8 @@ asked() { grep -c "$2" "$W/asked.$1" || :; } # asked UPSTREAM LINE
 	run kedge dns -n other nx.nowhere
 	[ "$status" = 1 ]
 	has 'there is no service "nowhere" in namespace other'
+	run kedge dns www.example.com.
+	[[ $output == *"not of the cluster: what the servers say that dns.upstreams in kedge.yaml names"* ]]
 	run kedge dns www.example.com. -o json
 	[ "$(jq -r '.names[0].records[0]' <<<"$output")" = "www.example.com. 60 IN A 192.0.2.2" ]
 	[ "$(jq -r '.names | length' <<<"$output")" = 1 ]

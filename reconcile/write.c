@@ -114,26 +114,13 @@ completed(struct write *w)
 
 /* ---- what decoding had to say ---- */
 
-static bool
-begins(const char *text, const char *with)
-{
-	return !strncmp(text, with, strlen(with));
-}
-
-static bool
-is_unknown(const struct complaint *c)
-{
-	return c->warning && begins(c->text, "unknown field");
-}
-
 /* unknown field "spec.replicsa", did you mean "replicas"? */
 static const char *
 unknown_text(const struct complaint *c, struct arena *a)
 {
-	const char *hint = strstr(c->text, ", did you mean");
-
-	return arena_printf(a, "unknown field \"%s\"%s", c->field ? c->field : "",
-			    hint ? hint : "");
+	return arena_printf(a, "unknown field \"%s\"%s%s%s", c->field ? c->field : "",
+			    c->near ? ", did you mean \"" : "", c->near ? c->near : "",
+			    c->near ? "\"?" : "");
 }
 
 /* What was said of unknown fields, as fieldValidation asks; -1: they are not allowed. */
@@ -147,7 +134,7 @@ sort_unknown(struct write *w, struct error **e)
 	while (*link) {
 		struct complaint *c = *link;
 
-		if (is_unknown(c)) {
+		if (c->kind == COMPLAINT_UNKNOWN_FIELD && c->warning) {
 			c->text = unknown_text(c, w->a);
 			c->field = NULL;
 			buf_addf(&all, "%s%s", all.len ? ", " : "", c->text);
@@ -172,7 +159,7 @@ static int
 check_types(struct write *w, struct error **e)
 {
 	for (const struct complaint *c = w->cs.first; c; c = c->next)
-		if (!c->warning && begins(c->text, "must be ") && strstr(c->text, ", not "))
+		if (!c->warning && c->kind == COMPLAINT_WRONG_TYPE)
 			return fail(e, WHY_BAD_REQUEST,
 				    "%s in version \"%s\" cannot be handled as a %s: %s%s%s",
 				    w->res->kind, w->res->version, w->res->kind,

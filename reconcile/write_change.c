@@ -173,7 +173,7 @@ check_pod(struct write *w, const struct pod *live, const struct pod *new)
 		    "version of kedge: delete the pod and make it anew (kubectl replace "
 		    "--force)");
 	else
-		complain(&w->cs, 0, 0, "spec", "%s", pod_words);
+		complain(&w->cs, 0, 0, "spec", pod_words);
 }
 
 /* ---- bindings ---- */

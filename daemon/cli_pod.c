@@ -68,7 +68,7 @@ wait_gone(struct cli_call *c, const char *name, const char *uid, struct error **
 
 		json_decref(pod);
 		if (!pod && why->why != WHY_NOT_FOUND)
-			return fail(e, why->why, "%s", error_text(why));
+			return fail_with(e, &why);
 		if (!there)
 			return 0;
 		nanosleep(&t, NULL);

@@ -293,8 +293,7 @@ do_program(struct order *o, struct error **e)
 					     .error = error_text(why) };
 
 		hand_send(o->hand, "refused_seen", refused_seen_kind(), &seen, NULL, 0);
-		*e = why;
-		return -1;
+		return fail_with(e, &why);
 	}
 	map_put(&o->hand->services, id, o->hand);
 	map_del(&o->hand->stale, id);

@@ -118,7 +118,7 @@ a_hash_depends_on_every_byte_and_the_seed(void **s)
 static void
 an_error_grows_outwards_and_keeps_its_cause(void **s)
 {
-	struct error *e = NULL;
+	struct error *e = NULL, *outer = NULL;
 
 	(void)s;
 	assert_int_equal((fail)(&e, WHY_NOT_FOUND, "pod \"%s\" not found", "web"), -1);
@@ -133,7 +133,12 @@ an_error_grows_outwards_and_keeps_its_cause(void **s)
 	assert_int_equal(fail_sys(&e, "open %s", "/x"), -1);
 	assert_string_equal(error_text(e), "open /x: No such file or directory");
 	assert_int_equal(e->err, ENOENT);
-	error_free(&e);
+	assert_int_equal(fail_with(&outer, &e), -1); /* handed on whole */
+	assert_null(e);
+	assert_int_equal(outer->err, ENOENT);
+	assert_int_equal(outer->why, WHY_IO);
+	assert_int_equal(fail_with(NULL, &outer), -1);
+	assert_null(outer);
 	error_free(NULL);
 }
 

@@ -55,7 +55,7 @@ pod_ip(const struct order *o, const char *text, uint32_t *ret, struct error **e)
 
 	if (ipv4_parse(text, &ip, e) < 0)
 		return -1;
-	if ((ip ^ set->pod_net) >> (32 - set->pod_bits))
+	if (!ipv4_within(ip, set->pod_net, set->pod_bits))
 		return fail(e, WHY_INVALID, "%s is outside the pods' range", text);
 	host = ip & (uint32_t)(UINT64_C(0xffffffff) >> set->pod_bits);
 	if (host < 2 || host == UINT64_C(0xffffffff) >> set->pod_bits)

@@ -326,15 +326,13 @@ service_lines(struct lines *l, struct snapshot *s, const struct service *svc)
 uint32_t
 dns_address(const struct settings *set)
 {
-	struct in_addr in;
 	uint32_t ip;
 
 	if (str_is(set->cluster_dns, ""))
 		return set->svc_net + DNS_HOST;
-	if (inet_pton(AF_INET, set->cluster_dns, &in) != 1)
-		return 0;
-	ip = ntohl(in.s_addr);
-	return (ip ^ set->svc_net) >> (32 - set->svc_bits) ? 0 : ip;
+	return ipv4_read(set->cluster_dns, &ip) && ipv4_within(ip, set->svc_net, set->svc_bits)
+		   ? ip
+		   : 0;
 }
 
 static struct address

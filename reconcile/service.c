@@ -16,7 +16,6 @@
 #include "controllers.h"
 #include "dns.h"
 #include "workload.h"
-#include <arpa/inet.h>
 
 #define CONDITION_ALLOCATED "kedge.dev/Allocated"
 
@@ -84,13 +83,8 @@ health_port(const struct service *svc, struct service_port *to)
 static bool
 address_of(const struct service *svc, uint32_t *ret)
 {
-	const char *ip = svc->spec && svc->spec->clusterIP ? svc->spec->clusterIP : "";
-	struct in_addr in;
-
-	if (service_is(svc, "ExternalName") || inet_pton(AF_INET, ip, &in) != 1)
-		return false;
-	*ret = ntohl(in.s_addr);
-	return true;
+	return svc->spec && !service_is(svc, "ExternalName") &&
+	       ipv4_read(svc->spec->clusterIP, ret);
 }
 
 static int
@@ -226,7 +220,7 @@ service_give(struct snapshot *s, enum service_what what, uint64_t number,
 static bool
 in_net(const struct settings *set, uint32_t ip)
 {
-	return !((uint64_t)(ip ^ set->svc_net) >> (32 - set->svc_bits));
+	return ipv4_within(ip, set->svc_net, set->svc_bits);
 }
 
 bool

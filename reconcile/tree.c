@@ -30,6 +30,14 @@ tree_get(const struct tree *map, const char *key)
 	return NULL;
 }
 
+const char *
+tree_text(const struct tree *map, const char *key, const char *otherwise)
+{
+	const struct tree *t = tree_get(map, key);
+
+	return t && t->type == N_STRING ? t->text : otherwise;
+}
+
 /* "ports[1].name": as far down as the tree goes. */
 const struct tree *
 tree_at(const struct tree *t, const char *path)

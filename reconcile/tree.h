@@ -79,6 +79,8 @@ struct tree *json_read(const char *text, size_t len, struct arena *, struct comp
 
 size_t tree_kids(const struct tree *); /* how many; of NULL none */
 const struct tree *tree_get(const struct tree *map, const char *key); /* or NULL */
+/* Of a member that is a string; else `otherwise`. */
+const char *tree_text(const struct tree *map, const char *key, const char *otherwise);
 /* "ports[1].name": as far down as the tree goes; for the places of complaints. */
 const struct tree *tree_at(const struct tree *, const char *path);
 bool tree_true(const struct tree *); /* of an N_BOOL: true, yes and on are true */

@@ -25,18 +25,11 @@ write_plural(const struct resource *r, struct arena *a)
 
 /* ---- the tree as it is decoded ---- */
 
-static const char *
-text_of(const struct tree *t, const char *key)
-{
-	const struct tree *v = tree_get(t, key);
-
-	return v && v->type == N_STRING ? v->text : "";
-}
-
 static int
 check_type(struct write *w, struct error **e)
 {
-	const char *api = text_of(w->body, "apiVersion"), *kind = text_of(w->body, "kind");
+	const char *api = tree_text(w->body, "apiVersion", ""),
+		   *kind = tree_text(w->body, "kind", "");
 
 	if (w->body->type != N_MAP)
 		return fail(e, WHY_BAD_REQUEST, "the body is no JSON object");
@@ -53,8 +46,9 @@ check_type(struct write *w, struct error **e)
 static int
 check_place(struct write *w, const struct tree *meta, struct error **e)
 {
-	const char *ns = text_of(meta, "namespace"), *name = text_of(meta, "name");
-	const char *version = text_of(meta, "resourceVersion"), *uid = text_of(meta, "uid");
+	const char *ns = tree_text(meta, "namespace", ""), *name = tree_text(meta, "name", "");
+	const char *version = tree_text(meta, "resourceVersion", ""),
+		   *uid = tree_text(meta, "uid", "");
 	const struct object_meta *live = w->live ? w->live->metadata : NULL;
 
 	if (w->res->namespaced && *ns && strcmp(ns, w->ns) != 0)
@@ -444,7 +438,7 @@ write_check(struct write *w, struct error **e)
 		return invalid(w,
 			       w->obj->metadata && w->obj->metadata->name
 				   ? w->obj->metadata->name
-				   : text_of(meta, "generateName"),
+				   : tree_text(meta, "generateName", ""),
 			       e);
 	assert(w->obj->metadata); /* completed() gave it one, or decoding complained */
 	if (!w->res->namespaced)

@@ -91,19 +91,11 @@ port_of(const struct endpoint_port *at, size_t n, const struct service_port *por
 
 /* An absent `ready` is to be read as true, an absent `serving` as ready. */
 static bool
-is_ready(const struct endpoint *e)
-{
-	const struct endpoint_conditions *c = e->conditions;
-
-	return !c || c->ready || !schema_has(endpoint_conditions_kind(), c, "ready");
-}
-
-static bool
 is_serving_last(const struct endpoint *e)
 {
 	const struct endpoint_conditions *c = e->conditions;
 
-	return c && c->serving && c->terminating;
+	return e->addresses.n && c && c->serving && c->terminating;
 }
 
 static void
@@ -117,7 +109,7 @@ slice_gather(const struct endpoint_slice *x, const struct service_port *port, bo
 	for (size_t i = 0; i < x->endpoints.n; i++) {
 		const struct endpoint *e = &x->endpoints.at[i];
 
-		if (e->addresses.n && (last ? is_serving_last(e) : is_ready(e)))
+		if (last ? is_serving_last(e) : endpoint_is_ready(e))
 			serving_add(v, e->addresses.at[0], ep->port, e->nodeName);
 	}
 }
@@ -140,19 +132,14 @@ static struct serving
 gather(struct snapshot *s, const struct service *svc, const struct service_port *port,
        struct arena *a)
 {
-	struct pair pair = { LABEL_SERVICE, object_name(svc) };
-	struct pairs by = { &pair, 1 };
-	const char *ns = object_namespace(svc);
-	struct objects slices = snapshot_selected(s, RES_endpoint_slice, ns, &by);
+	struct objects slices = service_slices(s, svc);
 	struct serving v = { .a = a, .settings = s->settings };
 
 	for (int last = 0; last < 2 && !v.n; last++)
 		for (size_t i = 0; i < slices.n; i++)
 			slice_gather((const struct endpoint_slice *)slices.at[i], port, last,
 				     &v);
-	if (!slices.n && !service_selects(svc))
-		old_form_gather(snapshot_find(s, RES_endpoints, ns, object_name(svc)), port,
-				&v);
+	old_form_gather(service_old_form(s, svc, &slices), port, &v);
 	serving_settle(&v);
 	return v;
 }
@@ -160,10 +147,7 @@ gather(struct snapshot *s, const struct service *svc, const struct service_port 
 size_t
 service_local_ready(struct snapshot *s, const struct service *svc)
 {
-	struct pair pair = { LABEL_SERVICE, object_name(svc) };
-	struct pairs by = { &pair, 1 };
-	struct objects slices =
-	    snapshot_selected(s, RES_endpoint_slice, object_namespace(svc), &by);
+	struct objects slices = service_slices(s, svc);
 	struct serving v = { .a = s->arena, .settings = s->settings };
 	size_t n = 0;
 
@@ -171,7 +155,7 @@ service_local_ready(struct snapshot *s, const struct service *svc)
 		const struct endpoint_slice *x = (const struct endpoint_slice *)slices.at[i];
 
 		for (size_t k = 0; k < x->endpoints.n; k++)
-			if (x->endpoints.at[k].addresses.n && is_ready(&x->endpoints.at[k]))
+			if (endpoint_is_ready(&x->endpoints.at[k]))
 				serving_add(&v, x->endpoints.at[k].addresses.at[0], 1,
 					    x->endpoints.at[k].nodeName);
 	}

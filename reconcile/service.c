@@ -19,10 +19,6 @@
 
 #define CONDITION_ALLOCATED "kedge.dev/Allocated"
 
-enum {
-	API_HOST = 1, /* default/kubernetes in a cluster: a name users know */
-};
-
 struct claim {
 	uint64_t key; /* what, and the number */
 	const struct service *by;
@@ -53,6 +49,33 @@ bool
 service_selects(const struct service *svc)
 {
 	return svc->spec && svc->spec->selector.n && !service_is(svc, "ExternalName");
+}
+
+struct objects
+service_slices(struct snapshot *s, const struct service *svc)
+{
+	struct pair pair = { LABEL_SERVICE, object_name(svc) };
+	struct pairs by = { &pair, 1 };
+
+	return snapshot_selected(s, RES_endpoint_slice, object_namespace(svc), &by);
+}
+
+const struct endpoints *
+service_old_form(struct snapshot *s, const struct service *svc, const struct objects *slices)
+{
+	if (slices->n || service_selects(svc))
+		return NULL;
+	return snapshot_find(s, RES_endpoints, object_namespace(svc), object_name(svc));
+}
+
+/* An absent `ready` is to be read as true. */
+bool
+endpoint_is_ready(const struct endpoint *e)
+{
+	const struct endpoint_conditions *c = e->conditions;
+
+	return e->addresses.n &&
+	       (!c || c->ready || !schema_has(endpoint_conditions_kind(), c, "ready"));
 }
 
 /* ---- who has what ---- */

@@ -15,6 +15,12 @@ bool service_has_health_port(struct snapshot *, const struct service *);
 size_t service_local_ready(struct snapshot *, const struct service *);
 /* Pods are chosen by labels: neither ExternalName nor without a selector. */
 bool service_selects(const struct service *);
+/* What its names and rules lead to: slices, or what a user wrote the old way where nobody made
+ * slices of it (NULL: nothing). */
+struct objects service_slices(struct snapshot *, const struct service *);
+const struct endpoints *service_old_form(struct snapshot *, const struct service *,
+					 const struct objects *slices);
+bool endpoint_is_ready(const struct endpoint *); /* and has an address */
 /* Gives a Service that is about to be written the address and the ports that it lacks, as far
  * as there are any; the next pass says what could not be had.  `s` need not have it. */
 void service_settle(struct snapshot *s, struct service *, struct arena *);

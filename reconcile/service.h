@@ -56,7 +56,6 @@ void service_give(struct snapshot *, enum service_what, uint64_t number,
 /* The address of its load balancer: found, kept, or taken away.  True when it wrote. */
 bool service_balance(struct snapshot *, const struct service *, struct trouble *,
 		     struct plan *);
-bool service_is_balanced(const struct service *); /* a LoadBalancer that is ours to serve */
 /* The key's number of a port at a balancer's address. */
 uint64_t service_balancer_port(uint32_t ip, const struct service_port *,
 			       enum service_what *ret_what);

@@ -11,8 +11,9 @@
 #include "service.h"
 #include "workload.h"
 
-bool
-service_is_balanced(const struct service *svc)
+/* A LoadBalancer that is ours to serve. */
+static bool
+is_balanced(const struct service *svc)
 {
 	const struct service_spec *spec = svc->spec;
 
@@ -41,7 +42,7 @@ ingress_of(const struct service *svc)
 bool
 service_balancer_ip(const struct service *svc, uint32_t *ret)
 {
-	return service_is_balanced(svc) && ipv4_read(ingress_of(svc), ret);
+	return is_balanced(svc) && ipv4_read(ingress_of(svc), ret);
 }
 
 /* Who has a port of this address that the service wants; NULL: all are free, or its own. */
@@ -194,9 +195,9 @@ service_balance(struct snapshot *s, const struct service *svc, struct trouble *t
 
 	if (has && (str_is(asked, "") || str_is(asked, has)))
 		return false;
-	if (service_is_balanced(svc) && s->settings->pool.n)
+	if (is_balanced(svc) && s->settings->pool.n)
 		ip = choose(s, svc, t, p->arena);
-	else if (service_is_balanced(svc) || !str_is(svc->spec->type, "LoadBalancer"))
+	else if (is_balanced(svc) || !str_is(svc->spec->type, "LoadBalancer"))
 		ip = 0; /* no pool: it waits; another type: it has none */
 	else
 		return false;

@@ -341,6 +341,25 @@ take_managed(struct write *w)
 	    sent->kids ? arena_strdup(w->a, buf_text(&text)) : NULL;
 }
 
+/* "web.yaml:7 at 3f2a91c (source deploy)"; `place` NULL: the document's */
+static const char *
+owner_text(const struct object *o, const char *place, struct snapshot *s, struct arena *a)
+{
+	const char *name = object_label(o, ANNOTATION_SOURCE);
+	const struct source *source = snapshot_find(s, RES_source, "", name);
+	const struct revision *r = NULL;
+
+	if (!place)
+		place = object_annotation(o, ANNOTATION_PLACE);
+	if (source && source->status && source->status->revision)
+		r = snapshot_find(
+		    s, RES_revision, "",
+		    arena_printf(a, "%s-%" PRId64, name, source->status->revision));
+	return arena_printf(a, "%s%s%.7s (source %s)", place ? place : "a manifest",
+			    r && r->spec && r->spec->commit ? " at " : "",
+			    r && r->spec && r->spec->commit ? r->spec->commit : "", name);
+}
+
 static int
 refuse_gits(struct write *w, const char *field, struct error **e)
 {
@@ -350,7 +369,7 @@ refuse_gits(struct write *w, const char *field, struct error **e)
 		    "%s \"%s\": %s is owned by Git: %s; change it there and commit (what the "
 		    "file leaves out can be changed here)",
 		    write_plural(w->res, w->a), w->obj->metadata->name, field,
-		    write_owner(w->live, place, w->s, w->a));
+		    owner_text(w->live, place, w->s, w->a));
 }
 
 static int
@@ -455,24 +474,6 @@ write_check(struct write *w, struct error **e)
 
 /* ---- whose is it? ---- */
 
-const char *
-write_owner(const struct object *o, const char *place, struct snapshot *s, struct arena *a)
-{
-	const char *name = object_label(o, ANNOTATION_SOURCE);
-	const struct source *source = snapshot_find(s, RES_source, "", name);
-	const struct revision *r = NULL;
-
-	if (!place)
-		place = object_annotation(o, ANNOTATION_PLACE);
-	if (source && source->status && source->status->revision)
-		r = snapshot_find(
-		    s, RES_revision, "",
-		    arena_printf(a, "%s-%" PRId64, name, source->status->revision));
-	return arena_printf(a, "%s%s%.7s (source %s)", place ? place : "a manifest",
-			    r && r->spec && r->spec->commit ? " at " : "",
-			    r && r->spec && r->spec->commit ? r->spec->commit : "", name);
-}
-
 /* A namespace takes along what is in it, and that may be Git's. */
 static int
 holds_gits(const struct object *ns, struct snapshot *s, struct error **e)
@@ -490,7 +491,7 @@ holds_gits(const struct object *ns, struct snapshot *s, struct error **e)
 				    "by Git: %s; remove it there and commit",
 				    object_name(ns), resources[r].singular,
 				    object_name(in.at[i]),
-				    write_owner(in.at[i], NULL, s, s->arena));
+				    owner_text(in.at[i], NULL, s, s->arena));
 	}
 	return 0;
 }
@@ -511,5 +512,5 @@ write_may_delete(const struct object *o, struct snapshot *s, struct error **e)
 		return 0;
 	return fail(e, WHY_OWNED, "%s \"%s\" is owned by Git: %s; remove it there and commit",
 		    write_plural(r, s->arena), object_name(o),
-		    write_owner(o, NULL, s, s->arena));
+		    owner_text(o, NULL, s, s->arena));
 }

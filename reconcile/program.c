@@ -1,4 +1,4 @@
-/* rules_program.c -- a Service's ports as the proxy wants them, from its EndpointSlices.
+/* program.c -- a Service's ports as the proxy wants them, from its EndpointSlices.
  *
  * Pure.  Compares with what the host has acknowledged and stages what differs;
  * controllers.c ends the pass's changes with one COMMIT, so that an endpoint
@@ -323,7 +323,7 @@ retire(struct snapshot *s, const struct service *svc, bool served, struct plan *
 }
 
 void
-rules_reconcile(struct snapshot *s, const struct service *svc, struct plan *p)
+program_reconcile(struct snapshot *s, const struct service *svc, struct plan *p)
 {
 	bool served = svc->spec && service_has_address(s, svc);
 

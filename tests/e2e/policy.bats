@@ -77,11 +77,13 @@ policy() {
 	} >"$W/clone/policy-$1.yaml"
 	settled "$1"
 }
-settled() { # what was pushed is in the rules: one commit after it names a pod that is not there before
+settled() { # what was pushed is in the rules
 	push "$1"$'\n\nKedge-Prune: yes'
 	kedge wait --for "$(head_id)" --timeout 30s
 	wait_for 10 "the rules are in force" rules_settled
 }
+# No rules are committed any more.  What follows a push is one pass after the other without a pause,
+# so that a pause is the sign; on a machine so busy that it comes early, shut's first try may fail.
 rules_settled() { local n; n=$(grep -c ' commit rules all' "$W/kedged.log"); sleep 0.3; [ "$n" = "$(grep -c ' commit rules all' "$W/kedged.log")" ]; }
 clear_() { rm -f "$W"/clone/policy-*.yaml && settled "no policies"; }
 deny() { policy deny <<<'podSelector: {}'; }

@@ -477,7 +477,7 @@ on_image_import(void *ctx, int64_t id, const struct api_image *image, struct err
 	/* "id" and "format" are rows too, but not the client's to say. */
 	args = t ? schema_decode(import_args_kind(), t, SCHEMA_LENIENT, &arena, &cs) : NULL;
 	for (const struct complaint *c = cs.first; c; c = c->next)
-		if (!c->warning && !strstr(c->text, "Required value"))
+		if (!c->warning && c->kind != COMPLAINT_REQUIRED)
 			return fail(e, WHY_INVALID, "%s", c->text);
 	if (!args)
 		return fail(e, WHY_INVALID, "config: not JSON");

@@ -243,8 +243,5 @@ carry_asked(struct brain *b, const struct action *a, struct error **e)
 	struct error *why = NULL;
 
 	carry_with(b, a, &why);
-	if (!why)
-		return 0;
-	*e = why;
-	return -1;
+	return why ? fail_with(e, &why) : 0;
 }

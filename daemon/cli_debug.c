@@ -143,7 +143,7 @@ talk(struct cli_call *c, const char *url, const char *name, int code, struct err
 		if (rc < 0 && wait_until_begun(c, url, name, &code, NULL) < 0)
 			code = -1;
 		if (rc < 0 && code < 0)
-			return fail(e, why->why, "%s", error_text(why));
+			return fail_with(e, &why);
 		if (rc >= 0)
 			return rc;
 	}

@@ -66,7 +66,7 @@ wait_gone(struct cli_call *c, const struct cli_target *t, const char *uid, struc
 
 		json_decref(o);
 		if (!o && why->why != WHY_NOT_FOUND)
-			return fail(e, why->why, "%s", error_text(why));
+			return fail_with(e, &why);
 		if (!there)
 			return 0;
 		cli_sleep(100);

@@ -186,7 +186,7 @@ cli_wait(struct cli_call *c, struct error **e)
 
 		/* A daemon that restarts meanwhile is a thing to wait for, too. */
 		if (look(c, what, &v, &why, &note, &now) && now->why != WHY_UNAVAILABLE)
-			return fail(e, now->why, "%s", error_text(now));
+			return fail_with(e, &now);
 		if (now)
 			why = arena_strdup(c->arena, error_text(now));
 		if (v == HEALTHY) {

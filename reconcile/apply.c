@@ -115,7 +115,7 @@ apply_complain(struct complaints *c, const struct manifest *m, const char *field
 
 	manifest_at(m, field, &line, &col);
 	c->path = m->path;
-	complain(c, line, col, field, "%s", text);
+	complaint_add(c, complaint_kind(text), false, line, col, field, text);
 }
 
 /* ---- what the source states ---- */

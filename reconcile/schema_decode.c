@@ -344,21 +344,9 @@ unknown(struct decoder *d, const struct kind *k, const struct tree *t, const str
 {
 	struct path p = { up, t->key, NULL, 0 };
 	struct tree key = { .line = t->key_line, .col = t->key_col };
-	void (*say)(struct decoder *, const struct tree *, const struct path *, const char *,
-		    ...) __attribute__((format(printf, 4, 5))) =
-	    d->mode == SCHEMA_LENIENT ? decode_doubt : decode_wrong;
-	const char *near;
 
-	if (complaints_full(d->cs)) {
-		say(d, &key, &p, "unknown field");
-		return;
-	}
-	near = walk_near(k, t->key, d->a);
-	if (near)
-		say(d, &key, &p, "unknown field \"%.100s\", did you mean \"%s\"?", t->key,
-		    near);
-	else
-		say(d, &key, &p, "unknown field \"%.100s\"", t->key);
+	/* when it will only be counted nothing is looked for: no work for the hostile */
+	decode_unknown(d, &key, &p, complaints_full(d->cs) ? NULL : walk_near(k, t->key, d->a));
 }
 
 /* Bit i of the result: row i is wrong. */

@@ -187,7 +187,8 @@ asked() { grep -c "$2" "$W/asked.$1" || :; } # asked UPSTREAM LINE
 @test "nobody else can ask, and floods and nonsense leave it answering" {
 	ip netns add out
 	ip link add out0 type veth peer name eth0 netns out
-	ip addr add 172.30.0.1/24 dev out0 && ip link set out0 up
+	ip addr add 172.30.0.1/24 dev out0
+	ip link set out0 up
 	ip netns exec out sh -c 'ip addr add 172.30.0.2/24 dev eth0 && ip link set eth0 up && ip route add default via 172.30.0.1'
 	ip netns exec out busybox ping -c 1 -W 2 172.30.0.1 >/dev/null
 	run ip netns exec out dig +tries=1 +time=1 @10.43.0.10 kubernetes.default.svc.cluster.local

@@ -34,7 +34,8 @@ tree_make() {
 	cp -r "$B/images/web/." "$W/tree/"
 	echo lower >"$W/tree/data/gone"
 	echo lower >"$W/tree/data/kept"
-	mkdir "$W/tree/old" && echo lower >"$W/tree/old/file"
+	mkdir "$W/tree/old"
+	echo lower >"$W/tree/old/file"
 	ln "$W/tree/data/kept" "$W/tree/etc/same"
 	ln -s /data/kept "$W/tree/etc/link"
 }
@@ -54,8 +55,10 @@ layout_make() {
 	L=$1 t=$(mktemp -d)
 	mkdir -p "$L/blobs/sha256" "$t/data" "$t/old"
 	tar -C "$W/tree" -cf "$t/1.tar" .
-	: >"$t/data/.wh.gone" && echo upper >"$t/data/kept"
-	: >"$t/old/.wh..wh..opq" && echo upper >"$t/old/new"
+	: >"$t/data/.wh.gone"
+	echo upper >"$t/data/kept"
+	: >"$t/old/.wh..wh..opq"
+	echo upper >"$t/old/new"
 	tar -C "$t" -cf "$t/2.tar" data old
 	d1=$(sha256sum <"$t/1.tar" | cut -d' ' -f1) d2=$(sha256sum <"$t/2.tar" | cut -d' ' -f1)
 	gzip -n "$t/1.tar" "$t/2.tar"
@@ -270,7 +273,8 @@ refused() {
 	kedge down --yes --keep
 	wait_for 10 "it is down" not_running "$KEDGED"
 	again --state "$W/small"
-	head -c 16M /dev/urandom >"$W/z0/big" && rm "$W/z0/zeros"
+	head -c 16M /dev/urandom >"$W/z0/big"
+	rm "$W/z0/zeros"
 	run kedge image import "$W/z0" big:1
 	echo "$output"
 	[ "$status" -ne 0 ]

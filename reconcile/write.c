@@ -399,8 +399,8 @@ check_change(struct write *w, const struct manifest *m, struct error **e)
 	return check_security(w, m, e);
 }
 
-static const struct tree *
-tree_of(const struct object *o, struct arena *a)
+const struct tree *
+write_tree(const struct object *o, struct arena *a)
 {
 	cleanup_buf struct buf text = { 0 };
 	struct complaints none = { .arena = a };
@@ -468,7 +468,7 @@ write_check(struct write *w, struct error **e)
 	if (w->cs.errors)
 		return invalid(w, w->obj->metadata->name, e);
 	if (w->live && w->cs.first)
-		drop_old_warnings(w, tree_of(w->live, w->a));
+		drop_old_warnings(w, write_tree(w->live, w->a));
 	return 0;
 }
 

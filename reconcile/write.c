@@ -363,7 +363,17 @@ take_managed(struct write *w)
 static int
 refuse_gits(struct write *w, const char *field, struct error **e)
 {
-	const char *place = w->place ? w->place(w->place_ctx, w->live, field, w->a) : NULL;
+	const char *place;
+
+	if (!strcmp(field, OWN_RECORD))
+		return fail(
+		    e, WHY_OWNED,
+		    "%s \"%s\": it is owned by Git: %s, and its record of what is stated "
+		    "there (%s) does not read, so nothing of it can be changed here: "
+		    "\"kedge sync\" writes the record anew",
+		    write_plural(w->res, w->a), w->obj->metadata->name,
+		    write_owner(w->live, NULL, w->s, w->a), field);
+	place = w->place ? w->place(w->place_ctx, w->live, field, w->a) : NULL;
 
 	return fail(e, WHY_OWNED,
 		    "%s \"%s\": %s is owned by Git: %s; change it there and commit (what the "

@@ -11,6 +11,7 @@
 #include "../reconcile/service.h"
 #include "api_rbac.h"
 #include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/random.h>
@@ -82,8 +83,14 @@ edit_open(struct api_edit *ed, struct call *c)
 	ed->snap = (struct snapshot){ .now = call_now(c),
 				      .settings = c->api->settings,
 				      .arena = &c->arena };
-	if (getrandom(&ed->snap.seed, sizeof ed->snap.seed, 0) < 0)
-		abort();
+	if (getrandom(&ed->snap.seed, sizeof ed->snap.seed, 0) !=
+	    (ssize_t)sizeof ed->snap.seed) {
+		call_refuse(c, WHY_UNABLE,
+			    "no name can be made up, for the kernel gives no random numbers "
+			    "(getrandom: %s); try again",
+			    strerror(errno));
+		return false;
+	}
 	store_view(c->api->store, &ed->snap);
 	if (c->api->host.resting)
 		c->api->host.resting(c->api->host.ctx, &ed->snap);

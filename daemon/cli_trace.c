@@ -188,7 +188,7 @@ target_read(struct cli_call *c, struct question *q, struct error **e)
 static void
 put_end(struct cli_call *c, json_t *end, json_t *pods)
 {
-	const char *ip = cli_at(c, end, "ip");
+	const char *ip = cli_at(c, end, "ip"), *verdict = cli_at(c, end, "verdict");
 	int64_t share = json_integer_value(json_object_get(end, "share"));
 	json_t *pod;
 	size_t i;
@@ -206,7 +206,8 @@ put_end(struct cli_call *c, json_t *end, json_t *pods)
 			cli_at(c, pod, "metadata.name"), *place ? "  " : "", place);
 		break;
 	}
-	fputc('\n', c->out);
+	fprintf(c->out, "%s%s\n", str_is(verdict, "served") ? "" : "  is ",
+		str_is(verdict, "served") ? "" : verdict);
 }
 
 static void

@@ -51,6 +51,7 @@ way_seen(const struct np_way *w, struct look_seen *seen, struct arena *a)
 		seen->ends.at[i] =
 		    (struct end_seen){ .ip = ipv4_text(w->ends[i].at.ip, a),
 				       .port = w->ends[i].at.port,
+				       .verdict = words[w->ends[i].verdict],
 				       .share = (int64_t)(w->ends[i].share * 1e6 + 0.5) };
 }
 

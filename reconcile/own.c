@@ -127,8 +127,8 @@ own_objection(const struct object *live, struct object **new, struct arena *a)
 
 	if (has_new_owner(live, *new))
 		return "metadata.ownerReferences";
-	if (!stated)
-		return NULL;
+	if (!stated) /* the next pass puts back what the commit says, whatever that is */
+		return OWN_RECORD;
 	merged = merge_three(r->schema, stated, *new, NULL, a);
 	schema_diff(r->schema, *new, merged, keep_first, &f);
 	if (f.path)

@@ -363,7 +363,17 @@ owner_text(const struct object *o, const char *place, struct snapshot *s, struct
 static int
 refuse_gits(struct write *w, const char *field, struct error **e)
 {
-	const char *place = w->place ? w->place(w->place_ctx, w->live, field, w->a) : NULL;
+	const char *place;
+
+	if (!strcmp(field, OWN_RECORD))
+		return fail(
+		    e, WHY_OWNED,
+		    "%s \"%s\": it is owned by Git: %s, and its record of what is stated "
+		    "there (%s) does not read, so nothing of it can be changed here: "
+		    "\"kedge sync\" writes the record anew",
+		    write_plural(w->res, w->a), w->obj->metadata->name,
+		    owner_text(w->live, NULL, w->s, w->a), field);
+	place = w->place ? w->place(w->place_ctx, w->live, field, w->a) : NULL;
 
 	return fail(e, WHY_OWNED,
 		    "%s \"%s\": %s is owned by Git: %s; change it there and commit (what the "
@@ -399,8 +409,8 @@ check_change(struct write *w, const struct manifest *m, struct error **e)
 	return check_security(w, m, e);
 }
 
-static const struct tree *
-tree_of(const struct object *o, struct arena *a)
+const struct tree *
+write_tree(const struct object *o, struct arena *a)
 {
 	cleanup_buf struct buf text = { 0 };
 	struct complaints none = { .arena = a };
@@ -468,7 +478,7 @@ write_check(struct write *w, struct error **e)
 	if (w->cs.errors)
 		return invalid(w, w->obj->metadata->name, e);
 	if (w->live && w->cs.first)
-		drop_old_warnings(w, tree_of(w->live, w->a));
+		drop_old_warnings(w, write_tree(w->live, w->a));
 	return 0;
 }
 

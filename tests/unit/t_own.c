@@ -119,6 +119,29 @@ git_alone_gives_it_an_owner(void **state)
 }
 
 static void
+a_record_that_does_not_read_gives_nothing_away(void **state)
+{
+	static const char *const bad[] = { "", "{", "[]", "{\"data\":[1]}" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		struct world w = { 0 };
+		struct object *live, *new;
+
+		world_read(
+		    &w, arena_printf(&w.arena,
+				     CM("own", "labels: {kedge.dev/source: main}, "
+					       "annotations: {" ANNOTATION_APPLIED ": '%s'}"),
+				     bad[i]));
+		live = cm(&w, "own");
+		new = object_clone(live, &w.arena);
+		assert_true(own_is_gits(live));
+		assert_string_equal(own_objection(live, &new, &w.arena), OWN_RECORD);
+		arena_free(&w.arena);
+	}
+}
+
+static void
 gits_outlives_an_owner_that_is_gone(void **state)
 {
 	(void)state;
@@ -159,6 +182,7 @@ main(void)
 		cmocka_unit_test(an_owner_beside_git_makes_it_nobody_elses),
 		cmocka_unit_test(what_a_source_left_behind_is_gits_no_longer),
 		cmocka_unit_test(git_alone_gives_it_an_owner),
+		cmocka_unit_test(a_record_that_does_not_read_gives_nothing_away),
 		cmocka_unit_test(gits_outlives_an_owner_that_is_gone),
 		cmocka_unit_test(the_foreground_waits_for_those_that_block_it),
 	};

@@ -51,12 +51,14 @@ endpoints_allowed(const struct np_service *s, struct arena *a, struct error **e)
 	return 0;
 }
 
-/* An address of the operator's gift may be the host's own, whose programs keep their ports. */
+/* An address of the operator's gift may be one of the host's own, whose programs keep their
+ * ports.  One that was put there for a balancer nobody listens on by its name; a program that
+ * takes every address does not take that one. */
 static int
-own_port_allowed(struct np *np, const struct np_service *s, uint32_t ip, struct arena *a,
+own_port_allowed(const struct np *np, const struct np_service *s, uint32_t ip, struct arena *a,
 		 struct error **e)
 {
-	if (ip != np_node_ip(np) || !is_listened_on(ip, s->proto, s->port))
+	if (!np_is_hosts(np, ip) || !is_listened_on(ip, s->proto, s->port))
 		return 0;
 	return fail(e, WHY_FORBIDDEN, "%s: port %u of %s is in use by a program of the host",
 		    s->id, s->port, ipv4_text(ip, a));

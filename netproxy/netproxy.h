@@ -69,6 +69,8 @@ const char *np_variant(const struct np *);      /* "legacy", "nf_tables" */
 const char *const *np_lacks(const struct np *); /* sentences; NULL-terminated */
 /* The default route's link's address, else the bridge's. */
 uint32_t np_node_ip(struct np *);
+/* Has the host this address of itself, not for a balancer? */
+bool np_is_hosts(const struct np *, uint32_t ip);
 
 /* One veth pair: eth0 in the namespace, up, with address, default route via
  * the bridge; made with the peer already inside (no move, no grace period). */

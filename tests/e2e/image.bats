@@ -134,7 +134,8 @@ refused() {
 	echo data | dd of="$t/hole" bs=1M seek=3 conv=notrunc status=none
 	truncate -s 3M "$t/empty"
 	ln "$t/hole" "$t/same"
-	echo run >"$t/su" && chmod 4755 "$t/su"
+	echo run >"$t/su"
+	chmod 4755 "$t/su"
 	ln -s hole "$t/link"
 	for f in gnu oldgnu posix,0.0 posix,0.1 posix,1.0 ustar; do
 		tar -C "$t" --format="${f%,*}" $([ "$f" = ustar ] || echo -S) $([ "$f" = "${f%,*}" ] || echo "--sparse-version=${f#*,}") \

@@ -135,7 +135,7 @@ a_record_that_does_not_read_gives_nothing_away(void **state)
 				     bad[i]));
 		live = cm(&w, "own");
 		new = object_clone(live, &w.arena);
-		assert_true(own_is_gits(live));
+		assert_true(own_is_signed(live));
 		assert_string_equal(own_objection(live, &new, &w.arena), OWN_RECORD);
 		arena_free(&w.arena);
 	}

@@ -9,6 +9,7 @@
 #include "../reconcile/base/arena.h"
 #include "../reconcile/base/map.h"
 #include "api.h"
+#include "api_user.h"
 
 struct call;
 struct stream;
@@ -31,6 +32,7 @@ struct api {
 	char *log_dir;
 	int64_t (*clock)(void *ctx);
 	const struct settings *settings; /* or NULL */
+	const struct pki *pki;           /* or NULL */
 	int64_t last_id;
 	struct call *calls;
 	struct stream *streams;   /* exec and attach, from the question to the end */
@@ -48,7 +50,8 @@ struct call {
 	struct call *next, **link;
 	const struct route *route;
 	struct arena arena;
-	const struct resource *res; /* of {res}; NULL when the path has none */
+	const struct api_user *user; /* who asks: known before the route is */
+	const struct resource *res;  /* of {res}; NULL when the path has none */
 	const char *group, *version, *ns, *name, *sub; /* "" when the path has none */
 	int64_t id; /* what the host was asked under; 0: nothing */
 	bool answered;
@@ -57,6 +60,11 @@ struct call {
 	void *state;
 	void (*state_free)(void *state);
 };
+
+/* api_auth.c: who asks, and whether they may; false: it has been answered. */
+bool auth_who(struct call *);
+bool auth_may(struct call *);
+bool user_in(const struct api_user *, const char *group);
 
 int64_t call_now(const struct call *);
 const char *call_query(const struct call *, const char *name); /* "" when absent */

@@ -99,8 +99,8 @@ edit_open(struct api_edit *ed, struct call *c)
 const char *
 edit_why(const struct api_edit *ed)
 {
-	return arena_printf(&ed->call->arena, "asked for by %s with %s",
-			    http_who(ed->call->req), ed->manager);
+	return arena_printf(&ed->call->arena, "asked for by %s with %s", ed->call->user->name,
+			    ed->manager);
 }
 
 /* ---- the answer ---- */

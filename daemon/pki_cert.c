@@ -81,7 +81,9 @@ set_serial(gnutls_x509_crt_t c)
 static int
 set_times(gnutls_x509_crt_t c, const struct cert_wish *w, int64_t now)
 {
-	int64_t begins = now > SKEW_MS ? now - SKEW_MS : 0;
+	/* of a short life only a part: when it is due is counted from its beginning */
+	int64_t skew = w->life_ms / 10 < SKEW_MS ? w->life_ms / 10 : SKEW_MS;
+	int64_t begins = now > skew ? now - skew : 0;
 	int rc = gnutls_x509_crt_set_activation_time(c, (time_t)(begins / 1000));
 
 	return rc < 0 ? rc

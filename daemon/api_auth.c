@@ -63,6 +63,8 @@ over_tls(struct call *c, struct api_user *u)
 		return true;
 	if (token && c->api->pki && pki_static_token(c->api->pki, token, u))
 		return true;
+	if (token && c->api->pki && token_user(c, token, u, e ? NULL : &e))
+		return true;
 	if (der || http_header(c->req, "Authorization"))
 		return refuse(c, e ? error_text(e) : "the token is nobody's");
 	*u = (struct api_user){ "system:anonymous", "", nobodys, 1 };

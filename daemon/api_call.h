@@ -64,6 +64,8 @@ struct call {
 /* api_auth.c: who asks, and whether they may; false: it has been answered. */
 bool auth_who(struct call *);
 bool auth_may(struct call *);
+/* api_token.c: whose token of a ServiceAccount this is; false and *e: nobody's. */
+bool token_user(struct call *, const char *token, struct api_user *, struct error **);
 bool user_in(const struct api_user *, const char *group);
 
 int64_t call_now(const struct call *);

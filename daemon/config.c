@@ -225,6 +225,7 @@ config_settings(const struct config *c, struct settings *ret, struct error **e)
 		.node_labels = c->node->labels,
 		.cluster_domain = c->dns->clusterDomain,
 		.cluster_dns = c->network->clusterDNS,
+		.accounts = true,
 		.drain_ms = c->limits->drainSeconds * 1000,
 	};
 	const char *why;

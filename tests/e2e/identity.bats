@@ -119,6 +119,8 @@ another() { [ -n "$(serial)" ] && [ "$(serial)" != "$1" ]; }
 	as admin create configmap after-it
 	wait_for 10 "the watch tells" grep -q after-it "$W/watched"
 	kill "$watch"
+	was=$(serial) # and no sooner than that
+	[ "$(serial)" = "$was" ] || { was=$(serial) && [ "$(serial)" = "$was" ]; }
 	[ "$(code "$URL/healthz")" = 200 ]
 	as admin get nodes
 }
@@ -130,4 +132,56 @@ another() { [ -n "$(serial)" ] && [ "$(serial)" != "$1" ]; }
 	kill -9 "$(pgrep -P "$KEDGED" -f -- '--role=brain')"
 	wait_for 10 "the API is back" as admin get nodes
 	[ "$(cat "$W/state/pki/ca.pem" "$W/state/pki/tokens.key" | sha256sum)" = "$sum" ]
+}
+
+account_there() { as admin get serviceaccount default -n "$1"; }
+@test "each namespace has the account default, also when it was deleted" {
+	as admin create namespace shop
+	wait_for 10 "the account" account_there shop
+	as admin delete serviceaccount default -n shop
+	wait_for 10 "the account again" account_there shop
+	as admin delete namespace shop
+	run as admin get serviceaccount default -n shop
+	[ "$status" != 0 ]
+}
+
+# sa_token JSON-OF-SPEC: of shopkeeper
+sa_token() {
+	ask -H "Authorization: Bearer $(token)" -H 'Content-Type: application/json' -d "{\"spec\":$1}" \
+		"$URL/api/v1/namespaces/default/serviceaccounts/shopkeeper/token" | jq -r .status.token
+}
+whoami() { code -H "Authorization: Bearer $1" -H 'Content-Type: application/json' -d '{}' "$URL/apis/authentication.k8s.io/v1/selfsubjectreviews"; }
+@test "a token of an account is that account, until what it is bound to is gone" {
+	cat >"$W/sa.yaml" <<-Y
+		apiVersion: v1
+		kind: ServiceAccount
+		metadata: {name: shopkeeper}
+	Y
+	as admin apply -f "$W/sa.yaml"
+	pod bound box:1 | as admin apply -f -
+	up bound
+	plain=$(sa_token '{}')
+	bound=$(sa_token '{"boundObjectRef":{"kind":"Pod","apiVersion":"v1","name":"bound"}}')
+	vault=$(sa_token '{"audiences":["vault"]}')
+	[ "$(whoami "$plain")" = 201 ]
+	[ "$(jq -r '.status.userInfo | [.username] + .groups | join(" ")' "$W/body")" = "system:serviceaccount:default:shopkeeper system:serviceaccounts system:serviceaccounts:default system:authenticated" ]
+	[ "$(whoami "$bound")" = 201 ]
+	[ "$(whoami "$vault")" = 401 ]
+	[ "$(whoami "${plain%?}")" = 401 ]
+	[ "$(code -H "Authorization: Bearer $plain" "$URL/api/v1/secrets")" = 403 ]
+	as admin delete pod bound
+	[ "$(whoami "$bound")" = 401 ]
+	[ "$(whoami "$plain")" = 201 ]
+	as admin delete serviceaccount shopkeeper
+	as admin apply -f "$W/sa.yaml"
+	[ "$(whoami "$plain")" = 401 ]
+}
+
+@test "a token that cannot be is refused in Kubernetes' words" {
+	run sa_token '{"expirationSeconds":10}'
+	post=(-H "Authorization: Bearer $(token)" -d '{"spec":{"expirationSeconds":10}}')
+	[ "$(code "${post[@]}" "$URL/api/v1/namespaces/default/serviceaccounts/default/token")" = 422 ]
+	grep -q 'may not specify a duration less than 10 minutes' "$W/body"
+	[ "$(code -H "Authorization: Bearer $(token)" -d '{}' "$URL/api/v1/namespaces/default/serviceaccounts/nobody/token")" = 404 ]
+	[ "$(code -H "Authorization: Bearer $(token)" -d '{"spec":{"boundObjectRef":{"kind":"Pod","name":"no"}}}' "$URL/api/v1/namespaces/default/serviceaccounts/default/token")" = 404 ]
 }

@@ -1,0 +1,188 @@
+#!/usr/bin/env bats
+# identity.bats -- the API over TLS: who is let in, as whom, and who is not.
+load kit
+KILLS=yes
+
+setup_file() {
+	export CONFIG='certificateSeconds: 15' KUBECTLS
+	KUBECTLS=$(kubectls)
+	file_begin --secure-listen 127.0.0.1:6443
+	export CA=$W/state/pki/ca.crt URL=https://127.0.0.1:6443
+	kedge kubeconfig >"$W/admin.conf"
+	kedge kubeconfig --user alice --group dev --group ops >"$W/alice.conf"
+}
+teardown_file() { file_end; }
+setup() { file_test; }
+
+# as FILE CMD...: $K with that kubeconfig
+as() {
+	local conf=$1
+	shift
+	HOME=$W timeout 20 "${K:-kubectl}" --kubeconfig "$W/$conf.conf" --cache-dir="$W/cache.$(basename "${K:-kubectl}")" "$@"
+}
+ask() { curl -sS --max-time 10 --cacert "$CA" "$@"; }
+token() { head -n 1 "$W/state/pki/tokens.csv" | cut -d, -f1; }
+code() { ask -o "$W/body" -w '%{http_code}' "$@"; }
+# the certificate that the API shows: its serial number
+serial() { openssl s_client -connect 127.0.0.1:6443 -CAfile "$CA" </dev/null 2>/dev/null | openssl x509 -noout -serial; }
+
+reads_and_writes() {
+	run as admin get nodes
+	[ "$status" = 0 ] || return 1
+	as admin create configmap tls --from-literal=a=b &&
+		[ "$(as admin get configmap tls -o 'jsonpath={.data.a}')" = b ] &&
+		as admin delete configmap tls
+}
+@test "kubectl old and new reads and writes with what kedge kubeconfig prints" {
+	every reads_and_writes
+}
+
+@test "exec works over TLS, both ways" {
+	pod talker box:1 | as admin apply -f -
+	up talker
+	[ "$(as admin exec talker -- echo ahoy)" = ahoy ]
+	[ "$(echo over there | as admin exec -i talker -- cat)" = "over there" ]
+	run as admin exec talker -- sh -c 'exit 7'
+	[ "$status" = 7 ]
+	# through the older protocol, and more than any buffer
+	for K in $KUBECTLS; do
+		[ "$(head -c 3000000 /dev/zero | as admin exec -i talker -- wc -c)" = 3000000 ]
+	done
+}
+
+@test "each is who the certificate says, and no more" {
+	run as alice auth whoami -o json
+	[ "$status" = 0 ]
+	[ "$(jq -r '.status.userInfo | [.username] + .groups | join(" ")' <<<"$output")" = "alice dev ops system:authenticated" ]
+	run as alice get pods
+	[ "$status" != 0 ]
+	has 'User "alice"'
+	[ "$(jq -r '.status.userInfo.username' <<<"$(as admin auth whoami -o json)")" = kedge-admin ]
+}
+
+@test "a static token is as good; a wrong one is 401, whatever is asked for" {
+	[ "$(code -H "Authorization: Bearer $(token)" "$URL/api/v1/nodes")" = 200 ]
+	for bad in nonsense "$(token)x" a.b.c "$(head -c 7000 /dev/zero | tr '\0' x)"; do
+		[ "$(code -H "Authorization: Bearer $bad" "$URL/healthz")" = 401 ]
+		[ "$(jq -c 'del(.metadata)' "$W/body")" = '{"kind":"Status","apiVersion":"v1","status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}' ]
+	done
+	[ "$(code -u admin:secret "$URL/healthz")" = 401 ]
+	! grep -F "$(token)" "$W/kedged.log"
+}
+
+@test "nobody in particular sees that it lives, and nothing else" {
+	[ "$(code "$URL/healthz")" = 200 ]
+	[ "$(code "$URL/api/v1/secrets")" = 403 ]
+	grep -q 'system:anonymous' "$W/body"
+	[ "$(code -X POST "$URL/kedge/certificates?user=x&group=system:masters")" = 403 ]
+}
+
+@test "a certificate of another authority is 401, whatever it says of itself" {
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /O=system:masters/CN=eve \
+		-keyout "$W/eve.key" -out "$W/eve.crt" 2>/dev/null
+	[ "$(code --cert "$W/eve.crt" --key "$W/eve.key" "$URL/api/v1/nodes")" = 401 ]
+}
+
+@test "who does not trust the authority does not talk to it" {
+	run curl -sS --max-time 10 "$URL/healthz"
+	[ "$status" = 60 ]
+	run ask --connect-to example.com:443:127.0.0.1:6443 https://example.com/healthz
+	[ "$status" = 60 ]
+}
+
+@test "the certificate is for the names that clients use" {
+	for name in localhost kubernetes kubernetes.default kubernetes.default.svc kubernetes.default.svc.cluster.local 10.43.0.1 10.42.0.1; do
+		ask --connect-to "$name:443:127.0.0.1:6443" "https://$name/healthz"
+	done
+}
+
+@test "plain http is told so, garbage and silence hold nobody up" {
+	[ "$(curl -s --max-time 10 -o "$W/body" -w '%{http_code}' http://127.0.0.1:6443/api)" = 400 ]
+	[ "$(cat "$W/body")" = "Client sent an HTTP request to an HTTPS server." ]
+	mkfifo "$W/quiet"
+	exec 8<>"$W/quiet" # who reads it never sees an end
+	for _ in {1..50}; do
+		"$B/images/box/bin/busybox" nc 127.0.0.1 6443 <&8 >/dev/null 2>&1 3>&- &
+		silent+=($!)
+		head -c 500 /dev/urandom | timeout 5 "$B/images/box/bin/busybox" nc 127.0.0.1 6443 >/dev/null 2>&1 || true
+	done
+	[ "$(code "$URL/healthz")" = 200 ]
+	kill "${silent[@]}"
+}
+
+another() { [ -n "$(serial)" ] && [ "$(serial)" != "$1" ]; }
+@test "the certificate is another one before it ends, and a watch goes on" {
+	was=$(serial)
+	[ -n "$was" ]
+	as admin get configmaps -w --output-watch-events -o name >"$W/watched" 3>&- &
+	watch=$!
+	wait_for 20 "another certificate" another "$was"
+	as admin create configmap after-it
+	wait_for 10 "the watch tells" grep -q after-it "$W/watched"
+	kill "$watch"
+	was=$(serial) # and no sooner than that
+	[ "$(serial)" = "$was" ] || { was=$(serial) && [ "$(serial)" = "$was" ]; }
+	[ "$(code "$URL/healthz")" = 200 ]
+	as admin get nodes
+}
+
+@test "keys are for the brain alone, and survive kedged's end" {
+	[ "$(find "$W/state/pki" -type f ! -perm 600)" = "" ]
+	[ "$(stat -c %a "$W/state/pki")" = 700 ]
+	sum=$(cat "$W/state/pki/ca.pem" "$W/state/pki/tokens.key" | sha256sum)
+	kill -9 "$(pgrep -P "$KEDGED" -f -- '--role=brain')"
+	wait_for 10 "the API is back" as admin get nodes
+	[ "$(cat "$W/state/pki/ca.pem" "$W/state/pki/tokens.key" | sha256sum)" = "$sum" ]
+}
+
+account_there() { as admin get serviceaccount default -n "$1"; }
+@test "each namespace has the account default, also when it was deleted" {
+	as admin create namespace shop
+	wait_for 10 "the account" account_there shop
+	as admin delete serviceaccount default -n shop
+	wait_for 10 "the account again" account_there shop
+	as admin delete namespace shop
+	run as admin get serviceaccount default -n shop
+	[ "$status" != 0 ]
+}
+
+# sa_token JSON-OF-SPEC: of shopkeeper
+sa_token() {
+	ask -H "Authorization: Bearer $(token)" -H 'Content-Type: application/json' -d "{\"spec\":$1}" \
+		"$URL/api/v1/namespaces/default/serviceaccounts/shopkeeper/token" | jq -r .status.token
+}
+whoami() { code -H "Authorization: Bearer $1" -H 'Content-Type: application/json' -d '{}' "$URL/apis/authentication.k8s.io/v1/selfsubjectreviews"; }
+@test "a token of an account is that account, until what it is bound to is gone" {
+	cat >"$W/sa.yaml" <<-Y
+		apiVersion: v1
+		kind: ServiceAccount
+		metadata: {name: shopkeeper}
+	Y
+	as admin apply -f "$W/sa.yaml"
+	pod bound box:1 | as admin apply -f -
+	up bound
+	plain=$(sa_token '{}')
+	bound=$(sa_token '{"boundObjectRef":{"kind":"Pod","apiVersion":"v1","name":"bound"}}')
+	vault=$(sa_token '{"audiences":["vault"]}')
+	[ "$(whoami "$plain")" = 201 ]
+	[ "$(jq -r '.status.userInfo | [.username] + .groups | join(" ")' "$W/body")" = "system:serviceaccount:default:shopkeeper system:serviceaccounts system:serviceaccounts:default system:authenticated" ]
+	[ "$(whoami "$bound")" = 201 ]
+	[ "$(whoami "$vault")" = 401 ]
+	[ "$(whoami "${plain%?}")" = 401 ]
+	[ "$(code -H "Authorization: Bearer $plain" "$URL/api/v1/secrets")" = 403 ]
+	as admin delete pod bound
+	[ "$(whoami "$bound")" = 401 ]
+	[ "$(whoami "$plain")" = 201 ]
+	as admin delete serviceaccount shopkeeper
+	as admin apply -f "$W/sa.yaml"
+	[ "$(whoami "$plain")" = 401 ]
+}
+
+@test "a token that cannot be is refused in Kubernetes' words" {
+	run sa_token '{"expirationSeconds":10}'
+	post=(-H "Authorization: Bearer $(token)" -d '{"spec":{"expirationSeconds":10}}')
+	[ "$(code "${post[@]}" "$URL/api/v1/namespaces/default/serviceaccounts/default/token")" = 422 ]
+	grep -q 'may not specify a duration less than 10 minutes' "$W/body"
+	[ "$(code -H "Authorization: Bearer $(token)" -d '{}' "$URL/api/v1/namespaces/default/serviceaccounts/nobody/token")" = 404 ]
+	[ "$(code -H "Authorization: Bearer $(token)" -d '{"spec":{"boundObjectRef":{"kind":"Pod","name":"no"}}}' "$URL/api/v1/namespaces/default/serviceaccounts/default/token")" = 404 ]
+}

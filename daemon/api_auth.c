@@ -8,6 +8,7 @@
 #include "../reconcile/base/log.h"
 #include "api_call.h"
 #include "pki.h"
+#include "token.h"
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,26 @@ refuse(struct call *c, const char *why)
 	return false;
 }
 
+int
+auth_token(struct call *c, const char *token, const struct strs *audiences, struct user *u,
+	   const char **ret_audience, struct error **e)
+{
+	const struct settings *set = c->api->settings;
+	const char *own = token_issuer(set, &c->arena);
+
+	if (!c->api->pki)
+		return fail(e, WHY_UNAUTHORIZED, "token: there is no key for tokens here");
+	/* static ones are for the API alone */
+	if ((!audiences || !audiences->n || strs_has(audiences, own)) &&
+	    pki_static_token(c->api->pki, token, u)) {
+		if (ret_audience)
+			*ret_audience = own;
+		return 0;
+	}
+	return token_user(pki_token_key(c->api->pki), set, c->api->store, token, audiences,
+			  call_now(c), &c->arena, u, ret_audience, e);
+}
+
 static bool
 over_tls(struct call *c, struct user *u)
 {
@@ -52,12 +73,10 @@ over_tls(struct call *c, struct user *u)
 	if (der && c->api->pki &&
 	    pki_client(c->api->pki, der, n, call_now(c), &c->arena, u, &e) == 0)
 		return true;
-	if (token && c->api->pki && pki_static_token(c->api->pki, token, u))
-		return true;
-	if (token && c->api->pki && token_user(c, token, u, e ? NULL : &e))
+	if (token && auth_token(c, token, NULL, u, NULL, e ? NULL : &e) == 0)
 		return true;
 	if (der || http_header(c->req, "Authorization"))
-		return refuse(c, e ? error_text(e) : "the token is nobody's");
+		return refuse(c, e ? error_text(e) : "no bearer token");
 	*u = (struct user){ USER_ANONYMOUS, "", nobodys, 1 };
 	return true;
 }
@@ -79,25 +98,33 @@ auth_who(struct call *c)
 /* ---- who am I ---- */
 
 void
+auth_print(struct buf *b, const struct user *u)
+{
+	buf_adds(b, "{\"username\":");
+	json_quote(b, u->name);
+	if (*u->uid) {
+		buf_adds(b, ",\"uid\":");
+		json_quote(b, u->uid);
+	}
+	buf_adds(b, ",\"groups\":[");
+	for (size_t i = 0; i < u->ngroups; i++) {
+		if (i)
+			buf_addc(b, ',');
+		json_quote(b, u->groups[i]);
+	}
+	buf_adds(b, "]}");
+}
+
+void
 auth_self(struct call *c)
 {
 	struct buf b = { 0 };
 
 	buf_adds(&b, "{\"kind\":\"SelfSubjectReview\",\"apiVersion\":"
 		     "\"authentication.k8s.io/v1\",\"metadata\":{\"creationTimestamp\":null},"
-		     "\"status\":{\"userInfo\":{\"username\":");
-	json_quote(&b, c->user->name);
-	if (*c->user->uid) {
-		buf_adds(&b, ",\"uid\":");
-		json_quote(&b, c->user->uid);
-	}
-	buf_adds(&b, ",\"groups\":[");
-	for (size_t i = 0; i < c->user->ngroups; i++) {
-		if (i)
-			buf_addc(&b, ',');
-		json_quote(&b, c->user->groups[i]);
-	}
-	buf_adds(&b, "]}}}");
+		     "\"status\":{\"userInfo\":");
+	auth_print(&b, c->user);
+	buf_adds(&b, "}}");
 	call_json(c, 201, &b);
 }
 

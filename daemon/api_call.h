@@ -75,8 +75,11 @@ struct call {
 
 /* api_auth.c: who asks; false: it has been answered. */
 bool auth_who(struct call *);
-/* api_token.c: whose token of a ServiceAccount this is; false and *e: nobody's. */
-bool token_user(struct call *, const char *token, struct user *, struct error **);
+/* Who comes with this token, for one of these audiences (NULL: the API); -1 and *e: nobody. */
+int auth_token(struct call *, const char *token, const struct strs *audiences, struct user *,
+	       const char **ret_audience, struct error **);
+/* {"username":..,"uid":..,"groups":[..]} */
+void auth_print(struct buf *, const struct user *);
 
 int64_t call_now(const struct call *);
 const char *call_query(const struct call *, const char *name); /* "" when absent */

@@ -20,4 +20,7 @@ bool access_also(struct call *, const char *verb);
  * False was answered. */
 bool access_may_grant(struct api_edit *);
 const struct rbac *access_index(struct api *);
+/* api_review.c: what is asked for by a body that is answered and not kept; NULL was answered.
+ */
+void *review_read(struct call *, const struct kind *);
 #endif

@@ -14,9 +14,8 @@ or_empty(const char *s)
 	return s ? s : "";
 }
 
-/* NULL was answered. */
-static void *
-read_review(struct call *c, const struct kind *k)
+void *
+review_read(struct call *c, const struct kind *k)
 {
 	struct api_edit ed = { .call = c };
 	struct complaints cs = { .arena = &c->arena };
@@ -112,7 +111,7 @@ void
 review_self(struct call *c)
 {
 	static const char kind[] = "SelfSubjectAccessReview";
-	struct subject_access_review *r = read_review(c, subject_access_review_kind());
+	struct subject_access_review *r = review_read(c, subject_access_review_kind());
 
 	if (r && sound(c, r, kind))
 		review(c, kind, r->spec, c->user);
@@ -121,7 +120,7 @@ review_self(struct call *c)
 static void
 review_other(struct call *c, const char *kind)
 {
-	struct subject_access_review *r = read_review(c, subject_access_review_kind());
+	struct subject_access_review *r = review_read(c, subject_access_review_kind());
 	struct user u;
 
 	if (!r || !sound(c, r, kind))
@@ -171,7 +170,7 @@ put_strs(struct buf *b, const char *key, const struct strs *s, bool always)
 void
 review_rules(struct call *c)
 {
-	struct self_subject_rules_review *r = read_review(c, self_subject_rules_review_kind());
+	struct self_subject_rules_review *r = review_read(c, self_subject_rules_review_kind());
 	struct rbac_rules rules;
 	struct buf b = { 0 };
 	const char *comma = "";

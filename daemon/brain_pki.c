@@ -1,16 +1,20 @@
 /* brain_pki.c -- the API's authority and certificate: opened, renewed in time, and what a
  * client's certificate is asked for with.
  */
+#include "../reconcile/account.h"
+#include "../reconcile/base/base64.h"
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/ipv4.h"
 #include "../reconcile/base/log.h"
+#include "../reconcile/base/text.h"
 #include "../reconcile/user.h"
 #include "api.h"
 #include "brain_state.h"
 #include "loop.h"
 #include "pki.h"
+#include "token.h"
 #include <jansson.h>
 #include <string.h>
 
@@ -59,6 +63,56 @@ names_of(const struct brain *b, struct arena *a)
 	return names;
 }
 
+static void
+put_token(struct brain *b, const struct token_wish *wish, struct file_args *f, struct arena *a)
+{
+	cleanup_error struct error *e = NULL;
+	cleanup_buf struct buf token = { 0 };
+	struct token_wish w = *wish;
+	struct strs audience = { &f->audience, 1 };
+
+	if (!str_is(f->audience, ""))
+		w.audiences = &audience;
+	w.seconds = f->seconds;
+	if (!w.account || !b->pki)
+		log_err("api", "a pod's token: its service account is gone");
+	else if (token_make(pki_token_key(b->pki), &b->settings, &w, &token, &e) < 0)
+		log_err("api", "a pod's token: %s", error_text(e));
+	f->data = base64_text(buf_text(&token), token.len, a);
+	f->audience = NULL;
+	f->seconds = 0;
+}
+
+static bool
+wants_tokens(const struct sandbox_args *args)
+{
+	for (size_t i = 0; i < args->volumes.n; i++)
+		for (size_t k = 0; k < args->volumes.at[i].files.n; k++)
+			if (args->volumes.at[i].files.at[k].seconds)
+				return true;
+	return false;
+}
+
+void
+brain_tokens_put(struct brain *b, struct action *act, struct arena *a)
+{
+	const struct pod *pod = store_find(b->store, RES_pod, act->ns, act->name);
+	struct token_wish w = { .bound = (const struct object *)pod, .now = now_ms() / 1000 };
+	struct sandbox_args *args;
+
+	if (!pod || !wants_tokens(act->body))
+		return;
+	w.account =
+	    store_find(b->store, RES_service_account, act->ns, account_name_of(pod->spec));
+	w.node = pod->spec->nodeName ? store_find(b->store, RES_node, "", pod->spec->nodeName)
+				     : NULL;
+	act->body = args = schema_clone(sandbox_args_kind(), act->body, a);
+	for (size_t i = 0; i < args->volumes.n; i++)
+		for (size_t k = 0; k < args->volumes.at[i].files.n; k++)
+			if (args->volumes.at[i].files.at[k].seconds)
+				put_token(b, &w, &args->volumes.at[i].files.at[k], a);
+}
+
 /* A clock that jumps is why we look often: nothing but the time is compared. */
 static void
 on_look(evutil_socket_t fd, short what, void *arg)
@@ -71,6 +125,8 @@ on_look(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (pki_renew(b->pki, now_ms(), &new, &e) == 0 && new) {
+		b->settings.ca = pki_ca(b->pki);
+		brain_poke(b);
 		tls = brain_pki_tls(b);
 		if (api_tls_set(b->api, &tls, &e) == 0)
 			log_info("api", "has another certificate");
@@ -78,6 +134,20 @@ on_look(evutil_socket_t fd, short what, void *arg)
 	if (e)
 		log_err("api", "its certificate: %s; trying again", error_text(e));
 	timer_arm(b->pki_timer, b->config->certificateSeconds < 600 ? 500 : LOOK_MS);
+}
+
+/* Pods reach the API unless it listens for the host's own programs alone; at each of the
+ * host's addresses is at the bridge's as well. */
+static void
+tell_controllers(struct brain *b)
+{
+	uint32_t ip = 0;
+	uint16_t port = 0;
+	bool there = config_secure(b->config, &b->settings, &ip, &port);
+
+	b->settings.ca = pki_ca(b->pki);
+	b->settings.api_port = port;
+	b->settings.api_ip = !there || ip >> 24 == 127 ? 0 : ip ? ip : b->settings.pod_net + 1;
 }
 
 int
@@ -92,6 +162,7 @@ brain_pki_open(struct brain *b, struct error **e)
 
 	if (pki_open(&s, now_ms(), &b->pki, e) < 0)
 		return fail_in(e, "the API over TLS");
+	tell_controllers(b);
 	b->pki_timer = evtimer_new(b->base, on_look, b);
 	timer_arm(b->pki_timer, 500);
 	return 0;

@@ -137,6 +137,8 @@ void brain_look_seen(struct brain *, const struct look_seen *);
 /* brain_pki.c: the authority, and the certificate that is made anew in time */
 struct http_tls;
 int brain_pki_open(struct brain *, struct error **);
+/* Signs the tokens that the pod's files are to have; they live in the arena. */
+void brain_tokens_put(struct brain *, struct action *, struct arena *);
 void brain_pki_close(struct brain *);
 struct http_tls brain_pki_tls(const struct brain *);
 /* Of struct api_host: a client's certificate for this request, and where to go with it. */

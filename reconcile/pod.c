@@ -13,6 +13,7 @@
  *   - what ran is only started again where the restartPolicy says so.
  */
 #include "pod.h"
+#include "account.h"
 #include "controllers.h"
 #include "pod_image.h"
 #include "pod_resources.h"
@@ -167,6 +168,7 @@ place(struct snapshot *s, const struct pod *pod, struct plan *p)
 	copy.spec = arena_alloc(p->arena, sizeof *copy.spec);
 	*copy.spec = *pod->spec;
 	copy.spec->nodeName = node;
+	account_admit(s, pod, copy.spec, p->arena);
 	st->startTime = s->now;
 	st->podIP = ip;
 	st->podIPs.at = arena_zalloc(p->arena, sizeof *st->podIPs.at);
@@ -482,6 +484,7 @@ renew_files(struct snapshot *s, const struct pod *pod, struct plan *p)
 				     .ip = pod->status->podIP };
 	size_t n = 0;
 
+	pod_tokens_again(pod, s->now, p);
 	if (str_is(version, "") ||
 	    str_is(version, object_annotation(pod, ANNOTATION_VOLUMES)) ||
 	    !pod_volumes(s, pod, &args, p->arena, &why))

@@ -6,7 +6,7 @@ KILLS=yes
 setup_file() {
 	export CONFIG='certificateSeconds: 15' KUBECTLS
 	KUBECTLS=$(kubectls)
-	file_begin --secure-listen 127.0.0.1:6443
+	file_begin --secure-listen 0.0.0.0:6443
 	export CA=$W/state/pki/ca.crt URL=https://127.0.0.1:6443
 	kedge kubeconfig >"$W/admin.conf"
 	kedge kubeconfig --user alice --group dev --group ops >"$W/alice.conf"
@@ -180,9 +180,49 @@ whoami() { code -H "Authorization: Bearer $1" -H 'Content-Type: application/json
 
 @test "a token that cannot be is refused in Kubernetes' words" {
 	run sa_token '{"expirationSeconds":10}'
-	post=(-H "Authorization: Bearer $(token)" -d '{"spec":{"expirationSeconds":10}}')
+	auth=(-H "Authorization: Bearer $(token)" -H 'Content-Type: application/json')
+	post=("${auth[@]}" -d '{"spec":{"expirationSeconds":10}}')
 	[ "$(code "${post[@]}" "$URL/api/v1/namespaces/default/serviceaccounts/default/token")" = 422 ]
 	grep -q 'may not specify a duration less than 10 minutes' "$W/body"
-	[ "$(code -H "Authorization: Bearer $(token)" -d '{}' "$URL/api/v1/namespaces/default/serviceaccounts/nobody/token")" = 404 ]
-	[ "$(code -H "Authorization: Bearer $(token)" -d '{"spec":{"boundObjectRef":{"kind":"Pod","name":"no"}}}' "$URL/api/v1/namespaces/default/serviceaccounts/default/token")" = 404 ]
+	[ "$(code "${auth[@]}" -d '{}' "$URL/api/v1/namespaces/default/serviceaccounts/nobody/token")" = 404 ]
+	[ "$(code "${auth[@]}" -d '{"spec":{"boundObjectRef":{"kind":"Pod","name":"no"}}}' "$URL/api/v1/namespaces/default/serviceaccounts/default/token")" = 404 ]
+}
+
+# client_image: box and the newest kubectl with what it needs
+client_image() {
+	local bin=${KUBECTLS##*$'\n'} lib
+	cp -a "$B/images/box" "$W/client"
+	cp -L "$bin" "$W/client/bin/kubectl"
+	for lib in $(ldd "$bin" 2>/dev/null | grep -o '/[^ ]*'); do cp -L --parents "$lib" "$W/client"; done
+	kedge image import "$W/client" client:1 --cmd '["/bin/talk","wait"]' >/dev/null
+}
+inside() { as admin exec client -- "$@"; }
+API_DIR=/var/run/secrets/kubernetes.io/serviceaccount
+@test "a client library in a pod finds the API, and may do what a role lets its account do" {
+	client_image
+	as admin create serviceaccount reader
+	SPEC='serviceAccountName: reader' pod client client:1 | as admin apply -f -
+	up client
+	[ "$(inside cat $API_DIR/namespace)" = default ]
+	[ "$(inside cat $API_DIR/ca.crt)" = "$(cat "$CA")" ]
+	[ "$(inside sh -c 'echo $KUBERNETES_SERVICE_HOST $KUBERNETES_SERVICE_PORT')" = "10.43.0.1 443" ]
+	run inside kubectl get pods
+	[ "$status" != 0 ]
+	has 'pods is forbidden: User "system:serviceaccount:default:reader" cannot list resource "pods" in API group "" in the namespace "default"'
+	as admin create role reader --verb=get,list,watch --resource=pods
+	as admin create rolebinding reader --role=reader --serviceaccount=default:reader
+	[ "$(inside kubectl get pod client -o name)" = pod/client ]
+	refused 'cannot list resource "secrets"' inside kubectl get secrets
+	refused 'in the namespace "kube-system"' inside kubectl get pods -n kube-system
+	[ "$(inside kubectl auth whoami -o 'jsonpath={.status.userInfo.username}')" = system:serviceaccount:default:reader ]
+}
+
+@test "the Service in front of the API answers nobody in particular, and its token ends with the pod" {
+	[ "$(code https://10.43.0.1/healthz)" = 200 ]
+	[ "$(code https://10.43.0.1/api/v1/pods)" = 403 ]
+	[ "$(as admin get service,endpoints kubernetes -o 'jsonpath={.items[0].spec.clusterIP} {.items[1].subsets[0].addresses[0].ip}')" = "10.43.0.1 10.42.0.1" ]
+	token=$(inside cat $API_DIR/token)
+	[ "$(whoami "$token")" = 201 ]
+	as admin delete pod client
+	[ "$(whoami "$token")" = 401 ]
 }

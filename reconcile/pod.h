@@ -35,7 +35,6 @@ uint64_t pod_files_version(struct snapshot *, const struct pod *, const struct v
 			   uint64_t h);
 /* Asks for another look when the next of its tokens is due. */
 void pod_tokens_again(const struct pod *, int64_t now, struct plan *);
-#define ANNOTATION_VOLUMES "kedge.dev/volumes" /* version of the files that it was given */
 
 /* pod_volumes.c: false and *ret_why when something that is not optional is missing. */
 bool pod_volumes(struct snapshot *, const struct pod *, struct sandbox_args *, struct arena *,

@@ -139,8 +139,6 @@ lines(const struct pairs *p, struct arena *a)
 	cleanup_buf struct buf b = { 0 };
 
 	for (size_t i = 0; i < p->n; i++) {
-		if (str_is(p->at[i].key, ANNOTATION_VOLUMES))
-			continue; /* it speaks of this very file */
 		buf_addf(&b, "%s%s=", b.len ? "\n" : "", p->at[i].key);
 		tree_quote(p->at[i].value, &b);
 	}

@@ -170,7 +170,7 @@ a_token_is_made_anew_when_four_fifths_of_its_life_are_over(void **state)
 {
 	static const char renewed[] =
 	    "~ files pod default/web  # what its files are made of changed\n"
-	    "~ update pod default/web  # new files\n";
+	    ". status pod default/web  # 1/1 ready\n";
 	struct kit *k = *state;
 	int64_t life = 3607 * 800, start = k->now;
 

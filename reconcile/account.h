@@ -11,6 +11,8 @@
  * lists are replaced, never written to. */
 void account_admit(struct snapshot *, const struct pod *, struct pod_spec *spec,
 		   struct arena *);
+/* Why a new pod is not let in, in Kubernetes' words; NULL: it is.  `default` may yet come. */
+const char *account_refuses(const struct snapshot *, const struct pod *, struct arena *);
 /* The ServiceAccount that a pod speaks for; NULL: there is none of that name. */
 const struct service_account *account_of_pod(const struct snapshot *, const struct pod *);
 const char *account_name_of(const struct pod_spec *);

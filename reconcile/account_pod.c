@@ -26,6 +26,20 @@ account_of_pod(const struct snapshot *s, const struct pod *pod)
 			     account_name_of(pod->spec));
 }
 
+const char *
+account_refuses(const struct snapshot *s, const struct pod *pod, struct arena *a)
+{
+	const char *name = account_name_of(pod->spec);
+
+	if (!s->settings || !s->settings->accounts || str_is(name, ACCOUNT_DEFAULT) ||
+	    account_of_pod(s, pod))
+		return NULL;
+	return arena_printf(a,
+			    "pods \"%s\" is forbidden: error looking up service account %s/%s: "
+			    "serviceaccount \"%s\" not found",
+			    object_name(pod), object_namespace(pod), name, name);
+}
+
 /* ---- the volume ---- */
 
 /* The pod's word counts before its account's. */

@@ -4,9 +4,14 @@ load kit
 KILLS=yes
 
 setup_file() {
-	export CONFIG='certificateSeconds: 15' KUBECTLS
+	export KUBECTLS
 	KUBECTLS=$(kubectls)
-	file_begin --secure-listen 0.0.0.0:6443
+	kedge_dirs
+	repo_make
+	echo 'certificateSeconds: 15' >"$W/kedge.yaml"
+	clocked kedge_start --source "deploy=$W/deploy.git" --secure-listen 0.0.0.0:6443
+	echo "$KEDGED" >"$W/pid"
+	box box:1
 	export CA=$W/state/pki/ca.crt URL=https://127.0.0.1:6443
 	kedge kubeconfig >"$W/admin.conf"
 	kedge kubeconfig --user alice --group dev --group ops >"$W/alice.conf"
@@ -120,8 +125,6 @@ another() { [ -n "$(serial)" ] && [ "$(serial)" != "$1" ]; }
 	as admin create configmap after-it
 	wait_for 10 "the watch tells" grep -q after-it "$W/watched"
 	kill "$watch"
-	was=$(serial) # and no sooner than that
-	[ "$(serial)" = "$was" ] || { was=$(serial) && [ "$(serial)" = "$was" ]; }
 	[ "$(code "$URL/healthz")" = 200 ]
 	as admin get nodes
 }
@@ -188,6 +191,30 @@ whoami() { code -H "Authorization: Bearer $1" -H 'Content-Type: application/json
 	[ "$(code "${auth[@]}" -d '{"spec":{"boundObjectRef":{"kind":"Pod","name":"no"}}}' "$URL/api/v1/namespaces/default/serviceaccounts/default/token")" = 404 ]
 }
 
+makes_tokens() {
+	local token
+	as admin create serviceaccount teller
+	token=$(as admin create token teller --duration=20m) || return 1
+	as admin create -o json --validate=false -f - <<-Y >"$W/review" || return 1
+		{apiVersion: authentication.k8s.io/v1, kind: TokenReview, spec: {token: "$token"}}
+	Y
+	[ "$(jq -r '.status | "\(.authenticated) \(.user.username) \(.audiences[0])"' "$W/review")" = "true system:serviceaccount:default:teller https://kubernetes.default.svc.cluster.local" ] || return 1
+	as admin delete serviceaccount teller
+	as admin create -o json --validate=false -f - <<-Y >"$W/review" || return 1
+		{apiVersion: authentication.k8s.io/v1, kind: TokenReview, spec: {token: "$token"}}
+	Y
+	[ "$(jq -c '.status | [.authenticated, .user]' "$W/review")" = "[null,{}]" ]
+}
+@test "kubectl create token, old and new, and whose it is" {
+	every makes_tokens
+}
+
+@test "a pod of an account that is not there is refused in Kubernetes' words" {
+	SPEC='serviceAccountName: nobody' pod lost box:1 >"$W/lost.yaml"
+	refused 'pods "lost" is forbidden: error looking up service account default/nobody: serviceaccount "nobody" not found' \
+		as admin create -f "$W/lost.yaml"
+}
+
 # client_image: box and the newest kubectl with what it needs
 client_image() {
 	local bin=${KUBECTLS##*$'\n'} lib
@@ -225,4 +252,36 @@ API_DIR=/var/run/secrets/kubernetes.io/serviceaccount
 	[ "$(whoami "$token")" = 201 ]
 	as admin delete pod client
 	[ "$(whoami "$token")" = 401 ]
+}
+
+of_keeper() { kedge exec keeper -- cat $API_DIR/token; }
+changed() { [ -n "$(of_keeper)" ] && [ "$(of_keeper)" != "$1" ]; }
+# good TOKEN: is it anybody's, by the clock that kedged has
+good() {
+	curl -sS --unix-socket "$W/run/api.sock" -H 'Content-Type: application/json' -d "{\"spec\":{\"token\":\"$1\"}}" \
+		http://h/apis/authentication.k8s.io/v1/tokenreviews | jq -e '.status.authenticated' >/dev/null
+}
+@test "a pod's token is made anew before it ends, and when its account is another one" {
+	pod keeper box:1 | as admin apply -f -
+	up keeper
+	first=$(of_keeper)
+	good "$first"
+	jump 3000 # of 3607 seconds; four fifths are over
+	kedge sync >/dev/null
+	wait_for 10 "another token" changed "$first"
+	second=$(of_keeper)
+	good "$second"
+	good "$first" # whoever read it a moment ago
+	jump 3700
+	run good "$first"
+	[ "$status" != 0 ]
+	good "$second"
+	jump 0
+	wait_for 10 "the API's certificate is of now" as admin get nodes
+	second=$(of_keeper)
+	kedge delete serviceaccount default
+	wait_for 10 "a token of the new account" changed "$second"
+	run good "$second"
+	[ "$status" != 0 ]
+	good "$(of_keeper)"
 }

@@ -120,6 +120,25 @@ pull_secrets_of_the_account_are_for_pods_without_their_own(void **state)
 		"\"imagePullSecrets\":[{\"name\":\"own\"}]"));
 }
 
+static void
+a_replica_set_makes_no_pods_of_an_account_that_is_not_there(void **state)
+{
+	struct kit *k = *state;
+
+	kit_read(k, "apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: rs}\n"
+		    "spec: {replicas: 1, selector: {matchLabels: {app: web}}, template: "
+		    "{metadata: {labels: {app: web}}, spec: {serviceAccountName: robot, "
+		    "containers: [{name: web, image: x}]}}}\n");
+	kit_do(k, replicaset_reconcile, RES_replica_set, "rs");
+	assert_true(has(kit_text(k), "FailedCreate: Error creating: pods \"rs-"));
+	assert_true(has(kit_text(k), "is forbidden: error looking up service account "
+				     "default/robot: serviceaccount \"robot\" not found"));
+	assert_int_equal(k->n[RES_pod], 0);
+	kit_read(k, ACCOUNT(""));
+	kit_do(k, replicaset_reconcile, RES_replica_set, "rs");
+	assert_int_equal(k->n[RES_pod], 1);
+}
+
 /* ---- tokens in files ---- */
 
 static const struct file_args *
@@ -325,6 +344,7 @@ main(void)
 		A(a_pod_without_the_wish_for_a_token_gets_none),
 		A(what_a_container_mounts_at_that_place_stays),
 		A(pull_secrets_of_the_account_are_for_pods_without_their_own),
+		A(a_replica_set_makes_no_pods_of_an_account_that_is_not_there),
 		A(what_the_files_hold_goes_to_who_signs),
 		A(a_pod_waits_for_its_account_and_says_so),
 		A(a_token_is_made_anew_when_four_fifths_of_its_life_are_over),

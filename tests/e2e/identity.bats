@@ -191,18 +191,19 @@ whoami() { code -H "Authorization: Bearer $1" -H 'Content-Type: application/json
 	[ "$(code "${auth[@]}" -d '{"spec":{"boundObjectRef":{"kind":"Pod","name":"no"}}}' "$URL/api/v1/namespaces/default/serviceaccounts/default/token")" = 404 ]
 }
 
+# reviewed TOKEN: what a TokenReview says of it
+reviewed() {
+	printf 'apiVersion: authentication.k8s.io/v1\nkind: TokenReview\nspec: {token: "%s"}\n' "$1" |
+		as admin create -o json --validate=false -f - >"$W/review"
+}
 makes_tokens() {
 	local token
 	as admin create serviceaccount teller
 	token=$(as admin create token teller --duration=20m) || return 1
-	as admin create -o json --validate=false -f - <<-Y >"$W/review" || return 1
-		{apiVersion: authentication.k8s.io/v1, kind: TokenReview, spec: {token: "$token"}}
-	Y
+	reviewed "$token" || return 1
 	[ "$(jq -r '.status | "\(.authenticated) \(.user.username) \(.audiences[0])"' "$W/review")" = "true system:serviceaccount:default:teller https://kubernetes.default.svc.cluster.local" ] || return 1
 	as admin delete serviceaccount teller
-	as admin create -o json --validate=false -f - <<-Y >"$W/review" || return 1
-		{apiVersion: authentication.k8s.io/v1, kind: TokenReview, spec: {token: "$token"}}
-	Y
+	reviewed "$token" || return 1
 	[ "$(jq -c '.status | [.authenticated, .user]' "$W/review")" = "[null,{}]" ]
 }
 @test "kubectl create token, old and new, and whose it is" {
@@ -256,6 +257,11 @@ API_DIR=/var/run/secrets/kubernetes.io/serviceaccount
 
 of_keeper() { kedge exec keeper -- cat $API_DIR/token; }
 changed() { [ -n "$(of_keeper)" ] && [ "$(of_keeper)" != "$1" ]; }
+# a change of anything: timers do not know of jumps
+look_around() {
+	curl -sS --unix-socket "$W/run/api.sock" -H 'Content-Type: application/json' \
+		-d '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"generateName":"x-"}}' http://h/api/v1/namespaces/default/configmaps >/dev/null
+}
 # good TOKEN: is it anybody's, by the clock that kedged has
 good() {
 	curl -sS --unix-socket "$W/run/api.sock" -H 'Content-Type: application/json' -d "{\"spec\":{\"token\":\"$1\"}}" \
@@ -267,7 +273,7 @@ good() {
 	first=$(of_keeper)
 	good "$first"
 	jump 3000 # of 3607 seconds; four fifths are over
-	kedge sync >/dev/null
+	look_around
 	wait_for 10 "another token" changed "$first"
 	second=$(of_keeper)
 	good "$second"

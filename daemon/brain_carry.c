@@ -43,7 +43,7 @@ delete_other(struct brain *b, const struct resource *res, const struct action *a
 	struct object *o;
 
 	/* Whoever deletes what Git states: it is made again. */
-	if (old && own_is_gits(old))
+	if (old && own_is_signed(old))
 		deploy_drifted(b, old);
 	if (!old || (!old->metadata->finalizers.n && res->id != RES_namespace))
 		return store_delete(b->store, res->id, a->ns, a->name, e) == 0;
@@ -246,8 +246,5 @@ carry_asked(struct brain *b, const struct action *a, struct error **e)
 	struct error *why = NULL;
 
 	carry_with(b, a, &why);
-	if (!why)
-		return 0;
-	*e = why;
-	return -1;
+	return why ? fail_with(e, &why) : 0;
 }

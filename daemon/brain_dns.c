@@ -155,15 +155,22 @@ brain_dns_why(void *ctx, int64_t id, const char *ns, const char *name, struct er
 	struct snapshot s;
 	size_t n;
 
+	const struct config *config = b->config;
+	const char *others = config->dns && config->dns->upstreams.n
+				 ? "not of the cluster: what the servers say that "
+				   "dns.upstreams in kedge.yaml names"
+				 : "not of the cluster: what the servers say that the host's "
+				   "/etc/resolv.conf names";
+
 	(void)e;
 	brain_snapshot(b, &s, &a);
 	n = dns_candidates(&b->settings, *ns ? ns : "default", name, &a, ask);
 	for (size_t i = 0; i < n; i++) {
 		bool ours = dns_why(&s, ask[i], &a, &why);
 
-		json_array_append_new(names, json_pack("{s:s, s:b, s:s}", "name", ask[i],
-						       "cluster", ours, "why",
-						       ours ? why : "not of the cluster"));
+		json_array_append_new(names,
+				      json_pack("{s:s, s:b, s:s}", "name", ask[i], "cluster",
+						ours, "why", ours ? why : others));
 	}
 	all = json_pack("{s:s, s:s, s:o}", "kind", "Names", "server", b->settings.cluster_dns,
 			"names", names);

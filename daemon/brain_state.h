@@ -146,8 +146,11 @@ struct user;
 int brain_certify(void *brain, int64_t id, const struct user *, int64_t seconds,
 		  const void *request, size_t n, struct error **);
 
-/* brain_loose.c: what lives here that no commit says, as /kedge/status tells it */
+/* brain_status.c: the answer of /kedge/status; `seen`: where pods listen, NULL: not known */
 struct json_t;
+struct json_t *brain_status(struct brain *, const struct look_seen *seen);
+struct json_t *brain_text_json(const char *); /* of foreign bytes, too */
+/* brain_loose.c: what lives here that no commit says, as it is told there */
 struct json_t *brain_loose(struct brain *);
 
 /* brain_stream.c */

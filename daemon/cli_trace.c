@@ -3,6 +3,7 @@
  */
 #include "../reconcile/base/arena.h"
 #include "../reconcile/base/error.h"
+#include "../reconcile/base/ipv4.h"
 #include "../reconcile/base/text.h"
 #include "../reconcile/object.h"
 #include "cli.h"
@@ -13,9 +14,9 @@
 static bool
 is_address(const char *text)
 {
-	struct in_addr in;
+	uint32_t ip;
 
-	return inet_pton(AF_INET, text, &in) == 1;
+	return ipv4_read(text, &ip);
 }
 
 static json_t *

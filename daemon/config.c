@@ -148,11 +148,8 @@ config_add_source(struct config *c, const char *text, struct arena *a, struct er
 int
 ipv4_parse(const char *text, uint32_t *ret, struct error **e)
 {
-	struct in_addr in;
-
-	if (inet_pton(AF_INET, text, &in) != 1)
+	if (!ipv4_read(text, ret))
 		return fail(e, WHY_INVALID, "\"%s\" is not an IPv4 address", text);
-	*ret = ntohl(in.s_addr);
 	return 0;
 }
 

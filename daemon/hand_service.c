@@ -68,7 +68,7 @@ host_port_ends(const struct settings *set, const struct np_service *s, struct ar
 	       struct error **e)
 {
 	for (size_t i = 0; !s->vip && i < s->n; i++)
-		if ((s->endpoints[i].ip ^ set->pod_net) >> (32 - set->pod_bits))
+		if (!ipv4_within(s->endpoints[i].ip, set->pod_net, set->pod_bits))
 			return fail(e, WHY_FORBIDDEN, "%s: a host port may not lead to %s",
 				    s->id, ipv4_text(s->endpoints[i].ip, a));
 	return 0;
@@ -105,7 +105,7 @@ service_allowed(const struct settings *set, struct np *np, const struct np_servi
 	    (s->health_port < set->node_port_lo || s->health_port > set->node_port_hi))
 		return fail(e, WHY_FORBIDDEN, "%s: health check node port %u is outside %d-%d",
 			    s->id, s->health_port, set->node_port_lo, set->node_port_hi);
-	if (s->vip && (s->vip ^ set->svc_net) >> (32 - set->svc_bits))
+	if (s->vip && !ipv4_within(s->vip, set->svc_net, set->svc_bits))
 		return fail(e, WHY_FORBIDDEN, "%s: its address is outside the services' range",
 			    s->id);
 	for (size_t i = 0; i < s->nouter; i++)

@@ -6,6 +6,7 @@
  */
 #include "np.h"
 #include "reconcile/base/cleanup.h"
+#include "reconcile/base/ipv4.h"
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
@@ -25,12 +26,6 @@ struct packet {
 	struct np_way *way;
 };
 
-static bool
-in_net(uint32_t ip, uint32_t net, unsigned bits)
-{
-	return !bits || !((ip ^ net) >> (32 - bits));
-}
-
 /* The word behind an option. */
 static bool
 word(const char *rule, const char *option, char *to, size_t size)
@@ -49,15 +44,10 @@ word(const char *rule, const char *option, char *to, size_t size)
 static bool
 net_matches(const char *text, uint32_t ip)
 {
-	char copy[64], *slash;
-	struct in_addr in;
+	uint32_t net;
+	unsigned bits;
 
-	snprintf(copy, sizeof copy, "%.63s", text);
-	slash = strchr(copy, '/');
-	if (slash)
-		*slash = 0;
-	return inet_pton(AF_INET, copy, &in) == 1 &&
-	       in_net(ip, ntohl(in.s_addr), slash ? (unsigned)atoi(slash + 1) : 32);
+	return ipv4_range_read(text, &net, &bits) && ipv4_within(ip, net, bits);
 }
 
 /* Did this client meet that endpoint within the time?  The list's ages are in jiffies of the
@@ -156,16 +146,16 @@ end_add(struct np_way *w, const char *to, double share)
 	struct np_end end = { .share = share };
 	char ip[64];
 	char *colon;
-	struct in_addr in;
+	uint32_t address;
 
 	snprintf(ip, sizeof ip, "%.63s", to);
 	colon = strchr(ip, ':');
 	if (!colon)
 		return;
 	*colon = 0;
-	if (inet_pton(AF_INET, ip, &in) != 1)
+	if (!ipv4_read(ip, &address))
 		return;
-	end.at = (struct np_endpoint){ .ip = ntohl(in.s_addr), .port = atoi(colon + 1) };
+	end.at = (struct np_endpoint){ .ip = address, .port = atoi(colon + 1) };
 	w->ends = xrealloc(w->ends, (w->nends + 1) * sizeof end);
 	w->ends[w->nends++] = end;
 	w->verdict = NP_SERVED;
@@ -249,9 +239,9 @@ np_trace(const struct np *np, uint32_t from, uint32_t to, uint8_t proto, uint16_
 
 	*ret = (struct np_way){ 0 };
 	locate(&p);
-	p.inside = !p.from_local && in_net(p.from, c->pod_net, c->pod_bits);
-	p.outside = !p.to_local && (in_net(to, c->pod_net, c->pod_bits) ||
-				    in_net(to, c->svc_net, c->svc_bits));
+	p.inside = !p.from_local && ipv4_within(p.from, c->pod_net, c->pod_bits);
+	p.outside = !p.to_local && (ipv4_within(to, c->pod_net, c->pod_bits) ||
+				    ipv4_within(to, c->svc_net, c->svc_bits));
 	if (walk(&p, RULES_NAT, "KDG-D", 1, 0) <= 0)
 		return;
 	(void)walk(&p, RULES_FILTER,

@@ -22,14 +22,6 @@ struct entries {
 	size_t n;
 };
 
-static const char *
-text_of(const struct tree *t, const char *key)
-{
-	const struct tree *v = tree_get(t, key);
-
-	return v && v->type == N_STRING ? v->text : "";
-}
-
 /* Sets are maps all the way down. */
 static bool
 is_set(const struct tree *t)
@@ -46,9 +38,9 @@ static bool
 is_entry(const struct tree *t)
 {
 	const struct tree *set = tree_get(t, "fieldsV1");
-	const char *operation = text_of(t, "operation");
+	const char *operation = tree_text(t, "operation", "");
 
-	return t->type == N_MAP && set && is_set(set) && *text_of(t, "manager") &&
+	return t->type == N_MAP && set && is_set(set) && *tree_text(t, "manager", "") &&
 	       (!strcmp(operation, "Apply") || !strcmp(operation, "Update"));
 }
 
@@ -115,10 +107,10 @@ entries_read(const char *managed, struct arena *a)
 	l.at = arena_zalloc(a, (n + 1) * sizeof *l.at);
 	for (const struct tree *kid = t ? t->kids : NULL; kid; kid = kid->next)
 		if (is_entry(kid))
-			l.at[l.n++] =
-			    (struct entry){ text_of(kid, "manager"), text_of(kid, "operation"),
-					    text_of(kid, "time"),
-					    tree_copy(tree_get(kid, "fieldsV1"), a) };
+			l.at[l.n++] = (struct entry){ tree_text(kid, "manager", ""),
+						      tree_text(kid, "operation", ""),
+						      tree_text(kid, "time", ""),
+						      tree_copy(tree_get(kid, "fieldsV1"), a) };
 	cap_entries(&l, a);
 	return l;
 }

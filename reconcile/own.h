@@ -7,9 +7,15 @@
 #define KEDGE_OWN_H
 #include "object.h"
 
-/* Is it stated by a source's commit?  Labels alone may have been copied from one that is, and
+struct snapshot;
+
+/* Did a source's commit state it?  Labels alone may have been copied from one that it did, and
  * onto a controller's child also the record; an owner beside Git makes it nobody else's. */
-bool own_is_gits(const struct object *);
+bool own_is_signed(const struct object *);
+/* Is it Git's: signed by a source that is still followed?  What a source left behind that is no
+ * longer configured stays as it is, and is anybody's until that source (or another one) states
+ * it again. */
+bool own_is_gits(const struct snapshot *, const struct object *);
 /* `*new` is what a write would make of `live`, which is Git's.  NULL when Git has nothing
  * against it; `*new` is then replaced by the same with Git's lists in Git's order, so that
  * the next look at the commit finds nothing to put back.  Else the first field (in the order

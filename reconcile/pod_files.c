@@ -286,9 +286,9 @@ pod_files(struct snapshot *s, const struct pod *pod, const struct volume *from,
 
 /* ---- versions ---- */
 
-static uint64_t
-object_version(struct snapshot *s, const struct pod *pod, enum resource_id kind,
-	       const char *name, uint64_t h)
+uint64_t
+pod_object_version(struct snapshot *s, const struct pod *pod, enum resource_id kind,
+		   const char *name, uint64_t h)
 {
 	const struct object *o = snapshot_find(s, kind, object_namespace(pod), name);
 
@@ -325,9 +325,9 @@ uint64_t
 pod_files_version(struct snapshot *s, const struct pod *pod, const struct volume *v, uint64_t h)
 {
 	if (v->configMap)
-		h = object_version(s, pod, RES_config_map, v->configMap->name, h);
+		h = pod_object_version(s, pod, RES_config_map, v->configMap->name, h);
 	if (v->secret)
-		h = object_version(s, pod, RES_secret, v->secret->secretName, h);
+		h = pod_object_version(s, pod, RES_secret, v->secret->secretName, h);
 	if (v->downwardAPI)
 		h = downward_version(s, pod, v->downwardAPI->items.at, v->downwardAPI->items.n,
 				     h);
@@ -335,9 +335,9 @@ pod_files_version(struct snapshot *s, const struct pod *pod, const struct volume
 		const struct volume_projection *p = &v->projected->sources.at[i];
 
 		if (p->configMap)
-			h = object_version(s, pod, RES_config_map, p->configMap->name, h);
+			h = pod_object_version(s, pod, RES_config_map, p->configMap->name, h);
 		if (p->secret)
-			h = object_version(s, pod, RES_secret, p->secret->name, h);
+			h = pod_object_version(s, pod, RES_secret, p->secret->name, h);
 		if (p->downwardAPI)
 			h = downward_version(s, pod, p->downwardAPI->items.at,
 					     p->downwardAPI->items.n, h);

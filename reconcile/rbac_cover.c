@@ -11,7 +11,11 @@
 
 /* One verb on one thing. */
 struct part {
-	const char *verb, *group, *resource, *name, *url; /* NULL: it has none */
+	const char *verb;
+	bool on_url;
+	const char *url; /* if so, else: */
+	const char *group, *resource;
+	const char *name; /* NULL: every one */
 };
 
 static bool
@@ -50,7 +54,7 @@ covers(const struct policy_rule *r, const struct part *p)
 {
 	if (!strs_has(&r->verbs, "*") && !strs_has(&r->verbs, p->verb))
 		return false;
-	if (p->url)
+	if (p->on_url)
 		return !r->resourceNames.n && url_covered(&r->nonResourceURLs, p->url);
 	return (strs_has(&r->apiGroups, "*") || strs_has(&r->apiGroups, p->group)) &&
 	       resource_covered(&r->resources, p->resource) &&
@@ -111,8 +115,9 @@ want_rule(struct escalation *x, const struct policy_rule *r)
 	for (size_t g = 0; g < r->apiGroups.n; g++)
 		for (size_t k = 0; k < r->resources.n; k++)
 			for (size_t v = 0; v < r->verbs.n; v++) {
-				p = (struct part){ r->verbs.at[v], r->apiGroups.at[g],
-						   r->resources.at[k], NULL, NULL };
+				p = (struct part){ .verb = r->verbs.at[v],
+						   .group = r->apiGroups.at[g],
+						   .resource = r->resources.at[k] };
 				if (!r->resourceNames.n)
 					want(x, &p);
 				for (size_t i = 0; i < r->resourceNames.n; i++) {
@@ -123,6 +128,7 @@ want_rule(struct escalation *x, const struct policy_rule *r)
 	for (size_t u = 0; u < r->nonResourceURLs.n; u++)
 		for (size_t v = 0; v < r->verbs.n; v++) {
 			p = (struct part){ .verb = r->verbs.at[v],
+					   .on_url = true,
 					   .url = r->nonResourceURLs.at[u] };
 			want(x, &p);
 		}

@@ -1,4 +1,5 @@
-/* rules.h -- what Kubernetes demands of a value or of an object, for kinds.def alone.
+/* rules.h -- what Kubernetes demands of a value or of an object, for kinds.def and for
+ * the few who read such values themselves (manifest.c, selector.c, daemon/config.c).
  *
  * The is_x functions look at one string and return NULL when it is fine, else
  * Kubernetes' own words about it.  The others look at a whole object.

@@ -31,26 +31,19 @@ static bool
 address_read(const char *s, size_t n, uint32_t *ret)
 {
 	char text[IPV4_TEXT];
-	struct in_addr in;
 
 	if (n >= sizeof text)
 		return false;
 	memcpy(text, s, n);
 	text[n] = 0;
-	if (inet_pton(AF_INET, text, &in) != 1)
-		return false;
-	*ret = ntohl(in.s_addr);
-	return true;
+	return ipv4_read(text, ret);
 }
 
 /* ADDRESS/BITS, whatever they are. */
 static bool
 range_split(const char *text, uint32_t *ret_net, uint32_t *ret_bits)
 {
-	const char *slash = strchr(text, '/');
-
-	return slash && address_read(text, slash - text, ret_net) &&
-	       number_read(slash + 1, 0, 32, ret_bits);
+	return strchr(text, '/') && ipv4_range_read(text, ret_net, ret_bits);
 }
 
 const char *

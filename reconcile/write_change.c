@@ -24,7 +24,7 @@ has_node_ports(const char *type)
 }
 
 static const char *
-text_of(const struct tree *t, const char *key, const char *otherwise)
+scalar_of(const struct tree *t, const char *key, const char *otherwise)
 {
 	const struct tree *v = tree_get(t, key);
 
@@ -34,8 +34,8 @@ text_of(const struct tree *t, const char *key, const char *otherwise)
 static const struct service_port *
 same_port(const struct service_spec *s, const struct tree *port)
 {
-	const char *number = text_of(port, "port", ""),
-		   *protocol = text_of(port, "protocol", "TCP");
+	const char *number = scalar_of(port, "port", ""),
+		   *protocol = scalar_of(port, "protocol", "TCP");
 
 	for (size_t i = 0; i < s->ports.n; i++)
 		if (s->ports.at[i].port == atoll(number) &&
@@ -51,7 +51,7 @@ carried_port(struct write *w, const struct service_spec *was, const char *type,
 	     const struct tree *port)
 {
 	const struct service_port *old = port->type == N_MAP ? same_port(was, port) : NULL;
-	int64_t said = atoll(text_of(port, "nodePort", "0"));
+	int64_t said = atoll(scalar_of(port, "nodePort", "0"));
 	struct tree number = { .type = N_INT };
 	struct members m;
 
@@ -109,7 +109,7 @@ carry_service(struct write *w, const struct tree *body)
 {
 	const struct service_spec *was = ((const struct service *)w->live)->spec;
 	const struct tree *spec = tree_get(body, "spec"), *policy;
-	const char *type = text_of(spec, "type", "ClusterIP");
+	const char *type = scalar_of(spec, "type", "ClusterIP");
 	struct members m, top;
 
 	if (!was || !spec || spec->type != N_MAP)
@@ -173,7 +173,7 @@ check_pod(struct write *w, const struct pod *live, const struct pod *new)
 		    "version of kedge: delete the pod and make it anew (kubectl replace "
 		    "--force)");
 	else
-		complain(&w->cs, 0, 0, "spec", "%s", pod_words);
+		complain(&w->cs, 0, 0, "spec", pod_words);
 }
 
 /* ---- bindings ---- */

@@ -82,7 +82,8 @@ LB=$'type: LoadBalancer\nselector: {set: ab}'
 	wait_for 5 "it has an address" ingress_is near 192.0.2.51
 	wait_for 5 "it answers with the client's" answers 192.0.2.51 81 " $NEIGHBOUR "
 	port=$(field svc near .spec.healthCheckNodePort)
-	[ "$port" -ge 30000 ] && [ "$port" -le 32767 ]
+	[ "$port" -ge 30000 ]
+	[ "$port" -le 32767 ]
 	health() { beside curl -sm 2 -D "$BATS_TEST_TMPDIR/head" "http://192.0.2.1:$port/healthz"; }
 	[ "$(health)" = '{
 	"service": {

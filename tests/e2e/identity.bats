@@ -193,8 +193,8 @@ whoami() { code -H "Authorization: Bearer $1" -H 'Content-Type: application/json
 
 # reviewed TOKEN: what a TokenReview says of it
 reviewed() {
-	printf 'apiVersion: authentication.k8s.io/v1\nkind: TokenReview\nspec: {token: "%s"}\n' "$1" |
-		as admin create -o json --validate=false -f - >"$W/review"
+	ask -H "Authorization: Bearer $(token)" -H 'Content-Type: application/json' -d "{\"spec\":{\"token\":\"$1\"}}" \
+		-o "$W/review" "$URL/apis/authentication.k8s.io/v1/tokenreviews"
 }
 makes_tokens() {
 	local token
@@ -285,7 +285,7 @@ good() {
 	jump 0
 	wait_for 10 "the API's certificate is of now" as admin get nodes
 	second=$(of_keeper)
-	kedge delete serviceaccount default
+	as admin delete serviceaccount default
 	wait_for 10 "a token of the new account" changed "$second"
 	run good "$second"
 	[ "$status" != 0 ]

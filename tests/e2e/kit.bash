@@ -122,11 +122,13 @@ kubectl_needs() {
 	[ "${minor:-0}" -ge "$1" ] || skip "the only kubectl here is 1.$minor, and this needs 1.$1"
 }
 k() { HOME=$W KUBECONFIG=/dev/null timeout "${KTIME:-20}" "${K:-kubectl}" --server="http://$API" --cache-dir="$W/cache.$(basename "${K:-kubectl}")" "$@"; }
-# every TEST: with $K one kubectl after the other
+# every TEST: with $K one kubectl after the other.  Called plainly: before || no line of TEST
+# but its last one could fail.
 every() {
 	local bin
 	for bin in $KUBECTLS; do
-		K=$bin "$@" || { echo "with $bin: $output"; return 1; }
+		echo "with $bin:"
+		K=$bin "$@"
 	done
 }
 newer() { # newer MINOR: is $K at least 1.MINOR?

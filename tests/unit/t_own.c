@@ -63,11 +63,28 @@ an_owner_beside_git_makes_it_nobody_elses(void **state)
 			   CM("child", RECORD("ConfigMap", "own") ", ownerReferences: [" OWNER(
 					   "own", "u-own", ", controller: true") "]")
 			       CM("loose", "labels: {kedge.dev/source: main}"));
-	assert_true(own_is_gits(cm(&w, "own")));
-	assert_true(own_is_gits(cm(&w, "taken")));
-	assert_false(own_is_gits(cm(&w, "child"))); /* its record speaks of another */
-	assert_false(own_is_gits(cm(&w, "loose")));
+	assert_true(own_is_signed(cm(&w, "own")));
+	assert_true(own_is_signed(cm(&w, "taken")));
+	assert_false(own_is_signed(cm(&w, "child"))); /* its record speaks of another */
+	assert_false(own_is_signed(cm(&w, "loose")));
 	arena_free(&w.arena);
+}
+
+static void
+what_a_source_left_behind_is_gits_no_longer(void **state)
+{
+	static const char source[] = "---\napiVersion: kedge.dev/v1\nkind: Source\n"
+				     "metadata: {name: main}\nspec: {url: /x}\n";
+	struct world with = { 0 }, without = { 0 };
+
+	(void)state;
+	world_read(&with, arena_printf(&with.arena, "%s%s", source,
+				       CM("own", RECORD("ConfigMap", "own"))));
+	world_read(&without, CM("own", RECORD("ConfigMap", "own")));
+	assert_true(own_is_gits(world_snapshot(&with), cm(&with, "own")));
+	assert_false(own_is_gits(world_snapshot(&without), cm(&without, "own")));
+	arena_free(&with.arena);
+	arena_free(&without.arena);
 }
 
 static void
@@ -140,6 +157,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_owner_beside_git_makes_it_nobody_elses),
+		cmocka_unit_test(what_a_source_left_behind_is_gits_no_longer),
 		cmocka_unit_test(git_alone_gives_it_an_owner),
 		cmocka_unit_test(gits_outlives_an_owner_that_is_gone),
 		cmocka_unit_test(the_foreground_waits_for_those_that_block_it),

@@ -245,6 +245,15 @@ API_DIR=/var/run/secrets/kubernetes.io/serviceaccount
 	[ "$(inside kubectl auth whoami -o 'jsonpath={.status.userInfo.username}')" = system:serviceaccount:default:reader ]
 }
 
+@test "a pod of another namespace finds it, too, and trusts it" {
+	as admin create namespace shop
+	SPEC='enableServiceLinks: false' pod far client:1 | sed 's/{name: far,/{name: far, namespace: shop,/' | as admin apply -f -
+	wait_for 10 "it runs" as admin exec far -n shop -- true
+	refused 'User "system:serviceaccount:shop:default" cannot list resource "pods" in API group "" in the namespace "shop"' \
+		as admin exec far -n shop -- kubectl get pods
+	as admin delete namespace shop
+}
+
 @test "the Service in front of the API answers nobody in particular, and its token ends with the pod" {
 	[ "$(code https://10.43.0.1/healthz)" = 200 ]
 	[ "$(code https://10.43.0.1/api/v1/pods)" = 403 ]

@@ -733,8 +733,14 @@ brain_images_changed(struct brain *b)
 int
 brain_api_open(struct brain *b, struct error **e)
 {
+	if (b->listen_tls >= 0 && brain_pki_open(b, e) < 0)
+		return -1;
+
 	struct api_settings settings = {
-		.http = { .socket_fd = b->listen_unix, .listen_fd = b->listen_tcp },
+		.http = { .socket_fd = b->listen_unix,
+			  .listen_fd = b->listen_tcp,
+			  .tls_fd = b->listen_tls },
+		.pki = b->pki,
 		.log_dir = b->config->logs,
 		.settings = &b->settings,
 	};
@@ -759,12 +765,15 @@ brain_api_open(struct brain *b, struct error **e)
 		.image_gone = on_image_gone,
 		.image_remove = on_image_remove,
 		.down = on_down,
+		.certify = brain_certify,
 	};
 
 	if (audit)
 		settings.audit =
 		    (struct audit_settings){ audit->path, quantity_value(audit->maxSize),
 					     audit->maxFiles };
+	if (b->pki)
+		settings.http.tls = brain_pki_tls(b);
 	brain_stream_host(&host);
 	return api_open(b->base, b->store, &settings, &host, &b->api, e);
 }
@@ -777,4 +786,5 @@ brain_api_close(struct brain *b)
 	while (b->requests)
 		request_free(b, b->requests);
 	brain_streams_close(b);
+	brain_pki_close(b);
 }

@@ -194,12 +194,15 @@ carry_note(struct brain *b, struct action *a)
 static bool
 carry_hand(struct brain *b, const struct action *action)
 {
+	cleanup_arena struct arena tokens = { 0 };
 	struct action a = *action;
 
 	if (rules_verb(a.verb) && b->committing)
 		return false; /* one at a time; the acknowledgement pokes the next pass */
 	if (!carry_note(b, &a))
 		return false;
+	if (a.verb == ACT_START || a.verb == ACT_FILES)
+		brain_tokens_put(b, &a, &tokens);
 	if (brain_tell(b, &a, NULL, 0) < 0 && a.verb == ACT_START)
 		seen_unsaid(b, &a);
 	return true;

@@ -13,6 +13,7 @@
  *   - what ran is only started again where the restartPolicy says so.
  */
 #include "pod.h"
+#include "account.h"
 #include "controllers.h"
 #include "pod_image.h"
 #include "pod_resources.h"
@@ -86,24 +87,18 @@ tell_trouble(struct plan *p, const struct pod *pod, const struct pod_trouble *t)
 			arena_printf(p->arena, "Error: %s", t->message));
 }
 
-/* STATUS when only that differs, UPDATE when the volumes' version does too; true when either.
- */
+/* The status, when it differs, or the version of the volumes' files ("": as it was). */
 static bool
 write(struct plan *p, const struct pod *pod, struct pod_status *st, const char *volumes)
 {
 	struct pod copy = *pod;
-	const char *had = object_annotation(pod, ANNOTATION_VOLUMES);
 
 	copy.status = st;
-	if (!str_is(volumes, "") && !str_is(volumes, had)) {
-		copy.metadata = meta_copy(pod->metadata, p->arena);
-		pairs_set(&copy.metadata->annotations, ANNOTATION_VOLUMES, volumes, p->arena);
-		plan_write(p, ACT_UPDATE, &copy, 0, 0, had ? "new files" : "files");
-	} else if (!pod->status || !schema_equal(pod_status_kind(), pod->status, st)) {
-		plan_write(p, ACT_STATUS, &copy, 0, 0, pod_status_why(st, p->arena));
-	} else {
+	if (!str_is(volumes, ""))
+		st->mountedFiles = volumes;
+	if (pod->status && schema_equal(pod_status_kind(), pod->status, st))
 		return false;
-	}
+	plan_write(p, ACT_STATUS, &copy, 0, 0, pod_status_why(st, p->arena));
 	return true;
 }
 
@@ -167,6 +162,7 @@ place(struct snapshot *s, const struct pod *pod, struct plan *p)
 	copy.spec = arena_alloc(p->arena, sizeof *copy.spec);
 	*copy.spec = *pod->spec;
 	copy.spec->nodeName = node;
+	account_admit(s, pod, copy.spec, p->arena);
 	st->startTime = s->now;
 	st->podIP = ip;
 	st->podIPs.at = arena_zalloc(p->arena, sizeof *st->podIPs.at);
@@ -530,8 +526,8 @@ renew_files(struct snapshot *s, const struct pod *pod, struct plan *p)
 				     .ip = pod->status->podIP };
 	size_t n = 0;
 
-	if (str_is(version, "") ||
-	    str_is(version, object_annotation(pod, ANNOTATION_VOLUMES)) ||
+	pod_tokens_again(pod, s->now, p);
+	if (str_is(version, "") || str_is(version, pod->status->mountedFiles) ||
 	    !pod_volumes(s, pod, &args, p->arena, &why))
 		return "";
 	for (size_t i = 0; i < args.volumes.n; i++)

@@ -37,10 +37,11 @@ bool pod_files(struct snapshot *, const struct pod *, const struct volume *,
 /* A hash over the versions of what they are made from. */
 uint64_t pod_files_version(struct snapshot *, const struct pod *, const struct volume *,
 			   uint64_t h);
+/* Asks for another look when the next of its tokens is due. */
+void pod_tokens_again(const struct pod *, int64_t now, struct plan *);
 /* The same of one object that the pod refers to by its name. */
 uint64_t pod_object_version(struct snapshot *, const struct pod *, enum resource_id,
 			    const char *name, uint64_t h);
-#define ANNOTATION_VOLUMES "kedge.dev/volumes" /* version of the files that it was given */
 
 /* pod_volumes.c: false and *ret_why when something that is not optional is missing. */
 bool pod_volumes(struct snapshot *, const struct pod *, struct sandbox_args *, struct arena *,

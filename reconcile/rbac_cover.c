@@ -154,7 +154,7 @@ by_text(const void *a, const void *b)
 }
 
 static const char *
-told(const struct escalation *x, const struct rbac_user *u, struct arena *a)
+told(const struct escalation *x, const struct user *u, struct arena *a)
 {
 	char **rows = arena_alloc(a, x->n * sizeof *rows);
 	cleanup_buf struct buf b = { 0 };
@@ -172,7 +172,7 @@ told(const struct escalation *x, const struct rbac_user *u, struct arena *a)
 }
 
 const char *
-rbac_escalation(const struct rbac *r, const struct rbac_user *u, const char *ns,
+rbac_escalation(const struct rbac *r, const struct user *u, const char *ns,
 		const struct rbac_rules *wanted, struct arena *a)
 {
 	struct rbac_rules held = rbac_rules_of(r, u, ns, a);

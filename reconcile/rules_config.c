@@ -88,6 +88,21 @@ listen_read(const char *text, uint32_t *ret_ip, uint16_t *ret_port, struct arena
 }
 
 const char *
+secure_listen_read(const char *text, uint32_t *ret_ip, uint16_t *ret_port)
+{
+	const char *colon = strchr(text, ':');
+	unsigned port = 0;
+	uint32_t ip = 0;
+
+	if (!colon || !address_read(text, colon - text, &ip) ||
+	    !number_read(colon + 1, 0, 65535, &port))
+		return "must be ADDRESS:PORT, such as 0.0.0.0:6443, or none";
+	*ret_ip = ip;
+	*ret_port = (uint16_t)port;
+	return NULL;
+}
+
+const char *
 ports_read(const char *text, int *ret_low, int *ret_high)
 {
 	const char *dash = strchr(text, '-');
@@ -160,6 +175,22 @@ is_listen(const char *s, struct arena *a)
 	uint16_t port;
 
 	return *s ? listen_read(s, &ip, &port, a) : NULL;
+}
+
+const char *
+is_secure_listen(const char *s, struct arena *a)
+{
+	uint32_t ip;
+	uint16_t port;
+
+	(void)a;
+	return *s && strcmp(s, "none") != 0 ? secure_listen_read(s, &ip, &port) : NULL;
+}
+
+const char *
+is_secure_name(const char *s, struct arena *a)
+{
+	return is_ip(s, a) ? is_subdomain(s, a) : NULL;
 }
 
 const char *

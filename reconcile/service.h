@@ -63,5 +63,6 @@ uint64_t service_balancer_port(uint32_t ip, const struct service_port *,
 bool service_balancer_ip(const struct service *, uint32_t *ret);
 
 #define LABEL_SERVICE    "kubernetes.io/service-name"
+#define LABEL_SKIP       "endpointslice.kubernetes.io/skip-mirror" /* of Endpoints */
 #define LABEL_MANAGED_BY "endpointslice.kubernetes.io/managed-by"
 #endif

@@ -1,5 +1,6 @@
 /* write.c -- a write over the API, from what was sent to the object it would make. */
 #include "write.h"
+#include "account.h"
 #include "apply.h"
 #include "base/arena.h"
 #include "base/buf.h"
@@ -264,6 +265,17 @@ check_security(struct write *w, const struct manifest *m, struct error **e)
 		    w->obj->metadata->name, last->text);
 }
 
+/* A pod speaks for an account that is there. */
+static int
+check_account(struct write *w, struct error **e)
+{
+	const char *why = NULL;
+
+	if (w->res->id == RES_pod)
+		why = account_refuses(w->s, (const struct pod *)w->obj, w->a);
+	return why ? fail(e, WHY_FORBIDDEN, "%s", why) : 0;
+}
+
 /* ---- making and changing ---- */
 
 /* What a namespace has from its first moment. */
@@ -301,7 +313,7 @@ static int
 check_new(struct write *w, const struct manifest *m, struct error **e)
 {
 	own_keep_marks(NULL, w->obj, w->a);
-	if (check_namespace(w, e) < 0 || check_security(w, m, e) < 0)
+	if (check_namespace(w, e) < 0 || check_account(w, e) < 0 || check_security(w, m, e) < 0)
 		return -1;
 	check_claims(w, m);
 	settle_namespace(w);

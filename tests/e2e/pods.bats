@@ -573,16 +573,16 @@ securityContext: {readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}' po
 }
 
 @test "what is known but not acted upon is said" {
-	SPEC='serviceAccountName: someone
+	SPEC='priorityClassName: someone
 tolerations: [{operator: Exists}]
 hostAliases: [{ip: 10.9.8.7, hostnames: [elsewhere]}]
 dnsConfig: {nameservers: [10.1.1.1], searches: [here.example]}' pod inert box:1 | put inert
 	up inert
-	wait_for 5 "status says so" sh -c 'kedge status | grep -q serviceAccountName'
+	wait_for 5 "status says so" sh -c 'kedge status | grep -q priorityClassName'
 	echo '{apiVersion: v1, kind: ConfigMap, metadata: {name: more}}' | put more # it is still said then
 	wait_for 5 "the next commit is there" kedge get cm more
 	run kedge status
-	matches 'inert.yaml:[0-9]+:[0-9]+: .*serviceAccountName'
+	matches 'inert.yaml:[0-9]+:[0-9]+: .*priorityClassName'
 	hasnt tolerations
 	hasnt hostAliases
 	hasnt dnsConfig

@@ -13,6 +13,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include "reconcile/base/buf.h"
 #include "reconcile/base/cleanup.h"
@@ -187,6 +188,8 @@ cgroups_open(const char *root, const char *name, struct cgroups *ret, struct err
 	return r;
 }
 
+enum { LOCK_TRIES = 20, LOCK_TRY_US = 10000 };
+
 int
 cgroups_own(struct cgroups *g, const char *state, struct error **e)
 {
@@ -198,7 +201,11 @@ cgroups_own(struct cgroups *g, const char *state, struct error **e)
 
 	if (fd < 0)
 		return fail_sys(e, "open the cgroup %s", dir);
-	lives = flock(fd, LOCK_EX | LOCK_NB) < 0;
+	/* A process that the kedged before began has what it had open until it is executed. */
+	for (int tries = 0; (lives = flock(fd, LOCK_EX | LOCK_NB) < 0) &&
+			    errno == EWOULDBLOCK && tries < LOCK_TRIES;
+	     tries++)
+		usleep(LOCK_TRY_US);
 	if (lives && errno != EWOULDBLOCK)
 		return fail_sys(e, "lock the cgroup %s", dir);
 	/* A kernel without attributes on groups: the lock alone tells. */

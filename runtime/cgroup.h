@@ -39,7 +39,7 @@ struct cgroup_limits {
 int cgroups_open(const char *root, const char *name, struct cgroups *ret, struct error **);
 /* Takes the groups for the runtime with this state folder: two in one would end each
  * other's pods.  A lock says that the owner lives, an attribute of the group who it is; what
- * an owner left whose folder is no more may be taken. */
+ * an owner left whose folder is no more may be taken.  Waits a fifth of a second at most. */
 int cgroups_own(struct cgroups *, const char *state, struct error **);
 void cgroups_done(struct cgroups *);
 const char *cgroups_mode(const struct cgroups *);

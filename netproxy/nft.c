@@ -12,6 +12,38 @@
 #define LOCAL_AT 65536 /* the first slot of this host's endpoints */
 #define NAME     48
 
+/* Slots are in a map for each protocol, for nft takes a map of ports to be of one. */
+static const struct slots {
+	char kind; /* its shapes' letter */
+	bool port; /* by port alone, for node ports */
+	uint8_t proto;
+	const char *map;
+} all_slots[] = {
+	{ 'n', false, IPPROTO_TCP, "ep" },       { 'p', true, IPPROTO_TCP, "pep" },
+	{ 'u', false, IPPROTO_UDP, "ep-udp" },   { 'v', true, IPPROTO_UDP, "pep-udp" },
+	{ 'm', false, IPPROTO_SCTP, "ep-sctp" }, { 'q', true, IPPROTO_SCTP, "pep-sctp" },
+};
+
+static const struct slots *
+slots_of(uint8_t proto, bool port)
+{
+	size_t i = 0;
+
+	while (all_slots[i].proto != proto || all_slots[i].port != port)
+		i++;
+	return &all_slots[i];
+}
+
+static const struct slots *
+slots_kind(char kind)
+{
+	size_t i = 0;
+
+	while (all_slots[i].kind != kind)
+		i++;
+	return &all_slots[i];
+}
+
 /* -- one service ------------------------------------------------------------ */
 
 struct one {
@@ -171,7 +203,7 @@ entrance(struct one *o, enum entry from, uint32_t ip, uint16_t port, bool gate)
 	if (ip)
 		n = snprintf(key, sizeof key, "%s . ", ipv4_print(ip, text));
 	snprintf(key + n, sizeof key - n, "%s . %u", rules_proto(s->proto), port);
-	verdict(o, from, ip ? 'n' : 'p', to);
+	verdict(o, from, slots_of(s->proto, !ip)->kind, to);
 	if (gate) {
 		line(o, "c g-%016jx", (uintmax_t)o->hash);
 		for (size_t i = 0; i < s->nsources; i++)
@@ -180,7 +212,7 @@ entrance(struct one *o, enum entry from, uint32_t ip, uint16_t port, bool gate)
 		snprintf(to, sizeof to, "g-%016jx", (uintmax_t)o->hash);
 	}
 	line(o, "e %s %s : goto %s", ip ? "addr" : "port", key, to);
-	slots(o, ip ? "ep" : "pep", key);
+	slots(o, slots_of(s->proto, !ip)->map, key);
 }
 
 void
@@ -253,9 +285,10 @@ shapes_find(struct nft_text *t, const char *at)
 static void
 shape_rules(const struct rules_net *net, const char *name, struct buf *b)
 {
-	bool shared = *name == 'n' || *name == 'p';
+	bool shared = name[1] == '-';
 	char plain = shared ? *name : name[1], ip[LINK_TEXT];
-	const char *key = plain == 'p' ? "" : "ip daddr . ";
+	const struct slots *in = slots_kind(plain);
+	const char *key = in->port ? "" : "ip daddr . ";
 	size_t n = 0, local = 0;
 
 	sscanf(strchr(name, '-') + 1, "%zu-%zu", &n, &local);
@@ -280,7 +313,7 @@ shape_rules(const struct rules_net *net, const char *name, struct buf *b)
 	if (*name == 'k')
 		buf_addf(b, " offset %d", LOCAL_AT);
 	if (shared || *name == 'k')
-		buf_addf(b, " map @%s\n", plain == 'p' ? "pep" : "ep");
+		buf_addf(b, " map @%s\n", in->map);
 }
 
 static void
@@ -433,6 +466,16 @@ nft_text_change(struct nft_text *t, const char *had, const char *has)
 	own_gone(t, buf_text(&was), buf_text(&now));
 }
 
+unsigned
+nft_elements(const char *lines)
+{
+	unsigned n = 0;
+
+	for (const char *at = lines; *at; at += strcspn(at, "\n") + 1)
+		n += *at == 'e' && strncmp(at, "e self ", 7);
+	return n;
+}
+
 /* What does not depend on services.  Before iptables' own nat hooks (-100, and 100 after
  * routing), so that a host which has both while it goes over is served by either. */
 static void
@@ -444,10 +487,6 @@ base(const struct rules_net *net, struct buf *to)
 	    "\n"
 	    "add map" IN "addr { typeof ip daddr . meta l4proto . tcp dport : verdict; }\n"
 	    "add map" IN "port { typeof meta l4proto . tcp dport : verdict; }\n"
-	    "add map" IN "ep { typeof ip daddr . meta l4proto . tcp dport . numgen random mod "
-	    "65536 : ip daddr . tcp dport; }\n"
-	    "add map" IN "pep { typeof meta l4proto . tcp dport . numgen random mod 65536 : "
-	    "ip daddr . tcp dport; }\n"
 	    "add set" IN "self { type ipv4_addr . ipv4_addr; }\n"
 	    "add chain" IN "d\n"
 	    "add rule" IN "d ip daddr . meta l4proto . th dport vmap @addr\n"
@@ -464,6 +503,15 @@ base(const struct rules_net *net, struct buf *to)
 	char ip[LINK_TEXT];
 
 	buf_adds(to, head);
+	for (size_t k = 0; k < sizeof all_slots / sizeof *all_slots; k++) {
+		const char *p = rules_proto(all_slots[k].proto);
+
+		buf_addf(to,
+			 "add map" IN
+			 "%s { typeof %smeta l4proto . %s dport . numgen random mod "
+			 "65536 : ip daddr . %s dport; }\n",
+			 all_slots[k].map, all_slots[k].port ? "" : "ip daddr . ", p, p);
+	}
 	buf_addf(to,
 		 "add rule" IN
 		 "post meta mark and 0x%x == 0x%x meta mark set meta mark and 0x%x "

@@ -10,7 +10,8 @@
  * share whatever the number is: n-3     DNAT to address . protocol . port . (random of 3) in
  * @ep kn-2    the same, of the 2 endpoints of this host, whose slots begin at 65536 xn-3 mark,
  * then n-3 ln-3-2  pods and the host itself n-3; others kn-2 (ln-3-0: nobody serves them) p-3,
- * kp-2, xp-3, lp-3-2   by protocol . port . slot in @pep, for node ports Affinity and sources
+ * kp-2, xp-3, lp-3-2   by protocol . port . slot in @pep, for node ports
+ *     u and v for UDP, m and q for SCTP, likewise, in maps of their own Affinity and sources
  * need chains of the service: s-H, t-H (of this host), x-H (entry), g-H (gate), and e-H with
  * the set a-H for an endpoint. post: what came back to its own sender (@self), what is marked,
  * what leaves the host.
@@ -25,6 +26,9 @@
 /* What one service has, as one "chain" of RULES_NAT: lines "e MAP KEY : VALUE",
  * "s SET", "c CHAIN", "r CHAIN RULE". */
 void nft_service(const struct rules_net *, const struct np_service *, struct chains *);
+
+/* Elements of maps in such lines; @self is none. */
+unsigned nft_elements(const char *lines);
 
 /* One transaction being gathered.  Zero at first; nft_text_done frees it. */
 struct nft_text {

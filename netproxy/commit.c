@@ -593,26 +593,109 @@ delta_whole(struct np *np, struct delta *d, struct seen *seen, struct error **e)
 	return 0;
 }
 
+/* nat, when it is nftables'. */
+static void
+text_nft(struct np *np, const struct delta *d, struct buf *b)
+{
+	struct nft_text t = { .shapes = &np->shapes, .whole = d->whole };
+	char key[RULES_NAME + 2];
+
+	if (d->whole) {
+		map_done(&np->shapes);
+		np->shapes = (struct map){ 0 };
+	}
+	for (size_t i = 0; i < d->put.n; i++) {
+		const struct chain *c = &d->put.at[i], *was;
+
+		if (c->table != RULES_NAT)
+			continue;
+		was = d->whole ? NULL
+			       : map_get(&np->committed, chain_key(RULES_NAT, c->name, key));
+		nft_text_change(&t, was ? buf_text(&was->body) : NULL, buf_text(&c->body));
+	}
+	for (size_t i = 0; !d->whole && i < d->del.n; i++) {
+		const struct chain *was =
+		    map_get(&np->committed, chain_key(RULES_NAT, d->del.at[i].name, key));
+
+		if (was && d->del.at[i].table == RULES_NAT)
+			nft_text_change(&t, buf_text(&was->body), NULL);
+	}
+	nft_text_end(&t, &np->net, b);
+	if (d->whole)
+		np->nft_twice = t.twice;
+	nft_text_done(&t);
+	rules_rename(b, np->config.chains);
+}
+
+/* What iptables' nat has of ours, from before nftables took over. */
+static void
+text_leave(const struct delta *d, const struct seen *seen, struct buf *b)
+{
+	if (!d->whole || !seen->chains[RULES_NAT].n)
+		return;
+	buf_adds(b, "*nat\n");
+	for (unsigned i = 0; i < RULES_JUMPS; i++)
+		for (unsigned k = 0; rules_jumps[i].table == RULES_NAT && k < seen->jumps[i];
+		     k++)
+			buf_addf(b, "-D %s -j %s\n", rules_jumps[i].from, rules_jumps[i].to);
+	buf_adds(b, "COMMIT\n");
+	commit_text_remove(&d->del, RULES_NAT, b);
+}
+
+/* nft has its say first: what is no more rejected is served by then. */
+static int
+write_run(struct np *np, struct buf *first, struct buf *text, struct error **e)
+{
+	buf_done(&np->second);
+	if (!first->len)
+		return restore_begin(&np->run, np->restore, text, e);
+	np->second = *text;
+	*text = (struct buf){ 0 };
+	return nft_begin(&np->run, np->nft, first, e);
+}
+
+static int
+write_end(struct np *np, struct error **e)
+{
+	cleanup_buf struct buf text = np->second;
+
+	np->second = (struct buf){ 0 };
+	if (restore_end(&np->run, e) < 0)
+		return -1;
+	if (!text.len)
+		return 0;
+	return restore_begin(&np->run, np->restore, &text, e) < 0 ? -1
+								  : restore_end(&np->run, e);
+}
+
 static int
 write_begin(struct np *np, bool whole, struct error **e)
 {
-	cleanup_buf struct buf text = { 0 };
+	cleanup_buf struct buf text = { 0 }, first = { 0 };
 	struct seen seen = { 0 };
+	bool idle;
 	int rc = 0;
 
+	/* An element that two claim may have to go to the other. */
+	whole |= np->nft_twice;
 	delta_done(&np->delta);
 	np->delta.split = np->tables.kind == TABLES_NFT;
 	if (whole)
 		rc = delta_whole(np, &np->delta, &seen, e);
 	else
 		delta_make(np, &np->delta);
-	for (unsigned t = 0; !rc && t < RULES_TABLES; t++)
+	if (!rc && np->nft) {
+		text_nft(np, &np->delta, &first);
+		text_leave(&np->delta, &seen, &text);
+	}
+	for (unsigned t = np->nft ? RULES_FILTER : 0; !rc && t < RULES_TABLES; t++)
 		text_table(&np->delta, whole ? &seen : NULL, t, &text);
 	seen_done(&seen);
 	rules_rename(&text, np->config.chains);
-	if (!rc && text.len)
-		rc = restore_begin(&np->run, np->restore, &text, e);
-	if (!rc && !text.len) {
+	idle = !text.len && !first.len;
+	if (!rc && !idle)
+		rc = write_run(np, &first, &text, e);
+	if (!rc && idle) {
 		np->idle = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (np->idle < 0)
 			rc = fail_sys(e, "make an eventfd for rules that need no change");
@@ -712,7 +795,7 @@ np_commit_end(struct np *np, struct error **e)
 	if (np->idle >= 0) {
 		close(np->idle);
 		np->idle = -1;
-	} else if (restore_end(&np->run, &first) < 0) {
+	} else if (write_end(np, &first) < 0) {
 		bool was_whole = np->delta.whole;
 
 		np->whole = true;
@@ -722,7 +805,7 @@ np_commit_end(struct np *np, struct error **e)
 			error_free(&first);
 			rc = write_begin(np, true, e);
 			if (!rc)
-				rc = restore_end(&np->run, e);
+				rc = write_end(np, e);
 			if (rc)
 				np->whole = true;
 		} else {
@@ -733,6 +816,10 @@ np_commit_end(struct np *np, struct error **e)
 	if (rc)
 		return rc;
 	write_done(np);
+	if (!np->nft && np->delta.whole && nft_remove(np->nft_table, &first) < 0)
+		log_warn("netproxy", "the table %s of nf_tables, from before, stays: %s",
+			 np->nft_table, error_text(first));
+	error_free(&first);
 	write_cut(np);
 	if (commit_announce(np, &changed, &first) < 0)
 		log_warn("netproxy", "%s", error_text(first));
@@ -747,6 +834,21 @@ np_wrote(const struct np *np)
 	return np->wrote;
 }
 
+unsigned
+commit_elements(const struct np *np)
+{
+	unsigned n = 0;
+
+	for (struct map_slot *s = map_first(&np->committed); s;
+	     s = map_next(&np->committed, s)) {
+		const struct chain *c = s->value;
+
+		if (c->table == RULES_NAT)
+			n += nft_elements(buf_text(&c->body));
+	}
+	return n - np->nft_twice;
+}
+
 bool
 commit_matches(const struct np *np, const struct seen *seen)
 {
@@ -754,9 +856,9 @@ commit_matches(const struct np *np, const struct seen *seen)
 	size_t ours = 0;
 
 	for (unsigned i = 0; i < RULES_JUMPS; i++)
-		if (seen->jumps[i] != 1)
+		if (seen->jumps[i] != (np->nft && rules_jumps[i].table == RULES_NAT ? 0 : 1))
 			return false;
-	for (unsigned t = 0; t < RULES_TABLES; t++) {
+	for (unsigned t = np->nft ? RULES_FILTER : 0; t < RULES_TABLES; t++) {
 		ours += seen->chains[t].n;
 		if (seen_rules(map_get(&seen->chains[t], RULES_CANARY)) != 1)
 			return false;
@@ -769,5 +871,8 @@ commit_matches(const struct np *np, const struct seen *seen)
 				return false;
 		}
 	}
+	for (struct map_slot *s = map_first(&np->committed); np->nft && s;
+	     s = map_next(&np->committed, s))
+		ours += ((const struct chain *)s->value)->table == RULES_NAT;
 	return !np->written || ours == np->committed.n;
 }

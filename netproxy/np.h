@@ -4,6 +4,8 @@
 #include "conntrack.h"
 #include "fence.h"
 #include "link.h"
+#include "nft.h"
+#include "nft_look.h"
 #include "reconcile/base/arena.h"
 #include "restore.h"
 
@@ -56,6 +58,13 @@ struct np {
 	struct tables tables;
 	struct nl bridged; /* to nf_tables; fd -1: it filters no frames here */
 	char *restore;
+	char *nft; /* NULL: nat is in iptables as well */
+	char nft_table[RULES_NAME];
+	struct nl nft_nl;   /* fd -1 without nft */
+	struct map shapes;  /* nft.h: the shared chains in force */
+	unsigned nft_twice; /* claimed elements that another service has */
+	struct buf second;  /* what iptables-restore gets once nft is done */
+	uint64_t nft_print;
 	struct rules_net net;
 	bool tracks; /* the kernel has ctnetlink */
 	bool said_recent, said_sctp;
@@ -97,6 +106,7 @@ void policies_delta(struct np *, struct delta *);
 void policies_in_force(struct policies *); /* what the last delta brought */
 void policies_done(struct policies *);
 /* Compares the kernel's chains with what was committed. */
+unsigned commit_elements(const struct np *); /* that nftables should have */
 bool commit_matches(const struct np *, const struct seen *);
 /* Puts balancers' addresses on the links, and takes those away that are no longer wanted. */
 int commit_announce(struct np *, unsigned *ret_changed, struct error **);

@@ -446,8 +446,10 @@ main(int argc, char **argv)
 	char *line = NULL;
 	size_t cap = 0;
 
-	for (int c; (c = getopt(argc, argv, "p:b:")) > 0;)
-		*(c == 'p' ? &config.iptables_restore : &config.bridge) = optarg;
+	for (int c; (c = getopt(argc, argv, "p:b:n:")) > 0;)
+		*(c == 'n'   ? &config.nft
+		  : c == 'p' ? &config.iptables_restore
+			     : &config.bridge) = optarg;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	while (getline(&line, &cap, stdin) > 0) {
 		struct error *e = NULL;

@@ -229,6 +229,7 @@ serve_away() {
 }
 
 @test "one port number in TCP, UDP and SCTP" {
+	of_iptables
 	np_start
 	pod 2 3
 	serve 9000 2

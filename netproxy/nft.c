@@ -1,0 +1,548 @@
+/* nft.c -- see nft.h. */
+#include "nft.h"
+#include "link.h"
+#include "reconcile/base/cleanup.h"
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IN       " ip " NFT_TABLE " "
+#define LOCAL_AT 65536 /* the first slot of this host's endpoints */
+#define NAME     48
+
+/* Slots are in a map for each protocol, for nft takes a map of ports to be of one. */
+static const struct slots {
+	char kind; /* its shapes' letter */
+	bool port; /* by port alone, for node ports */
+	uint8_t proto;
+	const char *map;
+} all_slots[] = {
+	{ 'n', false, IPPROTO_TCP, "ep" },       { 'p', true, IPPROTO_TCP, "pep" },
+	{ 'u', false, IPPROTO_UDP, "ep-udp" },   { 'v', true, IPPROTO_UDP, "pep-udp" },
+	{ 'm', false, IPPROTO_SCTP, "ep-sctp" }, { 'q', true, IPPROTO_SCTP, "pep-sctp" },
+};
+
+static const struct slots *
+slots_of(uint8_t proto, bool port)
+{
+	size_t i = 0;
+
+	while (all_slots[i].proto != proto || all_slots[i].port != port)
+		i++;
+	return &all_slots[i];
+}
+
+static const struct slots *
+slots_kind(char kind)
+{
+	size_t i = 0;
+
+	while (all_slots[i].kind != kind)
+		i++;
+	return &all_slots[i];
+}
+
+/* -- one service ------------------------------------------------------------ */
+
+struct one {
+	const struct np_service *s;
+	struct chain *c;
+	struct np_endpoint *at; /* sorted, each once; this host's first */
+	size_t n, local;
+	uint64_t hash;
+};
+
+static void line(struct one *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void
+line(struct one *o, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_vaddf(&o->c->body, fmt, ap);
+	va_end(ap);
+	buf_addc(&o->c->body, '\n');
+	o->c->rules++;
+}
+
+static int
+endpoint_cmp(const void *a, const void *b)
+{
+	const struct np_endpoint *x = a, *y = b;
+
+	if (x->away != y->away)
+		return x->away - y->away;
+	if (x->ip != y->ip)
+		return x->ip < y->ip ? -1 : 1;
+	return (x->port > y->port) - (x->port < y->port);
+}
+
+static void
+endpoints_sort(struct one *o)
+{
+	const struct np_service *s = o->s;
+
+	o->at = xcalloc(s->n, sizeof *o->at);
+	memcpy(o->at, s->endpoints, s->n * sizeof *o->at);
+	qsort(o->at, s->n, sizeof *o->at, endpoint_cmp);
+	for (size_t i = 0; i < s->n; i++)
+		if (!o->n || endpoint_cmp(&o->at[o->n - 1], &o->at[i])) {
+			o->at[o->n++] = o->at[i];
+			o->local += !o->at[i].away;
+		}
+}
+
+static uintmax_t
+endpoint_hash(const struct one *o, size_t i)
+{
+	uint64_t h = hash_bytes(o->hash, &o->at[i].ip, sizeof o->at[i].ip);
+
+	return hash_bytes(h, &o->at[i].port, sizeof o->at[i].port);
+}
+
+/* Affinity: who was sent to an endpoint goes there again while the set knows them. */
+static void
+spread_chain(struct one *o, char kind, size_t n)
+{
+	char name[NAME];
+
+	snprintf(name, sizeof name, "%c-%016jx", kind, (uintmax_t)o->hash);
+	line(o, "c %s", name);
+	for (size_t i = 0; i < n; i++)
+		line(o, "r %s ip saddr @a-%016jx goto e-%016jx", name, endpoint_hash(o, i),
+		     endpoint_hash(o, i));
+	buf_addf(&o->c->body, "r %s numgen random mod %zu vmap {", name, n);
+	for (size_t i = 0; i < n; i++)
+		buf_addf(&o->c->body, "%s %zu : goto e-%016jx", i ? "," : "", i,
+			 endpoint_hash(o, i));
+	line(o, " }");
+}
+
+static void
+affinity_chains(const struct rules_net *net, struct one *o)
+{
+	const struct np_service *s = o->s;
+	char ip[LINK_TEXT];
+	uintmax_t h = o->hash;
+
+	for (size_t i = 0; i < o->n; i++) {
+		uintmax_t e = endpoint_hash(o, i);
+
+		line(o, "s a-%016jx", e);
+		line(o, "c e-%016jx", e);
+		line(o, "r e-%016jx update @a-%016jx { ip saddr timeout %us }", e, e,
+		     s->affinity_s);
+		line(o, "r e-%016jx meta l4proto %s dnat to %s:%u", e, rules_proto(s->proto),
+		     ipv4_print(o->at[i].ip, ip), o->at[i].port);
+	}
+	spread_chain(o, 's', o->n);
+	if (o->local && o->local < o->n)
+		spread_chain(o, 't', o->local);
+	line(o, "c x-%016jx", h);
+	if (!s->local_only) {
+		line(o, "r x-%016jx meta mark set meta mark or 0x%x goto s-%016jx", h,
+		     RULES_MARK, h);
+		return;
+	}
+	line(o, "r x-%016jx ip saddr %s/%u goto s-%016jx", h, ipv4_print(net->pod_net, ip),
+	     net->pod_bits, h);
+	line(o, "r x-%016jx fib saddr type local meta mark set meta mark or 0x%x goto s-%016jx",
+	     h, RULES_MARK, h);
+	if (o->local)
+		line(o, "r x-%016jx goto %c-%016jx", h, o->local < o->n ? 't' : 's', h);
+}
+
+enum entry { INSIDE, OUTSIDE };
+
+static void
+verdict(const struct one *o, enum entry from, char kind, char to[static NAME])
+{
+	const struct np_service *s = o->s;
+	bool all = o->local == o->n;
+	uintmax_t h = o->hash;
+
+	if (s->affinity_s && from == INSIDE)
+		snprintf(to, NAME, "%c-%016jx", s->local_inside && !all ? 't' : 's', h);
+	else if (s->affinity_s)
+		snprintf(to, NAME, "x-%016jx", h);
+	else if (from == INSIDE && s->local_inside && !all)
+		snprintf(to, NAME, "k%c-%zu", kind, o->local);
+	else if (from == OUTSIDE && !s->local_only)
+		snprintf(to, NAME, "x%c-%zu", kind, o->n);
+	else if (from == OUTSIDE && !all)
+		snprintf(to, NAME, "l%c-%zu-%zu", kind, o->n, o->local);
+	else
+		snprintf(to, NAME, "%c-%zu", kind, o->n);
+}
+
+static void
+slots(struct one *o, const char *map, const char *key)
+{
+	char ip[LINK_TEXT];
+
+	for (size_t i = 0; !o->s->affinity_s && i < o->n; i++)
+		line(o, "e %s %s . %zu : %s . %u", map, key, i, ipv4_print(o->at[i].ip, ip),
+		     o->at[i].port);
+	if (o->s->affinity_s || o->local == o->n)
+		return;
+	for (size_t i = 0; i < o->local; i++)
+		line(o, "e %s %s . %zu : %s . %u", map, key, LOCAL_AT + i,
+		     ipv4_print(o->at[i].ip, ip), o->at[i].port);
+}
+
+/* `ip` 0: at every address of the host. */
+static void
+entrance(struct one *o, enum entry from, uint32_t ip, uint16_t port, bool gate)
+{
+	const struct np_service *s = o->s;
+	char key[64], to[NAME], text[LINK_TEXT];
+	int n = 0;
+
+	if (ip)
+		n = snprintf(key, sizeof key, "%s . ", ipv4_print(ip, text));
+	snprintf(key + n, sizeof key - n, "%s . %u", rules_proto(s->proto), port);
+	verdict(o, from, slots_of(s->proto, !ip)->kind, to);
+	if (gate) {
+		line(o, "c g-%016jx", (uintmax_t)o->hash);
+		for (size_t i = 0; i < s->nsources; i++)
+			line(o, "r g-%016jx ip saddr %s/%u goto %s", (uintmax_t)o->hash,
+			     ipv4_print(s->sources[i].net, text), s->sources[i].bits, to);
+		snprintf(to, sizeof to, "g-%016jx", (uintmax_t)o->hash);
+	}
+	line(o, "e %s %s : goto %s", ip ? "addr" : "port", key, to);
+	slots(o, slots_of(s->proto, !ip)->map, key);
+}
+
+void
+nft_service(const struct rules_net *net, const struct np_service *s, struct chains *out)
+{
+	struct one o = { .s = s, .hash = hash_str(0, s->id) };
+	char name[RULES_NAME], ip[LINK_TEXT];
+
+	if (!s->n || rules_leave_out(net, s))
+		return;
+	snprintf(name, sizeof name, "KDG-M-%016jx", (uintmax_t)o.hash);
+	o.c = chain_begin(out, RULES_NAT, name);
+	endpoints_sort(&o);
+	if (s->affinity_s)
+		affinity_chains(net, &o);
+	if (s->vip && (!s->local_inside || o.local))
+		entrance(&o, INSIDE, s->vip, s->port, false);
+	for (size_t i = 0; i < s->nouter; i++)
+		entrance(&o, OUTSIDE, s->outer[i], s->port, false);
+	if (s->balancer)
+		entrance(&o, OUTSIDE, s->balancer, s->port, s->nsources);
+	if (s->node_port)
+		entrance(&o, OUTSIDE, s->node_ip, s->node_port, false);
+	for (size_t i = 0; i < o.n; i++) {
+		ipv4_print(o.at[i].ip, ip);
+		line(&o, "e self %s . %s", ip, ip);
+	}
+	free(o.at);
+}
+
+/* -- the text --------------------------------------------------------------- */
+
+/* -- shapes ----------------------------------------------------------------- */
+
+static char pending, made;
+
+static void
+shape_want(struct nft_text *t, const char *name)
+{
+	char plain[NAME];
+	const char *n = strchr(name, '-');
+
+	if (map_get(t->shapes, name))
+		return;
+	map_put(t->shapes, name, &pending);
+	if (*name != 'x' && *name != 'l')
+		return;
+	snprintf(plain, sizeof plain, "%c%.*s", name[1], (int)strcspn(n + 1, "-") + 1, n);
+	shape_want(t, plain);
+	if (*name == 'l' && strcmp(strrchr(name, '-'), "-0")) {
+		snprintf(plain, sizeof plain, "k%c%s", name[1], strrchr(name, '-'));
+		shape_want(t, plain);
+	}
+}
+
+/* Chains that services share are wanted by who goes there; a service's own are stegx. */
+static void
+shapes_find(struct nft_text *t, const char *at)
+{
+	char name[NAME];
+
+	while ((at = strstr(at, "goto "))) {
+		at += strlen("goto ");
+		snprintf(name, sizeof name, "%.*s", (int)strcspn(at, " ,}\n"), at);
+		if (!strchr("stegx", *name) || name[1] != '-')
+			shape_want(t, name);
+	}
+}
+
+static void
+shape_rules(const struct rules_net *net, const char *name, struct buf *b)
+{
+	bool shared = name[1] == '-';
+	char plain = shared ? *name : name[1], ip[LINK_TEXT];
+	const struct slots *in = slots_kind(plain);
+	const char *key = in->port ? "" : "ip daddr . ";
+	size_t n = 0, local = 0;
+
+	sscanf(strchr(name, '-') + 1, "%zu-%zu", &n, &local);
+	if (*name == 'x')
+		buf_addf(b, "add rule" IN "%s meta mark set meta mark or 0x%x goto %c-%zu\n",
+			 name, RULES_MARK, plain, n);
+	if (*name == 'l') {
+		buf_addf(b, "add rule" IN "%s ip saddr %s/%u goto %c-%zu\n", name,
+			 ipv4_print(net->pod_net, ip), net->pod_bits, plain, n);
+		buf_addf(b,
+			 "add rule" IN "%s fib saddr type local meta mark set meta mark or "
+			 "0x%x goto %c-%zu\n",
+			 name, RULES_MARK, plain, n);
+		if (local)
+			buf_addf(b, "add rule" IN "%s goto k%c-%zu\n", name, plain, local);
+	}
+	if (shared || *name == 'k')
+		buf_addf(b,
+			 "add rule" IN "%s dnat to %smeta l4proto . th dport . numgen random "
+			 "mod %zu",
+			 name, key, n);
+	if (*name == 'k')
+		buf_addf(b, " offset %d", LOCAL_AT);
+	if (shared || *name == 'k')
+		buf_addf(b, " map @%s\n", in->map);
+}
+
+static void
+shapes_make(struct nft_text *t, const struct rules_net *net, struct buf *to)
+{
+	for (struct map_slot *s = map_first(t->shapes); s; s = map_next(t->shapes, s))
+		if (s->value == &pending)
+			buf_addf(to, "add chain" IN "%s\n", s->key);
+	for (struct map_slot *s = map_first(t->shapes); s; s = map_next(t->shapes, s))
+		if (s->value == &pending) {
+			shape_rules(net, s->key, to);
+			s->value = &made;
+		}
+}
+
+/* -- the text --------------------------------------------------------------- */
+
+static void
+lines_map(const char *text, struct map *to)
+{
+	char one[512];
+
+	for (const char *at = text; at && *at; at += strcspn(at, "\n") + 1) {
+		size_t n = strcspn(at, "\n");
+
+		if (*at != 'e')
+			continue;
+		snprintf(one, sizeof one, "%.*s", (int)n, at);
+		map_put(to, one, to);
+	}
+}
+
+/* "e MAP KEY : VALUE"; a set's has no value. */
+static void
+element_put(struct nft_text *t, const char *x)
+{
+	const char *at = strchr(x + 2, ' ') + 1;
+	int map = (int)(at - x) - 3;
+	bool self = !strncmp(x + 2, "self ", 5);
+	char key[512];
+
+	snprintf(key, sizeof key, "%.*s", (int)(strstr(at, " : ") ? strstr(at, " : ") - x : 0),
+		 x);
+	if (t->whole && !self) {
+		if (map_get(&t->keys, key)) {
+			t->twice++;
+			return;
+		}
+		map_put(&t->keys, key, t);
+	}
+	/* create: what another service has already is no element to share */
+	buf_addf(&t->put, "%s element" IN "%.*s { %s }\n", t->whole || self ? "add" : "create",
+		 map, x + 2, at);
+}
+
+/* @self is not shrunk: an address that is both ends of a packet is as true without services. */
+static void
+element_gone(struct nft_text *t, const char *x)
+{
+	const char *at = strchr(x + 2, ' ') + 1, *end = strstr(at, " : ");
+
+	if (end)
+		buf_addf(&t->gone, "delete element" IN "%.*s { %.*s }\n", (int)(at - x) - 3,
+			 x + 2, (int)(end - at), at);
+}
+
+/* What is no element: a service's own sets, chains and rules. */
+static void
+own_lines(const char *text, struct buf *to)
+{
+	for (const char *at = text; at && *at; at += strcspn(at, "\n") + 1)
+		if (*at != 'e')
+			buf_add(to, at, strcspn(at, "\n") + 1);
+}
+
+static bool
+has_line(const char *text, const char *x, size_t n)
+{
+	for (const char *at = text; *at; at += strcspn(at, "\n") + 1)
+		if (strcspn(at, "\n") == n && !strncmp(at, x, n))
+			return true;
+	return false;
+}
+
+static void
+own_put(struct nft_text *t, const char *had, const char *has)
+{
+	for (const char *at = has; *at; at += strcspn(at, "\n") + 1) {
+		int n = (int)strcspn(at, "\n") - 2;
+
+		if (*at == 's')
+			buf_addf(&t->made,
+				 "add set" IN
+				 "%.*s { type ipv4_addr; flags dynamic,timeout; }\n",
+				 n, at + 2);
+		if (*at == 'c')
+			buf_addf(&t->made, "add chain" IN "%.*s\n", n, at + 2);
+		if (*at == 'c' && has_line(had, at, n + 2))
+			buf_addf(&t->made, "flush chain" IN "%.*s\n", n, at + 2);
+		if (*at == 'r')
+			buf_addf(&t->rules, "add rule" IN "%.*s\n", n, at + 2);
+	}
+}
+
+/* All chains are empty before the first goes, and all are gone before a set does. */
+static void
+own_gone(struct nft_text *t, const char *had, const char *has)
+{
+	static const struct {
+		char line;
+		const char *verb;
+	} steps[] = { { 'c', "flush chain" }, { 'c', "delete chain" }, { 's', "delete set" } };
+
+	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+		for (const char *at = had; *at; at += strcspn(at, "\n") + 1) {
+			int n = (int)strcspn(at, "\n") - 2;
+
+			if (*at == steps[i].line && !has_line(has, at, n + 2))
+				buf_addf(&t->last, "%s" IN "%.*s\n", steps[i].verb, n, at + 2);
+		}
+}
+
+void
+nft_text_change(struct nft_text *t, const char *had, const char *has)
+{
+	cleanup_buf struct buf was = { 0 }, now = { 0 };
+	struct map old = { 0 }, new = { 0 };
+	char one[512];
+
+	lines_map(had, &old);
+	lines_map(has, &new);
+	for (struct map_slot *s = map_first(&old); s; s = map_next(&old, s))
+		if (!map_get(&new, s->key))
+			element_gone(t, s->key);
+	/* in the order they were said, not the map's */
+	for (const char *at = has; at && *at; at += strcspn(at, "\n") + 1) {
+		snprintf(one, sizeof one, "%.*s", (int)strcspn(at, "\n"), at);
+		if (*at == 'e' && !map_get(&old, one))
+			element_put(t, one);
+	}
+	map_done(&old);
+	map_done(&new);
+	own_lines(had, &was);
+	own_lines(has, &now);
+	if (has)
+		shapes_find(t, has);
+	if (!strcmp(buf_text(&was), buf_text(&now)))
+		return;
+	own_put(t, buf_text(&was), buf_text(&now));
+	own_gone(t, buf_text(&was), buf_text(&now));
+}
+
+unsigned
+nft_elements(const char *lines)
+{
+	unsigned n = 0;
+
+	for (const char *at = lines; *at; at += strcspn(at, "\n") + 1)
+		n += *at == 'e' && strncmp(at, "e self ", 7);
+	return n;
+}
+
+/* What does not depend on services.  Before iptables' own nat hooks (-100, and 100 after
+ * routing), so that a host which has both while it goes over is served by either. */
+static void
+base(const struct rules_net *net, struct buf *to)
+{
+	/* Declared as tcp: nft 1.0.6 cannot use a map it finds in the kernel as of th. */
+	static const char head[] =
+	    "add table ip " NFT_TABLE "\ndelete table ip " NFT_TABLE "\nadd table ip " NFT_TABLE
+	    "\n"
+	    "add map" IN "addr { typeof ip daddr . meta l4proto . tcp dport : verdict; }\n"
+	    "add map" IN "port { typeof meta l4proto . tcp dport : verdict; }\n"
+	    "add set" IN "self { type ipv4_addr . ipv4_addr; }\n"
+	    "add chain" IN "d\n"
+	    "add rule" IN "d ip daddr . meta l4proto . th dport vmap @addr\n"
+	    "add rule" IN
+	    "d ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th dport "
+	    "vmap @port\n"
+	    "add chain" IN "pre { type nat hook prerouting priority -105; }\n"
+	    "add rule" IN "pre goto d\n"
+	    "add chain" IN "out { type nat hook output priority -105; }\n"
+	    "add rule" IN "out goto d\n"
+	    "add chain" IN "post { type nat hook postrouting priority 95; }\n"
+	    "add rule" IN
+	    "post ct status dnat ip saddr . ip daddr @self masquerade fully-random\n";
+	char ip[LINK_TEXT];
+
+	buf_adds(to, head);
+	for (size_t k = 0; k < sizeof all_slots / sizeof *all_slots; k++) {
+		const char *p = rules_proto(all_slots[k].proto);
+
+		buf_addf(to,
+			 "add map" IN
+			 "%s { typeof %smeta l4proto . %s dport . numgen random mod "
+			 "65536 : ip daddr . %s dport; }\n",
+			 all_slots[k].map, all_slots[k].port ? "" : "ip daddr . ", p, p);
+	}
+	buf_addf(to,
+		 "add rule" IN
+		 "post meta mark and 0x%x == 0x%x meta mark set meta mark and 0x%x "
+		 "masquerade fully-random\n",
+		 RULES_MARK, RULES_MARK, ~(unsigned)RULES_MARK);
+	buf_addf(
+	    to, "add rule" IN "post ip saddr %s/%u oifname != \"%s\" masquerade fully-random\n",
+	    ipv4_print(net->pod_net, ip), net->pod_bits, net->bridge);
+}
+
+void
+nft_text_end(struct nft_text *t, const struct rules_net *net, struct buf *to)
+{
+	if (t->whole)
+		base(net, to);
+	buf_add(to, buf_text(&t->gone), t->gone.len);
+	buf_add(to, buf_text(&t->made), t->made.len);
+	shapes_make(t, net, to);
+	buf_add(to, buf_text(&t->rules), t->rules.len);
+	buf_add(to, buf_text(&t->put), t->put.len);
+	buf_add(to, buf_text(&t->last), t->last.len);
+}
+
+void
+nft_text_done(struct nft_text *t)
+{
+	buf_done(&t->gone);
+	buf_done(&t->made);
+	buf_done(&t->rules);
+	buf_done(&t->put);
+	buf_done(&t->last);
+	map_done(&t->keys);
+	*t = (struct nft_text){ 0 };
+}

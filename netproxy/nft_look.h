@@ -1,0 +1,17 @@
+/* nft_look.h -- what the kernel has of the table KDG-nat, read without a process. */
+#ifndef KEDGE_NFT_LOOK_H
+#define KEDGE_NFT_LOOK_H
+#include "nl.h"
+
+struct error;
+/* Rules of the four chains that do not depend on services, and elements of the maps. */
+#define NFT_BASE_RULES 7
+struct nft_seen_table {
+	unsigned rules, elements;
+};
+/* `table` as the kernel names it; one that is not there has none of either. */
+int nft_look(struct nl *, const char *table, struct nft_seen_table *ret, struct error **);
+/* Differs from its last value when anybody changed anything in nf_tables. */
+int nft_print(struct nl *, uint64_t *ret, struct error **);
+int nft_remove(const char *table, struct error **); /* absent is fine */
+#endif

@@ -11,6 +11,7 @@
  * match the rules that reject.
  */
 #include "announce.h"
+#include "nft_wire.h"
 #include "np.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
@@ -125,7 +126,7 @@ np_set(struct np *np, const struct np_service *s, struct error **e)
 
 	if (service_check(s, e) < 0)
 		return -1;
-	if (s->affinity_s && !np->said_recent && !np->net.no_recent) {
+	if (s->affinity_s && !np->said_recent && !np->net.no_recent && !np->net.nft) {
 		np->said_recent = true;
 		log_info("netproxy",
 			 "%s asks for sessionAffinity: the kernel remembers the last "
@@ -642,30 +643,23 @@ text_leave(const struct delta *d, const struct seen *seen, struct buf *b)
 	commit_text_remove(&d->del, RULES_NAT, b);
 }
 
-/* nft has its say first: what is no more rejected is served by then. */
+/* nftables have their say first: what is no more rejected is served by then.  The kernel is
+ * done with it when this returns. */
 static int
-write_run(struct np *np, struct buf *first, struct buf *text, struct error **e)
+write_nft(struct np *np, const struct buf *text, struct error **e)
 {
-	buf_done(&np->second);
-	if (!first->len)
-		return restore_begin(&np->run, np->restore, text, e);
-	np->second = *text;
-	*text = (struct buf){ 0 };
-	return nft_begin(&np->run, np->nft, first, e);
-}
+	cleanup_buf struct buf wire = { 0 };
+	cleanup_error struct error *first = NULL;
+	cleanup_buf struct buf quote = { 0 };
+	uint32_t line;
 
-static int
-write_end(struct np *np, struct error **e)
-{
-	cleanup_buf struct buf text = np->second;
-
-	np->second = (struct buf){ 0 };
-	if (restore_end(&np->run, e) < 0)
-		return -1;
-	if (!text.len)
+	if (!text->len)
 		return 0;
-	return restore_begin(&np->run, np->restore, &text, e) < 0 ? -1
-								  : restore_end(&np->run, e);
+	nft_wire(text->at, &wire);
+	if (nl_transact(&np->nft_nl, wire.at, wire.len, &line, &first) == 0)
+		return 0;
+	restore_quote(text, line, &quote);
+	return fail(e, first->why, "%s%s", error_text(first), buf_text(&quote));
 }
 
 static int
@@ -684,17 +678,19 @@ write_begin(struct np *np, bool whole, struct error **e)
 		rc = delta_whole(np, &np->delta, &seen, e);
 	else
 		delta_make(np, &np->delta);
-	if (!rc && np->nft) {
+	if (!rc && np->net.nft) {
 		text_nft(np, &np->delta, &first);
 		text_leave(&np->delta, &seen, &text);
 	}
-	for (unsigned t = np->nft ? RULES_FILTER : 0; !rc && t < RULES_TABLES; t++)
+	for (unsigned t = np->net.nft ? RULES_FILTER : 0; !rc && t < RULES_TABLES; t++)
 		text_table(&np->delta, whole ? &seen : NULL, t, &text);
 	seen_done(&seen);
 	rules_rename(&text, np->config.chains);
-	idle = !text.len && !first.len;
+	idle = !text.len;
+	if (!rc && np->net.nft)
+		rc = write_nft(np, &first, e);
 	if (!rc && !idle)
-		rc = write_run(np, &first, &text, e);
+		rc = restore_begin(&np->run, np->restore, &text, e);
 	if (!rc && idle) {
 		np->idle = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (np->idle < 0)
@@ -774,8 +770,15 @@ commit_announce(struct np *np, unsigned *ret_changed, struct error **e)
 int
 np_commit(struct np *np, struct error **e)
 {
+	cleanup_error struct error *first = NULL;
+
 	assert(np_fd(np) < 0);
-	return write_begin(np, np->whole || !np->written, e);
+	if (np->whole || !np->written)
+		return write_begin(np, true, e);
+	if (write_begin(np, false, &first) == 0)
+		return 0;
+	log_debug("netproxy", "%s; writing everything", error_text(first));
+	return write_begin(np, true, e);
 }
 
 int
@@ -795,7 +798,7 @@ np_commit_end(struct np *np, struct error **e)
 	if (np->idle >= 0) {
 		close(np->idle);
 		np->idle = -1;
-	} else if (write_end(np, &first) < 0) {
+	} else if (restore_end(&np->run, &first) < 0) {
 		bool was_whole = np->delta.whole;
 
 		np->whole = true;
@@ -805,7 +808,7 @@ np_commit_end(struct np *np, struct error **e)
 			error_free(&first);
 			rc = write_begin(np, true, e);
 			if (!rc)
-				rc = write_end(np, e);
+				rc = restore_end(&np->run, e);
 			if (rc)
 				np->whole = true;
 		} else {
@@ -816,7 +819,7 @@ np_commit_end(struct np *np, struct error **e)
 	if (rc)
 		return rc;
 	write_done(np);
-	if (!np->nft && np->delta.whole && nft_remove(np->nft_table, &first) < 0)
+	if (!np->net.nft && np->delta.whole && nft_remove(np->nft_table, &first) < 0)
 		log_warn("netproxy", "the table %s of nf_tables, from before, stays: %s",
 			 np->nft_table, error_text(first));
 	error_free(&first);
@@ -856,9 +859,10 @@ commit_matches(const struct np *np, const struct seen *seen)
 	size_t ours = 0;
 
 	for (unsigned i = 0; i < RULES_JUMPS; i++)
-		if (seen->jumps[i] != (np->nft && rules_jumps[i].table == RULES_NAT ? 0 : 1))
+		if (seen->jumps[i] !=
+		    (np->net.nft && rules_jumps[i].table == RULES_NAT ? 0 : 1))
 			return false;
-	for (unsigned t = np->nft ? RULES_FILTER : 0; t < RULES_TABLES; t++) {
+	for (unsigned t = np->net.nft ? RULES_FILTER : 0; t < RULES_TABLES; t++) {
 		ours += seen->chains[t].n;
 		if (seen_rules(map_get(&seen->chains[t], RULES_CANARY)) != 1)
 			return false;
@@ -871,7 +875,7 @@ commit_matches(const struct np *np, const struct seen *seen)
 				return false;
 		}
 	}
-	for (struct map_slot *s = map_first(&np->committed); np->nft && s;
+	for (struct map_slot *s = map_first(&np->committed); np->net.nft && s;
 	     s = map_next(&np->committed, s))
 		ours += ((const struct chain *)s->value)->table == RULES_NAT;
 	return !np->written || ours == np->committed.n;

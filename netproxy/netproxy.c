@@ -88,7 +88,7 @@ probe(struct np *np)
 	np->net.no_bpf = !tables_has_match(&np->tables, "bpf", 1);
 	np->net.no_sctp = !tables_has_match(&np->tables, "sctp", 0);
 	np->tracks = conntrack_there();
-	if (np->net.no_recent)
+	if (np->net.no_recent && !np->net.nft)
 		lack(np, "this kernel has no xt_recent: sessionAffinity ClientIP is not kept, "
 			 "requests of one client spread over all endpoints");
 	if (np->net.no_bpf)
@@ -163,17 +163,17 @@ np_open(const struct np_config *c, struct np **ret, struct error **e)
 	np->ahead_made = (unsigned)getpid() * 16; /* not those of one before us */
 	np->config = *c;
 	np->config.bridge = xstrdup(c->bridge);
-	np->config.iptables_restore = np->config.nft = NULL;
+	np->config.iptables_restore = NULL;
 	np->config.chains = xstrdup(c->chains ? c->chains : "KDG");
 	np->config.owner = c->owner ? xstrdup(c->owner) : NULL;
 	np->link.owner = (struct owner){ { -1, -1 } };
 	np->link.nl.fd = np->link.home = np->tables.nl.fd = np->tables.raw = -1;
 	np->bridged.fd = -1;
 	np->nft_nl.fd = -1;
-	np->run = (struct restore){ -1, -1, -1, "" };
+	np->run = (struct restore){ -1, -1, -1 };
 	np->idle = -1;
 	table_name(np->config.chains, np->nft_table);
-	if (config_check(c, e) < 0 || (c->nft && nft_find(c->nft, &np->nft, e) < 0) ||
+	if (config_check(c, e) < 0 ||
 	    (c->nft && nl_open(&np->nft_nl, NETLINK_NETFILTER, e) < 0) ||
 	    restore_find(c->iptables_restore, &np->restore, &kind, e) < 0 ||
 	    tables_open(&np->tables, kind, np->config.chains, e) < 0 ||
@@ -218,9 +218,7 @@ np_close(struct np *np)
 	free((char *)np->config.chains);
 	free((char *)np->config.owner);
 	nl_close(&np->nft_nl);
-	buf_done(&np->second);
 	map_done(&np->shapes);
-	free(np->nft);
 	free(np->restore);
 	free(np);
 }
@@ -411,7 +409,7 @@ np_check(struct np *np, bool *ret_intact, struct error **e)
 		np->print = print;
 		np->whole |= !ok;
 	}
-	if (np->nft && check_nft(np, e) < 0)
+	if (np->net.nft && check_nft(np, e) < 0)
 		return -1;
 	np->whole |= !so;
 	if (check_links(np, e) < 0)

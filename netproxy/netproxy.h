@@ -25,8 +25,7 @@ struct np_config {
 			       same network namespace; NULL: nobody is looked for */
 	const char
 	    *iptables_restore; /* NULL: found on PATH; it says itself whether legacy or nft */
-	const char *nft; /* services are elements of nftables maps, which this program writes; a
-			    bare name is found on PATH; NULL: iptables has all */
+	bool nft; /* services are elements of nftables' maps; else iptables has all */
 };
 
 struct np_endpoint {

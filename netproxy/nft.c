@@ -11,6 +11,7 @@
 #define IN       " ip " NFT_TABLE " "
 #define LOCAL_AT 65536 /* the first slot of this host's endpoints */
 #define NAME     48
+#define NFT_END  32
 
 /* Slots are in a map for each protocol, for nft takes a map of ports to be of one. */
 static const struct slots {
@@ -50,6 +51,7 @@ struct one {
 	const struct np_service *s;
 	struct chain *c;
 	struct np_endpoint *at; /* sorted, each once; this host's first */
+	char (*text)[NFT_END];  /* "10.42.0.2 . 8080" */
 	size_t n, local;
 	uint64_t hash;
 };
@@ -84,14 +86,20 @@ endpoints_sort(struct one *o)
 {
 	const struct np_service *s = o->s;
 
+	char ip[LINK_TEXT];
+
 	o->at = xcalloc(s->n, sizeof *o->at);
+	o->text = xcalloc(s->n, sizeof *o->text);
 	memcpy(o->at, s->endpoints, s->n * sizeof *o->at);
 	qsort(o->at, s->n, sizeof *o->at, endpoint_cmp);
 	for (size_t i = 0; i < s->n; i++)
 		if (!o->n || endpoint_cmp(&o->at[o->n - 1], &o->at[i])) {
-			o->at[o->n++] = o->at[i];
 			o->local += !o->at[i].away;
+			o->at[o->n++] = o->at[i];
 		}
+	for (size_t i = 0; i < o->n; i++)
+		snprintf(o->text[i], NFT_END, "%s . %u", ipv4_print(o->at[i].ip, ip),
+			 o->at[i].port);
 }
 
 static uintmax_t
@@ -177,19 +185,38 @@ verdict(const struct one *o, enum entry from, char kind, char to[static NAME])
 		snprintf(to, NAME, "%c-%zu", kind, o->n);
 }
 
+/* Most of a load is this: by hand. */
+static void
+slot(struct one *o, const char *map, const char *key, size_t n, size_t i)
+{
+	struct buf *b = &o->c->body;
+	char number[24], *at = number + sizeof number;
+	size_t x = n;
+
+	do
+		*--at = '0' + x % 10;
+	while (x /= 10);
+	buf_adds(b, "e ");
+	buf_adds(b, map);
+	buf_addc(b, ' ');
+	buf_adds(b, key);
+	buf_adds(b, " . ");
+	buf_add(b, at, (size_t)(number + sizeof number - at));
+	buf_adds(b, " : ");
+	buf_adds(b, o->text[i]);
+	buf_addc(b, '\n');
+	o->c->rules++;
+}
+
 static void
 slots(struct one *o, const char *map, const char *key)
 {
-	char ip[LINK_TEXT];
-
-	for (size_t i = 0; !o->s->affinity_s && i < o->n; i++)
-		line(o, "e %s %s . %zu : %s . %u", map, key, i, ipv4_print(o->at[i].ip, ip),
-		     o->at[i].port);
-	if (o->s->affinity_s || o->local == o->n)
+	if (o->s->affinity_s)
 		return;
-	for (size_t i = 0; i < o->local; i++)
-		line(o, "e %s %s . %zu : %s . %u", map, key, LOCAL_AT + i,
-		     ipv4_print(o->at[i].ip, ip), o->at[i].port);
+	for (size_t i = 0; i < o->n; i++)
+		slot(o, map, key, i, i);
+	for (size_t i = 0; o->local < o->n && i < o->local; i++)
+		slot(o, map, key, LOCAL_AT + i, i);
 }
 
 /* `ip` 0: at every address of the host. */
@@ -240,6 +267,7 @@ nft_service(const struct rules_net *net, const struct np_service *s, struct chai
 		ipv4_print(o.at[i].ip, ip);
 		line(&o, "e self %s . %s", ip, ip);
 	}
+	free(o.text);
 	free(o.at);
 }
 
@@ -331,53 +359,89 @@ shapes_make(struct nft_text *t, const struct rules_net *net, struct buf *to)
 
 /* -- the text --------------------------------------------------------------- */
 
+static const char *const maps[NFT_MAPS] = { "addr",   "port",    "self",    "ep",      "pep",
+					    "ep-udp", "pep-udp", "ep-sctp", "pep-sctp" };
+enum { ADDR, PORT, SELF };
+
+static size_t
+map_of(const char *x)
+{
+	size_t i = 0, n = strcspn(x + 2, " ");
+
+	while (strncmp(maps[i], x + 2, n) || maps[i][n])
+		i++;
+	return i;
+}
+
+static const char *
+line_end(const char *at)
+{
+	return at + strcspn(at, "\n");
+}
+
 static void
 lines_map(const char *text, struct map *to)
 {
 	char one[512];
 
-	for (const char *at = text; at && *at; at += strcspn(at, "\n") + 1) {
-		size_t n = strcspn(at, "\n");
-
+	for (const char *at = text; at && *at; at = line_end(at) + 1) {
 		if (*at != 'e')
 			continue;
-		snprintf(one, sizeof one, "%.*s", (int)n, at);
+		snprintf(one, sizeof one, "%.*s", (int)(line_end(at) - at), at);
 		map_put(to, one, to);
 	}
 }
 
-/* "e MAP KEY : VALUE"; a set's has no value. */
+static void
+element(struct buf *to, const char *verb, size_t map, const char *at, const char *end)
+{
+	buf_adds(to, verb);
+	buf_adds(to, " element" IN);
+	buf_adds(to, maps[map]);
+	buf_adds(to, " { ");
+	buf_add(to, at, (size_t)(end - at));
+	buf_adds(to, " }\n");
+}
+
+/* "e MAP KEY : VALUE", or "e self KEY".  An entrance's slots follow it. */
 static void
 element_put(struct nft_text *t, const char *x)
 {
-	const char *at = strchr(x + 2, ' ') + 1;
-	int map = (int)(at - x) - 3;
-	bool self = !strncmp(x + 2, "self ", 5);
-	char key[512];
+	size_t map = map_of(x);
+	const char *at = x + 2 + strlen(maps[map]) + 1, *end = line_end(x);
 
-	snprintf(key, sizeof key, "%.*s", (int)(strstr(at, " : ") ? strstr(at, " : ") - x : 0),
-		 x);
-	if (t->whole && !self) {
-		if (map_get(&t->keys, key)) {
-			t->twice++;
+	if (map == SELF || (t->whole && map <= PORT)) {
+		const char *colon = memmem(x, (size_t)(end - x), " : ", 3);
+		char key[128];
+		bool before;
+
+		snprintf(key, sizeof key, "%.*s", (int)((colon ? colon : end) - x), x);
+		before = map_put(&t->keys, key, t);
+		if (map == SELF && before)
 			return;
-		}
-		map_put(&t->keys, key, t);
+		if (map != SELF)
+			t->taken = before;
 	}
+	if (map != SELF && t->taken && t->whole) {
+		t->twice++;
+		return;
+	}
+	t->put_n += map != SELF;
 	/* create: what another service has already is no element to share */
-	buf_addf(&t->put, "%s element" IN "%.*s { %s }\n", t->whole || self ? "add" : "create",
-		 map, x + 2, at);
+	element(&t->put[map], t->whole || map == SELF ? "add" : "create", map, at, end);
 }
 
 /* @self is not shrunk: an address that is both ends of a packet is as true without services. */
 static void
 element_gone(struct nft_text *t, const char *x)
 {
-	const char *at = strchr(x + 2, ' ') + 1, *end = strstr(at, " : ");
+	size_t map = map_of(x);
+	const char *at = x + 2 + strlen(maps[map]) + 1;
 
-	if (end)
-		buf_addf(&t->gone, "delete element" IN "%.*s { %.*s }\n", (int)(at - x) - 3,
-			 x + 2, (int)(end - at), at);
+	if (map == SELF)
+		return;
+	t->gone_n++;
+	element(&t->gone[map], "delete", map, at, strstr(at, " : "));
 }
 
 /* What is no element: a service's own sets, chains and rules. */
@@ -436,30 +500,44 @@ own_gone(struct nft_text *t, const char *had, const char *has)
 		}
 }
 
-void
-nft_text_change(struct nft_text *t, const char *had, const char *has)
+static void
+elements_change(struct nft_text *t, const char *had, const char *has)
 {
-	cleanup_buf struct buf was = { 0 }, now = { 0 };
 	struct map old = { 0 }, new = { 0 };
 	char one[512];
 
 	lines_map(had, &old);
 	lines_map(has, &new);
-	for (struct map_slot *s = map_first(&old); s; s = map_next(&old, s))
-		if (!map_get(&new, s->key))
-			element_gone(t, s->key);
-	/* in the order they were said, not the map's */
-	for (const char *at = has; at && *at; at += strcspn(at, "\n") + 1) {
-		snprintf(one, sizeof one, "%.*s", (int)strcspn(at, "\n"), at);
+	for (const char *at = had; *at; at = line_end(at) + 1) {
+		snprintf(one, sizeof one, "%.*s", (int)(line_end(at) - at), at);
+		if (*at == 'e' && !map_get(&new, one))
+			element_gone(t, at);
+	}
+	for (const char *at = has; *at; at = line_end(at) + 1) {
+		snprintf(one, sizeof one, "%.*s", (int)(line_end(at) - at), at);
 		if (*at == 'e' && !map_get(&old, one))
-			element_put(t, one);
+			element_put(t, at);
 	}
 	map_done(&old);
 	map_done(&new);
+}
+
+void
+nft_text_change(struct nft_text *t, const char *had, const char *has)
+{
+	cleanup_buf struct buf was = { 0 }, now = { 0 };
+
+	t->taken = false;
+	had = had ? had : "";
+	has = has ? has : "";
+	if (*had)
+		elements_change(t, had, has);
+	for (const char *at = has; !*had && *at; at = line_end(at) + 1)
+		if (*at == 'e')
+			element_put(t, at);
+	shapes_find(t, has);
 	own_lines(had, &was);
 	own_lines(has, &now);
-	if (has)
-		shapes_find(t, has);
 	if (!strcmp(buf_text(&was), buf_text(&now)))
 		return;
 	own_put(t, buf_text(&was), buf_text(&now));
@@ -527,21 +605,25 @@ nft_text_end(struct nft_text *t, const struct rules_net *net, struct buf *to)
 {
 	if (t->whole)
 		base(net, to);
-	buf_add(to, buf_text(&t->gone), t->gone.len);
+	for (size_t i = 0; i < NFT_MAPS; i++)
+		buf_add(to, buf_text(&t->gone[i]), t->gone[i].len);
 	buf_add(to, buf_text(&t->made), t->made.len);
 	shapes_make(t, net, to);
 	buf_add(to, buf_text(&t->rules), t->rules.len);
-	buf_add(to, buf_text(&t->put), t->put.len);
+	for (size_t i = 0; i < NFT_MAPS; i++)
+		buf_add(to, buf_text(&t->put[i]), t->put[i].len);
 	buf_add(to, buf_text(&t->last), t->last.len);
 }
 
 void
 nft_text_done(struct nft_text *t)
 {
-	buf_done(&t->gone);
+	for (size_t i = 0; i < NFT_MAPS; i++) {
+		buf_done(&t->gone[i]);
+		buf_done(&t->put[i]);
+	}
 	buf_done(&t->made);
 	buf_done(&t->rules);
-	buf_done(&t->put);
 	buf_done(&t->last);
 	map_done(&t->keys);
 	*t = (struct nft_text){ 0 };

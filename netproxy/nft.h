@@ -4,17 +4,21 @@
  * with iptables, which sees packets after the translation in either case.
  *
  *   pre, out (nat hooks, before iptables' own) -> d
- *     address . protocol . port  vmap @addr     VIPs, outer addresses, node ports of one
- * address to one of our addresses: protocol . port  vmap @port The verdict is a chain that all
- * services of the same shape share, by the number of their endpoints, so that each gets an even
- * share whatever the number is: n-3     DNAT to address . protocol . port . (random of 3) in
- * @ep kn-2    the same, of the 2 endpoints of this host, whose slots begin at 65536 xn-3 mark,
- * then n-3 ln-3-2  pods and the host itself n-3; others kn-2 (ln-3-0: nobody serves them) p-3,
- * kp-2, xp-3, lp-3-2   by protocol . port . slot in @pep, for node ports
- *     u and v for UDP, m and q for SCTP, likewise, in maps of their own Affinity and sources
- * need chains of the service: s-H, t-H (of this host), x-H (entry), g-H (gate), and e-H with
- * the set a-H for an endpoint. post: what came back to its own sender (@self), what is marked,
- * what leaves the host.
+ *     address . protocol . port           vmap @addr   VIPs, outer addresses, node ports of
+ *                                                      one address
+ *     to one of our addresses:
+ *                protocol . port          vmap @port   node ports
+ *   The verdict is a chain that all services of the same shape share, by the number of their
+ *   endpoints, so that each gets an even share whatever the number is:
+ *     n-3      DNAT to address . protocol . port . (random of 3) in @ep
+ *     kn-2     the same, of the 2 endpoints of this host, whose slots begin at 65536
+ *     xn-3     mark, then n-3
+ *     ln-3-2   pods and the host itself n-3; others kn-2 (ln-3-0: nobody serves them)
+ *     p-3, kp-2, xp-3, lp-3-2   by protocol . port . slot in @pep, for node ports
+ *     u and v for UDP, m and q for SCTP, likewise, in maps of their own
+ *   Affinity and sources need chains of the service: s-H, t-H (of this host), x-H (entry),
+ *   g-H (gate), and e-H with the set a-H for an endpoint.
+ *   post: what came back to its own sender (@self), what is marked, what leaves the host.
  */
 #ifndef KEDGE_NETPROXY_NFT_H
 #define KEDGE_NETPROXY_NFT_H
@@ -30,13 +34,16 @@ void nft_service(const struct rules_net *, const struct np_service *, struct cha
 /* Elements of maps in such lines; @self is none. */
 unsigned nft_elements(const char *lines);
 
+enum { NFT_MAPS = 9 };
 /* One transaction being gathered.  Zero at first; nft_text_done frees it. */
 struct nft_text {
-	struct buf gone, made, rules, put, last; /* in this order */
-	struct map *shapes;                      /* the caller's: shared chains there are */
-	struct map keys;                         /* elements of this text, for a load */
-	bool whole;                              /* a load: the table begins anew */
-	unsigned twice; /* elements that two services claim; the first has it */
+	struct buf gone[NFT_MAPS], made, rules, put[NFT_MAPS], last; /* in this order */
+	struct map *shapes;     /* the caller's: shared chains there are */
+	struct map keys;        /* entrances of this text, for a load, and of @self */
+	bool whole;             /* a load: the table begins anew */
+	bool taken;             /* the last entrance is another's, so its slots are as well */
+	unsigned twice;         /* elements that two services claim; the first has it */
+	unsigned put_n, gone_n; /* elements of maps */
 };
 /* From what a service had to what it has; either may be NULL. */
 void nft_text_change(struct nft_text *, const char *had, const char *has);

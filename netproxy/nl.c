@@ -3,6 +3,7 @@
 #include "reconcile/base/error.h"
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/netlink.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -189,6 +190,81 @@ nl_send(struct nl *nl, struct nl_batch *b, struct error **e)
 		}
 	}
 	return rc;
+}
+
+/* -- transactions ----------------------------------------------------------- */
+
+/* A message is never cut in two, so the socket has to take all of it. */
+static int
+nl_room_for(struct nl *nl, size_t len, struct error **e)
+{
+	int have = 0, want = (int)len;
+	socklen_t n = sizeof have;
+
+	if (len > INT_MAX / 4)
+		return fail(e, WHY_IO, "a transaction of %zu bytes is too large", len);
+	(void)getsockopt(nl->fd, SOL_SOCKET, SO_SNDBUF, &have, &n);
+	if (have / 2 >= want)
+		return 0;
+	if (setsockopt(nl->fd, SOL_SOCKET, SO_SNDBUFFORCE, &want, sizeof want) < 0 &&
+	    setsockopt(nl->fd, SOL_SOCKET, SO_SNDBUF, &want, sizeof want) < 0)
+		return fail_sys(e, "room for %zu bytes in a netlink socket", len);
+	return 0;
+}
+
+/* The last request before the end asks for the one answer there is when all is well.
+ * Numbers are moved past those that answers to somebody who gave up may have. */
+static uint32_t
+nl_number(struct nl *nl, void *messages, size_t len)
+{
+	struct nlmsghdr *h = messages, *last = h, *end = h;
+	uint32_t base = nl->seq;
+	int left = (int)len;
+
+	for (; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+		last = end;
+		end = h;
+		h->nlmsg_seq += base;
+	}
+	last->nlmsg_flags |= NLM_F_ACK;
+	nl->seq = end->nlmsg_seq + 1;
+	return last->nlmsg_seq;
+}
+
+int
+nl_transact(struct nl *nl, void *messages, size_t len, uint32_t *ret_at, struct error **e)
+{
+	static const char what[] = "transaction of nf_tables";
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	_Alignas(4) char in[8192];
+	uint32_t base = nl->seq, last;
+
+	*ret_at = 0;
+	if (nl_room_for(nl, len, e) < 0)
+		return -1;
+	last = nl_number(nl, messages, len);
+	if (sendto(nl->fd, messages, len, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0)
+		return fail_sys(e, "%s: netlink", what);
+	for (;;) {
+		ssize_t got = nl_recv(nl, in, sizeof in, what, e);
+		int left = (int)got;
+
+		if (got < 0)
+			return -1;
+		for (struct nlmsghdr *h = (void *)in; mnl_nlmsg_ok(h, left);
+		     h = mnl_nlmsg_next(h, &left)) {
+			const struct nlmsgerr *err = mnl_nlmsg_get_payload(h);
+
+			if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq < base)
+				continue;
+			if (err->error) {
+				*ret_at = h->nlmsg_seq - base;
+				return nl_refused(h, -err->error, what, e);
+			}
+			if (h->nlmsg_seq == last)
+				return 0;
+		}
+	}
 }
 
 int

@@ -58,12 +58,10 @@ struct np {
 	struct tables tables;
 	struct nl bridged; /* to nf_tables; fd -1: it filters no frames here */
 	char *restore;
-	char *nft; /* NULL: nat is in iptables as well */
 	char nft_table[RULES_NAME];
-	struct nl nft_nl;   /* fd -1 without nft */
+	struct nl nft_nl;   /* fd -1: nat is in iptables as well */
 	struct map shapes;  /* nft.h: the shared chains in force */
 	unsigned nft_twice; /* claimed elements that another service has */
-	struct buf second;  /* what iptables-restore gets once nft is done */
 	uint64_t nft_print;
 	struct rules_net net;
 	bool tracks; /* the kernel has ctnetlink */

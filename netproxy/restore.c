@@ -97,31 +97,6 @@ static const char missing[] =
     "iptables-restore is not installed, and without it no service can be reached: install the "
     "package iptables (Debian, Ubuntu, Alpine, Arch), or iptables-nft (Fedora, RHEL)";
 
-static const char no_nft[] =
-    "nft is not installed, and kedge.yaml says proxy: nftables: install "
-    "the package nftables, or take that line out";
-
-int
-nft_find(const char *asked, char **ret, struct error **e)
-{
-	static const char *const dirs[] = { "/usr/sbin", "/sbin", "/usr/local/sbin",
-					    "/usr/bin" };
-
-	for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
-		cleanup_free char *file = NULL;
-
-		if (*asked == '/')
-			file = xstrdup(asked);
-		else
-			xasprintf(&file, "%s/%s", dirs[i], asked);
-		if (access(file, X_OK) == 0) {
-			*ret = steal_ptr(&file);
-			return 0;
-		}
-	}
-	return fail(e, WHY_UNABLE, "%s cannot be run: %s", asked, no_nft);
-}
-
 static int
 restore_path(const char *asked, char **ret, struct error **e)
 {
@@ -198,12 +173,11 @@ restore_done(struct restore *r)
 	}
 }
 
-static int
-begin(struct restore *ret, const char *what, char *const *argv, const struct buf *text,
-      struct error **e)
+int
+restore_begin(struct restore *ret, const char *path, const struct buf *text, struct error **e)
 {
-	struct restore r = { -1, -1, -1, what };
-	const char *path = argv[0];
+	struct restore r = { -1, -1, -1 };
+	char *argv[] = { (char *)path, "-w", "5", "--noflush", NULL };
 	size_t at = 0;
 	ssize_t n;
 
@@ -231,22 +205,6 @@ sys:
 	return -1;
 }
 
-int
-restore_begin(struct restore *ret, const char *path, const struct buf *text, struct error **e)
-{
-	char *argv[] = { (char *)path, "-w", "5", "--noflush", NULL };
-
-	return begin(ret, "iptables-restore", argv, text, e);
-}
-
-int
-nft_begin(struct restore *ret, const char *path, const struct buf *text, struct error **e)
-{
-	char *argv[] = { (char *)path, "-f", "-", NULL };
-
-	return begin(ret, "nft", argv, text, e);
-}
-
 /* The number after the word "line", in whichever of its sentences it said it. */
 static unsigned
 line_of(const char *said)
@@ -262,8 +220,8 @@ line_of(const char *said)
 	return 0;
 }
 
-static void
-quote_line(const struct buf *text, unsigned line, struct buf *to)
+void
+restore_quote(const struct buf *text, unsigned line, struct buf *to)
 {
 	const char *at = buf_text(text);
 
@@ -292,10 +250,9 @@ restore_end(struct restore *r, struct error **e)
 	for (char *c = said.at; c && *c; c++)
 		if (*c == '\n')
 			*c = ' ';
-	quote_line(&text, line_of(buf_text(&said)), &quote);
+	restore_quote(&text, line_of(buf_text(&said)), &quote);
 	if (status == 127)
-		return fail(e, WHY_UNABLE, "%s could not be run: %s", r->what,
-			    strcmp(r->what, "nft") ? missing : no_nft);
-	return fail(e, WHY_IO, "%s failed (%d): %s%s", r->what, status, buf_text(&said),
+		return fail(e, WHY_UNABLE, "iptables-restore could not be run: %s", missing);
+	return fail(e, WHY_IO, "iptables-restore failed (%d): %s%s", status, buf_text(&said),
 		    buf_text(&quote));
 }

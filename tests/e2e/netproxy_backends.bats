@@ -25,7 +25,7 @@ mended() {
 }
 
 @test "nftables: what somebody flushed, deleted or took out of a map is noticed and repaired" {
-	np_start -n nft
+	np_start -n
 	one
 	np check
 	[[ $said == "ok intact"* ]]
@@ -39,7 +39,7 @@ mended() {
 
 @test "nftables: tables of others stay as they are, and down leaves no trace" {
 	nft add table ip other
-	np_start -n nft
+	np_start -n
 	one
 	nft list tables | grep -qx "table ip KDG-nat"
 	np down
@@ -56,7 +56,7 @@ mended() {
 	for way in nft iptables; do
 		echo quit >&"$np_in"
 		wait "$np_pid" || true
-		if [ $way = nft ]; then np_start -n nft; else np_start; fi
+		if [ $way = nft ]; then np_start -n; else np_start; fi
 		[[ $(get 10.43.0.80) == "pod2 "* ]]
 		np set default/web:http 10.43.0.80 tcp 80 0 0 0 10.42.0.2:8080
 		np commit

@@ -1,7 +1,8 @@
 /* netproxy_drive.c -- netproxy.h as a line protocol, for netproxy*.bats.
  *
  * One command a line on stdin, one line of answer a command on stdout: "ok ..."
- * or "error: ...".  `-p PATH` names another iptables-restore, `-b` another bridge.
+ * or "error: ...".  `-p PATH` names another iptables-restore, `-b` another bridge;
+ * `-n` has nftables translate.
  */
 #include "netproxy/netproxy.h"
 #include "reconcile/base/buf.h"
@@ -446,10 +447,11 @@ main(int argc, char **argv)
 	char *line = NULL;
 	size_t cap = 0;
 
-	for (int c; (c = getopt(argc, argv, "p:b:n:")) > 0;)
-		*(c == 'n'   ? &config.nft
-		  : c == 'p' ? &config.iptables_restore
-			     : &config.bridge) = optarg;
+	for (int c; (c = getopt(argc, argv, "p:b:n")) > 0;)
+		if (c == 'n')
+			config.nft = true;
+		else
+			*(c == 'p' ? &config.iptables_restore : &config.bridge) = optarg;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	while (getline(&line, &cap, stdin) > 0) {
 		struct error *e = NULL;

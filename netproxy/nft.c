@@ -427,6 +427,7 @@ element_put(struct nft_text *t, const char *x)
 		return;
 	}
 	t->put_n += map != SELF;
+	t->loaded[map]++;
 	/* create: what another service has already is no element to share */
 	element(&t->put[map], t->whole || map == SELF ? "add" : "create", map, at, end);
 }
@@ -554,18 +555,23 @@ nft_elements(const char *lines)
 	return n;
 }
 
-/* What does not depend on services.  Before iptables' own nat hooks (-100, and 100 after
- * routing), so that a host which has both while it goes over is served by either. */
-static void
-base(const struct rules_net *net, struct buf *to)
+/* Twice what there is, so that a full one is rare: then everything is written anew. */
+static unsigned
+room(const struct nft_text *t, size_t map)
 {
-	/* Declared as tcp: nft 1.0.6 cannot use a map it finds in the kernel as of th. */
+	unsigned n = NFT_LEAST;
+
+	while (n < 2 * t->loaded[map])
+		n *= 2;
+	return n;
+}
+
+/* Before iptables' own nat hooks (-100, and 100 after routing), so that a host which has both
+ * while it goes over is served by either. */
+static void
+base_chains(const struct rules_net *net, struct buf *to)
+{
 	static const char head[] =
-	    "add table ip " NFT_TABLE "\ndelete table ip " NFT_TABLE "\nadd table ip " NFT_TABLE
-	    "\n"
-	    "add map" IN "addr { typeof ip daddr . meta l4proto . tcp dport : verdict; }\n"
-	    "add map" IN "port { typeof meta l4proto . tcp dport : verdict; }\n"
-	    "add set" IN "self { type ipv4_addr . ipv4_addr; }\n"
 	    "add chain" IN "d\n"
 	    "add rule" IN "d ip daddr . meta l4proto . th dport vmap @addr\n"
 	    "add rule" IN
@@ -581,15 +587,6 @@ base(const struct rules_net *net, struct buf *to)
 	char ip[LINK_TEXT];
 
 	buf_adds(to, head);
-	for (size_t k = 0; k < sizeof all_slots / sizeof *all_slots; k++) {
-		const char *p = rules_proto(all_slots[k].proto);
-
-		buf_addf(to,
-			 "add map" IN
-			 "%s { typeof %smeta l4proto . %s dport . numgen random mod "
-			 "65536 : ip daddr . %s dport; }\n",
-			 all_slots[k].map, all_slots[k].port ? "" : "ip daddr . ", p, p);
-	}
 	buf_addf(to,
 		 "add rule" IN
 		 "post meta mark and 0x%x == 0x%x meta mark set meta mark and 0x%x "
@@ -600,11 +597,42 @@ base(const struct rules_net *net, struct buf *to)
 	    ipv4_print(net->pod_net, ip), net->pod_bits, net->bridge);
 }
 
+/* What does not depend on services. */
+static void
+base(const struct nft_text *t, const struct rules_net *net, struct buf *to)
+{
+	/* Declared as tcp: nft 1.0.6 cannot use a map it finds in the kernel as of th. */
+	static const char first[] = "add table ip " NFT_TABLE "\ndelete table ip " NFT_TABLE
+				    "\nadd table ip " NFT_TABLE "\n";
+
+	buf_adds(to, first);
+	buf_addf(to,
+		 "add map" IN
+		 "addr { typeof ip daddr . meta l4proto . tcp dport : verdict; size %u; }\n",
+		 room(t, ADDR));
+	buf_addf(to,
+		 "add map" IN "port { typeof meta l4proto . tcp dport : verdict; size %u; }\n",
+		 room(t, PORT));
+	buf_addf(to, "add set" IN "self { type ipv4_addr . ipv4_addr; size %u; }\n",
+		 room(t, SELF));
+	for (size_t k = 0; k < sizeof all_slots / sizeof *all_slots; k++) {
+		const char *p = rules_proto(all_slots[k].proto);
+
+		buf_addf(to,
+			 "add map" IN
+			 "%s { typeof %smeta l4proto . %s dport . numgen random mod "
+			 "65536 : ip daddr . %s dport; size %u; }\n",
+			 all_slots[k].map, all_slots[k].port ? "" : "ip daddr . ", p, p,
+			 room(t, SELF + 1 + k));
+	}
+	base_chains(net, to);
+}
+
 void
 nft_text_end(struct nft_text *t, const struct rules_net *net, struct buf *to)
 {
 	if (t->whole)
-		base(net, to);
+		base(t, net, to);
 	for (size_t i = 0; i < NFT_MAPS; i++)
 		buf_add(to, buf_text(&t->gone[i]), t->gone[i].len);
 	buf_add(to, buf_text(&t->made), t->made.len);

@@ -26,6 +26,7 @@
 #include "rules.h"
 
 #define NFT_TABLE "KDG-nat"
+#define NFT_LEAST 1024 /* elements that a map has room for, at least */
 
 /* What one service has, as one "chain" of RULES_NAT: lines "e MAP KEY : VALUE",
  * "s SET", "c CHAIN", "r CHAIN RULE". */
@@ -38,12 +39,13 @@ enum { NFT_MAPS = 9 };
 /* One transaction being gathered.  Zero at first; nft_text_done frees it. */
 struct nft_text {
 	struct buf gone[NFT_MAPS], made, rules, put[NFT_MAPS], last; /* in this order */
-	struct map *shapes;     /* the caller's: shared chains there are */
-	struct map keys;        /* entrances of this text, for a load, and of @self */
-	bool whole;             /* a load: the table begins anew */
-	bool taken;             /* the last entrance is another's, so its slots are as well */
-	unsigned twice;         /* elements that two services claim; the first has it */
-	unsigned put_n, gone_n; /* elements of maps */
+	struct map *shapes; /* the caller's: shared chains there are */
+	struct map keys;    /* entrances of this text, for a load, and of @self */
+	bool whole;         /* a load: the table begins anew */
+	bool taken;         /* the last entrance is another's, so its slots are as well */
+	unsigned twice;     /* elements that two services claim; the first has it */
+	unsigned loaded[NFT_MAPS]; /* put into each */
+	unsigned put_n, gone_n;    /* elements of maps */
 };
 /* From what a service had to what it has; either may be NULL. */
 void nft_text_change(struct nft_text *, const char *had, const char *has);

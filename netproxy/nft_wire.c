@@ -128,6 +128,21 @@ note_add(uint8_t *to, size_t *n, uint8_t tag, const struct key *k)
 	*n += sizeof head + k->note_len;
 }
 
+/* "; size N; }": room for so many from the beginning, for a table that grows while it is
+ * filled takes the kernel three times as long. */
+static void
+put_size(struct nfm *w, const char *at)
+{
+	static const char size[] = "; size ";
+	size_t nest;
+
+	if (strncmp(at, size, strlen(size)))
+		return;
+	nest = nfm_nest(w, NFTA_SET_DESC);
+	nfm_put32(w, NFTA_SET_DESC_SIZE, strtoul(at + strlen(size), NULL, 10));
+	nfm_close(w, nest);
+}
+
 /* The verdict's own note is this expression's of nft. */
 static void
 put_map(struct nfm *w, const char *at, bool verdicts, struct key key)
@@ -145,6 +160,7 @@ put_map(struct nfm *w, const char *at, bool verdicts, struct key key)
 	nfm_put32(w, NFTA_SET_DATA_TYPE, verdicts ? NFT_DATA_VERDICT : data.type);
 	nfm_put32(w, NFTA_SET_DATA_LEN, data.len);
 	nfm_put32(w, NFTA_SET_ID, w->ids++);
+	put_size(w, verdicts ? at + strlen("verdict") : at);
 	note_add(note, &n, 3, &key);
 	if (verdicts)
 		memcpy(note + n, of_verdict, sizeof of_verdict);
@@ -156,7 +172,8 @@ put_map(struct nfm *w, const char *at, bool verdicts, struct key key)
 	nfm_put(w, NFTA_SET_USERDATA, note, n + 6);
 }
 
-/* "{ typeof KEY : DATA; }", "{ type KEY; [flags dynamic,timeout; ]}" */
+/* "{ typeof KEY : DATA; size N; }", "{ type KEY; size N; }", "{ type KEY; flags
+ * dynamic,timeout; }" */
 static void
 put_set(struct nfm *w, const struct line *x)
 {
@@ -178,6 +195,7 @@ put_set(struct nfm *w, const struct line *x)
 	nfm_put32(w, NFTA_SET_KEY_TYPE, key.type);
 	nfm_put32(w, NFTA_SET_KEY_LEN, key.len);
 	nfm_put32(w, NFTA_SET_ID, w->ids++);
+	put_size(w, at);
 }
 
 /* -- elements --------------------------------------------------------------- */

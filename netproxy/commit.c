@@ -596,7 +596,7 @@ delta_whole(struct np *np, struct delta *d, struct seen *seen, struct error **e)
 
 /* nat, when it is nftables'. */
 static void
-text_nft(struct np *np, const struct delta *d, struct buf *b)
+text_nft(struct np *np, struct delta *d, struct buf *b)
 {
 	struct nft_text t = { .shapes = &np->shapes, .whole = d->whole };
 	char key[RULES_NAME + 2];
@@ -622,6 +622,7 @@ text_nft(struct np *np, const struct delta *d, struct buf *b)
 			nft_text_change(&t, buf_text(&was->body), NULL);
 	}
 	nft_text_end(&t, &np->net, b);
+	d->elements = t.put_n + t.gone_n;
 	if (d->whole)
 		np->nft_twice = t.twice;
 	nft_text_done(&t);
@@ -709,8 +710,10 @@ write_done(struct np *np)
 	struct delta *d = &np->delta;
 	char key[RULES_NAME + 2];
 
-	np->wrote =
-	    (struct np_wrote){ .chains = d->put.n, .removed = d->del.n, .whole = d->whole };
+	np->wrote = (struct np_wrote){ .chains = d->put.n,
+				       .removed = d->del.n,
+				       .elements = d->elements,
+				       .whole = d->whole };
 	if (d->whole)
 		committed_clear(np);
 	for (size_t i = 0; i < d->put.n; i++) {
@@ -819,9 +822,11 @@ np_commit_end(struct np *np, struct error **e)
 	if (rc)
 		return rc;
 	write_done(np);
-	if (!np->net.nft && np->delta.whole && nft_remove(np->nft_table, &first) < 0)
+	if (!np->net.nft && np->delta.whole && nft_remove(np->nft_table, &first) < 0) {
 		log_warn("netproxy", "the table %s of nf_tables, from before, stays: %s",
 			 np->nft_table, error_text(first));
+		np->whole = true; /* it has the first word: again, until it is gone */
+	}
 	error_free(&first);
 	write_cut(np);
 	if (commit_announce(np, &changed, &first) < 0)

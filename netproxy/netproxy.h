@@ -144,6 +144,7 @@ int np_commit_end(struct np *, struct error **);
 /* What the last commit wrote. */
 struct np_wrote {
 	unsigned chains, rules, removed;
+	unsigned elements; /* of nftables' maps, put and taken away */
 	bool whole;
 };
 struct np_wrote np_wrote(const struct np *);

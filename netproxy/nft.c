@@ -148,6 +148,8 @@ affinity_chains(const struct rules_net *net, struct one *o)
 	spread_chain(o, 's', o->n);
 	if (o->local && o->local < o->n)
 		spread_chain(o, 't', o->local);
+	if (s->local_only && o->local == o->n)
+		return; /* whoever comes may go to any of them as they are */
 	line(o, "c x-%016jx", h);
 	if (!s->local_only) {
 		line(o, "r x-%016jx meta mark set meta mark or 0x%x goto s-%016jx", h,
@@ -159,7 +161,7 @@ affinity_chains(const struct rules_net *net, struct one *o)
 	line(o, "r x-%016jx fib saddr type local meta mark set meta mark or 0x%x goto s-%016jx",
 	     h, RULES_MARK, h);
 	if (o->local)
-		line(o, "r x-%016jx goto %c-%016jx", h, o->local < o->n ? 't' : 's', h);
+		line(o, "r x-%016jx goto t-%016jx", h, h);
 }
 
 enum entry { INSIDE, OUTSIDE };
@@ -171,7 +173,7 @@ verdict(const struct one *o, enum entry from, char kind, char to[static NAME])
 	bool all = o->local == o->n;
 	uintmax_t h = o->hash;
 
-	if (s->affinity_s && from == INSIDE)
+	if (s->affinity_s && (from == INSIDE || (s->local_only && all)))
 		snprintf(to, NAME, "%c-%016jx", s->local_inside && !all ? 't' : 's', h);
 	else if (s->affinity_s)
 		snprintf(to, NAME, "x-%016jx", h);
@@ -626,6 +628,21 @@ base(const struct nft_text *t, const struct rules_net *net, struct buf *to)
 			 room(t, SELF + 1 + k));
 	}
 	base_chains(net, to);
+}
+
+void
+nft_chain_rules(const struct rules_net *net, const char *chain, struct buf *to)
+{
+	cleanup_buf struct buf text = { 0 };
+	char begin[128];
+	size_t n = (size_t)snprintf(begin, sizeof begin, "add rule" IN "%s ", chain);
+
+	base_chains(net, &text);
+	if (strchr(chain, '-'))
+		shape_rules(net, chain, &text);
+	for (const char *at = text.at; *at; at = line_end(at) + 1)
+		if (!strncmp(at, begin, n))
+			buf_add(to, at + n, (size_t)(line_end(at) + 1 - at) - n);
 }
 
 void

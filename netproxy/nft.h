@@ -32,6 +32,9 @@
  * "s SET", "c CHAIN", "r CHAIN RULE". */
 void nft_service(const struct rules_net *, const struct np_service *, struct chains *);
 
+/* The rules, a line each, of a chain that is no service's own. */
+void nft_chain_rules(const struct rules_net *, const char *chain, struct buf *to);
+
 /* Elements of maps in such lines; @self is none. */
 unsigned nft_elements(const char *lines);
 

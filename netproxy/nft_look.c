@@ -91,6 +91,40 @@ nft_look(struct nl *nl, const char *table, struct nft_seen_table *ret, struct er
 }
 
 static int
+found(const struct nlmsghdr *h, void *ctx)
+{
+	(void)h;
+	*(bool *)ctx = true;
+	return MNL_CB_OK;
+}
+
+bool
+nft_has(const char *table, const char *set, uint32_t ip)
+{
+	struct nl_batch b = { 0 };
+	struct nl nl = { -1, 0 };
+	struct nlmsghdr *h = ask(&b, NFT(NFT_MSG_GETSETELEM), 0, NFPROTO_IPV4, 0);
+	struct nlattr *list, *elem, *key;
+	bool yes = false;
+
+	ip = htonl(ip);
+	nl_put_str(&b, h, NFTA_SET_ELEM_LIST_TABLE, table);
+	nl_put_str(&b, h, NFTA_SET_ELEM_LIST_SET, set);
+	list = nl_nest(&b, h, NFTA_SET_ELEM_LIST_ELEMENTS);
+	elem = nl_nest(&b, h, NFTA_LIST_ELEM);
+	key = nl_nest(&b, h, NFTA_SET_ELEM_KEY);
+	nl_put(&b, h, NFTA_DATA_VALUE, &ip, sizeof ip);
+	nl_end(h, key);
+	nl_end(h, elem);
+	nl_end(h, list);
+	if (nl_open(&nl, NETLINK_NETFILTER, NULL) < 0)
+		return false;
+	(void)nl_dump(&nl, h, found, &yes, "look into a set of nf_tables", NULL);
+	nl_close(&nl);
+	return yes;
+}
+
+static int
 generation(const struct nlmsghdr *h, void *ctx)
 {
 	const struct nlattr *a;

@@ -11,6 +11,8 @@ struct nft_seen_table {
 };
 /* `table` as the kernel names it; one that is not there has none of either. */
 int nft_look(struct nl *, const char *table, struct nft_seen_table *ret, struct error **);
+/* Has this set of addresses this one?  On a socket of its own, so nobody has to wait. */
+bool nft_has(const char *table, const char *set, uint32_t ip);
 /* Differs from its last value when anybody changed anything in nf_tables. */
 int nft_print(struct nl *, uint64_t *ret, struct error **);
 int nft_remove(const char *table, struct error **); /* absent is fine */

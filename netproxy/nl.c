@@ -267,6 +267,16 @@ nl_transact(struct nl *nl, void *messages, size_t len, uint32_t *ret_at, struct 
 	}
 }
 
+/* A list that nobody reads to its end keeps its socket busy: the next would be refused. */
+static void
+nl_drain(struct nl *nl)
+{
+	char in[8192];
+
+	while (recv(nl->fd, in, sizeof in, MSG_DONTWAIT) >= 0 || errno == ENOBUFS)
+		;
+}
+
 int
 nl_dump(struct nl *nl, struct nlmsghdr *ask, mnl_cb_t fn, void *ctx, const char *what,
 	struct error **e)
@@ -281,13 +291,20 @@ nl_dump(struct nl *nl, struct nlmsghdr *ask, mnl_cb_t fn, void *ctx, const char 
 		ssize_t got = nl_recv(nl, in, sizeof in, what, e);
 		const struct nlmsghdr *h = (void *)in;
 
-		if (got < 0)
+		if (got < 0) {
+			nl_drain(nl);
 			return -1;
+		}
 		if (mnl_nlmsg_ok(h, got) && h->nlmsg_seq != ask->nlmsg_seq)
 			continue;
 		rc = mnl_cb_run(in, got, ask->nlmsg_seq, 0, fn, ctx);
-		if (rc < 0)
+		if (rc < 0) {
+			int err = errno;
+
+			nl_drain(nl);
+			errno = err;
 			return fail_sys(e, "%s", what);
+		}
 		/* Not by the answer's NLM_F_MULTI: nft_compat sets it and sends no end. */
 		if ((ask->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
 			break;

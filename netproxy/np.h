@@ -49,7 +49,8 @@ struct delta {
 	struct ct_target *cut; /* endpoints owned */
 	size_t cut_n;
 	bool whole;
-	bool split; /* very many chains go in several transactions */
+	unsigned elements; /* np_wrote's */
+	bool split;        /* very many chains go in several transactions */
 };
 
 struct np {

@@ -6,6 +6,7 @@
  */
 #include "np.h"
 #include "reconcile/base/cleanup.h"
+#include "trace_nft.h"
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
@@ -252,7 +253,11 @@ np_trace(const struct np *np, uint32_t from, uint32_t to, uint8_t proto, uint16_
 	p.inside = !p.from_local && in_net(p.from, c->pod_net, c->pod_bits);
 	p.outside = !p.to_local && (in_net(to, c->pod_net, c->pod_bits) ||
 				    in_net(to, c->svc_net, c->svc_bits));
-	if (walk(&p, RULES_NAT, "KDG-D", 1, 0) <= 0)
+	if ((c->nft ? trace_nft(np,
+				&(struct nft_packet){ p.from, to, proto, port, p.from_local,
+						      p.to_local },
+				ret)
+		    : walk(&p, RULES_NAT, "KDG-D", 1, 0)) <= 0)
 		return;
 	(void)walk(&p, RULES_FILTER,
 		   p.to_local     ? "KDG-I"

@@ -71,3 +71,67 @@ mended() {
 		fi
 	done
 }
+
+# A world with a service of each sort, and what a trace says of everybody at every entrance.
+world() {
+	np set ns/plain:http 10.43.0.10 tcp 80 30010 0 0 10.42.0.2:8080 10.42.0.3:8080 10.42.0.4:8080
+	np set ns/sticky:http 10.43.0.11 tcp 80 30011 600 0 10.42.0.2:8080 10.42.0.3:8080
+	np set ns/local:http 10.43.0.12 tcp 80 30012 0 1 10.42.0.2:8080 192.0.2.99:8080:away
+	np set ns/inside:dns 10.43.0.13 udp 53 0 0 0 inside 10.42.0.2:53 192.0.2.99:53:away
+	np set ns/away:http 10.43.0.14 tcp 80 30014 0 1 inside 192.0.2.99:8080:away
+	np set ns/gate:http 10.43.0.15 tcp 81 0 0 0 outer=203.0.113.10 balancer=192.0.2.50 source=198.51.100.0/24 10.42.0.2:8080
+	np set ns/host:port 0.0.0.0 tcp 0 8443 0 1 at=192.0.2.1 10.42.0.2:8080
+	np set ns/none:http 10.43.0.16 tcp 80 30016 0 0
+	np commit
+}
+everybody() {
+	local from to
+	for from in 198.51.100.7 203.0.113.5 10.42.0.2 192.0.2.1; do
+		for to in 10.43.0.1{0,1,2,4,6}:tcp:80 10.43.0.13:udp:53 10.43.0.15:tcp:81 10.43.0.10:udp:80 10.43.0.10:tcp:81 \
+			192.0.2.1:tcp:300{10,11,12,14,16,17} 203.0.113.10:tcp:81 192.0.2.50:tcp:81 192.0.2.1:tcp:8443 192.0.2.1:tcp:22; do
+			IFS=: read -r ip proto port <<<"$to"
+			np trace $from $ip $proto $port
+			echo "$from $to ${said%% \[*}" | tr ' ' '\n' | sort | tr '\n' ' '
+			echo
+		done
+	done
+}
+
+@test "a trace says of nftables what it says of iptables, and its rules and elements are there" {
+	ip addr add 192.0.2.1/24 dev lo
+	np_start
+	world
+	everybody >"$BATS_TEST_TMPDIR/iptables"
+	echo quit >&"$np_in"
+	wait "$np_pid" || true
+	np_start -n
+	world
+	everybody >"$BATS_TEST_TMPDIR/nftables"
+	diff "$BATS_TEST_TMPDIR"/{iptables,nftables}
+	for verdict in served passed refused dropped; do grep -q " $verdict " "$BATS_TEST_TMPDIR/nftables"; done
+	np trace 203.0.113.5 192.0.2.1 tcp 30010
+	[[ $said == *"[nat: add element ip KDG-nat port { tcp . 30010 : goto xp-3 }]"* ]]
+	nft get element ip KDG-nat port "{ tcp . 30010 }" | grep -q "goto xp-3"
+	ip addr del 192.0.2.1/24 dev lo
+}
+
+@test "nftables: one endpoint's change writes its elements and no more, and adding one runs no program" {
+	printf '#!/bin/sh\necho >>%s\nexec /usr/sbin/iptables-%s-restore "$@"\n' "$BATS_TEST_TMPDIR/runs" "$(variant)" >"$BATS_TEST_TMPDIR/restore"
+	chmod +x "$BATS_TEST_TMPDIR/restore"
+	np_start -n -p "$BATS_TEST_TMPDIR/restore"
+	np many 500 10.42.0.2:8080 10.42.0.3:8080 10.42.0.4:8080
+	np set default/web:http 10.43.0.80 tcp 80 0 0 0 10.42.0.2:8080 10.42.0.3:8080
+	np commit
+	np set default/web:http 10.43.0.80 tcp 80 0 0 0 10.42.0.2:8080 10.42.0.3:8081
+	np commit
+	[[ $said == *"elements=2 whole=0"* ]] # the slot as it was, and as it is
+	np set default/web:http 10.43.0.80 tcp 80 0 0 0 10.42.0.2:8080 10.42.0.3:8081 10.42.0.4:8080
+	np commit
+	[[ $said == *"elements=3 whole=0"* ]] # a slot, and whose chain it is
+	np set default/new:http 10.43.0.81 tcp 80 0 0 0 10.42.0.2:8080
+	before=$(wc -l <"$BATS_TEST_TMPDIR/runs")
+	np commit
+	[[ $said == *"elements=2 whole=0"* ]]
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/runs")" = "$before" ]
+	[ "$(nft list map ip KDG-nat ep | grep -c :)" = 1505 ] # and its type
+}

@@ -11,7 +11,6 @@
  * match the rules that reject.
  */
 #include "announce.h"
-#include "nft_wire.h"
 #include "np.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
@@ -180,6 +179,14 @@ chain_key(enum rules_table t, const char *name, char to[static RULES_NAME + 2])
 {
 	snprintf(to, RULES_NAME + 2, "%d %s", t, name);
 	return to;
+}
+
+const struct chain *
+commit_chain(const struct np *np, enum rules_table t, const char *name)
+{
+	char key[RULES_NAME + 2];
+
+	return map_get(&np->committed, chain_key(t, name, key));
 }
 
 static void
@@ -594,41 +601,6 @@ delta_whole(struct np *np, struct delta *d, struct seen *seen, struct error **e)
 	return 0;
 }
 
-/* nat, when it is nftables'. */
-static void
-text_nft(struct np *np, struct delta *d, struct buf *b)
-{
-	struct nft_text t = { .shapes = &np->shapes, .whole = d->whole };
-	char key[RULES_NAME + 2];
-
-	if (d->whole) {
-		map_done(&np->shapes);
-		np->shapes = (struct map){ 0 };
-	}
-	for (size_t i = 0; i < d->put.n; i++) {
-		const struct chain *c = &d->put.at[i], *was;
-
-		if (c->table != RULES_NAT)
-			continue;
-		was = d->whole ? NULL
-			       : map_get(&np->committed, chain_key(RULES_NAT, c->name, key));
-		nft_text_change(&t, was ? buf_text(&was->body) : NULL, buf_text(&c->body));
-	}
-	for (size_t i = 0; !d->whole && i < d->del.n; i++) {
-		const struct chain *was =
-		    map_get(&np->committed, chain_key(RULES_NAT, d->del.at[i].name, key));
-
-		if (was && d->del.at[i].table == RULES_NAT)
-			nft_text_change(&t, buf_text(&was->body), NULL);
-	}
-	nft_text_end(&t, &np->net, b);
-	d->elements = t.put_n + t.gone_n;
-	if (d->whole)
-		np->nft_twice = t.twice;
-	nft_text_done(&t);
-	rules_rename(b, np->config.chains);
-}
-
 /* What iptables' nat has of ours, from before nftables took over. */
 static void
 text_leave(const struct delta *d, const struct seen *seen, struct buf *b)
@@ -642,25 +614,6 @@ text_leave(const struct delta *d, const struct seen *seen, struct buf *b)
 			buf_addf(b, "-D %s -j %s\n", rules_jumps[i].from, rules_jumps[i].to);
 	buf_adds(b, "COMMIT\n");
 	commit_text_remove(&d->del, RULES_NAT, b);
-}
-
-/* nftables have their say first: what is no more rejected is served by then.  The kernel is
- * done with it when this returns. */
-static int
-write_nft(struct np *np, const struct buf *text, struct error **e)
-{
-	cleanup_buf struct buf wire = { 0 };
-	cleanup_error struct error *first = NULL;
-	cleanup_buf struct buf quote = { 0 };
-	uint32_t line;
-
-	if (!text->len)
-		return 0;
-	nft_wire(text->at, &wire);
-	if (nl_transact(&np->nft_nl, wire.at, wire.len, &line, &first) == 0)
-		return 0;
-	restore_quote(text, line, &quote);
-	return fail(e, first->why, "%s%s", error_text(first), buf_text(&quote));
 }
 
 static int
@@ -680,7 +633,7 @@ write_begin(struct np *np, bool whole, struct error **e)
 	else
 		delta_make(np, &np->delta);
 	if (!rc && np->net.nft) {
-		text_nft(np, &np->delta, &first);
+		commit_nft_text(np, &np->delta, &first);
 		text_leave(&np->delta, &seen, &text);
 	}
 	for (unsigned t = np->net.nft ? RULES_FILTER : 0; !rc && t < RULES_TABLES; t++)
@@ -689,7 +642,7 @@ write_begin(struct np *np, bool whole, struct error **e)
 	rules_rename(&text, np->config.chains);
 	idle = !text.len;
 	if (!rc && np->net.nft)
-		rc = write_nft(np, &first, e);
+		rc = commit_nft_write(np, &first, e);
 	if (!rc && !idle)
 		rc = restore_begin(&np->run, np->restore, &text, e);
 	if (!rc && idle) {
@@ -840,21 +793,6 @@ struct np_wrote
 np_wrote(const struct np *np)
 {
 	return np->wrote;
-}
-
-unsigned
-commit_elements(const struct np *np)
-{
-	unsigned n = 0;
-
-	for (struct map_slot *s = map_first(&np->committed); s;
-	     s = map_next(&np->committed, s)) {
-		const struct chain *c = s->value;
-
-		if (c->table == RULES_NAT)
-			n += nft_elements(buf_text(&c->body));
-	}
-	return n - np->nft_twice;
 }
 
 bool

@@ -376,7 +376,7 @@ check_nft(struct np *np, struct error **e)
 	if (nft_look(&np->nft_nl, np->nft_table, &seen, e) < 0)
 		return -1;
 	if (seen.rules == NFT_BASE_RULES &&
-	    (!np->written || seen.elements == commit_elements(np)))
+	    (!np->written || seen.elements == commit_nft_elements(np)))
 		np->nft_print = print;
 	else
 		np->whole = true;

@@ -631,6 +631,16 @@ base(const struct nft_text *t, const struct rules_net *net, struct buf *to)
 }
 
 void
+nft_text_keep(struct nft_text *t, const char *set, uint32_t ip, unsigned timeout_s,
+	      unsigned left_s)
+{
+	char text[LINK_TEXT];
+
+	buf_addf(&t->last, "add element" IN "%s { %s timeout %us expires %us }\n", set,
+		 ipv4_print(ip, text), timeout_s, left_s);
+}
+
+void
 nft_chain_rules(const struct rules_net *net, const char *chain, struct buf *to)
 {
 	cleanup_buf struct buf text = { 0 };

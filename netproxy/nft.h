@@ -52,6 +52,9 @@ struct nft_text {
 };
 /* From what a service had to what it has; either may be NULL. */
 void nft_text_change(struct nft_text *, const char *had, const char *has);
+/* An affinity that a load has to keep, in a set that it makes. */
+void nft_text_keep(struct nft_text *, const char *set, uint32_t ip, unsigned timeout_s,
+		   unsigned left_s);
 /* The input of nft; empty when nothing changes. */
 void nft_text_end(struct nft_text *, const struct rules_net *, struct buf *to);
 void nft_text_done(struct nft_text *);

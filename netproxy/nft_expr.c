@@ -5,6 +5,7 @@
 #include "reconcile/base/ipv4.h"
 #include <arpa/inet.h>
 #include <assert.h>
+#include <endian.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_nat.h>
@@ -348,7 +349,7 @@ update(struct rule *r)
 	struct expr x;
 
 	assert(fine);
-	ms = (uint64_t)htonl(ms & UINT32_MAX) << 32 | htonl(ms >> 32);
+	ms = htobe64(ms);
 	x = begin(r, "dynset");
 	name(r, NFTA_DYNSET_SET_NAME);
 	nfm_put32(r->w, NFTA_DYNSET_OP, NFT_DYNSET_OP_UPDATE);

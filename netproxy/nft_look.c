@@ -2,6 +2,7 @@
 #include "nft_look.h"
 #include "reconcile/base/error.h"
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
@@ -88,6 +89,79 @@ nft_look(struct nl *nl, const char *table, struct nft_seen_table *ret, struct er
 	}
 	*ret = (struct nft_seen_table){ rules.n, elements.n };
 	return 0;
+}
+
+struct each {
+	void (*fn)(void *ctx, uint32_t ip, unsigned timeout_s, unsigned left_s);
+	void *ctx;
+};
+
+static unsigned
+seconds(const struct nlattr *a)
+{
+	return mnl_attr_validate(a, MNL_TYPE_U64) < 0 ? 0 : be64toh(mnl_attr_get_u64(a)) / 1000;
+}
+
+static void
+remembered(const struct nlattr *elem, const struct each *k)
+{
+	const struct nlattr *a, *v;
+	unsigned timeout = 0, left = 0;
+	uint32_t ip = 0;
+
+	mnl_attr_for_each_nested(a, elem)
+	{
+		if (mnl_attr_get_type(a) == NFTA_SET_ELEM_TIMEOUT)
+			timeout = seconds(a);
+		if (mnl_attr_get_type(a) == NFTA_SET_ELEM_EXPIRATION)
+			left = seconds(a);
+		if (mnl_attr_get_type(a) != NFTA_SET_ELEM_KEY)
+			continue;
+		mnl_attr_for_each_nested(v, a)
+		{
+			if (mnl_attr_get_type(v) == NFTA_DATA_VALUE &&
+			    mnl_attr_get_payload_len(v) == sizeof ip)
+				ip = ntohl(mnl_attr_get_u32(v));
+		}
+	}
+	if (ip && timeout && left)
+		k->fn(k->ctx, ip, timeout, left);
+}
+
+static int
+each_element(const struct nlmsghdr *h, void *ctx)
+{
+	const struct nlattr *a, *x;
+
+	mnl_attr_for_each(a, h, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(a) != NFTA_SET_ELEM_LIST_ELEMENTS)
+			continue;
+		mnl_attr_for_each_nested(x, a) remembered(x, ctx);
+	}
+	return MNL_CB_OK;
+}
+
+int
+nft_each(struct nl *nl, const char *table, const char *set,
+	 void (*fn)(void *ctx, uint32_t ip, unsigned timeout_s, unsigned left_s), void *ctx,
+	 struct error **e)
+{
+	struct each each = { fn, ctx };
+	struct error *first = NULL;
+	struct nl_batch b = { 0 };
+	struct nlmsghdr *h = ask(&b, NFT(NFT_MSG_GETSETELEM), NLM_F_DUMP, NFPROTO_IPV4, 0);
+
+	nl_put_str(&b, h, NFTA_SET_ELEM_LIST_TABLE, table);
+	nl_put_str(&b, h, NFTA_SET_ELEM_LIST_SET, set);
+	if (nl_dump(nl, h, each_element, &each, "list a set of nf_tables", &first) == 0)
+		return 0;
+	if (first->err == ENOENT) {
+		error_free(&first);
+		return 0;
+	}
+	*e = first;
+	return -1;
 }
 
 static int

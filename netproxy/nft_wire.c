@@ -3,12 +3,14 @@
 #include "nfm.h"
 #include <arpa/inet.h>
 #include <assert.h>
+#include <endian.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -257,6 +259,22 @@ put_value(struct nfm *w, uint16_t type, const void *at, size_t n)
 	nfm_close(w, nest);
 }
 
+/* " timeout 600s expires 300s" */
+static void
+put_age(struct nfm *w, const char *at)
+{
+	unsigned timeout = 0, left = 0;
+	uint64_t ms[2];
+	int n = sscanf(at, " timeout %us expires %us", &timeout, &left);
+
+	if (n != 2)
+		return;
+	ms[0] = htobe64(timeout * UINT64_C(1000));
+	ms[1] = htobe64(left * UINT64_C(1000));
+	nfm_put(w, NFTA_SET_ELEM_TIMEOUT, &ms[0], sizeof *ms);
+	nfm_put(w, NFTA_SET_ELEM_EXPIRATION, &ms[1], sizeof *ms);
+}
+
 /* "{ KEY[ : VALUE] }" */
 static void
 put_element(struct nfm *w, const char *at)
@@ -278,6 +296,8 @@ put_element(struct nfm *w, const char *at)
 		at += 3;
 		n = tuple(&at, x);
 		put_value(w, NFTA_SET_ELEM_DATA, x, n);
+	} else if (!strncmp(at, " timeout ", 9)) {
+		put_age(w, at);
 	}
 	nfm_close(w, elem);
 }

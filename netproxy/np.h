@@ -104,8 +104,13 @@ void delta_add(struct np *, struct delta *, struct names *had, struct chains *no
 void policies_delta(struct np *, struct delta *);
 void policies_in_force(struct policies *); /* what the last delta brought */
 void policies_done(struct policies *);
+/* As it was last committed; NULL: there was none. */
+const struct chain *commit_chain(const struct np *, enum rules_table, const char *name);
+/* commit_nft.c: nat, when it is nftables': the text of a transaction, and that it is done. */
+void commit_nft_text(struct np *, struct delta *, struct buf *to);
+int commit_nft_write(struct np *, const struct buf *text, struct error **);
+unsigned commit_nft_elements(const struct np *); /* that there should be */
 /* Compares the kernel's chains with what was committed. */
-unsigned commit_elements(const struct np *); /* that nftables should have */
 bool commit_matches(const struct np *, const struct seen *);
 /* Puts balancers' addresses on the links, and takes those away that are no longer wanted. */
 int commit_announce(struct np *, unsigned *ret_changed, struct error **);

@@ -135,3 +135,28 @@ everybody() {
 	[ "$(wc -l <"$BATS_TEST_TMPDIR/runs")" = "$before" ]
 	[ "$(nft list map ip KDG-nat ep | grep -c :)" = 1505 ] # and its type
 }
+
+@test "nftables: a client keeps its endpoint over a restart, and a repair that makes all anew" {
+	np_start -n
+	pod 2 3
+	serve 8080 2 3
+	sticky() { np set default/sticky:http 10.43.0.80 tcp 80 0 600 0 10.42.0.2:8080 10.42.0.3:8080; }
+	sticky
+	np commit
+	mine=$(get 10.43.0.80)
+	for i in 1 2 3 4 5 6; do
+		echo quit >&"$np_in"
+		wait "$np_pid" || true
+		np_start -n
+		sticky
+		np commit
+		[[ $said == *"whole=1"* ]]
+		[ "$(get 10.43.0.80)" = "$mine" ]
+	done
+	nft delete chain ip KDG-nat post
+	np check
+	[[ $said == "ok broken"* ]]
+	np commit
+	[ "$(get 10.43.0.80)" = "$mine" ]
+	nft list table ip KDG-nat | grep -q "timeout 10m expires"
+}

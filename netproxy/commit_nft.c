@@ -93,17 +93,18 @@ commit_nft_write(struct np *np, const struct buf *text, struct error **e)
 	return fail(e, first->why, "%s%s", error_text(first), buf_text(&quote));
 }
 
-unsigned
-commit_nft_elements(const struct np *np)
+/* As iptables' chains are compared: by how much there is. */
+bool
+commit_nft_matches(const struct np *np, const struct nft_seen_table *seen)
 {
-	unsigned n = 0;
+	unsigned elements = 0, rules = nft_shared_rules(&np->net, &np->shapes);
 
 	for (struct map_slot *s = map_first(&np->committed); s;
 	     s = map_next(&np->committed, s)) {
 		const struct chain *c = s->value;
 
 		if (c->table == RULES_NAT)
-			n += nft_elements(buf_text(&c->body));
+			nft_count(buf_text(&c->body), &elements, &rules);
 	}
-	return n - np->nft_twice;
+	return seen->elements == elements - np->nft_twice && seen->rules == rules;
 }

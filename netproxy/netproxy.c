@@ -375,8 +375,7 @@ check_nft(struct np *np, struct error **e)
 		return 0;
 	if (nft_look(&np->nft_nl, np->nft_table, &seen, e) < 0)
 		return -1;
-	if (seen.rules == NFT_BASE_RULES &&
-	    (!np->written || seen.elements == commit_nft_elements(np)))
+	if (np->written ? commit_nft_matches(np, &seen) : seen.rules)
 		np->nft_print = print;
 	else
 		np->whole = true;

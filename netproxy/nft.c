@@ -547,14 +547,13 @@ nft_text_change(struct nft_text *t, const char *had, const char *has)
 	own_gone(t, buf_text(&was), buf_text(&now));
 }
 
-unsigned
-nft_elements(const char *lines)
+void
+nft_count(const char *lines, unsigned *elements, unsigned *rules)
 {
-	unsigned n = 0;
-
-	for (const char *at = lines; *at; at += strcspn(at, "\n") + 1)
-		n += *at == 'e' && strncmp(at, "e self ", 7);
-	return n;
+	for (const char *at = lines; *at; at = line_end(at) + 1) {
+		*elements += *at == 'e' && strncmp(at, "e self ", 7);
+		*rules += *at == 'r';
+	}
 }
 
 /* Twice what there is, so that a full one is rare: then everything is written anew. */
@@ -638,6 +637,20 @@ nft_text_keep(struct nft_text *t, const char *set, uint32_t ip, unsigned timeout
 
 	buf_addf(&t->last, "add element" IN "%s { %s timeout %us expires %us }\n", set,
 		 ipv4_print(ip, text), timeout_s, left_s);
+}
+
+unsigned
+nft_shared_rules(const struct rules_net *net, const struct map *shapes)
+{
+	cleanup_buf struct buf text = { 0 };
+	unsigned n = 0;
+
+	base_chains(net, &text);
+	for (struct map_slot *s = map_first(shapes); s; s = map_next(shapes, s))
+		shape_rules(net, s->key, &text);
+	for (const char *at = text.at; *at; at = line_end(at) + 1)
+		n += !strncmp(at, "add rule ", 9);
+	return n;
 }
 
 void

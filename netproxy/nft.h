@@ -35,8 +35,10 @@ void nft_service(const struct rules_net *, const struct np_service *, struct cha
 /* The rules, a line each, of a chain that is no service's own. */
 void nft_chain_rules(const struct rules_net *, const char *chain, struct buf *to);
 
-/* Elements of maps in such lines; @self is none. */
-unsigned nft_elements(const char *lines);
+/* Elements of maps in such lines, of which @self is none, and rules. */
+void nft_count(const char *lines, unsigned *elements, unsigned *rules);
+/* Rules of the chains that are no service's own. */
+unsigned nft_shared_rules(const struct rules_net *, const struct map *shapes);
 
 enum { NFT_MAPS = 9 };
 /* One transaction being gathered.  Zero at first; nft_text_done frees it. */

@@ -41,14 +41,9 @@ struct look {
 static int
 count_rule(const struct nlmsghdr *h, void *ctx)
 {
-	static const char *const base[] = { "d", "pre", "out", "post" };
-	const char *chain = text_of(h, NFTA_RULE_CHAIN);
 	struct look *k = ctx;
 
-	if (strcmp(text_of(h, NFTA_RULE_TABLE), k->table))
-		return MNL_CB_OK;
-	for (size_t i = 0; i < sizeof base / sizeof *base; i++)
-		k->n += !strcmp(chain, base[i]);
+	k->n += !strcmp(text_of(h, NFTA_RULE_TABLE), k->table);
 	return MNL_CB_OK;
 }
 

@@ -4,8 +4,6 @@
 #include "nl.h"
 
 struct error;
-/* Rules of the four chains that do not depend on services, and elements of the maps. */
-#define NFT_BASE_RULES 7
 struct nft_seen_table {
 	unsigned rules, elements;
 };

@@ -109,7 +109,7 @@ const struct chain *commit_chain(const struct np *, enum rules_table, const char
 /* commit_nft.c: nat, when it is nftables': the text of a transaction, and that it is done. */
 void commit_nft_text(struct np *, struct delta *, struct buf *to);
 int commit_nft_write(struct np *, const struct buf *text, struct error **);
-unsigned commit_nft_elements(const struct np *); /* that there should be */
+bool commit_nft_matches(const struct np *, const struct nft_seen_table *);
 /* Compares the kernel's chains with what was committed. */
 bool commit_matches(const struct np *, const struct seen *);
 /* Puts balancers' addresses on the links, and takes those away that are no longer wanted. */

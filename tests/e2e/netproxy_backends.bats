@@ -33,6 +33,10 @@ mended() {
 	mended
 	nft delete table ip KDG-nat
 	mended
+	nft flush chain ip KDG-nat n-1
+	mended
+	nft add rule ip KDG-nat pre counter
+	mended
 	nft delete element ip KDG-nat ep '{ 10.43.0.80 . tcp . 80 . 0 }'
 	mended
 }

@@ -729,7 +729,7 @@ np_commit(struct np *np, struct error **e)
 	cleanup_error struct error *first = NULL;
 
 	assert(np_fd(np) < 0);
-	if (np->whole || !np->written)
+	if (np->whole || !np->written || commit_nft_is_load(np))
 		return write_begin(np, true, e);
 	if (write_begin(np, false, &first) == 0)
 		return 0;

@@ -69,10 +69,27 @@ commit_nft_text(struct np *np, struct delta *d, struct buf *to)
 	}
 	nft_text_end(&t, &np->net, to);
 	d->elements = t.put_n + t.gone_n;
-	if (d->whole)
+	if (d->whole) {
 		np->nft_twice = t.twice;
+		np->nft_loaded = t.put_n;
+	}
 	nft_text_done(&t);
 	rules_rename(to, np->config.chains);
+}
+
+bool
+commit_nft_is_load(const struct np *np)
+{
+	size_t n = 0;
+
+	for (struct map_slot *s = map_first(&np->services); np->net.nft && s;
+	     s = map_next(&np->services, s)) {
+		const struct service *x = s->value;
+
+		if (x->staged && !x->dropped && !x->was.id)
+			n += x->now.n;
+	}
+	return n > NFT_LEAST / 2 && n > np->nft_loaded;
 }
 
 /* nftables have their say first: what is no more rejected is served by then.  The kernel is

@@ -63,6 +63,7 @@ struct np {
 	struct nl nft_nl;   /* fd -1: nat is in iptables as well */
 	struct map shapes;  /* nft.h: the shared chains in force */
 	unsigned nft_twice; /* claimed elements that another service has */
+	size_t nft_loaded;  /* elements of the last load */
 	uint64_t nft_print;
 	struct rules_net net;
 	bool tracks; /* the kernel has ctnetlink */
@@ -108,6 +109,8 @@ void policies_done(struct policies *);
 const struct chain *commit_chain(const struct np *, enum rules_table, const char *name);
 /* commit_nft.c: nat, when it is nftables': the text of a transaction, and that it is done. */
 void commit_nft_text(struct np *, struct delta *, struct buf *to);
+/* Is there more to add than there is?  Then all of it is written anew, with room for it. */
+bool commit_nft_is_load(const struct np *);
 int commit_nft_write(struct np *, const struct buf *text, struct error **);
 bool commit_nft_matches(const struct np *, const struct nft_seen_table *);
 /* Compares the kernel's chains with what was committed. */

@@ -118,6 +118,16 @@ service_moves(const struct np_service *a, const struct np_service *b)
 	       !a->n != !b->n || !la != !lb || (la == a->n) != (lb == b->n);
 }
 
+static void
+stage(struct np *np, struct service *x)
+{
+	x->staged = true;
+	if ((np->staged_n & (np->staged_n - 1)) == 0) /* grown at 0, 1, 2, 4, ... */
+		np->staged =
+		    xrealloc(np->staged, (np->staged_n ? np->staged_n * 2 : 1) * sizeof x);
+	np->staged[np->staged_n++] = x;
+}
+
 int
 np_set(struct np *np, const struct np_service *s, struct error **e)
 {
@@ -146,9 +156,11 @@ np_set(struct np *np, const struct np_service *s, struct error **e)
 		map_put(&np->services, s->id, x);
 	}
 	np->dispatch |= x->dropped || service_moves(&x->now, s);
+	np->announce |= x->now.balancer || s->balancer;
 	service_clear(&x->now);
 	x->now = service_copy(s);
-	x->staged = true;
+	if (!x->staged)
+		stage(np, x);
 	x->dropped = false;
 	return 0;
 }
@@ -160,7 +172,10 @@ np_drop(struct np *np, const char *id)
 
 	if (!x || x->dropped)
 		return;
-	x->staged = x->dropped = true;
+	if (!x->staged)
+		stage(np, x);
+	x->dropped = true;
+	np->announce |= x->now.balancer;
 	np->dispatch = true;
 }
 
@@ -251,6 +266,7 @@ commit_done(struct np *np)
 	for (struct map_slot *s = map_first(&np->services); s; s = map_next(&np->services, s))
 		service_free(s->value);
 	map_done(&np->services);
+	free(np->staged);
 	committed_clear(np);
 	delta_done(&np->delta);
 	free(np->trees.at);
@@ -398,46 +414,30 @@ delta_trees(struct np *np, struct delta *d)
 	np->dispatch = false;
 }
 
-/* Services that are gone and in nobody's rules any more are forgotten. */
-static void
-forget_dropped(struct np *np)
-{
-	bool again = true;
-
-	while (again) {
-		again = false;
-		for (struct map_slot *s = map_first(&np->services); s;
-		     s = map_next(&np->services, s)) {
-			struct service *x = s->value;
-
-			if (!x->dropped || x->staged)
-				continue;
-			map_del(&np->services, x->now.id);
-			service_free(x);
-			again = true; /* the walk does not survive a removal */
-			break;
-		}
-	}
-}
-
 static void
 delta_make(struct np *np, struct delta *d)
 {
-	size_t gone = 0;
-
-	for (struct map_slot *s = map_first(&np->services); s; s = map_next(&np->services, s)) {
-		struct service *x = s->value;
-
-		if (x->staged || d->whole) {
-			gone += x->dropped;
-			delta_service(np, d, x);
-		}
+	if (d->whole) {
+		np->staged_n = 0;
+		for (struct map_slot *s = map_first(&np->services); s;
+		     s = map_next(&np->services, s))
+			stage(np, s->value);
 	}
+	for (size_t i = 0; i < np->staged_n; i++)
+		delta_service(np, d, np->staged[i]);
 	if (np->dispatch || d->whole)
 		delta_trees(np, d);
 	policies_delta(np, d);
-	if (gone)
-		forget_dropped(np);
+	/* Services that are gone and in nobody's rules any more are forgotten. */
+	for (size_t i = 0; i < np->staged_n; i++) {
+		struct service *x = np->staged[i];
+
+		if (!x->dropped)
+			continue;
+		map_del(&np->services, x->now.id);
+		service_free(x);
+	}
+	np->staged_n = 0;
 }
 
 /* -- the text --------------------------------------------------------------- */
@@ -719,6 +719,7 @@ commit_announce(struct np *np, unsigned *ret_changed, struct error **e)
 	*ret_changed = 0;
 	np->announces = n;
 	rc = announce_sync(&np->link.nl, &np->config, want, n, ret_changed, e);
+	np->announce = rc < 0;
 	free(want);
 	return rc;
 }
@@ -782,7 +783,7 @@ np_commit_end(struct np *np, struct error **e)
 	}
 	error_free(&first);
 	write_cut(np);
-	if (commit_announce(np, &changed, &first) < 0)
+	if ((np->announce || np->delta.whole) && commit_announce(np, &changed, &first) < 0)
 		log_warn("netproxy", "%s", error_text(first));
 	error_free(&first);
 	delta_done(&np->delta);

@@ -82,13 +82,9 @@ commit_nft_is_load(const struct np *np)
 {
 	size_t n = 0;
 
-	for (struct map_slot *s = map_first(&np->services); np->net.nft && s;
-	     s = map_next(&np->services, s)) {
-		const struct service *x = s->value;
-
-		if (x->staged && !x->dropped && !x->was.id)
-			n += x->now.n;
-	}
+	for (size_t i = 0; np->net.nft && i < np->staged_n; i++)
+		if (!np->staged[i]->dropped && !np->staged[i]->was.id)
+			n += np->staged[i]->now.n;
 	return n > NFT_LEAST / 2 && n > np->nft_loaded;
 }
 

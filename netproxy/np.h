@@ -78,7 +78,9 @@ struct np {
 	bool looked;
 
 	struct policies policies;
-	struct map services; /* id -> struct service */
+	struct map services;     /* id -> struct service */
+	struct service **staged; /* those of them that are, so that a commit asks no others */
+	size_t staged_n;
 	struct names trees;
 	bool dispatch;        /* the trees have to be made again */
 	struct map committed; /* "0 KDG-V" (table, name) -> struct chain */
@@ -90,6 +92,7 @@ struct np {
 	struct delta delta;
 	struct np_wrote wrote;
 	size_t announces; /* balancers' addresses, at the last commit */
+	bool announce;    /* they may differ since */
 
 	bool printed; /* `print` is of rules that were found whole */
 	uint64_t print;

@@ -98,6 +98,13 @@ struct np {
 	uint64_t print;
 };
 
+/* services.c */
+void service_clear(struct np_service *);
+struct np_service service_copy(const struct np_service *);
+void service_free(struct service *);
+/* Does the difference show in the trees? */
+bool service_moves(const struct np_service *, const struct np_service *);
+void service_stage(struct np *, struct service *);
 /* For very many chains that nobody leads to any more: in several transactions. */
 void commit_text_remove(const struct names *, enum rules_table, struct buf *);
 void commit_done(struct np *); /* frees the model */

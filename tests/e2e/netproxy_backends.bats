@@ -41,6 +41,19 @@ mended() {
 	mended
 }
 
+@test "nftables: a change that is refused, for somebody took out what it is about, is made whole" {
+	np_start -n
+	one
+	nft delete element ip KDG-nat ep '{ 10.43.0.80 . tcp . 80 . 0 }'
+	serve 8081 2
+	np set default/web:http 10.43.0.80 tcp 80 0 0 0 10.42.0.2:8081
+	np commit
+	[[ $said == *"whole=1"* ]]
+	[[ $(get 10.43.0.80) == "pod2 "* ]]
+	np check
+	[[ $said == "ok intact"* ]]
+}
+
 @test "nftables: tables of others stay as they are, and down leaves no trace" {
 	nft add table ip other
 	np_start -n
@@ -53,10 +66,19 @@ mended() {
 	nft delete table ip other
 }
 
-@test "from iptables to nftables and back: the other's rules go once one's own are there" {
+@test "from iptables to nftables and back: no connection is lost, and the other's rules go" {
 	np_start
 	one
 	iptables_ -t nat -S | grep -q KDG-V
+	# who keeps a connection to the service, and who makes new ones all the time
+	mkfifo "$BATS_TEST_TMPDIR/ask"
+	peer talk 10.43.0.80 80 <"$BATS_TEST_TMPDIR/ask" >"$BATS_TEST_TMPDIR/talk" 2>&1 3>&- &
+	started+=($!)
+	exec 7>"$BATS_TEST_TMPDIR/ask"
+	while [ ! -e "$BATS_TEST_TMPDIR/enough" ]; do
+		get 10.43.0.80 >>"$BATS_TEST_TMPDIR/new" 2>&1 || echo "failed" >>"$BATS_TEST_TMPDIR/new"
+	done 3>&- &
+	loop=$!
 	for way in nft iptables; do
 		echo quit >&"$np_in"
 		wait "$np_pid" || true
@@ -74,6 +96,13 @@ mended() {
 			[ "$status" != 0 ]
 		fi
 	done
+	touch "$BATS_TEST_TMPDIR/enough"
+	wait $loop
+	grep -q "^pod2 " "$BATS_TEST_TMPDIR/new"
+	[ "$(grep -vc "^pod2 " "$BATS_TEST_TMPDIR/new")" = 0 ]
+	echo "GET /" >&7
+	soon grep -q "^pod2 " "$BATS_TEST_TMPDIR/talk" # the kept one is still led there
+	exec 7>&-
 }
 
 # A world with a service of each sort, and what a trace says of everybody at every entrance.

@@ -7,7 +7,7 @@ variant() {
 }
 
 backend() {
-	case ${BATS_TEST_FILENAME##*/} in *nftables*) echo "-n" ;; esac
+	case ${BATS_TEST_FILENAME##*/} in *nftables*) printf %s -n ;; esac
 }
 
 # What looks into iptables' own nat has its like in netproxy_backends.bats.

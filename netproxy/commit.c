@@ -226,6 +226,9 @@ delta_service(struct np *np, struct delta *d, struct service *s)
 	struct chains now = { 0 };
 
 	cut_service(d, s);
+	if (!s->dropped && np->net.nft)
+		nft_settle((struct np_endpoint *)s->now.endpoints, &s->now.n,
+			   s->was.id ? &s->was : NULL);
 	if (!s->dropped)
 		rules_service(&np->net, &s->now, &now);
 	delta_add(np, d, &s->chains, &now);

@@ -50,8 +50,9 @@ slots_kind(char kind)
 struct one {
 	const struct np_service *s;
 	struct chain *c;
-	struct np_endpoint *at; /* sorted, each once; this host's first */
-	char (*text)[NFT_END];  /* "10.42.0.2 . 8080" */
+	const struct np_endpoint *at; /* settled */
+	size_t *mine;                 /* those of this host, `local` of them */
+	char (*text)[NFT_END];        /* "10.42.0.2 . 8080" */
 	size_t n, local;
 	uint64_t hash;
 };
@@ -74,32 +75,64 @@ endpoint_cmp(const void *a, const void *b)
 {
 	const struct np_endpoint *x = a, *y = b;
 
-	if (x->away != y->away)
-		return x->away - y->away;
 	if (x->ip != y->ip)
 		return x->ip < y->ip ? -1 : 1;
 	return (x->port > y->port) - (x->port < y->port);
 }
 
+/* Those that stay keep their place, and so their slot; who comes takes a place that is free. */
+void
+nft_settle(struct np_endpoint *at, size_t *n, const struct np_service *was)
+{
+	struct np_endpoint *sorted = xcalloc(*n, sizeof *sorted);
+	bool *placed, *taken;
+	size_t all = 0, next = 0;
+
+	if (*n)
+		qsort(at, *n, sizeof *at, endpoint_cmp);
+	for (size_t i = 0; i < *n; i++)
+		if (!all || endpoint_cmp(&sorted[all - 1], &at[i]))
+			sorted[all++] = at[i];
+	placed = xcalloc(all, sizeof *placed);
+	taken = xcalloc(all, sizeof *taken);
+	for (size_t i = 0; was && i < was->n && i < all; i++) {
+		const struct np_endpoint *x =
+		    bsearch(&was->endpoints[i], sorted, all, sizeof *sorted, endpoint_cmp);
+
+		if (!x)
+			continue;
+		at[i] = *x;
+		taken[i] = placed[x - sorted] = true;
+	}
+	for (size_t i = 0; i < all; i++) {
+		if (placed[i])
+			continue;
+		while (taken[next])
+			next++;
+		at[next++] = sorted[i];
+	}
+	*n = all;
+	free(sorted);
+	free(placed);
+	free(taken);
+}
+
 static void
-endpoints_sort(struct one *o)
+endpoints_take(struct one *o)
 {
 	const struct np_service *s = o->s;
-
 	char ip[LINK_TEXT];
 
-	o->at = xcalloc(s->n, sizeof *o->at);
+	o->at = s->endpoints;
+	o->n = s->n;
+	o->mine = xcalloc(s->n, sizeof *o->mine);
 	o->text = xcalloc(s->n, sizeof *o->text);
-	memcpy(o->at, s->endpoints, s->n * sizeof *o->at);
-	qsort(o->at, s->n, sizeof *o->at, endpoint_cmp);
-	for (size_t i = 0; i < s->n; i++)
-		if (!o->n || endpoint_cmp(&o->at[o->n - 1], &o->at[i])) {
-			o->local += !o->at[i].away;
-			o->at[o->n++] = o->at[i];
-		}
-	for (size_t i = 0; i < o->n; i++)
+	for (size_t i = 0; i < o->n; i++) {
+		if (!o->at[i].away)
+			o->mine[o->local++] = i;
 		snprintf(o->text[i], NFT_END, "%s . %u", ipv4_print(o->at[i].ip, ip),
 			 o->at[i].port);
+	}
 }
 
 static uintmax_t
@@ -112,19 +145,21 @@ endpoint_hash(const struct one *o, size_t i)
 
 /* Affinity: who was sent to an endpoint goes there again while the set knows them. */
 static void
-spread_chain(struct one *o, char kind, size_t n)
+spread_chain(struct one *o, char kind, bool mine)
 {
+	size_t n = mine ? o->local : o->n;
 	char name[NAME];
 
 	snprintf(name, sizeof name, "%c-%016jx", kind, (uintmax_t)o->hash);
 	line(o, "c %s", name);
 	for (size_t i = 0; i < n; i++)
-		line(o, "r %s ip saddr @a-%016jx goto e-%016jx", name, endpoint_hash(o, i),
-		     endpoint_hash(o, i));
+		line(o, "r %s ip saddr @a-%016jx goto e-%016jx", name,
+		     endpoint_hash(o, mine ? o->mine[i] : i),
+		     endpoint_hash(o, mine ? o->mine[i] : i));
 	buf_addf(&o->c->body, "r %s numgen random mod %zu vmap {", name, n);
 	for (size_t i = 0; i < n; i++)
 		buf_addf(&o->c->body, "%s %zu : goto e-%016jx", i ? "," : "", i,
-			 endpoint_hash(o, i));
+			 endpoint_hash(o, mine ? o->mine[i] : i));
 	line(o, " }");
 }
 
@@ -145,9 +180,9 @@ affinity_chains(const struct rules_net *net, struct one *o)
 		line(o, "r e-%016jx meta l4proto %s dnat to %s:%u", e, rules_proto(s->proto),
 		     ipv4_print(o->at[i].ip, ip), o->at[i].port);
 	}
-	spread_chain(o, 's', o->n);
+	spread_chain(o, 's', false);
 	if (o->local && o->local < o->n)
-		spread_chain(o, 't', o->local);
+		spread_chain(o, 't', true);
 	if (s->local_only && o->local == o->n)
 		return; /* whoever comes may go to any of them as they are */
 	line(o, "c x-%016jx", h);
@@ -218,7 +253,7 @@ slots(struct one *o, const char *map, const char *key)
 	for (size_t i = 0; i < o->n; i++)
 		slot(o, map, key, i, i);
 	for (size_t i = 0; o->local < o->n && i < o->local; i++)
-		slot(o, map, key, LOCAL_AT + i, i);
+		slot(o, map, key, LOCAL_AT + i, o->mine[i]);
 }
 
 /* `ip` 0: at every address of the host. */
@@ -254,7 +289,7 @@ nft_service(const struct rules_net *net, const struct np_service *s, struct chai
 		return;
 	snprintf(name, sizeof name, "KDG-M-%016jx", (uintmax_t)o.hash);
 	o.c = chain_begin(out, RULES_NAT, name);
-	endpoints_sort(&o);
+	endpoints_take(&o);
 	if (s->affinity_s)
 		affinity_chains(net, &o);
 	if (s->vip && (!s->local_inside || o.local))
@@ -270,7 +305,7 @@ nft_service(const struct rules_net *net, const struct np_service *s, struct chai
 		line(&o, "e self %s . %s", ip, ip);
 	}
 	free(o.text);
-	free(o.at);
+	free(o.mine);
 }
 
 /* -- the text --------------------------------------------------------------- */

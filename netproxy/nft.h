@@ -28,8 +28,12 @@
 #define NFT_TABLE "KDG-nat"
 #define NFT_LEAST 1024 /* elements that a map has room for, at least */
 
-/* What one service has, as one "chain" of RULES_NAT: lines "e MAP KEY : VALUE",
- * "s SET", "c CHAIN", "r CHAIN RULE". */
+/* Puts a service's endpoints, each once, in the order of their slots: of those that `was` had
+ * (NULL: nobody) as many as can keep theirs, so that who comes or goes is one element. */
+void nft_settle(struct np_endpoint *, size_t *n, const struct np_service *was);
+
+/* What one service, of settled endpoints, has, as one "chain" of RULES_NAT: lines "e MAP KEY :
+ * VALUE", "s SET", "c CHAIN", "r CHAIN RULE". */
 void nft_service(const struct rules_net *, const struct np_service *, struct chains *);
 
 /* The rules, a line each, of a chain that is no service's own. */

@@ -227,7 +227,10 @@ static void
 some_endpoints(struct one *o)
 {
 	static const unsigned most[] = { 1, 4, ENDS };
+	struct np_endpoint old[ENDS];
+	struct np_service was = { .endpoints = old, .n = o->s.n };
 
+	memcpy(old, o->at, sizeof old);
 	o->s.n = below(6) ? below(most[below(3)] + 1) : 0;
 	for (size_t i = 0; i < o->s.n; i++)
 		o->at[i] = (struct np_endpoint){ .ip = 0x0a2a0002 + below(40),
@@ -239,6 +242,7 @@ some_endpoints(struct one *o)
 		for (size_t k = 0; k < i; k++)
 			if (o->at[k].ip == o->at[i].ip)
 				o->at[i].away = o->at[k].away;
+	nft_settle(o->at, &o->s.n, &was);
 }
 
 static void
@@ -515,10 +519,41 @@ packets_meet_who_their_service_says_after_any_history(void **state)
 		free(world[i].had);
 }
 
+/* Whoever comes or goes, the others keep their slots. */
+static void
+one_endpoint_is_one_slot(void **state)
+{
+	struct np_endpoint at[ENDS + 1], old[ENDS + 1];
+	struct np_service was = { .endpoints = old, .n = ENDS };
+	size_t n = ENDS, gone = 7, moved = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ENDS; i++)
+		at[i] = (struct np_endpoint){ 0x0a2a0002 + (uint32_t)i * 3, 8080, false };
+	nft_settle(at, &n, NULL);
+	memcpy(old, at, sizeof old);
+	memmove(at + gone, at + gone + 1, (n - gone - 1) * sizeof *at);
+	n--;
+	nft_settle(at, &n, &was);
+	assert_int_equal(n, ENDS - 1);
+	for (size_t i = 0; i < n; i++)
+		moved += at[i].ip != old[i].ip;
+	assert_int_equal(moved, 1); /* the last went to where one is free */
+	memcpy(old, at, sizeof old);
+	was.n = n;
+	at[n++] = (struct np_endpoint){ 0x0a2a0003, 8080, false };
+	at[n++] = at[0]; /* and one that is said twice */
+	nft_settle(at, &n, &was);
+	assert_int_equal(n, ENDS);
+	assert_memory_equal(at, old, was.n * sizeof *at);
+	assert_int_equal(at[was.n].ip, 0x0a2a0003);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_endpoint_is_one_slot),
 		cmocka_unit_test(packets_meet_who_their_service_says_after_any_history),
 	};
 

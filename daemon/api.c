@@ -81,7 +81,12 @@ status_print(struct buf *b, enum why why, const char *message, const struct reso
 	buf_adds(b, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"
 		    "\"status\":\"Failure\",\"message\":");
 	json_quote(b, message);
-	buf_addf(b, ",\"reason\":\"%s\",\"details\":{", f->reason);
+	buf_addf(b, ",\"reason\":\"%s\",", f->reason);
+	if (why == WHY_UNAUTHORIZED) { /* of what, is nobody's business */
+		buf_addf(b, "\"code\":%d}", f->http);
+		return;
+	}
+	buf_adds(b, "\"details\":{");
 	if (r && name && *name) {
 		buf_adds(b, "\"name\":");
 		json_quote(b, name);
@@ -343,8 +348,14 @@ on_head(void *ctx, struct http_request *r)
 	struct call *c = call_new(ctx, r);
 
 	log_debug("http", "%s %s", http_method(r), http_path(r));
+	access_read(c);
+	if (!auth_who(c))
+		return;
+	/* A body is taken only from who may send it. */
 	c->route = route_find(c);
-	if (c->route && c->route->when == WHEN_HEAD && access_check(c))
+	if (!access_check(c))
+		return;
+	if (c->route && c->route->when == WHEN_HEAD)
 		c->route->fn(c);
 }
 
@@ -354,8 +365,7 @@ on_ready(void *ctx, struct http_request *r)
 	struct call *c = http_kept(r);
 
 	(void)ctx;
-	/* One that takes its body as it comes was asked about with its headers. */
-	if (c->answered || (c->route && c->route->when == WHEN_HEAD) || !access_check(c))
+	if (c->answered || (c->route && c->route->when == WHEN_HEAD))
 		return;
 	if (c->route)
 		c->route->fn(c);
@@ -399,6 +409,7 @@ api_open(struct event_base *base, struct store *store, const struct api_settings
 	a->host = *host;
 	a->clock = s->now;
 	a->settings = s->settings;
+	a->pki = s->pki;
 	a->log_dir = xstrdup(s->log_dir ? s->log_dir : "/var/log/kedge/pods");
 	handler.ctx = a;
 	if (audit_open(base, &s->audit, &a->audit, e) < 0 || access_open(a, e) < 0 ||
@@ -427,6 +438,12 @@ api_close(struct api *a)
 	for (int i = 0; i < 2; i++)
 		free(a->looks[i].json);
 	free(a);
+}
+
+int
+api_tls_set(struct api *a, const struct http_tls *tls, struct error **e)
+{
+	return http_tls_set(a->http, tls, e);
 }
 
 int

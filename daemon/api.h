@@ -24,6 +24,7 @@
  *   POST /kedge/images/prune?all=true
  *   POST /kedge/pulls?name=NAME:TAG      body: a docker config.json, or nothing
  *   GET  /kedge/pulls?name=NAME:TAG      how far it is
+ *   POST /kedge/certificates?user=NAME&group=NAME&seconds=N    body: a request (PKCS 10, PEM)
  *   POST /kedge/down                               {"keep": bool}
  * They answer with what the host says (JSON), or a Kubernetes Status.
  */
@@ -35,6 +36,8 @@
 
 struct api;
 struct action;
+struct user;
+struct pki;
 struct settings;
 
 enum api_source_verb { API_SYNC, API_SUSPEND, API_RESUME, API_ROLLBACK };
@@ -112,6 +115,9 @@ struct api_host {
 	int (*image_remove)(void *ctx, int64_t id, const char *name, bool force,
 			    struct error **); /* api_answer; force: whoever uses it */
 	int (*down)(void *ctx, int64_t id, bool keep, struct error **); /* api_answer */
+	/* api_answer: a certificate for this user and this request (PKCS 10), and the server */
+	int (*certify)(void *ctx, int64_t id, const struct user *, int64_t seconds,
+		       const void *request, size_t n, struct error **);
 };
 
 struct api_settings {
@@ -120,7 +126,8 @@ struct api_settings {
 	const char *log_dir; /* NS_NAME_UID/CONTAINER/N.log below it; followed with inotify */
 	int64_t (*now)(void *ctx); /* ms since 1970; NULL: the real clock */
 	const struct settings
-	    *settings; /* for the rules on writes; NULL: none; outlives the API */
+	    *settings;         /* for the rules on writes; NULL: none; outlives the API */
+	const struct pki *pki; /* whose certificates and tokens count; NULL: nobody's */
 };
 
 /* Opens files under /proc and reads the group's members: call it before the
@@ -128,6 +135,8 @@ struct api_settings {
 int api_open(struct event_base *, struct store *, const struct api_settings *,
 	     const struct api_host *, struct api **ret, struct error **);
 void api_close(struct api *);
+/* Connections to come are met with this certificate. */
+int api_tls_set(struct api *, const struct http_tls *, struct error **);
 int api_port(const struct api *); /* of the TCP listener; 0: none */
 
 /* ---- the host's answers; an id nobody waits for any more is ignored ---- */

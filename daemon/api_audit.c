@@ -27,7 +27,7 @@ put_time(struct buf *b, const char *key, int64_t ms)
 }
 
 static void
-put_user(struct buf *b, const char *key, const struct api_user *u)
+put_user(struct buf *b, const char *key, const struct user *u)
 {
 	buf_addf(b, ",\"%s\":{", key);
 	put(b, "username", u->name);
@@ -87,7 +87,7 @@ call_audit(const struct call *c)
 	int code = http_code(c->req);
 	struct arena scratch = { 0 };
 
-	if (!c->api->audit || !c->user)
+	if (!c->api->audit || !c->asked.verb)
 		return;
 	add_escaped(&uri, http_path(c->req));
 	http_query_all(c->req, on_query, &uri);
@@ -97,7 +97,8 @@ call_audit(const struct call *c)
 	put(&b, "stage", "ResponseComplete");
 	put(&b, "requestURI", buf_text(&uri));
 	put(&b, "verb", c->asked.verb);
-	put_user(&b, "user", c->impersonator ? c->impersonator : c->user);
+	if (c->user)
+		put_user(&b, "user", c->impersonator ? c->impersonator : c->user);
 	if (c->impersonator)
 		put_user(&b, "impersonatedUser", c->user);
 	if (*ip)
@@ -107,10 +108,13 @@ call_audit(const struct call *c)
 	buf_addf(&b, ",\"responseStatus\":{\"metadata\":{},\"code\":%d}", code);
 	put_time(&b, "requestReceivedTimestamp", c->received);
 	put_time(&b, "stageTimestamp", call_now(c));
-	buf_addf(&b, ",\"annotations\":{\"authorization.k8s.io/decision\":\"%s\"",
-		 c->refused ? "forbid" : "allow");
-	put(&b, "authorization.k8s.io/reason", c->reason);
-	buf_adds(&b, "}}");
+	if (c->user) {
+		buf_addf(&b, ",\"annotations\":{\"authorization.k8s.io/decision\":\"%s\"",
+			 c->refused ? "forbid" : "allow");
+		put(&b, "authorization.k8s.io/reason", c->reason);
+		buf_addc(&b, '}');
+	}
+	buf_addc(&b, '}');
 	audit_add(c->api->audit, &b);
 	arena_free(&scratch);
 }

@@ -9,8 +9,8 @@
 #include "../reconcile/base/arena.h"
 #include "../reconcile/base/map.h"
 #include "../reconcile/rbac.h"
+#include "../reconcile/user.h"
 #include "api.h"
-#include "api_user.h"
 
 struct audit;
 struct call;
@@ -37,7 +37,8 @@ struct api {
 	struct rbac *rbac;               /* of rbac_version; NULL: not made yet */
 	struct arena rbac_arena;
 	uint64_t rbac_version;
-	struct audit *audit; /* NULL: none */
+	struct audit *audit;   /* NULL: none */
+	const struct pki *pki; /* or NULL */
 	int64_t last_id;
 	struct call *calls;
 	struct stream *streams;   /* exec and attach, from the question to the end */
@@ -55,10 +56,11 @@ struct call {
 	struct call *next, **link;
 	const struct route *route;
 	struct arena arena;
+	const struct user
+	    *user; /* who asks; NULL until auth_who, and whose credentials are wrong */
 	const struct resource *res; /* of {res}; NULL when the path has none */
 	const char *group, *version, *ns, *name, *sub; /* "" when the path has none */
-	const struct api_user *user;                   /* NULL until it was asked about */
-	const struct api_user *impersonator;           /* who asks as that user; NULL: itself */
+	const struct user *impersonator;               /* who asks as that user; NULL: itself */
 	struct rbac_attributes asked;
 	const char *reason; /* why it may, or may not */
 	bool refused;
@@ -70,6 +72,14 @@ struct call {
 	void *state;
 	void (*state_free)(void *state);
 };
+
+/* api_auth.c: who asks; false: it has been answered. */
+bool auth_who(struct call *);
+/* Who comes with this token, for one of these audiences (NULL: the API); -1 and *e: nobody. */
+int auth_token(struct call *, const char *token, const struct strs *audiences, struct user *,
+	       const char **ret_audience, struct error **);
+/* {"username":..,"uid":..,"groups":[..]} */
+void auth_print(struct buf *, const struct user *);
 
 int64_t call_now(const struct call *);
 const char *call_query(const struct call *, const char *name); /* "" when absent */

@@ -208,7 +208,8 @@ pick(struct call *c, const struct selection *sel, struct picked *ret)
 	}
 }
 
-/* All or none: one that may not go keeps the others. */
+/* One that may not go keeps all the others.  Those that may go one after the other: what has
+ * gone when the disk fails stays gone, as in Kubernetes, and the answer says so. */
 void
 object_delete_all(struct call *c)
 {

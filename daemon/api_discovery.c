@@ -32,16 +32,18 @@ enum { GROUPS = sizeof groups / sizeof *groups };
 	}
 #define METRICS(kind, plural, namespaced) \
 	MADE_UP("metrics.k8s.io", "v1beta1", kind, plural, "", namespaced)
-#define REVIEW(kind, singular, namespaced) \
-	MADE_UP("authorization.k8s.io", "v1", kind, singular "s", singular, namespaced)
+#define REVIEW(what, kind, singular, namespaced) \
+	MADE_UP(what ".k8s.io", "v1", kind, singular "s", singular, namespaced)
 
 static const struct resource computed[] = {
+	REVIEW("authentication", "SelfSubjectReview", "selfsubjectreview", false),
+	REVIEW("authentication", "TokenReview", "tokenreview", false),
 	METRICS("NodeMetrics", "nodes", false),
 	METRICS("PodMetrics", "pods", true),
-	REVIEW("LocalSubjectAccessReview", "localsubjectaccessreview", true),
-	REVIEW("SelfSubjectAccessReview", "selfsubjectaccessreview", false),
-	REVIEW("SelfSubjectRulesReview", "selfsubjectrulesreview", false),
-	REVIEW("SubjectAccessReview", "subjectaccessreview", false),
+	REVIEW("authorization", "LocalSubjectAccessReview", "localsubjectaccessreview", true),
+	REVIEW("authorization", "SelfSubjectAccessReview", "selfsubjectaccessreview", false),
+	REVIEW("authorization", "SelfSubjectRulesReview", "selfsubjectrulesreview", false),
+	REVIEW("authorization", "SubjectAccessReview", "subjectaccessreview", false),
 };
 enum { COMPUTED = sizeof computed / sizeof *computed };
 
@@ -65,6 +67,8 @@ static const struct sub {
 	{ RES_pod, "exec", "PodExecOptions", "", "v1", "\"create\",\"get\"" },
 	{ RES_pod, "log", "Pod", "", "v1", "\"get\"" },
 	{ RES_pod, "portforward", "PodPortForwardOptions", "", "v1", "\"create\",\"get\"" },
+	{ RES_service_account, "token", "TokenRequest", "authentication.k8s.io", "v1",
+	  "\"create\"" },
 	{ RES_deployment, "scale", "Scale", "autoscaling", "v1", SCALE },
 	{ RES_deployment, "status", "Deployment", "apps", "v1", "\"get\"" },
 	{ RES_replica_set, "scale", "Scale", "autoscaling", "v1", SCALE },
@@ -84,7 +88,7 @@ verbs_of(const struct resource *r)
 
 	switch (r->id) {
 	case RES_NONE:
-		if (!strcmp(r->group, "authorization.k8s.io"))
+		if (strcmp(r->group, "metrics.k8s.io") != 0)
 			return "\"create\"";
 		return "\"get\",\"list\"";
 	case RES_node:

@@ -1,7 +1,7 @@
 /* api_rbac.c -- every request is asked about once, before its route's function runs.
  *
- * Whoever is let in by the socket (http_peer.c) is of system:masters; `Impersonate-User` and
- * its kin let such a user, or one with the verb impersonate, be somebody else.
+ * Who asks, api_auth.c has found out; `Impersonate-User` and its kin let one with the verb
+ * impersonate be somebody else.
  */
 #include "api_rbac.h"
 #include "../reconcile/base/cleanup.h"
@@ -11,9 +11,6 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char authenticated[] = "system:authenticated";
-static const char account_prefix[] = "system:serviceaccount:";
 
 /* ---- the index ---- */
 
@@ -127,32 +124,13 @@ access_close(struct api *a)
 	arena_free(&a->rbac_arena);
 }
 
-/* ---- the user ---- */
-
-struct rbac_user
-access_user(const struct api_user *u)
-{
-	return (struct rbac_user){ u->name, u->groups, u->ngroups };
-}
-
-static const struct api_user *
-user_of_socket(struct call *c)
-{
-	static const char *const groups[] = { "system:masters", authenticated };
-	struct api_user *u = arena_zalloc(&c->arena, sizeof *u);
-
-	*u = (struct api_user){ http_who(c->req), "", groups, 2 };
-	return u;
-}
-
 /* ---- a refusal ---- */
 
 static void
-refuse_for(struct call *c, const struct api_user *as, const struct rbac_attributes *at,
+refuse_for(struct call *c, const struct user *as, const struct rbac_attributes *at,
 	   const char *reason)
 {
-	struct rbac_user u = access_user(as);
-	const char *what = rbac_forbidden_text(&u, at, &c->arena), *kind;
+	const char *what = rbac_forbidden_text(as, at, &c->arena), *kind;
 	const char *more = *reason ? ": " : "";
 
 	if (at->path) {
@@ -170,11 +148,9 @@ refuse_for(struct call *c, const struct api_user *as, const struct rbac_attribut
 }
 
 static bool
-allowed_or_refused(struct call *c, const struct api_user *as, const struct rbac_attributes *at)
+allowed_or_refused(struct call *c, const struct user *as, const struct rbac_attributes *at)
 {
-	struct rbac_user u = access_user(as);
-
-	if (rbac_allows(access_index(c->api), &u, at, &c->arena, &c->reason))
+	if (rbac_allows(access_index(c->api), as, at, &c->arena, &c->reason))
 		return true;
 	c->refused = true;
 	refuse_for(c, as, at, c->reason);
@@ -241,22 +217,6 @@ on_header(void *ctx, const char *name, const char *value)
 	}
 }
 
-/* "system:serviceaccount:NS:NAME" */
-static bool
-is_account(const char *user, const char **ret_ns, const char **ret_name, struct arena *a)
-{
-	const char *ns = user + sizeof account_prefix - 1, *colon;
-
-	if (strncmp(user, account_prefix, sizeof account_prefix - 1) != 0)
-		return false;
-	colon = strchr(ns, ':');
-	if (!colon || colon == ns || !colon[1] || strchr(colon + 1, ':'))
-		return false;
-	*ret_ns = arena_strndup(a, ns, colon - ns);
-	*ret_name = colon + 1;
-	return true;
-}
-
 static bool
 may_impersonate(struct call *c, const char *group, const char *resource, const char *sub,
 		const char *ns, const char *name)
@@ -273,7 +233,7 @@ may_be(struct impersonation *im)
 	struct call *c = im->call;
 	const char *ns, *name;
 
-	if (is_account(im->user, &ns, &name, &c->arena)) {
+	if (user_is_account(im->user, &ns, &name, &c->arena)) {
 		if (!may_impersonate(c, "", "serviceaccounts", "", ns, name))
 			return false;
 	} else if (!may_impersonate(c, "", "users", "", "", im->user)) {
@@ -289,33 +249,21 @@ may_be(struct impersonation *im)
 	return !*im->uid || may_impersonate(c, id_group, "uids", "", "", im->uid);
 }
 
-static bool
-has_group(const struct impersonation *im, const char *group)
-{
-	for (size_t i = 0; i < im->ngroups; i++)
-		if (!strcmp(im->groups[i], group))
-			return true;
-	return false;
-}
-
 static void
 become(struct impersonation *im)
 {
 	struct arena *a = &im->call->arena;
-	struct api_user *u = arena_zalloc(a, sizeof *u);
+	struct user *u = arena_zalloc(a, sizeof *u);
 	const char **groups = arena_alloc(a, (im->ngroups + 3) * sizeof *groups), *ns, *name;
-	size_t n = im->ngroups;
-	bool nobody = !strcmp(im->user, "system:anonymous");
+	bool nobody = !strcmp(im->user, USER_ANONYMOUS);
 
-	if (n)
-		memcpy(groups, im->groups, n * sizeof *groups);
-	if (!n && is_account(im->user, &ns, &name, a)) {
-		groups[n++] = "system:serviceaccounts";
-		groups[n++] = arena_printf(a, "system:serviceaccounts:%s", ns);
-	}
-	if (!has_group(im, authenticated) && !has_group(im, "system:unauthenticated"))
-		groups[n++] = nobody ? "system:unauthenticated" : authenticated;
-	*u = (struct api_user){ im->user, im->uid, groups, n };
+	*u = (struct user){ im->user, im->uid, groups, im->ngroups };
+	if (u->ngroups)
+		memcpy(groups, im->groups, u->ngroups * sizeof *groups);
+	else if (user_is_account(im->user, &ns, &name, a))
+		u->ngroups = user_account_groups(ns, groups, a);
+	if (!user_in(u, GROUP_AUTHENTICATED) && !user_in(u, GROUP_UNAUTHENTICATED))
+		groups[u->ngroups++] = nobody ? GROUP_UNAUTHENTICATED : GROUP_AUTHENTICATED;
 	im->call->impersonator = im->call->user;
 	im->call->user = u;
 }
@@ -362,15 +310,18 @@ only_name(struct call *c)
 	return arena_strndup(&c->arena, name, strcspn(name, ","));
 }
 
-bool
-access_check(struct call *c)
+void
+access_read(struct call *c)
 {
 	struct rbac_request q = { http_method(c->req), http_path(c->req), call_flag(c, "watch"),
 				  only_name(c) };
 
-	if (!c->user)
-		c->user = user_of_socket(c);
 	rbac_request_read(&q, &c->asked, &c->arena);
+}
+
+bool
+access_check(struct call *c)
+{
 	return impersonate(c) && allowed_or_refused(c, c->user, &c->asked);
 }
 
@@ -396,9 +347,8 @@ refuse_grant(struct api_edit *ed, const char *text)
 static bool
 holds(struct api_edit *ed, const struct rbac_rules *wanted)
 {
-	struct rbac_user u = access_user(ed->call->user);
-	const char *text = rbac_escalation(access_index(ed->call->api), &u, ed->write.ns,
-					   wanted, &ed->call->arena);
+	const char *text = rbac_escalation(access_index(ed->call->api), ed->call->user,
+					   ed->write.ns, wanted, &ed->call->arena);
 
 	if (text)
 		refuse_grant(ed, text);
@@ -410,10 +360,10 @@ static bool
 may(struct api_edit *ed, const char *verb, const char *resource, const char *ns,
     const char *name)
 {
-	struct rbac_user u = access_user(ed->call->user);
 	struct rbac_attributes at = { verb, RBAC_GROUP, resource, "", ns, name, NULL };
 
-	return rbac_allows(access_index(ed->call->api), &u, &at, &ed->call->arena, NULL);
+	return rbac_allows(access_index(ed->call->api), ed->call->user, &at, &ed->call->arena,
+			   NULL);
 }
 
 static bool
@@ -437,12 +387,12 @@ may_aggregate(struct api_edit *ed)
 	static const char *star[] = { "*" };
 	struct policy_rule all[2] = { 0 };
 	struct rbac_rules wanted = { (const struct policy_rule *[]){ &all[0], &all[1] }, 2 };
-	struct rbac_user u = access_user(ed->call->user);
 	const struct strs s = { star, 1 };
 
 	all[0].verbs = all[0].apiGroups = all[0].resources = s;
 	all[1].verbs = all[1].nonResourceURLs = s;
-	if (!rbac_escalation(access_index(ed->call->api), &u, "", &wanted, &ed->call->arena))
+	if (!rbac_escalation(access_index(ed->call->api), ed->call->user, "", &wanted,
+			     &ed->call->arena))
 		return true;
 	refuse_grant(ed, "must have cluster-admin privileges to use the aggregationRule");
 	return false;
@@ -467,10 +417,9 @@ may_bind(struct api_edit *ed, const struct role_ref *ref)
 bool
 access_may_grant(struct api_edit *ed)
 {
-	struct rbac_user u = access_user(ed->call->user);
 	const void *o = ed->write.obj;
 
-	if (!is_rbac(ed->write.res->id) || rbac_is_master(&u))
+	if (!is_rbac(ed->write.res->id) || user_in(ed->call->user, GROUP_MASTERS))
 		return true;
 	if (ed->write.res->id == RES_role) {
 		const struct role *r = o;

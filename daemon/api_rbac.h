@@ -1,4 +1,4 @@
-/* api_rbac.h -- who asks, what for, and whether they may: the one place for every request. */
+/* api_rbac.h -- what is asked for, and whether they may: the one place for every request. */
 #ifndef KEDGE_API_RBAC_H
 #define KEDGE_API_RBAC_H
 #include "../reconcile/rbac.h"
@@ -10,7 +10,9 @@ struct api_edit;
 int access_open(struct api *, struct error **);
 void access_close(struct api *);
 
-/* Fills in user, impersonator and asked.  False: it may not, which was answered. */
+/* Fills in what is asked for. */
+void access_read(struct call *);
+/* Of whom auth_who found: fills in the impersonator.  False: it may not, which was answered. */
 bool access_check(struct call *);
 /* May it do this as well?  False was answered. */
 bool access_also(struct call *, const char *verb);
@@ -18,5 +20,7 @@ bool access_also(struct call *, const char *verb);
  * False was answered. */
 bool access_may_grant(struct api_edit *);
 const struct rbac *access_index(struct api *);
-struct rbac_user access_user(const struct api_user *);
+/* api_review.c: what is asked for by a body that is answered and not kept; NULL was answered.
+ */
+void *review_read(struct call *, const struct kind *);
 #endif

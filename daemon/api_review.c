@@ -14,9 +14,8 @@ or_empty(const char *s)
 	return s ? s : "";
 }
 
-/* NULL was answered. */
-static void *
-read_review(struct call *c, const struct kind *k)
+void *
+review_read(struct call *c, const struct kind *k)
 {
 	struct api_edit ed = { .call = c };
 	struct complaints cs = { .arena = &c->arena };
@@ -52,7 +51,7 @@ answer(struct call *c, const char *kind, const struct kind *spec_kind, const voi
 
 static void
 review(struct call *c, const char *kind, const struct subject_access_review_spec *spec,
-       const struct rbac_user *u)
+       const struct user *u)
 {
 	const struct resource_attributes *r = spec->resourceAttributes;
 	const struct non_resource_attributes *n = spec->nonResourceAttributes;
@@ -112,18 +111,17 @@ void
 review_self(struct call *c)
 {
 	static const char kind[] = "SelfSubjectAccessReview";
-	struct subject_access_review *r = read_review(c, subject_access_review_kind());
-	struct rbac_user u = access_user(c->user);
+	struct subject_access_review *r = review_read(c, subject_access_review_kind());
 
 	if (r && sound(c, r, kind))
-		review(c, kind, r->spec, &u);
+		review(c, kind, r->spec, c->user);
 }
 
 static void
 review_other(struct call *c, const char *kind)
 {
-	struct subject_access_review *r = read_review(c, subject_access_review_kind());
-	struct rbac_user u;
+	struct subject_access_review *r = review_read(c, subject_access_review_kind());
+	struct user u;
 
 	if (!r || !sound(c, r, kind))
 		return;
@@ -139,8 +137,8 @@ review_other(struct call *c, const char *kind)
 				: "");
 		return;
 	}
-	u = (struct rbac_user){ or_empty(r->spec->user), r->spec->groups.at,
-				r->spec->groups.n };
+	u = (struct user){ or_empty(r->spec->user), or_empty(r->spec->uid), r->spec->groups.at,
+			   r->spec->groups.n };
 	review(c, kind, r->spec, &u);
 }
 
@@ -172,8 +170,7 @@ put_strs(struct buf *b, const char *key, const struct strs *s, bool always)
 void
 review_rules(struct call *c)
 {
-	struct self_subject_rules_review *r = read_review(c, self_subject_rules_review_kind());
-	struct rbac_user u = access_user(c->user);
+	struct self_subject_rules_review *r = review_read(c, self_subject_rules_review_kind());
 	struct rbac_rules rules;
 	struct buf b = { 0 };
 	const char *comma = "";
@@ -184,7 +181,7 @@ review_rules(struct call *c)
 		call_refuse(c, WHY_BAD_REQUEST, "no namespace on request");
 		return;
 	}
-	rules = rbac_rules_of(access_index(c->api), &u, r->spec->namespace, &c->arena);
+	rules = rbac_rules_of(access_index(c->api), c->user, r->spec->namespace, &c->arena);
 	buf_adds(&b, "{\"resourceRules\":[");
 	for (size_t i = 0; i < rules.n; i++) {
 		const struct policy_rule *p = rules.at[i];

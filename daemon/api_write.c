@@ -11,6 +11,7 @@
 #include "../reconcile/service.h"
 #include "api_rbac.h"
 #include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/random.h>
@@ -82,8 +83,14 @@ edit_open(struct api_edit *ed, struct call *c)
 	ed->snap = (struct snapshot){ .now = call_now(c),
 				      .settings = c->api->settings,
 				      .arena = &c->arena };
-	if (getrandom(&ed->snap.seed, sizeof ed->snap.seed, 0) < 0)
-		abort();
+	if (getrandom(&ed->snap.seed, sizeof ed->snap.seed, 0) !=
+	    (ssize_t)sizeof ed->snap.seed) {
+		call_refuse(c, WHY_UNABLE,
+			    "no name can be made up, for the kernel gives no random numbers "
+			    "(getrandom: %s); try again",
+			    strerror(errno));
+		return false;
+	}
 	store_view(c->api->store, &ed->snap);
 	if (c->api->host.resting)
 		c->api->host.resting(c->api->host.ctx, &ed->snap);
@@ -153,28 +160,6 @@ edit_answer(struct api_edit *ed, int code, const struct object *o)
 	call_json(ed->call, code, &b);
 }
 
-/* Kubernetes' words for the kinds of what is wrong with a field. */
-static const char *
-cause_of(const char *text)
-{
-	static const struct {
-		const char *begins, *reason;
-	} causes[] = {
-		{ "Required value", "FieldValueRequired" },
-		{ "Duplicate value", "FieldValueDuplicate" },
-		{ "Unsupported value", "FieldValueNotSupported" },
-		{ "Not found", "FieldValueNotFound" },
-		{ "Forbidden", "FieldValueForbidden" },
-		{ "Too long", "FieldValueTooLong" },
-		{ "Too many", "FieldValueTooMany" },
-	};
-
-	for (size_t i = 0; i < sizeof causes / sizeof *causes; i++)
-		if (!strncmp(text, causes[i].begins, strlen(causes[i].begins)))
-			return causes[i].reason;
-	return "FieldValueInvalid";
-}
-
 static void
 put_cause(struct buf *b, const char *reason, const char *message, const char *field)
 {
@@ -196,7 +181,7 @@ answer_invalid(struct api_edit *ed, const struct error *e)
 
 	for (const struct complaint *c = w->cs.first; c; c = c->next)
 		if (!c->warning)
-			put_cause(&causes, cause_of(c->text), c->text, c->field);
+			put_cause(&causes, complaint_reason(c->kind), c->text, c->field);
 	if (!causes.len)
 		put_cause(&causes, "FieldValueInvalid", error_text(e), "patch");
 	buf_adds(&b, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"

@@ -493,10 +493,12 @@ hear_config(struct heard *h)
 	cleanup_free char *db = NULL, *repo = NULL, *audit = NULL;
 
 	b->config = schema_clone(config_kind(), h->body, &b->arena);
-	b->listen_unix = h->message->nfds > 0 ? h->message->fds[0] : -1;
-	b->listen_tcp = h->message->nfds > 1 ? h->message->fds[1] : -1;
-	for (int i = 0; i < h->message->nfds && i < 2; i++)
-		h->message->fds[i] = -1;
+	int *const doors[] = { &b->listen_unix,
+			       !strcmp(h->rest, "plain") ? &b->listen_tcp : &b->listen_tls,
+			       &b->listen_tls };
+
+	for (int i = 0; i < h->message->nfds && i < 3; i++)
+		*doors[i] = steal_fd(&h->message->fds[i]);
 	xasprintf(&db, "%s/state.db", b->config->state);
 	xasprintf(&repo, "%s/repo.git", b->config->state);
 	if (config_settings(b->config, &b->settings, &e) < 0 ||
@@ -561,9 +563,11 @@ brain_close(struct brain *b)
 int
 brain_main(int fd)
 {
-	struct brain b = {
-		.listen_unix = -1, .listen_tcp = -1, .rules_unknown = true, .sweep = true
-	};
+	struct brain b = { .listen_unix = -1,
+			   .listen_tcp = -1,
+			   .listen_tls = -1,
+			   .rules_unknown = true,
+			   .sweep = true };
 
 	log_role("brain");
 	signal(SIGPIPE, SIG_IGN);

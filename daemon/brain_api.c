@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum request_type { ASK_HAND, ASK_SOURCE, ASK_COMMIT };
+enum request_type { ASK_HAND, ASK_SOURCE, ASK_COMMIT, ASK_STATUS };
 
 struct brain_request {
 	enum request_type type;
@@ -284,23 +284,13 @@ is_head(const struct watch *w, const char *ref)
 	       (w->config->ref && !strcmp(ref, w->config->ref));
 }
 
-/* Foreign bytes may be in it, and a line left out would be one not told. */
-static json_t *
-text_json(const char *text)
-{
-	cleanup_buf struct buf b = { 0 };
-
-	tree_quote(text, &b);
-	return json_loadb(b.at, b.len, JSON_DECODE_ANY, NULL);
-}
-
 static void
 error_add(json_t *errors, const char *source, const struct error *e)
 {
 	cleanup_free char *text = NULL;
 
 	xasprintf(&text, "%s: %s", source, error_text(e));
-	json_array_append_new(errors, text_json(text));
+	json_array_append_new(errors, brain_text_json(text));
 }
 
 /* `commit`: what the worker says that ref is; NULL: it was not asked. */
@@ -335,12 +325,21 @@ diff_of(struct brain *b, struct watch *w, const char *ref, const char *commit, j
 	complaints_sort(&cs);
 	for (const struct complaint *c = cs.first; c; c = c->next)
 		if (!c->warning)
-			json_array_append_new(errors, text_json(complaint_print(c, &a)));
+			json_array_append_new(errors, brain_text_json(complaint_print(c, &a)));
+	if (cs.errors) { /* where only the prune guard stands before it, what it would be */
+		struct complaints again = { .arena = &a };
+
+		manifest_set_free(set);
+		set = NULL;
+		plan_init(&p, &a);
+		if (deploy_plan(b, w, commit, true, NULL, &s, &p, &again, &set, e) < 0)
+			return;
+	}
 	for (size_t i = 0; i < p.n; i++) {
 		cleanup_buf struct buf line = { 0 };
 
 		action_print(&p.at[i], &line);
-		json_array_append_new(lines, text_json(buf_text(&line)));
+		json_array_append_new(lines, brain_text_json(buf_text(&line)));
 	}
 	manifest_set_free(set);
 }
@@ -425,56 +424,23 @@ on_diff(void *ctx, int64_t id, const char *source, const char *ref, struct error
 	return 0;
 }
 
-static json_t *
-object_to_json(const void *obj)
-{
-	cleanup_buf struct buf text = { 0 };
-
-	if (!obj)
-		return json_null();
-	object_json(obj, &text);
-	return json_loadb(text.at, text.len, 0, NULL);
-}
-
-static json_t *
-source_status_json(struct brain *b, struct watch *w)
-{
-	const struct source *s = store_find(b->store, RES_source, "", w->config->name);
-	cleanup_free char *name = NULL;
-	const struct revision *r = NULL;
-
-	if (s && s->status && s->status->revision) {
-		xasprintf(&name, "%s-%" PRId64, w->config->name, s->status->revision);
-		r = store_find(b->store, RES_revision, "", name);
-	}
-	return json_pack("{s:o, s:o, s:s}", "source", object_to_json(s), "revision",
-			 object_to_json(r), "note", source_note(b->sources, w->config->name));
-}
-
+/* What pods listen at only the hand can see: it is asked first. */
 static int
 on_status(void *ctx, int64_t id, struct error **e)
 {
 	struct brain *b = ctx;
-	json_t *sources = json_array(), *lacks = json_array();
-	struct objects pods = store_all(b->store, RES_pod);
-	int running = 0;
+	struct look_args args = { .listens = true };
+	struct action a = {
+		.verb = ACT_LOOK, .kind = "", .ns = "", .name = "host", .why = "", .body = &args
+	};
+	struct brain_request *r = request_new(b, ASK_STATUS, id);
 
 	(void)e;
-	for (size_t i = 0; i < b->config->sources.n; i++)
-		json_array_append_new(sources, source_status_json(b, &b->watches[i]));
-	for (size_t i = 0; b->host && i < b->host->lacks.n; i++)
-		json_array_append_new(lacks, json_string(b->host->lacks.at[i]));
-	for (size_t i = 0; i < pods.n; i++) {
-		const struct pod *p = (const void *)pods.at[i];
-
-		running +=
-		    p->status && p->status->phase && !strcmp(p->status->phase, "Running");
-	}
-	answer_json(b, id,
-		    json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:o, s:o}", "kind", "Status",
-			      "version", KEDGE_VERSION, "node", b->settings.node_name, "pods",
-			      (int)pods.n, "running", running, "lacks", lacks, "sources",
-			      sources, "notFromGit", brain_loose(b)));
+	args.id = r->id;
+	if (brain_tell(b, &a, NULL, 0) == 0)
+		return 0;
+	request_free(b, r);
+	answer_json(b, id, brain_status(b, NULL));
 	return 0;
 }
 
@@ -511,7 +477,7 @@ on_image_import(void *ctx, int64_t id, const struct api_image *image, struct err
 	/* "id" and "format" are rows too, but not the client's to say. */
 	args = t ? schema_decode(import_args_kind(), t, SCHEMA_LENIENT, &arena, &cs) : NULL;
 	for (const struct complaint *c = cs.first; c; c = c->next)
-		if (!c->warning && !strstr(c->text, "Required value"))
+		if (!c->warning && c->kind != COMPLAINT_REQUIRED)
 			return fail(e, WHY_INVALID, "%s", c->text);
 	if (!args)
 		return fail(e, WHY_INVALID, "config: not JSON");
@@ -687,7 +653,15 @@ on_look(void *ctx, int64_t id, const struct look_args *look, struct error **e)
 void
 brain_look_seen(struct brain *b, const struct look_seen *seen)
 {
-	answer_seen(b, seen->id, look_seen_kind(), seen);
+	struct brain_request *r = request_find(b, ASK_STATUS, seen->id);
+	int64_t id = r ? r->api_id : 0;
+
+	if (!r) {
+		answer_seen(b, seen->id, look_seen_kind(), seen);
+		return;
+	}
+	request_free(b, r);
+	answer_json(b, id, brain_status(b, seen));
 }
 
 static int
@@ -759,8 +733,14 @@ brain_images_changed(struct brain *b)
 int
 brain_api_open(struct brain *b, struct error **e)
 {
+	if (b->listen_tls >= 0 && brain_pki_open(b, e) < 0)
+		return -1;
+
 	struct api_settings settings = {
-		.http = { .socket_fd = b->listen_unix, .listen_fd = b->listen_tcp },
+		.http = { .socket_fd = b->listen_unix,
+			  .listen_fd = b->listen_tcp,
+			  .tls_fd = b->listen_tls },
+		.pki = b->pki,
 		.log_dir = b->config->logs,
 		.settings = &b->settings,
 	};
@@ -785,12 +765,15 @@ brain_api_open(struct brain *b, struct error **e)
 		.image_gone = on_image_gone,
 		.image_remove = on_image_remove,
 		.down = on_down,
+		.certify = brain_certify,
 	};
 
 	if (audit)
 		settings.audit =
 		    (struct audit_settings){ audit->path, quantity_value(audit->maxSize),
 					     audit->maxFiles };
+	if (b->pki)
+		settings.http.tls = brain_pki_tls(b);
 	brain_stream_host(&host);
 	return api_open(b->base, b->store, &settings, &host, &b->api, e);
 }
@@ -803,4 +786,5 @@ brain_api_close(struct brain *b)
 	while (b->requests)
 		request_free(b, b->requests);
 	brain_streams_close(b);
+	brain_pki_close(b);
 }

@@ -43,7 +43,7 @@ delete_other(struct brain *b, const struct resource *res, const struct action *a
 	struct object *o;
 
 	/* Whoever deletes what Git states: it is made again. */
-	if (old && own_is_gits(old))
+	if (old && own_is_signed(old))
 		deploy_drifted(b, old);
 	if (!old || (!old->metadata->finalizers.n && res->id != RES_namespace))
 		return store_delete(b->store, res->id, a->ns, a->name, e) == 0;
@@ -194,12 +194,15 @@ carry_note(struct brain *b, struct action *a)
 static bool
 carry_hand(struct brain *b, const struct action *action)
 {
+	cleanup_arena struct arena tokens = { 0 };
 	struct action a = *action;
 
 	if (rules_verb(a.verb) && b->committing)
 		return false; /* one at a time; the acknowledgement pokes the next pass */
 	if (!carry_note(b, &a))
 		return false;
+	if (a.verb == ACT_START || a.verb == ACT_FILES)
+		brain_tokens_put(b, &a, &tokens);
 	if (brain_tell(b, &a, NULL, 0) < 0 && a.verb == ACT_START)
 		seen_unsaid(b, &a);
 	return true;
@@ -243,8 +246,5 @@ carry_asked(struct brain *b, const struct action *a, struct error **e)
 	struct error *why = NULL;
 
 	carry_with(b, a, &why);
-	if (!why)
-		return 0;
-	*e = why;
-	return -1;
+	return why ? fail_with(e, &why) : 0;
 }

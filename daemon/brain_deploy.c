@@ -7,7 +7,9 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/log.h"
+#include "../reconcile/base/text.h"
 #include "../reconcile/controllers.h"
+#include "../reconcile/own.h"
 #include "brain_fetch.h"
 #include "brain_state.h"
 #include <inttypes.h>
@@ -229,9 +231,55 @@ deploy_worker(struct brain *b, const char *source, int fd, const char *error)
 		deploy(b, w, false);
 }
 
+/* It is in the store, and not in the configuration any more: it is no source.  What it stated
+ * stays, as it is (own.h), and its history; it is adopted again when the source is put back. */
+static void
+source_forget(struct brain *b, const char *name)
+{
+	cleanup_error struct error *e = NULL;
+	struct snapshot s = { 0 };
+	size_t n = 0;
+
+	store_view(b->store, &s);
+	for (int r = 0; r < RES_COUNT; r++)
+		for (size_t i = 0; i < s.of[r].n; i++)
+			n += own_is_signed(s.of[r].at[i]) &&
+			     !strcmp(object_label(s.of[r].at[i], ANNOTATION_SOURCE), name);
+	log_warn(
+	    name,
+	    "source %s is no longer configured: its objects (%zu) stay as they are and are "
+	    "not from Git any more; put the source back, or delete them (kedge status "
+	    "names them)",
+	    name, n);
+	if (store_delete(b->store, RES_source, "", name, &e) < 0)
+		log_err(name, "%s", error_text(e));
+}
+
+static void
+sources_forget(struct brain *b)
+{
+	cleanup_arena struct arena a = { 0 };
+	struct objects all = store_all(b->store, RES_source);
+	const char **gone = arena_alloc(&a, (all.n + 1) * sizeof *gone);
+	size_t n = 0;
+
+	for (size_t i = 0; i < all.n; i++) {
+		const char *name = object_name(all.at[i]);
+		bool known = false;
+
+		for (size_t k = 0; k < b->config->sources.n && !known; k++)
+			known = !strcmp(b->config->sources.at[k].name, name);
+		if (!known)
+			gone[n++] = arena_strdup(&a, name);
+	}
+	for (size_t i = 0; i < n; i++)
+		source_forget(b, gone[i]);
+}
+
 void
 deploy_open(struct brain *b)
 {
+	sources_forget(b);
 	b->watches = xcalloc(b->config->sources.n + 1, sizeof *b->watches);
 	for (size_t i = 0; i < b->config->sources.n; i++) {
 		struct watch *w = &b->watches[i];
@@ -320,7 +368,8 @@ deploy_plan(struct brain *b, struct watch *w, const char *commit, bool allow_pru
 {
 	struct wanted wanted = { .source = w->config->name,
 				 .revision = commit,
-				 .prune_allowed = allow_prune };
+				 .prune_allowed = allow_prune,
+				 .no_commits = str_is(w->config->type, "directory") };
 
 	if (source_manifests(b->sources, w->config->name, commit, ret, cs, e) < 0)
 		return -1;

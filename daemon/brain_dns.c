@@ -25,15 +25,17 @@ struct brain_dns {
 	unsigned round;
 };
 
-static void
+static bool
 tell(struct brain_dns *d, const char *verb, const char *key, const char *lines)
 {
 	cleanup_error struct error *e = NULL;
 	cleanup_free char *line = NULL;
 
 	xasprintf(&line, "%s%s%s", verb, *key ? " " : "", key);
-	if (wire_send(d->wire, line, lines, NULL, 0, &e) < 0)
-		log_err("names", "%s was not told: %s", key, error_text(e));
+	if (wire_send(d->wire, line, lines, NULL, 0, &e) == 0)
+		return true;
+	log_err("names", "%s was not told: %s", key, error_text(e));
+	return false;
 }
 
 static void
@@ -101,9 +103,9 @@ part_sync(struct brain_dns *d, struct snapshot *s, const struct dns_part *part, 
 	t->round = d->round;
 	if (t->print == part->print)
 		return;
-	t->print = part->print;
 	dns_part_text(s, part, a, &lines);
-	tell(d, "put", part->key, buf_text(&lines));
+	if (tell(d, "put", part->key, buf_text(&lines)))
+		t->print = part->print; /* else the next look tells it again */
 }
 
 /* What is not there any more, once it is known to be fewer than were told. */
@@ -117,8 +119,8 @@ gone_drop(struct brain_dns *d, struct arena *a)
 		if (((struct told *)s->value)->round != d->round)
 			gone[n++] = arena_strdup(a, s->key);
 	for (size_t i = 0; i < n; i++) {
-		free(map_del(&d->told, gone[i]));
-		tell(d, "drop", gone[i], NULL);
+		if (tell(d, "drop", gone[i], NULL))
+			free(map_del(&d->told, gone[i]));
 	}
 }
 
@@ -133,14 +135,14 @@ brain_dns_sync(struct brain *b, struct snapshot *s, struct arena *a)
 		return;
 	d->round++;
 	if (!d->begun)
-		tell(d, "begin", "", NULL);
+		(void)tell(d, "begin", "", NULL);
 	at = dns_parts(s, a, &n);
 	for (size_t i = 0; i < n; i++)
 		part_sync(d, s, &at[i], a);
 	if (d->told.n != n)
 		gone_drop(d, a);
 	if (!d->begun)
-		tell(d, "end", "", NULL);
+		(void)tell(d, "end", "", NULL);
 	d->begun = true;
 }
 
@@ -155,15 +157,22 @@ brain_dns_why(void *ctx, int64_t id, const char *ns, const char *name, struct er
 	struct snapshot s;
 	size_t n;
 
+	const struct config *config = b->config;
+	const char *others = config->dns && config->dns->upstreams.n
+				 ? "not of the cluster: what the servers say that "
+				   "dns.upstreams in kedge.yaml names"
+				 : "not of the cluster: what the servers say that the host's "
+				   "/etc/resolv.conf names";
+
 	(void)e;
 	brain_snapshot(b, &s, &a);
 	n = dns_candidates(&b->settings, *ns ? ns : "default", name, &a, ask);
 	for (size_t i = 0; i < n; i++) {
 		bool ours = dns_why(&s, ask[i], &a, &why);
 
-		json_array_append_new(names, json_pack("{s:s, s:b, s:s}", "name", ask[i],
-						       "cluster", ours, "why",
-						       ours ? why : "not of the cluster"));
+		json_array_append_new(names,
+				      json_pack("{s:s, s:b, s:s}", "name", ask[i], "cluster",
+						ours, "why", ours ? why : others));
 	}
 	all = json_pack("{s:s, s:s, s:o}", "kind", "Names", "server", b->settings.cluster_dns,
 			"names", names);

@@ -102,10 +102,14 @@ void
 images_wanted(const struct manifest_set *set, struct arena *a, struct strs *ret)
 {
 	struct map seen = { 0 };
+	bool has[RES_COUNT];
 
+	for (int r = 0; r < RES_COUNT; r++) /* asked once a kind, not once an object */
+		has[r] = resource_has_pod_spec(&resources[r]);
 	*ret = (struct strs){ 0 };
 	for (size_t i = 0; i < set->n; i++) {
-		const struct pod_spec *spec = object_pod_spec(set->at[i]->obj);
+		const struct pod_spec *spec =
+		    has[set->at[i]->res->id] ? object_pod_spec(set->at[i]->obj) : NULL;
 		struct pod_image x;
 		const char **at;
 

@@ -19,7 +19,7 @@ enum { FIELDS_TOLD = 20, OBJECTS_TOLD = 1000 };
 static json_t *
 managers_of(const struct object *o, struct arena *a)
 {
-	const char *text = o->metadata->managedFields;
+	const char *text = o->metadata->managedFields ? o->metadata->managedFields : "[]";
 	struct complaints none = { .arena = a };
 	const struct tree *t = json_read(text, strlen(text), a, &none);
 	json_t *out = json_array();
@@ -55,7 +55,8 @@ static json_t *
 fields_of(const struct object *o, struct arena *a)
 {
 	const struct kind *k = resource_of(o)->schema;
-	const char *stated = object_annotation(o, ANNOTATION_APPLIED);
+	const char *record = object_annotation(o, ANNOTATION_APPLIED),
+		   *stated = record ? record : "{}";
 	struct complaints none = { .arena = a };
 	const struct tree *t = json_read(stated, strlen(stated), a, &none);
 	const struct tree *all = managed_all(o->metadata->managedFields, a);
@@ -67,37 +68,50 @@ fields_of(const struct object *o, struct arena *a)
 	return out;
 }
 
-static json_t *
-loose_one(const struct object *o, struct arena *a)
+/* The source that stated it, and is no longer followed; NULL: there is none. */
+static const char *
+left_by(const struct snapshot *s, const struct object *o)
 {
-	bool gits = own_is_gits(o);
-	json_t *fields = gits ? fields_of(o, a) : NULL;
+	return own_is_signed(o) && !own_is_gits(s, o) ? object_label(o, ANNOTATION_SOURCE)
+						      : NULL;
+}
 
-	if (gits && !json_array_size(fields)) {
+static json_t *
+loose_one(const struct snapshot *s, const struct object *o, struct arena *a)
+{
+	/* kedge itself makes the Node; of it, too, only what was written over the API. */
+	bool made = own_is_gits(s, o) || resource_of(o)->id == RES_node;
+	json_t *fields = made ? fields_of(o, a) : NULL;
+
+	if (made && !json_array_size(fields)) {
 		json_decref(fields);
 		return NULL;
 	}
-	return json_pack("{s:s, s:s, s:s, s:I, s:o, s:o*}", "kind", resource_of(o)->singular,
-			 "namespace", object_namespace(o), "name", object_name(o), "created",
-			 (json_int_t)o->metadata->creationTimestamp, "managers",
-			 managers_of(o, a), "fields", fields);
+	return json_pack("{s:s, s:s, s:s, s:I, s:o, s:o*, s:s*}", "kind",
+			 resource_of(o)->singular, "namespace", object_namespace(o), "name",
+			 object_name(o), "created", (json_int_t)o->metadata->creationTimestamp,
+			 "managers", managers_of(o, a), "fields", fields, "source",
+			 left_by(s, o));
 }
 
 json_t *
 brain_loose(struct brain *b)
 {
 	json_t *out = json_array();
+	struct snapshot s = { 0 };
 
+	store_view(b->store, &s);
 	for (int r = 0; r < RES_COUNT; r++) {
-		struct objects all = store_all(b->store, (enum resource_id)r);
+		struct objects all = s.of[r];
 
 		for (size_t i = 0; i < all.n && json_array_size(out) < OBJECTS_TOLD; i++) {
 			cleanup_arena struct arena scratch = { 0 };
 			const struct object *o = all.at[i];
 			json_t *one = NULL;
 
-			if (o->metadata->managedFields && !object_controller(o))
-				one = loose_one(o, &scratch);
+			if ((o->metadata->managedFields && !object_controller(o)) ||
+			    left_by(&s, o))
+				one = loose_one(&s, o, &scratch);
 			if (one)
 				json_array_append_new(out, one);
 		}

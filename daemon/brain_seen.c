@@ -139,9 +139,16 @@ seen_renewed(struct brain *b, const struct action *a)
 	const struct add_args *args = a->body;
 	struct pod_row *row = seen_row(b, args->uid);
 
-	for (size_t i = 0; row && i < row->seen->containers.n; i++)
-		if (!strcmp(row->seen->containers.at[i].name, args->container->name))
-			row->seen->containers.at[i].held = false;
+	for (size_t i = 0; row && i < row->seen->containers.n; i++) {
+		struct container_seen *c = &row->seen->containers.at[i];
+
+		if (strcmp(c->name, args->container->name))
+			continue;
+		c->held = args->container->hold && !strcmp(c->state, "waiting");
+		c->envVersion = args->container->envVersion
+				    ? arena_strdup(&row->arena, args->container->envVersion)
+				    : NULL;
+	}
 }
 
 void

@@ -79,7 +79,9 @@ struct brain {
 	struct brain_stream
 	    *streams; /* programs, attached clients, connections (brain_stream.c) */
 	struct brain_request *requests; /* that wait for the hand or a worker (brain_api.c) */
-	int listen_unix, listen_tcp;
+	int listen_unix, listen_tcp, listen_tls;
+	struct pki *pki; /* brain_pki.c; NULL: no TLS */
+	struct event *pki_timer;
 
 	struct map pods; /* uid -> struct pod_row */
 	const struct pod_seen **pods_sorted;
@@ -132,8 +134,23 @@ void brain_images_changed(struct brain *);
 void brain_usage_seen(struct brain *, const struct usage_seen *);
 void brain_look_seen(struct brain *, const struct look_seen *);
 
-/* brain_loose.c: what lives here that no commit says, as /kedge/status tells it */
+/* brain_pki.c: the authority, and the certificate that is made anew in time */
+struct http_tls;
+int brain_pki_open(struct brain *, struct error **);
+/* Signs the tokens that the pod's files are to have; they live in the arena. */
+void brain_tokens_put(struct brain *, struct action *, struct arena *);
+void brain_pki_close(struct brain *);
+struct http_tls brain_pki_tls(const struct brain *);
+/* Of struct api_host: a client's certificate for this request, and where to go with it. */
+struct user;
+int brain_certify(void *brain, int64_t id, const struct user *, int64_t seconds,
+		  const void *request, size_t n, struct error **);
+
+/* brain_status.c: the answer of /kedge/status; `seen`: where pods listen, NULL: not known */
 struct json_t;
+struct json_t *brain_status(struct brain *, const struct look_seen *seen);
+struct json_t *brain_text_json(const char *); /* of foreign bytes, too */
+/* brain_loose.c: what lives here that no commit says, as it is told there */
 struct json_t *brain_loose(struct brain *);
 
 /* brain_stream.c */

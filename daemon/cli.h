@@ -138,6 +138,12 @@ void cli_yaml(json_t *, struct buf *);
 /* -o json|yaml of one value; false when another format was asked for */
 bool cli_print_json(struct cli_call *, json_t *);
 
+/* Text whose lines are wider than `width` goes on below, at a blank, beneath what the line
+ * begins with; colours have no width. */
+void cli_fold(const char *text, size_t width, struct buf *out);
+/* To c->out; folded where that is a terminal. */
+void cli_put(struct cli_call *, const char *text);
+
 struct cli_table {
 	struct arena *arena;
 	size_t cols, rows, cap;

@@ -132,7 +132,7 @@ carry(struct cli_call *c, const struct cp_side *near, const struct cp_side *far,
 	if (rc < 0 && !name && WIFEXITED(status) && WEXITSTATUS(status))
 		return 1; /* who unpacks ended it */
 	if (rc < 0)
-		return fail(e, why->why, "%s", error_text(why));
+		return fail_with(e, &why);
 	return rc || status ? 1 : 0;
 }
 

@@ -89,6 +89,13 @@ wait_until_begun(struct cli_call *c, const char *url, const char *name, int *ret
 		begun = st && !json_object_get(st, "waiting");
 		end = cli_path(st, "terminated.exitCode");
 		*ret_code = end ? (int)json_integer_value(end) : -1;
+		why = cli_at(c, st, "terminated.reason");
+		if (!strcmp(why, "ContainerCannotRun") || !strcmp(why, "StartError")) {
+			fail(e, WHY_UNAVAILABLE, "container %s: %s", name,
+			     cli_at(c, st, "terminated.message"));
+			json_decref(pod);
+			return -1;
+		}
 		why = st ? cli_at(c, st, "waiting.reason") : "";
 		if (*why && strcmp(why, "ContainerCreating") &&
 		    strcmp(why, "PodInitializing")) {
@@ -136,7 +143,7 @@ talk(struct cli_call *c, const char *url, const char *name, int code, struct err
 		if (rc < 0 && wait_until_begun(c, url, name, &code, NULL) < 0)
 			code = -1;
 		if (rc < 0 && code < 0)
-			return fail(e, why->why, "%s", error_text(why));
+			return fail_with(e, &why);
 		if (rc >= 0)
 			return rc;
 	}
@@ -153,7 +160,9 @@ cli_debug(struct cli_call *c, struct error **e)
 	int code;
 
 	if (!cli_opt(c, OPT_image))
-		return fail(e, WHY_BAD_REQUEST, "kedge debug needs --image NAME");
+		return fail(e, WHY_BAD_REQUEST,
+			    "kedge debug needs --image NAME: one with the tools to look with, "
+			    "such as busybox; `kedge image ls` lists those that are here");
 	pod = cli_pod(c, c->args[0], e);
 	if (!pod)
 		return -1;
@@ -173,6 +182,9 @@ cli_debug(struct cli_call *c, struct error **e)
 		return -1;
 	if (talks)
 		return talk(c, url, name, code, e);
-	fprintf(c->out, "container %s was added to pod %s\n", name, pod);
+	fprintf(c->out,
+		"container %s was added to pod %s; what it prints: kedge logs %s -c %s%s%s\n",
+		name, pod, pod, name, cli_opt(c, OPT_namespace) ? " -n " : "",
+		cli_opt(c, OPT_namespace) ? cli_opt(c, OPT_namespace) : "");
 	return 0;
 }

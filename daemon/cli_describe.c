@@ -241,35 +241,41 @@ template_of(struct sheet *s, const char *label)
 	sheet_containers(s, "  Containers");
 }
 
-/* The sets that a deployment owns: the newest revision is the new one. */
+/* Sets that a deployment owns, as kubectl tells of them: all but the one of its newest
+ * revision, or that one alone. */
+static const char *
+sets_text(struct sheet *s, json_t *list, bool newest)
+{
+	static const char key[] = "deployment.kubernetes.io/revision";
+	json_t *ours = json_object_get(cli_path(s->obj, "metadata.annotations"), key), *rs;
+	const char *uid = sheet_at(s, "metadata.uid");
+	cleanup_buf struct buf text = { 0 };
+	size_t i;
+
+	json_array_foreach(json_object_get(list, "items"), i, rs)
+	{
+		json_t *its = json_object_get(cli_path(rs, "metadata.annotations"), key);
+		const char *made = cli_at(s->c, rs, "status.replicas");
+
+		if (str_is(cli_at(s->c, rs, "metadata.ownerReferences.0.uid"), uid) &&
+		    json_equal(its, ours) == newest)
+			buf_addf(&text, "%s%s (%s/%s replicas created)", text.len ? ", " : "",
+				 cli_at(s->c, rs, "metadata.name"), *made ? made : "0",
+				 cli_at(s->c, rs, "spec.replicas"));
+	}
+	return arena_strdup(s->c->arena, text.len ? text.at : "<none>");
+}
+
 static void
 replica_sets(struct sheet *s, const char *label)
 {
 	struct error *ignored = NULL;
 	json_t *list = cli_json(s->c, "GET", cli_url(s->c, &resources[RES_replica_set], NULL),
 				NULL, NULL, &ignored);
-	const char *uid = sheet_at(s, "metadata.uid");
-	json_t *rs;
-	size_t i;
 
 	(void)label;
-	json_array_foreach(json_object_get(list, "items"), i, rs)
-	{
-		json_t *revision = json_object_get(cli_path(rs, "metadata.annotations"),
-						   "deployment.kubernetes.io/revision");
-		json_t *ours = json_object_get(cli_path(s->obj, "metadata.annotations"),
-					       "deployment.kubernetes.io/revision");
-
-		if (!str_is(cli_at(s->c, rs, "metadata.ownerReferences.0.uid"), uid))
-			continue;
-		sheet_put(s, json_equal(revision, ours) ? "NewReplicaSet" : "OldReplicaSet",
-			  arena_printf(s->c->arena, "%s (%s/%s replicas created)",
-				       cli_at(s->c, rs, "metadata.name"),
-				       *cli_at(s->c, rs, "status.replicas")
-					   ? cli_at(s->c, rs, "status.replicas")
-					   : "0",
-				       cli_at(s->c, rs, "spec.replicas")));
-	}
+	sheet_put(s, "OldReplicaSets", sets_text(s, list, false));
+	sheet_put(s, "NewReplicaSet", sets_text(s, list, true));
 	json_decref(list);
 	error_free(&ignored);
 }

@@ -6,6 +6,7 @@
 #include "../reconcile/base/arena.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
+#include "../reconcile/base/ipv4.h"
 #include "cli.h"
 #include <arpa/inet.h>
 #include <ldns/ldns.h>
@@ -104,15 +105,13 @@ one_print(struct cli_call *c, json_t *one, bool found)
 static const char *
 name_of(struct cli_call *c, ldns_rr_type *type)
 {
-	struct in_addr in;
 	uint32_t ip;
 
-	if (*type || inet_pton(AF_INET, c->args[0], &in) != 1) {
+	if (*type || !ipv4_read(c->args[0], &ip)) {
 		*type = *type ? *type : LDNS_RR_TYPE_A;
 		return c->args[0];
 	}
 	*type = LDNS_RR_TYPE_PTR;
-	ip = ntohl(in.s_addr);
 	return arena_printf(c->arena, "%u.%u.%u.%u.in-addr.arpa.", ip & 255, ip >> 8 & 255,
 			    ip >> 16 & 255, ip >> 24);
 }

@@ -21,16 +21,14 @@ enum { CH_IN, CH_OUT, CH_ERR, CH_STATUS, CH_RESIZE, CH_CLOSE = 255 };
 enum { QUEUE_MAX = 1 << 20, LINE_MAX_BYTES = 128 << 10 };
 
 struct session {
+	struct cli_ws net; /* first: it is what the callbacks are given */
 	struct cli_call *c;
 	const struct cli_talk *talk;
-	int fd, signals; /* signals: SIGWINCH, -1 without a terminal */
-	wslay_event_context_ptr ws;
-	struct buf early; /* came with the handshake's answer */
+	int signals; /* SIGWINCH, -1 without a terminal */
 	bool input, raw;
 	struct termios before;
 	struct buf said;   /* channel 2, where that is tamed: a line that has not ended */
 	struct buf status; /* channel 3 */
-	bool lost;         /* or nobody here takes what comes */
 };
 
 /* ---- handshake ---- */
@@ -133,7 +131,7 @@ say(struct session *s, uint8_t channel, const void *bytes, size_t n)
 	msg[0] = channel;
 	if (n)
 		memcpy(msg + 1, bytes, n);
-	wslay_event_queue_msg(s->ws, &m);
+	wslay_event_queue_msg(s->net.ws, &m);
 }
 
 static void
@@ -146,24 +144,6 @@ say_size(struct session *s)
 		say(s, CH_RESIZE, text,
 		    snprintf(text, sizeof text, "{\"Width\":%u,\"Height\":%u}", w.ws_col,
 			     w.ws_row));
-}
-
-static ssize_t
-on_recv(wslay_event_context_ptr ws, uint8_t *to, size_t n, int flags, void *ctx)
-{
-	struct session *s = ctx;
-
-	(void)flags;
-	return cli_ws_recv(ws, s->fd, &s->early, to, n, &s->lost);
-}
-
-static ssize_t
-on_send(wslay_event_context_ptr ws, const uint8_t *from, size_t n, int flags, void *ctx)
-{
-	struct session *s = ctx;
-
-	(void)flags;
-	return cli_ws_send(ws, s->fd, from, n, &s->lost);
 }
 
 static bool
@@ -216,7 +196,7 @@ on_message(wslay_event_context_ptr ws, const struct wslay_event_on_msg_recv_arg 
 	if (wslay_is_ctrl_frame(m->opcode) || !m->msg_length)
 		return;
 	if (m->msg[0] == CH_OUT)
-		s->lost |=
+		s->net.lost |=
 		    s->talk->out >= 0 && !put(s->talk->out, m->msg + 1, m->msg_length - 1);
 	else if (m->msg[0] == CH_ERR && s->talk->tame)
 		put_tame(s, (const char *)m->msg + 1, m->msg_length - 1);
@@ -274,19 +254,21 @@ pass_input(struct session *s)
 static void
 loop(struct session *s)
 {
-	while (!s->lost && (wslay_event_want_read(s->ws) || wslay_event_want_write(s->ws))) {
+	while (!s->net.lost &&
+	       (wslay_event_want_read(s->net.ws) || wslay_event_want_write(s->net.ws))) {
 		/* What cannot be sent is not read, so that a slow program slows the sender. */
-		bool room = wslay_event_get_queued_msg_length(s->ws) < QUEUE_MAX;
+		bool room = wslay_event_get_queued_msg_length(s->net.ws) < QUEUE_MAX;
 		struct pollfd p[] = {
-			{ .fd = s->fd,
-			  .events = POLLIN | (wslay_event_want_write(s->ws) ? POLLOUT : 0) },
+			{ .fd = s->net.fd,
+			  .events =
+			      POLLIN | (wslay_event_want_write(s->net.ws) ? POLLOUT : 0) },
 			{ .fd = s->input && room ? s->talk->in : -1, .events = POLLIN },
 			{ .fd = s->signals, .events = POLLIN },
 		};
 
-		if (!s->early.len && poll(p, 3, -1) < 0 && errno != EINTR)
+		if (!s->net.early.len && poll(p, 3, -1) < 0 && errno != EINTR)
 			break;
-		if ((s->early.len || p[0].revents) && wslay_event_recv(s->ws))
+		if ((s->net.early.len || p[0].revents) && wslay_event_recv(s->net.ws))
 			break;
 		if (p[1].revents)
 			pass_input(s);
@@ -297,7 +279,7 @@ loop(struct session *s)
 				;
 			say_size(s);
 		}
-		if (wslay_event_want_write(s->ws) && wslay_event_send(s->ws))
+		if (wslay_event_want_write(s->net.ws) && wslay_event_send(s->net.ws))
 			break;
 	}
 }
@@ -332,27 +314,29 @@ exit_code(struct session *s, struct error **e)
 int
 cli_talk(struct cli_call *c, const struct cli_talk *t, struct error **e)
 {
-	static const struct wslay_event_callbacks calls = { .recv_callback = on_recv,
-							    .send_callback = on_send,
+	static const struct wslay_event_callbacks calls = { .recv_callback = cli_ws_recv,
+							    .send_callback = cli_ws_send,
 							    .genmask_callback = cli_ws_mask,
 							    .on_msg_recv_callback =
 								on_message };
 	cleanup_close int fd = cli_connect(c, e);
-	struct session s = { .c = c, .talk = t, .fd = fd, .signals = -1, .input = t->in >= 0 };
+	struct session s = {
+		.c = c, .talk = t, .net.fd = fd, .signals = -1, .input = t->in >= 0
+	};
 	int rc = -1;
 
 	if (fd < 0)
 		return -1;
-	if (!cli_websocket(c, fd, t->path, &s.early, e)) {
-		wslay_event_context_client_init(&s.ws, &calls, &s);
+	if (!cli_websocket(c, fd, t->path, &s.net.early, e)) {
+		wslay_event_context_client_init(&s.net.ws, &calls, &s);
 		if (t->tty)
 			terminal_raw(&s);
 		loop(&s);
 		terminal_restore(&s);
 		rc = exit_code(&s, e);
-		wslay_event_context_free(s.ws);
+		wslay_event_context_free(s.net.ws);
 	}
-	buf_done(&s.early);
+	buf_done(&s.net.early);
 	buf_done(&s.said);
 	buf_done(&s.status);
 	if (s.signals >= 0)

@@ -28,32 +28,14 @@ struct port {
 };
 
 struct link {
-	int remote, local; /* sockets: of the WebSocket, of who connected */
-	wslay_event_context_ptr ws;
-	struct buf early, in; /* in: for the local one */
-	bool named[2];        /* the two bytes of a channel came */
-	bool lost, local_ended, remote_ended;
+	struct cli_ws net; /* first: it is what the callbacks are given */
+	int local;         /* the socket of who connected */
+	struct buf in;     /* for that one */
+	bool named[2];     /* the two bytes of a channel came */
+	bool local_ended, remote_ended;
 };
 
 /* ---- one connection ---- */
-
-static ssize_t
-on_recv(wslay_event_context_ptr ws, uint8_t *to, size_t n, int flags, void *ctx)
-{
-	struct link *l = ctx;
-
-	(void)flags;
-	return cli_ws_recv(ws, l->remote, &l->early, to, n, &l->lost);
-}
-
-static ssize_t
-on_send(wslay_event_context_ptr ws, const uint8_t *from, size_t n, int flags, void *ctx)
-{
-	struct link *l = ctx;
-
-	(void)flags;
-	return cli_ws_send(ws, l->remote, from, n, &l->lost);
-}
 
 static void
 on_message(wslay_event_context_ptr ws, const struct wslay_event_on_msg_recv_arg *m, void *ctx)
@@ -80,7 +62,7 @@ say(struct link *l, const char *bytes, size_t n)
 {
 	struct wslay_event_msg m = { WSLAY_BINARY_FRAME, (const uint8_t *)bytes, n };
 
-	wslay_event_queue_msg(l->ws, &m);
+	wslay_event_queue_msg(l->net.ws, &m);
 }
 
 static void
@@ -109,7 +91,7 @@ local_write(struct link *l)
 	if (n > 0)
 		buf_drop(&l->in, n);
 	else if (n < 0 && errno != EAGAIN && errno != EINTR)
-		l->lost = true;
+		l->net.lost = true;
 	if (l->remote_ended && !l->in.len)
 		shutdown(l->local, SHUT_WR);
 }
@@ -118,11 +100,11 @@ local_write(struct link *l)
 static void
 pump(struct link *l)
 {
-	while (!l->lost && !(l->local_ended && l->remote_ended && !l->in.len)) {
-		bool room = wslay_event_get_queued_msg_length(l->ws) < QUEUE_MAX,
-		     wants = wslay_event_want_write(l->ws);
+	while (!l->net.lost && !(l->local_ended && l->remote_ended && !l->in.len)) {
+		bool room = wslay_event_get_queued_msg_length(l->net.ws) < QUEUE_MAX,
+		     wants = wslay_event_want_write(l->net.ws);
 		struct pollfd p[] = {
-			{ .fd = l->remote,
+			{ .fd = l->net.fd,
 			  .events =
 			      (l->in.len < QUEUE_MAX ? POLLIN : 0) | (wants ? POLLOUT : 0) },
 			{ .fd = l->local_ended && !l->in.len ? -1 : l->local,
@@ -130,17 +112,17 @@ pump(struct link *l)
 				    (l->in.len ? POLLOUT : 0) },
 		};
 
-		if (!l->early.len && poll(p, 2, -1) < 0 && errno != EINTR)
+		if (!l->net.early.len && poll(p, 2, -1) < 0 && errno != EINTR)
 			return;
-		if ((l->early.len || p[0].revents & (POLLIN | POLLHUP)) &&
-		    wslay_event_recv(l->ws))
+		if ((l->net.early.len || p[0].revents & (POLLIN | POLLHUP)) &&
+		    wslay_event_recv(l->net.ws))
 			l->remote_ended = true;
-		if (!wslay_event_want_read(l->ws))
+		if (!wslay_event_want_read(l->net.ws))
 			l->remote_ended = l->local_ended = true;
 		if (p[1].revents & (POLLIN | POLLHUP | POLLERR) && !l->local_ended)
 			local_read(l);
 		local_write(l);
-		if (wslay_event_want_write(l->ws) && wslay_event_send(l->ws))
+		if (wslay_event_want_write(l->net.ws) && wslay_event_send(l->net.ws))
 			return;
 	}
 }
@@ -148,19 +130,19 @@ pump(struct link *l)
 static int
 serve(struct cli_call *c, const char *path, int local)
 {
-	static const struct wslay_event_callbacks calls = { .recv_callback = on_recv,
-							    .send_callback = on_send,
+	static const struct wslay_event_callbacks calls = { .recv_callback = cli_ws_recv,
+							    .send_callback = cli_ws_send,
 							    .genmask_callback = cli_ws_mask,
 							    .on_msg_recv_callback =
 								on_message };
 	cleanup_error struct error *e = NULL;
-	struct link l = { .remote = cli_connect(c, &e), .local = local };
+	struct link l = { .net.fd = cli_connect(c, &e), .local = local };
 
-	if (l.remote < 0 || cli_websocket(c, l.remote, path, &l.early, &e) < 0) {
+	if (l.net.fd < 0 || cli_websocket(c, l.net.fd, path, &l.net.early, &e) < 0) {
 		fprintf(stderr, "kedge: %s\n", error_text(e));
 		return 1;
 	}
-	wslay_event_context_client_init(&l.ws, &calls, &l);
+	wslay_event_context_client_init(&l.net.ws, &calls, &l);
 	pump(&l);
 	return 0;
 }

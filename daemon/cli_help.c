@@ -355,7 +355,7 @@ offer_args(struct cli_call *c, const struct cli_command *cmd, const char *const 
 
 		if (res)
 			offer_names(c, res, typed, "");
-	} else if (!strncmp(cmd->args, "POD", 3) || !strcmp(cmd->words, "delete pod")) {
+	} else if (!strncmp(cmd->args, "POD", 3)) {
 		offer_names(c, &resources[RES_pod], typed, "");
 	} else if (!strcmp(cmd->words, "cp")) {
 		offer_names(c, &resources[RES_pod], typed, ":");

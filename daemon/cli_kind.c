@@ -187,6 +187,10 @@ cli_pod(struct cli_call *c, const char *word, struct error **e)
 	if (!slash)
 		return word;
 	res = resource_named(arena_strndup(c->arena, word, slash - word));
+	if (!slash[1]) {
+		fail(e, WHY_BAD_REQUEST, "\"%s\" needs a name: KIND/NAME", word);
+		return NULL;
+	}
 	if (!res) {
 		no_such_kind(arena_strndup(c->arena, word, slash - word), e);
 		return NULL;

@@ -140,17 +140,6 @@ cli_duration(const char *text)
 
 /* ---- the command ---- */
 
-/* A kind may be called as everywhere else: pod, pods, po. */
-static bool
-word_is(const char *given, const char *want, size_t len)
-{
-	const struct resource *pod = &resources[RES_pod];
-
-	return (strlen(given) == len && !strncmp(given, want, len)) ||
-	       (len == strlen(pod->singular) && !strncmp(want, pod->singular, len) &&
-		resource_named(given) == pod);
-}
-
 /* How many of argv's words the command's own words are; 0 when they are not. */
 static int
 words_match(const char *words, char **argv)
@@ -160,7 +149,7 @@ words_match(const char *words, char **argv)
 	while (*words) {
 		size_t len = strcspn(words, " ");
 
-		if (!argv[n] || !word_is(argv[n], words, len))
+		if (!argv[n] || strlen(argv[n]) != len || strncmp(argv[n], words, len) != 0)
 			return 0;
 		n++;
 		words += len;
@@ -215,16 +204,10 @@ no_such_command(char **argv, struct arena *a, struct error **e)
 		if (!c->brief)
 			continue;
 		first[n++] = arena_strndup(a, c->words, len);
-		if (c->words[len] && !strcmp(first[n - 1], argv[0])) /* "image", "delete" */
+		if (c->words[len] && !strcmp(first[n - 1], argv[0])) /* "image" */
 			buf_addf(&also, "%s%s", also.len ? ", " : "", c->words);
 	}
-	if (!strcmp(argv[0], "delete") && argv[1])
-		fail(e, WHY_BAD_REQUEST,
-		     "kedge deletes pods only (kedge delete pod NAME); to delete \"%s\", take "
-		     "it "
-		     "out of its source and push",
-		     argv[1]);
-	else if (also.len)
+	if (also.len)
 		fail(e, WHY_BAD_REQUEST, "kedge %s needs a word more: %s", argv[0],
 		     buf_text(&also));
 	else if ((near = instead_of(argv[0])))

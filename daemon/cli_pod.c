@@ -1,7 +1,7 @@
 /* cli_pod.c -- a pod's output, its end, and what happened to anything. */
 #include "../reconcile/base/now.h"
 #include "../reconcile/object.h"
-#include "cli.h"
+#include "cli_source.h"
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
@@ -53,30 +53,49 @@ cli_logs(struct cli_call *c, struct error **e)
 	return cli_stream(c, path.at, "text/plain, */*", on_log, c->out, e);
 }
 
-/* ---- delete pod ---- */
+/* ---- delete ---- */
 
-/* Until the name is free, or stands for another pod. */
+/* Until the name is free, or stands for another object. */
 static int
-wait_gone(struct cli_call *c, const char *name, const char *uid, struct error **e)
+wait_gone(struct cli_call *c, const struct cli_target *t, const char *uid, struct error **e)
 {
 	for (;;) {
-		struct timespec t = { .tv_nsec = 100000000 };
 		cleanup_error struct error *why = NULL;
-		json_t *pod =
-		    cli_json(c, "GET", cli_url(c, &resources[RES_pod], name), NULL, NULL, &why);
-		bool there = pod && !strcmp(cli_at(c, pod, "metadata.uid"), uid);
+		json_t *o = cli_json(c, "GET", cli_url(c, t->res, t->name), NULL, NULL, &why);
+		bool there = o && !strcmp(cli_at(c, o, "metadata.uid"), uid);
 
-		json_decref(pod);
-		if (!pod && why->why != WHY_NOT_FOUND)
-			return fail(e, why->why, "%s", error_text(why));
+		json_decref(o);
+		if (!o && why->why != WHY_NOT_FOUND)
+			return fail_with(e, &why);
 		if (!there)
 			return 0;
-		nanosleep(&t, NULL);
+		cli_sleep(100);
 	}
 }
 
+static int
+delete_one(struct cli_call *c, const struct cli_target *t, const char *body,
+	   const char **ret_uid, struct error **e)
+{
+	const char *url = cli_url(c, t->res, t->name);
+	json_t *o = cli_json(c, "GET", url, NULL, NULL, e);
+
+	if (!o)
+		return -1;
+	*ret_uid = cli_at(c, o, "metadata.uid");
+	json_decref(o);
+	o = cli_json(c, "DELETE", url, NULL, body, e);
+	if (!o)
+		return -1;
+	json_decref(o);
+	fprintf(c->out, "%s%s%s \"%s\" deleted\n", t->res->singular, *t->res->group ? "." : "",
+		t->res->group, t->name);
+	fflush(c->out);
+	return 0;
+}
+
 int
-cli_delete_pod(struct cli_call *c, struct error **e)
+cli_delete(struct cli_call *c, struct error **e)
 {
 	const char *grace = cli_opt(c, OPT_grace_period);
 	char *end = NULL;
@@ -84,31 +103,26 @@ cli_delete_pod(struct cli_call *c, struct error **e)
 	const char *body =
 	    grace ? arena_printf(c->arena, "{\"gracePeriodSeconds\":%" PRId64 "}", seconds)
 		  : "{}";
-	const char **uids = arena_zalloc(c->arena, c->n * sizeof *uids + 1);
+	struct cli_target *at;
+	const char **uids;
+	size_t n;
 
 	if (grace && (end == grace || *end || seconds < 0))
 		return fail(e, WHY_BAD_REQUEST, "--grace-period takes seconds, not \"%s\"",
 			    grace);
-	for (size_t i = 0; i < c->n; i++)
-		c->args[i] = cli_name(&resources[RES_pod], c->args[i]);
-	for (size_t i = 0; i < c->n; i++) {
-		json_t *pod = cli_json(c, "GET", cli_url(c, &resources[RES_pod], c->args[i]),
-				       NULL, NULL, e);
-
-		if (!pod)
+	if (cli_targets(c, &at, &n, e) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (!at[i].name)
+			return fail(e, WHY_BAD_REQUEST,
+				    "which %s?  kedge delete %s NAME, or KIND/NAME",
+				    at[i].res->singular, at[i].res->singular);
+	uids = arena_zalloc(c->arena, n * sizeof *uids + 1);
+	for (size_t i = 0; i < n; i++)
+		if (delete_one(c, &at[i], body, &uids[i], e) < 0)
 			return -1;
-		uids[i] = cli_at(c, pod, "metadata.uid");
-		json_decref(pod);
-		pod = cli_json(c, "DELETE", cli_url(c, &resources[RES_pod], c->args[i]), NULL,
-			       body, e);
-		if (!pod)
-			return -1;
-		json_decref(pod);
-		fprintf(c->out, "pod \"%s\" deleted\n", c->args[i]);
-		fflush(c->out);
-	}
-	for (size_t i = 0; i < c->n && !cli_opt(c, OPT_no_wait); i++)
-		if (wait_gone(c, c->args[i], uids[i], e))
+	for (size_t i = 0; i < n && !cli_opt(c, OPT_no_wait); i++)
+		if (wait_gone(c, &at[i], uids[i], e))
 			return -1;
 	return 0;
 }

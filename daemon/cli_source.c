@@ -1,8 +1,10 @@
-/* cli_source.c -- what Git says and what came of it: status, history, diff, sync, rollback. */
+/* cli_source.c -- what Git says and what came of it: history, diff, sync, rollback. */
 #include "cli_source.h"
+#include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/now.h"
 #include "../reconcile/base/text.h"
 #include "../reconcile/object.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
@@ -21,8 +23,8 @@ cli_list(struct cli_call *c, enum resource_id id, struct error **e)
 	return cli_json(c, "GET", cli_url(c, &resources[id], NULL), NULL, NULL, e);
 }
 
-static const char *
-first_line(struct cli_call *c, const char *text, size_t most)
+const char *
+cli_first_line(struct cli_call *c, const char *text, size_t most)
 {
 	size_t n = strcspn(text, "\r\n"), letters = 0, bytes = 0;
 
@@ -36,8 +38,8 @@ first_line(struct cli_call *c, const char *text, size_t most)
 }
 
 /* "Ann <ann@example.org>" -> "Ann" */
-static const char *
-author_name(struct cli_call *c, const char *author)
+const char *
+revision_author(struct cli_call *c, const char *author)
 {
 	size_t n = strcspn(author, "<");
 
@@ -46,8 +48,8 @@ author_name(struct cli_call *c, const char *author)
 	return n ? arena_strndup(c->arena, author, n) : author;
 }
 
-static const char *
-outcome_colour(const char *outcome)
+const char *
+revision_colour(const char *outcome)
 {
 	return str_is(outcome, "Healthy")    ? GREEN
 	       : str_is(outcome, "Failed")   ? RED
@@ -79,276 +81,21 @@ revision_newest(struct cli_call *c, json_t *revisions, const char *source, int64
 	return best;
 }
 
-/* Its files were right, so that it is what runs, or ran. */
-static bool
-was_applied(struct cli_call *c, json_t *r)
-{
-	const char *outcome = cli_at(c, r, "status.outcome");
-
-	return str_is(outcome, "Applying") || str_is(outcome, "Healthy") ||
-	       str_is(outcome, "Superseded") || *cli_at(c, r, "status.waitingFor");
-}
-
-static const char *
-start_of(struct cli_call *c, json_t *r)
+const char *
+revision_start(struct cli_call *c, json_t *r)
 {
 	const char *start = cli_at(c, r, "status.startTime");
 
 	return *start ? start : cli_at(c, r, "metadata.creationTimestamp");
 }
 
-/* ---- status ---- */
-
-static const char *
-duration_text(struct cli_call *c, int64_t ms)
+const char *
+revision_took(struct cli_call *c, int64_t ms)
 {
 	if (ms < 10000)
 		return arena_printf(c->arena, "%" PRId64 ".%" PRId64 "s", ms / 1000,
 				    ms % 1000 / 100);
 	return cli_age(c, ms);
-}
-
-static const char *
-health_text(struct cli_call *c, json_t *r)
-{
-	const char *outcome = cli_at(c, r, "status.outcome");
-	const char *waiting = cli_at(c, r, "status.waitingFor");
-	const char *word = cli_paint(c, outcome_colour(outcome), outcome);
-	int64_t started = cli_ms(start_of(c, r));
-	int64_t took = json_integer_value(cli_path(r, "status.durationMs"));
-
-	if (str_is(outcome, "Applying"))
-		return arena_printf(c->arena, "%s for %s%s%s", word,
-				    cli_age(c, c->now - started),
-				    *waiting ? ", waiting for " : "", waiting);
-	if (str_is(outcome, "Failed") && *waiting)
-		return arena_printf(c->arena, "%s, still waiting for %s", word, waiting);
-	if (str_is(outcome, "Healthy") && took)
-		return arena_printf(c->arena, "%s, after %s", word, duration_text(c, took));
-	return word;
-}
-
-static void
-put_revision(struct cli_call *c, const char *label, json_t *r, struct buf *out)
-{
-	buf_addf(out, "  %-9s %s  %s  (%s, %s)\n", label,
-		 arena_strndup(c->arena, cli_at(c, r, "spec.commit"), 7),
-		 first_line(c, cli_at(c, r, "spec.message"), 50),
-		 author_name(c, cli_at(c, r, "spec.author")), cli_ago(c, start_of(c, r)));
-	buf_addf(out, "  %-9s revision %" PRId64 ", %s\n", "health", revision_number(r),
-		 health_text(c, r));
-}
-
-static void
-put_lines(struct cli_call *c, json_t *lines, const char *label, const char *colour,
-	  struct buf *out)
-{
-	json_t *line;
-	size_t i;
-
-	json_array_foreach(lines, i, line) buf_addf(
-	    out, "  %-9s %s\n", i ? "" : label, cli_paint(c, colour, json_string_value(line)));
-}
-
-/* What a suspended or pinned source would go on to. */
-static void
-put_next(struct cli_call *c, json_t *source, struct buf *out)
-{
-	const char *next = cli_at(c, source, "status.next");
-
-	if (*next)
-		buf_addf(out, "  %-9s %.7s  %s  (%s), not applied; kedge diff shows it\n",
-			 "next", next,
-			 first_line(c, cli_at(c, source, "status.nextMessage"), 50),
-			 author_name(c, cli_at(c, source, "status.nextAuthor")));
-}
-
-static void
-put_source(struct cli_call *c, json_t *source, json_t *revisions, struct buf *out)
-{
-	const char *name = cli_at(c, source, "metadata.name");
-	const char *path = cli_at(c, source, "spec.path"), *ref = cli_at(c, source, "spec.ref");
-	const char *pin = cli_at(c, source, "spec.pin");
-	const char *trouble = cli_at(c, source, "status.message");
-	const char *pulling = cli_at(c, source, "status.pulling");
-	json_t *newest = revision_newest(c, revisions, name, 0, NULL), *runs;
-
-	buf_addf(out, "%s  %s%s%s%s%s%s\n", cli_paint(c, BOLD, name),
-		 cli_at(c, source, "spec.url"), *ref ? "#" : "", ref, *path ? ", " : "", path,
-		 json_is_true(cli_path(source, "spec.suspend"))
-		     ? cli_paint(c, YELLOW, "  suspended (kedge resume)")
-		     : "");
-	if (*pin)
-		buf_addf(out, "  %-9s %.7s, until `kedge resume`\n", "pinned", pin);
-	if (*trouble)
-		buf_addf(out, "  %-9s %s\n", "trouble", cli_paint(c, RED, trouble));
-	if (!newest) {
-		buf_addf(out, "  %-9s %s\n", "commit",
-			 *pulling ? arena_printf(c->arena, "none yet, pulling %s", pulling)
-				  : "none yet");
-		return;
-	}
-	if (*pulling)
-		buf_addf(out, "  %-9s %s, for commit %.7s\n", "pulling", pulling,
-			 cli_at(c, source, "status.commit"));
-	put_next(c, source, out);
-	put_revision(c, "commit", newest, out);
-	put_lines(c, cli_path(newest, "status.errors"), "errors", RED, out);
-	put_lines(c, cli_path(newest, "status.warnings"), "warnings", YELLOW, out);
-	if (!was_applied(c, newest)) {
-		runs =
-		    revision_newest(c, revisions, name, revision_number(newest), was_applied);
-		if (runs)
-			put_revision(c, "runs", runs, out);
-	}
-}
-
-/* "kubectl-create, kubectl-label" */
-static const char *
-words_of(struct cli_call *c, json_t *list)
-{
-	cleanup_buf struct buf b = { 0 };
-	json_t *word;
-	size_t i;
-
-	json_array_foreach(list, i, word)
-	{
-		buf_addf(&b, "%s%s", i ? ", " : "", json_string_value(word));
-	}
-	return arena_strdup(c->arena, buf_text(&b));
-}
-
-/* One object that was made, or changed, over the API. */
-static void
-put_loose(struct cli_call *c, json_t *o, struct buf *out)
-{
-	const char *ns = cli_at(c, o, "namespace"), *name = cli_at(c, o, "name");
-	json_t *fields = json_object_get(o, "fields");
-	int64_t created = json_integer_value(json_object_get(o, "created"));
-
-	buf_addf(out, "  %s %s%s%s  ", cli_at(c, o, "kind"), ns, *ns ? "/" : "", name);
-	if (fields)
-		buf_addf(out, "%s (%s)\n", words_of(c, fields),
-			 words_of(c, json_object_get(o, "managers")));
-	else
-		buf_addf(out, "made %s ago with %s\n", cli_age(c, c->now - created),
-			 words_of(c, json_object_get(o, "managers")));
-}
-
-/* What is here and in no commit: objects of their own, then fields of Git's. */
-static void
-put_not_from_git(struct cli_call *c, json_t *list, struct buf *out)
-{
-	static const char *const titles[] = {
-		"not from Git",
-		"of Git's objects, set over the API (the files leave it out)",
-	};
-
-	for (int pass = 0; pass < 2; pass++) {
-		bool any = false;
-		json_t *o;
-		size_t i;
-
-		json_array_foreach(list, i, o)
-		{
-			if (!json_object_get(o, "fields") != !pass)
-				continue;
-			if (!any)
-				buf_addf(out, "\n%s\n", titles[pass]);
-			any = true;
-			put_loose(c, o, out);
-		}
-	}
-}
-
-static int
-status_text(struct cli_call *c, struct buf *out, struct error **e)
-{
-	json_t *sources = cli_list(c, RES_source, e), *revisions, *source, *all;
-	bool found = false;
-	size_t i;
-
-	if (!sources)
-		return -1;
-	revisions = cli_list(c, RES_revision, e);
-	if (!revisions) {
-		json_decref(sources);
-		return -1;
-	}
-	json_array_foreach(json_object_get(sources, "items"), i, source)
-	{
-		if (c->n && !str_is(cli_at(c, source, "metadata.name"), c->args[0]))
-			continue;
-		if (found)
-			buf_addc(out, '\n');
-		put_source(c, source, revisions, out);
-		found = true;
-	}
-	json_decref(sources);
-	json_decref(revisions);
-	all = c->n ? NULL : cli_json(c, "GET", "/kedge/status", NULL, NULL, NULL);
-	put_not_from_git(c, json_object_get(all, "notFromGit"), out);
-	json_decref(all);
-	if (!found && c->n)
-		return fail(e, WHY_NOT_FOUND, "kedged has no source \"%s\"", c->args[0]);
-	if (!found)
-		buf_adds(out, "No source.  Give kedged one with --source, or in "
-			      "/etc/kedge/kedge.yaml.\n");
-	return 0;
-}
-
-/* Ages alone are no news: where there is no terminal, a line comes only with something new. */
-static int
-status_watch(struct cli_call *c, struct error **e)
-{
-	cleanup_buf struct buf last = { 0 };
-
-	for (;;) {
-		cleanup_buf struct buf now = { 0 };
-		int64_t real = now_ms();
-		cleanup_arena struct arena arena = { 0 };
-		struct arena *kept = c->arena;
-		int rc;
-
-		c->arena = &arena;
-		c->now = c->tty ? real : c->now; /* frozen, so that ages do not differ */
-		rc = status_text(c, &now, e);
-		c->arena = kept;
-		if (rc)
-			return rc;
-		if (!last.len || !str_is(buf_text(&last), buf_text(&now))) {
-			if (c->tty)
-				fputs("\033[H\033[2J", c->out);
-			else if (last.len)
-				fputs("\n", c->out);
-			fputs(buf_text(&now), c->out);
-			if (fflush(c->out))
-				return 0;
-			buf_clear(&last);
-			buf_adds(&last, buf_text(&now));
-		}
-		cli_sleep(300);
-	}
-}
-
-int
-cli_status(struct cli_call *c, struct error **e)
-{
-	cleanup_buf struct buf text = { 0 };
-
-	if (cli_opt(c, OPT_output)) {
-		json_t *j = cli_json(c, "GET", "/kedge/status", NULL, NULL, e);
-		bool done = j && cli_print_json(c, j);
-
-		json_decref(j);
-		return done ? 0 : j ? fail(e, WHY_BAD_REQUEST, "-o takes json or yaml") : -1;
-	}
-	if (cli_opt(c, OPT_watch))
-		return status_watch(c, e);
-	if (status_text(c, &text, e))
-		return -1;
-	fputs(buf_text(&text), c->out);
-	return 0;
 }
 
 /* ---- history ---- */
@@ -389,13 +136,13 @@ history_row(struct cli_call *c, struct cli_table *t, json_t *r)
 		cli_at(c, r, "spec.number"),
 		cli_at(c, r, "spec.source"),
 		arena_strndup(c->arena, cli_at(c, r, "spec.commit"), 7),
-		cli_paint(c, outcome_colour(outcome), outcome),
-		cli_age(c, c->now - cli_ms(start_of(c, r))),
-		took ? duration_text(c, took) : "-",
+		cli_paint(c, revision_colour(outcome), outcome),
+		cli_age(c, c->now - cli_ms(revision_start(c, r))),
+		took ? revision_took(c, took) : "-",
 		arena_printf(c->arena, "+%s ~%s -%s", cli_at(c, r, "status.created"),
 			     cli_at(c, r, "status.changed"), cli_at(c, r, "status.pruned")),
-		author_name(c, cli_at(c, r, "spec.author")),
-		first_line(c, cli_at(c, r, "spec.message"), 50),
+		revision_author(c, cli_at(c, r, "spec.author")),
+		cli_first_line(c, cli_at(c, r, "spec.message"), 50),
 	};
 
 	cli_table_row(t, cells);
@@ -412,7 +159,10 @@ cli_history(struct cli_call *c, struct error **e)
 
 	if (!list)
 		return -1;
-	if (c->n) { /* a name that is no source's has no history, but that is not why */
+	at = arena_alloc(c->arena,
+			 json_array_size(json_object_get(list, "items")) * sizeof *at + 1);
+	n = history_pick(c, list, at);
+	if (c->n && !n) { /* a name that is no source's has no history, but that is not why */
 		json_t *source = cli_json(
 		    c, "GET", cli_url(c, &resources[RES_source], c->args[0]), NULL, NULL, e);
 
@@ -422,9 +172,6 @@ cli_history(struct cli_call *c, struct error **e)
 		}
 		json_decref(source);
 	}
-	at = arena_alloc(c->arena,
-			 json_array_size(json_object_get(list, "items")) * sizeof *at + 1);
-	n = history_pick(c, list, at);
 	if (cli_opt(c, OPT_output)) {
 		json_t *items = json_array();
 
@@ -440,13 +187,19 @@ cli_history(struct cli_call *c, struct error **e)
 		history_row(c, &t, at[i]);
 	cli_table_widths(&t, widths);
 	for (size_t i = 0; i < t.rows; i++) {
-		size_t k;
+		cleanup_free char *row = NULL;
+		size_t k, len;
+		FILE *to = open_memstream(&row, &len);
 
-		cli_table_print_row(&t, i, widths, c->out);
+		assert(to);
+		cli_table_print_row(&t, i, widths, to);
+		fclose(to);
+		cli_put(c, row);
 		if (i)
 			json_array_foreach(cli_path(at[i - 1], "status.errors"), k, line)
-			    fprintf(c->out, "           %s\n",
-				    cli_paint(c, RED, json_string_value(line)));
+			    cli_put(c,
+				    arena_printf(c->arena, "           %s\n",
+						 cli_paint(c, RED, json_string_value(line))));
 	}
 	json_decref(list);
 	return 0;
@@ -481,9 +234,9 @@ cli_diff(struct cli_call *c, struct error **e)
 	rc = json_array_size(errors) ? 2 : json_array_size(actions) ? 1 : 0;
 	if (!cli_print_json(c, j)) {
 		json_array_foreach(actions, i, line)
-		    fprintf(c->out, "%s\n",
-			    cli_paint(c, line_colour(json_string_value(line)),
-				      json_string_value(line)));
+		    cli_put(c, arena_printf(c->arena, "%s\n",
+					    cli_paint(c, line_colour(json_string_value(line)),
+						      json_string_value(line))));
 		json_array_foreach(errors, i, line)
 		    fprintf(stderr, "%s\n", json_string_value(line));
 	}
@@ -648,13 +401,18 @@ down_await(const struct cli_call *c, struct error **e)
 int
 cli_down(struct cli_call *c, struct error **e)
 {
-	bool keep = cli_opt(c, OPT_keep) != NULL;
+	bool keep = cli_opt(c, OPT_keep) != NULL, yes = cli_opt(c, OPT_yes) != NULL;
 	json_t *answer;
 
+	/* A script that lost its way must not end all that runs here. */
+	if (!yes && !(isatty(STDIN_FILENO) && c->tty))
+		return fail(
+		    e, WHY_BAD_REQUEST,
+		    "nothing was done: kedge down removes everything kedge made on this "
+		    "host, and there is no terminal to ask at; say --yes if that is meant");
 	if (!keep)
 		say_data(c);
-
-	if (isatty(STDIN_FILENO) && c->tty && !cli_opt(c, OPT_yes)) {
+	if (!yes) {
 		char line[16] = "";
 
 		fprintf(stderr,

@@ -6,7 +6,13 @@
 
 json_t *cli_list(struct cli_call *, enum resource_id, struct error **); /* caller decrefs */
 void cli_sleep(int64_t ms);
+/* The first line of a text, at most so many letters of it */
+const char *cli_first_line(struct cli_call *, const char *text, size_t most);
 int64_t revision_number(json_t *revision);
+const char *revision_author(struct cli_call *, const char *author); /* without the address */
+const char *revision_colour(const char *outcome);
+const char *revision_start(struct cli_call *, json_t *revision); /* a time as the API has it */
+const char *revision_took(struct cli_call *, int64_t ms);
 /* The source's revision with the greatest number below `below` (0: any) that passes
  * `fits` (NULL: all do); borrowed from `revisions`, NULL: none. */
 json_t *revision_newest(struct cli_call *, json_t *revisions, const char *source, int64_t below,

@@ -1,8 +1,14 @@
 /* cli_text.c -- how things look: ages, colours, tables, JSON and YAML. */
+#include "../reconcile/base/buf.h"
+#include "../reconcile/base/cleanup.h"
 #include "../reconcile/schema.h"
 #include "cli.h"
 #include <inttypes.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum { LABEL_MAX = 14 }; /* columns, of a word that a line begins with */
 
 /* kubectl's duration.HumanDuration: two units while the larger is small. */
 const char *
@@ -55,6 +61,106 @@ cli_paint(struct cli_call *c, const char *colour, const char *text)
 {
 	return c->colour && *text ? arena_printf(c->arena, "\033[%sm%s\033[0m", colour, text)
 				  : text;
+}
+
+/* ---- lines that are too wide ---- */
+
+/* One character, or what colours the ones after it. */
+static size_t
+step_over(const char *p, size_t *column)
+{
+	size_t n = 1;
+
+	if (*p == '\033') {
+		n = strcspn(p, "m\n");
+		return p[n] == 'm' ? n + 1 : n;
+	}
+	while ((p[n] & 0xc0) == 0x80)
+		n++;
+	(*column)++;
+	return n;
+}
+
+/* Where what belongs together begins: behind a label ("  health    "), else where the line
+ * does. */
+static size_t
+indent_of(const char *line, size_t len)
+{
+	size_t lead = strspn(line, " "), column = lead, spaces = 0;
+
+	for (size_t i = lead; i < len && column <= LABEL_MAX;) {
+		if (line[i] != ' ' && spaces > 1)
+			return column;
+		spaces = line[i] == ' ' ? spaces + 1 : 0;
+		i += step_over(line + i, &column);
+	}
+	return lead ? lead : 4;
+}
+
+/* Up to where the line goes: the last gap between columns if all behind it fits below, else the
+ * last blank; past a word that is wider than all there is. */
+static size_t
+break_of(const char *p, size_t len, size_t from, size_t width, size_t indent)
+{
+	size_t column = from, blank = 0, gap = 0, gap_column = 0, i = 0, word;
+
+	while (i < len && column <= width) {
+		if (p[i] == ' ' && column > indent) {
+			blank = i;
+			if (p[i + 1] == ' ' && p[i - 1] != ' ' && column > width / 2) {
+				gap = i;
+				gap_column = column;
+			}
+		}
+		i += step_over(p + i, &column);
+	}
+	if (i == len && column <= width)
+		return len;
+	word = i;
+	while (i < len)
+		i += step_over(p + i, &column);
+	if (gap && column - gap_column < width - indent)
+		return gap;
+	while (!blank && word < len && p[word] != ' ')
+		word++;
+	return blank ? blank : word;
+}
+
+void
+cli_fold(const char *text, size_t width, struct buf *out)
+{
+	while (*text) {
+		size_t len = strcspn(text, "\n"), indent = indent_of(text, len), from = 0;
+		const char *end = text + len;
+
+		if (indent > width / 2)
+			indent = 4;
+		while (text < end) {
+			size_t n = break_of(text, (size_t)(end - text), from, width, indent);
+
+			buf_add(out, text, n);
+			text += n;
+			text += text < end ? strspn(text, " ") : 0;
+			if (text < end)
+				buf_addf(out, "\n%*s", (int)indent, "");
+			from = indent;
+		}
+		buf_adds(out, *end ? "\n" : "");
+		text = *end ? end + 1 : end;
+	}
+}
+
+void
+cli_put(struct cli_call *c, const char *text)
+{
+	cleanup_buf struct buf folded = { 0 };
+	struct winsize size;
+
+	if (c->tty && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40) {
+		cli_fold(text, size.ws_col, &folded);
+		text = buf_text(&folded);
+	}
+	fputs(text, c->out);
 }
 
 json_t *

@@ -3,6 +3,7 @@
  */
 #include "../reconcile/base/arena.h"
 #include "../reconcile/base/error.h"
+#include "../reconcile/base/ipv4.h"
 #include "../reconcile/base/text.h"
 #include "../reconcile/object.h"
 #include "cli.h"
@@ -13,9 +14,9 @@
 static bool
 is_address(const char *text)
 {
-	struct in_addr in;
+	uint32_t ip;
 
-	return inet_pton(AF_INET, text, &in) == 1;
+	return ipv4_read(text, &ip);
 }
 
 static json_t *
@@ -187,7 +188,7 @@ target_read(struct cli_call *c, struct question *q, struct error **e)
 static void
 put_end(struct cli_call *c, json_t *end, json_t *pods)
 {
-	const char *ip = cli_at(c, end, "ip");
+	const char *ip = cli_at(c, end, "ip"), *verdict = cli_at(c, end, "verdict");
 	int64_t share = json_integer_value(json_object_get(end, "share"));
 	json_t *pod;
 	size_t i;
@@ -205,7 +206,8 @@ put_end(struct cli_call *c, json_t *end, json_t *pods)
 			cli_at(c, pod, "metadata.name"), *place ? "  " : "", place);
 		break;
 	}
-	fputc('\n', c->out);
+	fprintf(c->out, "%s%s\n", str_is(verdict, "served") ? "" : "  is ",
+		str_is(verdict, "served") ? "" : verdict);
 }
 
 static void

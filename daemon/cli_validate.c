@@ -5,6 +5,7 @@
  */
 #include "../reconcile/controllers.h"
 #include "../reconcile/plan.h"
+#include "../reconcile/pod_gates.h"
 #include "../reconcile/snapshot.h"
 #include "cli.h"
 #include "config.h"
@@ -189,7 +190,8 @@ check_path(struct check *k, const char *path)
 
 /* The daemon's configuration says which addresses and ports there are. */
 static int
-settings_of(struct check *k, struct settings *ret, struct error **e)
+settings_of(struct check *k, struct settings *ret, const struct config_allow **ret_allow,
+	    struct error **e)
 {
 	const char *file = cli_opt(k->c, OPT_config);
 	struct config *config = NULL;
@@ -203,6 +205,7 @@ settings_of(struct check *k, struct settings *ret, struct error **e)
 	}
 	if (config_finish(config, k->c->arena, e))
 		return fail_in(e, "%s", file ? file : "kedge.yaml");
+	*ret_allow = config->allow;
 	return config_settings(config, ret, e);
 }
 
@@ -266,16 +269,19 @@ int
 cli_validate(struct cli_call *c, struct error **e)
 {
 	struct check k = { .c = c, .cs = { .arena = c->arena } };
+	const struct config_allow *allow = NULL;
 	struct settings settings = { 0 };
 	int rc;
 
-	rc = settings_of(&k, &settings, e);
+	rc = settings_of(&k, &settings, &allow, e);
 	for (size_t i = 0; !rc && i < c->n; i++)
 		check_path(&k, c->args[i]);
 	if (!rc && !c->n && !cli_opt(c, OPT_config))
 		check_path(&k, ".");
 	if (!rc) {
 		check_together(&k, settings.svc_bits ? &settings : NULL);
+		for (size_t i = 0; i < k.n; i++)
+			pod_gates(k.at[i], allow, &k.cs, c->arena);
 		report(&k);
 		rc = k.cs.errors != 0;
 	}

@@ -11,7 +11,7 @@
 
 enum { LOOK_MS = 100 };
 
-enum verdict { WAIT, HEALTHY, FAILED };
+enum verdict { WAIT, HEALTHY, FAILED, SUSPENDED };
 
 static enum verdict
 judge(struct cli_call *c, json_t *r, const char **ret_why)
@@ -39,6 +39,23 @@ judge(struct cli_call *c, json_t *r, const char **ret_why)
 	return WAIT;
 }
 
+/* There is a commit (that begins so) which will not be applied as long as nobody resumes. */
+static bool
+is_held_up(struct cli_call *c, json_t *source, const char *commit, const char **ret_why)
+{
+	const char *next = cli_at(c, source, "status.next");
+	const char *name = cli_at(c, source, "metadata.name");
+
+	if (!*next || strncmp(next, commit, strlen(commit)) != 0 ||
+	    !json_is_true(cli_path(source, "spec.suspend")))
+		return false;
+	*ret_why = arena_printf(c->arena,
+				"source %s is suspended: %.7s is not applied until "
+				"`kedge resume %s`",
+				name, next, name);
+	return true;
+}
+
 /* Each of the sources (or the one that is named) at its newest commit. */
 static enum verdict
 look_newest(struct cli_call *c, json_t *sources, json_t *revisions, const char **ret_why,
@@ -59,7 +76,9 @@ look_newest(struct cli_call *c, json_t *sources, json_t *revisions, const char *
 		if (c->n && !str_is(name, c->args[0]))
 			continue;
 		found = true;
-		if (!r)
+		if (is_held_up(c, source, "", ret_why))
+			one = SUSPENDED;
+		else if (!r)
 			*ret_why = arena_printf(c->arena, "source %s: its first commit", name);
 		else if (*commit && !str_is(commit, cli_at(c, r, "spec.commit")) &&
 			 !*cli_at(c, source, "spec.pin"))
@@ -69,8 +88,10 @@ look_newest(struct cli_call *c, json_t *sources, json_t *revisions, const char *
 			one = judge(c, r, ret_why);
 		if (one == FAILED)
 			return FAILED;
-		if (one == WAIT)
-			all = WAIT;
+		if (one == SUSPENDED)
+			all = SUSPENDED;
+		else if (one == WAIT)
+			all = all == SUSPENDED ? all : WAIT;
 		else if (json_is_true(cli_path(source, "spec.suspend")))
 			*ret_note = arena_printf(
 			    c->arena,
@@ -84,9 +105,10 @@ look_newest(struct cli_call *c, json_t *sources, json_t *revisions, const char *
 }
 
 static enum verdict
-look_commit(struct cli_call *c, json_t *revisions, const char *commit, const char **ret_why)
+look_commit(struct cli_call *c, json_t *sources, json_t *revisions, const char *commit,
+	    const char **ret_why)
 {
-	json_t *best = NULL, *r;
+	json_t *best = NULL, *r, *source;
 	size_t i;
 
 	json_array_foreach(
@@ -96,6 +118,12 @@ look_commit(struct cli_call *c, json_t *revisions, const char *commit, const cha
 		   (!best || revision_number(r) > revision_number(best))) best = r;
 	if (best)
 		return judge(c, best, ret_why);
+	json_array_foreach(json_object_get(sources, "items"), i, source)
+	{
+		if ((!c->n || str_is(cli_at(c, source, "metadata.name"), c->args[0])) &&
+		    is_held_up(c, source, commit, ret_why))
+			return SUSPENDED;
+	}
 	*ret_why = arena_printf(c->arena, "commit %s to be read", commit);
 	return WAIT;
 }
@@ -130,7 +158,7 @@ look(struct cli_call *c, const char *what, enum verdict *ret, const char **ret_w
 		return -1;
 	}
 	*ret = str_is(what, "healthy") ? look_newest(c, sources, revisions, ret_why, ret_note)
-				       : look_commit(c, revisions, what, ret_why);
+				       : look_commit(c, sources, revisions, what, ret_why);
 	json_decref(sources);
 	json_decref(revisions);
 	return 0;
@@ -158,7 +186,7 @@ cli_wait(struct cli_call *c, struct error **e)
 
 		/* A daemon that restarts meanwhile is a thing to wait for, too. */
 		if (look(c, what, &v, &why, &note, &now) && now->why != WHY_UNAVAILABLE)
-			return fail(e, now->why, "%s", error_text(now));
+			return fail_with(e, &now);
 		if (now)
 			why = arena_strdup(c->arena, error_text(now));
 		if (v == HEALTHY) {
@@ -166,9 +194,9 @@ cli_wait(struct cli_call *c, struct error **e)
 				fprintf(stderr, "kedge: %s\n", note);
 			return 0;
 		}
-		if (v == FAILED) {
+		if (v == FAILED || v == SUSPENDED) {
 			fprintf(stderr, "kedge: %s\n", why);
-			return 1;
+			return v == FAILED ? 1 : 2;
 		}
 		if (c->tty && !str_is(said, why))
 			fprintf(stderr, "%s %s\n", now ? "waiting:" : "waiting for",

@@ -15,38 +15,41 @@ cannot(wslay_event_context_ptr ws, bool lost)
 }
 
 ssize_t
-cli_ws_recv(wslay_event_context_ptr ws, int fd, struct buf *early, uint8_t *to, size_t n,
-	    bool *ret_lost)
+cli_ws_recv(wslay_event_context_ptr ws, uint8_t *to, size_t n, int flags, void *ctx)
 {
+	struct cli_ws *c = ctx;
 	ssize_t got;
 
-	if (early->len) {
-		got = early->len < n ? early->len : n;
-		memcpy(to, early->at, got);
-		buf_drop(early, got);
+	(void)flags;
+	if (c->early.len) {
+		got = c->early.len < n ? c->early.len : n;
+		memcpy(to, c->early.at, got);
+		buf_drop(&c->early, got);
 		return got;
 	}
 	do
-		got = recv(fd, to, n, MSG_DONTWAIT);
+		got = recv(c->fd, to, n, MSG_DONTWAIT);
 	while (got < 0 && errno == EINTR);
 	if (got > 0)
 		return got;
-	*ret_lost = got == 0 || errno != EAGAIN;
-	return cannot(ws, *ret_lost);
+	c->lost = got == 0 || errno != EAGAIN;
+	return cannot(ws, c->lost);
 }
 
 ssize_t
-cli_ws_send(wslay_event_context_ptr ws, int fd, const uint8_t *from, size_t n, bool *ret_lost)
+cli_ws_send(wslay_event_context_ptr ws, const uint8_t *from, size_t n, int flags, void *ctx)
 {
+	struct cli_ws *c = ctx;
 	ssize_t sent;
 
+	(void)flags;
 	do
-		sent = send(fd, from, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		sent = send(c->fd, from, n, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
 	if (sent >= 0)
 		return sent;
-	*ret_lost = errno != EAGAIN;
-	return cannot(ws, *ret_lost);
+	c->lost = errno != EAGAIN;
+	return cannot(ws, c->lost);
 }
 
 int

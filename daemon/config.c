@@ -148,11 +148,8 @@ config_add_source(struct config *c, const char *text, struct arena *a, struct er
 int
 ipv4_parse(const char *text, uint32_t *ret, struct error **e)
 {
-	struct in_addr in;
-
-	if (inet_pton(AF_INET, text, &in) != 1)
+	if (!ipv4_read(text, ret))
 		return fail(e, WHY_INVALID, "\"%s\" is not an IPv4 address", text);
-	*ret = ntohl(in.s_addr);
 	return 0;
 }
 
@@ -173,6 +170,19 @@ listen_parse(const char *text, uint32_t *ret_ip, uint16_t *ret_port, struct erro
 	const char *why = listen_read(text, ret_ip, ret_port, &a);
 
 	return why ? fail(e, WHY_INVALID, "listen: \"%s\" %s", text, why) : 0;
+}
+
+bool
+config_secure(const struct config *c, const struct settings *s, uint32_t *ret_ip,
+	      uint16_t *ret_port)
+{
+	const char *text = c->secureListen;
+
+	*ret_ip = s->pod_net + 1; /* the bridge's own address */
+	*ret_port = SECURE_PORT;
+	if (!text || !*text)
+		return true;
+	return strcmp(text, "none") != 0 && !secure_listen_read(text, ret_ip, ret_port);
 }
 
 /* Pods' and services' own addresses are in nobody's gift. */
@@ -212,6 +222,7 @@ config_settings(const struct config *c, struct settings *ret, struct error **e)
 		.node_labels = c->node->labels,
 		.cluster_domain = c->dns->clusterDomain,
 		.cluster_dns = c->network->clusterDNS,
+		.accounts = true,
 		.drain_ms = c->limits->drainSeconds * 1000,
 	};
 	const char *why;
@@ -357,6 +368,10 @@ config_finish(struct config *c, struct arena *a, struct error **e)
 			    (long long)c->users->ranges, (long long)c->limits->maxPods);
 	if (c->listen && *c->listen && listen_parse(c->listen, &ip, &port, e) < 0)
 		return -1;
+	why = c->secureListen ? is_secure_listen(c->secureListen, a)
+			      : NULL; /* nor did this flag */
+	if (why)
+		return fail(e, WHY_INVALID, "secureListen: \"%s\" %s", c->secureListen, why);
 	if (!c->cgroup || !*c->cgroup) {
 		if (!strcmp(c->state, "/var/lib/kedge"))
 			c->cgroup = "kedge";

@@ -26,4 +26,8 @@ struct watch_args config_watch(const struct config_source *);
 int ipv4_parse(const char *text, uint32_t *ret, struct error **);
 /* "127.0.0.1:8001" */
 int listen_parse(const char *text, uint32_t *ret_ip, uint16_t *ret_port, struct error **);
+enum { SECURE_PORT = 6443 };
+/* Where the API is served over TLS; false: nowhere. */
+bool config_secure(const struct config *, const struct settings *, uint32_t *ret_ip,
+		   uint16_t *ret_port);
 #endif

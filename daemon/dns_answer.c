@@ -6,6 +6,7 @@
  * does not look for itself.
  */
 #include "dns_answer.h"
+#include "../reconcile/base/ipv4.h"
 #include <string.h>
 
 enum {
@@ -226,7 +227,7 @@ reverse_find(const struct dns_table *t, const struct dns_name *name, size_t *ret
 	for (size_t i = 0; i < sizeof t->ranges / sizeof *t->ranges; i++) {
 		const struct dns_range *r = &t->ranges[i];
 
-		if (!r->bits || known * 8 < r->bits || (ip ^ r->net) >> (32 - r->bits))
+		if (!r->bits || known * 8 < r->bits || !ipv4_within(ip, r->net, r->bits))
 			continue;
 		*ret_zone = at[n - r->bits / 8];
 		return n < 4 && known == n ? OURS_FOLDER : OURS_NAME;

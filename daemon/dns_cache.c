@@ -127,6 +127,13 @@ dns_cache_get(struct dns_cache *c, const struct dns_key *k, int64_t now, uint8_t
 	return x->n;
 }
 
+/* RFC 2181, 8: with its highest bit set it means 0. */
+static uint32_t
+positive(uint32_t ttl)
+{
+	return ttl > INT32_MAX ? 0 : ttl;
+}
+
 /* Seconds; 0: it is not to be kept. */
 static uint32_t
 ttl_of(const uint8_t *msg, size_t n)
@@ -140,11 +147,12 @@ ttl_of(const uint8_t *msg, size_t n)
 	if ((rcode != DNS_NOERROR && rcode != DNS_NXDOMAIN) || dns_get16(msg + 2) & DNS_TC)
 		return 0;
 	for (unsigned i = 0; at < n && (at = dns_record_read(msg, n, at, &r)); i++) {
-		if (r.type == DNS_TYPE_OPT || r.ttl > INT32_MAX)
+		if (r.type == DNS_TYPE_OPT)
 			continue;
+		r.ttl = positive(r.ttl);
 		ttl = r.ttl < ttl ? r.ttl : ttl;
 		if (i >= answers && i < sections && r.type == DNS_SOA && r.size >= 20) {
-			uint32_t least = dns_get32(msg + r.data + r.size - 4);
+			uint32_t least = positive(dns_get32(msg + r.data + r.size - 4));
 
 			none = r.ttl < least ? r.ttl : least;
 			none = none < TTL_NONE_MAX ? none : TTL_NONE_MAX;

@@ -4,7 +4,7 @@
  * Reading that with ldns takes some 20 allocations and more time than all the
  * rest of an answer, so what every packet goes through is read here, strictly,
  * within its own bytes; the tests and the fuzzer hold it against ldns, which
- * also does what is rare (dns_chase.c).
+ * also does what is rare (dns_upstream.c).
  *
  * Names are kept as they travel, labels with their lengths, in lower case, so
  * that two names are the same when their bytes are.

@@ -130,10 +130,15 @@ brain_greet(struct hand *h)
 	struct host_seen *host = arena_zalloc(&a, sizeof *host);
 	struct images_seen images = { 0 };
 	const char *const *uids;
-	int fds[2] = { h->listen_unix, h->listen_tcp };
+	const int doors[] = { h->listen_tcp, h->listen_tls };
+	int fds[3] = { h->listen_unix }, nfds = 1;
 	size_t n = rt_pods(h->rt, &uids);
 
-	hand_send(h, "config", config_kind(), h->config, fds, h->listen_tcp < 0 ? 1 : 2);
+	for (int i = 0; i < 2; i++)
+		if (doors[i] >= 0)
+			fds[nfds++] = doors[i];
+	hand_send(h, h->listen_tcp < 0 ? "config tls" : "config plain", config_kind(),
+		  h->config, fds, nfds);
 	host_facts(h, host, &a);
 	host->pods_found.at = arena_zalloc(&a, (n + 1) * sizeof *host->pods_found.at);
 	for (size_t i = 0; i < n; i++)
@@ -669,9 +674,11 @@ int
 hand_main(struct config *config)
 {
 	cleanup_error struct error *e = NULL;
-	struct hand h = {
-		.config = config, .listen_unix = -1, .listen_tcp = -1, .locks = { -1, -1 }
-	};
+	struct hand h = { .config = config,
+			  .listen_unix = -1,
+			  .listen_tcp = -1,
+			  .listen_tls = -1,
+			  .locks = { -1, -1 } };
 
 	log_role("hand");
 	if (hand_open(&h, &e) < 0) {

@@ -156,10 +156,11 @@ broken_remove(struct hand *h, struct error **e)
 
 /* What kedge makes in its folders, and nothing else is ever removed from there. */
 static const char *const in_run[] = { "pods", "empty", "hand.lock", "api.sock", NULL };
-static const char *const in_state[] = { "state.db",      "state.db-wal", "state.db-shm",
-					"state.db.lock", "repo.git",     "images",
-					"pods",          "fetch",        "volumes",
-					"base",          "hand.lock",    NULL };
+static const char *const in_state[] = {
+	"state.db", "state.db-wal", "state.db-shm", "state.db.lock", "repo.git", "images",
+	"pods",     "fetch",        "volumes",      "base",          "pki",      "hand.lock",
+	NULL
+};
 
 static bool
 is_ours(const char *name)

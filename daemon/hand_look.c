@@ -1,13 +1,20 @@
 /* hand_look.c -- what the rules would do with a connection, and how many there are. */
 #include "../reconcile/base/arena.h"
+#include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/ipv4.h"
 #include "config.h"
 #include "hand_spec.h"
 #include "hand_state.h"
+#include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *
 proto_word(uint8_t proto)
@@ -44,6 +51,7 @@ way_seen(const struct np_way *w, struct look_seen *seen, struct arena *a)
 		seen->ends.at[i] =
 		    (struct end_seen){ .ip = ipv4_text(w->ends[i].at.ip, a),
 				       .port = w->ends[i].at.port,
+				       .verdict = words[w->ends[i].verdict],
 				       .share = (int64_t)(w->ends[i].share * 1e6 + 0.5) };
 }
 
@@ -66,6 +74,96 @@ look_flows(struct hand *h, struct look_seen *seen, struct arena *a, struct error
 	return 0;
 }
 
+enum { TABLE_MAX = 64 << 10, LISTENS_MAX = 64 };
+
+/* The beginning of a table of /proc: sockets that listen come first. */
+static void
+table_read(pid_t pid, const char *name, struct buf *ret)
+{
+	cleanup_close int fd = -1;
+	char path[64];
+	ssize_t n;
+
+	snprintf(path, sizeof path, "/proc/%d/net/%s", (int)pid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	buf_reserve(ret, TABLE_MAX);
+	while (fd >= 0 && ret->len < TABLE_MAX &&
+	       (n = read(fd, ret->at + ret->len, TABLE_MAX - ret->len)) > 0)
+		ret->len += (size_t)n;
+}
+
+/* "   0: 0100007F:1F90 00000000:0000 0A ...": addresses as the processor has them, four bytes
+ * at a time. */
+static bool
+listens_at(const char *line, char address[33], unsigned *ret_port)
+{
+	unsigned state;
+
+	return sscanf(line, " %*d: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x", address, ret_port,
+		      &state) == 3 &&
+	       state == TCP_LISTEN;
+}
+
+static bool
+is_loopback(const char *address)
+{
+	uint32_t v4 = (uint32_t)strtoul(address + strlen(address) - 8, NULL, 16);
+	bool v6 = strlen(address) == 32;
+
+	if (v6 && !strncmp(address, "000000000000000000000000", 24))
+		return v4 == htonl(1);
+	return ((const unsigned char *)&v4)[0] == 127;
+}
+
+/* Rows for what one pod's processes listen at; none when there are too many to tell all. */
+static void
+pod_listens(const struct rt_pod_status *st, const char *ip, struct look_seen *seen)
+{
+	static const char *const tables[] = { "tcp", "tcp6" };
+	size_t before = seen->ends.n;
+
+	seen->ends.at[seen->ends.n++] = (struct end_seen){ .ip = ip };
+	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+		cleanup_buf struct buf text = { 0 };
+		char address[33], *line, *rest;
+		unsigned port;
+
+		table_read(st->init_pid, tables[i], &text);
+		line = text.len ? strtok_r((char *)buf_text(&text), "\n", &rest) : NULL;
+		while (line && (line = strtok_r(NULL, "\n", &rest)) &&
+		       listens_at(line, address, &port)) {
+			if (seen->ends.n - before == LISTENS_MAX) {
+				seen->ends.n = before;
+				return;
+			}
+			seen->ends.at[seen->ends.n++] =
+			    (struct end_seen){ .ip = ip,
+					       .port = port,
+					       .protocol = "TCP",
+					       .local = is_loopback(address) };
+		}
+	}
+}
+
+static void
+look_listens(struct hand *h, struct look_seen *seen, struct arena *a)
+{
+	const char *const *uids;
+	size_t n = rt_pods(h->rt, &uids);
+	char **copy = arena_alloc(a, (n + 1) * sizeof *copy);
+
+	for (size_t i = 0; i < n; i++) /* the list is good until the next call only */
+		copy[i] = arena_strdup(a, uids[i]);
+	seen->ends.at = arena_alloc(a, (n * LISTENS_MAX + 1) * sizeof *seen->ends.at);
+	for (size_t i = 0; i < n; i++) {
+		const struct hand_pod *pod = map_get(&h->pods, copy[i]);
+		const struct rt_pod_status *st = rt_pod_status(h->rt, copy[i]);
+
+		if (pod && pod->ip && st && st->init_pid > 0)
+			pod_listens(st, ipv4_text(pod->ip, a), seen);
+	}
+}
+
 int
 hand_look(struct hand *h, const struct look_args *args, struct error **e)
 {
@@ -74,7 +172,9 @@ hand_look(struct hand *h, const struct look_args *args, struct error **e)
 	struct np_way way = { 0 };
 	uint32_t from = 0, to = 0;
 
-	if (args->flows) {
+	if (args->listens) {
+		look_listens(h, &seen, &a);
+	} else if (args->flows) {
 		if (look_flows(h, &seen, &a, e) < 0)
 			return -1;
 	} else {

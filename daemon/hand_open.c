@@ -7,6 +7,7 @@
 #include "../reconcile/base/arena.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
+#include "../reconcile/base/ipv4.h"
 #include "../reconcile/base/log.h"
 #include "../reconcile/dns.h"
 #include "config.h"
@@ -16,6 +17,7 @@
 #include "hand_state.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -58,27 +60,50 @@ hand_socket_remove(struct hand *h)
 	unlink(path);
 }
 
+/* An address that is to come (a bridge's is not there yet) can be listened on already. */
+static int
+listen_at(uint32_t ip, uint16_t port, int *ret, struct error **e)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_port = htons(port),
+				  .sin_addr.s_addr = htonl(ip) };
+	cleanup_close int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	char text[IPV4_TEXT];
+	int one = 1;
+
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
+	    setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof one) < 0 ||
+	    bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0 || listen(fd, 128) < 0)
+		return fail_sys(e, "listen on %s:%u", ipv4_print(ip, text), port);
+	*ret = steal_fd(&fd);
+	return 0;
+}
+
 static int
 listen_tcp(struct hand *h, struct error **e)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET };
-	cleanup_close int fd = -1;
 	uint32_t ip;
 	uint16_t port;
-	int one = 1;
 
 	if (!h->config->listen || !*h->config->listen)
 		return 0;
 	if (listen_parse(h->config->listen, &ip, &port, e) < 0)
 		return -1;
-	sa.sin_addr.s_addr = htonl(ip);
-	sa.sin_port = htons(port);
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
-	    bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0 || listen(fd, 128) < 0)
-		return fail_sys(e, "listen on %s", h->config->listen);
-	h->listen_tcp = steal_fd(&fd);
-	return 0;
+	return listen_at(ip, port, &h->listen_tcp, e);
+}
+
+static int
+listen_tls(struct hand *h, struct error **e)
+{
+	uint32_t ip;
+	uint16_t port;
+
+	if (!config_secure(h->config, &h->settings, &ip, &port))
+		return 0;
+	return listen_at(ip, port, &h->listen_tls, e) < 0
+		   ? fail_in(e, "the API over TLS (--secure-listen ADDRESS:PORT moves it, none "
+				"is without it)")
+		   : 0;
 }
 
 /* Held as long as we live; a child's copy closes at its exec. */
@@ -219,8 +244,9 @@ hand_open(struct hand *h, struct error **e)
 	signal(SIGPIPE, SIG_IGN);
 	files_raise();
 	h->base = event_base_new();
+	/* The last last: who is another kedged's neighbour hears it from the rules first. */
 	if (folders_make(h, e) < 0 || listen_unix(h, e) < 0 || listen_tcp(h, e) < 0 ||
-	    parts_open(h, e) < 0)
+	    parts_open(h, e) < 0 || listen_tls(h, e) < 0)
 		return -1;
 	for (const char *const *s = rt_lacks(h->rt); *s; s++)
 		log_warn("host", "%s", *s);

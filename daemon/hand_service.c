@@ -51,12 +51,14 @@ endpoints_allowed(const struct np_service *s, struct arena *a, struct error **e)
 	return 0;
 }
 
-/* An address of the operator's gift may be the host's own, whose programs keep their ports. */
+/* An address of the operator's gift may be one of the host's own, whose programs keep their
+ * ports.  One that was put there for a balancer nobody listens on by its name; a program that
+ * takes every address does not take that one. */
 static int
-own_port_allowed(struct np *np, const struct np_service *s, uint32_t ip, struct arena *a,
+own_port_allowed(const struct np *np, const struct np_service *s, uint32_t ip, struct arena *a,
 		 struct error **e)
 {
-	if (ip != np_node_ip(np) || !is_listened_on(ip, s->proto, s->port))
+	if (!np_is_hosts(np, ip) || !is_listened_on(ip, s->proto, s->port))
 		return 0;
 	return fail(e, WHY_FORBIDDEN, "%s: port %u of %s is in use by a program of the host",
 		    s->id, s->port, ipv4_text(ip, a));
@@ -68,7 +70,7 @@ host_port_ends(const struct settings *set, const struct np_service *s, struct ar
 	       struct error **e)
 {
 	for (size_t i = 0; !s->vip && i < s->n; i++)
-		if ((s->endpoints[i].ip ^ set->pod_net) >> (32 - set->pod_bits))
+		if (!ipv4_within(s->endpoints[i].ip, set->pod_net, set->pod_bits))
 			return fail(e, WHY_FORBIDDEN, "%s: a host port may not lead to %s",
 				    s->id, ipv4_text(s->endpoints[i].ip, a));
 	return 0;
@@ -105,7 +107,7 @@ service_allowed(const struct settings *set, struct np *np, const struct np_servi
 	    (s->health_port < set->node_port_lo || s->health_port > set->node_port_hi))
 		return fail(e, WHY_FORBIDDEN, "%s: health check node port %u is outside %d-%d",
 			    s->id, s->health_port, set->node_port_lo, set->node_port_hi);
-	if (s->vip && (s->vip ^ set->svc_net) >> (32 - set->svc_bits))
+	if (s->vip && !ipv4_within(s->vip, set->svc_net, set->svc_bits))
 		return fail(e, WHY_FORBIDDEN, "%s: its address is outside the services' range",
 			    s->id);
 	for (size_t i = 0; i < s->nouter; i++)

@@ -176,6 +176,7 @@ spec_container(const struct container_args *c, struct arena *a, struct rt_contai
 		.pre_stop = spec_hook(c->preStop, a),
 		.stop_signal = c->stopSignal,
 		.hold = c->hold,
+		.env_version = c->envVersion,
 	};
 }
 
@@ -228,20 +229,15 @@ spec_address(const char *text, uint32_t *ret, struct error **e)
 
 /* "192.0.2.0/24" */
 static int
-spec_range(const char *text, struct arena *a, struct np_range *ret, struct error **e)
+spec_range(const char *text, struct np_range *ret, struct error **e)
 {
-	char *copy = arena_strdup(a, text), *slash = strchr(copy, '/'), *end = slash;
-	unsigned long bits = 32;
+	unsigned bits;
+	uint32_t net;
 
-	if (slash) {
-		*slash = 0;
-		bits = strtoul(slash + 1, &end, 10);
-	}
-	if ((slash && (end == slash + 1 || *end || bits > 32)) ||
-	    ipv4_parse(copy, &ret->net, NULL) < 0)
+	if (!ipv4_range_read(text, &net, &bits))
 		return fail(e, WHY_INVALID, "\"%s\" is no IPv4 range", text);
 	ret->bits = bits;
-	ret->net &= bits ? ~UINT32_C(0) << (32 - bits) : 0;
+	ret->net = bits ? net & ~UINT32_C(0) << (32 - bits) : 0;
 	return 0;
 }
 
@@ -260,7 +256,7 @@ spec_entrances(const struct service_args *s, struct arena *a, struct np_service 
 		if (ipv4_parse(s->externalIPs.at[i], &outer[i], e) < 0)
 			return -1;
 	for (size_t i = 0; i < s->sources.n; i++)
-		if (spec_range(s->sources.at[i], a, &sources[i], e) < 0)
+		if (spec_range(s->sources.at[i], &sources[i], e) < 0)
 			return -1;
 	return spec_address(s->hostIP, &svc->node_ip, e) < 0 ||
 		       spec_address(s->balancer, &svc->balancer, e) < 0
@@ -415,6 +411,7 @@ seen_container(const struct rt_container_status *c, struct arena *a, struct cont
 		.finishedAt = c->now.finished_at,
 		.started = c->started,
 		.held = c->held,
+		.envVersion = arena_strdup(a, c->env_version),
 		.sized = true,
 		.cpuMilli = c->cpu_milli,
 		.cpuShares = c->cpu_shares,

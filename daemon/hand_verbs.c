@@ -12,26 +12,15 @@
 #include "../reconcile/base/log.h"
 #include "../reconcile/base/text.h"
 #include "config.h"
+#include "hand_order.h"
 #include "hand_service.h"
 #include "hand_spec.h"
 #include "hand_state.h"
 #include "notify.h"
 #include "trim.h"
-#include <fcntl.h>
-#include <pty.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 
 enum { REFUSED_A_SECOND = 200 };
-
-struct order {
-	struct hand *hand;
-	const struct action *action;
-	const void *body; /* decoded; NULL when the verb has none */
-	struct message *message;
-	struct arena *arena;
-};
 
 static void
 pod_failed(struct order *o, const char *uid, const char *refused, const struct error *e)
@@ -55,7 +44,7 @@ pod_ip(const struct order *o, const char *text, uint32_t *ret, struct error **e)
 
 	if (ipv4_parse(text, &ip, e) < 0)
 		return -1;
-	if ((ip ^ set->pod_net) >> (32 - set->pod_bits))
+	if (!ipv4_within(ip, set->pod_net, set->pod_bits))
 		return fail(e, WHY_INVALID, "%s is outside the pods' range", text);
 	host = ip & (uint32_t)(UINT64_C(0xffffffff) >> set->pod_bits);
 	if (host < 2 || host == UINT64_C(0xffffffff) >> set->pod_bits)
@@ -293,8 +282,7 @@ do_program(struct order *o, struct error **e)
 					     .error = error_text(why) };
 
 		hand_send(o->hand, "refused_seen", refused_seen_kind(), &seen, NULL, 0);
-		*e = why;
-		return -1;
+		return fail_with(e, &why);
 	}
 	map_put(&o->hand->services, id, o->hand);
 	map_del(&o->hand->stale, id);
@@ -352,133 +340,6 @@ do_commit(struct order *o, struct error **e)
 	return 0;
 }
 
-/* What cannot be begun is told as an end. */
-static int
-lent(struct order *o, int64_t id, int rc, struct error **e)
-{
-	if (rc < 0) {
-		struct exec_done done = { .id = id,
-					  .exitCode = 126,
-					  .error = e && *e ? (*e)->msg : "failed" };
-
-		hand_send(o->hand, "exec_done", exec_done_kind(), &done, NULL, 0);
-		error_free(e);
-	}
-	hand_rt_arm(o->hand);
-	return 0;
-}
-
-/* Input, output and errors of a command; false: not all of them could be made. */
-static bool
-pipes_make(int mine[3], int theirs[3])
-{
-	for (int i = 0; i < 3; i++) {
-		int fds[2];
-
-		if (pipe2(fds, O_CLOEXEC) < 0)
-			return false;
-		mine[i] = fds[i ? 1 : 0];
-		theirs[i] = fds[i ? 0 : 1];
-	}
-	return true;
-}
-
-static void
-pipes_close(const int mine[3], const int theirs[3])
-{
-	for (int i = 0; i < 3; i++) {
-		if (mine[i] >= 0)
-			close(mine[i]);
-		if (theirs[i] >= 0)
-			close(theirs[i]);
-	}
-}
-
-/* Pipes, or one terminal, between a command in a pod and the brain. */
-static int
-do_exec(struct order *o, struct error **e)
-{
-	const struct exec_args *args = o->body;
-	int mine[3] = { -1, -1, -1 }, theirs[3] = { -1, -1, -1 }, n = 0, rc = -1;
-	struct answer_seen answer = { .id = args->id };
-
-	if (!args->command.n)
-		return fail(e, WHY_INVALID, "exec: no command");
-	if (args->tty) {
-		if (openpty(&theirs[0], &mine[0], NULL, NULL, NULL) < 0)
-			return fail_sys(e, "open a terminal");
-		n = 1;
-	} else if (args->output) {
-		int fds[2];
-
-		if (pipe2(fds, O_CLOEXEC) < 0) {
-			fail_sys(e, "make a pipe");
-			goto out;
-		}
-		theirs[0] = fds[0];
-		mine[1] = fds[1];
-		mine[2] = fcntl(fds[1], F_DUPFD_CLOEXEC, 3);
-		n = 1;
-	} else if (!args->timeout || args->stdin) {
-		n = 3;
-		if (!pipes_make(mine, theirs)) {
-			fail_sys(e, "make a pipe");
-			goto out;
-		}
-	}
-	if (rt_exec(o->hand->rt, args->uid, args->container,
-		    spec_strings(&args->command, o->arena), args->tty, mine, args->timeout,
-		    args->id, e) < 0)
-		goto out;
-	if (n)
-		hand_send(o->hand, "exec_fds", answer_seen_kind(), &answer, theirs, n);
-	rc = 0;
-out:
-	pipes_close(mine, theirs);
-	return lent(o, args->id, rc, e);
-}
-
-/* What the brain can read and write so is what any command of the container can: a path is
- * looked up in there, by a process that has nothing of ours. */
-static int
-do_copy(struct order *o, struct error **e)
-{
-	const struct copy_args *args = o->body;
-	int mine[3] = { -1, -1, -1 }, theirs[3] = { -1, -1, -1 }, rc;
-	struct answer_seen answer = { .id = args->id };
-
-	if (!pipes_make(mine, theirs))
-		rc = fail_sys(e, "make a pipe");
-	else
-		rc = rt_files_copy(o->hand->rt, args->uid, args->container, args->path,
-				   str_is(args->name, "") ? NULL : args->name, mine, args->id,
-				   e);
-	if (rc == 0)
-		hand_send(o->hand, "exec_fds", answer_seen_kind(), &answer, theirs, 3);
-	pipes_close(mine, theirs);
-	return lent(o, args->id, rc, e);
-}
-
-static int
-do_attach(struct order *o, struct error **e)
-{
-	const struct attach_args *args = o->body;
-
-	return lent(o, args->id,
-		    rt_attach(o->hand->rt, args->uid, args->container, args->id, e), e);
-}
-
-/* Only ever to a port of the pod's own loopback: what the brain can reach so is what any
- * program of the pod can. */
-static int
-do_connect(struct order *o, struct error **e)
-{
-	const struct connect_args *args = o->body;
-
-	return lent(o, args->id,
-		    rt_connect(o->hand->rt, args->uid, (unsigned)args->port, args->id, e), e);
-}
-
 static int
 do_watch(struct order *o, struct error **e)
 {
@@ -490,186 +351,6 @@ do_unwatch(struct order *o, struct error **e)
 {
 	(void)e;
 	hand_worker_stop(o->hand, o->action->name);
-	return 0;
-}
-
-/* Pods that wait for an image may have it now: their back-off is over. */
-static void
-try_images(struct hand *h)
-{
-	const char *const *uids;
-	size_t n = rt_pods(h->rt, &uids);
-	cleanup_arena struct arena a = { 0 };
-	char **waiting = arena_alloc(&a, (n + 1) * sizeof *waiting);
-	size_t nwaiting = 0;
-
-	for (size_t i = 0; i < n; i++) /* the list is good until the next call only */
-		waiting[i] = arena_strdup(&a, uids[i]);
-	for (size_t i = 0; i < n; i++) {
-		const struct rt_pod_status *st = rt_pod_status(h->rt, waiting[i]);
-		bool waits = false;
-
-		for (size_t j = 0; st && st->state == RT_POD_UP && j < st->ncontainers; j++)
-			waits |= st->containers[j].state == RT_WAITING &&
-				 strstr(st->containers[j].reason, "Image");
-		if (waits)
-			waiting[nwaiting++] = waiting[i];
-	}
-	for (size_t i = 0; i < nwaiting; i++)
-		(void)rt_pod_run(h->rt, waiting[i], NULL); /* going: then it needs none */
-	hand_rt_arm(h);
-}
-
-static void
-job_free(struct hand_job *j)
-{
-	struct hand_job **at = &j->hand->jobs;
-
-	while (*at != j)
-		at = &(*at)->next;
-	*at = j->next;
-	event_free(j->readable);
-	if (j->worker)
-		hand_worker_stop(j->hand, j->worker);
-	free(j->worker);
-	free(j);
-}
-
-static void
-job_done(evutil_socket_t fd, short what, void *arg)
-{
-	struct hand_job *j = arg;
-	cleanup_error struct error *e = NULL;
-	cleanup_buf struct buf text = { 0 };
-	char **names = NULL;
-
-	(void)fd;
-	(void)what;
-	if (image_job_end(j->job, &names, &e) == 0)
-		for (char **n = names; *n; n++) {
-			buf_addf(&text, "%s%s", n == names ? "" : "\n", *n);
-			free(*n);
-		}
-	free(names);
-	hand_sync(j->hand);
-	/* an image whose name moved on, unless a pod runs on it */
-	(void)images_sweep(j->hand->images, NULL);
-	/* Who hears that an image was pulled finds it in the list, and pulls it no second time.
-	 */
-	hand_report_images(j->hand);
-	hand_answer(j->hand, j->id, buf_text(&text), e);
-	try_images(j->hand);
-	job_free(j);
-}
-
-static int
-do_cancel(struct order *o, struct error **e)
-{
-	const struct ask_args *args = o->body;
-	cleanup_error struct error *why = NULL;
-
-	(void)e;
-	for (struct hand_job *j = o->hand->jobs; j; j = j->next) {
-		if (j->id != args->id)
-			continue;
-		fail(&why, WHY_INVALID,
-		     j->worker ? "it was cancelled"
-			       : "the sender left before the archive was whole");
-		image_job_cancel(j->job);
-		job_free(j);
-		hand_answer(o->hand, args->id, "", why);
-		break;
-	}
-	return 0;
-}
-
-struct hand_job *
-hand_job_add(struct hand *h, struct image_job *job, int64_t id)
-{
-	struct hand_job *j = xcalloc(1, sizeof *j);
-
-	*j = (struct hand_job){ .hand = h, .job = job, .id = id, .next = h->jobs };
-	h->jobs = j;
-	j->readable = event_new(h->base, image_job_fd(job), EV_READ, job_done, j);
-	event_add(j->readable, NULL);
-	return j;
-}
-
-static int
-do_pull(struct order *o, struct error **e)
-{
-	const struct pull_args *args = o->body;
-	cleanup_error struct error *why = NULL;
-
-	(void)e;
-	if (hand_pull(o->hand, o->action->name, args->id, &why) < 0)
-		hand_answer(o->hand, args->id, "", why);
-	return 0;
-}
-
-static int
-do_save(struct order *o, struct error **e)
-{
-	const struct ask_args *args = o->body;
-	cleanup_error struct error *why = NULL;
-	struct image_job *job = NULL;
-
-	(void)e;
-	if (o->message->nfds != 1)
-		fail(&why, WHY_INVALID, "save: nowhere to write to came along");
-	else if ((strcmp(o->action->kind, "images")
-		      ? image_save(o->hand->images, o->action->name, o->message->fds[0],
-				   args->keep, &job, &why)
-		      : images_verify(o->hand->images, o->message->fds[0], &job, &why)) == 0)
-		hand_job_add(o->hand, job, args->id);
-	if (why)
-		hand_answer(o->hand, args->id, "", why);
-	return 0;
-}
-
-static int
-do_import(struct order *o, struct error **e)
-{
-	const struct import_args *args = o->body;
-	struct image_config config = {
-		.entrypoint = spec_strings(&args->entrypoint, o->arena),
-		.cmd = spec_strings(&args->cmd, o->arena),
-		.env = spec_strings(&args->env, o->arena),
-		.ports = spec_strings(&args->ports, o->arena),
-		.working_dir = args->workingDir,
-		.user = args->user,
-	};
-	cleanup_error struct error *why = NULL;
-	const char *name = strcmp(o->action->name, "-") ? o->action->name : NULL;
-	struct image_job *job = NULL;
-	int rc;
-
-	(void)e;
-	if (o->message->nfds != 1)
-		rc = fail(&why, WHY_INVALID, "import: no archive came along");
-	else if (!strcmp(args->format, "rootfs"))
-		rc = image_import(o->hand->images, o->message->fds[0], name, &config, NULL,
-				  &job, &why);
-	else
-		rc = image_load(o->hand->images, o->message->fds[0], name, NULL, &job, &why);
-	if (rc < 0) {
-		hand_answer(o->hand, args->id, "", why);
-		return 0;
-	}
-	hand_job_add(o->hand, job, args->id);
-	return 0;
-}
-
-static int
-do_remove(struct order *o, struct error **e)
-{
-	const struct ask_args *args = o->body;
-	cleanup_error struct error *why = NULL;
-
-	(void)e;
-	image_remove(o->hand->images, o->action->name, &why);
-	hand_report_images(o->hand);
-	hand_answer(o->hand, args->id, "", why);
 	return 0;
 }
 

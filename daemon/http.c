@@ -9,10 +9,12 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/log.h"
 #include "http_peer.h"
+#include "http_priv.h"
 #include <arpa/inet.h>
 #include <assert.h>
 #include <ctype.h>
 #include <event2/event.h>
+#include <gnutls/gnutls.h>
 #include <microhttpd.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,29 +23,10 @@ enum {
 	MAX_BODY = 3 * 1024 * 1024,
 	BLOCK = 16 * 1024,
 	MAX_CONNECTIONS = 512,
-	MAX_STRANGERS = 64, /* of those: of users who are refused anyway, to tell them so */
+	MAX_TLS = 1024, /* and half of them from one address */
+	MAX_STRANGERS =
+	    64, /* of MAX_CONNECTIONS: of users who are refused anyway, to tell them so */
 	IDLE_SECONDS = 120
-};
-
-struct listener {
-	struct http *http;
-	struct MHD_Daemon *daemon;
-	struct event *ready, *timer;
-	bool tcp, woken;
-	int strangers;
-};
-
-struct http {
-	struct event_base *base;
-	struct http_handler handler;
-	struct listener unix_, tcp;
-	struct peers *peers;
-	struct http_request *requests;
-	struct http_tunnel *tunnels;
-	char *path; /* of the unix socket; NULL: not ours to remove */
-	size_t max_body;
-	int port;
-	bool closing;
 };
 
 struct http_request {
@@ -89,8 +72,8 @@ struct http_tunnel {
 /* ---- suspending and waking ---- */
 
 /* Resuming makes no descriptor readable: libmicrohttpd has to be run for it. */
-static void
-poke(struct listener *l)
+void
+listener_poke(struct listener *l)
 {
 	l->woken = true;
 	event_active(l->timer, EV_TIMEOUT, 0);
@@ -105,7 +88,7 @@ wake(struct http_request *r)
 	if (r->closed)
 		event_del(r->closed);
 	MHD_resume_connection(r->conn);
-	poke(r->listener);
+	listener_poke(r->listener);
 }
 
 static void
@@ -270,14 +253,15 @@ on_connection(void *cls, struct MHD_Connection *c, void **mine,
 		return;
 	}
 	fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-	if (!l->tcp || peer_tcp_allowed(l->http->peers, fd, who))
+	if (l->door != HTTP_LOOPBACK || peer_tcp_allowed(l->http->peers, fd, who))
 		return;
 	*mine = l;
 	if (l->strangers++ >= MAX_STRANGERS)
 		(void)shutdown(fd, SHUT_RDWR);
 }
 
-/* Everyone who reaches a socket is asked who they are, at every request. */
+/* Everyone who reaches a socket is asked who they are, at every request.  Over TLS that is
+ * the handler's question, and what a web page sends has no credentials with it. */
 static bool
 admit(struct listener *l, struct http_request *r)
 {
@@ -291,7 +275,9 @@ admit(struct listener *l, struct http_request *r)
 			  "the path may have no control bytes in it, the query no %00");
 		return false;
 	}
-	if (l->tcp && (!host || !host_is_loopback(host))) {
+	if (l->door == HTTP_TLS)
+		return true;
+	if (l->door == HTTP_LOOPBACK && (!host || !host_is_loopback(host))) {
 		h->refuse(h->ctx, r, WHY_FORBIDDEN,
 			  "the Host header must name a loopback address");
 		return false;
@@ -301,8 +287,8 @@ admit(struct listener *l, struct http_request *r)
 		h->refuse(h->ctx, r, WHY_FORBIDDEN, "requests from web pages are not served");
 		return false;
 	}
-	ok = l->tcp ? peer_tcp_allowed(l->http->peers, fd_of(r), r->who)
-		    : peer_unix_allowed(l->http->peers, fd_of(r), r->who);
+	ok = l->door == HTTP_LOOPBACK ? peer_tcp_allowed(l->http->peers, fd_of(r), r->who)
+				      : peer_unix_allowed(l->http->peers, fd_of(r), r->who);
 	if (ok)
 		return true;
 	xasprintf(&text,
@@ -490,6 +476,29 @@ http_who(const struct http_request *r)
 	return r->who;
 }
 
+enum http_door
+http_door(const struct http_request *r)
+{
+	return r->listener->door;
+}
+
+const void *
+http_certificate(const struct http_request *r, size_t *ret_n)
+{
+	const union MHD_ConnectionInfo *i =
+	    MHD_get_connection_info(r->conn, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	const gnutls_datum_t *certs;
+	unsigned n = 0;
+
+	if (r->listener->door != HTTP_TLS || !i || !i->tls_session)
+		return NULL;
+	certs = gnutls_certificate_get_peers(i->tls_session, &n);
+	if (!certs || !n)
+		return NULL;
+	*ret_n = certs[0].size;
+	return certs[0].data;
+}
+
 const struct buf *
 http_body(const struct http_request *r)
 {
@@ -651,7 +660,7 @@ http_tunnel_close(struct http_tunnel *t)
 		t->next->link = t->link;
 	/* This only marks it; the socket is closed by libmicrohttpd's next round. */
 	MHD_upgrade_action(t->handle, MHD_UPGRADE_ACTION_CLOSE);
-	poke(t->listener);
+	listener_poke(t->listener);
 	free(t);
 }
 
@@ -695,39 +704,76 @@ on_mhd_log(void *cls, const char *fmt, va_list ap)
 	log_debug("http", "%s", text);
 }
 
-static int
-listener_open(struct http *h, struct listener *l, int fd, bool tcp, struct error **e)
+/* Of TLS a daemon has no socket of its own: http_tls.c hands it what begins as TLS does. */
+static struct MHD_Daemon *
+daemon_start(struct listener *l, int fd, const struct http_tls *tls)
 {
+	const struct MHD_OptionItem plain[] = {
+		{ MHD_OPTION_LISTEN_SOCKET, fd, NULL },
+		{ MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS, NULL },
+		{ MHD_OPTION_END, 0, NULL },
+	};
+	const struct MHD_OptionItem secret[] = {
+		{ MHD_OPTION_CONNECTION_LIMIT, MAX_TLS, NULL },
+		{ MHD_OPTION_PER_IP_CONNECTION_LIMIT, MAX_TLS / 2, NULL },
+		{ MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(tls ? tls->cert : NULL) },
+		{ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(tls ? tls->key : NULL) },
+		{ MHD_OPTION_HTTPS_MEM_TRUST, 0, (void *)(tls ? tls->ca : NULL) },
+		{ MHD_OPTION_HTTPS_PRIORITIES, 0,
+		  (void *)"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE" },
+		{ MHD_OPTION_END, 0, NULL },
+	};
+	unsigned flags =
+	    MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG;
+
+	if (tls)
+		flags |= MHD_USE_TLS | MHD_USE_NO_LISTEN_SOCKET;
+	return MHD_start_daemon(flags, 0, NULL, NULL, on_access, l, MHD_OPTION_EXTERNAL_LOGGER,
+				on_mhd_log, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+				NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
+				MHD_OPTION_URI_LOG_CALLBACK, on_uri, NULL,
+				MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_ARRAY,
+				tls ? secret : plain, MHD_OPTION_END);
+}
+
+struct listener *
+listener_open(struct http *h, int fd, enum http_door door, const struct http_tls *tls,
+	      struct error **e)
+{
+	struct listener *l = xcalloc(1, sizeof *l);
 	const union MHD_DaemonInfo *info;
 
 	l->http = h;
-	l->tcp = tcp;
-	l->daemon = MHD_start_daemon(
-	    MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0,
-	    NULL, NULL, on_access, l, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
-	    MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-	    MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_URI_LOG_CALLBACK, on_uri,
-	    NULL, MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-	    IDLE_SECONDS, MHD_OPTION_END);
+	l->door = door;
+	l->daemon = daemon_start(l, fd, tls);
 	if (!l->daemon) {
-		close(fd);
-		return fail(e, WHY_IO, "the HTTP server does not start on its socket");
+		if (!tls)
+			close(fd);
+		free(l);
+		fail(e, WHY_IO, "the HTTP server does not start on its socket");
+		return NULL;
 	}
 	info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	l->ready = event_new(h->base, info->epoll_fd, EV_READ | EV_PERSIST, on_loop, l);
 	l->timer = event_new(h->base, -1, 0, on_loop, l);
 	event_add(l->ready, NULL);
-	return 0;
+	l->next = h->listeners;
+	h->listeners = l;
+	return l;
 }
 
-static void
+void
 listener_close(struct listener *l)
 {
-	if (!l->daemon)
-		return;
+	struct listener **at = &l->http->listeners;
+
+	while (*at != l)
+		at = &(*at)->next;
+	*at = l->next;
 	event_free(l->ready);
 	event_free(l->timer);
 	MHD_stop_daemon(l->daemon);
+	free(l);
 }
 
 int
@@ -744,15 +790,17 @@ http_open(struct event_base *base, const struct http_settings *s,
 	if (s->socket_fd > 0 || s->socket) {
 		fd = s->socket_fd > 0 ? s->socket_fd
 				      : listen_unix(s->socket, peers_gid(h->peers), e);
-		if (fd < 0 || listener_open(h, &h->unix_, fd, false, e) < 0)
+		if (fd < 0 || !listener_open(h, fd, HTTP_UNIX, NULL, e))
 			goto bad;
 		h->path = s->socket_fd > 0 ? NULL : xstrdup(s->socket);
 	}
 	if (s->listen_fd > 0 || (s->listen && *s->listen)) {
 		fd = s->listen_fd > 0 ? s->listen_fd : listen_loopback(s->listen, &h->port, e);
-		if (fd < 0 || listener_open(h, &h->tcp, fd, true, e) < 0)
+		if (fd < 0 || !listener_open(h, fd, HTTP_LOOPBACK, NULL, e))
 			goto bad;
 	}
+	if (s->tls_fd > 0 && http_tls_open(h, s->tls_fd, &s->tls, e) < 0)
+		goto bad;
 	*ret = h;
 	return 0;
 bad:
@@ -766,6 +814,7 @@ http_close(struct http *h)
 	if (!h)
 		return;
 	h->closing = true;
+	http_tls_close(h);
 	for (struct http_tunnel *t = h->tunnels, *next; t; t = next) {
 		next = t->next;
 		t->stop(t->mine);
@@ -775,12 +824,10 @@ http_close(struct http *h)
 		wake(r);
 	}
 	/* libmicrohttpd wants nobody suspended when it stops. */
-	if (h->unix_.daemon)
-		MHD_run(h->unix_.daemon);
-	if (h->tcp.daemon)
-		MHD_run(h->tcp.daemon);
-	listener_close(&h->unix_);
-	listener_close(&h->tcp);
+	for (struct listener *l = h->listeners; l; l = l->next)
+		MHD_run(l->daemon);
+	while (h->listeners)
+		listener_close(h->listeners);
 	peers_close(h->peers);
 	if (h->path)
 		(void)unlink(h->path);

@@ -1,8 +1,9 @@
-/* http.h -- HTTP/1.1 on a unix socket and, if asked for, on loopback.
+/* http.h -- HTTP/1.1 on a unix socket, over TLS and, if asked for, in plain on loopback.
  *
  * Bytes without meaning: what a path stands for is api.c's business.  One
- * thread, one libevent loop; nothing here waits.  Only root, kedge's own user
- * and members of its group are served, on either socket.
+ * thread, one libevent loop; nothing here waits.  On the unix socket and in plain only
+ * root, kedge's own user and members of its group are served; who comes over TLS brings
+ * credentials, which are the handler's to judge.
  *
  * A request lives from its headers until its answer has been sent or its
  * client has gone; then `gone` of its handler is called and the pointer is dead.
@@ -20,13 +21,20 @@ struct http;
 struct http_request;
 struct http_tunnel;
 
+struct http_tls { /* PEM */
+	const char *cert, *key;
+	const char *ca; /* whose certificates clients are asked for */
+};
+
 struct http_settings {
 	const char *socket; /* path; what is left of an earlier one is replaced; NULL: none */
 	const char *listen; /* "127.0.0.1:8001", "[::1]:8001"; NULL or "": none */
 	int socket_fd; /* > 0: a listening socket someone else made; owned by http from here */
 	int listen_fd; /* > 0: the same for TCP; its peers are still checked */
-	const char *group; /* whose members are served besides root; NULL: "kedge" */
-	size_t max_body;   /* bytes; 0: 3 MiB */
+	int tls_fd;    /* > 0: a listening socket for TLS; owned by http from here */
+	struct http_tls tls; /* for it */
+	const char *group;   /* whose members are served besides root; NULL: "kedge" */
+	size_t max_body;     /* bytes; 0: 3 MiB */
 };
 
 struct http_handler {
@@ -46,6 +54,8 @@ int http_open(struct event_base *, const struct http_settings *, const struct ht
 void http_close(struct http *); /* open requests are cut off */
 /* The port that TCP listens at (listen may have asked for 0); 0: none. */
 int http_port(const struct http *);
+/* Connections to come have this certificate; those that stand keep theirs. */
+int http_tls_set(struct http *, const struct http_tls *, struct error **);
 
 const char *http_method(const struct http_request *);
 const char *http_path(const struct http_request *); /* decoded, without the query */
@@ -60,8 +70,13 @@ const char *http_query(const struct http_request *, const char *name); /* or NUL
 /* Every value of a repeated parameter, in order. */
 typedef void http_query_fn(void *ctx, const char *value);
 void http_query_each(const struct http_request *, const char *name, http_query_fn *, void *ctx);
-/* "uid 1000": who asks. */
+enum http_door { HTTP_UNIX, HTTP_LOOPBACK, HTTP_TLS };
+enum http_door http_door(const struct http_request *);
+/* "uid 1000": who asks; over TLS "". */
 const char *http_who(const struct http_request *);
+/* The client's certificate as it sent it (DER), unchecked but for the client's having its
+ * key; NULL: none. */
+const void *http_certificate(const struct http_request *, size_t *ret_n);
 const struct buf *http_body(const struct http_request *);
 /* What the handler keeps with a request; `gone` (may be NULL) frees it. */
 void http_keep(struct http_request *, void *mine, void (*gone)(void *mine));

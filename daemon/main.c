@@ -29,6 +29,8 @@ static const struct flag {
 	{ "run", "DIR", "api.sock and what dies with the host", offsetof(struct config, run) },
 	{ "logs", "DIR", "what containers print", offsetof(struct config, logs) },
 	{ "listen", "ADDR:PORT", "serve kubectl on loopback", offsetof(struct config, listen) },
+	{ "secure-listen", "ADDR:PORT", "serve the API over TLS; none: not at all",
+	  offsetof(struct config, secureListen) },
 	{ "cgroup", "NAME", "control group of the pods", offsetof(struct config, cgroup) },
 	{ "node-name", "NAME", "name of the Node", 0 },
 	{ "help", NULL, "this text", 0 },

@@ -405,10 +405,7 @@ repeat(const struct complaints *said, struct complaints *to)
 
 	for (const struct complaint *c = said->first; c; c = c->next) {
 		to->path = arena_strdup(to->arena, c->path);
-		if (c->warning)
-			complain_softly(to, c->line, c->col, c->field, "%s", c->text);
-		else
-			complain(to, c->line, c->col, c->field, "%s", c->text);
+		complaint_add(to, c->kind, c->warning, c->line, c->col, c->field, c->text);
 	}
 	to->path = path;
 }

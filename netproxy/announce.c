@@ -214,3 +214,20 @@ announce_sync(struct nl *nl, const struct np_config *c, const uint32_t *want, si
 		*ret_changed = changed;
 	return rc;
 }
+
+bool
+announce_is_hosts(const struct np_config *c, uint32_t ip)
+{
+	cleanup_error struct error *e = NULL;
+	struct all all = { 0 };
+	char suffix[8];
+	bool is = false;
+
+	suffix_of(c, suffix);
+	if (all_read(c, suffix, &all, &e) < 0)
+		return true;
+	for (size_t i = 0; i < all.n; i++)
+		is = is || (all.at[i].ip == ip && !all.at[i].ours);
+	free(all.at);
+	return is;
+}

@@ -14,4 +14,6 @@
 /* Makes it be so.  *ret_changed: how many were added or removed. */
 int announce_sync(struct nl *, const struct np_config *, const uint32_t *want, size_t n,
 		  unsigned *ret_changed, struct error **);
+/* Has the host this address of itself?  True also when that cannot be found out. */
+bool announce_is_hosts(const struct np_config *, uint32_t ip);
 #endif

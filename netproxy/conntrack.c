@@ -5,6 +5,7 @@
 #include "reconcile/base/buf.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
+#include "reconcile/base/ipv4.h"
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <libnetfilter_conntrack/libnetfilter_conntrack.h>
@@ -178,7 +179,7 @@ target_cmp(const void *a, const void *b)
 static bool
 within(uint32_t ip, const struct ct_range *r)
 {
-	return r->bits == 0 || (ip ^ r->net) >> (32 - r->bits) == 0;
+	return ipv4_within(ip, r->net, r->bits);
 }
 
 static bool

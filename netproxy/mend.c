@@ -81,7 +81,7 @@ look(struct np *np, struct look *k, bool *ret_whole, struct error **e)
 		if (*ret_whole)
 			return 0;
 		if (why->err != EINTR)
-			return fail(e, why->why, "%s", error_text(why));
+			return fail_with(e, &why);
 	}
 	return 0;
 }

@@ -241,6 +241,12 @@ np_node_ip(struct np *np)
 	return link_node_ip(&np->link);
 }
 
+bool
+np_is_hosts(const struct np *np, uint32_t ip)
+{
+	return announce_is_hosts(&np->config, ip);
+}
+
 /* Nobody gets the bridge's, the network's or the broadcast address. */
 static int
 ip_check(const struct np *np, uint32_t ip, struct error **e)

@@ -70,6 +70,8 @@ const char *np_variant(const struct np *);      /* "legacy", "nf_tables" */
 const char *const *np_lacks(const struct np *); /* sentences; NULL-terminated */
 /* The default route's link's address, else the bridge's. */
 uint32_t np_node_ip(struct np *);
+/* Has the host this address of itself, not for a balancer? */
+bool np_is_hosts(const struct np *, uint32_t ip);
 
 /* One veth pair: eth0 in the namespace, up, with address, default route via
  * the bridge; made with the peer already inside (no move, no grace period). */
@@ -160,7 +162,8 @@ int np_check(struct np *, bool *ret_intact, struct error **);
 int np_drain(struct np *, uint32_t ip, unsigned *ret, struct error **);
 int np_flush_flows(struct np *, uint32_t ip, struct error **); /* after the pod is gone */
 /* The way of a connection that nobody made: the rules it would match, as they were last
- * committed, and the endpoints that chance or affinity would choose from. */
+ * committed, and the endpoints that chance or affinity would choose from.  It is served when
+ * one of them would be reached. */
 enum np_verdict { NP_PASSED, NP_SERVED, NP_REFUSED, NP_DROPPED };
 struct np_way {
 	enum np_verdict verdict;
@@ -172,7 +175,9 @@ struct np_way {
 	size_t nsteps;
 	struct np_end {
 		struct np_endpoint at;
-		double share; /* of 1 */
+		double share;            /* of 1 */
+		enum np_verdict verdict; /* NP_SERVED, or why not */
+		uint32_t mark;           /* of the packet on its way there */
 	} * ends;
 	size_t nends;
 };

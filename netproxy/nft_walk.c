@@ -13,6 +13,7 @@ enum { DEEPEST = 8 };
 struct walk {
 	const struct nft_table *t;
 	const struct nft_packet *p;
+	uint32_t mark;
 	struct np_way *way;
 };
 
@@ -46,28 +47,39 @@ end(struct walk *w, const char *text, double share)
 {
 	struct np_way *way = w->way;
 	unsigned a, b, c, d, port;
-	struct np_end x = { .share = share };
+	struct np_end x = { .share = share, .mark = w->mark };
 
 	if (sscanf(text, "%u.%u.%u.%u%*[ .:]%u", &a, &b, &c, &d, &port) != 5)
 		return share;
 	x.at = (struct np_endpoint){ .ip = a << 24 | b << 16 | c << 8 | d, .port = port };
-	way->masqueraded |= x.at.ip == w->p->from;
 	way->ends = xrealloc(way->ends, (way->nends + 1) * sizeof x);
 	way->ends[way->nends++] = x;
-	way->verdict = NP_SERVED;
 	return 0;
 }
 
 static bool
 in_net(uint32_t ip, const char **at)
 {
-	unsigned a = 0, b = 0, c = 0, d = 0, bits = 32;
+	char range[32];
+	uint32_t net;
+	unsigned bits;
 	int n = 0;
 
-	if (sscanf(*at, "%u.%u.%u.%u/%u%n", &a, &b, &c, &d, &bits, &n) < 5)
+	if (sscanf(*at, "%31s%n", range, &n) != 1 || !ipv4_range_read(range, &net, &bits))
 		return false;
 	*at += n;
-	return !bits || !((ip ^ (a << 24 | b << 16 | c << 8 | d)) >> (32 - bits));
+	return ipv4_within(ip, net, bits);
+}
+
+/* Came a packet back to its own sender? */
+static bool
+to_itself(struct walk *w)
+{
+	cleanup_buf struct buf key = { 0 }, to = { 0 };
+	char a[IPV4_TEXT], b[IPV4_TEXT];
+
+	buf_addf(&key, "%s . %s", ipv4_print(w->p->from, a), ipv4_print(w->p->to, b));
+	return w->p->translated && w->t->element(w->t->ctx, "self", key.at, &to);
 }
 
 /* The key that a rule's fields are for this packet: "10.43.0.1 . tcp . 80", and the number of
@@ -165,10 +177,21 @@ static bool
 matches(struct walk *w, const char **at)
 {
 	char set[64];
+	unsigned mask;
 	int n = 0;
 
 	if (take(at, "ip daddr != 127.0.0.0/8 "))
 		return w->p->to >> 24 != 127 && matches(w, at);
+	if (take(at, "ct status dnat ip saddr . ip daddr @self "))
+		return to_itself(w);
+	if (sscanf(*at, "meta mark and %x == %*x %n", &mask, &n) == 1 && n) {
+		*at += n;
+		return (w->p->mark & mask) == mask;
+	}
+	if (take(at, "oifname != ")) {
+		*at += strcspn(*at, " ");
+		return !w->p->outside && take(at, " ");
+	}
 	if (take(at, "fib daddr type local "))
 		return w->p->to_local;
 	if (take(at, "fib saddr type local "))
@@ -181,7 +204,7 @@ matches(struct walk *w, const char **at)
 		return w->t->has(w->t->ctx, set, w->p->from);
 	}
 	if (take(at, "ip saddr "))
-		return in_net(w->p->from, at) && take(at, " ");
+		return in_net(w->p->from, at) && take(at, " ") && matches(w, at);
 	return true;
 }
 
@@ -199,8 +222,16 @@ rule_walk(struct walk *w, const char *chain, const char *rule, double share, int
 	if (strstr(at, "vmap @"))
 		return by_verdict(w, chain, rule, at, share, deep, ret_gone);
 	step(w, "add rule", chain, rule);
+	if (take(&at, "meta mark set meta mark and ")) {
+		at = strchr(at, ' ');
+		at = at ? at + 1 : "";
+	}
+	if (take(&at, "masquerade ")) {
+		w->way->masqueraded = *ret_gone = true;
+		return share;
+	}
 	if (take(&at, "meta mark set meta mark or ")) {
-		w->way->masqueraded = true;
+		w->mark |= (uint32_t)strtoul(at, NULL, 0);
 		at = strchr(at, ' ');
 		at = at ? at + 1 : "";
 	}
@@ -236,9 +267,10 @@ walk(struct walk *w, const char *chain, double share, int deep)
 }
 
 double
-nft_walk(const struct nft_table *t, const struct nft_packet *p, struct np_way *way)
+nft_walk(const struct nft_table *t, const struct nft_packet *p, const char *chain,
+	 struct np_way *way)
 {
-	struct walk w = { t, p, way };
+	struct walk w = { t, p, p->mark, way };
 
-	return walk(&w, "d", 1, 0);
+	return walk(&w, chain, 1, 0);
 }

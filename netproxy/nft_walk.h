@@ -8,12 +8,15 @@ struct nft_packet {
 	uint8_t proto;
 	uint16_t port;
 	bool from_local, to_local; /* an address of the host */
+	bool translated, outside;  /* for post: to an endpoint; out by the bridge */
+	uint32_t mark;
 };
 
 /* A table, whoever has it. */
 struct nft_table {
 	void *ctx;
-	/* ep, "10.43.0.1 . tcp . 80 . 0": appends "10.42.0.2 . 8080"; false: there is none */
+	/* ep, "10.43.0.1 . tcp . 80 . 0": appends "10.42.0.2 . 8080"; false: there is none.  Of
+	 * the set self, whether it is there. */
 	bool (*element)(void *ctx, const char *map, const char *key, struct buf *to);
 	/* Appends a chain's rules, a line each. */
 	void (*rules)(void *ctx, const char *chain, struct buf *to);
@@ -21,7 +24,8 @@ struct nft_table {
 	bool (*has)(void *ctx, const char *set, uint32_t ip);
 };
 
-/* Adds the rules and elements that match, and the ends, to `way`; returns what share of such
- * connections is not translated. */
-double nft_walk(const struct nft_table *, const struct nft_packet *, struct np_way *way);
+/* From the chain d, or post, on: adds the rules and elements that match, and the ends with
+ * their marks, to `way`; returns what share of such connections goes on as it was. */
+double nft_walk(const struct nft_table *, const struct nft_packet *, const char *chain,
+		struct np_way *way);
 #endif

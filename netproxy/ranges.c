@@ -29,12 +29,6 @@ ranges_of(const struct np_config *c, struct range ret[2])
 	ret[1] = (struct range){ "services", "serviceCIDR", c->svc_net, c->svc_bits };
 }
 
-static bool
-within(uint32_t ip, uint32_t net, unsigned bits)
-{
-	return bits == 0 || (ip ^ net) >> (32 - bits) == 0;
-}
-
 /* Another link with an address in our ranges would steal the answers. */
 static int
 addresses(struct nl *nl, const struct np_config *c, struct error **e)
@@ -55,7 +49,7 @@ addresses(struct nl *nl, const struct np_config *c, struct error **e)
 			continue;
 		at = ntohl(((struct sockaddr_in *)a->ifa_addr)->sin_addr.s_addr);
 		for (int i = 0; i < 2 && !rc; i++) {
-			if (!within(at, r[i].net, r[i].bits))
+			if (!ipv4_within(at, r[i].net, r[i].bits))
 				continue;
 			owner_text(nl, if_nametoindex(a->ifa_name), whose);
 			rc = fail(
@@ -76,7 +70,7 @@ route(struct nl *nl, const char *link, uint32_t net, unsigned bits, const struct
 {
 	char to[IPV4_TEXT], ours[IPV4_TEXT], whose[OWNER_ALIAS + 64];
 
-	if (!within(net, r->net, bits < r->bits ? bits : r->bits))
+	if (!ipv4_within(net, r->net, bits < r->bits ? bits : r->bits))
 		return 0;
 	owner_text(nl, if_nametoindex(link), whose);
 	ipv4_print(net, to);

@@ -6,9 +6,11 @@
  */
 #include "np.h"
 #include "reconcile/base/cleanup.h"
+#include "reconcile/base/ipv4.h"
 #include "trace_nft.h"
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,14 +25,10 @@ struct packet {
 	uint16_t port;
 	bool from_local, to_local; /* an address of the host */
 	bool inside, outside;      /* in, or out, by the bridge */
+	bool translated;           /* to an endpoint */
+	uint32_t mark;             /* as the rules so far have set it */
 	struct np_way *way;
 };
-
-static bool
-in_net(uint32_t ip, uint32_t net, unsigned bits)
-{
-	return !bits || !((ip ^ net) >> (32 - bits));
-}
 
 /* The word behind an option. */
 static bool
@@ -50,15 +48,10 @@ word(const char *rule, const char *option, char *to, size_t size)
 static bool
 net_matches(const char *text, uint32_t ip)
 {
-	char copy[64], *slash;
-	struct in_addr in;
+	uint32_t net;
+	unsigned bits;
 
-	snprintf(copy, sizeof copy, "%.63s", text);
-	slash = strchr(copy, '/');
-	if (slash)
-		*slash = 0;
-	return inet_pton(AF_INET, copy, &in) == 1 &&
-	       in_net(ip, ntohl(in.s_addr), slash ? (unsigned)atoi(slash + 1) : 32);
+	return ipv4_range_read(text, &net, &bits) && ipv4_within(ip, net, bits);
 }
 
 /* Did this client meet that endpoint within the time?  The list's ages are in jiffies of the
@@ -113,9 +106,41 @@ address_differs(const char *rule, const char *option, uint32_t ip)
 	return word(rule, option, x, sizeof x) && differs(rule, option, net_matches(x, ip));
 }
 
+/* The bridge is the only link of ours; another is lo, or one of the host's. */
+static bool
+link_differs(const char *rule, const char *option, bool bridge, bool lo)
+{
+	char name[64];
+
+	if (!word(rule, option, name, sizeof name))
+		return false;
+	return differs(rule, option, strcmp(name, "lo") ? bridge : lo);
+}
+
+/* "0x4b00/0x4b00" */
+static bool
+mark_read(const char *rule, const char *option, uint32_t *ret_value, uint32_t *ret_mask)
+{
+	char text[64];
+
+	return word(rule, option, text, sizeof text) &&
+	       sscanf(text, "0x%" SCNx32 "/0x%" SCNx32, ret_value, ret_mask) == 2;
+}
+
+static bool
+states_match(const struct packet *p, const char *rule)
+{
+	char x[128];
+
+	if (!word(rule, " --ctstate ", x, sizeof x))
+		return true;
+	return strstr(x, "NEW") || (p->translated && strstr(x, "DNAT"));
+}
+
 static bool
 matches(const struct packet *p, const char *rule)
 {
+	uint32_t value, mask;
 	char x[128];
 
 	if (address_differs(rule, " -d ", p->to) || address_differs(rule, " -s ", p->from))
@@ -124,15 +149,17 @@ matches(const struct packet *p, const char *rule)
 		return false;
 	if (word(rule, " --dport ", x, sizeof x) && !ports_match(x, p->port))
 		return false;
-	if (differs(rule, " -i ", p->inside) || differs(rule, " -o ", p->outside))
+	if (link_differs(rule, " -i ", p->inside, p->from_local) ||
+	    link_differs(rule, " -o ", p->outside, p->to_local))
 		return false;
 	if (differs(rule, " --dst-type LOCAL", p->to_local) ||
 	    differs(rule, " --src-type LOCAL", p->from_local))
 		return false;
-	if (word(rule, " --ctstate ", x, sizeof x) && !strstr(x, "NEW"))
+	if (!states_match(p, rule) || strstr(rule, " -m bpf "))
+		return false; /* nothing is forged */
+	if (strstr(rule, " -m mark ") &&
+	    (!mark_read(rule, " --mark ", &value, &mask) || (p->mark & mask) != value))
 		return false;
-	if (strstr(rule, " -m bpf ") || strstr(rule, " -m mark "))
-		return false; /* nothing is forged, and the mark is of another hook */
 	if (word(rule, " --rcheck ", x, sizeof x) && word(rule, " --name ", x, sizeof x))
 		return is_remembered(x, p->from);
 	return true;
@@ -147,29 +174,59 @@ step_add(const struct packet *p, const char *table, const char *rule)
 
 	buf_adds(&text, rule);
 	rules_rename(&text, p->np->config.chains);
+	/* Each endpoint is asked about; what is the same for all of them is said once. */
+	for (size_t i = 0; i < w->nsteps; i++)
+		if (w->steps[i].table == table && !strcmp(w->steps[i].rule, buf_text(&text))) {
+			buf_done(&text);
+			return;
+		}
 	w->steps = xrealloc(w->steps, (w->nsteps + 1) * sizeof *w->steps);
 	w->steps[w->nsteps++] = (struct np_step){ table, buf_steal(&text) };
 }
 
 static void
-end_add(struct np_way *w, const char *to, double share)
+end_add(struct packet *p, const char *to, double share)
 {
-	struct np_end end = { .share = share };
+	struct np_way *w = p->way;
+	struct np_end end = { .share = share, .mark = p->mark };
 	char ip[64];
 	char *colon;
-	struct in_addr in;
+	uint32_t address;
 
 	snprintf(ip, sizeof ip, "%.63s", to);
 	colon = strchr(ip, ':');
 	if (!colon)
 		return;
 	*colon = 0;
-	if (inet_pton(AF_INET, ip, &in) != 1)
+	if (!ipv4_read(ip, &address))
 		return;
-	end.at = (struct np_endpoint){ .ip = ntohl(in.s_addr), .port = atoi(colon + 1) };
+	end.at = (struct np_endpoint){ .ip = address, .port = atoi(colon + 1) };
 	w->ends = xrealloc(w->ends, (w->nends + 1) * sizeof end);
 	w->ends[w->nends++] = end;
-	w->verdict = NP_SERVED;
+}
+
+/* What a rule's target does; what of `part` goes on to the next rule.  -1: it is a chain. */
+static double
+act(struct packet *p, const char *rule, const char *to, double part)
+{
+	uint32_t value, mask;
+	char x[64];
+
+	if (!strcmp(to, "DNAT") && word(rule, " --to-destination ", x, sizeof x)) {
+		end_add(p, x, part);
+		return 0;
+	}
+	if (!strcmp(to, "MARK") && mark_read(rule, " --set-xmark ", &value, &mask)) {
+		p->mark = (p->mark & ~mask) ^ value;
+		return part;
+	}
+	if (!strcmp(to, "MASQUERADE")) {
+		p->way->masqueraded = true;
+		return 0;
+	}
+	if (!strcmp(to, "REJECT") || !strcmp(to, "DROP"))
+		p->way->verdict = *to == 'R' ? NP_REFUSED : NP_DROPPED;
+	return strcmp(to, "REJECT") && strcmp(to, "DROP") && strcmp(to, "ACCEPT") ? -1 : 0;
 }
 
 /* What of `share` is left when the chain is over: 0 when its fate is decided. */
@@ -189,6 +246,7 @@ walk(struct packet *p, enum rules_table table, const char *name, double share, i
 	     r = strtok_r(NULL, "\n", &save)) {
 		bool goes = word(r, " -g ", to, sizeof to);
 		double part = share, left;
+		uint32_t mark = p->mark;
 
 		if (!matches(p, r) || (!goes && !word(r, " -j ", to, sizeof to)))
 			continue;
@@ -197,19 +255,11 @@ walk(struct packet *p, enum rules_table table, const char *name, double share, i
 			part = share * strtod(x, NULL);
 		if (!strcmp(to, "RETURN"))
 			break;
-		if (!strcmp(to, "DNAT") && word(r, " --to-destination ", x, sizeof x)) {
-			end_add(p->way, x, part);
-			left = 0;
-		} else if (!strcmp(to, "ACCEPT") || !strcmp(to, "DROP") ||
-			   !strcmp(to, "REJECT")) {
-			p->way->verdict = *to == 'R'   ? NP_REFUSED
-					  : *to == 'D' ? NP_DROPPED
-						       : p->way->verdict;
-			left = 0;
-		} else {
-			p->way->masqueraded |= !strcmp(to, "KDG-MASQ");
+		left = act(p, r, to, part);
+		if (left < 0)
 			left = walk(p, table, to, part, deep + 1);
-		}
+		if (part < share) /* who goes on has not been there */
+			p->mark = mark;
 		share -= part - left;
 		if (goes)
 			break;
@@ -221,8 +271,10 @@ walk(struct packet *p, enum rules_table table, const char *name, double share, i
 static void
 locate(struct packet *p)
 {
+	const struct np_config *c = &p->np->config;
 	struct ifaddrs *all = NULL;
 
+	p->from_local = p->to_local = false;
 	(void)getifaddrs(&all);
 	for (struct ifaddrs *a = all; a; a = a->ifa_next) {
 		uint32_t ip;
@@ -234,13 +286,71 @@ locate(struct packet *p)
 		p->to_local |= ip == p->to;
 	}
 	freeifaddrs(all);
+	p->inside = !p->from_local && ipv4_within(p->from, c->pod_net, c->pod_bits);
+	p->outside = !p->to_local && (ipv4_within(p->to, c->pod_net, c->pod_bits) ||
+				      ipv4_within(p->to, c->svc_net, c->svc_bits));
+}
+
+/* Where connections are translated, before and behind what filters. */
+static void
+nat(struct packet *p, const char *chain)
+{
+	if (!p->np->net.nft) {
+		(void)walk(p, RULES_NAT, chain, 1, 0);
+		return;
+	}
+	trace_nft(p->np,
+		  &(struct nft_packet){ .from = p->from,
+					.to = p->to,
+					.proto = p->proto,
+					.port = p->port,
+					.from_local = p->from_local,
+					.to_local = p->to_local,
+					.translated = p->translated,
+					.outside = p->outside,
+					.mark = p->mark },
+		  strcmp(chain, "KDG-P") ? "d" : "post", p->way);
+}
+
+/* Where it goes by now: may it, and with which address does it come there? */
+static void
+pass(struct packet *p)
+{
+	const char *chain = p->to_local ? "KDG-I" : p->from_local ? "KDG-O" : "KDG-F";
+
+	p->way->verdict = NP_PASSED;
+	(void)walk(p, RULES_FILTER, chain, 1, 0);
+	if (p->way->verdict == NP_PASSED && !p->to_local)
+		nat(p, "KDG-P");
+}
+
+/* Each endpoint that it may be translated to. */
+static void
+pass_ends(struct packet *p)
+{
+	struct np_way *w = p->way;
+	enum np_verdict all = NP_PASSED;
+
+	p->translated = true;
+	for (size_t i = 0; i < w->nends; i++) {
+		struct np_end *end = &w->ends[i];
+
+		p->to = end->at.ip;
+		p->port = end->at.port;
+		p->mark = end->mark;
+		locate(p);
+		pass(p);
+		end->verdict = w->verdict == NP_PASSED ? NP_SERVED : w->verdict;
+		if (!i || end->verdict == NP_SERVED)
+			all = end->verdict;
+	}
+	w->verdict = all;
 }
 
 void
 np_trace(const struct np *np, uint32_t from, uint32_t to, uint8_t proto, uint16_t port,
 	 struct np_way *ret)
 {
-	const struct np_config *c = &np->config;
 	struct packet p = { .np = np,
 			    .from = from ? from : np->link.gateway,
 			    .to = to,
@@ -250,20 +360,11 @@ np_trace(const struct np *np, uint32_t from, uint32_t to, uint8_t proto, uint16_
 
 	*ret = (struct np_way){ 0 };
 	locate(&p);
-	p.inside = !p.from_local && in_net(p.from, c->pod_net, c->pod_bits);
-	p.outside = !p.to_local && (in_net(to, c->pod_net, c->pod_bits) ||
-				    in_net(to, c->svc_net, c->svc_bits));
-	if ((c->nft ? trace_nft(np,
-				&(struct nft_packet){ p.from, to, proto, port, p.from_local,
-						      p.to_local },
-				ret)
-		    : walk(&p, RULES_NAT, "KDG-D", 1, 0)) <= 0)
-		return;
-	(void)walk(&p, RULES_FILTER,
-		   p.to_local     ? "KDG-I"
-		   : p.from_local ? "KDG-O"
-				  : "KDG-F",
-		   1, 0);
+	nat(&p, "KDG-D");
+	if (ret->nends)
+		pass_ends(&p);
+	else
+		pass(&p);
 }
 
 void

@@ -30,7 +30,8 @@ element(void *ctx, const char *map, const char *key, struct buf *to)
 {
 	char begin[256];
 
-	snprintf(begin, sizeof begin, "e %s %s : ", map, key);
+	snprintf(begin, sizeof begin, "e %s %s%s", map, key,
+		 strcmp(map, "self") ? " : " : "\n");
 	return find(ctx, begin, false, to);
 }
 
@@ -56,13 +57,14 @@ has(void *ctx, const char *set, uint32_t ip)
 	return nft_has(np->nft_table, set, ip);
 }
 
-double
-trace_nft(const struct np *np, const struct nft_packet *p, struct np_way *way)
+void
+trace_nft(const struct np *np, const struct nft_packet *p, const char *chain,
+	  struct np_way *way)
 {
 	struct nft_table t = { (void *)np, element, rules, has };
 	size_t from = way->nsteps;
-	double left = nft_walk(&t, p, way);
 
+	(void)nft_walk(&t, p, chain, way);
 	/* As it is in the kernel, where our table may have another name. */
 	for (size_t i = from; i < way->nsteps; i++) {
 		struct buf text = { 0 };
@@ -72,5 +74,4 @@ trace_nft(const struct np *np, const struct nft_packet *p, struct np_way *way)
 		rules_rename(&text, np->config.chains);
 		way->steps[i].rule = buf_steal(&text);
 	}
-	return left;
 }

@@ -4,5 +4,6 @@
 #include "nft_walk.h"
 #include "np.h"
 
-double trace_nft(const struct np *, const struct nft_packet *, struct np_way *way);
+void trace_nft(const struct np *, const struct nft_packet *, const char *chain,
+	       struct np_way *);
 #endif

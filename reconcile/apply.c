@@ -115,7 +115,7 @@ apply_complain(struct complaints *c, const struct manifest *m, const char *field
 
 	manifest_at(m, field, &line, &col);
 	c->path = m->path;
-	complain(c, line, col, field, "%s", text);
+	complaint_add(c, complaint_kind(text), false, line, col, field, text);
 }
 
 /* ---- what the source states ---- */
@@ -474,7 +474,7 @@ is_ours(const struct pass *p, const struct object *o)
 	const char *source = object_label(o, ANNOTATION_SOURCE);
 
 	/* The label alone may have been copied: onto a slice, a replica set. */
-	return source && !strcmp(source, p->w->source) && own_is_gits(o) &&
+	return source && !strcmp(source, p->w->source) && own_is_signed(o) &&
 	       !o->metadata->deletionTimestamp;
 }
 
@@ -520,21 +520,27 @@ find_gone(struct pass *p)
 		p->ours = p->w->nbefore;
 }
 
+enum { NAMED = 3 };
+
 static void
 refuse_prune(struct pass *p)
 {
 	cleanup_buf struct buf names = { 0 };
 
-	for (size_t i = 0; i < p->ngone && i < 3; i++)
+	for (size_t i = 0; i < p->ngone && i < NAMED; i++)
 		buf_addf(&names, "%s%s %s", i ? ", " : "", resource_of(p->gone[i])->singular,
 			 object_path(p->gone[i], p->a));
+	if (p->ngone > NAMED)
+		buf_addf(&names, " and %zu more; `kedge diff` shows all", p->ngone - NAMED);
 	p->c->path = NULL;
-	complain(
-	    p->c, 0, 0, NULL,
-	    "source %s would lose %zu of its %zu objects (%s%s); if that is meant, run "
-	    "`kedge sync --allow-prune` or write `Kedge-Prune: yes` as the last line of the "
-	    "commit message",
-	    p->w->source, p->ngone, p->ours, buf_text(&names), p->ngone > 3 ? ", ..." : "");
+	complain(p->c, 0, 0, NULL,
+		 "source %s would lose %zu of its %zu objects (%s); if that is meant, run "
+		 "`kedge sync %s --allow-prune`%s",
+		 p->w->source, p->ngone, p->ours, buf_text(&names), p->w->source,
+		 p->w->no_commits
+		     ? ""
+		     : " or write `Kedge-Prune: yes` as the last line of the commit "
+		       "message");
 }
 
 static int

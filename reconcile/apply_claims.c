@@ -10,7 +10,6 @@
 #include "controllers.h"
 #include "service.h"
 #include "snapshot.h"
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -91,8 +90,7 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 	const char *ip = svc->spec->clusterIP, *other = map_get(&cs->addresses, ip);
 	const struct settings *set = cs->settings;
 	const char *whose;
-	struct in_addr in;
-	uint32_t mask;
+	uint32_t address, mask;
 
 	if (!other)
 		map_put(&cs->addresses, ip, (void *)who_is(m, svc, "spec.clusterIP", cs->a));
@@ -102,9 +100,9 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 					    "Invalid value: \"%s\": provided IP is "
 					    "already allocated, by %s",
 					    ip, other));
-	if (!m || !set || !set->svc_bits || inet_pton(AF_INET, ip, &in) != 1)
+	if (!m || !set || !set->svc_bits || !ipv4_read(ip, &address))
 		return;
-	whose = service_reserved(set, svc, ntohl(in.s_addr));
+	whose = service_reserved(set, svc, address);
 	if (whose && !other)
 		apply_complain(cs->c, m, "spec.clusterIP",
 			       arena_printf(cs->a,
@@ -113,8 +111,8 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 					    ip, whose));
 	mask = ~UINT32_C(0) << (32 - set->svc_bits);
 	/* The first and the last are the network's own. */
-	if ((ntohl(in.s_addr) & mask) != (set->svc_net & mask) || !(ntohl(in.s_addr) & ~mask) ||
-	    !(~ntohl(in.s_addr) & ~mask))
+	if (!ipv4_within(address, set->svc_net, set->svc_bits) || !(address & ~mask) ||
+	    !(~address & ~mask))
 		apply_complain(
 		    cs->c, m, "spec.clusterIP",
 		    arena_printf(cs->a,
@@ -127,13 +125,13 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 static void
 check_external(struct apply_claims *cs, const struct manifest *m, const struct service *svc)
 {
-	struct in_addr in;
+	uint32_t address;
 
 	for (size_t i = 0; i < svc->spec->externalIPs.n; i++) {
 		const char *ip = svc->spec->externalIPs.at[i];
 
-		if (inet_pton(AF_INET, ip, &in) != 1 ||
-		    !address_allowed(&cs->settings->external, ntohl(in.s_addr)))
+		if (!ipv4_read(ip, &address) ||
+		    !address_allowed(&cs->settings->external, address))
 			apply_complain(cs->c, m, "spec.externalIPs",
 				       arena_printf(cs->a,
 						    "Forbidden: %s is not among "

@@ -39,6 +39,7 @@ struct wanted {
 	const char *source;   /* name of the Source */
 	const char *revision; /* commit id, for annotations */
 	bool prune_allowed;
+	bool no_commits; /* a directory: nobody writes messages to its commits */
 	/* What this source applied last, when none of it has drifted since: manifests that
 	 * are the very same in `at` are not looked at again.  NULL: look at everything. */
 	struct manifest *const *before;

@@ -19,14 +19,7 @@
 
 #define SCHEMA "1.1.0"
 
-enum {
-	NDOTS = 5,
-	API_HOST = 1,
-	DNS_HOST = 10,
-	API_PORT = 443,
-	NAME_MAX_TEXT = 253,
-	ADDRESS_TEXT = 46
-};
+enum { NDOTS = 5, DNS_HOST = 10, API_PORT = 443, NAME_MAX_TEXT = 253, ADDRESS_TEXT = 46 };
 
 struct lines {
 	const char **at;
@@ -174,24 +167,6 @@ protocol_of(const char *protocol, struct arena *a)
 	return lower(str_is(protocol, "") ? "TCP" : protocol, a);
 }
 
-static struct objects
-slices_of(struct snapshot *s, const struct service *svc)
-{
-	struct pair pair = { LABEL_SERVICE, object_name(svc) };
-
-	return snapshot_selected(s, RES_endpoint_slice, object_namespace(svc),
-				 &(struct pairs){ &pair, 1 });
-}
-
-/* What a user wrote the old way counts where nobody made slices of it. */
-static const struct endpoints *
-old_form_of(struct snapshot *s, const struct service *svc, const struct objects *slices)
-{
-	if (slices->n || service_selects(svc))
-		return NULL;
-	return snapshot_find(s, RES_endpoints, object_namespace(svc), object_name(svc));
-}
-
 static void
 cluster_ip_lines(struct lines *l, const struct service *svc, const char *name)
 {
@@ -233,16 +208,6 @@ endpoint_lines(struct lines *l, const char *name, const char *ip, const char *ho
 			     (long long)ports[i].port, own);
 }
 
-/* An absent `ready` is to be read as true. */
-static bool
-is_ready(const struct endpoint *e)
-{
-	const struct endpoint_conditions *c = e->conditions;
-
-	return e->addresses.n &&
-	       (!c || c->ready || !schema_has(endpoint_conditions_kind(), c, "ready"));
-}
-
 static size_t
 ready_count(const struct objects *slices, const struct endpoints *old)
 {
@@ -252,7 +217,7 @@ ready_count(const struct objects *slices, const struct endpoints *old)
 		const struct endpoint_slice *x = (const struct endpoint_slice *)slices->at[i];
 
 		for (size_t k = 0; k < x->endpoints.n; k++)
-			n += is_ready(&x->endpoints.at[k]);
+			n += endpoint_is_ready(&x->endpoints.at[k]);
 	}
 	for (size_t i = 0; old && i < old->subsets.n; i++)
 		n += old->subsets.at[i].addresses.n;
@@ -269,8 +234,8 @@ weight_of(size_t n)
 static void
 headless_lines(struct lines *l, struct snapshot *s, const struct service *svc, const char *name)
 {
-	struct objects slices = slices_of(s, svc);
-	const struct endpoints *old = old_form_of(s, svc, &slices);
+	struct objects slices = service_slices(s, svc);
+	const struct endpoints *old = service_old_form(s, svc, &slices);
 	size_t weight = weight_of(ready_count(&slices, old));
 
 	for (size_t i = 0; i < slices.n; i++) {
@@ -279,7 +244,7 @@ headless_lines(struct lines *l, struct snapshot *s, const struct service *svc, c
 		for (size_t k = 0; k < x->endpoints.n; k++) {
 			const struct endpoint *e = &x->endpoints.at[k];
 
-			if (is_ready(e))
+			if (endpoint_is_ready(e))
 				endpoint_lines(l, name, e->addresses.at[0], e->hostname,
 					       x->ports.at, x->ports.n, weight);
 		}
@@ -326,15 +291,13 @@ service_lines(struct lines *l, struct snapshot *s, const struct service *svc)
 uint32_t
 dns_address(const struct settings *set)
 {
-	struct in_addr in;
 	uint32_t ip;
 
 	if (str_is(set->cluster_dns, ""))
 		return set->svc_net + DNS_HOST;
-	if (inet_pton(AF_INET, set->cluster_dns, &in) != 1)
-		return 0;
-	ip = ntohl(in.s_addr);
-	return (ip ^ set->svc_net) >> (32 - set->svc_bits) ? 0 : ip;
+	return ipv4_read(set->cluster_dns, &ip) && ipv4_within(ip, set->svc_net, set->svc_bits)
+		   ? ip
+		   : 0;
 }
 
 static struct address
@@ -392,8 +355,8 @@ service_print(struct snapshot *s, const struct service *svc)
 
 	if (!is_headless(svc))
 		return h;
-	slices = slices_of(s, svc);
-	old = old_form_of(s, svc, &slices);
+	slices = service_slices(s, svc);
+	old = service_old_form(s, svc, &slices);
 	for (size_t i = 0; i < slices.n; i++)
 		h = print_add(h, slices.at[i]);
 	return old ? print_add(h, (const struct object *)old) : h;
@@ -455,8 +418,8 @@ before(const char *name, const char *tail, struct arena *a)
 static const char *
 why_service(struct snapshot *s, const struct service *svc, const char *below, struct arena *a)
 {
-	struct objects slices = slices_of(s, svc);
-	const struct endpoints *old = old_form_of(s, svc, &slices);
+	struct objects slices = service_slices(s, svc);
+	const struct endpoints *old = service_old_form(s, svc, &slices);
 	const char *path = object_path(svc, a);
 	size_t ready = ready_count(&slices, old);
 

@@ -39,6 +39,7 @@ bool dns_why(struct snapshot *, const char *name, struct arena *, const char **r
 enum { DNS_CANDIDATES = 4 };
 size_t dns_candidates(const struct settings *, const char *ns, const char *name, struct arena *,
 		      const char *ret[DNS_CANDIDATES]);
+enum { API_HOST = 1 }; /* of the services' range: default/kubernetes, a name users know */
 /* Where kedge's own server listens; 0: `cluster_dns` is somebody else's address. */
 uint32_t dns_address(const struct settings *);
 #endif

@@ -8,8 +8,7 @@
 #include "service.h"
 #include "workload.h"
 
-#define MIRRORER   "endpointslicemirroring-controller.k8s.io"
-#define LABEL_SKIP "endpointslice.kubernetes.io/skip-mirror"
+#define MIRRORER "endpointslicemirroring-controller.k8s.io"
 
 enum { MIRROR_MAX = 1000 }; /* endpoints of a subset, as Kubernetes; the rest is left out */
 

@@ -10,47 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Kubernetes marks them atomic: they are owned whole. */
-static const char *const whole_kinds[] = {
-	"label_selector",          "object_reference",        "node_selector",
-	"secret_key_selector",     "config_map_key_selector", "object_field_selector",
-	"resource_field_selector", "typed_object_reference",
-};
-static const char *const whole_fields[] = { "selector", "nodeSelector", "sysctls", "taints" };
-/* Nobody's: they say which object it is, or are kedge's to write. */
-static const char *const meta_fields[] = {
-	"name",
-	"generateName",
-	"namespace",
-	"uid",
-	"selfLink",
-	"resourceVersion",
-	"generation",
-	"creationTimestamp",
-	"deletionTimestamp",
-	"deletionGracePeriodSeconds",
-	"managedFields",
-};
-
-#define LISTED(set, word) listed(set, sizeof(set) / sizeof *(set), word)
-static bool
-listed(const char *const *set, size_t n, const char *word)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!strcmp(set[i], word))
-			return true;
-	return false;
-}
-
 enum shape { WHOLE, FIELDS, ENTRIES, ITEMS, VALUES };
 
 /* How the value of a row is owned, by its type. */
 static enum shape
 shape_of(const struct field *f, const struct tree *t)
 {
-	if (!f || LISTED(whole_fields, f->name))
+	if (!f || f->whole)
 		return WHOLE;
-	if (f->type == T_OBJ && t->type == N_MAP && !LISTED(whole_kinds, f->of()->name))
+	if (f->type == T_OBJ && t->type == N_MAP && !f->of()->hooks->atomic)
 		return FIELDS;
 	if ((f->type == T_MAP || f->type == T_QMAP) && t->type == N_MAP)
 		return ENTRIES;
@@ -68,13 +36,15 @@ is_resource(const struct kind *k)
 	return false;
 }
 
+/* They say which object it is, or are kedge's to write. */
 static bool
-is_nobodys(const struct kind *k, const char *field)
+is_nobodys(const struct kind *k, const struct field *f)
 {
 	if (k == object_meta_kind())
-		return LISTED(meta_fields, field);
-	return (!strcmp(field, "status") || !strcmp(field, "apiVersion") ||
-		!strcmp(field, "kind")) &&
+		return f->ro || !strcmp(f->name, "name") || !strcmp(f->name, "generateName") ||
+		       !strcmp(f->name, "namespace");
+	return (!strcmp(f->name, "status") || !strcmp(f->name, "apiVersion") ||
+		!strcmp(f->name, "kind")) &&
 	       is_resource(k);
 }
 
@@ -245,7 +215,7 @@ changed_fields(const struct kind *k, const struct tree *was, const struct tree *
 		enum shape shape = shape_of(f, t);
 		struct members set;
 
-		if (!f || t->type == N_NULL || is_nobodys(k, t->key))
+		if (!f || t->type == N_NULL || is_nobodys(k, f))
 			continue;
 		/* Something granular with nothing in it says that it is there, no more. */
 		if (shape == WHOLE || !t->kids) {

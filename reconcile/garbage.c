@@ -93,7 +93,7 @@ static bool
 blocks(const struct snapshot *s, const struct object *o, const char *uid)
 {
 	return owned_by(o, uid)->blockOwnerDeletion && !str_is(object_uid(o), uid) &&
-	       !own_is_gits(o) && !(waits(o) && has_dependent(s, object_uid(o), is_waiting));
+	       !own_is_signed(o) && !(waits(o) && has_dependent(s, object_uid(o), is_waiting));
 }
 
 /* Nothing of it is left: neither need it be. */
@@ -203,7 +203,7 @@ garbage_reconcile(struct snapshot *s, struct plan *p)
 	for (int r = 0; r < RES_COUNT; r++)
 		for (size_t i = 0; i < s->of[r].n; i++)
 			if (s->of[r].at[i]->metadata->ownerReferences.n &&
-			    !own_is_gits(s->of[r].at[i]))
+			    !own_is_signed(s->of[r].at[i]))
 				orphaned(s, s->of[r].at[i], p);
 	for (int r = 0; r < RES_COUNT; r++)
 		for (size_t i = 0; i < s->of[r].n; i++)

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "fieldset.h"
 #include "patch_tree.h"
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -22,14 +23,6 @@ struct entries {
 	size_t n;
 };
 
-static const char *
-text_of(const struct tree *t, const char *key)
-{
-	const struct tree *v = tree_get(t, key);
-
-	return v && v->type == N_STRING ? v->text : "";
-}
-
 /* Sets are maps all the way down. */
 static bool
 is_set(const struct tree *t)
@@ -46,9 +39,9 @@ static bool
 is_entry(const struct tree *t)
 {
 	const struct tree *set = tree_get(t, "fieldsV1");
-	const char *operation = text_of(t, "operation");
+	const char *operation = tree_text(t, "operation", "");
 
-	return t->type == N_MAP && set && is_set(set) && *text_of(t, "manager") &&
+	return t->type == N_MAP && set && is_set(set) && *tree_text(t, "manager", "") &&
 	       (!strcmp(operation, "Apply") || !strcmp(operation, "Update"));
 }
 
@@ -73,12 +66,25 @@ list_of(const char *managed, struct arena *a)
 	return t && t->type == N_LIST ? t : NULL;
 }
 
-/* The first `n` of those that `at` names become one, that of nobody in particular. */
+/* What is stated stays longest, then what is newest; of one second, by name as Kubernetes. */
+static int
+by_age(const void *a, const void *b)
+{
+	const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
+	int order = strcmp(y->operation, x->operation); /* "Update" before "Apply" */
+
+	order = order ? order : strcmp(x->time, y->time);
+	return order ? order : strcmp(x->manager, y->manager);
+}
+
+/* The `n` oldest of the `of` that `at` names become one, that of nobody in particular, as new
+ * as the newest of them.  Those that are no more own nothing. */
 static void
-merge_entries(struct entry **at, size_t n, struct arena *a)
+merge_oldest(struct entry **at, size_t of, size_t n, struct arena *a)
 {
 	struct tree **sets = arena_alloc(a, (n + 1) * sizeof *sets);
 
+	qsort(at, of, sizeof *at, by_age);
 	for (size_t i = 0; i < n; i++) {
 		sets[i] = at[i]->set;
 		at[i]->set = NULL;
@@ -86,21 +92,24 @@ merge_entries(struct entry **at, size_t n, struct arena *a)
 	at[0]->set = fieldset_union_all(sets, n, a);
 	at[0]->manager = "ancient-changes";
 	at[0]->operation = "Update";
+	at[0]->time = at[n - 1]->time;
 }
 
 static void
 cap_entries(struct entries *l, struct arena *a)
 {
-	size_t n = l->n > MOST_ENTRIES ? l->n - MOST_ENTRIES + 1 : 0;
-	struct entry **at = arena_alloc(a, (n + 1) * sizeof *at);
+	struct entry **at = arena_alloc(a, (l->n + 1) * sizeof *at);
+	size_t n = 0;
 
-	if (!n)
+	if (l->n <= MOST_ENTRIES)
 		return;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < l->n; i++)
 		at[i] = &l->at[i];
-	merge_entries(at, n, a);
-	memmove(l->at + 1, l->at + n, (l->n - n) * sizeof *l->at);
-	l->n -= n - 1;
+	merge_oldest(at, l->n, l->n - MOST_ENTRIES + 1, a);
+	for (size_t i = 0; i < l->n; i++)
+		if (l->at[i].set)
+			l->at[n++] = l->at[i];
+	l->n = n;
 }
 
 static struct entries
@@ -115,10 +124,10 @@ entries_read(const char *managed, struct arena *a)
 	l.at = arena_zalloc(a, (n + 1) * sizeof *l.at);
 	for (const struct tree *kid = t ? t->kids : NULL; kid; kid = kid->next)
 		if (is_entry(kid))
-			l.at[l.n++] =
-			    (struct entry){ text_of(kid, "manager"), text_of(kid, "operation"),
-					    text_of(kid, "time"),
-					    tree_copy(tree_get(kid, "fieldsV1"), a) };
+			l.at[l.n++] = (struct entry){ tree_text(kid, "manager", ""),
+						      tree_text(kid, "operation", ""),
+						      tree_text(kid, "time", ""),
+						      tree_copy(tree_get(kid, "fieldsV1"), a) };
 	cap_entries(&l, a);
 	return l;
 }
@@ -174,7 +183,7 @@ now_text(const struct managed_by *by, struct arena *a)
 	return arena_strdup(a, text);
 }
 
-/* Managers come and go; the first of those that updated give way to the next. */
+/* Managers come and go; the oldest of those that updated give way. */
 static void
 cap_updates(struct entries *l, struct arena *a)
 {
@@ -185,7 +194,7 @@ cap_updates(struct entries *l, struct arena *a)
 		if (!strcmp(l->at[i].operation, "Update") && !fieldset_empty(l->at[i].set))
 			at[n++] = &l->at[i];
 	if (n > MOST_UPDATES)
-		merge_entries(at, n - MOST_UPDATES + 1, a);
+		merge_oldest(at, n, n - MOST_UPDATES + 1, a);
 }
 
 /* All that is owned, but for what `mine` (which may be NULL) owns. */

@@ -19,14 +19,6 @@ struct files {
 	struct manifest **tail;
 };
 
-static const char *
-text_of(const struct tree *t, const char *key)
-{
-	const struct tree *v = tree_get(t, key);
-
-	return v && v->type == N_STRING && *v->text ? v->text : NULL;
-}
-
 /* These describe the host and its sources; a repository cannot make them up. */
 static bool
 is_kedges_own(const struct resource *r)
@@ -284,17 +276,17 @@ read_document(struct files *f, const struct tree *t, const char *list_api,
 	}
 	if (list_kind && !tree_get(t, "kind") && !tree_get(t, "apiVersion"))
 		t = with_type(f, t, list_api, list_kind);
-	api = text_of(t, "apiVersion");
-	kind = text_of(t, "kind");
+	api = tree_text(t, "apiVersion", "");
+	kind = tree_text(t, "kind", "");
 	if (!tree_get(t, "apiVersion") && !tree_get(t, "kind")) {
 		complain_softly(f->cs, t->line, t->col, NULL,
 				"skipped: it has no apiVersion and no kind");
 		return;
 	}
-	if (!api || !kind) {
-		at = tree_get(t, api ? "kind" : "apiVersion");
+	if (!*api || !*kind) {
+		at = tree_get(t, *api ? "kind" : "apiVersion");
 		complain(f->cs, at ? at->line : t->line, at ? at->col : t->col,
-			 api ? "kind" : "apiVersion",
+			 *api ? "kind" : "apiVersion",
 			 at ? "must be a string" : "Required value");
 		return;
 	}

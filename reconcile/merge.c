@@ -12,30 +12,10 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Kinds whose fields make sense only together. */
-static const char *const whole_kinds[] = {
-	"volume",         "env_var", "env_from_source",   "deployment_strategy",
-	"label_selector", "probe",   "lifecycle_handler",
-};
-/* Maps that are one value: Kubernetes marks them mapType=atomic. */
-static const char *const whole_maps[] = { "selector", "nodeSelector", "matchLabels" };
-/* Maps whose values are not kept in what was stated. */
-static const char *const bulky_maps[] = { "data", "binaryData", "stringData" };
-
 static const char *
 merge_keys(const struct field *f)
 {
 	return f->key ? f->key : f->patch;
-}
-
-#define LISTED(set, word) listed(set, sizeof(set) / sizeof *(set), word)
-static bool
-listed(const char *const *set, size_t n, const char *word)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!strcmp(set[i], word))
-			return true;
-	return false;
 }
 
 uint64_t
@@ -200,7 +180,7 @@ merge_stated_field(const struct field *f, char *out, const char *want, const cha
 		const void *merged =
 		    merge_three(f->of(), *(void *const *)w, *(void *const *)l, last, a);
 		memcpy(out + f->off, &merged, sizeof merged);
-	} else if ((f->type == T_MAP || f->type == T_QMAP) && !LISTED(whole_maps, f->name)) {
+	} else if ((f->type == T_MAP || f->type == T_QMAP) && !f->whole) {
 		*(struct pairs *)(out + f->off) = merge_map(w, l, last, a);
 	} else if (f->type == T_LIST && merge_keys(f)) {
 		*(struct list *)(out + f->off) = merge_list(f, w, l, last, a);
@@ -231,7 +211,7 @@ merge_three(const struct kind *k, const void *want, const void *live, const stru
 
 	if (last && last->type != N_MAP)
 		last = NULL;
-	if (LISTED(whole_kinds, k->name)) {
+	if (k->hooks->together) {
 		memcpy(out, want, k->size);
 		return out;
 	}
@@ -244,8 +224,7 @@ merge_three(const struct kind *k, const void *want, const void *live, const stru
 		if (states(k, want, f)) {
 			*(uint64_t *)out |= UINT64_C(1) << (f - k->fields);
 			merge_stated_field(f, out, want, live, was, a);
-		} else if (was && (f->type == T_MAP || f->type == T_QMAP) &&
-			   !LISTED(whole_maps, f->name)) {
+		} else if (was && (f->type == T_MAP || f->type == T_QMAP) && !f->whole) {
 			/* The whole map was taken back: only the keys that it had go. */
 			static const struct pairs none;
 
@@ -279,7 +258,7 @@ put_text(struct buf *out, const char *s)
 static void
 put_map(const struct field *f, const struct pairs *m, struct buf *out)
 {
-	bool bulky = LISTED(bulky_maps, f->name);
+	bool bulky = f->bulky;
 
 	buf_addc(out, '{');
 	for (size_t i = 0; i < m->n; i++) {

@@ -40,19 +40,22 @@ namespace_ensure(struct snapshot *s, struct plan *p)
 	for (size_t i = 0; i < sizeof always / sizeof *always; i++)
 		if (!snapshot_find(s, RES_namespace, "", always[i]))
 			create(s, always[i], "always there", p);
-	for (int r = 0; r < RES_COUNT; r++)
-		for (size_t i = 0; r != RES_event && i < s->of[r].n; i++) {
-			const char *ns = object_namespace(s->of[r].at[i]);
+	for (int r = 0; r < RES_COUNT; r++) {
+		if (r == RES_event || !resources[r].namespaced)
+			continue;
+		/* sorted: one look a namespace, not one an object */
+		for (size_t i = 0; i < s->of[r].n;) {
+			const struct object *first = s->of[r].at[i];
+			const char *ns = object_namespace(first);
 
-			/* sorted: one look a namespace, not one an object */
-			if (!*ns || (i && !strcmp(ns, object_namespace(s->of[r].at[i - 1]))) ||
-			    snapshot_find(s, RES_namespace, "", ns) || planned(p, ns))
-				continue;
-			create(
-			    s, ns,
-			    arena_printf(p->arena, "%s is in it", object_name(s->of[r].at[i])),
-			    p);
+			i += snapshot_in(s, (enum resource_id)r, ns).n;
+			if (!snapshot_find(s, RES_namespace, "", ns) && !planned(p, ns))
+				create(
+				    s, ns,
+				    arena_printf(p->arena, "%s is in it", object_name(first)),
+				    p);
 		}
+	}
 }
 
 /* Its Events are the last to go: the end of the others makes more of them. */

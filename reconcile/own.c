@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "controllers.h"
 #include "merge.h"
+#include "snapshot.h"
 #include <string.h>
 
 static const char *const marks[] = { ANNOTATION_SOURCE, ANNOTATION_PLACE, ANNOTATION_APPLIED };
@@ -29,10 +30,17 @@ is_record_of(const struct object *o)
 }
 
 bool
-own_is_gits(const struct object *o)
+own_is_signed(const struct object *o)
 {
 	return object_label(o, ANNOTATION_SOURCE) && object_annotation(o, ANNOTATION_APPLIED) &&
 	       (!object_controller(o) || is_record_of(o));
+}
+
+bool
+own_is_gits(const struct snapshot *s, const struct object *o)
+{
+	return own_is_signed(o) &&
+	       snapshot_find(s, RES_source, "", object_label(o, ANNOTATION_SOURCE));
 }
 
 /* An owner takes along what it owns when it goes. */
@@ -119,8 +127,8 @@ own_objection(const struct object *live, struct object **new, struct arena *a)
 
 	if (has_new_owner(live, *new))
 		return "metadata.ownerReferences";
-	if (!stated)
-		return NULL;
+	if (!stated) /* the next pass puts back what the commit says, whatever that is */
+		return OWN_RECORD;
 	merged = merge_three(r->schema, stated, *new, NULL, a);
 	schema_diff(r->schema, *new, merged, keep_first, &f);
 	if (f.path)

@@ -26,14 +26,6 @@ struct job {
 	const char *op;
 };
 
-static const char *
-text_of(const struct tree *op, const char *key)
-{
-	const struct tree *t = tree_get(op, key);
-
-	return t && t->type == N_STRING ? t->text : NULL;
-}
-
 /* "~1" is a slash, "~0" a tilde. */
 static char *
 unescaped(struct job *j, const char *s, size_t n)
@@ -289,11 +281,11 @@ op_move(struct job *j, const char *from, const char *path)
 static int
 one(struct job *j, const struct tree *op)
 {
-	const char *path = text_of(op, "path"), *from = text_of(op, "from");
+	const char *path = tree_text(op, "path", NULL), *from = tree_text(op, "from", NULL);
 	const struct tree *value = tree_get(op, "value");
 	struct tree *copy;
 
-	j->op = text_of(op, "op");
+	j->op = tree_text(op, "op", NULL);
 	if (!j->op || !path)
 		return fail(j->e, WHY_BAD_REQUEST,
 			    "a JSON patch is a list of {\"op\": ..., \"path\": ...}");

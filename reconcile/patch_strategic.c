@@ -17,9 +17,6 @@
 #define DIRECTIVE   "$patch"
 #define RETAIN      "$retainKeys"
 
-/* Kubernetes marks them atomic: their keys only tell what is a duplicate. */
-static const char *const replaced_lists[] = { "sysctls", "taints", "claims" };
-
 struct job {
 	struct arena *a;
 	struct error **e;
@@ -35,18 +32,15 @@ patch_merge_key(const struct field *f, struct arena *a)
 {
 	const char *keys = f->key ? f->key : f->patch;
 
-	if (f->type != T_LIST || !keys)
+	if (f->type != T_LIST || !keys || f->whole || f->replaced)
 		return NULL;
-	for (size_t i = 0; i < sizeof replaced_lists / sizeof *replaced_lists; i++)
-		if (!strcmp(f->name, replaced_lists[i]))
-			return NULL;
 	return arena_strndup(a, keys, strcspn(keys, " ,"));
 }
 
 bool
 patch_merges_values(const struct field *f)
 {
-	return f->type == T_STRS && !strcmp(f->name, "finalizers");
+	return f->merged;
 }
 
 /* ---- directives ---- */

@@ -13,6 +13,7 @@
  *   - what ran is only started again where the restartPolicy says so.
  */
 #include "pod.h"
+#include "account.h"
 #include "controllers.h"
 #include "pod_image.h"
 #include "pod_resources.h"
@@ -86,24 +87,18 @@ tell_trouble(struct plan *p, const struct pod *pod, const struct pod_trouble *t)
 			arena_printf(p->arena, "Error: %s", t->message));
 }
 
-/* STATUS when only that differs, UPDATE when the volumes' version does too; true when either.
- */
+/* The status, when it differs, or the version of the volumes' files ("": as it was). */
 static bool
 write(struct plan *p, const struct pod *pod, struct pod_status *st, const char *volumes)
 {
 	struct pod copy = *pod;
-	const char *had = object_annotation(pod, ANNOTATION_VOLUMES);
 
 	copy.status = st;
-	if (!str_is(volumes, "") && !str_is(volumes, had)) {
-		copy.metadata = meta_copy(pod->metadata, p->arena);
-		pairs_set(&copy.metadata->annotations, ANNOTATION_VOLUMES, volumes, p->arena);
-		plan_write(p, ACT_UPDATE, &copy, 0, 0, had ? "new files" : "files");
-	} else if (!pod->status || !schema_equal(pod_status_kind(), pod->status, st)) {
-		plan_write(p, ACT_STATUS, &copy, 0, 0, pod_status_why(st, p->arena));
-	} else {
+	if (!str_is(volumes, ""))
+		st->mountedFiles = volumes;
+	if (pod->status && schema_equal(pod_status_kind(), pod->status, st))
 		return false;
-	}
+	plan_write(p, ACT_STATUS, &copy, 0, 0, pod_status_why(st, p->arena));
 	return true;
 }
 
@@ -167,6 +162,7 @@ place(struct snapshot *s, const struct pod *pod, struct plan *p)
 	copy.spec = arena_alloc(p->arena, sizeof *copy.spec);
 	*copy.spec = *pod->spec;
 	copy.spec->nodeName = node;
+	account_admit(s, pod, copy.spec, p->arena);
 	st->startTime = s->now;
 	st->podIP = ip;
 	st->podIPs.at = arena_zalloc(p->arena, sizeof *st->podIPs.at);
@@ -262,6 +258,24 @@ leave_out_ended(const struct pod_status *st, struct sandbox_args *args)
 	args->containers.n = n;
 }
 
+/* As in Kubernetes, who has its image does not wait for who has not; false: nobody could
+ * begin.  */
+static bool
+hold_without_image(struct snapshot *s, const struct pod *pod, struct sandbox_args *args,
+		   struct arena *a)
+{
+	size_t ninit = pod->spec->initContainers.n;
+	bool any = false;
+
+	for (size_t i = 0; i < args->containers.n; i++) {
+		bool here = pod_images_here(s, pod, pod_part(pod->spec, i), a);
+
+		args->containers.at[i].hold |= !here;
+		any |= here && (!ninit || !i);
+	}
+	return any;
+}
+
 static void
 start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, struct plan *p)
 {
@@ -277,7 +291,9 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	struct pod_status *st;
 
 	v.ntrouble = !args;
-	if (args && !failed && !pod_images(s, pod, p, trouble, &v.ntrouble))
+	if (args && !failed)
+		pod_images(s, pod, p, trouble, &v.ntrouble);
+	if (args && !hold_without_image(s, pod, args, a) && !failed)
 		waits = true, args = NULL;
 	if (failed && str_is(seen->refused, REASON_REJECTED)) {
 		reject(pod, seen, p);
@@ -413,13 +429,13 @@ let_through(struct snapshot *s, const struct pod *pod, const struct pod_seen *se
 	}
 }
 
-static bool
-is_seen(const struct pod_seen *seen, const char *name)
+static const struct container_seen *
+seen_named(const struct pod_seen *seen, const char *name)
 {
 	for (size_t i = 0; i < seen->containers.n; i++)
 		if (str_is(seen->containers.at[i].name, name))
-			return true;
-	return false;
+			return &seen->containers.at[i];
+	return NULL;
 }
 
 /* Containers that were added to look into a pod that runs; `ret`: why some are not yet. */
@@ -433,41 +449,69 @@ add_ephemeral(struct snapshot *s, const struct pod *pod, const struct pod_seen *
 		struct add_args args = { .uid = object_uid(pod) };
 
 		/* one that ended is not begun again, nor in a sandbox made anew */
-		if (is_seen(seen, c->name) || (st && st->state && st->state->terminated))
+		if (seen_named(seen, c->name) || (st && st->state && st->state->terminated))
 			continue;
 		args.container =
 		    pod_container(s, pod, c, PART_EPHEMERAL, p->arena, &ret[*ret_n]);
-		if (!args.container)
+		if (args.container->hold)
 			tell_trouble(p, pod, &ret[(*ret_n)++]);
 		else if (pod_image_added(s, pod, c, p, ret, ret_n))
 			order(p, ACT_ADD, pod, 0, add_args_kind(), &args, c->image);
 	}
 }
 
-/* Containers that are held back for something that was missing; `ret`: what still is. */
+/* A container that waits for what it refers to.  Its image comes first, as in Kubernetes.
+ * `ret`: what is still missing. */
 static void
-release(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, struct plan *p,
-	struct pod_trouble *ret, size_t *ret_n)
+release(struct snapshot *s, const struct pod *pod, const struct container *c,
+	enum part_role role, struct plan *p, struct pod_trouble *ret, size_t *ret_n)
 {
-	for (size_t i = 0; i < pod_parts(pod->spec); i++) {
-		const struct container *c = pod_part(pod->spec, i);
-		struct add_args args = { .uid = object_uid(pod) };
-		size_t k = 0;
+	struct add_args args = { .uid = object_uid(pod) };
 
-		while (k < seen->containers.n &&
-		       !(seen->containers.at[k].held &&
-			 str_is(seen->containers.at[k].name, c->name)))
-			k++;
-		if (k == seen->containers.n)
-			continue;
-		args.container = pod_container(s, pod, c, pod_part_role(pod->spec, i), p->arena,
-					       &ret[*ret_n]);
-		if (args.container)
-			order(p, ACT_RENEW, pod, 0, add_args_kind(), &args,
-			      arena_printf(p->arena, "%s: all that it refers to is there",
-					   c->name));
-		else
-			tell_trouble(p, pod, &ret[(*ret_n)++]);
+	if (!pod_images_of(s, pod, c, p, ret, ret_n))
+		return;
+	args.container = pod_container(s, pod, c, role, p->arena, &ret[*ret_n]);
+	if (args.container->hold) {
+		tell_trouble(p, pod, &ret[(*ret_n)++]);
+		return;
+	}
+	pod_images_of_told(s, pod, c, p);
+	order(p, ACT_RENEW, pod, 0, add_args_kind(), &args,
+	      arena_printf(p->arena, "%s: all that it refers to is there", c->name));
+}
+
+/* Each run of a container gets the environment of its start: the host, which starts it again
+ * by itself, is told of a new one beforehand, and that there is none. */
+static void
+renew_env(struct snapshot *s, const struct pod *pod, const struct container *c,
+	  enum part_role role, struct plan *p)
+{
+	struct add_args args = { .uid = object_uid(pod) };
+	struct pod_trouble missing = { 0 };
+
+	args.container = pod_container(s, pod, c, role, p->arena, &missing);
+	order(p, ACT_RENEW, pod, 0, add_args_kind(), &args,
+	      arena_printf(p->arena, "%s: %s", c->name,
+			   args.container->hold ? missing.message
+						: "what its environment is made of changed"));
+}
+
+static void
+renew(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, struct plan *p,
+      struct pod_trouble *ret, size_t *ret_n)
+{
+	size_t n = pod_parts(pod->spec) - pod->spec->ephemeralContainers.n;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct container *c = pod_part(pod->spec, i);
+		const struct container_seen *is = seen_named(seen, c->name);
+		enum part_role role = pod_part_role(pod->spec, i);
+
+		if (is && is->held)
+			release(s, pod, c, role, p, ret, ret_n);
+		else if (is && !str_is(is->state, "terminated") && /* it has no next run */
+			 !str_is(pod_env_version(s, pod, c, p->arena), is->envVersion))
+			renew_env(s, pod, c, role, p);
 	}
 }
 
@@ -482,8 +526,8 @@ renew_files(struct snapshot *s, const struct pod *pod, struct plan *p)
 				     .ip = pod->status->podIP };
 	size_t n = 0;
 
-	if (str_is(version, "") ||
-	    str_is(version, object_annotation(pod, ANNOTATION_VOLUMES)) ||
+	pod_tokens_again(pod, s->now, p);
+	if (str_is(version, "") || str_is(version, pod->status->mountedFiles) ||
 	    !pod_volumes(s, pod, &args, p->arena, &why))
 		return "";
 	for (size_t i = 0; i < args.volumes.n; i++)
@@ -556,7 +600,7 @@ look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 	struct pod_status *st;
 
 	if (up && !pod_is_finished(pod) && str_is(seen->over, "")) {
-		release(s, pod, seen, p, trouble, &v.ntrouble);
+		renew(s, pod, seen, p, trouble, &v.ntrouble);
 		add_ephemeral(s, pod, seen, p, trouble, &v.ntrouble);
 	}
 	st = pod_status_new(&v);

@@ -16,6 +16,10 @@ const char *pod_place_ip(struct snapshot *, struct arena *);
  * ConfigMap, Secret or key that is not optional is missing. */
 const struct pair *pod_env(struct snapshot *, const struct pod *, const struct container *,
 			   struct arena *, size_t *ret_n, const char **ret_why);
+/* Changes whenever a ConfigMap or Secret of it, or what a valueFrom shows of the pod, does; ""
+ * when it refers to none.  Not with the namespace's Services: a run has those of its start. */
+const char *pod_env_version(struct snapshot *, const struct pod *, const struct container *,
+			    struct arena *);
 /* What a fieldRef or a resourceFieldRef names; NULL when kedge knows none of that name. */
 const char *pod_field(struct snapshot *, const struct pod *, const char *path, struct arena *);
 const char *pod_resource(struct snapshot *, const struct pod *,
@@ -33,7 +37,11 @@ bool pod_files(struct snapshot *, const struct pod *, const struct volume *,
 /* A hash over the versions of what they are made from. */
 uint64_t pod_files_version(struct snapshot *, const struct pod *, const struct volume *,
 			   uint64_t h);
-#define ANNOTATION_VOLUMES "kedge.dev/volumes" /* version of the files that it was given */
+/* Asks for another look when the next of its tokens is due. */
+void pod_tokens_again(const struct pod *, int64_t now, struct plan *);
+/* The same of one object that the pod refers to by its name. */
+uint64_t pod_object_version(struct snapshot *, const struct pod *, enum resource_id,
+			    const char *name, uint64_t h);
 
 /* pod_volumes.c: false and *ret_why when something that is not optional is missing. */
 bool pod_volumes(struct snapshot *, const struct pod *, struct sandbox_args *, struct arena *,
@@ -56,7 +64,7 @@ struct pod_trouble {
  * that lacks something is held. */
 struct sandbox_args *pod_sandbox(struct snapshot *, const struct pod *, struct arena *,
 				 struct pod_trouble *ret);
-/* One container's; NULL when what it refers to is missing: then *ret says what. */
+/* One container's; `hold` when what it refers to is missing: then *ret says what. */
 struct container_args *pod_container(struct snapshot *, const struct pod *,
 				     const struct container *, enum part_role, struct arena *,
 				     struct pod_trouble *ret);

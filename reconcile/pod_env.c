@@ -6,6 +6,7 @@
  * for they end up in the container's status.
  */
 #include "base/base64.h"
+#include "base/map.h"
 #include "pod.h"
 
 struct env {
@@ -283,6 +284,49 @@ pod_env(struct snapshot *s, const struct pod *pod, const struct container *c, st
 	}
 	*ret_n = e.n;
 	return e.at ? e.at : arena_zalloc(a, sizeof *e.at);
+}
+
+static uint64_t
+value_version(struct env *e, const struct env_var_source *from, uint64_t h)
+{
+	const char *text = NULL;
+
+	if (from->configMapKeyRef)
+		return pod_object_version(e->s, e->pod, RES_config_map,
+					  from->configMapKeyRef->name, h);
+	if (from->secretKeyRef)
+		return pod_object_version(e->s, e->pod, RES_secret, from->secretKeyRef->name,
+					  h);
+	if (from->fieldRef)
+		text = field(e, from->fieldRef->fieldPath);
+	if (from->resourceFieldRef)
+		text = resource_field(e, from->resourceFieldRef);
+	return hash_str(h, text ? text : "-");
+}
+
+const char *
+pod_env_version(struct snapshot *s, const struct pod *pod, const struct container *c,
+		struct arena *a)
+{
+	struct env e = { .s = s, .pod = pod, .c = c, .a = a };
+	bool any = c->envFrom.n > 0;
+	uint64_t h = 0;
+
+	for (size_t i = 0; i < c->envFrom.n; i++) {
+		const struct env_from_source *from = &c->envFrom.at[i];
+
+		if (from->configMapRef)
+			h = pod_object_version(s, pod, RES_config_map, from->configMapRef->name,
+					       h);
+		if (from->secretRef)
+			h = pod_object_version(s, pod, RES_secret, from->secretRef->name, h);
+	}
+	for (size_t i = 0; i < c->env.n; i++)
+		if (c->env.at[i].valueFrom) {
+			any = true;
+			h = value_version(&e, c->env.at[i].valueFrom, h);
+		}
+	return any ? arena_printf(a, "%016llx", (unsigned long long)h) : "";
 }
 
 const char *

@@ -4,6 +4,7 @@
  * The version of a volume is a hash over the versions of what it is made from, so
  * that a pass over many pods looks at no contents but the pod's own few fields.
  */
+#include "account.h"
 #include "base/base64.h"
 #include "base/buf.h"
 #include "base/map.h"
@@ -30,7 +31,7 @@ struct contents {
 };
 
 /* A later source of the same path wins, as in Kubernetes. */
-static void
+static struct file_args *
 add(struct files *f, const char *path, const char *data, int64_t mode)
 {
 	struct file_args file = { .path = path, .data = data, .mode = mode };
@@ -38,7 +39,7 @@ add(struct files *f, const char *path, const char *data, int64_t mode)
 	for (size_t i = 0; i < f->v->files.n; i++)
 		if (!strcmp(f->v->files.at[i].path, path)) {
 			f->v->files.at[i] = file;
-			return;
+			return &f->v->files.at[i];
 		}
 	if (f->v->files.n == f->cap) {
 		size_t cap = f->cap ? f->cap * 2 : 8;
@@ -49,7 +50,8 @@ add(struct files *f, const char *path, const char *data, int64_t mode)
 		f->v->files.at = at;
 		f->cap = cap;
 	}
-	f->v->files.at[f->v->files.n++] = file;
+	f->v->files.at[f->v->files.n] = file;
+	return &f->v->files.at[f->v->files.n++];
 }
 
 static void
@@ -137,8 +139,6 @@ lines(const struct pairs *p, struct arena *a)
 	cleanup_buf struct buf b = { 0 };
 
 	for (size_t i = 0; i < p->n; i++) {
-		if (str_is(p->at[i].key, ANNOTATION_VOLUMES))
-			continue; /* it speaks of this very file */
 		buf_addf(&b, "%s%s=", b.len ? "\n" : "", p->at[i].key);
 		tree_quote(p->at[i].value, &b);
 	}
@@ -177,6 +177,52 @@ add_downward(struct files *f, const struct downward_api_volume_file *at, size_t 
 	}
 }
 
+/* ---- tokens ---- */
+
+/* Who may read it: all, or with an fsGroup that group alone, as the kubelet has it. */
+static int64_t
+token_mode(const struct pod *pod, int64_t mode)
+{
+	const struct pod_security_context *c = pod->spec->securityContext;
+
+	return c && schema_has(pod_security_context_kind(), c, "fsGroup") ? 0600 : mode;
+}
+
+/* It is signed by who carries out the plan. */
+static void
+add_token(struct files *f, const struct service_account_token_projection *t, int64_t mode)
+{
+	struct file_args *file;
+
+	if (!f->s->settings->ca)
+		missing(f, "failed to fetch token: the API is not served over TLS here "
+			   "(secureListen)");
+	if (!account_of_pod(f->s, f->pod))
+		missing(f, arena_printf(
+			       f->a, "failed to fetch token: serviceaccounts \"%s\" not found",
+			       account_name_of(f->pod->spec)));
+	file = add(f, t->path, NULL, token_mode(f->pod, mode));
+	file->audience = t->audience;
+	file->seconds = t->expirationSeconds;
+}
+
+void
+pod_tokens_again(const struct pod *pod, int64_t now, struct plan *p)
+{
+	for (size_t i = 0; i < pod->spec->volumes.n; i++) {
+		const struct projected_volume_source *v = pod->spec->volumes.at[i].projected;
+
+		for (size_t k = 0; v && k < v->sources.n; k++)
+			if (v->sources.at[k].serviceAccountToken)
+				plan_again(
+				    p,
+				    account_token_due(
+					pod,
+					v->sources.at[k].serviceAccountToken->expirationSeconds,
+					now));
+	}
+}
+
 /* ---- volumes ---- */
 
 static void
@@ -196,6 +242,8 @@ add_projection(struct files *f, const struct volume_projection *p, int64_t mode)
 					      .optional = p->secret->optional });
 	if (p->downwardAPI)
 		add_downward(f, p->downwardAPI->items.at, p->downwardAPI->items.n, mode);
+	if (p->serviceAccountToken)
+		add_token(f, p->serviceAccountToken, mode);
 }
 
 bool
@@ -238,9 +286,9 @@ pod_files(struct snapshot *s, const struct pod *pod, const struct volume *from,
 
 /* ---- versions ---- */
 
-static uint64_t
-object_version(struct snapshot *s, const struct pod *pod, enum resource_id kind,
-	       const char *name, uint64_t h)
+uint64_t
+pod_object_version(struct snapshot *s, const struct pod *pod, enum resource_id kind,
+		   const char *name, uint64_t h)
 {
 	const struct object *o = snapshot_find(s, kind, object_namespace(pod), name);
 
@@ -262,13 +310,24 @@ downward_version(struct snapshot *s, const struct pod *pod,
 	return h;
 }
 
+/* Another one when it has lived for long, or the account is another one. */
+static uint64_t
+token_version(struct snapshot *s, const struct pod *pod,
+	      const struct service_account_token_projection *t, uint64_t h)
+{
+	const struct service_account *sa = account_of_pod(s, pod);
+	int64_t n = account_token_number(pod, t->expirationSeconds, s->now);
+
+	return hash_bytes(hash_str(h, sa ? object_uid(sa) : "-"), &n, sizeof n);
+}
+
 uint64_t
 pod_files_version(struct snapshot *s, const struct pod *pod, const struct volume *v, uint64_t h)
 {
 	if (v->configMap)
-		h = object_version(s, pod, RES_config_map, v->configMap->name, h);
+		h = pod_object_version(s, pod, RES_config_map, v->configMap->name, h);
 	if (v->secret)
-		h = object_version(s, pod, RES_secret, v->secret->secretName, h);
+		h = pod_object_version(s, pod, RES_secret, v->secret->secretName, h);
 	if (v->downwardAPI)
 		h = downward_version(s, pod, v->downwardAPI->items.at, v->downwardAPI->items.n,
 				     h);
@@ -276,12 +335,14 @@ pod_files_version(struct snapshot *s, const struct pod *pod, const struct volume
 		const struct volume_projection *p = &v->projected->sources.at[i];
 
 		if (p->configMap)
-			h = object_version(s, pod, RES_config_map, p->configMap->name, h);
+			h = pod_object_version(s, pod, RES_config_map, p->configMap->name, h);
 		if (p->secret)
-			h = object_version(s, pod, RES_secret, p->secret->name, h);
+			h = pod_object_version(s, pod, RES_secret, p->secret->name, h);
 		if (p->downwardAPI)
 			h = downward_version(s, pod, p->downwardAPI->items.at,
 					     p->downwardAPI->items.n, h);
+		if (p->serviceAccountToken)
+			h = token_version(s, pod, p->serviceAccountToken, h);
 	}
 	return h;
 }

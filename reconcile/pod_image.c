@@ -1,6 +1,6 @@
 /* pod_image.c -- a pod's images: there, coming, failed, or to be asked for.
  *
- * Pure.  A pod is started when all its images are on the host.  Kubernetes' rules: an image
+ * Pure.  A container is started when its image is on the host.  Kubernetes' rules: an image
  * is fetched once per name unless the policy is Always; after a failure it is tried again
  * ten seconds later, then doubling up to five minutes (the table of pulls keeps that).
  * One rule is kedge's own: a name that somebody brought here by hand is nobody's to fetch.
@@ -179,11 +179,12 @@ image_fetch(const struct image_look *l, const char *ns, const struct pod_spec *s
 
 /* Templates lie below spec, some of them deeper: found by their kind, so that a new kind of
  * workload needs no row here. */
+enum { WAYS_DEPTH = 6 };
+static const char *const ways[] = { "spec", "template", "jobTemplate" };
+
 static const struct pod_spec *
 spec_within(const struct kind *k, const void *obj, int depth)
 {
-	static const char *const ways[] = { "spec", "template", "jobTemplate" };
-
 	if (k == pod_spec_kind())
 		return obj;
 	for (size_t i = 0; depth && i < sizeof ways / sizeof *ways; i++) {
@@ -200,10 +201,30 @@ spec_within(const struct kind *k, const void *obj, int depth)
 	return NULL;
 }
 
+static bool
+spec_may_be_within(const struct kind *k, int depth)
+{
+	if (k == pod_spec_kind())
+		return true;
+	for (size_t i = 0; depth && i < sizeof ways / sizeof *ways; i++) {
+		const struct field *f = schema_field(k, ways[i]);
+
+		if (f && f->type == T_OBJ && spec_may_be_within(f->of(), depth - 1))
+			return true;
+	}
+	return false;
+}
+
+bool
+resource_has_pod_spec(const struct resource *r)
+{
+	return spec_may_be_within(r->schema, WAYS_DEPTH);
+}
+
 const struct pod_spec *
 object_pod_spec(const void *obj)
 {
-	return spec_within(resource_of(obj)->schema, obj, 6);
+	return spec_within(resource_of(obj)->schema, obj, WAYS_DEPTH);
 }
 
 /* ---- what is told ---- */
@@ -408,16 +429,41 @@ image_there(struct snapshot *s, const struct pod *pod, const struct pod_image *x
 	return !anybody_waits(pod->spec, x);
 }
 
-bool
+void
 pod_images(struct snapshot *s, const struct pod *pod, struct plan *p, struct pod_trouble *ret,
 	   size_t *ret_n)
 {
 	struct pod_image x;
-	bool all = true;
 
 	*ret_n = 0;
 	for (size_t i = 0; pod_image_next(pod->spec, &i, &x);)
 		if (x.role != PART_EPHEMERAL)
+			image_there(s, pod, &x, p, ret, ret_n);
+}
+
+bool
+pod_images_here(struct snapshot *s, const struct pod *pod, const struct container *c,
+		struct arena *a)
+{
+	struct pod_image x;
+
+	for (size_t i = 0; pod_image_next(pod->spec, &i, &x);)
+		if (waits_for(c, &x) && image_look(s, object_namespace(pod), pod->spec, &x,
+						   asked_since(s, pod, &x), a)
+						.state != IMAGE_THERE)
+			return false;
+	return true;
+}
+
+bool
+pod_images_of(struct snapshot *s, const struct pod *pod, const struct container *c,
+	      struct plan *p, struct pod_trouble *ret, size_t *ret_n)
+{
+	struct pod_image x;
+	bool all = true;
+
+	for (size_t i = 0; pod_image_next(pod->spec, &i, &x);)
+		if (waits_for(c, &x))
 			all &= image_there(s, pod, &x, p, ret, ret_n);
 	return all;
 }
@@ -440,7 +486,7 @@ tell_pulled(struct snapshot *s, const struct pod *pod, const struct pod_image *x
 					 asked_since(s, pod, x), p->arena);
 	const char *took;
 
-	if (!l.seen)
+	if (!l.seen || l.state != IMAGE_THERE)
 		return;
 	if (!l.pulled) {
 		tell(p, pod, x->container, "Normal", "Pulled",
@@ -462,7 +508,22 @@ pod_images_told(struct snapshot *s, const struct pod *pod, struct plan *p)
 	struct pod_image x;
 
 	for (size_t i = 0; pod_image_next(pod->spec, &i, &x);)
-		if (x.role != PART_EPHEMERAL)
+		if (x.role != PART_EPHEMERAL &&
+		    (!x.container || pod_images_here(s, pod, x.container, p->arena)))
+			tell_pulled(s, pod, &x, p);
+}
+
+void
+pod_images_of_told(struct snapshot *s, const struct pod *pod, const struct container *c,
+		   struct plan *p)
+{
+	struct pod_image x;
+
+	/* that of one which waited for something else was told of when the pod was started */
+	if (pod_part_waits(pod->status, c->name, "CreateContainerConfigError"))
+		return;
+	for (size_t i = 0; pod_image_next(pod->spec, &i, &x);)
+		if (waits_for(c, &x))
 			tell_pulled(s, pod, &x, p);
 }
 

@@ -43,13 +43,25 @@ void image_fetch(const struct image_look *, const char *ns, const struct pod_spe
 
 /* The pod that an object is, or is the template of; NULL: neither. */
 const struct pod_spec *object_pod_spec(const void *obj);
+/* Can an object of that kind have one? */
+bool resource_has_pod_spec(const struct resource *);
 
-/* All of the pod's but ephemeral containers'.  False: it waits, `ret` says what is wrong with
- * whom (n rows, at most one a container; an image that merely comes is no trouble). */
-bool pod_images(struct snapshot *, const struct pod *, struct plan *, struct pod_trouble *ret,
+/* All of the pod's but ephemeral containers': what is not here is asked for, and `ret` says
+ * what is wrong with whom (n rows, at most one a container; an image that merely comes is no
+ * trouble). */
+void pod_images(struct snapshot *, const struct pod *, struct plan *, struct pod_trouble *ret,
 		size_t *ret_n);
-/* It is started: what Kubernetes tells of images then. */
+/* Has one container its image, and those of the volumes that it mounts? */
+bool pod_images_here(struct snapshot *, const struct pod *, const struct container *,
+		     struct arena *);
+/* The same of one that is held; rows are added to `ret`. */
+bool pod_images_of(struct snapshot *, const struct pod *, const struct container *,
+		   struct plan *, struct pod_trouble *ret, size_t *ret_n);
+/* It is started: what Kubernetes tells of the images of those who have theirs. */
 void pod_images_told(struct snapshot *, const struct pod *, struct plan *);
+/* The same when one that was held goes on. */
+void pod_images_of_told(struct snapshot *, const struct pod *, const struct container *,
+			struct plan *);
 /* The same two of one ephemeral container, whose rows are added to `ret`. */
 bool pod_image_added(struct snapshot *, const struct pod *, const struct container *,
 		     struct plan *, struct pod_trouble *ret, size_t *ret_n);

@@ -2,6 +2,7 @@
  * with the names that Kubernetes took over from Docker's links.
  *
  * As there: what a Service is when the container's pod starts, and none for a headless one.
+ * That of the API, default/kubernetes, is told everywhere, whatever the pod says.
  */
 #include "pod.h"
 #include <ctype.h>
@@ -86,9 +87,15 @@ pod_links(struct snapshot *s, const struct pod *pod, struct arena *a, size_t *re
 {
 	struct links l = { .a = a };
 	struct objects all = snapshot_in(s, RES_service, object_namespace(pod));
+	const struct service *api = snapshot_find(s, RES_service, "default", "kubernetes");
+	bool own = false;
 
-	for (size_t i = 0; pod->spec->enableServiceLinks && i < all.n; i++)
+	for (size_t i = 0; pod->spec->enableServiceLinks && i < all.n; i++) {
 		add_service(&l, (const struct service *)all.at[i]);
+		own = own || str_is(object_name(all.at[i]), "kubernetes");
+	}
+	if (api && !own)
+		add_service(&l, api);
 	*ret_n = l.n;
 	return l.at;
 }

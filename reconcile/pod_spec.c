@@ -82,6 +82,7 @@ container(struct snapshot *s, const struct pod *pod, const struct container *c,
 	}
 	pod_limits(s, pod, c, args);
 	pod_rights(pod, c, args, a);
+	args->envVersion = pod_env_version(s, pod, c, a);
 	args->hold = !env || !pod_mounts(c, env, n, args, a, ret_why);
 	if (args->hold) {
 		args->mounts.n = 0;
@@ -220,10 +221,9 @@ pod_container(struct snapshot *s, const struct pod *pod, const struct container 
 	struct container_args *args = arena_zalloc(a, sizeof *args);
 	const char *why;
 
-	if (container(s, pod, c, role, args, a, &why))
-		return args;
-	*ret = (struct pod_trouble){ c->name, "CreateContainerConfigError", why };
-	return NULL;
+	if (!container(s, pod, c, role, args, a, &why))
+		*ret = (struct pod_trouble){ c->name, "CreateContainerConfigError", why };
+	return args;
 }
 
 struct sandbox_args *

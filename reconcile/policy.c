@@ -7,9 +7,9 @@
  */
 #include "policy.h"
 #include "base/buf.h"
+#include "base/ipv4.h"
 #include "base/map.h"
 #include "controllers.h"
-#include <arpa/inet.h>
 
 #define PARTS_READABLE 4 /* so many numbers of ports are part of a part's name */
 
@@ -230,28 +230,21 @@ peers_settle(struct peers *v, const struct network_policy_peer *at, size_t n,
 static bool
 cidr_has(const char *cidr, uint32_t ip)
 {
-	const char *slash = strchr(cidr, '/');
-	char text[16] = "";
-	struct in_addr net;
-	unsigned long bits;
+	uint32_t net;
+	unsigned bits;
 
-	if (!slash || (size_t)(slash - cidr) >= sizeof text)
-		return false;
-	memcpy(text, cidr, (size_t)(slash - cidr));
-	bits = strtoul(slash + 1, NULL, 10);
-	return inet_pton(AF_INET, text, &net) == 1 && bits <= 32 &&
-	       (!bits || !((ntohl(net.s_addr) ^ ip) >> (32 - bits)));
+	return ipv4_range_read(cidr, &net, &bits) && ipv4_within(ip, net, bits);
 }
 
 static bool
 block_has(const struct ip_block *b, const char *address)
 {
-	struct in_addr in;
+	uint32_t ip;
 
-	if (inet_pton(AF_INET, address, &in) != 1 || !cidr_has(b->cidr, ntohl(in.s_addr)))
+	if (!ipv4_read(address, &ip) || !cidr_has(b->cidr, ip))
 		return false;
 	for (size_t i = 0; i < b->except.n; i++)
-		if (cidr_has(b->except.at[i], ntohl(in.s_addr)))
+		if (cidr_has(b->except.at[i], ip))
 			return false;
 	return true;
 }

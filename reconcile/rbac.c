@@ -30,9 +30,6 @@ struct rbac {
 	struct map roles;  /* "NS\nNAME" -> role; "\nNAME" -> cluster_role */
 };
 
-static const char masters[] = "system:masters";
-static const char account_prefix[] = "system:serviceaccount:";
-
 /* ---- the index ---- */
 
 static void
@@ -48,7 +45,7 @@ add_grant(struct rbac *r, const char *ns, const struct object *binding,
 	else if (str_is(s->kind, "Group"))
 		key = arena_printf(&r->arena, "%s\ng:%s", ns, s->name);
 	else if (str_is(s->kind, "ServiceAccount"))
-		key = arena_printf(&r->arena, "%s\nu:%s%s:%s", ns, account_prefix,
+		key = arena_printf(&r->arena, "%s\nu:" USER_ACCOUNT "%s:%s", ns,
 				   str_is(s->namespace, "") ? ns : s->namespace, s->name);
 	else
 		return;
@@ -223,7 +220,7 @@ visit_key(struct visit *v, const char *ns, char kind, const char *name)
 
 /* The cluster's bindings first, then the namespace's. */
 static bool
-visit_all(struct visit *v, const struct rbac_user *u, const char *ns)
+visit_all(struct visit *v, const struct user *u, const char *ns)
 {
 	const char *scopes[] = { "", ns };
 
@@ -238,15 +235,6 @@ visit_all(struct visit *v, const struct rbac_user *u, const char *ns)
 }
 
 /* ---- a decision ---- */
-
-bool
-rbac_is_master(const struct rbac_user *u)
-{
-	for (size_t i = 0; i < u->ngroups; i++)
-		if (!strcmp(u->groups[i], masters))
-			return true;
-	return false;
-}
 
 struct question {
 	const struct rbac_attributes *at;
@@ -282,12 +270,12 @@ decide(void *ctx, const struct grant *g, const char *ns, const struct rules *rul
 }
 
 bool
-rbac_allows(const struct rbac *r, const struct rbac_user *u, const struct rbac_attributes *at,
+rbac_allows(const struct rbac *r, const struct user *u, const struct rbac_attributes *at,
 	    struct arena *a, const char **ret_reason)
 {
 	struct question q = { at, a, "" };
 	struct visit v = { r, a, decide, &q, { 0 } };
-	bool ok = rbac_is_master(u) || visit_all(&v, u, at->path ? "" : at->ns);
+	bool ok = user_in(u, GROUP_MASTERS) || visit_all(&v, u, at->path ? "" : at->ns);
 
 	if (!ok && v.missing.len)
 		q.reason = arena_printf(a, "RBAC: %s", buf_text(&v.missing));
@@ -332,7 +320,7 @@ gather_one(void *ctx, const struct grant *grant, const char *ns, const struct ru
 }
 
 struct rbac_rules
-rbac_rules_of(const struct rbac *r, const struct rbac_user *u, const char *ns, struct arena *a)
+rbac_rules_of(const struct rbac *r, const struct user *u, const char *ns, struct arena *a)
 {
 	struct rbac_rules ret = { 0 };
 	struct gather g = { &ret, 0, a };

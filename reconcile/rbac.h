@@ -7,6 +7,7 @@
 #ifndef KEDGE_RBAC_H
 #define KEDGE_RBAC_H
 #include "object.h"
+#include "user.h"
 
 #define RBAC_GROUP "rbac.authorization.k8s.io"
 
@@ -14,12 +15,6 @@ struct arena;
 struct rbac;
 struct snapshot;
 struct plan;
-
-struct rbac_user {
-	const char *name;
-	const char *const *groups;
-	size_t ngroups;
-};
 
 /* Absent is "" everywhere. */
 struct rbac_attributes {
@@ -39,7 +34,7 @@ void rbac_request_read(const struct rbac_request *, struct rbac_attributes *, st
 struct rbac *rbac_new(const struct snapshot *); /* the snapshot's objects must outlive it */
 void rbac_free(struct rbac *);
 /* ret_reason (may be NULL): why; "" when there is nothing to say. */
-bool rbac_allows(const struct rbac *, const struct rbac_user *, const struct rbac_attributes *,
+bool rbac_allows(const struct rbac *, const struct user *, const struct rbac_attributes *,
 		 struct arena *, const char **ret_reason);
 
 /* Every rule that a user has at the cluster's scope and, unless ns is "", there. */
@@ -47,18 +42,17 @@ struct rbac_rules {
 	const struct policy_rule **at;
 	size_t n;
 };
-struct rbac_rules rbac_rules_of(const struct rbac *, const struct rbac_user *, const char *ns,
+struct rbac_rules rbac_rules_of(const struct rbac *, const struct user *, const char *ns,
 				struct arena *);
 /* The rules behind a roleRef; false: there is no such role. */
 bool rbac_role_rules(const struct rbac *, const struct role_ref *, const char *ns,
 		     struct rbac_rules *ret, struct arena *);
 /* NULL: the user holds all of these; else Kubernetes' words on what it lacks. */
-const char *rbac_escalation(const struct rbac *, const struct rbac_user *, const char *ns,
+const char *rbac_escalation(const struct rbac *, const struct user *, const char *ns,
 			    const struct rbac_rules *wanted, struct arena *);
 
-bool rbac_is_master(const struct rbac_user *); /* of system:masters: may do everything */
 /* "User "x" cannot list resource "pods" in API group "" in the namespace "default"" */
-const char *rbac_forbidden_text(const struct rbac_user *, const struct rbac_attributes *,
+const char *rbac_forbidden_text(const struct user *, const struct rbac_attributes *,
 				struct arena *);
 
 /* rbac_defaults.c: the roles and bindings of Kubernetes; the i-th as it shall be, given the

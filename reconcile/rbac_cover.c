@@ -11,7 +11,11 @@
 
 /* One verb on one thing. */
 struct part {
-	const char *verb, *group, *resource, *name, *url; /* NULL: it has none */
+	const char *verb;
+	bool on_url;
+	const char *url; /* if so, else: */
+	const char *group, *resource;
+	const char *name; /* NULL: every one */
 };
 
 static bool
@@ -50,7 +54,7 @@ covers(const struct policy_rule *r, const struct part *p)
 {
 	if (!strs_has(&r->verbs, "*") && !strs_has(&r->verbs, p->verb))
 		return false;
-	if (p->url)
+	if (p->on_url)
 		return !r->resourceNames.n && url_covered(&r->nonResourceURLs, p->url);
 	return (strs_has(&r->apiGroups, "*") || strs_has(&r->apiGroups, p->group)) &&
 	       resource_covered(&r->resources, p->resource) &&
@@ -111,8 +115,9 @@ want_rule(struct escalation *x, const struct policy_rule *r)
 	for (size_t g = 0; g < r->apiGroups.n; g++)
 		for (size_t k = 0; k < r->resources.n; k++)
 			for (size_t v = 0; v < r->verbs.n; v++) {
-				p = (struct part){ r->verbs.at[v], r->apiGroups.at[g],
-						   r->resources.at[k], NULL, NULL };
+				p = (struct part){ .verb = r->verbs.at[v],
+						   .group = r->apiGroups.at[g],
+						   .resource = r->resources.at[k] };
 				if (!r->resourceNames.n)
 					want(x, &p);
 				for (size_t i = 0; i < r->resourceNames.n; i++) {
@@ -123,6 +128,7 @@ want_rule(struct escalation *x, const struct policy_rule *r)
 	for (size_t u = 0; u < r->nonResourceURLs.n; u++)
 		for (size_t v = 0; v < r->verbs.n; v++) {
 			p = (struct part){ .verb = r->verbs.at[v],
+					   .on_url = true,
 					   .url = r->nonResourceURLs.at[u] };
 			want(x, &p);
 		}
@@ -148,7 +154,7 @@ by_text(const void *a, const void *b)
 }
 
 static const char *
-told(const struct escalation *x, const struct rbac_user *u, struct arena *a)
+told(const struct escalation *x, const struct user *u, struct arena *a)
 {
 	char **rows = arena_alloc(a, x->n * sizeof *rows);
 	cleanup_buf struct buf b = { 0 };
@@ -166,7 +172,7 @@ told(const struct escalation *x, const struct rbac_user *u, struct arena *a)
 }
 
 const char *
-rbac_escalation(const struct rbac *r, const struct rbac_user *u, const char *ns,
+rbac_escalation(const struct rbac *r, const struct user *u, const char *ns,
 		const struct rbac_rules *wanted, struct arena *a)
 {
 	struct rbac_rules held = rbac_rules_of(r, u, ns, a);

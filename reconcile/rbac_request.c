@@ -100,8 +100,7 @@ rbac_request_read(const struct rbac_request *q, struct rbac_attributes *ret, str
 }
 
 const char *
-rbac_forbidden_text(const struct rbac_user *u, const struct rbac_attributes *at,
-		    struct arena *a)
+rbac_forbidden_text(const struct user *u, const struct rbac_attributes *at, struct arena *a)
 {
 	const char *sub = *at->subresource ? "/" : "", *where;
 

@@ -7,6 +7,7 @@
  *
  * Promise: pods that serve are the last to be chosen as victims.
  */
+#include "account.h"
 #include "controllers.h"
 #include "pod_security.h"
 #include "workload.h"
@@ -105,8 +106,11 @@ refusal(struct snapshot *s, const struct replica_set *rs, struct arena *a)
 {
 	uint64_t nonce = 0;
 	const char *name = pod_new_name(s, rs, &nonce, a);
-	const char *why = pod_security_refuses(s, pod_from_template(rs, name, a), a);
+	const struct pod *pod = pod_from_template(rs, name, a);
+	const char *why = account_refuses(s, pod, a);
 
+	if (!why)
+		why = pod_security_refuses(s, pod, a);
 	return why ? arena_printf(a, "Error creating: %s", why) : NULL;
 }
 

@@ -15,6 +15,7 @@
 #include "own.h"
 #include "plan.h"
 #include "snapshot.h"
+#include "trouble.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -42,7 +43,7 @@ condition_of(const struct condition *at, size_t n, const char *type)
 	return NULL;
 }
 
-/* ": web-9b459b4c5-cst47 ImagePullBackOff: Back-off pulling image ..." or "" */
+/* " (web-9b459b4c5-cst47: ImagePullBackOff: Back-off pulling image ...)" or "" */
 static const char *
 pod_trouble(struct look *l, const char *ns, const struct label_selector *sel)
 {
@@ -50,30 +51,12 @@ pod_trouble(struct look *l, const char *ns, const struct label_selector *sel)
 
 	for (size_t i = 0; i < pods.n; i++) {
 		const struct pod *pod = (const struct pod *)pods.at[i];
-		const struct pod_status *st = pod->status;
-		const struct condition *placed;
+		const char *why = selector_matches(sel, &pod->metadata->labels)
+				      ? trouble_of_pod(l->s, pod, false, l->s->arena)
+				      : NULL;
 
-		if (!st || pod->metadata->deletionTimestamp ||
-		    !selector_matches(sel, &pod->metadata->labels))
-			continue;
-		placed = condition_of(st->conditions.at, st->conditions.n, "PodScheduled");
-		if (placed && str_is(placed->status, "False") && placed->message)
-			return arena_printf(l->s->arena, " (%s: %s: %s)", object_name(pod),
-					    placed->reason, placed->message);
-		for (size_t c = 0; c < st->initContainerStatuses.n + st->containerStatuses.n;
-		     c++) {
-			size_t ninit = st->initContainerStatuses.n;
-			const struct container_state *now =
-			    c < ninit ? st->initContainerStatuses.at[c].state
-				      : st->containerStatuses.at[c - ninit].state;
-			const struct container_state_waiting *w = now ? now->waiting : NULL;
-
-			if (w && w->reason && !str_is(w->reason, "ContainerCreating") &&
-			    !str_is(w->reason, "PodInitializing"))
-				return arena_printf(
-				    l->s->arena, " (%s: %s%s%s)", object_name(pod), w->reason,
-				    w->message ? ": " : "", w->message ? w->message : "");
-		}
+		if (why)
+			return arena_printf(l->s->arena, " (%s: %s)", object_name(pod), why);
 	}
 	return "";
 }
@@ -223,7 +206,7 @@ look_around(struct look *l, const char *source)
 
 			/* The label alone may have been copied by a controller. */
 			if (str_is(object_label(o, ANNOTATION_SOURCE), source) &&
-			    own_is_gits(o))
+			    own_is_signed(o))
 				look_at(l, &resources[kinds[k]], o);
 		}
 }

@@ -1,4 +1,5 @@
-/* rules.h -- what Kubernetes demands of a value or of an object, for kinds.def alone.
+/* rules.h -- what Kubernetes demands of a value or of an object, for kinds.def and for
+ * the few who read such values themselves (manifest.c, selector.c, daemon/config.c).
  *
  * The is_x functions look at one string and return NULL when it is fine, else
  * Kubernetes' own words about it.  The others look at a whole object.
@@ -11,8 +12,8 @@ typedef const char *rule_fn(const char *text, struct arena *);
 rule_fn is_label, is_dns1035_label, is_subdomain, is_label_key, is_label_value;
 rule_fn is_annotation_key, is_config_key, is_env_name, is_port_name, is_ip, is_cluster_ip;
 rule_fn is_abs_path, is_mount_path, is_relative_path, is_image, is_percent, is_sysctl;
-rule_fn is_range, is_addresses, is_listen, is_ports, is_link_name,
-    is_chains; /* of kedge.yaml */
+rule_fn is_range, is_addresses, is_listen, is_secure_listen, is_secure_name, is_ports,
+    is_link_name, is_chains; /* of kedge.yaml */
 rule_fn is_brain_user, is_own_folder, is_size, is_capability, is_registry, is_mirror,
     is_dns_server;
 
@@ -35,6 +36,7 @@ rule_defaults_fn deployment_strategy_defaults;
  * Addresses in host order. */
 const char *range_read(const char *text, uint32_t *ret_net, uint32_t *ret_bits, struct arena *);
 const char *listen_read(const char *text, uint32_t *ret_ip, uint16_t *ret_port, struct arena *);
+const char *secure_listen_read(const char *text, uint32_t *ret_ip, uint16_t *ret_port);
 /* "192.0.2.7", "192.0.2.0/24" or "192.0.2.10-192.0.2.20", both ends included. */
 const char *addresses_read(const char *text, uint32_t *ret_first, uint32_t *ret_last);
 const char *ports_read(const char *text, int *ret_low, int *ret_high);

@@ -31,26 +31,19 @@ static bool
 address_read(const char *s, size_t n, uint32_t *ret)
 {
 	char text[IPV4_TEXT];
-	struct in_addr in;
 
 	if (n >= sizeof text)
 		return false;
 	memcpy(text, s, n);
 	text[n] = 0;
-	if (inet_pton(AF_INET, text, &in) != 1)
-		return false;
-	*ret = ntohl(in.s_addr);
-	return true;
+	return ipv4_read(text, ret);
 }
 
 /* ADDRESS/BITS, whatever they are. */
 static bool
 range_split(const char *text, uint32_t *ret_net, uint32_t *ret_bits)
 {
-	const char *slash = strchr(text, '/');
-
-	return slash && address_read(text, slash - text, ret_net) &&
-	       number_read(slash + 1, 0, 32, ret_bits);
+	return strchr(text, '/') && ipv4_range_read(text, ret_net, ret_bits);
 }
 
 const char *
@@ -89,6 +82,21 @@ listen_read(const char *text, uint32_t *ret_ip, uint16_t *ret_port, struct arena
 		    "must be on loopback (127.0.0.0/8), for it is served without "
 		    "encryption: use 127.0.0.1:%u and a tunnel",
 		    port);
+	*ret_ip = ip;
+	*ret_port = (uint16_t)port;
+	return NULL;
+}
+
+const char *
+secure_listen_read(const char *text, uint32_t *ret_ip, uint16_t *ret_port)
+{
+	const char *colon = strchr(text, ':');
+	unsigned port = 0;
+	uint32_t ip = 0;
+
+	if (!colon || !address_read(text, colon - text, &ip) ||
+	    !number_read(colon + 1, 0, 65535, &port))
+		return "must be ADDRESS:PORT, such as 0.0.0.0:6443, or none";
 	*ret_ip = ip;
 	*ret_port = (uint16_t)port;
 	return NULL;
@@ -167,6 +175,22 @@ is_listen(const char *s, struct arena *a)
 	uint16_t port;
 
 	return *s ? listen_read(s, &ip, &port, a) : NULL;
+}
+
+const char *
+is_secure_listen(const char *s, struct arena *a)
+{
+	uint32_t ip;
+	uint16_t port;
+
+	(void)a;
+	return *s && strcmp(s, "none") != 0 ? secure_listen_read(s, &ip, &port) : NULL;
+}
+
+const char *
+is_secure_name(const char *s, struct arena *a)
+{
+	return is_ip(s, a) ? is_subdomain(s, a) : NULL;
 }
 
 const char *

@@ -3,10 +3,10 @@
  * The words are Kubernetes'.
  */
 #include "base/arena.h"
+#include "base/ipv4.h"
 #include "base/map.h"
 #include "base/text.h"
 #include "rules.h"
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,12 +101,10 @@ external_name_check(const struct service_spec *s, const struct place *at)
 static const char *
 special(const char *text)
 {
-	struct in_addr in;
 	uint32_t ip;
 
-	if (inet_pton(AF_INET, text, &in) != 1)
+	if (!ipv4_read(text, &ip))
 		return NULL;
-	ip = ntohl(in.s_addr);
 	return !ip                  ? "may not be unspecified (0.0.0.0 or ::)"
 	       : ip >> 24 == 127    ? "may not be in the loopback range (127.0.0.0/8, ::1/128)"
 	       : ip >> 16 == 0xa9fe ? "may not be in the link-local range (169.254.0.0/16, "

@@ -93,11 +93,15 @@ struct field {
 	const struct kind *(*of)(void); /* of an object, or of a list's items */
 	bool need;                      /* a complaint when absent */
 	bool ro;                        /* written by kedge, never by a manifest */
-	bool keep;          /* on the wire even when 0, false, "" or {}; an object is made */
-	bool ptr;           /* a Go pointer: 0 and false are not the same as absent */
-	bool inert;         /* known, not acted upon: a warning that names it */
-	bool micro;         /* a time with microseconds (MicroTime) */
-	bool base64;        /* a map whose values are base64 on the wire, decoded never */
+	bool keep;   /* on the wire even when 0, false, "" or {}; an object is made */
+	bool ptr;    /* a Go pointer: 0 and false are not the same as absent */
+	bool inert;  /* known, not acted upon: a warning that names it */
+	bool micro;  /* a time with microseconds (MicroTime) */
+	bool base64; /* a map whose values are base64 on the wire, decoded never */
+	bool bulky;  /* a map whose values are not kept in what was stated */
+	bool whole; /* Kubernetes marks it atomic: one owner has it; a list, a patch replaces */
+	bool replaced;      /* a list that a patch replaces, though its items have owners */
+	bool merged;        /* a list of strings that a patch and owners add to */
 	int64_t min, max;   /* checked when min < max; INT32_MAX and up: no bound to speak of */
 	const char *dflt;   /* as the user would have written it */
 	const char *one_of; /* space separated */
@@ -118,6 +122,9 @@ struct kind_hooks {
 	void (*check)(const void *obj,
 		      const struct place *);         /* rules across fields; runs first */
 	void (*defaults)(void *obj, struct arena *); /* those that depend on other fields */
+	bool atomic;   /* Kubernetes marks the struct atomic: one owner has it whole */
+	bool together; /* its fields make sense only together: stated in Git, it is taken whole
+			*/
 };
 
 struct kind {

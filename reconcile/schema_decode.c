@@ -98,9 +98,12 @@ decode_scalars(struct decoder *d, const struct field *f, const struct tree *t,
 	for (const struct tree *kid = t->kids; kid; kid = kid->next, in.item++)
 		if (f->type == T_INTS)
 			((int64_t *)ret->at)[in.item] = decode_int(d, f, kid, &in);
-		else if (kid->type != N_STRING)
+		else if (kid->type != N_STRING) {
+			/* no NULL in a list of words: the checks of the whole object read it,
+			 * too */
+			((const char **)ret->at)[in.item] = "";
 			decode_mismatch(d, "a string", kid, &in);
-		else {
+		} else {
 			((const char **)ret->at)[in.item] = kid->text;
 			decode_check(d, f, kid, &in);
 		}
@@ -341,21 +344,9 @@ unknown(struct decoder *d, const struct kind *k, const struct tree *t, const str
 {
 	struct path p = { up, t->key, NULL, 0 };
 	struct tree key = { .line = t->key_line, .col = t->key_col };
-	void (*say)(struct decoder *, const struct tree *, const struct path *, const char *,
-		    ...) __attribute__((format(printf, 4, 5))) =
-	    d->mode == SCHEMA_LENIENT ? decode_doubt : decode_wrong;
-	const char *near;
 
-	if (complaints_full(d->cs)) {
-		say(d, &key, &p, "unknown field");
-		return;
-	}
-	near = walk_near(k, t->key, d->a);
-	if (near)
-		say(d, &key, &p, "unknown field \"%.100s\", did you mean \"%s\"?", t->key,
-		    near);
-	else
-		say(d, &key, &p, "unknown field \"%.100s\"", t->key);
+	/* when it will only be counted nothing is looked for: no work for the hostile */
+	decode_unknown(d, &key, &p, complaints_full(d->cs) ? NULL : walk_near(k, t->key, d->a));
 }
 
 /* Bit i of the result: row i is wrong. */

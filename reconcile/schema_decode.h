@@ -22,6 +22,10 @@ void decode_wrong(struct decoder *, const struct tree *, const struct path *, co
 		  ...) __attribute__((format(printf, 4, 5)));
 void decode_doubt(struct decoder *, const struct tree *, const struct path *, const char *fmt,
 		  ...) __attribute__((format(printf, 4, 5)));
+/* A field that the kind does not have, the path's last; `near`: what may have been meant, or
+ * NULL.  A warning when the mode is lenient. */
+void decode_unknown(struct decoder *, const struct tree *key, const struct path *,
+		    const char *near);
 /* "must be WANT, not the number 80" */
 void decode_mismatch(struct decoder *, const char *want, const struct tree *,
 		     const struct path *);

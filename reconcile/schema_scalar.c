@@ -26,23 +26,21 @@ path_print(const struct path *p, struct buf *out)
 		buf_addf(out, "[%zu]", p->item);
 }
 
-static void __attribute__((format(printf, 6, 0)))
-complain_at(struct complaints *cs, bool softly, const struct tree *t, const struct path *p,
-	    const char *sub, const char *fmt, va_list ap)
+static struct complaint *__attribute__((format(printf, 7, 0)))
+complain_at(struct complaints *cs, enum complaint_kind kind, bool softly, const struct tree *t,
+	    const struct path *p, const char *sub, const char *fmt, va_list ap)
 {
 	cleanup_buf struct buf field = { 0 }, text = { 0 };
 
-	if (complaints_full(cs)) { /* it will only be counted: no work for the hostile */
-		(softly ? complain_softly : complain)(cs, 0, 0, NULL, "%s", "");
-		return;
-	}
+	if (complaints_full(cs)) /* it will only be counted: no work for the hostile */
+		return complaint_add(cs, kind, softly, 0, 0, NULL, NULL);
 	t = tree_at(t, sub);
 	path_print(p, &field);
 	if (*sub)
 		buf_addf(&field, "%s%s", field.len && *sub != '[' ? "." : "", sub);
 	buf_vaddf(&text, fmt, ap);
-	(softly ? complain_softly : complain)(cs, t->line, t->col, buf_text(&field), "%s",
-					      buf_text(&text));
+	return complaint_add(cs, kind, softly, t->line, t->col, buf_text(&field),
+			     buf_text(&text));
 }
 
 void
@@ -52,7 +50,7 @@ decode_wrong(struct decoder *d, const struct tree *t, const struct path *p, cons
 	va_list ap;
 
 	va_start(ap, fmt);
-	complain_at(d->cs, false, t, p, "", fmt, ap);
+	complain_at(d->cs, complaint_kind(fmt), false, t, p, "", fmt, ap);
 	va_end(ap);
 }
 
@@ -63,8 +61,34 @@ decode_doubt(struct decoder *d, const struct tree *t, const struct path *p, cons
 	va_list ap;
 
 	va_start(ap, fmt);
-	complain_at(d->cs, true, t, p, "", fmt, ap);
+	complain_at(d->cs, complaint_kind(fmt), true, t, p, "", fmt, ap);
 	va_end(ap);
+}
+
+static struct complaint *__attribute__((format(printf, 6, 7)))
+say(struct decoder *d, enum complaint_kind kind, bool softly, const struct tree *t,
+    const struct path *p, const char *fmt, ...)
+{
+	struct complaint *c;
+	va_list ap;
+
+	va_start(ap, fmt);
+	c = complain_at(d->cs, kind, softly, t, p, "", fmt, ap);
+	va_end(ap);
+	return c;
+}
+
+void
+decode_unknown(struct decoder *d, const struct tree *key, const struct path *p,
+	       const char *near)
+{
+	struct complaint *c =
+	    say(d, COMPLAINT_UNKNOWN_FIELD, d->mode == SCHEMA_LENIENT, key, p,
+		"unknown field \"%.100s\"%s%s%s", p->name, near ? ", did you mean \"" : "",
+		near ? near : "", near ? "\"?" : "");
+
+	if (c)
+		c->near = near;
 }
 
 void
@@ -73,7 +97,7 @@ place_complain(const struct place *pl, const char *sub, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	complain_at(pl->cs, false, pl->at, pl->path, sub, fmt, ap);
+	complain_at(pl->cs, complaint_kind(fmt), false, pl->at, pl->path, sub, fmt, ap);
 	va_end(ap);
 }
 
@@ -83,7 +107,7 @@ place_complain_softly(const struct place *pl, const char *sub, const char *fmt, 
 	va_list ap;
 
 	va_start(ap, fmt);
-	complain_at(pl->cs, true, pl->at, pl->path, sub, fmt, ap);
+	complain_at(pl->cs, complaint_kind(fmt), true, pl->at, pl->path, sub, fmt, ap);
 	va_end(ap);
 }
 
@@ -125,10 +149,12 @@ decode_mismatch(struct decoder *d, const char *want, const struct tree *t, const
 	bool bare = t->type == N_BOOL || t->type == N_INT || t->type == N_FLOAT;
 
 	if (bare && t->line && !strncmp(want, "a string", 8))
-		decode_wrong(d, t, p, "must be %s, not %s: put it in quotes, \"%.100s\"", want,
-			     found(t, d->a), t->text);
+		say(d, COMPLAINT_WRONG_TYPE, false, t, p,
+		    "must be %s, not %s: put it in quotes, \"%.100s\"", want, found(t, d->a),
+		    t->text);
 	else
-		decode_wrong(d, t, p, "must be %s, not %s", want, found(t, d->a));
+		say(d, COMPLAINT_WRONG_TYPE, false, t, p, "must be %s, not %s", want,
+		    found(t, d->a));
 }
 
 static bool
@@ -218,10 +244,11 @@ decode_int(struct decoder *d, const struct field *f, const struct tree *t, const
 	int64_t v;
 
 	if (t->type == N_STRING && tree_int(t->text, &v) && t->line)
-		decode_wrong(d, t, p, "must be a number, not %s: take off the quotes",
-			     found(t, d->a));
+		say(d, COMPLAINT_WRONG_TYPE, false, t, p,
+		    "must be a number, not %s: take off the quotes", found(t, d->a));
 	else if (t->type == N_FLOAT)
-		decode_wrong(d, t, p, "must be a whole number, not %.100s", t->text);
+		say(d, COMPLAINT_WRONG_TYPE, false, t, p, "must be a whole number, not %.100s",
+		    t->text);
 	else if (t->type != N_INT)
 		decode_mismatch(d, "a number", t, p);
 	else if (!tree_int(t->text, &v))

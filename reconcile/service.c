@@ -16,13 +16,8 @@
 #include "controllers.h"
 #include "dns.h"
 #include "workload.h"
-#include <arpa/inet.h>
 
 #define CONDITION_ALLOCATED "kedge.dev/Allocated"
-
-enum {
-	API_HOST = 1, /* default/kubernetes in a cluster: a name users know */
-};
 
 struct claim {
 	uint64_t key; /* what, and the number */
@@ -56,6 +51,33 @@ service_selects(const struct service *svc)
 	return svc->spec && svc->spec->selector.n && !service_is(svc, "ExternalName");
 }
 
+struct objects
+service_slices(struct snapshot *s, const struct service *svc)
+{
+	struct pair pair = { LABEL_SERVICE, object_name(svc) };
+	struct pairs by = { &pair, 1 };
+
+	return snapshot_selected(s, RES_endpoint_slice, object_namespace(svc), &by);
+}
+
+const struct endpoints *
+service_old_form(struct snapshot *s, const struct service *svc, const struct objects *slices)
+{
+	if (slices->n || service_selects(svc))
+		return NULL;
+	return snapshot_find(s, RES_endpoints, object_namespace(svc), object_name(svc));
+}
+
+/* An absent `ready` is to be read as true. */
+bool
+endpoint_is_ready(const struct endpoint *e)
+{
+	const struct endpoint_conditions *c = e->conditions;
+
+	return e->addresses.n &&
+	       (!c || c->ready || !schema_has(endpoint_conditions_kind(), c, "ready"));
+}
+
 /* ---- who has what ---- */
 
 static uint64_t
@@ -84,13 +106,8 @@ health_port(const struct service *svc, struct service_port *to)
 static bool
 address_of(const struct service *svc, uint32_t *ret)
 {
-	const char *ip = svc->spec && svc->spec->clusterIP ? svc->spec->clusterIP : "";
-	struct in_addr in;
-
-	if (service_is(svc, "ExternalName") || inet_pton(AF_INET, ip, &in) != 1)
-		return false;
-	*ret = ntohl(in.s_addr);
-	return true;
+	return svc->spec && !service_is(svc, "ExternalName") &&
+	       ipv4_read(svc->spec->clusterIP, ret);
 }
 
 static int
@@ -226,7 +243,7 @@ service_give(struct snapshot *s, enum service_what what, uint64_t number,
 static bool
 in_net(const struct settings *set, uint32_t ip)
 {
-	return !((uint64_t)(ip ^ set->svc_net) >> (32 - set->svc_bits));
+	return ipv4_within(ip, set->svc_net, set->svc_bits);
 }
 
 bool

@@ -15,6 +15,12 @@ bool service_has_health_port(struct snapshot *, const struct service *);
 size_t service_local_ready(struct snapshot *, const struct service *);
 /* Pods are chosen by labels: neither ExternalName nor without a selector. */
 bool service_selects(const struct service *);
+/* What its names and rules lead to: slices, or what a user wrote the old way where nobody made
+ * slices of it (NULL: nothing). */
+struct objects service_slices(struct snapshot *, const struct service *);
+const struct endpoints *service_old_form(struct snapshot *, const struct service *,
+					 const struct objects *slices);
+bool endpoint_is_ready(const struct endpoint *); /* and has an address */
 /* Gives a Service that is about to be written the address and the ports that it lacks, as far
  * as there are any; the next pass says what could not be had.  `s` need not have it. */
 void service_settle(struct snapshot *s, struct service *, struct arena *);
@@ -50,7 +56,6 @@ void service_give(struct snapshot *, enum service_what, uint64_t number,
 /* The address of its load balancer: found, kept, or taken away.  True when it wrote. */
 bool service_balance(struct snapshot *, const struct service *, struct trouble *,
 		     struct plan *);
-bool service_is_balanced(const struct service *); /* a LoadBalancer that is ours to serve */
 /* The key's number of a port at a balancer's address. */
 uint64_t service_balancer_port(uint32_t ip, const struct service_port *,
 			       enum service_what *ret_what);
@@ -58,5 +63,6 @@ uint64_t service_balancer_port(uint32_t ip, const struct service_port *,
 bool service_balancer_ip(const struct service *, uint32_t *ret);
 
 #define LABEL_SERVICE    "kubernetes.io/service-name"
+#define LABEL_SKIP       "endpointslice.kubernetes.io/skip-mirror" /* of Endpoints */
 #define LABEL_MANAGED_BY "endpointslice.kubernetes.io/managed-by"
 #endif

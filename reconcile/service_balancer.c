@@ -10,10 +10,10 @@
 #include "controllers.h"
 #include "service.h"
 #include "workload.h"
-#include <arpa/inet.h>
 
-bool
-service_is_balanced(const struct service *svc)
+/* A LoadBalancer that is ours to serve. */
+static bool
+is_balanced(const struct service *svc)
 {
 	const struct service_spec *spec = svc->spec;
 
@@ -31,17 +31,6 @@ service_balancer_port(uint32_t ip, const struct service_port *port, enum service
 	return (uint64_t)ip << 16 | (uint16_t)port->port;
 }
 
-static bool
-ip_read(const char *text, uint32_t *ret)
-{
-	struct in_addr in;
-
-	if (!text || inet_pton(AF_INET, text, &in) != 1)
-		return false;
-	*ret = ntohl(in.s_addr);
-	return true;
-}
-
 static const char *
 ingress_of(const struct service *svc)
 {
@@ -53,7 +42,7 @@ ingress_of(const struct service *svc)
 bool
 service_balancer_ip(const struct service *svc, uint32_t *ret)
 {
-	return service_is_balanced(svc) && ip_read(ingress_of(svc), ret);
+	return is_balanced(svc) && ipv4_read(ingress_of(svc), ret);
 }
 
 /* Who has a port of this address that the service wants; NULL: all are free, or its own. */
@@ -143,7 +132,7 @@ choose(struct snapshot *s, const struct service *svc, struct trouble *t, struct 
 				    a);
 		return ip;
 	}
-	if (!ip_read(asked, &ip) || !address_allowed(pool, ip)) {
+	if (!ipv4_read(asked, &ip) || !address_allowed(pool, ip)) {
 		*t = failed(
 		    arena_printf(a, "%s is not in the pool %s", asked, pool_text(pool, a)), a);
 		return 0;
@@ -206,9 +195,9 @@ service_balance(struct snapshot *s, const struct service *svc, struct trouble *t
 
 	if (has && (str_is(asked, "") || str_is(asked, has)))
 		return false;
-	if (service_is_balanced(svc) && s->settings->pool.n)
+	if (is_balanced(svc) && s->settings->pool.n)
 		ip = choose(s, svc, t, p->arena);
-	else if (service_is_balanced(svc) || !str_is(svc->spec->type, "LoadBalancer"))
+	else if (is_balanced(svc) || !str_is(svc->spec->type, "LoadBalancer"))
 		ip = 0; /* no pool: it waits; another type: it has none */
 	else
 		return false;

@@ -79,6 +79,10 @@ struct settings {
 	int node_port_lo, node_port_hi; /* 30000, 32767 */
 	const char *cluster_domain;     /* "cluster.local" */
 	const char *cluster_dns;        /* whom pods ask for names; NULL: none, so the host's */
+	bool accounts; /* each namespace has a ServiceAccount `default`, each pod one of them */
+	const char *ca;  /* PEM: whom to trust for the API over TLS; NULL: no tokens are made */
+	uint32_t api_ip; /* where pods reach it; 0: nowhere */
+	uint16_t api_port;
 	int64_t drain_ms;               /* longest wait for flows to end */
 	struct address_ranges pool;     /* for load balancers; none: they wait */
 	struct address_ranges external; /* what Services may name as externalIPs */

@@ -145,6 +145,12 @@ cell_secret_count(const void *obj, const struct cells *c)
 }
 
 const char *
+cell_account_secrets(const void *obj, const struct cells *c)
+{
+	return cell_number(((const struct service_account *)obj)->secrets.n, c);
+}
+
+const char *
 cell_secret_type(const void *obj, const struct cells *c)
 {
 	(void)c;

@@ -2,6 +2,7 @@
 #include "tree.h"
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/cleanup.h"
 #include "base/utf8.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,6 +28,14 @@ tree_get(const struct tree *map, const char *key)
 		if (!strcmp(t->key, key))
 			return t;
 	return NULL;
+}
+
+const char *
+tree_text(const struct tree *map, const char *key, const char *otherwise)
+{
+	const struct tree *t = tree_get(map, key);
+
+	return t && t->type == N_STRING ? t->text : otherwise;
 }
 
 /* "ports[1].name": as far down as the tree goes. */
@@ -230,32 +239,64 @@ printable(struct arena *a, const char *s)
 	return s ? arena_strdup(a, buf_text(&b)) : NULL;
 }
 
-static void __attribute__((format(printf, 6, 0)))
-add(struct complaints *cs, bool warning, int line, int col, const char *field, const char *fmt,
-    va_list ap)
-{
-	struct complaint *c;
-	char *text;
+static const struct {
+	const char *words, *reason;
+} kinds[] = {
+#define COMPLAINT(name, words, reason) { words, reason },
+#include "complaints.def"
+#undef COMPLAINT
+};
 
-	if (complaints_full(cs)) {
-		*(warning ? &cs->warnings : &cs->errors) += 1;
-		return;
-	}
+const char *
+complaint_reason(enum complaint_kind kind)
+{
+	return kinds[kind].reason;
+}
+
+enum complaint_kind
+complaint_kind(const char *words)
+{
+	for (size_t i = 0; i < COMPLAINT_KINDS; i++)
+		if (kinds[i].words && !strncmp(words, kinds[i].words, strlen(kinds[i].words)))
+			return (enum complaint_kind)i;
+	return COMPLAINT_INVALID;
+}
+
+struct complaint *
+complaint_add(struct complaints *cs, enum complaint_kind kind, bool warning, int line, int col,
+	      const char *field, const char *text)
+{
+	bool full = complaints_full(cs);
+	struct complaint *c;
+
 	*(warning ? &cs->warnings : &cs->errors) += 1;
-	xvasprintf(&text, fmt, ap);
+	if (full)
+		return NULL;
 	c = arena_zalloc(cs->arena, sizeof *c);
 	*c = (struct complaint){ .path = cs->path,
 				 .line = line,
 				 .col = col,
 				 .warning = warning,
 				 .field = printable(cs->arena, field),
-				 .text = printable(cs->arena, text) };
-	free(text);
+				 .text = printable(cs->arena, text),
+				 .kind = kind };
 	if (cs->last)
 		cs->last->next = c;
 	else
 		cs->first = c;
 	cs->last = c;
+	return c;
+}
+
+static void __attribute__((format(printf, 6, 0)))
+add(struct complaints *cs, bool warning, int line, int col, const char *field, const char *fmt,
+    va_list ap)
+{
+	cleanup_free char *text = NULL;
+
+	if (!complaints_full(cs))
+		xvasprintf(&text, fmt, ap);
+	complaint_add(cs, complaint_kind(fmt), warning, line, col, field, text);
 }
 
 void

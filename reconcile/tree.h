@@ -23,6 +23,15 @@ struct tree {
 	struct tree *kids, *next;
 };
 
+/* What a complaint is about, for whoever must know: the text is for people alone. */
+enum complaint_kind {
+#define COMPLAINT(name, words, reason) COMPLAINT_##name,
+#include "complaints.def"
+#undef COMPLAINT
+	COMPLAINT_KINDS
+};
+const char *complaint_reason(enum complaint_kind); /* of a cause in a Status */
+
 /* One thing wrong, or worth a warning, in a file.  All of a file's are kept. */
 struct complaint {
 	const char *path; /* the file, as the user knows it */
@@ -30,6 +39,8 @@ struct complaint {
 	bool warning;
 	const char *field; /* "spec.replicas", or NULL */
 	const char *text;
+	enum complaint_kind kind;
+	const char *near; /* of an unknown field: what may have been meant, or NULL */
 	struct complaint *next;
 };
 
@@ -42,10 +53,15 @@ struct complaints {
 	int errors, warnings;
 };
 
+/* The kind is what the format's first words say. */
 void complain(struct complaints *, int line, int col, const char *field, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 void complain_softly(struct complaints *, int line, int col, const char *field, const char *fmt,
 		     ...) __attribute__((format(printf, 5, 6)));
+/* The same, with a text that is ready; NULL when it was only counted. */
+struct complaint *complaint_add(struct complaints *, enum complaint_kind, bool warning,
+				int line, int col, const char *field, const char *text);
+enum complaint_kind complaint_kind(const char *words);
 void complaints_sort(struct complaints *); /* by path, line, column */
 /* "path:line:col: [warning: ][field: ]text" */
 char *complaint_print(const struct complaint *, struct arena *);
@@ -63,6 +79,8 @@ struct tree *json_read(const char *text, size_t len, struct arena *, struct comp
 
 size_t tree_kids(const struct tree *); /* how many; of NULL none */
 const struct tree *tree_get(const struct tree *map, const char *key); /* or NULL */
+/* Of a member that is a string; else `otherwise`. */
+const char *tree_text(const struct tree *map, const char *key, const char *otherwise);
 /* "ports[1].name": as far down as the tree goes; for the places of complaints. */
 const struct tree *tree_at(const struct tree *, const char *path);
 bool tree_true(const struct tree *); /* of an N_BOOL: true, yes and on are true */

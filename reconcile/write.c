@@ -1,5 +1,6 @@
 /* write.c -- a write over the API, from what was sent to the object it would make. */
 #include "write.h"
+#include "account.h"
 #include "apply.h"
 #include "base/arena.h"
 #include "base/buf.h"
@@ -25,18 +26,11 @@ write_plural(const struct resource *r, struct arena *a)
 
 /* ---- the tree as it is decoded ---- */
 
-static const char *
-text_of(const struct tree *t, const char *key)
-{
-	const struct tree *v = tree_get(t, key);
-
-	return v && v->type == N_STRING ? v->text : "";
-}
-
 static int
 check_type(struct write *w, struct error **e)
 {
-	const char *api = text_of(w->body, "apiVersion"), *kind = text_of(w->body, "kind");
+	const char *api = tree_text(w->body, "apiVersion", ""),
+		   *kind = tree_text(w->body, "kind", "");
 
 	if (w->body->type != N_MAP)
 		return fail(e, WHY_BAD_REQUEST, "the body is no JSON object");
@@ -53,8 +47,9 @@ check_type(struct write *w, struct error **e)
 static int
 check_place(struct write *w, const struct tree *meta, struct error **e)
 {
-	const char *ns = text_of(meta, "namespace"), *name = text_of(meta, "name");
-	const char *version = text_of(meta, "resourceVersion"), *uid = text_of(meta, "uid");
+	const char *ns = tree_text(meta, "namespace", ""), *name = tree_text(meta, "name", "");
+	const char *version = tree_text(meta, "resourceVersion", ""),
+		   *uid = tree_text(meta, "uid", "");
 	const struct object_meta *live = w->live ? w->live->metadata : NULL;
 
 	if (w->res->namespaced && *ns && strcmp(ns, w->ns) != 0)
@@ -114,26 +109,13 @@ completed(struct write *w)
 
 /* ---- what decoding had to say ---- */
 
-static bool
-begins(const char *text, const char *with)
-{
-	return !strncmp(text, with, strlen(with));
-}
-
-static bool
-is_unknown(const struct complaint *c)
-{
-	return c->warning && begins(c->text, "unknown field");
-}
-
 /* unknown field "spec.replicsa", did you mean "replicas"? */
 static const char *
 unknown_text(const struct complaint *c, struct arena *a)
 {
-	const char *hint = strstr(c->text, ", did you mean");
-
-	return arena_printf(a, "unknown field \"%s\"%s", c->field ? c->field : "",
-			    hint ? hint : "");
+	return arena_printf(a, "unknown field \"%s\"%s%s%s", c->field ? c->field : "",
+			    c->near ? ", did you mean \"" : "", c->near ? c->near : "",
+			    c->near ? "\"?" : "");
 }
 
 /* What was said of unknown fields, as fieldValidation asks; -1: they are not allowed. */
@@ -147,7 +129,7 @@ sort_unknown(struct write *w, struct error **e)
 	while (*link) {
 		struct complaint *c = *link;
 
-		if (is_unknown(c)) {
+		if (c->kind == COMPLAINT_UNKNOWN_FIELD && c->warning) {
 			c->text = unknown_text(c, w->a);
 			c->field = NULL;
 			buf_addf(&all, "%s%s", all.len ? ", " : "", c->text);
@@ -172,7 +154,7 @@ static int
 check_types(struct write *w, struct error **e)
 {
 	for (const struct complaint *c = w->cs.first; c; c = c->next)
-		if (!c->warning && begins(c->text, "must be ") && strstr(c->text, ", not "))
+		if (!c->warning && c->kind == COMPLAINT_WRONG_TYPE)
 			return fail(e, WHY_BAD_REQUEST,
 				    "%s in version \"%s\" cannot be handled as a %s: %s%s%s",
 				    w->res->kind, w->res->version, w->res->kind,
@@ -283,6 +265,17 @@ check_security(struct write *w, const struct manifest *m, struct error **e)
 		    w->obj->metadata->name, last->text);
 }
 
+/* A pod speaks for an account that is there. */
+static int
+check_account(struct write *w, struct error **e)
+{
+	const char *why = NULL;
+
+	if (w->res->id == RES_pod)
+		why = account_refuses(w->s, (const struct pod *)w->obj, w->a);
+	return why ? fail(e, WHY_FORBIDDEN, "%s", why) : 0;
+}
+
 /* ---- making and changing ---- */
 
 /* What a namespace has from its first moment. */
@@ -320,7 +313,7 @@ static int
 check_new(struct write *w, const struct manifest *m, struct error **e)
 {
 	own_keep_marks(NULL, w->obj, w->a);
-	if (check_namespace(w, e) < 0 || check_security(w, m, e) < 0)
+	if (check_namespace(w, e) < 0 || check_account(w, e) < 0 || check_security(w, m, e) < 0)
 		return -1;
 	check_claims(w, m);
 	settle_namespace(w);
@@ -360,16 +353,45 @@ take_managed(struct write *w)
 	    sent->kids ? arena_strdup(w->a, buf_text(&text)) : NULL;
 }
 
+/* "web.yaml:7 at 3f2a91c (source deploy)"; `place` NULL: the document's */
+static const char *
+owner_text(const struct object *o, const char *place, struct snapshot *s, struct arena *a)
+{
+	const char *name = object_label(o, ANNOTATION_SOURCE);
+	const struct source *source = snapshot_find(s, RES_source, "", name);
+	const struct revision *r = NULL;
+
+	if (!place)
+		place = object_annotation(o, ANNOTATION_PLACE);
+	if (source && source->status && source->status->revision)
+		r = snapshot_find(
+		    s, RES_revision, "",
+		    arena_printf(a, "%s-%" PRId64, name, source->status->revision));
+	return arena_printf(a, "%s%s%.7s (source %s)", place ? place : "a manifest",
+			    r && r->spec && r->spec->commit ? " at " : "",
+			    r && r->spec && r->spec->commit ? r->spec->commit : "", name);
+}
+
 static int
 refuse_gits(struct write *w, const char *field, struct error **e)
 {
-	const char *place = w->place ? w->place(w->place_ctx, w->live, field, w->a) : NULL;
+	const char *place;
+
+	if (!strcmp(field, OWN_RECORD))
+		return fail(
+		    e, WHY_OWNED,
+		    "%s \"%s\": it is owned by Git: %s, and its record of what is stated "
+		    "there (%s) does not read, so nothing of it can be changed here: "
+		    "\"kedge sync\" writes the record anew",
+		    write_plural(w->res, w->a), w->obj->metadata->name,
+		    owner_text(w->live, NULL, w->s, w->a), field);
+	place = w->place ? w->place(w->place_ctx, w->live, field, w->a) : NULL;
 
 	return fail(e, WHY_OWNED,
 		    "%s \"%s\": %s is owned by Git: %s; change it there and commit (what the "
 		    "file leaves out can be changed here)",
 		    write_plural(w->res, w->a), w->obj->metadata->name, field,
-		    write_owner(w->live, place, w->s, w->a));
+		    owner_text(w->live, place, w->s, w->a));
 }
 
 static int
@@ -386,7 +408,7 @@ check_change(struct write *w, const struct manifest *m, struct error **e)
 	settle_namespace(w);
 	if (schema_equal(w->res->schema, w->live, w->obj))
 		return 0; /* nothing is asked for, so nothing can be wrong with it */
-	field = own_is_gits(w->live) ? own_objection(w->live, &w->obj, w->a) : NULL;
+	field = own_is_gits(w->s, w->live) ? own_objection(w->live, &w->obj, w->a) : NULL;
 	if (field)
 		return refuse_gits(w, field, e);
 	write_change_check(w);
@@ -399,8 +421,8 @@ check_change(struct write *w, const struct manifest *m, struct error **e)
 	return check_security(w, m, e);
 }
 
-static const struct tree *
-tree_of(const struct object *o, struct arena *a)
+const struct tree *
+write_tree(const struct object *o, struct arena *a)
 {
 	cleanup_buf struct buf text = { 0 };
 	struct complaints none = { .arena = a };
@@ -457,7 +479,7 @@ write_check(struct write *w, struct error **e)
 		return invalid(w,
 			       w->obj->metadata && w->obj->metadata->name
 				   ? w->obj->metadata->name
-				   : text_of(meta, "generateName"),
+				   : tree_text(meta, "generateName", ""),
 			       e);
 	assert(w->obj->metadata); /* completed() gave it one, or decoding complained */
 	if (!w->res->namespaced)
@@ -468,29 +490,11 @@ write_check(struct write *w, struct error **e)
 	if (w->cs.errors)
 		return invalid(w, w->obj->metadata->name, e);
 	if (w->live && w->cs.first)
-		drop_old_warnings(w, tree_of(w->live, w->a));
+		drop_old_warnings(w, write_tree(w->live, w->a));
 	return 0;
 }
 
 /* ---- whose is it? ---- */
-
-const char *
-write_owner(const struct object *o, const char *place, struct snapshot *s, struct arena *a)
-{
-	const char *name = object_label(o, ANNOTATION_SOURCE);
-	const struct source *source = snapshot_find(s, RES_source, "", name);
-	const struct revision *r = NULL;
-
-	if (!place)
-		place = object_annotation(o, ANNOTATION_PLACE);
-	if (source && source->status && source->status->revision)
-		r = snapshot_find(
-		    s, RES_revision, "",
-		    arena_printf(a, "%s-%" PRId64, name, source->status->revision));
-	return arena_printf(a, "%s%s%.7s (source %s)", place ? place : "a manifest",
-			    r && r->spec && r->spec->commit ? " at " : "",
-			    r && r->spec && r->spec->commit ? r->spec->commit : "", name);
-}
 
 /* A namespace takes along what is in it, and that may be Git's. */
 static int
@@ -502,14 +506,14 @@ holds_gits(const struct object *ns, struct snapshot *s, struct error **e)
 		if (resources[r].namespaced)
 			in = snapshot_in(s, (enum resource_id)r, object_name(ns));
 		for (size_t i = 0; i < in.n; i++)
-			if (own_is_gits(in.at[i]))
+			if (own_is_gits(s, in.at[i]))
 				return fail(
 				    e, WHY_OWNED,
 				    "namespaces \"%s\": %s %s, which is in it, is owned "
 				    "by Git: %s; remove it there and commit",
 				    object_name(ns), resources[r].singular,
 				    object_name(in.at[i]),
-				    write_owner(in.at[i], NULL, s, s->arena));
+				    owner_text(in.at[i], NULL, s, s->arena));
 	}
 	return 0;
 }
@@ -526,9 +530,9 @@ write_may_delete(const struct object *o, struct snapshot *s, struct error **e)
 			    object_name(o));
 	if (r->id == RES_namespace && holds_gits(o, s, e) < 0)
 		return -1;
-	if (r->id == RES_pod || !own_is_gits(o))
+	if (r->id == RES_pod || !own_is_gits(s, o))
 		return 0;
 	return fail(e, WHY_OWNED, "%s \"%s\" is owned by Git: %s; remove it there and commit",
 		    write_plural(r, s->arena), object_name(o),
-		    write_owner(o, NULL, s, s->arena));
+		    owner_text(o, NULL, s, s->arena));
 }

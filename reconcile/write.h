@@ -37,11 +37,11 @@ struct write {
 int write_check(struct write *, struct error **);
 /* May this be deleted?  What a commit states may not, but for pods, which come again. */
 int write_may_delete(const struct object *, struct snapshot *, struct error **);
-/* "web.yaml:7 at 3f2a91c (source deploy)"; `place` NULL: the document's */
-const char *write_owner(const struct object *, const char *place, struct snapshot *,
-			struct arena *);
 /* "deployments.apps", as Kubernetes' messages name a kind */
 const char *write_plural(const struct resource *, struct arena *);
+
+/* As it would be sent. */
+const struct tree *write_tree(const struct object *, struct arena *);
 
 /* write_change.c */
 void write_change_check(struct write *);

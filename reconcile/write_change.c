@@ -6,122 +6,184 @@
 #include "patch_tree.h"
 #include "write.h"
 #include <inttypes.h>
-#include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
 
-/* ---- Services: what was allocated stays ---- */
-
-static bool
-has_address(const char *type)
-{
-	return !str_is(type, "ExternalName");
-}
-
-static bool
-has_node_ports(const char *type)
-{
-	return str_is(type, "NodePort") || str_is(type, "LoadBalancer");
-}
+/* ---- Services: what was allocated stays, or goes with the type that wanted it ---- */
 
 static const char *
-text_of(const struct tree *t, const char *key, const char *otherwise)
+scalar_of(const struct tree *t, const char *key, const char *otherwise)
 {
 	const struct tree *v = tree_get(t, key);
 
 	return v && v->text && v->type != N_NULL && *v->text ? v->text : otherwise;
 }
 
-static const struct service_port *
-same_port(const struct service_spec *s, const struct tree *port)
+static bool
+is_unset(const struct tree *t)
 {
-	const char *number = text_of(port, "port", ""),
-		   *protocol = text_of(port, "protocol", "TCP");
-
-	for (size_t i = 0; i < s->ports.n; i++)
-		if (s->ports.at[i].port == atoll(number) &&
-		    str_is(s->ports.at[i].protocol, protocol))
-			return &s->ports.at[i];
-	return NULL;
+	return !t || t->type == N_NULL ||
+	       (t->type == N_LIST ? !t->kids : t->text && (!*t->text || !strcmp(t->text, "0")));
 }
 
-/* A port with its node port carried over, or without the one that came with the old type and
- * that nobody asked for. */
-static struct tree *
-carried_port(struct write *w, const struct service_spec *was, const char *type,
-	     const struct tree *port)
+/* What a spec has use for. */
+struct wants {
+	bool address, node_ports, balancer, health_port, policy;
+};
+
+static struct wants
+wants_of(const struct tree *spec)
 {
-	const struct service_port *old = port->type == N_MAP ? same_port(was, port) : NULL;
-	int64_t said = atoll(text_of(port, "nodePort", "0"));
-	struct tree number = { .type = N_INT };
+	const char *type = scalar_of(spec, "type", "ClusterIP");
+	bool balancer = str_is(type, "LoadBalancer"),
+	     outside = balancer || str_is(type, "NodePort");
+
+	return (struct wants){
+		.address = !str_is(type, "ExternalName"),
+		.node_ports = outside,
+		.balancer = balancer,
+		.health_port =
+		    balancer && str_is(scalar_of(spec, "externalTrafficPolicy", ""), "Local"),
+		.policy = outside || (str_is(type, "ClusterIP") &&
+				      !is_unset(tree_get(spec, "externalIPs"))),
+	};
+}
+
+/* The fields that stay as they were while they are wanted, and those that go, unless they
+ * were set to something new, with the last reason to have them. */
+static const struct {
+	const char *key;
+	size_t wanted; /* the member of struct wants */
+	bool stays;
+} kept[] = {
+	{ "clusterIP", offsetof(struct wants, address), true },
+	{ "clusterIPs", offsetof(struct wants, address), true },
+	{ "ipFamilies", offsetof(struct wants, address), false },
+	{ "ipFamilyPolicy", offsetof(struct wants, address), false },
+	{ "internalTrafficPolicy", offsetof(struct wants, address), false },
+	{ "healthCheckNodePort", offsetof(struct wants, health_port), true },
+	{ "allocateLoadBalancerNodePorts", offsetof(struct wants, balancer), false },
+	{ "loadBalancerClass", offsetof(struct wants, balancer), false },
+	{ "externalTrafficPolicy", offsetof(struct wants, policy), false },
+};
+
+static bool
+wanted(const struct wants *w, size_t member)
+{
+	return *(const bool *)((const char *)w + member);
+}
+
+static void
+carry_fields(struct members *spec, const struct tree *old, const struct wants *was,
+	     const struct wants *is)
+{
+	const struct tree *said = members_get(spec, "clusterIP");
+	bool moved = !is_unset(said) && !str_is(said->text, scalar_of(old, "clusterIP", ""));
+
+	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+		const struct tree *before = tree_get(old, kept[i].key),
+				  *now = members_get(spec, kept[i].key);
+
+		if (!before || !wanted(was, kept[i].wanted))
+			continue;
+		if (!wanted(is, kept[i].wanted)) {
+			if (now && tree_same(before, now))
+				members_del(spec, kept[i].key);
+		} else if (kept[i].stays && is_unset(now) &&
+			   !(moved && str_is(kept[i].key, "clusterIPs"))) {
+			members_put(spec, kept[i].key, before);
+		}
+	}
+}
+
+static bool
+has_node_port(const struct tree *ports, const char *number)
+{
+	for (const struct tree *p = ports ? ports->kids : NULL; p; p = p->next)
+		if (str_is(scalar_of(p, "nodePort", "0"), number))
+			return true;
+	return false;
+}
+
+/* None of them is new. */
+static bool
+same_node_ports(const struct tree *old, const struct tree *ports)
+{
+	for (const struct tree *p = ports->kids; p; p = p->next) {
+		const char *number = scalar_of(p, "nodePort", "0");
+
+		if (strcmp(number, "0") != 0 && !has_node_port(old, number))
+			return false;
+	}
+	return true;
+}
+
+/* That of the last old port of this name, unless another of the new ones has it. */
+static const struct tree *
+node_port_before(const struct tree *old, const struct tree *ports, const char *name)
+{
+	const struct tree *found = NULL;
+
+	for (const struct tree *p = old ? old->kids : NULL; p; p = p->next)
+		if (str_is(scalar_of(p, "name", ""), name))
+			found = tree_get(p, "nodePort");
+	return is_unset(found) || has_node_port(ports, found->text) ? NULL : found;
+}
+
+static struct tree *
+carried_port(struct write *w, const struct tree *old, const struct tree *ports,
+	     const struct tree *port, bool keep)
+{
+	const struct tree *before;
 	struct members m;
 
-	if (!old || !old->nodePort)
+	if (port->type != N_MAP)
 		return tree_copy(port, w->a);
 	members_open(&m, w->a);
 	members_add_all(&m, port);
-	number.text = arena_printf(w->a, "%" PRId64, old->nodePort);
-	if (has_node_ports(type) && has_node_ports(was->type) && !said)
-		members_put(&m, "nodePort", &number);
-	if (!has_node_ports(type) && said == old->nodePort)
+	before = keep && is_unset(tree_get(port, "nodePort"))
+		     ? node_port_before(old, ports, scalar_of(port, "name", ""))
+		     : NULL;
+	if (before)
+		members_put(&m, "nodePort", before);
+	if (!keep)
 		members_del(&m, "nodePort");
 	return members_close(&m, N_MAP);
 }
 
 static void
-carry_ports(struct write *w, const struct service_spec *was, const char *type,
-	    struct members *spec)
+carry_ports(struct write *w, struct members *spec, const struct tree *old, bool keep)
 {
 	const struct tree *ports = members_get(spec, "ports");
 	struct tree *out = tree_empty(N_LIST, w->a), **tail = &out->kids;
 
-	if (!ports || ports->type != N_LIST)
+	if (!ports || ports->type != N_LIST || (!keep && !same_node_ports(old, ports)))
 		return;
 	for (const struct tree *port = ports->kids; port; port = port->next) {
-		*tail = carried_port(w, was, type, port);
+		*tail = carried_port(w, old, ports, port, keep);
 		tail = &(*tail)->next;
 	}
 	members_put(spec, "ports", out);
-}
-
-static void
-carry_address(struct write *w, const struct service_spec *was, const char *type,
-	      struct members *spec)
-{
-	const struct tree *ip = members_get(spec, "clusterIP");
-	const char *said = ip && ip->type == N_STRING ? ip->text : "";
-
-	if (str_is(was->clusterIP, "") || !has_address(was->type))
-		return;
-	if (has_address(type) && !*said)
-		members_put(spec, "clusterIP", tree_string(was->clusterIP, w->a));
-	if (!has_address(type) && str_is(said, was->clusterIP)) {
-		members_del(spec, "clusterIP");
-		members_del(spec, "clusterIPs");
-		members_del(spec, "ipFamilies");
-		members_del(spec, "ipFamilyPolicy");
-		members_del(spec, "internalTrafficPolicy");
-	}
 }
 
 /* As the API server's patchAllocatedValues and dropTypeDependentFields. */
 static const struct tree *
 carry_service(struct write *w, const struct tree *body)
 {
-	const struct service_spec *was = ((const struct service *)w->live)->spec;
-	const struct tree *spec = tree_get(body, "spec"), *policy;
-	const char *type = text_of(spec, "type", "ClusterIP");
+	const struct tree *old = tree_get(write_tree(w->live, w->a), "spec"),
+			  *spec = tree_get(body, "spec");
+	struct wants was, is;
 	struct members m, top;
 
-	if (!was || !spec || spec->type != N_MAP)
+	if (!old || !spec || spec->type != N_MAP)
 		return body;
+	was = wants_of(old);
+	is = wants_of(spec);
 	members_open(&m, w->a);
 	members_add_all(&m, spec);
-	carry_address(w, was, type, &m);
-	carry_ports(w, was, type, &m);
-	policy = members_get(&m, "externalTrafficPolicy");
-	if (!has_node_ports(type) && has_node_ports(was->type) && policy &&
-	    policy->type == N_STRING && str_is(policy->text, was->externalTrafficPolicy))
-		members_del(&m, "externalTrafficPolicy");
+	carry_fields(&m, old, &was, &is);
+	if (was.node_ports)
+		carry_ports(w, &m, tree_get(old, "ports"), is.node_ports);
 	members_open(&top, w->a);
 	members_add_all(&top, body);
 	members_put(&top, "spec", members_close(&m, N_MAP));
@@ -151,6 +213,42 @@ images_differ(const struct pod_spec *a, const struct pod_spec *b)
 	return false;
 }
 
+static const char toleration_words[] =
+    "Forbidden: existing toleration can not be modified except its tolerationSeconds";
+
+static bool
+tolerates_still(const struct pod_spec *spec, const struct toleration *old)
+{
+	for (size_t i = 0; i < spec->tolerations.n; i++) {
+		struct toleration is = spec->tolerations.at[i];
+
+		is.tolerationSeconds = old->tolerationSeconds;
+		is.set = old->set;
+		if (schema_equal(toleration_kind(), old, &is))
+			return true;
+	}
+	return false;
+}
+
+/* It may be given to a pod that has none, and be shortened. */
+static void
+check_deadline(struct write *w, const struct pod_spec *was, const struct pod_spec *is)
+{
+	static const char field[] = "spec.activeDeadlineSeconds";
+
+	if (!schema_has(pod_spec_kind(), was, "activeDeadlineSeconds"))
+		return;
+	if (!schema_has(pod_spec_kind(), is, "activeDeadlineSeconds"))
+		complain(&w->cs, 0, 0, field,
+			 "Invalid value: null: must not update from a positive integer to nil "
+			 "value");
+	else if (is->activeDeadlineSeconds > was->activeDeadlineSeconds)
+		complain(&w->cs, 0, 0, field,
+			 "Invalid value: %" PRId64
+			 ": must be less than or equal to previous value",
+			 is->activeDeadlineSeconds);
+}
+
 /* Kubernetes restarts a container whose image changed; here a pod keeps what it began with. */
 static void
 check_pod(struct write *w, const struct pod *live, const struct pod *new)
@@ -159,6 +257,12 @@ check_pod(struct write *w, const struct pod *live, const struct pod *new)
 
 	if (!live->spec || !new->spec)
 		return;
+	check_deadline(w, live->spec, new->spec);
+	for (size_t i = 0; i < live->spec->tolerations.n; i++)
+		if (!tolerates_still(new->spec, &live->spec->tolerations.at[i])) {
+			complain(&w->cs, 0, 0, "spec.tolerations", "%s", toleration_words);
+			break;
+		}
 	is = *new->spec;
 	is.activeDeadlineSeconds = live->spec->activeDeadlineSeconds;
 	is.tolerations.at = live->spec->tolerations.at;
@@ -173,7 +277,7 @@ check_pod(struct write *w, const struct pod *live, const struct pod *new)
 		    "version of kedge: delete the pod and make it anew (kubectl replace "
 		    "--force)");
 	else
-		complain(&w->cs, 0, 0, "spec", "%s", pod_words);
+		complain(&w->cs, 0, 0, "spec", pod_words);
 }
 
 /* ---- bindings ---- */

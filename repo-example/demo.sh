@@ -27,7 +27,7 @@ fail() {
 clean() {
 	[ -n "$client" ] && kill "$client" 2>/dev/null
 	if [ -n "$daemon" ] && kill -0 "$daemon" 2>/dev/null; then
-		kedge down >/dev/null 2>&1 || kill "$daemon" 2>/dev/null
+		kedge down --yes >/dev/null 2>&1 || kill "$daemon" 2>/dev/null
 		for _ in $(seq 100); do kill -0 "$daemon" 2>/dev/null || break; sleep 0.1; done
 	fi
 	rm -rf "$D"

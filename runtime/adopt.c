@@ -238,6 +238,9 @@ adopt_living(struct rt *rt, struct rtpod *p, int dir, struct error **e)
 	if (rt_watch(rt, &p->init, steal_fd(&pidfd), e) < 0 ||
 	    rt_watch(rt, &p->hand, steal_fd(&conn), e) < 0)
 		return -1;
+	for (size_t i = 0; i < p->spec.ncontainers; i++)
+		if (p->c[i].compiled && p->spec.containers[i].hold)
+			rtpod_tell_hold(p, i);
 	p->state = RT_POD_STARTING;
 	p->run = faccessat(dir, "run", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	statuses_wait(rt, p);

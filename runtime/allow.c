@@ -9,20 +9,9 @@
 #include "reconcile/base/error.h"
 #include "runtime/rt.h"
 
-/* Kubernetes' safe set: of the pod's own namespaces, and harmless to everyone else. */
 static const char *const safe[] = {
-	"kernel.shm_rmid_forced",
-	"net.ipv4.ip_local_port_range",
-	"net.ipv4.tcp_syncookies",
-	"net.ipv4.ping_group_range",
-	"net.ipv4.ip_unprivileged_port_start",
-	"net.ipv4.ip_local_reserved_ports",
-	"net.ipv4.tcp_keepalive_time",
-	"net.ipv4.tcp_fin_timeout",
-	"net.ipv4.tcp_keepalive_intvl",
-	"net.ipv4.tcp_keepalive_probes",
-	"net.ipv4.tcp_rmem",
-	"net.ipv4.tcp_wmem",
+#define SAFE_SYSCTL(name) name,
+#include "reconcile/base/gates.def"
 };
 
 /* What belongs to an ipc or network namespace; all else is the whole host's. */
@@ -110,9 +99,8 @@ container_check(const struct rt_allow *allow, const struct rt_container *c, stru
 		bool asked, allowed;
 		const char *what, *row;
 	} gates[] = {
-		{ c->privileged, allow->privileged, "a privileged container", "privileged" },
-		{ c->unconfined, allow->unconfined, "seccompProfile Unconfined", "unconfined" },
-		{ c->unmasked, allow->unmasked, "procMount Unmasked", "unmasked" },
+#define GATE_CONTAINER(key, what) { c->key, allow->key, what, #key },
+#include "reconcile/base/gates.def"
 	};
 
 	for (size_t i = 0; i < sizeof(gates) / sizeof(*gates); i++)
@@ -131,9 +119,10 @@ host_namespaces_check(const struct rt_allow *allow, const struct rt_pod *p, stru
 	const struct {
 		bool asked, allowed;
 		const char *row;
-	} gates[] = { { p->host_network, allow->host_network, "hostNetwork" },
-		      { p->host_pid, allow->host_pid, "hostPID" },
-		      { p->host_ipc, allow->host_ipc, "hostIPC" } };
+	} gates[] = {
+#define GATE_POD(key, member) { p->member, allow->member, #key },
+#include "reconcile/base/gates.def"
+	};
 
 	for (size_t i = 0; i < sizeof(gates) / sizeof(*gates); i++) {
 		if (!gates[i].asked)

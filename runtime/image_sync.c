@@ -280,9 +280,10 @@ layers_check(struct opening *o, struct error **e)
 		 "looking at %zu layers",
 		 o->unsure.n);
 	if (images_check(s, &o->unsure, &a, &items, &why) < 0) {
-		if (why->why != WHY_TIMEOUT) /* not the layers' fault */
-			return fail(e, why->why, "look at the layers of images: %s",
-				    error_text(why));
+		if (why->why != WHY_TIMEOUT) { /* not the layers' fault */
+			(void)fail_with(e, &why);
+			return fail_in(e, "look at the layers of images");
+		}
 		log_warn("images", "%s", error_text(why));
 	}
 	for (size_t i = 0; i < items.n; i++) {

@@ -39,15 +39,16 @@ struct cont {
 	char *text, *last_text;
 	pid_t pid;
 	char *image_id;
-	bool heard;    /* kedge-init spoke of it on this connection */
-	int swept;     /* writable layers of runs below this are gone, or going */
-	bool compiled; /* its ops are written */
-	bool told;     /* kedge-init was told to start it, before the pod was plugged */
+	bool heard;            /* kedge-init spoke of it on this connection */
+	int swept;             /* writable layers of runs below this are gone, or going */
+	bool compiled;         /* its ops are written */
+	bool told;             /* kedge-init was told to start it, before the pod was plugged */
+	char *refused_version; /* env_version of a renewal that could not be; NULL: none was */
 	/* waiting for what kedge-init cannot give: its image */
 	const char *reason;
 	char *message;
 	int image_backoff_s;
-	int64_t image_retry; /* boot ms; 0: not waiting for one */
+	int64_t image_retry; /* boot ms: of that, or of a renewal; 0: waiting for neither */
 };
 
 struct rtpod {
@@ -65,6 +66,7 @@ struct rtpod {
 	bool greeted;               /* it said that it is there; of one made ahead: it waits */
 	bool lends;                 /* kedge-init is new enough for W_ATTACH and W_CONNECT */
 	bool copies;                /* and for W_EXEC_COPY */
+	bool renews;                /* and for NAME.next and W_HOLD */
 	bool gated;                 /* none of its programs runs before kedge-init hears W_GO */
 	int64_t remove_at;          /* boot ms of the next try; 0: none */
 	int64_t kill_at;            /* boot ms: kedge-init did not end when it should */
@@ -278,6 +280,12 @@ int rtpod_tell(struct rtpod *, const struct w_msg *, const void *rest, size_t le
 /* The first container: what it needs is written, when its image is here; it is begun. */
 void rtpod_prepare_first(struct rt *, struct rtpod *);
 void rtpod_start_first(struct rtpod *);
+/* The steps of container i of `spec` (the pod's own, or what is to be it) into the file of its
+ * name and this suffix. */
+int rtpod_compile(struct rt *, struct rtpod *, const struct rt_pod *spec, size_t i,
+		  const struct image *, const char *suffix, struct error **);
+/* Says what spec.containers[i].hold is. */
+void rtpod_tell_hold(struct rtpod *, size_t i);
 void rtpod_start_containers(struct rt *, struct rtpod *);
 
 /* sweep.c: the writable layers of runs that are over */

@@ -188,26 +188,36 @@ run_note(struct rt *rt, const struct rtpod *p)
 		log_warn("runtime", "pod %s: %s", p->uid, error_text(e));
 }
 
+int
+rtpod_compile(struct rt *rt, struct rtpod *p, const struct rt_pod *spec, size_t i,
+	      const struct image *img, const char *suffix, struct error **e)
+{
+	const struct rt_container *c = &spec->containers[i];
+	struct buf cleanup_buf ops = { 0 };
+	cleanup_free char *name = NULL;
+	cleanup_close int dir = rtpod_dir(rt, p->uid);
+
+	if (dir < 0)
+		return fail_sys(e, "open the directory of pod %s", p->uid);
+	if (rtops_compile(rt, spec, c, img, &ops, e) < 0 ||
+	    volume_images_note(rt, spec, dir, e) < 0)
+		return -1;
+	xasprintf(&name, "%s%s", c->name, suffix);
+	return poddir_write(dir, name, ops.at, ops.len, e);
+}
+
 static int
 container_compile(struct rt *rt, struct rtpod *p, size_t i, const struct image *img,
 		  struct error **e)
 {
 	const struct rt_container *spec = &p->spec.containers[i];
 	const struct cgroup_limits limits = limits_of(spec);
-	struct buf cleanup_buf ops = { 0 };
-	cleanup_free char *name = NULL;
-	cleanup_close int dir = rtpod_dir(rt, p->uid);
 	bool made = i == 0 && p->spec.group; /* with its sandbox */
 
-	if (dir < 0)
-		return fail_sys(e, "open the directory of pod %s", p->uid);
 	if ((made ? cgroup_limit : cgroup_make)(&rt->cgroups, rt_group(&p->spec),
-						rt_group_of(&p->spec, spec), &limits, e) < 0 ||
-	    rtops_compile(rt, &p->spec, spec, img, &ops, e) < 0 ||
-	    volume_images_note(rt, &p->spec, dir, e) < 0)
+						rt_group_of(&p->spec, spec), &limits, e) < 0)
 		return -1;
-	xasprintf(&name, "%s.ops", spec->name);
-	return poddir_write(dir, name, ops.at, ops.len, e);
+	return rtpod_compile(rt, p, &p->spec, i, img, ".ops", e);
 }
 
 /* What is wrong with it is told when it is to run. */
@@ -290,6 +300,21 @@ container_begin(struct rt *rt, struct rtpod *p, size_t i)
 		c->image_retry = monotonic_ms() + 1000;
 		rt_changed(rt, p);
 	}
+}
+
+/* Once more; a renewal that was refused is asked for again when it is not told any more. */
+static void
+container_try(struct rt *rt, struct rtpod *p, size_t i)
+{
+	struct cont *c = &p->c[i];
+
+	free(steal_ptr(&c->refused_version));
+	if (!c->said.began) {
+		container_begin(rt, p, i);
+		return;
+	}
+	c->image_retry = 0;
+	rt_changed(rt, p);
 }
 
 void
@@ -493,6 +518,7 @@ heed(struct rt *rt, struct rtpod *p, const char *at, size_t n, int fds[3])
 		p->greeted = true;
 		p->lends = m.flags & W_CAN_LEND;
 		p->copies = m.flags & W_CAN_COPY;
+		p->renews = m.flags & W_CAN_RENEW;
 		p->nknown = m.id > 0 ? (size_t)m.id : p->spec.ncontainers;
 		if (m.flags & W_IS_GATED && !p->run)
 			p->gated = true;
@@ -696,7 +722,7 @@ rtpod_go_on(struct rt *rt, struct rtpod *p)
 	}
 	for (size_t i = 0; p->run && i < p->spec.ncontainers; i++)
 		if (p->c[i].image_retry && p->c[i].image_retry <= now)
-			container_begin(rt, p, i);
+			container_try(rt, p, i);
 }
 
 int64_t

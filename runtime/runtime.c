@@ -109,6 +109,7 @@ rt_pod_free(struct rt *rt, struct rtpod *p)
 		free(p->c[i].text);
 		free(p->c[i].last_text);
 		free(p->c[i].image_id);
+		free(p->c[i].refused_version);
 		free(p->c[i].message);
 	}
 	free(p->ahead_image);

@@ -141,6 +141,8 @@ struct rt_container {
 	struct rt_hook post_start, pre_stop;
 	const char *stop_signal; /* "SIGUSR1"; NULL: the image's, else SIGTERM */
 	bool hold;               /* not started before rt_container_renew said all of it */
+	const char *env_version; /* the caller's word for what env was made of; told in the
+				    status; NULL: none */
 };
 
 struct rt_pod {
@@ -180,9 +182,10 @@ struct rt_container_status {
 	enum rt_state state;
 	const char *reason, *message; /* of waiting */
 	int restarts;
-	bool started;           /* what comes after it may start */
-	bool held;              /* it waits for rt_container_renew */
-	enum rt_hook_name hook; /* under way */
+	bool started;            /* what comes after it may start */
+	bool held;               /* it waits for rt_container_renew */
+	const char *env_version; /* of what its next run gets; "" when there is none */
+	enum rt_hook_name hook;  /* under way */
 	int64_t backoff_until;
 	int64_t cpu_milli, cpu_shares, memory; /* what it is held to now */
 	struct rt_run now, last;               /* last.finished_at is 0 when there was none */
@@ -250,8 +253,11 @@ int rt_container_resize(struct rt *, const char *uid, const char *container,
  * again.  One of that name that is there already is left as it is. */
 int rt_container_add(struct rt *, const char *uid, const struct rt_container *,
 		     struct error **);
-/* All of a container that was made with `hold`: it is started when its turn comes.  One that is
- * not held is left as it is. */
+/* What a container is to be from its next run on.  Of one that has begun, or may any moment, it
+ * is command, args, env and mounts that count; nothing is done to a run under way, nor to what
+ * is executed in it.  With `hold` there is no next run until this is called again without: what
+ * it had before stays, for should we end meanwhile a container that runs is started again with
+ * that.  All of one that has not begun is taken, but for what its place in the pod is. */
 int rt_container_renew(struct rt *, const char *uid, const struct rt_container *,
 		       struct error **);
 /* What a container uses; -1: this host does not tell. */

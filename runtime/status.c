@@ -58,12 +58,18 @@ container_view(struct arena *a, const struct rtpod *p, size_t i)
 		.cpu_milli = p->spec.containers[i].cpu_milli,
 		.cpu_shares = p->spec.containers[i].cpu_shares,
 		.memory = p->spec.containers[i].memory,
+		.env_version = c->refused_version ? c->refused_version
+			       : p->spec.containers[i].env_version
+				   ? p->spec.containers[i].env_version
+				   : "",
 	};
 
 	if (s.state != RT_WAITING)
 		return s;
 	s.held = p->spec.containers[i].hold && !c->message;
-	if (c->reason) {
+	if (s.held) {
+		s.reason = "CreateContainerConfigError";
+	} else if (c->reason) {
 		s.reason = c->reason;
 		s.message = c->message ? arena_strdup(a, c->message) : "";
 	} else if (said->backoff_until) {

@@ -1,7 +1,7 @@
 /* told.c -- what a pod's kedge-init cannot find out by itself, told by the caller.
  *
  * A word about one run of a container means nothing when that run is over; a container
- * that is added stays in the spec on disk.
+ * that is added, or renewed, stays so in the spec on disk.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +10,8 @@
 
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
+#include "reconcile/base/log.h"
+#include "runtime/image.h"
 #include "runtime/rt.h"
 
 static int
@@ -45,6 +47,12 @@ rt_container_hooked(struct rt *rt, const char *uid, const char *container, int64
 			(struct w_msg){ .type = W_HOOKED, .flags = hook, .arg = failed }, e);
 }
 
+static int
+spec_allowed(const struct rt *rt, const struct rt_pod *spec, struct error **e)
+{
+	return podspec_check(spec, e) < 0 || rtallow_check(rt, spec, e) < 0 ? -1 : 0;
+}
+
 /* The pod's spec with these containers: on disk first, for a hand that dies before kedge-init
  * heard of it tells it later. */
 static int
@@ -54,29 +62,106 @@ spec_change(struct rt *rt, struct rtpod *p, const struct rt_container *all, size
 	struct rt_pod spec = p->spec;
 	struct buf cleanup_buf bytes = { 0 };
 	cleanup_close int dir = -1;
-	struct arena trial = { 0 };
-	int r;
+	struct arena fresh = { 0 };
 
 	spec.containers = all;
 	spec.ncontainers = n;
-	if (podspec_check(&spec, e) < 0 || rtallow_check(rt, &spec, e) < 0)
+	if (spec_allowed(rt, &spec, e) < 0)
 		return -1;
 	podspec_pack(&spec, &bytes);
-	/* What could not be read again would end the pod at the next start. */
-	r = podspec_unpack(&trial, bytes.at, bytes.len, &spec, e);
-	arena_free(&trial);
-	if (r < 0)
-		return -1;
 	dir = rtpod_dir(rt, p->uid);
 	if (dir < 0)
 		return fail_sys(e, "open the folder of pod %s", p->uid);
-	if (poddir_write(dir, "spec", bytes.at, bytes.len, e) < 0 ||
-	    podspec_unpack(&p->arena, bytes.at, bytes.len, &p->spec, e) < 0)
+	/* What could not be read again would end the pod at the next start. */
+	if (podspec_unpack(&fresh, bytes.at, bytes.len, &spec, e) < 0 ||
+	    poddir_write(dir, "spec", bytes.at, bytes.len, e) < 0) {
+		arena_free(&fresh);
 		return -1;
+	}
+	arena_free(&p->arena); /* a pod may be changed any number of times */
+	p->arena = fresh;
+	p->spec = spec;
 	return 0;
 }
 
-enum { RENEW_RETRY_MS = 10000 };
+/* What could not be begun is tried again sooner than what goes on meanwhile. */
+enum { RENEW_RETRY_MS = 10000, RENEW_NEXT_RETRY_MS = 60000 };
+
+/* It has its image and its place; what differs is what the API says. */
+static struct rt_container
+renewed(const struct rt_container *was, const struct rt_container *c, bool begun)
+{
+	struct rt_container now = begun ? *was : *c;
+
+	now.role = was->role; /* kedge-init knows these already */
+	now.restart = was->restart;
+	now.tty = was->tty;
+	now.pids = was->pids;
+	now.hold = c->hold;
+	now.env_version = c->env_version;
+	if (begun && !c->hold) {
+		now.command = c->command;
+		now.args = c->args;
+		now.env = c->env;
+		now.mounts = c->mounts;
+		now.nmounts = c->nmounts;
+	}
+	return now;
+}
+
+/* The steps of its next run.  A tag that means another image by now means nothing to one that
+ * has begun: it keeps the layers that it has. */
+static int
+next_run(struct rt *rt, struct rtpod *p, const struct rt_container *all, size_t i,
+	 struct error **e)
+{
+	const char *id = p->c[i].image_id ? p->c[i].image_id : "";
+	const struct image *img = rt->cfg.images ? image_find(rt->cfg.images, id) : NULL;
+	struct rt_pod spec = p->spec;
+
+	if (!img) {
+		log_warn("runtime",
+			 "pod %s_%s: container %s keeps its environment until the pod is made "
+			 "anew, for its image (%s) has no name any more",
+			 p->spec.ns, p->spec.name, all[i].name, id);
+		return 0;
+	}
+	spec.containers = all;
+	if (spec_allowed(rt, &spec, e) < 0)
+		return -1;
+	return rtpod_compile(rt, p, &spec, i, img, p->renews ? ".next" : ".ops", e);
+}
+
+void
+rtpod_tell_hold(struct rtpod *p, size_t i)
+{
+	const struct w_msg m = { .type = W_HOLD,
+				 .container = (uint32_t)i,
+				 .arg = p->spec.containers[i].hold };
+
+	/* one that does not hear it is gone, or starts with what it had before */
+	rtpod_tell(p, &m, NULL, 0, NULL, NULL);
+}
+
+/* That could not be: it waits for another renewal, or for better times. */
+static int
+renew_failed(struct rt *rt, struct rtpod *p, size_t i, const struct rt_container *c,
+	     const struct error *why, struct error **e)
+{
+	struct cont *is = &p->c[i];
+
+	free(is->refused_version);
+	is->refused_version = c->env_version ? xstrdup(c->env_version) : NULL;
+	is->image_retry =
+	    monotonic_ms() + (is->compiled ? RENEW_NEXT_RETRY_MS : RENEW_RETRY_MS);
+	if (!is->compiled) {
+		is->reason = "CreateContainerError";
+		free(is->message);
+		is->message = xstrdup(error_text(why));
+	}
+	rt_changed(rt, p);
+	return fail(e, WHY_INVALID, "%s", error_text(why));
+}
 
 int
 rt_container_renew(struct rt *rt, const char *uid, const struct rt_container *c,
@@ -85,29 +170,29 @@ rt_container_renew(struct rt *rt, const char *uid, const struct rt_container *c,
 	struct rtpod *p = rt_find(rt, uid, e);
 	cleanup_free struct rt_container *all = NULL;
 	cleanup_error struct error *why = NULL;
+	bool was_held;
 	size_t i;
 
 	if (!p || rtpod_container(p, c->name, &i, e) < 0)
 		return -1;
-	if (!p->spec.containers[i].hold || p->state == RT_POD_STOPPING)
+	if (p->state == RT_POD_STOPPING)
 		return 0;
-	if (c->hold) /* once and for all: each change of a spec stays in memory */
-		return fail(e, WHY_INVALID, "container %s is renewed to be held again",
-			    c->name);
+	was_held = p->spec.containers[i].hold;
 	all = xcalloc(p->spec.ncontainers, sizeof(*all));
 	memcpy(all, p->spec.containers, p->spec.ncontainers * sizeof(*all));
-	all[i] = *c;
-	all[i].role = p->spec.containers[i].role; /* kedge-init knows these already */
-	all[i].restart = p->spec.containers[i].restart;
-	all[i].tty = p->spec.containers[i].tty;
-	all[i].pids = p->spec.containers[i].pids;
-	if (spec_change(rt, p, all, p->spec.ncontainers, &why) < 0) {
-		p->c[i].reason = "CreateContainerError";
-		free(p->c[i].message);
-		p->c[i].message = xstrdup(error_text(why));
-		p->c[i].image_retry = monotonic_ms() + RENEW_RETRY_MS;
-		rt_changed(rt, p);
-		return fail(e, WHY_INVALID, "%s", error_text(why));
+	all[i] = renewed(&p->spec.containers[i], c, p->c[i].compiled);
+	/* the steps first: a spec with this version says that they are there */
+	if ((p->c[i].compiled && !c->hold && next_run(rt, p, all, i, &why) < 0) ||
+	    spec_change(rt, p, all, p->spec.ncontainers, &why) < 0)
+		return renew_failed(rt, p, i, c, why, e);
+	if (p->c[i].refused_version)
+		p->c[i].image_retry = 0;
+	free(steal_ptr(&p->c[i].refused_version));
+	if (p->c[i].compiled && was_held != c->hold)
+		rtpod_tell_hold(p, i);
+	if (!c->hold) {
+		p->c[i].reason = NULL;
+		free(steal_ptr(&p->c[i].message));
 	}
 	if (p->run)
 		rtpod_start_containers(rt, p);

@@ -29,6 +29,7 @@ enum { KIT_MAX = 32, KIT_CONTAINERS = 4 };
 struct kit_pod {
 	struct pod_seen seen;
 	struct container_seen at[KIT_CONTAINERS];
+	const char *env[KIT_CONTAINERS]; /* versions that the main containers were told */
 	bool draining;
 };
 
@@ -299,8 +300,9 @@ kit_pod_new(struct kit *k, const char *uid)
 		memmove(k->pods + at + 1, k->pods + at, (k->npods++ - at) * sizeof *k->pods);
 		p = k->pods[at] = xcalloc(1, sizeof *p);
 	}
-	*p = (struct kit_pod){ .seen = { .uid = arena_strdup(&k->arena, uid),
-					 .state = "starting" } };
+	p->seen = (struct pod_seen){ .uid = arena_strdup(&k->arena, uid), .state = "starting" };
+	memset(p->at, 0, sizeof p->at);
+	p->draining = false; /* what its containers were told stays */
 	return p;
 }
 
@@ -332,6 +334,7 @@ kit_up(struct kit *k, const char *pod)
 		p->at[i] = (struct container_seen){ .name = o->spec->containers.at[i].name,
 						    .state = "running",
 						    .imageID = "sha256:1",
+						    .envVersion = p->env[i],
 						    .startedAt = k->now };
 	return p;
 }
@@ -454,6 +457,17 @@ kit_body_uid(const struct action *a)
 	}
 }
 
+static inline void
+kit_told_env(struct kit *k, struct kit_pod *p, const struct sandbox_args *args)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < args->containers.n && n < KIT_CONTAINERS; i++)
+		if (!strcmp(args->containers.at[i].role, "main"))
+			p->env[n++] =
+			    arena_strdup(&k->arena, args->containers.at[i].envVersion);
+}
+
 /* What the brain does with one action. */
 static inline void
 kit_carry(struct kit *k, const struct action *a)
@@ -492,6 +506,7 @@ kit_carry(struct kit *k, const struct action *a)
 		p = kit_pod_new(k, kit_body_uid(a));
 		p->seen.ip =
 		    arena_strdup(&k->arena, ((const struct sandbox_args *)a->body)->ip);
+		kit_told_env(k, p, a->body);
 		break;
 	case ACT_RENEW: {
 		const struct add_args *args = a->body;
@@ -499,7 +514,11 @@ kit_carry(struct kit *k, const struct action *a)
 		p = kit_pod_of(k, args->uid);
 		for (size_t i = 0; p && i < p->seen.containers.n; i++)
 			if (!strcmp(p->at[i].name, args->container->name))
-				p->at[i].held = false, p->at[i].reason = NULL;
+				p->at[i].held =
+				    args->container->hold && !strcmp(p->at[i].state, "waiting"),
+				p->at[i].reason = NULL,
+				p->at[i].envVersion = p->env[i] =
+				    arena_strdup(&k->arena, args->container->envVersion);
 		break;
 	}
 	case ACT_STOP:

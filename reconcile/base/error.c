@@ -10,6 +10,7 @@
 #undef fail
 #undef fail_sys
 #undef fail_in
+#undef fail_with
 
 static const struct why_facts facts[WHY_COUNT] = {
 	[WHY_NONE] = { "NONE", 200, "", 0, false },
@@ -87,6 +88,18 @@ fail_in(struct error **e, const char *fmt, ...)
 	free(where);
 	free((*e)->msg);
 	(*e)->msg = msg;
+	return -1;
+}
+
+int
+fail_with(struct error **e, struct error **why)
+{
+	if (e) {
+		error_free(e);
+		*e = *why;
+		*why = NULL;
+	}
+	error_free(why);
 	return -1;
 }
 

@@ -34,19 +34,22 @@ struct why_facts {
 	bool retry; /* may go away by itself */
 };
 
-/* All three return -1, so that failing is one statement. */
+/* All return -1, so that failing is one statement. */
 int fail(struct error **e, enum why why, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Appends ": strerror(errno)". */
 int fail_sys(struct error **e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Puts "fmt: " before what an inner function already said. */
 int fail_in(struct error **e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Hands on what an inner function said, kind and errno with it; `*why` is NULL afterwards. */
+int fail_with(struct error **e, struct error **why);
 
 /* clang-tidy sees one file at a time, and would think that they may return 0. */
 #ifdef __clang_analyzer__
-#define fail(...)     (fail(__VA_ARGS__), -1)
-#define fail_sys(...) (fail_sys(__VA_ARGS__), -1)
-#define fail_in(...)  (fail_in(__VA_ARGS__), -1)
+#define fail(...)      (fail(__VA_ARGS__), -1)
+#define fail_sys(...)  (fail_sys(__VA_ARGS__), -1)
+#define fail_in(...)   (fail_in(__VA_ARGS__), -1)
+#define fail_with(...) (fail_with(__VA_ARGS__), -1)
 #endif
 
 const struct why_facts *why_facts(enum why);

@@ -244,6 +244,21 @@ begin_again(struct container *c)
 							: BACKOFF_MAX;
 }
 
+/* What the hand compiled since its last run is this one's.  Not earlier: what is executed in
+ * a container is to see what it sees. */
+static void
+ops_renew(const struct container *c)
+{
+	char next[W_NAME + 8], name[W_NAME + 8];
+	struct text a = TEXT(next), b = TEXT(name);
+
+	text_add(&a, c->conf.name);
+	text_add(&a, ".next");
+	text_add(&b, c->conf.name);
+	text_add(&b, ".ops");
+	sys(renameat2, W_FD_DIR, next, W_FD_DIR, name, 0);
+}
+
 void
 container_start(struct init *in, struct container *c)
 {
@@ -260,6 +275,7 @@ container_start(struct init *in, struct container *c)
 	c->began = c->dirty = true;
 	c->not_before = 0;
 	c->began_boot = now_boot();
+	ops_renew(c);
 	ops = ops_map(W_FD_DIR, c->conf.name, &scratch, &size);
 	if (!ops) {
 		failed(in, c, "its start list cannot be read", EIO, W_END_START_ERROR);

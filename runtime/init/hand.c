@@ -19,6 +19,10 @@ hand_lost(struct init *in)
 	in->hand = -1;
 	if (in->pod.flags & W_AHEAD)
 		sys_exit(0); /* nobody knows of us any more */
+	/* There is nobody to say that what it waits for is there: what runs goes on as it is.
+	 */
+	for (uint32_t i = 0; i < in->pod.n; i++)
+		in->c[i].held &= in->c[i].state != W_RUNNING;
 	/* Whoever comes next does not know how far the network is, so makes the pod anew. */
 	if (in->gated)
 		in->stopping = true;
@@ -155,7 +159,7 @@ all_ended(const struct init *in)
 static uint32_t
 hello_flags(const struct init *in)
 {
-	return W_CAN_LEND | W_CAN_COPY | (in->stopping ? W_IS_STOPPING : 0) |
+	return W_CAN_LEND | W_CAN_COPY | W_CAN_RENEW | (in->stopping ? W_IS_STOPPING : 0) |
 	       (in->gated ? W_IS_GATED : 0);
 }
 
@@ -209,6 +213,10 @@ heed(struct init *in, const struct w_msg *m, char *rest, size_t len, const int f
 	case W_STARTED:
 		if (c && c->state == W_RUNNING && c->restarts == m->id)
 			c->started = c->dirty = true;
+		break;
+	case W_HOLD:
+		if (c)
+			c->held = m->arg != 0, c->dirty = true;
 		break;
 	case W_GO:
 		in->gated = false;

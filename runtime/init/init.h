@@ -57,6 +57,7 @@ struct container {
 	int state, restarts, backoff_s, stop_signal;
 	bool asked, began;     /* to be started when its turn comes; was started once */
 	bool dirty, started;   /* the hand has yet to hear; what comes after it may start */
+	bool held;             /* no run begins before the hand says so */
 	int pid, pidfd, input; /* input: our end of a stdin that stays open, or a terminal */
 	int64_t not_before;    /* boot ms: back-off, 0: none */
 	int64_t began_boot;    /* boot ms of the last start; 0: none yet */

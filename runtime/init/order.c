@@ -6,6 +6,7 @@
  *     sidecar, has started); the main ones start after the last of them;
  *   - a hook after the start holds back those that come after, one before the
  *     end takes its time out of the grace;
+ *   - one that the hand holds does not start, however often it was started before;
  *   - sidecars are asked to end when all main ones have ended, the last first.
  *     Where nothing is started again (a Job's pod) that is the pod's own end.
  */
@@ -148,6 +149,12 @@ finish(struct init *in)
 	}
 }
 
+static bool
+may_start(const struct init *in, const struct container *c)
+{
+	return !c->held && order_wants(in, c);
+}
+
 int64_t
 order_due(struct init *in)
 {
@@ -163,9 +170,9 @@ order_due(struct init *in)
 			hook_ended(in, c, true);
 		if (c->hook && c->hook_end && c->hook_end < next)
 			next = c->hook_end;
-		if (order_wants(in, c) && c->not_before <= now)
+		if (may_start(in, c) && c->not_before <= now)
 			container_start(in, c);
-		if (order_wants(in, c))
+		if (may_start(in, c))
 			at = c->not_before;
 		else if (c->state == W_RUNNING && c->ending) {
 			if (!c->kill_at)

@@ -4,6 +4,7 @@
  *     spec        the pod as the caller gave it; the hand's own (podspec.c)
  *     pod         struct w_pod: written before kedge-init starts
  *     NAME.ops    struct ops_head and ops of one container (ops.h); written before its start
+ *     NAME.next   the same, from its next run on: kedge-init renames it when that begins
  *     _ahead.ops  those of any first container, in a sandbox made ahead of its pod
  *     run         empty; there when it was to run and no container could begin yet
  *     init.sock   bound by the hand, listened on by kedge-init: the peer's pid is kedge-init's
@@ -47,7 +48,7 @@ struct w_pod {
 };
 
 /* Flags of W_HELLO. */
-enum { W_IS_STOPPING = 1, W_IS_GATED = 2, W_CAN_LEND = 4, W_CAN_COPY = 8 };
+enum { W_IS_STOPPING = 1, W_IS_GATED = 2, W_CAN_LEND = 4, W_CAN_COPY = 8, W_CAN_RENEW = 16 };
 
 /* Flags of struct w_pod: its containers share our pid namespace; the network and the name
  * are the host's; so is the pid namespace; there is no pod yet (W_BECOME); its namespaces come
@@ -88,15 +89,16 @@ enum w_type {
 	W_ADD,       /* container: the number of the next one; then its struct w_container */
 	W_ENTER,     /* the pod's net, ipc and uts, three fds: W_LATE */
 	W_BECOME,    /* a sandbox made ahead: "pod" was written anew; then the pod's name */
+	W_HOLD,      /* container, arg: 1 it has no next run until 0 comes */
 	/* to the hand */
-	W_HELLO =
-	    64,      /* arg = start time of kedge-init (field 22 of stat); flags & 1: stopping,
-			2: gated, 4: knows W_ATTACH and W_CONNECT, 8: W_EXEC_COPY; id = how many
-			containers it has, 0 of an older one: a W_STATUS of each follows */
-	W_STATUS,    /* struct w_status; with the pidfd when running */
-	W_STOPPED,   /* nothing runs and nothing will */
-	W_EXEC_DONE, /* id, arg = exit code; the text is an error; also of W_ATTACH */
-	W_LENDS,     /* id: three descriptors for W_ATTACH, one for W_CONNECT */
+	W_HELLO = 64, /* arg = start time of kedge-init (field 22 of stat); flags & 1: stopping,
+			 2: gated, 4: knows W_ATTACH and W_CONNECT, 8: W_EXEC_COPY, 16: takes
+			 NAME.next; id = how many containers it has, 0 of an older one: a
+			 W_STATUS of each follows */
+	W_STATUS,     /* struct w_status; with the pidfd when running */
+	W_STOPPED,    /* nothing runs and nothing will */
+	W_EXEC_DONE,  /* id, arg = exit code; the text is an error; also of W_ATTACH */
+	W_LENDS,      /* id: three descriptors for W_ATTACH, one for W_CONNECT */
 };
 
 /* Flags of W_EXEC.  COPY: the words are kedge-init's own, who copies files (copy.h). */

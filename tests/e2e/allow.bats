@@ -54,6 +54,25 @@ pods() { kedge get pods --no-headers "$@"; }
 	wait_for 10 "those that were turned away are gone" sh -c '[ $(kedge get pods --no-headers | wc -l) = 2 ]'
 }
 
+@test "a seccomp profile of the operator's folder is what a container runs under; one that is not there is named" {
+	mkdir "$W/seccomp"
+	echo '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}]}' >"$W/seccomp/no-mkdir.json"
+	again "seccomp: $W/seccomp"
+	{
+		MORE='securityContext: {seccompProfile: {type: Localhost, localhostProfile: no-mkdir.json}}' pod kept box:1
+		MORE='securityContext: {seccompProfile: {type: Localhost, localhostProfile: gone.json}}' pod gone box:1
+		pod free box:1
+	} | put seccomp
+	up kept
+	up free
+	in_ free mkdir /tmp/x
+	run in_ kept mkdir /tmp/x
+	[ "$status" != 0 ]
+	has 'Operation not supported'
+	wait_for 10 "it waits" st_is gone .state.waiting.reason CreateContainerError
+	[[ $(st gone .state.waiting.message) == *gone.json* ]]
+}
+
 @test "hostPath and the host's namespaces: the pod waits and says for what, until it is allowed" {
 	mkdir "$W/data"
 	{

@@ -82,7 +82,8 @@ LB=$'type: LoadBalancer\nselector: {set: ab}'
 	wait_for 5 "it has an address" ingress_is near 192.0.2.51
 	wait_for 5 "it answers with the client's" answers 192.0.2.51 81 " $NEIGHBOUR "
 	port=$(field svc near .spec.healthCheckNodePort)
-	[ "$port" -ge 30000 ] && [ "$port" -le 32767 ]
+	[ "$port" -ge 30000 ]
+	[ "$port" -le 32767 ]
 	health() { beside curl -sm 2 -D "$BATS_TEST_TMPDIR/head" "http://192.0.2.1:$port/healthz"; }
 	[ "$(health)" = '{
 	"service": {
@@ -152,6 +153,29 @@ LB=$'type: LoadBalancer\nselector: {set: ab}'
 	matches 'thief.yaml:[0-9]+:[0-9]+: spec.externalIPs: Forbidden: 8\.8\.8\.8 is not among allow.externalIPs of kedge.yaml'
 	rm "$W/clone/thief.yaml"
 	drop ext
+}
+
+@test "a port that a program has on any of the host's addresses stays that program's" {
+	ip addr add 203.0.113.20/32 dev lan0
+	"$B/images/box/bin/talk" tcp 8084 3>&- >/dev/null 2>&1 &
+	own=$!
+	wait_for 5 "it listens" answers 203.0.113.20 8084
+	svc own '[{port: 8084, targetPort: 8001}]' $'selector: {set: ab}\nexternalIPs: [203.0.113.20]' | put own
+	wait_for 5 "it is refused" said FailedToProgramRules 'port 8084 of 203\.0\.113\.20 is in use by a program of the host'
+	run iptables-save -t nat
+	hasnt 'default/own:'
+	# at an address that the host has for balancers only, the wildcard takes nothing
+	svc lb '[{port: 8084, targetPort: 8001}]' "$LB" | put lb
+	has_one() { [[ $(ingress lb) == 192.0.2.5* ]]; }
+	wait_for 5 "it has an address" has_one
+	wait_for 5 "a pod answers there" answers "$(ingress lb)" 8084 8001
+	# and is told again what it is, when something of it changes
+	svc lb '[{port: 8084, targetPort: 8002}]' "$LB" | put lb
+	wait_for 5 "the change is in force" answers "$(ingress lb)" 8084 8002
+	drop lb
+	kill $own
+	drop own
+	ip addr del 203.0.113.20/32 dev lan0
 }
 
 @test "ExternalName has a name and no address" {

@@ -135,7 +135,7 @@ act() {
 	kedge_stop
 	again
 	wait_for 20 "all is as before" counts_are "$W/before"
-	kedge down
+	kedge down --yes
 	wait_for 10 "it ends" not_running "$KEDGED"
 	! pgrep -x kedge-init || false
 	[ -z "$(find /sys/fs/cgroup -type d -path "*/$KEDGE_CGROUP*")" ]

@@ -22,7 +22,7 @@ teardown_file() {
 @test "help lists every command, and every command has help" {
 	kedge help >"$W/help"
 	for c in status history diff sync suspend resume rollback wait validate get describe events logs exec \
-		"delete pod" "image import" "image load" "image ls" "image rm" down version completion; do
+		delete "image import" "image load" "image ls" "image rm" down version completion; do
 		grep -q "^  $c " "$W/help"
 		kedge help $c | grep -q "^usage: kedge $c"
 		kedge $c --help | grep -q "^usage: kedge $c"
@@ -43,6 +43,15 @@ teardown_file() {
 		run timeout 20 script -qec "kedge down" /dev/null <<<"$answer"
 		[ "$status" = 1 ]
 		[[ $output == *"[y/N] "*"nothing was done"* ]]
+	done
+	kedge get pods
+}
+
+@test "down without a terminal does nothing unless it is told --yes" {
+	for words in "down" "down --keep"; do
+		run kedge $words </dev/null
+		[ "$status" = 1 ]
+		[[ $output == *"nothing was done"*"--yes"* ]]
 	done
 	kedge get pods
 }
@@ -278,7 +287,7 @@ teardown_file() {
 }
 
 @test "delete pod returns when it is gone" {
-	kedge delete pod web-9b459b4c5-q8w2x --grace-period 0
+	kedge delete pod/web-9b459b4c5-q8w2x --grace-period 0
 	run kedge get pod web-9b459b4c5-q8w2x
 	[ "$status" = 1 ]
 }

@@ -66,7 +66,8 @@ same() { diff -r --no-dereference "$1" "$2" && [ "$(cd "$1" && find . -printf '%
 	: >nothing
 	kedge cp nothing bare:/nothing
 	kedge cp bare:/nothing nothing2
-	[ -f nothing2 ] && [ ! -s nothing2 ]
+	[ -f nothing2 ]
+	[ ! -s nothing2 ]
 	run kedge cp bare:/web .
 	[ "$status" = 0 ]
 	cmp web "$B/images/web/web"
@@ -171,7 +172,9 @@ same() { diff -r --no-dereference "$1" "$2" && [ "$(cd "$1" && find . -printf '%
 	has "kedge: abs: a link to /etc/passwd leads out of safe: left out"
 	has "kedge: sub/up: a link to ../../../x leads out of safe: left out"
 	has "kedge: chain: a link to sub/deep/top/.. leads out of safe: left out"
-	[ ! -L safe/abs ] && [ ! -L safe/sub/up ] && [ ! -L safe/chain ]
+	[ ! -L safe/abs ]
+	[ ! -L safe/sub/up ]
+	[ ! -L safe/chain ]
 	[ "$(cat safe/sub/well)" = in ]
 	[ "$(readlink safe/here)" = sub ]
 	[ "$(cat safe/sub/last)" = in ]

@@ -97,6 +97,16 @@ typing() {
 	every t
 }
 
+@test "a command that the image lacks, or an image that is not named, is said" {
+	run kedge debug web --image tools:1 -c lacks -- /no/such
+	[ "$status" = 1 ]
+	has "container lacks: "
+	has "/no/such"
+	run kedge debug web -- ps
+	[ "$status" = 1 ]
+	has "kedge debug needs --image NAME: one with the tools to look with"
+}
+
 @test "one that ends stays ended, also when kedged is killed" {
 	kedge debug web --image tools:1 -c short -- /bin/sh -c 'exit 3'
 	wait_for 10 "it ended" eph_is short '.state.terminated.exitCode' 3

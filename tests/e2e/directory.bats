@@ -135,6 +135,9 @@ data:
 	mkdir "$W/away"
 	mv "$W"/dir/*.yaml "$W/away/"
 	wait_for 5 "it is said" sh -c 'kedge status here | grep -q -- --allow-prune'
+	run kedge status here
+	[[ $output =~ "kedge sync here --allow-prune" ]]
+	[[ ! $output =~ "commit message" ]] # nobody writes one
 	v_is m1 1
 	v_is e 9
 	mv "$W"/away/*.yaml "$W/dir/"

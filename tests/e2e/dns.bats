@@ -89,6 +89,8 @@ asked() { grep -c "$2" "$W/asked.$1" || :; } # asked UPSTREAM LINE
 	run kedge dns -n other nx.nowhere
 	[ "$status" = 1 ]
 	has 'there is no service "nowhere" in namespace other'
+	run kedge dns www.example.com.
+	[[ $output == *"not of the cluster: what the servers say that dns.upstreams in kedge.yaml names"* ]]
 	run kedge dns www.example.com. -o json
 	[ "$(jq -r '.names[0].records[0]' <<<"$output")" = "www.example.com. 60 IN A 192.0.2.2" ]
 	[ "$(jq -r '.names | length' <<<"$output")" = 1 ]
@@ -185,7 +187,8 @@ asked() { grep -c "$2" "$W/asked.$1" || :; } # asked UPSTREAM LINE
 @test "nobody else can ask, and floods and nonsense leave it answering" {
 	ip netns add out
 	ip link add out0 type veth peer name eth0 netns out
-	ip addr add 172.30.0.1/24 dev out0 && ip link set out0 up
+	ip addr add 172.30.0.1/24 dev out0
+	ip link set out0 up
 	ip netns exec out sh -c 'ip addr add 172.30.0.2/24 dev eth0 && ip link set eth0 up && ip route add default via 172.30.0.1'
 	ip netns exec out busybox ping -c 1 -W 2 172.30.0.1 >/dev/null
 	run ip netns exec out dig +tries=1 +time=1 @10.43.0.10 kubernetes.default.svc.cluster.local

@@ -195,7 +195,13 @@ diff_says() {
 	push "gone"
 	run kedge wait deploy --for "$(head_id)" --timeout 10s
 	[ "$status" = 1 ]
-	[[ $output =~ "kedge sync --allow-prune" ]]
+	[[ $output =~ "kedge sync deploy --allow-prune" ]]
+	[[ $output =~ "would lose 13 of its " ]]
+	[[ $output =~ "and 10 more; \`kedge diff\` shows all" ]]
+	[[ $output =~ "Kedge-Prune: yes" ]]
+	run kedge diff --source deploy
+	[ "$status" = 2 ]
+	[ "$(grep -c '^- delete configmap default/m[0-9]* ' <<<"$output")" = 12 ]
 	[ "$(kedge get cm -o name | grep -c /m)" = 12 ]
 	kedge sync deploy --allow-prune
 	kedge wait deploy --for "$(head_id)" --timeout 10s

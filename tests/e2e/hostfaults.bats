@@ -131,7 +131,7 @@ kedged_fails() {
 	kedge_start --source "deploy=$W/deploy.git"
 	run_web
 	[ "$(find "$W/logs" -path '*default_web-*' -name 0.log | wc -l)" = 1 ]
-	kedge down
+	kedge down --yes
 	wait_for 10 "it ends" not_running "$KEDGED"
 	[ "$(cd "$W/logs" && find . -type f | sort | xargs)" = "./nginx/access.log ./not_one_ours/x ./syslog" ]
 }
@@ -214,7 +214,7 @@ other_fails() {
 	! grep "somebody removed kedge's chains" "$W/second.log" || false
 	iptables-save | grep -q -- '-A KDB-'
 	iptables-save | grep -q -- '-A KDG-'
-	KEDGE_SOCKET=$W/run2/api.sock kedge down
+	KEDGE_SOCKET=$W/run2/api.sock kedge down --yes
 	wait_for 10 "the second ends" not_running $second
 	! iptables-save | grep KDB- || false
 	! ip link show kedge1 2>/dev/null || false
@@ -333,7 +333,7 @@ second_service() { # its address, once it is in the store
 	iptables-legacy-save | grep -q -- '-A KDG-'
 	! iptables-nft-save 2>/dev/null | grep KDG- || false
 	serves
-	kedge down
+	kedge down --yes
 	wait_for 10 "it is down" not_running "$KEDGED"
 	rm -rf "$W/ipt"
 	one_iptables nft
@@ -424,7 +424,7 @@ second_service() { # its address, once it is in the store
 	kedge get cm two
 	serves
 	ls -d "$W"/state/repo.git.broken-1 # was moved aside, for who wants to look
-	kedge down
+	kedge down --yes
 	wait_for 10 "kedged ends" not_running "$KEDGED"
 	[ ! -e "$W/state" ] # it goes with the rest
 }
@@ -453,7 +453,7 @@ second_service() { # its address, once it is in the store
 		}' "$W/state/repo.git" "$W/victim" >"$W/race" 3>&- &
 	racer=$!
 	wait_for 5 "it races" grep -q racing "$W/race"
-	kedge down || true
+	kedge down --yes || true
 	wait_for 20 "kedged ends" not_running "$KEDGED"
 	kill "$racer"
 	find "$W/victim" | sort | diff "$W/before" -

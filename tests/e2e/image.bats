@@ -34,7 +34,8 @@ tree_make() {
 	cp -r "$B/images/web/." "$W/tree/"
 	echo lower >"$W/tree/data/gone"
 	echo lower >"$W/tree/data/kept"
-	mkdir "$W/tree/old" && echo lower >"$W/tree/old/file"
+	mkdir "$W/tree/old"
+	echo lower >"$W/tree/old/file"
 	ln "$W/tree/data/kept" "$W/tree/etc/same"
 	ln -s /data/kept "$W/tree/etc/link"
 }
@@ -54,8 +55,10 @@ layout_make() {
 	L=$1 t=$(mktemp -d)
 	mkdir -p "$L/blobs/sha256" "$t/data" "$t/old"
 	tar -C "$W/tree" -cf "$t/1.tar" .
-	: >"$t/data/.wh.gone" && echo upper >"$t/data/kept"
-	: >"$t/old/.wh..wh..opq" && echo upper >"$t/old/new"
+	: >"$t/data/.wh.gone"
+	echo upper >"$t/data/kept"
+	: >"$t/old/.wh..wh..opq"
+	echo upper >"$t/old/new"
 	tar -C "$t" -cf "$t/2.tar" data old
 	d1=$(sha256sum <"$t/1.tar" | cut -d' ' -f1) d2=$(sha256sum <"$t/2.tar" | cut -d' ' -f1)
 	gzip -n "$t/1.tar" "$t/2.tar"
@@ -120,6 +123,33 @@ refused() {
 	[ "$(cat "$(root_of)/etc/same")" = lower ]
 	[ "$(readlink "$(root_of)/etc/link")" = /data/kept ]
 	pod_end one
+}
+
+@test "headers of GNU's and POSIX' tar: sparse files, long names, large ids, hard links, setuid" {
+	local t="$W/formats" long f have layer
+	long=$(printf 'part-of-a-long-path-%.0s' 1 2 3 4)/$(printf 'name-%.0s' $(seq 20))
+	mkdir -p "$t/$(dirname "$long")"
+	echo "long name" >"$t/$long"
+	truncate -s 8M "$t/hole" # data in the midst, and a hole at the end
+	echo data | dd of="$t/hole" bs=1M seek=3 conv=notrunc status=none
+	truncate -s 3M "$t/empty"
+	ln "$t/hole" "$t/same"
+	echo run >"$t/su"
+	chmod 4755 "$t/su"
+	ln -s hole "$t/link"
+	for f in gnu oldgnu posix,0.0 posix,0.1 posix,1.0 ustar; do
+		tar -C "$t" --format="${f%,*}" $([ "$f" = ustar ] || echo -S) $([ "$f" = "${f%,*}" ] || echo "--sparse-version=${f#*,}") \
+			--owner=:60001 --group=:50001 -cf "$W/formats.tar" .
+		have=$(ls "$W/state/images/layers/sha256")
+		kedge image import "$W/formats.tar" "formats-${f%,*}:1" --entrypoint '["/su"]'
+		layer=$W/state/images/layers/sha256/$(ls "$W/state/images/layers/sha256" | grep -vxF "$have")
+		[ -d "$layer/" ] || { echo "$f: no layer of its own"; false; }
+		diff -r --no-dereference "$t" "$layer"
+		[ "$(stat -c '%a %u %g' "$layer/su")" = '4755 60001 50001' ]
+		[ "$(stat -c '%h %i' "$layer/hole")" = "2 $(stat -c %i "$layer/same")" ]
+		[ "$f" = ustar ] || [ "$(du -k "$layer/hole" | cut -f1)" -lt 1024 ]
+		kedge image rm "formats-${f%,*}:1"
+	done
 }
 
 @test "tars come in plain, gzip and zstd" {
@@ -244,7 +274,8 @@ refused() {
 	kedge down --yes --keep
 	wait_for 10 "it is down" not_running "$KEDGED"
 	again --state "$W/small"
-	head -c 16M /dev/urandom >"$W/z0/big" && rm "$W/z0/zeros"
+	head -c 16M /dev/urandom >"$W/z0/big"
+	rm "$W/z0/zeros"
 	run kedge image import "$W/z0" big:1
 	echo "$output"
 	[ "$status" -ne 0 ]

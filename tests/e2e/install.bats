@@ -59,7 +59,7 @@ runs_a_pod() {
 	done
 	cat "$w/log"
 	[ "$(kedge get pod web -o json | jq -r .status.phase)" = Running ]
-	kedge down
+	kedge down --yes
 	rm -rf "$w"
 }
 

@@ -49,7 +49,7 @@ world() {
 		matches '^  phase: Running$' || return 1
 		[ "$(k get pod loner -o json | jq -r .kind)" = Pod ] || return 1
 		[ "$(k get deploy web -o 'jsonpath={.status.readyReplicas}')" = 2 ] || return 1
-		[ "$(k get svc -o name | xargs)" = service/web ] || return 1
+		[ "$(k get svc -o name | xargs)" = "service/kubernetes service/web" ] || return 1
 		run k get pod nothing
 		[ "$output" = 'Error from server (NotFound): pods "nothing" not found' ]
 	}

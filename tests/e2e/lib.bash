@@ -36,7 +36,7 @@ kedge_stop() { # the pods live on
 
 kedge_end() { # nothing lives on
 	if kill -0 "$KEDGED" 2>/dev/null; then
-		timeout 30 kedge down >/dev/null 2>&1 || kill -9 "$KEDGED"
+		timeout 30 kedge down --yes >/dev/null 2>&1 || kill -9 "$KEDGED"
 		wait_for 10 "kedged ends" not_running "$KEDGED"
 	fi
 	if [ -n "${KEEP_LOG:-}" ]; then cp "$W/kedged.log" "$KEEP_LOG"; fi

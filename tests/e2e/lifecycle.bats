@@ -155,6 +155,24 @@ lifecycle: {preStop: {exec: {command: [/bin/sh, -c, 'sleep 2; touch /v/leave']}}
 	drop last
 }
 
+@test "terminationMessagePath names where the last words lie, stopSignal what ends a container" {
+	{
+		SPEC='restartPolicy: Never' MORE='terminationMessagePath: /tmp/deep/word' \
+			pod elsewhere box:1 '["/bin/sh", "-c", "echo said >/tmp/deep/word; exit 4"]'
+		SPEC='terminationGracePeriodSeconds: 60
+os: {name: linux}' MORE='lifecycle: {stopSignal: SIGUSR1}' \
+			pod signalled box:1 '["/bin/sh", "-c", "trap : TERM; trap \"exit 0\" USR1; touch /tmp/ready; while :; do sleep 0.05; done"]' |
+			sed '/terminationGracePeriodSeconds: 1$/d'
+	} | put words2
+	wait_for 10 "it is over" phase_is elsewhere Failed
+	[ "$(st elsewhere .state.terminated.message)" = said ]
+	[ "$(st elsewhere .state.terminated.exitCode)" = 4 ]
+	up signalled
+	wait_for 5 "it listens" in_ signalled test -e /tmp/ready
+	drop words2
+	wait_for 20 "it heard, long before its grace is over" gone signalled
+}
+
 @test "activeDeadlineSeconds fails a pod that takes longer" {
 	SPEC='activeDeadlineSeconds: 2' pod late box:1 '["/bin/sleep", "4321"]' | put late
 	up late

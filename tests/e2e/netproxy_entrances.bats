@@ -134,9 +134,11 @@ serve_away() {
 	serve 8080 2
 	neighbours
 	here_is() { ip -o -4 addr show | grep -qE "$1"; }
-	in_pod 99 timeout 5 tcpdump -nli lan1 arp 3>&- >"$BATS_TEST_TMPDIR/arp" 2>/dev/null &
+	in_pod 99 timeout 5 tcpdump -nli lan1 arp 3>&- >"$BATS_TEST_TMPDIR/arp" 2>"$BATS_TEST_TMPDIR/arp.err" &
 	started+=($!)
-	sleep 0.5
+	if command -v tcpdump >/dev/null; then
+		soon grep "listening on" "$BATS_TEST_TMPDIR/arp.err"
+	fi
 	np set default/web:http 10.43.0.80 tcp 80 0 0 1 balancer=192.0.2.50 10.42.0.2:8080
 	np commit
 	here_is 'lan0 .*192\.0\.2\.50/32 .*lan0:kdg'

@@ -76,13 +76,144 @@ teardown() {
 	kedge wait
 	kedge suspend
 	configmap a two >"$W/clone/a.yaml"
-	push second
 	run kedge wait
 	[ "$status" = 0 ]
 	[[ $output =~ "source deploy is suspended: what came since is not applied until \`kedge resume\`" ]]
+	push second
+	wait_for 10 "it is seen" bash -c "[ \"\$(kedge get source deploy -o json | jq -r .status.next)\" = $(head_id) ]"
+	run kedge wait
+	[ "$status" = 2 ]
+	[ "$output" = "kedge: source deploy is suspended: $(g rev-parse --short=7 HEAD) is not applied until \`kedge resume deploy\`" ]
+	run kedge wait --for "$(head_id)"
+	[ "$status" = 2 ]
+	[[ $output =~ "source deploy is suspended" ]]
+	kedge resume
+	kedge wait
 	run kedge history nosuch
 	[ "$status" = 1 ]
 	[ "$output" = 'kedge: sources.kedge.dev "nosuch" not found' ]
+}
+
+@test "status says why a pod is not ready and why a Service leads nowhere, and nothing of what is well" {
+	says() { kedge status | grep -A1 "^  $1\$" | grep -q -- "$2"; }
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	image web:1
+	deployment web web:1 >"$W/clone/web.yaml"
+	{ service web; echo ---; service wbe; } >"$W/clone/service.yaml"
+	for s in "named htpp" "number 9999"; do
+		printf -- '---\n' >>"$W/clone/service.yaml"
+		service web | sed "s/name: web}/name: ${s% *}}/; s/targetPort: http/targetPort: ${s#* }/" >>"$W/clone/service.yaml"
+	done
+	push_wait first
+	pod=$(kedge get pods -o name | cut -d/ -f2)
+	wait_for 10 "the name" says "service default/named" "no container of pod $pod has a TCP port named \"htpp\" (it has 8080 (http))"
+	wait_for 10 "the number" says "service default/number" "in pod $pod nobody listens at port 9999"
+	wait_for 10 "the labels" says "service default/wbe" "no pod has the labels that it selects by: app=wbe"
+	[ "$(kedge status | grep -c 'default/web')" = 0 ]
+	kedge status -o json | jq -e '[.troubles[].name] == ["named", "number", "wbe"]'
+
+	sed -i 's/port: http}/port: 8081}/' "$W/clone/web.yaml"
+	push "a probe of the wrong port"
+	wait_for 10 "the probe" bash -c "kedge status | grep -A1 '^  pod default/web-' | grep 'Readiness probe failed: Get .*:8081/healthz.*([0-9]* times in [0-9]*s)'"
+	wait_for 10 "the wait" bash -c "kedge status | grep 'waiting for deployment default/web.*Readiness probe failed: Get'"
+	kedge describe pod -l app=web | grep -q 'Warning *Unhealthy .*Readiness probe failed: Get'
+	kedge events | grep -q 'Warning *Unhealthy *pod/web.*Readiness probe failed'
+}
+
+@test "a node that was cordoned and uncordoned is not said to be changed; describe tells old sets, then the new one" {
+	unschedulable() {
+		curl -sf --unix-socket "$KEDGE_SOCKET" -X PATCH -H 'Content-Type: application/merge-patch+json' \
+			-d "{\"spec\":{\"unschedulable\":$1}}" "http://kedge/api/v1/$(kedge get nodes -o name | sed 's/^node/nodes/')" >/dev/null
+	}
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	image web:1
+	deployment web web:1 >"$W/clone/web.yaml"
+	push_wait first
+	unschedulable true
+	kedge status | grep -A1 '^not from Git' | grep -q 'node .*spec.unschedulable'
+	unschedulable null
+	run kedge status
+	[[ ! $output =~ "not from Git" ]]
+	kedge describe deploy/web | grep -A1 '^OldReplicaSets: *<none>' | grep -q '^NewReplicaSet: *web-.* (1/1 replicas created)'
+	kedge logs deploy/web | grep -q 'listens on port 8080'
+	kedge logs "rs/$(kedge get rs -o name | cut -d/ -f2)" | grep -q 'listens on port 8080'
+}
+
+@test "status -w tells the age that news has when it comes" {
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	configmap a one >"$W/clone/a.yaml"
+	push_wait first
+	kedge status -w >"$W/watch" 3>&- &
+	watch=$!
+	wait_for 10 "the first" grep -q first "$W/watch"
+	sleep 2.5 # what comes now is younger than the watch by as much
+	configmap a two >"$W/clone/a.yaml"
+	push second
+	wait_for 10 "the second" grep -q 'second *(tester, [0-9]*s ago)' "$W/watch"
+	kill "$watch"
+	run grep invalid "$W/watch"
+	[ "$status" = 1 ]
+}
+
+@test "a source that is taken out of kedge.yaml leaves its objects to anybody, and put back takes them over" {
+	repo_make
+	sources() { printf 'sources:\n' >"$W/kedge.yaml" && printf -- '- {name: %s, url: %s}\n' "$@" >>"$W/kedge.yaml"; }
+	mkdir "$W/manifests"
+	configmap other one >"$W/manifests/other.yaml"
+	sources deploy "$W/deploy.git" dir "$W/manifests"
+	kedge_start
+	image web:1
+	deployment web web:1 >"$W/clone/web.yaml"
+	configmap a one >"$W/clone/a.yaml"
+	configmap b one >"$W/clone/b.yaml"
+	configmap c one >"$W/clone/c.yaml"
+	push_wait first
+	pod=$(kedge get pods -o name)
+
+	kedge_stop
+	sources dir "$W/manifests"
+	kedge_start
+	kedge wait # not for a source that is none
+	[ "$(kedge get sources -o name)" = source.kedge.dev/dir ]
+	[ "$(kedge get pods -o name)" = "$pod" ]
+	grep -q 'source deploy is no longer configured: its objects (4) stay as they are' "$W/kedged.log"
+	run kedge status
+	[[ $output =~ 'not from Git any more: source deploy is no longer configured' ]]
+	for o in 'deployment default/web' 'configmap default/a' 'configmap default/b'; do
+		grep -qx "  $o" <<<"$output" || { echo "$output"; return 1; }
+	done
+	[ "$(grep -c 'configmap default/other' <<<"$output")" = 0 ]
+	kedge history deploy | grep -q first # what was is still told
+	run kedge delete configmap/other
+	[ "$status" = 1 ]
+	[[ $output =~ 'configmaps "other" is owned by Git: other.yaml:1' ]]
+	kedge delete configmap/a
+	kedge delete cm b
+	run kedge get cm a b
+	[ "$status" = 1 ]
+	curl -sf --unix-socket "$KEDGE_SOCKET" -X PATCH -H 'Content-Type: application/merge-patch+json' \
+		-d '{"data":{"v":"mine"}}' http://kedge/api/v1/namespaces/default/configmaps/c >/dev/null
+	[ "$(field cm c .data.v)" = mine ]
+	[ "$(kedge get pods -o name)" = "$pod" ]
+
+	rm "$W/clone/b.yaml" # nothing of it is made again
+	push second
+	kedge_stop
+	sources deploy "$W/deploy.git" dir "$W/manifests"
+	kedge_start
+	kedge wait --for "$(head_id)"
+	kedge get cm a
+	run kedge get cm b
+	[ "$status" = 1 ]
+	[ "$(field cm c .data.v)" = one ] # Git's again, and as Git has it
+	[ "$(kedge get pods -o name)" = "$pod" ]
+	run kedge status
+	[[ ! $output =~ 'not from Git' ]]
+	run kedge delete deploy/web
+	[[ $output =~ 'is owned by Git: web.yaml:1' ]]
 }
 
 @test "no daemon and no rights are told apart" {
@@ -145,6 +276,29 @@ teardown() {
 	run g commit -aqm bad
 	[ "$status" = 1 ]
 	[ "${lines[0]}" = 'web/d.yaml:6:13: spec.replicas: must be a number, not the string "one"' ]
+}
+
+@test "validate says what a host's operator has to allow, and nothing of what is allowed" {
+	deployment web web:1 >"$W/d.yaml"
+	sed -i 's/image: web:1/&\n        securityContext: {capabilities: {add: [NET_ADMIN, CHOWN]}}/; s/      containers:/      hostNetwork: true\n      volumes: [{name: v, hostPath: {path: \/srv\/data}}]\n&/' "$W/d.yaml"
+	printf -- '---\napiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: i, securityContext: {privileged: true}}]}\n' >>"$W/d.yaml"
+	run kedge validate "$W/d.yaml"
+	[ "$status" = 0 ]
+	for says in 'd.yaml:1:1: warning: hostNetwork: true is refused by a host whose kedge.yaml has no `allow: {hostNetwork: true}`' \
+		'volume v: hostPath /srv/data is refused by a host whose kedge.yaml has no `allow: {hostPaths: [{pathPrefix: /srv/data}]}`' \
+		'container web: capability NET_ADMIN is refused by a host whose kedge.yaml has no `allow: {capabilities: [NET_ADMIN]}`' \
+		'container c: a privileged container is refused by a host whose kedge.yaml has no `allow: {privileged: true}`'; do
+		[[ $output == *"$says"* ]] || { echo "no $says in $output"; return 1; }
+	done
+	[[ ! $output =~ CHOWN ]]
+	echo 'allow: {hostNetwork: true, privileged: true, capabilities: [NET_ADMIN], hostPaths: [{pathPrefix: /srv}]}' >"$W/allow.yaml"
+	run kedge validate --config "$W/allow.yaml" "$W/d.yaml"
+	[ "$status" = 0 ]
+	[[ ! $output =~ refused ]]
+	sed 's/apps\/v1/app\/v1/' "$W/d.yaml" >"$W/typo.yaml"
+	run kedge validate "$W/typo.yaml"
+	[ "$status" = 1 ]
+	[[ $output =~ 'no matches for kind "Deployment" in version "app/v1", did you mean "apps/v1"?' ]]
 }
 
 @test "memory in thousandths of a byte gets a warning" {

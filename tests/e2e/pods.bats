@@ -87,6 +87,34 @@ env:
 	drop envs
 }
 
+@test "the variables of Services are there, unless the pod wants none" {
+	echo '{apiVersion: v1, kind: Service, metadata: {name: my-db}, spec: {clusterIP: 10.43.7.7, selector: {app: nobody}, ports: [{name: sql, port: 5432}]}}' | put my-db
+	{
+		pod linked box:1
+		SPEC='enableServiceLinks: false' pod unlinked box:1
+	} | put links
+	up linked
+	up unlinked
+	[ "$(in_ linked sh -c 'echo $MY_DB_SERVICE_HOST $MY_DB_SERVICE_PORT_SQL $MY_DB_PORT')" = '10.43.7.7 5432 tcp://10.43.7.7:5432' ]
+	run in_ unlinked env
+	hasnt MY_DB
+	rm "$W/clone/my-db.yaml"
+	drop links
+}
+
+@test "a namespace's Pod Security labels: a commit is refused, warned of, or neither, in Kubernetes' words" {
+	echo '{apiVersion: v1, kind: Namespace, metadata: {name: guarded, labels: {pod-security.kubernetes.io/enforce: baseline, pod-security.kubernetes.io/warn: restricted}}}' | put guarded
+	wait_for 10 "it is there" kedge get ns guarded
+	SPEC='hostNetwork: true' pod rogue box:1 | sed 's/name: rogue,/name: rogue, namespace: guarded,/' | put rogue
+	wait_for 10 "the commit is refused" sh -c 'kedge status | grep -q "violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)"'
+	! kedge -n guarded get pod rogue 2>/dev/null || false
+	pod rogue box:1 | sed 's/name: rogue,/name: rogue, namespace: guarded,/' | put rogue
+	wait_for 10 "it runs" sh -c 'kedge -n guarded get pod rogue | grep -q Running'
+	kedge status | grep -q 'would violate PodSecurity "restricted:latest": allowPrivilegeEscalation != false'
+	rm "$W/clone/guarded.yaml"
+	drop rogue
+}
+
 @test "ConfigMaps and Secrets are files, follow a change, and are read-only" {
 	local m='volumeMounts:
 - {name: cm, mountPath: /cm}
@@ -341,6 +369,85 @@ livenessProbe: {exec: {command: [/bin/test, -e, /tmp/up]}, periodSeconds: 1, fai
 	drop pair
 }
 
+@test "a container that starts again gets the environment of now, and waits when there is none" {
+	conf() { echo "{apiVersion: v1, kind: ConfigMap, metadata: {name: mood}, data: {x: $1}}" | put mood; }
+	runs() { [ "$(kedge logs again | sed -n '$p')" = "$*" ]; }
+	ends() { in_ again sh -c "touch /v/end; while [ -e /v/end ]; do /bin/sleep 0.1; done" || true; }
+	conf one
+	SPEC='volumes: [{name: v, emptyDir: {}}]' \
+		MORE='envFrom: [{configMapRef: {name: mood}}]
+args: [$(x)]
+volumeMounts: [{name: v, mountPath: /v}]' \
+		pod again box:1 '[/bin/sh, -c, "echo $x $0; trap : TERM; while ! [ -e /v/end ]; do /bin/sleep 0.1; done; rm /v/end; sleep 0.3; exit 3"]' | put again
+	up again
+	runs one one
+	conf two
+	wait_for 5 "it is told" grep -q 'renew pod default/again' "$W/kedged.log"
+	[ "$(in_ again sh -c 'echo $x')" = one ] # as what runs there has it
+	ends
+	wait_for 10 "it runs again" runs two two
+	rm "$W/clone/mood.yaml"
+	push $'no mood\n\nKedge-Prune: yes'
+	wait_for 5 "it is told" grep -q 'renew pod default/again.*configmap "mood" not found' "$W/kedged.log"
+	st_is again .ready true
+	ends
+	wait_for 5 "it waits" st_is again .state.waiting.reason CreateContainerConfigError
+	st_is again .state.waiting.message 'configmap "mood" not found'
+	st_is again .lastState.terminated.exitCode 3
+	st_is again .restartCount 1
+	kill -9 "$KEDGED"
+	wait_for 5 "it is dead" not_running "$KEDGED"
+	kedge_start --source "deploy=$W/deploy.git"
+	echo "$KEDGED" >"$W/pid"
+	wait_for 5 "it waits still" st_is again .state.waiting.message 'configmap "mood" not found'
+	conf three
+	wait_for 15 "it runs again" runs three three
+	up again 15
+	st_is again .restartCount 2
+	drop again
+	rm "$W/clone/mood.yaml"
+}
+
+@test "while kedged is dead a container starts again with what was known last, also of what was deleted" {
+	echo '{apiVersion: v1, kind: ConfigMap, metadata: {name: known}, data: {x: "yes"}}' | put known
+	SPEC='volumes: [{name: v, emptyDir: {}}]' MORE='envFrom: [{configMapRef: {name: known}}]
+volumeMounts: [{name: v, mountPath: /v}]' \
+		pod orphan box:1 '[/bin/sh, -c, "echo is $x; while ! [ -e /v/end ]; do /bin/sleep 0.1; done; rm /v/end"]' | put orphan
+	up orphan
+	uid=$(field pod orphan .metadata.uid)
+	rm "$W/clone/known.yaml"
+	push $'not known\n\nKedge-Prune: yes'
+	wait_for 5 "it is told" grep -q 'renew pod default/orphan.*configmap "known" not found' "$W/kedged.log"
+	st_is orphan .ready true
+	kill -9 "$KEDGED"
+	wait_for 5 "it is dead" not_running "$KEDGED"
+	touch "$W/state/pods/$uid/.volumes/v/end"
+	wait_for 10 "it runs again" grep -q 'is yes' "$W/logs/default_orphan_$uid/main/1.log"
+	kedge_start --source "deploy=$W/deploy.git"
+	echo "$KEDGED" >"$W/pid"
+	up orphan
+	st_is orphan .restartCount 1
+	drop orphan
+}
+
+@test "a container whose image is missing waits alone, and begins when it comes" {
+	{
+		pod alone box:1 | sed '$d'
+		echo '  - {name: lacks, image: "absent:1", imagePullPolicy: IfNotPresent}'
+	} | put alone
+	lacks() { field pod alone ".status.containerStatuses[] | select(.name == \"lacks\") | $1"; }
+	lacks_is() { [ "$(lacks "$1")" = "$2" ]; }
+	wait_for 10 "the other runs" st_is alone .ready true
+	wait_for 20 "it backs off" lacks_is .state.waiting.reason ImagePullBackOff
+	is alone .status.phase Pending
+	id=$(st alone .containerID)
+	box absent:1
+	up alone 20
+	st_is alone .containerID "$id"
+	lacks_is .restartCount 0
+	drop alone
+}
+
 @test "a command that is not there is said as Kubernetes says it" {
 	{
 		SPEC='restartPolicy: Never' pod no-command box:1 '["/bin/nothing"]'
@@ -426,18 +533,23 @@ livenessProbe: {exec: {command: [/bin/test, -e, /tmp/up]}, periodSeconds: 1, fai
 }
 
 @test "what a pod may do: user, capabilities, a read-only root" {
+	kedge image import "$B/images/box" user-number:1 --cmd '["/bin/talk","wait"]' --user 1234:99
+	kedge image import "$B/images/box" user-name:1 --cmd '["/bin/talk","wait"]' --user nobody
 	{
-		SPEC='securityContext: {runAsUser: 1000, runAsGroup: 2000, fsGroup: 3000}
+		SPEC='securityContext: {runAsUser: 1000, runAsGroup: 2000, fsGroup: 3000, supplementalGroups: [4000], supplementalGroupsPolicy: Strict}
 volumes: [{name: v, emptyDir: {}}]' MORE='volumeMounts: [{name: v, mountPath: /v}]
 securityContext: {readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}' pod bare box:1
 		MORE='securityContext: {capabilities: {add: [NET_ADMIN], drop: [CHOWN]}}' pod armed box:1
 		SPEC='securityContext: {runAsNonRoot: true}' pod not-root box:1
 		SPEC='securityContext: {runAsNonRoot: true, runAsUser: 1000}' pod not-root-well box:1
+		SPEC='securityContext: {runAsNonRoot: true}' pod numbered user-number:1
+		SPEC='securityContext: {runAsNonRoot: true}' pod named user-name:1
+		MORE='securityContext: {allowPrivilegeEscalation: true}' pod grows box:1
 	} | put rights
 	up bare
 	[ "$(in_ bare id -u)" = 1000 ]
 	[ "$(in_ bare id -g)" = 2000 ]
-	in_ bare id -G | grep -qw 3000
+	[ "$(in_ bare id -G | tr ' ' '\n' | sort | tr '\n' ' ')" = '2000 3000 4000 ' ]
 	in_ bare sh -c 'echo x >/v/file'
 	[ "$(in_ bare stat -c %g /v/file)" = 3000 ]
 	run in_ bare touch /x
@@ -451,20 +563,26 @@ securityContext: {readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}' po
 	up not-root-well
 	wait_for 5 "root is refused" sh -c 'kedge get pod not-root | grep -q CreateContainerConfigError'
 	[[ $(st not-root .state.waiting.message) == "container has runAsNonRoot and image will run as root"* ]]
+	up numbered
+	[ "$(in_ numbered id -u):$(in_ numbered id -g)" = 1234:99 ]
+	wait_for 5 "a name is no number" st_is named .state.waiting.reason CreateContainerConfigError
+	[[ $(st named .state.waiting.message) == "container has runAsNonRoot and image has non-numeric user (nobody), cannot verify user is non-root"* ]]
+	up grows
+	in_ grows grep -qE '^NoNewPrivs:.0$' /proc/self/status
 	drop rights
 }
 
 @test "what is known but not acted upon is said" {
-	SPEC='serviceAccountName: someone
+	SPEC='priorityClassName: someone
 tolerations: [{operator: Exists}]
 hostAliases: [{ip: 10.9.8.7, hostnames: [elsewhere]}]
 dnsConfig: {nameservers: [10.1.1.1], searches: [here.example]}' pod inert box:1 | put inert
 	up inert
-	wait_for 5 "status says so" sh -c 'kedge status | grep -q serviceAccountName'
+	wait_for 5 "status says so" sh -c 'kedge status | grep -q priorityClassName'
 	echo '{apiVersion: v1, kind: ConfigMap, metadata: {name: more}}' | put more # it is still said then
 	wait_for 5 "the next commit is there" kedge get cm more
 	run kedge status
-	matches 'inert.yaml:[0-9]+:[0-9]+: .*serviceAccountName'
+	matches 'inert.yaml:[0-9]+:[0-9]+: .*priorityClassName'
 	hasnt tolerations
 	hasnt hostAliases
 	hasnt dnsConfig

@@ -78,11 +78,13 @@ policy() {
 	} >"$W/clone/policy-$1.yaml"
 	settled "$1"
 }
-settled() { # what was pushed is in the rules: one commit after it names a pod that is not there before
+settled() { # what was pushed is in the rules
 	push "$1"$'\n\nKedge-Prune: yes'
 	kedge wait --for "$(head_id)" --timeout 30s
 	wait_for 10 "the rules are in force" rules_settled
 }
+# No rules are committed any more.  What follows a push is one pass after the other without a pause,
+# so that a pause is the sign; on a machine so busy that it comes early, shut's first try may fail.
 rules_settled() { local n; n=$(grep -c ' commit rules all' "$W/kedged.log"); sleep 0.3; [ "$n" = "$(grep -c ' commit rules all' "$W/kedged.log")" ]; }
 clear_() { rm -f "$W"/clone/policy-*.yaml && settled "no policies"; }
 deny() { policy deny <<<'podSelector: {}'; }
@@ -270,7 +272,8 @@ deny() { policy deny <<<'podSelector: {}'; }
 	kill -9 "$KEDGED"
 	wait_for 10 "kedged ends" not_running "$KEDGED"
 	run direct
-	[ "$status" = 1 ] && hasnt srv
+	[ "$status" = 1 ]
+	hasnt srv
 	(while :; do run direct; [ "$status" = 1 ] || echo "leak: $output"; sleep 0.05; done >"$W/leaks") 3>&- &
 	watcher=$!
 	kedge_start --source "deploy=$W/deploy.git"
@@ -326,12 +329,14 @@ deny() { policy deny <<<'podSelector: {}'; }
 		in_net ip route add "$SRV/32" dev eth0
 		in_net ip neigh replace "$SRV" lladdr "$(mac "$SRV")" dev eth0
 		run in_net timeout 5 "$B/images/box/bin/busybox" nc -w 2 "$SRV" 8080
-		[ "$status" != 0 ] && hasnt srv
+		[ "$status" != 0 ]
+		hasnt srv
 		in_net ip route del "$SRV/32" dev eth0
 		# another's address
 		in_net ip addr add "$TWO/32" dev eth0
 		run in_net timeout 5 "$B/images/box/bin/busybox" nc -w 2 -s "$TWO" "$SRV" 8080
-		[ "$status" != 0 ] && hasnt srv
+		[ "$status" != 0 ]
+		hasnt srv
 		in_net ip addr del "$TWO/32" dev eth0
 		opens default/two "$SRV" 8080
 		opens default/two "$VIP" 80

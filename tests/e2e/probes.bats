@@ -39,6 +39,31 @@ readinessProbe: $2" pod "$1" box:1 "$WEB"
 	drop cmds
 }
 
+@test "the numbers of a probe: delay, period, and how often in a row it passes or fails" {
+	{
+		MORE='readinessProbe: {exec: {command: [/bin/sh, -c, "if [ -e /tmp/sick ]; then echo x >>/tmp/bad; exit 1; fi; echo x >>/tmp/good"]}, periodSeconds: 1, successThreshold: 3, failureThreshold: 4}' \
+			pod thrice box:1
+		MORE='readinessProbe: {exec: {command: [/bin/sh, -c, "[ -e /tmp/first ] || date +%s >/tmp/first"]}, initialDelaySeconds: 4}' \
+			pod later box:1 '["/bin/sh", "-c", "date +%s >/tmp/begun; exec /bin/sleep 1000"]'
+		SPEC='volumes: [{name: v, emptyDir: {}}]' MORE='volumeMounts: [{name: v, mountPath: /v}]
+livenessProbe: {exec: {command: [/bin/sh, -c, "echo x >>/v/tries; exit 1"]}, periodSeconds: 1, failureThreshold: 3}' \
+			pod dies box:1 '["/bin/sleep", "1000"]'
+	} | put numbers
+	up thrice 20
+	[ "$(in_ thrice cat /tmp/good | wc -l)" -ge 3 ]
+	in_ thrice touch /tmp/sick
+	wait_for 20 "it is not ready" is thrice '.status.containerStatuses[0].ready' false
+	[ "$(in_ thrice cat /tmp/bad | wc -l)" -ge 4 ]
+	in_ thrice rm /tmp/sick /tmp/good
+	up thrice 20
+	[ "$(in_ thrice cat /tmp/good | wc -l)" -ge 3 ]
+	up later 20
+	[ $(($(in_ later cat /tmp/first) - $(in_ later cat /tmp/begun))) -ge 3 ]
+	wait_for 20 "it is restarted" sh -c '[ "$(kedge get pod dies -o json | jq ".status.containerStatuses[0].restartCount")" -ge 1 ]'
+	[ "$(wc -l <"$(find "$W/state/pods/$(field pod dies .metadata.uid)" -path '*/v/tries')")" -ge 3 ]
+	drop numbers
+}
+
 @test "httpGet sends its headers, follows a redirect, and names the status" {
 	{
 		cat <<-'Y'

@@ -298,6 +298,25 @@ refused() {
 	[ "$(ls "$W/state/images/ingest" | wc -l)" = 0 ]
 }
 
+@test "in a terminal a pull draws how far each layer is" {
+	big "$W/reg" 3000000 >/dev/null
+	behave "$W/reg" slow=1500000
+	kedge_start
+	run timeout 60 script -qec "kedge image pull $R/x:latest" /dev/null
+	echo "$output"
+	[ "$status" = 0 ]
+	grep -qE '^.*[0-9a-f]{12}  \[#+-+\] [0-9.]+(KB|MB) / 3\.[0-9]MB' <<<"$output"
+	grep -qE "pulled $R/x:latest \(3\.[0-9]MB in [0-9.]+s\)" <<<"$output"
+}
+
+@test "a pull ends when it takes longer than the operator allows, however little it stands still" {
+	sed -i 's/stallSeconds: 2/stallSeconds: 5, pullSeconds: 10/' "$W/kedge.yaml"
+	big "$W/reg" 4000000 >/dev/null
+	behave "$W/reg" slow=100000
+	kedge_start
+	refused "took longer than 10 s"
+}
+
 @test "a commit waits for its images while the old pods serve, and status says how far it is" {
 	jq -r '.manifests[0].digest' "$W/reg/index.json" >"$W/reg/tag.1"
 	big "$W/reg" 4000000 >/dev/null

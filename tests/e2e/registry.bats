@@ -324,6 +324,19 @@ reader() {
 	[ "$(pods_ready app=web)" = 1 ]
 }
 
+@test "an image that nobody needed for long goes even from an empty disk, where the operator says so" {
+	web_layout "$W/web" v1 >/dev/null
+	push_image "$W/web" "$R/web:1"
+	sed -i '1i images: {gcSeconds: 1, gcMaxAgeSeconds: 3, gcMinAgeSeconds: 0}' "$W/kedge.yaml"
+	kedge_start
+	image local:1
+	kedge image pull "$R/web:1"
+	kedge image ls | grep -q 'web:1 '
+	wait_for 20 "it goes" sh -c "! kedge image ls | grep -q web:1"
+	grep "remove $R/web:1 " "$W/kedged.log"
+	kedge image ls | grep -q '^local:1 ' # what came by hand stays
+}
+
 @test "a disk that fills up loses the images that nobody needs" {
 	web_layout "$W/web" v1 >/dev/null
 	push_image "$W/web" "$R/web:1"

@@ -2,7 +2,7 @@
 # Resources: what containers are held to, and what becomes of who takes more.
 load kit.bash
 
-setup_file() { file_begin; }
+setup_file() { CONFIG='limits: {maxPids: 64}' file_begin; }
 setup() { file_test; }
 teardown_file() { file_end; }
 
@@ -17,6 +17,7 @@ cpu_is() { if v1; then group_is "$1" cpu.cfs_quota_us "$2"; else group_is "$1" c
 	uid=$(field pod sized .metadata.uid)
 	memory_is sized 67108864
 	cpu_is sized 50000
+	group_is sized pids.max 64
 	MORE='resources: {requests: {cpu: 100m, memory: 32Mi}, limits: {cpu: 250m, memory: 96Mi}}' pod sized box:1 | put sized
 	wait_for 10 "the memory grows" memory_is sized 100663296
 	wait_for 5 "the cpu shrinks" cpu_is sized 25000

@@ -77,6 +77,66 @@ no_image(struct kit *k)
 	MUST(strncmp(kit_see(k, "a", 0)->image_id, "sha256:", 7) == 0);
 }
 
+/* What it prints in its N-th run. */
+static void
+prints(struct kit *k, const struct rt_pod *p, int run, const char *words)
+{
+	char *out;
+
+	KIT_UNTIL(k, kit_see(k, "a", 0)->restarts == run &&
+			 kit_see(k, "a", 0)->state == RT_RUNNING);
+	KIT_UNTIL(k, strchr(out = kit_output(k, p, "main", run), '\n') || (free(out), 0));
+	IS(out, words);
+	free(out);
+}
+
+static void
+renew(struct kit *k)
+{
+	struct rt_container c = { .name = "main",
+				  .image = "leaves",
+				  .env = LIST("X=one"),
+				  .env_version = "1",
+				  .restart = RT_ALWAYS };
+	struct rt_pod p = kit_pod("a", &c, 1);
+
+	kit_image(
+	    k, "leaves", NULL,
+	    &(struct image_config){ .cmd = LIST("/bin/sh", "-c", "echo $X; sleep 1000") });
+	kit_start(k, &p);
+	prints(k, &p, 0, "one\n");
+	IS(kit_see(k, "a", 0)->env_version, "1");
+	c.env = LIST("X=two");
+	c.env_version = "2";
+	OK(rt_container_renew(k->rt, "a", &c, e));
+	IS(kit_see(k, "a", 0)->env_version, "2");
+	OK(rt_container_restart(k->rt, "a", "main", 0, e));
+	prints(k, &p, 1, "two\n");
+	/* none to come, and told so to who comes after us */
+	c.hold = true;
+	OK(rt_container_renew(k->rt, "a", &c, e));
+	MUST(kit_see(k, "a", 0)->state == RT_RUNNING && !kit_see(k, "a", 0)->held);
+	rt_close(k->rt);
+	kit_open(k);
+	OK(rt_container_restart(k->rt, "a", "main", 0, e));
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_WAITING);
+	MUST(kit_see(k, "a", 0)->held);
+	IS(kit_see(k, "a", 0)->reason, "CreateContainerConfigError");
+	EQ(kit_see(k, "a", 0)->restarts, 1);
+	EQ(kit_see(k, "a", 0)->last.exit_code, 137);
+	/* its image has another name by now, or none: it goes on as it was */
+	OK(image_remove(k->images, "leaves", e));
+	c.hold = false;
+	c.env = LIST("X=three");
+	c.env_version = "3";
+	OK(rt_container_renew(k->rt, "a", &c, e));
+	IS(kit_see(k, "a", 0)->env_version, "3");
+	MUST(!kit_see(k, "a", 0)->held);
+	IS(kit_see(k, "a", 0)->reason, "CrashLoopBackOff");
+	prints(k, &p, 2, "two\n");
+	kit_stop(k, "a");
+}
+
 static void
 words(struct kit *k)
 {
@@ -539,6 +599,7 @@ static const struct scenario scenarios[] = {
 	{ "exit_code", exit_code },
 	{ "cannot_run", cannot_run },
 	{ "no_image", no_image },
+	{ "renew", renew },
 	{ "words", words },
 	{ "stop", stop },
 	{ "restart", restart },

@@ -63,7 +63,9 @@ a_pod() { pgrep -n -x web; }
 @test "a node port that is asked for and one that is given out both serve" {
 	node=$(kedge get nodes -o json | jq -r '.items[0].status.addresses[] | select(.type == "InternalIP").address')
 	given=$(field svc np '.spec.ports[1].nodePort')
-	[ "$given" -ge 30000 ] && [ "$given" -le 32767 ] && [ "$given" != 30080 ]
+	[ "$given" -ge 30000 ]
+	[ "$given" -le 32767 ]
+	[ "$given" != 30080 ]
 	diff <(pod_names) <(names_behind "$node:30080")
 	diff <(pod_names) <(names_behind "$node:$given")
 	get "$(ip_of np):81"

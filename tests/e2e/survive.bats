@@ -131,7 +131,7 @@ holds() {
 }
 
 @test "kedge down takes everything away" {
-	kedge down
+	kedge down --yes
 	wait_for 10 "it ends" not_running "$KEDGED"
 	[ "$(pgrep -xc kedge-init)" = 0 ]
 	! ip link show kedge0 2>/dev/null || false

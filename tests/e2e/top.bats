@@ -40,8 +40,10 @@ number() { kedge top pods --no-headers ${2:+--containers} | awk -v p="$1" -v c="
 	echo "$output"
 	matches '^NAME +CPU\(cores\) +MEMORY\(bytes\)$'
 	cpu=$(number busy "" 2) memory=$(number busy "" 3)
-	[ "$cpu" -ge 250 ] && [ "$cpu" -le 750 ]
-	[ "$memory" -ge 48 ] && [ "$memory" -le 80 ]
+	[ "$cpu" -ge 250 ]
+	[ "$cpu" -le 750 ]
+	[ "$memory" -ge 48 ]
+	[ "$memory" -le 80 ]
 	[ "$(number idle "" 2)" -le 50 ]
 	[ "$(number idle "" 3)" -le 16 ]
 	run kedge top pods --containers

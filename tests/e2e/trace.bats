@@ -80,6 +80,28 @@ node_ip() { kedge get nodes -o json | jq -r '.items[0].status.addresses[] | sele
 	[ "$status" = 7 ]
 }
 
+@test "trace: a NetworkPolicy's word is the way's end, at the endpoint it is about" {
+	put shut <<-Y
+		apiVersion: networking.k8s.io/v1
+		kind: NetworkPolicy
+		metadata: {name: shut}
+		spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {matchLabels: {friend: "yes"}}}]}]}
+	Y
+	refused() { run kedge trace asker web:80 && [ "$status" = 1 ]; }
+	wait_for 20 "the policy is in the rules" refused
+	matches '^  filter +-A KDG-WI -d 10\.42\.[0-9.]+/32 -g KDG-GI[0-9a-f]{8}$'
+	matches '^  filter +-A KDG-GI[0-9a-f]{8} -j REJECT --reject-with icmp-admin-prohibited$'
+	matches '^it is refused$'
+	[ "$(grep -cE '^ +50\.0%  10\.42\.[0-9.]+:8080  pod default/web-.*  is refused$' <<<"$output")" = 2 ]
+	run in_ asker sh -c "nc -w 2 $(field svc web .spec.clusterIP) 80 </dev/null"
+	[ "$status" -ne 0 ]
+	# the host is not asked by policies
+	kedge trace host web:80 | grep -q '^it is served$'
+	drop shut
+	served() { kedge trace asker web:80 | grep -q '^it is served$'; }
+	wait_for 20 "the policy is gone" served
+}
+
 @test "trace: what cannot be asked is said" {
 	run kedge trace asker web:99
 	[ "$status" -ne 0 ]

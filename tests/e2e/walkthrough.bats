@@ -361,9 +361,18 @@ says() { # says STATUS TEXT CMD...: ends so, and says that
 
 @test "kubectl run -it --rm in a terminal, with the exit code of the shell" {
 	t() {
+		: >"$W/typed"
+		sees() { wait_for 10 "$1" grep -q "$1" "$W/typed"; }
 		typed() {
-			(sleep 2; echo 'tty; hostname'; sleep 1; echo 'exit 3'; sleep 5) |
-				script -qec "HOME=$W KUBECONFIG=/dev/null timeout --foreground 40 $K --server=http://$API run -i --tty --rm debug --image=alicek106/ubuntu:curl --restart=Never -- sh" /dev/null
+			(
+				sees "command prompt"
+				echo 'tty; hostname'
+				sees /dev/pts/
+				echo 'exit 3'
+				sees 'terminated (Error)' # until then the input stays open
+			) |
+				script -qec "HOME=$W KUBECONFIG=/dev/null timeout --foreground 40 $K --server=http://$API run -i --tty --rm debug --image=alicek106/ubuntu:curl --restart=Never -- sh" /dev/null | tee "$W/typed"
+			return "${PIPESTATUS[1]}"
 		}
 		run typed
 		has /dev/pts/ || return 1

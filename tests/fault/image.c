@@ -3,8 +3,7 @@
  * The same of removing, and nothing changes when one is saved or looked at. */
 #include "../unit/image_kit.h" /* first: cmocka has a macro called fail */
 #include "fault/image_calls.h"
-
-static char *dir;
+#include "fault/image_store.h"
 
 static int
 import_text(struct images *s, const char *words, struct error **e)
@@ -53,34 +52,6 @@ says(struct images *s, const char *words)
 	return strcmp(found, words) == 0;
 }
 
-static int
-entries(const char *sub)
-{
-	char path[512];
-	struct dirent *x;
-	int n = 0;
-	DIR *d;
-
-	snprintf(path, sizeof path, "%s/images/%s", dir, sub);
-	d = opendir(path);
-	assert_non_null(d);
-	while ((x = readdir(d)))
-		n += x->d_name[0] != '.';
-	closedir(d);
-	return n;
-}
-
-static struct images *
-open_good(void)
-{
-	struct images *s;
-	struct error *e = NULL;
-
-	if (images_open(dir, &s, &e) < 0)
-		fail_msg("%s", error_text(e));
-	return s;
-}
-
 static void
 begin(void)
 {
@@ -106,9 +77,7 @@ check_after(bool must_be_new)
 	assert_true(new || says(s, "old"));
 	assert_true(new || !must_be_new);
 	assert_int_equal(images_sweep(s, NULL), 0);
-	for (int i = 0; i < 3000 && entries("ingest") > 0; i++)
-		usleep(10000);
-	assert_int_equal(entries("ingest"), 0);
+	ingest_has(0);
 	assert_int_equal(entries("names"), 1);
 	assert_int_equal(entries("configs/sha256"), 2);
 	assert_int_equal(entries("layers/sha256"), 1);
@@ -200,9 +169,7 @@ check_removed(int there)
 	assert_true(there < 0 || is == there);
 	assert_true(!is || says(s, "old"));
 	assert_int_equal(images_sweep(s, NULL), 0);
-	for (int i = 0; i < 3000 && entries("ingest") > 0; i++)
-		usleep(10000);
-	assert_int_equal(entries("ingest"), 0);
+	ingest_has(0);
 	assert_int_equal(entries("names"), is);
 	assert_int_equal(entries("configs/sha256"), is ? 2 : 0);
 	assert_int_equal(entries("layers/sha256"), is);

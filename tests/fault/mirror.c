@@ -1,4 +1,4 @@
-/* Every n-th system call of a flush fails once: the mirror then holds the old head
+/* mirror.c -- every n-th system call of a flush fails once: the mirror then holds the old head
  * or the new one, whole, and the next flush succeeds.
  *
  * libgit2 makes the calls, so they are caught by their names in the C library

@@ -7,6 +7,7 @@
 #include "../unit/image_kit.h" /* first: cmocka has a macro called fail */
 #include "fault/harness_host.h"
 #include "fault/image_calls.h"
+#include "fault/image_store.h"
 
 #include "daemon/source_frame.h"
 #include "daemon/worker_pull.h"
@@ -29,7 +30,6 @@ static struct {
 	char *manifest[2];
 } * serves; /* shared with the registry */
 static char name[64];
-static char *dir;
 static int port;
 
 /* ---- what the registry has ---- */
@@ -310,40 +310,6 @@ lines(const char *path)
 	return n;
 }
 
-static int
-entries(const char *path)
-{
-	DIR *d = opendir(path);
-	struct dirent *x;
-	int n = 0;
-
-	assert_non_null(d);
-	while ((x = readdir(d)))
-		n += x->d_name[0] != '.';
-	closedir(d);
-	return n;
-}
-
-static int
-stored(const char *sub)
-{
-	char path[512];
-
-	snprintf(path, sizeof path, "%s/images/%s", dir, sub);
-	return entries(path);
-}
-
-static struct images *
-open_good(void)
-{
-	struct images *s;
-	struct error *e = NULL;
-
-	if (images_open(dir, &s, &e) < 0)
-		fail_msg("%s", error_text(e));
-	return s;
-}
-
 /* The image is whole, and has these words. */
 static bool
 says(struct images *s, const char *words)
@@ -394,12 +360,10 @@ check_after(bool must_be_new)
 	assert_true(new || says(s, "old"));
 	assert_true(new || !must_be_new);
 	assert_int_equal(images_sweep(s, NULL), 0);
-	for (int i = 0; i < 500 && stored("ingest") > 0; i++)
-		usleep(10000);
-	assert_int_equal(stored("ingest"), 0);
-	assert_int_equal(stored("names"), 1);
-	assert_int_equal(stored("configs/sha256"), 2);
-	assert_int_equal(stored("layers/sha256"), LAYERS);
+	ingest_has(0);
+	assert_int_equal(entries("names"), 1);
+	assert_int_equal(entries("configs/sha256"), 2);
+	assert_int_equal(entries("layers/sha256"), LAYERS);
 	images_close(s);
 	scratch_remove(dir);
 }
@@ -409,7 +373,7 @@ check_after(bool must_be_new)
 static void
 a_pull_in_which_any_call_fails_leaves_old_or_new_and_says_why(void **state)
 {
-	int n = 0, failed = 0, fds = entries("/proc/self/fd");
+	int n = 0, failed = 0, fds = entries_of("/proc/self/fd");
 	size_t mounts = lines("/proc/self/mountinfo");
 	bool fired;
 
@@ -446,9 +410,9 @@ a_pull_in_which_any_call_fails_leaves_old_or_new_and_says_why(void **state)
 		}
 		images_close(s);
 		check_after(true);
-		if (entries("/proc/self/fd") != fds)
+		if (entries_of("/proc/self/fd") != fds)
 			fail_msg("call %d: %d descriptors, before %d", n,
-				 entries("/proc/self/fd"), fds);
+				 entries_of("/proc/self/fd"), fds);
 		assert_int_equal(lines("/proc/self/mountinfo"), mounts);
 	} while (fired);
 	print_message("# a fault at each of %d calls, %d pulls failed\n", n - 1, failed);

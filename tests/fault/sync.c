@@ -2,22 +2,12 @@
  * that went down has half, nobody runs; a kedged that is killed loses nothing. */
 #include "../unit/image_kit.h" /* first: cmocka has a macro called fail */
 #include "fault/image_calls.h"
+#include "fault/image_store.h"
 #include "runtime/image_impl.h"
 
 #include <sys/xattr.h>
 
 #define OTHER_BOOT "00000000-0000-0000-0000-000000000000"
-
-static char *dir;
-
-static char *
-path_of(const char *sub)
-{
-	char *path;
-
-	xasprintf(&path, "%s/images/%s", dir, sub);
-	return path;
-}
 
 static bool
 there(const char *sub)
@@ -35,41 +25,6 @@ put(const char *sub, const char *text)
 	cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
 	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-}
-
-static int
-entries(const char *sub)
-{
-	cleanup_free char *path = path_of(sub);
-	DIR *d = opendir(path);
-	struct dirent *x;
-	int n = 0;
-
-	assert_non_null(d);
-	while ((x = readdir(d)))
-		n += x->d_name[0] != '.';
-	closedir(d);
-	return n;
-}
-
-/* What is removed is removed by a process of its own. */
-static void
-ingest_has(int n)
-{
-	for (int i = 0; i < 500 && entries("ingest") != n; i++)
-		usleep(10000);
-	assert_int_equal(entries("ingest"), n);
-}
-
-static struct images *
-open_good(void)
-{
-	struct images *s;
-	struct error *e = NULL;
-
-	if (images_open(dir, &s, &e) < 0)
-		fail_msg("%s", error_text(e));
-	return s;
 }
 
 static struct image_job *

@@ -1,6 +1,7 @@
 /* volume.c -- the n-th call fails while volumes are made and changed, paths of the host are
- * made ready, storage comes and goes, namespaces are made ahead, the disk is looked at and
- * usage is read: old or new, an error with words, no descriptor and no process left. */
+ * made ready, containers are renewed, storage comes and goes, namespaces are made ahead, the
+ * disk is looked at and usage is read: old or new, an error with words, no descriptor and no
+ * process left. */
 // wrap: -Wl,--wrap=mkdir -Wl,--wrap=mkdirat -Wl,--wrap=open -Wl,--wrap=openat
 // wrap: -Wl,--wrap=write -Wl,--wrap=read -Wl,--wrap=fsync -Wl,--wrap=fchmod
 // wrap: -Wl,--wrap=fchown -Wl,--wrap=renameat -Wl,--wrap=renameat2 -Wl,--wrap=symlinkat
@@ -237,6 +238,64 @@ a_path_of_the_host_is_made_whole_or_asked_for_again(void **state)
 	}
 }
 
+static bool
+file_has(const char *path, const char *word)
+{
+	struct buf b = kit_file(path);
+	bool has = b.len && memmem(b.at, b.len, word, strlen(word));
+
+	buf_done(&b);
+	return has;
+}
+
+/* Of a container that runs: what its next run gets. */
+static void
+a_renewed_container_is_old_or_new(void **state)
+{
+	static const char *const env[][2] = { { "X=old", NULL }, { "X=new", NULL } };
+	static const struct rt_volume v = { .name = "v", .type = RT_EMPTY };
+	struct rt_pod p = the_pod(&v, 1);
+	struct rt_container old = *p.containers, new = old;
+	cleanup_free char *next = NULL, *spec = NULL;
+	struct error *why = NULL;
+	int n = 0, failed = 0;
+
+	(void)state;
+	old.env = env[0];
+	old.env_version = "version-old";
+	new.env = env[1];
+	new.env_version = "version-new";
+	kit_start(&kit, &p);
+	KIT_UNTIL(&kit, kit_see(&kit, "u", 0)->state == RT_RUNNING);
+	xasprintf(&next, "%s/pods/u/main.next", kit.run);
+	xasprintf(&spec, "%s/pods/u/spec", kit.run);
+	do {
+		int rc;
+
+		OK(rt_container_renew(kit.rt, "u", &old, e));
+		assert_true(file_has(next, "X=old") && file_has(spec, "version-old"));
+		arm(++n);
+		rc = rt_container_renew(kit.rt, "u", &new, &why);
+		disarm(n, rc, &why);
+		failed += rc < 0;
+		assert_true(file_has(next, "X=new") || (rc < 0 && file_has(next, "X=old")));
+		/* what a later start of kedged reads promises nothing that is not there */
+		if (file_has(spec, "version-new"))
+			assert_true(file_has(next, "X=new"));
+		else
+			assert_true(rc < 0 && file_has(spec, "version-old"));
+		assert_true(rc < 0 || file_has(spec, "version-new"));
+		/* not asked for again and again */
+		IS(kit_see(&kit, "u", 0)->env_version, "version-new");
+		OK(rt_container_renew(kit.rt, "u", &new, e));
+		assert_true(file_has(next, "X=new") && file_has(spec, "version-new"));
+		EQ(kit_see(&kit, "u", 0)->state, RT_RUNNING);
+	} while (fired);
+	print_message("# %d faults, %d refusals\n", n - 1, failed);
+	assert_true(n > 4 && failed > 3);
+	kit_stop(&kit, "u");
+}
+
 static size_t
 stores(void)
 {
@@ -452,6 +511,7 @@ main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(files_that_change_are_old_or_new),
+		cmocka_unit_test(a_renewed_container_is_old_or_new),
 		cmocka_unit_test(a_path_of_the_host_is_made_whole_or_asked_for_again),
 		cmocka_unit_test(storage_is_made_open_to_its_pods_or_not_at_all),
 		cmocka_unit_test(storage_is_removed_or_there),

@@ -1,6 +1,7 @@
 /* t_base.c -- the containers under everything: arena, buf, map, error. */
 #include "reads.h"
 #include "reconcile/base/cleanup.h"
+#include "reconcile/base/ipv4.h"
 #include "reconcile/base/map.h"
 #include <errno.h>
 
@@ -116,9 +117,38 @@ a_hash_depends_on_every_byte_and_the_seed(void **s)
 }
 
 static void
+an_address_is_four_numbers_and_a_range_has_bits(void **s)
+{
+	static const char *const none[] = { "",           "/8",          "1.2.3.4/",
+					    "1.2.3.4/33", "1.2.3/8",     "1.2.3.4/8 ",
+					    "1.2.3.4/+8", "1.2.3.4/008", "1.2.3.4.5.6.7.8.9/8",
+					    "::1/8" };
+	unsigned bits = 7;
+	uint32_t ip = 7;
+
+	(void)s;
+	assert_false(ipv4_read(NULL, &ip));
+	assert_false(ipv4_read("1.2.3", &ip));
+	for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+		assert_false(ipv4_range_read(none[i], &ip, &bits));
+	assert_int_equal(ip, 7); /* untouched */
+	assert_int_equal(bits, 7);
+	assert_true(ipv4_read("10.9.8.7", &ip));
+	assert_int_equal(ip, 0x0a090807);
+	assert_true(ipv4_range_read("10.9.8.7", &ip, &bits));
+	assert_int_equal(bits, 32);
+	assert_true(ipv4_range_read("10.9.0.0/16", &ip, &bits));
+	assert_int_equal(ip, 0x0a090000);
+	assert_true(ipv4_within(0x0a09ffff, ip, bits));
+	assert_false(ipv4_within(0x0a0a0000, ip, bits));
+	assert_true(ipv4_within(0xffffffff, 0, 0));
+	assert_false(ipv4_within(1, 0, 32));
+}
+
+static void
 an_error_grows_outwards_and_keeps_its_cause(void **s)
 {
-	struct error *e = NULL;
+	struct error *e = NULL, *outer = NULL;
 
 	(void)s;
 	assert_int_equal((fail)(&e, WHY_NOT_FOUND, "pod \"%s\" not found", "web"), -1);
@@ -133,7 +163,12 @@ an_error_grows_outwards_and_keeps_its_cause(void **s)
 	assert_int_equal(fail_sys(&e, "open %s", "/x"), -1);
 	assert_string_equal(error_text(e), "open /x: No such file or directory");
 	assert_int_equal(e->err, ENOENT);
-	error_free(&e);
+	assert_int_equal(fail_with(&outer, &e), -1); /* handed on whole */
+	assert_null(e);
+	assert_int_equal(outer->err, ENOENT);
+	assert_int_equal(outer->why, WHY_IO);
+	assert_int_equal(fail_with(NULL, &outer), -1);
+	assert_null(outer);
 	error_free(NULL);
 }
 
@@ -167,6 +202,7 @@ main(void)
 		T(a_buf_is_always_terminated_and_holds_bytes),
 		T(a_map_finds_what_was_put_and_not_what_was_deleted),
 		T(a_hash_depends_on_every_byte_and_the_seed),
+		T(an_address_is_four_numbers_and_a_range_has_bits),
 		T(an_error_grows_outwards_and_keeps_its_cause),
 		T(who_does_not_ask_is_not_told),
 		T(every_reason_has_its_facts),

@@ -207,8 +207,13 @@ static void
 v2_limits_are_written(void **state)
 {
 	const struct cgroup_limits l = {
-		.cpu_milli = 250, .cpu_shares = 1024, .memory = 1 << 20, .pids = 9
-	};
+		.cpu_milli = 250,
+		.cpu_shares = 1024,
+		.memory = 1 << 20,
+		.memory_high = 900 << 10,
+		.memory_min = 64 << 10,
+		.pids = 9,
+	}, none = { 0 };
 	struct cgroups g = { 0 };
 	struct buf paths = { 0 };
 	const char *second;
@@ -222,12 +227,13 @@ v2_limits_are_written(void **state)
 	put_dir("kedge/pod-u");
 	put_file("kedge/pod-u/cpu.weight", "");
 	put_dir("kedge/pod-u/web");
-	for (size_t i = 0; i < 5; i++) {
+	for (size_t i = 0; i < 7; i++) {
 		char path[128];
 
 		snprintf(path, sizeof(path), "kedge/pod-u/web/%s",
 			 (const char *const[]){ "cpu.weight", "cpu.max", "memory.max",
-						"memory.oom.group", "pids.max" }[i]);
+						"memory.high", "memory.min", "memory.oom.group",
+						"pids.max" }[i]);
 		put_file(path, "");
 	}
 	assert_int_equal(cgroup_make(&g, "u", NULL, &l, NULL), 0);
@@ -236,8 +242,13 @@ v2_limits_are_written(void **state)
 			    "39"); /* as the kubelet has it */
 	assert_string_equal(text_of("kedge/pod-u/web/cpu.max"), "25000 100000");
 	assert_string_equal(text_of("kedge/pod-u/web/memory.max"), "1048576");
+	assert_string_equal(text_of("kedge/pod-u/web/memory.high"), "921600");
+	assert_string_equal(text_of("kedge/pod-u/web/memory.min"), "65536");
 	assert_string_equal(text_of("kedge/pod-u/web/memory.oom.group"), "1");
 	assert_string_equal(text_of("kedge/pod-u/web/pids.max"), "9");
+	assert_int_equal(cgroup_resize(&g, "u", "web", &none, NULL), 0);
+	assert_memory_equal(text_of("kedge/pod-u/web/memory.high"), "max", 3);
+	assert_memory_equal(text_of("kedge/pod-u/web/memory.min"), "0", 1);
 	assert_int_equal(cgroup_paths(&g, "u", NULL, &paths), 2);
 	second = paths.at + strlen(paths.at) + 1;
 	assert_non_null(

@@ -1,6 +1,7 @@
 /* t_cli.c -- what may be typed, and how answers look. */
 #include "base/arena.h"
 #include "daemon/cli.h"
+#include "object.h"
 #include "tree.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -85,6 +86,39 @@ options_may_stand_anywhere_and_in_every_form(void **state)
 }
 
 static void
+lines_that_are_too_wide_go_on_beneath_what_they_begin_with(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} rows[] = {
+		{ "fits\n\nand this\n", "fits\n\nand this\n" },
+		{ "  health    revision 2, waiting for deployment web\n",
+		  "  health    revision 2, waiting for\n            deployment web\n" },
+		{ "    a message that has no label before it at all\n",
+		  "    a message that has no label before it\n    at all\n" },
+		{ "~ update deployment web  # image web:1 -> web:2",
+		  "~ update deployment web\n    # image web:1 -> web:2" },
+		/* the last column whole, where it fits */
+		{ "2   deploy   Applying   tester   a probe of it\n",
+		  "2   deploy   Applying   tester\n    a probe of it\n" },
+		/* colours are not seen, letters count once */
+		{ "  \033[31mh\303\244lth\033[0m   thirty-nine columns are enough\n",
+		  "  \033[31mh\303\244lth\033[0m   thirty-nine columns are enough\n" },
+		{ "  url    https://example.org/a/very/long/path/that/has/no/blank\n",
+		  "  url    https://example.org/a/very/long/path/that/has/no/blank\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct buf out = { 0 };
+
+		cli_fold(rows[i].text, 41, &out);
+		assert_string_equal(buf_text(&out), rows[i].want);
+		buf_done(&out);
+	}
+}
+
+static void
 two_dashes_end_the_options(void **state)
 {
 	struct arena a = { 0 };
@@ -160,9 +194,6 @@ what_is_not_understood_is_said_with_a_suggestion(void **state)
 		"kedge image needs a word more: image import, image load, image "
 		"pull, image prune, image inspect, image save, image verify, image ls, "
 		"image rm");
-	refuses("kedge delete service web", "kedge deletes pods only (kedge delete pod NAME); "
-					    "to delete \"service\", take it out of "
-					    "its source and push");
 	refuses("kedge apply -f x", "kedge has no command \"apply\": what runs is changed "
 				    "through Git: change the manifest, commit and push");
 	refuses("kedge pods",
@@ -478,6 +509,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_a_terminal_would_obey_is_taken_out),
 		cmocka_unit_test(options_may_stand_anywhere_and_in_every_form),
+		cmocka_unit_test(lines_that_are_too_wide_go_on_beneath_what_they_begin_with),
 		cmocka_unit_test(two_dashes_end_the_options),
 		cmocka_unit_test(exec_leaves_the_commands_own_options_alone),
 		cmocka_unit_test(an_option_given_again_keeps_all_its_values),

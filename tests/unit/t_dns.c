@@ -548,6 +548,9 @@ others_answers_are_kept_as_long_as_they_hold_and_within_the_bound(void **state)
 	n = upstream_make(q, qn, NULL, 2, m);
 	dns_cache_put(c, &k, 1000, m, n);
 	assert_int_equal(dns_cache_get(c, &k, 1001, out), 0); /* SERVFAIL is not kept */
+	n = upstream_make(q, qn, "www.example.com. 2147483648 IN A 192.0.2.1", 0, m);
+	dns_cache_put(c, &k, 1000, m, n);
+	assert_int_equal(dns_cache_get(c, &k, 1001, out), 0); /* as a TTL of 0 */
 	for (int i = 0; i < 200; i++) {
 		snprintf(name, sizeof name, "n%d.example.com", i);
 		assert_true(dns_name_read(name, &k.name));

@@ -1,4 +1,5 @@
-/* .kedgeignore means what .gitignore means: a table, and git itself as the judge. */
+/* t_ignore.c -- .kedgeignore means what .gitignore means: a table, and git itself as the judge.
+ */
 #include "source_world.h"
 
 #include "daemon/ignore.h"

@@ -255,6 +255,36 @@ managers_do_not_grow_without_end(void **s)
 	assert_true(n <= 11);
 }
 
+/* The list is not in the order of time: whoever applies comes first. */
+static void
+the_oldest_by_time_are_merged(void **s)
+{
+	enum { MANAGERS = 11 };
+	READING(r);
+	cleanup_buf struct buf managed = { 0 };
+	struct managed_by by = { &resources[RES_config_map], "now", 1700000000000 };
+	const char *out;
+
+	(void)s;
+	/* m0 is the newest, m9 and m10 the oldest. */
+	for (int i = 0; i < MANAGERS; i++)
+		buf_addf(&managed,
+			 "%s{\"manager\":\"m%d\",\"operation\":\"%s\",\"time\":"
+			 "\"2020-01-01T00:00:%02dZ\",\"fieldsV1\":{\"f:data\":{\"f:k%d\":{}}}}",
+			 i ? "," : "[", i, i == 10 ? "Apply" : "Update", 50 - i, i);
+	buf_adds(&managed, "]");
+	out = managed_update(&by, buf_text(&managed), json(&r, "{\"data\":{\"x\":\"1\"}}"),
+			     json(&r, "{\"data\":{\"x\":\"2\"}}"), &r.arena);
+	assert_non_null(strstr(
+	    out, "{\"manager\":\"ancient-changes\",\"operation\":\"Update\",\"apiVersion\":"
+		 "\"v1\",\"time\":\"2020-01-01T00:00:42Z\",\"fieldsType\":\"FieldsV1\","
+		 "\"fieldsV1\":{\"f:data\":{\"f:k9\":{},\"f:k8\":{}}}}"));
+	assert_non_null(strstr(out, "\"m0\""));
+	assert_non_null(strstr(out, "\"m10\",\"operation\":\"Apply\""));
+	assert_null(strstr(out, "\"m8\""));
+	assert_null(strstr(out, "\"m9\""));
+}
+
 /* Each of many managers is held against all that a write changes. */
 static void
 many_managers_and_many_fields_take_no_more_memory_than_they_are(void **s)
@@ -276,9 +306,10 @@ many_managers_and_many_fields_take_no_more_memory_than_they_are(void **s)
 	buf_adds(&is, "}}");
 	for (int i = 0; i < MANAGERS; i++)
 		buf_addf(&managed,
-			 "%s{\"manager\":\"m%d\",\"operation\":\"Apply\",\"time\":\"\","
-			 "\"fieldsV1\":{\"f:data\":{\"f:k%d\":{},\"f:other%d\":{}}}}",
-			 i ? "," : "[", i, i, i);
+			 "%s{\"manager\":\"m%d\",\"operation\":\"Apply\",\"time\":"
+			 "\"2020-01-01T00:%02d:%02dZ\",\"fieldsV1\":{\"f:data\":{\"f:k%d\":{},"
+			 "\"f:other%d\":{}}}}",
+			 i ? "," : "[", i, i / 60, i % 60, i, i);
 	buf_adds(&managed, "]");
 	t = json(&r, buf_text(&was));
 	before = r.arena.bytes;
@@ -305,6 +336,7 @@ main(void)
 		T(a_story_of_three_managers),
 		T(items_that_cannot_be_told_apart_are_not_applied),
 		T(nothing_is_lost_of_what_cannot_be_told_apart),
+		T(the_oldest_by_time_are_merged),
 		T(managers_do_not_grow_without_end),
 		T(many_managers_and_many_fields_take_no_more_memory_than_they_are),
 	};

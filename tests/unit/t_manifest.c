@@ -159,7 +159,8 @@ an_unknown_kind_lists_those_that_are_known(void **s)
 	says("apiVersion: batch/v1\nkind: Job\n",
 	     "m.yaml:2:7: kind: no matches for kind \"Job\" in version \"batch/v1\"; kedge "
 	     "knows "
-	     "Namespace (v1), ConfigMap (v1), Secret (v1), StorageClass (storage.k8s.io/v1), "
+	     "Namespace (v1), ConfigMap (v1), Secret (v1), ServiceAccount (v1), StorageClass "
+	     "(storage.k8s.io/v1), "
 	     "PersistentVolume (v1), PersistentVolumeClaim (v1), Service (v1), Endpoints (v1), "
 	     "Pod "
 	     "(v1), "

@@ -1,4 +1,4 @@
-/* Two looks at the counters become a PodMetrics and a NodeMetrics. */
+/* t_metrics.c -- two looks at the counters become a PodMetrics and a NodeMetrics. */
 #include "../../daemon/metrics.h"
 #include "../../reconcile/base/arena.h"
 #include "../../reconcile/base/buf.h"

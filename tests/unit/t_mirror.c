@@ -1,4 +1,4 @@
-/* The mirror: what it keeps, what it survives, and what a push costs.
+/* t_mirror.c -- the mirror: what it keeps, what it survives, and what a push costs.
  *
  * Counts the bytes that workers send. */
 // wrap: -Wl,--wrap=recv

@@ -312,6 +312,27 @@ served(const struct np_service *s, bool local, struct np_endpoint *to)
 	return n;
 }
 
+/* Behind the translation: is it answered through the host? */
+static void
+leave(struct table *t, const struct np_end *end, const struct nft_packet *p, bool want)
+{
+	struct nft_table view = { t, element, rules, nobody };
+	struct nft_packet on = { .from = p->from,
+				 .to = end->at.ip,
+				 .proto = p->proto,
+				 .port = end->at.port,
+				 .translated = true,
+				 .outside = true,
+				 .mark = end->mark };
+	struct np_way way = { 0 };
+
+	(void)nft_walk(&view, &on, "post", &way);
+	assert_int_equal(way.masqueraded, want);
+	for (size_t i = 0; i < way.nsteps; i++)
+		free(way.steps[i].rule);
+	free(way.steps);
+}
+
 static void
 meet(struct table *t, const struct np_service *s, const struct nft_packet *p, struct want want)
 {
@@ -319,8 +340,7 @@ meet(struct table *t, const struct np_service *s, const struct nft_packet *p, st
 	struct np_endpoint ends[ENDS];
 	size_t n = want.closed ? 0 : served(s, want.local, ends);
 	struct np_way way = { 0 };
-	double left = nft_walk(&view, p, &way), all = 0;
-	bool self = false;
+	double left = nft_walk(&view, p, "d", &way), all = 0;
 
 	if (way.nends != n)
 		fail_msg("%s, port %u from %x: %zu ends for %zu", s->id, p->port, p->from,
@@ -334,11 +354,10 @@ meet(struct table *t, const struct np_service *s, const struct nft_packet *p, st
 				share += way.ends[k].share;
 		assert_true(share > 1.0 / n - 1e-6 && share < 1.0 / n + 1e-6);
 		all += share;
-		self |= ends[i].ip == p->from;
 	}
 	assert_true(n ? left < 1e-6 && all > 1 - 1e-6 : left > 1 - 1e-6);
-	if (n)
-		assert_int_equal(way.masqueraded, want.masq || self);
+	for (size_t i = 0; i < n; i++)
+		leave(t, &way.ends[i], p, want.masq || way.ends[i].at.ip == p->from);
 	for (size_t i = 0; i < way.nsteps; i++)
 		free(way.steps[i].rule);
 	free(way.steps);

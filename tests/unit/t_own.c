@@ -63,11 +63,28 @@ an_owner_beside_git_makes_it_nobody_elses(void **state)
 			   CM("child", RECORD("ConfigMap", "own") ", ownerReferences: [" OWNER(
 					   "own", "u-own", ", controller: true") "]")
 			       CM("loose", "labels: {kedge.dev/source: main}"));
-	assert_true(own_is_gits(cm(&w, "own")));
-	assert_true(own_is_gits(cm(&w, "taken")));
-	assert_false(own_is_gits(cm(&w, "child"))); /* its record speaks of another */
-	assert_false(own_is_gits(cm(&w, "loose")));
+	assert_true(own_is_signed(cm(&w, "own")));
+	assert_true(own_is_signed(cm(&w, "taken")));
+	assert_false(own_is_signed(cm(&w, "child"))); /* its record speaks of another */
+	assert_false(own_is_signed(cm(&w, "loose")));
 	arena_free(&w.arena);
+}
+
+static void
+what_a_source_left_behind_is_gits_no_longer(void **state)
+{
+	static const char source[] = "---\napiVersion: kedge.dev/v1\nkind: Source\n"
+				     "metadata: {name: main}\nspec: {url: /x}\n";
+	struct world with = { 0 }, without = { 0 };
+
+	(void)state;
+	world_read(&with, arena_printf(&with.arena, "%s%s", source,
+				       CM("own", RECORD("ConfigMap", "own"))));
+	world_read(&without, CM("own", RECORD("ConfigMap", "own")));
+	assert_true(own_is_gits(world_snapshot(&with), cm(&with, "own")));
+	assert_false(own_is_gits(world_snapshot(&without), cm(&without, "own")));
+	arena_free(&with.arena);
+	arena_free(&without.arena);
 }
 
 static void
@@ -99,6 +116,29 @@ git_alone_gives_it_an_owner(void **state)
 	new->metadata->ownerReferences.n = 0; /* what was given before it was Git's */
 	assert_null(own_objection(live, &new, &w.arena));
 	arena_free(&w.arena);
+}
+
+static void
+a_record_that_does_not_read_gives_nothing_away(void **state)
+{
+	static const char *const bad[] = { "", "{", "[]", "{\"data\":[1]}" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		struct world w = { 0 };
+		struct object *live, *new;
+
+		world_read(
+		    &w, arena_printf(&w.arena,
+				     CM("own", "labels: {kedge.dev/source: main}, "
+					       "annotations: {" ANNOTATION_APPLIED ": '%s'}"),
+				     bad[i]));
+		live = cm(&w, "own");
+		new = object_clone(live, &w.arena);
+		assert_true(own_is_signed(live));
+		assert_string_equal(own_objection(live, &new, &w.arena), OWN_RECORD);
+		arena_free(&w.arena);
+	}
 }
 
 static void
@@ -140,7 +180,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_owner_beside_git_makes_it_nobody_elses),
+		cmocka_unit_test(what_a_source_left_behind_is_gits_no_longer),
 		cmocka_unit_test(git_alone_gives_it_an_owner),
+		cmocka_unit_test(a_record_that_does_not_read_gives_nothing_away),
 		cmocka_unit_test(gits_outlives_an_owner_that_is_gone),
 		cmocka_unit_test(the_foreground_waits_for_those_that_block_it),
 	};

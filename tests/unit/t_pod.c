@@ -285,7 +285,7 @@ a_changed_config_map_is_sent_once(void **state)
 	kit_update(k, cm);
 	assert_string_equal(pass(k),
 			    "~ files pod default/web  # what its files are made of changed\n"
-			    "~ update pod default/web  # new files\n");
+			    ". status pod default/web  # 1/1 ready\n");
 	assert_string_equal(((const struct sandbox_args *)kit_body(k, ACT_FILES))
 				->volumes.at[0]
 				.files.at[0]

@@ -53,6 +53,99 @@ a_missing_config_map_is_named_and_waited_for(void **state)
 	assert_string_equal(pass(k), ". status pod default/web  # 1/1 ready\n");
 }
 
+#define CONF(value) \
+	"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf}\ndata: {A: " value "}\n"
+
+/* Runs, with what is in the ConfigMap. */
+static void
+runs_with_conf(struct kit *k)
+{
+	kit_read(k, CONF("b"));
+	pod(k, "web", "", ", envFrom: [{configMapRef: {name: conf}}]");
+	pass(k);
+	pass(k);
+	kit_up(k, "web");
+	pass(k);
+	assert_string_equal(pass(k), "");
+}
+
+static void
+a_changed_config_map_is_for_the_next_run(void **state)
+{
+	struct kit *k = *state;
+	const struct add_args *all;
+
+	runs_with_conf(k);
+	kit_read(k, CONF("c"));
+	assert_string_equal(
+	    pass(k),
+	    "~ renew pod default/web  # web: what its environment is made of changed\n");
+	all = kit_body(k, ACT_RENEW);
+	assert_false(all->container->hold);
+	assert_string_equal(all->container->env.at[0], "A=c");
+	assert_string_equal(pass(k), "");
+}
+
+static void
+without_its_config_map_there_is_no_next_run(void **state)
+{
+	struct kit *k = *state;
+	struct kit_pod *p;
+
+	runs_with_conf(k);
+	kit_drop(k, RES_config_map, "default", "conf");
+	assert_string_equal(pass(k),
+			    "~ renew pod default/web  # web: configmap \"conf\" not found\n");
+	assert_true(((const struct add_args *)kit_body(k, ACT_RENEW))->container->hold);
+	assert_string_equal(pass(k), ""); /* it runs, and is not spoken of */
+	assert_non_null(container(k)->state->running);
+
+	p = kit_up(k, "web");
+	p->at[0] = crashed(k, "web", 1, 1000);
+	p->at[0].reason = "CreateContainerConfigError";
+	p->at[0].envVersion = p->env[0];
+	p->at[0].held = true;
+	assert_non_null(strstr(pass(k), "! event pod default/web  # Failed: Error: configmap "
+					"\"conf\" not found\n"));
+	assert_string_equal(container(k)->state->waiting->reason, "CreateContainerConfigError");
+	assert_string_equal(container(k)->state->waiting->message,
+			    "configmap \"conf\" not found");
+	assert_int_equal(container(k)->lastState->terminated->exitCode, 1);
+	assert_string_equal(pass(k), "");
+
+	kit_read(k, CONF("d"));
+	assert_non_null(strstr(
+	    pass(k), "~ renew pod default/web  # web: all that it refers to is there\n"));
+	assert_string_equal(
+	    ((const struct add_args *)kit_body(k, ACT_RENEW))->container->env.at[0], "A=d");
+}
+
+static void
+what_has_no_next_run_is_not_renewed(void **state)
+{
+	struct kit *k = *state;
+	struct kit_pod *p;
+
+	runs_with_conf(k);
+	p = kit_up(k, "web");
+	p->at[0].state = "terminated";
+	p->at[0].reason = "Completed";
+	pass(k);
+	kit_read(k, CONF("c"));
+	assert_null(strstr(pass(k), "renew"));
+}
+
+static void
+a_services_variables_are_those_of_the_start(void **state)
+{
+	struct kit *k = *state;
+
+	runs_with_conf(k);
+	kit_read(k, "apiVersion: v1\nkind: Service\nmetadata: {name: db}\n"
+		    "spec: {clusterIP: 10.43.0.9, ports: [{port: 5432}]}\n");
+	assert_string_equal(pass(k), "");
+}
+
 static void
 a_missing_config_map_holds_back_only_who_refers_to_it(void **state)
 {
@@ -110,6 +203,10 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_missing_config_map_is_named_and_waited_for),
+		T(a_changed_config_map_is_for_the_next_run),
+		T(without_its_config_map_there_is_no_next_run),
+		T(what_has_no_next_run_is_not_renewed),
+		T(a_services_variables_are_those_of_the_start),
 		T(a_missing_config_map_holds_back_only_who_refers_to_it),
 		T(a_missing_volume_holds_back_all_of_the_pod),
 		T(a_missing_key_is_named),

@@ -43,6 +43,18 @@ pull(struct kit *k, const char *key, enum pull_state state, const char *error)
 	k->npulls = 1;
 }
 
+/* On the host, where one container waits to be renewed. */
+static void
+up_held(struct kit *k, size_t container)
+{
+	struct kit_pod *p = kit_up(k, "web");
+
+	p->at[container] = (struct container_seen){ .name = p->at[container].name,
+						    .state = "waiting",
+						    .reason = "CreateContainerConfigError",
+						    .held = true };
+}
+
 static const char *
 pass(struct kit *k)
 {
@@ -69,6 +81,7 @@ static void
 an_image_volumes_image_is_fetched_and_its_failure_is_told_of_who_mounts_it(void **state)
 {
 	struct kit *k = *state;
+	const struct sandbox_args *start;
 
 	brought("docker.io/library/web:1");
 	kit_read(k, VOLUME("IfNotPresent"));
@@ -76,9 +89,19 @@ an_image_volumes_image_is_fetched_and_its_failure_is_told_of_who_mounts_it(void 
 	assert_string_equal(
 	    pass(k), "! event pod default/web  # Pulling: Pulling image \"r.example/data:1\"\n"
 		     "+ fetch image r.example/data:1  # default/web\n"
-		     ". status pod default/web  # Pending\n");
+		     ". status pod default/web  # Pending\n"
+		     "! event pod default/web  # Pulled: Container image \"web:1\" already "
+		     "present on machine\n"
+		     "+ start pod default/web  # web:1 and 1 more\n");
 	assert_null(((const struct event_args *)k->plan.at[0].body)->fieldPath);
+	start = kit_body(k, ACT_START);
+	assert_true(start->containers.at[0].hold);
+	assert_false(start->containers.at[1].hold);
+	up_held(k, 0);
 	pull(k, "r.example/data:1", PULL_RUNNING, "");
+	assert_string_equal(pass(k), ". status pod default/web  # Pending\n");
+	assert_string_equal(state_of(k, "a")->waiting->reason, "ContainerCreating");
+	assert_non_null(state_of(k, "b")->running);
 	assert_string_equal(pass(k), "");
 	pull(k, "r.example/data:1", PULL_FAILED, "it is not there");
 	assert_string_equal(pass(k), "! event pod default/web  # Failed: Failed to pull image "
@@ -88,7 +111,7 @@ an_image_volumes_image_is_fetched_and_its_failure_is_told_of_who_mounts_it(void 
 	assert_string_equal(((const struct event_args *)k->plan.at[1].body)->fieldPath,
 			    "spec.containers{a}");
 	assert_string_equal(state_of(k, "a")->waiting->message, "it is not there");
-	assert_string_equal(state_of(k, "b")->waiting->reason, "ContainerCreating");
+	assert_non_null(state_of(k, "b")->running);
 	assert_string_equal(pass(k), "");
 	k->now += 3000;
 	assert_non_null(
@@ -98,8 +121,73 @@ an_image_volumes_image_is_fetched_and_its_failure_is_told_of_who_mounts_it(void 
 	assert_non_null(strstr(pass(k), "+ fetch image r.example/data:1"));
 	pull(k, "r.example/data:1", PULL_DONE, "");
 	brought("r.example/data:1");
-	assert_non_null(strstr(pass(k), "+ start pod default/web"));
+	assert_non_null(strstr(pass(k),
+			       "~ renew pod default/web  # a: all that it refers to is "
+			       "there\n"));
 	assert_non_null(strstr(kit_text(k), "Successfully pulled image \"r.example/data:1\""));
+	assert_non_null(strstr(kit_text(k), "Container image \"web:1\" already present"));
+	assert_false(((const struct add_args *)kit_body(k, ACT_RENEW))->container->hold);
+	assert_int_equal(((const struct add_args *)kit_body(k, ACT_RENEW))->container->mounts.n,
+			 1);
+}
+
+/* Two containers of which only b has its image. */
+static void
+two(struct kit *k, const char *list, const char *more)
+{
+	char *text;
+
+	brought("docker.io/library/web:1");
+	xasprintf(&text,
+		  "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {%s: ["
+		  "{name: a, image: 'r.example/gone:1'}, {name: b, image: 'web:1'}]%s}\n",
+		  list, more);
+	kit_read(k, text);
+	free(text);
+	pass(k);
+}
+
+static void
+who_has_its_image_does_not_wait_for_who_has_not(void **state)
+{
+	struct kit *k = *state;
+	const struct sandbox_args *start;
+
+	two(k, "containers", "");
+	assert_non_null(strstr(pass(k), "+ fetch image r.example/gone:1"));
+	start = kit_body(k, ACT_START);
+	assert_true(start->containers.at[0].hold);
+	assert_false(start->containers.at[1].hold);
+	up_held(k, 0);
+	pull(k, "r.example/gone:1", PULL_FAILED, "not found");
+	assert_string_equal(pass(k), "! event pod default/web  # Failed: Failed to pull image "
+				     "\"r.example/gone:1\": not found\n"
+				     "! event pod default/web  # Failed: Error: ErrImagePull\n"
+				     ". status pod default/web  # a: ErrImagePull\n");
+	assert_non_null(state_of(k, "b")->running);
+	k->now += 10000;
+	assert_non_null(strstr(pass(k), "+ fetch image r.example/gone:1"));
+	assert_string_equal(state_of(k, "a")->waiting->reason, "ImagePullBackOff");
+	pull(k, "r.example/gone:1", PULL_DONE, "");
+	brought("r.example/gone:1");
+	assert_non_null(strstr(pass(k), "~ renew pod default/web"));
+	assert_non_null(strstr(kit_text(k), "Successfully pulled image \"r.example/gone:1\""));
+}
+
+static void
+nothing_is_started_for_who_comes_after_an_init_container_without_its_image(void **state)
+{
+	struct kit *k = *state;
+
+	two(k, "initContainers", ", containers: [{name: c, image: 'web:1'}]");
+	assert_null(strstr(pass(k), "+ start"));
+	kit_drop(k, RES_pod, "default", "web");
+	images.images.n = 0;
+	brought("r.example/gone:1");
+	two(k, "initContainers", ", containers: [{name: c, image: 'later:1'}]");
+	assert_non_null(strstr(pass(k), "+ start"));
+	assert_true(
+	    ((const struct sandbox_args *)kit_body(k, ACT_START))->containers.at[2].hold);
 }
 
 static void
@@ -214,6 +302,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(an_image_volumes_image_is_fetched_and_its_failure_is_told_of_who_mounts_it),
 		T(an_image_volumes_pull_policy_counts),
+		T(who_has_its_image_does_not_wait_for_who_has_not),
+		T(nothing_is_started_for_who_comes_after_an_init_container_without_its_image),
 		T(an_ephemeral_containers_image_is_fetched_while_the_others_run),
 		T(an_ephemeral_container_that_always_pulls_takes_nothing_older_than_itself),
 		T(a_secret_that_an_ephemeral_container_lacks_is_named),

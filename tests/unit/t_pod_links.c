@@ -51,12 +51,34 @@ service_links_can_be_turned_off(void **state)
 	assert_null(env_of(a, "DB_SERVICE_HOST"));
 }
 
+/* Client libraries look for it. */
+static void
+the_service_of_the_api_is_told_once_and_always(void **state)
+{
+	struct kit *k = *state;
+	const struct sandbox_args *a;
+	size_t told = 0;
+
+	kit_read(k, "apiVersion: v1\nkind: Service\nmetadata: {name: kubernetes}\n"
+		    "spec: {clusterIP: 10.43.0.1, ports: [{name: https, port: 443}]}\n");
+	a = pod_started(k, ", enableServiceLinks: false", "");
+	assert_string_equal(env_of(a, "KUBERNETES_SERVICE_HOST"), "10.43.0.1");
+	assert_string_equal(env_of(a, "KUBERNETES_SERVICE_PORT"), "443");
+	assert_string_equal(env_of(a, "KUBERNETES_SERVICE_PORT_HTTPS"), "443");
+	kit_drop(k, RES_pod, "default", "web");
+	a = pod_started(k, "", "");
+	for (size_t i = 0; i < a->containers.at[0].env.n; i++)
+		told += !strncmp(a->containers.at[0].env.at[i], "KUBERNETES_SERVICE_HOST=", 24);
+	assert_int_equal(told, 1);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(services_of_the_namespace_are_variables),
 		T(service_links_can_be_turned_off),
+		T(the_service_of_the_api_is_told_once_and_always),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -391,7 +391,7 @@ place(const struct seen *s, int code)
 }
 
 static void
-compile(struct rt_container c, struct buf *b)
+compile_on(bool tmpfs_maps, struct rt_pod p, struct buf *b)
 {
 	static const char *const none[] = { NULL };
 	static const char *const layers[] = { "/l/bottom", "/l/top" };
@@ -406,12 +406,74 @@ compile(struct rt_container c, struct buf *b)
 				   .working_dir = "",
 				   .user = "",
 				   .stop_signal = "SIGQUIT" };
-	struct rt_pod p = pod(&c);
-	struct rt rt = { .cfg = { .run_dir = "/r", .state_dir = "/s" }, .caps = ~0ULL };
+	struct rt rt = { .cfg = { .run_dir = "/r", .state_dir = "/s" },
+			 .users = { .tmpfs = tmpfs_maps },
+			 .caps = ~0ULL };
 
-	assert_int_equal(rtops_compile(&rt, &p, &c, &img, b, NULL), 0);
+	assert_int_equal(rtops_compile(&rt, &p, p.containers, &img, b, NULL), 0);
 	assert_int_equal(((struct ops_head *)b->at)->stop_signal, 3);
 	seccomp_done(&rt.seccomp);
+}
+
+static void
+compile(struct rt_container c, struct buf *b)
+{
+	compile_on(true, pod(&c), b);
+}
+
+/* The flags of the volume that is mounted there. */
+static unsigned
+volume_flags(const struct buf *b, const char *path)
+{
+	for (size_t at = sizeof(struct ops_head); at < b->len;) {
+		const struct op *op = (const struct op *)(b->at + at);
+		const char *word = op->text;
+
+		at += op->len;
+		if (op->code != OP_VOLUME)
+			continue;
+		for (uint32_t i = 1; i < op->nstr; i++) /* the last one is the place */
+			word += strlen(word) + 1;
+		if (strcmp(word, path) == 0)
+			return op->flags;
+	}
+	fail_msg("nothing is mounted at %s", path);
+	return 0;
+}
+
+/* Linux before 6.3 maps no ids on a tmpfs: what is on it is the pod's own from the start. */
+static void
+where_tmpfs_cannot_be_mapped_it_belongs_to_the_pods_ids(void **state)
+{
+	static const struct rt_volume v[] = { { "conf", RT_FILES, 0, files, 2 },
+					      { "memory", RT_MEMORY, 1 << 20, NULL, 0 },
+					      { "disk", RT_EMPTY, 0, NULL, 0 } };
+	static const struct rt_mount m[] = { { .volume = "conf", .path = "/conf" },
+					     { .volume = "memory", .path = "/memory" },
+					     { .volume = "disk", .path = "/disk" } };
+	struct rt_container c = container();
+	struct rt_pod p = pod(&c);
+	struct users old = { .able = true }, new = { .able = true, .tmpfs = true };
+	struct buf b = { 0 };
+
+	(void)state;
+	c.mounts = m;
+	c.nmounts = 3;
+	p.volumes = v;
+	p.nvolumes = 3;
+	compile_on(false, p, &b);
+	assert_true(volume_flags(&b, "/conf") & V_OWNED);
+	assert_true(volume_flags(&b, "/memory") & V_OWNED);
+	assert_false(volume_flags(&b, "/disk") & V_OWNED);
+	buf_clear(&b);
+	compile_on(true, p, &b);
+	assert_false(volume_flags(&b, "/conf") & V_OWNED);
+	assert_false(volume_flags(&b, "/memory") & V_OWNED);
+	assert_false(volume_flags(&b, "/disk") & V_OWNED);
+	buf_done(&b);
+	assert_int_equal(users_tmpfs_root(&old, 7 << 16), 7 << 16);
+	assert_int_equal(users_tmpfs_root(&new, 7 << 16), 0);
+	assert_int_equal(users_tmpfs_root(&old, 0), 0); /* of a pod with the host's users */
 }
 
 static void
@@ -471,6 +533,7 @@ main(void)
 		cmocka_unit_test(capabilities_add_up_as_docker_reads_them),
 		cmocka_unit_test(capabilities_beyond_the_defaults_need_the_operators_word),
 		cmocka_unit_test(the_host_is_left_before_the_user_is_looked_for),
+		cmocka_unit_test(where_tmpfs_cannot_be_mapped_it_belongs_to_the_pods_ids),
 		cmocka_unit_test(the_filter_comes_last_unless_privileges_may_grow),
 	};
 

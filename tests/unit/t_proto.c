@@ -77,6 +77,18 @@ static const struct row {
 	  "{\"endpoints\":[{\"addresses\":[\"10.0.0.1\"]}],\"ports\":[{\"name\":\"p\","
 	  "\"protocol\":"
 	  "\"TCP\",\"port\":80}],\"addressType\":\"IPv4\"}" },
+	{ network_policy_kind,
+	  "2:{1:{1:{1:'app' 2:'x'}} 2:{1:{1:'UDP' 2:{1=0 2=53 3:''} 3=54} 1:{2:{1=1 2=0 "
+	  "3:'web'}} "
+	  "2:{1:{} 2:{1:{1:'a' 2:'b'}}}} 3:{2:{3:{1:'10.0.0.0/8' 2:'10.1.0.0/16'}}} "
+	  "4:'Ingress'}",
+	  "{\"spec\":{\"podSelector\":{\"matchLabels\":{\"app\":\"x\"}},\"ingress\":[{"
+	  "\"ports\":["
+	  "{\"protocol\":\"UDP\",\"port\":53,\"endPort\":54},{\"port\":\"web\"}],\"from\":[{"
+	  "\"podSelector\":{},\"namespaceSelector\":{\"matchLabels\":{\"a\":\"b\"}}}]}],"
+	  "\"egress\":"
+	  "[{\"to\":[{\"ipBlock\":{\"cidr\":\"10.0.0.0/8\",\"except\":[\"10.1.0.0/16\"]}}]}],"
+	  "\"policyTypes\":[\"Ingress\"]}}" },
 	{ delete_options_kind, "1=0 2:{1:'uid'} 4:'Orphan' 5:'All'",
 	  "{\"gracePeriodSeconds\":0,\"preconditions\":{\"uid\":\"uid\"},\"propagationPolicy\":"
 	  "\"Orphan\",\"dryRun\":[\"All\"]}" },

@@ -160,7 +160,7 @@ a_rule_allows_what_it_says_and_nothing_else(void **state)
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
 		const struct row *r = &table[i];
 		struct world w = { 0 };
-		struct rbac_user u = { "ann", NULL, 0 }, other = { "bob", NULL, 0 };
+		struct user u = { "ann", "", NULL, 0 }, other = { "bob", "", NULL, 0 };
 		struct policy_rule *rules =
 		    rule(&w, r->verbs, r->groups, r->resources, r->names, r->urls);
 
@@ -181,9 +181,9 @@ bindings_hold_where_they_are_and_say_why(void **state)
 	static const char *const robots[] = { "system:serviceaccounts" };
 	static const char *const masters[] = { "system:masters" };
 	struct world w = { 0 };
-	struct rbac_user ann = { "ann", NULL, 0 },
-			 sa = { "system:serviceaccount:ns:robot", robots, 1 },
-			 root = { "x", masters, 1 };
+	struct user ann = { "ann", "", NULL, 0 },
+		    sa = { "system:serviceaccount:ns:robot", "", robots, 1 },
+		    root = { "x", "", masters, 1 };
 	struct rbac_attributes at = { "get", "", "pods", "", "ns", "p", NULL };
 	const char *why;
 
@@ -215,9 +215,9 @@ bindings_hold_where_they_are_and_say_why(void **state)
 	assert_true(rbac_allows(w.index, &root, &at, &w.a, NULL));
 	at.ns = "ns";
 	assert_false(
-	    rbac_allows(w.index, &(struct rbac_user){ "eve", NULL, 0 }, &at, &w.a, NULL));
+	    rbac_allows(w.index, &(struct user){ "eve", "", NULL, 0 }, &at, &w.a, NULL));
 	assert_false(
-	    rbac_allows(w.index, &(struct rbac_user){ "zoe", NULL, 0 }, &at, &w.a, &why));
+	    rbac_allows(w.index, &(struct user){ "zoe", "", NULL, 0 }, &at, &w.a, &why));
 	assert_string_equal(why, "RBAC: role.rbac.authorization.k8s.io \"nowhere\" not found");
 	done(&w);
 }
@@ -290,7 +290,7 @@ slow_rule(const struct policy_rule *r, const struct rbac_attributes *at)
 }
 
 static bool
-slow_is(const struct subject *s, const struct rbac_user *u)
+slow_is(const struct subject *s, const struct user *u)
 {
 	char account[64];
 
@@ -330,7 +330,7 @@ slow_role(const struct world *w, const struct role_ref *ref, const char *ns,
 }
 
 static bool
-slow_allows(const struct world *w, const struct rbac_user *u, const struct rbac_attributes *at)
+slow_allows(const struct world *w, const struct user *u, const struct rbac_attributes *at)
 {
 	for (size_t i = 0; i < w->n[2]; i++) {
 		const struct cluster_role_binding *b =
@@ -361,7 +361,7 @@ the_index_answers_as_a_walk_over_all_bindings(void **state)
 
 		random_world(&w, &seed);
 		for (int i = 0; i < 100; i++) {
-			struct rbac_user u = { PICK(&seed, users), teams, roll(&seed, 3) };
+			struct user u = { PICK(&seed, users), "", teams, roll(&seed, 3) };
 			struct rbac_attributes at = { verbs[roll(&seed, 3)],
 						      roll(&seed, 2) ? "apps" : "",
 						      roll(&seed, 2) ? "pods" : "deployments",
@@ -412,7 +412,7 @@ what_is_granted_must_be_held(void **state)
 	for (size_t i = 0; i < sizeof grants / sizeof *grants; i++) {
 		const char *const *h = grants[i].held, *const *n = grants[i].wanted, *text;
 		struct world w = { 0 };
-		struct rbac_user u = { "ann", teams, 2 };
+		struct user u = { "ann", "", teams, 2 };
 		struct policy_rule *wanted = rule(&w, n[0], n[1], n[2], n[3], n[4]);
 		struct rbac_rules rules = { (const struct policy_rule *[]){ wanted }, 1 };
 

@@ -427,6 +427,40 @@ a_long_list_is_read_whole(void **s)
 		assert_int_equal(atoi(spec->containers.at[i].name + 1), i);
 }
 
+/* Whoever answers a client asks for the kind, not for the text. */
+static void
+a_complaint_says_of_what_kind_it_is(void **s)
+{
+	READING(r);
+	static const enum complaint_kind want[] = {
+		COMPLAINT_WRONG_TYPE, COMPLAINT_DUPLICATE,     COMPLAINT_UNSUPPORTED,
+		COMPLAINT_INVALID,    COMPLAINT_UNKNOWN_FIELD, COMPLAINT_REQUIRED,
+	};
+	size_t i = 0;
+
+	(void)s;
+	decoded(&r, pod_spec_kind(),
+		"containers:\n"
+		"- {name: a, image: [x]}\n"
+		"- {name: a, image: x, imagePullPolicy: Often}\n"
+		"- {name: A, image: x}\n"
+		"- {name: d, image: x, comand: [x]}\n"
+		"- {image: x}\n",
+		SCHEMA_STRICT);
+	complaints_sort(&r.cs);
+	for (const struct complaint *c = r.cs.first; c; c = c->next, i++) {
+		assert_in_range(i, 0, sizeof want / sizeof *want - 1);
+		assert_int_equal(c->kind, want[i]);
+		if (c->kind == COMPLAINT_UNKNOWN_FIELD)
+			assert_string_equal(c->near, "command");
+	}
+	assert_int_equal(i, sizeof want / sizeof *want);
+	assert_string_equal(complaint_reason(COMPLAINT_REQUIRED), "FieldValueRequired");
+	/* a value that reads like Kubernetes' words does not make it so */
+	complain(&r.cs, 1, 1, NULL, "%s: no such thing", "Forbidden");
+	assert_int_equal(r.cs.last->kind, COMPLAINT_INVALID);
+}
+
 static void
 the_hand_checks_every_row_of_a_message(void **s)
 {
@@ -470,6 +504,7 @@ main(void)
 		T(duplicates_among_many_items_are_found),
 		T(a_list_of_nothing_but_mistakes_is_given_up),
 		T(a_long_list_is_read_whole),
+		T(a_complaint_says_of_what_kind_it_is),
 		T(the_hand_checks_every_row_of_a_message),
 	};
 

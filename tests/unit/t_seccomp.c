@@ -1,4 +1,5 @@
-/* The filter a container gets, beside the one libseccomp wrote: the same answers. */
+/* t_seccomp.c -- the filter a container gets, beside the one libseccomp wrote: the same
+ * answers. */
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>

@@ -1,4 +1,4 @@
-/* Git repositories as sources: real workers, real pushes by a real git. */
+/* t_source.c -- Git repositories as sources: real workers, real pushes by a real git. */
 #include "source_world.h"
 #include <fcntl.h>
 

@@ -1,4 +1,5 @@
-/* Directories as sources: what editors and tools do to files, seen as snapshots. */
+/* t_source_dir.c -- directories as sources: what editors and tools do to files, seen as
+ * snapshots. */
 #include "source_world.h"
 #include <fcntl.h>
 #include <sys/inotify.h>

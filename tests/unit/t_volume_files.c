@@ -111,7 +111,7 @@ changed_labels_are_sent_and_a_changed_status_is_not(void **state)
 	kit_update(k, p);
 	assert_string_equal(pass(k),
 			    "~ files pod default/web  # what its files are made of changed\n"
-			    "~ update pod default/web  # new files\n");
+			    ". status pod default/web  # 1/1 ready\n");
 	assert_string_equal(file(k, kit_body(k, ACT_FILES), "l"), "app=\"new\"\ntier=\"low\"");
 	assert_string_equal(pass(k), "");
 }

@@ -1,4 +1,4 @@
-/* t_rules_reconcile.c -- from EndpointSlices to what the proxy is told. */
+/* t_program.c -- from EndpointSlices to what the proxy is told. */
 #include "world.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,7 +38,8 @@ pass(struct bench *b)
 	s->nprogrammed = b->n;
 	plan_init(&b->plan, &b->w.arena);
 	for (size_t i = 0; i < s->of[RES_service].n; i++)
-		rules_reconcile(s, (const struct service *)s->of[RES_service].at[i], &b->plan);
+		program_reconcile(s, (const struct service *)s->of[RES_service].at[i],
+				  &b->plan);
 	buf_clear(&b->out);
 	plan_print(&b->plan, &b->out);
 	return buf_text(&b->out);

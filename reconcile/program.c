@@ -1,4 +1,4 @@
-/* rules_program.c -- a Service's ports as the proxy wants them, from its EndpointSlices.
+/* program.c -- a Service's ports as the proxy wants them, from its EndpointSlices.
  *
  * Pure.  Compares with what the host has acknowledged and stages what differs;
  * controllers.c ends the pass's changes with one COMMIT, so that an endpoint
@@ -8,21 +8,10 @@
  * ready do (KEP-1669): better a pod on its way out than a refused connection.
  * When there is none either, the rules refuse.
  */
+#include "base/ipv4.h"
 #include "controllers.h"
 #include "service.h"
 #include "workload.h"
-#include <arpa/inet.h>
-
-static bool
-ip_read(const char *text, uint32_t *ret)
-{
-	struct in_addr in;
-
-	if (!text || inet_pton(AF_INET, text, &in) != 1)
-		return false;
-	*ret = ntohl(in.s_addr);
-	return true;
-}
 
 struct serving {
 	struct endpoint_args *at;
@@ -39,16 +28,16 @@ is_local(const struct settings *set, const char *node, uint32_t ip)
 
 	if (!str_is(node, ""))
 		return str_is(node, set->node_name);
-	return !((uint64_t)(ip ^ set->pod_net) >> (32 - set->pod_bits)) ||
-	       (ip_read(set->node_ip, &own) && own == ip);
+	return ipv4_within(ip, set->pod_net, set->pod_bits) ||
+	       (ipv4_read(set->node_ip, &own) && own == ip);
 }
 
 static void
 serving_add(struct serving *v, const char *ip, int64_t port, const char *node)
 {
-	struct in_addr in;
+	uint32_t address;
 
-	if (inet_pton(AF_INET, ip, &in) != 1 || port < 1 || port > 65535)
+	if (!ipv4_read(ip, &address) || port < 1 || port > 65535)
 		return; /* the proxy speaks IPv4 */
 	if (v->n == v->cap) {
 		struct endpoint_args *at;
@@ -59,21 +48,21 @@ serving_add(struct serving *v, const char *ip, int64_t port, const char *node)
 			memcpy(at, v->at, v->n * sizeof *at);
 		v->at = at;
 	}
-	v->at[v->n++] = (struct endpoint_args){
-		.ip = ip, .port = port, .away = !is_local(v->settings, node, ntohl(in.s_addr))
-	};
+	v->at[v->n++] = (struct endpoint_args){ .ip = ip,
+						.port = port,
+						.away = !is_local(v->settings, node, address) };
 }
 
 static int
 endpoint_order(const void *a, const void *b)
 {
 	const struct endpoint_args *x = a, *y = b;
-	struct in_addr i, j;
+	uint32_t i = 0, j = 0;
 
-	(void)inet_pton(AF_INET, x->ip, &i);
-	(void)inet_pton(AF_INET, y->ip, &j);
-	if (i.s_addr != j.s_addr)
-		return ntohl(i.s_addr) < ntohl(j.s_addr) ? -1 : 1;
+	(void)ipv4_read(x->ip, &i);
+	(void)ipv4_read(y->ip, &j);
+	if (i != j)
+		return i < j ? -1 : 1;
 	return x->port < y->port ? -1 : x->port > y->port;
 }
 
@@ -102,19 +91,11 @@ port_of(const struct endpoint_port *at, size_t n, const struct service_port *por
 
 /* An absent `ready` is to be read as true, an absent `serving` as ready. */
 static bool
-is_ready(const struct endpoint *e)
-{
-	const struct endpoint_conditions *c = e->conditions;
-
-	return !c || c->ready || !schema_has(endpoint_conditions_kind(), c, "ready");
-}
-
-static bool
 is_serving_last(const struct endpoint *e)
 {
 	const struct endpoint_conditions *c = e->conditions;
 
-	return c && c->serving && c->terminating;
+	return e->addresses.n && c && c->serving && c->terminating;
 }
 
 static void
@@ -128,7 +109,7 @@ slice_gather(const struct endpoint_slice *x, const struct service_port *port, bo
 	for (size_t i = 0; i < x->endpoints.n; i++) {
 		const struct endpoint *e = &x->endpoints.at[i];
 
-		if (e->addresses.n && (last ? is_serving_last(e) : is_ready(e)))
+		if (last ? is_serving_last(e) : endpoint_is_ready(e))
 			serving_add(v, e->addresses.at[0], ep->port, e->nodeName);
 	}
 }
@@ -151,19 +132,14 @@ static struct serving
 gather(struct snapshot *s, const struct service *svc, const struct service_port *port,
        struct arena *a)
 {
-	struct pair pair = { LABEL_SERVICE, object_name(svc) };
-	struct pairs by = { &pair, 1 };
-	const char *ns = object_namespace(svc);
-	struct objects slices = snapshot_selected(s, RES_endpoint_slice, ns, &by);
+	struct objects slices = service_slices(s, svc);
 	struct serving v = { .a = a, .settings = s->settings };
 
 	for (int last = 0; last < 2 && !v.n; last++)
 		for (size_t i = 0; i < slices.n; i++)
 			slice_gather((const struct endpoint_slice *)slices.at[i], port, last,
 				     &v);
-	if (!slices.n && !service_selects(svc))
-		old_form_gather(snapshot_find(s, RES_endpoints, ns, object_name(svc)), port,
-				&v);
+	old_form_gather(service_old_form(s, svc, &slices), port, &v);
 	serving_settle(&v);
 	return v;
 }
@@ -171,10 +147,7 @@ gather(struct snapshot *s, const struct service *svc, const struct service_port 
 size_t
 service_local_ready(struct snapshot *s, const struct service *svc)
 {
-	struct pair pair = { LABEL_SERVICE, object_name(svc) };
-	struct pairs by = { &pair, 1 };
-	struct objects slices =
-	    snapshot_selected(s, RES_endpoint_slice, object_namespace(svc), &by);
+	struct objects slices = service_slices(s, svc);
 	struct serving v = { .a = s->arena, .settings = s->settings };
 	size_t n = 0;
 
@@ -182,7 +155,7 @@ service_local_ready(struct snapshot *s, const struct service *svc)
 		const struct endpoint_slice *x = (const struct endpoint_slice *)slices.at[i];
 
 		for (size_t k = 0; k < x->endpoints.n; k++)
-			if (x->endpoints.at[k].addresses.n && is_ready(&x->endpoints.at[k]))
+			if (endpoint_is_ready(&x->endpoints.at[k]))
 				serving_add(&v, x->endpoints.at[k].addresses.at[0], 1,
 					    x->endpoints.at[k].nodeName);
 	}
@@ -220,22 +193,19 @@ external_ips(struct snapshot *s, const struct service *svc, struct arena *a)
 	uint32_t ip;
 
 	for (size_t i = 0; i < all->n; i++)
-		if (ip_read(all->at[i], &ip) && address_allowed(&s->settings->external, ip))
+		if (ipv4_read(all->at[i], &ip) && address_allowed(&s->settings->external, ip))
 			out.at[out.n++] = all->at[i];
 	return out;
 }
 
 /* "10.9.8.0/24" holds this address? */
 static bool
-range_holds(const char *range, uint32_t ip, struct arena *a)
+range_holds(const char *range, uint32_t ip)
 {
-	char *copy = arena_strdup(a, range), *slash = strchr(copy, '/');
-	unsigned long bits = slash ? strtoul(slash + 1, NULL, 10) : 32;
 	uint32_t net;
+	unsigned bits;
 
-	if (slash)
-		*slash = 0;
-	return ip_read(copy, &net) && (!bits || !((net ^ ip) >> (32 - bits)));
+	return ipv4_range_read(range, &net, &bits) && ipv4_within(ip, net, bits);
 }
 
 /* Whom loadBalancerSourceRanges lets in.  The host speaks to an address of its own from that
@@ -255,7 +225,7 @@ sources_of(struct snapshot *s, const struct service *svc, const char *balancer, 
 		if (strchr(range, ':'))
 			continue; /* IPv6 */
 		out.at[out.n++] = range = arena_strndup(a, range, n);
-		host |= ip_read(s->settings->node_ip, &ip) && range_holds(range, ip, a);
+		host |= ipv4_read(s->settings->node_ip, &ip) && range_holds(range, ip);
 	}
 	if (host)
 		out.at[out.n++] = arena_printf(a, "%s/32", balancer);
@@ -353,7 +323,7 @@ retire(struct snapshot *s, const struct service *svc, bool served, struct plan *
 }
 
 void
-rules_reconcile(struct snapshot *s, const struct service *svc, struct plan *p)
+program_reconcile(struct snapshot *s, const struct service *svc, struct plan *p)
 {
 	bool served = svc->spec && service_has_address(s, svc);
 

@@ -1,0 +1,51 @@
+/* http_priv.h -- what http.c and http_tls.c share; nobody else includes it. */
+#ifndef KEDGE_HTTP_PRIV_H
+#define KEDGE_HTTP_PRIV_H
+#include "http.h"
+
+struct MHD_Daemon;
+struct arriving;
+struct event;
+struct peers;
+
+/* One of libmicrohttpd's daemons: the unix socket's, the one in plain, and one for each of
+ * the API's certificates that is still in use. */
+struct listener {
+	struct http *http;
+	struct listener *next;
+	struct MHD_Daemon *daemon;
+	struct event *ready, *timer;
+	enum http_door door;
+	bool woken;
+	int strangers; /* connections of those who are refused */
+};
+
+struct http {
+	struct event_base *base;
+	struct http_handler handler;
+	struct listener *listeners;
+	struct peers *peers;
+	struct http_request *requests;
+	struct http_tunnel *tunnels;
+	char *path; /* of the unix socket; NULL: not ours to remove */
+	size_t max_body;
+	int port;
+	bool closing;
+	/* of http_tls.c */
+	struct listener *tls; /* who has the newest certificate */
+	struct event *tls_accept;
+	struct arriving *arriving; /* connections that have said nothing yet */
+	int narriving, tls_fd;
+};
+
+/* Without `tls` it takes `fd`, also when it fails.  NULL: it failed. */
+struct listener *listener_open(struct http *, int fd, enum http_door, const struct http_tls *,
+			       struct error **);
+void listener_close(struct listener *);
+/* It has something to do that no descriptor tells of. */
+void listener_poke(struct listener *);
+
+/* http_tls.c; takes `fd`, also when it fails. */
+int http_tls_open(struct http *, int fd, const struct http_tls *, struct error **);
+void http_tls_close(struct http *); /* nobody comes any more; takes one never opened */
+#endif

@@ -1,0 +1,190 @@
+/* http_tls.c -- the door for TLS: who comes, and with which certificate they are met.
+ *
+ * We accept ourselves and look at the first byte: what begins as TLS does goes to
+ * libmicrohttpd, plain HTTP is told so in the words of Go's server, all else is shut out.
+ * A new certificate is a new daemon; the former ones end with their last connection.
+ */
+#include "../reconcile/base/buf.h"
+#include "../reconcile/base/error.h"
+#include "http_priv.h"
+#include <event2/event.h>
+#include <microhttpd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+	ARRIVING_MOST = 256, /* connections that say nothing */
+	SILENCE_SECONDS = 10,
+	ACCEPT_MOST = 64, /* in one turn of the loop */
+	TLS_HANDSHAKE = 0x16
+};
+
+struct arriving {
+	struct http *http;
+	struct arriving *next, **link;
+	struct event *event;
+	struct sockaddr_storage from;
+	socklen_t from_len;
+	int fd;
+};
+
+/* The descriptor stays open. */
+static void
+arriving_free(struct arriving *a)
+{
+	event_free(a->event);
+	*a->link = a->next;
+	if (a->next)
+		a->next->link = a->link;
+	a->http->narriving--;
+	free(a);
+}
+
+/* Go's crypto/tls, tlsRecordHeaderLooksLikeHTTP */
+static bool
+looks_like_http(const char *bytes, size_t n)
+{
+	static const char *const begins[] = { "GET /", "HEAD ", "POST ", "PUT /", "OPTIO" };
+
+	for (size_t i = 0; n >= 5 && i < sizeof begins / sizeof *begins; i++)
+		if (!memcmp(bytes, begins[i], 5))
+			return true;
+	return false;
+}
+
+/* What it sent is taken first: a socket closed with bytes unread resets, and the client
+ * would not see the answer. */
+static void
+say_wrong_protocol(int fd)
+{
+	static const char text[] = "HTTP/1.0 400 Bad Request\r\n\r\n"
+				   "Client sent an HTTP request to an HTTPS server.\n";
+	char sink[4096];
+
+	while (recv(fd, sink, sizeof sink, MSG_DONTWAIT) == (ssize_t)sizeof sink)
+		;
+	(void)!send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)shutdown(fd, SHUT_WR);
+}
+
+static void
+on_first_bytes(evutil_socket_t fd, short what, void *arg)
+{
+	struct arriving *a = arg;
+	struct http *h = a->http;
+	struct sockaddr_storage from = a->from;
+	socklen_t from_len = a->from_len;
+	char bytes[8];
+	ssize_t n = what & EV_READ ? recv(fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT) : 0;
+
+	arriving_free(a);
+	if (n > 0 && bytes[0] == TLS_HANDSHAKE) {
+		/* It closes what it does not take: there are too many. */
+		(void)MHD_add_connection(h->tls->daemon, fd, (struct sockaddr *)&from,
+					 from_len);
+		listener_poke(h->tls);
+		return;
+	}
+	if (n > 0 && looks_like_http(bytes, (size_t)n))
+		say_wrong_protocol(fd);
+	close(fd);
+}
+
+static void
+arrive(struct http *h, int fd, const struct sockaddr_storage *from, socklen_t from_len)
+{
+	const struct timeval silence = { SILENCE_SECONDS, 0 };
+	struct arriving *a;
+
+	if (h->narriving >= ARRIVING_MOST) {
+		close(fd);
+		return;
+	}
+	a = xcalloc(1, sizeof *a);
+	*a = (struct arriving){ .http = h,
+				.next = h->arriving,
+				.link = &h->arriving,
+				.from = *from,
+				.from_len = from_len,
+				.fd = fd };
+	if (a->next)
+		a->next->link = &a->next;
+	h->arriving = a;
+	h->narriving++;
+	a->event = event_new(h->base, fd, EV_READ, on_first_bytes, a);
+	event_add(a->event, &silence);
+}
+
+static void
+on_accept(evutil_socket_t fd, short what, void *arg)
+{
+	struct http *h = arg;
+
+	(void)what;
+	for (int i = 0; i < ACCEPT_MOST; i++) {
+		struct sockaddr_storage from = { 0 };
+		socklen_t n = sizeof from;
+		int c = accept4(fd, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (c < 0)
+			return;
+		arrive(h, c, &from, n);
+	}
+}
+
+/* Those that nobody uses any more. */
+static void
+sweep(struct http *h)
+{
+	for (struct listener *l = h->listeners, *next; l; l = next) {
+		const union MHD_DaemonInfo *info;
+
+		next = l->next;
+		if (l->door != HTTP_TLS || l == h->tls)
+			continue;
+		info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+		if (info && !info->num_connections)
+			listener_close(l);
+	}
+}
+
+int
+http_tls_set(struct http *h, const struct http_tls *tls, struct error **e)
+{
+	struct listener *l = listener_open(h, -1, HTTP_TLS, tls, e);
+
+	if (!l)
+		return -1;
+	h->tls = l;
+	sweep(h);
+	return 0;
+}
+
+int
+http_tls_open(struct http *h, int fd, const struct http_tls *tls, struct error **e)
+{
+	h->tls_fd = fd;
+	if (http_tls_set(h, tls, e) < 0)
+		return -1;
+	h->tls_accept = event_new(h->base, fd, EV_READ | EV_PERSIST, on_accept, h);
+	event_add(h->tls_accept, NULL);
+	return 0;
+}
+
+void
+http_tls_close(struct http *h)
+{
+	while (h->arriving) {
+		int fd = h->arriving->fd;
+
+		arriving_free(h->arriving);
+		close(fd);
+	}
+	if (h->tls_accept)
+		event_free(h->tls_accept);
+	if (h->tls_fd > 0)
+		close(h->tls_fd);
+	h->tls_accept = NULL;
+	h->tls_fd = 0;
+}

@@ -1,0 +1,279 @@
+/* trouble.c -- see trouble.h. */
+#include "trouble.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "object.h"
+#include "pod_parts.h"
+#include "service.h"
+#include <inttypes.h>
+#include <string.h>
+
+/* ---- pods ---- */
+
+static const struct condition *
+condition_of(const struct pod_status *st, const char *type)
+{
+	for (size_t i = 0; i < st->conditions.n; i++)
+		if (str_is(st->conditions.at[i].type, type))
+			return &st->conditions.at[i];
+	return NULL;
+}
+
+static bool
+is_ready(const struct pod *pod)
+{
+	const struct condition *ready = pod->status ? condition_of(pod->status, "Ready") : NULL;
+
+	return ready && str_is(ready->status, "True");
+}
+
+static const char *
+waits_for(const struct pod_status *st, struct arena *a)
+{
+	size_t ninit = st->initContainerStatuses.n;
+
+	for (size_t i = 0; i < ninit + st->containerStatuses.n; i++) {
+		const struct container_state *now =
+		    i < ninit ? st->initContainerStatuses.at[i].state
+			      : st->containerStatuses.at[i - ninit].state;
+		const struct container_state_waiting *w = now ? now->waiting : NULL;
+
+		if (w && w->reason && !str_is(w->reason, "ContainerCreating") &&
+		    !str_is(w->reason, "PodInitializing"))
+			return arena_printf(a, "%s%s%s", w->reason, w->message ? ": " : "",
+					    w->message ? w->message : "");
+	}
+	return NULL;
+}
+
+/* Is it about the run that its container ("spec.containers{web}") is in?  The API's times have
+ * whole seconds. */
+static bool
+is_of_this_run(const struct event *ev, const struct pod *pod)
+{
+	for (size_t i = 0; i < pod_parts(pod->spec); i++) {
+		const char *name = pod_part(pod->spec, i)->name;
+		const struct container_status *cs = pod_part_status(pod->status, name);
+		const char *at = strchr(ev->involvedObject->fieldPath, '{');
+
+		if (at && !strncmp(at + 1, name, strlen(name)) &&
+		    str_is(at + 1 + strlen(name), "}"))
+			return cs && cs->state && cs->state->running &&
+			       ev->lastTimestamp / 1000 >= cs->state->running->startedAt / 1000;
+	}
+	return false;
+}
+
+/* The newest word of a probe. */
+static const struct event *
+unhealthy(const struct snapshot *s, const struct pod *pod)
+{
+	struct objects all = snapshot_in(s, RES_event, object_namespace(pod));
+	const struct event *found = NULL;
+
+	for (size_t i = 0; i < all.n; i++) {
+		const struct event *ev = (const struct event *)all.at[i];
+
+		if (str_is(ev->reason, "Unhealthy") && ev->message && ev->involvedObject &&
+		    ev->involvedObject->fieldPath &&
+		    str_is(ev->involvedObject->uid, object_uid(pod)) &&
+		    (!found || ev->lastTimestamp >= found->lastTimestamp) &&
+		    is_of_this_run(ev, pod))
+			found = ev;
+	}
+	return found;
+}
+
+static const char *
+probe_says(const struct snapshot *s, const struct pod *pod, bool count, struct arena *a)
+{
+	const struct event *ev = unhealthy(s, pod);
+	int64_t seconds;
+
+	if (!ev)
+		return NULL;
+	seconds = (ev->lastTimestamp - ev->firstTimestamp) / 1000;
+	if (!count || ev->count < 2)
+		return ev->message;
+	return arena_printf(a, "%s (%" PRId64 " times in %" PRId64 "s)", ev->message, ev->count,
+			    seconds);
+}
+
+const char *
+trouble_of_pod(const struct snapshot *s, const struct pod *pod, bool count, struct arena *a)
+{
+	const struct pod_status *st = pod->status;
+	const struct condition *placed;
+	const char *why;
+
+	if (!st || pod->metadata->deletionTimestamp || is_ready(pod))
+		return NULL;
+	placed = condition_of(st, "PodScheduled");
+	if (placed && str_is(placed->status, "False") && placed->message)
+		return arena_printf(a, "%s: %s", placed->reason, placed->message);
+	why = waits_for(st, a);
+	return why ? why : probe_says(s, pod, count, a);
+}
+
+/* ---- services ---- */
+
+struct at_service {
+	const struct snapshot *s;
+	const struct service *svc;
+	const struct end_seen *ends;
+	size_t nends;
+	const struct pod **pods; /* that it selects */
+	size_t npods;
+	struct arena *a;
+};
+
+static const struct container_port *
+port_named(const struct pod *pod, const struct service_port *sp)
+{
+	for (size_t i = 0; i < pod_parts(pod->spec); i++) {
+		const struct container *c = pod_part(pod->spec, i);
+
+		for (size_t k = 0; k < c->ports.n; k++)
+			if (str_is(c->ports.at[k].name, sp->targetPort.s) &&
+			    str_is(c->ports.at[k].protocol, sp->protocol))
+				return &c->ports.at[k];
+	}
+	return NULL;
+}
+
+/* "it has 8080 (http), 9090": what the first of the pods says that it listens at. */
+static const char *
+ports_of(const struct pod *pod, struct arena *a)
+{
+	cleanup_buf struct buf text = { 0 };
+
+	for (size_t i = 0; i < pod_parts(pod->spec); i++) {
+		const struct container *c = pod_part(pod->spec, i);
+
+		for (size_t k = 0; k < c->ports.n; k++) {
+			const char *name = c->ports.at[k].name;
+
+			buf_addf(&text, "%s%" PRId64 "%s%s%s", text.len ? ", " : "it has ",
+				 c->ports.at[k].containerPort, name ? " (" : "",
+				 name ? name : "", name ? ")" : "");
+		}
+	}
+	return arena_strdup(a, text.len ? text.at : "it states none");
+}
+
+enum listens { NOT_SEEN, NOBODY, TO_ITSELF, YES };
+
+static enum listens
+listens(const struct at_service *at, const char *ip, int64_t port)
+{
+	enum listens found = NOT_SEEN;
+
+	for (size_t i = 0; i < at->nends; i++) {
+		const struct end_seen *end = &at->ends[i];
+		enum listens one = end->port != port ? NOBODY : end->local ? TO_ITSELF : YES;
+
+		if (str_is(end->ip, ip) && one > found)
+			found = one;
+	}
+	return found;
+}
+
+static const char *
+trouble_of_port(const struct at_service *at, const struct service_port *sp)
+{
+	struct arena *a = at->a;
+	size_t without = 0;
+
+	for (size_t i = 0; i < at->npods; i++) {
+		const struct pod *pod = at->pods[i];
+		const struct container_port *cp = sp->targetPort.s ? port_named(pod, sp) : NULL;
+		int64_t number = cp                 ? cp->containerPort
+				 : sp->targetPort.i ? sp->targetPort.i
+						    : sp->port;
+		enum listens there;
+
+		if (sp->targetPort.s && !cp) {
+			without++;
+			continue;
+		}
+		if (!is_ready(pod) || pod->spec->hostNetwork || !str_is(sp->protocol, "TCP"))
+			continue;
+		there = listens(at, pod->status->podIP, number);
+		if (there == NOBODY || there == TO_ITSELF)
+			return arena_printf(
+			    a, "port %" PRId64 ": in pod %s %s port %" PRId64 "%s", sp->port,
+			    object_name(pod),
+			    there == NOBODY ? "nobody listens at" : "who listens at", number,
+			    there == NOBODY ? ""
+					    : " does so at 127.0.0.1 alone, not for others");
+	}
+	if (at->npods && without == at->npods)
+		return arena_printf(a,
+				    "port %" PRId64 ": no container of pod %s has a %s port "
+				    "named \"%s\" (%s)",
+				    sp->port, object_name(at->pods[0]), sp->protocol,
+				    sp->targetPort.s, ports_of(at->pods[0], a));
+	return NULL;
+}
+
+/* Pods of these labels may come: whoever makes them has none just now. */
+static bool
+is_made_by_somebody(const struct at_service *at, const struct label_selector *sel)
+{
+	struct objects all = snapshot_in(at->s, RES_deployment, object_namespace(at->svc));
+
+	for (size_t i = 0; i < all.n; i++) {
+		const struct deployment *d = (const struct deployment *)all.at[i];
+
+		if (selector_matches(sel, &d->spec->template->metadata->labels))
+			return true;
+	}
+	all = snapshot_in(at->s, RES_replica_set, object_namespace(at->svc));
+	for (size_t i = 0; i < all.n; i++) {
+		const struct replica_set *rs = (const struct replica_set *)all.at[i];
+
+		if (selector_matches(sel, &rs->spec->template->metadata->labels))
+			return true;
+	}
+	return false;
+}
+
+static const char *
+labels_text(const struct pairs *labels, struct arena *a)
+{
+	cleanup_buf struct buf text = { 0 };
+
+	for (size_t i = 0; i < labels->n; i++)
+		buf_addf(&text, "%s%s=%s", i ? "," : "", labels->at[i].key,
+			 labels->at[i].value);
+	return arena_strdup(a, buf_text(&text));
+}
+
+const char *
+trouble_of_service(const struct snapshot *s, const struct service *svc,
+		   const struct end_seen *ends, size_t nends, struct arena *a)
+{
+	struct objects all = snapshot_in(s, RES_pod, object_namespace(svc));
+	struct at_service at = { s, svc, ends, nends, NULL, 0, a };
+	struct label_selector sel = { 0 };
+	const char *why = NULL;
+
+	if (!service_selects(svc))
+		return NULL;
+	sel.matchLabels = svc->spec->selector;
+	at.pods = arena_alloc(a, (all.n + 1) * sizeof *at.pods);
+	for (size_t i = 0; i < all.n; i++)
+		if (!all.at[i]->metadata->deletionTimestamp &&
+		    selector_matches(&sel, &all.at[i]->metadata->labels))
+			at.pods[at.npods++] = (const struct pod *)all.at[i];
+	if (!at.npods)
+		return is_made_by_somebody(&at, &sel)
+			   ? NULL
+			   : arena_printf(a, "no pod has the labels that it selects by: %s",
+					  labels_text(&svc->spec->selector, a));
+	for (size_t i = 0; i < svc->spec->ports.n && !why; i++)
+		why = trouble_of_port(&at, &svc->spec->ports.at[i]);
+	return why;
+}

@@ -1,0 +1,302 @@
+#!/usr/bin/env bats
+# identity.bats -- the API over TLS: who is let in, as whom, and who is not.
+load kit
+KILLS=yes
+
+setup_file() {
+	export KUBECTLS
+	KUBECTLS=$(kubectls)
+	kedge_dirs
+	repo_make
+	echo 'certificateSeconds: 15' >"$W/kedge.yaml"
+	clocked kedge_start --source "deploy=$W/deploy.git" --secure-listen 0.0.0.0:6443
+	echo "$KEDGED" >"$W/pid"
+	box box:1
+	export CA=$W/state/pki/ca.crt URL=https://127.0.0.1:6443
+	kedge kubeconfig >"$W/admin.conf"
+	kedge kubeconfig --user alice --group dev --group ops >"$W/alice.conf"
+}
+teardown_file() { file_end; }
+setup() { file_test; }
+
+# as FILE CMD...: $K with that kubeconfig
+as() {
+	local conf=$1
+	shift
+	HOME=$W timeout 20 "${K:-kubectl}" --kubeconfig "$W/$conf.conf" --cache-dir="$W/cache.$(basename "${K:-kubectl}")" "$@"
+}
+ask() { curl -sS --max-time 10 --cacert "$CA" "$@"; }
+token() { head -n 1 "$W/state/pki/tokens.csv" | cut -d, -f1; }
+code() { ask -o "$W/body" -w '%{http_code}' "$@"; }
+# the certificate that the API shows: its serial number
+serial() { openssl s_client -connect 127.0.0.1:6443 -CAfile "$CA" </dev/null 2>/dev/null | openssl x509 -noout -serial; }
+
+reads_and_writes() {
+	run as admin get nodes
+	[ "$status" = 0 ] || return 1
+	as admin create configmap tls --from-literal=a=b &&
+		[ "$(as admin get configmap tls -o 'jsonpath={.data.a}')" = b ] &&
+		as admin delete configmap tls
+}
+@test "kubectl old and new reads and writes with what kedge kubeconfig prints" {
+	every reads_and_writes
+}
+
+@test "exec works over TLS, both ways" {
+	pod talker box:1 | as admin apply -f -
+	up talker
+	[ "$(as admin exec talker -- echo ahoy)" = ahoy ]
+	[ "$(echo over there | as admin exec -i talker -- cat)" = "over there" ]
+	run as admin exec talker -- sh -c 'exit 7'
+	[ "$status" = 7 ]
+	# through the older protocol, and more than any buffer
+	for K in $KUBECTLS; do
+		[ "$(head -c 3000000 /dev/zero | as admin exec -i talker -- wc -c)" = 3000000 ]
+	done
+}
+
+@test "each is who the certificate says, and no more" {
+	run as alice auth whoami -o json
+	[ "$status" = 0 ]
+	[ "$(jq -r '.status.userInfo | [.username] + .groups | join(" ")' <<<"$output")" = "alice dev ops system:authenticated" ]
+	run as alice get pods
+	[ "$status" != 0 ]
+	has 'User "alice"'
+	[ "$(jq -r '.status.userInfo.username' <<<"$(as admin auth whoami -o json)")" = kedge-admin ]
+}
+
+@test "a static token is as good; a wrong one is 401, whatever is asked for" {
+	[ "$(code -H "Authorization: Bearer $(token)" "$URL/api/v1/nodes")" = 200 ]
+	for bad in nonsense "$(token)x" a.b.c "$(head -c 7000 /dev/zero | tr '\0' x)"; do
+		[ "$(code -H "Authorization: Bearer $bad" "$URL/healthz")" = 401 ]
+		[ "$(jq -c 'del(.metadata)' "$W/body")" = '{"kind":"Status","apiVersion":"v1","status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}' ]
+	done
+	[ "$(code -u admin:secret "$URL/healthz")" = 401 ]
+	! grep -F "$(token)" "$W/kedged.log"
+}
+
+@test "nobody in particular sees that it lives, and nothing else" {
+	[ "$(code "$URL/healthz")" = 200 ]
+	[ "$(code "$URL/api/v1/secrets")" = 403 ]
+	grep -q 'system:anonymous' "$W/body"
+	[ "$(code -X POST "$URL/kedge/certificates?user=x&group=system:masters")" = 403 ]
+}
+
+@test "a certificate of another authority is 401, whatever it says of itself" {
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /O=system:masters/CN=eve \
+		-keyout "$W/eve.key" -out "$W/eve.crt" 2>/dev/null
+	[ "$(code --cert "$W/eve.crt" --key "$W/eve.key" "$URL/api/v1/nodes")" = 401 ]
+}
+
+@test "who does not trust the authority does not talk to it" {
+	run curl -sS --max-time 10 "$URL/healthz"
+	[ "$status" = 60 ]
+	run ask --connect-to example.com:443:127.0.0.1:6443 https://example.com/healthz
+	[ "$status" = 60 ]
+}
+
+@test "the certificate is for the names that clients use" {
+	for name in localhost kubernetes kubernetes.default kubernetes.default.svc kubernetes.default.svc.cluster.local 10.43.0.1 10.42.0.1; do
+		ask --connect-to "$name:443:127.0.0.1:6443" "https://$name/healthz"
+	done
+}
+
+@test "plain http is told so, garbage and silence hold nobody up" {
+	[ "$(curl -s --max-time 10 -o "$W/body" -w '%{http_code}' http://127.0.0.1:6443/api)" = 400 ]
+	[ "$(cat "$W/body")" = "Client sent an HTTP request to an HTTPS server." ]
+	mkfifo "$W/quiet"
+	exec 8<>"$W/quiet" # who reads it never sees an end
+	for _ in {1..50}; do
+		"$B/images/box/bin/busybox" nc 127.0.0.1 6443 <&8 >/dev/null 2>&1 3>&- &
+		silent+=($!)
+		head -c 500 /dev/urandom | timeout 5 "$B/images/box/bin/busybox" nc 127.0.0.1 6443 >/dev/null 2>&1 || true
+	done
+	[ "$(code "$URL/healthz")" = 200 ]
+	kill "${silent[@]}"
+}
+
+another() { [ -n "$(serial)" ] && [ "$(serial)" != "$1" ]; }
+@test "the certificate is another one before it ends, and a watch goes on" {
+	was=$(serial)
+	[ -n "$was" ]
+	as admin get configmaps -w --output-watch-events -o name >"$W/watched" 3>&- &
+	watch=$!
+	wait_for 20 "another certificate" another "$was"
+	as admin create configmap after-it
+	wait_for 10 "the watch tells" grep -q after-it "$W/watched"
+	kill "$watch"
+	[ "$(code "$URL/healthz")" = 200 ]
+	as admin get nodes
+}
+
+@test "keys are for the brain alone, and survive kedged's end" {
+	[ "$(find "$W/state/pki" -type f ! -perm 600)" = "" ]
+	[ "$(stat -c %a "$W/state/pki")" = 700 ]
+	sum=$(cat "$W/state/pki/ca.pem" "$W/state/pki/tokens.key" | sha256sum)
+	kill -9 "$(pgrep -P "$KEDGED" -f -- '--role=brain')"
+	wait_for 10 "the API is back" as admin get nodes
+	[ "$(cat "$W/state/pki/ca.pem" "$W/state/pki/tokens.key" | sha256sum)" = "$sum" ]
+}
+
+account_there() { as admin get serviceaccount default -n "$1"; }
+@test "each namespace has the account default, also when it was deleted" {
+	as admin create namespace shop
+	wait_for 10 "the account" account_there shop
+	as admin delete serviceaccount default -n shop
+	wait_for 10 "the account again" account_there shop
+	as admin delete namespace shop
+	run as admin get serviceaccount default -n shop
+	[ "$status" != 0 ]
+}
+
+# sa_token JSON-OF-SPEC: of shopkeeper
+sa_token() {
+	ask -H "Authorization: Bearer $(token)" -H 'Content-Type: application/json' -d "{\"spec\":$1}" \
+		"$URL/api/v1/namespaces/default/serviceaccounts/shopkeeper/token" | jq -r .status.token
+}
+whoami() { code -H "Authorization: Bearer $1" -H 'Content-Type: application/json' -d '{}' "$URL/apis/authentication.k8s.io/v1/selfsubjectreviews"; }
+@test "a token of an account is that account, until what it is bound to is gone" {
+	cat >"$W/sa.yaml" <<-Y
+		apiVersion: v1
+		kind: ServiceAccount
+		metadata: {name: shopkeeper}
+	Y
+	as admin apply -f "$W/sa.yaml"
+	pod bound box:1 | as admin apply -f -
+	up bound
+	plain=$(sa_token '{}')
+	bound=$(sa_token '{"boundObjectRef":{"kind":"Pod","apiVersion":"v1","name":"bound"}}')
+	vault=$(sa_token '{"audiences":["vault"]}')
+	[ "$(whoami "$plain")" = 201 ]
+	[ "$(jq -r '.status.userInfo | [.username] + .groups | join(" ")' "$W/body")" = "system:serviceaccount:default:shopkeeper system:serviceaccounts system:serviceaccounts:default system:authenticated" ]
+	[ "$(whoami "$bound")" = 201 ]
+	[ "$(whoami "$vault")" = 401 ]
+	[ "$(whoami "${plain%?}")" = 401 ]
+	[ "$(code -H "Authorization: Bearer $plain" "$URL/api/v1/secrets")" = 403 ]
+	as admin delete pod bound
+	[ "$(whoami "$bound")" = 401 ]
+	[ "$(whoami "$plain")" = 201 ]
+	as admin delete serviceaccount shopkeeper
+	as admin apply -f "$W/sa.yaml"
+	[ "$(whoami "$plain")" = 401 ]
+}
+
+@test "a token that cannot be is refused in Kubernetes' words" {
+	run sa_token '{"expirationSeconds":10}'
+	auth=(-H "Authorization: Bearer $(token)" -H 'Content-Type: application/json')
+	post=("${auth[@]}" -d '{"spec":{"expirationSeconds":10}}')
+	[ "$(code "${post[@]}" "$URL/api/v1/namespaces/default/serviceaccounts/default/token")" = 422 ]
+	grep -q 'may not specify a duration less than 10 minutes' "$W/body"
+	[ "$(code "${auth[@]}" -d '{}' "$URL/api/v1/namespaces/default/serviceaccounts/nobody/token")" = 404 ]
+	[ "$(code "${auth[@]}" -d '{"spec":{"boundObjectRef":{"kind":"Pod","name":"no"}}}' "$URL/api/v1/namespaces/default/serviceaccounts/default/token")" = 404 ]
+}
+
+# reviewed TOKEN: what a TokenReview says of it
+reviewed() {
+	ask -H "Authorization: Bearer $(token)" -H 'Content-Type: application/json' -d "{\"spec\":{\"token\":\"$1\"}}" \
+		-o "$W/review" "$URL/apis/authentication.k8s.io/v1/tokenreviews"
+}
+makes_tokens() {
+	local token
+	as admin create serviceaccount teller
+	token=$(as admin create token teller --duration=20m) || return 1
+	reviewed "$token" || return 1
+	[ "$(jq -r '.status | "\(.authenticated) \(.user.username) \(.audiences[0])"' "$W/review")" = "true system:serviceaccount:default:teller https://kubernetes.default.svc.cluster.local" ] || return 1
+	as admin delete serviceaccount teller
+	reviewed "$token" || return 1
+	[ "$(jq -c '.status | [.authenticated, .user]' "$W/review")" = "[null,{}]" ]
+}
+@test "kubectl create token, old and new, and whose it is" {
+	every makes_tokens
+}
+
+@test "a pod of an account that is not there is refused in Kubernetes' words" {
+	SPEC='serviceAccountName: nobody' pod lost box:1 >"$W/lost.yaml"
+	refused 'pods "lost" is forbidden: error looking up service account default/nobody: serviceaccount "nobody" not found' \
+		as admin create -f "$W/lost.yaml"
+}
+
+# client_image: box and the newest kubectl with what it needs
+client_image() {
+	local bin=${KUBECTLS##*$'\n'} lib
+	cp -a "$B/images/box" "$W/client"
+	cp -L "$bin" "$W/client/bin/kubectl"
+	for lib in $(ldd "$bin" 2>/dev/null | grep -o '/[^ ]*'); do cp -L --parents "$lib" "$W/client"; done
+	kedge image import "$W/client" client:1 --cmd '["/bin/talk","wait"]' >/dev/null
+}
+inside() { as admin exec client -- "$@"; }
+API_DIR=/var/run/secrets/kubernetes.io/serviceaccount
+@test "a client library in a pod finds the API, and may do what a role lets its account do" {
+	client_image
+	as admin create serviceaccount reader
+	SPEC='serviceAccountName: reader' pod client client:1 | as admin apply -f -
+	up client
+	[ "$(inside cat $API_DIR/namespace)" = default ]
+	[ "$(inside cat $API_DIR/ca.crt)" = "$(cat "$CA")" ]
+	[ "$(inside sh -c 'echo $KUBERNETES_SERVICE_HOST $KUBERNETES_SERVICE_PORT')" = "10.43.0.1 443" ]
+	run inside kubectl get pods
+	[ "$status" != 0 ]
+	has 'pods is forbidden: User "system:serviceaccount:default:reader" cannot list resource "pods" in API group "" in the namespace "default"'
+	as admin create role reader --verb=get,list,watch --resource=pods
+	as admin create rolebinding reader --role=reader --serviceaccount=default:reader
+	[ "$(inside kubectl get pod client -o name)" = pod/client ]
+	refused 'cannot list resource "secrets"' inside kubectl get secrets
+	refused 'in the namespace "kube-system"' inside kubectl get pods -n kube-system
+	[ "$(inside kubectl auth whoami -o 'jsonpath={.status.userInfo.username}')" = system:serviceaccount:default:reader ]
+}
+
+@test "a pod of another namespace finds it, too, and trusts it" {
+	as admin create namespace shop
+	SPEC='enableServiceLinks: false' pod far client:1 | sed 's/{name: far,/{name: far, namespace: shop,/' | as admin apply -f -
+	wait_for 10 "it runs" as admin exec far -n shop -- true
+	refused 'User "system:serviceaccount:shop:default" cannot list resource "pods" in API group "" in the namespace "shop"' \
+		as admin exec far -n shop -- kubectl get pods
+	as admin delete namespace shop
+}
+
+@test "the Service in front of the API answers nobody in particular, and its token ends with the pod" {
+	[ "$(code https://10.43.0.1/healthz)" = 200 ]
+	[ "$(code https://10.43.0.1/api/v1/pods)" = 403 ]
+	[ "$(as admin get service,endpoints kubernetes -o 'jsonpath={.items[0].spec.clusterIP} {.items[1].subsets[0].addresses[0].ip}')" = "10.43.0.1 10.42.0.1" ]
+	token=$(inside cat $API_DIR/token)
+	[ "$(whoami "$token")" = 201 ]
+	as admin delete pod client
+	[ "$(whoami "$token")" = 401 ]
+}
+
+of_keeper() { kedge exec keeper -- cat $API_DIR/token; }
+changed() { [ -n "$(of_keeper)" ] && [ "$(of_keeper)" != "$1" ]; }
+# a change of anything: timers do not know of jumps
+look_around() {
+	curl -sS --unix-socket "$W/run/api.sock" -H 'Content-Type: application/json' \
+		-d '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"generateName":"x-"}}' http://h/api/v1/namespaces/default/configmaps >/dev/null
+}
+# good TOKEN: is it anybody's, by the clock that kedged has
+good() {
+	curl -sS --unix-socket "$W/run/api.sock" -H 'Content-Type: application/json' -d "{\"spec\":{\"token\":\"$1\"}}" \
+		http://h/apis/authentication.k8s.io/v1/tokenreviews | jq -e '.status.authenticated' >/dev/null
+}
+@test "a pod's token is made anew before it ends, and when its account is another one" {
+	pod keeper box:1 | as admin apply -f -
+	up keeper
+	first=$(of_keeper)
+	good "$first"
+	jump 3000 # of 3607 seconds; four fifths are over
+	look_around
+	wait_for 10 "another token" changed "$first"
+	second=$(of_keeper)
+	good "$second"
+	good "$first" # whoever read it a moment ago
+	jump 3700
+	run good "$first"
+	[ "$status" != 0 ]
+	good "$second"
+	jump 0
+	wait_for 10 "the API's certificate is of now" as admin get nodes
+	second=$(of_keeper)
+	as admin delete serviceaccount default
+	wait_for 10 "a token of the new account" changed "$second"
+	run good "$second"
+	[ "$status" != 0 ]
+	good "$(of_keeper)"
+}

@@ -1,0 +1,133 @@
+/* t_trouble.c -- what is said of pods and services that do not work, and that nothing is said
+ * of those that do. */
+#include "base/arena.h"
+#include "trouble.h"
+#include "world.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define POD(ready, state)                                                                      \
+	"---\napiVersion: v1\nkind: Pod\nmetadata: {name: web-1, uid: u-web-1, labels: {app: " \
+	"web}}\nspec: {containers: [{name: web, image: i, ports: [{name: http, "               \
+	"containerPort: 8080}]}]}\n"                                                           \
+	"status: {phase: Running, podIP: 10.42.0.2, conditions: [{type: Ready, status: "       \
+	"'" ready                                                                              \
+	"'}], containerStatuses: [{name: web, ready: false, restartCount: 0, image: i, "       \
+	"imageID: i, state: " state "}]}\n"
+#define RUNS    "{running: {startedAt: '2026-01-01T00:00:10Z'}}"
+#define WAITS   "{waiting: {reason: CrashLoopBackOff, message: back-off 10s}}"
+#define CREATED "{waiting: {reason: ContainerCreating}}"
+#define EVENT(name, last, message)                                                       \
+	"---\napiVersion: v1\nkind: Event\nmetadata: {name: " name                       \
+	"}\ninvolvedObject: {kind: "                                                     \
+	"Pod, name: web-1, namespace: default, uid: u-web-1, fieldPath: "                \
+	"'spec.containers{web}'}\nreason: Unhealthy\nmessage: '" message "'\ncount: 3\n" \
+	"firstTimestamp: '2026-01-01T00:00:11Z'\nlastTimestamp: '" last "'\n"
+#define SERVICE(selector, target)                                                    \
+	"---\napiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {selector: " \
+	"{app: " selector "}, ports: [{port: 80, protocol: TCP, targetPort: " target "}]}\n"
+
+static void
+pod_says(const char *yaml, bool count, const char *want)
+{
+	struct world w = { 0 };
+	struct snapshot *s;
+	const char *got;
+
+	world_read(&w, yaml);
+	s = world_snapshot(&w);
+	got = trouble_of_pod(s, snapshot_find(s, RES_pod, "default", "web-1"), count, &w.arena);
+	if (want)
+		assert_string_equal(got, want);
+	else
+		assert_null(got);
+	arena_free(&w.arena);
+}
+
+static void
+service_says(const char *yaml, const struct end_seen *at, size_t n, const char *want)
+{
+	struct world w = { 0 };
+	struct snapshot *s;
+	const char *got;
+
+	world_read(&w, yaml);
+	s = world_snapshot(&w);
+	got = trouble_of_service(s, snapshot_find(s, RES_service, "default", "s"), at, n,
+				 &w.arena);
+	if (want)
+		assert_string_equal(got ? got : "(nothing)", want);
+	else
+		assert_null(got);
+	arena_free(&w.arena);
+}
+
+static void
+a_pod_that_is_not_ready_says_why(void **state)
+{
+	(void)state;
+	pod_says(POD("True", RUNS), true, NULL);
+	pod_says(POD("False", WAITS), true, "CrashLoopBackOff: back-off 10s");
+	pod_says(POD("False", CREATED), true, NULL);
+	pod_says(POD("False", RUNS), true, NULL); /* it has not been asked yet */
+	pod_says(POD("False", RUNS)
+		     EVENT("a", "2026-01-01T00:00:31Z", "Readiness probe failed: 500")
+			 EVENT("b", "2026-01-01T00:00:21Z", "Readiness probe failed: refused"),
+		 true, "Readiness probe failed: 500 (3 times in 20s)");
+	pod_says(POD("False", RUNS)
+		     EVENT("a", "2026-01-01T00:00:31Z", "Readiness probe failed: 500"),
+		 false, "Readiness probe failed: 500");
+	/* of the run before this one */
+	pod_says(POD("False", RUNS) EVENT("a", "2026-01-01T00:00:09Z", "Liveness probe failed"),
+		 true, NULL);
+	pod_says(POD("True", RUNS) EVENT("a", "2026-01-01T00:00:31Z", "Readiness probe failed"),
+		 true, NULL);
+}
+
+static void
+a_service_that_leads_nowhere_says_where(void **state)
+{
+	static const struct end_seen seen = { .ip = "10.42.0.2" },
+				     http = { .ip = "10.42.0.2", .port = 8080 },
+				     own = { .ip = "10.42.0.2", .port = 9090, .local = true },
+				     all[] = { seen, http, own };
+
+	(void)state;
+	service_says(POD("True", RUNS) SERVICE("web", "http"), all, 3, NULL);
+	service_says(POD("True", RUNS) SERVICE("web", "8080"), all, 3, NULL);
+	service_says(POD("True", RUNS) SERVICE("web", "8081"), all, 3,
+		     "port 80: in pod web-1 nobody listens at port 8081");
+	service_says(POD("True", RUNS) SERVICE("web", "9090"), all, 3,
+		     "port 80: in pod web-1 who listens at port 9090 does so at 127.0.0.1 "
+		     "alone, not for others");
+	service_says(POD("True", RUNS) SERVICE("web", "htpp"), all, 3,
+		     "port 80: no container of pod web-1 has a TCP port named \"htpp\" (it has "
+		     "8080 (http))");
+	service_says(POD("True", RUNS) SERVICE("wbe", "http"), all, 3,
+		     "no pod has the labels that it selects by: app=wbe");
+	/* a pod that is not ready has its own say, and of one that nobody saw nothing is known
+	 */
+	service_says(POD("False", RUNS) SERVICE("web", "8081"), all, 3, NULL);
+	service_says(POD("True", RUNS) SERVICE("web", "8081"), NULL, 0, NULL);
+	/* none just now, but somebody makes them */
+	service_says("---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: "
+		     "{replicas: 0, selector: {matchLabels: {app: web}}, template: {metadata: "
+		     "{labels: {app: web}}, spec: {containers: [{name: c, image: "
+		     "i}]}}}\n" SERVICE("web", "http"),
+		     all, 3, NULL);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_pod_that_is_not_ready_says_why),
+		cmocka_unit_test(a_service_that_leads_nowhere_says_where),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,220 @@
+/* t_write_change.c -- what a change over the API carries over, drops and refuses. */
+#include "../../reconcile/base/error.h"
+#include "../../reconcile/write.h"
+#include "world.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+struct bench {
+	struct world w;
+	struct buf out;
+};
+
+/* The spec that a PUT of `new` over `old` would store, or why it would not. */
+static const char *
+put(struct bench *b, enum resource_id id, const char *old, const char *new)
+{
+	struct arena *a = &b->w.arena;
+	struct complaints none = { .arena = a };
+	cleanup_error struct error *e = NULL;
+	struct write w = { .res = &resources[id], .ns = "prod", .name = "x", .a = a };
+	const char *head = arena_printf(
+	    a, "apiVersion: v1\nkind: %s\nmetadata: {name: x, namespace: prod}\nspec: ",
+	    resources[id].kind);
+	const char *text = arena_printf(a, "%s{%s}\n", head, new);
+
+	world_read(&b->w, arena_printf(a, "%s{%s}\n", head, old));
+	w.s = world_snapshot(&b->w);
+	w.live = w.s->of[id].at[0];
+	w.body = yaml_read(text, strlen(text), a, &none);
+	assert_false(none.errors);
+	buf_clear(&b->out);
+	if (write_check(&w, &e) < 0)
+		buf_adds(&b->out, error_text(e));
+	else
+		tree_json(tree_get(write_tree(w.obj, a), "spec"), &b->out);
+	/* so that it can be written down in C */
+	for (char *c = b->out.at; c && *c; c++)
+		*c = *c == '"' ? '\'' : *c;
+	return buf_text(&b->out);
+}
+
+static void
+check(enum resource_id id, const char *old, const char *new, const char *is)
+{
+	struct bench b = { 0 };
+
+	assert_string_equal(put(&b, id, old, new), is);
+	buf_done(&b.out);
+	arena_free(&b.w.arena);
+}
+
+#define IP    "clusterIP: 10.43.0.9, clusterIPs: [10.43.0.9], "
+#define FAM   "ipFamilies: [IPv4], ipFamilyPolicy: SingleStack, "
+#define LB    "type: LoadBalancer, allocateLoadBalancerNodePorts: true, "
+#define LOCAL "externalTrafficPolicy: Local, healthCheckNodePort: 30777, "
+#define AT    "ports: [{port: 80, nodePort: 30080}]"
+
+/* What kubectl patch sends is the whole live object with another type. */
+static void
+a_type_takes_along_what_only_it_had(void **state)
+{
+	(void)state;
+	check(
+	    RES_service, IP FAM LB LOCAL "loadBalancerClass: kedge.io/pool, " AT,
+	    "type: ClusterIP, " IP FAM
+	    "allocateLoadBalancerNodePorts: true, loadBalancerClass: kedge.io/pool, " LOCAL AT,
+	    "{'ports':[{'protocol':'TCP','port':80,'targetPort':80}],"
+	    "'clusterIP':'10.43.0.9','clusterIPs':['10.43.0.9'],"
+	    "'type':'ClusterIP','sessionAffinity':'None','ipFamilies':['IPv4'],"
+	    "'ipFamilyPolicy':'SingleStack','internalTrafficPolicy':'Cluster'}");
+	check(RES_service, IP FAM LB LOCAL AT,
+	      "type: NodePort, allocateLoadBalancerNodePorts: true, " IP FAM LOCAL AT,
+	      "{'ports':[{'protocol':'TCP','port':80,'targetPort':80,"
+	      "'nodePort':30080}],'clusterIP':'10.43.0.9',"
+	      "'clusterIPs':['10.43.0.9'],'type':'NodePort',"
+	      "'sessionAffinity':'None','externalTrafficPolicy':'Local',"
+	      "'ipFamilies':['IPv4'],'ipFamilyPolicy':'SingleStack',"
+	      "'internalTrafficPolicy':'Cluster'}");
+	check(RES_service, IP FAM LB LOCAL AT,
+	      LB IP FAM "externalTrafficPolicy: Cluster, healthCheckNodePort: 30777, " AT,
+	      "{'ports':[{'protocol':'TCP','port':80,'targetPort':80,"
+	      "'nodePort':30080}],'clusterIP':'10.43.0.9',"
+	      "'clusterIPs':['10.43.0.9'],'type':'LoadBalancer',"
+	      "'sessionAffinity':'None','externalTrafficPolicy':'Cluster',"
+	      "'ipFamilies':['IPv4'],'ipFamilyPolicy':'SingleStack',"
+	      "'allocateLoadBalancerNodePorts':true,"
+	      "'internalTrafficPolicy':'Cluster'}");
+	check(RES_service, IP FAM AT ", type: NodePort",
+	      "type: ExternalName, externalName: example.org, " IP FAM AT,
+	      "{'ports':[{'protocol':'TCP','port':80,'targetPort':80}],"
+	      "'type':'ExternalName','sessionAffinity':'None',"
+	      "'externalName':'example.org'}");
+	check(RES_service, "type: ExternalName, externalName: example.org",
+	      "type: ClusterIP, externalName: example.org, ports: [{port: 80}]",
+	      "{'ports':[{'protocol':'TCP','port':80,'targetPort':80}],"
+	      "'type':'ClusterIP','sessionAffinity':'None',"
+	      "'externalName':'example.org','internalTrafficPolicy':'Cluster'}");
+}
+
+static void
+what_is_new_is_not_taken_for_a_leftover(void **state)
+{
+	(void)state;
+	check(RES_service, IP FAM LB AT,
+	      "type: ClusterIP, " IP FAM "ports: [{port: 80, nodePort: 30081}]",
+	      "Service 'x' is invalid: spec.ports[0].nodePort: Forbidden: may not"
+	      " be used when `type` is 'ClusterIP'");
+	check(RES_service, IP FAM LB LOCAL AT,
+	      "type: NodePort, healthCheckNodePort: 30778, " IP FAM AT,
+	      "Service 'x' is invalid: spec.healthCheckNodePort: Invalid value: 3"
+	      "0778: may only be set when `type` is 'LoadBalancer' and `externalT"
+	      "rafficPolicy` is 'Local'");
+}
+
+static void
+allocated_values_stay_by_the_name_of_the_port(void **state)
+{
+	(void)state;
+	check(RES_service,
+	      IP "type: NodePort, ports: [{name: a, port: 80, nodePort: 30080}, "
+		 "{name: b, port: 81, nodePort: 30081}]",
+	      "type: LoadBalancer, ports: [{name: b, port: 90}, {name: c, port: 80}]",
+	      "{'ports':[{'name':'b','protocol':'TCP','port':90,'targetPort':90,"
+	      "'nodePort':30081},{'name':'c','protocol':'TCP','port':80,"
+	      "'targetPort':80}],'clusterIP':'10.43.0.9',"
+	      "'clusterIPs':['10.43.0.9'],'type':'LoadBalancer',"
+	      "'sessionAffinity':'None','externalTrafficPolicy':'Cluster',"
+	      "'allocateLoadBalancerNodePorts':true,"
+	      "'internalTrafficPolicy':'Cluster'}");
+	/* one that was given to another is not given twice */
+	check(RES_service,
+	      IP "type: NodePort, ports: [{name: a, port: 80, nodePort: 30080}, "
+		 "{name: b, port: 81, nodePort: 30081}]",
+	      "type: NodePort, ports: [{name: a, port: 80}, "
+	      "{name: b, port: 81, nodePort: 30080}]",
+	      "{'ports':[{'name':'a','protocol':'TCP','port':80,'targetPort':80},"
+	      "{'name':'b','protocol':'TCP','port':81,'targetPort':81,"
+	      "'nodePort':30080}],'clusterIP':'10.43.0.9',"
+	      "'clusterIPs':['10.43.0.9'],'type':'NodePort',"
+	      "'sessionAffinity':'None','externalTrafficPolicy':'Cluster',"
+	      "'internalTrafficPolicy':'Cluster'}");
+	check(RES_service, IP LB LOCAL AT,
+	      "type: LoadBalancer, externalTrafficPolicy: Local, ports: [{port: 80}]",
+	      "{'ports':[{'protocol':'TCP','port':80,'targetPort':80,"
+	      "'nodePort':30080}],'clusterIP':'10.43.0.9',"
+	      "'clusterIPs':['10.43.0.9'],'type':'LoadBalancer',"
+	      "'sessionAffinity':'None','externalTrafficPolicy':'Local',"
+	      "'healthCheckNodePort':30777,'allocateLoadBalancerNodePorts':true,"
+	      "'internalTrafficPolicy':'Cluster'}");
+}
+
+#define POD       "containers: [{name: c, image: a}]"
+#define T(v, sec) "{key: k, value: " v ", effect: NoExecute, tolerationSeconds: " sec "}"
+
+static void
+tolerations_are_only_added(void **state)
+{
+	(void)state;
+	check(RES_pod, POD ", tolerations: [" T("a", "5") "]",
+	      POD ", tolerations: [" T("b", "5") ", " T("a", "9") "]",
+	      "{'containers':[{'name':'c','image':'a','resources':{},"
+	      "'terminationMessagePath':'/dev/termination-log',"
+	      "'terminationMessagePolicy':'File','imagePullPolicy':'Always'}],"
+	      "'restartPolicy':'Always','terminationGracePeriodSeconds':30,"
+	      "'dnsPolicy':'ClusterFirst','securityContext':{},"
+	      "'schedulerName':'default-scheduler','tolerations':[{'key':'k',"
+	      "'value':'b','effect':'NoExecute','tolerationSeconds':5},"
+	      "{'key':'k','value':'a','effect':'NoExecute',"
+	      "'tolerationSeconds':9}],'enableServiceLinks':true}");
+	check(RES_pod, POD ", tolerations: [" T("a", "5") "]",
+	      POD ", tolerations: [" T("b", "5") "]",
+	      "Pod 'x' is invalid: spec.tolerations: Forbidden: existing tolerati"
+	      "on can not be modified except its tolerationSeconds");
+}
+
+static void
+a_deadline_is_only_shortened(void **state)
+{
+	(void)state;
+	check(RES_pod, POD, POD ", activeDeadlineSeconds: 9",
+	      "{'containers':[{'name':'c','image':'a','resources':{},"
+	      "'terminationMessagePath':'/dev/termination-log',"
+	      "'terminationMessagePolicy':'File','imagePullPolicy':'Always'}],"
+	      "'restartPolicy':'Always','terminationGracePeriodSeconds':30,"
+	      "'activeDeadlineSeconds':9,'dnsPolicy':'ClusterFirst',"
+	      "'securityContext':{},'schedulerName':'default-scheduler',"
+	      "'enableServiceLinks':true}");
+	check(RES_pod, POD ", activeDeadlineSeconds: 9", POD ", activeDeadlineSeconds: 8",
+	      "{'containers':[{'name':'c','image':'a','resources':{},"
+	      "'terminationMessagePath':'/dev/termination-log',"
+	      "'terminationMessagePolicy':'File','imagePullPolicy':'Always'}],"
+	      "'restartPolicy':'Always','terminationGracePeriodSeconds':30,"
+	      "'activeDeadlineSeconds':8,'dnsPolicy':'ClusterFirst',"
+	      "'securityContext':{},'schedulerName':'default-scheduler',"
+	      "'enableServiceLinks':true}");
+	check(RES_pod, POD ", activeDeadlineSeconds: 9", POD ", activeDeadlineSeconds: 10",
+	      "Pod 'x' is invalid: spec.activeDeadlineSeconds: Invalid value: 10:"
+	      " must be less than or equal to previous value");
+	check(RES_pod, POD ", activeDeadlineSeconds: 9", POD,
+	      "Pod 'x' is invalid: spec.activeDeadlineSeconds: Invalid value: nul"
+	      "l: must not update from a positive integer to nil value");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_type_takes_along_what_only_it_had),
+		cmocka_unit_test(what_is_new_is_not_taken_for_a_leftover),
+		cmocka_unit_test(allocated_values_stay_by_the_name_of_the_port),
+		cmocka_unit_test(tolerations_are_only_added),
+		cmocka_unit_test(a_deadline_is_only_shortened),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

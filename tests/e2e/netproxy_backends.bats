@@ -157,14 +157,14 @@ everybody() {
 	np commit
 	np set default/web:http 10.43.0.80 tcp 80 0 0 0 10.42.0.2:8080 10.42.0.3:8081
 	np commit
-	[[ $said == *"elements=2 whole=0"* ]] # the slot as it was, and as it is
+	[[ $said == *"whole=0 elements=2 "* ]] # the slot as it was, and as it is
 	np set default/web:http 10.43.0.80 tcp 80 0 0 0 10.42.0.2:8080 10.42.0.3:8081 10.42.0.4:8080
 	np commit
-	[[ $said == *"elements=3 whole=0"* ]] # a slot, and whose chain it is
+	[[ $said == *"whole=0 elements=3 "* ]] # a slot, and whose chain it is
 	np set default/new:http 10.43.0.81 tcp 80 0 0 0 10.42.0.2:8080
 	before=$(wc -l <"$BATS_TEST_TMPDIR/runs")
 	np commit
-	[[ $said == *"elements=2 whole=0"* ]]
+	[[ $said == *"whole=0 elements=2 "* ]]
 	[ "$(wc -l <"$BATS_TEST_TMPDIR/runs")" = "$before" ]
 	[ "$(nft list map ip KDG-nat ep | grep -c :)" = 1505 ] # and its type
 }

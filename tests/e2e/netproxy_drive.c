@@ -221,8 +221,8 @@ do_commit(char **arg, struct error **e)
 	if (np_commit_end(np, e) < 0)
 		return -1;
 	w = np_wrote(np);
-	printf("ok chains=%u rules=%u removed=%u elements=%u whole=%d ms=%.1f\n", w.chains,
-	       w.rules, w.removed, w.elements, w.whole, now_ms() - t);
+	printf("ok chains=%u rules=%u removed=%u whole=%d elements=%u ms=%.1f\n", w.chains,
+	       w.rules, w.removed, w.whole, w.elements, now_ms() - t);
 	return 0;
 }
 

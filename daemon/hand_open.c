@@ -161,6 +161,7 @@ rules_config(const struct hand *h)
 		.dns = dns_address(&h->settings),
 		.chains = h->config->network->chains,
 		.owner = h->config->state,
+		.nft = !strcmp(h->config->proxy, "nftables"),
 	};
 }
 

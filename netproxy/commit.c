@@ -1,4 +1,4 @@
-/* commit.c -- the staged services, and how they become rules.
+/* commit.c -- how the staged services become rules.
  *
  * What is written is the difference to what was written last, chain by chain:
  * own memory is compared, never iptables-save.  When own memory cannot be
@@ -20,158 +20,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-/* -- the model -------------------------------------------------------------- */
-
-static void
-service_clear(struct np_service *s)
-{
-	free((char *)s->id);
-	free((struct np_endpoint *)s->endpoints);
-	free((uint32_t *)s->outer);
-	free((struct np_range *)s->sources);
-	*s = (struct np_service){ 0 };
-}
-
-static const void *
-copy_of(const void *at, size_t n, size_t size)
-{
-	void *x = xcalloc(n, size);
-
-	if (n)
-		memcpy(x, at, n * size);
-	return x;
-}
-
-static struct np_service
-service_copy(const struct np_service *s)
-{
-	struct np_service x = *s;
-
-	x.id = xstrdup(s->id);
-	x.endpoints = copy_of(s->endpoints, s->n, sizeof *s->endpoints);
-	x.outer = copy_of(s->outer, s->nouter, sizeof *s->outer);
-	x.sources = copy_of(s->sources, s->nsources, sizeof *s->sources);
-	return x;
-}
-
-static void
-service_free(struct service *s)
-{
-	service_clear(&s->now);
-	service_clear(&s->was);
-	free(s->chains.at);
-	free(s);
-}
-
-static bool
-endpoint_of(const struct np_service *s, struct np_endpoint x)
-{
-	for (size_t i = 0; i < s->n; i++)
-		if (s->endpoints[i].ip == x.ip && s->endpoints[i].port == x.port)
-			return true;
-	return false;
-}
-
-/* The id becomes part of iptables-restore's input, inside quotes: nothing that
- * could end a quote or a line gets in. */
-static int
-service_check(const struct np_service *s, struct error **e)
-{
-	static const char fine[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:/-";
-	size_t n = s->id ? strlen(s->id) : 0;
-
-	if (!n || n > 200 || strspn(s->id, fine) != n)
-		return fail(e, WHY_INVALID,
-			    "a service's id must be 1 to 200 of [A-Za-z0-9._:/-]");
-	if (s->proto != IPPROTO_TCP && s->proto != IPPROTO_UDP && s->proto != IPPROTO_SCTP)
-		return fail(e, WHY_INVALID, "%s: protocol %u is none of TCP, UDP and SCTP",
-			    s->id, s->proto);
-	if (!s->port && (s->vip || s->nouter || s->balancer))
-		return fail(e, WHY_INVALID, "%s: port 0", s->id);
-	for (size_t i = 0; i < s->nouter; i++)
-		if (!s->outer[i])
-			return fail(e, WHY_INVALID, "%s: outer address %zu is 0.0.0.0", s->id,
-				    i);
-	for (size_t i = 0; i < s->nsources; i++)
-		if (s->sources[i].bits > 32)
-			return fail(e, WHY_INVALID, "%s: source %zu is no range", s->id, i);
-	for (size_t i = 0; i < s->n; i++)
-		if (!s->endpoints[i].ip || !s->endpoints[i].port)
-			return fail(e, WHY_INVALID, "%s: endpoint %zu has no address or port",
-				    s->id, i);
-	return 0;
-}
-
-/* Does the difference show in the trees? */
-static bool
-service_moves(const struct np_service *a, const struct np_service *b)
-{
-	size_t la = rules_local(a), lb = rules_local(b);
-
-	return a->vip != b->vip || a->port != b->port || a->node_port != b->node_port ||
-	       a->node_ip != b->node_ip || a->health_port != b->health_port ||
-	       a->proto != b->proto || a->local_only != b->local_only ||
-	       a->local_inside != b->local_inside || a->balancer != b->balancer ||
-	       !a->nsources != !b->nsources || a->nouter != b->nouter ||
-	       (a->nouter && memcmp(a->outer, b->outer, a->nouter * sizeof *a->outer)) ||
-	       !a->n != !b->n || !la != !lb || (la == a->n) != (lb == b->n);
-}
-
-int
-np_set(struct np *np, const struct np_service *s, struct error **e)
-{
-	struct service *x;
-
-	if (service_check(s, e) < 0)
-		return -1;
-	if (s->affinity_s && !np->said_recent && !np->net.no_recent) {
-		np->said_recent = true;
-		log_info("netproxy",
-			 "%s asks for sessionAffinity: the kernel remembers the last "
-			 "/sys/module/xt_recent/parameters/ip_list_tot clients of an endpoint",
-			 s->id);
-	}
-	if (rules_leave_out(&np->net, s) && !np->said_sctp) {
-		np->said_sctp = true;
-		log_warn("netproxy",
-			 "%s asks for SCTP, and this kernel has no xt_sctp: such services are "
-			 "not served",
-			 s->id);
-	}
-	x = map_get(&np->services, s->id);
-	if (!x) {
-		x = xcalloc(1, sizeof *x);
-		x->dropped = true;
-		map_put(&np->services, s->id, x);
-	}
-	np->dispatch |= x->dropped || service_moves(&x->now, s);
-	service_clear(&x->now);
-	x->now = service_copy(s);
-	x->staged = true;
-	x->dropped = false;
-	return 0;
-}
-
-void
-np_drop(struct np *np, const char *id)
-{
-	struct service *x = map_get(&np->services, id);
-
-	if (!x || x->dropped)
-		return;
-	x->staged = x->dropped = true;
-	np->dispatch = true;
-}
-
-bool
-np_has_node_port(const struct np *np, const char *id, uint16_t port)
-{
-	const struct service *x = map_get(&np->services, id);
-
-	return x && !x->dropped && x->now.node_port == port;
-}
-
 /* -- chains by name --------------------------------------------------------- */
 
 static const char *
@@ -179,6 +27,14 @@ chain_key(enum rules_table t, const char *name, char to[static RULES_NAME + 2])
 {
 	snprintf(to, RULES_NAME + 2, "%d %s", t, name);
 	return to;
+}
+
+const struct chain *
+commit_chain(const struct np *np, enum rules_table t, const char *name)
+{
+	char key[RULES_NAME + 2];
+
+	return map_get(&np->committed, chain_key(t, name, key));
 }
 
 static void
@@ -243,6 +99,7 @@ commit_done(struct np *np)
 	for (struct map_slot *s = map_first(&np->services); s; s = map_next(&np->services, s))
 		service_free(s->value);
 	map_done(&np->services);
+	free(np->staged);
 	committed_clear(np);
 	delta_done(&np->delta);
 	free(np->trees.at);
@@ -322,6 +179,15 @@ has_entrance(const struct np_service *s, struct ct_target t)
 	return false;
 }
 
+static bool
+endpoint_of(const struct np_service *s, struct np_endpoint x)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->endpoints[i].ip == x.ip && s->endpoints[i].port == x.port)
+			return true;
+	return false;
+}
+
 /* Which flows of this service have to be looked at once the rules are in force? */
 static void
 cut_service(struct delta *d, const struct service *s)
@@ -360,6 +226,9 @@ delta_service(struct np *np, struct delta *d, struct service *s)
 	struct chains now = { 0 };
 
 	cut_service(d, s);
+	if (!s->dropped && np->net.nft)
+		nft_settle((struct np_endpoint *)s->now.endpoints, &s->now.n,
+			   s->was.id ? &s->was : NULL);
 	if (!s->dropped)
 		rules_service(&np->net, &s->now, &now);
 	delta_add(np, d, &s->chains, &now);
@@ -390,46 +259,30 @@ delta_trees(struct np *np, struct delta *d)
 	np->dispatch = false;
 }
 
-/* Services that are gone and in nobody's rules any more are forgotten. */
-static void
-forget_dropped(struct np *np)
-{
-	bool again = true;
-
-	while (again) {
-		again = false;
-		for (struct map_slot *s = map_first(&np->services); s;
-		     s = map_next(&np->services, s)) {
-			struct service *x = s->value;
-
-			if (!x->dropped || x->staged)
-				continue;
-			map_del(&np->services, x->now.id);
-			service_free(x);
-			again = true; /* the walk does not survive a removal */
-			break;
-		}
-	}
-}
-
 static void
 delta_make(struct np *np, struct delta *d)
 {
-	size_t gone = 0;
-
-	for (struct map_slot *s = map_first(&np->services); s; s = map_next(&np->services, s)) {
-		struct service *x = s->value;
-
-		if (x->staged || d->whole) {
-			gone += x->dropped;
-			delta_service(np, d, x);
-		}
+	if (d->whole) {
+		np->staged_n = 0;
+		for (struct map_slot *s = map_first(&np->services); s;
+		     s = map_next(&np->services, s))
+			service_stage(np, s->value);
 	}
+	for (size_t i = 0; i < np->staged_n; i++)
+		delta_service(np, d, np->staged[i]);
 	if (np->dispatch || d->whole)
 		delta_trees(np, d);
 	policies_delta(np, d);
-	if (gone)
-		forget_dropped(np);
+	/* Services that are gone and in nobody's rules any more are forgotten. */
+	for (size_t i = 0; i < np->staged_n; i++) {
+		struct service *x = np->staged[i];
+
+		if (!x->dropped)
+			continue;
+		map_del(&np->services, x->now.id);
+		service_free(x);
+	}
+	np->staged_n = 0;
 }
 
 /* -- the text --------------------------------------------------------------- */
@@ -593,26 +446,51 @@ delta_whole(struct np *np, struct delta *d, struct seen *seen, struct error **e)
 	return 0;
 }
 
+/* What iptables' nat has of ours, from before nftables took over. */
+static void
+text_leave(const struct delta *d, const struct seen *seen, struct buf *b)
+{
+	if (!d->whole || !seen->chains[RULES_NAT].n)
+		return;
+	buf_adds(b, "*nat\n");
+	for (unsigned i = 0; i < RULES_JUMPS; i++)
+		for (unsigned k = 0; rules_jumps[i].table == RULES_NAT && k < seen->jumps[i];
+		     k++)
+			buf_addf(b, "-D %s -j %s\n", rules_jumps[i].from, rules_jumps[i].to);
+	buf_adds(b, "COMMIT\n");
+	commit_text_remove(&d->del, RULES_NAT, b);
+}
+
 static int
 write_begin(struct np *np, bool whole, struct error **e)
 {
-	cleanup_buf struct buf text = { 0 };
+	cleanup_buf struct buf text = { 0 }, first = { 0 };
 	struct seen seen = { 0 };
+	bool idle;
 	int rc = 0;
 
+	/* An element that two claim may have to go to the other. */
+	whole |= np->nft_twice;
 	delta_done(&np->delta);
 	np->delta.split = np->tables.kind == TABLES_NFT;
 	if (whole)
 		rc = delta_whole(np, &np->delta, &seen, e);
 	else
 		delta_make(np, &np->delta);
-	for (unsigned t = 0; !rc && t < RULES_TABLES; t++)
+	if (!rc && np->net.nft) {
+		commit_nft_text(np, &np->delta, &first);
+		text_leave(&np->delta, &seen, &text);
+	}
+	for (unsigned t = np->net.nft ? RULES_FILTER : 0; !rc && t < RULES_TABLES; t++)
 		text_table(&np->delta, whole ? &seen : NULL, t, &text);
 	seen_done(&seen);
 	rules_rename(&text, np->config.chains);
-	if (!rc && text.len)
+	idle = !text.len;
+	if (!rc && np->net.nft)
+		rc = commit_nft_write(np, &first, e);
+	if (!rc && !idle)
 		rc = restore_begin(&np->run, np->restore, &text, e);
-	if (!rc && !text.len) {
+	if (!rc && idle) {
 		np->idle = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (np->idle < 0)
 			rc = fail_sys(e, "make an eventfd for rules that need no change");
@@ -630,8 +508,10 @@ write_done(struct np *np)
 	struct delta *d = &np->delta;
 	char key[RULES_NAME + 2];
 
-	np->wrote =
-	    (struct np_wrote){ .chains = d->put.n, .removed = d->del.n, .whole = d->whole };
+	np->wrote = (struct np_wrote){ .chains = d->put.n,
+				       .removed = d->del.n,
+				       .elements = d->elements,
+				       .whole = d->whole };
 	if (d->whole)
 		committed_clear(np);
 	for (size_t i = 0; i < d->put.n; i++) {
@@ -684,6 +564,7 @@ commit_announce(struct np *np, unsigned *ret_changed, struct error **e)
 	*ret_changed = 0;
 	np->announces = n;
 	rc = announce_sync(&np->link.nl, &np->config, want, n, ret_changed, e);
+	np->announce = rc < 0;
 	free(want);
 	return rc;
 }
@@ -691,8 +572,15 @@ commit_announce(struct np *np, unsigned *ret_changed, struct error **e)
 int
 np_commit(struct np *np, struct error **e)
 {
+	cleanup_error struct error *first = NULL;
+
 	assert(np_fd(np) < 0);
-	return write_begin(np, np->whole || !np->written, e);
+	if (np->whole || !np->written || commit_nft_is_load(np))
+		return write_begin(np, true, e);
+	if (write_begin(np, false, &first) == 0)
+		return 0;
+	log_debug("netproxy", "%s; writing everything", error_text(first));
+	return write_begin(np, true, e);
 }
 
 int
@@ -733,8 +621,14 @@ np_commit_end(struct np *np, struct error **e)
 	if (rc)
 		return rc;
 	write_done(np);
+	if (!np->net.nft && np->delta.whole && nft_remove(np->nft_table, &first) < 0) {
+		log_warn("netproxy", "the table %s of nf_tables, from before, stays: %s",
+			 np->nft_table, error_text(first));
+		np->whole = true; /* it has the first word: again, until it is gone */
+	}
+	error_free(&first);
 	write_cut(np);
-	if (commit_announce(np, &changed, &first) < 0)
+	if ((np->announce || np->delta.whole) && commit_announce(np, &changed, &first) < 0)
 		log_warn("netproxy", "%s", error_text(first));
 	error_free(&first);
 	delta_done(&np->delta);
@@ -754,9 +648,10 @@ commit_matches(const struct np *np, const struct seen *seen)
 	size_t ours = 0;
 
 	for (unsigned i = 0; i < RULES_JUMPS; i++)
-		if (seen->jumps[i] != 1)
+		if (seen->jumps[i] !=
+		    (np->net.nft && rules_jumps[i].table == RULES_NAT ? 0 : 1))
 			return false;
-	for (unsigned t = 0; t < RULES_TABLES; t++) {
+	for (unsigned t = np->net.nft ? RULES_FILTER : 0; t < RULES_TABLES; t++) {
 		ours += seen->chains[t].n;
 		if (seen_rules(map_get(&seen->chains[t], RULES_CANARY)) != 1)
 			return false;
@@ -769,5 +664,8 @@ commit_matches(const struct np *np, const struct seen *seen)
 				return false;
 		}
 	}
+	for (struct map_slot *s = map_first(&np->committed); np->net.nft && s;
+	     s = map_next(&np->committed, s))
+		ours += ((const struct chain *)s->value)->table == RULES_NAT;
 	return !np->written || ours == np->committed.n;
 }

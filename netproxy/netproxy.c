@@ -88,7 +88,7 @@ probe(struct np *np)
 	np->net.no_bpf = !tables_has_match(&np->tables, "bpf", 1);
 	np->net.no_sctp = !tables_has_match(&np->tables, "sctp", 0);
 	np->tracks = conntrack_there();
-	if (np->net.no_recent)
+	if (np->net.no_recent && !np->net.nft)
 		lack(np, "this kernel has no xt_recent: sessionAffinity ClientIP is not kept, "
 			 "requests of one client spread over all endpoints");
 	if (np->net.no_bpf)
@@ -139,13 +139,19 @@ np_base(struct np *np, struct error **e)
 	bool there;
 	int rc = tables_read(&np->tables, &seen, e);
 
-	there = seen.chains[RULES_NAT].n;
+	there = seen.chains[RULES_FILTER].n;
 	np->net.turned |= rc ? 0 : turned_before(&seen);
 	seen_done(&seen);
 	if (rc || there)
 		return rc;
 	rc = np_commit(np, e);
 	return rc ? rc : np_commit_end(np, e);
+}
+
+static void
+table_name(const char *chains, char to[static RULES_NAME])
+{
+	snprintf(to, RULES_NAME, "%s%s", chains, NFT_TABLE + strlen(chains));
 }
 
 int
@@ -163,9 +169,12 @@ np_open(const struct np_config *c, struct np **ret, struct error **e)
 	np->link.owner = (struct owner){ { -1, -1 } };
 	np->link.nl.fd = np->link.home = np->tables.nl.fd = np->tables.raw = -1;
 	np->bridged.fd = -1;
+	np->nft_nl.fd = -1;
 	np->run = (struct restore){ -1, -1, -1 };
 	np->idle = -1;
+	table_name(np->config.chains, np->nft_table);
 	if (config_check(c, e) < 0 ||
+	    (c->nft && nl_open(&np->nft_nl, NETLINK_NETFILTER, e) < 0) ||
 	    restore_find(c->iptables_restore, &np->restore, &kind, e) < 0 ||
 	    tables_open(&np->tables, kind, np->config.chains, e) < 0 ||
 	    link_open(&np->link, &np->config, e) < 0)
@@ -176,6 +185,7 @@ np_open(const struct np_config *c, struct np **ret, struct error **e)
 				      .svc_net = c->svc_net,
 				      .svc_bits = c->svc_bits,
 				      .dns = c->dns,
+				      .nft = c->nft,
 				      .turned = np->link.turned };
 	probe(np);
 	fence(np);
@@ -207,6 +217,8 @@ np_close(struct np *np)
 	free((char *)np->config.bridge);
 	free((char *)np->config.chains);
 	free((char *)np->config.owner);
+	nl_close(&np->nft_nl);
+	map_done(&np->shapes);
 	free(np->restore);
 	free(np);
 }
@@ -356,6 +368,26 @@ np_plugged(const struct np *np, uint32_t ip)
 	return !np->looked || map_get(&np->plugged, name);
 }
 
+/* After a change by anybody: are the rules and as many elements there as were written? */
+static int
+check_nft(struct np *np, struct error **e)
+{
+	struct nft_seen_table seen;
+	uint64_t print;
+
+	if (nft_print(&np->nft_nl, &print, e) < 0)
+		return -1;
+	if (print == np->nft_print)
+		return 0;
+	if (nft_look(&np->nft_nl, np->nft_table, &seen, e) < 0)
+		return -1;
+	if (np->written ? commit_nft_matches(np, &seen) : seen.rules)
+		np->nft_print = print;
+	else
+		np->whole = true;
+	return 0;
+}
+
 int
 np_check(struct np *np, bool *ret_intact, struct error **e)
 {
@@ -382,6 +414,8 @@ np_check(struct np *np, bool *ret_intact, struct error **e)
 		np->print = print;
 		np->whole |= !ok;
 	}
+	if (np->net.nft && check_nft(np, e) < 0)
+		return -1;
 	np->whole |= !so;
 	if (check_links(np, e) < 0)
 		return -1;
@@ -494,12 +528,16 @@ down_addresses(const struct np_config *c, struct error **e)
 int
 np_down(const struct np_config *c, struct error **e)
 {
+	char table[RULES_NAME];
 	/* Links go even if the rules cannot. */
 	int rc = config_check(c, e);
 
 	if (rc < 0)
 		return rc;
 	rc = down_rules(c, e);
+	table_name(c->chains ? c->chains : "KDG", table);
+	if (nft_remove(table, rc < 0 ? NULL : e) < 0)
+		rc = -1;
 	if (down_addresses(c, rc < 0 ? NULL : e) < 0)
 		rc = -1;
 	if (fence_remove(c, rc < 0 ? NULL : e) < 0)

@@ -25,6 +25,7 @@ struct np_config {
 			       same network namespace; NULL: nobody is looked for */
 	const char
 	    *iptables_restore; /* NULL: found on PATH; it says itself whether legacy or nft */
+	bool nft; /* services are elements of nftables' maps; else iptables has all */
 };
 
 struct np_endpoint {
@@ -145,6 +146,7 @@ int np_commit_end(struct np *, struct error **);
 /* What the last commit wrote. */
 struct np_wrote {
 	unsigned chains, rules, removed;
+	unsigned elements; /* of nftables' maps, put and taken away */
 	bool whole;
 };
 struct np_wrote np_wrote(const struct np *);

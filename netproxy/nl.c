@@ -3,6 +3,7 @@
 #include "reconcile/base/error.h"
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/netlink.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -191,6 +192,91 @@ nl_send(struct nl *nl, struct nl_batch *b, struct error **e)
 	return rc;
 }
 
+/* -- transactions ----------------------------------------------------------- */
+
+/* A message is never cut in two, so the socket has to take all of it. */
+static int
+nl_room_for(struct nl *nl, size_t len, struct error **e)
+{
+	int have = 0, want = (int)len;
+	socklen_t n = sizeof have;
+
+	if (len > INT_MAX / 4)
+		return fail(e, WHY_IO, "a transaction of %zu bytes is too large", len);
+	(void)getsockopt(nl->fd, SOL_SOCKET, SO_SNDBUF, &have, &n);
+	if (have / 2 >= want)
+		return 0;
+	if (setsockopt(nl->fd, SOL_SOCKET, SO_SNDBUFFORCE, &want, sizeof want) < 0 &&
+	    setsockopt(nl->fd, SOL_SOCKET, SO_SNDBUF, &want, sizeof want) < 0)
+		return fail_sys(e, "room for %zu bytes in a netlink socket", len);
+	return 0;
+}
+
+/* The last request before the end asks for the one answer there is when all is well.
+ * Numbers are moved past those that answers to somebody who gave up may have. */
+static uint32_t
+nl_number(struct nl *nl, void *messages, size_t len)
+{
+	struct nlmsghdr *h = messages, *last = h, *end = h;
+	uint32_t base = nl->seq;
+	int left = (int)len;
+
+	for (; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+		last = end;
+		end = h;
+		h->nlmsg_seq += base;
+	}
+	last->nlmsg_flags |= NLM_F_ACK;
+	nl->seq = end->nlmsg_seq + 1;
+	return last->nlmsg_seq;
+}
+
+int
+nl_transact(struct nl *nl, void *messages, size_t len, uint32_t *ret_at, struct error **e)
+{
+	static const char what[] = "transaction of nf_tables";
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	_Alignas(4) char in[8192];
+	uint32_t base = nl->seq, last;
+
+	*ret_at = 0;
+	if (nl_room_for(nl, len, e) < 0)
+		return -1;
+	last = nl_number(nl, messages, len);
+	if (sendto(nl->fd, messages, len, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0)
+		return fail_sys(e, "%s: netlink", what);
+	for (;;) {
+		ssize_t got = nl_recv(nl, in, sizeof in, what, e);
+		int left = (int)got;
+
+		if (got < 0)
+			return -1;
+		for (struct nlmsghdr *h = (void *)in; mnl_nlmsg_ok(h, left);
+		     h = mnl_nlmsg_next(h, &left)) {
+			const struct nlmsgerr *err = mnl_nlmsg_get_payload(h);
+
+			if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq < base)
+				continue;
+			if (err->error) {
+				*ret_at = h->nlmsg_seq - base;
+				return nl_refused(h, -err->error, what, e);
+			}
+			if (h->nlmsg_seq == last)
+				return 0;
+		}
+	}
+}
+
+/* A list that nobody reads to its end keeps its socket busy: the next would be refused. */
+static void
+nl_drain(struct nl *nl)
+{
+	char in[8192];
+
+	while (recv(nl->fd, in, sizeof in, MSG_DONTWAIT) >= 0 || errno == ENOBUFS)
+		;
+}
+
 int
 nl_dump(struct nl *nl, struct nlmsghdr *ask, mnl_cb_t fn, void *ctx, const char *what,
 	struct error **e)
@@ -205,13 +291,20 @@ nl_dump(struct nl *nl, struct nlmsghdr *ask, mnl_cb_t fn, void *ctx, const char 
 		ssize_t got = nl_recv(nl, in, sizeof in, what, e);
 		const struct nlmsghdr *h = (void *)in;
 
-		if (got < 0)
+		if (got < 0) {
+			nl_drain(nl);
 			return -1;
+		}
 		if (mnl_nlmsg_ok(h, got) && h->nlmsg_seq != ask->nlmsg_seq)
 			continue;
 		rc = mnl_cb_run(in, got, ask->nlmsg_seq, 0, fn, ctx);
-		if (rc < 0)
+		if (rc < 0) {
+			int err = errno;
+
+			nl_drain(nl);
+			errno = err;
 			return fail_sys(e, "%s", what);
+		}
 		/* Not by the answer's NLM_F_MULTI: nft_compat sets it and sends no end. */
 		if ((ask->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
 			break;

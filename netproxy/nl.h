@@ -50,6 +50,10 @@ void nl_end(struct nlmsghdr *, struct nlattr *);
 /* Fails with the first failed request's own words; all of `ask[].err` are set. */
 int nl_send(struct nl *, struct nl_batch *, struct error **);
 
+/* Whole messages of a transaction of nf_tables, all or nothing of which is done, however large.
+ * On failure `ret_at` is the nlmsg_seq that the refused message came with, 0 when none was. */
+int nl_transact(struct nl *, void *messages, size_t len, uint32_t *ret_at, struct error **);
+
 /* One request that is answered by messages; fn is called for each. */
 int nl_dump(struct nl *, struct nlmsghdr *, mnl_cb_t fn, void *ctx, const char *what,
 	    struct error **);

@@ -4,6 +4,8 @@
 #include "conntrack.h"
 #include "fence.h"
 #include "link.h"
+#include "nft.h"
+#include "nft_look.h"
 #include "reconcile/base/arena.h"
 #include "restore.h"
 
@@ -47,7 +49,8 @@ struct delta {
 	struct ct_target *cut; /* endpoints owned */
 	size_t cut_n;
 	bool whole;
-	bool split; /* very many chains go in several transactions */
+	unsigned elements; /* np_wrote's */
+	bool split;        /* very many chains go in several transactions */
 };
 
 struct np {
@@ -56,6 +59,12 @@ struct np {
 	struct tables tables;
 	struct nl bridged; /* to nf_tables; fd -1: it filters no frames here */
 	char *restore;
+	char nft_table[RULES_NAME];
+	struct nl nft_nl;   /* fd -1: nat is in iptables as well */
+	struct map shapes;  /* nft.h: the shared chains in force */
+	unsigned nft_twice; /* claimed elements that another service has */
+	size_t nft_loaded;  /* elements of the last load */
+	uint64_t nft_print;
 	struct rules_net net;
 	bool tracks; /* the kernel has ctnetlink */
 	bool said_recent, said_sctp;
@@ -69,7 +78,9 @@ struct np {
 	bool looked;
 
 	struct policies policies;
-	struct map services; /* id -> struct service */
+	struct map services;     /* id -> struct service */
+	struct service **staged; /* those of them that are, so that a commit asks no others */
+	size_t staged_n;
 	struct names trees;
 	bool dispatch;        /* the trees have to be made again */
 	struct map committed; /* "0 KDG-V" (table, name) -> struct chain */
@@ -81,11 +92,19 @@ struct np {
 	struct delta delta;
 	struct np_wrote wrote;
 	size_t announces; /* balancers' addresses, at the last commit */
+	bool announce;    /* they may differ since */
 
 	bool printed; /* `print` is of rules that were found whole */
 	uint64_t print;
 };
 
+/* services.c */
+void service_clear(struct np_service *);
+struct np_service service_copy(const struct np_service *);
+void service_free(struct service *);
+/* Does the difference show in the trees? */
+bool service_moves(const struct np_service *, const struct np_service *);
+void service_stage(struct np *, struct service *);
 /* For very many chains that nobody leads to any more: in several transactions. */
 void commit_text_remove(const struct names *, enum rules_table, struct buf *);
 void commit_done(struct np *); /* frees the model */
@@ -96,6 +115,14 @@ void delta_add(struct np *, struct delta *, struct names *had, struct chains *no
 void policies_delta(struct np *, struct delta *);
 void policies_in_force(struct policies *); /* what the last delta brought */
 void policies_done(struct policies *);
+/* As it was last committed; NULL: there was none. */
+const struct chain *commit_chain(const struct np *, enum rules_table, const char *name);
+/* commit_nft.c: nat, when it is nftables': the text of a transaction, and that it is done. */
+void commit_nft_text(struct np *, struct delta *, struct buf *to);
+/* Is there more to add than there is?  Then all of it is written anew, with room for it. */
+bool commit_nft_is_load(const struct np *);
+int commit_nft_write(struct np *, const struct buf *text, struct error **);
+bool commit_nft_matches(const struct np *, const struct nft_seen_table *);
 /* Compares the kernel's chains with what was committed. */
 bool commit_matches(const struct np *, const struct seen *);
 /* Puts balancers' addresses on the links, and takes those away that are no longer wanted. */

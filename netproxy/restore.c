@@ -220,8 +220,8 @@ line_of(const char *said)
 	return 0;
 }
 
-static void
-quote_line(const struct buf *text, unsigned line, struct buf *to)
+void
+restore_quote(const struct buf *text, unsigned line, struct buf *to)
 {
 	const char *at = buf_text(text);
 
@@ -250,7 +250,7 @@ restore_end(struct restore *r, struct error **e)
 	for (char *c = said.at; c && *c; c++)
 		if (*c == '\n')
 			*c = ' ';
-	quote_line(&text, line_of(buf_text(&said)), &quote);
+	restore_quote(&text, line_of(buf_text(&said)), &quote);
 	if (status == 127)
 		return fail(e, WHY_UNABLE, "iptables-restore could not be run: %s", missing);
 	return fail(e, WHY_IO, "iptables-restore failed (%d): %s%s", status, buf_text(&said),

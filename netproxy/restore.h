@@ -16,6 +16,8 @@ struct restore {
 int restore_find(const char *asked, char **ret_path, enum tables_kind *ret, struct error **);
 
 int restore_begin(struct restore *, const char *path, const struct buf *text, struct error **);
+/* "; that line is ...", of the n-th line, from 1; nothing when there is none. */
+void restore_quote(const struct buf *text, unsigned line, struct buf *to);
 /* Waits for the child.  The error has its words and the line they are about. */
 int restore_end(struct restore *, struct error **);
 #endif

@@ -5,6 +5,7 @@
  */
 #include "rules.h"
 #include "link.h"
+#include "nft.h"
 #include "reconcile/base/map.h"
 #include <assert.h>
 #include <netinet/in.h>
@@ -192,6 +193,10 @@ rules_base(const struct rules_net *net, struct chains *out)
 	struct chain *c;
 
 	snprintf(pods, sizeof pods, "%s/%u", ipv4_print(net->pod_net, ip), net->pod_bits);
+	base_filter(net, svc_range(net, svcs), out);
+	chain_rule(chain_begin(out, RULES_FILTER, RULES_CANARY), "-j RETURN");
+	if (net->nft)
+		return;
 	c = chain_begin(out, RULES_NAT, "KDG-MASQ");
 	chain_rule(c, "-j MARK --set-xmark 0x%x/0x%x", RULES_MARK, RULES_MARK);
 	c = chain_begin(out, RULES_NAT, "KDG-P");
@@ -200,9 +205,7 @@ rules_base(const struct rules_net *net, struct chains *out)
 	c = chain_begin(out, RULES_NAT, "KDG-PM");
 	chain_rule(c, "-j MARK --set-xmark 0x0/0x%x", RULES_MARK);
 	chain_rule(c, "-j MASQUERADE --random-fully");
-	base_filter(net, svc_range(net, svcs), out);
-	for (unsigned t = 0; t < RULES_TABLES; t++)
-		chain_rule(chain_begin(out, t, RULES_CANARY), "-j RETURN");
+	chain_rule(chain_begin(out, RULES_NAT, RULES_CANARY), "-j RETURN");
 }
 
 /* -- trees ------------------------------------------------------------------ */
@@ -519,15 +522,19 @@ roots(const struct rules_net *net, const struct entrances *e,
       const struct np_service *const *all, size_t n, struct chains *out)
 {
 	static const char blocked[] = "-m conntrack --ctstate NEW -j KDG-B";
-	struct chain *c = chain_begin(out, RULES_NAT, "KDG-D");
+	struct chain *c;
 	char svcs[LINK_TEXT + 4], ip[LINK_TEXT], link[LINK_TEXT + 4];
 
-	chain_rule(c, "-d %s -j KDG-V", svc_range(net, svcs));
-	if (e->outer.n)
-		chain_rule(c, "-j KDG-Y");
-	/* Never 127.0.0.0/8: it would need route_localnet, which opens the host's
-	 * own loopback services to its neighbours. */
-	chain_rule(c, "! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j KDG-N");
+	svc_range(net, svcs);
+	if (!net->nft) {
+		c = chain_begin(out, RULES_NAT, "KDG-D");
+		chain_rule(c, "-d %s -j KDG-V", svcs);
+		if (e->outer.n)
+			chain_rule(c, "-j KDG-Y");
+		/* Never 127.0.0.0/8: it would need route_localnet, which opens the host's
+		 * own loopback services to its neighbours. */
+		chain_rule(c, "! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j KDG-N");
+	}
 	c = chain_begin(out, RULES_FILTER, "KDG-F");
 	if (e->no_address.n)
 		chain_rule(c, blocked);
@@ -577,12 +584,15 @@ rules_dispatch(const struct rules_net *net, const struct np_service *const *all,
 	for (size_t i = 0; i < n; i++)
 		if (!rules_leave_out(net, all[i]))
 			entrances_add(&e, all[i]);
-	address_tree(net, &vips, "KDG-V", &e.vip, net->svc_bits / RULES_STEP * RULES_STEP, out);
-	if (e.outer.n)
+	if (!net->nft)
+		address_tree(net, &vips, "KDG-V", &e.vip,
+			     net->svc_bits / RULES_STEP * RULES_STEP, out);
+	if (e.outer.n && !net->nft)
 		address_tree(net, &outers, "KDG-Y", &e.outer, 0, out);
 	if (e.no_address.n)
 		address_tree(net, &blocks, "KDG-B", &e.no_address, 0, out);
-	tree_ports(net, &ports, "KDG-N", e.port.at, e.port.n, out);
+	if (!net->nft)
+		tree_ports(net, &ports, "KDG-N", e.port.at, e.port.n, out);
 	tree_ports(net, &rejects, "KDG-R", e.no_port.at, e.no_port.n, out);
 	roots(net, &e, all, n, out);
 	entrances_done(&e);
@@ -780,9 +790,14 @@ gate_chain(const struct np_service *s, struct chains *out)
 void
 rules_service(const struct rules_net *net, const struct np_service *s, struct chains *out)
 {
-	struct member *m = xcalloc(s->n, sizeof *m);
+	struct member *m;
 	size_t n = 0;
 
+	if (net->nft) {
+		nft_service(net, s, out);
+		return;
+	}
+	m = xcalloc(s->n, sizeof *m);
 	if (s->n && !rules_leave_out(net, s)) {
 		if (has_entry(s))
 			entry_chain(net, s, out);

@@ -79,6 +79,7 @@ struct rules_net {
 	bool no_bpf;     /* it lacks xt_bpf: pods' source addresses are not checked */
 	bool no_sctp;    /* it lacks xt_sctp: such services are left out, policies admit no such
 			    port */
+	bool nft;        /* nat is in nftables (nft.h): of it there are only services here */
 	unsigned turned; /* of link_knobs: noted for np_down */
 };
 

@@ -7,6 +7,7 @@
 #include "np.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/ipv4.h"
+#include "trace_nft.h"
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <inttypes.h>
@@ -290,6 +291,27 @@ locate(struct packet *p)
 				      ipv4_within(p->to, c->svc_net, c->svc_bits));
 }
 
+/* Where connections are translated, before and behind what filters. */
+static void
+nat(struct packet *p, const char *chain)
+{
+	if (!p->np->net.nft) {
+		(void)walk(p, RULES_NAT, chain, 1, 0);
+		return;
+	}
+	trace_nft(p->np,
+		  &(struct nft_packet){ .from = p->from,
+					.to = p->to,
+					.proto = p->proto,
+					.port = p->port,
+					.from_local = p->from_local,
+					.to_local = p->to_local,
+					.translated = p->translated,
+					.outside = p->outside,
+					.mark = p->mark },
+		  strcmp(chain, "KDG-P") ? "d" : "post", p->way);
+}
+
 /* Where it goes by now: may it, and with which address does it come there? */
 static void
 pass(struct packet *p)
@@ -299,7 +321,7 @@ pass(struct packet *p)
 	p->way->verdict = NP_PASSED;
 	(void)walk(p, RULES_FILTER, chain, 1, 0);
 	if (p->way->verdict == NP_PASSED && !p->to_local)
-		(void)walk(p, RULES_NAT, "KDG-P", 1, 0);
+		nat(p, "KDG-P");
 }
 
 /* Each endpoint that it may be translated to. */
@@ -338,7 +360,7 @@ np_trace(const struct np *np, uint32_t from, uint32_t to, uint8_t proto, uint16_
 
 	*ret = (struct np_way){ 0 };
 	locate(&p);
-	(void)walk(&p, RULES_NAT, "KDG-D", 1, 0);
+	nat(&p, "KDG-D");
 	if (ret->nends)
 		pass_ends(&p);
 	else

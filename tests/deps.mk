@@ -5,7 +5,7 @@ DEPS_BUILD := gcc make pkg-config libc6-dev libgit2-dev libyaml-dev libcurl4-gnu
 	libarchive-dev libisal-dev zlib1g-dev libzstd-dev libgnutls28-dev nettle-dev libldns-dev
 DEPS_RUN := iptables iproute2
 DEPS_DEMO := git curl jq
-DEPS_TEST := libcmocka-dev bats perl socat busybox-static zstd skopeo umoci buildah docker-registry openssl openssh-server openssh-client conntrack procps bind9-dnsutils \
+DEPS_TEST := libcmocka-dev bats nftables perl socat busybox-static zstd skopeo umoci buildah docker-registry openssl openssh-server openssh-client conntrack procps bind9-dnsutils \
 	clang-format clang-tidy cppcheck
 
 # $(1): packages.  Says their names where there is no apt-get.
@@ -18,7 +18,7 @@ define install_missing
 			echo "This needs, by Debian's names:$$missing"; \
 			echo "Fedora: libgit2-devel libyaml-devel libcurl-devel inotify-tools-devel libevent-devel libmicrohttpd-devel \
 wslay-devel jansson-devel sqlite-devel libmnl-devel libnetfilter_conntrack-devel libseccomp-devel libcap-ng-devel \
-libarchive-devel libzstd-devel gnutls-devel nettle-devel ldns-devel iptables iproute jq bats libcmocka-devel"; exit 1; }; \
+libarchive-devel libzstd-devel gnutls-devel nettle-devel ldns-devel iptables nftables iproute jq bats libcmocka-devel"; exit 1; }; \
 		echo "installing:$$missing"; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 endef

@@ -109,13 +109,17 @@ buf_vaddf(struct buf *b, const char *fmt, va_list ap)
 	va_list again;
 	int n;
 
+	/* Most fits into what there is; only then is it written a second time. */
+	buf_reserve(b, 63);
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, again);
+	n = vsnprintf(b->at + b->len, b->cap - b->len, fmt, again);
 	va_end(again);
 	if (n < 0)
 		abort();
-	buf_reserve(b, n);
-	vsnprintf(b->at + b->len, (size_t)n + 1, fmt, ap);
+	if ((size_t)n >= b->cap - b->len) {
+		buf_reserve(b, n);
+		vsnprintf(b->at + b->len, (size_t)n + 1, fmt, ap);
+	}
 	b->len += n;
 }
 

@@ -6,11 +6,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+static char *
+byte_print(unsigned x, char *to)
+{
+	if (x >= 100)
+		*to++ = '0' + x / 100;
+	if (x >= 10)
+		*to++ = '0' + x / 10 % 10;
+	*to++ = '0' + x % 10;
+	return to;
+}
+
+/* By hand, for rules are made of little else and there are very many of them. */
 const char *
 ipv4_print(uint32_t ip, char to[static IPV4_TEXT])
 {
-	snprintf(to, IPV4_TEXT, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255,
-		 ip & 255);
+	char *at = to;
+
+	for (int shift = 24; shift >= 0; shift -= 8) {
+		at = byte_print(ip >> shift & 255, at);
+		*at++ = shift ? '.' : 0;
+	}
 	return to;
 }
 

@@ -12,10 +12,11 @@ box() {
 }
 
 # For setup_file: a kedged with these options (and CONFIG as its kedge.yaml) that follows
-# deploy.git, and box:1.  A file's tests are processes of their own: its number is in $W/pid.
+# deploy.git, and box:1; in a file X_nftables.bats (a link to X.bats) with nftables' proxy.  A file's tests are processes of their own: its number is in $W/pid.
 file_begin() {
 	kedge_dirs
 	repo_make
+	case ${BATS_TEST_FILENAME##*/} in *_nftables*) CONFIG="${CONFIG:+$CONFIG$'\n'}proxy: nftables" ;; esac
 	[ -z "${CONFIG:-}" ] || echo "$CONFIG" >"$W/kedge.yaml"
 	kedge_start --source "deploy=$W/deploy.git" "$@"
 	echo "$KEDGED" >"$W/pid"

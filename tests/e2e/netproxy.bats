@@ -264,6 +264,7 @@ web() { np set default/web:http 10.43.0.80 tcp 80 30080 0 0 "$@" && np commit; }
 }
 
 @test "a flush by somebody else is noticed and repaired" {
+	of_iptables
 	np_start
 	pod 2
 	serve 8080 2
@@ -344,6 +345,7 @@ web() { np set default/web:http 10.43.0.80 tcp 80 30080 0 0 "$@" && np commit; }
 }
 
 @test "one change writes a few chains, however many services there are" {
+	of_iptables
 	np_start
 	np many 1000 10.42.0.2:8080
 	np commit
@@ -391,6 +393,7 @@ web() { np set default/web:http 10.43.0.80 tcp 80 30080 0 0 "$@" && np commit; }
 }
 
 @test "rules that are there serve through a restart, until the first commit" {
+	of_iptables
 	np_start
 	pod 2 3
 	serve 8080 2 3
@@ -413,6 +416,7 @@ web() { np set default/web:http 10.43.0.80 tcp 80 30080 0 0 "$@" && np commit; }
 }
 
 @test "a commit that fails in part is tried whole" {
+	of_iptables
 	np_start
 	pod 2 3
 	serve 8080 2 3

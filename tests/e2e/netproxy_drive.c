@@ -1,11 +1,13 @@
 /* netproxy_drive.c -- netproxy.h as a line protocol, for netproxy*.bats.
  *
  * One command a line on stdin, one line of answer a command on stdout: "ok ..."
- * or "error: ...".  `-p PATH` names another iptables-restore, `-b` another bridge.
+ * or "error: ...".  `-p PATH` names another iptables-restore, `-b` another bridge;
+ * `-n` has nftables translate.
  */
 #include "netproxy/netproxy.h"
 #include "reconcile/base/buf.h"
 #include "reconcile/base/error.h"
+#include "reconcile/base/ipv4.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -219,8 +221,8 @@ do_commit(char **arg, struct error **e)
 	if (np_commit_end(np, e) < 0)
 		return -1;
 	w = np_wrote(np);
-	printf("ok chains=%u rules=%u removed=%u whole=%d ms=%.1f\n", w.chains, w.rules,
-	       w.removed, w.whole, now_ms() - t);
+	printf("ok chains=%u rules=%u removed=%u whole=%d elements=%u ms=%.1f\n", w.chains,
+	       w.rules, w.removed, w.whole, w.elements, now_ms() - t);
 	return 0;
 }
 
@@ -277,6 +279,31 @@ do_lacks(char **arg, struct error **e)
 	for (const char *const *s = np_lacks(np); *s; s++)
 		printf(" [%s]", *s);
 	puts("");
+	return 0;
+}
+
+/* trace FROM TO tcp|udp|sctp PORT: what would become of it, and who would get which share */
+static int
+do_trace(char **arg, struct error **e)
+{
+	static const char *const verdicts[] = { "passed", "served", "refused", "dropped" };
+	struct np_way w;
+	char ip[IPV4_TEXT];
+
+	(void)e;
+	np_trace(np, ip_of(arg[1]), ip_of(arg[2]),
+		 !strcmp(arg[3], "udp")    ? IPPROTO_UDP
+		 : !strcmp(arg[3], "sctp") ? IPPROTO_SCTP
+					   : IPPROTO_TCP,
+		 atoi(arg[4]), &w);
+	printf("ok %s%s", verdicts[w.verdict], w.masqueraded ? " masqueraded" : "");
+	for (size_t i = 0; i < w.nends; i++)
+		printf(" %s:%u=%.3f", ipv4_print(w.ends[i].at.ip, ip), w.ends[i].at.port,
+		       w.ends[i].share);
+	for (size_t i = 0; i < w.nsteps; i++)
+		printf(" [%s: %s]", w.steps[i].table, w.steps[i].rule);
+	puts("");
+	np_way_done(&w);
 	return 0;
 }
 
@@ -436,7 +463,7 @@ static const struct {
 	{ "drop", 2, do_drop },     { "commit", 1, do_commit }, { "check", 1, do_check },
 	{ "flows", 2, do_flows },   { "flush", 2, do_flush },   { "nodeip", 1, do_nodeip },
 	{ "lacks", 1, do_lacks },   { "down", 1, do_down },     { "race", 7, do_race },
-	{ "spread", 6, do_spread },
+	{ "spread", 6, do_spread }, { "trace", 5, do_trace },
 };
 
 int
@@ -446,8 +473,11 @@ main(int argc, char **argv)
 	char *line = NULL;
 	size_t cap = 0;
 
-	for (int c; (c = getopt(argc, argv, "p:b:")) > 0;)
-		*(c == 'p' ? &config.iptables_restore : &config.bridge) = optarg;
+	for (int c; (c = getopt(argc, argv, "p:b:n")) > 0;)
+		if (c == 'n')
+			config.nft = true;
+		else
+			*(c == 'p' ? &config.iptables_restore : &config.bridge) = optarg;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	while (getline(&line, &cap, stdin) > 0) {
 		struct error *e = NULL;

@@ -243,7 +243,9 @@ serve_away() {
 	[[ $(peer ask 10.43.0.88 9000 1) == "pod3 "* ]]
 	[[ $(peer ask 10.42.0.1 30090 1) == "pod3 "* ]]
 	np lacks
-	if [[ $said == *xt_sctp* ]]; then
+	if [ -n "$(backend)" ]; then
+		[ "$(nft list map ip KDG-nat addr | grep -c sctp)" = $([[ $said == *xt_sctp* ]] && echo 0 || echo 1) ]
+	elif [[ $said == *xt_sctp* ]]; then
 		[ "$(save_ | grep -c sctp)" = 0 ]
 	else
 		save_ | grep -E -- '-A KDG-V -d 10.43.0.88/32 -p sctp -m sctp --dport 9000 .*-j KDG-S-'

@@ -6,8 +6,15 @@ variant() {
 	case ${BATS_TEST_FILENAME##*/} in *legacy*) echo legacy ;; *) echo nft ;; esac
 }
 
+backend() {
+	case ${BATS_TEST_FILENAME##*/} in *nftables*) printf %s -n ;; esac
+}
+
+# What looks into iptables' own nat has its like in netproxy_backends.bats.
+of_iptables() { [ -z "$(backend)" ] || skip "nat is not in iptables here"; }
+
 np_start() {
-	coproc NP { exec "$B/tests/e2e/netproxy_drive" -p "/usr/sbin/iptables-$(variant)-restore" "$@" 3>&- 2>>"$BATS_TEST_TMPDIR/stderr"; }
+	coproc NP { exec "$B/tests/e2e/netproxy_drive" -p "/usr/sbin/iptables-$(variant)-restore" $(backend) "$@" 3>&- 2>>"$BATS_TEST_TMPDIR/stderr"; }
 	np_in=${NP[1]} np_out=${NP[0]} np_pid=$NP_PID
 	np open
 }

@@ -3,6 +3,7 @@
 #   serve NAME PORT                  TCP and UDP: answers "NAME ADDRESS-OF-CLIENT"
 #   ask IP PORT COUNT [SRCPORT]      UDP: one line an answer, or "none", "refused"
 #   hold IP PORT SECONDS             one TCP connection that stays
+#   talk IP PORT                     one TCP connection: says what it is told, and what is answered
 #   spoof FROM TO PORT               one UDP datagram with somebody else's address
 use strict;
 use warnings;
@@ -57,6 +58,16 @@ sub hold {
 	sleep $seconds;
 }
 
+sub talk {
+	my ($ip, $port) = @_;
+	my $s = IO::Socket::INET->new(PeerAddr => $ip, PeerPort => $port) or die "connect: $!";
+	print "connected\n";
+	while (my $line = <STDIN>) {
+		syswrite $s, $line or die "say: $!";
+		print while <$s>;
+	}
+}
+
 sub spoof {
 	my ($from, $to, $port) = @_;
 	socket(my $raw, AF_INET, SOCK_RAW, 255) or die "raw: $!";
@@ -65,5 +76,5 @@ sub spoof {
 	send $raw, $ip . $udp, 0, sockaddr_in($port, inet_aton($to)) or die "send: $!";
 }
 
-my %modes = (serve => \&serve, ask => \&ask, hold => \&hold, spoof => \&spoof);
+my %modes = (serve => \&serve, ask => \&ask, hold => \&hold, talk => \&talk, spoof => \&spoof);
 $modes{$mode}->(@ARGV);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Network policies with real packets: who reaches whom, through Services and without.  Run
-# as policy_legacy.bats (a link to this file) everything is repeated with the other iptables.
+# as policy_legacy.bats (a link to this file) everything is repeated with the other iptables,
+# as policy_nftables.bats with nftables' proxy.
 load kit.bash
 
 variant() {

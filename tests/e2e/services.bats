@@ -1,6 +1,9 @@
 #!/usr/bin/env bats
-# Services: from the manifests in a repository to packets that arrive.
+# Services: from the manifests in a repository to packets that arrive.  Run as
+# services_nftables.bats (a link to this file) everything is repeated with that proxy.
 load kit.bash
+
+nftables() { case ${BATS_TEST_FILENAME##*/} in *_nftables*) ;; *) false ;; esac }
 
 setup_file() {
 	file_begin
@@ -133,7 +136,7 @@ answers() { [ "$(who "$1" "$2" "${4:-24}")" = "$3" ]; }
 @test "UDP goes through a Service too, also where the port was one of TCP" {
 	svc dns '[{port: 53, targetPort: 5353, protocol: TCP}]' 'selector: {app: u}' | put dns
 	wait_for 5 "one endpoint" eps_are dns u
-	wait_for 5 "it has rules" sh -c 'iptables-save | grep -q "default/dns.* -j KDG-S\|default/dns"'
+	wait_for 5 "it has rules" sh -c 'kedge trace host dns:53 | grep -q "^it is served"'
 	svc dns '[{port: 53, targetPort: 5353, protocol: UDP}]' 'selector: {app: u}' | put dns
 	wait_for 5 "one endpoint" eps_are dns u
 	ip=$(ip_of dns)
@@ -223,7 +226,7 @@ answers() { [ "$(who "$1" "$2" "${4:-24}")" = "$3" ]; }
 @test "rules that somebody flushes are back within five seconds" {
 	ip=$(ip_of web)
 	answers "$ip" 80 "a b c"
-	iptables -t nat -F
+	if nftables; then nft flush table ip KDG-nat; else iptables -t nat -F; fi
 	wait_for 5 "they are back" answers "$ip" 80 "a b c" 12
 	iptables -F
 	wait_for 5 "they are back" sh -c 'iptables -S | grep -q KDG-'
@@ -232,7 +235,11 @@ answers() { [ "$(who "$1" "$2" "${4:-24}")" = "$3" ]; }
 
 @test "a change of one Service writes little, however many there are" {
 	for i in $(seq 40); do svc "many-$i" '[{port: 80, targetPort: 8001}]' 'selector: {set: abc}'; done | put many
-	wait_for 20 "all have rules" sh -c '[ "$(iptables-save -t nat | grep -c "many-.*:")" -ge 40 ] || [ "$(iptables-save -t nat | grep -c many-)" -ge 40 ]'
+	if nftables; then
+		wait_for 20 "all have elements" sh -c '[ "$(nft list map ip KDG-nat addr | grep -c goto)" -ge 40 ]'
+	else
+		wait_for 20 "all have rules" sh -c '[ "$(iptables-save -t nat | grep -c "many-.*:")" -ge 40 ] || [ "$(iptables-save -t nat | grep -c many-)" -ge 40 ]'
+	fi
 	kedge wait --for "$(head_id)" --timeout 20s || true
 	n=$(wc -l <"$W/kedged.log")
 	svc one-more '[{port: 80, targetPort: 8001}]' 'selector: {app: a}' | put one-more
@@ -242,6 +249,10 @@ answers() { [ "$(who "$1" "$2" "${4:-24}")" = "$3" ]; }
 	[ "$(grep -c 'plan: . program' "$W/said")" -le 2 ]
 	rm "$W/clone/one-more.yaml"
 	drop many
-	wait_for 10 "their rules go" sh -c '! iptables-save -t nat | grep -q many-'
+	if nftables; then
+		wait_for 10 "their elements go" sh -c '[ "$(nft list map ip KDG-nat addr | grep -c goto)" -lt 40 ]'
+	else
+		wait_for 10 "their rules go" sh -c '! iptables-save -t nat | grep -q many-'
+	fi
 	answers "$(ip_of web)" 80 "a b c"
 }

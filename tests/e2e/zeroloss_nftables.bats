@@ -1,0 +1,1 @@
+zeroloss.bats

@@ -62,11 +62,13 @@ static const struct sub {
 	const char *name, *kind, *group, *version, *verbs;
 } subs[] = {
 	{ RES_pod, "attach", "PodAttachOptions", "", "v1", "\"create\",\"get\"" },
+	{ RES_pod, "binding", "Binding", "", "v1", "\"create\"" },
 	{ RES_pod, "ephemeralcontainers", "Pod", "", "v1", "\"patch\"" },
 	{ RES_pod, "eviction", "Eviction", "policy", "v1", "\"create\"" },
 	{ RES_pod, "exec", "PodExecOptions", "", "v1", "\"create\",\"get\"" },
 	{ RES_pod, "log", "Pod", "", "v1", "\"get\"" },
 	{ RES_pod, "portforward", "PodPortForwardOptions", "", "v1", "\"create\",\"get\"" },
+	{ RES_pod, "resize", "Pod", "", "v1", "\"get\",\"patch\",\"update\"" },
 	{ RES_deployment, "scale", "Scale", "autoscaling", "v1", SCALE },
 	{ RES_deployment, "status", "Deployment", "apps", "v1", "\"get\"" },
 	{ RES_replica_set, "scale", "Scale", "autoscaling", "v1", SCALE },

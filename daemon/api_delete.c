@@ -117,9 +117,8 @@ hold_for_dependents(struct api_edit *ed, const struct object *o)
 	return edit_carry(ed, &a);
 }
 
-/* Marked, or gone.  False: it was refused, and answered. */
-static bool
-delete_one(struct api_edit *ed, const struct api_deletion *opt, const struct object *o)
+bool
+deletion_carry(struct api_edit *ed, const struct api_deletion *opt, const struct object *o)
 {
 	const struct resource *r = ed->call->res;
 	const char *uid = arena_strdup(&ed->call->arena, object_uid(o));
@@ -140,9 +139,9 @@ delete_one(struct api_edit *ed, const struct api_deletion *opt, const struct obj
 	return edit_carry(ed, &a);
 }
 
-static int
-may_delete(struct api_edit *ed, const struct api_deletion *opt, const struct object *o,
-	   struct error **e)
+int
+deletion_check(struct api_edit *ed, const struct api_deletion *opt, const struct object *o,
+	       struct error **e)
 {
 	if (ed->call->res->id == RES_node || ed->call->res->id == RES_source ||
 	    ed->call->res->id == RES_revision)
@@ -169,12 +168,12 @@ object_delete(struct call *c)
 		edit_refuse_missing(c);
 		return;
 	}
-	if (may_delete(&ed, &opt, o, &e) < 0) {
+	if (deletion_check(&ed, &opt, o, &e) < 0) {
 		edit_fail(&ed, e);
 		return;
 	}
 	uid = arena_strdup(&c->arena, object_uid(o));
-	if (!delete_one(&ed, &opt, o))
+	if (!deletion_carry(&ed, &opt, o))
 		return;
 	o = store_find(c->api->store, c->res->id, c->ns, c->name);
 	if (o && !ed.dry)
@@ -228,12 +227,12 @@ object_delete_all(struct call *c)
 	}
 	pick(c, &sel, &picked);
 	for (size_t i = 0; i < picked.n; i++)
-		if (may_delete(&ed, &opt, picked.at[i], &e) < 0) {
+		if (deletion_check(&ed, &opt, picked.at[i], &e) < 0) {
 			edit_fail(&ed, e);
 			return;
 		}
 	for (size_t i = 0; i < picked.n; i++)
-		if (!delete_one(&ed, &opt, picked.at[i]))
+		if (!deletion_carry(&ed, &opt, picked.at[i]))
 			return;
 	buf_addf(&b,
 		 "{\"kind\":\"%sList\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":"

@@ -18,6 +18,7 @@ static const struct group {
 	{ "storage.k8s.io", "v1" },
 	{ "metrics.k8s.io", "v1beta1" },
 	{ "networking.k8s.io", "v1" },
+	{ "policy", "v1" },
 	{ "rbac.authorization.k8s.io", "v1" },
 	{ "authorization.k8s.io", "v1" },
 };
@@ -63,10 +64,13 @@ static const struct sub {
 	const char *name, *kind, *group, *version, *verbs;
 } subs[] = {
 	{ RES_pod, "attach", "PodAttachOptions", "", "v1", "\"create\",\"get\"" },
+	{ RES_pod, "binding", "Binding", "", "v1", "\"create\"" },
 	{ RES_pod, "ephemeralcontainers", "Pod", "", "v1", "\"patch\"" },
+	{ RES_pod, "eviction", "Eviction", "policy", "v1", "\"create\"" },
 	{ RES_pod, "exec", "PodExecOptions", "", "v1", "\"create\",\"get\"" },
 	{ RES_pod, "log", "Pod", "", "v1", "\"get\"" },
 	{ RES_pod, "portforward", "PodPortForwardOptions", "", "v1", "\"create\",\"get\"" },
+	{ RES_pod, "resize", "Pod", "", "v1", "\"get\",\"patch\",\"update\"" },
 	{ RES_service_account, "token", "TokenRequest", "authentication.k8s.io", "v1",
 	  "\"create\"" },
 	{ RES_deployment, "scale", "Scale", "autoscaling", "v1", SCALE },
@@ -296,13 +300,19 @@ add_api_resource(struct buf *b, const struct resource *r)
 	add_words(b, "shortNames", r->shorts);
 	add_words(b, "categories", r->category);
 	buf_addc(b, '}');
-	for (size_t i = 0; i < SUBS; i++)
-		if (subs[i].of == r->id)
-			buf_addf(b,
-				 ",{\"name\":\"%s/%s\",\"singularName\":\"\",\"namespaced\":%s,"
-				 "\"kind\":\"%s\",\"verbs\":[%s]}",
-				 r->plural, subs[i].name, r->namespaced ? "true" : "false",
-				 subs[i].kind, subs[i].verbs);
+	for (size_t i = 0; i < SUBS; i++) {
+		const struct sub *sub = &subs[i];
+		bool other = strcmp(sub->group, r->group) || strcmp(sub->version, r->version);
+
+		if (sub->of != r->id)
+			continue;
+		buf_addf(b, ",{\"name\":\"%s/%s\",\"singularName\":\"\",\"namespaced\":%s,",
+			 r->plural, sub->name, r->namespaced ? "true" : "false");
+		if (other) /* kubectl drain looks for the Eviction that the server takes */
+			buf_addf(b, "\"group\":\"%s\",\"version\":\"%s\",", sub->group,
+				 sub->version);
+		buf_addf(b, "\"kind\":\"%s\",\"verbs\":[%s]}", sub->kind, sub->verbs);
+	}
 }
 
 void

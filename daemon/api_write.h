@@ -60,4 +60,12 @@ struct api_deletion {
 	const char *policy, *uid, *version; /* "" when not said */
 };
 bool body_delete_options(struct api_edit *, struct api_deletion *);
+/* The same of DeleteOptions that are read already; NULL: none. */
+bool delete_options_of(struct api_edit *, const struct tree *, struct api_deletion *);
+
+/* api_delete.c: may it go, as the options have it?  And then it goes, or is marked; false: it
+ * was refused, and answered. */
+int deletion_check(struct api_edit *, const struct api_deletion *, const struct object *,
+		   struct error **);
+bool deletion_carry(struct api_edit *, const struct api_deletion *, const struct object *);
 #endif

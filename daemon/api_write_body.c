@@ -197,11 +197,19 @@ is_policy(const char *p)
 bool
 body_delete_options(struct api_edit *ed, struct api_deletion *o)
 {
-	struct call *c = ed->call;
-	const struct tree *t = NULL, *pre, *orphan;
+	const struct tree *t = NULL;
 
-	if (http_body(c->req)->len && !(t = body_read_kind(ed, delete_options_kind())))
+	if (http_body(ed->call->req)->len && !(t = body_read_kind(ed, delete_options_kind())))
 		return false;
+	return delete_options_of(ed, t, o);
+}
+
+bool
+delete_options_of(struct api_edit *ed, const struct tree *t, struct api_deletion *o)
+{
+	struct call *c = ed->call;
+	const struct tree *pre, *orphan;
+
 	pre = tree_get(t, "preconditions");
 	orphan = tree_get(t, "orphanDependents");
 	o->grace =

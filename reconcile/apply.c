@@ -13,6 +13,7 @@
  * services, then workloads); deletes come last, in reverse.
  */
 #include "apply.h"
+#include "admission.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/map.h"
@@ -45,6 +46,9 @@ static const enum resource_id order[] = {
 	RES_role,
 	RES_cluster_role_binding,
 	RES_role_binding,
+	RES_limit_range,
+	RES_resource_quota,
+	RES_pod_disruption_budget,
 	RES_pod,
 	RES_replica_set,
 	RES_deployment,
@@ -324,6 +328,18 @@ stated_before(const void *live, const char *stated, struct arena *a)
 	return json_read(text, strlen(text), a, &ignored);
 }
 
+/* What the namespace has no room for is refused with the commit; what it brings for itself
+ * holds for all that comes after. */
+static void
+admit(struct pass *p, const struct manifest *m, const void *live, struct object *o)
+{
+	const char *why = admission_refusal(p->s, live, o, p->a);
+
+	if (why)
+		apply_complain(p->c, m, NULL, why);
+	admission_learn(p->s, o);
+}
+
 static void
 create(struct pass *p, const struct manifest *m, struct object *o, const char *place)
 {
@@ -336,6 +352,7 @@ create(struct pass *p, const struct manifest *m, struct object *o, const char *p
 		map_put(&p->spaces, ns, p);
 	}
 	apply_security(p->c, m, labels_of(p, object_namespace(o)), o, p->a);
+	admit(p, m, NULL, o);
 	add(p, ACT_CREATE, m->res, o, place);
 	if (m->res->id == RES_service)
 		apply_claim(p->claims, m, (const struct service *)o);
@@ -358,6 +375,7 @@ update(struct pass *p, const struct manifest *m, const struct object *o, const v
 	if (schema_equal(k, live, new))
 		return;
 	apply_change_check(p->s, p->c, m, live, new, p->a);
+	admit(p, m, live, new);
 	if (m->res->id == RES_namespace)
 		apply_security_namespace(p->s, p->c, m,
 					 &((const struct object *)live)->metadata->labels,

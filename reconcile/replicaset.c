@@ -8,6 +8,7 @@
  * Promise: pods that serve are the last to be chosen as victims.
  */
 #include "account.h"
+#include "admission.h"
 #include "controllers.h"
 #include "pod_security.h"
 #include "workload.h"
@@ -76,7 +77,8 @@ room_for_pods(const struct snapshot *s, int64_t have)
 	return most > 0 ? most : have ? 0 : 1;
 }
 
-static void
+/* NULL, or why the next one was not let in. */
+static const char *
 grow(struct snapshot *s, const struct replica_set *rs, int64_t from, int64_t by, struct plan *p)
 {
 	const char **names, *audit;
@@ -88,16 +90,22 @@ grow(struct snapshot *s, const struct replica_set *rs, int64_t from, int64_t by,
 	by = least(least(by, BURST), room_for_pods(s, from));
 	names = arena_alloc(p->arena, (size_t)by * sizeof *names);
 	while (n < (size_t)by) {
-		const char *name = pod_new_name(s, rs, &nonce, p->arena);
+		const char *name = pod_new_name(s, rs, &nonce, p->arena), *why;
+		struct pod *pod;
 
 		if (name_taken(names, n, name))
 			continue;
+		pod = pod_from_template(rs, name, p->arena);
+		why = admission_refusal(s, NULL, pod, p->arena);
+		if (why)
+			return arena_printf(p->arena, "Error creating: %s", why);
 		names[n++] = name;
-		plan_write(p, ACT_CREATE, pod_from_template(rs, name, p->arena), 0, 0,
+		plan_write(p, ACT_CREATE, pod, 0, 0,
 			   arena_printf(p->arena, "%s has %lld of %lld%s", object_name(rs),
 					(long long)from + (long long)n - 1,
 					(long long)rs->spec->replicas, audit));
 	}
+	return NULL;
 }
 
 /* Why the next pod would not be let in; NULL: it would. */
@@ -346,7 +354,7 @@ replicaset_reconcile(struct snapshot *s, const struct replica_set *rs, struct pl
 		if (why)
 			; /* told below */
 		else if (have < rs->spec->replicas)
-			grow(s, rs, have, rs->spec->replicas - have, p);
+			why = grow(s, rs, have, rs->spec->replicas - have, p);
 		else
 			shrink(rs, pods, c.active - rs->spec->replicas, p);
 	}

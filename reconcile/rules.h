@@ -59,4 +59,10 @@ rule_fn is_path_segment;
 rule_check_fn policy_rule_check, subject_check, role_check, cluster_role_check;
 rule_check_fn role_binding_check, cluster_role_binding_check;
 rule_defaults_fn subject_defaults;
+
+/* rules_quota.c */
+rule_fn is_quota_name;
+rule_check_fn limit_range_item_check, scoped_selector_check, resource_quota_spec_check;
+rule_check_fn disruption_budget_spec_check;
+rule_defaults_fn limit_range_item_defaults;
 #endif

@@ -145,6 +145,7 @@ struct kind {
 #define TIME(f, ...)	int64_t f;
 #define MAP(f, ...)	struct pairs f;
 #define QMAP(f, ...)	struct pairs f;
+#define QMAP_AS(f, n, ...) struct pairs f; /* n: a word of C's own */
 #define STRS(f, ...)	struct strs f;
 #define INTS(f, ...)	struct ints f;
 #define ANY(f, ...)	const char *f;

@@ -28,6 +28,7 @@
 #define TIME(f, ...)	ROW(f, T_TIME, __VA_ARGS__)
 #define MAP(f, ...)	ROW(f, T_MAP, __VA_ARGS__)
 #define QMAP(f, ...)	ROW(f, T_QMAP, __VA_ARGS__)
+#define QMAP_AS(f, n, ...) { .name = n, .len = sizeof n - 1, .off = offsetof(SELF, f), .type = T_QMAP, __VA_ARGS__ },
 #define STRS(f, ...)	ROW(f, T_STRS, __VA_ARGS__)
 #define INTS(f, ...)	ROW(f, T_INTS, __VA_ARGS__)
 #define ANY(f, ...)	ROW(f, T_ANY, __VA_ARGS__)

@@ -1,6 +1,7 @@
 /* write.c -- a write over the API, from what was sent to the object it would make. */
 #include "write.h"
 #include "account.h"
+#include "admission.h"
 #include "apply.h"
 #include "base/arena.h"
 #include "base/buf.h"
@@ -276,6 +277,15 @@ check_account(struct write *w, struct error **e)
 	return why ? fail(e, WHY_FORBIDDEN, "%s", why) : 0;
 }
 
+/* LimitRanges and ResourceQuotas; a new pod gets its defaults. */
+static int
+check_admission(struct write *w, struct error **e)
+{
+	const char *why = w->cs.errors ? NULL : admission_refusal(w->s, w->live, w->obj, w->a);
+
+	return why ? fail(e, WHY_FORBIDDEN, "%s", why) : 0;
+}
+
 /* ---- making and changing ---- */
 
 /* What a namespace has from its first moment. */
@@ -317,7 +327,7 @@ check_new(struct write *w, const struct manifest *m, struct error **e)
 		return -1;
 	check_claims(w, m);
 	settle_namespace(w);
-	return 0;
+	return check_admission(w, e);
 }
 
 /* What kedge writes into the metadata and nobody else does. */
@@ -414,6 +424,8 @@ check_change(struct write *w, const struct manifest *m, struct error **e)
 	write_change_check(w);
 	apply_change_check(w->s, &w->cs, m, w->live, w->obj, w->a);
 	check_claims(w, m);
+	if (check_admission(w, e) < 0)
+		return -1;
 	if (w->res->id == RES_pod &&
 	    schema_equal(pod_spec_kind(), ((const struct pod *)w->live)->spec,
 			 ((const struct pod *)w->obj)->spec))

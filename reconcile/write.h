@@ -22,6 +22,7 @@ struct write {
 	struct snapshot *s;        /* with now and seed; settings may be NULL */
 	struct arena *a;
 	enum write_fields fields;
+	bool resize; /* of a pod: cpu and memory of its containers, and nothing else */
 	/* "web.yaml:7": where Git states the field; NULL: only the document's place is known.
 	 * May be NULL itself. */
 	const char *(*place)(void *ctx, const struct object *, const char *field,

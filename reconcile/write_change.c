@@ -4,6 +4,8 @@
 #include "base/buf.h"
 #include "base/text.h"
 #include "patch_tree.h"
+#include "pod.h"
+#include "pod_resources.h"
 #include "write.h"
 #include <inttypes.h>
 #include <stddef.h>
@@ -251,6 +253,21 @@ check_deadline(struct write *w, const struct pod_spec *was, const struct pod_spe
 
 /* Kubernetes restarts a container whose image changed; here a pod keeps what it began with. */
 static void
+check_resize(struct write *w, const struct pod_spec *was, const struct pod_spec *is)
+{
+	if (schema_equal(pod_spec_kind(), was, is) || pod_resizable(was, is, w->a))
+		return;
+	if (!str_is(pod_qos(was), pod_qos(is)))
+		complain(&w->cs, 0, 0, "spec",
+			 "Invalid value: \"%s\": Pod QOS Class may not change as a result of "
+			 "resizing",
+			 pod_qos(is));
+	else
+		complain(&w->cs, 0, 0, "spec",
+			 "Forbidden: only cpu and memory resources are mutable");
+}
+
+static void
 check_pod(struct write *w, const struct pod *live, const struct pod *new)
 {
 	struct pod_spec is;
@@ -268,6 +285,10 @@ check_pod(struct write *w, const struct pod *live, const struct pod *new)
 	is.tolerations.at = live->spec->tolerations.at;
 	is.tolerations.n = live->spec->tolerations.n;
 	is.set = live->spec->set;
+	if (w->resize) {
+		check_resize(w, live->spec, &is);
+		return;
+	}
 	if (schema_equal(pod_spec_kind(), live->spec, &is))
 		return;
 	if (images_differ(live->spec, new->spec))

@@ -1,0 +1,87 @@
+#!/usr/bin/env bats
+# subresources.bats -- pods/resize and pods/binding, with the real kubectl.
+load kit.bash
+
+setup_file() {
+	kedge_dirs
+	echo 'node: {name: n1}' >"$W/kedge.yaml"
+	kedge_start --listen "$API"
+	echo "$KEDGED" >"$W/pid"
+	KUBECTLS=$(kubectls)
+	KTIME=60
+	export KUBECTLS KTIME
+	box box:1
+}
+setup() {
+	KEDGED=$(cat "$W/pid")
+	kubectl_needs 27
+}
+teardown_file() {
+	KEDGED=$(cat "$W/pid")
+	kedge_end
+}
+
+at() { echo "http://$API/api/v1/namespaces/default/pods/$1"; }
+# resize POD SPEC: as kubectl 1.32 does with --subresource=resize
+resize() { curl -sm 10 -X PATCH -H 'Content-Type: application/strategic-merge-patch+json' "$(at "$1")/resize" -d "$2"; }
+cpu() { k get pod "$1" -o "jsonpath={.status.containerStatuses[0].resources.limits.cpu}"; }
+cpu_is() { [ "$(cpu "$1")" = "$2" ]; }
+bind() { curl -sm 10 -H 'Content-Type: application/json' "$(at "$1")/binding" -d '{"metadata":{"name":"'"$1"'"},"target":{"kind":"'"$2"'","name":"'"$3"'"}}'; }
+running() { [ "$(k get pod "$1" -o 'jsonpath={.status.phase}')" = Running ]; }
+
+@test "a resize changes cpu and memory of a running container, and nothing else" {
+	local run_id
+	K=kubectl
+	k apply -f - <<-Y
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: r}
+		spec:
+		  terminationGracePeriodSeconds: 1
+		  containers: [{name: c, image: "box:1", resources: {requests: {cpu: 100m, memory: 32Mi}, limits: {cpu: 200m, memory: 64Mi}}}]
+	Y
+	wait_for 20 "it runs" cpu_is r 200m
+	run_id=$(k get pod r -o 'jsonpath={.status.containerStatuses[0].containerID}')
+	run resize r '{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":"300m"}}}]}}'
+	[ "$(jq -r .spec.containers[0].resources.limits.cpu <<<"$output")" = 300m ]
+	wait_for 10 "the host holds it to the new limit" cpu_is r 300m
+	[ "$(k get pod r -o 'jsonpath={.status.containerStatuses[0].containerID}{.metadata.labels}')" = "$run_id" ]
+	run resize r '{"spec":{"containers":[{"name":"c","image":"box:2"}]}}'
+	has 'spec: Forbidden: only cpu and memory resources are mutable'
+	run resize r '{"spec":{"containers":[{"name":"c","resources":{"requests":{"cpu":"300m","memory":"64Mi"}}}]}}'
+	has 'Pod QOS Class may not change as a result of resizing'
+	run resize nobody '{}'
+	has 'pods \"nobody\" not found'
+	k create quota q --hard=limits.cpu=400m
+	run resize r '{"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":"500m"}}}]}}'
+	has 'pods \"r\" is forbidden: exceeded quota: q, requested: limits.cpu=200m, used: limits.cpu=300m, limited: limits.cpu=400m'
+	k delete quota q
+	t() {
+		newer 32 || return 0
+		k patch pod r --subresource=resize -p '{"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":"250m"}}}]}}' || return 1
+		wait_for 10 "the host holds it to the limit" cpu_is r 250m
+		k patch pod r --subresource=resize -p '{"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":"350m"}}}]}}' || return 1
+		wait_for 10 "the host holds it to the limit" cpu_is r 350m
+	}
+	every t
+	K=kubectl
+	k delete pod r
+}
+
+@test "a pod that nobody placed is bound to a node by whoever may" {
+	K=kubectl
+	k cordon n1
+	k run b --image=box:1
+	run bind b Service n1
+	has 'target.kind: Unsupported value: \"Service\"'
+	run bind b Node ''
+	has 'target.name: Required value'
+	run bind b Node n1
+	has '"status":"Success"'
+	wait_for 20 "it runs" running b
+	run bind b Node n1
+	has 'Operation cannot be fulfilled on pods/binding \"b\": pod b is already assigned to node \"n1\"'
+	[ "$(jq -r '"\(.code) \(.reason)"' <<<"$output")" = "409 Conflict" ]
+	k uncordon n1
+	k delete pod b --grace-period=1
+}

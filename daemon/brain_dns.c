@@ -13,7 +13,8 @@
 #include <jansson.h>
 
 struct told {
-	uint64_t print;
+	uint64_t print;   /* as it was told */
+	uint64_t refused; /* the print that could not be told, and was complained of */
 	unsigned round;
 };
 
@@ -25,16 +26,24 @@ struct brain_dns {
 	unsigned round;
 };
 
-static bool
-tell(struct brain_dns *d, const char *verb, const char *key, const char *lines)
+static int
+tell(struct brain_dns *d, const char *verb, const char *key, const char *lines,
+     struct error **e)
 {
-	cleanup_error struct error *e = NULL;
 	cleanup_free char *line = NULL;
 
 	xasprintf(&line, "%s%s%s", verb, *key ? " " : "", key);
-	if (wire_send(d->wire, line, lines, NULL, 0, &e) == 0)
+	return wire_send(d->wire, line, lines, NULL, 0, e);
+}
+
+static bool
+told_or_said(struct brain_dns *d, const char *verb, const char *key)
+{
+	cleanup_error struct error *e = NULL;
+
+	if (!tell(d, verb, key, NULL, &e))
 		return true;
-	log_err("names", "%s was not told: %s", key, error_text(e));
+	log_err("names", "the DNS server was not told to %s %s: %s", verb, key, error_text(e));
 	return false;
 }
 
@@ -94,18 +103,25 @@ part_sync(struct brain_dns *d, struct snapshot *s, const struct dns_part *part, 
 {
 	struct told *t = map_get(&d->told, part->key);
 	cleanup_buf struct buf lines = { 0 };
+	cleanup_error struct error *e = NULL;
 
 	if (!t) {
 		t = xcalloc(1, sizeof *t);
-		t->print = ~part->print;
+		t->print = t->refused = ~part->print;
 		map_put(&d->told, part->key, t);
 	}
 	t->round = d->round;
 	if (t->print == part->print)
 		return;
 	dns_part_text(s, part, a, &lines);
-	if (tell(d, "put", part->key, buf_text(&lines)))
-		t->print = part->print; /* else the next look tells it again */
+	if (!tell(d, "put", part->key, buf_text(&lines), &e)) {
+		t->print = part->print;
+	} else if (t->refused != part->print) {
+		/* each pass tries again; it is said once */
+		log_err("names", "the DNS server was not told the names of %s: %s", part->key,
+			error_text(e));
+		t->refused = part->print;
+	}
 }
 
 /* What is not there any more, once it is known to be fewer than were told. */
@@ -118,10 +134,9 @@ gone_drop(struct brain_dns *d, struct arena *a)
 	for (struct map_slot *s = map_first(&d->told); s; s = map_next(&d->told, s))
 		if (((struct told *)s->value)->round != d->round)
 			gone[n++] = arena_strdup(a, s->key);
-	for (size_t i = 0; i < n; i++) {
-		if (tell(d, "drop", gone[i], NULL))
+	for (size_t i = 0; i < n; i++)
+		if (told_or_said(d, "drop", gone[i]))
 			free(map_del(&d->told, gone[i]));
-	}
 }
 
 void
@@ -134,16 +149,14 @@ brain_dns_sync(struct brain *b, struct snapshot *s, struct arena *a)
 	if (!d)
 		return;
 	d->round++;
-	if (!d->begun)
-		(void)tell(d, "begin", "", NULL);
+	if (!d->begun && !told_or_said(d, "begin", ""))
+		return;
 	at = dns_parts(s, a, &n);
 	for (size_t i = 0; i < n; i++)
 		part_sync(d, s, &at[i], a);
 	if (d->told.n != n)
 		gone_drop(d, a);
-	if (!d->begun)
-		(void)tell(d, "end", "", NULL);
-	d->begun = true;
+	d->begun = d->begun || told_or_said(d, "end", "");
 }
 
 int

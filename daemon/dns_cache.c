@@ -127,9 +127,9 @@ dns_cache_get(struct dns_cache *c, const struct dns_key *k, int64_t now, uint8_t
 	return x->n;
 }
 
-/* RFC 2181, 8: with its highest bit set it means 0. */
+/* A TTL of 2^31 and more is none at all (RFC 2181, 8). */
 static uint32_t
-positive(uint32_t ttl)
+seconds(uint32_t ttl)
 {
 	return ttl > INT32_MAX ? 0 : ttl;
 }
@@ -139,7 +139,7 @@ static uint32_t
 ttl_of(const uint8_t *msg, size_t n)
 {
 	unsigned rcode = msg[3] & 15, answers = dns_get16(msg + 6), sections = answers;
-	uint32_t ttl = TTL_MAX, none = 0;
+	uint32_t ttl = TTL_MAX, none = 0, its;
 	size_t at = dns_name_skip(msg, n, DNS_HEAD) + 4;
 	struct dns_record r;
 
@@ -149,12 +149,12 @@ ttl_of(const uint8_t *msg, size_t n)
 	for (unsigned i = 0; at < n && (at = dns_record_read(msg, n, at, &r)); i++) {
 		if (r.type == DNS_TYPE_OPT)
 			continue;
-		r.ttl = positive(r.ttl);
-		ttl = r.ttl < ttl ? r.ttl : ttl;
+		its = seconds(r.ttl);
+		ttl = its < ttl ? its : ttl;
 		if (i >= answers && i < sections && r.type == DNS_SOA && r.size >= 20) {
-			uint32_t least = positive(dns_get32(msg + r.data + r.size - 4));
+			uint32_t least = seconds(dns_get32(msg + r.data + r.size - 4));
 
-			none = r.ttl < least ? r.ttl : least;
+			none = its < least ? its : least;
 			none = none < TTL_NONE_MAX ? none : TTL_NONE_MAX;
 		}
 	}

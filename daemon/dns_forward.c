@@ -13,10 +13,10 @@
 #include <sys/random.h>
 
 enum {
-	FORWARD_MS = 4000, /* resolvers give up after 5 s */
-	TRY_MS = 800,      /* that one server has */
-	TRIES_EACH = 2,    /* of each server */
-	TRIES_ALONE = 4,   /* of an only one */
+	FORWARD_MS = 4900, /* resolvers give up after 5 s */
+	TRY_MS = 1600,   /* that one server has: far ones and satellites need more than 0.8 s */
+	TRIES_EACH = 2,  /* of each server */
+	TRIES_ALONE = 4, /* of an only one */
 	SILENT_MAX = 2,
 	DOWN_MS = 10000, /* how long a silent one comes last */
 	ASKS_MAX = 1024,
@@ -414,6 +414,12 @@ ask_next(struct ask *a)
 		try_end(a); /* no way there */
 	}
 	ask_end(a, 0);
+}
+
+bool
+dns_forward_knows(struct dns_forward *f, const struct dns_name *name)
+{
+	return list_of(f, name)->n > 0;
 }
 
 static struct ask *

@@ -9,6 +9,7 @@
  */
 #ifndef KEDGE_DNS_FORWARD_H
 #define KEDGE_DNS_FORWARD_H
+#include "../reconcile/dns.h"
 #include "dns_upstream.h"
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -29,7 +30,6 @@ struct dns_server { /* another one */
 	int64_t down_until; /* monotonic ms */
 };
 
-enum { DNS_SERVERS = 8, DNS_STUBS = 64 };
 struct dns_servers {
 	struct dns_name below; /* the root: all names */
 	struct dns_server at[DNS_SERVERS];
@@ -49,6 +49,8 @@ void dns_forward_servers(struct dns_forward *, const struct dns_servers *);
 /* Answers at once when it is known, or when there is no room to ask. */
 void dns_forward_ask(struct dns_forward *, const struct dns_reply *, const uint8_t *query,
 		     size_t n, const struct dns_client *);
+/* Is there a server that could be asked for it? */
+bool dns_forward_knows(struct dns_forward *, const struct dns_name *);
 bool dns_forward_idle(const struct dns_forward *); /* nobody waits */
 /* A connection is gone: nobody waits there. */
 void dns_forward_forget(struct dns_forward *, const struct dns_tcp *);

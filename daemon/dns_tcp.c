@@ -13,6 +13,7 @@ enum {
 	TCP_MAX = 128,
 	TCP_CLIENT_MAX = 16,
 	IDLE_MS = 10000,
+	FIRST_MS = 1000,     /* from a connection to its question */
 	OUT_MAX = 128 << 10, /* bytes that wait for a client before it is not read any more */
 	IN_MAX = 16 << 10,
 	TURN_MAX = 16, /* queries of one connection before others have their turn */
@@ -23,6 +24,7 @@ struct dns_tcp {
 	struct bufferevent *bev;
 	struct dns_client client;
 	int64_t heard;
+	bool asked; /* at least once */
 	struct dns_tcp *next;
 };
 
@@ -104,6 +106,7 @@ on_read(struct bufferevent *bev, void *arg)
 		}
 		evbuffer_remove(in, msg, n + 2);
 		c->heard = monotonic_ms();
+		c->asked = true;
 		c->all->on_query(c->all->ctx, &c->client, msg + 2, n);
 	}
 }
@@ -181,7 +184,8 @@ bool
 dns_tcps_idle(const struct dns_tcps *t)
 {
 	for (const struct dns_tcp *c = t->first; c; c = c->next)
-		if (evbuffer_get_length(bufferevent_get_output(c->bev)))
+		if (evbuffer_get_length(bufferevent_get_output(c->bev)) ||
+		    (!c->asked && monotonic_ms() - c->heard < FIRST_MS))
 			return false;
 	return true;
 }

@@ -24,8 +24,9 @@ enum {
 	BATCH = 32, /* queries read, and answers written, by one call */
 	TURNS = 8,  /* batches before others have their turn */
 	ACCEPTS = 16,
-	LOOK_MS = 5000,  /* between looks at the host's resolv.conf */
-	LEAVE_MS = 3000, /* longest wait for those who wait for an answer */
+	LOOK_MS = 5000,       /* between looks at the host's resolv.conf */
+	LEAVE_MS = 5000,      /* longest wait for those who wait for an answer */
+	LEAVE_ACCEPTS = 4096, /* connections that wait to be taken, as many as can */
 	LEAVE_LOOK_MS = 20,
 	RESOLV_MAX = 64 << 10,
 };
@@ -51,6 +52,7 @@ struct server {
 	int udp, tcp; /* -1: not yet */
 	struct event *on_udp, *on_tcp, *on_term, *leave_timer;
 	bool loaded, leaving;
+	int backlog; /* leaving: connections that may still be taken; 0: no more */
 	unsigned turn;
 	struct timespec resolv_time; /* of the host's file as it was read last */
 	int64_t resolv_looked, leave_until;
@@ -174,6 +176,9 @@ answer(struct server *s, const struct dns_client *c, const uint8_t *query, size_
 	dns_answer(&s->table, s->turn++, query, n, c->tcp != NULL, out, r);
 	if (r->outcome == DNS_ELSEWHERE || r->outcome == DNS_CHASE) {
 		resolv_look(s);
+		/* An ExternalName's CNAME is ours, and true whoever could say more. */
+		if (r->outcome == DNS_CHASE && !dns_forward_knows(s->forward, &r->name))
+			return true;
 		dns_forward_ask(s->forward, r, query, n, c);
 	}
 	return r->outcome == DNS_ANSWERED;
@@ -254,22 +259,29 @@ on_udp(evutil_socket_t fd, short what, void *arg)
 		;
 }
 
-static void
-on_tcp(evutil_socket_t fd, short what, void *arg)
+/* A batch of those that wait; how many there were. */
+static int
+accept_batch(struct server *s)
 {
-	struct server *s = arg;
-
-	(void)what;
 	for (int i = 0; i < ACCEPTS; i++) {
 		struct sockaddr_in from;
 		socklen_t len = sizeof from;
-		int c =
-		    accept4(fd, (struct sockaddr *)&from, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int c = accept4(s->tcp, (struct sockaddr *)&from, &len,
+				SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (c < 0)
-			return;
+			return i;
 		dns_tcps_add(s->tcps, c, &from);
 	}
+	return ACCEPTS;
+}
+
+static void
+on_tcp(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)accept_batch(arg);
 }
 
 /* Nobody is answered before all names are known: NXDOMAIN would be believed. */
@@ -408,14 +420,28 @@ on_hand_end(void *arg, const char *why)
 /* ---- the end ---- */
 
 static void
+backlog_end(struct server *s)
+{
+	s->backlog = 0;
+	close(s->tcp);
+	s->tcp = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void
 on_leave(evutil_socket_t fd, short what, void *arg)
 {
 	struct server *s = arg;
 
 	(void)fd;
 	(void)what;
+	/* Batch by batch, for each takes the place of one that was served. */
+	if (s->backlog) {
+		s->backlog -= ACCEPTS;
+		if (accept_batch(s) < ACCEPTS || s->backlog <= 0)
+			backlog_end(s);
+	}
 	if (monotonic_ms() >= s->leave_until || !s->forward ||
-	    (dns_forward_idle(s->forward) && dns_tcps_idle(s->tcps)))
+	    (!s->backlog && dns_forward_idle(s->forward) && dns_tcps_idle(s->tcps)))
 		event_base_loopbreak(s->base);
 	else
 		timer_arm(s->leave_timer, LEAVE_LOOK_MS);
@@ -442,13 +468,11 @@ on_term(evutil_socket_t fd, short what, void *arg)
 	(void)connect(udp, (const struct sockaddr *)&nobody, sizeof nobody);
 	while (s->loaded && batch_serve(s) > 0)
 		;
-	on_tcp(s->tcp, 0, s);
 	event_del(s->on_udp);
 	event_del(s->on_tcp);
-	close(s->tcp);
-	s->tcp = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	s->backlog = LEAVE_ACCEPTS;
 	s->leave_until = monotonic_ms() + LEAVE_MS;
-	timer_arm(s->leave_timer, 0);
+	timer_arm(s->leave_timer, LEAVE_LOOK_MS); /* those just taken come first */
 }
 
 static void

@@ -36,7 +36,7 @@ enum {
 	BACKOFF_MS = 100,
 	BACKOFF_MAX_MS = 10000,
 	STEADY_MS = 60000, /* who lived so long is started again at once */
-	GOODBYE_MS = 4000,
+	GOODBYE_MS = 6000, /* it leaves by itself within 5 s */
 	FORMERS = 4,
 };
 

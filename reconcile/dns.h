@@ -15,6 +15,9 @@
 #ifndef KEDGE_DNS_H
 #define KEDGE_DNS_H
 #include "snapshot.h"
+
+/* Of kedge.yaml: servers in one list, domains that have one. */
+enum { DNS_SERVERS = 8, DNS_STUBS = 64 };
 #include <stdbool.h>
 
 struct buf;

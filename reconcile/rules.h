@@ -25,7 +25,8 @@ rule_check_fn namespace_check, security_context_check, pod_security_context_chec
     seccomp_profile_check;
 rule_check_fn app_armor_profile_check, container_check, volume_check, pod_spec_check;
 rule_check_fn replica_set_spec_check, rolling_update_check, deployment_strategy_check;
-rule_check_fn deployment_spec_check, config_network_check;
+rule_check_fn deployment_spec_check, config_network_check, config_dns_check,
+    config_dns_stub_check;
 
 typedef void rule_defaults_fn(void *obj, struct arena *);
 rule_defaults_fn secret_defaults, service_port_defaults, service_spec_defaults;

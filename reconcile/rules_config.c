@@ -5,6 +5,7 @@
  */
 #include "base/arena.h"
 #include "base/ipv4.h"
+#include "dns.h"
 #include "rules.h"
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -337,6 +338,33 @@ config_network_check(const void *obj, const struct place *at)
 		    "Invalid value: \"%s\": overlaps podCIDR %s: an address can be a "
 		    "pod's or a Service's, not both",
 		    n->serviceCIDR, n->podCIDR);
+}
+
+/* The first that is too many is shown. */
+static void
+most_check(const struct place *at, const char *list, size_t n, size_t most)
+{
+	char sub[64];
+
+	snprintf(sub, sizeof sub, "%s[%zu]", list, most);
+	if (n > most)
+		place_complain(at, sub, "Too many: %zu: must have at most %zu items", n, most);
+}
+
+void
+config_dns_check(const void *obj, const struct place *at)
+{
+	const struct config_dns *d = obj;
+
+	most_check(at, "upstreams", d->upstreams.n, DNS_SERVERS);
+	most_check(at, "stubDomains", d->stubDomains.n, DNS_STUBS);
+}
+
+void
+config_dns_stub_check(const void *obj, const struct place *at)
+{
+	most_check(at, "servers", ((const struct config_dns_stub *)obj)->servers.n,
+		   DNS_SERVERS);
 }
 
 /* ADDRESS[:PORT]; an IPv6 address with a port stands in brackets. */

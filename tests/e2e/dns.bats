@@ -6,7 +6,7 @@ KILLS=yes
 setup_file() {
 	CONFIG='dns:
   upstreams: ["127.0.0.2:5300", "127.0.0.3:5300"]
-  stubDomains: [{domain: corp.test, servers: ["127.0.0.4:5300"]}]' file_begin
+  stubDomains: [{domain: corp.test, servers: ["127.0.0.4:5300"]}, {domain: nowhere.test}]' file_begin
 	local n
 	for n in 2 3 4; do
 		"$ROOT/tests/e2e/dns_upstream.pl" 127.0.0.$n 5300 "$W/asked.$n" $n 3>&- &
@@ -18,6 +18,7 @@ setup_file() {
 		names_svc hostname-svc-clusterip $'selector: {app: b}\nports: [{name: http, port: 8080}]'
 		names_svc set $'selector: {app: b}\nclusterIP: None\nports: [{name: http, port: 8080}]'
 		names_svc out $'type: ExternalName\nexternalName: www.example.com'
+		names_svc lost $'type: ExternalName\nexternalName: www.nowhere.test'
 		names_svc alias $'type: ExternalName\nexternalName: hostname-svc-clusterip.default.svc.cluster.local'
 		printf 'apiVersion: v1\nkind: Namespace\nmetadata: {name: other}\n---\n'
 		names_svc far $'ports: [{name: http, port: 8080}]' | sed 's/name: far/name: far, namespace: other/'
@@ -74,6 +75,13 @@ asked() { grep -c "$2" "$W/asked.$1" || :; } # asked UPSTREAM LINE
 	[ "$(q out.default.svc.cluster.local)" = $'www.example.com.\n192.0.2.2' ]
 	[ "$(q out.default.svc.cluster.local A +tcp)" = $'www.example.com.\n192.0.2.2' ]
 	in_ a busybox nslookup out.default.svc.cluster.local | grep -q 192.0.2.2
+}
+
+@test "an ExternalName that leads where nobody can be asked is still a CNAME" {
+	[ "$(q lost.default.svc.cluster.local)" = www.nowhere.test. ]
+	[ "$(rcode lost.default.svc.cluster.local)" = NOERROR ]
+	[ "$(q lost.default.svc.cluster.local A +tcp)" = www.nowhere.test. ]
+	[ "$(rcode www.nowhere.test)" = SERVFAIL ]
 }
 
 @test "kedge dns says what a pod is answered, and why" {
@@ -182,6 +190,27 @@ asked() { grep -c "$2" "$W/asked.$1" || :; } # asked UPSTREAM LINE
 	# every question had its answer
 	[ "$(grep -cx 10.43.0.1 "$W/loop")" -gt 20 ]
 	[ "$(grep -c . "$W/loop")" = "$(grep -cx 10.43.0.1 "$W/loop")" ]
+}
+
+@test "questions that wait for a server which is told to go are answered by it" {
+	local old p
+	local -a waiting=()
+	old=$(server)
+	kill -STOP "$old"
+	for p in {1..40}; do
+		dig +short +tcp +tries=1 +time=8 @10.43.0.10 set.default.svc.cluster.local >"$W/waits.$p" 3>&- &
+		waiting+=($!)
+	done
+	wait_for 10 "all of them have connected" sh -c '[ "$(ss -Htn state established dst 10.43.0.10:53 | wc -l)" = 40 ]'
+	# the next kedged's own server says goodbye to it (SIGTERM is the 15th bit)
+	kedge_stop
+	kedge_start --source "deploy=$W/deploy.git"
+	echo "$KEDGED" >"$W/pid"
+	wait_for 20 "it is told to go" grep -qE '^ShdPnd:.*[4-7c-f][0-9a-f]{3}$' "/proc/$old/status"
+	kill -CONT "$old"
+	for p in "${waiting[@]}"; do wait "$p"; done
+	for p in {1..40}; do [ -s "$W/waits.$p" ] && ! grep -q ';;' "$W/waits.$p"; done
+	wait_for 10 "another one serves" q_is kubernetes.default.svc.cluster.local 10.43.0.1
 }
 
 @test "nobody else can ask, and floods and nonsense leave it answering" {

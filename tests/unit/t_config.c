@@ -50,6 +50,30 @@ is_said(const char *yaml, const char *want)
 }
 
 static void
+servers_that_would_not_be_asked_are_refused(void **state)
+{
+	cleanup_buf struct buf text = { 0 };
+#define EIGHT                                                                           \
+	"192.0.2.1, 192.0.2.2, 192.0.2.3, 192.0.2.4, 192.0.2.5, 192.0.2.6, 192.0.2.7, " \
+	"192.0.2.8"
+
+	(void)state;
+	is_said("dns:\n  upstreams: [" EIGHT "]\n", "");
+	is_said("dns:\n  upstreams:\n    [" EIGHT ",\n     192.0.2.9]\n",
+		"4:6: dns.upstreams[8]: Too many: 9: must have at most 8 items");
+	is_said("dns:\n  stubDomains:\n  - domain: a.test\n    servers:\n      [" EIGHT
+		",\n       192.0.2.9]\n",
+		"6:8: dns.stubDomains[0].servers[8]: Too many: 9: must have at most 8 items");
+	buf_adds(&text, "dns:\n  stubDomains:\n");
+	for (int i = 0; i < 64; i++)
+		buf_addf(&text, "  - {domain: d%d.test, servers: [192.0.2.1]}\n", i);
+	is_said(buf_text(&text), "");
+	buf_adds(&text, "  - {domain: last.test, servers: [192.0.2.1]}\n");
+	is_said(buf_text(&text),
+		"67:5: dns.stubDomains[64]: Too many: 65: must have at most 64 items");
+}
+
+static void
 a_range_that_is_none_is_told_with_its_place(void **state)
 {
 	(void)state;
@@ -294,6 +318,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_of_the_pool_are_addresses_and_nobody_elses),
+		cmocka_unit_test(servers_that_would_not_be_asked_are_refused),
 		cmocka_unit_test(a_range_that_is_none_is_told_with_its_place),
 		cmocka_unit_test(a_range_with_host_bits_is_told_where_it_begins),
 		cmocka_unit_test(a_range_that_is_too_small_or_too_wide_is_refused),

@@ -548,9 +548,14 @@ others_answers_are_kept_as_long_as_they_hold_and_within_the_bound(void **state)
 	n = upstream_make(q, qn, NULL, 2, m);
 	dns_cache_put(c, &k, 1000, m, n);
 	assert_int_equal(dns_cache_get(c, &k, 1001, out), 0); /* SERVFAIL is not kept */
-	n = upstream_make(q, qn, "www.example.com. 2147483648 IN A 192.0.2.1", 0, m);
+	/* RFC 2181, 8: a TTL with its highest bit set is 0 */
+	n = upstream_make(q, qn, "www.example.com. 60 IN A 192.0.2.1", 0, m);
+	dns_put32(m + n - 10, 0x80000000);
 	dns_cache_put(c, &k, 1000, m, n);
-	assert_int_equal(dns_cache_get(c, &k, 1001, out), 0); /* as a TTL of 0 */
+	assert_int_equal(dns_cache_get(c, &k, 1001, out), 0);
+	n = upstream_make(q, qn, "example.com. 60 IN SOA a. b. 1 2 3 4 2147483648", 3, m);
+	dns_cache_put(c, &k, 1000, m, n);
+	assert_int_equal(dns_cache_get(c, &k, 1001, out), 0);
 	for (int i = 0; i < 200; i++) {
 		snprintf(name, sizeof name, "n%d.example.com", i);
 		assert_true(dns_name_read(name, &k.name));

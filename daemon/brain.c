@@ -506,6 +506,7 @@ hear_config(struct heard *h)
 		brain_fail(b, e);
 		return;
 	}
+	rest_open(b);
 	events_open(b);
 	b->prober = prober_new(b);
 	b->hooks = hooks_new(b);

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REST_MS = 120000 }; /* as long as conntrack remembers a connection that ended */
-
 static void
 row_free(struct brain *b, struct pod_row *r)
 {
@@ -241,16 +239,6 @@ rules_sort(struct brain *b)
 	b->rules_changed = false;
 }
 
-static void rested_drop(struct brain *);
-
-void
-seen_resting(struct brain *b, struct snapshot *s)
-{
-	rested_drop(b);
-	s->resting = b->resting;
-	s->nresting = b->nresting;
-}
-
 void
 seen_fill(struct brain *b, struct snapshot *s)
 {
@@ -324,15 +312,6 @@ rules_commit(struct brain *b, const struct action *a)
 	b->committing = true;
 }
 
-static void
-rest(struct brain *b, uint32_t number, const char *protocol)
-{
-	b->resting = xrealloc(b->resting, (b->nresting + 1) * sizeof *b->resting);
-	b->resting[b->nresting++] = (struct resting){ .number = number,
-						      .protocol = protocol,
-						      .until = now_ms() + REST_MS };
-}
-
 /* What a service's row had in force and has not, or not with that address and port, any more.
  */
 static void
@@ -348,25 +327,12 @@ rules_rest(struct brain *b, const struct rule_row *old, const struct rule_row *n
 	if (ipv4_parse(was->ip, &ip, NULL) < 0 || !ip)
 		return;
 	if (!now || strcmp(now->ip, was->ip))
-		rest(b, ip, NULL);
+		rest_add(b, ip, NULL);
 	if (was->nodePort && (!now || now->nodePort != was->nodePort))
-		rest(b, (uint32_t)was->nodePort,
-		     !strcmp(was->protocol, "UDP")    ? "UDP"
-		     : !strcmp(was->protocol, "SCTP") ? "SCTP"
-						      : "TCP");
-}
-
-static void
-rested_drop(struct brain *b)
-{
-	size_t n = 0;
-	int64_t now = now_ms();
-
-	for (size_t i = 0; i < b->nresting;
-	     i++) /* a clock that was set back keeps none for long */
-		if (now < b->resting[i].until && b->resting[i].until <= now + REST_MS)
-			b->resting[n++] = b->resting[i];
-	b->nresting = n;
+		rest_add(b, (uint32_t)was->nodePort,
+			 !strcmp(was->protocol, "UDP")    ? "UDP"
+			 : !strcmp(was->protocol, "SCTP") ? "SCTP"
+							  : "TCP");
 }
 
 /* In force now, or (error) as it was before: then a later pass stages it again. */
@@ -375,6 +341,7 @@ rules_committed(struct brain *b, const struct committed_seen *c)
 {
 	struct rule_row *r, *next, *ordered = NULL;
 	bool failed = c->error && *c->error;
+	size_t rested = b->nresting;
 
 	if (!b->committing || c->generation != b->generation)
 		return; /* a repair by the hand itself */
@@ -404,5 +371,7 @@ rules_committed(struct brain *b, const struct committed_seen *c)
 	}
 	if (!failed)
 		b->rules_unknown = false;
+	if (b->nresting != rested)
+		rest_keep(b);
 	b->rules_changed = true;
 }

@@ -167,13 +167,19 @@ void pulls_fill(struct brain *, struct snapshot *);
 /* FETCH: true when it was not under way already. */
 bool pull_fetch(struct brain *, const struct action *);
 
+/* brain_rest.c: what Services gave back.  Protocol as struct resting's; a word of the program's
+ * own, which stays. */
+void rest_open(struct brain *);
+void rest_add(struct brain *, uint32_t number, const char *protocol);
+void rest_keep(struct brain *); /* after some were added */
+void seen_resting(struct brain *, struct snapshot *);
+
 /* brain_seen.c: the tables of what is there */
 void seen_pod(struct brain *, const struct pod_seen *);
 void seen_stores(struct brain *, const struct stores_seen *);
 void seen_pod_forget(struct brain *, const char *uid);
 struct pod_row *seen_row(struct brain *, const char *uid); /* or NULL */
 void seen_fill(struct brain *, struct snapshot *);
-void seen_resting(struct brain *, struct snapshot *); /* of that, what was given back */
 void seen_starting(struct brain *, const struct action *);
 /* RENEW was sent: the container is held no longer. */
 void seen_renewed(struct brain *, const struct action *);

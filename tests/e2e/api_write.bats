@@ -172,6 +172,25 @@ api() { # api METHOD PATH [TYPE]: standard input is the body
 	every t
 }
 
+@test "an address and a node port rest over a restart of kedged, too" {
+	svc() { k create -f - <<<'{"apiVersion":"v1","kind":"Service","metadata":{"name":"'"$1"'"},"spec":{"type":"NodePort","ports":[{"port":80}]}}'; }
+	to() { k create -f - <<<'{"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"'"$1"'"},"subsets":[{"addresses":[{"ip":"192.0.2.9"}],"ports":[{"port":80}]}]}'; }
+	has() { k get svc "$1" -o 'jsonpath={.spec.clusterIP} {.spec.ports[0].nodePort}'; }
+	svc first
+	to first
+	was=$(has first)
+	[[ $was =~ ^10\.43\.[0-9.]+\ 3[0-9]{4}$ ]]
+	wait_for 10 "it is in the rules" sh -c 'iptables-save -t nat | grep -q "default/first"'
+	k delete svc first
+	wait_for 10 "its rules go" sh -c '! iptables-save -t nat | grep -q "default/first"'
+	restart
+	svc second
+	is=$(has second)
+	[ "${is% *}" != "${was% *}" ]
+	[ "${is#* }" != "${was#* }" ]
+	k delete svc second
+}
+
 @test "what was made over the API is there after kedged's end, and no commit takes it away" {
 	talk mine 2 | k apply -f -
 	k create -f - <<<'{"apiVersion":"v1","kind":"Secret","metadata":{"name":"mine"},"stringData":{"p":"hidden"}}'

@@ -61,7 +61,11 @@ bind_make(struct hand *h, const char *image, struct arena *a, struct pull_bind *
 		line_cut(a, &hosts[i].credentials);
 	}
 	*ret = (struct pull_bind){ .image = image,
-				   .stallSeconds = h->config->images->stallSeconds };
+				   .stallSeconds = h->config->images->stallSeconds,
+				   .podNet = h->settings.pod_net,
+				   .podBits = h->settings.pod_bits,
+				   .serviceNet = h->settings.svc_net,
+				   .serviceBits = h->settings.svc_bits };
 	ret->registries.at = hosts;
 	ret->registries.n = n;
 	return 0;

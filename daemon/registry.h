@@ -67,6 +67,12 @@ int registry_authorize(struct registry *, struct origin *, const char *challenge
 
 /* ---- registry_http.c ---- */
 
+/* May this address be connected to for that URL, which may be a redirect's or a token's?  Not
+ * to loopback, link-local and multicast, but for a registry that the operator listed; not to
+ * pods and Services, but for one that is named there. */
+bool registry_may_reach(const struct registry *, const struct origin *, const char *url,
+			const struct sockaddr *to);
+
 struct request {
 	struct registry *registry;
 	struct origin *origin;

@@ -230,7 +230,7 @@ token_get(struct registry *r, struct origin *o, const struct challenge *c,
 {
 	cleanup_buf struct buf url = { 0 };
 	cleanup_free char *basic = NULL;
-	struct origin server = { .host = o->host, .ca = o->ca };
+	struct origin server = { .host = o->host, .base = o->base, .ca = o->ca };
 	char *scope, *service, *out = NULL;
 	const char *token;
 	struct request q;

@@ -86,6 +86,49 @@ registry_meant(const struct registry *r, const char *url)
 	return meant;
 }
 
+static bool
+in_range(uint32_t ip, int64_t net, int64_t bits)
+{
+	return bits > 0 && bits <= 32 && !((ip ^ (uint32_t)net) >> (32 - bits));
+}
+
+/* The host's own address among its pods is one of these. */
+static bool
+is_clusters(const struct pull_bind *b, const struct sockaddr *sa)
+{
+	const struct in6_addr *a6 = &((const struct sockaddr_in6 *)sa)->sin6_addr;
+	uint32_t ip;
+
+	if (sa->sa_family == AF_INET)
+		ip = ((const struct sockaddr_in *)sa)->sin_addr.s_addr;
+	else if (sa->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(a6))
+		memcpy(&ip, a6->s6_addr + 12, sizeof ip);
+	else
+		return false;
+	ip = ntohl(ip);
+	return in_range(ip, b->podNet, b->podBits) ||
+	       in_range(ip, b->serviceNet, b->serviceBits);
+}
+
+/* The registry itself, where the image's name or kedge.yaml says it is. */
+static bool
+is_origins(const struct origin *o, const char *url)
+{
+	const char *host = strstr(o->base, "://");
+	size_t n = host ? (size_t)(host + 3 - o->base) + strcspn(host + 3, "/") : 0;
+
+	return n && !strncmp(url, o->base, n) && (!url[n] || url[n] == '/');
+}
+
+bool
+registry_may_reach(const struct registry *r, const struct origin *o, const char *url,
+		   const struct sockaddr *to)
+{
+	if (is_local(to))
+		return registry_meant(r, url);
+	return !is_clusters(r->bind, to) || is_origins(o, url) || registry_meant(r, url);
+}
+
 static curl_socket_t
 on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *sa)
 {
@@ -96,7 +139,7 @@ on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *sa)
 
 	(void)purpose;
 	curl_easy_getinfo(q->curl, CURLINFO_EFFECTIVE_URL, &url);
-	if (is_local(&sa->addr) && !registry_meant(q->registry, url ? url : q->url)) {
+	if (!registry_may_reach(q->registry, q->origin, url ? url : q->url, &sa->addr)) {
 		char ip[INET6_ADDRSTRLEN] = "?";
 
 		if (sa->addr.sa_family == AF_INET)

@@ -239,6 +239,11 @@ refused() {
 	[ ! -s "$W/other/requests" ]
 	behave "$W/reg" "redirect=http://127.0.0.2:$P/elsewhere" # a listed port elsewhere
 	refused "leads to 127.0.0.2 port $P, which is this host's own"
+	# the bridge's address, where a server for pods may be
+	behave "$W/reg" "redirect=http://10.42.0.1:$other/elsewhere"
+	refused "leads to 10.42.0.1 port $other, which is this host's own"
+	behave "$W/reg" "token=https://10.43.0.1:$other/token"
+	refused "leads to 10.43.0.1 port $other, which is this host's own"
 	behave "$W/reg" "token=http://127.0.0.1:$other/token"
 	refused "is asked by https only, unless it is listed"
 	[ ! -s "$W/other/requests" ]

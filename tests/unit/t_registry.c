@@ -4,6 +4,8 @@
 #include "daemon/registry.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/imageref.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <string.h>
 
 static void
@@ -199,6 +201,53 @@ a_retry_after_of_any_size_is_a_time_to_wait(void **state)
 	assert_int_equal(retry_after_read("Fri, 31 Dec 9999 23:59:59 GMT", 1000), 86400000);
 }
 
+static bool
+reaches(const char *base, const char *url, const char *ip)
+{
+	struct pull_host listed = { .host = "127.0.0.1:5000", .http = true };
+	struct pull_bind bind = {
+		.podNet = 0x0a2a0000, .podBits = 16, .serviceNet = 0x0a2b0000, .serviceBits = 16
+	};
+	struct registry r = { .bind = &bind };
+	struct origin o = { .base = base };
+	struct sockaddr_in to = { .sin_family = AF_INET };
+	struct sockaddr_in6 mapped = { .sin6_family = AF_INET6 };
+	char text[64];
+	bool may;
+
+	bind.registries.at = &listed;
+	bind.registries.n = 1;
+	assert_int_equal(inet_pton(AF_INET, ip, &to.sin_addr), 1);
+	snprintf(text, sizeof text, "::ffff:%s", ip);
+	assert_int_equal(inet_pton(AF_INET6, text, &mapped.sin6_addr), 1);
+	may = registry_may_reach(&r, &o, url, (struct sockaddr *)&to);
+	assert_int_equal(may, registry_may_reach(&r, &o, url, (struct sockaddr *)&mapped));
+	return may;
+}
+
+static void
+nobody_is_led_to_the_host_or_its_pods(void **state)
+{
+	static const char out[] = "https://reg.example/v2/a",
+			  in[] = "https://10.43.0.9:5000/v2/a";
+
+	(void)state;
+	assert_true(reaches(out, "https://cdn.example/blob", "192.0.2.7"));
+	assert_false(reaches(out, "https://cdn.example/blob", "127.0.0.1"));
+	assert_false(reaches(out, "https://169.254.169.254/latest", "169.254.169.254"));
+	/* the host's bridge, a pod, a Service; by redirect or by a token's realm */
+	assert_false(reaches(out, "https://cdn.example/blob", "10.42.0.1"));
+	assert_false(reaches(out, "https://cdn.example/blob", "10.42.3.4"));
+	assert_false(reaches(out, "https://auth.example/token", "10.43.0.1"));
+	/* a registry that is named there, and only itself */
+	assert_true(reaches(in, "https://10.43.0.9:5000/v2/a/manifests/1", "10.43.0.9"));
+	assert_false(reaches(in, "https://10.43.0.9:5001/v2/a/manifests/1", "10.43.0.9"));
+	assert_false(reaches(in, "https://10.43.0.9:5000.example/v2/", "10.43.0.9"));
+	assert_false(reaches(in, "https://10.42.0.1:5000/v2/a/manifests/1", "10.42.0.1"));
+	assert_true(reaches("https://hub.local/v2/a", "https://hub.local/v2/a", "10.42.0.9"));
+	assert_true(reaches(out, "http://127.0.0.1:5000/v2/", "127.0.0.1"));
+}
+
 int
 main(void)
 {
@@ -210,6 +259,7 @@ main(void)
 		cmocka_unit_test(names_are_completed_as_registries_clients_do),
 		cmocka_unit_test(an_address_of_this_host_is_meant_by_name_and_port),
 		cmocka_unit_test(a_retry_after_of_any_size_is_a_time_to_wait),
+		cmocka_unit_test(nobody_is_led_to_the_host_or_its_pods),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -361,15 +361,34 @@ revision_complaints(struct revision *r, struct complaints *cs, struct arena *a)
 			 complaint_print(c, a), a);
 }
 
+/* The newest revision that was applied: what the live objects should be. */
+static const struct revision *
+revision_in_force(struct watch *w)
+{
+	struct objects all = store_all(w->brain->store, RES_revision);
+	const struct revision *found = NULL;
+
+	for (size_t i = 0; i < all.n; i++) {
+		const struct revision *r = (const void *)all.at[i];
+
+		if (!strcmp(r->spec->source, w->config->name) && revision_was_applied(r) &&
+		    (!found || r->spec->number > found->spec->number))
+			found = r;
+	}
+	return found;
+}
+
 int
 deploy_plan(struct brain *b, struct watch *w, const char *commit, bool allow_prune,
 	    const struct manifest_set *before, struct snapshot *s, struct plan *p,
 	    struct complaints *cs, struct manifest_set **ret, struct error **e)
 {
+	const struct revision *force = revision_in_force(w);
 	struct wanted wanted = { .source = w->config->name,
 				 .revision = commit,
 				 .prune_allowed = allow_prune,
-				 .no_commits = str_is(w->config->type, "directory") };
+				 .no_commits = str_is(w->config->type, "directory"),
+				 .admitted = force && str_is(force->spec->commit, commit) };
 
 	if (source_manifests(b->sources, w->config->name, commit, ret, cs, e) < 0)
 		return -1;
@@ -576,23 +595,6 @@ deploy(struct brain *b, struct watch *w, bool allow_prune)
 		brain_poke(b);
 	}
 	source_head_done(&pinned);
-}
-
-/* The newest revision that was applied: what the live objects should be. */
-static const struct revision *
-revision_in_force(struct watch *w)
-{
-	struct objects all = store_all(w->brain->store, RES_revision);
-	const struct revision *found = NULL;
-
-	for (size_t i = 0; i < all.n; i++) {
-		const struct revision *r = (const void *)all.at[i];
-
-		if (!strcmp(r->spec->source, w->config->name) && revision_was_applied(r) &&
-		    (!found || r->spec->number > found->spec->number))
-			found = r;
-	}
-	return found;
 }
 
 bool

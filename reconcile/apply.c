@@ -335,7 +335,7 @@ admit(struct pass *p, const struct manifest *m, const void *live, struct object 
 {
 	const char *why = admission_refusal(p->s, live, o, p->a);
 
-	if (why)
+	if (why && !p->w->admitted)
 		apply_complain(p->c, m, NULL, why);
 	admission_learn(p->s, o);
 }

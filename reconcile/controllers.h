@@ -40,6 +40,7 @@ struct wanted {
 	const char *revision; /* commit id, for annotations */
 	bool prune_allowed;
 	bool no_commits; /* a directory: nobody writes messages to its commits */
+	bool admitted;   /* applied before: what is put back is not charged to a quota anew */
 	/* What this source applied last, when none of it has drifted since: manifests that
 	 * are the very same in `at` are not looked at again.  NULL: look at everything. */
 	struct manifest *const *before;

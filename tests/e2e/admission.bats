@@ -14,7 +14,7 @@ setup() {
 }
 teardown_file() { file_end; }
 
-quota() { k -n "$1" get quota "$2" -o "jsonpath={.status.used['$3']}"; }
+quota() { k -n "$1" get quota "$2" -o "jsonpath={.status.used['${3//./\\.}']}"; }
 quota_is() { [ "$(quota "$1" "$2" "$3")" = "$4" ]; }
 # solo NS NAME [RESOURCES]: a pod
 solo() {
@@ -67,7 +67,7 @@ replicas() { [ "$(k -n "$1" get deploy web -o 'jsonpath={.status.replicas}')" = 
 @test "a ResourceQuota counts, refuses what is beyond it, and says so of a Deployment" {
 	t() {
 		k create ns team || return 1
-		k -n team create quota q --hard=pods=2,requests.cpu=1,configmaps=1,services.nodeports=1,count/deployments.apps=1 || return 1
+		k -n team create quota q --hard=pods=2,requests.cpu=1,configmaps=2,services.nodeports=1,count/deployments.apps=1 || return 1
 		wait_for 5 "it is counted" quota_is team q pods 0
 		refused 'pods "a" is forbidden: failed quota: q: must specify requests.cpu for: c' solo team a || return 1
 		solo team a 'requests: {cpu: 600m}' || return 1
@@ -75,7 +75,7 @@ replicas() { [ "$(k -n "$1" get deploy web -o 'jsonpath={.status.replicas}')" = 
 		refused 'pods "b" is forbidden: exceeded quota: q, requested: requests.cpu=500m, used: requests.cpu=600m, limited: requests.cpu=1' \
 			solo team b 'requests: {cpu: 500m}' || return 1
 		k -n team create configmap one || return 1
-		refused 'configmaps "two" is forbidden: exceeded quota: q, requested: configmaps=1, used: configmaps=1, limited: configmaps=1' \
+		refused 'configmaps "two" is forbidden: exceeded quota: q, requested: configmaps=1, used: configmaps=2, limited: configmaps=2' \
 			k -n team create configmap two || return 1
 		refused 'services "s" is forbidden: exceeded quota: q, requested: services.nodeports=2, used: services.nodeports=0, limited: services.nodeports=1' \
 			k -n team create service nodeport s --tcp=1:1 --tcp=2:2 || return 1
@@ -149,4 +149,9 @@ replicas() { [ "$(k -n "$1" get deploy web -o 'jsonpath={.status.replicas}')" = 
 	labelled() { [ "$(k -n git get pod a -o 'jsonpath={.metadata.labels.x}')" = one ]; }
 	wait_for 15 "the label is there" labelled
 	[ "$(k -n git get pod a -o 'jsonpath={.metadata.uid} {.spec.containers[0].resources.limits.cpu}')" = "$uid 200m" ]
+	# what was let in once is put back, whatever the quotas say now
+	k -n git create quota none --hard=pods=0
+	k -n git delete pod a --wait=false
+	again() { [ "$(k -n git get pod a -o 'jsonpath={.metadata.uid}')" != "$uid" ] && k -n git get pod a; }
+	wait_for 15 "the pod is put back" again
 }

@@ -165,7 +165,8 @@ an_unknown_kind_lists_those_that_are_known(void **s)
 	     "Pod "
 	     "(v1), "
 	     "ReplicaSet (apps/v1), Deployment (apps/v1), EndpointSlice (discovery.k8s.io/v1), "
-	     "NetworkPolicy (networking.k8s.io/v1), "
+	     "NetworkPolicy (networking.k8s.io/v1), LimitRange (v1), ResourceQuota (v1), "
+	     "PodDisruptionBudget (policy/v1), "
 	     "ClusterRole (rbac.authorization.k8s.io/v1), Role (rbac.authorization.k8s.io/v1), "
 	     "ClusterRoleBinding (rbac.authorization.k8s.io/v1), "
 	     "RoleBinding (rbac.authorization.k8s.io/v1)");

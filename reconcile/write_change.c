@@ -170,7 +170,7 @@ carry_ports(struct write *w, struct members *spec, const struct tree *old, bool 
 static const struct tree *
 carry_service(struct write *w, const struct tree *body)
 {
-	const struct tree *old = tree_get(write_tree(w->live, w->a), "spec"),
+	const struct tree *old = tree_get(object_tree(w->live, w->a), "spec"),
 			  *spec = tree_get(body, "spec");
 	struct wants was, is;
 	struct members m, top;

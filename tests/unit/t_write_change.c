@@ -36,7 +36,7 @@ put(struct bench *b, enum resource_id id, const char *old, const char *new)
 	if (write_check(&w, &e) < 0)
 		buf_adds(&b->out, error_text(e));
 	else
-		tree_json(tree_get(write_tree(w.obj, a), "spec"), &b->out);
+		tree_json(tree_get(object_tree(w.obj, a), "spec"), &b->out);
 	/* so that it can be written down in C */
 	for (char *c = b->out.at; c && *c; c++)
 		*c = *c == '"' ? '\'' : *c;

@@ -204,6 +204,12 @@ static const char pod_words[] =
     "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be "
     "set to 1 if it was previously negative)";
 
+static void
+forbid(struct write *w, const char *field, const char *words)
+{
+	complaint_add(&w->cs, COMPLAINT_FORBIDDEN, false, 0, 0, field, words);
+}
+
 static bool
 images_differ(const struct pod_spec *a, const struct pod_spec *b)
 {
@@ -260,7 +266,7 @@ check_pod(struct write *w, const struct pod *live, const struct pod *new)
 	check_deadline(w, live->spec, new->spec);
 	for (size_t i = 0; i < live->spec->tolerations.n; i++)
 		if (!tolerates_still(new->spec, &live->spec->tolerations.at[i])) {
-			complain(&w->cs, 0, 0, "spec.tolerations", "%s", toleration_words);
+			forbid(w, "spec.tolerations", toleration_words);
 			break;
 		}
 	is = *new->spec;
@@ -277,7 +283,7 @@ check_pod(struct write *w, const struct pod *live, const struct pod *new)
 		    "version of kedge: delete the pod and make it anew (kubectl replace "
 		    "--force)");
 	else
-		complain(&w->cs, 0, 0, "spec", pod_words);
+		forbid(w, "spec", pod_words);
 }
 
 /* ---- bindings ---- */

@@ -53,7 +53,6 @@ struct tree *body_read_kind(struct api_edit *, const struct kind *);
 struct tree *body_read_yaml(struct api_edit *);
 /* The live object as the patch in the body would have it. */
 struct tree *body_patched(struct api_edit *, const struct tree *live);
-struct tree *object_tree(const struct object *, struct arena *);
 /* Of DELETE: what the body and the query say. */
 struct api_deletion {
 	int64_t grace;                      /* seconds; -1: the object's own */

@@ -125,16 +125,6 @@ body_read_yaml(struct api_edit *ed)
 }
 
 struct tree *
-object_tree(const struct object *o, struct arena *a)
-{
-	cleanup_buf struct buf text = { 0 };
-	struct complaints none = { .arena = a };
-
-	object_json(o, &text);
-	return json_read(text.at, text.len, a, &none);
-}
-
-struct tree *
 body_patched(struct api_edit *ed, const struct tree *live)
 {
 	struct call *c = ed->call;

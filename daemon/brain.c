@@ -128,7 +128,7 @@ brain_flush(struct brain *b, struct error **ret)
 			error_text(e));
 	if (e || e2)
 		timer_arm(b->flush_timer, FLUSH_RETRY_MS);
-	return e ? fail(ret, e->why, "%s", error_text(e)) : 0;
+	return e ? fail_with(ret, &e) : 0;
 }
 
 /* The first COMMIT of this life tells the hand what we do not want, also when that is

@@ -169,7 +169,6 @@ brain_dns_why(void *ctx, int64_t id, const char *ns, const char *name, struct er
 	cleanup_free char *text = NULL;
 	struct snapshot s;
 	size_t n;
-
 	const struct config *config = b->config;
 	const char *others = config->dns && config->dns->upstreams.n
 				 ? "not of the cluster: what the servers say that "

@@ -27,8 +27,7 @@ try_images(struct hand *h)
 		bool waits = false;
 
 		for (size_t j = 0; st && st->state == RT_POD_UP && j < st->ncontainers; j++)
-			waits |= st->containers[j].state == RT_WAITING &&
-				 strstr(st->containers[j].reason, "Image");
+			waits |= st->containers[j].lacks_image;
 		if (waits)
 			waiting[nwaiting++] = waiting[i];
 	}

@@ -90,6 +90,7 @@ table_read(pid_t pid, const char *name, struct buf *ret)
 	while (fd >= 0 && ret->len < TABLE_MAX &&
 	       (n = read(fd, ret->at + ret->len, TABLE_MAX - ret->len)) > 0)
 		ret->len += (size_t)n;
+	ret->at[ret->len] = '\0';
 }
 
 /* "   0: 0100007F:1F90 00000000:0000 0A ...": addresses as the processor has them, four bytes

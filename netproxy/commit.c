@@ -614,7 +614,7 @@ np_commit_end(struct np *np, struct error **e)
 			if (rc)
 				np->whole = true;
 		} else {
-			rc = fail(e, first->why, "%s", error_text(first));
+			rc = fail_with(e, &first);
 		}
 	}
 	error_free(&first);

@@ -6,6 +6,7 @@
 #include "link.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/map.h"
+#include "rules_tree.h"
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,16 +29,23 @@ pod_chain(uint32_t ip, bool egress, char to[static RULES_NAME])
 /* -- trees of addresses ------------------------------------------------------ */
 
 struct tree {
-	struct chains *out;
+	uint32_t *at;     /* sorted by tree_grow, of which each is taken once */
 	char side;        /* which of a packet's addresses: 's', 'd' */
 	bool egress;      /* of the pods */
 	const char *root; /* of isolated pods; NULL: of peers */
 	uint64_t id;      /* of peers */
 };
 
-static void
-node_name(const struct tree *t, uint32_t key, unsigned bits, char to[static RULES_NAME])
+static uint32_t
+tree_key(const void *ctx, size_t i)
 {
+	return ((const struct tree *)ctx)->at[i];
+}
+
+static void
+tree_name(const void *ctx, uint32_t key, unsigned bits, char to[static RULES_NAME])
+{
+	const struct tree *t = ctx;
 	uint64_t h;
 
 	if (t->root) {
@@ -49,61 +57,25 @@ node_name(const struct tree *t, uint32_t key, unsigned bits, char to[static RULE
 }
 
 static void
-leaf(const struct tree *t, struct chain *c, uint32_t key)
+tree_leaf(const void *ctx, struct chain *c, size_t i)
 {
+	const struct tree *t = ctx;
 	char ip[LINK_TEXT], to[RULES_NAME] = "KDG-WY";
 
 	if (t->root)
-		pod_chain(key, t->egress, to);
-	chain_rule(c, "-%c %s/32 -g %s", t->side, ipv4_print(key, ip), to);
+		pod_chain(t->at[i], t->egress, to);
+	chain_rule(c, "-%c %s/32 -g %s", t->side, ipv4_print(t->at[i], ip), to);
 }
 
-static uint32_t
-head(uint32_t key, unsigned bits)
-{
-	return bits ? key >> (32 - bits) << (32 - bits) : 0;
-}
-
-/* Keys are sorted, differ, and share their first `bits` bits; c is the node's chain. */
 static void
-grow(const struct tree *t, struct chain *c, const uint32_t *at, size_t n, unsigned bits,
-     size_t flat)
+tree_branch(const void *ctx, struct chain *c, size_t i, uint32_t key, unsigned bits,
+	    const char *child)
 {
-	size_t start[(1 << RULES_STEP) + 1], groups = 0;
-	char child[RULES_NAME], ip[LINK_TEXT];
+	const struct tree *t = ctx;
+	char ip[LINK_TEXT];
 
-	/* A level on which all agree decides nothing. */
-	while (n > flat && head(at[0], bits + RULES_STEP) == head(at[n - 1], bits + RULES_STEP))
-		bits += RULES_STEP;
-	if (n <= flat) {
-		for (size_t i = 0; i < n; i++)
-			leaf(t, c, at[i]);
-		return;
-	}
-	bits += RULES_STEP;
-	for (size_t i = 0; i < n; i++)
-		if (!i || head(at[i], bits) != head(at[i - 1], bits))
-			start[groups++] = i;
-	start[groups] = n;
-	for (size_t g = 0; g < groups; g++) {
-		uint32_t key = head(at[start[g]], bits);
-
-		if (start[g + 1] - start[g] == 1) {
-			leaf(t, c, at[start[g]]);
-			continue;
-		}
-		node_name(t, key, bits, child);
-		chain_rule(c, "-%c %s/%u -g %s", t->side, ipv4_print(key, ip), bits, child);
-	}
-	for (size_t g = 0; g < groups; g++) {
-		size_t m = start[g + 1] - start[g];
-
-		if (m == 1)
-			continue;
-		node_name(t, head(at[start[g]], bits), bits, child);
-		grow(t, chain_begin(t->out, RULES_FILTER, child), at + start[g], m, bits,
-		     RULES_LEAF);
-	}
+	(void)i;
+	chain_rule(c, "-%c %s/%u -g %s", t->side, ipv4_print(key, ip), bits, child);
 }
 
 static int
@@ -127,24 +99,35 @@ keys_settle(uint32_t *at, size_t n)
 	return m;
 }
 
+/* Below c, and in chains of its own. */
+static void
+tree_grow(const struct tree *t, struct chain *c, size_t n, struct chains *out)
+{
+	const struct rules_tree tree = { out,      RULES_FILTER, 32,          t,
+					 tree_key, tree_leaf,    tree_branch, tree_name };
+
+	rules_tree_grow(&tree, c, 0, keys_settle(t->at, n), 0, RULES_FLAT);
+}
+
 /* -- who is isolated --------------------------------------------------------- */
 
 void
 policy_text_trees(const struct rules_net *net, const struct np_isolated *const *all, size_t n,
 		  struct chains *out)
 {
-	struct tree t[2] = { { out, 'd', false, "KDG-WI", 0 },
-			     { out, 's', true, "KDG-WE", 0 } };
-	uint32_t *at[2] = { xcalloc(n + 1, sizeof **at), xcalloc(n + 1, sizeof **at) };
+	struct tree t[2] = {
+		{ xcalloc(n + 1, sizeof(uint32_t)), 'd', false, "KDG-WI", 0 },
+		{ xcalloc(n + 1, sizeof(uint32_t)), 's', true, "KDG-WE", 0 },
+	};
 	size_t m[2] = { 0, 0 };
 	char ip[LINK_TEXT];
 	struct chain *c;
 
 	for (size_t i = 0; i < n; i++) {
 		if (all[i]->ingress)
-			at[0][m[0]++] = all[i]->ip;
+			t[0].at[m[0]++] = all[i]->ip;
 		if (all[i]->egress)
-			at[1][m[1]++] = all[i]->ip;
+			t[1].at[m[1]++] = all[i]->ip;
 	}
 	c = chain_begin(out, RULES_FILTER, "KDG-W");
 	/* From elsewhere nobody comes with a pod's address: it would be let in for it. */
@@ -161,9 +144,8 @@ policy_text_trees(const struct rules_net *net, const struct np_isolated *const *
 	chain_rule(c, "-j MARK --set-xmark 0x0/0x%x", POLICY_MARK);
 	for (unsigned i = 0; i < 2; i++) {
 		if (m[i])
-			grow(&t[i], chain_begin(out, RULES_FILTER, t[i].root), at[i],
-			     keys_settle(at[i], m[i]), 0, RULES_FLAT);
-		free(at[i]);
+			tree_grow(&t[i], chain_begin(out, RULES_FILTER, t[i].root), m[i], out);
+		free(t[i].at);
 	}
 }
 
@@ -207,8 +189,8 @@ net_text(const struct np_net *n, char side, char to[static 32])
 	char ip[LINK_TEXT];
 
 	if (n->bits)
-		snprintf(to, 32, "-%c %s/%u ", side, ipv4_print(head(n->ip, n->bits), ip),
-			 n->bits);
+		snprintf(to, 32, "-%c %s/%u ", side,
+			 ipv4_print(rules_tree_head(n->ip, n->bits, 32), ip), n->bits);
 	else
 		*to = 0;
 	return to;
@@ -234,8 +216,7 @@ block_excepts(const struct np_block *b, char side, const char *name, struct chai
 static void
 peers(const struct np_rule *r, uint64_t id, char side, const char *name, struct chains *out)
 {
-	struct tree t = { .out = out, .side = side, .id = id };
-	uint32_t *at = xcalloc(r->npods + 1, sizeof *at);
+	struct tree t = { .at = xcalloc(r->npods + 1, sizeof *t.at), .side = side, .id = id };
 	char to[RULES_NAME], net[32];
 	struct chain *c;
 
@@ -251,9 +232,9 @@ peers(const struct np_rule *r, uint64_t id, char side, const char *name, struct 
 			   r->blocks[i].n ? 'j' : 'g', r->blocks[i].n ? to : "KDG-WY");
 	}
 	for (size_t i = 0; i < r->npods; i++)
-		at[i] = r->pods[i];
-	grow(&t, c, at, keys_settle(at, r->npods), 0, RULES_FLAT);
-	free(at);
+		t.at[i] = r->pods[i];
+	tree_grow(&t, c, r->npods, out);
+	free(t.at);
 }
 
 static void

@@ -7,6 +7,7 @@
 #include "link.h"
 #include "nft.h"
 #include "reconcile/base/map.h"
+#include "rules_tree.h"
 #include <assert.h>
 #include <netinet/in.h>
 #include <stdarg.h>
@@ -336,63 +337,55 @@ static const struct tree ports = { RULES_NAT, 16, port_leaf, port_branch };
 static const struct tree rejects = { RULES_FILTER, 16, reject_leaf, port_branch };
 static const struct tree blocks = { RULES_FILTER, 32, block_leaf, vip_branch };
 
-/* The bits of a key that decide after its first `bits`. */
-static unsigned
-digit(const struct tree *t, uint32_t key, unsigned bits)
+/* What rules_tree.h asks about services: ctx. */
+struct over {
+	const struct rules_net *net;
+	const struct tree *t;
+	const char *root; /* of its nodes' names */
+	const struct item *at;
+};
+
+static uint32_t
+item_key(const void *ctx, size_t i)
 {
-	return key >> (t->bits - bits - RULES_STEP) & ((1u << RULES_STEP) - 1);
+	return ((const struct over *)ctx)->at[i].key;
 }
 
 static void
-branch_name(const struct tree *t, const char *root, uint32_t key, unsigned bits,
-	    char to[static RULES_NAME])
+item_leaf(const void *ctx, struct chain *c, size_t i)
 {
-	key = key >> (t->bits - bits) << (t->bits - bits);
-	snprintf(to, RULES_NAME, "%s-%0*x-%u", root, (int)t->bits / 4, key, bits);
+	const struct over *o = ctx;
+
+	o->t->leaf(o->net, c, &o->at[i]);
 }
 
-/* Items are sorted and share their first `bits` bits.  Four branches a node, not
- * sixteen: the last of four is met after four rules, and two such levels tell
- * apart as many as one of sixteen. */
 static void
-tree_grow(const struct rules_net *net, const struct tree *t, const char *root, const char *name,
+item_branch(const void *ctx, struct chain *c, size_t i, uint32_t key, unsigned bits,
+	    const char *child)
+{
+	const struct over *o = ctx;
+
+	o->t->branch(c, o->at[i].s->proto, key, bits, child);
+}
+
+static void
+item_name(const void *ctx, uint32_t key, unsigned bits, char to[static RULES_NAME])
+{
+	const struct over *o = ctx;
+
+	snprintf(to, RULES_NAME, "%s-%0*x-%u", o->root, (int)o->t->bits / 4, key, bits);
+}
+
+/* Items are sorted and share their first `bits` bits. */
+static void
+tree_grow(const struct rules_net *net, const struct tree *t, const char *root,
 	  const struct item *at, size_t n, unsigned bits, size_t flat, struct chains *out)
 {
-	struct chain *c = chain_begin(out, t->table, name);
-	size_t start[(1 << RULES_STEP) + 1], groups = 0;
-	char child[RULES_NAME];
+	const struct over over = { net, t, root, at };
+	const struct rules_tree tree = { out,      t->table,  t->bits,     &over,
+					 item_key, item_leaf, item_branch, item_name };
 
-	/* A level on which all agree decides nothing. */
-	while (n > flat && bits < t->bits &&
-	       digit(t, at[0].key, bits) == digit(t, at[n - 1].key, bits))
-		bits += RULES_STEP;
-	if (n <= flat || bits >= t->bits) {
-		for (size_t i = 0; i < n; i++)
-			t->leaf(net, c, &at[i]);
-		return;
-	}
-	for (size_t i = 0; i < n; i++)
-		if (!i || digit(t, at[i].key, bits) != digit(t, at[i - 1].key, bits))
-			start[groups++] = i;
-	start[groups] = n;
-	bits += RULES_STEP;
-	for (size_t g = 0; g < groups; g++) {
-		uint32_t key = at[start[g]].key >> (t->bits - bits) << (t->bits - bits);
-
-		if (start[g + 1] - start[g] == 1) {
-			t->leaf(net, c, &at[start[g]]);
-			continue;
-		}
-		branch_name(t, root, key, bits, child);
-		t->branch(c, at[start[g]].s->proto, key, bits, child);
-	}
-	for (size_t g = 0; g < groups; g++) {
-		if (start[g + 1] - start[g] == 1)
-			continue;
-		branch_name(t, root, at[start[g]].key, bits, child);
-		tree_grow(net, t, root, child, at + start[g], start[g + 1] - start[g], bits,
-			  RULES_LEAF, out);
-	}
+	rules_tree_grow(&tree, chain_begin(out, t->table, root), 0, n, bits, flat);
 }
 
 static int
@@ -433,7 +426,7 @@ tree_ports(const struct rules_net *net, const struct tree *t, const char *root, 
 	if (n)
 		qsort(at, n, sizeof *at, item_cmp);
 	if (n <= RULES_FLAT) {
-		tree_grow(net, t, root, root, at, n, 0, RULES_FLAT, out);
+		tree_grow(net, t, root, at, n, 0, RULES_FLAT, out);
 		return;
 	}
 	c = chain_begin(out, t->table, root);
@@ -447,7 +440,7 @@ tree_ports(const struct rules_net *net, const struct tree *t, const char *root, 
 	for (size_t k = 0; k < 3; first += count[k++]) {
 		snprintf(sub, sizeof sub, "%s%c", root, kinds[k].letter);
 		if (count[k])
-			tree_grow(net, t, sub, sub, at + first, count[k], 0, RULES_LEAF, out);
+			tree_grow(net, t, sub, at + first, count[k], 0, RULES_LEAF, out);
 	}
 }
 
@@ -513,7 +506,7 @@ address_tree(const struct rules_net *net, const struct tree *t, const char *root
 {
 	if (x->n)
 		qsort(x->at, x->n, sizeof *x->at, item_cmp_key);
-	tree_grow(net, t, root, root, x->at, x->n, bits, RULES_FLAT, out);
+	tree_grow(net, t, root, x->at, x->n, bits, RULES_FLAT, out);
 }
 
 /* The chains that the host's own jump to. */

@@ -110,6 +110,16 @@ object_json(const void *obj, struct buf *out)
 	schema_encode(resource_of(obj)->schema, obj, out);
 }
 
+struct tree *
+object_tree(const void *obj, struct arena *a)
+{
+	cleanup_buf struct buf text = { 0 };
+	struct complaints none = { .arena = a };
+
+	object_json(obj, &text);
+	return json_read(text.at, text.len, a, &none);
+}
+
 void *
 object_new(enum resource_id id, const char *ns, const char *name, struct arena *a)
 {

@@ -48,6 +48,7 @@ const char *object_uid(const void *obj);       /* "" when it has none yet */
 const char *object_path(const void *obj, struct arena *);
 void *object_clone(const void *obj, struct arena *);
 void object_json(const void *obj, struct buf *);
+struct tree *object_tree(const void *obj, struct arena *); /* the same, to be walked */
 /* A new object of this kind with metadata, apiVersion and kind filled in. */
 void *object_new(enum resource_id, const char *ns, const char *name, struct arena *);
 /* Does their spec differ?  That is what raises the generation. */

@@ -259,7 +259,7 @@ leave_out_ended(const struct pod_status *st, struct sandbox_args *args)
 }
 
 /* As in Kubernetes, who has its image does not wait for who has not; false: nobody could
- * begin.  */
+ * begin. */
 static bool
 hold_without_image(struct snapshot *s, const struct pod *pod, struct sandbox_args *args,
 		   struct arena *a)

@@ -91,17 +91,67 @@ container_gates(const struct asked *k, const struct pod *pod, const struct conta
 	}
 }
 
-/* Is it below one of the folders that the operator named? */
-static bool
-is_named(const struct asked *k, const char *path)
+/* The folder that the operator named and that it is in, the deepest of them; NULL: it is in
+ * none. */
+static const struct config_host_path *
+row_of(const struct asked *k, const char *path)
 {
-	for (size_t i = 0; i < k->allow->hostPaths.n; i++) {
-		const char *prefix = k->allow->hostPaths.at[i].pathPrefix;
-		size_t n = prefix ? strlen(prefix) : 0;
+	const struct config_host_path *best = NULL;
+	size_t deepest = 0;
 
-		while (n && prefix[n - 1] == '/')
+	for (size_t i = 0; i < k->allow->hostPaths.n; i++) {
+		const struct config_host_path *row = &k->allow->hostPaths.at[i];
+		size_t n = row->pathPrefix ? strlen(row->pathPrefix) : 0;
+
+		while (n && row->pathPrefix[n - 1] == '/')
 			n--;
-		if (prefix && !strncmp(path, prefix, n) && (!path[n] || path[n] == '/'))
+		if (row->pathPrefix && !strncmp(path, row->pathPrefix, n) &&
+		    (!path[n] || path[n] == '/') && (!best || n > deepest)) {
+			best = row;
+			deepest = n;
+		}
+	}
+	return best;
+}
+
+static bool
+is_written(const struct pod_spec *spec, const char *volume)
+{
+	for (size_t i = 0; i < pod_parts(spec); i++) {
+		const struct container *c = pod_part(spec, i);
+
+		for (size_t m = 0; m < c->volumeMounts.n; m++)
+			if (str_is(c->volumeMounts.at[m].name, volume) &&
+			    !c->volumeMounts.at[m].readOnly)
+				return true;
+	}
+	return false;
+}
+
+static void
+host_path_gate(const struct asked *k, const struct pod_spec *spec, const struct volume *v)
+{
+	const char *path = v->hostPath && v->hostPath->path ? v->hostPath->path : NULL;
+	const struct config_host_path *row = path ? row_of(k, path) : NULL;
+	const char *who = arena_printf(k->a, "volume %s", v->name);
+
+	if (path && !row)
+		needs(k, who, arena_printf(k->a, "hostPath %s", path),
+		      arena_printf(k->a, "hostPaths: [{pathPrefix: %s}]", path));
+	else if (path && row->readOnly && is_written(spec, v->name))
+		needs(
+		    k, who, arena_printf(k->a, "hostPath %s, mounted for writing,", path),
+		    arena_printf(k->a, "hostPaths: [{pathPrefix: %s, readOnly: false}]", path));
+}
+
+/* It has root of the host as it is: nobody asks about its users. */
+static bool
+has_privileged(const struct pod_spec *spec)
+{
+	for (size_t i = 0; i < pod_parts(spec); i++) {
+		const struct container *c = pod_part(spec, i);
+
+		if (c->securityContext && c->securityContext->privileged)
 			return true;
 	}
 	return false;
@@ -117,16 +167,11 @@ spec_gates(const struct asked *k, const struct pod_spec *spec)
 		needs(k, "", #key ": true", #key ": true");
 #include "base/gates.def"
 	if (schema_has(pod_spec_kind(), spec, "hostUsers") && spec->hostUsers &&
-	    !k->allow->hostUsers && !spec->hostNetwork && !spec->hostPID && !spec->hostIPC)
+	    !k->allow->hostUsers && !spec->hostNetwork && !spec->hostPID && !spec->hostIPC &&
+	    !has_privileged(spec))
 		needs(k, "", "hostUsers: true", "hostUsers: true");
-	for (size_t i = 0; i < spec->volumes.n; i++) {
-		const struct host_path_volume_source *host = spec->volumes.at[i].hostPath;
-
-		if (host && host->path && !is_named(k, host->path))
-			needs(k, arena_printf(k->a, "volume %s", spec->volumes.at[i].name),
-			      arena_printf(k->a, "hostPath %s", host->path),
-			      arena_printf(k->a, "hostPaths: [{pathPrefix: %s}]", host->path));
-	}
+	for (size_t i = 0; i < spec->volumes.n; i++)
+		host_path_gate(k, spec, &spec->volumes.at[i]);
 	for (size_t i = 0; all && i < all->sysctls.n; i++) {
 		const char *name = all->sysctls.at[i].name;
 

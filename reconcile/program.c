@@ -89,7 +89,7 @@ port_of(const struct endpoint_port *at, size_t n, const struct service_port *por
 	return NULL;
 }
 
-/* An absent `ready` is to be read as true, an absent `serving` as ready. */
+/* On its way out, and says itself that it serves until then. */
 static bool
 is_serving_last(const struct endpoint *e)
 {

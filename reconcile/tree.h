@@ -53,7 +53,7 @@ struct complaints {
 	int errors, warnings;
 };
 
-/* The kind is what the format's first words say. */
+/* The kind is what the format's first words say: those of "%s" say nothing. */
 void complain(struct complaints *, int line, int col, const char *field, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 void complain_softly(struct complaints *, int line, int col, const char *field, const char *fmt,
@@ -61,6 +61,7 @@ void complain_softly(struct complaints *, int line, int col, const char *field, 
 /* The same, with a text that is ready; NULL when it was only counted. */
 struct complaint *complaint_add(struct complaints *, enum complaint_kind, bool warning,
 				int line, int col, const char *field, const char *text);
+/* Of a format, or of a text that begins with our own words, not with a user's. */
 enum complaint_kind complaint_kind(const char *words);
 void complaints_sort(struct complaints *); /* by path, line, column */
 /* "path:line:col: [warning: ][field: ]text" */

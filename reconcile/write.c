@@ -433,16 +433,6 @@ check_change(struct write *w, const struct manifest *m, struct error **e)
 	return check_security(w, m, e);
 }
 
-const struct tree *
-write_tree(const struct object *o, struct arena *a)
-{
-	cleanup_buf struct buf text = { 0 };
-	struct complaints none = { .arena = a };
-
-	object_json(o, &text);
-	return json_read(text.at, text.len, a, &none);
-}
-
 /* Does the tree have a value just there? */
 static bool
 has_at(const struct tree *t, const char *path)
@@ -502,7 +492,7 @@ write_check(struct write *w, struct error **e)
 	if (w->cs.errors)
 		return invalid(w, w->obj->metadata->name, e);
 	if (w->live && w->cs.first)
-		drop_old_warnings(w, write_tree(w->live, w->a));
+		drop_old_warnings(w, object_tree(w->live, w->a));
 	return 0;
 }
 

@@ -41,9 +41,6 @@ int write_may_delete(const struct object *, struct snapshot *, struct error **);
 /* "deployments.apps", as Kubernetes' messages name a kind */
 const char *write_plural(const struct resource *, struct arena *);
 
-/* As it would be sent. */
-const struct tree *write_tree(const struct object *, struct arena *);
-
 /* write_change.c */
 void write_change_check(struct write *);
 /* The body with what it leaves out and Kubernetes fills in from the object that lives, and

@@ -172,7 +172,7 @@ carry_ports(struct write *w, struct members *spec, const struct tree *old, bool 
 static const struct tree *
 carry_service(struct write *w, const struct tree *body)
 {
-	const struct tree *old = tree_get(write_tree(w->live, w->a), "spec"),
+	const struct tree *old = tree_get(object_tree(w->live, w->a), "spec"),
 			  *spec = tree_get(body, "spec");
 	struct wants was, is;
 	struct members m, top;
@@ -205,6 +205,12 @@ static const char pod_words[] =
     "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
     "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be "
     "set to 1 if it was previously negative)";
+
+static void
+forbid(struct write *w, const char *field, const char *words)
+{
+	complaint_add(&w->cs, COMPLAINT_FORBIDDEN, false, 0, 0, field, words);
+}
 
 static bool
 images_differ(const struct pod_spec *a, const struct pod_spec *b)
@@ -277,7 +283,7 @@ check_pod(struct write *w, const struct pod *live, const struct pod *new)
 	check_deadline(w, live->spec, new->spec);
 	for (size_t i = 0; i < live->spec->tolerations.n; i++)
 		if (!tolerates_still(new->spec, &live->spec->tolerations.at[i])) {
-			complain(&w->cs, 0, 0, "spec.tolerations", "%s", toleration_words);
+			forbid(w, "spec.tolerations", toleration_words);
 			break;
 		}
 	is = *new->spec;
@@ -298,7 +304,7 @@ check_pod(struct write *w, const struct pod *live, const struct pod *new)
 		    "version of kedge: delete the pod and make it anew (kubectl replace "
 		    "--force)");
 	else
-		complain(&w->cs, 0, 0, "spec", pod_words);
+		forbid(w, "spec", pod_words);
 }
 
 /* ---- bindings ---- */

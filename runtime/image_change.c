@@ -224,6 +224,7 @@ image_store_discard(const struct images *s, const char *dir)
 {
 	cleanup_close int job = dir_open(s->ingest, dir);
 	pid_t pid;
+	int fd;
 
 	if (job >= 0) { /* what is left after success */
 		static const char *const left[] = { "answer", "answer-1", "answer-2",
@@ -247,14 +248,14 @@ image_store_discard(const struct images *s, const char *dir)
 		(void)image_tree_remove(s->ingest, dir);
 		return;
 	}
-	/* twice, so that nobody has to wait for it; the lock is not for it to keep */
-	if (fork() == 0) {
-		int fd = open(s->ingest_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-		if (fd >= 0 && dup2(fd, 3) == 3) {
-			close_range(4, ~0U, 0);
+	/* Twice, so that nobody has to wait for it.  Locks are not for it to keep, not even
+	 * until its turn comes: who starts anew just then would take them for another kedged's.
+	 */
+	fd = open(s->ingest_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0 && dup2(fd, 3) == 3) {
+		close_range(4, ~0U, 0);
+		if (fork() == 0)
 			(void)image_tree_remove(3, dir);
-		}
 	}
 	_exit(0);
 }

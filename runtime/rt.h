@@ -47,6 +47,7 @@ struct cont {
 	/* waiting for what kedge-init cannot give: its image */
 	const char *reason;
 	char *message;
+	bool lacks_image;
 	int image_backoff_s;
 	int64_t image_retry; /* boot ms: of that, or of a renewal; 0: waiting for neither */
 };

@@ -122,6 +122,7 @@ waits_for(struct cont *c, const char *reason, char *message)
 	c->reason = reason;
 	free(c->message);
 	c->message = message;
+	c->lacks_image = false;
 }
 
 static void
@@ -145,6 +146,7 @@ image_missing(struct cont *c, const char *image)
 					 ? c->image_backoff_s * 2
 					 : IMAGE_BACKOFF_MAX;
 	}
+	c->lacks_image = true;
 	c->image_retry = monotonic_ms() + 1000LL * c->image_backoff_s;
 }
 

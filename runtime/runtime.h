@@ -181,6 +181,8 @@ struct rt_container_status {
 	const char *name, *image_id;
 	enum rt_state state;
 	const char *reason, *message; /* of waiting */
+	bool
+	    lacks_image; /* it waits for its image, or one that it mounts, to be brought here */
 	int restarts;
 	bool started;            /* what comes after it may start */
 	bool held;               /* it waits for rt_container_renew */

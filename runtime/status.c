@@ -72,6 +72,7 @@ container_view(struct arena *a, const struct rtpod *p, size_t i)
 	} else if (c->reason) {
 		s.reason = c->reason;
 		s.message = c->message ? arena_strdup(a, c->message) : "";
+		s.lacks_image = c->lacks_image;
 	} else if (said->backoff_until) {
 		s.backoff_until = said->backoff_until;
 		s.reason = "CrashLoopBackOff";

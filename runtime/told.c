@@ -156,6 +156,7 @@ renew_failed(struct rt *rt, struct rtpod *p, size_t i, const struct rt_container
 	    monotonic_ms() + (is->compiled ? RENEW_NEXT_RETRY_MS : RENEW_RETRY_MS);
 	if (!is->compiled) {
 		is->reason = "CreateContainerError";
+		is->lacks_image = false;
 		free(is->message);
 		is->message = xstrdup(error_text(why));
 	}

@@ -295,6 +295,16 @@ teardown() {
 	run kedge validate --config "$W/allow.yaml" "$W/d.yaml"
 	[ "$status" = 0 ]
 	[[ ! $output =~ refused ]]
+	printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: w}\nspec: {hostUsers: true, volumes: [{name: v, hostPath: {path: /srv/data}}],
+  containers: [{name: c, image: i, securityContext: {privileged: true}, volumeMounts: [{name: v, mountPath: /v}]}]}\n' >"$W/w.yaml"
+	run kedge validate --config "$W/allow.yaml" "$W/w.yaml" # who is privileged is not asked for its users
+	[[ ! $output =~ refused ]]
+	sed -i 's/{pathPrefix: \/srv}/{pathPrefix: \/srv, readOnly: true}/' "$W/allow.yaml"
+	run kedge validate --config "$W/allow.yaml" "$W/w.yaml"
+	[[ $output == *'volume v: hostPath /srv/data, mounted for writing, is refused by a host whose kedge.yaml has no `allow: {hostPaths: [{pathPrefix: /srv/data, readOnly: false}]}`'* ]]
+	sed 's/mountPath: \/v/&, readOnly: true/' "$W/w.yaml" >"$W/r.yaml"
+	run kedge validate --config "$W/allow.yaml" "$W/r.yaml"
+	[[ ! $output =~ refused ]]
 	sed 's/apps\/v1/app\/v1/' "$W/d.yaml" >"$W/typo.yaml"
 	run kedge validate "$W/typo.yaml"
 	[ "$status" = 1 ]

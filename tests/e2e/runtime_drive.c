@@ -66,10 +66,12 @@ no_image(struct kit *k)
 	kit_start(k, &p);
 	EQ(kit_see(k, "a", 0)->state, RT_WAITING);
 	IS(kit_see(k, "a", 0)->reason, "ErrImagePull");
+	MUST(kit_see(k, "a", 0)->lacks_image);
 	HAS(kit_see(k, "a", 0)->message, "image \"later\" is not on this host");
 	kit_image(k, "later", NULL, &(struct image_config){ 0 });
 	OK(rt_pod_run(k->rt, "a", e));
 	IS(kit_see(k, "a", 0)->reason, "CreateContainerError");
+	MUST(!kit_see(k, "a", 0)->lacks_image);
 	HAS(kit_see(k, "a", 0)->message, "no command specified");
 	kit_image(k, "later", NULL, &(struct image_config){ .cmd = LIST("/bin/sleep", "100") });
 	OK(rt_pod_run(k->rt, "a", e));

@@ -12,6 +12,7 @@
 struct bench {
 	struct world w;
 	struct buf out;
+	const struct complaint *why; /* the first; NULL: there is none */
 };
 
 /* The spec that a PUT of `new` over `old` would store, or why it would not. */
@@ -36,7 +37,8 @@ put(struct bench *b, enum resource_id id, const char *old, const char *new)
 	if (write_check(&w, &e) < 0)
 		buf_adds(&b->out, error_text(e));
 	else
-		tree_json(tree_get(write_tree(w.obj, a), "spec"), &b->out);
+		tree_json(tree_get(object_tree(w.obj, a), "spec"), &b->out);
+	b->why = w.cs.first;
 	/* so that it can be written down in C */
 	for (char *c = b->out.at; c && *c; c++)
 		*c = *c == '"' ? '\'' : *c;
@@ -177,6 +179,25 @@ tolerations_are_only_added(void **state)
 	      "on can not be modified except its tolerationSeconds");
 }
 
+/* The cause that a client is told, beside the words. */
+static void
+what_may_not_be_changed_is_forbidden(void **state)
+{
+	static const char *const to[] = { POD ", tolerations: [" T("b", "5") "]",
+					  POD ", tolerations: [" T("a", "5") "], hostname: h" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof to / sizeof *to; i++) {
+		struct bench b = { 0 };
+
+		put(&b, RES_pod, POD ", tolerations: [" T("a", "5") "]", to[i]);
+		assert_non_null(b.why);
+		assert_string_equal(complaint_reason(b.why->kind), "FieldValueForbidden");
+		buf_done(&b.out);
+		arena_free(&b.w.arena);
+	}
+}
+
 static void
 a_deadline_is_only_shortened(void **state)
 {
@@ -213,6 +234,7 @@ main(void)
 		cmocka_unit_test(what_is_new_is_not_taken_for_a_leftover),
 		cmocka_unit_test(allocated_values_stay_by_the_name_of_the_port),
 		cmocka_unit_test(tolerations_are_only_added),
+		cmocka_unit_test(what_may_not_be_changed_is_forbidden),
 		cmocka_unit_test(a_deadline_is_only_shortened),
 	};
 

@@ -42,6 +42,21 @@ teardown() {
 	[ "$output" = "kedge: source deploy has no revision 99; kedge history lists them" ]
 }
 
+@test "a rollback while suspended says that it waits for a resume" {
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	configmap a one >"$W/clone/a.yaml"
+	push first
+	kedge wait
+	configmap a two >"$W/clone/a.yaml"
+	push second
+	kedge wait --for "$(head_id)"
+	kedge suspend
+	run kedge rollback
+	[ "$status" = 0 ]
+	[[ $output =~ ^"source deploy is suspended: the new commit that goes back to revision 1 "\(.*"is not applied until \`kedge resume deploy\`"$ ]]
+}
+
 @test "a folder that cannot be read to its end makes no image" {
 	kedge_start
 	mkdir "$W/tree"

@@ -347,6 +347,12 @@ cli_rollback(struct cli_call *c, struct error **e)
 	if (*cli_at(c, now, "spec.pin"))
 		fprintf(c->out, "source %s is pinned to %s; `kedge resume` ends it\n", source,
 			revision_text(c, to));
+	else if (json_is_true(cli_path(now, "spec.suspend")))
+		fprintf(c->out,
+			"source %s is suspended: the new commit that goes back to %s is not "
+			"applied "
+			"until `kedge resume %s`\n",
+			source, revision_text(c, to), source);
 	else
 		fprintf(c->out,
 			"source %s rolled back to %s with a new commit; `kedge wait` follows "

@@ -70,6 +70,7 @@ look_newest(struct cli_call *c, json_t *sources, json_t *revisions, const char *
 	{
 		const char *name = cli_at(c, source, "metadata.name");
 		const char *commit = cli_at(c, source, "status.commit");
+		const char *trouble = cli_at(c, source, "status.message");
 		json_t *r = revision_newest(c, revisions, name, 0, NULL);
 		enum verdict one = WAIT;
 
@@ -79,7 +80,9 @@ look_newest(struct cli_call *c, json_t *sources, json_t *revisions, const char *
 		if (is_held_up(c, source, "", ret_why))
 			one = SUSPENDED;
 		else if (!r)
-			*ret_why = arena_printf(c->arena, "source %s: its first commit", name);
+			*ret_why =
+			    arena_printf(c->arena, "source %s: its first commit%s%s%s", name,
+					 *trouble ? " (" : "", trouble, *trouble ? ")" : "");
 		else if (*commit && !str_is(commit, cli_at(c, r, "spec.commit")) &&
 			 !*cli_at(c, source, "spec.pin"))
 			*ret_why =
@@ -98,6 +101,11 @@ look_newest(struct cli_call *c, json_t *sources, json_t *revisions, const char *
 			    "source %s is suspended: what came since is not applied until "
 			    "`kedge resume`",
 			    name);
+		else if (*trouble)
+			*ret_note = arena_printf(
+			    c->arena,
+			    "source %s cannot be read now, so a newer commit is not seen: %s",
+			    name, trouble);
 	}
 	if (!found)
 		*ret_why = "a source: kedged has none";

@@ -77,12 +77,15 @@ unknown_kind(struct files *f, const struct tree *t, const char *api, const char 
 		    f->cs, at->line, at->col, "apiVersion",
 		    "no matches for kind \"%s\" in version \"%.100s\", did you mean \"%s\"?",
 		    kind, api, r->api_version);
-	} else
+	} else if (r)
 		complain(f->cs, at->line, at->col, "kind",
-			 "no matches for kind \"%.100s\" in version \"%.100s\"%s%s%s kedge "
-			 "knows %s",
-			 kind, api, r ? ", did you mean \"" : "", r ? r->kind : "",
-			 r ? "\"?" : ";", known_kinds(f->a));
+			 "no matches for kind \"%.100s\" in version \"%.100s\", did you mean "
+			 "\"%s\" (%s)?",
+			 kind, api, r->kind, r->api_version);
+	else
+		complain(f->cs, at->line, at->col, "kind",
+			 "no matches for kind \"%.100s\" in version \"%.100s\"; kedge knows %s",
+			 kind, api, known_kinds(f->a));
 }
 
 const char *

@@ -42,6 +42,37 @@ teardown() {
 	[ "$output" = "kedge: source deploy has no revision 99; kedge history lists them" ]
 }
 
+@test "a rollback while suspended says that it waits for a resume" {
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	configmap a one >"$W/clone/a.yaml"
+	push first
+	kedge wait
+	configmap a two >"$W/clone/a.yaml"
+	push second
+	kedge wait --for "$(head_id)"
+	kedge suspend
+	run kedge rollback
+	[ "$status" = 0 ]
+	[[ $output =~ ^"source deploy is suspended: the new commit that goes back to revision 1 "\(.*"is not applied until \`kedge resume deploy\`"$ ]]
+}
+
+@test "wait says that a source cannot be read" {
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	run kedge wait --timeout 1s
+	[ "$status" = 2 ]
+	[[ $output =~ "its first commit (".*"has no commit: push one" ]]
+	configmap a one >"$W/clone/a.yaml"
+	push first
+	kedge wait
+	mv "$W/deploy.git" "$W/gone.git"
+	wait_for 5 "trouble" bash -c "kedge status | grep -q 'trouble.*gone'"
+	run kedge wait
+	[ "$status" = 0 ] # what was read is healthy
+	[[ $output =~ "source deploy cannot be read now, so a newer commit is not seen: ".*"the repository is gone" ]]
+}
+
 @test "a folder that cannot be read to its end makes no image" {
 	kedge_start
 	mkdir "$W/tree"

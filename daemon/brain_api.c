@@ -23,6 +23,8 @@
 
 enum request_type { ASK_HAND, ASK_SOURCE, ASK_COMMIT, ASK_STATUS };
 
+enum { STATUS_PATIENCE_S = 1 };
+
 struct brain_request {
 	enum request_type type;
 	int64_t id;     /* ours: on the wire */
@@ -34,6 +36,9 @@ struct brain_request {
 	int pipe;
 	bool allow_prune;
 	char *json; /* the answer when it went well; NULL: none but that */
+	/* Of ASK_STATUS: when it is answered without the hand, and by whom. */
+	struct event *late;
+	struct brain *brain;
 	struct brain_request *next;
 };
 
@@ -73,6 +78,8 @@ request_free(struct brain *b, struct brain_request *r)
 	free(r->source);
 	free(r->ref);
 	free(r->json);
+	if (r->late)
+		event_free(r->late);
 	free(r);
 }
 
@@ -424,7 +431,27 @@ on_diff(void *ctx, int64_t id, const char *source, const char *ref, struct error
 	return 0;
 }
 
-/* What pods listen at only the hand can see: it is asked first. */
+static void
+status_answer(struct brain *b, struct brain_request *r, const struct look_seen *seen)
+{
+	int64_t id = r->api_id;
+
+	request_free(b, r);
+	answer_json(b, id, brain_status(b, seen));
+}
+
+static void
+on_status_late(evutil_socket_t fd, short what, void *ctx)
+{
+	struct brain_request *r = ctx;
+
+	(void)fd;
+	(void)what;
+	status_answer(r->brain, r, NULL);
+}
+
+/* What pods listen at only the hand can see: it is asked first, and not waited for when it
+ * does not answer. */
 static int
 on_status(void *ctx, int64_t id, struct error **e)
 {
@@ -437,10 +464,15 @@ on_status(void *ctx, int64_t id, struct error **e)
 
 	(void)e;
 	args.id = r->id;
-	if (brain_tell(b, &a, NULL, 0) == 0)
+	if (brain_tell(b, &a, NULL, 0) < 0) {
+		status_answer(b, r, NULL);
 		return 0;
-	request_free(b, r);
-	answer_json(b, id, brain_status(b, NULL));
+	}
+	r->brain = b;
+	r->late = evtimer_new(b->base, on_status_late, r);
+	if (!r->late ||
+	    evtimer_add(r->late, &(struct timeval){ .tv_sec = STATUS_PATIENCE_S }) < 0)
+		status_answer(b, r, NULL);
 	return 0;
 }
 
@@ -654,14 +686,11 @@ void
 brain_look_seen(struct brain *b, const struct look_seen *seen)
 {
 	struct brain_request *r = request_find(b, ASK_STATUS, seen->id);
-	int64_t id = r ? r->api_id : 0;
 
-	if (!r) {
+	if (r)
+		status_answer(b, r, seen);
+	else
 		answer_seen(b, seen->id, look_seen_kind(), seen);
-		return;
-	}
-	request_free(b, r);
-	answer_json(b, id, brain_status(b, seen));
 }
 
 static int

@@ -245,12 +245,14 @@ source_forget(struct brain *b, const char *name)
 		for (size_t i = 0; i < s.of[r].n; i++)
 			n += own_is_signed(s.of[r].at[i]) &&
 			     !strcmp(object_label(s.of[r].at[i], ANNOTATION_SOURCE), name);
-	log_warn(
-	    name,
-	    "source %s is no longer configured: its objects (%zu) stay as they are and are "
-	    "not from Git any more; put the source back, or delete them (kedge status "
-	    "names them)",
-	    name, n);
+	if (n)
+		log_warn(
+		    name,
+		    "source %s is no longer configured: its objects (%zu) stay as they are and "
+		    "are "
+		    "not from Git any more; put the source back, or delete them (kedge status "
+		    "names them)",
+		    name, n);
 	if (store_delete(b->store, RES_source, "", name, &e) < 0)
 		log_err(name, "%s", error_text(e));
 }

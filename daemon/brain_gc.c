@@ -156,8 +156,9 @@ gc_check_unused(struct brain *b, const char *name, struct error **e)
 	if (u.n > USERS_NAMED)
 		buf_addf(&u.names, " and %zu more", u.n - USERS_NAMED);
 	if (u.n)
-		fail(e, WHY_CONFLICT, "unable to remove image \"%s\" (must force): used by %s",
-		     name, buf_text(&u.names));
+		fail(e, WHY_CONFLICT,
+		     "unable to remove image \"%s\" (must force: --force): used by %s", name,
+		     buf_text(&u.names));
 	buf_done(&u.names);
 	return u.n ? -1 : 0;
 }

@@ -250,12 +250,17 @@ sheet_pod_node(struct sheet *s, const char *label)
 void
 sheet_pod_phase(struct sheet *s, const char *label)
 {
-	const char *left = sheet_at(s, "metadata.deletionTimestamp");
+	const char *end = sheet_at(s, "metadata.deletionTimestamp");
+	int64_t late = s->c->now - cli_ms(end);
 
-	if (*left)
-		sheet_put(s, label,
-			  arena_printf(s->c->arena, "Terminating (lasts %s)",
-				       cli_age(s->c, s->c->now - cli_ms(left))));
+	if (*end && late < 0) /* where kubectl says <invalid>: its grace is not over yet */
+		sheet_put(
+		    s, label,
+		    arena_printf(s->c->arena, "Terminating (within %s)", cli_age(s->c, -late)));
+	else if (*end)
+		sheet_put(
+		    s, label,
+		    arena_printf(s->c->arena, "Terminating (lasts %s)", cli_age(s->c, late)));
 	else
 		sheet_put(s, label, sheet_at(s, "status.phase"));
 	if (*sheet_at(s, "status.reason"))

@@ -208,7 +208,7 @@ refused() {
 	before=$(ls "$W/state/images/layers/sha256" | wc -l)
 	run kedge image rm mine:1
 	[ "$status" -ne 0 ]
-	[[ $output == *'unable to remove image "mine:1" (must force): used by pod default/mine, revision '* ]]
+	[[ $output == *'unable to remove image "mine:1" (must force: --force): used by pod default/mine, revision '* ]]
 	kedge image ls | grep -q '^mine:1 '
 	kedge image rm mine:1 --force
 	[ "$(ls "$W/state/images/layers/sha256" | wc -l)" = "$before" ]

@@ -292,7 +292,7 @@ reader() {
 	run kedge image rm "$R/data:1"
 	echo "$output"
 	[ "$status" -ne 0 ]
-	[[ $output == *"unable to remove image \"$R/data:1\" (must force): used by revision deploy-1"* ]]
+	[[ $output == *"unable to remove image \"$R/data:1\" (must force: --force): used by revision deploy-1"* ]]
 	kedge get revisions -o json | jq -e --arg i "$R/data:1" '[.items[].status.images[]?] | index($i)'
 	reader "$R/data:3" >"$W/clone/web.yaml"
 	push "3"

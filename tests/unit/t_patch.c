@@ -702,8 +702,9 @@ decorate(json_t *o)
 				json_object_set(o, directive, v);
 			if (!below(12))
 				json_array_append_new(
-				    v, json_pack("{s:s,s:O}", "$patch", "replace", key,
-						 json_object_get(json_array_get(v, 0), key)
+				    v, json_pack("{s:s,s:o}", "$patch", "replace", key,
+						 json_incref(
+						     json_object_get(json_array_get(v, 0), key))
 						     ?: json_string("a")));
 		} else if (!below(8) && strcmp(k, "name") != 0 &&
 			   strcmp(k, "containerPort") != 0 && strcmp(k, "mountPath") != 0) {

@@ -1,99 +1,20 @@
-/* brain_api.c -- what the API asks of the brain.
- *
- * A question that the hand or a worker must answer is kept in a list by its
- * own number; the answer finds the API's id there.
- */
+/* brain_api.c -- what the API asks of the brain (images: brain_images.c). */
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
-#include "../reconcile/base/imageref.h"
 #include "../reconcile/base/log.h"
 #include "../reconcile/controllers.h"
 #include "../reconcile/own.h"
 #include "../reconcile/tree.h"
 #include "api.h"
-#include "brain_gc.h"
-#include "brain_pull.h"
-#include "brain_state.h"
+#include "brain_requests.h"
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum request_type { ASK_HAND, ASK_SOURCE, ASK_COMMIT, ASK_STATUS };
-
 enum { STATUS_PATIENCE_S = 1 };
-
-struct brain_request {
-	enum request_type type;
-	int64_t id;     /* ours: on the wire */
-	int64_t api_id; /* the API's */
-	char *source;   /* of ASK_SOURCE and ASK_COMMIT */
-	char *ref;      /* of ASK_COMMIT */
-	/* Of an import: our copy of the writing end, so that its reader sees no end (half a
-	 * tar can look whole) before we know that all was sent; -1. */
-	int pipe;
-	bool allow_prune;
-	char *json; /* the answer when it went well; NULL: none but that */
-	/* Of ASK_STATUS: when it is answered without the hand, and by whom. */
-	struct event *late;
-	struct brain *brain;
-	struct brain_request *next;
-};
-
-static struct brain_request *
-request_new(struct brain *b, enum request_type type, int64_t api_id)
-{
-	struct brain_request *r = xcalloc(1, sizeof *r);
-
-	*r = (struct brain_request){ .type = type,
-				     .id = ++b->next_id,
-				     .api_id = api_id,
-				     .pipe = -1,
-				     .next = b->requests };
-	b->requests = r;
-	return r;
-}
-
-static struct brain_request *
-request_find(struct brain *b, enum request_type type, int64_t id)
-{
-	for (struct brain_request *r = b->requests; r; r = r->next)
-		if (r->type == type && r->id == id)
-			return r;
-	return NULL;
-}
-
-static void
-request_free(struct brain *b, struct brain_request *r)
-{
-	struct brain_request **at = &b->requests;
-
-	while (*at != r)
-		at = &(*at)->next;
-	*at = r->next;
-	if (r->pipe >= 0)
-		close(r->pipe);
-	free(r->source);
-	free(r->ref);
-	free(r->json);
-	if (r->late)
-		event_free(r->late);
-	free(r);
-}
-
-/* "" or NULL in `error` is success. */
-static void
-request_answer(struct brain *b, struct brain_request *r, const char *json, const char *error)
-{
-	cleanup_error struct error *e = NULL;
-
-	if (error && *error)
-		fail(&e, WHY_INVALID, "%s", error);
-	api_answer(b->api, r->api_id, e, json);
-	request_free(b, r);
-}
 
 static void
 answer_json(struct brain *b, int64_t id, json_t *json)
@@ -234,15 +155,15 @@ on_source(void *ctx, int64_t id, const struct api_source_args *args, struct erro
 		api_answer(b->api, id, NULL, NULL);
 		return 0;
 	}
-	r = request_new(b, ASK_SOURCE, id);
+	r = brain_request_new(b, ASK_SOURCE, id);
 	r->source = xstrdup(w->config->name);
 	r->allow_prune = args->allow_prune;
 	rc = args->verb == API_SYNC
 		 ? source_sync(b->sources, w->config->name, args->everything, e)
 		 : source_rollback(b, w, args->revision, r, e);
 	/* A pin is answered from within, and the request is gone by then. */
-	if (rc < 0 && (r = request_find(b, ASK_SOURCE, b->next_id)))
-		request_free(b, r);
+	if (rc < 0 && (r = brain_request_find(b, ASK_SOURCE, b->next_id)))
+		brain_request_free(b, r);
 	return rc;
 }
 
@@ -257,7 +178,7 @@ brain_answered(struct brain *b, const char *source, const char *error)
 			continue;
 		if (r->allow_prune && (!error || !*error))
 			deploy(b, deploy_watch(b, source), true);
-		request_answer(b, r, r->json, error);
+		brain_request_answer(b, r, r->json, error);
 	}
 }
 
@@ -367,7 +288,7 @@ commit_ask(struct brain *b, int64_t id, struct watch *w, const char *ref, struct
 
 	if (source_show(b->sources, w->config->name, ref, e) < 0)
 		return -1;
-	r = request_new(b, ASK_COMMIT, id);
+	r = brain_request_new(b, ASK_COMMIT, id);
 	r->source = xstrdup(w->config->name);
 	r->ref = xstrdup(ref);
 	return 0;
@@ -400,7 +321,7 @@ brain_shown(struct brain *b, struct watch *w, bool lost)
 		if (e)
 			error_add(errors, name, e);
 		answer_diff(b, r->api_id, lines, errors);
-		request_free(b, r);
+		brain_request_free(b, r);
 	}
 }
 
@@ -436,7 +357,7 @@ status_answer(struct brain *b, struct brain_request *r, const struct look_seen *
 {
 	int64_t id = r->api_id;
 
-	request_free(b, r);
+	brain_request_free(b, r);
 	answer_json(b, id, brain_status(b, seen));
 }
 
@@ -460,7 +381,7 @@ on_status(void *ctx, int64_t id, struct error **e)
 	struct action a = {
 		.verb = ACT_LOOK, .kind = "", .ns = "", .name = "host", .why = "", .body = &args
 	};
-	struct brain_request *r = request_new(b, ASK_STATUS, id);
+	struct brain_request *r = brain_request_new(b, ASK_STATUS, id);
 
 	(void)e;
 	args.id = r->id;
@@ -476,169 +397,7 @@ on_status(void *ctx, int64_t id, struct error **e)
 	return 0;
 }
 
-/* ---- images ---- */
-
-static int
-on_image_list(void *ctx, int64_t id, struct error **e)
-{
-	struct brain *b = ctx;
-	cleanup_buf struct buf text = { 0 };
-
-	(void)e;
-	schema_encode(images_seen_kind(), b->images, &text);
-	api_answer(b->api, id, NULL, buf_text(&text));
-	return 0;
-}
-
-static int
-on_image_import(void *ctx, int64_t id, const struct api_image *image, struct error **e)
-{
-	struct brain *b = ctx;
-	cleanup_arena struct arena arena = { 0 };
-	struct complaints cs = { .arena = &arena, .path = "config" };
-	struct action a = { .verb = ACT_IMPORT,
-			    .kind = "image",
-			    .ns = "",
-			    .name = image->name && *image->name ? image->name : "-",
-			    .why = "" };
-	struct tree *t = json_read(image->config, strlen(image->config), &arena, &cs);
-	struct import_args *args;
-	struct brain_request *r;
-	int fds[2], rc;
-
-	/* "id" and "format" are rows too, but not the client's to say. */
-	args = t ? schema_decode(import_args_kind(), t, SCHEMA_LENIENT, &arena, &cs) : NULL;
-	for (const struct complaint *c = cs.first; c; c = c->next)
-		if (!c->warning && c->kind != COMPLAINT_REQUIRED)
-			return fail(e, WHY_INVALID, "%s", c->text);
-	if (!args)
-		return fail(e, WHY_INVALID, "config: not JSON");
-	if (strpbrk(a.name, " \n\t"))
-		return fail(e, WHY_INVALID, "image name \"%s\" has a blank in it", a.name);
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return fail_sys(e, "make a pipe for image %s", a.name);
-	(void)fcntl(fds[1], F_SETFL, O_NONBLOCK);
-	r = request_new(b, ASK_HAND, id);
-	args->id = r->id;
-	args->format = image->format;
-	a.body = args;
-	rc = brain_tell(b, &a, &fds[0], 1);
-	close(fds[0]);
-	if (rc < 0) {
-		close(fds[1]);
-		request_free(b, r);
-		return fail(e, WHY_UNAVAILABLE, "the image cannot be taken in just now");
-	}
-	r->pipe = fcntl(fds[1], F_DUPFD_CLOEXEC, 3);
-	api_image_pipe(b->api, id, fds[1]);
-	return 0;
-}
-
-static int
-on_image_prune(void *ctx, int64_t id, bool all, struct error **e)
-{
-	struct brain *b = ctx;
-	cleanup_free char *json = gc_prune(b, all);
-
-	(void)e;
-	api_answer(b->api, id, NULL, json);
-	return 0;
-}
-
-/* The bytes go from the hand's child through a pipe to the client, past us. */
-static int
-on_image_save(void *ctx, int64_t id, const char *name, bool config_only, struct error **e)
-{
-	struct brain *b = ctx;
-	struct brain_request *r;
-	struct ask_args args = { .keep = config_only };
-	struct action a = { .verb = ACT_SAVE,
-			    .kind = "image",
-			    .ns = "",
-			    .name = name,
-			    .why = "",
-			    .body = &args };
-	int fds[2], rc;
-
-	if (!*name) { /* of all, whether they are sound */
-		a.kind = "images";
-		a.name = "all";
-	}
-	if (strpbrk(name, " \n\t"))
-		return fail(e, WHY_INVALID, "\"%s\" is not an image name", name);
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return fail_sys(e, "make a pipe for image %s", a.name);
-	r = request_new(b, ASK_HAND, id);
-	args.id = r->id;
-	rc = brain_tell(b, &a, &fds[1], 1);
-	close(fds[1]);
-	if (rc == 0) {
-		api_image_bytes(b->api, id, fds[0]);
-		return 0;
-	}
-	close(fds[0]);
-	request_free(b, r);
-	return fail(e, WHY_UNAVAILABLE, "the image cannot be read just now");
-}
-
-/* What somebody asked for by hand is fetched whatever failed before. */
-static int
-on_image_pull(void *ctx, int64_t id, const char *name, const char *config, bool begin,
-	      struct error **e)
-{
-	struct brain *b = ctx;
-	struct strs configs = { .at = &config, .n = config ? 1 : 0 };
-	cleanup_free char *full = imageref_normalise(name, e), *key = NULL, *json = NULL;
-
-	if (!full)
-		return -1;
-	xasprintf(&key, "%s by hand", full);
-	if (begin)
-		pull_begin(b, full, &configs, key);
-	json = pull_json(b, key);
-	if (!json)
-		return fail(e, WHY_NOT_FOUND, "nobody has asked for image %s since the start",
-			    full);
-	api_answer(b->api, id, NULL, json);
-	return 0;
-}
-
-static struct brain_request *
-import_by_api(struct brain *b, int64_t api_id)
-{
-	for (struct brain_request *r = b->requests; r; r = r->next)
-		if (r->type == ASK_HAND && r->api_id == api_id)
-			return r;
-	return NULL;
-}
-
-static void
-on_image_sent(void *ctx, int64_t id)
-{
-	struct brain_request *r = import_by_api(ctx, id);
-
-	if (r && r->pipe >= 0) {
-		close(r->pipe);
-		r->pipe = -1;
-	}
-}
-
-static int
-hand_ask(struct brain *b, enum verb verb, const char *kind, const char *name, bool keep,
-	 int64_t id, struct error **e)
-{
-	struct ask_args args = { .keep = keep };
-	struct action a = {
-		.verb = verb, .kind = kind, .ns = "", .name = name, .why = "", .body = &args
-	};
-	struct brain_request *r = request_new(b, ASK_HAND, id);
-
-	args.id = r->id;
-	if (brain_tell(b, &a, NULL, 0) == 0)
-		return 0;
-	request_free(b, r);
-	return fail(e, WHY_UNAVAILABLE, "the host cannot be asked just now");
-}
+/* ---- what the hand knows ---- */
 
 static int
 on_usage(void *ctx, int64_t id, struct error **e)
@@ -650,13 +409,13 @@ on_usage(void *ctx, int64_t id, struct error **e)
 static void
 answer_seen(struct brain *b, int64_t id, const struct kind *kind, const void *seen)
 {
-	struct brain_request *r = request_find(b, ASK_HAND, id);
+	struct brain_request *r = brain_request_find(b, ASK_HAND, id);
 	cleanup_buf struct buf json = { 0 };
 
 	if (!r)
 		return;
 	schema_encode(kind, seen, &json);
-	request_answer(b, r, buf_text(&json), NULL);
+	brain_request_answer(b, r, buf_text(&json), NULL);
 }
 
 void
@@ -673,53 +432,24 @@ on_look(void *ctx, int64_t id, const struct look_args *look, struct error **e)
 	struct action a = {
 		.verb = ACT_LOOK, .kind = "", .ns = "", .name = "host", .why = "", .body = &args
 	};
-	struct brain_request *r = request_new(b, ASK_HAND, id);
+	struct brain_request *r = brain_request_new(b, ASK_HAND, id);
 
 	args.id = r->id;
 	if (brain_tell(b, &a, NULL, 0) == 0)
 		return 0;
-	request_free(b, r);
+	brain_request_free(b, r);
 	return fail(e, WHY_UNAVAILABLE, "the host cannot be asked just now");
 }
 
 void
 brain_look_seen(struct brain *b, const struct look_seen *seen)
 {
-	struct brain_request *r = request_find(b, ASK_STATUS, seen->id);
+	struct brain_request *r = brain_request_find(b, ASK_STATUS, seen->id);
 
 	if (r)
 		status_answer(b, r, seen);
 	else
 		answer_seen(b, seen->id, look_seen_kind(), seen);
-}
-
-static int
-on_image_remove(void *ctx, int64_t id, const char *name, bool force, struct error **e)
-{
-	if (!*name || strpbrk(name, " \n\t"))
-		return fail(e, WHY_INVALID, "\"%s\" is not an image name", name);
-	if (!force && gc_check_unused(ctx, name, e) < 0)
-		return -1;
-	return hand_ask(ctx, ACT_REMOVE, "image", name, false, id, e);
-}
-
-/* Its answer frees the request, and with it our end of the pipe. */
-static void
-on_image_gone(void *ctx, int64_t id)
-{
-	struct brain_request *r = import_by_api(ctx, id);
-	struct ask_args args = { 0 };
-	struct action a = { .verb = ACT_CANCEL,
-			    .kind = "image",
-			    .ns = "",
-			    .name = "-",
-			    .why = "its sender left",
-			    .body = &args };
-
-	if (!r)
-		return;
-	args.id = r->id;
-	brain_tell(ctx, &a, NULL, 0);
 }
 
 static int
@@ -731,7 +461,7 @@ on_down(void *ctx, int64_t id, bool keep, struct error **e)
 void
 brain_hand_answered(struct brain *b, int64_t id, const char *text, const char *error)
 {
-	struct brain_request *r = request_find(b, ASK_HAND, id);
+	struct brain_request *r = brain_request_find(b, ASK_HAND, id);
 	json_t *json;
 	char *dump;
 
@@ -740,23 +470,9 @@ brain_hand_answered(struct brain *b, int64_t id, const char *text, const char *e
 	json = json_pack("{s:s, s:s, s:s}", "kind", "Status", "status", "Success", "message",
 			 text ? text : "");
 	dump = json_dumps(json, JSON_COMPACT);
-	request_answer(b, r, dump, error);
+	brain_request_answer(b, r, dump, error);
 	free(dump);
 	json_decref(json);
-}
-
-/* A pod that waits for an image is looked at again at once. */
-void
-brain_images_changed(struct brain *b)
-{
-	struct objects pods = store_all(b->store, RES_pod);
-
-	for (size_t i = 0; i < pods.n; i++) {
-		struct pod_row *row = seen_row(b, object_uid(pods.at[i]));
-
-		if (row && !strcmp(row->seen->state, "failed"))
-			seen_pod_forget(b, object_uid(pods.at[i]));
-	}
 }
 
 int
@@ -785,14 +501,6 @@ brain_api_open(struct brain *b, struct error **e)
 		.dns = brain_dns_why,
 		.usage = on_usage,
 		.look = on_look,
-		.image_list = on_image_list,
-		.image_import = on_image_import,
-		.image_pull = on_image_pull,
-		.image_prune = on_image_prune,
-		.image_save = on_image_save,
-		.image_sent = on_image_sent,
-		.image_gone = on_image_gone,
-		.image_remove = on_image_remove,
 		.down = on_down,
 		.certify = brain_certify,
 	};
@@ -804,6 +512,7 @@ brain_api_open(struct brain *b, struct error **e)
 	if (b->pki)
 		settings.http.tls = brain_pki_tls(b);
 	brain_stream_host(&host);
+	brain_images_host(&host);
 	return api_open(b->base, b->store, &settings, &host, &b->api, e);
 }
 
@@ -813,7 +522,7 @@ brain_api_close(struct brain *b)
 	if (b->api)
 		api_close(b->api);
 	while (b->requests)
-		request_free(b, b->requests);
+		brain_request_free(b, b->requests);
 	brain_streams_close(b);
 	brain_pki_close(b);
 }

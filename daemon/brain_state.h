@@ -130,7 +130,6 @@ void brain_answered(struct brain *, const char *source,
 		    const char *error);                      /* a worker's request ended */
 void brain_shown(struct brain *, struct watch *, bool lost); /* a commit asked for is here */
 void brain_hand_answered(struct brain *, int64_t id, const char *text, const char *error);
-void brain_images_changed(struct brain *);
 void brain_usage_seen(struct brain *, const struct usage_seen *);
 void brain_look_seen(struct brain *, const struct look_seen *);
 
@@ -161,6 +160,10 @@ void brain_exec_fds(struct brain *, int64_t id, int *fds,
 		    int nfds); /* takes those it sets to -1 */
 void brain_exec_done(struct brain *, int64_t id, int exit_code, const char *error);
 void brain_connected(struct brain *, int64_t id, int *fd); /* takes it */
+
+/* brain_images.c */
+void brain_images_changed(struct brain *);
+void brain_images_host(struct api_host *); /* its part of the host */
 
 /* brain_pull.c */
 void pulls_fill(struct brain *, struct snapshot *);

@@ -8,8 +8,6 @@ teardown() {
 	for l in up0 lan0 other kedge0; do ip link del $l 2>/dev/null || true; done
 }
 
-web() { np set default/web:http 10.43.0.80 tcp 80 30080 0 0 "$@" && np commit; }
-
 @test "a service is reached from the host and from pods, and spreads over its endpoints" {
 	np_start
 	pod 2 3 4
@@ -263,45 +261,6 @@ web() { np set default/web:http 10.43.0.80 tcp 80 30080 0 0 "$@" && np commit; }
 	[ "$(conntrack -L 2>/dev/null | grep -c 10.42.0.2)" = 0 ]
 }
 
-@test "a flush by somebody else is noticed and repaired" {
-	of_iptables
-	np_start
-	pod 2
-	serve 8080 2
-	web 10.42.0.2:8080
-	np check
-	[[ $said == "ok intact"* ]]
-	chain=$(iptables_ -t nat -S | sed -n 's/^-N \(KDG-S-.*\)/\1/p')
-	for harm in "-t nat -F" "-F" "-t nat -F PREROUTING" "-t nat -F $chain" "-t nat -D OUTPUT -j KDG-D" \
-		"-D FORWARD -j KDG-F" "-t nat -I OUTPUT -j KDG-D" "-F KDG-CANARY-1"; do
-		want=$(rules_now)
-		iptables_ $harm
-		np check
-		echo "$harm: $said"
-		[[ $said == "ok broken"* ]]
-		np commit
-		[[ $said == *whole=1* ]]
-		np check
-		[[ $said == "ok intact"* ]]
-		[ "$(rules_now)" = "$want" ]
-		[[ $(get 10.43.0.80) == "pod2 "* ]]
-	done
-	# all at once, tables and all
-	iptables_ -t nat -F
-	iptables_ -F
-	iptables_ -t nat -X
-	iptables_ -X
-	np check
-	[[ $said == "ok broken"* ]]
-	np commit
-	[[ $(get 10.43.0.80) == "pod2 "* ]]
-	echo 0 >/proc/sys/net/ipv4/ip_forward
-	np check
-	[[ $said == "ok broken"* ]]
-	np commit
-	[ "$(cat /proc/sys/net/ipv4/ip_forward)" = 1 ]
-}
-
 @test "rules of others are untouched, and their changes are no alarm" {
 	iptables_ -t nat -N OTHERS
 	iptables_ -t nat -A OTHERS -p tcp --dport 9 -j RETURN
@@ -344,32 +303,6 @@ web() { np set default/web:http 10.43.0.80 tcp 80 30080 0 0 "$@" && np commit; }
 	np down
 }
 
-@test "one change writes a few chains, however many services there are" {
-	of_iptables
-	np_start
-	np many 1000 10.42.0.2:8080
-	np commit
-	echo "$said"
-	np set fill/500 10.43.17.244 tcp 80 0 0 0 10.42.0.2:8080 10.42.0.3:8080
-	np commit
-	echo "$said"
-	[[ $said == "ok chains=2 "* && $said == *"removed=0 whole=0"* ]]
-	np set fill/500 10.43.17.244 tcp 80 0 0 0 10.42.0.3:8080
-	np commit
-	echo "$said"
-	[[ $said == "ok chains=1 "* && $said == *"removed=1 whole=0"* ]]
-	# a new service: its own chains and one leaf
-	np set default/web:http 10.43.16.0 tcp 443 0 0 0 10.42.0.3:8080
-	np commit
-	echo "$said"
-	chains=${said#ok chains=}
-	[ "${chains%% *}" -le 5 ]
-	# nothing
-	np set default/web:http 10.43.16.0 tcp 443 0 0 0 10.42.0.3:8080
-	np commit
-	[[ $said == "ok chains=0 rules=0 removed=0 "* ]]
-}
-
 @test "the last of 1,000 services is as near as the first (figure)" {
 	np_start
 	pod 2
@@ -390,43 +323,6 @@ web() { np set default/web:http 10.43.0.80 tcp 80 30080 0 0 "$@" && np commit; }
 	np check
 	np check
 	echo "# a check, unchanged:     ${said#ok }" >&3
-}
-
-@test "rules that are there serve through a restart, until the first commit" {
-	of_iptables
-	np_start
-	pod 2 3
-	serve 8080 2 3
-	web 10.42.0.2:8080
-	np set default/gone:http 10.43.0.81 tcp 80 0 0 0 10.42.0.2:8080
-	np commit
-	np close
-	[[ $(get 10.43.0.80) == "pod2 "* ]]
-	np open
-	[[ $(get 10.43.0.80) == "pod2 "* ]]
-	[[ $(get 10.43.0.81) == "pod2 "* ]]
-	np check
-	[[ $said == "ok intact"* ]]
-	web 10.42.0.3:8080
-	[[ $said == *whole=1* ]]
-	[[ $(get 10.43.0.80) == "pod3 "* ]]
-	run get 10.43.0.81
-	[ "$status" = 7 ]
-	[ "$(iptables_ -t nat -S | grep -c '^-A PREROUTING')" = 1 ]
-}
-
-@test "a commit that fails in part is tried whole" {
-	of_iptables
-	np_start
-	pod 2 3
-	serve 8080 2 3
-	web 10.42.0.2:8080
-	iptables_ -t nat -F
-	iptables_ -t nat -X
-	np set default/web:http 10.43.0.80 tcp 80 30080 0 0 10.42.0.2:8080 10.42.0.3:8080
-	np commit
-	[[ $said == *whole=1* ]]
-	[[ $(get 10.43.0.80) == "pod"* ]]
 }
 
 @test "a pod's link is usable at once, without ARP and without IPv6" {

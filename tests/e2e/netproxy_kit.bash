@@ -10,9 +10,6 @@ backend() {
 	case ${BATS_TEST_FILENAME##*/} in *nftables*) printf %s -n ;; esac
 }
 
-# What looks into iptables' own nat has its like in netproxy_backends.bats.
-of_iptables() { [ -z "$(backend)" ] || skip "nat is not in iptables here"; }
-
 np_start() {
 	coproc NP { exec "$B/tests/e2e/netproxy_drive" -p "/usr/sbin/iptables-$(variant)-restore" $(backend) "$@" 3>&- 2>>"$BATS_TEST_TMPDIR/stderr"; }
 	np_in=${NP[1]} np_out=${NP[0]} np_pid=$NP_PID
@@ -105,3 +102,5 @@ teardown_host() {
 	for p in "${started[@]}" "${pod_pid[@]}"; do kill "$p" 2>/dev/null || true; done
 	[ "$left" = 0 ] || { cat "$BATS_TEST_TMPDIR/stderr"; return "$left"; }
 }
+
+web() { np set default/web:http 10.43.0.80 tcp 80 30080 0 0 "$@" && np commit; }

@@ -1,0 +1,1 @@
+netproxy_iptables.bats

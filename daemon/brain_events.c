@@ -157,6 +157,8 @@ event_of_refusal(struct brain *b, const struct refused_seen *r)
 static void
 scaled(struct brain *b, const void *rs, int64_t from, int64_t to)
 {
+	if (from == to) /* a set that is made with none: Kubernetes says nothing */
+		return;
 	note(b, owner_of(b, rs, RES_deployment), "Normal", "ScalingReplicaSet", NULL,
 	     "Scaled %s replica set %s from %" PRId64 " to %" PRId64, to > from ? "up" : "down",
 	     object_name(rs), from, to);

@@ -101,6 +101,20 @@ api() { # api METHOD PATH [TYPE]: standard input is the body
 	every t
 }
 
+@test "a ReplicaSet that is made with no replicas is told by no event" {
+	scaled() { k get events -o json | jq -r '.items[] | select(.involvedObject.name == "none" and .reason == "ScalingReplicaSet").message'; }
+	told() { [ -n "$(scaled)" ]; }
+	talk none 0 | k create -f -
+	wait_for 10 "its set" eval '[ -n "$(k get rs -l app=none -o name)" ]'
+	k scale deploy none --replicas=1
+	wait_for 10 "an event" told
+	run scaled
+	matches '^Scaled up replica set none-[a-z0-9]+ from 0 to 1$'
+	[ "${#lines[@]}" = 1 ]
+	k delete deploy none
+	wait_for 20 "gone" left_none rs,pods -l app=none
+}
+
 @test "run, expose, and a name made up from generateName" {
 	t() {
 		k run solo --image=box:1 --labels=app=solo --command -- talk wait || return 1

@@ -60,6 +60,22 @@ hand_socket_remove(struct hand *h)
 	unlink(path);
 }
 
+enum { BIND_TRIES = 250, BIND_TRY_US = 20000 };
+
+/* The brain of a kedged that was killed listens until it has noticed. */
+static int
+bind_patiently(int fd, const struct sockaddr_in *sa)
+{
+	for (int tries = 0;; tries++) {
+		if (bind(fd, (const struct sockaddr *)sa, sizeof *sa) == 0 &&
+		    listen(fd, 128) == 0)
+			return 0;
+		if (errno != EADDRINUSE || tries == BIND_TRIES)
+			return -1;
+		usleep(BIND_TRY_US);
+	}
+}
+
 /* An address that is to come (a bridge's is not there yet) can be listened on already. */
 static int
 listen_at(uint32_t ip, uint16_t port, int *ret, struct error **e)
@@ -73,7 +89,7 @@ listen_at(uint32_t ip, uint16_t port, int *ret, struct error **e)
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
 	    setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof one) < 0 ||
-	    bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0 || listen(fd, 128) < 0)
+	    bind_patiently(fd, &sa) < 0)
 		return fail_sys(e, "listen on %s:%u", ipv4_print(ip, text), port);
 	*ret = steal_fd(&fd);
 	return 0;

@@ -494,6 +494,16 @@ second_service() { # its address, once it is in the store
 	serves
 }
 
+@test "a brain that outlives its hand for a moment keeps no port from the next kedged" {
+	kedge_start --source "deploy=$W/deploy.git"
+	b=$(brain_of)
+	kill -STOP "$b"
+	kill -9 "$KEDGED"
+	wait_for 5 "it is gone" not_running "$KEDGED"
+	(sleep 0.5 && kill -9 "$b") 3>&- &
+	kedge_start --source "deploy=$W/deploy.git"
+}
+
 @test "a stopped hand keeps nobody waiting for what the brain knows, and goes on where it was" {
 	kedge_start --source "deploy=$W/deploy.git"
 	run_web

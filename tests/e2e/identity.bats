@@ -56,6 +56,7 @@ reads_and_writes() {
 }
 
 @test "each is who the certificate says, and no more" {
+	kubectl_needs 27
 	run as alice auth whoami -o json
 	[ "$status" = 0 ]
 	[ "$(jq -r '.status.userInfo | [.username] + .groups | join(" ")' <<<"$output")" = "alice dev ops system:authenticated" ]
@@ -207,6 +208,7 @@ makes_tokens() {
 	[ "$(jq -c '.status | [.authenticated, .user]' "$W/review")" = "[null,{}]" ]
 }
 @test "kubectl create token, old and new, and whose it is" {
+	kubectl_needs 27
 	every makes_tokens
 }
 
@@ -227,6 +229,7 @@ client_image() {
 inside() { as admin exec client -- "$@"; }
 API_DIR=/var/run/secrets/kubernetes.io/serviceaccount
 @test "a client library in a pod finds the API, and may do what a role lets its account do" {
+	kubectl_needs 27
 	client_image
 	as admin create serviceaccount reader
 	SPEC='serviceAccountName: reader' pod client client:1 | as admin apply -f -

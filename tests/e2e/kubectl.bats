@@ -136,7 +136,8 @@ world() {
 
 @test "a watch sees pods come, change and go" {
 	t() {
-		local n=${K##*.}
+		local n
+		n=$(basename "$K" | tr . -)
 		KTIME=8 k get pods -w -o name >"$W/watch" 2>&1 3>&- &
 		local w=$!
 		KTIME=8 k get pods -w --output-watch-events >"$W/watch.e" 2>&1 3>&- &

@@ -49,6 +49,8 @@ each_distinct_content_is_a_commit(void **state)
 	world_end(&w);
 }
 
+#define QUIET_S 0.03 /* how long worker_dir.c waits without events before a look */
+
 static void
 editors_dances_end_in_one_snapshot(void **state)
 {
@@ -82,10 +84,17 @@ editors_dances_end_in_one_snapshot(void **state)
 	write_config(&w, "3", "web", "3");
 	for (size_t i = 0; i < sizeof dances / sizeof *dances; i++) {
 		int before = w.moved;
+		double began = seconds();
+		bool at_once;
 
 		sh(&w, "%s", dances[i].cmd);
+		at_once = seconds() - began < QUIET_S;
 		await_shows(&w, dances[i].shows, 3);
-		assert_int_equal(w.moved, before + 1);
+		/* on a machine too busy to dance as an editor does, it is seen half-way */
+		if (at_once)
+			assert_int_equal(w.moved, before + 1);
+		else
+			assert_true(w.moved > before);
 	}
 	world_end(&w);
 }

@@ -39,7 +39,7 @@ UNITS     := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c tests/w
 FAULTS    := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fault/*.c))
 DRIVERS   := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/e2e/*.c))
 # Those that take longest begin first, so that none of them runs alone at the end.
-LONG      := $(patsubst %,tests/e2e/%.bats,zeroloss walkthrough policy policy_legacy survive api api_write pull)
+LONG      := $(patsubst %,tests/e2e/%.bats,zeroloss zeroloss_nftables walkthrough policy policy_legacy policy_nftables survive api api_write pull)
 BATS      := $(LONG) $(filter-out $(LONG),$(sort $(wildcard tests/e2e/*.bats)))
 
 .PHONY: all help deps install uninstall test test-fresh test-vm check lint bench demo demo-deps images test-images clean format golden

@@ -99,7 +99,7 @@ call_audit(const struct call *c)
 	put(&b, "verb", c->asked.verb);
 	if (c->user)
 		put_user(&b, "user", c->impersonator ? c->impersonator : c->user);
-	if (c->impersonator)
+	if (c->impersonator && c->user)
 		put_user(&b, "impersonatedUser", c->user);
 	if (*ip)
 		buf_addf(&b, ",\"sourceIPs\":[\"%s\"]", ip);

@@ -79,14 +79,16 @@ is_sound(struct call *c, const struct token_request_spec *spec)
 }
 
 static void
-answer_request(struct call *c, struct token_request_spec *spec, const char *token, int64_t ends)
+answer_request(struct call *c, const struct token_request_spec *asked, const char *token,
+	       int64_t ends)
 {
 	const char *issuer = token_issuer(c->api->settings, &c->arena);
+	struct token_request_spec spec = *asked;
 	struct buf b = { 0 };
 	char at[40];
 
-	if (!spec->audiences.n)
-		spec->audiences = (struct strs){ &issuer, 1 };
+	if (!spec.audiences.n)
+		spec.audiences = (struct strs){ &issuer, 1 };
 	time_print(ends * 1000, false, at);
 	buf_adds(&b, "{\"kind\":\"TokenRequest\",\"apiVersion\":\"authentication.k8s.io/v1\","
 		     "\"metadata\":{\"name\":");
@@ -94,7 +96,7 @@ answer_request(struct call *c, struct token_request_spec *spec, const char *toke
 	buf_adds(&b, ",\"namespace\":");
 	json_quote(&b, c->ns);
 	buf_adds(&b, ",\"creationTimestamp\":null},\"spec\":");
-	schema_encode(token_request_spec_kind(), spec, &b);
+	schema_encode(token_request_spec_kind(), &spec, &b);
 	buf_addf(&b, ",\"status\":{\"token\":\"%s\",\"expirationTimestamp\":\"%s\"}}", token,
 		 at);
 	call_json(c, 201, &b);

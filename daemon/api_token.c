@@ -1,6 +1,7 @@
 /* api_token.c -- tokens over the API: TokenRequest gives one out for a ServiceAccount,
  * TokenReview says whose one is.
  */
+#include "../reconcile/account.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/now.h"
@@ -49,6 +50,13 @@ bind(struct call *c, const struct bound_object_reference *ref, struct token_wish
 			    "UID in record. The object might have been deleted and then "
 			    "recreated",
 			    ref->uid);
+		return false;
+	}
+	if (pod && !str_is(account_name_of(((const struct pod *)w->bound)->spec), c->name)) {
+		call_refuse(c, WHY_BAD_REQUEST,
+			    "cannot bind token for serviceaccount \"%s\" to pod running with "
+			    "different serviceaccount name.",
+			    c->name);
 		return false;
 	}
 	if (pod)

@@ -91,16 +91,28 @@ on_first_bytes(evutil_socket_t fd, short what, void *arg)
 	close(fd);
 }
 
+/* Who says nothing for longest makes room: who has something to say says it at once. */
+static void
+oldest_drop(struct http *h)
+{
+	struct arriving *a = h->arriving;
+	int fd;
+
+	while (a->next)
+		a = a->next;
+	fd = a->fd;
+	arriving_free(a);
+	close(fd);
+}
+
 static void
 arrive(struct http *h, int fd, const struct sockaddr_storage *from, socklen_t from_len)
 {
 	const struct timeval silence = { SILENCE_SECONDS, 0 };
 	struct arriving *a;
 
-	if (h->narriving >= ARRIVING_MOST) {
-		close(fd);
-		return;
-	}
+	if (h->narriving >= ARRIVING_MOST)
+		oldest_drop(h);
 	a = xcalloc(1, sizeof *a);
 	*a = (struct arriving){ .http = h,
 				.next = h->arriving,

@@ -114,6 +114,12 @@ reads_and_writes() {
 	done
 	[ "$(code "$URL/healthz")" = 200 ]
 	kill "${silent[@]}"
+	# more silent ones than are waited for
+	perl -MIO::Socket::INET -e 'my @s = map { IO::Socket::INET->new("127.0.0.1:6443") } 1 .. 300; $| = 1; print "there\n"; sleep 60' >"$W/many" 3>&- &
+	many=$!
+	wait_for 5 "they are there" grep -q there "$W/many"
+	[ "$(code "$URL/healthz")" = 200 ]
+	kill "$many"
 }
 
 another() { [ -n "$(serial)" ] && [ "$(serial)" != "$1" ]; }
@@ -163,7 +169,7 @@ whoami() { code -H "Authorization: Bearer $1" -H 'Content-Type: application/json
 		metadata: {name: shopkeeper}
 	Y
 	as admin apply -f "$W/sa.yaml"
-	pod bound box:1 | as admin apply -f -
+	SPEC='serviceAccountName: shopkeeper' pod bound box:1 | as admin apply -f -
 	up bound
 	plain=$(sa_token '{}')
 	bound=$(sa_token '{"boundObjectRef":{"kind":"Pod","apiVersion":"v1","name":"bound"}}')
@@ -189,6 +195,11 @@ whoami() { code -H "Authorization: Bearer $1" -H 'Content-Type: application/json
 	[ "$(code "${post[@]}" "$URL/api/v1/namespaces/default/serviceaccounts/default/token")" = 422 ]
 	grep -q 'may not specify a duration less than 10 minutes' "$W/body"
 	[ "$(code "${auth[@]}" -d '{}' "$URL/api/v1/namespaces/default/serviceaccounts/nobody/token")" = 404 ]
+	[ "$(code "${auth[@]}" -d '{"spec":{"boundObjectRef":{"kind":"Pod","name":"talker"}}}' "$URL/api/v1/namespaces/kube-system/serviceaccounts/default/token")" = 404 ]
+	as admin create serviceaccount another
+	[ "$(code "${auth[@]}" -d '{"spec":{"boundObjectRef":{"kind":"Pod","name":"talker"}}}' "$URL/api/v1/namespaces/default/serviceaccounts/another/token")" = 400 ]
+	grep -q 'cannot bind token for serviceaccount \\"another\\" to pod running with different serviceaccount name' "$W/body"
+	as admin delete serviceaccount another
 	[ "$(code "${auth[@]}" -d '{"spec":{"boundObjectRef":{"kind":"Pod","name":"no"}}}' "$URL/api/v1/namespaces/default/serviceaccounts/default/token")" = 404 ]
 }
 

@@ -162,7 +162,7 @@ is_name(const struct kind *k, const char *key)
 static bool
 is_hopeless(const struct decoder *d)
 {
-	return d->cs->errors && complaints_full(d->cs);
+	return complaints_full(d->cs, false);
 }
 
 /* Room for more items as they turn out well: a short text may state a million empty ones. */
@@ -346,7 +346,10 @@ unknown(struct decoder *d, const struct kind *k, const struct tree *t, const str
 	struct tree key = { .line = t->key_line, .col = t->key_col };
 
 	/* when it will only be counted nothing is looked for: no work for the hostile */
-	decode_unknown(d, &key, &p, complaints_full(d->cs) ? NULL : walk_near(k, t->key, d->a));
+	decode_unknown(d, &key, &p,
+		       complaints_full(d->cs, d->mode == SCHEMA_LENIENT)
+			   ? NULL
+			   : walk_near(k, t->key, d->a));
 }
 
 /* Bit i of the result: row i is wrong. */

@@ -32,7 +32,7 @@ complain_at(struct complaints *cs, enum complaint_kind kind, bool softly, const 
 {
 	cleanup_buf struct buf field = { 0 }, text = { 0 };
 
-	if (complaints_full(cs)) /* it will only be counted: no work for the hostile */
+	if (complaints_full(cs, softly)) /* it will only be counted: no work for the hostile */
 		return complaint_add(cs, kind, softly, 0, 0, NULL, NULL);
 	t = tree_at(t, sub);
 	path_print(p, &field);

@@ -206,13 +206,14 @@ tree_json(const struct tree *t, struct buf *out)
 	buf_addc(out, *open == '{' ? '}' : ']');
 }
 
-/* A file that is nothing but mistakes is no reason to eat all memory. */
+/* A file that is nothing but mistakes is no reason to eat all memory.  Warnings leave the
+ * errors their room: whoever goes by the list must not take a file with both for sound. */
 enum { MOST_KEPT = 1000 };
 
 bool
-complaints_full(const struct complaints *cs)
+complaints_full(const struct complaints *cs, bool warning)
 {
-	return cs->errors + cs->warnings >= MOST_KEPT;
+	return (warning ? cs->warnings : cs->errors) >= MOST_KEPT;
 }
 
 /* A complaint is one line on a terminal, whatever a stranger's file says: what
@@ -266,7 +267,7 @@ struct complaint *
 complaint_add(struct complaints *cs, enum complaint_kind kind, bool warning, int line, int col,
 	      const char *field, const char *text)
 {
-	bool full = complaints_full(cs);
+	bool full = complaints_full(cs, warning);
 	struct complaint *c;
 
 	*(warning ? &cs->warnings : &cs->errors) += 1;
@@ -294,7 +295,7 @@ add(struct complaints *cs, bool warning, int line, int col, const char *field, c
 {
 	cleanup_free char *text = NULL;
 
-	if (!complaints_full(cs))
+	if (!complaints_full(cs, warning))
 		xvasprintf(&text, fmt, ap);
 	complaint_add(cs, complaint_kind(fmt), warning, line, col, field, text);
 }

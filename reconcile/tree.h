@@ -45,7 +45,7 @@ struct complaint {
 };
 
 /* Grows in the order found; everything in it lives in `arena`.  After the first
- * thousand they are only counted. */
+ * thousand errors, and the first thousand warnings, they are only counted. */
 struct complaints {
 	struct arena *arena;
 	const char *path; /* for what is added next */
@@ -66,7 +66,7 @@ enum complaint_kind complaint_kind(const char *words);
 void complaints_sort(struct complaints *); /* by path, line, column */
 /* "path:line:col: [warning: ][field: ]text" */
 char *complaint_print(const struct complaint *, struct arena *);
-bool complaints_full(const struct complaints *); /* more will not be kept */
+bool complaints_full(const struct complaints *, bool warning); /* more will not be kept */
 
 /* The documents of a stream, as a list linked by `next`; NULL when there are
  * none or when the text cannot be read (then a complaint says where and why).

@@ -136,6 +136,7 @@ sort_unknown(struct write *w, struct error **e)
 			buf_addf(&all, "%s%s", all.len ? ", " : "", c->text);
 			if (w->fields != FIELDS_WARN) {
 				*link = c->next;
+				w->cs.warnings--; /* other warnings have its room */
 				continue;
 			}
 		}

@@ -84,6 +84,14 @@ unchanged() {
 	refused 'a\.yaml:4:[0-9]+:.*data' 'b\.yaml:4:[0-9]+:.*string.*"1"' 'c\.yaml:3:[0-9]+:.*metadata'
 }
 
+@test "an error behind more warnings than are kept is refused all the same" {
+	{
+		for n in $(seq 1100); do printf 'note: %s\n---\n' "$n"; done
+		printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: 1}\n'
+	} >"$W/clone/a.yaml"
+	refused 'a\.yaml:2204:[0-9]+:.*string.*"1"'
+}
+
 @test "a field twice is refused, and both places are named" {
 	printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  k: a\n  j: b\n  k: c\n' >"$W/clone/a.yaml"
 	refused 'a\.yaml:7:3:.*"k".*line 5'

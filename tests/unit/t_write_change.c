@@ -226,6 +226,38 @@ a_deadline_is_only_shortened(void **state)
 	      "l: must not update from a positive integer to nil value");
 }
 
+/* More warnings than are kept: what is refused is refused, and says why. */
+static void
+a_pod_full_of_unknown_fields_is_judged_like_any(void **state)
+{
+	static const enum write_fields how[] = { FIELDS_IGNORE, FIELDS_WARN };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct bench b = { 0 };
+		struct arena *a = &b.w.arena;
+		struct complaints none = { .arena = a };
+		cleanup_error struct error *e = NULL;
+		struct write w = { .res = &resources[RES_pod], .ns = "prod", .name = "" };
+
+		world_read(&b.w, "apiVersion: v1\nkind: Namespace\nmetadata: {name: prod, "
+				 "labels: {pod-security.kubernetes.io/enforce: restricted}}\n");
+		buf_adds(&b.out, "metadata: {name: x}\nspec: {" POD "}\n");
+		for (int n = 0; n < 2000; n++)
+			buf_addf(&b.out, "x%d: 1\n", n);
+		w.s = world_snapshot(&b.w);
+		w.a = a;
+		w.fields = how[i];
+		w.body = yaml_read(b.out.at, b.out.len, a, &none);
+		assert_false(none.errors);
+		assert_int_equal(write_check(&w, &e), -1);
+		assert_int_equal(e->why, WHY_FORBIDDEN);
+		assert_non_null(strstr(error_text(e), "violates PodSecurity"));
+		buf_done(&b.out);
+		arena_free(&b.w.arena);
+	}
+}
+
 int
 main(void)
 {
@@ -236,6 +268,7 @@ main(void)
 		cmocka_unit_test(tolerations_are_only_added),
 		cmocka_unit_test(what_may_not_be_changed_is_forbidden),
 		cmocka_unit_test(a_deadline_is_only_shortened),
+		cmocka_unit_test(a_pod_full_of_unknown_fields_is_judged_like_any),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -331,7 +331,21 @@ after_a_thousand_complaints_the_rest_is_only_counted(void **s)
 		kept++;
 	assert_int_equal(kept, 1000);
 	assert_int_equal(r.cs.errors, 5000);
-	assert_true(complaints_full(&r.cs));
+	assert_true(complaints_full(&r.cs, false));
+}
+
+static void
+warnings_do_not_crowd_out_an_error(void **s)
+{
+	READING(r);
+
+	(void)s;
+	for (int i = 0; i < 5000; i++)
+		complain_softly(&r.cs, i + 1, 1, NULL, "x");
+	assert_true(complaints_full(&r.cs, true));
+	assert_false(complaints_full(&r.cs, false));
+	complain(&r.cs, 1, 1, NULL, "y");
+	assert_string_equal(r.cs.last->text, "y");
 }
 
 int
@@ -360,6 +374,7 @@ main(void)
 		T(complaints_are_sorted_by_file_line_and_column),
 		T(a_complaint_is_one_line_that_moves_no_cursor),
 		T(after_a_thousand_complaints_the_rest_is_only_counted),
+		T(warnings_do_not_crowd_out_an_error),
 	};
 
 	return RUN(tests);

@@ -352,6 +352,15 @@ unknown(struct decoder *d, const struct kind *k, const struct tree *t, const str
 			   : walk_near(k, t->key, d->a));
 }
 
+/* Kubernetes takes null for absent, and "" where Go has no pointer: the default holds. */
+static bool
+is_given(const struct field *f, const struct tree *t)
+{
+	if (!t || t->type == N_NULL)
+		return false;
+	return f->type != T_STR || f->ptr || f->keep || t->type != N_STRING || *t->text;
+}
+
 /* Bit i of the result: row i is wrong. */
 static uint64_t
 decode_rows(struct decoder *d, const struct kind *k, void *obj, const struct tree *t,
@@ -374,7 +383,7 @@ decode_rows(struct decoder *d, const struct kind *k, void *obj, const struct tre
 		bool ours = f->ro && d->mode != SCHEMA_TRUSTED;
 		int errors = d->cs->errors;
 
-		if (given[i] && given[i]->type != N_NULL && !ours)
+		if (is_given(f, given[i]) && !ours)
 			decode_given(d, k, f, obj, given[i], p);
 		else
 			decode_absent(d, f, obj, t, p);

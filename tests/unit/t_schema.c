@@ -22,6 +22,29 @@ a_default_is_filled_in_but_not_marked_as_given(void **s)
 }
 
 static void
+an_empty_word_is_as_good_as_none(void **s)
+{
+	READING(r);
+	struct pod_spec *p =
+	    decoded(&r, pod_spec_kind(),
+		    "{restartPolicy: '', dnsPolicy: '', containers: [{name: web, image: x, "
+		    "imagePullPolicy: '', ports: [{containerPort: 80, protocol: ''}]}]}",
+		    SCHEMA_STRICT);
+	struct persistent_volume_claim_spec *c = decoded(
+	    &r, persistent_volume_claim_spec_kind(), "{storageClassName: ''}", SCHEMA_TRUSTED);
+
+	(void)s;
+	assert_string_equal(said(&r), "");
+	assert_string_equal(p->restartPolicy, "Always");
+	assert_string_equal(p->dnsPolicy, "ClusterFirst");
+	assert_string_equal(p->containers.at[0].imagePullPolicy, "Always");
+	assert_string_equal(p->containers.at[0].ports.at[0].protocol, "TCP");
+	/* a pointer in Go: no class is not the default one */
+	assert_string_equal(c->storageClassName, "");
+	assert_true(schema_has(persistent_volume_claim_spec_kind(), c, "storageClassName"));
+}
+
+static void
 zero_is_not_absent_where_kubernetes_has_a_pointer(void **s)
 {
 	READING(r);
@@ -486,6 +509,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_default_is_filled_in_but_not_marked_as_given),
+		T(an_empty_word_is_as_good_as_none),
 		T(zero_is_not_absent_where_kubernetes_has_a_pointer),
 		T(zero_replicas_survive_the_wire),
 		T(server_fields_in_a_manifest_are_dropped_without_a_word),

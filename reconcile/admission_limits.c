@@ -225,12 +225,12 @@ check_claim(const struct checked *c, const struct persistent_volume_claim *pvc)
 static void
 check_item(const struct checked *c, const void *obj)
 {
+	enum resource_id id = resource_of(obj)->id;
 	const struct pod *pod = obj;
-	bool is_pod = resource_of(obj)->id == RES_pod;
 
-	if (!is_pod && str_is(c->type, "PersistentVolumeClaim"))
+	if (id == RES_persistent_volume_claim && str_is(c->type, "PersistentVolumeClaim"))
 		check_claim(c, obj);
-	if (!is_pod || !pod->spec)
+	if (id != RES_pod || !pod->spec)
 		return;
 	if (str_is(c->type, "Pod"))
 		check_all(c, pod->spec, of_pod);

@@ -59,6 +59,10 @@ replicas() { [ "$(k -n "$1" get deploy web -o 'jsonpath={.status.replicas}')" = 
 			spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 2Gi}}}
 		Y
 		has 'persistentvolumeclaims "big" is forbidden: maximum storage usage per PersistentVolumeClaim is 1Gi, but request is 2Gi' || return 1
+		# what is no claim is none of that row's business
+		k -n limits create deployment beside --image=box:1 --replicas=0 || return 1
+		k -n limits create service clusterip beside --tcp=80 || return 1
+		k -n limits create configmap beside --from-literal=a=b || return 1
 		k delete ns limits --timeout=30s
 	}
 	every t

@@ -136,6 +136,20 @@ a_claim_is_held_to_its_size(void **state)
 }
 
 static void
+what_is_no_claim_is_not_held_to_the_size_of_one(void **state)
+{
+	struct kit *k = *state;
+
+	put(k, "LimitRange", "l",
+	    "limits: [{type: PersistentVolumeClaim, min: {storage: 1Gi}, max: {storage: "
+	    "2Gi}}]");
+	put(k, "Service", "s", "selector: {app: web}, ports: [{port: 80}]");
+	assert_null(admission_refuses(kit_snapshot(k), NULL, kit_find(k, RES_service, "s")));
+	assert_null(
+	    admission_refuses(kit_snapshot(k), NULL, kit_find(k, RES_limit_range, "l")));
+}
+
+static void
 a_quota_names_what_is_over(void **state)
 {
 	struct kit *k = *state;
@@ -305,6 +319,7 @@ main(void)
 		T(defaults_are_filled_in_where_nothing_is_said),
 		T(limits_are_kept_to),
 		T(a_claim_is_held_to_its_size),
+		T(what_is_no_claim_is_not_held_to_the_size_of_one),
 		T(a_quota_names_what_is_over),
 		T(what_was_let_in_counts_in_the_same_pass),
 		T(scopes_pick_the_pods_that_count),

@@ -371,22 +371,34 @@ on_status_late(evutil_socket_t fd, short what, void *ctx)
 	status_answer(r->brain, r, NULL);
 }
 
+/* Asks the hand to look at the host; NULL: it cannot be asked now. */
+static struct brain_request *
+look_ask(struct brain *b, enum request_type type, int64_t id, struct look_args args)
+{
+	struct action a = {
+		.verb = ACT_LOOK, .kind = "", .ns = "", .name = "host", .why = "", .body = &args
+	};
+	struct brain_request *r = brain_request_new(b, type, id);
+
+	args.id = r->id;
+	if (brain_tell(b, &a, NULL, 0) == 0)
+		return r;
+	brain_request_free(b, r);
+	return NULL;
+}
+
 /* What pods listen at only the hand can see: it is asked first, and not waited for when it
  * does not answer. */
 static int
 on_status(void *ctx, int64_t id, struct error **e)
 {
 	struct brain *b = ctx;
-	struct look_args args = { .listens = true };
-	struct action a = {
-		.verb = ACT_LOOK, .kind = "", .ns = "", .name = "host", .why = "", .body = &args
-	};
-	struct brain_request *r = brain_request_new(b, ASK_STATUS, id);
+	struct brain_request *r =
+	    look_ask(b, ASK_STATUS, id, (struct look_args){ .listens = true });
 
 	(void)e;
-	args.id = r->id;
-	if (brain_tell(b, &a, NULL, 0) < 0) {
-		status_answer(b, r, NULL);
+	if (!r) {
+		answer_json(b, id, brain_status(b, NULL));
 		return 0;
 	}
 	r->brain = b;
@@ -427,18 +439,9 @@ brain_usage_seen(struct brain *b, const struct usage_seen *seen)
 static int
 on_look(void *ctx, int64_t id, const struct look_args *look, struct error **e)
 {
-	struct brain *b = ctx;
-	struct look_args args = *look;
-	struct action a = {
-		.verb = ACT_LOOK, .kind = "", .ns = "", .name = "host", .why = "", .body = &args
-	};
-	struct brain_request *r = brain_request_new(b, ASK_HAND, id);
-
-	args.id = r->id;
-	if (brain_tell(b, &a, NULL, 0) == 0)
-		return 0;
-	brain_request_free(b, r);
-	return fail(e, WHY_UNAVAILABLE, "the host cannot be asked just now");
+	return look_ask(ctx, ASK_HAND, id, *look)
+		   ? 0
+		   : fail(e, WHY_UNAVAILABLE, "the host cannot be asked just now");
 }
 
 void

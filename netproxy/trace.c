@@ -45,15 +45,6 @@ word(const char *rule, const char *option, char *to, size_t size)
 	return true;
 }
 
-static bool
-net_matches(const char *text, uint32_t ip)
-{
-	uint32_t net;
-	unsigned bits;
-
-	return ipv4_range_read(text, &net, &bits) && ipv4_within(ip, net, bits);
-}
-
 /* Did this client meet that endpoint within the time?  The list's ages are in jiffies of the
  * kernel's own, so here any entry counts. */
 static bool
@@ -103,7 +94,8 @@ address_differs(const char *rule, const char *option, uint32_t ip)
 {
 	char x[64];
 
-	return word(rule, option, x, sizeof x) && differs(rule, option, net_matches(x, ip));
+	return word(rule, option, x, sizeof x) &&
+	       differs(rule, option, ipv4_range_holds(x, ip));
 }
 
 /* The bridge is the only link of ours; another is lo, or one of the host's. */

@@ -228,23 +228,14 @@ peers_settle(struct peers *v, const struct network_policy_peer *at, size_t n,
 /* ---- egress by names of ports ---- */
 
 static bool
-cidr_has(const char *cidr, uint32_t ip)
-{
-	uint32_t net;
-	unsigned bits;
-
-	return ipv4_range_read(cidr, &net, &bits) && ipv4_within(ip, net, bits);
-}
-
-static bool
 block_has(const struct ip_block *b, const char *address)
 {
 	uint32_t ip;
 
-	if (!ipv4_read(address, &ip) || !cidr_has(b->cidr, ip))
+	if (!ipv4_read(address, &ip) || !ipv4_range_holds(b->cidr, ip))
 		return false;
 	for (size_t i = 0; i < b->except.n; i++)
-		if (cidr_has(b->except.at[i], ip))
+		if (ipv4_range_holds(b->except.at[i], ip))
 			return false;
 	return true;
 }

@@ -198,16 +198,6 @@ external_ips(struct snapshot *s, const struct service *svc, struct arena *a)
 	return out;
 }
 
-/* "10.9.8.0/24" holds this address? */
-static bool
-range_holds(const char *range, uint32_t ip)
-{
-	uint32_t net;
-	unsigned bits;
-
-	return ipv4_range_read(range, &net, &bits) && ipv4_within(ip, net, bits);
-}
-
 /* Whom loadBalancerSourceRanges lets in.  The host speaks to an address of its own from that
  * very address, so where the host may come that may, too. */
 static struct strs
@@ -225,7 +215,7 @@ sources_of(struct snapshot *s, const struct service *svc, const char *balancer, 
 		if (strchr(range, ':'))
 			continue; /* IPv6 */
 		out.at[out.n++] = range = arena_strndup(a, range, n);
-		host |= ipv4_read(s->settings->node_ip, &ip) && range_holds(range, ip);
+		host |= ipv4_read(s->settings->node_ip, &ip) && ipv4_range_holds(range, ip);
 	}
 	if (host)
 		out.at[out.n++] = arena_printf(a, "%s/32", balancer);

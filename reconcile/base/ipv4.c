@@ -71,3 +71,12 @@ ipv4_within(uint32_t ip, uint32_t net, unsigned bits)
 {
 	return !((uint64_t)(ip ^ net) >> (32 - bits));
 }
+
+bool
+ipv4_range_holds(const char *range, uint32_t ip)
+{
+	uint32_t net;
+	unsigned bits;
+
+	return ipv4_range_read(range, &net, &bits) && ipv4_within(ip, net, bits);
+}

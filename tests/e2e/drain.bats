@@ -3,23 +3,16 @@
 load kit.bash
 
 setup_file() {
-	kedge_dirs
-	echo 'node: {name: n1}' >"$W/kedge.yaml"
-	kedge_start --listen "$API"
-	echo "$KEDGED" >"$W/pid"
+	CONFIG='node: {name: n1}' file_begin --listen "$API"
 	KUBECTLS=$(kubectls)
 	KTIME=60
 	export KUBECTLS KTIME
-	box box:1
 }
 setup() {
-	KEDGED=$(cat "$W/pid")
+	file_test
 	kubectl_needs 27
 }
-teardown_file() {
-	KEDGED=$(cat "$W/pid")
-	kedge_end
-}
+teardown_file() { file_end; }
 
 # web REPLICAS: a Deployment of that name, all of its pods ready
 web() {

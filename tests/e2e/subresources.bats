@@ -3,23 +3,16 @@
 load kit.bash
 
 setup_file() {
-	kedge_dirs
-	echo 'node: {name: n1}' >"$W/kedge.yaml"
-	kedge_start --listen "$API"
-	echo "$KEDGED" >"$W/pid"
+	CONFIG='node: {name: n1}' file_begin --listen "$API"
 	KUBECTLS=$(kubectls)
 	KTIME=60
 	export KUBECTLS KTIME
-	box box:1
 }
 setup() {
-	KEDGED=$(cat "$W/pid")
+	file_test
 	kubectl_needs 27
 }
-teardown_file() {
-	KEDGED=$(cat "$W/pid")
-	kedge_end
-}
+teardown_file() { file_end; }
 
 at() { echo "http://$API/api/v1/namespaces/default/pods/$1"; }
 # resize POD SPEC: as kubectl 1.32 does with --subresource=resize

@@ -181,13 +181,37 @@ expect(int rc, const struct error *e)
 	}
 }
 
+/* From the other one to `which`, the n-th call failing: old or new, and new with the next
+ * commit. */
+static void
+struck_commit(struct np *np, int which, int n)
+{
+	struct error *e = NULL;
+	int rc;
+
+	fired = false;
+	assert_return_code(set(np, which, &e), 0);
+	countdown = n;
+	rc = commit(np, &e);
+	countdown = 0;
+	expect(rc, e);
+	error_free(&e);
+	if (rc < 0) {
+		int now = served_by();
+
+		assert_true(now == !which || now == which);
+		assert_return_code(commit(np, &e), 0);
+	}
+	assert_int_equal(served_by(), which);
+}
+
 static void
 a_commit_is_old_or_new_and_the_next_one_is_new(void **state)
 {
 	struct np *np = NULL;
 	struct error *e = NULL;
 	unsigned files;
-	int which = 0, rc, n = 0;
+	int which = 0, n = 0;
 
 	config.nft = *state;
 	assert_return_code(np_open(&config, &np, &e), 0);
@@ -197,23 +221,8 @@ a_commit_is_old_or_new_and_the_next_one_is_new(void **state)
 	assert_int_equal(served_by(), 0);
 	files = open_files();
 	do {
-		int was = which;
-
 		which = !which;
-		fired = false;
-		assert_return_code(set(np, which, &e), 0);
-		countdown = ++n;
-		rc = commit(np, &e);
-		countdown = 0;
-		expect(rc, e);
-		error_free(&e);
-		if (rc < 0) {
-			int now = served_by();
-
-			assert_true(now == was || now == which);
-			assert_return_code(commit(np, &e), 0);
-		}
-		assert_int_equal(served_by(), which);
+		struck_commit(np, which, ++n);
 		assert_int_equal(open_files(), files);
 	} while (fired);
 	assert_true(n > (config.nft ? 3 : 5));
@@ -227,7 +236,7 @@ a_whole_commit_is_old_or_new_and_the_next_one_is_new(void **state)
 {
 	struct np *np = NULL;
 	struct error *e = NULL;
-	int which = 0, rc, n = 0;
+	int which = 0, n = 0;
 
 	config.nft = *state;
 	assert_return_code(np_open(&config, &np, &e), 0);
@@ -235,25 +244,10 @@ a_whole_commit_is_old_or_new_and_the_next_one_is_new(void **state)
 	assert_return_code(set(np, 0, &e), 0);
 	assert_return_code(commit(np, &e), 0);
 	do {
-		int was = which;
-
 		np_close(np);
 		assert_return_code(np_open(&config, &np, &e), 0);
 		which = !which;
-		fired = false;
-		assert_return_code(set(np, which, &e), 0);
-		countdown = ++n;
-		rc = commit(np, &e);
-		countdown = 0;
-		expect(rc, e);
-		error_free(&e);
-		if (rc < 0) {
-			int now = served_by();
-
-			assert_true(now == was || now == which);
-			assert_return_code(commit(np, &e), 0);
-		}
-		assert_int_equal(served_by(), which);
+		struck_commit(np, which, ++n);
 	} while (fired);
 	assert_true(n > 10);
 	np_close(np);

@@ -1,4 +1,4 @@
-/* clients.c -- new TCP connections, one after the other.
+/* clients.c -- TCP connections: new ones, one after the other, and long streams.
  *
  * clients load ADDRESS PORT FLIGHT: FLIGHT clients, each with a new connection a
  * request, until SIGTERM; then prints requests and failures.  A request has
@@ -7,6 +7,9 @@
  * each, in turns and from the first core; prints the median of each block: "first
  * MICROSECONDS", "second MICROSECONDS".  What disturbs the machine for a while
  * disturbs both, and only some blocks.
+ * clients sink PORT: takes what comes, from one connection after the other.
+ * clients stream ADDRESS:PORT ADDRESS:PORT BLOCKS MB: sends so much to each such sink, in
+ * turns, until it has all; prints for each block "first MB/s", "second MB/s".
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -173,6 +176,19 @@ once(const struct sockaddr_in *a)
 	return took;
 }
 
+static struct sockaddr_in
+address_port(char *text)
+{
+	char *colon = strchr(text, ':');
+
+	if (!colon) {
+		fprintf(stderr, "clients: %s has no port\n", text);
+		exit(2);
+	}
+	*colon = 0;
+	return address(text, atoi(colon + 1));
+}
+
 static int
 beside(char **argv)
 {
@@ -187,14 +203,8 @@ beside(char **argv)
 	sched_setaffinity(0, sizeof first, &first);
 	if (n < 1 || n > MOST)
 		return 2;
-	for (int i = 0; i < 2; i++) {
-		char *colon = strchr(argv[2 + i], ':');
-
-		if (!colon)
-			return 2;
-		*colon = 0;
-		to[i] = address(argv[2 + i], atoi(colon + 1));
-	}
+	for (int i = 0; i < 2; i++)
+		to[i] = address_port(argv[2 + i]);
 	for (int block = 0; block < blocks; block++) {
 		/* a b, b a: each comes after either as often as the other */
 		for (int i = 0; i < n; i++)
@@ -208,14 +218,80 @@ beside(char **argv)
 	return 0;
 }
 
+static char piece[128 << 10];
+
+static int
+sink(char **argv)
+{
+	struct sockaddr_in a = address("0.0.0.0", atoi(argv[2]));
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+	if (bind(listener, (struct sockaddr *)&a, sizeof a) < 0 || listen(listener, 8) < 0) {
+		fprintf(stderr, "clients: sink: %s\n", strerror(errno));
+		return 1;
+	}
+	for (;;) {
+		int fd = accept(listener, NULL, NULL);
+
+		while (fd >= 0 && read(fd, piece, sizeof piece) > 0)
+			;
+		close(fd);
+	}
+}
+
+/* MB a second, until the other side has all and closes. */
+static double
+pour(const struct sockaddr_in *a, long mb)
+{
+	double began = now_us();
+	long left = mb << 20;
+	int fd = dial(a);
+
+	while (fd >= 0 && left > 0) {
+		ssize_t n = send(fd, piece, sizeof piece, MSG_NOSIGNAL);
+
+		if (n < 0)
+			break;
+		left -= n;
+	}
+	if (fd < 0 || left > 0 || shutdown(fd, SHUT_WR) < 0 || read(fd, piece, 1) != 0) {
+		fprintf(stderr, "clients: stream: %s\n", strerror(errno));
+		exit(1);
+	}
+	close(fd);
+	return (double)mb / ((now_us() - began) / 1e6);
+}
+
+static int
+stream(char **argv)
+{
+	struct sockaddr_in to[2] = { address_port(argv[2]), address_port(argv[3]) };
+	int blocks = atoi(argv[4]);
+	double speed[2];
+
+	for (int block = 0; block < blocks; block++) {
+		for (int k = 0; k < 2; k++)
+			speed[(block + k) % 2] = pour(&to[(block + k) % 2], atol(argv[5]));
+		printf("first %.0f\nsecond %.0f\n", speed[0], speed[1]);
+	}
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
+	if (argc == 3 && !strcmp(argv[1], "sink"))
+		return sink(argv);
+	if (argc == 6 && !strcmp(argv[1], "stream"))
+		return stream(argv);
 	if (argc == 5 && !strcmp(argv[1], "load"))
 		return load(argv);
 	if (argc == 6 && !strcmp(argv[1], "beside"))
 		return beside(argv);
 	fprintf(stderr, "usage: clients load ADDRESS PORT FLIGHT\n"
-			"       clients beside ADDRESS:PORT ADDRESS:PORT BLOCKS N\n");
+			"       clients beside ADDRESS:PORT ADDRESS:PORT BLOCKS N\n"
+			"       clients sink PORT\n"
+			"       clients stream ADDRESS:PORT ADDRESS:PORT BLOCKS MB\n");
 	return 2;
 }

@@ -32,14 +32,14 @@ static const char *
 share_text(const struct pod_disruption_budget *b, const char *field, const struct iors *n,
 	   const struct cells *c)
 {
-	if (!b->spec || !schema_has(pod_disruption_budget_spec_kind(), b->spec, field))
+	if (!n || !schema_has(pod_disruption_budget_spec_kind(), b->spec, field))
 		return "N/A";
 	return n->s ? n->s : cell_number(n->i, c);
 }
 
 CELL(pod_disruption_budget, b, cell_pdb_min,
-     share_text(b, "minAvailable", &b->spec->minAvailable, c))
+     share_text(b, "minAvailable", b->spec ? &b->spec->minAvailable : NULL, c))
 CELL(pod_disruption_budget, b, cell_pdb_max,
-     share_text(b, "maxUnavailable", &b->spec->maxUnavailable, c))
+     share_text(b, "maxUnavailable", b->spec ? &b->spec->maxUnavailable : NULL, c))
 CELL(pod_disruption_budget, b, cell_pdb_allowed,
      cell_number(b->status ? b->status->disruptionsAllowed : 0, c))

@@ -1,9 +1,9 @@
-/* http_priv.h -- what http.c and http_tls.c share; nobody else includes it. */
+/* http_priv.h -- what http.c, http_listen.c and http_tls.c share; nobody else includes it. */
 #ifndef KEDGE_HTTP_PRIV_H
 #define KEDGE_HTTP_PRIV_H
 #include "http.h"
+#include <microhttpd.h>
 
-struct MHD_Daemon;
 struct arriving;
 struct event;
 struct peers;
@@ -38,12 +38,20 @@ struct http {
 	int narriving, tls_fd;
 };
 
-/* Without `tls` it takes `fd`, also when it fails.  NULL: it failed. */
+/* http_listen.c.  Without `tls` it takes `fd`, also when it fails.  NULL: it failed. */
 struct listener *listener_open(struct http *, int fd, enum http_door, const struct http_tls *,
 			       struct error **);
 void listener_close(struct listener *);
 /* It has something to do that no descriptor tells of. */
 void listener_poke(struct listener *);
+
+/* http.c; what libmicrohttpd calls, each with the listener. */
+void *http_on_uri(void *cls, const char *uri, struct MHD_Connection *);
+void http_on_completed(void *cls, struct MHD_Connection *, void **con,
+		       enum MHD_RequestTerminationCode);
+enum MHD_Result http_on_access(void *cls, struct MHD_Connection *, const char *url,
+			       const char *method, const char *version, const char *data,
+			       size_t *n, void **con);
 
 /* http_tls.c; takes `fd`, also when it fails. */
 int http_tls_open(struct http *, int fd, const struct http_tls *, struct error **);

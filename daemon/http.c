@@ -460,6 +460,16 @@ http_certificate(const struct http_request *r, size_t *ret_n)
 	return certs[0].data;
 }
 
+void
+http_proved(struct http_request *r)
+{
+	const union MHD_ConnectionInfo *i =
+	    MHD_get_connection_info(r->conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	if (r->listener->door == HTTP_TLS && i)
+		http_tls_proved(i->socket_context);
+}
+
 const struct buf *
 http_body(const struct http_request *r)
 {

@@ -35,6 +35,13 @@ on_connection(void *cls, struct MHD_Connection *c, void **mine,
 	char who[32];
 	int fd;
 
+	if (l->door == HTTP_TLS) {
+		if (what == MHD_CONNECTION_NOTIFY_STARTED)
+			http_tls_begun(l, c, mine);
+		else
+			http_tls_proved(*mine);
+		return;
+	}
 	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
 		l->strangers -= *mine != NULL;
 		*mine = NULL;

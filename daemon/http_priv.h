@@ -7,6 +7,7 @@
 struct arriving;
 struct event;
 struct peers;
+struct unproved;
 
 /* One of libmicrohttpd's daemons: the unix socket's, the one in plain, and one for each of
  * the API's certificates that is still in use. */
@@ -35,6 +36,7 @@ struct http {
 	struct listener *tls; /* who has the newest certificate */
 	struct event *tls_accept;
 	struct arriving *arriving; /* connections that have said nothing yet */
+	struct unproved *unproved; /* connections of nobody in particular, as far as we know */
 	int narriving, tls_fd;
 };
 
@@ -56,4 +58,7 @@ enum MHD_Result http_on_access(void *cls, struct MHD_Connection *, const char *u
 /* http_tls.c; takes `fd`, also when it fails. */
 int http_tls_open(struct http *, int fd, const struct http_tls *, struct error **);
 void http_tls_close(struct http *); /* nobody comes any more; takes one never opened */
+/* A connection has come; `*mine` is its record until it proves who it is, or ends. */
+void http_tls_begun(struct listener *, struct MHD_Connection *, void **mine);
+void http_tls_proved(void *mine); /* takes NULL */
 #endif

@@ -317,3 +317,38 @@ good() {
 	[ "$status" != 0 ]
 	good "$(of_keeper)"
 }
+
+# half MANY: begins as many handshakes and tells in $W/half how many stand; ends with the last
+half() {
+	perl -MIO::Socket::INET -MIO::Select -e '
+		my $s = IO::Select->new;
+		for (1 .. $ARGV[0]) {
+			my $c = IO::Socket::INET->new("127.0.0.1:6443") or next;
+			syswrite $c, "\x16\x03\x01\x02\x00";
+			$s->add($c);
+		}
+		for (;;) {
+			open(my $f, ">", $ARGV[1]) or die;
+			print $f $s->count, "\n";
+			close $f;
+			last unless $s->count;
+			for my $c ($s->can_read) { sysread($c, my $b, 64) or $s->remove($c); }
+		}' "$1" "$W/half"
+}
+stand() { [ -s "$W/half" ] && [ "$(cat "$W/half")" -le "$1" ]; }
+@test "who only begins with TLS shuts nobody out, and is not waited for" {
+	as admin create configmap sign --from-literal=a=b
+	ask -N -H "Authorization: Bearer $(token)" -o "$W/seen" --max-time 60 \
+		"https://127.0.0.1:6443/api/v1/namespaces/default/configmaps?watch=1&fieldSelector=metadata.name=sign" &
+	watcher=$!
+	wait_for 10 "a watch" test -s "$W/seen"
+	half 700 &
+	crowd=$!
+	wait_for 30 "few of them are kept" stand 32
+	reads_and_writes
+	wait_for 30 "none is waited for" stand 0
+	wait $crowd
+	as admin delete configmap sign
+	wait_for 10 "the watch stands" grep -q '"DELETED"' "$W/seen"
+	kill $watcher
+}

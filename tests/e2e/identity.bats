@@ -9,7 +9,8 @@ setup_file() {
 	kedge_dirs
 	repo_make
 	echo 'certificateSeconds: 15' >"$W/kedge.yaml"
-	clocked kedge_start --source "deploy=$W/deploy.git" --secure-listen 0.0.0.0:6443
+	install -m 755 "$B/images/sign.so" "$W/"
+	KEDGE_TEST_UNSIGNED=$W/state/unsigned PRELOAD=$W/sign.so clocked kedge_start --source "deploy=$W/deploy.git" --secure-listen 0.0.0.0:6443
 	echo "$KEDGED" >"$W/pid"
 	box box:1
 	export CA=$W/state/pki/ca.crt URL=https://127.0.0.1:6443
@@ -351,4 +352,18 @@ stand() { [ -s "$W/half" ] && [ "$(cat "$W/half")" -le "$1" ]; }
 	as admin delete configmap sign
 	wait_for 10 "the watch stands" grep -q '"DELETED"' "$W/seen"
 	kill $watcher
+}
+
+events_of() { kedge get events -o json | jq -r --arg n "$1" '.items[] | select(.involvedObject.name == $n) | .message'; }
+failing() { events_of unsigned | grep -q 'failed to fetch token'; }
+running() { kedge get pod unsigned -o json | jq -r '.status.containerStatuses[0].started'; }
+@test "without a signature there is no token, and no container that would read an empty one" {
+	touch "$W/state/unsigned" # handshakes are signed, too: nothing goes over TLS meanwhile
+	pod unsigned box:1 | put unsigned
+	wait_for 10 "it says why" failing
+	[ "$(running)" != true ]
+	rm "$W/state/unsigned"
+	up unsigned 40
+	[ -n "$(kedge exec unsigned -- cat $API_DIR/token)" ]
+	drop unsigned
 }

@@ -353,8 +353,18 @@ host_paths_check(const struct config *c, size_t row, struct arena *a, const char
 struct strs
 config_doubts(const struct config *c, struct arena *a)
 {
-	const char **at = arena_zalloc(a, (c->allow->hostPaths.n + 1) * sizeof *at);
+	const char **at = arena_zalloc(a, (c->allow->hostPaths.n + 2) * sizeof *at);
 	struct strs ret = { at, 0 };
+
+	/* The kernel tells whose a connection is, not from where: of pods with a network of
+	 * their own none gets to the host's loopback. */
+	if (c->allow->hostNetwork && c->listen && *c->listen)
+		at[ret.n++] = arena_printf(
+		    a,
+		    "allow.hostNetwork: root in a pod on the host's network, or a uid of the "
+		    "group kedge, may do everything through listen (%s): leave listen out and "
+		    "use the API over TLS (kedge kubeconfig), or allow no hostNetwork",
+		    c->listen);
 
 	for (size_t i = 0; i < c->allow->hostPaths.n; i++) {
 		const struct config_host_path *row = &c->allow->hostPaths.at[i];

@@ -341,6 +341,14 @@ what_is_kedges_own_is_no_pods(void **state)
 			       "in \"/var/lib\": a pod that mounts it can make "
 			       "itself root"));
 	assert_non_null(strstr(doubts.at[1], "allow.hostPaths[2]: kedge's own"));
+	c->allow->hostPaths.n = 0;
+	c->allow->hostNetwork = true;
+	assert_int_equal(config_doubts(c, &a).n, 0);
+	c->listen = "127.0.0.1:8001";
+	doubts = config_doubts(c, &a);
+	assert_int_equal(doubts.n, 1);
+	assert_non_null(
+	    strstr(doubts.at[0], "may do everything through listen (127.0.0.1:8001)"));
 }
 
 int

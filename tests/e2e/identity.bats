@@ -367,3 +367,89 @@ running() { kedge get pod unsigned -o json | jq -r '.status.containerStatuses[0]
 	[ -n "$(kedge exec unsigned -- cat $API_DIR/token)" ]
 	drop unsigned
 }
+
+# METHOD PATH that somebody without a role tries
+tries() {
+	cat <<-T
+		GET api/v1/namespaces/default/pods
+		GET api/v1/namespaces/default/pods/victim
+		GET api/v1/namespaces/default/pods/victim/log
+		GET api/v1/namespaces/default/secrets
+		GET api/v1/pods?watch=1
+		GET api/v1/namespaces/default/pods/victim/exec?command=id&stdout=1
+		POST api/v1/namespaces/default/pods/victim/exec?command=id&stdout=1
+		POST api/v1/namespaces/default/pods/victim/attach?stdout=1
+		POST api/v1/namespaces/default/pods/victim/portforward?ports=80
+		POST api/v1/namespaces/default/pods/victim/eviction
+		POST api/v1/namespaces/default/pods/victim/binding
+		POST api/v1/namespaces/default/bindings
+		PATCH api/v1/namespaces/default/pods/victim/ephemeralcontainers
+		PATCH api/v1/namespaces/default/pods/victim/resize
+		PUT api/v1/namespaces/default/pods/victim/status
+		PATCH api/v1/namespaces/default/pods/victim
+		DELETE api/v1/namespaces/default/pods/victim
+		DELETE api/v1/namespaces/default/pods
+		POST api/v1/namespaces/default/serviceaccounts/default/token
+		POST api/v1/namespaces/kube-system/serviceaccounts/default/token
+		POST apis/policy/v1/namespaces/default/poddisruptionbudgets
+		POST apis/rbac.authorization.k8s.io/v1/clusterrolebindings
+		POST apis/authentication.k8s.io/v1/tokenreviews
+		POST apis/authorization.k8s.io/v1/subjectaccessreviews
+		PATCH apis/apps/v1/namespaces/default/deployments/web/scale
+		PATCH api/v1/nodes/vm
+	T
+}
+@test "a pod's token without a role may nothing, by no verb and no subresource" {
+	pod victim box:1 | as admin apply -f -
+	up victim
+	mine=$(kedge exec victim -- cat $API_DIR/token)
+	while read -r verb path; do
+		got=$(code -X "$verb" -H "Authorization: Bearer $mine" -H 'Content-Type: application/json' \
+			-d '{}' "https://127.0.0.1:6443/$path")
+		echo "$verb $path: $got $(head -c 200 "$W/body")"
+		[ "$got" = 403 ]
+	done < <(tries)
+	as admin get pod victim
+}
+
+# hostile KIND VERSION: bodies in protobuf that are not what they say, one a file of $W/hostile
+hostile() {
+	mkdir -p "$W/hostile"
+	perl -e '
+		my ($kind, $version, $dir) = @ARGV;
+		sub field { my ($n, $b) = @_; my $l = length $b; my $v = "";
+			do { $v .= chr(($l & 127) | ($l > 127 ? 128 : 0)); $l >>= 7 } while $l;
+			chr($n << 3 | 2) . $v . $b }
+		my $type = field(1, field(1, $version) . field(2, $kind));
+		my $deep = ""; $deep = field(1, $deep) for 1 .. 20000;
+		my $good = "k8s\0" . $type . field(2, field(1, field(1, "victim")));
+		my %body = (
+			cut => substr($good, 0, -3), magic => "k8s", none => "k8s\0", plain => $good,
+			huge => "k8s\0" . $type . "\x12\xff\xff\xff\xff\x0f" . "x",
+			longer => "k8s\0" . $type . "\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+			endless => "k8s\0" . $type . "\x12" . "\xff" x 64,
+			deep => "k8s\0" . $type . field(2, $deep),
+			groups => "k8s\0" . $type . field(2, "\x0b" x 100000),
+			zero => "k8s\0" . $type . field(2, "\x00" x 1000),
+			many => "k8s\0" . $type . field(2, field(2, "\x0a\x00" x 100000)),
+		);
+		for (keys %body) { open(my $f, ">", "$dir/$_") or die; print $f $body{$_} }' "$1" "$2" "$W/hostile"
+}
+# attacked KIND VERSION PATH
+attacked() {
+	hostile "$1" "$2"
+	for f in "$W"/hostile/*; do
+		got=$(code -H "Authorization: Bearer $(token)" -H 'Content-Type: application/vnd.kubernetes.protobuf' \
+			-H 'Accept: application/json' --data-binary "@$f" "https://127.0.0.1:6443/$3?dryRun=All")
+		echo "$1 ${f##*/}: $got $(head -c 300 "$W/body")"
+		case $got in 2?? | 4??) ;; *) return 1 ;; esac
+	done
+}
+@test "a protobuf body that is not what it says is refused, and nothing comes of it" {
+	attacked PodDisruptionBudget policy/v1 apis/policy/v1/namespaces/default/poddisruptionbudgets
+	attacked Eviction policy/v1 api/v1/namespaces/default/pods/victim/eviction
+	attacked Binding v1 api/v1/namespaces/default/pods/victim/binding
+	attacked Pod v1 api/v1/namespaces/default/pods
+	[ "$(code https://127.0.0.1:6443/healthz)" = 200 ]
+	as admin get pod victim
+}

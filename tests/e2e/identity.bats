@@ -453,3 +453,21 @@ attacked() {
 	[ "$(code https://127.0.0.1:6443/healthz)" = 200 ]
 	as admin get pod victim
 }
+
+@test "who stops reading over TLS holds nobody up" {
+	head -c 900000 /dev/zero | tr '\0' x >"$W/big"
+	for i in 1 2 3; do as admin create configmap "big-$i" --from-file="$W/big"; done
+	mkfifo "$W/unread"
+	exec 7<>"$W/unread" # open, and read by nobody
+	deaf=
+	for _ in {1..20}; do
+		curl -sS -N --cacert "$CA" -H "Authorization: Bearer $(token)" https://127.0.0.1:6443/api/v1/configmaps >"$W/unread" 7>&- 3>&- &
+		deaf="$deaf $!"
+	done
+	reads_and_writes
+	[ "$(as admin get configmap big-3 -o 'jsonpath={.data.big}' | wc -c)" = 900000 ]
+	# shellcheck disable=SC2086
+	kill $deaf
+	exec 7>&-
+	as admin delete configmap big-1 big-2 big-3
+}

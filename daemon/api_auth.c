@@ -62,6 +62,7 @@ auth_token(struct call *c, const char *token, const struct strs *audiences, stru
 			  call_now(c), &c->arena, u, ret_audience, e);
 }
 
+/* False: who they say they are they are not; the answer is given. */
 static bool
 over_tls(struct call *c, struct user *u)
 {
@@ -71,10 +72,14 @@ over_tls(struct call *c, struct user *u)
 	const void *der = http_certificate(c->req, &n);
 
 	if (der && c->api->pki &&
-	    pki_client(c->api->pki, der, n, call_now(c), &c->arena, u, &e) == 0)
+	    pki_client(c->api->pki, der, n, call_now(c), &c->arena, u, &e) == 0) {
+		http_proved(c->req);
 		return true;
-	if (token && auth_token(c, token, NULL, u, NULL, e ? NULL : &e) == 0)
+	}
+	if (token && auth_token(c, token, NULL, u, NULL, e ? NULL : &e) == 0) {
+		http_proved(c->req);
 		return true;
+	}
 	if (der || http_header(c->req, "Authorization"))
 		return refuse(c, e ? error_text(e) : "no bearer token");
 	*u = (struct user){ USER_ANONYMOUS, "", nobodys, 1 };

@@ -195,16 +195,24 @@ static bool
 carry_hand(struct brain *b, const struct action *action)
 {
 	cleanup_arena struct arena tokens = { 0 };
+	cleanup_error struct error *e = NULL;
 	struct action a = *action;
 
 	if (rules_verb(a.verb) && b->committing)
 		return false; /* one at a time; the acknowledgement pokes the next pass */
 	if (!carry_note(b, &a))
 		return false;
-	if (a.verb == ACT_START || a.verb == ACT_FILES)
-		brain_tokens_put(b, &a, &tokens);
+	if ((a.verb == ACT_START || a.verb == ACT_FILES) &&
+	    brain_tokens_put(b, &a, &tokens, &e) < 0) {
+		log_err(a.name, "%s", error_text(e));
+		if (a.verb == ACT_START)
+			seen_unsaid(b, &a, error_text(e));
+		return true; /* files that are there stay as they are */
+	}
 	if (brain_tell(b, &a, NULL, 0) < 0 && a.verb == ACT_START)
-		seen_unsaid(b, &a);
+		seen_unsaid(b, &a,
+			    "what it is made of (the files of its volumes among it) is too "
+			    "much to be sent at once");
 	return true;
 }
 

@@ -63,10 +63,11 @@ names_of(const struct brain *b, struct arena *a)
 	return names;
 }
 
-static void
-put_token(struct brain *b, const struct token_wish *wish, struct file_args *f, struct arena *a)
+/* A file without a token would be taken for one: nothing is made of a failure. */
+static int
+put_token(struct brain *b, const struct token_wish *wish, struct file_args *f, struct arena *a,
+	  struct error **e)
 {
-	cleanup_error struct error *e = NULL;
 	cleanup_buf struct buf token = { 0 };
 	struct token_wish w = *wish;
 	struct strs audience = { &f->audience, 1 };
@@ -74,13 +75,18 @@ put_token(struct brain *b, const struct token_wish *wish, struct file_args *f, s
 	if (!str_is(f->audience, ""))
 		w.audiences = &audience;
 	w.seconds = f->seconds;
-	if (!w.account || !b->pki)
-		log_err("api", "a pod's token: its service account is gone");
-	else if (token_make(pki_token_key(b->pki), &b->settings, &w, &token, &e) < 0)
-		log_err("api", "a pod's token: %s", error_text(e));
+	if (!w.account)
+		return fail(e, WHY_NOT_FOUND,
+			    "failed to fetch token: its service account is gone");
+	if (!b->pki)
+		return fail(e, WHY_NOT_FOUND,
+			    "failed to fetch token: there is no key for tokens");
+	if (token_make(pki_token_key(b->pki), &b->settings, &w, &token, e) < 0)
+		return fail_in(e, "failed to fetch token");
 	f->data = base64_text(buf_text(&token), token.len, a);
 	f->audience = NULL;
 	f->seconds = 0;
+	return 0;
 }
 
 static bool
@@ -93,15 +99,15 @@ wants_tokens(const struct sandbox_args *args)
 	return false;
 }
 
-void
-brain_tokens_put(struct brain *b, struct action *act, struct arena *a)
+int
+brain_tokens_put(struct brain *b, struct action *act, struct arena *a, struct error **e)
 {
 	const struct pod *pod = store_find(b->store, RES_pod, act->ns, act->name);
 	struct token_wish w = { .bound = (const struct object *)pod, .now = now_ms() / 1000 };
 	struct sandbox_args *args;
 
 	if (!pod || !wants_tokens(act->body))
-		return;
+		return 0;
 	w.account =
 	    store_find(b->store, RES_service_account, act->ns, account_name_of(pod->spec));
 	w.node = pod->spec->nodeName ? store_find(b->store, RES_node, "", pod->spec->nodeName)
@@ -109,8 +115,10 @@ brain_tokens_put(struct brain *b, struct action *act, struct arena *a)
 	act->body = args = schema_clone(sandbox_args_kind(), act->body, a);
 	for (size_t i = 0; i < args->volumes.n; i++)
 		for (size_t k = 0; k < args->volumes.at[i].files.n; k++)
-			if (args->volumes.at[i].files.at[k].seconds)
-				put_token(b, &w, &args->volumes.at[i].files.at[k], a);
+			if (args->volumes.at[i].files.at[k].seconds &&
+			    put_token(b, &w, &args->volumes.at[i].files.at[k], a, e) < 0)
+				return -1;
+	return 0;
 }
 
 /* A clock that jumps is why we look often: nothing but the time is compared. */

@@ -150,15 +150,14 @@ seen_renewed(struct brain *b, const struct action *a)
 }
 
 void
-seen_unsaid(struct brain *b, const struct action *a)
+seen_unsaid(struct brain *b, const struct action *a, const char *why)
 {
 	const struct sandbox_args *args = a->body;
 	struct pod_seen seen = { .uid = args->uid,
 				 .ns = a->ns,
 				 .name = a->name,
 				 .state = "failed",
-				 .message = "what it is made of (the files of its volumes "
-					    "among it) is too much to be sent at once" };
+				 .message = why };
 
 	seen_pod(b, &seen);
 }

@@ -137,7 +137,7 @@ void brain_look_seen(struct brain *, const struct look_seen *);
 struct http_tls;
 int brain_pki_open(struct brain *, struct error **);
 /* Signs the tokens that the pod's files are to have; they live in the arena. */
-void brain_tokens_put(struct brain *, struct action *, struct arena *);
+int brain_tokens_put(struct brain *, struct action *, struct arena *, struct error **);
 void brain_pki_close(struct brain *);
 struct http_tls brain_pki_tls(const struct brain *);
 /* Of struct api_host: a client's certificate for this request, and where to go with it. */
@@ -187,7 +187,8 @@ void seen_starting(struct brain *, const struct action *);
 /* RENEW was sent: the container is held no longer. */
 void seen_renewed(struct brain *, const struct action *);
 void seen_added(struct brain *, const struct action *);
-void seen_unsaid(struct brain *, const struct action *); /* a START that the hand never heard */
+/* A START that the hand never heard, and why. */
+void seen_unsaid(struct brain *, const struct action *, const char *why);
 void rules_stage(struct brain *, const struct action *);
 void rules_commit(struct brain *, const struct action *);
 void rules_committed(struct brain *, const struct committed_seen *);

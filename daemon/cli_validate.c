@@ -195,6 +195,7 @@ settings_of(struct check *k, struct settings *ret, const struct config_allow **r
 {
 	const char *file = cli_opt(k->c, OPT_config);
 	struct config *config = NULL;
+	struct strs doubts;
 
 	if (file) {
 		config = config_read(file, k->c->arena, &k->cs, e);
@@ -205,6 +206,10 @@ settings_of(struct check *k, struct settings *ret, const struct config_allow **r
 	}
 	if (config_finish(config, k->c->arena, e))
 		return fail_in(e, "%s", file ? file : "kedge.yaml");
+	doubts = config_doubts(config, k->c->arena);
+	k->cs.path = file;
+	for (size_t i = 0; i < doubts.n; i++)
+		complain_softly(&k->cs, 0, 0, NULL, "%s", doubts.at[i]);
 	*ret_allow = config->allow;
 	return config_settings(config, ret, e);
 }

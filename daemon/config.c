@@ -305,6 +305,85 @@ folders_check(const struct config *c, struct arena *a, struct error **e)
 	return 0;
 }
 
+/* Links followed as far as there is something; else as it is written. */
+static const char *
+real_path(const char *path, struct arena *a)
+{
+	char *real = realpath(path, NULL);
+	const char *ret = real ? arena_strdup(a, real) : path;
+
+	free(real);
+	return ret;
+}
+
+/* Is `path` that folder, or in it? */
+static bool
+is_below(const char *path, const char *folder)
+{
+	size_t n = strlen(folder);
+
+	while (n && folder[n - 1] == '/')
+		n--;
+	return !strncmp(path, folder, n) && (!path[n] || path[n] == '/');
+}
+
+/* What kedge keeps there says who may do what: no pod has it.  `*ret`: the folder of its own
+ * that is in a row of hostPaths; NULL: in none is any. */
+static int
+host_paths_check(const struct config *c, size_t row, struct arena *a, const char **ret,
+		 struct error **e)
+{
+	const char *const own[] = { c->state, c->run, c->logs };
+	const char *path = real_path(c->allow->hostPaths.at[row].pathPrefix, a);
+
+	*ret = NULL;
+	for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+		const char *folder = real_path(own[i], a);
+
+		if (is_below(path, folder))
+			return fail(e, WHY_INVALID,
+				    "allow.hostPaths[%zu]: \"%s\" is kedge's own, as all of %s "
+				    "is: pods cannot have it",
+				    row, c->allow->hostPaths.at[row].pathPrefix, own[i]);
+		if (!*ret && is_below(folder, path))
+			*ret = own[i];
+	}
+	return 0;
+}
+
+struct strs
+config_doubts(const struct config *c, struct arena *a)
+{
+	const char **at = arena_zalloc(a, (c->allow->hostPaths.n + 2) * sizeof *at);
+	struct strs ret = { at, 0 };
+
+	/* The kernel tells whose a connection is, not from where: of pods with a network of
+	 * their own none gets to the host's loopback. */
+	if (c->allow->hostNetwork && c->listen && *c->listen)
+		at[ret.n++] = arena_printf(
+		    a,
+		    "allow.hostNetwork: root in a pod on the host's network, or a uid of the "
+		    "group kedge, may do everything through listen (%s): leave listen out and "
+		    "use the API over TLS (kedge kubeconfig), or allow no hostNetwork",
+		    c->listen);
+
+	for (size_t i = 0; i < c->allow->hostPaths.n; i++) {
+		const struct config_host_path *row = &c->allow->hostPaths.at[i];
+		cleanup_error struct error *e = NULL;
+		const char *own;
+
+		if (host_paths_check(c, i, a, &own, &e) == 0 && own)
+			at[ret.n++] = arena_printf(
+			    a,
+			    "allow.hostPaths[%zu]: kedge's own %s is in \"%s\": a pod that "
+			    "mounts it %s; name the folders that pods need",
+			    i, own, row->pathPrefix,
+			    row->readOnly ? "reads every secret there"
+					  : "can make itself root of this host");
+	}
+	return ret;
+}
+
 static int
 sources_finish(struct config *c, struct arena *a, struct error **e)
 {
@@ -351,6 +430,12 @@ config_finish(struct config *c, struct arena *a, struct error **e)
 
 	if (why)
 		return fail(e, WHY_INVALID, "node.name: \"%s\" %s", c->node->name, why);
+	for (size_t i = 0; i < c->allow->hostPaths.n; i++) {
+		const char *own;
+
+		if (host_paths_check(c, i, a, &own, e) < 0)
+			return -1;
+	}
 	if (config_settings(c, &s, e) < 0 || folders_check(c, a, e) < 0 ||
 	    identity_of_brain(c->user, &brain, &found, e) < 0)
 		return -1;

@@ -18,6 +18,8 @@ int config_add_source(struct config *, const char *text, struct arena *, struct 
 /* Rules across fields: ranges do not overlap, names are unique, listen is on
  * loopback.  Fills in what depends on other fields (cgroup, source types). */
 int config_finish(struct config *, struct arena *, struct error **);
+/* What of a finished one is as the operator says, but hardly as they mean it: sentences. */
+struct strs config_doubts(const struct config *, struct arena *);
 /* What controllers need of it.  Strings are shared with the config. */
 int config_settings(const struct config *, struct settings *ret, struct error **);
 /* A source as its worker is told of it.  Strings are shared. */

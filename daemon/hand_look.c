@@ -76,16 +76,13 @@ look_flows(struct hand *h, struct look_seen *seen, struct arena *a, struct error
 
 enum { TABLE_MAX = 64 << 10, LISTENS_MAX = 64 };
 
-/* The beginning of a table of /proc: sockets that listen come first. */
+/* The beginning of a file there: of a table of sockets, those that listen come first. */
 static void
-table_read(pid_t pid, const char *name, struct buf *ret)
+file_begins(int dir, const char *name, struct buf *ret)
 {
-	cleanup_close int fd = -1;
-	char path[64];
+	cleanup_close int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 
-	snprintf(path, sizeof path, "/proc/%d/net/%s", (int)pid, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	buf_reserve(ret, TABLE_MAX);
 	while (fd >= 0 && ret->len < TABLE_MAX &&
 	       (n = read(fd, ret->at + ret->len, TABLE_MAX - ret->len)) > 0)
@@ -116,11 +113,12 @@ is_loopback(const char *address)
 	return ((const unsigned char *)&v4)[0] == 127;
 }
 
-/* Rows for what one pod's processes listen at; none when there are too many to tell all. */
+/* Rows for what one pod's processes listen at (`dir` is one's in /proc); none when there are
+ * too many to tell all. */
 static void
-pod_listens(const struct rt_pod_status *st, const char *ip, struct look_seen *seen)
+pod_listens(int dir, const char *ip, struct look_seen *seen)
 {
-	static const char *const tables[] = { "tcp", "tcp6" };
+	static const char *const tables[] = { "net/tcp", "net/tcp6" };
 	size_t before = seen->ends.n;
 
 	seen->ends.at[seen->ends.n++] = (struct end_seen){ .ip = ip };
@@ -129,7 +127,7 @@ pod_listens(const struct rt_pod_status *st, const char *ip, struct look_seen *se
 		char address[33], *line, *rest;
 		unsigned port;
 
-		table_read(st->init_pid, tables[i], &text);
+		file_begins(dir, tables[i], &text);
 		line = text.len ? strtok_r((char *)buf_text(&text), "\n", &rest) : NULL;
 		while (line && (line = strtok_r(NULL, "\n", &rest)) &&
 		       listens_at(line, address, &port)) {
@@ -158,10 +156,10 @@ look_listens(struct hand *h, struct look_seen *seen, struct arena *a)
 	seen->ends.at = arena_alloc(a, (n * LISTENS_MAX + 1) * sizeof *seen->ends.at);
 	for (size_t i = 0; i < n; i++) {
 		const struct hand_pod *pod = map_get(&h->pods, copy[i]);
-		const struct rt_pod_status *st = rt_pod_status(h->rt, copy[i]);
+		cleanup_close int dir = pod && pod->ip ? rt_pod_process(h->rt, copy[i]) : -1;
 
-		if (pod && pod->ip && st && st->init_pid > 0)
-			pod_listens(st, ipv4_text(pod->ip, a), seen);
+		if (dir >= 0)
+			pod_listens(dir, ipv4_text(pod->ip, a), seen);
 	}
 }
 

@@ -19,15 +19,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum {
-	MAX_BODY = 3 * 1024 * 1024,
-	BLOCK = 16 * 1024,
-	MAX_CONNECTIONS = 512,
-	MAX_TLS = 1024, /* and half of them from one address */
-	MAX_STRANGERS =
-	    64, /* of MAX_CONNECTIONS: of users who are refused anyway, to tell them so */
-	IDLE_SECONDS = 120
-};
+enum { MAX_BODY = 3 * 1024 * 1024, BLOCK = 16 * 1024 };
 
 struct http_request {
 	struct http *http;
@@ -70,14 +62,6 @@ struct http_tunnel {
 };
 
 /* ---- suspending and waking ---- */
-
-/* Resuming makes no descriptor readable: libmicrohttpd has to be run for it. */
-void
-listener_poke(struct listener *l)
-{
-	l->woken = true;
-	event_active(l->timer, EV_TIMEOUT, 0);
-}
 
 static void
 wake(struct http_request *r)
@@ -201,18 +185,18 @@ uri_is_bad(const char *uri)
 	return false;
 }
 
-/* Sees it as it was sent; what is returned is the first `con` of on_access. */
-static void *
-on_uri(void *cls, const char *uri, struct MHD_Connection *c)
+/* Sees it as it was sent; what is returned is the first `con` of http_on_access. */
+void *
+http_on_uri(void *cls, const char *uri, struct MHD_Connection *c)
 {
 	(void)cls;
 	(void)c;
 	return uri_is_bad(uri) ? &bad_uri : NULL;
 }
 
-static void
-on_completed(void *cls, struct MHD_Connection *c, void **con,
-	     enum MHD_RequestTerminationCode why)
+void
+http_on_completed(void *cls, struct MHD_Connection *c, void **con,
+		  enum MHD_RequestTerminationCode why)
 {
 	(void)cls;
 	(void)c;
@@ -235,29 +219,6 @@ note_address(struct http_request *r)
 	else if (a && a->sa_family == AF_INET6)
 		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)a)->sin6_addr, r->address,
 			  sizeof r->address);
-}
-
-/* Whoever may not ask can still connect, and must not take the room of those who may.  The
- * connection is over at the next look at it; `*mine` marks those that are counted. */
-static void
-on_connection(void *cls, struct MHD_Connection *c, void **mine,
-	      enum MHD_ConnectionNotificationCode what)
-{
-	struct listener *l = cls;
-	char who[32];
-	int fd;
-
-	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
-		l->strangers -= *mine != NULL;
-		*mine = NULL;
-		return;
-	}
-	fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-	if (l->door != HTTP_LOOPBACK || peer_tcp_allowed(l->http->peers, fd, who))
-		return;
-	*mine = l;
-	if (l->strangers++ >= MAX_STRANGERS)
-		(void)shutdown(fd, SHUT_RDWR);
 }
 
 /* Everyone who reaches a socket is asked who they are, at every request.  Over TLS that is
@@ -339,9 +300,9 @@ take_body(struct http_request *r, const char *data, size_t *n)
 
 /* Called with the headers, then with each piece of the body, then with nothing;
  * and again with nothing whenever the request is resumed. */
-static enum MHD_Result
-on_access(void *cls, struct MHD_Connection *c, const char *url, const char *method,
-	  const char *version, const char *data, size_t *n, void **con)
+enum MHD_Result
+http_on_access(void *cls, struct MHD_Connection *c, const char *url, const char *method,
+	       const char *version, const char *data, size_t *n, void **con)
 {
 	struct listener *l = cls;
 	const struct http_handler *h = &l->http->handler;
@@ -497,6 +458,16 @@ http_certificate(const struct http_request *r, size_t *ret_n)
 		return NULL;
 	*ret_n = certs[0].size;
 	return certs[0].data;
+}
+
+void
+http_proved(struct http_request *r)
+{
+	const union MHD_ConnectionInfo *i =
+	    MHD_get_connection_info(r->conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	if (r->listener->door == HTTP_TLS && i)
+		http_tls_proved(i->socket_context);
 }
 
 const struct buf *
@@ -664,117 +635,7 @@ http_tunnel_close(struct http_tunnel *t)
 	free(t);
 }
 
-/* ---- the loop ---- */
-
-static void
-drive(struct listener *l)
-{
-	MHD_UNSIGNED_LONG_LONG ms = 0;
-	struct timeval tv;
-
-	l->woken = false;
-	MHD_run(l->daemon);
-	/* Who was woken meanwhile needs another round, and setting the timer to
-	 * anything else would undo that. */
-	if (!l->woken && MHD_get_timeout(l->daemon, &ms) != MHD_YES) {
-		event_del(l->timer);
-		return;
-	}
-	tv.tv_sec = ms / 1000;
-	tv.tv_usec = ms % 1000 * 1000;
-	event_add(l->timer, &tv);
-}
-
-static void
-on_loop(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	drive(arg);
-}
-
-static void
-on_mhd_log(void *cls, const char *fmt, va_list ap)
-{
-	cleanup_free char *text = NULL;
-
-	(void)cls;
-	xvasprintf(&text, fmt, ap);
-	text[strcspn(text, "\n")] = 0;
-	log_debug("http", "%s", text);
-}
-
-/* Of TLS a daemon has no socket of its own: http_tls.c hands it what begins as TLS does. */
-static struct MHD_Daemon *
-daemon_start(struct listener *l, int fd, const struct http_tls *tls)
-{
-	const struct MHD_OptionItem plain[] = {
-		{ MHD_OPTION_LISTEN_SOCKET, fd, NULL },
-		{ MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS, NULL },
-		{ MHD_OPTION_END, 0, NULL },
-	};
-	const struct MHD_OptionItem secret[] = {
-		{ MHD_OPTION_CONNECTION_LIMIT, MAX_TLS, NULL },
-		{ MHD_OPTION_PER_IP_CONNECTION_LIMIT, MAX_TLS / 2, NULL },
-		{ MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(tls ? tls->cert : NULL) },
-		{ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(tls ? tls->key : NULL) },
-		{ MHD_OPTION_HTTPS_MEM_TRUST, 0, (void *)(tls ? tls->ca : NULL) },
-		{ MHD_OPTION_HTTPS_PRIORITIES, 0,
-		  (void *)"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE" },
-		{ MHD_OPTION_END, 0, NULL },
-	};
-	unsigned flags =
-	    MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG;
-
-	if (tls)
-		flags |= MHD_USE_TLS | MHD_USE_NO_LISTEN_SOCKET;
-	return MHD_start_daemon(flags, 0, NULL, NULL, on_access, l, MHD_OPTION_EXTERNAL_LOGGER,
-				on_mhd_log, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-				NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
-				MHD_OPTION_URI_LOG_CALLBACK, on_uri, NULL,
-				MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_ARRAY,
-				tls ? secret : plain, MHD_OPTION_END);
-}
-
-struct listener *
-listener_open(struct http *h, int fd, enum http_door door, const struct http_tls *tls,
-	      struct error **e)
-{
-	struct listener *l = xcalloc(1, sizeof *l);
-	const union MHD_DaemonInfo *info;
-
-	l->http = h;
-	l->door = door;
-	l->daemon = daemon_start(l, fd, tls);
-	if (!l->daemon) {
-		if (!tls)
-			close(fd);
-		free(l);
-		fail(e, WHY_IO, "the HTTP server does not start on its socket");
-		return NULL;
-	}
-	info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-	l->ready = event_new(h->base, info->epoll_fd, EV_READ | EV_PERSIST, on_loop, l);
-	l->timer = event_new(h->base, -1, 0, on_loop, l);
-	event_add(l->ready, NULL);
-	l->next = h->listeners;
-	h->listeners = l;
-	return l;
-}
-
-void
-listener_close(struct listener *l)
-{
-	struct listener **at = &l->http->listeners;
-
-	while (*at != l)
-		at = &(*at)->next;
-	*at = l->next;
-	event_free(l->ready);
-	event_free(l->timer);
-	MHD_stop_daemon(l->daemon);
-	free(l);
-}
+/* ---- the whole ---- */
 
 int
 http_open(struct event_base *base, const struct http_settings *s,

@@ -77,6 +77,9 @@ const char *http_who(const struct http_request *);
 /* The client's certificate as it sent it (DER), unchecked but for the client's having its
  * key; NULL: none. */
 const void *http_certificate(const struct http_request *, size_t *ret_n);
+/* Whoever asks is known: the connection may stay for as long as it likes.  One over TLS of
+ * which this is never said ends after ten seconds. */
+void http_proved(struct http_request *);
 const struct buf *http_body(const struct http_request *);
 /* What the handler keeps with a request; `gone` (may be NULL) frees it. */
 void http_keep(struct http_request *, void *mine, void (*gone)(void *mine));

@@ -1,12 +1,13 @@
-/* http_priv.h -- what http.c and http_tls.c share; nobody else includes it. */
+/* http_priv.h -- what http.c, http_listen.c and http_tls.c share; nobody else includes it. */
 #ifndef KEDGE_HTTP_PRIV_H
 #define KEDGE_HTTP_PRIV_H
 #include "http.h"
+#include <microhttpd.h>
 
-struct MHD_Daemon;
 struct arriving;
 struct event;
 struct peers;
+struct unproved;
 
 /* One of libmicrohttpd's daemons: the unix socket's, the one in plain, and one for each of
  * the API's certificates that is still in use. */
@@ -35,17 +36,29 @@ struct http {
 	struct listener *tls; /* who has the newest certificate */
 	struct event *tls_accept;
 	struct arriving *arriving; /* connections that have said nothing yet */
+	struct unproved *unproved; /* connections of nobody in particular, as far as we know */
 	int narriving, tls_fd;
 };
 
-/* Without `tls` it takes `fd`, also when it fails.  NULL: it failed. */
+/* http_listen.c.  Without `tls` it takes `fd`, also when it fails.  NULL: it failed. */
 struct listener *listener_open(struct http *, int fd, enum http_door, const struct http_tls *,
 			       struct error **);
 void listener_close(struct listener *);
 /* It has something to do that no descriptor tells of. */
 void listener_poke(struct listener *);
 
+/* http.c; what libmicrohttpd calls, each with the listener. */
+void *http_on_uri(void *cls, const char *uri, struct MHD_Connection *);
+void http_on_completed(void *cls, struct MHD_Connection *, void **con,
+		       enum MHD_RequestTerminationCode);
+enum MHD_Result http_on_access(void *cls, struct MHD_Connection *, const char *url,
+			       const char *method, const char *version, const char *data,
+			       size_t *n, void **con);
+
 /* http_tls.c; takes `fd`, also when it fails. */
 int http_tls_open(struct http *, int fd, const struct http_tls *, struct error **);
 void http_tls_close(struct http *); /* nobody comes any more; takes one never opened */
+/* A connection has come; `*mine` is its record until it proves who it is, or ends. */
+void http_tls_begun(struct listener *, struct MHD_Connection *, void **mine);
+void http_tls_proved(void *mine); /* takes NULL */
 #endif

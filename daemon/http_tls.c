@@ -3,12 +3,15 @@
  * We accept ourselves and look at the first byte: what begins as TLS does goes to
  * libmicrohttpd, plain HTTP is told so in the words of Go's server, all else is shut out.
  * A new certificate is a new daemon; the former ones end with their last connection.
+ *
+ * Anybody can begin a handshake, and finish one.  So who has not yet proved to be somebody
+ * has a deadline and a part of the room of their own: they only ever shut out each other.
  */
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/error.h"
 #include "http_priv.h"
 #include <event2/event.h>
-#include <microhttpd.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,7 +20,10 @@ enum {
 	ARRIVING_MOST = 256, /* connections that say nothing */
 	SILENCE_SECONDS = 10,
 	ACCEPT_MOST = 64, /* in one turn of the loop */
-	TLS_HANDSHAKE = 0x16
+	TLS_HANDSHAKE = 0x16,
+	UNPROVED_MOST = 256,
+	UNPROVED_EACH = 32, /* from one address */
+	UNPROVED_SECONDS = 10
 };
 
 struct arriving {
@@ -126,6 +132,106 @@ arrive(struct http *h, int fd, const struct sockaddr_storage *from, socklen_t fr
 	h->narriving++;
 	a->event = event_new(h->base, fd, EV_READ, on_first_bytes, a);
 	event_add(a->event, &silence);
+}
+
+/* ---- who has proved nothing yet ---- */
+
+struct unproved {
+	struct unproved *next, **link; /* the newest first */
+	struct event *deadline;
+	void **mine; /* libmicrohttpd's way back to this */
+	unsigned char address[16];
+	int fd;
+};
+
+/* One host may have all addresses of a /64. */
+static void
+address_note(const struct sockaddr *from, unsigned char ret[16])
+{
+	memset(ret, 0, 16);
+	if (from && from->sa_family == AF_INET)
+		memcpy(ret, &((const struct sockaddr_in *)from)->sin_addr, 4);
+	else if (from && from->sa_family == AF_INET6)
+		memcpy(ret, &((const struct sockaddr_in6 *)from)->sin6_addr, 8);
+}
+
+/* The connection stays. */
+static void
+unproved_free(struct unproved *u)
+{
+	event_free(u->deadline);
+	*u->link = u->next;
+	if (u->next)
+		u->next->link = u->link;
+	*u->mine = NULL;
+	free(u);
+}
+
+/* libmicrohttpd closes it at its next look. */
+static void
+unproved_drop(struct unproved *u)
+{
+	(void)shutdown(u->fd, SHUT_RDWR);
+	unproved_free(u);
+}
+
+static void
+on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	unproved_drop(arg);
+}
+
+/* For one more from this address, the one that has had the longest time goes. */
+static void
+room_make(struct http *h, const unsigned char address[16])
+{
+	struct unproved *oldest = NULL, *neighbour = NULL;
+	int all = 0, near = 0;
+
+	for (struct unproved *u = h->unproved; u; u = u->next) {
+		oldest = u;
+		all++;
+		if (!memcmp(u->address, address, 16)) {
+			neighbour = u;
+			near++;
+		}
+	}
+	if (near >= UNPROVED_EACH)
+		unproved_drop(neighbour);
+	else if (all >= UNPROVED_MOST)
+		unproved_drop(oldest);
+}
+
+void
+http_tls_begun(struct listener *l, struct MHD_Connection *c, void **mine)
+{
+	const struct timeval time = { UNPROVED_SECONDS, 0 };
+	struct unproved *u = xcalloc(1, sizeof *u);
+	struct http *h = l->http;
+
+	u->fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+	address_note(
+	    MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr,
+	    u->address);
+	room_make(h, u->address);
+	u->mine = mine;
+	*mine = u;
+	u->link = &h->unproved;
+	u->next = h->unproved;
+	if (u->next)
+		u->next->link = &u->next;
+	h->unproved = u;
+	u->deadline = evtimer_new(h->base, on_deadline, u);
+	event_add(u->deadline, &time);
+}
+
+void
+http_tls_proved(void *mine)
+{
+	if (mine)
+		unproved_free(mine);
 }
 
 static void

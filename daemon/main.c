@@ -123,6 +123,7 @@ config_merge(const struct options *o, struct arena *a, struct error **e)
 {
 	struct complaints cs = { .arena = a };
 	const char *file = o->config_file;
+	struct strs doubts;
 	struct config *c;
 	struct stat st;
 
@@ -149,7 +150,13 @@ config_merge(const struct options *o, struct arena *a, struct error **e)
 	for (size_t i = 0; i < o->nsources; i++)
 		if (config_add_source(c, o->sources[i], a, e) < 0)
 			return NULL;
-	return config_finish(c, a, e) < 0 ? NULL : c;
+	if (config_finish(c, a, e) < 0)
+		return NULL;
+	doubts = config_doubts(c, a);
+	for (size_t i = 0; i < doubts.n; i++)
+		fprintf(stderr, "warning: %s%s%s\n", file ? file : "", file ? ": " : "",
+			doubts.at[i]);
+	return c;
 }
 
 /* Descriptors 0 to 2 exist, so that no file of ours is ever taken for one of them. */

@@ -94,7 +94,8 @@ struct field {
 	bool need;                      /* a complaint when absent */
 	bool ro;                        /* written by kedge, never by a manifest */
 	bool keep;   /* on the wire even when 0, false, "" or {}; an object is made */
-	bool ptr;    /* a Go pointer: 0 and false are not the same as absent */
+	bool ptr;    /* a Go pointer: 0, false and "" are not the same as absent */
+	bool zero;   /* 0 is as good as none: the default holds */
 	bool inert;  /* known, not acted upon: a warning that names it */
 	bool micro;  /* a time with microseconds (MicroTime) */
 	bool base64; /* a map whose values are base64 on the wire, decoded never */

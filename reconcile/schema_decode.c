@@ -352,13 +352,24 @@ unknown(struct decoder *d, const struct kind *k, const struct tree *t, const str
 			   : walk_near(k, t->key, d->a));
 }
 
-/* Kubernetes takes null for absent, and "" where Go has no pointer: the default holds. */
 static bool
-is_given(const struct field *f, const struct tree *t)
+is_zero(const struct tree *t)
 {
+	return t->type == N_INT && t->text[strspn(t->text, "+-0")] == '\0';
+}
+
+/* Kubernetes takes null for absent, and "" where Go has no pointer: the default holds.  So it
+ * does for some numbers that are 0.  A "" of ours that is no word of a list is an old one. */
+static bool
+is_given(const struct decoder *d, const struct field *f, const struct tree *t)
+{
+	bool word = f->ptr && (!f->one_of || d->mode != SCHEMA_TRUSTED);
+
 	if (!t || t->type == N_NULL)
 		return false;
-	return f->type != T_STR || f->ptr || f->keep || t->type != N_STRING || *t->text;
+	if (f->zero && is_zero(t))
+		return false;
+	return f->type != T_STR || word || f->keep || t->type != N_STRING || *t->text;
 }
 
 /* Bit i of the result: row i is wrong. */
@@ -383,7 +394,7 @@ decode_rows(struct decoder *d, const struct kind *k, void *obj, const struct tre
 		bool ours = f->ro && d->mode != SCHEMA_TRUSTED;
 		int errors = d->cs->errors;
 
-		if (is_given(f, given[i]) && !ours)
+		if (is_given(d, f, given[i]) && !ours)
 			decode_given(d, k, f, obj, given[i], p);
 		else
 			decode_absent(d, f, obj, t, p);

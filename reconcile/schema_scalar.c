@@ -208,7 +208,7 @@ decode_str(struct decoder *d, const struct field *f, const struct tree *t, const
 	}
 	if (!*t->text && f->need)
 		decode_wrong(d, t, p, "Required value");
-	else if (*t->text) /* Kubernetes takes "" for absent */
+	else if (*t->text || (f->ptr && f->one_of)) /* Kubernetes takes other "" for absent */
 		decode_check(d, f, t, p);
 	return t->text;
 }

@@ -8,7 +8,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -197,8 +200,35 @@ open_or_make(const struct rt_volume *v, const struct rt_host_path *row, const ch
 	return fd < 0 ? fail_sys(e, "hostPath \"%s\"", v->source) : fd;
 }
 
+/* Whatever the way there was: what kedge keeps says who may do what. */
+static int
+own_check(const struct rt *rt, const struct rt_volume *v, int fd, struct error **e)
+{
+	const char *const own[] = { rt->cfg.state_dir, rt->cfg.run_dir, rt->cfg.log_dir };
+	char link[64], real[PATH_MAX];
+	ssize_t n;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	n = readlink(link, real, sizeof real - 1);
+	if (n < 0)
+		return fail_sys(e, "hostPath \"%s\"", v->source);
+	real[n] = '\0';
+	for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+		cleanup_free char *folder = own[i] ? realpath(own[i], NULL) : NULL;
+		const char *inner;
+		size_t depth;
+
+		if (folder && is_within(real, folder, &inner, &depth))
+			return fail(e, WHY_FORBIDDEN,
+				    "hostPath \"%s\" is kedge's own, as all of %s is: pods "
+				    "cannot have it",
+				    v->source, own[i]);
+	}
+	return 0;
+}
+
 int
-hostpath_make(const struct rt_allow *allow, const struct rt_volume *v, struct error **e)
+hostpath_make(const struct rt *rt, const struct rt_volume *v, struct error **e)
 {
 	static const struct {
 		mode_t type;
@@ -213,7 +243,7 @@ hostpath_make(const struct rt_allow *allow, const struct rt_volume *v, struct er
 		[RT_HOST_BLOCK] = { S_IFBLK, "a block device" },
 	};
 	const char *inner = "";
-	const struct rt_host_path *row = hostpath_row(allow, v->source, &inner);
+	const struct rt_host_path *row = hostpath_row(&rt->cfg.allow, v->source, &inner);
 	cleanup_close int fd = -1;
 	struct stat st;
 
@@ -224,6 +254,8 @@ hostpath_make(const struct rt_allow *allow, const struct rt_volume *v, struct er
 		return -1;
 	if (fstat(fd, &st) < 0)
 		return fail_sys(e, "hostPath \"%s\"", v->source);
+	if (own_check(rt, v, fd, e) < 0)
+		return -1;
 	if (v->host_type != RT_HOST_ANY && (st.st_mode & S_IFMT) != rows[v->host_type].type)
 		return fail(e, WHY_INVALID, "hostPath type check failed: %s is not %s",
 			    v->source, rows[v->host_type].words);

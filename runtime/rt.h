@@ -207,7 +207,7 @@ bool volume_images_has(struct rt *, const struct rt_pod *, const char *id);
 const struct rt_host_path *hostpath_row(const struct rt_allow *, const char *path,
 					const char **ret_inner); /* NULL: not allowed */
 int hostpath_allowed(const struct rt_allow *, const struct rt_pod *, struct error **);
-int hostpath_make(const struct rt_allow *, const struct rt_volume *, struct error **);
+int hostpath_make(const struct rt *, const struct rt_volume *, struct error **);
 
 /* caps.c */
 int rtcaps_parse(const char *const *add, const char *const *drop, uint64_t have, uint64_t *ret,

@@ -292,6 +292,9 @@ int rt_connect(struct rt *, const char *uid, unsigned port, int64_t id, struct e
 
 const struct rt_pod_status *
 rt_pod_status(struct rt *, const char *uid); /* NULL: unknown; valid until the next call */
+/* A descriptor of the folder in /proc of its kedge-init, never of another process that has the
+ * number by now; -1: it has none. */
+int rt_pod_process(struct rt *, const char *uid);
 size_t
 rt_pods(struct rt *,
 	const char *const **ret_uids); /* adopted and created; valid until the next call */

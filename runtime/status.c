@@ -1,6 +1,11 @@
 /* status.c -- what kedge-init said, in the words Kubernetes has for it. */
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include "reconcile/base/cleanup.h"
 #include "runtime/rt.h"
 
 static const char *
@@ -83,6 +88,23 @@ container_view(struct arena *a, const struct rtpod *p, size_t i)
 		s.reason = "ContainerCreating";
 	}
 	return s;
+}
+
+int
+rt_pod_process(struct rt *rt, const char *uid)
+{
+	const struct rtpod *p = map_get(&rt->pods, uid);
+	cleanup_close int dir = -1;
+	char path[64];
+
+	if (!p || p->init_pid <= 0 || p->init.fd < 0)
+		return -1;
+	snprintf(path, sizeof path, "/proc/%d", (int)p->init_pid);
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* It has its number still, so the folder that was opened is its own. */
+	if (dir < 0 || syscall(SYS_pidfd_send_signal, p->init.fd, 0, NULL, 0) < 0)
+		return -1;
+	return steal_fd(&dir);
 }
 
 const struct rt_pod_status *

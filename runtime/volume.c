@@ -187,7 +187,7 @@ volume_make(struct rt *rt, const struct rt_pod *p, const struct rt_volume *v, st
 	if (v->type == RT_IMAGE)
 		return 0; /* looked for when a container starts, as its own image is */
 	if (v->type == RT_HOST)
-		return hostpath_make(&rt->cfg.allow, v, e);
+		return hostpath_make(rt, v, e);
 	if (v->type == RT_STORE) {
 		/* never made here: an empty folder in place of lost data would be worse */
 		if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))

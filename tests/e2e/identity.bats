@@ -9,7 +9,8 @@ setup_file() {
 	kedge_dirs
 	repo_make
 	echo 'certificateSeconds: 15' >"$W/kedge.yaml"
-	clocked kedge_start --source "deploy=$W/deploy.git" --secure-listen 0.0.0.0:6443
+	install -m 755 "$B/images/sign.so" "$W/"
+	KEDGE_TEST_UNSIGNED=$W/state/unsigned PRELOAD=$W/sign.so clocked kedge_start --source "deploy=$W/deploy.git" --secure-listen 0.0.0.0:6443
 	echo "$KEDGED" >"$W/pid"
 	box box:1
 	export CA=$W/state/pki/ca.crt URL=https://127.0.0.1:6443
@@ -316,4 +317,157 @@ good() {
 	run good "$second"
 	[ "$status" != 0 ]
 	good "$(of_keeper)"
+}
+
+# half MANY: begins as many handshakes and tells in $W/half how many stand; ends with the last
+half() {
+	perl -MIO::Socket::INET -MIO::Select -e '
+		my $s = IO::Select->new;
+		for (1 .. $ARGV[0]) {
+			my $c = IO::Socket::INET->new("127.0.0.1:6443") or next;
+			syswrite $c, "\x16\x03\x01\x02\x00";
+			$s->add($c);
+		}
+		for (;;) {
+			open(my $f, ">", $ARGV[1]) or die;
+			print $f $s->count, "\n";
+			close $f;
+			last unless $s->count;
+			for my $c ($s->can_read) { sysread($c, my $b, 64) or $s->remove($c); }
+		}' "$1" "$W/half"
+}
+stand() { [ -s "$W/half" ] && [ "$(cat "$W/half")" -le "$1" ]; }
+@test "who only begins with TLS shuts nobody out, and is not waited for" {
+	as admin create configmap sign --from-literal=a=b
+	ask -N -H "Authorization: Bearer $(token)" -o "$W/seen" --max-time 60 \
+		"https://127.0.0.1:6443/api/v1/namespaces/default/configmaps?watch=1&fieldSelector=metadata.name=sign" &
+	watcher=$!
+	wait_for 10 "a watch" test -s "$W/seen"
+	half 700 &
+	crowd=$!
+	wait_for 30 "few of them are kept" stand 32
+	reads_and_writes
+	wait_for 30 "none is waited for" stand 0
+	wait $crowd
+	as admin delete configmap sign
+	wait_for 10 "the watch stands" grep -q '"DELETED"' "$W/seen"
+	kill $watcher
+}
+
+events_of() { kedge get events -o json | jq -r --arg n "$1" '.items[] | select(.involvedObject.name == $n) | .message'; }
+failing() { events_of unsigned | grep -q 'failed to fetch token'; }
+running() { kedge get pod unsigned -o json | jq -r '.status.containerStatuses[0].started'; }
+@test "without a signature there is no token, and no container that would read an empty one" {
+	touch "$W/state/unsigned" # handshakes are signed, too: nothing goes over TLS meanwhile
+	pod unsigned box:1 | put unsigned
+	wait_for 10 "it says why" failing
+	[ "$(running)" != true ]
+	rm "$W/state/unsigned"
+	up unsigned 40
+	[ -n "$(kedge exec unsigned -- cat $API_DIR/token)" ]
+	drop unsigned
+}
+
+# METHOD PATH that somebody without a role tries
+tries() {
+	cat <<-T
+		GET api/v1/namespaces/default/pods
+		GET api/v1/namespaces/default/pods/victim
+		GET api/v1/namespaces/default/pods/victim/log
+		GET api/v1/namespaces/default/secrets
+		GET api/v1/pods?watch=1
+		GET api/v1/namespaces/default/pods/victim/exec?command=id&stdout=1
+		POST api/v1/namespaces/default/pods/victim/exec?command=id&stdout=1
+		POST api/v1/namespaces/default/pods/victim/attach?stdout=1
+		POST api/v1/namespaces/default/pods/victim/portforward?ports=80
+		POST api/v1/namespaces/default/pods/victim/eviction
+		POST api/v1/namespaces/default/pods/victim/binding
+		POST api/v1/namespaces/default/bindings
+		PATCH api/v1/namespaces/default/pods/victim/ephemeralcontainers
+		PATCH api/v1/namespaces/default/pods/victim/resize
+		PUT api/v1/namespaces/default/pods/victim/status
+		PATCH api/v1/namespaces/default/pods/victim
+		DELETE api/v1/namespaces/default/pods/victim
+		DELETE api/v1/namespaces/default/pods
+		POST api/v1/namespaces/default/serviceaccounts/default/token
+		POST api/v1/namespaces/kube-system/serviceaccounts/default/token
+		POST apis/policy/v1/namespaces/default/poddisruptionbudgets
+		POST apis/rbac.authorization.k8s.io/v1/clusterrolebindings
+		POST apis/authentication.k8s.io/v1/tokenreviews
+		POST apis/authorization.k8s.io/v1/subjectaccessreviews
+		PATCH apis/apps/v1/namespaces/default/deployments/web/scale
+		PATCH api/v1/nodes/vm
+	T
+}
+@test "a pod's token without a role may nothing, by no verb and no subresource" {
+	pod victim box:1 | as admin apply -f -
+	up victim
+	mine=$(kedge exec victim -- cat $API_DIR/token)
+	while read -r verb path; do
+		got=$(code -X "$verb" -H "Authorization: Bearer $mine" -H 'Content-Type: application/json' \
+			-d '{}' "https://127.0.0.1:6443/$path")
+		echo "$verb $path: $got $(head -c 200 "$W/body")"
+		[ "$got" = 403 ]
+	done < <(tries)
+	as admin get pod victim
+}
+
+# hostile KIND VERSION: bodies in protobuf that are not what they say, one a file of $W/hostile
+hostile() {
+	mkdir -p "$W/hostile"
+	perl -e '
+		my ($kind, $version, $dir) = @ARGV;
+		sub field { my ($n, $b) = @_; my $l = length $b; my $v = "";
+			do { $v .= chr(($l & 127) | ($l > 127 ? 128 : 0)); $l >>= 7 } while $l;
+			chr($n << 3 | 2) . $v . $b }
+		my $type = field(1, field(1, $version) . field(2, $kind));
+		my $deep = ""; $deep = field(1, $deep) for 1 .. 20000;
+		my $good = "k8s\0" . $type . field(2, field(1, field(1, "victim")));
+		my %body = (
+			cut => substr($good, 0, -3), magic => "k8s", none => "k8s\0", plain => $good,
+			huge => "k8s\0" . $type . "\x12\xff\xff\xff\xff\x0f" . "x",
+			longer => "k8s\0" . $type . "\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+			endless => "k8s\0" . $type . "\x12" . "\xff" x 64,
+			deep => "k8s\0" . $type . field(2, $deep),
+			groups => "k8s\0" . $type . field(2, "\x0b" x 100000),
+			zero => "k8s\0" . $type . field(2, "\x00" x 1000),
+			many => "k8s\0" . $type . field(2, field(2, "\x0a\x00" x 100000)),
+		);
+		for (keys %body) { open(my $f, ">", "$dir/$_") or die; print $f $body{$_} }' "$1" "$2" "$W/hostile"
+}
+# attacked KIND VERSION PATH
+attacked() {
+	hostile "$1" "$2"
+	for f in "$W"/hostile/*; do
+		got=$(code -H "Authorization: Bearer $(token)" -H 'Content-Type: application/vnd.kubernetes.protobuf' \
+			-H 'Accept: application/json' --data-binary "@$f" "https://127.0.0.1:6443/$3?dryRun=All")
+		echo "$1 ${f##*/}: $got $(head -c 300 "$W/body")"
+		case $got in 2?? | 4??) ;; *) return 1 ;; esac
+	done
+}
+@test "a protobuf body that is not what it says is refused, and nothing comes of it" {
+	attacked PodDisruptionBudget policy/v1 apis/policy/v1/namespaces/default/poddisruptionbudgets
+	attacked Eviction policy/v1 api/v1/namespaces/default/pods/victim/eviction
+	attacked Binding v1 api/v1/namespaces/default/pods/victim/binding
+	attacked Pod v1 api/v1/namespaces/default/pods
+	[ "$(code https://127.0.0.1:6443/healthz)" = 200 ]
+	as admin get pod victim
+}
+
+@test "who stops reading over TLS holds nobody up" {
+	head -c 900000 /dev/zero | tr '\0' x >"$W/big"
+	for i in 1 2 3; do as admin create configmap "big-$i" --from-file="$W/big"; done
+	mkfifo "$W/unread"
+	exec 7<>"$W/unread" # open, and read by nobody
+	deaf=
+	for _ in {1..20}; do
+		curl -sS -N --cacert "$CA" -H "Authorization: Bearer $(token)" https://127.0.0.1:6443/api/v1/configmaps >"$W/unread" 7>&- 3>&- &
+		deaf="$deaf $!"
+	done
+	reads_and_writes
+	[ "$(as admin get configmap big-3 -o 'jsonpath={.data.big}' | wc -c)" = 900000 ]
+	# shellcheck disable=SC2086
+	kill $deaf
+	exec 7>&-
+	as admin delete configmap big-1 big-2 big-3
 }

@@ -28,7 +28,7 @@ clocked() {
 	perl -e 'print pack("q", 0)' >"$W/clock"
 	chmod 666 "$W/clock"
 	install -m 755 "$B/images/clock.so" "$W/" # where the brain's user finds it, too
-	KEDGE_TEST_CLOCK=$W/clock LD_PRELOAD=$W/clock.so "$@"
+	KEDGE_TEST_CLOCK=$W/clock LD_PRELOAD=$W/clock.so${PRELOAD:+:$PRELOAD} "$@"
 }
 # jump SECONDS: what kedged and all that it starts take for the time since 1970 is off by as much
 jump() { perl -e 'open(F, "+<", $ARGV[0]) or die; syswrite F, pack("q", $ARGV[1])' "$W/clock" "$1"; }

@@ -17,7 +17,9 @@ setup_file() {
 		  hostPaths:
 		  - {pathPrefix: $W/host/rw}
 		  - {pathPrefix: $W/host/ro, readOnly: true}
+		  - {pathPrefix: $W/host/own}
 	Y
+	ln -s rw "$W/host/own"
 	kedge_start --source "deploy=$W/deploy.git" --listen "$API"
 	export KEDGED
 	box box:1
@@ -120,6 +122,17 @@ host() {
 	wait_for 10 "gone" was_told gone "No such file or directory"
 	[ ! -e "$W/host/rw/nothing" ]
 	drop wrong
+}
+
+@test "hostPath: what is kedge's own is nobody's, whichever way a pod gets there" {
+	echo "{state: $W/state, allow: {hostPaths: [{pathPrefix: $W}]}}" >"$W/wide.yaml"
+	run kedge validate --config "$W/wide.yaml"
+	has "allow.hostPaths[0]: kedge's own $W/state is in \"$W\""
+	ln -sfn ../state "$W/host/own" # the operator's row, but not what it was
+	host own "$W/host/own/pki" | put own
+	wait_for 10 own was_told own "hostPath \"$W/host/own/pki\" is kedge's own, as all of $W/state is"
+	ln -sfn rw "$W/host/own"
+	drop own
 }
 
 @test "hostPath: what the operator did not allow is refused with the row to write" {

@@ -313,10 +313,49 @@ addresses_of_the_pool_are_addresses_and_nobody_elses(void **state)
 		"allow.externalIPs: \"10.0.0.0-10.255.255.255\" overlaps with");
 }
 
+static void
+what_is_kedges_own_is_no_pods(void **state)
+{
+	cleanup_arena struct arena a = { 0 };
+	cleanup_error struct error *e = NULL;
+	struct config_host_path rows[] = { { .pathPrefix = "/var/lib" },
+					   { .pathPrefix = "/srv/kedge" },
+					   { .pathPrefix = "/", .readOnly = true } };
+	struct config *c = config_default(&a);
+	struct strs doubts;
+
+	(void)state;
+	is_said("allow: {hostPaths: [{pathPrefix: /srv}, {pathPrefix: /var/lib/kedge/}]}\n",
+		"allow.hostPaths[1]: \"/var/lib/kedge/\" is kedge's own, as all of "
+		"/var/lib/kedge is");
+	is_said("state: /srv/k\nallow: {hostPaths: [{pathPrefix: /srv/k/images}]}\n",
+		"as all of /srv/k is");
+	is_said("state: /srv/k\nallow: {hostPaths: [{pathPrefix: /srv/ke}]}\n", "");
+	c->allow->hostPaths.at = rows;
+	c->allow->hostPaths.n = 3;
+	assert_int_equal(config_finish(c, &a, &e), 0);
+	doubts = config_doubts(c, &a);
+	assert_int_equal(doubts.n, 2);
+	assert_non_null(strstr(doubts.at[0],
+			       "allow.hostPaths[0]: kedge's own /var/lib/kedge is "
+			       "in \"/var/lib\": a pod that mounts it can make "
+			       "itself root"));
+	assert_non_null(strstr(doubts.at[1], "allow.hostPaths[2]: kedge's own"));
+	c->allow->hostPaths.n = 0;
+	c->allow->hostNetwork = true;
+	assert_int_equal(config_doubts(c, &a).n, 0);
+	c->listen = "127.0.0.1:8001";
+	doubts = config_doubts(c, &a);
+	assert_int_equal(doubts.n, 1);
+	assert_non_null(
+	    strstr(doubts.at[0], "may do everything through listen (127.0.0.1:8001)"));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_kedges_own_is_no_pods),
 		cmocka_unit_test(addresses_of_the_pool_are_addresses_and_nobody_elses),
 		cmocka_unit_test(servers_that_would_not_be_asked_are_refused),
 		cmocka_unit_test(a_range_that_is_none_is_told_with_its_place),

@@ -44,6 +44,66 @@ an_empty_word_is_as_good_as_none(void **s)
 	assert_true(schema_has(persistent_volume_claim_spec_kind(), c, "storageClassName"));
 }
 
+/* Go has pointers there, and looks at what they point to. */
+static void
+an_empty_word_is_refused_where_kubernetes_has_a_pointer(void **s)
+{
+	static const struct {
+		const struct kind *(*kind)(void);
+		const char *text, *said;
+	} rows[] = {
+		{ persistent_volume_claim_spec_kind, "{volumeMode: ''}",
+		  "\"\": supported values: \"Block\", \"Filesystem\"" },
+		{ service_spec_kind, "{ports: [{port: 80}], ipFamilyPolicy: ''}",
+		  "ipFamilyPolicy: Unsupported value: \"\"" },
+		{ service_spec_kind, "{ports: [{port: 80}], internalTrafficPolicy: ''}",
+		  "internalTrafficPolicy: Unsupported value: \"\"" },
+		{ volume_mount_kind, "{name: a, mountPath: /a, mountPropagation: ''}",
+		  "mountPropagation: Unsupported value: \"\"" },
+		{ volume_mount_kind, "{name: a, mountPath: /a, recursiveReadOnly: ''}",
+		  "recursiveReadOnly: Unsupported value: \"\"" },
+		{ pod_security_context_kind, "{fsGroupChangePolicy: ''}",
+		  "fsGroupChangePolicy: Unsupported value: \"\"" },
+	};
+
+	(void)s;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		READING(r);
+
+		(void)decoded(&r, rows[i].kind(), rows[i].text, SCHEMA_STRICT);
+		if (!strstr(said(&r), rows[i].said))
+			fail_msg("%s: %s", rows[i].text, said(&r));
+	}
+	READING(r);
+	struct persistent_volume_claim_spec *old = decoded(
+	    &r, persistent_volume_claim_spec_kind(), "{volumeMode: ''}", SCHEMA_TRUSTED);
+
+	assert_string_equal(said(&r), "");
+	assert_string_equal(old->volumeMode, "Filesystem");
+}
+
+static void
+a_probes_zero_is_as_good_as_none(void **s)
+{
+	READING(r);
+	struct probe *p =
+	    decoded(&r, probe_kind(),
+		    "{tcpSocket: {port: 80}, periodSeconds: 0, timeoutSeconds: 0, "
+		    "successThreshold: 0, failureThreshold: 0, initialDelaySeconds: 0}",
+		    SCHEMA_STRICT);
+
+	(void)s;
+	assert_string_equal(said(&r), "");
+	assert_int_equal(p->periodSeconds, 10);
+	assert_int_equal(p->timeoutSeconds, 1);
+	assert_int_equal(p->successThreshold, 1);
+	assert_int_equal(p->failureThreshold, 3);
+	(void)decoded(&r, probe_kind(), "{tcpSocket: {port: 80}, periodSeconds: -1}",
+		      SCHEMA_STRICT);
+	assert_non_null(strstr(said(&r), "periodSeconds: Invalid value: -1: must be greater "
+					 "than or equal to 0"));
+}
+
 static void
 zero_is_not_absent_where_kubernetes_has_a_pointer(void **s)
 {
@@ -510,6 +570,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_default_is_filled_in_but_not_marked_as_given),
 		T(an_empty_word_is_as_good_as_none),
+		T(an_empty_word_is_refused_where_kubernetes_has_a_pointer),
+		T(a_probes_zero_is_as_good_as_none),
 		T(zero_is_not_absent_where_kubernetes_has_a_pointer),
 		T(zero_replicas_survive_the_wire),
 		T(server_fields_in_a_manifest_are_dropped_without_a_word),

@@ -201,7 +201,7 @@ a_path_of_the_host_is_made_whole_or_asked_for_again(void **state)
 						   RT_HOST_FILE_OR_CREATE };
 	cleanup_free char *prefix = NULL, *path = NULL, *rm = NULL;
 	struct rt_host_path row;
-	struct rt_allow allow = { .host_paths = &row, .nhost_paths = 1 };
+	struct rt host = { .cfg.allow = { .host_paths = &row, .nhost_paths = 1 } };
 	struct error *why = NULL;
 
 	(void)state;
@@ -225,10 +225,10 @@ a_path_of_the_host_is_made_whole_or_asked_for_again(void **state)
 			if (i)
 				assert_int_equal(mkdir(prefix, 0755), 0);
 			arm(++n);
-			rc = hostpath_make(&allow, &v, &why);
+			rc = hostpath_make(&host, &v, &why);
 			disarm(n, rc, &why);
 			failed += rc < 0;
-			OK(hostpath_make(&allow, &v, e));
+			OK(hostpath_make(&host, &v, e));
 			assert_int_equal(stat(path, &st), 0);
 			if ((st.st_mode & 07777) != (i ? 0644 : 0755))
 				fail_msg("call %d: mode %o", n, st.st_mode);

@@ -28,7 +28,7 @@ enum {
 
 struct arriving {
 	struct http *http;
-	struct arriving *next, **link;
+	struct arriving *next; /* the newest first */
 	struct event *event;
 	struct sockaddr_storage from;
 	socklen_t from_len;
@@ -39,10 +39,12 @@ struct arriving {
 static void
 arriving_free(struct arriving *a)
 {
+	struct arriving **at = &a->http->arriving;
+
+	while (*at != a)
+		at = &(*at)->next;
+	*at = a->next;
 	event_free(a->event);
-	*a->link = a->next;
-	if (a->next)
-		a->next->link = a->link;
 	a->http->narriving--;
 	free(a);
 }
@@ -120,14 +122,9 @@ arrive(struct http *h, int fd, const struct sockaddr_storage *from, socklen_t fr
 	if (h->narriving >= ARRIVING_MOST)
 		oldest_drop(h);
 	a = xcalloc(1, sizeof *a);
-	*a = (struct arriving){ .http = h,
-				.next = h->arriving,
-				.link = &h->arriving,
-				.from = *from,
-				.from_len = from_len,
-				.fd = fd };
-	if (a->next)
-		a->next->link = &a->next;
+	*a = (struct arriving){
+		.http = h, .next = h->arriving, .from = *from, .from_len = from_len, .fd = fd
+	};
 	h->arriving = a;
 	h->narriving++;
 	a->event = event_new(h->base, fd, EV_READ, on_first_bytes, a);
@@ -137,7 +134,8 @@ arrive(struct http *h, int fd, const struct sockaddr_storage *from, socklen_t fr
 /* ---- who has proved nothing yet ---- */
 
 struct unproved {
-	struct unproved *next, **link; /* the newest first */
+	struct http *http;
+	struct unproved *next; /* the newest first */
 	struct event *deadline;
 	void **mine; /* libmicrohttpd's way back to this */
 	unsigned char address[16];
@@ -159,10 +157,12 @@ address_note(const struct sockaddr *from, unsigned char ret[16])
 static void
 unproved_free(struct unproved *u)
 {
+	struct unproved **at = &u->http->unproved;
+
+	while (*at != u)
+		at = &(*at)->next;
+	*at = u->next;
 	event_free(u->deadline);
-	*u->link = u->next;
-	if (u->next)
-		u->next->link = u->link;
 	*u->mine = NULL;
 	free(u);
 }
@@ -218,10 +218,8 @@ http_tls_begun(struct listener *l, struct MHD_Connection *c, void **mine)
 	room_make(h, u->address);
 	u->mine = mine;
 	*mine = u;
-	u->link = &h->unproved;
+	u->http = h;
 	u->next = h->unproved;
-	if (u->next)
-		u->next->link = &u->next;
 	h->unproved = u;
 	u->deadline = evtimer_new(h->base, on_deadline, u);
 	event_add(u->deadline, &time);

@@ -47,17 +47,18 @@ token_make(const struct jwt_key *key, const struct settings *set, const struct t
 	cleanup_arena struct arena a = { 0 };
 	const char *ns = object_namespace(w->account), *issuer = token_issuer(set, &a);
 	json_t *own = json_pack("{s:s}", "namespace", ns), *claims;
+	json_int_t ends = w->now + w->seconds;
 	int rc;
 
 	put_reference(own, "serviceaccount", w->account);
 	if (w->bound)
 		put_reference(own, resource_of(w->bound)->singular, w->bound);
 	put_reference(own, "node", w->node);
-	claims = json_pack(
-	    "{s:o, s:I, s:I, s:s, s:s, s:o, s:I, s:s}", "aud", audiences(w->audiences, issuer),
-	    "exp", (json_int_t)(w->now + w->seconds), "iat", (json_int_t)w->now, "iss", issuer,
-	    "jti", store_new_uid(&a), "kubernetes.io", own, "nbf", (json_int_t)w->now, "sub",
-	    user_account_name(ns, object_name(w->account), &a));
+	claims = json_pack("{s:o, s:I, s:I, s:s, s:s, s:o, s:I, s:s}", "aud",
+			   audiences(w->audiences, issuer), "exp", ends, "iat",
+			   (json_int_t)w->now, "iss", issuer, "jti", store_new_uid(&a),
+			   "kubernetes.io", own, "nbf", (json_int_t)w->now, "sub",
+			   user_account_name(ns, object_name(w->account), &a));
 	rc = jwt_sign(key, claims, ret, e);
 	json_decref(claims);
 	return rc;

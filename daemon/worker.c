@@ -16,56 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
-enum {
-	RETRY_MS = 1000, /* between attempts to open a source that is not there */
-	LAST_WORDS_S = 5,
-};
-
-/* What the handler of a signal can reach. */
-static struct {
-	int fd;
-	unsigned timeout; /* seconds */
-	const char *words;
-} stuck;
-
-void
-worker_progress(void)
-{
-	alarm(stuck.timeout);
-}
-
-void
-worker_rest(void)
-{
-	alarm(0);
-}
-
-/* A second alarm is not caught: it ends who is kept waiting here, too. */
-static void
-on_stuck(int sig)
-{
-	(void)sig;
-	alarm(LAST_WORDS_S);
-	frame_send_text(stuck.fd, FRAME_FAILED, stuck.words, NULL);
-	_exit(1);
-}
-
-static void
-expect_progress(struct worker *w)
-{
-	struct sigaction act = { .sa_handler = on_stuck,
-				 .sa_flags = SA_RESETHAND | SA_NODEFER };
-
-	stuck.fd = w->fd;
-	stuck.timeout = (unsigned)w->args->timeout;
-	stuck.words =
-	    arena_printf(&w->arena,
-			 "%s: reading it got nowhere for %u s: a file there may be a pipe, or "
-			 "its file system "
-			 "does not answer; the last revision stays, and it is read anew",
-			 w->args->url, stuck.timeout);
-	sigaction(SIGALRM, &act, NULL);
-}
+enum { RETRY_MS = 1000 }; /* between attempts to open a source that is not there */
 
 const char *
 worker_subdir(struct worker *w)
@@ -325,11 +276,8 @@ obey_all(struct worker *w, struct frame_reader *in)
 	struct frame f;
 	int rc;
 
-	while ((rc = frame_next(in, &f)) > 0) {
-		worker_progress();
+	while ((rc = frame_next(in, &f)) > 0)
 		obey(w, &f);
-		worker_rest();
-	}
 	if (rc < 0)
 		_exit(2);
 }
@@ -343,9 +291,7 @@ step(struct worker *w, struct frame_reader *in)
 	if (wait <= 0) {
 		cleanup_error struct error *e = NULL;
 
-		worker_progress();
 		look(w, false, &e);
-		worker_rest();
 		return;
 	}
 	if (poll(p, 2, wait > INT32_MAX ? INT32_MAX : (int)wait) < 0)
@@ -371,7 +317,6 @@ source_worker(int fd)
 	git_libgit2_opts(GIT_OPT_ENABLE_STRICT_HASH_VERIFICATION, 0);
 	read_args(&w, &in);
 	w.kind = choose_kind(&w);
-	expect_progress(&w);
 	for (;;) {
 		obey_all(&w, &in);
 		step(&w, &in);

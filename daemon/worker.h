@@ -53,11 +53,6 @@ struct worker {
 	int writable; /* what was said last; -1: nothing */
 };
 
-/* Work begins, or got on a step.  Without one for `timeout` seconds the process says so and
- * ends: a pipe in place of a ref, or a file server that is gone, holds a call of libgit2's for
- * ever, and none of them takes a deadline. */
-void worker_progress(void);
-void worker_rest(void); /* there is nothing to do: whoever waits may wait */
 int worker_note(struct worker *, const char *text, struct error **);
 int worker_say_writable(struct worker *, bool, struct error **);
 /* Something is new, or nothing is: sends the head and clears what was wrong. */

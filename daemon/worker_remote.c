@@ -214,7 +214,6 @@ ask(struct worker *w, struct error **e)
 		return fail_sys(e, "%s: pipe", w->path);
 	pid = fork();
 	if (pid == 0) {
-		signal(SIGALRM, SIG_DFL); /* its own stalls end it */
 		close(pipes[0]);
 		child(w, pipes[1]);
 	}
@@ -223,9 +222,7 @@ ask(struct worker *w, struct error **e)
 		close(pipes[0]);
 		return fail_sys(e, "%s: fork", w->path);
 	}
-	worker_rest(); /* the child has deadlines of its own */
 	await(w, pid, pipes[0], answer);
-	worker_progress();
 	close(pipes[0]);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;

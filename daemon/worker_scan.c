@@ -296,7 +296,6 @@ take_entry(struct scan *s, int dir, const char *path, const char *name, const st
 	bool wanted = gittree_name_wanted(name, strlen(name)), empty;
 	struct stat st;
 
-	worker_progress();
 	if (gittree_name_hidden(name) && !wanted)
 		return 0;
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)

@@ -389,21 +389,6 @@ second_service() { # its address, once it is in the store
 	! logged 'brain.*gone' || false
 }
 
-@test "a pipe in place of a ref holds its own source up, for as long as is allowed, and no other" {
-	git init -q --bare -b main "$W/odd.git"
-	mkfifo "$W/odd.git/refs/heads/main"
-	chmod -R a+rX "$W/odd.git"
-	printf 'sources:\n- {name: odd, url: %s/odd.git, timeout: 1}\n- {name: deploy, url: %s/deploy.git}\n' "$W" "$W" >"$W/kedge.yaml"
-	kedge_start
-	wait_for 15 "why" sh -c "kedge status | grep -q 'reading it got nowhere for 1 s'"
-	run_web
-	serves
-	# the real ref is seen when it is there
-	rm "$W/odd.git/refs/heads/main"
-	git -C "$W/clone" push -q "$W/odd.git" HEAD:refs/heads/main
-	wait_for 30 "the pipe is forgotten" sh -c "! kedge status | grep -q 'got nowhere'"
-}
-
 @test "a mirror that is garbled while kedged runs mends itself, and pods serve on" {
 	kedge_start --source "deploy=$W/deploy.git"
 	run_web

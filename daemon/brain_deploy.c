@@ -180,6 +180,8 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 
 			if (*error)
 				log_warn(name, "%s", error);
+			else
+				w->retries = 0;
 			source_status_put(w, &(struct source_change){ .error = error });
 			brain_poke(b);
 		} else if (news == SOURCE_ANSWERED) {

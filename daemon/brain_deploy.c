@@ -198,6 +198,26 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
+/* It has no worker, or has one again (NULL).  Tried again and again, said when it is another
+ * reason than before. */
+static void
+unread_say(struct watch *w, const char *why)
+{
+	if (!why && !w->unread)
+		return;
+	if (why && w->unread && str_is(w->unread, why))
+		return;
+	if (why)
+		log_warn(w->config->name, "%s", why);
+	free(w->unread);
+	w->unread = why ? xstrdup(why) : NULL;
+	/* what its worker said last may hold still: it says so, or that all is well */
+	source_status_put(
+	    w, &(struct source_change){
+		   .error = why ? why : source_error(w->brain->sources, w->config->name) });
+	brain_poke(w->brain);
+}
+
 void
 deploy_worker(struct brain *b, const char *source, int fd, const char *error)
 {
@@ -214,14 +234,11 @@ deploy_worker(struct brain *b, const char *source, int fd, const char *error)
 	c = w->config;
 	args = config_watch(c);
 	if (fd < 0 || source_attach(b->sources, c->name, &args, fd, &e) < 0) {
-		const char *why = e ? error_text(e) : error;
-
-		log_warn(c->name, "%s", why);
-		source_status_put(w, &(struct source_change){ .error = why });
-		brain_poke(b);
+		unread_say(w, e ? error_text(e) : error);
 		worker_retry(w);
 		return;
 	}
+	unread_say(w, NULL);
 	if (w->readable)
 		event_free(w->readable);
 	w->readable = event_new(b->base, source_fd(b->sources, c->name), EV_READ | EV_PERSIST,

@@ -41,6 +41,7 @@ struct watch {
 	const struct config_source *config;
 	struct event *readable, *retry;
 	int retries;
+	char *unread;   /* why it has no worker, as it was said; NULL: it has one */
 	char *fetching; /* the commit whose images are waited for; NULL: none */
 	char *fetch_text;
 	int64_t fetch_since, fetch_told;

@@ -33,6 +33,28 @@ worker_subdir(struct worker *w)
 }
 
 int
+worker_reach(const struct worker *w, struct error **e)
+{
+	struct stat st;
+
+	if (stat(w->path, &st) == 0 && (!S_ISDIR(st.st_mode) || !access(w->path, R_OK | X_OK)))
+		return 0;
+	if (errno == ENOENT || errno == ENOTDIR)
+		return fail(e, WHY_NOT_FOUND,
+			    "%s: there is nothing here: put it back, or correct the source's "
+			    "url in kedge.yaml; what runs stays",
+			    w->path);
+	if (errno == EACCES)
+		return fail(e, WHY_FORBIDDEN,
+			    "%s: Permission denied: it is read with the rights of its owner "
+			    "(uid %d): let that user read it and search the folders above it "
+			    "(chmod u+rX, chmod o+x), or give it to another (chown -R); what "
+			    "runs stays",
+			    w->path, (int)getuid());
+	return fail_sys(e, "%s: what runs stays", w->path);
+}
+
+int
 worker_note(struct worker *w, const char *text, struct error **e)
 {
 	if (!strcmp(w->noted ? w->noted : "", text))

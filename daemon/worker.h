@@ -68,6 +68,9 @@ int worker_say_commit(struct worker *, const git_oid *commit, const git_oid *tre
 int worker_say_tree(struct worker *, const git_oid *tree, struct error **);
 /* Ends the process: another one with fresh eyes (and walls) is to take over. */
 _Noreturn void worker_retire(struct worker *, const char *why);
+/* Can the source's owner, with whose rights this process looks, open that folder at all?  The
+ * answer says what to do. */
+int worker_reach(const struct worker *, struct error **);
 /* The path under the repository that the user wants, without odd slashes. */
 const char *worker_subdir(struct worker *);
 

@@ -7,12 +7,16 @@ setup_file() {
 	kedge_dirs
 	repo_make
 	git init -q --bare -b main "$W/stuck.git"
+	# above its owner's reach
+	mkdir -m 700 "$W/shut"
+	git init -q --bare -b main "$W/shut/it.git"
+	chown -R 12345 "$W/shut/it.git"
 	g commit -q --allow-empty -m "there"
 	g push -q "$W/stuck.git" HEAD:main
 	cp -a "$W/stuck.git" "$W/whole.git"
 	rm "$W/stuck.git/refs/heads/main"
 	mkfifo "$W/stuck.git/refs/heads/main"
-	printf 'sources:\n- {name: stuck, url: %s, timeout: 1}\n' "$W/stuck.git" >"$W/kedge.yaml"
+	printf 'sources:\n- {name: stuck, url: %s, timeout: 1}\n- {name: none, url: %s}\n- {name: shut, url: %s}\n' "$W/stuck.git" "$W/none.git" "$W/shut/it.git" >"$W/kedge.yaml"
 	kedge_start --source "deploy=$W/deploy.git"
 	echo "$KEDGED" >"$W/pid"
 }
@@ -41,8 +45,23 @@ workers() { pgrep -c -P "$KEDGED" -f -- --role=source; }
 	newer() { [ "$(worker)" != "$before" ]; }
 	wait_for 30 "another worker" newer
 	# one for each source that is there
-	[ "$(pgrep -c -P "$KEDGED" -f -- --role=source)" -le 2 ]
+	[ "$(pgrep -c -P "$KEDGED" -f -- --role=source)" -le 3 ]
 	[ "$(grep -c 'longer than 1 s' "$W/kedged.log")" = 1 ]
+}
+
+@test "what is not there, or cannot be read, is said once, with what to do" {
+	wait_for 10 "the message" sh -c "kedge status none | grep -q 'put it back'"
+	output=$(field source none .status.message)
+	has "$W/none.git is not there: put it back, or correct"
+	wait_for 10 "the message" sh -c "kedge status shut | grep -q 'Permission denied'"
+	output=$(field source shut .status.message)
+	has "with the rights of its owner (uid 12345)"
+	has "chmod"
+	[ "$(grep -c "none.git is not there" "$W/kedged.log")" = 1 ]
+	[ "$(grep -c "shut/it.git: Permission denied" "$W/kedged.log")" = 1 ]
+	chmod 755 "$W/shut"
+	head() { ! kedge status shut | grep -q 'Permission denied'; }
+	wait_for 10 "it is looked at again" head
 }
 
 @test "once it can be read again it is, and the message goes" {

@@ -348,7 +348,7 @@ a_plain_folder_is_not_taken_for_a_repository(void **state)
 	assert_non_null(strstr(source_error(w.s, "main"), "is not a Git repository"));
 	sh(&w, "rm -r plain");
 	assert_news(&w, SOURCE_FAILED, 5);
-	assert_non_null(strstr(source_error(w.s, "main"), "there is no repository"));
+	assert_non_null(strstr(source_error(w.s, "main"), "there is nothing here"));
 	/* When it appears, the same worker opens it. */
 	sh(&w, "git init -q --bare -b main plain; git clone -q plain work");
 	write_config(&w, "work/web.yaml", "web", "1");

@@ -257,6 +257,7 @@ source_forget(struct brain *b, const char *name)
 {
 	cleanup_error struct error *e = NULL;
 	struct snapshot s = { 0 };
+	const struct source *old;
 	size_t n = 0;
 
 	store_view(b->store, &s);
@@ -272,6 +273,16 @@ source_forget(struct brain *b, const char *name)
 		    "not from Git any more; put the source back, or delete them (kedge status "
 		    "names them)",
 		    name, n);
+	old = store_find(b->store, RES_source, "", name);
+	if (old && old->spec->suspend)
+		log_warn(name,
+			 "its suspension is forgotten with it: put back, it applies what Git "
+			 "says, unless its row in kedge.yaml has suspend: true");
+	else if (old && old->spec->pin && *old->spec->pin)
+		log_warn(name,
+			 "that it stays at commit %.7s is forgotten with it: put back, it "
+			 "applies what Git says, unless its row in kedge.yaml has ref: %s",
+			 old->spec->pin, old->spec->pin);
 	if (store_delete(b->store, RES_source, "", name, &e) < 0)
 		log_err(name, "%s", error_text(e));
 }

@@ -210,6 +210,7 @@ on_pass(evutil_socket_t fd, short what, void *arg)
 		more = brain_step(b, &again);
 		rounds++;
 	}
+	deploy_refused(b); /* by what the rounds have counted anew */
 	rules_begin(b);
 	healths_sync(b->healths);
 	if (b->sweep && b->ready)

@@ -247,8 +247,8 @@ diff_of(struct brain *b, struct watch *w, const char *ref, const char *commit, j
 	}
 	brain_snapshot(b, &s, &a);
 	plan_init(&p, &a);
-	if (deploy_plan(b, w, commit, at_head && head->prune_ok, NULL, &s, &p, &cs, &set, e) <
-	    0)
+	if (deploy_plan(b, w, commit, at_head && head->prune_ok, NULL, &s, &p, &cs, &set, NULL,
+			e) < 0)
 		return;
 	complaints_sort(&cs);
 	for (const struct complaint *c = cs.first; c; c = c->next)
@@ -260,7 +260,7 @@ diff_of(struct brain *b, struct watch *w, const char *ref, const char *commit, j
 		manifest_set_free(set);
 		set = NULL;
 		plan_init(&p, &a);
-		if (deploy_plan(b, w, commit, true, NULL, &s, &p, &again, &set, e) < 0)
+		if (deploy_plan(b, w, commit, true, NULL, &s, &p, &again, &set, NULL, e) < 0)
 			return;
 	}
 	for (size_t i = 0; i < p.n; i++) {

@@ -180,6 +180,8 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 
 			if (*error)
 				log_warn(name, "%s", error);
+			else
+				w->retries = 0;
 			source_status_put(w, &(struct source_change){ .error = error });
 			brain_poke(b);
 		} else if (news == SOURCE_ANSWERED) {
@@ -194,6 +196,26 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 			break;
 		}
 	}
+}
+
+/* It has no worker, or has one again (NULL).  Tried again and again, said when it is another
+ * reason than before. */
+static void
+unread_say(struct watch *w, const char *why)
+{
+	if (!why && !w->unread)
+		return;
+	if (why && w->unread && str_is(w->unread, why))
+		return;
+	if (why)
+		log_warn(w->config->name, "%s", why);
+	free(w->unread);
+	w->unread = why ? xstrdup(why) : NULL;
+	/* what its worker said last may hold still: it says so, or that all is well */
+	source_status_put(
+	    w, &(struct source_change){
+		   .error = why ? why : source_error(w->brain->sources, w->config->name) });
+	brain_poke(w->brain);
 }
 
 void
@@ -212,14 +234,11 @@ deploy_worker(struct brain *b, const char *source, int fd, const char *error)
 	c = w->config;
 	args = config_watch(c);
 	if (fd < 0 || source_attach(b->sources, c->name, &args, fd, &e) < 0) {
-		const char *why = e ? error_text(e) : error;
-
-		log_warn(c->name, "%s", why);
-		source_status_put(w, &(struct source_change){ .error = why });
-		brain_poke(b);
+		unread_say(w, e ? error_text(e) : error);
 		worker_retry(w);
 		return;
 	}
+	unread_say(w, NULL);
 	if (w->readable)
 		event_free(w->readable);
 	w->readable = event_new(b->base, source_fd(b->sources, c->name), EV_READ | EV_PERSIST,
@@ -238,6 +257,7 @@ source_forget(struct brain *b, const char *name)
 {
 	cleanup_error struct error *e = NULL;
 	struct snapshot s = { 0 };
+	const struct source *old;
 	size_t n = 0;
 
 	store_view(b->store, &s);
@@ -253,6 +273,16 @@ source_forget(struct brain *b, const char *name)
 		    "not from Git any more; put the source back, or delete them (kedge status "
 		    "names them)",
 		    name, n);
+	old = store_find(b->store, RES_source, "", name);
+	if (old && old->spec->suspend)
+		log_warn(name,
+			 "its suspension is forgotten with it: put back, it applies what Git "
+			 "says, unless its row in kedge.yaml has suspend: true");
+	else if (old && old->spec->pin && *old->spec->pin)
+		log_warn(name,
+			 "that it stays at commit %.7s is forgotten with it: put back, it "
+			 "applies what Git says, unless its row in kedge.yaml has ref: %s",
+			 old->spec->pin, old->spec->pin);
 	if (store_delete(b->store, RES_source, "", name, &e) < 0)
 		log_err(name, "%s", error_text(e));
 }
@@ -383,13 +413,16 @@ revision_in_force(struct watch *w)
 int
 deploy_plan(struct brain *b, struct watch *w, const char *commit, bool allow_prune,
 	    const struct manifest_set *before, struct snapshot *s, struct plan *p,
-	    struct complaints *cs, struct manifest_set **ret, struct error **e)
+	    struct complaints *cs, struct manifest_set **ret, bool *ret_refused,
+	    struct error **e)
 {
 	const struct revision *force = revision_in_force(w);
+	bool refused = false;
 	struct wanted wanted = { .source = w->config->name,
 				 .revision = commit,
 				 .prune_allowed = allow_prune,
 				 .no_commits = str_is(w->config->type, "directory"),
+				 .ret_refused = &refused,
 				 .admitted = force && str_is(force->spec->commit, commit) };
 
 	if (source_manifests(b->sources, w->config->name, commit, ret, cs, e) < 0)
@@ -402,6 +435,8 @@ deploy_plan(struct brain *b, struct watch *w, const char *commit, bool allow_pru
 	}
 	if (!cs->errors)
 		apply_reconcile(s, &wanted, p, cs);
+	if (ret_refused)
+		*ret_refused = refused;
 	return 0;
 }
 
@@ -494,6 +529,24 @@ plan_carry(struct brain *b, const struct plan *p, struct revision_status *st)
 	}
 }
 
+/* What ResourceQuotas and LimitRanges say, and what the former counted: any change of one
+ * shows. */
+static uint64_t
+limits_hash(struct brain *b)
+{
+	static const enum resource_id kinds[] = { RES_resource_quota, RES_limit_range };
+	uint64_t h = 1;
+
+	for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+		struct objects all = store_all(b->store, kinds[k]);
+
+		for (size_t i = 0; i < all.n; i++)
+			h = hash_str(hash_str(h, object_uid(all.at[i])),
+				     all.at[i]->metadata->resourceVersion);
+	}
+	return h;
+}
+
 static void
 deploy_commit(struct brain *b, struct watch *w, const struct source_head *head,
 	      bool allow_prune)
@@ -512,7 +565,8 @@ deploy_commit(struct brain *b, struct watch *w, const struct source_head *head,
 	brain_snapshot(b, &s, &a);
 	plan_init(&p, &a);
 	if (deploy_plan(b, w, head->commit, allow_prune || head->prune_ok,
-			w->drifted ? NULL : w->applied, &s, &p, &cs, &set, &e) < 0) {
+			w->drifted ? NULL : w->applied, &s, &p, &cs, &set, &w->refused,
+			&e) < 0) {
 		log_warn(w->config->name, "%s", error_text(e)); /* the mirror mends itself */
 		return;
 	}
@@ -524,6 +578,11 @@ deploy_commit(struct brain *b, struct watch *w, const struct source_head *head,
 		return;
 	}
 	deploy_fetch_over(w);
+	w->refused_by = limits_hash(b);
+	if (cs.errors && w->again) { /* no better than it was */
+		manifest_set_free(set);
+		return;
+	}
 	r = revision_new(w, head, &a);
 	images_wanted(set, &a, &r->status->images);
 	change.pulling = "";
@@ -551,20 +610,34 @@ deploy_commit(struct brain *b, struct watch *w, const struct source_head *head,
 	brain_poke(b);
 }
 
+static const struct revision *
+revision_newest(struct watch *w)
+{
+	const struct source *s = source_object(w);
+	cleanup_free char *name = NULL;
+
+	if (!s || !s->status || !s->status->revision)
+		return NULL;
+	xasprintf(&name, "%s-%" PRId64, w->config->name, s->status->revision);
+	return store_find(w->brain->store, RES_revision, "", name);
+}
+
 /* The newest Revision of the source speaks of this commit (and did not merely fail to prune).
  */
 static bool
 was_applied(struct watch *w, const char *commit)
 {
-	const struct source *s = source_object(w);
-	cleanup_free char *name = NULL;
-	const struct revision *r;
+	const struct revision *r = revision_newest(w);
 
-	if (!s || !s->status || !s->status->revision)
-		return false;
-	xasprintf(&name, "%s-%" PRId64, w->config->name, s->status->revision);
-	r = store_find(w->brain->store, RES_revision, "", name);
 	return r && r->spec->commit && !strcmp(r->spec->commit, commit);
+}
+
+static bool
+newest_failed(struct watch *w)
+{
+	const struct revision *r = revision_newest(w);
+
+	return r && r->status && str_is(r->status->outcome, "Failed");
 }
 
 void
@@ -589,14 +662,35 @@ deploy(struct brain *b, struct watch *w, bool allow_prune)
 		}
 		head = &pinned;
 	}
-	if (allow_prune || !was_applied(w, head->commit))
+	if (allow_prune || w->again || (w->fetching && str_is(w->fetching, head->commit)) ||
+	    !was_applied(w, head->commit))
 		deploy_commit(b, w, head, allow_prune);
 	else {
 		source_status_put(w, &(struct source_change){ .error = "" });
+		/* in another life of ours it may have been for limits that are others now */
+		w->refused = newest_failed(w);
+		w->refused_by = 0;
 		w->drifted = true; /* a start: what changed while we were away is put back */
 		brain_poke(b);
 	}
 	source_head_done(&pinned);
+}
+
+void
+deploy_refused(struct brain *b)
+{
+	for (size_t i = 0; b->watches && i < b->config->sources.n; i++) {
+		struct watch *w = &b->watches[i];
+		uint64_t now;
+
+		if (!w->refused || !source_known(b->sources, w->config->name) ||
+		    w->refused_by == (now = limits_hash(b)))
+			continue;
+		w->refused_by = now; /* also when it is suspended, or cannot be read now */
+		w->again = true;
+		deploy(b, w, false);
+		w->again = false;
+	}
 }
 
 bool
@@ -619,7 +713,8 @@ deploy_repair(struct brain *b, struct watch *w)
 		return false;
 	brain_snapshot(b, &snap, &a);
 	plan_init(&p, &a);
-	if (deploy_plan(b, w, r->spec->commit, true, NULL, &snap, &p, &cs, &set, &e) < 0) {
+	if (deploy_plan(b, w, r->spec->commit, true, NULL, &snap, &p, &cs, &set, NULL, &e) <
+	    0) {
 		log_warn(w->config->name, "%s", error_text(e));
 		return false;
 	}

@@ -41,11 +41,15 @@ struct watch {
 	const struct config_source *config;
 	struct event *readable, *retry;
 	int retries;
+	char *unread;   /* why it has no worker, as it was said; NULL: it has one */
 	char *fetching; /* the commit whose images are waited for; NULL: none */
 	char *fetch_text;
 	int64_t fetch_since, fetch_told;
 	bool fetch_prune;
-	bool drifted; /* something of it went away: apply the revision in force again */
+	bool refused;        /* its newest commit, by a quota or limits, which may change ... */
+	bool again;          /* ... and did: it is judged once more, and only success is told */
+	uint64_t refused_by; /* what they were then */
+	bool drifted;        /* something of it went away: apply the revision in force again */
 	struct manifest_set
 	    *applied; /* by the revision in force; NULL: not known in this life */
 };
@@ -225,6 +229,9 @@ void deploy(struct brain *, struct watch *, bool allow_prune);
 /* Puts back what the revision in force wants and what is not there; true when it did something.
  */
 bool deploy_repair(struct brain *, struct watch *);
+/* Commits that a ResourceQuota or LimitRange refused are judged again when one of these has
+ * changed since, or what it counts.  Costs nothing while there is no such commit. */
+void deploy_refused(struct brain *);
 void deploy_drifted(struct brain *,
 		    const void *obj); /* an object that may be a source's has gone */
 struct watch *deploy_watch(struct brain *,
@@ -235,7 +242,8 @@ struct watch *deploy_watch(struct brain *,
  * NULL */
 int deploy_plan(struct brain *, struct watch *, const char *commit, bool allow_prune,
 		const struct manifest_set *before, struct snapshot *, struct plan *,
-		struct complaints *, struct manifest_set **ret, struct error **);
+		struct complaints *, struct manifest_set **ret, bool *ret_refused,
+		struct error **);
 /* Rolls back to revision `number`: a commit where the source can be written, else a pin. */
 int deploy_rollback(struct brain *, struct watch *, int64_t number, struct error **);
 int deploy_suspend(struct brain *, struct watch *, bool suspend, struct error **);

@@ -9,12 +9,13 @@
 #include "../reconcile/snapshot.h"
 #include "cli.h"
 #include "config.h"
+#include "gittree.h"
 #include "ignore.h"
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum { DEPTH_MAX = 64, FILE_MAX = 16 << 20 };
+enum { FILE_MAX = 16 << 20 };
 
 struct check {
 	struct cli_call *c;
@@ -71,9 +72,13 @@ static void
 check_file(struct check *k, int dir, const char *name, const char *path)
 {
 	size_t len;
-	cleanup_free char *text = slurp(k, dir, name, path, &len);
+	cleanup_free char *text = NULL;
 
-	if (!text)
+	if (k->files == GITTREE_FILES_MAX) {
+		say(k, path, GITTREE_TOO_MANY);
+		k->files++;
+	}
+	if (k->files > GITTREE_FILES_MAX || !(text = slurp(k, dir, name, path, &len)))
 		return;
 	k->files++;
 	keep(k, manifest_read(arena_strdup(k->c->arena, path), text, len, k->c->arena, &k->cs));
@@ -131,8 +136,8 @@ check_folder(struct check *k, int dir, const char *path, const char *below,
 	size_t len = 0;
 	int n = scandirat(dir, ".", &names, NULL, by_name);
 
-	if (n < 0 || depth > DEPTH_MAX) {
-		say(k, path, n < 0 ? strerror(errno) : "too many folders within folders");
+	if (n < 0) {
+		say(k, path, strerror(errno));
 		return;
 	}
 	if (!faccessat(dir, ".kedgeignore", F_OK, AT_SYMLINK_NOFOLLOW) &&
@@ -159,6 +164,8 @@ check_folder(struct check *k, int dir, const char *path, const char *below,
 
 			if (sub < 0)
 				say(k, full, strerror(errno));
+			else if (depth >= GITTREE_DEPTH_MAX)
+				say(k, full, GITTREE_TOO_DEEP);
 			else
 				check_folder(k, sub, full, inner, outer, depth + 1);
 		} else if (manifest_wanted(inner)) {

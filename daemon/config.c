@@ -113,7 +113,7 @@ source_name(const char *url, struct arena *a)
 int
 config_add_source(struct config *c, const char *text, struct arena *a, struct error **e)
 {
-	struct config_source s = { .interval = 30 }, *at;
+	struct config_source s = { .interval = 30, .timeout = 120 }, *at;
 	char *url = arena_strdup(a, text), *p;
 	size_t name_len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
 
@@ -253,6 +253,7 @@ config_watch(const struct config_source *c)
 				    .path = c->path,
 				    .type = c->type,
 				    .interval = c->interval,
+				    .timeout = c->timeout,
 				    .knownHosts = c->knownHosts,
 				    .sshKey = c->sshKey,
 				    .tokenFile = c->tokenFile,

@@ -9,7 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { GITTREE_ID = 20, GITTREE_DEPTH_MAX = 64 };
+enum { GITTREE_ID = 20, GITTREE_DEPTH_MAX = 64, GITTREE_FILES_MAX = 100000 };
+/* What is said beyond the two, by the daemon and by kedge validate. */
+#define GITTREE_TOO_DEEP                                                                     \
+	"is too deep: 64 folders within each other are the most: move it up, or name it in " \
+	".kedgeignore"
+#define GITTREE_TOO_MANY                                                                       \
+	"one manifest too many: kedge reads at most 100000 files of a source: split it (each " \
+	"source with a path of its own), or name what is no manifest in .kedgeignore"
 enum gittree_mode {
 	MODE_FOLDER = 0040000,
 	MODE_FILE = 0100644,

@@ -13,6 +13,20 @@ struct frame_head {
 
 enum { READ_STEP = 256 << 10 };
 
+_Static_assert(sizeof(struct frame_head) == FRAME_HEAD, "what the header promises");
+
+volatile sig_atomic_t frame_sending;
+
+size_t
+frame_make(char *to, enum frame_type type, const char *body, size_t len)
+{
+	struct frame_head head = { (uint32_t)len, type };
+
+	memcpy(to, &head, sizeof head);
+	memcpy(to + sizeof head, body, len);
+	return sizeof head + len;
+}
+
 /* Puts back the byte that a NUL took the place of. */
 static void
 unterminate(struct frame_reader *r)
@@ -77,6 +91,29 @@ frame_reader_done(struct frame_reader *r)
 	*r = (struct frame_reader){ 0 };
 }
 
+static int
+send_all(int fd, struct msghdr *msg, struct error **e)
+{
+	while (msg->msg_iovlen) {
+		ssize_t n = sendmsg(fd, msg, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return fail_sys(e, "send to kedge");
+		while (msg->msg_iovlen && (size_t)n >= msg->msg_iov->iov_len) {
+			n -= msg->msg_iov->iov_len;
+			msg->msg_iov++;
+			msg->msg_iovlen--;
+		}
+		if (msg->msg_iovlen) {
+			msg->msg_iov->iov_base = (char *)msg->msg_iov->iov_base + n;
+			msg->msg_iov->iov_len -= n;
+		}
+	}
+	return 0;
+}
+
 int
 frame_send(int fd, enum frame_type type, const void *first, size_t first_len, const void *body,
 	   size_t len, struct error **e)
@@ -86,28 +123,15 @@ frame_send(int fd, enum frame_type type, const void *first, size_t first_len, co
 				{ (void *)first, first_len },
 				{ (void *)body, len } };
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 3 };
+	int rc;
 
 	if (first_len + len > FRAME_MAX)
 		return fail(e, WHY_TOO_LARGE, "%zu bytes are too many for one message",
 			    first_len + len);
-	while (msg.msg_iovlen) {
-		ssize_t n = sendmsg(fd, &msg, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return fail_sys(e, "send to kedge");
-		while (msg.msg_iovlen && (size_t)n >= msg.msg_iov->iov_len) {
-			n -= msg.msg_iov->iov_len;
-			msg.msg_iov++;
-			msg.msg_iovlen--;
-		}
-		if (msg.msg_iovlen) {
-			msg.msg_iov->iov_base = (char *)msg.msg_iov->iov_base + n;
-			msg.msg_iov->iov_len -= n;
-		}
-	}
-	return 0;
+	frame_sending = 1;
+	rc = send_all(fd, &msg, e);
+	frame_sending = 0;
+	return rc;
 }
 
 int

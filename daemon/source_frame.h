@@ -8,6 +8,7 @@
 #ifndef KEDGE_SOURCE_FRAME_H
 #define KEDGE_SOURCE_FRAME_H
 #include "../reconcile/base/buf.h"
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -73,6 +74,11 @@ void frame_reader_done(struct frame_reader *);
 int frame_send(int fd, enum frame_type, const void *head, size_t head_len, const void *body,
 	       size_t len, struct error **);
 int frame_send_text(int fd, enum frame_type, const char *text, struct error **);
+/* True while a frame is only half written: whoever is run by a signal may not write then. */
+extern volatile sig_atomic_t frame_sending;
+enum { FRAME_HEAD = 8 };
+/* A whole frame in `to`, which has room for FRAME_HEAD + len; returns its length. */
+size_t frame_make(char *to, enum frame_type, const char *body, size_t len);
 /* The brain's way: never waits; what does not fit at once is an error. */
 int frame_post(int fd, enum frame_type, const void *body, size_t len, struct error **);
 #endif

@@ -60,8 +60,6 @@ struct set {
 	struct folder *root;
 };
 
-enum { FILES_MAX = 100000 };
-
 /* ---- lifetimes ---- */
 
 static void
@@ -168,9 +166,8 @@ get_file(struct walk *k, const struct slot *old, struct slot *new, const char *p
 {
 	struct mirror_object o = { 0 };
 
-	if (++k->files > FILES_MAX)
-		return fail(k->e, WHY_INVALID, "one manifest too many: kedge reads at most %d",
-			    FILES_MAX);
+	if (++k->files > GITTREE_FILES_MAX)
+		return fail(k->e, WHY_INVALID, GITTREE_TOO_MANY);
 	if (old && old->file && git_oid_equal(&old->id, &new->id)) {
 		take_over(old, new);
 		return 0;
@@ -243,7 +240,7 @@ get_slot(struct walk *k, struct folder *d, const struct slot *old, struct slot *
 	if (!wrong)
 		wrong = mode_wrong(new->mode, k->directory);
 	if (!wrong && new->mode == MODE_FOLDER && depth >= GITTREE_DEPTH_MAX)
-		wrong = "is too deep: 64 folders within each other are the most";
+		wrong = GITTREE_TOO_DEEP;
 	if (wrong) {
 		object_wrong(d, path, wrong);
 		return 0;

@@ -46,8 +46,16 @@ identity_of_path(const char *path, struct identity *ret, struct error **e)
 {
 	struct stat st;
 
+	if (stat(path, &st) < 0 && (errno == ENOENT || errno == ENOTDIR))
+		return fail(e, WHY_NOT_FOUND,
+			    "%s is not there: put it back, or correct the source's url in "
+			    "kedge.yaml; what runs stays",
+			    path);
 	if (stat(path, &st) < 0)
-		return fail_sys(e, "%s", path);
+		return fail_sys(e,
+				"%s: what runs stays; mend this, or correct the source's url "
+				"in kedge.yaml",
+				path);
 	*ret = (struct identity){ st.st_uid, st.st_gid };
 	return 0;
 }

@@ -33,6 +33,28 @@ worker_subdir(struct worker *w)
 }
 
 int
+worker_reach(const struct worker *w, struct error **e)
+{
+	struct stat st;
+
+	if (stat(w->path, &st) == 0 && (!S_ISDIR(st.st_mode) || !access(w->path, R_OK | X_OK)))
+		return 0;
+	if (errno == ENOENT || errno == ENOTDIR)
+		return fail(e, WHY_NOT_FOUND,
+			    "%s: there is nothing here: put it back, or correct the source's "
+			    "url in kedge.yaml; what runs stays",
+			    w->path);
+	if (errno == EACCES)
+		return fail(e, WHY_FORBIDDEN,
+			    "%s: Permission denied: it is read with the rights of its owner "
+			    "(uid %d): let that user read it and search the folders above it "
+			    "(chmod u+rX, chmod o+x), or give it to another (chown -R); what "
+			    "runs stays",
+			    w->path, (int)getuid());
+	return fail_sys(e, "%s: what runs stays", w->path);
+}
+
+int
 worker_note(struct worker *w, const char *text, struct error **e)
 {
 	if (!strcmp(w->noted ? w->noted : "", text))
@@ -58,6 +80,7 @@ fine(struct worker *w)
 {
 	free(w->failed);
 	w->failed = NULL;
+	w->unsure = false;
 }
 
 int
@@ -101,6 +124,7 @@ say_failed(struct worker *w, const struct error *e)
 		return;
 	free(w->failed);
 	w->failed = xstrdup(text);
+	w->unsure = true;
 	if (frame_send_text(w->fd, FRAME_FAILED, text, NULL))
 		_exit(0); /* the brain is gone */
 }
@@ -108,8 +132,6 @@ say_failed(struct worker *w, const struct error *e)
 static int
 look(struct worker *w, bool asked, struct error **e)
 {
-	bool had_failed = w->failed != NULL;
-
 	if (!w->state && w->kind->open(w, e)) {
 		w->next = monotonic_ms() + RETRY_MS;
 		say_failed(w, e ? *e : NULL);
@@ -119,8 +141,9 @@ look(struct worker *w, bool asked, struct error **e)
 		say_failed(w, e ? *e : NULL);
 		return -1;
 	}
-	/* It was wrong, now it is not, and nothing is new. */
-	if (had_failed && w->failed) {
+	/* It was wrong (the worker before us may have said so), now it is not, and nothing
+	 * is new. */
+	if (w->unsure) {
 		fine(w);
 		if (frame_send(w->fd, FRAME_FINE, NULL, 0, NULL, 0, e))
 			_exit(0);
@@ -276,8 +299,11 @@ obey_all(struct worker *w, struct frame_reader *in)
 	struct frame f;
 	int rc;
 
-	while ((rc = frame_next(in, &f)) > 0)
+	while ((rc = frame_next(in, &f)) > 0) {
+		worker_limit_start();
 		obey(w, &f);
+		worker_limit_stop();
+	}
 	if (rc < 0)
 		_exit(2);
 }
@@ -291,7 +317,9 @@ step(struct worker *w, struct frame_reader *in)
 	if (wait <= 0) {
 		cleanup_error struct error *e = NULL;
 
+		worker_limit_start();
 		look(w, false, &e);
+		worker_limit_stop();
 		return;
 	}
 	if (poll(p, 2, wait > INT32_MAX ? INT32_MAX : (int)wait) < 0)
@@ -306,7 +334,8 @@ _Noreturn void
 source_worker(int fd)
 {
 	struct frame_reader in = { 0 };
-	struct worker w = { .fd = fd, .watch_fd = -1, .writable = -1 };
+	struct worker w = { .fd = fd, .watch_fd = -1, .writable = -1, .unsure = true };
+	struct error *e = NULL;
 
 	log_role("source");
 	signal(SIGPIPE, SIG_IGN);
@@ -317,6 +346,10 @@ source_worker(int fd)
 	git_libgit2_opts(GIT_OPT_ENABLE_STRICT_HASH_VERIFICATION, 0);
 	read_args(&w, &in);
 	w.kind = choose_kind(&w);
+	if (worker_limit_open(&w, &e)) {
+		log_err("source", "%s: %s", w.args->url, error_text(e));
+		_exit(2);
+	}
 	for (;;) {
 		obey_all(&w, &in);
 		step(&w, &in);

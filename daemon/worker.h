@@ -48,10 +48,17 @@ struct worker {
 	int64_t next;            /* monotonic_ms when to look without a notice */
 	git_oid have, have_tree; /* what the brain has; zero: nothing */
 	char *failed; /* what was said last with FRAME_FAILED, NULL when all is well */
+	bool unsure;  /* the brain may believe that something is wrong */
 	char *noted;
 	struct kept kept;
 	int writable; /* what was said last; -1: nothing */
 };
+
+/* worker_limit.c: between start and stop a job may take the source's `timeout`; then its worker
+ * says so and ends.  A start while it runs gives the whole time anew. */
+int worker_limit_open(const struct worker *, struct error **);
+void worker_limit_start(void);
+void worker_limit_stop(void);
 
 int worker_note(struct worker *, const char *text, struct error **);
 int worker_say_writable(struct worker *, bool, struct error **);
@@ -61,6 +68,9 @@ int worker_say_commit(struct worker *, const git_oid *commit, const git_oid *tre
 int worker_say_tree(struct worker *, const git_oid *tree, struct error **);
 /* Ends the process: another one with fresh eyes (and walls) is to take over. */
 _Noreturn void worker_retire(struct worker *, const char *why);
+/* Can the source's owner, with whose rights this process looks, open that folder at all?  The
+ * answer says what to do. */
+int worker_reach(const struct worker *, struct error **);
 /* The path under the repository that the user wants, without odd slashes. */
 const char *worker_subdir(struct worker *);
 

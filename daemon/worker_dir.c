@@ -172,6 +172,8 @@ dir_open(struct worker *w, struct error **e)
 	struct dir_source *d;
 	struct stat st;
 
+	if (worker_reach(w, e))
+		return -1;
 	if (!real || stat(real, &st) < 0)
 		return fail_sys(e, "%s: the directory cannot be opened", w->path);
 	if (!S_ISDIR(st.st_mode))

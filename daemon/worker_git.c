@@ -163,10 +163,8 @@ git_open(struct worker *w, struct error **e)
 	struct stat st;
 	int rc;
 
-	if (stat(w->path, &st) < 0)
-		return errno == ENOENT
-			   ? fail(e, WHY_NOT_FOUND, "%s: there is no repository", w->path)
-			   : fail_sys(e, "%s", w->path);
+	if (worker_reach(w, e))
+		return -1;
 	rc = git_repository_open_ext(&repo, w->path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
 	if (rc == GIT_ENOTFOUND)
 		return fail(e, WHY_NOT_FOUND,

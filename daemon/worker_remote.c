@@ -222,7 +222,9 @@ ask(struct worker *w, struct error **e)
 		close(pipes[0]);
 		return fail_sys(e, "%s: fork", w->path);
 	}
+	worker_limit_stop(); /* it has deadlines of its own */
 	await(w, pid, pipes[0], answer);
+	worker_limit_start();
 	close(pipes[0]);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;

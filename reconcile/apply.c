@@ -335,8 +335,11 @@ admit(struct pass *p, const struct manifest *m, const void *live, struct object 
 {
 	const char *why = admission_refusal(p->s, live, o, p->a);
 
-	if (why && !p->w->admitted)
+	if (why && !p->w->admitted) {
 		apply_complain(p->c, m, NULL, why);
+		if (p->w->ret_refused)
+			*p->w->ret_refused = true;
+	}
 	admission_learn(p->s, o);
 }
 

@@ -5,6 +5,7 @@
  * the proxy's own controller does first, finds a hand-written Service there, too.
  */
 #include "controllers.h"
+#include "own.h"
 #include "service.h"
 #include "workload.h"
 
@@ -148,4 +149,29 @@ endpoints_mirror(struct snapshot *s, const struct service *svc, struct plan *p)
 	for (size_t i = 0; i < has.n; i++)
 		if (left[i])
 			plan_name(p, ACT_DELETE, left[i], "its Endpoints have less");
+}
+
+/* Kubernetes' controller of Endpoints deletes them when it hears that their Service was,
+ * whoever wrote them.  Those that are there before their Service wait for it; that there was
+ * one shows in the slices that mirror them.  What Git states stays, and only the slices go. */
+void
+endpoints_bereaved(struct snapshot *s, const struct endpoints *ep, struct plan *p)
+{
+	struct objects has;
+	bool mirrored = false;
+
+	if (ep->metadata->deletionTimestamp ||
+	    snapshot_find(s, RES_service, object_namespace(ep), object_name(ep)))
+		return;
+	has = snapshot_owned(s, RES_endpoint_slice, object_uid(ep));
+	for (size_t i = 0; i < has.n; i++) {
+		if (!str_is(object_label(has.at[i], LABEL_MANAGED_BY), MIRRORER))
+			continue;
+		mirrored = true;
+		if (own_is_gits(s, (const struct object *)ep) &&
+		    !has.at[i]->metadata->deletionTimestamp)
+			plan_name(p, ACT_DELETE, has.at[i], "its service is gone");
+	}
+	if (mirrored && !own_is_gits(s, (const struct object *)ep))
+		plan_name(p, ACT_DELETE, ep, "its service is gone");
 }

@@ -161,7 +161,7 @@ renew_failed(struct rt *rt, struct rtpod *p, size_t i, const struct rt_container
 		is->message = xstrdup(error_text(why));
 	}
 	rt_changed(rt, p);
-	return fail(e, WHY_INVALID, "%s", error_text(why));
+	return fail(e, why->why, "%s", error_text(why));
 }
 
 int

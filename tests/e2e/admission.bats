@@ -159,3 +159,27 @@ replicas() { [ "$(k -n "$1" get deploy web -o 'jsonpath={.status.replicas}')" = 
 	again() { [ "$(k -n git get pod a -o 'jsonpath={.metadata.uid}')" != "$uid" ] && k -n git get pod a; }
 	wait_for 15 "the pod is put back" again
 }
+
+@test "a commit that a quota refused is applied once the quota is raised, and told again only then" {
+	put room <<-Y
+		apiVersion: v1
+		kind: Namespace
+		metadata: {name: room}
+	Y
+	wait_for 15 "the namespace is there" k get ns room
+	k -n room create quota q --hard=pods=0
+	put guest <<-Y
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: guest, namespace: room}
+		spec: {containers: [{name: c, image: "box:1"}]}
+	Y
+	said() { k get revisions -o json | grep -q 'pods \\"guest\\" is forbidden: exceeded quota: q'; }
+	wait_for 15 "the commit is refused" said
+	failures() { k get revisions -o json | jq '[.items[] | select(.status.outcome == "Failed" and .spec.commit == "'"$(head_id)"'")] | length'; }
+	k -n room patch quota q --type=merge -p '{"metadata":{"labels":{"seen":"yes"}}}'
+	k -n room patch quota q --type=merge -p '{"spec":{"hard":{"pods":"1"}}}'
+	wait_for 15 "the pod is made" k -n room get pod guest
+	[ "$(failures)" = 1 ]
+	kedge wait deploy --for "$(head_id)" --timeout 20s
+}

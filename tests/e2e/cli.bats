@@ -107,6 +107,15 @@ teardown_file() {
 	[ "$(kedge validate -o json "$W/v" | jq '.errors | length')" -ge 2 ]
 }
 
+@test "validate names the limit of folders within folders, and what to do" {
+	deep=$W/deep$(printf '/d%.0s' $(seq 70))
+	mkdir -p "$deep"
+	deployment web web:1 >"$deep/web.yaml"
+	run kedge validate "$W/deep"
+	[ "$status" = 1 ]
+	[[ $output =~ "64 folders within each other are the most: move it up, or name it in .kedgeignore" ]]
+}
+
 @test "validate refuses a link in a repository and follows it elsewhere" {
 	mkdir -p "$W/l" "$W/elsewhere"
 	service web >"$W/elsewhere/svc.yaml"

@@ -203,6 +203,7 @@ teardown() {
 	configmap c one >"$W/clone/c.yaml"
 	push_wait first
 	pod=$(kedge get pods -o name)
+	kedge suspend deploy
 
 	kedge_stop
 	sources dir "$W/manifests"
@@ -211,6 +212,7 @@ teardown() {
 	[ "$(kedge get sources -o name)" = source.kedge.dev/dir ]
 	[ "$(kedge get pods -o name)" = "$pod" ]
 	grep -q 'source deploy is no longer configured: its objects (4) stay as they are' "$W/kedged.log"
+	grep -q 'its suspension is forgotten with it: put back, .* suspend: true' "$W/kedged.log"
 	run kedge status
 	[[ $output =~ 'not from Git any more: source deploy is no longer configured' ]]
 	for o in 'deployment default/web' 'configmap default/a' 'configmap default/b'; do

@@ -309,6 +309,48 @@ hand_written_endpoints_are_mirrored_in_slices(void **state)
 	done(&b);
 }
 
+#define HAND_WRITTEN(more)                                                                     \
+	"apiVersion: v1\nkind: Endpoints\nmetadata: {name: web, uid: u-ep" more "}\nsubsets: " \
+	"[{addresses: [{ip: 192.0.2.7}], ports: [{name: http, port: 8080}]}]\n"
+
+/* And with its Service gone: what a pass over the Endpoints plans. */
+static const char *
+bereave(struct bench *b, bool there_was_one)
+{
+	struct snapshot *s;
+
+	if (there_was_one) {
+		settle(b);
+		assert_int_equal(slices(b), 1);
+		world_drop(&b->w, "service", "default", "web");
+	}
+	s = world_snapshot(&b->w);
+	plan_init(&b->plan, &b->w.arena);
+	for (size_t i = 0; i < s->of[RES_endpoints].n; i++)
+		endpoints_bereaved(s, (const struct endpoints *)s->of[RES_endpoints].at[i],
+				   &b->plan);
+	buf_clear(&b->out);
+	plan_print(&b->plan, &b->out);
+	return buf_text(&b->out);
+}
+
+static void
+hand_written_endpoints_go_with_their_service(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, SVC("ports: [{name: http, port: 80}]") HAND_WRITTEN(""));
+	assert_string_equal(bereave(&b, true),
+			    "- delete endpoints default/web  # its service is gone\n");
+	done(&b);
+	/* they may be there first, and wait for it */
+	b = (struct bench){ 0 };
+	world_read(&b.w, HAND_WRITTEN(""));
+	assert_string_equal(bereave(&b, false), "");
+	done(&b);
+}
+
 int
 main(void)
 {
@@ -322,6 +364,7 @@ main(void)
 		cmocka_unit_test(unready_addresses_are_published_when_asked_for),
 		cmocka_unit_test(a_service_that_loses_its_selector_loses_our_lists_only),
 		cmocka_unit_test(hand_written_endpoints_are_mirrored_in_slices),
+		cmocka_unit_test(hand_written_endpoints_go_with_their_service),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

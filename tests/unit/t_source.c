@@ -348,7 +348,7 @@ a_plain_folder_is_not_taken_for_a_repository(void **state)
 	assert_non_null(strstr(source_error(w.s, "main"), "is not a Git repository"));
 	sh(&w, "rm -r plain");
 	assert_news(&w, SOURCE_FAILED, 5);
-	assert_non_null(strstr(source_error(w.s, "main"), "there is no repository"));
+	assert_non_null(strstr(source_error(w.s, "main"), "there is nothing here"));
 	/* When it appears, the same worker opens it. */
 	sh(&w, "git init -q --bare -b main plain; git clone -q plain work");
 	write_config(&w, "work/web.yaml", "web", "1");
@@ -518,6 +518,39 @@ the_same_object_in_two_files_is_an_error_until_it_is_gone(void **state)
 	world_end(&w);
 }
 
+/* Whatever lies there: open() waits for good, in libgit2 or in us. */
+static void
+what_waits_for_good_ends_the_worker(void **state)
+{
+	static const char *const places[] = { "refs/heads/main", "HEAD", "packed-refs",
+					      "config", "objects/info/alternates" };
+	struct world w;
+
+	(void)state;
+	world_new(&w);
+	world_git(&w);
+	w.args.timeout = 1;
+	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+		sh(&w, "cp -a repo.git whole; %s rm -f repo.git/%s; mkfifo repo.git/%s",
+		   i ? "git -C repo.git pack-refs --all;" : "", places[i], places[i]);
+		world_watch(&w, "git", w.repo);
+		if (!world_await(&w, SOURCE_FAILED, 20) || !*source_error(w.s, "main"))
+			fail_msg("%s: no word", places[i]);
+		if (!i)
+			assert_non_null(strstr(source_error(w.s, "main"), "longer than 1 s"));
+		worker_kill(&w);
+		sh(&w, "rm -r repo.git; mv whole repo.git");
+		world_attach(&w);
+		for (double end = seconds() + 20; *source_error(w.s, "main");) {
+			world_await(&w, SOURCE_FAILED, 0.1);
+			if (seconds() > end)
+				fail_msg("%s: %s stays", places[i], source_error(w.s, "main"));
+		}
+		assert_shows(&w, "web.yaml:web=1");
+	}
+	world_end(&w);
+}
+
 int
 main(void)
 {
@@ -534,6 +567,7 @@ main(void)
 		cmocka_unit_test(names_that_git_would_not_make_are_refused),
 		cmocka_unit_test(a_gone_repository_keeps_what_runs_and_comes_back),
 		cmocka_unit_test(a_damaged_source_says_which_file),
+		cmocka_unit_test(what_waits_for_good_ends_the_worker),
 		cmocka_unit_test(a_plain_folder_is_not_taken_for_a_repository),
 		cmocka_unit_test(a_rollback_is_a_commit_in_the_source),
 		cmocka_unit_test(a_new_worker_goes_on_where_the_last_one_was),

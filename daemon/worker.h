@@ -54,8 +54,9 @@ struct worker {
 	int writable; /* what was said last; -1: nothing */
 };
 
-/* worker_limit.c: between start and stop a job may take the source's `timeout`; then its worker
- * says so and ends.  A start while it runs gives the whole time anew. */
+/* worker_limit.c: between start and stop a job gets on within the source's `timeout`; else its
+ * worker says so and ends.  A start while it runs is a step forward: it gives the whole time
+ * anew. */
 int worker_limit_open(const struct worker *, struct error **);
 void worker_limit_start(void);
 void worker_limit_stop(void);

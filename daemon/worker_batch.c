@@ -92,6 +92,7 @@ batch_add(struct batch *b, const git_oid *id, const char *path, struct error **e
 	size_t size;
 	int rc = git_odb_read_header(&size, &type, b->odb, id);
 
+	worker_limit_start();
 	if (rc)
 		return fail_git(e, rc, "%s: cannot be read (try git fsck)", path);
 	return take(b, id, NULL, size, path, e);
@@ -288,6 +289,7 @@ pack_piece(void *bytes, size_t n, void *ctx)
 	buf_add(&o->piece, bytes, n);
 	if (o->piece.len < PACK_PIECE)
 		return 0;
+	worker_limit_start();
 	if (frame_send(o->fd, FRAME_PACK, NULL, 0, o->piece.at, o->piece.len, o->e))
 		return -1;
 	buf_clear(&o->piece);
@@ -328,6 +330,7 @@ batch_send(struct batch *b, int fd, struct error **e)
 		if (rc)
 			return fail_git(e, rc, "read an object (try git fsck)");
 		type = (char)git_odb_object_type(x->held);
+		worker_limit_start();
 		if (frame_send(fd, FRAME_OBJECT, &type, 1, git_odb_object_data(x->held),
 			       git_odb_object_size(x->held), e))
 			return -1;

@@ -85,7 +85,7 @@ worker_limit_open(const struct worker *w, struct error **e)
 	limit.seconds = w->args->timeout ? w->args->timeout : LIMIT_S;
 	snprintf(
 	    text, sizeof text,
-	    "%.2000s: reading it took longer than %lld s and was given up; what runs stays.  "
+	    "%.2000s: reading it got no further for %lld s and was given up; what runs stays.  "
 	    "Look for a FIFO, socket or device among its files (find PATH ! -type f ! -type "
 	    "d), or for a disk that does not answer; what is only large needs a longer "
 	    "timeout in the source's row of kedge.yaml",

@@ -296,6 +296,7 @@ take_entry(struct scan *s, int dir, const char *path, const char *name, const st
 	bool wanted = gittree_name_wanted(name, strlen(name)), empty;
 	struct stat st;
 
+	worker_limit_start();
 	if (gittree_name_hidden(name) && !wanted)
 		return 0;
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)

@@ -30,7 +30,7 @@ config_map() { printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\n' 
 workers() { pgrep -c -P "$KEDGED" -f -- --role=source; }
 
 @test "a FIFO in place of a branch: the worker is given up and it is said; the other source goes on" {
-	wait_for 20 "the message" sh -c "kedge status stuck | grep -q 'longer than 1 s'"
+	wait_for 20 "the message" sh -c "kedge status stuck | grep -q 'no further for 1 s'"
 	output=$(field source stuck .status.message)
 	has "$W/stuck.git"
 	has "FIFO"
@@ -46,7 +46,7 @@ workers() { pgrep -c -P "$KEDGED" -f -- --role=source; }
 	wait_for 30 "another worker" newer
 	# one for each source that is there
 	[ "$(pgrep -c -P "$KEDGED" -f -- --role=source)" -le 3 ]
-	[ "$(grep -c 'longer than 1 s' "$W/kedged.log")" = 1 ]
+	[ "$(grep -c 'no further for 1 s' "$W/kedged.log")" = 1 ]
 }
 
 @test "what is not there, or cannot be read, is said once, with what to do" {

@@ -537,7 +537,8 @@ what_waits_for_good_ends_the_worker(void **state)
 		if (!world_await(&w, SOURCE_FAILED, 20) || !*source_error(w.s, "main"))
 			fail_msg("%s: no word", places[i]);
 		if (!i)
-			assert_non_null(strstr(source_error(w.s, "main"), "longer than 1 s"));
+			assert_non_null(
+			    strstr(source_error(w.s, "main"), "no further for 1 s"));
 		worker_kill(&w);
 		sh(&w, "rm -r repo.git; mv whole repo.git");
 		world_attach(&w);

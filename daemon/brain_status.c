@@ -9,8 +9,6 @@
 #include <jansson.h>
 #include <string.h>
 
-enum { TROUBLES_TOLD = 100 };
-
 /* A line left out would be one not told. */
 json_t *
 brain_text_json(const char *text)
@@ -50,7 +48,7 @@ source_status_json(struct brain *b, struct watch *w)
 static void
 add_trouble(json_t *out, const struct object *o, const char *why)
 {
-	if (why && json_array_size(out) < TROUBLES_TOLD)
+	if (why)
 		json_array_append_new(
 		    out, json_pack("{s:s, s:s, s:s, s:o}", "kind", resource_of(o)->singular,
 				   "namespace", object_namespace(o), "name", object_name(o),

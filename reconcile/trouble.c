@@ -251,29 +251,104 @@ labels_text(const struct pairs *labels, struct arena *a)
 	return arena_strdup(a, buf_text(&text));
 }
 
+/* Of svc, all that it selects and that stays. */
+static struct at_service
+at_begin(const struct snapshot *s, const struct service *svc, struct label_selector *ret_sel,
+	 struct arena *a)
+{
+	struct objects all = snapshot_in(s, RES_pod, object_namespace(svc));
+	struct at_service at = { .s = s, .svc = svc, .a = a };
+
+	*ret_sel = (struct label_selector){ .matchLabels = svc->spec->selector };
+	at.pods = arena_alloc(a, (all.n + 1) * sizeof *at.pods);
+	for (size_t i = 0; i < all.n; i++)
+		if (!all.at[i]->metadata->deletionTimestamp &&
+		    selector_matches(ret_sel, &all.at[i]->metadata->labels))
+			at.pods[at.npods++] = (const struct pod *)all.at[i];
+	return at;
+}
+
+static const char *
+nothing_matches(const struct at_service *at, const char *when)
+{
+	return arena_printf(at->a, "no pod has the labels that it selects by%s: %s", when,
+			    labels_text(&at->svc->spec->selector, at->a));
+}
+
 const char *
 trouble_of_service(const struct snapshot *s, const struct service *svc,
 		   const struct end_seen *ends, size_t nends, struct arena *a)
 {
-	struct objects all = snapshot_in(s, RES_pod, object_namespace(svc));
-	struct at_service at = { s, svc, ends, nends, NULL, 0, a };
-	struct label_selector sel = { 0 };
+	struct label_selector sel;
+	struct at_service at;
 	const char *why = NULL;
 
 	if (!service_selects(svc))
 		return NULL;
-	sel.matchLabels = svc->spec->selector;
-	at.pods = arena_alloc(a, (all.n + 1) * sizeof *at.pods);
-	for (size_t i = 0; i < all.n; i++)
-		if (!all.at[i]->metadata->deletionTimestamp &&
-		    selector_matches(&sel, &all.at[i]->metadata->labels))
-			at.pods[at.npods++] = (const struct pod *)all.at[i];
+	at = at_begin(s, svc, &sel, a);
+	at.ends = ends;
+	at.nends = nends;
 	if (!at.npods)
-		return is_made_by_somebody(&at, &sel)
-			   ? NULL
-			   : arena_printf(a, "no pod has the labels that it selects by: %s",
-					  labels_text(&svc->spec->selector, a));
+		return is_made_by_somebody(&at, &sel) ? NULL : nothing_matches(&at, "");
 	for (size_t i = 0; i < svc->spec->ports.n && !why; i++)
 		why = trouble_of_port(&at, &svc->spec->ports.at[i]);
 	return why;
+}
+
+const char *
+trouble_of_endpoints(const struct snapshot *s, const struct service *svc, struct arena *a)
+{
+	const char *why = trouble_of_service(s, svc, NULL, 0, a);
+	struct label_selector sel;
+	struct at_service at;
+
+	if (why || !service_selects(svc))
+		return why;
+	at = at_begin(s, svc, &sel, a);
+	if (!at.npods)
+		return nothing_matches(&at, " just now");
+	for (size_t i = 0; i < at.npods; i++) {
+		const char *one = trouble_of_pod(s, at.pods[i], false, a);
+
+		if (is_ready(at.pods[i]))
+			return NULL;
+		if (one && !why)
+			why = arena_printf(a, "; pod %s: %s", object_name(at.pods[i]), one);
+	}
+	return at.npods == 1 ? arena_printf(a, "its one pod is not ready%s", why ? why : "")
+			     : arena_printf(a, "none of its %zu pods is ready%s", at.npods,
+					    why ? why : "");
+}
+
+static bool
+is_met_at(const struct service *svc, const char *ip, const char *protocol, int64_t port)
+{
+	for (size_t i = 0; i < svc->spec->ports.n; i++) {
+		const struct service_port *sp = &svc->spec->ports.at[i];
+		bool here = str_is(svc->spec->clusterIP, ip);
+
+		for (size_t k = 0; k < svc->spec->externalIPs.n; k++)
+			here |= str_is(svc->spec->externalIPs.at[k], ip);
+		for (size_t k = 0; svc->status && svc->status->loadBalancer &&
+				   k < svc->status->loadBalancer->ingress.n;
+		     k++)
+			here |= str_is(svc->status->loadBalancer->ingress.at[k].ip, ip);
+		if (str_is(sp->protocol, protocol) &&
+		    (here ? sp->port == port : port && sp->nodePort == port))
+			return true;
+	}
+	return false;
+}
+
+const char *
+trouble_of_way(const struct snapshot *s, const char *ip, const char *protocol, int64_t port,
+	       struct arena *a)
+{
+	for (size_t i = 0; i < s->of[RES_service].n; i++) {
+		const struct service *svc = (const struct service *)s->of[RES_service].at[i];
+
+		if (is_met_at(svc, ip, protocol, port))
+			return trouble_of_endpoints(s, svc, a);
+	}
+	return NULL;
 }

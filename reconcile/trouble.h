@@ -17,4 +17,12 @@ const char *trouble_of_pod(const struct snapshot *, const struct pod *, bool cou
  * says that this pod was looked at. */
 const char *trouble_of_service(const struct snapshot *, const struct service *,
 			       const struct end_seen *at, size_t n, struct arena *);
+/* Why it has no ready endpoint: what trouble_of_service() says, or that there is no pod just
+ * now, or what its pods lack.  NULL: one of its pods is ready, or it names no pods at all. */
+const char *trouble_of_endpoints(const struct snapshot *, const struct service *,
+				 struct arena *);
+/* The same of the Service that is met at this address, its own, a node's or another that leads
+ * to it, and port; NULL also: there is none. */
+const char *trouble_of_way(const struct snapshot *, const char *ip, const char *protocol,
+			   int64_t port, struct arena *);
 #endif

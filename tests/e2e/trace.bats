@@ -67,6 +67,7 @@ node_ip() { kedge get nodes -o json | jq -r '.items[0].status.addresses[] | sele
 	matches '^it is refused$'
 	run kedge trace asker nobody:80
 	matches '^it is refused$'
+	matches '^  no endpoint: no pod has the labels that it selects by: app=nobody$'
 	run kedge trace 203.0.113.5 192.0.2.50:81
 	matches 'default/gate:81 is not for this source" -j DROP'
 	matches '^it is dropped$'

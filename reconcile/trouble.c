@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/map.h"
 #include "base/text.h"
 #include "object.h"
 #include "pod_parts.h"
@@ -122,8 +123,7 @@ trouble_of_pod(const struct snapshot *s, const struct pod *pod, bool count, stru
 struct at_service {
 	const struct snapshot *s;
 	const struct service *svc;
-	const struct end_seen *ends;
-	size_t nends;
+	const struct map *ends;  /* of trouble_ends(), or NULL */
 	const struct pod **pods; /* that it selects */
 	size_t npods;
 	struct arena *a;
@@ -165,19 +165,31 @@ ports_of(const struct pod *pod, struct arena *a)
 
 enum listens { NOT_SEEN, NOBODY, TO_ITSELF, YES };
 
+/* Of "10.42.0.2" that it was looked at, of "10.42.0.2:80" the socket that most reach. */
+void
+trouble_ends(struct map *ends, const struct end_seen *at, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		cleanup_free char *key = NULL;
+		const struct end_seen *was;
+
+		xasprintf(&key, "%s:%" PRId64, at[i].ip, at[i].port);
+		was = map_get(ends, key);
+		if (!was || was->local)
+			(void)map_put(ends, key, (void *)&at[i]);
+		(void)map_put(ends, at[i].ip, (void *)&at[i]);
+	}
+}
+
 static enum listens
 listens(const struct at_service *at, const char *ip, int64_t port)
 {
-	enum listens found = NOT_SEEN;
+	const struct end_seen *found;
 
-	for (size_t i = 0; i < at->nends; i++) {
-		const struct end_seen *end = &at->ends[i];
-		enum listens one = end->port != port ? NOBODY : end->local ? TO_ITSELF : YES;
-
-		if (str_is(end->ip, ip) && one > found)
-			found = one;
-	}
-	return found;
+	if (!at->ends || !ip || !map_get(at->ends, ip))
+		return NOT_SEEN;
+	found = map_get(at->ends, arena_printf(at->a, "%s:%" PRId64, ip, port));
+	return !found ? NOBODY : found->local ? TO_ITSELF : YES;
 }
 
 static const char *
@@ -276,8 +288,8 @@ nothing_matches(const struct at_service *at, const char *when)
 }
 
 const char *
-trouble_of_service(const struct snapshot *s, const struct service *svc,
-		   const struct end_seen *ends, size_t nends, struct arena *a)
+trouble_of_service(const struct snapshot *s, const struct service *svc, const struct map *ends,
+		   struct arena *a)
 {
 	struct label_selector sel;
 	struct at_service at;
@@ -287,7 +299,6 @@ trouble_of_service(const struct snapshot *s, const struct service *svc,
 		return NULL;
 	at = at_begin(s, svc, &sel, a);
 	at.ends = ends;
-	at.nends = nends;
 	if (!at.npods)
 		return is_made_by_somebody(&at, &sel) ? NULL : nothing_matches(&at, "");
 	for (size_t i = 0; i < svc->spec->ports.n && !why; i++)
@@ -298,7 +309,7 @@ trouble_of_service(const struct snapshot *s, const struct service *svc,
 const char *
 trouble_of_endpoints(const struct snapshot *s, const struct service *svc, struct arena *a)
 {
-	const char *why = trouble_of_service(s, svc, NULL, 0, a);
+	const char *why = trouble_of_service(s, svc, NULL, a);
 	struct label_selector sel;
 	struct at_service at;
 

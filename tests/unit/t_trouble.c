@@ -1,6 +1,7 @@
 /* t_trouble.c -- what is said of pods and services that do not work, and that nothing is said
  * of those that do. */
 #include "base/arena.h"
+#include "base/map.h"
 #include "trouble.h"
 #include "world.h"
 #include <setjmp.h>
@@ -58,12 +59,15 @@ service_says(const char *yaml, const struct end_seen *at, size_t n, const char *
 {
 	struct world w = { 0 };
 	struct snapshot *s;
+	struct map ends = { 0 };
 	const char *got;
 
 	world_read(&w, yaml);
 	s = world_snapshot(&w);
-	got = trouble_of_service(s, snapshot_find(s, RES_service, "default", "s"), at, n,
+	trouble_ends(&ends, at, n);
+	got = trouble_of_service(s, snapshot_find(s, RES_service, "default", "s"), &ends,
 				 &w.arena);
+	map_done(&ends);
 	if (want)
 		assert_string_equal(got ? got : "(nothing)", want);
 	else

@@ -230,28 +230,6 @@ trouble_of_port(const struct at_service *at, const struct service_port *sp)
 	return NULL;
 }
 
-/* Pods of these labels may come: whoever makes them has none just now. */
-static bool
-is_made_by_somebody(const struct at_service *at, const struct label_selector *sel)
-{
-	struct objects all = snapshot_in(at->s, RES_deployment, object_namespace(at->svc));
-
-	for (size_t i = 0; i < all.n; i++) {
-		const struct deployment *d = (const struct deployment *)all.at[i];
-
-		if (selector_matches(sel, &d->spec->template->metadata->labels))
-			return true;
-	}
-	all = snapshot_in(at->s, RES_replica_set, object_namespace(at->svc));
-	for (size_t i = 0; i < all.n; i++) {
-		const struct replica_set *rs = (const struct replica_set *)all.at[i];
-
-		if (selector_matches(sel, &rs->spec->template->metadata->labels))
-			return true;
-	}
-	return false;
-}
-
 static const char *
 labels_text(const struct pairs *labels, struct arena *a)
 {
@@ -265,17 +243,16 @@ labels_text(const struct pairs *labels, struct arena *a)
 
 /* Of svc, all that it selects and that stays. */
 static struct at_service
-at_begin(const struct snapshot *s, const struct service *svc, struct label_selector *ret_sel,
-	 struct arena *a)
+at_begin(const struct snapshot *s, const struct service *svc, struct arena *a)
 {
 	struct objects all = snapshot_in(s, RES_pod, object_namespace(svc));
 	struct at_service at = { .s = s, .svc = svc, .a = a };
+	struct label_selector sel = { .matchLabels = svc->spec->selector };
 
-	*ret_sel = (struct label_selector){ .matchLabels = svc->spec->selector };
 	at.pods = arena_alloc(a, (all.n + 1) * sizeof *at.pods);
 	for (size_t i = 0; i < all.n; i++)
 		if (!all.at[i]->metadata->deletionTimestamp &&
-		    selector_matches(ret_sel, &all.at[i]->metadata->labels))
+		    selector_matches(&sel, &all.at[i]->metadata->labels))
 			at.pods[at.npods++] = (const struct pod *)all.at[i];
 	return at;
 }
@@ -291,16 +268,17 @@ const char *
 trouble_of_service(const struct snapshot *s, const struct service *svc, const struct map *ends,
 		   struct arena *a)
 {
-	struct label_selector sel;
 	struct at_service at;
 	const char *why = NULL;
 
 	if (!service_selects(svc))
 		return NULL;
-	at = at_begin(s, svc, &sel, a);
+	at = at_begin(s, svc, a);
 	at.ends = ends;
 	if (!at.npods)
-		return is_made_by_somebody(&at, &sel) ? NULL : nothing_matches(&at, "");
+		return service_has_maker(s, svc, false) /* who has none just now */
+			   ? NULL
+			   : nothing_matches(&at, "");
 	for (size_t i = 0; i < svc->spec->ports.n && !why; i++)
 		why = trouble_of_port(&at, &svc->spec->ports.at[i]);
 	return why;
@@ -310,12 +288,11 @@ const char *
 trouble_of_endpoints(const struct snapshot *s, const struct service *svc, struct arena *a)
 {
 	const char *why = trouble_of_service(s, svc, NULL, a);
-	struct label_selector sel;
 	struct at_service at;
 
 	if (why || !service_selects(svc))
 		return why;
-	at = at_begin(s, svc, &sel, a);
+	at = at_begin(s, svc, a);
 	if (!at.npods)
 		return nothing_matches(&at, " just now");
 	for (size_t i = 0; i < at.npods; i++) {

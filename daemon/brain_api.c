@@ -1,4 +1,5 @@
 /* brain_api.c -- what the API asks of the brain (images: brain_images.c). */
+#include "../reconcile/base/arena.h"
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
@@ -6,6 +7,7 @@
 #include "../reconcile/controllers.h"
 #include "../reconcile/own.h"
 #include "../reconcile/tree.h"
+#include "../reconcile/trouble.h"
 #include "api.h"
 #include "brain_requests.h"
 #include <fcntl.h>
@@ -439,9 +441,27 @@ brain_usage_seen(struct brain *b, const struct usage_seen *seen)
 static int
 on_look(void *ctx, int64_t id, const struct look_args *look, struct error **e)
 {
-	return look_ask(ctx, ASK_HAND, id, *look)
-		   ? 0
-		   : fail(e, WHY_UNAVAILABLE, "the host cannot be asked just now");
+	struct brain_request *r = look_ask(ctx, ASK_HAND, id, *look);
+
+	if (!r)
+		return fail(e, WHY_UNAVAILABLE, "the host cannot be asked just now");
+	r->to = xstrdup(look->to);
+	r->protocol = xstrdup(look->protocol);
+	r->port = look->port;
+	return 0;
+}
+
+/* The hand knows rules and addresses; why a Service's way ends at once is in the objects. */
+static void
+way_seen(struct brain *b, const struct brain_request *r, const struct look_seen *seen)
+{
+	cleanup_arena struct arena a = { 0 };
+	struct snapshot s = { .arena = &a };
+	struct look_seen full = *seen;
+
+	store_view(b->store, &s);
+	full.why = trouble_of_way(&s, r->to, r->protocol, r->port, &a);
+	answer_seen(b, seen->id, look_seen_kind(), &full);
 }
 
 void
@@ -449,8 +469,13 @@ brain_look_seen(struct brain *b, const struct look_seen *seen)
 {
 	struct brain_request *r = brain_request_find(b, ASK_STATUS, seen->id);
 
-	if (r)
+	if (r) {
 		status_answer(b, r, seen);
+		return;
+	}
+	r = brain_request_find(b, ASK_HAND, seen->id);
+	if (r && r->to && *r->to && !strcmp(seen->verdict, "refused") && !seen->ends.n)
+		way_seen(b, r, seen);
 	else
 		answer_seen(b, seen->id, look_seen_kind(), seen);
 }

@@ -13,6 +13,7 @@
 #include "../reconcile/base/log.h"
 #include "../reconcile/pod_image.h"
 #include "loop.h"
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,7 +122,7 @@ struct users {
 	const struct image_seen *image;
 	const void *last; /* one that names it twice is one */
 	struct buf names;
-	size_t n;
+	size_t n, revisions, others;
 };
 
 static void
@@ -133,6 +134,8 @@ user_add(void *ctx, const char *image, const void *who)
 	need(&one, image, who);
 	if (u->last != who && is_needed(&one, u->image)) {
 		u->last = who;
+		*(resource_of(who) == &resources[RES_revision] ? &u->revisions : &u->others) +=
+		    1;
 		if (u->n++ < USERS_NAMED)
 			buf_addf(&u->names, "%s%s %s%s%s", u->n > 1 ? ", " : "",
 				 resource_of(who)->singular, object_namespace(who),
@@ -144,7 +147,7 @@ user_add(void *ctx, const char *image, const void *who)
 int
 gc_check_unused(struct brain *b, const char *name, struct error **e)
 {
-	cleanup_free char *full = imageref_normalise(name, NULL);
+	cleanup_free char *full = imageref_normalise(name, NULL), *kept = NULL;
 	struct users u = { 0 };
 
 	for (size_t i = 0; full && i < b->images->images.n; i++)
@@ -155,10 +158,19 @@ gc_check_unused(struct brain *b, const char *name, struct error **e)
 	each_needed(b, user_add, &u);
 	if (u.n > USERS_NAMED)
 		buf_addf(&u.names, " and %zu more", u.n - USERS_NAMED);
+	if (u.revisions)
+		xasprintf(&kept,
+			  "; a revision keeps it for a rollback until %" PRId64
+			  " newer ones are there (images.keepRevisions in kedge.yaml)",
+			  b->config->images->keepRevisions);
 	if (u.n)
 		fail(e, WHY_CONFLICT,
-		     "unable to remove image \"%s\" (must force: --force): used by %s", name,
-		     buf_text(&u.names));
+		     "unable to remove image \"%s\" (must force: --force): used by %s%s%s",
+		     name, buf_text(&u.names),
+		     u.others
+			 ? "; change or delete what names it first, in Git where it is Git's"
+			 : "",
+		     kept ? kept : "");
 	buf_done(&u.names);
 	return u.n ? -1 : 0;
 }

@@ -13,7 +13,7 @@
 #include <jansson.h>
 #include <string.h>
 
-enum { FIELDS_TOLD = 20, OBJECTS_TOLD = 1000 };
+enum { FIELDS_TOLD = 20 };
 
 /* The managers, the first first, each once. */
 static json_t *
@@ -104,7 +104,7 @@ brain_loose(struct brain *b)
 	for (int r = 0; r < RES_COUNT; r++) {
 		struct objects all = s.of[r];
 
-		for (size_t i = 0; i < all.n && json_array_size(out) < OBJECTS_TOLD; i++) {
+		for (size_t i = 0; i < all.n; i++) {
 			cleanup_arena struct arena scratch = { 0 };
 			const struct object *o = all.at[i];
 			json_t *one = NULL;

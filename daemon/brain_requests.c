@@ -40,6 +40,8 @@ brain_request_free(struct brain *b, struct brain_request *r)
 		close(r->pipe);
 	free(r->source);
 	free(r->ref);
+	free(r->to);
+	free(r->protocol);
 	free(r->json);
 	if (r->late)
 		event_free(r->late);

@@ -18,6 +18,8 @@ struct brain_request {
 	/* Of an import: our copy of the writing end, so that its reader sees no end (half a
 	 * tar can look whole) before we know that all was sent; -1. */
 	int pipe;
+	char *to, *protocol; /* of a look at a connection's way, and: */
+	int64_t port;
 	bool allow_prune;
 	char *json; /* the answer when it went well; NULL: none but that */
 	/* Of ASK_STATUS: when it is answered without the hand, and by whom. */

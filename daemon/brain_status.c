@@ -2,14 +2,13 @@
  * Git's. */
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
+#include "../reconcile/base/map.h"
 #include "../reconcile/tree.h"
 #include "../reconcile/trouble.h"
 #include "brain_state.h"
 #include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
-
-enum { TROUBLES_TOLD = 100 };
 
 /* A line left out would be one not told. */
 json_t *
@@ -50,7 +49,7 @@ source_status_json(struct brain *b, struct watch *w)
 static void
 add_trouble(json_t *out, const struct object *o, const char *why)
 {
-	if (why && json_array_size(out) < TROUBLES_TOLD)
+	if (why)
 		json_array_append_new(
 		    out, json_pack("{s:s, s:s, s:s, s:o}", "kind", resource_of(o)->singular,
 				   "namespace", object_namespace(o), "name", object_name(o),
@@ -63,7 +62,10 @@ troubles(struct brain *b, const struct look_seen *seen)
 	cleanup_arena struct arena a = { 0 };
 	json_t *out = json_array();
 	struct snapshot s = { .arena = &a };
+	struct map ends = { 0 };
 
+	if (seen)
+		trouble_ends(&ends, seen->ends.at, seen->ends.n);
 	store_view(b->store, &s);
 	for (size_t i = 0; i < s.of[RES_pod].n; i++)
 		add_trouble(
@@ -71,9 +73,10 @@ troubles(struct brain *b, const struct look_seen *seen)
 		    trouble_of_pod(&s, (const struct pod *)s.of[RES_pod].at[i], true, &a));
 	for (size_t i = 0; i < s.of[RES_service].n; i++)
 		add_trouble(out, s.of[RES_service].at[i],
-			    trouble_of_service(
-				&s, (const struct service *)s.of[RES_service].at[i],
-				seen ? seen->ends.at : NULL, seen ? seen->ends.n : 0, &a));
+			    trouble_of_service(&s,
+					       (const struct service *)s.of[RES_service].at[i],
+					       &ends, &a));
+	map_done(&ends);
 	return out;
 }
 

@@ -74,7 +74,10 @@ cli_overview(FILE *out)
 		if (!c->brief)
 			continue;
 		snprintf(left, sizeof left, "%s %s", c->words, c->args);
-		fprintf(out, "  %-36s %s\n", left, c->brief);
+		fprintf(out, "  %-36s", left);
+		if (strlen(left) > 36)
+			fprintf(out, "\n%38s", "");
+		put_wrapped(c->brief, 38, 39, out);
 	}
 	fputs("\n`kedge help COMMAND` says more.\n", out);
 }

@@ -151,6 +151,17 @@ put_loose(struct cli_call *c, json_t *o, struct buf *out)
 			 words_of(c, json_object_get(o, "managers")));
 }
 
+/* Of each list; who wants to see all asks for JSON. */
+enum { ROWS_SHOWN = 100 };
+
+static void
+put_more(size_t n, struct buf *out)
+{
+	if (n > ROWS_SHOWN)
+		buf_addf(out, "  and %zu more: kedge status -o json lists all\n",
+			 n - ROWS_SHOWN);
+}
+
 /* What is there and does not work. */
 static void
 put_troubles(struct cli_call *c, json_t *list, struct buf *out)
@@ -160,10 +171,13 @@ put_troubles(struct cli_call *c, json_t *list, struct buf *out)
 
 	json_array_foreach(list, i, o)
 	{
+		if (i == ROWS_SHOWN)
+			break;
 		buf_addf(out, "%s  %s %s\n    %s\n", i ? "" : "\nnot working\n",
 			 cli_at(c, o, "kind"), loose_path(c, o),
 			 cli_paint(c, RED, cli_first_line(c, cli_at(c, o, "message"), 400)));
 	}
+	put_more(json_array_size(list), out);
 }
 
 /* What sources left behind that kedged follows no longer, each source's together. */
@@ -176,15 +190,17 @@ put_left(struct cli_call *c, json_t *list, struct buf *out)
 	json_array_foreach(list, i, o)
 	{
 		const char *source = cli_at(c, o, "source");
-		bool first = *source;
+		size_t n = 0;
 
+		if (!*source)
+			continue;
 		json_array_foreach(list, k, other)
 		{
-			if (k < i && str_is(cli_at(c, other, "source"), source))
-				first = false;
+			if (k == i || str_is(cli_at(c, other, "source"), source))
+				break;
 		}
-		if (!first)
-			continue;
+		if (k < i)
+			continue; /* told with the first */
 		buf_addf(out,
 			 "\nnot from Git any more: source %s is no longer configured\n"
 			 "  They stay as they are.  Put the source back into kedge.yaml, or "
@@ -192,10 +208,11 @@ put_left(struct cli_call *c, json_t *list, struct buf *out)
 			 source);
 		json_array_foreach(list, k, other)
 		{
-			if (str_is(cli_at(c, other, "source"), source))
+			if (str_is(cli_at(c, other, "source"), source) && n++ < ROWS_SHOWN)
 				buf_addf(out, "  %s %s\n", cli_at(c, other, "kind"),
 					 loose_path(c, other));
 		}
+		put_more(n, out);
 	}
 }
 
@@ -209,7 +226,7 @@ put_not_from_git(struct cli_call *c, json_t *list, struct buf *out)
 	};
 
 	for (int pass = 0; pass < 2; pass++) {
-		bool any = false;
+		size_t n = 0;
 		json_t *o;
 		size_t i;
 
@@ -220,11 +237,12 @@ put_not_from_git(struct cli_call *c, json_t *list, struct buf *out)
 
 			if (gits != (pass == 1) || json_object_get(o, "source"))
 				continue;
-			if (!any)
+			if (!n)
 				buf_addf(out, "\n%s\n", titles[pass]);
-			any = true;
-			put_loose(c, o, out);
+			if (n++ < ROWS_SHOWN)
+				put_loose(c, o, out);
 		}
+		put_more(n, out);
 	}
 }
 

@@ -6,7 +6,7 @@
 #include "../reconcile/base/ipv4.h"
 #include "../reconcile/base/text.h"
 #include "../reconcile/object.h"
-#include "cli.h"
+#include "cli_source.h"
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <string.h>
@@ -215,6 +215,7 @@ put_answer(struct cli_call *c, const struct question *q, json_t *seen)
 {
 	struct error *ignored = NULL;
 	json_t *row, *pods = object_get(c, "/api/v1/pods", &ignored);
+	const char *why = cli_first_line(c, cli_at(c, seen, "why"), 400);
 	bool masked = str_is(cli_at(c, seen, "masqueraded"), "true");
 	size_t i;
 
@@ -224,6 +225,8 @@ put_answer(struct cli_call *c, const struct question *q, json_t *seen)
 	    fprintf(c->out, "  %-6s  %s\n", cli_at(c, row, "table"), cli_at(c, row, "rule"));
 	fprintf(c->out, "it is %s%s\n", cli_at(c, seen, "verdict"),
 		masked ? ", and may be answered through the host's address" : "");
+	if (*why)
+		fprintf(c->out, "  no endpoint: %s\n", why);
 	json_array_foreach(json_object_get(seen, "ends"), i, row) put_end(c, row, pods);
 	json_decref(pods);
 	error_free(&ignored);

@@ -151,7 +151,7 @@ np_base(struct np *np, struct error **e)
 static void
 table_name(const char *chains, char to[static RULES_NAME])
 {
-	snprintf(to, RULES_NAME, "%s%s", chains, NFT_TABLE + strlen(chains));
+	snprintf(to, RULES_NAME, "%s%s", chains, &NFT_TABLE[strlen(chains)]);
 }
 
 int

@@ -18,6 +18,7 @@
 #include "pod_image.h"
 #include "pod_resources.h"
 #include "policy.h"
+#include "service.h"
 
 #define CONDITION_BACKOFF "kedge.dev/StartBackOff" /* why and since when starting fails */
 
@@ -635,6 +636,23 @@ any_running(const struct pod_seen *seen)
 	return false;
 }
 
+/* Why it is in no rule, or will be in none, though no drain has been ordered yet. */
+#define LAST_ONE "NoOtherEndpoint"
+
+static void
+draining_note(struct snapshot *s, struct pod_status *st, const char *reason, struct plan *p)
+{
+	struct conditions c = conditions_copy(st->conditions.at, st->conditions.n, 1, p->arena);
+
+	conditions_drop(&c, CONDITION_DRAINING);
+	c.at[c.n++] = (struct condition){ .type = CONDITION_DRAINING,
+					  .status = "True",
+					  .reason = reason,
+					  .lastTransitionTime = s->now };
+	st->conditions.at = c.at;
+	st->conditions.n = c.n;
+}
+
 /* True when the pod may be asked to end: it is in no rule any more and its
  * connections are over, or there was time enough. */
 static bool
@@ -644,27 +662,23 @@ is_drained(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 	int64_t limit = s->settings->drain_ms;
 	const struct condition *since = pod_condition(pod, CONDITION_DRAINING);
 	struct drain_args args = { .uid = object_uid(pod), .ip = pod->status->podIP };
-	struct conditions c;
 
 	if (!any_running(seen) || str_is(args.ip, "") || pod->spec->hostNetwork)
 		return true; /* nobody can be talking to it */
 	/* The last one serves until another does.  When none came in time, clients
-	 * would come for ever: there is nothing to wait for any more. */
+	 * would come for ever: there is nothing to wait for any more.  Nor is there when
+	 * none can come: then it leaves the rules now, and the connections that it has end. */
 	if (snapshot_serves(s, args.ip)) {
+		if (!since && !service_has_other(s, pod))
+			draining_note(s, st, LAST_ONE, p);
 		plan_again(p, began + limit > s->now ? began + limit : 0);
 		return s->now >= began + limit;
 	}
-	if (since) {
+	if (since && !str_is(since->reason, LAST_ONE)) {
 		plan_again(p, since->lastTransitionTime + limit);
 		return seen->drained || s->now >= since->lastTransitionTime + limit;
 	}
-	c = conditions_copy(st->conditions.at, st->conditions.n, 1, p->arena);
-	c.at[c.n++] = (struct condition){ .type = CONDITION_DRAINING,
-					  .status = "True",
-					  .reason = "Terminating",
-					  .lastTransitionTime = s->now };
-	st->conditions.at = c.at;
-	st->conditions.n = c.n;
+	draining_note(s, st, "Terminating", p);
 	order(p, ACT_DRAIN, pod, limit, drain_args_kind(), &args, "out of the rules");
 	plan_again(p, s->now + limit);
 	return false;

@@ -51,6 +51,72 @@ service_selects(const struct service *svc)
 	return svc->spec && svc->spec->selector.n && !service_is(svc, "ExternalName");
 }
 
+static struct label_selector
+selector_of(const struct service *svc)
+{
+	return (struct label_selector){ .matchLabels = svc->spec->selector };
+}
+
+bool
+service_has_maker(const struct snapshot *s, const struct service *svc, bool wanted)
+{
+	struct objects all = snapshot_in(s, RES_deployment, object_namespace(svc));
+	struct label_selector sel = selector_of(svc);
+
+	for (size_t i = 0; i < all.n; i++) {
+		const struct deployment *d = (const struct deployment *)all.at[i];
+
+		if ((!wanted || (d->spec->replicas && !d->metadata->deletionTimestamp)) &&
+		    selector_matches(&sel, &d->spec->template->metadata->labels))
+			return true;
+	}
+	all = snapshot_in(s, RES_replica_set, object_namespace(svc));
+	for (size_t i = 0; i < all.n; i++) {
+		const struct replica_set *rs = (const struct replica_set *)all.at[i];
+
+		if ((!wanted || (rs->spec->replicas && !rs->metadata->deletionTimestamp)) &&
+		    selector_matches(&sel, &rs->spec->template->metadata->labels))
+			return true;
+	}
+	return false;
+}
+
+/* A pod that stays, whatever it lacks just now. */
+static bool
+has_pod_but(const struct snapshot *s, const struct service *svc, const struct pod *but)
+{
+	struct objects all = snapshot_in(s, RES_pod, object_namespace(svc));
+	struct label_selector sel = selector_of(svc);
+
+	for (size_t i = 0; i < all.n; i++) {
+		const struct pod *pod = (const struct pod *)all.at[i];
+
+		if (pod != but && !pod->metadata->deletionTimestamp &&
+		    selector_matches(&sel, &pod->metadata->labels))
+			return true;
+	}
+	return false;
+}
+
+bool
+service_has_other(const struct snapshot *s, const struct pod *pod)
+{
+	struct objects all = snapshot_in(s, RES_service, object_namespace(pod));
+	bool found = false;
+
+	for (size_t i = 0; i < all.n; i++) {
+		const struct service *svc = (const struct service *)all.at[i];
+		struct label_selector sel = selector_of(svc);
+
+		if (!service_selects(svc) || !selector_matches(&sel, &pod->metadata->labels))
+			continue;
+		if (service_has_maker(s, svc, true) || has_pod_but(s, svc, pod))
+			return true;
+		found = true;
+	}
+	return !found;
+}
+
 struct objects
 service_slices(struct snapshot *s, const struct service *svc)
 {

@@ -15,6 +15,11 @@ bool service_has_health_port(struct snapshot *, const struct service *);
 size_t service_local_ready(struct snapshot *, const struct service *);
 /* Pods are chosen by labels: neither ExternalName nor without a selector. */
 bool service_selects(const struct service *);
+/* There is a Deployment or ReplicaSet whose pods it would select; `wanted`: that wants some. */
+bool service_has_maker(const struct snapshot *, const struct service *, bool wanted);
+/* May it have an endpoint other than this pod, now or soon?  True also when it does not select
+ * the pod through labels, so that nobody can say. */
+bool service_has_other(const struct snapshot *, const struct pod *);
 /* What its names and rules lead to: slices, or what a user wrote the old way where nobody made
  * slices of it (NULL: nothing). */
 struct objects service_slices(struct snapshot *, const struct service *);

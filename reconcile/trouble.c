@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/map.h"
 #include "base/text.h"
 #include "object.h"
 #include "pod_parts.h"
@@ -122,8 +123,7 @@ trouble_of_pod(const struct snapshot *s, const struct pod *pod, bool count, stru
 struct at_service {
 	const struct snapshot *s;
 	const struct service *svc;
-	const struct end_seen *ends;
-	size_t nends;
+	const struct map *ends;  /* of trouble_ends(), or NULL */
 	const struct pod **pods; /* that it selects */
 	size_t npods;
 	struct arena *a;
@@ -165,19 +165,31 @@ ports_of(const struct pod *pod, struct arena *a)
 
 enum listens { NOT_SEEN, NOBODY, TO_ITSELF, YES };
 
+/* Of "10.42.0.2" that it was looked at, of "10.42.0.2:80" the socket that most reach. */
+void
+trouble_ends(struct map *ends, const struct end_seen *at, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		cleanup_free char *key = NULL;
+		const struct end_seen *was;
+
+		xasprintf(&key, "%s:%" PRId64, at[i].ip, at[i].port);
+		was = map_get(ends, key);
+		if (!was || was->local)
+			(void)map_put(ends, key, (void *)&at[i]);
+		(void)map_put(ends, at[i].ip, (void *)&at[i]);
+	}
+}
+
 static enum listens
 listens(const struct at_service *at, const char *ip, int64_t port)
 {
-	enum listens found = NOT_SEEN;
+	const struct end_seen *found;
 
-	for (size_t i = 0; i < at->nends; i++) {
-		const struct end_seen *end = &at->ends[i];
-		enum listens one = end->port != port ? NOBODY : end->local ? TO_ITSELF : YES;
-
-		if (str_is(end->ip, ip) && one > found)
-			found = one;
-	}
-	return found;
+	if (!at->ends || !ip || !map_get(at->ends, ip))
+		return NOT_SEEN;
+	found = map_get(at->ends, arena_printf(at->a, "%s:%" PRId64, ip, port));
+	return !found ? NOBODY : found->local ? TO_ITSELF : YES;
 }
 
 static const char *
@@ -218,28 +230,6 @@ trouble_of_port(const struct at_service *at, const struct service_port *sp)
 	return NULL;
 }
 
-/* Pods of these labels may come: whoever makes them has none just now. */
-static bool
-is_made_by_somebody(const struct at_service *at, const struct label_selector *sel)
-{
-	struct objects all = snapshot_in(at->s, RES_deployment, object_namespace(at->svc));
-
-	for (size_t i = 0; i < all.n; i++) {
-		const struct deployment *d = (const struct deployment *)all.at[i];
-
-		if (selector_matches(sel, &d->spec->template->metadata->labels))
-			return true;
-	}
-	all = snapshot_in(at->s, RES_replica_set, object_namespace(at->svc));
-	for (size_t i = 0; i < all.n; i++) {
-		const struct replica_set *rs = (const struct replica_set *)all.at[i];
-
-		if (selector_matches(sel, &rs->spec->template->metadata->labels))
-			return true;
-	}
-	return false;
-}
-
 static const char *
 labels_text(const struct pairs *labels, struct arena *a)
 {
@@ -251,29 +241,102 @@ labels_text(const struct pairs *labels, struct arena *a)
 	return arena_strdup(a, buf_text(&text));
 }
 
-const char *
-trouble_of_service(const struct snapshot *s, const struct service *svc,
-		   const struct end_seen *ends, size_t nends, struct arena *a)
+/* Of svc, all that it selects and that stays. */
+static struct at_service
+at_begin(const struct snapshot *s, const struct service *svc, struct arena *a)
 {
 	struct objects all = snapshot_in(s, RES_pod, object_namespace(svc));
-	struct at_service at = { s, svc, ends, nends, NULL, 0, a };
-	struct label_selector sel = { 0 };
-	const char *why = NULL;
+	struct at_service at = { .s = s, .svc = svc, .a = a };
+	struct label_selector sel = { .matchLabels = svc->spec->selector };
 
-	if (!service_selects(svc))
-		return NULL;
-	sel.matchLabels = svc->spec->selector;
 	at.pods = arena_alloc(a, (all.n + 1) * sizeof *at.pods);
 	for (size_t i = 0; i < all.n; i++)
 		if (!all.at[i]->metadata->deletionTimestamp &&
 		    selector_matches(&sel, &all.at[i]->metadata->labels))
 			at.pods[at.npods++] = (const struct pod *)all.at[i];
+	return at;
+}
+
+static const char *
+nothing_matches(const struct at_service *at, const char *when)
+{
+	return arena_printf(at->a, "no pod has the labels that it selects by%s: %s", when,
+			    labels_text(&at->svc->spec->selector, at->a));
+}
+
+const char *
+trouble_of_service(const struct snapshot *s, const struct service *svc, const struct map *ends,
+		   struct arena *a)
+{
+	struct at_service at;
+	const char *why = NULL;
+
+	if (!service_selects(svc))
+		return NULL;
+	at = at_begin(s, svc, a);
+	at.ends = ends;
 	if (!at.npods)
-		return is_made_by_somebody(&at, &sel)
+		return service_has_maker(s, svc, false) /* who has none just now */
 			   ? NULL
-			   : arena_printf(a, "no pod has the labels that it selects by: %s",
-					  labels_text(&svc->spec->selector, a));
+			   : nothing_matches(&at, "");
 	for (size_t i = 0; i < svc->spec->ports.n && !why; i++)
 		why = trouble_of_port(&at, &svc->spec->ports.at[i]);
 	return why;
+}
+
+const char *
+trouble_of_endpoints(const struct snapshot *s, const struct service *svc, struct arena *a)
+{
+	const char *why = trouble_of_service(s, svc, NULL, a);
+	struct at_service at;
+
+	if (why || !service_selects(svc))
+		return why;
+	at = at_begin(s, svc, a);
+	if (!at.npods)
+		return nothing_matches(&at, " just now");
+	for (size_t i = 0; i < at.npods; i++) {
+		const char *one = trouble_of_pod(s, at.pods[i], false, a);
+
+		if (is_ready(at.pods[i]))
+			return NULL;
+		if (one && !why)
+			why = arena_printf(a, "; pod %s: %s", object_name(at.pods[i]), one);
+	}
+	return at.npods == 1 ? arena_printf(a, "its one pod is not ready%s", why ? why : "")
+			     : arena_printf(a, "none of its %zu pods is ready%s", at.npods,
+					    why ? why : "");
+}
+
+static bool
+is_met_at(const struct service *svc, const char *ip, const char *protocol, int64_t port)
+{
+	for (size_t i = 0; i < svc->spec->ports.n; i++) {
+		const struct service_port *sp = &svc->spec->ports.at[i];
+		bool here = str_is(svc->spec->clusterIP, ip);
+
+		for (size_t k = 0; k < svc->spec->externalIPs.n; k++)
+			here |= str_is(svc->spec->externalIPs.at[k], ip);
+		for (size_t k = 0; svc->status && svc->status->loadBalancer &&
+				   k < svc->status->loadBalancer->ingress.n;
+		     k++)
+			here |= str_is(svc->status->loadBalancer->ingress.at[k].ip, ip);
+		if (str_is(sp->protocol, protocol) &&
+		    (here ? sp->port == port : port && sp->nodePort == port))
+			return true;
+	}
+	return false;
+}
+
+const char *
+trouble_of_way(const struct snapshot *s, const char *ip, const char *protocol, int64_t port,
+	       struct arena *a)
+{
+	for (size_t i = 0; i < s->of[RES_service].n; i++) {
+		const struct service *svc = (const struct service *)s->of[RES_service].at[i];
+
+		if (is_met_at(svc, ip, protocol, port))
+			return trouble_of_endpoints(s, svc, a);
+	}
+	return NULL;
 }

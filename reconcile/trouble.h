@@ -7,14 +7,27 @@
 #include "schema.h"
 #include "snapshot.h"
 
+struct map;
+
 /* Why it is not ready: "CrashLoopBackOff: back-off 10s restarting ...", "Readiness probe
  * failed: HTTP probe failed with statuscode: 500"; NULL when it is ready, leaves, or nobody
  * knows. `count`: and how often, and since when, which changes with each time. */
 const char *trouble_of_pod(const struct snapshot *, const struct pod *, bool count,
 			   struct arena *);
+/* Sockets of pods that take connections, as the hand saw them, for trouble_of_service(); a row
+ * of port 0 says that this pod was looked at.  They outlive the map; map_done() when all were
+ * asked about. */
+void trouble_ends(struct map *ends, const struct end_seen *at, size_t n);
 /* Why a connection to one of its ports comes to nothing though its pods are well; NULL: nothing
- * is wrong.  `at`: sockets of pods that take connections, as the hand saw them; a row of port 0
- * says that this pod was looked at. */
+ * is wrong.  `ends`: of trouble_ends(); NULL: nobody looked. */
 const char *trouble_of_service(const struct snapshot *, const struct service *,
-			       const struct end_seen *at, size_t n, struct arena *);
+			       const struct map *ends, struct arena *);
+/* Why it has no ready endpoint: what trouble_of_service() says, or that there is no pod just
+ * now, or what its pods lack.  NULL: one of its pods is ready, or it names no pods at all. */
+const char *trouble_of_endpoints(const struct snapshot *, const struct service *,
+				 struct arena *);
+/* The same of the Service that is met at this address, its own, a node's or another that leads
+ * to it, and port; NULL also: there is none. */
+const char *trouble_of_way(const struct snapshot *, const char *ip, const char *protocol,
+			   int64_t port, struct arena *);
 #endif

@@ -13,8 +13,15 @@ PATH=$B:$PATH
 daemon= client=
 
 title() { printf '\n\033[1m== %s\033[0m\n' "$*" | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi; }
+# As it can be typed: what a shell would take apart is quoted.
 run() {
-	printf '$ %s\n' "$*" | sed 's/git_ push -q/git push/'
+	local word line=
+
+	for word; do
+		[[ $word =~ ^[A-Za-z0-9_./:=,@+-]+$ ]] || word=${word@Q}
+		line+=" $word"
+	done
+	printf '$%s\n' "$line" | sed 's/git_ push -q/git push/'
 	"$@"
 }
 fail() {

@@ -29,6 +29,14 @@ teardown_file() {
 	done
 }
 
+@test "no line of help is wider than a terminal of 80 columns" {
+	kedge help >"$W/wide"
+	while read -r c; do kedge help $c >>"$W/wide"; done < <(kedge help | sed -nE 's/^  ([a-z]+(-[a-z]+)?( (pods|nodes|import|load|pull|prune|inspect|save|verify|ls|rm))?) .*/\1/p')
+	[ "$(grep -c '^usage: kedge ' "$W/wide")" -gt 35 ]
+	run awk 'length > 80' "$W/wide"
+	[ "$output" = "" ]
+}
+
 @test "a mistyped command or option gets a suggestion and exit status 2" {
 	run kedge statsu
 	[ "$status" = 2 ]

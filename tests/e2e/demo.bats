@@ -11,6 +11,12 @@
 	mapfile -t lines <<<"$output"
 	echo "$output"
 	[ "$status" -eq 0 ]
+	# each line that it shows can be typed: a shell that has these words passes them on as they were
+	for v in 1 2; do
+		line=$(grep -F -- "web:$v --entrypoint" <<<"$output")
+		eval "typed=(${line#\$ })"
+		[ "${typed[6]}" = '["/web"]' ]
+	done
 	[[ ${lines[-1]} =~ ^demo:\ ok,\ [0-9]+\ requests,\ 0\ failed$ ]]
 }
 

@@ -209,6 +209,7 @@ refused() {
 	run kedge image rm mine:1
 	[ "$status" -ne 0 ]
 	[[ $output == *'unable to remove image "mine:1" (must force: --force): used by pod default/mine, revision '* ]]
+	[[ $output == *'; change or delete what names it first, in Git where it is Git'"'"'s; a revision keeps it for a rollback until 10 newer ones are there (images.keepRevisions in kedge.yaml)' ]]
 	kedge image ls | grep -q '^mine:1 '
 	kedge image rm mine:1 --force
 	[ "$(ls "$W/state/images/layers/sha256" | wc -l)" = "$before" ]

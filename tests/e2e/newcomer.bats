@@ -28,6 +28,20 @@ teardown() {
 	wait_for 40 "both" bash -c "kedge get cm a && kedge get cm b"
 }
 
+@test "a list in status that is long says how many it leaves out, and where they are" {
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	for i in $(seq 103); do
+		printf -- '---\napiVersion: v1\nkind: Service\nmetadata: {name: s%d}\nspec: {selector: {app: none}, ports: [{port: 80}]}\n' "$i"
+	done >"$W/clone/a.yaml"
+	push many
+	kedge wait
+	kedge status >"$W/status"
+	[ "$(grep -c 'no pod has the labels' "$W/status")" = 100 ]
+	grep -qxF '  and 3 more: kedge status -o json lists all' "$W/status"
+	[ "$(kedge status -o json | jq '.troubles | length')" = 103 ]
+}
+
 @test "what a rollback cannot do is said" {
 	repo_make
 	kedge_start --source "deploy=$W/deploy.git"

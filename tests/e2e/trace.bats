@@ -3,7 +3,8 @@
 load kit.bash
 
 setup_file() {
-	CONFIG='loadBalancer: {addresses: [192.0.2.50]}'
+	# An hour: what waits for it whole is seen to.
+	CONFIG=$'loadBalancer: {addresses: [192.0.2.50]}\nlimits: {drainSeconds: 3600}'
 	file_begin
 	image web:1
 	{
@@ -67,6 +68,7 @@ node_ip() { kedge get nodes -o json | jq -r '.items[0].status.addresses[] | sele
 	matches '^it is refused$'
 	run kedge trace asker nobody:80
 	matches '^it is refused$'
+	matches '^  no endpoint: no pod has the labels that it selects by: app=nobody$'
 	run kedge trace 203.0.113.5 192.0.2.50:81
 	matches 'default/gate:81 is not for this source" -j DROP'
 	matches '^it is dropped$'
@@ -128,4 +130,32 @@ node_ip() { kedge get nodes -o json | jq -r '.items[0].status.addresses[] | sele
 	matches '^LoadBalancer Ingress: +192\.0\.2\.50 \(VIP\)$'
 	matches '^LoadBalancer Source Ranges: +198\.51\.100\.0/24$'
 	kill %1 2>/dev/null || true
+}
+
+lone() { { deployment lone web:1 "$1" && echo --- && service lone; } | put lone; }
+lone_is_there() { [ "$(kedge get pods -l app=lone -o json | jq '.items | length')" = 1 ]; }
+lone_is_gone() { [ "$(kedge get pods -l app=lone -o json | jq '.items | length')" = 0 ]; }
+lone_is_shut() { run kedge trace asker lone:80; matches '^it is refused$'; }
+
+@test "the last endpoint ends with its last connection, and at once without one, when no other comes" {
+	lone 1
+	wait_for 20 "it is ready" has_ready app=lone 1
+	mkfifo "$BATS_TEST_TMPDIR/held"
+	kedge exec -i asker -- nc "$(field svc lone .spec.clusterIP)" 80 <"$BATS_TEST_TMPDIR/held" >/dev/null 2>&1 3>&- &
+	exec 9>"$BATS_TEST_TMPDIR/held"
+	holds() { run kedge describe svc lone; matches 'http +ready +1 +lone-'; }
+	wait_for 10 "it has a connection" holds
+	lone 0
+	wait_for 20 "nobody new is led to it" lone_is_shut
+	matches '^  no endpoint: no pod has the labels that it selects by just now: app=lone$'
+	drains() { grep -q ' drain pod default/lone-' "$W/kedged.log"; }
+	wait_for 10 "it is asked whether connections are left" drains
+	lone_is_there
+	exec 9>&-
+	wait_for 20 "it goes with its connection" lone_is_gone
+	# and with none
+	lone 1
+	wait_for 20 "it is ready again" has_ready app=lone 1
+	lone 0
+	wait_for 20 "it goes" lone_is_gone
 }

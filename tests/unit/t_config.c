@@ -351,6 +351,75 @@ what_is_kedges_own_is_no_pods(void **state)
 	    strstr(doubts.at[0], "may do everything through listen (127.0.0.1:8001)"));
 }
 
+/* ---- the sample that `make install` puts into /etc/kedge ---- */
+
+/* Behind its #, is it a key: "podCIDR: 10.42.0.0/16", "- name: deploy"? */
+static bool
+is_key(const char *p)
+{
+	p += strspn(p, " ");
+	p += strncmp(p, "- ", 2) ? 0 : 2;
+	p += strspn(p, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+	return p[0] == ':' && (p[1] == ' ' || !p[1]);
+}
+
+/* The sample with all that is off put on. */
+static char *
+sample_read(struct arena *a)
+{
+	FILE *f = fopen("daemon/systemd/kedge.yaml", "re");
+	struct buf out = { 0 };
+	char line[200], *text;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof line, f)) {
+		line[strcspn(line, "\n")] = 0;
+		if (!strcmp(line, "sources: []"))
+			buf_adds(&out, "sources:\n");
+		else if (strncmp(line, "# ", 2) || is_key(line + 2))
+			buf_addf(&out, "%s\n", line + (*line == '#' ? 2 : 0));
+		if (*line == '#' && strlen(line) > 105)
+			fail_msg("wider than 105 columns: %s", line);
+		if (!strncmp(line, "# ", 2) && is_key(line + 2) &&
+		    line[strlen(line) - 1] != ':' && !strstr(line + 2, "  # "))
+			fail_msg("a key without a word about it: %s", line);
+	}
+	fclose(f);
+	text = arena_strdup(a, buf_text(&out));
+	buf_done(&out);
+	return text;
+}
+
+static void
+has_all(const struct tree *at, const struct kind *k, const char *path)
+{
+	for (const struct field *f = k->fields; f->name; f++) {
+		const struct tree *found = tree_get(at, f->name);
+
+		if (!found)
+			fail_msg("the sample lacks %s%s", path, f->name);
+		if (f->type == T_OBJ || f->type == T_LIST) {
+			char below[100];
+
+			snprintf(below, sizeof below, "%s%s.", path, f->name);
+			has_all(f->type == T_LIST ? found->kids : found, f->of(), below);
+		}
+	}
+}
+
+static void
+the_sample_names_every_key_and_each_can_be_put_on(void **state)
+{
+	cleanup_arena struct arena a = { 0 };
+	struct complaints cs = { .arena = &a };
+	const char *text = sample_read(&a);
+
+	(void)state;
+	is_said(text, "");
+	has_all(yaml_read(text, strlen(text), &a, &cs), config_kind(), "");
+	assert_int_equal(cs.errors, 0);
+}
+
 int
 main(void)
 {
@@ -374,6 +443,7 @@ main(void)
 		cmocka_unit_test(a_size_is_one),
 		cmocka_unit_test(a_capability_is_one_that_there_is_in_capitals),
 		cmocka_unit_test(the_brain_is_not_root_by_any_name),
+		cmocka_unit_test(the_sample_names_every_key_and_each_can_be_put_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* t_pod.c -- mutate a pod, what the host says of it or the probes; expect the plan. */
 #include "pod_kit.h"
+#include "reconcile/workload.h"
 
 static const struct container_status *
 container(struct kit *k)
@@ -669,6 +670,44 @@ the_last_one_serves_until_another_does_or_its_time_is_up(void **state)
 	assert_string_equal(pass(k), "- stop pod default/web 0 -> 30\n");
 }
 
+#define CHOOSES                                                                               \
+	"apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {clusterIP: 10.43.0.9, " \
+	"selector: {app: web}, ports: [{port: 80, protocol: TCP, targetPort: 80}]}\n---\n"
+#define MAKES(n)                                                                             \
+	"apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: web}\nspec: {replicas: " n  \
+	", selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}, " \
+	"spec: {containers: [{name: c, image: i}]}}}\n"
+
+static void
+the_last_one_does_not_wait_for_another_that_nobody_makes(void **state)
+{
+	struct kit *k = *state;
+	struct endpoint_args at = { .ip = "10.42.0.2", .port = 80 };
+	struct service_args rule = { .endpoints = { &at, 1 } };
+	struct kit_pod *p = running(k, "", "");
+	struct pod *o = object_clone(web(k), &k->arena);
+	struct pair label = { "app", "web" };
+
+	o->metadata->labels = (struct pairs){ &label, 1 };
+	kit_put(k, o);
+	kit_read(k, CHOOSES MAKES("1"));
+	k->rules[0] = (struct programmed){ "default/web:http", &rule };
+	k->nrules = 1;
+	delete (k);
+	assert_string_equal(pass(k), ""); /* one is wanted, and is going to be made */
+	kit_read(k, MAKES("0"));
+	assert_string_equal(pass(k), ". status pod default/web  # 1/1 ready\n");
+	assert_non_null(
+	    pod_condition(web(k), CONDITION_DRAINING)); /* its endpoint serves no more */
+	assert_string_equal(pass(k), "");               /* the rules still send it clients */
+	rule.endpoints.n = 0;
+	assert_string_equal(pass(k), "~ drain pod default/web 0 -> 5000  # out of the rules\n"
+				     ". status pod default/web  # 1/1 ready\n");
+	assert_string_equal(pass(k), ""); /* there are connections */
+	p->seen.drained = true;
+	assert_string_equal(pass(k), "- stop pod default/web 0 -> 30  # drained\n");
+}
+
 static void
 a_grace_of_zero_stops_at_once(void **state)
 {
@@ -754,6 +793,7 @@ main(void)
 		T(a_pod_with_a_forbidden_sysctl_fails_as_the_kubelet_lets_it),
 		T(a_deleted_pod_leaves_rules_connections_and_host_in_this_order),
 		T(connections_that_never_end_are_cut_after_the_drain_time),
+		T(the_last_one_does_not_wait_for_another_that_nobody_makes),
 		T(the_last_one_serves_until_another_does_or_its_time_is_up),
 		T(a_grace_of_zero_stops_at_once),
 		T(a_pod_that_never_started_is_forgotten_at_once),

@@ -89,6 +89,32 @@ static const struct row {
 	  "\"egress\":"
 	  "[{\"to\":[{\"ipBlock\":{\"cidr\":\"10.0.0.0/8\",\"except\":[\"10.1.0.0/16\"]}}]}],"
 	  "\"policyTypes\":[\"Ingress\"]}}" },
+	/* each field, by the numbers of the generated.proto of core/v1 and policy/v1 */
+	{ eviction_kind, "1:{1:'web-1' 3:'shop'} 2:{1=30 2:{1:'uid' 2:'7'} 4:'Background'}",
+	  "{\"metadata\":{\"name\":\"web-1\",\"namespace\":\"shop\"},\"deleteOptions\":{"
+	  "\"gracePeriodSeconds\":30,\"preconditions\":{\"uid\":\"uid\",\"resourceVersion\":"
+	  "\"7\"},"
+	  "\"propagationPolicy\":\"Background\"}}" },
+	{ binding_kind,
+	  "1:{1:'web-1' 3:'shop'} 2:{1:'Node' 2:'ns' 3:'host-1' 4:'u' 5:'v1' 6:'9' 7:'spec'}",
+	  "{\"metadata\":{\"name\":\"web-1\",\"namespace\":\"shop\"},\"target\":{\"kind\":"
+	  "\"Node\","
+	  "\"namespace\":\"ns\",\"name\":\"host-1\",\"uid\":\"u\",\"apiVersion\":\"v1\","
+	  "\"resourceVersion\":\"9\",\"fieldPath\":\"spec\"}}" },
+	{ limit_range_kind,
+	  "1:{1:'lr'} 2:{1:{1:'Container' 2:{1:'cpu' 2:{1:'2'}} 3:{1:'cpu' 2:{1:'10m'}} "
+	  "4:{1:'cpu' 2:{1:'1'}} 5:{1:'cpu' 2:{1:'100m'}} 6:{1:'cpu' 2:{1:'4'}}} 1:{1:'Pod'}}",
+	  "{\"metadata\":{\"name\":\"lr\"},\"spec\":{\"limits\":[{\"type\":\"Container\","
+	  "\"max\":{"
+	  "\"cpu\":\"2\"},\"min\":{\"cpu\":\"10m\"},\"default\":{\"cpu\":\"1\"},"
+	  "\"defaultRequest\":{\"cpu\":\"100m\"},\"maxLimitRequestRatio\":{\"cpu\":\"4\"}},{"
+	  "\"type\":\"Pod\"}]}}" },
+	{ resource_quota_kind,
+	  "1:{1:'rq'} 2:{1:{1:'pods' 2:{1:'3'}} 2:'BestEffort' 3:{1:{1:'PriorityClass' 2:'In' "
+	  "3:'high' 3:'low'}}}",
+	  "{\"metadata\":{\"name\":\"rq\"},\"spec\":{\"hard\":{\"pods\":\"3\"},\"scopes\":["
+	  "\"BestEffort\"],\"scopeSelector\":{\"matchExpressions\":[{\"scopeName\":"
+	  "\"PriorityClass\",\"operator\":\"In\",\"values\":[\"high\",\"low\"]}]}}}" },
 	{ delete_options_kind, "1=0 2:{1:'uid'} 4:'Orphan' 5:'All'",
 	  "{\"gracePeriodSeconds\":0,\"preconditions\":{\"uid\":\"uid\"},\"propagationPolicy\":"
 	  "\"Orphan\",\"dryRun\":[\"All\"]}" },

@@ -1,6 +1,7 @@
 /* t_trouble.c -- what is said of pods and services that do not work, and that nothing is said
  * of those that do. */
 #include "base/arena.h"
+#include "base/map.h"
 #include "trouble.h"
 #include "world.h"
 #include <setjmp.h>
@@ -31,6 +32,11 @@
 	"---\napiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {selector: " \
 	"{app: " selector "}, ports: [{port: 80, protocol: TCP, targetPort: " target "}]}\n"
 
+#define SCALED_TO_NONE                                                                         \
+	"---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: " \
+	"0, selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}, "  \
+	"spec: {containers: [{name: c, image: i}]}}}\n"
+
 static void
 pod_says(const char *yaml, bool count, const char *want)
 {
@@ -53,12 +59,15 @@ service_says(const char *yaml, const struct end_seen *at, size_t n, const char *
 {
 	struct world w = { 0 };
 	struct snapshot *s;
+	struct map ends = { 0 };
 	const char *got;
 
 	world_read(&w, yaml);
 	s = world_snapshot(&w);
-	got = trouble_of_service(s, snapshot_find(s, RES_service, "default", "s"), at, n,
+	trouble_ends(&ends, at, n);
+	got = trouble_of_service(s, snapshot_find(s, RES_service, "default", "s"), &ends,
 				 &w.arena);
+	map_done(&ends);
 	if (want)
 		assert_string_equal(got ? got : "(nothing)", want);
 	else
@@ -114,11 +123,48 @@ a_service_that_leads_nowhere_says_where(void **state)
 	service_says(POD("False", RUNS) SERVICE("web", "8081"), all, 3, NULL);
 	service_says(POD("True", RUNS) SERVICE("web", "8081"), NULL, 0, NULL);
 	/* none just now, but somebody makes them */
-	service_says("---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: "
-		     "{replicas: 0, selector: {matchLabels: {app: web}}, template: {metadata: "
-		     "{labels: {app: web}}, spec: {containers: [{name: c, image: "
-		     "i}]}}}\n" SERVICE("web", "http"),
-		     all, 3, NULL);
+	service_says(SCALED_TO_NONE SERVICE("web", "http"), all, 3, NULL);
+}
+
+static void
+way_says(const char *yaml, const char *ip, const char *protocol, int64_t port, const char *want)
+{
+	struct world w = { 0 };
+	const char *got;
+
+	world_read(&w, yaml);
+	got = trouble_of_way(world_snapshot(&w), ip, protocol, port, &w.arena);
+	assert_string_equal(got ? got : "(nothing)", want ? want : "(nothing)");
+	arena_free(&w.arena);
+}
+
+#define MET                                                                                    \
+	"---\napiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {type: LoadBalancer, " \
+	"clusterIP: 10.43.0.7, externalIPs: [192.0.2.9], selector: {app: web}, ports: "        \
+	"[{port: 80, nodePort: 30080, protocol: TCP}]}\nstatus: {loadBalancer: {ingress: "     \
+	"[{ip: "                                                                               \
+	"192.0.2.50}]}}\n"
+
+static void
+a_way_that_ends_at_once_says_why(void **state)
+{
+	static const char *const doors[] = { "10.43.0.7", "192.0.2.9", "192.0.2.50" };
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		way_says(MET, doors[i], "TCP", 80,
+			 "no pod has the labels that it selects by: app=web");
+	way_says(MET, "198.51.100.1", "TCP", 30080,
+		 "no pod has the labels that it selects by: app=web");
+	way_says(MET, "10.43.0.7", "TCP", 81, NULL);
+	way_says(MET, "10.43.0.7", "UDP", 80, NULL);
+	way_says(MET, "10.43.0.8", "TCP", 80, NULL);
+	way_says(POD("True", RUNS) MET, "10.43.0.7", "TCP", 80, NULL);
+	way_says(POD("False", WAITS) MET, "10.43.0.7", "TCP", 80,
+		 "its one pod is not ready; pod web-1: CrashLoopBackOff: back-off 10s");
+	way_says(POD("False", RUNS) MET, "10.43.0.7", "TCP", 80, "its one pod is not ready");
+	way_says(SCALED_TO_NONE MET, "10.43.0.7", "TCP", 80,
+		 "no pod has the labels that it selects by just now: app=web");
 }
 
 int
@@ -127,6 +173,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_pod_that_is_not_ready_says_why),
 		cmocka_unit_test(a_service_that_leads_nowhere_says_where),
+		cmocka_unit_test(a_way_that_ends_at_once_says_why),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

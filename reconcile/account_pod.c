@@ -138,14 +138,14 @@ add_token(struct snapshot *s, const struct pod *pod, struct pod_spec *spec, stru
 	struct volume *at = arena_alloc(a, (spec->volumes.n + 1) * sizeof *at);
 	const char *name;
 	uint64_t nonce = 0;
+	bool mounted;
 
 	do
 		name = arena_printf(a, "kube-api-access-%s",
 				    snapshot_suffix(s, object_uid(pod), nonce++, 5));
 	while (has_volume(spec, name));
-	/* not `||`: the mounts of both lists are wanted */
-	if (!(mount_all(&spec->initContainers.at, spec->initContainers.n, name, a) |
-	      mount_all(&spec->containers.at, spec->containers.n, name, a)))
+	mounted = mount_all(&spec->initContainers.at, spec->initContainers.n, name, a);
+	if (!mount_all(&spec->containers.at, spec->containers.n, name, a) && !mounted)
 		return;
 	if (spec->volumes.n)
 		memcpy(at, spec->volumes.at, spec->volumes.n * sizeof *at);

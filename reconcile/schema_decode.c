@@ -365,7 +365,7 @@ is_given(const struct decoder *d, const struct field *f, const struct tree *t)
 {
 	bool word = f->ptr && (!f->one_of || d->mode != SCHEMA_TRUSTED);
 
-	if (!t || t->type == N_NULL)
+	if (t->type == N_NULL)
 		return false;
 	if (f->zero && is_zero(t))
 		return false;
@@ -394,7 +394,7 @@ decode_rows(struct decoder *d, const struct kind *k, void *obj, const struct tre
 		bool ours = f->ro && d->mode != SCHEMA_TRUSTED;
 		int errors = d->cs->errors;
 
-		if (is_given(d, f, given[i]) && !ours)
+		if (given[i] && is_given(d, f, given[i]) && !ours)
 			decode_given(d, k, f, obj, given[i], p);
 		else
 			decode_absent(d, f, obj, t, p);

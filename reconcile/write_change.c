@@ -129,7 +129,7 @@ node_port_before(const struct tree *old, const struct tree *ports, const char *n
 	for (const struct tree *p = old ? old->kids : NULL; p; p = p->next)
 		if (str_is(scalar_of(p, "name", ""), name))
 			found = tree_get(p, "nodePort");
-	return is_unset(found) || has_node_port(ports, found->text) ? NULL : found;
+	return !found || is_unset(found) || has_node_port(ports, found->text) ? NULL : found;
 }
 
 static struct tree *

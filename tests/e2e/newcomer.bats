@@ -14,8 +14,8 @@ teardown() {
 @test "sources that do not exist yet are named, and followed once they do" {
 	kedge_start --source "deploy=$W/deploy.git" --source "dir=$W/manifests"
 	brain=$(pgrep -P "$KEDGED" | head -1)
-	wait_for 5 "trouble" bash -c "kedge status | grep -q 'trouble.*deploy.git: No such file'"
-	kedge status | grep -q 'trouble.*manifests: No such file'
+	wait_for 5 "trouble" bash -c "kedge status | grep -q 'trouble.*deploy.git is not there'"
+	kedge status | grep -q 'trouble.*manifests is not there'
 	[ "$(pgrep -P "$KEDGED" | head -1)" = "$brain" ] # nobody died of it
 	run kedge sync deploy
 	[ "$status" = 1 ]

@@ -170,13 +170,13 @@ void
 trouble_ends(struct map *ends, const struct end_seen *at, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		cleanup_free char *key = NULL;
+		cleanup_buf struct buf key = { 0 };
 		const struct end_seen *was;
 
-		xasprintf(&key, "%s:%" PRId64, at[i].ip, at[i].port);
-		was = map_get(ends, key);
+		buf_addf(&key, "%s:%" PRId64, at[i].ip, at[i].port);
+		was = map_get(ends, key.at);
 		if (!was || was->local)
-			(void)map_put(ends, key, (void *)&at[i]);
+			(void)map_put(ends, key.at, (void *)&at[i]);
 		(void)map_put(ends, at[i].ip, (void *)&at[i]);
 	}
 }

@@ -122,10 +122,13 @@ LB=$'type: LoadBalancer\nselector: {set: ab}'
 	# another's class is another's
 	svc theirs '[{port: 83}]' "$LB"$'\nloadBalancerClass: example.org/metal\nallocateLoadBalancerNodePorts: false' | put theirs
 	wait_for 5 "it is there" sh -c 'kedge get svc theirs -o json | jq -e ".spec.clusterIP"'
-	sleep 0.3
+	# who came after it has an address: then it was passed over
+	svc fence '[{port: 84, targetPort: 8001}]' "$LB" | put fence
+	fenced() { ! ingress_is fence none; }
+	wait_for 10 "a later one has an address" fenced
 	ingress_is theirs none
 	[ "$(field svc theirs '.spec.ports[0].nodePort')" = null ]
-	for n in third late theirs; do rm "$W/clone/$n.yaml"; done
+	for n in third late theirs fence; do rm "$W/clone/$n.yaml"; done
 	push $'gone\n\nKedge-Prune: yes'
 	wait_for 5 "they are gone" sh -c '! kedge get svc late'
 }

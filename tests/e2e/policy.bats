@@ -250,7 +250,8 @@ deny() { policy deny <<<'podSelector: {}'; }
 	kedge exec cli -- sh -c 'sleep 60 | nc -l -p 7000' >"$W/heard" 2>/dev/null 3>&- &
 	listener=$!
 	CLI=$(field pod cli .status.podIP)
-	sleep 0.5
+	listens() { kedge exec cli -- grep -qE ':1B58 [0-9A-F:]+ 0A ' /proc/net/tcp /proc/net/tcp6; } # 7000
+	wait_for 10 "somebody listens" listens
 	kedge exec -i two -- nc "$CLI" 7000 <"$W/talk" >/dev/null 2>&1 3>&- &
 	exec 9>"$W/talk"
 	echo before >&9

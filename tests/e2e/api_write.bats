@@ -203,7 +203,6 @@ api() { # api METHOD PATH [TYPE]: standard input is the body
 	[ "${is% *}" != "${was% *}" ]
 	[ "${is#* }" != "${was#* }" ]
 	k delete svc second
-	k delete endpoints first
 }
 
 @test "what was made over the API is there after kedged's end, and no commit takes it away" {

@@ -617,6 +617,17 @@ a_pod_with_a_forbidden_sysctl_fails_as_the_kubelet_lets_it(void **state)
 /* ---- the end ---- */
 
 static void
+is_drained_and_stopped(struct kit *k, struct kit_pod *p, struct service_args *rule)
+{
+	rule->endpoints.n = 0;
+	assert_string_equal(pass(k), "~ drain pod default/web 0 -> 5000  # out of the rules\n"
+				     ". status pod default/web  # 1/1 ready\n");
+	assert_string_equal(pass(k), ""); /* there are connections */
+	p->seen.drained = true;
+	assert_string_equal(pass(k), "- stop pod default/web 0 -> 30  # drained\n");
+}
+
+static void
 a_deleted_pod_leaves_rules_connections_and_host_in_this_order(void **state)
 {
 	struct kit *k = *state;
@@ -628,12 +639,7 @@ a_deleted_pod_leaves_rules_connections_and_host_in_this_order(void **state)
 	k->nrules = 1;
 	delete (k);
 	assert_string_equal(pass(k), ""); /* the rules still send it clients */
-	rule.endpoints.n = 0;
-	assert_string_equal(pass(k), "~ drain pod default/web 0 -> 5000  # out of the rules\n"
-				     ". status pod default/web  # 1/1 ready\n");
-	assert_string_equal(pass(k), ""); /* there are connections */
-	p->seen.drained = true;
-	assert_string_equal(pass(k), "- stop pod default/web 0 -> 30  # drained\n");
+	is_drained_and_stopped(k, p, &rule);
 	assert_string_equal(pass(k), "");
 	p->seen.state = "gone";
 	assert_string_equal(pass(k), "- forget pod default/web  # gone from the host\n");
@@ -700,12 +706,7 @@ the_last_one_does_not_wait_for_another_that_nobody_makes(void **state)
 	assert_non_null(
 	    pod_condition(web(k), CONDITION_DRAINING)); /* its endpoint serves no more */
 	assert_string_equal(pass(k), "");               /* the rules still send it clients */
-	rule.endpoints.n = 0;
-	assert_string_equal(pass(k), "~ drain pod default/web 0 -> 5000  # out of the rules\n"
-				     ". status pod default/web  # 1/1 ready\n");
-	assert_string_equal(pass(k), ""); /* there are connections */
-	p->seen.drained = true;
-	assert_string_equal(pass(k), "- stop pod default/web 0 -> 30  # drained\n");
+	is_drained_and_stopped(k, p, &rule);
 }
 
 static void

@@ -163,7 +163,7 @@ is_due(const struct cert *c, int64_t now)
 int
 pki_renew(struct pki *p, int64_t now, bool *ret_new, struct error **e)
 {
-	bool ca = is_due(&p->ca, now);
+	bool ca = is_due(&p->ca, now) || !cert_names_its_key(&p->ca);
 
 	*ret_new = false;
 	if (ca && (ca_renew(p, now, e) < 0 || ca_publish(p, e) < 0))

@@ -101,9 +101,10 @@ set_key_ids(gnutls_x509_crt_t c, gnutls_x509_crt_t by)
 
 	if (rc >= 0)
 		rc = gnutls_x509_crt_set_subject_key_id(c, id, n);
-	n = sizeof id;
-	if (rc >= 0 && by)
+	if (rc >= 0 && by) { /* else its own, whose length `n` still is */
+		n = sizeof id;
 		rc = gnutls_x509_crt_get_subject_key_id(by, id, &n, NULL);
+	}
 	if (rc >= 0)
 		rc = gnutls_x509_crt_set_authority_key_id(c, id, n);
 	return rc;
@@ -343,6 +344,17 @@ cert_is_of(const struct cert *c, const struct cert *ca)
 					  GNUTLS_VERIFY_DISABLE_TRUSTED_TIME_CHECKS,
 				      &how) >= 0 &&
 	       !how;
+}
+
+bool
+cert_names_its_key(const struct cert *c)
+{
+	unsigned char own[64], by[64];
+	size_t n = sizeof own, m = sizeof by;
+
+	return gnutls_x509_crt_get_subject_key_id(c->crt, own, &n, NULL) >= 0 &&
+	       gnutls_x509_crt_get_authority_key_id(c->crt, by, &m, NULL) >= 0 && n == m &&
+	       !memcmp(own, by, n);
 }
 
 void

@@ -37,5 +37,7 @@ int cert_key_text(const struct cert *, struct buf *, struct error **);
 char *cert_cn(const struct cert *); /* caller frees; or NULL */
 bool cert_is_for(const struct cert *, char *const *names);
 bool cert_is_of(const struct cert *, const struct cert *ca);
+/* Does one that signed itself say so?  OpenSSL looks for another authority otherwise. */
+bool cert_names_its_key(const struct cert *);
 void cert_done(struct cert *);
 #endif

@@ -184,6 +184,64 @@ who_trusts_the_old_authority_trusts_the_renewed_one(void **state)
 	pki_close(p);
 }
 
+/* the authority in ca.pem, as one that says another's key signed it */
+static void
+confuse(struct world *w)
+{
+	cleanup_buf struct buf out = { 0 };
+	const char *pem = file(w, "ca.pem");
+	struct cert c = { 0 };
+	unsigned char id[64] = { 0 };
+	cleanup_free char *cn = NULL;
+	gnutls_x509_crt_t bad;
+	size_t n = sizeof id;
+
+	assert_int_equal(cert_read(pem, strlen(pem), &c, NULL), 0);
+	cn = cert_cn(&c);
+	assert_true(gnutls_x509_crt_init(&bad) >= 0);
+	assert_true(gnutls_x509_crt_set_version(bad, 3) >= 0);
+	assert_true(gnutls_x509_crt_set_serial(bad, "\1", 1) >= 0);
+	assert_true(gnutls_x509_crt_set_dn(bad, arena_printf(&w->arena, "CN=%s", cn), NULL) >=
+		    0);
+	assert_true(gnutls_x509_crt_set_activation_time(bad, c.begins / 1000) >= 0);
+	assert_true(gnutls_x509_crt_set_expiration_time(bad, c.ends / 1000) >= 0);
+	assert_true(gnutls_x509_crt_set_basic_constraints(bad, 1, -1) >= 0);
+	assert_true(gnutls_x509_crt_set_key(bad, c.key) >= 0);
+	assert_true(gnutls_x509_crt_get_key_id(bad, 0, id, &n) >= 0);
+	assert_true(gnutls_x509_crt_set_subject_key_id(bad, id, n) >= 0);
+	assert_true(gnutls_x509_crt_set_authority_key_id(bad, id, sizeof id) >= 0);
+	assert_true(gnutls_x509_crt_sign2(bad, bad, c.key, GNUTLS_DIG_SHA256, 0) >= 0);
+	gnutls_x509_crt_deinit(c.crt);
+	c.crt = bad;
+	assert_int_equal(cert_print(&c, &out, NULL), 0);
+	put(w, "ca.pem", buf_text(&out));
+	cert_done(&c);
+}
+
+/* OpenSSL wants the authority of one whose key's name is not its authority's key's. */
+static void
+the_authority_says_that_it_signed_itself(void **state)
+{
+	struct world *w = *state;
+	cleanup_free char *ca = NULL;
+	struct cert c = { 0 };
+	const char *pem;
+
+	pki_close(opened(w, names, NOW));
+	pem = file(w, "ca.pem");
+	assert_int_equal(cert_read(pem, strlen(pem), &c, NULL), 0);
+	assert_true(cert_names_its_key(&c));
+	cert_done(&c);
+	ca = xstrdup(file(w, "ca.crt"));
+	confuse(w);
+	pki_close(opened(w, names, NOW));
+	pem = file(w, "ca.pem");
+	assert_int_equal(cert_read(pem, strlen(pem), &c, NULL), 0);
+	assert_true(cert_names_its_key(&c));
+	cert_done(&c);
+	assert_true(trusts(ca, file(w, "serving.pem"), "localhost"));
+}
+
 static void
 an_authority_that_cannot_be_read_is_never_replaced(void **state)
 {
@@ -386,6 +444,7 @@ main(void)
 		P(all_of_it_is_made_once_and_for_the_brain_alone),
 		P(the_certificate_is_made_anew_in_time_and_for_other_names),
 		P(who_trusts_the_old_authority_trusts_the_renewed_one),
+		P(the_authority_says_that_it_signed_itself),
 		P(an_authority_that_cannot_be_read_is_never_replaced),
 		P(a_client_is_who_its_certificate_says),
 		P(what_is_no_clients_certificate_is_refused),

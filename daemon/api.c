@@ -157,9 +157,9 @@ call_query(const struct call *c, const char *name)
 bool
 call_flag(const struct call *c, const char *name)
 {
-	const char *v = call_query(c, name);
+	const char *v = http_query(c->req, name);
 
-	return !strcmp(v, "true") || !strcmp(v, "1");
+	return v && strcasecmp(v, "false") != 0 && strcmp(v, "0") != 0;
 }
 
 int64_t
@@ -228,7 +228,8 @@ slot_of(struct call *c, const char *name, size_t n, const char **res)
 	abort();
 }
 
-/* Fills what the pattern's braces take; "/a//b" and "/a/" match nothing. */
+/* Fills what the pattern's braces take; "/a//b" matches nothing, "/a/" what "/a" does, for
+ * clients ask for "/version/". */
 static bool
 path_matches(const char *pattern, const char *path, struct call *c, const char **ret_res)
 {
@@ -249,7 +250,7 @@ path_matches(const char *pattern, const char *path, struct call *c, const char *
 		pattern += want;
 		path += have;
 	}
-	return !*path;
+	return !*path || !strcmp(path, "/");
 }
 
 static const struct resource *

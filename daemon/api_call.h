@@ -83,7 +83,8 @@ void auth_print(struct buf *, const struct user *);
 
 int64_t call_now(const struct call *);
 const char *call_query(const struct call *, const char *name); /* "" when absent */
-bool call_flag(const struct call *, const char *name);         /* "true" or "1" */
+/* As Kubernetes reads them: "False" and "0" are not, all else is, "" too. */
+bool call_flag(const struct call *, const char *name);
 int64_t call_int(const struct call *, const char *name, int64_t absent);
 
 /* Answers; each once.  The buf is emptied. */

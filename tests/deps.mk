@@ -5,7 +5,7 @@ DEPS_BUILD := gcc make pkg-config libc6-dev libgit2-dev libyaml-dev libcurl4-gnu
 	libarchive-dev libisal-dev zlib1g-dev libzstd-dev libgnutls28-dev nettle-dev libldns-dev
 DEPS_RUN := iptables iproute2
 DEPS_DEMO := git curl jq
-DEPS_TEST := libcmocka-dev bats nftables perl socat busybox-static zstd skopeo umoci buildah docker-registry openssl openssh-server openssh-client conntrack procps bind9-dnsutils \
+DEPS_TEST := libcmocka-dev bats nftables perl socat busybox-static zstd skopeo umoci buildah docker-registry openssl openssh-server openssh-client conntrack procps bind9-dnsutils python3-kubernetes \
 	clang-format clang-tidy cppcheck
 
 # $(1): packages.  Says their names where there is no apt-get.

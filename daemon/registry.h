@@ -86,7 +86,9 @@ struct request {
 	struct buf body;             /* of an error, or of a document */
 	size_t max;                  /* of body */
 	bool too_large, not_allowed; /* not_allowed: an address that must not be asked */
-	char forbidden[64];          /* which */
+	bool asked;                  /* it was connected to, and heard what we want */
+	int64_t within_s;   /* all of it must have come by then; 0: as long as it moves */
+	char forbidden[64]; /* which */
 	size_t (*take)(void *ctx, const char *, size_t); /* of a success; NULL: into body */
 	void *ctx;
 };
@@ -99,6 +101,8 @@ int64_t retry_after_read(const char *text, int64_t now_s);
 void request_open(struct request *, struct registry *, struct origin *, const char *url,
 		  const char *accept);
 void request_close(struct request *);
+/* A document: what is waited for as long as the operator gives it, not as long as it moves. */
+void request_within(struct request *, int64_t seconds);
 /* Right before it is performed, again for each attempt. */
 void request_arm(struct request *);
 void request_ended(struct request *); /* reads status and the like */
@@ -106,6 +110,9 @@ void request_ended(struct request *); /* reads status and the like */
 bool request_retry(const struct request *, CURLcode, int attempt, int64_t *ret_ms);
 /* What went wrong, in the registry's own words. */
 int request_fail(const struct request *, CURLcode, struct error **);
+
+/* Performs it, and again where that may help. */
+CURLcode request_run(struct request *);
 
 /* A document of at most `max` bytes, from the first origin that has it; waits, tries
  * again, authenticates.  Returns the origin in *ret_from. */

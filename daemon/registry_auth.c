@@ -252,10 +252,8 @@ token_get(struct registry *r, struct origin *o, const struct challenge *c,
 	}
 	request_open(&q, r, &server, url.at, "Accept: application/json");
 	q.max = 1 << 20;
-	curl_easy_setopt(q.curl, CURLOPT_TIMEOUT, 60L);
-	request_arm(&q);
-	rc = curl_easy_perform(q.curl);
-	request_ended(&q);
+	request_within(&q, r->bind->answerSeconds);
+	rc = request_run(&q);
 	if (rc || q.status != 200) {
 		request_fail(&q, rc, e);
 	} else {

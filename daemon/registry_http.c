@@ -286,6 +286,13 @@ request_open(struct request *q, struct registry *r, struct origin *o, const char
 }
 
 void
+request_within(struct request *q, int64_t seconds)
+{
+	q->within_s = seconds;
+	curl_easy_setopt(q->curl, CURLOPT_TIMEOUT, (long)seconds);
+}
+
+void
 request_arm(struct request *q)
 {
 	const char *auth = q->origin->authorization;
@@ -293,7 +300,7 @@ request_arm(struct request *q)
 	buf_clear(&q->body);
 	*q->why = *q->challenge = *q->type = 0;
 	q->status = q->retry_after_ms = 0;
-	q->too_large = q->not_allowed = false;
+	q->too_large = q->not_allowed = q->asked = false;
 	curl_slist_free_all(q->headers ? q->headers->next : NULL);
 	if (q->headers)
 		q->headers->next = NULL;
@@ -310,7 +317,11 @@ request_arm(struct request *q)
 void
 request_ended(struct request *q)
 {
+	curl_off_t us = 0;
+
 	curl_easy_getinfo(q->curl, CURLINFO_RESPONSE_CODE, &q->status);
+	curl_easy_getinfo(q->curl, CURLINFO_PRETRANSFER_TIME_T, &us);
+	q->asked = us > 0;
 }
 
 void
@@ -324,6 +335,8 @@ request_close(struct request *q)
 	*q = (struct request){ 0 };
 }
 
+/* Who says nothing at all may have lost the question, and is asked once more; a layer that goes
+ * on and stops is gone on with. */
 bool
 request_retry(const struct request *q, CURLcode rc, int attempt, int64_t *ret_ms)
 {
@@ -333,7 +346,8 @@ request_retry(const struct request *q, CURLcode rc, int attempt, int64_t *ret_ms
 		again = rc == CURLE_PARTIAL_FILE || rc == CURLE_RECV_ERROR ||
 			rc == CURLE_SEND_ERROR || rc == CURLE_GOT_NOTHING ||
 			rc == CURLE_HTTP2 || rc == CURLE_HTTP2_STREAM ||
-			(rc == CURLE_OPERATION_TIMEDOUT && q->status) ||
+			(rc == CURLE_OPERATION_TIMEDOUT && q->asked &&
+			 (attempt == 0 || (q->status && !q->within_s))) ||
 			(rc == CURLE_COULDNT_CONNECT && attempt > 0 && !q->not_allowed);
 	if (!again || attempt + 1 >= TRIES)
 		return false;
@@ -415,6 +429,28 @@ status_fail(const struct request *q, struct error **e)
 		    words);
 }
 
+/* Which of the two deadlines it was only libcurl's words tell. */
+static int
+timeout_fail(const struct request *q, struct error **e)
+{
+	bool stalled = !q->within_s || strstr(q->why, "too slow");
+	long long s = stalled ? q->registry->bind->stallSeconds : q->within_s;
+
+	if (!q->status)
+		return fail(e, WHY_TIMEOUT,
+			    "%s: the server took the question and gave no answer for %lld "
+			    "seconds",
+			    q->url, s);
+	if (stalled)
+		return fail(e, WHY_TIMEOUT,
+			    "%s: the registry sent next to nothing for %lld seconds", q->url,
+			    s);
+	return fail(e, WHY_TIMEOUT,
+		    "%s: the answer was not whole after %lld seconds (images.answerSeconds in "
+		    "kedge.yaml)",
+		    q->url, s);
+}
+
 int
 request_fail(const struct request *q, CURLcode rc, struct error **e)
 {
@@ -426,10 +462,8 @@ request_fail(const struct request *q, CURLcode rc, struct error **e)
 	if (q->too_large)
 		return fail(e, WHY_TOO_LARGE, "%s: is larger than the %zu bytes it may have",
 			    q->url, q->max);
-	if (rc == CURLE_OPERATION_TIMEDOUT && q->status)
-		return fail(e, WHY_TIMEOUT,
-			    "%s: the registry sent next to nothing for %lld seconds", q->url,
-			    (long long)q->registry->bind->stallSeconds);
+	if (rc == CURLE_OPERATION_TIMEDOUT && (q->status || q->asked))
+		return timeout_fail(q, e);
 	if (rc == CURLE_UNSUPPORTED_PROTOCOL)
 		return fail(e, WHY_FORBIDDEN,
 			    "%s: leads from https to another scheme, which is not followed",
@@ -461,26 +495,41 @@ nap(struct registry *r, int64_t ms)
 		_exit(0); /* nobody waits any more */
 }
 
+CURLcode
+request_run(struct request *q)
+{
+	int attempt = 0;
+	int64_t ms;
+
+	for (;;) {
+		CURLcode rc;
+
+		request_arm(q);
+		rc = curl_easy_perform(q->curl);
+		request_ended(q);
+		if (rc == CURLE_ABORTED_BY_CALLBACK)
+			_exit(0);
+		if (!request_retry(q, rc, attempt++, &ms))
+			return rc;
+		nap(q->registry, ms);
+	}
+}
+
 static int
 origin_get(struct registry *r, struct origin *o, const char *path, const char *accept,
 	   size_t max, struct buf *ret, char ret_type[256], struct error **e)
 {
 	struct request q;
 	cleanup_free char *url = NULL;
-	int attempt = 0, rc = -1;
-	int64_t ms;
+	int rc = -1;
 
 	xasprintf(&url, "%s/%s", o->base, path);
 	request_open(&q, r, o, url, accept);
+	request_within(&q, r->bind->answerSeconds);
 	q.max = max;
 	for (;;) {
-		CURLcode code;
+		CURLcode code = request_run(&q);
 
-		request_arm(&q);
-		code = curl_easy_perform(q.curl);
-		request_ended(&q);
-		if (code == CURLE_ABORTED_BY_CALLBACK)
-			_exit(0);
 		if (code == CURLE_OK && q.status == 200) {
 			buf_done(ret);
 			*ret = q.body;
@@ -497,11 +546,8 @@ origin_get(struct registry *r, struct origin *o, const char *path, const char *a
 			if (o->authorization)
 				continue;
 		}
-		if (!request_retry(&q, code, attempt++, &ms)) {
-			request_fail(&q, code, e);
-			break;
-		}
-		nap(r, ms);
+		request_fail(&q, code, e);
+		break;
 	}
 	request_close(&q);
 	return rc;

@@ -96,6 +96,61 @@ refused() {
 	kedge image pull "$R/x"
 }
 
+@test "layers of one image come side by side, three at a time" {
+	local i lines=()
+	mkdir -p "$W/many"
+	for i in 1 2 3 4 5 6 7; do
+		head -c $((i * 10000)) /dev/urandom >"$W/many/file$i"
+		tar -C "$W/many" -cf "$W/many.tar" "file$i"
+		lines+=("$(oci_layer "$W/reg" "$W/many.tar" none)")
+	done
+	oci_image "$W/reg" '{"Entrypoint": ["/web"]}' "${lines[@]}"
+	kedge_start
+	behave "$W/reg" hold
+	kedge image pull "$R/x" >"$W/out" 2>&1 &
+	local pull=$!
+	wait_for 20 "three are asked for at once" sh -c '[ "$(ls "$W/reg/now" | wc -l)" = 3 ]'
+	sleep 1 # whoever asks for more has time to
+	[ "$(ls "$W/reg/now" | wc -l)" = 3 ]
+	touch "$W/reg/go"
+	wait $pull
+	cat "$W/reg/together"
+	[ "$(wc -l <"$W/reg/together")" = 7 ]
+	[ "$(sort -n "$W/reg/together" | tail -n 1)" = 3 ]
+	[ "$(asked 'GET .*/blobs/')" = 8 ] # the config, too: each once
+	for i in 1 2 3 4 5 6 7; do cmp "$W/many/file$i" "$W"/state/images/layers/sha256/*/"file$i"; done
+}
+
+@test "a registry that takes the question for a manifest and never answers is asked once more, then told of" {
+	sed -i 's/stallSeconds: 2/stallSeconds: 60, answerSeconds: 2/' "$W/kedge.yaml"
+	kedge_start
+	behave "$W/reg" mute=99
+	refused "/v2/x/manifests/latest: the server took the question and gave no answer for 2 seconds"
+	[ "$(asked 'GET .*/manifests/')" = 2 ]
+	behave "$W/reg" mute=1
+	kedge image pull "$R/x"
+	[ "$(grep -c 'GET .*/manifests/latest' "$W/reg/requests")" = 2 ]
+	kedge image rm "$R/x"
+	behave "$W/reg" dribble=20
+	refused "the answer was not whole after 2 seconds (images.answerSeconds in kedge.yaml)"
+}
+
+@test "a mirror that never answers is left for the registry, a server of tokens that never answers is told of" {
+	local m
+	m=$(free_port)
+	cp -r "$W/reg" "$W/mirror"
+	odd_start "$m" "$W/mirror"
+	config "- {host: \"$R\", http: true, mirrors: [\"127.0.0.1:$m\"]}" "- {host: \"127.0.0.1:$m\", http: true}"
+	sed -i 's/stallSeconds: 2/stallSeconds: 60, answerSeconds: 2/' "$W/kedge.yaml"
+	kedge_start
+	behave "$W/mirror" mute=99
+	kedge image pull "$R/x"
+	[ "$(grep -c '/manifests/' "$W/mirror/requests")" -ge 2 ]
+	kedge image rm "$R/x"
+	behave "$W/reg" "token=http://$R/token" mute-token=99
+	refused "/token?service=here&scope=repository%3Ax%3Apull: the server took the question and gave no answer for 2 seconds"
+}
+
 @test "a digest is what it says, or nothing" {
 	local d
 	d=$(web_layout "$W/reg" v2)

@@ -13,6 +13,11 @@
 #   endless          a blob goes on without end after what it should be
 #   long             a blob has some bytes more
 #   corrupt          a blob's middle byte is another one
+#   hold            a layer's bytes come once LAYOUT/go is there; each request of one adds to
+#                   LAYOUT/together how many were being answered then
+#   mute=N          the first N questions for a manifest get no answer, ever
+#   mute-token=N    the same of tokens
+#   dribble=N       a manifest comes in pieces of N bytes a tenth of a second
 #   type=T           a manifest's Content-Type
 #   lie              a manifest by digest is another document
 #   redirect=URL     blobs are at URL/DIGEST
@@ -39,6 +44,19 @@ sub before {
 	print $h "x\n";
 	$n;
 }
+# mute(FROM, N): are we among the first N who ask here?  Then nothing is heard of us.
+sub mute { my ($what, $n) = @_; sleep 600 if defined $n && before("mute $what") < $n }
+# hold(): one more is being answered, until LAYOUT/go is there
+sub hold {
+	mkdir "$dir/now";
+	open(my $mine, '>', "$dir/now/$$");
+	open(my $h, '>>', "$dir/together");
+	flock $h, 2;
+	my $n = () = glob "$dir/now/*";
+	syswrite $h, "$n\n";
+	close $h;
+	select(undef, undef, undef, 0.02) until -e "$dir/go";
+}
 sub answer {
 	my ($c, $status, $type, $body, @more) = @_;
 	print $c "HTTP/1.1 $status X\r\nContent-Type: $type\r\nContent-Length: ", length($body),
@@ -50,6 +68,7 @@ sub serve {
 	my ($c, $method, $path, $h) = @_;
 	my %b = behave();
 	if ($path =~ m{^/token}) {
+		mute('token', $b{'mute-token'});
 		my $want = 'Basic ' . encode_base64('user:secret', '');
 		return refuse($c, 401, 'UNAUTHORIZED', 'wrong user or password') if ($h->{authorization} // '') ne $want;
 		return answer($c, 200, 'application/json', '{"token": "let-me-in", "expires_in": 60}');
@@ -60,6 +79,7 @@ sub serve {
 	}
 	if ($path =~ m{/manifests/(.+)$}) {
 		my $ref = $1;
+		mute('manifest', $b{mute});
 		if ($ref !~ /^sha256:/) {
 			my ($d) = (slurp("$dir/index.json") // '') =~ /"digest":"(sha256:[0-9a-f]+)"/;
 			return refuse($c, 404, 'MANIFEST_UNKNOWN', 'manifest unknown') unless -e "$dir/tag.$ref" || $ref eq 'latest';
@@ -72,7 +92,14 @@ sub serve {
 		my ($type) = $doc =~ /"mediaType":\s*"([^"]+)"/;
 		$type = $b{type} if defined $b{type};
 		$doc .= ' ' if exists $b{lie} && $path =~ /sha256:/;
-		return answer($c, 200, $type, $doc);
+		return answer($c, 200, $type, $doc) unless defined $b{dribble};
+		print $c "HTTP/1.1 200 X\r\nContent-Type: $type\r\nContent-Length: ", length($doc), "\r\nConnection: close\r\n\r\n";
+		for (my $at = 0; $at < length($doc); $at += $b{dribble}) {
+			print $c substr($doc, $at, $b{dribble}) or return;
+			$c->flush;
+			select(undef, undef, undef, 0.1);
+		}
+		return;
 	}
 	if ($path =~ m{/blobs/(sha256:([0-9a-f]+))$} || $path =~ m{^/elsewhere/(sha256:([0-9a-f]+))$}) {
 		my ($digest, $hex) = ($1, $2);
@@ -86,6 +113,7 @@ sub serve {
 		}
 		return answer($c, 307, 'text/plain', '', "Location: $b{redirect}/$digest") if defined $b{redirect} && $path =~ m{/blobs/};
 		return answer($c, 200, 'application/octet-stream', $blob) if $is_config;
+		hold() if exists $b{hold};
 		my ($from, $status, @more) = (0, 200);
 		if (($h->{range} // '') =~ /bytes=(\d+)-/ && !exists $b{'no-range'}) {
 			$from = $1;
@@ -109,6 +137,7 @@ sub serve {
 			$from += $piece;
 			select(undef, undef, undef, 0.1) if defined $b{slow};
 		}
+		unlink "$dir/now/$$";
 		return;
 	}
 	answer($c, 200, 'application/json', '{}') if $path eq '/v2/';

@@ -207,7 +207,7 @@ orders_give(int to)
 {
 	struct arena a = { 0 };
 	struct pull_host host = { 0 };
-	struct pull_bind bind = { .image = name, .stallSeconds = 5 };
+	struct pull_bind bind = { .image = name, .stallSeconds = 5, .answerSeconds = 5 };
 	struct pull_start start = { 0 };
 	struct buf json = { 0 };
 	enum mode mode = plan->mode;

@@ -153,6 +153,14 @@ ipv4_parse(const char *text, uint32_t *ret, struct error **e)
 	return 0;
 }
 
+int
+addr_parse(const char *text, addr *ret, struct error **e)
+{
+	if (!addr_read(text, ret))
+		return fail(e, WHY_INVALID, "\"%s\" is no address of IPv4 or IPv6", text);
+	return 0;
+}
+
 static int
 range_parse(const char *field, const char *text, uint32_t *ret_net, uint32_t *ret_bits,
 	    struct error **e)

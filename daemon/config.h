@@ -24,6 +24,7 @@ int config_settings(const struct config *, struct settings *ret, struct error **
 struct watch_args config_watch(const struct config_source *);
 /* In host order. */
 int ipv4_parse(const char *text, uint32_t *ret, struct error **);
+int addr_parse(const char *text, addr *ret, struct error **);
 /* "127.0.0.1:8001" */
 int listen_parse(const char *text, uint32_t *ret_ip, uint16_t *ret_port, struct error **);
 enum { SECURE_PORT = 6443 };

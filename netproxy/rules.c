@@ -4,7 +4,7 @@
  * compared with what was meant by eye.
  */
 #include "rules.h"
-#include "link.h"
+#include "knobs.h"
 #include "nft.h"
 #include "reconcile/base/map.h"
 #include "rules_tree.h"
@@ -23,7 +23,15 @@ const struct rules_jump rules_jumps[RULES_JUMPS] = {
 	{ RULES_FILTER, "INPUT", "KDG-I" },    { RULES_FILTER, "OUTPUT", "KDG-O" },
 };
 
-#define REJECT "REJECT --reject-with icmp-port-unreachable"
+/* What differs from one family to the other. */
+static const struct words {
+	const char *reject, *loopback, *mask;
+	unsigned bits;
+} words[2] = {
+	{ "REJECT --reject-with icmp-port-unreachable", "127.0.0.0/8", "255.255.255.255", 32 },
+	{ "REJECT --reject-with icmp6-port-unreachable", "::1/128",
+	  "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 128 },
+};
 
 /* A name stands behind a blank or a colon, which no service's id can hold before it. */
 void
@@ -138,23 +146,53 @@ closed(const struct np_service *s, bool local)
 					  : NULL;
 }
 
+/* A reset waits for a program that is still in its connect(); an ICMPv6 error that meets it
+ * there is noted, and the program is told when the kernel tried again, a second later. */
+#define RESET "REJECT --reject-with tcp-reset"
+
+static void
+refuse_range(const struct rules_net *net, struct chain *c, const char *svcs)
+{
+	if (net->v6)
+		chain_rule(c, "-d %s -p tcp -j " RESET, svcs);
+	chain_rule(c, "-d %s -j %s", svcs, words[net->v6].reject);
+}
+
 /* -- what does not depend on services --------------------------------------- */
 
 /* A pod's MAC is 0a:4b + its address and its port lets no other through, so a
  * source address that differs from the MAC's last four bytes is forged.  One
  * rule for all pods: A = MAC bytes 2..5, X = source address, drop if A != X.
  *	ld [SKF_LL_OFF+8]; tax; ld [SKF_NET_OFF+12]; jeq x,0,1; ret 0; ret 65535
+ * An IPv6 address ends with those four bytes as well; another rule says how it begins, for
+ * none but that one is known to the network policies.
  */
-#define FORGED "6,32 0 0 4292870152,7 0 0 0,32 0 0 4293918732,29 0 1 0,6 0 0 0,6 0 0 65535"
+static const char *const forged[2] = {
+	"6,32 0 0 4292870152,7 0 0 0,32 0 0 4293918732,29 0 1 0,6 0 0 0,6 0 0 65535",
+	"6,32 0 0 4292870152,7 0 0 0,32 0 0 4293918740,29 0 1 0,6 0 0 0,6 0 0 65535",
+};
+
+static void
+forged_rules(const struct rules_net *net, struct chain *c)
+{
+	char ip[ADDR_TEXT];
+
+	if (!net->no_bpf)
+		chain_rule(c, "-i %s -m bpf --bytecode \"%s\" -j DROP", net->bridge,
+			   forged[net->v6]);
+	if (net->v6)
+		chain_rule(c, "! -s %s/96 -i %s -j DROP", addr_print(net->pod_net, ip),
+			   net->bridge);
+}
 
 /* Both ways to ask for a name. */
 static void
 dns_rules(const struct rules_net *net, struct chain *c, const char *link, const char *to)
 {
-	char ip[LINK_TEXT];
+	char ip[ADDR_TEXT];
 
 	chain_rule(c, "%s -d %s/32 -p udp -m udp --dport 53 -j %s", link,
-		   ipv4_print(net->dns, ip), to);
+		   addr_print(net->dns, ip), to);
 	chain_rule(c, "%s -d %s/32 -p tcp -m tcp --dport 53 -j %s", link, ip, to);
 }
 
@@ -163,9 +201,8 @@ base_filter(const struct rules_net *net, const char *svcs, struct chains *out)
 {
 	struct chain *c = chain_begin(out, RULES_FILTER, "KDG-FP");
 
-	if (!net->no_bpf)
-		chain_rule(c, "-i %s -m bpf --bytecode \"" FORGED "\" -j DROP", net->bridge);
-	chain_rule(c, "-d %s -j " REJECT, svcs);
+	forged_rules(net, c);
+	refuse_range(net, c, svcs);
 	/* A packet conntrack cannot place would leave untranslated and reset the connection. */
 	chain_rule(c, "-m conntrack --ctstate INVALID -j DROP");
 	chain_rule(c, "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT");
@@ -173,27 +210,27 @@ base_filter(const struct rules_net *net, const char *svcs, struct chains *out)
 	chain_rule(c, "-i %s -j ACCEPT", net->bridge);
 	chain_rule(c, "-m conntrack --ctstate DNAT -j ACCEPT");
 	for (unsigned i = 0; i < LINK_KNOBS; i++)
-		if (net->turned >> i & 1)
+		if (net->turned >> i & 1 && link_knobs[i].v6 == net->v6)
 			chain_rule(chain_begin(out, RULES_FILTER, link_knobs[i].note),
 				   "-j RETURN");
 }
 
 static const char *
-svc_range(const struct rules_net *net, char to[static LINK_TEXT + 4])
+svc_range(const struct rules_net *net, char to[static ADDR_TEXT + 4])
 {
-	char ip[LINK_TEXT];
+	char ip[ADDR_TEXT];
 
-	snprintf(to, LINK_TEXT + 4, "%s/%u", ipv4_print(net->svc_net, ip), net->svc_bits);
+	snprintf(to, ADDR_TEXT + 4, "%s/%u", addr_print(net->svc_net, ip), net->svc_bits);
 	return to;
 }
 
 void
 rules_base(const struct rules_net *net, struct chains *out)
 {
-	char ip[LINK_TEXT], pods[LINK_TEXT + 4], svcs[LINK_TEXT + 4];
+	char ip[ADDR_TEXT], pods[ADDR_TEXT + 4], svcs[ADDR_TEXT + 4];
 	struct chain *c;
 
-	snprintf(pods, sizeof pods, "%s/%u", ipv4_print(net->pod_net, ip), net->pod_bits);
+	snprintf(pods, sizeof pods, "%s/%u", addr_print(net->pod_net, ip), net->pod_bits);
 	base_filter(net, svc_range(net, svcs), out);
 	chain_rule(chain_begin(out, RULES_FILTER, RULES_CANARY), "-j RETURN");
 	if (net->nft)
@@ -212,7 +249,7 @@ rules_base(const struct rules_net *net, struct chains *out)
 /* -- trees ------------------------------------------------------------------ */
 
 struct item {
-	uint32_t key; /* address or port */
+	addr key; /* address or port */
 	const struct np_service *s;
 	bool gate; /* the balancer's address, which is not for every source */
 };
@@ -220,9 +257,9 @@ struct item {
 /* What a tree is over. */
 struct tree {
 	enum rules_table table;
-	unsigned bits; /* of a key */
+	unsigned bits; /* of a key; 0: an address */
 	void (*leaf)(const struct rules_net *, struct chain *, const struct item *);
-	void (*branch)(struct chain *, uint8_t proto, uint32_t key, unsigned bits,
+	void (*branch)(struct chain *, uint8_t proto, addr key, unsigned bits,
 		       const char *child);
 };
 
@@ -237,11 +274,12 @@ static void
 address_rule(struct chain *c, const struct item *x, char kind)
 {
 	const char *proto = rules_proto(x->s->proto);
-	char to[RULES_NAME], ip[LINK_TEXT];
+	char to[RULES_NAME], ip[ADDR_TEXT];
 
 	service_chain(x->s, kind, to);
-	chain_rule(c, "-d %s/32 -p %s -m %s --dport %u -m comment --comment \"%s\" -j %s",
-		   ipv4_print(x->key, ip), proto, proto, x->s->port, x->s->id, to);
+	chain_rule(c, "-d %s/%u -p %s -m %s --dport %u -m comment --comment \"%s\" -j %s",
+		   addr_print(x->key, ip), words[x->s->v6].bits, proto, proto, x->s->port,
+		   x->s->id, to);
 }
 
 static void
@@ -259,23 +297,24 @@ outer_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
 }
 
 static void
-vip_branch(struct chain *c, uint8_t proto, uint32_t key, unsigned bits, const char *child)
+vip_branch(struct chain *c, uint8_t proto, addr key, unsigned bits, const char *child)
 {
-	char ip[LINK_TEXT];
+	char ip[ADDR_TEXT];
 
 	(void)proto;
-	chain_rule(c, "-d %s/%u -g %s", ipv4_print(key, ip), bits, child);
+	chain_rule(c, "-d %s/%u -g %s", addr_print(key, ip), bits, child);
 }
 
 /* "-d 192.0.2.1/32 " for a node port of one address only. */
 static const char *
-at_address(uint32_t ip, char to[static LINK_TEXT + 8])
+at_address(addr ip, char to[static ADDR_TEXT + 8])
 {
-	char text[LINK_TEXT];
+	char text[ADDR_TEXT];
 
 	*to = 0;
 	if (ip)
-		snprintf(to, LINK_TEXT + 8, "-d %s/32 ", ipv4_print(ip, text));
+		snprintf(to, ADDR_TEXT + 8, "-d %s/%u ", addr_print(ip, text),
+			 addr_bits(addr_v6(ip)));
 	return to;
 }
 
@@ -283,7 +322,7 @@ static void
 port_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
 {
 	const char *proto = rules_proto(x->s->proto);
-	char to[RULES_NAME], at[LINK_TEXT + 8];
+	char to[RULES_NAME], at[ADDR_TEXT + 8];
 
 	(void)net;
 	service_chain(x->s, has_entry(x->s) ? 'X' : 'S', to);
@@ -292,25 +331,25 @@ port_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
 }
 
 static void
-port_branch(struct chain *c, uint8_t proto, uint32_t key, unsigned bits, const char *child)
+port_branch(struct chain *c, uint8_t proto, addr key, unsigned bits, const char *child)
 {
 	const char *p = rules_proto(proto);
 
-	chain_rule(c, "-p %s -m %s --dport %u:%u -g %s", p, p, key, key | 0xffffu >> bits,
-		   child);
+	chain_rule(c, "-p %s -m %s --dport %u:%u -g %s", p, p, (unsigned)key,
+		   (unsigned)key | 0xffffu >> bits, child);
 }
 
 static const char *
 turn_away(const struct np_service *s)
 {
-	return s->n ? "DROP" : REJECT;
+	return s->n ? "DROP" : s->v6 && s->proto == IPPROTO_TCP ? RESET : words[s->v6].reject;
 }
 
 static void
 reject_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
 {
 	const char *proto = rules_proto(x->s->proto);
-	char at[LINK_TEXT + 8];
+	char at[ADDR_TEXT + 8];
 
 	(void)net;
 	chain_rule(c, "%s-p %s -m %s --dport %u -m comment --comment \"%s %s\" -j %s",
@@ -322,20 +361,20 @@ static void
 block_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
 {
 	const char *proto = rules_proto(x->s->proto), *why = closed(x->s, true);
-	char ip[LINK_TEXT];
+	char ip[ADDR_TEXT];
 
 	(void)net;
-	chain_rule(c, "-d %s/32 -p %s -m %s --dport %u -m comment --comment \"%s %s\" -j %s",
-		   ipv4_print(x->key, ip), proto, proto, x->s->port, x->s->id,
-		   x->gate || !why ? "is not for this source" : why,
+	chain_rule(c, "-d %s/%u -p %s -m %s --dport %u -m comment --comment \"%s %s\" -j %s",
+		   addr_print(x->key, ip), words[x->s->v6].bits, proto, proto, x->s->port,
+		   x->s->id, x->gate || !why ? "is not for this source" : why,
 		   x->gate ? "DROP" : turn_away(x->s));
 }
 
-static const struct tree vips = { RULES_NAT, 32, vip_leaf, vip_branch };
-static const struct tree outers = { RULES_NAT, 32, outer_leaf, vip_branch };
+static const struct tree vips = { RULES_NAT, 0, vip_leaf, vip_branch };
+static const struct tree outers = { RULES_NAT, 0, outer_leaf, vip_branch };
 static const struct tree ports = { RULES_NAT, 16, port_leaf, port_branch };
 static const struct tree rejects = { RULES_FILTER, 16, reject_leaf, port_branch };
-static const struct tree blocks = { RULES_FILTER, 32, block_leaf, vip_branch };
+static const struct tree blocks = { RULES_FILTER, 0, block_leaf, vip_branch };
 
 /* What rules_tree.h asks about services: ctx. */
 struct over {
@@ -345,7 +384,7 @@ struct over {
 	const struct item *at;
 };
 
-static uint32_t
+static addr
 item_key(const void *ctx, size_t i)
 {
 	return ((const struct over *)ctx)->at[i].key;
@@ -360,7 +399,7 @@ item_leaf(const void *ctx, struct chain *c, size_t i)
 }
 
 static void
-item_branch(const void *ctx, struct chain *c, size_t i, uint32_t key, unsigned bits,
+item_branch(const void *ctx, struct chain *c, size_t i, addr key, unsigned bits,
 	    const char *child)
 {
 	const struct over *o = ctx;
@@ -369,11 +408,12 @@ item_branch(const void *ctx, struct chain *c, size_t i, uint32_t key, unsigned b
 }
 
 static void
-item_name(const void *ctx, uint32_t key, unsigned bits, char to[static RULES_NAME])
+item_name(const void *ctx, addr key, unsigned bits, char to[static RULES_NAME])
 {
 	const struct over *o = ctx;
 
-	snprintf(to, RULES_NAME, "%s-%0*x-%u", o->root, (int)o->t->bits / 4, key, bits);
+	rules_tree_name(o->root, o->t->bits ? o->t->bits : words[o->net->v6].bits, key, bits,
+			to);
 }
 
 /* Items are sorted and share their first `bits` bits. */
@@ -382,8 +422,11 @@ tree_grow(const struct rules_net *net, const struct tree *t, const char *root,
 	  const struct item *at, size_t n, unsigned bits, size_t flat, struct chains *out)
 {
 	const struct over over = { net, t, root, at };
-	const struct rules_tree tree = { out,      t->table,  t->bits,     &over,
-					 item_key, item_leaf, item_branch, item_name };
+	const struct rules_tree tree = {
+		out,         t->table, t->bits ? t->bits : words[net->v6].bits,
+		&over,       item_key, item_leaf,
+		item_branch, item_name
+	};
 
 	rules_tree_grow(&tree, chain_begin(out, t->table, root), 0, n, bits, flat);
 }
@@ -452,7 +495,7 @@ struct items {
 };
 
 static void
-items_add(struct items *x, uint32_t key, const struct np_service *s, bool gate)
+items_add(struct items *x, addr key, const struct np_service *s, bool gate)
 {
 	if ((x->n & (x->n - 1)) == 0)
 		x->at = xrealloc(x->at, (x->n ? x->n * 2 : 1) * sizeof *x->at);
@@ -480,7 +523,7 @@ entrances_add(struct entrances *e, const struct np_service *s)
 		items_add(&e->no_port, s->node_port, s, false);
 	for (size_t i = 0; i < s->nouter + !!s->balancer; i++) {
 		bool last = i == s->nouter, gate = last && s->nsources;
-		uint32_t ip = last ? s->balancer : s->outer[i];
+		addr ip = last ? s->balancer : s->outer[i];
 
 		if (nat)
 			items_add(&e->outer, ip, s, gate);
@@ -516,7 +559,7 @@ roots(const struct rules_net *net, const struct entrances *e,
 {
 	static const char blocked[] = "-m conntrack --ctstate NEW -j KDG-B";
 	struct chain *c;
-	char svcs[LINK_TEXT + 4], ip[LINK_TEXT], link[LINK_TEXT + 4];
+	char svcs[ADDR_TEXT + 4], ip[ADDR_TEXT], link[ADDR_TEXT + 4];
 
 	svc_range(net, svcs);
 	if (!net->nft) {
@@ -526,7 +569,8 @@ roots(const struct rules_net *net, const struct entrances *e,
 			chain_rule(c, "-j KDG-Y");
 		/* Never 127.0.0.0/8: it would need route_localnet, which opens the host's
 		 * own loopback services to its neighbours. */
-		chain_rule(c, "! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j KDG-N");
+		chain_rule(c, "! -d %s -m addrtype --dst-type LOCAL -j KDG-N",
+			   words[net->v6].loopback);
 	}
 	c = chain_begin(out, RULES_FILTER, "KDG-F");
 	if (e->no_address.n)
@@ -543,11 +587,10 @@ roots(const struct rules_net *net, const struct entrances *e,
 	if (e->no_address.n)
 		chain_rule(c, blocked);
 	if (net->dns) /* what the host says to itself: questions, and the answers to them */
-		chain_rule(c, "-d %s/32 -o lo -j RETURN", ipv4_print(net->dns, ip));
-	chain_rule(c, "-d %s -j " REJECT, svcs);
+		chain_rule(c, "-d %s/32 -o lo -j RETURN", addr_print(net->dns, ip));
+	refuse_range(net, c, svcs);
 	c = chain_begin(out, RULES_FILTER, "KDG-I");
-	if (!net->no_bpf)
-		chain_rule(c, "-i %s -m bpf --bytecode \"" FORGED "\" -j DROP", net->bridge);
+	forged_rules(net, c);
 	if (net->dns) {
 		/* Pods', whatever the host's own rules say of what comes to it; a
 		 * neighbour of the host's has no business here. */
@@ -558,7 +601,8 @@ roots(const struct rules_net *net, const struct entrances *e,
 	if (e->no_address.n)
 		chain_rule(c, blocked);
 	if (e->no_port.n)
-		chain_rule(c, "! -d 127.0.0.0/8 -m conntrack --ctstate NEW -j KDG-R");
+		chain_rule(c, "! -d %s -m conntrack --ctstate NEW -j KDG-R",
+			   words[net->v6].loopback);
 	for (size_t i = 0; i < n; i++)
 		if (all[i]->health_port)
 			chain_rule(
@@ -620,7 +664,7 @@ recent(struct buf *b, const struct np_service *s, const struct member *m, bool s
 		buf_adds(b, "--set");
 	else
 		buf_addf(b, "--rcheck --seconds %u --reap", s->affinity_s);
-	buf_addf(b, " --name %s --mask 255.255.255.255 --rsource ", m->chain);
+	buf_addf(b, " --name %s --mask %s --rsource ", m->chain, words[s->v6].mask);
 }
 
 /* Each of what is left gets weight/left of what comes by. */
@@ -641,15 +685,15 @@ endpoint_chain(const struct rules_net *net, const struct np_service *s, const st
 	struct chain *c = chain_begin(out, RULES_NAT, m->chain);
 	const char *proto = rules_proto(s->proto);
 	cleanup_buf struct buf seen = { 0 };
-	char ip[LINK_TEXT];
+	char ip[ADDR_TEXT];
 
-	ipv4_print(m->at.ip, ip);
+	addr_print(m->at.ip, ip);
 	if (s->affinity_s && !net->no_recent)
 		recent(&seen, s, m, true);
 	/* To itself: its answer must come back through the translation. */
-	chain_rule(c, "-s %s/32 -j KDG-MASQ", ip);
-	chain_rule(c, "-p %s %s-j DNAT --to-destination %s:%u", proto, buf_text(&seen), ip,
-		   m->at.port);
+	chain_rule(c, "-s %s/%u -j KDG-MASQ", ip, words[s->v6].bits);
+	chain_rule(c, "-p %s %s-j DNAT --to-destination %s%s%s:%u", proto, buf_text(&seen),
+		   s->v6 ? "[" : "", ip, s->v6 ? "]" : "", m->at.port);
 }
 
 /* Groups number a power of two that leaves about 16 in each; it changes only
@@ -676,7 +720,7 @@ members_of(const struct np_service *s, bool local, struct member *m)
 		if (local && s->endpoints[i].away)
 			continue;
 		x->at = s->endpoints[i];
-		x->hash = hash_bytes(hash_str(0, s->id), &x->at.ip, sizeof x->at.ip);
+		x->hash = addr_hash(hash_str(0, s->id), x->at.ip);
 		x->hash = hash_bytes(x->hash, &x->at.port, sizeof x->at.port);
 		x->group = (x->hash >> 40) & (groups - 1);
 		snprintf(x->chain, sizeof x->chain, "KDG-E-%016jx", (uintmax_t)x->hash);
@@ -745,7 +789,7 @@ serve_chain(const struct rules_net *net, const struct np_service *s, char kind, 
 static void
 entry_chain(const struct rules_net *net, const struct np_service *s, struct chains *out)
 {
-	char name[RULES_NAME], serve[RULES_NAME], ip[LINK_TEXT];
+	char name[RULES_NAME], serve[RULES_NAME], ip[ADDR_TEXT];
 	struct chain *c;
 
 	service_chain(s, 'X', name);
@@ -756,7 +800,7 @@ entry_chain(const struct rules_net *net, const struct np_service *s, struct chai
 		chain_rule(c, "-j %s", serve);
 		return;
 	}
-	chain_rule(c, "-s %s/%u -j %s", ipv4_print(net->pod_net, ip), net->pod_bits, serve);
+	chain_rule(c, "-s %s/%u -j %s", addr_print(net->pod_net, ip), net->pod_bits, serve);
 	chain_rule(c, "-m addrtype --src-type LOCAL -j KDG-MASQ");
 	chain_rule(c, "-m addrtype --src-type LOCAL -j %s", serve);
 	if (!rules_local(s))
@@ -769,14 +813,14 @@ entry_chain(const struct rules_net *net, const struct np_service *s, struct chai
 static void
 gate_chain(const struct np_service *s, struct chains *out)
 {
-	char name[RULES_NAME], to[RULES_NAME], ip[LINK_TEXT];
+	char name[RULES_NAME], to[RULES_NAME], ip[ADDR_TEXT];
 	struct chain *c;
 
 	service_chain(s, 'G', name);
 	service_chain(s, has_entry(s) ? 'X' : 'S', to);
 	c = chain_begin(out, RULES_NAT, name);
 	for (size_t i = 0; i < s->nsources; i++)
-		chain_rule(c, "-s %s/%u -j %s", ipv4_print(s->sources[i].net, ip),
+		chain_rule(c, "-s %s/%u -j %s", addr_print(s->sources[i].net, ip),
 			   s->sources[i].bits, to);
 }
 

@@ -226,7 +226,7 @@ the_way_of_a_packet_does_not_grow_with_those_who_are_isolated(void **state)
 static void
 a_peer_among_many_is_found(void **state)
 {
-	static uint32_t ips[1000];
+	static addr ips[1000];
 	struct np_rule rule = { .pods = ips, .npods = 1000 };
 	struct np_part part = { "ns/many:ingress", false, &rule, 1 };
 	const struct np_part *parts[] = { &part };

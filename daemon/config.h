@@ -20,6 +20,8 @@ int config_add_source(struct config *, const char *text, struct arena *, struct 
 int config_finish(struct config *, struct arena *, struct error **);
 /* What controllers need of it.  Strings are shared with the config. */
 int config_settings(const struct config *, struct settings *ret, struct error **);
+/* The ranges of IPv6, as text: pods', services'; none. */
+struct strs config_ranges6(const struct settings *, struct arena *);
 /* A source as its worker is told of it.  Strings are shared. */
 struct watch_args config_watch(const struct config_source *);
 /* In host order. */

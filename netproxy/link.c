@@ -432,12 +432,18 @@ link_port(struct link *l, unsigned index, uint32_t ip, struct error **e)
 	return nl_send(&l->nl, &b, e) < 0 ? -1 : plug_host(l, index, NULL, ip, e);
 }
 
-/* With IPv6: nobody tells a pod about routers.  Of a link that is to come `default` speaks. */
+/* IPv6, also where the kernel begins without, and nobody tells a pod about routers.  Of a link
+ * that is to come `default` speaks. */
 static void
-deaf_to_routers(void)
+pod_knobs(void)
 {
-	(void)knob_set("ipv6/conf/default/accept_ra", "0", NULL);
-	(void)knob_set("ipv6/conf/eth0/accept_ra", "0", NULL);
+	static const char *const off[] = { "ipv6/conf/default/accept_ra",
+					   "ipv6/conf/eth0/accept_ra",
+					   "ipv6/conf/default/disable_ipv6",
+					   "ipv6/conf/eth0/disable_ipv6" };
+
+	for (size_t i = 0; i < sizeof off / sizeof *off; i++)
+		(void)knob_set(off[i], "0", NULL);
 }
 
 /* A netlink socket belongs to the namespace it was opened in.  This thread is
@@ -453,7 +459,7 @@ plug_socket(const struct link *l, int netns, struct nl *ret, struct error **e)
 		return fail_sys(e, "enter the pod's network namespace");
 	rc = nl_open(ret, NETLINK_ROUTE, e);
 	if (l->pods6.bits)
-		deaf_to_routers();
+		pod_knobs();
 	if (setns(l->home, CLONE_NEWNET) < 0)
 		abort();
 	return rc;

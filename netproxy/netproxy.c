@@ -325,8 +325,12 @@ np_open(const struct np_config *c, struct np **ret, struct error **e)
 				      .turned = np->link.turned };
 	probe(np);
 	fence(np);
-	if (np_base(np, e) < 0 || (c->pods6.bits && six_open(np, c, e) < 0))
+	if (np_base(np, e) < 0)
 		goto bad;
+	if (c->pods6.bits && six_open(np, c, e) < 0) {
+		fail_in(e, "IPv6, for network.podCIDR has such a range");
+		goto bad;
+	}
 	*ret = np;
 	return 0;
 bad:

@@ -36,9 +36,11 @@ struct programmed {
 
 /* A service's address or node port that left the rules: who had a connection to it, or
  * remembers it, must not meet a stranger there yet. */
+#define RESTING_6 "IPV6"
 struct resting {
 	uint32_t number;
-	const char *protocol; /* of a node port; NULL: an address */
+	const char *protocol; /* of a node port; NULL: an address; RESTING_6: one of IPv6, by
+				 its place in the range */
 	int64_t until;
 };
 

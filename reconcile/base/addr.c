@@ -46,6 +46,12 @@ addr_text(addr a, struct arena *arena)
 	return arena_strdup(arena, addr_print(a, text));
 }
 
+const char *
+addr_before_port(const char *ip, struct arena *arena)
+{
+	return strchr(ip, ':') ? arena_printf(arena, "[%s]", ip) : ip;
+}
+
 /* The one that 0/0 is a range of, too: *ret may be below 2^32 of IPv6. */
 static bool
 read_any(const char *text, bool v6, addr *ret)

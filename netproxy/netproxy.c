@@ -247,11 +247,16 @@ down_rules(const struct np_config *c, bool v6, struct error **e)
 	return rc;
 }
 
-/* Rules of IPv6 from before this kedged's ranges were taken out of its settings. */
-static int
-six_leave(const struct np_config *c, struct error **e)
+/* Rules of IPv6 from before this kedged's ranges were taken out of its settings.  They serve
+ * nobody any more, so they hold nobody up either. */
+static void
+six_leave(const struct np_config *c)
 {
-	return !c->pods6.bits && link_has_ip6(c->bridge) ? down_rules(c, true, e) : 0;
+	cleanup_error struct error *e = NULL;
+
+	if (down_rules(c, true, &e) < 0)
+		log_warn("netproxy", "rules of IPv6, from before, may be left: %s",
+			 error_text(e));
 }
 
 /* -- coming ----------------------------------------------------------------- */
@@ -302,6 +307,7 @@ np_open(const struct np_config *c, struct np **ret, struct error **e)
 {
 	struct np *np = np_new(c);
 	enum tables_kind kind;
+	bool had6;
 
 	np->ahead_made = (unsigned)getpid() * 16; /* not those of one before us */
 	np->config.bridge = xstrdup(c->bridge);
@@ -309,12 +315,16 @@ np_open(const struct np_config *c, struct np **ret, struct error **e)
 	np->config.chains = xstrdup(c->chains ? c->chains : "KDG");
 	np->config.owner = c->owner ? xstrdup(c->owner) : NULL;
 	table_name(np->config.chains, np->nft_table);
-	if (config_check(c, e) < 0 ||
-	    (c->nft && nl_open(&np->nft_nl, NETLINK_NETFILTER, e) < 0) ||
+	if (config_check(c, e) < 0)
+		goto bad;
+	had6 = link_has_ip6(c->bridge);
+	if ((c->nft && nl_open(&np->nft_nl, NETLINK_NETFILTER, e) < 0) ||
 	    restore_find(c->iptables_restore, false, &np->restore, &kind, e) < 0 ||
 	    tables_open(&np->tables, kind, false, np->config.chains, e) < 0 ||
-	    six_leave(c, e) < 0 || link_open(&np->link, &np->config, e) < 0)
+	    link_open(&np->link, &np->config, e) < 0)
 		goto bad;
+	if (had6 && !c->pods6.bits) /* the bridge is ours: link_open asked */
+		six_leave(c);
 	np->net = (struct rules_net){ .bridge = np->config.bridge,
 				      .pod_net = c->pod_net,
 				      .pod_bits = c->pod_bits,
@@ -693,7 +703,8 @@ np_down(const struct np_config *c, struct error **e)
 	if (rc < 0)
 		return rc;
 	rc = down_rules(c, false, e);
-	if (link_has_ip6(c->bridge) && down_rules(c, true, rc < 0 ? NULL : e) < 0)
+	if ((c->pods6.bits || link_has_ip6(c->bridge)) &&
+	    down_rules(c, true, rc < 0 ? NULL : e) < 0)
 		rc = -1;
 	table_name(c->chains ? c->chains : "KDG", table);
 	if (nft_remove(table, rc < 0 ? NULL : e) < 0)

@@ -22,7 +22,8 @@ sub client {
 
 sub serve {
 	my ($name, $port) = @_;
-	my @here = (LocalHost => '::', LocalPort => $port, V6Only => 0); # of both families
+	# of both families, also where the namespace has addresses of one
+	my @here = (LocalHost => '::', LocalPort => $port, V6Only => 0, GetAddrInfoFlags => 0);
 	my $tcp = IO::Socket::IP->new(@here, Listen => 512, ReuseAddr => 1) or die "listen $port: $!";
 	my $udp = IO::Socket::IP->new(@here, Proto => 'udp') or die "udp $port: $!";
 	my $both = IO::Select->new($tcp, $udp);

@@ -1,9 +1,18 @@
 #!/usr/bin/env bats
 # A cluster of both families: pods, Services, names, policies and their repair over IPv6, beside
-# IPv4.
+# IPv4.  Run as dualstack_legacy.bats (a link to this file) everything is repeated with the other
+# iptables, as dualstack_nftables.bats with nftables' proxy for IPv4.
 load kit.bash
 
+variant() {
+	case ${BATS_TEST_FILENAME##*/} in *legacy*) echo legacy ;; *) echo nft ;; esac
+}
+ipt6() { "/usr/sbin/ip6tables-$(variant)" "$@"; }
+
 setup_file() {
+	mkdir "$BATS_FILE_TMPDIR/ipt"
+	for n in iptables ip6tables; do ln -s "/usr/sbin/$n-$(variant)-restore" "$BATS_FILE_TMPDIR/ipt/$n-restore"; done
+	export PATH=$BATS_FILE_TMPDIR/ipt:$PATH
 	CONFIG='network: {podCIDR: "10.42.0.0/16,fd42::/64", serviceCIDR: "10.43.0.0/16,fd43::/112"}' file_begin --listen "$API"
 	{
 		for n in a b; do
@@ -221,10 +230,10 @@ names() { dig +short +time=2 +tries=2 "@10.43.0.10" "$@" | sort | xargs; }
 
 @test "rules of IPv6 that somebody flushes, and the bridge's address, are back within five seconds" {
 	serves() { [ "$(meet 8 ask "$(addr six)" 80)" ]; }
-	rules_back() { ip6tables -t nat -S | grep -q KDG-V; }
+	rules_back() { ipt6 -t nat -S | grep -q KDG-V; }
 	serves
-	ip6tables -t nat -F
-	ip6tables -F
+	ipt6 -t nat -F
+	ipt6 -F
 	KEDGE_TEST_PATIENCE=1 wait_for 5 "the rules are back" rules_back
 	KEDGE_TEST_PATIENCE=1 wait_for 5 "it serves" serves
 	ip -6 addr flush dev kedge0
@@ -249,7 +258,7 @@ names() { dig +short +time=2 +tries=2 "@10.43.0.10" "$@" | sort | xargs; }
 	drop last
 	gone() { ! kedge get pod last >/dev/null 2>&1; }
 	wait_for 20 "the pod is gone" gone
-	no_rules() { ! ip6tables -t nat -S | grep -q last; }
+	no_rules() { ! ipt6 -t nat -S | grep -q last; }
 	wait_for 5 "and its rules are" no_rules
 }
 
@@ -268,14 +277,14 @@ names() { dig +short +time=2 +tries=2 "@10.43.0.10" "$@" | sort | xargs; }
 @test "killed, it finds all again; down, nothing of IPv6 is left" {
 	kill -9 "$KEDGED"
 	wait_for 5 "it ended" not_running "$KEDGED"
-	[ "$(ask "$(ip6tables -t nat -S KDG-V | awk '/six:http/{sub("/128", "", $4); print $4; exit}')" 80)" ]
+	[ "$(ask "$(ipt6 -t nat -S KDG-V | awk '/six:http/{sub("/128", "", $4); print $4; exit}')" 80)" ]
 	kedge_start --source "deploy=$W/deploy.git" --listen "$API"
 	echo "$KEDGED" >"$W/pid"
 	answers() { [ "$(meet 8 ask "$(addr six)" 80)" ]; }
 	wait_for 20 "it serves" answers
 	kedge down --yes
 	wait_for 20 "it ended" not_running "$KEDGED"
-	run ip6tables-save
+	run "/usr/sbin/ip6tables-$(variant)-save"
 	hasnt KDG
 	run ip link show kedge0
 	[ "$status" != 0 ]

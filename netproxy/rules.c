@@ -7,6 +7,7 @@
 #include "knobs.h"
 #include "nft.h"
 #include "reconcile/base/map.h"
+#include "rules_one.h"
 #include "rules_tree.h"
 #include <assert.h>
 #include <netinet/in.h>
@@ -23,11 +24,7 @@ const struct rules_jump rules_jumps[RULES_JUMPS] = {
 	{ RULES_FILTER, "INPUT", "KDG-I" },    { RULES_FILTER, "OUTPUT", "KDG-O" },
 };
 
-/* What differs from one family to the other. */
-static const struct words {
-	const char *reject, *loopback, *mask;
-	unsigned bits;
-} words[2] = {
+const struct rules_words rules_words[2] = {
 	{ "REJECT --reject-with icmp-port-unreachable", "127.0.0.0/8", "255.255.255.255", 32 },
 	{ "REJECT --reject-with icmp6-port-unreachable", "::1/128",
 	  "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 128 },
@@ -110,31 +107,23 @@ rules_local(const struct np_service *s)
 	return n;
 }
 
-static bool
-all_local(const struct np_service *s)
+bool
+rules_all_local(const struct np_service *s)
 {
 	return rules_local(s) == s->n;
 }
 
-static bool
-has_outside(const struct np_service *s)
+bool
+rules_has_outside(const struct np_service *s)
 {
 	return s->node_port || s->nouter || s->balancer;
 }
 
 /* A chain of its own for who comes from outside? */
-static bool
-has_entry(const struct np_service *s)
+bool
+rules_has_entry(const struct np_service *s)
 {
-	return s->n && has_outside(s) && (!s->local_only || !all_local(s));
-}
-
-/* A second spread, over endpoints of this host only? */
-static bool
-has_local_spread(const struct np_service *s)
-{
-	return rules_local(s) && !all_local(s) &&
-	       (s->local_inside || (s->local_only && has_outside(s)));
+	return s->n && rules_has_outside(s) && (!s->local_only || !rules_all_local(s));
 }
 
 /* Why who comes by an entrance is turned away; NULL: they are served. */
@@ -155,7 +144,7 @@ refuse_range(const struct rules_net *net, struct chain *c, const char *svcs)
 {
 	if (net->v6)
 		chain_rule(c, "-d %s -p tcp -j " RESET, svcs);
-	chain_rule(c, "-d %s -j %s", svcs, words[net->v6].reject);
+	chain_rule(c, "-d %s -j %s", svcs, rules_words[net->v6].reject);
 }
 
 /* -- what does not depend on services --------------------------------------- */
@@ -263,8 +252,8 @@ struct tree {
 		       const char *child);
 };
 
-static void
-service_chain(const struct np_service *s, char kind, char to[static RULES_NAME])
+void
+rules_service_chain(const struct np_service *s, char kind, char to[static RULES_NAME])
 {
 	snprintf(to, RULES_NAME, "KDG-%c-%016jx", kind, (uintmax_t)hash_str(0, s->id));
 }
@@ -276,9 +265,9 @@ address_rule(struct chain *c, const struct item *x, char kind)
 	const char *proto = rules_proto(x->s->proto);
 	char to[RULES_NAME], ip[ADDR_TEXT];
 
-	service_chain(x->s, kind, to);
+	rules_service_chain(x->s, kind, to);
 	chain_rule(c, "-d %s/%u -p %s -m %s --dport %u -m comment --comment \"%s\" -j %s",
-		   addr_print(x->key, ip), words[x->s->v6].bits, proto, proto, x->s->port,
+		   addr_print(x->key, ip), rules_words[x->s->v6].bits, proto, proto, x->s->port,
 		   x->s->id, to);
 }
 
@@ -286,14 +275,14 @@ static void
 vip_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
 {
 	(void)net;
-	address_rule(c, x, x->s->local_inside && !all_local(x->s) ? 'L' : 'S');
+	address_rule(c, x, x->s->local_inside && !rules_all_local(x->s) ? 'L' : 'S');
 }
 
 static void
 outer_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
 {
 	(void)net;
-	address_rule(c, x, x->gate ? 'G' : has_entry(x->s) ? 'X' : 'S');
+	address_rule(c, x, x->gate ? 'G' : rules_has_entry(x->s) ? 'X' : 'S');
 }
 
 static void
@@ -325,7 +314,7 @@ port_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
 	char to[RULES_NAME], at[ADDR_TEXT + 8];
 
 	(void)net;
-	service_chain(x->s, has_entry(x->s) ? 'X' : 'S', to);
+	rules_service_chain(x->s, rules_has_entry(x->s) ? 'X' : 'S', to);
 	chain_rule(c, "%s-p %s -m %s --dport %u -m comment --comment \"%s\" -j %s",
 		   at_address(x->s->node_ip, at), proto, proto, x->s->node_port, x->s->id, to);
 }
@@ -342,7 +331,9 @@ port_branch(struct chain *c, uint8_t proto, addr key, unsigned bits, const char 
 static const char *
 turn_away(const struct np_service *s)
 {
-	return s->n ? "DROP" : s->v6 && s->proto == IPPROTO_TCP ? RESET : words[s->v6].reject;
+	return s->n                               ? "DROP"
+	       : s->v6 && s->proto == IPPROTO_TCP ? RESET
+						  : rules_words[s->v6].reject;
 }
 
 static void
@@ -365,7 +356,7 @@ block_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
 
 	(void)net;
 	chain_rule(c, "-d %s/%u -p %s -m %s --dport %u -m comment --comment \"%s %s\" -j %s",
-		   addr_print(x->key, ip), words[x->s->v6].bits, proto, proto, x->s->port,
+		   addr_print(x->key, ip), rules_words[x->s->v6].bits, proto, proto, x->s->port,
 		   x->s->id, x->gate || !why ? "is not for this source" : why,
 		   x->gate ? "DROP" : turn_away(x->s));
 }
@@ -412,8 +403,8 @@ item_name(const void *ctx, addr key, unsigned bits, char to[static RULES_NAME])
 {
 	const struct over *o = ctx;
 
-	rules_tree_name(o->root, o->t->bits ? o->t->bits : words[o->net->v6].bits, key, bits,
-			to);
+	rules_tree_name(o->root, o->t->bits ? o->t->bits : rules_words[o->net->v6].bits, key,
+			bits, to);
 }
 
 /* Items are sorted and share their first `bits` bits. */
@@ -423,7 +414,7 @@ tree_grow(const struct rules_net *net, const struct tree *t, const char *root,
 {
 	const struct over over = { net, t, root, at };
 	const struct rules_tree tree = {
-		out,         t->table, t->bits ? t->bits : words[net->v6].bits,
+		out,         t->table, t->bits ? t->bits : rules_words[net->v6].bits,
 		&over,       item_key, item_leaf,
 		item_branch, item_name
 	};
@@ -530,7 +521,7 @@ entrances_add(struct entrances *e, const struct np_service *s)
 		if (!open || gate)
 			items_add(&e->no_address, ip, s, open);
 	}
-	e->away |= has_entry(s) && !all_local(s) && !s->local_only;
+	e->away |= rules_has_entry(s) && !rules_all_local(s) && !s->local_only;
 }
 
 static void
@@ -570,7 +561,7 @@ roots(const struct rules_net *net, const struct entrances *e,
 		/* Never 127.0.0.0/8: it would need route_localnet, which opens the host's
 		 * own loopback services to its neighbours. */
 		chain_rule(c, "! -d %s -m addrtype --dst-type LOCAL -j KDG-N",
-			   words[net->v6].loopback);
+			   rules_words[net->v6].loopback);
 	}
 	c = chain_begin(out, RULES_FILTER, "KDG-F");
 	if (e->no_address.n)
@@ -602,7 +593,7 @@ roots(const struct rules_net *net, const struct entrances *e,
 		chain_rule(c, blocked);
 	if (e->no_port.n)
 		chain_rule(c, "! -d %s -m conntrack --ctstate NEW -j KDG-R",
-			   words[net->v6].loopback);
+			   rules_words[net->v6].loopback);
 	for (size_t i = 0; i < n; i++)
 		if (all[i]->health_port)
 			chain_rule(
@@ -633,221 +624,4 @@ rules_dispatch(const struct rules_net *net, const struct np_service *const *all,
 	tree_ports(net, &rejects, "KDG-R", e.no_port.at, e.no_port.n, out);
 	roots(net, &e, all, n, out);
 	entrances_done(&e);
-}
-
-/* -- one service ------------------------------------------------------------ */
-
-struct member {
-	struct np_endpoint at;
-	char chain[RULES_NAME];
-	uint64_t hash;
-	unsigned group;
-};
-
-static int
-member_cmp(const void *a, const void *b)
-{
-	const struct member *x = a, *y = b;
-
-	if (x->group != y->group)
-		return x->group < y->group ? -1 : 1;
-	if (x->at.ip != y->at.ip)
-		return x->at.ip < y->at.ip ? -1 : 1;
-	return (x->at.port > y->at.port) - (x->at.port < y->at.port);
-}
-
-static void
-recent(struct buf *b, const struct np_service *s, const struct member *m, bool set)
-{
-	buf_addf(b, "-m recent ");
-	if (set)
-		buf_adds(b, "--set");
-	else
-		buf_addf(b, "--rcheck --seconds %u --reap", s->affinity_s);
-	buf_addf(b, " --name %s --mask %s --rsource ", m->chain, words[s->v6].mask);
-}
-
-/* Each of what is left gets weight/left of what comes by. */
-static void
-share(struct chain *c, size_t weight, size_t left, const char *to)
-{
-	if (weight == left)
-		chain_rule(c, "-j %s", to);
-	else
-		chain_rule(c, "-m statistic --mode random --probability %.11f -j %s",
-			   (double)weight / (double)left, to);
-}
-
-static void
-endpoint_chain(const struct rules_net *net, const struct np_service *s, const struct member *m,
-	       struct chains *out)
-{
-	struct chain *c = chain_begin(out, RULES_NAT, m->chain);
-	const char *proto = rules_proto(s->proto);
-	cleanup_buf struct buf seen = { 0 };
-	char ip[ADDR_TEXT];
-
-	addr_print(m->at.ip, ip);
-	if (s->affinity_s && !net->no_recent)
-		recent(&seen, s, m, true);
-	/* To itself: its answer must come back through the translation. */
-	chain_rule(c, "-s %s/%u -j KDG-MASQ", ip, words[s->v6].bits);
-	chain_rule(c, "-p %s %s-j DNAT --to-destination %s%s%s:%u", proto, buf_text(&seen),
-		   s->v6 ? "[" : "", ip, s->v6 ? "]" : "", m->at.port);
-}
-
-/* Groups number a power of two that leaves about 16 in each; it changes only
- * when the service doubles or halves. */
-static unsigned
-group_count(size_t n)
-{
-	unsigned g = 1;
-
-	while (n > (size_t)RULES_GROUP * g)
-		g *= 2;
-	return g;
-}
-
-static size_t
-members_of(const struct np_service *s, bool local, struct member *m)
-{
-	unsigned groups = group_count(local ? rules_local(s) : s->n);
-	size_t all = 0, n = 0;
-
-	for (size_t i = 0; i < s->n; i++) {
-		struct member *x = &m[all];
-
-		if (local && s->endpoints[i].away)
-			continue;
-		x->at = s->endpoints[i];
-		x->hash = addr_hash(hash_str(0, s->id), x->at.ip);
-		x->hash = hash_bytes(x->hash, &x->at.port, sizeof x->at.port);
-		x->group = (x->hash >> 40) & (groups - 1);
-		snprintf(x->chain, sizeof x->chain, "KDG-E-%016jx", (uintmax_t)x->hash);
-		all++;
-	}
-	if (all)
-		qsort(m, all, sizeof *m, member_cmp);
-	for (size_t i = 0; i < all; i++) /* named twice is served once */
-		if (!n || member_cmp(&m[n - 1], &m[i]))
-			m[n++] = m[i];
-	return n;
-}
-
-/* The chain that was begun last sends each of `m` its share. */
-static void
-spread(const struct np_service *s, const struct member *m, size_t n, char group,
-       struct chains *out)
-{
-	char name[RULES_NAME], to[RULES_NAME + 8];
-	size_t at = 0;
-
-	service_chain(s, group, name);
-	if (group_count(n) == 1) {
-		for (size_t i = 0; i < n; i++)
-			share(&out->at[out->n - 1], 1, n - i, m[i].chain);
-		return;
-	}
-	for (size_t end; at < n; at = end) {
-		for (end = at; end < n && m[end].group == m[at].group;)
-			end++;
-		snprintf(to, sizeof to, "%s-%x", name, m[at].group);
-		share(&out->at[out->n - 1], end - at, n - at, to);
-	}
-	for (size_t i = 0; i < n; i++) {
-		if (!i || m[i].group != m[i - 1].group) {
-			snprintf(to, sizeof to, "%s-%x", name, m[i].group);
-			chain_begin(out, RULES_NAT, to);
-			for (at = i; at < n && m[at].group == m[i].group;)
-				at++;
-		}
-		share(&out->at[out->n - 1], 1, at - i, m[i].chain);
-	}
-}
-
-/* Affinity first, then chance. */
-static void
-serve_chain(const struct rules_net *net, const struct np_service *s, char kind, char group,
-	    const struct member *m, size_t n, struct chains *out)
-{
-	char name[RULES_NAME];
-	struct chain *c;
-
-	service_chain(s, kind, name);
-	c = chain_begin(out, RULES_NAT, name);
-	for (size_t i = 0; s->affinity_s && !net->no_recent && i < n; i++) {
-		cleanup_buf struct buf seen = { 0 };
-
-		recent(&seen, s, &m[i], false);
-		chain_rule(c, "%s-j %s", buf_text(&seen), m[i].chain);
-	}
-	spread(s, m, n, group, out);
-}
-
-/* Who comes from outside.  Kept to this host's endpoints they keep their address; pods and
- * the host itself are no outsiders, and meet any endpoint. */
-static void
-entry_chain(const struct rules_net *net, const struct np_service *s, struct chains *out)
-{
-	char name[RULES_NAME], serve[RULES_NAME], ip[ADDR_TEXT];
-	struct chain *c;
-
-	service_chain(s, 'X', name);
-	service_chain(s, 'S', serve);
-	c = chain_begin(out, RULES_NAT, name);
-	if (!s->local_only) {
-		chain_rule(c, "-j KDG-MASQ");
-		chain_rule(c, "-j %s", serve);
-		return;
-	}
-	chain_rule(c, "-s %s/%u -j %s", addr_print(net->pod_net, ip), net->pod_bits, serve);
-	chain_rule(c, "-m addrtype --src-type LOCAL -j KDG-MASQ");
-	chain_rule(c, "-m addrtype --src-type LOCAL -j %s", serve);
-	if (!rules_local(s))
-		return;
-	service_chain(s, 'L', serve);
-	chain_rule(c, "-j %s", serve);
-}
-
-/* The balancer's address, for those sources only. */
-static void
-gate_chain(const struct np_service *s, struct chains *out)
-{
-	char name[RULES_NAME], to[RULES_NAME], ip[ADDR_TEXT];
-	struct chain *c;
-
-	service_chain(s, 'G', name);
-	service_chain(s, has_entry(s) ? 'X' : 'S', to);
-	c = chain_begin(out, RULES_NAT, name);
-	for (size_t i = 0; i < s->nsources; i++)
-		chain_rule(c, "-s %s/%u -j %s", addr_print(s->sources[i].net, ip),
-			   s->sources[i].bits, to);
-}
-
-void
-rules_service(const struct rules_net *net, const struct np_service *s, struct chains *out)
-{
-	struct member *m;
-	size_t n = 0;
-
-	if (net->nft) {
-		nft_service(net, s, out);
-		return;
-	}
-	m = xcalloc(s->n, sizeof *m);
-	if (s->n && !rules_leave_out(net, s)) {
-		if (has_entry(s))
-			entry_chain(net, s, out);
-		if (s->balancer && s->nsources)
-			gate_chain(s, out);
-		if (has_local_spread(s)) {
-			n = members_of(s, true, m);
-			serve_chain(net, s, 'L', 'U', m, n, out);
-		}
-		n = members_of(s, false, m);
-		serve_chain(net, s, 'S', 'T', m, n, out);
-	}
-	for (size_t i = 0; i < n; i++)
-		endpoint_chain(net, s, &m[i], out);
-	free(m);
 }

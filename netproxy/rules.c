@@ -5,7 +5,6 @@
  */
 #include "rules.h"
 #include "knobs.h"
-#include "nft.h"
 #include "reconcile/base/map.h"
 #include "rules_one.h"
 #include "rules_tree.h"

@@ -276,6 +276,7 @@ hear_host(struct heard *h)
 	if (!b->settings.node_name || !*b->settings.node_name)
 		b->settings.node_name = b->host->hostname;
 	b->settings.node_ip = b->host->nodeIP;
+	b->settings.node_ip6 = b->host->nodeIP6;
 	for (size_t i = 0; i < seen->pods_found.n; i++)
 		seen_pod(b, &seen->pods_found.at[i]);
 	if (seen->stores)

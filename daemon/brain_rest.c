@@ -1,9 +1,9 @@
 /* brain_rest.c -- addresses and node ports that a Service gave back, until another may have
  * them.
  *
- * They are a note in the store, a line each ("170590215 - UNTIL" of an address, "30080 TCP
- * UNTIL"), since those who remember the former Service do so whether kedged was restarted or
- * not.  It is written when something is given back, not when its time is over.
+ * They are a note in the store, a line each ("170590215 - UNTIL" of an address, "7 IPV6
+ * UNTIL", "30080 TCP UNTIL"), since those who remember the former Service do so whether kedged
+ * was restarted or not.  It is written when something is given back, not when its time is over.
  */
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
@@ -68,7 +68,7 @@ rest_keep(struct brain *b)
 void
 rest_open(struct brain *b)
 {
-	static const char *const words[] = { "TCP", "UDP", "SCTP" };
+	static const char *const words[] = { "TCP", "UDP", "SCTP", RESTING_6 };
 	const char *at = store_note(b->store, NOTE);
 
 	for (const char *end; (end = strchr(at, '\n')); at = end + 1) {
@@ -76,7 +76,8 @@ rest_open(struct brain *b)
 		char word[5];
 		bool known;
 
-		if (sscanf(at, "%" SCNu32 " %4[A-Z-] %" SCNd64, &r.number, word, &r.until) != 3)
+		if (sscanf(at, "%" SCNu32 " %4[A-Z0-9-] %" SCNd64, &r.number, word, &r.until) !=
+		    3)
 			continue;
 		known = !strcmp(word, "-");
 		for (size_t i = 0; i < sizeof words / sizeof *words; i++)

@@ -317,16 +317,17 @@ static void
 rules_rest(struct brain *b, const struct rule_row *old, const struct rule_row *new)
 {
 	const struct service_args *was, *now;
-	uint32_t ip;
+	addr ip;
 
 	if (!old || !old->of_service)
 		return;
 	was = old->args;
 	now = new ? new->args : NULL;
-	if (ipv4_parse(was->ip, &ip, NULL) < 0 || !ip)
+	if (!addr_read(was->ip, &ip) || !ip)
 		return;
 	if (!now || strcmp(now->ip, was->ip))
-		rest_add(b, ip, NULL);
+		rest_add(b, (uint32_t)(addr_v6(ip) ? ip ^ b->settings.svcs6.net : ip),
+			 addr_v6(ip) ? RESTING_6 : NULL);
 	if (was->nodePort && (!now || now->nodePort != was->nodePort))
 		rest_add(b, (uint32_t)was->nodePort,
 			 !strcmp(was->protocol, "UDP")    ? "UDP"

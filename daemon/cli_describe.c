@@ -433,6 +433,7 @@ static const struct row rs_rows[] = {
 static const struct row service_rows[] = {
 	{ "Selector", SELECTOR, "spec.selector", NULL },
 	T("Type", "spec.type"),
+	F("", sheet_service_families),
 	T("IP", "spec.clusterIP"),
 	F("", sheet_service_outside),
 	F("Port", sheet_service_ports),

@@ -20,6 +20,7 @@ struct cli_table;
 void sheet_table(struct sheet *, const struct cli_table *, int indent);
 
 /* Parts of a Service. */
+void sheet_service_families(struct sheet *, const char *label);
 void sheet_service_outside(struct sheet *, const char *label);
 void sheet_service_ports(struct sheet *, const char *label);
 void sheet_service_policies(struct sheet *, const char *label);

@@ -1,6 +1,7 @@
 /* cli_describe_service.c -- a Service for people: kubectl's lines, then its endpoints one by
  * one, with their state and the connections that each has now.
  */
+#include "../reconcile/base/addr.h"
 #include "../reconcile/base/text.h"
 #include "../reconcile/object.h"
 #include "cli_describe.h"
@@ -24,7 +25,8 @@ endpoints_text(struct sheet *s, const char *port)
 		if (!str_is(cli_at(s->c, p, "name"), port))
 			continue;
 		json_array_foreach(json_object_get(subset, "addresses"), j, address)
-		    buf_addf(&text, "%s%s:%s", text.len ? "," : "", cli_at(s->c, address, "ip"),
+		    buf_addf(&text, "%s%s:%s", text.len ? "," : "",
+			     addr_before_port(cli_at(s->c, address, "ip"), s->c->arena),
 			     cli_at(s->c, p, "port"));
 	}
 	json_decref(ep);
@@ -66,12 +68,21 @@ put_some(struct sheet *s, const char *label, const char *value)
 }
 
 void
+sheet_service_families(struct sheet *s, const char *label)
+{
+	(void)label;
+	put_some(s, "IP Family Policy", sheet_at(s, "spec.ipFamilyPolicy"));
+	put_some(s, "IP Families", sheet_words(s, cli_path(s->obj, "spec.ipFamilies"), ","));
+}
+
+void
 sheet_service_outside(struct sheet *s, const char *label)
 {
 	json_t *ingress = json_array_get(cli_path(s->obj, "status.loadBalancer.ingress"), 0);
 	const char *ip = cli_at(s->c, ingress, "ip"), *mode = cli_at(s->c, ingress, "ipMode");
 
 	(void)label;
+	put_some(s, "IPs", sheet_words(s, cli_path(s->obj, "spec.clusterIPs"), ","));
 	put_some(s, "External IPs", sheet_words(s, cli_path(s->obj, "spec.externalIPs"), ","));
 	put_some(s, "Desired LoadBalancer IP", sheet_at(s, "spec.loadBalancerIP"));
 	put_some(s, "LoadBalancer Ingress",
@@ -132,7 +143,8 @@ slice_rows(struct sheet *s, json_t *slice, json_t *seen, struct cli_table *t)
 		const char *ip = json_is_string(first) ? json_string_value(first) : "",
 			   *port = cli_at(s->c, p, "port"), *name = cli_at(s->c, p, "name"),
 			   *target = cli_at(s->c, e, "targetRef.name");
-		const char *cells[] = { arena_printf(s->c->arena, "%s:%s", ip, port),
+		const char *cells[] = { arena_printf(s->c->arena, "%s:%s",
+						     addr_before_port(ip, s->c->arena), port),
 					*name ? name : "<unset>", endpoint_state(s, e),
 					flows_of(s, seen, ip, port,
 						 cli_at(s->c, p, "protocol")),

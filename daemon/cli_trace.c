@@ -1,9 +1,9 @@
 /* cli_trace.c -- `kedge trace`: which rules, endpoint, pod and line of which commit a new
  * connection would meet.  None is made.
  */
+#include "../reconcile/base/addr.h"
 #include "../reconcile/base/arena.h"
 #include "../reconcile/base/error.h"
-#include "../reconcile/base/ipv4.h"
 #include "../reconcile/base/text.h"
 #include "../reconcile/object.h"
 #include "cli_source.h"
@@ -14,9 +14,15 @@
 static bool
 is_address(const char *text)
 {
-	uint32_t ip;
+	addr ip;
 
-	return ipv4_read(text, &ip);
+	return addr_read(text, &ip);
+}
+
+static bool
+is_v6(const char *text)
+{
+	return strchr(text, ':') != NULL;
 }
 
 static json_t *
@@ -93,12 +99,28 @@ pod_place(struct cli_call *c, json_t *pod)
 /* ---- who asks whom ---- */
 
 struct question {
-	const char *from; /* "": the host */
+	const char *from;             /* "": the host */
+	const char *from6, *from_pod; /* of a pod: its other address, "" for none; its path */
 	const char *from_text;
 	const char *to, *to_text, *place;
 	const char *protocol;
 	unsigned port;
 };
+
+/* The pod's address of this family. */
+static const char *
+pod_ip(struct cli_call *c, json_t *pod, bool v6)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(cli_path(pod, "status.podIPs"), i, row)
+	{
+		if (is_v6(cli_at(c, row, "ip")) == v6)
+			return cli_at(c, row, "ip");
+	}
+	return v6 ? "" : cli_at(c, pod, "status.podIP");
+}
 
 static int
 client_read(struct cli_call *c, struct question *q, struct error **e)
@@ -115,9 +137,11 @@ client_read(struct cli_call *c, struct question *q, struct error **e)
 	pod = object_get(c, cli_url(c, &resources[RES_pod], word), e);
 	if (!pod)
 		return -1;
-	q->from = cli_at(c, pod, "status.podIP");
-	q->from_text = arena_printf(c->arena, "%s (pod %s/%s)", q->from,
-				    cli_at(c, pod, "metadata.namespace"), word);
+	q->from = pod_ip(c, pod, false);
+	q->from6 = pod_ip(c, pod, true);
+	q->from_pod =
+	    arena_printf(c->arena, "%s/%s", cli_at(c, pod, "metadata.namespace"), word);
+	q->from_text = arena_printf(c->arena, "%s (pod %s)", q->from, q->from_pod);
 	json_decref(pod);
 	return *q->from ? 0 : fail(e, WHY_CONFLICT, "pod %s has no address yet", word);
 }
@@ -146,8 +170,9 @@ service_read(struct cli_call *c, const char *name, const char *port, struct ques
 	q->to = cli_at(c, svc, "spec.clusterIP");
 	q->port = found ? (unsigned)json_integer_value(json_object_get(found, "port")) : 0;
 	q->protocol = found ? cli_at(c, found, "protocol") : "";
-	q->to_text = arena_printf(c->arena, "%s:%u/%s (service %s/%s)", q->to, q->port,
-				  q->protocol, cli_at(c, svc, "metadata.namespace"), copy);
+	q->to_text = arena_printf(c->arena, "%s:%u/%s (service %s/%s)",
+				  addr_before_port(q->to, c->arena), q->port, q->protocol,
+				  cli_at(c, svc, "metadata.namespace"), copy);
 	q->place = place_of(c, svc);
 	json_decref(svc);
 	if (!found)
@@ -159,7 +184,7 @@ service_read(struct cli_call *c, const char *name, const char *port, struct ques
 					name);
 }
 
-/* SERVICE[.NAMESPACE]:PORT, or ADDRESS:PORT[/udp] */
+/* SERVICE[.NAMESPACE]:PORT, or ADDRESS:PORT[/udp], [ADDRESS]:PORT of IPv6 */
 static int
 target_read(struct cli_call *c, struct question *q, struct error **e)
 {
@@ -170,6 +195,10 @@ target_read(struct cli_call *c, struct question *q, struct error **e)
 			    c->args[1]);
 	*port++ = 0;
 	q->place = "";
+	if (*name == '[' && port[-2] == ']') {
+		port[-2] = 0;
+		name++;
+	}
 	if (!is_address(name))
 		return service_read(c, name, port, q, e);
 	slash = strchr(port, '/');
@@ -179,7 +208,8 @@ target_read(struct cli_call *c, struct question *q, struct error **e)
 						    : "TCP";
 	q->to = name;
 	q->port = (unsigned)strtoul(port, NULL, 10);
-	q->to_text = arena_printf(c->arena, "%s:%u/%s", name, q->port, q->protocol);
+	q->to_text = arena_printf(c->arena, "%s:%u/%s", addr_before_port(name, c->arena),
+				  q->port, q->protocol);
 	return q->port && q->port < 65536 ? 0 : fail(e, WHY_BAD_REQUEST, "%s is no port", port);
 }
 
@@ -193,12 +223,13 @@ put_end(struct cli_call *c, json_t *end, json_t *pods)
 	json_t *pod;
 	size_t i;
 
-	fprintf(c->out, "  %5.1f%%  %s:%s", (double)share / 1e4, ip, cli_at(c, end, "port"));
+	fprintf(c->out, "  %5.1f%%  %s:%s", (double)share / 1e4, addr_before_port(ip, c->arena),
+		cli_at(c, end, "port"));
 	json_array_foreach(json_object_get(pods, "items"), i, pod)
 	{
 		const char *place;
 
-		if (!str_is(cli_at(c, pod, "status.podIP"), ip) ||
+		if (!str_is(pod_ip(c, pod, is_v6(ip)), ip) ||
 		    str_is(cli_at(c, pod, "spec.hostNetwork"), "true"))
 			continue;
 		place = pod_place(c, pod);
@@ -242,6 +273,12 @@ cli_trace(struct cli_call *c, struct error **e)
 
 	if (client_read(c, &q, e) < 0 || target_read(c, &q, e) < 0)
 		return -1;
+	if (q.from_pod && is_v6(q.to)) {
+		if (!*q.from6)
+			return fail(e, WHY_CONFLICT, "pod %s has no IPv6 address", q.from_pod);
+		q.from = q.from6;
+		q.from_text = arena_printf(c->arena, "%s (pod %s)", q.from, q.from_pod);
+	}
 	buf_adds(&path, "/kedge/look");
 	cli_query(&path, "from", q.from);
 	cli_query(&path, "to", q.to);

@@ -153,12 +153,20 @@ ipv4_parse(const char *text, uint32_t *ret, struct error **e)
 	return 0;
 }
 
+int
+addr_parse(const char *text, addr *ret, struct error **e)
+{
+	if (!addr_read(text, ret))
+		return fail(e, WHY_INVALID, "\"%s\" is no address of IPv4 or IPv6", text);
+	return 0;
+}
+
 static int
-range_parse(const char *field, const char *text, uint32_t *ret_net, uint32_t *ret_bits,
-	    struct error **e)
+range_parse(const char *field, const char *text, bool services, uint32_t *ret_net,
+	    uint32_t *ret_bits, struct addr_range *ret_six, struct error **e)
 {
 	cleanup_arena struct arena a = { 0 };
-	const char *why = range_read(text, ret_net, ret_bits, &a);
+	const char *why = ranges_read(text, services, ret_net, ret_bits, ret_six, &a);
 
 	return why ? fail(e, WHY_INVALID, "%s: \"%s\" %s", field, text, why) : 0;
 }
@@ -227,10 +235,10 @@ config_settings(const struct config *c, struct settings *ret, struct error **e)
 	};
 	const char *why;
 
-	if (range_parse("network.podCIDR", c->network->podCIDR, &s.pod_net, &s.pod_bits, e) <
-		0 ||
-	    range_parse("network.serviceCIDR", c->network->serviceCIDR, &s.svc_net, &s.svc_bits,
-			e) < 0)
+	if (range_parse("network.podCIDR", c->network->podCIDR, false, &s.pod_net, &s.pod_bits,
+			&s.pods6, e) < 0 ||
+	    range_parse("network.serviceCIDR", c->network->serviceCIDR, true, &s.svc_net,
+			&s.svc_bits, &s.svcs6, e) < 0)
 		return -1;
 	why = ports_read(c->network->nodePortRange, &s.node_port_lo, &s.node_port_hi);
 	if (why)
@@ -243,6 +251,19 @@ config_settings(const struct config *c, struct settings *ret, struct error **e)
 		return -1;
 	*ret = s;
 	return 0;
+}
+
+struct strs
+config_ranges6(const struct settings *set, struct arena *a)
+{
+	const struct addr_range *const all[] = { &set->pods6, &set->svcs6 };
+	struct strs s = { arena_alloc(a, 2 * sizeof *s.at), 0 };
+
+	for (size_t i = 0; i < 2; i++)
+		if (all[i]->bits)
+			s.at[s.n++] =
+			    arena_printf(a, "%s/%u", addr_text(all[i]->net, a), all[i]->bits);
+	return s;
 }
 
 struct watch_args

@@ -22,10 +22,13 @@ int config_finish(struct config *, struct arena *, struct error **);
 struct strs config_doubts(const struct config *, struct arena *);
 /* What controllers need of it.  Strings are shared with the config. */
 int config_settings(const struct config *, struct settings *ret, struct error **);
+/* The ranges of IPv6, as text: pods', services'; none. */
+struct strs config_ranges6(const struct settings *, struct arena *);
 /* A source as its worker is told of it.  Strings are shared. */
 struct watch_args config_watch(const struct config_source *);
 /* In host order. */
 int ipv4_parse(const char *text, uint32_t *ret, struct error **);
+int addr_parse(const char *text, addr *ret, struct error **);
 /* "127.0.0.1:8001" */
 int listen_parse(const char *text, uint32_t *ret_ip, uint16_t *ret_port, struct error **);
 enum { SECURE_PORT = 6443 };

@@ -178,6 +178,31 @@ octet(const uint8_t *p, size_t n)
 	return x < 256 ? x : -1;
 }
 
+static int
+nibble(uint8_t x)
+{
+	return x >= '0' && x <= '9' ? x - '0' : x >= 'a' && x <= 'f' ? x - 'a' + 10 : -1;
+}
+
+/* fd42--a2a-5 is the address fd42::a2a:5; only where there are such pods. */
+static bool
+dashed6_read(const struct dns_table *t, const uint8_t *label, uint8_t ret[16])
+{
+	char text[64];
+	size_t n = label[0];
+	addr ip;
+
+	if (!t->ranges6[0].bits || n >= sizeof text)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		text[i] = label[1 + i] == '-' ? ':' : (char)label[1 + i];
+	text[n] = 0;
+	if (memchr(text, 0, n) || !addr_read(text, &ip) || !addr_v6(ip))
+		return false;
+	addr_bytes(true, ip, ret);
+	return true;
+}
+
 /* A-B-C-D is the address A.B.C.D. */
 static bool
 dashed_read(const uint8_t *label, uint8_t ret[4])
@@ -201,6 +226,39 @@ dashed_read(const uint8_t *label, uint8_t ret[4])
 
 enum where { OURS_NOT, OURS_NAME, OURS_FOLDER };
 
+/* The same of ip6.arpa, a label a nibble. */
+static enum where
+reverse6_find(const struct dns_table *t, const struct dns_name *name, size_t *ret_zone)
+{
+	static const uint8_t arpa[] = "\3ip6\4arpa";
+	size_t at[DNS_NAME / 2], n = 0, p = 0, known = 0;
+	addr ip = 0;
+
+	while (name->at[p] && (size_t)name->len - p > sizeof arpa) {
+		at[n++] = p;
+		p += name->at[p] + 1;
+	}
+	if ((size_t)name->len - p != sizeof arpa ||
+	    memcmp(name->at + p, arpa, sizeof arpa) != 0)
+		return OURS_NOT;
+	for (size_t i = n; i && known < 32; i--, known++) {
+		int x = name->at[at[i - 1]] == 1 ? nibble(name->at[at[i - 1] + 1]) : -1;
+
+		if (x < 0)
+			break;
+		ip |= (addr)(unsigned)x << (124 - 4 * known);
+	}
+	for (size_t i = 0; i < sizeof t->ranges6 / sizeof *t->ranges6; i++) {
+		const struct addr_range *r = &t->ranges6[i];
+
+		if (!r->bits || known * 4 < r->bits || !addr_within(ip, *r))
+			continue;
+		*ret_zone = at[n - r->bits / 4];
+		return n < 32 && known == n ? OURS_FOLDER : OURS_NAME;
+	}
+	return OURS_NOT;
+}
+
 /* Is this (a part of) an address that only we have a name for, backwards?  *ret_zone is the
  * place of its zone in the name. */
 static enum where
@@ -216,7 +274,7 @@ reverse_find(const struct dns_table *t, const struct dns_name *name, size_t *ret
 	}
 	if ((size_t)name->len - p != sizeof arpa ||
 	    memcmp(name->at + p, arpa, sizeof arpa) != 0)
-		return OURS_NOT;
+		return reverse6_find(t, name, ret_zone);
 	for (size_t i = n; i && known < 4; i--, known++) {
 		int x = octet(name->at + at[i - 1] + 1, name->at[at[i - 1]]);
 
@@ -318,16 +376,23 @@ pod_write(struct writer *w, const struct dns_name *name, unsigned type)
 {
 	const struct dns_node *x =
 	    dns_table_find(w->t, name->at + name->at[0] + 1, name->len - name->at[0] - 1u);
-	uint8_t ip[4];
+	uint8_t ip[16];
+	unsigned is = DNS_A, size = 4;
 
-	if (!x || !x->pods || !dashed_read(name->at, ip))
+	if (!x || !x->pods)
 		return false;
-	if ((type == DNS_A || type == DNS_ANY) && room(w, RECORD_HEAD + 4)) {
+	if (!dashed_read(name->at, ip)) {
+		if (!dashed6_read(w->t, name->at, ip))
+			return false;
+		is = DNS_AAAA;
+		size = 16;
+	}
+	if ((type == is || type == DNS_ANY) && room(w, RECORD_HEAD + size)) {
 		uint8_t *p = dns_put16(w->out + w->len, 0xc000 | DNS_HEAD);
 
-		p = dns_put32(dns_put16(dns_put16(p, DNS_A), 1), w->t->ttl);
-		memcpy(dns_put16(p, 4), ip, 4);
-		w->len += RECORD_HEAD + 4;
+		p = dns_put32(dns_put16(dns_put16(p, is), 1), w->t->ttl);
+		memcpy(dns_put16(p, size), ip, size);
+		w->len += RECORD_HEAD + size;
 		w->n[0]++;
 	}
 	return true;

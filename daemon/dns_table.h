@@ -9,6 +9,7 @@
  */
 #ifndef KEDGE_DNS_TABLE_H
 #define KEDGE_DNS_TABLE_H
+#include "../reconcile/base/addr.h"
 #include "../reconcile/base/map.h"
 #include "dns_msg.h"
 
@@ -40,7 +41,8 @@ struct dns_range {
 
 struct dns_table {
 	struct dns_name zone;
-	struct dns_range ranges[2]; /* whose addresses only we have names for */
+	struct dns_range ranges[2];   /* whose addresses only we have names for */
+	struct addr_range ranges6[2]; /* and of IPv6; bits 0: none */
 	uint32_t ttl;
 	uint64_t seed;
 	struct dns_node **at; /* open addressing; cap is a power of two */

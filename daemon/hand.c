@@ -278,17 +278,31 @@ rules_report(struct hand *h, const struct error *e)
 	hand_send(h, "committed_seen", committed_seen_kind(), &c, NULL, 0);
 }
 
+static void np_on_event(evutil_socket_t, short what, void *hand);
+
+static void
+rules_await(struct hand *h)
+{
+	h->np_event = event_new(h->base, np_fd(h->np), EV_READ, np_on_event, h);
+	event_add(h->np_event, NULL);
+}
+
 static void
 np_on_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct hand *h = arg;
 	cleanup_error struct error *e = NULL;
+	bool more;
 
 	(void)fd;
 	(void)what;
-	np_commit_end(h->np, &e);
+	more = np_commit_end(h->np, &e) > 0;
 	event_free(h->np_event);
 	h->np_event = NULL;
+	if (more) {
+		rules_await(h);
+		return;
+	}
 	h->committing = false;
 	if (e)
 		log_err("rules", "%s", error_text(e));
@@ -318,8 +332,7 @@ hand_rules_commit(struct hand *h)
 		return;
 	}
 	h->committing = true;
-	h->np_event = event_new(h->base, np_fd(h->np), EV_READ, np_on_event, h);
-	event_add(h->np_event, NULL);
+	rules_await(h);
 }
 
 /* A pod's link that somebody removed is made anew: the pod lives, and its namespace with it. */

@@ -93,6 +93,7 @@ host_facts(struct hand *h, struct host_seen *ret, struct arena *a)
 	*ret = (struct host_seen){
 		.hostname = arena_strdup(a, u.nodename),
 		.nodeIP = ipv4_text(np_node_ip(h->np), a),
+		.nodeIP6 = h->settings.pods6.bits ? addr_text(np_node_ip6(h->np), a) : NULL,
 		.bootID = first_line("/proc/sys/kernel/random/boot_id", a),
 		.machineID = first_line("/etc/machine-id", a),
 		.osImage = os_image(a),

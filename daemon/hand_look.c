@@ -49,7 +49,7 @@ way_seen(const struct np_way *w, struct look_seen *seen, struct arena *a)
 	seen->ends.n = w->nends;
 	for (size_t i = 0; i < w->nends; i++)
 		seen->ends.at[i] =
-		    (struct end_seen){ .ip = ipv4_text(w->ends[i].at.ip, a),
+		    (struct end_seen){ .ip = addr_text(w->ends[i].at.ip, a),
 				       .port = w->ends[i].at.port,
 				       .verdict = words[w->ends[i].verdict],
 				       .share = (int64_t)(w->ends[i].share * 1e6 + 0.5) };
@@ -66,7 +66,7 @@ look_flows(struct hand *h, struct look_seen *seen, struct arena *a, struct error
 	seen->ends.at = arena_zalloc(a, (n + 1) * sizeof *seen->ends.at);
 	seen->ends.n = n;
 	for (size_t i = 0; i < n; i++)
-		seen->ends.at[i] = (struct end_seen){ .ip = ipv4_text(flows[i].at.ip, a),
+		seen->ends.at[i] = (struct end_seen){ .ip = addr_text(flows[i].at.ip, a),
 						      .port = flows[i].at.port,
 						      .protocol = proto_word(flows[i].proto),
 						      .flows = flows[i].n };
@@ -169,7 +169,7 @@ hand_look(struct hand *h, const struct look_args *args, struct error **e)
 	cleanup_arena struct arena a = { 0 };
 	struct look_seen seen = { .id = args->id, .generation = h->generation };
 	struct np_way way = { 0 };
-	uint32_t from = 0, to = 0;
+	addr from = 0, to = 0;
 
 	if (args->listens) {
 		look_listens(h, &seen, &a);
@@ -177,8 +177,8 @@ hand_look(struct hand *h, const struct look_args *args, struct error **e)
 		if (look_flows(h, &seen, &a, e) < 0)
 			return -1;
 	} else {
-		if ((args->from && *args->from && ipv4_parse(args->from, &from, e) < 0) ||
-		    ipv4_parse(args->to ? args->to : "", &to, e) < 0)
+		if ((args->from && *args->from && addr_parse(args->from, &from, e) < 0) ||
+		    addr_parse(args->to ? args->to : "", &to, e) < 0)
 			return -1;
 		np_trace(h->np, from, to, proto_of(args->protocol), (uint16_t)args->port, &way);
 		way_seen(&way, &seen, &a);

@@ -174,6 +174,8 @@ rules_config(const struct hand *h)
 		.pod_bits = h->settings.pod_bits,
 		.svc_net = h->settings.svc_net,
 		.svc_bits = h->settings.svc_bits,
+		.pods6 = h->settings.pods6,
+		.svcs6 = h->settings.svcs6,
 		.dns = dns_address(&h->settings),
 		.chains = h->config->network->chains,
 		.owner = h->config->state,

@@ -221,23 +221,19 @@ spec_pod(const struct sandbox_args *s, const char *ns, const char *name, struct 
 }
 
 static int
-spec_address(const char *text, uint32_t *ret, struct error **e)
+spec_address(const char *text, addr *ret, struct error **e)
 {
 	*ret = 0;
-	return text && *text ? ipv4_parse(text, ret, e) : 0;
+	return text && *text ? addr_parse(text, ret, e) : 0;
 }
 
 /* "192.0.2.0/24" */
 static int
-spec_range(const char *text, struct np_range *ret, struct error **e)
+spec_range(const char *text, struct addr_range *ret, struct error **e)
 {
-	unsigned bits;
-	uint32_t net;
-
-	if (!ipv4_range_read(text, &net, &bits))
-		return fail(e, WHY_INVALID, "\"%s\" is no IPv4 range", text);
-	ret->bits = bits;
-	ret->net = bits ? net & ~UINT32_C(0) << (32 - bits) : 0;
+	if (!addr_range_read(text, ret))
+		return fail(e, WHY_INVALID, "\"%s\" is no range of addresses", text);
+	ret->net = addr_head(ret->net, ret->bits, addr_bits(ret->v6));
 	return 0;
 }
 
@@ -245,15 +241,15 @@ static int
 spec_entrances(const struct service_args *s, struct arena *a, struct np_service *svc,
 	       struct error **e)
 {
-	uint32_t *outer = arena_zalloc(a, (s->externalIPs.n + 1) * sizeof *outer);
-	struct np_range *sources = arena_zalloc(a, (s->sources.n + 1) * sizeof *sources);
+	addr *outer = arena_zalloc(a, (s->externalIPs.n + 1) * sizeof *outer);
+	struct addr_range *sources = arena_zalloc(a, (s->sources.n + 1) * sizeof *sources);
 
 	svc->outer = outer;
 	svc->sources = sources;
 	svc->nouter = s->externalIPs.n;
 	svc->nsources = s->sources.n;
 	for (size_t i = 0; i < s->externalIPs.n; i++)
-		if (ipv4_parse(s->externalIPs.at[i], &outer[i], e) < 0)
+		if (addr_parse(s->externalIPs.at[i], &outer[i], e) < 0)
 			return -1;
 	for (size_t i = 0; i < s->sources.n; i++)
 		if (spec_range(s->sources.at[i], &sources[i], e) < 0)
@@ -290,12 +286,14 @@ spec_service(const struct service_args *s, const char *id, struct arena *a,
 		.proto = spec_protocol(s->protocol),
 	};
 
-	if (ipv4_parse(s->ip, &svc.vip, e) < 0 || spec_entrances(s, a, &svc, e) < 0)
+	svc.v6 = strchr(s->ip, ':') != NULL;
+	if ((strcmp(s->ip, "::") && addr_parse(s->ip, &svc.vip, e) < 0) ||
+	    spec_entrances(s, a, &svc, e) < 0)
 		return -1;
 	for (size_t i = 0; i < s->endpoints.n; i++) {
 		at[i].port = s->endpoints.at[i].port;
 		at[i].away = s->endpoints.at[i].away;
-		if (ipv4_parse(s->endpoints.at[i].ip, &at[i].ip, e) < 0)
+		if (addr_parse(s->endpoints.at[i].ip, &at[i].ip, e) < 0)
 			return -1;
 	}
 	*ret = svc;
@@ -303,43 +301,35 @@ spec_service(const struct service_args *s, const char *id, struct arena *a,
 }
 
 static int
-spec_net(const char *text, struct arena *a, struct np_net *ret, struct error **e)
+spec_net(const char *text, struct addr_range *ret, struct error **e)
 {
-	const char *slash = strchr(text, '/');
-	char *end;
-	long bits;
-
-	if (!slash || slash == text || !slash[1])
-		return fail(e, WHY_INVALID, "\"%s\" is no IPv4 net", text);
-	bits = strtol(slash + 1, &end, 10);
-	if (*end || slash[1 + strspn(slash + 1, "0123456789")] || bits < 0 || bits > 32)
-		return fail(e, WHY_INVALID, "\"%s\" is no IPv4 net", text);
-	ret->bits = (unsigned)bits;
-	return ipv4_parse(arena_strndup(a, text, (size_t)(slash - text)), &ret->ip, e);
+	if (!strchr(text, '/') || !addr_range_read(text, ret))
+		return fail(e, WHY_INVALID, "\"%s\" is no net", text);
+	return 0;
 }
 
 static int
 spec_block(const struct admit_net *n, struct arena *a, struct np_block *ret, struct error **e)
 {
-	struct np_net *except = arena_zalloc(a, (n->except.n + 1) * sizeof *except);
+	struct addr_range *except = arena_zalloc(a, (n->except.n + 1) * sizeof *except);
 
 	for (size_t i = 0; i < n->except.n; i++)
-		if (spec_net(n->except.at[i], a, &except[i], e) < 0)
+		if (spec_net(n->except.at[i], &except[i], e) < 0)
 			return -1;
 	ret->except = except;
 	ret->n = n->except.n;
-	return spec_net(n->cidr, a, &ret->net, e);
+	return spec_net(n->cidr, &ret->net, e);
 }
 
 static int
 spec_rule(const struct admit_rule *r, struct arena *a, struct np_rule *ret, struct error **e)
 {
-	uint32_t *pods = arena_zalloc(a, (r->pods.n + 1) * sizeof *pods);
+	addr *pods = arena_zalloc(a, (r->pods.n + 1) * sizeof *pods);
 	struct np_block *blocks = arena_zalloc(a, (r->nets.n + 1) * sizeof *blocks);
 	struct np_ports *ports = arena_zalloc(a, (r->ports.n + 1) * sizeof *ports);
 
 	for (size_t i = 0; i < r->pods.n; i++)
-		if (ipv4_parse(r->pods.at[i], &pods[i], e) < 0)
+		if (addr_parse(r->pods.at[i], &pods[i], e) < 0)
 			return -1;
 	for (size_t i = 0; i < r->nets.n; i++)
 		if (spec_block(&r->nets.at[i], a, &blocks[i], e) < 0)

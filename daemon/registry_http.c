@@ -5,6 +5,7 @@
  * (CVE-2020-15157), and addresses of this host or its link only where the operator
  * listed them, for whoever can write an image's name could otherwise look around there.
  */
+#include "../reconcile/base/addr.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/now.h"
@@ -98,13 +99,19 @@ is_clusters(const struct pull_bind *b, const struct sockaddr *sa)
 {
 	const struct in6_addr *a6 = &((const struct sockaddr_in6 *)sa)->sin6_addr;
 	uint32_t ip;
+	struct addr_range r;
 
 	if (sa->sa_family == AF_INET)
 		ip = ((const struct sockaddr_in *)sa)->sin_addr.s_addr;
 	else if (sa->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(a6))
 		memcpy(&ip, a6->s6_addr + 12, sizeof ip);
-	else
+	else {
+		for (size_t i = 0; sa->sa_family == AF_INET6 && i < b->ranges6.n; i++)
+			if (addr_range_read(b->ranges6.at[i], &r) &&
+			    addr_within(addr_from(true, a6), r))
+				return true;
 		return false;
+	}
 	ip = ntohl(ip);
 	return in_range(ip, b->podNet, b->podBits) ||
 	       in_range(ip, b->serviceNet, b->serviceBits);

@@ -11,6 +11,7 @@
  * match the rules that reject.
  */
 #include "announce.h"
+#include "knobs.h"
 #include "np.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
@@ -135,7 +136,7 @@ delta_add(struct np *np, struct delta *d, struct names *had, struct chains *now)
 }
 
 static void
-cut_add(struct delta *d, uint32_t ip, uint16_t port, const struct np_service *now)
+cut_add(struct delta *d, addr ip, uint16_t port, const struct np_service *now)
 {
 	struct ct_target t = { .ip = ip, .port = port };
 
@@ -424,7 +425,8 @@ delta_whole(struct np *np, struct delta *d, struct seen *seen, struct error **e)
 	struct chains base = { 0 };
 	struct names none = { 0 };
 
-	if (tables_read(&np->tables, seen, e) < 0 || link_knobs_turn(&np->net.turned, e) < 0)
+	if (tables_read(&np->tables, seen, e) < 0 ||
+	    link_knobs_turn(np->net.v6, &np->net.turned, e) < 0)
 		return -1;
 	d->whole = true;
 	rules_base(&np->net, &base);
@@ -531,8 +533,8 @@ write_done(struct np *np)
 static void
 write_cut(struct np *np)
 {
-	struct ct_range pods = { np->config.pod_net, np->config.pod_bits };
-	struct ct_range svc = { np->config.svc_net, np->config.svc_bits };
+	struct addr_range pods = { np->net.pod_net, np->net.pod_bits, np->net.v6 };
+	struct addr_range svc = { np->net.svc_net, np->net.svc_bits, np->net.v6 };
 	struct delta *d = &np->delta;
 	struct error *e = NULL;
 	unsigned n = 0;
@@ -551,17 +553,22 @@ write_cut(struct np *np)
 int
 commit_announce(struct np *np, unsigned *ret_changed, struct error **e)
 {
-	uint32_t *want = xcalloc(np->services.n, sizeof *want);
+	uint32_t *want;
 	size_t n = 0;
 	int rc;
+
+	*ret_changed = 0;
+	np->announce = false;
+	if (np->net.v6)
+		return 0; /* nobody asks for one */
+	want = xcalloc(np->services.n, sizeof *want);
 
 	for (struct map_slot *s = map_first(&np->services); s; s = map_next(&np->services, s)) {
 		const struct service *x = s->value;
 
 		if (!x->dropped && x->now.balancer)
-			want[n++] = x->now.balancer;
+			want[n++] = (uint32_t)x->now.balancer;
 	}
-	*ret_changed = 0;
 	np->announces = n;
 	rc = announce_sync(&np->link.nl, &np->config, want, n, ret_changed, e);
 	np->announce = rc < 0;
@@ -586,11 +593,14 @@ np_commit(struct np *np, struct error **e)
 int
 np_fd(const struct np *np)
 {
+	if (np->six_runs)
+		return np_fd(np->six);
 	return np->run.pidfd >= 0 ? np->run.pidfd : np->idle;
 }
 
-int
-np_commit_end(struct np *np, struct error **e)
+/* Of its own family. */
+static int
+commit_end(struct np *np, struct error **e)
 {
 	struct error *first = NULL;
 	unsigned changed;
@@ -621,7 +631,8 @@ np_commit_end(struct np *np, struct error **e)
 	if (rc)
 		return rc;
 	write_done(np);
-	if (!np->net.nft && np->delta.whole && nft_remove(np->nft_table, &first) < 0) {
+	if (!np->net.nft && !np->net.v6 && np->delta.whole &&
+	    nft_remove(np->nft_table, &first) < 0) {
 		log_warn("netproxy", "the table %s of nf_tables, from before, stays: %s",
 			 np->nft_table, error_text(first));
 		np->whole = true; /* it has the first word: again, until it is gone */
@@ -633,6 +644,28 @@ np_commit_end(struct np *np, struct error **e)
 	error_free(&first);
 	delta_done(&np->delta);
 	return 0;
+}
+
+int
+np_commit_end(struct np *np, struct error **e)
+{
+	if (np->six_runs) {
+		np->six_runs = false;
+		if (commit_end(np->six, e) < 0)
+			return fail_in(e, "IPv6");
+		np->wrote.chains += np->six->wrote.chains;
+		np->wrote.rules += np->six->wrote.rules;
+		np->wrote.removed += np->six->wrote.removed;
+		return 0;
+	}
+	if (commit_end(np, e) < 0)
+		return -1;
+	if (!np->six)
+		return 0;
+	if (np_commit(np->six, e) < 0)
+		return fail_in(e, "IPv6");
+	np->six_runs = true;
+	return 1;
 }
 
 struct np_wrote

@@ -5,7 +5,6 @@
 #include "reconcile/base/buf.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
-#include "reconcile/base/ipv4.h"
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <libnetfilter_conntrack/libnetfilter_conntrack.h>
@@ -17,14 +16,15 @@
 #include <string.h>
 
 struct walk {
+	bool v6;
 	/* which */
 	struct ct_target *at;
 	size_t n;
-	struct ct_range pods;
-	const struct ct_range *svc;
-	uint32_t *local;
+	struct addr_range pods;
+	const struct addr_range *svc;
+	addr *local;
 	size_t local_n;
-	uint32_t ip;
+	addr ip;
 	unsigned idle_new, idle_stream; /* full life of a UDP flow, seconds */
 	struct np_flow **flows;         /* by who answers; grown here */
 	size_t *flows_n;
@@ -33,6 +33,22 @@ struct walk {
 	struct nf_conntrack **gone;
 	size_t gone_n, gone_cap;
 };
+
+enum side { ORIG_SRC, ORIG_DST, REPLY_SRC };
+
+static addr
+side_of(const struct nf_conntrack *ct, enum side side)
+{
+	static const enum nf_conntrack_attr attrs[][2] = {
+		[ORIG_SRC] = { ATTR_ORIG_IPV4_SRC, ATTR_ORIG_IPV6_SRC },
+		[ORIG_DST] = { ATTR_ORIG_IPV4_DST, ATTR_ORIG_IPV6_DST },
+		[REPLY_SRC] = { ATTR_REPL_IPV4_SRC, ATTR_REPL_IPV6_SRC },
+	};
+	bool v6 = nfct_get_attr_u8(ct, ATTR_L3PROTO) == AF_INET6;
+	const void *at = nfct_get_attr(ct, attrs[side][v6]);
+
+	return at ? addr_from(v6, at) : 0;
+}
 
 typedef bool walk_fn(const struct walk *, const struct nf_conntrack *);
 struct visit {
@@ -50,7 +66,8 @@ visit(const struct nlmsghdr *h, void *ctx)
 
 	if (!ct)
 		abort();
-	if (nfct_nlmsg_parse(h, ct) < 0 || nfct_get_attr_u8(ct, ATTR_L3PROTO) != AF_INET ||
+	if (nfct_nlmsg_parse(h, ct) < 0 ||
+	    nfct_get_attr_u8(ct, ATTR_L3PROTO) != (w->v6 ? AF_INET6 : AF_INET) ||
 	    !v->wanted(w, ct)) {
 		nfct_destroy(ct);
 		return MNL_CB_OK;
@@ -69,9 +86,9 @@ visit(const struct nlmsghdr *h, void *ctx)
 }
 
 static struct nlmsghdr *
-flow_ask(struct nl_batch *b, unsigned type, unsigned flags, const char *what, int fine)
+flow_ask(struct nl_batch *b, unsigned type, unsigned flags, bool v6, const char *what, int fine)
 {
-	struct nfgenmsg g = { AF_INET, NFNETLINK_V0, 0 };
+	struct nfgenmsg g = { v6 ? AF_INET6 : AF_INET, NFNETLINK_V0, 0 };
 
 	return nl_ask(b, NFNL_SUBSYS_CTNETLINK << 8 | type, flags, &g, sizeof g, what, fine);
 }
@@ -81,8 +98,9 @@ flow_delete(struct nl *nl, const struct nf_conntrack *ct, struct error **e)
 {
 	/* ENOENT: it ended by itself meanwhile. */
 	struct nl_batch b = { 0 };
-	struct nlmsghdr *h =
-	    flow_ask(&b, IPCTNL_MSG_CT_DELETE, 0, "delete a tracked flow", ENOENT);
+	struct nlmsghdr *h = flow_ask(&b, IPCTNL_MSG_CT_DELETE, 0,
+				      nfct_get_attr_u8(ct, ATTR_L3PROTO) == AF_INET6,
+				      "delete a tracked flow", ENOENT);
 
 	if (nfct_nlmsg_build(h, ct) < 0)
 		return fail_sys(e, "delete a tracked flow");
@@ -97,7 +115,8 @@ flow_delete(struct nl *nl, const struct nf_conntrack *ct, struct error **e)
 /* What the kernel may leave out of a dump: flows of another protocol, or whose
  * answers come from another address; 0 for any.  The bits are the kernel's own
  * (net/netfilter/nf_internals.h); before Linux 5.8 it sends everything, so what
- * comes is looked at in any case. */
+ * comes is looked at in any case.  Of IPv6 it compares addresses the wrong way round, and
+ * leaves out those that are asked for: there it is not asked. */
 static void
 walk_filter(struct nl_batch *b, struct nlmsghdr *h, uint8_t proto, uint32_t reply_src)
 {
@@ -122,7 +141,7 @@ walk_filter(struct nl_batch *b, struct nlmsghdr *h, uint8_t proto, uint32_t repl
 }
 
 static int
-conntrack_walk(struct walk *w, walk_fn *wanted, bool delete, uint8_t proto, uint32_t reply_src,
+conntrack_walk(struct walk *w, walk_fn *wanted, bool delete, uint8_t proto, addr reply_src,
 	       struct error **e)
 {
 	static const char what[] = "read the connection tracking table";
@@ -134,9 +153,9 @@ conntrack_walk(struct walk *w, walk_fn *wanted, bool delete, uint8_t proto, uint
 
 	if (nl_open(&nl, NETLINK_NETFILTER, e) < 0)
 		return -1;
-	h = flow_ask(&b, IPCTNL_MSG_CT_GET, NLM_F_DUMP, what, 0);
-	if (proto || reply_src)
-		walk_filter(&b, h, proto, reply_src);
+	h = flow_ask(&b, IPCTNL_MSG_CT_GET, NLM_F_DUMP, w->v6, what, 0);
+	if (proto || (reply_src && !addr_v6(reply_src)))
+		walk_filter(&b, h, proto, (uint32_t)reply_src);
 	rc = nl_dump(&nl, h, visit, &v, what, e);
 	for (size_t i = 0; i < w->gone_n; i++) {
 		if (!rc)
@@ -177,13 +196,7 @@ target_cmp(const void *a, const void *b)
 }
 
 static bool
-within(uint32_t ip, const struct ct_range *r)
-{
-	return ipv4_within(ip, r->net, r->bits);
-}
-
-static bool
-is_local(const struct walk *w, uint32_t ip)
+is_local(const struct walk *w, addr ip)
 {
 	for (size_t i = 0; i < w->local_n; i++)
 		if (w->local[i] == ip)
@@ -192,7 +205,7 @@ is_local(const struct walk *w, uint32_t ip)
 }
 
 static const struct ct_target *
-target_find(const struct walk *w, uint32_t ip, uint16_t port)
+target_find(const struct walk *w, addr ip, uint16_t port)
 {
 	return w->n ? bsearch(&(struct ct_target){ .ip = ip, .port = port }, w->at, w->n,
 			      sizeof *w->at, target_cmp)
@@ -205,8 +218,7 @@ target_find(const struct walk *w, uint32_t ip, uint16_t port)
 static bool
 walk_cut(const struct walk *w, const struct nf_conntrack *ct)
 {
-	uint32_t dst = ntohl(nfct_get_attr_u32(ct, ATTR_ORIG_IPV4_DST));
-	uint32_t from = ntohl(nfct_get_attr_u32(ct, ATTR_REPL_IPV4_SRC));
+	addr dst = side_of(ct, ORIG_DST), from = side_of(ct, REPLY_SRC);
 	uint16_t port = ntohs(nfct_get_attr_u16(ct, ATTR_ORIG_PORT_DST));
 	uint16_t from_port = ntohs(nfct_get_attr_u16(ct, ATTR_REPL_PORT_SRC));
 	const struct ct_target *t;
@@ -214,9 +226,9 @@ walk_cut(const struct walk *w, const struct nf_conntrack *ct)
 	if (nfct_get_attr_u8(ct, ATTR_L4PROTO) != IPPROTO_UDP)
 		return false;
 	t = target_find(w, dst, port);
-	if (!t && w->svc && within(dst, w->svc))
+	if (!t && w->svc && addr_within(dst, *w->svc))
 		return true;
-	if (!t && (is_local(w, dst) || (dst != from && within(from, &w->pods))))
+	if (!t && (is_local(w, dst) || (dst != from && addr_within(from, w->pods))))
 		t = target_find(w, 0, port);
 	if (!t)
 		return false;
@@ -227,7 +239,7 @@ walk_cut(const struct walk *w, const struct nf_conntrack *ct)
 }
 
 static size_t
-local_addresses(uint32_t **ret)
+local_addresses(bool v6, addr **ret)
 {
 	struct ifaddrs *all = NULL;
 	size_t n = 0;
@@ -236,27 +248,33 @@ local_addresses(uint32_t **ret)
 	if (getifaddrs(&all) < 0)
 		return 0;
 	for (struct ifaddrs *a = all; a; a = a->ifa_next)
-		n += a->ifa_addr && a->ifa_addr->sa_family == AF_INET;
+		n++;
 	*ret = xcalloc(n, sizeof **ret);
 	n = 0;
-	for (struct ifaddrs *a = all; a; a = a->ifa_next)
-		if (a->ifa_addr && a->ifa_addr->sa_family == AF_INET)
-			(*ret)[n++] =
-			    ntohl(((struct sockaddr_in *)a->ifa_addr)->sin_addr.s_addr);
+	for (struct ifaddrs *a = all; a; a = a->ifa_next) {
+		int family = a->ifa_addr ? a->ifa_addr->sa_family : AF_UNSPEC;
+
+		if (family == AF_INET && !v6)
+			(*ret)[n++] = addr_from(
+			    false, &((const struct sockaddr_in *)a->ifa_addr)->sin_addr);
+		if (family == AF_INET6 && v6)
+			(*ret)[n++] = addr_from(
+			    true, &((const struct sockaddr_in6 *)a->ifa_addr)->sin6_addr);
+	}
 	freeifaddrs(all);
 	return n;
 }
 
 int
-conntrack_cut(struct ct_target *at, size_t n, struct ct_range pods, const struct ct_range *svc,
-	      unsigned *ret_cut, struct error **e)
+conntrack_cut(struct ct_target *at, size_t n, struct addr_range pods,
+	      const struct addr_range *svc, unsigned *ret_cut, struct error **e)
 {
-	struct walk w = { .at = at, .n = n, .pods = pods, .svc = svc };
+	struct walk w = { .v6 = pods.v6, .at = at, .n = n, .pods = pods, .svc = svc };
 	int rc;
 
 	if (n)
 		qsort(at, n, sizeof *at, target_cmp);
-	w.local_n = local_addresses(&w.local);
+	w.local_n = local_addresses(w.v6, &w.local);
 	rc = conntrack_walk(&w, walk_cut, true, IPPROTO_UDP, 0, e);
 	free(w.local);
 	if (!rc)
@@ -275,7 +293,7 @@ walk_live(const struct walk *w, const struct nf_conntrack *ct)
 	uint32_t status = nfct_get_attr_u32(ct, ATTR_STATUS);
 	unsigned left, full;
 
-	if (ntohl(nfct_get_attr_u32(ct, ATTR_REPL_IPV4_SRC)) != w->ip)
+	if (side_of(ct, REPLY_SRC) != w->ip)
 		return false;
 	switch (nfct_get_attr_u8(ct, ATTR_L4PROTO)) {
 	case IPPROTO_TCP: /* also one that began in the moment the rules changed */
@@ -292,9 +310,8 @@ walk_live(const struct walk *w, const struct nf_conntrack *ct)
 static bool
 walk_any(const struct walk *w, const struct nf_conntrack *ct)
 {
-	return ntohl(nfct_get_attr_u32(ct, ATTR_REPL_IPV4_SRC)) == w->ip ||
-	       ntohl(nfct_get_attr_u32(ct, ATTR_ORIG_IPV4_SRC)) == w->ip ||
-	       ntohl(nfct_get_attr_u32(ct, ATTR_ORIG_IPV4_DST)) == w->ip;
+	return side_of(ct, REPLY_SRC) == w->ip || side_of(ct, ORIG_SRC) == w->ip ||
+	       side_of(ct, ORIG_DST) == w->ip;
 }
 
 static unsigned
@@ -307,9 +324,9 @@ seconds(const char *file, unsigned otherwise)
 }
 
 static int
-conntrack_count(uint32_t ip, unsigned *ret, struct error **e)
+conntrack_count(addr ip, unsigned *ret, struct error **e)
 {
-	struct walk w = { .ip = ip };
+	struct walk w = { .v6 = addr_v6(ip), .ip = ip };
 	int rc;
 
 	w.idle_new = seconds("/proc/sys/net/netfilter/nf_conntrack_udp_timeout", 30);
@@ -325,14 +342,13 @@ static bool
 walk_led_here(const struct walk *w, const struct nf_conntrack *ct)
 {
 	return nfct_get_attr_u8(ct, ATTR_L4PROTO) == IPPROTO_UDP &&
-	       ntohl(nfct_get_attr_u32(ct, ATTR_REPL_IPV4_SRC)) == w->ip &&
-	       ntohl(nfct_get_attr_u32(ct, ATTR_ORIG_IPV4_DST)) != w->ip;
+	       side_of(ct, REPLY_SRC) == w->ip && side_of(ct, ORIG_DST) != w->ip;
 }
 
 int
-conntrack_drain(uint32_t ip, unsigned *ret, struct error **e)
+conntrack_drain(addr ip, unsigned *ret, struct error **e)
 {
-	struct walk led = { .ip = ip };
+	struct walk led = { .v6 = addr_v6(ip), .ip = ip };
 
 	if (conntrack_count(ip, ret, e) < 0)
 		return -1;
@@ -344,9 +360,9 @@ conntrack_drain(uint32_t ip, unsigned *ret, struct error **e)
 }
 
 int
-conntrack_flush(uint32_t ip, struct error **e)
+conntrack_flush(addr ip, struct error **e)
 {
-	struct walk w = { .ip = ip };
+	struct walk w = { .v6 = addr_v6(ip), .ip = ip };
 
 	return conntrack_walk(&w, walk_any, true, 0, 0, e);
 }
@@ -356,7 +372,7 @@ conntrack_flush(uint32_t ip, struct error **e)
 static bool
 walk_translated(const struct walk *w, const struct nf_conntrack *ct)
 {
-	struct np_flow f = { .at = { .ip = ntohl(nfct_get_attr_u32(ct, ATTR_REPL_IPV4_SRC)),
+	struct np_flow f = { .at = { .ip = side_of(ct, REPLY_SRC),
 				     .port = ntohs(nfct_get_attr_u16(ct, ATTR_REPL_PORT_SRC)) },
 			     .proto = nfct_get_attr_u8(ct, ATTR_L4PROTO),
 			     .n = 1 };
@@ -381,17 +397,9 @@ walk_translated(const struct walk *w, const struct nf_conntrack *ct)
 }
 
 int
-conntrack_by_endpoint(struct np_flow **ret, size_t *ret_n, struct error **e)
+conntrack_by_endpoint(bool v6, struct np_flow **ret, size_t *ret_n, struct error **e)
 {
-	struct np_flow *at = NULL;
-	size_t n = 0;
-	struct walk w = { .flows = &at, .flows_n = &n };
+	struct walk w = { .v6 = v6, .flows = ret, .flows_n = ret_n };
 
-	if (conntrack_walk(&w, walk_translated, false, 0, 0, e) < 0) {
-		free(at);
-		return -1;
-	}
-	*ret = at;
-	*ret_n = n;
-	return 0;
+	return conntrack_walk(&w, walk_translated, false, 0, 0, e);
 }

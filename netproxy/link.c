@@ -5,6 +5,7 @@
  * moved there, a veth pair costs two of them, some 25 ms.)
  */
 #include "link.h"
+#include "knobs.h"
 #include "ranges.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
@@ -59,111 +60,16 @@ link_index(int fd, const char *name)
 	return ioctl(fd, SIOCGIFINDEX, &r) < 0 ? 0 : (unsigned)r.ifr_ifindex;
 }
 
-/* -- sysctls ----------------------------------------------------------------
- *
- * /proc/sys/net shows the namespace of whoever opens it, and only files below
- * a directory that was checked to be procfs are opened, without following
- * links: a write ends where it was meant to or nowhere. */
-static int
-sysctl_open(const char *file, int how, struct error **e)
-{
-	cleanup_close int root = open("/proc/sys/net", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int fd;
-
-	if (root < 0)
-		return fail_sys(e, "open /proc/sys/net");
-	fd = openat(root, file, how | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return fail_sys(e, "open /proc/sys/net/%s", file);
-	return fd;
-}
-
-static int
-sysctl_get(const char *file, int *ret, struct error **e)
-{
-	cleanup_close int fd = sysctl_open(file, O_RDONLY, e);
-	char text[16] = "";
-
-	if (fd < 0)
-		return -1;
-	if (read(fd, text, sizeof text - 1) < 0)
-		return fail_sys(e, "read /proc/sys/net/%s", file);
-	*ret = atoi(text);
-	return 0;
-}
-
-static int
-sysctl_set(const char *file, const char *value, struct error **e)
-{
-	cleanup_close int fd = sysctl_open(file, O_WRONLY, e);
-
-	if (fd < 0)
-		return -1;
-	if (write(fd, value, strlen(value)) < 0)
-		return fail_sys(e, "write %s to /proc/sys/net/%s", value, file);
-	return 0;
-}
-
-const struct link_knob link_knobs[LINK_KNOBS] = {
-	{ "ipv4/ip_forward", "1", "0", "KDG-FORWARD-WAS-0" },
-	/* The kernel sends a redirect when `all` or the link's own setting says so, and
-	 * pods talk to one another through the bridge they came in by.  A redirect
-	 * would tell them to bypass the rules that translate their answers, and it
-	 * uses up the allowance for the ICMP errors that refuse.  Other links go by
-	 * their own setting, which stays. */
-	{ "ipv4/conf/all/send_redirects", "0", "1", "KDG-REDIRECT-WAS-1" },
-};
-
-int
-link_knobs_turn(unsigned *turned, struct error **e)
-{
-	for (unsigned i = 0; i < LINK_KNOBS; i++) {
-		const struct link_knob *k = &link_knobs[i];
-		int was = 0;
-
-		if (sysctl_get(k->file, &was, e) < 0)
-			return -1;
-		if (was == atoi(k->ours))
-			continue;
-		if (sysctl_set(k->file, k->ours, e) < 0)
-			return -1;
-		*turned |= 1u << i;
-	}
-	return 0;
-}
-
-int
-link_knobs_back(unsigned which, struct error **e)
-{
-	for (unsigned i = 0; i < LINK_KNOBS; i++)
-		if (which >> i & 1 &&
-		    sysctl_set(link_knobs[i].file, link_knobs[i].theirs, e) < 0)
-			return -1;
-	return 0;
-}
-
-int
-link_knobs_check(bool *ret_so, struct error **e)
-{
-	bool so = true;
-
-	for (unsigned i = 0; i < LINK_KNOBS; i++) {
-		int is = 0;
-
-		if (sysctl_get(link_knobs[i].file, &is, e) < 0)
-			return -1;
-		so &= is == atoi(link_knobs[i].ours);
-	}
-	*ret_so = so;
-	return 0;
-}
+/* -- the host's settings ------------------------------------------------------ */
 
 static int
 link_sysctls(struct link *l, struct error **e)
 {
+	enum when { ALWAYS, WITH_6, WITHOUT_6 };
 	static const struct {
 		const char *file, *value;
 		bool must;
+		enum when when;
 	} rows[] = {
 		{ "ipv4/conf/%s/send_redirects", "0", true },
 		{ "ipv4/conf/%s/accept_redirects", "0", true },
@@ -172,16 +78,22 @@ link_sysctls(struct link *l, struct error **e)
 		{ "ipv4/conf/%s/forwarding", "1", true },
 		/* No pod can give the host an IPv6 route; hosts without IPv6 lack the files. */
 		{ "ipv6/conf/%s/accept_ra", "0", false },
-		{ "ipv6/conf/%s/disable_ipv6", "1", false },
+		{ "ipv6/conf/%s/disable_ipv6", "1", false, WITHOUT_6 },
+		{ "ipv6/conf/%s/addr_gen_mode", "1", true, WITH_6 }, /* none */
+		{ "ipv6/conf/%s/disable_ipv6", "0", true, WITH_6 },
+		{ "ipv6/conf/%s/forwarding", "1", true, WITH_6 },
 	};
+	enum when other = l->pods6.bits ? WITHOUT_6 : WITH_6;
 	char file[96];
 
-	if (link_knobs_turn(&l->turned, e) < 0)
+	if (link_knobs_turn(false, &l->turned, e) < 0 ||
+	    (l->pods6.bits && link_knobs_turn(true, &l->turned, e) < 0))
 		return -1;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		if (rows[i].when == other)
+			continue;
 		snprintf(file, sizeof file, rows[i].file, l->bridge);
-		if (sysctl_set(file, rows[i].value, rows[i].must ? e : NULL) < 0 &&
-		    rows[i].must)
+		if (knob_set(file, rows[i].value, rows[i].must ? e : NULL) < 0 && rows[i].must)
 			return -1;
 	}
 	return 0;
@@ -307,10 +219,54 @@ link_bridge_set(struct link *l, const struct np_config *c, struct error **e)
 	return 0;
 }
 
+static void
+put_ip6(struct nl_batch *b, struct nlmsghdr *h, uint16_t type, addr ip)
+{
+	uint8_t bytes[16];
+
+	addr_bytes(true, ip, bytes);
+	nl_put(b, h, type, bytes, sizeof bytes);
+}
+
+addr
+link_ip6(const struct link *l, uint32_t ip)
+{
+	return l->pods6.net | ip;
+}
+
+static int
+link_bridge_set6(struct link *l, struct error **e)
+{
+	struct ifaddrmsg am = { AF_INET6, l->pods6.bits, IFA_F_PERMANENT | IFA_F_NODAD,
+				RT_SCOPE_UNIVERSE, l->index };
+	struct rtmsg rm = { .rtm_family = AF_INET6,
+			    .rtm_dst_len = l->svcs6.bits,
+			    .rtm_table = RT_TABLE_MAIN,
+			    .rtm_protocol = RTPROT_STATIC,
+			    .rtm_scope = RT_SCOPE_UNIVERSE,
+			    .rtm_type = RTN_UNICAST };
+	addr gw = link_ip6(l, l->gateway);
+	struct nl_batch b = { 0 };
+	struct nlmsghdr *h;
+
+	if (!l->pods6.bits)
+		return 0;
+	h = nl_ask(&b, RTM_NEWADDR, PUT, &am, sizeof am, "give the bridge its IPv6 address", 0);
+	put_ip6(&b, h, IFA_LOCAL, gw);
+	put_ip6(&b, h, IFA_ADDRESS, gw);
+	h = nl_ask(&b, RTM_NEWROUTE, PUT, &rm, sizeof rm, "route the services' IPv6 addresses",
+		   0);
+	put_ip6(&b, h, RTA_DST, l->svcs6.net);
+	nl_put_u32(&b, h, RTA_OIF, l->index);
+	put_ip6(&b, h, RTA_PREFSRC, gw);
+	return nl_send(&l->nl, &b, e) < 0 ? fail_in(e, "%s", l->bridge) : 0;
+}
+
 int
 link_remake(struct link *l, const struct np_config *c, struct error **e)
 {
-	return link_bridge(l, e) < 0 || link_sysctls(l, e) < 0 || link_bridge_set(l, c, e) < 0
+	return link_bridge(l, e) < 0 || link_sysctls(l, e) < 0 ||
+		       link_bridge_set(l, c, e) < 0 || link_bridge_set6(l, e) < 0
 		   ? -1
 		   : 0;
 }
@@ -325,7 +281,9 @@ link_open(struct link *ret, const struct np_config *c, struct error **e)
 			  .gateway = c->pod_net + 1,
 			  .pod_bits = c->pod_bits,
 			  .svc_net = c->svc_net,
-			  .svc_bits = c->svc_bits };
+			  .svc_bits = c->svc_bits,
+			  .pods6 = c->pods6,
+			  .svcs6 = c->svcs6 };
 
 	l.home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (l.home < 0)
@@ -426,7 +384,7 @@ static int
 plug_host(struct link *l, unsigned index, const char *name, uint32_t ip, struct error **e)
 {
 	struct mac mac = link_mac(MAC_POD, ip), own = link_mac(MAC_HOST, ip);
-	uint32_t addr = htonl(ip);
+	uint32_t v4 = htonl(ip);
 	struct ifinfomsg im = { .ifi_index = index };
 	struct ndmsg fdb = { .ndm_family = AF_BRIDGE,
 			     .ndm_ifindex = index,
@@ -449,8 +407,15 @@ plug_host(struct link *l, unsigned index, const char *name, uint32_t ip, struct 
 	nl_put(&b, h, NDA_LLADDR, &mac, sizeof mac);
 	h = nl_ask(&b, RTM_NEWNEIGH, PUT, &arp, sizeof arp, "fix the pod's MAC to its address",
 		   0);
-	nl_put(&b, h, NDA_DST, &addr, sizeof addr);
+	nl_put(&b, h, NDA_DST, &v4, sizeof v4);
 	nl_put(&b, h, NDA_LLADDR, &mac, sizeof mac);
+	if (l->pods6.bits) {
+		arp.ndm_family = AF_INET6;
+		h = nl_ask(&b, RTM_NEWNEIGH, PUT, &arp, sizeof arp,
+			   "fix the pod's MAC to its IPv6 address", 0);
+		put_ip6(&b, h, NDA_DST, link_ip6(l, ip));
+		nl_put(&b, h, NDA_LLADDR, &mac, sizeof mac);
+	}
 	im.ifi_flags = im.ifi_change = IFF_UP;
 	nl_ask(&b, RTM_SETLINK, 0, &im, sizeof im, "set the port up", 0);
 	return nl_send(&l->nl, &b, e);
@@ -467,8 +432,22 @@ link_port(struct link *l, unsigned index, uint32_t ip, struct error **e)
 	return nl_send(&l->nl, &b, e) < 0 ? -1 : plug_host(l, index, NULL, ip, e);
 }
 
+/* IPv6, also where the kernel begins without, and nobody tells a pod about routers.  Of a link
+ * that is to come `default` speaks. */
+static void
+pod_knobs(void)
+{
+	static const char *const off[] = { "ipv6/conf/default/accept_ra",
+					   "ipv6/conf/eth0/accept_ra",
+					   "ipv6/conf/default/disable_ipv6",
+					   "ipv6/conf/eth0/disable_ipv6" };
+
+	for (size_t i = 0; i < sizeof off / sizeof *off; i++)
+		(void)knob_set(off[i], "0", NULL);
+}
+
 /* A netlink socket belongs to the namespace it was opened in.  This thread is
- * in the pod's for three system calls that run nothing of the pod's; not
+ * in the pod's for a few system calls that run nothing of the pod's; not
  * getting back out would make everything that follows touch the wrong network,
  * so that aborts. */
 static int
@@ -479,6 +458,8 @@ plug_socket(const struct link *l, int netns, struct nl *ret, struct error **e)
 	if (setns(netns, CLONE_NEWNET) < 0)
 		return fail_sys(e, "enter the pod's network namespace");
 	rc = nl_open(ret, NETLINK_ROUTE, e);
+	if (l->pods6.bits)
+		pod_knobs();
 	if (setns(l->home, CLONE_NEWNET) < 0)
 		abort();
 	return rc;
@@ -498,6 +479,36 @@ put_inside(struct nl_batch *b, unsigned index)
 	put_addr_gen_none(b, h);
 }
 
+/* eth0 is up; the address, the gateway's MAC, the default route. */
+static void
+put_inside6(struct nl_batch *b, const struct link *l, unsigned index, uint32_t ip,
+	    struct mac mac)
+{
+	struct ifaddrmsg am = { AF_INET6, 128, IFA_F_PERMANENT | IFA_F_NODAD, RT_SCOPE_UNIVERSE,
+				index };
+	struct ndmsg nd = { .ndm_family = AF_INET6,
+			    .ndm_ifindex = index,
+			    .ndm_state = NUD_PERMANENT };
+	struct rtmsg rm = { .rtm_family = AF_INET6,
+			    .rtm_table = RT_TABLE_MAIN,
+			    .rtm_protocol = RTPROT_STATIC,
+			    .rtm_scope = RT_SCOPE_UNIVERSE,
+			    .rtm_type = RTN_UNICAST,
+			    .rtm_flags = RTNH_F_ONLINK };
+	addr gw = link_ip6(l, l->gateway);
+	struct nlmsghdr *h;
+
+	h = nl_ask(b, RTM_NEWADDR, PUT, &am, sizeof am, "give eth0 its IPv6 address", 0);
+	put_ip6(b, h, IFA_LOCAL, link_ip6(l, ip));
+	put_ip6(b, h, IFA_ADDRESS, link_ip6(l, ip));
+	h = nl_ask(b, RTM_NEWNEIGH, PUT, &nd, sizeof nd, "fix the gateway's MAC of IPv6", 0);
+	put_ip6(b, h, NDA_DST, gw);
+	nl_put(b, h, NDA_LLADDR, &mac, sizeof mac);
+	h = nl_ask(b, RTM_NEWROUTE, PUT, &rm, sizeof rm, "set the default route of IPv6", 0);
+	nl_put_u32(b, h, RTA_OIF, index);
+	put_ip6(b, h, RTA_GATEWAY, gw);
+}
+
 static int
 plug_pod(struct link *l, struct nl *nl, bool ahead, uint32_t ip, struct error **e)
 {
@@ -514,7 +525,7 @@ plug_pod(struct link *l, struct nl *nl, bool ahead, uint32_t ip, struct error **
 			    .rtm_type = RTN_UNICAST,
 			    .rtm_flags = RTNH_F_ONLINK };
 	struct mac mac = link_mac(MAC_POD, l->gateway), own = link_mac(MAC_POD, ip);
-	uint32_t addr = htonl(ip), gw = htonl(l->gateway);
+	uint32_t v4 = htonl(ip), gw = htonl(l->gateway);
 	struct nl_batch b = { 0 };
 	struct nlmsghdr *h;
 
@@ -525,8 +536,8 @@ plug_pod(struct link *l, struct nl *nl, bool ahead, uint32_t ip, struct error **
 		put_inside(&b, index);
 	}
 	h = nl_ask(&b, RTM_NEWADDR, PUT, &am, sizeof am, "give eth0 its address", 0);
-	nl_put(&b, h, IFA_LOCAL, &addr, sizeof addr);
-	nl_put(&b, h, IFA_ADDRESS, &addr, sizeof addr);
+	nl_put(&b, h, IFA_LOCAL, &v4, sizeof v4);
+	nl_put(&b, h, IFA_ADDRESS, &v4, sizeof v4);
 	eth.ifi_flags = eth.ifi_change = IFF_UP;
 	nl_ask(&b, RTM_SETLINK, 0, &eth, sizeof eth, "set eth0 up", 0);
 	h = nl_ask(&b, RTM_NEWNEIGH, PUT, &arp, sizeof arp, "fix the gateway's MAC", 0);
@@ -535,6 +546,8 @@ plug_pod(struct link *l, struct nl *nl, bool ahead, uint32_t ip, struct error **
 	h = nl_ask(&b, RTM_NEWROUTE, PUT, &rm, sizeof rm, "set the default route", 0);
 	nl_put_u32(&b, h, RTA_OIF, index);
 	nl_put(&b, h, RTA_GATEWAY, &gw, sizeof gw);
+	if (l->pods6.bits)
+		put_inside6(&b, l, index, ip, mac);
 	return nl_send(nl, &b, e);
 }
 
@@ -633,12 +646,18 @@ link_forget(struct link *l, uint32_t ip, bool unplug, struct error **e)
 			     .ndm_state = NUD_PERMANENT };
 	struct ifinfomsg im = { 0 };
 	struct nl_batch b = { 0 };
-	uint32_t addr = htonl(ip);
+	uint32_t v4 = htonl(ip);
 	char name[LINK_TEXT], text[LINK_TEXT];
 	struct nlmsghdr *h;
 
 	h = nl_ask(&b, RTM_DELNEIGH, 0, &arp, sizeof arp, "forget the pod's MAC", ENOENT);
-	nl_put(&b, h, NDA_DST, &addr, sizeof addr);
+	nl_put(&b, h, NDA_DST, &v4, sizeof v4);
+	if (l->pods6.bits) {
+		arp.ndm_family = AF_INET6;
+		h = nl_ask(&b, RTM_DELNEIGH, 0, &arp, sizeof arp, "forget the pod's MAC",
+			   ENOENT);
+		put_ip6(&b, h, NDA_DST, link_ip6(l, ip));
+	}
 	/* Asked for, its removal takes two grace periods in the foreground, some 16 ms. */
 	im.ifi_index = unplug ? (int)link_index(l->nl.fd, link_name(ip, name)) : 0;
 	if (im.ifi_index)
@@ -673,6 +692,59 @@ link_node_ip(const struct link *l)
 			return ntohl(((struct sockaddr_in *)&r.ifr_addr)->sin_addr.s_addr);
 	}
 	return l->gateway;
+}
+
+/* The first address of a link that others can know it by. */
+static addr
+global_of(const char *link)
+{
+	cleanup_fclose FILE *f = fopen("/proc/thread-self/net/if_inet6", "re");
+	char line[256], text[33], name[IFNAMSIZ];
+	unsigned scope, flags;
+
+	while (f && fgets(line, sizeof line, f)) {
+		addr a = 0;
+
+		if (sscanf(line, "%32[0-9a-f] %*x %*x %x %x %15s", text, &scope, &flags,
+			   name) != 4 ||
+		    scope || strcmp(name, link) ||
+		    flags & (IFA_F_TEMPORARY | IFA_F_DEPRECATED | IFA_F_TENTATIVE))
+			continue;
+		for (const char *p = text; *p; p++)
+			a = a << 4 | (unsigned)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
+		return a;
+	}
+	return 0;
+}
+
+addr
+link_node_ip6(const struct link *l)
+{
+	cleanup_fclose FILE *f = fopen("/proc/thread-self/net/ipv6_route", "re");
+	char line[256], name[IFNAMSIZ], best[IFNAMSIZ] = "";
+	unsigned bits, metric, least = UINT32_MAX;
+	addr ip;
+
+	/* DESTINATION BITS SOURCE BITS GATEWAY METRIC USERS USES FLAGS LINK */
+	while (f && fgets(line, sizeof line, f))
+		if (sscanf(line, "%*32[0] %x %*x %*x %*x %x %*x %*x %*x %15s", &bits, &metric,
+			   name) == 3 &&
+		    !bits && strcmp(name, "lo") && metric < least) {
+			least = metric;
+			snprintf(best, sizeof best, "%s", name);
+		}
+	ip = *best ? global_of(best) : 0;
+	return ip ? ip : link_ip6(l, l->gateway);
+}
+
+bool
+link_has_ip6(const char *bridge)
+{
+	char file[96];
+	int off;
+
+	snprintf(file, sizeof file, "ipv6/conf/%s/disable_ipv6", bridge);
+	return knob_get(file, &off, NULL) == 0 && !off;
 }
 
 /* Is it "kdg" and eight hex digits, which are an address of the pods' range? */

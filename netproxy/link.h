@@ -8,13 +8,17 @@
  *   eth0 10.42.0.5/32  ------- veth -------  kdg0a2a0005 -- kedge0 10.42.0.1/16
  *   default via 10.42.0.1 dev eth0 onlink                   10.43.0.0/16 dev kedge0
  *                                                           10.43.0.10 is the host's own (DNS)
+ * and of IPv6 the same, each address the range's with that IPv4 address behind it
+ *   eth0 fd42::a2a:5/128                                    kedge0 fd42::a2a:1/64
  *
  * The pod's address is a /32: every packet of a pod passes the host's rules,
  * also one to its neighbour, so that a service's answer finds its way back
  * through the translation whether br_netfilter is loaded or not.
  *
  * Neighbours are fixed on both sides and ports neither learn nor are flooded:
- * no ARP, no delay, nothing to spoof, and no router advertisement reaches a pod.
+ * no ARP, no delay, nothing to spoof, and no router advertisement reaches a pod.  No link has
+ * an IPv6 address of its own making, so there is none to detect a double of, and the kernel,
+ * which sends redirects from that one alone, sends none.
  */
 #ifndef KEDGE_LINK_H
 #define KEDGE_LINK_H
@@ -33,18 +37,11 @@ struct link {
 	unsigned pod_bits;
 	uint32_t svc_net;
 	unsigned svc_bits;
-	unsigned turned; /* bit i: link_open turned link_knobs[i] */
+	struct addr_range pods6, svcs6; /* np_config's */
+	unsigned turned;                /* bit i: link_open turned link_knobs[i] */
 	struct owner owner;
 	char *said; /* by ranges_check, or NULL */
 };
-
-/* The host's own settings that have to be so, and the value each is put back to. */
-struct link_knob {
-	const char *file, *ours, *theirs;
-	const char *note; /* the empty chain in filter that says we turned it */
-};
-#define LINK_KNOBS 2
-extern const struct link_knob link_knobs[LINK_KNOBS];
 
 /* A veth pair in the namespace of a pod that is yet to come. */
 struct link_ahead {
@@ -71,10 +68,11 @@ int link_ahead_make(struct link *, int netns, unsigned number, struct link_ahead
 int link_ahead_plug(struct link *, struct link_ahead *, uint32_t ip, struct error **);
 void link_ahead_drop(struct link_ahead *);
 uint32_t link_node_ip(const struct link *);
+addr link_node_ip6(const struct link *); /* of a link with IPv6 */
+/* A pod's IPv6 address, or the bridge's. */
+addr link_ip6(const struct link *, uint32_t ip);
+/* Did somebody of ours give the bridge IPv6? */
+bool link_has_ip6(const char *bridge);
 /* Removes the bridge and every link of ours that is left. */
 int link_down(const struct np_config *, struct error **);
-/* Sets those that are not so; the bits of those it turned are added to *turned. */
-int link_knobs_turn(unsigned *turned, struct error **);
-int link_knobs_back(unsigned which, struct error **);
-int link_knobs_check(bool *ret_so, struct error **);
 #endif

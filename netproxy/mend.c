@@ -102,6 +102,39 @@ bridge_is_set(const struct np *np)
 	return !f;
 }
 
+/* Does a line begin with this address, and end with the bridge? */
+static bool
+has_line6(const struct np *np, const char *file, addr ip)
+{
+	cleanup_fclose FILE *f = fopen(file, "re");
+	char line[256], text[33];
+	uint8_t bytes[16];
+
+	addr_bytes(true, ip, bytes);
+	for (int i = 0; i < 16; i++)
+		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+	while (f && fgets(line, sizeof line, f)) {
+		const char *name;
+
+		line[strcspn(line, "\n")] = 0;
+		name = strrchr(line, ' ');
+		if (!strncmp(line, text, 32) && name && !strcmp(name + 1, np->config.bridge))
+			return true;
+	}
+	return !f;
+}
+
+/* Of IPv6 the way stays when the address goes. */
+static bool
+bridge_is_set6(const struct np *np)
+{
+	const struct link *l = &np->link;
+
+	return !np->six ||
+	       (has_line6(np, "/proc/thread-self/net/ipv6_route", l->svcs6.net) &&
+		has_line6(np, "/proc/thread-self/net/if_inet6", link_ip6(l, l->gateway)));
+}
+
 int
 mend_links(struct np *np, struct buf *did, struct error **e)
 {
@@ -113,7 +146,7 @@ mend_links(struct np *np, struct buf *did, struct error **e)
 		return -1;
 	if (!whole)
 		return 0;
-	if (!k.bridge || !bridge_is_set(np)) {
+	if (!k.bridge || !bridge_is_set(np) || !bridge_is_set6(np)) {
 		bool gone = !k.bridge;
 
 		if (link_remake(&np->link, &np->config, e) < 0)

@@ -1,12 +1,15 @@
 /* netproxy.c -- opening, looking after and removing what np owns; see netproxy.h. */
 #include "announce.h"
+#include "knobs.h"
 #include "mend.h"
 #include "np.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
 #include "reconcile/base/log.h"
 #include <assert.h>
+#include <ifaddrs.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,6 +20,36 @@ overlap(uint32_t a, unsigned a_bits, uint32_t b, unsigned b_bits)
 	unsigned bits = a_bits < b_bits ? a_bits : b_bits;
 
 	return bits == 0 || (a ^ b) >> (32 - bits) == 0;
+}
+
+/* A pod's address there is made from its IPv4 address; services' are given out one by one. */
+static int
+config6_check(const struct np_config *c, struct error **e)
+{
+	const struct addr_range p = c->pods6, s = c->svcs6;
+	char text[ADDR_TEXT];
+
+	if (!p.bits && !s.bits)
+		return 0;
+	if (!p.bits || !s.bits)
+		return fail(e, WHY_INVALID,
+			    "pods and services have IPv6 both, or neither of them");
+	if (!p.v6 || p.bits < 16 || p.bits > 96 || addr_head(p.net, p.bits, 128) != p.net ||
+	    !addr_v6(p.net))
+		return fail(e, WHY_INVALID,
+			    "%s/%u is no IPv6 range for pods: it takes a network of /16 to /96",
+			    addr_print(p.net, text), p.bits);
+	if (!s.v6 || s.bits < 96 || s.bits > 124 || addr_head(s.net, s.bits, 128) != s.net ||
+	    !addr_v6(s.net))
+		return fail(e, WHY_INVALID,
+			    "%s/%u is no IPv6 range for services: it takes a network of /96 "
+			    "to /124",
+			    addr_print(s.net, text), s.bits);
+	if (addr_overlap(p, s))
+		return fail(e, WHY_INVALID,
+			    "the IPv6 ranges of pods and services overlap at %s",
+			    addr_print(s.net, text));
+	return 0;
 }
 
 /* The bridge's name becomes part of rules and of file names below /proc/sys. */
@@ -51,7 +84,7 @@ config_check(const struct np_config *c, struct error **e)
 		return fail(
 		    e, WHY_INVALID, "the ranges of pods and services overlap at %s",
 		    ipv4_print(c->pod_bits > c->svc_bits ? c->pod_net : c->svc_net, ip));
-	return 0;
+	return config6_check(c, e);
 }
 
 static void
@@ -82,12 +115,18 @@ fence(struct np *np)
 }
 
 static void
-probe(struct np *np)
+probe_matches(struct np *np)
 {
 	np->net.no_recent = !tables_has_match(&np->tables, "recent", 1);
 	np->net.no_bpf = !tables_has_match(&np->tables, "bpf", 1);
 	np->net.no_sctp = !tables_has_match(&np->tables, "sctp", 0);
 	np->tracks = conntrack_there();
+}
+
+static void
+probe(struct np *np)
+{
+	probe_matches(np);
 	if (np->net.no_recent && !np->net.nft)
 		lack(np, "this kernel has no xt_recent: sessionAffinity ClientIP is not kept, "
 			 "requests of one client spread over all endpoints");
@@ -154,31 +193,138 @@ table_name(const char *chains, char to[static RULES_NAME])
 	snprintf(to, RULES_NAME, "%s%s", chains, &NFT_TABLE[strlen(chains)]);
 }
 
-int
-np_open(const struct np_config *c, struct np **ret, struct error **e)
+/* -- going ------------------------------------------------------------------ */
+
+static void
+down_text(const struct seen *seen, struct buf *b)
+{
+	for (unsigned t = 0; t < RULES_TABLES; t++) {
+		const struct map *m = &seen->chains[t];
+		struct names all = { xcalloc(m->n, sizeof *all.at), 0 };
+
+		buf_addf(b, "*%s\n", rules_tables[t]);
+		for (unsigned i = 0; i < RULES_JUMPS; i++)
+			for (unsigned k = 0; rules_jumps[i].table == t && k < seen->jumps[i];
+			     k++)
+				buf_addf(b, "-D %s -j %s\n", rules_jumps[i].from,
+					 rules_jumps[i].to);
+		buf_adds(b, "COMMIT\n");
+		for (struct map_slot *s = map_first(m); s; s = map_next(m, s)) {
+			all.at[all.n].table = t;
+			snprintf(all.at[all.n++].name, RULES_NAME, "%s", s->key);
+		}
+		commit_text_remove(&all, t, b);
+		free(all.at);
+	}
+}
+
+static int
+down_rules(const struct np_config *c, bool v6, struct error **e)
+{
+	cleanup_free char *path = NULL;
+	cleanup_buf struct buf text = { 0 };
+	struct tables t = { .nl.fd = -1, .raw = -1 };
+	struct restore run;
+	struct seen seen = { 0 };
+	enum tables_kind kind;
+	int rc;
+
+	if (restore_find(c->iptables_restore, v6, &path, &kind, e) < 0 ||
+	    tables_open(&t, kind, v6, c->chains ? c->chains : "KDG", e) < 0)
+		return -1;
+	rc = tables_read(&t, &seen, e);
+	if (!rc && (seen.chains[RULES_NAT].n || seen.chains[RULES_FILTER].n)) {
+		down_text(&seen, &text);
+		rules_rename(&text, t.chains);
+		rc = restore_begin(&run, path, &text, e) < 0 ? -1 : restore_end(&run, e);
+	}
+	/* Rules of others in FORWARD say that forwarding is wanted now. */
+	if (!rc)
+		rc = link_knobs_back(turned_before(&seen) & ~(seen.foreign ? 1u << 2 | 1u : 0u),
+				     e);
+	seen_done(&seen);
+	tables_close(&t);
+	return rc;
+}
+
+/* Rules of IPv6 from before this kedged's ranges were taken out of its settings.  They serve
+ * nobody any more, so they hold nobody up either. */
+static void
+six_leave(const struct np_config *c)
+{
+	cleanup_error struct error *e = NULL;
+
+	if (down_rules(c, true, &e) < 0)
+		log_warn("netproxy", "rules of IPv6, from before, may be left: %s",
+			 error_text(e));
+}
+
+/* -- coming ----------------------------------------------------------------- */
+
+/* Nothing is open. */
+static struct np *
+np_new(const struct np_config *c)
 {
 	struct np *np = xcalloc(1, sizeof *np);
-	enum tables_kind kind;
 
-	np->ahead_made = (unsigned)getpid() * 16; /* not those of one before us */
 	np->config = *c;
-	np->config.bridge = xstrdup(c->bridge);
-	np->config.iptables_restore = NULL;
-	np->config.chains = xstrdup(c->chains ? c->chains : "KDG");
-	np->config.owner = c->owner ? xstrdup(c->owner) : NULL;
 	np->link.owner = (struct owner){ { -1, -1 } };
 	np->link.nl.fd = np->link.home = np->tables.nl.fd = np->tables.raw = -1;
 	np->bridged.fd = -1;
 	np->nft_nl.fd = -1;
 	np->run = (struct restore){ -1, -1, -1 };
 	np->idle = -1;
+	return np;
+}
+
+/* The rules of IPv6 beside those of `np`, whose links and strings they use. */
+static int
+six_open(struct np *np, const struct np_config *c, struct error **e)
+{
+	struct np *six = np->six = np_new(&np->config);
+	enum tables_kind kind;
+
+	if (restore_find(c->iptables_restore, true, &six->restore, &kind, e) < 0 ||
+	    tables_open(&six->tables, kind, true, np->config.chains, e) < 0)
+		return -1;
+	six->net = (struct rules_net){ .v6 = true,
+				       .bridge = np->config.bridge,
+				       .pod_net = c->pods6.net,
+				       .pod_bits = c->pods6.bits,
+				       .svc_net = c->svcs6.net,
+				       .svc_bits = c->svcs6.bits,
+				       .turned = np->link.turned };
+	probe_matches(six);
+	if (tables_mixed(&six->tables))
+		lack(np, "there are rules in both kinds of ip6tables, legacy and nf_tables: "
+			 "both are applied, and one may block what the other allows "
+			 "(ip6tables-legacy-save and ip6tables-nft-save show them)");
+	return np_base(six, e);
+}
+
+int
+np_open(const struct np_config *c, struct np **ret, struct error **e)
+{
+	struct np *np = np_new(c);
+	enum tables_kind kind;
+	bool had6;
+
+	np->ahead_made = (unsigned)getpid() * 16; /* not those of one before us */
+	np->config.bridge = xstrdup(c->bridge);
+	np->config.iptables_restore = NULL;
+	np->config.chains = xstrdup(c->chains ? c->chains : "KDG");
+	np->config.owner = c->owner ? xstrdup(c->owner) : NULL;
 	table_name(np->config.chains, np->nft_table);
-	if (config_check(c, e) < 0 ||
-	    (c->nft && nl_open(&np->nft_nl, NETLINK_NETFILTER, e) < 0) ||
-	    restore_find(c->iptables_restore, &np->restore, &kind, e) < 0 ||
-	    tables_open(&np->tables, kind, np->config.chains, e) < 0 ||
+	if (config_check(c, e) < 0)
+		goto bad;
+	had6 = link_has_ip6(c->bridge);
+	if ((c->nft && nl_open(&np->nft_nl, NETLINK_NETFILTER, e) < 0) ||
+	    restore_find(c->iptables_restore, false, &np->restore, &kind, e) < 0 ||
+	    tables_open(&np->tables, kind, false, np->config.chains, e) < 0 ||
 	    link_open(&np->link, &np->config, e) < 0)
 		goto bad;
+	if (had6 && !c->pods6.bits) /* the bridge is ours: link_open asked */
+		six_leave(c);
 	np->net = (struct rules_net){ .bridge = np->config.bridge,
 				      .pod_net = c->pod_net,
 				      .pod_bits = c->pod_bits,
@@ -191,6 +337,10 @@ np_open(const struct np_config *c, struct np **ret, struct error **e)
 	fence(np);
 	if (np_base(np, e) < 0)
 		goto bad;
+	if (c->pods6.bits && six_open(np, c, e) < 0) {
+		fail_in(e, "IPv6, for network.podCIDR has such a range");
+		goto bad;
+	}
 	*ret = np;
 	return 0;
 bad:
@@ -198,28 +348,38 @@ bad:
 	return -1;
 }
 
-void
-np_close(struct np *np)
+/* Of one family. */
+static void
+rules_close(struct np *np)
 {
-	if (!np)
-		return;
 	if (np->run.pidfd >= 0)
 		(void)restore_end(&np->run, NULL);
 	if (np->idle >= 0)
 		close(np->idle);
 	commit_done(np);
+	tables_close(&np->tables);
+	free(np->restore);
+}
+
+void
+np_close(struct np *np)
+{
+	if (!np)
+		return;
+	if (np->six)
+		rules_close(np->six);
+	free(np->six);
+	rules_close(np);
 	map_done(&np->plugged);
 	while (np->ahead_n)
 		link_ahead_drop(&np->ahead[--np->ahead_n]);
 	nl_close(&np->bridged);
 	link_close(&np->link);
-	tables_close(&np->tables);
 	free((char *)np->config.bridge);
 	free((char *)np->config.chains);
 	free((char *)np->config.owner);
 	nl_close(&np->nft_nl);
 	map_done(&np->shapes);
-	free(np->restore);
 	free(np);
 }
 
@@ -241,10 +401,41 @@ np_node_ip(struct np *np)
 	return link_node_ip(&np->link);
 }
 
-bool
-np_is_hosts(const struct np *np, uint32_t ip)
+addr
+np_node_ip6(struct np *np)
 {
-	return announce_is_hosts(&np->config, ip);
+	return np->six ? link_node_ip6(&np->link) : 0;
+}
+
+addr
+np_pod(const struct np *np, addr ip)
+{
+	struct addr_range pods = { np->config.pod_net, np->config.pod_bits, false };
+
+	if (!np->net.v6)
+		return ip;
+	return addr_within(ip, pods) ? np->net.pod_net | ip : 0;
+}
+
+/* Unknown as well: who is asked for it takes nothing away then. */
+static bool
+is_hosts6(addr ip)
+{
+	struct ifaddrs *all = NULL;
+	bool is = getifaddrs(&all) < 0;
+
+	for (struct ifaddrs *a = all; a && !is; a = a->ifa_next)
+		is = a->ifa_addr && a->ifa_addr->sa_family == AF_INET6 &&
+		     addr_from(true, &((struct sockaddr_in6 *)a->ifa_addr)->sin6_addr) == ip;
+	if (all)
+		freeifaddrs(all);
+	return is;
+}
+
+bool
+np_is_hosts(const struct np *np, addr ip)
+{
+	return addr_v6(ip) ? is_hosts6(ip) : announce_is_hosts(&np->config, (uint32_t)ip);
 }
 
 /* Nobody gets the bridge's, the network's or the broadcast address. */
@@ -388,18 +579,16 @@ check_nft(struct np *np, struct error **e)
 	return 0;
 }
 
-int
-np_check(struct np *np, bool *ret_intact, struct error **e)
+/* Of one family; what is not intact is noted in np->whole. */
+static int
+check_rules(struct np *np, struct error **e)
 {
 	struct seen seen = { 0 };
 	uint64_t print;
-	bool ok, so, fenced;
+	bool ok, so;
 
-	if (np_fd(np) >= 0) {
-		*ret_intact = true; /* the commit will tell */
-		return 0;
-	}
-	if (tables_print(&np->tables, &print, e) < 0 || link_knobs_check(&so, e) < 0)
+	if (tables_print(&np->tables, &print, e) < 0 ||
+	    link_knobs_check(np->net.v6, &so, e) < 0)
 		return -1;
 	if (!np->printed || print != np->print) {
 		/* The print is older than what is read: a change in between shows next time. */
@@ -417,6 +606,20 @@ np_check(struct np *np, bool *ret_intact, struct error **e)
 	if (np->net.nft && check_nft(np, e) < 0)
 		return -1;
 	np->whole |= !so;
+	return 0;
+}
+
+int
+np_check(struct np *np, bool *ret_intact, struct error **e)
+{
+	bool fenced;
+
+	if (np_fd(np) >= 0) {
+		*ret_intact = true; /* the commit will tell */
+		return 0;
+	}
+	if (check_rules(np, e) < 0 || (np->six && check_rules(np->six, e) < 0))
+		return -1;
 	if (check_links(np, e) < 0)
 		return -1;
 	if (np->bridged.fd >= 0) {
@@ -429,87 +632,52 @@ np_check(struct np *np, bool *ret_intact, struct error **e)
 				 "back",
 				 np->config.bridge);
 	}
-	*ret_intact = !np->whole;
+	*ret_intact = !np->whole && !(np->six && np->six->whole);
 	return check_announced(np, e);
 }
 
 int
 np_drain(struct np *np, uint32_t ip, unsigned *ret, struct error **e)
 {
-	if (np->tracks)
-		return conntrack_drain(ip, ret, e);
+	unsigned six = 0;
+
 	*ret = 0;
+	if (!np->tracks)
+		return 0;
+	if (np->six && conntrack_drain(np_pod(np->six, ip), &six, e) < 0)
+		return -1;
+	if (conntrack_drain(ip, ret, e) < 0)
+		return -1;
+	*ret += six;
 	return 0;
 }
 
 int
 np_flush_flows(struct np *np, uint32_t ip, struct error **e)
 {
-	return np->tracks ? conntrack_flush(ip, e) : 0;
+	if (!np->tracks)
+		return 0;
+	if (np->six && conntrack_flush(np_pod(np->six, ip), e) < 0)
+		return -1;
+	return conntrack_flush(ip, e);
 }
 
 int
 np_flow_counts(struct np *np, struct np_flow **ret, size_t *ret_n, struct error **e)
 {
-	if (np->tracks)
-		return conntrack_by_endpoint(ret, ret_n, e);
 	*ret = NULL;
 	*ret_n = 0;
-	return 0;
+	if (!np->tracks)
+		return 0;
+	if (conntrack_by_endpoint(false, ret, ret_n, e) == 0 &&
+	    (!np->six || conntrack_by_endpoint(true, ret, ret_n, e) == 0))
+		return 0;
+	free(*ret);
+	*ret = NULL;
+	return -1;
 }
 
 /* -- down ------------------------------------------------------------------- */
-
-static void
-down_text(const struct seen *seen, struct buf *b)
-{
-	for (unsigned t = 0; t < RULES_TABLES; t++) {
-		const struct map *m = &seen->chains[t];
-		struct names all = { xcalloc(m->n, sizeof *all.at), 0 };
-
-		buf_addf(b, "*%s\n", rules_tables[t]);
-		for (unsigned i = 0; i < RULES_JUMPS; i++)
-			for (unsigned k = 0; rules_jumps[i].table == t && k < seen->jumps[i];
-			     k++)
-				buf_addf(b, "-D %s -j %s\n", rules_jumps[i].from,
-					 rules_jumps[i].to);
-		buf_adds(b, "COMMIT\n");
-		for (struct map_slot *s = map_first(m); s; s = map_next(m, s)) {
-			all.at[all.n].table = t;
-			snprintf(all.at[all.n++].name, RULES_NAME, "%s", s->key);
-		}
-		commit_text_remove(&all, t, b);
-		free(all.at);
-	}
-}
-
-static int
-down_rules(const struct np_config *c, struct error **e)
-{
-	cleanup_free char *path = NULL;
-	cleanup_buf struct buf text = { 0 };
-	struct tables t = { .nl.fd = -1, .raw = -1 };
-	struct restore run;
-	struct seen seen = { 0 };
-	enum tables_kind kind;
-	int rc;
-
-	if (restore_find(c->iptables_restore, &path, &kind, e) < 0 ||
-	    tables_open(&t, kind, c->chains ? c->chains : "KDG", e) < 0)
-		return -1;
-	rc = tables_read(&t, &seen, e);
-	if (!rc && (seen.chains[RULES_NAT].n || seen.chains[RULES_FILTER].n)) {
-		down_text(&seen, &text);
-		rules_rename(&text, t.chains);
-		rc = restore_begin(&run, path, &text, e) < 0 ? -1 : restore_end(&run, e);
-	}
-	/* Rules of others in FORWARD say that forwarding is wanted now. */
-	if (!rc)
-		rc = link_knobs_back(turned_before(&seen) & ~(seen.foreign ? 1u : 0u), e);
-	seen_done(&seen);
-	tables_close(&t);
-	return rc;
-}
 
 static int
 down_addresses(const struct np_config *c, struct error **e)
@@ -534,7 +702,10 @@ np_down(const struct np_config *c, struct error **e)
 
 	if (rc < 0)
 		return rc;
-	rc = down_rules(c, e);
+	rc = down_rules(c, false, e);
+	if ((c->pods6.bits || link_has_ip6(c->bridge)) &&
+	    down_rules(c, true, rc < 0 ? NULL : e) < 0)
+		rc = -1;
 	table_name(c->chains ? c->chains : "KDG", table);
 	if (nft_remove(table, rc < 0 ? NULL : e) < 0)
 		rc = -1;

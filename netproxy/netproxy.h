@@ -2,12 +2,13 @@
  *
  * Knows no Kubernetes.  Works in the network namespace of the caller.  Touches
  * only links and chains with its own prefix.  Addresses are in host order.
+ *
+ * A pod is known by its IPv4 address.  Where the pods have a range of IPv6 as well, its address
+ * there is that range's with the IPv4 address as the last 32 bits: "fd42::10.42.0.5".
  */
 #ifndef KEDGE_NETPROXY_H
 #define KEDGE_NETPROXY_H
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "reconcile/base/addr.h"
 
 struct error;
 struct np;
@@ -18,6 +19,7 @@ struct np_config {
 	unsigned pod_bits;  /* 16 */
 	uint32_t svc_net;
 	unsigned svc_bits;
+	struct addr_range pods6, svcs6; /* bits 0: no IPv6; of pods at most 96 */
 	uint32_t dns; /* the bridge gets this address of svc_net too, for a server of names on
 			 port 53 that pods and the host may ask, and nobody else; 0: none */
 	const char *chains; /* three capitals that begin each chain's name; NULL: "KDG" */
@@ -29,32 +31,29 @@ struct np_config {
 };
 
 struct np_endpoint {
-	uint32_t ip;
+	addr ip;
 	uint16_t port;
 	bool away; /* not on this host */
 };
-struct np_range {
-	uint32_t net;
-	unsigned bits;
-};
 /* One port of a service, and its entrances.  Inside: the VIP.  Outside: the node port, the
  * outer addresses, the balancer's; who comes by these is answered through the host's own
- * address, unless only endpoints of this host serve them. */
+ * address, unless only endpoints of this host serve them.  All addresses are of one family. */
 struct np_service {
 	const char *id; /* "default/web:http": one VIP port; [A-Za-z0-9._:/-]{1,200} */
-	uint32_t vip;
+	bool v6;
+	addr vip;
 	uint8_t proto;            /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
 	uint16_t port, node_port; /* node_port 0: none */
-	uint32_t node_ip;         /* where node_port answers; 0: at every address of the host */
+	addr node_ip;             /* where node_port answers; 0: at every address of the host */
 	uint16_t health_port; /* TCP: let in, whatever the rest of the firewall says; 0: none */
 	unsigned affinity_s;  /* 0: none */
 	bool local_only; /* outside: only endpoints of this host, and the client's address stays
 			  */
-	bool local_inside;     /* inside: only endpoints of this host */
-	const uint32_t *outer; /* other addresses at which `port` answers */
+	bool local_inside; /* inside: only endpoints of this host */
+	const addr *outer; /* other addresses at which `port` answers */
 	size_t nouter;
-	uint32_t balancer; /* one more, which is put on the link it belongs to; 0: none */
-	const struct np_range *sources; /* who may come by the balancer's; none: everybody */
+	addr balancer; /* one more, which is put on the link it belongs to; 0: none */
+	const struct addr_range *sources; /* who may come by the balancer's; none: everybody */
 	size_t nsources;
 	const struct np_endpoint *endpoints; /* none: REJECT */
 	size_t n;
@@ -70,8 +69,9 @@ const char *np_variant(const struct np *);      /* "legacy", "nf_tables" */
 const char *const *np_lacks(const struct np *); /* sentences; NULL-terminated */
 /* The default route's link's address, else the bridge's. */
 uint32_t np_node_ip(struct np *);
+addr np_node_ip6(struct np *); /* 0: no IPv6 */
 /* Has the host this address of itself, not for a balancer? */
-bool np_is_hosts(const struct np *, uint32_t ip);
+bool np_is_hosts(const struct np *, addr ip);
 
 /* One veth pair: eth0 in the namespace, up, with address, default route via
  * the bridge; made with the peer already inside (no move, no grace period). */
@@ -86,13 +86,9 @@ int np_unplug(struct np *, uint32_t ip, struct error **); /* absent is fine */
 
 /* Network policies.  A part says whom it admits, in one direction; an isolated pod names the
  * parts that are for it, and nobody else than those they admit reaches it (or is reached). */
-struct np_net {
-	uint32_t ip;
-	unsigned bits;
-};
 struct np_block {
-	struct np_net net;
-	const struct np_net *except;
+	struct addr_range net;
+	const struct addr_range *except; /* of the same family */
 	size_t n;
 };
 struct np_ports {
@@ -100,8 +96,8 @@ struct np_ports {
 	uint16_t lo, hi; /* lo 0: all; hi 0: lo alone */
 };
 struct np_rule {
-	bool anyone;          /* whatever the peer's address; else pods and blocks */
-	const uint32_t *pods; /* their addresses, in any order */
+	bool anyone;      /* whatever the peer's address; else pods and blocks */
+	const addr *pods; /* their IPv4 addresses, in any order */
 	size_t npods;
 	const struct np_block *blocks;
 	size_t nblocks;
@@ -116,7 +112,7 @@ struct np_part {
 };
 struct np_isolated {
 	const char *id; /* "default/web-1" */
-	uint32_t ip;
+	addr ip;
 	bool ingress, egress;
 	const char *const *parts; /* ids; of those there are none of yet it admits nobody */
 	size_t n;
@@ -127,7 +123,7 @@ int np_isolate(struct np *, const struct np_isolated *, struct error **);
 void np_admit_drop(struct np *, const char *id);
 void np_isolate_drop(struct np *, const char *id);
 /* Is this address isolated by rules that are in force? */
-bool np_isolates(const struct np *, uint32_t ip);
+bool np_isolates(const struct np *, uint32_t pod);
 
 /* Stage changes; nothing happens before np_commit. */
 int np_set(struct np *, const struct np_service *, struct error **);
@@ -137,8 +133,9 @@ bool np_has_node_port(const struct np *, const char *id, uint16_t port);
 /* Begins to make the staged rules real: one iptables-restore with only the
  * changed chains, run as a child.  Poll np_fd, then call np_commit_end, which
  * says whether they are in force (then UDP flows of endpoints that went are
- * cut).  A failed commit is tried once whole before it is an error; what was
- * in force stays in force.  One at a time. */
+ * cut), or 1: the rules of the other family are on their way now, with another np_fd.  A
+ * failed commit is tried once whole before it is an error; what was in force stays in
+ * force.  One at a time. */
 int np_commit(struct np *, struct error **);
 int np_fd(const struct np *); /* -1 when no commit is under way */
 int np_commit_end(struct np *, struct error **);
@@ -182,7 +179,7 @@ struct np_way {
 	size_t nends;
 };
 /* `from` 0: the host itself.  What is in `ret` is freed with np_way_done. */
-void np_trace(const struct np *, uint32_t from, uint32_t to, uint8_t proto, uint16_t port,
+void np_trace(const struct np *, addr from, addr to, uint8_t proto, uint16_t port,
 	      struct np_way *ret);
 void np_way_done(struct np_way *);
 /* Flows that are translated to somebody: established TCP, UDP that was answered. */

@@ -138,7 +138,7 @@ endpoints_take(struct one *o)
 static uintmax_t
 endpoint_hash(const struct one *o, size_t i)
 {
-	uint64_t h = hash_bytes(o->hash, &o->at[i].ip, sizeof o->at[i].ip);
+	uint64_t h = addr_hash(o->hash, o->at[i].ip);
 
 	return hash_bytes(h, &o->at[i].port, sizeof o->at[i].port);
 }

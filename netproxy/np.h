@@ -32,8 +32,7 @@ struct guard {
 	struct np_isolated pod;
 	struct names chains;
 	bool staged, dropped;
-	uint32_t flying,
-	    in_force; /* the pod's address in the rules last written, and in force */
+	addr flying, in_force; /* the pod's address in the rules last written, and in force */
 };
 struct policies {
 	struct map parts, pods; /* id -> struct guard */
@@ -53,8 +52,11 @@ struct delta {
 	bool split;        /* very many chains go in several transactions */
 };
 
+/* The rules of one family.  Links are the first's; what the second has of them is unused. */
 struct np {
-	struct np_config config; /* strings owned */
+	struct np_config config; /* strings owned by the first */
+	struct np *six;          /* IPv6's rules; NULL: this is them, or there are none */
+	bool six_runs;           /* its commit is the one under way */
 	struct link link;
 	struct tables tables;
 	struct nl bridged; /* to nf_tables; fd -1: it filters no frames here */
@@ -98,6 +100,8 @@ struct np {
 	uint64_t print;
 };
 
+/* The pod's address in the family of these rules. */
+addr np_pod(const struct np *, addr ip);
 /* services.c */
 void service_clear(struct np_service *);
 struct np_service service_copy(const struct np_service *);

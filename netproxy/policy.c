@@ -3,7 +3,6 @@
  * Text is in the order iptables-save prints it, as in rules.c.
  */
 #include "policy.h"
-#include "link.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/map.h"
 #include "rules_tree.h"
@@ -12,7 +11,8 @@
 #include <stdlib.h>
 
 /* Says who refused: not the program (port-unreachable), but the administrator. */
-#define REFUSE "REJECT --reject-with icmp-admin-prohibited"
+static const char *const refuse[2] = { "REJECT --reject-with icmp-admin-prohibited",
+				       "REJECT --reject-with icmp6-adm-prohibited" };
 
 static void
 part_chain(const struct np_part *p, char to[static RULES_NAME])
@@ -21,38 +21,43 @@ part_chain(const struct np_part *p, char to[static RULES_NAME])
 }
 
 static void
-pod_chain(uint32_t ip, bool egress, char to[static RULES_NAME])
+pod_chain(addr ip, bool egress, char to[static RULES_NAME])
 {
-	snprintf(to, RULES_NAME, "KDG-G%c%08x", egress ? 'E' : 'I', ip);
+	if (addr_v6(ip))
+		snprintf(to, RULES_NAME, "KDG-G%c-%016jx", egress ? 'E' : 'I',
+			 (uintmax_t)addr_hash(0, ip));
+	else
+		snprintf(to, RULES_NAME, "KDG-G%c%08x", egress ? 'E' : 'I', (unsigned)ip);
 }
 
 /* -- trees of addresses ------------------------------------------------------ */
 
 struct tree {
-	uint32_t *at;     /* sorted by tree_grow, of which each is taken once */
+	addr *at;         /* sorted by tree_grow, of which each is taken once */
 	char side;        /* which of a packet's addresses: 's', 'd' */
 	bool egress;      /* of the pods */
 	const char *root; /* of isolated pods; NULL: of peers */
 	uint64_t id;      /* of peers */
+	bool v6;
 };
 
-static uint32_t
+static addr
 tree_key(const void *ctx, size_t i)
 {
 	return ((const struct tree *)ctx)->at[i];
 }
 
 static void
-tree_name(const void *ctx, uint32_t key, unsigned bits, char to[static RULES_NAME])
+tree_name(const void *ctx, addr key, unsigned bits, char to[static RULES_NAME])
 {
 	const struct tree *t = ctx;
 	uint64_t h;
 
 	if (t->root) {
-		snprintf(to, RULES_NAME, "%s-%08x-%u", t->root, key, bits);
+		rules_tree_name(t->root, addr_bits(t->v6), key, bits, to);
 		return;
 	}
-	h = hash_bytes(hash_bytes(t->id, &key, sizeof key), &bits, sizeof bits);
+	h = hash_bytes(addr_hash(t->id, key), &bits, sizeof bits);
 	snprintf(to, RULES_NAME, "KDG-A-%016jx", (uintmax_t)h);
 }
 
@@ -60,34 +65,35 @@ static void
 tree_leaf(const void *ctx, struct chain *c, size_t i)
 {
 	const struct tree *t = ctx;
-	char ip[LINK_TEXT], to[RULES_NAME] = "KDG-WY";
+	char ip[ADDR_TEXT], to[RULES_NAME] = "KDG-WY";
 
 	if (t->root)
 		pod_chain(t->at[i], t->egress, to);
-	chain_rule(c, "-%c %s/32 -g %s", t->side, ipv4_print(t->at[i], ip), to);
+	chain_rule(c, "-%c %s/%u -g %s", t->side, addr_print(t->at[i], ip), addr_bits(t->v6),
+		   to);
 }
 
 static void
-tree_branch(const void *ctx, struct chain *c, size_t i, uint32_t key, unsigned bits,
+tree_branch(const void *ctx, struct chain *c, size_t i, addr key, unsigned bits,
 	    const char *child)
 {
 	const struct tree *t = ctx;
-	char ip[LINK_TEXT];
+	char ip[ADDR_TEXT];
 
 	(void)i;
-	chain_rule(c, "-%c %s/%u -g %s", t->side, ipv4_print(key, ip), bits, child);
+	chain_rule(c, "-%c %s/%u -g %s", t->side, addr_print(key, ip), bits, child);
 }
 
 static int
 key_cmp(const void *a, const void *b)
 {
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	addr x = *(const addr *)a, y = *(const addr *)b;
 
 	return (x > y) - (x < y);
 }
 
 static size_t
-keys_settle(uint32_t *at, size_t n)
+keys_settle(addr *at, size_t n)
 {
 	size_t m = 0;
 
@@ -103,8 +109,8 @@ keys_settle(uint32_t *at, size_t n)
 static void
 tree_grow(const struct tree *t, struct chain *c, size_t n, struct chains *out)
 {
-	const struct rules_tree tree = { out,      RULES_FILTER, 32,          t,
-					 tree_key, tree_leaf,    tree_branch, tree_name };
+	const struct rules_tree tree = { out,      RULES_FILTER, addr_bits(t->v6), t,
+					 tree_key, tree_leaf,    tree_branch,      tree_name };
 
 	rules_tree_grow(&tree, c, 0, keys_settle(t->at, n), 0, RULES_FLAT);
 }
@@ -116,11 +122,11 @@ policy_text_trees(const struct rules_net *net, const struct np_isolated *const *
 		  struct chains *out)
 {
 	struct tree t[2] = {
-		{ xcalloc(n + 1, sizeof(uint32_t)), 'd', false, "KDG-WI", 0 },
-		{ xcalloc(n + 1, sizeof(uint32_t)), 's', true, "KDG-WE", 0 },
+		{ xcalloc(n + 1, sizeof(addr)), 'd', false, "KDG-WI", 0, net->v6 },
+		{ xcalloc(n + 1, sizeof(addr)), 's', true, "KDG-WE", 0, net->v6 },
 	};
 	size_t m[2] = { 0, 0 };
-	char ip[LINK_TEXT];
+	char ip[ADDR_TEXT];
 	struct chain *c;
 
 	for (size_t i = 0; i < n; i++) {
@@ -132,7 +138,7 @@ policy_text_trees(const struct rules_net *net, const struct np_isolated *const *
 	c = chain_begin(out, RULES_FILTER, "KDG-W");
 	/* From elsewhere nobody comes with a pod's address: it would be let in for it. */
 	if (m[0])
-		chain_rule(c, "-s %s/%u ! -i %s -j DROP", ipv4_print(net->pod_net, ip),
+		chain_rule(c, "-s %s/%u ! -i %s -j DROP", addr_print(net->pod_net, ip),
 			   net->pod_bits, net->bridge);
 	if (m[1])
 		chain_rule(c, "-i %s -j KDG-WE", net->bridge);
@@ -153,7 +159,7 @@ void
 policy_text_pod(const struct np_isolated *pod, const struct np_part *const *parts, size_t n,
 		struct chains *out)
 {
-	char name[RULES_NAME], to[RULES_NAME], ip[LINK_TEXT];
+	char name[RULES_NAME], to[RULES_NAME], ip[ADDR_TEXT];
 
 	for (int egress = 0; egress < 2; egress++) {
 		struct chain *c;
@@ -163,8 +169,8 @@ policy_text_pod(const struct np_isolated *pod, const struct np_part *const *part
 			continue;
 		pod_chain(pod->ip, egress, name);
 		c = chain_begin(out, RULES_FILTER, name);
-		chain_rule(c, "-%c %s/32 -j RETURN", egress ? 'd' : 's',
-			   ipv4_print(pod->ip, ip));
+		chain_rule(c, "-%c %s/%u -j RETURN", egress ? 'd' : 's',
+			   addr_print(pod->ip, ip), addr_bits(addr_v6(pod->ip)));
 		for (size_t i = 0; i < n; i++) {
 			if (parts[i]->egress != egress || !parts[i]->n)
 				continue;
@@ -177,20 +183,33 @@ policy_text_pod(const struct np_isolated *pod, const struct np_part *const *part
 			chain_rule(c, "-m mark --mark 0x%x/0x%x -g KDG-WC", POLICY_MARK,
 				   POLICY_MARK);
 		}
-		chain_rule(c, "-j " REFUSE);
+		chain_rule(c, "-j %s", refuse[addr_v6(pod->ip)]);
 	}
 }
 
 /* -- whom a part admits ------------------------------------------------------ */
 
+/* Of IPv6 there are nets that begin below 2^32: ::/3. */
 static const char *
-net_text(const struct np_net *n, char side, char to[static 32])
+net_print(addr net, bool v6, char to[static ADDR_TEXT])
 {
-	char ip[LINK_TEXT];
+	if (v6 && !addr_v6(net))
+		snprintf(to, ADDR_TEXT, net ? "::%x" : "::", (unsigned)net);
+	else
+		addr_print(net, to);
+	return to;
+}
+
+enum { NET_TEXT = ADDR_TEXT + 16 };
+
+static const char *
+net_text(const struct addr_range *n, char side, char to[static NET_TEXT])
+{
+	addr net = addr_head(n->net, n->bits, addr_bits(n->v6));
+	char ip[ADDR_TEXT];
 
 	if (n->bits)
-		snprintf(to, 32, "-%c %s/%u ", side,
-			 ipv4_print(rules_tree_head(n->ip, n->bits, 32), ip), n->bits);
+		snprintf(to, NET_TEXT, "-%c %s/%u ", side, net_print(net, n->v6, ip), n->bits);
 	else
 		*to = 0;
 	return to;
@@ -206,7 +225,7 @@ static void
 block_excepts(const struct np_block *b, char side, const char *name, struct chains *out)
 {
 	struct chain *c = chain_begin(out, RULES_FILTER, name);
-	char net[32];
+	char net[NET_TEXT];
 
 	for (size_t i = 0; i < b->n; i++)
 		chain_rule(c, "%s-j RETURN", net_text(&b->except[i], side, net));
@@ -214,10 +233,13 @@ block_excepts(const struct np_block *b, char side, const char *name, struct chai
 }
 
 static void
-peers(const struct np_rule *r, uint64_t id, char side, const char *name, struct chains *out)
+peers(const struct rules_net *net, const struct np_rule *r, uint64_t id, char side,
+      const char *name, struct chains *out)
 {
-	struct tree t = { .at = xcalloc(r->npods + 1, sizeof *t.at), .side = side, .id = id };
-	char to[RULES_NAME], net[32];
+	struct tree t = {
+		.at = xcalloc(r->npods + 1, sizeof *t.at), .side = side, .id = id, .v6 = net->v6
+	};
+	char to[RULES_NAME], text[NET_TEXT];
 	struct chain *c;
 
 	for (size_t i = 0; i < r->nblocks; i++)
@@ -228,7 +250,7 @@ peers(const struct np_rule *r, uint64_t id, char side, const char *name, struct 
 	c = chain_begin(out, RULES_FILTER, name);
 	for (size_t i = 0; i < r->nblocks; i++) {
 		block_chain(id, i, to);
-		chain_rule(c, "%s-%c %s", net_text(&r->blocks[i].net, side, net),
+		chain_rule(c, "%s-%c %s", net_text(&r->blocks[i].net, side, text),
 			   r->blocks[i].n ? 'j' : 'g', r->blocks[i].n ? to : "KDG-WY");
 	}
 	for (size_t i = 0; i < r->npods; i++)
@@ -283,7 +305,7 @@ policy_text_part(const struct rules_net *net, const struct np_part *p, struct ch
 
 		snprintf(to, sizeof to, "KDG-A-%016jx", (uintmax_t)h);
 		if (!r->anyone && (r->npods || r->nblocks))
-			peers(r, h, side, to, out);
+			peers(net, r, h, side, to, out);
 	}
 	part_chain(p, name);
 	c = chain_begin(out, RULES_FILTER, name);

@@ -54,10 +54,11 @@ rule_check(const char *id, const struct np_rule *r, struct error **e)
 		const struct np_block *b = &r->blocks[i];
 
 		for (size_t k = 0; k < b->n; k++)
-			if (b->except[k].bits > 32)
+			if (b->except[k].bits > addr_bits(b->net.v6) ||
+			    b->except[k].v6 != b->net.v6)
 				return fail(e, WHY_INVALID, "%s: a net of /%u", id,
 					    b->except[k].bits);
-		if (b->net.bits > 32)
+		if (b->net.bits > addr_bits(b->net.v6))
 			return fail(e, WHY_INVALID, "%s: a net of /%u", id, b->net.bits);
 	}
 	for (size_t i = 0; i < r->nports; i++) {
@@ -84,21 +85,35 @@ copy(struct arena *a, const void *at, size_t n, size_t size)
 	return to;
 }
 
+/* What is of this family, and pods by their addresses of it. */
 static struct np_part
-part_copy(const struct np_part *p, struct arena *a)
+part_copy(const struct np *np, const struct np_part *p, struct arena *a)
 {
 	struct np_part x = { arena_strdup(a, p->id), p->egress, NULL, p->n };
 	struct np_rule *rules = copy(a, p->rules, p->n, sizeof *rules);
 
 	for (size_t i = 0; i < p->n; i++) {
 		struct np_rule *r = &rules[i];
-		struct np_block *blocks = copy(a, r->blocks, r->nblocks, sizeof *blocks);
+		struct np_block *blocks = arena_alloc(a, (r->nblocks + 1) * sizeof *blocks);
+		addr *pods = copy(a, r->pods, r->npods, sizeof *pods);
+		size_t n = 0, m = 0;
 
-		for (size_t k = 0; k < r->nblocks; k++)
-			blocks[k].except =
-			    copy(a, blocks[k].except, blocks[k].n, sizeof *blocks[k].except);
+		for (size_t k = 0; k < r->nblocks; k++) {
+			if (r->blocks[k].net.v6 != np->net.v6)
+				continue;
+			blocks[n] = r->blocks[k];
+			blocks[n].except =
+			    copy(a, blocks[n].except, blocks[n].n, sizeof *blocks[n].except);
+			n++;
+		}
 		r->blocks = blocks;
-		r->pods = copy(a, r->pods, r->npods, sizeof *r->pods);
+		r->nblocks = n;
+		for (size_t k = 0; k < r->npods; k++) {
+			pods[m] = np_pod(np, r->pods[k]);
+			m += pods[m] != 0;
+		}
+		r->pods = pods;
+		r->npods = m;
 		r->ports = copy(a, r->ports, r->nports, sizeof *r->ports);
 	}
 	x.rules = rules;
@@ -149,8 +164,8 @@ np_admit(struct np *np, const struct np_part *p, struct error **e)
 	g = guard_begin(&np->policies.parts, p->id, &new);
 	/* Those who ask for it jump to it, or not: an empty one is left out. */
 	np->policies.moved |= new || g->part.egress != p->egress || !g->part.n != !p->n;
-	g->part = part_copy(p, &g->arena);
-	return 0;
+	g->part = part_copy(np, p, &g->arena);
+	return np->six ? np_admit(np->six, p, e) : 0;
 }
 
 int
@@ -166,11 +181,14 @@ np_isolate(struct np *np, const struct np_isolated *p, struct error **e)
 	for (size_t i = 0; i < p->n; i++)
 		if (id_check(p->parts[i], e) < 0)
 			return -1;
+	if (!np_pod(np, p->ip))
+		return fail(e, WHY_INVALID, "%s: not a pod's address", p->id);
 	g = guard_begin(&np->policies.pods, p->id, &new);
-	np->policies.dispatch |= new || g->pod.ip != p->ip || g->pod.ingress != p->ingress ||
-				 g->pod.egress != p->egress;
+	np->policies.dispatch |= new || g->pod.ip != np_pod(np, p->ip) ||
+				 g->pod.ingress != p->ingress || g->pod.egress != p->egress;
 	g->pod = pod_copy(p, &g->arena);
-	return 0;
+	g->pod.ip = np_pod(np, p->ip);
+	return np->six ? np_isolate(np->six, p, e) : 0;
 }
 
 static bool
@@ -188,19 +206,26 @@ void
 np_admit_drop(struct np *np, const char *id)
 {
 	np->policies.moved |= guard_drop(&np->policies.parts, id);
+	if (np->six)
+		np_admit_drop(np->six, id);
 }
 
 void
 np_isolate_drop(struct np *np, const char *id)
 {
 	np->policies.dispatch |= guard_drop(&np->policies.pods, id);
+	if (np->six)
+		np_isolate_drop(np->six, id);
 }
 
 bool
-np_isolates(const struct np *np, uint32_t ip)
+np_isolates(const struct np *np, uint32_t pod)
 {
 	const struct map *m = &np->policies.pods;
+	addr ip = np_pod(np, pod);
 
+	if (np->six && !np_isolates(np->six, pod))
+		return false;
 	for (struct map_slot *s = map_first(m); ip && s; s = map_next(m, s)) {
 		const struct guard *g = s->value;
 

@@ -98,7 +98,7 @@ static const char missing[] =
     "package iptables (Debian, Ubuntu, Alpine, Arch), or iptables-nft (Fedora, RHEL)";
 
 static int
-restore_path(const char *asked, char **ret, struct error **e)
+restore_path_v4(const char *asked, char **ret, struct error **e)
 {
 	static const char dirs[] = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin";
 	const char *path = getenv("PATH");
@@ -124,15 +124,39 @@ restore_path(const char *asked, char **ret, struct error **e)
 	return fail(e, WHY_UNABLE, "%s", missing);
 }
 
+/* "/usr/sbin/ip6tables-restore" of "/usr/sbin/iptables-restore". */
+static int
+restore_path(const char *asked, bool v6, char **ret, struct error **e)
+{
+	cleanup_free char *v4 = NULL;
+	const char *name;
+
+	if (!v6)
+		return restore_path_v4(asked, ret, e);
+	if (restore_path_v4(asked, &v4, e) < 0)
+		return -1;
+	name = strrchr(v4, '/');
+	name = name ? name + 1 : v4;
+	xasprintf(ret, "%.*sip6%s", (int)(name - v4), v4,
+		  strncmp(name, "ip", 2) ? name : name + 2);
+	if (access(*ret, X_OK) == 0)
+		return 0;
+	fail_sys(e, "%s cannot be run, and without it there is no IPv6 for pods", *ret);
+	free(*ret);
+	*ret = NULL;
+	return -1;
+}
+
 int
-restore_find(const char *asked, char **ret_path, enum tables_kind *ret, struct error **e)
+restore_find(const char *asked, bool v6, char **ret_path, enum tables_kind *ret,
+	     struct error **e)
 {
 	cleanup_free char *path = NULL;
 	cleanup_close int null = -1, out = -1, pidfd = -1;
 	cleanup_buf struct buf said = { 0 };
 	int status;
 
-	if (restore_path(asked, &path, e) < 0)
+	if (restore_path(asked, v6, &path, e) < 0)
 		return -1;
 	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (null < 0)
@@ -151,7 +175,7 @@ restore_find(const char *asked, char **ret_path, enum tables_kind *ret, struct e
 	/* "iptables-restore v1.8.9 (nf_tables)"; before 1.8 there was only legacy and no
 	 * word.  Taking one for the other would write rules beside those in force: no
 	 * guesses. */
-	if (strncmp(buf_text(&said), "iptables", strlen("iptables")))
+	if (strncmp(buf_text(&said), v6 ? "ip6tables" : "iptables", v6 ? 9 : 8))
 		return fail(e, WHY_UNABLE, "%s -V does not say what it is: \"%s\"", path,
 			    buf_text(&said));
 	*ret = strstr(buf_text(&said), "nf_tables") ? TABLES_NFT : TABLES_LEGACY;

@@ -12,8 +12,9 @@ struct restore {
 	int in, err;
 };
 
-/* Where iptables-restore is, and whose tables it writes. */
-int restore_find(const char *asked, char **ret_path, enum tables_kind *ret, struct error **);
+/* Where iptables-restore is, and whose tables it writes; of IPv6 its sister beside it. */
+int restore_find(const char *asked, bool v6, char **ret_path, enum tables_kind *ret,
+		 struct error **);
 
 int restore_begin(struct restore *, const char *path, const struct buf *text, struct error **);
 /* "; that line is ...", of the n-th line, from 1; nothing when there is none. */

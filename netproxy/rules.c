@@ -4,9 +4,9 @@
  * compared with what was meant by eye.
  */
 #include "rules.h"
-#include "link.h"
-#include "nft.h"
+#include "knobs.h"
 #include "reconcile/base/map.h"
+#include "rules_one.h"
 #include "rules_tree.h"
 #include <assert.h>
 #include <netinet/in.h>
@@ -23,7 +23,11 @@ const struct rules_jump rules_jumps[RULES_JUMPS] = {
 	{ RULES_FILTER, "INPUT", "KDG-I" },    { RULES_FILTER, "OUTPUT", "KDG-O" },
 };
 
-#define REJECT "REJECT --reject-with icmp-port-unreachable"
+const struct rules_words rules_words[2] = {
+	{ "REJECT --reject-with icmp-port-unreachable", "127.0.0.0/8", "255.255.255.255", 32 },
+	{ "REJECT --reject-with icmp6-port-unreachable", "::1/128",
+	  "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 128 },
+};
 
 /* A name stands behind a blank or a colon, which no service's id can hold before it. */
 void
@@ -102,31 +106,23 @@ rules_local(const struct np_service *s)
 	return n;
 }
 
-static bool
-all_local(const struct np_service *s)
+bool
+rules_all_local(const struct np_service *s)
 {
 	return rules_local(s) == s->n;
 }
 
-static bool
-has_outside(const struct np_service *s)
+bool
+rules_has_outside(const struct np_service *s)
 {
 	return s->node_port || s->nouter || s->balancer;
 }
 
 /* A chain of its own for who comes from outside? */
-static bool
-has_entry(const struct np_service *s)
+bool
+rules_has_entry(const struct np_service *s)
 {
-	return s->n && has_outside(s) && (!s->local_only || !all_local(s));
-}
-
-/* A second spread, over endpoints of this host only? */
-static bool
-has_local_spread(const struct np_service *s)
-{
-	return rules_local(s) && !all_local(s) &&
-	       (s->local_inside || (s->local_only && has_outside(s)));
+	return s->n && rules_has_outside(s) && (!s->local_only || !rules_all_local(s));
 }
 
 /* Why who comes by an entrance is turned away; NULL: they are served. */
@@ -138,23 +134,53 @@ closed(const struct np_service *s, bool local)
 					  : NULL;
 }
 
+/* A reset waits for a program that is still in its connect(); an ICMPv6 error that meets it
+ * there is noted, and the program is told when the kernel tried again, a second later. */
+#define RESET "REJECT --reject-with tcp-reset"
+
+static void
+refuse_range(const struct rules_net *net, struct chain *c, const char *svcs)
+{
+	if (net->v6)
+		chain_rule(c, "-d %s -p tcp -j " RESET, svcs);
+	chain_rule(c, "-d %s -j %s", svcs, rules_words[net->v6].reject);
+}
+
 /* -- what does not depend on services --------------------------------------- */
 
 /* A pod's MAC is 0a:4b + its address and its port lets no other through, so a
  * source address that differs from the MAC's last four bytes is forged.  One
  * rule for all pods: A = MAC bytes 2..5, X = source address, drop if A != X.
  *	ld [SKF_LL_OFF+8]; tax; ld [SKF_NET_OFF+12]; jeq x,0,1; ret 0; ret 65535
+ * An IPv6 address ends with those four bytes as well; another rule says how it begins, for
+ * none but that one is known to the network policies.
  */
-#define FORGED "6,32 0 0 4292870152,7 0 0 0,32 0 0 4293918732,29 0 1 0,6 0 0 0,6 0 0 65535"
+static const char *const forged[2] = {
+	"6,32 0 0 4292870152,7 0 0 0,32 0 0 4293918732,29 0 1 0,6 0 0 0,6 0 0 65535",
+	"6,32 0 0 4292870152,7 0 0 0,32 0 0 4293918740,29 0 1 0,6 0 0 0,6 0 0 65535",
+};
+
+static void
+forged_rules(const struct rules_net *net, struct chain *c)
+{
+	char ip[ADDR_TEXT];
+
+	if (!net->no_bpf)
+		chain_rule(c, "-i %s -m bpf --bytecode \"%s\" -j DROP", net->bridge,
+			   forged[net->v6]);
+	if (net->v6)
+		chain_rule(c, "! -s %s/96 -i %s -j DROP", addr_print(net->pod_net, ip),
+			   net->bridge);
+}
 
 /* Both ways to ask for a name. */
 static void
 dns_rules(const struct rules_net *net, struct chain *c, const char *link, const char *to)
 {
-	char ip[LINK_TEXT];
+	char ip[ADDR_TEXT];
 
 	chain_rule(c, "%s -d %s/32 -p udp -m udp --dport 53 -j %s", link,
-		   ipv4_print(net->dns, ip), to);
+		   addr_print(net->dns, ip), to);
 	chain_rule(c, "%s -d %s/32 -p tcp -m tcp --dport 53 -j %s", link, ip, to);
 }
 
@@ -163,9 +189,8 @@ base_filter(const struct rules_net *net, const char *svcs, struct chains *out)
 {
 	struct chain *c = chain_begin(out, RULES_FILTER, "KDG-FP");
 
-	if (!net->no_bpf)
-		chain_rule(c, "-i %s -m bpf --bytecode \"" FORGED "\" -j DROP", net->bridge);
-	chain_rule(c, "-d %s -j " REJECT, svcs);
+	forged_rules(net, c);
+	refuse_range(net, c, svcs);
 	/* A packet conntrack cannot place would leave untranslated and reset the connection. */
 	chain_rule(c, "-m conntrack --ctstate INVALID -j DROP");
 	chain_rule(c, "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT");
@@ -173,27 +198,27 @@ base_filter(const struct rules_net *net, const char *svcs, struct chains *out)
 	chain_rule(c, "-i %s -j ACCEPT", net->bridge);
 	chain_rule(c, "-m conntrack --ctstate DNAT -j ACCEPT");
 	for (unsigned i = 0; i < LINK_KNOBS; i++)
-		if (net->turned >> i & 1)
+		if (net->turned >> i & 1 && link_knobs[i].v6 == net->v6)
 			chain_rule(chain_begin(out, RULES_FILTER, link_knobs[i].note),
 				   "-j RETURN");
 }
 
 static const char *
-svc_range(const struct rules_net *net, char to[static LINK_TEXT + 4])
+svc_range(const struct rules_net *net, char to[static ADDR_TEXT + 4])
 {
-	char ip[LINK_TEXT];
+	char ip[ADDR_TEXT];
 
-	snprintf(to, LINK_TEXT + 4, "%s/%u", ipv4_print(net->svc_net, ip), net->svc_bits);
+	snprintf(to, ADDR_TEXT + 4, "%s/%u", addr_print(net->svc_net, ip), net->svc_bits);
 	return to;
 }
 
 void
 rules_base(const struct rules_net *net, struct chains *out)
 {
-	char ip[LINK_TEXT], pods[LINK_TEXT + 4], svcs[LINK_TEXT + 4];
+	char ip[ADDR_TEXT], pods[ADDR_TEXT + 4], svcs[ADDR_TEXT + 4];
 	struct chain *c;
 
-	snprintf(pods, sizeof pods, "%s/%u", ipv4_print(net->pod_net, ip), net->pod_bits);
+	snprintf(pods, sizeof pods, "%s/%u", addr_print(net->pod_net, ip), net->pod_bits);
 	base_filter(net, svc_range(net, svcs), out);
 	chain_rule(chain_begin(out, RULES_FILTER, RULES_CANARY), "-j RETURN");
 	if (net->nft)
@@ -212,7 +237,7 @@ rules_base(const struct rules_net *net, struct chains *out)
 /* -- trees ------------------------------------------------------------------ */
 
 struct item {
-	uint32_t key; /* address or port */
+	addr key; /* address or port */
 	const struct np_service *s;
 	bool gate; /* the balancer's address, which is not for every source */
 };
@@ -220,14 +245,14 @@ struct item {
 /* What a tree is over. */
 struct tree {
 	enum rules_table table;
-	unsigned bits; /* of a key */
+	unsigned bits; /* of a key; 0: an address */
 	void (*leaf)(const struct rules_net *, struct chain *, const struct item *);
-	void (*branch)(struct chain *, uint8_t proto, uint32_t key, unsigned bits,
+	void (*branch)(struct chain *, uint8_t proto, addr key, unsigned bits,
 		       const char *child);
 };
 
-static void
-service_chain(const struct np_service *s, char kind, char to[static RULES_NAME])
+void
+rules_service_chain(const struct np_service *s, char kind, char to[static RULES_NAME])
 {
 	snprintf(to, RULES_NAME, "KDG-%c-%016jx", kind, (uintmax_t)hash_str(0, s->id));
 }
@@ -237,45 +262,47 @@ static void
 address_rule(struct chain *c, const struct item *x, char kind)
 {
 	const char *proto = rules_proto(x->s->proto);
-	char to[RULES_NAME], ip[LINK_TEXT];
+	char to[RULES_NAME], ip[ADDR_TEXT];
 
-	service_chain(x->s, kind, to);
-	chain_rule(c, "-d %s/32 -p %s -m %s --dport %u -m comment --comment \"%s\" -j %s",
-		   ipv4_print(x->key, ip), proto, proto, x->s->port, x->s->id, to);
+	rules_service_chain(x->s, kind, to);
+	chain_rule(c, "-d %s/%u -p %s -m %s --dport %u -m comment --comment \"%s\" -j %s",
+		   addr_print(x->key, ip), rules_words[x->s->v6].bits, proto, proto, x->s->port,
+		   x->s->id, to);
 }
 
 static void
 vip_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
 {
 	(void)net;
-	address_rule(c, x, x->s->local_inside && !all_local(x->s) ? 'L' : 'S');
+	address_rule(c, x, x->s->local_inside && !rules_all_local(x->s) ? 'L' : 'S');
 }
 
 static void
 outer_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
 {
 	(void)net;
-	address_rule(c, x, x->gate ? 'G' : has_entry(x->s) ? 'X' : 'S');
+	address_rule(c, x, x->gate ? 'G' : rules_has_entry(x->s) ? 'X' : 'S');
 }
 
 static void
-vip_branch(struct chain *c, uint8_t proto, uint32_t key, unsigned bits, const char *child)
+vip_branch(struct chain *c, uint8_t proto, addr key, unsigned bits, const char *child)
 {
-	char ip[LINK_TEXT];
+	char ip[ADDR_TEXT];
 
 	(void)proto;
-	chain_rule(c, "-d %s/%u -g %s", ipv4_print(key, ip), bits, child);
+	chain_rule(c, "-d %s/%u -g %s", addr_print(key, ip), bits, child);
 }
 
 /* "-d 192.0.2.1/32 " for a node port of one address only. */
 static const char *
-at_address(uint32_t ip, char to[static LINK_TEXT + 8])
+at_address(addr ip, char to[static ADDR_TEXT + 8])
 {
-	char text[LINK_TEXT];
+	char text[ADDR_TEXT];
 
 	*to = 0;
 	if (ip)
-		snprintf(to, LINK_TEXT + 8, "-d %s/32 ", ipv4_print(ip, text));
+		snprintf(to, ADDR_TEXT + 8, "-d %s/%u ", addr_print(ip, text),
+			 addr_bits(addr_v6(ip)));
 	return to;
 }
 
@@ -283,34 +310,36 @@ static void
 port_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
 {
 	const char *proto = rules_proto(x->s->proto);
-	char to[RULES_NAME], at[LINK_TEXT + 8];
+	char to[RULES_NAME], at[ADDR_TEXT + 8];
 
 	(void)net;
-	service_chain(x->s, has_entry(x->s) ? 'X' : 'S', to);
+	rules_service_chain(x->s, rules_has_entry(x->s) ? 'X' : 'S', to);
 	chain_rule(c, "%s-p %s -m %s --dport %u -m comment --comment \"%s\" -j %s",
 		   at_address(x->s->node_ip, at), proto, proto, x->s->node_port, x->s->id, to);
 }
 
 static void
-port_branch(struct chain *c, uint8_t proto, uint32_t key, unsigned bits, const char *child)
+port_branch(struct chain *c, uint8_t proto, addr key, unsigned bits, const char *child)
 {
 	const char *p = rules_proto(proto);
 
-	chain_rule(c, "-p %s -m %s --dport %u:%u -g %s", p, p, key, key | 0xffffu >> bits,
-		   child);
+	chain_rule(c, "-p %s -m %s --dport %u:%u -g %s", p, p, (unsigned)key,
+		   (unsigned)key | 0xffffu >> bits, child);
 }
 
 static const char *
 turn_away(const struct np_service *s)
 {
-	return s->n ? "DROP" : REJECT;
+	return s->n                               ? "DROP"
+	       : s->v6 && s->proto == IPPROTO_TCP ? RESET
+						  : rules_words[s->v6].reject;
 }
 
 static void
 reject_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
 {
 	const char *proto = rules_proto(x->s->proto);
-	char at[LINK_TEXT + 8];
+	char at[ADDR_TEXT + 8];
 
 	(void)net;
 	chain_rule(c, "%s-p %s -m %s --dport %u -m comment --comment \"%s %s\" -j %s",
@@ -322,20 +351,20 @@ static void
 block_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
 {
 	const char *proto = rules_proto(x->s->proto), *why = closed(x->s, true);
-	char ip[LINK_TEXT];
+	char ip[ADDR_TEXT];
 
 	(void)net;
-	chain_rule(c, "-d %s/32 -p %s -m %s --dport %u -m comment --comment \"%s %s\" -j %s",
-		   ipv4_print(x->key, ip), proto, proto, x->s->port, x->s->id,
-		   x->gate || !why ? "is not for this source" : why,
+	chain_rule(c, "-d %s/%u -p %s -m %s --dport %u -m comment --comment \"%s %s\" -j %s",
+		   addr_print(x->key, ip), rules_words[x->s->v6].bits, proto, proto, x->s->port,
+		   x->s->id, x->gate || !why ? "is not for this source" : why,
 		   x->gate ? "DROP" : turn_away(x->s));
 }
 
-static const struct tree vips = { RULES_NAT, 32, vip_leaf, vip_branch };
-static const struct tree outers = { RULES_NAT, 32, outer_leaf, vip_branch };
+static const struct tree vips = { RULES_NAT, 0, vip_leaf, vip_branch };
+static const struct tree outers = { RULES_NAT, 0, outer_leaf, vip_branch };
 static const struct tree ports = { RULES_NAT, 16, port_leaf, port_branch };
 static const struct tree rejects = { RULES_FILTER, 16, reject_leaf, port_branch };
-static const struct tree blocks = { RULES_FILTER, 32, block_leaf, vip_branch };
+static const struct tree blocks = { RULES_FILTER, 0, block_leaf, vip_branch };
 
 /* What rules_tree.h asks about services: ctx. */
 struct over {
@@ -345,7 +374,7 @@ struct over {
 	const struct item *at;
 };
 
-static uint32_t
+static addr
 item_key(const void *ctx, size_t i)
 {
 	return ((const struct over *)ctx)->at[i].key;
@@ -360,7 +389,7 @@ item_leaf(const void *ctx, struct chain *c, size_t i)
 }
 
 static void
-item_branch(const void *ctx, struct chain *c, size_t i, uint32_t key, unsigned bits,
+item_branch(const void *ctx, struct chain *c, size_t i, addr key, unsigned bits,
 	    const char *child)
 {
 	const struct over *o = ctx;
@@ -369,11 +398,12 @@ item_branch(const void *ctx, struct chain *c, size_t i, uint32_t key, unsigned b
 }
 
 static void
-item_name(const void *ctx, uint32_t key, unsigned bits, char to[static RULES_NAME])
+item_name(const void *ctx, addr key, unsigned bits, char to[static RULES_NAME])
 {
 	const struct over *o = ctx;
 
-	snprintf(to, RULES_NAME, "%s-%0*x-%u", o->root, (int)o->t->bits / 4, key, bits);
+	rules_tree_name(o->root, o->t->bits ? o->t->bits : rules_words[o->net->v6].bits, key,
+			bits, to);
 }
 
 /* Items are sorted and share their first `bits` bits. */
@@ -382,8 +412,11 @@ tree_grow(const struct rules_net *net, const struct tree *t, const char *root,
 	  const struct item *at, size_t n, unsigned bits, size_t flat, struct chains *out)
 {
 	const struct over over = { net, t, root, at };
-	const struct rules_tree tree = { out,      t->table,  t->bits,     &over,
-					 item_key, item_leaf, item_branch, item_name };
+	const struct rules_tree tree = {
+		out,         t->table, t->bits ? t->bits : rules_words[net->v6].bits,
+		&over,       item_key, item_leaf,
+		item_branch, item_name
+	};
 
 	rules_tree_grow(&tree, chain_begin(out, t->table, root), 0, n, bits, flat);
 }
@@ -452,7 +485,7 @@ struct items {
 };
 
 static void
-items_add(struct items *x, uint32_t key, const struct np_service *s, bool gate)
+items_add(struct items *x, addr key, const struct np_service *s, bool gate)
 {
 	if ((x->n & (x->n - 1)) == 0)
 		x->at = xrealloc(x->at, (x->n ? x->n * 2 : 1) * sizeof *x->at);
@@ -480,14 +513,14 @@ entrances_add(struct entrances *e, const struct np_service *s)
 		items_add(&e->no_port, s->node_port, s, false);
 	for (size_t i = 0; i < s->nouter + !!s->balancer; i++) {
 		bool last = i == s->nouter, gate = last && s->nsources;
-		uint32_t ip = last ? s->balancer : s->outer[i];
+		addr ip = last ? s->balancer : s->outer[i];
 
 		if (nat)
 			items_add(&e->outer, ip, s, gate);
 		if (!open || gate)
 			items_add(&e->no_address, ip, s, open);
 	}
-	e->away |= has_entry(s) && !all_local(s) && !s->local_only;
+	e->away |= rules_has_entry(s) && !rules_all_local(s) && !s->local_only;
 }
 
 static void
@@ -516,7 +549,7 @@ roots(const struct rules_net *net, const struct entrances *e,
 {
 	static const char blocked[] = "-m conntrack --ctstate NEW -j KDG-B";
 	struct chain *c;
-	char svcs[LINK_TEXT + 4], ip[LINK_TEXT], link[LINK_TEXT + 4];
+	char svcs[ADDR_TEXT + 4], ip[ADDR_TEXT], link[ADDR_TEXT + 4];
 
 	svc_range(net, svcs);
 	if (!net->nft) {
@@ -526,7 +559,8 @@ roots(const struct rules_net *net, const struct entrances *e,
 			chain_rule(c, "-j KDG-Y");
 		/* Never 127.0.0.0/8: it would need route_localnet, which opens the host's
 		 * own loopback services to its neighbours. */
-		chain_rule(c, "! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j KDG-N");
+		chain_rule(c, "! -d %s -m addrtype --dst-type LOCAL -j KDG-N",
+			   rules_words[net->v6].loopback);
 	}
 	c = chain_begin(out, RULES_FILTER, "KDG-F");
 	if (e->no_address.n)
@@ -543,11 +577,10 @@ roots(const struct rules_net *net, const struct entrances *e,
 	if (e->no_address.n)
 		chain_rule(c, blocked);
 	if (net->dns) /* what the host says to itself: questions, and the answers to them */
-		chain_rule(c, "-d %s/32 -o lo -j RETURN", ipv4_print(net->dns, ip));
-	chain_rule(c, "-d %s -j " REJECT, svcs);
+		chain_rule(c, "-d %s/32 -o lo -j RETURN", addr_print(net->dns, ip));
+	refuse_range(net, c, svcs);
 	c = chain_begin(out, RULES_FILTER, "KDG-I");
-	if (!net->no_bpf)
-		chain_rule(c, "-i %s -m bpf --bytecode \"" FORGED "\" -j DROP", net->bridge);
+	forged_rules(net, c);
 	if (net->dns) {
 		/* Pods', whatever the host's own rules say of what comes to it; a
 		 * neighbour of the host's has no business here. */
@@ -558,7 +591,8 @@ roots(const struct rules_net *net, const struct entrances *e,
 	if (e->no_address.n)
 		chain_rule(c, blocked);
 	if (e->no_port.n)
-		chain_rule(c, "! -d 127.0.0.0/8 -m conntrack --ctstate NEW -j KDG-R");
+		chain_rule(c, "! -d %s -m conntrack --ctstate NEW -j KDG-R",
+			   rules_words[net->v6].loopback);
 	for (size_t i = 0; i < n; i++)
 		if (all[i]->health_port)
 			chain_rule(
@@ -589,221 +623,4 @@ rules_dispatch(const struct rules_net *net, const struct np_service *const *all,
 	tree_ports(net, &rejects, "KDG-R", e.no_port.at, e.no_port.n, out);
 	roots(net, &e, all, n, out);
 	entrances_done(&e);
-}
-
-/* -- one service ------------------------------------------------------------ */
-
-struct member {
-	struct np_endpoint at;
-	char chain[RULES_NAME];
-	uint64_t hash;
-	unsigned group;
-};
-
-static int
-member_cmp(const void *a, const void *b)
-{
-	const struct member *x = a, *y = b;
-
-	if (x->group != y->group)
-		return x->group < y->group ? -1 : 1;
-	if (x->at.ip != y->at.ip)
-		return x->at.ip < y->at.ip ? -1 : 1;
-	return (x->at.port > y->at.port) - (x->at.port < y->at.port);
-}
-
-static void
-recent(struct buf *b, const struct np_service *s, const struct member *m, bool set)
-{
-	buf_addf(b, "-m recent ");
-	if (set)
-		buf_adds(b, "--set");
-	else
-		buf_addf(b, "--rcheck --seconds %u --reap", s->affinity_s);
-	buf_addf(b, " --name %s --mask 255.255.255.255 --rsource ", m->chain);
-}
-
-/* Each of what is left gets weight/left of what comes by. */
-static void
-share(struct chain *c, size_t weight, size_t left, const char *to)
-{
-	if (weight == left)
-		chain_rule(c, "-j %s", to);
-	else
-		chain_rule(c, "-m statistic --mode random --probability %.11f -j %s",
-			   (double)weight / (double)left, to);
-}
-
-static void
-endpoint_chain(const struct rules_net *net, const struct np_service *s, const struct member *m,
-	       struct chains *out)
-{
-	struct chain *c = chain_begin(out, RULES_NAT, m->chain);
-	const char *proto = rules_proto(s->proto);
-	cleanup_buf struct buf seen = { 0 };
-	char ip[LINK_TEXT];
-
-	ipv4_print(m->at.ip, ip);
-	if (s->affinity_s && !net->no_recent)
-		recent(&seen, s, m, true);
-	/* To itself: its answer must come back through the translation. */
-	chain_rule(c, "-s %s/32 -j KDG-MASQ", ip);
-	chain_rule(c, "-p %s %s-j DNAT --to-destination %s:%u", proto, buf_text(&seen), ip,
-		   m->at.port);
-}
-
-/* Groups number a power of two that leaves about 16 in each; it changes only
- * when the service doubles or halves. */
-static unsigned
-group_count(size_t n)
-{
-	unsigned g = 1;
-
-	while (n > (size_t)RULES_GROUP * g)
-		g *= 2;
-	return g;
-}
-
-static size_t
-members_of(const struct np_service *s, bool local, struct member *m)
-{
-	unsigned groups = group_count(local ? rules_local(s) : s->n);
-	size_t all = 0, n = 0;
-
-	for (size_t i = 0; i < s->n; i++) {
-		struct member *x = &m[all];
-
-		if (local && s->endpoints[i].away)
-			continue;
-		x->at = s->endpoints[i];
-		x->hash = hash_bytes(hash_str(0, s->id), &x->at.ip, sizeof x->at.ip);
-		x->hash = hash_bytes(x->hash, &x->at.port, sizeof x->at.port);
-		x->group = (x->hash >> 40) & (groups - 1);
-		snprintf(x->chain, sizeof x->chain, "KDG-E-%016jx", (uintmax_t)x->hash);
-		all++;
-	}
-	if (all)
-		qsort(m, all, sizeof *m, member_cmp);
-	for (size_t i = 0; i < all; i++) /* named twice is served once */
-		if (!n || member_cmp(&m[n - 1], &m[i]))
-			m[n++] = m[i];
-	return n;
-}
-
-/* The chain that was begun last sends each of `m` its share. */
-static void
-spread(const struct np_service *s, const struct member *m, size_t n, char group,
-       struct chains *out)
-{
-	char name[RULES_NAME], to[RULES_NAME + 8];
-	size_t at = 0;
-
-	service_chain(s, group, name);
-	if (group_count(n) == 1) {
-		for (size_t i = 0; i < n; i++)
-			share(&out->at[out->n - 1], 1, n - i, m[i].chain);
-		return;
-	}
-	for (size_t end; at < n; at = end) {
-		for (end = at; end < n && m[end].group == m[at].group;)
-			end++;
-		snprintf(to, sizeof to, "%s-%x", name, m[at].group);
-		share(&out->at[out->n - 1], end - at, n - at, to);
-	}
-	for (size_t i = 0; i < n; i++) {
-		if (!i || m[i].group != m[i - 1].group) {
-			snprintf(to, sizeof to, "%s-%x", name, m[i].group);
-			chain_begin(out, RULES_NAT, to);
-			for (at = i; at < n && m[at].group == m[i].group;)
-				at++;
-		}
-		share(&out->at[out->n - 1], 1, at - i, m[i].chain);
-	}
-}
-
-/* Affinity first, then chance. */
-static void
-serve_chain(const struct rules_net *net, const struct np_service *s, char kind, char group,
-	    const struct member *m, size_t n, struct chains *out)
-{
-	char name[RULES_NAME];
-	struct chain *c;
-
-	service_chain(s, kind, name);
-	c = chain_begin(out, RULES_NAT, name);
-	for (size_t i = 0; s->affinity_s && !net->no_recent && i < n; i++) {
-		cleanup_buf struct buf seen = { 0 };
-
-		recent(&seen, s, &m[i], false);
-		chain_rule(c, "%s-j %s", buf_text(&seen), m[i].chain);
-	}
-	spread(s, m, n, group, out);
-}
-
-/* Who comes from outside.  Kept to this host's endpoints they keep their address; pods and
- * the host itself are no outsiders, and meet any endpoint. */
-static void
-entry_chain(const struct rules_net *net, const struct np_service *s, struct chains *out)
-{
-	char name[RULES_NAME], serve[RULES_NAME], ip[LINK_TEXT];
-	struct chain *c;
-
-	service_chain(s, 'X', name);
-	service_chain(s, 'S', serve);
-	c = chain_begin(out, RULES_NAT, name);
-	if (!s->local_only) {
-		chain_rule(c, "-j KDG-MASQ");
-		chain_rule(c, "-j %s", serve);
-		return;
-	}
-	chain_rule(c, "-s %s/%u -j %s", ipv4_print(net->pod_net, ip), net->pod_bits, serve);
-	chain_rule(c, "-m addrtype --src-type LOCAL -j KDG-MASQ");
-	chain_rule(c, "-m addrtype --src-type LOCAL -j %s", serve);
-	if (!rules_local(s))
-		return;
-	service_chain(s, 'L', serve);
-	chain_rule(c, "-j %s", serve);
-}
-
-/* The balancer's address, for those sources only. */
-static void
-gate_chain(const struct np_service *s, struct chains *out)
-{
-	char name[RULES_NAME], to[RULES_NAME], ip[LINK_TEXT];
-	struct chain *c;
-
-	service_chain(s, 'G', name);
-	service_chain(s, has_entry(s) ? 'X' : 'S', to);
-	c = chain_begin(out, RULES_NAT, name);
-	for (size_t i = 0; i < s->nsources; i++)
-		chain_rule(c, "-s %s/%u -j %s", ipv4_print(s->sources[i].net, ip),
-			   s->sources[i].bits, to);
-}
-
-void
-rules_service(const struct rules_net *net, const struct np_service *s, struct chains *out)
-{
-	struct member *m;
-	size_t n = 0;
-
-	if (net->nft) {
-		nft_service(net, s, out);
-		return;
-	}
-	m = xcalloc(s->n, sizeof *m);
-	if (s->n && !rules_leave_out(net, s)) {
-		if (has_entry(s))
-			entry_chain(net, s, out);
-		if (s->balancer && s->nsources)
-			gate_chain(s, out);
-		if (has_local_spread(s)) {
-			n = members_of(s, true, m);
-			serve_chain(net, s, 'L', 'U', m, n, out);
-		}
-		n = members_of(s, false, m);
-		serve_chain(net, s, 'S', 'T', m, n, out);
-	}
-	for (size_t i = 0; i < n; i++)
-		endpoint_chain(net, s, &m[i], out);
-	free(m);
 }

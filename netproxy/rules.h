@@ -72,8 +72,9 @@ extern const struct rules_jump rules_jumps[RULES_JUMPS];
 
 struct rules_net {
 	const char *bridge;
-	uint32_t pod_net, svc_net;
+	addr pod_net, svc_net;
 	unsigned pod_bits, svc_bits;
+	bool v6;         /* rules of ip6tables */
 	uint32_t dns;    /* np_config's */
 	bool no_recent;  /* the kernel lacks xt_recent: affinity is left out */
 	bool no_bpf;     /* it lacks xt_bpf: pods' source addresses are not checked */

@@ -1,16 +1,22 @@
 /* rules_tree.c -- see rules_tree.h. */
 #include "rules_tree.h"
+#include <stdio.h>
 
-uint32_t
-rules_tree_head(uint32_t key, unsigned bits, unsigned of)
+void
+rules_tree_name(const char *root, unsigned of, addr key, unsigned bits,
+		char to[static RULES_NAME])
 {
-	return bits ? key >> (of - bits) << (of - bits) : 0;
+	if (of == 128)
+		snprintf(to, RULES_NAME, "%s-%016jx-%u", root, (uintmax_t)addr_hash(bits, key),
+			 bits);
+	else
+		snprintf(to, RULES_NAME, "%s-%0*x-%u", root, (int)of / 4, (unsigned)key, bits);
 }
 
-static uint32_t
+static addr
 head_of(const struct rules_tree *t, size_t i, unsigned bits)
 {
-	return rules_tree_head(t->key(t->ctx, i), bits, t->bits);
+	return addr_head(t->key(t->ctx, i), bits, t->bits);
 }
 
 void
@@ -36,7 +42,7 @@ rules_tree_grow(const struct rules_tree *t, struct chain *c, size_t from, size_t
 			start[groups++] = i;
 	start[groups] = from + n;
 	for (size_t g = 0; g < groups; g++) {
-		uint32_t key = head_of(t, start[g], bits);
+		addr key = head_of(t, start[g], bits);
 
 		if (start[g + 1] - start[g] == 1) {
 			t->leaf(t->ctx, c, start[g]);

@@ -12,20 +12,21 @@
 struct rules_tree {
 	struct chains *out;
 	enum rules_table table;
-	unsigned bits; /* of a key: 16, 32 */
+	unsigned bits; /* of a key: 16, 32, 128 */
 	const void *ctx;
-	uint32_t (*key)(const void *ctx, size_t i);
+	addr (*key)(const void *ctx, size_t i);
 	void (*leaf)(const void *ctx, struct chain *, size_t i);
 	/* The rule to a node over all that begin as `key` does; i is one of them. */
-	void (*branch)(const void *ctx, struct chain *, size_t i, uint32_t key, unsigned bits,
+	void (*branch)(const void *ctx, struct chain *, size_t i, addr key, unsigned bits,
 		       const char *child);
-	void (*name)(const void *ctx, uint32_t key, unsigned bits, char to[static RULES_NAME]);
+	void (*name)(const void *ctx, addr key, unsigned bits, char to[static RULES_NAME]);
 };
 
 /* Over n things from the from-th on, which share the first `bits` bits.  The root is `c`, begun
  * by the caller, the nodes below it are begun here.  Up to `flat` are a list. */
 void rules_tree_grow(const struct rules_tree *, struct chain *c, size_t from, size_t n,
 		     unsigned bits, size_t flat);
-/* A key's first `bits` of its `of` bits, the rest 0. */
-uint32_t rules_tree_head(uint32_t key, unsigned bits, unsigned of);
+/* "KDG-V-0a2b0000-16"; an IPv6 address goes by its hash. */
+void rules_tree_name(const char *root, unsigned of, addr key, unsigned bits,
+		     char to[static RULES_NAME]);
 #endif

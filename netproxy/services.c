@@ -11,8 +11,8 @@ service_clear(struct np_service *s)
 {
 	free((char *)s->id);
 	free((struct np_endpoint *)s->endpoints);
-	free((uint32_t *)s->outer);
-	free((struct np_range *)s->sources);
+	free((addr *)s->outer);
+	free((struct addr_range *)s->sources);
 	*s = (struct np_service){ 0 };
 }
 
@@ -47,6 +47,24 @@ service_free(struct service *s)
 	free(s);
 }
 
+/* The one program knows no addresses of the other's. */
+static int
+family_check(const struct np_service *s, struct error **e)
+{
+	const addr one[] = { s->vip, s->node_ip, s->balancer };
+	bool same = true;
+
+	for (size_t i = 0; i < sizeof one / sizeof *one; i++)
+		same &= !one[i] || addr_v6(one[i]) == s->v6;
+	for (size_t i = 0; i < s->nouter; i++)
+		same &= addr_v6(s->outer[i]) == s->v6;
+	for (size_t i = 0; i < s->nsources; i++)
+		same &= s->sources[i].v6 == s->v6;
+	for (size_t i = 0; i < s->n; i++)
+		same &= addr_v6(s->endpoints[i].ip) == s->v6;
+	return same ? 0 : fail(e, WHY_INVALID, "%s: addresses of both families", s->id);
+}
+
 /* The id becomes part of iptables-restore's input, inside quotes: nothing that
  * could end a quote or a line gets in. */
 static int
@@ -69,13 +87,13 @@ service_check(const struct np_service *s, struct error **e)
 			return fail(e, WHY_INVALID, "%s: outer address %zu is 0.0.0.0", s->id,
 				    i);
 	for (size_t i = 0; i < s->nsources; i++)
-		if (s->sources[i].bits > 32)
+		if (s->sources[i].bits > addr_bits(s->v6))
 			return fail(e, WHY_INVALID, "%s: source %zu is no range", s->id, i);
 	for (size_t i = 0; i < s->n; i++)
 		if (!s->endpoints[i].ip || !s->endpoints[i].port)
 			return fail(e, WHY_INVALID, "%s: endpoint %zu has no address or port",
 				    s->id, i);
-	return 0;
+	return family_check(s, e);
 }
 
 bool
@@ -109,6 +127,9 @@ np_set(struct np *np, const struct np_service *s, struct error **e)
 
 	if (service_check(s, e) < 0)
 		return -1;
+	if (s->v6 != np->net.v6)
+		return np->six ? np_set(np->six, s, e)
+			       : fail(e, WHY_INVALID, "%s: the pods have no IPv6", s->id);
 	if (s->affinity_s && !np->said_recent && !np->net.no_recent && !np->net.nft) {
 		np->said_recent = true;
 		log_info("netproxy",
@@ -144,6 +165,8 @@ np_drop(struct np *np, const char *id)
 {
 	struct service *x = map_get(&np->services, id);
 
+	if (np->six)
+		np_drop(np->six, id);
 	if (!x || x->dropped)
 		return;
 	if (!x->staged)
@@ -158,5 +181,6 @@ np_has_node_port(const struct np *np, const char *id, uint16_t port)
 {
 	const struct service *x = map_get(&np->services, id);
 
-	return x && !x->dropped && x->now.node_port == port;
+	return (x && !x->dropped && x->now.node_port == port) ||
+	       (np->six && np_has_node_port(np->six, id, port));
 }

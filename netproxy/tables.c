@@ -16,16 +16,17 @@
 const char *const tables_kinds[TABLES_KINDS] = { "legacy", "nf_tables" };
 
 int
-tables_open(struct tables *ret, enum tables_kind kind, const char *chains, struct error **e)
+tables_open(struct tables *ret, enum tables_kind kind, bool v6, const char *chains,
+	    struct error **e)
 {
-	struct tables t = { kind, { -1, 0 }, -1, chains };
+	struct tables t = { kind, v6, { -1, 0 }, -1, chains };
 
 	if (kind == TABLES_NFT && nl_open(&t.nl, NETLINK_NETFILTER, e) < 0)
 		return -1;
 	if (kind == TABLES_LEGACY) {
-		t.raw = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+		t.raw = socket(v6 ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
 		if (t.raw < 0)
-			return fail_sys(e, "raw socket for iptables");
+			return fail_sys(e, "raw socket for %s", v6 ? "ip6tables" : "iptables");
 	}
 	*ret = t;
 	return 0;
@@ -206,6 +207,12 @@ nft_rule(const struct nlmsghdr *h, void *ctx)
 	return MNL_CB_OK;
 }
 
+static uint8_t
+nft_family(const struct tables *t)
+{
+	return t->v6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
+}
+
 #define NFT(msg) (NFNL_SUBSYS_NFTABLES << 8 | (msg))
 
 static int
@@ -213,13 +220,13 @@ nft_read(struct tables *t, struct seen *s, struct error **e)
 {
 	struct nft_seen ctx = { s, 0 };
 	struct nl_batch b = { 0 };
-	struct nlmsghdr *h = nft_ask(&b, NFT(NFT_MSG_GETCHAIN), NLM_F_DUMP, NFPROTO_IPV4);
+	struct nlmsghdr *h = nft_ask(&b, NFT(NFT_MSG_GETCHAIN), NLM_F_DUMP, nft_family(t));
 
 	if (nl_dump(&t->nl, h, nft_chain, &ctx, "list the chains", e) < 0)
 		return -1;
 	for (ctx.t = 0; ctx.t < RULES_TABLES; ctx.t++) {
 		b = (struct nl_batch){ 0 };
-		h = nft_ask(&b, NFT(NFT_MSG_GETRULE), NLM_F_DUMP, NFPROTO_IPV4);
+		h = nft_ask(&b, NFT(NFT_MSG_GETRULE), NLM_F_DUMP, nft_family(t));
 		nl_put_str(&b, h, NFTA_RULE_TABLE, rules_tables[ctx.t]);
 		if (nl_dump(&t->nl, h, nft_rule, &ctx, "list the rules", e) < 0)
 			return -1;
@@ -240,7 +247,7 @@ nft_has_match(struct tables *t, const char *name, uint8_t revision)
 {
 	struct nl_batch b = { 0 };
 	struct nlmsghdr *h =
-	    nft_ask(&b, NFNL_SUBSYS_NFT_COMPAT << 8 | NFNL_MSG_COMPAT_GET, 0, NFPROTO_IPV4);
+	    nft_ask(&b, NFNL_SUBSYS_NFT_COMPAT << 8 | NFNL_MSG_COMPAT_GET, 0, nft_family(t));
 	bool yes = false;
 
 	nl_put_str(&b, h, NFTA_COMPAT_NAME, name);
@@ -258,7 +265,7 @@ tables_print(struct tables *t, uint64_t *ret, struct error **e)
 	uint64_t gen = 0;
 
 	if (t->kind == TABLES_LEGACY)
-		return legacy_print(t->raw, ret, e);
+		return legacy_print(t, ret, e);
 	if (nl_dump(&t->nl, nft_ask(&b, NFT(NFT_MSG_GETGEN), 0, AF_UNSPEC), nft_gen, &gen,
 		    "ask for the rules' generation", e) < 0)
 		return -1;
@@ -271,8 +278,7 @@ tables_read(struct tables *t, struct seen *s, struct error **e)
 {
 	s->prefix = t->chains;
 	for (int tries = 1;; tries++) {
-		int rc =
-		    t->kind == TABLES_LEGACY ? legacy_read(t->raw, s, e) : nft_read(t, s, e);
+		int rc = t->kind == TABLES_LEGACY ? legacy_read(t, s, e) : nft_read(t, s, e);
 
 		/* EINTR: somebody changed the rules while they were listed. */
 		if (!rc || errno != EINTR || tries == 5)
@@ -286,7 +292,7 @@ tables_read(struct tables *t, struct seen *s, struct error **e)
 bool
 tables_has_match(struct tables *t, const char *name, uint8_t revision)
 {
-	return t->kind == TABLES_LEGACY ? legacy_has_match(t->raw, name, revision)
+	return t->kind == TABLES_LEGACY ? legacy_has_match(t, name, revision)
 					: nft_has_match(t, name, revision);
 }
 
@@ -308,13 +314,13 @@ tables_mixed(const struct tables *used)
 	struct tables t = { .nl.fd = -1, .raw = -1 };
 	bool found = false;
 
-	if (tables_open(&t, kind, used->chains, NULL) < 0)
+	if (tables_open(&t, kind, used->v6, used->chains, NULL) < 0)
 		return false;
 	if (kind == TABLES_LEGACY)
-		found = legacy_any(t.raw);
+		found = legacy_any(&t);
 	else
 		(void)nl_dump(&t.nl,
-			      nft_ask(&b, NFT(NFT_MSG_GETRULE), NLM_F_DUMP, NFPROTO_IPV4),
+			      nft_ask(&b, NFT(NFT_MSG_GETRULE), NLM_F_DUMP, nft_family(used)),
 			      nft_count, &found, "list the rules", NULL);
 	tables_close(&t);
 	return found;

@@ -15,13 +15,15 @@ extern const char *const tables_kinds[TABLES_KINDS]; /* "legacy", "nf_tables" */
 
 struct tables {
 	enum tables_kind kind;
+	bool v6;            /* ip6tables' */
 	struct nl nl;       /* nf_tables: a netfilter socket */
 	int raw;            /* legacy: a raw socket */
 	const char *chains; /* how our chains' names begin there; "KDG" in here, always */
 };
 
 /* `chains` has to live as long. */
-int tables_open(struct tables *, enum tables_kind, const char *chains, struct error **);
+int tables_open(struct tables *, enum tables_kind, bool v6, const char *chains,
+		struct error **);
 void tables_close(struct tables *);
 
 /* Differs from its last value when anybody changed a rule. */

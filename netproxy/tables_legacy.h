@@ -3,10 +3,10 @@
 #define KEDGE_TABLES_LEGACY_H
 #include "tables.h"
 
-int legacy_print(int raw, uint64_t *ret, struct error **);
-int legacy_read(int raw, struct seen *, struct error **);
-bool legacy_has_match(int raw, const char *name, uint8_t revision);
-bool legacy_any(int raw); /* rules beside the empty tables */
+int legacy_print(const struct tables *, uint64_t *ret, struct error **);
+int legacy_read(const struct tables *, struct seen *, struct error **);
+bool legacy_has_match(const struct tables *, const char *name, uint8_t revision);
+bool legacy_any(const struct tables *); /* rules beside the empty tables */
 
 /* tables.c's, for both kinds */
 bool seen_ours(const struct seen *, const char *chain);

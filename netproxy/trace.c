@@ -6,7 +6,6 @@
  */
 #include "np.h"
 #include "reconcile/base/cleanup.h"
-#include "reconcile/base/ipv4.h"
 #include "trace_nft.h"
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -16,11 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEEPEST = 40 }; /* a tree of 32 bits has 16 levels */
+enum { DEEPEST = 90 }; /* a tree of 128 bits has 64 levels */
 
 struct packet {
 	const struct np *np;
-	uint32_t from, to;
+	addr from, to;
 	uint8_t proto;
 	uint16_t port;
 	bool from_local, to_local; /* an address of the host */
@@ -45,17 +44,33 @@ word(const char *rule, const char *option, char *to, size_t size)
 	return true;
 }
 
+/* Of IPv6 xt_recent writes all digits. */
+static void
+recent_text(addr ip, char to[static 64])
+{
+	uint8_t at[16];
+
+	addr_print(ip, to);
+	if (!addr_v6(ip))
+		return;
+	addr_bytes(true, ip, at);
+	for (int i = 0; i < 8; i++)
+		snprintf(to + 5 * i, 6, "%02x%02x%s", at[2 * i], at[2 * i + 1],
+			 i < 7 ? ":" : "");
+}
+
 /* Did this client meet that endpoint within the time?  The list's ages are in jiffies of the
  * kernel's own, so here any entry counts. */
 static bool
-is_remembered(const char *list, uint32_t from)
+is_remembered(const char *list, addr from)
 {
-	char path[96], line[256], ip[LINK_TEXT], key[LINK_TEXT + 8];
+	char path[96], line[256], ip[64], key[80];
 	FILE *f;
 	bool yes = false;
 
 	snprintf(path, sizeof path, "/proc/thread-self/net/xt_recent/%.28s", list);
-	snprintf(key, sizeof key, "src=%s ", ipv4_print(from, ip));
+	recent_text(from, ip);
+	snprintf(key, sizeof key, "src=%s ", ip);
 	f = fopen(path, "re");
 	while (f && !yes && fgets(line, sizeof line, f))
 		yes = !strncmp(line, key, strlen(key));
@@ -90,12 +105,13 @@ differs(const char *rule, const char *option, bool is)
 }
 
 static bool
-address_differs(const char *rule, const char *option, uint32_t ip)
+address_differs(const char *rule, const char *option, addr ip)
 {
+	struct addr_range r;
 	char x[64];
 
 	return word(rule, option, x, sizeof x) &&
-	       differs(rule, option, ipv4_range_holds(x, ip));
+	       differs(rule, option, addr_range_read(x, &r) && addr_within(ip, r));
 }
 
 /* The bridge is the only link of ours; another is lo, or one of the host's. */
@@ -183,14 +199,16 @@ end_add(struct packet *p, const char *to, double share)
 	struct np_end end = { .share = share, .mark = p->mark };
 	char ip[64];
 	char *colon;
-	uint32_t address;
+	addr address;
 
-	snprintf(ip, sizeof ip, "%.63s", to);
-	colon = strchr(ip, ':');
+	snprintf(ip, sizeof ip, "%.63s", to + (*to == '['));
+	colon = strrchr(ip, ':');
 	if (!colon)
 		return;
 	*colon = 0;
-	if (!ipv4_read(ip, &address))
+	if (*to == '[' && colon > ip)
+		colon[-1] = 0;
+	if (!addr_read(ip, &address))
 		return;
 	end.at = (struct np_endpoint){ .ip = address, .port = atoi(colon + 1) };
 	w->ends = xrealloc(w->ends, (w->nends + 1) * sizeof end);
@@ -263,24 +281,27 @@ walk(struct packet *p, enum rules_table table, const char *name, double share, i
 static void
 locate(struct packet *p)
 {
-	const struct np_config *c = &p->np->config;
+	const struct rules_net *net = &p->np->net;
+	struct addr_range pods = { net->pod_net, net->pod_bits, net->v6 },
+			  svcs = { net->svc_net, net->svc_bits, net->v6 };
 	struct ifaddrs *all = NULL;
 
 	p->from_local = p->to_local = false;
 	(void)getifaddrs(&all);
 	for (struct ifaddrs *a = all; a; a = a->ifa_next) {
-		uint32_t ip;
+		const void *at = a->ifa_addr;
+		addr ip;
 
-		if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET)
+		if (!at || a->ifa_addr->sa_family != (net->v6 ? AF_INET6 : AF_INET))
 			continue;
-		ip = ntohl(((struct sockaddr_in *)a->ifa_addr)->sin_addr.s_addr);
+		ip = net->v6 ? addr_from(true, &((const struct sockaddr_in6 *)at)->sin6_addr)
+			     : addr_from(false, &((const struct sockaddr_in *)at)->sin_addr);
 		p->from_local |= ip == p->from;
 		p->to_local |= ip == p->to;
 	}
 	freeifaddrs(all);
-	p->inside = !p->from_local && ipv4_within(p->from, c->pod_net, c->pod_bits);
-	p->outside = !p->to_local && (ipv4_within(p->to, c->pod_net, c->pod_bits) ||
-				      ipv4_within(p->to, c->svc_net, c->svc_bits));
+	p->inside = !p->from_local && addr_within(p->from, pods);
+	p->outside = !p->to_local && (addr_within(p->to, pods) || addr_within(p->to, svcs));
 }
 
 /* Where connections are translated, before and behind what filters. */
@@ -292,8 +313,8 @@ nat(struct packet *p, const char *chain)
 		return;
 	}
 	trace_nft(p->np,
-		  &(struct nft_packet){ .from = p->from,
-					.to = p->to,
+		  &(struct nft_packet){ .from = (uint32_t)p->from,
+					.to = (uint32_t)p->to,
 					.proto = p->proto,
 					.port = p->port,
 					.from_local = p->from_local,
@@ -340,11 +361,12 @@ pass_ends(struct packet *p)
 }
 
 void
-np_trace(const struct np *np, uint32_t from, uint32_t to, uint8_t proto, uint16_t port,
+np_trace(const struct np *np, addr from, addr to, uint8_t proto, uint16_t port,
 	 struct np_way *ret)
 {
-	struct packet p = { .np = np,
-			    .from = from ? from : np->link.gateway,
+	const struct np *of = addr_v6(to) && np->six ? np->six : np;
+	struct packet p = { .np = of,
+			    .from = from ? from : np_pod(of, np->link.gateway),
 			    .to = to,
 			    .proto = proto,
 			    .port = port,

@@ -6,6 +6,8 @@
 #include "apply.h"
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/text.h"
 #include <string.h>
 
 struct change {
@@ -59,6 +61,32 @@ check_cluster_ip(const struct change *c, const struct service_spec *live,
 					      "in the next")));
 }
 
+/* A second family may come and go; the first is what clients know it by. */
+static void
+check_families(const struct change *c, const struct service_spec *live,
+	       const struct service_spec *new)
+{
+	size_t n;
+
+	if (!live || !new || !live->ipFamilies.n || !new->ipFamilies.n ||
+	    str_is(live->type, "ExternalName") || str_is(new->type, "ExternalName"))
+		return;
+	n = live->ipFamilies.n == new->ipFamilies.n ? new->ipFamilies.n : 1;
+	for (size_t i = 0; i < n; i++)
+		if (!str_is(live->ipFamilies.at[i], new->ipFamilies.at[i])) {
+			cleanup_buf struct buf list = { 0 };
+
+			for (size_t k = 0; k < new->ipFamilies.n; k++)
+				buf_addf(&list, "%s\"%s\"", k ? "," : "",
+					 new->ipFamilies.at[k]);
+			apply_complain(
+			    c->c, c->m, arena_printf(c->a, "spec.ipFamilies[%zu]", i),
+			    arena_printf(c->a, "Invalid value: [%s]: may not change once set",
+					 buf_text(&list)));
+			return;
+		}
+}
+
 static void
 check_type(const struct change *c, const struct secret *live, const struct secret *new)
 {
@@ -93,6 +121,7 @@ apply_change_check(struct snapshot *s, struct complaints *cs, const struct manif
 		break;
 	case RES_service:
 		check_cluster_ip(&c, sl->spec, sn->spec);
+		check_families(&c, sl->spec, sn->spec);
 		break;
 	case RES_config_map:
 		frozen =

@@ -4,6 +4,7 @@
  * allocated is service.c's choice and cannot clash.
  */
 #include "apply.h"
+#include "base/addr.h"
 #include "base/arena.h"
 #include "base/ipv4.h"
 #include "base/map.h"
@@ -85,26 +86,47 @@ claim_port(struct apply_claims *cs, const struct manifest *m, const struct servi
 }
 
 static void
-claim_address(struct apply_claims *cs, const struct manifest *m, const struct service *svc)
+claim_range6(struct apply_claims *cs, const struct manifest *m, const char *field,
+	     const char *ip)
 {
-	const char *ip = svc->spec->clusterIP, *other = map_get(&cs->addresses, ip);
+	const struct addr_range *r = &cs->settings->svcs6;
+	addr address;
+
+	/* Without a range the family is what is wrong. */
+	if (r->bits && addr_read(ip, &address) &&
+	    (!addr_within(address, *r) || address == r->net))
+		apply_complain(
+		    cs->c, m, field,
+		    arena_printf(cs->a,
+				 "Invalid value: \"%s\": provided IP is "
+				 "not in the valid range. The range of valid IPs is %s/%u",
+				 ip, addr_text(r->net, cs->a), r->bits));
+}
+
+static void
+claim_address(struct apply_claims *cs, const struct manifest *m, const struct service *svc,
+	      const char *field, const char *ip)
+{
+	const char *other = map_get(&cs->addresses, ip);
 	const struct settings *set = cs->settings;
 	const char *whose;
 	uint32_t address, mask;
 
 	if (!other)
-		map_put(&cs->addresses, ip, (void *)who_is(m, svc, "spec.clusterIP", cs->a));
+		map_put(&cs->addresses, ip, (void *)who_is(m, svc, field, cs->a));
 	if (m && other)
-		apply_complain(cs->c, m, "spec.clusterIP",
+		apply_complain(cs->c, m, field,
 			       arena_printf(cs->a,
 					    "Invalid value: \"%s\": provided IP is "
 					    "already allocated, by %s",
 					    ip, other));
+	if (m && set && strchr(ip, ':'))
+		claim_range6(cs, m, field, ip);
 	if (!m || !set || !set->svc_bits || !ipv4_read(ip, &address))
 		return;
 	whose = service_reserved(set, svc, address);
 	if (whose && !other)
-		apply_complain(cs->c, m, "spec.clusterIP",
+		apply_complain(cs->c, m, field,
 			       arena_printf(cs->a,
 					    "Invalid value: \"%s\": provided IP is "
 					    "already allocated, by %s",
@@ -114,7 +136,7 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 	if (!ipv4_within(address, set->svc_net, set->svc_bits) || !(address & ~mask) ||
 	    !(~address & ~mask))
 		apply_complain(
-		    cs->c, m, "spec.clusterIP",
+		    cs->c, m, field,
 		    arena_printf(cs->a,
 				 "Invalid value: \"%s\": provided IP is "
 				 "not in the valid range. The range of valid IPs is %s/%u",
@@ -140,17 +162,40 @@ check_external(struct apply_claims *cs, const struct manifest *m, const struct s
 	}
 }
 
+struct saying {
+	struct apply_claims *cs;
+	const struct manifest *m;
+};
+
+static void
+say(void *ctx, const char *field, const char *words)
+{
+	const struct saying *s = ctx;
+
+	apply_complain(s->cs->c, s->m, field, words);
+}
+
 void
 apply_claim(struct apply_claims *cs, const struct manifest *m, const struct service *svc)
 {
+	struct saying saying = { cs, m };
+
 	if (!svc->spec)
 		return;
-	if (m && cs->settings)
+	if (m && cs->settings) {
 		check_external(cs, m, svc);
+		service_families_check(cs->settings, svc, say, &saying, cs->a);
+	}
 	for (size_t i = 0; i < svc->spec->ports.n; i++)
 		if (svc->spec->ports.at[i].nodePort)
 			claim_port(cs, m, svc, i);
-	if (svc->spec->clusterIP && *svc->spec->clusterIP &&
-	    strcmp(svc->spec->clusterIP, "None"))
-		claim_address(cs, m, svc);
+	for (int v6 = 0; v6 < 2; v6++) {
+		const char *ip = service_address_said(svc, v6);
+
+		if (ip)
+			claim_address(cs, m, svc,
+				      v6 == service_family_first(svc) ? "spec.clusterIP"
+								      : "spec.clusterIPs[1]",
+				      ip);
+	}
 }

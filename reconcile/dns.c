@@ -168,14 +168,17 @@ protocol_of(const char *protocol, struct arena *a)
 }
 
 static void
-cluster_ip_lines(struct lines *l, const struct service *svc, const char *name)
+cluster_ip_lines(struct lines *l, struct snapshot *s, const struct service *svc,
+		 const char *name)
 {
 	struct address ip;
 
-	if (!address_read(svc->spec->clusterIP, &ip))
-		return;
-	address_line(l, name, &ip);
-	line(l, "%s PTR %s", reverse(&ip, l->a), name);
+	for (int v6 = 0; v6 < 2; v6++) {
+		if (!address_read(service_address(s, svc, v6), &ip))
+			continue;
+		address_line(l, name, &ip);
+		line(l, "%s PTR %s", reverse(&ip, l->a), name);
+	}
 	for (size_t i = 0; i < svc->spec->ports.n; i++) {
 		const struct service_port *p = &svc->spec->ports.at[i];
 
@@ -283,7 +286,7 @@ service_lines(struct lines *l, struct snapshot *s, const struct service *svc)
 	else if (is_headless(svc))
 		headless_lines(l, s, svc, name);
 	else if (service_has_address(s, svc))
-		cluster_ip_lines(l, svc, name);
+		cluster_ip_lines(l, s, svc, name);
 }
 
 /* ---- the zone itself ---- */
@@ -349,7 +352,9 @@ print_add(uint64_t h, const struct object *o)
 static uint64_t
 service_print(struct snapshot *s, const struct service *svc)
 {
-	uint64_t h = print_add(service_has_address(s, svc), (const struct object *)svc);
+	uint64_t h = print_add((service_address(s, svc, false) != NULL) +
+				   2u * (service_address(s, svc, true) != NULL),
+			       (const struct object *)svc);
 	struct objects slices;
 	const struct endpoints *old;
 
@@ -438,7 +443,9 @@ why_service(struct snapshot *s, const struct service *svc, const char *below, st
 			   : "");
 	if (!service_has_address(s, svc))
 		return arena_printf(a, "service %s has no address (yet)", path);
-	return arena_printf(a, "service %s has the cluster IP %s%s", path, svc->spec->clusterIP,
+	return arena_printf(a, "service %s has the cluster IP %s%s%s%s", path,
+			    svc->spec->clusterIP, svc->spec->clusterIPs.n > 1 ? " and " : "",
+			    svc->spec->clusterIPs.n > 1 ? svc->spec->clusterIPs.at[1] : "",
 			    *below ? "; below it are its named ports" : "");
 }
 

@@ -42,6 +42,7 @@ struct slice {
 struct gathering {
 	struct snapshot *s;
 	const struct service *svc;
+	bool v6; /* of which family the addresses are */
 	struct arena *a;
 	struct group *at;
 	size_t n, total;
@@ -105,10 +106,9 @@ same_ports(const struct endpoint_port *a, size_t na, const struct endpoint_port 
 }
 
 static bool
-is_listed(const struct pod *pod)
+is_listed(const struct pod *pod, bool v6)
 {
-	return pod->spec && pod->status && !str_is(pod->status->podIP, "") &&
-	       !pod_is_finished(pod);
+	return pod->spec && pod_address(pod, v6) && !pod_is_finished(pod);
 }
 
 static struct object_reference *
@@ -131,7 +131,7 @@ hostname_of(const struct service *svc, const struct pod *pod)
 }
 
 static struct endpoint
-endpoint_of(const struct service *svc, const struct pod *pod, struct arena *a)
+endpoint_of(const struct service *svc, const struct pod *pod, bool v6, struct arena *a)
 {
 	struct endpoint_conditions *c = arena_zalloc(a, sizeof *c);
 	struct strs ip = { arena_alloc(a, sizeof *ip.at), 1 };
@@ -144,7 +144,7 @@ endpoint_of(const struct service *svc, const struct pod *pod, struct arena *a)
 	schema_mark(endpoint_conditions_kind(), c, "ready");
 	schema_mark(endpoint_conditions_kind(), c, "serving");
 	schema_mark(endpoint_conditions_kind(), c, "terminating");
-	ip.at[0] = pod->status->podIP;
+	ip.at[0] = pod_address(pod, v6);
 	return (struct endpoint){ .addresses = ip,
 				  .conditions = c,
 				  .hostname = hostname_of(svc, pod),
@@ -165,7 +165,7 @@ gather(struct gathering *g)
 		struct group *group = NULL;
 		struct ports ports;
 
-		if (!is_listed(pod))
+		if (!is_listed(pod, g->v6))
 			continue;
 		ports = ports_of(svc, pod, g->a);
 		for (size_t k = 0; k < g->n && !group; k++)
@@ -210,7 +210,7 @@ slice_new(struct gathering *g)
 	while (snapshot_find(g->s, RES_endpoint_slice, ns, name));
 	x = object_new(RES_endpoint_slice, ns, name, g->a);
 	x->metadata->generateName = arena_printf(g->a, "%s-", svc);
-	x->addressType = "IPv4";
+	x->addressType = family_name(g->v6);
 	owner_add(x->metadata, g->svc, g->a);
 	return x;
 }
@@ -229,7 +229,7 @@ find_pod(const struct group *group, const struct endpoint *e)
 static void
 slice_add(struct gathering *g, struct slice *x, struct group *group, size_t pod)
 {
-	x->at[x->n++] = endpoint_of(g->svc, group->pods[pod], g->a);
+	x->at[x->n++] = endpoint_of(g->svc, group->pods[pod], g->v6, g->a);
 	group->placed[pod] = true;
 }
 
@@ -242,9 +242,13 @@ slices_keep(struct gathering *g)
 	g->slices =
 	    arena_zalloc(g->a, (owned.n + g->n + g->total / SLICE_MAX + 2) * sizeof *g->slices);
 	for (size_t i = 0; i < owned.n; i++) {
-		struct slice *x = &g->slices[g->nslices++];
+		const struct endpoint_slice *old = (const struct endpoint_slice *)owned.at[i];
+		struct slice *x;
 
-		x->old = (const struct endpoint_slice *)owned.at[i];
+		if (!str_is(old->addressType, family_name(g->v6)))
+			continue;
+		x = &g->slices[g->nslices++];
+		x->old = old;
 		x->at = arena_zalloc(g->a, SLICE_MAX * sizeof *x->at);
 		for (size_t k = 0; k < g->n && !x->group; k++)
 			if (same_ports(g->at[k].ports.at, g->at[k].ports.n, x->old->ports.at,
@@ -366,7 +370,7 @@ subset_of(struct gathering *g, const struct group *group)
 		if (pod->metadata->deletionTimestamp && !any)
 			continue; /* this old form knows no terminating */
 		at[to][n[to]++] =
-		    (struct endpoint_address){ .ip = pod->status->podIP,
+		    (struct endpoint_address){ .ip = pod_address(pod, g->v6),
 					       .hostname = hostname_of(g->svc, pod),
 					       .nodeName = pod->spec->nodeName,
 					       .targetRef = pod_reference(pod, g->a) };
@@ -427,20 +431,46 @@ ours_drop(struct snapshot *s, const struct service *svc, struct plan *p)
 	}
 }
 
+/* Slices are of one family each; the old form lists addresses of the first. */
+static void
+family_reconcile(struct snapshot *s, const struct service *svc, bool v6, struct plan *p)
+{
+	/* names differ from those of the other family, in the same pass, too */
+	struct gathering g = { .s = s, .svc = svc, .v6 = v6, .a = p->arena, .nonce = v6 << 20 };
+
+	gather(&g);
+	for (size_t i = 0; i < g.n; i++)
+		g.total += g.at[i].n;
+	slices_reconcile(&g, p);
+	if (v6 == service_family_first(svc))
+		old_form_reconcile(&g, p);
+}
+
+/* Of a family that the service has not any more. */
+static void
+family_drop(struct snapshot *s, const struct service *svc, bool v6, struct plan *p)
+{
+	struct objects owned = snapshot_owned(s, RES_endpoint_slice, object_uid(svc));
+
+	for (size_t i = 0; i < owned.n; i++)
+		if (str_is(((const struct endpoint_slice *)owned.at[i])->addressType,
+			   family_name(v6)))
+			plan_name(p, ACT_DELETE, owned.at[i],
+				  "its service has no such addresses");
+}
+
 void
 endpoints_reconcile(struct snapshot *s, const struct service *svc, struct plan *p)
 {
-	struct gathering g = { .s = s, .svc = svc, .a = p->arena };
-
 	if (!service_selects(svc)) {
 		ours_drop(s, svc, p);
 		if (!str_is(svc->spec ? svc->spec->type : "", "ExternalName"))
 			endpoints_mirror(s, svc, p);
 		return;
 	}
-	gather(&g);
-	for (size_t i = 0; i < g.n; i++)
-		g.total += g.at[i].n;
-	slices_reconcile(&g, p);
-	old_form_reconcile(&g, p);
+	for (int v6 = 0; v6 < 2; v6++)
+		if (service_has_family(svc, v6))
+			family_reconcile(s, svc, v6, p);
+		else
+			family_drop(s, svc, v6, p);
 }

@@ -36,18 +36,28 @@ endpoint_of(const struct endpoint_address *from, bool ready, struct arena *a)
 				  .nodeName = from->nodeName };
 }
 
+static bool
+is_of(const struct endpoint_address *at, bool v6)
+{
+	return (strchr(at->ip, ':') != NULL) == v6;
+}
+
+/* Addresses of one family. */
 static void
-fill(struct endpoint_slice *x, const struct endpoint_subset *sub, struct arena *a)
+fill(struct endpoint_slice *x, const struct endpoint_subset *sub, bool v6, struct arena *a)
 {
 	size_t ready = sub->addresses.n, all = ready + sub->notReadyAddresses.n;
 	size_t n = (size_t)least((int64_t)all, MIRROR_MAX);
 
 	x->endpoints.at = arena_zalloc(a, (n + 1) * sizeof *x->endpoints.at);
-	x->endpoints.n = n;
-	for (size_t i = 0; i < n; i++)
-		x->endpoints.at[i] =
-		    i < ready ? endpoint_of(&sub->addresses.at[i], true, a)
-			      : endpoint_of(&sub->notReadyAddresses.at[i - ready], false, a);
+	x->endpoints.n = 0;
+	for (size_t i = 0; i < all && x->endpoints.n < n; i++) {
+		const struct endpoint_address *at =
+		    i < ready ? &sub->addresses.at[i] : &sub->notReadyAddresses.at[i - ready];
+
+		if (is_of(at, v6))
+			x->endpoints.at[x->endpoints.n++] = endpoint_of(at, i < ready, a);
+	}
 	x->ports.at = sub->ports.at;
 	x->ports.n = sub->ports.n;
 }
@@ -67,7 +77,8 @@ label(struct object_meta *m, const struct endpoints *ep, struct arena *a)
 }
 
 static struct endpoint_slice *
-slice_new(struct snapshot *s, const struct endpoints *ep, uint64_t *nonce, struct arena *a)
+slice_new(struct snapshot *s, const struct endpoints *ep, bool v6, uint64_t *nonce,
+	  struct arena *a)
 {
 	const char *ns = object_namespace(ep), *name;
 	struct endpoint_slice *x;
@@ -78,7 +89,7 @@ slice_new(struct snapshot *s, const struct endpoints *ep, uint64_t *nonce, struc
 	while (snapshot_find(s, RES_endpoint_slice, ns, name));
 	x = object_new(RES_endpoint_slice, ns, name, a);
 	x->metadata->generateName = arena_printf(a, "%s-", object_name(ep));
-	x->addressType = "IPv4";
+	x->addressType = family_name(v6);
 	owner_add(x->metadata, ep, a);
 	return x;
 }
@@ -97,13 +108,15 @@ has_ports(const struct endpoint_slice *x, const struct endpoint_subset *sub)
 /* The slice that mirrors this list already, else one that is left over; NULL: none is.  Taken
  * out of the list. */
 static const struct endpoint_slice *
-take(const struct object **at, size_t n, const struct endpoint_subset *sub)
+take(const struct object **at, size_t n, const struct endpoint_subset *sub, bool v6)
 {
 	size_t best = n;
 	const struct endpoint_slice *x;
 
 	for (size_t i = 0; i < n; i++) {
 		x = (const struct endpoint_slice *)at[i];
+		if (x && !str_is(x->addressType, family_name(v6)))
+			continue;
 		if (x && (best == n || has_ports(x, sub)))
 			best = i;
 		if (x && has_ports(x, sub))
@@ -114,6 +127,18 @@ take(const struct object **at, size_t n, const struct endpoint_subset *sub)
 	x = (const struct endpoint_slice *)at[best];
 	at[best] = NULL;
 	return x;
+}
+
+static bool
+has_any(const struct endpoint_subset *sub, bool v6)
+{
+	for (size_t i = 0; i < sub->addresses.n; i++)
+		if (is_of(&sub->addresses.at[i], v6))
+			return true;
+	for (size_t i = 0; i < sub->notReadyAddresses.n; i++)
+		if (is_of(&sub->notReadyAddresses.at[i], v6))
+			return true;
+	return !v6 && !has_any(sub, true); /* an empty list is one of IPv4 */
 }
 
 void
@@ -131,14 +156,19 @@ endpoints_mirror(struct snapshot *s, const struct service *svc, struct plan *p)
 	left = arena_alloc(p->arena, (has.n + 1) * sizeof *left);
 	for (size_t i = 0; i < has.n; i++)
 		left[i] = has.at[i];
-	for (size_t i = 0; is_mirrored(ep) && i < ep->subsets.n; i++) {
-		const struct endpoint_subset *sub = &ep->subsets.at[i];
-		const struct endpoint_slice *old = take(left, has.n, sub);
-		struct endpoint_slice *draft =
-		    old ? object_draft(old, p->arena) : slice_new(s, ep, &nonce, p->arena);
+	for (size_t i = 0; is_mirrored(ep) && i < 2 * ep->subsets.n; i++) {
+		const struct endpoint_subset *sub = &ep->subsets.at[i / 2];
+		bool v6 = i % 2;
+		const struct endpoint_slice *old;
+		struct endpoint_slice *draft;
 
+		if (!has_any(sub, v6))
+			continue;
+		old = take(left, has.n, sub, v6);
+		draft =
+		    old ? object_draft(old, p->arena) : slice_new(s, ep, v6, &nonce, p->arena);
 		label(draft->metadata, ep, p->arena);
-		fill(draft, sub, p->arena);
+		fill(draft, sub, v6, p->arena);
 		if (!old)
 			plan_write(p, ACT_CREATE, draft, 0, (int64_t)draft->endpoints.n,
 				   "mirrors its Endpoints");

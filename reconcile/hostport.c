@@ -10,24 +10,25 @@
 #include "service.h"
 #include "workload.h"
 
-/* At every address: said in two ways. */
+/* At every address: said in three ways. */
 static const char *
 host_ip(const struct container_port *port)
 {
-	return str_is(port->hostIP, "0.0.0.0") ? "" : port->hostIP;
+	return str_is(port->hostIP, "0.0.0.0") || str_is(port->hostIP, "::") ? ""
+									     : port->hostIP;
 }
 
 static const char *
-called(const struct pod *pod, const struct container_port *port, struct arena *a)
+called(const struct pod *pod, const struct container_port *port, bool v6, struct arena *a)
 {
 	const char *proto = str_is(port->protocol, "UDP")    ? "udp"
 			    : str_is(port->protocol, "SCTP") ? "sctp"
 							     : "tcp";
 	const char *ip = host_ip(port);
 
-	return arena_printf(a, "%s.pod:%lld-%s%s%s", object_name(pod),
+	return arena_printf(a, "%s.pod:%lld-%s%s%s%s", object_name(pod),
 			    (long long)port->hostPort, proto, str_is(ip, "") ? "" : "-",
-			    str_is(ip, "") ? "" : ip);
+			    str_is(ip, "") ? "" : ip, v6 ? ".v6" : "");
 }
 
 static bool
@@ -38,11 +39,14 @@ serves(const struct pod *pod)
 	       !pod->metadata->deletionTimestamp;
 }
 
-/* The proxy speaks IPv4. */
+/* No address of the host's is of any family, one is of its own. */
 static bool
-is_served(const struct container_port *port)
+is_served(const struct pod *pod, const struct container_port *port, bool v6)
 {
-	return port->hostPort && !strchr(port->hostIP ? port->hostIP : "", ':');
+	const char *ip = port->hostIP ? port->hostIP : "";
+
+	return port->hostPort && pod_address(pod, v6) &&
+	       (!*ip || (strchr(ip, ':') != NULL) == v6);
 }
 
 bool
@@ -52,22 +56,23 @@ hostport_wanted(const struct pod *pod, const char *name, struct arena *a)
 		const struct container *c = pod_part(pod->spec, i);
 
 		for (size_t k = 0; k < c->ports.n; k++)
-			if (is_served(&c->ports.at[k]) &&
-			    str_is(called(pod, &c->ports.at[k], a), name))
-				return true;
+			for (int v6 = 0; v6 < 2; v6++)
+				if (is_served(pod, &c->ports.at[k], v6) &&
+				    str_is(called(pod, &c->ports.at[k], v6, a), name))
+					return true;
 	}
 	return false;
 }
 
 static void
-program(struct snapshot *s, const struct pod *pod, const struct container_port *port,
+program(struct snapshot *s, const struct pod *pod, const struct container_port *port, bool v6,
 	struct plan *p)
 {
-	const char *ns = object_namespace(pod), *name = called(pod, port, p->arena);
+	const char *ns = object_namespace(pod), *name = called(pod, port, v6, p->arena);
 	const struct programmed *has =
 	    snapshot_programmed(s, arena_printf(p->arena, "%s/%s", ns, name));
-	struct endpoint_args end = { .ip = pod->status->podIP, .port = port->containerPort };
-	struct service_args args = { .ip = "0.0.0.0",
+	struct endpoint_args end = { .ip = pod_address(pod, v6), .port = port->containerPort };
+	struct service_args args = { .ip = v6 ? "::" : "0.0.0.0",
 				     .protocol = port->protocol ? port->protocol : "TCP",
 				     .port = port->containerPort,
 				     .nodePort = port->hostPort,
@@ -97,7 +102,8 @@ hostport_reconcile(struct snapshot *s, const struct pod *pod, struct plan *p)
 		const struct container *c = pod_part(pod->spec, i);
 
 		for (size_t k = 0; k < c->ports.n; k++)
-			if (is_served(&c->ports.at[k]))
-				program(s, pod, &c->ports.at[k], p);
+			for (int v6 = 0; v6 < 2; v6++)
+				if (is_served(pod, &c->ports.at[k], v6))
+					program(s, pod, &c->ports.at[k], v6, p);
 	}
 }

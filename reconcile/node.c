@@ -91,11 +91,14 @@ set_addresses(struct node_status *st, const struct host_seen *h, const struct se
 {
 	const char *ip = set->node_ip && *set->node_ip ? set->node_ip : h->nodeIP;
 
-	st->addresses.at = arena_zalloc(a, 2 * sizeof *st->addresses.at);
+	st->addresses.at = arena_zalloc(a, 3 * sizeof *st->addresses.at);
 	st->addresses.n = 0;
 	if (ip && *ip)
 		st->addresses.at[st->addresses.n++] =
 		    (struct node_address){ .type = "InternalIP", .address = ip };
+	if (h->nodeIP6 && *h->nodeIP6)
+		st->addresses.at[st->addresses.n++] =
+		    (struct node_address){ .type = "InternalIP", .address = h->nodeIP6 };
 	st->addresses.at[st->addresses.n++] =
 	    (struct node_address){ .type = "Hostname", .address = set->node_name };
 }
@@ -200,8 +203,12 @@ bring_up_to_date(struct snapshot *s, const struct node *live, struct plan *p)
 		new->status = arena_zalloc(p->arena, sizeof *new->status);
 	set_labels(new, s->host, set, p->arena);
 	new->spec->podCIDR = cidr_of(set, p->arena);
-	new->spec->podCIDRs.at = &new->spec->podCIDR;
+	new->spec->podCIDRs.at = arena_alloc(p->arena, 2 * sizeof *new->spec->podCIDRs.at);
+	new->spec->podCIDRs.at[0] = new->spec->podCIDR;
 	new->spec->podCIDRs.n = 1;
+	if (set->pods6.bits)
+		new->spec->podCIDRs.at[new->spec->podCIDRs.n++] = arena_printf(
+		    p->arena, "%s/%u", addr_text(set->pods6.net, p->arena), set->pods6.bits);
 	new->status->capacity = resources_of(s->host, p->arena);
 	new->status->allocatable = resources_of(s->host, p->arena);
 	set_addresses(new->status, s->host, set, p->arena);

@@ -132,7 +132,7 @@ place(struct snapshot *s, const struct pod *pod, struct plan *p)
 {
 	struct pod copy = *pod;
 	struct pod_status *st = arena_zalloc(p->arena, sizeof *st);
-	const char *node = pod->spec->nodeName, *why = NULL, *ip = NULL;
+	const char *node = pod->spec->nodeName, *why = NULL, *ip = NULL, *ip6;
 
 	if (pod->status)
 		*st = *pod->status;
@@ -166,9 +166,12 @@ place(struct snapshot *s, const struct pod *pod, struct plan *p)
 	account_admit(s, pod, copy.spec, p->arena);
 	st->startTime = s->now;
 	st->podIP = ip;
-	st->podIPs.at = arena_zalloc(p->arena, sizeof *st->podIPs.at);
-	st->podIPs.at[0].ip = ip;
+	st->podIPs.at = arena_zalloc(p->arena, 2 * sizeof *st->podIPs.at);
+	st->podIPs.at[st->podIPs.n = 0].ip = ip;
 	st->podIPs.n = 1;
+	ip6 = pod_place_ip6(s, pod->spec->hostNetwork, ip, p->arena);
+	if (ip6)
+		st->podIPs.at[st->podIPs.n++].ip = ip6;
 	plan_write(p, ACT_UPDATE, &copy, 0, 0,
 		   arena_printf(p->arena, "placed on %s, %s", node, ip));
 	/* once in a pod's life, before all that is told of its images; as in Kubernetes, a
@@ -668,7 +671,7 @@ is_drained(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 	/* The last one serves until another does.  When none came in time, clients
 	 * would come for ever: there is nothing to wait for any more.  Nor is there when
 	 * none can come: then it leaves the rules now, and the connections that it has end. */
-	if (snapshot_serves(s, args.ip)) {
+	if (snapshot_serves(s, args.ip) || snapshot_serves(s, pod_address(pod, true))) {
 		if (!since && !service_has_other(s, pod))
 			draining_note(s, st, LAST_ONE, p);
 		plan_again(p, began + limit > s->now ? began + limit : 0);

@@ -11,6 +11,8 @@ const struct node *pod_place_node(struct snapshot *, const struct pod *, struct 
 				  const char **ret_why);
 /* The next free address of the pod range, or NULL when none is left. */
 const char *pod_place_ip(struct snapshot *, struct arena *);
+/* The other one of a pod that has that; NULL: the cluster has no IPv6, or the host none. */
+const char *pod_place_ip6(struct snapshot *, bool host_network, const char *ip, struct arena *);
 
 /* pod_env.c: a container's environment, as "K=V"; NULL and *ret_why when a
  * ConfigMap, Secret or key that is not optional is missing. */

@@ -186,6 +186,8 @@ field(struct env *e, const char *path)
 	    *host = st && !str_is(st->hostIP, "") ? st->hostIP : e->s->settings->node_ip;
 
 	/* Known before the first status is written. */
+	if (!strcmp(path, "status.hostIPs") && host && !str_is(e->s->settings->node_ip6, ""))
+		return arena_printf(e->a, "%s,%s", host, e->s->settings->node_ip6);
 	if (!strcmp(path, "status.hostIP") || !strcmp(path, "status.hostIPs"))
 		return host ? host : "";
 	if (!strcmp(path, "spec.serviceAccountName") &&
@@ -194,6 +196,8 @@ field(struct env *e, const char *path)
 	for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
 		if (!strcmp(path, plain[i]))
 			return schema_text(pod_kind(), e->pod, path, e->a);
+	if (!strcmp(path, "status.podIPs") && st && st->podIPs.n > 1)
+		return arena_printf(e->a, "%s,%s", st->podIPs.at[0].ip, st->podIPs.at[1].ip);
 	if (!strcmp(path, "status.podIPs"))
 		return st && st->podIP ? st->podIP : "";
 	if ((key = subscript(path, "metadata.labels", e->a)))

@@ -49,7 +49,9 @@ add_port(struct links *l, const char *prefix, const char *ip, const struct servi
 
 	for (char *q = lower; *q; q++)
 		*q = (char)tolower((unsigned char)*q);
-	add(l, name, arena_printf(l->a, "%s://%s:%s", lower, ip, port));
+	add(l, name,
+	    arena_printf(l->a, strchr(ip, ':') ? "%s://[%s]:%s" : "%s://%s:%s", lower, ip,
+			 port));
 	add(l, arena_printf(l->a, "%s_PROTO", name), lower);
 	add(l, arena_printf(l->a, "%s_PORT", name), port);
 	add(l, arena_printf(l->a, "%s_ADDR", name), ip);

@@ -80,7 +80,7 @@ host_port(const struct pod_spec *spec, const struct container_port *p)
 static bool
 any_address(const char *ip)
 {
-	return str_is(ip, "") || str_is(ip, "0.0.0.0");
+	return str_is(ip, "") || str_is(ip, "0.0.0.0") || str_is(ip, "::");
 }
 
 static bool
@@ -252,6 +252,18 @@ pod_place_ip(struct snapshot *s, struct arena *a)
 		return ipv4_text(ip, a);
 	}
 	return NULL;
+}
+
+const char *
+pod_place_ip6(struct snapshot *s, bool host_network, const char *ip, struct arena *a)
+{
+	uint32_t v4;
+
+	if (!s->settings->pods6.bits)
+		return NULL;
+	if (host_network)
+		return s->settings->node_ip6;
+	return ipv4_read(ip, &v4) ? addr_text(settings_pod6(s->settings, v4), a) : NULL;
 }
 
 static bool

@@ -6,6 +6,7 @@
  */
 #include "pod.h"
 #include "pod_resources.h"
+#include "service.h"
 
 enum { HOSTNAME_MAX = 63 };
 
@@ -138,20 +139,22 @@ hosts(const struct snapshot *s, const struct pod *pod, struct sandbox_args *args
 	size_t n = sizeof head / sizeof *head;
 	const struct pod_spec *spec = pod->spec;
 
-	args->hosts.at = arena_alloc(a, (n + 4 + spec->hostAliases.n) * sizeof *args->hosts.at);
+	args->hosts.at = arena_alloc(a, (n + 5 + spec->hostAliases.n) * sizeof *args->hosts.at);
 	if (spec->hostNetwork) { /* the host's own file stands behind this line */
 		args->hosts.at[0] = "# Kubernetes-managed hosts file (host network).";
 		n = 1;
 	}
 	for (size_t i = 0; !spec->hostNetwork && i < n; i++)
 		args->hosts.at[i] = head[i];
-	if (spec->hostNetwork)
-		;
-	else if (!str_is(spec->subdomain, ""))
-		args->hosts.at[n++] =
-		    arena_printf(a, "%s\t%s\t%s", args->ip, fqdn(s, pod, a), hostname(pod, a));
-	else
-		args->hosts.at[n++] = arena_printf(a, "%s\t%s", args->ip, hostname(pod, a));
+	for (int v6 = 0; v6 < 2 && !spec->hostNetwork; v6++) {
+		const char *ip = v6 ? pod_address(pod, true) : args->ip;
+
+		if (ip && !str_is(spec->subdomain, ""))
+			args->hosts.at[n++] = arena_printf(a, "%s\t%s\t%s", ip, fqdn(s, pod, a),
+							   hostname(pod, a));
+		else if (ip)
+			args->hosts.at[n++] = arena_printf(a, "%s\t%s", ip, hostname(pod, a));
+	}
 	if (spec->hostAliases.n) {
 		args->hosts.at[n++] = "";
 		args->hosts.at[n++] = "# Entries added by HostAliases.";

@@ -552,9 +552,11 @@ pod_status_new(const struct pod_view *v)
 	st->qosClass = pod_qos(spec);
 	if (!str_is(v->s->settings->node_ip, "") && str_is(st->hostIP, "")) {
 		st->hostIP = v->s->settings->node_ip;
-		st->hostIPs.at = arena_zalloc(v->arena, sizeof *st->hostIPs.at);
+		st->hostIPs.at = arena_zalloc(v->arena, 2 * sizeof *st->hostIPs.at);
 		st->hostIPs.at[0].ip = st->hostIP;
 		st->hostIPs.n = 1;
+		if (!str_is(v->s->settings->node_ip6, ""))
+			st->hostIPs.at[st->hostIPs.n++].ip = v->s->settings->node_ip6;
 	}
 	conditions(v, st);
 	return st;

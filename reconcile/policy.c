@@ -6,10 +6,11 @@
  * peer, so such a rule becomes one for each number that its peers have for it.
  */
 #include "policy.h"
+#include "base/addr.h"
 #include "base/buf.h"
-#include "base/ipv4.h"
 #include "base/map.h"
 #include "controllers.h"
+#include "service.h"
 
 #define PARTS_READABLE 4 /* so many numbers of ports are part of a part's name */
 
@@ -192,21 +193,23 @@ addresses(const struct peers *v)
 	return out;
 }
 
+/* Have pods addresses of that family, and so peers? */
 static bool
-is_ipv4(const char *cidr)
+has_family(const struct snapshot *s, const char *cidr)
 {
-	return !strchr(cidr, ':');
+	return !strchr(cidr, ':') || (s->settings && s->settings->pods6.bits);
 }
 
 static void
-nets_of(const struct network_policy_peer *at, size_t n, struct admit_rule *to, struct arena *a)
+nets_of(const struct snapshot *s, const struct network_policy_peer *at, size_t n,
+	struct admit_rule *to, struct arena *a)
 {
 	to->nets.at = arena_zalloc(a, (n + 1) * sizeof *to->nets.at);
 	for (size_t i = 0; i < n; i++) {
 		const struct ip_block *b = at[i].ipBlock;
 		struct admit_net *net = &to->nets.at[to->nets.n];
 
-		if (!b || !is_ipv4(b->cidr)) /* pods have no other addresses */
+		if (!b || !has_family(s, b->cidr))
 			continue;
 		net->cidr = b->cidr;
 		net->except = b->except;
@@ -222,7 +225,7 @@ peers_settle(struct peers *v, const struct network_policy_peer *at, size_t n,
 	for (size_t i = 0; i < n; i++)
 		peers_of(v, &at[i]);
 	to->pods = addresses(v);
-	nets_of(at, n, to, v->a);
+	nets_of(v->s, at, n, to, v->a);
 }
 
 /* ---- egress by names of ports ---- */
@@ -230,12 +233,13 @@ peers_settle(struct peers *v, const struct network_policy_peer *at, size_t n,
 static bool
 block_has(const struct ip_block *b, const char *address)
 {
-	uint32_t ip;
+	struct addr_range r;
+	addr ip;
 
-	if (!ipv4_read(address, &ip) || !ipv4_range_holds(b->cidr, ip))
+	if (!addr_read(address, &ip) || !addr_range_read(b->cidr, &r) || !addr_within(ip, r))
 		return false;
 	for (size_t i = 0; i < b->except.n; i++)
-		if (ipv4_range_holds(b->except.at[i], ip))
+		if (addr_range_read(b->except.at[i], &r) && addr_within(ip, r))
 			return false;
 	return true;
 }
@@ -254,7 +258,9 @@ peers_named(struct peers *v, const struct network_policy_peer *at, size_t n)
 		bool means = !n;
 
 		for (size_t k = 0; ip && !means && k < n; k++)
-			means = at[k].ipBlock && block_has(at[k].ipBlock, ip);
+			means =
+			    at[k].ipBlock && (block_has(at[k].ipBlock, ip) ||
+					      block_has(at[k].ipBlock, pod_address(pod, true)));
 		if (means)
 			peers_add(v, pod);
 	}

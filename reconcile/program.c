@@ -8,6 +8,7 @@
  * ready do (KEP-1669): better a pod on its way out than a refused connection.
  * When there is none either, the rules refuse.
  */
+#include "base/addr.h"
 #include "base/ipv4.h"
 #include "controllers.h"
 #include "service.h"
@@ -18,27 +19,30 @@ struct serving {
 	size_t n, cap;
 	struct arena *a;
 	const struct settings *settings;
+	bool v6; /* addresses of this family */
 };
 
 /* On this host: it says so, or it has an address that only this host gives out. */
 static bool
-is_local(const struct settings *set, const char *node, uint32_t ip)
+is_local(const struct settings *set, const char *node, addr ip)
 {
-	uint32_t own;
+	const struct addr_range pods =
+	    addr_v6(ip) ? set->pods6 : (struct addr_range){ set->pod_net, set->pod_bits };
+	addr own;
 
 	if (!str_is(node, ""))
 		return str_is(node, set->node_name);
-	return ipv4_within(ip, set->pod_net, set->pod_bits) ||
-	       (ipv4_read(set->node_ip, &own) && own == ip);
+	return addr_within(ip, pods) ||
+	       (addr_read(addr_v6(ip) ? set->node_ip6 : set->node_ip, &own) && own == ip);
 }
 
 static void
 serving_add(struct serving *v, const char *ip, int64_t port, const char *node)
 {
-	uint32_t address;
+	addr address;
 
-	if (!ipv4_read(ip, &address) || port < 1 || port > 65535)
-		return; /* the proxy speaks IPv4 */
+	if (!addr_read(ip, &address) || addr_v6(address) != v->v6 || port < 1 || port > 65535)
+		return;
 	if (v->n == v->cap) {
 		struct endpoint_args *at;
 
@@ -57,10 +61,10 @@ static int
 endpoint_order(const void *a, const void *b)
 {
 	const struct endpoint_args *x = a, *y = b;
-	uint32_t i = 0, j = 0;
+	addr i = 0, j = 0;
 
-	(void)ipv4_read(x->ip, &i);
-	(void)ipv4_read(y->ip, &j);
+	(void)addr_read(x->ip, &i);
+	(void)addr_read(y->ip, &j);
 	if (i != j)
 		return i < j ? -1 : 1;
 	return x->port < y->port ? -1 : x->port > y->port;
@@ -104,7 +108,7 @@ slice_gather(const struct endpoint_slice *x, const struct service_port *port, bo
 {
 	const struct endpoint_port *ep = port_of(x->ports.at, x->ports.n, port);
 
-	if (!ep || !str_is(x->addressType, "IPv4"))
+	if (!ep || !str_is(x->addressType, family_name(v->v6)))
 		return;
 	for (size_t i = 0; i < x->endpoints.n; i++) {
 		const struct endpoint *e = &x->endpoints.at[i];
@@ -129,11 +133,11 @@ old_form_gather(const struct endpoints *x, const struct service_port *port, stru
 }
 
 static struct serving
-gather(struct snapshot *s, const struct service *svc, const struct service_port *port,
+gather(struct snapshot *s, const struct service *svc, const struct service_port *port, bool v6,
        struct arena *a)
 {
 	struct objects slices = service_slices(s, svc);
-	struct serving v = { .a = a, .settings = s->settings };
+	struct serving v = { .a = a, .settings = s->settings, .v6 = v6 };
 
 	for (int last = 0; last < 2 && !v.n; last++)
 		for (size_t i = 0; i < slices.n; i++)
@@ -148,7 +152,9 @@ size_t
 service_local_ready(struct snapshot *s, const struct service *svc)
 {
 	struct objects slices = service_slices(s, svc);
-	struct serving v = { .a = s->arena, .settings = s->settings };
+	struct serving v = { .a = s->arena,
+			     .settings = s->settings,
+			     .v6 = service_family_first(svc) };
 	size_t n = 0;
 
 	for (size_t i = 0; i < slices.n; i++) {
@@ -176,12 +182,16 @@ affinity_of(const struct service_spec *spec)
 							       : 10800;
 }
 
+/* "web:http", "web:80"; of IPv6 "web:http.v6": no port's name has a dot in it. */
 static const char *
-action_name(const struct service *svc, const struct service_port *port, struct arena *a)
+action_name(const struct service *svc, const struct service_port *port, bool v6,
+	    struct arena *a)
 {
+	const char *end = v6 ? ".v6" : "";
+
 	if (!str_is(port->name, ""))
-		return arena_printf(a, "%s:%s", object_name(svc), port->name);
-	return arena_printf(a, "%s:%lld", object_name(svc), (long long)port->port);
+		return arena_printf(a, "%s:%s%s", object_name(svc), port->name, end);
+	return arena_printf(a, "%s:%lld%s", object_name(svc), (long long)port->port, end);
 }
 
 /* What the operator allows, in IPv4; the rest was complained about. */
@@ -231,22 +241,23 @@ is_outside(const struct service *svc)
 }
 
 static struct service_args *
-args_of(struct snapshot *s, const struct service *svc, const struct service_port *port,
+args_of(struct snapshot *s, const struct service *svc, const struct service_port *port, bool v6,
 	struct arena *a)
 {
 	const struct service_spec *spec = svc->spec;
 	struct service_args *args = arena_zalloc(a, sizeof *args);
-	struct serving v = gather(s, svc, port, a);
+	struct serving v = gather(s, svc, port, v6, a);
 
-	args->ip = spec->clusterIP;
+	args->ip = service_address(s, svc, v6);
 	args->protocol = port->protocol ? port->protocol : "TCP";
 	args->port = port->port;
 	args->nodePort = service_has_port(s, svc, port) ? port->nodePort : 0;
 	args->affinity = affinity_of(spec);
 	args->localOnly = is_outside(svc) && str_is(spec->externalTrafficPolicy, "Local");
 	args->localInside = str_is(spec->internalTrafficPolicy, "Local");
-	args->externalIPs = external_ips(s, svc, a);
-	args->balancer = service_balancer(s, svc);
+	if (!v6) /* the operator's gifts are of IPv4 */
+		args->externalIPs = external_ips(s, svc, a);
+	args->balancer = v6 ? NULL : service_balancer(s, svc);
 	if (args->balancer)
 		args->sources = sources_of(s, svc, args->balancer, a);
 	if (port == spec->ports.at && service_has_health_port(s, svc))
@@ -257,11 +268,11 @@ args_of(struct snapshot *s, const struct service *svc, const struct service_port
 }
 
 static void
-program(struct snapshot *s, const struct service *svc, const struct service_port *port,
+program(struct snapshot *s, const struct service *svc, const struct service_port *port, bool v6,
 	struct plan *p)
 {
-	const struct service_args *args = args_of(s, svc, port, p->arena);
-	const char *ns = object_namespace(svc), *name = action_name(svc, port, p->arena);
+	const struct service_args *args = args_of(s, svc, port, v6, p->arena);
+	const char *ns = object_namespace(svc), *name = action_name(svc, port, v6, p->arena);
 	const struct programmed *has =
 	    snapshot_programmed(s, arena_printf(p->arena, "%s/%s", ns, name));
 
@@ -281,11 +292,13 @@ program(struct snapshot *s, const struct service *svc, const struct service_port
 /* ---- what is programmed and should not be ---- */
 
 static bool
-has_port_called(const struct service *svc, const char *called, struct arena *a)
+has_port_called(struct snapshot *s, const struct service *svc, const char *called,
+		struct arena *a)
 {
-	for (size_t i = 0; i < svc->spec->ports.n; i++)
-		if (str_is(action_name(svc, &svc->spec->ports.at[i], a), called))
-			return true;
+	for (int v6 = 0; v6 < 2; v6++)
+		for (size_t i = 0; service_address(s, svc, v6) && i < svc->spec->ports.n; i++)
+			if (str_is(action_name(svc, &svc->spec->ports.at[i], v6, a), called))
+				return true;
 	return false;
 }
 
@@ -300,7 +313,7 @@ retire(struct snapshot *s, const struct service *svc, bool served, struct plan *
 	     i < s->nprogrammed && !strncmp(s->programmed[i].id, prefix, len); i++) {
 		const char *called = s->programmed[i].id + strlen(ns) + 1;
 
-		if (served && has_port_called(svc, called, p->arena))
+		if (served && has_port_called(s, svc, called, p->arena))
 			continue;
 		plan_add(p, (struct action){
 				.verb = ACT_RETIRE,
@@ -319,6 +332,7 @@ program_reconcile(struct snapshot *s, const struct service *svc, struct plan *p)
 
 	/* first, for a renamed port leaves its place to the new name */
 	retire(s, svc, served, p);
-	for (size_t i = 0; served && i < svc->spec->ports.n; i++)
-		program(s, svc, &svc->spec->ports.at[i], p);
+	for (int v6 = 0; served && v6 < 2; v6++)
+		for (size_t i = 0; service_address(s, svc, v6) && i < svc->spec->ports.n; i++)
+			program(s, svc, &svc->spec->ports.at[i], v6, p);
 }

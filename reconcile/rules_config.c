@@ -3,6 +3,7 @@
  * The same functions read the values, so that what the check lets pass is what
  * the daemon gets.
  */
+#include "base/addr.h"
 #include "base/arena.h"
 #include "base/ipv4.h"
 #include "dns.h"
@@ -12,6 +13,13 @@
 #include <string.h>
 
 enum { RANGE_WIDEST = 8, RANGE_NARROWEST = 28 };
+
+/* Of IPv6.  A pod's address has its IPv4 address in the last 32 bits, a Service's its number.
+ */
+static const struct {
+	unsigned widest, narrowest;
+	const char *example;
+} ranges6[2] = { { 16, 96, "fd42::/64" }, { 96, 120, "fd43::/112" } };
 
 /* Digits alone, up to `end`. */
 static bool
@@ -47,7 +55,7 @@ range_split(const char *text, uint32_t *ret_net, uint32_t *ret_bits)
 	return strchr(text, '/') && ipv4_range_read(text, ret_net, ret_bits);
 }
 
-const char *
+static const char *
 range_read(const char *text, uint32_t *ret_net, uint32_t *ret_bits, struct arena *a)
 {
 	uint32_t net = 0, bits = 0, mask;
@@ -65,6 +73,46 @@ range_read(const char *text, uint32_t *ret_net, uint32_t *ret_bits, struct arena
 	*ret_net = net;
 	*ret_bits = bits;
 	return NULL;
+}
+
+static const char *
+range6_read(const char *text, bool services, struct addr_range *ret, struct arena *a)
+{
+	unsigned widest = ranges6[services].widest, narrowest = ranges6[services].narrowest;
+	struct addr_range r;
+	addr net;
+
+	if (!strchr(text, '/') || !addr_range_read(text, &r) || !r.v6)
+		return arena_printf(a,
+				    "has behind its comma what must be an IPv6 range such as "
+				    "%s",
+				    ranges6[services].example);
+	if (r.bits < widest || r.bits > narrowest)
+		return arena_printf(a, "must have an IPv6 range of /%u to /%u, not /%u", widest,
+				    narrowest, r.bits);
+	net = addr_head(r.net, r.bits, 128);
+	if (net != r.net)
+		return arena_printf(a, "has bits set behind its /%u: the range begins at %s/%u",
+				    r.bits, addr_text(net, a), r.bits);
+	if (!addr_v6(net) || net >> 120 == 0xff || net >> 118 == 0xfe80 >> 6)
+		return "has an IPv6 range of addresses that no pod or Service can have";
+	*ret = r;
+	return NULL;
+}
+
+const char *
+ranges_read(const char *text, bool services, uint32_t *ret_net, uint32_t *ret_bits,
+	    struct addr_range *ret_six, struct arena *a)
+{
+	const char *comma = strchr(text, ','), *why;
+
+	*ret_six = (struct addr_range){ 0 };
+	if (comma && memchr(text, ':', (size_t)(comma - text)))
+		return "begins with an IPv6 range: the first family of a cluster of kedge's is "
+		       "IPv4, so that range comes second";
+	why = range_read(comma ? arena_strndup(a, text, (size_t)(comma - text)) : text, ret_net,
+			 ret_bits, a);
+	return why || !comma ? why : range6_read(comma + 1, services, ret_six, a);
 }
 
 const char *
@@ -123,6 +171,8 @@ addresses_read(const char *text, uint32_t *ret_first, uint32_t *ret_last)
 	const char *dash = strchr(text, '-');
 	uint32_t first = 0, last = 0, bits = 32;
 
+	if (strchr(text, ':'))
+		return "is of IPv6: balancers' and external addresses are of IPv4 alone";
 	if (dash) {
 		if (!address_read(text, dash - text, &first) ||
 		    !address_read(dash + 1, strlen(dash + 1), &last))
@@ -162,11 +212,21 @@ is_addresses(const char *s, struct arena *a)
 }
 
 const char *
-is_range(const char *s, struct arena *a)
+is_pod_ranges(const char *s, struct arena *a)
 {
+	struct addr_range six;
 	uint32_t net, bits;
 
-	return range_read(s, &net, &bits, a);
+	return ranges_read(s, false, &net, &bits, &six, a);
+}
+
+const char *
+is_service_ranges(const char *s, struct arena *a)
+{
+	struct addr_range six;
+	uint32_t net, bits;
+
+	return ranges_read(s, true, &net, &bits, &six, a);
 }
 
 const char *
@@ -321,16 +381,43 @@ is_mirror(const char *s, struct arena *a)
 		      "mirror.example:5000/hub";
 }
 
+/* Others' addresses cannot be reached any more by who takes them for pods. */
+static void
+ula_check(const struct place *at, const char *field, const struct addr_range *r)
+{
+	if (r->bits && r->net >> 121 != 0xfc >> 1)
+		place_complain_softly(at, field,
+				      "%s/%u is no range of unique local addresses "
+				      "(fc00::/7): it has to be one that is routed to this "
+				      "host",
+				      addr_text(r->net, at->arena), r->bits);
+}
+
 void
 config_network_check(const void *obj, const struct place *at)
 {
 	const struct config_network *n = obj;
 	uint32_t pod = 0, pod_bits = 0, svc = 0, svc_bits = 0, bits;
+	struct addr_range pod6, svc6;
 
 	if (!place_ok(at, "podCIDR") || !place_ok(at, "serviceCIDR") ||
-	    !range_split(n->podCIDR, &pod, &pod_bits) ||
-	    !range_split(n->serviceCIDR, &svc, &svc_bits))
-		return; /* is_range said so */
+	    ranges_read(n->podCIDR, false, &pod, &pod_bits, &pod6, at->arena) ||
+	    ranges_read(n->serviceCIDR, true, &svc, &svc_bits, &svc6, at->arena))
+		return; /* the fields' own checks said so */
+	if (!pod6.bits != !svc6.bits)
+		place_complain(at, pod6.bits ? "serviceCIDR" : "podCIDR",
+			       "Invalid value: \"%s\": has no IPv6 range, and %s has one: pods "
+			       "and Services have IPv6 both, or neither of them",
+			       pod6.bits ? n->serviceCIDR : n->podCIDR,
+			       pod6.bits ? "podCIDR" : "serviceCIDR");
+	ula_check(at, "podCIDR", &pod6);
+	ula_check(at, "serviceCIDR", &svc6);
+	if (pod6.bits && addr_overlap(pod6, svc6))
+		place_complain(
+		    at, "serviceCIDR",
+		    "Invalid value: \"%s\": overlaps podCIDR %s: an address can be a "
+		    "pod's or a Service's, not both",
+		    n->serviceCIDR, n->podCIDR);
 	bits = pod_bits < svc_bits ? pod_bits : svc_bits;
 	if ((pod ^ svc) >> (32 - bits) == 0)
 		place_complain(

@@ -191,6 +191,83 @@ policy_check(const struct service_spec *s, const struct place *at)
 		    s->externalTrafficPolicy);
 }
 
+static const char *
+list_text(const struct strs *s, struct arena *a)
+{
+	const char *text = "";
+
+	for (size_t i = 0; i < s->n; i++)
+		text = arena_printf(a, "%s%s\"%s\"", text, i ? "," : "", s->at[i]);
+	return arena_printf(a, "[%s]", text);
+}
+
+static bool
+is_v6(const char *ip)
+{
+	return strchr(ip, ':') != NULL;
+}
+
+/* Addresses: one of a family, in the order of the families. */
+static void
+cluster_ips_check(const struct service_spec *s, const struct place *at)
+{
+	const struct strs *ips = &s->clusterIPs;
+	const char *list = list_text(ips, at->arena);
+	char sub[64];
+
+	if (ips->n > 1 && str_is(ips->at[0], "None"))
+		place_complain(at, "clusterIPs",
+			       "Invalid value: %s: 'None' must be the first and only value",
+			       list);
+	if (ips->n > 2)
+		place_complain(at, "clusterIPs",
+			       "Invalid value: %s: may only hold up to 2 values", list);
+	else if (ips->n == 2 && is_v6(ips->at[0]) == is_v6(ips->at[1]) &&
+		 !str_is(ips->at[0], "None"))
+		place_complain(at, "clusterIPs",
+			       "Invalid value: %s: may specify no more than one IP for each IP "
+			       "family",
+			       list);
+	for (size_t i = 0; i < ips->n && i < s->ipFamilies.n; i++) {
+		bool v6 = str_is(s->ipFamilies.at[i], "IPv6");
+
+		if (str_is(ips->at[i], "None") || is_v6(ips->at[i]) == v6)
+			continue;
+		snprintf(sub, sizeof sub, "clusterIPs[%zu]", i);
+		place_complain(at, sub,
+			       "Invalid value: \"%s\": expected an %s value as indicated by "
+			       "`ipFamilies[%zu]`",
+			       ips->at[i], s->ipFamilies.at[i], i);
+	}
+}
+
+static void
+families_check(const struct service_spec *s, const struct place *at)
+{
+	static const char more[] =
+	    "Invalid value: \"SingleStack\": must be 'RequireDualStack' or 'PreferDualStack' "
+	    "when multiple %s are specified";
+	bool single = !given(s->ipFamilyPolicy) || str_is(s->ipFamilyPolicy, "SingleStack");
+	char sub[64];
+
+	if (str_is(s->type, "ExternalName") || !place_ok(at, "ipFamilies") ||
+	    !place_ok(at, "clusterIPs"))
+		return;
+	for (size_t i = 1; i < s->ipFamilies.n; i++)
+		for (size_t k = 0; k < i; k++)
+			if (str_is(s->ipFamilies.at[i], s->ipFamilies.at[k])) {
+				snprintf(sub, sizeof sub, "ipFamilies[%zu]", i);
+				place_complain(at, sub, "Duplicate value: \"%s\"",
+					       s->ipFamilies.at[i]);
+				break;
+			}
+	cluster_ips_check(s, at);
+	if (single && s->clusterIPs.n == 2)
+		place_complain(at, "ipFamilyPolicy", more, "cluster IPs");
+	if (single && s->ipFamilies.n == 2)
+		place_complain(at, "ipFamilyPolicy", more, "IP families");
+}
+
 static void
 address_check(const struct service_spec *s, const struct place *at)
 {
@@ -205,15 +282,7 @@ address_check(const struct service_spec *s, const struct place *at)
 		    at, "clusterIP",
 		    "Invalid value: \"None\": may not be set to 'None' for %s services",
 		    s->type);
-	for (size_t i = 0; i < s->ipFamilies.n; i++)
-		if (str_is(s->ipFamilies.at[i], "IPv6"))
-			place_complain_softly(at, "ipFamilies",
-					      "IPv6 is known, but this version of kedge serves "
-					      "IPv4 only");
-	if (str_is(s->ipFamilyPolicy, "RequireDualStack"))
-		place_complain_softly(at, "ipFamilyPolicy",
-				      "RequireDualStack is known, but this version of kedge "
-				      "serves IPv4 only");
+	families_check(s, at);
 }
 
 void

@@ -29,8 +29,9 @@ struct service_claims {
 	size_t n;
 	struct claim *given; /* in this pass, to balancers */
 	size_t ngiven, cap;
-	uint32_t next_address; /* host part; below it all is taken or was given out */
-	int next_port[4];      /* by what */
+	uint32_t next_address[2]; /* host part, by family; below it all is taken or was given
+				     out */
+	int next_port[4];         /* by what */
 };
 
 static bool
@@ -168,12 +169,23 @@ health_port(const struct service *svc, struct service_port *to)
 	return to;
 }
 
-/* False for none, headless and what is not IPv4. */
+/* False for none and headless.  What is outside the range of IPv6 has no number, 0. */
 static bool
-address_of(const struct service *svc, uint32_t *ret)
+address_of(const struct settings *set, const struct service *svc, bool v6, uint32_t *ret)
 {
-	return svc->spec && !service_is(svc, "ExternalName") &&
-	       ipv4_read(svc->spec->clusterIP, ret);
+	addr ip;
+
+	if (!addr_read(service_address_said(svc, v6), &ip))
+		return false;
+	*ret =
+	    v6 && !addr_within(ip, set->svcs6) ? 0 : (uint32_t)(v6 ? ip ^ set->svcs6.net : ip);
+	return true;
+}
+
+static enum service_what
+address_kind(bool v6)
+{
+	return v6 ? CLAIM_ADDRESS6 : CLAIM_ADDRESS;
 }
 
 static int
@@ -190,7 +202,7 @@ claim_order(const void *a, const void *b)
 
 /* Room: 2 * (2 + its ports). */
 static size_t
-claims_by(const struct service *svc, struct claim *to)
+claims_by(const struct settings *set, const struct service *svc, struct claim *to)
 {
 	bool balanced;
 	uint32_t ip, outer = 0;
@@ -199,8 +211,9 @@ claims_by(const struct service *svc, struct claim *to)
 	if (!svc->spec)
 		return 0;
 	balanced = service_balancer_ip(svc, &outer);
-	if (address_of(svc, &ip))
-		to[n++] = (struct claim){ key_of(CLAIM_ADDRESS, ip), svc };
+	for (int v6 = 0; v6 < 2; v6++)
+		if (address_of(set, svc, v6, &ip) && ip)
+			to[n++] = (struct claim){ key_of(address_kind(v6), ip), svc };
 	if (balanced)
 		to[n++] = (struct claim){ key_of(CLAIM_BALANCER, outer), svc };
 	if (svc->spec->healthCheckNodePort)
@@ -249,10 +262,11 @@ claims_of(struct snapshot *s)
 	}
 	c->at = arena_alloc(s->arena, (room + 1) * sizeof *c->at);
 	for (size_t i = 0; i < all->n; i++)
-		c->n += claims_by((const struct service *)all->at[i], c->at + c->n);
+		c->n +=
+		    claims_by(s->settings, (const struct service *)all->at[i], c->at + c->n);
 	if (c->n)
 		qsort(c->at, c->n, sizeof *c->at, claim_order);
-	c->next_address = API_HOST + 1;
+	c->next_address[0] = c->next_address[1] = API_HOST + 1;
 	for (size_t i = CLAIM_TCP; i <= CLAIM_SCTP; i++)
 		c->next_port[i] = first_dynamic_port(s->settings);
 	return c;
@@ -307,18 +321,26 @@ service_give(struct snapshot *s, enum service_what what, uint64_t number,
 }
 
 static bool
-in_net(const struct settings *set, uint32_t ip)
+in_net(const struct settings *set, bool v6, uint32_t ip)
 {
-	return ipv4_within(ip, set->svc_net, set->svc_bits);
+	return v6 ? ip != 0 : ipv4_within(ip, set->svc_net, set->svc_bits);
+}
+
+const char *
+service_address(struct snapshot *s, const struct service *svc, bool v6)
+{
+	uint32_t ip;
+
+	return address_of(s->settings, svc, v6, &ip) && in_net(s->settings, v6, ip) &&
+		       holder(claims_of(s), key_of(address_kind(v6), ip)) == svc
+		   ? service_address_said(svc, v6)
+		   : NULL;
 }
 
 bool
 service_has_address(struct snapshot *s, const struct service *svc)
 {
-	uint32_t ip;
-
-	return address_of(svc, &ip) && in_net(s->settings, ip) &&
-	       holder(claims_of(s), key_of(CLAIM_ADDRESS, ip)) == svc;
+	return service_address(s, svc, false) || service_address(s, svc, true);
 }
 
 static bool
@@ -350,7 +372,11 @@ is_of(const struct resting *r, enum service_what what)
 {
 	const struct service_port port = { .protocol = r->protocol };
 
-	return what == CLAIM_ADDRESS ? !r->protocol : r->protocol && port_kind(&port) == what;
+	if (what == CLAIM_ADDRESS || !r->protocol)
+		return what == CLAIM_ADDRESS && !r->protocol;
+	if (what == CLAIM_ADDRESS6 || str_is(r->protocol, RESTING_6))
+		return what == CLAIM_ADDRESS6 && str_is(r->protocol, RESTING_6);
+	return port_kind(&port) == what;
 }
 
 /* Was it given back a moment ago? */
@@ -395,17 +421,36 @@ service_reserved(const struct settings *set, const struct service *svc, uint32_t
 	return NULL;
 }
 
+static const char *
+address6_give(struct snapshot *s, struct arena *a)
+{
+	struct service_claims *c = claims_of(s);
+	const struct addr_range *range = &s->settings->svcs6;
+	uint32_t end = (uint32_t)((UINT64_C(1) << (128 - range->bits)) - 1);
+
+	while (c->next_address[1] < end) {
+		uint32_t host = c->next_address[1]++;
+
+		if (!holder(c, key_of(CLAIM_ADDRESS6, host)) && !rests(s, CLAIM_ADDRESS6, host))
+			return addr_text(range->net | host, a);
+	}
+	end = wake(s, CLAIM_ADDRESS6);
+	return end ? addr_text(range->net | end, a) : NULL;
+}
+
 /* The lowest free address; NULL when the range is full. */
 static const char *
-address_give(struct snapshot *s, struct arena *a)
+address_give(struct snapshot *s, bool v6, struct arena *a)
 {
 	struct service_claims *c = claims_of(s);
 	const struct settings *set = s->settings;
 	uint32_t end = (uint32_t)((UINT64_C(1) << (32 - set->svc_bits)) - 1); /* broadcast */
 	uint32_t dns = dns_address(set);
 
-	while (c->next_address < end) {
-		uint32_t host = c->next_address++, ip = set->svc_net | host;
+	if (v6)
+		return address6_give(s, a);
+	while (c->next_address[0] < end) {
+		uint32_t host = c->next_address[0]++, ip = set->svc_net | host;
 
 		if (ip != dns && !holder(c, key_of(CLAIM_ADDRESS, ip)) &&
 		    !rests(s, CLAIM_ADDRESS, ip))
@@ -435,32 +480,47 @@ port_give(struct snapshot *s, const struct service_port *port)
 	return (int)wake(s, what);
 }
 
+static const char *
+range_text(const struct settings *set, bool v6, struct arena *a)
+{
+	return v6 ? arena_printf(a, "%s/%u", addr_text(set->svcs6.net, a), set->svcs6.bits)
+		  : arena_printf(a, "%s/%u", ipv4_text(set->svc_net, a), set->svc_bits);
+}
+
 /* The API server's words, of its repair loops. */
 static struct trouble
-address_trouble(struct snapshot *s, const struct service *svc, struct arena *a)
+address_trouble(struct snapshot *s, const struct service *svc, bool v6, struct arena *a)
 {
 	const struct settings *set = s->settings;
+	const char *text = service_address_said(svc, v6);
 	const struct service *other;
 	uint32_t ip;
 
-	if (!address_of(svc, &ip) || service_has_address(s, svc))
+	if (!address_of(set, svc, v6, &ip) || service_address(s, svc, v6))
 		return (struct trouble){ 0 };
-	if (!in_net(set, ip))
+	if (!family_there(set, v6))
+		return (struct trouble){
+			"ClusterIPNotAllocated",
+			arena_printf(a,
+				     "Cluster IP [%s]: %s is of ip family that is no longer "
+				     "configured on cluster; please recreate service",
+				     family_name(v6), text)
+		};
+	if (!in_net(set, v6, ip))
 		return (struct trouble){
 			"ClusterIPOutOfRange",
 			arena_printf(a,
-				     "Cluster IP [IPv4]: %s is not within the service CIDR "
-				     "%s/%u; please recreate service",
-				     ipv4_text(ip, a), ipv4_text(set->svc_net, a),
-				     set->svc_bits)
+				     "Cluster IP [%s]: %s is not within the service CIDR %s; "
+				     "please recreate service",
+				     family_name(v6), text, range_text(set, v6, a))
 		};
-	other = holder(claims_of(s), key_of(CLAIM_ADDRESS, ip));
+	other = holder(claims_of(s), key_of(address_kind(v6), ip));
 	return (struct trouble){
 		"ClusterIPAlreadyAllocated",
 		arena_printf(a,
-			     "Cluster IP [IPv4]:%s was assigned to multiple services (%s has "
+			     "Cluster IP [%s]:%s was assigned to multiple services (%s has "
 			     "it); please recreate service",
-			     ipv4_text(ip, a), object_path(other, a))
+			     family_name(v6), text, object_path(other, a))
 	};
 }
 
@@ -494,37 +554,35 @@ port_trouble(struct snapshot *s, const struct service *svc, const struct service
 
 /* ---- the object ---- */
 
-static struct strs
-one_word(const char *word, struct arena *a)
-{
-	struct strs s = { arena_alloc(a, sizeof *s.at), 1 };
-
-	s.at[0] = word;
-	return s;
-}
-
-/* False when the range is full. */
-static bool
+/* The range that is full, "" where there is none; NULL: it has what it wants. */
+static const char *
 fill_address(struct snapshot *s, struct service_spec *spec, struct buf *why, struct arena *a)
 {
-	bool full = false;
+	struct strs ips = { arena_alloc(a, 3 * sizeof *ips.at), 0 };
+	const char *full = NULL;
 
-	if (str_is(spec->clusterIP, "")) {
-		const char *ip = address_give(s, a);
+	if (!spec->clusterIPs.n && !str_is(spec->clusterIP, ""))
+		ips.at[ips.n++] = spec->clusterIP;
+	for (size_t i = 0; i < spec->clusterIPs.n && i < 2; i++)
+		ips.at[ips.n++] = spec->clusterIPs.at[i];
+	spec->clusterIPs = ips;
+	service_families_fill(s->settings, spec, a);
+	ips = spec->clusterIPs;
+	while (!full && !str_is(spec->clusterIP, "None") && ips.n < spec->ipFamilies.n) {
+		bool v6 = str_is(spec->ipFamilies.at[ips.n], "IPv6");
+		bool there = family_there(s->settings, v6);
+		const char *ip = there ? address_give(s, v6, a) : NULL;
 
-		full = !ip;
-		if (ip) {
-			spec->clusterIP = ip;
-			buf_addf(why, "cluster IP %s", ip);
-		}
+		full = ip ? NULL : there ? range_text(s->settings, v6, a) : "";
+		if (!ip)
+			break;
+		ips.at[ips.n++] = ip;
+		buf_addf(why, "%scluster IP %s", why->len ? ", " : "", ip);
 	}
-	if (!full && !spec->clusterIPs.n)
-		spec->clusterIPs = one_word(spec->clusterIP, a);
-	if (!spec->ipFamilies.n)
-		spec->ipFamilies = one_word("IPv4", a);
-	if (str_is(spec->ipFamilyPolicy, ""))
-		spec->ipFamilyPolicy = "SingleStack";
-	return !full;
+	spec->clusterIPs = ips;
+	if (ips.n)
+		spec->clusterIP = ips.at[0];
+	return full;
 }
 
 /* A load balancer that sends to addresses needs none. */
@@ -572,7 +630,7 @@ fill_ports(struct snapshot *s, struct service_spec *spec, struct buf *why, struc
 }
 
 static bool
-is_filled(const struct service *svc)
+is_filled(const struct settings *set, const struct service *svc)
 {
 	const struct service_spec *spec = svc->spec;
 
@@ -581,8 +639,7 @@ is_filled(const struct service *svc)
 			return false;
 	if (wants_health_port(spec) && !spec->healthCheckNodePort)
 		return false;
-	return !str_is(spec->clusterIP, "") && spec->clusterIPs.n && spec->ipFamilies.n &&
-	       !str_is(spec->ipFamilyPolicy, "");
+	return !str_is(spec->clusterIP, "") && service_families_filled(set, spec);
 }
 
 /* What `draft` lacks is given; `*t` is the first thing that cannot be had, `why` says what was.
@@ -593,16 +650,21 @@ fill(struct snapshot *s, struct service *draft, struct trouble *t, struct buf *w
 {
 	const struct settings *set = s->settings;
 	struct service_spec *spec = arena_alloc(a, sizeof *spec);
+	const char *full;
 
 	*spec = *draft->spec;
 	draft->spec = spec;
-	if (!fill_address(s, spec, why, a))
+	full = fill_address(s, spec, why, a);
+	if (full && !*full)
+		*t = (struct trouble){ "ClusterIPNotAllocated",
+				       "IPv6 is not configured on this cluster" };
+	else if (full)
 		*t = (struct trouble){
 			"ServiceCIDRFull",
 			arena_printf(a,
-				     "Service CIDR %s/%u is full; you must widen the CIDR in "
+				     "Service CIDR %s is full; you must widen the CIDR in "
 				     "order to create new services",
-				     ipv4_text(set->svc_net, a), set->svc_bits)
+				     full)
 		};
 	if (service_has_node_ports(draft) && !fill_ports(s, spec, why, a) && !t->reason)
 		*t = (struct trouble){
@@ -635,7 +697,7 @@ service_settle(struct snapshot *s, struct service *svc, struct arena *a)
 	cleanup_buf struct buf why = { 0 };
 	struct trouble t = { 0 };
 
-	if (svc->spec && !service_is(svc, "ExternalName") && !is_filled(svc))
+	if (svc->spec && !service_is(svc, "ExternalName") && !is_filled(s->settings, svc))
 		fill(s, svc, &t, &why, a);
 }
 
@@ -696,14 +758,17 @@ service_reconcile(struct snapshot *s, const struct service *svc, struct plan *p)
 		(void)service_balance(s, svc, &t, p); /* of its life as a LoadBalancer */
 		return;
 	}
-	t = address_trouble(s, svc, p->arena);
+	t = address_trouble(s, svc, service_family_first(svc), p->arena);
+	if (!t.reason)
+		t = address_trouble(s, svc, !service_family_first(svc), p->arena);
 	for (size_t i = 0; service_has_node_ports(svc) && i < svc->spec->ports.n; i++)
 		if (!t.reason)
 			t = port_trouble(s, svc, &svc->spec->ports.at[i], p->arena);
 	if (!t.reason)
 		t = port_trouble(s, svc, health_port(svc, &health), p->arena);
 	/* one write a pass; trouble is still there in the next */
-	if ((!is_filled(svc) && fill_in(s, svc, &t, p)) || service_balance(s, svc, &t, p))
+	if ((!is_filled(s->settings, svc) && fill_in(s, svc, &t, p)) ||
+	    service_balance(s, svc, &t, p))
 		return;
 	say(s, svc, &t, p);
 }

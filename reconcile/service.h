@@ -5,7 +5,9 @@
 #include "snapshot.h"
 
 /* Of two that claim the same, who came first has it: the older, then the lesser name. */
-bool service_has_address(struct snapshot *, const struct service *);
+bool service_has_address(struct snapshot *, const struct service *); /* of either family */
+/* The one of this family that it has rightfully; NULL: none. */
+const char *service_address(struct snapshot *, const struct service *, bool v6);
 bool service_has_port(struct snapshot *, const struct service *, const struct service_port *);
 bool service_has_node_ports(const struct service *); /* NodePort, LoadBalancer */
 /* Its load balancer's address as given out, if it has it rightfully; NULL: none. */
@@ -30,6 +32,22 @@ bool endpoint_is_ready(const struct endpoint *); /* and has an address */
  * as there are any; the next pass says what could not be had.  `s` need not have it. */
 void service_settle(struct snapshot *s, struct service *, struct arena *);
 
+/* service_family.c */
+const char *family_name(bool v6);                     /* "IPv4", "IPv6" */
+bool family_there(const struct settings *, bool v6);  /* has the cluster such addresses? */
+const char *pod_address(const struct pod *, bool v6); /* NULL: it has none */
+bool service_family_first(const struct service *);    /* is IPv6 its first? */
+bool service_has_family(const struct service *, bool v6);
+const char *service_address_said(const struct service *, bool v6); /* whosever it is */
+/* Policy and families where they are left out; addresses that are too many go. */
+void service_families_fill(const struct settings *, struct service_spec *, struct arena *);
+/* Is nothing left to fill in, addresses included? */
+bool service_families_filled(const struct settings *, const struct service_spec *);
+/* What it asks for and the cluster cannot give, in the API server's words. */
+void service_families_check(const struct settings *, const struct service *,
+			    void (*say)(void *ctx, const char *field, const char *words),
+			    void *ctx, struct arena *);
+
 /* endpoints_mirror.c: of a service without a selector. */
 void endpoints_mirror(struct snapshot *, const struct service *, struct plan *);
 /* hostport.c: does this pod want the rules of that name?  "web.pod:8080-tcp" */
@@ -51,6 +69,7 @@ enum service_what {
 	CLAIM_BALANCER_TCP, /* a port of it: one service's */
 	CLAIM_BALANCER_UDP,
 	CLAIM_BALANCER_SCTP,
+	CLAIM_ADDRESS6, /* its place in the range */
 };
 /* Whose this service address is without any Service that says so: "the cluster's DNS", the
  * API's own Service; NULL: nobody's, or this Service's. */

@@ -42,7 +42,8 @@ ingress_of(const struct service *svc)
 bool
 service_balancer_ip(const struct service *svc, uint32_t *ret)
 {
-	return is_balanced(svc) && ipv4_read(ingress_of(svc), ret);
+	return is_balanced(svc) && service_has_family(svc, false) &&
+	       ipv4_read(ingress_of(svc), ret);
 }
 
 /* Who has a port of this address that the service wants; NULL: all are free, or its own. */
@@ -124,6 +125,12 @@ choose(struct snapshot *s, const struct service *svc, struct trouble *t, struct 
 	const struct service_port *port;
 	uint32_t ip;
 
+	if (!service_has_family(svc, false)) {
+		*t = failed(
+		    arena_printf(a, "the pool %s has no addresses of IPv6", pool_text(pool, a)),
+		    a);
+		return 0;
+	}
 	if (str_is(asked, "")) {
 		ip = find(s, svc);
 		if (!ip)

@@ -5,6 +5,7 @@
  */
 #ifndef KEDGE_SNAPSHOT_H
 #define KEDGE_SNAPSHOT_H
+#include "base/addr.h"
 #include "object.h"
 
 struct arena;
@@ -35,9 +36,11 @@ struct programmed {
 
 /* A service's address or node port that left the rules: who had a connection to it, or
  * remembers it, must not meet a stranger there yet. */
+#define RESTING_6 "IPV6"
 struct resting {
 	uint32_t number;
-	const char *protocol; /* of a node port; NULL: an address */
+	const char *protocol; /* of a node port; NULL: an address; RESTING_6: one of IPv6, by
+				 its place in the range */
 	int64_t until;
 };
 
@@ -72,10 +75,11 @@ struct address_ranges {
 /* Settings that controllers obey; from kedge.yaml. */
 struct settings {
 	const char *node_name;
-	struct pairs node_labels; /* the operator's, over our own */
-	const char *node_ip;
+	struct pairs node_labels;       /* the operator's, over our own */
+	const char *node_ip, *node_ip6; /* NULL: it has none of IPv6 */
 	uint32_t pod_net, pod_bits;     /* host order: 10.42.0.0, 16 */
 	uint32_t svc_net, svc_bits;     /* 10.43.0.0, 16 */
+	struct addr_range pods6, svcs6; /* bits 0: the cluster has no IPv6 */
 	int node_port_lo, node_port_hi; /* 30000, 32767 */
 	const char *cluster_domain;     /* "cluster.local" */
 	const char *cluster_dns;        /* whom pods ask for names; NULL: none, so the host's */
@@ -95,6 +99,13 @@ address_allowed(const struct address_ranges *r, uint32_t ip)
 		if (ip >= r->at[i].first && ip <= r->at[i].last)
 			return true;
 	return false;
+}
+
+/* A pod's other address: its IPv4 address behind the range's net. */
+static inline addr
+settings_pod6(const struct settings *set, uint32_t ip)
+{
+	return set->pods6.net | ip;
 }
 
 struct snapshot {

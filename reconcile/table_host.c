@@ -1,5 +1,6 @@
 /* table_host.c -- the cells of the host, of what pods are given, of services, and of kedge's
  * own kinds. */
+#include "base/addr.h"
 #include "table_cells.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -241,9 +242,10 @@ cell_endpoints_list(const void *obj, const struct cells *c)
 		for (size_t p = 0; p < set->ports.n; p++)
 			for (size_t i = 0; i < set->addresses.n; i++)
 				if (n++ < SHOWN)
-					buf_addf(&b, "%s%s:%" PRId64, b.len ? "," : "",
-						 set->addresses.at[i].ip,
-						 set->ports.at[p].port);
+					buf_addf(
+					    &b, "%s%s:%" PRId64, b.len ? "," : "",
+					    addr_before_port(set->addresses.at[i].ip, c->arena),
+					    set->ports.at[p].port);
 		for (size_t i = 0; !set->ports.n && i < set->addresses.n; i++)
 			if (n++ < SHOWN)
 				cell_add_part(&b, ",", set->addresses.at[i].ip);

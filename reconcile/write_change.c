@@ -61,7 +61,7 @@ static const struct {
 	{ "clusterIP", offsetof(struct wants, address), true },
 	{ "clusterIPs", offsetof(struct wants, address), true },
 	{ "ipFamilies", offsetof(struct wants, address), false },
-	{ "ipFamilyPolicy", offsetof(struct wants, address), false },
+	{ "ipFamilyPolicy", offsetof(struct wants, address), true },
 	{ "internalTrafficPolicy", offsetof(struct wants, address), false },
 	{ "healthCheckNodePort", offsetof(struct wants, health_port), true },
 	{ "allocateLoadBalancerNodePorts", offsetof(struct wants, balancer), false },
@@ -96,6 +96,33 @@ carry_fields(struct members *spec, const struct tree *old, const struct wants *w
 			members_put(spec, kept[i].key, before);
 		}
 	}
+}
+
+/* A list that is as it was, of two: its first alone. */
+static void
+trim(struct write *w, struct members *spec, const struct tree *old, const char *key)
+{
+	const struct tree *was = tree_get(old, key), *is = members_get(spec, key);
+	struct tree *one;
+
+	if (!is || is->type != N_LIST || !is->kids || !is->kids->next ||
+	    !(was && tree_same(was, is)))
+		return;
+	one = tree_copy(is, w->a);
+	one->kids->next = NULL;
+	members_put(spec, key, one);
+}
+
+/* Who asks for one family gives the second one back, as long as nothing else is said of it. */
+static void
+carry_families(struct write *w, struct members *spec, const struct tree *old)
+{
+	const struct tree *policy = members_get(spec, "ipFamilyPolicy");
+
+	if (!policy || !policy->text || !str_is(policy->text, "SingleStack"))
+		return;
+	trim(w, spec, old, "clusterIPs");
+	trim(w, spec, old, "ipFamilies");
 }
 
 static bool
@@ -184,6 +211,7 @@ carry_service(struct write *w, const struct tree *body)
 	members_open(&m, w->a);
 	members_add_all(&m, spec);
 	carry_fields(&m, old, &was, &is);
+	carry_families(w, &m, old);
 	if (was.node_ports)
 		carry_ports(w, &m, tree_get(old, "ports"), is.node_ports);
 	members_open(&top, w->a);

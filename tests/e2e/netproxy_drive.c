@@ -2,12 +2,11 @@
  *
  * One command a line on stdin, one line of answer a command on stdout: "ok ..."
  * or "error: ...".  `-p PATH` names another iptables-restore, `-b` another bridge;
- * `-n` has nftables translate.
+ * `-n` has nftables translate; `-6` gives pods and services IPv6 as well.
  */
 #include "netproxy/netproxy.h"
 #include "reconcile/base/buf.h"
 #include "reconcile/base/error.h"
-#include "reconcile/base/ipv4.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -38,16 +37,31 @@ now_ms(void)
 	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
 }
 
-static uint32_t
+static addr
 ip_of(const char *text)
 {
-	struct in_addr a;
+	addr a = 0;
 
-	if (inet_pton(AF_INET, text, &a) != 1) {
+	if (!addr_read(text, &a) && strcmp(text, "::") != 0) {
 		fprintf(stderr, "%s is no address\n", text);
 		exit(2);
 	}
-	return ntohl(a.s_addr);
+	return a;
+}
+
+/* "10.42.0.2:80", "[fd42::a2a:2]:80", with ":away" behind. */
+static struct np_endpoint
+end_of(char *text)
+{
+	char *away = strstr(text, ":away"), *colon;
+
+	if (away)
+		*away = 0;
+	colon = strrchr(text, ':');
+	*colon = 0;
+	if (*text == '[')
+		*strchr(++text, ']') = 0;
+	return (struct np_endpoint){ ip_of(text), atoi(colon + 1), away };
 }
 
 static int
@@ -104,8 +118,8 @@ do_unplug(char **arg, struct error **e)
 static bool
 set_option(struct np_service *s, char *word)
 {
-	static uint32_t outer[8];
-	static struct np_range sources[8];
+	static addr outer[8];
+	static struct addr_range sources[8];
 	char *x = strchr(word, '=');
 
 	if (!strcmp(word, "inside")) {
@@ -126,10 +140,7 @@ set_option(struct np_service *s, char *word)
 	} else if (!strcmp(word, "health")) {
 		s->health_port = atoi(x);
 	} else if (!strcmp(word, "source")) {
-		char *slash = strchr(x, '/');
-
-		*slash = 0;
-		sources[s->nsources++] = (struct np_range){ ip_of(x), atoi(slash + 1) };
+		(void)addr_range_read(x, &sources[s->nsources++]);
 	}
 	return true;
 }
@@ -140,6 +151,7 @@ do_set(char **arg, struct error **e)
 {
 	static struct np_endpoint at[ARGS];
 	struct np_service s = { .id = arg[1],
+				.v6 = strchr(arg[2], ':'),
 				.vip = ip_of(arg[2]),
 				.proto = !strcmp(arg[3], "udp")    ? IPPROTO_UDP
 					 : !strcmp(arg[3], "sctp") ? IPPROTO_SCTP
@@ -151,14 +163,8 @@ do_set(char **arg, struct error **e)
 				.endpoints = at };
 
 	for (arg += 8; *arg; arg++) {
-		char *colon;
-
-		if (set_option(&s, *arg))
-			continue;
-		colon = strchr(*arg, ':');
-		*colon = 0;
-		at[s.n++] = (struct np_endpoint){ ip_of(*arg), atoi(colon + 1),
-						  strstr(colon + 1, ":away") };
+		if (!set_option(&s, *arg))
+			at[s.n++] = end_of(*arg);
 	}
 	if (np_set(np, &s, e) < 0)
 		return -1;
@@ -173,12 +179,8 @@ do_many(char **arg, struct error **e)
 	struct np_endpoint at[16];
 	size_t n = 0;
 
-	for (char **end = arg + 2; *end && n < 16; end++) {
-		char *colon = strchr(*end, ':');
-
-		*colon = 0;
-		at[n++] = (struct np_endpoint){ .ip = ip_of(*end), .port = atoi(colon + 1) };
-	}
+	for (char **end = arg + 2; *end && n < 16; end++)
+		at[n++] = end_of(*end);
 	for (int i = 0; i < atoi(arg[1]); i++) {
 		char id[32];
 		struct np_service s = { .id = id,
@@ -210,15 +212,19 @@ do_commit(char **arg, struct error **e)
 {
 	double t = now_ms();
 	struct np_wrote w;
-	struct pollfd p;
+	int more;
 
 	(void)arg;
 	if (np_commit(np, e) < 0)
 		return -1;
-	p = (struct pollfd){ np_fd(np), POLLIN, 0 };
-	if (poll(&p, 1, 60000) != 1)
-		return fail(e, WHY_TIMEOUT, "no end after 60 s");
-	if (np_commit_end(np, e) < 0)
+	do {
+		struct pollfd p = { np_fd(np), POLLIN, 0 };
+
+		if (poll(&p, 1, 60000) != 1)
+			return fail(e, WHY_TIMEOUT, "no end after 60 s");
+		more = np_commit_end(np, e);
+	} while (more > 0);
+	if (more < 0)
 		return -1;
 	w = np_wrote(np);
 	printf("ok chains=%u rules=%u removed=%u whole=%d elements=%u ms=%.1f\n", w.chains,
@@ -288,7 +294,7 @@ do_trace(char **arg, struct error **e)
 {
 	static const char *const verdicts[] = { "passed", "served", "refused", "dropped" };
 	struct np_way w;
-	char ip[IPV4_TEXT];
+	char ip[ADDR_TEXT];
 
 	(void)e;
 	np_trace(np, ip_of(arg[1]), ip_of(arg[2]),
@@ -298,7 +304,7 @@ do_trace(char **arg, struct error **e)
 		 atoi(arg[4]), &w);
 	printf("ok %s%s", verdicts[w.verdict], w.masqueraded ? " masqueraded" : "");
 	for (size_t i = 0; i < w.nends; i++)
-		printf(" %s:%u=%.3f", ipv4_print(w.ends[i].at.ip, ip), w.ends[i].at.port,
+		printf(" %s:%u=%.3f", addr_print(w.ends[i].at.ip, ip), w.ends[i].at.port,
 		       w.ends[i].share);
 	for (size_t i = 0; i < w.nsteps; i++)
 		printf(" [%s: %s]", w.steps[i].table, w.steps[i].rule);
@@ -473,9 +479,12 @@ main(int argc, char **argv)
 	char *line = NULL;
 	size_t cap = 0;
 
-	for (int c; (c = getopt(argc, argv, "p:b:n")) > 0;)
+	for (int c; (c = getopt(argc, argv, "p:b:n6")) > 0;)
 		if (c == 'n')
 			config.nft = true;
+		else if (c == '6')
+			(void)(addr_range_read("fd42::/64", &config.pods6) &&
+			       addr_range_read("fd43::/112", &config.svcs6));
 		else
 			*(c == 'p' ? &config.iptables_restore : &config.bridge) = optarg;
 	setvbuf(stdout, NULL, _IOLBF, 0);

@@ -9,29 +9,35 @@ use strict;
 use warnings;
 use Errno;
 use IO::Select;
-use IO::Socket::INET;
-use Socket;
+use IO::Socket::IP;
+use Socket qw(:DEFAULT getnameinfo NI_NUMERICHOST NIx_NOSERV);
 $| = 1;
 $SIG{CHLD} = 'IGNORE';
 my $mode = shift;
 
+sub client {
+	my (undef, $ip) = getnameinfo(shift, NI_NUMERICHOST, NIx_NOSERV);
+	return $ip =~ s/^::ffff://r;
+}
+
 sub serve {
 	my ($name, $port) = @_;
-	my $tcp = IO::Socket::INET->new(Listen => 512, LocalPort => $port, ReuseAddr => 1) or die "listen $port: $!";
-	my $udp = IO::Socket::INET->new(Proto => 'udp', LocalPort => $port) or die "udp $port: $!";
+	# of both families, also where the namespace has addresses of one
+	my @here = (LocalHost => '::', LocalPort => $port, V6Only => 0, GetAddrInfoFlags => 0);
+	my $tcp = IO::Socket::IP->new(@here, Listen => 512, ReuseAddr => 1) or die "listen $port: $!";
+	my $udp = IO::Socket::IP->new(@here, Proto => 'udp') or die "udp $port: $!";
 	my $both = IO::Select->new($tcp, $udp);
 	while (1) {
 		for my $s ($both->can_read) {
 			if ($s == $udp) {
 				my $from = $udp->recv(my $text, 2048) or next;
-				my (undef, $ip) = sockaddr_in($from);
-				$udp->send("$name " . inet_ntoa($ip) . "\n", 0, $from);
+				$udp->send("$name " . client($from) . "\n", 0, $from);
 				next;
 			}
 			my $c = $tcp->accept or next;
 			next if fork;
 			sysread $c, my $ask, 4096;
-			syswrite $c, "HTTP/1.0 200 OK\r\n\r\n$name " . $c->peerhost . "\n" if $ask && $ask =~ /^GET/;
+			syswrite $c, "HTTP/1.0 200 OK\r\n\r\n$name " . client($c->peername) . "\n" if $ask && $ask =~ /^GET/;
 			sysread $c, $ask, 1 unless $ask && $ask =~ /^GET/;
 			exit 0;
 		}
@@ -40,7 +46,7 @@ sub serve {
 
 sub ask {
 	my ($ip, $port, $count, $from) = @_;
-	my $s = IO::Socket::INET->new(Proto => 'udp', PeerAddr => $ip, PeerPort => $port,
+	my $s = IO::Socket::IP->new(Proto => 'udp', PeerAddr => $ip, PeerPort => $port,
 		$from ? (LocalPort => $from, ReuseAddr => 1) : ()) or die "udp: $!";
 	my $wait = IO::Select->new($s);
 	for (1 .. $count) {
@@ -53,14 +59,14 @@ sub ask {
 
 sub hold {
 	my ($ip, $port, $seconds) = @_;
-	my $s = IO::Socket::INET->new(PeerAddr => $ip, PeerPort => $port) or die "connect: $!";
+	my $s = IO::Socket::IP->new(PeerAddr => $ip, PeerPort => $port) or die "connect: $!";
 	print "held\n";
 	sleep $seconds;
 }
 
 sub talk {
 	my ($ip, $port) = @_;
-	my $s = IO::Socket::INET->new(PeerAddr => $ip, PeerPort => $port) or die "connect: $!";
+	my $s = IO::Socket::IP->new(PeerAddr => $ip, PeerPort => $port) or die "connect: $!";
 	print "connected\n";
 	while (my $line = <STDIN>) {
 		syswrite $s, $line or die "say: $!";

@@ -120,6 +120,55 @@ ranges_that_overlap_are_told_with_both_and_a_place(void **state)
 }
 
 static void
+a_second_range_is_of_ipv6_and_both_have_one(void **state)
+{
+	(void)state;
+	is_said("network: {podCIDR: '10.42.0.0/16,fd42::/64', serviceCIDR: "
+		"'10.43.0.0/16,fd43::/112'}\n",
+		"");
+	is_said("network: {podCIDR: '10.42.0.0/16,fd42::/64'}\n",
+		"network.serviceCIDR: Invalid value: \"10.43.0.0/16\": has no IPv6 range, and "
+		"podCIDR has one");
+	is_said("network: {serviceCIDR: '10.43.0.0/16,fd43::/112'}\n",
+		"network.podCIDR: Invalid value: \"10.42.0.0/16\": has no IPv6 range");
+	is_said("network: {podCIDR: 'fd42::/64,10.42.0.0/16'}\n",
+		"1:20: network.podCIDR: Invalid value: \"fd42::/64,10.42.0.0/16\": begins with "
+		"an IPv6 range: the first family");
+	is_said("network: {podCIDR: '10.42.0.0/16,10.44.0.0/16'}\n",
+		"must be an IPv6 range such as fd42::/64");
+	is_said("network: {podCIDR: '10.42.0.0/16,fd42::'}\n",
+		"must be an IPv6 range such as fd42::/64");
+	is_said("network: {podCIDR: '10.42.0.0/16,fd42::/112'}\n",
+		"must have an IPv6 range of /16 to /96, not /112");
+	is_said("network: {serviceCIDR: '10.43.0.0/16,fd43::/64'}\n",
+		"must have an IPv6 range of /96 to /120, not /64");
+	is_said("network: {podCIDR: '10.42.0.0/16,fd42::1/64'}\n",
+		"has bits set behind its /64: the range begins at fd42::/64");
+	is_said("network: {podCIDR: '10.42.0.0/16,fe80::/64'}\n",
+		"has an IPv6 range of addresses that no pod or Service can have");
+	is_said("network: {podCIDR: '10.42.0.0/16,::/64'}\n",
+		"has an IPv6 range of addresses that no pod or Service can have");
+	is_said("network: {podCIDR: '10.42.0.0/16,fd42::/64', serviceCIDR: "
+		"'10.43.0.0/16,fd42::7:0/112'}\n",
+		"network.serviceCIDR: Invalid value: \"10.43.0.0/16,fd42::7:0/112\": overlaps "
+		"podCIDR");
+	is_said("network: {podCIDR: '10.42.0.0/16,2001:db8::/64', serviceCIDR: "
+		"'10.43.0.0/16,fd43::/112'}\n",
+		"network.podCIDR: 2001:db8::/64 is no range of unique local addresses "
+		"(fc00::/7)");
+}
+
+static void
+addresses_to_give_away_are_of_ipv4(void **state)
+{
+	(void)state;
+	is_said("loadBalancer: {addresses: ['2001:db8::10']}\n",
+		"is of IPv6: balancers' and external addresses are of IPv4 alone");
+	is_said("allow: {externalIPs: ['2001:db8::/64']}\n",
+		"is of IPv6: balancers' and external addresses are of IPv4 alone");
+}
+
+static void
 a_listen_address_off_loopback_or_without_a_port_is_refused(void **state)
 {
 	(void)state;
@@ -431,6 +480,8 @@ main(void)
 		cmocka_unit_test(a_range_with_host_bits_is_told_where_it_begins),
 		cmocka_unit_test(a_range_that_is_too_small_or_too_wide_is_refused),
 		cmocka_unit_test(ranges_that_overlap_are_told_with_both_and_a_place),
+		cmocka_unit_test(a_second_range_is_of_ipv6_and_both_have_one),
+		cmocka_unit_test(addresses_to_give_away_are_of_ipv4),
 		cmocka_unit_test(a_listen_address_off_loopback_or_without_a_port_is_refused),
 		cmocka_unit_test(a_node_that_kubernetes_would_not_take_is_refused_in_its_words),
 		cmocka_unit_test(

@@ -260,6 +260,60 @@ names_are_answered_as_kubernetes_has_it(void **state)
 	golden("answers.txt", &all);
 }
 
+/* Of a cluster that has IPv6, which the golden world has not. */
+static void
+names_and_addresses_of_ipv6(void **state)
+{
+#define R48 "0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0."
+	static const struct {
+		const char *name;
+		unsigned type;
+		const char *has; /* NULL: it is asked elsewhere */
+	} rows[] = {
+		{ "both.shop.svc.cluster.local", DNS_AAAA, "AAAA fd43::7" },
+		{ "both.shop.svc.cluster.local", DNS_A, "A 10.43.0.99" },
+		{ "six.shop.svc.cluster.local", DNS_AAAA, "AAAA fd43::8" },
+		{ "six.shop.svc.cluster.local", DNS_A, "NOERROR" },
+		{ "7." R48 "0.0.0.0.0.0.0.3.4.d.f.ip6.arpa", DNS_PTR,
+		  "PTR both.shop.svc.cluster.local." },
+		{ "9." R48 "0.0.0.0.0.0.0.3.4.d.f.ip6.arpa", DNS_PTR, "NXDOMAIN" },
+		{ "0.0.0.0.0.0.0.0.0.0.0.2.4.d.f.ip6.arpa", DNS_PTR, NULL },
+		{ "0.0.0.0.0.0.0.0.0.0.0.0.2.4.d.f.ip6.arpa", DNS_PTR, "NOERROR" },
+		{ "9." R48 "0.0.0.0.0.0.0.4.4.d.f.ip6.arpa", DNS_PTR, NULL },
+		{ "x." R48 "0.0.0.0.0.0.0.3.4.d.f.ip6.arpa", DNS_PTR, "NXDOMAIN" },
+		{ "fd42--a2a-5.shop.pod.cluster.local", DNS_AAAA, "AAAA fd42::a2a:5" },
+		{ "fd42--a2a-5.shop.pod.cluster.local", DNS_A, "NOERROR" },
+		{ "fd42--a2a-g.shop.pod.cluster.local", DNS_AAAA, "NXDOMAIN" },
+	};
+	struct bench *b = *state;
+
+	world_snapshot(&b->w);
+	assert_true(addr_range_read("fd42::/64", &b->w.settings.pods6) &&
+		    addr_range_read("fd43::/112", &b->w.settings.svcs6));
+	b->table.ranges6[0] = b->w.settings.pods6;
+	b->table.ranges6[1] = b->w.settings.svcs6;
+	world_read(&b->w,
+		   "apiVersion: v1\nkind: Service\nmetadata: {name: both, namespace: shop, "
+		   "uid: u-both}\nspec: {ports: [{port: 80}], clusterIP: 10.43.0.99, "
+		   "clusterIPs: [10.43.0.99, 'fd43::7'], ipFamilies: [IPv4, IPv6]}\n");
+	world_read(&b->w,
+		   "apiVersion: v1\nkind: Service\nmetadata: {name: six, namespace: shop, "
+		   "uid: u-six}\nspec: {ports: [{port: 80}], clusterIP: 'fd43::8', "
+		   "clusterIPs: ['fd43::8'], ipFamilies: [IPv6]}\n");
+	tell(b, NULL);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		cleanup_buf struct buf text = { 0 };
+
+		ask(b, rows[i].name, rows[i].type, 0, true);
+		assert_int_equal(b->reply.outcome, rows[i].has ? DNS_ANSWERED : DNS_ELSEWHERE);
+		if (!rows[i].has)
+			continue;
+		answer_print(b, &text);
+		if (!strstr(buf_text(&text), rows[i].has))
+			fail_msg("%s: %s", rows[i].name, buf_text(&text));
+	}
+}
+
 static void
 what_is_not_the_clusters_is_asked_elsewhere(void **state)
 {
@@ -642,6 +696,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(each_row_of_the_specification_is_in_the_zone),
 		TEST(names_are_answered_as_kubernetes_has_it),
+		TEST(names_and_addresses_of_ipv6),
 		TEST(what_is_not_the_clusters_is_asked_elsewhere),
 		TEST(what_has_no_room_is_cut_between_records_and_whole_over_tcp),
 		TEST(addresses_take_turns),

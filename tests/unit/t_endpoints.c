@@ -351,10 +351,70 @@ hand_written_endpoints_go_with_their_service(void **state)
 	done(&b);
 }
 
+static void
+each_family_has_slices_of_its_own(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, SVC("selector: {app: web}, ports: [{name: http, port: 80, targetPort: "
+			     "8080}], ipFamilies: [IPv6, IPv4]"));
+	pod_put(&b, "web-1", "10.42.0.2, podIPs: [{ip: 10.42.0.2}, {ip: 'fd42::a2a:2'}]", true,
+		"");
+	pod_put(&b, "web-2", "10.42.0.3", true, ""); /* from before there was IPv6 */
+	settle(&b);
+	assert_int_equal(slices(&b), 2);
+	for (size_t i = 0; i < 2; i++) {
+		const struct endpoint_slice *x = slice(&b, i);
+		bool v6 = !strcmp(x->addressType, "IPv6");
+
+		assert_int_equal(x->endpoints.n, v6 ? 1 : 2);
+		assert_string_equal(x->endpoints.at[0].addresses.at[0],
+				    v6 ? "fd42::a2a:2" : "10.42.0.2");
+	}
+	assert_string_not_equal(slice(&b, 0)->addressType, slice(&b, 1)->addressType);
+	/* the old form has the first family's */
+	assert_int_equal(old_form(&b)->subsets.at[0].addresses.n, 1);
+	assert_string_equal(old_form(&b)->subsets.at[0].addresses.at[0].ip, "fd42::a2a:2");
+	world_read(&b.w, SVC("selector: {app: web}, ports: [{name: http, port: 80, targetPort: "
+			     "8080}], ipFamilies: [IPv6]"));
+	settle(&b);
+	assert_int_equal(slices(&b), 1);
+	assert_string_equal(slice(&b, 0)->addressType, "IPv6");
+	done(&b);
+}
+
+static void
+hand_written_addresses_are_mirrored_by_family(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, SVC("ports: [{name: http, port: 80}]"));
+	world_read(&b.w, "apiVersion: v1\nkind: Endpoints\nmetadata: {name: web, uid: u-ep}\n"
+			 "subsets: [{addresses: [{ip: 192.0.2.1}, {ip: '2001:db8::1'}, {ip: "
+			 "192.0.2.2}], ports: [{name: http, port: 8080}]}, {addresses: [{ip: "
+			 "'2001:db8::9'}], ports: [{name: http, port: 9090}]}]\n");
+	settle(&b);
+	assert_int_equal(slices(&b), 3);
+	for (size_t i = 0; i < 3; i++) {
+		const struct endpoint_slice *x = slice(&b, i);
+
+		for (size_t k = 0; k < x->endpoints.n; k++)
+			assert_int_equal(strchr(x->endpoints.at[k].addresses.at[0], ':') !=
+					     NULL,
+					 !strcmp(x->addressType, "IPv6"));
+		assert_int_equal(x->endpoints.n, !strcmp(x->addressType, "IPv6") ? 1 : 2);
+	}
+	done(&b);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_family_has_slices_of_its_own),
+		cmocka_unit_test(hand_written_addresses_are_mirrored_by_family),
 		cmocka_unit_test(ready_pods_are_listed_with_address_port_and_owner),
 		cmocka_unit_test(a_terminating_pod_still_serves_but_is_not_ready),
 		cmocka_unit_test(finished_pods_and_pods_without_an_address_are_not_listed),

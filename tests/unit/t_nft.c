@@ -24,8 +24,8 @@ static const struct np_endpoint three[] = { { 0x0a2a0002, 8080, false },
 					    { 0x0a2a0004, 8080, false } };
 static const struct np_endpoint mixed[] = { { 0x0a2a0002, 8080, false },
 					    { 0xc0000205, 8080, true } };
-static const uint32_t outer[] = { 0xcb00710a };
-static const struct np_range sources[] = { { 0xc0000200, 24 } };
+static const addr outer[] = { 0xcb00710a };
+static const struct addr_range sources[] = { { 0xc0000200, 24 } };
 
 static const struct np_service services[] = {
 	{ .id = "default/web:http",

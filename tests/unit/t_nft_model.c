@@ -218,8 +218,8 @@ static struct one {
 	char id[16];
 	struct np_service s;
 	struct np_endpoint at[ENDS];
-	uint32_t outer[2];
-	struct np_range source;
+	addr outer[2];
+	struct addr_range source;
 	char *had; /* what it has in the table */
 } world[SERVICES];
 
@@ -253,7 +253,7 @@ make(size_t i)
 
 	snprintf(o->id, sizeof o->id, "ns/s%zu", i);
 	o->outer[0] = 0xcb007100 + (uint32_t)i;
-	o->source = (struct np_range){ 0xc6336400, 24 };
+	o->source = (struct addr_range){ 0xc6336400, 24 };
 	o->s = (struct np_service){
 		.id = o->id,
 		.vip = below(5) ? 0x0a2b0000 + (uint32_t)i : 0,

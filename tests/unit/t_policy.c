@@ -226,7 +226,7 @@ the_way_of_a_packet_does_not_grow_with_those_who_are_isolated(void **state)
 static void
 a_peer_among_many_is_found(void **state)
 {
-	static uint32_t ips[1000];
+	static addr ips[1000];
 	struct np_rule rule = { .pods = ips, .npods = 1000 };
 	struct np_part part = { "ns/many:ingress", false, &rule, 1 };
 	const struct np_part *parts[] = { &part };
@@ -259,6 +259,92 @@ a_peer_among_many_is_found(void **state)
 	}
 	map_done(&chains);
 	chains_done(&c);
+}
+
+/* ---- of IPv6 ---- */
+
+static void
+blocks_of_ipv6_count_where_pods_have_it(void **state)
+{
+	static const char yaml[] =
+	    "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec: "
+	    "{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: '::/0', except: "
+	    "['fd42::a2a:9/128']}}, {ipBlock: {cidr: 192.0.2.0/24}}]}]}\n---\n"
+	    "apiVersion: v1\nkind: Pod\nmetadata: {name: a, uid: u-a}\nspec: {nodeName: node, "
+	    "containers: [{name: c, image: i}]}\nstatus: {podIP: 10.42.0.2}\n";
+
+	(void)state;
+	for (int six = 0; six < 2; six++) {
+		static struct bench b;
+		const struct admit_args *args = NULL;
+
+		b = (struct bench){ 0 };
+		world_snapshot(&b.w);
+		if (six)
+			assert_true(addr_range_read("fd42::/64", &b.w.settings.pods6));
+		settle(&b, yaml);
+		for (size_t i = 0; i < b.n; i++)
+			if (!strncmp(b.has[i].id, "networkpolicy", 13))
+				args = b.has[i].args;
+		assert_non_null(args);
+		assert_int_equal(args->rules.at[0].nets.n, 1 + six);
+		assert_string_equal(args->rules.at[0].nets.at[0].cidr,
+				    six ? "::/0" : "192.0.2.0/24");
+		done(&b);
+	}
+}
+
+static addr
+six_of(const char *text)
+{
+	addr a = 0;
+
+	assert_true(addr_read(text, &a));
+	return a;
+}
+
+static void
+rules_of_ipv6_are_as_those_of_ipv4(void **state)
+{
+	const struct rules_net six = { .v6 = true,
+				       .bridge = "kedge0",
+				       .pod_net = six_of("fd42:0:0:0::a2a:0"),
+				       .pod_bits = 64 };
+	struct addr_range all = { .v6 = true }, but[2], wide;
+	const addr pods[] = { six_of("fd42::a2a:7"), six_of("fd42::a2a:8") };
+	struct np_block blocks[2] = { { .net = all, .except = but, .n = 2 } };
+	struct np_rule rule = { .pods = pods, .npods = 2, .blocks = blocks, .nblocks = 2 };
+	struct np_part part = { "ns/p:ingress", false, &rule, 1 };
+	const struct np_part *parts[] = { &part };
+	struct np_isolated pod = { "ns/a", six_of("fd42::a2a:2"), true, true, NULL, 0 };
+	const struct np_isolated *isolated[] = { &pod };
+	static const char *const lines[] = {
+		" -s fd42::a2a:9/128 -j RETURN\n",
+		" -s 2001:db8::/32 -j RETURN\n",
+		" -s ::/3 -g KDG-WY\n",
+		" -s fd42::a2a:7/128 -g KDG-WY\n",
+		"-A KDG-WI -d fd42::a2a:2/128 -g KDG-GI-",
+		"-A KDG-WE -s fd42::a2a:2/128 -g KDG-GE-",
+		" -j REJECT --reject-with icmp6-adm-prohibited\n",
+	};
+	cleanup_buf struct buf text = { 0 };
+	struct chains c = { 0 };
+
+	(void)state;
+	assert_true(addr_range_read("fd42::a2a:9/128", &but[0]) &&
+		    addr_range_read("2001:db8::7/32", &but[1]) &&
+		    addr_range_read("::/3", &wide));
+	blocks[1].net = wide;
+	policy_text_part(&six, &part, &c);
+	policy_text_pod(&pod, parts, 1, &c);
+	policy_text_trees(&six, isolated, 1, &c);
+	text_of(&c, &text);
+	for (size_t i = 0; i < c.n; i++)
+		assert_true(strlen(c.at[i].name) <= 28);
+	chains_done(&c);
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+		if (!strstr(buf_text(&text), lines[i]))
+			fail_msg("no \"%s\" in\n%s", lines[i], buf_text(&text));
 }
 
 /* ---- golden ---- */
@@ -295,6 +381,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(blocks_of_ipv6_count_where_pods_have_it),
+		cmocka_unit_test(rules_of_ipv6_are_as_those_of_ipv4),
 		cmocka_unit_test(nothing_is_said_without_policies),
 		cmocka_unit_test(a_policy_comes_and_goes_with_its_pods),
 		cmocka_unit_test(names_of_ports_are_those_of_the_pod_that_is_asked),

@@ -415,10 +415,45 @@ host_ports_stand_as_long_as_their_pod_is_wanted(void **state)
 	done(&b);
 }
 
+static void
+each_family_is_programmed_by_itself(void **state)
+{
+#define BOTH                                                                                \
+	SVC("clusterIP: 10.43.0.2, clusterIPs: [10.43.0.2, 'fd43::2'], ipFamilies: [IPv4, " \
+	    "IPv6], type: NodePort, ports: [{name: http, port: 80, nodePort: 30080}]")
+	struct bench b = { 0 };
+
+	(void)state;
+	world_snapshot(&b.w);
+	assert_true(addr_range_read("fd42::/64", &b.w.settings.pods6) &&
+		    addr_range_read("fd43::/112", &b.w.settings.svcs6));
+	world_read(&b.w, BOTH SLICE("web-1", EP("10.42.0.2", READY)));
+	world_read(&b.w, "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n"
+			 "metadata: {name: web-6, labels: {kubernetes.io/service-name: web}}\n"
+			 "addressType: IPv6\nports: [{name: http, port: 8080, protocol: TCP}]\n"
+			 "endpoints: [" EP("'fd42::a2a:3'", READY) ", " EP(
+			     "'fd42::a2a:2'", READY) ", " EP("'2001:db8::1'", READY) "]\n");
+	settle(&b, NULL);
+	assert_string_equal(serving(&b, "default/web:http"), "10.42.0.2:8080");
+	assert_string_equal(serving(&b, "default/web:http.v6"),
+			    "2001:db8::1:8080 fd42::a2a:2:8080 fd42::a2a:3:8080");
+	assert_string_equal(programmed(&b, "default/web:http.v6")->ip, "fd43::2");
+	assert_int_equal(programmed(&b, "default/web:http.v6")->nodePort, 30080);
+	assert_true(programmed(&b, "default/web:http.v6")->endpoints.at[0].away);
+	assert_false(programmed(&b, "default/web:http.v6")->endpoints.at[1].away);
+	/* the second goes */
+	settle(&b, SVC("clusterIP: 10.43.0.2, clusterIPs: [10.43.0.2], ipFamilies: [IPv4], "
+		       "ports: [{name: http, port: 80}]"));
+	assert_null(programmed(&b, "default/web:http.v6"));
+	assert_string_equal(serving(&b, "default/web:http"), "10.42.0.2:8080");
+	done(&b);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_family_is_programmed_by_itself),
 		cmocka_unit_test(ready_endpoints_are_programmed_in_order_of_address),
 		cmocka_unit_test(one_that_goes_leaves_as_soon_as_another_is_ready),
 		cmocka_unit_test(no_endpoint_at_all_is_programmed_as_a_refusal),

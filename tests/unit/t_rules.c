@@ -23,13 +23,20 @@ static const struct rules_net net = { .bridge = "kedge0",
 				      .svc_net = 0x0a2b0000,
 				      .svc_bits = 16 };
 
-static uint32_t
+static const struct rules_net net6 = { .v6 = true,
+				       .bridge = "kedge0",
+				       .pod_bits = 64,
+				       .pod_net = (addr)UINT64_C(0xfd42000000000000) << 64,
+				       .svc_bits = 112,
+				       .svc_net = (addr)UINT64_C(0xfd43000000000000) << 64 };
+
+static addr
 ip_of(const char *text)
 {
-	struct in_addr a;
+	addr a = 0;
 
-	assert_int_equal(inet_pton(AF_INET, text, &a), 1);
-	return ntohl(a.s_addr);
+	assert_true(addr_read(text, &a) || !strcmp(text, "::"));
+	return a;
 }
 
 /* -- golden ----------------------------------------------------------------- */
@@ -47,8 +54,8 @@ option(const char *word, const char *name, const char **ret)
 static bool
 option_set(struct np_service *s, char *word, struct arena *a)
 {
-	uint32_t *outer = (uint32_t *)s->outer;
-	struct np_range *sources = (struct np_range *)s->sources;
+	addr *outer = (addr *)s->outer;
+	struct addr_range *sources = (struct addr_range *)s->sources;
 	const char *x;
 
 	(void)a;
@@ -61,10 +68,7 @@ option_set(struct np_service *s, char *word, struct arena *a)
 	} else if (option(word, "health=", &x)) {
 		s->health_port = atoi(x);
 	} else if (option(word, "source=", &x)) {
-		char *slash = strchr(word, '/');
-
-		*slash = 0;
-		sources[s->nsources++] = (struct np_range){ ip_of(x), atoi(slash + 1) };
+		assert_true(addr_range_read(x, &sources[s->nsources++]));
 	} else if (!strcmp(word, "inside")) {
 		s->local_inside = true;
 	} else {
@@ -73,7 +77,8 @@ option_set(struct np_service *s, char *word, struct arena *a)
 	return true;
 }
 
-/* ID VIP tcp|udp|sctp PORT NODEPORT AFFINITY LOCAL [OPTION=...]... [IP:PORT[:away]]... */
+/* ID VIP tcp|udp|sctp PORT NODEPORT AFFINITY LOCAL [OPTION=...]... [IP:PORT[:away]]...; an
+ * IPv6 address before a port stands in brackets. */
 static struct np_service *
 service_of(char *line, struct arena *a)
 {
@@ -86,6 +91,7 @@ service_of(char *line, struct arena *a)
 		word[n++] = w;
 	assert_true(n >= 7);
 	s->id = arena_strdup(a, word[0]);
+	s->v6 = strchr(word[1], ':');
 	s->vip = ip_of(word[1]);
 	s->proto = !strcmp(word[2], "udp")    ? IPPROTO_UDP
 		   : !strcmp(word[2], "sctp") ? IPPROTO_SCTP
@@ -98,13 +104,17 @@ service_of(char *line, struct arena *a)
 	s->outer = arena_zalloc(a, 8 * sizeof *s->outer);
 	s->sources = arena_zalloc(a, 8 * sizeof *s->sources);
 	for (size_t i = 7; i < n; i++) {
-		char *colon = strchr(word[i], ':');
+		char *away = strstr(word[i], ":away"), *colon, *ip = word[i];
 
 		if (option_set(s, word[i], a))
 			continue;
+		if (away)
+			*away = 0;
+		colon = strrchr(ip, ':');
 		*colon = 0;
-		at[s->n++] = (struct np_endpoint){ ip_of(word[i]), atoi(colon + 1),
-						   strstr(colon + 1, ":away") };
+		if (*ip == '[')
+			*strchr(++ip, ']') = 0;
+		at[s->n++] = (struct np_endpoint){ ip_of(ip), atoi(colon + 1), away };
 	}
 	return s;
 }
@@ -124,12 +134,13 @@ model_of(const char *file, struct arena *a, const struct np_service **to)
 }
 
 static void
-text_of(const struct np_service *const *all, size_t n, struct chains *c, struct buf *b)
+text_of(const struct rules_net *of, const struct np_service *const *all, size_t n,
+	struct chains *c, struct buf *b)
 {
-	rules_base(&net, c);
-	rules_dispatch(&net, all, n, c);
+	rules_base(of, c);
+	rules_dispatch(of, all, n, c);
 	for (size_t i = 0; i < n; i++)
-		rules_service(&net, all[i], c);
+		rules_service(of, all[i], c);
 	for (unsigned t = 0; b && t < RULES_TABLES; t++) {
 		buf_addf(b, "*%s\n", rules_tables[t]);
 		for (size_t i = 0; i < c->n; i++)
@@ -151,7 +162,7 @@ golden(const char *name)
 	FILE *f;
 
 	snprintf(file, sizeof file, "tests/golden/netproxy/%s.in", name);
-	text_of(all, model_of(file, &a, all), &c, &text);
+	text_of(strchr(name, '6') ? &net6 : &net, all, model_of(file, &a, all), &c, &text);
 	chains_done(&c);
 	snprintf(file, sizeof file, "tests/golden/netproxy/%s.rules", name);
 	if (getenv("KEDGE_GOLDEN")) {
@@ -178,6 +189,7 @@ the_text_is_as_reviewed(void **state)
 	golden("tree");
 	golden("groups");
 	golden("outside");
+	golden("dual6");
 }
 
 /* -- a packet's way through the text ---------------------------------------- */
@@ -302,7 +314,7 @@ many_services(size_t n, bool dense, unsigned most)
 		};
 		all[i] = &at[i];
 	}
-	text_of(all, n, &c, NULL);
+	text_of(&net, all, n, &c, NULL);
 	by_name(&c, &chains);
 	for (size_t i = 0; i < n; i++) {
 		struct packet p = { at[i].vip, at[i].proto, at[i].port };
@@ -367,7 +379,7 @@ a_node_port_without_endpoints_is_rejected_and_no_other(void **state)
 					     .n = i % 2 };
 		all[i] = &at[i];
 	}
-	text_of(all, 100, &c, NULL);
+	text_of(&net, all, 100, &c, NULL);
 	by_name(&c, &chains);
 	for (size_t i = 0; i < 100; i++) {
 		struct packet p = { 0x0a000001, at[i].proto, at[i].node_port };

@@ -459,6 +459,160 @@ what_is_about_to_be_written_is_given_what_the_next_pass_would_give(void **state)
 	done(&other);
 }
 
+/* ---- of both families ---- */
+
+static void
+dual(struct bench *b)
+{
+	world_snapshot(&b->w);
+	assert_true(addr_range_read("fd42::/64", &b->w.settings.pods6) &&
+		    addr_range_read("fd43::/112", &b->w.settings.svcs6));
+}
+
+/* "CLUSTERIP CLUSTERIPS FAMILIES POLICY" of the one that this becomes where there is IPv6. */
+static const char *
+becomes(struct bench *b, const char *spec)
+{
+	const struct service *svc;
+	const char *text;
+
+	*b = (struct bench){ 0 };
+	dual(b);
+	world_read(&b->w,
+		   arena_printf(&b->w.arena,
+				"apiVersion: v1\nkind: Service\nmetadata: {name: a, uid: "
+				"u}\nspec: {ports: [{port: 80}], %s}\n",
+				spec));
+	pass(b);
+	world_obey(&b->w, &b->plan);
+	assert_string_equal(pass(b), "");
+	svc = find(b, "a");
+	text = svc->spec->clusterIP;
+	for (size_t i = 0; i < svc->spec->clusterIPs.n; i++)
+		text = arena_printf(&b->w.arena, "%s %s", text, svc->spec->clusterIPs.at[i]);
+	for (size_t i = 0; i < svc->spec->ipFamilies.n; i++)
+		text = arena_printf(&b->w.arena, "%s %s", text, svc->spec->ipFamilies.at[i]);
+	return arena_printf(&b->w.arena, "%s %s", text, svc->spec->ipFamilyPolicy);
+}
+
+static void
+families_are_filled_in_as_kubernetes_does(void **state)
+{
+	static const struct {
+		const char *spec, *is;
+	} rows[] = {
+		{ "selector: {a: b}", "10.43.0.2 10.43.0.2 IPv4 SingleStack" },
+		{ "ipFamilies: [IPv6]", "fd43::2 fd43::2 IPv6 SingleStack" },
+		{ "clusterIP: 'fd43::77', clusterIPs: ['fd43::77']",
+		  "fd43::77 fd43::77 IPv6 SingleStack" },
+		{ "ipFamilyPolicy: PreferDualStack",
+		  "10.43.0.2 10.43.0.2 fd43::2 IPv4 IPv6 PreferDualStack" },
+		{ "ipFamilyPolicy: RequireDualStack, ipFamilies: [IPv6]",
+		  "fd43::2 fd43::2 10.43.0.2 IPv6 IPv4 RequireDualStack" },
+		{ "ipFamilyPolicy: RequireDualStack, clusterIP: 'fd43::7', clusterIPs: "
+		  "['fd43::7']",
+		  "fd43::7 fd43::7 10.43.0.2 IPv6 IPv4 RequireDualStack" },
+		{ "ipFamilyPolicy: SingleStack, clusterIP: 10.43.0.9, clusterIPs: "
+		  "[10.43.0.9, 'fd43::9'], ipFamilies: [IPv4, IPv6]",
+		  "10.43.0.9 10.43.0.9 IPv4 SingleStack" },
+		{ "clusterIP: None, clusterIPs: [None], selector: {a: b}",
+		  "None None IPv4 SingleStack" },
+		{ "clusterIP: None, clusterIPs: [None]",
+		  "None None IPv4 IPv6 RequireDualStack" },
+		{ "clusterIP: None, clusterIPs: [None], ipFamilyPolicy: PreferDualStack, "
+		  "ipFamilies: [IPv6], selector: {a: b}",
+		  "None None IPv6 IPv4 PreferDualStack" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct bench b;
+
+		assert_string_equal(becomes(&b, rows[i].spec), rows[i].is);
+		done(&b);
+	}
+}
+
+static void
+addresses_of_ipv6_are_no_two_services_and_rest(void **state)
+{
+	static const struct resting tired[] = { { 3, RESTING_6, INT64_MAX } };
+	struct bench b = { 0 };
+
+	(void)state;
+	dual(&b);
+	resting = tired;
+	nresting = 1;
+	world_read(&b.w,
+		   SVC("a", PORT ", ipFamilies: [IPv6]") SVC("b", PORT ", ipFamilies: [IPv6]")
+		       SVC("c", PORT ", ipFamilies: [IPv6], clusterIP: 'fd43::4', "
+				     "clusterIPs: ['fd43::4']"));
+	assert_string_equal(pass(&b), "~ update service default/a  # cluster IP fd43::2\n"
+				      "~ update service default/b  # cluster IP fd43::5\n"
+				      "~ update service default/c  # defaults\n");
+	resting = NULL;
+	nresting = 0;
+	done(&b);
+}
+
+static void
+a_clash_or_a_stranger_of_ipv6_is_told(void **state)
+{
+	struct bench b = { 0 };
+
+#define SIX(ip)                                                                    \
+	PORT ", clusterIP: '" ip "', clusterIPs: ['" ip "'], ipFamilies: [IPv6], " \
+	     "ipFamilyPolicy: SingleStack"
+	(void)state;
+	dual(&b);
+	world_read(&b.w, OLD_SVC("a", SIX("fd43::7")) SVC("b", SIX("fd43::7"))
+			     SVC("c", SIX("fd99::1")));
+	pass(&b);
+	assert_non_null(strstr(buf_text(&b.out), "Cluster IP [IPv6]:fd43::7 was assigned to "
+						 "multiple services (default/a has it)"));
+	assert_non_null(strstr(buf_text(&b.out), "Cluster IP [IPv6]: fd99::1 is not within the "
+						 "service CIDR fd43::/112"));
+	assert_string_equal(service_address(&b.w.s, find(&b, "a"), true), "fd43::7");
+	assert_null(service_address(&b.w.s, find(&b, "b"), true));
+	b.w.settings.pods6.bits = b.w.settings.svcs6.bits = 0;
+	pass(&b);
+	assert_non_null(
+	    strstr(buf_text(&b.out), "is of ip family that is no longer configured"));
+	done(&b);
+}
+
+static void
+says_one(void *ctx, const char *field, const char *words)
+{
+	buf_addf(ctx, "%s: %s\n", field, words);
+}
+
+static void
+what_a_cluster_of_one_family_cannot_give_is_said(void **state)
+{
+	struct bench b = { 0 };
+	struct buf said = { 0 };
+
+	(void)state;
+	world_read(&b.w,
+		   SVC("a", PORT ", ipFamilyPolicy: RequireDualStack, ipFamilies: [IPv4, IPv6]")
+		       SVC("b", PORT ", clusterIP: 'fd43::1', clusterIPs: ['fd43::1']")
+			   SVC("c", PORT ", ipFamilyPolicy: PreferDualStack"));
+	world_snapshot(&b.w);
+	for (char name[] = "a"; *name < 'd'; (*name)++)
+		service_families_check(b.w.s.settings, find(&b, name), says_one, &said,
+				       &b.w.arena);
+	assert_string_equal(
+	    buf_text(&said),
+	    "spec.ipFamilyPolicy: Invalid value: \"RequireDualStack\": this cluster is not "
+	    "configured for dual-stack services\n"
+	    "spec.ipFamilies[1]: Invalid value: \"IPv6\": not configured on this cluster\n"
+	    "spec.clusterIPs[0]: Invalid value: \"fd43::1\": IPv6 is not configured on this "
+	    "cluster\n");
+	buf_done(&said);
+	done(&b);
+}
+
 int
 main(void)
 {
@@ -467,6 +621,10 @@ main(void)
 		cmocka_unit_test(the_address_of_dns_is_never_given_out),
 		cmocka_unit_test(an_address_that_is_asked_for_is_left_alone_by_others),
 		cmocka_unit_test(the_families_are_filled_in_and_kept),
+		cmocka_unit_test(families_are_filled_in_as_kubernetes_does),
+		cmocka_unit_test(addresses_of_ipv6_are_no_two_services_and_rest),
+		cmocka_unit_test(a_clash_or_a_stranger_of_ipv6_is_told),
+		cmocka_unit_test(what_a_cluster_of_one_family_cannot_give_is_said),
 		cmocka_unit_test(a_headless_service_gets_no_address),
 		cmocka_unit_test(node_ports_are_given_out_above_the_band_of_those_who_ask),
 		cmocka_unit_test(tcp_and_udp_may_have_the_same_node_port),

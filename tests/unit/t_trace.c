@@ -31,7 +31,7 @@ world_make(struct np *np, struct chains *out)
 					       .endpoints = ends,
 					       .n = 2 };
 	static const struct np_service *const services[] = { &web };
-	static const uint32_t friends[] = { POD(7) };
+	static const addr friends[] = { POD(7) };
 	static const struct np_ports ports = { .proto = IPPROTO_TCP, .lo = 8080, .hi = 8080 };
 	static const struct np_rule rule = {
 		.pods = friends, .npods = 1, .ports = &ports, .nports = 1
@@ -49,6 +49,7 @@ world_make(struct np *np, struct chains *out)
 					 .svc_net = net.svc_net,
 					 .svc_bits = net.svc_bits,
 					 .chains = "KDG" };
+	np->net = net;
 	np->link.gateway = POD(254);
 	rules_base(&net, out);
 	rules_dispatch(&net, services, 1, out);

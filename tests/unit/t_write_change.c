@@ -103,6 +103,37 @@ a_type_takes_along_what_only_it_had(void **state)
 	      "'externalName':'example.org','internalTrafficPolicy':'Cluster'}");
 }
 
+/* A second address goes with the policy that asked for it, and one that is said stays. */
+static void
+one_family_gives_the_second_back(void **state)
+{
+#define TWO                                                                             \
+	"clusterIP: 10.43.0.9, clusterIPs: [10.43.0.9, 'fd43::9'], ipFamilies: [IPv4, " \
+	"IPv6], "
+#define ALONE                                                                            \
+	"{'ports':[{'protocol':'TCP','port':80,'targetPort':80}],"                       \
+	"'clusterIP':'10.43.0.9','clusterIPs':['10.43.0.9'],'type':'ClusterIP',"         \
+	"'sessionAffinity':'None','ipFamilies':['IPv4'],'ipFamilyPolicy':'SingleStack'," \
+	"'internalTrafficPolicy':'Cluster'}"
+	(void)state;
+	check(RES_service, TWO "ipFamilyPolicy: RequireDualStack, ports: [{port: 80}]",
+	      TWO "ipFamilyPolicy: SingleStack, ports: [{port: 80}]", ALONE);
+	check(RES_service, TWO "ipFamilyPolicy: PreferDualStack, ports: [{port: 80}]",
+	      "ipFamilies: [IPv4], ipFamilyPolicy: SingleStack, ports: [{port: 80}]", ALONE);
+	/* without a word of it the policy stays */
+	check(RES_service, TWO "ipFamilyPolicy: PreferDualStack, ports: [{port: 80}]",
+	      "ipFamilies: [IPv4, IPv6], ports: [{port: 80}]",
+	      "{'ports':[{'protocol':'TCP','port':80,'targetPort':80}],"
+	      "'clusterIP':'10.43.0.9','clusterIPs':['10.43.0.9','fd43::9'],"
+	      "'type':'ClusterIP','sessionAffinity':'None','ipFamilies':['IPv4','IPv6'],"
+	      "'ipFamilyPolicy':'PreferDualStack','internalTrafficPolicy':'Cluster'}");
+	check(RES_service, IP FAM "ports: [{port: 80}]",
+	      IP "ipFamilies: [IPv4, IPv6], ipFamilyPolicy: SingleStack, ports: [{port: 80}]",
+	      "Service 'x' is invalid: spec.ipFamilyPolicy: Invalid value: 'SingleStack': must "
+	      "be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are "
+	      "specified");
+}
+
 static void
 what_is_new_is_not_taken_for_a_leftover(void **state)
 {
@@ -263,6 +294,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_type_takes_along_what_only_it_had),
+		cmocka_unit_test(one_family_gives_the_second_back),
 		cmocka_unit_test(what_is_new_is_not_taken_for_a_leftover),
 		cmocka_unit_test(allocated_values_stay_by_the_name_of_the_port),
 		cmocka_unit_test(tolerations_are_only_added),

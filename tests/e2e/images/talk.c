@@ -2,6 +2,7 @@
  *
  *   talk tcp PORT...   answers every connection with "HOSTNAME CLIENT PORT\n"
  *   talk udp PORT      answers every datagram the same way
+ *   talk tcp6 PORT..., talk udp6 PORT   the same, for clients of both families
  *   talk ask HOST PORT sends a datagram there and prints the answer; 1 when there is none
  *   talk grpc PORT     answers gRPC health checks: SERVING, or not when /tmp/sick is there, for
  *                      the service "" or "known"; what it does not know is NOT_FOUND
@@ -10,6 +11,7 @@
  */
 #include <arpa/inet.h>
 #include <err.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,14 +22,23 @@
 
 enum { MAX_PORTS = 16 };
 
-static int
-listener(int type, int port)
-{
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0), one = 1;
+union any {
+	struct sockaddr sa;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
 
+static int
+listener(int family, int type, int port)
+{
+	union any at = { .sa.sa_family = (sa_family_t)family };
+	int fd = socket(family, type | SOCK_CLOEXEC, 0), one = 1, none = 0;
+
+	at.v4.sin_port = htons((uint16_t)port); /* and v6's */
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	if (bind(fd, (struct sockaddr *)&at, sizeof at) < 0)
+	if (family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &none, sizeof none);
+	if (bind(fd, &at.sa, family == AF_INET6 ? sizeof at.v6 : sizeof at.v4) < 0)
 		err(1, "bind port %d", port);
 	if (type == SOCK_STREAM && listen(fd, 128) < 0)
 		err(1, "listen");
@@ -35,16 +46,22 @@ listener(int type, int port)
 }
 
 static int
-answer(char *out, size_t n, const struct sockaddr_in *who, int port)
+answer(char *out, size_t n, const union any *who, int port)
 {
-	char host[256] = "";
+	char host[256] = "", ip[INET6_ADDRSTRLEN] = "?";
+	const char *mapped = "::ffff:";
 
 	gethostname(host, sizeof host - 1);
-	return snprintf(out, n, "%s %s %d\n", host, inet_ntoa(who->sin_addr), port);
+	if (who->sa.sa_family == AF_INET6)
+		inet_ntop(AF_INET6, &who->v6.sin6_addr, ip, sizeof ip);
+	else
+		inet_ntop(AF_INET, &who->v4.sin_addr, ip, sizeof ip);
+	return snprintf(out, n, "%s %s %d\n", host,
+			strncmp(ip, mapped, strlen(mapped)) ? ip : ip + strlen(mapped), port);
 }
 
 static void
-tcp(int argc, char **argv)
+tcp(int family, int argc, char **argv)
 {
 	struct pollfd at[MAX_PORTS];
 	char buf[512];
@@ -52,16 +69,17 @@ tcp(int argc, char **argv)
 	if (argc > MAX_PORTS)
 		errx(1, "at most %d ports", MAX_PORTS);
 	for (int i = 0; i < argc; i++)
-		at[i] = (struct pollfd){ listener(SOCK_STREAM, atoi(argv[i])), POLLIN, 0 };
+		at[i] =
+		    (struct pollfd){ listener(family, SOCK_STREAM, atoi(argv[i])), POLLIN, 0 };
 	while (poll(at, (nfds_t)argc, -1) >= 0)
 		for (int i = 0; i < argc; i++) {
-			struct sockaddr_in who;
+			union any who;
 			socklen_t len = sizeof who;
 			int fd;
 
 			if (!at[i].revents)
 				continue;
-			fd = accept(at[i].fd, (struct sockaddr *)&who, &len);
+			fd = accept(at[i].fd, &who.sa, &len);
 			if (fd < 0)
 				continue;
 			if (write(fd, buf,
@@ -72,16 +90,15 @@ tcp(int argc, char **argv)
 }
 
 static void
-udp(int port)
+udp(int family, int port)
 {
-	int fd = listener(SOCK_DGRAM, port);
-	struct sockaddr_in who;
+	int fd = listener(family, SOCK_DGRAM, port);
+	union any who;
 	socklen_t len = sizeof who;
 	char buf[512];
 
-	while (recvfrom(fd, buf, sizeof buf, 0, (struct sockaddr *)&who, &len) >= 0) {
-		sendto(fd, buf, (size_t)answer(buf, sizeof buf, &who, port), 0,
-		       (struct sockaddr *)&who, len);
+	while (recvfrom(fd, buf, sizeof buf, 0, &who.sa, &len) >= 0) {
+		sendto(fd, buf, (size_t)answer(buf, sizeof buf, &who, port), 0, &who.sa, len);
 		len = sizeof who;
 	}
 }
@@ -89,15 +106,20 @@ udp(int port)
 static int
 ask(const char *host, int port)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int family = strchr(host, ':') ? AF_INET6 : AF_INET;
+	union any at = { .sa.sa_family = (sa_family_t)family };
+	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct pollfd p = { fd, POLLIN, 0 };
 	char buf[512];
 	ssize_t n;
 
-	if (inet_pton(AF_INET, host, &at.sin_addr) != 1)
+	at.v4.sin_port = htons((uint16_t)port);
+	if (inet_pton(family, host,
+		      family == AF_INET6 ? (void *)&at.v6.sin6_addr
+					 : (void *)&at.v4.sin_addr) != 1)
 		errx(2, "%s is no address", host);
-	if (connect(fd, (struct sockaddr *)&at, sizeof at) < 0 || write(fd, "hi\n", 3) < 0)
+	if (connect(fd, &at.sa, family == AF_INET6 ? sizeof at.v6 : sizeof at.v4) < 0 ||
+	    write(fd, "hi\n", 3) < 0)
 		err(1, "ask");
 	if (poll(&p, 1, 1000) < 1)
 		errx(1, "no answer");
@@ -196,7 +218,7 @@ grpc_serve(int fd)
 static void
 grpc(int port)
 {
-	int fd = listener(SOCK_STREAM, port);
+	int fd = listener(AF_INET, SOCK_STREAM, port);
 
 	for (;;) {
 		int one = accept(fd, NULL, NULL);
@@ -232,10 +254,10 @@ main(int argc, char **argv)
 	/* A container's first process gets no signal that it does not ask for. */
 	signal(SIGTERM, strcmp(argv[1], "deaf") ? _exit : SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
-	if (!strcmp(argv[1], "tcp"))
-		tcp(argc - 2, argv + 2);
-	else if (!strcmp(argv[1], "udp") && argc == 3)
-		udp(atoi(argv[2]));
+	if (!strcmp(argv[1], "tcp") || !strcmp(argv[1], "tcp6"))
+		tcp(argv[1][3] ? AF_INET6 : AF_INET, argc - 2, argv + 2);
+	else if ((!strcmp(argv[1], "udp") || !strcmp(argv[1], "udp6")) && argc == 3)
+		udp(argv[1][3] ? AF_INET6 : AF_INET, atoi(argv[2]));
 	else if (!strcmp(argv[1], "ask") && argc == 4)
 		return ask(argv[2], atoi(argv[3]));
 	else if (!strcmp(argv[1], "grpc") && argc == 3)

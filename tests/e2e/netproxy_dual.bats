@@ -1,0 +1,220 @@
+# The proxy with pods and services of both families: what the rules of IPv6 do with real packets.
+# netproxy_dual_legacy.bats (a link) repeats it with the other ip6tables.
+load netproxy_kit
+
+setup() { setup_host; }
+teardown() {
+	teardown_host
+	for l in up0 lan0 kedge0; do ip link del $l 2>/dev/null || true; done
+}
+
+ip6tables_() { "/usr/sbin/ip6tables-$(variant)" "$@"; }
+save6() { "/usr/sbin/ip6tables-$(variant)-save" "$@"; }
+web6() { np set default/web:http.v6 fd43::80 tcp 80 30080 0 0 "$@" && np commit; }
+pod_get() { in_pod "$1" curl -sS --max-time 5 "http://$2/"; }
+# outside ADDRESS...: a neighbour of the host's with these addresses
+outside() {
+	unshare --net sleep 1000 3>&- >/dev/null 2>&1 &
+	pod_pid[99]=$!
+	soon own_net "${pod_pid[99]}"
+	ip link add lan0 type veth peer name lan1 netns "${pod_pid[99]}"
+	ip link set lan0 up
+	ip addr add 2001:db8::1/64 dev lan0 nodad
+	in_pod 99 ip link set lan1 up
+	in_pod 99 ip addr add 2001:db8::2/64 dev lan1 nodad
+}
+
+@test "a service of IPv6 is reached from host and pods, spreads, and keeps the client's address" {
+	np_start -6
+	pod 2 3 4
+	serve 8080 2 3
+	web6 "[fd42::a2a:2]:8080" "[fd42::a2a:3]:8080"
+	run times 60 get '[fd43::80]'
+	echo "$output"
+	[ "$(awk '/pod/ && $1 >= 12' <<<"$output" | wc -l)" = 2 ]
+	[ "${#lines[@]}" = 2 ]
+	run times 60 pod_get 4 '[fd43::80]'
+	echo "$output"
+	[ "$(awk '/pod/ && $1 >= 12' <<<"$output" | wc -l)" = 2 ]
+	[ "${#lines[@]}" = 2 ]
+	[[ $(pod_get 4 '[fd43::80]') == *" fd42::a2a:4" ]]
+	[[ $(pod_get 4 '[fd42::a2a:2]:8080') == "pod2 fd42::a2a:4" ]]
+	# beside it IPv4 is as ever
+	web 10.42.0.2:8080
+	[ "$(pod_get 4 10.43.0.80)" = "pod2 10.42.0.4" ]
+}
+
+@test "a pod reaches itself through its service of IPv6" {
+	np_start -6
+	pod 2
+	serve 8080 2
+	web6 "[fd42::a2a:2]:8080"
+	[ "$(pod_get 2 '[fd43::80]')" = "pod2 fd42::a2a:1" ]
+}
+
+@test "an address has no double to wait for, and no router is believed" {
+	np_start -6
+	pod 2
+	run in_pod 2 ip -6 -o addr show dev eth0
+	echo "$output"
+	[[ $output == *"fd42::a2a:2/128 scope global nodad"* && $output != *tentative* && $output != *fe80* ]]
+	[ "$(in_pod 2 cat /proc/sys/net/ipv6/conf/eth0/accept_ra)" = 0 ] || {
+		# /proc is of whoever mounted it
+		[ "$(in_pod 2 unshare --mount sh -c 'mount -t proc proc /proc; cat /proc/sys/net/ipv6/conf/eth0/accept_ra')" = 0 ]
+	}
+	run ip -6 -o addr show dev kedge0
+	[[ $output == *"fd42::a2a:1/64"* && $output != *fe80* ]]
+}
+
+@test "an IPv6 service without endpoints is refused at once, and so is an address nobody has" {
+	np_start -6
+	pod 2
+	web6
+	for from in "" "in_pod 2"; do
+		for at in '[fd43::80]:80' '[fd43::777]:80' '[fd42::a2a:1]:30080'; do
+			start=${EPOCHREALTIME/./}
+			run $from curl -sS --max-time 5 "http://$at/"
+			echo "$from $at: $output"
+			[ "$status" = 7 ]
+			[ $((${EPOCHREALTIME/./} - start)) -lt 900000 ]
+		done
+	done
+	run in_pod 2 perl "$here/netproxy_peer.pl" ask fd43::80 80 1
+	[ "$output" = refused ]
+}
+
+@test "a node port answers at the host's IPv6 addresses and hides the client, but not at ::1" {
+	np_start -6
+	pod 2
+	serve 8080 2
+	web6 "[fd42::a2a:2]:8080"
+	outside
+	[ "$(in_pod 99 curl -sS --max-time 5 'http://[2001:db8::1]:30080/')" = "pod2 fd42::a2a:1" ]
+	run get '[::1]:30080'
+	[ "$status" = 7 ]
+	# for this host's endpoints only, the client keeps its address
+	np set default/web:http.v6 fd43::80 tcp 80 30080 0 1 "[fd42::a2a:2]:8080"
+	np commit
+	in_pod 99 ip -6 route add fd42::/64 via 2001:db8::1
+	[ "$(in_pod 99 curl -sS --max-time 5 'http://[2001:db8::1]:30080/')" = "pod2 2001:db8::2" ]
+}
+
+@test "affinity of IPv6 is kept while rules change" {
+	np_start -6
+	pod 2 3 4
+	serve 8080 2 3
+	np set default/web:http.v6 fd43::80 tcp 80 0 600 0 "[fd42::a2a:2]:8080" "[fd42::a2a:3]:8080"
+	np commit
+	first=$(pod_get 4 '[fd43::80]')
+	[ "$(times 20 pod_get 4 '[fd43::80]')" = "20 ${first%% *}" ]
+	np set default/web:http.v6 fd43::80 tcp 80 0 600 0 "[fd42::a2a:2]:8080" "[fd42::a2a:3]:8080" "[fd42::a2a:9]:8080"
+	np commit
+	[ "$(times 20 pod_get 4 '[fd43::80]')" = "20 ${first%% *}" ]
+}
+
+@test "UDP of IPv6 follows the endpoints at once, and a pod's flows are counted and cut" {
+	np_start -6
+	pod 2 3 4
+	serve 53 2 3
+	np set kube-system/dns:dns.v6 fd43::a udp 53 0 0 0 "[fd42::a2a:2]:53"
+	np commit
+	[ "$(in_pod 4 perl "$here/netproxy_peer.pl" ask fd43::a 53 1 5353)" = "pod2 fd42::a2a:4" ]
+	np set kube-system/dns:dns.v6 fd43::a udp 53 0 0 0 "[fd42::a2a:3]:53"
+	np commit
+	[ "$(in_pod 4 perl "$here/netproxy_peer.pl" ask fd43::a 53 1 5353)" = "pod3 fd42::a2a:4" ]
+	web6 "[fd42::a2a:2]:53"
+	in_pod 4 perl "$here/netproxy_peer.pl" hold fd43::80 80 100 3>&- >/dev/null 2>&1 &
+	started+=($!)
+	counted() { np flows 10.42.0.2 && [ "$said" = "ok $1" ]; }
+	soon counted 1
+	np flush 10.42.0.2
+	np flows 10.42.0.2
+	[ "$said" = "ok 0" ]
+}
+
+@test "flushed rules of IPv6, the bridge's address and route are found out and put back" {
+	np_start -6
+	pod 2
+	serve 8080 2
+	web6 "[fd42::a2a:2]:8080"
+	before=$(save6 | sed -E '/^#/d; s/\[[0-9]+:[0-9]+\]//' | sort)
+	ip6tables_ -t nat -F
+	ip6tables_ -t nat -X || true
+	np check
+	[[ $said == "ok broken"* ]]
+	np commit
+	np check
+	[[ $said == "ok intact"* ]]
+	[ "$(save6 | sed -E '/^#/d; s/\[[0-9]+:[0-9]+\]//' | sort)" = "$before" ]
+	ip -6 addr flush dev kedge0
+	np check
+	[ "$(get '[fd43::80]')" = "pod2 fd42::a2a:1" ]
+	ip -6 route del fd43::/112
+	np check
+	[ "$(get '[fd43::80]')" = "pod2 fd42::a2a:1" ]
+	echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
+	np check
+	[[ $said == "ok broken"* ]]
+	np commit
+	[ "$(cat /proc/sys/net/ipv6/conf/all/forwarding)" = 1 ]
+}
+
+@test "a packet with another pod's IPv6 address is dropped, and one with a made-up one" {
+	np_start -6
+	pod 2 3
+	serve 8080 2
+	web6 "[fd42::a2a:2]:8080"
+	for forged in fd42::a2a:9 fd42::1:0:a2a:3 2001:db8::a2a:3; do
+		in_pod 3 ip -6 addr add $forged/128 dev eth0 nodad
+		run in_pod 3 curl -sS --max-time 1 --interface "$forged" 'http://[fd43::80]/'
+		echo "$forged: $output"
+		[ "$status" = 28 ]
+		in_pod 3 ip -6 addr del $forged/128 dev eth0
+	done
+	[ "$(pod_get 3 '[fd43::80]')" = "pod2 fd42::a2a:3" ]
+}
+
+@test "rules of IPv6 go with the range, and everything of it with the end" {
+	echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
+	np_start -6
+	pod 2
+	web6 "[fd42::a2a:2]:8080"
+	save6 | grep -q KDG-V
+	echo quit >&"$np_in"
+	wait "$np_pid"
+	np_start
+	run save6
+	[[ $output != *KDG* ]]
+	[ -z "$(ip -6 -o addr show dev kedge0)" ]
+	[ "$(cat /proc/sys/net/ipv6/conf/all/forwarding)" = 0 ]
+	echo quit >&"$np_in"
+	wait "$np_pid"
+	np_start -6
+	web6 "[fd42::a2a:2]:8080"
+	np down
+	run save6
+	[[ $output != *KDG* ]]
+	[ "$(cat /proc/sys/net/ipv6/conf/all/forwarding)" = 0 ]
+	! there kedge0
+}
+
+@test "a link that listens to routers does so still when the host forwards" {
+	ip link add up0 type veth peer name up1
+	echo 1 >/proc/sys/net/ipv6/conf/up0/accept_ra
+	echo 0 >/proc/sys/net/ipv6/conf/up1/accept_ra
+	echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
+	np_start -6
+	[ "$(cat /proc/sys/net/ipv6/conf/up0/accept_ra)" = 2 ]
+	[ "$(cat /proc/sys/net/ipv6/conf/up1/accept_ra)" = 0 ]
+}
+
+@test "an IPv6 range that the host has already is refused" {
+	ip link add lan0 type veth peer name lan1
+	ip link set lan0 up
+	ip addr add fd43::55/64 dev lan0 nodad
+	coproc NP { exec "$B/tests/e2e/netproxy_drive" -p "/usr/sbin/iptables-$(variant)-restore" -6 3>&- 2>>"$BATS_TEST_TMPDIR/stderr"; }
+	np_in=${NP[1]} np_out=${NP[0]} np_pid=$NP_PID
+	run np open
+	echo "$output"
+	[[ $output == *"lan0 has the address fd43::55, which is in the range fd43::/112 that is meant for services"* ]]
+}

@@ -234,11 +234,26 @@ delta_service(struct np *np, struct delta *d, struct service *s)
 		rules_service(&np->net, &s->now, &now);
 	delta_add(np, d, &s->chains, &now);
 	if (d->put.n)
-		d->put.at[d->put.n - 1].ends_service = true;
+		d->put.at[d->put.n - 1].may_end = true;
 	s->staged = false;
 	service_clear(&s->was);
 	if (!s->dropped)
 		s->was = service_copy(&s->now);
+}
+
+/* So that a transaction may end after each. */
+static void
+bottom_up(struct chain *at, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct chain c = at[i];
+
+		if (i < n - 1 - i) {
+			at[i] = at[n - 1 - i];
+			at[n - 1 - i] = c;
+		}
+		at[i].may_end = true;
+	}
 }
 
 static void
@@ -254,7 +269,7 @@ delta_trees(struct np *np, struct delta *d)
 		if (!x->dropped)
 			all[n++] = &x->now;
 	}
-	rules_dispatch(&np->net, all, n, &now);
+	bottom_up(now.at, rules_dispatch(&np->net, all, n, &now));
 	delta_add(np, d, &np->trees, &now);
 	free(all);
 	np->dispatch = false;
@@ -312,16 +327,17 @@ text_rules(const struct delta *d, enum rules_table t, size_t from, size_t to, st
 }
 
 /* iptables-nft-restore takes four times as long for twice as many chains, so very many are
- * written in several transactions of one run.  All that a service has stays together, and
- * what leads to services comes last: until then new ones are met by nobody, and those that
- * were there are served as before or as from now on. */
+ * written in several transactions of one run.  All that a service has stays together; what
+ * leads to services comes after them, the branches of trees before their roots: until the
+ * last one new services are met by nobody, and those that were there are served as before or
+ * as from now on. */
 static size_t
 text_first(const struct delta *d, enum rules_table t, struct buf *b)
 {
 	size_t from = 0, start;
 
 	for (size_t i = 0; d->split && i < d->put.n; i++) {
-		if (!d->put.at[i].ends_service || i - from < COMMIT_CHAINS)
+		if (!d->put.at[i].may_end || i - from < COMMIT_CHAINS)
 			continue;
 		start = b->len;
 		buf_addf(b, "*%s\n", rules_tables[t]);

@@ -184,8 +184,9 @@ dns_rules(const struct rules_net *net, struct chain *c, const char *link, const 
 	chain_rule(c, "%s -d %s/32 -p tcp -m tcp --dport 53 -j %s", link, ip, to);
 }
 
+/* What pods send and get. */
 static void
-base_filter(const struct rules_net *net, const char *svcs, struct chains *out)
+pods_root(const struct rules_net *net, const char *svcs, struct chains *out)
 {
 	struct chain *c = chain_begin(out, RULES_FILTER, "KDG-FP");
 
@@ -197,10 +198,6 @@ base_filter(const struct rules_net *net, const char *svcs, struct chains *out)
 	chain_rule(c, "-j KDG-W"); /* policy.c */
 	chain_rule(c, "-i %s -j ACCEPT", net->bridge);
 	chain_rule(c, "-m conntrack --ctstate DNAT -j ACCEPT");
-	for (unsigned i = 0; i < LINK_KNOBS; i++)
-		if (net->turned >> i & 1 && link_knobs[i].v6 == net->v6)
-			chain_rule(chain_begin(out, RULES_FILTER, link_knobs[i].note),
-				   "-j RETURN");
 }
 
 static const char *
@@ -215,11 +212,14 @@ svc_range(const struct rules_net *net, char to[static ADDR_TEXT + 4])
 void
 rules_base(const struct rules_net *net, struct chains *out)
 {
-	char ip[ADDR_TEXT], pods[ADDR_TEXT + 4], svcs[ADDR_TEXT + 4];
+	char ip[ADDR_TEXT], pods[ADDR_TEXT + 4];
 	struct chain *c;
 
 	snprintf(pods, sizeof pods, "%s/%u", addr_print(net->pod_net, ip), net->pod_bits);
-	base_filter(net, svc_range(net, svcs), out);
+	for (unsigned i = 0; i < LINK_KNOBS; i++)
+		if (net->turned >> i & 1 && link_knobs[i].v6 == net->v6)
+			chain_rule(chain_begin(out, RULES_FILTER, link_knobs[i].note),
+				   "-j RETURN");
 	chain_rule(chain_begin(out, RULES_FILTER, RULES_CANARY), "-j RETURN");
 	if (net->nft)
 		return;
@@ -573,6 +573,7 @@ roots(const struct rules_net *net, const struct entrances *e,
 			   "-m conntrack --ctstate RELATED,ESTABLISHED -m conntrack --ctstate "
 			   "DNAT -j ACCEPT");
 	}
+	pods_root(net, svcs, out);
 	c = chain_begin(out, RULES_FILTER, "KDG-O");
 	if (e->no_address.n)
 		chain_rule(c, blocked);
@@ -602,11 +603,12 @@ roots(const struct rules_net *net, const struct entrances *e,
 			    all[i]->health_port, all[i]->id);
 }
 
-void
+size_t
 rules_dispatch(const struct rules_net *net, const struct np_service *const *all, size_t n,
 	       struct chains *out)
 {
 	struct entrances e = { 0 };
+	size_t trees;
 
 	for (size_t i = 0; i < n; i++)
 		if (!rules_leave_out(net, all[i]))
@@ -621,6 +623,8 @@ rules_dispatch(const struct rules_net *net, const struct np_service *const *all,
 	if (!net->nft)
 		tree_ports(net, &ports, "KDG-N", e.port.at, e.port.n, out);
 	tree_ports(net, &rejects, "KDG-R", e.no_port.at, e.no_port.n, out);
+	trees = out->n;
 	roots(net, &e, all, n, out);
 	entrances_done(&e);
+	return trees;
 }

@@ -39,9 +39,9 @@ extern const char *const rules_tables[RULES_TABLES];
 struct chain {
 	enum rules_table table;
 	char name[RULES_NAME];
-	unsigned rules;    /* lines in body */
-	struct buf body;   /* "-A NAME ...\n" lines */
-	bool ends_service; /* what follows needs nothing of it, nor it of that */
+	unsigned rules;  /* lines in body */
+	struct buf body; /* "-A NAME ...\n" lines */
+	bool may_end;    /* a transaction may: none up to here leads to one that follows */
 };
 
 struct chains {
@@ -86,10 +86,13 @@ struct rules_net {
 
 /* Text for a kernel in which our chains begin with another three letters. */
 void rules_rename(struct buf *text, const char *chains);
-/* What does not depend on services, and the trees over those with endpoints. */
+/* What does not depend on services and leads to none of the rest. */
 void rules_base(const struct rules_net *, struct chains *);
-void rules_dispatch(const struct rules_net *, const struct np_service *const *, size_t n,
-		    struct chains *);
+/* What leads to services: trees over those with endpoints, and the chains that the host's own
+ * jump to.  Of `out`, which was empty, the first so many are trees, where none leads to one
+ * before it; returns how many. */
+size_t rules_dispatch(const struct rules_net *, const struct np_service *const *, size_t n,
+		      struct chains *out);
 /* Its protocol is not for this kernel: it has no rules. */
 bool rules_leave_out(const struct rules_net *, const struct np_service *);
 size_t rules_local(const struct np_service *); /* endpoints of this host */

@@ -43,6 +43,33 @@ teardown() { teardown_host; }
 	[ "$(cat /proc/sys/net/ipv4/ip_forward)" = 1 ]
 }
 
+@test "very many rules that somebody deleted come back; iptables-nft gets them in transactions of a bounded size" {
+	real=/usr/sbin/iptables-$(variant)-restore
+	printf '#!/bin/sh\ncat >%s\nexec %s "$@" <%s\n' "$BATS_TEST_TMPDIR/text" "$real" "$BATS_TEST_TMPDIR/text" \
+		>"$BATS_TEST_TMPDIR/restore"
+	chmod +x "$BATS_TEST_TMPDIR/restore"
+	largest() { awk '/^\*/ {n = 0} /^:/ && ++n > most {most = n} END {print most}' "$BATS_TEST_TMPDIR/text"; }
+	np_start -p "$BATS_TEST_TMPDIR/restore"
+	np many 5000 10.42.0.2:8080
+	np commit
+	echo "$said, at most $(largest) chains at once"
+	[ "$(variant)" = legacy ] || [ "$(largest)" -lt 1010 ]
+	rules_now | sort >"$BATS_TEST_TMPDIR/want"
+	for t in nat filter; do
+		iptables_ -t $t -F
+		iptables_ -t $t -X
+	done
+	np check
+	[[ $said == "ok broken"* ]]
+	np commit
+	echo "$said, at most $(largest) chains at once"
+	[[ $said == *whole=1* ]]
+	[ "$(variant)" = legacy ] || [ "$(largest)" -lt 1050 ]
+	rules_now | sort | diff "$BATS_TEST_TMPDIR/want" -
+	np check
+	[[ $said == "ok intact"* ]]
+}
+
 @test "one change writes a few chains, however many services there are" {
 	np_start
 	np many 1000 10.42.0.2:8080

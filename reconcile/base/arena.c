@@ -16,27 +16,50 @@ struct arena_block {
 	alignas(max_align_t) char data[];
 };
 
+static void
+block_add(struct arena *a, size_t cap)
+{
+	struct arena_block *b = xmalloc(sizeof *b + cap);
+
+	b->used = 0;
+	b->cap = cap;
+	b->next = a->top;
+	a->top = b;
+	a->bytes += sizeof *b + cap;
+}
+
+void
+arena_reserve(struct arena *a, size_t n)
+{
+	if (!a->top || a->top->cap - a->top->used < n)
+		block_add(a, n);
+}
+
+size_t
+arena_used(const struct arena *a)
+{
+	size_t n = 0;
+
+	for (const struct arena_block *b = a->top; b; b = b->next)
+		n += b->used;
+	return n;
+}
+
 void *
 arena_alloc(struct arena *a, size_t n)
 {
-	struct arena_block *b = a->top;
 	size_t align = alignof(max_align_t), cap;
+	struct arena_block *b;
 	void *p;
 
 	n = (n + align - 1) & ~(align - 1);
-	if (!b || b->cap - b->used < n) {
-		cap = b ? b->cap * 2 : FIRST;
+	if (!a->top || a->top->cap - a->top->used < n) {
+		cap = a->top ? a->top->cap * 2 : FIRST;
 		if (cap > LARGEST)
 			cap = LARGEST;
-		if (cap < n)
-			cap = n;
-		b = xmalloc(sizeof *b + cap);
-		b->used = 0;
-		b->cap = cap;
-		b->next = a->top;
-		a->top = b;
-		a->bytes += sizeof *b + cap;
+		block_add(a, cap < n ? n : cap);
 	}
+	b = a->top;
 	p = b->data + b->used;
 	b->used += n;
 	return p;

@@ -13,6 +13,9 @@ struct arena {
 	size_t bytes; /* asked of malloc so far */
 };
 
+size_t arena_used(const struct arena *);    /* bytes of it that were given out */
+void arena_reserve(struct arena *, size_t); /* so many more are one malloc, of just that size */
+
 void *arena_alloc(struct arena *, size_t);        /* not zeroed */
 void *arena_zalloc(struct arena *, size_t);       /* zeroed */
 char *arena_strdup(struct arena *, const char *); /* NULL gives NULL */

@@ -98,6 +98,16 @@ time_parse(const char *s, int64_t *ret_ms)
 	return true;
 }
 
+/* Returns where what follows goes. */
+static char *
+digits(char *to, int n, int v, char after)
+{
+	for (int i = n - 1; i >= 0; i--, v /= 10)
+		to[i] = (char)('0' + v % 10);
+	to[n] = after;
+	return to + n + 1;
+}
+
 void
 time_print(int64_t ms, bool micro, char ret[40])
 {
@@ -115,10 +125,14 @@ time_print(int64_t ms, bool micro, char ret[40])
 		days--;
 	}
 	date_of(days, &y, &m, &d);
-	snprintf(ret, 40, "%04d-%02d-%02dT%02d:%02d:%02d", (int)y, m, d, of_day / 3600,
-		 of_day / 60 % 60, of_day % 60);
+	/* Not by printf: a list of many objects is mostly times. */
+	ret = digits(ret, 4, (int)y, '-');
+	ret = digits(ret, 2, m, '-');
+	ret = digits(ret, 2, d, 'T');
+	ret = digits(ret, 2, of_day / 3600, ':');
+	ret = digits(ret, 2, of_day / 60 % 60, ':');
+	ret = digits(ret, 2, of_day % 60, micro ? '.' : 'Z');
 	if (micro)
-		snprintf(ret + 19, 21, ".%03d000Z", frac);
-	else
-		snprintf(ret + 19, 21, "Z");
+		ret = digits(ret, 6, frac * 1000, 'Z');
+	*ret = '\0';
 }

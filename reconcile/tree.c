@@ -76,16 +76,18 @@ json_string(const char *s, struct buf *out)
 	buf_addc(out, '"');
 	for (; *s; s++) {
 		unsigned char c = *s;
-		size_t n = c < 0x80 ? 1 : utf8_len(s, strnlen(s, 4));
+		size_t n = 1;
 
-		if (n && c >= 0x20 && c != '"' && c != '\\') {
+		if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\')
+			continue; /* as nearly all is */
+		if (c >= 0x80 && (n = utf8_len(s, strnlen(s, 4)))) {
 			s += n - 1;
 			continue;
 		}
 		buf_add(out, run, s - run);
 		run = s + 1;
 		if (c == '"' || c == '\\')
-			buf_addf(out, "\\%c", c);
+			buf_add(out, (char[]){ '\\', (char)c }, 2);
 		else if (c == '\n')
 			buf_adds(out, "\\n");
 		else if (c == '\t')

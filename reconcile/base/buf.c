@@ -100,7 +100,10 @@ buf_adds(struct buf *b, const char *text)
 void
 buf_addc(struct buf *b, char c)
 {
-	buf_add(b, &c, 1);
+	if (b->len + 2 > b->cap)
+		buf_reserve(b, 1);
+	b->at[b->len++] = c;
+	b->at[b->len] = 0;
 }
 
 void

@@ -16,10 +16,15 @@
 #include <event2/event.h>
 #include <gnutls/gnutls.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 
-enum { MAX_BODY = 3 * 1024 * 1024, BLOCK = 16 * 1024 };
+enum {
+	MAX_BODY = 3 * 1024 * 1024,
+	BLOCK = 1024 /* what an HTTP/1.0 client's answer goes through; others' have none */
+};
 
 struct http_request {
 	struct http *http;
@@ -552,6 +557,7 @@ on_pull(void *cls, uint64_t pos, char *to, size_t max)
 		if (p == HTTP_END)
 			r->ended = true;
 		if (p == HTTP_WAIT && !r->out.len) {
+			buf_done(&r->out); /* it may wait for long */
 			suspend(r);
 			return 0;
 		}
@@ -583,9 +589,14 @@ on_upgraded(void *cls, struct MHD_Connection *c, void *con, const char *extra, s
 {
 	struct http_request *r = cls;
 	struct http_tunnel *t = xcalloc(1, sizeof *t);
+	int sock = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
+	    on = 1;
 
-	(void)c;
 	(void)con;
+	/* What is typed, and an exit code, would wait 40 ms for the peer's acknowledgement of
+	 * what came before.  Of TLS `fd` is not the socket, and a unix socket has no such
+	 * option. */
+	(void)setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	t->http = r->http;
 	t->listener = r->listener;
 	t->handle = handle;

@@ -7,11 +7,13 @@
 #include <event2/event.h>
 #include <microhttpd.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 enum {
-	MAX_CONNECTIONS = 512,
-	MAX_TLS = 1024, /* and half of them from one address */
+	MAX_CONNECTIONS = 2048, /* of one listener; of TLS half of them from one address */
+	CONNECTION_BYTES = 12 * 1024, /* of each, also for the head of what it asks */
+	TLS_BYTES = 32 * 1024,        /* libmicrohttpd takes a tunnel's buffers from it, too */
 	MAX_STRANGERS =
 	    64, /* of MAX_CONNECTIONS: of users who are refused anyway, to tell them so */
 	IDLE_SECONDS = 120
@@ -93,18 +95,29 @@ on_mhd_log(void *cls, const char *fmt, va_list ap)
 	log_debug("http", "%s", text);
 }
 
+/* Listeners, sources, pods and the store need descriptors as well. */
+static unsigned
+room(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= 4 * MAX_CONNECTIONS)
+		return MAX_CONNECTIONS;
+	return (unsigned)files.rlim_cur / 4;
+}
+
 /* Of TLS a daemon has no socket of its own: http_tls.c hands it what begins as TLS does. */
 static struct MHD_Daemon *
 daemon_start(struct listener *l, int fd, const struct http_tls *tls)
 {
 	const struct MHD_OptionItem plain[] = {
 		{ MHD_OPTION_LISTEN_SOCKET, fd, NULL },
-		{ MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS, NULL },
+		{ MHD_OPTION_CONNECTION_LIMIT, room(), NULL },
 		{ MHD_OPTION_END, 0, NULL },
 	};
 	const struct MHD_OptionItem secret[] = {
-		{ MHD_OPTION_CONNECTION_LIMIT, MAX_TLS, NULL },
-		{ MHD_OPTION_PER_IP_CONNECTION_LIMIT, MAX_TLS / 2, NULL },
+		{ MHD_OPTION_CONNECTION_LIMIT, room(), NULL },
+		{ MHD_OPTION_PER_IP_CONNECTION_LIMIT, room() / 2, NULL },
 		{ MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(tls ? tls->cert : NULL) },
 		{ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(tls ? tls->key : NULL) },
 		{ MHD_OPTION_HTTPS_MEM_TRUST, 0, (void *)(tls ? tls->ca : NULL) },
@@ -121,8 +134,9 @@ daemon_start(struct listener *l, int fd, const struct http_tls *tls)
 	    flags, 0, NULL, NULL, http_on_access, l, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log,
 	    NULL, MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, NULL,
 	    MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_URI_LOG_CALLBACK,
-	    http_on_uri, NULL, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_ARRAY,
-	    tls ? secret : plain, MHD_OPTION_END);
+	    http_on_uri, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+	    (size_t)(tls ? TLS_BYTES : CONNECTION_BYTES), MHD_OPTION_CONNECTION_TIMEOUT,
+	    IDLE_SECONDS, MHD_OPTION_ARRAY, tls ? secret : plain, MHD_OPTION_END);
 }
 
 struct listener *

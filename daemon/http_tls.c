@@ -291,12 +291,15 @@ http_tls_open(struct http *h, int fd, const struct http_tls *tls, struct error *
 void
 http_tls_close(struct http *h)
 {
-	while (h->arriving) {
-		int fd = h->arriving->fd;
+	struct arriving *a;
 
-		arriving_free(h->arriving);
-		close(fd);
+	while ((a = h->arriving)) {
+		h->arriving = a->next;
+		event_free(a->event);
+		close(a->fd);
+		free(a);
 	}
+	h->narriving = 0;
 	if (h->tls_accept)
 		event_free(h->tls_accept);
 	if (h->tls_fd > 0)

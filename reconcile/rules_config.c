@@ -397,7 +397,7 @@ void
 config_network_check(const void *obj, const struct place *at)
 {
 	const struct config_network *n = obj;
-	uint32_t pod = 0, pod_bits = 0, svc = 0, svc_bits = 0, bits;
+	uint32_t pod = 0, pod_bits = 0, svc = 0, svc_bits = 0;
 	struct addr_range pod6, svc6;
 
 	if (!place_ok(at, "podCIDR") || !place_ok(at, "serviceCIDR") ||
@@ -412,14 +412,9 @@ config_network_check(const void *obj, const struct place *at)
 			       pod6.bits ? "podCIDR" : "serviceCIDR");
 	ula_check(at, "podCIDR", &pod6);
 	ula_check(at, "serviceCIDR", &svc6);
-	if (pod6.bits && addr_overlap(pod6, svc6))
-		place_complain(
-		    at, "serviceCIDR",
-		    "Invalid value: \"%s\": overlaps podCIDR %s: an address can be a "
-		    "pod's or a Service's, not both",
-		    n->serviceCIDR, n->podCIDR);
-	bits = pod_bits < svc_bits ? pod_bits : svc_bits;
-	if ((pod ^ svc) >> (32 - bits) == 0)
+	if (addr_overlap((struct addr_range){ pod, pod_bits, false },
+			 (struct addr_range){ svc, svc_bits, false }) ||
+	    (pod6.bits && addr_overlap(pod6, svc6)))
 		place_complain(
 		    at, "serviceCIDR",
 		    "Invalid value: \"%s\": overlaps podCIDR %s: an address can be a "

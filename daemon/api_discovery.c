@@ -37,6 +37,7 @@ enum { GROUPS = sizeof groups / sizeof *groups };
 	MADE_UP(what ".k8s.io", "v1", kind, singular "s", singular, namespaced)
 
 static const struct resource computed[] = {
+	MADE_UP("", "v1", "Binding", "bindings", "binding", true),
 	REVIEW("authentication", "SelfSubjectReview", "selfsubjectreview", false),
 	REVIEW("authentication", "TokenReview", "tokenreview", false),
 	METRICS("NodeMetrics", "nodes", false),

@@ -332,7 +332,7 @@ on_header(char *at, size_t size, size_t n, void *arg)
 		return len;
 	p->head_bytes += len;
 	if (p->head_bytes > PROXY_HEAD) {
-		p->trouble = "net/http: server response headers exceeded 65536 bytes; aborted";
+		p->trouble = "net/http: server response headers exceeded 16384 bytes; aborted";
 		return 0;
 	}
 	if (len > 5 && !memcmp(at, "HTTP/", 5)) {
@@ -447,6 +447,14 @@ headers_put(struct proxied *p, const struct proxy_target *t)
 	}
 }
 
+static bool
+has_body(const struct http_request *r)
+{
+	const char *length = http_header(r, "Content-Length");
+
+	return http_header(r, "Transfer-Encoding") || (length && strcmp(length, "0") != 0);
+}
+
 static void
 body_put(struct proxied *p)
 {
@@ -521,7 +529,10 @@ proxy_begin(struct call *c, const struct proxy_target *t)
 	p->api = c->api;
 	p->call = c;
 	p->prefix = xstrdup(t->prefix);
-	p->upgrades = proxy_header_has(connection, "Upgrade") && http_header(c->req, "Upgrade");
+	/* Not with a body: unframed, that would be one more request to a pod which would not go
+	 * over. */
+	p->upgrades = proxy_header_has(connection, "Upgrade") &&
+		      http_header(c->req, "Upgrade") && !has_body(c->req);
 	xasprintf(&p->host, "%s:%u", addr_before_port(t->ip, &c->arena), t->port);
 	p->answer = arena_alloc(&c->arena, HEADERS_MOST * sizeof *p->answer);
 	answer_forget(p);

@@ -49,6 +49,10 @@ proxy_tail(const char *uri, const char *path, unsigned segments)
 {
 	const char *end = uri;
 
+	/* what would end a request's first line, or be read as another part of it */
+	for (const unsigned char *p = (const unsigned char *)uri; *p; p++)
+		if (*p <= ' ' || *p == 0x7f)
+			return NULL;
 	for (; segments; segments--) {
 		if (*end != '/')
 			return NULL;

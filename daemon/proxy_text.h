@@ -11,7 +11,7 @@ struct proxy_id {
 bool proxy_id_read(const char *id, struct proxy_id *ret, struct arena *);
 
 /* What follows the first `segments` of this URI's path, as it was escaped, the query with it:
- * "", "/a%2Fb?c".  NULL: unescaped they are not what `path` begins with. */
+ * "", "/a%2Fb?c".  NULL: unescaped they are not what `path` begins with, or it is no URI. */
 const char *proxy_tail(const char *uri, const char *path, unsigned segments);
 
 /* Is this header passed on?  Not what is of one connection only (by its name, or because

@@ -111,6 +111,8 @@ stay() { kedge exec "$1" -- rm -f /tmp/go; }
 	says 400 BadRequest 'invalid pod request' "$NS/pods/a:b:c:d/proxy/"
 	says 400 BadRequest 'invalid pod request' "$NS/pods/ftp:web-a:80/proxy/"
 	says 400 BadRequest 'invalid service request' "$NS/services/https::80/proxy/"
+	printf 'GET %s/a b HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$POD" "$API" | socat -t 5 - "TCP:$API" >"$W/got"
+	grep -qE '^HTTP/1.1 400' "$W/got"
 }
 
 @test "every method goes on, others are refused" {
@@ -165,6 +167,8 @@ stay() { kedge exec "$1" -- rm -f /tmp/go; }
 		[ "$(cat "$W/got")" = "so be it" ]
 	done
 	[ "$(code "$POD/status?204")" = 204 ]
+	[ "$(ask "$POD/fat" -o "$W/got" -w '%header{x-fat}' | wc -c)" = 12000 ]
+	[ "$(cat "$W/got")" = ok ]
 }
 
 @test "redirects lead through the proxy, to other hosts as they say" {
@@ -355,6 +359,20 @@ over() {
 	matches '^X-Over: yes'
 	matches '^ahoy$'
 	matches '^2048000$'
+	# over TLS, too
+	: >"$W/got"
+	{
+		printf 'GET %s HTTP/1.1\r\nHost: kedge\r\nAuthorization: Bearer %s\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n' \
+			"$POD/switch" "$(cut -d, -f1 "$W/state/pki/tokens.csv" | head -n 1)"
+		wait_for 10 "it went over" grep -q ahoy "$W/got" >/dev/null
+		echo "there and back"
+		wait_for 10 "it came back" grep -q 'there and back' "$W/got" >/dev/null
+	} | timeout 60 openssl s_client -quiet -no_ign_eof -connect 127.0.0.1:6443 >"$W/got" 2>/dev/null
+	grep -q '^there and back' "$W/got"
+	# one that brings a body is no upgrade, so that this is no second request
+	run ask "$POD/echo" -H 'Connection: Upgrade' -H 'Upgrade: echo' --data-binary $'DELETE /echo HTTP/1.1\r\n\r\n'
+	matches '^Content-Length: 25'
+	hasnt Upgrade
 	run over "$NS/services/web/proxy/status?403" 1
 	matches '^HTTP/1.1 403'
 	run over "$POD/echo" 1

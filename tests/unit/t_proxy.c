@@ -58,6 +58,8 @@ what_is_the_pods_is_passed_on_as_it_was_escaped(void **state)
 		{ "/p/web%2Fproxy/x/y", "/p/web/proxy/x/y", NULL },
 		{ "/p%2Fweb/proxy/x", "/p/web/proxy/x", NULL },
 		{ "/p/web", "/p/web", NULL },
+		{ "/p/web/proxy/a HTTP/1.1", "/p/web/proxy/a HTTP/1.1", NULL },
+		{ "/p/web/proxy/?a\tb", "/p/web/proxy/", NULL },
 		{ "http://h/p/web/proxy", "/p/web/proxy", NULL },
 	};
 

@@ -9,6 +9,7 @@
 #include "../reconcile/base/utf8.h"
 #include "api_call.h"
 #include "api_rbac.h"
+#include "curl_loop.h"
 #include <signal.h>
 #include <string.h>
 
@@ -236,6 +237,8 @@ path_matches(const char *pattern, const char *path, struct call *c, const char *
 	while (*pattern) {
 		size_t want, have;
 
+		if (!strcmp(pattern, "/{*}"))
+			return !*path || *path == '/';
 		if (*pattern++ != '/' || *path++ != '/')
 			return false;
 		want = strcspn(pattern, "/");
@@ -432,7 +435,9 @@ api_close(struct api *a)
 		store_off_change(a->store, on_change, a);
 	streams_stop(a);
 	forwards_stop(a);
+	proxies_stop(a);
 	http_close(a->http);
+	curl_loop_free(a->curls);
 	audit_close(a->audit);
 	access_close(a);
 	free(a->log_dir);

@@ -16,6 +16,8 @@ struct audit;
 struct call;
 struct stream;
 struct forward;
+struct proxied;
+struct curl_loop;
 
 enum route_when { WHEN_READY, WHEN_HEAD };
 
@@ -43,8 +45,11 @@ struct api {
 	struct call *calls;
 	struct stream *streams;   /* exec and attach, from the question to the end */
 	struct forward *forwards; /* clients of port-forward */
-	int nstreams, nforwards;
-	struct { /* at what is used, the newest first; NULL: none yet */
+	struct proxied *proxied;  /* requests that a pod answers */
+	struct curl_loop *curls;  /* for them; NULL until the first */
+	int nstreams, nforwards, nproxied;
+	unsigned proxy_turn; /* of a Service's endpoints */
+	struct {             /* at what is used, the newest first; NULL: none yet */
 		char *json;
 		int64_t at;
 	} looks[2];
@@ -162,6 +167,7 @@ void call_audit(const struct call *); /* it is over */
 
 void streams_stop(struct api *);
 void forwards_stop(struct api *);
+void proxies_stop(struct api *);
 #define ROUTE(method, when, path, fn) void fn(struct call *);
 #include "routes.def"
 #undef ROUTE

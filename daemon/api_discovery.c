@@ -37,6 +37,7 @@ enum { GROUPS = sizeof groups / sizeof *groups };
 	MADE_UP(what ".k8s.io", "v1", kind, singular "s", singular, namespaced)
 
 static const struct resource computed[] = {
+	MADE_UP("", "v1", "Binding", "bindings", "binding", true),
 	REVIEW("authentication", "SelfSubjectReview", "selfsubjectreview", false),
 	REVIEW("authentication", "TokenReview", "tokenreview", false),
 	METRICS("NodeMetrics", "nodes", false),
@@ -58,6 +59,7 @@ resource_at(size_t i)
 }
 
 /* What hangs below a kind. */
+#define PROXY "\"create\",\"delete\",\"get\",\"patch\",\"update\""
 #define SCALE "\"get\",\"patch\",\"update\""
 static const struct sub {
 	enum resource_id of;
@@ -70,7 +72,10 @@ static const struct sub {
 	{ RES_pod, "exec", "PodExecOptions", "", "v1", "\"create\",\"get\"" },
 	{ RES_pod, "log", "Pod", "", "v1", "\"get\"" },
 	{ RES_pod, "portforward", "PodPortForwardOptions", "", "v1", "\"create\",\"get\"" },
+	{ RES_pod, "proxy", "PodProxyOptions", "", "v1", PROXY },
 	{ RES_pod, "resize", "Pod", "", "v1", "\"get\",\"patch\",\"update\"" },
+	{ RES_service, "proxy", "ServiceProxyOptions", "", "v1", PROXY },
+	{ RES_node, "proxy", "NodeProxyOptions", "", "v1", PROXY },
 	{ RES_service_account, "token", "TokenRequest", "authentication.k8s.io", "v1",
 	  "\"create\"" },
 	{ RES_deployment, "scale", "Scale", "autoscaling", "v1", SCALE },

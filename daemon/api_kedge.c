@@ -209,8 +209,8 @@ kedge_image_remove(struct call *c)
 	else
 		asked(c,
 		      c->api->host.image_remove(c->api->host.ctx, call_ask(c),
-						call_query(c, "name"),
-						!strcmp(call_query(c, "force"), "true"), &e),
+						call_query(c, "name"), call_flag(c, "force"),
+						&e),
 		      &e);
 }
 
@@ -224,7 +224,7 @@ kedge_image_prune(struct call *c)
 	else
 		asked(c,
 		      c->api->host.image_prune(c->api->host.ctx, call_ask(c),
-					       !strcmp(call_query(c, "all"), "true"), &e),
+					       call_flag(c, "all"), &e),
 		      &e);
 }
 
@@ -333,7 +333,7 @@ bytes_ask(struct call *c, const char *name)
 	c->on_answer = save_answered;
 	asked(c,
 	      c->api->host.image_save(c->api->host.ctx, call_ask(c), name,
-				      !strcmp(call_query(c, "config"), "true"), &e),
+				      call_flag(c, "config"), &e),
 	      &e);
 }
 

@@ -77,7 +77,7 @@ bound_already(const struct pod *pod, struct arena *a)
 	return NULL;
 }
 
-/* NULL was answered. */
+/* Of /bindings the pod is named in the body alone.  NULL was answered. */
 static const struct binding *
 read_binding(struct api_edit *ed)
 {
@@ -93,34 +93,57 @@ read_binding(struct api_edit *ed)
 	if (cs.errors || !b)
 		call_refuse(c, WHY_BAD_REQUEST, "the Binding cannot be read: %s",
 			    cs.first ? complaint_print(cs.first, &c->arena) : "what is it?");
-	else if (!b->metadata || !str_is(b->metadata->name, c->name))
+	else if (!b->metadata || !b->metadata->name ||
+		 (*c->name && strcmp(b->metadata->name, c->name) != 0))
 		call_refuse(c, WHY_BAD_REQUEST,
 			    "name in URL does not match name in Binding object");
+	else if (!str_is(b->metadata->namespace, "") &&
+		 strcmp(b->metadata->namespace, c->ns) != 0)
+		call_refuse(c, WHY_BAD_REQUEST,
+			    "the namespace of the provided object does not match the namespace "
+			    "sent on the request");
 	else if (*kind && strcmp(kind, "Node") != 0)
 		call_refuse(
 		    c, WHY_INVALID,
 		    "Binding \"%s\" is invalid: target.kind: Unsupported value: \"%s\": "
 		    "supported values: \"Node\", \"<empty>\"",
-		    c->name, kind);
+		    b->metadata->name, kind);
 	else if (!b->target || str_is(b->target->name, ""))
 		call_refuse(c, WHY_INVALID,
-			    "Binding \"%s\" is invalid: target.name: Required value", c->name);
+			    "Binding \"%s\" is invalid: target.name: Required value",
+			    b->metadata->name);
 	else
 		return b;
 	return NULL;
 }
 
+/* Kubernetes takes any name and waits for such a node; here none can come. */
+static bool
+is_node(struct call *c, const char *name)
+{
+	if (store_find(c->api->store, RES_node, "", name))
+		return true;
+	c->res = &resources[RES_node];
+	c->name = name;
+	edit_refuse_missing(c);
+	return false;
+}
+
 void
 pod_bind(struct call *c)
 {
-	struct action a = { .verb = ACT_UPDATE, .kind = "pod", .ns = c->ns, .name = c->name };
+	struct action a = { .verb = ACT_UPDATE, .kind = "pod", .ns = c->ns };
 	const struct binding *b;
 	struct api_edit ed;
 	struct buf out = { 0 };
 	const char *why;
 	struct pod *pod;
 
-	if (!edit_open(&ed, c) || !(b = read_binding(&ed)) || !find_pod(&ed))
+	c->res = &resources[RES_pod];
+	if (!edit_open(&ed, c) || !(b = read_binding(&ed)))
+		return;
+	a.name = c->name = b->metadata->name;
+	if (!find_pod(&ed) || !is_node(c, b->target->name))
 		return;
 	pod = object_clone(ed.write.live, &c->arena);
 	why = bound_already(pod, &c->arena);

@@ -32,18 +32,18 @@ struct http_request {
 	struct http_request *next, **link;
 	struct MHD_Connection *conn;
 	const char *method;
-	char *path;
+	char *path, *uri; /* uri: as it was sent, the query with it */
 	void *mine;
 	void (*gone)(void *mine);
 
 	struct buf body;
 	http_take_fn *take;
 	void (*end)(void *mine);
-	bool readied, discard, bad_uri;
+	bool readied, discard, bad_uri, impatient, passes;
 	char who[32], address[INET6_ADDRSTRLEN];
 
 	struct MHD_Response *answer; /* waiting to be queued */
-	char *names[4], *values[4];  /* headers for it */
+	char **names, **values;      /* headers for it */
 	int nheaders, code;
 	bool answered, queued, suspended, cut;
 	struct event *closed;
@@ -89,7 +89,7 @@ on_closed(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	event_del(r->closed);
 	/* One that has its answer still to come may only have closed its sending side. */
-	if (r->pull)
+	if (r->pull || r->impatient)
 		r->cut = true;
 	if (r->cut)
 		wake(r);
@@ -125,7 +125,8 @@ http_wake(struct http_request *r)
 /* ---- requests ---- */
 
 static struct http_request *
-request_new(struct listener *l, struct MHD_Connection *c, const char *method, const char *url)
+request_new(struct listener *l, struct MHD_Connection *c, const char *method, const char *url,
+	    char *uri)
 {
 	struct http_request *r = xcalloc(1, sizeof *r);
 	struct http *h = l->http;
@@ -135,6 +136,7 @@ request_new(struct listener *l, struct MHD_Connection *c, const char *method, co
 	r->conn = c;
 	r->method = method;
 	r->path = xstrdup(url);
+	r->uri = uri;
 	r->link = &h->requests;
 	r->next = h->requests;
 	if (r->next)
@@ -156,16 +158,24 @@ request_free(struct http_request *r)
 		free(r->names[i]);
 		free(r->values[i]);
 	}
+	free(r->names);
+	free(r->values);
 	*r->link = r->next;
 	if (r->next)
 		r->next->link = r->link;
 	buf_done(&r->body);
 	buf_done(&r->out);
 	free(r->path);
+	free(r->uri);
 	free(r);
 }
 
-static char bad_uri; /* in place of a request that has yet to be made */
+/* In place of a request that has yet to be made: what it was asked with. */
+struct asked {
+	struct http_request *request; /* NULL: not made yet */
+	char *uri;
+	bool bad;
+};
 
 /* The C string that comes of it would end at %00, and mean another object; a name has no
  * control bytes at all, but what is asked to run may well be told by several lines. */
@@ -190,24 +200,34 @@ uri_is_bad(const char *uri)
 	return false;
 }
 
-/* Sees it as it was sent; what is returned is the first `con` of http_on_access. */
+/* Sees it as it was sent; what is returned is `con` from then on. */
 void *
 http_on_uri(void *cls, const char *uri, struct MHD_Connection *c)
 {
+	struct asked *a = xcalloc(1, sizeof *a);
+
 	(void)cls;
 	(void)c;
-	return uri_is_bad(uri) ? &bad_uri : NULL;
+	a->uri = xstrdup(uri);
+	a->bad = uri_is_bad(uri);
+	return a;
 }
 
 void
 http_on_completed(void *cls, struct MHD_Connection *c, void **con,
 		  enum MHD_RequestTerminationCode why)
 {
+	struct asked *a = *con;
+
 	(void)cls;
 	(void)c;
 	(void)why;
-	if (*con && *con != &bad_uri)
-		request_free(*con);
+	if (!a)
+		return;
+	if (a->request)
+		request_free(a->request);
+	free(a->uri);
+	free(a);
 	*con = NULL;
 }
 
@@ -284,7 +304,7 @@ take_body(struct http_request *r, const char *data, size_t *n)
 	const struct http_handler *h = &r->http->handler;
 	ssize_t took;
 
-	if (r->answered || r->discard) {
+	if ((r->answered && !r->passes) || r->discard) {
 		*n = 0;
 	} else if (r->take) {
 		took = r->cut ? -1 : r->take(r->mine, data, *n);
@@ -311,27 +331,27 @@ http_on_access(void *cls, struct MHD_Connection *c, const char *url, const char 
 {
 	struct listener *l = cls;
 	const struct http_handler *h = &l->http->handler;
-	struct http_request *r = *con;
+	struct asked *a = *con;
+	struct http_request *r = a->request;
 
 	(void)version;
-	if (!r || *con == &bad_uri) {
-		bool bad = r != NULL;
-
+	if (!r) {
 		/* An answer at this point would cost the client its connection. */
-		*con = r = request_new(l, c, method, url);
+		a->request = r = request_new(l, c, method, url, a->uri);
+		a->uri = NULL;
 		note_address(r);
-		r->bad_uri = bad;
+		r->bad_uri = a->bad;
 		if (admit(l, r))
 			h->head(h->ctx, r);
 		return MHD_YES;
 	}
-	if (r->cut && !r->take)
+	if (r->cut && (!r->take || r->impatient))
 		return MHD_NO;
 	if (*n) {
 		take_body(r, data, n);
 		return MHD_YES;
 	}
-	if (!r->answered && !r->readied) {
+	if ((!r->answered || r->passes) && !r->readied) {
 		r->readied = true;
 		if (r->end)
 			r->end(r->mine);
@@ -354,6 +374,12 @@ const char *
 http_path(const struct http_request *r)
 {
 	return r->path;
+}
+
+const char *
+http_uri(const struct http_request *r)
+{
+	return r->uri;
 }
 
 const char *
@@ -501,6 +527,12 @@ http_take_body(struct http_request *r, http_take_fn *take, void (*end)(void *min
 	r->end = end;
 }
 
+void
+http_impatient(struct http_request *r)
+{
+	r->impatient = true;
+}
+
 /* ---- answers ---- */
 
 static void
@@ -516,7 +548,8 @@ answer(struct http_request *r, int code, struct MHD_Response *m)
 void
 http_reply_header(struct http_request *r, const char *name, const char *value)
 {
-	assert(r->nheaders < (int)(sizeof r->names / sizeof *r->names));
+	r->names = xrealloc(r->names, (r->nheaders + 1) * sizeof *r->names);
+	r->values = xrealloc(r->values, (r->nheaders + 1) * sizeof *r->values);
 	r->names[r->nheaders] = xstrdup(name);
 	r->values[r->nheaders++] = xstrdup(value);
 }
@@ -554,6 +587,8 @@ on_pull(void *cls, uint64_t pos, char *to, size_t max)
 		if (r->cut || r->http->closing)
 			return MHD_CONTENT_READER_END_WITH_ERROR;
 		p = r->pull(r->mine, &r->out);
+		if (p == HTTP_BREAK)
+			return MHD_CONTENT_READER_END_WITH_ERROR;
 		if (p == HTTP_END)
 			r->ended = true;
 		if (p == HTTP_WAIT && !r->out.len) {
@@ -579,6 +614,16 @@ http_stream(struct http_request *r, int code, const char *type, http_pull_fn *pu
 	r->pull = pull;
 	head_of_answer(m, type);
 	answer(r, code, m);
+}
+
+void
+http_pass(struct http_request *r, int code, int64_t size, http_pull_fn *pull)
+{
+	r->pull = pull;
+	r->passes = true;
+	answer(r, code,
+	       MHD_create_response_from_callback(size < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)size,
+						 BLOCK, on_pull, r, NULL));
 }
 
 /* ---- tunnels ---- */

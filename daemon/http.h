@@ -59,6 +59,7 @@ int http_tls_set(struct http *, const struct http_tls *, struct error **);
 
 const char *http_method(const struct http_request *);
 const char *http_path(const struct http_request *); /* decoded, without the query */
+const char *http_uri(const struct http_request *);  /* as it was sent, with the query */
 const char *http_header(const struct http_request *, const char *name); /* or NULL */
 /* Every header, also those that are repeated. */
 typedef void http_header_fn(void *ctx, const char *name, const char *value);
@@ -91,15 +92,22 @@ void http_reply(struct http_request *, int code, const char *type, struct buf *)
 void http_reply_header(struct http_request *, const char *name, const char *value);
 
 /* An answer that grows.  `pull` is called when the client can take more: it adds to the
- * buffer, or adds nothing and says to wait (until http_wake) or that this was all. */
-enum http_pull { HTTP_GO_ON, HTTP_WAIT, HTTP_END };
+ * buffer, or adds nothing and says to wait (until http_wake), that this was all, or that the
+ * rest cannot be had: the client is cut off, so that it does not take this for all. */
+enum http_pull { HTTP_GO_ON, HTTP_WAIT, HTTP_END, HTTP_BREAK };
 typedef enum http_pull http_pull_fn(void *mine, struct buf *out);
 void http_stream(struct http_request *, int code, const char *type, http_pull_fn *);
 void http_wake(struct http_request *);
+/* Somebody else's answer, of `size` bytes (-1: not known): it has the headers of
+ * http_reply_header and none of ours. */
+void http_pass(struct http_request *, int code, int64_t size, http_pull_fn *);
+/* A client that closes its side wants no answer any more, even if none has begun. */
+void http_impatient(struct http_request *);
 
 /* The body goes to `take` as it comes instead of into memory.  take returns how many
  * bytes it took; fewer than n means "not now": go on after http_wake.  -1: the rest is thrown
- * away.  `end` is called instead of the handler's `ready`; an answer may come before. */
+ * away.  `end` is called instead of the handler's `ready`; an answer may come before, and then
+ * only that of http_pass leaves the rest of the body any use. */
 typedef ssize_t http_take_fn(void *mine, const char *bytes, size_t n);
 void http_take_body(struct http_request *, http_take_fn *take, void (*end)(void *mine));
 

@@ -7,6 +7,7 @@
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/text.h"
+#include "curl_loop.h"
 #include "loop.h"
 #include "reach_priv.h"
 #include <arpa/inet.h>
@@ -33,7 +34,7 @@ reach_pool_free(struct reach_pool *p)
 {
 	if (!p)
 		return;
-	reach_curls_free(p->curls);
+	curl_loop_free(p->curls);
 	free(p);
 }
 

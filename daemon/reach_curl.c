@@ -4,22 +4,15 @@
  * bytes each way, which we write and read by hand.
  */
 #include "../reconcile/base/buf.h"
-#include "loop.h"
+#include "curl_loop.h"
 #include "reach_priv.h"
 #include <ctype.h>
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { BODY_MAX = 10 << 10, FRAME_HEAD = 5 };
 enum { SERVING = 1, GRPC_UNIMPLEMENTED = 12, GRPC_DEADLINE = 4 };
-
-struct reach_curls {
-	struct reach_pool *pool;
-	CURLM *multi;
-	struct event *timer;
-};
 
 struct reach_curl {
 	struct reach *reach;
@@ -33,7 +26,7 @@ struct reach_curl {
 	char sent[FRAME_HEAD + 512];
 };
 
-/* ---- libcurl in our loop ---- */
+/* ---- how it went ---- */
 
 static const char *const health_words[] = { "UNKNOWN", "SERVING", "NOT_SERVING",
 					    "SERVICE_UNKNOWN" };
@@ -117,106 +110,9 @@ transfer_end(struct reach *r, CURLcode rc)
 }
 
 static void
-collect(struct reach_curls *cs)
+on_done(void *mine, CURLcode rc)
 {
-	CURLMsg *m;
-	int left;
-
-	while ((m = curl_multi_info_read(cs->multi, &left))) {
-		struct reach *r = NULL;
-
-		if (m->msg != CURLMSG_DONE)
-			continue;
-		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&r);
-		transfer_end(r, m->data.result);
-	}
-}
-
-static void
-on_socket(evutil_socket_t fd, short what, void *arg)
-{
-	struct reach_curls *cs = arg;
-	int flags = (what & EV_READ ? CURL_CSELECT_IN : 0) |
-		    (what & EV_WRITE ? CURL_CSELECT_OUT : 0),
-	    running;
-
-	curl_multi_socket_action(cs->multi, fd, flags, &running);
-	collect(cs);
-}
-
-static void
-on_timer(evutil_socket_t fd, short what, void *arg)
-{
-	struct reach_curls *cs = arg;
-	int running;
-
-	(void)fd;
-	(void)what;
-	curl_multi_socket_action(cs->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	collect(cs);
-}
-
-static int
-watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
-{
-	struct reach_curls *cs = arg;
-	struct event *ev = known;
-
-	(void)easy;
-	if (ev)
-		event_free(ev);
-	ev = NULL;
-	if (what != CURL_POLL_REMOVE) {
-		ev = event_new(cs->pool->base, fd,
-			       (short)((what & CURL_POLL_IN ? EV_READ : 0) |
-				       (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST),
-			       on_socket, cs);
-		event_add(ev, NULL);
-	}
-	curl_multi_assign(cs->multi, fd, ev);
-	return 0;
-}
-
-static int
-watch_timer(CURLM *multi, long ms, void *arg)
-{
-	struct reach_curls *cs = arg;
-
-	(void)multi;
-	if (ms < 0)
-		event_del(cs->timer);
-	else
-		timer_arm(cs->timer, ms);
-	return 0;
-}
-
-static struct reach_curls *
-curls_of(struct reach_pool *p)
-{
-	struct reach_curls *cs = p->curls;
-
-	if (cs)
-		return cs;
-	curl_global_init(CURL_GLOBAL_DEFAULT);
-	cs = p->curls = xcalloc(1, sizeof *cs);
-	cs->pool = p;
-	cs->multi = curl_multi_init();
-	cs->timer = evtimer_new(p->base, on_timer, cs);
-	curl_multi_setopt(cs->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
-	curl_multi_setopt(cs->multi, CURLMOPT_SOCKETDATA, cs);
-	curl_multi_setopt(cs->multi, CURLMOPT_TIMERFUNCTION, watch_timer);
-	curl_multi_setopt(cs->multi, CURLMOPT_TIMERDATA, cs);
-	return cs;
-}
-
-void
-reach_curls_free(struct reach_curls *cs)
-{
-	if (!cs)
-		return;
-	curl_multi_cleanup(cs->multi);
-	event_free(cs->timer);
-	free(cs);
+	transfer_end(mine, rc);
 }
 
 /* ---- one transfer ---- */
@@ -300,9 +196,10 @@ header_add(struct reach_curl *c, const struct http_header *h)
 void
 reach_curl_begin(struct reach *r)
 {
-	struct reach_curls *cs = curls_of(r->pool);
 	struct reach_curl *c = xcalloc(1, sizeof *c);
 
+	if (!r->pool->curls)
+		r->pool->curls = curl_loop_new(r->pool->base, on_done);
 	r->curl = c;
 	c->reach = r;
 	c->grpc_status = -1;
@@ -330,7 +227,7 @@ reach_curl_begin(struct reach *r)
 	if (r->ask.type == REACH_GRPC)
 		grpc_request(c, r->ask.service);
 	curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
-	curl_multi_add_handle(cs->multi, c->easy);
+	curl_loop_add(r->pool->curls, c->easy);
 }
 
 void
@@ -338,8 +235,7 @@ reach_curl_end(struct reach_curl *c)
 {
 	if (!c)
 		return;
-	curl_multi_remove_handle(c->reach->pool->curls->multi, c->easy);
-	curl_easy_cleanup(c->easy);
+	curl_loop_remove(c->reach->pool->curls, c->easy);
 	curl_slist_free_all(c->headers);
 	free(c);
 }

@@ -6,11 +6,11 @@
 #include <event2/event.h>
 
 struct reach_curl; /* one transfer */
-struct reach_curls;
+struct curl_loop;
 
 struct reach_pool {
 	struct event_base *base;
-	struct reach_curls *curls; /* NULL until the first https or grpc */
+	struct curl_loop *curls; /* NULL until the first https or grpc */
 };
 
 struct reach {
@@ -38,5 +38,4 @@ void reach_end(struct reach *, const char *why);
 /* reach_curl.c */
 void reach_curl_begin(struct reach *);
 void reach_curl_end(struct reach_curl *);
-void reach_curls_free(struct reach_curls *);
 #endif

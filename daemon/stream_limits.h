@@ -1,5 +1,5 @@
-/* stream_limits.h -- what clients of exec, attach, copy and port-forward may take, in one
- * place. */
+/* stream_limits.h -- what clients of exec, attach, copy, port-forward and proxy may take, in
+ * one place. */
 #ifndef KEDGE_STREAM_LIMITS_H
 #define KEDGE_STREAM_LIMITS_H
 
@@ -12,6 +12,11 @@ enum {
 	STREAM_PIECE = 16 * 1024,     /* read at a time */
 	STREAM_QUEUE = 256 * 1024,    /* bytes on their way to a client; then its pod waits */
 	STREAM_MESSAGE = 1024 * 1024, /* of a client, at once */
+	PROXIES_MAX = 256,            /* requests that a pod answers, at once */
+	PROXY_QUEUE = 64 * 1024, /* bytes of one on their way, each way; then who sends waits */
+	PROXY_EARLY = 1024 * 1024, /* of an answer that comes before the request's end */
+	PROXY_HEAD = 16 * 1024, /* of headers of an answer; libmicrohttpd has 32 kB for one */
+	PROXY_CONNECT_SECONDS = 10,           /* until the pod has taken the connection */
 	SPDY_STREAMS = 2 * FORWARD_LINKS + 8, /* of one client at once */
 };
 #endif

@@ -19,16 +19,22 @@ enum {
 
 #define FOREGROUND "foregroundDeletion"
 
+static bool
+is_held(const struct object *o)
+{
+	const struct object_meta *m = o->metadata;
+
+	for (size_t i = 0; i < m->finalizers.n; i++)
+		if (str_is(m->finalizers.at[i], FOREGROUND))
+			return true;
+	return false;
+}
+
 /* Deleted in the foreground: it stays until its dependents are gone. */
 static bool
 waits(const struct object *o)
 {
-	const struct object_meta *m = o->metadata;
-
-	for (size_t i = 0; m->deletionTimestamp && i < m->finalizers.n; i++)
-		if (str_is(m->finalizers.at[i], FOREGROUND))
-			return true;
-	return false;
+	return o->metadata->deletionTimestamp && is_held(o);
 }
 
 /* An owner of a kind that kedge does not know is taken to exist. */
@@ -39,20 +45,6 @@ owner_stays(struct snapshot *s, const struct owner_reference *ref)
 	const struct object *o = r ? snapshot_by_uid(s, r->id, ref->uid) : NULL;
 
 	return !r || (o && !waits(o));
-}
-
-static void
-orphaned(struct snapshot *s, const struct object *o, struct plan *p)
-{
-	const struct object_meta *m = o->metadata;
-
-	for (size_t i = 0; i < m->ownerReferences.n; i++)
-		if (owner_stays(s, &m->ownerReferences.at[i]))
-			return;
-	if (m->ownerReferences.n && !m->deletionTimestamp)
-		plan_name(p, ACT_DELETE, o,
-			  arena_printf(p->arena, "its owner %s is gone",
-				       m->ownerReferences.at[0].name));
 }
 
 static const struct owner_reference *
@@ -94,6 +86,69 @@ blocks(const struct snapshot *s, const struct object *o, const char *uid)
 {
 	return owned_by(o, uid)->blockOwnerDeletion && !str_is(object_uid(o), uid) &&
 	       !own_is_signed(o) && !(waits(o) && has_dependent(s, object_uid(o), is_waiting));
+}
+
+/* It has another owner, who stays: it is not held to be those' who leave. */
+static void
+disowned(struct snapshot *s, const struct object *o, const char *owner, struct plan *p)
+{
+	struct object *copy = object_clone(o, p->arena);
+	struct object_meta *m = copy->metadata;
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->ownerReferences.n; i++)
+		if (owner_stays(s, &m->ownerReferences.at[i]))
+			m->ownerReferences.at[n++] = m->ownerReferences.at[i];
+	m->ownerReferences.n = n;
+	plan_write(p, ACT_UPDATE, copy, 0, 0,
+		   arena_printf(p->arena, "its owner %s is gone, another stays", owner));
+}
+
+/* Its owner waits for it, and it has to wait for its own: a Deployment for its ReplicaSets,
+ * these for their pods. */
+static void
+held(const struct object *o, const char *owner, struct plan *p)
+{
+	struct object *copy = object_clone(o, p->arena);
+	struct object_meta *m = copy->metadata;
+	const char **at = arena_alloc(p->arena, (m->finalizers.n + 1) * sizeof *at);
+
+	for (size_t i = 0; i < m->finalizers.n; i++)
+		at[i] = m->finalizers.at[i];
+	at[m->finalizers.n++] = FOREGROUND;
+	m->finalizers.at = at;
+	plan_write(p, ACT_UPDATE, copy, 0, 0,
+		   arena_printf(p->arena, "its owner %s waits: after its dependents", owner));
+}
+
+static void
+orphaned(struct snapshot *s, const struct object *o, struct plan *p)
+{
+	const struct object_meta *m = o->metadata;
+	const struct owner_reference *left = NULL;
+	size_t stay = 0;
+	bool waited = false;
+
+	for (size_t i = 0; i < m->ownerReferences.n; i++) {
+		const struct owner_reference *ref = &m->ownerReferences.at[i];
+
+		if (owner_stays(s, ref)) {
+			stay++;
+			continue;
+		}
+		left = left ? left : ref;
+		waited |= snapshot_by_uid(s, resource_find(ref->apiVersion, ref->kind)->id,
+					  ref->uid) != NULL;
+	}
+	if (!left || m->deletionTimestamp)
+		return;
+	if (stay)
+		disowned(s, o, left->name, p);
+	else if (waited && !is_held(o) && has_dependent(s, object_uid(o), blocks))
+		held(o, left->name, p);
+	else
+		plan_name(p, ACT_DELETE, o,
+			  arena_printf(p->arena, "its owner %s is gone", left->name));
 }
 
 /* Nothing of it is left: neither need it be. */

@@ -211,7 +211,12 @@ refused() {
 	[[ $output == *'unable to remove image "mine:1" (must force: --force): used by pod default/mine, revision '* ]]
 	[[ $output == *'; change or delete what names it first, in Git where it is Git'"'"'s; a revision keeps it for a rollback until 10 newer ones are there (images.keepRevisions in kedge.yaml)' ]]
 	kedge image ls | grep -q '^mine:1 '
-	kedge image rm mine:1 --force
+	# over the API a flag is as Kubernetes reads one
+	remove() { curl -sS --max-time 10 --unix-socket "$KEDGE_SOCKET" -o "$W/answer" -w '%{http_code}' -X DELETE "http://kedge/kedge/images?name=mine:1&force=$1"; }
+	[ "$(remove False)" = 409 ]
+	[ "$(remove 0)" = 409 ]
+	kedge image ls | grep -q '^mine:1 '
+	[ "$(remove 1)" = 200 ]
 	[ "$(ls "$W/state/images/layers/sha256" | wc -l)" = "$before" ]
 	[ "$(cat "$(root_of)/own")" = own ]
 	kill -9 "$(pgrep -n -x web)"

@@ -110,6 +110,33 @@ world() {
 	every t
 }
 
+@test "logs of all containers of all pods with a label, each line with its prefix" {
+	for p in choir-a choir-b; do
+		SPEC='initContainers: [{name: tune, image: "box:1", command: [/bin/echo, la]}]' \
+			pod $p box:1 '["/bin/sh", "-c", "echo one; exec talk wait"]' | sed "/^---/d; s/labels: {app: $p}/labels: {app: choir}/"
+		printf '  - {name: side, image: "box:1", command: [/bin/sh, -c, "echo two; exec talk wait"]}\n---\n'
+	done | put choir
+	up choir-a
+	up choir-b
+	both() {
+		for p in choir-a choir-b; do printf '%s\n' "[pod/$p/tune] la" "[pod/$p/main] one" "[pod/$p/side] two"; done | sort
+	}
+	t() {
+		[ "$(k logs -l app=choir --prefix --all-containers | sort)" = "$(both)" ] || return 1
+		[ "$(k logs -l app=choir --all-containers --tail=1 | sort | xargs)" = "la la one one two two" ] || return 1
+		[ "$(k logs choir-a --prefix --all-containers --timestamps | grep -cE '^\[pod/choir-a/(tune|main|side)\] 20[0-9-]+T[0-9:.]+Z (la|one|two)$')" = 3 ] || return 1
+		# followed, one connection for each of the six; more at once only when told to
+		k logs -l app=choir --prefix --all-containers -f --max-log-requests=6 >"$W/sung" 2>&1 &
+		all() { [ "$(sort "$W/sung")" = "$(both)" ]; }
+		wait_for 10 "all lines came" all || return 1
+		kill $!
+		refused 'attempting to follow 6 log streams, but maximum allowed concurrency is 5' \
+			k logs -l app=choir --prefix --all-containers -f
+	}
+	every t
+	drop choir
+}
+
 @test "rollout status and history, wait, top-level questions" {
 	t() {
 		run k rollout status deploy web

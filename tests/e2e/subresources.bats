@@ -69,12 +69,28 @@ running() { [ "$(k get pod "$1" -o 'jsonpath={.status.phase}')" = Running ]; }
 	has 'target.kind: Unsupported value: \"Service\"'
 	run bind b Node ''
 	has 'target.name: Required value'
+	run bind b Node n2
+	[ "$(jq -r '"\(.code) \(.reason) \(.message)"' <<<"$output")" = '404 NotFound nodes "n2" not found' ]
 	run bind b Node n1
 	has '"status":"Success"'
 	wait_for 20 "it runs" running b
 	run bind b Node n1
 	has 'Operation cannot be fulfilled on pods/binding \"b\": pod b is already assigned to node \"n1\"'
 	[ "$(jq -r '"\(.code) \(.reason)"' <<<"$output")" = "409 Conflict" ]
+	# the same by /bindings, where only the body names the pod
+	bindings() { curl -sm 10 -H 'Content-Type: application/json' "http://$API/api/v1/namespaces/default/bindings" -d "$1"; }
+	k run c --image=box:1
+	run bindings '{"metadata":{"name":"nobody"},"target":{"kind":"Node","name":"n1"}}'
+	has 'pods \"nobody\" not found'
+	run bindings '{"metadata":{},"target":{"kind":"Node","name":"n1"}}'
+	has '"code":400'
+	run bindings '{"metadata":{"name":"c","namespace":"other"},"target":{"kind":"Node","name":"n1"}}'
+	has 'does not match the namespace sent on the request'
+	run bindings '{"apiVersion":"v1","kind":"Binding","metadata":{"name":"c","namespace":"default"},"target":{"apiVersion":"v1","kind":"Node","name":"n1"}}'
+	has '"status":"Success"'
+	wait_for 20 "it runs" running c
+	run bindings '{"metadata":{"name":"c"},"target":{"kind":"Node","name":"n1"}}'
+	has 'Operation cannot be fulfilled on pods/binding \"c\": pod c is already assigned to node \"n1\"'
 	k uncordon n1
-	k delete pod b --grace-period=1
+	k delete pod b c --grace-period=1
 }

@@ -130,6 +130,26 @@ ready_pods_are_listed_with_address_port_and_owner(void **state)
 	done(&b);
 }
 
+/* As Go's encoding: the one is a string, which is left out, the other a pointer. */
+static void
+a_port_without_a_name_is_named_in_slices_only(void **state)
+{
+	struct bench b = { 0 };
+	cleanup_buf struct buf old = { 0 }, new = { 0 };
+
+	(void)state;
+	world_read(&b.w, SVC("selector: {app: web}, ports: [{port: 80, targetPort: 8080}]"));
+	pod_put(&b, "web-1", "10.42.0.2", true, "");
+	settle(&b);
+	schema_encode(endpoints_kind(), old_form(&b), &old);
+	schema_encode(endpoint_slice_kind(), slice(&b, 0), &new);
+	assert_non_null(
+	    strstr(buf_text(&old), "\"ports\":[{\"port\":8080,\"protocol\":\"TCP\"}]"));
+	assert_non_null(strstr(
+	    buf_text(&new), "\"ports\":[{\"name\":\"\",\"port\":8080,\"protocol\":\"TCP\"}]"));
+	done(&b);
+}
+
 static void
 a_terminating_pod_still_serves_but_is_not_ready(void **state)
 {
@@ -422,6 +442,7 @@ main(void)
 		    pods_that_number_a_named_port_differently_get_slices_of_their_own),
 		cmocka_unit_test(a_slice_holds_a_hundred_and_one_pod_changes_one_slice),
 		cmocka_unit_test(unready_addresses_are_published_when_asked_for),
+		cmocka_unit_test(a_port_without_a_name_is_named_in_slices_only),
 		cmocka_unit_test(a_service_that_loses_its_selector_loses_our_lists_only),
 		cmocka_unit_test(hand_written_endpoints_are_mirrored_in_slices),
 		cmocka_unit_test(hand_written_endpoints_go_with_their_service),

@@ -175,6 +175,40 @@ the_foreground_waits_for_those_that_block_it(void **state)
 	       "- forget configmap default/b  # its dependents are gone\n");
 }
 
+static void
+the_foreground_goes_down_to_the_last_dependent(void **state)
+{
+#define OF(owner) "ownerReferences: [" OWNER(owner, "u-" owner, BLOCKS) "]"
+	(void)state;
+	/* first it is held, then deleted, then let go */
+	expect(CM("a", WAITS) CM("b", "finalizers: [x/y], " OF("a")) CM("c", OF("b")),
+	       "~ update configmap default/b  # its owner a waits: after its dependents\n");
+	expect(CM("a", WAITS) CM("b", "finalizers: [foregroundDeletion], " OF("a"))
+		   CM("c", OF("b")),
+	       "- delete configmap default/b  # its owner a is gone\n");
+	expect(CM("a", WAITS) CM("b", WAITS ", " OF("a")) CM("c", OF("b")),
+	       "- delete configmap default/c  # its owner b is gone\n");
+	expect(CM("a", WAITS) CM("b", WAITS ", " OF("a")),
+	       "- forget configmap default/b  # its dependents are gone\n");
+	/* in the background nobody waits */
+	expect(CM("b", OF("a")) CM("c", OF("b")),
+	       "- delete configmap default/b  # its owner a is gone\n");
+}
+
+static void
+one_of_two_owners_may_go(void **state)
+{
+	(void)state;
+	expect(CM("a", WAITS) CM("d", "")
+		   CM("b", "ownerReferences: [" OWNER("a", "u-a", BLOCKS) ", " OWNER(
+			       "d", "u-d", BLOCKS) "]"),
+	       "~ update configmap default/b  # its owner a is gone, another stays\n");
+	expect(CM("a", WAITS) CM("d", WAITS)
+		   CM("b", "ownerReferences: [" OWNER("a", "u-a", BLOCKS) ", " OWNER(
+			       "d", "u-d", BLOCKS) "]"),
+	       "- delete configmap default/b  # its owner a is gone\n");
+}
+
 int
 main(void)
 {
@@ -185,6 +219,8 @@ main(void)
 		cmocka_unit_test(a_record_that_does_not_read_gives_nothing_away),
 		cmocka_unit_test(gits_outlives_an_owner_that_is_gone),
 		cmocka_unit_test(the_foreground_waits_for_those_that_block_it),
+		cmocka_unit_test(the_foreground_goes_down_to_the_last_dependent),
+		cmocka_unit_test(one_of_two_owners_may_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

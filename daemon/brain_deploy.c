@@ -54,6 +54,7 @@ source_declare(struct watch *w)
 	s->spec->path = c->path;
 	s->spec->interval = c->interval;
 	s->spec->type = c->type;
+	s->spec->writeBack = c->writeBack;
 	if (c->suspend)
 		s->spec->suspend = true;
 	if ((old ? store_update(w->brain->store, s, &e)
@@ -115,6 +116,7 @@ source_status_put(struct watch *w, const struct source_change *change)
 	if (change->revision)
 		s->status->revision = change->revision;
 	s->status->writable = source_writable(w->brain->sources, w->config->name);
+	s->status->unwritable = source_unwritable(w->brain->sources, w->config->name);
 	next_put(w, s);
 	s->status->phase = s->status->message && *s->status->message ? "Failed"
 			   : s->spec->suspend                        ? "Suspended"
@@ -188,8 +190,13 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 			brain_answered(b, name, source_answer(b->sources, name));
 		} else if (news == SOURCE_SHOWN) {
 			brain_shown(b, w, false);
+		} else if (news == SOURCE_WRITABLE) {
+			source_status_put(w, &(struct source_change){ 0 });
+		} else if (news == SOURCE_WRITTEN) {
+			back_written(b, w);
 		} else if (news == SOURCE_LOST) {
 			brain_shown(b, w, true);
+			back_lost(b, w);
 			event_free(w->readable);
 			w->readable = NULL;
 			worker_retry(w);
@@ -610,8 +617,8 @@ deploy_commit(struct brain *b, struct watch *w, const struct source_head *head,
 	brain_poke(b);
 }
 
-static const struct revision *
-revision_newest(struct watch *w)
+const struct revision *
+deploy_newest(struct watch *w)
 {
 	const struct source *s = source_object(w);
 	cleanup_free char *name = NULL;
@@ -627,7 +634,7 @@ revision_newest(struct watch *w)
 static bool
 was_applied(struct watch *w, const char *commit)
 {
-	const struct revision *r = revision_newest(w);
+	const struct revision *r = deploy_newest(w);
 
 	return r && r->spec->commit && !strcmp(r->spec->commit, commit);
 }
@@ -635,7 +642,7 @@ was_applied(struct watch *w, const char *commit)
 static bool
 newest_failed(struct watch *w)
 {
-	const struct revision *r = revision_newest(w);
+	const struct revision *r = deploy_newest(w);
 
 	return r && r->status && str_is(r->status->outcome, "Failed");
 }
@@ -674,6 +681,7 @@ deploy(struct brain *b, struct watch *w, bool allow_prune)
 		brain_poke(b);
 	}
 	source_head_done(&pinned);
+	back_settle(b, w);
 }
 
 void

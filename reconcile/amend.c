@@ -414,6 +414,21 @@ block_add(struct amend *ed, const struct amend_node *n)
 	}
 }
 
+/* ---- a document ---- */
+
+/* With its ---, up to that of the next one; the first one leaves the next its own. */
+static void
+drop_doc(struct amend *ed, const struct amend_node *d)
+{
+	size_t at = d->dashes ? amend_line_start(ed, d->key_start) : 0,
+	       end = d->next ? amend_line_start(ed, d->next->key_start) : ed->len;
+
+	if (d->next && !d->next->dashes)
+		amend_refuse(ed, d, "the next document has no line of its own before it");
+	else
+		splice(ed, at, end, "");
+}
+
 /* ---- all ---- */
 
 static bool
@@ -521,10 +536,14 @@ is_right(const struct amend *ed, const struct buf *out)
 	const struct tree *t = yaml_read(out->at, out->len, ed->arena, &cs);
 	const struct amend_node *d = ed->docs;
 
-	for (; t && d && !cs.errors; t = t->next, d = d->next)
-		if (!tree_same(t, wanted(ed, d)))
+	for (; d && !cs.errors; d = d->next) {
+		if (d->drop)
+			continue;
+		if (!t || !tree_same(t, wanted(ed, d)))
 			return false;
-	return !t && !d && !cs.errors;
+		t = t->next;
+	}
+	return !t && !cs.errors;
 }
 
 int
@@ -532,8 +551,12 @@ amend_close(struct amend *ed, struct buf *ret)
 {
 	cleanup_buf struct buf out = { 0 };
 
-	for (struct amend_node *d = ed->docs; d && !ed->why; d = d->next)
-		make(ed, d);
+	for (struct amend_node *d = ed->docs; d && !ed->why; d = d->next) {
+		if (d->drop)
+			drop_doc(ed, d);
+		else
+			make(ed, d);
+	}
 	if (ed->why || !join(ed, &out))
 		return -1;
 	if (!is_right(ed, &out)) {

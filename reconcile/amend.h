@@ -35,8 +35,9 @@ struct amend_node {
 	const struct tree *tree; /* what it says */
 	enum amend_style style;
 	size_t start, end;
-	const char *key; /* in a map, else NULL */
-	size_t key_start, key_end;
+	const char *key;           /* in a map, else NULL */
+	size_t key_start, key_end; /* of a document: where its --- is, or it begins */
+	bool dashes;               /* of a document: it has one */
 	bool key_quoted;
 	int line;          /* of the key, or of the value */
 	const char *fixed; /* why nothing here can be changed; NULL: it can */

@@ -273,6 +273,8 @@ static bool
 scan_docs(struct scan *s, const struct tree *t)
 {
 	struct amend_node **tail = &s->ed->docs;
+	size_t head;
+	bool dashes;
 
 	for (;;) {
 		if (!next(s))
@@ -281,8 +283,12 @@ scan_docs(struct scan *s, const struct tree *t)
 			return true;
 		if (s->event.type != YAML_DOCUMENT_START_EVENT)
 			continue;
+		head = byte_of(s, &s->event.start_mark);
+		dashes = !s->event.data.document_start.implicit;
 		if (!next(s) || !(*tail = read_node(s)))
 			return false;
+		(*tail)->key_start = head;
+		(*tail)->dashes = dashes;
 		lay(*tail, t, NULL);
 		t = t ? t->next : NULL;
 		tail = &(*tail)->next;

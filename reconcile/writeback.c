@@ -208,26 +208,69 @@ prove(struct writeback *w, const struct buf *out, struct error **e)
 	return 0;
 }
 
+/* NULL: it cannot be read, or is not there. */
+static struct amend_node *
+open_file(struct writeback *w, struct error **e)
+{
+	struct amend_node *doc;
+
+	if (amend_open(&w->amend, w->text, w->len, w->arena) < 0) {
+		refuse(w, e);
+		return NULL;
+	}
+	doc = find(&w->amend, w->live);
+	if (doc)
+		w->line = doc->line;
+	else
+		fail(
+		    e, WHY_CONFLICT,
+		    "%s is owned by Git, and no longer in %s, where it was; try again when the "
+		    "newest commit is applied",
+		    called(w), w->path);
+	return doc;
+}
+
 int
 writeback_make(struct writeback *w, struct error **e)
 {
 	cleanup_buf struct buf out = { 0 };
-	struct amend_node *doc;
+	struct amend_node *doc = open_file(w, e);
 
-	if (amend_open(&w->amend, w->text, w->len, w->arena) < 0)
-		return refuse(w, e);
-	doc = find(&w->amend, w->live);
 	if (!doc)
-		return fail(e, WHY_CONFLICT,
-			    "%s is owned by Git, and no longer in %s, where it was; try again "
-			    "when the newest commit is applied",
-			    called(w), w->path);
-	w->line = doc->line;
+		return -1;
 	restate(&w->amend, doc, resource_of(w->live)->schema, object_tree(w->live, w->arena),
 		object_tree(w->want, w->arena));
 	if (amend_close(&w->amend, &out) < 0)
 		return refuse(w, e);
 	return prove(w, &out, e);
+}
+
+/* Is what goes all that there is? */
+static bool
+is_alone(const struct writeback *w, const struct amend_node *doc)
+{
+	const struct amend_node *list = doc->parent;
+
+	if (list && (list->kids != doc || doc->next))
+		return false;
+	return w->amend.docs == (list ? list->parent : doc) && !w->amend.docs->next;
+}
+
+int
+writeback_remove(struct writeback *w, struct error **e)
+{
+	cleanup_buf struct buf out = { 0 };
+	struct amend_node *doc = open_file(w, e);
+
+	if (!doc)
+		return -1;
+	w->subject = arena_printf(w->arena, "%s: deleted", called(w));
+	w->changes = "";
+	w->emptied = is_alone(w, doc);
+	if (w->emptied)
+		return 0;
+	amend_drop(&w->amend, doc);
+	return amend_close(&w->amend, &out) < 0 ? refuse(w, e) : 0;
 }
 
 /* ---- what is left to be written ---- */

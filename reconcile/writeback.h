@@ -24,12 +24,13 @@ struct writeback {
 	const char *subject; /* "deployment default/web: spec.replicas 3 -> 5" */
 	const char *changes; /* each on a line of its own, of several; else "" */
 	int line;            /* of the document */
+	bool emptied;        /* nothing is left in the file: it goes */
 	bool mixed;          /* the write changes more, which Git does not state */
 };
 
 /* -1: WHY_OWNED: the text cannot be changed so, and why; WHY_CONFLICT: it is not there. */
 int writeback_make(struct writeback *, struct error **);
-/* What the object would be without its document: the splices that take it out, for a DELETE. */
+/* The same of a DELETE: its document goes; `want` does not count. */
 int writeback_remove(struct writeback *, struct error **);
 
 /* A JSON merge patch that makes `is` of `was`. */

@@ -1,8 +1,8 @@
 /* t_writeback.c -- writes to what Git states, as changes of the manifest's text.
  *
  * tests/golden/writeback/NAME.yaml begins with lines "#? KIND/NAME PATCH"; each patch
- * (strategic) of that object gives, in NAME.txt, what the commit is called and which lines of
- * the file change, or why none does.  KEDGE_GOLDEN=write writes these anew.
+ * (strategic, or DELETE) of that object gives, in NAME.txt, what the commit is called and which
+ * lines of the file change, or why none does.  KEDGE_GOLDEN=write writes these anew.
  */
 #include "reads.h"
 #include "reconcile/amend.h"
@@ -135,6 +135,10 @@ written(struct reading *r, const char *text, const char *who, const char *patch,
 	if (!m)
 		fail_msg("no %s", who);
 	w.live = as_it_lives(r, m);
+	if (!strcmp(patch, "DELETE")) {
+		writeback_remove(&w, e);
+		return w;
+	}
 	w.want = patched(r, m->res, w.live, patch);
 	if (r->cs.errors)
 		fail_msg("%s: %s", patch, said(r));
@@ -173,6 +177,8 @@ outcome(const char *text, const char *who, const char *patch, struct buf *out)
 	}
 	buf_addf(out, "%s%s\n%s", w.subject, w.mixed ? " (and what Git does not state)" : "",
 		 w.changes);
+	if (w.emptied)
+		buf_adds(out, "(the file goes)\n");
 	spliced(&w, &new);
 	put_diff(&r.arena, text, buf_text(&new), out);
 	buf_addc(out, '\n');
@@ -183,17 +189,19 @@ compare(const char *name)
 {
 	char in[256], want[256];
 	cleanup_buf struct buf got = { 0 };
-	char *text, *golden;
+	char *text, *golden, *body;
 
 	snprintf(in, sizeof in, FOLDER "/%s", name);
 	snprintf(want, sizeof want, FOLDER "/%.*s.txt", (int)(strcspn(name, ".")), name);
 	text = contents(in);
 	assert_non_null(text);
+	for (body = text; !strncmp(body, "#? ", 3);)
+		body += strcspn(body, "\n") + 1;
 	for (const char *p = text; !strncmp(p, "#? ", 3); p += strcspn(p, "\n") + 1) {
 		size_t n = strcspn(p + 3, " "), m = strcspn(p, "\n");
 		char *who = strndup(p + 3, n), *patch = strndup(p + 4 + n, m - n - 4);
 
-		outcome(text, who, patch, &got);
+		outcome(body, who, patch, &got);
 		free(who);
 		free(patch);
 	}

@@ -15,7 +15,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { RETRY_MS = 500, RETRY_MAX_MS = 30000, ERRORS_KEPT = 200, REVISIONS_KEPT = 500 };
+enum { RETRY_MS = 500, RETRY_MAX_MS = 30000, REVISIONS_KEPT = 500 };
 
 struct watch *
 deploy_watch(struct brain *b, const char *source)
@@ -380,26 +380,6 @@ revision_new(struct watch *w, const struct source_head *head, struct arena *a)
 	return r;
 }
 
-static void
-strs_add(struct strs *s, const char *text, struct arena *a)
-{
-	if (!s->at)
-		s->at = arena_alloc(a, (ERRORS_KEPT + 1) * sizeof *s->at);
-	if (s->n < ERRORS_KEPT)
-		s->at[s->n++] = text;
-	else if (s->n == ERRORS_KEPT)
-		s->at[s->n++] = "... and more";
-}
-
-static void
-revision_complaints(struct revision *r, struct complaints *cs, struct arena *a)
-{
-	complaints_sort(cs);
-	for (const struct complaint *c = cs->first; c; c = c->next)
-		strs_add(c->warning ? &r->status->warnings : &r->status->errors,
-			 complaint_print(c, a), a);
-}
-
 /* The newest revision that was applied: what the live objects should be. */
 static const struct revision *
 revision_in_force(struct watch *w)
@@ -445,56 +425,6 @@ deploy_plan(struct brain *b, struct watch *w, const char *commit, bool allow_pru
 	if (ret_refused)
 		*ret_refused = refused;
 	return 0;
-}
-
-static void
-revision_event(struct brain *b, struct revision *r)
-{
-	const struct revision *stored = store_find(b->store, RES_revision, "", object_name(r));
-	bool failed = !strcmp(r->status->outcome, "Failed");
-
-	if (!stored)
-		return;
-	for (size_t i = 0; i < r->status->errors.n; i++)
-		event_about(
-		    b, stored,
-		    &(struct event_note){ "Warning", "Failed", r->status->errors.at[i], NULL });
-	for (size_t i = 0; i < r->status->warnings.n; i++)
-		event_about(b, stored,
-			    &(struct event_note){ "Warning", "Warning",
-						  r->status->warnings.at[i], NULL });
-	if (r->spec->forced) {
-		cleanup_free char *text = NULL;
-
-		xasprintf(&text,
-			  "Commit %.7s does not descend from the one before it: the branch was "
-			  "force-pushed",
-			  r->spec->commit);
-		event_about(b, stored,
-			    &(struct event_note){ "Warning", "ForcePushed", text, NULL });
-	}
-	if (!failed) {
-		cleanup_free char *text = NULL;
-
-		xasprintf(&text,
-			  "Applied commit %.7s: %" PRId64 " created, %" PRId64
-			  " changed, %" PRId64 " pruned",
-			  r->spec->commit, r->status->created, r->status->changed,
-			  r->status->pruned);
-		event_about(b, stored, &(struct event_note){ "Normal", "Applied", text, NULL });
-	}
-}
-
-static void
-revision_store(struct brain *b, struct revision *r)
-{
-	cleanup_error struct error *e = NULL;
-
-	if (store_create(b->store, r, now_ms(), &e) < 0)
-		log_err(object_name(r), "%s", error_text(e));
-	for (size_t i = 0; i < r->status->errors.n; i++)
-		log_warn(object_name(r), "%s", r->status->errors.at[i]);
-	revision_event(b, r);
 }
 
 /* Older revisions of the source that still wait are overtaken. */

@@ -228,6 +228,11 @@ void event_of_refusal(struct brain *, const struct refused_seen *); /* rules */
 void event_of_action(struct brain *, const struct action *);
 void event_of_pod(struct brain *, const struct pod_seen *was, const struct pod_seen *is);
 
+/* brain_revision.c: what was complained about, in the order of files; and the Revision as it is
+ * now, with its Events */
+void revision_complaints(struct revision *, struct complaints *, struct arena *);
+void revision_store(struct brain *, struct revision *);
+
 /* brain_deploy.c: sources and revisions */
 void deploy_open(struct brain *);
 void deploy_worker(struct brain *, const char *source, int fd, const char *error);

@@ -69,63 +69,64 @@ restate_map(struct amend *ed, const struct kind *k, bool whole, struct amend_nod
 			amend_add(ed, n, last_kid(n), t->key, t);
 }
 
-/* The item that has this key and is the `nth` to have it. */
+/* The items of a list with what tells them apart. */
+struct keyed {
+	const struct tree **at;
+	const char **keys;
+	size_t n;
+};
+
+static struct keyed
+keyed_of(const struct field *f, const struct tree *list, struct arena *a)
+{
+	size_t n = tree_kids(list);
+	struct keyed k = { arena_alloc(a, (n + 1) * sizeof *k.at),
+			   arena_alloc(a, (n + 1) * sizeof *k.keys), 0 };
+
+	for (const struct tree *t = list ? list->kids : NULL; t; t = t->next) {
+		k.at[k.n] = t;
+		k.keys[k.n++] = merge_key(f, t, a);
+	}
+	return k;
+}
+
+/* The one that has this key and is the `nth` to have it, or NULL. */
 static const struct tree *
-item_of(const struct field *f, const struct tree *list, const char *key, size_t nth,
-	struct arena *a)
+item_of(const struct keyed *k, const char *key, size_t nth)
 {
-	for (const struct tree *t = list ? list->kids : NULL; t; t = t->next)
-		if (!strcmp(merge_key(f, t, a), key) && !nth--)
-			return t;
+	for (size_t i = 0; i < k->n; i++)
+		if (!strcmp(k->keys[i], key) && !nth--)
+			return k->at[i];
 	return NULL;
-}
-
-static size_t
-namesakes_before(const struct field *f, const struct amend_node *item, const char *key,
-		 struct arena *a)
-{
-	size_t n = 0;
-
-	for (const struct amend_node *k = item->parent->kids; k != item; k = k->next)
-		n += !strcmp(merge_key(f, k->tree, a), key);
-	return n;
-}
-
-static bool
-is_stated(const struct field *f, const struct amend_node *list, const char *key,
-	  struct arena *a)
-{
-	for (const struct amend_node *k = list->kids; k; k = k->next)
-		if (!strcmp(merge_key(f, k->tree, a), key))
-			return true;
-	return false;
 }
 
 static void
 restate_keyed(struct amend *ed, const struct field *f, bool whole, struct amend_node *n,
 	      const struct tree *was, const struct tree *is)
 {
-	struct arena *a = ed->arena;
+	struct keyed stated = keyed_of(f, n->tree, ed->arena),
+		     before = keyed_of(f, was, ed->arena), after = keyed_of(f, is, ed->arena);
+	size_t i = 0;
 
-	for (struct amend_node *kid = n->kids; kid; kid = kid->next) {
-		const char *key = merge_key(f, kid->tree, a);
-		size_t nth = namesakes_before(f, kid, key, a);
-		const struct tree *before = item_of(f, was, key, nth, a),
-				  *after = item_of(f, is, key, nth, a);
+	for (struct amend_node *kid = n->kids; kid; kid = kid->next, i++) {
+		const char *key = stated.keys[i];
+		const struct tree *x, *y;
+		size_t nth = 0;
 
-		if (same(before, after))
+		for (size_t k = 0; k < i; k++)
+			nth += !strcmp(stated.keys[k], key);
+		x = item_of(&before, key, nth);
+		y = item_of(&after, key, nth);
+		if (same(x, y))
 			continue;
-		if (after)
-			restate_value(ed, f, whole, kid, before, after);
+		if (y)
+			restate_value(ed, f, whole, kid, x, y);
 		else
 			amend_drop(ed, kid);
 	}
-	for (const struct tree *t = whole ? is->kids : NULL; t; t = t->next) {
-		const char *key = merge_key(f, t, a);
-
-		if (!is_stated(f, n, key, a))
-			amend_add(ed, n, last_kid(n), NULL, t);
-	}
+	for (i = 0; whole && i < after.n; i++)
+		if (!item_of(&stated, after.keys[i], 0))
+			amend_add(ed, n, last_kid(n), NULL, after.at[i]);
 }
 
 /* Items that nothing tells apart: those at both ends that stayed are left alone, those

@@ -242,6 +242,11 @@ writeback_make(struct writeback *w, struct error **e)
 		object_tree(w->want, w->arena));
 	if (amend_close(&w->amend, &out) < 0)
 		return refuse(w, e);
+	if (!w->amend.n) {
+		w->amend.line = w->line;
+		w->amend.why = "what changes is stated in a way of its own there";
+		return refuse(w, e);
+	}
 	return prove(w, &out, e);
 }
 

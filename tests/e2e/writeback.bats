@@ -281,3 +281,33 @@ back_to() { pull && deployment_file "$1" | put web && wait_for 15 "it is as it w
 	[ "$(k get deploy web -o 'jsonpath={.spec.replicas}')" = 2 ]
 	wait_for 10 "in force" in_force
 }
+
+@test "an image that does not come: the write is answered, and the next one takes it back" {
+	back_to 1
+	KTIME=90 k set image deploy web box=127.0.0.1:1/none:1
+	[ "$(said)" = 'deployment default/web: spec.template.spec.containers[box].image box:1 -> 127.0.0.1:1/none:1' ]
+	KTIME=90 k set image deploy web box=box:2
+	[ "$(file | grep -c 'image: "box:2"  # the first')" = 1 ]
+	k rollout status deploy web --timeout=30s
+	k rollout undo deploy web --to-revision=1 || k rollout undo deploy web
+	wait_for 10 "in force" in_force
+}
+
+@test "somebody who pushes a manifest that does not read is told why nothing is written back" {
+	back_to 1
+	echo 'kind: Nonsense' | put broken
+	wait_for 5 "it failed" sh -c "kedge status | grep -q 'broken.yaml:1'"
+	before=$(tip)
+	refused 'is not written back, for the newest commit' k scale deploy web --replicas=2
+	[ "$(tip)" = "$before" ]
+	drop broken
+	wait_for 5 "in force" in_force
+	k scale deploy web --replicas=2
+	[ "$(said)" = 'deployment default/web: spec.replicas 1 -> 2' ]
+}
+
+@test "an Event of the Revision names who wrote it" {
+	back_to 1
+	k scale deploy web --replicas=2
+	wait_for 5 "it is told" sh -c "kedge events | grep -q 'Applied commit $(git -C "$W/deploy.git" rev-parse --short=7 main) by root: 0 created, 1 changed, 0 pruned'"
+}

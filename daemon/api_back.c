@@ -65,7 +65,7 @@ finish(struct call *c, struct back *b, const char *commit, const char *waiting)
 		deletion_answer(&ed, b->uid);
 		return;
 	}
-	ed.after = true;
+	ed.after = commit;
 	ed.answer = b->answer;
 	ed.applied = b->applied ? &applied : NULL;
 	ed.write.live = store_find(c->api->store, c->res->id, c->ns, c->name);

@@ -337,6 +337,11 @@ edit_put(struct api_edit *ed, const struct tree *body, int code)
 	if (ed->write.live && host->back_state && !ed->after)
 		ed->write.back = host->back_state(host->ctx, ed->write.live, ed->write.a);
 	if (write_check(&ed->write, &e) < 0) {
+		if (ed->after)
+			(void)fail_in(&e,
+				      "commit %.7s is made, and what Git does not state is not "
+				      "written",
+				      ed->after);
 		edit_fail(ed, e);
 		return;
 	}

@@ -27,7 +27,8 @@ struct api_edit {
 	const char *manager;                 /* fieldManager, or the client's name */
 	const struct managed_apply *applied; /* by server-side apply; NULL: otherwise */
 	bool dry;                            /* dryRun=All: everything but the writing */
-	bool after; /* the commit for what Git states is made: only the rest is written */
+	/* The commit for what Git states, which is made: only the rest is written; or NULL. */
+	const char *after;
 	/* Of DELETE: of one object; and it is Git's, whose source takes commits. */
 	bool alone, by_commit;
 	/* How the written object is answered with; NULL: as itself. */

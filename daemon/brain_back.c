@@ -144,6 +144,7 @@ ask_worker(struct brain *b, int64_t id, struct watch *w, const struct writeback 
 	r = brain_request_new(b, ASK_WRITE, id);
 	r->source = xstrdup(w->config->name);
 	r->brain = b;
+	r->rest = wb->mixed;
 	args.id = r->id;
 	r->late = evtimer_new(b->base, on_late, r);
 	if (r->late)
@@ -209,6 +210,10 @@ on_late(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
+	if (r->ref && r->rest) { /* a half of it is no answer */
+		evtimer_add(r->late, &(struct timeval){ .tv_sec = PATIENCE_S });
+		return;
+	}
 	if (r->ref) {
 		answer_commit(r->brain, r,
 			      w && w->fetch_text ? w->fetch_text : "it waits to be read");

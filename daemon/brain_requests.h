@@ -21,6 +21,7 @@ struct brain_request {
 	char *to, *protocol; /* of a look at a connection's way, and: */
 	int64_t port;
 	bool allow_prune;
+	bool rest;  /* of ASK_WRITE: what Git does not state is written when it is applied */
 	char *json; /* the answer when it went well; NULL: none but that */
 	/* Of ASK_STATUS and ASK_WRITE: when it is answered without the hand, and by whom. */
 	struct event *late;

@@ -275,6 +275,7 @@ config_watch(const struct config_source *c)
 				    .type = c->type,
 				    .interval = c->interval,
 				    .timeout = c->timeout,
+				    .writeBack = c->writeBack,
 				    .knownHosts = c->knownHosts,
 				    .sshKey = c->sshKey,
 				    .tokenFile = c->tokenFile,

@@ -208,8 +208,16 @@ static int
 write_file(struct worker *w, const struct write_args *args, git_oid *ret, bool *ret_moved,
 	   struct error **e)
 {
-	if (!w->kind->write)
-		return fail(e, WHY_FORBIDDEN, "%s cannot be written to", w->args->url);
+	const char *sub = worker_subdir(w);
+	size_t n = strlen(sub);
+
+	/* Security argument: the brain reads everybody's bytes, and this process has the rights
+	 * of the repository's owner.  The hand has said beforehand whether it may ask for this,
+	 * and nothing beside what the source follows is touched. */
+	if (!w->kind->write || !w->args->writeBack)
+		return fail(e, WHY_FORBIDDEN, "%s may not be written to", w->args->url);
+	if (n && (strncmp(args->path, sub, n) != 0 || args->path[n] != '/'))
+		return fail(e, WHY_FORBIDDEN, "%s is not in %s", args->path, sub);
 	if (!w->state)
 		return fail(e, WHY_UNAVAILABLE, "%s", w->failed ? w->failed : "not open yet");
 	return w->kind->write(w, args, ret, ret_moved, e);

@@ -166,6 +166,10 @@ back_to() { pull && deployment_file "$1" | put web && wait_for 15 "it is as it w
 	hasnt aGlkZGVu
 	run changed
 	[ "$output" = $'-  p: b2xk # the old one\n+  p: aGlkZGVu # the old one' ]
+	pull
+	printf 'kind: Secret\napiVersion: v1\nmetadata: {name: t}\nstringData: {p: old}\n' | put text
+	wait_for 5 "it is there" k get secret t
+	refused 'text.yaml:1, and cannot be changed there by kedge, for what changes is stated in a way of its own there' k patch secret t -p '{"data":{"p":"aGlkZGVu"}}'
 	run grep -c aGlkZGVu "$W/kedged.log"
 	[ "$output" = 0 ]
 }

@@ -56,6 +56,13 @@ struct api_exec {
 	const char *path, *name; /* of a copy; name: under which it goes in, "" out */
 };
 
+/* A write to what Git states, which may become a commit. */
+struct api_back {
+	const struct object *live, *want; /* want NULL: it is to be deleted */
+	const char *user, *why;           /* why: "asked for by alice with kubectl-scale" */
+	bool dry;                         /* only whether it could be made */
+};
+
 struct api_image {
 	const char *name, *format; /* "rootfs" or "archive" */
 	const char *config; /* JSON of import_args' other rows, "{}" when none was given */
@@ -74,6 +81,12 @@ struct api_host {
 	/* "web.yaml:7": where Git states this field of an object; NULL: not known. */
 	const char *(*place)(void *ctx, const struct object *, const char *field,
 			     struct arena *);
+	/* Does the source of it write back?  NULL: it does not; "": yes; else why it cannot. */
+	const char *(*back_state)(void *ctx, const struct object *, struct arena *);
+	/* api_answer with {"commit": its id, "waiting": why it is not applied yet, or ""}, or
+	 * with
+	 * {"again": true}: the file is another one by now.  Nothing when it is dry. */
+	int (*back)(void *ctx, int64_t id, const struct api_back *, struct error **);
 	int (*exec)(void *ctx, int64_t id, const struct api_exec *,
 		    struct error **); /* api_exec_* */
 	/* api_exec_*: a tar comes out of fds[1], or goes into fds[0] */

@@ -139,6 +139,23 @@ deletion_carry(struct api_edit *ed, const struct api_deletion *opt, const struct
 	return edit_carry(ed, &a);
 }
 
+/* What Git states goes by a commit, where its source takes some: a single object, in the way
+ * that what leaves Git goes.  A namespace may hold other things of Git's. */
+static bool
+takes_commit(struct api_edit *ed, const struct api_deletion *opt, const struct object *o)
+{
+	const struct api_host *host = &ed->call->api->host;
+	enum resource_id id = ed->call->res->id;
+	const char *state;
+
+	if (!ed->alone || id == RES_pod || id == RES_namespace || !host->back_state ||
+	    (*opt->policy && strcmp(opt->policy, "Background") != 0) ||
+	    !own_is_gits(&ed->snap, o))
+		return false;
+	state = host->back_state(host->ctx, o, &ed->call->arena);
+	return ed->by_commit = state && !*state;
+}
+
 int
 deletion_check(struct api_edit *ed, const struct api_deletion *opt, const struct object *o,
 	       struct error **e)
@@ -149,7 +166,22 @@ deletion_check(struct api_edit *ed, const struct api_deletion *opt, const struct
 			    ed->call->res->plural);
 	if (check_preconditions(ed, opt, o, e) < 0)
 		return -1;
+	if (takes_commit(ed, opt, o))
+		return 0;
 	return write_may_delete(o, &ed->snap, e);
+}
+
+/* What is there now, or that it has gone. */
+void
+deletion_answer(struct api_edit *ed, const char *uid)
+{
+	struct call *c = ed->call;
+	const struct object *o = store_find(c->api->store, c->res->id, c->ns, c->name);
+
+	if (o)
+		edit_answer(ed, 200, o);
+	else
+		answer_gone(ed, c->name, uid);
 }
 
 void
@@ -168,20 +200,16 @@ object_delete(struct call *c)
 		edit_refuse_missing(c);
 		return;
 	}
+	ed.alone = true;
 	if (deletion_check(&ed, &opt, o, &e) < 0) {
 		edit_fail(&ed, e);
 		return;
 	}
 	uid = arena_strdup(&c->arena, object_uid(o));
-	if (!deletion_carry(&ed, &opt, o))
-		return;
-	o = store_find(c->api->store, c->res->id, c->ns, c->name);
-	if (o && !ed.dry)
-		edit_answer(&ed, 200, o);
-	else if (o)
-		edit_answer(&ed, 200, o);
-	else
-		answer_gone(&ed, c->name, uid);
+	if (ed.by_commit)
+		back_delete(&ed, o);
+	else if (deletion_carry(&ed, &opt, o))
+		deletion_answer(&ed, uid);
 }
 
 /* ---- a collection ---- */

@@ -256,8 +256,8 @@ why_update(const struct api_edit *ed)
 }
 
 /* As the store would make it. */
-static void
-dry_fill(struct api_edit *ed)
+void
+edit_dry(struct api_edit *ed)
 {
 	struct object_meta *m = ed->write.obj->metadata;
 
@@ -280,8 +280,8 @@ lets_go(const struct write *w)
 }
 
 /* Who owns what after this: whoever changed something owns that. */
-static void
-own_changes(struct api_edit *ed)
+void
+edit_own(struct api_edit *ed)
 {
 	struct write *w = &ed->write;
 	struct object_meta *m = w->obj->metadata;
@@ -320,7 +320,7 @@ store_it(struct api_edit *ed, int code)
 	if (!edit_carry(ed, &a))
 		return;
 	if (ed->dry)
-		dry_fill(ed);
+		edit_dry(ed);
 	else if (a.verb != ACT_FORGET)
 		w->obj = (struct object *)store_find(ed->call->api->store, w->res->id, w->ns,
 						     w->obj->metadata->name);
@@ -330,16 +330,28 @@ store_it(struct api_edit *ed, int code)
 void
 edit_put(struct api_edit *ed, const struct tree *body, int code)
 {
+	const struct api_host *host = &ed->call->api->host;
 	cleanup_error struct error *e = NULL;
 
 	ed->write.body = body;
+	if (ed->write.live && host->back_state && !ed->after)
+		ed->write.back = host->back_state(host->ctx, ed->write.live, ed->write.a);
 	if (write_check(&ed->write, &e) < 0) {
+		if (ed->after)
+			(void)fail_in(&e,
+				      "commit %.7s is made, and what Git does not state is not "
+				      "written",
+				      ed->after);
 		edit_fail(ed, e);
 		return;
 	}
 	if (!access_may_grant(ed))
 		return;
-	own_changes(ed);
+	if (ed->write.owned) {
+		back_begin(ed, code);
+		return;
+	}
+	edit_own(ed);
 	if (ed->write.res->id == RES_service) /* its manager does not own what is given to it */
 		service_settle(&ed->snap, (struct service *)ed->write.obj, &ed->call->arena);
 	store_it(ed, code);

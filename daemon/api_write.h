@@ -27,6 +27,10 @@ struct api_edit {
 	const char *manager;                 /* fieldManager, or the client's name */
 	const struct managed_apply *applied; /* by server-side apply; NULL: otherwise */
 	bool dry;                            /* dryRun=All: everything but the writing */
+	/* The commit for what Git states, which is made: only the rest is written; or NULL. */
+	const char *after;
+	/* Of DELETE: of one object; and it is Git's, whose source takes commits. */
+	bool alone, by_commit;
 	/* How the written object is answered with; NULL: as itself. */
 	void (*answer)(struct api_edit *, const struct object *);
 };
@@ -42,6 +46,15 @@ bool edit_carry(struct api_edit *, const struct action *);
 const char *edit_why(const struct api_edit *);
 void edit_answer(struct api_edit *, int code, const struct object *);
 void edit_refuse_missing(struct call *);
+/* The object with whoever changed something as owner of that. */
+void edit_own(struct api_edit *);
+/* As the store would make it. */
+void edit_dry(struct api_edit *);
+
+/* api_back.c: what a write would change is Git's, whose source takes commits: one is made, and
+ * the call is answered when it is applied. */
+void back_begin(struct api_edit *, int code);
+void back_delete(struct api_edit *, const struct object *);
 
 /* api_apply.c: a PATCH of application/apply-patch+yaml. */
 void apply_patch(struct api_edit *);
@@ -66,5 +79,6 @@ bool delete_options_of(struct api_edit *, const struct tree *, struct api_deleti
  * was refused, and answered. */
 int deletion_check(struct api_edit *, const struct api_deletion *, const struct object *,
 		   struct error **);
+void deletion_answer(struct api_edit *, const char *uid);
 bool deletion_carry(struct api_edit *, const struct api_deletion *, const struct object *);
 #endif

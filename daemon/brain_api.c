@@ -63,12 +63,7 @@ on_place(void *ctx, const struct object *o, const char *field, struct arena *a)
 	const char *place = object_annotation(o, ANNOTATION_PLACE);
 	const char *colon = place ? strrchr(place, ':') : NULL;
 	struct watch *w = source ? deploy_watch(b, source) : NULL;
-	const struct source *s = w ? store_find(b->store, RES_source, "", source) : NULL;
-	const struct revision *r =
-	    s && s->status
-		? store_find(b->store, RES_revision, "",
-			     arena_printf(a, "%s-%" PRId64, source, s->status->revision))
-		: NULL;
+	const struct revision *r = w ? deploy_newest(w) : NULL;
 	cleanup_error struct error *e = NULL;
 	cleanup_free char *text = NULL;
 	const char *path;
@@ -541,6 +536,7 @@ brain_api_open(struct brain *b, struct error **e)
 		settings.http.tls = brain_pki_tls(b);
 	brain_stream_host(&host);
 	brain_images_host(&host);
+	back_host(&host);
 	return api_open(b->base, b->store, &settings, &host, &b->api, e);
 }
 

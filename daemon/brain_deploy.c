@@ -15,7 +15,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { RETRY_MS = 500, RETRY_MAX_MS = 30000, ERRORS_KEPT = 200, REVISIONS_KEPT = 500 };
+enum { RETRY_MS = 500, RETRY_MAX_MS = 30000, REVISIONS_KEPT = 500 };
 
 struct watch *
 deploy_watch(struct brain *b, const char *source)
@@ -54,6 +54,7 @@ source_declare(struct watch *w)
 	s->spec->path = c->path;
 	s->spec->interval = c->interval;
 	s->spec->type = c->type;
+	s->spec->writeBack = c->writeBack;
 	if (c->suspend)
 		s->spec->suspend = true;
 	if ((old ? store_update(w->brain->store, s, &e)
@@ -115,6 +116,7 @@ source_status_put(struct watch *w, const struct source_change *change)
 	if (change->revision)
 		s->status->revision = change->revision;
 	s->status->writable = source_writable(w->brain->sources, w->config->name);
+	s->status->unwritable = source_unwritable(w->brain->sources, w->config->name);
 	next_put(w, s);
 	s->status->phase = s->status->message && *s->status->message ? "Failed"
 			   : s->spec->suspend                        ? "Suspended"
@@ -188,8 +190,13 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 			brain_answered(b, name, source_answer(b->sources, name));
 		} else if (news == SOURCE_SHOWN) {
 			brain_shown(b, w, false);
+		} else if (news == SOURCE_WRITABLE) {
+			source_status_put(w, &(struct source_change){ 0 });
+		} else if (news == SOURCE_WRITTEN) {
+			back_written(b, w);
 		} else if (news == SOURCE_LOST) {
 			brain_shown(b, w, true);
+			back_lost(b, w);
 			event_free(w->readable);
 			w->readable = NULL;
 			worker_retry(w);
@@ -373,26 +380,6 @@ revision_new(struct watch *w, const struct source_head *head, struct arena *a)
 	return r;
 }
 
-static void
-strs_add(struct strs *s, const char *text, struct arena *a)
-{
-	if (!s->at)
-		s->at = arena_alloc(a, (ERRORS_KEPT + 1) * sizeof *s->at);
-	if (s->n < ERRORS_KEPT)
-		s->at[s->n++] = text;
-	else if (s->n == ERRORS_KEPT)
-		s->at[s->n++] = "... and more";
-}
-
-static void
-revision_complaints(struct revision *r, struct complaints *cs, struct arena *a)
-{
-	complaints_sort(cs);
-	for (const struct complaint *c = cs->first; c; c = c->next)
-		strs_add(c->warning ? &r->status->warnings : &r->status->errors,
-			 complaint_print(c, a), a);
-}
-
 /* The newest revision that was applied: what the live objects should be. */
 static const struct revision *
 revision_in_force(struct watch *w)
@@ -438,56 +425,6 @@ deploy_plan(struct brain *b, struct watch *w, const char *commit, bool allow_pru
 	if (ret_refused)
 		*ret_refused = refused;
 	return 0;
-}
-
-static void
-revision_event(struct brain *b, struct revision *r)
-{
-	const struct revision *stored = store_find(b->store, RES_revision, "", object_name(r));
-	bool failed = !strcmp(r->status->outcome, "Failed");
-
-	if (!stored)
-		return;
-	for (size_t i = 0; i < r->status->errors.n; i++)
-		event_about(
-		    b, stored,
-		    &(struct event_note){ "Warning", "Failed", r->status->errors.at[i], NULL });
-	for (size_t i = 0; i < r->status->warnings.n; i++)
-		event_about(b, stored,
-			    &(struct event_note){ "Warning", "Warning",
-						  r->status->warnings.at[i], NULL });
-	if (r->spec->forced) {
-		cleanup_free char *text = NULL;
-
-		xasprintf(&text,
-			  "Commit %.7s does not descend from the one before it: the branch was "
-			  "force-pushed",
-			  r->spec->commit);
-		event_about(b, stored,
-			    &(struct event_note){ "Warning", "ForcePushed", text, NULL });
-	}
-	if (!failed) {
-		cleanup_free char *text = NULL;
-
-		xasprintf(&text,
-			  "Applied commit %.7s: %" PRId64 " created, %" PRId64
-			  " changed, %" PRId64 " pruned",
-			  r->spec->commit, r->status->created, r->status->changed,
-			  r->status->pruned);
-		event_about(b, stored, &(struct event_note){ "Normal", "Applied", text, NULL });
-	}
-}
-
-static void
-revision_store(struct brain *b, struct revision *r)
-{
-	cleanup_error struct error *e = NULL;
-
-	if (store_create(b->store, r, now_ms(), &e) < 0)
-		log_err(object_name(r), "%s", error_text(e));
-	for (size_t i = 0; i < r->status->errors.n; i++)
-		log_warn(object_name(r), "%s", r->status->errors.at[i]);
-	revision_event(b, r);
 }
 
 /* Older revisions of the source that still wait are overtaken. */
@@ -610,8 +547,8 @@ deploy_commit(struct brain *b, struct watch *w, const struct source_head *head,
 	brain_poke(b);
 }
 
-static const struct revision *
-revision_newest(struct watch *w)
+const struct revision *
+deploy_newest(struct watch *w)
 {
 	const struct source *s = source_object(w);
 	cleanup_free char *name = NULL;
@@ -627,7 +564,7 @@ revision_newest(struct watch *w)
 static bool
 was_applied(struct watch *w, const char *commit)
 {
-	const struct revision *r = revision_newest(w);
+	const struct revision *r = deploy_newest(w);
 
 	return r && r->spec->commit && !strcmp(r->spec->commit, commit);
 }
@@ -635,7 +572,7 @@ was_applied(struct watch *w, const char *commit)
 static bool
 newest_failed(struct watch *w)
 {
-	const struct revision *r = revision_newest(w);
+	const struct revision *r = deploy_newest(w);
 
 	return r && r->status && str_is(r->status->outcome, "Failed");
 }
@@ -674,6 +611,7 @@ deploy(struct brain *b, struct watch *w, bool allow_prune)
 		brain_poke(b);
 	}
 	source_head_done(&pinned);
+	back_settle(b, w);
 }
 
 void

@@ -7,22 +7,23 @@
 #define KEDGE_BRAIN_REQUESTS_H
 #include "brain_state.h"
 
-enum request_type { ASK_HAND, ASK_SOURCE, ASK_COMMIT, ASK_STATUS };
+enum request_type { ASK_HAND, ASK_SOURCE, ASK_COMMIT, ASK_STATUS, ASK_WRITE };
 
 struct brain_request {
 	enum request_type type;
 	int64_t id;     /* ours: on the wire */
 	int64_t api_id; /* the API's */
-	char *source;   /* of ASK_SOURCE and ASK_COMMIT */
-	char *ref;      /* of ASK_COMMIT */
+	char *source;   /* of ASK_SOURCE, ASK_COMMIT and ASK_WRITE */
+	char *ref;      /* of ASK_COMMIT; of ASK_WRITE: the commit, once it is made */
 	/* Of an import: our copy of the writing end, so that its reader sees no end (half a
 	 * tar can look whole) before we know that all was sent; -1. */
 	int pipe;
 	char *to, *protocol; /* of a look at a connection's way, and: */
 	int64_t port;
 	bool allow_prune;
+	bool rest;  /* of ASK_WRITE: what Git does not state is written when it is applied */
 	char *json; /* the answer when it went well; NULL: none but that */
-	/* Of ASK_STATUS: when it is answered without the hand, and by whom. */
+	/* Of ASK_STATUS and ASK_WRITE: when it is answered without the hand, and by whom. */
 	struct event *late;
 	struct brain *brain;
 	struct brain_request *next;

@@ -153,11 +153,18 @@ int brain_certify(void *brain, int64_t id, const struct user *, int64_t seconds,
 struct json_t;
 struct json_t *brain_status(struct brain *, const struct look_seen *seen);
 struct json_t *brain_text_json(const char *); /* of foreign bytes, too */
+/* brain_back.c: writes to what Git states */
+struct api_host;
+void back_host(struct api_host *);                 /* its part of the host */
+void back_written(struct brain *, struct watch *); /* its worker has answered */
+void back_lost(struct brain *, const struct watch *);
+/* The newest commit of the source was judged, or waits for images: who waits for theirs? */
+void back_settle(struct brain *, struct watch *);
+
 /* brain_loose.c: what lives here that no commit says, as it is told there */
 struct json_t *brain_loose(struct brain *);
 
 /* brain_stream.c */
-struct api_host;
 void brain_stream_host(struct api_host *); /* its part of the host */
 void brain_streams_close(struct brain *);
 void brain_exec_fds(struct brain *, int64_t id, int *fds,
@@ -221,6 +228,11 @@ void event_of_refusal(struct brain *, const struct refused_seen *); /* rules */
 void event_of_action(struct brain *, const struct action *);
 void event_of_pod(struct brain *, const struct pod_seen *was, const struct pod_seen *is);
 
+/* brain_revision.c: what was complained about, in the order of files; and the Revision as it is
+ * now, with its Events */
+void revision_complaints(struct revision *, struct complaints *, struct arena *);
+void revision_store(struct brain *, struct revision *);
+
 /* brain_deploy.c: sources and revisions */
 void deploy_open(struct brain *);
 void deploy_worker(struct brain *, const char *source, int fd, const char *error);
@@ -234,6 +246,7 @@ bool deploy_repair(struct brain *, struct watch *);
 void deploy_refused(struct brain *);
 void deploy_drifted(struct brain *,
 		    const void *obj); /* an object that may be a source's has gone */
+const struct revision *deploy_newest(struct watch *); /* or NULL */
 struct watch *deploy_watch(struct brain *,
 			   const char *source); /* NULL or "": the only one; NULL: no such */
 /* The plan that applying `commit` would be, complaints beside it.  Bodies may

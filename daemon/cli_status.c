@@ -73,6 +73,19 @@ put_next(struct cli_call *c, json_t *source, struct buf *out)
 }
 
 static void
+put_write_back(struct cli_call *c, json_t *source, struct buf *out)
+{
+	const char *why = cli_at(c, source, "status.unwritable");
+
+	if (!json_is_true(cli_path(source, "spec.writeBack")))
+		return;
+	if (*why)
+		why = arena_printf(c->arena, "not possible: %s", why);
+	buf_addf(out, "  %-9s %s\n", "writeBack",
+		 *why ? cli_paint(c, YELLOW, why) : "changes over the API become commits");
+}
+
+static void
 put_source(struct cli_call *c, json_t *source, json_t *revisions, struct buf *out)
 {
 	const char *name = cli_at(c, source, "metadata.name");
@@ -89,6 +102,7 @@ put_source(struct cli_call *c, json_t *source, json_t *revisions, struct buf *ou
 		     : "");
 	if (*pin)
 		buf_addf(out, "  %-9s %.7s, until `kedge resume`\n", "pinned", pin);
+	put_write_back(c, source, out);
 	if (*trouble)
 		buf_addf(out, "  %-9s %s\n", "trouble", cli_paint(c, RED, trouble));
 	if (!newest) {

@@ -275,6 +275,7 @@ config_watch(const struct config_source *c)
 				    .type = c->type,
 				    .interval = c->interval,
 				    .timeout = c->timeout,
+				    .writeBack = c->writeBack,
 				    .knownHosts = c->knownHosts,
 				    .sshKey = c->sshKey,
 				    .tokenFile = c->tokenFile,
@@ -405,6 +406,22 @@ config_doubts(const struct config *c, struct arena *a)
 	return ret;
 }
 
+/* Whether the branch can be written to only its worker sees; it says so in the status. */
+static int
+write_back_check(const struct config_source *s, struct error **e)
+{
+	bool remote = is_url(s->url) && strncmp(s->url, "file://", 7) != 0;
+
+	/* what is not there yet may become a repository */
+	if (!s->writeBack ||
+	    (!remote && (strcmp(s->type, "directory") != 0 || access(s->url, F_OK) < 0)))
+		return 0;
+	return fail(e, WHY_INVALID,
+		    "source \"%s\": writeBack: commits are made in a Git repository on this "
+		    "host, and %s is %s",
+		    s->name, s->url, remote ? "on another one" : "a plain directory");
+}
+
 static int
 sources_finish(struct config *c, struct arena *a, struct error **e)
 {
@@ -433,6 +450,8 @@ sources_finish(struct config *c, struct arena *a, struct error **e)
 		}
 		if (!s->type)
 			s->type = source_type(s->url);
+		if (!rc)
+			rc = write_back_check(s, e);
 	}
 	map_done(&seen);
 	return rc;

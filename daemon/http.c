@@ -468,6 +468,12 @@ http_who(const struct http_request *r)
 	return r->who;
 }
 
+const char *
+http_login(const struct http_request *r, const char *uid)
+{
+	return peers_login(r->listener->http->peers, (uid_t)strtoul(uid, NULL, 10));
+}
+
 enum http_door
 http_door(const struct http_request *r)
 {

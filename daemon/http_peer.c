@@ -26,8 +26,31 @@ struct peers {
 	int gid; /* -1: no such group */
 	uid_t *members;
 	size_t n;
+	struct login {
+		uid_t uid;
+		char *name;
+	} * logins; /* of root, our own user and the members */
+	size_t nlogins;
 	int tcp, tcp6; /* /proc/net/tcp and tcp6 of our own network namespace */
 };
+
+static void
+add_login(struct peers *p, const struct passwd *pw)
+{
+	if (!pw)
+		return;
+	p->logins = xrealloc(p->logins, (p->nlogins + 1) * sizeof *p->logins);
+	p->logins[p->nlogins++] = (struct login){ pw->pw_uid, xstrdup(pw->pw_name) };
+}
+
+const char *
+peers_login(const struct peers *p, uid_t uid)
+{
+	for (size_t i = 0; i < p->nlogins; i++)
+		if (p->logins[i].uid == uid)
+			return p->logins[i].name;
+	return NULL;
+}
 
 struct peers *
 peers_open(const char *group)
@@ -44,7 +67,10 @@ peers_open(const char *group)
 			continue;
 		p->members = xrealloc(p->members, (p->n + 1) * sizeof *p->members);
 		p->members[p->n++] = pw->pw_uid;
+		add_login(p, pw);
 	}
+	add_login(p, getpwuid(0));
+	add_login(p, getpwuid(p->own));
 	p->tcp = open("/proc/net/tcp", O_RDONLY | O_CLOEXEC);
 	p->tcp6 = open("/proc/net/tcp6", O_RDONLY | O_CLOEXEC);
 	return p;
@@ -59,6 +85,9 @@ peers_close(struct peers *p)
 		close(p->tcp);
 	if (p->tcp6 >= 0)
 		close(p->tcp6);
+	for (size_t i = 0; i < p->nlogins; i++)
+		free(p->logins[i].name);
+	free(p->logins);
 	free(p->members);
 	free(p);
 }

@@ -2,6 +2,7 @@
 #ifndef KEDGE_HTTP_PEER_H
 #define KEDGE_HTTP_PEER_H
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct error;
 struct peers;
@@ -13,6 +14,8 @@ void peers_close(struct peers *);
 /* Fills ret_who with "uid 1000" for messages. */
 bool peer_unix_allowed(const struct peers *, int fd, char ret_who[32]);
 bool peer_tcp_allowed(const struct peers *, int fd, char ret_who[32]);
+/* The user's name, of those that were known when we started; or NULL. */
+const char *peers_login(const struct peers *, uid_t);
 int peers_gid(const struct peers *); /* -1: there is no such group */
 
 /* Sockets to listen at.  Both return the fd or -1. */

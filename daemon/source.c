@@ -68,6 +68,8 @@ watch_free(struct watch *w)
 	free(w->answer);
 	free(w->shown);
 	free(w->note);
+	free(w->unwritable);
+	arena_free(&w->written_arena);
 	free(w->name);
 	arena_free(&w->arena);
 	free(w);
@@ -230,6 +232,14 @@ source_writable(struct sources *s, const char *name)
 	return w && w->writable;
 }
 
+const char *
+source_unwritable(struct sources *s, const char *name)
+{
+	struct watch *w = map_get(&s->watches, name);
+
+	return w && !w->writable ? or_empty(w->unwritable) : "";
+}
+
 static int
 ask(struct sources *s, const char *name, enum frame_type type, const void *body, size_t len,
     struct error **e)
@@ -280,6 +290,27 @@ source_revert_to(struct sources *s, const char *name, const char *commit, const 
 	buf_add(&b, author, strlen(author) + 1);
 	buf_add(&b, message, strlen(message) + 1);
 	return ask(s, name, FRAME_REVERT, b.at, b.len, e);
+}
+
+int
+source_write(struct sources *s, const char *name, const struct write_args *args,
+	     struct error **e)
+{
+	cleanup_buf struct buf b = { 0 };
+
+	schema_encode(write_args_kind(), args, &b);
+	if (b.len > FRAME_TEXT_MAX)
+		return fail(e, WHY_TOO_LARGE,
+			    "the change of %s is larger than the %d KiB that are written back: "
+			    "change it there and commit",
+			    args->path, FRAME_TEXT_MAX >> 10);
+	return ask(s, name, FRAME_WRITE, b.at, b.len, e);
+}
+
+const struct written_seen *
+source_written(struct sources *s, const char *name)
+{
+	return source_watch(s, name)->written;
 }
 
 /* ---- frames ---- */
@@ -393,6 +424,32 @@ take_shown(struct watch *w, const struct frame *f, struct error **e)
 }
 
 static enum source_news
+take_written(struct watch *w, const struct frame *f, struct error **e)
+{
+	struct complaints said = { .arena = &w->written_arena };
+	const struct tree *t;
+
+	arena_free(&w->written_arena);
+	t = json_read(f->body, f->len, &w->written_arena, &said);
+	w->written =
+	    t ? schema_decode(written_seen_kind(), t, SCHEMA_TRUSTED, &w->written_arena, &said)
+	      : NULL;
+	if (w->written && !said.errors)
+		return SOURCE_WRITTEN;
+	fail(e, WHY_INVALID, "a malformed answer about a commit that was to be made");
+	return SOURCE_LOST;
+}
+
+static enum source_news
+take_writable(struct watch *w, const struct frame *f)
+{
+	w->writable = f->len && f->body[0] == 1;
+	free(w->unwritable);
+	w->unwritable = f->len > 1 ? text_clean(f->body + 1, f->len - 1) : NULL;
+	return SOURCE_WRITABLE;
+}
+
+static enum source_news
 take_frame(struct sources *s, struct watch *w, const struct frame *f, struct error **e)
 {
 	switch (f->type) {
@@ -417,8 +474,9 @@ take_frame(struct sources *s, struct watch *w, const struct frame *f, struct err
 		w->note = text_clean(f->body, f->len);
 		return SOURCE_FAILED;
 	case FRAME_WRITABLE:
-		w->writable = f->len == 1 && f->body[0] == 1;
-		return SOURCE_NOTHING;
+		return take_writable(w, f);
+	case FRAME_WRITTEN:
+		return take_written(w, f, e);
 	case FRAME_SHOWN:
 		return take_shown(w, f, e);
 	case FRAME_ANSWER:

@@ -39,6 +39,8 @@ enum source_news {
 	SOURCE_MOVED,    /* source_head changed; its objects are here */
 	SOURCE_FAILED,   /* source_error changed, perhaps to "" */
 	SOURCE_ANSWERED, /* source_answer tells how the last request ended */
+	SOURCE_WRITABLE, /* source_writable changed, or source_unwritable */
+	SOURCE_WRITTEN,  /* source_written tells what became of source_write */
 	SOURCE_SHOWN,    /* source_shown tells what became of source_show */
 	SOURCE_LOST,     /* the worker is gone and source_fd is -1; the head stays */
 };
@@ -50,6 +52,7 @@ const struct source_head *source_head(struct sources *, const char *name); /* NU
 const char *source_error(struct sources *, const char *name);              /* "" when fine */
 const char *source_note(struct sources *, const char *name); /* what the worker cannot do; "" */
 bool source_writable(struct sources *, const char *name);
+const char *source_unwritable(struct sources *, const char *name); /* why not; "": not known */
 
 /* What came lately is used from memory at once and reaches the disk here (fsynced,
  * objects before refs): call it when the pass is done, not before.  On failure
@@ -91,6 +94,10 @@ void source_shown(struct sources *, const char *name, const char **ret_ref,
  * "Name <mail>".  SOURCE_MOVED, then SOURCE_ANSWERED; WHY_FORBIDDEN where not writable. */
 int source_revert_to(struct sources *, const char *name, const char *commit, const char *author,
 		     const char *message, struct error **);
+/* A commit on the branch that changes one file; SOURCE_MOVED, then SOURCE_WRITTEN. */
+int source_write(struct sources *, const char *name, const struct write_args *,
+		 struct error **);
+const struct written_seen *source_written(struct sources *, const char *name);
 const char *source_answer(struct sources *,
 			  const char *name); /* error text of the last request; "" fine */
 

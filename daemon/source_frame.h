@@ -28,7 +28,7 @@ enum frame_type {
 	FRAME_FINE,     /* (empty) looked, and nothing is new or wrong */
 	FRAME_FAILED,   /* text: why the source cannot be read */
 	FRAME_NOTE,     /* text: what works less well than it should */
-	FRAME_WRITABLE, /* one byte: reverts are possible */
+	FRAME_WRITABLE, /* one byte: commits can be made; text: why not */
 	FRAME_ANSWER,   /* text: how the last SYNC or REVERT ended, empty: well */
 	/* hand -> worker */
 	FRAME_BIND, /* watch_args as JSON, before all else: what START cannot change */
@@ -38,6 +38,9 @@ enum frame_type {
 	FRAME_READ,  /* text: a branch, tag or commit to be read beside the head */
 	FRAME_SHOWN, /* to READ: its text NUL, commit's id in hex NUL (empty: not read) why not
 			NUL */
+	/* a file of the branch changed by a commit: brain -> worker, and its answer */
+	FRAME_WRITE,   /* write_args as JSON */
+	FRAME_WRITTEN, /* written_seen as JSON; after the new head */
 	FRAME_TYPES
 };
 

@@ -23,8 +23,10 @@ struct watch {
 	struct mirror_pack pack; /* one may be coming */
 	struct source_head head;
 	bool has_head;
-	char *error, *answer, *note;
-	char *shown; /* three texts, each with its NUL */
+	char *error, *answer, *note, *unwritable;
+	struct arena written_arena;
+	struct written_seen *written; /* the last one */
+	char *shown;                  /* three texts, each with its NUL */
 	bool writable;
 	bool asked_all;      /* for this head; once is enough */
 	struct folder *last; /* source_set.c: what the next set is built from */

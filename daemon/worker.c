@@ -65,14 +65,15 @@ worker_note(struct worker *w, const char *text, struct error **e)
 }
 
 int
-worker_say_writable(struct worker *w, bool yes, struct error **e)
+worker_say_writable(struct worker *w, const char *why_not, struct error **e)
 {
-	char body = yes;
+	char yes = !*why_not;
 
-	if (w->writable == yes)
+	if (w->unwritable && !strcmp(w->unwritable, why_not))
 		return 0;
-	w->writable = yes;
-	return frame_send(w->fd, FRAME_WRITABLE, NULL, 0, &body, 1, e);
+	free(w->unwritable);
+	w->unwritable = xstrdup(why_not);
+	return frame_send(w->fd, FRAME_WRITABLE, &yes, 1, why_not, strlen(why_not), e);
 }
 
 static void
@@ -203,6 +204,55 @@ show(struct worker *w, const char *ref)
 		_exit(0);
 }
 
+static int
+write_file(struct worker *w, const struct write_args *args, git_oid *ret, bool *ret_moved,
+	   struct error **e)
+{
+	const char *sub = worker_subdir(w);
+	size_t n = strlen(sub);
+
+	/* Security argument: the brain reads everybody's bytes, and this process has the rights
+	 * of the repository's owner.  The hand has said beforehand whether it may ask for this,
+	 * and nothing beside what the source follows is touched. */
+	if (!w->kind->write || !w->args->writeBack)
+		return fail(e, WHY_FORBIDDEN, "%s may not be written to", w->args->url);
+	if (n && (strncmp(args->path, sub, n) != 0 || args->path[n] != '/'))
+		return fail(e, WHY_FORBIDDEN, "%s is not in %s", args->path, sub);
+	if (!w->state)
+		return fail(e, WHY_UNAVAILABLE, "%s", w->failed ? w->failed : "not open yet");
+	return w->kind->write(w, args, ret, ret_moved, e);
+}
+
+/* The new head is told before the answer, so that who hears this knows the commit; so is one
+ * that somebody else made meanwhile. */
+static void
+obey_write(struct worker *w, const struct frame *f)
+{
+	cleanup_arena struct arena a = { 0 };
+	cleanup_error struct error *e = NULL, *ignored = NULL;
+	cleanup_buf struct buf json = { 0 };
+	struct complaints said = { .arena = &a };
+	const struct tree *t = json_read(f->body, f->len, &a, &said);
+	const struct write_args *args =
+	    t ? schema_decode(write_args_kind(), t, SCHEMA_TRUSTED, &a, &said) : NULL;
+	struct written_seen seen = { 0 };
+	char hex[GIT_OID_HEXSZ + 1] = "";
+	git_oid id;
+
+	if (!args || said.errors)
+		_exit(2);
+	if (write_file(w, args, &id, &seen.moved, &e) == 0)
+		git_oid_tostr(hex, sizeof hex, &id);
+	if (*hex || seen.moved)
+		look(w, true, &ignored);
+	seen.id = args->id;
+	seen.commit = hex;
+	seen.error = e ? error_text(e) : "";
+	schema_encode(written_seen_kind(), &seen, &json);
+	if (frame_send(w->fd, FRAME_WRITTEN, NULL, 0, json.at, json.len, NULL))
+		_exit(0);
+}
+
 static void
 obey(struct worker *w, const struct frame *f)
 {
@@ -219,6 +269,9 @@ obey(struct worker *w, const struct frame *f)
 		break;
 	case FRAME_READ:
 		show(w, f->body);
+		return;
+	case FRAME_WRITE:
+		obey_write(w, f);
 		return;
 	default:
 		fail(&e, WHY_INVALID, "a request of type %d", f->type);
@@ -334,7 +387,7 @@ _Noreturn void
 source_worker(int fd)
 {
 	struct frame_reader in = { 0 };
-	struct worker w = { .fd = fd, .watch_fd = -1, .writable = -1, .unsure = true };
+	struct worker w = { .fd = fd, .watch_fd = -1, .unsure = true };
 	struct error *e = NULL;
 
 	log_role("source");

@@ -27,6 +27,10 @@ struct source_kind {
 	int (*read)(struct worker *, const char *ref, git_oid *ret_commit, struct error **);
 	int (*revert)(struct worker *, const char *commit, const char *author,
 		      const char *message, struct error **);
+	/* A commit on the branch that changes one file; `ret_moved`: it failed for the file is
+	 * another one by now. */
+	int (*write)(struct worker *, const struct write_args *, git_oid *ret_commit,
+		     bool *ret_moved, struct error **);
 };
 extern const struct source_kind source_git, source_remote, source_directory;
 
@@ -51,7 +55,7 @@ struct worker {
 	bool unsure;  /* the brain may believe that something is wrong */
 	char *noted;
 	struct kept kept;
-	int writable; /* what was said last; -1: nothing */
+	char *unwritable; /* what was said last, "" when it can be written to; NULL: nothing */
 };
 
 /* worker_limit.c: between start and stop a job gets on within the source's `timeout`; else its
@@ -62,7 +66,8 @@ void worker_limit_start(void);
 void worker_limit_stop(void);
 
 int worker_note(struct worker *, const char *text, struct error **);
-int worker_say_writable(struct worker *, bool, struct error **);
+/* `why_not`: "" when commits can be made. */
+int worker_say_writable(struct worker *, const char *why_not, struct error **);
 /* Something is new, or nothing is: sends the head and clears what was wrong. */
 int worker_say_commit(struct worker *, const git_oid *commit, const git_oid *tree, bool forced,
 		      struct error **);

@@ -193,7 +193,7 @@ dir_open(struct worker *w, struct error **e)
 		sandbox_enter("source", readable, (const char *const[]){ NULL });
 	}
 	start_watches(w);
-	return worker_say_writable(w, false, e);
+	return worker_say_writable(w, "it is a plain directory", e);
 }
 
 /* ---- looking ---- */

@@ -3,7 +3,8 @@
  * Its refs are watched, so a push is seen at once; a look now and then is the
  * safety net for what inotify cannot see (a network file system, an overflow).
  * Nothing of the repository is run or checked out: no hooks, no filters, no
- * index, no submodules.  It is written to only by a revert.
+ * index, no submodules.  It is written to only by a rollback, and by a write over
+ * the API where the source has writeBack.
  */
 #include "worker_git.h"
 #include "../reconcile/base/buf.h"
@@ -21,6 +22,7 @@ enum {
 	NET_MS = 10000,  /* the safety net */
 	POLL_MS = 500,   /* without inotify */
 	RETRY_MS = 1000, /* after a failure */
+	WRITE_TRIES = 5, /* of a commit, when others push meanwhile */
 	REF_EVENTS = IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_CLOSE_WRITE |
 		     IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR,
 };
@@ -345,20 +347,26 @@ git_send_head(struct worker *w, git_repository *repo, const git_oid *commit,
 		  : worker_say_commit(w, commit, tree, is_forced(repo, &w->have, commit), e);
 }
 
-/* Moving the branch under somebody's working tree would make the next commit
- * there undo it, so only a branch that is not checked out is written to. */
-static bool
-branch_is_ours_to_move(struct git_source *g, const char *ref)
+/* Why no commit can be made there; "": it can.  Moving the branch under somebody's working
+ * tree would make the next commit there undo it, so only a branch that is not checked out is
+ * written to. */
+static const char *
+unwritable(struct git_source *g, const char *ref)
 {
 	cleanup_git(git_reference) git_reference *head = NULL;
 
-	if (strncmp(ref, "refs/heads/", 11) || !can_write(g))
-		return false;
+	if (strncmp(ref, "refs/heads/", 11) != 0)
+		return *ref ? "it follows a tag, no branch" : "it follows a commit, no branch";
+	if (!can_write(g))
+		return "the repository's owner may not write to it";
 	if (git_repository_is_bare(g->repo))
-		return true;
-	return !git_reference_lookup(&head, g->repo, "HEAD") &&
-	       (git_reference_type(head) == GIT_REFERENCE_DIRECT ||
-		strcmp(git_reference_symbolic_target(head), ref));
+		return "";
+	if (git_reference_lookup(&head, g->repo, "HEAD") ||
+	    (git_reference_type(head) == GIT_REFERENCE_SYMBOLIC &&
+	     !strcmp(git_reference_symbolic_target(head), ref)))
+		return "its branch is checked out in a working tree: follow a bare "
+		       "repository, or another branch";
+	return "";
 }
 
 static int
@@ -383,7 +391,7 @@ git_look(struct worker *w, bool asked, struct error **e)
 	if (!git_oid_equal(&commit, &w->have) && git_send_head(w, g->repo, &commit, &tree, e))
 		return -1;
 	w->next = monotonic_ms() + (g->watching ? NET_MS : POLL_MS);
-	return worker_say_writable(w, branch_is_ours_to_move(g, ref), e);
+	return worker_say_writable(w, unwritable(g, ref), e);
 }
 
 static int
@@ -396,10 +404,34 @@ git_revert_here(struct worker *w, const char *commit, const char *author, const 
 
 	if (git_find_head(w, g->repo, ref, &head, &tree, e))
 		return -1;
-	if (!branch_is_ours_to_move(g, ref))
-		return fail(e, WHY_FORBIDDEN, "%s: %s cannot be written to here", w->path,
-			    *ref ? ref : "a fixed commit");
+	if (*unwritable(g, ref))
+		return fail(e, WHY_FORBIDDEN, "%s: %s", w->path, unwritable(g, ref));
 	return git_rollback(g->repo, ref, &head, g->subdir, commit, author, message, e);
+}
+
+/* Who pushes meanwhile wins; the commit is then made on top of that, unless it changed the
+ * same file. */
+static int
+git_write_here(struct worker *w, const struct write_args *args, git_oid *ret, bool *ret_moved,
+	       struct error **e)
+{
+	struct git_source *g = w->state;
+	git_oid head, tree;
+	char ref[1024];
+	bool lost = true;
+
+	for (int i = 0; i < WRITE_TRIES && lost; i++) {
+		error_free(e);
+		if (git_find_head(w, g->repo, ref, &head, &tree, e))
+			return -1;
+		if (*unwritable(g, ref))
+			return fail(e, WHY_FORBIDDEN, "%s: %s", w->path, unwritable(g, ref));
+		lost = false;
+		if (!git_write_file(g->repo, ref, &head, args, ret, &lost, e))
+			return 0;
+	}
+	*ret_moved = lost;
+	return -1;
 }
 
 static int
@@ -414,4 +446,5 @@ const struct source_kind source_git = {
 	.look = git_look,
 	.notice = git_notice,
 	.revert = git_revert_here,
+	.write = git_write_here,
 };

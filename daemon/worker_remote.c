@@ -150,7 +150,7 @@ remote_open(struct worker *w, struct error **e)
 	w->path = arena_strdup(&w->arena, w->args->url); /* what messages speak of */
 	w->state = r;
 	wall_in(w);
-	return worker_say_writable(w, false, e);
+	return worker_say_writable(w, "it is not on this host", e);
 }
 
 /* ---- asking ---- */

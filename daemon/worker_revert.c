@@ -9,8 +9,8 @@
 #include "worker_git.h"
 #include <string.h>
 
-static int
-sign(const char *author, git_signature **ret, struct error **e)
+int
+git_sign(const char *author, git_signature **ret, struct error **e)
 {
 	const char *lt = strchr(author, '<'), *gt = lt ? strchr(lt, '>') : NULL;
 	cleanup_free char *name = NULL, *mail = NULL;
@@ -69,7 +69,7 @@ git_rollback(git_repository *repo, const char *ref, const git_oid *head, const c
 			    commit);
 	if ((rc = git_commit_lookup(&top, repo, head)))
 		return fail_git(e, rc, "read %s", ref);
-	if (mix_trees(repo, top, old, subdir, &tree_id, e) || sign(author, &who, e))
+	if (mix_trees(repo, top, old, subdir, &tree_id, e) || git_sign(author, &who, e))
 		return -1;
 	if (git_oid_equal(&tree_id, git_commit_tree_id(top)))
 		return fail(e, WHY_EXISTS, "the head of %s already is as it was in %.12s", ref,

@@ -12,7 +12,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-static const char *
+const char *
 merge_keys(const struct field *f)
 {
 	return f->key ? f->key : f->patch;
@@ -104,20 +104,22 @@ item_key(const struct kind *k, const char *keys, const void *item, struct arena 
 	return arena_strdup(a, buf_text(&text));
 }
 
-static const char *
-node_key(const char *keys, const struct kind *k, const struct tree *item, struct arena *a)
+const char *
+merge_key(const struct field *f, const struct tree *item, struct arena *a)
 {
+	const char *keys = merge_keys(f);
+	const struct kind *k = f->of();
 	cleanup_buf struct buf text = { 0 };
 
 	for (const char *p = keys; *p;) {
 		size_t n = strcspn(p, " ,");
 		const char *name = arena_strndup(a, p, n);
 		const struct tree *value = item->type == N_MAP ? tree_get(item, name) : NULL;
-		const struct field *f = schema_field(k, name);
+		const struct field *of = schema_field(k, name);
 
 		buf_addf(&text, "%s\n",
 			 value && value->text ? value->text
-			 : f && f->dflt       ? f->dflt
+			 : of && of->dflt     ? of->dflt
 					      : "");
 		p += n;
 		p += strspn(p, " ,");
@@ -130,7 +132,7 @@ node_item(const struct field *f, const struct tree *list, const char *key, struc
 {
 	if (list && list->type == N_LIST)
 		for (const struct tree *n = list->kids; n; n = n->next)
-			if (!strcmp(node_key(merge_keys(f), f->of(), n, a), key))
+			if (!strcmp(merge_key(f, n, a), key))
 				return n;
 	return NULL;
 }

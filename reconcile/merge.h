@@ -19,6 +19,10 @@ void *merge_three(const struct kind *, const void *want, const void *live,
  * keys matter and a secret is not copied about. */
 void merge_stated(const struct kind *, const void *obj, struct buf *);
 
+/* The fields that tell the items of a list apart, or NULL: it is taken whole. */
+const char *merge_keys(const struct field *);
+/* Their values in one item, as one text. */
+const char *merge_key(const struct field *, const struct tree *item, struct arena *);
 /* The bit of a field within `set`. */
 uint64_t merge_bit(const struct kind *, const char *field);
 #endif

@@ -75,6 +75,8 @@ bool complaints_full(const struct complaints *, bool warning); /* more will not 
  * tree is returned, so that other mistakes are found in the same go.  JSON is
  * read by the same reader, for JSON is YAML. */
 struct tree *yaml_read(const char *text, size_t len, struct arena *, struct complaints *);
+/* What a scalar without quotes is. */
+enum tree_type yaml_plain_type(const char *text);
 /* One JSON value through jansson: for the API and the store. */
 struct tree *json_read(const char *text, size_t len, struct arena *, struct complaints *);
 

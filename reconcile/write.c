@@ -400,9 +400,19 @@ refuse_gits(struct write *w, const char *field, struct error **e)
 
 	return fail(e, WHY_OWNED,
 		    "%s \"%s\": %s is owned by Git: %s; change it there and commit (what the "
-		    "file leaves out can be changed here)",
+		    "file leaves out can be changed here)%s%s",
 		    write_plural(w->res, w->a), w->obj->metadata->name, field,
-		    owner_text(w->live, place, w->s, w->a));
+		    owner_text(w->live, place, w->s, w->a),
+		    w->back && *w->back ? "; it is not written back, for " : "",
+		    w->back ? w->back : "");
+}
+
+/* An owner cannot be written to a manifest, and a record that does not read says nothing. */
+static bool
+may_write_back(const struct write *w, const char *field)
+{
+	return w->back && !*w->back && strcmp(field, OWN_RECORD) != 0 &&
+	       strcmp(field, "metadata.ownerReferences") != 0;
 }
 
 static int
@@ -420,8 +430,9 @@ check_change(struct write *w, const struct manifest *m, struct error **e)
 	if (schema_equal(w->res->schema, w->live, w->obj))
 		return 0; /* nothing is asked for, so nothing can be wrong with it */
 	field = own_is_gits(w->s, w->live) ? own_objection(w->live, &w->obj, w->a) : NULL;
-	if (field)
+	if (field && !may_write_back(w, field))
 		return refuse_gits(w, field, e);
+	w->owned = field;
 	write_change_check(w);
 	apply_change_check(w->s, &w->cs, m, w->live, w->obj, w->a);
 	check_claims(w, m);

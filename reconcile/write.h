@@ -28,7 +28,11 @@ struct write {
 	const char *(*place)(void *ctx, const struct object *, const char *field,
 			     struct arena *);
 	void *place_ctx;
+	/* What becomes of a change to what Git states: NULL: it is refused; "": it may become a
+	 * commit; else why it cannot, though it should. */
+	const char *back;
 	/* Made by write_check: */
+	const char *owned;    /* the first field that Git states otherwise; NULL: none */
 	struct object *obj;   /* what to store */
 	struct complaints cs; /* its errors are the causes of WHY_INVALID; its warnings are for
 				 the client */

@@ -137,8 +137,8 @@ is_float(const char *s)
 	return !*s;
 }
 
-static enum tree_type
-plain_type(const char *s)
+enum tree_type
+yaml_plain_type(const char *s)
 {
 	static const char *const nulls[] = { "", "~", "null", "Null", "NULL", NULL };
 	static const char *const bools[] = { "true", "True", "TRUE", "false", "False", "FALSE",
@@ -173,7 +173,7 @@ tagged_type(const char *tag, const char *text, enum tree_type *ret)
 	if (!strcmp(tag, "str"))
 		*ret = N_STRING;
 	else if (word_in(tag, others))
-		*ret = plain_type(text);
+		*ret = yaml_plain_type(text);
 	else
 		return false;
 	return true;
@@ -222,7 +222,7 @@ read_scalar(struct reader *r, struct tree **ret)
 		return false;
 	}
 	if (!tag && r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
-		type = plain_type(text);
+		type = yaml_plain_type(text);
 	*ret = node_new(r, type);
 	(*ret)->text = arena_strndup(r->arena, text, len);
 	return true;

@@ -88,6 +88,8 @@ hear(void)
 		case SOURCE_ANSWERED:
 			printf("answer %s\n", source_answer(s, "main"));
 			break;
+		case SOURCE_WRITABLE:
+		case SOURCE_WRITTEN:
 		case SOURCE_SHOWN:
 			break;
 		case SOURCE_LOST:

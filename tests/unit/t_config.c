@@ -235,6 +235,22 @@ paths_are_absolute(void **state)
 }
 
 static void
+what_cannot_take_commits_is_not_written_back_to(void **state)
+{
+#define SOURCE(more) "sources:\n- {name: a, " more ", writeBack: true}\n"
+	(void)state;
+	is_said(
+	    SOURCE("url: 'https://git.test/a.git'"),
+	    "source \"a\": writeBack: commits are made in a Git repository on this host, and "
+	    "https://git.test/a.git is on another one");
+	is_said(SOURCE("url: 'git@git.test:a.git'"), "is on another one");
+	is_said(SOURCE("url: /usr, type: directory"), "and /usr is a plain directory");
+	is_said(SOURCE("url: /srv/none.git"), "");
+	is_said(SOURCE("url: 'file:///srv/none.git'"), "");
+	is_said(SOURCE("url: /nowhere"), ""); /* it may become a repository */
+}
+
+static void
 the_brain_is_not_root_by_any_name(void **state)
 {
 	cleanup_arena struct arena a = { 0 };
@@ -493,6 +509,7 @@ main(void)
 		cmocka_unit_test(a_registry_is_a_host_and_a_port),
 		cmocka_unit_test(a_size_is_one),
 		cmocka_unit_test(a_capability_is_one_that_there_is_in_capitals),
+		cmocka_unit_test(what_cannot_take_commits_is_not_written_back_to),
 		cmocka_unit_test(the_brain_is_not_root_by_any_name),
 		cmocka_unit_test(the_sample_names_every_key_and_each_can_be_put_on),
 	};

@@ -1,0 +1,197 @@
+/* restate.c -- what a manifest would have to say for an object to become another one.
+ *
+ * Three are walked together: the manifest as it is written, the object before, the object
+ * after.  Where the two objects are the same nothing is touched, however the manifest puts it
+ * ("1000m" of a "1"); so the text changes where the write did, and nowhere else.
+ */
+#include "restate.h"
+#include "amend.h"
+#include "base/arena.h"
+#include "merge.h"
+#include "patch_tree.h"
+#include <string.h>
+
+static bool
+same(const struct tree *a, const struct tree *b)
+{
+	return a && b ? tree_same(a, b) : a == b;
+}
+
+/* JSON's null is as good as nothing. */
+static const struct tree *
+member(const struct tree *map, const char *key)
+{
+	const struct tree *t = map && map->type == N_MAP ? tree_get(map, key) : NULL;
+
+	return t && t->type != N_NULL ? t : NULL;
+}
+
+static bool
+is_whole(const struct field *f)
+{
+	return f->whole || f->type == T_ANY || (f->type == T_LIST && !merge_keys(f)) ||
+	       (f->type == T_OBJ && f->of()->hooks->together);
+}
+
+static void restate_value(struct amend *, const struct field *, bool whole, struct amend_node *,
+			  const struct tree *was, const struct tree *is);
+
+static struct amend_node *
+last_kid(const struct amend_node *n)
+{
+	struct amend_node *last = n->kids;
+
+	while (last && last->next)
+		last = last->next;
+	return last;
+}
+
+/* `k` is NULL where any key may stand; with `whole` new members are stated as well. */
+static void
+restate_map(struct amend *ed, const struct kind *k, bool whole, struct amend_node *n,
+	    const struct tree *was, const struct tree *is)
+{
+	for (struct amend_node *kid = n->kids; kid; kid = kid->next) {
+		const struct field *f = k ? schema_field(k, kid->key) : NULL;
+		const struct tree *before = member(was, kid->key),
+				  *after = member(is, kid->key);
+
+		if ((k && (!f || f->ro)) || same(before, after))
+			continue;
+		if (after)
+			restate_value(ed, f, whole, kid, before, after);
+		else
+			amend_drop(ed, kid);
+	}
+	for (const struct tree *t = whole ? is->kids : NULL; t; t = t->next)
+		if (!amend_kid(n, t->key) && member(is, t->key) &&
+		    !same(member(was, t->key), t))
+			amend_add(ed, n, last_kid(n), t->key, t);
+}
+
+/* The items of a list with what tells them apart. */
+struct keyed {
+	const struct tree **at;
+	const char **keys;
+	size_t n;
+};
+
+static struct keyed
+keyed_of(const struct field *f, const struct tree *list, struct arena *a)
+{
+	size_t n = tree_kids(list);
+	struct keyed k = { arena_alloc(a, (n + 1) * sizeof *k.at),
+			   arena_alloc(a, (n + 1) * sizeof *k.keys), 0 };
+
+	for (const struct tree *t = list ? list->kids : NULL; t; t = t->next) {
+		k.at[k.n] = t;
+		k.keys[k.n++] = merge_key(f, t, a);
+	}
+	return k;
+}
+
+/* The one that has this key and is the `nth` to have it, or NULL. */
+static const struct tree *
+item_of(const struct keyed *k, const char *key, size_t nth)
+{
+	for (size_t i = 0; i < k->n; i++)
+		if (!strcmp(k->keys[i], key) && !nth--)
+			return k->at[i];
+	return NULL;
+}
+
+static void
+restate_keyed(struct amend *ed, const struct field *f, bool whole, struct amend_node *n,
+	      const struct tree *was, const struct tree *is)
+{
+	struct keyed stated = keyed_of(f, n->tree, ed->arena),
+		     before = keyed_of(f, was, ed->arena), after = keyed_of(f, is, ed->arena);
+	size_t i = 0;
+
+	for (struct amend_node *kid = n->kids; kid; kid = kid->next, i++) {
+		const char *key = stated.keys[i];
+		const struct tree *x, *y;
+		size_t nth = 0;
+
+		for (size_t k = 0; k < i; k++)
+			nth += !strcmp(stated.keys[k], key);
+		x = item_of(&before, key, nth);
+		y = item_of(&after, key, nth);
+		if (same(x, y))
+			continue;
+		if (y)
+			restate_value(ed, f, whole, kid, x, y);
+		else
+			amend_drop(ed, kid);
+	}
+	for (i = 0; whole && i < after.n; i++)
+		if (!item_of(&stated, after.keys[i], 0))
+			amend_add(ed, n, last_kid(n), NULL, after.at[i]);
+}
+
+/* Items that nothing tells apart: those at both ends that stayed are left alone, those
+ * between are changed one by one, and what is over goes or is added behind them. */
+static void
+restate_items(struct amend *ed, const struct field *f, struct amend_node *n,
+	      const struct tree *was, const struct tree *is)
+{
+	size_t old = tree_kids(was), new = tree_kids(is), head = 0, tail = 0, i = 0;
+	const struct tree **x = arena_alloc(ed->arena, (old + 1) * sizeof *x),
+			  **y = arena_alloc(ed->arena, (new + 1) * sizeof *y);
+	struct amend_node *at = NULL;
+
+	if (tree_kids(n->tree) != old) {
+		amend_refuse(ed, n, "it does not live as it is stated there");
+		return;
+	}
+	for (const struct tree *t = was ? was->kids : NULL; t; t = t->next)
+		x[i++] = t;
+	i = 0;
+	for (const struct tree *t = is->kids; t; t = t->next)
+		y[i++] = t;
+	while (head < old && head < new &&tree_same(x[head], y[head]))
+		head++;
+	while (tail < old - head &&
+	       tail < new - head &&tree_same(x[old - 1 - tail], y[new - 1 - tail]))
+		tail++;
+	i = 0;
+	for (struct amend_node *kid = n->kids; kid; kid = kid->next, i++) {
+		if (i < old - tail)
+			at = kid;
+		if (i < head || i >= old - tail)
+			continue;
+		if (i < new - tail)
+			restate_value(ed, f, true, kid, x[i], y[i]);
+		else
+			amend_drop(ed, kid);
+	}
+	for (i = old - tail; i < new - tail; i++)
+		amend_add(ed, n, at, NULL, y[i]);
+}
+
+static void
+restate_value(struct amend *ed, const struct field *f, bool whole, struct amend_node *n,
+	      const struct tree *was, const struct tree *is)
+{
+	enum tree_type type = n->tree ? n->tree->type : N_NULL;
+	bool item = !n->key; /* of the list that `f` is */
+	const struct kind *k =
+	    f && (f->type == T_OBJ || (f->type == T_LIST && item)) ? f->of() : NULL;
+
+	whole = whole || !f || (!item && is_whole(f)) || (k && k->hooks->together);
+	if (n->fixed || type != is->type || (type != N_MAP && type != N_LIST))
+		amend_set(ed, n, is);
+	else if (type == N_MAP)
+		restate_map(ed, k, whole, n, was, is);
+	else if (f && f->type == T_LIST && merge_keys(f) && !item)
+		restate_keyed(ed, f, whole, n, was, is);
+	else
+		restate_items(ed, f, n, was, is);
+}
+
+void
+restate(struct amend *ed, struct amend_node *doc, const struct kind *k, const struct tree *was,
+	const struct tree *is)
+{
+	restate_map(ed, k, false, doc, was, is);
+}

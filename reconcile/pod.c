@@ -519,10 +519,14 @@ renew(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	}
 }
 
+/* No version: what there is could not be made anew (a token was not signed). */
+#define FILES_OLD "old"
+
 /* New contents for mounted ConfigMaps and Secrets.  When one has vanished its
  * last contents stay, as in Kubernetes. */
 static const char *
-renew_files(struct snapshot *s, const struct pod *pod, struct plan *p)
+renew_files(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
+	    struct plan *p)
 {
 	const char *version = pod_volumes_version(s, pod, p->arena), *why;
 	struct sandbox_args args = { .uid = object_uid(pod),
@@ -531,6 +535,10 @@ renew_files(struct snapshot *s, const struct pod *pod, struct plan *p)
 	size_t n = 0;
 
 	pod_tokens_again(pod, s->now, p);
+	if (seen->filesAgain > s->now && seen->filesAgain <= s->now + SNAPSHOT_AGAIN_MAX_MS) {
+		plan_again(p, seen->filesAgain);
+		return FILES_OLD;
+	}
 	if (str_is(version, "") || str_is(version, pod->status->mountedFiles) ||
 	    !pod_volumes(s, pod, &args, p->arena, &why))
 		return "";
@@ -619,7 +627,7 @@ look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 		restart_failed(s, pod, seen, p);
 		let_through(s, pod, seen, p);
 		resize_condition(st, resize(s, pod, seen, p), s->now, p->arena);
-		volumes = renew_files(s, pod, p);
+		volumes = renew_files(s, pod, seen, p);
 	}
 	write(p, pod, st, volumes);
 	/* Only what the store already knows to be over is taken off the host. */

@@ -21,7 +21,7 @@ struct host_port { /* one that a pod of the node has */
 struct node_use {
 	const struct node *node;
 	const struct host_port *ports;
-	int64_t cpu, memory, pods; /* requested: milli, bytes, count */
+	int64_t cpu, memory, disk, pods; /* requested: milli, bytes, bytes, count */
 };
 
 struct pod_places {
@@ -135,6 +135,7 @@ use_add(struct node_use *u, const struct pod_spec *spec, struct arena *a)
 	ports_add(u, spec, a);
 	u->cpu += pod_request(spec, "cpu");
 	u->memory += pod_request(spec, "memory");
+	u->disk += pod_request(spec, "ephemeral-storage");
 	u->pods++;
 }
 
@@ -291,6 +292,7 @@ misfit(const struct node_use *u, const struct pod_spec *spec, struct arena *a)
 	const struct pairs *has = node->status ? &node->status->allocatable : NULL;
 	const char *cpu = has ? pairs_get(has, "cpu") : NULL;
 	const char *memory = has ? pairs_get(has, "memory") : NULL;
+	const char *disk = has ? pairs_get(has, "ephemeral-storage") : NULL;
 	const char *pods = has ? pairs_get(has, "pods") : NULL;
 
 	if (spec->nodeSelector.n &&
@@ -315,6 +317,9 @@ misfit(const struct node_use *u, const struct pod_spec *spec, struct arena *a)
 	if (memory && pod_request(spec, "memory") &&
 	    u->memory + pod_request(spec, "memory") > quantity_value(memory))
 		return "Insufficient memory";
+	if (disk && pod_request(spec, "ephemeral-storage") &&
+	    u->disk + pod_request(spec, "ephemeral-storage") > quantity_value(disk))
+		return "Insufficient ephemeral-storage";
 	return NULL;
 }
 

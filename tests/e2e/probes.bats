@@ -135,6 +135,43 @@ readinessProbe: {tcpSocket: {port: talk}, periodSeconds: 1}' pod tcp box:1 '["/b
 # One answer, on the test host: what the hooks asked is in $W/heard.$1.
 hear() { printf 'HTTP/1.0 500 No\r\n\r\n' | timeout 30 "$B/images/box/bin/busybox" nc -l -p "$1" >"$W/heard.$1" 3>&- & }
 
+# heard_once FILE TEXT: that line, and no other of that header
+heard_once() {
+	tr -d '\r' <"$1" | grep -qx "$2" && [ "$(grep -ci "^${2%%:*}:" "$1")" = 1 ] || { cat "$1"; false; }
+}
+
+@test "httpHeaders: what a probe or hook sends itself takes the place of what is sent for it, Host too" {
+	local headers='[{name: Host, value: app.example}, {name: user-agent, value: mine/1}, {name: Accept, value: text/plain}, {name: X-Twice, value: one}, {name: X-Twice, value: two}, {name: X-Empty, value: ""}]'
+	hear 9111
+	hear 9112
+	mkfifo "$W/says" # nothing, but its input does not end
+	openssl s_server -quiet -accept 127.0.0.1:9113 -key "$W/key.pem" -cert "$W/cert.pem" 0<>"$W/says" >"$W/heard.9113" 2>&1 3>&- &
+	local server=$!
+	hear 9114
+	{
+		MORE="readinessProbe: {httpGet: {host: 127.0.0.1, port: 9111, path: '/a?b=c', httpHeaders: $headers}, periodSeconds: 1}
+lifecycle: {postStart: {httpGet: {host: 127.0.0.1, port: 9112, httpHeaders: $headers}}}" pod headers box:1
+		MORE="readinessProbe: {httpGet: {host: 127.0.0.1, port: 9113, scheme: HTTPS, httpHeaders: $headers}, periodSeconds: 1}" pod overtls box:1
+		MORE='readinessProbe: {httpGet: {host: 127.0.0.1, port: 9114}, periodSeconds: 1}' pod plain box:1
+	} | put headers
+	for port in 9111 9112 9113; do
+		wait_for 20 "$port hears" grep -q '^GET /' "$W/heard.$port"
+		wait_for 10 "all of it" grep -qi '^X-Empty' "$W/heard.$port"
+		heard_once "$W/heard.$port" 'Host: app.example'
+		grep -qi '^user-agent: mine/1' "$W/heard.$port"
+		[ "$(grep -ci '^user-agent:' "$W/heard.$port")" = 1 ]
+		heard_once "$W/heard.$port" 'Accept: text/plain'
+		[ "$(tr -d '\r' <"$W/heard.$port" | grep '^X-Twice: ')" = $'X-Twice: one\nX-Twice: two' ]
+	done
+	grep -q '^GET /a?b=c HTTP/1.1' "$W/heard.9111"
+	wait_for 20 "9114 hears" grep -qi '^Accept' "$W/heard.9114"
+	heard_once "$W/heard.9114" 'Host: 127.0.0.1:9114'
+	heard_once "$W/heard.9114" 'User-Agent: kube-probe/1.33'
+	heard_once "$W/heard.9114" 'Accept: \*/\*'
+	kill "$server"
+	drop headers
+}
+
 @test "a hook may be a request: any answer is one, none is a failure" {
 	hear 9101
 	hear 9102

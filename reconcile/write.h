@@ -9,6 +9,7 @@
 #include "object.h"
 
 struct error;
+struct pod_security_notes;
 struct snapshot;
 
 /* Fields that the kind does not have. */
@@ -28,6 +29,7 @@ struct write {
 	const char *(*place)(void *ctx, const struct object *, const char *field,
 			     struct arena *);
 	void *place_ctx;
+	struct pod_security_notes *notes; /* for the audit log; may be NULL */
 	/* Made by write_check: */
 	struct object *obj;   /* what to store */
 	struct complaints cs; /* its errors are the causes of WHY_INVALID; its warnings are for

@@ -323,6 +323,46 @@ misfit(const struct node_use *u, const struct pod_spec *spec, struct arena *a)
 	return NULL;
 }
 
+/* The pod itself is among those who ask already. */
+const char *
+pod_place_resize(struct snapshot *s, const struct pod *pod, struct arena *a,
+		 const char **ret_message)
+{
+	const struct node_use *u = use_of(places_of(s), pod->spec->nodeName);
+	const struct pairs *has = u && u->node->status ? &u->node->status->allocatable : NULL;
+	const struct {
+		const char *name;
+		int64_t ask, used, most;
+	} rows[] = {
+		{ "memory", pod_request(pod->spec, "memory"), u ? u->memory : 0,
+		  quantity_value(has ? pairs_get(has, "memory") : NULL) },
+		{ "cpu", pod_request(pod->spec, "cpu"), u ? u->cpu : 0,
+		  quantity_milli(has ? pairs_get(has, "cpu") : NULL) },
+	};
+
+	for (int i = 0; i < 2; i++)
+		if (rows[i].most && rows[i].ask > rows[i].most) {
+			*ret_message = arena_printf(a,
+						    "Node didn't have enough capacity: %s, "
+						    "requested: %lld, capacity: %lld",
+						    rows[i].name, (long long)rows[i].ask,
+						    (long long)rows[i].most);
+			return "Infeasible";
+		}
+	for (int i = 1; i >= 0; i--)
+		if (rows[i].most && rows[i].ask && rows[i].used > rows[i].most) {
+			*ret_message = arena_printf(a,
+						    "Node didn't have enough resource: %s, "
+						    "requested: %lld, used: %lld, "
+						    "capacity: %lld",
+						    rows[i].name, (long long)rows[i].ask,
+						    (long long)(rows[i].used - rows[i].ask),
+						    (long long)rows[i].most);
+			return "Deferred";
+		}
+	return NULL;
+}
+
 /* "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable." */
 static const char *
 no_fit(const char **why, size_t n, struct arena *a)

@@ -19,7 +19,7 @@ events() { kedge get events -o json | jq -r --arg p "$1" '.items[] | select(.inv
 told() { events "$1" | grep -qF "$2"; }
 
 # A server whose answer depends on a header, on a path, or leads elsewhere.
-WEB='["/bin/sh", "-c", "mkdir -p /tmp/www/cgi-bin; cp -L /cm/header /cm/away /tmp/www/cgi-bin; chmod 755 /tmp/www/cgi-bin/*; exec /bin/busybox httpd -f -p 8080 -h /tmp/www"]'
+WEB='["/bin/sh", "-c", "mkdir -p /tmp/www/cgi-bin; cp -L /cm/header /cm/away /cm/out /tmp/www/cgi-bin; chmod 755 /tmp/www/cgi-bin/*; exec /bin/busybox httpd -f -p 8080 -h /tmp/www"]'
 web() { # NAME PROBE
 	SPEC='volumes: [{name: cm, configMap: {name: web}}]' MORE="volumeMounts: [{name: cm, mountPath: /cm}]
 readinessProbe: $2" pod "$1" box:1 "$WEB"
@@ -80,15 +80,24 @@ livenessProbe: {exec: {command: [/bin/sh, -c, "echo x >>/v/tries; exit 1"]}, per
 			    echo "Status: 302 Found"
 			    echo "Location: /cgi-bin/header"
 			    echo
+			  out: |
+			    #!/bin/sh
+			    echo "Status: 302 Found"
+			    echo "Location: http://192.0.2.1/"
+			    echo
+			    echo "see there"
 			---
 		Y
 		web with '{httpGet: {port: 8080, path: /cgi-bin/header, httpHeaders: [{name: X-Probe, value: "yes"}]}, periodSeconds: 1}'
 		web without '{httpGet: {port: 8080, path: /cgi-bin/away}, periodSeconds: 1}'
 		web led '{httpGet: {port: 8080, path: /cgi-bin/away, httpHeaders: [{name: X-Probe, value: "yes"}]}, periodSeconds: 1}'
+		web leads '{httpGet: {port: 8080, path: /cgi-bin/out}, periodSeconds: 1}'
 		MORE='readinessProbe: {httpGet: {port: 8081, path: /x}, periodSeconds: 1}' pod deaf box:1
 	} | put https
 	up with || { events with; kedge logs with; false; }
 	up led
+	up leads # a redirect to another host is an answer, and not followed
+	told leads 'Warning ProbeWarning Readiness probe warning: Probe terminated redirects, Response body: see there'
 	wait_for 10 "the status" told without 'Readiness probe failed: HTTP probe failed with statuscode: 418'
 	wait_for 10 "nobody there" told deaf "Readiness probe failed: Get \"http://$(field pod deaf .status.podIP):8081/x\": dial tcp $(field pod deaf .status.podIP):8081: connect: connection refused"
 	drop https

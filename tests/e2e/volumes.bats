@@ -190,6 +190,8 @@ volumeMounts:
 		[ "$status" != 0 ]
 	done
 	in_ top touch /h/inner/x
+	[ "$(st top '.volumeMounts[] | select(.name == "h") | "\(.readOnly) \(.recursiveReadOnly)"')" = "true Disabled" ]
+	[ "$(st all '.volumeMounts[] | select(.name == "h") | "\(.readOnly) \(.recursiveReadOnly)"')" = "true Enabled" ]
 	run in_ all touch /h/inner/y
 	[ "$status" != 0 ]
 	drop seal

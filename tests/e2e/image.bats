@@ -148,7 +148,9 @@ refused() {
 		[ "$(stat -c '%a %u %g' "$layer/su")" = '4755 60001 50001' ]
 		[ "$(stat -c '%h %i' "$layer/hole")" = "2 $(stat -c %i "$layer/same")" ]
 		[ "$f" = ustar ] || [ "$(du -k "$layer/hole" "$layer/empty" | awk '{n += $1} END {print n}')" -lt 1024 ]
-		rm -rf "$W/kept" && mkdir "$W/kept" && cp -a --sparse=always "$layer/." "$W/kept"
+		rm -rf "$W/kept"
+		mkdir "$W/kept"
+		cp -a --sparse=always "$layer/." "$W/kept"
 		kedge image save "formats-${f%,*}:1" "$W/saved.tar"
 		kedge image rm "formats-${f%,*}:1"
 		[ "$f" = ustar ] || [ "$(stat -c %s "$W/saved.tar")" -lt 1048576 ] # holes are not written out

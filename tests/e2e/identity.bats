@@ -413,6 +413,7 @@ tries() {
 	wait_for 30 "another token" changed "$first" # of itself: nothing else happens
 	good "$(of_keeper)"
 	jump 0
+	wait_for 10 "the API's certificate is of now" as admin get nodes
 }
 
 @test "a pod's token without a role may nothing, by no verb and no subresource" {

@@ -112,6 +112,10 @@ call_audit(const struct call *c)
 		buf_addf(&b, ",\"annotations\":{\"authorization.k8s.io/decision\":\"%s\"",
 			 c->refused ? "forbid" : "allow");
 		put(&b, "authorization.k8s.io/reason", c->reason);
+		put(&b, "pod-security.kubernetes.io/audit-violations",
+		    c->security.audit_violations);
+		put(&b, "pod-security.kubernetes.io/enforce-policy",
+		    c->security.enforce_policy);
 		buf_addc(&b, '}');
 	}
 	buf_addc(&b, '}');

@@ -8,6 +8,7 @@
 #define KEDGE_API_CALL_H
 #include "../reconcile/base/arena.h"
 #include "../reconcile/base/map.h"
+#include "../reconcile/pod_security.h"
 #include "../reconcile/rbac.h"
 #include "../reconcile/user.h"
 #include "api.h"
@@ -68,6 +69,7 @@ struct call {
 	const struct user *impersonator;               /* who asks as that user; NULL: itself */
 	struct rbac_attributes asked;
 	const char *reason; /* why it may, or may not */
+	struct pod_security_notes security;
 	bool refused;
 	int64_t received;
 	int64_t id; /* what the host was asked under; 0: nothing */

@@ -99,6 +99,7 @@ edit_open(struct api_edit *ed, struct call *c)
 	ed->write.name = c->name;
 	ed->write.s = &ed->snap;
 	ed->write.a = &c->arena;
+	ed->write.notes = &c->security;
 	ed->write.place = c->api->host.place;
 	ed->write.place_ctx = c->api->host.ctx;
 	return true;

@@ -207,8 +207,12 @@ carry_hand(struct brain *b, const struct action *action)
 		log_err(a.name, "%s", error_text(e));
 		if (a.verb == ACT_START)
 			seen_unsaid(b, &a, error_text(e));
+		else
+			seen_files(b, &a, false);
 		return true; /* files that are there stay as they are */
 	}
+	if (a.verb == ACT_FILES)
+		seen_files(b, &a, true);
 	if (brain_tell(b, &a, NULL, 0) < 0 && a.verb == ACT_START)
 		seen_unsaid(b, &a,
 			    "what it is made of (the files of its volumes among it) is too "

@@ -18,7 +18,7 @@
 #include <jansson.h>
 #include <string.h>
 
-enum { LOOK_MS = 60 * 1000, NAMES_OWN = 16 };
+enum { LOOK_MS = 60 * 1000, LOOK_OFTEN_MS = 500, NAMES_OWN = 16 };
 
 /* Each name and address that the API may be asked for by. */
 static const char *const *
@@ -129,10 +129,12 @@ on_look(evutil_socket_t fd, short what, void *arg)
 	cleanup_error struct error *e = NULL;
 	struct http_tls tls;
 	bool new = false;
+	int64_t next;
 
 	(void)fd;
 	(void)what;
-	if (pki_renew(b->pki, now_ms(), &new, &e) == 0 && new) {
+	/* one that was made and is not shown yet is not new any more */
+	if (pki_renew(b->pki, now_ms(), &new, &e) == 0 && (new || b->pki_failures)) {
 		b->settings.ca = pki_ca(b->pki);
 		brain_poke(b);
 		tls = brain_pki_tls(b);
@@ -141,7 +143,11 @@ on_look(evutil_socket_t fd, short what, void *arg)
 	}
 	if (e)
 		log_err("api", "its certificate: %s; trying again", error_text(e));
-	timer_arm(b->pki_timer, b->config->certificateSeconds < 600 ? 500 : LOOK_MS);
+	next = b->config->certificateSeconds < 600 ? LOOK_OFTEN_MS : LOOK_MS;
+	if (e && again_after(b->pki_failures) < next)
+		next = again_after(b->pki_failures);
+	b->pki_failures = e ? b->pki_failures + 1 : 0;
+	timer_arm(b->pki_timer, next);
 }
 
 /* Pods reach the API unless it listens for the host's own programs alone; at each of the
@@ -172,7 +178,7 @@ brain_pki_open(struct brain *b, struct error **e)
 		return fail_in(e, "the API over TLS");
 	tell_controllers(b);
 	b->pki_timer = evtimer_new(b->base, on_look, b);
-	timer_arm(b->pki_timer, 500);
+	timer_arm(b->pki_timer, LOOK_OFTEN_MS);
 	return 0;
 }
 

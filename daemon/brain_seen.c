@@ -6,6 +6,7 @@
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/log.h"
 #include "brain_state.h"
+#include "loop.h"
 #include "probe.h"
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,7 @@ seen_pod(struct brain *b, const struct pod_seen *seen)
 {
 	struct pod_row *was = seen_row(b, seen->uid);
 	struct pod_seen full = *seen;
+	int unmade;
 
 	/* The hand does not know a pod's name once it is gone, nor always its address. */
 	if (was) {
@@ -77,9 +79,12 @@ seen_pod(struct brain *b, const struct pod_seen *seen)
 		if (pod && !strcmp(object_uid(pod), full.uid) && pod->status)
 			full.ip = pod->status->podIP;
 	}
+	full.filesAgain = was ? was->seen->filesAgain : 0;
+	unmade = was ? was->unmade : 0;
 	event_of_pod(b, was ? was->seen : NULL, &full);
 	seen_put(b, &full, was && was->draining && !full.drained,
 		 was && was->starting && nothing_yet(&full));
+	seen_row(b, seen->uid)->unmade = unmade;
 }
 
 void
@@ -160,6 +165,17 @@ seen_unsaid(struct brain *b, const struct action *a, const char *why)
 				 .message = why };
 
 	seen_pod(b, &seen);
+}
+
+void
+seen_files(struct brain *b, const struct action *a, bool made)
+{
+	struct pod_row *row = seen_row(b, ((const struct sandbox_args *)a->body)->uid);
+
+	if (!row)
+		return;
+	row->seen->filesAgain = made ? 0 : now_ms() + again_after(row->unmade);
+	row->unmade = made ? 0 : row->unmade + 1;
 }
 
 static int

@@ -24,6 +24,7 @@ struct pod_row {
 	struct pod_seen *seen;
 	bool draining; /* DRAIN was sent */
 	bool starting; /* START was sent, and nothing of it runs yet or has failed */
+	int unmade;    /* how often in a row its files could not be made anew */
 };
 
 /* One service port, part of a policy or isolated pod: in force, or on its way there. */
@@ -86,6 +87,7 @@ struct brain {
 	int listen_unix, listen_tcp, listen_tls;
 	struct pki *pki; /* brain_pki.c; NULL: no TLS */
 	struct event *pki_timer;
+	int pki_failures; /* to make the certificate anew, in a row */
 
 	struct map pods; /* uid -> struct pod_row */
 	const struct pod_seen **pods_sorted;
@@ -200,6 +202,9 @@ void seen_renewed(struct brain *, const struct action *);
 void seen_added(struct brain *, const struct action *);
 /* A START that the hand never heard, and why. */
 void seen_unsaid(struct brain *, const struct action *, const char *why);
+/* New files of a running pod were made, or not: then they are asked for again, after pauses
+ * that grow. */
+void seen_files(struct brain *, const struct action *, bool made);
 void rules_stage(struct brain *, const struct action *);
 void rules_commit(struct brain *, const struct action *);
 void rules_committed(struct brain *, const struct committed_seen *);

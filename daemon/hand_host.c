@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 
@@ -82,6 +83,14 @@ lacks_fill(struct hand *h, struct strs *ret, struct arena *a)
 			ret->at[ret->n++] = *s;
 }
 
+static int64_t
+disk_of(const char *path)
+{
+	struct statvfs s;
+
+	return statvfs(path, &s) < 0 ? 0 : (int64_t)s.f_blocks * (int64_t)s.f_frsize;
+}
+
 void
 host_facts(struct hand *h, struct host_seen *ret, struct arena *a)
 {
@@ -101,6 +110,7 @@ host_facts(struct hand *h, struct host_seen *ret, struct arena *a)
 		.arch = go_arch(arena_strdup(a, u.machine)),
 		.cpuMilli = sysconf(_SC_NPROCESSORS_ONLN) * 1000,
 		.memory = (int64_t)s.totalram * s.mem_unit,
+		.disk = disk_of(h->config->state),
 		.pods = h->config->limits->maxPods,
 		.cgroups = rt_cgroup_mode(h->rt),
 	};

@@ -39,7 +39,7 @@ hook_free(struct hook *h)
 }
 
 static void
-on_answer(void *ctx, const char *why)
+on_answer(void *ctx, const char *why, const char *warning)
 {
 	struct hook *h = ctx;
 	struct hooked_args args = { .uid = h->uid,
@@ -54,6 +54,7 @@ on_answer(void *ctx, const char *why)
 			    .why = h->name,
 			    .body = &args };
 
+	(void)warning;
 	h->reach = NULL;
 	if (why)
 		log_info(h->pod, "%s of %s: %s", h->name, h->container, why);

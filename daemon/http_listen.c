@@ -12,7 +12,7 @@
 
 enum {
 	MAX_CONNECTIONS = 2048, /* of one listener; of TLS half of them from one address */
-	CONNECTION_BYTES = 12 * 1024, /* of each, also for the head of what it asks */
+	CONNECTION_BYTES = 14 * 1024, /* of each, also for the head of what it asks */
 	TLS_BYTES = 32 * 1024,        /* libmicrohttpd takes a tunnel's buffers from it, too */
 	MAX_STRANGERS =
 	    64, /* of MAX_CONNECTIONS: of users who are refused anyway, to tell them so */

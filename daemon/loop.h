@@ -12,4 +12,11 @@ timer_arm(struct event *timer, int64_t ms)
 
 	event_add(timer, &tv);
 }
+
+/* How long to wait, in ms, after so many failures before this one: 1 s, 2 s ... a minute. */
+static inline int64_t
+again_after(int failures)
+{
+	return failures < 6 ? INT64_C(1000) << failures : INT64_C(60) * 1000;
+}
 #endif

@@ -101,17 +101,17 @@ verdict_changed(struct target *t)
 }
 
 static void
-unhealthy_event(struct probing *p, const char *why)
+probe_event(struct probing *p, const char *reason, const char *what, const char *why)
 {
 	struct target *t = p->target;
 	struct brain *b = t->prober->brain;
 	const struct pod *pod = store_find(b->store, RES_pod, t->ns, t->pod);
 	cleanup_free char *message = NULL, *field = NULL;
-	struct event_note note = { "Warning", "Unhealthy", NULL, NULL };
+	struct event_note note = { "Warning", reason, NULL, NULL };
 
 	if (!pod || strcmp(object_uid(pod), t->uid))
 		return;
-	xasprintf(&message, "%s probe failed: %s", type_names[p->type], why);
+	xasprintf(&message, "%s probe %s: %s", type_names[p->type], what, why);
 	xasprintf(&field, "spec.%s{%s}", pod_part_list(pod->spec, t->container), t->container);
 	note.message = message;
 	note.field = field;
@@ -166,7 +166,7 @@ probing_result(struct probing *p, const char *why)
 
 	try_end(p);
 	if (why && counts)
-		unhealthy_event(p, why);
+		probe_event(p, "Unhealthy", "failed", why);
 	if (!why)
 		probing_passed(p);
 	else if (counts)
@@ -207,11 +207,13 @@ deadline_arm(struct probing *p)
 /* ---- over the network ---- */
 
 static void
-on_answer(void *ctx, const char *why)
+on_answer(void *ctx, const char *why, const char *warning)
 {
 	struct probing *p = ctx;
 
 	p->reach = NULL;
+	if (warning)
+		probe_event(p, "ProbeWarning", "warning", warning);
 	probing_result(p, why);
 }
 

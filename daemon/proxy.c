@@ -332,7 +332,7 @@ on_header(char *at, size_t size, size_t n, void *arg)
 		return len;
 	p->head_bytes += len;
 	if (p->head_bytes > PROXY_HEAD) {
-		p->trouble = "net/http: server response headers exceeded 16384 bytes; aborted";
+		p->trouble = "net/http: server response headers exceeded 8192 bytes; aborted";
 		return 0;
 	}
 	if (len > 5 && !memcmp(at, "HTTP/", 5)) {

@@ -12,6 +12,7 @@
 #include "reach_priv.h"
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <string.h>
@@ -97,15 +98,22 @@ reach_free(struct reach *r)
 	free(r);
 }
 
-void
-reach_end(struct reach *r, const char *why)
+static void
+end(struct reach *r, const char *why, const char *warning)
 {
 	reach_fn *fn = r->fn;
 	void *ctx = r->ctx;
 	cleanup_free char *text = why ? xstrdup(why) : NULL;
+	cleanup_free char *warned = warning ? xstrdup(warning) : NULL;
 
 	reach_free(r);
-	fn(ctx, text);
+	fn(ctx, text, warned);
+}
+
+void
+reach_end(struct reach *r, const char *why)
+{
+	end(r, why, NULL);
 }
 
 /* As Go writes it, whose words people search for. */
@@ -223,9 +231,27 @@ reach_answered(struct reach *r, int code, const char *to, const char *why)
 	} else if (!r->ask.any_status && (code < 200 || code >= 400)) {
 		reach_end(
 		    r, arena_printf(&r->arena, "HTTP probe failed with statuscode: %d", code));
+	} else if (!r->ask.any_status && code >= 300) { /* it leads where nobody follows */
+		end(r, NULL,
+		    arena_printf(&r->arena, "Probe terminated redirects, Response body: %s",
+				 r->body ? r->body : ""));
 	} else {
 		reach_end(r, NULL);
 	}
+}
+
+static const char *
+body_of(struct evhttp_request *req, struct arena *a)
+{
+	struct evbuffer *in = evhttp_request_get_input_buffer(req);
+	size_t n = evbuffer_get_length(in);
+	char *text;
+
+	n = n < REACH_BODY_MAX ? n : REACH_BODY_MAX;
+	text = arena_alloc(a, n + 1);
+	n = (size_t)evbuffer_copyout(in, text, n);
+	text[n] = 0;
+	return text;
 }
 
 /* We are inside the connection's own callback, which alone libevent never frees it: kept is
@@ -240,6 +266,8 @@ on_http(struct evhttp_request *req, void *arg)
 				       evhttp_find_header(evhttp_request_get_input_headers(req),
 							  "Location"))
 			: NULL;
+	if (r->code >= 300 && r->code < 400)
+		r->body = body_of(req, &r->arena);
 	r->answered = true;
 	timer_arm(r->next, 0);
 }

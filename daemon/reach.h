@@ -28,9 +28,9 @@ struct reach_ask {
 struct reach_pool *reach_pool_new(struct event_base *);
 void reach_pool_free(struct reach_pool *); /* after all its questions */
 
-/* why: NULL when it went well, good until this returns.  The question is over then and
- * its reach gone.  Never called before reach_new has returned. */
-typedef void reach_fn(void *ctx, const char *why);
+/* why: NULL when it went well, and then, perhaps, a warning; both are good until this returns.
+ * The question is over then and its reach gone.  Never called before reach_new has returned. */
+typedef void reach_fn(void *ctx, const char *why, const char *warning);
 struct reach *reach_new(struct reach_pool *, const struct reach_ask *, reach_fn *, void *ctx);
 void reach_free(struct reach *); /* it is not answered any more; NULL: nothing */
 

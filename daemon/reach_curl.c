@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BODY_MAX = 10 << 10, FRAME_HEAD = 5 };
+enum { FRAME_HEAD = 5 };
 enum { SERVING = 1, GRPC_UNIMPLEMENTED = 12, GRPC_DEADLINE = 4 };
 
 struct reach_curl {
@@ -19,7 +19,7 @@ struct reach_curl {
 	CURL *easy;
 	struct curl_slist *headers;
 	char error[CURL_ERROR_SIZE];
-	char body[BODY_MAX];
+	char body[REACH_BODY_MAX];
 	size_t len;
 	int grpc_status; /* -1: none came */
 	char grpc_message[256];
@@ -106,6 +106,8 @@ transfer_end(struct reach *r, CURLcode rc)
 		reach_end(r, rc ? why : NULL);
 		return;
 	}
+	if (code >= 300 && code < 400)
+		r->body = arena_strndup(&r->arena, c->body, c->len);
 	reach_answered(r, rc ? 0 : (int)code, arena_strdup(&r->arena, to), why);
 }
 

@@ -29,7 +29,10 @@ struct reach {
 	bool answered; /* by plain HTTP, with: */
 	int code;
 	const char *to;
+	const char *body; /* the first of it; only of a redirect */
 };
+
+enum { REACH_BODY_MAX = 10 << 10 };
 
 /* An HTTP answer, or (code 0) what went wrong; `to`: where a redirect leads, or NULL. */
 void reach_answered(struct reach *, int code, const char *to, const char *why);

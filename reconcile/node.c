@@ -65,8 +65,9 @@ set_labels(struct node *n, const struct host_seen *h, const struct settings *set
 		pairs_set(l, set->node_labels.at[i].key, set->node_labels.at[i].value, a);
 }
 
+/* A tenth of the disk is nobody's, as the kubelet's eviction threshold has it (nodefs 10 %). */
 static struct pairs
-resources_of(const struct host_seen *h, struct arena *a)
+resources_of(const struct host_seen *h, bool to_give, struct arena *a)
 {
 	struct pairs q = { 0 };
 
@@ -75,6 +76,12 @@ resources_of(const struct host_seen *h, struct arena *a)
 	else
 		pairs_set(&q, "cpu", arena_printf(a, "%" PRId64, h->cpuMilli / 1000), a);
 	pairs_set(&q, "memory", arena_printf(a, "%" PRId64 "Ki", h->memory / 1024), a);
+	if (h->disk && to_give)
+		pairs_set(&q, "ephemeral-storage",
+			  arena_printf(a, "%" PRId64, h->disk / 10 * 9), a);
+	else if (h->disk)
+		pairs_set(&q, "ephemeral-storage",
+			  arena_printf(a, "%" PRId64 "Ki", h->disk / 1024), a);
 	pairs_set(&q, "pods", arena_printf(a, "%" PRId64, h->pods ? h->pods : 110), a);
 	return q;
 }
@@ -209,8 +216,8 @@ bring_up_to_date(struct snapshot *s, const struct node *live, struct plan *p)
 	if (set->pods6.bits)
 		new->spec->podCIDRs.at[new->spec->podCIDRs.n++] = arena_printf(
 		    p->arena, "%s/%u", addr_text(set->pods6.net, p->arena), set->pods6.bits);
-	new->status->capacity = resources_of(s->host, p->arena);
-	new->status->allocatable = resources_of(s->host, p->arena);
+	new->status->capacity = resources_of(s->host, false, p->arena);
+	new->status->allocatable = resources_of(s->host, true, p->arena);
 	set_addresses(new->status, s->host, set, p->arena);
 	set_info(new->status, s->host, p->arena);
 	set_images(new->status, s->images, p->arena);

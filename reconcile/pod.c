@@ -370,42 +370,77 @@ restart_failed(struct snapshot *s, const struct pod *pod, const struct pod_seen 
 	}
 }
 
-/* Its spec asks for other limits than it is held to.  True while that is so. */
-static bool
-resize(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, struct plan *p)
+static const struct container_seen *
+seen_named(const struct pod_seen *seen, const char *name)
 {
-	bool any = false;
-
-	for (size_t i = 0; i < pod_parts(pod->spec); i++) {
-		const struct container *c = pod_part(pod->spec, i);
-		struct resize_args args;
-
-		for (size_t j = 0; j < seen->containers.n; j++)
-			if (str_is(seen->containers.at[j].name, c->name) &&
-			    pod_resize_next(s, pod, c, &seen->containers.at[j], &args)) {
-				order(p, ACT_RESIZE, pod, 0, resize_args_kind(), &args,
-				      arena_printf(p->arena, "%s: its resources changed",
-						   c->name));
-				any = true;
-			}
-	}
-	return any;
+	for (size_t i = 0; i < seen->containers.n; i++)
+		if (str_is(seen->containers.at[i].name, name))
+			return &seen->containers.at[i];
+	return NULL;
 }
 
-/* As the kubelet: a condition as long as it is under way. */
-static void
-resize_condition(struct pod_status *st, bool on, int64_t now, struct arena *a)
-{
-	struct conditions c = conditions_copy(st->conditions.at, st->conditions.n, 1, a);
+/* What became of other limits than it is held to, which its spec asks for. */
+struct resizing {
+	bool under_way;
+	const char *waits, *message; /* NULL: it does not */
+};
 
-	if (on && !condition_of(c.at, c.n, "PodResizeInProgress"))
+/* Nothing of it is begun before there is room for all. */
+static struct resizing
+resize(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, struct plan *p)
+{
+	struct resizing r = { 0 };
+
+	for (size_t i = 0; i < pod_parts(pod->spec) && !r.waits; i++) {
+		const struct container *c = pod_part(pod->spec, i);
+		const struct container_seen *is = seen_named(seen, c->name);
+		struct resize_args args;
+
+		if (!is || !pod_resize_next(s, pod, c, is, &args))
+			continue;
+		if (!r.under_way)
+			r.waits = pod_place_resize(s, pod, p->arena, &r.message);
+		if (r.waits)
+			continue;
+		order(p, ACT_RESIZE, pod, 0, resize_args_kind(), &args,
+		      arena_printf(p->arena, "%s: its resources changed", c->name));
+		r.under_way = true;
+	}
+	return r;
+}
+
+/* As the kubelet: a condition as long as it is under way, or waits. */
+static void
+resize_condition(struct pod_status *st, const struct pod *pod, const struct resizing *r,
+		 int64_t now, struct arena *a)
+{
+	struct conditions c = conditions_copy(st->conditions.at, st->conditions.n, 2, a);
+	struct condition *was = condition_of(c.at, c.n, "PodResizePending");
+	int64_t since =
+	    was && r->waits && str_is(was->reason, r->waits) ? was->lastTransitionTime : now;
+
+	conditions_drop(&c, "PodResizePending");
+	if (r->waits)
+		c.at[c.n++] = (struct condition){ .type = "PodResizePending",
+						  .status = "True",
+						  .reason = r->waits,
+						  .message = r->message,
+						  .lastTransitionTime = since };
+	if (r->under_way && !condition_of(c.at, c.n, "PodResizeInProgress"))
 		c.at[c.n++] = (struct condition){ .type = "PodResizeInProgress",
 						  .status = "True",
 						  .lastTransitionTime = now };
-	if (!on)
+	if (!r->under_way)
 		conditions_drop(&c, "PodResizeInProgress");
 	st->conditions.at = c.at;
 	st->conditions.n = c.n;
+	for (size_t i = 0; r->waits && i < st->containerStatuses.n; i++) {
+		struct container_status *is = &st->containerStatuses.at[i];
+		const struct container_status *old = pod_part_status(pod->status, is->name);
+
+		if (old) /* it has what it had */
+			is->allocatedResources = old->allocatedResources;
+	}
 }
 
 /* A sidecar's startup probe passed, and what comes after it does not know yet. */
@@ -431,15 +466,6 @@ let_through(struct snapshot *s, const struct pod *pod, const struct pod_seen *se
 				    arena_printf(p->arena, "%s passed startup probe", c->name));
 		}
 	}
-}
-
-static const struct container_seen *
-seen_named(const struct pod_seen *seen, const char *name)
-{
-	for (size_t i = 0; i < seen->containers.n; i++)
-		if (str_is(seen->containers.at[i].name, name))
-			return &seen->containers.at[i];
-	return NULL;
 }
 
 /* Containers that were added to look into a pod that runs; `ret`: why some are not yet. */
@@ -519,10 +545,14 @@ renew(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	}
 }
 
+/* No version: what there is could not be made anew (a token was not signed). */
+#define FILES_OLD "old"
+
 /* New contents for mounted ConfigMaps and Secrets.  When one has vanished its
  * last contents stay, as in Kubernetes. */
 static const char *
-renew_files(struct snapshot *s, const struct pod *pod, struct plan *p)
+renew_files(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
+	    struct plan *p)
 {
 	const char *version = pod_volumes_version(s, pod, p->arena), *why;
 	struct sandbox_args args = { .uid = object_uid(pod),
@@ -531,6 +561,10 @@ renew_files(struct snapshot *s, const struct pod *pod, struct plan *p)
 	size_t n = 0;
 
 	pod_tokens_again(pod, s->now, p);
+	if (seen->filesAgain > s->now && seen->filesAgain <= s->now + SNAPSHOT_AGAIN_MAX_MS) {
+		plan_again(p, seen->filesAgain);
+		return FILES_OLD;
+	}
 	if (str_is(version, "") || str_is(version, pod->status->mountedFiles) ||
 	    !pod_volumes(s, pod, &args, p->arena, &why))
 		return "";
@@ -601,6 +635,7 @@ look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 	struct pod_view v = { s, pod, seen, trouble, 0, p->arena };
 	bool up = str_is(seen->state, "up");
 	const char *volumes = "";
+	struct resizing resizing;
 	struct pod_status *st;
 
 	if (up && !pod_is_finished(pod) && str_is(seen->over, "")) {
@@ -618,8 +653,9 @@ look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 	if (up && !pod_is_finished(pod)) {
 		restart_failed(s, pod, seen, p);
 		let_through(s, pod, seen, p);
-		resize_condition(st, resize(s, pod, seen, p), s->now, p->arena);
-		volumes = renew_files(s, pod, p);
+		resizing = resize(s, pod, seen, p);
+		resize_condition(st, pod, &resizing, s->now, p->arena);
+		volumes = renew_files(s, pod, seen, p);
 	}
 	write(p, pod, st, volumes);
 	/* Only what the store already knows to be over is taken off the host. */

@@ -9,6 +9,10 @@
  * NULL and the scheduler's message; or NULL without one: soon. */
 const struct node *pod_place_node(struct snapshot *, const struct pod *, struct arena *,
 				  const char **ret_why);
+/* Has the node of a pod that runs room for what its spec asks for by now?  NULL, or the
+ * kubelet's reason (Infeasible: it never has; Deferred: not now) and its words. */
+const char *pod_place_resize(struct snapshot *, const struct pod *, struct arena *,
+			     const char **ret_message);
 /* The next free address of the pod range, or NULL when none is left. */
 const char *pod_place_ip(struct snapshot *, struct arena *);
 /* The other one of a pod that has that; NULL: the cluster has no IPv6, or the host none. */

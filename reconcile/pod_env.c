@@ -232,12 +232,13 @@ resource_field(struct env *e, const struct resource_field_selector *f)
 		q = pairs_get(&node->status->allocatable, dot + 1);
 	if (!strcmp(dot + 1, "cpu")) {
 		value = quantity_milli(q);
-		by = f->divisor ? quantity_milli(f->divisor) : 1000;
+		by = quantity_milli(f->divisor);
+		by = by > 0 ? by : 1000; /* 0 means the same as none */
 	} else {
 		value = quantity_value(q);
-		by = f->divisor ? quantity_value(f->divisor) : 1;
+		by = quantity_value(f->divisor);
+		by = by > 0 ? by : 1;
 	}
-	by = by > 0 ? by : 1;
 	return label_number((value + by - 1) / by, e->a);
 }
 

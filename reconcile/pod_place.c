@@ -21,7 +21,7 @@ struct host_port { /* one that a pod of the node has */
 struct node_use {
 	const struct node *node;
 	const struct host_port *ports;
-	int64_t cpu, memory, pods; /* requested: milli, bytes, count */
+	int64_t cpu, memory, disk, pods; /* requested: milli, bytes, bytes, count */
 };
 
 struct pod_places {
@@ -135,6 +135,7 @@ use_add(struct node_use *u, const struct pod_spec *spec, struct arena *a)
 	ports_add(u, spec, a);
 	u->cpu += pod_request(spec, "cpu");
 	u->memory += pod_request(spec, "memory");
+	u->disk += pod_request(spec, "ephemeral-storage");
 	u->pods++;
 }
 
@@ -291,6 +292,7 @@ misfit(const struct node_use *u, const struct pod_spec *spec, struct arena *a)
 	const struct pairs *has = node->status ? &node->status->allocatable : NULL;
 	const char *cpu = has ? pairs_get(has, "cpu") : NULL;
 	const char *memory = has ? pairs_get(has, "memory") : NULL;
+	const char *disk = has ? pairs_get(has, "ephemeral-storage") : NULL;
 	const char *pods = has ? pairs_get(has, "pods") : NULL;
 
 	if (spec->nodeSelector.n &&
@@ -315,6 +317,49 @@ misfit(const struct node_use *u, const struct pod_spec *spec, struct arena *a)
 	if (memory && pod_request(spec, "memory") &&
 	    u->memory + pod_request(spec, "memory") > quantity_value(memory))
 		return "Insufficient memory";
+	if (disk && pod_request(spec, "ephemeral-storage") &&
+	    u->disk + pod_request(spec, "ephemeral-storage") > quantity_value(disk))
+		return "Insufficient ephemeral-storage";
+	return NULL;
+}
+
+/* The pod itself is among those who ask already. */
+const char *
+pod_place_resize(struct snapshot *s, const struct pod *pod, struct arena *a,
+		 const char **ret_message)
+{
+	const struct node_use *u = use_of(places_of(s), pod->spec->nodeName);
+	const struct pairs *has = u && u->node->status ? &u->node->status->allocatable : NULL;
+	const struct {
+		const char *name;
+		int64_t ask, used, most;
+	} rows[] = {
+		{ "memory", pod_request(pod->spec, "memory"), u ? u->memory : 0,
+		  quantity_value(has ? pairs_get(has, "memory") : NULL) },
+		{ "cpu", pod_request(pod->spec, "cpu"), u ? u->cpu : 0,
+		  quantity_milli(has ? pairs_get(has, "cpu") : NULL) },
+	};
+
+	for (int i = 0; i < 2; i++)
+		if (rows[i].most && rows[i].ask > rows[i].most) {
+			*ret_message = arena_printf(a,
+						    "Node didn't have enough capacity: %s, "
+						    "requested: %lld, capacity: %lld",
+						    rows[i].name, (long long)rows[i].ask,
+						    (long long)rows[i].most);
+			return "Infeasible";
+		}
+	for (int i = 1; i >= 0; i--)
+		if (rows[i].most && rows[i].ask && rows[i].used > rows[i].most) {
+			*ret_message = arena_printf(a,
+						    "Node didn't have enough resource: %s, "
+						    "requested: %lld, used: %lld, "
+						    "capacity: %lld",
+						    rows[i].name, (long long)rows[i].ask,
+						    (long long)(rows[i].used - rows[i].ask),
+						    (long long)rows[i].most);
+			return "Deferred";
+		}
 	return NULL;
 }
 

@@ -108,8 +108,8 @@ pod_limits(const struct snapshot *s, const struct pod *pod, const struct contain
 
 /* ---- while it runs ---- */
 
-static bool
-restarts(const struct container *c, const char *resource)
+bool
+pod_restarts_for(const struct container *c, const char *resource)
 {
 	for (size_t i = 0; i < c->resizePolicy.n; i++)
 		if (str_is(c->resizePolicy.at[i].resourceName, resource))
@@ -152,7 +152,7 @@ container_fits(const struct container *was, const struct container *is)
 	if (!only_sizes_differ(&a->limits, &b->limits) ||
 	    !only_sizes_differ(&a->requests, &b->requests))
 		return false;
-	return !has || restarts(is, "memory") ||
+	return !has || pod_restarts_for(is, "memory") ||
 	       (had && quantity_milli(has) >= quantity_milli(had)) || !had;
 }
 
@@ -202,9 +202,9 @@ pod_resize_next(const struct snapshot *s, const struct pod *pod, const struct co
 		.memoryHigh = want.memoryHigh,
 		.memoryMin = want.memoryMin,
 		.grace = pod->spec->terminationGracePeriodSeconds,
-		.restart = (restarts(c, "memory") && seen->memory != want.memory) ||
-			   (restarts(c, "cpu") && (seen->cpuMilli != want.cpuMilli ||
-						   seen->cpuShares != want.cpuShares)),
+		.restart = (pod_restarts_for(c, "memory") && seen->memory != want.memory) ||
+			   (pod_restarts_for(c, "cpu") && (seen->cpuMilli != want.cpuMilli ||
+							   seen->cpuShares != want.cpuShares)),
 	};
 	return true;
 }

@@ -106,6 +106,13 @@ pod_security_warning(const struct pairs *labels, const struct object_meta *meta,
 }
 
 const char *
+pod_security_violations(const struct pairs *labels, const struct object_meta *meta,
+			const struct pod_spec *spec, struct arena *a)
+{
+	return would_violate(labels, "audit", meta, spec, a);
+}
+
+const char *
 pod_security_audit(const struct pairs *labels, const struct object_meta *meta,
 		   const struct pod_spec *spec, struct arena *a)
 {

@@ -23,6 +23,12 @@ struct pod_policy {
 	const char *text; /* "restricted:latest" */
 };
 
+/* What Kubernetes writes beside a request, pod-security.kubernetes.io/...; NULL: nothing. */
+struct pod_security_notes {
+	const char *enforce_policy;   /* of a pod */
+	const char *audit_violations; /* also of a workload's template */
+};
+
 /* What the labels of a namespace (NULL: none) ask for in a mode: "enforce", "warn", "audit". */
 struct pod_policy pod_policy_of(const struct pairs *labels, const char *mode, struct arena *);
 /* What of the pod is not allowed, in Kubernetes' words; NULL: nothing.
@@ -38,6 +44,9 @@ const char *pod_security_refuses(struct snapshot *, const struct pod *, struct a
 /* `would violate PodSecurity "...": ...`, by `warn` of those labels; NULL: nothing to tell. */
 const char *pod_security_warning(const struct pairs *labels, const struct object_meta *,
 				 const struct pod_spec *, struct arena *);
+/* The same by `audit`. */
+const char *pod_security_violations(const struct pairs *labels, const struct object_meta *,
+				    const struct pod_spec *, struct arena *);
 /* "; pod-security.kubernetes.io/audit-violations: would violate ...", by `audit`: what is added
  * to an action's why; "": nothing. */
 const char *pod_security_audit(const struct pairs *labels, const struct object_meta *,

@@ -232,6 +232,30 @@ unseen(const struct pod_view *v, const struct container *spec, enum part_role ro
 	st->ready = st->started = false;
 }
 
+/* What became of its mounts: whether all below is sealed, too, where that was left open. */
+static void
+mounts(const struct pod_view *v, const struct container *spec, struct container_status *st)
+{
+	size_t n = spec->volumeMounts.n;
+
+	st->volumeMounts.at = arena_zalloc(v->arena, (n + 1) * sizeof *st->volumeMounts.at);
+	st->volumeMounts.n = n;
+	for (size_t i = 0; i < n; i++) {
+		const struct volume_mount *m = &spec->volumeMounts.at[i];
+		bool sealed = str_is(m->recursiveReadOnly, "Enabled") ||
+			      str_is(m->recursiveReadOnly, "IfPossible");
+
+		st->volumeMounts.at[i] = (struct volume_mount_status){
+			.name = m->name,
+			.mountPath = m->mountPath,
+			.readOnly = m->readOnly,
+			.recursiveReadOnly = !m->readOnly ? NULL
+					     : sealed     ? "Enabled"
+							  : "Disabled",
+		};
+	}
+}
+
 static void
 container(const struct pod_view *v, const struct container *spec, enum part_role role,
 	  struct container_status *st)
@@ -270,6 +294,7 @@ container(const struct pod_view *v, const struct container *spec, enum part_role
 	if (st->state->terminated && !st->state->terminated->startedAt)
 		st->state->terminated->startedAt = last_start(old); /* nobody else knows */
 	judge(v, spec, role, c, st);
+	mounts(v, spec, st);
 	pod_resources_status(v->s, v->pod, spec, c, st);
 }
 

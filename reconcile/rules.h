@@ -12,6 +12,7 @@ typedef const char *rule_fn(const char *text, struct arena *);
 rule_fn is_label, is_dns1035_label, is_subdomain, is_label_key, is_label_value;
 rule_fn is_annotation_key, is_config_key, is_env_name, is_port_name, is_ip, is_cluster_ip;
 rule_fn is_abs_path, is_mount_path, is_relative_path, is_image, is_percent, is_sysctl;
+rule_fn is_header_name, is_dns_search;
 rule_fn is_pod_ranges, is_service_ranges, is_addresses, is_listen, is_secure_listen,
     is_secure_name, is_ports, is_link_name, is_chains; /* of kedge.yaml */
 rule_fn is_brain_user, is_own_folder, is_size, is_capability, is_registry, is_mirror,
@@ -24,6 +25,9 @@ rule_check_fn resource_requirements_check, probe_check, lifecycle_handler_check;
 rule_check_fn namespace_check, security_context_check, pod_security_context_check,
     seccomp_profile_check;
 rule_check_fn app_armor_profile_check, container_check, volume_check, pod_spec_check;
+rule_check_fn empty_dir_check, pod_os_check, token_projection_check;
+struct pod_spec;
+void pod_sysctls_check(const struct pod_spec *, const struct place *); /* rules_security.c */
 rule_check_fn replica_set_spec_check, rolling_update_check, deployment_strategy_check;
 rule_check_fn deployment_spec_check, config_network_check, config_dns_check,
     config_dns_stub_check;
@@ -52,6 +56,12 @@ rule_defaults_fn image_volume_defaults;
 const char *image_pull_policy(const char *image); /* when nothing is said */
 rule_check_fn volume_mount_check, bidirectional_check, volume_spec_check, claim_spec_check;
 rule_check_fn downward_api_file_check, volume_projection_check, projected_check;
+
+/* rules_field.c: of a value in an environment or (`file`) in a volume */
+struct resource_field_selector;
+void field_path_check(const char *path, bool file, const struct place *);
+void resource_field_check(const struct resource_field_selector *, bool file,
+			  const struct place *);
 
 /* rules_policy.c */
 rule_fn is_cidr;

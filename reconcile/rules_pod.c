@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { SEARCHES_MAX = 2048 };
+
 static bool
 given(const char *s)
 {
@@ -14,62 +16,6 @@ given(const char *s)
 }
 
 /* ---- containers ---- */
-
-/* metadata.labels['x'] */
-static bool
-subscripted(const char *path, const char *field)
-{
-	size_t n = strlen(field), len = strlen(path);
-
-	return !strncmp(path, field, n) && len > n + 4 && !strncmp(path + n, "['", 2) &&
-	       !strcmp(path + len - 2, "']");
-}
-
-static void
-field_path_check(const char *path, const struct place *at)
-{
-	static const char *const known[] = { "metadata.name",
-					     "metadata.namespace",
-					     "metadata.uid",
-					     "spec.nodeName",
-					     "spec.serviceAccountName",
-					     "status.hostIP",
-					     "status.hostIPs",
-					     "status.podIP",
-					     "status.podIPs",
-					     NULL };
-
-	for (const char *const *k = known; *k; k++)
-		if (!strcmp(*k, path))
-			return;
-	if (!subscripted(path, "metadata.labels") && !subscripted(path, "metadata.annotations"))
-		place_complain(
-		    at, "fieldRef.fieldPath",
-		    "Invalid value: \"%.100s\": error converting fieldPath: field label not "
-		    "supported: %.100s",
-		    path, path);
-}
-
-static void
-resource_check(const char *resource, const struct place *at)
-{
-	static const char *const known[] = {
-		"limits.cpu",   "limits.ephemeral-storage",   "limits.memory",
-		"requests.cpu", "requests.ephemeral-storage", "requests.memory"
-	};
-
-	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-		if (!strcmp(resource, known[i]))
-			return;
-	if (strncmp(resource, "limits.hugepages-", 17) &&
-	    strncmp(resource, "requests.hugepages-", 19))
-		place_complain(
-		    at, "resourceFieldRef.resource",
-		    "Unsupported value: \"%.100s\": supported values: \"limits.cpu\", "
-		    "\"limits.ephemeral-storage\", \"limits.memory\", \"requests.cpu\", "
-		    "\"requests.ephemeral-storage\", \"requests.memory\"",
-		    resource);
-}
 
 void
 env_var_source_check(const void *obj, const struct place *at)
@@ -88,9 +34,9 @@ env_var_source_check(const void *obj, const struct place *at)
 		    "Invalid value: \"\": may not have more than one field specified "
 		    "at a time");
 	if (s->fieldRef && s->fieldRef->fieldPath)
-		field_path_check(s->fieldRef->fieldPath, at);
-	if (s->resourceFieldRef && s->resourceFieldRef->resource)
-		resource_check(s->resourceFieldRef->resource, at);
+		field_path_check(s->fieldRef->fieldPath, false, at);
+	if (s->resourceFieldRef)
+		resource_field_check(s->resourceFieldRef, false, at);
 }
 
 void
@@ -141,10 +87,9 @@ amounts_check(const struct pairs *p, const char *field, const struct place *at)
 			    "integer (m is a thousandth; Mi a mebibyte)",
 			    p->at[i].value);
 		if (str_is(name, "cpu") || str_is(name, "memory") ||
-		    (str_is(name, "ephemeral-storage") && str_is(field, "limits")))
+		    str_is(name, "ephemeral-storage"))
 			continue;
-		if (!strchr(name, '/') && strcmp(name, "ephemeral-storage") &&
-		    strncmp(name, "hugepages-", 10))
+		if (!strchr(name, '/') && strncmp(name, "hugepages-", 10))
 			place_complain(
 			    at, sub,
 			    "Invalid value: \"%.63s\": must be a standard resource for "
@@ -214,6 +159,23 @@ once_check(const struct probe *p, const char *sub, const struct place *at)
 			       (intmax_t)p->successThreshold);
 }
 
+static void
+resize_policy_check(const struct container *c, const struct place *at)
+{
+	char sub[64];
+
+	for (size_t i = 1; i < c->resizePolicy.n; i++)
+		for (size_t j = 0; j < i; j++) {
+			const char *name = c->resizePolicy.at[i].resourceName;
+
+			if (!name || !str_is(c->resizePolicy.at[j].resourceName, name))
+				continue;
+			snprintf(sub, sizeof sub, "resizePolicy[%zu]", i);
+			place_complain(at, sub, "Duplicate value: \"%s\"", name);
+			break;
+		}
+}
+
 void
 container_check(const void *obj, const struct place *at)
 {
@@ -231,6 +193,7 @@ container_check(const void *obj, const struct place *at)
 	}
 	map_done(&names);
 	bidirectional_check(obj, at);
+	resize_policy_check(c, at);
 	once_check(c->livenessProbe, "livenessProbe", at);
 	once_check(c->startupProbe, "startupProbe", at);
 	if (c->readinessProbe && place_ok(at, "readinessProbe") &&
@@ -363,6 +326,56 @@ sleep_check(const struct lifecycle_handler *h, int64_t grace, const char *sub,
 			       (intmax_t)h->sleep->seconds, (intmax_t)grace);
 }
 
+/* What a signal means is the system's that the pod is for. */
+static void
+stop_signals_check(const struct pod_spec *s, const struct place *pl)
+{
+	char sub[96];
+
+	for (size_t i = 0; i < pod_parts(s) && !s->os; i++) {
+		const struct lifecycle *l = pod_part(s, i)->lifecycle;
+		size_t ninit = s->initContainers.n;
+
+		if (!l || !given(l->stopSignal))
+			continue;
+		snprintf(sub, sizeof sub, "%s[%zu].lifecycle.stopSignal",
+			 i < ninit ? "initContainers" : "containers",
+			 i < ninit ? i : i - ninit);
+		place_complain(pl, sub,
+			       "Forbidden: may not be set for containers with empty "
+			       "`spec.os.name`");
+	}
+}
+
+/* A container that ends is not started again, so neither is one that is resized. */
+static void
+resize_policies_check(const struct pod_spec *s, const struct place *pl)
+{
+	char sub[96];
+
+	if (!str_is(s->restartPolicy, "Never"))
+		return;
+	for (size_t i = 0; i < s->containers.n; i++)
+		for (size_t j = 0; j < s->containers.at[i].resizePolicy.n; j++) {
+			if (!str_is(s->containers.at[i].resizePolicy.at[j].restartPolicy,
+				    "RestartContainer"))
+				continue;
+			snprintf(sub, sizeof sub, "containers[%zu].resizePolicy", i);
+			place_complain(pl, sub,
+				       "Invalid value: \"RestartContainer\": must be "
+				       "'NotRequired' when `restartPolicy` is 'Never'");
+		}
+}
+
+void
+pod_os_check(const void *obj, const struct place *at)
+{
+	const struct pod_os *os = obj;
+
+	if (str_is(os->name, "windows"))
+		place_complain_softly(at, "name", "without effect: this is a Linux host");
+}
+
 static void
 sleeps_check(const struct pod_spec *s, const struct place *pl)
 {
@@ -416,6 +429,7 @@ static void
 dns_check(const struct pod_spec *s, const struct place *at)
 {
 	const struct pod_dns_config *d = s->dnsConfig;
+	size_t length = 0;
 
 	if (str_is(s->dnsPolicy, "None") && place_ok(at, "dnsConfig") && !d)
 		place_complain(at, "dnsConfig",
@@ -435,6 +449,34 @@ dns_check(const struct pod_spec *s, const struct place *at)
 			       "Invalid value: %zu of them: must not have more than 32 search "
 			       "paths",
 			       d->searches.n);
+	for (size_t i = 0; d && i < d->searches.n; i++)
+		length += strlen(d->searches.at[i]) + (i > 0);
+	if (length > SEARCHES_MAX)
+		place_complain(at, "dnsConfig.searches",
+			       "Invalid value: %zu of them: must not have more than %d "
+			       "characters (including spaces) in the search list",
+			       d->searches.n, SEARCHES_MAX);
+}
+
+/* All of /proc is the host's to who is the host's root. */
+static void
+unmasked_check(const struct pod_spec *s, const struct place *pl)
+{
+	char sub[96];
+
+	for (size_t i = 0; i < pod_parts(s); i++) {
+		const struct security_context *c = pod_part(s, i)->securityContext;
+		size_t ninit = s->initContainers.n;
+
+		if (!c || !str_is(c->procMount, "Unmasked"))
+			continue;
+		snprintf(sub, sizeof sub, "%s[%zu].securityContext.procMount",
+			 i < ninit ? "initContainers" : "containers",
+			 i < ninit ? i : i - ninit);
+		place_complain(
+		    pl, sub,
+		    "Invalid value: \"Unmasked\": `hostUsers` must be false to use `Unmasked`");
+	}
 }
 
 /* A user namespace of its own, and namespaces that are the host's: the one cannot act in
@@ -449,6 +491,8 @@ host_users_check(const struct pod_spec *s, const struct place *pl)
 		     { "hostPID", s->hostPID },
 		     { "hostIPC", s->hostIPC } };
 
+	if (s->hostUsers)
+		unmasked_check(s, pl);
 	if (s->hostUsers || !schema_has(pod_spec_kind(), s, "hostUsers"))
 		return;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -474,9 +518,12 @@ pod_spec_check(const void *obj, const struct place *at)
 			       "both be enabled");
 	init_check(s, at);
 	sleeps_check(s, at);
+	stop_signals_check(s, at);
+	resize_policies_check(s, at);
 	names_check(s, at);
 	mounts_check(s, "containers", s->containers.at, s->containers.n, at);
 	mounts_check(s, "initContainers", s->initContainers.at, s->initContainers.n, at);
 	ports_check(s, at);
 	host_users_check(s, at);
+	pod_sysctls_check(s, at);
 }

@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/text.h"
 #include "rules.h"
+#include <stdio.h>
 #include <string.h>
 
 enum { SYSCTL_MAX = 253 };
@@ -39,6 +40,46 @@ is_sysctl(const char *text, struct arena *a)
 				   "^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*"
 				   "[a-z0-9]([-_a-z0-9]*[a-z0-9])?$",
 				   SYSCTL_MAX);
+}
+
+static bool
+begins(const char *name, const char *with)
+{
+	for (; *with; name++, with++)
+		if (*name != *with && !(*name == '/' && *with == '.'))
+			return false;
+	return true;
+}
+
+/* A pod that has the host's namespace would change the host. */
+void
+pod_sysctls_check(const struct pod_spec *s, const struct place *at)
+{
+	static const char *const ipc[] = { "kernel.sem", "kernel.shm", "kernel.msg",
+					   "fs.mqueue." };
+	const struct pod_security_context *c = s->securityContext;
+	char sub[64];
+
+	for (size_t i = 0; c && i < c->sysctls.n; i++) {
+		const char *name = c->sysctls.at[i].name;
+		bool shared = false;
+
+		if (!name)
+			continue;
+		snprintf(sub, sizeof sub, "securityContext.sysctls[%zu].name", i);
+		for (size_t k = 0; k < sizeof ipc / sizeof *ipc; k++)
+			shared |= begins(name, ipc[k]);
+		if (s->hostNetwork && begins(name, "net."))
+			place_complain(at, sub,
+				       "Invalid value: \"%s\": may not be specified when "
+				       "'hostNetwork' is true",
+				       name);
+		else if (s->hostIPC && shared)
+			place_complain(at, sub,
+				       "Invalid value: \"%s\": may not be specified when "
+				       "'hostIPC' is true",
+				       name);
+	}
 }
 
 static void

@@ -195,6 +195,31 @@ is_port_name(const char *s, struct arena *a)
 }
 
 const char *
+is_header_name(const char *s, struct arena *a)
+{
+	(void)a;
+	return *s && !s[strspn(s, LOWER UPPER DIGIT "-")]
+		   ? NULL
+		   : "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. "
+		     "'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')";
+}
+
+/* A subdomain that may have underscores, or end with a dot, or be nothing but one. */
+const char *
+is_dns_search(const char *s, struct arena *a)
+{
+	char *plain = arena_strdup(a, s);
+	size_t n = strlen(plain);
+
+	if (n && plain[n - 1] == '.')
+		plain[n - 1] = 0;
+	for (char *p = plain; *p; p++)
+		if (*p == '_')
+			*p = 'x';
+	return n == 1 && *s == '.' ? NULL : is_subdomain(plain, a);
+}
+
+const char *
 is_ip(const char *s, struct arena *a)
 {
 	struct in6_addr ip;

@@ -14,7 +14,8 @@ given(const char *s)
 
 /* The one row of an object that says what it is. */
 static void
-one_type_check(const struct kind *k, size_t from, const void *obj, const struct place *at)
+one_type_check(const struct kind *k, size_t from, const void *obj, const char *more,
+	       const struct place *at)
 {
 	const char *first = NULL;
 
@@ -23,7 +24,8 @@ one_type_check(const struct kind *k, size_t from, const void *obj, const struct 
 			continue;
 		if (first) {
 			place_complain(at, f->name,
-				       "Forbidden: may not specify more than 1 volume type");
+				       "Forbidden: may not specify more than 1 volume type%s",
+				       more);
 			return;
 		}
 		first = f->name;
@@ -33,13 +35,13 @@ one_type_check(const struct kind *k, size_t from, const void *obj, const struct 
 void
 volume_check(const void *obj, const struct place *at)
 {
-	one_type_check(volume_kind(), 1, obj, at);
+	one_type_check(volume_kind(), 1, obj, "", at);
 }
 
 void
 volume_projection_check(const void *obj, const struct place *at)
 {
-	one_type_check(volume_projection_kind(), 0, obj, at);
+	one_type_check(volume_projection_kind(), 0, obj, " per source", at);
 }
 
 const char *
@@ -52,6 +54,16 @@ is_host_path(const char *s, struct arena *a)
 		if (at > s && at[-1] == '/' && (!at[2] || at[2] == '/'))
 			why = "must not contain '..'";
 	return why;
+}
+
+void
+empty_dir_check(const void *obj, const struct place *at)
+{
+	const struct empty_dir_volume_source *e = obj;
+
+	if (quantity_milli(e->sizeLimit) < 0)
+		place_complain(at, "sizeLimit",
+			       "Forbidden: SizeLimit field must be a valid resource quantity");
 }
 
 void
@@ -117,62 +129,6 @@ is_volume_path(const char *s, struct arena *a)
 	return why ? why : !strncmp(s, "..", 2) ? "must not start with '..'" : NULL;
 }
 
-/* metadata.labels['x'] */
-static bool
-is_subscript(const char *path, const char *of)
-{
-	size_t n = strlen(of), len = strlen(path);
-
-	return !strncmp(path, of, n) && len > n + 4 && !strncmp(path + n, "['", 2) &&
-	       !strcmp(path + len - 2, "']");
-}
-
-static void
-field_ref_check(const char *path, const struct place *at)
-{
-	static const char *const known[] = { "metadata.annotations", "metadata.labels",
-					     "metadata.name", "metadata.namespace",
-					     "metadata.uid" };
-
-	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-		if (!strcmp(path, known[i]))
-			return;
-	if (!is_subscript(path, "metadata.labels") &&
-	    !is_subscript(path, "metadata.annotations"))
-		place_complain(at, "fieldRef.fieldPath",
-			       "Unsupported value: \"%.100s\": supported values: "
-			       "\"metadata.annotations\", \"metadata.labels\", "
-			       "\"metadata.name\", \"metadata.namespace\", \"metadata.uid\"",
-			       path);
-}
-
-static void
-resource_ref_check(const struct resource_field_selector *r, const struct place *at)
-{
-	static const char *const known[] = {
-		"limits.cpu",   "limits.memory",   "limits.ephemeral-storage",
-		"requests.cpu", "requests.memory", "requests.ephemeral-storage"
-	};
-
-	if (!given(r->containerName)) {
-		place_complain(at, "resourceFieldRef.containerName", "Required value");
-		return;
-	}
-	if (!r->resource)
-		return; /* said already */
-	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-		if (!strcmp(r->resource, known[i]))
-			return;
-	if (strncmp(r->resource, "limits.hugepages-", 17) &&
-	    strncmp(r->resource, "requests.hugepages-", 19))
-		place_complain(
-		    at, "resourceFieldRef.resource",
-		    "Unsupported value: \"%.100s\": supported values: \"limits.cpu\", "
-		    "\"limits.ephemeral-storage\", \"limits.memory\", \"requests.cpu\", "
-		    "\"requests.ephemeral-storage\", \"requests.memory\"",
-		    r->resource);
-}
-
 void
 downward_api_file_check(const void *obj, const struct place *at)
 {
@@ -187,12 +143,30 @@ downward_api_file_check(const void *obj, const struct place *at)
 			       "Invalid value: \"resource\": fieldRef and resourceFieldRef can "
 			       "not be specified simultaneously");
 	if (f->fieldRef && f->fieldRef->fieldPath)
-		field_ref_check(f->fieldRef->fieldPath, at);
+		field_path_check(f->fieldRef->fieldPath, true, at);
 	else if (f->resourceFieldRef)
-		resource_ref_check(f->resourceFieldRef, at);
+		resource_field_check(f->resourceFieldRef, true, at);
 }
 
 /* ---- projected ---- */
+
+void
+token_projection_check(const void *obj, const struct place *at)
+{
+	const struct service_account_token_projection *t = obj;
+	int64_t seconds = t->expirationSeconds;
+
+	if (seconds < 600 && place_ok(at, "expirationSeconds"))
+		place_complain(at, "expirationSeconds",
+			       "Invalid value: %jd: may not specify a duration less than 10 "
+			       "minutes",
+			       (intmax_t)seconds);
+	else if (seconds > INT64_C(1) << 32)
+		place_complain(at, "expirationSeconds",
+			       "Invalid value: %jd: may not specify a duration larger than "
+			       "2^32 seconds",
+			       (intmax_t)seconds);
+}
 
 struct claimed {
 	struct map paths; /* -> the kind of the source that makes it */

@@ -92,6 +92,7 @@ struct field {
 	size_t off;
 	const struct kind *(*of)(void); /* of an object, or of a list's items */
 	bool need;                      /* a complaint when absent */
+	bool both;                      /* a complaint names both ends of the range */
 	bool ro;                        /* written by kedge, never by a manifest */
 	bool keep;   /* on the wire even when 0, false, "" or {}; an object is made */
 	bool ptr;    /* a Go pointer: 0, false and "" are not the same as absent */

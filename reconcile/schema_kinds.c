@@ -10,6 +10,7 @@
 
 #define PORT      .min = 1, .max = 65535
 #define MODE      .min = 0, .max = 511
+#define ID        .min = 0, .max = INT32_MAX, .both = true
 #define NATURAL   .min = 0, .max = INT32_MAX
 #define NATURAL64 .min = 0, .max = INT64_MAX
 #define POSITIVE  .min = 1, .max = INT32_MAX

@@ -217,7 +217,7 @@ static void
 check_range(struct decoder *d, const struct field *f, int64_t v, const struct tree *t,
 	    const struct path *p)
 {
-	bool open = f->max >= INT32_MAX;
+	bool open = f->max >= INT32_MAX && !f->both;
 
 	if (f->min >= f->max || (v >= f->min && v <= f->max))
 		return;

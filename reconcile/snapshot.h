@@ -108,6 +108,10 @@ settings_pod6(const struct settings *set, uint32_t ip)
 	return set->pods6.net | ip;
 }
 
+/* No pause before something is tried again is longer: a time further away is of a clock that
+ * was put back. */
+enum { SNAPSHOT_AGAIN_MAX_MS = 60 * 1000 };
+
 struct snapshot {
 	int64_t now;   /* ms since 1970 */
 	uint64_t seed; /* for names; another one each pass */

@@ -12,6 +12,7 @@
 #include "own.h"
 #include "patch_tree.h"
 #include "pod_resources.h"
+#include "pod_security.h"
 #include "snapshot.h"
 #include <assert.h>
 #include <inttypes.h>
@@ -248,6 +249,23 @@ check_claims(struct write *w, const struct manifest *m)
 	apply_claims_done(claims);
 }
 
+/* What the audit log is to have beside the request, in Kubernetes' words. */
+static void
+note_security(struct write *w)
+{
+	const struct pairs *labels = namespace_labels(w);
+	const struct pod_template_spec *t = pod_template_of(w->res->schema, w->obj);
+	const struct pod *pod = w->res->id == RES_pod ? (const struct pod *)w->obj : NULL;
+	const struct pod_spec *spec = pod ? pod->spec : t ? t->spec : NULL;
+
+	if (!w->notes || !spec)
+		return;
+	if (pod)
+		w->notes->enforce_policy = pod_policy_of(labels, "enforce", w->a).text;
+	w->notes->audit_violations =
+	    pod_security_violations(labels, pod ? pod->metadata : t->metadata, spec, w->a);
+}
+
 /* The Pod Security Standards, as at a commit; a pod that they forbid is 403. */
 static int
 check_security(struct write *w, const struct manifest *m, struct error **e)
@@ -255,6 +273,7 @@ check_security(struct write *w, const struct manifest *m, struct error **e)
 	int errors = w->cs.errors;
 	const struct complaint *last = w->cs.last;
 
+	note_security(w);
 	if (w->res->id == RES_namespace && w->live)
 		apply_security_namespace(w->s, &w->cs, m, &w->live->metadata->labels,
 					 &w->obj->metadata->labels, w->a);

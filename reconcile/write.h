@@ -9,6 +9,7 @@
 #include "object.h"
 
 struct error;
+struct pod_security_notes;
 struct snapshot;
 
 /* Fields that the kind does not have. */
@@ -31,6 +32,7 @@ struct write {
 	/* What becomes of a change to what Git states: NULL: it is refused; "": it may become a
 	 * commit; else why it cannot, though it should. */
 	const char *back;
+	struct pod_security_notes *notes; /* for the audit log; may be NULL */
 	/* Made by write_check: */
 	const char *owned;    /* the first field that Git states otherwise; NULL: none */
 	struct object *obj;   /* what to store */

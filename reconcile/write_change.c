@@ -285,11 +285,54 @@ check_deadline(struct write *w, const struct pod_spec *was, const struct pod_spe
 			 is->activeDeadlineSeconds);
 }
 
+static void
+check_removed(struct write *w, const char *field, const char *what, const struct pairs *was,
+	      const struct pairs *is)
+{
+	for (size_t i = 0; i < was->n; i++)
+		if (!pairs_get(is, was->at[i].key)) {
+			complain(&w->cs, 0, 0, arena_printf(w->a, "%s.%s", field, what),
+				 "Forbidden: resource %s cannot be removed", what);
+			return;
+		}
+}
+
+static void
+check_container_resize(struct write *w, size_t i, const struct container *was,
+		       const struct container *is)
+{
+	static const struct resource_requirements none;
+	const struct resource_requirements *a = was->resources ? was->resources : &none,
+					   *b = is->resources ? is->resources : &none;
+	const char *field = arena_printf(w->a, "spec.containers[%zu].resources", i);
+	const char *had = pairs_get(&a->limits, "memory"),
+		   *has = pairs_get(&b->limits, "memory");
+
+	if (!str_is(was->name, is->name)) {
+		complain(&w->cs, 0, 0, arena_printf(w->a, "spec.containers[%zu].name", i),
+			 "Forbidden: containers may not be renamed or reordered on resize");
+		return;
+	}
+	check_removed(w, field, "requests", &a->requests, &b->requests);
+	check_removed(w, field, "limits", &a->limits, &b->limits);
+	if (had && has && quantity_milli(has) < quantity_milli(had) &&
+	    !pod_restarts_for(is, "memory"))
+		complain(&w->cs, 0, 0, arena_printf(w->a, "%s.limits[memory]", field),
+			 "Forbidden: memory limits cannot be decreased unless resizePolicy is "
+			 "RestartContainer");
+}
+
 /* Kubernetes restarts a container whose image changed; here a pod keeps what it began with. */
 static void
 check_resize(struct write *w, const struct pod_spec *was, const struct pod_spec *is)
 {
+	int errors = w->cs.errors;
+
 	if (schema_equal(pod_spec_kind(), was, is) || pod_resizable(was, is, w->a))
+		return;
+	for (size_t i = 0; i < is->containers.n && i < was->containers.n; i++)
+		check_container_resize(w, i, &was->containers.at[i], &is->containers.at[i]);
+	if (w->cs.errors > errors)
 		return;
 	if (!str_is(pod_qos(was), pod_qos(is)))
 		complain(&w->cs, 0, 0, "spec",

@@ -67,6 +67,28 @@ xattrs_put(struct archive_entry *x, int fd)
 	}
 }
 
+/* Holes are told of, lest the file takes on its way back what it does not take here.  Its
+ * bytes are given all the same: the writer drops those that are in none of these. */
+static int
+holes_put(struct archive_entry *x, int fd, const struct stat *st, const char *path,
+	  struct error **e)
+{
+	if (st->st_blocks * 512 >= st->st_size)
+		return 0;
+	for (off_t at = 0, end; at < st->st_size; at = end) {
+		at = lseek(fd, at, SEEK_DATA);
+		if (at < 0 && errno == ENXIO)
+			break;
+		end = at < 0 ? -1 : lseek(fd, at, SEEK_HOLE);
+		if (end < 0)
+			return fail_sys(e, "%s: look for holes", path);
+		archive_entry_sparse_add_entry(x, at, end - at);
+	}
+	if (archive_entry_sparse_count(x) == 0) /* nothing but a hole */
+		archive_entry_sparse_add_entry(x, 0, 0);
+	return lseek(fd, 0, SEEK_SET) < 0 ? fail_sys(e, "%s: seek", path) : 0;
+}
+
 static int
 marker_put(struct packing *p, const char *dir, const char *name, struct error **e)
 {
@@ -139,6 +161,8 @@ entry_put(struct packing *p, int at, const char *leaf, const char *path, const s
 			goto out;
 		}
 		xattrs_put(x, fd);
+		if (holes_put(x, fd, st, path, e) < 0)
+			goto out;
 	}
 	if (archive_write_header(p->out, x) < ARCHIVE_WARN)
 		out_fail(p, path, e);

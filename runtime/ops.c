@@ -295,9 +295,35 @@ may_mount(const struct rt_pod *p, const struct rt_container *c)
 	return rtcaps_of(p, c, 0, &caps, NULL) == 0 && caps >> CAP_SYS_ADMIN & 1;
 }
 
+/* "RTMIN+3", "RTMAX-1"; 0: it is none of these. */
+static int
+realtime_signal(const char *name)
+{
+	bool low = strncmp(name, "RTMIN", 5) == 0;
+	long n = 0;
+	char *end;
+
+	if (!low && strncmp(name, "RTMAX", 5) != 0)
+		return 0;
+	if (name[5]) {
+		if (name[5] != (low ? '+' : '-'))
+			return 0;
+		n = strtol(name + 6, &end, 10);
+		if (*end || n < 0 || n > SIGRTMAX - SIGRTMIN)
+			return 0;
+	}
+	return (int)(low ? SIGRTMIN + n : SIGRTMAX - n);
+}
+
 static int
 signal_number(const char *name)
 {
+	static const struct {
+		const char *name;
+		int number;
+	} others[] = {
+		{ "CLD", SIGCHLD }, { "IO", SIGIO }, { "IOT", SIGABRT }, { "POLL", SIGIO }
+	};
 	char *end;
 	long n = strtol(name, &end, 10);
 
@@ -307,6 +333,11 @@ signal_number(const char *name)
 		return n > 0 && n < 65 ? (int)n : SIGTERM;
 	if (strncmp(name, "SIG", 3) == 0)
 		name += 3;
+	if (realtime_signal(name))
+		return realtime_signal(name);
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		if (strcmp(others[i].name, name) == 0)
+			return others[i].number;
 	for (int i = 1; i < 32; i++) {
 		const char *abbrev = sigabbrev_np(i);
 

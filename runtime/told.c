@@ -5,8 +5,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
@@ -109,11 +111,53 @@ renewed(const struct rt_container *was, const struct rt_container *c, bool begun
 	return now;
 }
 
+/* What its next run has now is kept beside what it shall have, until the spec on disk speaks
+ * of that: both change, or neither. */
+struct next {
+	char *name, *was; /* of the steps; was: those of before, if there are any */
+	bool none;        /* it shall have none of its own: it goes on as it is */
+	int dir;
+};
+
+static int
+next_begin(struct rt *rt, const struct rtpod *p, size_t i, struct next *n, struct error **e)
+{
+	const char *container = p->spec.containers[i].name;
+
+	n->dir = rtpod_dir(rt, p->uid);
+	if (n->dir < 0)
+		return fail_sys(e, "open the folder of pod %s", p->uid);
+	xasprintf(&n->name, "%s%s", container, p->renews ? ".next" : ".ops");
+	xasprintf(&n->was, "%s.was", container);
+	unlinkat(n->dir, n->was, 0);
+	if (linkat(n->dir, n->name, n->dir, n->was, 0) < 0 && errno != ENOENT)
+		return fail_sys(e, "keep %s of pod %s", n->name, p->uid);
+	return 0;
+}
+
+/* A run that has begun meanwhile has taken the new ones: then there is nothing to put back. */
+static void
+next_end(struct next *n, bool undo)
+{
+	if (n->was && undo && faccessat(n->dir, n->was, F_OK, 0) < 0)
+		unlinkat(n->dir, n->name, 0);
+	else if (n->was && undo)
+		renameat2(n->dir, n->was, n->dir, n->name, RENAME_EXCHANGE);
+	else if (n->was && n->none)
+		unlinkat(n->dir, n->name, 0);
+	if (n->was)
+		unlinkat(n->dir, n->was, 0);
+	if (n->dir >= 0)
+		close(n->dir);
+	free(n->name);
+	free(n->was);
+}
+
 /* The steps of its next run.  A tag that means another image by now means nothing to one that
  * has begun: it keeps the layers that it has. */
 static int
 next_run(struct rt *rt, struct rtpod *p, const struct rt_container *all, size_t i,
-	 struct error **e)
+	 struct next *n, struct error **e)
 {
 	const char *id = p->c[i].image_id ? p->c[i].image_id : "";
 	const struct image *img = rt->cfg.images ? image_find(rt->cfg.images, id) : NULL;
@@ -124,6 +168,7 @@ next_run(struct rt *rt, struct rtpod *p, const struct rt_container *all, size_t 
 			 "pod %s_%s: container %s keeps its environment until the pod is made "
 			 "anew, for its image (%s) has no name any more",
 			 p->spec.ns, p->spec.name, all[i].name, id);
+		n->none = p->renews; /* nor one that it was told of in between */
 		return 0;
 	}
 	spec.containers = all;
@@ -171,7 +216,8 @@ rt_container_renew(struct rt *rt, const char *uid, const struct rt_container *c,
 	struct rtpod *p = rt_find(rt, uid, e);
 	cleanup_free struct rt_container *all = NULL;
 	cleanup_error struct error *why = NULL;
-	bool was_held;
+	struct next next = { .dir = -1 };
+	bool was_held, steps, done;
 	size_t i;
 
 	if (!p || rtpod_container(p, c->name, &i, e) < 0)
@@ -183,8 +229,12 @@ rt_container_renew(struct rt *rt, const char *uid, const struct rt_container *c,
 	memcpy(all, p->spec.containers, p->spec.ncontainers * sizeof(*all));
 	all[i] = renewed(&p->spec.containers[i], c, p->c[i].compiled);
 	/* the steps first: a spec with this version says that they are there */
-	if ((p->c[i].compiled && !c->hold && next_run(rt, p, all, i, &why) < 0) ||
-	    spec_change(rt, p, all, p->spec.ncontainers, &why) < 0)
+	steps = p->c[i].compiled && !c->hold;
+	done = (!steps || (next_begin(rt, p, i, &next, &why) == 0 &&
+			   next_run(rt, p, all, i, &next, &why) == 0)) &&
+	       spec_change(rt, p, all, p->spec.ncontainers, &why) == 0;
+	next_end(&next, !done);
+	if (!done)
 		return renew_failed(rt, p, i, c, why, e);
 	if (p->c[i].refused_version)
 		p->c[i].image_retry = 0;

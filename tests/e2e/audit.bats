@@ -48,6 +48,32 @@ logged() { cat "$W"/state/audit.log* | jq -se "any(.[]; $1)" >/dev/null; }
 	[ "$output" = 0 ]
 }
 
+@test "what a namespace's Pod Security labels say of a request: a warning to the client, annotations in the log" {
+	local out
+	k create ns watched >/dev/null
+	k label ns watched pod-security.kubernetes.io/enforce=baseline pod-security.kubernetes.io/warn=restricted pod-security.kubernetes.io/audit=restricted >/dev/null
+	made() { # NAME SPEC: what came of it, headers first
+		curl -si --unix-socket "$W/run/api.sock" -H 'Content-Type: application/json' http://h/api/v1/namespaces/watched/pods \
+			-d '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"'"$1"'"},"spec":{'"$2"'"containers":[{"name":"c","image":"box:1"}]}}'
+	}
+	out=$(made lax '')
+	[[ $out == *"Warning: 299 - \"would violate PodSecurity \\\"restricted:latest\\\": allowPrivilegeEscalation != false (container \\\"c\\\" must set securityContext.allowPrivilegeEscalation=false)"* ]] ||
+		{ echo "$out" | head -20; false; }
+	wait_for 10 "the annotations" logged '.verb == "create" and .objectRef.namespace == "watched" and .responseStatus.code == 201 and .annotations["pod-security.kubernetes.io/enforce-policy"] == "baseline:latest"
+		and (.annotations["pod-security.kubernetes.io/audit-violations"] | startswith("would violate PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false"))'
+	out=$(made rogue '"hostNetwork":true,')
+	[[ $out == *'violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)'* ]]
+	wait_for 10 "of who was refused, too" logged '.verb == "create" and .objectRef.namespace == "watched" and .responseStatus.code == 403 and .annotations["pod-security.kubernetes.io/enforce-policy"] == "baseline:latest"
+		and (.annotations["pod-security.kubernetes.io/audit-violations"] | contains("host namespaces (hostNetwork=true)"))'
+	# a workload is warned of, and what is fine is not
+	k -n watched create deployment web --image=box:1 2>&1 | grep -q 'Warning: would violate PodSecurity "restricted:latest"'
+	wait_for 10 "a template" logged '.objectRef.resource == "deployments" and .verb == "create" and (.annotations["pod-security.kubernetes.io/audit-violations"] | strings | contains("restricted:latest")) and .annotations["pod-security.kubernetes.io/enforce-policy"] == null'
+	k label ns watched --overwrite pod-security.kubernetes.io/warn=baseline >/dev/null
+	out=$(made fine '')
+	[[ $out != *"Warning:"* ]]
+	k delete ns watched >/dev/null
+}
+
 @test "it is rotated, and no more files are kept than were asked for" {
 	for _ in $(seq 400); do curl -sS --unix-socket "$W/run/api.sock" "http://h/api/v1/pods?x=$(printf '%0200d' 0)" >/dev/null; done
 	wait_for 10 "two older ones" test -s "$W/state/audit.log.2"

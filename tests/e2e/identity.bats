@@ -402,6 +402,20 @@ tries() {
 		PATCH api/v1/nodes/vm
 	T
 }
+@test "a token whose time has come and that nobody signs is asked for again, soon" {
+	first=$(of_keeper)
+	touch "$W/state/unsigned"
+	jump 3000
+	look_around
+	wait_for 10 "it is told" grep -q 'keeper: failed to fetch token' "$W/kedged.log"
+	[ "$(of_keeper)" = "$first" ]
+	rm "$W/state/unsigned"
+	wait_for 30 "another token" changed "$first" # of itself: nothing else happens
+	good "$(of_keeper)"
+	jump 0
+	wait_for 10 "the API's certificate is of now" as admin get nodes
+}
+
 @test "a pod's token without a role may nothing, by no verb and no subresource" {
 	pod victim box:1 | as admin apply -f -
 	up victim

@@ -147,9 +147,81 @@ refused() {
 		diff -r --no-dereference "$t" "$layer"
 		[ "$(stat -c '%a %u %g' "$layer/su")" = '4755 60001 50001' ]
 		[ "$(stat -c '%h %i' "$layer/hole")" = "2 $(stat -c %i "$layer/same")" ]
-		[ "$f" = ustar ] || [ "$(du -k "$layer/hole" | cut -f1)" -lt 1024 ]
+		[ "$f" = ustar ] || [ "$(du -k "$layer/hole" "$layer/empty" | awk '{n += $1} END {print n}')" -lt 1024 ]
+		rm -rf "$W/kept"
+		mkdir "$W/kept"
+		cp -a --sparse=always "$layer/." "$W/kept"
+		kedge image save "formats-${f%,*}:1" "$W/saved.tar"
 		kedge image rm "formats-${f%,*}:1"
+		[ "$f" = ustar ] || [ "$(stat -c %s "$W/saved.tar")" -lt 1048576 ] # holes are not written out
+		kedge image load "$W/saved.tar" back:1
+		layer=$W/state/images/layers/sha256/$(ls "$W/state/images/layers/sha256" | grep -vxF "$have")
+		diff -r --no-dereference "$W/kept" "$layer"
+		[ "$f" = ustar ] || [ "$(du -k "$layer/hole" "$layer/empty" | awk '{n += $1} END {print n}')" -lt 1024 ]
+		[ "$(stat -c '%a %u %g %h' "$layer/su" "$layer/hole" | xargs)" = '4755 60001 50001 1 644 60001 50001 2' ]
+		kedge image rm back:1
 	done
+}
+
+@test "a sparse file counts by what it holds, and by what it claims to be" {
+	local t="$W/claims"
+	mkdir "$t"
+	truncate -s 40G "$t/log" # as /var/log/lastlog is of a large uid
+	echo end >>"$t/log"
+	tar -C "$t" --format=posix -S -cf "$W/claims.tar" log
+	refused 'log: its size is 42949672964 bytes, the limit' kedge image import "$W/claims.tar" claims:1
+	truncate -s 3G "$t/log"
+	truncate -s 3G "$t/other"
+	echo end >>"$t/other"
+	tar -C "$t" --format=gnu -S -cf "$W/claims.tar" log other
+	kedge image import "$W/claims.tar" claims:1
+	[ "$(kedge image ls -o json | jq '.images[] | select(.name == "docker.io/library/claims:1").size < 1048576')" = true ]
+	[ "$(stat -c %s "$W"/state/images/layers/sha256/*/other)" = 3221225476 ]
+	[ "$(tail -c 4 "$W"/state/images/layers/sha256/*/other)" = end ]
+	kedge image verify
+	kedge image rm claims:1
+}
+
+@test "file capabilities and user attributes of a layer are kept, and others are not" {
+	local t="$W/attrs" layer have
+	mkdir -p "$t"
+	cp -r "$B/images/box/." "$t/"
+	have=$(ls "$W/state/images/layers/sha256")
+	python3 - "$t" <<-'P'
+		import os, sys
+		t = sys.argv[1]
+		os.setxattr(t + "/bin/busybox", "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
+		os.setxattr(t + "/bin/talk", "user.note", b"kept")
+		os.setxattr(t + "/bin/talk", "trusted.overlay.metacopy", b"")
+	P
+	tar -C "$t" --format=posix --xattrs --xattrs-include='*' -cf "$W/attrs.tar" .
+	kedge image import "$W/attrs.tar" attrs:1 --cmd '["/bin/sh", "-c", "grep CapEff /proc/self/status >/tmp/x; sleep 1000"]' --user 1000:1000
+	kept() {
+		layer=$W/state/images/layers/sha256/$(ls "$W/state/images/layers/sha256" | grep -vxF "$have")
+		[ "$(python3 -c 'import os, sys; print(os.getxattr(sys.argv[1], "security.capability").hex())' "$layer/bin/busybox")" = 0100000200200000000000000000000000000000 ] &&
+			[ "$(python3 -c 'import os, sys; print(os.listxattr(sys.argv[1]))' "$layer/bin/talk")" = "['user.note']" ]
+	}
+	kept
+	kedge image save attrs:1 "$W/attrs.tar"
+	kedge image rm attrs:1
+	kedge image load "$W/attrs.tar" attrs:1
+	kept
+	# who is not root gets the capability by running the file, where privileges may grow
+	cat >"$W/manifests/attrs.yaml" <<-Y
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: attrs}
+		spec:
+		  terminationGracePeriodSeconds: 0
+		  containers:
+		  - {name: grows, image: "attrs:1", securityContext: {allowPrivilegeEscalation: true}}
+		  - {name: not, image: "attrs:1"}
+	Y
+	wait_for 15 "it runs" runs attrs
+	[ "$(kedge exec attrs -c grows -- /bin/busybox grep CapEff /proc/self/status | awk '{print $2}')" = 0000000000002000 ]
+	[ "$(kedge exec attrs -c not -- /bin/busybox grep CapEff /proc/self/status | awk '{print $2}')" = 0000000000000000 ]
+	pod_end attrs
+	kedge image rm attrs:1 --force
 }
 
 @test "tars come in plain, gzip and zstd" {

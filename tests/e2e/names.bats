@@ -8,21 +8,29 @@ setup_file() {
 setup() { file_test; }
 teardown_file() { file_end; }
 
+too_long() {
+	kedge get events -o json | jq -r '.items[] | select(.involvedObject.name == "long") | .reason + " " + .message' |
+		grep -E '^FailedCreatePodSandBox failed to construct FQDN from pod hostname and cluster domain, FQDN long\.a{50}\.default\.svc\.cluster\.local is too long \(63 characters is the max, 81 characters requested\)$'
+}
+
 @test "hosts and resolv.conf are as Kubernetes writes them" {
 	{
 		SPEC='hostname: me
 subdomain: club
 setHostnameAsFQDN: true
-hostAliases: [{ip: 192.0.2.7, hostnames: [seven, seven.example]}]' pod fqdn box:1
+hostAliases: [{ip: 192.0.2.9, hostnames: [nine]}, {ip: 192.0.2.7, hostnames: [seven, seven.example]}, {ip: "2001:db8::8", hostnames: [eight]}]' pod fqdn box:1
 		SPEC='dnsPolicy: None
 dnsConfig: {nameservers: [192.0.2.53], searches: [my.example], options: [{name: ndots, value: "2"}, {name: edns0}]}' pod none box:1
 		SPEC='dnsPolicy: Default' pod hosts box:1
+		SPEC="setHostnameAsFQDN: true
+subdomain: $(printf 'a%.0s' $(seq 50))" pod long box:1
 	} | put names
 	up fqdn
 	up none
 	up hosts
 	[ "$(in_ fqdn hostname)" = me.club.default.svc.cluster.local ]
 	ip=$(field pod fqdn .status.podIP)
+	wait_for 10 "too long a name" too_long
 	diff <(in_ fqdn cat /etc/hosts) - <<-Y
 		# Kubernetes-managed hosts file.
 		127.0.0.1	localhost
@@ -34,7 +42,9 @@ dnsConfig: {nameservers: [192.0.2.53], searches: [my.example], options: [{name: 
 		$ip	me.club.default.svc.cluster.local	me
 
 		# Entries added by HostAliases.
+		192.0.2.9	nine
 		192.0.2.7	seven	seven.example
+		2001:db8::8	eight
 	Y
 	in_ fqdn cat /etc/resolv.conf | grep -qE '^search default.svc.cluster.local svc.cluster.local cluster.local'
 	in_ fqdn cat /etc/resolv.conf | grep -qx 'nameserver 10.43.0.10'

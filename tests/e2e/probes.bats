@@ -19,7 +19,7 @@ events() { kedge get events -o json | jq -r --arg p "$1" '.items[] | select(.inv
 told() { events "$1" | grep -qF "$2"; }
 
 # A server whose answer depends on a header, on a path, or leads elsewhere.
-WEB='["/bin/sh", "-c", "mkdir -p /tmp/www/cgi-bin; cp -L /cm/header /cm/away /tmp/www/cgi-bin; chmod 755 /tmp/www/cgi-bin/*; exec /bin/busybox httpd -f -p 8080 -h /tmp/www"]'
+WEB='["/bin/sh", "-c", "mkdir -p /tmp/www/cgi-bin; cp -L /cm/header /cm/away /cm/out /tmp/www/cgi-bin; chmod 755 /tmp/www/cgi-bin/*; exec /bin/busybox httpd -f -p 8080 -h /tmp/www"]'
 web() { # NAME PROBE
 	SPEC='volumes: [{name: cm, configMap: {name: web}}]' MORE="volumeMounts: [{name: cm, mountPath: /cm}]
 readinessProbe: $2" pod "$1" box:1 "$WEB"
@@ -80,15 +80,24 @@ livenessProbe: {exec: {command: [/bin/sh, -c, "echo x >>/v/tries; exit 1"]}, per
 			    echo "Status: 302 Found"
 			    echo "Location: /cgi-bin/header"
 			    echo
+			  out: |
+			    #!/bin/sh
+			    echo "Status: 302 Found"
+			    echo "Location: http://192.0.2.1/"
+			    echo
+			    echo "see there"
 			---
 		Y
 		web with '{httpGet: {port: 8080, path: /cgi-bin/header, httpHeaders: [{name: X-Probe, value: "yes"}]}, periodSeconds: 1}'
 		web without '{httpGet: {port: 8080, path: /cgi-bin/away}, periodSeconds: 1}'
 		web led '{httpGet: {port: 8080, path: /cgi-bin/away, httpHeaders: [{name: X-Probe, value: "yes"}]}, periodSeconds: 1}'
+		web leads '{httpGet: {port: 8080, path: /cgi-bin/out}, periodSeconds: 1}'
 		MORE='readinessProbe: {httpGet: {port: 8081, path: /x}, periodSeconds: 1}' pod deaf box:1
 	} | put https
 	up with || { events with; kedge logs with; false; }
 	up led
+	up leads # a redirect to another host is an answer, and not followed
+	told leads 'Warning ProbeWarning Readiness probe warning: Probe terminated redirects, Response body: see there'
 	wait_for 10 "the status" told without 'Readiness probe failed: HTTP probe failed with statuscode: 418'
 	wait_for 10 "nobody there" told deaf "Readiness probe failed: Get \"http://$(field pod deaf .status.podIP):8081/x\": dial tcp $(field pod deaf .status.podIP):8081: connect: connection refused"
 	drop https
@@ -134,6 +143,43 @@ readinessProbe: {tcpSocket: {port: talk}, periodSeconds: 1}' pod tcp box:1 '["/b
 
 # One answer, on the test host: what the hooks asked is in $W/heard.$1.
 hear() { printf 'HTTP/1.0 500 No\r\n\r\n' | timeout 30 "$B/images/box/bin/busybox" nc -l -p "$1" >"$W/heard.$1" 3>&- & }
+
+# heard_once FILE TEXT: that line, and no other of that header
+heard_once() {
+	tr -d '\r' <"$1" | grep -qx "$2" && [ "$(grep -ci "^${2%%:*}:" "$1")" = 1 ] || { cat "$1"; false; }
+}
+
+@test "httpHeaders: what a probe or hook sends itself takes the place of what is sent for it, Host too" {
+	local headers='[{name: Host, value: app.example}, {name: user-agent, value: mine/1}, {name: Accept, value: text/plain}, {name: X-Twice, value: one}, {name: X-Twice, value: two}, {name: X-Empty, value: ""}]'
+	hear 9111
+	hear 9112
+	mkfifo "$W/says" # nothing, but its input does not end
+	openssl s_server -quiet -accept 127.0.0.1:9113 -key "$W/key.pem" -cert "$W/cert.pem" 0<>"$W/says" >"$W/heard.9113" 2>&1 3>&- &
+	local server=$!
+	hear 9114
+	{
+		MORE="readinessProbe: {httpGet: {host: 127.0.0.1, port: 9111, path: '/a?b=c', httpHeaders: $headers}, periodSeconds: 1}
+lifecycle: {postStart: {httpGet: {host: 127.0.0.1, port: 9112, httpHeaders: $headers}}}" pod headers box:1
+		MORE="readinessProbe: {httpGet: {host: 127.0.0.1, port: 9113, scheme: HTTPS, httpHeaders: $headers}, periodSeconds: 1}" pod overtls box:1
+		MORE='readinessProbe: {httpGet: {host: 127.0.0.1, port: 9114}, periodSeconds: 1}' pod plain box:1
+	} | put headers
+	for port in 9111 9112 9113; do
+		wait_for 20 "$port hears" grep -q '^GET /' "$W/heard.$port"
+		wait_for 10 "all of it" grep -qi '^X-Empty' "$W/heard.$port"
+		heard_once "$W/heard.$port" 'Host: app.example'
+		grep -qi '^user-agent: mine/1' "$W/heard.$port"
+		[ "$(grep -ci '^user-agent:' "$W/heard.$port")" = 1 ]
+		heard_once "$W/heard.$port" 'Accept: text/plain'
+		[ "$(tr -d '\r' <"$W/heard.$port" | grep '^X-Twice: ')" = $'X-Twice: one\nX-Twice: two' ]
+	done
+	grep -q '^GET /a?b=c HTTP/1.1' "$W/heard.9111"
+	wait_for 20 "9114 hears" grep -qi '^Accept' "$W/heard.9114"
+	heard_once "$W/heard.9114" 'Host: 127.0.0.1:9114'
+	heard_once "$W/heard.9114" 'User-Agent: kube-probe/1.33'
+	heard_once "$W/heard.9114" 'Accept: \*/\*'
+	kill "$server"
+	drop headers
+}
 
 @test "a hook may be a request: any answer is one, none is a failure" {
 	hear 9101

@@ -167,7 +167,7 @@ stay() { kedge exec "$1" -- rm -f /tmp/go; }
 		[ "$(cat "$W/got")" = "so be it" ]
 	done
 	[ "$(code "$POD/status?204")" = 204 ]
-	[ "$(ask "$POD/fat" -o "$W/got" -w '%header{x-fat}' | wc -c)" = 12000 ]
+	[ "$(ask "$POD/fat" -o "$W/got" -w '%header{x-fat}' | wc -c)" = 8000 ]
 	[ "$(cat "$W/got")" = ok ]
 }
 

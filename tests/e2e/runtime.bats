@@ -6,6 +6,7 @@ load drive.bash
 @test "what cannot be started says why, with the exit codes of a shell" { drive runtime cannot_run; }
 @test "a missing image is waited for, and taken when it comes" { drive runtime no_image; }
 @test "a renewed container is another from its next run on, and one that is held has none" { drive runtime renew; }
+@test "a renewal that fails, or finds no image, leaves what was there" { drive runtime renew_fails; }
 @test "command, args, env and working directory follow Kubernetes' rules" { drive runtime words; }
 @test "stop asks first, and kills after the grace" { drive runtime stop; }
 @test "the first restart comes at once, the next after 10 s, then 20 s" { drive runtime restart; }

@@ -139,6 +139,57 @@ renew(struct kit *k)
 	kit_stop(k, "a");
 }
 
+/* What could not be told of whole changes nothing, of what it was told before either. */
+static void
+renew_fails(struct kit *k)
+{
+	enum { MANY = 70000 };
+	const char **env = xcalloc(MANY + 1, sizeof(*env));
+	struct rt_container c = { .name = "main",
+				  .image = "fails",
+				  .env = LIST("X=one"),
+				  .env_version = "1",
+				  .restart = RT_ALWAYS };
+	struct rt_pod p = kit_pod("a", &c, 1);
+	struct error *why = NULL;
+
+	for (int i = 0; i < MANY; i++)
+		env[i] = "X=many";
+	kit_image(
+	    k, "fails", NULL,
+	    &(struct image_config){ .cmd = LIST("/bin/sh", "-c", "echo $X; sleep 1000") });
+	kit_start(k, &p);
+	prints(k, &p, 0, "one\n");
+	/* more than can be read again: the spec on disk is not changed */
+	c.env = env;
+	c.env_version = "many";
+	MUST(rt_container_renew(k->rt, "a", &c, &why) < 0);
+	error_free(&why);
+	OK(rt_container_restart(k->rt, "a", "main", 0, e));
+	prints(k, &p, 1, "one\n");
+	c.env = LIST("X=two");
+	c.env_version = "2";
+	OK(rt_container_renew(k->rt, "a", &c, e));
+	c.env = env;
+	c.env_version = "many";
+	MUST(rt_container_renew(k->rt, "a", &c, &why) < 0);
+	error_free(&why);
+	OK(rt_container_restart(k->rt, "a", "main", 0, e));
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_WAITING); /* for 10 seconds */
+	/* told of three, and then its image has no name: it keeps what it has */
+	c.env = LIST("X=three");
+	c.env_version = "3";
+	OK(rt_container_renew(k->rt, "a", &c, e));
+	OK(image_remove(k->images, "fails", e));
+	c.env = LIST("X=four");
+	c.env_version = "4";
+	OK(rt_container_renew(k->rt, "a", &c, e));
+	IS(kit_see(k, "a", 0)->env_version, "4");
+	prints(k, &p, 2, "one\n");
+	kit_stop(k, "a");
+	free(env);
+}
+
 static void
 words(struct kit *k)
 {
@@ -602,6 +653,7 @@ static const struct scenario scenarios[] = {
 	{ "cannot_run", cannot_run },
 	{ "no_image", no_image },
 	{ "renew", renew },
+	{ "renew_fails", renew_fails },
 	{ "words", words },
 	{ "stop", stop },
 	{ "restart", restart },

@@ -43,6 +43,18 @@ running() { [ "$(k get pod "$1" -o 'jsonpath={.status.phase}')" = Running ]; }
 	has 'spec: Forbidden: only cpu and memory resources are mutable'
 	run resize r '{"spec":{"containers":[{"name":"c","resources":{"requests":{"cpu":"300m","memory":"64Mi"}}}]}}'
 	has 'Pod QOS Class may not change as a result of resizing'
+	run resize r '{"spec":{"containers":[{"name":"c","resources":{"limits":{"memory":"48Mi"}}}]}}'
+	has 'spec.containers[0].resources.limits[memory]: Forbidden: memory limits cannot be decreased unless resizePolicy is RestartContainer'
+	run resize r '{"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":null}}}]}}'
+	has 'spec.containers[0].resources.limits: Forbidden: resource limits cannot be removed'
+	# more than the node has is taken, and waits
+	run resize r '{"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":"900"},"requests":{"cpu":"800"}}}]}}'
+	waits() { k get pod r -o json | jq -e '.status.conditions[] | select(.type == "PodResizePending" and .reason == "Infeasible" and (.message | startswith("Node didn'"'"'t have enough capacity: cpu, requested: 800000, capacity: ")))'; }
+	wait_for 10 "it is told" waits
+	[ "$(cpu r)" = 300m ]
+	run resize r '{"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":"300m"},"requests":{"cpu":"100m"}}}]}}'
+	gone() { ! waits; }
+	wait_for 10 "it is over" gone
 	run resize nobody '{}'
 	has 'pods \"nobody\" not found'
 	k create quota q --hard=limits.cpu=400m

@@ -190,6 +190,8 @@ volumeMounts:
 		[ "$status" != 0 ]
 	done
 	in_ top touch /h/inner/x
+	[ "$(st top '.volumeMounts[] | select(.name == "h") | "\(.readOnly) \(.recursiveReadOnly)"')" = "true Disabled" ]
+	[ "$(st all '.volumeMounts[] | select(.name == "h") | "\(.readOnly) \(.recursiveReadOnly)"')" = "true Enabled" ]
 	run in_ all touch /h/inner/y
 	[ "$status" != 0 ]
 	drop seal
@@ -399,6 +401,28 @@ gone() { ! kedge get "$1" "$2"; }
 	drop own
 }
 
+@test "fsGroup lets its group read what is made of the API, whatever the mode says" {
+	{
+		echo '{apiVersion: v1, kind: Secret, metadata: {name: shared}, stringData: {key: open}}'
+		echo ---
+		for g in ', fsGroup: 4321' ''; do
+			SPEC="securityContext: {runAsUser: 1000$g}
+volumes: [{name: s, secret: {secretName: shared, defaultMode: 0400}},
+  {name: p, projected: {defaultMode: 0600, sources: [{secret: {name: shared}}, {downwardAPI: {items: [{path: x, mode: 0400, fieldRef: {fieldPath: metadata.name}}]}}]}}]" \
+				MORE='volumeMounts: [{name: s, mountPath: /s}, {name: p, mountPath: /p}]' pod "reads${g:+-shared}" box:1
+		done
+	} | put shared
+	up reads-shared
+	up reads
+	[ "$(in_ reads-shared stat -Lc '%a %u %g' /s/key /p/key /p/x | xargs)" = "440 0 4321 640 0 4321 440 0 4321" ]
+	says reads-shared /s/key open
+	says reads-shared /p/x reads-shared
+	[ "$(in_ reads stat -Lc '%a %u %g' /s/key /p/key | xargs)" = "400 0 0 600 0 0" ]
+	run in_ reads cat /s/key
+	[ "$status" != 0 ]
+	drop shared
+}
+
 evicted() { is "$1" .status.reason Evicted; }
 
 @test "sizeLimit: memory ends at its size; a disk volume over it has its pod evicted, in the kubelet's words" {
@@ -443,4 +467,20 @@ volumeMounts: [{name: m, mountPath: /m}, {name: cache, mountPath: /c}, {name: ha
 	[[ $(field pod "$p" .status.message) == 'Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. ' ]]
 	wait_for 15 "its successor" has_ready app=bomb 1
 	drop bomb
+}
+
+@test "ephemeral-storage: a container over its own limit is named, though the pod is within all of them" {
+	{
+		MORE='resources: {limits: {ephemeral-storage: 1Mi}}' pod parts box:1 | sed '$d'
+		echo '  - {name: other, image: "box:1", resources: {limits: {ephemeral-storage: 100Mi}}}'
+	} | put parts
+	up parts
+	kedge exec parts -c other -- sh -c 'head -c 3000000 /dev/zero >/tmp-file; sync'
+	kedge exec parts -c main -- sh -c 'head -c 500000 /dev/zero >/tmp-file; sync'
+	sleep 6
+	run ! evicted parts
+	kedge exec parts -c main -- sh -c 'head -c 3000000 /dev/zero >/tmp-file; sync'
+	wait_for 20 "evicted" evicted parts
+	[ "$(field pod parts .status.message)" = 'Container main exceeded its local ephemeral storage limit "1Mi". ' ]
+	drop parts
 }

@@ -5,7 +5,8 @@
 
 #define NODE                                                                                   \
 	"apiVersion: v1\nkind: Node\nmetadata: {name: node, labels: {kubernetes.io/hostname: " \
-	"node}}\nstatus: {allocatable: {cpu: '2', memory: 4Gi, pods: '110'}}\n"
+	"node}}\nstatus: {allocatable: {cpu: '2', memory: 4Gi, ephemeral-storage: 10Gi, "      \
+	"pods: '110'}}\n"
 
 static inline int
 setup(void **state)

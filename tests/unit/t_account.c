@@ -216,6 +216,33 @@ a_token_is_made_anew_when_four_fifths_of_its_life_are_over(void **state)
 	assert_int_equal(k->plan.again_at, start);
 }
 
+/* Whoever carries out the plan could not sign: it says when it is to be asked again. */
+static void
+a_token_that_was_not_signed_is_asked_for_again(void **state)
+{
+	struct kit *k = *state;
+	struct kit_pod *p;
+	int64_t due = k->now + 3607 * 800;
+
+	pod_started(k, "", "");
+	p = kit_up(k, "web");
+	pass(k);
+	pass(k);
+	k->now = due;
+	assert_true(has(pass(k), "~ files pod default/web"));
+	p->seen.filesAgain = due + 4000;
+	pass(k);
+	assert_string_equal(web(k)->status->mountedFiles, "old"); /* also for who begins anew */
+	assert_string_equal(pass(k), "");
+	assert_int_equal(k->plan.again_at, due + 4000);
+	k->now = due + 4000;
+	assert_true(has(pass(k), "~ files pod default/web"));
+	p->seen.filesAgain = 0;
+	assert_string_equal(pass(k), "");
+	p->seen.filesAgain = k->now + INT64_C(3600) * 1000; /* of a clock that was put back */
+	assert_string_equal(pass(k), "");
+}
+
 static void
 a_long_lived_token_is_made_anew_each_day(void **state)
 {
@@ -348,6 +375,7 @@ main(void)
 		A(what_the_files_hold_goes_to_who_signs),
 		A(a_pod_waits_for_its_account_and_says_so),
 		A(a_token_is_made_anew_when_four_fifths_of_its_life_are_over),
+		A(a_token_that_was_not_signed_is_asked_for_again),
 		A(a_long_lived_token_is_made_anew_each_day),
 		A(another_account_of_the_same_name_means_another_token),
 		A(the_root_certificate_is_put_back_and_follows_the_authority),

@@ -153,6 +153,22 @@ requests_beyond_the_node_leave_it_unschedulable(void **state)
 }
 
 static void
+local_storage_that_is_asked_for_has_to_be_there(void **state)
+{
+	struct kit *k = *state;
+
+	pod(k, "big", "", ", resources: {requests: {ephemeral-storage: 6Gi}}");
+	kit_do(k, pod_reconcile, RES_pod, "big");
+	/* a limit without a request is one */
+	pod(k, "web", "", ", resources: {limits: {ephemeral-storage: 5Gi}}");
+	pass(k);
+	assert_string_equal(condition(k, "PodScheduled")->message,
+			    "0/1 nodes are available: 1 Insufficient ephemeral-storage.");
+	kit_drop(k, RES_pod, "default", "big");
+	assert_non_null(strstr(pass(k), "placed on node"));
+}
+
+static void
 a_taint_needs_a_toleration(void **state)
 {
 	struct kit *k = *state;
@@ -772,6 +788,7 @@ main(void)
 		T(the_address_of_a_pod_that_is_gone_rests_too),
 		T(a_node_selector_that_nothing_matches_leaves_it_unschedulable),
 		T(requests_beyond_the_node_leave_it_unschedulable),
+		T(local_storage_that_is_asked_for_has_to_be_there),
 		T(a_taint_needs_a_toleration),
 		T(the_environment_is_resolved),
 		T(resources_become_shares_limits_and_a_place_in_the_oom_queue),

@@ -4,6 +4,7 @@
 #include "runtime/init/ops.h"
 #include "runtime/rt.h"
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -411,7 +412,6 @@ compile_on(bool tmpfs_maps, struct rt_pod p, struct buf *b)
 			 .caps = ~0ULL };
 
 	assert_int_equal(rtops_compile(&rt, &p, p.containers, &img, b, NULL), 0);
-	assert_int_equal(((struct ops_head *)b->at)->stop_signal, 3);
 	seccomp_done(&rt.seccomp);
 }
 
@@ -521,6 +521,39 @@ the_filter_comes_last_unless_privileges_may_grow(void **state)
 	buf_done(&b);
 }
 
+static void
+a_stop_signal_has_a_name_or_a_number(void **state)
+{
+	const struct {
+		const char *name;
+		int number;
+	} rows[] = { { NULL, SIGQUIT }, /* the image's */
+		     { "SIGUSR1", SIGUSR1 },
+		     { "TERM", SIGTERM },
+		     { "9", 9 },
+		     { "SIGRTMIN", SIGRTMIN },
+		     { "SIGRTMIN+3", SIGRTMIN + 3 },
+		     { "RTMAX-14", SIGRTMAX - 14 },
+		     { "SIGRTMAX", SIGRTMAX },
+		     { "SIGPOLL", SIGIO },
+		     { "SIGIOT", SIGABRT },
+		     { "SIGCLD", SIGCHLD },
+		     { "SIGRTMIN+99", SIGTERM },
+		     { "SIGRTMIN-1", SIGTERM },
+		     { "SIGNONE", SIGTERM } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct rt_container c = container();
+		struct buf b = { 0 };
+
+		c.stop_signal = rows[i].name;
+		compile(c, &b);
+		assert_int_equal(((struct ops_head *)b.at)->stop_signal, rows[i].number);
+		buf_done(&b);
+	}
+}
+
 int
 main(void)
 {
@@ -535,6 +568,7 @@ main(void)
 		cmocka_unit_test(the_host_is_left_before_the_user_is_looked_for),
 		cmocka_unit_test(where_tmpfs_cannot_be_mapped_it_belongs_to_the_pods_ids),
 		cmocka_unit_test(the_filter_comes_last_unless_privileges_may_grow),
+		cmocka_unit_test(a_stop_signal_has_a_name_or_a_number),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -247,6 +247,7 @@ the_node_is_written_once_and_again_when_a_fact_changes(void **state)
 				  .arch = "x86_64",
 				  .cpuMilli = 2000,
 				  .memory = INT64_C(4) << 30,
+				  .disk = 1 << 20,
 				  .pods = 110 };
 	const char *lacks[] = { "no memory limits: the memory controller is missing" };
 	const struct node *n;
@@ -262,6 +263,8 @@ the_node_is_written_once_and_again_when_a_fact_changes(void **state)
 	assert_string_equal(object_label(n, "kubernetes.io/arch"), "amd64");
 	assert_string_equal(pairs_get(&n->status->capacity, "cpu"), "2");
 	assert_string_equal(pairs_get(&n->status->capacity, "memory"), "4194304Ki");
+	assert_string_equal(pairs_get(&n->status->capacity, "ephemeral-storage"), "1024Ki");
+	assert_string_equal(pairs_get(&n->status->allocatable, "ephemeral-storage"), "943713");
 	assert_string_equal(n->status->addresses.at[0].address, "192.0.2.1");
 	world_obey(&b.w, &b.plan);
 	for (int round = 0; round < 2; round++) {

@@ -12,7 +12,7 @@
  *     /late            reads the body when /tmp/go is there, then as /count
  *     /early           with 413 before the body is read
  *     /rude            with bytes of no protocol;  /silent: with none
- *     /long            with headers without end; /fat: with 12 kB of them
+ *     /long            with headers without end; /fat: with 8000 bytes of them
  *     /switch          101, then every byte comes back
  *     /never           not at all
  */
@@ -240,7 +240,7 @@ serve(void)
 	} else if (is(path, "/silent")) {
 		return;
 	} else if (is(path, "/fat")) {
-		say("HTTP/1.1 200 OK\r\nX-Fat: %012000d\r\nContent-Length: 3\r\n\r\nok\n", 0);
+		say("HTTP/1.1 200 OK\r\nX-Fat: %08000d\r\nContent-Length: 3\r\n\r\nok\n", 0);
 	} else if (is(path, "/long")) {
 		say("HTTP/1.1 200 OK\r\n");
 		for (;;)

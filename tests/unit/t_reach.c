@@ -92,10 +92,11 @@ struct asker {
 };
 
 static void
-on_answer(void *ctx, const char *why)
+on_answer(void *ctx, const char *why, const char *warning)
 {
 	struct asker *a = ctx;
 
+	(void)warning;
 	a->over = true;
 	snprintf(a->why, sizeof a->why, "%s", why ? why : "");
 }

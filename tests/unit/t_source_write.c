@@ -108,8 +108,6 @@ malformed_changes_are_refused(void **state)
 		{ { .at = 1000, .text = "x" }, { .at = 1000 } },
 		{ { .at = 1, .drop = 1000 }, { .at = 1001 } },
 		{ { .at = 5, .drop = 2 }, { .at = 4, .text = "x" } },
-		{ { .at = -1 }, { .at = 2 } },
-		{ { .at = 1, .drop = -1 }, { .at = 2 } },
 	};
 	struct world w;
 	char blob[64];

@@ -3,6 +3,7 @@
  * Repeating an action whose effect is under way changes nothing, so a pass
  * may come at any time.
  */
+#include "../reconcile/base/arena.h"
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
@@ -28,8 +29,11 @@ static bool
 carry_update(struct brain *b, const struct action *a, struct error **e)
 {
 	uint64_t before = store_version(b->store);
+	cleanup_arena struct arena tokens = { 0 };
+	const void *body = a->body;
 
-	return store_update(b->store, a->body, e) == 0 && store_version(b->store) != before;
+	return brain_secret_put(b, &body, &tokens, e) == 0 &&
+	       store_update(b->store, body, e) == 0 && store_version(b->store) != before;
 }
 
 /* What has finalizers, or is a namespace, is marked, and leaves when its controller says

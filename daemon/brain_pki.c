@@ -19,6 +19,8 @@
 #include <string.h>
 
 enum { LOOK_MS = 60 * 1000, LOOK_OFTEN_MS = 500, NAMES_OWN = 16 };
+/* A hundred years: what ends such a token is its Secret's end. */
+#define SECRET_TOKEN_SECONDS (INT64_C(100) * 365 * 86400)
 
 /* Each name and address that the API may be asked for by. */
 static const char *const *
@@ -86,6 +88,31 @@ put_token(struct brain *b, const struct token_wish *wish, struct file_args *f, s
 	f->data = base64_text(buf_text(&token), token.len, a);
 	f->audience = NULL;
 	f->seconds = 0;
+	return 0;
+}
+
+int
+brain_secret_put(struct brain *b, const void **body, struct arena *a, struct error **e)
+{
+	const struct secret *x = *body;
+	const char *name, *had;
+	struct file_args f = { .seconds = SECRET_TOKEN_SECONDS };
+	struct token_wish w = { .bound = *body, .now = now_ms() / 1000 };
+	struct secret *filled;
+
+	if (resource_of(x)->id != RES_secret || !str_is(x->type, SECRET_ACCOUNT_TOKEN) ||
+	    str_is(object_uid(x), ""))
+		return 0;
+	had = pairs_get(&x->data, SECRET_TOKEN_KEY);
+	name = pairs_get(&x->metadata->annotations, SECRET_ACCOUNT_NAME);
+	if (!had || *had || !name)
+		return 0;
+	w.account = store_find(b->store, RES_service_account, object_namespace(x), name);
+	if (put_token(b, &w, &f, a, e) < 0)
+		return -1;
+	filled = object_clone(x, a);
+	pairs_set(&filled->data, SECRET_TOKEN_KEY, f.data, a);
+	*body = filled;
 	return 0;
 }
 

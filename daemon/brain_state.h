@@ -142,6 +142,9 @@ void brain_look_seen(struct brain *, const struct look_seen *);
 /* brain_pki.c: the authority, and the certificate that is made anew in time */
 struct http_tls;
 int brain_pki_open(struct brain *, struct error **);
+/* A Secret that is to have a token of its account, with "" in its place: `*body` becomes a copy
+ * in the arena that has one.  All else stays as it is. */
+int brain_secret_put(struct brain *, const void **body, struct arena *, struct error **);
 /* Signs the tokens that the pod's files are to have; they live in the arena. */
 int brain_tokens_put(struct brain *, struct action *, struct arena *, struct error **);
 void brain_pki_close(struct brain *);

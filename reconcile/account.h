@@ -7,6 +7,12 @@
 #define ROOT_CA         "kube-root-ca.crt" /* ConfigMap of each namespace */
 #define ROOT_CA_KEY     "ca.crt"
 
+/* A Secret's type, what it says of its account, and where its token is (base64). */
+#define SECRET_ACCOUNT_TOKEN "kubernetes.io/service-account-token"
+#define SECRET_ACCOUNT_NAME  "kubernetes.io/service-account.name"
+#define SECRET_ACCOUNT_UID   "kubernetes.io/service-account.uid"
+#define SECRET_TOKEN_KEY     "token"
+
 /* account_pod.c: Kubernetes' admission of ServiceAccounts.  `spec` is the pod's own copy; its
  * lists are replaced, never written to. */
 void account_admit(struct snapshot *, const struct pod *, struct pod_spec *spec,

@@ -3,6 +3,7 @@
  * The words are Kubernetes', but for what only kedge refuses or cannot do yet.
  */
 #include "rules.h"
+#include "account.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/map.h"
@@ -89,6 +90,10 @@ secret_check(const void *obj, const struct place *at)
 		needs_key(s, ".dockerconfigjson", at);
 	} else if (str_is(s->type, "kubernetes.io/ssh-auth")) {
 		needs_key(s, "ssh-privatekey", at);
+	} else if (str_is(s->type, SECRET_ACCOUNT_TOKEN) &&
+		   str_is(pairs_get(&s->metadata->annotations, SECRET_ACCOUNT_NAME), "")) {
+		place_complain(at, "metadata.annotations[" SECRET_ACCOUNT_NAME "]",
+			       "Required value");
 	}
 }
 

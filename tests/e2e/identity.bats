@@ -189,6 +189,43 @@ whoami() { code -H "Authorization: Bearer $1" -H 'Content-Type: application/json
 	[ "$(whoami "$plain")" = 401 ]
 }
 
+@test "a Secret of type service-account-token gets a token, which is good while both are there" {
+	local long
+	secret() { as admin get secret keys -o json 2>/dev/null | jq -e '.data.token // "" != ""'; }
+	cat >"$W/keys.yaml" <<-Y
+		apiVersion: v1
+		kind: Secret
+		metadata: {name: keys, annotations: {kubernetes.io/service-account.name: shopkeeper}}
+		type: kubernetes.io/service-account-token
+	Y
+	sed '/annotations/s/, annotations.*/}/' "$W/keys.yaml" >"$W/nobody.yaml"
+	run as admin apply -f "$W/nobody.yaml"
+	[[ "$output" == *'metadata.annotations[kubernetes.io/service-account.name]: Required value'* ]]
+	as admin delete serviceaccount shopkeeper --ignore-not-found
+	as admin apply -f "$W/keys.yaml"
+	as admin apply -f "$W/sa.yaml" # it waited for its account
+	wait_for 10 "the token" secret
+	as admin get secret keys -o json >"$W/keys.json"
+	[ "$(jq -r '.data.namespace | @base64d' "$W/keys.json")" = default ]
+	jq -j '.data["ca.crt"] | @base64d' "$W/keys.json" | cmp - "$CA"
+	[ "$(jq -r '.metadata.annotations["kubernetes.io/service-account.uid"]' "$W/keys.json")" = "$(as admin get serviceaccount shopkeeper -o jsonpath='{.metadata.uid}')" ]
+	long=$(jq -r '.data.token | @base64d' "$W/keys.json")
+	[ "$(whoami "$long")" = 201 ]
+	[ "$(jq -r .status.userInfo.username "$W/body")" = system:serviceaccount:default:shopkeeper ]
+	as admin apply -f "$W/keys.yaml" # what it holds is not the manifest's
+	[ "$(as admin get secret keys -o jsonpath='{.data.token}' | base64 -d)" = "$long" ]
+	! grep -F "$long" "$W/kedged.log" || false
+	as admin patch secret keys --type=json -p '[{"op":"remove","path":"/data/token"}]'
+	wait_for 10 "another token" secret
+	as admin delete secret keys
+	[ "$(whoami "$long")" = 401 ]
+	as admin apply -f "$W/keys.yaml"
+	wait_for 10 "the token" secret
+	as admin delete serviceaccount shopkeeper
+	gone() { ! as admin get secret keys; }
+	wait_for 10 "the Secret goes with its account" gone
+}
+
 @test "a token that cannot be is refused in Kubernetes' words" {
 	run sa_token '{"expirationSeconds":10}'
 	auth=(-H "Authorization: Bearer $(token)" -H 'Content-Type: application/json')

@@ -274,6 +274,61 @@ another_account_of_the_same_name_means_another_token(void **state)
 	assert_true(has(pass(k), "~ files pod default/web"));
 }
 
+/* ---- a Secret's token ---- */
+
+#define KEYS(data)                                                           \
+	"apiVersion: v1\nkind: Secret\nmetadata: {name: keys, annotations: " \
+	"{kubernetes.io/service-account.name: robot}}\n"                     \
+	"type: kubernetes.io/service-account-token\n" data
+
+static const char *
+keys(struct kit *k)
+{
+	return kit_do(k, account_secret_reconcile, RES_secret, "keys");
+}
+
+static void
+a_secret_of_an_account_is_filled_and_goes_with_it(void **state)
+{
+	static const char filled[] =
+	    "~ update secret default/keys  # a token of its service account\n";
+	struct kit *k = *state;
+	const struct secret *x;
+
+	kit_read(k, KEYS("data: {mine: YQ==}\n"));
+	assert_string_equal(keys(k), ""); /* it waits for its account */
+	kit_read(k, ACCOUNT(""));
+	assert_string_equal(keys(k), filled);
+	x = kit_find(k, RES_secret, "keys");
+	assert_string_equal(pairs_get(&x->data, "namespace"), "ZGVmYXVsdA==");
+	assert_string_equal(pairs_get(&x->data, "mine"), "YQ==");
+	assert_string_equal(pairs_get(&x->data, SECRET_TOKEN_KEY), ""); /* for the brain */
+	assert_string_equal(pairs_get(&x->metadata->annotations, SECRET_ACCOUNT_UID),
+			    object_uid(kit_find(k, RES_service_account, "robot")));
+	pairs_set((struct pairs *)&x->data, SECRET_TOKEN_KEY, "eA==", &k->arena);
+	assert_string_equal(keys(k), "");
+	k->settings.ca = "another";
+	assert_string_equal(keys(k), filled);
+	x = kit_find(k, RES_secret, "keys");
+	assert_string_equal(pairs_get(&x->data, SECRET_TOKEN_KEY), "eA==");
+	kit_drop(k, RES_service_account, "default", "robot");
+	assert_string_equal(keys(k),
+			    "- delete secret default/keys  # its service account is gone\n");
+}
+
+static void
+a_secret_of_another_account_of_that_name_goes(void **state)
+{
+	struct kit *k = *state;
+
+	kit_read(k, ACCOUNT("") "---\n" KEYS(""));
+	keys(k);
+	kit_drop(k, RES_service_account, "default", "robot");
+	kit_read(k, ACCOUNT(""));
+	assert_string_equal(keys(k),
+			    "- delete secret default/keys  # its service account is gone\n");
+}
+
 /* ---- the namespace's, and the Service ---- */
 
 static void
@@ -378,6 +433,8 @@ main(void)
 		A(a_token_that_was_not_signed_is_asked_for_again),
 		A(a_long_lived_token_is_made_anew_each_day),
 		A(another_account_of_the_same_name_means_another_token),
+		A(a_secret_of_an_account_is_filled_and_goes_with_it),
+		A(a_secret_of_another_account_of_that_name_goes),
 		A(the_root_certificate_is_put_back_and_follows_the_authority),
 		A(the_service_stands_at_the_first_address_and_settles),
 		A(a_service_of_that_name_that_is_somebodys_stays),

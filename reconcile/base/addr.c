@@ -4,6 +4,7 @@
 #include "ipv4.h"
 #include "map.h"
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,6 +103,18 @@ addr_range_read(const char *text, struct addr_range *ret)
 		return false;
 	*ret = r;
 	return true;
+}
+
+/* Its net need be no address that is read: ::/3, ::1.2.3.4/128. */
+const char *
+addr_range_print(struct addr_range r, char to[static ADDR_RANGE_TEXT])
+{
+	uint8_t bytes[16];
+
+	addr_bytes(r.v6, r.net, bytes);
+	inet_ntop(r.v6 ? AF_INET6 : AF_INET, bytes, to, ADDR_TEXT);
+	snprintf(to + strlen(to), ADDR_RANGE_TEXT - strlen(to), "/%u", r.bits);
+	return to;
 }
 
 addr

@@ -13,7 +13,7 @@ struct arena;
 
 __extension__ typedef unsigned __int128 addr;
 
-enum { ADDR_TEXT = 46 };
+enum { ADDR_TEXT = 46, ADDR_RANGE_TEXT = ADDR_TEXT + 4 };
 
 static inline bool
 addr_v6(addr a)
@@ -44,6 +44,8 @@ struct addr_range {
 };
 /* "192.0.2.0/24" as it stands; without bits it is one address. */
 bool addr_range_read(const char *text, struct addr_range *ret);
+/* With its length; returns `to`. */
+const char *addr_range_print(struct addr_range, char to[static ADDR_RANGE_TEXT]);
 bool addr_within(addr, struct addr_range); /* bits behind its length count for nothing */
 bool addr_overlap(struct addr_range, struct addr_range);
 addr addr_head(addr, unsigned bits, unsigned of); /* its first `bits` of `of`, the rest 0 */

@@ -211,7 +211,7 @@ names() { dig +short +time=2 +tries=2 "@10.43.0.10" "$@" | sort | xargs; }
 	shut told "$six" 8001
 	policy <<-Y
 		podSelector: {matchLabels: {set: ab}}
-		ingress: [{from: [{ipBlock: {cidr: "::/0", except: ["$cli6/128"]}}]}]
+		ingress: [{from: [{ipBlock: {cidr: "::/0", except: ["$cli6/128", "::1.2.3.4/128"]}}]}]
 	Y
 	wait_for 5 "all of IPv6 but one" open_ told "$six" 8001
 	shut cli "$six" 8001

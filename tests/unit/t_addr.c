@@ -80,6 +80,23 @@ a_range_holds_its_own_family(void **state)
 }
 
 static void
+a_range_is_printed_as_it_is_read(void **state)
+{
+	static const char *const same[] = {
+		"10.42.0.0/16", "0.0.0.0/0", "255.255.255.255/32", "fd42::/64", "::/0",
+		"::/3",         "::1/128",   "::1.2.3.4/128"
+	};
+	char text[ADDR_RANGE_TEXT];
+	struct addr_range r;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+		assert_true(addr_range_read(same[i], &r));
+		assert_string_equal(addr_range_print(r, text), same[i]);
+	}
+}
+
+static void
 ranges_overlap_within_a_family(void **state)
 {
 	struct addr_range a, b, c, any;
@@ -128,6 +145,7 @@ main(void)
 		cmocka_unit_test(what_is_read_is_printed),
 		cmocka_unit_test(what_is_no_address_is_not_read),
 		cmocka_unit_test(a_range_holds_its_own_family),
+		cmocka_unit_test(a_range_is_printed_as_it_is_read),
 		cmocka_unit_test(ranges_overlap_within_a_family),
 		cmocka_unit_test(an_ipv4_address_counts_as_four_bytes),
 		cmocka_unit_test(bytes_are_as_in_a_packet),

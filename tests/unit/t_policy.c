@@ -310,9 +310,9 @@ rules_of_ipv6_are_as_those_of_ipv4(void **state)
 				       .bridge = "kedge0",
 				       .pod_net = six_of("fd42:0:0:0::a2a:0"),
 				       .pod_bits = 64 };
-	struct addr_range all = { .v6 = true }, but[2], wide;
+	struct addr_range all = { .v6 = true }, but[3], wide;
 	const addr pods[] = { six_of("fd42::a2a:7"), six_of("fd42::a2a:8") };
-	struct np_block blocks[2] = { { .net = all, .except = but, .n = 2 } };
+	struct np_block blocks[2] = { { .net = all, .except = but, .n = 3 } };
 	struct np_rule rule = { .pods = pods, .npods = 2, .blocks = blocks, .nblocks = 2 };
 	struct np_part part = { "ns/p:ingress", false, &rule, 1 };
 	const struct np_part *parts[] = { &part };
@@ -321,6 +321,7 @@ rules_of_ipv6_are_as_those_of_ipv4(void **state)
 	static const char *const lines[] = {
 		" -s fd42::a2a:9/128 -j RETURN\n",
 		" -s 2001:db8::/32 -j RETURN\n",
+		" -s ::1.2.3.4/128 -j RETURN\n",
 		" -s ::/3 -g KDG-WY\n",
 		" -s fd42::a2a:7/128 -g KDG-WY\n",
 		"-A KDG-WI -d fd42::a2a:2/128 -g KDG-GI-",
@@ -333,6 +334,7 @@ rules_of_ipv6_are_as_those_of_ipv4(void **state)
 	(void)state;
 	assert_true(addr_range_read("fd42::a2a:9/128", &but[0]) &&
 		    addr_range_read("2001:db8::7/32", &but[1]) &&
+		    addr_range_read("::102:304/128", &but[2]) &&
 		    addr_range_read("::/3", &wide));
 	blocks[1].net = wide;
 	policy_text_part(&six, &part, &c);

@@ -39,23 +39,13 @@ is_listened_on(bool v6, addr ip, uint8_t proto, uint16_t port)
 
 /* As Kubernetes: through a Service nobody reaches what only the host itself, or its
  * cloud's metadata service, is to hear. */
-static bool
-is_special(addr ip)
-{
-	unsigned head = (unsigned)(ip >> (addr_v6(ip) ? 112 : 16));
-
-	if (addr_v6(ip)) /* fe80::/10, ff00::/8, ::ffff:0:0/96 */
-		return head >> 6 == 0xfe80 >> 6 || head >> 8 == 0xff || ip >> 32 == 0xffff;
-	return head >> 8 == 127 || head >> 8 == 0 || head == 0xa9fe || head >> 12 >= 14;
-}
-
 static int
 endpoints_allowed(const struct np_service *s, struct arena *a, struct error **e)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		addr ip = s->endpoints[i].ip;
 
-		if (is_special(ip))
+		if (addr_is_special(ip))
 			return fail(
 			    e, WHY_FORBIDDEN,
 			    "%s: %s may not be an endpoint: it is a loopback, link-local "

@@ -186,30 +186,14 @@ proxy_location(const char *location, const char *prefix, const char *target, con
 
 /* ---- whom it may reach ---- */
 
-/* By itself, wherever the pods' range lies. */
-static bool
-is_anybodys(addr ip)
-{
-	static const char *const nobodys[] = { "0.0.0.0/8",    "127.0.0.0/8", "169.254.0.0/16",
-					       "224.0.0.0/3",  "fe80::/10",   "ff00::/8",
-					       "::ffff:0:0/96" };
-
-	for (size_t i = 0; i < sizeof nobodys / sizeof *nobodys; i++) {
-		struct addr_range r;
-
-		if (addr_range_read(nobodys[i], &r) && addr_within(ip, r))
-			return false;
-	}
-	return true;
-}
-
 bool
 proxy_address_ok(const char *ip, const struct settings *set)
 {
 	struct addr_range pods = { 0 };
 	addr a;
 
-	if (!addr_read(ip, &a) || !is_anybodys(a))
+	/* (whatever the operator's range) */
+	if (!addr_read(ip, &a) || addr_is_special(a))
 		return false;
 	if (!set)
 		return true;

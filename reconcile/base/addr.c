@@ -132,6 +132,25 @@ addr_within(addr a, struct addr_range r)
 }
 
 bool
+addr_is_special(addr a)
+{
+	static const struct addr_range special[] = {
+		{ 0, 8, false },                   /* 0.0.0.0/8 */
+		{ (addr)127 << 24, 8, false },     /* 127.0.0.0/8 */
+		{ (addr)0xa9fe << 16, 16, false }, /* 169.254.0.0/16 */
+		{ (addr)7 << 29, 3, false },       /* 224.0.0.0/3 */
+		{ (addr)0xfe80 << 112, 10, true }, /* fe80::/10 */
+		{ (addr)0xff << 120, 8, true },    /* ff00::/8 */
+		{ (addr)0xffff << 32, 96, true },  /* ::ffff:0:0/96 */
+	};
+
+	for (size_t i = 0; i < sizeof special / sizeof *special; i++)
+		if (addr_within(a, special[i]))
+			return true;
+	return false;
+}
+
+bool
 addr_overlap(struct addr_range a, struct addr_range b)
 {
 	unsigned bits = a.bits < b.bits ? a.bits : b.bits;

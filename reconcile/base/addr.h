@@ -48,5 +48,8 @@ bool addr_range_read(const char *text, struct addr_range *ret);
 const char *addr_range_print(struct addr_range, char to[static ADDR_RANGE_TEXT]);
 bool addr_within(addr, struct addr_range); /* bits behind its length count for nothing */
 bool addr_overlap(struct addr_range, struct addr_range);
+/* One that is nobody's on a network: 0.0.0.0/8, loopback, link-local, multicast, reserved, IPv4
+ * within IPv6. */
+bool addr_is_special(addr);
 addr addr_head(addr, unsigned bits, unsigned of); /* its first `bits` of `of`, the rest 0 */
 #endif

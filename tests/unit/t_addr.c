@@ -110,6 +110,25 @@ ranges_overlap_within_a_family(void **state)
 	assert_false(addr_overlap(any, a));
 }
 
+static void
+what_is_nobodys_on_a_network_is_special(void **state)
+{
+	static const char *const
+	    yes[] = { "0.0.0.0",         "0.255.255.255", "127.0.0.1", "127.255.0.1",
+		      "169.254.169.254", "224.0.0.1",     "240.0.0.1", "255.255.255.255",
+		      "fe80::1",         "febf::1",       "ff02::1",   "::ffff:10.42.0.7" },
+	    *const no[] = { "1.0.0.0",     "126.255.255.255", "128.0.0.0", "169.253.0.1",
+			    "169.255.0.1", "223.255.255.255", "10.42.0.5", "fd42::a2a:5",
+			    "fe7f::1",     "fec0::1",         "feff::1",   "2001:db8::1" };
+	addr a;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
+		assert_true(addr_read(yes[i], &a) && addr_is_special(a));
+	for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+		assert_true(addr_read(no[i], &a) && !addr_is_special(a));
+}
+
 /* Names of chains are made of it: those of IPv4 stay what they were. */
 static void
 an_ipv4_address_counts_as_four_bytes(void **state)
@@ -147,6 +166,7 @@ main(void)
 		cmocka_unit_test(a_range_holds_its_own_family),
 		cmocka_unit_test(a_range_is_printed_as_it_is_read),
 		cmocka_unit_test(ranges_overlap_within_a_family),
+		cmocka_unit_test(what_is_nobodys_on_a_network_is_special),
 		cmocka_unit_test(an_ipv4_address_counts_as_four_bytes),
 		cmocka_unit_test(bytes_are_as_in_a_packet),
 	};

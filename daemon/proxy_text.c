@@ -193,10 +193,8 @@ proxy_address_ok(const char *ip, const struct settings *set)
 	addr a;
 
 	/* (whatever the operator's range) */
-	if (!addr_read(ip, &a) || addr_is_special(a))
+	if (!set || !addr_read(ip, &a) || addr_is_special(a))
 		return false;
-	if (!set)
-		return true;
 	pods.net = set->pod_net;
 	pods.bits = set->pod_bits;
 	/* The first of each is the bridge's, which is the host. */

@@ -189,17 +189,12 @@ proxy_location(const char *location, const char *prefix, const char *target, con
 bool
 proxy_address_ok(const char *ip, const struct settings *set)
 {
-	struct addr_range pods = { 0 };
-	addr a;
+	addr a, bridges;
 
-	/* (whatever the operator's range) */
+	/* (special ones whatever the operator's range) */
 	if (!set || !addr_read(ip, &a) || addr_is_special(a))
 		return false;
-	pods.net = set->pod_net;
-	pods.bits = set->pod_bits;
 	/* The first of each is the bridge's, which is the host. */
-	if (addr_v6(a))
-		return set->pods6.bits && addr_within(a, set->pods6) &&
-		       a != settings_pod6(set, set->pod_net + 1);
-	return addr_within(a, pods) && a != (addr)set->pod_net + 1;
+	bridges = addr_v6(a) ? settings_pod6(set, set->pod_net + 1) : set->pod_net + 1;
+	return addr_within(a, settings_pods(set, addr_v6(a))) && a != bridges;
 }

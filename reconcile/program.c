@@ -26,13 +26,11 @@ struct serving {
 static bool
 is_local(const struct settings *set, const char *node, addr ip)
 {
-	const struct addr_range pods =
-	    addr_v6(ip) ? set->pods6 : (struct addr_range){ set->pod_net, set->pod_bits };
 	addr own;
 
 	if (!str_is(node, ""))
 		return str_is(node, set->node_name);
-	return addr_within(ip, pods) ||
+	return addr_within(ip, settings_pods(set, addr_v6(ip))) ||
 	       (addr_read(addr_v6(ip) ? set->node_ip6 : set->node_ip, &own) && own == ip);
 }
 

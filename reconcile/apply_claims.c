@@ -86,6 +86,17 @@ claim_port(struct apply_claims *cs, const struct manifest *m, const struct servi
 }
 
 static void
+say_outside(struct apply_claims *cs, const struct manifest *m, const char *field,
+	    const char *ip, struct addr_range r)
+{
+	apply_complain(cs->c, m, field,
+		       arena_printf(cs->a,
+				    "Invalid value: \"%s\": provided IP is not in the valid "
+				    "range. The range of valid IPs is %s",
+				    ip, addr_range_text(r, cs->a)));
+}
+
+static void
 claim_range6(struct apply_claims *cs, const struct manifest *m, const char *field,
 	     const char *ip)
 {
@@ -95,12 +106,7 @@ claim_range6(struct apply_claims *cs, const struct manifest *m, const char *fiel
 	/* Without a range the family is what is wrong. */
 	if (r->bits && addr_read(ip, &address) &&
 	    (!addr_within(address, *r) || address == r->net))
-		apply_complain(
-		    cs->c, m, field,
-		    arena_printf(cs->a,
-				 "Invalid value: \"%s\": provided IP is "
-				 "not in the valid range. The range of valid IPs is %s/%u",
-				 ip, addr_text(r->net, cs->a), r->bits));
+		say_outside(cs, m, field, ip, *r);
 }
 
 static void
@@ -135,12 +141,7 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 	/* The first and the last are the network's own. */
 	if (!ipv4_within(address, set->svc_net, set->svc_bits) || !(address & ~mask) ||
 	    !(~address & ~mask))
-		apply_complain(
-		    cs->c, m, field,
-		    arena_printf(cs->a,
-				 "Invalid value: \"%s\": provided IP is "
-				 "not in the valid range. The range of valid IPs is %s/%u",
-				 ip, ipv4_text(set->svc_net, cs->a), set->svc_bits));
+		say_outside(cs, m, field, ip, settings_services(set, false));
 }
 
 /* They take packets for an address that may be another's: the operator's to allow. */

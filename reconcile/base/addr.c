@@ -117,6 +117,14 @@ addr_range_print(struct addr_range r, char to[static ADDR_RANGE_TEXT])
 	return to;
 }
 
+const char *
+addr_range_text(struct addr_range r, struct arena *arena)
+{
+	char text[ADDR_RANGE_TEXT];
+
+	return arena_strdup(arena, addr_range_print(r, text));
+}
+
 addr
 addr_head(addr a, unsigned bits, unsigned of)
 {

@@ -46,6 +46,7 @@ struct addr_range {
 bool addr_range_read(const char *text, struct addr_range *ret);
 /* With its length; returns `to`. */
 const char *addr_range_print(struct addr_range, char to[static ADDR_RANGE_TEXT]);
+const char *addr_range_text(struct addr_range, struct arena *);
 bool addr_within(addr, struct addr_range); /* bits behind its length count for nothing */
 bool addr_overlap(struct addr_range, struct addr_range);
 /* One that is nobody's on a network: 0.0.0.0/8, loopback, link-local, multicast, reserved, IPv4

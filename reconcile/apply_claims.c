@@ -126,7 +126,7 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 					    "Invalid value: \"%s\": provided IP is "
 					    "already allocated, by %s",
 					    ip, other));
-	if (m && set && strchr(ip, ':'))
+	if (m && set && addr_text_is_v6(ip))
 		claim_range6(cs, m, field, ip);
 	if (!m || !set || !set->svc_bits || !ipv4_read(ip, &address))
 		return;

@@ -220,8 +220,8 @@ sources_of(struct snapshot *s, const struct service *svc, const char *balancer, 
 		const char *range = all->at[i] + strspn(all->at[i], " ");
 		size_t n = strcspn(range, " ");
 
-		if (strchr(range, ':'))
-			continue; /* IPv6 */
+		if (addr_text_is_v6(range))
+			continue;
 		out.at[out.n++] = range = arena_strndup(a, range, n);
 		host |= ipv4_read(s->settings->node_ip, &ip) && ipv4_range_holds(range, ip);
 	}

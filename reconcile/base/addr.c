@@ -47,10 +47,16 @@ addr_text(addr a, struct arena *arena)
 	return arena_strdup(arena, addr_print(a, text));
 }
 
+bool
+addr_text_is_v6(const char *text)
+{
+	return text && strchr(text, ':');
+}
+
 const char *
 addr_before_port(const char *ip, struct arena *arena)
 {
-	return strchr(ip, ':') ? arena_printf(arena, "[%s]", ip) : ip;
+	return addr_text_is_v6(ip) ? arena_printf(arena, "[%s]", ip) : ip;
 }
 
 /* The one that 0/0 is a range of, too: *ret may be below 2^32 of IPv6. */
@@ -68,7 +74,7 @@ read_any(const char *text, bool v6, addr *ret)
 bool
 addr_read(const char *text, addr *ret)
 {
-	bool v6 = text && strchr(text, ':');
+	bool v6 = addr_text_is_v6(text);
 	addr a;
 
 	if (!read_any(text, v6, &a) || addr_v6(a) != v6)

@@ -31,6 +31,8 @@ const char *addr_print(addr, char to[static ADDR_TEXT]); /* returns `to` */
 const char *addr_text(addr, struct arena *);
 /* As it stands before a port: of IPv6 in brackets.  `ip` is any text. */
 const char *addr_before_port(const char *ip, struct arena *);
+/* Is this text, if it is an address or a range, one of IPv6?  False for NULL. */
+bool addr_text_is_v6(const char *);
 /* An address and nothing else; false for NULL and for all that is none. */
 bool addr_read(const char *text, addr *ret);
 addr addr_from(bool v6, const void *bytes); /* 4 or 16, as a packet has them */

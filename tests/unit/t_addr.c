@@ -43,6 +43,15 @@ what_is_no_address_is_not_read(void **state)
 	assert_true(a == 7);
 }
 
+static void
+a_family_is_told_by_the_text(void **state)
+{
+	(void)state;
+	assert_true(addr_text_is_v6("fd42::1") && addr_text_is_v6("::/0"));
+	assert_false(addr_text_is_v6("10.42.0.5") || addr_text_is_v6("10.42.0.0/16"));
+	assert_false(addr_text_is_v6("None") || addr_text_is_v6("") || addr_text_is_v6(NULL));
+}
+
 static bool
 holds(const char *range, const char *ip)
 {
@@ -163,6 +172,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_read_is_printed),
 		cmocka_unit_test(what_is_no_address_is_not_read),
+		cmocka_unit_test(a_family_is_told_by_the_text),
 		cmocka_unit_test(a_range_holds_its_own_family),
 		cmocka_unit_test(a_range_is_printed_as_it_is_read),
 		cmocka_unit_test(ranges_overlap_within_a_family),

@@ -325,9 +325,7 @@ any_tree(struct arena *a, int depth)
 /* How one file is written. */
 struct hand {
 	struct amend fake;
-	struct arena *a;
 	unsigned comments; /* how many were put in */
-	bool crlf;
 };
 
 static void
@@ -459,8 +457,7 @@ one_change(struct tally *tally)
 {
 	READING(r);
 	struct hand h = {
-		.fake = { .newline = "\n", .map_step = 1 + dice(4), .list_step = dice(3) },
-		.a = &r.arena
+		.fake = { .newline = "\n", .map_step = 1 + dice(4), .list_step = dice(3) }
 	};
 	struct tree *before = any_tree(&r.arena, 4), *after;
 	cleanup_buf struct buf text = { 0 }, out = { 0 };

@@ -1,4 +1,5 @@
 /* t_apply.c -- from a revision's manifests and the live objects to a plan. */
+#include "golden.h"
 #include "world.h"
 #include <glob.h>
 #include <setjmp.h>
@@ -375,18 +376,18 @@ golden_plans(void **state)
 	for (size_t i = 0; i < g.gl_pathc; i++) {
 		struct bench b = { 0 };
 		char dir[256], path[300];
-		char *in = world_slurp(g.gl_pathv[i]), *seen, *was, *want;
+		char *in = golden_contents(g.gl_pathv[i]), *seen, *was, *want;
 		const char *got;
 
 		snprintf(dir, sizeof dir, "%.*s", (int)strlen(g.gl_pathv[i]) - 8,
 			 g.gl_pathv[i]);
 		snprintf(path, sizeof path, "%s/seen.yaml", dir);
-		seen = world_slurp(path);
+		seen = golden_contents(path);
 		world_read(&b.w, DEFAULT_NS "---\n" SOURCE("main"));
 		if (seen)
 			world_read(&b.w, seen);
 		snprintf(path, sizeof path, "%s/was.yaml", dir);
-		was = world_slurp(path);
+		was = golden_contents(path);
 		if (was)
 			settle(&b, "main", was);
 		got = apply(&b, "main", in, strstr(in, "# prune allowed") != NULL);
@@ -397,7 +398,7 @@ golden_plans(void **state)
 			fputs(got, f);
 			fclose(f);
 		}
-		want = world_slurp(path);
+		want = golden_contents(path);
 		if (!want || strcmp(want, got)) {
 			print_message("# %s: expected\n%s# got\n%s", dir, want ? want : "",
 				      got);

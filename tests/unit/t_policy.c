@@ -1,4 +1,5 @@
 /* t_policy.c -- which rules policies become, when, and what a packet pays for them. */
+#include "golden.h"
 #include "policy_kit.h"
 
 static const struct host_seen host = { .hostname = "node" };
@@ -355,8 +356,8 @@ static void
 the_text_is_as_reviewed(void **state)
 {
 	static struct bench b;
-	cleanup_free char *yaml = world_slurp("tests/golden/netproxy/policy.yaml");
-	cleanup_free char *want = world_slurp("tests/golden/netproxy/policy.rules");
+	cleanup_free char *yaml = golden_contents("tests/golden/netproxy/policy.yaml");
+	cleanup_free char *want = golden_contents("tests/golden/netproxy/policy.rules");
 	cleanup_buf struct buf text = { 0 };
 	struct chains c = { 0 };
 

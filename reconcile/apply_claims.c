@@ -113,13 +113,16 @@ static void
 claim_address(struct apply_claims *cs, const struct manifest *m, const struct service *svc,
 	      const char *field, const char *ip)
 {
-	const char *other = map_get(&cs->addresses, ip);
+	addr number;
+	/* one spelling for one address: fd43::7 is fd43:0::7 */
+	const char *key = addr_read(ip, &number) ? addr_text(number, cs->a) : ip,
+		   *other = map_get(&cs->addresses, key);
 	const struct settings *set = cs->settings;
 	const char *whose;
 	uint32_t address, mask;
 
 	if (!other)
-		map_put(&cs->addresses, ip, (void *)who_is(m, svc, field, cs->a));
+		map_put(&cs->addresses, key, (void *)who_is(m, svc, field, cs->a));
 	if (m && other)
 		apply_complain(cs->c, m, field,
 			       arena_printf(cs->a,

@@ -103,9 +103,9 @@ claim_range6(struct apply_claims *cs, const struct manifest *m, const char *fiel
 	const struct addr_range *r = &cs->settings->svcs6;
 	addr address;
 
-	/* Without a range the family is what is wrong. */
-	if (r->bits && addr_read(ip, &address) &&
-	    (!addr_within(address, *r) || address == r->net))
+	/* Without a range the family is what is wrong.  (What does not read is of ::/96.) */
+	if (r->bits &&
+	    (!addr_read(ip, &address) || !addr_within(address, *r) || address == r->net))
 		say_outside(cs, m, field, ip, *r);
 }
 

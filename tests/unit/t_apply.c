@@ -361,6 +361,34 @@ a_look_at_the_changes_finds_what_a_look_at_everything_finds(void **state)
 	}
 }
 
+/* The golden world has no IPv6. */
+static void
+an_ipv6_address_outside_the_services_range_is_refused(void **state)
+{
+	static const char *const bad[] = { "fd99::1", "fd43::",      "::1",
+					   "::",      "::10.43.0.9", "fd43:0:0:1::7" };
+	struct bench b = { 0 };
+
+	(void)state;
+	world_snapshot(&b.w);
+	assert_true(addr_range_read("fd42::/64", &b.w.settings.pods6) &&
+		    addr_range_read("fd43::/112", &b.w.settings.svcs6));
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		const char *got = apply(
+		    &b, "main",
+		    arena_printf(&b.w.arena,
+				 "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: "
+				 "{clusterIP: '%s', ports: [{port: 80}]}\n",
+				 bad[i]),
+		    true);
+
+		if (!strstr(got, "provided IP is not in the valid range. The range of valid "
+				 "IPs is fd43::/112"))
+			fail_msg("%s: %s", bad[i], got);
+	}
+	bench_done(&b);
+}
+
 /* tests/golden/apply/NAME: seen.yaml lives (after `was.yaml`, when there is one,
  * was applied as source main), in.yaml is wanted, plan.txt is what to expect.
  * KEDGE_GOLDEN=write writes what came out; git diff is the review. */
@@ -440,6 +468,7 @@ main(void)
 		cmocka_unit_test(
 		    two_containers_are_matched_by_name_and_a_foreign_sidecar_stays),
 		cmocka_unit_test(a_look_at_the_changes_finds_what_a_look_at_everything_finds),
+		cmocka_unit_test(an_ipv6_address_outside_the_services_range_is_refused),
 		cmocka_unit_test(golden_plans),
 	};
 

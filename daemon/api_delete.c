@@ -140,7 +140,8 @@ deletion_carry(struct api_edit *ed, const struct api_deletion *opt, const struct
 }
 
 /* What Git states goes by a commit, where its source takes some: a single object, in the way
- * that what leaves Git goes.  A namespace may hold other things of Git's. */
+ * that what leaves Git goes.  A namespace may hold other things of Git's, and a pod is deleted
+ * to be made anew. */
 static bool
 takes_commit(struct api_edit *ed, const struct api_deletion *opt, const struct object *o)
 {

@@ -19,12 +19,6 @@ is_address(const char *text)
 	return addr_read(text, &ip);
 }
 
-static bool
-is_v6(const char *text)
-{
-	return strchr(text, ':') != NULL;
-}
-
 static json_t *
 object_get(struct cli_call *c, const char *path, struct error **e)
 {
@@ -116,7 +110,7 @@ pod_ip(struct cli_call *c, json_t *pod, bool v6)
 
 	json_array_foreach(cli_path(pod, "status.podIPs"), i, row)
 	{
-		if (is_v6(cli_at(c, row, "ip")) == v6)
+		if (addr_text_is_v6(cli_at(c, row, "ip")) == v6)
 			return cli_at(c, row, "ip");
 	}
 	return v6 ? "" : cli_at(c, pod, "status.podIP");
@@ -229,7 +223,7 @@ put_end(struct cli_call *c, json_t *end, json_t *pods)
 	{
 		const char *place;
 
-		if (!str_is(pod_ip(c, pod, is_v6(ip)), ip) ||
+		if (!str_is(pod_ip(c, pod, addr_text_is_v6(ip)), ip) ||
 		    str_is(cli_at(c, pod, "spec.hostNetwork"), "true"))
 			continue;
 		place = pod_place(c, pod);
@@ -273,7 +267,7 @@ cli_trace(struct cli_call *c, struct error **e)
 
 	if (client_read(c, &q, e) < 0 || target_read(c, &q, e) < 0)
 		return -1;
-	if (q.from_pod && is_v6(q.to)) {
+	if (q.from_pod && addr_text_is_v6(q.to)) {
 		if (!*q.from6)
 			return fail(e, WHY_CONFLICT, "pod %s has no IPv6 address", q.from_pod);
 		q.from = q.from6;

@@ -261,8 +261,7 @@ config_ranges6(const struct settings *set, struct arena *a)
 
 	for (size_t i = 0; i < 2; i++)
 		if (all[i]->bits)
-			s.at[s.n++] =
-			    arena_printf(a, "%s/%u", addr_text(all[i]->net, a), all[i]->bits);
+			s.at[s.n++] = addr_range_text(*all[i], a);
 	return s;
 }
 

@@ -39,23 +39,13 @@ is_listened_on(bool v6, addr ip, uint8_t proto, uint16_t port)
 
 /* As Kubernetes: through a Service nobody reaches what only the host itself, or its
  * cloud's metadata service, is to hear. */
-static bool
-is_special(addr ip)
-{
-	unsigned head = (unsigned)(ip >> (addr_v6(ip) ? 112 : 16));
-
-	if (addr_v6(ip)) /* fe80::/10, ff00::/8, ::ffff:0:0/96 */
-		return head >> 6 == 0xfe80 >> 6 || head >> 8 == 0xff || ip >> 32 == 0xffff;
-	return head >> 8 == 127 || head >> 8 == 0 || head == 0xa9fe || head >> 12 >= 14;
-}
-
 static int
 endpoints_allowed(const struct np_service *s, struct arena *a, struct error **e)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		addr ip = s->endpoints[i].ip;
 
-		if (is_special(ip))
+		if (addr_is_special(ip))
 			return fail(
 			    e, WHY_FORBIDDEN,
 			    "%s: %s may not be an endpoint: it is a loopback, link-local "
@@ -83,11 +73,8 @@ static int
 host_port_ends(const struct settings *set, const struct np_service *s, struct arena *a,
 	       struct error **e)
 {
-	const struct addr_range pods =
-	    s->v6 ? set->pods6 : (struct addr_range){ set->pod_net, set->pod_bits, false };
-
 	for (size_t i = 0; !s->vip && i < s->n; i++)
-		if (!addr_within(s->endpoints[i].ip, pods))
+		if (!addr_within(s->endpoints[i].ip, settings_pods(set, s->v6)))
 			return fail(e, WHY_FORBIDDEN, "%s: a host port may not lead to %s",
 				    s->id, addr_text(s->endpoints[i].ip, a));
 	return 0;
@@ -118,16 +105,13 @@ int
 service_allowed(const struct settings *set, struct np *np, const struct np_service *s,
 		struct arena *a, struct error **e)
 {
-	const struct addr_range svcs =
-	    s->v6 ? set->svcs6 : (struct addr_range){ set->svc_net, set->svc_bits, false };
-
 	if (node_port_allowed(set, np, s, e) < 0 || host_port_ends(set, s, a, e) < 0)
 		return -1;
 	if (s->health_port &&
 	    (s->health_port < set->node_port_lo || s->health_port > set->node_port_hi))
 		return fail(e, WHY_FORBIDDEN, "%s: health check node port %u is outside %d-%d",
 			    s->id, s->health_port, set->node_port_lo, set->node_port_hi);
-	if (s->vip && !addr_within(s->vip, svcs))
+	if (s->vip && !addr_within(s->vip, settings_services(set, s->v6)))
 		return fail(e, WHY_FORBIDDEN, "%s: its address is outside the services' range",
 			    s->id);
 	for (size_t i = 0; i < s->nouter; i++)

@@ -286,7 +286,7 @@ spec_service(const struct service_args *s, const char *id, struct arena *a,
 		.proto = spec_protocol(s->protocol),
 	};
 
-	svc.v6 = strchr(s->ip, ':') != NULL;
+	svc.v6 = addr_text_is_v6(s->ip);
 	if ((strcmp(s->ip, "::") && addr_parse(s->ip, &svc.vip, e) < 0) ||
 	    spec_entrances(s, a, &svc, e) < 0)
 		return -1;

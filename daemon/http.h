@@ -75,7 +75,8 @@ enum http_door { HTTP_UNIX, HTTP_LOOPBACK, HTTP_TLS };
 enum http_door http_door(const struct http_request *);
 /* "uid 1000": who asks; over TLS "". */
 const char *http_who(const struct http_request *);
-/* The name of the user with this uid, where it is known; NULL: not. */
+/* The name of the user with this uid, where it is known, for as long as the server is there;
+ * NULL: not. */
 const char *http_login(const struct http_request *, const char *uid);
 /* The client's certificate as it sent it (DER), unchecked but for the client's having its
  * key; NULL: none. */

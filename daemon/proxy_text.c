@@ -186,38 +186,15 @@ proxy_location(const char *location, const char *prefix, const char *target, con
 
 /* ---- whom it may reach ---- */
 
-/* By itself, wherever the pods' range lies. */
-static bool
-is_anybodys(addr ip)
-{
-	static const char *const nobodys[] = { "0.0.0.0/8",    "127.0.0.0/8", "169.254.0.0/16",
-					       "224.0.0.0/3",  "fe80::/10",   "ff00::/8",
-					       "::ffff:0:0/96" };
-
-	for (size_t i = 0; i < sizeof nobodys / sizeof *nobodys; i++) {
-		struct addr_range r;
-
-		if (addr_range_read(nobodys[i], &r) && addr_within(ip, r))
-			return false;
-	}
-	return true;
-}
-
 bool
 proxy_address_ok(const char *ip, const struct settings *set)
 {
-	struct addr_range pods = { 0 };
-	addr a;
+	addr a, bridges;
 
-	if (!addr_read(ip, &a) || !is_anybodys(a))
+	/* (special ones whatever the operator's range) */
+	if (!set || !addr_read(ip, &a) || addr_is_special(a))
 		return false;
-	if (!set)
-		return true;
-	pods.net = set->pod_net;
-	pods.bits = set->pod_bits;
 	/* The first of each is the bridge's, which is the host. */
-	if (addr_v6(a))
-		return set->pods6.bits && addr_within(a, set->pods6) &&
-		       a != settings_pod6(set, set->pod_net + 1);
-	return addr_within(a, pods) && a != (addr)set->pod_net + 1;
+	bridges = addr_v6(a) ? settings_pod6(set, set->pod_net + 1) : set->pod_net + 1;
+	return addr_within(a, settings_pods(set, addr_v6(a))) && a != bridges;
 }

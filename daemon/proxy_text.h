@@ -28,6 +28,7 @@ bool proxy_header_has(const char *list, const char *word);
 const char *proxy_location(const char *location, const char *prefix, const char *target,
 			   const char *host, struct arena *);
 
-/* Is it an address that pods have?  Never the host's own, whatever an object says. */
+/* Is it an address that pods have?  Never the host's own, whatever an object says; without
+ * settings (NULL) it is not known which those are, and none is. */
 bool proxy_address_ok(const char *ip, const struct settings *);
 #endif

@@ -578,7 +578,6 @@ commit_announce(struct np *np, unsigned *ret_changed, struct error **e)
 	if (np->net.v6)
 		return 0; /* nobody asks for one */
 	want = xcalloc(np->services.n, sizeof *want);
-
 	for (struct map_slot *s = map_first(&np->services); s; s = map_next(&np->services, s)) {
 		const struct service *x = s->value;
 

@@ -14,14 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool
-overlap(uint32_t a, unsigned a_bits, uint32_t b, unsigned b_bits)
-{
-	unsigned bits = a_bits < b_bits ? a_bits : b_bits;
-
-	return bits == 0 || (a ^ b) >> (32 - bits) == 0;
-}
-
 /* A pod's address there is made from its IPv4 address; services' are given out one by one. */
 static int
 config6_check(const struct np_config *c, struct error **e)
@@ -59,6 +51,8 @@ config_check(const struct np_config *c, struct error **e)
 	static const char fine[] =
 	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
 	static const char capitals[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	const struct addr_range pods = { c->pod_net, c->pod_bits, false },
+				svcs = { c->svc_net, c->svc_bits, false };
 	size_t n = c->bridge ? strlen(c->bridge) : 0;
 	char ip[LINK_TEXT];
 
@@ -77,10 +71,10 @@ config_check(const struct np_config *c, struct error **e)
 		return fail(e, WHY_INVALID,
 			    "%s/%u is no range for services: it takes a network of /8 to /30",
 			    ipv4_print(c->svc_net, ip), c->svc_bits);
-	if (c->dns && !overlap(c->dns, 32, c->svc_net, c->svc_bits))
+	if (c->dns && !addr_within(c->dns, svcs))
 		return fail(e, WHY_INVALID, "%s, for DNS, is not in the services' range",
 			    ipv4_print(c->dns, ip));
-	if (overlap(c->pod_net, c->pod_bits, c->svc_net, c->svc_bits))
+	if (addr_overlap(pods, svcs))
 		return fail(
 		    e, WHY_INVALID, "the ranges of pods and services overlap at %s",
 		    ipv4_print(c->pod_bits > c->svc_bits ? c->pod_net : c->svc_net, ip));

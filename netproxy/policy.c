@@ -189,27 +189,17 @@ policy_text_pod(const struct np_isolated *pod, const struct np_part *const *part
 
 /* -- whom a part admits ------------------------------------------------------ */
 
-/* Of IPv6 there are nets that begin below 2^32: ::/3. */
-static const char *
-net_print(addr net, bool v6, char to[static ADDR_TEXT])
-{
-	if (v6 && !addr_v6(net))
-		snprintf(to, ADDR_TEXT, net ? "::%x" : "::", (unsigned)net);
-	else
-		addr_print(net, to);
-	return to;
-}
-
-enum { NET_TEXT = ADDR_TEXT + 16 };
+enum { NET_TEXT = ADDR_RANGE_TEXT + 4 };
 
 static const char *
 net_text(const struct addr_range *n, char side, char to[static NET_TEXT])
 {
-	addr net = addr_head(n->net, n->bits, addr_bits(n->v6));
-	char ip[ADDR_TEXT];
+	const struct addr_range net = { addr_head(n->net, n->bits, addr_bits(n->v6)), n->bits,
+					n->v6 };
+	char text[ADDR_RANGE_TEXT];
 
 	if (n->bits)
-		snprintf(to, NET_TEXT, "-%c %s/%u ", side, net_print(net, n->v6, ip), n->bits);
+		snprintf(to, NET_TEXT, "-%c %s ", side, addr_range_print(net, text));
 	else
 		*to = 0;
 	return to;

@@ -95,12 +95,6 @@ splice_buf(struct amend *ed, size_t at, size_t end, struct buf *b)
 	buf_done(b);
 }
 
-static size_t
-column(const struct amend *ed, size_t at)
-{
-	return at - amend_line_start(ed, at);
-}
-
 static bool
 only_spaces(const struct amend *ed, size_t at, size_t end)
 {
@@ -168,7 +162,7 @@ is_collection(const struct tree *t)
 static bool
 dash_line(const struct amend *ed, const struct amend_node *item, size_t *ret)
 {
-	size_t dash = item->parent->start, at = column(ed, dash),
+	size_t dash = item->parent->start, at = amend_column(ed, dash),
 	       line = amend_line_start(ed, item->start);
 
 	for (;; line = amend_line_start(ed, line - 1)) {
@@ -190,8 +184,8 @@ static size_t
 outer_column(const struct amend *ed, const struct amend_node *n)
 {
 	if (n->key)
-		return column(ed, n->key_start);
-	return n->parent ? column(ed, n->parent->start) : 0;
+		return amend_column(ed, n->key_start);
+	return n->parent ? amend_column(ed, n->parent->start) : 0;
 }
 
 /* Lines of a | keep their indentation, so that only those that differ are others. */
@@ -387,7 +381,7 @@ static void
 block_add(struct amend *ed, const struct amend_node *n)
 {
 	struct amend_form form = form_of(ed, n);
-	size_t indent = column(ed, n->kids->key ? n->kids->key_start : n->start), end = 0;
+	size_t indent = amend_column(ed, n->kids->key ? n->kids->key_start : n->start), end = 0;
 
 	for (const struct amend_add *add = n->adds; add; add = add->next) {
 		struct buf b = { 0 };

@@ -86,6 +86,7 @@ int amend_close(struct amend *, struct buf *ret);
 /* The first byte of a line, and the one behind its last (its newline, or the text's end). */
 size_t amend_line_start(const struct amend *, size_t at);
 size_t amend_line_end(const struct amend *, size_t at);
+size_t amend_column(const struct amend *, size_t at); /* in bytes, from 0 */
 /* Where the text of a value ends, also of a map or list by indentation. */
 size_t amend_end(const struct amend_node *);
 

@@ -27,6 +27,12 @@ amend_line_start(const struct amend *ed, size_t at)
 }
 
 size_t
+amend_column(const struct amend *ed, size_t at)
+{
+	return at - amend_line_start(ed, at);
+}
+
+size_t
 amend_line_end(const struct amend *ed, size_t at)
 {
 	const char *nl = at < ed->len ? memchr(ed->text + at, '\n', ed->len - at) : NULL;
@@ -244,21 +250,15 @@ lay(struct amend_node *n, const struct tree *t, struct amend_node *parent)
 
 /* ---- how the file is written ---- */
 
-static size_t
-column(const struct amend *ed, size_t at)
-{
-	return at - amend_line_start(ed, at);
-}
-
 static void
 learn(struct amend *ed, const struct amend_node *n)
 {
 	for (const struct amend_node *kid = n->kids; kid; kid = kid->next) {
-		size_t key = kid->key ? column(ed, kid->key_start) : 0;
+		size_t key = kid->key ? amend_column(ed, kid->key_start) : 0;
 
 		if (kid->key && n->style == AMEND_BLOCK && kid->style == AMEND_BLOCK &&
-		    kid->kids && column(ed, kid->start) >= key) {
-			size_t step = column(ed, kid->start) - key;
+		    kid->kids && amend_column(ed, kid->start) >= key) {
+			size_t step = amend_column(ed, kid->start) - key;
 
 			if (kid->tree && kid->tree->type == N_LIST && ed->list_step == SIZE_MAX)
 				ed->list_step = step;

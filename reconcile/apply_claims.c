@@ -86,41 +86,50 @@ claim_port(struct apply_claims *cs, const struct manifest *m, const struct servi
 }
 
 static void
+say_outside(struct apply_claims *cs, const struct manifest *m, const char *field,
+	    const char *ip, struct addr_range r)
+{
+	apply_complain(cs->c, m, field,
+		       arena_printf(cs->a,
+				    "Invalid value: \"%s\": provided IP is not in the valid "
+				    "range. The range of valid IPs is %s",
+				    ip, addr_range_text(r, cs->a)));
+}
+
+static void
 claim_range6(struct apply_claims *cs, const struct manifest *m, const char *field,
 	     const char *ip)
 {
 	const struct addr_range *r = &cs->settings->svcs6;
 	addr address;
 
-	/* Without a range the family is what is wrong. */
-	if (r->bits && addr_read(ip, &address) &&
-	    (!addr_within(address, *r) || address == r->net))
-		apply_complain(
-		    cs->c, m, field,
-		    arena_printf(cs->a,
-				 "Invalid value: \"%s\": provided IP is "
-				 "not in the valid range. The range of valid IPs is %s/%u",
-				 ip, addr_text(r->net, cs->a), r->bits));
+	/* Without a range the family is what is wrong.  (What does not read is of ::/96.) */
+	if (r->bits &&
+	    (!addr_read(ip, &address) || !addr_within(address, *r) || address == r->net))
+		say_outside(cs, m, field, ip, *r);
 }
 
 static void
 claim_address(struct apply_claims *cs, const struct manifest *m, const struct service *svc,
 	      const char *field, const char *ip)
 {
-	const char *other = map_get(&cs->addresses, ip);
+	addr number;
+	/* one spelling for one address: fd43::7 is fd43:0::7 */
+	const char *key = addr_read(ip, &number) ? addr_text(number, cs->a) : ip,
+		   *other = map_get(&cs->addresses, key);
 	const struct settings *set = cs->settings;
 	const char *whose;
 	uint32_t address, mask;
 
 	if (!other)
-		map_put(&cs->addresses, ip, (void *)who_is(m, svc, field, cs->a));
+		map_put(&cs->addresses, key, (void *)who_is(m, svc, field, cs->a));
 	if (m && other)
 		apply_complain(cs->c, m, field,
 			       arena_printf(cs->a,
 					    "Invalid value: \"%s\": provided IP is "
 					    "already allocated, by %s",
 					    ip, other));
-	if (m && set && strchr(ip, ':'))
+	if (m && set && addr_text_is_v6(ip))
 		claim_range6(cs, m, field, ip);
 	if (!m || !set || !set->svc_bits || !ipv4_read(ip, &address))
 		return;
@@ -135,12 +144,7 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 	/* The first and the last are the network's own. */
 	if (!ipv4_within(address, set->svc_net, set->svc_bits) || !(address & ~mask) ||
 	    !(~address & ~mask))
-		apply_complain(
-		    cs->c, m, field,
-		    arena_printf(cs->a,
-				 "Invalid value: \"%s\": provided IP is "
-				 "not in the valid range. The range of valid IPs is %s/%u",
-				 ip, ipv4_text(set->svc_net, cs->a), set->svc_bits));
+		say_outside(cs, m, field, ip, settings_services(set, false));
 }
 
 /* They take packets for an address that may be another's: the operator's to allow. */

@@ -39,7 +39,7 @@ endpoint_of(const struct endpoint_address *from, bool ready, struct arena *a)
 static bool
 is_of(const struct endpoint_address *at, bool v6)
 {
-	return (strchr(at->ip, ':') != NULL) == v6;
+	return addr_text_is_v6(at->ip) == v6;
 }
 
 /* Addresses of one family. */

@@ -45,8 +45,7 @@ is_served(const struct pod *pod, const struct container_port *port, bool v6)
 {
 	const char *ip = port->hostIP ? port->hostIP : "";
 
-	return port->hostPort && pod_address(pod, v6) &&
-	       (!*ip || (strchr(ip, ':') != NULL) == v6);
+	return port->hostPort && pod_address(pod, v6) && (!*ip || addr_text_is_v6(ip) == v6);
 }
 
 bool

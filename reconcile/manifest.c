@@ -149,17 +149,23 @@ place_note(struct manifest *m, const struct tree *t, const char *field)
 	at[m->nplaces++] = (struct manifest_place){ field, x->line, x->col };
 }
 
-/* What apply has to say of a field once the tree is gone: these are all. */
+/* What apply has to say of a field once the tree is gone; of the rest the document's place is
+ * told. */
 static void
 places_note(struct files *f, struct manifest *m, const struct tree *t)
 {
+	static const char *const fields[] = { "spec.clusterIP", "spec.clusterIPs",
+					      "spec.externalIPs", "spec.ipFamilies",
+					      "spec.ipFamilyPolicy" };
 	const struct service *svc = (const void *)m->obj;
-	size_t n = m->res->id == RES_service && svc->spec ? svc->spec->ports.n : 0;
+	bool is_service = m->res->id == RES_service;
+	size_t n = is_service && svc->spec ? svc->spec->ports.n : 0,
+	       named = is_service ? sizeof fields / sizeof *fields : 0;
 
-	m->places = arena_alloc(f->a, (n + 3) * sizeof *m->places);
+	m->places = arena_alloc(f->a, (1 + named + n) * sizeof *m->places);
 	place_note(m, t, "spec.selector");
-	place_note(m, t, "spec.clusterIP");
-	place_note(m, t, "spec.externalIPs");
+	for (size_t i = 0; i < named; i++)
+		place_note(m, t, fields[i]);
 	for (size_t i = 0; i < n; i++)
 		place_note(m, t, arena_printf(f->a, "spec.ports[%zu].nodePort", i));
 }
@@ -169,11 +175,16 @@ manifest_at(const struct manifest *m, const char *field, int *ret_line, int *ret
 {
 	*ret_line = m->line;
 	*ret_col = m->col;
-	for (size_t i = 0; field && i < m->nplaces; i++)
-		if (!strcmp(m->places[i].field, field)) {
+	for (size_t i = 0; field && i < m->nplaces; i++) {
+		size_t len = strlen(m->places[i].field);
+
+		/* of an item of a list: where the list is */
+		if (!strncmp(m->places[i].field, field, len) &&
+		    (!field[len] || field[len] == '[')) {
 			*ret_line = m->places[i].line;
 			*ret_col = m->places[i].col;
 		}
+	}
 }
 
 static void

@@ -86,12 +86,6 @@ resources_of(const struct host_seen *h, bool to_give, struct arena *a)
 	return q;
 }
 
-static const char *
-cidr_of(const struct settings *set, struct arena *a)
-{
-	return arena_printf(a, "%s/%u", ipv4_text(set->pod_net, a), set->pod_bits);
-}
-
 static void
 set_addresses(struct node_status *st, const struct host_seen *h, const struct settings *set,
 	      struct arena *a)
@@ -209,13 +203,13 @@ bring_up_to_date(struct snapshot *s, const struct node *live, struct plan *p)
 	if (!new->status)
 		new->status = arena_zalloc(p->arena, sizeof *new->status);
 	set_labels(new, s->host, set, p->arena);
-	new->spec->podCIDR = cidr_of(set, p->arena);
+	new->spec->podCIDR = addr_range_text(settings_pods(set, false), p->arena);
 	new->spec->podCIDRs.at = arena_alloc(p->arena, 2 * sizeof *new->spec->podCIDRs.at);
 	new->spec->podCIDRs.at[0] = new->spec->podCIDR;
 	new->spec->podCIDRs.n = 1;
 	if (set->pods6.bits)
-		new->spec->podCIDRs.at[new->spec->podCIDRs.n++] = arena_printf(
-		    p->arena, "%s/%u", addr_text(set->pods6.net, p->arena), set->pods6.bits);
+		new->spec->podCIDRs.at[new->spec->podCIDRs.n++] =
+		    addr_range_text(set->pods6, p->arena);
 	new->status->capacity = resources_of(s->host, false, p->arena);
 	new->status->allocatable = resources_of(s->host, true, p->arena);
 	set_addresses(new->status, s->host, set, p->arena);

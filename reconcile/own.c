@@ -101,38 +101,22 @@ stated_of(const struct resource *r, const struct object *live, struct arena *a)
 	return o;
 }
 
-struct first {
-	const char *path;
-	struct arena *a;
-};
-
-static void
-keep_first(void *ctx, const char *path, const char *old, const char *new)
-{
-	struct first *f = ctx;
-
-	(void)old;
-	(void)new;
-	if (!f->path)
-		f->path = arena_strdup(f->a, path);
-}
-
 const char *
 own_objection(const struct object *live, struct object **new, struct arena *a)
 {
 	const struct resource *r = resource_of(live);
 	const struct object *stated = stated_of(r, live, a);
-	struct first f = { .a = a };
 	struct object *merged;
+	const char *path;
 
 	if (has_new_owner(live, *new))
 		return "metadata.ownerReferences";
 	if (!stated) /* the next pass puts back what the commit says, whatever that is */
 		return OWN_RECORD;
 	merged = merge_three(r->schema, stated, *new, NULL, a);
-	schema_diff(r->schema, *new, merged, keep_first, &f);
-	if (f.path)
-		return f.path;
+	path = schema_first_difference(r->schema, *new, merged, a);
+	if (path)
+		return path;
 	/* merge_three leaves what the API server itself fills in as `new` has it. */
 	*new = merged;
 	return NULL;

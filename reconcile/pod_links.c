@@ -4,6 +4,7 @@
  * As there: what a Service is when the container's pod starts, and none for a headless one.
  * That of the API, default/kubernetes, is told everywhere, whatever the pod says.
  */
+#include "base/addr.h"
 #include "pod.h"
 #include <ctype.h>
 
@@ -49,9 +50,7 @@ add_port(struct links *l, const char *prefix, const char *ip, const struct servi
 
 	for (char *q = lower; *q; q++)
 		*q = (char)tolower((unsigned char)*q);
-	add(l, name,
-	    arena_printf(l->a, strchr(ip, ':') ? "%s://[%s]:%s" : "%s://%s:%s", lower, ip,
-			 port));
+	add(l, name, arena_printf(l->a, "%s://%s:%s", lower, addr_before_port(ip, l->a), port));
 	add(l, arena_printf(l->a, "%s_PROTO", name), lower);
 	add(l, arena_printf(l->a, "%s_PORT", name), port);
 	add(l, arena_printf(l->a, "%s_ADDR", name), ip);

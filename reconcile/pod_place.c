@@ -340,6 +340,7 @@ pod_place_resize(struct snapshot *s, const struct pod *pod, struct arena *a,
 		  quantity_milli(has ? pairs_get(has, "cpu") : NULL) },
 	};
 
+	/* (of what is short in both the kubelet names memory here, and the cpu below) */
 	for (int i = 0; i < 2; i++)
 		if (rows[i].most && rows[i].ask > rows[i].most) {
 			*ret_message = arena_printf(a,

@@ -197,7 +197,7 @@ addresses(const struct peers *v)
 static bool
 has_family(const struct snapshot *s, const char *cidr)
 {
-	return !strchr(cidr, ':') || (s->settings && s->settings->pods6.bits);
+	return !addr_text_is_v6(cidr) || (s->settings && s->settings->pods6.bits);
 }
 
 static void

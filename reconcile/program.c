@@ -26,13 +26,11 @@ struct serving {
 static bool
 is_local(const struct settings *set, const char *node, addr ip)
 {
-	const struct addr_range pods =
-	    addr_v6(ip) ? set->pods6 : (struct addr_range){ set->pod_net, set->pod_bits };
 	addr own;
 
 	if (!str_is(node, ""))
 		return str_is(node, set->node_name);
-	return addr_within(ip, pods) ||
+	return addr_within(ip, settings_pods(set, addr_v6(ip))) ||
 	       (addr_read(addr_v6(ip) ? set->node_ip6 : set->node_ip, &own) && own == ip);
 }
 
@@ -222,8 +220,8 @@ sources_of(struct snapshot *s, const struct service *svc, const char *balancer, 
 		const char *range = all->at[i] + strspn(all->at[i], " ");
 		size_t n = strcspn(range, " ");
 
-		if (strchr(range, ':'))
-			continue; /* IPv6 */
+		if (addr_text_is_v6(range))
+			continue;
 		out.at[out.n++] = range = arena_strndup(a, range, n);
 		host |= ipv4_read(s->settings->node_ip, &ip) && ipv4_range_holds(range, ip);
 	}

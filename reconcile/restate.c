@@ -135,12 +135,12 @@ static void
 restate_items(struct amend *ed, const struct field *f, struct amend_node *n,
 	      const struct tree *was, const struct tree *is)
 {
-	size_t old = tree_kids(was), new = tree_kids(is), head = 0, tail = 0, i = 0;
-	const struct tree **x = arena_alloc(ed->arena, (old + 1) * sizeof *x),
-			  **y = arena_alloc(ed->arena, (new + 1) * sizeof *y);
+	size_t before = tree_kids(was), after = tree_kids(is), head = 0, tail = 0, i = 0;
+	const struct tree **x = arena_alloc(ed->arena, (before + 1) * sizeof *x),
+			  **y = arena_alloc(ed->arena, (after + 1) * sizeof *y);
 	struct amend_node *at = NULL;
 
-	if (tree_kids(n->tree) != old) {
+	if (tree_kids(n->tree) != before) {
 		amend_refuse(ed, n, "it does not live as it is stated there");
 		return;
 	}
@@ -149,23 +149,23 @@ restate_items(struct amend *ed, const struct field *f, struct amend_node *n,
 	i = 0;
 	for (const struct tree *t = is->kids; t; t = t->next)
 		y[i++] = t;
-	while (head < old && head < new &&tree_same(x[head], y[head]))
+	while (head < before && head < after && tree_same(x[head], y[head]))
 		head++;
-	while (tail < old - head &&
-	       tail < new - head &&tree_same(x[old - 1 - tail], y[new - 1 - tail]))
+	while (tail < before - head && tail < after - head &&
+	       tree_same(x[before - 1 - tail], y[after - 1 - tail]))
 		tail++;
 	i = 0;
 	for (struct amend_node *kid = n->kids; kid; kid = kid->next, i++) {
-		if (i < old - tail)
+		if (i < before - tail)
 			at = kid;
-		if (i < head || i >= old - tail)
+		if (i < head || i >= before - tail)
 			continue;
-		if (i < new - tail)
+		if (i < after - tail)
 			restate_value(ed, f, true, kid, x[i], y[i]);
 		else
 			amend_drop(ed, kid);
 	}
-	for (i = old - tail; i < new - tail; i++)
+	for (i = before - tail; i < after - tail; i++)
 		amend_add(ed, n, at, NULL, y[i]);
 }
 

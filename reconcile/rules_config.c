@@ -387,10 +387,9 @@ ula_check(const struct place *at, const char *field, const struct addr_range *r)
 {
 	if (r->bits && r->net >> 121 != 0xfc >> 1)
 		place_complain_softly(at, field,
-				      "%s/%u is no range of unique local addresses "
-				      "(fc00::/7): it has to be one that is routed to this "
-				      "host",
-				      addr_text(r->net, at->arena), r->bits);
+				      "%s is no range of unique local addresses (fc00::/7): "
+				      "it has to be one that is routed to this host",
+				      addr_range_text(*r, at->arena));
 }
 
 void

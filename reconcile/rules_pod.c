@@ -326,24 +326,34 @@ sleep_check(const struct lifecycle_handler *h, int64_t grace, const char *sub,
 			       (intmax_t)h->sleep->seconds, (intmax_t)grace);
 }
 
+enum { PART_FIELD = 96 };
+
+/* "initContainers[1].lifecycle.stopSignal", of the i-th of pod_part; returns `to`. */
+static const char *
+part_field(const struct pod_spec *s, size_t i, const char *field, char to[static PART_FIELD])
+{
+	size_t ninit = s->initContainers.n;
+
+	if (i < ninit)
+		snprintf(to, PART_FIELD, "initContainers[%zu].%s", i, field);
+	else
+		snprintf(to, PART_FIELD, "containers[%zu].%s", i - ninit, field);
+	return to;
+}
+
 /* What a signal means is the system's that the pod is for. */
 static void
 stop_signals_check(const struct pod_spec *s, const struct place *pl)
 {
-	char sub[96];
+	char sub[PART_FIELD];
 
 	for (size_t i = 0; i < pod_parts(s) && !s->os; i++) {
 		const struct lifecycle *l = pod_part(s, i)->lifecycle;
-		size_t ninit = s->initContainers.n;
 
-		if (!l || !given(l->stopSignal))
-			continue;
-		snprintf(sub, sizeof sub, "%s[%zu].lifecycle.stopSignal",
-			 i < ninit ? "initContainers" : "containers",
-			 i < ninit ? i : i - ninit);
-		place_complain(pl, sub,
-			       "Forbidden: may not be set for containers with empty "
-			       "`spec.os.name`");
+		if (l && given(l->stopSignal))
+			place_complain(pl, part_field(s, i, "lifecycle.stopSignal", sub),
+				       "Forbidden: may not be set for containers with empty "
+				       "`spec.os.name`");
 	}
 }
 
@@ -380,23 +390,19 @@ static void
 sleeps_check(const struct pod_spec *s, const struct place *pl)
 {
 	int64_t grace = s->terminationGracePeriodSeconds;
-	char sub[96];
+	char sub[PART_FIELD];
 
 	if (!place_ok(pl, "terminationGracePeriodSeconds"))
 		return;
 	for (size_t i = 0; i < pod_parts(s); i++) {
 		const struct lifecycle *l = pod_part(s, i)->lifecycle;
-		size_t ninit = s->initContainers.n;
-		const char *list = i < ninit ? "initContainers" : "containers";
 
 		if (!l)
 			continue;
-		snprintf(sub, sizeof sub, "%s[%zu].lifecycle.postStart.sleep.seconds", list,
-			 i < ninit ? i : i - ninit);
-		sleep_check(l->postStart, grace, sub, pl);
-		snprintf(sub, sizeof sub, "%s[%zu].lifecycle.preStop.sleep.seconds", list,
-			 i < ninit ? i : i - ninit);
-		sleep_check(l->preStop, grace, sub, pl);
+		sleep_check(l->postStart, grace,
+			    part_field(s, i, "lifecycle.postStart.sleep.seconds", sub), pl);
+		sleep_check(l->preStop, grace,
+			    part_field(s, i, "lifecycle.preStop.sleep.seconds", sub), pl);
 	}
 }
 
@@ -462,20 +468,15 @@ dns_check(const struct pod_spec *s, const struct place *at)
 static void
 unmasked_check(const struct pod_spec *s, const struct place *pl)
 {
-	char sub[96];
+	char sub[PART_FIELD];
 
 	for (size_t i = 0; i < pod_parts(s); i++) {
 		const struct security_context *c = pod_part(s, i)->securityContext;
-		size_t ninit = s->initContainers.n;
 
-		if (!c || !str_is(c->procMount, "Unmasked"))
-			continue;
-		snprintf(sub, sizeof sub, "%s[%zu].securityContext.procMount",
-			 i < ninit ? "initContainers" : "containers",
-			 i < ninit ? i : i - ninit);
-		place_complain(
-		    pl, sub,
-		    "Invalid value: \"Unmasked\": `hostUsers` must be false to use `Unmasked`");
+		if (c && str_is(c->procMount, "Unmasked"))
+			place_complain(pl, part_field(s, i, "securityContext.procMount", sub),
+				       "Invalid value: \"Unmasked\": `hostUsers` must be "
+				       "false to use `Unmasked`");
 	}
 }
 

@@ -2,6 +2,7 @@
  *
  * The words are Kubernetes'.
  */
+#include "base/addr.h"
 #include "base/arena.h"
 #include "base/ipv4.h"
 #include "base/map.h"
@@ -201,12 +202,6 @@ list_text(const struct strs *s, struct arena *a)
 	return arena_printf(a, "[%s]", text);
 }
 
-static bool
-is_v6(const char *ip)
-{
-	return strchr(ip, ':') != NULL;
-}
-
 /* Addresses: one of a family, in the order of the families. */
 static void
 cluster_ips_check(const struct service_spec *s, const struct place *at)
@@ -222,7 +217,7 @@ cluster_ips_check(const struct service_spec *s, const struct place *at)
 	if (ips->n > 2)
 		place_complain(at, "clusterIPs",
 			       "Invalid value: %s: may only hold up to 2 values", list);
-	else if (ips->n == 2 && is_v6(ips->at[0]) == is_v6(ips->at[1]) &&
+	else if (ips->n == 2 && addr_text_is_v6(ips->at[0]) == addr_text_is_v6(ips->at[1]) &&
 		 !str_is(ips->at[0], "None"))
 		place_complain(at, "clusterIPs",
 			       "Invalid value: %s: may specify no more than one IP for each IP "
@@ -231,7 +226,7 @@ cluster_ips_check(const struct service_spec *s, const struct place *at)
 	for (size_t i = 0; i < ips->n && i < s->ipFamilies.n; i++) {
 		bool v6 = str_is(s->ipFamilies.at[i], "IPv6");
 
-		if (str_is(ips->at[i], "None") || is_v6(ips->at[i]) == v6)
+		if (str_is(ips->at[i], "None") || addr_text_is_v6(ips->at[i]) == v6)
 			continue;
 		snprintf(sub, sizeof sub, "clusterIPs[%zu]", i);
 		place_complain(at, sub,

@@ -187,6 +187,9 @@ bool schema_equal(const struct kind *, const void *a, const void *b);
 typedef void schema_diff_fn(void *ctx, const char *path, const char *old, const char *new);
 void schema_diff(const struct kind *, const void *a, const void *b, schema_diff_fn *,
 		 void *ctx);
+/* The path of the first one, in the arena; NULL: there is none. */
+const char *schema_first_difference(const struct kind *, const void *a, const void *b,
+				    struct arena *);
 /* Same bytes for equal objects, whatever the order of the file. */
 uint64_t schema_hash(const struct kind *, const void *obj);
 const struct field *schema_field(const struct kind *, const char *name); /* or NULL */

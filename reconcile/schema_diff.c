@@ -208,3 +208,28 @@ schema_diff(const struct kind *k, const void *a, const void *b, schema_diff_fn *
 	buf_done(&d.path);
 	arena_free(&d.arena);
 }
+
+struct first {
+	const char *path;
+	struct arena *arena;
+};
+
+static void
+keep_first(void *ctx, const char *path, const char *old, const char *new)
+{
+	struct first *f = ctx;
+
+	(void)old;
+	(void)new;
+	if (!f->path)
+		f->path = arena_strdup(f->arena, path);
+}
+
+const char *
+schema_first_difference(const struct kind *k, const void *a, const void *b, struct arena *arena)
+{
+	struct first f = { .arena = arena };
+
+	schema_diff(k, a, b, keep_first, &f);
+	return f.path;
+}

@@ -480,13 +480,6 @@ port_give(struct snapshot *s, const struct service_port *port)
 	return (int)wake(s, what);
 }
 
-static const char *
-range_text(const struct settings *set, bool v6, struct arena *a)
-{
-	return v6 ? arena_printf(a, "%s/%u", addr_text(set->svcs6.net, a), set->svcs6.bits)
-		  : arena_printf(a, "%s/%u", ipv4_text(set->svc_net, a), set->svc_bits);
-}
-
 /* The API server's words, of its repair loops. */
 static struct trouble
 address_trouble(struct snapshot *s, const struct service *svc, bool v6, struct arena *a)
@@ -512,7 +505,8 @@ address_trouble(struct snapshot *s, const struct service *svc, bool v6, struct a
 			arena_printf(a,
 				     "Cluster IP [%s]: %s is not within the service CIDR %s; "
 				     "please recreate service",
-				     family_name(v6), text, range_text(set, v6, a))
+				     family_name(v6), text,
+				     addr_range_text(settings_services(set, v6), a))
 		};
 	other = holder(claims_of(s), key_of(address_kind(v6), ip));
 	return (struct trouble){
@@ -573,7 +567,9 @@ fill_address(struct snapshot *s, struct service_spec *spec, struct buf *why, str
 		bool there = family_there(s->settings, v6);
 		const char *ip = there ? address_give(s, v6, a) : NULL;
 
-		full = ip ? NULL : there ? range_text(s->settings, v6, a) : "";
+		full = ip      ? NULL
+		       : there ? addr_range_text(settings_services(s->settings, v6), a)
+			       : "";
 		if (!ip)
 			break;
 		ips.at[ips.n++] = ip;

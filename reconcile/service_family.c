@@ -5,6 +5,7 @@
  * thing is otherwise: a Service of PreferDualStack gets its second address also when IPv6 is
  * set up after it was made.
  */
+#include "base/addr.h"
 #include "base/arena.h"
 #include "base/text.h"
 #include "service.h"
@@ -16,12 +17,6 @@ const char *
 family_name(bool v6)
 {
 	return names[v6];
-}
-
-static bool
-is_v6(const char *text)
-{
-	return text && strchr(text, ':') != NULL;
 }
 
 bool
@@ -37,10 +32,10 @@ pod_address(const struct pod *pod, bool v6)
 
 	if (!st || str_is(st->podIP, ""))
 		return NULL;
-	if (is_v6(st->podIP) == v6)
+	if (addr_text_is_v6(st->podIP) == v6)
 		return st->podIP;
 	for (size_t i = 0; i < st->podIPs.n; i++)
-		if (is_v6(st->podIPs.at[i].ip) == v6)
+		if (addr_text_is_v6(st->podIPs.at[i].ip) == v6)
 			return st->podIPs.at[i].ip;
 	return NULL;
 }
@@ -52,7 +47,7 @@ service_family_first(const struct service *svc)
 
 	if (spec && spec->ipFamilies.n)
 		return str_is(spec->ipFamilies.at[0], "IPv6");
-	return spec && is_v6(spec->clusterIP);
+	return spec && addr_text_is_v6(spec->clusterIP);
 }
 
 bool
@@ -77,10 +72,10 @@ service_address_said(const struct service *svc, bool v6)
 		return NULL;
 	for (size_t i = 0; i < spec->clusterIPs.n; i++)
 		if (!str_is(spec->clusterIPs.at[i], "None") &&
-		    is_v6(spec->clusterIPs.at[i]) == v6)
+		    addr_text_is_v6(spec->clusterIPs.at[i]) == v6)
 			return spec->clusterIPs.at[i];
 	if (!spec->clusterIPs.n && !str_is(spec->clusterIP, "") &&
-	    !str_is(spec->clusterIP, "None") && is_v6(spec->clusterIP) == v6)
+	    !str_is(spec->clusterIP, "None") && addr_text_is_v6(spec->clusterIP) == v6)
 		return spec->clusterIP;
 	return NULL;
 }
@@ -119,7 +114,7 @@ service_families_fill(const struct settings *set, struct service_spec *spec, str
 		spec->clusterIPs = copy(&spec->clusterIPs, 1, a);
 	for (size_t i = f.n; i < spec->clusterIPs.n && i < 2; i++)
 		if (!str_is(spec->clusterIPs.at[i], "None"))
-			f.at[f.n++] = names[is_v6(spec->clusterIPs.at[i])];
+			f.at[f.n++] = names[addr_text_is_v6(spec->clusterIPs.at[i])];
 	if (!f.n)
 		f.at[f.n++] = names[0];
 	if (!single && f.n == 1 && dual)
@@ -154,7 +149,7 @@ service_families_check(const struct settings *set, const struct service *svc,
 	    is_free(spec))
 		return;
 	for (size_t i = 0; i < spec->clusterIPs.n; i++)
-		if (is_v6(spec->clusterIPs.at[i]) && i >= spec->ipFamilies.n)
+		if (addr_text_is_v6(spec->clusterIPs.at[i]) && i >= spec->ipFamilies.n)
 			say(ctx, arena_printf(a, "spec.clusterIPs[%zu]", i),
 			    arena_printf(a,
 					 "Invalid value: \"%s\": IPv6 is not configured on "

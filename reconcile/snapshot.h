@@ -101,6 +101,19 @@ address_allowed(const struct address_ranges *r, uint32_t ip)
 	return false;
 }
 
+/* The addresses of pods, of Services; of IPv6 a range that holds none where there is none. */
+static inline struct addr_range
+settings_pods(const struct settings *set, bool v6)
+{
+	return v6 ? set->pods6 : (struct addr_range){ set->pod_net, set->pod_bits, false };
+}
+
+static inline struct addr_range
+settings_services(const struct settings *set, bool v6)
+{
+	return v6 ? set->svcs6 : (struct addr_range){ set->svc_net, set->svc_bits, false };
+}
+
 /* A pod's other address: its IPv4 address behind the range's net. */
 static inline addr
 settings_pod6(const struct settings *set, uint32_t ip)

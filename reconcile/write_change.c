@@ -322,7 +322,6 @@ check_container_resize(struct write *w, size_t i, const struct container *was,
 			 "RestartContainer");
 }
 
-/* Kubernetes restarts a container whose image changed; here a pod keeps what it began with. */
 static void
 check_resize(struct write *w, const struct pod_spec *was, const struct pod_spec *is)
 {
@@ -368,6 +367,8 @@ check_pod(struct write *w, const struct pod *live, const struct pod *new)
 	}
 	if (schema_equal(pod_spec_kind(), live->spec, &is))
 		return;
+	/* Kubernetes restarts a container whose image changed; here a pod keeps what it began
+	 * with. */
 	if (images_differ(live->spec, new->spec))
 		complain(
 		    &w->cs, 0, 0, "spec.containers",

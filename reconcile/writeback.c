@@ -83,11 +83,10 @@ struct changes {
 };
 
 static void
-put_value(const struct changes *c, const char *value, struct buf *b)
+put_value(const char *value, struct buf *b)
 {
 	size_t n = value ? strlen(value) : 0;
 
-	(void)c;
 	if (!value) {
 		buf_adds(b, "none");
 		return;
@@ -119,9 +118,9 @@ add_change(void *ctx, const char *path, const char *old, const char *new)
 	buf_adds(&line, path);
 	if (!is_secret(c, path)) {
 		buf_addc(&line, ' ');
-		put_value(c, old, &line);
+		put_value(old, &line);
 		buf_adds(&line, " -> ");
-		put_value(c, new, &line);
+		put_value(new, &line);
 	}
 	if (c->n++ == 0)
 		buf_add(&c->subject, line.at, line.len);
@@ -148,22 +147,6 @@ name_it(struct writeback *w, const struct object *after)
 
 /* ---- the proof ---- */
 
-struct first {
-	const char *path;
-	struct arena *a;
-};
-
-static void
-keep_first(void *ctx, const char *path, const char *old, const char *new)
-{
-	struct first *f = ctx;
-
-	(void)old;
-	(void)new;
-	if (!f->path)
-		f->path = arena_strdup(f->a, path);
-}
-
 /* What the commit before stated, so that what is stated no longer goes. */
 static const struct tree *
 stated_before(const struct writeback *w)
@@ -181,8 +164,8 @@ prove(struct writeback *w, const struct buf *out, struct error **e)
 	struct complaints cs = { .arena = w->arena };
 	struct manifest *m =
 	    manifest_of(manifest_read(w->path, out->at, out->len, w->arena, &cs), w->want);
-	struct first f = { .a = w->arena };
 	const struct object *after;
+	const char *other;
 
 	for (const struct complaint *c = cs.first; c; c = c->next)
 		if (!c->warning)
@@ -194,12 +177,12 @@ prove(struct writeback *w, const struct buf *out, struct error **e)
 		w->amend.why = "its text cannot be changed without being written anew";
 		return refuse(w, e);
 	}
-	schema_diff(k, w->want, merge_three(k, m->obj, w->want, NULL, w->arena), keep_first,
-		    &f);
-	if (f.path && w->in_force) {
+	other = schema_first_difference(
+	    k, w->want, merge_three(k, m->obj, w->want, NULL, w->arena), w->arena);
+	if (other && w->in_force) {
 		w->amend.line = w->line;
 		w->amend.why =
-		    arena_printf(w->arena, "%s is stated in a way of its own there", f.path);
+		    arena_printf(w->arena, "%s is stated in a way of its own there", other);
 		return refuse(w, e);
 	}
 	after = merge_three(k, m->obj, w->live, stated_before(w), w->arena);

@@ -138,20 +138,4 @@ world_obey(struct world *w, const struct plan *p)
 		}
 	}
 }
-
-static inline char *
-world_slurp(const char *path)
-{
-	FILE *f = fopen(path, "r");
-	char *text;
-	size_t n;
-
-	if (!f)
-		return NULL;
-	text = xcalloc(1, 1 << 20);
-	n = fread(text, 1, (1 << 20) - 1, f);
-	text[n] = 0;
-	fclose(f);
-	return text;
-}
 #endif

@@ -4,6 +4,7 @@
 #include "ipv4.h"
 #include "map.h"
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,10 +47,16 @@ addr_text(addr a, struct arena *arena)
 	return arena_strdup(arena, addr_print(a, text));
 }
 
+bool
+addr_text_is_v6(const char *text)
+{
+	return text && strchr(text, ':');
+}
+
 const char *
 addr_before_port(const char *ip, struct arena *arena)
 {
-	return strchr(ip, ':') ? arena_printf(arena, "[%s]", ip) : ip;
+	return addr_text_is_v6(ip) ? arena_printf(arena, "[%s]", ip) : ip;
 }
 
 /* The one that 0/0 is a range of, too: *ret may be below 2^32 of IPv6. */
@@ -67,7 +74,7 @@ read_any(const char *text, bool v6, addr *ret)
 bool
 addr_read(const char *text, addr *ret)
 {
-	bool v6 = text && strchr(text, ':');
+	bool v6 = addr_text_is_v6(text);
 	addr a;
 
 	if (!read_any(text, v6, &a) || addr_v6(a) != v6)
@@ -104,6 +111,26 @@ addr_range_read(const char *text, struct addr_range *ret)
 	return true;
 }
 
+/* Its net need be no address that is read: ::/3, ::1.2.3.4/128. */
+const char *
+addr_range_print(struct addr_range r, char to[static ADDR_RANGE_TEXT])
+{
+	uint8_t bytes[16];
+
+	addr_bytes(r.v6, r.net, bytes);
+	inet_ntop(r.v6 ? AF_INET6 : AF_INET, bytes, to, ADDR_TEXT);
+	snprintf(to + strlen(to), ADDR_RANGE_TEXT - strlen(to), "/%u", r.bits);
+	return to;
+}
+
+const char *
+addr_range_text(struct addr_range r, struct arena *arena)
+{
+	char text[ADDR_RANGE_TEXT];
+
+	return arena_strdup(arena, addr_range_print(r, text));
+}
+
 addr
 addr_head(addr a, unsigned bits, unsigned of)
 {
@@ -116,6 +143,25 @@ addr_within(addr a, struct addr_range r)
 	unsigned of = addr_bits(r.v6);
 
 	return addr_v6(a) == r.v6 && addr_head(a ^ r.net, r.bits, of) == 0;
+}
+
+bool
+addr_is_special(addr a)
+{
+	static const struct addr_range special[] = {
+		{ 0, 8, false },                   /* 0.0.0.0/8 */
+		{ (addr)127 << 24, 8, false },     /* 127.0.0.0/8 */
+		{ (addr)0xa9fe << 16, 16, false }, /* 169.254.0.0/16 */
+		{ (addr)7 << 29, 3, false },       /* 224.0.0.0/3 */
+		{ (addr)0xfe80 << 112, 10, true }, /* fe80::/10 */
+		{ (addr)0xff << 120, 8, true },    /* ff00::/8 */
+		{ (addr)0xffff << 32, 96, true },  /* ::ffff:0:0/96 */
+	};
+
+	for (size_t i = 0; i < sizeof special / sizeof *special; i++)
+		if (addr_within(a, special[i]))
+			return true;
+	return false;
 }
 
 bool

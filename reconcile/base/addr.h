@@ -13,7 +13,7 @@ struct arena;
 
 __extension__ typedef unsigned __int128 addr;
 
-enum { ADDR_TEXT = 46 };
+enum { ADDR_TEXT = 46, ADDR_RANGE_TEXT = ADDR_TEXT + 4 };
 
 static inline bool
 addr_v6(addr a)
@@ -31,6 +31,8 @@ const char *addr_print(addr, char to[static ADDR_TEXT]); /* returns `to` */
 const char *addr_text(addr, struct arena *);
 /* As it stands before a port: of IPv6 in brackets.  `ip` is any text. */
 const char *addr_before_port(const char *ip, struct arena *);
+/* Is this text, if it is an address or a range, one of IPv6?  False for NULL. */
+bool addr_text_is_v6(const char *);
 /* An address and nothing else; false for NULL and for all that is none. */
 bool addr_read(const char *text, addr *ret);
 addr addr_from(bool v6, const void *bytes); /* 4 or 16, as a packet has them */
@@ -44,7 +46,13 @@ struct addr_range {
 };
 /* "192.0.2.0/24" as it stands; without bits it is one address. */
 bool addr_range_read(const char *text, struct addr_range *ret);
+/* With its length; returns `to`. */
+const char *addr_range_print(struct addr_range, char to[static ADDR_RANGE_TEXT]);
+const char *addr_range_text(struct addr_range, struct arena *);
 bool addr_within(addr, struct addr_range); /* bits behind its length count for nothing */
 bool addr_overlap(struct addr_range, struct addr_range);
+/* One that is nobody's on a network: 0.0.0.0/8, loopback, link-local, multicast, reserved, IPv4
+ * within IPv6. */
+bool addr_is_special(addr);
 addr addr_head(addr, unsigned bits, unsigned of); /* its first `bits` of `of`, the rest 0 */
 #endif

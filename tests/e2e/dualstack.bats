@@ -211,7 +211,7 @@ names() { dig +short +time=2 +tries=2 "@10.43.0.10" "$@" | sort | xargs; }
 	shut told "$six" 8001
 	policy <<-Y
 		podSelector: {matchLabels: {set: ab}}
-		ingress: [{from: [{ipBlock: {cidr: "::/0", except: ["$cli6/128"]}}]}]
+		ingress: [{from: [{ipBlock: {cidr: "::/0", except: ["$cli6/128", "::1.2.3.4/128"]}}]}]
 	Y
 	wait_for 5 "all of IPv6 but one" open_ told "$six" 8001
 	shut cli "$six" 8001
@@ -248,7 +248,7 @@ names() { dig +short +time=2 +tries=2 "@10.43.0.10" "$@" | sort | xargs; }
 	KEDGE_TEST_PATIENCE=1 wait_for 5 "and with forwarding" forwards
 }
 
-@test "a pod that goes is drained of what came over IPv6" {
+@test "the rules of an IPv6 Service go with its last pod" {
 	pod last box:1 '["talk", "tcp6", "8001"]' | sed 's/labels: {/labels: {set: last, /' >"$W/clone/last.yaml"
 	svc last 'ipFamilies: [IPv6]' | sed 's/set: ab/set: last/; s/targetPort: http/targetPort: 8001/' >>"$W/clone/last.yaml"
 	push last

@@ -11,6 +11,7 @@
 #include "../../reconcile/patch.h"
 #include "../../reconcile/patch_tree.h"
 #include "../../reconcile/write.h"
+#include "../unit/golden.h"
 #include "../world.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -279,7 +280,7 @@ no_value_anywhere_crashes(void **state)
 {
 	struct mutants x = { 0 };
 	struct complaints none = { .arena = &x.base };
-	char *text = world_slurp("tests/fuzz/fields.yaml");
+	char *text = golden_contents("tests/fuzz/fields.yaml");
 
 	(void)state;
 	assert_non_null(text);

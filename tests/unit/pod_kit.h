@@ -45,6 +45,13 @@ web(struct kit *k)
 	return kit_find(k, RES_pod, "web");
 }
 
+/* The status of its first container. */
+static inline const struct container_status *
+container(struct kit *k)
+{
+	return &web(k)->status->containerStatuses.at[0];
+}
+
 static inline const struct condition *
 condition(struct kit *k, const char *type)
 {

@@ -43,6 +43,15 @@ what_is_no_address_is_not_read(void **state)
 	assert_true(a == 7);
 }
 
+static void
+a_family_is_told_by_the_text(void **state)
+{
+	(void)state;
+	assert_true(addr_text_is_v6("fd42::1") && addr_text_is_v6("::/0"));
+	assert_false(addr_text_is_v6("10.42.0.5") || addr_text_is_v6("10.42.0.0/16"));
+	assert_false(addr_text_is_v6("None") || addr_text_is_v6("") || addr_text_is_v6(NULL));
+}
+
 static bool
 holds(const char *range, const char *ip)
 {
@@ -80,6 +89,23 @@ a_range_holds_its_own_family(void **state)
 }
 
 static void
+a_range_is_printed_as_it_is_read(void **state)
+{
+	static const char *const same[] = {
+		"10.42.0.0/16", "0.0.0.0/0", "255.255.255.255/32", "fd42::/64", "::/0",
+		"::/3",         "::1/128",   "::1.2.3.4/128"
+	};
+	char text[ADDR_RANGE_TEXT];
+	struct addr_range r;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+		assert_true(addr_range_read(same[i], &r));
+		assert_string_equal(addr_range_print(r, text), same[i]);
+	}
+}
+
+static void
 ranges_overlap_within_a_family(void **state)
 {
 	struct addr_range a, b, c, any;
@@ -91,6 +117,25 @@ ranges_overlap_within_a_family(void **state)
 	assert_true(addr_overlap(a, b) && addr_overlap(b, a));
 	assert_false(addr_overlap(a, c));
 	assert_false(addr_overlap(any, a));
+}
+
+static void
+what_is_nobodys_on_a_network_is_special(void **state)
+{
+	static const char *const
+	    yes[] = { "0.0.0.0",         "0.255.255.255", "127.0.0.1", "127.255.0.1",
+		      "169.254.169.254", "224.0.0.1",     "240.0.0.1", "255.255.255.255",
+		      "fe80::1",         "febf::1",       "ff02::1",   "::ffff:10.42.0.7" },
+	    *const no[] = { "1.0.0.0",     "126.255.255.255", "128.0.0.0", "169.253.0.1",
+			    "169.255.0.1", "223.255.255.255", "10.42.0.5", "fd42::a2a:5",
+			    "fe7f::1",     "fec0::1",         "feff::1",   "2001:db8::1" };
+	addr a;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
+		assert_true(addr_read(yes[i], &a) && addr_is_special(a));
+	for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+		assert_true(addr_read(no[i], &a) && !addr_is_special(a));
 }
 
 /* Names of chains are made of it: those of IPv4 stay what they were. */
@@ -127,8 +172,11 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_read_is_printed),
 		cmocka_unit_test(what_is_no_address_is_not_read),
+		cmocka_unit_test(a_family_is_told_by_the_text),
 		cmocka_unit_test(a_range_holds_its_own_family),
+		cmocka_unit_test(a_range_is_printed_as_it_is_read),
 		cmocka_unit_test(ranges_overlap_within_a_family),
+		cmocka_unit_test(what_is_nobodys_on_a_network_is_special),
 		cmocka_unit_test(an_ipv4_address_counts_as_four_bytes),
 		cmocka_unit_test(bytes_are_as_in_a_packet),
 	};

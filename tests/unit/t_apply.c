@@ -1,4 +1,5 @@
 /* t_apply.c -- from a revision's manifests and the live objects to a plan. */
+#include "golden.h"
 #include "world.h"
 #include <glob.h>
 #include <setjmp.h>
@@ -360,6 +361,34 @@ a_look_at_the_changes_finds_what_a_look_at_everything_finds(void **state)
 	}
 }
 
+/* The golden world has no IPv6. */
+static void
+an_ipv6_address_outside_the_services_range_is_refused(void **state)
+{
+	static const char *const bad[] = { "fd99::1", "fd43::",      "::1",
+					   "::",      "::10.43.0.9", "fd43:0:0:1::7" };
+	struct bench b = { 0 };
+
+	(void)state;
+	world_snapshot(&b.w);
+	assert_true(addr_range_read("fd42::/64", &b.w.settings.pods6) &&
+		    addr_range_read("fd43::/112", &b.w.settings.svcs6));
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		const char *got = apply(
+		    &b, "main",
+		    arena_printf(&b.w.arena,
+				 "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: "
+				 "{clusterIP: '%s', ports: [{port: 80}]}\n",
+				 bad[i]),
+		    true);
+
+		if (!strstr(got, "provided IP is not in the valid range. The range of valid "
+				 "IPs is fd43::/112"))
+			fail_msg("%s: %s", bad[i], got);
+	}
+	bench_done(&b);
+}
+
 /* tests/golden/apply/NAME: seen.yaml lives (after `was.yaml`, when there is one,
  * was applied as source main), in.yaml is wanted, plan.txt is what to expect.
  * KEDGE_GOLDEN=write writes what came out; git diff is the review. */
@@ -375,18 +404,18 @@ golden_plans(void **state)
 	for (size_t i = 0; i < g.gl_pathc; i++) {
 		struct bench b = { 0 };
 		char dir[256], path[300];
-		char *in = world_slurp(g.gl_pathv[i]), *seen, *was, *want;
+		char *in = golden_contents(g.gl_pathv[i]), *seen, *was, *want;
 		const char *got;
 
 		snprintf(dir, sizeof dir, "%.*s", (int)strlen(g.gl_pathv[i]) - 8,
 			 g.gl_pathv[i]);
 		snprintf(path, sizeof path, "%s/seen.yaml", dir);
-		seen = world_slurp(path);
+		seen = golden_contents(path);
 		world_read(&b.w, DEFAULT_NS "---\n" SOURCE("main"));
 		if (seen)
 			world_read(&b.w, seen);
 		snprintf(path, sizeof path, "%s/was.yaml", dir);
-		was = world_slurp(path);
+		was = golden_contents(path);
 		if (was)
 			settle(&b, "main", was);
 		got = apply(&b, "main", in, strstr(in, "# prune allowed") != NULL);
@@ -397,7 +426,7 @@ golden_plans(void **state)
 			fputs(got, f);
 			fclose(f);
 		}
-		want = world_slurp(path);
+		want = golden_contents(path);
 		if (!want || strcmp(want, got)) {
 			print_message("# %s: expected\n%s# got\n%s", dir, want ? want : "",
 				      got);
@@ -439,6 +468,7 @@ main(void)
 		cmocka_unit_test(
 		    two_containers_are_matched_by_name_and_a_foreign_sidecar_stays),
 		cmocka_unit_test(a_look_at_the_changes_finds_what_a_look_at_everything_finds),
+		cmocka_unit_test(an_ipv6_address_outside_the_services_range_is_refused),
 		cmocka_unit_test(golden_plans),
 	};
 

@@ -18,6 +18,8 @@
 
 #include <cmocka.h>
 
+#include "golden.h"
+
 #define FOLDER "tests/golden/dns"
 
 struct bench {
@@ -27,33 +29,13 @@ struct bench {
 	struct dns_reply reply;
 };
 
-static char *
-contents(const char *path)
-{
-	cleanup_fclose FILE *f = fopen(path, "re");
-	struct buf b = { 0 };
-	char piece[4096];
-	size_t n;
-
-	while (f && (n = fread(piece, 1, sizeof piece, f)) > 0)
-		buf_add(&b, piece, n);
-	buf_add(&b, "", 0);
-	return buf_steal(&b);
-}
-
 static void
 golden(const char *file, const struct buf *got)
 {
-	cleanup_free char *path = NULL, *want = NULL;
-	cleanup_fclose FILE *f = NULL;
+	cleanup_free char *path = NULL;
 
 	xasprintf(&path, FOLDER "/%s", file);
-	if (getenv("KEDGE_GOLDEN") && (f = fopen(path, "we"))) {
-		fputs(got->at, f);
-		return;
-	}
-	want = contents(path);
-	assert_string_equal(got->at, want);
+	golden_check(path, FOLDER "/in.yaml", got);
 }
 
 /* Endpoints by the hundred, for answers that have no room. */
@@ -95,7 +77,7 @@ static int
 setup(void **state)
 {
 	struct bench *b = xcalloc(1, sizeof *b);
-	cleanup_free char *in = contents(FOLDER "/in.yaml");
+	cleanup_free char *in = golden_contents(FOLDER "/in.yaml");
 	struct dns_name zone;
 
 	assert_true(dns_name_read("cluster.local", &zone));

@@ -3,27 +3,12 @@
  * tests/golden/schema/NAME.yaml must give NAME.txt: the objects as JSON, then the
  * complaints.  KEDGE_GOLDEN=write writes them anew; the diff is for review.
  */
+#include "golden.h"
 #include "reads.h"
 #include <dirent.h>
 #include <stdlib.h>
 
 #define FOLDER "tests/golden/schema"
-
-static char *
-contents(const char *path)
-{
-	struct buf b = { 0 };
-	char block[4096];
-	FILE *f = fopen(path, "re");
-	size_t n;
-
-	if (!f)
-		return NULL;
-	while ((n = fread(block, 1, sizeof block, f)))
-		buf_add(&b, block, n);
-	fclose(f);
-	return buf_steal(&b);
-}
 
 static void
 outcome(const char *name, const char *text, struct buf *out)
@@ -45,24 +30,14 @@ compare(const char *name)
 {
 	char in[256], want[256];
 	cleanup_buf struct buf got = { 0 };
-	char *text, *golden;
+	char *text;
 
 	snprintf(in, sizeof in, FOLDER "/%s", name);
 	snprintf(want, sizeof want, FOLDER "/%.*s.txt", (int)(strlen(name) - 5), name);
-	text = contents(in);
+	text = golden_contents(in);
 	assert_non_null(text);
 	outcome(name, text, &got);
-	if (getenv("KEDGE_GOLDEN") && !strcmp(getenv("KEDGE_GOLDEN"), "write")) {
-		FILE *f = fopen(want, "we");
-
-		assert_non_null(f);
-		fputs(got.at, f);
-		fclose(f);
-	}
-	golden = contents(want);
-	if (!golden || strcmp(golden, got.at))
-		fail_msg("%s is not what %s gives now:\n%s", want, in, got.at);
-	free(golden);
+	golden_check(want, in, &got);
 	free(text);
 }
 
@@ -100,7 +75,7 @@ round_trip(const char *name)
 	char path[256], *text;
 
 	snprintf(path, sizeof path, FOLDER "/%s", name);
-	text = contents(path);
+	text = golden_contents(path);
 	for (struct manifest *m = manifest_read(name, text, strlen(text), &r.arena, &r.cs); m;
 	     m = m->next) {
 		cleanup_buf struct buf once = { 0 };

@@ -1,12 +1,6 @@
 /* t_pod_hold.c -- what a pod refers to is missing: who waits for it, and until when. */
 #include "pod_kit.h"
 
-static const struct container_status *
-container(struct kit *k)
-{
-	return &web(k)->status->containerStatuses.at[0];
-}
-
 /* Started, and the first container is held. */
 static struct kit_pod *
 held(struct kit *k)

@@ -33,12 +33,6 @@ asks_for(struct kit *k, const char *resource, const char *amount)
 	kit_update(k, p);
 }
 
-static const struct container_status *
-status(struct kit *k)
-{
-	return &web(k)->status->containerStatuses.at[0];
-}
-
 static void
 what_the_node_never_has_is_infeasible(void **state)
 {
@@ -53,8 +47,8 @@ what_the_node_never_has_is_infeasible(void **state)
 	    condition(k, "PodResizePending")->message,
 	    "Node didn't have enough capacity: cpu, requested: 2500, capacity: 2000");
 	assert_null(condition(k, "PodResizeInProgress"));
-	assert_string_equal(pairs_get(&status(k)->allocatedResources, "cpu"), "500m");
-	assert_string_equal(pairs_get(&status(k)->resources->requests, "cpu"), "500m");
+	assert_string_equal(pairs_get(&container(k)->allocatedResources, "cpu"), "500m");
+	assert_string_equal(pairs_get(&container(k)->resources->requests, "cpu"), "500m");
 	assert_string_equal(pass(k), "");
 	/* taken back */
 	asks_for(k, "cpu", "500m");
@@ -103,7 +97,7 @@ what_others_have_is_waited_for(void **state)
 	p->at[0].cpuShares = 1024;
 	pass(k);
 	assert_null(condition(k, "PodResizeInProgress"));
-	assert_string_equal(pairs_get(&status(k)->allocatedResources, "cpu"), "1");
+	assert_string_equal(pairs_get(&container(k)->allocatedResources, "cpu"), "1");
 	assert_string_equal(pass(k), "");
 }
 

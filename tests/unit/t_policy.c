@@ -1,4 +1,5 @@
 /* t_policy.c -- which rules policies become, when, and what a packet pays for them. */
+#include "golden.h"
 #include "policy_kit.h"
 
 static const struct host_seen host = { .hostname = "node" };
@@ -310,9 +311,9 @@ rules_of_ipv6_are_as_those_of_ipv4(void **state)
 				       .bridge = "kedge0",
 				       .pod_net = six_of("fd42:0:0:0::a2a:0"),
 				       .pod_bits = 64 };
-	struct addr_range all = { .v6 = true }, but[2], wide;
+	struct addr_range all = { .v6 = true }, but[3], wide;
 	const addr pods[] = { six_of("fd42::a2a:7"), six_of("fd42::a2a:8") };
-	struct np_block blocks[2] = { { .net = all, .except = but, .n = 2 } };
+	struct np_block blocks[2] = { { .net = all, .except = but, .n = 3 } };
 	struct np_rule rule = { .pods = pods, .npods = 2, .blocks = blocks, .nblocks = 2 };
 	struct np_part part = { "ns/p:ingress", false, &rule, 1 };
 	const struct np_part *parts[] = { &part };
@@ -321,6 +322,7 @@ rules_of_ipv6_are_as_those_of_ipv4(void **state)
 	static const char *const lines[] = {
 		" -s fd42::a2a:9/128 -j RETURN\n",
 		" -s 2001:db8::/32 -j RETURN\n",
+		" -s ::1.2.3.4/128 -j RETURN\n",
 		" -s ::/3 -g KDG-WY\n",
 		" -s fd42::a2a:7/128 -g KDG-WY\n",
 		"-A KDG-WI -d fd42::a2a:2/128 -g KDG-GI-",
@@ -333,6 +335,7 @@ rules_of_ipv6_are_as_those_of_ipv4(void **state)
 	(void)state;
 	assert_true(addr_range_read("fd42::a2a:9/128", &but[0]) &&
 		    addr_range_read("2001:db8::7/32", &but[1]) &&
+		    addr_range_read("::102:304/128", &but[2]) &&
 		    addr_range_read("::/3", &wide));
 	blocks[1].net = wide;
 	policy_text_part(&six, &part, &c);
@@ -353,8 +356,8 @@ static void
 the_text_is_as_reviewed(void **state)
 {
 	static struct bench b;
-	cleanup_free char *yaml = world_slurp("tests/golden/netproxy/policy.yaml");
-	cleanup_free char *want = world_slurp("tests/golden/netproxy/policy.rules");
+	cleanup_free char *yaml = golden_contents("tests/golden/netproxy/policy.yaml");
+	cleanup_free char *want = golden_contents("tests/golden/netproxy/policy.rules");
 	cleanup_buf struct buf text = { 0 };
 	struct chains c = { 0 };
 

@@ -13,22 +13,9 @@
 
 #include <cmocka.h>
 
+#include "golden.h"
+
 #define FOLDER "tests/golden/table"
-
-static char *
-contents(const char *path)
-{
-	cleanup_fclose FILE *f = fopen(path, "re");
-	struct buf b = { 0 };
-	char piece[4096];
-	size_t n;
-
-	if (!f)
-		return NULL;
-	while ((n = fread(piece, 1, sizeof piece, f)) > 0)
-		buf_add(&b, piece, n);
-	return buf_steal(&b);
-}
 
 static void
 print_table(struct world *w, enum resource_id res, struct buf *out)
@@ -53,10 +40,8 @@ print_table(struct world *w, enum resource_id res, struct buf *out)
 static void
 every_kind_prints_as_kubectl_does(void **state)
 {
-	cleanup_free char *in = contents(FOLDER "/in.yaml");
-	cleanup_free char *want = contents(FOLDER "/out.txt");
+	cleanup_free char *in = golden_contents(FOLDER "/in.yaml");
 	cleanup_buf struct buf got = { 0 };
-	cleanup_fclose FILE *f = NULL;
 	struct world w = { 0 };
 
 	(void)state;
@@ -64,10 +49,7 @@ every_kind_prints_as_kubectl_does(void **state)
 	world_read(&w, in);
 	for (int r = 0; r < RES_COUNT; r++)
 		print_table(&w, r, &got);
-	if (getenv("KEDGE_GOLDEN") && (f = fopen(FOLDER "/out.txt", "we")))
-		fputs(got.at, f);
-	else
-		assert_string_equal(got.at, want ? want : "");
+	golden_check(FOLDER "/out.txt", FOLDER "/in.yaml", &got);
 	arena_free(&w.arena);
 }
 

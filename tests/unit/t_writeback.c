@@ -4,6 +4,7 @@
  * (strategic, or DELETE) of that object gives, in NAME.txt, what the commit is called and which
  * lines of the file change, or why none does.  KEDGE_GOLDEN=write writes these anew.
  */
+#include "golden.h"
 #include "reads.h"
 #include "reconcile/amend.h"
 #include "reconcile/controllers.h"
@@ -15,22 +16,6 @@
 #include <stdlib.h>
 
 #define FOLDER "tests/golden/writeback"
-
-static char *
-contents(const char *path)
-{
-	struct buf b = { 0 };
-	char block[4096];
-	FILE *f = fopen(path, "re");
-	size_t n;
-
-	if (!f)
-		return NULL;
-	while ((n = fread(block, 1, sizeof block, f)))
-		buf_add(&b, block, n);
-	fclose(f);
-	return buf_steal(&b);
-}
 
 /* ---- two texts, line by line ---- */
 
@@ -189,11 +174,11 @@ compare(const char *name)
 {
 	char in[256], want[256];
 	cleanup_buf struct buf got = { 0 };
-	char *text, *golden, *body;
+	char *text, *body;
 
 	snprintf(in, sizeof in, FOLDER "/%s", name);
 	snprintf(want, sizeof want, FOLDER "/%.*s.txt", (int)(strcspn(name, ".")), name);
-	text = contents(in);
+	text = golden_contents(in);
 	assert_non_null(text);
 	for (body = text; !strncmp(body, "#? ", 3);)
 		body += strcspn(body, "\n") + 1;
@@ -206,17 +191,7 @@ compare(const char *name)
 		free(patch);
 	}
 	assert_true(got.len > 0);
-	if (getenv("KEDGE_GOLDEN") && !strcmp(getenv("KEDGE_GOLDEN"), "write")) {
-		FILE *f = fopen(want, "we");
-
-		assert_non_null(f);
-		fputs(got.at, f);
-		fclose(f);
-	}
-	golden = contents(want);
-	if (!golden || strcmp(golden, got.at) != 0)
-		fail_msg("%s is not what %s gives now:\n%s", want, in, got.at);
-	free(golden);
+	golden_check(want, in, &got);
 	free(text);
 }
 
@@ -325,9 +300,7 @@ any_tree(struct arena *a, int depth)
 /* How one file is written. */
 struct hand {
 	struct amend fake;
-	struct arena *a;
 	unsigned comments; /* how many were put in */
-	bool crlf;
 };
 
 static void
@@ -459,8 +432,7 @@ one_change(struct tally *tally)
 {
 	READING(r);
 	struct hand h = {
-		.fake = { .newline = "\n", .map_step = 1 + dice(4), .list_step = dice(3) },
-		.a = &r.arena
+		.fake = { .newline = "\n", .map_step = 1 + dice(4), .list_step = dice(3) }
 	};
 	struct tree *before = any_tree(&r.arena, 4), *after;
 	cleanup_buf struct buf text = { 0 }, out = { 0 };

@@ -1,0 +1,173 @@
+/* t_pod_place.c -- which node and address a pod gets, and why it gets none. */
+#include "pod_kit.h"
+
+static void
+a_pod_gets_node_and_address_before_anything_starts(void **state)
+{
+	struct kit *k = *state;
+
+	pod(k, "web", "", "");
+	assert_string_equal(pass(k), "~ update pod default/web  # placed on node, 10.42.0.2\n"
+				     "! event pod default/web  # Scheduled: Successfully "
+				     "assigned default/web to node\n");
+	assert_string_equal(web(k)->spec->nodeName, "node");
+	assert_string_equal(web(k)->status->podIP, "10.42.0.2");
+	assert_string_equal(web(k)->status->podIPs.at[0].ip, "10.42.0.2");
+	assert_string_equal(web(k)->status->phase, "Pending");
+	assert_string_equal(web(k)->status->qosClass, "BestEffort");
+	assert_string_equal(condition(k, "PodScheduled")->status, "True");
+	assert_string_equal(pass(k), ". status pod default/web  # Pending\n"
+				     "+ start pod default/web  # web:1\n");
+	assert_string_equal(container(k)->state->waiting->reason, "ContainerCreating");
+	assert_string_equal(pass(k), "");
+}
+
+/* Nobody scheduled it: so does Kubernetes. */
+static void
+a_pod_that_names_its_node_is_not_told_as_scheduled(void **state)
+{
+	struct kit *k = *state;
+
+	pod(k, "web", ", nodeName: node", "");
+	assert_string_equal(pass(k), "~ update pod default/web  # placed on node, 10.42.0.2\n");
+	assert_string_equal(condition(k, "PodScheduled")->status, "True");
+}
+
+static void
+addresses_go_round_and_are_never_in_two_hands(void **state)
+{
+	struct kit *k = *state;
+	struct snapshot *s;
+
+	k->settings.pod_net = 0x0a2a0100;
+	k->settings.pod_bits = 29; /* .2 to .6 */
+	pod(k, "a", "", "");
+	pod(k, "b", "", "");
+	s = kit_snapshot(k);
+	pod_reconcile(s, kit_find(k, RES_pod, "a"), &k->plan);
+	pod_reconcile(s, kit_find(k, RES_pod, "b"), &k->plan);
+	assert_string_equal(kit_text(k),
+			    "~ update pod default/a  # placed on node, 10.42.1.2\n"
+			    "! event pod default/a  # Scheduled: Successfully assigned "
+			    "default/a to node\n"
+			    "~ update pod default/b  # placed on node, 10.42.1.3\n"
+			    "! event pod default/b  # Scheduled: Successfully assigned "
+			    "default/b to node\n");
+	kit_carry_all(k);
+	kit_drop(k, RES_pod, "default", "a"); /* .2 is free, but it rests */
+	k->now += 1000;
+	pod(k, "c", "", "");
+	assert_string_equal(kit_do(k, pod_reconcile, RES_pod, "c"),
+			    "~ update pod default/c  # placed on node, 10.42.1.4\n"
+			    "! event pod default/c  # Scheduled: Successfully assigned "
+			    "default/c to node\n");
+	kit_pod_new(k, "a-stranger")->seen.ip = "10.42.1.5"; /* on the host, in no object */
+	pod(k, "d", "", "");
+	assert_non_null(strstr(kit_do(k, pod_reconcile, RES_pod, "d"), "10.42.1.6"));
+	k->now += 1000;
+	pod(k, "e", "", "");
+	assert_non_null(strstr(kit_do(k, pod_reconcile, RES_pod, "e"), "10.42.1.2"));
+	pod(k, "f", "", "");
+	assert_non_null(strstr(kit_do(k, pod_reconcile, RES_pod, "f"),
+			       "no free address is left in the pod range"));
+}
+
+/* Its pod may be gone: what the store knows is not all that was given out. */
+static void
+the_address_of_a_pod_that_is_gone_rests_too(void **state)
+{
+	struct kit *k = *state;
+	struct snapshot *s;
+
+	pod(k, "a", "", "");
+	s = kit_snapshot(k);
+	s->last_ip = "10.42.0.7";
+	pod_reconcile(s, kit_find(k, RES_pod, "a"), &k->plan);
+	assert_non_null(strstr(kit_text(k), "placed on node, 10.42.0.8"));
+	s = kit_snapshot(k);
+	s->last_ip = "192.0.2.1"; /* of a range that is none of ours any more */
+	pod_reconcile(s, kit_find(k, RES_pod, "a"), &k->plan);
+	assert_non_null(strstr(kit_text(k), "placed on node, 10.42.0.2"));
+}
+
+static void
+a_node_selector_that_nothing_matches_leaves_it_unschedulable(void **state)
+{
+	struct kit *k = *state;
+
+	pod(k, "web", ", nodeSelector: {disk: ssd}", "");
+	pass(k);
+	assert_string_equal(k->plan.at[0].why,
+			    "0/1 nodes are available: 1 node(s) didn't match "
+			    "Pod's node affinity/selector.");
+	assert_int_equal(k->plan.at[1].verb, ACT_EVENT);
+	assert_string_equal(condition(k, "PodScheduled")->status, "False");
+	assert_string_equal(condition(k, "PodScheduled")->reason, "Unschedulable");
+	pass(k);
+	assert_int_equal(k->plan.n, 0);
+}
+
+static void
+requests_beyond_the_node_leave_it_unschedulable(void **state)
+{
+	struct kit *k = *state;
+
+	pod(k, "big", "", ", resources: {requests: {memory: 3Gi, cpu: '1'}}");
+	kit_do(k, pod_reconcile, RES_pod, "big");
+	pod(k, "web", "", ", resources: {requests: {memory: 2Gi, cpu: '1'}}");
+	pass(k);
+	assert_string_equal(condition(k, "PodScheduled")->message,
+			    "0/1 nodes are available: 1 Insufficient memory.");
+	kit_drop(k, RES_pod, "default", "big");
+	assert_non_null(strstr(pass(k), "placed on node"));
+}
+
+static void
+local_storage_that_is_asked_for_has_to_be_there(void **state)
+{
+	struct kit *k = *state;
+
+	pod(k, "big", "", ", resources: {requests: {ephemeral-storage: 6Gi}}");
+	kit_do(k, pod_reconcile, RES_pod, "big");
+	/* a limit without a request is one */
+	pod(k, "web", "", ", resources: {limits: {ephemeral-storage: 5Gi}}");
+	pass(k);
+	assert_string_equal(condition(k, "PodScheduled")->message,
+			    "0/1 nodes are available: 1 Insufficient ephemeral-storage.");
+	kit_drop(k, RES_pod, "default", "big");
+	assert_non_null(strstr(pass(k), "placed on node"));
+}
+
+static void
+a_taint_needs_a_toleration(void **state)
+{
+	struct kit *k = *state;
+
+	kit_drop(k, RES_node, "", "node");
+	kit_read(k, "apiVersion: v1\nkind: Node\nmetadata: {name: node}\n"
+		    "spec: {taints: [{key: gpu, value: 'yes', effect: NoSchedule}]}\n");
+	pod(k, "web", "", "");
+	pass(k);
+	assert_string_equal(
+	    condition(k, "PodScheduled")->message,
+	    "0/1 nodes are available: 1 node(s) had untolerated taint {gpu: yes}.");
+	pod(k, "other", ", tolerations: [{key: gpu, operator: Exists}]", "");
+	assert_non_null(strstr(kit_do(k, pod_reconcile, RES_pod, "other"), "placed on node"));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(a_pod_gets_node_and_address_before_anything_starts),
+		T(a_pod_that_names_its_node_is_not_told_as_scheduled),
+		T(addresses_go_round_and_are_never_in_two_hands),
+		T(the_address_of_a_pod_that_is_gone_rests_too),
+		T(a_node_selector_that_nothing_matches_leaves_it_unschedulable),
+		T(requests_beyond_the_node_leave_it_unschedulable),
+		T(local_storage_that_is_asked_for_has_to_be_there),
+		T(a_taint_needs_a_toleration),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -78,28 +78,30 @@ on_place(void *ctx, const struct object *o, const char *field, struct arena *a)
 
 /* ---- sources ---- */
 
-/* The revision before the newest that was applied. */
+/* The revision before the newest: of those that were applied, and so the one that runs when
+ * the newest was refused. */
 static int64_t
 revision_before(struct brain *b, struct watch *w)
 {
 	struct objects all = store_all(b->store, RES_revision);
-	int64_t newest = 0, before = 0;
+	int64_t newest = 0, before = 0, refused = 0;
 
 	for (size_t i = 0; i < all.n; i++) {
 		const struct revision *r = (const void *)all.at[i];
 
-		if (strcmp(r->spec->source, w->config->name) || !r->status ||
-		    (r->status->errors.n && !r->status->created && !r->status->changed &&
-		     !r->status->pruned))
+		if (strcmp(r->spec->source, w->config->name) || !r->status)
 			continue;
-		if (r->spec->number > newest) {
+		if (r->status->errors.n && !r->status->created && !r->status->changed &&
+		    !r->status->pruned) {
+			refused = r->spec->number > refused ? r->spec->number : refused;
+		} else if (r->spec->number > newest) {
 			before = newest;
 			newest = r->spec->number;
 		} else if (r->spec->number > before) {
 			before = r->spec->number;
 		}
 	}
-	return before;
+	return refused > newest ? newest : before;
 }
 
 /* Who gave no number hears which it became. */

@@ -142,7 +142,7 @@ history_row(struct cli_call *c, struct cli_table *t, json_t *r)
 		arena_printf(c->arena, "+%s ~%s -%s", cli_at(c, r, "status.created"),
 			     cli_at(c, r, "status.changed"), cli_at(c, r, "status.pruned")),
 		revision_author(c, cli_at(c, r, "spec.author")),
-		cli_first_line(c, cli_at(c, r, "spec.message"), 50),
+		cli_first_line(c, cli_at(c, r, "spec.message"), 100),
 	};
 
 	cli_table_row(t, cells);

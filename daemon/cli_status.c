@@ -41,7 +41,7 @@ put_revision(struct cli_call *c, const char *label, json_t *r, struct buf *out)
 {
 	buf_addf(out, "  %-9s %s  %s  (%s, %s)\n", label,
 		 arena_strndup(c->arena, cli_at(c, r, "spec.commit"), 7),
-		 cli_first_line(c, cli_at(c, r, "spec.message"), 50),
+		 cli_first_line(c, cli_at(c, r, "spec.message"), 100),
 		 revision_author(c, cli_at(c, r, "spec.author")),
 		 cli_ago(c, revision_start(c, r)));
 	buf_addf(out, "  %-9s revision %" PRId64 ", %s\n", "health", revision_number(r),
@@ -68,7 +68,7 @@ put_next(struct cli_call *c, json_t *source, struct buf *out)
 	if (*next)
 		buf_addf(out, "  %-9s %.7s  %s  (%s), not applied; kedge diff shows it\n",
 			 "next", next,
-			 cli_first_line(c, cli_at(c, source, "status.nextMessage"), 50),
+			 cli_first_line(c, cli_at(c, source, "status.nextMessage"), 100),
 			 revision_author(c, cli_at(c, source, "status.nextAuthor")));
 }
 

@@ -435,8 +435,9 @@ sources_finish(struct config *c, struct arena *a, struct error **e)
 			rc = fail(e, WHY_INVALID, "source \"%s\": %s", s->name, why);
 		else if (map_put(&seen, s->name, s))
 			rc = fail(e, WHY_INVALID,
-				  "two sources are named \"%s\"; give one another name "
-				  "(--source NAME=%s)",
+				  "two sources are named \"%s\" (those of kedge.yaml and of "
+				  "--source count together): leave one out, or give it "
+				  "another name (--source NAME=%s)",
 				  s->name, s->url);
 		if (!is_url(s->url) && *s->url != '/') {
 			char *full = realpath(s->url, NULL);

@@ -72,8 +72,10 @@ git_rollback(git_repository *repo, const char *ref, const git_oid *head, const c
 	if (mix_trees(repo, top, old, subdir, &tree_id, e) || git_sign(author, &who, e))
 		return -1;
 	if (git_oid_equal(&tree_id, git_commit_tree_id(top)))
-		return fail(e, WHY_EXISTS, "the head of %s already is as it was in %.12s", ref,
-			    commit);
+		return fail(e, WHY_EXISTS,
+			    "the head of %s already is as it was in %.12s: name another "
+			    "revision (kedge history lists them)",
+			    ref, commit);
 	if ((rc = git_tree_lookup(&tree, repo, &tree_id)) ||
 	    (rc = git_commit_create(&id, repo, NULL, who, who, NULL, message, tree, 1,
 				    (const git_commit *[]){ top })))

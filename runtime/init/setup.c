@@ -449,6 +449,10 @@ op_exec(struct setup *s, const struct op *op)
 		*at++ = s->home;
 		*at = NULL;
 	}
+	if (s->tty && !env_get(env, "TERM")) { /* of an exec, as containerd has it */
+		*at++ = (char *)"TERM=xterm";
+		*at = NULL;
+	}
 	sys(umask, 022);
 	sys(rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
 	r = (int)sys(close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);

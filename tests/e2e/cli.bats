@@ -27,6 +27,9 @@ teardown_file() {
 		kedge help $c | grep -q "^usage: kedge $c"
 		kedge $c --help | grep -q "^usage: kedge $c"
 	done
+	# what an option of two commands means to each
+	kedge help kubeconfig | grep -q -- '--user USER .*of kubeconfig:'
+	kedge help debug | grep -q -- '--container NAME .*of debug:'
 }
 
 @test "no line of help is wider than a terminal of 80 columns" {

@@ -108,6 +108,19 @@ names() { dig +short +time=2 +tries=2 "@10.43.0.10" "$@" | sort | xargs; }
 	[ "$status" != 0 ]
 }
 
+@test "the example's Service and server are of both families once it says so" {
+	image web:1 --env VERSION=v1
+	cp -r "$ROOT/repo-example/web" "$W/clone/"
+	sed -i 's/^spec:/spec:\n  ipFamilyPolicy: PreferDualStack/' "$W/clone/web/service.yaml"
+	push_wait example 60s
+	[[ $(curl -gsm 2 "http://[$(addr web)]/") == web-*" v1 ahoy" ]]
+	[[ $(curl -sm 2 "http://$(addr web false)/") == web-*" v1 ahoy" ]]
+	[[ $(curl -gsm 2 "http://[fd42::a2a:1]:30080/") == web-*" v1 ahoy" ]]
+	rm -r "$W/clone/web"
+	push "no example"$'\n\nKedge-Prune: yes'
+	wait_for 10 "it goes" has_ready app=web 0
+}
+
 @test "names have AAAA, and addresses names" {
 	[ "$(names six.default.svc.cluster.local AAAA)" = "$(addr six)" ]
 	[ -z "$(names six.default.svc.cluster.local A)" ]

@@ -86,7 +86,10 @@ kedged_fails() {
 	kedged_fails 'loopback' --listen 0.0.0.0:8001
 	kedged_fails '8001x|ADDRESS:PORT' --listen 127.0.0.1:8001x
 	kedged_fails 'relative|absolute' --source relative/path
-	kedged_fails '"?a"? .*twice|already|two sources' --source a=/x --source a=/y
+	kedged_fails 'two sources are named "a" .those of kedge.yaml and of --source count together' --source a=/x --source a=/y
+	echo 'sources: [{name: a, url: /x}]' >"$W/kedge.yaml"
+	kedged_fails 'two sources are named "a" .those of kedge.yaml and of --source count together' --source a=/y
+	: >"$W/kedge.yaml"
 	kedged_fails '/nowhere.yaml.*No such file' --config /nowhere.yaml
 }
 

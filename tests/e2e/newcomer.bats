@@ -56,6 +56,28 @@ teardown() {
 	[ "$output" = "kedge: source deploy has no revision 99; kedge history lists them" ]
 }
 
+@test "a rollback of a commit that was refused goes to what runs, not to what was before that" {
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	for v in one two; do
+		configmap a $v >"$W/clone/a.yaml"
+		push_wait $v
+	done
+	echo 'kind: Nonsense' >"$W/clone/b.yaml"
+	push broken
+	run kedge wait --for "$(head_id)"
+	[ "$status" = 1 ]
+	run kedge rollback
+	[[ $output =~ ^"source deploy rolled back to revision 2 (" ]]
+	kedge wait
+	[ "$(field cm a .data.v)" = two ]
+	run kedge rollback # from there as ever
+	[[ $output =~ "already is as it was" ]]
+	kedge rollback 1
+	kedge wait
+	[ "$(field cm a .data.v)" = one ]
+}
+
 @test "a rollback while suspended says that it waits for a resume" {
 	repo_make
 	kedge_start --source "deploy=$W/deploy.git"

@@ -100,8 +100,9 @@ begin() {
 		[ "$status" = 7 ] && [ "$output" = out ] && [[ $stderr == *err* ]] || return 1
 		k exec -i mute -- cat <"$W/big" | cmp - "$W/big" || return 1
 		[ "$(k exec mute -- cat </dev/null)" = "" ] || return 1
-		run script -qec "stty rows 33 cols 77; HOME=$W KUBECONFIG=/dev/null $K --server=http://$API exec -it mute -- sh -c 'sleep 0.3; stty size; exit 5'" /dev/null
-		has '33 77' && [ "$status" = 5 ] || return 1
+		run script -qec "stty rows 33 cols 77; HOME=$W KUBECONFIG=/dev/null $K --server=http://$API exec -it mute -- sh -c 'sleep 0.3; stty size; echo kind=\$TERM.; exit 5'" /dev/null
+		has '33 77' && has 'kind=xterm.' && [ "$status" = 5 ] || return 1
+		[ "$(k exec mute -- sh -c 'echo kind=$TERM.')" = kind=. ] || return 1
 		run k exec mute -- /bin/nothing
 		has 'no such file or directory'
 	}

@@ -85,6 +85,8 @@ back_to() { pull && deployment_file "$1" | put web && wait_for 15 "it is as it w
 		run changed
 		[ "$output" = $'-        image: "box:1"  # the first\n+        image: "box:2"  # the first' ] || return 1
 		[ "$(said)" = 'deployment default/web: spec.template.spec.containers[box].image box:1 -> box:2' ] || return 1
+		kedge history | grep -q 'containers\[box\].image box:1 -> box:2$' || return 1 # whole, also there
+		kedge status | grep -q 'containers\[box\].image box:1 -> box:2  (root, ' || return 1
 		k rollout undo deploy web || return 1
 		k rollout status deploy web --timeout=20s || return 1
 		[ "$(said)" = 'deployment default/web: spec.template.spec.containers[box].image box:2 -> box:1' ] || return 1

@@ -395,7 +395,9 @@ a_rollback_is_a_commit_in_the_source(void **state)
 	/* The same again changes nothing. */
 	assert_int_equal(source_revert_to(w.s, "main", first, "G <g@e>", "again", &e), 0);
 	assert_news(&w, SOURCE_ANSWERED, 5);
-	assert_non_null(strstr(source_answer(w.s, "main"), "already is as it was"));
+	assert_non_null(strstr(source_answer(w.s, "main"), "already is as it was in "));
+	assert_non_null(strstr(source_answer(w.s, "main"),
+			       ": name another revision (kedge history lists them)"));
 	world_end(&w);
 }
 

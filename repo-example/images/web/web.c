@@ -233,12 +233,31 @@ stop(struct server *s)
 	s->listener = -1;
 }
 
+/* A socket there, or -1: the host may have no IPv6. */
+static int
+server_bind(const struct sockaddr *at, socklen_t len)
+{
+	int fd = socket(at->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int one = 1, zero = 0;
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (at->sa_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
+	if (bind(fd, at, len) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
 static void
 server_open(struct server *s)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct sockaddr_in6 all = { .sin6_family = AF_INET6 };
+	struct sockaddr_in four = { .sin_family = AF_INET };
+	int port = atoi(env("PORT", "8080"));
 	struct rlimit files;
-	int one = 1;
 	sigset_t set;
 
 	if (!getrlimit(RLIMIT_NOFILE, &files)) {
@@ -250,10 +269,11 @@ server_open(struct server *s)
 	s->greeting = env("GREETING", "");
 	s->unready = getenv("UNREADY") != NULL;
 	s->slow_ms = atoi(env("SLOW_MS", "0"));
-	in.sin_port = htons(atoi(env("PORT", "8080")));
-	s->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	setsockopt(s->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	if (bind(s->listener, (void *)&in, sizeof in) || listen(s->listener, SOMAXCONN))
+	all.sin6_port = four.sin_port = htons(port);
+	s->listener = server_bind((void *)&all, sizeof all); /* of both families */
+	if (s->listener < 0)
+		s->listener = server_bind((void *)&four, sizeof four);
+	if (s->listener < 0 || listen(s->listener, SOMAXCONN))
 		err(1, "listen");
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
@@ -265,7 +285,7 @@ server_open(struct server *s)
 		err(1, "epoll");
 	watch(s, s->listener, EPOLLIN, &s->listener, EPOLL_CTL_ADD);
 	watch(s, s->signals, EPOLLIN, &s->signals, EPOLL_CTL_ADD);
-	printf("web: %s %s listens on port %d\n", s->host, s->version, ntohs(in.sin_port));
+	printf("web: %s %s listens on port %d\n", s->host, s->version, port);
 	fflush(stdout);
 }
 

@@ -131,8 +131,11 @@ switch_to(int dir, const struct rt_volume *v, const char *fresh, struct owner ow
 static struct owner
 owner_of(uint32_t root, int64_t fs_group)
 {
-	return (struct owner){ root ? root : (uid_t)-1,
-			       fs_group < 0 ? (gid_t)-1 : root + (gid_t)fs_group };
+	struct owner o = { root ? root : (uid_t)-1, root ? root : (gid_t)-1 };
+
+	if (fs_group >= 0)
+		o.gid = root + (gid_t)fs_group;
+	return o;
 }
 
 int

@@ -23,7 +23,8 @@
 
 enum {
 	MAX_BODY = 3 * 1024 * 1024,
-	BLOCK = 1024 /* what an HTTP/1.0 client's answer goes through; others' have none */
+	BLOCK = 1024,      /* what an HTTP/1.0 client's answer goes through; others' have none */
+	ALIVE_SECONDS = 30 /* between the kernel's questions to the client of a tunnel */
 };
 
 struct http_request {
@@ -641,13 +642,17 @@ on_upgraded(void *cls, struct MHD_Connection *c, void *con, const char *extra, s
 	struct http_request *r = cls;
 	struct http_tunnel *t = xcalloc(1, sizeof *t);
 	int sock = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
-	    on = 1;
+	    on = 1, alive = ALIVE_SECONDS;
 
 	(void)con;
 	/* What is typed, and an exit code, would wait 40 ms for the peer's acknowledgement of
 	 * what came before.  Of TLS `fd` is not the socket, and a unix socket has no such
 	 * option. */
 	(void)setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	/* Of a client that has gone while nothing was read from it only its kernel can tell. */
+	(void)setsockopt(sock, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	(void)setsockopt(sock, IPPROTO_TCP, TCP_KEEPIDLE, &alive, sizeof alive);
+	(void)setsockopt(sock, IPPROTO_TCP, TCP_KEEPINTVL, &alive, sizeof alive);
 	t->http = r->http;
 	t->listener = r->listener;
 	t->handle = handle;

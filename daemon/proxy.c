@@ -13,6 +13,7 @@
 #include "stream_limits.h"
 #include <ctype.h>
 #include <errno.h>
+#include <event2/event.h>
 #include <string.h>
 
 enum { HEADERS_MOST = 256 };
@@ -40,6 +41,7 @@ struct proxied {
 	struct buf out;
 	bool out_waits, begun, done, broken;
 	struct carrier *carrier; /* after the upgrade */
+	struct event *deadline;  /* the client has left since, and `in` has its last words */
 };
 
 static void
@@ -53,6 +55,8 @@ proxied_free(struct proxied *p)
 	}
 	if (p->carrier)
 		carrier_close(p->carrier);
+	if (p->deadline)
+		event_free(p->deadline);
 	p->api->nproxied--;
 	*p->link = p->next;
 	if (p->next)
@@ -70,7 +74,7 @@ on_call_gone(void *state)
 	struct proxied *p = state;
 
 	p->call = NULL;
-	if (!p->carrier)
+	if (!p->carrier && !p->deadline)
 		proxied_free(p);
 }
 
@@ -106,8 +110,8 @@ on_wanted(char *to, size_t size, size_t n, void *arg)
 	struct proxied *p = arg;
 	size_t k = p->in.len < size * n ? p->in.len : size * n;
 
-	if (!k && p->in_ended)
-		return 0;
+	if (!k && p->in_ended) /* nobody is there for an answer: it ends at once */
+		return p->deadline ? CURL_READFUNC_ABORT : 0;
 	if (!k) {
 		p->in_waits = true;
 		return CURL_READFUNC_PAUSE;
@@ -176,6 +180,8 @@ on_answer_body(char *at, size_t size, size_t n, void *arg)
 	struct proxied *p = arg;
 	size_t queued = p->carrier ? carrier_queued(p->carrier) : p->out.len;
 
+	if (p->deadline)
+		return size * n;
 	/* The client hears nothing before it has said all: a pod that waits for it to listen
 	 * meanwhile would wait for ever. */
 	if (!p->in_ended && !p->upgrades && queued < PROXY_EARLY)
@@ -221,9 +227,31 @@ on_progress(void *ctx)
 }
 
 static void
+on_deadline(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	proxied_free(ctx);
+}
+
+/* What it said before it left the pod gets still. */
+static void
 on_gone(void *ctx)
 {
-	proxied_free(ctx);
+	struct timeval wait = { .tv_sec = STREAM_LEFT_SECONDS };
+	struct proxied *p = ctx;
+
+	if (p->done || p->in_waits) { /* waits: libcurl has sent all */
+		proxied_free(p);
+		return;
+	}
+	carrier_close(p->carrier);
+	p->carrier = NULL;
+	p->deadline = evtimer_new(p->api->base, on_deadline, p);
+	evtimer_add(p->deadline, &wait);
+	p->in_ended = true;
+	p->out_waits = false;
+	go_on(p);
 }
 
 static void
@@ -232,7 +260,7 @@ on_upgraded(void *mine, struct http_tunnel *t, const void *extra, size_t n)
 	static const struct websocket_handler handler = { on_message, on_progress, on_gone };
 	struct proxied *p = mine;
 
-	p->carrier = carrier_new(p->api->base, t, extra, n, false, 0, &handler, p);
+	p->carrier = carrier_new(p->api->base, t, extra, n, CARRIER_ANY, 0, &handler, p);
 	carrier_send(p->carrier, buf_text(&p->out), p->out.len);
 	buf_done(&p->out);
 	if (p->done)
@@ -391,7 +419,9 @@ on_done(void *mine, CURLcode rc)
 
 	p->done = true;
 	p->broken = rc != CURLE_OK;
-	if (p->carrier)
+	if (p->deadline)
+		proxied_free(p);
+	else if (p->carrier)
 		carrier_end(p->carrier);
 	else if (p->call && p->begun)
 		http_wake(p->call->req);

@@ -379,3 +379,34 @@ over() {
 	matches '^HTTP/1.1 200'
 	[ "$(code "$POD/switch")" = 426 ]
 }
+
+@test "nothing is put into another protocol's bytes while the pod does not listen" {
+	stay slow
+	over "$NS/pods/slow/proxy/switch?wait" 5000 >"$W/got" 3>&- &
+	wait_for 10 "it went over" grep -q ahoy "$W/got"
+	sleep 4 # kedge would ask a client of its own after two
+	go slow
+	wait $!
+	[ "$(tail -n 1 "$W/got")" = 20480000 ]
+}
+
+@test "what a client of another protocol said before it left, the pod gets still" {
+	local n=20000000
+	counted() { kedge exec slow -- cat /tmp/count >"$W/sent"; }
+	stay slow
+	kedge exec slow -- rm -f /tmp/count
+	perl -MIO::Socket::INET -e '
+		my ($to, $path, $n) = @ARGV;
+		alarm 60;
+		my $s = IO::Socket::INET->new($to) or die;
+		print $s "GET $path HTTP/1.1\r\nHost: $to\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+		$s->flush;
+		while (<$s>) { last if /^ahoy/ }
+		syswrite STDOUT, "over\n";
+		print $s "x" x $n' "$API" "$NS/pods/slow/proxy/swallow" $n >"$W/got" 3>&- &
+	wait_for 10 "it went over" grep -q over "$W/got"
+	go slow
+	wait $!
+	wait_for 20 "it is counted" counted
+	[ "$(cat "$W/sent")" = $n ]
+}

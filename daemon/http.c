@@ -305,7 +305,7 @@ take_body(struct http_request *r, const char *data, size_t *n)
 	const struct http_handler *h = &r->http->handler;
 	ssize_t took;
 
-	if ((r->answered && !r->passes) || r->discard) {
+	if ((r->answered && !(r->passes && r->take)) || r->discard) {
 		*n = 0;
 	} else if (r->take) {
 		took = r->cut ? -1 : r->take(r->mine, data, *n);

@@ -533,10 +533,13 @@ curl_set_up(struct proxied *p, const struct proxy_target *t)
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, p);
 	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(c, CURLOPT_HEADERDATA, p);
-	if (!strcmp(method, "HEAD"))
+	if (!strcmp(method, "HEAD")) { /* what body it may have is thrown away */
 		curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
-	else
+		http_take_body(p->call->req, on_body, on_body_end);
+		p->in_ended = true;
+	} else {
 		body_put(p);
+	}
 	curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method);
 	headers_put(p, t);
 	curl_easy_setopt(c, CURLOPT_HTTPHEADER, p->headers);

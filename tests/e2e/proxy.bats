@@ -380,6 +380,19 @@ over() {
 	[ "$(code "$POD/switch")" = 426 ]
 }
 
+@test "a HEAD that brings a body, of any size, has its answer" {
+	local n
+	for n in 1 4000000; do
+		perl -MIO::Socket::INET -e '
+				my ($to, $path, $n) = @ARGV;
+				alarm 20;
+				my $s = IO::Socket::INET->new($to) or die;
+				print $s "HEAD $path HTTP/1.1\r\nHost: $to\r\nConnection: close\r\nContent-Length: $n\r\n\r\n", "x" x $n;
+				$s->flush;
+				exit(<$s> =~ / 200 / ? 0 : 1)' "$API" "$POD/echo" $n
+	done
+}
+
 @test "nothing is put into another protocol's bytes while the pod does not listen" {
 	stay slow
 	over "$NS/pods/slow/proxy/switch?wait" 5000 >"$W/got" 3>&- &

@@ -16,7 +16,11 @@
 #include <event2/event.h>
 #include <string.h>
 
-enum { HEADERS_MOST = 256 };
+enum {
+	HEADERS_MOST = 256,
+	HEAD_MORE = 512, /* what is put to the headers of an answer: Date, Connection, a
+			    Location's prefix */
+};
 
 struct proxied {
 	struct api *api;
@@ -380,6 +384,10 @@ on_header(char *at, size_t size, size_t n, void *arg)
 	}
 	if (has_header(p, "Transfer-Encoding"))
 		p->size = -1;
+	if (p->head_bytes + HEAD_MORE > http_room(p->call->req)) {
+		p->trouble = "its headers and those of the request are too large together";
+		return 0;
+	}
 	if (p->code >= 200 || p->code == 101)
 		answer_begin(p);
 	return len;
@@ -446,10 +454,21 @@ static void
 on_asked_header(void *ctx, const char *name, const char *value)
 {
 	struct proxied *p = ctx;
-	const char *connection = http_header(p->call->req, "Connection");
 
-	if (proxy_header_passes(name, value, connection, PROXY_ASKS))
+	if (proxy_header_passes(name, value, p->connection, PROXY_ASKS))
 		header_put(p, name, value);
+}
+
+/* It may be there more than once. */
+static void
+on_connection_header(void *ctx, const char *name, const char *value)
+{
+	struct proxied *p = ctx;
+
+	if (!strcasecmp(name, "Connection"))
+		p->connection =
+		    p->connection ? arena_printf(&p->call->arena, "%s,%s", p->connection, value)
+				  : value;
 }
 
 static void
@@ -459,7 +478,9 @@ headers_put(struct proxied *p, const struct proxy_target *t)
 	const char *before = http_header(r, "X-Forwarded-For"), *from = http_address(r);
 	struct arena *a = &p->call->arena;
 
+	http_header_each(r, on_connection_header, p);
 	http_header_each(r, on_asked_header, p);
+	p->connection = NULL; /* the answer's from here on */
 	if (!http_header(r, "Accept"))
 		p->headers = curl_slist_append(p->headers, "Accept:"); /* libcurl's own */
 	p->headers = curl_slist_append(p->headers, "Expect:");

@@ -129,7 +129,7 @@ stay() { kedge exec "$1" -- rm -f /tmp/go; }
 
 @test "who asks is not told on, headers of the connection stay behind, X-Forwarded-* are set" {
 	run curl_ --cacert "$W/state/pki/ca.crt" -H "Authorization: Bearer $(cut -d, -f1 "$W/state/pki/tokens.csv" | head -n 1)" \
-		-H 'Impersonate-User: ann' -H 'Impersonate-Group: system:masters' -H 'X-Remote-User: root' -H 'Connection: X-Hop' -H 'X-Hop: 1' -H 'TE: trailers' \
+		-H 'Impersonate-User: ann' -H 'Impersonate-Group: system:masters' -H 'X-Remote-User: root' -H 'Connection: X-Hop' -H 'X-Hop: 1' -H 'Connection: X-Too' -H 'X-Too: 1' -H 'TE: trailers' \
 		-H 'X-Kept: yes' -H 'Cookie: a=b' -H 'X-Forwarded-For: 192.0.2.1' -H 'X-Forwarded-Uri: /lie' -H 'Accept:' -A me \
 		"https://127.0.0.1:6443$POD/echo?q"
 	has 'X-Kept: yes'
@@ -142,6 +142,7 @@ stay() { kedge exec "$1" -- rm -f /tmp/go; }
 	hasnt Impersonate
 	hasnt X-Remote
 	hasnt X-Hop
+	hasnt X-Too
 	hasnt TE:
 	hasnt /lie
 	hasnt Accept
@@ -169,6 +170,7 @@ stay() { kedge exec "$1" -- rm -f /tmp/go; }
 	[ "$(code "$POD/status?204")" = 204 ]
 	[ "$(ask "$POD/fat" -o "$W/got" -w '%header{x-fat}' | wc -c)" = 8000 ]
 	[ "$(cat "$W/got")" = ok ]
+	says 503 ServiceUnavailable 'its headers and those of the request are too large together' "$POD/fat" -H "Cookie: a=$(printf %03000d 0)"
 }
 
 @test "redirects lead through the proxy, to other hosts as they say" {

@@ -19,7 +19,7 @@ struct carrier {
 	struct event *readable, *writable, *hangup, *goodbye;
 	struct buf extra, out; /* extra: came with the request */
 	int fd;
-	bool listening, ending, ended;
+	bool listening, ending, ended, asks;
 };
 
 static void
@@ -29,12 +29,14 @@ watch(struct carrier *c)
 
 	if (c->listening) {
 		event_del(c->hangup);
+		if (!c->ended)
+			event_del(c->goodbye);
 		event_add(c->readable, NULL);
 		if (c->extra.len)
 			event_active(c->readable, EV_READ, 1);
 	} else {
 		event_del(c->readable);
-		event_add(c->hangup, &wait);
+		event_add(c->hangup, c->asks ? &wait : NULL);
 	}
 	if (c->out.len)
 		event_add(c->writable, NULL);
@@ -102,15 +104,23 @@ on_left(evutil_socket_t fd, short what, void *arg)
 
 /* As in websocket.c: the end of a TCP connection comes behind what we have no room for, so
  * the client is told what needs no answer, and its kernel says when it is gone.  That is the
- * answer to a ping that nobody sent. */
+ * answer to a ping that nobody sent.  Of another protocol there is none, and the kernel's own
+ * questions (http_tunnel) have to do. */
 static void
 on_hangup(evutil_socket_t fd, short what, void *arg)
 {
+	struct timeval wait = { .tv_sec = STREAM_LEFT_SECONDS };
 	static const char pong[] = "\x80\x03\0\x06\0\0\0\x04\x7f\xff\xff\xff";
 	struct carrier *c = arg;
 	struct pollfd p = { .fd = fd };
 	ssize_t n = sizeof pong - 1;
 
+	if (!c->asks) { /* it says no more, and what it said before is still to be read */
+		event_del(c->hangup);
+		if (!c->ended)
+			event_add(c->goodbye, &wait);
+		return;
+	}
 	if (!(what & EV_CLOSED)) {
 		if (c->out.len) /* that is told more than enough */
 			return;
@@ -124,11 +134,12 @@ on_hangup(evutil_socket_t fd, short what, void *arg)
 
 struct carrier *
 carrier_new(struct event_base *base, struct http_tunnel *t, const void *extra, size_t n,
-	    bool websocket, size_t max, const struct websocket_handler *handler, void *ctx)
+	    enum carrier_speech speech, size_t max, const struct websocket_handler *handler,
+	    void *ctx)
 {
 	struct carrier *c = xcalloc(1, sizeof *c);
 
-	if (websocket) {
+	if (speech == CARRIER_WEBSOCKET) {
 		c->ws = websocket_new(base, t, extra, n, max, handler, ctx);
 		return c;
 	}
@@ -137,6 +148,7 @@ carrier_new(struct event_base *base, struct http_tunnel *t, const void *extra, s
 	c->ctx = ctx;
 	c->fd = http_tunnel_fd(t);
 	c->listening = true;
+	c->asks = speech == CARRIER_SPDY;
 	if (n)
 		buf_add(&c->extra, extra, n);
 	c->readable = event_new(base, c->fd, EV_READ | EV_PERSIST, on_readable, c);

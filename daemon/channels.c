@@ -97,7 +97,8 @@ on_upgraded(void *mine, struct http_tunnel *t, const void *extra, size_t n)
 	static const struct websocket_handler handler = { on_message, on_progress, on_gone };
 	struct channels *ch = mine;
 
-	ch->carrier = carrier_new(ch->base, t, extra, n, true, STREAM_MESSAGE, &handler, ch);
+	ch->carrier =
+	    carrier_new(ch->base, t, extra, n, CARRIER_WEBSOCKET, STREAM_MESSAGE, &handler, ch);
 	ch->open = true;
 	ch->handler.opened(ch->ctx);
 }
@@ -213,7 +214,7 @@ on_upgraded_spdy(void *mine, struct http_tunnel *t, const void *extra, size_t n)
 	struct channels *ch = mine;
 
 	ch->spdy = spdy_new(&streams, ch);
-	ch->carrier = carrier_new(ch->base, t, extra, n, false, 0, &handler, ch);
+	ch->carrier = carrier_new(ch->base, t, extra, n, CARRIER_SPDY, 0, &handler, ch);
 	ch->deadline = event_new(ch->base, -1, 0, on_deadline, ch);
 	event_add(ch->deadline, &wait);
 }

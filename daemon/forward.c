@@ -510,8 +510,9 @@ begin(struct forward *f, struct http_tunnel *t, const void *extra, size_t n, boo
 
 	if (!f->ports)
 		f->spdy = spdy_new(&streams, f);
-	f->carrier = carrier_new(f->api->base, t, extra, n, websocket, STREAM_MESSAGE,
-				 f->spdy ? &frames : &channels, f);
+	f->carrier =
+	    carrier_new(f->api->base, t, extra, n, websocket ? CARRIER_WEBSOCKET : CARRIER_SPDY,
+			STREAM_MESSAGE, f->spdy ? &frames : &channels, f);
 	f->idle = event_new(f->api->base, -1, 0, on_idle, f);
 	event_add(f->idle, &wait);
 }

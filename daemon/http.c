@@ -23,7 +23,10 @@
 
 enum {
 	MAX_BODY = 3 * 1024 * 1024,
-	BLOCK = 1024 /* what an HTTP/1.0 client's answer goes through; others' have none */
+	BLOCK = 1024,    /* what an HTTP/1.0 client's answer goes through; others' have none */
+	PAIR_BYTES = 64, /* what libmicrohttpd keeps a header or an argument in */
+	ANSWER_BYTES = 1024, /* for an answer's head, at least */
+	ALIVE_SECONDS = 30   /* between the kernel's questions to the client of a tunnel */
 };
 
 struct http_request {
@@ -45,6 +48,7 @@ struct http_request {
 	struct MHD_Response *answer; /* waiting to be queued */
 	char **names, **values;      /* headers for it */
 	int nheaders, code;
+	size_t head; /* bytes of its connection that what is asked takes */
 	bool answered, queued, suspended, cut;
 	struct event *closed;
 
@@ -174,8 +178,55 @@ request_free(struct http_request *r)
 struct asked {
 	struct http_request *request; /* NULL: not made yet */
 	char *uri;
-	bool bad;
+	bool bad, refused;
 };
+
+/* Of a query that it has no room for libmicrohttpd (0.9.75) forgets the error, and waits; where
+ * none is left for an answer's head it closes without a word. */
+static bool
+has_room(struct listener *l, struct MHD_Connection *c, size_t bytes, const char *what)
+{
+	const union MHD_ConnectionInfo *i =
+	    MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+	const union MHD_ConnectionInfo *tls =
+	    l->door == HTTP_TLS ? MHD_get_connection_info(c, MHD_CONNECTION_INFO_GNUTLS_SESSION)
+				: NULL;
+	cleanup_free char *text = NULL;
+
+	if (bytes + ANSWER_BYTES <= listener_bytes(l))
+		return true;
+	xasprintf(&text, "HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", what);
+	if (tls)
+		(void)gnutls_record_send(tls->tls_session, text, strlen(text));
+	else
+		(void)send(i->connect_fd, text, strlen(text), MSG_NOSIGNAL);
+	(void)shutdown(i->connect_fd, SHUT_RDWR);
+	listener_poke(l);
+	return false;
+}
+
+/* How much of its connection a request takes, of which the head is here. */
+static size_t
+head_bytes(struct MHD_Connection *c)
+{
+	const union MHD_ConnectionInfo *i =
+	    MHD_get_connection_info(c, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	const char *cookie =
+	    MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_COOKIE);
+	int n = MHD_get_connection_values(
+	    c, MHD_HEADER_KIND | MHD_GET_ARGUMENT_KIND | MHD_COOKIE_KIND, NULL, NULL);
+
+	return (i ? i->header_size : 0) + (size_t)n * PAIR_BYTES +
+	       (cookie ? strlen(cookie) + 1 : 0); /* which is cut up in a copy */
+}
+
+size_t
+http_room(const struct http_request *r)
+{
+	size_t all = listener_bytes(r->listener);
+
+	return r->head < all ? all - r->head : 0;
+}
 
 /* The C string that comes of it would end at %00, and mean another object; a name has no
  * control bytes at all, but what is asked to run may well be told by several lines. */
@@ -205,9 +256,11 @@ void *
 http_on_uri(void *cls, const char *uri, struct MHD_Connection *c)
 {
 	struct asked *a = xcalloc(1, sizeof *a);
+	size_t bytes = strlen(uri);
 
-	(void)cls;
-	(void)c;
+	for (const char *p = strchr(uri, '?'); p; p = strchr(p + 1, '&'))
+		bytes += PAIR_BYTES;
+	a->refused = !has_room(cls, c, bytes, "414 URI Too Long");
 	a->uri = xstrdup(uri);
 	a->bad = uri_is_bad(uri);
 	return a;
@@ -304,7 +357,7 @@ take_body(struct http_request *r, const char *data, size_t *n)
 	const struct http_handler *h = &r->http->handler;
 	ssize_t took;
 
-	if ((r->answered && !r->passes) || r->discard) {
+	if ((r->answered && !(r->passes && r->take)) || r->discard) {
 		*n = 0;
 	} else if (r->take) {
 		took = r->cut ? -1 : r->take(r->mine, data, *n);
@@ -335,10 +388,18 @@ http_on_access(void *cls, struct MHD_Connection *c, const char *url, const char 
 	struct http_request *r = a->request;
 
 	(void)version;
+	if (a->refused)
+		return MHD_NO;
 	if (!r) {
+		size_t head = head_bytes(c);
+
+		a->refused = !has_room(l, c, head, "431 Request Header Fields Too Large");
+		if (a->refused)
+			return MHD_NO;
 		/* An answer at this point would cost the client its connection. */
 		a->request = r = request_new(l, c, method, url, a->uri);
 		a->uri = NULL;
+		r->head = head;
 		note_address(r);
 		r->bad_uri = a->bad;
 		if (admit(l, r))
@@ -641,13 +702,17 @@ on_upgraded(void *cls, struct MHD_Connection *c, void *con, const char *extra, s
 	struct http_request *r = cls;
 	struct http_tunnel *t = xcalloc(1, sizeof *t);
 	int sock = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
-	    on = 1;
+	    on = 1, alive = ALIVE_SECONDS;
 
 	(void)con;
 	/* What is typed, and an exit code, would wait 40 ms for the peer's acknowledgement of
 	 * what came before.  Of TLS `fd` is not the socket, and a unix socket has no such
 	 * option. */
 	(void)setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	/* Of a client that has gone while nothing was read from it only its kernel can tell. */
+	(void)setsockopt(sock, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	(void)setsockopt(sock, IPPROTO_TCP, TCP_KEEPIDLE, &alive, sizeof alive);
+	(void)setsockopt(sock, IPPROTO_TCP, TCP_KEEPINTVL, &alive, sizeof alive);
 	t->http = r->http;
 	t->listener = r->listener;
 	t->handle = handle;

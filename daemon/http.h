@@ -104,6 +104,8 @@ void http_wake(struct http_request *);
 /* Somebody else's answer, of `size` bytes (-1: not known): it has the headers of
  * http_reply_header and none of ours. */
 void http_pass(struct http_request *, int code, int64_t size, http_pull_fn *);
+/* Bytes that the head of an answer may have: what the request's left. */
+size_t http_room(const struct http_request *);
 /* A client that closes its side wants no answer any more, even if none has begun. */
 void http_impatient(struct http_request *);
 

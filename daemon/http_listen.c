@@ -134,9 +134,9 @@ daemon_start(struct listener *l, int fd, const struct http_tls *tls)
 	    flags, 0, NULL, NULL, http_on_access, l, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log,
 	    NULL, MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, NULL,
 	    MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_URI_LOG_CALLBACK,
-	    http_on_uri, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-	    (size_t)(tls ? TLS_BYTES : CONNECTION_BYTES), MHD_OPTION_CONNECTION_TIMEOUT,
-	    IDLE_SECONDS, MHD_OPTION_ARRAY, tls ? secret : plain, MHD_OPTION_END);
+	    http_on_uri, l, MHD_OPTION_CONNECTION_MEMORY_LIMIT, listener_bytes(l),
+	    MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_ARRAY, tls ? secret : plain,
+	    MHD_OPTION_END);
 }
 
 struct listener *
@@ -163,6 +163,12 @@ listener_open(struct http *h, int fd, enum http_door door, const struct http_tls
 	l->next = h->listeners;
 	h->listeners = l;
 	return l;
+}
+
+size_t
+listener_bytes(const struct listener *l)
+{
+	return l->door == HTTP_TLS ? TLS_BYTES : CONNECTION_BYTES;
 }
 
 void

@@ -44,6 +44,7 @@ struct http {
 struct listener *listener_open(struct http *, int fd, enum http_door, const struct http_tls *,
 			       struct error **);
 void listener_close(struct listener *);
+size_t listener_bytes(const struct listener *); /* of each connection */
 /* It has something to do that no descriptor tells of. */
 void listener_poke(struct listener *);
 

@@ -13,9 +13,14 @@
 #include "stream_limits.h"
 #include <ctype.h>
 #include <errno.h>
+#include <event2/event.h>
 #include <string.h>
 
-enum { HEADERS_MOST = 256 };
+enum {
+	HEADERS_MOST = 256,
+	HEAD_MORE = 512, /* what is put to the headers of an answer: Date, Connection, a
+			    Location's prefix */
+};
 
 struct proxied {
 	struct api *api;
@@ -40,6 +45,7 @@ struct proxied {
 	struct buf out;
 	bool out_waits, begun, done, broken;
 	struct carrier *carrier; /* after the upgrade */
+	struct event *deadline;  /* the client has left since, and `in` has its last words */
 };
 
 static void
@@ -53,6 +59,8 @@ proxied_free(struct proxied *p)
 	}
 	if (p->carrier)
 		carrier_close(p->carrier);
+	if (p->deadline)
+		event_free(p->deadline);
 	p->api->nproxied--;
 	*p->link = p->next;
 	if (p->next)
@@ -70,7 +78,7 @@ on_call_gone(void *state)
 	struct proxied *p = state;
 
 	p->call = NULL;
-	if (!p->carrier)
+	if (!p->carrier && !p->deadline)
 		proxied_free(p);
 }
 
@@ -106,8 +114,8 @@ on_wanted(char *to, size_t size, size_t n, void *arg)
 	struct proxied *p = arg;
 	size_t k = p->in.len < size * n ? p->in.len : size * n;
 
-	if (!k && p->in_ended)
-		return 0;
+	if (!k && p->in_ended) /* nobody is there for an answer: it ends at once */
+		return p->deadline ? CURL_READFUNC_ABORT : 0;
 	if (!k) {
 		p->in_waits = true;
 		return CURL_READFUNC_PAUSE;
@@ -176,6 +184,8 @@ on_answer_body(char *at, size_t size, size_t n, void *arg)
 	struct proxied *p = arg;
 	size_t queued = p->carrier ? carrier_queued(p->carrier) : p->out.len;
 
+	if (p->deadline)
+		return size * n;
 	/* The client hears nothing before it has said all: a pod that waits for it to listen
 	 * meanwhile would wait for ever. */
 	if (!p->in_ended && !p->upgrades && queued < PROXY_EARLY)
@@ -221,9 +231,31 @@ on_progress(void *ctx)
 }
 
 static void
+on_deadline(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	proxied_free(ctx);
+}
+
+/* What it said before it left the pod gets still. */
+static void
 on_gone(void *ctx)
 {
-	proxied_free(ctx);
+	struct timeval wait = { .tv_sec = STREAM_LEFT_SECONDS };
+	struct proxied *p = ctx;
+
+	if (p->done || p->in_waits) { /* waits: libcurl has sent all */
+		proxied_free(p);
+		return;
+	}
+	carrier_close(p->carrier);
+	p->carrier = NULL;
+	p->deadline = evtimer_new(p->api->base, on_deadline, p);
+	evtimer_add(p->deadline, &wait);
+	p->in_ended = true;
+	p->out_waits = false;
+	go_on(p);
 }
 
 static void
@@ -232,7 +264,7 @@ on_upgraded(void *mine, struct http_tunnel *t, const void *extra, size_t n)
 	static const struct websocket_handler handler = { on_message, on_progress, on_gone };
 	struct proxied *p = mine;
 
-	p->carrier = carrier_new(p->api->base, t, extra, n, false, 0, &handler, p);
+	p->carrier = carrier_new(p->api->base, t, extra, n, CARRIER_ANY, 0, &handler, p);
 	carrier_send(p->carrier, buf_text(&p->out), p->out.len);
 	buf_done(&p->out);
 	if (p->done)
@@ -352,6 +384,10 @@ on_header(char *at, size_t size, size_t n, void *arg)
 	}
 	if (has_header(p, "Transfer-Encoding"))
 		p->size = -1;
+	if (p->head_bytes + HEAD_MORE > http_room(p->call->req)) {
+		p->trouble = "its headers and those of the request are too large together";
+		return 0;
+	}
 	if (p->code >= 200 || p->code == 101)
 		answer_begin(p);
 	return len;
@@ -391,7 +427,9 @@ on_done(void *mine, CURLcode rc)
 
 	p->done = true;
 	p->broken = rc != CURLE_OK;
-	if (p->carrier)
+	if (p->deadline)
+		proxied_free(p);
+	else if (p->carrier)
 		carrier_end(p->carrier);
 	else if (p->call && p->begun)
 		http_wake(p->call->req);
@@ -416,10 +454,21 @@ static void
 on_asked_header(void *ctx, const char *name, const char *value)
 {
 	struct proxied *p = ctx;
-	const char *connection = http_header(p->call->req, "Connection");
 
-	if (proxy_header_passes(name, value, connection, PROXY_ASKS))
+	if (proxy_header_passes(name, value, p->connection, PROXY_ASKS))
 		header_put(p, name, value);
+}
+
+/* It may be there more than once. */
+static void
+on_connection_header(void *ctx, const char *name, const char *value)
+{
+	struct proxied *p = ctx;
+
+	if (!strcasecmp(name, "Connection"))
+		p->connection =
+		    p->connection ? arena_printf(&p->call->arena, "%s,%s", p->connection, value)
+				  : value;
 }
 
 static void
@@ -429,7 +478,9 @@ headers_put(struct proxied *p, const struct proxy_target *t)
 	const char *before = http_header(r, "X-Forwarded-For"), *from = http_address(r);
 	struct arena *a = &p->call->arena;
 
+	http_header_each(r, on_connection_header, p);
 	http_header_each(r, on_asked_header, p);
+	p->connection = NULL; /* the answer's from here on */
 	if (!http_header(r, "Accept"))
 		p->headers = curl_slist_append(p->headers, "Accept:"); /* libcurl's own */
 	p->headers = curl_slist_append(p->headers, "Expect:");
@@ -503,10 +554,13 @@ curl_set_up(struct proxied *p, const struct proxy_target *t)
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, p);
 	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(c, CURLOPT_HEADERDATA, p);
-	if (!strcmp(method, "HEAD"))
+	if (!strcmp(method, "HEAD")) { /* what body it may have is thrown away */
 		curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
-	else
+		http_take_body(p->call->req, on_body, on_body_end);
+		p->in_ended = true;
+	} else {
 		body_put(p);
+	}
 	curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method);
 	headers_put(p, t);
 	curl_easy_setopt(c, CURLOPT_HTTPHEADER, p->headers);

@@ -9,6 +9,7 @@ enum {
 	FORWARD_LINKS = 64,           /* connections of one of them at once */
 	STREAM_IDLE_SECONDS = 14400,  /* without a byte either way; as the kubelet has it */
 	STREAM_OPEN_SECONDS = 30,     /* until a client of SPDY has opened what it asked for */
+	STREAM_LEFT_SECONDS = 30,     /* for a pod to take what a client said before it left */
 	STREAM_PIECE = 16 * 1024,     /* read at a time */
 	STREAM_QUEUE = 256 * 1024,    /* bytes on their way to a client; then its pod waits */
 	STREAM_MESSAGE = 1024 * 1024, /* of a client, at once */

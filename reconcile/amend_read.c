@@ -254,11 +254,12 @@ static void
 learn(struct amend *ed, const struct amend_node *n)
 {
 	for (const struct amend_node *kid = n->kids; kid; kid = kid->next) {
-		size_t key = kid->key ? amend_column(ed, kid->key_start) : 0;
-
+		/* (only where the lines are short: JSON may be a single one) */
 		if (kid->key && n->style == AMEND_BLOCK && kid->style == AMEND_BLOCK &&
-		    kid->kids && amend_column(ed, kid->start) >= key) {
-			size_t step = amend_column(ed, kid->start) - key;
+		    kid->kids &&
+		    amend_column(ed, kid->start) >= amend_column(ed, kid->key_start)) {
+			size_t step =
+			    amend_column(ed, kid->start) - amend_column(ed, kid->key_start);
 
 			if (kid->tree && kid->tree->type == N_LIST && ed->list_step == SIZE_MAX)
 				ed->list_step = step;

@@ -94,7 +94,8 @@ range6_read(const char *text, bool services, struct addr_range *ret, struct aren
 	if (net != r.net)
 		return arena_printf(a, "has bits set behind its /%u: the range begins at %s/%u",
 				    r.bits, addr_text(net, a), r.bits);
-	if (!addr_v6(net) || net >> 120 == 0xff || net >> 118 == 0xfe80 >> 6)
+	if (!(net >> 48) /* ::ffff:0:0/96 among them, which are IPv4's */ ||
+	    net >> 120 == 0xff || net >> 118 == 0xfe80 >> 6)
 		return "has an IPv6 range of addresses that no pod or Service can have";
 	*ret = r;
 	return NULL;

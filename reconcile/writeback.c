@@ -82,18 +82,31 @@ struct changes {
 	size_t n;
 };
 
+/* How much of a text is told: no character of it by half. */
+static size_t
+head_of(const char *text, size_t most)
+{
+	size_t n = strnlen(text, most + 1);
+
+	if (n <= most)
+		return n;
+	for (n = most; n && ((unsigned char)text[n] & 0xc0) == 0x80;)
+		n--;
+	return n;
+}
+
 static void
 put_value(const char *value, struct buf *b)
 {
-	size_t n = value ? strlen(value) : 0;
+	size_t n = value ? head_of(value, VALUE_MOST) : 0;
 
 	if (!value) {
 		buf_adds(b, "none");
 		return;
 	}
-	for (size_t i = 0; i < n && i < VALUE_MOST; i++)
+	for (size_t i = 0; i < n; i++)
 		buf_addc(b, iscntrl((unsigned char)value[i]) ? ' ' : value[i]);
-	if (n > VALUE_MOST)
+	if (value[n])
 		buf_adds(b, "...");
 }
 
@@ -132,12 +145,15 @@ static void
 name_it(struct writeback *w, const struct object *after)
 {
 	struct changes c = { .w = w };
+	const char *first = "stated otherwise";
 
 	schema_diff(resource_of(w->live)->schema, w->live, after, add_change, &c);
 	if (c.n > CHANGES_MOST)
 		buf_addf(&c.all, "and %zu more\n", c.n - CHANGES_MOST);
-	w->subject = arena_printf(w->arena, "%s: %.*s", called(w), SUBJECT_MOST,
-				  c.n ? buf_text(&c.subject) : "stated otherwise");
+	if (c.n)
+		first = buf_text(&c.subject);
+	w->subject = arena_printf(w->arena, "%s: %.*s", called(w),
+				  (int)head_of(first, SUBJECT_MOST), first);
 	if (c.n > 1)
 		w->subject = arena_printf(w->arena, "%s, and %zu more", w->subject, c.n - 1);
 	w->changes = c.n > 1 ? arena_strdup(w->arena, buf_text(&c.all)) : "";

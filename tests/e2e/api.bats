@@ -497,3 +497,20 @@ execs() {
 	for _ in $(seq 60); do [ "$(ls "/proc/$SERVER/fd" | wc -l)" -le $((before + 2)) ] && break; sleep 0.05; done
 	[ "$(ls "/proc/$SERVER/fd" | wc -l)" -le $((before + 2)) ]
 }
+
+@test "a head that is too large is told so, and neither left to wait nor cut off" {
+	local n code all=""
+	asked() { # asked CURL'S OPTIONS: answered with this, or as too large
+		code=$(curl_ -o /dev/null -w '%{http_code}' "$@") || true
+		[[ $code =~ ^(200|414|431)$ ]] || { echo "$n: $code"; return 1; }
+		all+=" $code"
+	}
+	for n in 100 185 192 200 205 210 220 300 1000; do
+		asked "http://kedge/api?$(for _ in $(seq "$n"); do printf 'a=b&'; done)"
+	done
+	for n in 8000 $(seq 12800 100 14800) 20000; do
+		asked "http://kedge/api?a=$(printf "%0${n}d" 0)"
+		asked "http://kedge/api" -H "X-Long: $(printf "%0${n}d" 0)"
+	done
+	for n in 200 414 431; do [[ $all == *$n* ]]; done
+}

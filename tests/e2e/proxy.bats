@@ -129,7 +129,7 @@ stay() { kedge exec "$1" -- rm -f /tmp/go; }
 
 @test "who asks is not told on, headers of the connection stay behind, X-Forwarded-* are set" {
 	run curl_ --cacert "$W/state/pki/ca.crt" -H "Authorization: Bearer $(cut -d, -f1 "$W/state/pki/tokens.csv" | head -n 1)" \
-		-H 'Impersonate-User: ann' -H 'Impersonate-Group: system:masters' -H 'X-Remote-User: root' -H 'Connection: X-Hop' -H 'X-Hop: 1' -H 'TE: trailers' \
+		-H 'Impersonate-User: ann' -H 'Impersonate-Group: system:masters' -H 'X-Remote-User: root' -H 'Connection: X-Hop' -H 'X-Hop: 1' -H 'Connection: X-Too' -H 'X-Too: 1' -H 'TE: trailers' \
 		-H 'X-Kept: yes' -H 'Cookie: a=b' -H 'X-Forwarded-For: 192.0.2.1' -H 'X-Forwarded-Uri: /lie' -H 'Accept:' -A me \
 		"https://127.0.0.1:6443$POD/echo?q"
 	has 'X-Kept: yes'
@@ -142,6 +142,7 @@ stay() { kedge exec "$1" -- rm -f /tmp/go; }
 	hasnt Impersonate
 	hasnt X-Remote
 	hasnt X-Hop
+	hasnt X-Too
 	hasnt TE:
 	hasnt /lie
 	hasnt Accept
@@ -169,6 +170,7 @@ stay() { kedge exec "$1" -- rm -f /tmp/go; }
 	[ "$(code "$POD/status?204")" = 204 ]
 	[ "$(ask "$POD/fat" -o "$W/got" -w '%header{x-fat}' | wc -c)" = 8000 ]
 	[ "$(cat "$W/got")" = ok ]
+	says 503 ServiceUnavailable 'its headers and those of the request are too large together' "$POD/fat" -H "Cookie: a=$(printf %03000d 0)"
 }
 
 @test "redirects lead through the proxy, to other hosts as they say" {
@@ -378,4 +380,48 @@ over() {
 	run over "$POD/echo" 1
 	matches '^HTTP/1.1 200'
 	[ "$(code "$POD/switch")" = 426 ]
+}
+
+@test "a HEAD that brings a body, of any size, has its answer" {
+	local n
+	for n in 1 4000000; do
+		perl -MIO::Socket::INET -e '
+				my ($to, $path, $n) = @ARGV;
+				alarm 20;
+				my $s = IO::Socket::INET->new($to) or die;
+				print $s "HEAD $path HTTP/1.1\r\nHost: $to\r\nConnection: close\r\nContent-Length: $n\r\n\r\n", "x" x $n;
+				$s->flush;
+				exit(<$s> =~ / 200 / ? 0 : 1)' "$API" "$POD/echo" $n
+	done
+}
+
+@test "nothing is put into another protocol's bytes while the pod does not listen" {
+	stay slow
+	over "$NS/pods/slow/proxy/switch?wait" 5000 >"$W/got" 3>&- &
+	wait_for 10 "it went over" grep -q ahoy "$W/got"
+	sleep 4 # kedge would ask a client of its own after two
+	go slow
+	wait $!
+	[ "$(tail -n 1 "$W/got")" = 20480000 ]
+}
+
+@test "what a client of another protocol said before it left, the pod gets still" {
+	local n=20000000
+	counted() { kedge exec slow -- cat /tmp/count >"$W/sent"; }
+	stay slow
+	kedge exec slow -- rm -f /tmp/count
+	perl -MIO::Socket::INET -e '
+		my ($to, $path, $n) = @ARGV;
+		alarm 60;
+		my $s = IO::Socket::INET->new($to) or die;
+		print $s "GET $path HTTP/1.1\r\nHost: $to\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+		$s->flush;
+		while (<$s>) { last if /^ahoy/ }
+		syswrite STDOUT, "over\n";
+		print $s "x" x $n' "$API" "$NS/pods/slow/proxy/swallow" $n >"$W/got" 3>&- &
+	wait_for 10 "it went over" grep -q over "$W/got"
+	go slow
+	wait $!
+	wait_for 20 "it is counted" counted
+	[ "$(cat "$W/sent")" = $n ]
 }

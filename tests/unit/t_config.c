@@ -146,6 +146,10 @@ a_second_range_is_of_ipv6_and_both_have_one(void **state)
 		"has bits set behind its /64: the range begins at fd42::/64");
 	is_said("network: {podCIDR: '10.42.0.0/16,fe80::/64'}\n",
 		"has an IPv6 range of addresses that no pod or Service can have");
+	is_said("network: {podCIDR: '10.42.0.0/16,::ffff:0:0/96'}\n",
+		"has an IPv6 range of addresses that no pod or Service can have");
+	is_said("network: {serviceCIDR: '10.43.0.0/16,::ffff:a2b:0/112'}\n",
+		"has an IPv6 range of addresses that no pod or Service can have");
 	is_said("network: {podCIDR: '10.42.0.0/16,::/64'}\n",
 		"has an IPv6 range of addresses that no pod or Service can have");
 	is_said("network: {podCIDR: '10.42.0.0/16,fd42::/64', serviceCIDR: "

@@ -7,6 +7,7 @@
 #include "golden.h"
 #include "reads.h"
 #include "reconcile/amend.h"
+#include "reconcile/base/utf8.h"
 #include "reconcile/controllers.h"
 #include "reconcile/merge.h"
 #include "reconcile/patch.h"
@@ -225,6 +226,33 @@ an_author_is_what_git_can_keep(void **s)
 	assert_string_equal(writeback_author("a@b.c", &r.arena), "a@b.c <a@b.c>");
 	assert_string_equal(writeback_author("x <y>\nz", &r.arena), "x ?y??z <x--y--z@kedge>");
 	assert_string_equal(writeback_author("", &r.arena), "unknown <unknown@kedge>");
+}
+
+/* "é..." and no half of one before the dots. */
+static void
+no_character_is_told_by_half(void **s)
+{
+	static const char key[] = "a.b/k", was[] = "éééééééééééééééééééééééééééééééééééééééé";
+
+	(void)s;
+	for (int i = 0; i < 3; i++) {
+		READING(r);
+		struct error *e = NULL;
+		const char *text =
+		    arena_printf(&r.arena,
+				 "kind: Namespace\napiVersion: v1\nmetadata:\n  name: web\n"
+				 "  annotations: {%s%0*d: \"%.*s%s\"}\n",
+				 key, 40 + i, 0, i, "xx", was);
+		const char *patch = arena_printf(
+		    &r.arena, "{\"metadata\":{\"annotations\":{\"%s%0*d\":\"%.*s%s\"}}}", key,
+		    40 + i, 0, i, "yy", was + 2);
+		struct writeback w = written(&r, text, "namespace/web", patch, &e);
+
+		if (e)
+			fail_msg("%s", error_text(e));
+		assert_true(utf8_is(w.subject));
+		assert_non_null(strstr(w.subject, "é..."));
+	}
 }
 
 static void
@@ -487,6 +515,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(every_write_changes_the_lines_it_changed),
 		T(an_author_is_what_git_can_keep),
+		T(no_character_is_told_by_half),
 		T(a_patch_makes_one_of_the_other),
 		T(any_change_of_any_text_reads_as_it_was_meant),
 	};

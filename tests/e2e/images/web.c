@@ -13,7 +13,8 @@
  *     /early           with 413 before the body is read
  *     /rude            with bytes of no protocol;  /silent: with none
  *     /long            with headers without end; /fat: with 8000 bytes of them
- *     /switch          101, then every byte comes back
+ *     /switch          101, then every byte comes back; /switch?wait: when /tmp/go is there
+ *     /swallow         101, then it counts what comes, slowly, into /tmp/count
  *     /never           not at all
  */
 #include <err.h>
@@ -179,7 +180,7 @@ big(size_t n)
 }
 
 static void
-switch_over(void)
+switch_over(const char *query)
 {
 	char piece[4096];
 	size_t n;
@@ -190,9 +191,29 @@ switch_over(void)
 	}
 	say("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n"
 	    "X-Over: yes\r\n\r\nahoy\n");
+	if (!strcmp(query, "wait"))
+		wait_go();
 	while ((n = take(piece, sizeof piece)) > 0)
 		if (write(1, piece, n) < 0)
 			exit(0);
+}
+
+static void
+swallow(void)
+{
+	size_t n, all = 0;
+	FILE *f;
+
+	say("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n"
+	    "\r\nahoy\n");
+	wait_go();
+	for (; (n = take(body, sizeof body)) > 0; all += n)
+		usleep(2000);
+	f = fopen("/tmp/count", "w");
+	if (f) {
+		fprintf(f, "%zu\n", all);
+		fclose(f);
+	}
 }
 
 static int
@@ -246,7 +267,9 @@ serve(void)
 		for (;;)
 			say("X-More: %0100d\r\n", 0);
 	} else if (is(path, "/switch")) {
-		switch_over();
+		switch_over(query);
+	} else if (is(path, "/swallow")) {
+		swallow();
 	} else if (is(path, "/never")) {
 		pause();
 	} else {

@@ -85,8 +85,10 @@ on_call_gone(void *state)
 void
 proxies_stop(struct api *a)
 {
-	while (a->proxied)
-		proxied_free(a->proxied);
+	for (struct proxied *p = a->proxied, *next; p; p = next) {
+		next = p->next;
+		proxied_free(p);
+	}
 }
 
 /* Never from within libcurl: it would call back at once. */

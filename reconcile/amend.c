@@ -381,8 +381,13 @@ static void
 block_add(struct amend *ed, const struct amend_node *n)
 {
 	struct amend_form form = form_of(ed, n);
-	size_t indent = amend_column(ed, n->kids->key ? n->kids->key_start : n->start), end = 0;
+	size_t indent, end = 0;
 
+	if (!n->kids) { /* nothing to stand beside; YAML has no empty block */
+		amend_refuse(ed, n, "there is no line to put it on");
+		return;
+	}
+	indent = amend_column(ed, n->kids->key ? n->kids->key_start : n->start);
 	for (const struct amend_add *add = n->adds; add; add = add->next) {
 		struct buf b = { 0 };
 

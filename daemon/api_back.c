@@ -12,7 +12,7 @@
 #include "api_write.h"
 #include <string.h>
 
-enum { TRIES_MOST = 32 }; /* of a write; each time another one of the same file came first */
+enum { TRIES_MOST = 5 }; /* of a write, when its file is changed meanwhile */
 
 /* What is left of the write when the brain answers; all of it is the call's own. */
 struct back {
@@ -27,7 +27,7 @@ struct back {
 
 /* The same write once more, on what lives now. */
 static void
-again(struct call *c, struct back *b, const char *why)
+again(struct call *c, struct back *b)
 {
 	if (++b->tries < TRIES_MOST) {
 		c->on_answer = NULL;
@@ -36,9 +36,10 @@ again(struct call *c, struct back *b, const char *why)
 	}
 	call_refuse(
 	    c, WHY_CONFLICT,
-	    "Operation cannot be fulfilled on %s \"%s\": no commit could be made in %d tries: "
-	    "%s; please apply your changes to the latest version and try again",
-	    write_plural(c->res, &c->arena), c->name, TRIES_MOST, why);
+	    "Operation cannot be fulfilled on %s \"%s\": its manifest was changed in Git "
+	    "%d times meanwhile; please apply your changes to the latest version and try "
+	    "again",
+	    write_plural(c->res, &c->arena), c->name, TRIES_MOST);
 }
 
 static void
@@ -89,7 +90,7 @@ on_answer(struct call *c, const struct error *e, const char *json)
 		return;
 	}
 	if (tree_get(t, "again"))
-		again(c, b, tree_text(t, "why", "?"));
+		again(c, b);
 	else
 		finish(c, b, tree_text(t, "commit", ""), tree_text(t, "waiting", ""));
 }

@@ -107,35 +107,34 @@ a_node_selector_that_nothing_matches_leaves_it_unschedulable(void **state)
 	assert_int_equal(k->plan.n, 0);
 }
 
+/* Of two pods with such containers the node has room for one. */
 static void
-requests_beyond_the_node_leave_it_unschedulable(void **state)
+only_one_fits(struct kit *k, const char *first, const char *second, const char *insufficient)
 {
-	struct kit *k = *state;
-
-	pod(k, "big", "", ", resources: {requests: {memory: 3Gi, cpu: '1'}}");
+	pod(k, "big", "", first);
 	kit_do(k, pod_reconcile, RES_pod, "big");
-	pod(k, "web", "", ", resources: {requests: {memory: 2Gi, cpu: '1'}}");
+	pod(k, "web", "", second);
 	pass(k);
-	assert_string_equal(condition(k, "PodScheduled")->message,
-			    "0/1 nodes are available: 1 Insufficient memory.");
+	assert_string_equal(condition(k, "PodScheduled")->message, insufficient);
 	kit_drop(k, RES_pod, "default", "big");
 	assert_non_null(strstr(pass(k), "placed on node"));
 }
 
 static void
+requests_beyond_the_node_leave_it_unschedulable(void **state)
+{
+	only_one_fits(*state, ", resources: {requests: {memory: 3Gi, cpu: '1'}}",
+		      ", resources: {requests: {memory: 2Gi, cpu: '1'}}",
+		      "0/1 nodes are available: 1 Insufficient memory.");
+}
+
+/* A limit without a request is one. */
+static void
 local_storage_that_is_asked_for_has_to_be_there(void **state)
 {
-	struct kit *k = *state;
-
-	pod(k, "big", "", ", resources: {requests: {ephemeral-storage: 6Gi}}");
-	kit_do(k, pod_reconcile, RES_pod, "big");
-	/* a limit without a request is one */
-	pod(k, "web", "", ", resources: {limits: {ephemeral-storage: 5Gi}}");
-	pass(k);
-	assert_string_equal(condition(k, "PodScheduled")->message,
-			    "0/1 nodes are available: 1 Insufficient ephemeral-storage.");
-	kit_drop(k, RES_pod, "default", "big");
-	assert_non_null(strstr(pass(k), "placed on node"));
+	only_one_fits(*state, ", resources: {requests: {ephemeral-storage: 6Gi}}",
+		      ", resources: {limits: {ephemeral-storage: 5Gi}}",
+		      "0/1 nodes are available: 1 Insufficient ephemeral-storage.");
 }
 
 static void

@@ -17,6 +17,7 @@
 #define KEDGE_FAULT_IMAGE_CALLS_H
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -30,12 +31,14 @@ static struct plan { /* shared by all processes of a run */
 	int countdown, err;
 	bool fired;
 	const char *call; /* that one */
+	const char *only; /* the call that counts; NULL: each */
 } * plan;
 
 static bool
 due(const char *call)
 {
-	if (plan->mode == OFF || __atomic_sub_fetch(&plan->countdown, 1, __ATOMIC_SEQ_CST) != 0)
+	if (plan->mode == OFF || (plan->only && strcmp(plan->only, call) != 0) ||
+	    __atomic_sub_fetch(&plan->countdown, 1, __ATOMIC_SEQ_CST) != 0)
 		return false;
 	plan->fired = true;
 	plan->call = call;
@@ -109,7 +112,7 @@ CALLS(WRAP)
 static void
 arm(enum mode mode, int n, int err)
 {
-	*plan = (struct plan){ mode, n, err, false };
+	*plan = (struct plan){ .mode = mode, .countdown = n, .err = err };
 }
 
 static void

@@ -113,8 +113,12 @@ spreads() {
 		}' 10.42.0.3 "$port"
 	wait $client
 	grep "pod2 10.42.0.3" "$BATS_TEST_TMPDIR/out"
+	more_dropped() { [ "$(dropped)" -gt "$before" ]; }
 	if [ "$(cat /proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal)" = 0 ]; then
-		[ "$(dropped)" -gt "$before" ]
+		soon more_dropped || { # not at once: a busy kernel's softirq lags behind who sent
+			save_ -c | grep KDG-FP
+			false
+		}
 	fi
 }
 

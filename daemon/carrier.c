@@ -3,6 +3,7 @@
 #include "../reconcile/base/buf.h"
 #include "http.h"
 #include "stream_limits.h"
+#include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <poll.h>
@@ -169,6 +170,13 @@ carrier_send(struct carrier *c, const char *bytes, size_t n)
 	}
 	buf_add(&c->out, bytes, n);
 	event_add(c->writable, NULL);
+}
+
+void
+carrier_ping(struct carrier *c)
+{
+	assert(c->ws);
+	websocket_ping(c->ws);
 }
 
 void

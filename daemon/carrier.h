@@ -18,6 +18,7 @@ struct carrier *carrier_new(struct event_base *, struct http_tunnel *, const voi
 			    size_t n, enum carrier_speech, size_t max,
 			    const struct websocket_handler *, void *ctx);
 void carrier_send(struct carrier *, const char *bytes, size_t n);
+void carrier_ping(struct carrier *); /* of a WebSocket only */
 /* Says goodbye after what is queued; `gone` follows. */
 void carrier_end(struct carrier *);
 size_t carrier_queued(const struct carrier *); /* bytes not yet sent */

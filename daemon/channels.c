@@ -24,7 +24,8 @@ struct channels {
 	struct spdy *spdy;
 	uint32_t streams[CH_COUNT];
 	bool want[CH_COUNT], open;
-	struct event *deadline; /* for the client to open all of them */
+	struct event *deadline; /* for the client to open all of them, or to read */
+	bool hasty;             /* what comes before it has its streams is lost */
 };
 
 static const char *const stream_types[CH_COUNT] = {
@@ -92,15 +93,52 @@ on_gone(void *ctx)
 }
 
 static void
+on_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct channels *ch = arg;
+
+	(void)fd;
+	(void)what;
+	ch->open = true;
+	ch->handler.opened(ch->ctx);
+}
+
+static void
+on_pong(void *ctx)
+{
+	struct timeval wait = { .tv_usec = STREAM_SETTLE_MS * 1000 };
+	struct channels *ch = ctx;
+
+	if (!ch->open)
+		event_add(ch->deadline, &wait);
+}
+
+/* client-go begins to read in one goroutine while it makes its streams in another, and drops
+ * what comes for one that it has not made yet ("Unknown stream id 1, discarding message"; at
+ * least 1.29 to 1.33).  So it is asked whether it reads, and gets a moment more. */
+static void
+wait_for_client(struct channels *ch)
+{
+	struct timeval wait = { .tv_sec = STREAM_READS_SECONDS };
+
+	ch->deadline = event_new(ch->base, -1, 0, on_ready, ch);
+	event_add(ch->deadline, &wait);
+	carrier_ping(ch->carrier);
+}
+
+static void
 on_upgraded(void *mine, struct http_tunnel *t, const void *extra, size_t n)
 {
-	static const struct websocket_handler handler = { on_message, on_progress, on_gone };
+	static const struct websocket_handler handler = { on_message, on_progress, on_gone,
+							  on_pong };
 	struct channels *ch = mine;
 
 	ch->carrier =
 	    carrier_new(ch->base, t, extra, n, CARRIER_WEBSOCKET, STREAM_MESSAGE, &handler, ch);
-	ch->open = true;
-	ch->handler.opened(ch->ctx);
+	if (ch->hasty)
+		wait_for_client(ch);
+	else
+		on_ready(-1, 0, ch);
 }
 
 /* ---- over SPDY ---- */
@@ -236,6 +274,8 @@ channels_upgrade(struct call *c, const bool want[CH_COUNT],
 		return ch;
 	}
 	ch->v5 = protocol[1] == '5';
+	/* client-go always says who it is; kedge's own commands do not, and lose nothing */
+	ch->hasty = http_header(c->req, "User-Agent");
 	websocket_accept(http_header(c->req, "Sec-WebSocket-Key"), accept);
 	http_reply_header(c->req, "Sec-WebSocket-Accept", accept);
 	http_reply_header(c->req, "Sec-WebSocket-Protocol", protocol);

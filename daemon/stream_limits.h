@@ -9,6 +9,8 @@ enum {
 	FORWARD_LINKS = 64,           /* connections of one of them at once */
 	STREAM_IDLE_SECONDS = 14400,  /* without a byte either way; as the kubelet has it */
 	STREAM_OPEN_SECONDS = 30,     /* until a client of SPDY has opened what it asked for */
+	STREAM_READS_SECONDS = 5,     /* until a client of a WebSocket has answered a ping */
+	STREAM_SETTLE_MS = 5,         /* after that, until it has made its streams */
 	STREAM_LEFT_SECONDS = 30,     /* for a pod to take what a client said before it left */
 	STREAM_PIECE = 16 * 1024,     /* read at a time */
 	STREAM_QUEUE = 256 * 1024,    /* bytes on their way to a client; then its pod waits */

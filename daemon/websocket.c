@@ -105,6 +105,8 @@ on_message(wslay_event_context_ptr w, const struct wslay_event_on_msg_recv_arg *
 	(void)w;
 	if (m->opcode == WSLAY_BINARY_FRAME || m->opcode == WSLAY_TEXT_FRAME)
 		s->handler.message(s->ctx, (const char *)m->msg, m->msg_length);
+	else if (m->opcode == WSLAY_PONG && s->handler.pong)
+		s->handler.pong(s->ctx);
 }
 
 static bool
@@ -262,6 +264,15 @@ websocket_send(struct websocket *s, const char *bytes, size_t n)
 	struct wslay_event_msg m = { WSLAY_BINARY_FRAME, (const uint8_t *)bytes, n };
 
 	if (wslay_event_queue_msg(s->wslay, &m) == 0)
+		event_add(s->writable, NULL);
+}
+
+void
+websocket_ping(struct websocket *s)
+{
+	static const struct wslay_event_msg ping = { .opcode = WSLAY_PING };
+
+	if (wslay_event_queue_msg(s->wslay, &ping) == 0)
 		event_add(s->writable, NULL);
 }
 

@@ -16,6 +16,7 @@ struct websocket_handler {
 	void (*message)(void *ctx, const char *bytes, size_t n);
 	void (*progress)(void *ctx); /* something was read or sent */
 	void (*gone)(void *ctx);     /* the client left; call websocket_close */
+	void (*pong)(void *ctx);     /* an answer to a ping; may be NULL */
 };
 
 /* Sec-WebSocket-Accept for this Sec-WebSocket-Key (RFC 6455, 4.2.2) */
@@ -28,6 +29,8 @@ struct websocket *websocket_new(struct event_base *, struct http_tunnel *, const
 				size_t n, size_t max, const struct websocket_handler *,
 				void *ctx);
 void websocket_send(struct websocket *, const char *bytes, size_t n);
+/* Asks who reads to say so. */
+void websocket_ping(struct websocket *);
 /* Says goodbye after what is queued; `gone` follows when the client agrees, or soon. */
 void websocket_end(struct websocket *);
 size_t websocket_queued(const struct websocket *); /* bytes not yet sent */

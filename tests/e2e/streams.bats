@@ -109,6 +109,26 @@ begin() {
 	every t
 }
 
+# client-go drops what comes before it has made its streams, which it does as it begins to read
+@test "a client that says who it is gets output once it has answered a ping" {
+	run timeout 20 perl -MIO::Socket::INET -e '
+		my $s = IO::Socket::INET->new(PeerAddr => $ARGV[0], Timeout => 5) or die;
+		print $s "GET /api/v1/namespaces/default/pods/mute/exec?stdout=true&command=echo&command=early HTTP/1.1\r\n",
+			"Host: $ARGV[0]\r\nUser-Agent: a-client/1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+			"Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n";
+		my $got = "";
+		sysread $s, $got, 4096, length $got or die "closed after $got" while $got !~ /\r\n\r\n../s;
+		$got =~ s/^.*?\r\n\r\n//s;
+		my $more = "";
+		vec($more, fileno $s, 1) = 1;
+		print "first ", unpack("H*", $got), ", then ", select($more, undef, undef, 0.5) ? "more" : "nothing", "\n";
+		syswrite $s, "\x8a\x80\0\0\0\0";
+		sysread $s, $got, 4096, length $got or die "closed after $got" while $got !~ /early/;
+		print "output\n";' "$API" 3>&-
+	[ "$output" = $'first 8900, then nothing\noutput' ]
+}
+
 @test "kubectl cp, both ways" {
 	t() {
 		mkdir -p "$W/tree/sub"

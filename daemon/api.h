@@ -47,6 +47,7 @@ struct api_source_args {
 	bool allow_prune; /* of SYNC */
 	bool everything;  /* of SYNC: forget what the mirror has */
 	int64_t revision; /* of ROLLBACK; 0: the one before the newest */
+	const char *user; /* the author of the commit that ROLLBACK makes */
 };
 
 struct api_exec {
@@ -84,8 +85,8 @@ struct api_host {
 	/* Does the source of it write back?  NULL: it does not; "": yes; else why it cannot. */
 	const char *(*back_state)(void *ctx, const struct object *, struct arena *);
 	/* api_answer with {"commit": its id, "waiting": why it is not applied yet, or ""}, or
-	 * with
-	 * {"again": true}: the file is another one by now.  Nothing when it is dry. */
+	 * with {"again": true, "why": ""}: the file is another one by now.  Nothing when it is
+	 * dry. */
 	int (*back)(void *ctx, int64_t id, const struct api_back *, struct error **);
 	int (*exec)(void *ctx, int64_t id, const struct api_exec *,
 		    struct error **); /* api_exec_* */

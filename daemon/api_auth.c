@@ -102,6 +102,16 @@ auth_who(struct call *c)
 
 /* ---- who am I ---- */
 
+const char *
+auth_login(const struct call *c)
+{
+	const char *login = NULL;
+
+	if (http_door(c->req) != HTTP_TLS && !c->impersonator && *c->user->uid)
+		login = http_login(c->req, c->user->uid);
+	return login ? login : c->user->name;
+}
+
 void
 auth_print(struct buf *b, const struct user *u)
 {

@@ -12,7 +12,7 @@
 #include "api_write.h"
 #include <string.h>
 
-enum { TRIES_MOST = 5 }; /* of a write, when its file is changed meanwhile */
+enum { TRIES_MOST = 32 }; /* of a write; each time another one of the same file came first */
 
 /* What is left of the write when the brain answers; all of it is the call's own. */
 struct back {
@@ -27,7 +27,7 @@ struct back {
 
 /* The same write once more, on what lives now. */
 static void
-again(struct call *c, struct back *b)
+again(struct call *c, struct back *b, const char *why)
 {
 	if (++b->tries < TRIES_MOST) {
 		c->on_answer = NULL;
@@ -36,10 +36,9 @@ again(struct call *c, struct back *b)
 	}
 	call_refuse(
 	    c, WHY_CONFLICT,
-	    "Operation cannot be fulfilled on %s \"%s\": its manifest was changed in Git "
-	    "%d times meanwhile; please apply your changes to the latest version and try "
-	    "again",
-	    write_plural(c->res, &c->arena), c->name, TRIES_MOST);
+	    "Operation cannot be fulfilled on %s \"%s\": no commit could be made in %d tries: "
+	    "%s; please apply your changes to the latest version and try again",
+	    write_plural(c->res, &c->arena), c->name, TRIES_MOST, why);
 }
 
 static void
@@ -90,7 +89,7 @@ on_answer(struct call *c, const struct error *e, const char *json)
 		return;
 	}
 	if (tree_get(t, "again"))
-		again(c, b);
+		again(c, b, tree_text(t, "why", "?"));
 	else
 		finish(c, b, tree_text(t, "commit", ""), tree_text(t, "waiting", ""));
 }
@@ -104,17 +103,6 @@ patch_of(const struct api_edit *ed)
 	return writeback_patch(object_tree(w->live, w->a), object_tree(w->obj, w->a), w->a);
 }
 
-/* Who came through a socket has a number; the commit has the name of that user. */
-static const char *
-author_of(const struct call *c)
-{
-	const char *login = NULL;
-
-	if (http_door(c->req) != HTTP_TLS && !c->impersonator && *c->user->uid)
-		login = http_login(c->req, c->user->uid);
-	return login ? login : c->user->name;
-}
-
 /* As edit_why, with that name. */
 static const char *
 why_of(const struct api_edit *ed)
@@ -123,7 +111,7 @@ why_of(const struct api_edit *ed)
 
 	return c->impersonator ? edit_why(ed)
 			       : arena_printf(&c->arena, "asked for by %s with %s",
-					      author_of(c), ed->manager);
+					      auth_login(c), ed->manager);
 }
 
 static struct back *
@@ -142,7 +130,7 @@ ask(struct api_edit *ed, const struct object *live, const struct object *want)
 	const struct api_host *host = &c->api->host;
 	struct api_back args = { .live = live,
 				 .want = want,
-				 .user = author_of(c),
+				 .user = auth_login(c),
 				 .why = why_of(ed),
 				 .dry = ed->dry };
 	cleanup_error struct error *e = NULL;

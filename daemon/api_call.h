@@ -85,6 +85,8 @@ bool auth_who(struct call *);
 /* Who comes with this token, for one of these audiences (NULL: the API); -1 and *e: nobody. */
 int auth_token(struct call *, const char *token, const struct strs *audiences, struct user *,
 	       const char **ret_audience, struct error **);
+/* A name for people: who came through a socket has a number, and this is that user's. */
+const char *auth_login(const struct call *);
 /* {"username":..,"uid":..,"groups":[..]} */
 void auth_print(struct buf *, const struct user *);
 

@@ -54,7 +54,7 @@ is_true(const struct tree *t, const char *key)
 static void
 source_ask(struct call *c, enum api_source_verb verb)
 {
-	struct api_source_args args = { .name = c->name, .verb = verb };
+	struct api_source_args args = { .name = c->name, .verb = verb, .user = auth_login(c) };
 	struct complaints complaints = { .arena = &c->arena };
 	cleanup_error struct error *e = NULL;
 	const struct tree *body, *number;

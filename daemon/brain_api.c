@@ -126,16 +126,16 @@ rollback_json(struct brain *b, const struct watch *w, int64_t number)
 }
 
 static int
-source_rollback(struct brain *b, struct watch *w, int64_t number, struct brain_request *r,
-		struct error **e)
+source_rollback(struct brain *b, struct watch *w, const struct api_source_args *args,
+		struct brain_request *r, struct error **e)
 {
-	if (!number)
-		number = revision_before(b, w);
+	int64_t number = args->revision ? args->revision : revision_before(b, w);
+
 	if (!number)
 		return fail(e, WHY_NOT_FOUND, "source %s has no earlier revision",
 			    w->config->name);
 	r->json = rollback_json(b, w, number);
-	return deploy_rollback(b, w, number, e);
+	return deploy_rollback(b, w, number, args->user, e);
 }
 
 static int
@@ -159,7 +159,7 @@ on_source(void *ctx, int64_t id, const struct api_source_args *args, struct erro
 	r->allow_prune = args->allow_prune;
 	rc = args->verb == API_SYNC
 		 ? source_sync(b->sources, w->config->name, args->everything, e)
-		 : source_rollback(b, w, args->revision, r, e);
+		 : source_rollback(b, w, args, r, e);
 	/* A pin is answered from within, and the request is gone by then. */
 	if (rc < 0 && (r = brain_request_find(b, ASK_SOURCE, b->next_id)))
 		brain_request_free(b, r);

@@ -268,7 +268,9 @@ back_written(struct brain *b, struct watch *w)
 		r->ref = xstrdup(seen->commit);
 		back_settle(b, w);
 	} else if (seen->moved) {
-		answer(b, r, NULL, json_pack("{s:b}", "again", 1));
+		answer(b, r, NULL,
+		       json_pack("{s:b, s:s}", "again", 1, "why",
+				 seen->error ? seen->error : "?"));
 	} else {
 		fail(&e, WHY_OWNED, "it is owned by Git, and no commit was made: %s",
 		     seen->error ? seen->error : "?");

@@ -10,6 +10,7 @@
 #include "../reconcile/base/text.h"
 #include "../reconcile/controllers.h"
 #include "../reconcile/own.h"
+#include "../reconcile/writeback.h"
 #include "brain_fetch.h"
 #include "brain_state.h"
 #include <inttypes.h>
@@ -704,8 +705,10 @@ deploy_suspend(struct brain *b, struct watch *w, bool suspend, struct error **e)
 }
 
 int
-deploy_rollback(struct brain *b, struct watch *w, int64_t number, struct error **e)
+deploy_rollback(struct brain *b, struct watch *w, int64_t number, const char *user,
+		struct error **e)
 {
+	cleanup_arena struct arena a = { 0 };
 	cleanup_free char *name = NULL, *message = NULL;
 	const struct revision *r;
 
@@ -726,7 +729,7 @@ deploy_rollback(struct brain *b, struct watch *w, int64_t number, struct error *
 			  "\n\nThis takes the tree of commit %s.\n\nKedge-Prune: yes",
 			  number, r->spec->commit);
 		return source_revert_to(b->sources, w->config->name, r->spec->commit,
-					"kedge <kedge@localhost>", message, e);
+					writeback_author(user, &a), message, e);
 	}
 	if (source_spec_put(w, false, r->spec->commit, e) < 0)
 		return -1;

@@ -427,7 +427,7 @@ git_write_here(struct worker *w, const struct write_args *args, git_oid *ret, bo
 		if (*unwritable(g, ref))
 			return fail(e, WHY_FORBIDDEN, "%s: %s", w->path, unwritable(g, ref));
 		lost = false;
-		if (!git_write_file(g->repo, ref, &head, args, ret, &lost, e))
+		if (!git_write_file(g->repo, ref, &head, g->subdir, args, ret, &lost, e))
 			return 0;
 	}
 	*ret_moved = lost;

@@ -23,7 +23,7 @@ int git_rollback(git_repository *, const char *ref, const git_oid *head, const c
 /* "Name <mail>", now */
 int git_sign(const char *author, git_signature **ret, struct error **);
 /* worker_write.c: a commit on top of `head` in which one file is changed; as above. */
-int git_write_file(git_repository *, const char *ref, const git_oid *head,
+int git_write_file(git_repository *, const char *ref, const git_oid *head, const char *subdir,
 		   const struct write_args *, git_oid *ret_commit, bool *ret_moved,
 		   struct error **);
 #endif

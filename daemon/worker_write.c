@@ -30,10 +30,35 @@ spliced(const git_blob *blob, const struct write_args *args, struct buf *out, st
 	return 0;
 }
 
+/* Git has no empty folders, and a source cannot follow one that is not there: the last file in
+ * it stays, with nothing in it. */
+static int
+removed(git_repository *repo, git_tree *now, const char *subdir, git_tree_update *u,
+	git_oid *ret, struct error **e)
+{
+	cleanup_git(git_tree) git_tree *left = NULL;
+	git_tree_entry *x = NULL;
+	int rc;
+
+	u->action = GIT_TREE_UPDATE_REMOVE;
+	if ((rc = git_tree_create_updated(ret, repo, now, 1, u)) ||
+	    (rc = git_tree_lookup(&left, repo, ret)))
+		return fail_git(e, rc, "remove %s", u->path);
+	if (!*subdir || git_tree_entry_bypath(&x, left, subdir) == 0) {
+		git_tree_entry_free(x);
+		return 0;
+	}
+	u->action = GIT_TREE_UPDATE_UPSERT;
+	if ((rc = git_blob_create_from_buffer(&u->id, repo, "", 0)) ||
+	    (rc = git_tree_create_updated(ret, repo, now, 1, u)))
+		return fail_git(e, rc, "empty %s", u->path);
+	return 0;
+}
+
 /* The tree with the file as it shall be. */
 static int
-changed_tree(git_repository *repo, git_tree *now, const struct write_args *args, git_oid *ret,
-	     bool *ret_moved, struct error **e)
+changed_tree(git_repository *repo, git_tree *now, const char *subdir,
+	     const struct write_args *args, git_oid *ret, bool *ret_moved, struct error **e)
 {
 	cleanup_git(git_blob) git_blob *blob = NULL;
 	cleanup_buf struct buf text = { 0 };
@@ -52,11 +77,8 @@ changed_tree(git_repository *repo, git_tree *now, const struct write_args *args,
 	}
 	u.filemode = git_tree_entry_filemode(x);
 	git_tree_entry_free(x);
-	if (args->remove) {
-		u.action = GIT_TREE_UPDATE_REMOVE;
-		rc = git_tree_create_updated(ret, repo, now, 1, &u);
-		return rc ? fail_git(e, rc, "remove %s", args->path) : 0;
-	}
+	if (args->remove)
+		return removed(repo, now, subdir, &u, ret, e);
 	if ((rc = git_blob_lookup(&blob, repo, &expected)))
 		return fail_git(e, rc, "read %s", args->path);
 	if (spliced(blob, args, &text, e))
@@ -68,7 +90,7 @@ changed_tree(git_repository *repo, git_tree *now, const struct write_args *args,
 }
 
 int
-git_write_file(git_repository *repo, const char *ref, const git_oid *head,
+git_write_file(git_repository *repo, const char *ref, const git_oid *head, const char *subdir,
 	       const struct write_args *args, git_oid *ret_commit, bool *ret_moved,
 	       struct error **e)
 {
@@ -81,7 +103,7 @@ git_write_file(git_repository *repo, const char *ref, const git_oid *head,
 
 	if ((rc = git_commit_lookup(&top, repo, head)) || (rc = git_commit_tree(&now, top)))
 		return fail_git(e, rc, "read %s", ref);
-	if (changed_tree(repo, now, args, &tree_id, ret_moved, e) ||
+	if (changed_tree(repo, now, subdir, args, &tree_id, ret_moved, e) ||
 	    git_sign(args->author, &who, e))
 		return -1;
 	if ((rc = git_tree_lookup(&tree, repo, &tree_id)) ||
@@ -89,10 +111,14 @@ git_write_file(git_repository *repo, const char *ref, const git_oid *head,
 				    (const git_commit *[]){ top })))
 		return fail_git(e, rc, "write the commit");
 	rc = git_reference_create_matching(&moved, repo, ref, &id, 1, head, "kedge: write");
-	if (rc == GIT_EMODIFIED || rc == GIT_ELOCKED) {
-		*ret_moved = true;
+	*ret_moved = rc == GIT_EMODIFIED || rc == GIT_ELOCKED;
+	if (rc == GIT_ELOCKED)
+		return fail(e, WHY_CONFLICT,
+			    "%s is locked by another program, or one that ended has left "
+			    "%s%s.lock behind",
+			    ref, git_repository_path(repo), ref);
+	if (rc == GIT_EMODIFIED)
 		return fail(e, WHY_CONFLICT, "%s moved meanwhile", ref);
-	}
 	if (rc)
 		return fail_git(e, rc, "move %s", ref);
 	*ret_commit = id;

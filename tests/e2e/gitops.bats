@@ -252,6 +252,7 @@ Kedge-Prune: yes"
 		grep -qE "^source deploy rolled back to revision $n \([0-9a-f]{7} .+\) with a new commit; "
 	wait_for 10 "the commit" sh -c "[ \$(git -C $W/deploy.git rev-parse main) != $before ]"
 	[ "$(git -C "$W/deploy.git" rev-parse main~1)" = "$before" ]
+	[ "$(git -C "$W/deploy.git" log -1 --format='%an <%ae>' main)" = 'root <root@kedge>' ]
 	kedge wait deploy --timeout 10s
 	[ "$(field cm settings .data.k)" = v ]
 	g pull -q --ff-only origin main

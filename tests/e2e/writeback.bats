@@ -242,6 +242,64 @@ back_to() { pull && deployment_file "$1" | put web && wait_for 15 "it is as it w
 	[ "$(said)" = 'deployment default/web: spec.replicas 2 -> 1' ]
 }
 
+@test "the last file below the source's path stays, empty, when its object is deleted" {
+	back_to 1
+	kedge_stop
+	git -C "$W/deploy.git" branch -f only main
+	sed -i 's/ref: main/ref: only, path: sub/' "$W/kedge.yaml"
+	pull
+	mkdir -p "$W/clone/sub/deep"
+	printf 'kind: ConfigMap\napiVersion: v1\nmetadata: {name: last}\n' >"$W/clone/sub/deep/last.yaml"
+	g add -A
+	g commit -q -m 'Only one'$'\n\nKedge-Prune: yes'
+	g push -q origin HEAD:only
+	kedge_start --listen "$API"
+	echo "$KEDGED" >"$W/pid"
+	wait_for 10 "it is there" k get cm last
+	wait_for 10 "it writes back" sh -c "kedge status | grep -q 'become commits'"
+	k delete cm last --timeout=10s
+	[ -z "$(git -C "$W/deploy.git" show only:sub/deep/last.yaml)" ]
+	refused NotFound k get cm last
+	run kedge status
+	hasnt errors
+	kedge_stop
+	sed -i 's/ref: only, path: sub/ref: main/' "$W/kedge.yaml"
+	pull
+	push 'All of it'$'\n\nKedge-Prune: yes'
+	kedge_start --listen "$API"
+	echo "$KEDGED" >"$W/pid"
+	wait_for 15 "it is as it was" has_ready app=web 1
+}
+
+@test "writes to one file at once are all made" {
+	local i all=()
+	back_to 2
+	for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+		printf 'kind: ConfigMap\napiVersion: v1\nmetadata: {name: m%s, labels: {n: "0"}}\n---\n' $i
+	done | put many
+	wait_for 10 "they are there" k get cm m12
+	for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+		k label cm m$i n=1 --overwrite 3>&- &
+		all+=($!)
+	done
+	for i in "${all[@]}"; do wait "$i"; done
+	[ "$(file many.yaml | grep -c 'n: "1"')" = 12 ]
+	pull
+	drop many
+}
+
+@test "a branch that is locked stays as it is, and who wrote is told of the lock" {
+	local lock=$W/deploy.git/refs/heads/main.lock
+	back_to 2
+	before=$(tip)
+	: >"$lock"
+	refused "refs/heads/main is locked by another program, or one that ended has left $lock behind" k patch deploy web --type=merge -p '{"spec":{"replicas":1}}'
+	[ "$(tip)" = "$before" ]
+	rm "$lock"
+	k patch deploy web --type=merge -p '{"spec":{"replicas":1}}'
+	[ "$(said)" = 'deployment default/web: spec.replicas 2 -> 1' ]
+}
+
 @test "kedge status says who writes back, and why not" {
 	run kedge status
 	matches '^  writeBack changes over the API become commits$'

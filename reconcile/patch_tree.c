@@ -69,6 +69,52 @@ tree_key_text(const struct tree *t, struct arena *a)
 	return arena_strndup(a, b.at, b.len);
 }
 
+/* ---- finding ---- */
+
+struct finder
+finder_of(const struct tree *map)
+{
+	bool is = map && map->type == N_MAP;
+
+	return (struct finder){ .map = is ? map : NULL, .next = is ? map->kids : NULL };
+}
+
+/* From its first on, or by the index, which is made when the way is long. */
+static const struct tree *
+find_member(struct finder *f, const char *key)
+{
+	const struct tree *t = f->map->kids;
+	size_t n = 0;
+
+	if (!f->index.n) {
+		while (t && n++ < FEW && strcmp(t->key, key) != 0)
+			t = t->next;
+		if (!t || n <= FEW)
+			return t;
+		for (t = f->map->kids; t; t = t->next)
+			map_put(&f->index, t->key, (void *)t);
+	}
+	return map_get(&f->index, key);
+}
+
+const struct tree *
+finder_get(struct finder *f, const char *key)
+{
+	const struct tree *t = f->next;
+
+	if (f->map && (!t || strcmp(t->key, key) != 0))
+		t = find_member(f, key);
+	if (t)
+		f->next = t->next;
+	return t;
+}
+
+void
+finder_done(struct finder *f)
+{
+	map_done(&f->index);
+}
+
 /* ---- the same? ---- */
 
 static bool
@@ -85,22 +131,16 @@ same_number(const struct tree *a, const struct tree *b)
 static bool
 same_map(const struct tree *a, const struct tree *b)
 {
-	cleanup_arena struct arena scratch = { 0 };
-	struct members m;
+	cleanup_finder struct finder in_b = finder_of(b);
 	size_t n = 0;
-	bool same = true;
 
-	members_open(&m, &scratch);
-	members_add_all(&m, b);
-	for (const struct tree *kid = a->kids; kid && same; kid = kid->next, n++) {
-		const struct tree *other = members_get(&m, kid->key);
+	for (const struct tree *kid = a->kids; kid; kid = kid->next, n++) {
+		const struct tree *other = finder_get(&in_b, kid->key);
 
-		same = other && tree_same(kid, other);
+		if (!other || !tree_same(kid, other))
+			return false;
 	}
-	same = same && n == m.n;
-	map_done(&m.index);
-	free(m.at);
-	return same;
+	return n == tree_kids(b);
 }
 
 bool

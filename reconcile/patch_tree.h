@@ -22,6 +22,17 @@ void members_del(struct members *, const char *key);
 /* The map or list; `m` is done with. */
 struct tree *members_close(struct members *, enum tree_type);
 
+/* A map without two of one key that is asked for many of its members, and does not change
+ * meanwhile.  What is asked for in the map's own order costs no more than a look. */
+struct finder {
+	const struct tree *map, *next;
+	struct map index; /* key -> member; only when it was needed, and there are many */
+};
+struct finder finder_of(const struct tree *map); /* of NULL, or no map: nothing is found */
+const struct tree *finder_get(struct finder *, const char *key); /* or NULL */
+void finder_done(struct finder *);
+#define cleanup_finder __attribute__((cleanup(finder_done)))
+
 /* The node alone, with the same kids, without its key and its place in a list. */
 struct tree *tree_copy(const struct tree *, struct arena *);
 struct tree *tree_copy_deep(const struct tree *, struct arena *);

@@ -282,14 +282,15 @@ writeback_remove(struct writeback *w, struct error **e)
 struct tree *
 writeback_patch(const struct tree *was, const struct tree *is, struct arena *a)
 {
+	cleanup_finder struct finder before = finder_of(was), after = finder_of(is);
 	struct members m;
 
 	members_open(&m, a);
 	for (const struct tree *t = was->kids; t; t = t->next)
-		if (!tree_get(is, t->key))
+		if (!finder_get(&after, t->key))
 			members_put(&m, t->key, tree_empty(N_NULL, a));
 	for (const struct tree *t = is->kids; t; t = t->next) {
-		const struct tree *old = tree_get(was, t->key);
+		const struct tree *old = finder_get(&before, t->key);
 
 		if (old && tree_same(old, t))
 			continue;

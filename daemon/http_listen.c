@@ -12,8 +12,6 @@
 
 enum {
 	MAX_CONNECTIONS = 2048, /* of one listener; of TLS half of them from one address */
-	CONNECTION_BYTES = 14 * 1024, /* of each, also for the head of what it asks */
-	TLS_BYTES = 32 * 1024,        /* libmicrohttpd takes a tunnel's buffers from it, too */
 	MAX_STRANGERS =
 	    64, /* of MAX_CONNECTIONS: of users who are refused anyway, to tell them so */
 	IDLE_SECONDS = 120
@@ -134,7 +132,7 @@ daemon_start(struct listener *l, int fd, const struct http_tls *tls)
 	    flags, 0, NULL, NULL, http_on_access, l, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log,
 	    NULL, MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, NULL,
 	    MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_URI_LOG_CALLBACK,
-	    http_on_uri, l, MHD_OPTION_CONNECTION_MEMORY_LIMIT, listener_bytes(l),
+	    http_on_uri, l, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_BYTES,
 	    MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_ARRAY, tls ? secret : plain,
 	    MHD_OPTION_END);
 }
@@ -163,12 +161,6 @@ listener_open(struct http *h, int fd, enum http_door door, const struct http_tls
 	l->next = h->listeners;
 	h->listeners = l;
 	return l;
-}
-
-size_t
-listener_bytes(const struct listener *l)
-{
-	return l->door == HTTP_TLS ? TLS_BYTES : CONNECTION_BYTES;
 }
 
 void

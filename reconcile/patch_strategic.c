@@ -413,7 +413,7 @@ merge_field(struct job *j, const struct kind *k, const char *name, const struct 
 
 /* The directive of this kind for a field, or NULL; it must be a list. */
 static int
-directive_list(struct job *j, const struct members *patch, const char *prefix, const char *name,
+directive_list(struct job *j, struct members *patch, const char *prefix, const char *name,
 	       const struct tree **ret)
 {
 	const char *key = arena_printf(j->a, "%s%s", prefix, name);
@@ -426,7 +426,7 @@ directive_list(struct job *j, const struct members *patch, const char *prefix, c
 }
 
 static int
-merge_named(struct job *j, const struct kind *k, struct members *m, const struct members *patch,
+merge_named(struct job *j, const struct kind *k, struct members *m, struct members *patch,
 	    const char *name)
 {
 	const struct tree *value = members_get(patch, name), *order, *gone;

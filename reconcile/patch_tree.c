@@ -178,44 +178,67 @@ members_open(struct members *m, struct arena *a)
 	*m = (struct members){ .arena = a };
 }
 
-static struct tree **
-slot_of(const struct members *m, const char *key)
+/* Those from `m->indexed` on are in the index as soon as it is asked. */
+static void
+index_members(struct members *m)
 {
-	size_t i;
+	for (; m->indexed < m->n; m->indexed++)
+		if (m->at[m->indexed])
+			map_put(&m->index, m->at[m->indexed]->key,
+				(void *)(uintptr_t)(m->indexed + 1));
+}
 
-	if (m->index.n) {
-		i = (size_t)(uintptr_t)map_get(&m->index, key);
-		return i && m->at ? &m->at[i - 1] : NULL;
+static bool
+is_at(const struct members *m, size_t i, const char *key)
+{
+	return i < m->n && m->at[i] && !strcmp(m->at[i]->key, key);
+}
+
+/* What is asked for in order is found without the index. */
+static struct tree **
+slot_of(struct members *m, const char *key)
+{
+	size_t i = m->next;
+
+	if (!is_at(m, i, key)) {
+		for (i = 0; m->n <= FEW && i < m->n && !is_at(m, i, key);)
+			i++;
+		if (m->n > FEW) {
+			index_members(m);
+			i = (size_t)(uintptr_t)map_get(&m->index, key) - 1;
+		}
 	}
-	for (i = 0; i < m->n; i++)
-		if (m->at[i] && !strcmp(m->at[i]->key, key))
-			return &m->at[i];
-	return NULL;
+	if (i >= m->n)
+		return NULL;
+	m->next = i + 1;
+	return &m->at[i];
 }
 
 static void
-append(struct members *m, struct tree *t)
+append(struct members *m, const char *key, const struct tree *value)
 {
 	if (m->n == m->cap) {
 		m->cap = m->cap ? m->cap * 2 : 16;
 		m->at = xrealloc(m->at, m->cap * sizeof *m->at);
 	}
-	m->at[m->n++] = t;
-	if (m->index.n || m->n > FEW)
-		for (size_t i = m->index.n ? m->n - 1 : 0; i < m->n; i++)
-			if (m->at[i])
-				map_put(&m->index, m->at[i]->key, (void *)(uintptr_t)(i + 1));
+	m->at[m->n] = tree_copy(value, m->arena);
+	m->at[m->n++]->key = key;
 }
 
 void
 members_add_all(struct members *m, const struct tree *map)
 {
+	bool first = !m->n; /* then no two of them have one key */
+
 	for (const struct tree *kid = map ? map->kids : NULL; kid; kid = kid->next)
-		members_put(m, kid->key, kid);
+		if (first)
+			append(m, kid->key, kid);
+		else
+			members_put(m, kid->key, kid);
 }
 
 struct tree *
-members_get(const struct members *m, const char *key)
+members_get(struct members *m, const char *key)
 {
 	struct tree **at = slot_of(m, key);
 
@@ -225,14 +248,14 @@ members_get(const struct members *m, const char *key)
 void
 members_put(struct members *m, const char *key, const struct tree *value)
 {
-	struct tree *t = tree_copy(value, m->arena);
 	struct tree **at = slot_of(m, key);
 
-	t->key = key;
-	if (at)
-		*at = t;
-	else
-		append(m, t);
+	if (!at) {
+		append(m, key, value);
+		return;
+	}
+	*at = tree_copy(value, m->arena);
+	(*at)->key = key;
 }
 
 void
@@ -242,9 +265,9 @@ members_del(struct members *m, const char *key)
 
 	if (!at)
 		return;
-	*at = NULL;
-	if (m->index.n)
+	if ((size_t)(at - m->at) < m->indexed)
 		map_del(&m->index, key);
+	*at = NULL;
 }
 
 struct tree *

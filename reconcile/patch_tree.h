@@ -9,13 +9,17 @@
 struct members {
 	struct tree **at; /* NULL: it was removed */
 	size_t n, cap;
-	struct map index; /* key -> position + 1; only when there are many */
+	size_t next; /* where the one is likely to be that is asked for now */
+	struct map
+	    index; /* key -> position + 1, of the first `indexed`; as far as it was needed */
+	size_t indexed;
 	struct arena *arena;
 };
 
 void members_open(struct members *, struct arena *);
-void members_add_all(struct members *, const struct tree *map);    /* NULL adds nothing */
-struct tree *members_get(const struct members *, const char *key); /* or NULL */
+/* Of a map without two of one key; NULL adds nothing. */
+void members_add_all(struct members *, const struct tree *map);
+struct tree *members_get(struct members *, const char *key); /* or NULL */
 /* In place of the one with this key, or at the end.  The value is copied, its kids are not. */
 void members_put(struct members *, const char *key, const struct tree *value);
 void members_del(struct members *, const char *key);

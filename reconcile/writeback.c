@@ -16,7 +16,13 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { VALUE_MOST = 60, SUBJECT_MOST = 200, CHANGES_MOST = 30 };
+enum {
+	VALUE_MOST = 60,
+	SUBJECT_MOST = 200,
+	CHANGES_MOST = 30,
+	TEXT_MOST =
+	    256 * 1024, /* bytes of a file: it is read four times while the loop waits */
+};
 
 /* ---- which document ---- */
 
@@ -213,6 +219,12 @@ open_file(struct writeback *w, struct error **e)
 {
 	struct amend_node *doc;
 
+	if (w->len > TEXT_MOST) {
+		w->amend =
+		    (struct amend){ .why = "its file is longer than 256 KiB", .line = 1 };
+		refuse(w, e);
+		return NULL;
+	}
 	if (amend_open(&w->amend, w->text, w->len, w->arena) < 0) {
 		refuse(w, e);
 		return NULL;

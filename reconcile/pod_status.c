@@ -278,6 +278,8 @@ container(const struct pod_view *v, const struct container *spec, enum part_role
 		unseen(v, spec, role, old, st);
 		return;
 	}
+	if (!str_is(c->image, "")) /* the spec may have another one that comes yet */
+		st->image = c->image;
 	st->restartCount = restarts(old, c);
 	st->lastState = last_state(v, old, c);
 	if (!str_is(c->imageID, ""))

@@ -517,7 +517,8 @@ a_file_that_is_too_long_is_left_alone(void **s)
 	cleanup_buf struct buf text = { 0 };
 
 	(void)s;
-	buf_adds(&text, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: old}\n");
+	buf_adds(&text,
+		 "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: old}\n");
 	while (text.len < 260 * 1024)
 		buf_adds(&text,
 			 "# nothing to be seen here, nothing at all, not even at the end\n");

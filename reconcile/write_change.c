@@ -2,6 +2,7 @@
 #include "apply.h"
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/map.h"
 #include "base/text.h"
 #include "patch_tree.h"
 #include "pod_change.h"
@@ -126,55 +127,54 @@ carry_families(struct write *w, struct members *spec, const struct tree *old)
 	trim(w, spec, old, "ipFamilies");
 }
 
-static bool
-has_node_port(const struct tree *ports, const char *number)
+/* Its number -> itself, of each that has one. */
+static void
+node_ports_of(const struct tree *ports, struct map *ret)
 {
-	for (const struct tree *p = ports ? ports->kids : NULL; p; p = p->next)
-		if (str_is(scalar_of(p, "nodePort", "0"), number))
-			return true;
-	return false;
+	for (const struct tree *p = ports ? ports->kids : NULL; p; p = p->next) {
+		const char *number = scalar_of(p, "nodePort", "0");
+
+		if (strcmp(number, "0") != 0)
+			map_put(ret, number, (void *)p);
+	}
 }
 
 /* None of them is new. */
 static bool
-same_node_ports(const struct tree *old, const struct tree *ports)
+same_node_ports(const struct tree *ports, const struct map *old)
 {
 	for (const struct tree *p = ports->kids; p; p = p->next) {
 		const char *number = scalar_of(p, "nodePort", "0");
 
-		if (strcmp(number, "0") != 0 && !has_node_port(old, number))
+		if (strcmp(number, "0") != 0 && !map_get(old, number))
 			return false;
 	}
 	return true;
 }
 
-/* That of the last old port of this name, unless another of the new ones has it. */
-static const struct tree *
-node_port_before(const struct tree *old, const struct tree *ports, const char *name)
+/* Name -> its port's nodePort, of the last old port that has this name and one that no new
+ * port has. */
+static void
+node_ports_by_name(const struct tree *old, const struct map *taken, struct map *ret)
 {
-	const struct tree *found = NULL;
+	for (const struct tree *p = old ? old->kids : NULL; p; p = p->next) {
+		const struct tree *number = tree_get(p, "nodePort");
+		bool left = number && !is_unset(number) && !map_get(taken, number->text);
 
-	for (const struct tree *p = old ? old->kids : NULL; p; p = p->next)
-		if (str_is(scalar_of(p, "name", ""), name))
-			found = tree_get(p, "nodePort");
-	return !found || is_unset(found) || has_node_port(ports, found->text) ? NULL : found;
+		map_put(ret, scalar_of(p, "name", ""), left ? (void *)number : NULL);
+	}
 }
 
 static struct tree *
-carried_port(struct write *w, const struct tree *old, const struct tree *ports,
-	     const struct tree *port, bool keep)
+carried_port(struct write *w, const struct tree *port, const struct tree *before, bool keep)
 {
-	const struct tree *before;
 	struct members m;
 
 	if (port->type != N_MAP)
 		return tree_copy(port, w->a);
 	members_open(&m, w->a);
 	members_add_all(&m, port);
-	before = keep && is_unset(tree_get(port, "nodePort"))
-		     ? node_port_before(old, ports, scalar_of(port, "name", ""))
-		     : NULL;
-	if (before)
+	if (keep && before && is_unset(tree_get(port, "nodePort")))
 		members_put(&m, "nodePort", before);
 	if (!keep)
 		members_del(&m, "nodePort");
@@ -186,14 +186,24 @@ carry_ports(struct write *w, struct members *spec, const struct tree *old, bool 
 {
 	const struct tree *ports = members_get(spec, "ports");
 	struct tree *out = tree_empty(N_LIST, w->a), **tail = &out->kids;
+	struct map were = { 0 }, taken = { 0 }, names = { 0 };
+	bool carry = ports && ports->type == N_LIST;
 
-	if (!ports || ports->type != N_LIST || (!keep && !same_node_ports(old, ports)))
-		return;
-	for (const struct tree *port = ports->kids; port; port = port->next) {
-		*tail = carried_port(w, old, ports, port, keep);
-		tail = &(*tail)->next;
+	node_ports_of(old, &were);
+	carry = carry && (keep || same_node_ports(ports, &were));
+	if (carry) {
+		node_ports_of(ports, &taken);
+		node_ports_by_name(old, &taken, &names);
+		for (const struct tree *port = ports->kids; port; port = port->next) {
+			*tail = carried_port(
+			    w, port, map_get(&names, scalar_of(port, "name", "")), keep);
+			tail = &(*tail)->next;
+		}
+		members_put(spec, "ports", out);
 	}
-	members_put(spec, "ports", out);
+	map_done(&were);
+	map_done(&taken);
+	map_done(&names);
 }
 
 /* As the API server's patchAllocatedValues and dropTypeDependentFields. */

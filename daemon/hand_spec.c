@@ -395,6 +395,7 @@ seen_container(const struct rt_container_status *c, struct arena *a, struct cont
 		.message = arena_strdup(a, message),
 		.imageID = arena_strdup(a, c->image_id),
 		.image = arena_strdup(a, c->image),
+		.imageNext = c->image_next,
 		.refusedImage = arena_strdup(a, c->refused_image),
 		.refusedWhy = arena_strdup(a, c->refused_why),
 		.restartCount = c->restarts,

@@ -7,8 +7,6 @@
 #include "pod_image.h"
 #include "pod_resources.h"
 
-#define CONDITION_IMAGE "kedge.dev/ImagePending"
-
 /* ---- may it? ---- */
 
 static void

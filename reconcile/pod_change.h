@@ -3,6 +3,8 @@
 #define KEDGE_POD_CHANGE_H
 #include "pod.h"
 
+#define CONDITION_IMAGE "kedge.dev/ImagePending" /* since when, and what it waits for */
+
 /* `is` with all that Kubernetes lets change as it was: images, activeDeadlineSeconds and
  * tolerations.  What then differs is what cannot. */
 struct pod_spec pod_spec_kept(const struct pod_spec *was, const struct pod_spec *is,

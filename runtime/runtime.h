@@ -180,6 +180,7 @@ struct rt_run { /* one run of a container; times in ms since 1970, 0: not yet */
 struct rt_container_status {
 	const char *name, *image_id;
 	const char *image; /* of its next run, as the caller called it */
+	bool image_next;   /* and of that alone: the run under way has another one */
 	/* The one of a renewal that could not be, as long as none is asked for again, and why;
 	 * or
 	 * "". */

@@ -223,7 +223,9 @@ head_bytes(struct MHD_Connection *c)
 size_t
 http_room(const struct http_request *r)
 {
-	return r->head < HTTP_BYTES ? HTTP_BYTES - r->head : 0;
+	size_t all = listener_bytes(r->listener);
+
+	return r->head < all ? all - r->head : 0;
 }
 
 /* The C string that comes of it would end at %00, and mean another object; a name has no
@@ -251,13 +253,13 @@ uri_is_bad(const char *uri)
 
 /* What came along with it may fill the half that is read into, and is not moved. */
 static bool
-uri_fits(const char *uri)
+uri_fits(const struct listener *l, const char *uri)
 {
-	size_t pairs = ANSWER_BYTES;
+	size_t pairs = 0, all = listener_bytes(l);
 
 	for (const char *p = strchr(uri, '?'); p; p = strchr(p + 1, '&'))
 		pairs += PAIR_BYTES;
-	return pairs <= HTTP_BYTES / 2 && strlen(uri) + pairs <= HTTP_BYTES;
+	return pairs <= all / 2 && strlen(uri) + pairs + ANSWER_BYTES <= all;
 }
 
 /* Sees it as it was sent; what is returned is `con` from then on. */
@@ -266,7 +268,7 @@ http_on_uri(void *cls, const char *uri, struct MHD_Connection *c)
 {
 	struct asked *a = xcalloc(1, sizeof *a);
 
-	a->refused = !has_room(cls, c, uri_fits(uri), "414 URI Too Long");
+	a->refused = !has_room(cls, c, uri_fits(cls, uri), "414 URI Too Long");
 	a->uri = xstrdup(uri);
 	a->bad = uri_is_bad(uri);
 	return a;
@@ -399,7 +401,7 @@ http_on_access(void *cls, struct MHD_Connection *c, const char *url, const char 
 	if (!r) {
 		size_t head = head_bytes(c);
 
-		a->refused = !has_room(l, c, head + ANSWER_BYTES <= HTTP_BYTES,
+		a->refused = !has_room(l, c, head + ANSWER_BYTES <= listener_bytes(l),
 				       "431 Request Header Fields Too Large");
 		if (a->refused)
 			return MHD_NO;

@@ -12,6 +12,11 @@
 
 enum {
 	MAX_CONNECTIONS = 2048, /* of one listener; of TLS half of them from one address */
+	/* Of each connection: libmicrohttpd (0.9.75) reads into one half of them, keeps headers
+	 * and arguments in the other, and takes a tunnel's buffers over TLS from them, too.  Of
+	 * those on this host a thousand may wait for news. */
+	CONNECTION_BYTES = 14 * 1024,
+	TLS_BYTES = 32 * 1024,
 	MAX_STRANGERS =
 	    64, /* of MAX_CONNECTIONS: of users who are refused anyway, to tell them so */
 	IDLE_SECONDS = 120
@@ -132,7 +137,7 @@ daemon_start(struct listener *l, int fd, const struct http_tls *tls)
 	    flags, 0, NULL, NULL, http_on_access, l, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log,
 	    NULL, MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, NULL,
 	    MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_URI_LOG_CALLBACK,
-	    http_on_uri, l, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_BYTES,
+	    http_on_uri, l, MHD_OPTION_CONNECTION_MEMORY_LIMIT, listener_bytes(l),
 	    MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_ARRAY, tls ? secret : plain,
 	    MHD_OPTION_END);
 }
@@ -161,6 +166,12 @@ listener_open(struct http *h, int fd, enum http_door door, const struct http_tls
 	l->next = h->listeners;
 	h->listeners = l;
 	return l;
+}
+
+size_t
+listener_bytes(const struct listener *l)
+{
+	return l->door == HTTP_TLS ? TLS_BYTES : CONNECTION_BYTES;
 }
 
 void

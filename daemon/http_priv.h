@@ -9,10 +9,6 @@ struct event;
 struct peers;
 struct unproved;
 
-/* Of each connection; libmicrohttpd (0.9.75) reads into one half of them, keeps headers and
- * arguments in the other, and takes a tunnel's buffers from them, too. */
-enum { HTTP_BYTES = 32 * 1024 };
-
 /* One of libmicrohttpd's daemons: the unix socket's, the one in plain, and one for each of
  * the API's certificates that is still in use. */
 struct listener {
@@ -48,6 +44,7 @@ struct http {
 struct listener *listener_open(struct http *, int fd, enum http_door, const struct http_tls *,
 			       struct error **);
 void listener_close(struct listener *);
+size_t listener_bytes(const struct listener *); /* of each connection */
 /* It has something to do that no descriptor tells of. */
 void listener_poke(struct listener *);
 

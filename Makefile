@@ -115,14 +115,16 @@ $(BORN): tests/bench/born.c
 	$(CC) -std=gnu17 $(WARN) -D_GNU_SOURCE -O2 -s -static -nostdlib -ffreestanding \
 		-fno-stack-protector -mgeneral-regs-only -o $@ $<
 
-# Its controllers count their steps.
-STEPS := $(patsubst %.c,$(B)/steps/%.o,$(BASE) $(RECONCILE))
+# Where work is counted, the core counts its steps.
+STEPS   := $(patsubst %.c,$(B)/steps/%.o,$(BASE) $(RECONCILE))
+COUNTED := $(B)/tests/bench/settled $(B)/tests/unit/t_work
 $(B)/steps/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -fsanitize-coverage=trace-pc -MMD -MP -c -o $@ $<
-$(B)/tests/bench/settled: tests/bench/settled.c $(STEPS)
+$(COUNTED): $(B)/tests/%: tests/%.c $(STEPS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -I tests -o $@ $< $(STEPS) -Wl,--as-needed $(LIBS) -lcmocka
+	$(CC) $(ALL_CFLAGS) -I tests -MMD -MP -o $@ $< $(shell sed -n 's|^// wrap: *||p' $<) \
+		$(STEPS) -Wl,--as-needed $(LIBS) -lcmocka
 
 ## make bench      kedge, the floor and the installed peers in one run; build/bench.json
 bench: all images $(BENCHES)

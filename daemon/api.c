@@ -6,6 +6,7 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/log.h"
 #include "../reconcile/base/now.h"
+#include "../reconcile/base/text.h"
 #include "../reconcile/base/utf8.h"
 #include "api_call.h"
 #include "api_rbac.h"
@@ -166,13 +167,7 @@ call_flag(const struct call *c, const char *name)
 int64_t
 call_int(const struct call *c, const char *name, int64_t absent)
 {
-	const char *v = call_query(c, name);
-	char *end;
-	long long n;
-
-	errno = 0;
-	n = strtoll(v, &end, 10);
-	return *v && !*end && !errno ? n : absent;
+	return text_int(call_query(c, name), absent);
 }
 
 int64_t

@@ -49,6 +49,7 @@ struct api {
 	struct proxied *proxied;  /* requests that a pod answers */
 	struct curl_loop *curls;  /* for them; NULL until the first */
 	int nstreams, nforwards, nproxied;
+	size_t proxy_early;  /* bytes of answers that came before their requests' ends */
 	unsigned proxy_turn; /* of a Service's endpoints */
 	struct {             /* at what is used, the newest first; NULL: none yet */
 		char *json;

@@ -118,16 +118,6 @@ pod_port(const struct pod *pod, const char *scheme)
 	return strcmp(scheme, "https") ? 80 : 443;
 }
 
-/* -1: it is none. */
-static int64_t
-number(const char *text)
-{
-	char *end;
-	long long n = strtoll(text, &end, 10);
-
-	return *text && !*end && strspn(text, "0123456789") == strlen(text) ? n : -1;
-}
-
 void
 proxy_pod(struct call *c)
 {
@@ -144,7 +134,7 @@ proxy_pod(struct call *c)
 		return;
 	}
 	ip = pod->status && pod->status->podIP ? pod->status->podIP : "";
-	port = *p.id.port ? number(p.id.port) : pod_port(pod, p.id.scheme);
+	port = *p.id.port ? text_int(p.id.port, -1) : pod_port(pod, p.id.scheme);
 	if (!pod_has(c, pod, ip))
 		call_refuse(c, WHY_BAD_REQUEST, "address not allowed");
 	else if (port < 0)
@@ -222,13 +212,13 @@ proxy_service(struct call *c)
 	if (!asked_read(&p, c, RES_service, SEGMENTS))
 		return;
 	port = p.id.port;
-	if (number(port) >= 0) {
+	if (text_int(port, -1) >= 0) {
 		svc = store_find(c->api->store, RES_service, c->ns, p.id.name);
 		if (!svc) {
 			call_refuse(c, WHY_NOT_FOUND, "services \"%s\" not found", p.id.name);
 			return;
 		}
-		port = port_name(svc, number(port));
+		port = port_name(svc, text_int(port, -1));
 		if (!port) {
 			call_refuse(c, WHY_UNAVAILABLE,
 				    "no service port %s found for service \"%s\"", p.id.port,

@@ -2,6 +2,8 @@
 #include "api_call.h"
 #include <string.h>
 
+enum { TERMS_MOST = 32 }; /* each is held against each object of a list */
+
 /* The fields that Kubernetes lets one select by; the first two go for every kind. */
 static const struct {
 	enum resource_id res;    /* RES_NONE: all */
@@ -84,6 +86,9 @@ fields_read(struct selection *s, struct call *c, const char *text, struct error 
 
 	for (const char *p = text; *p; p++)
 		cap += *p == ',';
+	if (cap > TERMS_MOST)
+		return fail(e, WHY_BAD_REQUEST,
+			    "invalid field selector: it has more than %d terms", TERMS_MOST);
 	s->fields = arena_alloc(&c->arena, cap * sizeof *s->fields);
 	for (; *text; text += n + (text[n] == ',')) {
 		struct field_term *t = &s->fields[s->nfields];

@@ -1,10 +1,16 @@
 /* api_write_body.c -- what comes with a write: JSON, YAML or a patch, read into trees. */
 #include "../reconcile/base/cleanup.h"
+#include "../reconcile/base/text.h"
 #include "../reconcile/patch.h"
 #include "../reconcile/patch_tree.h"
 #include "../reconcile/proto.h"
 #include "api_write.h"
 #include <string.h>
+
+enum {
+	BODY_VALUES = 10000,     /* of a body, or of what a patch makes of the object */
+	BODY_YAML = 1024 * 1024, /* bytes: it is read slower than JSON */
+};
 
 static const struct {
 	const char *type;
@@ -48,6 +54,41 @@ refuse_media(struct call *c, enum api_media first, enum api_media last)
 		    buf_text(&all));
 }
 
+/* How many values there can be at most: each but the first follows one of these. */
+static size_t
+values_in(const struct buf *body)
+{
+	bool quoted = false;
+	size_t n = 1;
+
+	for (size_t i = 0; i < body->len; i++)
+		switch (body->at[i]) {
+		case '"':
+			quoted = !quoted;
+			break;
+		case '\\':
+			i += quoted;
+			break;
+		case ',':
+		case '[':
+		case '{':
+			n += !quoted;
+		}
+	return n;
+}
+
+/* The loop waits while they are looked at, one by one and more than once. */
+static bool
+refuse_many(struct call *c, size_t values)
+{
+	if (values <= BODY_VALUES)
+		return false;
+	call_refuse(c, WHY_TOO_LARGE,
+		    "the object has too many values: no more than %d are taken at once",
+		    BODY_VALUES);
+	return true;
+}
+
 /* One document of JSON or YAML; NULL was answered. */
 static struct tree *
 read_text(struct call *c, bool yaml)
@@ -56,11 +97,20 @@ read_text(struct call *c, bool yaml)
 	struct complaints cs = { .arena = &c->arena };
 	struct tree *t = NULL;
 
+	if (yaml && body->len > BODY_YAML) {
+		call_refuse(c, WHY_TOO_LARGE,
+			    "the body is too long for YAML, of which %d bytes are taken: send "
+			    "it as JSON",
+			    BODY_YAML);
+		return NULL;
+	}
+	if (!yaml && refuse_many(c, values_in(body)))
+		return NULL;
 	if (body->len)
 		t = yaml ? yaml_read(body->at, body->len, &c->arena, &cs)
 			 : json_read(body->at, body->len, &c->arena, &cs);
 	if (t && !cs.errors && !t->next)
-		return t;
+		return yaml && refuse_many(c, tree_count(t)) ? NULL : t;
 	call_refuse(c, WHY_BAD_REQUEST, "the body cannot be read as %s: %s",
 		    yaml ? "YAML" : "JSON",
 		    cs.first       ? cs.first->text
@@ -86,6 +136,8 @@ read_proto(struct api_edit *ed, const struct kind *k)
 		edit_fail(ed, e);
 		return NULL;
 	}
+	if (refuse_many(ed->call, tree_count(t)))
+		return NULL;
 	members_open(&m, a);
 	members_put(&m, "apiVersion", tree_string(env.api_version, a));
 	members_put(&m, "kind", tree_string(env.kind, a));
@@ -149,7 +201,7 @@ body_patched(struct api_edit *ed, const struct tree *live)
 	else
 		rc = patch_json(live, patch, &out, &c->arena, &e);
 	if (rc == 0)
-		return out;
+		return refuse_many(c, tree_count(out)) ? NULL : out;
 	edit_fail(ed, e);
 	return NULL;
 }
@@ -168,13 +220,9 @@ option(const struct tree *t, const char *key, const char *otherwise)
 static int64_t
 seconds(const char *text)
 {
-	char *end;
-	long long n;
+	int64_t n = *text ? text_int(text, -2) : -1;
 
-	if (!*text)
-		return -1;
-	n = strtoll(text, &end, 10);
-	return *end || n < 0 || n > INT32_MAX ? -2 : n;
+	return *text && (n < 0 || n > INT32_MAX) ? -2 : n;
 }
 
 static bool

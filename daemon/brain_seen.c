@@ -148,6 +148,11 @@ seen_renewed(struct brain *b, const struct action *a)
 		if (strcmp(c->name, args->container->name))
 			continue;
 		c->held = args->container->hold && !strcmp(c->state, "waiting");
+		if (!args->container->hold && c->image &&
+		    strcmp(c->image, args->container->image) != 0)
+			c->imageNext = !strcmp(c->state, "running");
+		if (!args->container->hold)
+			c->image = arena_strdup(&row->arena, args->container->image);
 		c->envVersion = args->container->envVersion
 				    ? arena_strdup(&row->arena, args->container->envVersion)
 				    : NULL;

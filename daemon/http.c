@@ -181,10 +181,10 @@ struct asked {
 	bool bad, refused;
 };
 
-/* Of a query that it has no room for libmicrohttpd (0.9.75) forgets the error, and waits; where
- * none is left for an answer's head it closes without a word. */
+/* Of a query that it has no room for libmicrohttpd forgets the error, and waits; where none is
+ * left for an answer's head it closes without a word. */
 static bool
-has_room(struct listener *l, struct MHD_Connection *c, size_t bytes, const char *what)
+has_room(struct listener *l, struct MHD_Connection *c, bool room, const char *what)
 {
 	const union MHD_ConnectionInfo *i =
 	    MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -193,7 +193,7 @@ has_room(struct listener *l, struct MHD_Connection *c, size_t bytes, const char 
 				: NULL;
 	cleanup_free char *text = NULL;
 
-	if (bytes + ANSWER_BYTES <= listener_bytes(l))
+	if (room)
 		return true;
 	xasprintf(&text, "HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", what);
 	if (tls)
@@ -251,16 +251,24 @@ uri_is_bad(const char *uri)
 	return false;
 }
 
+/* What came along with it may fill the half that is read into, and is not moved. */
+static bool
+uri_fits(const struct listener *l, const char *uri)
+{
+	size_t pairs = 0, all = listener_bytes(l);
+
+	for (const char *p = strchr(uri, '?'); p; p = strchr(p + 1, '&'))
+		pairs += PAIR_BYTES;
+	return pairs <= all / 2 && strlen(uri) + pairs + ANSWER_BYTES <= all;
+}
+
 /* Sees it as it was sent; what is returned is `con` from then on. */
 void *
 http_on_uri(void *cls, const char *uri, struct MHD_Connection *c)
 {
 	struct asked *a = xcalloc(1, sizeof *a);
-	size_t bytes = strlen(uri);
 
-	for (const char *p = strchr(uri, '?'); p; p = strchr(p + 1, '&'))
-		bytes += PAIR_BYTES;
-	a->refused = !has_room(cls, c, bytes, "414 URI Too Long");
+	a->refused = !has_room(cls, c, uri_fits(cls, uri), "414 URI Too Long");
 	a->uri = xstrdup(uri);
 	a->bad = uri_is_bad(uri);
 	return a;
@@ -393,7 +401,8 @@ http_on_access(void *cls, struct MHD_Connection *c, const char *url, const char 
 	if (!r) {
 		size_t head = head_bytes(c);
 
-		a->refused = !has_room(l, c, head, "431 Request Header Fields Too Large");
+		a->refused = !has_room(l, c, head + ANSWER_BYTES <= listener_bytes(l),
+				       "431 Request Header Fields Too Large");
 		if (a->refused)
 			return MHD_NO;
 		/* An answer at this point would cost the client its connection. */

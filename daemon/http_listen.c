@@ -12,8 +12,11 @@
 
 enum {
 	MAX_CONNECTIONS = 2048, /* of one listener; of TLS half of them from one address */
-	CONNECTION_BYTES = 14 * 1024, /* of each, also for the head of what it asks */
-	TLS_BYTES = 32 * 1024,        /* libmicrohttpd takes a tunnel's buffers from it, too */
+	/* Of each connection: libmicrohttpd (0.9.75) reads into one half of them, keeps headers
+	 * and arguments in the other, and takes a tunnel's buffers over TLS from them, too.  Of
+	 * those on this host a thousand may wait for news. */
+	CONNECTION_BYTES = 14 * 1024,
+	TLS_BYTES = 32 * 1024,
 	MAX_STRANGERS =
 	    64, /* of MAX_CONNECTIONS: of users who are refused anyway, to tell them so */
 	IDLE_SECONDS = 120

@@ -43,10 +43,27 @@ struct proxied {
 	size_t nanswer, head_bytes;
 	const char *connection, *protocol, *trouble;
 	struct buf out;
+	size_t early; /* bytes of it that came before the request's end */
 	bool out_waits, begun, done, broken;
 	struct carrier *carrier; /* after the upgrade */
 	struct event *deadline;  /* the client has left since, and `in` has its last words */
+	struct event *stall;     /* bytes wait for one of the two, who takes none */
 };
+
+/* What came early was passed on, or is not wanted any more. */
+static void
+early_over(struct proxied *p)
+{
+	p->api->proxy_early -= p->early;
+	p->early = 0;
+}
+
+static bool
+early_fits(const struct proxied *p, size_t n)
+{
+	return p->out.len < PROXY_EARLY &&
+	       (p->out.len < PROXY_QUEUE || p->api->proxy_early + n <= PROXY_EARLY_ALL);
+}
 
 static void
 proxied_free(struct proxied *p)
@@ -61,6 +78,9 @@ proxied_free(struct proxied *p)
 		carrier_close(p->carrier);
 	if (p->deadline)
 		event_free(p->deadline);
+	if (p->stall)
+		event_free(p->stall);
+	early_over(p);
 	p->api->nproxied--;
 	*p->link = p->next;
 	if (p->next)
@@ -99,6 +119,33 @@ go_on(struct proxied *p)
 				     (p->out_waits ? CURLPAUSE_RECV : 0));
 }
 
+/* ---- who takes nothing ---- */
+
+static void
+on_stall(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	proxied_free(ctx);
+}
+
+/* After an upgrade no clock runs but this: from when bytes wait for the client or the pod until
+ * some are taken.  `moved`: some were just now. */
+static void
+stall_look(struct proxied *p, bool moved)
+{
+	struct timeval wait = { .tv_sec = PROXY_STALL_SECONDS };
+
+	if (!p->carrier)
+		return;
+	if (!p->stall)
+		p->stall = evtimer_new(p->api->base, on_stall, p);
+	if (!p->in.len && !carrier_queued(p->carrier))
+		event_del(p->stall);
+	else if (moved || !evtimer_pending(p->stall, NULL))
+		event_add(p->stall, &wait);
+}
+
 /* ---- what the client sends ---- */
 
 static void
@@ -124,6 +171,7 @@ on_wanted(char *to, size_t size, size_t n, void *arg)
 	}
 	memcpy(to, p->in.at, k);
 	buf_drop(&p->in, k);
+	stall_look(p, true);
 	if (p->carrier)
 		carrier_listen(p->carrier, true);
 	else if (p->call)
@@ -171,6 +219,7 @@ on_pull(void *mine, struct buf *out)
 		in_more(p);
 	buf_add(out, buf_text(&p->out), p->out.len);
 	buf_clear(&p->out);
+	early_over(p);
 	if (p->out_waits) {
 		p->out_waits = false;
 		go_on(p);
@@ -190,16 +239,20 @@ on_answer_body(char *at, size_t size, size_t n, void *arg)
 		return size * n;
 	/* The client hears nothing before it has said all: a pod that waits for it to listen
 	 * meanwhile would wait for ever. */
-	if (!p->in_ended && !p->upgrades && queued < PROXY_EARLY)
+	if (!p->in_ended && !p->upgrades) {
+		if (!early_fits(p, size * n))
+			return 0;
 		queued = 0;
-	else if (!p->in_ended && !p->upgrades)
-		return 0;
+		p->early += size * n;
+		p->api->proxy_early += size * n;
+	}
 	if (queued >= PROXY_QUEUE) {
 		p->out_waits = true;
 		return CURL_WRITEFUNC_PAUSE;
 	}
 	if (p->carrier) {
 		carrier_send(p->carrier, at, size * n);
+		stall_look(p, false);
 		return size * n;
 	}
 	buf_add(&p->out, at, size * n);
@@ -216,6 +269,7 @@ on_message(void *ctx, const char *bytes, size_t n)
 	struct proxied *p = ctx;
 
 	buf_add(&p->in, bytes, n);
+	stall_look(p, false);
 	if (p->in.len >= PROXY_QUEUE)
 		carrier_listen(p->carrier, false);
 	in_more(p);
@@ -226,6 +280,7 @@ on_progress(void *ctx)
 {
 	struct proxied *p = ctx;
 
+	stall_look(p, true);
 	if (!p->out_waits || carrier_queued(p->carrier) >= PROXY_QUEUE)
 		return;
 	p->out_waits = false;
@@ -253,6 +308,8 @@ on_gone(void *ctx)
 	}
 	carrier_close(p->carrier);
 	p->carrier = NULL;
+	if (p->stall)
+		event_del(p->stall);
 	p->deadline = evtimer_new(p->api->base, on_deadline, p);
 	evtimer_add(p->deadline, &wait);
 	p->in_ended = true;
@@ -269,6 +326,8 @@ on_upgraded(void *mine, struct http_tunnel *t, const void *extra, size_t n)
 	p->carrier = carrier_new(p->api->base, t, extra, n, CARRIER_ANY, 0, &handler, p);
 	carrier_send(p->carrier, buf_text(&p->out), p->out.len);
 	buf_done(&p->out);
+	early_over(p);
+	stall_look(p, false);
 	if (p->done)
 		carrier_end(p->carrier);
 }

@@ -18,8 +18,9 @@ enum {
 	PROXIES_MAX = 256,            /* requests that a pod answers, at once */
 	PROXY_QUEUE = 64 * 1024, /* bytes of one on their way, each way; then who sends waits */
 	PROXY_EARLY = 1024 * 1024, /* of an answer that comes before the request's end */
-	PROXY_HEAD =
-	    8 * 1024, /* of headers of an answer; libmicrohttpd has 14 kB for a connection */
+	PROXY_EARLY_ALL = 16 * 1024 * 1024,   /* of all of them; then PROXY_QUEUE of each */
+	PROXY_STALL_SECONDS = 120,            /* that one takes nothing of what waits for it */
+	PROXY_HEAD = 8 * 1024,                /* of headers of an answer, as its message says */
 	PROXY_CONNECT_SECONDS = 10,           /* until the pod has taken the connection */
 	SPDY_STREAMS = 2 * FORWARD_LINKS + 8, /* of one client at once */
 };

@@ -60,13 +60,13 @@ void
 amend_add(struct amend *ed, struct amend_node *n, struct amend_node *after, const char *key,
 	  const struct tree *value)
 {
-	struct amend_add *add = arena_alloc(ed->arena, sizeof *add), **tail = &n->adds;
+	struct amend_add *add = arena_alloc(ed->arena, sizeof *add);
 
 	*add = (struct amend_add){ after, key, value, NULL };
-	while (*tail)
-		tail = &(*tail)->next;
-	if (touch(ed, n))
-		*tail = add;
+	if (!touch(ed, n))
+		return;
+	*(n->adds_end ? n->adds_end : &n->adds) = add;
+	n->adds_end = &add->next;
 }
 
 /* ---- splices ---- */
@@ -298,9 +298,12 @@ flow_entry(const struct amend_form *f, const struct amend_add *add, struct buf *
 static void
 flow_between(const struct amend *ed, const struct amend_node *n, struct buf *b)
 {
-	size_t at = entry_start(n->kids), line = amend_line_start(ed, at);
+	size_t at = entry_start(n->kids), line = at;
 
-	if (line > n->start && only_spaces(ed, line, at)) {
+	/* (no further back: all of a JSON text may be one line) */
+	while (line > n->start && ed->text[line - 1] == ' ')
+		line--;
+	if (line > n->start && ed->text[line - 1] == '\n') {
 		buf_adds(b, ",");
 		buf_adds(b, ed->newline);
 		buf_add(b, ed->text + line, at - line);
@@ -381,7 +384,9 @@ static void
 block_add(struct amend *ed, const struct amend_node *n)
 {
 	struct amend_form form = form_of(ed, n);
+	const struct amend_node *at = NULL;
 	size_t indent, end = 0;
+	bool found = false;
 
 	if (!n->kids) { /* nothing to stand beside; YAML has no empty block */
 		amend_refuse(ed, n, "there is no line to put it on");
@@ -391,8 +396,11 @@ block_add(struct amend *ed, const struct amend_node *n)
 	for (const struct amend_add *add = n->adds; add; add = add->next) {
 		struct buf b = { 0 };
 
-		if (add->after ? !lines_end(ed, add->after, &end)
-			       : !dash_line(ed, n->kids, &end)) {
+		if (!found || add->after != at)
+			found = add->after ? lines_end(ed, add->after, &end)
+					   : dash_line(ed, n->kids, &end);
+		at = add->after;
+		if (!found) {
 			amend_refuse(ed, n, "there is no line to put it on");
 			return;
 		}

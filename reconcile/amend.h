@@ -42,11 +42,12 @@ struct amend_node {
 	int line;          /* of the key, or of the value */
 	const char *fixed; /* why nothing here can be changed; NULL: it can */
 	struct amend_node *parent, *kids, *next;
+	struct amend_node *last; /* of the kids */
 	/* What it shall be: */
 	bool touched; /* it, or something within */
 	bool drop;
 	const struct tree *value;
-	struct amend_add *adds;
+	struct amend_add *adds, **adds_end; /* NULL: there are none yet */
 };
 
 struct amend_splice {

@@ -1,12 +1,13 @@
 /* amend_read.c -- where each value of a YAML text stands.
  *
- * libyaml counts characters, texts are cut by bytes: the marks come in order, so that one walk
- * along the text translates them all.  What a value means is yaml.c's to say: its tree is read
- * beside this one and laid against it.
+ * libyaml counts characters, texts are cut by bytes: the marks come nearly in order, so that
+ * one walk along the text translates them all.  What a value means is yaml.c's to say: its tree
+ * is read beside this one and laid against it.
  */
 #include "amend.h"
 #include "base/arena.h"
 #include "base/utf8.h"
+#include "patch_tree.h"
 #include <string.h>
 #include <yaml.h>
 
@@ -45,10 +46,10 @@ byte_of(struct scan *s, const yaml_mark_t *m)
 {
 	const char *text = s->ed->text;
 
-	if (m->index < s->chars) {
-		s->chars = 0;
-		s->byte = s->bom;
-	}
+	for (; m->index < s->chars; s->chars--)
+		do
+			s->byte--;
+		while (((unsigned char)text[s->byte] & 0xc0) == 0x80);
 	while (s->chars < m->index && s->byte < s->ed->len) {
 		size_t n = utf8_len(text + s->byte, s->ed->len - s->byte);
 
@@ -164,7 +165,7 @@ read_map(struct scan *s, struct amend_node *map)
 		value->line = key->line;
 		if (key->fixed)
 			map->fixed = key->fixed;
-		*tail = value;
+		*tail = map->last = value;
 	}
 }
 
@@ -178,7 +179,7 @@ read_list(struct scan *s, struct amend_node *list)
 			return false;
 		if (s->event.type == YAML_SEQUENCE_END_EVENT)
 			return true;
-		if (!(*tail = read_node(s)))
+		if (!(*tail = list->last = read_node(s)))
 			return false;
 	}
 }
@@ -216,13 +217,9 @@ read_node(struct scan *s)
 size_t
 amend_end(const struct amend_node *n)
 {
-	const struct amend_node *last = n->kids;
-
-	if (n->style != AMEND_BLOCK || !last)
-		return n->end;
-	while (last->next)
-		last = last->next;
-	return amend_end(last);
+	while (n->style == AMEND_BLOCK && n->last)
+		n = n->last;
+	return n->end;
 }
 
 /* ---- laid against the tree ---- */
@@ -230,6 +227,7 @@ amend_end(const struct amend_node *n)
 static void
 lay(struct amend_node *n, const struct tree *t, struct amend_node *parent)
 {
+	cleanup_finder struct finder members = finder_of(t);
 	const struct tree *at = t ? t->kids : NULL;
 
 	n->tree = t;
@@ -240,7 +238,7 @@ lay(struct amend_node *n, const struct tree *t, struct amend_node *parent)
 		n->fixed = "it cannot be told from its text what it is";
 	for (struct amend_node *kid = n->kids; kid; kid = kid->next) {
 		if (kid->key) {
-			lay(kid, t && t->type == N_MAP ? tree_get(t, kid->key) : NULL, n);
+			lay(kid, finder_get(&members, kid->key), n);
 			continue;
 		}
 		lay(kid, at, n);

@@ -22,7 +22,7 @@
 #include "merge.h"
 #include "own.h"
 #include "plan.h"
-#include "pod_resources.h"
+#include "pod_change.h"
 #include "snapshot.h"
 #include <ctype.h>
 #include <inttypes.h>
@@ -394,10 +394,10 @@ update(struct pass *p, const struct manifest *m, const struct object *o, const v
 	if (m->res->id == RES_pod) {
 		const struct pod *was = live, *will = (const struct pod *)new;
 
-		/* But for cpu and memory, Kubernetes refuses this.  Here the file is the truth,
-		 * so the pod gives way; once it is gone the next pass creates it. */
-		if (was->spec && !schema_equal(pod_spec_kind(), was->spec, will->spec) &&
-		    !pod_resizable(was->spec, will->spec, p->a)) {
+		/* But for images, a few numbers, cpu and memory, Kubernetes refuses this.  Here
+		 * the file is the truth, so the pod gives way; once it is gone the next pass
+		 * creates it. */
+		if (was->spec && !pod_changeable(was->spec, will->spec, p->a)) {
 			add(p, ACT_DELETE, m->res, live,
 			    arena_printf(p->a, "replaced, for a pod's spec cannot change: %s",
 					 why));

@@ -465,12 +465,13 @@ static struct tree *
 remove_items(const struct field *f, const struct tree *list, const struct tree *gone,
 	     const struct tree *kept, struct arena *a)
 {
+	cleanup_finder struct finder keep = finder_of(kept);
 	struct members m;
 
 	items_open(&m, f, list, a);
 	for (const struct tree *g = gone->kids; g; g = g->next) {
 		const struct tree *item = members_get(&m, g->key);
-		const struct tree *others = kept ? tree_get(kept, g->key) : NULL;
+		const struct tree *others = finder_get(&keep, g->key);
 
 		if (!item)
 			continue;
@@ -486,6 +487,7 @@ struct tree *
 fieldset_remove(const struct kind *k, const struct tree *t, const struct tree *gone,
 		const struct tree *kept, struct arena *a)
 {
+	cleanup_finder struct finder keep = finder_of(kept);
 	struct members m;
 
 	members_open(&m, a);
@@ -494,7 +496,7 @@ fieldset_remove(const struct kind *k, const struct tree *t, const struct tree *g
 		const char *name = !strncmp(g->key, "f:", 2) ? g->key + 2 : "";
 		const struct field *f = k ? schema_field(k, name) : NULL;
 		const struct tree *had = members_get(&m, name);
-		const struct tree *others = kept ? tree_get(kept, g->key) : NULL;
+		const struct tree *others = finder_get(&keep, g->key);
 		struct tree *rest;
 
 		if (!had || (others && !others->kids))

@@ -9,6 +9,7 @@
 #include "merge.h"
 #include "base/arena.h"
 #include "base/buf.h"
+#include "patch_tree.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -67,6 +68,7 @@ merge_map(const struct pairs *want, const struct pairs *live, const struct tree 
 	  struct arena *a)
 {
 	struct pairs out = { .at = arena_alloc(a, (want->n + live->n) * sizeof *out.at + 1) };
+	cleanup_finder struct finder was = finder_of(last);
 	size_t w = 0, l = 0;
 
 	/* Both are sorted, so that one walk over the two keeps the result sorted. */
@@ -78,7 +80,7 @@ merge_map(const struct pairs *want, const struct pairs *live, const struct tree 
 		if (order <= 0) {
 			out.at[out.n++] = want->at[w++];
 			l += order == 0;
-		} else if (last && tree_get(last, live->at[l].key)) {
+		} else if (finder_get(&was, live->at[l].key)) {
 			l++;
 		} else {
 			out.at[out.n++] = live->at[l++];
@@ -127,14 +129,55 @@ merge_key(const struct field *f, const struct tree *item, struct arena *a)
 	return arena_strdup(a, buf_text(&text));
 }
 
-static const struct tree *
-node_item(const struct field *f, const struct tree *list, const char *key, struct arena *a)
+/* key -> item of what was stated before, the first that has it */
+static struct map
+items_before(const struct field *f, const struct tree *list, struct arena *a)
 {
-	if (list && list->type == N_LIST)
-		for (const struct tree *n = list->kids; n; n = n->next)
-			if (!strcmp(merge_key(f, n, a), key))
-				return n;
-	return NULL;
+	struct map m = { 0 };
+
+	for (const struct tree *t = list && list->type == N_LIST ? list->kids : NULL; t;
+	     t = t->next) {
+		const char *key = merge_key(f, t, a);
+
+		if (!map_get(&m, key))
+			map_put(&m, key, (void *)t);
+	}
+	return m;
+}
+
+/* The live items that nothing stated is the namesake of yet. */
+struct untaken {
+	const char **keys; /* NULL: it was taken */
+	size_t *next;      /* of the same key: its place + 1; 0: there is none */
+	struct map first;  /* key -> place + 1 */
+};
+
+static struct untaken
+untaken_of(const struct field *f, const struct list *live, struct arena *a)
+{
+	const struct kind *k = f->of();
+	struct untaken u = { .keys = arena_alloc(a, live->n * sizeof *u.keys + 1),
+			     .next = arena_alloc(a, live->n * sizeof *u.next + 1) };
+
+	for (size_t l = live->n; l-- > 0;) {
+		u.keys[l] = item_key(k, merge_keys(f), (const char *)live->at + l * k->size, a);
+		u.next[l] =
+		    (size_t)(uintptr_t)map_put(&u.first, u.keys[l], (void *)(uintptr_t)(l + 1));
+	}
+	return u;
+}
+
+/* Its place + 1; 0: there is none. */
+static size_t
+take(struct untaken *u, const char *key)
+{
+	size_t l = (size_t)(uintptr_t)map_get(&u->first, key);
+
+	if (l) {
+		map_put(&u->first, key, (void *)(uintptr_t)u->next[l - 1]);
+		u->keys[l - 1] = NULL;
+	}
+	return l;
 }
 
 /* Items as the source orders them, each merged with its namesake; then the
@@ -146,29 +189,26 @@ merge_list(const struct field *f, const struct list *want, const struct list *li
 {
 	const struct kind *k = f->of();
 	struct list out = { .at = arena_alloc(a, (want->n + live->n) * k->size + 1) };
-	const char **keys = arena_alloc(a, live->n * sizeof *keys + 1);
+	struct untaken left = untaken_of(f, live, a);
+	struct map before = items_before(f, last, a);
 	char *at = out.at;
 
-	for (size_t l = 0; l < live->n; l++)
-		keys[l] = item_key(k, merge_keys(f), (const char *)live->at + l * k->size, a);
 	for (size_t w = 0; w < want->n; w++) {
 		const char *item = (const char *)want->at + w * k->size;
 		const char *key = item_key(k, merge_keys(f), item, a);
-		size_t l = 0;
+		size_t l = take(&left, key);
 
-		while (l < live->n && (!keys[l] || strcmp(keys[l], key)))
-			l++;
-		if (l < live->n) {
-			item = merge_three(k, item, (const char *)live->at + l * k->size,
-					   node_item(f, last, key, a), a);
-			keys[l] = NULL;
-		}
+		if (l)
+			item = merge_three(k, item, (const char *)live->at + (l - 1) * k->size,
+					   map_get(&before, key), a);
 		memcpy(at + out.n++ * k->size, item, k->size);
 	}
 	for (size_t l = 0; l < live->n; l++)
-		if (keys[l] && !node_item(f, last, keys[l], a))
+		if (left.keys[l] && !map_get(&before, left.keys[l]))
 			memcpy(at + out.n++ * k->size, (const char *)live->at + l * k->size,
 			       k->size);
+	map_done(&left.first);
+	map_done(&before);
 	return out;
 }
 

@@ -124,6 +124,9 @@ own_objection(const struct object *live, struct object **new, struct arena *a)
 
 /* ---- where it is stated ---- */
 
+/* Bytes of a file that are read while whoever asked waits, and all others with them. */
+enum { LOOKED_INTO = 1024 * 1024 };
+
 /* The item of a list that "[web]", "[80/TCP]" or "[2]" means. */
 static const struct tree *
 item_called(const struct tree *list, const char *key, size_t n)
@@ -155,7 +158,8 @@ own_line(const char *text, int line, const char *field)
 {
 	cleanup_arena struct arena a = { 0 };
 	struct complaints none = { .arena = &a };
-	const struct tree *t = yaml_read(text, strlen(text), &a, &none);
+	size_t len = strlen(text);
+	const struct tree *t = len > LOOKED_INTO ? NULL : yaml_read(text, len, &a, &none);
 	int at = line;
 
 	while (t && t->next && t->next->line <= line)

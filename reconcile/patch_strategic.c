@@ -144,12 +144,17 @@ items_list(struct job *j, const struct items *l)
 	return t;
 }
 
-/* key -> position + 1, of the first that has it */
+/* key -> position + 1, of the first that has it; `next`, unless NULL: of the next one of the
+ * same key, or 0 */
 static void
-items_index(const struct items *l, struct map *ret)
+items_index(const struct items *l, struct map *ret, size_t *next)
 {
-	for (size_t i = l->n; i-- > 0;)
-		map_put(ret, l->keys[i], (void *)(uintptr_t)(i + 1));
+	for (size_t i = l->n; i-- > 0;) {
+		void *had = map_put(ret, l->keys[i], (void *)(uintptr_t)(i + 1));
+
+		if (next)
+			next[i] = (size_t)(uintptr_t)had;
+	}
 }
 
 static size_t
@@ -205,8 +210,8 @@ in_order(struct job *j, const struct items *all, const struct items *order,
 	struct map ranks = { 0 }, were = { 0 };
 	size_t s = 0, r = 0;
 
-	items_index(order, &ranks);
-	items_index(live, &were);
+	items_index(order, &ranks, NULL);
+	items_index(live, &were, NULL);
 	for (struct items *l = &said; l; l = l == &said ? &rest : l == &rest ? &out : NULL) {
 		l->at = arena_alloc(j->a, (all->n + 1) * sizeof *l->at);
 		l->keys = arena_alloc(j->a, (all->n + 1) * sizeof *l->keys);
@@ -264,6 +269,7 @@ static int
 merge_items(struct job *j, const struct kind *k, const struct items *live,
 	    const struct items *patch, struct items *all)
 {
+	size_t *next = arena_zalloc(j->a, (live->n + patch->n + 1) * sizeof *next);
 	struct map where = { 0 };
 	int rc = 0;
 
@@ -272,16 +278,15 @@ merge_items(struct job *j, const struct kind *k, const struct items *live,
 		all->keys[i] = live->keys[i];
 	}
 	all->n = live->n;
-	items_index(all, &where);
+	items_index(all, &where, next);
 	for (size_t i = 0; i < patch->n && !rc; i++) {
 		const char *d = directive_of(patch->at[i]);
 		size_t at = place_in(&where, patch->keys[i]);
 
 		if (d && !strcmp(d, "delete")) {
 			map_del(&where, patch->keys[i]);
-			for (size_t l = at ? at - 1 : all->n; l < all->n; l++)
-				if (all->at[l] && !strcmp(all->keys[l], patch->keys[i]))
-					all->at[l] = NULL;
+			for (; at; at = next[at - 1])
+				all->at[at - 1] = NULL;
 		} else if (at) {
 			struct tree *merged = merge_map(j, k, all->at[at - 1], patch->at[i]);
 
@@ -345,7 +350,7 @@ merge_values(struct job *j, const struct tree *target, const struct tree *patch,
 	    items_read(j, order, NULL, 0, &ranks) < 0 ||
 	    items_read(j, NULL, NULL, live.n + new.n, &all) < 0)
 		return NULL;
-	items_index(&out, &seen);
+	items_index(&out, &seen, NULL);
 	for (size_t i = 0; i < live.n + new.n; i++) {
 		struct items *l = i < live.n ? &live : &new;
 		size_t at = i < live.n ? i : i - live.n;
@@ -408,7 +413,7 @@ merge_field(struct job *j, const struct kind *k, const char *name, const struct 
 
 /* The directive of this kind for a field, or NULL; it must be a list. */
 static int
-directive_list(struct job *j, const struct members *patch, const char *prefix, const char *name,
+directive_list(struct job *j, struct members *patch, const char *prefix, const char *name,
 	       const struct tree **ret)
 {
 	const char *key = arena_printf(j->a, "%s%s", prefix, name);
@@ -421,7 +426,7 @@ directive_list(struct job *j, const struct members *patch, const char *prefix, c
 }
 
 static int
-merge_named(struct job *j, const struct kind *k, struct members *m, const struct members *patch,
+merge_named(struct job *j, const struct kind *k, struct members *m, struct members *patch,
 	    const char *name)
 {
 	const struct tree *value = members_get(patch, name), *order, *gone;

@@ -69,6 +69,52 @@ tree_key_text(const struct tree *t, struct arena *a)
 	return arena_strndup(a, b.at, b.len);
 }
 
+/* ---- finding ---- */
+
+struct finder
+finder_of(const struct tree *map)
+{
+	bool is = map && map->type == N_MAP;
+
+	return (struct finder){ .map = is ? map : NULL, .next = is ? map->kids : NULL };
+}
+
+/* From its first on, or by the index, which is made when the way is long. */
+static const struct tree *
+find_member(struct finder *f, const char *key)
+{
+	const struct tree *t = f->map->kids;
+	size_t n = 0;
+
+	if (!f->index.n) {
+		while (t && n++ < FEW && strcmp(t->key, key) != 0)
+			t = t->next;
+		if (!t || n <= FEW)
+			return t;
+		for (t = f->map->kids; t; t = t->next)
+			map_put(&f->index, t->key, (void *)t);
+	}
+	return map_get(&f->index, key);
+}
+
+const struct tree *
+finder_get(struct finder *f, const char *key)
+{
+	const struct tree *t = f->next;
+
+	if (f->map && (!t || strcmp(t->key, key) != 0))
+		t = find_member(f, key);
+	if (t)
+		f->next = t->next;
+	return t;
+}
+
+void
+finder_done(struct finder *f)
+{
+	map_done(&f->index);
+}
+
 /* ---- the same? ---- */
 
 static bool
@@ -85,22 +131,16 @@ same_number(const struct tree *a, const struct tree *b)
 static bool
 same_map(const struct tree *a, const struct tree *b)
 {
-	cleanup_arena struct arena scratch = { 0 };
-	struct members m;
+	cleanup_finder struct finder in_b = finder_of(b);
 	size_t n = 0;
-	bool same = true;
 
-	members_open(&m, &scratch);
-	members_add_all(&m, b);
-	for (const struct tree *kid = a->kids; kid && same; kid = kid->next, n++) {
-		const struct tree *other = members_get(&m, kid->key);
+	for (const struct tree *kid = a->kids; kid; kid = kid->next, n++) {
+		const struct tree *other = finder_get(&in_b, kid->key);
 
-		same = other && tree_same(kid, other);
+		if (!other || !tree_same(kid, other))
+			return false;
 	}
-	same = same && n == m.n;
-	map_done(&m.index);
-	free(m.at);
-	return same;
+	return n == tree_kids(b);
 }
 
 bool
@@ -138,44 +178,67 @@ members_open(struct members *m, struct arena *a)
 	*m = (struct members){ .arena = a };
 }
 
-static struct tree **
-slot_of(const struct members *m, const char *key)
+/* Those from `m->indexed` on are in the index as soon as it is asked. */
+static void
+index_members(struct members *m)
 {
-	size_t i;
+	for (; m->indexed < m->n; m->indexed++)
+		if (m->at[m->indexed])
+			map_put(&m->index, m->at[m->indexed]->key,
+				(void *)(uintptr_t)(m->indexed + 1));
+}
 
-	if (m->index.n) {
-		i = (size_t)(uintptr_t)map_get(&m->index, key);
-		return i && m->at ? &m->at[i - 1] : NULL;
+static bool
+is_at(const struct members *m, size_t i, const char *key)
+{
+	return i < m->n && m->at[i] && !strcmp(m->at[i]->key, key);
+}
+
+/* What is asked for in order is found without the index. */
+static struct tree **
+slot_of(struct members *m, const char *key)
+{
+	size_t i = m->next;
+
+	if (!is_at(m, i, key)) {
+		for (i = 0; m->n <= FEW && i < m->n && !is_at(m, i, key);)
+			i++;
+		if (m->n > FEW) {
+			index_members(m);
+			i = (size_t)(uintptr_t)map_get(&m->index, key) - 1;
+		}
 	}
-	for (i = 0; i < m->n; i++)
-		if (m->at[i] && !strcmp(m->at[i]->key, key))
-			return &m->at[i];
-	return NULL;
+	if (i >= m->n)
+		return NULL;
+	m->next = i + 1;
+	return &m->at[i];
 }
 
 static void
-append(struct members *m, struct tree *t)
+append(struct members *m, const char *key, const struct tree *value)
 {
 	if (m->n == m->cap) {
 		m->cap = m->cap ? m->cap * 2 : 16;
 		m->at = xrealloc(m->at, m->cap * sizeof *m->at);
 	}
-	m->at[m->n++] = t;
-	if (m->index.n || m->n > FEW)
-		for (size_t i = m->index.n ? m->n - 1 : 0; i < m->n; i++)
-			if (m->at[i])
-				map_put(&m->index, m->at[i]->key, (void *)(uintptr_t)(i + 1));
+	m->at[m->n] = tree_copy(value, m->arena);
+	m->at[m->n++]->key = key;
 }
 
 void
 members_add_all(struct members *m, const struct tree *map)
 {
+	bool first = !m->n; /* then no two of them have one key */
+
 	for (const struct tree *kid = map ? map->kids : NULL; kid; kid = kid->next)
-		members_put(m, kid->key, kid);
+		if (first)
+			append(m, kid->key, kid);
+		else
+			members_put(m, kid->key, kid);
 }
 
 struct tree *
-members_get(const struct members *m, const char *key)
+members_get(struct members *m, const char *key)
 {
 	struct tree **at = slot_of(m, key);
 
@@ -185,14 +248,14 @@ members_get(const struct members *m, const char *key)
 void
 members_put(struct members *m, const char *key, const struct tree *value)
 {
-	struct tree *t = tree_copy(value, m->arena);
 	struct tree **at = slot_of(m, key);
 
-	t->key = key;
-	if (at)
-		*at = t;
-	else
-		append(m, t);
+	if (!at) {
+		append(m, key, value);
+		return;
+	}
+	*at = tree_copy(value, m->arena);
+	(*at)->key = key;
 }
 
 void
@@ -202,9 +265,9 @@ members_del(struct members *m, const char *key)
 
 	if (!at)
 		return;
-	*at = NULL;
-	if (m->index.n)
+	if ((size_t)(at - m->at) < m->indexed)
 		map_del(&m->index, key);
+	*at = NULL;
 }
 
 struct tree *

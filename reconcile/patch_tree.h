@@ -9,18 +9,33 @@
 struct members {
 	struct tree **at; /* NULL: it was removed */
 	size_t n, cap;
-	struct map index; /* key -> position + 1; only when there are many */
+	size_t next; /* where the one is likely to be that is asked for now */
+	struct map
+	    index; /* key -> position + 1, of the first `indexed`; as far as it was needed */
+	size_t indexed;
 	struct arena *arena;
 };
 
 void members_open(struct members *, struct arena *);
-void members_add_all(struct members *, const struct tree *map);    /* NULL adds nothing */
-struct tree *members_get(const struct members *, const char *key); /* or NULL */
+/* Of a map without two of one key; NULL adds nothing. */
+void members_add_all(struct members *, const struct tree *map);
+struct tree *members_get(struct members *, const char *key); /* or NULL */
 /* In place of the one with this key, or at the end.  The value is copied, its kids are not. */
 void members_put(struct members *, const char *key, const struct tree *value);
 void members_del(struct members *, const char *key);
 /* The map or list; `m` is done with. */
 struct tree *members_close(struct members *, enum tree_type);
+
+/* A map without two of one key that is asked for many of its members, and does not change
+ * meanwhile.  What is asked for in the map's own order costs no more than a look. */
+struct finder {
+	const struct tree *map, *next;
+	struct map index; /* key -> member; only when it was needed, and there are many */
+};
+struct finder finder_of(const struct tree *map); /* of NULL, or no map: nothing is found */
+const struct tree *finder_get(struct finder *, const char *key); /* or NULL */
+void finder_done(struct finder *);
+#define cleanup_finder __attribute__((cleanup(finder_done)))
 
 /* The node alone, with the same kids, without its key and its place in a list. */
 struct tree *tree_copy(const struct tree *, struct arena *);

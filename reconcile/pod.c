@@ -15,6 +15,7 @@
 #include "pod.h"
 #include "account.h"
 #include "controllers.h"
+#include "pod_change.h"
 #include "pod_image.h"
 #include "pod_resources.h"
 #include "policy.h"
@@ -26,9 +27,9 @@ enum { BACKOFF_FIRST = 10 * 1000, BACKOFF_MAX = 300 * 1000 };
 
 /* ---- actions ---- */
 
-static void
-order(struct plan *p, enum verb v, const struct pod *pod, int64_t to, const struct kind *kind,
-      const void *body, const char *why)
+void
+pod_order(struct plan *p, enum verb v, const struct pod *pod, int64_t to,
+	  const struct kind *kind, const void *body, const char *why)
 {
 	plan_add(p, (struct action){ .verb = v,
 				     .kind = "pod",
@@ -47,14 +48,12 @@ order_stop(struct plan *p, const struct pod *pod, int64_t grace, const char *why
 	if (pod->status && !pod->spec->hostNetwork)
 		args.ip = pod->status->podIP;
 
-	order(p, ACT_STOP, pod, grace, stop_args_kind(), &args, why);
+	pod_order(p, ACT_STOP, pod, grace, stop_args_kind(), &args, why);
 }
 
-/* What describe shows; recorded by the caller of the plan, counted when it repeats.  Of one
- * of its containers, or of the whole pod. */
-static void
-tell_of(struct plan *p, const struct pod *pod, const char *container, const char *type,
-	const char *reason, const char *message)
+void
+pod_tell(struct plan *p, const struct pod *pod, const char *container, const char *type,
+	 const char *reason, const char *message)
 {
 	plan_event(
 	    p, pod,
@@ -73,7 +72,7 @@ static void
 tell(struct plan *p, const struct pod *pod, const char *type, const char *reason,
      const char *message)
 {
-	tell_of(p, pod, NULL, type, reason, message);
+	pod_tell(p, pod, NULL, type, reason, message);
 }
 
 /* What one container waits for, when it has not been told: its status says for what else it
@@ -84,8 +83,8 @@ tell_trouble(struct plan *p, const struct pod *pod, const struct pod_trouble *t)
 	const struct container_state_waiting *w = pod_part_waiting(pod->status, t->container);
 
 	if (!w || !str_is(w->reason, t->reason) || !str_is(w->message, t->message))
-		tell_of(p, pod, t->container, "Warning", "Failed",
-			arena_printf(p->arena, "Error: %s", t->message));
+		pod_tell(p, pod, t->container, "Warning", "Failed",
+			 arena_printf(p->arena, "Error: %s", t->message));
 }
 
 /* The status, when it differs, or the version of the volumes' files ("": as it was). */
@@ -326,13 +325,13 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	args->isolated = isolation != NULL;
 	pod_images_told(s, pod, p);
 	leave_out_ended(st, args);
-	order(p, ACT_START, pod, 0, sandbox_args_kind(), args,
-	      failed        ? "another try"
-	      : seen && ran ? "its sandbox is gone"
-	      : args->containers.n > 1
-		  ? arena_printf(a, "%s and %zu more", args->containers.at[0].image,
-				 args->containers.n - 1)
-		  : args->containers.at[0].image);
+	pod_order(p, ACT_START, pod, 0, sandbox_args_kind(), args,
+		  failed        ? "another try"
+		  : seen && ran ? "its sandbox is gone"
+		  : args->containers.n > 1
+		      ? arena_printf(a, "%s and %zu more", args->containers.at[0].image,
+				     args->containers.n - 1)
+		      : args->containers.at[0].image);
 }
 
 /* ---- on the host ---- */
@@ -363,10 +362,11 @@ restart_failed(struct snapshot *s, const struct pod *pod, const struct pod_seen 
 			if (str_is(seen->containers.at[j].name, c->name) &&
 			    str_is(seen->containers.at[j].state, "running") &&
 			    seen->containers.at[j].startedAt == probe->startedAt)
-				order(p, ACT_RESTART, pod, 0, restart_args_kind(), &args,
-				      arena_printf(
-					  p->arena, "%s failed %s probe, will be restarted",
-					  c->name, probe->started ? "liveness" : "startup"));
+				pod_order(p, ACT_RESTART, pod, 0, restart_args_kind(), &args,
+					  arena_printf(
+					      p->arena, "%s failed %s probe, will be restarted",
+					      c->name,
+					      probe->started ? "liveness" : "startup"));
 	}
 }
 
@@ -402,8 +402,8 @@ resize(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, s
 			r.waits = pod_place_resize(s, pod, p->arena, &r.message);
 		if (r.waits)
 			continue;
-		order(p, ACT_RESIZE, pod, 0, resize_args_kind(), &args,
-		      arena_printf(p->arena, "%s: its resources changed", c->name));
+		pod_order(p, ACT_RESIZE, pod, 0, resize_args_kind(), &args,
+			  arena_printf(p->arena, "%s: its resources changed", c->name));
 		r.under_way = true;
 	}
 	return r;
@@ -461,7 +461,7 @@ let_through(struct snapshot *s, const struct pod *pod, const struct pod_seen *se
 
 			if (str_is(is->name, c->name) && str_is(is->state, "running") &&
 			    is->startedAt == probe->startedAt && !is->started)
-				order(
+				pod_order(
 				    p, ACT_STARTED, pod, 0, started_args_kind(), &args,
 				    arena_printf(p->arena, "%s passed startup probe", c->name));
 		}
@@ -486,7 +486,7 @@ add_ephemeral(struct snapshot *s, const struct pod *pod, const struct pod_seen *
 		if (args.container->hold)
 			tell_trouble(p, pod, &ret[(*ret_n)++]);
 		else if (pod_image_added(s, pod, c, p, ret, ret_n))
-			order(p, ACT_ADD, pod, 0, add_args_kind(), &args, c->image);
+			pod_order(p, ACT_ADD, pod, 0, add_args_kind(), &args, c->image);
 	}
 }
 
@@ -506,29 +506,32 @@ release(struct snapshot *s, const struct pod *pod, const struct container *c,
 		return;
 	}
 	pod_images_of_told(s, pod, c, p);
-	order(p, ACT_RENEW, pod, 0, add_args_kind(), &args,
-	      arena_printf(p->arena, "%s: all that it refers to is there", c->name));
+	pod_order(p, ACT_RENEW, pod, 0, add_args_kind(), &args,
+		  arena_printf(p->arena, "%s: all that it refers to is there", c->name));
 }
 
 /* Each run of a container gets the environment of its start: the host, which starts it again
  * by itself, is told of a new one beforehand, and that there is none. */
 static void
 renew_env(struct snapshot *s, const struct pod *pod, const struct container *c,
-	  enum part_role role, struct plan *p)
+	  enum part_role role, const struct container_seen *is, struct plan *p)
 {
 	struct add_args args = { .uid = object_uid(pod) };
 	struct pod_trouble missing = { 0 };
 
 	args.container = pod_container(s, pod, c, role, p->arena, &missing);
-	order(p, ACT_RENEW, pod, 0, add_args_kind(), &args,
-	      arena_printf(p->arena, "%s: %s", c->name,
-			   args.container->hold ? missing.message
-						: "what its environment is made of changed"));
+	if (!str_is(is->image, "")) /* another one may not be here yet */
+		args.container->image = is->image;
+	pod_order(p, ACT_RENEW, pod, 0, add_args_kind(), &args,
+		  arena_printf(p->arena, "%s: %s", c->name,
+			       args.container->hold
+				   ? missing.message
+				   : "what its environment is made of changed"));
 }
 
 static void
 renew(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, struct plan *p,
-      struct pod_trouble *ret, size_t *ret_n)
+      struct pod_images_wanted *images, struct pod_trouble *ret, size_t *ret_n)
 {
 	size_t n = pod_parts(pod->spec) - pod->spec->ephemeralContainers.n;
 
@@ -539,9 +542,12 @@ renew(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 
 		if (is && is->held)
 			release(s, pod, c, role, p, ret, ret_n);
-		else if (is && !str_is(is->state, "terminated") && /* it has no next run */
-			 !str_is(pod_env_version(s, pod, c, p->arena), is->envVersion))
-			renew_env(s, pod, c, role, p);
+		else if (!is || str_is(is->state, "terminated"))
+			continue; /* it has no next run */
+		else if (!str_is(pod_env_version(s, pod, c, p->arena), is->envVersion))
+			renew_env(s, pod, c, role, is, p);
+		else if (!str_is(is->image, "") && !str_is(is->image, c->image))
+			pod_change_image(s, pod, c, role, is, p, images);
 	}
 }
 
@@ -572,8 +578,8 @@ renew_files(struct snapshot *s, const struct pod *pod, const struct pod_seen *se
 		if (str_is(args.volumes.at[i].type, "files"))
 			args.volumes.at[n++] = args.volumes.at[i];
 	args.volumes.n = n;
-	order(p, ACT_FILES, pod, 0, sandbox_args_kind(), &args,
-	      "what its files are made of changed");
+	pod_order(p, ACT_FILES, pod, 0, sandbox_args_kind(), &args,
+		  "what its files are made of changed");
 	return version;
 }
 
@@ -634,12 +640,13 @@ look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 	    arena_zalloc(p->arena, (pod_parts(pod->spec) + 1) * sizeof *trouble);
 	struct pod_view v = { s, pod, seen, trouble, 0, p->arena };
 	bool up = str_is(seen->state, "up");
+	struct pod_images_wanted images = { 0 };
 	const char *volumes = "";
 	struct resizing resizing;
 	struct pod_status *st;
 
 	if (up && !pod_is_finished(pod) && str_is(seen->over, "")) {
-		renew(s, pod, seen, p, trouble, &v.ntrouble);
+		renew(s, pod, seen, p, &images, trouble, &v.ntrouble);
 		add_ephemeral(s, pod, seen, p, trouble, &v.ntrouble);
 	}
 	st = pod_status_new(&v);
@@ -655,6 +662,7 @@ look_after(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 		let_through(s, pod, seen, p);
 		resizing = resize(s, pod, seen, p);
 		resize_condition(st, pod, &resizing, s->now, p->arena);
+		pod_images_condition(st, pod, &images, s->now, p->arena);
 		volumes = renew_files(s, pod, seen, p);
 	}
 	write(p, pod, st, volumes);
@@ -718,7 +726,7 @@ is_drained(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 		return seen->drained || s->now >= since->lastTransitionTime + limit;
 	}
 	draining_note(s, st, "Terminating", p);
-	order(p, ACT_DRAIN, pod, limit, drain_args_kind(), &args, "out of the rules");
+	pod_order(p, ACT_DRAIN, pod, limit, drain_args_kind(), &args, "out of the rules");
 	plan_again(p, s->now + limit);
 	return false;
 }

@@ -76,6 +76,13 @@ struct container_args *pod_container(struct snapshot *, const struct pod *,
 				     struct pod_trouble *ret);
 const char *pod_qos(const struct pod_spec *);
 
+/* pod.c: an order to the hand about the pod, and what describe shows of one of its containers,
+ * or (NULL) of the whole pod; recorded by the caller of the plan, counted when it repeats. */
+void pod_order(struct plan *, enum verb, const struct pod *, int64_t to, const struct kind *,
+	       const void *body, const char *why);
+void pod_tell(struct plan *, const struct pod *, const char *container, const char *type,
+	      const char *reason, const char *message);
+
 /* pod_rights.c: what the security contexts say of a container, and of all of the pod. */
 void pod_rights(const struct pod *, const struct container *, struct container_args *,
 		struct arena *);

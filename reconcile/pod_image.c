@@ -234,15 +234,7 @@ static void
 tell(struct plan *p, const struct pod *pod, const struct container *c, const char *type,
      const char *reason, const char *message)
 {
-	plan_event(p, pod,
-		   (struct event_args){
-		       .type = type,
-		       .reason = reason,
-		       .message = message,
-		       .component = "kedge",
-		       .fieldPath = c ? arena_printf(p->arena, "spec.%s{%s}",
-						     pod_part_list(pod->spec, c->name), c->name)
-				      : NULL });
+	pod_tell(p, pod, c ? c->name : NULL, type, reason, message);
 }
 
 static void
@@ -479,11 +471,11 @@ seconds(int64_t ms, struct arena *a)
 }
 
 static void
-tell_pulled(struct snapshot *s, const struct pod *pod, const struct pod_image *x,
+tell_pulled(struct snapshot *s, const struct pod *pod, const struct pod_image *x, int64_t since,
 	    struct plan *p)
 {
-	struct image_look l = image_look(s, object_namespace(pod), pod->spec, x,
-					 asked_since(s, pod, x), p->arena);
+	struct image_look l =
+	    image_look(s, object_namespace(pod), pod->spec, x, since, p->arena);
 	const char *took;
 
 	if (!l.seen || l.state != IMAGE_THERE)
@@ -510,7 +502,7 @@ pod_images_told(struct snapshot *s, const struct pod *pod, struct plan *p)
 	for (size_t i = 0; pod_image_next(pod->spec, &i, &x);)
 		if (x.role != PART_EPHEMERAL &&
 		    (!x.container || pod_images_here(s, pod, x.container, p->arena)))
-			tell_pulled(s, pod, &x, p);
+			tell_pulled(s, pod, &x, asked_since(s, pod, &x), p);
 }
 
 void
@@ -524,7 +516,7 @@ pod_images_of_told(struct snapshot *s, const struct pod *pod, const struct conta
 		return;
 	for (size_t i = 0; pod_image_next(pod->spec, &i, &x);)
 		if (waits_for(c, &x))
-			tell_pulled(s, pod, &x, p);
+			tell_pulled(s, pod, &x, asked_since(s, pod, &x), p);
 }
 
 bool
@@ -538,6 +530,31 @@ pod_image_added(struct snapshot *s, const struct pod *pod, const struct containe
 
 	if (!image_there(s, pod, &x, p, ret, ret_n))
 		return false;
-	tell_pulled(s, pod, &x, p);
+	tell_pulled(s, pod, &x, asked_since(s, pod, &x), p);
 	return true;
+}
+
+bool
+pod_image_changed(struct snapshot *s, const struct pod *pod, const struct container *c,
+		  int64_t since, const char *told, struct plan *p, struct pod_trouble *ret)
+{
+	const struct pod_image x = { .image = c->image,
+				     .policy = c->imagePullPolicy,
+				     .container = c };
+	struct image_look l =
+	    image_look(s, object_namespace(pod), pod->spec, &x, since, p->arena);
+
+	if (l.state == IMAGE_THERE) {
+		tell_pulled(s, pod, &x, since, p);
+		return true;
+	}
+	if (l.state == IMAGE_FETCH)
+		fetch(s, pod, &x, &l, p);
+	*ret = trouble_of(s, &x, &l, p);
+	if (ret->reason && !str_is(ret->reason, told)) {
+		tell_trouble(s, p, pod, &x, ret, &l, true);
+		tell(p, pod, c, "Warning", "Failed",
+		     arena_printf(p->arena, "Error: %s", ret->reason));
+	}
+	return false;
 }

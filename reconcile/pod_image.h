@@ -65,4 +65,8 @@ void pod_images_of_told(struct snapshot *, const struct pod *, const struct cont
 /* The same two of one ephemeral container, whose rows are added to `ret`. */
 bool pod_image_added(struct snapshot *, const struct pod *, const struct container *,
 		     struct plan *, struct pod_trouble *ret, size_t *ret_n);
+/* Is the image here that a container was given while it lives, at `since`?  What is wrong is
+ * in `ret`, and told unless it was `told` (a reason) already. */
+bool pod_image_changed(struct snapshot *, const struct pod *, const struct container *,
+		       int64_t since, const char *told, struct plan *, struct pod_trouble *ret);
 #endif

@@ -278,6 +278,11 @@ container(const struct pod_view *v, const struct container *spec, enum part_role
 		unseen(v, spec, role, old, st);
 		return;
 	}
+	/* The spec may have another one that comes yet, or has come and is not run yet. */
+	if (c->imageNext && old && old->image)
+		st->image = old->image;
+	else if (!str_is(c->image, ""))
+		st->image = c->image;
 	st->restartCount = restarts(old, c);
 	st->lastState = last_state(v, old, c);
 	if (!str_is(c->imageID, ""))

@@ -19,9 +19,9 @@ same(const struct tree *a, const struct tree *b)
 
 /* JSON's null is as good as nothing. */
 static const struct tree *
-member(const struct tree *map, const char *key)
+member(struct finder *map, const char *key)
 {
-	const struct tree *t = map && map->type == N_MAP ? tree_get(map, key) : NULL;
+	const struct tree *t = finder_get(map, key);
 
 	return t && t->type != N_NULL ? t : NULL;
 }
@@ -36,14 +36,19 @@ is_whole(const struct field *f)
 static void restate_value(struct amend *, const struct field *, bool whole, struct amend_node *,
 			  const struct tree *was, const struct tree *is);
 
-static struct amend_node *
-last_kid(const struct amend_node *n)
+/* Members that the manifest does not state yet. */
+static void
+restate_new(struct amend *ed, struct amend_node *n, struct finder *was, const struct tree *is)
 {
-	struct amend_node *last = n->kids;
+	struct map stated = { 0 };
 
-	while (last && last->next)
-		last = last->next;
-	return last;
+	for (struct amend_node *kid = n->kids; kid; kid = kid->next)
+		map_put(&stated, kid->key, kid);
+	for (const struct tree *t = is->kids; t; t = t->next)
+		if (t->type != N_NULL && !map_get(&stated, t->key) &&
+		    !same(member(was, t->key), t))
+			amend_add(ed, n, n->last, t->key, t);
+	map_done(&stated);
 }
 
 /* `k` is NULL where any key may stand; with `whole` new members are stated as well. */
@@ -51,10 +56,12 @@ static void
 restate_map(struct amend *ed, const struct kind *k, bool whole, struct amend_node *n,
 	    const struct tree *was, const struct tree *is)
 {
+	cleanup_finder struct finder old = finder_of(was), new = finder_of(is);
+
 	for (struct amend_node *kid = n->kids; kid; kid = kid->next) {
 		const struct field *f = k ? schema_field(k, kid->key) : NULL;
-		const struct tree *before = member(was, kid->key),
-				  *after = member(is, kid->key);
+		const struct tree *before = member(&old, kid->key),
+				  *after = member(&new, kid->key);
 
 		if ((k && (!f || f->ro)) || same(before, after))
 			continue;
@@ -63,41 +70,44 @@ restate_map(struct amend *ed, const struct kind *k, bool whole, struct amend_nod
 		else
 			amend_drop(ed, kid);
 	}
-	for (const struct tree *t = whole ? is->kids : NULL; t; t = t->next)
-		if (!amend_kid(n, t->key) && member(is, t->key) &&
-		    !same(member(was, t->key), t))
-			amend_add(ed, n, last_kid(n), t->key, t);
+	if (whole)
+		restate_new(ed, n, &old, is);
 }
 
-/* The items of a list with what tells them apart. */
+/* The items of a list with what tells them apart: "0 KEY", of the second that has it "1 KEY".
+ */
 struct keyed {
 	const struct tree **at;
 	const char **keys;
 	size_t n;
+	struct map index;
 };
+
+static const char *
+nth_key(size_t nth, const char *key, struct arena *a)
+{
+	return arena_printf(a, "%zu %s", nth, key);
+}
 
 static struct keyed
 keyed_of(const struct field *f, const struct tree *list, struct arena *a)
 {
 	size_t n = tree_kids(list);
-	struct keyed k = { arena_alloc(a, (n + 1) * sizeof *k.at),
-			   arena_alloc(a, (n + 1) * sizeof *k.keys), 0 };
+	struct keyed k = { .at = arena_alloc(a, (n + 1) * sizeof *k.at),
+			   .keys = arena_alloc(a, (n + 1) * sizeof *k.keys) };
+	struct map seen = { 0 };
 
 	for (const struct tree *t = list ? list->kids : NULL; t; t = t->next) {
-		k.at[k.n] = t;
-		k.keys[k.n++] = merge_key(f, t, a);
-	}
-	return k;
-}
+		const char *key = merge_key(f, t, a);
+		size_t nth = (size_t)(uintptr_t)map_get(&seen, key);
 
-/* The one that has this key and is the `nth` to have it, or NULL. */
-static const struct tree *
-item_of(const struct keyed *k, const char *key, size_t nth)
-{
-	for (size_t i = 0; i < k->n; i++)
-		if (!strcmp(k->keys[i], key) && !nth--)
-			return k->at[i];
-	return NULL;
+		map_put(&seen, key, (void *)(uintptr_t)(nth + 1));
+		k.at[k.n] = t;
+		k.keys[k.n] = nth_key(nth, key, a);
+		map_put(&k.index, k.keys[k.n++], (void *)t);
+	}
+	map_done(&seen);
+	return k;
 }
 
 static void
@@ -109,14 +119,9 @@ restate_keyed(struct amend *ed, const struct field *f, bool whole, struct amend_
 	size_t i = 0;
 
 	for (struct amend_node *kid = n->kids; kid; kid = kid->next, i++) {
-		const char *key = stated.keys[i];
-		const struct tree *x, *y;
-		size_t nth = 0;
+		const struct tree *x = map_get(&before.index, stated.keys[i]),
+				  *y = map_get(&after.index, stated.keys[i]);
 
-		for (size_t k = 0; k < i; k++)
-			nth += !strcmp(stated.keys[k], key);
-		x = item_of(&before, key, nth);
-		y = item_of(&after, key, nth);
 		if (same(x, y))
 			continue;
 		if (y)
@@ -124,9 +129,14 @@ restate_keyed(struct amend *ed, const struct field *f, bool whole, struct amend_
 		else
 			amend_drop(ed, kid);
 	}
+	/* (another one of a key that is stated is not told apart from those) */
 	for (i = 0; whole && i < after.n; i++)
-		if (!item_of(&stated, after.keys[i], 0))
-			amend_add(ed, n, last_kid(n), NULL, after.at[i]);
+		if (!map_get(&stated.index,
+			     nth_key(0, strchr(after.keys[i], ' ') + 1, ed->arena)))
+			amend_add(ed, n, n->last, NULL, after.at[i]);
+	map_done(&stated.index);
+	map_done(&before.index);
+	map_done(&after.index);
 }
 
 /* Items that nothing tells apart: those at both ends that stayed are left alone, those

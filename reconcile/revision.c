@@ -10,10 +10,10 @@
  */
 #include "base/arena.h"
 #include "base/buf.h"
-#include "base/text.h"
 #include "controllers.h"
 #include "own.h"
 #include "plan.h"
+#include "pod_change.h"
 #include "snapshot.h"
 #include "trouble.h"
 #include <inttypes.h>
@@ -32,15 +32,6 @@ wait_for(struct look *l, const char *what)
 	if (!l->waiting)
 		l->waiting = what;
 	l->waits++;
-}
-
-static const struct condition *
-condition_of(const struct condition *at, size_t n, const char *type)
-{
-	for (size_t i = 0; i < n; i++)
-		if (str_is(at[i].type, type))
-			return &at[i];
-	return NULL;
 }
 
 /* " (web-9b459b4c5-cst47: ImagePullBackOff: Back-off pulling image ...)" or "" */
@@ -123,11 +114,28 @@ look_replica_set(struct look *l, const struct replica_set *rs, const char *path)
 				pod_trouble(l, rs->metadata->namespace, rs->spec->selector)));
 }
 
+/* It runs still, or is told of, with another one than its spec has by now. */
+static const char *
+awaited_image(const struct pod *pod)
+{
+	size_t n = pod_parts(pod->spec) - pod->spec->ephemeralContainers.n;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct container *c = pod_part(pod->spec, i);
+		const struct container_status *st = pod_part_status(pod->status, c->name);
+
+		if (pod_part_role(pod->spec, i) != PART_INIT && st && st->image &&
+		    !str_is(st->image, c->image))
+			return c->image;
+	}
+	return NULL;
+}
+
 static void
 look_pod(struct look *l, const struct pod *pod, const char *path)
 {
 	const struct pod_status *st = pod->status;
-	const struct condition *ready;
+	const struct condition *ready, *image;
 	struct label_selector self = { .matchLabels = pod->metadata->labels };
 	struct arena *a = l->s->arena;
 
@@ -150,6 +158,13 @@ look_pod(struct look *l, const struct pod *pod, const char *path)
 	if (!ready || !str_is(ready->status, "True"))
 		wait_for(l, arena_printf(a, "pod %s to be ready%s", path,
 					 pod_trouble(l, pod->metadata->namespace, &self)));
+	else if (awaited_image(pod)) {
+		image = condition_of(st->conditions.at, st->conditions.n, CONDITION_IMAGE);
+		wait_for(l, arena_printf(a, "pod %s to run image %s%s%s%s", path,
+					 awaited_image(pod), image ? " (" : "",
+					 image && image->message ? image->message : "",
+					 image ? ")" : ""));
+	}
 }
 
 static void

@@ -51,6 +51,8 @@ selector_matches(const struct label_selector *s, const struct pairs *labels)
 
 /* ---- text ---- */
 
+enum { WORDS_MOST = 250 }; /* each is held against each object of a list */
+
 struct scan {
 	const char *at, *text;
 	struct arena *a;
@@ -161,6 +163,13 @@ selector_parse(const char *text, struct arena *a, struct error **e)
 
 	for (const char *p = text; *p; p++)
 		cap += *p == ',';
+	if (cap > WORDS_MOST) {
+		fail(e, WHY_BAD_REQUEST,
+		     "unable to parse requirement: a selector has no more than %d terms and "
+		     "values",
+		     WORDS_MOST);
+		return NULL;
+	}
 	sel->matchExpressions.at = arena_zalloc(a, cap * sizeof *sel->matchExpressions.at);
 	skip_space(&s);
 	if (!*s.at)

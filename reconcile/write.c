@@ -11,7 +11,7 @@
 #include "managed.h"
 #include "own.h"
 #include "patch_tree.h"
-#include "pod_resources.h"
+#include "pod_change.h"
 #include "pod_security.h"
 #include "snapshot.h"
 #include <assert.h>
@@ -434,6 +434,20 @@ may_write_back(const struct write *w, const char *field)
 	       strcmp(field, "metadata.ownerReferences") != 0;
 }
 
+/* To the Pod Security Standards; images are nothing to them. */
+static bool
+is_significant(const struct write *w)
+{
+	const struct pod_spec *was = ((const struct pod *)w->live)->spec,
+			      *is = ((const struct pod *)w->obj)->spec;
+	struct pod_spec kept;
+
+	if (!was || !is)
+		return was != is;
+	kept = pod_spec_kept(was, is, w->a);
+	return !schema_equal(pod_spec_kind(), was, &kept);
+}
+
 static int
 check_change(struct write *w, const struct manifest *m, struct error **e)
 {
@@ -457,11 +471,7 @@ check_change(struct write *w, const struct manifest *m, struct error **e)
 	check_claims(w, m);
 	if (check_admission(w, e) < 0)
 		return -1;
-	if (w->res->id == RES_pod &&
-	    schema_equal(pod_spec_kind(), ((const struct pod *)w->live)->spec,
-			 ((const struct pod *)w->obj)->spec))
-		return 0;
-	return check_security(w, m, e);
+	return w->res->id == RES_pod && !is_significant(w) ? 0 : check_security(w, m, e);
 }
 
 /* Does the tree have a value just there? */

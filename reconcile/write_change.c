@@ -2,11 +2,13 @@
 #include "apply.h"
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/map.h"
 #include "base/text.h"
 #include "patch_tree.h"
-#include "pod.h"
+#include "pod_change.h"
 #include "pod_resources.h"
 #include "write.h"
+#include <ctype.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
@@ -125,55 +127,54 @@ carry_families(struct write *w, struct members *spec, const struct tree *old)
 	trim(w, spec, old, "ipFamilies");
 }
 
-static bool
-has_node_port(const struct tree *ports, const char *number)
+/* Its number -> itself, of each that has one. */
+static void
+node_ports_of(const struct tree *ports, struct map *ret)
 {
-	for (const struct tree *p = ports ? ports->kids : NULL; p; p = p->next)
-		if (str_is(scalar_of(p, "nodePort", "0"), number))
-			return true;
-	return false;
+	for (const struct tree *p = ports ? ports->kids : NULL; p; p = p->next) {
+		const char *number = scalar_of(p, "nodePort", "0");
+
+		if (strcmp(number, "0") != 0)
+			map_put(ret, number, (void *)p);
+	}
 }
 
 /* None of them is new. */
 static bool
-same_node_ports(const struct tree *old, const struct tree *ports)
+same_node_ports(const struct tree *ports, const struct map *old)
 {
 	for (const struct tree *p = ports->kids; p; p = p->next) {
 		const char *number = scalar_of(p, "nodePort", "0");
 
-		if (strcmp(number, "0") != 0 && !has_node_port(old, number))
+		if (strcmp(number, "0") != 0 && !map_get(old, number))
 			return false;
 	}
 	return true;
 }
 
-/* That of the last old port of this name, unless another of the new ones has it. */
-static const struct tree *
-node_port_before(const struct tree *old, const struct tree *ports, const char *name)
+/* Name -> its port's nodePort, of the last old port that has this name and one that no new
+ * port has. */
+static void
+node_ports_by_name(const struct tree *old, const struct map *taken, struct map *ret)
 {
-	const struct tree *found = NULL;
+	for (const struct tree *p = old ? old->kids : NULL; p; p = p->next) {
+		const struct tree *number = tree_get(p, "nodePort");
+		bool left = number && !is_unset(number) && !map_get(taken, number->text);
 
-	for (const struct tree *p = old ? old->kids : NULL; p; p = p->next)
-		if (str_is(scalar_of(p, "name", ""), name))
-			found = tree_get(p, "nodePort");
-	return !found || is_unset(found) || has_node_port(ports, found->text) ? NULL : found;
+		map_put(ret, scalar_of(p, "name", ""), left ? (void *)number : NULL);
+	}
 }
 
 static struct tree *
-carried_port(struct write *w, const struct tree *old, const struct tree *ports,
-	     const struct tree *port, bool keep)
+carried_port(struct write *w, const struct tree *port, const struct tree *before, bool keep)
 {
-	const struct tree *before;
 	struct members m;
 
 	if (port->type != N_MAP)
 		return tree_copy(port, w->a);
 	members_open(&m, w->a);
 	members_add_all(&m, port);
-	before = keep && is_unset(tree_get(port, "nodePort"))
-		     ? node_port_before(old, ports, scalar_of(port, "name", ""))
-		     : NULL;
-	if (before)
+	if (keep && before && is_unset(tree_get(port, "nodePort")))
 		members_put(&m, "nodePort", before);
 	if (!keep)
 		members_del(&m, "nodePort");
@@ -185,14 +186,24 @@ carry_ports(struct write *w, struct members *spec, const struct tree *old, bool 
 {
 	const struct tree *ports = members_get(spec, "ports");
 	struct tree *out = tree_empty(N_LIST, w->a), **tail = &out->kids;
+	struct map were = { 0 }, taken = { 0 }, names = { 0 };
+	bool carry = ports && ports->type == N_LIST;
 
-	if (!ports || ports->type != N_LIST || (!keep && !same_node_ports(old, ports)))
-		return;
-	for (const struct tree *port = ports->kids; port; port = port->next) {
-		*tail = carried_port(w, old, ports, port, keep);
-		tail = &(*tail)->next;
+	node_ports_of(old, &were);
+	carry = carry && (keep || same_node_ports(ports, &were));
+	if (carry) {
+		node_ports_of(ports, &taken);
+		node_ports_by_name(old, &taken, &names);
+		for (const struct tree *port = ports->kids; port; port = port->next) {
+			*tail = carried_port(
+			    w, port, map_get(&names, scalar_of(port, "name", "")), keep);
+			tail = &(*tail)->next;
+		}
+		members_put(spec, "ports", out);
 	}
-	members_put(spec, "ports", out);
+	map_done(&were);
+	map_done(&taken);
+	map_done(&names);
 }
 
 /* As the API server's patchAllocatedValues and dropTypeDependentFields. */
@@ -240,31 +251,8 @@ forbid(struct write *w, const char *field, const char *words)
 	complaint_add(&w->cs, COMPLAINT_FORBIDDEN, false, 0, 0, field, words);
 }
 
-static bool
-images_differ(const struct pod_spec *a, const struct pod_spec *b)
-{
-	for (size_t i = 0; i < a->containers.n && i < b->containers.n; i++)
-		if (!str_is(a->containers.at[i].image, b->containers.at[i].image))
-			return true;
-	return false;
-}
-
 static const char toleration_words[] =
     "Forbidden: existing toleration can not be modified except its tolerationSeconds";
-
-static bool
-tolerates_still(const struct pod_spec *spec, const struct toleration *old)
-{
-	for (size_t i = 0; i < spec->tolerations.n; i++) {
-		struct toleration is = spec->tolerations.at[i];
-
-		is.tolerationSeconds = old->tolerationSeconds;
-		is.set = old->set;
-		if (schema_equal(toleration_kind(), old, &is))
-			return true;
-	}
-	return false;
-}
 
 /* It may be given to a pod that has none, and be shortened. */
 static void
@@ -272,13 +260,13 @@ check_deadline(struct write *w, const struct pod_spec *was, const struct pod_spe
 {
 	static const char field[] = "spec.activeDeadlineSeconds";
 
-	if (!schema_has(pod_spec_kind(), was, "activeDeadlineSeconds"))
+	if (pod_deadline_kept(was, is))
 		return;
 	if (!schema_has(pod_spec_kind(), is, "activeDeadlineSeconds"))
 		complain(&w->cs, 0, 0, field,
 			 "Invalid value: null: must not update from a positive integer to nil "
 			 "value");
-	else if (is->activeDeadlineSeconds > was->activeDeadlineSeconds)
+	else
 		complain(&w->cs, 0, 0, field,
 			 "Invalid value: %" PRId64
 			 ": must be less than or equal to previous value",
@@ -343,39 +331,51 @@ check_resize(struct write *w, const struct pod_spec *was, const struct pod_spec 
 			 "Forbidden: only cpu and memory resources are mutable");
 }
 
+/* As ValidateContainerUpdates; false: nothing else of the pod is looked at then. */
+static bool
+check_containers(struct write *w, const char *field, const struct container *is, size_t n,
+		 size_t was)
+{
+	if (n != was) {
+		forbid(w, field, "Forbidden: pod updates may not add or remove containers");
+		return false;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const char *image = is[i].image;
+		size_t len = strlen(image);
+
+		if (len &&
+		    (isspace((unsigned char)*image) || isspace((unsigned char)image[len - 1])))
+			complain(&w->cs, 0, 0, arena_printf(w->a, "%s[%zu].image", field, i),
+				 "Invalid value: \"%s\": must not have leading or trailing "
+				 "whitespace",
+				 image);
+	}
+	return true;
+}
+
 static void
 check_pod(struct write *w, const struct pod *live, const struct pod *new)
 {
-	struct pod_spec is;
+	const struct pod_spec *was = live->spec, *is = new->spec;
+	struct pod_spec same;
 
-	if (!live->spec || !new->spec)
+	if (!was || !is)
 		return;
-	check_deadline(w, live->spec, new->spec);
-	for (size_t i = 0; i < live->spec->tolerations.n; i++)
-		if (!tolerates_still(new->spec, &live->spec->tolerations.at[i])) {
-			forbid(w, "spec.tolerations", toleration_words);
-			break;
-		}
-	is = *new->spec;
-	is.activeDeadlineSeconds = live->spec->activeDeadlineSeconds;
-	is.tolerations.at = live->spec->tolerations.at;
-	is.tolerations.n = live->spec->tolerations.n;
-	is.set = live->spec->set;
+	if (!w->resize && (!check_containers(w, "spec.containers", is->containers.at,
+					     is->containers.n, was->containers.n) ||
+			   !check_containers(w, "spec.initContainers", is->initContainers.at,
+					     is->initContainers.n, was->initContainers.n)))
+		return;
+	check_deadline(w, was, is);
+	if (!pod_tolerations_kept(was, is))
+		forbid(w, "spec.tolerations", toleration_words);
+	same = pod_spec_kept(was, is, w->a);
 	if (w->resize) {
-		check_resize(w, live->spec, &is);
-		return;
-	}
-	if (schema_equal(pod_spec_kind(), live->spec, &is))
-		return;
-	/* Kubernetes restarts a container whose image changed; here a pod keeps what it began
-	 * with. */
-	if (images_differ(live->spec, new->spec))
-		complain(
-		    &w->cs, 0, 0, "spec.containers",
-		    "Forbidden: the image of a pod that is there cannot be changed by this "
-		    "version of kedge: delete the pod and make it anew (kubectl replace "
-		    "--force)");
-	else
+		same.containers = is->containers;
+		same.initContainers = is->initContainers;
+		check_resize(w, was, &same);
+	} else if (!schema_equal(pod_spec_kind(), was, &same))
 		forbid(w, "spec", pod_words);
 }
 

@@ -16,7 +16,13 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { VALUE_MOST = 60, SUBJECT_MOST = 200, CHANGES_MOST = 30 };
+enum {
+	VALUE_MOST = 60,
+	SUBJECT_MOST = 200,
+	CHANGES_MOST = 30,
+	TEXT_MOST =
+	    256 * 1024, /* bytes of a file: it is read four times while the loop waits */
+};
 
 /* ---- which document ---- */
 
@@ -213,6 +219,12 @@ open_file(struct writeback *w, struct error **e)
 {
 	struct amend_node *doc;
 
+	if (w->len > TEXT_MOST) {
+		w->amend =
+		    (struct amend){ .why = "its file is longer than 256 KiB", .line = 1 };
+		refuse(w, e);
+		return NULL;
+	}
 	if (amend_open(&w->amend, w->text, w->len, w->arena) < 0) {
 		refuse(w, e);
 		return NULL;
@@ -282,14 +294,15 @@ writeback_remove(struct writeback *w, struct error **e)
 struct tree *
 writeback_patch(const struct tree *was, const struct tree *is, struct arena *a)
 {
+	cleanup_finder struct finder before = finder_of(was), after = finder_of(is);
 	struct members m;
 
 	members_open(&m, a);
 	for (const struct tree *t = was->kids; t; t = t->next)
-		if (!tree_get(is, t->key))
+		if (!finder_get(&after, t->key))
 			members_put(&m, t->key, tree_empty(N_NULL, a));
 	for (const struct tree *t = is->kids; t; t = t->next) {
-		const struct tree *old = tree_get(was, t->key);
+		const struct tree *old = finder_get(&before, t->key);
 
 		if (old && tree_same(old, t))
 			continue;

@@ -20,7 +20,6 @@
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
 #include "reconcile/base/log.h"
-#include "runtime/init/ops.h"
 #include "runtime/rt.h"
 
 #ifndef SO_PEERPIDFD
@@ -111,21 +110,10 @@ spec_load(struct rtpod *p, int dir)
 
 /* What is compiled, and of which image. */
 static void
-ops_look(struct rtpod *p, int dir)
+ops_look(const struct rt *rt, struct rtpod *p)
 {
-	for (size_t i = 0; i < p->spec.ncontainers; i++) {
-		struct ops_head head;
-		cleanup_free char *name = NULL;
-		cleanup_close int fd = -1;
-
-		xasprintf(&name, "%s.ops", p->spec.containers[i].name);
-		fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-		if (fd < 0 || read(fd, &head, sizeof(head)) != (ssize_t)sizeof(head) ||
-		    head.magic != OPS_MAGIC)
-			continue;
-		p->c[i].compiled = true;
-		p->c[i].image_id = xstrndup(head.image_id, sizeof(head.image_id));
-	}
+	for (size_t i = 0; i < p->spec.ncontainers; i++)
+		p->c[i].compiled = rtpod_image_look(rt, p, i);
 }
 
 /* The last exit of each container, from the records of a kedge-init that is no more. */
@@ -254,6 +242,9 @@ adopt_living(struct rt *rt, struct rtpod *p, int dir, struct error **e)
 		p->state = RT_POD_UP;
 		disk_watch(rt, p);
 		rtpod_start_containers(rt, p); /* those that the last hand did not come to */
+		for (size_t i = 0; i < p->spec.ncontainers; i++)
+			if (p->c[i].next_image_id)
+				rtpod_tell_other(p, i);
 	}
 	return 1;
 }
@@ -280,7 +271,7 @@ adopt_one(struct rt *rt, int pods, const char *uid, struct error **e)
 		return fail_sys(e, "read the spec of pod %s", uid);
 	if (!known)
 		p->spec = (struct rt_pod){ .uid = p->uid, .ns = "", .name = "" };
-	ops_look(p, dir);
+	ops_look(rt, p);
 	rc = known ? adopt_living(rt, p, dir, e) : 0;
 	if (rc)
 		return rc < 0 ? -1 : 0;

@@ -38,8 +38,9 @@ struct cont {
 	struct w_status said; /* by kedge-init */
 	char *text, *last_text;
 	pid_t pid;
-	char *image_id;
-	bool heard;            /* kedge-init spoke of it on this connection */
+	char *image_id, *next_image_id;    /* next: of NAME.next; NULL: the same */
+	char *refused_image, *refused_why; /* of a renewal that could not be; NULL: none was */
+	bool heard;                        /* kedge-init spoke of it on this connection */
 	int swept;             /* writable layers of runs below this are gone, or going */
 	bool compiled;         /* its ops are written */
 	bool told;             /* kedge-init was told to start it, before the pod was plugged */
@@ -287,6 +288,14 @@ int rtpod_compile(struct rt *, struct rtpod *, const struct rt_pod *spec, size_t
 		  const struct image *, const char *suffix, struct error **);
 /* Says what spec.containers[i].hold is. */
 void rtpod_tell_hold(struct rtpod *, size_t i);
+/* Why a container that may not run as root is not started with this image; NULL: it may.  The
+ * caller's. */
+char *rtpod_runs_as_root(const struct rtpod *, const struct rt_container *,
+			 const struct image *);
+/* told.c: by the files of its steps, image_id and next_image_id; false: there are none. */
+bool rtpod_image_look(const struct rt *, struct rtpod *, size_t i);
+/* It is to begin anew with the image of its next run. */
+void rtpod_tell_other(struct rtpod *, size_t i);
 void rtpod_start_containers(struct rt *, struct rtpod *);
 
 /* sweep.c: the writable layers of runs that are over */

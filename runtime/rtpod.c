@@ -150,10 +150,9 @@ image_missing(struct cont *c, const char *image)
 	c->image_retry = monotonic_ms() + 1000LL * c->image_backoff_s;
 }
 
-/* Why a container that may not run as root is not started; NULL: it may.  Only a
- * number can be judged here: a name means what the image's own passwd says. */
-static char *
-runs_as_root(const struct rtpod *p, const struct rt_container *c, const struct image *img)
+/* Only a number can be judged here: a name means what the image's own passwd says. */
+char *
+rtpod_runs_as_root(const struct rtpod *p, const struct rt_container *c, const struct image *img)
 {
 	bool own = c->user && *c->user && *c->user != ':';
 	const char *user = own ? c->user : img->user;
@@ -229,7 +228,7 @@ rtpod_prepare_first(struct rt *rt, struct rtpod *p)
 	const struct rt_container *spec = p->spec.containers;
 	const struct image *img =
 	    rt->cfg.images ? image_find(rt->cfg.images, spec->image) : NULL;
-	cleanup_free char *refused = img ? runs_as_root(p, spec, img) : NULL;
+	cleanup_free char *refused = img ? rtpod_runs_as_root(p, spec, img) : NULL;
 
 	if (!img || spec->hold || refused || container_compile(rt, p, 0, img, NULL) < 0)
 		return;
@@ -273,7 +272,7 @@ container_begin(struct rt *rt, struct rtpod *p, size_t i)
 			rt_changed(rt, p);
 			return;
 		}
-		refused = runs_as_root(p, spec, img);
+		refused = rtpod_runs_as_root(p, spec, img);
 		if (refused || container_compile(rt, p, i, img, &e) < 0) {
 			waits_for(
 			    c, refused ? "CreateContainerConfigError" : "CreateContainerError",
@@ -311,6 +310,7 @@ container_try(struct rt *rt, struct rtpod *p, size_t i)
 	struct cont *c = &p->c[i];
 
 	free(steal_ptr(&c->refused_version));
+	free(steal_ptr(&c->refused_image));
 	if (!c->said.began) {
 		container_begin(rt, p, i);
 		return;
@@ -504,6 +504,8 @@ status_take(struct rt *rt, struct rtpod *p, const char *at, size_t n, int pidfd)
 		p->run = true;
 	if (s.head.container == 0 && s.state != W_WAITING)
 		free(steal_ptr(&p->ahead_image)); /* it has taken them, or not */
+	if (c->next_image_id)                     /* this may be the run that has it */
+		rtpod_image_look(rt, p, s.head.container);
 	rtpod_sweep(rt, p, s.head.container);
 }
 

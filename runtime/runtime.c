@@ -109,6 +109,9 @@ rt_pod_free(struct rt *rt, struct rtpod *p)
 		free(p->c[i].text);
 		free(p->c[i].last_text);
 		free(p->c[i].image_id);
+		free(p->c[i].next_image_id);
+		free(p->c[i].refused_image);
+		free(p->c[i].refused_why);
 		free(p->c[i].refused_version);
 		free(p->c[i].message);
 	}
@@ -215,7 +218,8 @@ uses_image(void *ctx, const char *id)
 		if (p->ahead_image && strcmp(p->ahead_image, id) == 0)
 			return true; /* its first container has not begun */
 		for (size_t i = 0; i < W_CONTAINERS; i++)
-			if (p->c[i].image_id && strcmp(p->c[i].image_id, id) == 0)
+			if ((p->c[i].image_id && strcmp(p->c[i].image_id, id) == 0) ||
+			    (p->c[i].next_image_id && strcmp(p->c[i].next_image_id, id) == 0))
 				return true;
 		if (volume_images_has(rt, &p->spec, id))
 			return true;

@@ -179,6 +179,12 @@ struct rt_run { /* one run of a container; times in ms since 1970, 0: not yet */
 };
 struct rt_container_status {
 	const char *name, *image_id;
+	const char *image; /* of its next run, as the caller called it */
+	bool image_next;   /* and of that alone: the run under way has another one */
+	/* The one of a renewal that could not be, as long as none is asked for again, and why;
+	 * or
+	 * "". */
+	const char *refused_image, *refused_why;
 	enum rt_state state;
 	const char *reason, *message; /* of waiting */
 	bool
@@ -256,8 +262,10 @@ int rt_container_resize(struct rt *, const char *uid, const char *container,
 int rt_container_add(struct rt *, const char *uid, const struct rt_container *,
 		     struct error **);
 /* What a container is to be from its next run on.  Of one that has begun, or may any moment, it
- * is command, args, env and mounts that count; nothing is done to a run under way, nor to what
- * is executed in it.  With `hold` there is no next run until this is called again without: what
+ * is command, args, env, mounts and image that count.  Where the image is called otherwise than
+ * before, what runs is ended, and begins at once as it shall be, whatever its policy says (of
+ * RT_INIT: when its run is over); else nothing is done to a run under way, nor to what is
+ * executed in it.  With `hold` there is no next run until this is called again without: what
  * it had before stays, for should we end meanwhile a container that runs is started again with
  * that.  All of one that has not begun is taken, but for what its place in the pod is. */
 int rt_container_renew(struct rt *, const char *uid, const struct rt_container *,

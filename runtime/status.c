@@ -51,6 +51,10 @@ container_view(struct arena *a, const struct rtpod *p, size_t i)
 	struct rt_container_status s = {
 		.name = name,
 		.image_id = c->image_id ? c->image_id : "",
+		.image = p->spec.containers[i].image,
+		.image_next = c->next_image_id,
+		.refused_image = c->refused_image ? c->refused_image : "",
+		.refused_why = c->refused_why ? arena_strdup(a, c->refused_why) : "",
 		.state = (enum rt_state)said->state,
 		.reason = "",
 		.message = "",

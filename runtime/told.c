@@ -14,6 +14,7 @@
 #include "reconcile/base/error.h"
 #include "reconcile/base/log.h"
 #include "runtime/image.h"
+#include "runtime/init/ops.h"
 #include "runtime/rt.h"
 
 static int
@@ -89,7 +90,7 @@ spec_change(struct rt *rt, struct rtpod *p, const struct rt_container *all, size
 /* What could not be begun is tried again sooner than what goes on meanwhile. */
 enum { RENEW_RETRY_MS = 10000, RENEW_NEXT_RETRY_MS = 60000 };
 
-/* It has its image and its place; what differs is what the API says. */
+/* It has its place; what differs is what the API says. */
 static struct rt_container
 renewed(const struct rt_container *was, const struct rt_container *c, bool begun)
 {
@@ -102,6 +103,7 @@ renewed(const struct rt_container *was, const struct rt_container *c, bool begun
 	now.hold = c->hold;
 	now.env_version = c->env_version;
 	if (begun && !c->hold) {
+		now.image = c->image;
 		now.command = c->command;
 		now.args = c->args;
 		now.env = c->env;
@@ -153,17 +155,99 @@ next_end(struct next *n, bool undo)
 	free(n->was);
 }
 
-/* The steps of its next run.  A tag that means another image by now means nothing to one that
- * has begun: it keeps the layers that it has. */
+/* Which image the steps are of, in the file of its name and this suffix; NULL: there are none.
+ * The caller's. */
+static char *
+image_in(const struct rt *rt, const struct rtpod *p, size_t i, const char *suffix)
+{
+	cleanup_free char *name = NULL;
+	cleanup_close int dir = rtpod_dir(rt, p->uid), fd = -1;
+	struct ops_head head;
+
+	xasprintf(&name, "%s%s", p->spec.containers[i].name, suffix);
+	fd = dir < 0 ? -1 : openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || read(fd, &head, sizeof(head)) != (ssize_t)sizeof(head) ||
+	    head.magic != OPS_MAGIC)
+		return NULL;
+	return xstrndup(head.image_id, sizeof(head.image_id));
+}
+
+bool
+rtpod_image_look(const struct rt *rt, struct rtpod *p, size_t i)
+{
+	struct cont *c = &p->c[i];
+	cleanup_free char *now = image_in(rt, p, i, ".ops"), *next = NULL;
+
+	if (!now)
+		return false;
+	next = image_in(rt, p, i, ".next");
+	free(c->image_id);
+	free(steal_ptr(&c->next_image_id));
+	if (next && strcmp(next, now) != 0)
+		c->next_image_id = steal_ptr(&next);
+	c->image_id = steal_ptr(&now);
+	return true;
+}
+
+void
+rtpod_tell_other(struct rtpod *p, size_t i)
+{
+	const struct w_msg m = { .type = W_RESTART,
+				 .container = (uint32_t)i,
+				 .flags = W_RESTART_OTHER,
+				 .arg = p->spec.grace };
+
+	/* one that does not hear it is gone, or begins its next run with it all the same */
+	rtpod_tell(p, &m, NULL, 0, NULL, NULL);
+}
+
+static bool
+calls_another(const struct rtpod *p, const struct rt_container *c, size_t i)
+{
+	return strcmp(c->image, p->spec.containers[i].image) != 0;
+}
+
+/* By its name where that is another one, else what it has: a tag that means another image by
+ * now means nothing to one that has begun. */
+static const struct image *
+next_image(const struct rt *rt, const struct rtpod *p, const struct rt_container *c, size_t i)
+{
+	const struct cont *is = &p->c[i];
+	const char *id = is->next_image_id ? is->next_image_id
+			 : is->image_id    ? is->image_id
+					   : "";
+
+	return rt->cfg.images
+		   ? image_find(rt->cfg.images, calls_another(p, c, i) ? c->image : id)
+		   : NULL;
+}
+
+static int
+other_image(const struct rtpod *p, const struct rt_container *c, const struct image *img,
+	    struct error **e)
+{
+	cleanup_free char *root = img ? rtpod_runs_as_root(p, c, img) : NULL;
+
+	if (root)
+		return fail(e, WHY_FORBIDDEN, "%s", root);
+	return img ? 0
+		   : fail(e, WHY_NOT_FOUND, "container %s: image \"%s\" is not on this host",
+			  c->name, c->image);
+}
+
+/* The steps of its next run. */
 static int
 next_run(struct rt *rt, struct rtpod *p, const struct rt_container *all, size_t i,
 	 struct next *n, struct error **e)
 {
+	const struct image *img = next_image(rt, p, &all[i], i);
 	const char *id = p->c[i].image_id ? p->c[i].image_id : "";
-	const struct image *img = rt->cfg.images ? image_find(rt->cfg.images, id) : NULL;
 	struct rt_pod spec = p->spec;
 
-	if (!img) {
+	if (calls_another(p, &all[i], i)) {
+		if (other_image(p, &all[i], img, e) < 0)
+			return -1;
+	} else if (!img) {
 		log_warn("runtime",
 			 "pod %s_%s: container %s keeps its environment until the pod is made "
 			 "anew, for its image (%s) has no name any more",
@@ -197,6 +281,10 @@ renew_failed(struct rt *rt, struct rtpod *p, size_t i, const struct rt_container
 
 	free(is->refused_version);
 	is->refused_version = c->env_version ? xstrdup(c->env_version) : NULL;
+	free(is->refused_image);
+	free(is->refused_why);
+	is->refused_image = calls_another(p, c, i) ? xstrdup(c->image) : NULL;
+	is->refused_why = is->refused_image ? xstrdup(error_text(why)) : NULL;
 	is->image_retry =
 	    monotonic_ms() + (is->compiled ? RENEW_NEXT_RETRY_MS : RENEW_RETRY_MS);
 	if (!is->compiled) {
@@ -217,7 +305,7 @@ rt_container_renew(struct rt *rt, const char *uid, const struct rt_container *c,
 	cleanup_free struct rt_container *all = NULL;
 	cleanup_error struct error *why = NULL;
 	struct next next = { .dir = -1 };
-	bool was_held, steps, done;
+	bool was_held, steps, other, done;
 	size_t i;
 
 	if (!p || rtpod_container(p, c->name, &i, e) < 0)
@@ -230,17 +318,23 @@ rt_container_renew(struct rt *rt, const char *uid, const struct rt_container *c,
 	all[i] = renewed(&p->spec.containers[i], c, p->c[i].compiled);
 	/* the steps first: a spec with this version says that they are there */
 	steps = p->c[i].compiled && !c->hold;
+	other = steps && calls_another(p, c, i);
 	done = (!steps || (next_begin(rt, p, i, &next, &why) == 0 &&
 			   next_run(rt, p, all, i, &next, &why) == 0)) &&
 	       spec_change(rt, p, all, p->spec.ncontainers, &why) == 0;
 	next_end(&next, !done);
+	if (steps)
+		rtpod_image_look(rt, p, i);
 	if (!done)
 		return renew_failed(rt, p, i, c, why, e);
-	if (p->c[i].refused_version)
+	if (p->c[i].refused_version || p->c[i].refused_image)
 		p->c[i].image_retry = 0;
 	free(steal_ptr(&p->c[i].refused_version));
+	free(steal_ptr(&p->c[i].refused_image));
 	if (p->c[i].compiled && was_held != c->hold)
 		rtpod_tell_hold(p, i);
+	if (other)
+		rtpod_tell_other(p, i);
 	if (!c->hold) {
 		p->c[i].reason = NULL;
 		free(steal_ptr(&p->c[i].message));

@@ -1,6 +1,11 @@
-/* map.h -- strings to pointers.  Keys are copied; values are the caller's. */
+/* map.h -- strings to pointers.  Keys are copied; values are the caller's.
+ *
+ * Whoever picks keys that meet at one place gains nothing: they are hashed anew, with a seed
+ * that is not known outside.  Only then is the order of a walk another one each time.
+ */
 #ifndef KEDGE_MAP_H
 #define KEDGE_MAP_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,6 +16,8 @@ struct map {
 		void *value;
 	} * at;
 	size_t n, cap; /* cap is 0 or a power of two */
+	uint64_t seed; /* of the hashes; another one when too many keys meet at one place */
+	bool stirred;  /* it is so already, at this size */
 };
 
 void *map_get(const struct map *, const char *key);        /* NULL when absent */

@@ -1,7 +1,10 @@
-/* text.h -- comparing words that may be absent. */
+/* text.h -- comparing words that may be absent, and reading numbers. */
 #ifndef KEDGE_TEXT_H
 #define KEDGE_TEXT_H
+#include <errno.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Absent (NULL) and empty are the same. */
@@ -9,5 +12,16 @@ static inline bool
 str_is(const char *a, const char *b)
 {
 	return !strcmp(a ? a : "", b ? b : "");
+}
+/* A decimal number and nothing else, or `otherwise`. */
+static inline int64_t
+text_int(const char *text, int64_t otherwise)
+{
+	char *end;
+	long long n;
+
+	errno = 0;
+	n = strtoll(text, &end, 10);
+	return *text && !*end && !errno ? n : otherwise;
 }
 #endif

@@ -273,6 +273,7 @@ container_start(struct init *in, struct container *c)
 		begin_again(c);
 	c->now = (struct w_run){ .started_at = now_ms() };
 	c->began = c->dirty = true;
+	c->other = false;
 	c->not_before = 0;
 	c->began_boot = now_boot();
 	ops_renew(c);

@@ -207,7 +207,9 @@ heed(struct init *in, const struct w_msg *m, char *rest, size_t len, const int f
 		order_stop_all(in, now_boot() + m->arg * 1000);
 		break;
 	case W_RESTART:
-		if (c && !c->ending)
+		if (c && m->flags & W_RESTART_OTHER)
+			order_other(in, c, now_boot() + m->arg * 1000);
+		else if (c && !c->ending)
 			order_stop(in, c, now_boot() + m->arg * 1000);
 		break;
 	case W_STARTED:

@@ -55,9 +55,10 @@ struct container {
 	struct w_container conf;
 	uint32_t index;
 	int state, restarts, backoff_s, stop_signal;
-	bool asked, began;     /* to be started when its turn comes; was started once */
-	bool dirty, started;   /* the hand has yet to hear; what comes after it may start */
-	bool held;             /* no run begins before the hand says so */
+	bool asked, began;   /* to be started when its turn comes; was started once */
+	bool dirty, started; /* the hand has yet to hear; what comes after it may start */
+	bool held;           /* no run begins before the hand says so */
+	bool other; /* its run was ended for one of something else, whatever its policy */
 	int pid, pidfd, input; /* input: our end of a stdin that stays open, or a terminal */
 	int64_t not_before;    /* boot ms: back-off, 0: none */
 	int64_t began_boot;    /* boot ms of the last start; 0: none yet */
@@ -176,6 +177,7 @@ bool order_wants(const struct init *, const struct container *);    /* to be sta
 								       later */
 void order_stop(struct init *, struct container *, int64_t end_by); /* one, in its turn */
 void order_stop_all(struct init *, int64_t end_by);
+void order_other(struct init *, struct container *, int64_t end_by); /* W_RESTART_OTHER */
 int64_t
 order_due(struct init *); /* does what is due; boot ms of what is next, INT64_MAX: none */
 /* exec.c */

@@ -7,6 +7,7 @@
  *   - a hook after the start holds back those that come after, one before the
  *     end takes its time out of the grace;
  *   - one that the hand holds does not start, however often it was started before;
+ *   - one that is to be made of something else is ended for that, and starts at once;
  *   - sidecars are asked to end when all main ones have ended, the last first.
  *     Where nothing is started again (a Job's pod) that is the pod's own end.
  */
@@ -39,7 +40,7 @@ turn_to_start(const struct init *in, const struct container *c)
 static bool
 begins_again(const struct container *c)
 {
-	return c->conf.restart == ALWAYS ||
+	return c->conf.restart == ALWAYS || c->other ||
 	       (c->conf.restart == ON_FAILURE && c->now.exit_code != 0);
 }
 
@@ -123,6 +124,20 @@ order_stop(struct init *in, struct container *c, int64_t end_by)
 		hook_begin(in, c, W_HOOK_PRE_STOP);
 	}
 	end_go_on(in, c, c->ending == RUNS_ITS_HOOK);
+}
+
+/* What waits has waited long enough: it failed when it was made of something else. */
+void
+order_other(struct init *in, struct container *c, int64_t end_by)
+{
+	c->backoff_s = 0;
+	c->not_before = 0;
+	c->dirty = true;
+	if (in->stopping || c->state != W_RUNNING || c->conf.role == W_INIT)
+		return;
+	c->other = true;
+	if (!c->ending)
+		order_stop(in, c, end_by);
 }
 
 void

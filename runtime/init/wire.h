@@ -50,6 +50,10 @@ struct w_pod {
 /* Flags of W_HELLO. */
 enum { W_IS_STOPPING = 1, W_IS_GATED = 2, W_CAN_LEND = 4, W_CAN_COPY = 8, W_CAN_RENEW = 16 };
 
+/* Flags of W_RESTART.  OTHER: it is made of something else from now on, so that neither its
+ * policy nor its back-off counts; of an init container a run under way is not ended. */
+enum { W_RESTART_OTHER = 1 };
+
 /* Flags of struct w_pod: its containers share our pid namespace; the network and the name
  * are the host's; so is the pid namespace; there is no pod yet (W_BECOME); its namespaces come
  * later (W_ENTER). */
@@ -77,7 +81,7 @@ enum w_type {
 	/* to kedge-init */
 	W_START = 1, /* container: its ops are written, run it when its turn comes */
 	W_STOP,      /* arg = grace in seconds; all containers, for good */
-	W_RESTART,   /* container, arg = grace: end it, and begin anew by its policy */
+	W_RESTART,   /* container, arg = grace, flags: end it, and begin anew by its policy */
 	W_EXEC,      /* container, id, arg = timeout in s, flags; argc words, each with its NUL;
 			three fds */
 	W_STARTED,   /* container, id = run: the startup probe of this run passed */

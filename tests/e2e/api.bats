@@ -499,14 +499,21 @@ execs() {
 }
 
 @test "a head that is too large is told so, and neither left to wait nor cut off" {
-	local n code all=""
+	local n more query cookie code all=""
 	asked() { # asked CURL'S OPTIONS: answered with this, or as too large
 		code=$(curl_ -o /dev/null -w '%{http_code}' "$@") || true
 		[[ $code =~ ^(200|414|431)$ ]] || { echo "$n: $code"; return 1; }
 		all+=" $code"
 	}
-	for n in 100 185 192 200 205 210 220 300 1000; do
-		asked "http://kedge/api?$(for _ in $(seq "$n"); do printf 'a=b&'; done)"
+	for n in 100 $(seq 105 116) $(seq 120 10 230) 300 1000; do
+		query=$(for _ in $(seq "$n"); do printf 'a=b&'; done)
+		for more in 0 1000 3000 6000 12000; do
+			asked "http://kedge/api?$query" -H "X-Long: $(printf "%0${more}d" 0)"
+		done
+	done
+	for n in 3 50 100 150 200; do
+		cookie=$(for i in $(seq "$n"); do printf 'c%s=d; ' "$i"; done)
+		asked "http://kedge/api?$(for _ in $(seq 160); do printf 'a=b&'; done)" -H "Cookie: $cookie"
 	done
 	for n in 8000 $(seq 12800 100 14800) 20000; do
 		asked "http://kedge/api?a=$(printf "%0${n}d" 0)"

@@ -75,6 +75,72 @@ api() { # api METHOD PATH [TYPE]: standard input is the body
 	every t
 }
 
+@test "the image of a pod that runs is changed, and that container alone begins anew" {
+	t() {
+		{
+			SPEC='restartPolicy: Never' pod i web:1 | sed '/^---$/d'
+			printf '  - {name: box, image: "box:1", command: [/bin/sleep, "1000"]}\n'
+		} | k apply -f - || return 1
+		up i || return 1
+		before=$(k get pod i -o 'jsonpath={.metadata.uid} {.status.podIP} {.status.containerStatuses[?(@.name=="box")].containerID}')
+		ip=$(k get pod i -o 'jsonpath={.status.podIP}')
+		wait_for 10 "it runs web:1" answers "$ip" v1 || return 1
+		k set image pod/i main=web:2 || return 1
+		wait_for 15 "it runs web:2" answers "$ip" v2 || return 1
+		up i 15 || return 1
+		wait_for 5 "it is told" is i '.status.containerStatuses[] | select(.name == "main") | "\(.restartCount) \(.image) \(.lastState.terminated.reason)"' '1 web:2 Completed' || return 1
+		is i '.status.containerStatuses[] | select(.name == "box") | "\(.restartCount) \(.image)"' '0 box:1' || return 1
+		[ "$before" = "$(k get pod i -o 'jsonpath={.metadata.uid} {.status.podIP} {.status.containerStatuses[?(@.name=="box")].containerID}')" ] || return 1
+		run k describe pod i
+		has 'Container main definition changed, will be restarted' || return 1
+		has 'Container image "web:2" already present on machine' || return 1
+		hasnt 'Container box definition changed' || return 1
+		# one that does not come: what runs goes on, and it is told
+		k patch pod i --type=json -p '[{"op":"replace","path":"/spec/containers/0/image","value":"127.0.0.1:1/no/such:1"}]' || return 1
+		wait_for 15 "it is told" is i '.status.conditions[] | select(.type == "kedge.dev/ImagePending") | .status' True || return 1
+		wait_for 15 "and why" told_of i 'Failed to pull image "127.0.0.1:1/no/such:1"' || return 1
+		is i '.status.containerStatuses[] | select(.name == "main") | "\(.restartCount) \(.image) \(.ready)"' '1 web:2 true' || return 1
+		k set image pod/i main=web:2 || return 1
+		wait_for 15 "nothing is pending" is i '[.status.conditions[] | select(.type == "kedge.dev/ImagePending")] | length' 0 || return 1
+		is i '.status.containerStatuses[] | select(.name == "main") | .restartCount' 1 || return 1
+		refused 'pod updates may not add or remove containers' k patch pod i --type=json -p '[{"op":"remove","path":"/spec/containers/1"}]' || return 1
+		refused 'pod updates may not change fields other than' k patch pod i -p '{"spec":{"containers":[{"name":"box","command":["/bin/true"]}]}}' || return 1
+		k patch pod i -p '{"spec":{"tolerations":[{"key":"k","operator":"Exists"}]}}' || return 1
+		refused 'existing toleration can not be modified' k patch pod i --type=json -p '[{"op":"remove","path":"/spec/tolerations/0"}]' || return 1
+		k patch pod i -p '{"spec":{"activeDeadlineSeconds":1}}' || return 1
+		wait_for 15 "its time is over" is i .status.reason DeadlineExceeded || return 1
+		k delete pod i || return 1
+		wait_for 10 "nothing is left" left
+	}
+	answers() { curl -sS --max-time 2 "http://$1:8080/" 2>/dev/null | grep -q " $2$"; }
+	told_of() { k describe pod "$1" | grep -qF "$2"; }
+	[[ $(image web:2 --env VERSION=v2) == *web:2* ]]
+	every t
+}
+
+@test "so is that of a ReplicaSet's pod, of an init container that waits, and of one in Git" {
+	talk own | k apply -f -
+	k rollout status deploy own --timeout=20s
+	pod=$(k get pods -l app=own -o 'jsonpath={.items[0].metadata.name}')
+	k set image "pod/$pod" box=box:2
+	wait_for 15 "it runs box:2" st_is "$pod" '| "\(.restartCount) \(.image)"' '1 box:2'
+	[ "$(k get pods -l app=own -o name)" = "pod/$pod" ]
+	k delete deploy own
+	pod mine box:1 '["/bin/sleep", "1000"]' | put mine
+	up mine
+	uid=$(field pod mine .metadata.uid)
+	pod mine box:2 '["/bin/sleep", "1000"]' | put mine
+	wait_for 15 "it runs box:2" st_is mine '| "\(.restartCount) \(.image)"' '1 box:2'
+	[ "$uid" = "$(field pod mine .metadata.uid)" ]
+	drop mine
+	pod first box:1 '["/bin/sleep", "1000"]' | sed 's|^  containers:|  initContainers: [{name: init, image: "box:1", command: [/bin/sh, -c, "exit 7"]}]\n  containers:|' | k apply -f -
+	wait_for 10 "it fails" is first '.status.initContainerStatuses[0].restartCount > 0' true
+	k set image pod/first init=box:2
+	wait_for 5 "at once, whatever its back-off" is first '.status.initContainerStatuses[0].image' box:2
+	k delete pod first
+	wait_for 10 "nothing is left" left
+}
+
 @test "scale, set image, set env, rollout restart, history, undo, pause" {
 	t() {
 		talk r 2 | k apply -f - || return 1
@@ -290,6 +356,13 @@ api() { # api METHOD PATH [TYPE]: standard input is the body
 	head -c 3200000 /dev/zero | tr '\0' a >"$W/big"
 	run api POST /api/v1/namespaces/default/configmaps <"$W/big"
 	has '"code":413'
+	{
+		printf '{"metadata":{"name":"x"},"data":{"a":","'
+		seq -f ',"k%g":""' 10000 | tr -d '\n'
+		echo '}}'
+	} >"$W/big"
+	run api POST /api/v1/namespaces/default/configmaps <"$W/big"
+	has 'the object has too many values: no more than 10000 are taken at once'
 	rm "$W/big"
 }
 

@@ -134,6 +134,16 @@ diff_says() {
 	kedge get cm later
 }
 
+@test "a revision that is applied at a start counts what it makes" {
+	kedge_stop
+	config_map early >"$W/clone/early.yaml"
+	push "while nobody looks"
+	kedge_start --source "deploy=$W/deploy.git" --source "files=$W/dir"
+	echo "$KEDGED" >"$W/pid"
+	wait_for 10 "it is applied" kedge get cm early
+	wait_for 10 "and counted" sh -c "kedge history | grep 'while nobody looks' | grep -qF '+1 ~0 -0'"
+}
+
 @test "kedge wait returns when the last old pod is gone" {
 	deployment roll web:1 2 >"$W/clone/roll.yaml"
 	push_wait "two"
@@ -149,14 +159,18 @@ diff_says() {
 	done
 }
 
-@test "a bare pod whose spec changes in Git is replaced" {
+@test "a bare pod whose image changes in Git gets it, and one whose spec changes is replaced" {
 	pod solo web:1 >"$W/clone/pod.yaml"
 	push_wait "a pod"
 	first=$(field pod solo .metadata.uid)
 	pod solo web:2 >"$W/clone/pod.yaml"
+	push_wait "another image" 30s
+	[ "$(field pod solo .metadata.uid)" = "$first" ]
+	[ "$(field pod solo '.status.containerStatuses[0] | "\(.image) \(.restartCount)"')" = 'web:2 1' ]
+	pod solo web:2 | sed 's/^spec:/&\n  hostname: alone/' >"$W/clone/pod.yaml"
 	push_wait "another" 30s
 	[ "$(field pod solo .metadata.uid)" != "$first" ]
-	[ "$(field pod solo '.spec.containers[0].image')" = web:2 ]
+	[ "$(field pod solo .spec.hostname)" = alone ]
 }
 
 @test "a commit is on the disk a moment after it came, also while its pods do not come up" {

@@ -408,6 +408,22 @@ volumeMounts: [{name: v, mountPath: /v}]' \
 	rm "$W/clone/mood.yaml"
 }
 
+@test "a container that is to have another image gets it, also when kedged is killed meanwhile" {
+	slowly() { pod turned "$1" '["/bin/sh", "-c", "trap : TERM; while :; do /bin/sleep 0.2; done"]' | sed 's/PeriodSeconds: 1/PeriodSeconds: 4/' | put turned; }
+	box box:2
+	slowly box:1
+	up turned
+	slowly box:2
+	wait_for 5 "the hand is told" grep -q 'renew pod default/turned.*its image changed to box:2' "$W/kedged.log"
+	kill -9 "$KEDGED"
+	wait_for 5 "it is dead" not_running "$KEDGED"
+	kedge_start --source "deploy=$W/deploy.git"
+	echo "$KEDGED" >"$W/pid"
+	wait_for 15 "it began anew" st_is turned '| "\(.restartCount) \(.image) \(.ready)"' '1 box:2 true'
+	is turned '[.status.conditions[] | select(.type == "kedge.dev/ImagePending")] | length' 0
+	drop turned
+}
+
 @test "while kedged is dead a container starts again with what was known last, also of what was deleted" {
 	echo '{apiVersion: v1, kind: ConfigMap, metadata: {name: known}, data: {x: "yes"}}' | put known
 	SPEC='volumes: [{name: v, emptyDir: {}}]' MORE='envFrom: [{configMapRef: {name: known}}]

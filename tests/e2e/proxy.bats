@@ -237,6 +237,25 @@ stay() { kedge exec "$1" -- rm -f /tmp/go; }
 	kill "${pids[@]}" 2>/dev/null || true
 }
 
+@test "answers that come before their requests' ends take no more together than they may" {
+	local brain before fds=() fd
+	brain=$(pgrep -P "$KEDGED" -f role=brain)
+	grown() { echo $(($(awk '/^VmRSS/ {print $2}' "/proc/$brain/status") - before)); }
+	before=0 before=$(grown)
+	for _ in $(seq 80); do
+		exec {fd}<>"/dev/tcp/${API%:*}/${API#*:}"
+		printf 'POST %s/big?900000 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n' "$POD" >&"$fd"
+		fds+=("$fd")
+	done
+	many() { [ "$(grown)" -gt 12000 ]; }
+	wait_for 10 "they are kept" many
+	[ "$(ask "$NS/services/web/proxy/count")" = "0 none" ]
+	sleep 0.5
+	[ "$(grown)" -lt 40000 ]
+	for fd in "${fds[@]}"; do exec {fd}>&-; done
+	[ "$(ask "$NS/services/web/proxy/count")" = "0 none" ]
+}
+
 @test "a client that leaves takes its request along" {
 	talks() { kedge exec web-b -- netstat -tn | grep -q ':8080 .*ESTABLISHED'; }
 	quiet() { kedge exec web-b -- netstat -tn >"$W/got" && [ "$(grep -c ':8080 .*ESTABLISHED' "$W/got")" = 0 ]; }

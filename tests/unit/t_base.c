@@ -74,6 +74,34 @@ a_buf_is_always_terminated_and_holds_bytes(void **s)
 	free(mine);
 }
 
+/* Keys that somebody picked for it: all of them meet at one place. */
+static void
+a_map_is_not_slowed_down_by_whoever_picks_its_keys(void **s)
+{
+	enum { KEYS = 700, SIZE = 1024 };
+	struct map m = { 0 };
+	char key[16];
+	int n = 0;
+
+	(void)s;
+	for (int i = 0; n < KEYS; i++) {
+		snprintf(key, sizeof key, "k%d", i);
+		if (hash_str(0, key) % SIZE == 7) {
+			map_put(&m, key, &m);
+			n++;
+		}
+	}
+	assert_int_equal(m.cap, SIZE);
+	assert_true(m.stirred);
+	n = 0;
+	for (struct map_slot *slot = map_first(&m); slot; slot = map_next(&m, slot)) {
+		n += slot->hash % SIZE == 7;
+		assert_ptr_equal(map_get(&m, slot->key), &m);
+	}
+	assert_in_range(n, 0, KEYS / 10);
+	map_done(&m);
+}
+
 static void
 a_map_finds_what_was_put_and_not_what_was_deleted(void **s)
 {
@@ -201,6 +229,7 @@ main(void)
 		T(a_large_piece_gets_a_block_of_its_own),
 		T(a_buf_is_always_terminated_and_holds_bytes),
 		T(a_map_finds_what_was_put_and_not_what_was_deleted),
+		T(a_map_is_not_slowed_down_by_whoever_picks_its_keys),
 		T(a_hash_depends_on_every_byte_and_the_seed),
 		T(an_address_is_four_numbers_and_a_range_has_bits),
 		T(an_error_grows_outwards_and_keeps_its_cause),

@@ -124,6 +124,24 @@ labels_and_expressions_must_all_hold(void **s)
 	assert_true(selector_map_matches(&sel->matchLabels, &p));
 }
 
+static void
+too_many_words_are_refused(void **s)
+{
+	READING(r);
+	cleanup_error struct error *e = NULL;
+	cleanup_buf struct buf text = { 0 };
+
+	(void)s;
+	buf_adds(&text, "app in (v0");
+	for (int i = 1; i < 250; i++)
+		buf_addf(&text, ",v%d", i);
+	buf_adds(&text, ")");
+	assert_non_null(selector_parse(text.at, &r.arena, NULL));
+	buf_adds(&text, ",b");
+	assert_null(selector_parse(text.at, &r.arena, &e));
+	assert_int_equal(e->why, WHY_BAD_REQUEST);
+}
+
 int
 main(void)
 {
@@ -133,6 +151,7 @@ main(void)
 		T(what_is_printed_can_be_read_again),
 		T(no_selector_picks_nothing_and_an_empty_one_everything),
 		T(labels_and_expressions_must_all_hold),
+		T(too_many_words_are_refused),
 	};
 
 	return RUN(tests);

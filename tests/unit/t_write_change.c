@@ -257,6 +257,41 @@ a_deadline_is_only_shortened(void **state)
 	      "l: must not update from a positive integer to nil value");
 }
 
+/* `is` with the spec of a pod that has these containers. */
+static void
+check_images(const char *was, const char *is, const char *want)
+{
+	struct bench b = { 0 };
+
+	assert_non_null(strstr(put(&b, RES_pod, was, is), want));
+	buf_done(&b.out);
+	arena_free(&b.w.arena);
+}
+
+static void
+images_change_and_containers_do_not(void **state)
+{
+#define TWO_OF(a, b, more)                                                               \
+	"initContainers: [{name: i, image: '" a "'}], containers: [{name: c, image: '" b \
+	"'" more "}]"
+	(void)state;
+	check_images(TWO_OF("a:1", "b:1", ""), TWO_OF("a:1", "b:2", ""), "'image':'b:2'");
+	check_images(TWO_OF("a:1", "b:1", ""), TWO_OF("a:2", "b:1", ""), "'image':'a:2'");
+	check_images(
+	    TWO_OF("a:1", "b:1", ""), TWO_OF("a:1", "b:1 ", ""),
+	    "spec.containers[0].image: Invalid value: 'b:1 ': must not have leading or "
+	    "trailing whitespace");
+	check_images(TWO_OF("a:1", "b:1", ""), TWO_OF("a:1", "b:2", ", args: [x]"),
+		     "spec: Forbidden: pod updates may not change fields other than "
+		     "`spec.containers[*].image`,`spec.initContainers[*].image`,");
+	check_images(TWO_OF("a:1", "b:1", ""), "containers: [{name: c, image: 'b:1'}]",
+		     "spec.initContainers: Forbidden: pod updates may not add or remove "
+		     "containers");
+	check_images(TWO_OF("a:1", "b:1", ""), TWO_OF("a:1", "b:1", "}, {name: d, image: d"),
+		     "spec.containers: Forbidden: pod updates may not add or remove "
+		     "containers");
+}
+
 /* More warnings than are kept: what is refused is refused, and says why. */
 static void
 a_pod_full_of_unknown_fields_is_judged_like_any(void **state)
@@ -300,6 +335,7 @@ main(void)
 		cmocka_unit_test(tolerations_are_only_added),
 		cmocka_unit_test(what_may_not_be_changed_is_forbidden),
 		cmocka_unit_test(a_deadline_is_only_shortened),
+		cmocka_unit_test(images_change_and_containers_do_not),
 		cmocka_unit_test(a_pod_full_of_unknown_fields_is_judged_like_any),
 	};
 

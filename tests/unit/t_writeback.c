@@ -509,6 +509,24 @@ any_change_of_any_text_reads_as_it_was_meant(void **s)
 	assert_true(tally.made > 8 * tally.refused);
 }
 
+static void
+a_file_that_is_too_long_is_left_alone(void **s)
+{
+	READING(r);
+	cleanup_error struct error *e = NULL;
+	cleanup_buf struct buf text = { 0 };
+
+	(void)s;
+	buf_adds(&text,
+		 "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: old}\n");
+	while (text.len < 260 * 1024)
+		buf_adds(&text,
+			 "# nothing to be seen here, nothing at all, not even at the end\n");
+	written(&r, text.at, "configmap/a", "{\"data\":{\"x\":\"new\"}}", &e);
+	assert_non_null(e);
+	assert_non_null(strstr(error_text(e), "for its file is longer than 256 KiB"));
+}
+
 int
 main(void)
 {
@@ -518,6 +536,7 @@ main(void)
 		T(no_character_is_told_by_half),
 		T(a_patch_makes_one_of_the_other),
 		T(any_change_of_any_text_reads_as_it_was_meant),
+		T(a_file_that_is_too_long_is_left_alone),
 	};
 
 	return RUN(tests);

@@ -108,7 +108,8 @@ struct field {
 	const char *dflt;   /* as the user would have written it */
 	const char *one_of; /* space separated */
 	const char
-	    *key; /* fields that tell list items apart: unique; the first is the merge key */
+	    *key;   /* fields that tell list items apart: unique; the first is the merge key */
+	bool clash; /* a key met twice is an invalid value, in Kubernetes' words */
 	const char *patch; /* the merge key of a list whose items need not be unique */
 	/* NULL when fine, else what is wrong with it ("must be ..."); text in arena or static.
 	 * Of a list of strings: each; of a map: each value; of int-or-string: the string. */

@@ -127,11 +127,13 @@ struct setup {
 	uint64_t caps; /* the bounding set we have: kedge-init's own */
 	int run;       /* number of this run: names the writable layer */
 	int stdio[3];
-	bool join, tty; /* join: an exec */
-	int target;     /* pidfd of the container to join */
-	int report;     /* where the last child of an exec says what failed, or the terminal's
-			   master goes */
-	int root;       /* the new root, until we are in it */
+	bool join, tty;  /* join: an exec */
+	int target;      /* pidfd of the container to join */
+	int report;      /* where the last child of an exec says what failed, or the terminal's
+			    master goes */
+	int root;        /* the new root, until we are in it */
+	int proc, sysfs; /* what is mounted there */
+	int mask[2]; /* what hides a file, a directory: the first of each kind; -1: none yet */
 	int shared[8], nshared;
 	bool hears; /* the host's mounts reach our tree: what shall not hear is cut off */
 	int own;    /* of files_new */

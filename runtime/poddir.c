@@ -207,7 +207,7 @@ pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, unsigned flags, s
 	if (strlen(logs) >= sizeof(w.log_dir))
 		return fail(e, WHY_INVALID, "the log directory's path is too long: %s", logs);
 	rt_copy(w.log_dir, sizeof(w.log_dir), logs);
-	rt_copy(w.hostname, sizeof(w.hostname), p->hostname);
+	memcpy(w.hostname, p->hostname, strnlen(p->hostname, sizeof(w.hostname)));
 	for (size_t i = 0; i < p->ncontainers; i++) {
 		const struct rt_container *c = &p->containers[i];
 		uint64_t caps;

@@ -25,6 +25,7 @@ enum {
 	W_MAX = 64 << 10,  /* bytes of a message */
 	W_CONTAINERS = 32, /* of a pod */
 	W_NAME = 64,
+	W_HOSTNAME = 64, /* what the kernel takes */
 	W_PATH = 512,
 	W_TEXT = 4096,         /* of a termination message */
 	W_EXECS = 64,          /* at once */
@@ -40,10 +41,10 @@ struct w_pod {
 	uint64_t caps; /* what it keeps: its own needs and the containers' */
 	uint32_t n, grace, log_gid, log_files;
 	int64_t log_max;
-	char hostname[W_NAME];
-	char log_dir[W_PATH]; /* of this pod */
-	uint32_t gated;       /* nothing of its containers runs before W_GO */
-	uint32_t id_base;     /* of its user namespace, which is W_FD_USER; 0: the host's */
+	char hostname[W_HOSTNAME]; /* one that fills it ends without a NUL */
+	char log_dir[W_PATH];      /* of this pod */
+	uint32_t gated;            /* nothing of its containers runs before W_GO */
+	uint32_t id_base; /* of its user namespace, which is W_FD_USER; 0: the host's */
 	uint32_t flags, pad;
 };
 

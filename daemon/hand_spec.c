@@ -191,7 +191,7 @@ spec_pod(const struct sandbox_args *s, const char *ns, const char *name, struct 
 		.name = name,
 		.hostname = s->hostname,
 		.grace = s->grace,
-		.fs_group = s->fsGroup ? s->fsGroup : -1,
+		.fs_group = s->fsGroup,
 		.fs_group_on_mismatch = s->fsGroupOnMismatch,
 		.share_processes = s->shareProcesses,
 		.host_network = s->hostNetwork,

@@ -255,8 +255,11 @@ pod_sandbox(struct snapshot *s, const struct pod *pod, struct arena *a, struct p
 	}
 	args->ip = pod->status->podIP;
 	args->grace = pod->spec->terminationGracePeriodSeconds;
+	args->fsGroup = -1;
 	if (pod->spec->securityContext) {
-		args->fsGroup = pod->spec->securityContext->fsGroup;
+		if (schema_has(pod_security_context_kind(), pod->spec->securityContext,
+			       "fsGroup"))
+			args->fsGroup = pod->spec->securityContext->fsGroup;
 		args->fsGroupOnMismatch =
 		    str_is(pod->spec->securityContext->fsGroupChangePolicy, "OnRootMismatch");
 	}

@@ -19,6 +19,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#undef linux /* what compilers define it as is no name for a field */
+
 struct arena;
 struct buf;
 

@@ -37,6 +37,7 @@ struct rt_source {
 struct cont {
 	struct w_status said; /* by kedge-init */
 	char *text, *last_text;
+	struct w_as *as; /* NULL: not told */
 	pid_t pid;
 	char *image_id;
 	bool heard;            /* kedge-init spoke of it on this connection */

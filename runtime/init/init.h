@@ -69,6 +69,8 @@ struct container {
 	uint64_t oom_before;
 	int word; /* its termination message; -1: none */
 	struct w_run now, last;
+	bool has_run;
+	struct w_as as; /* if so */
 	struct stream out[2];
 	struct log log;
 	char *text, *last_text, *events; /* events: where the kernel counts its OOM kills */
@@ -148,7 +150,7 @@ struct setup {
 	char *const *argv; /* of an exec */
 	int exe;           /* what is run, whatever argv calls it; -1: what argv names */
 	char **scratch;    /* room for pointers to all strings of the ops, and 8 more */
-	uint32_t uid, gid, ngroups, groups[64];
+	uint32_t uid, gid, ngroups, groups[W_GROUPS];
 	char home[256];
 	/* what it says when it fails */
 	int err, end; /* errno; enum w_end */

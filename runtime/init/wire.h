@@ -29,6 +29,7 @@ enum {
 	W_PATH = 512,
 	W_TEXT = 4096,         /* of a termination message */
 	W_EXECS = 64,          /* at once */
+	W_GROUPS = 64,         /* of a process */
 	W_LENT = 24,           /* attached clients and connections on their way, at once */
 	W_LENT_PIPE = 1 << 20, /* bytes of output that an attached client may lag behind */
 };
@@ -137,7 +138,14 @@ struct w_status {
 	int32_t state, restarts;
 	int64_t backoff_until;    /* ms since 1970; 0: not in back-off */
 	int32_t backoff_s, began; /* began: was asked to start at least once */
-	struct w_run now, last;   /* then now's text and last's */
+	struct w_run now, last;   /* then now's text and last's, and of one that has run: */
+};
+
+struct w_as { /* as whom it runs, or last did; nothing follows from an older kedge-init */
+	uint32_t uid, gid;
+	int32_t stop_signal;
+	uint32_t ngroups; /* so many of these are sent */
+	uint32_t groups[W_GROUPS];
 };
 
 struct w_exit {

@@ -183,6 +183,7 @@ os: {name: linux}' MORE='lifecycle: {stopSignal: SIGUSR1}' \
 	nothing_runs() { ! pgrep -f '^/bin/sleep 4321' >/dev/null; }
 	wait_for 10 "nothing of it runs" nothing_runs
 	told late '^Normal DeadlineExceeded '
+	[ "$(st signalled .stopSignal)" = SIGUSR1 ]
 	drop late
 }
 

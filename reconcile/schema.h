@@ -184,6 +184,7 @@ void place_complain_softly(const struct place *, const char *sub, const char *fm
 void schema_encode(const struct kind *, const void *obj, struct buf *);
 /* A deep copy into the arena: shares nothing with the original. */
 void *schema_clone(const struct kind *, const void *obj, struct arena *);
+size_t schema_room(const struct kind *, const void *obj); /* bytes of the arena that takes */
 bool schema_equal(const struct kind *, const void *a, const void *b);
 /* Every leaf that differs, paths as "spec.template.spec.containers[web].image";
  * old or new is NULL when that side lacks it. */

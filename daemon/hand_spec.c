@@ -191,7 +191,7 @@ spec_pod(const struct sandbox_args *s, const char *ns, const char *name, struct 
 		.name = name,
 		.hostname = s->hostname,
 		.grace = s->grace,
-		.fs_group = s->fsGroup ? s->fsGroup : -1,
+		.fs_group = s->fsGroup,
 		.fs_group_on_mismatch = s->fsGroupOnMismatch,
 		.share_processes = s->shareProcesses,
 		.host_network = s->hostNetwork,
@@ -376,6 +376,20 @@ spec_host_paths(const struct config_allow *a)
 	return at;
 }
 
+static struct user_seen *
+seen_user(const struct rt_container_status *c, struct arena *a)
+{
+	struct user_seen *u = arena_zalloc(a, sizeof *u);
+
+	u->uid = c->uid;
+	u->gid = c->gid;
+	u->groups.n = c->ngroups;
+	u->groups.at = arena_alloc(a, (c->ngroups + 1) * sizeof *u->groups.at);
+	for (size_t i = 0; i < c->ngroups; i++)
+		u->groups.at[i] = c->groups[i];
+	return u;
+}
+
 static void
 seen_container(const struct rt_container_status *c, struct arena *a, struct container_seen *ret)
 {
@@ -413,6 +427,8 @@ seen_container(const struct rt_container_status *c, struct arena *a, struct cont
 		.hook = hooks[c->hook <= RT_PRE_STOP ? c->hook : RT_NO_HOOK],
 		.hooksFailed = c->now.hooks_failed,
 		.lastHooksFailed = c->last.hooks_failed,
+		.user = c->has_run ? seen_user(c, a) : NULL,
+		.stopSignal = c->has_run ? arena_strdup(a, c->stop_signal) : NULL,
 		.backoffUntil = c->backoff_until,
 		.lastReason = arena_strdup(a, c->last.reason),
 		.lastMessage = arena_strdup(a, c->last.message),

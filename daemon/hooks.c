@@ -1,7 +1,8 @@
 /* hooks.c -- see hooks.h.
  *
- * As the kubelet: whatever an HTTP server answers is an answer.  There is no
- * deadline but that of kedge-init, which does not wait longer than the grace.
+ * As the kubelet: whatever an HTTP server answers is an answer, also in clear to a question
+ * over TLS.  There is no deadline but that of kedge-init, which does not wait longer than the
+ * grace.
  */
 #include "hooks.h"
 #include "../reconcile/base/buf.h"
@@ -39,6 +40,17 @@ hook_free(struct hook *h)
 }
 
 static void
+warn(const struct hook *h, const char *message)
+{
+	struct brain *b = h->hooks->brain;
+	const struct pod *pod = store_find(b->store, RES_pod, h->ns, h->pod);
+	const struct event_note note = { "Warning", "LifecycleHTTPFallback", message, NULL };
+
+	if (pod && str_is(object_uid(pod), h->uid))
+		event_about(b, pod, &note);
+}
+
+static void
 on_answer(void *ctx, const char *why, const char *warning)
 {
 	struct hook *h = ctx;
@@ -54,8 +66,9 @@ on_answer(void *ctx, const char *why, const char *warning)
 			    .why = h->name,
 			    .body = &args };
 
-	(void)warning;
 	h->reach = NULL;
+	if (warning)
+		warn(h, warning);
 	if (why)
 		log_info(h->pod, "%s of %s: %s", h->name, h->container, why);
 	brain_tell(h->hooks->brain, &a, NULL, 0);
@@ -89,7 +102,7 @@ hook_begin(struct hooks *hs, const char *key, const struct pod *pod, const struc
 	else
 		ask = reach_ask_tcp(do_->tcpSocket, ip,
 				    reach_port(do_->tcpSocket->port, c->ports.at, c->ports.n));
-	ask.any_status = true;
+	ask.any_status = ask.or_http = true;
 	ask.agent = "kube-lifecycle";
 	h->reach = reach_new(prober_pool(hs->brain->prober), &ask, on_answer, h);
 	hook_free(map_put(&hs->at, key, h));

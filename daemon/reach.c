@@ -113,7 +113,16 @@ end(struct reach *r, const char *why, const char *warning)
 void
 reach_end(struct reach *r, const char *why)
 {
-	end(r, why, NULL);
+	const char *warning = NULL;
+
+	if (r->in_clear && why)
+		why = r->in_clear;
+	else if (r->in_clear)
+		warning = arena_printf(&r->arena,
+				       "request to HTTPS lifecycle hook %s:%u got HTTP "
+				       "response, retry with HTTP succeeded",
+				       r->ask.host, r->ask.port);
+	end(r, why, warning);
 }
 
 /* As Go writes it, whose words people search for. */
@@ -238,6 +247,31 @@ reach_answered(struct reach *r, int code, const char *to, const char *why)
 	} else {
 		reach_end(r, NULL);
 	}
+}
+
+static void
+headers_drop(struct reach_ask *ask, const char *name)
+{
+	struct http_header *at = (struct http_header *)ask->headers; /* reach_new's copy */
+	size_t n = 0;
+
+	for (size_t i = 0; i < ask->nheaders; i++)
+		if (strcasecmp(at[i].name, name))
+			at[n++] = at[i];
+	ask->nheaders = n;
+}
+
+bool
+reach_goes_clear(struct reach *r)
+{
+	if (!r->ask.or_http || r->in_clear || r->hops)
+		return false;
+	r->in_clear = get_error(r, "http: server gave HTTP response to HTTPS client");
+	r->ask.https = false;
+	headers_drop(&r->ask, "Authorization"); /* it was for one who can keep it */
+	cut(r);
+	begin(r);
+	return true;
 }
 
 static const char *

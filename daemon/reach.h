@@ -17,6 +17,9 @@ struct reach_ask {
 	uint16_t port;
 	/* of HTTP; the certificate is not checked */
 	bool https, any_status; /* any_status: whatever the answer, it is one */
+	/* Over https to a server that speaks http: asked once more, in clear and without the
+	 * Authorization.  It answers with a warning, or fails as it did at first. */
+	bool or_http;
 	const char *path;
 	const struct http_header *headers;
 	size_t nheaders;

@@ -8,6 +8,7 @@
 #include "reach_priv.h"
 #include <ctype.h>
 #include <errno.h>
+#include <gnutls/gnutls.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,6 +107,10 @@ transfer_end(struct reach *r, CURLcode rc)
 		reach_end(r, rc ? why : NULL);
 		return;
 	}
+	/* no record of TLS: GnuTLS says so of whatever else there is */
+	if (rc == CURLE_SSL_CONNECT_ERROR &&
+	    strstr(why, gnutls_strerror(GNUTLS_E_UNEXPECTED_PACKET)) && reach_goes_clear(r))
+		return;
 	if (code >= 300 && code < 400)
 		r->body = arena_strndup(&r->arena, c->body, c->len);
 	reach_answered(r, rc ? 0 : (int)code, arena_strdup(&r->arena, to), why);

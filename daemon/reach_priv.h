@@ -26,7 +26,9 @@ struct reach {
 	struct reach_curl *curl;
 	const char *url;
 	int hops;
-	bool answered; /* by plain HTTP, with: */
+	const char *in_clear; /* the server speaks no TLS: it is asked in clear, and this is
+				 what went wrong before */
+	bool answered;        /* by plain HTTP, with: */
 	int code;
 	const char *to;
 	const char *body; /* the first of it; only of a redirect */
@@ -36,6 +38,8 @@ enum { REACH_BODY_MAX = 10 << 10 };
 
 /* An HTTP answer, or (code 0) what went wrong; `to`: where a redirect leads, or NULL. */
 void reach_answered(struct reach *, int code, const char *to, const char *why);
+/* What answered https is no TLS; true: the question goes on in clear. */
+bool reach_goes_clear(struct reach *);
 void reach_end(struct reach *, const char *why);
 
 /* reach_curl.c */

@@ -8,7 +8,7 @@
 #include "pod_resources.h"
 #include "service.h"
 
-enum { HOSTNAME_MAX = 63 };
+enum { HOSTNAME_MAX = 63, FQDN_MAX = 64 }; /* FQDN: as long as the kernel takes */
 
 static struct strs
 expand_all(struct strs in, const struct pair *env, size_t n, struct arena *a)
@@ -241,22 +241,25 @@ pod_sandbox(struct snapshot *s, const struct pod *pod, struct arena *a, struct p
 	args->hostname = hostname(pod, a);
 	if (pod->spec->setHostnameAsFQDN && !str_is(pod->spec->subdomain, ""))
 		args->hostname = fqdn(s, pod, a);
-	if (strlen(args->hostname) > HOSTNAME_MAX) {
+	if (strlen(args->hostname) > FQDN_MAX) {
 		*ret = (struct pod_trouble){
 			NULL, "ContainerCreating",
 			arena_printf(a,
 				     "failed to construct FQDN from pod hostname and cluster "
 				     "domain, FQDN %s is too long (%d characters is the max, "
 				     "%zu characters requested)",
-				     args->hostname, HOSTNAME_MAX, strlen(args->hostname)),
+				     args->hostname, FQDN_MAX, strlen(args->hostname)),
 			"FailedCreatePodSandBox"
 		};
 		return NULL;
 	}
 	args->ip = pod->status->podIP;
 	args->grace = pod->spec->terminationGracePeriodSeconds;
+	args->fsGroup = -1;
 	if (pod->spec->securityContext) {
-		args->fsGroup = pod->spec->securityContext->fsGroup;
+		if (schema_has(pod_security_context_kind(), pod->spec->securityContext,
+			       "fsGroup"))
+			args->fsGroup = pod->spec->securityContext->fsGroup;
 		args->fsGroupOnMismatch =
 		    str_is(pod->spec->securityContext->fsGroupChangePolicy, "OnRootMismatch");
 	}

@@ -256,6 +256,26 @@ mounts(const struct pod_view *v, const struct container *spec, struct container_
 	}
 }
 
+/* As whom it runs and what asks it to end, which the image has a say in. */
+static void
+runs_as(const struct pod_view *v, const struct container *spec, const struct container_seen *c,
+	struct container_status *st)
+{
+	const char *own = spec->lifecycle ? spec->lifecycle->stopSignal : NULL;
+	struct linux_container_user *u;
+
+	if (!str_is(c->stopSignal, ""))
+		st->stopSignal = str_is(own, "") ? c->stopSignal : own;
+	if (!c->user)
+		return;
+	u = arena_zalloc(v->arena, sizeof *u);
+	u->uid = c->user->uid;
+	u->gid = c->user->gid;
+	u->supplementalGroups = c->user->groups;
+	st->user = arena_zalloc(v->arena, sizeof *st->user);
+	st->user->linux = u;
+}
+
 static void
 container(const struct pod_view *v, const struct container *spec, enum part_role role,
 	  struct container_status *st)
@@ -300,6 +320,7 @@ container(const struct pod_view *v, const struct container *spec, enum part_role
 		st->state->terminated->startedAt = last_start(old); /* nobody else knows */
 	judge(v, spec, role, c, st);
 	mounts(v, spec, st);
+	runs_as(v, spec, c, st);
 	pod_resources_status(v->s, v->pod, spec, c, st);
 }
 

@@ -19,6 +19,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#undef linux /* what compilers define it as is no name for a field */
+
 struct arena;
 struct buf;
 
@@ -108,7 +110,8 @@ struct field {
 	const char *dflt;   /* as the user would have written it */
 	const char *one_of; /* space separated */
 	const char
-	    *key; /* fields that tell list items apart: unique; the first is the merge key */
+	    *key;   /* fields that tell list items apart: unique; the first is the merge key */
+	bool clash; /* a key met twice is an invalid value, in Kubernetes' words */
 	const char *patch; /* the merge key of a list whose items need not be unique */
 	/* NULL when fine, else what is wrong with it ("must be ..."); text in arena or static.
 	 * Of a list of strings: each; of a map: each value; of int-or-string: the string. */
@@ -181,6 +184,7 @@ void place_complain_softly(const struct place *, const char *sub, const char *fm
 void schema_encode(const struct kind *, const void *obj, struct buf *);
 /* A deep copy into the arena: shares nothing with the original. */
 void *schema_clone(const struct kind *, const void *obj, struct arena *);
+size_t schema_room(const struct kind *, const void *obj); /* bytes of the arena that takes */
 bool schema_equal(const struct kind *, const void *a, const void *b);
 /* Every leaf that differs, paths as "spec.template.spec.containers[web].image";
  * old or new is NULL when that side lacks it. */

@@ -117,7 +117,10 @@ twice(struct decoder *d, const struct field *f, const struct tree *item, const s
 	struct path in = { p, arena_strndup(d->a, f->key, n), NULL, 0 };
 	const struct tree *at = tree_get(item, in.name);
 
-	decode_wrong(d, at ? at : item, &in, "Duplicate value: \"%.200s\"", key);
+	decode_wrong(d, at ? at : item, &in,
+		     f->clash ? "Invalid value: \"%.200s\": must be unique"
+			      : "Duplicate value: \"%.200s\"",
+		     key);
 }
 
 /* Items of a list by their keys: quadratic for the few, hashed for the many. */

@@ -222,6 +222,91 @@ schema_clone(const struct kind *k, const void *obj, struct arena *a)
 	return to;
 }
 
+/* ---- how much a clone takes ---- */
+
+static size_t
+str_room(const char *s)
+{
+	return s ? arena_room(strlen(s) + 1) : 0;
+}
+
+static size_t
+pairs_room(const struct pairs *p)
+{
+	size_t n = arena_room(p->n * sizeof *p->at);
+
+	for (size_t i = 0; i < p->n; i++)
+		n += str_room(p->at[i].key) + str_room(p->at[i].value);
+	return n;
+}
+
+static size_t inner_room(const struct kind *, const void *obj);
+
+static size_t
+list_room(const struct field *f, const struct list *l)
+{
+	size_t size = f->type == T_LIST ? f->of()->size : sizeof(int64_t);
+	size_t n = arena_room(l->n * size);
+
+	for (size_t i = 0; i < l->n; i++) {
+		const char *at = (const char *)l->at + i * size;
+
+		if (f->type == T_LIST)
+			n += inner_room(f->of(), at);
+		else if (f->type == T_STRS)
+			n += str_room(*(const char *const *)at);
+	}
+	return n;
+}
+
+/* Of all that it points to. */
+static size_t
+inner_room(const struct kind *k, const void *obj)
+{
+	size_t n = 0;
+
+	for (const struct field *f = k->fields; f->name; f++) {
+		const void *at = (const char *)obj + f->off;
+
+		switch (f->type) {
+		case T_STR:
+		case T_QTY:
+		case T_ANY:
+			n += str_room(*(const char *const *)at);
+			break;
+		case T_IORS:
+			n += str_room(((const struct iors *)at)->s);
+			break;
+		case T_MAP:
+		case T_QMAP:
+			n += pairs_room(at);
+			break;
+		case T_STRS:
+		case T_INTS:
+		case T_LIST:
+			n += list_room(f, at);
+			break;
+		case T_OBJ:
+			if (*(const void *const *)at)
+				n += schema_room(f->of(), *(const void *const *)at);
+			break;
+		case T_INT:
+		case T_BOOL:
+		case T_TIME:
+			break;
+		}
+	}
+	return n;
+}
+
+size_t
+schema_room(const struct kind *k, const void *obj)
+{
+	return arena_room(k->size) + inner_room(k, obj);
+}
+
+/* ---- the same? ---- */
+
 static bool
 str_equal(const char *a, const char *b)
 {

@@ -171,8 +171,9 @@ rt_ahead(struct rt *rt)
 				   .group = arena_strdup(&p->arena, name),
 				   .user_base = making.set.base };
 	rt->ahead[rt->nahead++] = p;
-	if (users_end(&making, &set, &e) == 0)
+	if (users_made(&making, &set, &e) == 0)
 		r = make(rt, p, &set, &e);
+	users_end(&making);
 	if (r == 0)
 		r = steal_fd(&set.fds[USERS_NET]);
 	users_set_close(&set);

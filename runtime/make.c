@@ -108,12 +108,16 @@ pod_make(struct rt *rt, struct rtpod *p, int *ret_netns, struct error **e)
 		user = users_so_far(&making);
 	p->spec.user_base = user.base;
 	r = pod_prepare(rt, p, &user, &born, &dir, e);
-	if (own && users_end(&making, &set, r ? NULL : e) < 0)
-		return -1;
+	if (own && users_made(&making, &set, r ? NULL : e) < 0)
+		r = -1;
 	if (r == 0)
 		r = born ? namespaces_give(p, &set, e) : rtpod_launch(rt, p, dir, &set, e);
-	if (r == 0) {
+	if (r == 0)
 		rtpod_start_first(p);
+	/* What need not be there for a process that waits at its gate. */
+	if (own)
+		users_end(&making);
+	if (r == 0) {
 		*ret_netns = own ? steal_fd(&set.fds[USERS_NET]) : netns_of(p, e);
 		r = *ret_netns < 0 ? -1 : 0;
 	}

@@ -186,7 +186,8 @@ poddir_conf(const struct rt_pod *p, size_t i)
 }
 
 static int
-pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, unsigned flags, struct error **e)
+pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, unsigned flags, bool fresh,
+	       struct error **e)
 {
 	struct w_pod w = { .magic = W_MAGIC,
 			   .version = W_VERSION,
@@ -207,7 +208,7 @@ pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, unsigned flags, s
 	if (strlen(logs) >= sizeof(w.log_dir))
 		return fail(e, WHY_INVALID, "the log directory's path is too long: %s", logs);
 	rt_copy(w.log_dir, sizeof(w.log_dir), logs);
-	rt_copy(w.hostname, sizeof(w.hostname), p->hostname);
+	memcpy(w.hostname, p->hostname, strnlen(p->hostname, sizeof(w.hostname)));
 	for (size_t i = 0; i < p->ncontainers; i++) {
 		const struct rt_container *c = &p->containers[i];
 		uint64_t caps;
@@ -223,6 +224,10 @@ pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, unsigned flags, s
 
 		buf_add(&b, &x, sizeof(x));
 	}
+	if (fresh)
+		return poddir_write_new(dir, "pod", b.at, b.len, 0600, OURS) < 0
+			   ? fail_sys(e, "write the pod's file pod")
+			   : 0;
 	return poddir_write(dir, "pod", b.at, b.len, e);
 }
 
@@ -243,12 +248,12 @@ pod_dir_make(const char *top, struct error **e)
 
 /* `spec` comes last: a directory without a whole one is a pod that never was. */
 static int
-pod_files_write(struct rt *rt, int dir, const struct rt_pod *p, unsigned flags,
+pod_files_write(struct rt *rt, int dir, const struct rt_pod *p, unsigned flags, bool fresh,
 		struct error **e)
 {
 	struct buf cleanup_buf spec = { 0 };
 
-	if (pod_file_write(rt, dir, p, flags, e) < 0)
+	if (pod_file_write(rt, dir, p, flags, fresh, e) < 0)
 		return -1;
 	podspec_pack(p, &spec);
 	return poddir_write_new(dir, "spec", spec.at, spec.len, 0600, OURS) < 0
@@ -267,7 +272,7 @@ poddir_make_pod(struct rt *rt, const struct rt_pod *p, unsigned flags, int *ret_
 
 	xasprintf(&top, "%s/pods/%s", rt->cfg.run_dir, p->uid);
 	dir = pod_dir_make(top, e);
-	if (dir < 0 || pod_files_write(rt, dir, p, flags, e) < 0)
+	if (dir < 0 || pod_files_write(rt, dir, p, flags, true, e) < 0)
 		return -1;
 	*ret_dir = steal_fd(&dir);
 	return 0;
@@ -292,7 +297,7 @@ poddir_make_ahead(struct rt *rt, const struct rt_pod *p, int *ret_dir, struct er
 	}
 	xasprintf(&top, "%s/pods/%s", rt->cfg.run_dir, p->uid);
 	dir = pod_dir_make(top, e);
-	if (dir < 0 || pod_file_write(rt, dir, p, W_AHEAD, e) < 0)
+	if (dir < 0 || pod_file_write(rt, dir, p, W_AHEAD, true, e) < 0)
 		return -1;
 	*ret_dir = steal_fd(&dir);
 	return 0;
@@ -323,7 +328,7 @@ poddir_become(struct rt *rt, const char *ahead, const struct rt_pod *p, int *ret
 	dir = open(top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
 		return fail_sys(e, "open %s", top);
-	if (pod_files_write(rt, dir, p, 0, e) < 0)
+	if (pod_files_write(rt, dir, p, 0, false, e) < 0)
 		return -1;
 	*ret_dir = steal_fd(&dir);
 	return 0;

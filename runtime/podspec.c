@@ -15,15 +15,27 @@ enum { PODSPEC_OLDEST = 5, PODSPEC_VERSION = 7 }; /* of the bytes: see podspec.d
 enum { FILE_PATH_MAX = 1000, FILE_NAME_MAX = 249, GROUPS_MAX = 48 };
 enum { MAX_ITEMS = 65536, MAX_STRING = 32 << 20 };
 
-bool
-podspec_name_ok(const char *s)
+static bool
+is_name(const char *s, size_t max)
 {
 	size_t n = s ? strlen(s) : 0;
 
-	if (n == 0 || n > 63 || s[0] == '.' || s[0] == '-' || s[n - 1] == '.' ||
+	if (n == 0 || n > max || s[0] == '.' || s[0] == '-' || s[n - 1] == '.' ||
 	    s[n - 1] == '-')
 		return false;
 	return strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789.-") == n && !strstr(s, "..");
+}
+
+bool
+podspec_name_ok(const char *s)
+{
+	return is_name(s, 63);
+}
+
+static bool
+host_name_ok(const char *s)
+{
+	return is_name(s, W_HOSTNAME);
 }
 
 static bool

@@ -37,6 +37,7 @@ struct rt_source {
 struct cont {
 	struct w_status said; /* by kedge-init */
 	char *text, *last_text;
+	struct w_as *as; /* NULL: not told */
 	pid_t pid;
 	char *image_id, *next_image_id;    /* next: of NAME.next; NULL: the same */
 	char *refused_image, *refused_why; /* of a renewal that could not be; NULL: none was */

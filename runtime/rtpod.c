@@ -479,6 +479,32 @@ text_take(const char **at, size_t *left, uint32_t n)
 	return s;
 }
 
+static int
+by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Whatever it is that says so is believed no more than its length. */
+static void
+as_take(struct cont *c, const char *at, size_t n)
+{
+	const size_t head = offsetof(struct w_as, groups);
+	struct w_as as = { 0 };
+
+	if (n < head)
+		return;
+	memcpy(&as, at, n < sizeof(as) ? n : sizeof(as));
+	if (as.ngroups > W_GROUPS || n < head + as.ngroups * sizeof(*as.groups))
+		return;
+	qsort(as.groups, as.ngroups, sizeof(*as.groups), by_number);
+	if (!c->as)
+		c->as = xcalloc(1, sizeof(*c->as));
+	*c->as = as;
+}
+
 static void
 status_take(struct rt *rt, struct rtpod *p, const char *at, size_t n, int pidfd)
 {
@@ -499,6 +525,7 @@ status_take(struct rt *rt, struct rtpod *p, const char *at, size_t n, int pidfd)
 	free(c->last_text);
 	c->text = text_take(&at, &n, s.now.text_len);
 	c->last_text = text_take(&at, &n, s.last.text_len);
+	as_take(c, at, n);
 	c->pid = pidfd >= 0 && s.state == W_RUNNING ? pid_of(pidfd) : 0;
 	if (s.began)
 		p->run = true;

@@ -108,6 +108,7 @@ rt_pod_free(struct rt *rt, struct rtpod *p)
 	for (size_t i = 0; i < W_CONTAINERS; i++) {
 		free(p->c[i].text);
 		free(p->c[i].last_text);
+		free(p->c[i].as);
 		free(p->c[i].image_id);
 		free(p->c[i].next_image_id);
 		free(p->c[i].refused_image);

@@ -197,7 +197,14 @@ struct rt_container_status {
 	int64_t backoff_until;
 	int64_t cpu_milli, cpu_shares, memory; /* what it is held to now */
 	struct rt_run now, last;               /* last.finished_at is 0 when there was none */
-	pid_t pid;                             /* in the host's view; 0 when not running */
+	/* As whom it runs, or last did, in the pod's own ids, and what asks it to end; known
+	 * once it has run. */
+	bool has_run;
+	uint32_t uid, gid;
+	const uint32_t *groups; /* sorted, gid among them */
+	size_t ngroups;
+	const char *stop_signal; /* "SIGTERM", as the API has it */
+	pid_t pid;               /* in the host's view; 0 when not running */
 };
 enum rt_pod_state { RT_POD_STARTING, RT_POD_UP, RT_POD_STOPPING, RT_POD_GONE };
 struct rt_pod_status {

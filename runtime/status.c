@@ -1,5 +1,6 @@
 /* status.c -- what kedge-init said, in the words Kubernetes has for it. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -42,6 +43,23 @@ duration(struct arena *a, int s)
 	return s < 60 ? arena_printf(a, "%ds", s) : arena_printf(a, "%dm%ds", s / 60, s % 60);
 }
 
+/* Those in the middle are counted from the nearer end, as the shell's kill does. */
+static const char *
+signal_name(struct arena *a, int n)
+{
+	const char *name = n > 0 && n < 32 ? sigabbrev_np(n) : NULL;
+
+	if (name)
+		return arena_printf(a, "SIG%s", name);
+	if (n == SIGRTMIN || n == SIGRTMAX)
+		return n == SIGRTMIN ? "SIGRTMIN" : "SIGRTMAX";
+	if (n > SIGRTMIN && n < SIGRTMAX)
+		return n - SIGRTMIN <= SIGRTMAX - n
+			   ? arena_printf(a, "SIGRTMIN+%d", n - SIGRTMIN)
+			   : arena_printf(a, "SIGRTMAX-%d", SIGRTMAX - n);
+	return "SIGTERM";
+}
+
 static struct rt_container_status
 container_view(struct arena *a, const struct rtpod *p, size_t i)
 {
@@ -73,6 +91,14 @@ container_view(struct arena *a, const struct rtpod *p, size_t i)
 				   : "",
 	};
 
+	if (c->as) {
+		s.has_run = true;
+		s.uid = c->as->uid;
+		s.gid = c->as->gid;
+		s.groups = c->as->groups;
+		s.ngroups = c->as->ngroups;
+		s.stop_signal = signal_name(a, c->as->stop_signal);
+	}
 	if (s.state != RT_WAITING)
 		return s;
 	s.held = p->spec.containers[i].hold && !c->message;

@@ -70,13 +70,15 @@ make_namespaces(void *arg)
 		sys(futex, &m->go, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
 	if (m->go == MAPS_WRITTEN)
 		r = sys(unshare, CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS);
-	if (m->go == MAPS_WRITTEN && r >= 0)
-		loopback_up();
 	for (int i = USERS_NET; i < USERS_FDS && r >= 0 && m->go == MAPS_WRITTEN; i++) {
 		r = sys(openat, AT_FDCWD, paths[i], O_RDONLY | O_CLOEXEC);
 		m->set.fds[i] = (int)r;
 	}
 	m->err = r < 0 ? (int)-r : 0;
+	__atomic_store_n(&m->made, 1, __ATOMIC_RELEASE);
+	sys(futex, &m->made, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	if (m->go == MAPS_WRITTEN && r >= 0)
+		loopback_up();
 	return 0;
 }
 
@@ -147,8 +149,8 @@ making_begin(struct users_making *m, uint32_t base)
 	syscall(SYS_futex, &m->go, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-int
-users_end(struct users_making *m, struct users_set *ret, struct error **e)
+void
+users_end(struct users_making *m)
 {
 	siginfo_t si;
 
@@ -162,6 +164,30 @@ users_end(struct users_making *m, struct users_set *ret, struct error **e)
 	if (m->stack)
 		munmap(m->stack, STACK);
 	m->stack = NULL;
+}
+
+/* It says so before it ends, which takes it a while; one that was killed says nothing. */
+static void
+wait_made(struct users_making *m)
+{
+	const struct timespec look = { 0, 100000000 };
+	siginfo_t si = { 0 };
+
+	while (m->pidfd >= 0 && __atomic_load_n(&m->made, __ATOMIC_ACQUIRE) == 0) {
+		if (si.si_pid) {
+			m->err = ESRCH;
+			return;
+		}
+		syscall(SYS_futex, &m->made, FUTEX_WAIT_PRIVATE, 0, &look, NULL, 0);
+		(void)waitid(P_PIDFD, (id_t)m->pidfd, &si,
+			     WEXITED | WNOHANG | WNOWAIT | __WALL);
+	}
+}
+
+int
+users_made(struct users_making *m, struct users_set *ret, struct error **e)
+{
+	wait_made(m);
 	if (!m->err && !m->map_err) {
 		*ret = m->set;
 		m->set = (struct users_set){ 0 };
@@ -289,12 +315,13 @@ users_open(struct rt *rt, uint32_t first, uint32_t n)
 	if (!n)
 		return;
 	making_begin(&making, first);
-	if (users_end(&making, &set, &e) < 0) {
+	if (users_made(&making, &set, &e) < 0) {
 		why = error_text(e);
 	} else {
 		u->tmpfs = tmpfs_maps(set.fds[USERS_USER]);
 		why = why_not(rt, set.fds[USERS_USER]);
 	}
+	users_end(&making);
 	users_set_close(&set);
 	u->able = !why;
 	if (why)

@@ -31,7 +31,7 @@ struct users_making {
 	int pidfd; /* -1: nobody is at work */
 	int err, map_err;
 	pid_t parent;
-	uint32_t go; /* a futex */
+	uint32_t go, made; /* futexes */
 	void *stack;
 };
 
@@ -52,12 +52,14 @@ users_tmpfs_root(const struct users *u, uint32_t base)
 /* Finds out whether the host can, and why not. */
 void users_open(struct rt *, uint32_t first, uint32_t n);
 /* A set whose ids no living pod has, made while the caller goes on, who has the user namespace
- * at once; users_end waits for the others, and has to be called.  The set is the caller's to
- * close. */
+ * at once; users_made waits for the others.  The set is the caller's to close. */
 int users_begin(struct rt *, struct users_making *ret, struct error **);
-int users_end(struct users_making *, struct users_set *ret, struct error **);
+int users_made(struct users_making *, struct users_set *ret, struct error **);
+/* Waits until the network's lo is up, too; to be called after users_begin and, if that is,
+ * after users_made, and before a process of the pod's runs. */
+void users_end(struct users_making *);
 /* What can be used already: the user namespace alone, for the others are written while the
- * caller goes on; without a base when it could not be made, which users_end tells. */
+ * caller goes on; without a base when it could not be made, which users_made tells. */
 static inline struct users_set
 users_so_far(const struct users_making *m)
 {

@@ -91,7 +91,7 @@ write_below(int dir, const struct rt_file *f, struct owner owner)
 	return at < 0 ? -1
 		      : poddir_write_new(
 			    at, name, f->data, f->len,
-			    (f->mode ? f->mode & 0777 : 0644) |
+			    (f->mode & 0777) |
 				(owner.gid == (gid_t)-1 ? 0 : 0440), /* as the kubelet */
 			    owner);
 }

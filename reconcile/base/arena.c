@@ -36,23 +36,21 @@ arena_reserve(struct arena *a, size_t n)
 }
 
 size_t
-arena_used(const struct arena *a)
+arena_room(size_t n)
 {
-	size_t n = 0;
+	const size_t align = alignof(max_align_t);
 
-	for (const struct arena_block *b = a->top; b; b = b->next)
-		n += b->used;
-	return n;
+	return (n + align - 1) & ~(align - 1);
 }
 
 void *
 arena_alloc(struct arena *a, size_t n)
 {
-	size_t align = alignof(max_align_t), cap;
 	struct arena_block *b;
+	size_t cap;
 	void *p;
 
-	n = (n + align - 1) & ~(align - 1);
+	n = arena_room(n);
 	if (!a->top || a->top->cap - a->top->used < n) {
 		cap = a->top ? a->top->cap * 2 : FIRST;
 		if (cap > LARGEST)

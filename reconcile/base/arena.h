@@ -13,7 +13,7 @@ struct arena {
 	size_t bytes; /* asked of malloc so far */
 };
 
-size_t arena_used(const struct arena *);    /* bytes of it that were given out */
+size_t arena_room(size_t);                  /* how many bytes a piece of n is */
 void arena_reserve(struct arena *, size_t); /* so many more are one malloc, of just that size */
 
 void *arena_alloc(struct arena *, size_t);        /* not zeroed */

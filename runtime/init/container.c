@@ -204,6 +204,17 @@ aborted(struct init *in, struct container *c)
 	in->stopping = true;
 }
 
+static void
+runs_as(struct container *c, const struct setup *s)
+{
+	c->has_run = true;
+	c->as = (struct w_as){ .uid = s->uid,
+			       .gid = s->gid,
+			       .stop_signal = c->stop_signal,
+			       .ngroups = s->ngroups };
+	memcpy(c->as.groups, s->groups, s->ngroups * sizeof(*s->groups));
+}
+
 /* The new process runs, unless `s` says otherwise. */
 static void
 started(struct init *in, struct container *c, long pid, const struct setup *s, struct ends *e)
@@ -223,6 +234,7 @@ started(struct init *in, struct container *c, long pid, const struct setup *s, s
 	}
 	c->pid = (int)pid;
 	c->state = W_RUNNING;
+	runs_as(c, s);
 	c->started = !c->conf.startup_probe;
 	ends_keep(c, e);
 	if (c->hooks & 1 << W_HOOK_POST_START)

@@ -111,6 +111,13 @@ put_status(struct init *in, struct container *c)
 	}
 	memcpy(text, waits ? c->text : c->last_text, s->last.text_len);
 	text += s->last.text_len;
+	if (c->has_run) {
+		size_t n =
+		    offsetof(struct w_as, groups) + c->as.ngroups * sizeof(*c->as.groups);
+
+		memcpy(text, &c->as, n);
+		text += n;
+	}
 	return put(in, (size_t)(text - message), c->state == W_RUNNING ? c->pidfd : -1);
 }
 

@@ -70,6 +70,8 @@ struct container {
 	uint64_t oom_before;
 	int word; /* its termination message; -1: none */
 	struct w_run now, last;
+	bool has_run;
+	struct w_as as; /* if so */
 	struct stream out[2];
 	struct log log;
 	char *text, *last_text, *events; /* events: where the kernel counts its OOM kills */
@@ -128,11 +130,13 @@ struct setup {
 	uint64_t caps; /* the bounding set we have: kedge-init's own */
 	int run;       /* number of this run: names the writable layer */
 	int stdio[3];
-	bool join, tty; /* join: an exec */
-	int target;     /* pidfd of the container to join */
-	int report;     /* where the last child of an exec says what failed, or the terminal's
-			   master goes */
-	int root;       /* the new root, until we are in it */
+	bool join, tty;  /* join: an exec */
+	int target;      /* pidfd of the container to join */
+	int report;      /* where the last child of an exec says what failed, or the terminal's
+			    master goes */
+	int root;        /* the new root, until we are in it */
+	int proc, sysfs; /* what is mounted there */
+	int mask[2]; /* what hides a file, a directory: the first of each kind; -1: none yet */
 	int shared[8], nshared;
 	bool hears; /* the host's mounts reach our tree: what shall not hear is cut off */
 	int own;    /* of files_new */
@@ -147,7 +151,7 @@ struct setup {
 	char *const *argv; /* of an exec */
 	int exe;           /* what is run, whatever argv calls it; -1: what argv names */
 	char **scratch;    /* room for pointers to all strings of the ops, and 8 more */
-	uint32_t uid, gid, ngroups, groups[64];
+	uint32_t uid, gid, ngroups, groups[W_GROUPS];
 	char home[256];
 	/* what it says when it fails */
 	int err, end; /* errno; enum w_end */

@@ -30,6 +30,17 @@ file_write(const char *path, const char *what)
 	sys(close, fd);
 }
 
+static void
+hostname_set(void)
+{
+	const char *name = self.pod.hostname;
+	size_t n = 0;
+
+	while (n < W_HOSTNAME && name[n])
+		n++;
+	sys(sethostname, name, n);
+}
+
 /* The pod's own name and network, while we still may. */
 static void
 namespaces_dress(void)
@@ -38,7 +49,7 @@ namespaces_dress(void)
 	/* A pod with a user namespace was given a network with lo up (users.c). */
 	long fd = self.pod.id_base ? -1 : sys(socket, AF_INET, SOCK_DGRAM, 0);
 
-	sys(sethostname, self.pod.hostname, strlen(self.pod.hostname));
+	hostname_set();
 	if (fd >= 0) {
 		sys(ioctl, fd, SIOCSIFFLAGS, &lo);
 		sys(close, fd);
@@ -186,7 +197,7 @@ pod_become(struct init *in, const char *name, size_t len)
 		return;
 	if (!pod_read())
 		sys_exit(111); /* the pod fails, and is made anew by who wanted it */
-	sys(sethostname, in->pod.hostname, strlen(in->pod.hostname));
+	hostname_set();
 	if (len > in->name_room)
 		len = in->name_room;
 	memset(in->name, 0, in->name_room);

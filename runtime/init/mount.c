@@ -399,13 +399,10 @@ mount_proc(struct setup *s, const struct op *op)
 	if (place < 0)
 		return setup_fail(s, op, "", place);
 	/* procfs shows the pid namespace of who mounts it: ours, where we are 1 */
-	r = fs_new("proc", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-	tree = r;
-	if (r >= 0) {
-		r = attach(tree, place);
-		sys(close, tree);
-	}
+	tree = fs_new("proc", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	r = tree < 0 ? tree : attach(tree, place);
 	sys(close, place);
+	s->proc = tree; /* until the exec closes it: masks go there */
 	return r < 0 ? setup_fail(s, op, "", r) : 0;
 }
 
@@ -418,7 +415,7 @@ mount_sys(struct setup *s, const struct op *op)
 
 	if (place < 0)
 		return setup_fail(s, op, "", place);
-	tree = fs_new("sysfs", NULL, attrs);
+	s->sysfs = tree = fs_new("sysfs", NULL, attrs);
 	r = tree < 0 ? tree : attach(tree, place);
 	sys(close, place);
 	if (r < 0)
@@ -432,7 +429,6 @@ mount_sys(struct setup *s, const struct op *op)
 		if (group >= 0)
 			sys(close, group);
 	}
-	sys(close, tree);
 	return r < 0 ? setup_fail(s, op, "fs/cgroup", r) : 0;
 }
 
@@ -451,47 +447,36 @@ static const char *const links[][2] = {
 	{ "pts/ptmx", "ptmx" },          { "/proc/kcore", "core" },
 };
 
-/* The host's node i, looked at before it is believed (CVE-2025-31133).  It is the
- * host's own inode: read-only, so that the container's root cannot chmod or chown the
+/* The host's node i: what will be mounted is looked at before it is (CVE-2025-31133).  It is
+ * the host's own inode: read-only, so that the container's root cannot chmod or chown the
  * host's /dev/null.  What is written goes to the driver, which this does not bar. */
 static int
 host_node(size_t i)
 {
+	int tree = (int)sys(open_tree, AT_FDCWD, nodes[i].host,
+			    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
 	struct stat st;
-	long fd = sys(openat, AT_FDCWD, nodes[i].host, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	int tree, r;
+	int r = tree < 0 ? tree : (int)sys(fstat, tree, &st);
 
-	if (fd < 0)
-		return (int)fd;
-	if (sys(fstat, fd, &st) < 0 || !S_ISCHR(st.st_mode) ||
-	    st.st_rdev != ((uint64_t)nodes[i].major << 8 | nodes[i].minor)) {
-		sys(close, fd);
-		return -ENODEV;
-	}
-	tree = tree_of((int)fd, "");
-	sys(close, fd);
-	r = tree < 0
-		? tree
-		: set_attrs(tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0);
-	if (r < 0 && tree >= 0)
-		sys(close, tree);
+	if (r >= 0 && (!S_ISCHR(st.st_mode) ||
+		       st.st_rdev != ((uint64_t)nodes[i].major << 8 | nodes[i].minor)))
+		r = -ENODEV;
+	if (r >= 0)
+		r = set_attrs(tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+			      0);
+	if (r < 0)
+		drop(tree);
 	return r < 0 ? r : tree;
 }
 
 static int
 dev_node(int dev, size_t i)
 {
-	long file =
-	    sys(openat, dev, nodes[i].name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
-	int tree, r;
+	int r = (int)sys(mknodat, dev, nodes[i].name, S_IFREG | 0666, 0);
+	int tree = r < 0 ? r : host_node(i);
 
-	if (file < 0)
-		return (int)file;
-	tree = host_node(i);
-	r = tree < 0 ? tree : attach(tree, (int)file);
-	if (tree >= 0)
-		sys(close, tree);
-	sys(close, file);
+	r = tree < 0 ? tree : attach_at(tree, dev, nodes[i].name);
+	drop(tree);
 	return r;
 }
 
@@ -521,17 +506,12 @@ dev_extra(int dev, const char *name)
 static int
 dev_sub(int dev, const char *name, int tree)
 {
-	long r = sys(mkdirat, dev, name, 0755), place;
+	int r = tree < 0 ? tree : (int)sys(mkdirat, dev, name, 0755);
 
-	if (tree < 0)
-		return tree;
-	place =
-	    r < 0 ? r : sys(openat, dev, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	r = place < 0 ? place : attach(tree, (int)place);
-	if (place >= 0)
-		sys(close, place);
-	sys(close, tree);
-	return (int)r;
+	if (r >= 0)
+		r = attach_at(tree, dev, name);
+	drop(tree);
+	return r;
 }
 
 /* The terminal comes from the container's own devpts, by descriptor and never
@@ -634,58 +614,88 @@ mount_dev(struct setup *s, const struct op *op)
 	return r < 0 ? setup_fail(s, op, what, r) : 0;
 }
 
-/* Masks what the kernel made, in the procfs and sysfs we mounted; absent is fine. */
+/* The procfs or sysfs that we mounted, and what `path` is called there: all names in them are
+ * the kernel's, so that they are resolved as they are. */
+static int
+kernels_own(const struct setup *s, const char *path, const char **ret_name)
+{
+	const struct {
+		const char *at;
+		int fs;
+	} mounts[] = { { "/proc/", s->proc }, { "/sys/", s->sysfs } };
+
+	for (int i = 0; i < 2; i++) {
+		size_t n = strlen(mounts[i].at);
+
+		if (strlen(path) <= n || memcmp(path, mounts[i].at, n) != 0)
+			continue;
+		*ret_name = path + n;
+		return mounts[i].fs < 0 ? -EBADF : mounts[i].fs;
+	}
+	return -EINVAL;
+}
+
+/* What hides a file, or a directory. */
+static int
+mask_new(const char *empty, bool dir)
+{
+	int tree, r;
+
+	if (!dir)
+		return host_node(0);
+	tree = (int)sys(open_tree, AT_FDCWD, empty,
+			OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+	r = tree < 0 ? tree : set_attrs(tree, MOUNT_ATTR_RDONLY, 0);
+	if (r < 0)
+		drop(tree);
+	return r < 0 ? r : tree;
+}
+
+/* Masks what the kernel made, in the procfs and sysfs we mounted; absent is fine.  The first
+ * mask of either kind is made anew, and the others are that once more. */
 int
 mount_mask(struct setup *s, const struct op *op)
 {
-	const char *path = op_text(op, 0);
+	const char *path = op_text(op, 0), *name;
+	int fs = kernels_own(s, path, &name), tree, r = fs;
 	struct stat st;
-	int place = open_in(s->root, path, O_PATH, STRICT), tree, r;
-	long empty;
+	bool dir;
 
-	if (place == -ENOENT)
-		return 0;
-	if (place < 0 || (r = (int)sys(fstat, place, &st)) < 0)
-		return setup_fail(s, op, path, place < 0 ? place : r);
-	if (S_ISDIR(st.st_mode)) {
-		empty = sys(openat, AT_FDCWD, op_text(op, 1),
-			    O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		tree = empty < 0 ? (int)empty : tree_of((int)empty, "");
-		if (empty >= 0)
-			sys(close, empty);
-	} else {
-		tree = host_node(0);
-	}
-	r = tree < 0 ? tree : S_ISDIR(st.st_mode) ? set_attrs(tree, MOUNT_ATTR_RDONLY, 0) : 0;
 	if (r >= 0)
-		r = attach(tree, place);
-	if (tree >= 0)
-		sys(close, tree);
-	sys(close, place);
+		r = (int)sys(newfstatat, fs, name, &st, AT_SYMLINK_NOFOLLOW);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return setup_fail(s, op, path, r);
+	dir = S_ISDIR(st.st_mode);
+	tree = s->mask[dir] >= 0 ? tree_of(s->mask[dir], "") : mask_new(op_text(op, 1), dir);
+	r = tree < 0 ? tree : attach_at(tree, fs, name);
+	if (r >= 0 && s->mask[dir] < 0)
+		s->mask[dir] = tree; /* the exec closes it */
+	else
+		drop(tree);
 	return r < 0 ? setup_fail(s, op, path, r) : 0;
 }
 
 int
 mount_readonly(struct setup *s, const struct op *op)
 {
-	const char *path = op_text(op, 0);
-	int place = open_in(s->root, path, O_PATH, STRICT), tree, r;
+	const char *path = op_text(op, 0), *name;
+	int fs = kernels_own(s, path, &name), r;
+	int tree = fs < 0 ? fs
+			  : (int)sys(open_tree, fs, name,
+				     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
 
-	if (place == -ENOENT)
+	if (tree == -ENOENT)
 		return 0;
-	if (place < 0)
-		return setup_fail(s, op, path, place);
-	tree = tree_of(place, "");
 	r = tree < 0 ? tree
 		     : set_attrs(tree,
 				 MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
 				     MOUNT_ATTR_NOEXEC,
 				 0);
 	if (r >= 0)
-		r = attach(tree, place);
-	if (tree >= 0)
-		sys(close, tree);
-	sys(close, place);
+		r = attach_at(tree, fs, name);
+	drop(tree);
 	return r < 0 ? setup_fail(s, op, path, r) : 0;
 }
 

@@ -557,6 +557,7 @@ setup_run(void *arg)
 	struct setup *s = arg;
 
 	s->root = s->room = s->layers = s->oom = -1;
+	s->proc = s->sysfs = s->mask[0] = s->mask[1] = -1;
 	s->end = W_END_START_ERROR;
 	/* Nobody may trace us or read us through /proc before the exec (CVE-2016-9962). */
 	sys(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);

@@ -155,12 +155,16 @@ target_leave(long own)
 
 /* Clones the child that walks `setup`.  The mount namespace it leaves by pivot_root; a new
  * pid namespace makes it 1 of its own; net, ipc and uts are the pod's, so it shares ours.
- * *ret_done ends when it has exec'ed or failed, and with that left the memory it shares. */
+ * Returns when it has exec'ed or failed, and with that left the memory it shares; with
+ * ret_done at once, and then that pipe ends when it has. */
 static long
 child_make(const struct op *group, uint64_t flags, int *ret_pidfd, int *ret_done)
 {
+	/* One that its parent waits for has an oom_score_adj of its own: else the kernel looks
+	 * for all who share its memory, among all processes, and gives us the same. */
 	struct clone_args a = {
-		.flags = CLONE_VM | CLONE_PIDFD | CLONE_NEWNS | flags,
+		.flags =
+		    CLONE_VM | CLONE_PIDFD | CLONE_NEWNS | flags | (ret_done ? 0 : CLONE_VFORK),
 		.pidfd = (uintptr_t)ret_pidfd,
 		.exit_signal = SIGCHLD,
 		.stack = (uintptr_t)stack,
@@ -177,7 +181,7 @@ child_make(const struct op *group, uint64_t flags, int *ret_pidfd, int *ret_done
 		a.cgroup = (uint64_t)fd;
 		pid = fd < 0 ? fd : 0;
 	}
-	if (pid >= 0)
+	if (pid >= 0 && ret_done)
 		pid = sys(pipe2, done, O_CLOEXEC);
 	if (pid >= 0)
 		pid = clone_run(&a, sizeof(a), setup_run, &setup);
@@ -189,7 +193,8 @@ child_make(const struct op *group, uint64_t flags, int *ret_pidfd, int *ret_done
 			setup_fail(&setup, group, what, (int)pid);
 		return pid;
 	}
-	*ret_done = done[0];
+	if (ret_done)
+		*ret_done = done[0];
 	return pid;
 }
 
@@ -331,7 +336,7 @@ ahead_go(struct container *c, struct ends *ret)
 
 static long
 spawn_now(const struct init *in, struct container *c, const struct ops_head *ops,
-	  char **scratch, struct ends *e, int *ret_done)
+	  char **scratch, struct ends *e)
 {
 	uint64_t flags = in->pod.flags & W_SHARED_PIDS || c->conf.target ? 0 : CLONE_NEWPID;
 	int r = ends_open(&c->conf, e);
@@ -350,7 +355,7 @@ spawn_now(const struct init *in, struct container *c, const struct ops_head *ops
 	if (pid < 0)
 		setup_fail(&setup, op_find(ops, OP_EXEC), r < 0 ? "(pipes)" : "", (int)pid);
 	else
-		pid = child_make(op_find(ops, OP_CGROUP), flags, &c->pidfd, ret_done);
+		pid = child_make(op_find(ops, OP_CGROUP), flags, &c->pidfd, NULL);
 	target_leave(target);
 	drop(setup.own);
 	return pid;
@@ -362,7 +367,6 @@ spawn(struct init *in, struct container *c, const struct ops_head *ops, char **s
 {
 	bool there = ahead_fits(c, ops);
 	long pid = ahead.pid;
-	int done = -1;
 
 	*ret = &setup;
 	if (there) {
@@ -370,12 +374,10 @@ spawn(struct init *in, struct container *c, const struct ops_head *ops, char **s
 		setup.container = c->conf.name;
 		setup.scratch = scratch;
 		setup.gate = in->gated ? in->hand : -1;
-		done = ahead_go(c, e);
+		child_wait(ahead_go(c, e));
 	} else {
-		pid = spawn_now(in, c, ops, scratch, e, &done);
+		pid = spawn_now(in, c, ops, scratch, e);
 	}
-	if (done >= 0)
-		child_wait(done);
 	/* Not while it begins: the disk may be slow.  Before anybody hears that it runs. */
 	log_start(&c->log, &in->pod, c->conf.name, c->restarts);
 	if (there) { /* it had no further use for what it began with */

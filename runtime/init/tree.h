@@ -50,6 +50,13 @@ attach(int tree, int target)
 			MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
+/* By its name in a directory whose names are nobody's but ours or the kernel's. */
+static inline int
+attach_at(int tree, int dir, const char *name)
+{
+	return (int)sys(move_mount, tree, "", dir, name, MOVE_MOUNT_F_EMPTY_PATH);
+}
+
 /* how: AT_RECURSIVE for all that is mounted within, too */
 static inline int
 set_attrs(int tree, uint64_t attrs, unsigned how)

@@ -25,9 +25,11 @@ enum {
 	W_MAX = 64 << 10,  /* bytes of a message */
 	W_CONTAINERS = 32, /* of a pod */
 	W_NAME = 64,
+	W_HOSTNAME = 64, /* what the kernel takes */
 	W_PATH = 512,
 	W_TEXT = 4096,         /* of a termination message */
 	W_EXECS = 64,          /* at once */
+	W_GROUPS = 64,         /* of a process */
 	W_LENT = 24,           /* attached clients and connections on their way, at once */
 	W_LENT_PIPE = 1 << 20, /* bytes of output that an attached client may lag behind */
 };
@@ -40,10 +42,10 @@ struct w_pod {
 	uint64_t caps; /* what it keeps: its own needs and the containers' */
 	uint32_t n, grace, log_gid, log_files;
 	int64_t log_max;
-	char hostname[W_NAME];
-	char log_dir[W_PATH]; /* of this pod */
-	uint32_t gated;       /* nothing of its containers runs before W_GO */
-	uint32_t id_base;     /* of its user namespace, which is W_FD_USER; 0: the host's */
+	char hostname[W_HOSTNAME]; /* one that fills it ends without a NUL */
+	char log_dir[W_PATH];      /* of this pod */
+	uint32_t gated;            /* nothing of its containers runs before W_GO */
+	uint32_t id_base; /* of its user namespace, which is W_FD_USER; 0: the host's */
 	uint32_t flags, pad;
 };
 
@@ -140,7 +142,14 @@ struct w_status {
 	int32_t state, restarts;
 	int64_t backoff_until;    /* ms since 1970; 0: not in back-off */
 	int32_t backoff_s, began; /* began: was asked to start at least once */
-	struct w_run now, last;   /* then now's text and last's */
+	struct w_run now, last;   /* then now's text and last's, and of one that has run: */
+};
+
+struct w_as { /* as whom it runs, or last did; nothing follows from an older kedge-init */
+	uint32_t uid, gid;
+	int32_t stop_signal;
+	uint32_t ngroups; /* so many of these are sent */
+	uint32_t groups[W_GROUPS];
 };
 
 struct w_exit {

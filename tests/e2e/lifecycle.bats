@@ -52,6 +52,21 @@ lifecycle: {postStart: {exec: {command: [/bin/sh, -c, 'touch /v/hook; until test
 	drop https
 }
 
+@test "a hook over https to a server that speaks http is asked in clear, which is told" {
+	local port=8444
+	mkdir -p "$W/clear/hook"
+	echo hello >"$W/clear/hook/post"
+	"$B/images/box/bin/busybox" httpd -f -vv -p "$port" -h "$W/clear" >"$W/clear.log" 2>&1 3>&- &
+	server=$!
+	wait_for 10 "it listens" "$B/images/box/bin/busybox" wget -q -O - "http://127.0.0.1:$port/hook/post"
+	MORE="lifecycle: {postStart: {httpGet: {scheme: HTTPS, host: 127.0.0.1, port: $port, path: /hook/post}}}" \
+		pod clear box:1 | put clear
+	up clear
+	wait_for 5 "it is told" told clear "^Warning LifecycleHTTPFallback request to HTTPS lifecycle hook 127.0.0.1:$port got HTTP response, retry with HTTP succeeded$"
+	kill "$server"
+	drop clear
+}
+
 @test "containers start one after the other, each when the hook of the one before is over" {
 	SPEC=$V MORE="$M
 lifecycle: {postStart: {exec: {command: [/bin/sh, -c, 'sleep 1; echo hook >>/v/story']}}}" \
@@ -168,6 +183,7 @@ os: {name: linux}' MORE='lifecycle: {stopSignal: SIGUSR1}' \
 	[ "$(st elsewhere .state.terminated.message)" = said ]
 	[ "$(st elsewhere .state.terminated.exitCode)" = 4 ]
 	up signalled
+	[ "$(st signalled .stopSignal)" = SIGUSR1 ]
 	wait_for 5 "it listens" in_ signalled test -e /tmp/ready
 	drop words2
 	wait_for 20 "it heard, long before its grace is over" gone signalled

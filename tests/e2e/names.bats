@@ -10,7 +10,7 @@ teardown_file() { file_end; }
 
 too_long() {
 	kedge get events -o json | jq -r '.items[] | select(.involvedObject.name == "long") | .reason + " " + .message' |
-		grep -E '^FailedCreatePodSandBox failed to construct FQDN from pod hostname and cluster domain, FQDN long\.a{50}\.default\.svc\.cluster\.local is too long \(63 characters is the max, 81 characters requested\)$'
+		grep -E '^FailedCreatePodSandBox failed to construct FQDN from pod hostname and cluster domain, FQDN long\.a{34}\.default\.svc\.cluster\.local is too long \(64 characters is the max, 65 characters requested\)$'
 }
 
 @test "hosts and resolv.conf are as Kubernetes writes them" {
@@ -23,11 +23,16 @@ hostAliases: [{ip: 192.0.2.9, hostnames: [nine]}, {ip: 192.0.2.7, hostnames: [se
 dnsConfig: {nameservers: [192.0.2.53], searches: [my.example], options: [{name: ndots, value: "2"}, {name: edns0}]}' pod none box:1
 		SPEC='dnsPolicy: Default' pod hosts box:1
 		SPEC="setHostnameAsFQDN: true
-subdomain: $(printf 'a%.0s' $(seq 50))" pod long box:1
+subdomain: $(printf 'a%.0s' $(seq 34))" pod long box:1
+		SPEC="setHostnameAsFQDN: true
+subdomain: $(printf 'a%.0s' $(seq 34))" pod fit box:1
 	} | put names
 	up fqdn
 	up none
 	up hosts
+	up fit
+	[ "$(in_ fit hostname)" = "fit.$(printf 'a%.0s' $(seq 34)).default.svc.cluster.local" ] # 64, all that the kernel takes
+	[ "$(in_ fit sh -c 'echo $HOSTNAME')" = "$(in_ fit cat /etc/hostname)" ]
 	[ "$(in_ fqdn hostname)" = me.club.default.svc.cluster.local ]
 	ip=$(field pod fqdn .status.podIP)
 	wait_for 10 "too long a name" too_long

@@ -566,6 +566,7 @@ securityContext: {readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}' po
 	[ "$(in_ bare id -u)" = 1000 ]
 	[ "$(in_ bare id -g)" = 2000 ]
 	[ "$(in_ bare id -G | tr ' ' '\n' | sort | tr '\n' ' ')" = '2000 3000 4000 ' ]
+	[ "$(st bare '.user|tojson')" = '{"linux":{"uid":1000,"gid":2000,"supplementalGroups":[2000,3000,4000]}}' ]
 	in_ bare sh -c 'echo x >/v/file'
 	[ "$(in_ bare stat -c %g /v/file)" = 3000 ]
 	run in_ bare touch /x
@@ -581,6 +582,9 @@ securityContext: {readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}' po
 	[[ $(st not-root .state.waiting.message) == "container has runAsNonRoot and image will run as root"* ]]
 	up numbered
 	[ "$(in_ numbered id -u):$(in_ numbered id -g)" = 1234:99 ]
+	[ "$(st numbered '.user|tojson')" = '{"linux":{"uid":1234,"gid":99,"supplementalGroups":[99]}}' ]
+	[ "$(st armed '.user|tojson')" = '{"linux":{"uid":0,"gid":0,"supplementalGroups":[0]}}' ]
+	[ "$(st armed .stopSignal)" = SIGTERM ]
 	wait_for 5 "a name is no number" st_is named .state.waiting.reason CreateContainerConfigError
 	[[ $(st named .state.waiting.message) == "container has runAsNonRoot and image has non-numeric user (nobody), cannot verify user is non-root"* ]]
 	up grows

@@ -139,8 +139,10 @@ race(struct kit *k)
 static void
 volumes(struct kit *k)
 {
-	const struct rt_file one[] = { { "a.txt", "one", 3, 0 }, { "b.txt", "same", 4, 0600 } };
-	const struct rt_file two[] = { { "a.txt", "two", 3, 0 }, { "c.txt", "new", 3, 0 } };
+	const struct rt_file one[] = { { "a.txt", "one", 3, 0644 },
+				       { "b.txt", "same", 4, 0600 } };
+	const struct rt_file two[] = { { "a.txt", "two", 3, 0644 },
+				       { "c.txt", "new", 3, 0644 } };
 	const struct rt_volume v[] = {
 		{ .name = "conf", .type = RT_FILES, .files = one, .nfiles = 2 },
 		{ .name = "empty", .type = RT_EMPTY },

@@ -402,14 +402,17 @@ gone() { ! kedge get "$1" "$2"; }
 }
 
 @test "fsGroup lets its group read what is made of the API, whatever the mode says" {
+	local g name
 	{
 		echo '{apiVersion: v1, kind: Secret, metadata: {name: shared}, stringData: {key: open}}'
 		echo ---
-		for g in ', fsGroup: 4321' ''; do
+		for g in ', fsGroup: 4321' ', fsGroup: 0' ''; do
+			case $g in *1) name=-shared ;; *0) name=-rootly ;; *) name= ;; esac
 			SPEC="securityContext: {runAsUser: 1000$g}
 volumes: [{name: s, secret: {secretName: shared, defaultMode: 0400}},
-  {name: p, projected: {defaultMode: 0600, sources: [{secret: {name: shared}}, {downwardAPI: {items: [{path: x, mode: 0400, fieldRef: {fieldPath: metadata.name}}]}}]}}]" \
-				MORE='volumeMounts: [{name: s, mountPath: /s}, {name: p, mountPath: /p}]' pod "reads${g:+-shared}" box:1
+  {name: p, projected: {defaultMode: 0600, sources: [{secret: {name: shared}}, {downwardAPI: {items: [{path: x, mode: 0400, fieldRef: {fieldPath: metadata.name}}, {path: none, mode: 0, fieldRef: {fieldPath: metadata.name}}]}}]}},
+  {name: e, emptyDir: {}}]" \
+				MORE='volumeMounts: [{name: s, mountPath: /s}, {name: p, mountPath: /p}, {name: e, mountPath: /e}]' pod "reads$name" box:1
 		done
 	} | put shared
 	up reads-shared
@@ -418,6 +421,12 @@ volumes: [{name: s, secret: {secretName: shared, defaultMode: 0400}},
 	says reads-shared /s/key open
 	says reads-shared /p/x reads-shared
 	[ "$(in_ reads stat -Lc '%a %u %g' /s/key /p/key | xargs)" = "400 0 0 600 0 0" ]
+	# nobody's mode, and root's group, are values as any other
+	[ "$(in_ reads stat -Lc '%a' /p/none)" = 0 ]
+	up reads-rootly
+	[ "$(in_ reads-rootly stat -Lc '%a %u %g' /s/key /p/none | xargs)" = "440 0 0 440 0 0" ]
+	in_ reads-rootly id -G | grep -qw 0
+	[ "$(in_ reads-rootly stat -c '%a %g' /e)" = "2777 0" ]
 	run in_ reads cat /s/key
 	[ "$status" != 0 ]
 	drop shared

@@ -1,10 +1,16 @@
 /* t_image.c -- the image store: import, names, whiteouts, hostile tars. */
 #include "image_store.h"
 #include "runtime/image_impl.h"
+#include <fcntl.h>
+#include <glob.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
@@ -418,6 +424,38 @@ a_stalled_stream_ends_at_the_deadline(void **state)
 	wait_empty("ingest");
 }
 
+/* Where the file system has such a mark: see image_job.c. */
+static void
+layers_come_to_be_in_a_directory_that_spreads_them(void **state)
+{
+	cleanup_free char *pattern = NULL;
+	struct image_job *j;
+	struct statfs fs;
+	glob_t found;
+	int p[2], fd, flags = 0;
+
+	(void)state;
+	assert_int_equal(pipe(p), 0);
+	assert_int_equal(image_import(store, p[0], "a", NULL, NULL, &j, NULL), 0);
+	xasprintf(&pattern, "%s/images/ingest/*/layers", dir);
+	assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+	assert_int_equal(found.gl_pathc, 1);
+	fd = open(found.gl_pathv[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_return_code(fstatfs(fd, &fs), errno);
+	if (fs.f_type == EXT4_SUPER_MAGIC) {
+		assert_return_code(ioctl(fd, FS_IOC_GETFLAGS, &flags), errno);
+		assert_int_equal(flags & FS_TOPDIR_FL, FS_TOPDIR_FL);
+	} else {
+		print_message("# not on ext4\n");
+	}
+	close(fd);
+	globfree(&found);
+	image_job_cancel(j);
+	close(p[0]);
+	close(p[1]);
+	wait_empty("ingest");
+}
+
 static void
 a_cancelled_job_leaves_nothing(void **state)
 {
@@ -634,6 +672,7 @@ main(void)
 		T(a_decompression_bomb_is_refused),
 		T(a_stalled_stream_ends_at_the_deadline),
 		T(a_cancelled_job_leaves_nothing),
+		T(layers_come_to_be_in_a_directory_that_spreads_them),
 		T(what_is_no_tar_is_refused),
 		T(removing_a_name_keeps_layers_that_others_share),
 		T(an_image_under_a_running_pod_outlives_its_name),

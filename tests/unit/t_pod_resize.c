@@ -1,5 +1,5 @@
 /* t_pod_resize.c -- resources that change while a pod runs, where the node has not enough of
- * them, and what is said of a pod that took more of the disk than it may. */
+ * them; what is said of a pod that took more of the disk than it may, and of how it runs. */
 #include "../../reconcile/pod_resources.h"
 #include "pod_kit.h"
 
@@ -101,6 +101,32 @@ what_others_have_is_waited_for(void **state)
 	assert_string_equal(pass(k), "");
 }
 
+/* What the host tells, but that a signal keeps the name that the pod has for it. */
+static void
+as_whom_it_runs_and_what_ends_it_is_told(void **state)
+{
+	int64_t groups[] = { 7, 4000 };
+	struct user_seen user = { .uid = 1000, .gid = 0, .groups = { groups, 2 } };
+	struct kit *k = *state;
+	struct kit_pod *p = runs(k);
+
+	assert_null(container(k)->user);
+	p->at[0].user = &user;
+	p->at[0].stopSignal = "SIGPOLL";
+	pass(k);
+	assert_int_equal(container(k)->user->linux->uid, 1000);
+	assert_int_equal(container(k)->user->linux->gid, 0);
+	assert_int_equal(container(k)->user->linux->supplementalGroups.n, 2);
+	assert_int_equal(container(k)->user->linux->supplementalGroups.at[1], 4000);
+	assert_string_equal(container(k)->stopSignal, "SIGPOLL");
+	assert_string_equal(pass(k), "");
+	kit_drop(k, RES_pod, "default", "web");
+	pod_started(k, ", os: {name: linux}", ", lifecycle: {stopSignal: SIGIO}");
+	kit_up(k, "web")->at[0].stopSignal = "SIGPOLL";
+	pass(k);
+	assert_string_equal(container(k)->stopSignal, "SIGIO");
+}
+
 static void
 what_took_too_much_of_the_disk_is_said_as_the_kubelet_does(void **state)
 {
@@ -139,6 +165,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(what_the_node_never_has_is_infeasible),
 		T(what_others_have_is_waited_for),
+		T(as_whom_it_runs_and_what_ends_it_is_told),
 		T(what_took_too_much_of_the_disk_is_said_as_the_kubelet_does),
 	};
 

@@ -55,8 +55,33 @@ serve(int sock, const char *what, int times)
 	}
 }
 
+/* Speaks HTTP in clear: calls anything else a bad request, and has no answer for who shows a
+ * credential in clear. */
+static void
+serve_clear(int sock, const char *what, int times)
+{
+	char bytes[4096];
+
+	(void)times;
+	signal(SIGPIPE, SIG_IGN);
+	for (;;) {
+		int fd = accept(sock, NULL, NULL);
+		ssize_t n = read(fd, bytes, sizeof bytes - 1);
+
+		bytes[n > 0 ? n : 0] = 0;
+		if (strncmp(bytes, "GET ", 4))
+			what = "HTTP/1.0 400 Bad Request\r\n\r\n";
+		else
+			what =
+			    strstr(bytes, "Authorization:") ? "" : "HTTP/1.0 503 Later\r\n\r\n";
+		if (write(fd, what, strlen(what)) < 0)
+			_exit(1);
+		close(fd);
+	}
+}
+
 static struct server
-server_start(const char *what, int times)
+server_run(void (*says)(int sock, const char *what, int times), const char *what, int times)
 {
 	struct sockaddr_in sa = { .sin_family = AF_INET,
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -70,9 +95,15 @@ server_start(const char *what, int times)
 	s.port = ntohs(sa.sin_port);
 	s.pid = fork();
 	if (s.pid == 0)
-		serve(sock, what, times);
+		says(sock, what, times);
 	close(sock);
 	return s;
+}
+
+static struct server
+server_start(const char *what, int times)
+{
+	return server_run(serve, what, times);
 }
 
 static void
@@ -88,7 +119,7 @@ struct asker {
 	struct event_base *base;
 	struct reach_pool *pool;
 	bool over;
-	char why[512];
+	char why[512], warning[512];
 };
 
 static void
@@ -96,25 +127,28 @@ on_answer(void *ctx, const char *why, const char *warning)
 {
 	struct asker *a = ctx;
 
-	(void)warning;
 	a->over = true;
 	snprintf(a->why, sizeof a->why, "%s", why ? why : "");
+	snprintf(a->warning, sizeof a->warning, "%s", warning ? warning : "");
+}
+
+static void
+ask_it(struct asker *a, struct reach_ask q)
+{
+	q.type = REACH_HTTP;
+	q.host = "127.0.0.1";
+	q.path = "/";
+	q.timeout_ms = 3000;
+	a->over = false;
+	reach_new(a->pool, &q, on_answer, a);
+	while (!a->over)
+		event_base_loop(a->base, EVLOOP_ONCE);
 }
 
 static void
 ask(struct asker *a, uint16_t port, bool https)
 {
-	const struct reach_ask q = { .type = REACH_HTTP,
-				     .host = "127.0.0.1",
-				     .port = port,
-				     .https = https,
-				     .path = "/",
-				     .timeout_ms = 3000 };
-
-	a->over = false;
-	reach_new(a->pool, &q, on_answer, a);
-	while (!a->over)
-		event_base_loop(a->base, EVLOOP_ONCE);
+	ask_it(a, (struct reach_ask){ .port = port, .https = https });
 }
 
 /* A probe asks each second for as long as the pod lives. */
@@ -242,6 +276,55 @@ one_given_up_under_way_costs_no_memory(void **s)
 	assert_true(after.uordblks < before.uordblks + 30000);
 }
 
+/* As the kubelet does for hooks, and for hooks alone. */
+static void
+who_answers_tls_in_clear_is_asked_in_clear_where_that_will_do(void **s)
+{
+	static const struct http_header headers[] = {
+		{ .name = "authorization", .value = "me" }, { .name = "X-Other", .value = "y" }
+	};
+	struct asker *a = *s;
+	struct server x = server_run(serve_clear, NULL, 0);
+	char expected[128];
+
+	ask(a, x.port, true);
+	assert_true(*a->why);
+	assert_string_equal(a->warning, "");
+	for (int i = 0; i < 3; i++) {
+		ask_it(a, (struct reach_ask){ .port = x.port,
+					      .https = true,
+					      .or_http = true,
+					      .any_status = true,
+					      .headers = headers,
+					      .nheaders = 2 });
+		assert_string_equal(a->why, "");
+		snprintf(expected, sizeof expected,
+			 "request to HTTPS lifecycle hook 127.0.0.1:%u got HTTP response, "
+			 "retry with HTTP succeeded",
+			 x.port);
+		assert_string_equal(a->warning, expected);
+	}
+	server_end(&x);
+}
+
+static void
+who_speaks_neither_fails_with_what_was_wrong_at_first(void **s)
+{
+	struct asker *a = *s;
+	struct server x = server_start("SSH-2.0-none\r\n", 1);
+	char expected[128];
+
+	ask_it(a, (struct reach_ask){
+		      .port = x.port, .https = true, .or_http = true, .any_status = true });
+	snprintf(expected, sizeof expected,
+		 "Get \"https://127.0.0.1:%u/\": http: server gave HTTP response to HTTPS "
+		 "client",
+		 x.port);
+	assert_string_equal(a->why, expected);
+	assert_string_equal(a->warning, "");
+	server_end(&x);
+}
+
 int
 main(void)
 {
@@ -253,6 +336,8 @@ main(void)
 		TEST(an_answer_without_an_end_of_its_headers_is_cut_off),
 		TEST(an_answer_costs_no_memory),
 		TEST(one_given_up_under_way_costs_no_memory),
+		TEST(who_answers_tls_in_clear_is_asked_in_clear_where_that_will_do),
+		TEST(who_speaks_neither_fails_with_what_was_wrong_at_first),
 	};
 
 	if (!network_of_our_own()) {

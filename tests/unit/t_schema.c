@@ -305,6 +305,32 @@ a_clone_shares_nothing_with_its_original(void **s)
 	assert_string_equal(encoded(&r, pod_kind(), copy), before);
 }
 
+/* To the byte: with one piece less it would have to grow. */
+static void
+a_clone_takes_as_much_room_as_is_told_before(void **s)
+{
+	READING(r);
+	static const char text[] =
+	    "{containers: [{name: c, image: i, args: [p, '', q], env: [{name: E, value: v}], "
+	    "ports: [{containerPort: 1}], livenessProbe: {httpGet: {port: web, path: /}}, "
+	    "resources: {limits: {cpu: 1, memory: 1Gi}}}], nodeSelector: {a: b, c: ''}, "
+	    "securityContext: {supplementalGroups: [1, 2, 3], runAsUser: 0}, "
+	    "volumes: [{name: v, emptyDir: {}}], terminationGracePeriodSeconds: 1}";
+	void *spec = decoded(&r, pod_spec_kind(), text, SCHEMA_STRICT);
+	size_t room = schema_room(pod_spec_kind(), spec);
+
+	(void)s;
+	for (size_t less = 0; less < 2; less++) {
+		cleanup_arena struct arena a = { 0 };
+		size_t had;
+
+		arena_reserve(&a, room - less);
+		had = a.bytes;
+		schema_clone(pod_spec_kind(), spec, &a);
+		assert_int_equal(a.bytes > had, less);
+	}
+}
+
 static void
 note(void *ctx, const char *path, const char *old, const char *new)
 {
@@ -582,6 +608,7 @@ main(void)
 		T(maps_are_sorted_whatever_the_order_of_the_file),
 		T(an_empty_object_equals_an_absent_one_where_the_wire_shows_both_alike),
 		T(a_clone_shares_nothing_with_its_original),
+		T(a_clone_takes_as_much_room_as_is_told_before),
 		T(a_difference_names_the_leaf_by_the_keys_of_lists),
 		T(a_secrets_value_is_never_shown),
 		T(base64_is_checked_as_go_does),

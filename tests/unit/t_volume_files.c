@@ -82,6 +82,28 @@ a_projected_volume_holds_what_all_its_sources_hold(void **state)
 	assert_int_equal(a->volumes.at[0].files.at[0].mode, 288);
 }
 
+/* 0 is a mode and a group as any other, and not none. */
+static void
+nobody_s_modes_and_root_s_group_are_values(void **state)
+{
+	struct kit *k = *state;
+	const struct sandbox_args *a;
+
+	kit_read(k, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n"
+		    "data: {a: one, b: two}\n");
+	a = started(k, "configMap: {name: c, defaultMode: 0}");
+	assert_int_equal(a->volumes.at[0].files.at[0].mode, 0);
+	kit_drop(k, RES_pod, "default", "web");
+	a = started(k, "configMap: {name: c, items: [{key: a, path: a, mode: 0}, "
+		       "{key: b, path: b}]}");
+	assert_int_equal(a->volumes.at[0].files.at[0].mode, 0);
+	assert_int_equal(a->volumes.at[0].files.at[1].mode, 420);
+	assert_int_equal(a->fsGroup, -1);
+	kit_drop(k, RES_pod, "default", "web");
+	a = pod_started(k, ", securityContext: {fsGroup: 0}", "");
+	assert_int_equal(a->fsGroup, 0);
+}
+
 static void
 a_projected_volume_waits_for_what_is_not_optional(void **state)
 {
@@ -123,6 +145,7 @@ main(void)
 		T(a_pod_reads_its_own_fields_as_files),
 		T(a_projected_volume_holds_what_all_its_sources_hold),
 		T(a_projected_volume_waits_for_what_is_not_optional),
+		T(nobody_s_modes_and_root_s_group_are_values),
 		T(changed_labels_are_sent_and_a_changed_status_is_not),
 	};
 

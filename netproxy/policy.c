@@ -109,8 +109,14 @@ keys_settle(addr *at, size_t n)
 static void
 tree_grow(const struct tree *t, struct chain *c, size_t n, struct chains *out)
 {
-	const struct rules_tree tree = { out,      RULES_FILTER, addr_bits(t->v6), t,
-					 tree_key, tree_leaf,    tree_branch,      tree_name };
+	const struct rules_tree tree = { .out = out,
+					 .table = RULES_FILTER,
+					 .bits = addr_bits(t->v6),
+					 .ctx = t,
+					 .key = tree_key,
+					 .leaf = tree_leaf,
+					 .branch = tree_branch,
+					 .name = tree_name };
 
 	rules_tree_grow(&tree, c, 0, keys_settle(t->at, n), 0, RULES_FLAT);
 }

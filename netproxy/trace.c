@@ -145,6 +145,13 @@ states_match(const struct packet *p, const char *rule)
 	return strstr(x, "NEW") || (p->translated && strstr(x, "DNAT"));
 }
 
+/* One of two programs: the other looks for what is forged, and nothing is. */
+static bool
+program_matches(const struct packet *p, const char *rule)
+{
+	return strstr(rule, rules_itself[p->np->net.v6]) && p->from == p->to;
+}
+
 static bool
 matches(const struct packet *p, const char *rule)
 {
@@ -163,8 +170,8 @@ matches(const struct packet *p, const char *rule)
 	if (differs(rule, " --dst-type LOCAL", p->to_local) ||
 	    differs(rule, " --src-type LOCAL", p->from_local))
 		return false;
-	if (!states_match(p, rule) || strstr(rule, " -m bpf "))
-		return false; /* nothing is forged */
+	if (!states_match(p, rule) || (strstr(rule, " -m bpf ") && !program_matches(p, rule)))
+		return false;
 	if (strstr(rule, " -m mark ") &&
 	    (!mark_read(rule, " --mark ", &value, &mask) || (p->mark & mask) != value))
 		return false;

@@ -646,8 +646,8 @@ commit_end(struct np *np, struct error **e)
 	if (rc)
 		return rc;
 	write_done(np);
-	if (!np->net.nft && !np->net.v6 && np->delta.whole &&
-	    nft_remove(np->nft_table, &first) < 0) {
+	if (!np->net.nft && np->delta.whole &&
+	    nft_remove(np->nft_table, np->net.v6, &first) < 0) {
 		log_warn("netproxy", "the table %s of nf_tables, from before, stays: %s",
 			 np->nft_table, error_text(first));
 		np->whole = true; /* it has the first word: again, until it is gone */
@@ -671,6 +671,7 @@ np_commit_end(struct np *np, struct error **e)
 		np->wrote.chains += np->six->wrote.chains;
 		np->wrote.rules += np->six->wrote.rules;
 		np->wrote.removed += np->six->wrote.removed;
+		np->wrote.elements += np->six->wrote.elements;
 		return 0;
 	}
 	if (commit_end(np, e) < 0)

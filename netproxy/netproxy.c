@@ -248,7 +248,10 @@ six_leave(const struct np_config *c)
 {
 	cleanup_error struct error *e = NULL;
 
-	if (down_rules(c, true, &e) < 0)
+	char table[RULES_NAME];
+
+	table_name(c->chains ? c->chains : "KDG", table);
+	if (down_rules(c, true, &e) < 0 || nft_remove(table, true, &e) < 0)
 		log_warn("netproxy", "rules of IPv6, from before, may be left: %s",
 			 error_text(e));
 }
@@ -278,7 +281,9 @@ six_open(struct np *np, const struct np_config *c, struct error **e)
 	struct np *six = np->six = np_new(&np->config);
 	enum tables_kind kind;
 
-	if (restore_find(c->iptables_restore, true, &six->restore, &kind, e) < 0 ||
+	table_name(np->config.chains, six->nft_table);
+	if ((c->nft && nl_open(&six->nft_nl, NETLINK_NETFILTER, e) < 0) ||
+	    restore_find(c->iptables_restore, true, &six->restore, &kind, e) < 0 ||
 	    tables_open(&six->tables, kind, true, np->config.chains, e) < 0)
 		return -1;
 	six->net = (struct rules_net){ .v6 = true,
@@ -287,6 +292,7 @@ six_open(struct np *np, const struct np_config *c, struct error **e)
 				       .pod_bits = c->pods6.bits,
 				       .svc_net = c->svcs6.net,
 				       .svc_bits = c->svcs6.bits,
+				       .nft = c->nft,
 				       .turned = np->link.turned };
 	probe_matches(six);
 	if (tables_mixed(&six->tables))
@@ -352,6 +358,8 @@ rules_close(struct np *np)
 		close(np->idle);
 	commit_done(np);
 	tables_close(&np->tables);
+	nl_close(&np->nft_nl);
+	map_done(&np->shapes);
 	free(np->restore);
 }
 
@@ -372,8 +380,6 @@ np_close(struct np *np)
 	free((char *)np->config.bridge);
 	free((char *)np->config.chains);
 	free((char *)np->config.owner);
-	nl_close(&np->nft_nl);
-	map_done(&np->shapes);
 	free(np);
 }
 
@@ -564,7 +570,7 @@ check_nft(struct np *np, struct error **e)
 		return -1;
 	if (print == np->nft_print)
 		return 0;
-	if (nft_look(&np->nft_nl, np->nft_table, &seen, e) < 0)
+	if (nft_look(&np->nft_nl, np->nft_table, np->net.v6, &seen, e) < 0)
 		return -1;
 	if (np->written ? commit_nft_matches(np, &seen) : seen.rules)
 		np->nft_print = print;
@@ -701,8 +707,9 @@ np_down(const struct np_config *c, struct error **e)
 	    down_rules(c, true, rc < 0 ? NULL : e) < 0)
 		rc = -1;
 	table_name(c->chains ? c->chains : "KDG", table);
-	if (nft_remove(table, rc < 0 ? NULL : e) < 0)
-		rc = -1;
+	for (int v6 = 0; v6 < 2; v6++)
+		if (nft_remove(table, v6, rc < 0 ? NULL : e) < 0)
+			rc = -1;
 	if (down_addresses(c, rc < 0 ? NULL : e) < 0)
 		rc = -1;
 	if (fence_remove(c, rc < 0 ? NULL : e) < 0)

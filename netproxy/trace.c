@@ -320,8 +320,8 @@ nat(struct packet *p, const char *chain)
 		return;
 	}
 	trace_nft(p->np,
-		  &(struct nft_packet){ .from = (uint32_t)p->from,
-					.to = (uint32_t)p->to,
+		  &(struct nft_packet){ .from = p->from,
+					.to = p->to,
 					.proto = p->proto,
 					.port = p->port,
 					.from_local = p->from_local,

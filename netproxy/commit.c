@@ -549,15 +549,14 @@ write_done(struct np *np)
 static void
 write_cut(struct np *np)
 {
-	struct addr_range pods = { np->net.pod_net, np->net.pod_bits, np->net.v6 };
-	struct addr_range svc = { np->net.svc_net, np->net.svc_bits, np->net.v6 };
 	struct delta *d = &np->delta;
 	struct error *e = NULL;
 	unsigned n = 0;
 
 	if (!np->tracks || (!d->cut_n && !d->whole))
 		return;
-	if (conntrack_cut(d->cut, d->cut_n, pods, d->whole ? &svc : NULL, &n, &e) < 0)
+	if (conntrack_cut(d->cut, d->cut_n, np->net.pods, d->whole ? &np->net.svcs : NULL, &n,
+			  &e) < 0)
 		log_warn("netproxy", "UDP flows to endpoints that have gone may linger: %s",
 			 error_text(e));
 	else

@@ -202,8 +202,8 @@ affinity_chains(const struct rules_net *net, struct one *o)
 		     RULES_MARK, h);
 		return;
 	}
-	line(o, "r x-%016jx %s saddr %s/%u goto s-%016jx", h, of, addr_print(net->pod_net, ip),
-	     net->pod_bits, h);
+	line(o, "r x-%016jx %s saddr %s/%u goto s-%016jx", h, of, addr_print(net->pods.net, ip),
+	     net->pods.bits, h);
 	line(o, "r x-%016jx fib saddr type local meta mark set meta mark or 0x%x goto s-%016jx",
 	     h, RULES_MARK, h);
 	if (o->local)
@@ -379,7 +379,7 @@ shape_rules(const struct rules_net *net, const char *name, struct buf *b)
 			 name, RULES_MARK, plain, n);
 	if (*name == 'l') {
 		buf_addf(b, "add rule%s%s %s saddr %s/%u goto %c-%zu\n", w->in, name, w->ip,
-			 addr_print(net->pod_net, ip), net->pod_bits, plain, n);
+			 addr_print(net->pods.net, ip), net->pods.bits, plain, n);
 		buf_addf(b,
 			 "add rule%s%s fib saddr type local meta mark set meta mark or "
 			 "0x%x goto %c-%zu\n",
@@ -661,7 +661,7 @@ base_chains(const struct rules_net *net, struct buf *to)
 		 w->in, RULES_MARK, RULES_MARK, ~(unsigned)RULES_MARK);
 	buf_addf(to,
 		 "add rule%spost %s saddr %s/%u oifname != \"%s\" masquerade fully-random\n",
-		 w->in, w->ip, addr_print(net->pod_net, ip), net->pod_bits, net->bridge);
+		 w->in, w->ip, addr_print(net->pods.net, ip), net->pods.bits, net->bridge);
 }
 
 /* What does not depend on services. */

@@ -144,8 +144,8 @@ policy_text_trees(const struct rules_net *net, const struct np_isolated *const *
 	c = chain_begin(out, RULES_FILTER, "KDG-W");
 	/* From elsewhere nobody comes with a pod's address: it would be let in for it. */
 	if (m[0])
-		chain_rule(c, "-s %s/%u ! -i %s -j DROP", addr_print(net->pod_net, ip),
-			   net->pod_bits, net->bridge);
+		chain_rule(c, "-s %s/%u ! -i %s -j DROP", addr_print(net->pods.net, ip),
+			   net->pods.bits, net->bridge);
 	if (m[1])
 		chain_rule(c, "-i %s -j KDG-WE", net->bridge);
 	if (m[0])

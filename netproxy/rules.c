@@ -179,7 +179,7 @@ forged_rules(const struct rules_net *net, struct chain *c)
 		chain_rule(c, "-i %s -m bpf --bytecode \"%s\" -j DROP", net->bridge,
 			   forged[net->v6]);
 	if (net->v6)
-		chain_rule(c, "! -s %s/96 -i %s -j DROP", addr_print(net->pod_net, ip),
+		chain_rule(c, "! -s %s/96 -i %s -j DROP", addr_print(net->pods.net, ip),
 			   net->bridge);
 }
 
@@ -215,7 +215,7 @@ svc_range(const struct rules_net *net, char to[static ADDR_TEXT + 4])
 {
 	char ip[ADDR_TEXT];
 
-	snprintf(to, ADDR_TEXT + 4, "%s/%u", addr_print(net->svc_net, ip), net->svc_bits);
+	snprintf(to, ADDR_TEXT + 4, "%s/%u", addr_print(net->svcs.net, ip), net->svcs.bits);
 	return to;
 }
 
@@ -225,7 +225,7 @@ rules_base(const struct rules_net *net, struct chains *out)
 	char ip[ADDR_TEXT], pods[ADDR_TEXT + 4];
 	struct chain *c;
 
-	snprintf(pods, sizeof pods, "%s/%u", addr_print(net->pod_net, ip), net->pod_bits);
+	snprintf(pods, sizeof pods, "%s/%u", addr_print(net->pods.net, ip), net->pods.bits);
 	for (unsigned i = 0; i < LINK_KNOBS; i++)
 		if (net->turned >> i & 1 && link_knobs[i].v6 == net->v6)
 			chain_rule(chain_begin(out, RULES_FILTER, link_knobs[i].note),
@@ -633,7 +633,7 @@ rules_dispatch(const struct rules_net *net, const struct np_service *const *all,
 			entrances_add(&e, all[i]);
 	if (!net->nft)
 		address_tree(net, &vips, "KDG-V", &e.vip,
-			     net->svc_bits / RULES_STEP * RULES_STEP, out);
+			     net->svcs.bits / RULES_STEP * RULES_STEP, out);
 	if (e.outer.n && !net->nft)
 		address_tree(net, &outers, "KDG-Y", &e.outer, 0, out);
 	if (e.no_address.n)

@@ -74,8 +74,7 @@ extern const struct rules_jump rules_jumps[RULES_JUMPS];
 
 struct rules_net {
 	const char *bridge;
-	addr pod_net, svc_net;
-	unsigned pod_bits, svc_bits;
+	struct addr_range pods, svcs;
 	bool v6;         /* rules of ip6tables */
 	uint32_t dns;    /* np_config's */
 	bool no_recent;  /* the kernel lacks xt_recent: affinity is left out */

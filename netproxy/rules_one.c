@@ -209,7 +209,7 @@ entry_chain(const struct rules_net *net, const struct np_service *s, struct chai
 		chain_rule(c, "-j %s", serve);
 		return;
 	}
-	chain_rule(c, "-s %s/%u -j %s", addr_print(net->pod_net, ip), net->pod_bits, serve);
+	chain_rule(c, "-s %s/%u -j %s", addr_print(net->pods.net, ip), net->pods.bits, serve);
 	chain_rule(c, "-m addrtype --src-type LOCAL -j KDG-MASQ");
 	chain_rule(c, "-m addrtype --src-type LOCAL -j %s", serve);
 	if (!rules_local(s))

@@ -289,8 +289,6 @@ static void
 locate(struct packet *p)
 {
 	const struct rules_net *net = &p->np->net;
-	struct addr_range pods = { net->pod_net, net->pod_bits, net->v6 },
-			  svcs = { net->svc_net, net->svc_bits, net->v6 };
 	struct ifaddrs *all = NULL;
 
 	p->from_local = p->to_local = false;
@@ -307,8 +305,9 @@ locate(struct packet *p)
 		p->to_local |= ip == p->to;
 	}
 	freeifaddrs(all);
-	p->inside = !p->from_local && addr_within(p->from, pods);
-	p->outside = !p->to_local && (addr_within(p->to, pods) || addr_within(p->to, svcs));
+	p->inside = !p->from_local && addr_within(p->from, net->pods);
+	p->outside =
+	    !p->to_local && (addr_within(p->to, net->pods) || addr_within(p->to, net->svcs));
 }
 
 /* Where connections are translated, before and behind what filters. */

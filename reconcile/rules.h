@@ -40,7 +40,7 @@ rule_defaults_fn deployment_strategy_defaults;
 struct addr_range;
 /* "RANGE" of IPv4, or "RANGE,RANGE" of which the second is of IPv6; ret_six->bits 0: there is
  * none. */
-const char *ranges_read(const char *text, bool services, uint32_t *ret_net, uint32_t *ret_bits,
+const char *ranges_read(const char *text, bool services, struct addr_range *ret_four,
 			struct addr_range *ret_six, struct arena *);
 /* The values behind is_listen and is_ports; NULL, or what is wrong with the text.
  * Addresses in host order. */

@@ -14,10 +14,10 @@
 #include <netinet/in.h>
 
 static const struct rules_net net = { .bridge = "kedge0",
-				      .pod_net = 0x0a2a0000,
-				      .pod_bits = 16,
-				      .svc_net = 0x0a2b0000,
-				      .svc_bits = 16 };
+				      .pods.net = 0x0a2a0000,
+				      .pods.bits = 16,
+				      .svcs.net = 0x0a2b0000,
+				      .svcs.bits = 16 };
 
 static const struct np_endpoint three[] = { { 0x0a2a0002, 8080, false },
 					    { 0x0a2a0003, 8080, false },
@@ -78,10 +78,12 @@ static const struct np_service services[] = {
 
 static const struct rules_net net6 = { .bridge = "kedge0",
 				       .v6 = true,
-				       .pod_net = SIX | 0x0a2a0000,
-				       .pod_bits = 112,
-				       .svc_net = SIX | 0x0a2b0000,
-				       .svc_bits = 112 };
+				       .pods.v6 = true,
+				       .svcs.v6 = true,
+				       .pods.net = SIX | 0x0a2a0000,
+				       .pods.bits = 112,
+				       .svcs.net = SIX | 0x0a2b0000,
+				       .svcs.bits = 112 };
 
 static struct np_service
 six_of(const struct np_service *s)

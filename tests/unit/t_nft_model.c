@@ -24,17 +24,19 @@
 #define SIX ((addr)UINT64_C(0xfd42000000000000) << 64)
 
 static const struct rules_net nets[2] = { { .bridge = "kedge0",
-					    .pod_net = 0x0a2a0000,
-					    .pod_bits = 16,
-					    .svc_net = 0x0a2b0000,
-					    .svc_bits = 16,
+					    .pods.net = 0x0a2a0000,
+					    .pods.bits = 16,
+					    .svcs.net = 0x0a2b0000,
+					    .svcs.bits = 16,
 					    .nft = true },
 					  { .bridge = "kedge0",
 					    .v6 = true,
-					    .pod_net = SIX | 0x0a2a0000,
-					    .pod_bits = 112,
-					    .svc_net = SIX | 0x0a2b0000,
-					    .svc_bits = 112,
+					    .pods.v6 = true,
+					    .svcs.v6 = true,
+					    .pods.net = SIX | 0x0a2a0000,
+					    .pods.bits = 112,
+					    .svcs.net = SIX | 0x0a2b0000,
+					    .svcs.bits = 112,
 					    .nft = true } };
 static bool six;
 

@@ -18,17 +18,19 @@
 #include <netinet/in.h>
 
 static const struct rules_net net = { .bridge = "kedge0",
-				      .pod_net = 0x0a2a0000,
-				      .pod_bits = 16,
-				      .svc_net = 0x0a2b0000,
-				      .svc_bits = 16 };
+				      .pods.net = 0x0a2a0000,
+				      .pods.bits = 16,
+				      .svcs.net = 0x0a2b0000,
+				      .svcs.bits = 16 };
 
 static const struct rules_net net6 = { .v6 = true,
 				       .bridge = "kedge0",
-				       .pod_bits = 64,
-				       .pod_net = (addr)UINT64_C(0xfd42000000000000) << 64,
-				       .svc_bits = 112,
-				       .svc_net = (addr)UINT64_C(0xfd43000000000000) << 64 };
+				       .pods.v6 = true,
+				       .svcs.v6 = true,
+				       .pods.bits = 64,
+				       .pods.net = (addr)UINT64_C(0xfd42000000000000) << 64,
+				       .svcs.bits = 112,
+				       .svcs.net = (addr)UINT64_C(0xfd43000000000000) << 64 };
 
 static addr
 ip_of(const char *text)
@@ -304,7 +306,7 @@ many_services(size_t n, bool dense, unsigned most)
 		snprintf(ids[i], sizeof ids[i], "ns/s%zu", i);
 		at[i] = (struct np_service){
 			.id = ids[i],
-			.vip = net.svc_net + (dense ? 1 + i / 2 : (uint32_t)(i * 6 % 65536)),
+			.vip = net.svcs.net + (dense ? 1 + i / 2 : (uint32_t)(i * 6 % 65536)),
 			.proto = next_random(&seed) % 4 ? IPPROTO_TCP : IPPROTO_UDP,
 			.port = dense && i % 2 ? 443 : 80,
 			.node_port = i < 2768 ? 30000 + i : 0,
@@ -371,7 +373,7 @@ a_node_port_without_endpoints_is_rejected_and_no_other(void **state)
 	for (size_t i = 0; i < 100; i++) {
 		snprintf(ids[i], sizeof ids[i], "ns/s%zu", i);
 		at[i] = (struct np_service){ .id = ids[i],
-					     .vip = net.svc_net + 1 + i,
+					     .vip = net.svcs.net + 1 + i,
 					     .proto = i % 3 ? IPPROTO_TCP : IPPROTO_UDP,
 					     .port = 80,
 					     .node_port = 30000 + i,
@@ -435,7 +437,7 @@ big_service(size_t n)
 	for (size_t i = 0; i < n; i++)
 		at[i] = (struct np_endpoint){ 0x0a2a0002 + i, 8080 };
 	return (struct np_service){ .id = "ns/big",
-				    .vip = net.svc_net + 9,
+				    .vip = net.svcs.net + 9,
 				    .proto = IPPROTO_TCP,
 				    .port = 80,
 				    .endpoints = at,

@@ -18,10 +18,10 @@ static void
 world_make(struct np *np, struct chains *out)
 {
 	static const struct rules_net net = { .bridge = "kedge0",
-					      .pod_net = POD(0),
-					      .pod_bits = 16,
-					      .svc_net = 0x0a2b0000,
-					      .svc_bits = 16 };
+					      .pods.net = POD(0),
+					      .pods.bits = 16,
+					      .svcs.net = 0x0a2b0000,
+					      .svcs.bits = 16 };
 	static const struct np_endpoint ends[] = { { .ip = POD(1), .port = 8080 },
 						   { .ip = POD(2), .port = 8080 } };
 	static const struct np_service web = { .id = "default/web:http",
@@ -44,10 +44,10 @@ world_make(struct np *np, struct chains *out)
 	static const struct np_isolated *const isolated[] = { &shut };
 	char key[RULES_NAME + 2];
 
-	np->config = (struct np_config){ .pod_net = net.pod_net,
-					 .pod_bits = net.pod_bits,
-					 .svc_net = net.svc_net,
-					 .svc_bits = net.svc_bits,
+	np->config = (struct np_config){ .pods.net = net.pods.net,
+					 .pods.bits = net.pods.bits,
+					 .svcs.net = net.svcs.net,
+					 .svcs.bits = net.svcs.bits,
 					 .chains = "KDG" };
 	np->net = net;
 	np->link.gateway = POD(254);

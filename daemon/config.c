@@ -195,22 +195,23 @@ config_secure(const struct config *c, const struct settings *s, uint32_t *ret_ip
 
 /* Pods' and services' own addresses are in nobody's gift. */
 static int
-addresses_parse(const char *field, const struct strs *list, const struct settings *set,
-		struct address_ranges *ret, struct error **e)
+addresses_parse(const char *field, const struct strs *list, bool six,
+		const struct settings *set, struct address_ranges *ret, struct error **e)
 {
-	const struct addr_range nets[] = { set->pods, set->svcs };
+	const struct addr_range nets[] = { set->pods, set->svcs, set->pods6, set->svcs6 };
 
 	if (list->n > ADDRESS_RANGES)
 		return fail(e, WHY_INVALID, "%s: has %zu entries, at most %d are possible",
 			    field, list->n, ADDRESS_RANGES);
 	for (size_t i = 0; i < list->n; i++) {
 		struct address_range *r = &ret->at[i];
-		const char *why = addresses_read(list->at[i], &r->first, &r->last);
+		const char *why = addresses_read(list->at[i], six, &r->first, &r->last);
 
-		for (int k = 0; k < 2 && !why; k++) {
-			addr last = nets[k].net | UINT64_C(0xffffffff) >> nets[k].bits;
+		for (int k = 0; k < 4 && !why; k++) {
+			addr last = nets[k].net |
+				    ~addr_head(~(addr)0, nets[k].bits, addr_bits(nets[k].v6));
 
-			if (r->first <= last && r->last >= nets[k].net)
+			if (nets[k].bits && r->first <= last && r->last >= nets[k].net)
 				why = "overlaps with network.podCIDR or network.serviceCIDR";
 		}
 		if (why)
@@ -242,10 +243,10 @@ config_settings(const struct config *c, struct settings *ret, struct error **e)
 	if (why)
 		return fail(e, WHY_INVALID, "network.nodePortRange: \"%s\" %s",
 			    c->network->nodePortRange, why);
-	if (addresses_parse("loadBalancer.addresses", &c->loadBalancer->addresses, &s, &s.pool,
-			    e) < 0 ||
-	    addresses_parse("allow.externalIPs", &c->allow->externalIPs, &s, &s.external, e) <
-		0)
+	if (addresses_parse("loadBalancer.addresses", &c->loadBalancer->addresses, false, &s,
+			    &s.pool, e) < 0 ||
+	    addresses_parse("allow.externalIPs", &c->allow->externalIPs, true, &s, &s.external,
+			    e) < 0)
 		return -1;
 	*ret = s;
 	return 0;

@@ -151,12 +151,12 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 static void
 check_external(struct apply_claims *cs, const struct manifest *m, const struct service *svc)
 {
-	uint32_t address;
+	addr address;
 
 	for (size_t i = 0; i < svc->spec->externalIPs.n; i++) {
 		const char *ip = svc->spec->externalIPs.at[i];
 
-		if (!ipv4_read(ip, &address) ||
+		if (!addr_read(ip, &address) ||
 		    !address_allowed(&cs->settings->external, address))
 			apply_complain(cs->c, m, "spec.externalIPs",
 				       arena_printf(cs->a,

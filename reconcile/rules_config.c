@@ -39,13 +39,6 @@ address_read(const char *s, size_t n, uint32_t *ret)
 	return ipv4_read(text, ret);
 }
 
-/* ADDRESS/BITS, whatever they are. */
-static bool
-range_split(const char *text, uint32_t *ret_net, uint32_t *ret_bits)
-{
-	return strchr(text, '/') && ipv4_range_read(text, ret_net, ret_bits);
-}
-
 static const char *
 range_read(const char *text, bool services, struct addr_range *ret, struct arena *a)
 {
@@ -157,38 +150,57 @@ ports_read(const char *text, int *ret_low, int *ret_high)
 	return NULL;
 }
 
-const char *
-addresses_read(const char *text, uint32_t *ret_first, uint32_t *ret_last)
+/* FIRST-LAST, ADDRESS/BITS, ADDRESS; what else, if it is none. */
+static const char *
+addresses_split(const char *text, addr *ret_first, addr *ret_last)
 {
+	static const char what[] = "must be ADDRESS, ADDRESS/BITS or FIRST-LAST, such as "
+				   "192.0.2.10-192.0.2.20";
 	const char *dash = strchr(text, '-');
-	uint32_t first = 0, last = 0, bits = 32;
+	char first[ADDR_TEXT];
+	struct addr_range r;
+	unsigned of;
 
-	if (strchr(text, ':'))
-		return "is of IPv6: balancers' and external addresses are of IPv4 alone";
 	if (dash) {
-		if (!address_read(text, dash - text, &first) ||
-		    !address_read(dash + 1, strlen(dash + 1), &last))
-			first = 0;
-	} else if (strchr(text, '/') ? range_split(text, &first, &bits)
-				     : address_read(text, strlen(text), &first)) {
-		uint32_t hosts = bits ? (uint32_t)(UINT64_C(0xffffffff) >> bits) : UINT32_MAX;
-
-		if (first & hosts)
-			return "has bits set behind its /BITS";
-		last = first | hosts;
-		/* A link's own network and broadcast addresses are nobody's. */
-		first += bits < 31;
-		last -= bits < 31;
-	} else {
-		first = 0;
+		if ((size_t)(dash - text) >= sizeof first)
+			return what;
+		snprintf(first, sizeof first, "%.*s", (int)(dash - text), text);
+		return addr_read(first, ret_first) && addr_read(dash + 1, ret_last) ? NULL
+										    : what;
 	}
-	if (!first)
-		return "must be ADDRESS, ADDRESS/BITS or FIRST-LAST, such as "
-		       "192.0.2.10-192.0.2.20";
+	if (!addr_range_read(text, &r) || !r.net)
+		return what;
+	of = addr_bits(r.v6);
+	if (r.net != addr_head(r.net, r.bits, of))
+		return "has bits set behind its /BITS";
+	*ret_first = r.net;
+	*ret_last = r.net | ~addr_head(~(addr)0, r.bits, of);
+	/* A link's own network and broadcast addresses are nobody's; of IPv6 the first is the
+	 * routers'. */
+	*ret_first += r.bits < of - 1;
+	*ret_last -= !r.v6 && r.bits < 31;
+	return NULL;
+}
+
+const char *
+addresses_read(const char *text, bool six, addr *ret_first, addr *ret_last)
+{
+	addr first = 0, last = 0;
+	const char *why;
+
+	if (!six && strchr(text, ':'))
+		return "is of IPv6: balancers' addresses are of IPv4 alone";
+	why = addresses_split(text, &first, &last);
+	if (why)
+		return why;
+	if (addr_v6(first) != addr_v6(last))
+		return "begins and ends in another family";
 	if (first > last)
 		return "ends before it begins";
-	if (first >> 24 == 127 || first >> 28 >= 14 || last >> 28 >= 14)
-		return "has loopback or multicast addresses";
+	if (addr_v6(first) ? addr_is_special(first) || addr_is_special(last)
+			   : first >> 24 == 127 || first >> 28 >= 14 || last >> 28 >= 14)
+		return addr_v6(first) ? "has loopback, link-local or multicast addresses"
+				      : "has loopback or multicast addresses";
 	*ret_first = first;
 	*ret_last = last;
 	return NULL;
@@ -197,10 +209,19 @@ addresses_read(const char *text, uint32_t *ret_first, uint32_t *ret_last)
 const char *
 is_addresses(const char *s, struct arena *a)
 {
-	uint32_t first, last;
+	addr first, last;
 
 	(void)a;
-	return addresses_read(s, &first, &last);
+	return addresses_read(s, true, &first, &last);
+}
+
+const char *
+is_addresses4(const char *s, struct arena *a)
+{
+	addr first, last;
+
+	(void)a;
+	return addresses_read(s, false, &first, &last);
 }
 
 const char *

@@ -62,9 +62,9 @@ struct pull_seen_row {
 	const char *error;    /* of the last failure since it worked; "" for none */
 };
 
-/* Addresses from the operator's word, both ends included; host order. */
+/* Addresses from the operator's word, both ends included and of one family. */
 struct address_range {
-	uint32_t first, last;
+	addr first, last;
 };
 enum { ADDRESS_RANGES = 32 };
 struct address_ranges {
@@ -92,7 +92,7 @@ struct settings {
 };
 
 static inline bool
-address_allowed(const struct address_ranges *r, uint32_t ip)
+address_allowed(const struct address_ranges *r, addr ip)
 {
 	for (size_t i = 0; i < r->n; i++)
 		if (ip >= r->at[i].first && ip <= r->at[i].last)

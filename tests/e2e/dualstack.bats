@@ -16,7 +16,8 @@ setup_file() {
 	mkdir "$BATS_FILE_TMPDIR/ipt"
 	for n in iptables ip6tables; do ln -s "/usr/sbin/$n-$(variant)-restore" "$BATS_FILE_TMPDIR/ipt/$n-restore"; done
 	export PATH=$BATS_FILE_TMPDIR/ipt:$PATH
-	CONFIG='network: {podCIDR: "10.42.0.0/16,fd42::/64", serviceCIDR: "10.43.0.0/16,fd43::/112"}' file_begin --listen "$API"
+	CONFIG='network: {podCIDR: "10.42.0.0/16,fd42::/64", serviceCIDR: "10.43.0.0/16,fd43::/112"}
+allow: {externalIPs: ["2001:db8:9::/64"]}' file_begin --listen "$API"
 	{
 		for n in a b; do
 			MORE='ports: [{name: http, containerPort: 8001}]' \
@@ -217,6 +218,21 @@ names() { dig +short +time=2 +tries=2 "@10.43.0.10" "$@" | sort | xargs; }
 	run asks cli "$(addr deaf)" 80
 	has "refused"
 	drop deaf
+	kedge wait --for "$(head_id)" --timeout 30s
+}
+
+@test "an external address of IPv6 needs the operator's word, and leads to IPv6" {
+	svc ext 'ipFamilyPolicy: RequireDualStack' 'externalIPs: ["2001:db8:9::7"]' | put ext
+	kedge wait --for "$(head_id)" --timeout 30s
+	leads() { [[ $(asks cli 2001:db8:9::7 80) == [ab]" "* ]]; }
+	wait_for 5 "it leads to the pods" leads
+	run kedge get svc ext
+	has "2001:db8:9::7"
+	svc thief 'ipFamilies: [IPv6]' 'externalIPs: ["2001:db8:8::7"]' | put thief
+	refused_() { kedge status | grep -q 'spec.externalIPs: Forbidden: 2001:db8:8::7 is not among allow.externalIPs of kedge.yaml'; }
+	wait_for 10 "another is refused" refused_
+	drop thief
+	drop ext
 	kedge wait --for "$(head_id)" --timeout 30s
 }
 

@@ -26,7 +26,10 @@
 static const char *
 chain_key(enum rules_table t, const char *name, char to[static RULES_NAME + 2])
 {
-	snprintf(to, RULES_NAME + 2, "%d %s", t, name);
+	assert(strlen(name) < RULES_NAME);
+	to[0] = '0' + (char)t;
+	to[1] = ' ';
+	memcpy(to + 2, name, strlen(name) + 1); /* a load asks for very many */
 	return to;
 }
 
@@ -452,7 +455,7 @@ delta_whole(struct np *np, struct delta *d, struct seen *seen, struct error **e)
 	for (unsigned t = 0; t < RULES_TABLES; t++) {
 		struct map have = { 0 };
 
-		for (size_t i = 0; i < d->put.n; i++)
+		for (size_t i = 0; seen->chains[t].n && i < d->put.n; i++)
 			if (d->put.at[i].table == t)
 				map_put(&have, d->put.at[i].name, d);
 		for (struct map_slot *s = map_first(&seen->chains[t]); s;

@@ -1,6 +1,7 @@
 /* nft.c -- see nft.h. */
 #include "nft.h"
 #include "reconcile/base/cleanup.h"
+#include <assert.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,7 +10,7 @@
 
 #define LOCAL_AT 65536 /* the first slot of this host's endpoints */
 #define NAME     48
-#define NFT_END  (ADDR_TEXT + 10)
+#define NFT_END  (ADDR_TEXT + 3 + 24)
 #define NFT_KEY  128 /* "fd43::80 . tcp . 80" */
 
 /* What differs between the families. */
@@ -126,11 +127,24 @@ nft_settle(struct np_endpoint *at, size_t *n, const struct np_service *was)
 	free(taken);
 }
 
+/* Most of a load is this and what follows: by hand. */
+static void
+number_print(size_t x, char to[static 24])
+{
+	char text[24], *at = text + sizeof text;
+
+	*--at = 0;
+	do
+		*--at = '0' + (char)(x % 10);
+	while (x /= 10);
+	memcpy(to, at, (size_t)(text + sizeof text - at));
+}
+
 static void
 endpoints_take(struct one *o)
 {
 	const struct np_service *s = o->s;
-	char ip[ADDR_TEXT];
+	size_t n;
 
 	o->at = s->endpoints;
 	o->n = s->n;
@@ -139,8 +153,9 @@ endpoints_take(struct one *o)
 	for (size_t i = 0; i < o->n; i++) {
 		if (!o->at[i].away)
 			o->mine[o->local++] = i;
-		snprintf(o->text[i], NFT_END, "%s . %u", addr_print(o->at[i].ip, ip),
-			 o->at[i].port);
+		n = strlen(addr_print(o->at[i].ip, o->text[i]));
+		memcpy(o->text[i] + n, " . ", 3);
+		number_print(o->at[i].port, o->text[i] + n + 3);
 	}
 }
 
@@ -233,23 +248,19 @@ verdict(const struct one *o, enum entry from, char kind, char to[static NAME])
 		snprintf(to, NAME, "%c-%zu", kind, o->n);
 }
 
-/* Most of a load is this: by hand. */
 static void
 slot(struct one *o, const char *map, const char *key, size_t n, size_t i)
 {
 	struct buf *b = &o->c->body;
-	char number[24], *at = number + sizeof number;
-	size_t x = n;
+	char number[24];
 
-	do
-		*--at = '0' + x % 10;
-	while (x /= 10);
+	number_print(n, number);
 	buf_adds(b, "e ");
 	buf_adds(b, map);
 	buf_addc(b, ' ');
 	buf_adds(b, key);
 	buf_adds(b, " . ");
-	buf_add(b, at, (size_t)(number + sizeof number - at));
+	buf_adds(b, number);
 	buf_adds(b, " : ");
 	buf_adds(b, o->text[i]);
 	buf_addc(b, '\n');
@@ -467,11 +478,14 @@ element_put(struct nft_text *t, const char *x)
 	const char *at = x + 2 + strlen(maps[map]) + 1, *end = line_end(x);
 
 	if (map == SELF || (t->whole && map <= PORT)) {
-		const char *colon = memmem(x, (size_t)(end - x), " : ", 3);
-		char key[128];
+		const char *colon = map == SELF ? end : strstr(x, " : ");
+		char key[NFT_KEY + 16];
+		size_t n = (size_t)(colon - x);
 		bool before;
 
-		snprintf(key, sizeof key, "%.*s", (int)((colon ? colon : end) - x), x);
+		assert(n < sizeof key);
+		memcpy(key, x, n);
+		key[n] = 0;
 		before = map_put(&t->keys, key, t);
 		if (map == SELF && before)
 			return;

@@ -37,8 +37,8 @@ names_of(const struct brain *b, struct arena *a)
 		arena_printf(a, "kubernetes.default.svc.%s", b->settings.cluster_domain),
 		"127.0.0.1",
 		b->settings.node_ip,
-		ipv4_text(b->settings.pod_net + 1, a),
-		ipv4_text(b->settings.svc_net + 1, a),
+		ipv4_text(b->settings.pods.net + 1, a),
+		ipv4_text(b->settings.svcs.net + 1, a),
 	};
 	size_t n = 0, all = sizeof own / sizeof *own;
 	uint32_t ip;
@@ -188,7 +188,7 @@ tell_controllers(struct brain *b)
 
 	b->settings.ca = pki_ca(b->pki);
 	b->settings.api_port = port;
-	b->settings.api_ip = !there || ip >> 24 == 127 ? 0 : ip ? ip : b->settings.pod_net + 1;
+	b->settings.api_ip = !there || ip >> 24 == 127 ? 0 : ip ? ip : b->settings.pods.net + 1;
 }
 
 int

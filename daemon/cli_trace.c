@@ -231,8 +231,13 @@ put_end(struct cli_call *c, json_t *end, json_t *pods)
 			cli_at(c, pod, "metadata.name"), *place ? "  " : "", place);
 		break;
 	}
-	fprintf(c->out, "%s%s\n", str_is(verdict, "served") ? "" : "  is ",
-		str_is(verdict, "served") ? "" : verdict);
+	if (!str_is(verdict, "served"))
+		fprintf(c->out, "  is %s", verdict);
+	else if (str_is(cli_at(c, end, "nobody"), "true"))
+		fputs("  nobody listens there", c->out);
+	else if (str_is(cli_at(c, end, "local"), "true"))
+		fputs("  who listens there does so at loopback alone, not for others", c->out);
+	fputc('\n', c->out);
 }
 
 static void

@@ -291,7 +291,7 @@ cli_validate(struct cli_call *c, struct error **e)
 	if (!rc && !c->n && !cli_opt(c, OPT_config))
 		check_path(&k, ".");
 	if (!rc) {
-		check_together(&k, settings.svc_bits ? &settings : NULL);
+		check_together(&k, settings.svcs.bits ? &settings : NULL);
 		for (size_t i = 0; i < k.n; i++)
 			pod_gates(k.at[i], allow, &k.cs, c->arena);
 		report(&k);

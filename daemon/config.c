@@ -162,11 +162,11 @@ addr_parse(const char *text, addr *ret, struct error **e)
 }
 
 static int
-range_parse(const char *field, const char *text, bool services, uint32_t *ret_net,
-	    uint32_t *ret_bits, struct addr_range *ret_six, struct error **e)
+range_parse(const char *field, const char *text, bool services, struct addr_range *ret_four,
+	    struct addr_range *ret_six, struct error **e)
 {
 	cleanup_arena struct arena a = { 0 };
-	const char *why = ranges_read(text, services, ret_net, ret_bits, ret_six, &a);
+	const char *why = ranges_read(text, services, ret_four, ret_six, &a);
 
 	return why ? fail(e, WHY_INVALID, "%s: \"%s\" %s", field, text, why) : 0;
 }
@@ -186,7 +186,7 @@ config_secure(const struct config *c, const struct settings *s, uint32_t *ret_ip
 {
 	const char *text = c->secureListen;
 
-	*ret_ip = s->pod_net + 1; /* the bridge's own address */
+	*ret_ip = s->pods.net + 1; /* the bridge's own address */
 	*ret_port = SECURE_PORT;
 	if (!text || !*text)
 		return true;
@@ -195,24 +195,23 @@ config_secure(const struct config *c, const struct settings *s, uint32_t *ret_ip
 
 /* Pods' and services' own addresses are in nobody's gift. */
 static int
-addresses_parse(const char *field, const struct strs *list, const struct settings *set,
-		struct address_ranges *ret, struct error **e)
+addresses_parse(const char *field, const struct strs *list, bool six,
+		const struct settings *set, struct address_ranges *ret, struct error **e)
 {
-	const uint32_t nets[2][2] = { { set->pod_net, set->pod_bits },
-				      { set->svc_net, set->svc_bits } };
+	const struct addr_range nets[] = { set->pods, set->svcs, set->pods6, set->svcs6 };
 
 	if (list->n > ADDRESS_RANGES)
 		return fail(e, WHY_INVALID, "%s: has %zu entries, at most %d are possible",
 			    field, list->n, ADDRESS_RANGES);
 	for (size_t i = 0; i < list->n; i++) {
 		struct address_range *r = &ret->at[i];
-		const char *why = addresses_read(list->at[i], &r->first, &r->last);
+		const char *why = addresses_read(list->at[i], six, &r->first, &r->last);
 
-		for (int k = 0; k < 2 && !why; k++) {
-			uint32_t last =
-			    nets[k][0] | (uint32_t)(UINT64_C(0xffffffff) >> nets[k][1]);
+		for (int k = 0; k < 4 && !why; k++) {
+			addr last = nets[k].net |
+				    ~addr_head(~(addr)0, nets[k].bits, addr_bits(nets[k].v6));
 
-			if (r->first <= last && r->last >= nets[k][0])
+			if (nets[k].bits && r->first <= last && r->last >= nets[k].net)
 				why = "overlaps with network.podCIDR or network.serviceCIDR";
 		}
 		if (why)
@@ -235,31 +234,32 @@ config_settings(const struct config *c, struct settings *ret, struct error **e)
 	};
 	const char *why;
 
-	if (range_parse("network.podCIDR", c->network->podCIDR, false, &s.pod_net, &s.pod_bits,
-			&s.pods6, e) < 0 ||
-	    range_parse("network.serviceCIDR", c->network->serviceCIDR, true, &s.svc_net,
-			&s.svc_bits, &s.svcs6, e) < 0)
+	if (range_parse("network.podCIDR", c->network->podCIDR, false, &s.pods, &s.pods6, e) <
+		0 ||
+	    range_parse("network.serviceCIDR", c->network->serviceCIDR, true, &s.svcs, &s.svcs6,
+			e) < 0)
 		return -1;
 	why = ports_read(c->network->nodePortRange, &s.node_port_lo, &s.node_port_hi);
 	if (why)
 		return fail(e, WHY_INVALID, "network.nodePortRange: \"%s\" %s",
 			    c->network->nodePortRange, why);
-	if (addresses_parse("loadBalancer.addresses", &c->loadBalancer->addresses, &s, &s.pool,
-			    e) < 0 ||
-	    addresses_parse("allow.externalIPs", &c->allow->externalIPs, &s, &s.external, e) <
-		0)
+	if (addresses_parse("loadBalancer.addresses", &c->loadBalancer->addresses, false, &s,
+			    &s.pool, e) < 0 ||
+	    addresses_parse("allow.externalIPs", &c->allow->externalIPs, true, &s, &s.external,
+			    e) < 0)
 		return -1;
 	*ret = s;
 	return 0;
 }
 
 struct strs
-config_ranges6(const struct settings *set, struct arena *a)
+config_ranges(const struct settings *set, struct arena *a)
 {
-	const struct addr_range *const all[] = { &set->pods6, &set->svcs6 };
-	struct strs s = { arena_alloc(a, 2 * sizeof *s.at), 0 };
+	const struct addr_range *const all[] = { &set->pods, &set->svcs, &set->pods6,
+						 &set->svcs6 };
+	struct strs s = { arena_alloc(a, sizeof all / sizeof *all * sizeof *s.at), 0 };
 
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		if (all[i]->bits)
 			s.at[s.n++] = addr_range_text(*all[i], a);
 	return s;

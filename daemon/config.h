@@ -23,7 +23,7 @@ struct strs config_doubts(const struct config *, struct arena *);
 /* What controllers need of it.  Strings are shared with the config. */
 int config_settings(const struct config *, struct settings *ret, struct error **);
 /* The ranges of IPv6 as text, the pods' first; none where there is no IPv6. */
-struct strs config_ranges6(const struct settings *, struct arena *);
+struct strs config_ranges(const struct settings *, struct arena *);
 /* A source as its worker is told of it.  Strings are shared. */
 struct watch_args config_watch(const struct config_source *);
 /* In host order. */

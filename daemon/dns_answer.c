@@ -190,9 +190,12 @@ dashed6_read(const struct dns_table *t, const uint8_t *label, uint8_t ret[16])
 {
 	char text[64];
 	size_t n = label[0];
+	bool there = false;
 	addr ip;
 
-	if (!t->ranges6[0].bits || n >= sizeof text)
+	for (size_t i = 0; i < DNS_RANGES; i++)
+		there |= t->ranges[i].v6;
+	if (!there || n >= sizeof text)
 		return false;
 	for (size_t i = 0; i < n; i++)
 		text[i] = label[1 + i] == '-' ? ':' : (char)label[1 + i];
@@ -248,10 +251,10 @@ reverse6_find(const struct dns_table *t, const struct dns_name *name, size_t *re
 			break;
 		ip |= (addr)(unsigned)x << (124 - 4 * known);
 	}
-	for (size_t i = 0; i < sizeof t->ranges6 / sizeof *t->ranges6; i++) {
-		const struct addr_range *r = &t->ranges6[i];
+	for (size_t i = 0; i < DNS_RANGES; i++) {
+		const struct addr_range *r = &t->ranges[i];
 
-		if (!r->bits || known * 4 < r->bits || !addr_within(ip, *r))
+		if (!r->v6 || known * 4 < r->bits || !addr_within(ip, *r))
 			continue;
 		*ret_zone = at[n - r->bits / 4];
 		return n < 32 && known == n ? OURS_FOLDER : OURS_NAME;
@@ -282,10 +285,10 @@ reverse_find(const struct dns_table *t, const struct dns_name *name, size_t *ret
 			break;
 		ip |= (uint32_t)x << (24 - 8 * known);
 	}
-	for (size_t i = 0; i < sizeof t->ranges / sizeof *t->ranges; i++) {
-		const struct dns_range *r = &t->ranges[i];
+	for (size_t i = 0; i < DNS_RANGES; i++) {
+		const struct addr_range *r = &t->ranges[i];
 
-		if (!r->bits || known * 8 < r->bits || !ipv4_within(ip, r->net, r->bits))
+		if (!r->bits || r->v6 || known * 8 < r->bits || !addr_within(ip, *r))
 			continue;
 		*ret_zone = at[n - r->bits / 8];
 		return n < 4 && known == n ? OURS_FOLDER : OURS_NAME;

@@ -35,14 +35,12 @@ struct dns_node {
 	uint8_t name[];
 };
 
-struct dns_range {
-	uint32_t net, bits; /* host order */
-};
+enum { DNS_RANGES = 4 };
 
 struct dns_table {
 	struct dns_name zone;
-	struct dns_range ranges[2];   /* whose addresses only we have names for */
-	struct addr_range ranges6[2]; /* and of IPv6; bits 0: none */
+	struct addr_range ranges[DNS_RANGES]; /* whose addresses only we have names for; bits 0:
+						 none */
 	uint32_t ttl;
 	uint64_t seed;
 	struct dns_node **at; /* open addressing; cap is a power of two */

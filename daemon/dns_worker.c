@@ -374,11 +374,8 @@ hear_bind(struct server *s, const struct message *m)
 	}
 	s->bind = b;
 	dns_table_init(&s->table, &zone, (uint32_t)b->ttl, seed);
-	s->table.ranges[0] = (struct dns_range){ (uint32_t)b->podNet, (uint32_t)b->podBits };
-	s->table.ranges[1] =
-	    (struct dns_range){ (uint32_t)b->serviceNet, (uint32_t)b->serviceBits };
-	for (size_t i = 0; i < b->ranges6.n && i < 2; i++)
-		(void)addr_range_read(b->ranges6.at[i], &s->table.ranges6[i]);
+	for (size_t i = 0; i < b->ranges.n && i < DNS_RANGES; i++)
+		(void)addr_range_read(b->ranges.at[i], &s->table.ranges[i]);
 	s->cache = dns_cache_new((size_t)b->cacheBytes, seed);
 	s->forward = dns_forward_new(s->base, s->cache, on_answered, s);
 	servers_configured(s);

@@ -279,11 +279,7 @@ bind_send(struct hand_dns *d)
 			      .address = ipv4_text(d->ip, &a),
 			      .ttl = c->dns->ttl,
 			      .cacheBytes = quantity_value(c->dns->cacheSize),
-			      .ranges6 = config_ranges6(set, &a),
-			      .podNet = set->pod_net,
-			      .podBits = set->pod_bits,
-			      .serviceNet = set->svc_net,
-			      .serviceBits = set->svc_bits,
+			      .ranges = config_ranges(set, &a),
 			      .upstreams = c->dns->upstreams };
 
 	for (size_t i = 0; i < n; i++)

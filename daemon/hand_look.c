@@ -102,46 +102,74 @@ listens_at(const char *line, char address[33], unsigned *ret_port)
 	       state == TCP_LISTEN;
 }
 
+/* As a packet has it; what has room for IPv6 alone, or for IPv4 within it, is told by `v6`. */
 static bool
-is_loopback(const char *address)
+address_read(const char *text, struct in6_addr *ret)
 {
-	uint32_t v4 = (uint32_t)strtoul(address + strlen(address) - 8, NULL, 16);
-	bool v6 = strlen(address) == 32;
+	bool v6 = strlen(text) == 32;
+	uint32_t at[4] = { 0, 0, htonl(0xffff), 0 };
 
-	if (v6 && !strncmp(address, "000000000000000000000000", 24))
-		return v4 == htonl(1);
-	return ((const unsigned char *)&v4)[0] == 127;
+	for (size_t i = v6 ? 0 : 3; i < 4; i++, text += 8) {
+		char word[9] = "";
+
+		memcpy(word, text, 8);
+		at[i] = (uint32_t)strtoul(word, NULL, 16);
+	}
+	memcpy(ret, at, sizeof at);
+	return v6;
 }
 
-/* Rows for what one pod's processes listen at (`dir` is one's in /proc); none when there are
- * too many to tell all. */
-static void
-pod_listens(int dir, const char *ip, struct look_seen *seen)
+/* Does who is bound there take what comes to the pod's address of this family?  At :: they
+ * take either, for all that the table shows: that a socket is of IPv6 alone is not in it. */
+static bool
+takes(const char *text, bool v6, bool *ret_local)
+{
+	struct in6_addr ip;
+	bool either = address_read(text, &ip) && IN6_IS_ADDR_UNSPECIFIED(&ip);
+
+	*ret_local =
+	    v6 ? IN6_IS_ADDR_LOOPBACK(&ip) : IN6_IS_ADDR_V4MAPPED(&ip) && ip.s6_addr[12] == 127;
+	return either || IN6_IS_ADDR_V4MAPPED(&ip) == !v6;
+}
+
+/* Rows for what one pod's processes listen at, by one of its addresses (`dir` is one's in
+ * /proc); none when there are too many to tell all.  `at` has room for LISTENS_MAX. */
+static size_t
+pod_listens(int dir, addr pod, const char *ip, struct end_seen *at)
 {
 	static const char *const tables[] = { "net/tcp", "net/tcp6" };
-	size_t before = seen->ends.n;
+	size_t n = 0;
 
-	seen->ends.at[seen->ends.n++] = (struct end_seen){ .ip = ip };
+	at[n++] = (struct end_seen){ .ip = ip };
 	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
 		cleanup_buf struct buf text = { 0 };
 		char address[33], *line, *rest;
 		unsigned port;
+		bool local;
 
 		file_begins(dir, tables[i], &text);
 		line = text.len ? strtok_r((char *)buf_text(&text), "\n", &rest) : NULL;
 		while (line && (line = strtok_r(NULL, "\n", &rest)) &&
 		       listens_at(line, address, &port)) {
-			if (seen->ends.n - before == LISTENS_MAX) {
-				seen->ends.n = before;
-				return;
-			}
-			seen->ends.at[seen->ends.n++] =
-			    (struct end_seen){ .ip = ip,
-					       .port = port,
-					       .protocol = "TCP",
-					       .local = is_loopback(address) };
+			if (!takes(address, addr_v6(pod), &local))
+				continue;
+			if (n == LISTENS_MAX)
+				return 0;
+			at[n++] = (struct end_seen){
+				.ip = ip, .port = port, .protocol = "TCP", .local = local
+			};
 		}
 	}
+	return n;
+}
+
+/* A pod's address of this family; 0: it has none. */
+static addr
+pod_addr(const struct hand *h, const struct hand_pod *pod, bool v6)
+{
+	return !pod->ip || (v6 && !h->settings.pods6.bits) ? 0
+	       : v6 ? settings_pod6(&h->settings, pod->ip)
+		    : pod->ip;
 }
 
 static void
@@ -153,14 +181,61 @@ look_listens(struct hand *h, struct look_seen *seen, struct arena *a)
 
 	for (size_t i = 0; i < n; i++) /* the list is good until the next call only */
 		copy[i] = arena_strdup(a, uids[i]);
-	seen->ends.at = arena_alloc(a, (n * LISTENS_MAX + 1) * sizeof *seen->ends.at);
+	seen->ends.at = arena_alloc(a, (n * 2 * LISTENS_MAX + 1) * sizeof *seen->ends.at);
 	for (size_t i = 0; i < n; i++) {
 		const struct hand_pod *pod = map_get(&h->pods, copy[i]);
 		cleanup_close int dir = pod && pod->ip ? rt_pod_process(h->rt, copy[i]) : -1;
 
-		if (dir >= 0)
-			pod_listens(dir, ipv4_text(pod->ip, a), seen);
+		for (int v6 = 0; dir >= 0 && v6 < 2; v6++) {
+			addr ip = pod_addr(h, pod, v6);
+
+			if (ip)
+				seen->ends.n += pod_listens(dir, ip, addr_text(ip, a),
+							    seen->ends.at + seen->ends.n);
+		}
 	}
+}
+
+/* A pod that rules lead to takes nothing where nobody listens. */
+static void
+end_listens(struct hand *h, addr ip, struct end_seen *end)
+{
+	struct end_seen at[LISTENS_MAX];
+
+	for (struct map_slot *s = map_first(&h->pods); s; s = map_next(&h->pods, s)) {
+		const struct hand_pod *pod = s->value;
+		cleanup_close int dir = -1;
+		size_t n;
+
+		if (pod_addr(h, pod, addr_v6(ip)) != ip)
+			continue;
+		dir = rt_pod_process(h->rt, pod->uid);
+		n = dir < 0 ? 0 : pod_listens(dir, ip, end->ip, at);
+		end->nobody = n;
+		for (size_t i = 1; i < n; i++) {
+			if (at[i].port != end->port)
+				continue;
+			end->local = at[i].local && (end->nobody || end->local);
+			end->nobody = false;
+		}
+		return;
+	}
+}
+
+/* What rules let through is refused where it comes to, if nobody listens there. */
+static void
+ends_listen(struct hand *h, const struct np_way *w, struct look_seen *seen)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < w->nends; i++) {
+		struct end_seen *end = &seen->ends.at[i];
+
+		end_listens(h, w->ends[i].at.ip, end);
+		any |= w->ends[i].verdict == NP_SERVED && !end->nobody && !end->local;
+	}
+	if (w->verdict == NP_SERVED && !any)
+		seen->verdict = "refused";
 }
 
 int
@@ -182,6 +257,8 @@ hand_look(struct hand *h, const struct look_args *args, struct error **e)
 			return -1;
 		np_trace(h->np, from, to, proto_of(args->protocol), (uint16_t)args->port, &way);
 		way_seen(&way, &seen, &a);
+		if (proto_of(args->protocol) == IPPROTO_TCP)
+			ends_listen(h, &way, &seen);
 	}
 	hand_send(h, "look_seen", look_seen_kind(), &seen, NULL, 0);
 	np_way_done(&way);

@@ -170,10 +170,8 @@ rules_config(const struct hand *h)
 {
 	return (struct np_config){
 		.bridge = h->config->network->bridge,
-		.pod_net = h->settings.pod_net,
-		.pod_bits = h->settings.pod_bits,
-		.svc_net = h->settings.svc_net,
-		.svc_bits = h->settings.svc_bits,
+		.pods = h->settings.pods,
+		.svcs = h->settings.svcs,
 		.pods6 = h->settings.pods6,
 		.svcs6 = h->settings.svcs6,
 		.dns = dns_address(&h->settings),

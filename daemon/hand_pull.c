@@ -63,11 +63,7 @@ bind_make(struct hand *h, const char *image, struct arena *a, struct pull_bind *
 	*ret = (struct pull_bind){ .image = image,
 				   .stallSeconds = h->config->images->stallSeconds,
 				   .answerSeconds = h->config->images->answerSeconds,
-				   .ranges6 = config_ranges6(&h->settings, a),
-				   .podNet = h->settings.pod_net,
-				   .podBits = h->settings.pod_bits,
-				   .serviceNet = h->settings.svc_net,
-				   .serviceBits = h->settings.svc_bits };
+				   .ranges = config_ranges(&h->settings, a) };
 	ret->registries.at = hosts;
 	ret->registries.n = n;
 	return 0;

@@ -115,16 +115,14 @@ service_allowed(const struct settings *set, struct np *np, const struct np_servi
 		return fail(e, WHY_FORBIDDEN, "%s: its address is outside the services' range",
 			    s->id);
 	for (size_t i = 0; i < s->nouter; i++)
-		if (addr_v6(s->outer[i]) ||
-		    !address_allowed(&set->external, (uint32_t)s->outer[i]))
+		if (!address_allowed(&set->external, s->outer[i]))
 			return fail(e, WHY_FORBIDDEN,
 				    "%s: kedge.yaml does not allow the external address %s",
 				    s->id, addr_text(s->outer[i], a));
 	for (size_t i = 0; i < s->nouter; i++)
 		if (own_port_allowed(np, s, s->outer[i], a, e) < 0)
 			return -1;
-	if (s->balancer &&
-	    (addr_v6(s->balancer) || !address_allowed(&set->pool, (uint32_t)s->balancer)))
+	if (s->balancer && !address_allowed(&set->pool, s->balancer))
 		return fail(e, WHY_FORBIDDEN, "%s: %s is not in the pool of kedge.yaml", s->id,
 			    addr_text(s->balancer, a));
 	if (s->balancer && own_port_allowed(np, s, s->balancer, a, e) < 0)

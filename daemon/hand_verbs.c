@@ -44,10 +44,10 @@ pod_ip(const struct order *o, const char *text, uint32_t *ret, struct error **e)
 
 	if (ipv4_parse(text, &ip, e) < 0)
 		return -1;
-	if (!ipv4_within(ip, set->pod_net, set->pod_bits))
+	if (!ipv4_within(ip, set->pods.net, set->pods.bits))
 		return fail(e, WHY_INVALID, "%s is outside the pods' range", text);
-	host = ip & (uint32_t)(UINT64_C(0xffffffff) >> set->pod_bits);
-	if (host < 2 || host == UINT64_C(0xffffffff) >> set->pod_bits)
+	host = ip & (uint32_t)(UINT64_C(0xffffffff) >> set->pods.bits);
+	if (host < 2 || host == UINT64_C(0xffffffff) >> set->pods.bits)
 		return fail(e, WHY_INVALID, "%s is no pod's address", text);
 	*ret = ip;
 	return 0;

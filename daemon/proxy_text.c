@@ -195,6 +195,6 @@ proxy_address_ok(const char *ip, const struct settings *set)
 	if (!set || !addr_read(ip, &a) || addr_is_special(a))
 		return false;
 	/* The first of each is the bridge's, which is the host. */
-	bridges = addr_v6(a) ? settings_pod6(set, set->pod_net + 1) : set->pod_net + 1;
+	bridges = addr_v6(a) ? settings_pod6(set, set->pods.net + 1) : set->pods.net + 1;
 	return addr_within(a, settings_pods(set, addr_v6(a))) && a != bridges;
 }

@@ -87,34 +87,26 @@ registry_meant(const struct registry *r, const char *url)
 	return meant;
 }
 
-static bool
-in_range(uint32_t ip, int64_t net, int64_t bits)
-{
-	return bits > 0 && bits <= 32 && !((ip ^ (uint32_t)net) >> (32 - bits));
-}
-
 /* The host's own address among its pods is one of these. */
 static bool
 is_clusters(const struct pull_bind *b, const struct sockaddr *sa)
 {
 	const struct in6_addr *a6 = &((const struct sockaddr_in6 *)sa)->sin6_addr;
-	uint32_t ip;
 	struct addr_range r;
+	addr ip;
 
 	if (sa->sa_family == AF_INET)
-		ip = ((const struct sockaddr_in *)sa)->sin_addr.s_addr;
-	else if (sa->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(a6))
-		memcpy(&ip, a6->s6_addr + 12, sizeof ip);
-	else {
-		for (size_t i = 0; sa->sa_family == AF_INET6 && i < b->ranges6.n; i++)
-			if (addr_range_read(b->ranges6.at[i], &r) &&
-			    addr_within(addr_from(true, a6), r))
-				return true;
+		ip = addr_from(false, &((const struct sockaddr_in *)sa)->sin_addr);
+	else if (sa->sa_family != AF_INET6)
 		return false;
-	}
-	ip = ntohl(ip);
-	return in_range(ip, b->podNet, b->podBits) ||
-	       in_range(ip, b->serviceNet, b->serviceBits);
+	else if (IN6_IS_ADDR_V4MAPPED(a6))
+		ip = addr_from(false, a6->s6_addr + 12);
+	else
+		ip = addr_from(true, a6);
+	for (size_t i = 0; i < b->ranges.n; i++)
+		if (addr_range_read(b->ranges.at[i], &r) && addr_within(ip, r))
+			return true;
+	return false;
 }
 
 /* The registry itself, where the image's name or kedge.yaml says it is. */

@@ -26,7 +26,10 @@
 static const char *
 chain_key(enum rules_table t, const char *name, char to[static RULES_NAME + 2])
 {
-	snprintf(to, RULES_NAME + 2, "%d %s", t, name);
+	assert(strlen(name) < RULES_NAME);
+	to[0] = '0' + (char)t;
+	to[1] = ' ';
+	memcpy(to + 2, name, strlen(name) + 1); /* a load asks for very many */
 	return to;
 }
 
@@ -452,7 +455,7 @@ delta_whole(struct np *np, struct delta *d, struct seen *seen, struct error **e)
 	for (unsigned t = 0; t < RULES_TABLES; t++) {
 		struct map have = { 0 };
 
-		for (size_t i = 0; i < d->put.n; i++)
+		for (size_t i = 0; seen->chains[t].n && i < d->put.n; i++)
 			if (d->put.at[i].table == t)
 				map_put(&have, d->put.at[i].name, d);
 		for (struct map_slot *s = map_first(&seen->chains[t]); s;
@@ -549,15 +552,14 @@ write_done(struct np *np)
 static void
 write_cut(struct np *np)
 {
-	struct addr_range pods = { np->net.pod_net, np->net.pod_bits, np->net.v6 };
-	struct addr_range svc = { np->net.svc_net, np->net.svc_bits, np->net.v6 };
 	struct delta *d = &np->delta;
 	struct error *e = NULL;
 	unsigned n = 0;
 
 	if (!np->tracks || (!d->cut_n && !d->whole))
 		return;
-	if (conntrack_cut(d->cut, d->cut_n, pods, d->whole ? &svc : NULL, &n, &e) < 0)
+	if (conntrack_cut(d->cut, d->cut_n, np->net.pods, d->whole ? &np->net.svcs : NULL, &n,
+			  &e) < 0)
 		log_warn("netproxy", "UDP flows to endpoints that have gone may linger: %s",
 			 error_text(e));
 	else
@@ -646,8 +648,8 @@ commit_end(struct np *np, struct error **e)
 	if (rc)
 		return rc;
 	write_done(np);
-	if (!np->net.nft && !np->net.v6 && np->delta.whole &&
-	    nft_remove(np->nft_table, &first) < 0) {
+	if (!np->net.nft && np->delta.whole &&
+	    nft_remove(np->nft_table, np->net.v6, &first) < 0) {
 		log_warn("netproxy", "the table %s of nf_tables, from before, stays: %s",
 			 np->nft_table, error_text(first));
 		np->whole = true; /* it has the first word: again, until it is gone */
@@ -671,6 +673,7 @@ np_commit_end(struct np *np, struct error **e)
 		np->wrote.chains += np->six->wrote.chains;
 		np->wrote.rules += np->six->wrote.rules;
 		np->wrote.removed += np->six->wrote.removed;
+		np->wrote.elements += np->six->wrote.elements;
 		return 0;
 	}
 	if (commit_end(np, e) < 0)

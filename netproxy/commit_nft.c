@@ -13,7 +13,7 @@ struct keep {
 };
 
 static void
-keep_one(void *ctx, uint32_t ip, unsigned timeout_s, unsigned left_s)
+keep_one(void *ctx, addr ip, unsigned timeout_s, unsigned left_s)
 {
 	const struct keep *k = ctx;
 
@@ -30,8 +30,9 @@ keep_affinity(struct np *np, struct nft_text *t, const char *lines)
 		char set[64];
 		struct keep k = { t, set };
 
-		if (sscanf(at, "s %63[^\n]", set) == 1)
-			(void)nft_each(&np->nft_nl, np->nft_table, set, keep_one, &k, &e);
+		if (*at == 's' && sscanf(at, "s %63[^\n]", set) == 1)
+			(void)nft_each(&np->nft_nl, np->nft_table, np->net.v6, set, keep_one,
+				       &k, &e);
 	}
 	if (e)
 		log_warn("netproxy", "clients may get another endpoint than they had: %s",
@@ -52,7 +53,7 @@ put(struct np *np, struct nft_text *t, const struct chain *c)
 void
 commit_nft_text(struct np *np, struct delta *d, struct buf *to)
 {
-	struct nft_text t = { .shapes = &np->shapes, .whole = d->whole };
+	struct nft_text t = { .shapes = &np->shapes, .v6 = np->net.v6, .whole = d->whole };
 
 	if (d->whole) {
 		map_done(&np->shapes);

@@ -134,8 +134,8 @@ drop(struct nl_batch *b, struct nlmsghdr *h)
 static void
 put_rule(struct nl_batch *b, const struct np_config *c)
 {
-	uint32_t mask = (uint32_t)(UINT64_C(0xffffffff) << (32 - c->pod_bits));
-	uint32_t range = htonl(c->pod_net & mask), host = htonl(c->pod_net + 1);
+	uint32_t mask = (uint32_t)(UINT64_C(0xffffffff) << (32 - c->pods.bits));
+	uint32_t range = htonl(c->pods.net & mask), host = htonl(c->pods.net + 1);
 	struct nlmsghdr *h =
 	    ask(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, "fence the pods' ports");
 	struct nlattr *all;

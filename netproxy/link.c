@@ -171,17 +171,17 @@ link_bridge_set(struct link *l, const struct np_config *c, struct error **e)
 	struct ifinfomsg up = { .ifi_index = l->index,
 				.ifi_flags = IFF_UP,
 				.ifi_change = IFF_UP };
-	struct ifaddrmsg am = { AF_INET, l->pod_bits, IFA_F_PERMANENT, RT_SCOPE_UNIVERSE,
+	struct ifaddrmsg am = { AF_INET, l->pods.bits, IFA_F_PERMANENT, RT_SCOPE_UNIVERSE,
 				l->index };
 	struct rtmsg rm = { .rtm_family = AF_INET,
-			    .rtm_dst_len = l->svc_bits,
+			    .rtm_dst_len = l->svcs.bits,
 			    .rtm_table = RT_TABLE_MAIN,
 			    .rtm_protocol = RTPROT_STATIC,
 			    .rtm_scope = RT_SCOPE_LINK,
 			    .rtm_type = RTN_UNICAST };
 	char alias[OWNER_ALIAS];
-	uint32_t gw = htonl(l->gateway), net = htonl(l->svc_net), dns = htonl(c->dns);
-	uint32_t all = htonl(l->gateway | (uint32_t)(UINT64_C(0xffffffff) >> l->pod_bits));
+	uint32_t gw = htonl(l->gateway), net = htonl(l->svcs.net), dns = htonl(c->dns);
+	uint32_t all = htonl(l->gateway | (uint32_t)(UINT64_C(0xffffffff) >> l->pods.bits));
 	struct nl_batch b = { 0 };
 	struct nlmsghdr *h;
 	struct nlattr *info, *data;
@@ -278,10 +278,9 @@ link_open(struct link *ret, const struct np_config *c, struct error **e)
 			  .owner = { { -1, -1 } },
 			  .home = -1,
 			  .bridge = c->bridge,
-			  .gateway = c->pod_net + 1,
-			  .pod_bits = c->pod_bits,
-			  .svc_net = c->svc_net,
-			  .svc_bits = c->svc_bits,
+			  .gateway = c->pods.net + 1,
+			  .pods = c->pods,
+			  .svcs = c->svcs,
 			  .pods6 = c->pods6,
 			  .svcs6 = c->svcs6 };
 
@@ -757,7 +756,7 @@ link_pod(const struct np_config *c, const char *name)
 	    strspn(name + 3, "0123456789abcdef") != 8)
 		return 0;
 	ip = (uint32_t)strtoul(name + 3, NULL, 16);
-	return (ip ^ c->pod_net) >> (32 - c->pod_bits) ? 0 : ip;
+	return (ip ^ c->pods.net) >> (32 - c->pods.bits) ? 0 : ip;
 }
 
 static bool
@@ -765,7 +764,7 @@ link_ours(const struct np_config *c, const char *name)
 {
 	char ahead[LINK_TEXT];
 
-	snprintf(ahead, sizeof ahead, LINK_AHEAD, c->pod_net + 1);
+	snprintf(ahead, sizeof ahead, LINK_AHEAD, (unsigned)c->pods.net + 1);
 	return !strncmp(name, ahead, strlen(ahead)) || link_pod(c, name);
 }
 

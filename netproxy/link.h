@@ -34,9 +34,7 @@ struct link {
 	unsigned index; /* of the bridge */
 	const char *bridge;
 	uint32_t gateway; /* the bridge's address */
-	unsigned pod_bits;
-	uint32_t svc_net;
-	unsigned svc_bits;
+	struct addr_range pods, svcs;
 	struct addr_range pods6, svcs6; /* np_config's */
 	unsigned turned;                /* bit i: link_open turned link_knobs[i] */
 	struct owner owner;

@@ -97,7 +97,7 @@ bridge_is_set(const struct np *np)
 
 	while (f && fgets(line, sizeof line, f))
 		if (sscanf(line, "%15s %x", name, &dst) == 2 &&
-		    ntohl(dst) == np->config.svc_net && !strcmp(name, np->config.bridge))
+		    ntohl(dst) == np->config.svcs.net && !strcmp(name, np->config.bridge))
 			return true;
 	return !f;
 }

@@ -14,34 +14,45 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A pod's address there is made from its IPv4 address; services' are given out one by one. */
+static int
+range_check(struct addr_range r, bool services, bool v6, struct error **e)
+{
+	struct addr_lengths may = addr_lengths(services, v6);
+	char text[ADDR_TEXT];
+
+	if (r.v6 == v6 && r.bits >= may.widest && r.bits <= may.narrowest &&
+	    addr_head(r.net, r.bits, addr_bits(v6)) == r.net && r.net && addr_v6(r.net) == v6)
+		return 0;
+	return fail(e, WHY_INVALID,
+		    "%s/%u is no %srange for %s: it takes a network of /%u to /%u",
+		    addr_print(r.net, text), r.bits, v6 ? "IPv6 " : "",
+		    services ? "services" : "pods", may.widest, may.narrowest);
+}
+
+/* Of one family. */
+static int
+ranges_check(struct addr_range pods, struct addr_range svcs, bool v6, struct error **e)
+{
+	char text[ADDR_TEXT];
+
+	if (range_check(pods, false, v6, e) < 0 || range_check(svcs, true, v6, e) < 0)
+		return -1;
+	if (addr_overlap(pods, svcs))
+		return fail(e, WHY_INVALID, "the %sranges of pods and services overlap at %s",
+			    v6 ? "IPv6 " : "",
+			    addr_print(pods.bits > svcs.bits ? pods.net : svcs.net, text));
+	return 0;
+}
+
 static int
 config6_check(const struct np_config *c, struct error **e)
 {
-	const struct addr_range p = c->pods6, s = c->svcs6;
-	char text[ADDR_TEXT];
-
-	if (!p.bits && !s.bits)
+	if (!c->pods6.bits && !c->svcs6.bits)
 		return 0;
-	if (!p.bits || !s.bits)
+	if (!c->pods6.bits || !c->svcs6.bits)
 		return fail(e, WHY_INVALID,
 			    "pods and services have IPv6 both, or neither of them");
-	if (!p.v6 || p.bits < 16 || p.bits > 96 || addr_head(p.net, p.bits, 128) != p.net ||
-	    !addr_v6(p.net))
-		return fail(e, WHY_INVALID,
-			    "%s/%u is no IPv6 range for pods: it takes a network of /16 to /96",
-			    addr_print(p.net, text), p.bits);
-	if (!s.v6 || s.bits < 96 || s.bits > 124 || addr_head(s.net, s.bits, 128) != s.net ||
-	    !addr_v6(s.net))
-		return fail(e, WHY_INVALID,
-			    "%s/%u is no IPv6 range for services: it takes a network of /96 "
-			    "to /124",
-			    addr_print(s.net, text), s.bits);
-	if (addr_overlap(p, s))
-		return fail(e, WHY_INVALID,
-			    "the IPv6 ranges of pods and services overlap at %s",
-			    addr_print(s.net, text));
-	return 0;
+	return ranges_check(c->pods6, c->svcs6, true, e);
 }
 
 /* The bridge's name becomes part of rules and of file names below /proc/sys. */
@@ -51,8 +62,6 @@ config_check(const struct np_config *c, struct error **e)
 	static const char fine[] =
 	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
 	static const char capitals[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-	const struct addr_range pods = { c->pod_net, c->pod_bits, false },
-				svcs = { c->svc_net, c->svc_bits, false };
 	size_t n = c->bridge ? strlen(c->bridge) : 0;
 	char ip[LINK_TEXT];
 
@@ -63,21 +72,11 @@ config_check(const struct np_config *c, struct error **e)
 		return fail(e, WHY_INVALID,
 			    "the chains' names must begin with three capital letters, such as "
 			    "KDG");
-	if (c->pod_bits < 8 || c->pod_bits > 30 || c->pod_net << c->pod_bits)
-		return fail(e, WHY_INVALID,
-			    "%s/%u is no range for pods: it takes a network of /8 to /30",
-			    ipv4_print(c->pod_net, ip), c->pod_bits);
-	if (c->svc_bits < 8 || c->svc_bits > 30 || c->svc_net << c->svc_bits)
-		return fail(e, WHY_INVALID,
-			    "%s/%u is no range for services: it takes a network of /8 to /30",
-			    ipv4_print(c->svc_net, ip), c->svc_bits);
-	if (c->dns && !addr_within(c->dns, svcs))
+	if (ranges_check(c->pods, c->svcs, false, e) < 0)
+		return -1;
+	if (c->dns && !addr_within(c->dns, c->svcs))
 		return fail(e, WHY_INVALID, "%s, for DNS, is not in the services' range",
 			    ipv4_print(c->dns, ip));
-	if (addr_overlap(pods, svcs))
-		return fail(
-		    e, WHY_INVALID, "the ranges of pods and services overlap at %s",
-		    ipv4_print(c->pod_bits > c->svc_bits ? c->pod_net : c->svc_net, ip));
 	return config6_check(c, e);
 }
 
@@ -248,7 +247,10 @@ six_leave(const struct np_config *c)
 {
 	cleanup_error struct error *e = NULL;
 
-	if (down_rules(c, true, &e) < 0)
+	char table[RULES_NAME];
+
+	table_name(c->chains ? c->chains : "KDG", table);
+	if (down_rules(c, true, &e) < 0 || nft_remove(table, true, &e) < 0)
 		log_warn("netproxy", "rules of IPv6, from before, may be left: %s",
 			 error_text(e));
 }
@@ -278,15 +280,16 @@ six_open(struct np *np, const struct np_config *c, struct error **e)
 	struct np *six = np->six = np_new(&np->config);
 	enum tables_kind kind;
 
-	if (restore_find(c->iptables_restore, true, &six->restore, &kind, e) < 0 ||
+	table_name(np->config.chains, six->nft_table);
+	if ((c->nft && nl_open(&six->nft_nl, NETLINK_NETFILTER, e) < 0) ||
+	    restore_find(c->iptables_restore, true, &six->restore, &kind, e) < 0 ||
 	    tables_open(&six->tables, kind, true, np->config.chains, e) < 0)
 		return -1;
 	six->net = (struct rules_net){ .v6 = true,
 				       .bridge = np->config.bridge,
-				       .pod_net = c->pods6.net,
-				       .pod_bits = c->pods6.bits,
-				       .svc_net = c->svcs6.net,
-				       .svc_bits = c->svcs6.bits,
+				       .pods = c->pods6,
+				       .svcs = c->svcs6,
+				       .nft = c->nft,
 				       .turned = np->link.turned };
 	probe_matches(six);
 	if (tables_mixed(&six->tables))
@@ -320,10 +323,8 @@ np_open(const struct np_config *c, struct np **ret, struct error **e)
 	if (had6 && !c->pods6.bits) /* the bridge is ours: link_open asked */
 		six_leave(c);
 	np->net = (struct rules_net){ .bridge = np->config.bridge,
-				      .pod_net = c->pod_net,
-				      .pod_bits = c->pod_bits,
-				      .svc_net = c->svc_net,
-				      .svc_bits = c->svc_bits,
+				      .pods = c->pods,
+				      .svcs = c->svcs,
 				      .dns = c->dns,
 				      .nft = c->nft,
 				      .turned = np->link.turned };
@@ -352,6 +353,8 @@ rules_close(struct np *np)
 		close(np->idle);
 	commit_done(np);
 	tables_close(&np->tables);
+	nl_close(&np->nft_nl);
+	map_done(&np->shapes);
 	free(np->restore);
 }
 
@@ -372,8 +375,6 @@ np_close(struct np *np)
 	free((char *)np->config.bridge);
 	free((char *)np->config.chains);
 	free((char *)np->config.owner);
-	nl_close(&np->nft_nl);
-	map_done(&np->shapes);
 	free(np);
 }
 
@@ -404,11 +405,9 @@ np_node_ip6(struct np *np)
 addr
 np_pod(const struct np *np, addr ip)
 {
-	struct addr_range pods = { np->config.pod_net, np->config.pod_bits, false };
-
 	if (!np->net.v6)
 		return ip;
-	return addr_within(ip, pods) ? np->net.pod_net | ip : 0;
+	return addr_within(ip, np->config.pods) ? np->net.pods.net | ip : 0;
 }
 
 /* Unknown as well: who is asked for it takes nothing away then. */
@@ -438,12 +437,12 @@ ip_check(const struct np *np, uint32_t ip, struct error **e)
 {
 	const struct np_config *c = &np->config;
 	char text[LINK_TEXT], net[LINK_TEXT];
-	uint32_t host = ip & (uint32_t)(UINT64_C(0xffffffff) >> c->pod_bits);
+	uint32_t host = ip & (uint32_t)(UINT64_C(0xffffffff) >> c->pods.bits);
 
-	if ((ip ^ c->pod_net) >> (32 - c->pod_bits) || host < 2 ||
-	    host == UINT64_C(0xffffffff) >> c->pod_bits)
+	if ((ip ^ c->pods.net) >> (32 - c->pods.bits) || host < 2 ||
+	    host == UINT64_C(0xffffffff) >> c->pods.bits)
 		return fail(e, WHY_INVALID, "%s is no pod's address in %s/%u",
-			    ipv4_print(ip, text), ipv4_print(c->pod_net, net), c->pod_bits);
+			    ipv4_print(ip, text), ipv4_print(c->pods.net, net), c->pods.bits);
 	return 0;
 }
 
@@ -564,7 +563,7 @@ check_nft(struct np *np, struct error **e)
 		return -1;
 	if (print == np->nft_print)
 		return 0;
-	if (nft_look(&np->nft_nl, np->nft_table, &seen, e) < 0)
+	if (nft_look(&np->nft_nl, np->nft_table, np->net.v6, &seen, e) < 0)
 		return -1;
 	if (np->written ? commit_nft_matches(np, &seen) : seen.rules)
 		np->nft_print = print;
@@ -701,8 +700,9 @@ np_down(const struct np_config *c, struct error **e)
 	    down_rules(c, true, rc < 0 ? NULL : e) < 0)
 		rc = -1;
 	table_name(c->chains ? c->chains : "KDG", table);
-	if (nft_remove(table, rc < 0 ? NULL : e) < 0)
-		rc = -1;
+	for (int v6 = 0; v6 < 2; v6++)
+		if (nft_remove(table, v6, rc < 0 ? NULL : e) < 0)
+			rc = -1;
 	if (down_addresses(c, rc < 0 ? NULL : e) < 0)
 		rc = -1;
 	if (fence_remove(c, rc < 0 ? NULL : e) < 0)

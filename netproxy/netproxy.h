@@ -14,13 +14,10 @@ struct error;
 struct np;
 
 struct np_config {
-	const char *bridge; /* "kedge0" */
-	uint32_t pod_net;   /* 10.42.0.0; the bridge gets .1 */
-	unsigned pod_bits;  /* 16 */
-	uint32_t svc_net;
-	unsigned svc_bits;
-	struct addr_range pods6, svcs6; /* bits 0: no IPv6; of pods at most 96 */
-	uint32_t dns; /* the bridge gets this address of svc_net too, for a server of names on
+	const char *bridge;             /* "kedge0" */
+	struct addr_range pods, svcs;   /* 10.42.0.0/16, of which the bridge gets .1 */
+	struct addr_range pods6, svcs6; /* bits 0: no IPv6 */
+	uint32_t dns; /* the bridge gets this address of svcs too, for a server of names on
 			 port 53 that pods and the host may ask, and nobody else; 0: none */
 	const char *chains; /* three capitals that begin each chain's name; NULL: "KDG" */
 	const char *owner;  /* the state folder, which tells one kedged from another in the

@@ -2,9 +2,16 @@
 #include "nfm.h"
 #include <arpa/inet.h>
 #include <assert.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <string.h>
+
+uint8_t
+nfm_family(const struct nfm *w)
+{
+	return w->v6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
+}
 
 static void
 align(struct nfm *w)

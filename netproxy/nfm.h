@@ -2,6 +2,7 @@
 #ifndef KEDGE_NFM_H
 #define KEDGE_NFM_H
 #include "reconcile/base/buf.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 struct nfm {
@@ -9,7 +10,9 @@ struct nfm {
 	size_t msg;    /* the open message */
 	uint32_t line; /* its nlmsg_seq */
 	uint32_t ids;  /* of sets, in this transaction */
+	bool v6;       /* of the table of IPv6 */
 };
+uint8_t nfm_family(const struct nfm *);
 
 /* The former one ends here. */
 void nfm_begin(struct nfm *, uint16_t type, uint16_t flags, uint8_t family, uint16_t res);

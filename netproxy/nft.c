@@ -1,17 +1,26 @@
 /* nft.c -- see nft.h. */
 #include "nft.h"
-#include "link.h"
 #include "reconcile/base/cleanup.h"
+#include <assert.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define IN       " ip " NFT_TABLE " "
 #define LOCAL_AT 65536 /* the first slot of this host's endpoints */
 #define NAME     48
-#define NFT_END  32
+#define NFT_END  (ADDR_TEXT + 3 + 24)
+#define NFT_KEY  128 /* "fd43::80 . tcp . 80" */
+
+/* What differs between the families. */
+static const struct words {
+	const char *in; /* what follows the kind of an object */
+	const char *ip, *type, *loopback;
+} all_words[2] = {
+	{ " ip " NFT_TABLE " ", "ip", "ipv4_addr", "127.0.0.0/8" },
+	{ " ip6 " NFT_TABLE " ", "ip6", "ipv6_addr", "::1/128" },
+};
 
 /* Slots are in a map for each protocol, for nft takes a map of ports to be of one. */
 static const struct slots {
@@ -49,10 +58,11 @@ slots_kind(char kind)
 
 struct one {
 	const struct np_service *s;
+	const struct words *w;
 	struct chain *c;
 	const struct np_endpoint *at; /* settled */
 	size_t *mine;                 /* those of this host, `local` of them */
-	char (*text)[NFT_END];        /* "10.42.0.2 . 8080" */
+	char (*text)[NFT_END];        /* "10.42.0.2 . 8080", "fd42::a2a:2 . 8080" */
 	size_t n, local;
 	uint64_t hash;
 };
@@ -117,11 +127,24 @@ nft_settle(struct np_endpoint *at, size_t *n, const struct np_service *was)
 	free(taken);
 }
 
+/* Most of a load is this and what follows: by hand. */
+static void
+number_print(size_t x, char to[static 24])
+{
+	char text[24], *at = text + sizeof text;
+
+	*--at = 0;
+	do
+		*--at = '0' + (char)(x % 10);
+	while (x /= 10);
+	memcpy(to, at, (size_t)(text + sizeof text - at));
+}
+
 static void
 endpoints_take(struct one *o)
 {
 	const struct np_service *s = o->s;
-	char ip[LINK_TEXT];
+	size_t n;
 
 	o->at = s->endpoints;
 	o->n = s->n;
@@ -130,8 +153,9 @@ endpoints_take(struct one *o)
 	for (size_t i = 0; i < o->n; i++) {
 		if (!o->at[i].away)
 			o->mine[o->local++] = i;
-		snprintf(o->text[i], NFT_END, "%s . %u", ipv4_print(o->at[i].ip, ip),
-			 o->at[i].port);
+		n = strlen(addr_print(o->at[i].ip, o->text[i]));
+		memcpy(o->text[i] + n, " . ", 3);
+		number_print(o->at[i].port, o->text[i] + n + 3);
 	}
 }
 
@@ -153,7 +177,7 @@ spread_chain(struct one *o, char kind, bool mine)
 	snprintf(name, sizeof name, "%c-%016jx", kind, (uintmax_t)o->hash);
 	line(o, "c %s", name);
 	for (size_t i = 0; i < n; i++)
-		line(o, "r %s ip saddr @a-%016jx goto e-%016jx", name,
+		line(o, "r %s %s saddr @a-%016jx goto e-%016jx", name, o->w->ip,
 		     endpoint_hash(o, mine ? o->mine[i] : i),
 		     endpoint_hash(o, mine ? o->mine[i] : i));
 	buf_addf(&o->c->body, "r %s numgen random mod %zu vmap {", name, n);
@@ -167,7 +191,8 @@ static void
 affinity_chains(const struct rules_net *net, struct one *o)
 {
 	const struct np_service *s = o->s;
-	char ip[LINK_TEXT];
+	const char *of = o->w->ip;
+	char ip[ADDR_TEXT];
 	uintmax_t h = o->hash;
 
 	for (size_t i = 0; i < o->n; i++) {
@@ -175,10 +200,11 @@ affinity_chains(const struct rules_net *net, struct one *o)
 
 		line(o, "s a-%016jx", e);
 		line(o, "c e-%016jx", e);
-		line(o, "r e-%016jx update @a-%016jx { ip saddr timeout %us }", e, e,
+		line(o, "r e-%016jx update @a-%016jx { %s saddr timeout %us }", e, e, of,
 		     s->affinity_s);
-		line(o, "r e-%016jx meta l4proto %s dnat to %s:%u", e, rules_proto(s->proto),
-		     ipv4_print(o->at[i].ip, ip), o->at[i].port);
+		line(o, "r e-%016jx meta l4proto %s dnat to %s%s%s:%u", e,
+		     rules_proto(s->proto), s->v6 ? "[" : "", addr_print(o->at[i].ip, ip),
+		     s->v6 ? "]" : "", o->at[i].port);
 	}
 	spread_chain(o, 's', false);
 	if (o->local && o->local < o->n)
@@ -191,8 +217,8 @@ affinity_chains(const struct rules_net *net, struct one *o)
 		     RULES_MARK, h);
 		return;
 	}
-	line(o, "r x-%016jx ip saddr %s/%u goto s-%016jx", h, ipv4_print(net->pod_net, ip),
-	     net->pod_bits, h);
+	line(o, "r x-%016jx %s saddr %s/%u goto s-%016jx", h, of, addr_print(net->pods.net, ip),
+	     net->pods.bits, h);
 	line(o, "r x-%016jx fib saddr type local meta mark set meta mark or 0x%x goto s-%016jx",
 	     h, RULES_MARK, h);
 	if (o->local)
@@ -222,23 +248,19 @@ verdict(const struct one *o, enum entry from, char kind, char to[static NAME])
 		snprintf(to, NAME, "%c-%zu", kind, o->n);
 }
 
-/* Most of a load is this: by hand. */
 static void
 slot(struct one *o, const char *map, const char *key, size_t n, size_t i)
 {
 	struct buf *b = &o->c->body;
-	char number[24], *at = number + sizeof number;
-	size_t x = n;
+	char number[24];
 
-	do
-		*--at = '0' + x % 10;
-	while (x /= 10);
+	number_print(n, number);
 	buf_adds(b, "e ");
 	buf_adds(b, map);
 	buf_addc(b, ' ');
 	buf_adds(b, key);
 	buf_adds(b, " . ");
-	buf_add(b, at, (size_t)(number + sizeof number - at));
+	buf_adds(b, number);
 	buf_adds(b, " : ");
 	buf_adds(b, o->text[i]);
 	buf_addc(b, '\n');
@@ -258,21 +280,22 @@ slots(struct one *o, const char *map, const char *key)
 
 /* `ip` 0: at every address of the host. */
 static void
-entrance(struct one *o, enum entry from, uint32_t ip, uint16_t port, bool gate)
+entrance(struct one *o, enum entry from, addr ip, uint16_t port, bool gate)
 {
 	const struct np_service *s = o->s;
-	char key[64], to[NAME], text[LINK_TEXT];
+	char key[NFT_KEY], to[NAME], text[ADDR_TEXT];
 	int n = 0;
 
 	if (ip)
-		n = snprintf(key, sizeof key, "%s . ", ipv4_print(ip, text));
+		n = snprintf(key, sizeof key, "%s . ", addr_print(ip, text));
 	snprintf(key + n, sizeof key - n, "%s . %u", rules_proto(s->proto), port);
 	verdict(o, from, slots_of(s->proto, !ip)->kind, to);
 	if (gate) {
 		line(o, "c g-%016jx", (uintmax_t)o->hash);
 		for (size_t i = 0; i < s->nsources; i++)
-			line(o, "r g-%016jx ip saddr %s/%u goto %s", (uintmax_t)o->hash,
-			     ipv4_print(s->sources[i].net, text), s->sources[i].bits, to);
+			line(o, "r g-%016jx %s saddr %s/%u goto %s", (uintmax_t)o->hash,
+			     o->w->ip, addr_print(s->sources[i].net, text), s->sources[i].bits,
+			     to);
 		snprintf(to, sizeof to, "g-%016jx", (uintmax_t)o->hash);
 	}
 	line(o, "e %s %s : goto %s", ip ? "addr" : "port", key, to);
@@ -282,8 +305,8 @@ entrance(struct one *o, enum entry from, uint32_t ip, uint16_t port, bool gate)
 void
 nft_service(const struct rules_net *net, const struct np_service *s, struct chains *out)
 {
-	struct one o = { .s = s, .hash = hash_str(0, s->id) };
-	char name[RULES_NAME], ip[LINK_TEXT];
+	struct one o = { .s = s, .w = &all_words[s->v6], .hash = hash_str(0, s->id) };
+	char name[RULES_NAME], ip[ADDR_TEXT];
 
 	if (!s->n || rules_leave_out(net, s))
 		return;
@@ -301,8 +324,13 @@ nft_service(const struct rules_net *net, const struct np_service *s, struct chai
 	if (s->node_port)
 		entrance(&o, OUTSIDE, s->node_ip, s->node_port, false);
 	for (size_t i = 0; i < o.n; i++) {
-		ipv4_print(o.at[i].ip, ip);
-		line(&o, "e self %s . %s", ip, ip);
+		addr_print(o.at[i].ip, ip);
+		buf_adds(&o.c->body, "e self ");
+		buf_adds(&o.c->body, ip);
+		buf_adds(&o.c->body, " . ");
+		buf_adds(&o.c->body, ip);
+		buf_addc(&o.c->body, '\n');
+		o.c->rules++;
 	}
 	free(o.text);
 	free(o.mine);
@@ -350,31 +378,31 @@ shapes_find(struct nft_text *t, const char *at)
 static void
 shape_rules(const struct rules_net *net, const char *name, struct buf *b)
 {
+	const struct words *w = &all_words[net->v6];
 	bool shared = name[1] == '-';
-	char plain = shared ? *name : name[1], ip[LINK_TEXT];
+	char plain = shared ? *name : name[1], ip[ADDR_TEXT];
 	const struct slots *in = slots_kind(plain);
-	const char *key = in->port ? "" : "ip daddr . ";
 	size_t n = 0, local = 0;
 
 	sscanf(strchr(name, '-') + 1, "%zu-%zu", &n, &local);
 	if (*name == 'x')
-		buf_addf(b, "add rule" IN "%s meta mark set meta mark or 0x%x goto %c-%zu\n",
+		buf_addf(b, "add rule%s%s meta mark set meta mark or 0x%x goto %c-%zu\n", w->in,
 			 name, RULES_MARK, plain, n);
 	if (*name == 'l') {
-		buf_addf(b, "add rule" IN "%s ip saddr %s/%u goto %c-%zu\n", name,
-			 ipv4_print(net->pod_net, ip), net->pod_bits, plain, n);
+		buf_addf(b, "add rule%s%s %s saddr %s/%u goto %c-%zu\n", w->in, name, w->ip,
+			 addr_print(net->pods.net, ip), net->pods.bits, plain, n);
 		buf_addf(b,
-			 "add rule" IN "%s fib saddr type local meta mark set meta mark or "
+			 "add rule%s%s fib saddr type local meta mark set meta mark or "
 			 "0x%x goto %c-%zu\n",
-			 name, RULES_MARK, plain, n);
+			 w->in, name, RULES_MARK, plain, n);
 		if (local)
-			buf_addf(b, "add rule" IN "%s goto k%c-%zu\n", name, plain, local);
+			buf_addf(b, "add rule%s%s goto k%c-%zu\n", w->in, name, plain, local);
 	}
 	if (shared || *name == 'k')
 		buf_addf(b,
-			 "add rule" IN "%s dnat to %smeta l4proto . th dport . numgen random "
+			 "add rule%s%s dnat to %s%smeta l4proto . th dport . numgen random "
 			 "mod %zu",
-			 name, key, n);
+			 w->in, name, in->port ? "" : w->ip, in->port ? "" : " daddr . ", n);
 	if (*name == 'k')
 		buf_addf(b, " offset %d", LOCAL_AT);
 	if (shared || *name == 'k')
@@ -386,7 +414,7 @@ shapes_make(struct nft_text *t, const struct rules_net *net, struct buf *to)
 {
 	for (struct map_slot *s = map_first(t->shapes); s; s = map_next(t->shapes, s))
 		if (s->value == &pending)
-			buf_addf(to, "add chain" IN "%s\n", s->key);
+			buf_addf(to, "add chain%s%s\n", all_words[net->v6].in, s->key);
 	for (struct map_slot *s = map_first(t->shapes); s; s = map_next(t->shapes, s))
 		if (s->value == &pending) {
 			shape_rules(net, s->key, to);
@@ -430,10 +458,12 @@ lines_map(const char *text, struct map *to)
 }
 
 static void
-element(struct buf *to, const char *verb, size_t map, const char *at, const char *end)
+element(struct buf *to, const char *verb, const char *in, size_t map, const char *at,
+	const char *end)
 {
 	buf_adds(to, verb);
-	buf_adds(to, " element" IN);
+	buf_adds(to, " element");
+	buf_adds(to, in);
 	buf_adds(to, maps[map]);
 	buf_adds(to, " { ");
 	buf_add(to, at, (size_t)(end - at));
@@ -448,11 +478,14 @@ element_put(struct nft_text *t, const char *x)
 	const char *at = x + 2 + strlen(maps[map]) + 1, *end = line_end(x);
 
 	if (map == SELF || (t->whole && map <= PORT)) {
-		const char *colon = memmem(x, (size_t)(end - x), " : ", 3);
-		char key[128];
+		const char *colon = map == SELF ? end : strstr(x, " : ");
+		char key[NFT_KEY + 16];
+		size_t n = (size_t)(colon - x);
 		bool before;
 
-		snprintf(key, sizeof key, "%.*s", (int)((colon ? colon : end) - x), x);
+		assert(n < sizeof key);
+		memcpy(key, x, n);
+		key[n] = 0;
 		before = map_put(&t->keys, key, t);
 		if (map == SELF && before)
 			return;
@@ -466,7 +499,8 @@ element_put(struct nft_text *t, const char *x)
 	t->put_n += map != SELF;
 	t->loaded[map]++;
 	/* create: what another service has already is no element to share */
-	element(&t->put[map], t->whole || map == SELF ? "add" : "create", map, at, end);
+	element(&t->put[map], t->whole || map == SELF ? "add" : "create", all_words[t->v6].in,
+		map, at, end);
 }
 
 /* @self is not shrunk: an address that is both ends of a packet is as true without services. */
@@ -479,7 +513,7 @@ element_gone(struct nft_text *t, const char *x)
 	if (map == SELF)
 		return;
 	t->gone_n++;
-	element(&t->gone[map], "delete", map, at, strstr(at, " : "));
+	element(&t->gone[map], "delete", all_words[t->v6].in, map, at, strstr(at, " : "));
 }
 
 /* What is no element: a service's own sets, chains and rules. */
@@ -503,20 +537,21 @@ has_line(const char *text, const char *x, size_t n)
 static void
 own_put(struct nft_text *t, const char *had, const char *has)
 {
+	const struct words *w = &all_words[t->v6];
+
 	for (const char *at = has; *at; at += strcspn(at, "\n") + 1) {
 		int n = (int)strcspn(at, "\n") - 2;
 
 		if (*at == 's')
 			buf_addf(&t->made,
-				 "add set" IN
-				 "%.*s { type ipv4_addr; flags dynamic,timeout; }\n",
-				 n, at + 2);
+				 "add set%s%.*s { type %s; flags dynamic,timeout; }\n", w->in,
+				 n, at + 2, w->type);
 		if (*at == 'c')
-			buf_addf(&t->made, "add chain" IN "%.*s\n", n, at + 2);
+			buf_addf(&t->made, "add chain%s%.*s\n", w->in, n, at + 2);
 		if (*at == 'c' && has_line(had, at, n + 2))
-			buf_addf(&t->made, "flush chain" IN "%.*s\n", n, at + 2);
+			buf_addf(&t->made, "flush chain%s%.*s\n", w->in, n, at + 2);
 		if (*at == 'r')
-			buf_addf(&t->rules, "add rule" IN "%.*s\n", n, at + 2);
+			buf_addf(&t->rules, "add rule%s%.*s\n", w->in, n, at + 2);
 	}
 }
 
@@ -534,7 +569,8 @@ own_gone(struct nft_text *t, const char *had, const char *has)
 			int n = (int)strcspn(at, "\n") - 2;
 
 			if (*at == steps[i].line && !has_line(has, at, n + 2))
-				buf_addf(&t->last, "%s" IN "%.*s\n", steps[i].verb, n, at + 2);
+				buf_addf(&t->last, "%s%s%.*s\n", steps[i].verb,
+					 all_words[t->v6].in, n, at + 2);
 		}
 }
 
@@ -607,30 +643,39 @@ room(const struct nft_text *t, size_t map)
 static void
 base_chains(const struct rules_net *net, struct buf *to)
 {
-	static const char head[] =
-	    "add chain" IN "d\n"
-	    "add rule" IN "d ip daddr . meta l4proto . th dport vmap @addr\n"
-	    "add rule" IN
-	    "d ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th dport "
-	    "vmap @port\n"
-	    "add chain" IN "pre { type nat hook prerouting priority -105; }\n"
-	    "add rule" IN "pre goto d\n"
-	    "add chain" IN "out { type nat hook output priority -105; }\n"
-	    "add rule" IN "out goto d\n"
-	    "add chain" IN "post { type nat hook postrouting priority 95; }\n"
-	    "add rule" IN
-	    "post ct status dnat ip saddr . ip daddr @self masquerade fully-random\n";
-	char ip[LINK_TEXT];
+	static const struct {
+		const char *name, *hook;
+		int priority;
+	} hooks[] = { { "pre", "prerouting", -105 },
+		      { "out", "output", -105 },
+		      { "post", "postrouting", 95 } };
+	const struct words *w = &all_words[net->v6];
+	char ip[ADDR_TEXT];
 
-	buf_adds(to, head);
+	buf_addf(to, "add chain%sd\n", w->in);
+	buf_addf(to, "add rule%sd %s daddr . meta l4proto . th dport vmap @addr\n", w->in,
+		 w->ip);
 	buf_addf(to,
-		 "add rule" IN
-		 "post meta mark and 0x%x == 0x%x meta mark set meta mark and 0x%x "
+		 "add rule%sd %s daddr != %s fib daddr type local meta l4proto . th dport "
+		 "vmap @port\n",
+		 w->in, w->ip, w->loopback);
+	for (size_t i = 0; i < sizeof hooks / sizeof *hooks; i++) {
+		buf_addf(to, "add chain%s%s { type nat hook %s priority %d; }\n", w->in,
+			 hooks[i].name, hooks[i].hook, hooks[i].priority);
+		if (i < 2)
+			buf_addf(to, "add rule%s%s goto d\n", w->in, hooks[i].name);
+	}
+	buf_addf(to,
+		 "add rule%spost ct status dnat %s saddr . %s daddr @self masquerade "
+		 "fully-random\n",
+		 w->in, w->ip, w->ip);
+	buf_addf(to,
+		 "add rule%spost meta mark and 0x%x == 0x%x meta mark set meta mark and 0x%x "
 		 "masquerade fully-random\n",
-		 RULES_MARK, RULES_MARK, ~(unsigned)RULES_MARK);
-	buf_addf(
-	    to, "add rule" IN "post ip saddr %s/%u oifname != \"%s\" masquerade fully-random\n",
-	    ipv4_print(net->pod_net, ip), net->pod_bits, net->bridge);
+		 w->in, RULES_MARK, RULES_MARK, ~(unsigned)RULES_MARK);
+	buf_addf(to,
+		 "add rule%spost %s saddr %s/%u oifname != \"%s\" masquerade fully-random\n",
+		 w->in, w->ip, addr_print(net->pods.net, ip), net->pods.bits, net->bridge);
 }
 
 /* What does not depend on services. */
@@ -638,40 +683,40 @@ static void
 base(const struct nft_text *t, const struct rules_net *net, struct buf *to)
 {
 	/* Declared as tcp: nft 1.0.6 cannot use a map it finds in the kernel as of th. */
-	static const char first[] = "add table ip " NFT_TABLE "\ndelete table ip " NFT_TABLE
-				    "\nadd table ip " NFT_TABLE "\n";
+	const struct words *w = &all_words[net->v6];
 
-	buf_adds(to, first);
 	buf_addf(to,
-		 "add map" IN
-		 "addr { typeof ip daddr . meta l4proto . tcp dport : verdict; size %u; }\n",
-		 room(t, ADDR));
+		 "add table %s " NFT_TABLE "\ndelete table %s " NFT_TABLE
+		 "\nadd table %s " NFT_TABLE "\n",
+		 w->ip, w->ip, w->ip);
 	buf_addf(to,
-		 "add map" IN "port { typeof meta l4proto . tcp dport : verdict; size %u; }\n",
-		 room(t, PORT));
-	buf_addf(to, "add set" IN "self { type ipv4_addr . ipv4_addr; size %u; }\n",
+		 "add map%saddr { typeof %s daddr . meta l4proto . tcp dport : verdict; size "
+		 "%u; }\n",
+		 w->in, w->ip, room(t, ADDR));
+	buf_addf(to, "add map%sport { typeof meta l4proto . tcp dport : verdict; size %u; }\n",
+		 w->in, room(t, PORT));
+	buf_addf(to, "add set%sself { type %s . %s; size %u; }\n", w->in, w->type, w->type,
 		 room(t, SELF));
 	for (size_t k = 0; k < sizeof all_slots / sizeof *all_slots; k++) {
 		const char *p = rules_proto(all_slots[k].proto);
+		bool port = all_slots[k].port;
 
 		buf_addf(to,
-			 "add map" IN
-			 "%s { typeof %smeta l4proto . %s dport . numgen random mod "
-			 "65536 : ip daddr . %s dport; size %u; }\n",
-			 all_slots[k].map, all_slots[k].port ? "" : "ip daddr . ", p, p,
-			 room(t, SELF + 1 + k));
+			 "add map%s%s { typeof %s%smeta l4proto . %s dport . numgen random mod "
+			 "65536 : %s daddr . %s dport; size %u; }\n",
+			 w->in, all_slots[k].map, port ? "" : w->ip, port ? "" : " daddr . ", p,
+			 w->ip, p, room(t, SELF + 1 + k));
 	}
 	base_chains(net, to);
 }
 
 void
-nft_text_keep(struct nft_text *t, const char *set, uint32_t ip, unsigned timeout_s,
-	      unsigned left_s)
+nft_text_keep(struct nft_text *t, const char *set, addr ip, unsigned timeout_s, unsigned left_s)
 {
-	char text[LINK_TEXT];
+	char text[ADDR_TEXT];
 
-	buf_addf(&t->last, "add element" IN "%s { %s timeout %us expires %us }\n", set,
-		 ipv4_print(ip, text), timeout_s, left_s);
+	buf_addf(&t->last, "add element%s%s { %s timeout %us expires %us }\n",
+		 all_words[t->v6].in, set, addr_print(ip, text), timeout_s, left_s);
 }
 
 unsigned
@@ -693,7 +738,8 @@ nft_chain_rules(const struct rules_net *net, const char *chain, struct buf *to)
 {
 	cleanup_buf struct buf text = { 0 };
 	char begin[128];
-	size_t n = (size_t)snprintf(begin, sizeof begin, "add rule" IN "%s ", chain);
+	size_t n = (size_t)snprintf(begin, sizeof begin, "add rule%s%s ", all_words[net->v6].in,
+				    chain);
 
 	base_chains(net, &text);
 	if (strchr(chain, '-'))

@@ -1,7 +1,7 @@
 /* nft.h -- services as elements of nftables maps.  Pure: same model, same text.
  *
- * In a table of its own, KDG-nat; filter, and with it refusals and network policies, stays
- * with iptables, which sees packets after the translation in either case.
+ * In a table of its own for each family, KDG-nat; filter, and with it refusals and network
+ * policies, stays with iptables, which sees packets after the translation in either case.
  *
  *   pre, out (nat hooks, before iptables' own) -> d
  *     address . protocol . port           vmap @addr   VIPs, outer addresses, node ports of
@@ -50,6 +50,7 @@ struct nft_text {
 	struct buf gone[NFT_MAPS], made, rules, put[NFT_MAPS], last; /* in this order */
 	struct map *shapes; /* the caller's: shared chains there are */
 	struct map keys;    /* entrances of this text, for a load, and of @self */
+	bool v6;            /* of the table of IPv6 */
 	bool whole;         /* a load: the table begins anew */
 	bool taken;         /* the last entrance is another's, so its slots are as well */
 	unsigned twice;     /* elements that two services claim; the first has it */
@@ -59,7 +60,7 @@ struct nft_text {
 /* From what a service had to what it has; either may be NULL. */
 void nft_text_change(struct nft_text *, const char *had, const char *has);
 /* An affinity that a load has to keep, in a set that it makes. */
-void nft_text_keep(struct nft_text *, const char *set, uint32_t ip, unsigned timeout_s,
+void nft_text_keep(struct nft_text *, const char *set, addr ip, unsigned timeout_s,
 		   unsigned left_s);
 /* The input of nft; empty when nothing changes. */
 void nft_text_end(struct nft_text *, const struct rules_net *, struct buf *to);

@@ -2,7 +2,7 @@
  *
  * A rule is read from the left: each form that nft.c writes is a row below. */
 #include "nfm.h"
-#include "reconcile/base/ipv4.h"
+#include "reconcile/base/addr.h"
 #include <arpa/inet.h>
 #include <assert.h>
 #include <endian.h>
@@ -25,6 +25,7 @@ struct rule {
 	struct nfm *w;
 	const char *at;
 	uint32_t map; /* the next anonymous one */
+	bool v6;      /* of the table of IPv6 */
 };
 
 static bool
@@ -49,15 +50,28 @@ number(struct rule *r)
 	return n;
 }
 
-static uint32_t
+/* "192.0.2.1", "fd42::1"; [fd42::1] where a port follows. */
+static addr
 address(struct rule *r)
 {
-	unsigned a, b, c, d;
-	int n = 0, got = sscanf(r->at, "%u.%u.%u.%u%n", &a, &b, &c, &d, &n);
+	char text[ADDR_TEXT];
+	bool brackets = take(r, "["), fine;
+	size_t n = strspn(r->at, r->v6 ? "0123456789abcdef:." : "0123456789.");
+	addr ip = 0;
 
-	assert(got == 4);
+	assert(n < sizeof text);
+	memcpy(text, r->at, n);
+	text[n] = 0;
 	r->at += n;
-	return a << 24 | b << 16 | c << 8 | d;
+	/* ::1 and 0.0.0.0/0 are nobody's on a network, and yet in rules */
+	fine = addr_read(text, &ip) || !strcmp(text, "0.0.0.0") || !strcmp(text, "::");
+	if (!fine && !strcmp(text, "::1")) {
+		fine = true;
+		ip = 1;
+	}
+	assert(fine && (!brackets || *r->at == ']'));
+	r->at += brackets;
+	return ip;
 }
 
 static void
@@ -123,18 +137,24 @@ meta(struct rule *r, uint16_t attribute, uint32_t reg, uint32_t key)
 	end(r, x);
 }
 
-/* Marks and the state of a connection are in the host's order. */
 static void
-bits(struct rule *r, uint32_t keep, uint32_t flip)
+bits_of(struct rule *r, const void *keep, const void *flip, size_t n)
 {
 	struct expr x = begin(r, "bitwise");
 
 	nfm_put32(r->w, NFTA_BITWISE_SREG, NFT_REG_1);
 	nfm_put32(r->w, NFTA_BITWISE_DREG, NFT_REG_1);
-	nfm_put32(r->w, NFTA_BITWISE_LEN, sizeof keep);
-	value(r, NFTA_BITWISE_MASK, &keep, sizeof keep);
-	value(r, NFTA_BITWISE_XOR, &flip, sizeof flip);
+	nfm_put32(r->w, NFTA_BITWISE_LEN, n);
+	value(r, NFTA_BITWISE_MASK, keep, n);
+	value(r, NFTA_BITWISE_XOR, flip, n);
 	end(r, x);
+}
+
+/* Marks and the state of a connection are in the host's order. */
+static void
+bits(struct rule *r, uint32_t keep, uint32_t flip)
+{
+	bits_of(r, &keep, &flip, sizeof keep);
 }
 
 static void
@@ -177,7 +197,7 @@ nat(struct rule *r, uint32_t port_reg, bool fixed)
 	struct expr x = begin(r, "nat");
 
 	nfm_put32(r->w, NFTA_NAT_TYPE, NFT_NAT_DNAT);
-	nfm_put32(r->w, NFTA_NAT_FAMILY, NFPROTO_IPV4);
+	nfm_put32(r->w, NFTA_NAT_FAMILY, r->v6 ? NFPROTO_IPV6 : NFPROTO_IPV4);
 	nfm_put32(r->w, NFTA_NAT_REG_ADDR_MIN, NFT_REG_1);
 	nfm_put32(r->w, NFTA_NAT_REG_PROTO_MIN, port_reg);
 	if (fixed)
@@ -201,13 +221,32 @@ numgen(struct rule *r, uint32_t reg)
 /* -- what a rule is of ------------------------------------------------------ */
 
 enum { IP_SOURCE = 12, IP_DESTINATION = 16, TH_DESTINATION = 2 };
+enum { IP6_SOURCE = 8, IP6_DESTINATION = 24 };
 
-/* The n-th field of a key: registers of four bytes, of which the first has a name for
- * itself. */
+/* What begins behind n registers of four bytes, of which four have a name of their own. */
 static uint32_t
 field_reg(unsigned n)
 {
-	return n ? NFT_REG32_00 + n : NFT_REG_1;
+	return n % 4 ? NFT_REG32_00 + n : NFT_REG_1 + n / 4;
+}
+
+/* "ip saddr"; of IPv6 it takes four registers. */
+static bool
+field_address(struct rule *r, unsigned *n)
+{
+	bool source;
+
+	if (!take(r, r->v6 ? "ip6 " : "ip "))
+		return false;
+	source = take(r, "saddr");
+	if (!source && !take(r, "daddr"))
+		return false;
+	payload(r, field_reg(*n), NFT_PAYLOAD_NETWORK_HEADER,
+		r->v6 ? (source ? IP6_SOURCE : IP6_DESTINATION)
+		      : (source ? IP_SOURCE : IP_DESTINATION),
+		r->v6 ? 16 : 4);
+	*n += r->v6 ? 4 : 1;
+	return true;
 }
 
 /* One or more fields, " . " between them, into as many registers; false: it is something else
@@ -218,18 +257,15 @@ fields(struct rule *r)
 	unsigned n = 0;
 
 	do {
-		uint32_t reg = field_reg(n++);
-
-		if (take(r, "ip saddr"))
-			payload(r, reg, NFT_PAYLOAD_NETWORK_HEADER, IP_SOURCE, 4);
-		else if (take(r, "ip daddr"))
-			payload(r, reg, NFT_PAYLOAD_NETWORK_HEADER, IP_DESTINATION, 4);
-		else if (take(r, "meta l4proto"))
-			meta(r, NFTA_META_DREG, reg, NFT_META_L4PROTO);
+		if (field_address(r, &n))
+			continue;
+		if (take(r, "meta l4proto"))
+			meta(r, NFTA_META_DREG, field_reg(n++), NFT_META_L4PROTO);
 		else if (take(r, "th dport"))
-			payload(r, reg, NFT_PAYLOAD_TRANSPORT_HEADER, TH_DESTINATION, 2);
+			payload(r, field_reg(n++), NFT_PAYLOAD_TRANSPORT_HEADER, TH_DESTINATION,
+				2);
 		else if (take(r, "numgen random mod "))
-			numgen(r, reg);
+			numgen(r, field_reg(n++));
 		else
 			return false;
 	} while (take(r, " . "));
@@ -239,14 +275,15 @@ fields(struct rule *r)
 static void
 range(struct rule *r, uint32_t op)
 {
-	uint32_t net = address(r), mask;
-	unsigned b = take(r, "/") ? number(r) : 32;
+	addr net = address(r);
+	unsigned of = addr_bits(r->v6), b = take(r, "/") ? number(r) : of;
+	uint8_t keep[16], flip[16] = { 0 }, want[16];
 
-	mask = b ? UINT32_MAX << (32 - b) : 0;
-	if (b < 32)
-		bits(r, htonl(mask), 0);
-	net = htonl(net & mask);
-	compare(r, op, &net, sizeof net);
+	addr_bytes(r->v6, addr_head(~(addr)0, b, of), keep);
+	addr_bytes(r->v6, addr_head(net, b, of), want);
+	if (b < of)
+		bits_of(r, keep, flip, of / 8);
+	compare(r, op, want, of / 8);
 }
 
 static void
@@ -343,7 +380,7 @@ masquerade(struct rule *r)
 static void
 update(struct rule *r)
 {
-	struct rule key = { r->w, strchr(r->at, '{') + 2, 0 };
+	struct rule key = { r->w, strchr(r->at, '{') + 2, 0, r->v6 };
 	bool fine = fields(&key) && take(&key, " timeout ");
 	uint64_t ms = UINT64_C(1000) * number(&key);
 	struct expr x;
@@ -364,21 +401,22 @@ static void
 translate(struct rule *r)
 {
 	bool by_map = fields(r);
-	uint32_t ip;
+	unsigned n = r->v6 ? 4 : 1; /* registers of an address */
+	uint8_t ip[16];
 	uint16_t port;
 
 	if (by_map) {
 		by_map = take(r, " map @");
 		assert(by_map);
 		lookup(r, false, NFT_REG_1);
-		nat(r, field_reg(1), false);
+		nat(r, field_reg(n), false);
 		return;
 	}
-	ip = htonl(address(r));
+	addr_bytes(r->v6, address(r), ip);
 	by_map = take(r, ":");
 	assert(by_map);
 	port = htons(number(r));
-	immediate(r, NFT_REG_1, &ip, sizeof ip);
+	immediate(r, NFT_REG_1, ip, n * 4);
 	immediate(r, NFT_REG_2, &port, sizeof port);
 	nat(r, NFT_REG_2, true);
 }
@@ -414,7 +452,8 @@ wanted(struct rule *r)
 	} else if (take(r, " != ")) {
 		range(r, NFT_CMP_NEQ);
 	} else if (take(r, " ")) {
-		if (*r->at >= 'a')
+		if (!strncmp(r->at, "tcp ", 4) || !strncmp(r->at, "udp ", 4) ||
+		    !strncmp(r->at, "sctp ", 5))
 			protocol(r);
 		else
 			range(r, NFT_CMP_EQ);
@@ -454,7 +493,7 @@ form(struct rule *r)
 void
 nft_expr_put(struct nfm *w, const char *rule)
 {
-	struct rule r = { w, rule, w->ids };
+	struct rule r = { w, rule, w->ids, w->v6 };
 
 	while (*r.at && *r.at != '\n') {
 		bool known = form(&r);
@@ -478,7 +517,8 @@ map_begin(struct nfm *w, const char *table, uint32_t id, unsigned n)
 					0, 4, 1, 0, 0, 0, 1, 0, 6, 4, 0, 0, 0, 0 };
 	size_t nest;
 
-	nfm_begin(w, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSET, NLM_F_CREATE, NFPROTO_IPV4, 0);
+	nfm_begin(w, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSET, NLM_F_CREATE, nfm_family(w),
+		  0);
 	nfm_text(w, NFTA_SET_TABLE, table, strcspn(table, " "));
 	nfm_text(w, NFTA_SET_NAME, ANONYMOUS, strlen(ANONYMOUS));
 	nfm_put32(w, NFTA_SET_FLAGS, NFT_SET_ANONYMOUS | NFT_SET_CONSTANT | NFT_SET_MAP);
@@ -501,7 +541,7 @@ map_elements(struct rule *r, const char *table, uint32_t id)
 		size_t list, elem, from = r->w->out->len;
 
 		nfm_begin(r->w, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSETELEM, NLM_F_CREATE,
-			  NFPROTO_IPV4, 0);
+			  nfm_family(r->w), 0);
 		nfm_text(r->w, NFTA_SET_ELEM_LIST_TABLE, table, strcspn(table, " "));
 		nfm_text(r->w, NFTA_SET_ELEM_LIST_SET, ANONYMOUS, strlen(ANONYMOUS));
 		nfm_put32(r->w, NFTA_SET_ELEM_LIST_SET_ID, id);
@@ -525,7 +565,7 @@ void
 nft_expr_maps(struct nfm *w, const char *table, const char *rule)
 {
 	const char *end = rule + strcspn(rule, "\n");
-	struct rule r = { w, strstr(rule, "vmap { "), 0 };
+	struct rule r = { w, strstr(rule, "vmap { "), 0, w->v6 };
 	unsigned n = 0;
 
 	if (!r.at || r.at > end)

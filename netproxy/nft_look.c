@@ -19,6 +19,12 @@ ask(struct nl_batch *b, unsigned type, unsigned flags, uint8_t family, int fine)
 	return nl_ask(b, type, flags, &g, sizeof g, "table of nf_tables", fine);
 }
 
+static uint8_t
+family(bool v6)
+{
+	return v6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
+}
+
 static const char *
 text_of(const struct nlmsghdr *h, uint16_t type)
 {
@@ -63,20 +69,21 @@ count_elements(const struct nlmsghdr *h, void *ctx)
 }
 
 int
-nft_look(struct nl *nl, const char *table, struct nft_seen_table *ret, struct error **e)
+nft_look(struct nl *nl, const char *table, bool v6, struct nft_seen_table *ret,
+	 struct error **e)
 {
 	static const char *const maps[] = { "addr",   "port",    "ep",      "pep",
 					    "ep-udp", "pep-udp", "ep-sctp", "pep-sctp" };
 	struct look rules = { table, 0 }, elements = { table, 0 };
 	struct nl_batch b = { 0 };
-	struct nlmsghdr *h = ask(&b, NFT(NFT_MSG_GETRULE), NLM_F_DUMP, NFPROTO_IPV4, 0);
+	struct nlmsghdr *h = ask(&b, NFT(NFT_MSG_GETRULE), NLM_F_DUMP, family(v6), 0);
 
 	nl_put_str(&b, h, NFTA_RULE_TABLE, table);
 	if (nl_dump(nl, h, count_rule, &rules, "list the rules of nf_tables", e) < 0)
 		return -1;
 	for (size_t i = 0; rules.n && i < sizeof maps / sizeof *maps; i++) {
 		b = (struct nl_batch){ 0 };
-		h = ask(&b, NFT(NFT_MSG_GETSETELEM), NLM_F_DUMP, NFPROTO_IPV4, 0);
+		h = ask(&b, NFT(NFT_MSG_GETSETELEM), NLM_F_DUMP, family(v6), 0);
 		nl_put_str(&b, h, NFTA_SET_ELEM_LIST_TABLE, table);
 		nl_put_str(&b, h, NFTA_SET_ELEM_LIST_SET, maps[i]);
 		if (nl_dump(nl, h, count_elements, &elements, "list a map of nf_tables", e) < 0)
@@ -87,8 +94,9 @@ nft_look(struct nl *nl, const char *table, struct nft_seen_table *ret, struct er
 }
 
 struct each {
-	void (*fn)(void *ctx, uint32_t ip, unsigned timeout_s, unsigned left_s);
+	void (*fn)(void *ctx, addr ip, unsigned timeout_s, unsigned left_s);
 	void *ctx;
+	bool v6;
 };
 
 static unsigned
@@ -102,7 +110,8 @@ remembered(const struct nlattr *elem, const struct each *k)
 {
 	const struct nlattr *a, *v;
 	unsigned timeout = 0, left = 0;
-	uint32_t ip = 0;
+	unsigned bytes = addr_bits(k->v6) / 8;
+	addr ip = 0;
 
 	mnl_attr_for_each_nested(a, elem)
 	{
@@ -115,8 +124,8 @@ remembered(const struct nlattr *elem, const struct each *k)
 		mnl_attr_for_each_nested(v, a)
 		{
 			if (mnl_attr_get_type(v) == NFTA_DATA_VALUE &&
-			    mnl_attr_get_payload_len(v) == sizeof ip)
-				ip = ntohl(mnl_attr_get_u32(v));
+			    mnl_attr_get_payload_len(v) == bytes)
+				ip = addr_from(k->v6, mnl_attr_get_payload(v));
 		}
 	}
 	if (ip && timeout && left)
@@ -138,14 +147,14 @@ each_element(const struct nlmsghdr *h, void *ctx)
 }
 
 int
-nft_each(struct nl *nl, const char *table, const char *set,
-	 void (*fn)(void *ctx, uint32_t ip, unsigned timeout_s, unsigned left_s), void *ctx,
+nft_each(struct nl *nl, const char *table, bool v6, const char *set,
+	 void (*fn)(void *ctx, addr ip, unsigned timeout_s, unsigned left_s), void *ctx,
 	 struct error **e)
 {
-	struct each each = { fn, ctx };
+	struct each each = { fn, ctx, v6 };
 	struct error *first = NULL;
 	struct nl_batch b = { 0 };
-	struct nlmsghdr *h = ask(&b, NFT(NFT_MSG_GETSETELEM), NLM_F_DUMP, NFPROTO_IPV4, 0);
+	struct nlmsghdr *h = ask(&b, NFT(NFT_MSG_GETSETELEM), NLM_F_DUMP, family(v6), 0);
 
 	nl_put_str(&b, h, NFTA_SET_ELEM_LIST_TABLE, table);
 	nl_put_str(&b, h, NFTA_SET_ELEM_LIST_SET, set);
@@ -168,21 +177,22 @@ found(const struct nlmsghdr *h, void *ctx)
 }
 
 bool
-nft_has(const char *table, const char *set, uint32_t ip)
+nft_has(const char *table, const char *set, addr ip, bool v6)
 {
 	struct nl_batch b = { 0 };
 	struct nl nl = { -1, 0 };
-	struct nlmsghdr *h = ask(&b, NFT(NFT_MSG_GETSETELEM), 0, NFPROTO_IPV4, 0);
+	struct nlmsghdr *h = ask(&b, NFT(NFT_MSG_GETSETELEM), 0, family(v6), 0);
 	struct nlattr *list, *elem, *key;
+	uint8_t bytes[16];
 	bool yes = false;
 
-	ip = htonl(ip);
+	addr_bytes(v6, ip, bytes);
 	nl_put_str(&b, h, NFTA_SET_ELEM_LIST_TABLE, table);
 	nl_put_str(&b, h, NFTA_SET_ELEM_LIST_SET, set);
 	list = nl_nest(&b, h, NFTA_SET_ELEM_LIST_ELEMENTS);
 	elem = nl_nest(&b, h, NFTA_LIST_ELEM);
 	key = nl_nest(&b, h, NFTA_SET_ELEM_KEY);
-	nl_put(&b, h, NFTA_DATA_VALUE, &ip, sizeof ip);
+	nl_put(&b, h, NFTA_DATA_VALUE, bytes, addr_bits(v6) / 8);
 	nl_end(h, key);
 	nl_end(h, elem);
 	nl_end(h, list);
@@ -226,7 +236,7 @@ border(struct nl_batch *b, uint16_t type)
 }
 
 int
-nft_remove(const char *table, struct error **e)
+nft_remove(const char *table, bool v6, struct error **e)
 {
 	struct nl_batch b = { .transaction = true };
 	struct nl nl = { -1, 0 };
@@ -236,7 +246,7 @@ nft_remove(const char *table, struct error **e)
 	if (nl_open(&nl, NETLINK_NETFILTER, NULL) < 0)
 		return 0; /* then there can be none */
 	border(&b, NFNL_MSG_BATCH_BEGIN);
-	h = ask(&b, NFT(NFT_MSG_DELTABLE), 0, NFPROTO_IPV4, ENOENT);
+	h = ask(&b, NFT(NFT_MSG_DELTABLE), 0, family(v6), ENOENT);
 	nl_put_str(&b, h, NFTA_TABLE_NAME, table);
 	border(&b, NFNL_MSG_BATCH_END);
 	rc = nl_send(&nl, &b, e);

@@ -3,7 +3,6 @@
 #include "nft_walk.h"
 #include "nft.h"
 #include "reconcile/base/cleanup.h"
-#include "reconcile/base/ipv4.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,39 +35,62 @@ step(struct walk *w, const char *what, const char *name, const char *rest)
 	struct np_way *way = w->way;
 	struct buf text = { 0 };
 
-	buf_addf(&text, "%s ip " NFT_TABLE " %s %s", what, name, rest);
+	buf_addf(&text, "%s %s " NFT_TABLE " %s %s", what, w->t->v6 ? "ip6" : "ip", name, rest);
 	way->steps = xrealloc(way->steps, (way->nsteps + 1) * sizeof *way->steps);
 	way->steps[way->nsteps++] = (struct np_step){ "nat", buf_steal(&text) };
 }
 
-/* "10.42.0.2 . 8080" or "10.42.0.2:8080" */
+/* "10.42.0.2 . 8080" or "10.42.0.2:8080"; "fd42::a2a:2 . 8080" or "[fd42::a2a:2]:8080" */
 static double
 end(struct walk *w, const char *text, double share)
 {
 	struct np_way *way = w->way;
-	unsigned a, b, c, d, port;
+	bool brackets = *text == '[';
+	char ip[ADDR_TEXT];
 	struct np_end x = { .share = share, .mark = w->mark };
+	size_t n;
 
-	if (sscanf(text, "%u.%u.%u.%u%*[ .:]%u", &a, &b, &c, &d, &port) != 5)
+	text += brackets;
+	n = strcspn(text, brackets ? "]" : w->t->v6 ? " " : " :");
+	snprintf(ip, sizeof ip, "%.*s", (int)n, text);
+	text += n;
+	text += strspn(text, "] .:");
+	if (!addr_read(ip, &x.at.ip))
 		return share;
-	x.at = (struct np_endpoint){ .ip = a << 24 | b << 16 | c << 8 | d, .port = port };
+	x.at.port = (uint16_t)strtoul(text, NULL, 10);
 	way->ends = xrealloc(way->ends, (way->nends + 1) * sizeof x);
 	way->ends[way->nends++] = x;
 	return 0;
 }
 
 static bool
-in_net(uint32_t ip, const char **at)
+in_net(addr ip, const char **at)
 {
-	char range[32];
-	uint32_t net;
-	unsigned bits;
-	int n = 0;
+	char range[ADDR_RANGE_TEXT];
+	struct addr_range net;
+	size_t n = strcspn(*at, " ");
 
-	if (sscanf(*at, "%31s%n", range, &n) != 1 || !ipv4_range_read(range, &net, &bits))
-		return false;
+	snprintf(range, sizeof range, "%.*s", (int)n, *at);
 	*at += n;
-	return ipv4_within(ip, net, bits);
+	return addr_range_read(range, &net) && addr_within(ip, net);
+}
+
+/* "ip saddr ", "ip6 saddr ": in the words of the table's family. */
+static bool
+take_ip(const struct walk *w, const char **at, const char *words)
+{
+	const char *from = *at;
+
+	if (take(at, w->t->v6 ? "ip6 " : "ip ") && take(at, words))
+		return true;
+	*at = from;
+	return false;
+}
+
+static bool
+is_loopback(addr ip)
+{
+	return ip == 1 || (!addr_v6(ip) && ip >> 24 == 127);
 }
 
 /* Came a packet back to its own sender? */
@@ -76,9 +98,9 @@ static bool
 to_itself(struct walk *w)
 {
 	cleanup_buf struct buf key = { 0 }, to = { 0 };
-	char a[IPV4_TEXT], b[IPV4_TEXT];
+	char a[ADDR_TEXT], b[ADDR_TEXT];
 
-	buf_addf(&key, "%s . %s", ipv4_print(w->p->from, a), ipv4_print(w->p->to, b));
+	buf_addf(&key, "%s . %s", addr_print(w->p->from, a), addr_print(w->p->to, b));
 	return w->p->translated && w->t->element(w->t->ctx, "self", key.at, &to);
 }
 
@@ -87,14 +109,14 @@ to_itself(struct walk *w)
 static void
 fields(struct walk *w, const char **at, struct buf *key, unsigned *ret_of, unsigned *ret_from)
 {
-	char ip[IPV4_TEXT];
+	char ip[ADDR_TEXT];
 	int n;
 
 	do {
 		const char *dot = key->len ? " . " : "";
 
-		if (take(at, "ip daddr"))
-			buf_addf(key, "%s%s", dot, ipv4_print(w->p->to, ip));
+		if (take_ip(w, at, "daddr"))
+			buf_addf(key, "%s%s", dot, addr_print(w->p->to, ip));
 		else if (take(at, "meta l4proto"))
 			buf_addf(key, "%s%s", dot, rules_proto(w->p->proto));
 		else if (take(at, "th dport"))
@@ -180,9 +202,12 @@ matches(struct walk *w, const char **at)
 	unsigned mask;
 	int n = 0;
 
-	if (take(at, "ip daddr != 127.0.0.0/8 "))
-		return w->p->to >> 24 != 127 && matches(w, at);
-	if (take(at, "ct status dnat ip saddr . ip daddr @self "))
+	if (take_ip(w, at, "daddr != ")) {
+		*at += strcspn(*at, " ");
+		return !is_loopback(w->p->to) && take(at, " ") && matches(w, at);
+	}
+	if (take(at, w->t->v6 ? "ct status dnat ip6 saddr . ip6 daddr @self "
+			      : "ct status dnat ip saddr . ip daddr @self "))
 		return to_itself(w);
 	if (sscanf(*at, "meta mark and %x == %*x %n", &mask, &n) == 1 && n) {
 		*at += n;
@@ -199,13 +224,13 @@ matches(struct walk *w, const char **at)
 	if (take(at, "meta l4proto tcp ") || take(at, "meta l4proto udp ") ||
 	    take(at, "meta l4proto sctp "))
 		return true; /* a service's own chain is met by its protocol alone */
-	if (sscanf(*at, "ip saddr @%63s %n", set, &n) == 1 && n) {
+	if (!take_ip(w, at, "saddr "))
+		return true;
+	if (sscanf(*at, "@%63s %n", set, &n) == 1 && n) {
 		*at += n;
 		return w->t->has(w->t->ctx, set, w->p->from);
 	}
-	if (take(at, "ip saddr "))
-		return in_net(w->p->from, at) && take(at, " ") && matches(w, at);
-	return true;
+	return in_net(w->p->from, at) && take(at, " ") && matches(w, at);
 }
 
 /* What of `share` is left after this rule. */

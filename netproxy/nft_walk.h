@@ -4,7 +4,7 @@
 #include "rules.h"
 
 struct nft_packet {
-	uint32_t from, to;
+	addr from, to;
 	uint8_t proto;
 	uint16_t port;
 	bool from_local, to_local; /* an address of the host */
@@ -15,13 +15,14 @@ struct nft_packet {
 /* A table, whoever has it. */
 struct nft_table {
 	void *ctx;
+	bool v6;
 	/* ep, "10.43.0.1 . tcp . 80 . 0": appends "10.42.0.2 . 8080"; false: there is none.  Of
 	 * the set self, whether it is there. */
 	bool (*element)(void *ctx, const char *map, const char *key, struct buf *to);
 	/* Appends a chain's rules, a line each. */
 	void (*rules)(void *ctx, const char *chain, struct buf *to);
 	/* Has the set this address? */
-	bool (*has)(void *ctx, const char *set, uint32_t ip);
+	bool (*has)(void *ctx, const char *set, addr ip);
 };
 
 /* From the chain d, or post, on: adds the rules and elements that match, and the ends with

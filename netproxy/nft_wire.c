@@ -1,6 +1,7 @@
 /* nft_wire.c -- see nft_wire.h. */
 #include "nft_wire.h"
 #include "nfm.h"
+#include "reconcile/base/addr.h"
 #include <arpa/inet.h>
 #include <assert.h>
 #include <endian.h>
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "VERB OBJECT ip TABLE NAME BODY": what follows a word is behind its space. */
+/* "VERB OBJECT ip|ip6 TABLE NAME BODY": what follows a word is behind its space. */
 struct line {
 	const char *verb, *object, *table, *name, *body;
 };
@@ -46,7 +47,7 @@ split(const char *at)
 static void
 ask(struct nfm *w, unsigned msg, unsigned flags)
 {
-	nfm_begin(w, NFNL_SUBSYS_NFTABLES << 8 | msg, flags, NFPROTO_IPV4, 0);
+	nfm_begin(w, NFNL_SUBSYS_NFTABLES << 8 | msg, flags, nfm_family(w), 0);
 }
 
 static void
@@ -66,6 +67,7 @@ static const struct field {
 #define PAYLOAD(header, at) \
 	{ 0, 4, 7, 0, 0, 0, 1, 12, 0, 4, header, 0, 0, 0, 1, 4, at, 0, 0, 0 }, 20
 	{ "ip daddr", 7, 4, PAYLOAD(12, 12) },
+	{ "ip6 daddr", 8, 16, PAYLOAD(13, 9) },
 	{ "tcp dport", 13, 2, PAYLOAD(8, 2) },
 	{ "udp dport", 13, 2, PAYLOAD(6, 2) },
 	{ "sctp dport", 13, 2, PAYLOAD(10, 2) },
@@ -77,6 +79,7 @@ static const struct field {
 	  { 0, 4, 23, 0, 0, 0, 1, 18, 0, 4, 1, 0, 0, 0, 1, 4, 0, 0, 1, 0, 2, 4, 0, 0, 0, 0 },
 	  26 },
 	{ "ipv4_addr", 7, 4, { 0 }, 0 },
+	{ "ipv6_addr", 8, 16, { 0 }, 0 },
 };
 
 static const struct field *
@@ -213,40 +216,70 @@ number(const char **at)
 	return n;
 }
 
+/* An address up to a blank; most of a load is IPv4, by hand. */
+static size_t
+put_address(const char **at, bool v6, uint8_t *to)
+{
+	char text[ADDR_TEXT];
+	size_t n = word(*at);
+	bool fine;
+	addr ip;
+
+	if (!v6) {
+		for (int i = 0; i < 4; i++, *at += i < 4)
+			to[i] = number(at);
+		return 4;
+	}
+	assert(n < sizeof text);
+	memcpy(text, *at, n);
+	text[n] = 0;
+	fine = addr_read(text, &ip);
+	assert(fine);
+	addr_bytes(true, ip, to);
+	*at += n;
+	return 16;
+}
+
+/* What comes next is no number alone? */
+static bool
+is_address(const char *at)
+{
+	at += strspn(at, "0123456789abcdef");
+	return *at == '.' || *at == ':';
+}
+
 /* "A . B . C": an address, a protocol, then its port, then a slot. */
 static size_t
-tuple(const char **at, uint8_t to[static 32])
+tuple(const char **at, bool v6, uint8_t to[static 32])
 {
 	size_t n = 0;
 	bool port = false;
 
 	memset(to, 0, 32);
-	for (;; n += 4, *at += 3) {
+	for (;; *at += 3) {
 		assert(n < 32);
 		if (**at == 't' || **at == 'u' || **at == 's') {
 			to[n] = **at == 't'   ? IPPROTO_TCP
 				: **at == 'u' ? IPPROTO_UDP
 					      : IPPROTO_SCTP;
 			*at += **at == 's' ? 4 : 3;
+			n += 4;
+		} else if (is_address(*at)) {
+			n += put_address(at, v6, to + n);
 		} else {
 			unsigned x = number(at);
 
-			if (**at == '.') {
-				to[n] = x;
-				for (int i = 1; i < 4; i++) {
-					(*at)++;
-					to[n + i] = number(at);
-				}
-			} else if (!port) {
+			if (!port) {
 				port = true;
 				to[n] = x >> 8;
 				to[n + 1] = x;
 			} else {
 				memcpy(to + n, &x, 4);
 			}
+			n += 4;
 		}
 		if ((*at)[0] != ' ' || (*at)[1] != '.')
-			return n + 4;
+			return n;
 	}
 }
 
@@ -283,7 +316,7 @@ put_element(struct nfm *w, const char *at)
 	size_t elem = nfm_nest(w, NFTA_LIST_ELEM), n, data, nest;
 
 	at += strlen("{ ");
-	n = tuple(&at, x);
+	n = tuple(&at, w->v6, x);
 	put_value(w, NFTA_SET_ELEM_KEY, x, n);
 	if (!strncmp(at, " : goto ", 8)) {
 		data = nfm_nest(w, NFTA_SET_ELEM_DATA);
@@ -294,7 +327,7 @@ put_element(struct nfm *w, const char *at)
 		nfm_close(w, data);
 	} else if (!strncmp(at, " : ", 3)) {
 		at += 3;
-		n = tuple(&at, x);
+		n = tuple(&at, w->v6, x);
 		put_value(w, NFTA_SET_ELEM_DATA, x, n);
 	} else if (!strncmp(at, " timeout ", 9)) {
 		put_age(w, at);
@@ -427,6 +460,7 @@ nft_wire(const char *text, struct buf *to)
 {
 	struct nfm w = { .out = to, .msg = to->len, .ids = 1 };
 
+	w.v6 = *text && !strncmp(after(after(text)), "ip6 ", 4); /* all lines are of one */
 	border(&w, NFNL_MSG_BATCH_BEGIN);
 	w.line = 1;
 	while (*text) {

@@ -109,8 +109,14 @@ keys_settle(addr *at, size_t n)
 static void
 tree_grow(const struct tree *t, struct chain *c, size_t n, struct chains *out)
 {
-	const struct rules_tree tree = { out,      RULES_FILTER, addr_bits(t->v6), t,
-					 tree_key, tree_leaf,    tree_branch,      tree_name };
+	const struct rules_tree tree = { .out = out,
+					 .table = RULES_FILTER,
+					 .bits = addr_bits(t->v6),
+					 .ctx = t,
+					 .key = tree_key,
+					 .leaf = tree_leaf,
+					 .branch = tree_branch,
+					 .name = tree_name };
 
 	rules_tree_grow(&tree, c, 0, keys_settle(t->at, n), 0, RULES_FLAT);
 }
@@ -138,8 +144,8 @@ policy_text_trees(const struct rules_net *net, const struct np_isolated *const *
 	c = chain_begin(out, RULES_FILTER, "KDG-W");
 	/* From elsewhere nobody comes with a pod's address: it would be let in for it. */
 	if (m[0])
-		chain_rule(c, "-s %s/%u ! -i %s -j DROP", addr_print(net->pod_net, ip),
-			   net->pod_bits, net->bridge);
+		chain_rule(c, "-s %s/%u ! -i %s -j DROP", addr_print(net->pods.net, ip),
+			   net->pods.bits, net->bridge);
 	if (m[1])
 		chain_rule(c, "-i %s -j KDG-WE", net->bridge);
 	if (m[0])

@@ -26,9 +26,8 @@ struct range {
 static void
 ranges_of(const struct np_config *c, struct range ret[static RANGES])
 {
-	ret[0] = (struct range){ "pods", "podCIDR", { c->pod_net, c->pod_bits, false } };
-	ret[1] =
-	    (struct range){ "services", "serviceCIDR", { c->svc_net, c->svc_bits, false } };
+	ret[0] = (struct range){ "pods", "podCIDR", c->pods };
+	ret[1] = (struct range){ "services", "serviceCIDR", c->svcs };
 	ret[2] = (struct range){ "pods", "podCIDR", c->pods6 };
 	ret[3] = (struct range){ "services", "serviceCIDR", c->svcs6 };
 }

@@ -160,6 +160,16 @@ static const char *const forged[2] = {
 	"6,32 0 0 4292870152,7 0 0 0,32 0 0 4293918740,29 0 1 0,6 0 0 0,6 0 0 65535",
 };
 
+/* From an address to the same: a pod that a service led to itself, whose answer has to come
+ *back through the translation.  Nothing else is so on any link but lo. ld [saddr]; tax; ld
+ *[daddr]; jeq x,0,1; ret 65535; ret 0 Of IPv6 the last four bytes first. */
+const char *const rules_itself[2] = {
+	"6,32 0 0 12,7 0 0 0,32 0 0 16,29 0 1 0,6 0 0 65535,6 0 0 0",
+	"18,32 0 0 20,7 0 0 0,32 0 0 36,29 0 13 0,32 0 0 8,7 0 0 0,32 0 0 24,29 0 9 0,"
+	"32 0 0 12,7 0 0 0,32 0 0 28,29 0 5 0,32 0 0 16,7 0 0 0,32 0 0 32,29 0 1 0,"
+	"6 0 0 65535,6 0 0 0",
+};
+
 static void
 forged_rules(const struct rules_net *net, struct chain *c)
 {
@@ -169,7 +179,7 @@ forged_rules(const struct rules_net *net, struct chain *c)
 		chain_rule(c, "-i %s -m bpf --bytecode \"%s\" -j DROP", net->bridge,
 			   forged[net->v6]);
 	if (net->v6)
-		chain_rule(c, "! -s %s/96 -i %s -j DROP", addr_print(net->pod_net, ip),
+		chain_rule(c, "! -s %s/96 -i %s -j DROP", addr_print(net->pods.net, ip),
 			   net->bridge);
 }
 
@@ -205,7 +215,7 @@ svc_range(const struct rules_net *net, char to[static ADDR_TEXT + 4])
 {
 	char ip[ADDR_TEXT];
 
-	snprintf(to, ADDR_TEXT + 4, "%s/%u", addr_print(net->svc_net, ip), net->svc_bits);
+	snprintf(to, ADDR_TEXT + 4, "%s/%u", addr_print(net->svcs.net, ip), net->svcs.bits);
 	return to;
 }
 
@@ -215,7 +225,7 @@ rules_base(const struct rules_net *net, struct chains *out)
 	char ip[ADDR_TEXT], pods[ADDR_TEXT + 4];
 	struct chain *c;
 
-	snprintf(pods, sizeof pods, "%s/%u", addr_print(net->pod_net, ip), net->pod_bits);
+	snprintf(pods, sizeof pods, "%s/%u", addr_print(net->pods.net, ip), net->pods.bits);
 	for (unsigned i = 0; i < LINK_KNOBS; i++)
 		if (net->turned >> i & 1 && link_knobs[i].v6 == net->v6)
 			chain_rule(chain_begin(out, RULES_FILTER, link_knobs[i].note),
@@ -227,6 +237,9 @@ rules_base(const struct rules_net *net, struct chains *out)
 	chain_rule(c, "-j MARK --set-xmark 0x%x/0x%x", RULES_MARK, RULES_MARK);
 	c = chain_begin(out, RULES_NAT, "KDG-P");
 	chain_rule(c, "-m mark --mark 0x%x/0x%x -j KDG-PM", RULES_MARK, RULES_MARK);
+	if (!net->no_bpf)
+		chain_rule(c, "! -o lo -m bpf --bytecode \"%s\" -j MASQUERADE --random-fully",
+			   rules_itself[net->v6]);
 	chain_rule(c, "-s %s ! -o %s -j MASQUERADE --random-fully", pods, net->bridge);
 	c = chain_begin(out, RULES_NAT, "KDG-PM");
 	chain_rule(c, "-j MARK --set-xmark 0x0/0x%x", RULES_MARK);
@@ -246,6 +259,7 @@ struct item {
 struct tree {
 	enum rules_table table;
 	unsigned bits; /* of a key; 0: an address */
+	bool known;    /* rules_tree.h's */
 	void (*leaf)(const struct rules_net *, struct chain *, const struct item *);
 	void (*branch)(struct chain *, uint8_t proto, addr key, unsigned bits,
 		       const char *child);
@@ -360,11 +374,11 @@ block_leaf(const struct rules_net *net, struct chain *c, const struct item *x)
 		   x->gate ? "DROP" : turn_away(x->s));
 }
 
-static const struct tree vips = { RULES_NAT, 0, vip_leaf, vip_branch };
-static const struct tree outers = { RULES_NAT, 0, outer_leaf, vip_branch };
-static const struct tree ports = { RULES_NAT, 16, port_leaf, port_branch };
-static const struct tree rejects = { RULES_FILTER, 16, reject_leaf, port_branch };
-static const struct tree blocks = { RULES_FILTER, 0, block_leaf, vip_branch };
+static const struct tree vips = { RULES_NAT, 0, true, vip_leaf, vip_branch };
+static const struct tree outers = { RULES_NAT, 0, false, outer_leaf, vip_branch };
+static const struct tree ports = { RULES_NAT, 16, false, port_leaf, port_branch };
+static const struct tree rejects = { RULES_FILTER, 16, false, reject_leaf, port_branch };
+static const struct tree blocks = { RULES_FILTER, 0, false, block_leaf, vip_branch };
 
 /* What rules_tree.h asks about services: ctx. */
 struct over {
@@ -412,11 +426,15 @@ tree_grow(const struct rules_net *net, const struct tree *t, const char *root,
 	  const struct item *at, size_t n, unsigned bits, size_t flat, struct chains *out)
 {
 	const struct over over = { net, t, root, at };
-	const struct rules_tree tree = {
-		out,         t->table, t->bits ? t->bits : rules_words[net->v6].bits,
-		&over,       item_key, item_leaf,
-		item_branch, item_name
-	};
+	const struct rules_tree tree = { .out = out,
+					 .table = t->table,
+					 .bits = t->bits ? t->bits : rules_words[net->v6].bits,
+					 .known = t->known,
+					 .ctx = &over,
+					 .key = item_key,
+					 .leaf = item_leaf,
+					 .branch = item_branch,
+					 .name = item_name };
 
 	rules_tree_grow(&tree, chain_begin(out, t->table, root), 0, n, bits, flat);
 }
@@ -615,7 +633,7 @@ rules_dispatch(const struct rules_net *net, const struct np_service *const *all,
 			entrances_add(&e, all[i]);
 	if (!net->nft)
 		address_tree(net, &vips, "KDG-V", &e.vip,
-			     net->svc_bits / RULES_STEP * RULES_STEP, out);
+			     net->svcs.bits / RULES_STEP * RULES_STEP, out);
 	if (e.outer.n && !net->nft)
 		address_tree(net, &outers, "KDG-Y", &e.outer, 0, out);
 	if (e.no_address.n)

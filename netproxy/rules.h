@@ -9,10 +9,12 @@
  *             outside  -> KDG-X-h: mark, then S; or, for those of this host only, L, after
  *                         pods and the host itself were sent to S
  *             to the balancer's address, for some sources only -> KDG-G-h: source? -> X
- *           KDG-S-h, KDG-L-h: affinity, then a fair share for each -> KDG-E-h;
+ *           KDG-S-h, KDG-L-h: affinity, then DNAT to a fair share each;
  *             above 16 endpoints through groups -> KDG-T-h-g (of L: KDG-U-h-g)
- *           KDG-E-h: from the endpoint itself? mark.  DNAT
- *           POSTROUTING -> KDG-P: marked, or a pod's packet leaving the host: MASQUERADE
+ *           KDG-E-h: where a client is remembered, an endpoint's own DNAT; without xt_bpf for
+ *             every endpoint: from itself? mark
+ *           POSTROUTING -> KDG-P: marked, an endpoint sent to itself, or a pod's packet leaving
+ *             the host: MASQUERADE
  *   filter  FORWARD -> KDG-F, INPUT -> KDG-I, OUTPUT -> KDG-O
  *             new, and still addressed to an entrance that is closed: -> KDG-B (by address),
  *             KDG-R (by node port): REJECT without endpoints, DROP without one of this host
@@ -24,8 +26,8 @@
  *
  * What begins a connection passes the network policies on its way: KDG-FP -> KDG-W (policy.h).
  *
- * Changing one endpoint changes at most the chains S, one T and one E of its
- * service: an endpoint's group is a hash of its address, not its place.
+ * Changing one endpoint changes at most the chain S and one T of its service (and one E): an
+ * endpoint's group is a hash of its address, not its place.
  */
 #ifndef KEDGE_NETPROXY_RULES_H
 #define KEDGE_NETPROXY_RULES_H
@@ -65,25 +67,26 @@ extern const struct rules_jump rules_jumps[RULES_JUMPS];
 #define RULES_PREFIX "KDG-"
 #define RULES_CANARY "KDG-CANARY-1" /* 1: the layout's version */
 #define RULES_MARK   0x4b00
-#define RULES_FLAT   16 /* a tree's root is a plain list up to here, */
-#define RULES_LEAF   8  /* another node up to here, */
+#define RULES_FLAT   6  /* a tree's root is a plain list up to here, */
+#define RULES_LEAF   4  /* another node up to here, */
 #define RULES_STEP   2  /* else it asks for so many bits: 4 branches */
 #define RULES_GROUP  16 /* endpoints are tried one after another up to here */
 
 struct rules_net {
 	const char *bridge;
-	addr pod_net, svc_net;
-	unsigned pod_bits, svc_bits;
+	struct addr_range pods, svcs;
 	bool v6;         /* rules of ip6tables */
 	uint32_t dns;    /* np_config's */
 	bool no_recent;  /* the kernel lacks xt_recent: affinity is left out */
-	bool no_bpf;     /* it lacks xt_bpf: pods' source addresses are not checked */
+	bool no_bpf;     /* it lacks xt_bpf: pods' source addresses are not checked, and each
+			    endpoint has a chain */
 	bool no_sctp;    /* it lacks xt_sctp: such services are left out, policies admit no such
 			    port */
 	bool nft;        /* nat is in nftables (nft.h): of it there are only services here */
 	unsigned turned; /* of link_knobs: noted for np_down */
 };
 
+extern const char *const rules_itself[2]; /* of IPv4, IPv6: the program for xt_bpf */
 /* Text for a kernel in which our chains begin with another three letters. */
 void rules_rename(struct buf *text, const char *chains);
 /* What does not depend on services and leads to none of the rest. */

@@ -45,15 +45,35 @@ recent(struct buf *b, const struct np_service *s, const struct member *m, bool s
 	buf_addf(b, " --name %s --mask %s --rsource ", m->chain, rules_words[s->v6].mask);
 }
 
-/* Each of what is left gets weight/left of what comes by. */
-static void
-share(struct chain *c, size_t weight, size_t left, const char *to)
+/* Each of what is left gets weight/left of what comes by: ends with a blank, or is empty. */
+static const char *
+chance(size_t weight, size_t left, char to[static 80])
 {
-	if (weight == left)
-		chain_rule(c, "-j %s", to);
-	else
-		chain_rule(c, "-m statistic --mode random --probability %.11f -j %s",
-			   (double)weight / (double)left, to);
+	*to = 0;
+	if (weight < left)
+		snprintf(to, 80, "-m statistic --mode random --probability %.11f ",
+			 (double)weight / (double)left);
+	return to;
+}
+
+/* One chain an endpoint: where it is remembered who was sent there, or where one rule for all
+ * of them cannot tell who is sent to itself. */
+static bool
+has_own_chains(const struct rules_net *net, const struct np_service *s)
+{
+	return net->no_bpf || (s->affinity_s && !net->no_recent);
+}
+
+/* "-p tcp MATCHES-j DNAT --to-destination 10.42.0.2:8080" */
+static void
+translate(struct chain *c, const struct np_service *s, const struct member *m,
+	  const char *matches)
+{
+	char ip[ADDR_TEXT];
+
+	addr_print(m->at.ip, ip);
+	chain_rule(c, "-p %s %s-j DNAT --to-destination %s%s%s:%u", rules_proto(s->proto),
+		   matches, s->v6 ? "[" : "", ip, s->v6 ? "]" : "", m->at.port);
 }
 
 static void
@@ -61,17 +81,15 @@ endpoint_chain(const struct rules_net *net, const struct np_service *s, const st
 	       struct chains *out)
 {
 	struct chain *c = chain_begin(out, RULES_NAT, m->chain);
-	const char *proto = rules_proto(s->proto);
 	cleanup_buf struct buf seen = { 0 };
 	char ip[ADDR_TEXT];
 
-	addr_print(m->at.ip, ip);
 	if (s->affinity_s && !net->no_recent)
 		recent(&seen, s, m, true);
-	/* To itself: its answer must come back through the translation. */
-	chain_rule(c, "-s %s/%u -j KDG-MASQ", ip, rules_words[s->v6].bits);
-	chain_rule(c, "-p %s %s-j DNAT --to-destination %s%s%s:%u", proto, buf_text(&seen),
-		   s->v6 ? "[" : "", ip, s->v6 ? "]" : "", m->at.port);
+	if (net->no_bpf) /* to itself: its answer must come back through the translation */
+		chain_rule(c, "-s %s/%u -j KDG-MASQ", addr_print(m->at.ip, ip),
+			   rules_words[s->v6].bits);
+	translate(c, s, m, buf_text(&seen));
 }
 
 /* Groups number a power of two that leaves about 16 in each; it changes only
@@ -112,34 +130,47 @@ members_of(const struct np_service *s, bool local, struct member *m)
 	return n;
 }
 
-/* The chain that was begun last sends each of `m` its share. */
+/* The chain that was begun last sends each of `m` an even share. */
 static void
-spread(const struct np_service *s, const struct member *m, size_t n, char group,
-       struct chains *out)
+spread_list(const struct rules_net *net, const struct np_service *s, const struct member *m,
+	    size_t n, struct chains *out)
 {
-	char name[RULES_NAME], to[RULES_NAME + 8];
-	size_t at = 0;
+	struct chain *c = &out->at[out->n - 1];
+	char part[80];
+
+	for (size_t i = 0; i < n; i++) {
+		chance(1, n - i, part);
+		if (has_own_chains(net, s))
+			chain_rule(c, "%s-j %s", part, m[i].chain);
+		else
+			translate(c, s, &m[i], part);
+	}
+}
+
+/* The same; of very many, through groups. */
+static void
+spread(const struct rules_net *net, const struct np_service *s, const struct member *m,
+       size_t n, char group, struct chains *out)
+{
+	char name[RULES_NAME], to[RULES_NAME + 8], part[80];
 
 	rules_service_chain(s, group, name);
 	if (group_count(n) == 1) {
-		for (size_t i = 0; i < n; i++)
-			share(&out->at[out->n - 1], 1, n - i, m[i].chain);
+		spread_list(net, s, m, n, out);
 		return;
 	}
-	for (size_t end; at < n; at = end) {
+	for (size_t at = 0, end; at < n; at = end) {
+		for (end = at; end < n && m[end].group == m[at].group;)
+			end++;
+		chain_rule(&out->at[out->n - 1], "%s-j %s-%x", chance(end - at, n - at, part),
+			   name, m[at].group);
+	}
+	for (size_t at = 0, end; at < n; at = end) {
 		for (end = at; end < n && m[end].group == m[at].group;)
 			end++;
 		snprintf(to, sizeof to, "%s-%x", name, m[at].group);
-		share(&out->at[out->n - 1], end - at, n - at, to);
-	}
-	for (size_t i = 0; i < n; i++) {
-		if (!i || m[i].group != m[i - 1].group) {
-			snprintf(to, sizeof to, "%s-%x", name, m[i].group);
-			chain_begin(out, RULES_NAT, to);
-			for (at = i; at < n && m[at].group == m[i].group;)
-				at++;
-		}
-		share(&out->at[out->n - 1], 1, at - i, m[i].chain);
+		chain_begin(out, RULES_NAT, to);
+		spread_list(net, s, m + at, end - at, out);
 	}
 }
 
@@ -159,7 +190,7 @@ serve_chain(const struct rules_net *net, const struct np_service *s, char kind, 
 		recent(&seen, s, &m[i], false);
 		chain_rule(c, "%s-j %s", buf_text(&seen), m[i].chain);
 	}
-	spread(s, m, n, group, out);
+	spread(net, s, m, n, group, out);
 }
 
 /* Who comes from outside.  Kept to this host's endpoints they keep their address; pods and
@@ -178,7 +209,7 @@ entry_chain(const struct rules_net *net, const struct np_service *s, struct chai
 		chain_rule(c, "-j %s", serve);
 		return;
 	}
-	chain_rule(c, "-s %s/%u -j %s", addr_print(net->pod_net, ip), net->pod_bits, serve);
+	chain_rule(c, "-s %s/%u -j %s", addr_print(net->pods.net, ip), net->pods.bits, serve);
 	chain_rule(c, "-m addrtype --src-type LOCAL -j KDG-MASQ");
 	chain_rule(c, "-m addrtype --src-type LOCAL -j %s", serve);
 	if (!rules_local(s))
@@ -225,7 +256,7 @@ rules_service(const struct rules_net *net, const struct np_service *s, struct ch
 		n = members_of(s, false, m);
 		serve_chain(net, s, 'S', 'T', m, n, out);
 	}
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && has_own_chains(net, s); i++)
 		endpoint_chain(net, s, &m[i], out);
 	free(m);
 }

@@ -49,7 +49,10 @@ rules_tree_grow(const struct rules_tree *t, struct chain *c, size_t from, size_t
 			continue;
 		}
 		t->name(t->ctx, key, bits, child);
-		t->branch(t->ctx, c, start[g], key, bits, child);
+		if (t->known && g + 1 == groups) /* a stranger, too: no leaf will know it */
+			chain_rule(c, "-g %s", child);
+		else
+			t->branch(t->ctx, c, start[g], key, bits, child);
 	}
 	/* Not before: a chain that is begun makes the one before it invalid. */
 	for (size_t g = 0; g < groups; g++) {

@@ -13,6 +13,8 @@ struct rules_tree {
 	struct chains *out;
 	enum rules_table table;
 	unsigned bits; /* of a key: 16, 32, 128 */
+	bool known;    /* hardly anybody comes whom it has not: who is left after the other
+			  branches goes to the last unasked, for a leaf asks for the whole key */
 	const void *ctx;
 	addr (*key)(const void *ctx, size_t i);
 	void (*leaf)(const void *ctx, struct chain *, size_t i);

@@ -145,6 +145,13 @@ states_match(const struct packet *p, const char *rule)
 	return strstr(x, "NEW") || (p->translated && strstr(x, "DNAT"));
 }
 
+/* One of two programs: the other looks for what is forged, and nothing is. */
+static bool
+program_matches(const struct packet *p, const char *rule)
+{
+	return strstr(rule, rules_itself[p->np->net.v6]) && p->from == p->to;
+}
+
 static bool
 matches(const struct packet *p, const char *rule)
 {
@@ -163,8 +170,8 @@ matches(const struct packet *p, const char *rule)
 	if (differs(rule, " --dst-type LOCAL", p->to_local) ||
 	    differs(rule, " --src-type LOCAL", p->from_local))
 		return false;
-	if (!states_match(p, rule) || strstr(rule, " -m bpf "))
-		return false; /* nothing is forged */
+	if (!states_match(p, rule) || (strstr(rule, " -m bpf ") && !program_matches(p, rule)))
+		return false;
 	if (strstr(rule, " -m mark ") &&
 	    (!mark_read(rule, " --mark ", &value, &mask) || (p->mark & mask) != value))
 		return false;
@@ -282,8 +289,6 @@ static void
 locate(struct packet *p)
 {
 	const struct rules_net *net = &p->np->net;
-	struct addr_range pods = { net->pod_net, net->pod_bits, net->v6 },
-			  svcs = { net->svc_net, net->svc_bits, net->v6 };
 	struct ifaddrs *all = NULL;
 
 	p->from_local = p->to_local = false;
@@ -300,8 +305,9 @@ locate(struct packet *p)
 		p->to_local |= ip == p->to;
 	}
 	freeifaddrs(all);
-	p->inside = !p->from_local && addr_within(p->from, pods);
-	p->outside = !p->to_local && (addr_within(p->to, pods) || addr_within(p->to, svcs));
+	p->inside = !p->from_local && addr_within(p->from, net->pods);
+	p->outside =
+	    !p->to_local && (addr_within(p->to, net->pods) || addr_within(p->to, net->svcs));
 }
 
 /* Where connections are translated, before and behind what filters. */
@@ -313,8 +319,8 @@ nat(struct packet *p, const char *chain)
 		return;
 	}
 	trace_nft(p->np,
-		  &(struct nft_packet){ .from = (uint32_t)p->from,
-					.to = (uint32_t)p->to,
+		  &(struct nft_packet){ .from = p->from,
+					.to = p->to,
 					.proto = p->proto,
 					.port = p->port,
 					.from_local = p->from_local,

@@ -28,7 +28,7 @@ find(const struct np *np, const char *begin, bool all, struct buf *to)
 static bool
 element(void *ctx, const char *map, const char *key, struct buf *to)
 {
-	char begin[256];
+	char begin[320];
 
 	snprintf(begin, sizeof begin, "e %s %s%s", map, key,
 		 strcmp(map, "self") ? " : " : "\n");
@@ -50,18 +50,18 @@ rules(void *ctx, const char *chain, struct buf *to)
 }
 
 static bool
-has(void *ctx, const char *set, uint32_t ip)
+has(void *ctx, const char *set, addr ip)
 {
 	const struct np *np = ctx;
 
-	return nft_has(np->nft_table, set, ip);
+	return nft_has(np->nft_table, set, ip, np->net.v6);
 }
 
 void
 trace_nft(const struct np *np, const struct nft_packet *p, const char *chain,
 	  struct np_way *way)
 {
-	struct nft_table t = { (void *)np, element, rules, has };
+	struct nft_table t = { (void *)np, np->net.v6, element, rules, has };
 	size_t from = way->nsteps;
 
 	(void)nft_walk(&t, p, chain, way);

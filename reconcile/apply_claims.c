@@ -131,7 +131,7 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 					    ip, other));
 	if (m && set && addr_text_is_v6(ip))
 		claim_range6(cs, m, field, ip);
-	if (!m || !set || !set->svc_bits || !ipv4_read(ip, &address))
+	if (!m || !set || !set->svcs.bits || !ipv4_read(ip, &address))
 		return;
 	whose = service_reserved(set, svc, address);
 	if (whose && !other)
@@ -140,9 +140,9 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 					    "Invalid value: \"%s\": provided IP is "
 					    "already allocated, by %s",
 					    ip, whose));
-	mask = ~UINT32_C(0) << (32 - set->svc_bits);
+	mask = ~UINT32_C(0) << (32 - set->svcs.bits);
 	/* The first and the last are the network's own. */
-	if (!ipv4_within(address, set->svc_net, set->svc_bits) || !(address & ~mask) ||
+	if (!ipv4_within(address, set->svcs.net, set->svcs.bits) || !(address & ~mask) ||
 	    !(~address & ~mask))
 		say_outside(cs, m, field, ip, settings_services(set, false));
 }
@@ -151,12 +151,12 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 static void
 check_external(struct apply_claims *cs, const struct manifest *m, const struct service *svc)
 {
-	uint32_t address;
+	addr address;
 
 	for (size_t i = 0; i < svc->spec->externalIPs.n; i++) {
 		const char *ip = svc->spec->externalIPs.at[i];
 
-		if (!ipv4_read(ip, &address) ||
+		if (!addr_read(ip, &address) ||
 		    !address_allowed(&cs->settings->external, address))
 			apply_complain(cs->c, m, "spec.externalIPs",
 				       arena_printf(cs->a,

@@ -297,8 +297,9 @@ dns_address(const struct settings *set)
 	uint32_t ip;
 
 	if (str_is(set->cluster_dns, ""))
-		return set->svc_net + DNS_HOST;
-	return ipv4_read(set->cluster_dns, &ip) && ipv4_within(ip, set->svc_net, set->svc_bits)
+		return set->svcs.net + DNS_HOST;
+	return ipv4_read(set->cluster_dns, &ip) &&
+		       ipv4_within(ip, set->svcs.net, set->svcs.bits)
 		   ? ip
 		   : 0;
 }
@@ -324,7 +325,7 @@ static void
 zone_lines(struct lines *l, struct snapshot *s)
 {
 	struct address dns = address_from(dns_address(s->settings));
-	struct address api = address_from(s->settings->svc_net + API_HOST);
+	struct address api = address_from(s->settings->svcs.net + API_HOST);
 	const char *ns = arena_printf(l->a, "ns.dns.%s", l->zone);
 	const char *name = arena_printf(l->a, "kubernetes.default.svc.%s", l->zone);
 

@@ -70,7 +70,7 @@ put_service(struct snapshot *s, struct plan *p)
 	spec->ports.n = 1;
 	spec->selector = (struct pairs){ 0 };
 	spec->type = "ClusterIP";
-	spec->clusterIP = ipv4_text(s->settings->svc_net + 1, a);
+	spec->clusterIP = ipv4_text(s->settings->svcs.net + 1, a);
 	spec->clusterIPs = one(spec->clusterIP, a);
 	spec->sessionAffinity = "None";
 	spec->ipFamilies = one("IPv4", a);

@@ -154,7 +154,7 @@ offset_of(const struct settings *set, uint32_t size, const char *ip)
 		n = n << 8 | (uint32_t)part;
 		ip = end + 1;
 	}
-	return ip && n - set->pod_net < size ? n - set->pod_net : 0;
+	return ip && n - set->pods.net < size ? n - set->pods.net : 0;
 }
 
 static bool
@@ -201,7 +201,7 @@ places_of(struct snapshot *s)
 	if (x)
 		return x;
 	s->places = x = arena_zalloc(s->arena, sizeof *x);
-	x->size = UINT32_C(1) << (32 - s->settings->pod_bits);
+	x->size = UINT32_C(1) << (32 - s->settings->pods.bits);
 	x->used = arena_zalloc(s->arena, (x->size / 64 + 1) * sizeof *x->used);
 	x->nodes = arena_zalloc(s->arena, (s->of[RES_node].n + 1) * sizeof *x->nodes);
 	for (size_t i = 0; i < s->of[RES_node].n; i++)
@@ -249,7 +249,7 @@ pod_place_ip(struct snapshot *s, struct arena *a)
 			continue;
 		x->used[off / 64] |= UINT64_C(1) << off % 64;
 		x->last = off;
-		ip = s->settings->pod_net + off;
+		ip = s->settings->pods.net + off;
 		return ipv4_text(ip, a);
 	}
 	return NULL;

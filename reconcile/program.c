@@ -192,16 +192,17 @@ action_name(const struct service *svc, const struct service_port *port, bool v6,
 	return arena_printf(a, "%s:%lld%s", object_name(svc), (long long)port->port, end);
 }
 
-/* What the operator allows, in IPv4; the rest was complained about. */
+/* What the operator allows, of one family; the rest was complained about. */
 static struct strs
-external_ips(struct snapshot *s, const struct service *svc, struct arena *a)
+external_ips(struct snapshot *s, const struct service *svc, bool v6, struct arena *a)
 {
 	const struct strs *all = &svc->spec->externalIPs;
 	struct strs out = { arena_alloc(a, (all->n + 1) * sizeof *out.at), 0 };
-	uint32_t ip;
+	addr ip;
 
 	for (size_t i = 0; i < all->n; i++)
-		if (ipv4_read(all->at[i], &ip) && address_allowed(&s->settings->external, ip))
+		if (addr_read(all->at[i], &ip) && addr_v6(ip) == v6 &&
+		    address_allowed(&s->settings->external, ip))
 			out.at[out.n++] = all->at[i];
 	return out;
 }
@@ -253,8 +254,7 @@ args_of(struct snapshot *s, const struct service *svc, const struct service_port
 	args->affinity = affinity_of(spec);
 	args->localOnly = is_outside(svc) && str_is(spec->externalTrafficPolicy, "Local");
 	args->localInside = str_is(spec->internalTrafficPolicy, "Local");
-	if (!v6) /* the operator's gifts are of IPv4 */
-		args->externalIPs = external_ips(s, svc, a);
+	args->externalIPs = external_ips(s, svc, v6, a);
 	args->balancer = v6 ? NULL : service_balancer(s, svc);
 	if (args->balancer)
 		args->sources = sources_of(s, svc, args->balancer, a);

@@ -12,15 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { RANGE_WIDEST = 8, RANGE_NARROWEST = 28 };
-
-/* Of IPv6.  A pod's address has its IPv4 address in the last 32 bits, a Service's its number.
- */
-static const struct {
-	unsigned widest, narrowest;
-	const char *example;
-} ranges6[2] = { { 16, 96, "fd42::/64" }, { 96, 120, "fd43::/112" } };
-
 /* Digits alone, up to `end`. */
 static bool
 number_read(const char *s, char end, unsigned most, unsigned *ret)
@@ -48,37 +39,30 @@ address_read(const char *s, size_t n, uint32_t *ret)
 	return ipv4_read(text, ret);
 }
 
-/* ADDRESS/BITS, whatever they are. */
-static bool
-range_split(const char *text, uint32_t *ret_net, uint32_t *ret_bits)
-{
-	return strchr(text, '/') && ipv4_range_read(text, ret_net, ret_bits);
-}
-
 static const char *
-range_read(const char *text, uint32_t *ret_net, uint32_t *ret_bits, struct arena *a)
+range_read(const char *text, bool services, struct addr_range *ret, struct arena *a)
 {
-	uint32_t net = 0, bits = 0, mask;
-	char ip[IPV4_TEXT];
+	struct addr_lengths may = addr_lengths(services, false);
+	struct addr_range r;
+	addr net;
 
-	if (!range_split(text, &net, &bits))
+	if (!strchr(text, '/') || !addr_range_read(text, &r) || r.v6)
 		return "must be an IPv4 range such as 10.42.0.0/16";
-	if (bits < RANGE_WIDEST || bits > RANGE_NARROWEST)
-		return arena_printf(a, "must be a range of /%d to /%d, not /%u", RANGE_WIDEST,
-				    RANGE_NARROWEST, bits);
-	mask = ~UINT32_C(0) << (32 - bits);
-	if (net & ~mask)
+	if (r.bits < may.widest || r.bits > may.narrowest)
+		return arena_printf(a, "must be a range of /%u to /%u, not /%u", may.widest,
+				    may.narrowest, r.bits);
+	net = addr_head(r.net, r.bits, 32);
+	if (net != r.net)
 		return arena_printf(a, "has bits set behind its /%u: the range begins at %s/%u",
-				    bits, ipv4_print(net & mask, ip), bits);
-	*ret_net = net;
-	*ret_bits = bits;
+				    r.bits, addr_text(net, a), r.bits);
+	*ret = r;
 	return NULL;
 }
 
 static const char *
 range6_read(const char *text, bool services, struct addr_range *ret, struct arena *a)
 {
-	unsigned widest = ranges6[services].widest, narrowest = ranges6[services].narrowest;
+	struct addr_lengths may = addr_lengths(services, true);
 	struct addr_range r;
 	addr net;
 
@@ -86,10 +70,10 @@ range6_read(const char *text, bool services, struct addr_range *ret, struct aren
 		return arena_printf(a,
 				    "has behind its comma what must be an IPv6 range such as "
 				    "%s",
-				    ranges6[services].example);
-	if (r.bits < widest || r.bits > narrowest)
-		return arena_printf(a, "must have an IPv6 range of /%u to /%u, not /%u", widest,
-				    narrowest, r.bits);
+				    services ? "fd43::/112" : "fd42::/64");
+	if (r.bits < may.widest || r.bits > may.narrowest)
+		return arena_printf(a, "must have an IPv6 range of /%u to /%u, not /%u",
+				    may.widest, may.narrowest, r.bits);
 	net = addr_head(r.net, r.bits, 128);
 	if (net != r.net)
 		return arena_printf(a, "has bits set behind its /%u: the range begins at %s/%u",
@@ -102,7 +86,7 @@ range6_read(const char *text, bool services, struct addr_range *ret, struct aren
 }
 
 const char *
-ranges_read(const char *text, bool services, uint32_t *ret_net, uint32_t *ret_bits,
+ranges_read(const char *text, bool services, struct addr_range *ret_four,
 	    struct addr_range *ret_six, struct arena *a)
 {
 	const char *comma = strchr(text, ','), *why;
@@ -111,8 +95,8 @@ ranges_read(const char *text, bool services, uint32_t *ret_net, uint32_t *ret_bi
 	if (comma && memchr(text, ':', (size_t)(comma - text)))
 		return "begins with an IPv6 range: the first family of a cluster of kedge's is "
 		       "IPv4, so that range comes second";
-	why = range_read(comma ? arena_strndup(a, text, (size_t)(comma - text)) : text, ret_net,
-			 ret_bits, a);
+	why = range_read(comma ? arena_strndup(a, text, (size_t)(comma - text)) : text,
+			 services, ret_four, a);
 	return why || !comma ? why : range6_read(comma + 1, services, ret_six, a);
 }
 
@@ -166,38 +150,57 @@ ports_read(const char *text, int *ret_low, int *ret_high)
 	return NULL;
 }
 
-const char *
-addresses_read(const char *text, uint32_t *ret_first, uint32_t *ret_last)
+/* FIRST-LAST, ADDRESS/BITS, ADDRESS; what else, if it is none. */
+static const char *
+addresses_split(const char *text, addr *ret_first, addr *ret_last)
 {
+	static const char what[] = "must be ADDRESS, ADDRESS/BITS or FIRST-LAST, such as "
+				   "192.0.2.10-192.0.2.20";
 	const char *dash = strchr(text, '-');
-	uint32_t first = 0, last = 0, bits = 32;
+	char first[ADDR_TEXT];
+	struct addr_range r;
+	unsigned of;
 
-	if (strchr(text, ':'))
-		return "is of IPv6: balancers' and external addresses are of IPv4 alone";
 	if (dash) {
-		if (!address_read(text, dash - text, &first) ||
-		    !address_read(dash + 1, strlen(dash + 1), &last))
-			first = 0;
-	} else if (strchr(text, '/') ? range_split(text, &first, &bits)
-				     : address_read(text, strlen(text), &first)) {
-		uint32_t hosts = bits ? (uint32_t)(UINT64_C(0xffffffff) >> bits) : UINT32_MAX;
-
-		if (first & hosts)
-			return "has bits set behind its /BITS";
-		last = first | hosts;
-		/* A link's own network and broadcast addresses are nobody's. */
-		first += bits < 31;
-		last -= bits < 31;
-	} else {
-		first = 0;
+		if ((size_t)(dash - text) >= sizeof first)
+			return what;
+		snprintf(first, sizeof first, "%.*s", (int)(dash - text), text);
+		return addr_read(first, ret_first) && addr_read(dash + 1, ret_last) ? NULL
+										    : what;
 	}
-	if (!first)
-		return "must be ADDRESS, ADDRESS/BITS or FIRST-LAST, such as "
-		       "192.0.2.10-192.0.2.20";
+	if (!addr_range_read(text, &r) || !r.net)
+		return what;
+	of = addr_bits(r.v6);
+	if (r.net != addr_head(r.net, r.bits, of))
+		return "has bits set behind its /BITS";
+	*ret_first = r.net;
+	*ret_last = r.net | ~addr_head(~(addr)0, r.bits, of);
+	/* A link's own network and broadcast addresses are nobody's; of IPv6 the first is the
+	 * routers'. */
+	*ret_first += r.bits < of - 1;
+	*ret_last -= !r.v6 && r.bits < 31;
+	return NULL;
+}
+
+const char *
+addresses_read(const char *text, bool six, addr *ret_first, addr *ret_last)
+{
+	addr first = 0, last = 0;
+	const char *why;
+
+	if (!six && strchr(text, ':'))
+		return "is of IPv6: balancers' addresses are of IPv4 alone";
+	why = addresses_split(text, &first, &last);
+	if (why)
+		return why;
+	if (addr_v6(first) != addr_v6(last))
+		return "begins and ends in another family";
 	if (first > last)
 		return "ends before it begins";
-	if (first >> 24 == 127 || first >> 28 >= 14 || last >> 28 >= 14)
-		return "has loopback or multicast addresses";
+	if (addr_v6(first) ? addr_is_special(first) || addr_is_special(last)
+			   : first >> 24 == 127 || first >> 28 >= 14 || last >> 28 >= 14)
+		return addr_v6(first) ? "has loopback, link-local or multicast addresses"
+				      : "has loopback or multicast addresses";
 	*ret_first = first;
 	*ret_last = last;
 	return NULL;
@@ -206,28 +209,35 @@ addresses_read(const char *text, uint32_t *ret_first, uint32_t *ret_last)
 const char *
 is_addresses(const char *s, struct arena *a)
 {
-	uint32_t first, last;
+	addr first, last;
 
 	(void)a;
-	return addresses_read(s, &first, &last);
+	return addresses_read(s, true, &first, &last);
+}
+
+const char *
+is_addresses4(const char *s, struct arena *a)
+{
+	addr first, last;
+
+	(void)a;
+	return addresses_read(s, false, &first, &last);
 }
 
 const char *
 is_pod_ranges(const char *s, struct arena *a)
 {
-	struct addr_range six;
-	uint32_t net, bits;
+	struct addr_range four, six;
 
-	return ranges_read(s, false, &net, &bits, &six, a);
+	return ranges_read(s, false, &four, &six, a);
 }
 
 const char *
 is_service_ranges(const char *s, struct arena *a)
 {
-	struct addr_range six;
-	uint32_t net, bits;
+	struct addr_range four, six;
 
-	return ranges_read(s, true, &net, &bits, &six, a);
+	return ranges_read(s, true, &four, &six, a);
 }
 
 const char *
@@ -397,12 +407,11 @@ void
 config_network_check(const void *obj, const struct place *at)
 {
 	const struct config_network *n = obj;
-	uint32_t pod = 0, pod_bits = 0, svc = 0, svc_bits = 0;
-	struct addr_range pod6, svc6;
+	struct addr_range pod, svc, pod6, svc6;
 
 	if (!place_ok(at, "podCIDR") || !place_ok(at, "serviceCIDR") ||
-	    ranges_read(n->podCIDR, false, &pod, &pod_bits, &pod6, at->arena) ||
-	    ranges_read(n->serviceCIDR, true, &svc, &svc_bits, &svc6, at->arena))
+	    ranges_read(n->podCIDR, false, &pod, &pod6, at->arena) ||
+	    ranges_read(n->serviceCIDR, true, &svc, &svc6, at->arena))
 		return; /* the fields' own checks said so */
 	if (!pod6.bits != !svc6.bits)
 		place_complain(at, pod6.bits ? "serviceCIDR" : "podCIDR",
@@ -412,9 +421,7 @@ config_network_check(const void *obj, const struct place *at)
 			       pod6.bits ? "podCIDR" : "serviceCIDR");
 	ula_check(at, "podCIDR", &pod6);
 	ula_check(at, "serviceCIDR", &svc6);
-	if (addr_overlap((struct addr_range){ pod, pod_bits, false },
-			 (struct addr_range){ svc, svc_bits, false }) ||
-	    (pod6.bits && addr_overlap(pod6, svc6)))
+	if (addr_overlap(pod, svc) || (pod6.bits && addr_overlap(pod6, svc6)))
 		place_complain(
 		    at, "serviceCIDR",
 		    "Invalid value: \"%s\": overlaps podCIDR %s: an address can be a "

@@ -323,7 +323,7 @@ service_give(struct snapshot *s, enum service_what what, uint64_t number,
 static bool
 in_net(const struct settings *set, bool v6, uint32_t ip)
 {
-	return v6 ? ip != 0 : ipv4_within(ip, set->svc_net, set->svc_bits);
+	return v6 ? ip != 0 : ipv4_within(ip, set->svcs.net, set->svcs.bits);
 }
 
 const char *
@@ -415,8 +415,8 @@ service_reserved(const struct settings *set, const struct service *svc, uint32_t
 {
 	if (ip == dns_address(set))
 		return "the cluster's DNS";
-	if (ip == (set->svc_net | API_HOST) && !(str_is(object_namespace(svc), "default") &&
-						 str_is(object_name(svc), "kubernetes")))
+	if (ip == (set->svcs.net | API_HOST) && !(str_is(object_namespace(svc), "default") &&
+						  str_is(object_name(svc), "kubernetes")))
 		return "service default/kubernetes";
 	return NULL;
 }
@@ -444,13 +444,13 @@ address_give(struct snapshot *s, bool v6, struct arena *a)
 {
 	struct service_claims *c = claims_of(s);
 	const struct settings *set = s->settings;
-	uint32_t end = (uint32_t)((UINT64_C(1) << (32 - set->svc_bits)) - 1); /* broadcast */
+	uint32_t end = (uint32_t)((UINT64_C(1) << (32 - set->svcs.bits)) - 1); /* broadcast */
 	uint32_t dns = dns_address(set);
 
 	if (v6)
 		return address6_give(s, a);
 	while (c->next_address[0] < end) {
-		uint32_t host = c->next_address[0]++, ip = set->svc_net | host;
+		uint32_t host = c->next_address[0]++, ip = set->svcs.net | host;
 
 		if (ip != dns && !holder(c, key_of(CLAIM_ADDRESS, ip)) &&
 		    !rests(s, CLAIM_ADDRESS, ip))

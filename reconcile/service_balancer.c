@@ -83,8 +83,8 @@ pool_text(const struct address_ranges *pool, struct arena *a)
 
 	for (size_t i = 0; i < pool->n; i++)
 		text = arena_printf(a, "%s%s%s-%s", text, i ? "," : "",
-				    ipv4_text(pool->at[i].first, a),
-				    ipv4_text(pool->at[i].last, a));
+				    addr_text(pool->at[i].first, a),
+				    addr_text(pool->at[i].last, a));
 	return text;
 }
 
@@ -108,9 +108,9 @@ find(struct snapshot *s, const struct service *svc)
 
 	for (int shared = 0; shared < 2; shared++)
 		for (size_t i = 0; i < pool->n; i++)
-			for (uint64_t ip = pool->at[i].first; ip <= pool->at[i].last; ip++)
+			for (addr ip = pool->at[i].first; ip <= pool->at[i].last; ip++)
 				if (shared ? !in_the_way(s, svc, (uint32_t)ip, &port)
-					   : !service_holder(s, CLAIM_BALANCER, ip))
+					   : !service_holder(s, CLAIM_BALANCER, (uint32_t)ip))
 					return (uint32_t)ip;
 	return 0;
 }

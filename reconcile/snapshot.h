@@ -62,9 +62,9 @@ struct pull_seen_row {
 	const char *error;    /* of the last failure since it worked; "" for none */
 };
 
-/* Addresses from the operator's word, both ends included; host order. */
+/* Addresses from the operator's word, both ends included and of one family. */
 struct address_range {
-	uint32_t first, last;
+	addr first, last;
 };
 enum { ADDRESS_RANGES = 32 };
 struct address_ranges {
@@ -77,8 +77,7 @@ struct settings {
 	const char *node_name;
 	struct pairs node_labels;       /* the operator's, over our own */
 	const char *node_ip, *node_ip6; /* NULL: it has none of IPv6 */
-	uint32_t pod_net, pod_bits;     /* host order: 10.42.0.0, 16 */
-	uint32_t svc_net, svc_bits;     /* 10.43.0.0, 16 */
+	struct addr_range pods, svcs;   /* 10.42.0.0/16, 10.43.0.0/16 */
 	struct addr_range pods6, svcs6; /* bits 0: the cluster has no IPv6 */
 	int node_port_lo, node_port_hi; /* 30000, 32767 */
 	const char *cluster_domain;     /* "cluster.local" */
@@ -93,7 +92,7 @@ struct settings {
 };
 
 static inline bool
-address_allowed(const struct address_ranges *r, uint32_t ip)
+address_allowed(const struct address_ranges *r, addr ip)
 {
 	for (size_t i = 0; i < r->n; i++)
 		if (ip >= r->at[i].first && ip <= r->at[i].last)
@@ -105,13 +104,13 @@ address_allowed(const struct address_ranges *r, uint32_t ip)
 static inline struct addr_range
 settings_pods(const struct settings *set, bool v6)
 {
-	return v6 ? set->pods6 : (struct addr_range){ set->pod_net, set->pod_bits, false };
+	return v6 ? set->pods6 : set->pods;
 }
 
 static inline struct addr_range
 settings_services(const struct settings *set, bool v6)
 {
-	return v6 ? set->svcs6 : (struct addr_range){ set->svc_net, set->svc_bits, false };
+	return v6 ? set->svcs6 : set->svcs;
 }
 
 /* A pod's other address: its IPv4 address behind the range's net. */

@@ -165,7 +165,7 @@ ports_of(const struct pod *pod, struct arena *a)
 
 enum listens { NOT_SEEN, NOBODY, TO_ITSELF, YES };
 
-/* Of "10.42.0.2" that it was looked at, of "10.42.0.2:80" the socket that most reach. */
+/* Of "10.42.0.2" that it was looked at, of "10.42.0.2 80" the socket that most reach. */
 void
 trouble_ends(struct map *ends, const struct end_seen *at, size_t n)
 {
@@ -173,7 +173,7 @@ trouble_ends(struct map *ends, const struct end_seen *at, size_t n)
 		cleanup_buf struct buf key = { 0 };
 		const struct end_seen *was;
 
-		buf_addf(&key, "%s:%" PRId64, at[i].ip, at[i].port);
+		buf_addf(&key, "%s %" PRId64, at[i].ip, at[i].port);
 		was = map_get(ends, key.at);
 		if (!was || was->local)
 			(void)map_put(ends, key.at, (void *)&at[i]);
@@ -188,8 +188,34 @@ listens(const struct at_service *at, const char *ip, int64_t port)
 
 	if (!at->ends || !ip || !map_get(at->ends, ip))
 		return NOT_SEEN;
-	found = map_get(at->ends, arena_printf(at->a, "%s:%" PRId64, ip, port));
+	found = map_get(at->ends, arena_printf(at->a, "%s %" PRId64, ip, port));
 	return !found ? NOBODY : found->local ? TO_ITSELF : YES;
+}
+
+/* That nobody takes what comes to this pod by one of the Service's families; NULL: somebody
+ * does, or nobody looked. */
+static const char *
+nobody_takes(const struct at_service *at, const struct service_port *sp, const struct pod *pod,
+	     int64_t port)
+{
+	static const char *const loopback[] = { "127.0.0.1", "::1" };
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		enum listens there = service_has_family(at->svc, v6)
+					 ? listens(at, pod_address(pod, v6), port)
+					 : NOT_SEEN;
+
+		if (there != NOBODY && there != TO_ITSELF)
+			continue;
+		return arena_printf(
+		    at->a, "port %" PRId64 ": in pod %s %s port %" PRId64 "%s%s%s", sp->port,
+		    object_name(pod), there == NOBODY ? "nobody listens at" : "who listens at",
+		    port, v6 ? " of IPv6" : "", there == NOBODY ? "" : " does so at ",
+		    there == NOBODY
+			? ""
+			: arena_printf(at->a, "%s alone, not for others", loopback[v6]));
+	}
+	return NULL;
 }
 
 static const char *
@@ -204,7 +230,7 @@ trouble_of_port(const struct at_service *at, const struct service_port *sp)
 		int64_t number = cp                 ? cp->containerPort
 				 : sp->targetPort.i ? sp->targetPort.i
 						    : sp->port;
-		enum listens there;
+		const char *why;
 
 		if (sp->targetPort.s && !cp) {
 			without++;
@@ -212,14 +238,9 @@ trouble_of_port(const struct at_service *at, const struct service_port *sp)
 		}
 		if (!is_ready(pod) || pod->spec->hostNetwork || !str_is(sp->protocol, "TCP"))
 			continue;
-		there = listens(at, pod->status->podIP, number);
-		if (there == NOBODY || there == TO_ITSELF)
-			return arena_printf(
-			    a, "port %" PRId64 ": in pod %s %s port %" PRId64 "%s", sp->port,
-			    object_name(pod),
-			    there == NOBODY ? "nobody listens at" : "who listens at", number,
-			    there == NOBODY ? ""
-					    : " does so at 127.0.0.1 alone, not for others");
+		why = nobody_takes(at, sp, pod, number);
+		if (why)
+			return why;
 	}
 	if (at->npods && without == at->npods)
 		return arena_printf(a,

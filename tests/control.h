@@ -66,10 +66,8 @@ kit_init(struct kit *k)
 	*k = (struct kit){ .now = KIT_NOW, .seed = 1 };
 	k->settings = (struct settings){ .node_name = "node",
 					 .node_ip = "192.0.2.1",
-					 .pod_net = 0x0a2a0000,
-					 .pod_bits = 16,
-					 .svc_net = 0x0a2b0000,
-					 .svc_bits = 16,
+					 .pods = { 0x0a2a0000, 16, false },
+					 .svcs = { 0x0a2b0000, 16, false },
 					 .cluster_domain = "cluster.local",
 					 .drain_ms = 5000 };
 	k->host.memory = INT64_C(8) << 30;

@@ -98,10 +98,8 @@ world_snapshot(struct world *w)
 	if (!w->settings.node_name)
 		w->settings = (struct settings){ .node_name = "node",
 						 .node_ip = "192.0.2.1",
-						 .pod_net = 0x0a2a0000,
-						 .pod_bits = 16,
-						 .svc_net = 0x0a2b0000,
-						 .svc_bits = 16,
+						 .pods = { 0x0a2a0000, 16, false },
+						 .svcs = { 0x0a2b0000, 16, false },
 						 .node_port_lo = 30000,
 						 .node_port_hi = 32767,
 						 .cluster_domain = "cluster.local" };

@@ -39,6 +39,15 @@ addr_print(addr a, char to[static ADDR_TEXT])
 	return inet_ntop(AF_INET6, bytes, to, ADDR_TEXT);
 }
 
+struct addr_lengths
+addr_lengths(bool services, bool v6)
+{
+	static const struct addr_lengths all[2][2] = { { { 8, 28 }, { 16, 96 } },
+						       { { 8, 28 }, { 96, 120 } } };
+
+	return all[services][v6];
+}
+
 const char *
 addr_text(addr a, struct arena *arena)
 {

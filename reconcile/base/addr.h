@@ -44,6 +44,13 @@ struct addr_range {
 	unsigned bits; /* 0 to 32, 128 */
 	bool v6;       /* which 0/0 would not tell */
 };
+/* How long a cluster's range of pods' or Services' addresses may be: 10.42.0.0/16 is within 8
+ * and 28.  A pod's address of IPv6 has its IPv4 address in the last 32 bits, a Service's its
+ * number. */
+struct addr_lengths {
+	unsigned widest, narrowest;
+};
+struct addr_lengths addr_lengths(bool services, bool v6);
 /* "192.0.2.0/24" as it stands; without bits it is one address. */
 bool addr_range_read(const char *text, struct addr_range *ret);
 /* With its length; returns `to`. */

@@ -303,10 +303,10 @@ int
 main(int argc, char **argv)
 {
 	struct np_config nc = { .bridge = "kedge0",
-				.pod_net = 0x0a2a0000,
-				.pod_bits = 16,
-				.svc_net = 0x0a2b0000,
-				.svc_bits = 16 };
+				.pods.net = 0x0a2a0000,
+				.pods.bits = 16,
+				.svcs.net = 0x0a2b0000,
+				.svcs.bits = 16 };
 	int n = argc > 1 ? atoi(argv[1]) : 40;
 	double *took = xcalloc((size_t)n, sizeof(*took)),
 	       *bare = xcalloc((size_t)n, sizeof(*bare)),

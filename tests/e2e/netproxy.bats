@@ -422,7 +422,7 @@ teardown() {
 	EOF
 	echo "$output"
 	[[ ${lines[2]} == "error: iptables-restore failed ("* ]]
-	[[ ${lines[2]} == *"that line is \"-A KDG-E-"*"-j DNAT --to-destination 10.42.0.2:8080"* ]]
+	[[ ${lines[2]} == *"that line is \"-A KDG-S-"*"-j DNAT --to-destination 10.42.0.2:8080"* ]]
 	[[ $(get 10.43.0.80) == "pod2 "* ]]
 	np open
 }

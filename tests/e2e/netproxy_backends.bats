@@ -5,6 +5,7 @@ setup() { setup_host; }
 teardown() {
 	teardown_host
 	nft delete table ip KDG-nat 2>/dev/null || true
+	nft delete table ip6 KDG-nat 2>/dev/null || true
 	ip link del kedge0 2>/dev/null || true
 }
 one() {
@@ -128,6 +129,40 @@ everybody() {
 			echo
 		done
 	done
+}
+
+@test "the same of IPv6: each time the other's rules go, and no new connection is lost" {
+	ip6_() { "/usr/sbin/ip6tables-$(variant)" -t nat -S; }
+	np_start -6
+	pod 2
+	serve 8080 2
+	set6() { np set default/web:http.v6 fd43::80 tcp 80 0 0 0 "[fd42::a2a:2]:8080" && np commit; }
+	set6
+	ip6_ | grep KDG-V >/dev/null
+	while [ ! -e "$BATS_TEST_TMPDIR/enough" ]; do
+		get '[fd43::80]' >>"$BATS_TEST_TMPDIR/new" 2>&1 || echo "failed" >>"$BATS_TEST_TMPDIR/new"
+	done 3>&- &
+	loop=$!
+	for way in nft iptables; do
+		echo quit >&"$np_in"
+		wait "$np_pid" || true
+		if [ $way = nft ]; then np_start -6 -n; else np_start -6; fi
+		[[ $(get '[fd43::80]') == "pod2 "* ]]
+		set6
+		[[ $(get '[fd43::80]') == "pod2 "* ]]
+		if [ $way = nft ]; then
+			[ "$(ip6_ | grep -c KDG)" = 0 ]
+			nft list table ip6 KDG-nat >/dev/null
+		else
+			ip6_ | grep KDG-V >/dev/null
+			run nft list table ip6 KDG-nat
+			[ "$status" != 0 ]
+		fi
+	done
+	touch "$BATS_TEST_TMPDIR/enough"
+	wait $loop
+	grep "^pod2 " "$BATS_TEST_TMPDIR/new" >/dev/null
+	[ "$(grep -vc "^pod2 " "$BATS_TEST_TMPDIR/new")" = 0 ]
 }
 
 @test "a trace says of nftables what it says of iptables, and its rules and elements are there" {

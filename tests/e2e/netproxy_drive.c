@@ -20,10 +20,10 @@
 #include <unistd.h>
 
 static struct np_config config = { .bridge = "kedge0",
-				   .pod_net = 0x0a2a0000,
-				   .pod_bits = 16,
-				   .svc_net = 0x0a2b0000,
-				   .svc_bits = 16 };
+				   .pods.net = 0x0a2a0000,
+				   .pods.bits = 16,
+				   .svcs.net = 0x0a2b0000,
+				   .svcs.bits = 16 };
 static struct np *np;
 
 #define ARGS 4200

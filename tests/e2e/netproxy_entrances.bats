@@ -250,7 +250,7 @@ serve_away() {
 	else
 		save_ | grep -E -- '-A KDG-V -d 10.43.0.88/32 -p sctp -m sctp --dport 9000 .*-j KDG-S-'
 		save_ | grep -E -- '-A KDG-N -p sctp -m sctp --dport 30090 .*-j KDG-X-'
-		save_ | grep -E -- '-A KDG-E-.* -p sctp -j DNAT --to-destination 10.42.0.2:9000'
+		save_ | grep -E -- '-A KDG-S-.* -p sctp -j DNAT --to-destination 10.42.0.2:9000'
 	fi
 	np check
 	[[ $said == "ok intact"* ]]

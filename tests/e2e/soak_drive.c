@@ -444,10 +444,10 @@ static void
 open_all(void)
 {
 	static const struct np_config nc = { .bridge = "kedge0",
-					     .pod_net = 0x0a2a0000,
-					     .pod_bits = 16,
-					     .svc_net = 0x0a2b0000,
-					     .svc_bits = 16 };
+					     .pods.net = 0x0a2a0000,
+					     .pods.bits = 16,
+					     .svcs.net = 0x0a2b0000,
+					     .svcs.bits = 16 };
 	static struct rt_host_path host;
 	struct rt_config c = kit_config(&kit);
 	int64_t until = kit_now() + 5000;

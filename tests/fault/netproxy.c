@@ -67,10 +67,10 @@ __wrap_clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 /* -- the world -------------------------------------------------------------- */
 
 static struct np_config config = { .bridge = "kedge0",
-				   .pod_net = 0x0a2a0000,
-				   .pod_bits = 16,
-				   .svc_net = 0x0a2b0000,
-				   .svc_bits = 16 };
+				   .pods.net = 0x0a2a0000,
+				   .pods.bits = 16,
+				   .svcs.net = 0x0a2b0000,
+				   .svcs.bits = 16 };
 #define POD 0x0a2a0002u
 #define VIP 0x0a2b0050u
 

@@ -75,10 +75,10 @@ table_make(struct dns_table *t)
 
 	assert_true(dns_name_read("cluster.local", &zone));
 	dns_table_init(t, &zone, 5, 1);
-	t->ranges[0] = (struct dns_range){ 0x0a2a0000, 16 };
-	t->ranges[1] = (struct dns_range){ 0x0a2b0000, 12 };
-	assert_true(addr_range_read("fd42::/64", &t->ranges6[0]) &&
-		    addr_range_read("fd43::/112", &t->ranges6[1]));
+	t->ranges[0] = (struct addr_range){ 0x0a2a0000, 16, false };
+	t->ranges[1] = (struct addr_range){ 0x0a2b0000, 12, false };
+	assert_true(addr_range_read("fd42::/64", &t->ranges[2]) &&
+		    addr_range_read("fd43::/112", &t->ranges[3]));
 	assert_int_equal(dns_table_put(t, "all", zone_text, NULL), 0);
 }
 

@@ -15,7 +15,7 @@ begin(void **state)
 	k = *state;
 	k->settings.accounts = true;
 	k->settings.ca = "-----BEGIN CERTIFICATE-----\n";
-	k->settings.api_ip = k->settings.pod_net + 1;
+	k->settings.api_ip = k->settings.pods.net + 1;
 	k->settings.api_port = 6443;
 	kit_read(k, "apiVersion: v1\nkind: Namespace\nmetadata: {name: default}\n");
 	kit_do(k, account_reconcile, RES_namespace, "default");

@@ -163,13 +163,19 @@ a_second_range_is_of_ipv6_and_both_have_one(void **state)
 }
 
 static void
-addresses_to_give_away_are_of_ipv4(void **state)
+addresses_to_give_away_are_as_they_are_said(void **state)
 {
 	(void)state;
 	is_said("loadBalancer: {addresses: ['2001:db8::10']}\n",
-		"is of IPv6: balancers' and external addresses are of IPv4 alone");
-	is_said("allow: {externalIPs: ['2001:db8::/64']}\n",
-		"is of IPv6: balancers' and external addresses are of IPv4 alone");
+		"is of IPv6: balancers' addresses are of IPv4 alone");
+	is_said("allow: {externalIPs: ['2001:db8::1/64']}\n", "has bits set behind its /BITS");
+	is_said("allow: {externalIPs: ['2001:db8::9-2001:db8::1']}\n", "ends before it begins");
+	is_said("allow: {externalIPs: ['192.0.2.1-2001:db8::1']}\n",
+		"begins and ends in another family");
+	is_said("allow: {externalIPs: ['fe80::/64']}\n",
+		"has loopback, link-local or multicast addresses");
+	is_said("allow: {externalIPs: ['2001:db8::/x']}\n",
+		"must be ADDRESS, ADDRESS/BITS or FIRST-LAST");
 }
 
 static void
@@ -501,7 +507,7 @@ main(void)
 		cmocka_unit_test(a_range_that_is_too_small_or_too_wide_is_refused),
 		cmocka_unit_test(ranges_that_overlap_are_told_with_both_and_a_place),
 		cmocka_unit_test(a_second_range_is_of_ipv6_and_both_have_one),
-		cmocka_unit_test(addresses_to_give_away_are_of_ipv4),
+		cmocka_unit_test(addresses_to_give_away_are_as_they_are_said),
 		cmocka_unit_test(a_listen_address_off_loopback_or_without_a_port_is_refused),
 		cmocka_unit_test(a_node_that_kubernetes_would_not_take_is_refused_in_its_words),
 		cmocka_unit_test(

@@ -82,8 +82,8 @@ setup(void **state)
 
 	assert_true(dns_name_read("cluster.local", &zone));
 	dns_table_init(&b->table, &zone, 5, 42);
-	b->table.ranges[0] = (struct dns_range){ 0x0a2a0000, 16 };
-	b->table.ranges[1] = (struct dns_range){ 0x0a2b0000, 16 };
+	b->table.ranges[0] = (struct addr_range){ 0x0a2a0000, 16, false };
+	b->table.ranges[1] = (struct addr_range){ 0x0a2b0000, 16, false };
 	world_read(&b->w, in);
 	*state = b;
 	return 0;
@@ -272,8 +272,8 @@ names_and_addresses_of_ipv6(void **state)
 	world_snapshot(&b->w);
 	assert_true(addr_range_read("fd42::/64", &b->w.settings.pods6) &&
 		    addr_range_read("fd43::/112", &b->w.settings.svcs6));
-	b->table.ranges6[0] = b->w.settings.pods6;
-	b->table.ranges6[1] = b->w.settings.svcs6;
+	b->table.ranges[2] = b->w.settings.pods6;
+	b->table.ranges[3] = b->w.settings.svcs6;
 	world_read(&b->w,
 		   "apiVersion: v1\nkind: Service\nmetadata: {name: both, namespace: shop, "
 		   "uid: u-both}\nspec: {ports: [{port: 80}], clusterIP: 10.43.0.99, "

@@ -14,10 +14,10 @@
 #include <netinet/in.h>
 
 static const struct rules_net net = { .bridge = "kedge0",
-				      .pod_net = 0x0a2a0000,
-				      .pod_bits = 16,
-				      .svc_net = 0x0a2b0000,
-				      .svc_bits = 16 };
+				      .pods.net = 0x0a2a0000,
+				      .pods.bits = 16,
+				      .svcs.net = 0x0a2b0000,
+				      .svcs.bits = 16 };
 
 static const struct np_endpoint three[] = { { 0x0a2a0002, 8080, false },
 					    { 0x0a2a0003, 8080, false },
@@ -73,13 +73,52 @@ static const struct np_service services[] = {
 };
 #define SERVICES (sizeof services / sizeof *services)
 
+/* The same of IPv6: fd42:: before each address. */
+#define SIX ((addr)UINT64_C(0xfd42000000000000) << 64)
+
+static const struct rules_net net6 = { .bridge = "kedge0",
+				       .v6 = true,
+				       .pods.v6 = true,
+				       .svcs.v6 = true,
+				       .pods.net = SIX | 0x0a2a0000,
+				       .pods.bits = 112,
+				       .svcs.net = SIX | 0x0a2b0000,
+				       .svcs.bits = 112 };
+
+static struct np_service
+six_of(const struct np_service *s)
+{
+	static struct np_endpoint ends[3];
+	static addr out[1];
+	static struct addr_range from[1];
+	struct np_service x = *s;
+
+	for (size_t i = 0; i < s->n; i++) {
+		ends[i] = s->endpoints[i];
+		ends[i].ip |= SIX;
+	}
+	for (size_t i = 0; i < s->nouter; i++)
+		out[i] = s->outer[i] | SIX;
+	for (size_t i = 0; i < s->nsources; i++)
+		from[i] = (struct addr_range){ s->sources[i].net | SIX, s->sources[i].bits + 96,
+					       true };
+	x.v6 = true;
+	x.vip = s->vip ? s->vip | SIX : 0;
+	x.node_ip = s->node_ip ? s->node_ip | SIX : 0;
+	x.balancer = s->balancer ? s->balancer | SIX : 0;
+	x.endpoints = ends;
+	x.outer = out;
+	x.sources = from;
+	return x;
+}
+
 /* What a service has; "" when it has nothing. */
 static void
 body(const struct np_service *s, struct buf *to)
 {
 	struct chains c = { 0 };
 
-	nft_service(&net, s, &c);
+	nft_service(s->v6 ? &net6 : &net, s, &c);
 	assert_true(c.n <= 1);
 	if (c.n)
 		buf_adds(to, buf_text(&c.at[0].body));
@@ -149,6 +188,27 @@ the_load_is_as_reviewed(void **state)
 	(void)state;
 	load(&shapes, &text);
 	golden("load", &text);
+	map_done(&shapes);
+}
+
+static void
+the_load_of_ipv6_is_as_reviewed(void **state)
+{
+	cleanup_buf struct buf text = { 0 };
+	struct map shapes = { 0 };
+	struct nft_text t = { .shapes = &shapes, .v6 = true, .whole = true };
+
+	(void)state;
+	for (size_t i = 0; i < SERVICES; i++) {
+		struct np_service s = six_of(&services[i]);
+		cleanup_buf struct buf b = { 0 };
+
+		body(&s, &b);
+		nft_text_change(&t, NULL, buf_text(&b));
+	}
+	nft_text_end(&t, &net6, &text);
+	nft_text_done(&t);
+	golden("load6", &text);
 	map_done(&shapes);
 }
 
@@ -240,6 +300,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_load_is_as_reviewed),
+		cmocka_unit_test(the_load_of_ipv6_is_as_reviewed),
 		cmocka_unit_test(changes_are_as_reviewed),
 		cmocka_unit_test(adding_deletes_nothing),
 		cmocka_unit_test(what_is_the_same_is_no_change),

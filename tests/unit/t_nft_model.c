@@ -20,12 +20,31 @@
 #include "reconcile/base/ipv4.h"
 #include <netinet/in.h>
 
-static const struct rules_net net = { .bridge = "kedge0",
-				      .pod_net = 0x0a2a0000,
-				      .pod_bits = 16,
-				      .svc_net = 0x0a2b0000,
-				      .svc_bits = 16,
-				      .nft = true };
+/* Worlds of IPv6 are those of IPv4 behind this. */
+#define SIX ((addr)UINT64_C(0xfd42000000000000) << 64)
+
+static const struct rules_net nets[2] = { { .bridge = "kedge0",
+					    .pods.net = 0x0a2a0000,
+					    .pods.bits = 16,
+					    .svcs.net = 0x0a2b0000,
+					    .svcs.bits = 16,
+					    .nft = true },
+					  { .bridge = "kedge0",
+					    .v6 = true,
+					    .pods.v6 = true,
+					    .svcs.v6 = true,
+					    .pods.net = SIX | 0x0a2a0000,
+					    .pods.bits = 112,
+					    .svcs.net = SIX | 0x0a2b0000,
+					    .svcs.bits = 112,
+					    .nft = true } };
+static bool six;
+
+static addr
+addr_of(uint32_t ip)
+{
+	return six ? SIX | ip : ip;
+}
 
 /* -- a table ---------------------------------------------------------------- */
 
@@ -191,7 +210,7 @@ rules(void *ctx, const char *chain, struct buf *to)
 }
 
 static bool
-nobody(void *ctx, const char *set, uint32_t ip)
+nobody(void *ctx, const char *set, addr ip)
 {
 	struct table *t = ctx;
 
@@ -233,11 +252,11 @@ some_endpoints(struct one *o)
 	memcpy(old, o->at, sizeof old);
 	o->s.n = below(6) ? below(most[below(3)] + 1) : 0;
 	for (size_t i = 0; i < o->s.n; i++)
-		o->at[i] = (struct np_endpoint){ .ip = 0x0a2a0002 + below(40),
+		o->at[i] = (struct np_endpoint){ .ip = addr_of(0x0a2a0002 + below(40)),
 						 .port = below(4) ? 8080 : 9090,
 						 .away = o->s.local_only && below(3) == 0 };
 	for (size_t i = 0; i < o->s.n; i++) /* an address is here or it is not */
-		o->at[i].away = o->at[i].away && o->at[i].ip % 3 == 0;
+		o->at[i].away = o->at[i].away && (uint32_t)o->at[i].ip % 3 == 0;
 	for (size_t i = 0; i < o->s.n; i++)
 		for (size_t k = 0; k < i; k++)
 			if (o->at[k].ip == o->at[i].ip)
@@ -252,21 +271,22 @@ make(size_t i)
 	struct one *o = &world[i];
 
 	snprintf(o->id, sizeof o->id, "ns/s%zu", i);
-	o->outer[0] = 0xcb007100 + (uint32_t)i;
-	o->source = (struct addr_range){ 0xc6336400, 24 };
+	o->outer[0] = addr_of(0xcb007100 + (uint32_t)i);
+	o->source = (struct addr_range){ addr_of(0xc6336400), six ? 96 + 24 : 24, six };
 	o->s = (struct np_service){
 		.id = o->id,
-		.vip = below(5) ? 0x0a2b0000 + (uint32_t)i : 0,
+		.v6 = six,
+		.vip = below(5) ? addr_of(0x0a2b0000 + (uint32_t)i) : 0,
 		.proto = protos[below(4)],
 		.port = below(2) ? 80 : 443,
 		.node_port = below(2) ? 30000 + 2 * (uint16_t)i : 0,
-		.node_ip = below(4) ? 0 : HOST,
+		.node_ip = below(4) ? 0 : addr_of(HOST),
 		.affinity_s = below(4) ? 0 : 10 + below(3) * 1000,
 		.local_only = below(2),
 		.local_inside = below(4) == 0,
 		.outer = o->outer,
 		.nouter = below(2),
-		.balancer = below(3) ? 0 : 0xc0000264 + (uint32_t)i,
+		.balancer = below(3) ? 0 : addr_of(0xc0000264 + (uint32_t)i),
 		.sources = &o->source,
 		.nsources = below(2),
 		.endpoints = o->at,
@@ -280,7 +300,7 @@ has(const struct np_service *s)
 	struct chains c = { 0 };
 	char *x = NULL;
 
-	nft_service(&net, s, &c);
+	nft_service(&nets[six], s, &c);
 	if (c.n)
 		x = xstrdup(buf_text(&c.at[0].body));
 	chains_done(&c);
@@ -316,7 +336,7 @@ served(const struct np_service *s, bool local, struct np_endpoint *to)
 static void
 leave(struct table *t, const struct np_end *end, const struct nft_packet *p, bool want)
 {
-	struct nft_table view = { t, element, rules, nobody };
+	struct nft_table view = { t, six, element, rules, nobody };
 	struct nft_packet on = { .from = p->from,
 				 .to = end->at.ip,
 				 .proto = p->proto,
@@ -336,15 +356,15 @@ leave(struct table *t, const struct np_end *end, const struct nft_packet *p, boo
 static void
 meet(struct table *t, const struct np_service *s, const struct nft_packet *p, struct want want)
 {
-	struct nft_table view = { t, element, rules, nobody };
+	struct nft_table view = { t, six, element, rules, nobody };
 	struct np_endpoint ends[ENDS];
 	size_t n = want.closed ? 0 : served(s, want.local, ends);
 	struct np_way way = { 0 };
 	double left = nft_walk(&view, p, "d", &way), all = 0;
 
 	if (way.nends != n)
-		fail_msg("%s, port %u from %x: %zu ends for %zu", s->id, p->port, p->from,
-			 way.nends, n);
+		fail_msg("%s, port %u from %x: %zu ends for %zu", s->id, p->port,
+			 (unsigned)p->from, way.nends, n);
 	for (size_t i = 0; i < n; i++) {
 		double share = 0;
 
@@ -374,7 +394,7 @@ static const struct from {
 	      { HOST, true, false } };
 
 static void
-knock(struct table *t, const struct np_service *s, uint32_t to, bool host, uint16_t port,
+knock(struct table *t, const struct np_service *s, addr to, bool host, uint16_t port,
       bool inside, bool gated)
 {
 	struct np_endpoint ends[ENDS];
@@ -383,7 +403,7 @@ knock(struct table *t, const struct np_service *s, uint32_t to, bool host, uint1
 	for (size_t i = 0; i < sizeof froms / sizeof *froms; i++) {
 		const struct from *f = &froms[i];
 		bool near = f->pod || f->local;
-		struct nft_packet p = { f->ip, to, s->proto, port, f->local, host };
+		struct nft_packet p = { addr_of(f->ip), to, s->proto, port, f->local, host };
 		struct want want = {
 			.local = inside ? s->local_inside : s->local_only && !near,
 			.closed = gated && s->nsources && i != 0,
@@ -415,7 +435,7 @@ check(struct table *t)
 		if (s->balancer)
 			knock(t, s, s->balancer, true, s->port, false, true);
 		if (s->node_port)
-			knock(t, s, HOST, true, s->node_port, false, false);
+			knock(t, s, addr_of(HOST), true, s->node_port, false, false);
 	}
 }
 
@@ -424,7 +444,7 @@ check(struct table *t)
 static void
 load(struct table *t, struct map *shapes)
 {
-	struct nft_text text = { .shapes = shapes, .whole = true };
+	struct nft_text text = { .shapes = shapes, .v6 = six, .whole = true };
 	cleanup_buf struct buf b = { 0 };
 
 	for (size_t i = 0; i < SERVICES; i++) {
@@ -433,7 +453,7 @@ load(struct table *t, struct map *shapes)
 		if (world[i].had)
 			nft_text_change(&text, NULL, world[i].had);
 	}
-	nft_text_end(&text, &net, &b);
+	nft_text_end(&text, &nets[six], &b);
 	assert_int_equal(text.twice, 0);
 	nft_text_done(&text);
 	apply(t, &b);
@@ -460,7 +480,7 @@ mutate(struct one *o)
 static void
 turn(struct table *t, struct map *shapes)
 {
-	struct nft_text text = { .shapes = shapes };
+	struct nft_text text = { .shapes = shapes, .v6 = six };
 	cleanup_buf struct buf b = { 0 };
 	size_t i = below(SERVICES), n = 1 + below(2);
 
@@ -473,7 +493,7 @@ turn(struct table *t, struct map *shapes)
 		free(world[i].had);
 		world[i].had = now;
 	}
-	nft_text_end(&text, &net, &b);
+	nft_text_end(&text, &nets[six], &b);
 	nft_text_done(&text);
 	if (b.len)
 		apply(t, &b);
@@ -529,43 +549,47 @@ static void
 packets_meet_who_their_service_says_after_any_history(void **state)
 {
 	(void)state;
-	for (unsigned i = 0; i < 60; i++) {
+	for (unsigned i = 0; i < 80; i++) {
+		six = i % 2;
 		seed = i * 7919 + 1;
 		print_message("# world %u\n", i);
 		history(15);
 	}
-	for (size_t i = 0; i < SERVICES; i++)
+	for (size_t i = 0; i < SERVICES; i++) {
 		free(world[i].had);
+		world[i].had = NULL;
+	}
+	six = false;
 }
 
 /* Whoever comes or goes, the others keep their slots. */
 static void
 one_endpoint_is_one_slot(void **state)
 {
-	struct np_endpoint at[ENDS + 1], old[ENDS + 1];
+	struct np_endpoint ends[ENDS + 1], old[ENDS + 1];
 	struct np_service was = { .endpoints = old, .n = ENDS };
 	size_t n = ENDS, gone = 7, moved = 0;
 
 	(void)state;
 	for (size_t i = 0; i < ENDS; i++)
-		at[i] = (struct np_endpoint){ 0x0a2a0002 + (uint32_t)i * 3, 8080, false };
-	nft_settle(at, &n, NULL);
-	memcpy(old, at, sizeof old);
-	memmove(at + gone, at + gone + 1, (n - gone - 1) * sizeof *at);
+		ends[i] = (struct np_endpoint){ 0x0a2a0002 + (uint32_t)i * 3, 8080, false };
+	nft_settle(ends, &n, NULL);
+	memcpy(old, ends, sizeof old);
+	memmove(ends + gone, ends + gone + 1, (n - gone - 1) * sizeof *ends);
 	n--;
-	nft_settle(at, &n, &was);
+	nft_settle(ends, &n, &was);
 	assert_int_equal(n, ENDS - 1);
 	for (size_t i = 0; i < n; i++)
-		moved += at[i].ip != old[i].ip;
+		moved += ends[i].ip != old[i].ip;
 	assert_int_equal(moved, 1); /* the last went to where one is free */
-	memcpy(old, at, sizeof old);
+	memcpy(old, ends, sizeof old);
 	was.n = n;
-	at[n++] = (struct np_endpoint){ 0x0a2a0003, 8080, false };
-	at[n++] = at[0]; /* and one that is said twice */
-	nft_settle(at, &n, &was);
+	ends[n++] = (struct np_endpoint){ 0x0a2a0003, 8080, false };
+	ends[n++] = ends[0]; /* and one that is said twice */
+	nft_settle(ends, &n, &was);
 	assert_int_equal(n, ENDS);
-	assert_memory_equal(at, old, was.n * sizeof *at);
-	assert_int_equal(at[was.n].ip, 0x0a2a0003);
+	assert_memory_equal(ends, old, was.n * sizeof *ends);
+	assert_int_equal(ends[was.n].ip, 0x0a2a0003);
 }
 
 int

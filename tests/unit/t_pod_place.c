@@ -39,8 +39,8 @@ addresses_go_round_and_are_never_in_two_hands(void **state)
 	struct kit *k = *state;
 	struct snapshot *s;
 
-	k->settings.pod_net = 0x0a2a0100;
-	k->settings.pod_bits = 29; /* .2 to .6 */
+	k->settings.pods.net = 0x0a2a0100;
+	k->settings.pods.bits = 29; /* .2 to .6 */
 	pod(k, "a", "", "");
 	pod(k, "b", "", "");
 	s = kit_snapshot(k);

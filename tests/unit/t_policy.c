@@ -198,7 +198,7 @@ the_way_of_a_packet_does_not_grow_with_those_who_are_isolated(void **state)
 	(void)state;
 	b = (struct bench){ 0 };
 	for (size_t i = 0; i < 2000; i++) {
-		pods[i] = (struct np_isolated){ "ns/p", net.pod_net + 2 + (uint32_t)i * 3,
+		pods[i] = (struct np_isolated){ "ns/p", net.pods.net + 2 + (uint32_t)i * 3,
 						true,   true,
 						NULL,   0 };
 		all[i] = &pods[i];
@@ -231,14 +231,14 @@ a_peer_among_many_is_found(void **state)
 	struct np_rule rule = { .pods = ips, .npods = 1000 };
 	struct np_part part = { "ns/many:ingress", false, &rule, 1 };
 	const struct np_part *parts[] = { &part };
-	struct np_isolated pod = { "ns/p", net.pod_net + 5000, true, false, NULL, 0 };
+	struct np_isolated pod = { "ns/p", net.pods.net + 5000, true, false, NULL, 0 };
 	const struct np_isolated *all[] = { &pod };
 	struct chains c = { 0 };
 	struct map chains = { 0 };
 
 	(void)state;
 	for (size_t i = 0; i < 1000; i++)
-		ips[i] = net.pod_net + 2 + (uint32_t)((i * 7) % 1000) * 2;
+		ips[i] = net.pods.net + 2 + (uint32_t)((i * 7) % 1000) * 2;
 	rules_base(&net, &c);
 	rules_dispatch(&net, NULL, 0, &c);
 	policy_text_part(&net, &part, &c);
@@ -246,7 +246,7 @@ a_peer_among_many_is_found(void **state)
 	policy_text_trees(&net, all, 1, &c);
 	by_name(&c, &chains);
 	for (uint32_t i = 0; i < 2000; i++) {
-		struct packet p = { .src = net.pod_net + 2 + i,
+		struct packet p = { .src = net.pods.net + 2 + i,
 				    .dst = pod.ip,
 				    .in = true,
 				    .out = true,
@@ -309,8 +309,8 @@ rules_of_ipv6_are_as_those_of_ipv4(void **state)
 {
 	const struct rules_net six = { .v6 = true,
 				       .bridge = "kedge0",
-				       .pod_net = six_of("fd42:0:0:0::a2a:0"),
-				       .pod_bits = 64 };
+				       .pods.net = six_of("fd42:0:0:0::a2a:0"),
+				       .pods.bits = 64 };
 	struct addr_range all = { .v6 = true }, but[3], wide;
 	const addr pods[] = { six_of("fd42::a2a:7"), six_of("fd42::a2a:8") };
 	struct np_block blocks[2] = { { .net = all, .except = but, .n = 3 } };

@@ -326,6 +326,29 @@ entrances_are_passed_on_as_far_as_the_operator_allows_them(void **state)
 }
 
 static void
+an_external_address_is_of_its_family(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	allow(&b);
+	b.w.settings.pods6 = (struct addr_range){ (addr)0xfd42 << 112, 64, true };
+	b.w.settings.svcs6 = (struct addr_range){ (addr)0xfd43 << 112, 112, true };
+	b.w.settings.external.at[1] =
+	    (struct address_range){ (addr)0x20010db8 << 96 | 7, (addr)0x20010db8 << 96 | 8 };
+	b.w.settings.external.n = 2;
+	settle(&b, SVC("clusterIP: 10.43.0.2, clusterIPs: [10.43.0.2, 'fd43::2'], ipFamilies: "
+		       "[IPv4, IPv6], ipFamilyPolicy: RequireDualStack, externalIPs: "
+		       "[203.0.113.7, '2001:db8::7', '2001:db8::9'], ports: [{name: a, port: "
+		       "80}]"));
+	assert_string_equal(words(&b, &programmed(&b, "default/web:a")->externalIPs),
+			    "203.0.113.7");
+	assert_string_equal(words(&b, &programmed(&b, "default/web:a.v6")->externalIPs),
+			    "2001:db8::7");
+	done(&b);
+}
+
+static void
 ranges_of_another_family_let_nobody_in_rather_than_everybody(void **state)
 {
 	struct bench b = { 0 };
@@ -466,6 +489,7 @@ main(void)
 		cmocka_unit_test(who_lost_an_address_or_a_port_does_not_get_its_rules),
 		cmocka_unit_test(lists_written_by_hand_serve_a_service_without_a_selector),
 		cmocka_unit_test(entrances_are_passed_on_as_far_as_the_operator_allows_them),
+		cmocka_unit_test(an_external_address_is_of_its_family),
 		cmocka_unit_test(ranges_of_another_family_let_nobody_in_rather_than_everybody),
 		cmocka_unit_test(who_is_not_on_this_host_is_away),
 		cmocka_unit_test(host_ports_stand_as_long_as_their_pod_is_wanted),

@@ -182,7 +182,7 @@ only_an_address_of_the_pods_is_reached(void **state)
 		"fe80::1",   "fd41::1:1",   "fd43::10.42.0.7", "::ffff:10.42.0.7", "ff02::1",
 		"web",       "10.42.0.7 ",  "10.43.0.10",      "fd42::10.42.0.1",
 	};
-	struct settings set = { .pod_net = 10u << 24 | 42u << 16, .pod_bits = 16 };
+	struct settings set = { .pods = { 10u << 24 | 42u << 16, 16, false } };
 
 	(void)state;
 	assert_true(proxy_address_ok("10.42.0.7", &set));
@@ -193,8 +193,8 @@ only_an_address_of_the_pods_is_reached(void **state)
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		assert_false(proxy_address_ok(bad[i], &set));
 	/* whatever the operator's range */
-	set.pod_net = 127u << 24;
-	set.pod_bits = 8;
+	set.pods.net = 127u << 24;
+	set.pods.bits = 8;
 	assert_false(proxy_address_ok("127.0.0.7", &set));
 	assert_false(proxy_address_ok("127.0.0.7", NULL));
 	assert_false(proxy_address_ok("10.42.0.7", NULL));

@@ -205,9 +205,8 @@ static bool
 reaches(const char *base, const char *url, const char *ip)
 {
 	struct pull_host listed = { .host = "127.0.0.1:5000", .http = true };
-	struct pull_bind bind = {
-		.podNet = 0x0a2a0000, .podBits = 16, .serviceNet = 0x0a2b0000, .serviceBits = 16
-	};
+	struct pull_bind bind = { .ranges = {
+				      (const char *[]){ "10.42.0.0/16", "10.43.0.0/16" }, 2 } };
 	struct registry r = { .bind = &bind };
 	struct origin o = { .base = base };
 	struct sockaddr_in to = { .sin_family = AF_INET };

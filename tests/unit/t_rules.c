@@ -18,17 +18,19 @@
 #include <netinet/in.h>
 
 static const struct rules_net net = { .bridge = "kedge0",
-				      .pod_net = 0x0a2a0000,
-				      .pod_bits = 16,
-				      .svc_net = 0x0a2b0000,
-				      .svc_bits = 16 };
+				      .pods.net = 0x0a2a0000,
+				      .pods.bits = 16,
+				      .svcs.net = 0x0a2b0000,
+				      .svcs.bits = 16 };
 
 static const struct rules_net net6 = { .v6 = true,
 				       .bridge = "kedge0",
-				       .pod_bits = 64,
-				       .pod_net = (addr)UINT64_C(0xfd42000000000000) << 64,
-				       .svc_bits = 112,
-				       .svc_net = (addr)UINT64_C(0xfd43000000000000) << 64 };
+				       .pods.v6 = true,
+				       .svcs.v6 = true,
+				       .pods.bits = 64,
+				       .pods.net = (addr)UINT64_C(0xfd42000000000000) << 64,
+				       .svcs.bits = 112,
+				       .svcs.net = (addr)UINT64_C(0xfd43000000000000) << 64 };
 
 static addr
 ip_of(const char *text)
@@ -304,7 +306,7 @@ many_services(size_t n, bool dense, unsigned most)
 		snprintf(ids[i], sizeof ids[i], "ns/s%zu", i);
 		at[i] = (struct np_service){
 			.id = ids[i],
-			.vip = net.svc_net + (dense ? 1 + i / 2 : (uint32_t)(i * 6 % 65536)),
+			.vip = net.svcs.net + (dense ? 1 + i / 2 : (uint32_t)(i * 6 % 65536)),
 			.proto = next_random(&seed) % 4 ? IPPROTO_TCP : IPPROTO_UDP,
 			.port = dense && i % 2 ? 443 : 80,
 			.node_port = i < 2768 ? 30000 + i : 0,
@@ -371,7 +373,7 @@ a_node_port_without_endpoints_is_rejected_and_no_other(void **state)
 	for (size_t i = 0; i < 100; i++) {
 		snprintf(ids[i], sizeof ids[i], "ns/s%zu", i);
 		at[i] = (struct np_service){ .id = ids[i],
-					     .vip = net.svc_net + 1 + i,
+					     .vip = net.svcs.net + 1 + i,
 					     .proto = i % 3 ? IPPROTO_TCP : IPPROTO_UDP,
 					     .port = 80,
 					     .node_port = 30000 + i,
@@ -409,12 +411,16 @@ shares_of(const struct map *chains, const char *name, double got, struct map *to
 		double p = word_is(r, " --probability ", word) ? strtod(word, NULL) : 1;
 
 		assert_true(word_is(r, " -j ", word));
-		if (!strncmp(word, "KDG-E-", 6)) {
-			double *x = map_get(to, word);
+		if (!strcmp(word, "DNAT")) {
+			double *x;
 
+			assert_true(word_is(r, " --to-destination ", word));
+			x = map_get(to, word);
 			if (!x)
 				map_put(to, word, x = xcalloc(1, sizeof *x));
 			*x += got * p;
+		} else if (!strcmp(word, "KDG-MASQ")) {
+			continue; /* a mark, and on */
 		} else {
 			shares_of(chains, word, got * p, to);
 		}
@@ -431,25 +437,34 @@ big_service(size_t n)
 	for (size_t i = 0; i < n; i++)
 		at[i] = (struct np_endpoint){ 0x0a2a0002 + i, 8080 };
 	return (struct np_service){ .id = "ns/big",
-				    .vip = net.svc_net + 9,
+				    .vip = net.svcs.net + 9,
 				    .proto = IPPROTO_TCP,
 				    .port = 80,
 				    .endpoints = at,
 				    .n = n };
 }
 
+/* Of a kernel without xt_bpf, where each endpoint has a chain. */
+static struct rules_net
+old_kernel(void)
+{
+	struct rules_net old = net;
+
+	old.no_bpf = true;
+	return old;
+}
+
 static void
-every_endpoint_gets_the_same_share(void **state)
+shares_are_even(const struct rules_net *of)
 {
 	static const size_t sizes[] = { 1, 2, 3, 7, 16, 17, 33, 100, 256, 1000 };
 
-	(void)state;
 	for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
 		struct np_service s = big_service(sizes[k]);
 		struct chains c = { 0 };
 		struct map chains = { 0 }, shares = { 0 };
 
-		rules_service(&net, &s, &c);
+		rules_service(of, &s, &c);
 		by_name(&c, &chains);
 		shares_of(&chains, c.at[0].name, 1, &shares);
 		assert_int_equal(shares.n, s.n);
@@ -463,6 +478,125 @@ every_endpoint_gets_the_same_share(void **state)
 		map_done(&chains);
 		chains_done(&c);
 	}
+}
+
+static void
+every_endpoint_gets_the_same_share(void **state)
+{
+	struct rules_net old = old_kernel();
+
+	(void)state;
+	shares_are_even(&net);
+	shares_are_even(&old);
+}
+
+/* -- who is led to itself ---------------------------------------------------- */
+
+/* What xt_bpf would say: the few instructions that such a program has, over a packet from its
+ * network header on. */
+static unsigned
+run(const char *code, const uint8_t *packet, size_t size)
+{
+	unsigned n, op, jt, jf, k, a = 0, x = 0;
+	struct {
+		unsigned op, jt, jf, k;
+	} at[64];
+	int used;
+
+	assert_int_equal(sscanf(code, "%u%n", &n, &used), 1);
+	assert_in_range(n, 1, 64);
+	for (unsigned i = 0; i < n; i++) {
+		code += used;
+		assert_int_equal(sscanf(code, ",%u %u %u %u%n", &op, &jt, &jf, &k, &used), 4);
+		at[i].op = op;
+		at[i].jt = jt;
+		at[i].jf = jf;
+		at[i].k = k;
+	}
+	assert_string_equal(code + used, "");
+	for (unsigned i = 0; i < n; i++) {
+		switch (at[i].op) {
+		case 0x20: /* ld [k] */
+			assert_in_range(at[i].k, 0, size - 4);
+			memcpy(&a, packet + at[i].k, 4);
+			break;
+		case 0x07: /* tax */
+			x = a;
+			break;
+		case 0x1d: /* jeq x */
+			i += a == x ? at[i].jt : at[i].jf;
+			break;
+		case 0x06: /* ret k */
+			return at[i].k;
+		default:
+			fail_msg("instruction %u", at[i].op);
+		}
+	}
+	fail_msg("the program has no end");
+	return 0;
+}
+
+static void
+the_program_knows_a_packet_from_an_address_to_the_same(void **state)
+{
+	static const struct {
+		unsigned source, bytes;
+	} at[2] = { { 12, 4 }, { 8, 16 } };
+
+	(void)state;
+	for (int v6 = 0; v6 < 2; v6++) {
+		unsigned n = at[v6].bytes, source = at[v6].source;
+		uint8_t packet[40];
+
+		for (unsigned i = 0; i < sizeof packet; i++)
+			packet[i] = i * 37;
+		memcpy(packet + source + n, packet + source, n);
+		assert_int_not_equal(run(rules_itself[v6], packet, source + 2 * n), 0);
+		for (unsigned bit = 0; bit < 2 * n * 8; bit++) {
+			packet[source + bit / 8] ^= 1 << bit % 8;
+			assert_int_equal(run(rules_itself[v6], packet, source + 2 * n), 0);
+			packet[source + bit / 8] ^= 1 << bit % 8;
+		}
+	}
+}
+
+static unsigned
+lines_with(const struct chains *c, const char *text)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < c->n; i++)
+		for (const char *at = buf_text(&c->at[i].body); (at = strstr(at, text)); at++)
+			n++;
+	return n;
+}
+
+static void
+one_rule_masquerades_whoever_is_led_to_itself(void **state)
+{
+	struct rules_net old = old_kernel();
+	struct np_service s = big_service(20);
+	const struct np_service *all[] = { &s };
+	struct chains c = { 0 }, c6 = { 0 }, without = { 0 };
+	char text[256];
+
+	(void)state;
+	text_of(&net, all, 1, &c, NULL);
+	rules_base(&net6, &c6);
+	for (int v6 = 0; v6 < 2; v6++) {
+		snprintf(text, sizeof text,
+			 "-A KDG-P ! -o lo -m bpf --bytecode \"%s\" -j MASQUERADE",
+			 rules_itself[v6]);
+		assert_int_equal(lines_with(v6 ? &c6 : &c, text), 1);
+	}
+	assert_int_equal(lines_with(&c, "-j KDG-MASQ"), 0);
+	/* without xt_bpf each endpoint has its own */
+	text_of(&old, all, 1, &without, NULL);
+	assert_int_equal(lines_with(&without, "-m bpf"), 0);
+	assert_int_equal(lines_with(&without, "-j KDG-MASQ"), 20);
+	chains_done(&c);
+	chains_done(&c6);
+	chains_done(&without);
 }
 
 /* -- changes ---------------------------------------------------------------- */
@@ -488,27 +622,36 @@ chains_that_differ(const struct chains *a, const struct chains *b)
 }
 
 static void
-one_endpoint_changes_three_chains_at_most(void **state)
+one_endpoint_changes(const struct rules_net *of, unsigned most)
 {
-	(void)state;
 	for (size_t n = 2; n < 600; n++) {
 		struct np_service s = big_service(n);
 		struct np_endpoint less[600];
 		struct chains all = { 0 }, without = { 0 };
 
-		rules_service(&net, &s, &all);
+		rules_service(of, &s, &all);
 		/* the middle one goes */
 		memcpy(less, s.endpoints, n / 2 * sizeof *less);
 		memcpy(less + n / 2, s.endpoints + n / 2 + 1, (n - n / 2 - 1) * sizeof *less);
 		s.endpoints = less;
 		s.n = n - 1;
-		rules_service(&net, &s, &without);
+		rules_service(of, &s, &without);
 		/* at 17, 33, 65, ... the number of groups changes with it */
 		if ((n - 1) & (n - 2) || n < 17)
-			assert_in_range(chains_that_differ(&all, &without), 1, 3);
+			assert_in_range(chains_that_differ(&all, &without), 1, most);
 		chains_done(&all);
 		chains_done(&without);
 	}
+}
+
+static void
+one_endpoint_changes_two_chains_at_most(void **state)
+{
+	struct rules_net old = old_kernel();
+
+	(void)state;
+	one_endpoint_changes(&net, 2);
+	one_endpoint_changes(&old, 3); /* one of its own */
 }
 
 static void
@@ -542,10 +685,15 @@ an_endpoint_named_twice_is_served_once(void **state)
 				.port = 80,
 				.endpoints = twice,
 				.n = 3 };
+	struct rules_net old = old_kernel();
 	struct chains c = { 0 };
 
 	(void)state;
 	rules_service(&net, &s, &c);
+	assert_int_equal(c.n, 1); /* S */
+	assert_int_equal(c.at[0].rules, 2);
+	chains_done(&c);
+	rules_service(&old, &s, &c);
 	assert_int_equal(c.n, 3); /* S, E, E */
 	assert_int_equal(c.at[0].rules, 2);
 	chains_done(&c);
@@ -602,7 +750,9 @@ main(void)
 		cmocka_unit_test(every_service_is_found_and_soon),
 		cmocka_unit_test(a_node_port_without_endpoints_is_rejected_and_no_other),
 		cmocka_unit_test(every_endpoint_gets_the_same_share),
-		cmocka_unit_test(one_endpoint_changes_three_chains_at_most),
+		cmocka_unit_test(the_program_knows_a_packet_from_an_address_to_the_same),
+		cmocka_unit_test(one_rule_masquerades_whoever_is_led_to_itself),
+		cmocka_unit_test(one_endpoint_changes_two_chains_at_most),
 		cmocka_unit_test(the_order_endpoints_come_in_does_not_matter),
 		cmocka_unit_test(an_endpoint_named_twice_is_served_once),
 		cmocka_unit_test(without_xt_recent_affinity_is_left_out),

@@ -216,7 +216,7 @@ a_full_range_is_said_and_gives_nothing_twice(void **state)
 			 i, i);
 	world_read(&b.w, buf_text(&yaml));
 	world_snapshot(&b.w);
-	b.w.settings.svc_bits = 28;
+	b.w.settings.svcs.bits = 28;
 	b.w.settings.node_port_hi = 30004;
 	for (int i = 0; i < 3; i++) {
 		pass(&b);

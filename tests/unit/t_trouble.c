@@ -126,6 +126,48 @@ a_service_that_leads_nowhere_says_where(void **state)
 	service_says(SCALED_TO_NONE SERVICE("web", "http"), all, 3, NULL);
 }
 
+#define BOTH_POD                                                                              \
+	"---\napiVersion: v1\nkind: Pod\nmetadata: {name: web-1, labels: {app: web}}\nspec: " \
+	"{containers: [{name: web, image: i}]}\nstatus: {phase: Running, podIP: 10.42.0.2, "  \
+	"podIPs: [{ip: 10.42.0.2}, {ip: 'fd42::a2a:2'}], conditions: [{type: Ready, status: " \
+	"'True'}]}\n"
+#define OF(families)                                                                   \
+	"---\napiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ipFamilies: " \
+	"[" families                                                                   \
+	"], selector: {app: web}, ports: [{port: 80, protocol: TCP, targetPort: 8080}]}\n"
+
+static void
+each_family_of_a_service_is_asked_about(void **state)
+{
+	static const struct end_seen four[] = { { .ip = "10.42.0.2" },
+						{ .ip = "10.42.0.2", .port = 8080 },
+						{ .ip = "fd42::a2a:2" } },
+				     six[] = { { .ip = "10.42.0.2" },
+					       { .ip = "fd42::a2a:2" },
+					       { .ip = "fd42::a2a:2", .port = 8080 } },
+				     own[] = { { .ip = "10.42.0.2" },
+					       { .ip = "10.42.0.2", .port = 8080 },
+					       { .ip = "fd42::a2a:2" },
+					       { .ip = "fd42::a2a:2",
+						 .port = 8080,
+						 .local = true } };
+	static const char no_six[] =
+	    "port 80: in pod web-1 nobody listens at port 8080 of IPv6";
+
+	(void)state;
+	service_says(BOTH_POD OF("IPv4"), four, 3, NULL);
+	service_says(BOTH_POD OF("IPv6"), four, 3, no_six);
+	service_says(BOTH_POD OF("IPv4, IPv6"), four, 3, no_six);
+	service_says(BOTH_POD OF("IPv6, IPv4"), six, 3,
+		     "port 80: in pod web-1 nobody listens at port 8080");
+	service_says(BOTH_POD OF("IPv6"), six, 3, NULL);
+	service_says(BOTH_POD OF("IPv4, IPv6"), own, 4,
+		     "port 80: in pod web-1 who listens at port 8080 of IPv6 does so at ::1 "
+		     "alone, not for others");
+	/* nobody looked at that address */
+	service_says(BOTH_POD OF("IPv4, IPv6"), four, 2, NULL);
+}
+
 static void
 way_says(const char *yaml, const char *ip, const char *protocol, int64_t port, const char *want)
 {
@@ -173,6 +215,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_pod_that_is_not_ready_says_why),
 		cmocka_unit_test(a_service_that_leads_nowhere_says_where),
+		cmocka_unit_test(each_family_of_a_service_is_asked_about),
 		cmocka_unit_test(a_way_that_ends_at_once_says_why),
 	};
 

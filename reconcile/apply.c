@@ -38,6 +38,7 @@ static const enum resource_id order[] = {
 	RES_persistent_volume_claim,
 	RES_config_map,
 	RES_secret,
+	RES_service_account,
 	RES_service,
 	RES_endpoints,
 	RES_endpoint_slice,
@@ -54,6 +55,8 @@ static const enum resource_id order[] = {
 	RES_deployment,
 };
 enum { ORDER = sizeof order / sizeof *order };
+_Static_assert(ORDER == RES_COUNT - 3,
+	       "each kind but Event, Source and Revision has its place");
 
 /* Written by controllers; a manifest that was exported carries them along. */
 static const char not_ours[] = "deployment.kubernetes.io/";

@@ -188,6 +188,17 @@ diff_says() {
 	kedge history deploy | sed -n 2p | grep -q -- '+0 ~0 -1'
 }
 
+@test "a pod of a commit is of the ServiceAccount that the commit brings" {
+	printf 'apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: robot}\n' >"$W/clone/robot.yaml"
+	pod acting web:1 | sed 's/^spec:/&\n  serviceAccountName: robot/' >"$W/clone/acting.yaml"
+	push_wait "a robot"
+	[ "$(field pod acting .spec.serviceAccountName)" = robot ]
+	rm "$W/clone/robot.yaml" "$W/clone/acting.yaml"
+	push_wait "no robot"
+	run kedge get sa robot
+	[ "$status" = 1 ]
+}
+
 @test "losing most of a source needs a word of consent" {
 	for i in 1 2 3 4 5 6 7 8 9 10 11 12; do config_map m$i >"$W/clone/m$i.yaml"; done
 	push_wait "many"

@@ -266,6 +266,24 @@ what_kubectl_made_is_never_pruned(void **state)
 }
 
 static void
+a_service_account_comes_and_goes_with_its_file(void **state)
+{
+	static const char yaml[] =
+	    "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: robot}\n";
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, DEFAULT_NS);
+	assert_string_equal(apply(&b, "main", yaml, false),
+			    "+ create serviceaccount default/robot  # in.yaml:1\n");
+	world_obey(&b.w, &b.plan);
+	assert_string_equal(apply(&b, "main", yaml, false), "");
+	assert_string_equal(apply(&b, "main", "", true),
+			    "- delete serviceaccount default/robot  # left source main\n");
+	bench_done(&b);
+}
+
+static void
 two_containers_are_matched_by_name_and_a_foreign_sidecar_stays(void **state)
 {
 	struct bench b = { 0 };
@@ -465,6 +483,7 @@ main(void)
 		cmocka_unit_test(one_complaint_and_nothing_of_the_revision_is_applied),
 		cmocka_unit_test(a_document_that_slides_down_its_file_is_no_change),
 		cmocka_unit_test(what_kubectl_made_is_never_pruned),
+		cmocka_unit_test(a_service_account_comes_and_goes_with_its_file),
 		cmocka_unit_test(
 		    two_containers_are_matched_by_name_and_a_foreign_sidecar_stays),
 		cmocka_unit_test(a_look_at_the_changes_finds_what_a_look_at_everything_finds),

@@ -188,6 +188,18 @@ diff_says() {
 	kedge history deploy | sed -n 2p | grep -q -- '+0 ~0 -1'
 }
 
+no_namespace() { ! kedge get ns "$1"; }
+
+@test "a namespace that a commit brought goes when it leaves" {
+	printf 'apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n' >"$W/clone/shop.yaml"
+	config_map till | sed 's/name: till/&, namespace: shop/' >"$W/clone/till.yaml"
+	push_wait "a shop"
+	kedge get cm kube-root-ca.crt till -n shop
+	rm "$W/clone/shop.yaml" "$W/clone/till.yaml"
+	push_wait "no shop"
+	wait_for 10 "it is gone" no_namespace shop
+}
+
 @test "a pod of a commit is of the ServiceAccount that the commit brings" {
 	printf 'apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: robot}\n' >"$W/clone/robot.yaml"
 	pod acting web:1 | sed 's/^spec:/&\n  serviceAccountName: robot/' >"$W/clone/acting.yaml"

@@ -306,6 +306,8 @@ cli_one_source(struct cli_call *c, const char *given, struct error **e)
 		     "kedged has no source; give it one with --source or in "
 		     "/etc/kedge/kedge.yaml");
 	else
-		fail(e, WHY_BAD_REQUEST, "which source?  There are %s", buf_text(&names));
+		fail(e, WHY_BAD_REQUEST, "which source?  There are %s: kedge %s %sNAME",
+		     buf_text(&names), c->command->words,
+		     strstr(c->command->args, "SOURCE") ? "" : "--source ");
 	return NULL;
 }

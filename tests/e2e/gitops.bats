@@ -242,6 +242,15 @@ Kedge-Prune: yes"
 	[ "$(kedge get cm -o name | grep -c /m)" = 0 ]
 }
 
+@test "of several sources one has to be named, in the command's own way" {
+	run kedge rollback
+	[ "$status" = 1 ]
+	[ "$output" = "kedge: which source?  There are deploy, files: kedge rollback --source NAME" ]
+	run kedge suspend
+	[ "$status" = 1 ]
+	[ "$output" = "kedge: which source?  There are deploy, files: kedge suspend NAME" ]
+}
+
 @test "two sources that claim one object: the second is an error that names both places" {
 	config_map settings other >"$W/dir/mine.yaml"
 	config_map theirs >>"$W/dir/theirs.yaml"

@@ -183,6 +183,7 @@ cli_pod(struct cli_call *c, const char *word, struct error **e)
 	const struct resource *res;
 	cleanup_buf struct buf path = { 0 };
 	json_t *owner, *list, *labels;
+	size_t n;
 
 	if (!slash)
 		return word;
@@ -215,9 +216,12 @@ cli_pod(struct cli_call *c, const char *word, struct error **e)
 	if (!list)
 		return NULL;
 	pod = best_pod(c, list);
+	n = json_array_size(json_object_get(list, "items"));
 	json_decref(list);
 	if (!pod)
 		fail(e, WHY_NOT_FOUND, "%s has no pod", word);
+	else if (n > 1 && !strcmp(c->command->words, "logs")) /* in kubectl's words */
+		fprintf(stderr, "Found %zu pods, using pod/%s\n", n, pod);
 	return pod;
 }
 

@@ -290,7 +290,8 @@ Kedge-Prune: yes"
 }
 
 @test "logs, exec and describe reach the pods" {
-	kedge logs deploy/web | grep -q 'listens on port 8080'
+	kedge logs deploy/web 2>"$BATS_TEST_TMPDIR/said" | grep -q 'listens on port 8080'
+	grep -qE '^Found [0-9]+ pods, using pod/web-' "$BATS_TEST_TMPDIR/said" # of two, one
 	pod=$(kedge get pods -l app=web -o name | head -n 1)
 	kedge logs "$pod" --timestamps --tail 1 | grep -qE '^20[0-9-]+T'
 	run kedge exec "$pod" -- /web --nonsense-that-binds-8080

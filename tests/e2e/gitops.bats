@@ -301,6 +301,19 @@ Kedge-Prune: yes"
 	kedge describe deploy web | grep -qE '^Events:'
 }
 
+@test "describe keeps the lines of a script below each other" {
+	pod script web:1 | sed 's/image: "web:1"/&, args: ["one\\ntwo\\n"]/' >"$W/clone/script.yaml"
+	push_wait "a script"
+	kedge describe pod script | grep -A 2 '^    Args:' >"$BATS_TEST_TMPDIR/args"
+	diff "$BATS_TEST_TMPDIR/args" - <<-T
+		    Args:           one
+		                    two
+		    State:          Running
+	T
+	rm "$W/clone/script.yaml"
+	push_wait "no script"
+}
+
 @test "images are listed, and removed when nothing runs them" {
 	kedge image ls | grep -qE '^web:1 +[0-9a-f]{12}'
 	image spare:1

@@ -255,6 +255,9 @@ Kedge-Prune: yes"
 	config_map settings other >"$W/dir/mine.yaml"
 	config_map theirs >>"$W/dir/theirs.yaml"
 	wait_for 10 "the error" sh -c 'kedge status files | grep -q settings'
+	run kedge wait # revisions have numbers of their own in each source
+	[ "$status" = 1 ]
+	[[ $output =~ ^"kedge: source files: revision "[0-9]+" (" ]]
 	run kedge status files
 	[[ $output =~ mine.yaml:1:1:.*"default/settings already belongs to source deploy (cm.yaml:1)" ]]
 	run kedge get cm theirs

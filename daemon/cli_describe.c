@@ -31,13 +31,22 @@ or_none(const char *text)
 	return *text ? text : "<none>";
 }
 
+/* The lines of a text stand below each other. */
 void
 sheet_put(struct sheet *s, const char *label, const char *value)
 {
 	cleanup_free char *name = NULL;
 
 	xasprintf(&name, "%s%s", label, *label ? ":" : "");
-	fprintf(s->c->out, "%*s%-*s%s\n", s->indent, "", s->width, name, value);
+	fprintf(s->c->out, "%*s%-*s", s->indent, "", s->width, name);
+	for (;; fprintf(s->c->out, "%*s", s->indent + s->width, "")) {
+		size_t n = strcspn(value, "\n");
+
+		fprintf(s->c->out, "%.*s\n", (int)n, value);
+		value += n;
+		if (!*value || !*++value)
+			break;
+	}
 }
 
 void

@@ -163,8 +163,8 @@ cli_dns(struct cli_call *c, struct error **e)
 	if (!answer)
 		return -1;
 	rc = names_ask(c, answer, type, &found, e);
-	if (!rc && cli_opt(c, OPT_output) && !cli_print_json(c, answer))
-		rc = fail(e, WHY_BAD_REQUEST, "-o %s: json or yaml", cli_opt(c, OPT_output));
+	if (!rc)
+		cli_print_json(c, answer);
 	json_decref(answer);
 	return rc ? rc : !found;
 }

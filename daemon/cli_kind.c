@@ -183,6 +183,7 @@ cli_pod(struct cli_call *c, const char *word, struct error **e)
 	const struct resource *res;
 	cleanup_buf struct buf path = { 0 };
 	json_t *owner, *list, *labels;
+	size_t n;
 
 	if (!slash)
 		return word;
@@ -215,9 +216,12 @@ cli_pod(struct cli_call *c, const char *word, struct error **e)
 	if (!list)
 		return NULL;
 	pod = best_pod(c, list);
+	n = json_array_size(json_object_get(list, "items"));
 	json_decref(list);
 	if (!pod)
 		fail(e, WHY_NOT_FOUND, "%s has no pod", word);
+	else if (n > 1 && !strcmp(c->command->words, "logs")) /* in kubectl's words */
+		fprintf(stderr, "Found %zu pods, using pod/%s\n", n, pod);
 	return pod;
 }
 
@@ -306,6 +310,8 @@ cli_one_source(struct cli_call *c, const char *given, struct error **e)
 		     "kedged has no source; give it one with --source or in "
 		     "/etc/kedge/kedge.yaml");
 	else
-		fail(e, WHY_BAD_REQUEST, "which source?  There are %s", buf_text(&names));
+		fail(e, WHY_BAD_REQUEST, "which source?  There are %s: kedge %s %sNAME",
+		     buf_text(&names), c->command->words,
+		     strstr(c->command->args, "SOURCE") ? "" : "--source ");
 	return NULL;
 }

@@ -354,6 +354,18 @@ check_args(const struct cli_call *c, struct error **e)
 	return 0;
 }
 
+/* Of get also wide and name, which it says itself. */
+static int
+check_output(const struct cli_call *c, struct error **e)
+{
+	const char *format = cli_opt(c, OPT_output);
+
+	return !format || !strcmp(c->command->words, "get") || !strcmp(format, "json") ||
+		       !strcmp(format, "yaml")
+		   ? 0
+		   : fail(e, WHY_BAD_REQUEST, "-o takes json or yaml, not \"%s\"", format);
+}
+
 static int
 take_words(struct cli_call *c, int argc, char **argv, struct error **e)
 {
@@ -417,7 +429,7 @@ cli_parse(int argc, char **argv, struct arena *a, struct cli_call *ret, struct e
 	}
 	if (take_words(&c, argc - at - words, argv + at + words, e))
 		return -1;
-	if (!cli_opt(&c, OPT_help) && check_args(&c, e))
+	if (!cli_opt(&c, OPT_help) && (check_args(&c, e) || check_output(&c, e)))
 		return -1;
 	*ret = c;
 	return 0;

@@ -154,9 +154,14 @@ cli_history(struct cli_call *c, struct error **e)
 	static const char *const header[] = { "REVISION", "SOURCE",  "COMMIT", "OUTCOME", "AGE",
 					      "TOOK",     "CHANGES", "AUTHOR", "MESSAGE" };
 	struct cli_table t = { .arena = c->arena, .cols = sizeof header / sizeof *header };
-	json_t *list = cli_list(c, RES_revision, e), **at, *line;
+	const char *limit = cli_opt(c, OPT_limit);
+	json_t *list, **at, *line;
 	size_t n, widths[sizeof header / sizeof *header] = { 0 };
 
+	if (limit && (!*limit || limit[strspn(limit, "0123456789")]))
+		return fail(e, WHY_BAD_REQUEST,
+			    "--limit takes a number of revisions, not \"%s\"", limit);
+	list = cli_list(c, RES_revision, e);
 	if (!list)
 		return -1;
 	at = arena_alloc(c->arena,
@@ -178,9 +183,9 @@ cli_history(struct cli_call *c, struct error **e)
 		for (size_t i = 0; i < n; i++)
 			json_array_append(items, at[i]);
 		json_object_set_new(list, "items", items);
-		n = cli_print_json(c, list);
+		cli_print_json(c, list);
 		json_decref(list);
-		return n ? 0 : fail(e, WHY_BAD_REQUEST, "-o takes json or yaml");
+		return 0;
 	}
 	cli_table_row(&t, header);
 	for (size_t i = 0; i < n; i++)

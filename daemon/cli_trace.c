@@ -126,8 +126,9 @@ client_read(struct cli_call *c, struct question *q, struct error **e)
 	q->from_text = word;
 	if (*q->from || str_is(word, "host"))
 		return 0;
-	if (!strncmp(word, "pod/", 4))
-		word += 4;
+	word = cli_pod(c, word, e);
+	if (!word)
+		return -1;
 	pod = object_get(c, cli_url(c, &resources[RES_pod], word), e);
 	if (!pod)
 		return -1;
@@ -182,9 +183,11 @@ service_read(struct cli_call *c, const char *name, const char *port, struct ques
 static int
 target_read(struct cli_call *c, struct question *q, struct error **e)
 {
-	char *name = arena_strdup(c->arena, c->args[1]), *port = strrchr(name, ':'), *slash;
+	char *name = arena_strdup(c->arena, c->args[1]), *port = strrchr(name, ':'), *slash,
+	     *end;
 
-	if (!port || !port[1])
+	slash = port ? memchr(name, '/', (size_t)(port - name)) : NULL;
+	if (!port || !port[1] || slash)
 		return fail(e, WHY_BAD_REQUEST, "%s: SERVICE:PORT or ADDRESS:PORT is meant",
 			    c->args[1]);
 	*port++ = 0;
@@ -196,12 +199,16 @@ target_read(struct cli_call *c, struct question *q, struct error **e)
 	if (!is_address(name))
 		return service_read(c, name, port, q, e);
 	slash = strchr(port, '/');
-	q->protocol = !slash                        ? "TCP"
-		      : !strcasecmp(slash, "/udp")  ? "UDP"
-		      : !strcasecmp(slash, "/sctp") ? "SCTP"
-						    : "TCP";
+	q->protocol = !slash || !strcasecmp(slash, "/tcp") ? "TCP"
+		      : !strcasecmp(slash, "/udp")         ? "UDP"
+		      : !strcasecmp(slash, "/sctp")        ? "SCTP"
+							   : NULL;
+	if (!q->protocol)
+		return fail(e, WHY_BAD_REQUEST, "%s: /tcp, /udp or /sctp is meant", c->args[1]);
 	q->to = name;
-	q->port = (unsigned)strtoul(port, NULL, 10);
+	q->port = (unsigned)strtoul(port, &end, 10);
+	if (*end && end != slash)
+		return fail(e, WHY_BAD_REQUEST, "%s is no port", port);
 	q->to_text = arena_printf(c->arena, "%s:%u/%s", addr_before_port(name, c->arena),
 				  q->port, q->protocol);
 	return q->port && q->port < 65536 ? 0 : fail(e, WHY_BAD_REQUEST, "%s is no port", port);
@@ -268,7 +275,7 @@ cli_trace(struct cli_call *c, struct error **e)
 	struct question q = { 0 };
 	cleanup_buf struct buf path = { 0 };
 	json_t *seen;
-	int rc = 0;
+	int rc;
 
 	if (client_read(c, &q, e) < 0 || target_read(c, &q, e) < 0)
 		return -1;
@@ -287,10 +294,9 @@ cli_trace(struct cli_call *c, struct error **e)
 	if (!seen)
 		return -1;
 	cli_tame(seen);
-	if (!cli_print_json(c, seen)) {
+	if (!cli_print_json(c, seen))
 		put_answer(c, &q, seen);
-		rc = str_is(cli_at(c, seen, "verdict"), "served") ? 0 : 1;
-	}
+	rc = str_is(cli_at(c, seen, "verdict"), "served") ? 0 : 1;
 	json_decref(seen);
 	return rc;
 }

@@ -89,8 +89,13 @@ look_newest(struct cli_call *c, json_t *sources, json_t *revisions, const char *
 			    arena_printf(c->arena, "source %s: %.7s to be read", name, commit);
 		else
 			one = judge(c, r, ret_why);
-		if (one == FAILED)
+		if (one == FAILED) {
+			/* each source counts its own revisions */
+			if (json_array_size(json_object_get(sources, "items")) > 1)
+				*ret_why =
+				    arena_printf(c->arena, "source %s: %s", name, *ret_why);
 			return FAILED;
+		}
 		if (one == SUSPENDED)
 			all = SUSPENDED;
 		else if (one == WAIT)

@@ -57,8 +57,8 @@ usage(FILE *out)
 	      out);
 	for (int i = 0; i < FLAGS; i++)
 		if (flags[i].help)
-			fprintf(out, "  --%s%s%-*s %s\n", flags[i].name,
-				flags[i].arg ? " " : "", (int)(40 - strlen(flags[i].name)),
+			fprintf(out, "  --%s %-*s %s\n", flags[i].name,
+				(int)(40 - strlen(flags[i].name)),
 				flags[i].arg ? flags[i].arg : "", flags[i].help);
 	fputs("\nkedged(8) and kedge(1) say more.\n", out);
 }

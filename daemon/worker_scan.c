@@ -319,8 +319,12 @@ take_entry(struct scan *s, int dir, const char *path, const char *name, const st
 		print_stat(s, "(replaced)", &st);
 		return 0;
 	}
+	if (fd < 0 && errno == EACCES)
+		return fail_sys(s->e,
+				"%s: uid %u, who owns the source, must be able to read it",
+				path, geteuid());
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return fail_sys(s->e, "%s: give its reader the right to read it", path);
+		return fail_sys(s->e, "%s", path);
 	if (S_ISREG(st.st_mode))
 		return take_file(s, fd, path, &st, &ret->id) ? -1 : 1;
 	if (!S_ISDIR(st.st_mode))

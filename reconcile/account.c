@@ -5,9 +5,20 @@
  */
 #include "account.h"
 #include "controllers.h"
+#include "own.h"
 #include "workload.h"
 
 #define ANNOTATION_DESCRIPTION "kubernetes.io/description"
+
+bool
+account_is_given(const struct object *o)
+{
+	enum resource_id id = resource_of(o)->id;
+
+	return ((id == RES_service_account && str_is(object_name(o), ACCOUNT_DEFAULT)) ||
+		(id == RES_config_map && str_is(object_name(o), ROOT_CA))) &&
+	       !own_is_signed(o);
+}
 
 static void
 account_ensure(struct snapshot *s, const char *ns, struct plan *p)

@@ -13,6 +13,10 @@
 #define SECRET_ACCOUNT_UID   "kubernetes.io/service-account.uid"
 #define SECRET_TOKEN_KEY     "token"
 
+/* Is it one of the two that each namespace has unasked, and in no commit?  It is no reason to
+ * keep a namespace. */
+bool account_is_given(const struct object *);
+
 /* account_pod.c: Kubernetes' admission of ServiceAccounts.  `spec` is the pod's own copy; its
  * lists are replaced, never written to. */
 void account_admit(struct snapshot *, const struct pod *, struct pod_spec *spec,

@@ -13,6 +13,7 @@
  * services, then workloads); deletes come last, in reverse.
  */
 #include "apply.h"
+#include "account.h"
 #include "admission.h"
 #include "base/arena.h"
 #include "base/buf.h"
@@ -38,6 +39,7 @@ static const enum resource_id order[] = {
 	RES_persistent_volume_claim,
 	RES_config_map,
 	RES_secret,
+	RES_service_account,
 	RES_service,
 	RES_endpoints,
 	RES_endpoint_slice,
@@ -54,6 +56,8 @@ static const enum resource_id order[] = {
 	RES_deployment,
 };
 enum { ORDER = sizeof order / sizeof *order };
+_Static_assert(ORDER == RES_COUNT - 3,
+	       "each kind but Event, Source and Revision has its place");
 
 /* Written by controllers; a manifest that was exported carries them along. */
 static const char not_ours[] = "deployment.kubernetes.io/";
@@ -448,7 +452,8 @@ apply_one(struct pass *p, const struct manifest *m)
 /* ---- what left the source ---- */
 
 /* Does anything live in this namespace, or is about to, that does not leave with it?  What
- * follows from something else (pods of a set, endpoints of a service) does not count. */
+ * follows from something else (pods of a set, endpoints of a service) does not count, nor what
+ * each namespace has. */
 static bool
 is_needed(struct pass *p, const char *ns)
 {
@@ -467,7 +472,7 @@ is_needed(struct pass *p, const char *ns)
 			for (size_t g = 0; g < p->ngone && !going; g++)
 				going = p->gone[g] == o;
 			if (!going && !o->metadata->ownerReferences.n &&
-			    !o->metadata->deletionTimestamp)
+			    !o->metadata->deletionTimestamp && !account_is_given(o))
 				return true;
 		}
 	}

@@ -77,15 +77,21 @@ unknown_kind(struct files *f, const struct tree *t, const char *api, const char 
 		    f->cs, at->line, at->col, "apiVersion",
 		    "no matches for kind \"%s\" in version \"%.100s\", did you mean \"%s\"?",
 		    kind, api, r->api_version);
-	} else if (r)
+	} else if (!strcmp(kind, "Kustomization")) {
+		complain(
+		    f->cs, at->line, at->col, "kind",
+		    "kedge builds no Kustomization: commit what `kubectl kustomize` prints, "
+		    "and name this file in .kedgeignore");
+	} else if (r) {
 		complain(f->cs, at->line, at->col, "kind",
 			 "no matches for kind \"%.100s\" in version \"%.100s\", did you mean "
 			 "\"%s\" (%s)?",
 			 kind, api, r->kind, r->api_version);
-	else
+	} else {
 		complain(f->cs, at->line, at->col, "kind",
 			 "no matches for kind \"%.100s\" in version \"%.100s\"; kedge knows %s",
 			 kind, api, known_kinds(f->a));
+	}
 }
 
 const char *

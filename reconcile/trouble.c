@@ -30,21 +30,42 @@ is_ready(const struct pod *pod)
 	return ready && str_is(ready->status, "True");
 }
 
+/* Why it is started again and again: "; its last run ended with OOMKilled, exit code 137". */
+static const char *
+last_end(const struct container_status *cs, struct arena *a)
+{
+	const struct container_state_terminated *t =
+	    cs->lastState ? cs->lastState->terminated : NULL;
+	const char *said = t && t->message ? t->message : "";
+	int line = (int)strcspn(said, "\n");
+
+	if (!t)
+		return "";
+	return arena_printf(a, "; its last run ended with %s%sexit code %" PRId64 "%s%.*s",
+			    t->reason ? t->reason : "", t->reason ? ", " : "", t->exitCode,
+			    line ? ": " : "", line < 300 ? line : 300, said);
+}
+
+/* What is being made says nothing as long as nothing is in its way. */
 static const char *
 waits_for(const struct pod_status *st, struct arena *a)
 {
 	size_t ninit = st->initContainerStatuses.n;
 
 	for (size_t i = 0; i < ninit + st->containerStatuses.n; i++) {
-		const struct container_state *now =
-		    i < ninit ? st->initContainerStatuses.at[i].state
-			      : st->containerStatuses.at[i - ninit].state;
-		const struct container_state_waiting *w = now ? now->waiting : NULL;
+		const struct container_status *cs = i < ninit
+							? &st->initContainerStatuses.at[i]
+							: &st->containerStatuses.at[i - ninit];
+		const struct container_state_waiting *w = cs->state ? cs->state->waiting : NULL;
 
-		if (w && w->reason && !str_is(w->reason, "ContainerCreating") &&
-		    !str_is(w->reason, "PodInitializing"))
-			return arena_printf(a, "%s%s%s", w->reason, w->message ? ": " : "",
-					    w->message ? w->message : "");
+		bool said = w && !str_is(w->message, "");
+
+		if (w && w->reason &&
+		    (said || (!str_is(w->reason, "ContainerCreating") &&
+			      !str_is(w->reason, "PodInitializing"))))
+			return arena_printf(
+			    a, "%s%s%s%s", w->reason, said ? ": " : "", said ? w->message : "",
+			    str_is(w->reason, "CrashLoopBackOff") ? last_end(cs, a) : "");
 	}
 	return NULL;
 }

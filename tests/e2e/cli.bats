@@ -47,6 +47,14 @@ teardown_file() {
 	run kedge get pods --namspace x
 	[ "$status" = 2 ]
 	[[ $output =~ "did you mean --namespace?" ]]
+	for command in status history "diff 1" "trace host web:80" "image ls" validate version; do
+		run kedge $command -o yml # words, not text for a reader who wants YAML
+		[ "$status" = 2 ]
+		[ "$output" = 'kedge: -o takes json or yaml, not "yml"' ]
+	done
+	run kedge history --limit few
+	[ "$status" = 1 ]
+	[ "$output" = 'kedge: --limit takes a number of revisions, not "few"' ]
 }
 
 @test "down asks at a terminal, and after a no says that nothing was done" {

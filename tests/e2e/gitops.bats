@@ -202,6 +202,29 @@ diff_says() {
 	kedge history deploy | sed -n 2p | grep -q -- '+0 ~0 -1'
 }
 
+no_namespace() { ! kedge get ns "$1"; }
+
+@test "a namespace that a commit brought goes when it leaves" {
+	printf 'apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n' >"$W/clone/shop.yaml"
+	config_map till | sed 's/name: till/&, namespace: shop/' >"$W/clone/till.yaml"
+	push_wait "a shop"
+	kedge get cm kube-root-ca.crt till -n shop
+	rm "$W/clone/shop.yaml" "$W/clone/till.yaml"
+	push_wait "no shop"
+	wait_for 10 "it is gone" no_namespace shop
+}
+
+@test "a pod of a commit is of the ServiceAccount that the commit brings" {
+	printf 'apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: robot}\n' >"$W/clone/robot.yaml"
+	pod acting web:1 | sed 's/^spec:/&\n  serviceAccountName: robot/' >"$W/clone/acting.yaml"
+	push_wait "a robot"
+	[ "$(field pod acting .spec.serviceAccountName)" = robot ]
+	rm "$W/clone/robot.yaml" "$W/clone/acting.yaml"
+	push_wait "no robot"
+	run kedge get sa robot
+	[ "$status" = 1 ]
+}
+
 @test "losing most of a source needs a word of consent" {
 	for i in 1 2 3 4 5 6 7 8 9 10 11 12; do config_map m$i >"$W/clone/m$i.yaml"; done
 	push_wait "many"
@@ -233,10 +256,22 @@ Kedge-Prune: yes"
 	[ "$(kedge get cm -o name | grep -c /m)" = 0 ]
 }
 
+@test "of several sources one has to be named, in the command's own way" {
+	run kedge rollback
+	[ "$status" = 1 ]
+	[ "$output" = "kedge: which source?  There are deploy, files: kedge rollback --source NAME" ]
+	run kedge suspend
+	[ "$status" = 1 ]
+	[ "$output" = "kedge: which source?  There are deploy, files: kedge suspend NAME" ]
+}
+
 @test "two sources that claim one object: the second is an error that names both places" {
 	config_map settings other >"$W/dir/mine.yaml"
 	config_map theirs >>"$W/dir/theirs.yaml"
 	wait_for 10 "the error" sh -c 'kedge status files | grep -q settings'
+	run kedge wait # revisions have numbers of their own in each source
+	[ "$status" = 1 ]
+	[[ $output =~ ^"kedge: source files: revision "[0-9]+" (" ]]
 	run kedge status files
 	[[ $output =~ mine.yaml:1:1:.*"default/settings already belongs to source deploy (cm.yaml:1)" ]]
 	run kedge get cm theirs
@@ -273,7 +308,8 @@ Kedge-Prune: yes"
 }
 
 @test "logs, exec and describe reach the pods" {
-	kedge logs deploy/web | grep -q 'listens on port 8080'
+	kedge logs deploy/web 2>"$BATS_TEST_TMPDIR/said" | grep -q 'listens on port 8080'
+	grep -qE '^Found [0-9]+ pods, using pod/web-' "$BATS_TEST_TMPDIR/said" # of two, one
 	pod=$(kedge get pods -l app=web -o name | head -n 1)
 	kedge logs "$pod" --timestamps --tail 1 | grep -qE '^20[0-9-]+T'
 	run kedge exec "$pod" -- /web --nonsense-that-binds-8080
@@ -281,6 +317,19 @@ Kedge-Prune: yes"
 	run -127 kedge exec deploy/web -- /nowhere
 	kedge describe "$pod" | grep -qE '^Node: +'
 	kedge describe deploy web | grep -qE '^Events:'
+}
+
+@test "describe keeps the lines of a script below each other" {
+	pod script web:1 | sed 's/image: "web:1"/&, args: ["one\\ntwo\\n"]/' >"$W/clone/script.yaml"
+	push_wait "a script"
+	kedge describe pod script | grep -A 2 '^    Args:' >"$BATS_TEST_TMPDIR/args"
+	diff "$BATS_TEST_TMPDIR/args" - <<-T
+		    Args:           one
+		                    two
+		    State:          Running
+	T
+	rm "$W/clone/script.yaml"
+	push_wait "no script"
 }
 
 @test "images are listed, and removed when nothing runs them" {

@@ -28,6 +28,18 @@ teardown() {
 	wait_for 40 "both" bash -c "kedge get cm a && kedge get cm b"
 }
 
+@test "a file of a directory that its owner may not read is named, and who has to" {
+	mkdir "$W/manifests"
+	configmap a one >"$W/manifests/a.yaml"
+	configmap b one >"$W/manifests/b.yaml"
+	chown -R 1234 "$W/manifests"
+	chmod 0 "$W/manifests/b.yaml"
+	kedge_start --source "dir=$W/manifests"
+	wait_for 5 "trouble" bash -c "kedge status | grep -q 'trouble.*b.yaml: uid 1234, who owns the source, must be able to read it: Permission denied'"
+	chmod 644 "$W/manifests/b.yaml"
+	wait_for 40 "both" bash -c "kedge get cm a && kedge get cm b"
+}
+
 @test "a list in status that is long says how many it leaves out, and where they are" {
 	repo_make
 	kedge_start --source "deploy=$W/deploy.git"

@@ -112,6 +112,26 @@ node_ip() { kedge get nodes -o json | jq -r '.items[0].status.addresses[] | sele
 	has 'SERVICE:PORT or ADDRESS:PORT is meant'
 	run kedge trace nobody web:80
 	has 'pods "nobody" not found'
+	run kedge trace asker http://web:80
+	has 'http://web:80: SERVICE:PORT or ADDRESS:PORT is meant'
+	run kedge trace asker 192.0.2.9:53/dns
+	has '192.0.2.9:53/dns: /tcp, /udp or /sctp is meant'
+	run kedge trace asker 192.0.2.9:53x
+	[ "$status" = 1 ]
+	has '53x is no port'
+	run kedge trace cm/nobody web:80
+	has 'configmaps "nobody" not found'
+}
+
+@test "trace: a workload stands for one of its pods, and -o json has the same exit status" {
+	run kedge trace deploy/web web:80
+	[ "$status" = 0 ]
+	matches '^from +10\.42\.[0-9.]+ \(pod default/web-'
+	run kedge trace pod/asker web:80 -o json
+	[ "$status" = 0 ]
+	run kedge trace asker nobody:80 -o json
+	[ "$status" = 1 ]
+	[ "$(jq -r .verdict <<<"$output")" = refused ]
 }
 
 @test "describe shows endpoints with their state and connections, and the rules' generation" {

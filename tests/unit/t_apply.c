@@ -265,6 +265,53 @@ what_kubectl_made_is_never_pruned(void **state)
 	bench_done(&b);
 }
 
+/* What each namespace has unasked is no reason to keep one; what somebody put there is. */
+static void
+a_namespace_goes_with_its_account_and_certificate(void **state)
+{
+	static const char shop[] = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
+	static const char account[] = "apiVersion: v1\nkind: ServiceAccount\n"
+				      "metadata: {name: default, namespace: shop}\n";
+	static const char stays[] =
+	    "~ update namespace shop  # left source main; it stays, for "
+	    "there are others' objects in it\n";
+	struct bench b = { 0 };
+
+	(void)state;
+	settle(&b, "main", shop);
+	world_put(&b.w, object_new(RES_service_account, "shop", "default", &b.w.arena));
+	world_put(&b.w, object_new(RES_config_map, "shop", "kube-root-ca.crt", &b.w.arena));
+	assert_string_equal(apply(&b, "main", "", true),
+			    "- delete namespace shop  # left source main\n");
+	world_put(&b.w, object_new(RES_config_map, "shop", "mine", &b.w.arena));
+	assert_string_equal(apply(&b, "main", "", true), stays);
+	bench_done(&b);
+
+	b = (struct bench){ 0 };
+	settle(&b, "main", shop);
+	settle(&b, "other", account); /* here it is a source's */
+	assert_string_equal(apply(&b, "main", "", true), stays);
+	bench_done(&b);
+}
+
+static void
+a_service_account_comes_and_goes_with_its_file(void **state)
+{
+	static const char yaml[] =
+	    "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: robot}\n";
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, DEFAULT_NS);
+	assert_string_equal(apply(&b, "main", yaml, false),
+			    "+ create serviceaccount default/robot  # in.yaml:1\n");
+	world_obey(&b.w, &b.plan);
+	assert_string_equal(apply(&b, "main", yaml, false), "");
+	assert_string_equal(apply(&b, "main", "", true),
+			    "- delete serviceaccount default/robot  # left source main\n");
+	bench_done(&b);
+}
+
 static void
 two_containers_are_matched_by_name_and_a_foreign_sidecar_stays(void **state)
 {
@@ -465,6 +512,8 @@ main(void)
 		cmocka_unit_test(one_complaint_and_nothing_of_the_revision_is_applied),
 		cmocka_unit_test(a_document_that_slides_down_its_file_is_no_change),
 		cmocka_unit_test(what_kubectl_made_is_never_pruned),
+		cmocka_unit_test(a_service_account_comes_and_goes_with_its_file),
+		cmocka_unit_test(a_namespace_goes_with_its_account_and_certificate),
 		cmocka_unit_test(
 		    two_containers_are_matched_by_name_and_a_foreign_sidecar_stays),
 		cmocka_unit_test(a_look_at_the_changes_finds_what_a_look_at_everything_finds),

@@ -145,6 +145,9 @@ an_unknown_kind_lists_those_that_are_known(void **s)
 	     "ClusterRole (rbac.authorization.k8s.io/v1), Role (rbac.authorization.k8s.io/v1), "
 	     "ClusterRoleBinding (rbac.authorization.k8s.io/v1), "
 	     "RoleBinding (rbac.authorization.k8s.io/v1)");
+	says("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n",
+	     "m.yaml:2:7: kind: kedge builds no Kustomization: commit what `kubectl "
+	     "kustomize` prints, and name this file in .kedgeignore");
 	says("apiVersion: v1\nkind: Deployment\n",
 	     "m.yaml:1:13: apiVersion: no matches for kind \"Deployment\" in version \"v1\", "
 	     "did you mean "

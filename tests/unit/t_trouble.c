@@ -22,6 +22,7 @@
 #define RUNS    "{running: {startedAt: '2026-01-01T00:00:10Z'}}"
 #define WAITS   "{waiting: {reason: CrashLoopBackOff, message: back-off 10s}}"
 #define CREATED "{waiting: {reason: ContainerCreating}}"
+#define STUCK   "{waiting: {reason: ContainerCreating, message: MountVolume failed}}"
 #define EVENT(name, last, message)                                                       \
 	"---\napiVersion: v1\nkind: Event\nmetadata: {name: " name                       \
 	"}\ninvolvedObject: {kind: "                                                     \
@@ -81,7 +82,18 @@ a_pod_that_is_not_ready_says_why(void **state)
 	(void)state;
 	pod_says(POD("True", RUNS), true, NULL);
 	pod_says(POD("False", WAITS), true, "CrashLoopBackOff: back-off 10s");
+	pod_says(
+	    POD("False", WAITS ", lastState: {terminated: {reason: OOMKilled, exitCode: 137}}"),
+	    true,
+	    "CrashLoopBackOff: back-off 10s; its last run ended with OOMKilled, exit code "
+	    "137");
+	pod_says(POD("False", WAITS ", lastState: {terminated: {exitCode: 3, message: \"no "
+				    "config\\nat all\\n\"}}"),
+		 true,
+		 "CrashLoopBackOff: back-off 10s; its last run ended with exit code 3: no "
+		 "config");
 	pod_says(POD("False", CREATED), true, NULL);
+	pod_says(POD("False", STUCK), true, "ContainerCreating: MountVolume failed");
 	pod_says(POD("False", RUNS), true, NULL); /* it has not been asked yet */
 	pod_says(POD("False", RUNS)
 		     EVENT("a", "2026-01-01T00:00:31Z", "Readiness probe failed: 500")

@@ -10,7 +10,7 @@
 
 enum { TO_GO = 2 * 60 * 1000 }; /* ms in which an evicted pod must be marked */
 
-/* What the budget's pods are meant to be in number; */
+/* How many pods are wanted by those who answer for the budget's. */
 struct scale {
 	int64_t pods;
 	const char *unmanaged; /* the first pod that no controller answers for */

@@ -1,4 +1,5 @@
-/* pod.h -- between pod.c and the files that do its parts; nobody else includes it. */
+/* pod.h -- the parts of pod.c, each in a file of its own, and for whoever else asks one of them
+ * (what a pod's class is, what is added up for a quota). */
 #ifndef KEDGE_POD_H
 #define KEDGE_POD_H
 #include "workload.h"

@@ -242,6 +242,26 @@ conditions_drop(struct conditions *c, const char *type)
 	}
 }
 
+/* True or False; the transition time moves only when that flips.  There is room for one. */
+static inline struct condition *
+condition_set(struct conditions *c, const char *type, bool holds, const char *reason,
+	      const char *message, int64_t now)
+{
+	const char *status = holds ? "True" : "False";
+	struct condition *x = condition_of(c->at, c->n, type);
+
+	if (!x) {
+		x = &c->at[c->n++];
+		*x = (struct condition){ .type = type };
+	}
+	if (!str_is(x->status, status))
+		x->lastTransitionTime = now;
+	x->status = status;
+	x->reason = reason;
+	x->message = message;
+	return x;
+}
+
 /* ---- pods, as their owners see them ---- */
 
 static inline const char *

@@ -50,11 +50,9 @@ order_stop(struct plan *p, const struct pod *pod, int64_t grace, const char *why
 	order(p, ACT_STOP, pod, grace, stop_args_kind(), &args, why);
 }
 
-/* What describe shows; recorded by the caller of the plan, counted when it repeats.  Of one
- * of its containers, or of the whole pod. */
-static void
-tell_of(struct plan *p, const struct pod *pod, const char *container, const char *type,
-	const char *reason, const char *message)
+void
+pod_tell(struct plan *p, const struct pod *pod, const char *container, const char *type,
+	 const char *reason, const char *message)
 {
 	plan_event(
 	    p, pod,
@@ -73,7 +71,7 @@ static void
 tell(struct plan *p, const struct pod *pod, const char *type, const char *reason,
      const char *message)
 {
-	tell_of(p, pod, NULL, type, reason, message);
+	pod_tell(p, pod, NULL, type, reason, message);
 }
 
 /* What one container waits for, when it has not been told: its status says for what else it
@@ -84,8 +82,8 @@ tell_trouble(struct plan *p, const struct pod *pod, const struct pod_trouble *t)
 	const struct container_state_waiting *w = pod_part_waiting(pod->status, t->container);
 
 	if (!w || !str_is(w->reason, t->reason) || !str_is(w->message, t->message))
-		tell_of(p, pod, t->container, "Warning", "Failed",
-			arena_printf(p->arena, "Error: %s", t->message));
+		pod_tell(p, pod, t->container, "Warning", "Failed",
+			 arena_printf(p->arena, "Error: %s", t->message));
 }
 
 /* The status, when it differs, or the version of the volumes' files ("": as it was). */

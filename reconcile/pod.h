@@ -4,6 +4,11 @@
 #define KEDGE_POD_H
 #include "workload.h"
 
+/* pod.c: an Event of one of its containers, or (NULL) of the whole pod; recorded by the caller
+ * of the plan, counted when it repeats. */
+void pod_tell(struct plan *, const struct pod *, const char *container, const char *type,
+	      const char *reason, const char *message);
+
 /* pod_place.c: which node, which address. */
 
 /* The node for a pod without one, counting what this pass gave away already; or

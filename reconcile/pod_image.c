@@ -234,15 +234,7 @@ static void
 tell(struct plan *p, const struct pod *pod, const struct container *c, const char *type,
      const char *reason, const char *message)
 {
-	plan_event(p, pod,
-		   (struct event_args){
-		       .type = type,
-		       .reason = reason,
-		       .message = message,
-		       .component = "kedge",
-		       .fieldPath = c ? arena_printf(p->arena, "spec.%s{%s}",
-						     pod_part_list(pod->spec, c->name), c->name)
-				      : NULL });
+	pod_tell(p, pod, c ? c->name : NULL, type, reason, message);
 }
 
 static void

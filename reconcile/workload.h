@@ -133,6 +133,24 @@ owner_drop(struct object_meta *m, const char *uid, struct arena *a)
 	m->ownerReferences.n = n;
 }
 
+static inline bool
+finalizer_has(const struct object_meta *m, const char *name)
+{
+	return strs_has(&m->finalizers, name);
+}
+
+/* In a list of its own: the one that it was in may be others', too. */
+static inline void
+finalizer_add(struct object_meta *m, const char *name, struct arena *a)
+{
+	const char **at = arena_alloc(a, (m->finalizers.n + 1) * sizeof *at);
+
+	for (size_t i = 0; i < m->finalizers.n; i++)
+		at[i] = m->finalizers.at[i];
+	at[m->finalizers.n++] = name;
+	m->finalizers.at = at;
+}
+
 /* A copy of obj (of any resource) with metadata that may be changed. */
 static inline void *
 object_draft(const void *obj, struct arena *a)

@@ -221,7 +221,7 @@ summarise(void *ctx, const char *path, const char *old, const char *new)
 {
 	struct summary *s = ctx;
 
-	if (strstr(path, "kedge.dev/") || s->n++ >= 3)
+	if (strstr(path, KEDGE_KEYS) || s->n++ >= 3)
 		return;
 	buf_addf(&s->text, "%s%s", s->n > 1 ? ", " : "", path);
 	if (s->secret)

@@ -96,6 +96,23 @@ meta_copy(const struct object_meta *m, struct arena *a)
 	return c;
 }
 
+/* "kedge.dev/...": says where this very object is from, and is copied to no other. */
+static inline bool
+key_is_kedges(const char *key)
+{
+	return !strncmp(key, KEDGE_KEYS, strlen(KEDGE_KEYS));
+}
+
+/* Another object's labels, for one that does not come from Git with it. */
+static inline void
+labels_take(struct object_meta *m, const struct pairs *from, struct arena *a)
+{
+	m->labels = (struct pairs){ 0 };
+	for (size_t i = 0; i < from->n; i++)
+		if (!key_is_kedges(from->at[i].key))
+			pairs_set(&m->labels, from->at[i].key, from->at[i].value, a);
+}
+
 static inline const char *
 label_number(int64_t n, struct arena *a)
 {

@@ -87,13 +87,9 @@ cell_text(struct cli_call *c, json_t *cell)
 static const char *
 labels_text(struct cli_call *c, json_t *labels)
 {
-	cleanup_buf struct buf text = { 0 };
-	const char *key;
-	json_t *v;
+	const char *text = cli_pairs(c, labels);
 
-	json_object_foreach(labels, key, v)
-	    buf_addf(&text, "%s%s=%s", text.len ? "," : "", key, json_string_value(v));
-	return arena_strdup(c->arena, text.len ? text.at : "<none>");
+	return *text ? text : "<none>";
 }
 
 static void

@@ -164,18 +164,6 @@ best_pod(struct cli_call *c, json_t *list)
 	return best;
 }
 
-static const char *
-selector_text(struct cli_call *c, json_t *labels)
-{
-	cleanup_buf struct buf text = { 0 };
-	const char *key;
-	json_t *v;
-
-	json_object_foreach(labels, key, v)
-	    buf_addf(&text, "%s%s=%s", text.len ? "," : "", key, json_string_value(v));
-	return arena_strdup(c->arena, buf_text(&text));
-}
-
 const char *
 cli_pod(struct cli_call *c, const char *word, struct error **e)
 {
@@ -209,7 +197,7 @@ cli_pod(struct cli_call *c, const char *word, struct error **e)
 		return NULL;
 	}
 	buf_adds(&path, cli_url(c, &resources[RES_pod], NULL));
-	cli_query(&path, "labelSelector", selector_text(c, labels));
+	cli_query(&path, "labelSelector", cli_pairs(c, labels));
 	json_decref(owner);
 	list = cli_json(c, "GET", path.at, NULL, NULL, e);
 	if (!list)

@@ -145,6 +145,14 @@ pull_one(struct cli_call *c, const char *name, const char *auths, struct error *
 	}
 }
 
+static void
+auths_free(char *auths)
+{
+	if (auths)
+		explicit_bzero(auths, strlen(auths));
+	free(auths);
+}
+
 int
 cli_image_pull(struct cli_call *c, struct error **e)
 {
@@ -153,9 +161,7 @@ cli_image_pull(struct cli_call *c, struct error **e)
 
 	for (size_t i = 0; i < c->n && rc == 0; i++)
 		rc = pull_one(c, c->args[i], auths, e);
-	if (auths)
-		explicit_bzero(auths, strlen(auths));
-	free(auths);
+	auths_free(auths);
 	return rc;
 }
 
@@ -315,9 +321,7 @@ verify_repair(struct cli_call *c, const struct buf *names, struct error **e)
 	}
 	for (size_t at = 0; at < names->len && rc == 0; at += strlen(names->at + at) + 1)
 		rc = pull_one(c, names->at + at, auths, e);
-	if (auths)
-		explicit_bzero(auths, strlen(auths));
-	free(auths);
+	auths_free(auths);
 	return rc;
 }
 

@@ -176,6 +176,18 @@ cli_at(struct cli_call *c, json_t *j, const char *path)
 	return "";
 }
 
+const char *
+cli_pairs(struct cli_call *c, json_t *map)
+{
+	cleanup_buf struct buf text = { 0 };
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(map, key, v)
+	    buf_addf(&text, "%s%s=%s", text.len ? "," : "", key, json_string_value(v));
+	return arena_strdup(c->arena, buf_text(&text));
+}
+
 /* ---- YAML ---- */
 
 /* Would a reader take it for a number, a time or a truth?  YAML 1.1 and 1.2. */

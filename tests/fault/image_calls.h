@@ -1,7 +1,8 @@
 /* image_calls.h -- the calls that the image store, its children and the downloader make.
  *
  * The n-th of all of them, whichever process of a run makes it, fails once, or is the
- * last of its process before a SIGKILL. */
+ * last of its process before a SIGKILL.  Which one that is depends on how the processes take
+ * turns; the n-th of one name (arm_only) does not, where one process alone makes it. */
 // wrap: -Wl,--wrap=write -Wl,--wrap=pwrite -Wl,--wrap=read -Wl,--wrap=fsync
 // wrap: -Wl,--wrap=syncfs -Wl,--wrap=ftruncate -Wl,--wrap=open -Wl,--wrap=openat
 // wrap: -Wl,--wrap=mkdirat -Wl,--wrap=unlinkat -Wl,--wrap=linkat -Wl,--wrap=symlinkat
@@ -17,6 +18,7 @@
 #define KEDGE_FAULT_IMAGE_CALLS_H
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -30,12 +32,14 @@ static struct plan { /* shared by all processes of a run */
 	int countdown, err;
 	bool fired;
 	const char *call; /* that one */
+	const char *only; /* counts; NULL: every call does */
 } * plan;
 
 static bool
 due(const char *call)
 {
-	if (plan->mode == OFF || __atomic_sub_fetch(&plan->countdown, 1, __ATOMIC_SEQ_CST) != 0)
+	if (plan->mode == OFF || (plan->only && strcmp(plan->only, call) != 0) ||
+	    __atomic_sub_fetch(&plan->countdown, 1, __ATOMIC_SEQ_CST) != 0)
 		return false;
 	plan->fired = true;
 	plan->call = call;
@@ -106,10 +110,16 @@ due(const char *call)
 	}
 CALLS(WRAP)
 
+static inline void
+arm_only(enum mode mode, const char *only, int n, int err)
+{
+	*plan = (struct plan){ .mode = mode, .countdown = n, .err = err, .only = only };
+}
+
 static void
 arm(enum mode mode, int n, int err)
 {
-	*plan = (struct plan){ mode, n, err, false };
+	arm_only(mode, NULL, n, err);
 }
 
 static void

@@ -300,9 +300,9 @@ exit_code(struct session *s, struct error **e)
 			    s->c->args[0]);
 	if (!strcmp(cli_at(s->c, st, "status"), "Success"))
 		code = 0;
-	json_array_foreach(cli_path(st, "details.causes"), i,
-			   cause) if (!strcmp(cli_at(s->c, cause, "reason"), "ExitCode")) code =
-	    atoi(cli_at(s->c, cause, "message"));
+	json_array_foreach(cli_path(st, "details.causes"), i, cause)
+		if (!strcmp(cli_at(s->c, cause, "reason"), "ExitCode"))
+			code = atoi(cli_at(s->c, cause, "message"));
 	if (code < 0)
 		fail(e, WHY_BAD_REQUEST, "%s", cli_at(s->c, st, "message"));
 	else if (code && strcmp(cli_at(s->c, st, "reason"), "NonZeroExitCode"))
@@ -376,9 +376,9 @@ attach_check(struct cli_call *c, const char *pod, const char *want, struct error
 
 	if (!j)
 		return -1;
-	json_array_foreach(cli_path(j, "spec.containers"), i,
-			   one) if (!found && !strcmp(cli_at(c, one, "name"), want)) found =
-	    one;
+	json_array_foreach(cli_path(j, "spec.containers"), i, one)
+		if (!found && !strcmp(cli_at(c, one, "name"), want))
+			found = one;
 	in = !found || json_is_true(json_object_get(found, "stdin"));
 	tty = !found || json_is_true(json_object_get(found, "tty"));
 	json_decref(j);

@@ -203,12 +203,11 @@ port_named(struct cli_call *c, json_t *pod, const char *name)
 	size_t i, k;
 
 	for (size_t l = 0; l < sizeof lists / sizeof *lists; l++)
-		json_array_foreach(cli_path(pod, lists[l]), i, container)
-		{
-			json_array_foreach(
-			    json_object_get(container, "ports"), k,
-			    port) if (!strcmp(cli_at(c, port, "name"), name)) return (unsigned)
-			    json_integer_value(json_object_get(port, "containerPort"));
+		json_array_foreach(cli_path(pod, lists[l]), i, container) {
+			json_array_foreach(json_object_get(container, "ports"), k, port)
+				if (!strcmp(cli_at(c, port, "name"), name))
+					return (unsigned)json_integer_value(
+					    json_object_get(port, "containerPort"));
 		}
 	return 0;
 }
@@ -221,10 +220,9 @@ port_translate(struct cli_call *c, json_t *service, json_t *pod, struct port *p,
 	json_t *row, *found = NULL, *target;
 	size_t i;
 
-	json_array_foreach(
-	    cli_path(service, "spec.ports"), i,
-	    row) if (!found && json_integer_value(json_object_get(row, "port")) == p->remote)
-	    found = row;
+	json_array_foreach(cli_path(service, "spec.ports"), i, row)
+		if (!found && json_integer_value(json_object_get(row, "port")) == p->remote)
+			found = row;
 	if (!found)
 		return fail(e, WHY_NOT_FOUND, "Service %s does not have a service port %u",
 			    cli_at(c, service, "metadata.name"), p->remote);

@@ -150,16 +150,15 @@ best_pod(struct cli_call *c, json_t *list)
 	json_t *item, *cond;
 	size_t i, k;
 
-	json_array_foreach(json_object_get(list, "items"), i, item)
-	{
+	json_array_foreach(json_object_get(list, "items"), i, item) {
 		const char *name = cli_at(c, item, "metadata.name");
 
 		if (!best)
 			best = name;
-		json_array_foreach(
-		    cli_path(item, "status.conditions"), k,
-		    cond) if (!strcmp(cli_at(c, cond, "type"), "Ready") &&
-			      !strcmp(cli_at(c, cond, "status"), "True")) return name;
+		json_array_foreach(cli_path(item, "status.conditions"), k, cond)
+			if (!strcmp(cli_at(c, cond, "type"), "Ready") &&
+			    !strcmp(cli_at(c, cond, "status"), "True"))
+				return name;
 	}
 	return best;
 }
@@ -221,8 +220,9 @@ say_defaulted(struct cli_call *c, json_t *pod, const char *name)
 	size_t i;
 
 	for (size_t l = 0; l < sizeof of / sizeof *of; l++)
-		json_array_foreach(cli_path(pod, of[l][0]), i, one) buf_addf(
-		    &all, "%s%s%s", all.len ? ", " : "", cli_at(c, one, "name"), of[l][1]);
+		json_array_foreach(cli_path(pod, of[l][0]), i, one)
+			buf_addf(&all, "%s%s%s", all.len ? ", " : "", cli_at(c, one, "name"),
+				 of[l][1]);
 	fprintf(stderr, "Defaulted container \"%s\" out of: %s\n", name, buf_text(&all));
 }
 
@@ -235,8 +235,9 @@ has_container(struct cli_call *c, json_t *pod, const char *name)
 	size_t i;
 
 	for (size_t l = 0; l < sizeof lists / sizeof *lists; l++)
-		json_array_foreach(cli_path(pod, lists[l]), i,
-				   one) if (!strcmp(cli_at(c, one, "name"), name)) return true;
+		json_array_foreach(cli_path(pod, lists[l]), i, one)
+			if (!strcmp(cli_at(c, one, "name"), name))
+				return true;
 	return false;
 }
 
@@ -280,8 +281,7 @@ cli_one_source(struct cli_call *c, const char *given, struct error **e)
 	list = cli_json(c, "GET", cli_url(c, &resources[RES_source], NULL), NULL, NULL, e);
 	if (!list)
 		return NULL;
-	json_array_foreach(json_object_get(list, "items"), i, item)
-	{
+	json_array_foreach(json_object_get(list, "items"), i, item) {
 		one = cli_at(c, item, "metadata.name");
 		buf_addf(&names, "%s%s", i ? ", " : "", one);
 	}

@@ -81,8 +81,7 @@ progress_draw(struct cli_call *c, json_t *pull, int before)
 	most = size.ws_row > 4 ? size.ws_row - 3 : 1;
 	if (before)
 		fprintf(c->out, "\033[%dA", before);
-	json_array_foreach(layers, i, l)
-	{
+	json_array_foreach(layers, i, l) {
 		if (lines == most)
 			break;
 		fputs("\033[2K", c->out);
@@ -110,8 +109,9 @@ told(struct cli_call *c, json_t *pull, const char *name)
 	int64_t got = 0, ms = json_integer_value(json_object_get(pull, "milliseconds"));
 	size_t i;
 
-	json_array_foreach(layers, i, l) if (strcmp(cli_at(c, l, "state"), "exists")) got +=
-	    json_integer_value(json_object_get(l, "size"));
+	json_array_foreach(layers, i, l)
+		if (strcmp(cli_at(c, l, "state"), "exists"))
+			got += json_integer_value(json_object_get(l, "size"));
 	fprintf(c->out, "pulled %s (%s in %.1fs)\n", name, mb(c, got), (double)ms / 1000);
 }
 

@@ -184,7 +184,7 @@ cli_pairs(struct cli_call *c, json_t *map)
 	json_t *v;
 
 	json_object_foreach(map, key, v)
-	    buf_addf(&text, "%s%s=%s", text.len ? "," : "", key, json_string_value(v));
+		buf_addf(&text, "%s%s=%s", text.len ? "," : "", key, json_string_value(v));
 	return arena_strdup(c->arena, buf_text(&text));
 }
 
@@ -300,8 +300,7 @@ yaml_map(json_t *map, int indent, bool in_list, struct buf *out)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach(map, key, v)
-	{
+	json_object_foreach(map, key, v) {
 		size_t at = n++;
 
 		for (; at && strcmp(keys[at - 1], key) > 0; at--)
@@ -333,8 +332,7 @@ yaml_value(json_t *j, int indent, bool in_list, struct buf *out)
 		return;
 	}
 	if (json_is_array(j) && json_array_size(j)) {
-		json_array_foreach(j, i, v)
-		{
+		json_array_foreach(j, i, v) {
 			if (i || !in_list)
 				buf_addf(out, "\n%*s", indent, "");
 			buf_adds(out, "- ");

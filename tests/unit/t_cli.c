@@ -279,8 +279,7 @@ same(json_t *j, const struct tree *t, const char *yaml)
 		fail_msg("a scalar changed its type in\n%s", yaml);
 	if (json_is_object(j)) {
 		assert_int_equal(t->type, N_MAP);
-		json_object_foreach(j, key, v)
-		{
+		json_object_foreach(j, key, v) {
 			if (!tree_get(t, key))
 				fail_msg("key \"%s\" was lost in\n%s", key, yaml);
 			same(v, tree_get(t, key), yaml);
@@ -288,8 +287,7 @@ same(json_t *j, const struct tree *t, const char *yaml)
 	}
 	if (json_is_array(j)) {
 		assert_int_equal(t->type, N_LIST);
-		json_array_foreach(j, i, v)
-		{
+		json_array_foreach(j, i, v) {
 			assert_non_null(kid);
 			same(v, kid, yaml);
 			kid = kid->next;

@@ -367,13 +367,11 @@ merge_diff(const json_t *a, const json_t *b)
 	json_t *out = json_object(), *v;
 	const char *k;
 
-	json_object_foreach((json_t *)a, k, v)
-	{
+	json_object_foreach((json_t *)a, k, v) {
 		if (!json_object_get(b, k))
 			json_object_set_new(out, k, json_null());
 	}
-	json_object_foreach((json_t *)b, k, v)
-	{
+	json_object_foreach((json_t *)b, k, v) {
 		json_t *was = json_object_get(a, k);
 
 		if (was && json_is_object(was) && json_is_object(v))
@@ -434,14 +432,12 @@ json_diff(json_t *ops, const char *path, json_t *a, json_t *b)
 	if (json_equal(a, b)) {
 		op_add(ops, "test", path, b);
 	} else if (json_is_object(a) && json_is_object(b)) {
-		json_object_foreach(a, k, v)
-		{
+		json_object_foreach(a, k, v) {
 			escape(at, path, k);
 			if (!json_object_get(b, k))
 				op_add(ops, "remove", at, NULL);
 		}
-		json_object_foreach(b, k, v)
-		{
+		json_object_foreach(b, k, v) {
 			escape(at, path, k);
 			if (json_object_get(a, k))
 				json_diff(ops, at, json_object_get(a, k), v);
@@ -586,8 +582,7 @@ two_way_list(json_t *out, const char *name, const char *key, const json_t *a, co
 	char directive[200];
 	size_t i;
 
-	json_array_foreach(b, i, item)
-	{
+	json_array_foreach(b, i, item) {
 		int at = slow_index(a, item, key);
 		json_t *d = at < 0 ? json_deep_copy(item)
 				   : two_way(json_array_get(a, (size_t)at), item);
@@ -599,8 +594,7 @@ two_way_list(json_t *out, const char *name, const char *key, const json_t *a, co
 				      json_pack("{s:O}", key, json_object_get(item, key)));
 		json_decref(d);
 	}
-	json_array_foreach(a, i, item)
-	{
+	json_array_foreach(a, i, item) {
 		if (slow_index(b, item, key) < 0)
 			json_array_append_new(changes,
 					      json_pack("{s:s,s:O}", "$patch", "delete", key,
@@ -621,13 +615,11 @@ two_way(const json_t *a, const json_t *b)
 	json_t *out = json_object(), *v;
 	const char *k, *key;
 
-	json_object_foreach((json_t *)a, k, v)
-	{
+	json_object_foreach((json_t *)a, k, v) {
 		if (!json_object_get(b, k))
 			json_object_set_new(out, k, json_null());
 	}
-	json_object_foreach((json_t *)b, k, v)
-	{
+	json_object_foreach((json_t *)b, k, v) {
 		json_t *was = json_object_get(a, k);
 
 		if (was && slow_list(k, &key) == 1)
@@ -676,8 +668,7 @@ decorate(json_t *o)
 	void *tmp;
 	const char *k, *key;
 
-	json_object_foreach_safe(o, tmp, k, v)
-	{
+	json_object_foreach_safe(o, tmp, k, v) {
 		size_t i;
 		json_t *item;
 		char directive[200];
@@ -687,8 +678,7 @@ decorate(json_t *o)
 		if (json_is_object(v)) {
 			decorate(v);
 		} else if (slow_list(k, &key) == 1) {
-			json_array_foreach(v, i, item)
-			{
+			json_array_foreach(v, i, item) {
 				decorate(item);
 			}
 			snprintf(directive, sizeof directive, "$setElementOrder/%s", k);

@@ -85,13 +85,7 @@ put_map(struct sheet *s, const char *label, json_t *map)
 static const char *
 selector_of(struct sheet *s, json_t *map)
 {
-	cleanup_buf struct buf text = { 0 };
-	const char *key;
-	json_t *v;
-
-	json_object_foreach(map, key, v)
-		buf_addf(&text, "%s%s=%s", text.len ? "," : "", key, json_string_value(v));
-	return arena_strdup(s->c->arena, text.len ? text.at : "<none>");
+	return or_none(cli_pairs(s->c, map));
 }
 
 const char *

@@ -314,11 +314,6 @@ exit_code(struct session *s, struct error **e)
 int
 cli_talk(struct cli_call *c, const struct cli_talk *t, struct error **e)
 {
-	static const struct wslay_event_callbacks calls = { .recv_callback = cli_ws_recv,
-							    .send_callback = cli_ws_send,
-							    .genmask_callback = cli_ws_mask,
-							    .on_msg_recv_callback =
-								on_message };
 	cleanup_close int fd = cli_connect(c, e);
 	struct session s = {
 		.c = c, .talk = t, .net.fd = fd, .signals = -1, .input = t->in >= 0
@@ -328,7 +323,7 @@ cli_talk(struct cli_call *c, const struct cli_talk *t, struct error **e)
 	if (fd < 0)
 		return -1;
 	if (!cli_websocket(c, fd, t->path, &s.net.early, e)) {
-		wslay_event_context_client_init(&s.net.ws, &calls, &s);
+		cli_ws_begin(&s.net, on_message);
 		if (t->tty)
 			terminal_raw(&s);
 		loop(&s);

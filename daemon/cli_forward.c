@@ -130,11 +130,6 @@ pump(struct link *l)
 static int
 serve(struct cli_call *c, const char *path, int local)
 {
-	static const struct wslay_event_callbacks calls = { .recv_callback = cli_ws_recv,
-							    .send_callback = cli_ws_send,
-							    .genmask_callback = cli_ws_mask,
-							    .on_msg_recv_callback =
-								on_message };
 	cleanup_error struct error *e = NULL;
 	struct link l = { .net.fd = cli_connect(c, &e), .local = local };
 
@@ -142,7 +137,7 @@ serve(struct cli_call *c, const char *path, int local)
 		fprintf(stderr, "kedge: %s\n", error_text(e));
 		return 1;
 	}
-	wslay_event_context_client_init(&l.net.ws, &calls, &l);
+	cli_ws_begin(&l.net, on_message);
 	pump(&l);
 	return 0;
 }

@@ -44,36 +44,29 @@ check_preconditions(const struct api_edit *ed, const struct api_deletion *opt,
 	return 0;
 }
 
+/* `o` is a copy of what lives, changed. */
+static bool
+update(struct api_edit *ed, const struct object *o, const char *why)
+{
+	struct action a = { .verb = ACT_UPDATE,
+			    .kind = resource_of(o)->singular,
+			    .ns = object_namespace(o),
+			    .name = object_name(o),
+			    .why = why,
+			    .body = o };
+
+	return edit_carry(ed, &a);
+}
+
 /* The same without this owner. */
 static bool
 disown(struct api_edit *ed, const struct object *o, const char *uid)
 {
-	struct object *copy = object_clone(o, &ed->call->arena);
-	struct object_meta *m = copy->metadata;
-	struct action a = { .verb = ACT_UPDATE,
-			    .kind = resource_of(o)->singular,
-			    .ns = object_namespace(o),
-			    .name = object_name(copy),
-			    .why = arena_printf(&ed->call->arena, "%s: orphaned", edit_why(ed)),
-			    .body = copy };
-	size_t n = 0;
+	struct arena *a = &ed->call->arena;
+	struct object *copy = object_clone(o, a);
 
-	for (size_t i = 0; i < m->ownerReferences.n; i++)
-		if (!str_is(m->ownerReferences.at[i].uid, uid))
-			m->ownerReferences.at[n++] = m->ownerReferences.at[i];
-	m->ownerReferences.n = n;
-	return edit_carry(ed, &a);
-}
-
-static bool
-owned_by(const struct object *o, const char *uid)
-{
-	const struct object_meta *m = o->metadata;
-
-	for (size_t i = 0; i < m->ownerReferences.n; i++)
-		if (str_is(m->ownerReferences.at[i].uid, uid))
-			return true;
-	return false;
+	owner_drop(copy->metadata, uid, a);
+	return update(ed, copy, arena_printf(a, "%s: orphaned", edit_why(ed)));
 }
 
 /* Orphan: what it owns lives on, and is told so before it goes. */
@@ -85,7 +78,7 @@ orphan(struct api_edit *ed, const char *uid)
 
 		/* An update leaves each at its place. */
 		for (size_t i = 0; i < all.n; i++)
-			if (owned_by(all.at[i], uid) && !disown(ed, all.at[i], uid))
+			if (object_owned_by(all.at[i], uid) && !disown(ed, all.at[i], uid))
 				return false;
 	}
 	return true;
@@ -95,26 +88,14 @@ orphan(struct api_edit *ed, const char *uid)
 static bool
 hold_for_dependents(struct api_edit *ed, const struct object *o)
 {
-	static const char finalizer[] = "foregroundDeletion";
-	struct object *copy = object_clone(o, &ed->call->arena);
-	struct object_meta *m = copy->metadata;
-	const char **at = arena_alloc(&ed->call->arena, (m->finalizers.n + 1) * sizeof *at);
-	struct action a = { .verb = ACT_UPDATE,
-			    .kind = resource_of(o)->singular,
-			    .ns = object_namespace(o),
-			    .name = object_name(copy),
-			    .why = arena_printf(&ed->call->arena, "%s: after its dependents",
-						edit_why(ed)),
-			    .body = copy };
+	struct arena *a = &ed->call->arena;
+	struct object *copy;
 
-	for (size_t i = 0; i < m->finalizers.n; i++) {
-		if (str_is(m->finalizers.at[i], finalizer))
-			return true;
-		at[i] = m->finalizers.at[i];
-	}
-	at[m->finalizers.n++] = finalizer;
-	m->finalizers.at = at;
-	return edit_carry(ed, &a);
+	if (finalizer_has(o->metadata, FINALIZER_FOREGROUND))
+		return true;
+	copy = object_clone(o, a);
+	finalizer_add(copy->metadata, FINALIZER_FOREGROUND, a);
+	return update(ed, copy, arena_printf(a, "%s: after its dependents", edit_why(ed)));
 }
 
 bool

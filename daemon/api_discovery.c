@@ -20,6 +20,7 @@ static const struct group {
 	{ "networking.k8s.io", "v1" },
 	{ "policy", "v1" },
 	{ "rbac.authorization.k8s.io", "v1" },
+	{ "authentication.k8s.io", "v1" },
 	{ "authorization.k8s.io", "v1" },
 };
 enum { GROUPS = sizeof groups / sizeof *groups };

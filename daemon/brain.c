@@ -309,26 +309,27 @@ hear_committed(struct heard *h)
 		brain_poke(h->brain);
 }
 
+/* The descriptor that came along, taken; -1: none did. */
+static int
+fd_take(struct heard *h)
+{
+	return h->message->nfds ? steal_fd(&h->message->fds[0]) : -1;
+}
+
 static void
 hear_worker(struct heard *h)
 {
 	const struct answer_seen *a = h->body;
-	int fd = h->message->nfds ? h->message->fds[0] : -1;
 
-	if (fd >= 0)
-		h->message->fds[0] = -1;
-	deploy_worker(h->brain, h->rest, fd, a->error);
+	deploy_worker(h->brain, h->rest, fd_take(h), a->error);
 }
 
 static void
 hear_puller(struct heard *h)
 {
 	const struct answer_seen *a = h->body;
-	int fd = h->message->nfds ? h->message->fds[0] : -1;
 
-	if (fd >= 0)
-		h->message->fds[0] = -1;
-	pull_attach(h->brain, a->id, fd);
+	pull_attach(h->brain, a->id, fd_take(h));
 }
 
 static void
@@ -411,7 +412,7 @@ static void
 hear_dns(struct heard *h)
 {
 	if (h->message->nfds == 1)
-		brain_dns_attach(h->brain, steal_fd(&h->message->fds[0]));
+		brain_dns_attach(h->brain, fd_take(h));
 }
 
 static void hear_config(struct heard *);

@@ -30,8 +30,7 @@ managers_of(const struct object *o, struct arena *a)
 		size_t i;
 		bool seen = !m || !m->text;
 
-		json_array_foreach(out, i, had)
-		{
+		json_array_foreach(out, i, had) {
 			seen = seen || !strcmp(json_string_value(had), m->text);
 		}
 		if (!seen)

@@ -90,14 +90,16 @@ ask(struct brain *b, struct brain_stream *s, const struct api_exec *x, enum verb
 	return fail(e, WHY_UNAVAILABLE, "pod %s cannot be asked just now", x->pod);
 }
 
-static int
-pod_is_up(struct brain *b, const struct api_exec *x, struct error **e)
+/* With a number of its own, for what is asked next; NULL: the pod does not run. */
+static struct brain_stream *
+begin(struct brain *b, int64_t api_id, const struct api_exec *x, struct error **e)
 {
 	const struct pod_row *row = seen_row(b, x->uid);
 
-	return row && !strcmp(row->seen->state, "up")
-		   ? 0
-		   : fail(e, WHY_BAD_REQUEST, "pod %s does not run", x->pod);
+	if (row && !strcmp(row->seen->state, "up"))
+		return stream_new(b, api_id);
+	fail(e, WHY_BAD_REQUEST, "pod %s does not run", x->pod);
+	return NULL;
 }
 
 static int
@@ -107,17 +109,16 @@ on_exec(void *ctx, int64_t id, const struct api_exec *x, struct error **e)
 	struct exec_args args = {
 		.uid = x->uid, .container = x->container, .stdin = true, .tty = x->tty
 	};
-	struct brain_stream *s;
+	struct brain_stream *s = begin(ctx, id, x, e);
 	size_t n = 0;
 
-	if (pod_is_up(ctx, x, e) < 0)
+	if (!s)
 		return -1;
 	while (x->argv[n])
 		n++;
 	args.command.at = arena_alloc(&arena, (n + 1) * sizeof *args.command.at);
 	memcpy(args.command.at, x->argv, n * sizeof *args.command.at);
 	args.command.n = n;
-	s = stream_new(ctx, id);
 	args.id = s->id;
 	return ask(ctx, s, x, ACT_EXEC, &args, e);
 }
@@ -128,11 +129,10 @@ on_copy(void *ctx, int64_t id, const struct api_exec *x, struct error **e)
 	struct copy_args args = {
 		.uid = x->uid, .container = x->container, .path = x->path, .name = x->name
 	};
-	struct brain_stream *s;
+	struct brain_stream *s = begin(ctx, id, x, e);
 
-	if (pod_is_up(ctx, x, e) < 0)
+	if (!s)
 		return -1;
-	s = stream_new(ctx, id);
 	args.id = s->id;
 	return ask(ctx, s, x, ACT_COPY, &args, e);
 }
@@ -141,11 +141,10 @@ static int
 on_attach(void *ctx, int64_t id, const struct api_exec *x, struct error **e)
 {
 	struct attach_args args = { .uid = x->uid, .container = x->container };
-	struct brain_stream *s;
+	struct brain_stream *s = begin(ctx, id, x, e);
 
-	if (pod_is_up(ctx, x, e) < 0)
+	if (!s)
 		return -1;
-	s = stream_new(ctx, id);
 	args.id = s->id;
 	return ask(ctx, s, x, ACT_ATTACH, &args, e);
 }
@@ -154,11 +153,10 @@ static int
 on_connect(void *ctx, int64_t id, const struct api_exec *x, unsigned port, struct error **e)
 {
 	struct connect_args args = { .uid = x->uid, .port = port };
-	struct brain_stream *s;
+	struct brain_stream *s = begin(ctx, id, x, e);
 
-	if (pod_is_up(ctx, x, e) < 0)
+	if (!s)
 		return -1;
-	s = stream_new(ctx, id);
 	s->connects = true;
 	args.id = s->id;
 	return ask(ctx, s, x, ACT_CONNECT, &args, e);

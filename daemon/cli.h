@@ -134,6 +134,8 @@ const char *cli_paint(struct cli_call *, const char *colour, const char *text);
 /* The string at a dotted path, "" when there is none; numbers and booleans as text. */
 const char *cli_at(struct cli_call *, json_t *, const char *path);
 json_t *cli_path(json_t *, const char *path); /* borrowed; or NULL */
+/* "a=1,b=2" of a map of strings, as labels and selectors are written; "" for none */
+const char *cli_pairs(struct cli_call *, json_t *);
 void cli_yaml(json_t *, struct buf *);
 /* -o json|yaml of one value; false when another format was asked for */
 bool cli_print_json(struct cli_call *, json_t *);

@@ -61,8 +61,7 @@ status_of(json_t *pod, const char *name)
 	json_t *st;
 	size_t i;
 
-	json_array_foreach(cli_path(pod, "status.ephemeralContainerStatuses"), i, st)
-	{
+	json_array_foreach(cli_path(pod, "status.ephemeralContainerStatuses"), i, st) {
 		const char *is = json_string_value(json_object_get(st, "name"));
 
 		if (is && !strcmp(is, name))

@@ -78,8 +78,7 @@ put_map(struct sheet *s, const char *label, json_t *map)
 	json_t *v;
 	bool any = false;
 
-	json_object_foreach(map, key, v)
-	{
+	json_object_foreach(map, key, v) {
 		if (strstr(key, "last-applied-configuration"))
 			continue;
 		sheet_put(s, any ? "" : label,
@@ -95,13 +94,7 @@ put_map(struct sheet *s, const char *label, json_t *map)
 static const char *
 selector_of(struct sheet *s, json_t *map)
 {
-	cleanup_buf struct buf text = { 0 };
-	const char *key;
-	json_t *v;
-
-	json_object_foreach(map, key, v)
-	    buf_addf(&text, "%s%s=%s", text.len ? "," : "", key, json_string_value(v));
-	return arena_strdup(s->c->arena, text.len ? text.at : "<none>");
+	return or_none(cli_pairs(s->c, map));
 }
 
 const char *
@@ -112,7 +105,7 @@ sheet_words(struct sheet *s, json_t *list, const char *between)
 	size_t i;
 
 	json_array_foreach(list, i, v)
-	    buf_addf(&text, "%s%s", i ? between : "", json_string_value(v));
+		buf_addf(&text, "%s%s", i ? between : "", json_string_value(v));
 	return arena_strdup(s->c->arena, buf_text(&text));
 }
 
@@ -175,8 +168,7 @@ conditions(struct sheet *s, const char *label)
 	sheet_title(s, label);
 	cli_table_row(&t, header);
 	cli_table_row(&t, rule);
-	json_array_foreach(list, i, cond)
-	{
+	json_array_foreach(list, i, cond) {
 		const char *cells[] = { cli_at(s->c, cond, "type"),
 					cli_at(s->c, cond, "status"),
 					cli_at(s->c, cond, "reason"),
@@ -193,11 +185,12 @@ controlled_by(struct sheet *s, const char *label)
 	json_t *owner;
 	size_t i;
 
-	json_array_foreach(cli_path(s->obj, "metadata.ownerReferences"), i,
-			   owner) if (json_is_true(json_object_get(owner, "controller")))
-	    sheet_put(s, label,
-		      arena_printf(s->c->arena, "%s/%s", cli_at(s->c, owner, "kind"),
-				   cli_at(s->c, owner, "name")));
+	json_array_foreach(cli_path(s->obj, "metadata.ownerReferences"), i, owner)
+		if (json_is_true(json_object_get(owner, "controller")))
+			sheet_put(s, label,
+				  arena_printf(s->c->arena, "%s/%s",
+					       cli_at(s->c, owner, "kind"),
+					       cli_at(s->c, owner, "name")));
 }
 
 /* ---- kinds ---- */
@@ -261,8 +254,7 @@ sets_text(struct sheet *s, json_t *list, bool newest)
 	cleanup_buf struct buf text = { 0 };
 	size_t i;
 
-	json_array_foreach(json_object_get(list, "items"), i, rs)
-	{
+	json_array_foreach(json_object_get(list, "items"), i, rs) {
 		json_t *its = json_object_get(cli_path(rs, "metadata.annotations"), key);
 		const char *made = cli_at(s->c, rs, "status.replicas");
 
@@ -296,9 +288,9 @@ node_roles(struct sheet *s, const char *label)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach(cli_path(s->obj, "metadata.labels"), key,
-			    v) if (!strncmp(key, "node-role.kubernetes.io/", 24))
-	    buf_addf(&text, "%s%s", text.len ? "," : "", key + 24);
+	json_object_foreach(cli_path(s->obj, "metadata.labels"), key, v)
+		if (!strncmp(key, "node-role.kubernetes.io/", 24))
+			buf_addf(&text, "%s%s", text.len ? "," : "", key + 24);
 	sheet_put(s, label, text.len ? text.at : "<none>");
 }
 
@@ -313,17 +305,18 @@ node_facts(struct sheet *s, const char *label)
 
 	sheet_title(s, label);
 	json_array_foreach(cli_path(s->obj, "status.addresses"), i, address)
-	    fprintf(s->c->out, "  %-12s %s\n",
-		    arena_printf(s->c->arena, "%s:", cli_at(s->c, address, "type")),
-		    cli_at(s->c, address, "address"));
+		fprintf(s->c->out, "  %-12s %s\n",
+			arena_printf(s->c->arena, "%s:", cli_at(s->c, address, "type")),
+			cli_at(s->c, address, "address"));
 	for (i = 0; i < 3; i++) {
 		const char *key;
 		json_t *v;
 
 		sheet_title(s, parts[i][0]);
 		json_object_foreach(cli_path(s->obj, parts[i][1]), key, v)
-		    fprintf(s->c->out, "  %-26s %s\n", arena_printf(s->c->arena, "%s:", key),
-			    json_string_value(v) ? json_string_value(v) : "");
+			fprintf(s->c->out, "  %-26s %s\n",
+				arena_printf(s->c->arena, "%s:", key),
+				json_string_value(v) ? json_string_value(v) : "");
 	}
 }
 
@@ -337,8 +330,7 @@ node_pods(struct sheet *s, const char *label)
 	size_t i;
 
 	cli_table_row(&t, header);
-	json_array_foreach(json_object_get(list, "items"), i, pod)
-	{
+	json_array_foreach(json_object_get(list, "items"), i, pod) {
 		const char *phase = cli_at(s->c, pod, "status.phase");
 		const char *cells[] = {
 			cli_at(s->c, pod, "metadata.namespace"),
@@ -365,8 +357,7 @@ data_of(struct sheet *s, const char *label)
 	json_t *v;
 
 	fprintf(s->c->out, "\n%s\n====\n", label);
-	json_object_foreach(cli_path(s->obj, "data"), key, v)
-	{
+	json_object_foreach(cli_path(s->obj, "data"), key, v) {
 		const char *text = json_string_value(v);
 		size_t n = strlen(text);
 
@@ -566,8 +557,7 @@ cli_describe(struct cli_call *c, struct error **e)
 			return -1;
 		items =
 		    t[i].name ? json_pack("[O]", j) : json_incref(json_object_get(j, "items"));
-		json_array_foreach(items, k, item)
-		{
+		json_array_foreach(items, k, item) {
 			if (i || k)
 				fputs("\n\n", c->out);
 			if (!json_object_get(item, "kind"))

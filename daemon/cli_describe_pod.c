@@ -11,8 +11,7 @@ put_env(struct sheet *s, json_t *container)
 	size_t i;
 
 	fprintf(s->c->out, "    Environment:%s\n", json_array_size(list) ? "" : "    <none>");
-	json_array_foreach(list, i, v)
-	{
+	json_array_foreach(list, i, v) {
 		const char *from = "";
 		json_t *ref = cli_path(v, "valueFrom.configMapKeyRef");
 
@@ -39,9 +38,9 @@ put_mounts(struct sheet *s, json_t *container)
 
 	fprintf(s->c->out, "    Mounts:%s\n", json_array_size(list) ? "" : "         <none>");
 	json_array_foreach(list, i, v)
-	    fprintf(s->c->out, "      %s from %s (%s)\n", cli_at(s->c, v, "mountPath"),
-		    cli_at(s->c, v, "name"),
-		    json_is_true(json_object_get(v, "readOnly")) ? "ro" : "rw");
+		fprintf(s->c->out, "      %s from %s (%s)\n", cli_at(s->c, v, "mountPath"),
+			cli_at(s->c, v, "name"),
+			json_is_true(json_object_get(v, "readOnly")) ? "ro" : "rw");
 }
 
 static const char *
@@ -73,8 +72,7 @@ put_state(struct sheet *s, const char *label, json_t *state)
 	const char *kind;
 	json_t *v;
 
-	json_object_foreach(state, kind, v)
-	{
+	json_object_foreach(state, kind, v) {
 		sheet_put(s, label,
 			  str_is(kind, "running")   ? "Running"
 			  : str_is(kind, "waiting") ? "Waiting"
@@ -107,9 +105,9 @@ status_of(struct sheet *s, const char *container)
 					     "status.ephemeralContainerStatuses" };
 
 	for (size_t j = 0; j < sizeof lists / sizeof *lists; j++)
-		json_array_foreach(
-		    cli_path(s->obj, lists[j]), i,
-		    st) if (str_is(cli_at(s->c, st, "name"), container)) return st;
+		json_array_foreach(cli_path(s->obj, lists[j]), i, st)
+			if (str_is(cli_at(s->c, st, "name"), container))
+				return st;
 	return NULL;
 }
 
@@ -123,7 +121,8 @@ put_resources(struct sheet *s, const char *label, json_t *map)
 		return;
 	sheet_title(s, label);
 	json_object_foreach(map, key, v)
-	    fprintf(s->c->out, "%*s%s:  %s\n", s->indent + 2, "", key, json_string_value(v));
+		fprintf(s->c->out, "%*s%s:  %s\n", s->indent + 2, "", key,
+			json_string_value(v));
 }
 
 static const char *
@@ -134,10 +133,11 @@ ports_text(struct sheet *s, json_t *ports)
 	size_t i;
 
 	json_array_foreach(ports, i, p)
-	    buf_addf(&text, "%s%s/%s%s%s%s", i ? ", " : "", cli_at(s->c, p, "containerPort"),
-		     *cli_at(s->c, p, "protocol") ? cli_at(s->c, p, "protocol") : "TCP",
-		     *cli_at(s->c, p, "name") ? " (" : "", cli_at(s->c, p, "name"),
-		     *cli_at(s->c, p, "name") ? ")" : "");
+		buf_addf(&text, "%s%s/%s%s%s%s", i ? ", " : "",
+			 cli_at(s->c, p, "containerPort"),
+			 *cli_at(s->c, p, "protocol") ? cli_at(s->c, p, "protocol") : "TCP",
+			 *cli_at(s->c, p, "name") ? " (" : "", cli_at(s->c, p, "name"),
+			 *cli_at(s->c, p, "name") ? ")" : "");
 	return arena_strdup(s->c->arena, text.len ? text.at : "<none>");
 }
 
@@ -195,7 +195,8 @@ put_containers(struct sheet *s, const char *label, const char *field)
 	if (!list)
 		return;
 	sheet_title(s, label);
-	json_array_foreach(list, i, k) put_container(s, k);
+	json_array_foreach(list, i, k)
+		put_container(s, k);
 }
 
 void
@@ -221,11 +222,9 @@ sheet_volumes(struct sheet *s, const char *label)
 	size_t i;
 
 	fprintf(s->c->out, "%s:%s\n", label, json_array_size(list) ? "" : "  <none>");
-	json_array_foreach(list, i, v)
-	{
+	json_array_foreach(list, i, v) {
 		fprintf(s->c->out, "  %s:\n", cli_at(s->c, v, "name"));
-		json_object_foreach(v, key, source)
-		{
+		json_object_foreach(v, key, source) {
 			if (!json_is_object(source))
 				continue;
 			fprintf(s->c->out, "    Type:  %s\n", key);

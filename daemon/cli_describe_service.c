@@ -20,15 +20,15 @@ endpoints_text(struct sheet *s, const char *port)
 	size_t i, k, j;
 
 	json_array_foreach(json_object_get(ep, "subsets"), i, subset)
-	    json_array_foreach(json_object_get(subset, "ports"), k, p)
-	{
-		if (!str_is(cli_at(s->c, p, "name"), port))
-			continue;
-		json_array_foreach(json_object_get(subset, "addresses"), j, address)
-		    buf_addf(&text, "%s%s:%s", text.len ? "," : "",
-			     addr_before_port(cli_at(s->c, address, "ip"), s->c->arena),
-			     cli_at(s->c, p, "port"));
-	}
+		json_array_foreach(json_object_get(subset, "ports"), k, p) {
+			if (!str_is(cli_at(s->c, p, "name"), port))
+				continue;
+			json_array_foreach(json_object_get(subset, "addresses"), j, address)
+				buf_addf(
+				    &text, "%s%s:%s", text.len ? "," : "",
+				    addr_before_port(cli_at(s->c, address, "ip"), s->c->arena),
+				    cli_at(s->c, p, "port"));
+		}
 	json_decref(ep);
 	error_free(&ignored);
 	return arena_strdup(s->c->arena, text.len ? text.at : "<none>");
@@ -41,8 +41,7 @@ sheet_service_ports(struct sheet *s, const char *label)
 	json_t *p;
 	size_t i;
 
-	json_array_foreach(cli_path(s->obj, "spec.ports"), i, p)
-	{
+	json_array_foreach(cli_path(s->obj, "spec.ports"), i, p) {
 		const char *name = cli_at(s->c, p, "name"),
 			   *proto = cli_at(s->c, p, "protocol");
 
@@ -122,11 +121,11 @@ flows_of(struct sheet *s, json_t *seen, const char *ip, const char *port, const 
 	json_t *row;
 	size_t i;
 
-	json_array_foreach(json_object_get(seen, "ends"), i,
-			   row) if (str_is(cli_at(s->c, row, "ip"), ip) &&
-				    str_is(cli_at(s->c, row, "port"), port) &&
-				    str_is(cli_at(s->c, row, "protocol"),
-					   proto)) return cli_at(s->c, row, "flows");
+	json_array_foreach(json_object_get(seen, "ends"), i, row)
+		if (str_is(cli_at(s->c, row, "ip"), ip) &&
+		    str_is(cli_at(s->c, row, "port"), port) &&
+		    str_is(cli_at(s->c, row, "protocol"), proto))
+			return cli_at(s->c, row, "flows");
 	return seen ? "0" : "?";
 }
 
@@ -137,21 +136,22 @@ slice_rows(struct sheet *s, json_t *slice, json_t *seen, struct cli_table *t)
 	size_t i, k;
 
 	json_array_foreach(json_object_get(slice, "ports"), i, p)
-	    json_array_foreach(json_object_get(slice, "endpoints"), k, e)
-	{
-		json_t *first = json_array_get(json_object_get(e, "addresses"), 0);
-		const char *ip = json_is_string(first) ? json_string_value(first) : "",
-			   *port = cli_at(s->c, p, "port"), *name = cli_at(s->c, p, "name"),
-			   *target = cli_at(s->c, e, "targetRef.name");
-		const char *cells[] = { arena_printf(s->c->arena, "%s:%s",
-						     addr_before_port(ip, s->c->arena), port),
-					*name ? name : "<unset>", endpoint_state(s, e),
-					flows_of(s, seen, ip, port,
-						 cli_at(s->c, p, "protocol")),
-					*target ? target : "<none>" };
+		json_array_foreach(json_object_get(slice, "endpoints"), k, e) {
+			json_t *first = json_array_get(json_object_get(e, "addresses"), 0);
+			const char *ip = json_is_string(first) ? json_string_value(first) : "",
+				   *port = cli_at(s->c, p, "port"),
+				   *name = cli_at(s->c, p, "name"),
+				   *target = cli_at(s->c, e, "targetRef.name");
+			const char *cells[] = {
+				arena_printf(s->c->arena, "%s:%s",
+					     addr_before_port(ip, s->c->arena), port),
+				*name ? name : "<unset>", endpoint_state(s, e),
+				flows_of(s, seen, ip, port, cli_at(s->c, p, "protocol")),
+				*target ? target : "<none>"
+			};
 
-		cli_table_row(t, cells);
-	}
+			cli_table_row(t, cells);
+		}
 }
 
 /* Without rules (ExternalName, headless) nobody's connections are counted. */
@@ -178,7 +178,7 @@ sheet_service_endpoints(struct sheet *s, const char *label)
 	error_free(&ignored);
 	cli_table_row(&t, header);
 	json_array_foreach(json_object_get(list, "items"), i, slice)
-	    slice_rows(s, slice, seen, &t);
+		slice_rows(s, slice, seen, &t);
 	sheet_put(s, "Rules Generation", seen ? cli_at(s->c, seen, "generation") : "<unknown>");
 	if (t.rows > 1) {
 		sheet_title(s, label);

@@ -98,7 +98,7 @@ one_print(struct cli_call *c, json_t *one, bool found)
 		cli_paint(c, found ? GREEN : YELLOW, cli_at(c, one, "outcome")),
 		cli_at(c, one, "why"));
 	json_array_foreach(json_object_get(one, "records"), i, record)
-	    fprintf(c->out, "  %s\n", json_string_value(record));
+		fprintf(c->out, "  %s\n", json_string_value(record));
 }
 
 /* An address is looked up backwards. */
@@ -126,8 +126,7 @@ names_ask(struct cli_call *c, json_t *answer, ldns_rr_type type, bool *ret_found
 	size_t i;
 	int rc = r ? 0 : fail(e, WHY_INTERNAL, "no memory");
 
-	json_array_foreach(names, i, one)
-	{
+	json_array_foreach(names, i, one) {
 		if (rc < 0 || *ret_found)
 			break;
 		rc = ask(c, r, type, one, ret_found, e);

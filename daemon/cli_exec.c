@@ -300,9 +300,9 @@ exit_code(struct session *s, struct error **e)
 			    s->c->args[0]);
 	if (!strcmp(cli_at(s->c, st, "status"), "Success"))
 		code = 0;
-	json_array_foreach(cli_path(st, "details.causes"), i,
-			   cause) if (!strcmp(cli_at(s->c, cause, "reason"), "ExitCode")) code =
-	    atoi(cli_at(s->c, cause, "message"));
+	json_array_foreach(cli_path(st, "details.causes"), i, cause)
+		if (!strcmp(cli_at(s->c, cause, "reason"), "ExitCode"))
+			code = atoi(cli_at(s->c, cause, "message"));
 	if (code < 0)
 		fail(e, WHY_BAD_REQUEST, "%s", cli_at(s->c, st, "message"));
 	else if (code && strcmp(cli_at(s->c, st, "reason"), "NonZeroExitCode"))
@@ -314,11 +314,6 @@ exit_code(struct session *s, struct error **e)
 int
 cli_talk(struct cli_call *c, const struct cli_talk *t, struct error **e)
 {
-	static const struct wslay_event_callbacks calls = { .recv_callback = cli_ws_recv,
-							    .send_callback = cli_ws_send,
-							    .genmask_callback = cli_ws_mask,
-							    .on_msg_recv_callback =
-								on_message };
 	cleanup_close int fd = cli_connect(c, e);
 	struct session s = {
 		.c = c, .talk = t, .net.fd = fd, .signals = -1, .input = t->in >= 0
@@ -328,7 +323,7 @@ cli_talk(struct cli_call *c, const struct cli_talk *t, struct error **e)
 	if (fd < 0)
 		return -1;
 	if (!cli_websocket(c, fd, t->path, &s.net.early, e)) {
-		wslay_event_context_client_init(&s.net.ws, &calls, &s);
+		cli_ws_begin(&s.net, on_message);
 		if (t->tty)
 			terminal_raw(&s);
 		loop(&s);
@@ -376,9 +371,9 @@ attach_check(struct cli_call *c, const char *pod, const char *want, struct error
 
 	if (!j)
 		return -1;
-	json_array_foreach(cli_path(j, "spec.containers"), i,
-			   one) if (!found && !strcmp(cli_at(c, one, "name"), want)) found =
-	    one;
+	json_array_foreach(cli_path(j, "spec.containers"), i, one)
+		if (!found && !strcmp(cli_at(c, one, "name"), want))
+			found = one;
 	in = !found || json_is_true(json_object_get(found, "stdin"));
 	tty = !found || json_is_true(json_object_get(found, "tty"));
 	json_decref(j);

@@ -130,11 +130,6 @@ pump(struct link *l)
 static int
 serve(struct cli_call *c, const char *path, int local)
 {
-	static const struct wslay_event_callbacks calls = { .recv_callback = cli_ws_recv,
-							    .send_callback = cli_ws_send,
-							    .genmask_callback = cli_ws_mask,
-							    .on_msg_recv_callback =
-								on_message };
 	cleanup_error struct error *e = NULL;
 	struct link l = { .net.fd = cli_connect(c, &e), .local = local };
 
@@ -142,7 +137,7 @@ serve(struct cli_call *c, const char *path, int local)
 		fprintf(stderr, "kedge: %s\n", error_text(e));
 		return 1;
 	}
-	wslay_event_context_client_init(&l.net.ws, &calls, &l);
+	cli_ws_begin(&l.net, on_message);
 	pump(&l);
 	return 0;
 }
@@ -203,12 +198,11 @@ port_named(struct cli_call *c, json_t *pod, const char *name)
 	size_t i, k;
 
 	for (size_t l = 0; l < sizeof lists / sizeof *lists; l++)
-		json_array_foreach(cli_path(pod, lists[l]), i, container)
-		{
-			json_array_foreach(
-			    json_object_get(container, "ports"), k,
-			    port) if (!strcmp(cli_at(c, port, "name"), name)) return (unsigned)
-			    json_integer_value(json_object_get(port, "containerPort"));
+		json_array_foreach(cli_path(pod, lists[l]), i, container) {
+			json_array_foreach(json_object_get(container, "ports"), k, port)
+				if (!strcmp(cli_at(c, port, "name"), name))
+					return (unsigned)json_integer_value(
+					    json_object_get(port, "containerPort"));
 		}
 	return 0;
 }
@@ -221,10 +215,9 @@ port_translate(struct cli_call *c, json_t *service, json_t *pod, struct port *p,
 	json_t *row, *found = NULL, *target;
 	size_t i;
 
-	json_array_foreach(
-	    cli_path(service, "spec.ports"), i,
-	    row) if (!found && json_integer_value(json_object_get(row, "port")) == p->remote)
-	    found = row;
+	json_array_foreach(cli_path(service, "spec.ports"), i, row)
+		if (!found && json_integer_value(json_object_get(row, "port")) == p->remote)
+			found = row;
 	if (!found)
 		return fail(e, WHY_NOT_FOUND, "Service %s does not have a service port %u",
 			    cli_at(c, service, "metadata.name"), p->remote);

@@ -56,9 +56,9 @@ choose_columns(struct listing *l, json_t *table)
 
 	l->nshown = 0;
 	l->shown = arena_zalloc(l->c->arena, (json_array_size(columns) + 1) * sizeof *l->shown);
-	json_array_foreach(columns, i, col) if (l->wide || !json_integer_value(json_object_get(
-							       col, "priority")))
-	    l->shown[l->nshown++] = i;
+	json_array_foreach(columns, i, col)
+		if (l->wide || !json_integer_value(json_object_get(col, "priority")))
+			l->shown[l->nshown++] = i;
 	l->names = arena_zalloc(l->c->arena, (l->nshown + 1) * sizeof *l->names);
 	for (i = 0; i < l->nshown; i++) {
 		const char *name = json_string_value(
@@ -87,13 +87,9 @@ cell_text(struct cli_call *c, json_t *cell)
 static const char *
 labels_text(struct cli_call *c, json_t *labels)
 {
-	cleanup_buf struct buf text = { 0 };
-	const char *key;
-	json_t *v;
+	const char *text = cli_pairs(c, labels);
 
-	json_object_foreach(labels, key, v)
-	    buf_addf(&text, "%s%s=%s", text.len ? "," : "", key, json_string_value(v));
-	return arena_strdup(c->arena, text.len ? text.at : "<none>");
+	return *text ? text : "<none>";
 }
 
 static void
@@ -144,8 +140,7 @@ print_table(struct listing *l, json_t *table)
 	fill_header(l, cells);
 	t.cols = l->cols;
 	cli_table_row(&t, cells);
-	json_array_foreach(rows, i, row)
-	{
+	json_array_foreach(rows, i, row) {
 		fill_row(l, row, cells);
 		cli_table_row(&t, cells);
 	}
@@ -162,8 +157,9 @@ print_names(struct listing *l, json_t *table)
 	json_t *row;
 	size_t i;
 
-	json_array_foreach(json_object_get(table, "rows"), i, row) fprintf(
-	    l->c->out, "%s%s\n", kind_prefix(l), cli_at(l->c, row, "object.metadata.name"));
+	json_array_foreach(json_object_get(table, "rows"), i, row)
+		fprintf(l->c->out, "%s%s\n", kind_prefix(l),
+			cli_at(l->c, row, "object.metadata.name"));
 }
 
 static bool
@@ -225,8 +221,7 @@ get_objects(struct cli_call *c, const struct cli_target *at, size_t n, struct er
 		else if (at[i].name)
 			json_array_append(json_object_get(all, "items"), j);
 		else
-			json_array_foreach(json_object_get(j, "items"), k, item)
-			{
+			json_array_foreach(json_object_get(j, "items"), k, item) {
 				if (!json_object_get(item, "kind")) {
 					json_object_set_new(item, "kind",
 							    json_string(at[i].res->kind));

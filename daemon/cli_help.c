@@ -340,8 +340,9 @@ offer_names(struct cli_call *c, const struct resource *res, const char *typed,
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(json_object_get(list, "items"), i, item) offer(
-	    c, typed, arena_printf(c->arena, "%s%s", cli_at(c, item, "metadata.name"), after));
+	json_array_foreach(json_object_get(list, "items"), i, item)
+		offer(c, typed,
+		      arena_printf(c->arena, "%s%s", cli_at(c, item, "metadata.name"), after));
 	json_decref(list);
 	error_free(&ignored);
 }

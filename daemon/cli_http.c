@@ -208,8 +208,10 @@ cli_tame(json_t *j)
 	size_t i;
 	json_t *v;
 
-	json_object_foreach(j, key, v) cli_tame(v);
-	json_array_foreach(j, i, v) cli_tame(v);
+	json_object_foreach(j, key, v)
+		cli_tame(v);
+	json_array_foreach(j, i, v)
+		cli_tame(v);
 	if (json_is_string(j)) {
 		cleanup_free char *s = xstrdup(json_string_value(j));
 

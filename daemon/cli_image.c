@@ -145,12 +145,12 @@ put_words(struct cli_call *c, json_t *config, enum cli_option_id opt, struct err
 			    "not %s",
 			    cli_options[opt].word, text);
 	}
-	json_array_foreach(words, i, w) if (!json_is_string(w))
-	{
-		json_decref(words);
-		return fail(e, WHY_BAD_REQUEST, "--%s: item %zu is not a string",
-			    cli_options[opt].word, i + 1);
-	}
+	json_array_foreach(words, i, w)
+		if (!json_is_string(w)) {
+			json_decref(words);
+			return fail(e, WHY_BAD_REQUEST, "--%s: item %zu is not a string",
+				    cli_options[opt].word, i + 1);
+		}
 	json_object_set_new(config, cli_options[opt].id, words);
 	return 0;
 }
@@ -290,8 +290,7 @@ cli_image_ls(struct cli_call *c, struct error **e)
 		return 0;
 	}
 	cli_table_row(&t, header);
-	json_array_foreach(json_object_get(list, "images"), i, image)
-	{
+	json_array_foreach(json_object_get(list, "images"), i, image) {
 		if (cli_opt(c, OPT_output) && !strcmp(cli_opt(c, OPT_output), "name")) {
 			fprintf(c->out, "%s\n", short_name(cli_at(c, image, "name")));
 			continue;
@@ -344,7 +343,7 @@ cli_image_prune(struct cli_call *c, struct error **e)
 	if (!answer)
 		return -1;
 	json_array_foreach(json_object_get(answer, "images"), i, name)
-	    fprintf(c->out, "image \"%s\" removed\n", short_name(json_string_value(name)));
+		fprintf(c->out, "image \"%s\" removed\n", short_name(json_string_value(name)));
 	fprintf(c->out, "%s in %zu images\n",
 		size_text(c, json_integer_value(json_object_get(answer, "bytes"))), i);
 	json_decref(answer);

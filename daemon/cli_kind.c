@@ -150,30 +150,17 @@ best_pod(struct cli_call *c, json_t *list)
 	json_t *item, *cond;
 	size_t i, k;
 
-	json_array_foreach(json_object_get(list, "items"), i, item)
-	{
+	json_array_foreach(json_object_get(list, "items"), i, item) {
 		const char *name = cli_at(c, item, "metadata.name");
 
 		if (!best)
 			best = name;
-		json_array_foreach(
-		    cli_path(item, "status.conditions"), k,
-		    cond) if (!strcmp(cli_at(c, cond, "type"), "Ready") &&
-			      !strcmp(cli_at(c, cond, "status"), "True")) return name;
+		json_array_foreach(cli_path(item, "status.conditions"), k, cond)
+			if (!strcmp(cli_at(c, cond, "type"), "Ready") &&
+			    !strcmp(cli_at(c, cond, "status"), "True"))
+				return name;
 	}
 	return best;
-}
-
-static const char *
-selector_text(struct cli_call *c, json_t *labels)
-{
-	cleanup_buf struct buf text = { 0 };
-	const char *key;
-	json_t *v;
-
-	json_object_foreach(labels, key, v)
-	    buf_addf(&text, "%s%s=%s", text.len ? "," : "", key, json_string_value(v));
-	return arena_strdup(c->arena, buf_text(&text));
 }
 
 const char *
@@ -210,7 +197,7 @@ cli_pod(struct cli_call *c, const char *word, struct error **e)
 		return NULL;
 	}
 	buf_adds(&path, cli_url(c, &resources[RES_pod], NULL));
-	cli_query(&path, "labelSelector", selector_text(c, labels));
+	cli_query(&path, "labelSelector", cli_pairs(c, labels));
 	json_decref(owner);
 	list = cli_json(c, "GET", path.at, NULL, NULL, e);
 	if (!list)
@@ -237,8 +224,9 @@ say_defaulted(struct cli_call *c, json_t *pod, const char *name)
 	size_t i;
 
 	for (size_t l = 0; l < sizeof of / sizeof *of; l++)
-		json_array_foreach(cli_path(pod, of[l][0]), i, one) buf_addf(
-		    &all, "%s%s%s", all.len ? ", " : "", cli_at(c, one, "name"), of[l][1]);
+		json_array_foreach(cli_path(pod, of[l][0]), i, one)
+			buf_addf(&all, "%s%s%s", all.len ? ", " : "", cli_at(c, one, "name"),
+				 of[l][1]);
 	fprintf(stderr, "Defaulted container \"%s\" out of: %s\n", name, buf_text(&all));
 }
 
@@ -251,8 +239,9 @@ has_container(struct cli_call *c, json_t *pod, const char *name)
 	size_t i;
 
 	for (size_t l = 0; l < sizeof lists / sizeof *lists; l++)
-		json_array_foreach(cli_path(pod, lists[l]), i,
-				   one) if (!strcmp(cli_at(c, one, "name"), name)) return true;
+		json_array_foreach(cli_path(pod, lists[l]), i, one)
+			if (!strcmp(cli_at(c, one, "name"), name))
+				return true;
 	return false;
 }
 
@@ -296,8 +285,7 @@ cli_one_source(struct cli_call *c, const char *given, struct error **e)
 	list = cli_json(c, "GET", cli_url(c, &resources[RES_source], NULL), NULL, NULL, e);
 	if (!list)
 		return NULL;
-	json_array_foreach(json_object_get(list, "items"), i, item)
-	{
+	json_array_foreach(json_object_get(list, "items"), i, item) {
 		one = cli_at(c, item, "metadata.name");
 		buf_addf(&names, "%s%s", i ? ", " : "", one);
 	}

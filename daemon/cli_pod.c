@@ -168,7 +168,8 @@ cli_events_sorted(struct cli_call *c, json_t *list, size_t *ret_n)
 	size_t n = json_array_size(items), i;
 	json_t **at = arena_alloc(c->arena, n * sizeof *at + 1);
 
-	json_array_foreach(items, i, ev) at[i] = ev;
+	json_array_foreach(items, i, ev)
+		at[i] = ev;
 	qsort(at, n, sizeof *at, by_time);
 	*ret_n = n;
 	return at;

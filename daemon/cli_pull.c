@@ -81,8 +81,7 @@ progress_draw(struct cli_call *c, json_t *pull, int before)
 	most = size.ws_row > 4 ? size.ws_row - 3 : 1;
 	if (before)
 		fprintf(c->out, "\033[%dA", before);
-	json_array_foreach(layers, i, l)
-	{
+	json_array_foreach(layers, i, l) {
 		if (lines == most)
 			break;
 		fputs("\033[2K", c->out);
@@ -110,8 +109,9 @@ told(struct cli_call *c, json_t *pull, const char *name)
 	int64_t got = 0, ms = json_integer_value(json_object_get(pull, "milliseconds"));
 	size_t i;
 
-	json_array_foreach(layers, i, l) if (strcmp(cli_at(c, l, "state"), "exists")) got +=
-	    json_integer_value(json_object_get(l, "size"));
+	json_array_foreach(layers, i, l)
+		if (strcmp(cli_at(c, l, "state"), "exists"))
+			got += json_integer_value(json_object_get(l, "size"));
 	fprintf(c->out, "pulled %s (%s in %.1fs)\n", name, mb(c, got), (double)ms / 1000);
 }
 
@@ -145,6 +145,14 @@ pull_one(struct cli_call *c, const char *name, const char *auths, struct error *
 	}
 }
 
+static void
+auths_free(char *auths)
+{
+	if (auths)
+		explicit_bzero(auths, strlen(auths));
+	free(auths);
+}
+
 int
 cli_image_pull(struct cli_call *c, struct error **e)
 {
@@ -153,9 +161,7 @@ cli_image_pull(struct cli_call *c, struct error **e)
 
 	for (size_t i = 0; i < c->n && rc == 0; i++)
 		rc = pull_one(c, c->args[i], auths, e);
-	if (auths)
-		explicit_bzero(auths, strlen(auths));
-	free(auths);
+	auths_free(auths);
 	return rc;
 }
 
@@ -315,9 +321,7 @@ verify_repair(struct cli_call *c, const struct buf *names, struct error **e)
 	}
 	for (size_t at = 0; at < names->len && rc == 0; at += strlen(names->at + at) + 1)
 		rc = pull_one(c, names->at + at, auths, e);
-	if (auths)
-		explicit_bzero(auths, strlen(auths));
-	free(auths);
+	auths_free(auths);
 	return rc;
 }
 

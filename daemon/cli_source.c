@@ -70,8 +70,7 @@ revision_newest(struct cli_call *c, json_t *revisions, const char *source, int64
 	json_t *best = NULL, *r;
 	size_t i;
 
-	json_array_foreach(json_object_get(revisions, "items"), i, r)
-	{
+	json_array_foreach(json_object_get(revisions, "items"), i, r) {
 		if (!str_is(cli_at(c, r, "spec.source"), source) ||
 		    (below && revision_number(r) >= below) || (fits && !fits(c, r)))
 			continue;
@@ -120,9 +119,9 @@ history_pick(struct cli_call *c, json_t *list, json_t **at)
 	json_t *r;
 	size_t i, n = 0;
 
-	json_array_foreach(json_object_get(list, "items"), i,
-			   r) if (!c->n || str_is(cli_at(c, r, "spec.source"), c->args[0]))
-	    at[n++] = r;
+	json_array_foreach(json_object_get(list, "items"), i, r)
+		if (!c->n || str_is(cli_at(c, r, "spec.source"), c->args[0]))
+			at[n++] = r;
 	qsort(at, n, sizeof *at, by_newest);
 	return limit && strtoul(limit, NULL, 10) < n ? strtoul(limit, NULL, 10) : n;
 }
@@ -202,9 +201,9 @@ cli_history(struct cli_call *c, struct error **e)
 		cli_put(c, row);
 		if (i)
 			json_array_foreach(cli_path(at[i - 1], "status.errors"), k, line)
-			    cli_put(c,
-				    arena_printf(c->arena, "           %s\n",
-						 cli_paint(c, RED, json_string_value(line))));
+				cli_put(c, arena_printf(
+					       c->arena, "           %s\n",
+					       cli_paint(c, RED, json_string_value(line))));
 	}
 	json_decref(list);
 	return 0;
@@ -239,11 +238,12 @@ cli_diff(struct cli_call *c, struct error **e)
 	rc = json_array_size(errors) ? 2 : json_array_size(actions) ? 1 : 0;
 	if (!cli_print_json(c, j)) {
 		json_array_foreach(actions, i, line)
-		    cli_put(c, arena_printf(c->arena, "%s\n",
-					    cli_paint(c, line_colour(json_string_value(line)),
-						      json_string_value(line))));
+			cli_put(c,
+				arena_printf(c->arena, "%s\n",
+					     cli_paint(c, line_colour(json_string_value(line)),
+						       json_string_value(line))));
 		json_array_foreach(errors, i, line)
-		    fprintf(stderr, "%s\n", json_string_value(line));
+			fprintf(stderr, "%s\n", json_string_value(line));
 	}
 	json_decref(j);
 	return rc;
@@ -377,8 +377,7 @@ say_data(struct cli_call *c)
 	json_t *all = cli_json(c, "GET", "/api/v1/persistentvolumes", NULL, NULL, NULL), *v;
 	size_t i;
 
-	json_array_foreach(json_object_get(all, "items"), i, v)
-	{
+	json_array_foreach(json_object_get(all, "items"), i, v) {
 		const char *by = NULL, *size = NULL, *ns = NULL, *claim = NULL, *name = NULL;
 
 		if (json_unpack(v, "{s:{s:s, s:{s:s}}, s:{s:{s:s}, s:{s:s, s:s}}}", "metadata",

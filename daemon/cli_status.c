@@ -55,8 +55,9 @@ put_lines(struct cli_call *c, json_t *lines, const char *label, const char *colo
 	json_t *line;
 	size_t i;
 
-	json_array_foreach(lines, i, line) buf_addf(
-	    out, "  %-9s %s\n", i ? "" : label, cli_paint(c, colour, json_string_value(line)));
+	json_array_foreach(lines, i, line)
+		buf_addf(out, "  %-9s %s\n", i ? "" : label,
+			 cli_paint(c, colour, json_string_value(line)));
 }
 
 /* What a suspended or pinned source would go on to. */
@@ -134,8 +135,7 @@ words_of(struct cli_call *c, json_t *list)
 	json_t *word;
 	size_t i;
 
-	json_array_foreach(list, i, word)
-	{
+	json_array_foreach(list, i, word) {
 		buf_addf(&b, "%s%s", i ? ", " : "", json_string_value(word));
 	}
 	return arena_strdup(c->arena, buf_text(&b));
@@ -183,8 +183,7 @@ put_troubles(struct cli_call *c, json_t *list, struct buf *out)
 	json_t *o;
 	size_t i;
 
-	json_array_foreach(list, i, o)
-	{
+	json_array_foreach(list, i, o) {
 		if (i == ROWS_SHOWN)
 			break;
 		buf_addf(out, "%s  %s %s\n    %s\n", i ? "" : "\nnot working\n",
@@ -201,15 +200,13 @@ put_left(struct cli_call *c, json_t *list, struct buf *out)
 	json_t *o, *other;
 	size_t i, k;
 
-	json_array_foreach(list, i, o)
-	{
+	json_array_foreach(list, i, o) {
 		const char *source = cli_at(c, o, "source");
 		size_t n = 0;
 
 		if (!*source)
 			continue;
-		json_array_foreach(list, k, other)
-		{
+		json_array_foreach(list, k, other) {
 			if (k == i || str_is(cli_at(c, other, "source"), source))
 				break;
 		}
@@ -220,8 +217,7 @@ put_left(struct cli_call *c, json_t *list, struct buf *out)
 			 "  They stay as they are.  Put the source back into kedge.yaml, or "
 			 "kedge delete them.\n",
 			 source);
-		json_array_foreach(list, k, other)
-		{
+		json_array_foreach(list, k, other) {
 			if (str_is(cli_at(c, other, "source"), source) && n++ < ROWS_SHOWN)
 				buf_addf(out, "  %s %s\n", cli_at(c, other, "kind"),
 					 loose_path(c, other));
@@ -244,8 +240,7 @@ put_not_from_git(struct cli_call *c, json_t *list, struct buf *out)
 		json_t *o;
 		size_t i;
 
-		json_array_foreach(list, i, o)
-		{
+		json_array_foreach(list, i, o) {
 			bool gits = json_object_get(o, "fields") &&
 				    !str_is(cli_at(c, o, "kind"), "node");
 
@@ -293,8 +288,7 @@ status_text(struct cli_call *c, const struct answers *s, struct buf *out, struct
 	json_t *source;
 	size_t i;
 
-	json_array_foreach(json_object_get(s->sources, "items"), i, source)
-	{
+	json_array_foreach(json_object_get(s->sources, "items"), i, source) {
 		if (c->n && !str_is(cli_at(c, source, "metadata.name"), c->args[0]))
 			continue;
 		if (found)

@@ -2,40 +2,18 @@
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/schema.h"
+#include "../reconcile/table.h"
 #include "cli.h"
-#include <inttypes.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { LABEL_MAX = 14 }; /* columns, of a word that a line begins with */
 
-/* kubectl's duration.HumanDuration: two units while the larger is small. */
 const char *
 cli_age(struct cli_call *c, int64_t ms)
 {
-	int64_t s = ms / 1000, m = s / 60, h = m / 60, d = h / 24;
-	struct arena *a = c->arena;
-
-	if (s < 0)
-		return s < -1 ? "<invalid>" : "0s";
-	if (s < 120)
-		return arena_printf(a, "%" PRId64 "s", s);
-	if (m < 10 && s % 60)
-		return arena_printf(a, "%" PRId64 "m%" PRId64 "s", m, s % 60);
-	if (m < 180)
-		return arena_printf(a, "%" PRId64 "m", m);
-	if (h < 8 && m % 60)
-		return arena_printf(a, "%" PRId64 "h%" PRId64 "m", h, m % 60);
-	if (h < 48)
-		return arena_printf(a, "%" PRId64 "h", h);
-	if (d < 8 && h % 24)
-		return arena_printf(a, "%" PRId64 "d%" PRId64 "h", d, h % 24);
-	if (d < 365 * 2)
-		return arena_printf(a, "%" PRId64 "d", d);
-	if (d < 365 * 8 && d % 365)
-		return arena_printf(a, "%" PRId64 "y%" PRId64 "d", d / 365, d % 365);
-	return arena_printf(a, "%" PRId64 "y", d / 365);
+	return duration_print(ms, c->arena);
 }
 
 int64_t
@@ -198,6 +176,18 @@ cli_at(struct cli_call *c, json_t *j, const char *path)
 	return "";
 }
 
+const char *
+cli_pairs(struct cli_call *c, json_t *map)
+{
+	cleanup_buf struct buf text = { 0 };
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(map, key, v)
+		buf_addf(&text, "%s%s=%s", text.len ? "," : "", key, json_string_value(v));
+	return arena_strdup(c->arena, buf_text(&text));
+}
+
 /* ---- YAML ---- */
 
 /* Would a reader take it for a number, a time or a truth?  YAML 1.1 and 1.2. */
@@ -310,8 +300,7 @@ yaml_map(json_t *map, int indent, bool in_list, struct buf *out)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach(map, key, v)
-	{
+	json_object_foreach(map, key, v) {
 		size_t at = n++;
 
 		for (; at && strcmp(keys[at - 1], key) > 0; at--)
@@ -343,8 +332,7 @@ yaml_value(json_t *j, int indent, bool in_list, struct buf *out)
 		return;
 	}
 	if (json_is_array(j) && json_array_size(j)) {
-		json_array_foreach(j, i, v)
-		{
+		json_array_foreach(j, i, v) {
 			if (i || !in_list)
 				buf_addf(out, "\n%*s", indent, "");
 			buf_adds(out, "- ");

@@ -73,14 +73,12 @@ sums_of(struct cli_call *c, json_t *pods, bool each, size_t *ret_n)
 	struct sum *at;
 	size_t i, k, n = 0;
 
-	json_array_foreach(items, i, pod) n +=
-	    json_array_size(json_object_get(pod, "containers"));
+	json_array_foreach(items, i, pod)
+		n += json_array_size(json_object_get(pod, "containers"));
 	at = arena_zalloc(c->arena, (n + 1) * sizeof *at);
 	n = 0;
-	json_array_foreach(items, i, pod)
-	{
-		json_array_foreach(json_object_get(pod, "containers"), k, one)
-		{
+	json_array_foreach(items, i, pod) {
+		json_array_foreach(json_object_get(pod, "containers"), k, one) {
 			json_t *usage = json_object_get(one, "usage");
 			struct sum s = { cli_at(c, pod, "metadata.namespace"),
 					 cli_at(c, pod, "metadata.name"),
@@ -168,8 +166,7 @@ allocatable(struct cli_call *c, json_t *nodes, const char *name, const char *wha
 	json_t *node;
 	size_t i;
 
-	json_array_foreach(json_object_get(nodes, "items"), i, node)
-	{
+	json_array_foreach(json_object_get(nodes, "items"), i, node) {
 		const char *path = arena_printf(c->arena, "status.allocatable.%s", what);
 
 		if (strcmp(cli_at(c, node, "metadata.name"), name))
@@ -203,8 +200,7 @@ cli_top_nodes(struct cli_call *c, struct error **e)
 		return -1;
 	}
 	cli_table_row(&t, header);
-	json_array_foreach(json_object_get(used, "items"), i, one)
-	{
+	json_array_foreach(json_object_get(used, "items"), i, one) {
 		const char *name = cli_at(c, one, "metadata.name");
 		int64_t m = milli_at(c, json_object_get(one, "usage"));
 		int64_t memory = bytes_at(c, json_object_get(one, "usage"));

@@ -42,8 +42,7 @@ place_of(struct cli_call *c, json_t *obj)
 	if (!place || !source)
 		return "";
 	list = object_get(c, "/apis/kedge.dev/v1/revisions", &ignored);
-	json_array_foreach(json_object_get(list, "items"), i, r)
-	{
+	json_array_foreach(json_object_get(list, "items"), i, r) {
 		const char *outcome = cli_at(c, r, "status.outcome");
 		int64_t number = strtoll(cli_at(c, r, "spec.number"), NULL, 10);
 
@@ -108,8 +107,7 @@ pod_ip(struct cli_call *c, json_t *pod, bool v6)
 	json_t *row;
 	size_t i;
 
-	json_array_foreach(cli_path(pod, "status.podIPs"), i, row)
-	{
+	json_array_foreach(cli_path(pod, "status.podIPs"), i, row) {
 		if (addr_text_is_v6(cli_at(c, row, "ip")) == v6)
 			return cli_at(c, row, "ip");
 	}
@@ -158,10 +156,10 @@ service_read(struct cli_call *c, const char *name, const char *port, struct ques
 	    e);
 	if (!svc)
 		return -1;
-	json_array_foreach(cli_path(svc, "spec.ports"), i,
-			   row) if (!found && (str_is(cli_at(c, row, "port"), port) ||
-					       str_is(cli_at(c, row, "name"), port))) found =
-	    row;
+	json_array_foreach(cli_path(svc, "spec.ports"), i, row)
+		if (!found && (str_is(cli_at(c, row, "port"), port) ||
+			       str_is(cli_at(c, row, "name"), port)))
+			found = row;
 	q->to = cli_at(c, svc, "spec.clusterIP");
 	q->port = found ? (unsigned)json_integer_value(json_object_get(found, "port")) : 0;
 	q->protocol = found ? cli_at(c, found, "protocol") : "";
@@ -226,8 +224,7 @@ put_end(struct cli_call *c, json_t *end, json_t *pods)
 
 	fprintf(c->out, "  %5.1f%%  %s:%s", (double)share / 1e4, addr_before_port(ip, c->arena),
 		cli_at(c, end, "port"));
-	json_array_foreach(json_object_get(pods, "items"), i, pod)
-	{
+	json_array_foreach(json_object_get(pods, "items"), i, pod) {
 		const char *place;
 
 		if (!str_is(pod_ip(c, pod, addr_text_is_v6(ip)), ip) ||
@@ -259,12 +256,14 @@ put_answer(struct cli_call *c, const struct question *q, json_t *seen)
 	fprintf(c->out, "from   %s\nto     %s%s%s\nrules  generation %s\n", q->from_text,
 		q->to_text, *q->place ? "  " : "", q->place, cli_at(c, seen, "generation"));
 	json_array_foreach(json_object_get(seen, "steps"), i, row)
-	    fprintf(c->out, "  %-6s  %s\n", cli_at(c, row, "table"), cli_at(c, row, "rule"));
+		fprintf(c->out, "  %-6s  %s\n", cli_at(c, row, "table"),
+			cli_at(c, row, "rule"));
 	fprintf(c->out, "it is %s%s\n", cli_at(c, seen, "verdict"),
 		masked ? ", and may be answered through the host's address" : "");
 	if (*why)
 		fprintf(c->out, "  no endpoint: %s\n", why);
-	json_array_foreach(json_object_get(seen, "ends"), i, row) put_end(c, row, pods);
+	json_array_foreach(json_object_get(seen, "ends"), i, row)
+		put_end(c, row, pods);
 	json_decref(pods);
 	error_free(&ignored);
 }

@@ -30,7 +30,7 @@ judge(struct cli_call *c, json_t *r, const char **ret_why)
 			 str_is(outcome, "Failed") ? "failed"
 						   : "was superseded by a newer one");
 		json_array_foreach(cli_path(r, "status.errors"), i, line)
-		    buf_addf(&text, "\n  %s", json_string_value(line));
+			buf_addf(&text, "\n  %s", json_string_value(line));
 		*ret_why = arena_strdup(c->arena, text.at);
 		return FAILED;
 	}
@@ -66,8 +66,7 @@ look_newest(struct cli_call *c, json_t *sources, json_t *revisions, const char *
 	json_t *source;
 	size_t i;
 
-	json_array_foreach(json_object_get(sources, "items"), i, source)
-	{
+	json_array_foreach(json_object_get(sources, "items"), i, source) {
 		const char *name = cli_at(c, source, "metadata.name");
 		const char *commit = cli_at(c, source, "status.commit");
 		const char *trouble = cli_at(c, source, "status.message");
@@ -124,15 +123,14 @@ look_commit(struct cli_call *c, json_t *sources, json_t *revisions, const char *
 	json_t *best = NULL, *r, *source;
 	size_t i;
 
-	json_array_foreach(
-	    json_object_get(revisions, "items"), i,
-	    r) if (!strncmp(cli_at(c, r, "spec.commit"), commit, strlen(commit)) &&
-		   (!c->n || str_is(cli_at(c, r, "spec.source"), c->args[0])) &&
-		   (!best || revision_number(r) > revision_number(best))) best = r;
+	json_array_foreach(json_object_get(revisions, "items"), i, r)
+		if (!strncmp(cli_at(c, r, "spec.commit"), commit, strlen(commit)) &&
+		    (!c->n || str_is(cli_at(c, r, "spec.source"), c->args[0])) &&
+		    (!best || revision_number(r) > revision_number(best)))
+			best = r;
 	if (best)
 		return judge(c, best, ret_why);
-	json_array_foreach(json_object_get(sources, "items"), i, source)
-	{
+	json_array_foreach(json_object_get(sources, "items"), i, source) {
 		if ((!c->n || str_is(cli_at(c, source, "metadata.name"), c->args[0])) &&
 		    is_held_up(c, source, commit, ret_why))
 			return SUSPENDED;
@@ -147,9 +145,9 @@ source_exists(struct cli_call *c, json_t *sources, const char *name)
 	json_t *source;
 	size_t i;
 
-	json_array_foreach(
-	    json_object_get(sources, "items"), i,
-	    source) if (str_is(cli_at(c, source, "metadata.name"), name)) return true;
+	json_array_foreach(json_object_get(sources, "items"), i, source)
+		if (str_is(cli_at(c, source, "metadata.name"), name))
+			return true;
 	return false;
 }
 

@@ -14,8 +14,8 @@ cannot(wslay_event_context_ptr ws, bool lost)
 	return -1;
 }
 
-ssize_t
-cli_ws_recv(wslay_event_context_ptr ws, uint8_t *to, size_t n, int flags, void *ctx)
+static ssize_t
+on_recv(wslay_event_context_ptr ws, uint8_t *to, size_t n, int flags, void *ctx)
 {
 	struct cli_ws *c = ctx;
 	ssize_t got;
@@ -36,8 +36,8 @@ cli_ws_recv(wslay_event_context_ptr ws, uint8_t *to, size_t n, int flags, void *
 	return cannot(ws, c->lost);
 }
 
-ssize_t
-cli_ws_send(wslay_event_context_ptr ws, const uint8_t *from, size_t n, int flags, void *ctx)
+static ssize_t
+on_send(wslay_event_context_ptr ws, const uint8_t *from, size_t n, int flags, void *ctx)
 {
 	struct cli_ws *c = ctx;
 	ssize_t sent;
@@ -52,10 +52,21 @@ cli_ws_send(wslay_event_context_ptr ws, const uint8_t *from, size_t n, int flags
 	return cannot(ws, c->lost);
 }
 
-int
-cli_ws_mask(wslay_event_context_ptr ws, uint8_t *to, size_t n, void *ctx)
+static int
+on_mask(wslay_event_context_ptr ws, uint8_t *to, size_t n, void *ctx)
 {
 	(void)ws;
 	(void)ctx;
 	return getrandom(to, n, 0) == (ssize_t)n ? 0 : -1;
+}
+
+void
+cli_ws_begin(struct cli_ws *c, wslay_event_on_msg_recv_callback on_message)
+{
+	const struct wslay_event_callbacks calls = { .recv_callback = on_recv,
+						     .send_callback = on_send,
+						     .genmask_callback = on_mask,
+						     .on_msg_recv_callback = on_message };
+
+	wslay_event_context_client_init(&c->ws, &calls, c);
 }

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <wslay/wslay.h>
 
-/* A connection begins with it, so that it can be the callbacks' ctx. */
+/* A connection begins with it. */
 struct cli_ws {
 	int fd;
 	wslay_event_context_ptr ws;
@@ -13,10 +13,7 @@ struct cli_ws {
 	bool lost;        /* the connection is over; or nobody here takes what comes */
 };
 
-/* wslay's callbacks; ctx: a struct cli_ws or what begins with one.  A signal is not the end of
- * a connection, nor is that nothing is there yet. */
-ssize_t cli_ws_recv(wslay_event_context_ptr, uint8_t *to, size_t n, int flags, void *ctx);
-ssize_t cli_ws_send(wslay_event_context_ptr, const uint8_t *from, size_t n, int flags,
-		    void *ctx);
-int cli_ws_mask(wslay_event_context_ptr, uint8_t *to, size_t n, void *);
+/* Once `fd` is a WebSocket: makes `ws`.  `on_message` gets the struct cli_ws, or what begins
+ * with it.  A signal is not the end of a connection, nor is that nothing is there yet. */
+void cli_ws_begin(struct cli_ws *, wslay_event_on_msg_recv_callback on_message);
 #endif

@@ -503,18 +503,3 @@ dns_forward_idle(const struct dns_forward *f)
 {
 	return !f->nwaiters;
 }
-
-void
-dns_forward_free(struct dns_forward *f)
-{
-	if (!f)
-		return;
-	for (unsigned i = 0; i < BUCKETS; i++)
-		while (f->asks[i]) {
-			struct ask *a = f->asks[i];
-
-			f->asks[i] = a->next;
-			ask_free(a);
-		}
-	free(f);
-}

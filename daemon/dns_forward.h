@@ -43,7 +43,6 @@ typedef void dns_answered_fn(void *ctx, const struct dns_client *, const uint8_t
 
 struct dns_forward *dns_forward_new(struct event_base *, struct dns_cache *, dns_answered_fn *,
 				    void *ctx);
-void dns_forward_free(struct dns_forward *);
 /* Replaces the list for that domain; the root's is for all that has none. */
 void dns_forward_servers(struct dns_forward *, const struct dns_servers *);
 /* Answers at once when it is known, or when there is no room to ask. */

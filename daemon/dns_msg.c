@@ -1,6 +1,5 @@
 /* dns_msg.c -- see dns_msg.h.  Every read is within the message; every loop goes forward. */
 #include "dns_msg.h"
-#include <stdio.h>
 #include <string.h>
 
 static uint8_t
@@ -118,29 +117,6 @@ dns_name_read(const char *text, struct dns_name *ret)
 	ret->at[len++] = 0;
 	ret->len = (uint8_t)len;
 	return true;
-}
-
-const char *
-dns_name_print(const struct dns_name *name, char to[static 4 * DNS_NAME])
-{
-	char *p = to;
-
-	for (size_t at = 0; at < name->len && name->at[at]; at += name->at[at] + 1) {
-		if (at)
-			*p++ = '.';
-		for (unsigned i = 1; i <= name->at[at]; i++) {
-			uint8_t c = name->at[at + i];
-
-			if (c > 32 && c < 127 && c != '.' && c != '\\')
-				*p++ = (char)c;
-			else
-				p += sprintf(p, "\\%03u", c);
-		}
-	}
-	if (p == to)
-		*p++ = '.';
-	*p = 0;
-	return to;
 }
 
 bool

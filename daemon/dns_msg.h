@@ -110,8 +110,6 @@ int dns_query_read(const uint8_t *msg, size_t n, struct dns_query *ret);
 /* "web.default.svc.cluster.local", the last dot or not, "" or "." for the root; any bytes but
  * dots are letters.  False: no name. */
 bool dns_name_read(const char *text, struct dns_name *ret);
-/* With \DDD for what is not printable, without the last dot; "." is the root. */
-const char *dns_name_print(const struct dns_name *, char to[static 4 * DNS_NAME]);
 /* Is it `zone`, or below it? */
 bool dns_name_in(const struct dns_name *, const struct dns_name *zone);
 

@@ -66,14 +66,6 @@ conn_end(struct dns_tcp *c)
 	free(c);
 }
 
-void
-dns_tcps_free(struct dns_tcps *t)
-{
-	while (t && t->first)
-		conn_end(t->first);
-	free(t);
-}
-
 static bool
 is_full(const struct dns_tcp *c)
 {

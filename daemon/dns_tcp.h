@@ -15,7 +15,6 @@ struct dns_tcps *dns_tcps_new(struct event_base *,
 			      void (*on_query)(void *ctx, const struct dns_client *,
 					       const uint8_t *msg, size_t n),
 			      void (*on_end)(void *ctx, const struct dns_tcp *), void *ctx);
-void dns_tcps_free(struct dns_tcps *);
 /* Takes a connection. */
 void dns_tcps_add(struct dns_tcps *, int fd, const struct sockaddr_in *from);
 /* Never ends the connection before it returns. */

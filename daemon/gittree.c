@@ -1,5 +1,6 @@
 /* gittree.c -- the bytes of a tree object: nothing in them is believed before it is judged. */
 #include "gittree.h"
+#include "../reconcile/base/arena.h"
 #include <string.h>
 #include <strings.h>
 
@@ -103,6 +104,20 @@ is_dot_git(const char *name, size_t len)
 	while (n && (plain[n - 1] == '.' || plain[n - 1] == ' '))
 		n--;
 	return n == 4 && !strncasecmp(plain, ".git", 4);
+}
+
+const char *
+gittree_path(const char *path, struct arena *a)
+{
+	char *p = arena_strdup(a, path ? path : ""), *to = p;
+
+	for (const char *from = p; *from; from++)
+		if (*from != '/' || (to > p && to[-1] != '/'))
+			*to++ = *from;
+	if (to > p && to[-1] == '/')
+		to--;
+	*to = 0;
+	return strcmp(p, ".") ? p : "";
 }
 
 const char *

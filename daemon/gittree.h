@@ -46,6 +46,10 @@ gittree_is_file(uint32_t mode)
 {
 	return mode == MODE_FILE || mode == MODE_PROGRAM || mode == 0100664;
 }
+struct arena;
+/* A path in a tree as the user wrote it (NULL: none), without leading, doubled and trailing
+ * slashes: "/a//b/" is "a/b", "." is "". */
+const char *gittree_path(const char *path, struct arena *);
 /* What is wrong with a name ("is called \"..\""), NULL when nothing. */
 const char *gittree_name_wrong(const char *name, size_t len);
 /* Hidden ones are not looked into. */

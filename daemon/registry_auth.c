@@ -162,8 +162,7 @@ credentials_find(const char *config_json, struct origin *o, struct arena *a)
 		const json_t *best = NULL;
 		size_t fit = 0;
 
-		json_object_foreach(auths, key, x)
-		{
+		json_object_foreach(auths, key, x) {
 			size_t f = key_fits(key_host(key, a), o);
 
 			if (f > fit && f < taken) {

@@ -368,8 +368,7 @@ registry_words(const struct buf *body)
 	struct buf out = { 0 };
 	size_t i;
 
-	json_array_foreach(list, i, x)
-	{
+	json_array_foreach(list, i, x) {
 		const char *message = json_string_value(json_object_get(x, "message"));
 		const char *code = json_string_value(json_object_get(x, "code"));
 

@@ -466,21 +466,6 @@ find_folder(struct walk *k, const char *tree, const char *path, struct complaint
 	return 1;
 }
 
-/* Without leading, doubled and trailing slashes: "/a//b/" is "a/b". */
-static char *
-plain_path(const char *path, struct arena *a)
-{
-	char *p = arena_strdup(a, path ? path : ""), *to = p;
-
-	for (const char *from = p; *from; from++)
-		if (*from != '/' || (to > p && to[-1] != '/'))
-			*to++ = *from;
-	if (to > p && to[-1] == '/')
-		to--;
-	*to = 0;
-	return strcmp(p, ".") ? p : "";
-}
-
 static int
 read_set(struct sources *s, struct watch *w, const char *commit, struct set **ret,
 	 struct complaints *said, struct error **e)
@@ -490,7 +475,7 @@ read_set(struct sources *s, struct watch *w, const char *commit, struct set **re
 	struct folder *root = NULL;
 	struct set *set;
 	git_oid id;
-	char *path = plain_path(w->args->path, &k.arena);
+	const char *path = gittree_path(w->args->path, &k.arena);
 	int rc = source_commit_info(s, commit, &h, e);
 
 	if (!rc)

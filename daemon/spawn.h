@@ -26,4 +26,9 @@ int spawn_role(const char *role, struct identity, int sock, pid_t *ret, int *ret
  * mount, no namespaces, no ptrace, no modules ... for the rest of its life;
  * with Landlock only what `writable` and `readable` name (NULL-terminated). */
 void sandbox_enter(const char *role, const char *const *readable, const char *const *writable);
+/* Begins `readable` of who speaks with the network: what names are looked up and certificates
+ * checked with. */
+#define SANDBOX_NETWORK                                                     \
+	"/etc", "/usr/lib", "/lib", "/lib64", "/usr/share/ca-certificates", \
+	    "/run/systemd/resolve", "/dev/urandom"
 #endif

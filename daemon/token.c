@@ -93,8 +93,7 @@ audience_of(const struct reading *r, const json_t *claims, const struct strs *wa
 	if (!wanted || !wanted->n)
 		wanted = &own;
 	for (size_t i = 0; i < wanted->n; i++)
-		json_array_foreach(list, k, one)
-		{
+		json_array_foreach(list, k, one) {
 			if (json_is_string(one) &&
 			    !strcmp(json_string_value(one), wanted->at[i]))
 				return wanted->at[i];

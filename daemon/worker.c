@@ -8,6 +8,7 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/log.h"
+#include "gittree.h"
 #include "source.h"
 #include <fcntl.h>
 #include <poll.h>
@@ -21,15 +22,7 @@ enum { RETRY_MS = 1000 }; /* between attempts to open a source that is not there
 const char *
 worker_subdir(struct worker *w)
 {
-	char *p = arena_strdup(&w->arena, w->args->path ? w->args->path : ""), *to = p;
-
-	for (const char *from = p; *from; from++)
-		if (*from != '/' || (to > p && to[-1] != '/'))
-			*to++ = *from;
-	if (to > p && to[-1] == '/')
-		to--;
-	*to = 0;
-	return strcmp(p, ".") ? p : "";
+	return gittree_path(w->args->path, &w->arena);
 }
 
 int

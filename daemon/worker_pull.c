@@ -626,14 +626,7 @@ order_read(struct fetch *f, struct frame_reader *in, enum frame_type type,
 static void
 wall_in(void)
 {
-	static const char *const readable[] = { "/etc",
-						"/usr/lib",
-						"/lib",
-						"/lib64",
-						"/usr/share/ca-certificates",
-						"/run/systemd/resolve",
-						"/dev/urandom",
-						NULL };
+	static const char *const readable[] = { SANDBOX_NETWORK, NULL };
 	static const char *const writable[] = { NULL };
 	struct rlimit none = { 0, 0 };
 

@@ -100,17 +100,13 @@ make_home(struct worker *w, const char *user_home, struct error **e)
 static void
 wall_in(struct worker *w)
 {
-	const char *readable[16] = { "/etc",
-				     "/usr/lib",
-				     "/lib",
-				     "/lib64",
-				     "/usr/share/ca-certificates",
-				     "/run/systemd/resolve",
-				     "/dev/urandom" };
+	const char *readable[16] = { SANDBOX_NETWORK };
 	const char *files[] = { w->args->knownHosts, w->args->sshKey, w->args->tokenFile,
 				w->args->caFile };
-	size_t n = 7;
+	size_t n = 0;
 
+	while (readable[n])
+		n++;
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++)
 		if (files[i] && *files[i])
 			readable[n++] = files[i];

@@ -24,6 +24,8 @@
 #include "own.h"
 #include "plan.h"
 #include "pod_change.h"
+#include "pod_resources.h"
+#include "service.h"
 #include "snapshot.h"
 #include <ctype.h>
 #include <inttypes.h>
@@ -177,7 +179,7 @@ stated_of(const struct manifest *m, struct arena *a)
 		struct service *svc = (struct service *)o;
 
 		/* `clusterIP: ""` asks for one to be allocated: as if left out. */
-		if (svc->spec && (!svc->spec->clusterIP || !*svc->spec->clusterIP)) {
+		if (svc->spec && str_is(svc->spec->clusterIP, "")) {
 			struct service_spec *spec = arena_alloc(a, sizeof *spec);
 
 			*spec = *svc->spec;
@@ -225,7 +227,7 @@ summarise(void *ctx, const char *path, const char *old, const char *new)
 {
 	struct summary *s = ctx;
 
-	if (strstr(path, "kedge.dev/") || s->n++ >= 3)
+	if (strstr(path, KEDGE_KEYS) || s->n++ >= 3)
 		return;
 	buf_addf(&s->text, "%s%s", s->n > 1 ? ", " : "", path);
 	if (s->secret)
@@ -283,28 +285,27 @@ claim(struct pass *p, const struct manifest *m, const void *live)
 static void
 settle_service(struct service *new, const struct service *stated, struct arena *a)
 {
-	const char *type = new->spec &&new->spec->type ? new->spec->type : "ClusterIP";
 	struct service_spec *spec = new->spec;
 	uint64_t bit = merge_bit(service_port_kind(), "nodePort");
+	bool balanced = service_is(new, "LoadBalancer");
 	struct service_port *ports;
 
 	if (!spec || !stated->spec)
 		return;
-	if (!spec->sessionAffinity || !strcmp(spec->sessionAffinity, "None"))
+	if (str_is(spec->sessionAffinity, "") || str_is(spec->sessionAffinity, "None"))
 		spec->sessionAffinityConfig = stated->spec->sessionAffinityConfig;
-	if (!strcmp(type, "ExternalName")) {
+	if (service_is(new, "ExternalName")) {
 		spec->clusterIP = stated->spec->clusterIP;
 		spec->clusterIPs = stated->spec->clusterIPs;
 	}
-	if (strcmp(type, "LoadBalancer") ||
-	    strcmp(spec->externalTrafficPolicy ? spec->externalTrafficPolicy : "", "Local"))
+	if (!balanced || !str_is(spec->externalTrafficPolicy, "Local"))
 		spec->healthCheckNodePort = stated->spec->healthCheckNodePort;
-	if (strcmp(type, "LoadBalancer")) {
+	if (!balanced) {
 		spec->loadBalancerClass = stated->spec->loadBalancerClass;
 		spec->allocateLoadBalancerNodePorts = false;
 		spec->set &= ~merge_bit(service_spec_kind(), "allocateLoadBalancerNodePorts");
 	}
-	if (!strcmp(type, "NodePort") || !strcmp(type, "LoadBalancer"))
+	if (service_has_node_ports(new))
 		return;
 	spec->externalTrafficPolicy = stated->spec->externalTrafficPolicy;
 	ports = arena_alloc(a, spec->ports.n * sizeof *ports + 1);

@@ -167,7 +167,7 @@ annotation_is_copied(const char *key)
 	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
 		if (!strcmp(key, kept[i]))
 			return false;
-	return strncmp(key, "kedge.dev/", 10) != 0; /* those say where the Deployment is from */
+	return !key_is_kedges(key);
 }
 
 /* SetNewReplicaSetAnnotations: the Deployment's own (change-cause among them),

@@ -10,7 +10,7 @@
 
 enum { TO_GO = 2 * 60 * 1000 }; /* ms in which an evicted pod must be marked */
 
-/* What the budget's pods are meant to be in number; */
+/* How many pods are wanted by those who answer for the budget's. */
 struct scale {
 	int64_t pods;
 	const char *unmanaged; /* the first pod that no controller answers for */
@@ -175,18 +175,12 @@ disruption_condition(struct pod_disruption_budget_status *st, int64_t generation
 	bool enough = st->disruptionsAllowed > 0;
 	struct conditions c = conditions_copy(st->conditions.at, st->conditions.n, 1, a);
 	struct condition *x = condition_of(c.at, c.n, "DisruptionAllowed");
-	const char *status = enough ? "True" : "False";
 
-	if (x && str_is(x->status, status) && x->observedGeneration == generation)
+	if (x && str_is(x->status, enough ? "True" : "False") &&
+	    x->observedGeneration == generation)
 		return false;
-	if (!x) {
-		x = &c.at[c.n++];
-		*x = (struct condition){ .type = "DisruptionAllowed" };
-	}
-	if (!str_is(x->status, status))
-		x->lastTransitionTime = now;
-	x->status = status;
-	x->reason = enough ? "SufficientPods" : "InsufficientPods";
+	x = condition_set(&c, "DisruptionAllowed", enough,
+			  enough ? "SufficientPods" : "InsufficientPods", NULL, now);
 	x->observedGeneration = generation;
 	st->conditions.at = c.at;
 	st->conditions.n = c.n;

@@ -183,16 +183,10 @@ gather(struct gathering *g)
 
 /* ---- EndpointSlices ---- */
 
-/* The service's own labels but kedge's: those would make it look as if it came from Git. */
 static void
 label(struct object_meta *m, const struct service *svc, struct arena *a)
 {
-	const struct pairs *from = &svc->metadata->labels;
-
-	m->labels = (struct pairs){ 0 };
-	for (size_t i = 0; i < from->n; i++)
-		if (strncmp(from->at[i].key, "kedge.dev/", 10) != 0)
-			pairs_set(&m->labels, from->at[i].key, from->at[i].value, a);
+	labels_take(m, &svc->metadata->labels, a);
 	if (str_is(svc->spec->clusterIP, "None"))
 		pairs_set(&m->labels, LABEL_HEADLESS, "", a);
 }

@@ -62,16 +62,10 @@ fill(struct endpoint_slice *x, const struct endpoint_subset *sub, bool v6, struc
 	x->ports.n = sub->ports.n;
 }
 
-/* The labels of the Endpoints, but kedge's own: it is not from Git. */
 static void
 label(struct object_meta *m, const struct endpoints *ep, struct arena *a)
 {
-	const struct pairs *from = &ep->metadata->labels;
-
-	m->labels = (struct pairs){ 0 };
-	for (size_t i = 0; i < from->n; i++)
-		if (strncmp(from->at[i].key, "kedge.dev/", 10) != 0)
-			pairs_set(&m->labels, from->at[i].key, from->at[i].value, a);
+	labels_take(m, &ep->metadata->labels, a);
 	pairs_set(&m->labels, LABEL_SERVICE, object_name(ep), a);
 	pairs_set(&m->labels, LABEL_MANAGED_BY, MIRRORER, a);
 }

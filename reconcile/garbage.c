@@ -17,17 +17,10 @@ enum {
 	UNKNOWN_GRACE = 2            /* seconds; nobody is left who could say how long */
 };
 
-#define FOREGROUND "foregroundDeletion"
-
 static bool
 is_held(const struct object *o)
 {
-	const struct object_meta *m = o->metadata;
-
-	for (size_t i = 0; i < m->finalizers.n; i++)
-		if (str_is(m->finalizers.at[i], FOREGROUND))
-			return true;
-	return false;
+	return finalizer_has(o->metadata, FINALIZER_FOREGROUND);
 }
 
 /* Deleted in the foreground: it stays until its dependents are gone. */
@@ -47,17 +40,6 @@ owner_stays(struct snapshot *s, const struct owner_reference *ref)
 	return !r || (o && !waits(o));
 }
 
-static const struct owner_reference *
-owned_by(const struct object *o, const char *uid)
-{
-	const struct object_meta *m = o->metadata;
-
-	for (size_t i = 0; i < m->ownerReferences.n; i++)
-		if (str_is(m->ownerReferences.at[i].uid, uid))
-			return &m->ownerReferences.at[i];
-	return NULL;
-}
-
 typedef bool dependent_fn(const struct snapshot *, const struct object *, const char *uid);
 
 static bool
@@ -65,7 +47,8 @@ has_dependent(const struct snapshot *s, const char *uid, dependent_fn *counts)
 {
 	for (int r = 0; r < RES_COUNT; r++)
 		for (size_t i = 0; i < s->of[r].n; i++)
-			if (owned_by(s->of[r].at[i], uid) && counts(s, s->of[r].at[i], uid))
+			if (object_owned_by(s->of[r].at[i], uid) &&
+			    counts(s, s->of[r].at[i], uid))
 				return true;
 	return false;
 }
@@ -84,7 +67,7 @@ is_waiting(const struct snapshot *s, const struct object *o, const char *uid)
 static bool
 blocks(const struct snapshot *s, const struct object *o, const char *uid)
 {
-	return owned_by(o, uid)->blockOwnerDeletion && !str_is(object_uid(o), uid) &&
+	return object_owned_by(o, uid)->blockOwnerDeletion && !str_is(object_uid(o), uid) &&
 	       !own_is_signed(o) && !(waits(o) && has_dependent(s, object_uid(o), is_waiting));
 }
 
@@ -110,13 +93,8 @@ static void
 held(const struct object *o, const char *owner, struct plan *p)
 {
 	struct object *copy = object_clone(o, p->arena);
-	struct object_meta *m = copy->metadata;
-	const char **at = arena_alloc(p->arena, (m->finalizers.n + 1) * sizeof *at);
 
-	for (size_t i = 0; i < m->finalizers.n; i++)
-		at[i] = m->finalizers.at[i];
-	at[m->finalizers.n++] = FOREGROUND;
-	m->finalizers.at = at;
+	finalizer_add(copy->metadata, FINALIZER_FOREGROUND, p->arena);
 	plan_write(p, ACT_UPDATE, copy, 0, 0,
 		   arena_printf(p->arena, "its owner %s waits: after its dependents", owner));
 }
@@ -168,7 +146,7 @@ let_go(struct snapshot *s, const struct object *o, struct plan *p)
 	copy = object_clone(o, p->arena);
 	m = copy->metadata;
 	for (size_t i = 0; i < m->finalizers.n; i++)
-		if (!str_is(m->finalizers.at[i], FOREGROUND))
+		if (!str_is(m->finalizers.at[i], FINALIZER_FOREGROUND))
 			m->finalizers.at[n++] = m->finalizers.at[i];
 	m->finalizers.n = n;
 	plan_write(p, ACT_UPDATE, copy, 0, 0, "its dependents are gone");

@@ -18,16 +18,14 @@ read_kids(const json_t *v, struct tree *t, int depth, struct arena *a)
 	size_t i;
 
 	if (json_is_array(v)) {
-		json_array_foreach(v, i, kid)
-		{
+		json_array_foreach(v, i, kid) {
 			if (!(*tail = read_value(kid, depth + 1, a)))
 				return false;
 			tail = &(*tail)->next;
 		}
 		return true;
 	}
-	json_object_foreach((json_t *)v, key, kid)
-	{
+	json_object_foreach((json_t *)v, key, kid) {
 		if (!(*tail = read_value(kid, depth + 1, a)))
 			return false;
 		(*tail)->key = arena_strdup(a, key);

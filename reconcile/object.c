@@ -2,6 +2,7 @@
 #include "object.h"
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/text.h"
 #include <assert.h>
 #include <string.h>
 #include <strings.h>
@@ -162,6 +163,17 @@ object_controller(const void *obj)
 
 	for (size_t i = 0; i < m->ownerReferences.n; i++)
 		if (m->ownerReferences.at[i].controller)
+			return &m->ownerReferences.at[i];
+	return NULL;
+}
+
+const struct owner_reference *
+object_owned_by(const void *obj, const char *uid)
+{
+	const struct object_meta *m = meta(obj);
+
+	for (size_t i = 0; i < m->ownerReferences.n; i++)
+		if (str_is(m->ownerReferences.at[i].uid, uid))
 			return &m->ownerReferences.at[i];
 	return NULL;
 }

@@ -55,9 +55,15 @@ void *object_new(enum resource_id, const char *ns, const char *name, struct aren
 bool object_spec_differs(const void *a, const void *b);
 int object_compare(const void *a, const void *b); /* by namespace, then name */
 
-const char *object_label(const void *obj, const char *key);       /* or NULL */
-const char *object_annotation(const void *obj, const char *key);  /* or NULL */
-const struct owner_reference *object_controller(const void *obj); /* or NULL */
+/* Begins the labels and annotations by which kedge itself knows where an object is from. */
+#define KEDGE_KEYS "kedge.dev/"
+const char *object_label(const void *obj, const char *key);                      /* or NULL */
+const char *object_annotation(const void *obj, const char *key);                 /* or NULL */
+const struct owner_reference *object_controller(const void *obj);                /* or NULL */
+const struct owner_reference *object_owned_by(const void *obj, const char *uid); /* or NULL */
+/* The finalizer of what was deleted in the foreground: it stays until its dependents are gone.
+ */
+#define FINALIZER_FOREGROUND "foregroundDeletion"
 
 /* selector.c: labels.Selector as matchLabels, matchExpressions or the text
  * that kubectl sends ("app=web,tier in (a,b),!x"). */

@@ -10,7 +10,7 @@
 
 #define none_kind NULL
 const struct verb_facts verbs[ACT_COUNT] = {
-#define VERB(v, m, w, x, body) [ACT_##v] = { m, w, VERB_##x, body##_kind },
+#define VERB(v, m, w, x, body) [ACT_##v] = { m, #w, VERB_##x, body##_kind },
 #include "verbs.def"
 #undef VERB
 };

@@ -109,18 +109,8 @@ set_scheduled(struct pod_status *st, bool done, const char *message, int64_t now
 	      struct arena *a)
 {
 	struct conditions c = conditions_copy(st->conditions.at, st->conditions.n, 1, a);
-	struct condition *x = condition_of(c.at, c.n, "PodScheduled");
-	const char *status = done ? "True" : "False";
 
-	if (!x) {
-		x = &c.at[c.n++];
-		*x = (struct condition){ .type = "PodScheduled" };
-	}
-	if (!str_is(x->status, status))
-		x->lastTransitionTime = now;
-	x->status = status;
-	x->reason = done ? NULL : "Unschedulable";
-	x->message = message;
+	condition_set(&c, "PodScheduled", done, done ? NULL : "Unschedulable", message, now);
 	st->conditions.at = c.at;
 	st->conditions.n = c.n;
 }
@@ -166,7 +156,7 @@ place(struct snapshot *s, const struct pod *pod, struct plan *p)
 	st->startTime = s->now;
 	st->podIP = ip;
 	st->podIPs.at = arena_zalloc(p->arena, 2 * sizeof *st->podIPs.at);
-	st->podIPs.at[st->podIPs.n = 0].ip = ip;
+	st->podIPs.at[0].ip = ip;
 	st->podIPs.n = 1;
 	ip6 = pod_place_ip6(s, pod->spec->hostNetwork, ip, p->arena);
 	if (ip6)

@@ -1,7 +1,13 @@
-/* pod.h -- between pod.c and the files that do its parts; nobody else includes it. */
+/* pod.h -- the parts of pod.c, each in a file of its own, and for whoever else asks one of them
+ * (what a pod's class is, what is added up for a quota). */
 #ifndef KEDGE_POD_H
 #define KEDGE_POD_H
 #include "workload.h"
+
+/* pod.c: an Event of one of its containers, or (NULL) of the whole pod; recorded by the caller
+ * of the plan, counted when it repeats. */
+void pod_tell(struct plan *, const struct pod *, const char *container, const char *type,
+	      const char *reason, const char *message);
 
 /* pod_place.c: which node, which address. */
 

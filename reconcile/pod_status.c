@@ -471,25 +471,6 @@ phase_of(const struct pod_view *v, const struct pod_status *st)
 	return str_is(policy, "Never") ? "Failed" : "Running";
 }
 
-/* The transition time moves only when the status flips. */
-static void
-set_condition(const struct pod_view *v, struct conditions *c, const char *type, bool holds,
-	      const char *reason, const char *message)
-{
-	const char *status = holds ? "True" : "False";
-	struct condition *was = condition_of(c->at, c->n, type);
-
-	if (!was) {
-		was = &c->at[c->n++];
-		*was = (struct condition){ .type = type };
-	}
-	if (!str_is(was->status, status))
-		was->lastTransitionTime = v->s->now;
-	was->status = status;
-	was->reason = reason;
-	was->message = message;
-}
-
 static const char *
 name_add(const char *names, const char *name, struct arena *a)
 {
@@ -558,31 +539,32 @@ conditions(const struct pod_view *v, struct pod_status *st)
 	struct conditions c = conditions_copy(st->conditions.at, st->conditions.n, 6, v->arena);
 	const char *bad = unready(v, st), *reason = bad ? "ContainersNotReady" : NULL;
 	const char *left = incomplete(v, st), *gate;
+	int64_t now = v->s->now;
 
 	if (str_is(st->phase, "Succeeded") || str_is(st->phase, "Failed")) {
 		reason = str_is(st->phase, "Succeeded") ? "PodCompleted" : "PodFailed";
-		set_condition(v, &c, "PodReadyToStartContainers", false, NULL, NULL);
+		condition_set(&c, "PodReadyToStartContainers", false, NULL, NULL, now);
 		if (str_is(st->phase, "Succeeded"))
-			set_condition(v, &c, "Initialized", true, reason, NULL);
+			condition_set(&c, "Initialized", true, reason, NULL, now);
 		else
-			set_condition(v, &c, "Initialized", !left,
-				      left ? "ContainersNotInitialized" : NULL, left);
-		set_condition(v, &c, "Ready", false, reason, NULL);
-		set_condition(v, &c, "ContainersReady", false, reason, NULL);
+			condition_set(&c, "Initialized", !left,
+				      left ? "ContainersNotInitialized" : NULL, left, now);
+		condition_set(&c, "Ready", false, reason, NULL, now);
+		condition_set(&c, "ContainersReady", false, reason, NULL, now);
 	} else {
-		set_condition(v, &c, "PodReadyToStartContainers",
+		condition_set(&c, "PodReadyToStartContainers",
 			      pod_is_up(v->seen) && !str_is(v->seen->state, "starting"), NULL,
-			      NULL);
-		set_condition(v, &c, "Initialized", !left,
-			      left ? "ContainersNotInitialized" : NULL, left);
-		set_condition(v, &c, "ContainersReady", !bad, reason, bad);
+			      NULL, now);
+		condition_set(&c, "Initialized", !left,
+			      left ? "ContainersNotInitialized" : NULL, left, now);
+		condition_set(&c, "ContainersReady", !bad, reason, bad, now);
 		gate = bad ? NULL : gate_closed(v, st);
 		if (gate)
-			set_condition(v, &c, "Ready", false, "ReadinessGatesNotReady", gate);
+			condition_set(&c, "Ready", false, "ReadinessGatesNotReady", gate, now);
 		else
-			set_condition(v, &c, "Ready", !bad, reason, bad);
+			condition_set(&c, "Ready", !bad, reason, bad, now);
 	}
-	set_condition(v, &c, "PodScheduled", true, NULL, NULL);
+	condition_set(&c, "PodScheduled", true, NULL, NULL, now);
 	st->conditions.at = c.at;
 	st->conditions.n = c.n;
 }

@@ -69,12 +69,12 @@ name_taken(const char *const *names, size_t n, const char *name)
 static int64_t
 room_for_pods(const struct snapshot *s, int64_t have)
 {
-	int64_t all = (int64_t)s->of[RES_pod].n, most;
+	int64_t room;
 
 	if (!s->host || s->host->pods <= 0)
 		return INT64_MAX;
-	most = s->host->pods + WAITING - all;
-	return most > 0 ? most : have ? 0 : 1;
+	room = s->host->pods + WAITING - (int64_t)s->of[RES_pod].n;
+	return room > 0 ? room : have ? 0 : 1;
 }
 
 /* NULL, or why the next one was not let in. */
@@ -215,36 +215,17 @@ victim_order(const void *va, const void *vb)
 	return strcmp(object_name(a), object_name(b));
 }
 
-/* memcpy, memmove and qsort are all that is left of the C library here; qsort
- * would be one more symbol to allow, and the lists are short. */
-static void
-sort_victims(const struct pod **at, size_t n, const struct pod **tmp)
-{
-	size_t half = n / 2, i = 0, j = half, k = 0;
-
-	if (n < 2)
-		return;
-	sort_victims(at, half, tmp);
-	sort_victims(at + half, n - half, tmp);
-	while (i < half && j < n)
-		tmp[k++] = victim_order(&at[j], &at[i]) < 0 ? at[j++] : at[i++];
-	while (i < half)
-		tmp[k++] = at[i++];
-	while (j < n)
-		tmp[k++] = at[j++];
-	memcpy(at, tmp, n * sizeof *at);
-}
-
 static void
 shrink(const struct replica_set *rs, struct objects pods, int64_t by, struct plan *p)
 {
-	const struct pod **at = arena_alloc(p->arena, 2 * pods.n * sizeof *at);
+	const struct pod **at = arena_alloc(p->arena, (pods.n + 1) * sizeof *at);
 	size_t n = 0;
 
 	for (size_t i = 0; i < pods.n; i++)
 		if (pod_is_active((const struct pod *)pods.at[i]))
 			at[n++] = (const struct pod *)pods.at[i];
-	sort_victims(at, n, at + n);
+	if (n)
+		qsort(at, n, sizeof *at, victim_order);
 	by = least(by, BURST);
 	for (size_t i = 0; i < (size_t)by; i++)
 		plan_name(p, ACT_DELETE, at[i],

@@ -14,12 +14,6 @@
 
 enum { MOST_DATA = 1 << 20 };
 
-static bool
-given(const char *s)
-{
-	return s && *s;
-}
-
 void
 requirement_check(const void *obj, const struct place *at)
 {
@@ -147,7 +141,7 @@ template_check(const char *what, const struct label_selector *sel,
 	}
 	if (!t->spec)
 		return;
-	if (given(t->spec->restartPolicy) && !str_is(t->spec->restartPolicy, "Always"))
+	if (str_given(t->spec->restartPolicy) && !str_is(t->spec->restartPolicy, "Always"))
 		place_complain(at, "template.spec.restartPolicy",
 			       "Unsupported value: \"%s\": supported values: \"Always\"",
 			       t->spec->restartPolicy);

@@ -100,15 +100,27 @@ ranges_read(const char *text, bool services, struct addr_range *ret_four,
 	return why || !comma ? why : range6_read(comma + 1, services, ret_six, a);
 }
 
-const char *
-listen_read(const char *text, uint32_t *ret_ip, uint16_t *ret_port, struct arena *a)
+/* "ADDRESS:PORT" */
+static bool
+endpoint_read(const char *text, uint32_t *ret_ip, uint16_t *ret_port)
 {
 	const char *colon = strchr(text, ':');
 	unsigned port = 0;
+
+	if (!colon || !address_read(text, colon - text, ret_ip) ||
+	    !number_read(colon + 1, 0, 65535, &port))
+		return false;
+	*ret_port = (uint16_t)port;
+	return true;
+}
+
+const char *
+listen_read(const char *text, uint32_t *ret_ip, uint16_t *ret_port, struct arena *a)
+{
+	uint16_t port = 0;
 	uint32_t ip = 0;
 
-	if (!colon || !address_read(text, colon - text, &ip) ||
-	    !number_read(colon + 1, 0, 65535, &port))
+	if (!endpoint_read(text, &ip, &port))
 		return "must be ADDRESS:PORT, such as 127.0.0.1:8001";
 	if (ip >> 24 != 127)
 		return arena_printf(
@@ -117,22 +129,20 @@ listen_read(const char *text, uint32_t *ret_ip, uint16_t *ret_port, struct arena
 		    "encryption: use 127.0.0.1:%u and a tunnel",
 		    port);
 	*ret_ip = ip;
-	*ret_port = (uint16_t)port;
+	*ret_port = port;
 	return NULL;
 }
 
 const char *
 secure_listen_read(const char *text, uint32_t *ret_ip, uint16_t *ret_port)
 {
-	const char *colon = strchr(text, ':');
-	unsigned port = 0;
+	uint16_t port = 0;
 	uint32_t ip = 0;
 
-	if (!colon || !address_read(text, colon - text, &ip) ||
-	    !number_read(colon + 1, 0, 65535, &port))
+	if (!endpoint_read(text, &ip, &port))
 		return "must be ADDRESS:PORT, such as 0.0.0.0:6443, or none";
 	*ret_ip = ip;
-	*ret_port = (uint16_t)port;
+	*ret_port = port;
 	return NULL;
 }
 

@@ -9,12 +9,6 @@
 
 enum { SEARCHES_MAX = 2048 };
 
-static bool
-given(const char *s)
-{
-	return s && *s;
-}
-
 /* ---- containers ---- */
 
 void
@@ -44,7 +38,7 @@ env_var_check(const void *obj, const struct place *at)
 {
 	const struct env_var *e = obj;
 
-	if (e->valueFrom && given(e->value))
+	if (e->valueFrom && str_given(e->value))
 		place_complain(
 		    at, "valueFrom",
 		    "Invalid value: \"\": may not be specified when `value` is not empty");
@@ -186,7 +180,7 @@ container_check(const void *obj, const struct place *at)
 	for (size_t i = 0; i < c->ports.n; i++) {
 		const char *name = c->ports.at[i].name;
 
-		if (!given(name) || !map_put(&names, name, &names))
+		if (!str_given(name) || !map_put(&names, name, &names))
 			continue;
 		snprintf(sub, sizeof sub, "ports[%zu].name", i);
 		place_complain(at, sub, "Duplicate value: \"%s\"", name);
@@ -263,7 +257,7 @@ ports_check(const struct pod_spec *s, const struct place *pl)
 			if (!p->hostPort)
 				continue;
 			snprintf(key, sizeof key, "%s/%.15s/%jd", p->protocol,
-				 given(p->hostIP) ? p->hostIP : "", (intmax_t)p->hostPort);
+				 str_given(p->hostIP) ? p->hostIP : "", (intmax_t)p->hostPort);
 			snprintf(sub, sizeof sub, "containers[%zu].ports[%zu].hostPort", i, j);
 			if (map_put(&hosts, key, &s->containers.at[i]))
 				place_complain(pl, sub, "Duplicate value: \"%s\"", key);
@@ -350,7 +344,7 @@ stop_signals_check(const struct pod_spec *s, const struct place *pl)
 	for (size_t i = 0; i < pod_parts(s) && !s->os; i++) {
 		const struct lifecycle *l = pod_part(s, i)->lifecycle;
 
-		if (l && given(l->stopSignal))
+		if (l && str_given(l->stopSignal))
 			place_complain(pl, part_field(s, i, "lifecycle.stopSignal", sub),
 				       "Forbidden: may not be set for containers with empty "
 				       "`spec.os.name`");
@@ -415,7 +409,7 @@ init_check(const struct pod_spec *s, const struct place *pl)
 		const struct container *c = &s->initContainers.at[i];
 
 		snprintf(sub, sizeof sub, "initContainers[%zu].restartPolicy", i);
-		if (!given(c->restartPolicy))
+		if (!str_given(c->restartPolicy))
 			once_only_check(c, i, pl);
 		else if (strcmp(c->restartPolicy, "Always"))
 			place_complain(
@@ -425,7 +419,7 @@ init_check(const struct pod_spec *s, const struct place *pl)
 	}
 	for (size_t i = 0; i < s->containers.n; i++) {
 		snprintf(sub, sizeof sub, "containers[%zu].restartPolicy", i);
-		if (given(s->containers.at[i].restartPolicy))
+		if (str_given(s->containers.at[i].restartPolicy))
 			place_complain(pl, sub,
 				       "Forbidden: may not be set for non-init containers");
 	}

@@ -12,12 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool
-given(const char *s)
-{
-	return s && *s;
-}
-
 /* ---- ports ---- */
 
 static void
@@ -29,9 +23,9 @@ service_port_check(const struct service_spec *s, size_t i, struct map *names,
 	char sub[64], key[64];
 
 	snprintf(sub, sizeof sub, "ports[%zu].name", i);
-	if (s->ports.n > 1 && !given(p->name))
+	if (s->ports.n > 1 && !str_given(p->name))
 		place_complain(at, sub, "Required value");
-	if (given(p->name) && map_put(names, p->name, names))
+	if (str_given(p->name) && map_put(names, p->name, names))
 		place_complain(at, sub, "Duplicate value: \"%s\"", p->name);
 	if (!p->nodePort)
 		return;
@@ -74,19 +68,19 @@ static void
 external_name_check(const struct service_spec *s, const struct place *at)
 {
 	static const char not_set[] = "Forbidden: may not be set for ExternalName services";
-	size_t n = given(s->externalName) ? strlen(s->externalName) : 0;
+	size_t n = str_given(s->externalName) ? strlen(s->externalName) : 0;
 	struct arena *a = at->arena;
 	char *name = arena_strdup(a, n ? s->externalName : "");
 	const char *why;
 
-	if (given(s->clusterIP))
+	if (str_given(s->clusterIP))
 		place_complain(at, "clusterIP",
 			       "Forbidden: may not be set when `type` is 'ExternalName'");
 	else if (s->clusterIPs.n)
 		place_complain(at, "clusterIPs", not_set);
 	if (s->ipFamilies.n)
 		place_complain(at, "ipFamilies", not_set);
-	if (given(s->ipFamilyPolicy))
+	if (str_given(s->ipFamilyPolicy))
 		place_complain(at, "ipFamilyPolicy", not_set);
 	/* a dot at its end says that it is whole */
 	if (n && name[n - 1] == '.')
@@ -165,7 +159,7 @@ balancer_check(const struct service_spec *s, const struct place *at)
 	static const char only[] = "Forbidden: may only be used when `type` is 'LoadBalancer'";
 	bool local = is_balanced(s) && str_is(s->externalTrafficPolicy, "Local");
 
-	if (!is_balanced(s) && given(s->loadBalancerClass))
+	if (!is_balanced(s) && str_given(s->loadBalancerClass))
 		place_complain(at, "loadBalancerClass", only);
 	if (!is_balanced(s) &&
 	    schema_has(service_spec_kind(), s, "allocateLoadBalancerNodePorts"))
@@ -175,7 +169,7 @@ balancer_check(const struct service_spec *s, const struct place *at)
 			       "Invalid value: %jd: may only be set when `type` is "
 			       "'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
 			       (intmax_t)s->healthCheckNodePort);
-	if (is_balanced(s) && given(s->loadBalancerIP) && is_ip(s->loadBalancerIP, NULL))
+	if (is_balanced(s) && str_given(s->loadBalancerIP) && is_ip(s->loadBalancerIP, NULL))
 		place_complain(at, "loadBalancerIP", "Invalid value: \"%s\": %s",
 			       s->loadBalancerIP, is_ip(s->loadBalancerIP, NULL));
 }
@@ -185,7 +179,7 @@ policy_check(const struct service_spec *s, const struct place *at)
 {
 	bool external = has_node_ports(s) || (str_is(s->type, "ClusterIP") && s->externalIPs.n);
 
-	if (!external && given(s->externalTrafficPolicy))
+	if (!external && str_given(s->externalTrafficPolicy))
 		place_complain(
 		    at, "externalTrafficPolicy",
 		    "Invalid value: \"%s\": may only be set for externally-accessible services",
@@ -242,7 +236,7 @@ families_check(const struct service_spec *s, const struct place *at)
 	static const char more[] =
 	    "Invalid value: \"SingleStack\": must be 'RequireDualStack' or 'PreferDualStack' "
 	    "when multiple %s are specified";
-	bool single = !given(s->ipFamilyPolicy) || str_is(s->ipFamilyPolicy, "SingleStack");
+	bool single = !str_given(s->ipFamilyPolicy) || str_is(s->ipFamilyPolicy, "SingleStack");
 	char sub[64];
 
 	if (str_is(s->type, "ExternalName") || !place_ok(at, "ipFamilies") ||
@@ -266,7 +260,7 @@ families_check(const struct service_spec *s, const struct place *at)
 static void
 address_check(const struct service_spec *s, const struct place *at)
 {
-	if (s->clusterIPs.n && given(s->clusterIP) &&
+	if (s->clusterIPs.n && str_given(s->clusterIP) &&
 	    !str_is(s->clusterIP, s->clusterIPs.at[0]))
 		place_complain(at, "clusterIPs",
 			       "Invalid value: [\"%s\"]: first value must match "

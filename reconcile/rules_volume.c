@@ -6,12 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool
-given(const char *s)
-{
-	return s && *s;
-}
-
 /* The one row of an object that says what it is. */
 static void
 one_type_check(const struct kind *k, size_t from, const void *obj, const char *more,
@@ -71,7 +65,7 @@ image_volume_defaults(void *obj, struct arena *a)
 {
 	struct image_volume_source *v = obj;
 
-	if (!given(v->pullPolicy))
+	if (!str_given(v->pullPolicy))
 		v->pullPolicy = image_pull_policy(v->reference);
 	(void)a;
 }
@@ -85,7 +79,7 @@ volume_mount_check(const void *obj, const struct place *at)
 	bool recursive = str_is(m->recursiveReadOnly, "Enabled") ||
 			 str_is(m->recursiveReadOnly, "IfPossible");
 
-	if (given(m->subPath) && given(m->subPathExpr))
+	if (str_given(m->subPath) && str_given(m->subPathExpr))
 		place_complain(at, "subPathExpr",
 			       "Invalid value: \"%s\": subPathExpr and subPath are mutually "
 			       "exclusive",
@@ -95,7 +89,7 @@ volume_mount_check(const void *obj, const struct place *at)
 	if (!m->readOnly)
 		place_complain(at, "recursiveReadOnly",
 			       "Forbidden: may only be specified when readOnly is true");
-	if (given(m->mountPropagation) && !str_is(m->mountPropagation, "None"))
+	if (str_given(m->mountPropagation) && !str_is(m->mountPropagation, "None"))
 		place_complain(at, "recursiveReadOnly",
 			       "Forbidden: may only be specified when mountPropagation is None "
 			       "or not specified");

@@ -1,7 +1,7 @@
 /* schema.h -- typed views of manifests, driven by kinds.def.
  *
- * kinds.def is included twice.  Here its rows become structs; in schema.c they
- * become tables, so that the two cannot drift apart.  wire.def does the same
+ * kinds.def is included twice.  Here its rows become structs; in schema_kinds.c
+ * they become tables, so that the two cannot drift apart.  wire.def does the same
  * for what the brain and the hand say to each other.  A C member carries its
  * wire name: camelCase in this tree always means "the user wrote this".
  *
@@ -163,15 +163,15 @@ struct kind {
 #include "kinds.undef"
 /* clang-format on */
 
-/* Every complaint about the object, each with its place; the result is usable
- * only when no error was added.  Defaults are parsed as if written.  With
- * `strict` an unknown field is an error (with a "did you mean"), else a warning. */
 enum schema_mode {
-	SCHEMA_STRICT,  /* manifests: ro rows are dropped without a word */
+	SCHEMA_STRICT,  /* manifests: ro rows are dropped without a word, an unknown field is an
+			   error (with a "did you mean") */
 	SCHEMA_LENIENT, /* the same, but unknown fields are only warnings */
 	SCHEMA_TRUSTED, /* store and wire: ro rows are read, no rules across fields, no warnings
 			 */
 };
+/* Every complaint about the object, each with its place; the result is usable only when no
+ * error was added.  Defaults are parsed as if written. */
 void *schema_decode(const struct kind *, const struct tree *, enum schema_mode, struct arena *,
 		    struct complaints *);
 bool place_ok(const struct place *, const char *field); /* nothing was wrong in that row */

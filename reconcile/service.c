@@ -34,7 +34,7 @@ struct service_claims {
 	int next_port[4];         /* by what */
 };
 
-static bool
+bool
 service_is(const struct service *svc, const char *type)
 {
 	return str_is(svc->spec && svc->spec->type ? svc->spec->type : "ClusterIP", type);

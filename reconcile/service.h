@@ -9,7 +9,8 @@ bool service_has_address(struct snapshot *, const struct service *); /* of eithe
 /* The one of this family that it has rightfully; NULL: none. */
 const char *service_address(struct snapshot *, const struct service *, bool v6);
 bool service_has_port(struct snapshot *, const struct service *, const struct service_port *);
-bool service_has_node_ports(const struct service *); /* NodePort, LoadBalancer */
+bool service_is(const struct service *, const char *type); /* none is a ClusterIP */
+bool service_has_node_ports(const struct service *);       /* NodePort, LoadBalancer */
 /* Its load balancer's address as given out, if it has it rightfully; NULL: none. */
 const char *service_balancer(struct snapshot *, const struct service *);
 bool service_has_health_port(struct snapshot *, const struct service *);

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/map.h"
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What a group is found by; parts that a table has no use for are "". */
@@ -277,44 +278,37 @@ snapshot_selected(struct snapshot *s, enum resource_id res, const char *ns,
 	return (struct objects){ at, n };
 }
 
+static int
+pod_order(const void *uid, const void *row)
+{
+	return strcmp(uid, (*(const struct pod_seen *const *)row)->uid);
+}
+
 const struct pod_seen *
 snapshot_seen(const struct snapshot *s, const char *uid)
 {
-	size_t lo = 0, hi = s->npods;
+	const struct pod_seen *const *row =
+	    s->npods ? bsearch(uid, s->pods, s->npods, sizeof *s->pods, pod_order) : NULL;
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		int c = strcmp(s->pods[mid]->uid, uid);
+	return row ? *row : NULL;
+}
 
-		if (!c)
-			return s->pods[mid];
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return NULL;
+static int
+probe_order(const void *a, const void *b)
+{
+	const struct probe_seen *x = a, *y = b;
+	int c = strcmp(x->uid, y->uid);
+
+	return c ? c : strcmp(x->container, y->container);
 }
 
 const struct probe_seen *
 snapshot_probe(const struct snapshot *s, const char *uid, const char *container)
 {
-	size_t lo = 0, hi = s->nprobes;
+	const struct probe_seen key = { .uid = uid, .container = container };
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		int c = strcmp(s->probes[mid].uid, uid);
-
-		if (!c)
-			c = strcmp(s->probes[mid].container, container);
-		if (!c)
-			return &s->probes[mid];
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return NULL;
+	return s->nprobes ? bsearch(&key, s->probes, s->nprobes, sizeof *s->probes, probe_order)
+			  : NULL;
 }
 
 /* In rows ordered by the id each begins with: the first that is not before `id`. */

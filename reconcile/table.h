@@ -28,7 +28,8 @@ struct column {
 /* The columns of a kind, in order; every kind has some. */
 const struct column *table_columns(enum resource_id, size_t *ret_n);
 
-/* "59s", "2m30s", "3h", "2d5h", as kubectl prints ages */
+/* "59s", "2m30s", "3h", "2d5h": kubectl's duration.HumanDuration, two units while the larger
+ * is small */
 const char *duration_print(int64_t ms, struct arena *);
 /* how long ago; "<unknown>" for 0 */
 const char *age_print(int64_t then, const struct cells *);

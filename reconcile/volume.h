@@ -88,27 +88,6 @@ claim_request(const struct persistent_volume_claim *c)
 	return c->spec->resources ? pairs_get(&c->spec->resources->requests, "storage") : NULL;
 }
 
-static inline bool
-finalizer_has(const struct object_meta *m, const char *name)
-{
-	for (size_t i = 0; i < m->finalizers.n; i++)
-		if (str_is(m->finalizers.at[i], name))
-			return true;
-	return false;
-}
-
-static inline void
-finalizer_add(struct object_meta *m, const char *name, struct arena *a)
-{
-	const char **at = arena_zalloc(a, (m->finalizers.n + 1) * sizeof *at);
-
-	if (m->finalizers.n)
-		memcpy(at, m->finalizers.at, m->finalizers.n * sizeof *at);
-	at[m->finalizers.n] = name;
-	m->finalizers.at = at;
-	m->finalizers.n++;
-}
-
 static inline void
 volume_tell(struct plan *p, const void *obj, const char *type, const char *reason,
 	    const char *message)

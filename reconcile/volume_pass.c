@@ -5,44 +5,49 @@
  */
 #include "volume.h"
 
-struct use {
+/* Who a claim is of interest to; rows are sorted by its name. */
+struct row {
 	const char *ns, *claim;
-	const struct pod *pod;
+	union {
+		const struct pod *pod;                  /* that uses it */
+		const struct persistent_volume *volume; /* whose claimRef names it */
+	};
 };
 
 struct volume_pass {
-	struct use *uses; /* sorted */
-	size_t nuses;
-	const struct persistent_volume **claimed; /* by the names in claimRef */
-	size_t nclaimed;
+	struct row *uses, *claimed;
+	size_t nuses, nclaimed;
 	bool *taken; /* of each volume of the snapshot */
 };
 
 static int
-use_order(const void *a, const void *b)
+row_order(const void *a, const void *b)
 {
-	const struct use *x = a, *y = b;
+	const struct row *x = a, *y = b;
 	int c = strcmp(x->ns, y->ns);
 
 	return c ? c : strcmp(x->claim, y->claim);
+}
+
+static void
+rows_sort(struct row *at, size_t n)
+{
+	if (n)
+		qsort(at, n, sizeof *at, row_order);
+}
+
+static const struct row *
+row_find(const struct row *at, size_t n, const char *ns, const char *claim)
+{
+	const struct row key = { .ns = ns, .claim = claim };
+
+	return n ? bsearch(&key, at, n, sizeof *at, row_order) : NULL;
 }
 
 static const char *
 or_empty(const char *s)
 {
 	return s ? s : "";
-}
-
-static int
-claimed_order(const void *a, const void *b)
-{
-	const struct object_reference *x =
-	    (*(const struct persistent_volume *const *)a)->spec->claimRef;
-	const struct object_reference *y =
-	    (*(const struct persistent_volume *const *)b)->spec->claimRef;
-	int c = strcmp(or_empty(x->namespace), or_empty(y->namespace));
-
-	return c ? c : strcmp(or_empty(x->name), or_empty(y->name));
 }
 
 static void
@@ -62,14 +67,14 @@ uses_add(struct volume_pass *x, struct snapshot *s)
 			const struct volume *v = &pod->spec->volumes.at[j];
 
 			if (v->persistentVolumeClaim)
-				x->uses[x->nuses++] =
-				    (struct use){ object_namespace(pod),
-						  or_empty(v->persistentVolumeClaim->claimName),
-						  pod };
+				x->uses[x->nuses++] = (struct row){
+					object_namespace(pod),
+					or_empty(v->persistentVolumeClaim->claimName),
+					.pod = pod,
+				};
 		}
 	}
-	if (x->nuses)
-		qsort(x->uses, x->nuses, sizeof *x->uses, use_order);
+	rows_sort(x->uses, x->nuses);
 }
 
 static struct volume_pass *
@@ -88,10 +93,11 @@ pass_of(struct snapshot *s)
 		    (const struct persistent_volume *)s->of[RES_persistent_volume].at[i];
 
 		if (v->spec->claimRef)
-			x->claimed[x->nclaimed++] = v;
+			x->claimed[x->nclaimed++] =
+			    (struct row){ or_empty(v->spec->claimRef->namespace),
+					  or_empty(v->spec->claimRef->name), .volume = v };
 	}
-	if (x->nclaimed)
-		qsort(x->claimed, x->nclaimed, sizeof *x->claimed, claimed_order);
+	rows_sort(x->claimed, x->nclaimed);
 	uses_add(x, s);
 	return x;
 }
@@ -99,35 +105,19 @@ pass_of(struct snapshot *s)
 const struct pod *
 volume_user(struct snapshot *s, const char *ns, const char *claim)
 {
-	struct volume_pass *x = pass_of(s);
-	struct use key = { ns, claim, NULL }, *use = NULL;
+	const struct volume_pass *x = pass_of(s);
+	const struct row *use = row_find(x->uses, x->nuses, ns, claim);
 
-	if (x->nuses)
-		use = bsearch(&key, x->uses, x->nuses, sizeof *x->uses, use_order);
 	return use ? use->pod : NULL;
 }
 
 const struct persistent_volume *
 volume_of_claim(struct snapshot *s, const char *ns, const char *claim)
 {
-	struct volume_pass *x = pass_of(s);
-	size_t lo = 0, hi = x->nclaimed;
+	const struct volume_pass *x = pass_of(s);
+	const struct row *claimed = row_find(x->claimed, x->nclaimed, ns, claim);
 
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-		const struct object_reference *r = x->claimed[mid]->spec->claimRef;
-		int c = strcmp(or_empty(r->namespace), ns);
-
-		if (!c)
-			c = strcmp(or_empty(r->name), claim);
-		if (!c)
-			return x->claimed[mid];
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return NULL;
+	return claimed ? claimed->volume : NULL;
 }
 
 static size_t
@@ -156,19 +146,18 @@ volume_take(struct snapshot *s, const struct persistent_volume *v)
 	return !was;
 }
 
+static int
+store_order(const void *name, const void *store)
+{
+	return strcmp(name, ((const struct store_seen *)store)->name);
+}
+
 const struct store_seen *
 volume_store(const struct snapshot *s, const char *name)
 {
-	for (size_t lo = 0, hi = s->stores ? s->stores->stores.n : 0; lo < hi;) {
-		size_t mid = (lo + hi) / 2;
-		int c = strcmp(s->stores->stores.at[mid].name, name);
+	const struct stores_seen *all = s->stores;
 
-		if (!c)
-			return &s->stores->stores.at[mid];
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return NULL;
+	return all && all->stores.n ? bsearch(name, all->stores.at, all->stores.n,
+					      sizeof *all->stores.at, store_order)
+				    : NULL;
 }

@@ -96,6 +96,23 @@ meta_copy(const struct object_meta *m, struct arena *a)
 	return c;
 }
 
+/* "kedge.dev/...": says where this very object is from, and is copied to no other. */
+static inline bool
+key_is_kedges(const char *key)
+{
+	return !strncmp(key, KEDGE_KEYS, strlen(KEDGE_KEYS));
+}
+
+/* Another object's labels, for one that does not come from Git with it. */
+static inline void
+labels_take(struct object_meta *m, const struct pairs *from, struct arena *a)
+{
+	m->labels = (struct pairs){ 0 };
+	for (size_t i = 0; i < from->n; i++)
+		if (!key_is_kedges(from->at[i].key))
+			pairs_set(&m->labels, from->at[i].key, from->at[i].value, a);
+}
+
 static inline const char *
 label_number(int64_t n, struct arena *a)
 {
@@ -131,6 +148,24 @@ owner_drop(struct object_meta *m, const char *uid, struct arena *a)
 			at[n++] = m->ownerReferences.at[i];
 	m->ownerReferences.at = at;
 	m->ownerReferences.n = n;
+}
+
+static inline bool
+finalizer_has(const struct object_meta *m, const char *name)
+{
+	return strs_has(&m->finalizers, name);
+}
+
+/* In a list of its own: the one that it was in may be others', too. */
+static inline void
+finalizer_add(struct object_meta *m, const char *name, struct arena *a)
+{
+	const char **at = arena_alloc(a, (m->finalizers.n + 1) * sizeof *at);
+
+	for (size_t i = 0; i < m->finalizers.n; i++)
+		at[i] = m->finalizers.at[i];
+	at[m->finalizers.n++] = name;
+	m->finalizers.at = at;
 }
 
 /* A copy of obj (of any resource) with metadata that may be changed. */
@@ -240,6 +275,26 @@ conditions_drop(struct conditions *c, const char *type)
 		memmove(x, x + 1, (size_t)(c->at + c->n - x - 1) * sizeof *x);
 		c->n--;
 	}
+}
+
+/* True or False; the transition time moves only when that flips.  There is room for one. */
+static inline struct condition *
+condition_set(struct conditions *c, const char *type, bool holds, const char *reason,
+	      const char *message, int64_t now)
+{
+	const char *status = holds ? "True" : "False";
+	struct condition *x = condition_of(c->at, c->n, type);
+
+	if (!x) {
+		x = &c->at[c->n++];
+		*x = (struct condition){ .type = type };
+	}
+	if (!str_is(x->status, status))
+		x->lastTransitionTime = now;
+	x->status = status;
+	x->reason = reason;
+	x->message = message;
+	return x;
 }
 
 /* ---- pods, as their owners see them ---- */

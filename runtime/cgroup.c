@@ -69,47 +69,41 @@ cgroup_text(const char *dir, const char *name)
 	return buf_steal(&b);
 }
 
+/* Who is in a group of this one may be limited; one by one, so that a controller that cannot be
+ * had takes no other with it. */
+static void
+hand_down(const char *path, bool *const flags[CGROUP_TREES])
+{
+	for (size_t i = 0; i < CGROUP_TREES; i++) {
+		char word[16];
+
+		snprintf(word, sizeof(word), "+%s", wanted[i]);
+		if (*flags[i] && put(path, "cgroup.subtree_control", word) < 0)
+			*flags[i] = false;
+	}
+}
+
 /* "+cpu +memory +pids" in every group from the root down to ours. */
 static int
 enable(struct cgroups *g, const char *root, struct error **e)
 {
 	cleanup_free char *path = xstrdup(root),
 			  *have = cgroup_text(root, "cgroup.controllers");
-	bool *flags[CGROUP_TREES] = { &g->cpu, &g->memory, &g->pids };
-	const char *at = g->name;
+	bool *const flags[CGROUP_TREES] = { &g->cpu, &g->memory, &g->pids };
 
 	for (size_t i = 0; i < CGROUP_TREES; i++)
 		*flags[i] = has_word(have, wanted[i]);
-	for (;;) {
-		const char *slash = strchrnul(at, '/');
+	hand_down(path, flags);
+	for (const char *at = g->name, *end; *at; at = *end ? end + 1 : end) {
 		char *next;
 
-		/* one by one: a controller that cannot be had takes no other with it */
-		for (size_t i = 0; i < CGROUP_TREES; i++) {
-			char word[16];
-
-			snprintf(word, sizeof(word), "+%s", wanted[i]);
-			if (*flags[i] && put(path, "cgroup.subtree_control", word) < 0)
-				*flags[i] = false;
-		}
-		if (at > g->name && !at[-1])
-			break;
-		xasprintf(&next, "%s/%.*s", path, (int)(slash - at), at);
+		end = strchrnul(at, '/');
+		xasprintf(&next, "%s/%.*s", path, (int)(end - at), at);
 		free(path);
 		path = next;
 		if (mkdir(path, 0755) < 0 && errno != EEXIST)
 			return fail_sys(e, "make the cgroup %s", path);
-		if (!*slash) {
-			for (size_t i = 0; i < CGROUP_TREES; i++) {
-				char word[16];
-
-				snprintf(word, sizeof(word), "+%s", wanted[i]);
-				if (*flags[i] && put(path, "cgroup.subtree_control", word) < 0)
-					*flags[i] = false;
-			}
-			break;
-		}
-		at = slash + 1;
+		hand_down(path, flags);
 	}
 	g->n = 1;
 	g->tree[0].controllers = "cpu memory pids";

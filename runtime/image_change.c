@@ -43,6 +43,17 @@ hex_and_rest(const char *value, char ret_hex[HEX_SIZE])
 	return value[n] ? value + n + 1 : value + n;
 }
 
+/* A layer's directory in the job's; `path` is where it is. */
+static int
+job_layer(int job, const char *hex, char path[static 16 + HEX_SIZE], struct error **e)
+{
+	int dir;
+
+	snprintf(path, 16 + HEX_SIZE, "layers/%s", hex);
+	dir = dir_open(job, path);
+	return dir < 0 ? fail_sys(e, "open layer %.12s", hex) : dir;
+}
+
 /* trusted.* needs CAP_SYS_ADMIN, which the child that reads the tar must not have. */
 static int
 opaque_mark(struct images *s, int job, const char *value, struct error **e)
@@ -55,11 +66,12 @@ opaque_mark(struct images *s, int job, const char *value, struct error **e)
 		return fail(e, WHY_INTERNAL, "the unpacking process names no layer: %s", value);
 	if (faccessat(s->layers, hex, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0; /* it will not be taken, for it is here */
-	snprintf(path, sizeof path, "layers/%s", hex);
-	layer = dir_open(job, path);
-	dir = layer < 0 ? -1 : dir_open(layer, rest);
-	if (dir < 0) /* a later entry of the tar put something else there */
-		return layer < 0 ? fail_sys(e, "open layer %s", hex) : 0;
+	layer = job_layer(job, hex, path, e);
+	if (layer < 0)
+		return -1;
+	dir = dir_open(layer, rest);
+	if (dir < 0)
+		return 0; /* a later entry of the tar put something else there */
 	if (fsetxattr(dir, "trusted.overlay.opaque", "y", 1, 0) < 0)
 		return fail_sys(e, "mark %s of layer %.12s as opaque", rest, hex);
 	return 0;
@@ -79,10 +91,9 @@ sum_keep(struct images *s, int job, const char *value, struct error **e)
 		return fail(e, WHY_INTERNAL, "the unpacking process names no sum: %s", value);
 	if (faccessat(s->layers, hex, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0; /* it will not be taken, for it is here */
-	snprintf(path, sizeof path, "layers/%s", hex);
-	dir = dir_open(job, path);
+	dir = job_layer(job, hex, path, e);
 	if (dir < 0)
-		return fail_sys(e, "open layer %.12s", hex);
+		return -1;
 	if (image_layer_sum_keep(dir, sum, false) == 0)
 		return 0;
 	return errno == ENOTSUP ? 0 : fail_sys(e, "note the sum of layer %.12s", hex);
@@ -97,10 +108,9 @@ layer_take(struct images *s, int job, const char *value, struct error **e)
 
 	if (!image_layer_item(value, hex, &bytes))
 		return fail(e, WHY_INTERNAL, "the unpacking process names no layer: %s", value);
-	snprintf(path, sizeof path, "layers/%s", hex);
-	dir = dir_open(job, path);
+	dir = job_layer(job, hex, path, e);
 	if (dir < 0)
-		return fail_sys(e, "open layer %.12s", hex);
+		return -1;
 	/* the same content may have come by another job meanwhile: either will do */
 	if (renameat2(job, path, s->layers, hex, RENAME_NOREPLACE) == 0)
 		image_sync_took(s, hex);

@@ -267,8 +267,7 @@ index_choose(const json_t *index, const char **ret_digest, struct error **e)
 	if (!json_is_array(list) || json_array_size(list) > 1000)
 		return fail(e, WHY_INVALID,
 			    "the index's manifests are no list, or a very long one");
-	json_array_foreach((json_t *)list, i, d)
-	{
+	json_array_foreach((json_t *)list, i, d) {
 		const json_t *p = json_object_get(d, "platform");
 		const char *os = image_text_of(p, "os"),
 			   *arch = image_text_of(p, "architecture");

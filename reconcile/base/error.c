@@ -13,9 +13,8 @@
 #undef fail_with
 
 static const struct why_facts facts[WHY_COUNT] = {
-	[WHY_NONE] = { "NONE", 200, "", 0, false },
-#define ERR(name, http, reason, exit, retry) \
-	[WHY_##name] = { #name, http, reason, exit, retry },
+	[WHY_NONE] = { 200, "" },
+#define ERR(name, http, reason) [WHY_##name] = { http, reason },
 #include "errors.def"
 #undef ERR
 };

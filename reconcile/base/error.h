@@ -14,7 +14,7 @@
 
 enum why {
 	WHY_NONE,
-#define ERR(name, http, reason, exit, retry) WHY_##name,
+#define ERR(name, http, reason) WHY_##name,
 #include "errors.def"
 #undef ERR
 	WHY_COUNT
@@ -27,11 +27,8 @@ struct error {
 };
 
 struct why_facts {
-	const char *name;
 	int http;
 	const char *reason; /* Kubernetes' word for it */
-	int exit;
-	bool retry; /* may go away by itself */
 };
 
 /* All return -1, so that failing is one statement. */

@@ -7,6 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Neither absent nor empty. */
+static inline bool
+str_given(const char *s)
+{
+	return s && *s;
+}
+
 /* Absent (NULL) and empty are the same. */
 static inline bool
 str_is(const char *a, const char *b)

@@ -266,6 +266,17 @@ take(struct stream *s, struct log *l, const struct w_pod *pod, const char *at, s
 	}
 }
 
+/* What is left without a newline is a line. */
+static void
+stream_end(struct stream *s, struct log *l, const struct w_pod *pod)
+{
+	if (s->len)
+		record(s, l, pod, "", 0, true);
+	flush(l, pod);
+	sys(close, s->fd);
+	s->fd = -1;
+}
+
 static bool
 pump(struct init *in, struct stream *s, struct log *l)
 {
@@ -283,12 +294,7 @@ pump(struct init *in, struct stream *s, struct log *l)
 		flush(l, pod);
 		return true;
 	}
-	/* At its end (a terminal says so with EIO): the unfinished line is one. */
-	if (s->len)
-		record(s, l, pod, "", 0, true);
-	flush(l, pod);
-	sys(close, s->fd);
-	s->fd = -1;
+	stream_end(s, l, pod); /* a terminal says so with EIO */
 	return false;
 }
 
@@ -307,12 +313,8 @@ log_drain(struct init *in, struct stream *s, struct log *l)
 		;
 	if (s->fd < 0)
 		return;
-	/* Somebody outside still holds it: the run is over all the same. */
-	if (s->len)
-		record(s, l, pod, "", 0, true);
-	flush(l, pod);
-	sys(close, s->fd);
-	s->fd = -1;
+	stream_end(s, l,
+		   pod); /* somebody outside still holds it: the run is over all the same */
 }
 
 /* The text of the last lines of this run, at most `room` bytes: 80 lines and 2048 bytes are

@@ -1,6 +1,6 @@
 /* tree.h -- the mount API by descriptors, for mount.c and volume.c. */
-#ifndef KEDGE_TREE_H
-#define KEDGE_TREE_H
+#ifndef KEDGE_INIT_TREE_H
+#define KEDGE_INIT_TREE_H
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>

@@ -15,8 +15,8 @@
  * NUL or separator.  Both ends are the same user on the same machine, but a kedge-init
  * outlives upgrades of the hand: fields are only ever added at the end, under a new W_VERSION.
  */
-#ifndef KEDGE_WIRE_H
-#define KEDGE_WIRE_H
+#ifndef KEDGE_INIT_WIRE_H
+#define KEDGE_INIT_WIRE_H
 #include <stdint.h>
 
 enum {

@@ -139,6 +139,21 @@ logs_of() { # the folder of web's log in pod $1
 	every t
 }
 
+@test "what is served can be discovered: the group of each route and kind" {
+	local group
+	run curl_ http://localhost/apis
+	for group in $(sed -nE 's|.*"/apis/([a-z0-9.]+)/.*|\1|p; s|^RESOURCE.*"([a-z0-9]+\.[a-z0-9.]+)",.*|\1|p' \
+		"$ROOT/daemon/routes.def" "$ROOT/reconcile/resources.def" | sort -u); do
+		has "\"name\":\"$group\""
+	done
+	t() {
+		run $K api-resources --no-headers
+		matches '^tokenreviews +authentication.k8s.io/v1 +false +TokenReview$' || return 1
+		matches '^selfsubjectreviews +authentication.k8s.io/v1 +false +SelfSubjectReview$'
+	}
+	every t
+}
+
 @test "what is not there is said as Kubernetes says it" {
 	t() {
 		run $K get pod nosuch

@@ -76,11 +76,7 @@ check_after(bool must_be_new)
 	new = says(s, "new");
 	assert_true(new || says(s, "old"));
 	assert_true(new || !must_be_new);
-	assert_int_equal(images_sweep(s, NULL), 0);
-	ingest_has(0);
-	assert_int_equal(entries("names"), 1);
-	assert_int_equal(entries("configs/sha256"), 2);
-	assert_int_equal(entries("layers/sha256"), 1);
+	store_is_tidy(s, 1, 1);
 	images_close(s);
 	scratch_remove(dir);
 }
@@ -168,11 +164,7 @@ check_removed(int there)
 	is = image_find(s, "a") != NULL;
 	assert_true(there < 0 || is == there);
 	assert_true(!is || says(s, "old"));
-	assert_int_equal(images_sweep(s, NULL), 0);
-	ingest_has(0);
-	assert_int_equal(entries("names"), is);
-	assert_int_equal(entries("configs/sha256"), is ? 2 : 0);
-	assert_int_equal(entries("layers/sha256"), is);
+	store_is_tidy(s, is, is);
 	images_close(s);
 	scratch_remove(dir);
 }

@@ -50,6 +50,17 @@ ingest_has(int n)
 	assert_int_equal(entries("ingest"), n);
 }
 
+/* Of so many images and layers there is all, and nothing else. */
+static inline void
+store_is_tidy(struct images *s, int images, int layers)
+{
+	assert_int_equal(images_sweep(s, NULL), 0);
+	ingest_has(0);
+	assert_int_equal(entries("names"), images);
+	assert_int_equal(entries("configs/sha256"), 2 * images); /* a record, and its config */
+	assert_int_equal(entries("layers/sha256"), layers);
+}
+
 static inline struct images *
 open_good(void)
 {

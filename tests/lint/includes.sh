@@ -1,6 +1,7 @@
 #!/bin/bash
 # Includes point one way: daemon -> reconcile -> reconcile/base; only the hand's
-# files -> runtime, netproxy -> reconcile/base; base includes nothing of ours.
+# files -> runtime, netproxy -> reconcile/base; base includes nothing of ours.  And a header that
+# is included is read: its guard is its own.
 cd "$(dirname "$0")/../.." || exit 1
 
 # Every "..." include of the files of a folder, as FILE INCLUDED (a path from the root).
@@ -22,10 +23,15 @@ check() {
 	out=$(includes "$@" | awk -v bad="$bad" '$2 ~ bad')
 	[ -z "$out" ] && echo "ok $n - $name" || { echo "not ok $n - $name"; echo "$out" | sed 's/^/# /'; }
 }
-echo "1..5"
+echo "1..6"
 check "base includes nothing of ours but base" '^(daemon|runtime|netproxy)/|^reconcile/[^/]*$' reconcile/base
 check "reconcile includes neither daemon nor runtime nor netproxy" '^(daemon|runtime|netproxy)/' reconcile
 check "runtime includes only itself and base" '^(daemon|netproxy)/|^reconcile/[^/]*$' runtime
 check "netproxy includes only itself and base" '^(daemon|runtime)/|^reconcile/[^/]*$' netproxy
 check "in daemon only the hand's files include runtime and netproxy" '^(runtime|netproxy)/' \
 	$(git ls-files daemon | grep -v '^daemon/hand')
+
+# Two headers with one guard: whoever includes both has only the first.
+twice=$(git grep -h '^#ifndef KEDGE_[A-Z0-9_]*_H$' -- '*.h' | sort | uniq -d)
+[ -z "$twice" ] && echo "ok 6 - no two headers have the same guard" ||
+	{ echo "not ok 6 - no two headers have the same guard"; echo "$twice" | sed 's/^/# /'; }

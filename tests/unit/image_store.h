@@ -1,6 +1,6 @@
 /* image_store.h -- each test has an image store of its own, in a scratch directory. */
-#ifndef KEDGE_IMAGE_STORE_H
-#define KEDGE_IMAGE_STORE_H
+#ifndef KEDGE_TEST_IMAGE_STORE_H
+#define KEDGE_TEST_IMAGE_STORE_H
 #include "image_kit.h"
 
 static char *dir;

@@ -63,8 +63,7 @@ slow_plain(const json_t *v)
 
 	if (json_is_array(v)) {
 		out = json_array();
-		json_array_foreach(v, i, kid)
-		{
+		json_array_foreach(v, i, kid) {
 			if (!slow_is(kid, "delete") && !slow_is(kid, "replace"))
 				json_array_append_new(out, slow_plain(kid));
 		}
@@ -73,8 +72,7 @@ slow_plain(const json_t *v)
 	if (!json_is_object(v))
 		return json_deep_copy(v);
 	out = json_object();
-	json_object_foreach((json_t *)v, k, kid)
-	{
+	json_object_foreach((json_t *)v, k, kid) {
 		if (*k != '$' && !json_is_null(kid))
 			json_object_set_new(out, k, slow_plain(kid));
 	}
@@ -90,14 +88,12 @@ slow_order(json_t *all, const json_t *order, const json_t *live, const char *key
 	json_t *item;
 
 	for (size_t o = 0; o < json_array_size(order); o++)
-		json_array_foreach(all, n, item)
-		{
+		json_array_foreach(all, n, item) {
 			if (slow_same(item, json_array_get(order, o), key) &&
 			    slow_index(said, item, key) < 0)
 				json_array_append(said, item);
 		}
-	json_array_foreach(all, n, item)
-	{
+	json_array_foreach(all, n, item) {
 		if (slow_index(order, item, key) < 0)
 			json_array_append(rest, item);
 	}
@@ -128,15 +124,13 @@ slow_items(const json_t *target, const json_t *patch, const json_t *order, const
 	json_t *all = json_deep_copy(target), *item;
 	size_t i;
 
-	json_array_foreach(patch, i, item)
-	{
+	json_array_foreach(patch, i, item) {
 		if (slow_is(item, "replace")) {
 			json_decref(all);
 			return slow_plain(patch);
 		}
 	}
-	json_array_foreach(patch, i, item)
-	{
+	json_array_foreach(patch, i, item) {
 		int at = slow_index(all, item, key);
 
 		if (slow_is(item, "delete")) {
@@ -161,8 +155,7 @@ slow_values(const json_t *target, const json_t *patch, const json_t *order, cons
 	size_t i;
 
 	for (int f = 0; f < 2; f++)
-		json_array_foreach(from[f], i, item)
-		{
+		json_array_foreach(from[f], i, item) {
 			if (slow_index(all, item, NULL) < 0 && slow_index(gone, item, NULL) < 0)
 				json_array_append(all, item);
 		}
@@ -213,8 +206,7 @@ slow_map(const json_t *target, const json_t *patch)
 		json_decref(out);
 		return slow_is(patch, "delete") ? json_object() : slow_plain(patch);
 	}
-	json_object_foreach((json_t *)target, k, v)
-	{
+	json_object_foreach((json_t *)target, k, v) {
 		bool kept = !keep;
 
 		for (i = 0; i < json_array_size(keep); i++)
@@ -222,8 +214,7 @@ slow_map(const json_t *target, const json_t *patch)
 		if (!kept)
 			json_object_del(out, k);
 	}
-	json_object_foreach((json_t *)patch, k, v)
-	{
+	json_object_foreach((json_t *)patch, k, v) {
 		const char *slash = *k == '$' ? strchr(k, '/') : NULL;
 
 		if (*k != '$' || (slash && !json_object_get(patch, slash + 1)))

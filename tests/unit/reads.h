@@ -49,6 +49,16 @@ yaml(struct reading *r, const char *text)
 	return yaml_read(text, strlen(text), &r->arena, &r->cs);
 }
 
+static inline struct tree *
+json_good(struct reading *r, const char *text)
+{
+	struct tree *t = json_read(text, strlen(text), &r->arena, &r->cs);
+
+	if (!t)
+		fail_msg("not JSON: %s", text);
+	return t;
+}
+
 static inline const char *
 json_of(struct reading *r, const struct tree *t)
 {

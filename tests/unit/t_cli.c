@@ -261,30 +261,6 @@ times_are_read_as_kubectl_reads_them(void **state)
 	assert_int_equal(cli_duration("-5s"), -1);
 }
 
-static void
-ages_look_as_kubectls_do(void **state)
-{
-	static const struct {
-		int64_t s;
-		const char *text;
-	} rows[] = {
-		{ 0, "0s" },         { 119, "119s" },
-		{ 120, "2m" },       { 125, "2m5s" },
-		{ 600, "10m" },      { 10799, "179m" },
-		{ 10800, "3h" },     { 11100, "3h5m" },
-		{ 8 * 3600, "8h" },  { 47 * 3600, "47h" },
-		{ 48 * 3600, "2d" }, { 49 * 3600, "2d1h" },
-		{ 9 * 86400, "9d" }, { 800 * 86400LL, "2y70d" },
-	};
-	struct arena a = { 0 };
-	struct cli_call c = { .arena = &a };
-
-	(void)state;
-	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-		assert_string_equal(cli_age(&c, rows[i].s * 1000), rows[i].text);
-	arena_free(&a);
-}
-
 /* ---- YAML ---- */
 
 static void
@@ -303,8 +279,7 @@ same(json_t *j, const struct tree *t, const char *yaml)
 		fail_msg("a scalar changed its type in\n%s", yaml);
 	if (json_is_object(j)) {
 		assert_int_equal(t->type, N_MAP);
-		json_object_foreach(j, key, v)
-		{
+		json_object_foreach(j, key, v) {
 			if (!tree_get(t, key))
 				fail_msg("key \"%s\" was lost in\n%s", key, yaml);
 			same(v, tree_get(t, key), yaml);
@@ -312,8 +287,7 @@ same(json_t *j, const struct tree *t, const char *yaml)
 	}
 	if (json_is_array(j)) {
 		assert_int_equal(t->type, N_LIST);
-		json_array_foreach(j, i, v)
-		{
+		json_array_foreach(j, i, v) {
 			assert_non_null(kid);
 			same(v, kid, yaml);
 			kid = kid->next;
@@ -516,7 +490,6 @@ main(void)
 		cmocka_unit_test(what_is_not_understood_is_said_with_a_suggestion),
 		cmocka_unit_test(every_row_of_the_tables_is_complete),
 		cmocka_unit_test(times_are_read_as_kubectl_reads_them),
-		cmocka_unit_test(ages_look_as_kubectls_do),
 		cmocka_unit_test(yaml_looks_as_kubectls_does),
 		cmocka_unit_test(every_nasty_string_survives_as_yaml),
 		cmocka_unit_test(any_value_survives_as_yaml),

@@ -5,16 +5,6 @@
 #include "reconcile/managed.h"
 #include "reconcile/patch_tree.h"
 
-static struct tree *
-json(struct reading *r, const char *text)
-{
-	struct tree *t = json_read(text, strlen(text), &r->arena, &r->cs);
-
-	if (!t)
-		fail_msg("not JSON: %s", text);
-	return t;
-}
-
 #define SPEC(spec)                                                               \
 	"{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\"}," \
 	"\"spec\":" spec "}"
@@ -30,7 +20,7 @@ the_fields_of_an_object_are_its_leaves(void **s)
 	    "\"k:{\\\"containerPort\\\":80,\\\"protocol\\\":\\\"TCP\\\"}\":{\".\":{},"
 	    "\"f:containerPort\":{}}}}}}}";
 	READING(r);
-	struct tree *t = json(
+	struct tree *t = json_good(
 	    &r,
 	    "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\",\"uid\":"
 	    "\"u\","
@@ -40,7 +30,8 @@ the_fields_of_an_object_are_its_leaves(void **s)
 	    "\"ports\":[{\"containerPort\":80}]}]},\"status\":{\"phase\":\"Running\"}}");
 
 	(void)s;
-	assert_true(tree_same(fieldset_changed(pod_kind(), NULL, t, &r.arena), json(&r, want)));
+	assert_true(
+	    tree_same(fieldset_changed(pod_kind(), NULL, t, &r.arena), json_good(&r, want)));
 	assert_true(fieldset_empty(fieldset_changed(pod_kind(), t, t, &r.arena)));
 }
 
@@ -63,11 +54,11 @@ sets_are_told_as_paths(void **s)
 	struct paths p = { 0 };
 
 	(void)s;
-	fieldset_each(json(&r,
-			   "{\"f:spec\":{\"f:replicas\":{},\"f:ports\":{\"k:{\\\"port\\\":80,"
-			   "\\\"protocol\\\":\\\"TCP\\\"}\":{\".\":{},\"f:name\":{}}}},"
-			   "\"f:metadata\":{\"f:finalizers\":{\"v:\\\"a/b\\\"\":{}}}}"),
-		      add_path, &p);
+	fieldset_each(
+	    json_good(&r, "{\"f:spec\":{\"f:replicas\":{},\"f:ports\":{\"k:{\\\"port\\\":80,"
+			  "\\\"protocol\\\":\\\"TCP\\\"}\":{\".\":{},\"f:name\":{}}}},"
+			  "\"f:metadata\":{\"f:finalizers\":{\"v:\\\"a/b\\\"\":{}}}}"),
+	    add_path, &p);
 	assert_string_equal(buf_text(&p.text),
 			    ".spec.replicas .spec.ports[port=80,protocol=\"TCP\"].name "
 			    ".metadata.finalizers[=\"a/b\"]");
@@ -96,11 +87,12 @@ sets_are_joined_and_parted(void **s)
 	for (size_t i = 0; i < sizeof set_rows / sizeof *set_rows; i++) {
 		const struct set_row *w = &set_rows[i];
 		READING(r);
-		struct tree *x = json(&r, w->x), *y = json(&r, w->y);
+		struct tree *x = json_good(&r, w->x), *y = json_good(&r, w->y);
 
-		assert_true(tree_same(fieldset_union(x, y, &r.arena), json(&r, w->both)));
-		assert_true(tree_same(fieldset_minus(x, y, &r.arena), json(&r, w->minus)));
-		assert_true(tree_same(fieldset_common(x, y, &r.arena), json(&r, w->common)));
+		assert_true(tree_same(fieldset_union(x, y, &r.arena), json_good(&r, w->both)));
+		assert_true(tree_same(fieldset_minus(x, y, &r.arena), json_good(&r, w->minus)));
+		assert_true(
+		    tree_same(fieldset_common(x, y, &r.arena), json_good(&r, w->common)));
 	}
 }
 
@@ -159,7 +151,7 @@ a_story_of_three_managers(void **s)
 		bool put = *st->who == '=', force = *st->who == '!';
 		struct managed_by by = { &resources[RES_pod], st->who + (put || force),
 					 1700000000000 };
-		struct tree *said = json(&r, st->spec);
+		struct tree *said = json_good(&r, st->spec);
 		struct managed_apply out = { 0 };
 
 		if (put) {
@@ -180,9 +172,10 @@ a_story_of_three_managers(void **s)
 			live = out.merged;
 			managed = out.managed;
 		}
-		if (!tree_same(tree_get(live, "spec"), tree_get(json(&r, st->want), "spec")))
+		if (!tree_same(tree_get(live, "spec"),
+			       tree_get(json_good(&r, st->want), "spec")))
 			fail_msg("step %zu: %s", i, json_of(&r, live));
-		assert_true(managed_is_sound(json(&r, managed)));
+		assert_true(managed_is_sound(json_good(&r, managed)));
 	}
 }
 
@@ -195,18 +188,20 @@ items_that_cannot_be_told_apart_are_not_applied(void **s)
 	assert_string_equal(
 	    fieldset_objection(
 		pod_kind(),
-		json(&r, SPEC("{\"containers\":[{\"name\":\"a\"},{\"name\":\"a\"}]}")),
+		json_good(&r, SPEC("{\"containers\":[{\"name\":\"a\"},{\"name\":\"a\"}]}")),
 		&r.arena),
 	    ".spec.containers: each item needs a different name");
 	assert_string_equal(
 	    fieldset_objection(
 		pod_kind(),
-		json(&r,
-		     SPEC("{\"containers\":[{\"name\":\"a\",\"env\":[{\"value\":\"x\"}]}]}")),
+		json_good(
+		    &r,
+		    SPEC("{\"containers\":[{\"name\":\"a\",\"env\":[{\"value\":\"x\"}]}]}")),
 		&r.arena),
 	    ".spec.containers.env: each item needs a different name");
 	assert_null(fieldset_objection(
-	    pod_kind(), json(&r, SPEC("{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"}]}")),
+	    pod_kind(),
+	    json_good(&r, SPEC("{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"}]}")),
 	    &r.arena));
 }
 
@@ -215,12 +210,13 @@ static void
 nothing_is_lost_of_what_cannot_be_told_apart(void **s)
 {
 	READING(r);
-	struct tree *live =
-	    json(&r, SPEC("{\"containers\":[{\"name\":\"a\",\"env\":[{\"name\":\"X\",\"value\":"
-			  "\"1\"},{\"name\":\"X\",\"value\":\"2\"}]}]}"));
+	struct tree *live = json_good(
+	    &r, SPEC("{\"containers\":[{\"name\":\"a\",\"env\":[{\"name\":\"X\",\"value\":"
+		     "\"1\"},{\"name\":\"X\",\"value\":\"2\"}]}]}"));
 	struct tree *out = fieldset_merge(
 	    pod_kind(), live,
-	    json(&r, SPEC("{\"containers\":[{\"name\":\"a\",\"env\":[{\"name\":\"Y\"}]}]}")),
+	    json_good(&r,
+		      SPEC("{\"containers\":[{\"name\":\"a\",\"env\":[{\"name\":\"Y\"}]}]}")),
 	    &r.arena);
 
 	(void)s;
@@ -234,14 +230,14 @@ managers_do_not_grow_without_end(void **s)
 {
 	READING(r);
 	const char *managed = NULL;
-	struct tree *live = json(&r, SPEC("{}"));
+	struct tree *live = json_good(&r, SPEC("{}"));
 	size_t n = 0;
 
 	(void)s;
 	for (int i = 0; i < 40; i++) {
 		const char *name = arena_printf(&r.arena, "m%d", i);
 		struct managed_by by = { &resources[RES_pod], name, 1700000000000 };
-		struct tree *next = json(
+		struct tree *next = json_good(
 		    &r, arena_printf(&r.arena,
 				     SPEC("{\"nodeSelector\":{\"a\":\"%d\"},\"hostname\":\"h\","
 					  "\"containers\":[{\"name\":\"c%d\"}]}"),
@@ -250,7 +246,7 @@ managers_do_not_grow_without_end(void **s)
 		managed = managed_update(&by, managed, live, next, &r.arena);
 		live = fieldset_merge(pod_kind(), live, next, &r.arena);
 	}
-	for (const struct tree *t = json(&r, managed)->kids; t; t = t->next)
+	for (const struct tree *t = json_good(&r, managed)->kids; t; t = t->next)
 		n++;
 	assert_true(n <= 11);
 }
@@ -273,8 +269,8 @@ the_oldest_by_time_are_merged(void **s)
 			 "\"2020-01-01T00:00:%02dZ\",\"fieldsV1\":{\"f:data\":{\"f:k%d\":{}}}}",
 			 i ? "," : "[", i, i == 10 ? "Apply" : "Update", 50 - i, i);
 	buf_adds(&managed, "]");
-	out = managed_update(&by, buf_text(&managed), json(&r, "{\"data\":{\"x\":\"1\"}}"),
-			     json(&r, "{\"data\":{\"x\":\"2\"}}"), &r.arena);
+	out = managed_update(&by, buf_text(&managed), json_good(&r, "{\"data\":{\"x\":\"1\"}}"),
+			     json_good(&r, "{\"data\":{\"x\":\"2\"}}"), &r.arena);
 	assert_non_null(strstr(
 	    out, "{\"manager\":\"ancient-changes\",\"operation\":\"Update\",\"apiVersion\":"
 		 "\"v1\",\"time\":\"2020-01-01T00:00:42Z\",\"fieldsType\":\"FieldsV1\","
@@ -311,11 +307,12 @@ many_managers_and_many_fields_take_no_more_memory_than_they_are(void **s)
 			 "\"f:other%d\":{}}}}",
 			 i ? "," : "[", i, i / 60, i % 60, i, i);
 	buf_adds(&managed, "]");
-	t = json(&r, buf_text(&was));
+	t = json_good(&r, buf_text(&was));
 	before = r.arena.bytes;
-	out = managed_update(&by, buf_text(&managed), t, json(&r, buf_text(&is)), &r.arena);
+	out =
+	    managed_update(&by, buf_text(&managed), t, json_good(&r, buf_text(&is)), &r.arena);
 	assert_in_range(r.arena.bytes - before, 1, MOST);
-	for (t = json(&r, out)->kids; t; t = t->next)
+	for (t = json_good(&r, out)->kids; t; t = t->next)
 		n++;
 	assert_in_range(n, 2, 65);
 	/* Nobody's field is lost, though the oldest managers became one. */

@@ -7,20 +7,10 @@
 
 enum { ROUNDS = 3000 };
 
-static struct tree *
-json(struct reading *r, const char *text)
-{
-	struct tree *t = json_read(text, strlen(text), &r->arena, &r->cs);
-
-	if (!t)
-		fail_msg("not JSON: %s", text);
-	return t;
-}
-
 static void
 same(struct reading *r, const struct tree *got, const char *want, const char *patch)
 {
-	if (!tree_same(got, json(r, want)))
+	if (!tree_same(got, json_good(r, want)))
 		fail_msg("patched with %s it is %s, not %s", patch, json_of(r, got), want);
 }
 
@@ -52,7 +42,9 @@ merge_patches_do_as_the_rfc_says(void **s)
 	for (size_t i = 0; i < sizeof merges / sizeof *merges; i++) {
 		READING(r);
 
-		same(&r, patch_merge(json(&r, merges[i][0]), json(&r, merges[i][1]), &r.arena),
+		same(&r,
+		     patch_merge(json_good(&r, merges[i][0]), json_good(&r, merges[i][1]),
+				 &r.arena),
 		     merges[i][2], merges[i][1]);
 	}
 }
@@ -124,8 +116,8 @@ json_patches_do_as_the_rfc_says(void **s)
 		READING(r);
 		cleanup_error struct error *e = NULL;
 		const char *want = patches[i][2];
-		struct tree *target = json(&r, patches[i][0]), *out = NULL;
-		int rc = patch_json(target, json(&r, patches[i][1]), &out, &r.arena, &e);
+		struct tree *target = json_good(&r, patches[i][0]), *out = NULL;
+		int rc = patch_json(target, json_good(&r, patches[i][1]), &out, &r.arena, &e);
 
 		if (*want != '!' && rc == 0)
 			same(&r, out, want, patches[i][1]);
@@ -149,8 +141,8 @@ a_json_patch_cannot_grow_without_bound(void **s)
 		buf_addf(&text, "%s{\"op\":\"copy\",\"from\":\"\",\"path\":\"/x%d\"}",
 			 i ? "," : "", i);
 	buf_adds(&text, "]");
-	assert_int_equal(patch_json(json(&r, "{\"a\":[1,2,3]}"), json(&r, buf_text(&text)),
-				    &out, &r.arena, &e),
+	assert_int_equal(patch_json(json_good(&r, "{\"a\":[1,2,3]}"),
+				    json_good(&r, buf_text(&text)), &out, &r.arena, &e),
 			 -1);
 	assert_int_equal(e->why, WHY_TOO_LARGE);
 	buf_adds(&deep, "[");
@@ -161,8 +153,9 @@ a_json_patch_cannot_grow_without_bound(void **s)
 		buf_adds(&deep, "/a\",\"value\":{\"a\":{}}}");
 	}
 	buf_adds(&deep, "]");
-	assert_int_equal(
-	    patch_json(json(&r, "{}"), json(&r, buf_text(&deep)), &out, &r.arena, &e2), -1);
+	assert_int_equal(patch_json(json_good(&r, "{}"), json_good(&r, buf_text(&deep)), &out,
+				    &r.arena, &e2),
+			 -1);
 	assert_non_null(strstr(error_text(e2), "100 levels"));
 }
 
@@ -185,8 +178,8 @@ moving_much_often_is_too_much(void **s)
 		buf_addf(&text, "%s{\"op\":\"move\",\"from\":\"/a%d\",\"path\":\"/a%d\"}",
 			 i ? "," : "[", i, i + 1);
 	buf_adds(&text, "]");
-	assert_int_equal(patch_json(json(&r, buf_text(&target)), json(&r, buf_text(&text)),
-				    &out, &r.arena, &e),
+	assert_int_equal(patch_json(json_good(&r, buf_text(&target)),
+				    json_good(&r, buf_text(&text)), &out, &r.arena, &e),
 			 -1);
 	assert_int_equal(e->why, WHY_TOO_LARGE);
 	assert_non_null(strstr(error_text(e), "walk over too much"));
@@ -282,9 +275,9 @@ strategic_patches_do_as_kubernetes_does(void **s)
 		READING(r);
 		cleanup_error struct error *e = NULL;
 		const char *want = strategic[i][2];
-		struct tree *target = json(&r, strategic[i][0]), *out = NULL;
-		int rc = patch_strategic(pod_spec_kind(), target, json(&r, strategic[i][1]),
-					 &out, &r.arena, &e);
+		struct tree *target = json_good(&r, strategic[i][0]), *out = NULL;
+		int rc = patch_strategic(pod_spec_kind(), target,
+					 json_good(&r, strategic[i][1]), &out, &r.arena, &e);
 
 		if (*want != '!' && rc == 0)
 			same(&r, out, want, strategic[i][1]);
@@ -316,8 +309,9 @@ lists_of_words_are_merged_as_sets(void **s)
 		READING(r);
 		struct tree *out = NULL;
 
-		assert_int_equal(patch_strategic(object_meta_kind(), json(&r, sets[i][0]),
-						 json(&r, sets[i][1]), &out, &r.arena, NULL),
+		assert_int_equal(patch_strategic(object_meta_kind(), json_good(&r, sets[i][0]),
+						 json_good(&r, sets[i][1]), &out, &r.arena,
+						 NULL),
 				 0);
 		same(&r, out, sets[i][2], sets[i][1]);
 	}
@@ -361,7 +355,7 @@ static struct tree *
 tree_of(struct reading *r, json_t *v)
 {
 	char *text = json_dumps(v, JSON_ENCODE_ANY);
-	struct tree *t = json(r, text);
+	struct tree *t = json_good(r, text);
 
 	free(text);
 	return t;
@@ -373,13 +367,11 @@ merge_diff(const json_t *a, const json_t *b)
 	json_t *out = json_object(), *v;
 	const char *k;
 
-	json_object_foreach((json_t *)a, k, v)
-	{
+	json_object_foreach((json_t *)a, k, v) {
 		if (!json_object_get(b, k))
 			json_object_set_new(out, k, json_null());
 	}
-	json_object_foreach((json_t *)b, k, v)
-	{
+	json_object_foreach((json_t *)b, k, v) {
 		json_t *was = json_object_get(a, k);
 
 		if (was && json_is_object(was) && json_is_object(v))
@@ -440,14 +432,12 @@ json_diff(json_t *ops, const char *path, json_t *a, json_t *b)
 	if (json_equal(a, b)) {
 		op_add(ops, "test", path, b);
 	} else if (json_is_object(a) && json_is_object(b)) {
-		json_object_foreach(a, k, v)
-		{
+		json_object_foreach(a, k, v) {
 			escape(at, path, k);
 			if (!json_object_get(b, k))
 				op_add(ops, "remove", at, NULL);
 		}
-		json_object_foreach(b, k, v)
-		{
+		json_object_foreach(b, k, v) {
 			escape(at, path, k);
 			if (json_object_get(a, k))
 				json_diff(ops, at, json_object_get(a, k), v);
@@ -592,8 +582,7 @@ two_way_list(json_t *out, const char *name, const char *key, const json_t *a, co
 	char directive[200];
 	size_t i;
 
-	json_array_foreach(b, i, item)
-	{
+	json_array_foreach(b, i, item) {
 		int at = slow_index(a, item, key);
 		json_t *d = at < 0 ? json_deep_copy(item)
 				   : two_way(json_array_get(a, (size_t)at), item);
@@ -605,8 +594,7 @@ two_way_list(json_t *out, const char *name, const char *key, const json_t *a, co
 				      json_pack("{s:O}", key, json_object_get(item, key)));
 		json_decref(d);
 	}
-	json_array_foreach(a, i, item)
-	{
+	json_array_foreach(a, i, item) {
 		if (slow_index(b, item, key) < 0)
 			json_array_append_new(changes,
 					      json_pack("{s:s,s:O}", "$patch", "delete", key,
@@ -627,13 +615,11 @@ two_way(const json_t *a, const json_t *b)
 	json_t *out = json_object(), *v;
 	const char *k, *key;
 
-	json_object_foreach((json_t *)a, k, v)
-	{
+	json_object_foreach((json_t *)a, k, v) {
 		if (!json_object_get(b, k))
 			json_object_set_new(out, k, json_null());
 	}
-	json_object_foreach((json_t *)b, k, v)
-	{
+	json_object_foreach((json_t *)b, k, v) {
 		json_t *was = json_object_get(a, k);
 
 		if (was && slow_list(k, &key) == 1)
@@ -682,8 +668,7 @@ decorate(json_t *o)
 	void *tmp;
 	const char *k, *key;
 
-	json_object_foreach_safe(o, tmp, k, v)
-	{
+	json_object_foreach_safe(o, tmp, k, v) {
 		size_t i;
 		json_t *item;
 		char directive[200];
@@ -693,8 +678,7 @@ decorate(json_t *o)
 		if (json_is_object(v)) {
 			decorate(v);
 		} else if (slow_list(k, &key) == 1) {
-			json_array_foreach(v, i, item)
-			{
+			json_array_foreach(v, i, item) {
 				decorate(item);
 			}
 			snprintf(directive, sizeof directive, "$setElementOrder/%s", k);
@@ -759,8 +743,8 @@ many_items_cost_no_more_each_than_few(void **s)
 	}
 	buf_adds(&a, "]}");
 	buf_adds(&p, "],\"containers\":[{\"name\":\"c5\",\"$patch\":\"delete\"}]}");
-	assert_int_equal(patch_strategic(pod_spec_kind(), json(&r, buf_text(&a)),
-					 json(&r, buf_text(&p)), &out, &r.arena, NULL),
+	assert_int_equal(patch_strategic(pod_spec_kind(), json_good(&r, buf_text(&a)),
+					 json_good(&r, buf_text(&p)), &out, &r.arena, NULL),
 			 0);
 	for (const struct tree *t = out->kids->kids; t; t = t->next)
 		n++;

@@ -140,7 +140,7 @@ endpoint_hash(const struct one *o, size_t i)
 {
 	uint64_t h = addr_hash(o->hash, o->at[i].ip);
 
-	return hash_bytes(h, &o->at[i].port, sizeof o->at[i].port);
+	return hash_hard(h, &o->at[i].port, sizeof o->at[i].port);
 }
 
 /* Affinity: who was sent to an endpoint goes there again while the set knows them. */
@@ -282,7 +282,7 @@ entrance(struct one *o, enum entry from, uint32_t ip, uint16_t port, bool gate)
 void
 nft_service(const struct rules_net *net, const struct np_service *s, struct chains *out)
 {
-	struct one o = { .s = s, .hash = hash_str(0, s->id) };
+	struct one o = { .s = s, .hash = hash_hard(0, s->id, strlen(s->id)) };
 	char name[RULES_NAME], ip[LINK_TEXT];
 
 	if (!s->n || rules_leave_out(net, s))

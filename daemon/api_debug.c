@@ -6,8 +6,28 @@
  */
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/pod_parts.h"
+#include "../reconcile/pod_security.h"
 #include "api_write.h"
 #include <string.h>
+
+enum { CONTAINERS_MOST = 500 }; /* ephemeral ones of a pod, which keeps them all */
+
+/* A volume that it mounts and the pod has not; NULL: there is none. */
+static const char *
+strange_volume(const struct pod_spec *s, const struct container *c, size_t *ret_place)
+{
+	for (size_t i = 0; i < c->volumeMounts.n; i++) {
+		const char *name = c->volumeMounts.at[i].name;
+		bool known = false;
+
+		for (size_t k = 0; k < s->volumes.n && !known; k++)
+			known = str_is(s->volumes.at[k].name, name);
+		*ret_place = i;
+		if (!known)
+			return name;
+	}
+	return NULL;
+}
 
 /* What is wrong with it beyond the rows; NULL: nothing. */
 static const char *
@@ -15,6 +35,8 @@ objection(const struct pod *pod, const struct container *c, struct arena *a)
 {
 	static const char forbidden[] =
 	    "%s: Forbidden: cannot be set for an Ephemeral Container";
+	size_t at = 0;
+	const char *volume = strange_volume(pod->spec, c, &at);
 	const char *what =
 	    c->lifecycle        ? "lifecycle"
 	    : c->livenessProbe  ? "livenessProbe"
@@ -31,6 +53,8 @@ objection(const struct pod *pod, const struct container *c, struct arena *a)
 	    !pod_part_named(pod->spec, c->targetContainerName))
 		return arena_printf(a, "targetContainerName: Not found: \"%s\"",
 				    c->targetContainerName);
+	if (volume)
+		return arena_printf(a, "volumeMounts[%zu].name: Not found: \"%s\"", at, volume);
 	return NULL;
 }
 
@@ -45,9 +69,17 @@ append(struct call *call, struct pod *pod, const struct tree *list)
 
 	for (const struct tree *t = list ? list->kids : NULL; t; t = t->next)
 		more++;
+	if (n + more > CONTAINERS_MOST) {
+		call_refuse(call, WHY_INVALID,
+			    "Pod \"%s\" is invalid: spec.ephemeralContainers: Too many: %zu: "
+			    "must have at most %d items",
+			    call->name, n + more, CONTAINERS_MOST);
+		return false;
+	}
 	at = arena_zalloc(&call->arena, (n + more + 1) * sizeof *at);
 	if (n)
 		memcpy(at, spec->ephemeralContainers.at, n * sizeof *at);
+	spec->ephemeralContainers.at = at; /* so that those before it are seen by name */
 	for (const struct tree *t = list ? list->kids : NULL; t; t = t->next) {
 		const struct container *c =
 		    schema_decode(container_kind(), t, SCHEMA_LENIENT, &call->arena, &cs);
@@ -76,10 +108,23 @@ append(struct call *call, struct pod *pod, const struct tree *list)
 			return false;
 		}
 		at[n++] = *c;
+		spec->ephemeralContainers.n = n;
 	}
-	spec->ephemeralContainers.at = at;
-	spec->ephemeralContainers.n = n;
 	return true;
+}
+
+/* The Pod Security Standards of its namespace hold for what comes later, too. */
+static const char *
+security_refuses(struct api_edit *ed, const struct pod *pod)
+{
+	struct call *c = ed->call;
+	const struct object *ns = store_find(c->api->store, RES_namespace, "", c->ns);
+	const struct pairs *labels = ns ? &ns->metadata->labels : NULL;
+
+	c->security.enforce_policy = pod_policy_of(labels, "enforce", &c->arena).text;
+	c->security.audit_violations =
+	    pod_security_violations(labels, pod->metadata, pod->spec, &c->arena);
+	return pod_security_refuses(&ed->snap, pod, &c->arena);
 }
 
 void
@@ -91,6 +136,7 @@ debug_patch(struct call *c)
 	struct action a = { .verb = ACT_UPDATE, .kind = "pod", .ns = c->ns, .name = c->name };
 	const struct tree *t, *spec;
 	struct api_edit ed;
+	const char *why;
 	struct pod *pod;
 
 	if (!edit_open(&ed, c))
@@ -108,6 +154,11 @@ debug_patch(struct call *c)
 	pod = object_clone(o, &c->arena);
 	if (!append(c, pod, tree_get(spec, "ephemeralContainers")))
 		return;
+	why = security_refuses(&ed, pod);
+	if (why) {
+		call_refuse(c, WHY_FORBIDDEN, "%s", why);
+		return;
+	}
 	a.why = edit_why(&ed);
 	a.body = pod;
 	if (!edit_carry(&ed, &a))

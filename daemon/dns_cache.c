@@ -47,7 +47,7 @@ dns_cache_new(size_t max_bytes, uint64_t seed)
 uint64_t
 dns_key_hash(const struct dns_key *k, uint64_t seed)
 {
-	return hash_bytes(seed ^ k->type, k->name.at, k->name.len);
+	return hash_hard(seed ^ k->type, k->name.at, k->name.len);
 }
 
 bool

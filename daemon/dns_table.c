@@ -54,7 +54,7 @@ node_slot(const struct dns_table *t, uint64_t h, const uint8_t *name, size_t len
 const struct dns_node *
 dns_table_find(const struct dns_table *t, const uint8_t *name, size_t len)
 {
-	return t->cap ? *node_slot(t, hash_bytes(t->seed, name, len), name, len) : NULL;
+	return t->cap ? *node_slot(t, hash_hard(t->seed, name, len), name, len) : NULL;
 }
 
 static void
@@ -91,7 +91,7 @@ folder_of(const struct dns_table *t, const uint8_t *name, size_t *len)
 static struct dns_node *
 node_get(struct dns_table *t, const uint8_t *name, size_t len)
 {
-	uint64_t h = hash_bytes(t->seed, name, len);
+	uint64_t h = hash_hard(t->seed, name, len);
 	const uint8_t *folder;
 	struct dns_node *x, **slot;
 
@@ -144,7 +144,7 @@ node_settle(struct dns_table *t, struct dns_node *x)
 		struct dns_node *up = NULL;
 
 		if (folder) {
-			up = *node_slot(t, hash_bytes(t->seed, folder, len), folder, len);
+			up = *node_slot(t, hash_hard(t->seed, folder, len), folder, len);
 			assert(up && up->below);
 			up->below--;
 		}

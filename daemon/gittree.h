@@ -9,7 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { GITTREE_ID = 20, GITTREE_DEPTH_MAX = 64, GITTREE_FILES_MAX = 100000 };
+enum {
+	GITTREE_ID = 20,
+	GITTREE_DEPTH_MAX = 64,
+	GITTREE_FILES_MAX = 100000,
+	GITTREE_FOLDERS_MAX = 100000
+};
 /* What is said beyond the two, by the daemon and by kedge validate. */
 #define GITTREE_TOO_DEEP                                                                     \
 	"is too deep: 64 folders within each other are the most: move it up, or name it in " \

@@ -49,7 +49,7 @@ struct folder {
 struct walk {
 	struct sources *s;
 	struct arena arena; /* ignore lists: of this walk only */
-	size_t files;
+	size_t files, folders;
 	bool directory;
 	bool new_names; /* an object may have come that was not there before */
 	struct error **e;
@@ -354,6 +354,14 @@ get_folder(struct walk *k, struct folder *old, const git_oid *id, const char *pa
 		*ret = old;
 		return 0;
 	}
+	/* Seven small objects can stand for a million folders, one within the other. */
+	if (++k->folders > GITTREE_FOLDERS_MAX)
+		return fail(
+		    k->e, WHY_INVALID,
+		    "one folder too many: kedge looks into at most %d of a source: "
+		    "split it (each source with a path of its own), or name what has no "
+		    "manifests in .kedgeignore",
+		    GITTREE_FOLDERS_MAX);
 	if (mirror_get(k->s->mirror, id, GIT_OBJECT_TREE, &o, k->e))
 		return -1;
 	d = xcalloc(1, sizeof *d);

@@ -50,8 +50,8 @@ read_object(struct batch *b, const git_oid *id, git_object_t want, const char *p
 		return fail_git(e, rc, "%s: cannot be read (try git fsck)", *path ? path : "/");
 	if (git_odb_object_type(o) != want) {
 		git_odb_object_free(o);
-		return fail(e, WHY_INVALID, "%s: is not a %s (try git fsck)", path,
-			    git_object_type2string(want));
+		return fail(e, WHY_INVALID, "%s: is not a %s (try git fsck)",
+			    *path ? path : "/", git_object_type2string(want));
 	}
 	*ret = o;
 	return 0;

@@ -164,7 +164,7 @@ endpoint_hash(const struct one *o, size_t i)
 {
 	uint64_t h = addr_hash(o->hash, o->at[i].ip);
 
-	return hash_bytes(h, &o->at[i].port, sizeof o->at[i].port);
+	return hash_hard(h, &o->at[i].port, sizeof o->at[i].port);
 }
 
 /* Affinity: who was sent to an endpoint goes there again while the set knows them. */
@@ -305,7 +305,9 @@ entrance(struct one *o, enum entry from, addr ip, uint16_t port, bool gate)
 void
 nft_service(const struct rules_net *net, const struct np_service *s, struct chains *out)
 {
-	struct one o = { .s = s, .w = &all_words[s->v6], .hash = hash_str(0, s->id) };
+	struct one o = { .s = s,
+			 .w = &all_words[s->v6],
+			 .hash = hash_hard(0, s->id, strlen(s->id)) };
 	char name[RULES_NAME], ip[ADDR_TEXT];
 
 	if (!s->n || rules_leave_out(net, s))

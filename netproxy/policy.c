@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Says who refused: not the program (port-unreachable), but the administrator. */
 static const char *const refuse[2] = { "REJECT --reject-with icmp-admin-prohibited",
@@ -17,7 +18,8 @@ static const char *const refuse[2] = { "REJECT --reject-with icmp-admin-prohibit
 static void
 part_chain(const struct np_part *p, char to[static RULES_NAME])
 {
-	snprintf(to, RULES_NAME, "KDG-H-%016jx", (uintmax_t)hash_str(p->egress, p->id));
+	snprintf(to, RULES_NAME, "KDG-H-%016jx",
+		 (uintmax_t)hash_hard(p->egress, p->id, strlen(p->id)));
 }
 
 static void
@@ -57,7 +59,7 @@ tree_name(const void *ctx, addr key, unsigned bits, char to[static RULES_NAME])
 		rules_tree_name(t->root, addr_bits(t->v6), key, bits, to);
 		return;
 	}
-	h = hash_bytes(addr_hash(t->id, key), &bits, sizeof bits);
+	h = hash_hard(addr_hash(t->id, key), &bits, sizeof bits);
 	snprintf(to, RULES_NAME, "KDG-A-%016jx", (uintmax_t)h);
 }
 
@@ -214,7 +216,7 @@ net_text(const struct addr_range *n, char side, char to[static NET_TEXT])
 static void
 block_chain(uint64_t id, size_t i, char to[static RULES_NAME])
 {
-	snprintf(to, RULES_NAME, "KDG-B-%016jx", (uintmax_t)hash_bytes(id, &i, sizeof i));
+	snprintf(to, RULES_NAME, "KDG-B-%016jx", (uintmax_t)hash_hard(id, &i, sizeof i));
 }
 
 static void
@@ -290,14 +292,14 @@ void
 policy_text_part(const struct rules_net *net, const struct np_part *p, struct chains *out)
 {
 	char side = p->egress ? 'd' : 's', name[RULES_NAME], to[RULES_NAME];
-	uint64_t id = hash_str(p->egress, p->id);
+	uint64_t id = hash_hard(p->egress, p->id, strlen(p->id));
 	struct chain *c;
 
 	if (!p->n)
 		return; /* nobody jumps to it */
 	for (size_t i = 0; i < p->n; i++) {
 		const struct np_rule *r = &p->rules[i];
-		uint64_t h = hash_bytes(id, &i, sizeof i);
+		uint64_t h = hash_hard(id, &i, sizeof i);
 
 		snprintf(to, sizeof to, "KDG-A-%016jx", (uintmax_t)h);
 		if (!r->anyone && (r->npods || r->nblocks))
@@ -308,8 +310,7 @@ policy_text_part(const struct rules_net *net, const struct np_part *p, struct ch
 	for (size_t i = 0; i < p->n; i++) {
 		const struct np_rule *r = &p->rules[i];
 
-		snprintf(to, sizeof to, "KDG-A-%016jx",
-			 (uintmax_t)hash_bytes(id, &i, sizeof i));
+		snprintf(to, sizeof to, "KDG-A-%016jx", (uintmax_t)hash_hard(id, &i, sizeof i));
 		if (!r->anyone && !r->npods && !r->nblocks)
 			continue; /* a selector that means nobody */
 		admit(net, r, to, c);

@@ -268,7 +268,8 @@ struct tree {
 void
 rules_service_chain(const struct np_service *s, char kind, char to[static RULES_NAME])
 {
-	snprintf(to, RULES_NAME, "KDG-%c-%016jx", kind, (uintmax_t)hash_str(0, s->id));
+	snprintf(to, RULES_NAME, "KDG-%c-%016jx", kind,
+		 (uintmax_t)hash_hard(0, s->id, strlen(s->id)));
 }
 
 /* By address and port, to a chain of the service. */

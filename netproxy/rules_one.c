@@ -116,8 +116,8 @@ members_of(const struct np_service *s, bool local, struct member *m)
 		if (local && s->endpoints[i].away)
 			continue;
 		x->at = s->endpoints[i];
-		x->hash = addr_hash(hash_str(0, s->id), x->at.ip);
-		x->hash = hash_bytes(x->hash, &x->at.port, sizeof x->at.port);
+		x->hash = addr_hash(hash_hard(0, s->id, strlen(s->id)), x->at.ip);
+		x->hash = hash_hard(x->hash, &x->at.port, sizeof x->at.port);
 		x->group = (x->hash >> 40) & (groups - 1);
 		snprintf(x->chain, sizeof x->chain, "KDG-E-%016jx", (uintmax_t)x->hash);
 		all++;

@@ -18,7 +18,9 @@ struct written {
 static const struct action **
 slot(const struct written *w, const struct action *a)
 {
-	uint64_t h = hash_str(hash_str(hash_str(0, a->kind), a->ns), a->name);
+	uint64_t h = hash_secret(a->name, strlen(a->name));
+
+	h = hash_hard(hash_hard(h, a->kind, strlen(a->kind)), a->ns, strlen(a->ns));
 
 	for (size_t i = h & (w->cap - 1);; i = (i + 1) & (w->cap - 1)) {
 		const struct action *b = w->at[i];

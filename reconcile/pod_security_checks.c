@@ -5,6 +5,7 @@
  */
 #include "base/buf.h"
 #include "controllers.h"
+#include "pod_parts.h"
 #include "pod_security.h"
 #include "workload.h"
 
@@ -17,7 +18,7 @@ struct names {
 struct look { /* at one pod */
 	const struct object_meta *meta;
 	const struct pod_spec *spec;
-	const struct container **c; /* init containers first, as Kubernetes visits them */
+	const struct container **c; /* in the order of pod_parts, as Kubernetes visits them */
 	size_t nc;
 	int minor;
 	struct arena *a;
@@ -619,11 +620,9 @@ containers_of(struct look *k)
 {
 	const struct pod_spec *s = k->spec;
 
-	k->c = arena_alloc(k->a, (s->initContainers.n + s->containers.n + 1) * sizeof *k->c);
-	for (size_t i = 0; i < s->initContainers.n; i++)
-		k->c[k->nc++] = &s->initContainers.at[i];
-	for (size_t i = 0; i < s->containers.n; i++)
-		k->c[k->nc++] = &s->containers.at[i];
+	k->c = arena_alloc(k->a, (pod_parts(s) + 1) * sizeof *k->c);
+	for (; k->nc < pod_parts(s); k->nc++)
+		k->c[k->nc] = pod_part(s, k->nc);
 }
 
 const char *

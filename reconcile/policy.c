@@ -112,7 +112,7 @@ policy_part(const struct network_policy *np, bool egress, const struct pod *pod,
 		}
 	if (n > PARTS_READABLE)
 		return arena_printf(a, "%s:ingress-x%016llx", name,
-				    (unsigned long long)hash_str(0, buf_text(&text)));
+				    (unsigned long long)hash_hard(0, text.at, text.len));
 	return arena_printf(a, "%s:ingress%s", name, buf_text(&text));
 }
 

@@ -373,7 +373,8 @@ read_message(struct reader *r, const struct kind *k, struct bytes b)
 
 		if (t && t->type == N_MAP && k->fields[i].type != T_OBJ) {
 			members_open(&map, r->a); /* the last of a key counts */
-			members_add_all(&map, t);
+			for (const struct tree *x = t->kids; x; x = x->next)
+				members_put(&map, x->key, x);
 			t = members_close(&map, N_MAP);
 		}
 		if (t)

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { PARTS_MOST = 10000 }; /* of what is wanted; a rule of 3 MiB can have 10^17 */
+
 /* One verb on one thing. */
 struct part {
 	const char *verb;
@@ -71,6 +73,7 @@ struct escalation {
 	const struct rbac_rules *held;
 	struct lacking *at;
 	size_t n;
+	double parts; /* looked at, or what would have been */
 };
 
 static bool
@@ -107,11 +110,60 @@ want(struct escalation *x, const struct part *p)
 	add_lacking(x, p);
 }
 
+static bool
+strs_within(const struct strs *held, const struct strs *wanted,
+	    bool (*has)(const struct strs *, const char *))
+{
+	for (size_t i = 0; i < wanted->n; i++)
+		if (!has(held, wanted->at[i]))
+			return false;
+	return true;
+}
+
+static bool
+star_or_has(const struct strs *held, const char *s)
+{
+	return strs_has(held, "*") || strs_has(held, s);
+}
+
+/* Does the one rule cover each part of the other? */
+static bool
+covers_all(const struct policy_rule *held, const struct policy_rule *r)
+{
+	if (!strs_within(&held->verbs, &r->verbs, star_or_has))
+		return false;
+	if (r->nonResourceURLs.n &&
+	    (held->resourceNames.n ||
+	     !strs_within(&held->nonResourceURLs, &r->nonResourceURLs, url_covered)))
+		return false;
+	return !r->apiGroups.n || !r->resources.n ||
+	       (strs_within(&held->apiGroups, &r->apiGroups, star_or_has) &&
+		strs_within(&held->resources, &r->resources, resource_covered) &&
+		(!held->resourceNames.n ||
+		 (r->resourceNames.n &&
+		  strs_within(&held->resourceNames, &r->resourceNames, strs_has))));
+}
+
+static double
+parts_of(const struct policy_rule *r)
+{
+	double names = r->resourceNames.n ? (double)r->resourceNames.n : 1;
+
+	return (double)r->verbs.n * ((double)r->apiGroups.n * (double)r->resources.n * names +
+				     (double)r->nonResourceURLs.n);
+}
+
 static void
 want_rule(struct escalation *x, const struct policy_rule *r)
 {
 	struct part p = { 0 };
 
+	for (size_t i = 0; i < x->held->n; i++)
+		if (covers_all(x->held->at[i], r))
+			return;
+	x->parts += parts_of(r);
+	if (x->parts > PARTS_MOST)
+		return;
 	for (size_t g = 0; g < r->apiGroups.n; g++)
 		for (size_t k = 0; k < r->resources.n; k++)
 			for (size_t v = 0; v < r->verbs.n; v++) {
@@ -181,7 +233,14 @@ rbac_escalation(const struct rbac *r, const struct user *u, const char *ns,
 
 	for (size_t i = 0; i < wanted->n; i++)
 		want_rule(&x, wanted->at[i]);
-	if (x.n)
+	if (x.parts > PARTS_MOST)
+		text =
+		    arena_printf(a,
+				 "user \"%s\" is attempting to grant more than %d RBAC "
+				 "permissions that no single rule held covers: name fewer in "
+				 "one role",
+				 u->name, PARTS_MOST);
+	else if (x.n)
 		text = told(&x, u, a);
 	for (size_t i = 0; i < x.n; i++)
 		buf_done(&x.at[i].verbs);

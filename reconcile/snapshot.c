@@ -41,7 +41,9 @@ struct snapshot_index {
 static uint64_t
 key_hash(struct key k)
 {
-	return hash_str(hash_str(hash_str(0, k.a), k.b), k.c);
+	uint64_t h = hash_secret(k.a, strlen(k.a));
+
+	return hash_hard(hash_hard(h, k.b, strlen(k.b)), k.c, strlen(k.c));
 }
 
 static struct group *

@@ -18,6 +18,7 @@ enum {
 	MOST_BYTES = 3 << 20,
 	MOST_DEPTH = 100,
 	MOST_ALIASED = 10000, /* nodes that aliases stand for */
+	MOST_TAGS = 100,      /* %TAG lines: libyaml holds each against all others */
 	FEW_KEYS = 16,        /* up to here comparing each with each is the fastest */
 };
 
@@ -495,11 +496,38 @@ bad_utf8(const char *text, size_t len)
 	return NULL;
 }
 
+/* The line of %TAG that is one too many, or NULL. */
+static const char *
+odd_tag(const char *text, size_t len)
+{
+	const char *at = text, *end = text + len;
+	size_t n = 0;
+
+	while ((at = memmem(at, (size_t)(end - at), "%TAG", 4))) {
+		if ((at == text || at[-1] == '\n' || at[-1] == '\r') && ++n > MOST_TAGS)
+			break;
+		at += 4;
+	}
+	return at;
+}
+
+static void
+complain_at(struct complaints *cs, const char *text, const char *at, const char *what)
+{
+	int line = 1, col = 1;
+
+	for (const char *p = text; p < at; p++) {
+		line += *p == '\n';
+		col = *p == '\n' ? 1 : col + ((*p & 0xc0) != 0x80);
+	}
+	complain(cs, line, col, NULL, "%s", what);
+}
+
 static bool
 text_ok(const char *text, size_t len, struct complaints *cs)
 {
 	const char *bad;
-	int line = 1, col = 1;
+	char what[80];
 
 	if (len > MOST_BYTES) {
 		complain(cs, 1, 1, NULL, "the file has %.1f MiB; more than 3 MiB are not read",
@@ -507,14 +535,17 @@ text_ok(const char *text, size_t len, struct complaints *cs)
 		return false;
 	}
 	bad = bad_utf8(text, len);
+	if (bad) {
+		snprintf(what, sizeof what,
+			 "the byte 0x%02x is not UTF-8: save the file as UTF-8",
+			 (unsigned char)*bad);
+		complain_at(cs, text, bad, what);
+		return false;
+	}
+	bad = odd_tag(text, len);
 	if (!bad)
 		return true;
-	for (const char *p = text; p < bad; p++) {
-		line += *p == '\n';
-		col = *p == '\n' ? 1 : col + ((*p & 0xc0) != 0x80);
-	}
-	complain(cs, line, col, NULL, "the byte 0x%02x is not UTF-8: save the file as UTF-8",
-		 (unsigned char)*bad);
+	complain_at(cs, text, bad, "more than 100 %TAG lines are not read");
 	return false;
 }
 

@@ -97,7 +97,7 @@ addr_hash(uint64_t h, addr a)
 {
 	uint32_t v4 = (uint32_t)a;
 
-	return addr_v6(a) ? hash_bytes(h, &a, sizeof a) : hash_bytes(h, &v4, sizeof v4);
+	return addr_v6(a) ? hash_hard(h, &a, sizeof a) : hash_hard(h, &v4, sizeof v4);
 }
 
 bool

@@ -132,6 +132,26 @@ typing() {
 	has "spec.ephemeralContainers: Forbidden: cannot be set on create"
 }
 
+# debugged NAMESPACE POD CONTAINERS-AS-JSON: what the API says to it
+debugged() {
+	curl -s --unix-socket "$KEDGE_SOCKET" -X PATCH -H 'Content-Type: application/strategic-merge-patch+json' \
+		-d "{\"spec\":{\"ephemeralContainers\":$3}}" "http://x/api/v1/namespaces/$1/pods/$2/ephemeralcontainers"
+}
+
+@test "the Pod Security Standards hold for it, and a name is one container's" {
+	k create namespace strict
+	k label namespace strict pod-security.kubernetes.io/enforce=baseline
+	pod calm box:1 '["/bin/talk", "wait"]' | k -n strict create -f -
+	wait_for 10 "it runs" sh -c 'kedge get pod calm -n strict --no-headers | grep -q Running'
+	run debugged strict calm '[{"name":"root","image":"tools:1","securityContext":{"capabilities":{"add":["NET_ADMIN"]}}}]'
+	has 'pods \"calm\" is forbidden: violates PodSecurity \"baseline:latest\": non-default capabilities (container \"root\" must not include \"NET_ADMIN\" in securityContext.capabilities.add)'
+	run debugged strict calm '[{"name":"two","image":"tools:1"},{"name":"two","image":"tools:1"}]'
+	[ "$(kedge get pod calm -n strict -o json | jq -c '[.spec.ephemeralContainers[].name]')" = '["two"]' ]
+	run debugged strict calm '[{"name":"deep","image":"tools:1","volumeMounts":[{"name":"none","mountPath":"/x"}]}]'
+	has 'spec.ephemeralContainers[1].volumeMounts[0].name: Not found: \"none\"'
+	k delete namespace strict
+}
+
 @test "all of it goes with the pod" {
 	drop web
 	wait_for 10 "it is gone" sh -c '! kedge get pod web 2>/dev/null | grep -q .'

@@ -74,34 +74,6 @@ a_buf_is_always_terminated_and_holds_bytes(void **s)
 	free(mine);
 }
 
-/* Keys that somebody picked for it: all of them meet at one place. */
-static void
-a_map_is_not_slowed_down_by_whoever_picks_its_keys(void **s)
-{
-	enum { KEYS = 700, SIZE = 1024 };
-	struct map m = { 0 };
-	char key[16];
-	int n = 0;
-
-	(void)s;
-	for (int i = 0; n < KEYS; i++) {
-		snprintf(key, sizeof key, "k%d", i);
-		if (hash_str(0, key) % SIZE == 7) {
-			map_put(&m, key, &m);
-			n++;
-		}
-	}
-	assert_int_equal(m.cap, SIZE);
-	assert_true(m.stirred);
-	n = 0;
-	for (struct map_slot *slot = map_first(&m); slot; slot = map_next(&m, slot)) {
-		n += slot->hash % SIZE == 7;
-		assert_ptr_equal(map_get(&m, slot->key), &m);
-	}
-	assert_in_range(n, 0, KEYS / 10);
-	map_done(&m);
-}
-
 static void
 a_map_finds_what_was_put_and_not_what_was_deleted(void **s)
 {
@@ -134,6 +106,55 @@ a_map_finds_what_was_put_and_not_what_was_deleted(void **s)
 	assert_null(map_first(&m));
 }
 
+/* Whoever can compute where a key comes to lie sends such as all lie in one place. */
+static void
+keys_that_were_sought_out_do_not_meet(void **s)
+{
+	enum { KEYS = 1000, LOW = 0x3ff };
+	struct map m = { 0 };
+	size_t met = 0;
+	char key[24];
+
+	for (unsigned i = 0; m.n < KEYS; i++) {
+		snprintf(key, sizeof key, "k%u", i);
+		if (!(hash_str(0, key) & LOW))
+			map_put(&m, key, s);
+	}
+	for (struct map_slot *slot = map_first(&m); slot; slot = map_next(&m, slot))
+		met += !(slot->hash & LOW);
+	assert_true(met < KEYS / 20);
+	map_done(&m);
+}
+
+static void
+a_map_lists_its_keys_in_the_order_they_came(void **s)
+{
+	struct map m = { 0 };
+	struct map_slot *slot;
+	char key[24];
+	int next = 100;
+
+	for (int i = 0; i < 200; i++) {
+		snprintf(key, sizeof key, "k%d", i);
+		map_put(&m, key, s);
+		if (i < 100)
+			map_del(&m, key);
+	}
+	for (slot = map_first(&m); slot; slot = map_next(&m, slot)) {
+		snprintf(key, sizeof key, "k%d", next++);
+		assert_string_equal(slot->key, key);
+	}
+	assert_int_equal(next, 200);
+	/* Of one that is filled and emptied for good nothing stays. */
+	for (int i = 0; i < 100000; i++) {
+		snprintf(key, sizeof key, "x%d", i);
+		map_put(&m, key, s);
+		assert_ptr_equal(map_del(&m, key), s);
+	}
+	assert_true(m.cap <= 512 && m.n == 100);
+	map_done(&m);
+}
+
 static void
 a_hash_depends_on_every_byte_and_the_seed(void **s)
 {
@@ -142,6 +163,22 @@ a_hash_depends_on_every_byte_and_the_seed(void **s)
 	assert_true(hash_str(0, "abc") != hash_str(1, "abc"));
 	assert_true(hash_str(0, "abc") != hash_str(0, "abd"));
 	assert_true(hash_str(0, "") != hash_bytes(0, "\0", 1));
+}
+
+/* Names of chains are made of it; the numbers are the reference implementation's. */
+static void
+a_hard_hash_is_siphash(void **s)
+{
+	static const unsigned char bytes[] = {
+		0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
+	};
+
+	(void)s;
+	assert_true(hash_hard(7, "abc", 3) == UINT64_C(0x4fb01780f8a572ec));
+	assert_true(hash_hard(0, bytes, sizeof bytes) == UINT64_C(0xd0567cd44e891363));
+	assert_true(hash_hard(0, "", 0) == UINT64_C(0x1e924b9d737700d7));
+	assert_true(hash_secret("abc", 3) == hash_secret("abc", 3));
+	assert_true(hash_secret("abc", 3) != hash_hard(0, "abc", 3));
 }
 
 static void
@@ -228,8 +265,10 @@ main(void)
 		T(a_large_piece_gets_a_block_of_its_own),
 		T(a_buf_is_always_terminated_and_holds_bytes),
 		T(a_map_finds_what_was_put_and_not_what_was_deleted),
-		T(a_map_is_not_slowed_down_by_whoever_picks_its_keys),
+		T(keys_that_were_sought_out_do_not_meet),
+		T(a_map_lists_its_keys_in_the_order_they_came),
 		T(a_hash_depends_on_every_byte_and_the_seed),
+		T(a_hard_hash_is_siphash),
 		T(an_address_is_four_numbers_and_a_range_has_bits),
 		T(an_error_grows_outwards_and_keeps_its_cause),
 		T(who_does_not_ask_is_not_told),

@@ -434,6 +434,43 @@ what_is_granted_must_be_held(void **state)
 	}
 }
 
+/* n of "k0", "k1", ...: each a thing that nobody has heard of */
+static struct strs
+many(size_t n, struct arena *a)
+{
+	const char **at = arena_alloc(a, n * sizeof *at);
+
+	for (size_t i = 0; i < n; i++)
+		at[i] = arena_printf(a, "k%zu", i);
+	return (struct strs){ at, n };
+}
+
+/* A rule of a few kilobytes can stand for a thousand million permissions. */
+static void
+a_rule_that_multiplies_is_judged_quickly(void **s)
+{
+	struct world w = { 0 };
+	const struct user u = { "ann", "", NULL, 0 };
+	struct policy_rule rule = { 0 };
+	const struct policy_rule *at[] = { &rule };
+	const struct rbac_rules rules = { at, 1 };
+
+	(void)s;
+	rule.verbs = rule.apiGroups = rule.resources = many(1000, &w.a);
+	ready(&w);
+	assert_string_equal(
+	    rbac_escalation(w.index, &u, "", &rules, &w.a),
+	    "user \"ann\" is attempting to grant more than 10000 RBAC "
+	    "permissions that no single rule held covers: name fewer in one role");
+	rbac_free(w.index);
+	add_role(&w, "", "r", &rule, 1);
+	add_binding(&w, "", "b", "ClusterRole", "r",
+		    (struct subject){ .kind = "User", .name = "ann" });
+	ready(&w);
+	assert_null(rbac_escalation(w.index, &u, "", &rules, &w.a));
+	done(&w);
+}
+
 /* ---- paths ---- */
 
 static const struct {
@@ -549,6 +586,7 @@ main(void)
 		cmocka_unit_test(bindings_hold_where_they_are_and_say_why),
 		cmocka_unit_test(the_index_answers_as_a_walk_over_all_bindings),
 		cmocka_unit_test(what_is_granted_must_be_held),
+		cmocka_unit_test(a_rule_that_multiplies_is_judged_quickly),
 		cmocka_unit_test(a_path_is_read_as_kubernetes_reads_it),
 		cmocka_unit_test(defaults_are_repaired_by_adding),
 		cmocka_unit_test(a_role_gathers_the_rules_of_those_it_selects_once),

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "netproxy/link.h"
+#include "netproxy/rules_one.h"
 #include "reconcile/base/arena.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/map.h"
@@ -699,6 +700,22 @@ an_endpoint_named_twice_is_served_once(void **state)
 	chains_done(&c);
 }
 
+/* Of FNV-1a somebody computed, in seconds, what to call their Service so that its chain had the
+ * name of another's, whose clients it then got. */
+static void
+a_name_that_was_sought_out_is_no_way_to_anothers_chain(void **state)
+{
+	const struct np_service one = { .id = "default/web:http" },
+				two = { .id = "evil/t0van1gom9znvfzi4oyweg70:http" };
+	char a[RULES_NAME], b[RULES_NAME];
+
+	(void)state;
+	assert_true(hash_str(0, one.id) == hash_str(0, two.id));
+	rules_service_chain(&one, 'S', a);
+	rules_service_chain(&two, 'S', b);
+	assert_string_not_equal(a, b);
+}
+
 static void
 without_xt_recent_affinity_is_left_out(void **state)
 {
@@ -755,6 +772,7 @@ main(void)
 		cmocka_unit_test(one_endpoint_changes_two_chains_at_most),
 		cmocka_unit_test(the_order_endpoints_come_in_does_not_matter),
 		cmocka_unit_test(an_endpoint_named_twice_is_served_once),
+		cmocka_unit_test(a_name_that_was_sought_out_is_no_way_to_anothers_chain),
 		cmocka_unit_test(without_xt_recent_affinity_is_left_out),
 		cmocka_unit_test(no_name_is_longer_than_iptables_allows),
 	};

@@ -309,6 +309,46 @@ a_gone_repository_keeps_what_runs_and_comes_back(void **state)
 }
 
 static void
+a_commit_of_no_folder_says_so(void **state)
+{
+	struct world w;
+
+	(void)state;
+	repo_follow(&w);
+	sh(&w,
+	   "cd repo.git; b=$(git rev-parse main:web.yaml); "
+	   "c=$(printf 'tree %%s\\nauthor a <a@b> 1 +0000\\ncommitter a <a@b> 1 +0000\\n\\nx' "
+	   "$b | git hash-object -t commit -w --literally --stdin); echo $c >refs/heads/main");
+	assert_news(&w, SOURCE_FAILED, 5);
+	assert_string_equal(source_error(w.s, "main"), "/: is not a tree (try git fsck)");
+	assert_shows(&w, "web.yaml:web=1");
+	world_end(&w);
+}
+
+/* Each folder holds the next one ten times: a few objects, 111,111 folders. */
+static void
+a_bomb_of_folders_is_refused(void **state)
+{
+	struct world w;
+	char *got;
+
+	(void)state;
+	repo_follow(&w);
+	sh(&w,
+	   "cd repo.git; b=$(echo | git hash-object -w --stdin); "
+	   "t=$(printf '100644 blob %%s\\tREADME\\n' $b | git mktree); for i in 1 2 3 4 5; do "
+	   "t=$(for k in 0 1 2 3 4 5 6 7 8 9; do printf '040000 tree %%s\\td%%s\\n' $t $k; "
+	   "done | git mktree); done; "
+	   "git update-ref refs/heads/main $(git commit-tree $t -p main -m bomb)");
+	assert_news(&w, SOURCE_MOVED, 30);
+	got = world_show(&w, NULL);
+	assert_non_null(
+	    strstr(got, "one folder too many: kedge looks into at most 100000 of a source"));
+	free(got);
+	world_end(&w);
+}
+
+static void
 a_damaged_source_says_which_file(void **state)
 {
 	struct world w;
@@ -569,6 +609,8 @@ main(void)
 		cmocka_unit_test(links_and_submodules_are_named_with_their_path),
 		cmocka_unit_test(names_that_git_would_not_make_are_refused),
 		cmocka_unit_test(a_gone_repository_keeps_what_runs_and_comes_back),
+		cmocka_unit_test(a_commit_of_no_folder_says_so),
+		cmocka_unit_test(a_bomb_of_folders_is_refused),
 		cmocka_unit_test(a_damaged_source_says_which_file),
 		cmocka_unit_test(what_waits_for_good_ends_the_worker),
 		cmocka_unit_test(a_plain_folder_is_not_taken_for_a_repository),

@@ -233,6 +233,19 @@ text_that_is_not_utf8_is_refused_at_its_place(void **s)
 	reads_as("\xf0\x9f\x98\x80", "\"\xf0\x9f\x98\x80\"");
 }
 
+/* libyaml alone is busy with these for a minute. */
+static void
+a_bomb_of_tags_is_refused_quickly(void **s)
+{
+	cleanup_buf struct buf b = { 0 };
+
+	(void)s;
+	for (int i = 0; i < 200000; i++)
+		buf_addf(&b, "%%TAG !%x! a\n", i);
+	buf_adds(&b, "---\na: 1\n");
+	refused(buf_text(&b), "101:1: more than 100 %TAG lines are not read");
+}
+
 static void
 a_bomb_of_aliases_is_refused_quickly(void **s)
 {
@@ -368,6 +381,7 @@ main(void)
 		T(an_editors_mark_at_the_beginning_is_skipped),
 		T(a_tab_is_told_to_be_a_tab),
 		T(text_that_is_not_utf8_is_refused_at_its_place),
+		T(a_bomb_of_tags_is_refused_quickly),
 		T(a_bomb_of_aliases_is_refused_quickly),
 		T(a_hundred_levels_are_enough),
 		T(more_than_three_mebibytes_are_not_read),

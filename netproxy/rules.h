@@ -70,6 +70,7 @@ extern const struct rules_jump rules_jumps[RULES_JUMPS];
 #define RULES_FLAT   6  /* a tree's root is a plain list up to here, */
 #define RULES_LEAF   4  /* another node up to here, */
 #define RULES_STEP   2  /* else it asks for so many bits: 4 branches */
+#define RULES_DEPTH  8  /* of nodes below a root: nf_tables refuses chains nested 17 deep */
 #define RULES_GROUP  16 /* endpoints are tried one after another up to here */
 
 struct rules_net {

@@ -19,9 +19,9 @@ head_of(const struct rules_tree *t, size_t i, unsigned bits)
 	return addr_head(t->key(t->ctx, i), bits, t->bits);
 }
 
-void
-rules_tree_grow(const struct rules_tree *t, struct chain *c, size_t from, size_t n,
-		unsigned bits, size_t flat)
+static void
+grow(const struct rules_tree *t, struct chain *c, size_t from, size_t n, unsigned bits,
+     size_t flat, unsigned depth)
 {
 	size_t start[(1 << RULES_STEP) + 1], groups = 0;
 	char child[RULES_NAME];
@@ -31,7 +31,7 @@ rules_tree_grow(const struct rules_tree *t, struct chain *c, size_t from, size_t
 	       head_of(t, from, bits + RULES_STEP) ==
 		   head_of(t, from + n - 1, bits + RULES_STEP))
 		bits += RULES_STEP;
-	if (n <= flat || bits >= t->bits) {
+	if (n <= flat || bits >= t->bits || depth == RULES_DEPTH) {
 		for (size_t i = from; i < from + n; i++)
 			t->leaf(t->ctx, c, i);
 		return;
@@ -59,7 +59,14 @@ rules_tree_grow(const struct rules_tree *t, struct chain *c, size_t from, size_t
 		if (start[g + 1] - start[g] == 1)
 			continue;
 		t->name(t->ctx, head_of(t, start[g], bits), bits, child);
-		rules_tree_grow(t, chain_begin(t->out, t->table, child), start[g],
-				start[g + 1] - start[g], bits, RULES_LEAF);
+		grow(t, chain_begin(t->out, t->table, child), start[g], start[g + 1] - start[g],
+		     bits, RULES_LEAF, depth + 1);
 	}
+}
+
+void
+rules_tree_grow(const struct rules_tree *t, struct chain *c, size_t from, size_t n,
+		unsigned bits, size_t flat)
+{
+	grow(t, c, from, n, bits, flat, 0);
 }

@@ -12,6 +12,7 @@
 
 #include "netproxy/link.h"
 #include "netproxy/rules_one.h"
+#include "netproxy/rules_tree.h"
 #include "reconcile/base/arena.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/map.h"
@@ -716,6 +717,65 @@ a_name_that_was_sought_out_is_no_way_to_anothers_chain(void **state)
 	assert_string_not_equal(a, b);
 }
 
+static addr
+comb_key(const void *ctx, size_t i)
+{
+	const size_t *n = ctx;
+
+	return i + 1 < *n ? (addr)1 << (i * RULES_STEP) : (addr)1 << 127;
+}
+
+static void
+comb_leaf(const void *ctx, struct chain *c, size_t i)
+{
+	(void)ctx;
+	chain_rule(c, "-m comment --comment leaf%zu", i);
+}
+
+static void
+comb_branch(const void *ctx, struct chain *c, size_t i, addr key, unsigned bits,
+	    const char *child)
+{
+	(void)ctx;
+	(void)i;
+	(void)key;
+	(void)bits;
+	chain_rule(c, "-g %s", child);
+}
+
+static void
+comb_name(const void *ctx, addr key, unsigned bits, char to[static RULES_NAME])
+{
+	(void)ctx;
+	rules_tree_name("KDG-Y", 128, key, bits, to);
+}
+
+/* Addresses that part from each other one by one: each level of the tree leads to one more.
+ * nf_tables refuses what is too deep, and with it all that was to be committed. */
+static void
+no_choice_of_addresses_makes_a_tree_too_deep(void **state)
+{
+	const size_t n = 60;
+	struct chains out = { 0 };
+	const struct rules_tree t = { .out = &out,
+				      .bits = 128,
+				      .ctx = &n,
+				      .key = comb_key,
+				      .leaf = comb_leaf,
+				      .branch = comb_branch,
+				      .name = comb_name };
+	size_t leaves = 0;
+
+	(void)state;
+	rules_tree_grow(&t, chain_begin(&out, RULES_NAT, "KDG-Y"), 0, n, 0, RULES_FLAT);
+	assert_int_equal(out.n, 1 + RULES_DEPTH); /* each is below the one before it */
+	for (size_t i = 0; i < out.n; i++)
+		for (const char *p = buf_text(&out.at[i].body); (p = strstr(p, "leaf")); p++)
+			leaves++;
+	assert_int_equal(leaves, n);
+	chains_done(&out);
+}
+
 static void
 without_xt_recent_affinity_is_left_out(void **state)
 {
@@ -773,6 +833,7 @@ main(void)
 		cmocka_unit_test(the_order_endpoints_come_in_does_not_matter),
 		cmocka_unit_test(an_endpoint_named_twice_is_served_once),
 		cmocka_unit_test(a_name_that_was_sought_out_is_no_way_to_anothers_chain),
+		cmocka_unit_test(no_choice_of_addresses_makes_a_tree_too_deep),
 		cmocka_unit_test(without_xt_recent_affinity_is_left_out),
 		cmocka_unit_test(no_name_is_longer_than_iptables_allows),
 	};

@@ -138,6 +138,7 @@ making_begin(struct users_making *m, uint32_t base)
 	pid = clone_run(&a, sizeof(a), make_namespaces, m);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	if (pid < 0) {
+		m->pidfd = -1; /* the kernel wrote it before it failed, and took it back */
 		m->err = (int)-pid;
 		return;
 	}

@@ -188,6 +188,7 @@ child_make(const struct op *group, uint64_t flags, int *ret_pidfd, int *ret_done
 	drop((int)fd);
 	drop(done[1]);
 	if (pid < 0) {
+		*ret_pidfd = -1; /* the kernel wrote one before it failed, and took it back */
 		drop(done[0]);
 		if (group)
 			setup_fail(&setup, group, what, (int)pid);

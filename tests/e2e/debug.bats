@@ -112,7 +112,7 @@ typing() {
 	wait_for 10 "it ended" eph_is short '.state.terminated.exitCode' 3
 	kill -9 "$KEDGED"
 	wait_for 5 "it is dead" not_running "$KEDGED"
-	kedge_start --source "deploy=$W/deploy.git"
+	kedge_start --source "deploy=$W/deploy.git" --listen "$API"
 	echo "$KEDGED" >"$W/pid"
 	wait_for 10 "it is known" eph_is look '.state | keys[0]' running
 	sleep 1

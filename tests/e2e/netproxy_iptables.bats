@@ -78,8 +78,17 @@ teardown() { teardown_host; }
 	np set fill/500 10.43.17.244 tcp 80 0 0 0 10.42.0.2:8080 10.42.0.3:8080
 	np commit
 	echo "$said"
-	[[ $said == "ok chains=2 "* && $said == *"removed=0 whole=0"* ]]
+	[[ $said == "ok chains=1 rules=2 removed=0 whole=0"* ]]
 	np set fill/500 10.43.17.244 tcp 80 0 0 0 10.42.0.3:8080
+	np commit
+	echo "$said"
+	[[ $said == "ok chains=1 rules=1 removed=0 whole=0"* ]]
+	# with an affinity each endpoint has a chain
+	np set fill/500 10.43.17.244 tcp 80 0 60 0 10.42.0.2:8080 10.42.0.3:8080
+	np commit
+	echo "$said"
+	[[ $said == "ok chains=3 "* && $said == *"removed=0 whole=0"* ]]
+	np set fill/500 10.43.17.244 tcp 80 0 60 0 10.42.0.3:8080
 	np commit
 	echo "$said"
 	[[ $said == "ok chains=1 "* && $said == *"removed=1 whole=0"* ]]
@@ -121,11 +130,14 @@ teardown() { teardown_host; }
 	np_start
 	pod 2 3
 	serve 8080 2 3
-	web 10.42.0.2:8080
+	np set default/web:http 10.43.0.80 tcp 80 0 60 0 10.42.0.2:8080
+	np commit
 	iptables_ -t nat -F
 	iptables_ -t nat -X
-	np set default/web:http 10.43.0.80 tcp 80 30080 0 0 10.42.0.2:8080 10.42.0.3:8080
+	# leads to the chain of 10.42.0.2, which is as before
+	np set default/web:http 10.43.0.80 tcp 80 0 60 0 10.42.0.2:8080 10.42.0.3:8080
 	np commit
+	echo "$said"
 	[[ $said == *whole=1* ]]
 	[[ $(get 10.43.0.80) == "pod"* ]]
 }

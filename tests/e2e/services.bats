@@ -136,7 +136,7 @@ answers() { [ "$(who "$1" "$2" "${4:-24}")" = "$3" ]; }
 @test "UDP goes through a Service too, also where the port was one of TCP" {
 	svc dns '[{port: 53, targetPort: 5353, protocol: TCP}]' 'selector: {app: u}' | put dns
 	wait_for 5 "one endpoint" eps_are dns u
-	wait_for 5 "it has rules" sh -c 'kedge trace host dns:53 | grep -q "^it is served"'
+	wait_for 5 "it has rules, and nobody there speaks TCP" sh -c 'kedge trace host dns:53 | grep -q "nobody listens there"'
 	svc dns '[{port: 53, targetPort: 5353, protocol: UDP}]' 'selector: {app: u}' | put dns
 	wait_for 5 "one endpoint" eps_are dns u
 	ip=$(ip_of dns)

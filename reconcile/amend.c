@@ -519,7 +519,8 @@ join(struct amend *ed, struct buf *out)
 {
 	size_t at = 0;
 
-	qsort(ed->splices, ed->n, sizeof *ed->splices, by_place);
+	if (ed->n)
+		qsort(ed->splices, ed->n, sizeof *ed->splices, by_place);
 	for (size_t i = 0; i < ed->n; i++) {
 		const struct amend_splice *s = &ed->splices[i];
 

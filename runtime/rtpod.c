@@ -499,7 +499,8 @@ as_take(struct cont *c, const char *at, size_t n)
 	memcpy(&as, at, n < sizeof(as) ? n : sizeof(as));
 	if (as.ngroups > W_GROUPS || n < head + as.ngroups * sizeof(*as.groups))
 		return;
-	qsort(as.groups, as.ngroups, sizeof(*as.groups), by_number);
+	if (as.ngroups)
+		qsort(as.groups, as.ngroups, sizeof(*as.groups), by_number);
 	if (!c->as)
 		c->as = xcalloc(1, sizeof(*c->as));
 	*c->as = as;

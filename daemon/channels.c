@@ -93,14 +93,18 @@ on_gone(void *ctx)
 }
 
 static void
-on_ready(evutil_socket_t fd, short what, void *arg)
+begin(struct channels *ch)
 {
-	struct channels *ch = arg;
-
-	(void)fd;
-	(void)what;
 	ch->open = true;
 	ch->handler.opened(ch->ctx);
+}
+
+static void
+on_ready(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	begin(arg);
 }
 
 static void
@@ -138,7 +142,7 @@ on_upgraded(void *mine, struct http_tunnel *t, const void *extra, size_t n)
 	if (ch->hasty)
 		wait_for_client(ch);
 	else
-		on_ready(-1, 0, ch);
+		begin(ch);
 }
 
 /* ---- over SPDY ---- */
@@ -178,9 +182,8 @@ on_stream_opened(void *ctx, uint32_t stream, const struct spdy_header *h, size_t
 	}
 	if (!all || ch->open)
 		return;
-	ch->open = true;
 	event_del(ch->deadline);
-	ch->handler.opened(ch->ctx);
+	begin(ch);
 }
 
 static int

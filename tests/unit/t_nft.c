@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "reconcile/base/cleanup.h"
+#include "six_kit.h"
 #include <netinet/in.h>
 
 static const struct rules_net net = { .bridge = "kedge0",
@@ -73,17 +74,7 @@ static const struct np_service services[] = {
 };
 #define SERVICES (sizeof services / sizeof *services)
 
-/* The same of IPv6: fd42:: before each address. */
-#define SIX ((addr)UINT64_C(0xfd42000000000000) << 64)
-
-static const struct rules_net net6 = { .bridge = "kedge0",
-				       .v6 = true,
-				       .pods.v6 = true,
-				       .svcs.v6 = true,
-				       .pods.net = SIX | 0x0a2a0000,
-				       .pods.bits = 112,
-				       .svcs.net = SIX | 0x0a2b0000,
-				       .svcs.bits = 112 };
+static const struct rules_net net6 = { SIX_NET };
 
 static struct np_service
 six_of(const struct np_service *s)

@@ -18,10 +18,8 @@
 
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/ipv4.h"
+#include "six_kit.h"
 #include <netinet/in.h>
-
-/* Worlds of IPv6 are those of IPv4 behind this. */
-#define SIX ((addr)UINT64_C(0xfd42000000000000) << 64)
 
 static const struct rules_net nets[2] = { { .bridge = "kedge0",
 					    .pods.net = 0x0a2a0000,
@@ -29,15 +27,7 @@ static const struct rules_net nets[2] = { { .bridge = "kedge0",
 					    .svcs.net = 0x0a2b0000,
 					    .svcs.bits = 16,
 					    .nft = true },
-					  { .bridge = "kedge0",
-					    .v6 = true,
-					    .pods.v6 = true,
-					    .svcs.v6 = true,
-					    .pods.net = SIX | 0x0a2a0000,
-					    .pods.bits = 112,
-					    .svcs.net = SIX | 0x0a2b0000,
-					    .svcs.bits = 112,
-					    .nft = true } };
+					  { SIX_NET, .nft = true } };
 static bool six;
 
 static addr

@@ -26,11 +26,20 @@ look_around(struct cli_call *c)
 	c->colour = c->tty && !getenv("NO_COLOR") && (!term || strcmp(term, "dumb"));
 }
 
-/* diff and wait have a third answer, and 1 is taken. */
+/* What says that kedge itself failed: 1, or 2 where it was used wrongly, but for commands
+ * whose own answers take these. */
 static int
-failed_status(const struct cli_call *c)
+failed_status(const struct cli_call *c, int usual)
 {
-	return c->command && !strcmp(c->command->words, "diff") ? 2 : 1;
+	static const struct {
+		const char *words;
+		int failed;
+	} own[] = { { "diff", 2 }, { "wait", 3 } };
+
+	for (size_t i = 0; c->command && i < sizeof own / sizeof *own; i++)
+		if (!strcmp(c->command->words, own[i].words))
+			return own[i].failed;
+	return usual;
 }
 
 int
@@ -43,7 +52,7 @@ main(int argc, char **argv)
 
 	if (cli_parse(argc, argv, &arena, &c, &e)) {
 		fprintf(stderr, "kedge: %s\n", error_text(e));
-		return 2;
+		return failed_status(&c, 2);
 	}
 	look_around(&c);
 	if (cli_opt(&c, OPT_help)) {
@@ -62,5 +71,5 @@ main(int argc, char **argv)
 		rc = 1;
 	}
 	curl_global_cleanup();
-	return rc < 0 || (e && !rc) ? failed_status(&c) : rc;
+	return rc < 0 || (e && !rc) ? failed_status(&c, 1) : rc;
 }

@@ -63,14 +63,22 @@ struct cli_call {
 	int64_t now; /* ms since 1970 */
 };
 
-/* cli_parse.c.  Usage errors carry WHY_BAD_REQUEST and say what was meant. */
+/* cli_parse.c.  Usage errors carry WHY_BAD_REQUEST and say what was meant; ret->command is
+ * set all the same where it is known. */
 int cli_parse(int argc, char **argv, struct arena *, struct cli_call *ret, struct error **);
+/* Options and arguments of c->command, unchecked in number. */
+int cli_take_words(struct cli_call *c, int argc, char **argv, struct error **);
+/* "--namespace", "-n", "-itn" (the last letter of them); NULL: no option, or with its value. */
+const struct cli_option *cli_option_of(const struct cli_command *, const char *word);
 const char *cli_opt(const struct cli_call *, enum cli_option_id); /* the last given; NULL */
 const char *cli_opt_next(const struct cli_call *, enum cli_option_id, size_t *at);
 bool cli_command_takes(const struct cli_command *, enum cli_option_id);
 const char *cli_nearest(const char *word, const char *const *of, size_t n); /* or NULL */
 /* "90", "30s", "5m", "1h30m" -> ms; -1 when it is none of these */
 int64_t cli_duration(const char *);
+
+/* cli_image.c.  What was meant by "web:1" is shown as that, not as docker.io/library/web:1. */
+const char *cli_image_name(const char *);
 
 /* cli_help.c */
 void cli_usage(const struct cli_command *, FILE *);
@@ -176,4 +184,6 @@ const char *cli_pod(struct cli_call *, const char *word, struct error **);
 const char *cli_container(struct cli_call *, const char *ns, const char *pod, struct error **);
 /* The only source's name when none is given; else an error that lists them. */
 const char *cli_one_source(struct cli_call *, const char *given, struct error **);
+/* Of a list of sources the one of that name, borrowed; else an error that lists them. */
+json_t *cli_source(struct cli_call *, json_t *list, const char *name, struct error **);
 #endif

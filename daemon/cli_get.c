@@ -15,6 +15,8 @@ struct listing {
 	size_t nshown;
 	const char **names; /* their headings: a watch tells them with its first event only */
 	char version[32];
+	size_t nasked;       /* of all kinds */
+	struct buf *missing; /* what is said of those that are not there */
 };
 
 static const char *
@@ -179,7 +181,28 @@ on_table_event(void *ctx, const char *type, json_t *object)
 	return !fflush(l->c->out);
 }
 
+/* As kubectl: of several that are named those that are there are shown, then each other has
+ * its line.  Whatever else went wrong is *e, and the end. */
+static bool
+goes_on(size_t n, struct buf *missing, struct error **now, struct error **e)
+{
+	if (n < 2 || (*now)->why != WHY_NOT_FOUND) {
+		fail_with(e, now);
+		return false;
+	}
+	buf_addf(missing, "kedge: %s\n", error_text(*now));
+	return true;
+}
+
 /* ---- whole objects ---- */
+
+/* Who set which field is a long list that few ask for; kubectl hides it, too. */
+static void
+hide_managers(const struct cli_call *c, json_t *object)
+{
+	if (!cli_opt(c, OPT_show_managed_fields))
+		json_object_del(json_object_get(object, "metadata"), "managedFields");
+}
 
 static bool
 on_object_event(void *ctx, const char *type, json_t *object)
@@ -193,6 +216,7 @@ on_object_event(void *ctx, const char *type, json_t *object)
 	}
 	if (!strcmp(format, "yaml"))
 		fputs("---\n", l->c->out);
+	hide_managers(l->c, object);
 	cli_print_json(l->c, object);
 	return !fflush(l->c->out);
 }
@@ -203,17 +227,23 @@ get_objects(struct cli_call *c, const struct cli_target *at, size_t n, struct er
 	json_t *all = json_pack("{s:s,s:s,s:[],s:{}}", "apiVersion", "v1", "kind", "List",
 				"items", "metadata");
 	bool single = n == 1 && at->name;
+	cleanup_buf struct buf missing = { 0 };
 	struct listing l = { .c = c };
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < n; i++) {
-		json_t *j = cli_json(c, "GET", path_of(c, &at[i], NULL), NULL, NULL, e), *item;
+	for (size_t i = 0; i < n; i++) {
+		cleanup_error struct error *now = NULL;
+		json_t *j = cli_json(c, "GET", path_of(c, &at[i], NULL), NULL, NULL, &now);
+		json_t *item;
 		size_t k;
 
 		if (!j) {
 			rc = -1;
-			break;
+			if (!goes_on(n, &missing, &now, e))
+				break;
+			continue;
 		}
+		hide_managers(c, j);
 		snprintf(l.version, sizeof l.version, "%s",
 			 cli_at(c, j, "metadata.resourceVersion"));
 		if (single)
@@ -229,13 +259,16 @@ get_objects(struct cli_call *c, const struct cli_target *at, size_t n, struct er
 					    item, "apiVersion",
 					    json_string(at[i].res->api_version));
 				}
+				hide_managers(c, item);
 				json_array_append(json_object_get(all, "items"), item);
 			}
 		json_decref(j);
 	}
-	if (!rc && !single)
+	if (!single && !*e)
 		cli_print_json(c, all);
 	json_decref(all);
+	fflush(c->out); /* before what is said of those that are not there */
+	fputs(buf_text(&missing), stderr);
 	if (!rc && cli_opt(c, OPT_watch))
 		rc = cli_watch(c, path_of(c, at, l.version), NULL, on_object_event, &l, e);
 	return rc;
@@ -257,19 +290,25 @@ check_format(struct cli_call *c, struct error **e)
 		      : 0;
 }
 
-/* Rows of all that is named of one kind, so that they align; what was found before one that
- * is not there is in *ret all the same. */
+/* Rows of all that is named of one kind, so that they align; -1 when one was not there. */
 static int
 fetch_rows(struct listing *l, const struct cli_target *t, size_t n, json_t **ret,
 	   struct error **e)
 {
+	int rc = 0;
+
 	*ret = NULL;
 	for (size_t i = 0; i < n; i++) {
+		cleanup_error struct error *now = NULL;
 		json_t *one =
-		    cli_json(l->c, "GET", path_of(l->c, &t[i], NULL), CLI_TABLE, NULL, e);
+		    cli_json(l->c, "GET", path_of(l->c, &t[i], NULL), CLI_TABLE, NULL, &now);
 
-		if (!one)
-			return -1;
+		if (!one) {
+			rc = -1;
+			if (!goes_on(l->nasked, l->missing, &now, e))
+				break;
+			continue;
+		}
 		snprintf(l->version, sizeof l->version, "%s",
 			 cli_at(l->c, one, "metadata.resourceVersion"));
 		if (!*ret) {
@@ -279,7 +318,7 @@ fetch_rows(struct listing *l, const struct cli_target *t, size_t n, json_t **ret
 		json_array_extend(json_object_get(*ret, "rows"), json_object_get(one, "rows"));
 		json_decref(one);
 	}
-	return 0;
+	return rc;
 }
 
 static int
@@ -302,7 +341,6 @@ get_table(struct listing *l, const struct cli_target *t, size_t n, size_t *shown
 		*shown += print_table(l, table);
 	}
 	json_decref(table);
-	fflush(l->c->out); /* before what is said of one that is not there */
 	return rc;
 }
 
@@ -321,9 +359,13 @@ cli_get(struct cli_call *c, struct error **e)
 {
 	const char *format = cli_opt(c, OPT_output);
 	struct cli_target *at;
-	struct listing l = { .c = c, .headers = !cli_opt(c, OPT_no_headers) };
+	cleanup_buf struct buf missing = { 0 };
+	struct listing l = { .c = c,
+			     .headers = !cli_opt(c, OPT_no_headers),
+			     .missing = &missing };
 	size_t n, shown = 0;
 	bool mixed = false;
+	int rc = 0;
 
 	if (check_format(c, e) || cli_targets(c, &at, &n, e))
 		return -1;
@@ -335,19 +377,25 @@ cli_get(struct cli_call *c, struct error **e)
 	for (size_t i = 1; i < n; i++)
 		mixed |= at[i].res != at[0].res;
 	l.several = mixed;
+	l.nasked = n;
 	for (size_t i = 0, run; i < n; i += run) {
 		for (run = 1; i + run < n && at[i + run].res == at[i].res;)
 			run++;
 		l.headers = !cli_opt(c, OPT_no_headers);
 		l.shown = NULL;
 		l.res = at[i].res;
-		if (get_table(&l, &at[i], run, &shown, e))
-			return -1;
+		rc |= get_table(&l, &at[i], run, &shown, e);
+		if (*e)
+			break;
 	}
-	if (!shown && !cli_opt(c, OPT_watch))
+	fflush(c->out);
+	fputs(buf_text(&missing), stderr);
+	if (*e)
+		return -1;
+	if (!rc && !shown && !cli_opt(c, OPT_watch))
 		say_none(c, &at[0]);
 	if (!cli_opt(c, OPT_watch))
-		return 0;
+		return rc;
 	fflush(c->out);
 	return cli_watch(c, path_of(c, at, l.version), CLI_TABLE, on_table_event, &l, e);
 }

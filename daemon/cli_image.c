@@ -112,16 +112,14 @@ send_tar(struct cli_call *c, const char *path, const char *url, struct error **e
 	pid_t child = 0;
 	cleanup_close int fd = open_tar(path, &child, e);
 	json_t *answer;
-	bool folder;
 
 	if (fd < 0)
 		return NULL;
-	folder = child != 0;
 	answer = cli_upload(c, url, fd, &child, e);
 	close(steal_fd(&fd)); /* a child that still writes gets SIGPIPE, and ends */
 	if (child)
 		waitpid(child, NULL, 0);
-	else if (folder && !answer && (*e)->why == WHY_IO)
+	if (!answer && (*e)->why != WHY_UNAVAILABLE)
 		fail_in(e, "%s: no image was made", path);
 	return answer;
 }
@@ -263,9 +261,8 @@ size_text(struct cli_call *c, int64_t n)
 	return arena_printf(c->arena, u && v < 10 ? "%.1f%s" : "%.0f%s", v, units[u]);
 }
 
-/* What was meant by "web:1" is shown as that again. */
-static const char *
-short_name(const char *name)
+const char *
+cli_image_name(const char *name)
 {
 	static const char *const usual[] = { "docker.io/library/", "docker.io/" };
 
@@ -292,12 +289,12 @@ cli_image_ls(struct cli_call *c, struct error **e)
 	cli_table_row(&t, header);
 	json_array_foreach(json_object_get(list, "images"), i, image) {
 		if (cli_opt(c, OPT_output) && !strcmp(cli_opt(c, OPT_output), "name")) {
-			fprintf(c->out, "%s\n", short_name(cli_at(c, image, "name")));
+			fprintf(c->out, "%s\n", cli_image_name(cli_at(c, image, "name")));
 			continue;
 		}
 		const char *id = cli_at(c, image, "id");
 		const char *cells[] = {
-			short_name(cli_at(c, image, "name")),
+			cli_image_name(cli_at(c, image, "name")),
 			arena_strndup(c->arena, strncmp(id, "sha256:", 7) ? id : id + 7, 12),
 			cli_at(c, image, "layers"),
 			size_text(c, json_integer_value(json_object_get(image, "size"))),
@@ -343,7 +340,8 @@ cli_image_prune(struct cli_call *c, struct error **e)
 	if (!answer)
 		return -1;
 	json_array_foreach(json_object_get(answer, "images"), i, name)
-		fprintf(c->out, "image \"%s\" removed\n", short_name(json_string_value(name)));
+		fprintf(c->out, "image \"%s\" removed\n",
+			cli_image_name(json_string_value(name)));
 	fprintf(c->out, "%s in %zu images\n",
 		size_text(c, json_integer_value(json_object_get(answer, "bytes"))), i);
 	json_decref(answer);

@@ -272,34 +272,57 @@ cli_container(struct cli_call *c, const char *ns, const char *pod, struct error 
 	return name;
 }
 
+/* "deploy, infra" */
+static const char *
+source_names(struct cli_call *c, json_t *list)
+{
+	cleanup_buf struct buf names = { 0 };
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(list, "items"), i, item)
+		buf_addf(&names, "%s%s", i ? ", " : "", cli_at(c, item, "metadata.name"));
+	return arena_strdup(c->arena, buf_text(&names));
+}
+
+json_t *
+cli_source(struct cli_call *c, json_t *list, const char *name, struct error **e)
+{
+	const char *there = source_names(c, list);
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(list, "items"), i, item)
+		if (!strcmp(cli_at(c, item, "metadata.name"), name))
+			return item;
+	fail(e, WHY_NOT_FOUND, "kedged has no source \"%s\"%s%s", name,
+	     *there ? "; there are: " : "", there);
+	return NULL;
+}
+
 const char *
 cli_one_source(struct cli_call *c, const char *given, struct error **e)
 {
-	cleanup_buf struct buf names = { 0 };
+	json_t *list =
+	    cli_json(c, "GET", cli_url(c, &resources[RES_source], NULL), NULL, NULL, e);
 	const char *one = NULL;
-	json_t *list, *item;
-	size_t i;
+	size_t n = json_array_size(json_object_get(list, "items"));
 
-	if (given)
-		return given;
-	list = cli_json(c, "GET", cli_url(c, &resources[RES_source], NULL), NULL, NULL, e);
 	if (!list)
 		return NULL;
-	json_array_foreach(json_object_get(list, "items"), i, item) {
-		one = cli_at(c, item, "metadata.name");
-		buf_addf(&names, "%s%s", i ? ", " : "", one);
-	}
-	i = json_array_size(json_object_get(list, "items"));
-	json_decref(list);
-	if (i == 1)
-		return one;
-	if (!i)
+	if (given)
+		one = cli_source(c, list, given, e) ? given : NULL;
+	else if (n == 1)
+		one = cli_at(c, json_array_get(json_object_get(list, "items"), 0),
+			     "metadata.name");
+	else if (!n)
 		fail(e, WHY_NOT_FOUND,
 		     "kedged has no source; give it one with --source or in "
 		     "/etc/kedge/kedge.yaml");
 	else
 		fail(e, WHY_BAD_REQUEST, "which source?  There are %s: kedge %s %sNAME",
-		     buf_text(&names), c->command->words,
+		     source_names(c, list), c->command->words,
 		     strstr(c->command->args, "SOURCE") ? "" : "--source ");
-	return NULL;
+	json_decref(list);
+	return one;
 }

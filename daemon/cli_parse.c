@@ -320,6 +320,19 @@ short_options(struct cli_call *c, char **argv, int *at, struct error **e)
 	return 0;
 }
 
+const struct cli_option *
+cli_option_of(const struct cli_command *cmd, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (int i = 0; len > 1 && *word == '-' && i < OPT_COUNT; i++)
+		if (cli_command_takes(cmd, i) &&
+		    (word[1] == '-' ? !strcmp(word + 2, cli_options[i].word)
+				    : word[len - 1] == cli_options[i].letter))
+			return &cli_options[i];
+	return NULL;
+}
+
 /* ---- arguments ---- */
 
 static int
@@ -366,8 +379,8 @@ check_output(const struct cli_call *c, struct error **e)
 		   : fail(e, WHY_BAD_REQUEST, "-o takes json or yaml, not \"%s\"", format);
 }
 
-static int
-take_words(struct cli_call *c, int argc, char **argv, struct error **e)
+int
+cli_take_words(struct cli_call *c, int argc, char **argv, struct error **e)
 {
 	bool runs = strstr(c->command->args, "-- ") != NULL, raw = c->command->words[0] == '_';
 	bool over =
@@ -427,7 +440,9 @@ cli_parse(int argc, char **argv, struct arena *a, struct cli_call *ret, struct e
 		if (!c.command)
 			return no_such_command(argv + at, a, e);
 	}
-	if (take_words(&c, argc - at - words, argv + at + words, e))
+	ret->command =
+	    c.command; /* also of a call that is wrong: its exit status depends on it */
+	if (cli_take_words(&c, argc - at - words, argv + at + words, e))
 		return -1;
 	if (!cli_opt(&c, OPT_help) && (check_args(&c, e) || check_output(&c, e)))
 		return -1;

@@ -167,14 +167,14 @@ cli_history(struct cli_call *c, struct error **e)
 			 json_array_size(json_object_get(list, "items")) * sizeof *at + 1);
 	n = history_pick(c, list, at);
 	if (c->n && !n) { /* a name that is no source's has no history, but that is not why */
-		json_t *source = cli_json(
-		    c, "GET", cli_url(c, &resources[RES_source], c->args[0]), NULL, NULL, e);
+		json_t *sources = cli_list(c, RES_source, e);
+		bool there = sources && cli_source(c, sources, c->args[0], e);
 
-		if (!source) {
+		json_decref(sources);
+		if (!there) {
 			json_decref(list);
 			return -1;
 		}
-		json_decref(source);
 	}
 	if (cli_opt(c, OPT_output)) {
 		json_t *items = json_array();
@@ -361,7 +361,7 @@ cli_rollback(struct cli_call *c, struct error **e)
 	else
 		fprintf(c->out,
 			"source %s rolled back to %s with a new commit; `kedge wait` follows "
-			"it\n",
+			"it, and clones need a `git pull` before their next push\n",
 			source, revision_text(c, to));
 	json_decref(to);
 	json_decref(now);

@@ -297,7 +297,7 @@ status_text(struct cli_call *c, const struct answers *s, struct buf *out, struct
 		found = true;
 	}
 	if (!found && c->n)
-		return fail(e, WHY_NOT_FOUND, "kedged has no source \"%s\"", c->args[0]);
+		return cli_source(c, s->sources, c->args[0], e) ? 0 : -1;
 	if (!found)
 		buf_adds(out, "No source.  Give kedged one with --source, or in "
 			      "/etc/kedge/kedge.yaml.\n");
@@ -359,6 +359,25 @@ status_watch(struct cli_call *c, struct error **e)
 	}
 }
 
+/* Of one source, that one alone. */
+static int
+status_value(struct cli_call *c, struct error **e)
+{
+	json_t *j = cli_json(c, "GET", "/kedge/status", NULL, NULL, e), *source, *one;
+	size_t i;
+
+	if (!j)
+		return -1;
+	one = c->n ? NULL : j;
+	json_array_foreach(json_object_get(j, "sources"), i, source)
+		if (c->n && str_is(cli_at(c, source, "source.metadata.name"), c->args[0]))
+			one = source;
+	if (one)
+		cli_print_json(c, one);
+	json_decref(j);
+	return one || cli_one_source(c, c->args[0], e) ? 0 : -1;
+}
+
 int
 cli_status(struct cli_call *c, struct error **e)
 {
@@ -366,15 +385,8 @@ cli_status(struct cli_call *c, struct error **e)
 	struct answers s;
 	int rc;
 
-	if (cli_opt(c, OPT_output)) {
-		json_t *j = cli_json(c, "GET", "/kedge/status", NULL, NULL, e);
-
-		if (!j)
-			return -1;
-		cli_print_json(c, j);
-		json_decref(j);
-		return 0;
-	}
+	if (cli_opt(c, OPT_output))
+		return status_value(c, e);
 	if (cli_opt(c, OPT_watch))
 		return status_watch(c, e);
 	rc = status_ask(c, &s, e);

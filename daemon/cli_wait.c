@@ -139,18 +139,6 @@ look_commit(struct cli_call *c, json_t *sources, json_t *revisions, const char *
 	return WAIT;
 }
 
-static bool
-source_exists(struct cli_call *c, json_t *sources, const char *name)
-{
-	json_t *source;
-	size_t i;
-
-	json_array_foreach(json_object_get(sources, "items"), i, source)
-		if (str_is(cli_at(c, source, "metadata.name"), name))
-			return true;
-	return false;
-}
-
 static int
 look(struct cli_call *c, const char *what, enum verdict *ret, const char **ret_why,
      const char **ret_note, struct error **e)
@@ -159,11 +147,9 @@ look(struct cli_call *c, const char *what, enum verdict *ret, const char **ret_w
 
 	if (!sources)
 		return -1;
-	if (c->n && !source_exists(c, sources, c->args[0])) {
-		json_decref(sources);
-		return fail(e, WHY_NOT_FOUND, "kedged has no source \"%s\"", c->args[0]);
-	}
-	revisions = cli_list(c, RES_revision, e);
+	revisions = c->n && !cli_source(c, sources, c->args[0], e)
+			? NULL
+			: cli_list(c, RES_revision, e);
 	if (!revisions) {
 		json_decref(sources);
 		return -1;

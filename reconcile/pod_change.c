@@ -139,7 +139,7 @@ pod_images_condition(struct pod_status *st, const struct pod *pod,
 		c.at[c.n++] = (struct condition){
 			.type = CONDITION_IMAGE,
 			.status = "True",
-			.reason = w->reason ? w->reason : "Pulling",
+			.reason = w->reason ? w->reason : IMAGE_COMES,
 			.message = w->message,
 			.lastTransitionTime = was ? was->lastTransitionTime : now,
 		};

@@ -4,6 +4,7 @@
 #include "pod.h"
 
 #define CONDITION_IMAGE "kedge.dev/ImagePending" /* since when, and what it waits for */
+#define IMAGE_COMES     "Pulling"                /* its reason as long as nothing goes wrong */
 
 /* `is` with all that Kubernetes lets change as it was: images, activeDeadlineSeconds and
  * tolerations.  What then differs is what cannot. */

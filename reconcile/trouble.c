@@ -6,29 +6,14 @@
 #include "base/map.h"
 #include "base/text.h"
 #include "object.h"
+#include "pod_change.h"
 #include "pod_parts.h"
 #include "service.h"
+#include "workload.h"
 #include <inttypes.h>
 #include <string.h>
 
 /* ---- pods ---- */
-
-static const struct condition *
-condition_of(const struct pod_status *st, const char *type)
-{
-	for (size_t i = 0; i < st->conditions.n; i++)
-		if (str_is(st->conditions.at[i].type, type))
-			return &st->conditions.at[i];
-	return NULL;
-}
-
-static bool
-is_ready(const struct pod *pod)
-{
-	const struct condition *ready = pod->status ? condition_of(pod->status, "Ready") : NULL;
-
-	return ready && str_is(ready->status, "True");
-}
 
 /* Why it is started again and again: "; its last run ended with OOMKilled, exit code 137". */
 static const char *
@@ -123,6 +108,17 @@ probe_says(const struct snapshot *s, const struct pod *pod, bool count, struct a
 			    seconds);
 }
 
+/* It serves, of the image that it had: the new one cannot be had. */
+static const char *
+image_says(const struct pod *pod, struct arena *a)
+{
+	const struct condition *image = pod_condition(pod, CONDITION_IMAGE);
+
+	if (!image || !image->message || str_is(image->reason, IMAGE_COMES))
+		return NULL;
+	return arena_printf(a, "%s: %s", image->reason, image->message);
+}
+
 const char *
 trouble_of_pod(const struct snapshot *s, const struct pod *pod, bool count, struct arena *a)
 {
@@ -130,9 +126,11 @@ trouble_of_pod(const struct snapshot *s, const struct pod *pod, bool count, stru
 	const struct condition *placed;
 	const char *why;
 
-	if (!st || pod->metadata->deletionTimestamp || is_ready(pod))
+	if (!st || pod->metadata->deletionTimestamp)
 		return NULL;
-	placed = condition_of(st, "PodScheduled");
+	if (pod_is_ready(pod))
+		return image_says(pod, a);
+	placed = pod_condition(pod, "PodScheduled");
 	if (placed && str_is(placed->status, "False") && placed->message)
 		return arena_printf(a, "%s: %s", placed->reason, placed->message);
 	why = waits_for(st, a);
@@ -257,7 +255,8 @@ trouble_of_port(const struct at_service *at, const struct service_port *sp)
 			without++;
 			continue;
 		}
-		if (!is_ready(pod) || pod->spec->hostNetwork || !str_is(sp->protocol, "TCP"))
+		if (!pod_is_ready(pod) || pod->spec->hostNetwork ||
+		    !str_is(sp->protocol, "TCP"))
 			continue;
 		why = nobody_takes(at, sp, pod, number);
 		if (why)
@@ -340,7 +339,7 @@ trouble_of_endpoints(const struct snapshot *s, const struct service *svc, struct
 	for (size_t i = 0; i < at.npods; i++) {
 		const char *one = trouble_of_pod(s, at.pods[i], false, a);
 
-		if (is_ready(at.pods[i]))
+		if (pod_is_ready(at.pods[i]))
 			return NULL;
 		if (one && !why)
 			why = arena_printf(a, "; pod %s: %s", object_name(at.pods[i]), one);

@@ -10,8 +10,9 @@
 struct map;
 
 /* Why it is not ready: "CrashLoopBackOff: back-off 10s restarting ...", "Readiness probe
- * failed: HTTP probe failed with statuscode: 500"; NULL when it is ready, leaves, or nobody
- * knows. `count`: and how often, and since when, which changes with each time. */
+ * failed: HTTP probe failed with statuscode: 500"; or, though it is ready, why a new image
+ * that it should run cannot be had; NULL when nothing is wrong, it leaves, or nobody knows.
+ * `count`: and how often, and since when, which changes with each time. */
 const char *trouble_of_pod(const struct snapshot *, const struct pod *, bool count,
 			   struct arena *);
 /* Sockets of pods that take connections, as the hand saw them, for trouble_of_service(); a row

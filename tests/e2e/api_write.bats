@@ -99,6 +99,7 @@ api() { # api METHOD PATH [TYPE]: standard input is the body
 		k patch pod i --type=json -p '[{"op":"replace","path":"/spec/containers/0/image","value":"127.0.0.1:1/no/such:1"}]' || return 1
 		wait_for 15 "it is told" is i '.status.conditions[] | select(.type == "kedge.dev/ImagePending") | .status' True || return 1
 		wait_for 15 "and why" told_of i 'Failed to pull image "127.0.0.1:1/no/such:1"' || return 1
+		kedge status | grep -A1 'pod default/i' | grep -qE '(ErrImagePull|ImagePullBackOff): container main goes on with image "web:2"' || return 1
 		is i '.status.containerStatuses[] | select(.name == "main") | "\(.restartCount) \(.image) \(.ready)"' '1 web:2 true' || return 1
 		k set image pod/i main=web:2 || return 1
 		wait_for 15 "nothing is pending" is i '[.status.conditions[] | select(.type == "kedge.dev/ImagePending")] | length' 0 || return 1

@@ -87,6 +87,16 @@ teardown_file() {
 	[ "$(kedge __complete get --all)" = --all-namespaces ]
 	[ "$(kedge __complete get deploym)" = deployments ]
 	[ "$(kedge __complete logs web-9b459b4c5-c)" = web-9b459b4c5-cst47 ]
+	[ "$(kedge __complete get pods -n ot)" = other ]
+	[ "$(kedge __complete logs -n other "")" = twins ]
+	[ "$(kedge __complete logs deploy/w)" = deploy/web ]
+	[ "$(kedge __complete describe svc/w)" = svc/web ]
+	[ "$(kedge __complete get -o wide svc w)" = web ]
+	[ "$(kedge __complete status si)" = site ]
+	[ "$(kedge __complete rollback --source si)" = site ]
+	[ "$(kedge __complete rollback "" | sort | xargs)" = "1 2" ]
+	[ "$(kedge __complete completion z)" = zsh ]
+	[ "$(kedge __complete exec web-9b459b4c5-cst47 -- we)" = "" ]
 	bash -n <(kedge completion bash)
 	source <(kedge completion bash)
 	COMP_WORDS=(kedge sta) COMP_CWORD=1
@@ -185,7 +195,7 @@ teardown_file() {
 	done
 }
 
-@test "get of several names aligns all their rows, and shows what it found before one that is not there" {
+@test "get of several names aligns all their rows, and has a line for each that is not there" {
 	printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: default}\ndata: {a: b}\n' >"$W/short.yaml"
 	echo "apply $W/short.yaml" >"$W/orders"
 	wait_for 5 "it is there" kedge get cm a
@@ -196,8 +206,23 @@ teardown_file() {
 	done
 	run kedge get cm a nope settings
 	[ "$status" = 1 ]
-	[[ $output == "NAME"*$'\n'"a "*'configmaps "nope" not found' ]]
+	[[ $output == "NAME"*$'\n'"a "*$'\n'"settings "*$'\n''kedge: configmaps "nope" not found' ]]
+	run kedge get cm/nope cm/neither svc/web
+	[ "$status" = 1 ]
+	[[ $output == *"service/web "*$'\n''kedge: configmaps "nope" not found'$'\n''kedge: configmaps "neither" not found' ]]
+	run --separate-stderr kedge get cm nope a -o json
+	[ "$status" = 1 ]
+	[ "$(jq -r '.items[].metadata.name' <<<"$output")" = a ]
+	[ "$stderr" = 'kedge: configmaps "nope" not found' ]
 	echo "delete configmaps default a" >"$W/orders"
+}
+
+@test "get shows who set which field only when asked, as kubectl does" {
+	kubectl --server=http://127.0.0.1:18001 label cm settings seen=yes
+	[ "$(kedge get cm settings -o json | jq .metadata.managedFields)" = null ]
+	[ "$(kedge get cm -o json | jq '.items[].metadata.managedFields' | sort -u)" = null ]
+	[ "$(kedge get cm settings -o yaml | grep -c managedFields)" = 0 ]
+	[ "$(kedge get cm settings -o json --show-managed-fields | jq -r '.metadata.managedFields[].manager')" = kubectl-label ]
 }
 
 @test "get -o json and -o yaml say the same, and kubectl reads the YAML" {
@@ -254,8 +279,17 @@ teardown_file() {
 	[ "$output" = "kedge: after 1s still waiting for commit ffff0000 to be read" ]
 	for more in "" "--for ffff0000"; do
 		run kedge wait nowhere $more --timeout 30s
+		[ "$status" = 3 ]
+		[ "$output" = 'kedge: kedged has no source "nowhere"; there are: site' ]
+	done
+	for wrong in "--timeout soon" "--for no-commit" "--four 12345678"; do # no answer about a commit
+		run kedge wait $wrong
+		[ "$status" = 3 ]
+	done
+	for command in "status nowhere" "status nowhere -o json" "history nowhere"; do
+		run kedge $command
 		[ "$status" = 1 ]
-		[ "$output" = 'kedge: kedged has no source "nowhere"' ]
+		[ "$output" = 'kedge: kedged has no source "nowhere"; there are: site' ]
 	done
 	run kedge --socket /nowhere/api.sock wait --timeout 1
 	[ "$status" = 2 ]

@@ -272,6 +272,8 @@ Kedge-Prune: yes"
 	run kedge wait # revisions have numbers of their own in each source
 	[ "$status" = 1 ]
 	[[ $output =~ ^"kedge: source files: revision "[0-9]+" (" ]]
+	[ "$(kedge status files -o json | jq -r .source.metadata.name)" = files ]
+	[ "$(kedge status -o json | jq -r '.sources[].source.metadata.name' | xargs)" = "deploy files" ]
 	run kedge status files
 	[[ $output =~ mine.yaml:1:1:.*"default/settings already belongs to source deploy (cm.yaml:1)" ]]
 	run kedge get cm theirs

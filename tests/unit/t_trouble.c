@@ -19,6 +19,11 @@
 	"'" ready                                                                              \
 	"'}], containerStatuses: [{name: web, ready: false, restartCount: 0, image: i, "       \
 	"imageID: i, state: " state "}]}\n"
+#define PENDING(reason)                                                                   \
+	"---\napiVersion: v1\nkind: Pod\nmetadata: {name: web-1, uid: u-web-1}\nspec: "   \
+	"{containers: [{name: web, image: j}]}\nstatus: {phase: Running, conditions: "    \
+	"[{type: Ready, status: 'True'}, {type: kedge.dev/ImagePending, status: 'True', " \
+	"reason: " reason ", message: 'container web goes on with image \"i\"'}]}\n"
 #define RUNS    "{running: {startedAt: '2026-01-01T00:00:10Z'}}"
 #define WAITS   "{waiting: {reason: CrashLoopBackOff, message: back-off 10s}}"
 #define CREATED "{waiting: {reason: ContainerCreating}}"
@@ -74,6 +79,15 @@ service_says(const char *yaml, const struct end_seen *at, size_t n, const char *
 	else
 		assert_null(got);
 	arena_free(&w.arena);
+}
+
+static void
+a_ready_pod_says_why_its_new_image_does_not_come(void **state)
+{
+	(void)state;
+	pod_says(PENDING("ErrImagePull"), true,
+		 "ErrImagePull: container web goes on with image \"i\"");
+	pod_says(PENDING("Pulling"), true, NULL);
 }
 
 static void
@@ -225,6 +239,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_ready_pod_says_why_its_new_image_does_not_come),
 		cmocka_unit_test(a_pod_that_is_not_ready_says_why),
 		cmocka_unit_test(a_service_that_leads_nowhere_says_where),
 		cmocka_unit_test(each_family_of_a_service_is_asked_about),

@@ -26,6 +26,8 @@ exec_new(struct init *in, int64_t id)
 	for (int i = 0; i < W_EXECS; i++)
 		if (!in->execs[i].id) {
 			in->execs[i] = (struct exec){ .id = id, .pid = -1, .err_fd = -1 };
+			if (i >= in->execs_used)
+				in->execs_used = i + 1;
 			return &in->execs[i];
 		}
 	return NULL;
@@ -185,7 +187,7 @@ exec_hook(struct init *in, struct container *c, const struct op *argv,
 bool
 exec_ended(struct init *in, int pid, int status)
 {
-	for (int i = 0; i < W_EXECS; i++) {
+	for (int i = 0; i < in->execs_used; i++) {
 		struct exec *x = &in->execs[i];
 		char said[sizeof(x->error)];
 		struct text t = TEXT(x->error);
@@ -216,7 +218,7 @@ exec_ended(struct init *in, int pid, int status)
 void
 exec_end_all(struct init *in)
 {
-	for (int i = 0; i < W_EXECS; i++) {
+	for (int i = 0; i < in->execs_used; i++) {
 		struct exec *x = &in->execs[i];
 
 		if (x->id > 0 && x->done)

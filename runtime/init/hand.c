@@ -183,7 +183,7 @@ hand_flush(struct init *in)
 			return false;
 		in->c[i].dirty = false;
 	}
-	for (int i = 0; i < W_EXECS; i++) {
+	for (int i = 0; i < in->execs_used; i++) {
 		struct exec *x = &in->execs[i];
 
 		if (x->id <= 0 || !x->done)

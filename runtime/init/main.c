@@ -230,7 +230,7 @@ due(void)
 {
 	int64_t next = order_due(&self), now = now_boot();
 
-	for (int i = 0; i < W_EXECS; i++) {
+	for (int i = 0; i < self.execs_used; i++) {
 		struct exec *x = &self.execs[i];
 
 		if (!x->id || x->done || !x->kill_at)

@@ -172,7 +172,8 @@ called(struct cli_call *c, const char *args, size_t n)
 	while (n-- && (next = strchr(at, ' ')))
 		at = next + 1;
 	at += *at == '[';
-	return arena_strndup(c->arena, at, strcspn(at, " ].") + (strncmp(at, "KIND[", 5) ? 0 : 1));
+	return arena_strndup(c->arena, at,
+			     strcspn(at, " ].") + (strncmp(at, "KIND[", 5) ? 0 : 1));
 }
 
 static void
@@ -230,9 +231,9 @@ complete_words(struct cli_call *in, char **words, int n, const char *typed)
 	if (open && *open->value)
 		offer_fitting(in, open->value, typed);
 	else if (!in->nrest && !offer_of_kind(in, typed)) {
-		const struct resource *res =
-		    in->n && !strncmp(in->command->args, "KIND", 4) ? resource_named(in->args[0])
-								    : NULL;
+		const struct resource *res = in->n && !strncmp(in->command->args, "KIND", 4)
+						 ? resource_named(in->args[0])
+						 : NULL;
 
 		if (res)
 			offer_names(in, res, "", "", typed);
@@ -246,8 +247,7 @@ offer_options(struct cli_call *in, const char *typed)
 {
 	for (int i = 0; i < OPT_COUNT; i++)
 		if (cli_command_takes(in->command, i))
-			offer(in, typed,
-			      arena_printf(in->arena, "--%s", cli_options[i].word));
+			offer(in, typed, arena_printf(in->arena, "--%s", cli_options[i].word));
 }
 
 /* "image l": the second word of commands that have two; "im": the first of all. */

@@ -102,8 +102,8 @@ struct init {
 	struct w_pod pod;
 	struct container c[W_CONTAINERS];
 	struct exec execs[W_EXECS];
-	int execs_used; /* no slot from here on was ever used: nor is its memory looked at, which
-			   a kernel may then have to find pages for */
+	int execs_used; /* no slot from here on was ever used: nor is its memory looked at,
+			   which a kernel may then have to find pages for */
 	struct lent lent[W_LENT];
 	int signals, listen, hand, exits; /* hand: -1 when there is none */
 	int64_t start_time;               /* ours, as the kernel tells it */

@@ -217,9 +217,19 @@ world_await(struct world *w, enum source_news want, double limit)
 	}
 }
 
+/* How much longer than it should take is waited before a wait is given up: as wait_for of
+ * tests/e2e/lib.bash. */
+static inline double
+patience(void)
+{
+	const char *said = getenv("KEDGE_TEST_PATIENCE");
+
+	return said ? atof(said) : 4;
+}
+
 #define assert_news(w, want, limit)                                                \
 	do {                                                                       \
-		if (!world_await(w, want, limit))                                  \
+		if (!world_await(w, want, (limit)*patience()))                     \
 			fail_msg("no " #want " within " #limit " s; error \"%s\"", \
 				 source_error((w)->s, "main"));                    \
 	} while (0)
@@ -274,7 +284,7 @@ world_show(struct world *w, const char *commit)
 static inline void
 await_shows(struct world *w, const char *want, double limit)
 {
-	double end = seconds() + limit;
+	double end = seconds() + limit * patience();
 	char *got = world_show(w, NULL);
 
 	while (strcmp(got, want) && seconds() < end) {

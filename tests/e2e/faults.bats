@@ -243,7 +243,7 @@ has() { kedge image ls | grep -q "$1"; }
 	repo_make
 	again
 	run_web
-	behave "$W/reg" once-429=1 retry-after=1
+	behave "$W/reg" once-429=1 retry-after=5 # until then they wait
 	kedge image pull "$R/x" >"$W/out" 2>&1 &
 	pull=$!
 	wait_for 5 "it waits for the registry" grep -q blobs "$W/reg/requests"

@@ -170,7 +170,7 @@ teardown() {
 	kedge wait
 	run kedge history nosuch
 	[ "$status" = 1 ]
-	[ "$output" = 'kedge: sources.kedge.dev "nosuch" not found' ]
+	[ "$output" = 'kedge: kedged has no source "nosuch"; there are: deploy' ]
 }
 
 @test "status says why a pod is not ready and why a Service leads nowhere, and nothing of what is well" {

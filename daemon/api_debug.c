@@ -121,9 +121,7 @@ security_refuses(struct api_edit *ed, const struct pod *pod)
 	const struct object *ns = store_find(c->api->store, RES_namespace, "", c->ns);
 	const struct pairs *labels = ns ? &ns->metadata->labels : NULL;
 
-	c->security.enforce_policy = pod_policy_of(labels, "enforce", &c->arena).text;
-	c->security.audit_violations =
-	    pod_security_violations(labels, pod->metadata, pod->spec, &c->arena);
+	c->security = pod_security_note(labels, pod->metadata, pod->spec, true, &c->arena);
 	return pod_security_refuses(&ed->snap, pod, &c->arena);
 }
 

@@ -446,9 +446,3 @@ api_tls_set(struct api *a, const struct http_tls *tls, struct error **e)
 {
 	return http_tls_set(a->http, tls, e);
 }
-
-int
-api_port(const struct api *a)
-{
-	return http_port(a->http);
-}

@@ -818,7 +818,7 @@ http_open(struct event_base *base, const struct http_settings *s,
 		h->path = s->socket_fd > 0 ? NULL : xstrdup(s->socket);
 	}
 	if (s->listen_fd > 0 || (s->listen && *s->listen)) {
-		fd = s->listen_fd > 0 ? s->listen_fd : listen_loopback(s->listen, &h->port, e);
+		fd = s->listen_fd > 0 ? s->listen_fd : listen_loopback(s->listen, e);
 		if (fd < 0 || !listener_open(h, fd, HTTP_LOOPBACK, NULL, e))
 			goto bad;
 	}
@@ -856,10 +856,4 @@ http_close(struct http *h)
 		(void)unlink(h->path);
 	free(h->path);
 	free(h);
-}
-
-int
-http_port(const struct http *h)
-{
-	return h->port;
 }

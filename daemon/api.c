@@ -306,6 +306,25 @@ route_find(struct call *c)
 	return NULL;
 }
 
+/* ` (kedge has no kind "jobs" in batch/v1)` when that is what the path is about; or "". */
+static const char *
+strange_kind(struct call *c)
+{
+	const char *text = "", *res = NULL;
+	bool found = false;
+
+	for (size_t i = 0; i < sizeof routes / sizeof *routes && !found; i++) {
+		call_forget_path(c);
+		found = path_matches(routes[i].path, http_path(c->req), c, &res);
+		if (found && strstr(routes[i].path, "{res}") &&
+		    !resource_at(c->group, c->version, res, false))
+			text = arena_printf(&c->arena, " (kedge has no kind \"%s\" in %s%s%s)",
+					    res, c->group, *c->group ? "/" : "", c->version);
+	}
+	call_forget_path(c);
+	return text;
+}
+
 /* ---- one request ---- */
 
 static void
@@ -370,7 +389,8 @@ on_ready(void *ctx, struct http_request *r)
 		c->route->fn(c);
 	else
 		call_refuse(c, WHY_NOT_FOUND,
-			    "the server could not find the requested resource");
+			    "the server could not find the requested resource%s",
+			    strange_kind(c));
 }
 
 static void
@@ -445,10 +465,4 @@ int
 api_tls_set(struct api *a, const struct http_tls *tls, struct error **e)
 {
 	return http_tls_set(a->http, tls, e);
-}
-
-int
-api_port(const struct api *a)
-{
-	return http_port(a->http);
 }

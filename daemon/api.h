@@ -151,7 +151,6 @@ int api_open(struct event_base *, struct store *, const struct api_settings *,
 void api_close(struct api *);
 /* Connections to come are met with this certificate. */
 int api_tls_set(struct api *, const struct http_tls *, struct error **);
-int api_port(const struct api *); /* of the TCP listener; 0: none */
 
 /* ---- the host's answers; an id nobody waits for any more is ignored ---- */
 

@@ -29,12 +29,11 @@ strange_volume(const struct pod_spec *s, const struct container *c, size_t *ret_
 	return NULL;
 }
 
-/* What is wrong with it beyond the rows; NULL: nothing. */
+/* What is wrong with it, and with which field, beyond the rows; NULL: nothing. */
 static const char *
-objection(const struct pod *pod, const struct container *c, struct arena *a)
+objection(const struct pod *pod, const struct container *c, const char **ret_field,
+	  struct arena *a)
 {
-	static const char forbidden[] =
-	    "%s: Forbidden: cannot be set for an Ephemeral Container";
 	size_t at = 0;
 	const char *volume = strange_volume(pod->spec, c, &at);
 	const char *what =
@@ -47,33 +46,48 @@ objection(const struct pod *pod, const struct container *c, struct arena *a)
 	    : !str_is(c->restartPolicy, "") ? "restartPolicy"
 					    : NULL;
 
+	*ret_field = what ? what : "targetContainerName";
 	if (what)
-		return arena_printf(a, forbidden, what);
+		return "Forbidden: cannot be set for an Ephemeral Container";
 	if (!str_is(c->targetContainerName, "") &&
 	    !pod_part_named(pod->spec, c->targetContainerName))
-		return arena_printf(a, "targetContainerName: Not found: \"%s\"",
-				    c->targetContainerName);
+		return arena_printf(a, "Not found: \"%s\"", c->targetContainerName);
+	*ret_field = arena_printf(a, "volumeMounts[%zu].name", at);
 	if (volume)
-		return arena_printf(a, "volumeMounts[%zu].name: Not found: \"%s\"", at, volume);
+		return arena_printf(a, "Not found: \"%s\"", volume);
 	return NULL;
+}
+
+static void
+refuse_field(struct api_edit *ed, const char *field, const char *text)
+{
+	cleanup_error struct error *e = NULL;
+
+	ed->write.cs.arena = &ed->call->arena;
+	complaint_add(&ed->write.cs, complaint_kind(text), false, 0, 0, field, text);
+	(void)fail(&e, WHY_INVALID, "Pod \"%s\" is invalid: %s: %s", ed->call->name, field,
+		   text);
+	edit_fail(ed, e);
 }
 
 /* Appends what is new; false when it was refused, which is answered then. */
 static bool
-append(struct call *call, struct pod *pod, const struct tree *list)
+append(struct api_edit *ed, struct pod *pod, const struct tree *list)
 {
+	struct call *call = ed->call;
 	struct complaints cs = { .arena = &call->arena, .path = "patch" };
 	struct pod_spec *spec = pod->spec;
 	struct container *at;
 	size_t n = spec->ephemeralContainers.n, more = 0;
+	const char *field;
 
 	for (const struct tree *t = list ? list->kids : NULL; t; t = t->next)
 		more++;
 	if (n + more > CONTAINERS_MOST) {
-		call_refuse(call, WHY_INVALID,
-			    "Pod \"%s\" is invalid: spec.ephemeralContainers: Too many: %zu: "
-			    "must have at most %d items",
-			    call->name, n + more, CONTAINERS_MOST);
+		refuse_field(ed, "spec.ephemeralContainers",
+			     arena_printf(&call->arena,
+					  "Too many: %zu: must have at most %d items", n + more,
+					  CONTAINERS_MOST));
 		return false;
 	}
 	at = arena_zalloc(&call->arena, (n + more + 1) * sizeof *at);
@@ -86,25 +100,27 @@ append(struct call *call, struct pod *pod, const struct tree *list)
 		const char *why;
 
 		if (cs.errors || !c) {
-			call_refuse(call, WHY_INVALID, "Pod \"%s\" is invalid: %s", call->name,
-				    cs.first ? complaint_print(cs.first, &call->arena) : "");
+			refuse_field(ed,
+				     cs.first && cs.first->field ? cs.first->field
+								 : "spec.ephemeralContainers",
+				     cs.first ? cs.first->text : "Invalid value");
 			return false;
 		}
 		if (pod_part_named(pod->spec, c->name)) {
 			if (strcmp(pod_part_list(pod->spec, c->name), "ephemeralContainers")) {
-				call_refuse(call, WHY_INVALID,
-					    "Pod \"%s\" is invalid: spec.ephemeralContainers: "
-					    "Duplicate value: \"%s\"",
-					    call->name, c->name);
+				refuse_field(ed, "spec.ephemeralContainers",
+					     arena_printf(&call->arena,
+							  "Duplicate value: \"%s\"", c->name));
 				return false;
 			}
 			continue;
 		}
-		why = objection(pod, c, &call->arena);
+		why = objection(pod, c, &field, &call->arena);
 		if (why) {
-			call_refuse(call, WHY_INVALID,
-				    "Pod \"%s\" is invalid: spec.ephemeralContainers[%zu].%s",
-				    call->name, n, why);
+			refuse_field(ed,
+				     arena_printf(&call->arena,
+						  "spec.ephemeralContainers[%zu].%s", n, field),
+				     why);
 			return false;
 		}
 		at[n++] = *c;
@@ -121,9 +137,7 @@ security_refuses(struct api_edit *ed, const struct pod *pod)
 	const struct object *ns = store_find(c->api->store, RES_namespace, "", c->ns);
 	const struct pairs *labels = ns ? &ns->metadata->labels : NULL;
 
-	c->security.enforce_policy = pod_policy_of(labels, "enforce", &c->arena).text;
-	c->security.audit_violations =
-	    pod_security_violations(labels, pod->metadata, pod->spec, &c->arena);
+	c->security = pod_security_note(labels, pod->metadata, pod->spec, true, &c->arena);
 	return pod_security_refuses(&ed->snap, pod, &c->arena);
 }
 
@@ -152,7 +166,7 @@ debug_patch(struct call *c)
 		return;
 	}
 	pod = object_clone(o, &c->arena);
-	if (!append(c, pod, tree_get(spec, "ephemeralContainers")))
+	if (!append(&ed, pod, tree_get(spec, "ephemeralContainers")))
 		return;
 	why = security_refuses(&ed, pod);
 	if (why) {

@@ -54,7 +54,7 @@ is_true(const struct tree *t, const char *key)
 static void
 source_ask(struct call *c, enum api_source_verb verb)
 {
-	struct api_source_args args = { .name = c->name, .verb = verb, .user = auth_login(c) };
+	struct api_source_args args = { .name = c->name, .verb = verb };
 	struct complaints complaints = { .arena = &c->arena };
 	cleanup_error struct error *e = NULL;
 	const struct tree *body, *number;
@@ -71,6 +71,8 @@ source_ask(struct call *c, enum api_source_verb verb)
 		return;
 	args.allow_prune = is_true(body, "allowPrune");
 	args.everything = is_true(body, "everything");
+	if (verb == API_ROLLBACK) /* the author of a commit */
+		args.user = auth_login(c);
 	number = body ? tree_get(body, "revision") : NULL;
 	if (number && number->type == N_INT)
 		args.revision = strtoll(number->text, NULL, 10);

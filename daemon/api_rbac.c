@@ -371,16 +371,30 @@ may_grant_rules(struct api_edit *ed, const struct policy_rule *at, size_t n)
 {
 	struct rbac_rules wanted = { NULL, n };
 
-	if (may(ed, "escalate", ed->write.res->plural, ed->write.ns,
-		object_name(ed->write.obj)))
-		return true;
 	wanted.at = arena_alloc(&ed->call->arena, (n + 1) * sizeof *wanted.at);
 	for (size_t i = 0; i < n; i++)
 		wanted.at[i] = &at[i];
 	return holds(ed, &wanted);
 }
 
-/* What it will gather is not known, so it takes all rights. */
+/* Who asks may write any rule into this role. */
+static bool
+may_escalate(struct api_edit *ed)
+{
+	return may(ed, "escalate", ed->write.res->plural, ed->write.ns,
+		   object_name(ed->write.obj));
+}
+
+static bool
+gathers(const struct object *o)
+{
+	const struct cluster_role *r = (const struct cluster_role *)o;
+
+	return r && r->aggregationRule && r->aggregationRule->clusterRoleSelectors.n;
+}
+
+/* What it will gather is not known, so it takes all rights; so does ending it, for the rules
+ * that were gathered would stay, and no longer follow when one of their roles is tightened. */
 static bool
 may_aggregate(struct api_edit *ed)
 {
@@ -424,14 +438,17 @@ access_may_grant(struct api_edit *ed)
 	if (ed->write.res->id == RES_role) {
 		const struct role *r = o;
 
-		return may_grant_rules(ed, r->rules.at, r->rules.n);
+		return may_escalate(ed) || may_grant_rules(ed, r->rules.at, r->rules.n);
 	}
 	if (ed->write.res->id == RES_cluster_role) {
 		const struct cluster_role *r = o;
 
+		if (may_escalate(ed))
+			return true;
 		if (!may_grant_rules(ed, r->rules.at, r->rules.n))
 			return false;
-		return !r->aggregationRule || may_aggregate(ed);
+		return (!gathers(ed->write.obj) && !gathers(ed->write.live)) ||
+		       may_aggregate(ed);
 	}
 	return may_bind(ed, ed->write.res->id == RES_role_binding
 				? ((const struct role_binding *)o)->roleRef

@@ -384,6 +384,27 @@ take_body(struct http_request *r, const char *data, size_t *n)
 	}
 }
 
+static enum MHD_Result
+note_coding(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+	int *codings = cls;
+
+	(void)kind;
+	if (!strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING))
+		*codings += value && !strcasecmp(value, "chunked") ? 1 : 2;
+	return MHD_YES;
+}
+
+/* A body in a coding that is not known ends nobody knows where (RFC 9112, 6.1). */
+static bool
+coding_is_strange(const struct http_request *r)
+{
+	int codings = 0;
+
+	MHD_get_connection_values(r->conn, MHD_HEADER_KIND, note_coding, &codings);
+	return codings > 1;
+}
+
 /* Called with the headers, then with each piece of the body, then with nothing;
  * and again with nothing whenever the request is resumed. */
 enum MHD_Result
@@ -411,6 +432,11 @@ http_on_access(void *cls, struct MHD_Connection *c, const char *url, const char 
 		r->head = head;
 		note_address(r);
 		r->bad_uri = a->bad;
+		if (coding_is_strange(r)) { /* whose connection is of no more use */
+			h->refuse(h->ctx, r, WHY_UNABLE,
+				  "Transfer-Encoding: only chunked is known");
+			return queue(r);
+		}
 		if (admit(l, r))
 			h->head(h->ctx, r);
 		return MHD_YES;
@@ -792,7 +818,7 @@ http_open(struct event_base *base, const struct http_settings *s,
 		h->path = s->socket_fd > 0 ? NULL : xstrdup(s->socket);
 	}
 	if (s->listen_fd > 0 || (s->listen && *s->listen)) {
-		fd = s->listen_fd > 0 ? s->listen_fd : listen_loopback(s->listen, &h->port, e);
+		fd = s->listen_fd > 0 ? s->listen_fd : listen_loopback(s->listen, e);
 		if (fd < 0 || !listener_open(h, fd, HTTP_LOOPBACK, NULL, e))
 			goto bad;
 	}
@@ -830,10 +856,4 @@ http_close(struct http *h)
 		(void)unlink(h->path);
 	free(h->path);
 	free(h);
-}
-
-int
-http_port(const struct http *h)
-{
-	return h->port;
 }

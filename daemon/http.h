@@ -52,8 +52,6 @@ struct http_handler {
 int http_open(struct event_base *, const struct http_settings *, const struct http_handler *,
 	      struct http **ret, struct error **);
 void http_close(struct http *); /* open requests are cut off */
-/* The port that TCP listens at (listen may have asked for 0); 0: none. */
-int http_port(const struct http *);
 /* Connections to come have this certificate; those that stand keep theirs. */
 int http_tls_set(struct http *, const struct http_tls *, struct error **);
 

@@ -286,7 +286,7 @@ parse_address(const char *text, struct sockaddr_storage *ret, socklen_t *ret_len
 }
 
 int
-listen_loopback(const char *address, int *ret_port, struct error **e)
+listen_loopback(const char *address, struct error **e)
 {
 	struct sockaddr_storage a;
 	cleanup_close int fd = -1;
@@ -304,11 +304,6 @@ listen_loopback(const char *address, int *ret_port, struct error **e)
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 	if (bind(fd, (struct sockaddr *)&a, n) < 0 || listen(fd, 128) < 0)
 		return fail_sys(e, "listen at %s", address);
-	n = sizeof a;
-	if (getsockname(fd, (struct sockaddr *)&a, &n) < 0)
-		return fail_sys(e, "listen at %s", address);
-	*ret_port = ntohs(a.ss_family == AF_INET ? ((struct sockaddr_in *)&a)->sin_port
-						 : ((struct sockaddr_in6 *)&a)->sin6_port);
 	return steal_fd(&fd);
 }
 

@@ -20,7 +20,7 @@ int peers_gid(const struct peers *); /* -1: there is no such group */
 
 /* Sockets to listen at.  Both return the fd or -1. */
 int listen_unix(const char *path, int gid, struct error **);
-int listen_loopback(const char *address, int *ret_port, struct error **);
+int listen_loopback(const char *address, struct error **);
 /* Is this Host header one by which a local program names loopback? */
 bool host_is_loopback(const char *host);
 #endif

@@ -30,7 +30,6 @@ struct http {
 	struct http_tunnel *tunnels;
 	char *path; /* of the unix socket; NULL: not ours to remove */
 	size_t max_body;
-	int port;
 	bool closing;
 	/* of http_tls.c */
 	struct listener *tls; /* who has the newest certificate */

@@ -137,12 +137,6 @@ jwt_key_free(struct jwt_key *k)
 	free(k);
 }
 
-const char *
-jwt_key_id(const struct jwt_key *k)
-{
-	return k->id;
-}
-
 /* ---- signing ---- */
 
 /* As long as P-256's numbers are, whatever sign byte or leading zeros DER has it with. */

@@ -18,8 +18,6 @@ enum { JWT_MAX = 16 * 1024 }; /* bytes of a token */
 int jwt_key_make(struct buf *ret_pem, struct error **);
 int jwt_key_read(const void *pem, size_t n, struct jwt_key **ret, struct error **);
 void jwt_key_free(struct jwt_key *); /* takes NULL */
-/* The key's name: a hash of its public half. */
-const char *jwt_key_id(const struct jwt_key *);
 
 /* Appends the token of these claims. */
 int jwt_sign(const struct jwt_key *, struct json_t *claims, struct buf *ret, struct error **);

@@ -305,12 +305,6 @@ pki_serving_key(const struct pki *p)
 	return buf_text(&p->serving_key);
 }
 
-int64_t
-pki_serving_ends(const struct pki *p)
-{
-	return p->serving.ends;
-}
-
 const struct jwt_key *
 pki_token_key(const struct pki *p)
 {

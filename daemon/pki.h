@@ -44,7 +44,6 @@ int pki_renew(struct pki *, int64_t now, bool *ret_new, struct error **);
 const char *pki_ca(const struct pki *);
 const char *pki_serving_cert(const struct pki *);
 const char *pki_serving_key(const struct pki *);
-int64_t pki_serving_ends(const struct pki *);
 const struct jwt_key *pki_token_key(const struct pki *);
 
 /* A client's certificate for the key of this request (PEM, PKCS 10), whose own names do not

@@ -225,12 +225,3 @@ pki_static_token(const struct pki *p, const char *token, struct user *ret)
 		}
 	return false;
 }
-
-const char *
-pki_admin_token(const struct pki *p)
-{
-	for (size_t i = 0; i < p->nstatics; i++)
-		if (user_in(&p->statics[i].user, GROUP_MASTERS))
-			return p->statics[i].token;
-	return NULL;
-}

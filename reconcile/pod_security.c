@@ -105,11 +105,14 @@ pod_security_warning(const struct pairs *labels, const struct object_meta *meta,
 	return would_violate(labels, "warn", meta, spec, a);
 }
 
-const char *
-pod_security_violations(const struct pairs *labels, const struct object_meta *meta,
-			const struct pod_spec *spec, struct arena *a)
+struct pod_security_notes
+pod_security_note(const struct pairs *labels, const struct object_meta *meta,
+		  const struct pod_spec *spec, bool pod, struct arena *a)
 {
-	return would_violate(labels, "audit", meta, spec, a);
+	return (struct pod_security_notes){
+		.enforce_policy = pod ? pod_policy_of(labels, "enforce", a).text : NULL,
+		.audit_violations = would_violate(labels, "audit", meta, spec, a),
+	};
 }
 
 const char *

@@ -44,9 +44,10 @@ const char *pod_security_refuses(struct snapshot *, const struct pod *, struct a
 /* `would violate PodSecurity "...": ...`, by `warn` of those labels; NULL: nothing to tell. */
 const char *pod_security_warning(const struct pairs *labels, const struct object_meta *,
 				 const struct pod_spec *, struct arena *);
-/* The same by `audit`. */
-const char *pod_security_violations(const struct pairs *labels, const struct object_meta *,
-				    const struct pod_spec *, struct arena *);
+/* What is written beside a request about a pod, or (not `pod`) a workload's template. */
+struct pod_security_notes pod_security_note(const struct pairs *labels,
+					    const struct object_meta *, const struct pod_spec *,
+					    bool pod, struct arena *);
 /* "; pod-security.kubernetes.io/audit-violations: would violate ...", by `audit`: what is added
  * to an action's why; "": nothing. */
 const char *pod_security_audit(const struct pairs *labels, const struct object_meta *,

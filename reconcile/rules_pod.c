@@ -99,7 +99,6 @@ void
 resource_requirements_check(const void *obj, const struct place *at)
 {
 	const struct resource_requirements *r = obj;
-	char sub[128];
 
 	amounts_check(&r->limits, "limits", at);
 	amounts_check(&r->requests, "requests", at);
@@ -107,10 +106,9 @@ resource_requirements_check(const void *obj, const struct place *at)
 		const char *name = r->requests.at[i].key, *ask = r->requests.at[i].value;
 		const char *limit = pairs_get(&r->limits, name);
 
-		snprintf(sub, sizeof sub, "requests[%.63s]", name);
 		if (limit && (quantity_milli(ask) > quantity_milli(limit) ||
 			      quantity_value(ask) > quantity_value(limit)))
-			place_complain(at, sub,
+			place_complain(at, "requests", /* without its key, as in Kubernetes */
 				       "Invalid value: \"%s\": must be less than or equal to "
 				       "%s limit of %s",
 				       ask, name, limit);

@@ -258,12 +258,9 @@ note_security(struct write *w)
 	const struct pod *pod = w->res->id == RES_pod ? (const struct pod *)w->obj : NULL;
 	const struct pod_spec *spec = pod ? pod->spec : t ? t->spec : NULL;
 
-	if (!w->notes || !spec)
-		return;
-	if (pod)
-		w->notes->enforce_policy = pod_policy_of(labels, "enforce", w->a).text;
-	w->notes->audit_violations =
-	    pod_security_violations(labels, pod ? pod->metadata : t->metadata, spec, w->a);
+	if (w->notes && spec)
+		*w->notes = pod_security_note(labels, pod ? pod->metadata : t->metadata, spec,
+					      pod != NULL, w->a);
 }
 
 /* The Pod Security Standards, as at a commit; a pod that they forbid is 403. */

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
@@ -45,8 +44,6 @@ rtjob_free(struct rt *rt, struct rt_job *j)
 {
 	for (int i = 0; i < j->nfds; i++)
 		close(j->fds[i]);
-	if (j->tty >= 0)
-		close(j->tty);
 	free(j->error);
 	*j = rt->jobs[--rt->njobs];
 }
@@ -70,9 +67,6 @@ rtjob_lent(struct rt *rt, int64_t id, int fds[3])
 		j->fds[j->nfds] = fds[j->nfds];
 		fds[j->nfds] = -1;
 	}
-	/* of an attached client: a connection is one descriptor */
-	if (j->nfds == 3 && isatty(j->fds[0]))
-		j->tty = fcntl(j->fds[0], F_DUPFD_CLOEXEC, 3);
 }
 
 bool
@@ -162,7 +156,6 @@ rt_exec(struct rt *rt, const char *uid, const char *container, const char *const
 	struct rtpod *p = rt_find(rt, uid, e);
 	struct w_msg m = { .type = W_EXEC, .id = id, .arg = timeout_s, .flags = tty };
 	struct buf cleanup_buf words = { 0 };
-	struct rt_job job = { .id = id, .tty = -1 };
 	size_t i = 0;
 
 	if (!p || room_for(rt, uid, id, false, e) < 0 ||
@@ -174,9 +167,7 @@ rt_exec(struct rt *rt, const char *uid, const char *container, const char *const
 		return -1;
 	if (send_exec(rt, p, i, &m, &words, fds, e) < 0)
 		return -1;
-	if (tty)
-		job.tty = fcntl(fds[0], F_DUPFD_CLOEXEC, 3);
-	job_add(rt, job, uid);
+	job_add(rt, (struct rt_job){ .id = id }, uid);
 	return 0;
 }
 
@@ -214,7 +205,7 @@ rt_files_copy(struct rt *rt, const char *uid, const char *container, const char 
 	    find_running(p, container, &i, e) < 0 ||
 	    send_exec(rt, p, i, &m, &words, fds, e) < 0)
 		return -1;
-	job_add(rt, (struct rt_job){ .id = id, .tty = -1 }, uid);
+	job_add(rt, (struct rt_job){ .id = id }, uid);
 	return 0;
 }
 
@@ -225,7 +216,7 @@ ask(struct rt *rt, struct rtpod *p, const struct w_msg *m, struct error **e)
 		return too_old(p, e);
 	if (room_for(rt, p->uid, m->id, true, e) < 0 || rtpod_tell(p, m, NULL, 0, NULL, e) < 0)
 		return -1;
-	job_add(rt, (struct rt_job){ .id = m->id, .lends = true, .tty = -1 }, p->uid);
+	job_add(rt, (struct rt_job){ .id = m->id, .lends = true }, p->uid);
 	return 0;
 }
 
@@ -253,16 +244,4 @@ rt_connect(struct rt *rt, const char *uid, unsigned port, int64_t id, struct err
 	if (port == 0 || port > 65535)
 		return fail(e, WHY_INVALID, "%u is no port", port);
 	return ask(rt, p, &m, e);
-}
-
-int
-rt_exec_resize(struct rt *rt, int64_t id, unsigned rows, unsigned cols, struct error **e)
-{
-	struct rt_job *j = job_find(rt, id);
-	struct winsize size = { .ws_row = (unsigned short)rows,
-				.ws_col = (unsigned short)cols };
-
-	if (!j || j->tty < 0)
-		return fail(e, WHY_NOT_FOUND, "exec %lld has no terminal", (long long)id);
-	return ioctl(j->tty, TIOCSWINSZ, &size) < 0 ? fail_sys(e, "resize the terminal") : 0;
 }

@@ -85,7 +85,6 @@ struct rt_job { /* an exec, an attached client or a connection under way */
 	char uid[W_NAME];
 	bool lends;       /* one of the latter two */
 	int fds[3], nfds; /* came, are not passed on yet */
-	int tty;          /* -1: none */
 	bool done;
 	int code;
 	char *error;

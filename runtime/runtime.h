@@ -289,7 +289,6 @@ int rt_container_usage(struct rt *, const char *uid, const char *container,
  * The end comes as an RT_EXEC_DONE event with this id. */
 int rt_exec(struct rt *, const char *uid, const char *container, const char *const *argv,
 	    bool tty, const int fds[3], int timeout_s, int64_t id, struct error **);
-int rt_exec_resize(struct rt *, int64_t id, unsigned rows, unsigned cols, struct error **);
 /* A file or a directory of a container as a tar on fds[1], or with a `name` one from fds[0] to
  * PATH, or PATH/NAME where that is a directory; what went wrong on fds[2].  Done by a program
  * of kedge's own in the container's namespaces, cgroup and with its rights: its image needs

@@ -536,3 +536,21 @@ execs() {
 	done
 	for n in 200 414 431; do [[ $all == *$n* ]]; done
 }
+
+@test "a body in a coding that is not known is refused at once, and the connection ends" {
+	local coding
+	asked() { # asked HEADERS: the first line and the end, before the client hangs up
+		timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/$0; printf "POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nHost: localhost\r\n%b\r\n" "$1" >&3; cat <&3' "$PORT" "$1"
+	}
+	for coding in xchunked gzip 'gzip, chunked' identity 'chunked\r\nTransfer-Encoding: chunked'; do
+		run asked "Transfer-Encoding: $coding\r\nContent-Type: application/json\r\n"
+		[ "$status" = 0 ] || { echo "$coding: left to wait"; return 1; }
+		has "HTTP/1.1 501 "
+		has '"message":"Transfer-Encoding: only chunked is known","reason":"NotImplemented"'
+	done
+	# a known one is read to its end
+	run asked 'Transfer-Encoding: Chunked\r\nConnection: close\r\nContent-Type: application/json\r\n\r\n2\r\n{}\r\n0\r\n'
+	[ "$status" = 0 ]
+	hasnt "HTTP/1.1 501 "
+	has "HTTP/1.1 4"
+}

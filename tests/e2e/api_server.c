@@ -8,6 +8,7 @@
  * and says "done" or what went wrong.  Programs are started right here.
  */
 #include "daemon/api.h"
+#include "daemon/http_peer.h"
 #include "reconcile/base/arena.h"
 #include "reconcile/base/cleanup.h"
 #include "reconcile/plan.h"
@@ -359,6 +360,15 @@ on_status(void *ctx, int64_t id, struct error **e)
 	return 0;
 }
 
+static int
+port_of(int fd)
+{
+	struct sockaddr_in a = { 0 };
+	socklen_t n = sizeof a;
+
+	return getsockname(fd, (struct sockaddr *)&a, &n) < 0 ? 0 : ntohs(a.sin_port);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -380,10 +390,11 @@ main(int argc, char **argv)
 	if (argc != 5)
 		return 2;
 	settings.http.socket = argv[1];
-	settings.http.listen = argv[2];
 	settings.log_dir = argv[3];
 	s.base = event_base_new();
-	if (store_open(":memory:", &s.store, &e) < 0 || apply(&s, argv[4], &e) < 0 ||
+	settings.http.listen_fd = listen_loopback(argv[2], &e);
+	if (settings.http.listen_fd < 0 || store_open(":memory:", &s.store, &e) < 0 ||
+	    apply(&s, argv[4], &e) < 0 ||
 	    api_open(s.base, s.store, &settings, &host, &s.api, &e) < 0) {
 		fprintf(stderr, "api_server: %s\n", error_text(e));
 		return 1;
@@ -392,7 +403,7 @@ main(int argc, char **argv)
 	child = evsignal_new(s.base, SIGCHLD, on_child, &s);
 	event_add(line, NULL);
 	event_add(child, NULL);
-	printf("ready %d\n", api_port(s.api));
+	printf("ready %d\n", port_of(settings.http.listen_fd));
 	fflush(stdout);
 	event_base_dispatch(s.base);
 	api_close(s.api);

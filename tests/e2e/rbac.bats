@@ -154,6 +154,28 @@ cleanup_all() { $K delete role,rolebinding,clusterrole,clusterrolebinding -A -l 
 	each t
 }
 
+@test "an aggregationRule is set and ended by who has all rights, or may escalate" {
+	t() {
+		create clusterrole "w$V" --verb=get,create,update,patch --resource=clusterroles.rbac.authorization.k8s.io || return 1
+		create clusterrolebinding "w$V" --clusterrole="w$V" --user=dot || return 1
+		create clusterrole "g$V" --aggregation-rule="for=g$V" || return 1
+		refused 'must have cluster-admin privileges to use the aggregationRule' \
+			$K create clusterrole "h$V" --aggregation-rule="for=g$V" --as=dot || return 1
+		# what was gathered would stay
+		refused 'must have cluster-admin privileges to use the aggregationRule' \
+			$K patch clusterrole "g$V" --type=json -p '[{"op":"remove","path":"/aggregationRule"}]' --as=dot || return 1
+		refused 'must have cluster-admin privileges to use the aggregationRule' \
+			$K label clusterrole "g$V" a=b --as=dot || return 1
+		[ "$($K get clusterrole "g$V" -o 'jsonpath={.aggregationRule.clusterRoleSelectors[0].matchLabels.for}')" = "g$V" ] || return 1
+		create clusterrole "e$V" --verb=escalate --resource=clusterroles.rbac.authorization.k8s.io || return 1
+		create clusterrolebinding "e$V" --clusterrole="e$V" --user=dot || return 1
+		$K patch clusterrole "g$V" --type=json -p '[{"op":"remove","path":"/aggregationRule"}]' --as=dot >/dev/null || return 1
+		[ -z "$($K get clusterrole "g$V" -o 'jsonpath={.aggregationRule}')" ] || return 1
+		cleanup_all
+	}
+	each t
+}
+
 @test "auth can-i, --list, reconcile" {
 	t() {
 		run $K auth can-i delete pods

@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <ftw.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { AT_ONCE = 16, WARM_UP = 60, CONTAINERS = 3, VOLUMES = 6, ADDRESSES = 60000 };
@@ -340,7 +341,7 @@ ask_on_terminal(struct life *l, const char *container)
 	MUST(slave >= 0);
 	MAY(rt_exec(kit.rt, l->uid, container, LIST("/bin/sh", "-c", "tty; sleep 1"), true,
 		    (const int[3]){ slave, slave, slave }, 1, ++soak->jobs, e));
-	MAY(rt_exec_resize(kit.rt, soak->jobs, 20, 60, e));
+	MUST(ioctl(master, TIOCSWINSZ, &(struct winsize){ .ws_row = 20, .ws_col = 60 }) == 0);
 }
 
 static void

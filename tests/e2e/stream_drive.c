@@ -3,7 +3,14 @@
  */
 #include "tests/e2e/runtime_kit.h"
 #include <pty.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+
+static void
+resize(int terminal)
+{
+	MUST(ioctl(terminal, TIOCSWINSZ, &(struct winsize){ .ws_row = 33, .ws_col = 77 }) == 0);
+}
 
 static char *
 exec_out(struct kit *k, const char *const *argv, int timeout, int64_t id)
@@ -62,7 +69,7 @@ exec(struct kit *k)
 	MUST(openpty(&master, &slave, NULL, NULL, NULL) == 0);
 	OK(rt_exec(k->rt, "a", "main", LIST("sh", "-c", "sleep 0.3; test -t 0 && stty size"),
 		   true, (int[]){ slave, -1, -1 }, 0, 4, e));
-	OK(rt_exec_resize(k->rt, 4, 33, 77, e));
+	resize(slave);
 	KIT_UNTIL(k, k->exec_id == 4);
 	close(slave);
 	EQ(k->exec_code, 0);
@@ -183,7 +190,7 @@ attach(struct kit *k)
 	EQ(k->exec_code, 0);
 	/* a terminal */
 	attach_to(k, "term", 5);
-	OK(rt_exec_resize(k->rt, 5, 33, 77, e));
+	resize(k->lent[0]);
 	put(k->lent[0], "five\n");
 	expect(k, k->lent[1], "got five\r\n33 77");
 	lent_close(k);

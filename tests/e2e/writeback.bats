@@ -158,6 +158,26 @@ back_to() { pull && deployment_file "$1" | put web && wait_for 15 "it is as it w
 	every t
 }
 
+@test "many at once: kubectl delete -l is a commit for each, a collection is refused whole" {
+	t() {
+		pull
+		for n in one two; do printf 'kind: ConfigMap\napiVersion: v1\nmetadata: {name: %s, labels: {set: pair}}\n---\n' $n; done | put pair
+		wait_for 5 "both" k get cm one two
+		k create configmap mine --from-literal=a=b && k label configmap mine set=pair || return 1
+		before=$(tip)
+		run curl -sS --max-time 10 --unix-socket "$W/run/api.sock" -X DELETE 'http://localhost/api/v1/namespaces/default/configmaps?labelSelector=set%3Dpair'
+		has '"code":409'
+		has 'is owned by Git: pair.yaml:' || return 1
+		[ "$(k get cm -l set=pair -o name | xargs)" = "configmap/mine configmap/one configmap/two" ] || return 1
+		[ "$(tip)" = "$before" ] || return 1
+		k delete cm -l set=pair --timeout=20s || return 1
+		[ -z "$(k get cm -l set=pair -o name)" ] || return 1
+		[ "$(git -C "$W/deploy.git" log --format=%s "$before..main" | sort | xargs -d '\n' printf '%s;')" = 'configmap default/one: deleted;configmap default/two: deleted;' ] || return 1
+		in_force
+	}
+	every t
+}
+
 @test "a Secret's and a ConfigMap's values are in no message" {
 	pull
 	printf 'kind: Secret\napiVersion: v1\nmetadata: {name: s}\ndata:\n  p: b2xk # the old one\n' | put secret

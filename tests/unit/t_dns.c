@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "daemon/dns_answer.h"
 #include "daemon/dns_cache.h"
+#include "daemon/dns_pace.h"
 #include "daemon/dns_upstream.h"
 #include "dns.h"
 #include "world.h"
@@ -611,6 +612,43 @@ others_answers_are_kept_as_long_as_they_hold_and_within_the_bound(void **state)
 	dns_cache_free(c);
 }
 
+/* `n` turns, `every` us, that find `each` questions; how many of them waited. */
+static unsigned
+turns(struct dns_pace *p, int64_t *now, unsigned n, int64_t every, unsigned each)
+{
+	unsigned waited = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		waited += dns_pace(p, *now, i ? each : 0) > 0;
+		*now += every;
+	}
+	(void)dns_pace(p, *now, each);
+	return waited;
+}
+
+static void
+questions_gather_only_while_many_are_asked(void **state)
+{
+	struct dns_pace p = { 0 };
+	int64_t now = INT64_C(1) << 40, silence = 50000;
+
+	(void)state;
+	/* a pod's two, now and then; and what 15,000 a second are */
+	assert_int_equal(turns(&p, &now, 1000, silence, 2), 0);
+	assert_int_equal(turns(&p, &now, 1000, 66, 1), 0);
+	/* a burst of a turn's length is over before anybody would have waited */
+	now += silence;
+	assert_int_equal(turns(&p, &now, 1, 500, 256), 0);
+	now += silence;
+	assert_int_equal(dns_pace(&p, now, 0), 0);
+	/* 100,000 a second: all wait but those of the first millisecond */
+	assert_int_equal(turns(&p, &now, 1000, 10, 1), 1000 - 100);
+	assert_int_equal(dns_pace(&p, now + 10, 1), DNS_PACE_US);
+	/* and who comes after them does not */
+	assert_int_equal(dns_pace(&p, now + silence, 1), 0);
+	assert_int_equal(turns(&p, &now, 1000, silence, 2), 0);
+}
+
 static void
 why_is_told_in_a_sentence(void **state)
 {
@@ -688,6 +726,7 @@ main(void)
 		TEST(an_answer_is_believed_only_to_the_very_question),
 		TEST(a_cname_out_of_the_cluster_brings_what_it_leads_to),
 		TEST(others_answers_are_kept_as_long_as_they_hold_and_within_the_bound),
+		TEST(questions_gather_only_while_many_are_asked),
 		TEST(why_is_told_in_a_sentence),
 		TEST(a_pod_looks_along_its_search_list),
 	};

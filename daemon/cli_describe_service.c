@@ -74,18 +74,32 @@ sheet_service_families(struct sheet *s, const char *label)
 	put_some(s, "IP Families", sheet_words(s, cli_path(s->obj, "spec.ipFamilies"), ","));
 }
 
+/* "192.0.2.50 (VIP), 2001:db8::50 (VIP)" */
+static const char *
+ingress_text(struct sheet *s)
+{
+	json_t *all = cli_path(s->obj, "status.loadBalancer.ingress"), *one;
+	const char *text = "";
+	size_t i;
+
+	json_array_foreach(all, i, one) {
+		const char *ip = cli_at(s->c, one, "ip"), *mode = cli_at(s->c, one, "ipMode");
+
+		text = arena_printf(s->c->arena, "%s%s%s", text, i ? ", " : "", ip);
+		if (*ip && *mode)
+			text = arena_printf(s->c->arena, "%s (%s)", text, mode);
+	}
+	return text;
+}
+
 void
 sheet_service_outside(struct sheet *s, const char *label)
 {
-	json_t *ingress = json_array_get(cli_path(s->obj, "status.loadBalancer.ingress"), 0);
-	const char *ip = cli_at(s->c, ingress, "ip"), *mode = cli_at(s->c, ingress, "ipMode");
-
 	(void)label;
 	put_some(s, "IPs", sheet_words(s, cli_path(s->obj, "spec.clusterIPs"), ","));
 	put_some(s, "External IPs", sheet_words(s, cli_path(s->obj, "spec.externalIPs"), ","));
 	put_some(s, "Desired LoadBalancer IP", sheet_at(s, "spec.loadBalancerIP"));
-	put_some(s, "LoadBalancer Ingress",
-		 *ip && *mode ? arena_printf(s->c->arena, "%s (%s)", ip, mode) : ip);
+	put_some(s, "LoadBalancer Ingress", ingress_text(s));
 	put_some(s, "External Name", sheet_at(s, "spec.externalName"));
 }
 

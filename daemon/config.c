@@ -195,8 +195,8 @@ config_secure(const struct config *c, const struct settings *s, uint32_t *ret_ip
 
 /* Pods' and services' own addresses are in nobody's gift. */
 static int
-addresses_parse(const char *field, const struct strs *list, bool six,
-		const struct settings *set, struct address_ranges *ret, struct error **e)
+addresses_parse(const char *field, const struct strs *list, const struct settings *set,
+		struct address_ranges *ret, struct error **e)
 {
 	const struct addr_range nets[] = { set->pods, set->svcs, set->pods6, set->svcs6 };
 
@@ -205,7 +205,7 @@ addresses_parse(const char *field, const struct strs *list, bool six,
 			    field, list->n, ADDRESS_RANGES);
 	for (size_t i = 0; i < list->n; i++) {
 		struct address_range *r = &ret->at[i];
-		const char *why = addresses_read(list->at[i], six, &r->first, &r->last);
+		const char *why = addresses_read(list->at[i], &r->first, &r->last);
 
 		for (int k = 0; k < 4 && !why; k++) {
 			addr last = nets[k].net |
@@ -218,6 +218,19 @@ addresses_parse(const char *field, const struct strs *list, bool six,
 			return fail(e, WHY_INVALID, "%s: \"%s\" %s", field, list->at[i], why);
 	}
 	ret->n = list->n;
+	return 0;
+}
+
+/* Of a family that no Service has nothing could be given. */
+static int
+pool_check(const struct config *c, const struct settings *set, struct error **e)
+{
+	for (size_t i = 0; i < set->pool.n; i++)
+		if (addr_v6(set->pool.at[i].first) && !set->svcs6.bits)
+			return fail(e, WHY_INVALID,
+				    "loadBalancer.addresses: \"%s\" is of IPv6, of which "
+				    "network.podCIDR and network.serviceCIDR have no ranges",
+				    c->loadBalancer->addresses.at[i]);
 	return 0;
 }
 
@@ -243,10 +256,11 @@ config_settings(const struct config *c, struct settings *ret, struct error **e)
 	if (why)
 		return fail(e, WHY_INVALID, "network.nodePortRange: \"%s\" %s",
 			    c->network->nodePortRange, why);
-	if (addresses_parse("loadBalancer.addresses", &c->loadBalancer->addresses, false, &s,
-			    &s.pool, e) < 0 ||
-	    addresses_parse("allow.externalIPs", &c->allow->externalIPs, true, &s, &s.external,
-			    e) < 0)
+	if (addresses_parse("loadBalancer.addresses", &c->loadBalancer->addresses, &s, &s.pool,
+			    e) < 0 ||
+	    pool_check(c, &s, e) < 0 ||
+	    addresses_parse("allow.externalIPs", &c->allow->externalIPs, &s, &s.external, e) <
+		0)
 		return -1;
 	*ret = s;
 	return 0;

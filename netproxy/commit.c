@@ -571,23 +571,19 @@ write_cut(struct np *np)
 int
 commit_announce(struct np *np, unsigned *ret_changed, struct error **e)
 {
-	uint32_t *want;
+	addr *want = xcalloc(np->services.n, sizeof *want);
 	size_t n = 0;
 	int rc;
 
 	*ret_changed = 0;
-	np->announce = false;
-	if (np->net.v6)
-		return 0; /* nobody asks for one */
-	want = xcalloc(np->services.n, sizeof *want);
 	for (struct map_slot *s = map_first(&np->services); s; s = map_next(&np->services, s)) {
 		const struct service *x = s->value;
 
 		if (!x->dropped && x->now.balancer)
-			want[n++] = (uint32_t)x->now.balancer;
+			want[n++] = x->now.balancer;
 	}
 	np->announces = n;
-	rc = announce_sync(&np->link.nl, &np->config, want, n, ret_changed, e);
+	rc = announce_sync(np->routes, &np->config, np->net.v6, want, n, ret_changed, e);
 	np->announce = rc < 0;
 	free(want);
 	return rc;

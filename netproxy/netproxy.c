@@ -7,7 +7,6 @@
 #include "reconcile/base/error.h"
 #include "reconcile/base/log.h"
 #include <assert.h>
-#include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -243,14 +242,15 @@ down_rules(const struct np_config *c, bool v6, struct error **e)
 /* Rules of IPv6 from before this kedged's ranges were taken out of its settings.  They serve
  * nobody any more, so they hold nobody up either. */
 static void
-six_leave(const struct np_config *c)
+six_leave(struct nl *nl, const struct np_config *c)
 {
 	cleanup_error struct error *e = NULL;
-
 	char table[RULES_NAME];
+	unsigned changed;
 
 	table_name(c->chains ? c->chains : "KDG", table);
-	if (down_rules(c, true, &e) < 0 || nft_remove(table, true, &e) < 0)
+	if (down_rules(c, true, &e) < 0 || nft_remove(table, true, &e) < 0 ||
+	    announce_sync(nl, c, true, NULL, 0, &changed, &e) < 0)
 		log_warn("netproxy", "rules of IPv6, from before, may be left: %s",
 			 error_text(e));
 }
@@ -264,6 +264,7 @@ np_new(const struct np_config *c)
 	struct np *np = xcalloc(1, sizeof *np);
 
 	np->config = *c;
+	np->routes = &np->link.nl;
 	np->link.owner = (struct owner){ { -1, -1 } };
 	np->link.nl.fd = np->link.home = np->tables.nl.fd = np->tables.raw = -1;
 	np->bridged.fd = -1;
@@ -280,6 +281,7 @@ six_open(struct np *np, const struct np_config *c, struct error **e)
 	struct np *six = np->six = np_new(&np->config);
 	enum tables_kind kind;
 
+	six->routes = np->routes;
 	table_name(np->config.chains, six->nft_table);
 	if ((c->nft && nl_open(&six->nft_nl, NETLINK_NETFILTER, e) < 0) ||
 	    restore_find(c->iptables_restore, true, &six->restore, &kind, e) < 0 ||
@@ -321,7 +323,7 @@ np_open(const struct np_config *c, struct np **ret, struct error **e)
 	    link_open(&np->link, &np->config, e) < 0)
 		goto bad;
 	if (had6 && !c->pods6.bits) /* the bridge is ours: link_open asked */
-		six_leave(c);
+		six_leave(&np->link.nl, c);
 	np->net = (struct rules_net){ .bridge = np->config.bridge,
 				      .pods = c->pods,
 				      .svcs = c->svcs,
@@ -410,25 +412,10 @@ np_pod(const struct np *np, addr ip)
 	return addr_within(ip, np->config.pods) ? np->net.pods.net | ip : 0;
 }
 
-/* Unknown as well: who is asked for it takes nothing away then. */
-static bool
-is_hosts6(addr ip)
-{
-	struct ifaddrs *all = NULL;
-	bool is = getifaddrs(&all) < 0;
-
-	for (struct ifaddrs *a = all; a && !is; a = a->ifa_next)
-		is = a->ifa_addr && a->ifa_addr->sa_family == AF_INET6 &&
-		     addr_from(true, &((struct sockaddr_in6 *)a->ifa_addr)->sin6_addr) == ip;
-	if (all)
-		freeifaddrs(all);
-	return is;
-}
-
 bool
 np_is_hosts(const struct np *np, addr ip)
 {
-	return addr_v6(ip) ? is_hosts6(ip) : announce_is_hosts(&np->config, (uint32_t)ip);
+	return announce_is_hosts(&np->config, ip);
 }
 
 /* Nobody gets the bridge's, the network's or the broadcast address. */
@@ -517,12 +504,13 @@ np_unplug(struct np *np, uint32_t ip, struct error **e)
 static int
 check_announced(struct np *np, struct error **e)
 {
-	unsigned changed = 0;
+	unsigned changed = 0, six = 0;
 
-	if (!np->announces)
-		return 0;
-	if (commit_announce(np, &changed, e) < 0)
+	if (np->announces && commit_announce(np, &changed, e) < 0)
 		return -1;
+	if (np->six && np->six->announces && commit_announce(np->six, &six, e) < 0)
+		return -1;
+	changed += six;
 	if (changed)
 		log_warn("network",
 			 "somebody changed the addresses of load balancers: %u put right",
@@ -677,11 +665,13 @@ down_addresses(const struct np_config *c, struct error **e)
 {
 	struct nl nl = { -1, 0 };
 	unsigned changed;
-	int rc;
+	int rc = 0;
 
 	if (nl_open(&nl, NETLINK_ROUTE, e) < 0)
 		return -1;
-	rc = announce_sync(&nl, c, NULL, 0, &changed, e);
+	for (int v6 = 0; v6 < 2; v6++)
+		if (announce_sync(&nl, c, v6, NULL, 0, &changed, rc < 0 ? NULL : e) < 0)
+			rc = -1;
 	nl_close(&nl);
 	return rc;
 }

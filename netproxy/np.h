@@ -58,6 +58,7 @@ struct np {
 	struct np *six;          /* IPv6's rules; NULL: this is them, or there are none */
 	bool six_runs;           /* its commit is the one under way */
 	struct link link;
+	struct nl *routes; /* the first's rtnetlink */
 	struct tables tables;
 	struct nl bridged; /* to nf_tables; fd -1: it filters no frames here */
 	char *restore;

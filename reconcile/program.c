@@ -210,26 +210,31 @@ external_ips(struct snapshot *s, const struct service *svc, bool v6, struct aren
 /* Whom loadBalancerSourceRanges lets in.  The host speaks to an address of its own from that
  * very address, so where the host may come that may, too. */
 static struct strs
-sources_of(struct snapshot *s, const struct service *svc, const char *balancer, struct arena *a)
+sources_of(struct snapshot *s, const struct service *svc, const char *balancer, bool v6,
+	   struct arena *a)
 {
 	const struct strs *all = &svc->spec->loadBalancerSourceRanges;
+	const char *node = v6 ? s->settings->node_ip6 : s->settings->node_ip;
 	struct strs out = { arena_alloc(a, (all->n + 1) * sizeof *out.at), 0 };
+	struct addr_range net;
 	bool host = false;
-	uint32_t ip;
+	addr ip;
 
 	for (size_t i = 0; i < all->n; i++) {
 		const char *range = all->at[i] + strspn(all->at[i], " ");
 		size_t n = strcspn(range, " ");
 
-		if (addr_text_is_v6(range))
+		if (addr_text_is_v6(range) != v6)
 			continue;
 		out.at[out.n++] = range = arena_strndup(a, range, n);
-		host |= ipv4_read(s->settings->node_ip, &ip) && ipv4_range_holds(range, ip);
+		host |= addr_read(node, &ip) && addr_range_read(range, &net) &&
+			addr_within(ip, net);
 	}
 	if (host)
-		out.at[out.n++] = arena_printf(a, "%s/32", balancer);
-	if (all->n && !out.n)
-		out.at[out.n++] = "255.255.255.255/32"; /* nobody, rather than everybody */
+		out.at[out.n++] = arena_printf(a, "%s/%u", balancer, addr_bits(v6));
+	if (all->n && !out.n) /* nobody, rather than everybody */
+		out.at[out.n++] =
+		    v6 ? "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128" : "255.255.255.255/32";
 	return out;
 }
 
@@ -255,9 +260,9 @@ args_of(struct snapshot *s, const struct service *svc, const struct service_port
 	args->localOnly = is_outside(svc) && str_is(spec->externalTrafficPolicy, "Local");
 	args->localInside = str_is(spec->internalTrafficPolicy, "Local");
 	args->externalIPs = external_ips(s, svc, v6, a);
-	args->balancer = v6 ? NULL : service_balancer(s, svc);
+	args->balancer = service_balancer(s, svc, v6);
 	if (args->balancer)
-		args->sources = sources_of(s, svc, args->balancer, a);
+		args->sources = sources_of(s, svc, args->balancer, v6, a);
 	if (port == spec->ports.at && service_has_health_port(s, svc))
 		args->healthPort = spec->healthCheckNodePort;
 	args->endpoints.at = v.at;

@@ -14,8 +14,8 @@ rule_fn is_label, is_dns1035_label, is_subdomain, is_label_key, is_label_value;
 rule_fn is_annotation_key, is_config_key, is_env_name, is_port_name, is_ip, is_cluster_ip;
 rule_fn is_abs_path, is_mount_path, is_relative_path, is_image, is_percent, is_sysctl;
 rule_fn is_header_name, is_dns_search;
-rule_fn is_pod_ranges, is_service_ranges, is_addresses, is_addresses4, is_listen,
-    is_secure_listen, is_secure_name, is_ports, is_link_name, is_chains; /* of kedge.yaml */
+rule_fn is_pod_ranges, is_service_ranges, is_addresses, is_listen, is_secure_listen,
+    is_secure_name, is_ports, is_link_name, is_chains; /* of kedge.yaml */
 rule_fn is_brain_user, is_own_folder, is_size, is_capability, is_registry, is_mirror,
     is_dns_server;
 
@@ -48,7 +48,7 @@ const char *ranges_read(const char *text, bool services, struct addr_range *ret_
 const char *listen_read(const char *text, uint32_t *ret_ip, uint16_t *ret_port, struct arena *);
 const char *secure_listen_read(const char *text, uint32_t *ret_ip, uint16_t *ret_port);
 /* "192.0.2.7", "192.0.2.0/24" or "192.0.2.10-192.0.2.20", both ends included. */
-const char *addresses_read(const char *text, bool six, addr *ret_first, addr *ret_last);
+const char *addresses_read(const char *text, addr *ret_first, addr *ret_last);
 const char *ports_read(const char *text, int *ret_low, int *ret_high);
 
 /* rules_volume.c */

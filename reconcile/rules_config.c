@@ -193,14 +193,11 @@ addresses_split(const char *text, addr *ret_first, addr *ret_last)
 }
 
 const char *
-addresses_read(const char *text, bool six, addr *ret_first, addr *ret_last)
+addresses_read(const char *text, addr *ret_first, addr *ret_last)
 {
 	addr first = 0, last = 0;
-	const char *why;
+	const char *why = addresses_split(text, &first, &last);
 
-	if (!six && strchr(text, ':'))
-		return "is of IPv6: balancers' addresses are of IPv4 alone";
-	why = addresses_split(text, &first, &last);
 	if (why)
 		return why;
 	if (addr_v6(first) != addr_v6(last))
@@ -222,16 +219,7 @@ is_addresses(const char *s, struct arena *a)
 	addr first, last;
 
 	(void)a;
-	return addresses_read(s, true, &first, &last);
-}
-
-const char *
-is_addresses4(const char *s, struct arena *a)
-{
-	addr first, last;
-
-	(void)a;
-	return addresses_read(s, false, &first, &last);
+	return addresses_read(s, &first, &last);
 }
 
 const char *

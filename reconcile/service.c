@@ -19,19 +19,29 @@
 
 #define CONDITION_ALLOCATED "kedge.dev/Allocated"
 
+struct claim_key {
+	unsigned what; /* service_what, of a balancer's port service_balancer_port */
+	addr number;
+};
+
 struct claim {
-	uint64_t key; /* what, and the number */
+	struct claim_key key;
 	const struct service *by;
 };
 
 struct service_claims {
 	struct claim *at; /* sorted by key, the rightful one first */
 	size_t n;
-	struct claim *given; /* in this pass, to balancers */
+	struct claim
+	    *given; /* in this pass, to balancers: a table, by NULL where it is empty */
 	size_t ngiven, cap;
 	uint32_t next_address[2]; /* host part, by family; below it all is taken or was given
 				     out */
 	int next_port[4];         /* by what */
+	struct {                  /* of the pool, by family, in the same way */
+		size_t range;
+		addr ip; /* 0: its first */
+	} next_balancer[2];
 };
 
 bool
@@ -147,10 +157,18 @@ endpoint_is_ready(const struct endpoint *e)
 
 /* ---- who has what ---- */
 
-static uint64_t
-key_of(enum service_what what, uint64_t number)
+static struct claim_key
+key_of(unsigned what, addr number)
 {
-	return (uint64_t)what << 56 | number;
+	return (struct claim_key){ what, number };
+}
+
+static int
+key_order(struct claim_key x, struct claim_key y)
+{
+	if (x.what != y.what)
+		return x.what < y.what ? -1 : 1;
+	return (x.number > y.number) - (x.number < y.number);
 }
 
 static enum service_what
@@ -192,45 +210,56 @@ static int
 claim_order(const void *a, const void *b)
 {
 	const struct claim *x = a, *y = b;
-	int64_t d;
+	int64_t d = key_order(x->key, y->key);
 
-	if (x->key != y->key)
-		return x->key < y->key ? -1 : 1;
+	if (d)
+		return (int)d;
 	d = x->by->metadata->creationTimestamp - y->by->metadata->creationTimestamp;
 	return d ? (d < 0 ? -1 : 1) : object_compare(x->by, y->by);
 }
 
-/* Room: 2 * (2 + its ports). */
+/* Room: 1 + its ports. */
+static size_t
+balancer_claims_by(const struct service *svc, bool v6, struct claim *to)
+{
+	size_t n = 0;
+	addr ip;
+
+	if (!service_balancer_ip(svc, v6, &ip))
+		return 0;
+	to[n++] = (struct claim){ key_of(CLAIM_BALANCER, ip), svc };
+	for (size_t i = 0; i < svc->spec->ports.n; i++)
+		to[n++] =
+		    (struct claim){ key_of(service_balancer_port(&svc->spec->ports.at[i]), ip),
+				    svc };
+	return n;
+}
+
+/* Room: 5 + 3 * its ports. */
 static size_t
 claims_by(const struct settings *set, const struct service *svc, struct claim *to)
 {
-	bool balanced;
-	uint32_t ip, outer = 0;
+	uint32_t ip;
 	size_t n = 0;
 
 	if (!svc->spec)
 		return 0;
-	balanced = service_balancer_ip(svc, &outer);
-	for (int v6 = 0; v6 < 2; v6++)
+	for (int v6 = 0; v6 < 2; v6++) {
 		if (address_of(set, svc, v6, &ip) && ip)
 			to[n++] = (struct claim){ key_of(address_kind(v6), ip), svc };
-	if (balanced)
-		to[n++] = (struct claim){ key_of(CLAIM_BALANCER, outer), svc };
+		n += balancer_claims_by(svc, v6, to + n);
+	}
 	if (svc->spec->healthCheckNodePort)
 		to[n++] =
 		    (struct claim){ key_of(CLAIM_TCP, (uint64_t)svc->spec->healthCheckNodePort),
 				    svc };
 	for (size_t i = 0; service_has_node_ports(svc) && i < svc->spec->ports.n; i++) {
 		const struct service_port *port = &svc->spec->ports.at[i];
-		enum service_what what;
-		uint64_t number = service_balancer_port(outer, port, &what);
 
 		if (port->nodePort)
 			to[n++] =
 			    (struct claim){ key_of(port_kind(port), (uint64_t)port->nodePort),
 					    svc };
-		if (balanced)
-			to[n++] = (struct claim){ key_of(what, number), svc };
 	}
 	return n;
 }
@@ -258,7 +287,7 @@ claims_of(struct snapshot *s)
 	for (size_t i = 0; i < all->n; i++) {
 		const struct service *svc = (const struct service *)all->at[i];
 
-		room += 2 * (2 + (svc->spec ? svc->spec->ports.n : 0));
+		room += 5 + 3 * (svc->spec ? svc->spec->ports.n : 0);
 	}
 	c->at = arena_alloc(s->arena, (room + 1) * sizeof *c->at);
 	for (size_t i = 0; i < all->n; i++)
@@ -274,50 +303,79 @@ claims_of(struct snapshot *s)
 
 /* Who has it rightfully; NULL: nobody. */
 static const struct service *
-holder(const struct service_claims *c, uint64_t key)
+holder(const struct service_claims *c, struct claim_key key)
 {
 	size_t lo = 0, hi = c->n;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (c->at[mid].key < key)
+		if (key_order(c->at[mid].key, key) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return lo < c->n && c->at[lo].key == key ? c->at[lo].by : NULL;
+	return lo < c->n && !key_order(c->at[lo].key, key) ? c->at[lo].by : NULL;
+}
+
+/* Its place in the table, which has room. */
+static struct claim *
+given_at(const struct service_claims *c, struct claim_key key)
+{
+	size_t i = addr_hash(key.what, key.number) & (c->cap - 1);
+
+	while (c->given[i].by && key_order(c->given[i].key, key))
+		i = (i + 1) & (c->cap - 1);
+	return &c->given[i];
 }
 
 const struct service *
-service_holder(struct snapshot *s, enum service_what what, uint64_t number)
+service_holder(struct snapshot *s, unsigned what, addr number)
 {
 	const struct service_claims *c = claims_of(s);
-	uint64_t key = key_of(what, number);
+	struct claim_key key = key_of(what, number);
 	const struct service *by = holder(c, key);
 
-	for (size_t i = 0; i < c->ngiven && !by; i++)
-		if (c->given[i].key == key)
-			by = c->given[i].by;
-	return by;
+	return by || !c->ngiven ? by : given_at(c, key)->by;
 }
 
 void
-service_give(struct snapshot *s, enum service_what what, uint64_t number,
-	     const struct service *svc)
+service_give(struct snapshot *s, unsigned what, addr number, const struct service *svc)
 {
 	struct service_claims *c = claims_of(s);
+	struct claim *at;
 
-	if (c->ngiven == c->cap) {
-		struct claim *at;
+	if (2 * c->ngiven >= c->cap) {
+		struct service_claims old = *c;
 
 		c->cap = c->cap ? 2 * c->cap : 16;
-		at = arena_alloc(s->arena, c->cap * sizeof *at);
-		if (c->ngiven)
-			memcpy(at, c->given, c->ngiven * sizeof *at);
-		c->given = at;
+		c->given = arena_zalloc(s->arena, c->cap * sizeof *c->given);
+		for (size_t i = 0; i < old.cap; i++)
+			if (old.given[i].by)
+				*given_at(c, old.given[i].key) = old.given[i];
 	}
-	c->given[c->ngiven++] = (struct claim){ key_of(what, number), svc };
+	at = given_at(c, key_of(what, number));
+	c->ngiven += !at->by;
+	if (!at->by) /* the first has it */
+		*at = (struct claim){ key_of(what, number), svc };
+}
+
+addr
+service_balancer_free(struct snapshot *s, bool v6)
+{
+	struct service_claims *c = claims_of(s);
+	const struct address_ranges *pool = &s->settings->pool;
+	size_t *i = &c->next_balancer[v6].range;
+	addr *ip = &c->next_balancer[v6].ip;
+
+	for (; *i < pool->n; ++*i, *ip = 0) {
+		if (addr_v6(pool->at[*i].first) != v6)
+			continue;
+		for (*ip = *ip ? *ip : pool->at[*i].first; *ip <= pool->at[*i].last; ++*ip)
+			if (!service_holder(s, CLAIM_BALANCER, *ip))
+				return *ip;
+	}
+	return 0;
 }
 
 static bool

@@ -11,8 +11,9 @@ const char *service_address(struct snapshot *, const struct service *, bool v6);
 bool service_has_port(struct snapshot *, const struct service *, const struct service_port *);
 bool service_is(const struct service *, const char *type); /* none is a ClusterIP */
 bool service_has_node_ports(const struct service *);       /* NodePort, LoadBalancer */
-/* Its load balancer's address as given out, if it has it rightfully; NULL: none. */
-const char *service_balancer(struct snapshot *, const struct service *);
+/* Its load balancer's address of this family as given out, if it has it rightfully; NULL: none.
+ */
+const char *service_balancer(struct snapshot *, const struct service *, bool v6);
 bool service_has_health_port(struct snapshot *, const struct service *);
 /* Ready endpoints on this host: what its health check node port tells. */
 size_t service_local_ready(struct snapshot *, const struct service *);
@@ -75,17 +76,17 @@ enum service_what {
 /* Whose this service address is without any Service that says so: "the cluster's DNS", the
  * API's own Service; NULL: nobody's, or this Service's. */
 const char *service_reserved(const struct settings *, const struct service *, uint32_t ip);
-const struct service *service_holder(struct snapshot *, enum service_what, uint64_t number);
-void service_give(struct snapshot *, enum service_what, uint64_t number,
-		  const struct service *);
-/* The address of its load balancer: found, kept, or taken away.  True when it wrote. */
+const struct service *service_holder(struct snapshot *, unsigned what, addr number);
+void service_give(struct snapshot *, unsigned what, addr number, const struct service *);
+/* The first address of the pool that nobody has; 0: all are taken. */
+addr service_balancer_free(struct snapshot *, bool v6);
+/* The addresses of its load balancer: found, kept, or taken away.  True when it wrote. */
 bool service_balance(struct snapshot *, const struct service *, struct trouble *,
 		     struct plan *);
-/* The key's number of a port at a balancer's address. */
-uint64_t service_balancer_port(uint32_t ip, const struct service_port *,
-			       enum service_what *ret_what);
-/* The claims of its own status; at most 1 + its ports. */
-bool service_balancer_ip(const struct service *, uint32_t *ret);
+/* What is claimed of a balancer's address by this port: its protocol's service_what, and it. */
+unsigned service_balancer_port(const struct service_port *);
+/* What its own status says, of this family. */
+bool service_balancer_ip(const struct service *, bool v6, addr *ret);
 
 #define LABEL_SERVICE    "kubernetes.io/service-name"
 #define LABEL_SKIP       "endpointslice.kubernetes.io/skip-mirror" /* of Endpoints */

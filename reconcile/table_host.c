@@ -180,6 +180,21 @@ cell_service_ip(const void *obj, const struct cells *c)
 	return or_none(s ? s->clusterIP : NULL);
 }
 
+/* In the order of their text, as Kubernetes has it. */
+static void
+add_ingress(struct buf *b, const struct load_balancer_status *l, struct arena *a)
+{
+	const char **at = arena_alloc(a, (l->ingress.n + 1) * sizeof *at);
+
+	for (size_t i = 0; i < l->ingress.n; i++)
+		at[i] =
+		    l->ingress.at[i].ip ? l->ingress.at[i].ip : text(l->ingress.at[i].hostname);
+	if (l->ingress.n)
+		qsort(at, l->ingress.n, sizeof *at, compare);
+	for (size_t i = 0; i < l->ingress.n; i++)
+		cell_add_part(b, ",", at[i]);
+}
+
 const char *
 cell_service_external(const void *obj, const struct cells *c)
 {
@@ -189,14 +204,8 @@ cell_service_external(const void *obj, const struct cells *c)
 
 	if (!strcmp(type, "ExternalName"))
 		return text(s->spec->externalName);
-	if (!strcmp(type, "LoadBalancer") && s->status && s->status->loadBalancer) {
-		const struct load_balancer_status *l = s->status->loadBalancer;
-
-		for (size_t i = 0; i < l->ingress.n; i++)
-			cell_add_part(&b, ",",
-				      l->ingress.at[i].ip ? l->ingress.at[i].ip
-							  : text(l->ingress.at[i].hostname));
-	}
+	if (!strcmp(type, "LoadBalancer") && s->status && s->status->loadBalancer)
+		add_ingress(&b, s->status->loadBalancer, c->arena);
 	for (size_t i = 0; s->spec && i < s->spec->externalIPs.n; i++)
 		cell_add_part(&b, ",", s->spec->externalIPs.at[i]);
 	return cell_taken(&b, strcmp(type, "LoadBalancer") ? NONE : "<pending>", c);

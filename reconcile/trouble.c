@@ -356,6 +356,8 @@ is_met_at(const struct service *svc, const char *ip, const char *protocol, int64
 		const struct service_port *sp = &svc->spec->ports.at[i];
 		bool here = str_is(svc->spec->clusterIP, ip);
 
+		for (size_t k = 0; k < svc->spec->clusterIPs.n; k++)
+			here |= str_is(svc->spec->clusterIPs.at[k], ip);
 		for (size_t k = 0; k < svc->spec->externalIPs.n; k++)
 			here |= str_is(svc->spec->externalIPs.at[k], ip);
 		for (size_t k = 0; svc->status && svc->status->loadBalancer &&

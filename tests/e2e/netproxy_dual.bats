@@ -171,6 +171,94 @@ outside() {
 	[ "$said" = "ok 0" ]
 }
 
+# Addresses of load balancers, with their links: "lan0 2001:db8::50/128"
+balancers6() { ip -6 -o addr show | awk '/ metric / { print $2, $4 }' | sort | xargs; }
+mac_is() { [ "$(in_pod 99 ip -6 neigh show "$1" dev lan1 | grep -o 'lladdr [0-9a-f:]*')" = "lladdr $2" ]; }
+gate() { np set default/gate:http.v6 fd43::82 tcp 80 0 0 0 balancer=2001:db8::50 "$@" "[fd42::a2a:2]:8080" && np commit; }
+
+@test "a balancer's IPv6 address is on the link of its network, and its neighbours hear of it" {
+	np_start -6
+	pod 2
+	serve 8080 2
+	outside
+	mac=$(ip -o link show lan0 | grep -oP 'link/ether \K[0-9a-f:]+')
+	# another host had it before
+	in_pod 99 ip -6 neigh add 2001:db8::50 lladdr 02:00:00:00:00:99 dev lan1 nud stale
+	gate
+	[ "$(balancers6)" = "lan0 2001:db8::50/128" ]
+	soon mac_is 2001:db8::50 "$mac"
+	[ "$(in_pod 99 curl -sS --max-time 5 'http://[2001:db8::50]/')" = "pod2 fd42::a2a:1" ]
+	# who knows nothing of it asks
+	in_pod 99 ip -6 neigh flush dev lan1
+	[ "$(in_pod 99 curl -sS --max-time 5 'http://[2001:db8::50]/')" = "pod2 fd42::a2a:1" ]
+	[ "$(get '[2001:db8::50]')" = "pod2 fd42::a2a:1" ]
+	# the host speaks from its own, and nothing waits for a double of it
+	[[ $(ip -6 route get 2001:db8::2) == *" src 2001:db8::1 "* ]]
+	[[ $(ip -6 addr show dev lan0) != *tentative* ]]
+	gate source=2001:db8:5::/48
+	run in_pod 99 curl -sS --max-time 1 'http://[2001:db8::50]/'
+	[ "$status" = 28 ]
+	in_pod 99 ip -6 addr add 2001:db8:5::2/128 dev lan1 nodad
+	ip -6 route add 2001:db8:5::/48 via 2001:db8::2
+	[ "$(in_pod 99 curl -sS --max-time 5 --interface 2001:db8:5::2 'http://[2001:db8::50]/')" = "pod2 fd42::a2a:1" ]
+	np drop default/gate:http.v6
+	np commit
+	[ -z "$(balancers6)" ]
+}
+
+@test "a balancer's IPv6 address that goes is put back, where it belongs, and what the host has is its own" {
+	np_start -6
+	pod 2
+	serve 8080 2
+	outside
+	gate
+	ip -6 addr del 2001:db8::50/128 dev lan0
+	np check
+	[ "$(balancers6)" = "lan0 2001:db8::50/128" ]
+	# a link that goes down loses its addresses of IPv6
+	ip link set lan0 down
+	np check
+	[ "$(balancers6)" = "kedge0 2001:db8::50/128" ]
+	ip link set lan0 up
+	ip addr add 2001:db8::1/64 dev lan0 nodad
+	np check
+	[ "$(balancers6)" = "lan0 2001:db8::50/128" ]
+	[ "$(in_pod 99 curl -sS --max-time 5 'http://[2001:db8::50]/')" = "pod2 fd42::a2a:1" ]
+	# one that the host has of itself stays when the Service goes
+	np set default/own:http.v6 fd43::83 tcp 80 0 0 0 balancer=2001:db8::1 "[fd42::a2a:2]:8080"
+	np commit
+	np drop default/own:http.v6
+	np drop default/gate:http.v6
+	np commit
+	[ -z "$(balancers6)" ]
+	[[ $(ip -6 -o addr show dev lan0) == *" 2001:db8::1/64 "* ]]
+}
+
+@test "balancers' addresses of IPv6 go with the range, and with the end" {
+	np_start -6
+	pod 2
+	outside
+	ip addr add 192.0.2.1/24 dev lan0
+	gate
+	np set default/four:http 10.43.0.82 tcp 80 0 0 0 balancer=192.0.2.50 10.42.0.2:8080
+	np commit
+	echo quit >&"$np_in"
+	wait "$np_pid"
+	[ "$(balancers6)" = "lan0 2001:db8::50/128" ]
+	np_start
+	[ -z "$(balancers6)" ]
+	[[ $(ip -o addr show dev lan0) == *" 192.0.2.50/32 "* ]]
+	echo quit >&"$np_in"
+	wait "$np_pid"
+	np_start -6
+	gate
+	[ "$(balancers6)" = "lan0 2001:db8::50/128" ]
+	np down
+	[ -z "$(balancers6)" ]
+	[[ $(ip -o addr show dev lan0) != *" 192.0.2.50/32 "* ]]
+	[[ $(ip -o addr show dev lan0) == *" 192.0.2.1/24 "*" 2001:db8::1/64 "* ]]
+}
+
 @test "flushed rules of IPv6, the bridge's address and route are found out and put back" {
 	np_start -6
 	pod 2

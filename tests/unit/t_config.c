@@ -167,7 +167,16 @@ addresses_to_give_away_are_as_they_are_said(void **state)
 {
 	(void)state;
 	is_said("loadBalancer: {addresses: ['2001:db8::10']}\n",
-		"is of IPv6: balancers' addresses are of IPv4 alone");
+		"loadBalancer.addresses: \"2001:db8::10\" is of IPv6, of which network.podCIDR "
+		"and network.serviceCIDR have no ranges");
+	is_said("network: {podCIDR: '10.42.0.0/16,fd42::/64', serviceCIDR: "
+		"'10.43.0.0/16,fd43::/112'}\nloadBalancer: {addresses: ['fd43::50']}\n",
+		"loadBalancer.addresses: \"fd43::50\" overlaps with network.podCIDR or "
+		"network.serviceCIDR");
+	is_said("network: {podCIDR: '10.42.0.0/16,fd42::/64', serviceCIDR: "
+		"'10.43.0.0/16,fd43::/112'}\nloadBalancer: {addresses: ['192.0.2.50', "
+		"'2001:db8::50-2001:db8::59', '2001:db8:1::/64']}\n",
+		"");
 	is_said("allow: {externalIPs: ['2001:db8::1/64']}\n", "has bits set behind its /BITS");
 	is_said("allow: {externalIPs: ['2001:db8::9-2001:db8::1']}\n", "ends before it begins");
 	is_said("allow: {externalIPs: ['192.0.2.1-2001:db8::1']}\n",

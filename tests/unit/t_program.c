@@ -326,6 +326,35 @@ entrances_are_passed_on_as_far_as_the_operator_allows_them(void **state)
 }
 
 static void
+a_balancers_address_and_sources_are_of_their_family(void **state)
+{
+	struct bench b = { 0 };
+	const struct service_args *args;
+
+	(void)state;
+	allow(&b);
+	b.w.settings.pods6 = (struct addr_range){ (addr)0xfd42 << 112, 64, true };
+	b.w.settings.svcs6 = (struct addr_range){ (addr)0xfd43 << 112, 112, true };
+	b.w.settings.node_ip6 = "2001:db8::1";
+	b.w.settings.pool.at[1] = (struct address_range){ (addr)0x20010db8 << 96 | 0x50,
+							  (addr)0x20010db8 << 96 | 0x59 };
+	b.w.settings.pool.n = 2;
+	settle(&b, SVC("clusterIP: 10.43.0.2, clusterIPs: [10.43.0.2, 'fd43::2'], ipFamilies: "
+		       "[IPv4, IPv6], ipFamilyPolicy: RequireDualStack, type: LoadBalancer, "
+		       "loadBalancerSourceRanges: ['2001:db8::/48'], ports: [{name: a, port: "
+		       "80}]}\nstatus: {loadBalancer: {ingress: [{ip: 192.0.2.50}, {ip: "
+		       "'2001:db8::50'}]}"));
+	args = programmed(&b, "default/web:a");
+	assert_string_equal(args->balancer, "192.0.2.50");
+	/* nobody, rather than everybody */
+	assert_string_equal(words(&b, &args->sources), "255.255.255.255/32");
+	args = programmed(&b, "default/web:a.v6");
+	assert_string_equal(args->balancer, "2001:db8::50");
+	assert_string_equal(words(&b, &args->sources), "2001:db8::/48 2001:db8::50/128");
+	done(&b);
+}
+
+static void
 an_external_address_is_of_its_family(void **state)
 {
 	struct bench b = { 0 };
@@ -489,6 +518,7 @@ main(void)
 		cmocka_unit_test(who_lost_an_address_or_a_port_does_not_get_its_rules),
 		cmocka_unit_test(lists_written_by_hand_serve_a_service_without_a_selector),
 		cmocka_unit_test(entrances_are_passed_on_as_far_as_the_operator_allows_them),
+		cmocka_unit_test(a_balancers_address_and_sources_are_of_their_family),
 		cmocka_unit_test(an_external_address_is_of_its_family),
 		cmocka_unit_test(ranges_of_another_family_let_nobody_in_rather_than_everybody),
 		cmocka_unit_test(who_is_not_on_this_host_is_away),

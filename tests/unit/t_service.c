@@ -382,6 +382,158 @@ a_balancer_may_do_without_node_ports(void **state)
 	done(&b);
 }
 
+/* 192.0.2.50 and 51, 2001:db8::50 and 51; each of them may be left out. */
+static void
+settle_dual(struct bench *b, const char *yaml, bool four, bool six)
+{
+	const struct address_range at[2] = { { POOL, POOL + 1 },
+					     { (addr)0x20010db8 << 96 | 0x50,
+					       (addr)0x20010db8 << 96 | 0x51 } };
+	struct address_ranges *pool = &b->w.settings.pool;
+
+	if (yaml)
+		world_read(&b->w, yaml);
+	world_snapshot(&b->w);
+	b->w.settings.svcs6 = (struct addr_range){ (addr)0xfd43 << 112, 112, true };
+	pool->n = 0;
+	for (int i = 0; i < 2; i++)
+		if (i ? six : four)
+			pool->at[pool->n++] = at[i];
+	for (int i = 0; i < 5; i++) {
+		pass(b);
+		world_obey(&b->w, &b->plan);
+	}
+	assert_string_equal(pass(b), "");
+	world_snapshot(&b->w);
+}
+
+static const char *
+balancers(struct bench *b, const char *name)
+{
+	const struct service_status *st = find(b, name)->status;
+	const char *text = "";
+
+	for (size_t i = 0; st && st->loadBalancer && i < st->loadBalancer->ingress.n; i++)
+		text = arena_printf(&b->w.arena, "%s%s%s", text, *text ? " " : "",
+				    st->loadBalancer->ingress.at[i].ip);
+	return text;
+}
+
+#define DUAL   "ipFamilyPolicy: RequireDualStack, "
+#define PREFER "ipFamilyPolicy: PreferDualStack, "
+#define V6     "ipFamilies: [IPv6], "
+
+static void
+a_balancer_has_an_address_of_each_of_its_families_the_first_one_first(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	settle_dual(&b,
+		    SVC("a", DUAL LB("ports: [{port: 80}]"))
+			SVC("b", V6 LB("ports: [{port: 80}]"))
+			    SVC("c", PREFER V6 LB("ports: [{port: 81}]"))
+				SVC("d", LB("ports: [{port: 82}]")),
+		    true, true);
+	assert_string_equal(balancers(&b, "a"), "192.0.2.50 2001:db8::50");
+	assert_string_equal(balancers(&b, "b"), "2001:db8::51");
+	assert_string_equal(balancers(&b, "c"), "2001:db8::50 192.0.2.51");
+	assert_string_equal(balancers(&b, "d"), "192.0.2.50");
+	assert_string_equal(find(&b, "a")->status->loadBalancer->ingress.at[1].ipMode, "VIP");
+	/* the pool of one of them goes, and comes back */
+	settle_dual(&b, NULL, true, false);
+	assert_string_equal(balancers(&b, "a"), "192.0.2.50");
+	assert_string_equal(balancers(&b, "b"), "");
+	assert_string_equal(find(&b, "a")->status->conditions.at[0].message,
+			    "Error syncing load balancer: failed to ensure load balancer: the "
+			    "pool 192.0.2.50-192.0.2.51 has no addresses of IPv6");
+	assert_int_equal(find(&b, "b")->status->conditions.n, 1);
+	assert_int_equal(find(&b, "c")->status->conditions.n, 0); /* it was only preferred */
+	settle_dual(&b, NULL, true, true);
+	assert_string_equal(balancers(&b, "a"), "192.0.2.50 2001:db8::50");
+	assert_int_equal(find(&b, "a")->status->conditions.n, 0);
+	settle_dual(&b, NULL, false, true);
+	assert_string_equal(balancers(&b, "a"), "2001:db8::50");
+	assert_string_equal(balancers(&b, "d"), "");
+	done(&b);
+}
+
+static void
+ports_of_a_shared_balancer_of_ipv6_are_one_services_each(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	settle_dual(
+	    &b,
+	    SVC("a", V6 LB("ports: [{port: 80}]")) SVC("b", V6 LB("ports: [{port: 80}]"))
+		SVC("c", V6 LB("ports: [{port: 443}]")) SVC("d", V6 LB("ports: [{port: 80}]")),
+	    true, true);
+	assert_string_equal(balancers(&b, "a"), "2001:db8::50");
+	assert_string_equal(balancers(&b, "b"), "2001:db8::51");
+	assert_string_equal(balancers(&b, "c"), "2001:db8::50");
+	assert_string_equal(balancers(&b, "d"), "");
+	assert_string_equal(find(&b, "d")->status->conditions.at[0].message,
+			    "Error syncing load balancer: failed to ensure load balancer: no "
+			    "address of the pool 2001:db8::50-2001:db8::51 is free");
+	done(&b);
+}
+
+static void
+load_balancer_ip_chooses_that_familys_address(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	settle_dual(&b,
+		    SVC("a", DUAL LB("ports: [{port: 80}], loadBalancerIP: '2001:db8::51'"))
+			SVC("b", DUAL LB("ports: [{port: 80}], loadBalancerIP: 192.0.2.51"))
+			    SVC("c", V6 LB("ports: [{port: 80}], loadBalancerIP: "
+					   "'2001:DB8:0::51'"))
+				SVC("d", LB("ports: [{port: 81}], loadBalancerIP: "
+					    "'2001:db8::50'"))
+				    SVC("e", V6 LB("ports: [{port: 81}], loadBalancerIP: "
+						   "'2001:DB8:0::51'")),
+		    true, true);
+	assert_string_equal(balancers(&b, "a"), "192.0.2.50 2001:db8::51");
+	assert_string_equal(balancers(&b, "b"), "192.0.2.51 2001:db8::50");
+	assert_string_equal(balancers(&b, "c"), "");
+	assert_non_null(strstr(find(&b, "c")->status->conditions.at[0].message,
+			       "port 80/TCP of 2001:DB8:0::51 is already in use by default/a"));
+	assert_non_null(strstr(find(&b, "d")->status->conditions.at[0].message,
+			       "2001:db8::50 is not of the Service's family"));
+	assert_string_equal(balancers(&b, "e"), "2001:db8::51");
+	done(&b);
+}
+
+static void
+a_wide_pool_is_given_out_from_below_to_very_many(void **state)
+{
+	enum { MANY = 2000 };
+	struct bench b = { 0 };
+	struct buf yaml = { 0 };
+	const struct service *x;
+
+	(void)state;
+	for (int i = 0; i < MANY; i++)
+		buf_addf(&yaml, SVC("s%04d", V6 LB("ports: [{port: 80}]")), i, i);
+	world_read(&b.w, buf_text(&yaml));
+	world_snapshot(&b.w);
+	b.w.settings.svcs6 = (struct addr_range){ (addr)0xfd43 << 112, 112, true };
+	b.w.settings.pool.at[0] = (struct address_range){ (addr)0x20010db8 << 96 | 1,
+							  (addr)0x20010db8 << 96 | UINT64_MAX };
+	b.w.settings.pool.n = 1;
+	for (int i = 0; i < 4; i++) {
+		pass(&b);
+		world_obey(&b.w, &b.plan);
+	}
+	x = find(&b, "s1999");
+	assert_string_equal(x->status->loadBalancer->ingress.at[0].ip, "2001:db8::7d0");
+	assert_string_equal(pass(&b), "");
+	buf_done(&yaml);
+	done(&b);
+}
+
 static void
 another_type_has_no_balancer_any_more(void **state)
 {
@@ -640,6 +792,11 @@ main(void)
 		cmocka_unit_test(a_balancer_may_do_without_node_ports),
 		cmocka_unit_test(what_was_given_back_a_moment_ago_rests),
 		cmocka_unit_test(another_type_has_no_balancer_any_more),
+		cmocka_unit_test(
+		    a_balancer_has_an_address_of_each_of_its_families_the_first_one_first),
+		cmocka_unit_test(ports_of_a_shared_balancer_of_ipv6_are_one_services_each),
+		cmocka_unit_test(load_balancer_ip_chooses_that_familys_address),
+		cmocka_unit_test(a_wide_pool_is_given_out_from_below_to_very_many),
 		cmocka_unit_test(
 		    what_is_about_to_be_written_is_given_what_the_next_pass_would_give),
 	};

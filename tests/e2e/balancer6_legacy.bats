@@ -1,0 +1,1 @@
+balancer6.bats

@@ -194,7 +194,9 @@ gate() { np set default/gate:http.v6 fd43::82 tcp 80 0 0 0 balancer=2001:db8::50
 	[ "$(get '[2001:db8::50]')" = "pod2 fd42::a2a:1" ]
 	# the host speaks from its own, and nothing waits for a double of it
 	[[ $(ip -6 route get 2001:db8::2) == *" src 2001:db8::1 "* ]]
-	[[ $(ip -6 addr show dev lan0) != *tentative* ]]
+	# (the link's own fe80:: does wait)
+	[[ $(ip -6 -o addr show dev lan0 to 2001:db8::50) == *" 2001:db8::50/128 "* ]]
+	[[ $(ip -6 -o addr show dev lan0 to 2001:db8::50) != *tentative* ]]
 	gate source=2001:db8:5::/48
 	run in_pod 99 curl -sS --max-time 1 'http://[2001:db8::50]/'
 	[ "$status" = 28 ]

@@ -134,11 +134,10 @@ diff_ids_read(const json_t *root, struct arena *a, struct config_facts *ret, str
 		const char *text = json_string_value(json_array_get(ids, i));
 		const char *hex = image_digest_hex(text);
 
-		if (!hex)
-			return fail(
-			    e, WHY_INVALID,
-			    "the image's config: diff_ids[%zu] \"%s\" is no sha256 digest", i,
-			    text ? text : "");
+		if (!hex) {
+			image_digest_refuse(text ? text : "", e);
+			return fail_in(e, "the image's config: diff_ids[%zu]", i);
+		}
 		memcpy(ret->diff_ids[i], hex, HEX_SIZE);
 	}
 	return 0;

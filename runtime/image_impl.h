@@ -37,6 +37,7 @@
 bool image_hex_valid(const char *); /* exactly 64 of [0-9a-f] */
 /* The hex of "sha256:HEX"; NULL when it is anything else. */
 const char *image_digest_hex(const char *digest);
+int image_digest_refuse(const char *digest, struct error **);  /* of which there was none */
 void image_hex_print(struct sha256_ctx *, char ret[HEX_SIZE]); /* ends the hash */
 
 /* image_items.c: "key=value\0key=value\0...end=CRC32\0", the sum of what is

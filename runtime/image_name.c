@@ -1,5 +1,6 @@
 /* image_name.c -- digests, and the names that base/imageref.h completes. */
 #include "base/cleanup.h"
+#include "base/error.h"
 #include "base/imageref.h"
 #include "image_impl.h"
 #include <string.h>
@@ -18,6 +19,18 @@ image_digest_hex(const char *digest)
 	if (!digest || strncmp(digest, prefix, sizeof prefix - 1) != 0)
 		return NULL;
 	return image_hex_valid(digest + sizeof prefix - 1) ? digest + sizeof prefix - 1 : NULL;
+}
+
+int
+image_digest_refuse(const char *digest, struct error **e)
+{
+	int n = imageref_foreign(digest);
+
+	if (n)
+		return fail(e, WHY_UNSUPPORTED,
+			    "\"%s\": digests by %.*s are not known here, only those by sha256",
+			    digest, n, digest);
+	return fail(e, WHY_INVALID, "\"%s\" is no digest of the form sha256:HEX", digest);
 }
 
 void

@@ -61,7 +61,7 @@ blob_find(struct load *l, const json_t *descriptor, struct error **e)
 	char path[16 + HEX_SIZE];
 
 	if (!hex) {
-		fail(e, WHY_INVALID, "\"%s\" is no digest of the form sha256:HEX", digest);
+		image_digest_refuse(digest, e);
 		return NULL;
 	}
 	snprintf(path, sizeof path, "blobs/sha256/%s", hex);

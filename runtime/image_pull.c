@@ -321,10 +321,10 @@ manifest_get(struct pull *p, struct doc *ret, struct error **e)
 		}
 		if (index_choose(d.json, &next, e) < 0)
 			return fail_in(e, "%s", ref);
-		if (!image_digest_hex(next))
-			return fail(e, WHY_UNSUPPORTED,
-				    "%s: \"%s\" is no digest of the form sha256:HEX", ref,
-				    next);
+		if (!image_digest_hex(next)) {
+			image_digest_refuse(next, e);
+			return fail_in(e, "%s", ref);
+		}
 		ref = arena_strdup(&p->arena, next);
 	}
 	return fail(e, WHY_INVALID, "%s: indexes are nested deeper than %d", p->ref,
@@ -344,10 +344,12 @@ config_get(struct pull *p, const json_t *manifest, struct doc *ret, struct error
 			    "\"%s\" is not the media type of a container image's config: this "
 			    "is something else in the registry, such as a chart",
 			    type);
-	if (!hex || size < 0 || size > DOC_MAX)
-		return fail(e, WHY_INVALID,
-			    "the config's digest \"%s\" or size is not one that can be used",
-			    digest);
+	if (!hex) {
+		image_digest_refuse(digest, e);
+		return fail_in(e, "config");
+	}
+	if (size < 0 || size > DOC_MAX)
+		return fail(e, WHY_INVALID, "the config's size is not one that can be used");
 	if (say(p->c, e, "blob %s %lld", digest, (long long)size) < 0 ||
 	    doc_hear(p->c, digest, hex, ret, e) < 0)
 		return -1;
@@ -380,9 +382,10 @@ layer_want(struct pull *p, const json_t *d, const char *plain, struct error **e)
 		return fail(e, WHY_UNSUPPORTED,
 			    "media type \"%s\" is not that of a layer that can be unpacked",
 			    type);
-	if (!hex || size < 0)
-		return fail(e, WHY_INVALID,
-			    "its digest \"%s\" or size is not one that can be used", digest);
+	if (!hex)
+		return image_digest_refuse(digest, e);
+	if (size < 0)
+		return fail(e, WHY_INVALID, "its size is not one that can be used");
 	if (size > p->c->budget->max_bytes)
 		return fail(e, WHY_TOO_LARGE, "it has %lld bytes, the limit is %lld",
 			    (long long)size, (long long)p->c->budget->max_bytes);

@@ -164,7 +164,7 @@ rtpod_runs_as_root(const struct rtpod *p, const struct rt_container *c, const st
 
 	if (!c->run_as_non_root || (number && strtoull(who, NULL, 10) != 0))
 		return NULL;
-	if (number || !*who || strcmp(who, "root") == 0)
+	if (number || !*who)
 		xasprintf(&message, "%s (pod: \"%s_%s(%s)\", container: %s)", why, p->spec.name,
 			  p->spec.ns, p->uid, c->name);
 	else

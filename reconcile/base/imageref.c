@@ -17,6 +17,14 @@ digest_valid(const char *s)
 	       strspn(s + n, "0123456789abcdef") == 64;
 }
 
+int
+imageref_foreign(const char *digest)
+{
+	size_t n = strcspn(digest, ":");
+
+	return digest[n] && !(n == 6 && strncmp(digest, "sha256", n) == 0) ? (int)n : 0;
+}
+
 static bool
 is_lower_alnum(char c)
 {
@@ -158,6 +166,13 @@ imageref_normalise(const char *name, struct error **e)
 	if (colon && !strchr(colon, '/')) {
 		*colon = '\0';
 		tag = colon + 1;
+	}
+	if (at && imageref_foreign(at)) {
+		fail(e, WHY_INVALID,
+		     "image name \"%s\": digests by %.*s are not known here, only those by "
+		     "sha256; its tag or its sha256 digest name it, too",
+		     name, imageref_foreign(at), at);
+		return NULL;
 	}
 	full = repository_complete(repo);
 	if (!full || (tag && !tag_valid(tag)) || (at && !digest_valid(at))) {

@@ -13,4 +13,7 @@ struct error;
 
 /* The whole name; NULL with `e` when it is none.  Caller frees. */
 char *imageref_normalise(const char *name, struct error **);
+
+/* How long the name of a digest's algorithm is, when it is another than sha256; else 0. */
+int imageref_foreign(const char *digest);
 #endif

@@ -166,6 +166,29 @@ refused() {
 	wait_for 5 "nothing is left" nothing_left
 }
 
+# manifest_as JQ: the image has its manifest as JQ makes it
+manifest_as() {
+	local m
+	m=$(jq -r '.manifests[0].digest' "$W/reg/index.json")
+	echo "sha256:$(oci_blob "$W/reg" "$(jq -c "$1" "$W/reg/blobs/sha256/${m#sha256:}")")" >"$W/reg/tag.latest"
+}
+
+@test "a digest by sha512 is refused as one, in a name, a manifest and an index" {
+	local long wide
+	long=sha512:$(printf %0128d 0) wide='digests by sha512 are not known here, only those by sha256'
+	kedge_start
+	run kedge image pull "$R/x@$long"
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output == *"image name \"$R/x@$long\": $wide; its tag or its sha256 digest name it, too"* ]]
+	manifest_as ".config.digest = \"$long\""
+	refused "config: \"$long\": $wide"
+	manifest_as ".layers[1].digest = \"$long\""
+	refused "layer 1: \"$long\": $wide"
+	manifest_as "{schemaVersion, mediaType: \"application/vnd.oci.image.index.v1+json\", manifests: [{mediaType, digest: \"$long\", size: 5}]}"
+	refused "latest: \"$long\": $wide"
+}
+
 @test "a document that is an index to one reader and an image to another is neither" {
 	local m both
 	m=$(jq -r '.manifests[0].digest' "$W/reg/index.json")

@@ -10,6 +10,8 @@ group_is() { [ "$(group "$1" "$2")" = "$3" ]; }
 v1() { [ ! -e /sys/fs/cgroup/cgroup.controllers ]; }
 memory_is() { if v1; then group_is "$1" memory.limit_in_bytes "$2"; else group_is "$1" memory.max "$2"; fi; }
 cpu_is() { if v1; then group_is "$1" cpu.cfs_quota_us "$2"; else group_is "$1" cpu.max "$2 100000"; fi; }
+# nine tenths of the way from request to limit, in pages; cgroup v1 has none
+high_is() { v1 || group_is "$1" memory.high "$2"; }
 
 @test "cpu and memory change while the pod runs, and stay changed" {
 	MORE='resources: {requests: {cpu: 100m, memory: 32Mi}, limits: {cpu: 500m, memory: 64Mi}}' pod sized box:1 | put sized
@@ -17,10 +19,12 @@ cpu_is() { if v1; then group_is "$1" cpu.cfs_quota_us "$2"; else group_is "$1" c
 	uid=$(field pod sized .metadata.uid)
 	memory_is sized 67108864
 	cpu_is sized 50000
+	high_is sized 63750144
 	group_is sized pids.max 64
 	MORE='resources: {requests: {cpu: 100m, memory: 32Mi}, limits: {cpu: 250m, memory: 96Mi}}' pod sized box:1 | put sized
 	wait_for 10 "the memory grows" memory_is sized 100663296
 	wait_for 5 "the cpu shrinks" cpu_is sized 25000
+	high_is sized 93949952
 	[ "$(field pod sized .metadata.uid)" = "$uid" ]
 	wait_for 5 "it is told" st_is sized .resources.limits.memory 96Mi
 	[ "$(st sized .allocatedResources.memory)" = 32Mi ]

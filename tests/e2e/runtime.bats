@@ -28,8 +28,9 @@ load drive.bash
 @test "what tells of the host is masked, what changes it is read-only" { drive rights kernel_files; }
 @test "/dev is private, and a node made inside opens nothing" { drive rights devices; }
 @test "an image's links lead nowhere outside of it" { drive rights evil_images; }
+@test "an image's passwd and group that lead out, never end or are nothing to read make nobody of anybody" { drive rights evil_users; }
 @test "a container that runs out of memory is OOMKilled" { drive rights oom; }
-@test "pids and cpu are limited" { drive rights limits; }
+@test "pids, cpu and memory are limited" { drive rights limits; }
 @test "volumes of files switch at once; empty and memory ones are the pod's" { drive volume volumes; }
 @test "a subPath that is a link is not followed" { drive volume subpath_links; }
 @test "net, ipc, uts and /dev/shm are the pod's; processes and files the container's" { drive runtime shared; }

@@ -123,10 +123,9 @@ kit_file(const char *path)
 	return b;
 }
 
-/* more: pairs of a path and a link's target; "/" at its end makes a directory */
-static inline void
-kit_image(struct kit *k, const char *name, const char *const *more,
-	  const struct image_config *c)
+/* A tar of the box to add more to: an image that kit_box_end takes in. */
+static inline struct archive *
+kit_box(int *fd, bool etc)
 {
 	static const char passwd[] =
 	    "root:x:0:0:root:/root:/bin/sh\nweb:x:1234:2345:w:/home/web:/bin/sh\n"
@@ -140,13 +139,11 @@ kit_image(struct kit *k, const char *name, const char *const *more,
 		"ln",    "seq",      "yes",  "df",     "ulimit",  "tty",   "stty",  "date"
 	};
 	struct archive *a = archive_write_new();
-	int fd = memfd_create("tar", MFD_CLOEXEC);
 	struct buf box = kit_file("/bin/busybox");
-	struct image_job *j = NULL;
-	char **names = NULL;
 
+	*fd = memfd_create("tar", MFD_CLOEXEC);
 	archive_write_set_format_pax_restricted(a);
-	archive_write_open_fd(a, fd);
+	archive_write_open_fd(a, *fd);
 	kit_entry(a, "bin/", AE_IFDIR, 0755, NULL, NULL, 0);
 	kit_entry(a, "bin/busybox", AE_IFREG, 0755, NULL, box.at, box.len);
 	for (size_t i = 0; i < sizeof(applets) / sizeof(*applets); i++) {
@@ -155,18 +152,26 @@ kit_image(struct kit *k, const char *name, const char *const *more,
 		snprintf(path, sizeof(path), "bin/%s", applets[i]);
 		kit_entry(a, path, AE_IFLNK, 0777, "busybox", NULL, 0);
 	}
-	if (!more || strcmp(more[0], "etc")) {
+	if (etc) {
 		kit_entry(a, "etc/", AE_IFDIR, 0755, NULL, NULL, 0);
 		kit_entry(a, "etc/passwd", AE_IFREG, 0644, NULL, passwd, sizeof(passwd) - 1);
 		kit_entry(a, "etc/group", AE_IFREG, 0644, NULL, group, sizeof(group) - 1);
 	}
 	kit_entry(a, "tmp/", AE_IFDIR, 01777, NULL, NULL, 0);
 	kit_entry(a, "plain.txt", AE_IFREG, 0644, NULL, "text\n", 5);
-	for (; more && more[0]; more += 2)
-		kit_entry(a, more[0], AE_IFLNK, 0777, more[1], NULL, 0);
+	buf_done(&box);
+	return a;
+}
+
+static inline void
+kit_box_end(struct kit *k, const char *name, struct archive *a, int fd,
+	    const struct image_config *c)
+{
+	struct image_job *j = NULL;
+	char **names = NULL;
+
 	archive_write_free(a);
 	lseek(fd, 0, SEEK_SET);
-	buf_done(&box);
 	OK(image_import(k->images, fd, name, c, NULL, &j, e));
 	close(fd);
 	struct pollfd p = { .fd = image_job_fd(j), .events = POLLIN };
@@ -175,6 +180,19 @@ kit_image(struct kit *k, const char *name, const char *const *more,
 	for (char **n = names; n && *n; n++)
 		free(*n);
 	free(names);
+}
+
+/* more: pairs of a path and a link's target */
+static inline void
+kit_image(struct kit *k, const char *name, const char *const *more,
+	  const struct image_config *c)
+{
+	int fd;
+	struct archive *a = kit_box(&fd, !more || strcmp(more[0], "etc"));
+
+	for (; more && more[0]; more += 2)
+		kit_entry(a, more[0], AE_IFLNK, 0777, more[1], NULL, 0);
+	kit_box_end(k, name, a, fd, c);
 }
 
 static inline struct rt_config

@@ -133,6 +133,7 @@ names_are_completed_as_registries_clients_do(void **state)
 	static const char d[] =
 	    "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 	cleanup_free char *tagged = NULL, *want = NULL;
+	struct error *why = NULL;
 	char *got;
 
 	(void)state;
@@ -148,6 +149,12 @@ names_are_completed_as_registries_clients_do(void **state)
 	assert_string_equal(got, "127.0.0.1:5000/a/b:latest");
 	free(got);
 	assert_null(imageref_normalise("nginx@sha256:12", NULL));
+	assert_null(imageref_normalise("nginx:1@sha512:12", &why));
+	assert_string_equal(
+	    error_text(why),
+	    "image name \"nginx:1@sha512:12\": digests by sha512 are not known "
+	    "here, only those by sha256; its tag or its sha256 digest name it, too");
+	error_free(&why);
 	assert_null(imageref_normalise("http://nginx", NULL));
 	assert_null(imageref_normalise("../nginx", NULL));
 }

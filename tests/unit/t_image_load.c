@@ -394,7 +394,7 @@ odd_documents_are_refused_with_their_place(void **state)
 		{ "index.json",
 		  "{\"manifests\":[{\"mediaType\":\"" M
 		  "manifest.v1+json\",\"digest\":\"md5:1\"}]}",
-		  "sha256:HEX" },
+		  "digests by md5 are not known here" },
 		{ "index.json",
 		  "{\"manifests\":[{\"mediaType\":\"" M
 		  "manifest.v1+json\",\"digest\":\"sha256:"

@@ -72,9 +72,9 @@ offer_listed(struct cli_call *c, const char *url, const char *list, const char *
 
 static void
 offer_names(struct cli_call *c, const struct resource *res, const char *before,
-	    const char *after, const char *typed)
+	    const char *typed)
 {
-	offer_listed(c, cli_url(c, res, NULL), "items", "metadata.name", before, after, typed);
+	offer_listed(c, cli_url(c, res, NULL), "items", "metadata.name", before, "", typed);
 }
 
 /* "deploy/w": what is before the slash is a kind. */
@@ -88,8 +88,7 @@ offer_of_kind(struct cli_call *c, const char *typed)
 		return false;
 	res = resource_named(arena_strndup(c->arena, typed, slash - typed));
 	if (res)
-		offer_names(c, res, arena_strndup(c->arena, typed, slash + 1 - typed), "",
-			    typed);
+		offer_names(c, res, arena_strndup(c->arena, typed, slash + 1 - typed), typed);
 	return true;
 }
 
@@ -109,58 +108,30 @@ offer_commands(struct cli_call *c, const char *typed)
 }
 
 static void
-offer_pods(struct cli_call *c, const char *typed)
-{
-	offer_names(c, &resources[RES_pod], "", "", typed);
-}
-
-static void
-offer_copied(struct cli_call *c, const char *typed)
-{
-	offer_names(c, &resources[RES_pod], "", ":", typed);
-}
-
-static void
-offer_sources(struct cli_call *c, const char *typed)
-{
-	offer_names(c, &resources[RES_source], "", "", typed);
-}
-
-static void
-offer_namespaces(struct cli_call *c, const char *typed)
-{
-	offer_names(c, &resources[RES_namespace], "", "", typed);
-}
-
-static void
-offer_revisions(struct cli_call *c, const char *typed)
-{
-	offer_listed(c, cli_url(c, &resources[RES_revision], NULL), "items", "spec.number", "",
-		     "", typed);
-}
-
-static void
 offer_images(struct cli_call *c, const char *typed)
 {
 	offer_listed(c, "/kedge/images", "images", "name", "", "", typed);
 }
 
-/* What cli.def and cli_options.def call an argument or a value, and what fits there. */
+/* What cli.def and cli_options.def call an argument or a value, and what fits there: a field
+ * of the objects of a kind, or what `offer` knows. */
 static const struct {
 	const char *called;
+	enum resource_id res;
+	const char *field, *after;
 	void (*offer)(struct cli_call *, const char *typed);
 } fitting[] = {
-	{ "POD", offer_pods },
-	{ "POD|KIND/NAME", offer_pods },
-	{ "CLIENT", offer_pods },
-	{ "SRC", offer_copied },
-	{ "DST", offer_copied },
-	{ "KIND[/NAME]", offer_kinds },
-	{ "SOURCE", offer_sources },
-	{ "N", offer_revisions },
-	{ "NAMESPACE", offer_namespaces },
-	{ "NAME:TAG", offer_images },
-	{ "COMMAND", offer_commands },
+	{ "POD", RES_pod, "metadata.name", "", NULL },
+	{ "POD|KIND/NAME", RES_pod, "metadata.name", "", NULL },
+	{ "CLIENT", RES_pod, "metadata.name", "", NULL },
+	{ "SRC", RES_pod, "metadata.name", ":", NULL },
+	{ "DST", RES_pod, "metadata.name", ":", NULL },
+	{ "SOURCE", RES_source, "metadata.name", "", NULL },
+	{ "N", RES_revision, "spec.number", "", NULL },
+	{ "NAMESPACE", RES_namespace, "metadata.name", "", NULL },
+	{ "KIND[/NAME]", RES_COUNT, NULL, NULL, offer_kinds },
+	{ "NAME:TAG", RES_COUNT, NULL, NULL, offer_images },
+	{ "COMMAND", RES_COUNT, NULL, NULL, offer_commands },
 };
 
 /* "[NAME...]" -> "NAME", the n-th of them; the last one again where it may be repeated. */
@@ -181,9 +152,15 @@ offer_fitting(struct cli_call *c, const char *what, const char *typed)
 {
 	char *rest, *words = arena_strdup(c->arena, what);
 
-	for (size_t i = 0; i < sizeof fitting / sizeof *fitting; i++)
-		if (!strcmp(fitting[i].called, what))
+	for (size_t i = 0; i < sizeof fitting / sizeof *fitting; i++) {
+		if (strcmp(fitting[i].called, what))
+			continue;
+		if (fitting[i].offer)
 			fitting[i].offer(c, typed);
+		else
+			offer_listed(c, cli_url(c, &resources[fitting[i].res], NULL), "items",
+				     fitting[i].field, "", fitting[i].after, typed);
+	}
 	if (islower((unsigned char)*what)) /* "bash|zsh|fish": these words themselves */
 		for (char *w = strtok_r(words, "|", &rest); w; w = strtok_r(NULL, "|", &rest))
 			offer(c, typed, w);
@@ -236,7 +213,7 @@ complete_words(struct cli_call *in, char **words, int n, const char *typed)
 						 : NULL;
 
 		if (res)
-			offer_names(in, res, "", "", typed);
+			offer_names(in, res, "", typed);
 		else
 			offer_fitting(in, called(in, in->command->args, in->n), typed);
 	}

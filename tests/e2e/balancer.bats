@@ -6,14 +6,9 @@ load kit.bash
 NEIGHBOUR=192.0.2.9
 
 setup_file() {
-	unshare --net sleep 1000 3>&- >/dev/null 2>&1 &
-	echo $! >"$BATS_FILE_TMPDIR/neighbour"
-	wait_for 5 "it has a network" sh -c "[ \$(readlink /proc/$!/ns/net) != \$(readlink /proc/self/ns/net) ]"
-	ip link add lan0 type veth peer name lan1 netns $!
+	neighbour_begin
 	ip addr add 192.0.2.1/24 dev lan0
-	ip link set lan0 up
 	beside ip addr add $NEIGHBOUR/24 dev lan1
-	beside ip link set lan1 up
 	beside ip route add 203.0.113.0/24 via 192.0.2.1
 	CONFIG='loadBalancer: {addresses: [192.0.2.50-192.0.2.51]}
 allow: {externalIPs: [203.0.113.0/24]}'
@@ -30,13 +25,10 @@ teardown_file() {
 	# what it had put on the link is gone
 	local left
 	left=$(ip -o -4 addr show | grep -c 192.0.2)
-	kill "$(cat "$BATS_FILE_TMPDIR/neighbour")"
+	neighbour_end
 	[ "$left" = 1 ]
 }
 
-beside() { nsenter -t "$(cat "$BATS_FILE_TMPDIR/neighbour")" -n "$@"; }
-ask() { beside "$B/images/box/bin/busybox" nc -w 2 "$1" "$2" </dev/null; }
-answers() { ask "$1" "$2" | grep -qE "${3:-.}"; }
 ingress() { field svc "$1" '.status.loadBalancer.ingress[0].ip // "none"'; }
 ingress_is() { [ "$(ingress "$1")" = "$2" ]; }
 said() { kedge get events -o json | jq -e --arg r "$1" --arg m "$2" 'any(.items[]; .reason == $r and (.message | test($m)))'; }
@@ -55,7 +47,7 @@ LB=$'type: LoadBalancer\nselector: {set: ab}'
 	run kedge get svc one -o wide
 	matches 'one +LoadBalancer +10\.43\.[0-9.]+ +192\.0\.2\.50 +80:3[0-9]{4}/TCP +[0-9a-z]+ +set=ab'
 	wait_for 5 "it answers" answers 192.0.2.50 80
-	wait_for 5 "both do" sh -c "$(declare -f beside ask); B=$B BATS_FILE_TMPDIR=$BATS_FILE_TMPDIR; [ \$(for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do ask 192.0.2.50 80; done | cut -d' ' -f1 | sort -u | wc -l) = 2 ]"
+	wait_for 5 "both do" sh -c "$(declare -f beside ask_beside); B=$B BATS_FILE_TMPDIR=$BATS_FILE_TMPDIR; [ \$(for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do ask_beside 192.0.2.50 80; done | cut -d' ' -f1 | sort -u | wc -l) = 2 ]"
 	wait_for 5 "it is said" said EnsuredLoadBalancer 'Ensured load balancer'
 	# the host and a pod reach it, too
 	"$B/images/box/bin/busybox" nc -w 2 192.0.2.50 80 </dev/null
@@ -232,7 +224,7 @@ LB=$'type: LoadBalancer\nselector: {set: ab}'
 	MORE='ports: [{containerPort: 8001, hostPort: 8081, hostIP: 192.0.2.1}]' pod second box:1 '["/bin/talk", "tcp", "8001"]' | put hp
 	up second
 	wait_for 5 "it answers" answers 192.0.2.1 8081 second
-	run ask 192.0.2.50 8081
+	run ask_beside 192.0.2.50 8081
 	[ "$status" -ne 0 ]
 	wait_for 5 "the former's rules go" sh -c '! iptables-save -t nat | grep -q "hp.pod:8080"'
 	# a port that a program of the host has stays that program's

@@ -10,14 +10,9 @@ setup_file() {
 	mkdir "$BATS_FILE_TMPDIR/ipt"
 	for n in iptables ip6tables; do ln -s "/usr/sbin/$n-$variant-restore" "$BATS_FILE_TMPDIR/ipt/$n-restore"; done
 	export PATH=$BATS_FILE_TMPDIR/ipt:$PATH
-	unshare --net sleep 1000 3>&- >/dev/null 2>&1 &
-	echo $! >"$BATS_FILE_TMPDIR/neighbour"
-	wait_for 5 "it has a network" sh -c "[ \$(readlink /proc/$!/ns/net) != \$(readlink /proc/self/ns/net) ]"
-	ip link add lan0 type veth peer name lan1 netns $!
-	ip link set lan0 up
+	neighbour_begin
 	ip addr add 192.0.2.1/24 dev lan0
 	ip addr add 2001:db8::1/64 dev lan0 nodad
-	beside ip link set lan1 up
 	beside ip addr add 192.0.2.9/24 dev lan1
 	beside ip addr add 2001:db8::9/64 dev lan1 nodad
 	beside ip addr add 2001:db8:7::9/128 dev lan1 nodad
@@ -32,12 +27,9 @@ loadBalancer: {addresses: [192.0.2.50-192.0.2.51, "2001:db8::50-2001:db8::51"]}'
 setup() { file_test; }
 teardown_file() {
 	file_end
-	kill "$(cat "$BATS_FILE_TMPDIR/neighbour")"
+	neighbour_end
 }
 
-beside() { nsenter -t "$(cat "$BATS_FILE_TMPDIR/neighbour")" -n "$@"; }
-ask() { beside "$B/images/box/bin/busybox" nc -w 2 "$1" "$2" </dev/null; }
-answers() { ask "$1" "$2" | grep -qE "${3:-.}"; }
 # from ADDRESS TO PORT: who answers a neighbour that has this address
 from() { beside curl -gsSm 2 --http0.9 --interface "$1" "http://[$2]:$3/"; }
 ingress() { field svc "$1" '[.status.loadBalancer.ingress[]?.ip] | join(" ")'; }
@@ -63,7 +55,7 @@ svc() {
 	matches '^LoadBalancer Ingress: +192\.0\.2\.50 \(VIP\), 2001:db8::50 \(VIP\)$'
 	for to in 192.0.2.50 2001:db8::50; do
 		wait_for 5 "it answers at $to" answers $to 80
-		[ "$(for _ in $(seq 20); do ask $to 80; done | cut -d' ' -f1 | sort -u | xargs)" = "a b" ]
+		[ "$(for _ in $(seq 20); do ask_beside $to 80; done | cut -d' ' -f1 | sort -u | xargs)" = "a b" ]
 	done
 	# the host and a pod reach it, too
 	[[ $(nc -w 2 2001:db8::50 80 </dev/null) == [ab]" "* ]]

@@ -142,3 +142,19 @@ newer() { # newer MINOR: is $K at least 1.MINOR?
 	fi
 	[ "$minor" -ge "$1" ]
 }
+
+# neighbour_begin: a host of its own at the other end of the link lan0, as lan1, until
+# neighbour_end; who asks from there says `beside CMD...`.
+neighbour_begin() {
+	unshare --net sleep 1000 3>&- >/dev/null 2>&1 &
+	echo $! >"$BATS_FILE_TMPDIR/neighbour"
+	wait_for 5 "it has a network" sh -c "[ \$(readlink /proc/$!/ns/net) != \$(readlink /proc/self/ns/net) ]"
+	ip link add lan0 type veth peer name lan1 netns $!
+	ip link set lan0 up
+	beside ip link set lan1 up
+}
+neighbour_end() { kill "$(cat "$BATS_FILE_TMPDIR/neighbour")"; }
+beside() { nsenter -t "$(cat "$BATS_FILE_TMPDIR/neighbour")" -n "$@"; }
+ask_beside() { beside "$B/images/box/bin/busybox" nc -w 2 "$1" "$2" </dev/null; }
+# answers ADDRESS PORT [WHO]
+answers() { ask_beside "$1" "$2" | grep -qE "${3:-.}"; }

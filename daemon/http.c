@@ -17,7 +17,6 @@
 #include <gnutls/gnutls.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -25,8 +24,7 @@ enum {
 	MAX_BODY = 3 * 1024 * 1024,
 	BLOCK = 1024,    /* what an HTTP/1.0 client's answer goes through; others' have none */
 	PAIR_BYTES = 64, /* what libmicrohttpd keeps a header or an argument in */
-	ANSWER_BYTES = 1024, /* for an answer's head, at least */
-	ALIVE_SECONDS = 30   /* between the kernel's questions to the client of a tunnel */
+	ANSWER_BYTES = 1024 /* for an answer's head, at least */
 };
 
 struct http_request {
@@ -56,18 +54,7 @@ struct http_request {
 	struct buf out;
 	bool ended;
 
-	http_upgraded_fn *upgraded;
-	void *tunnel_mine;
-};
-
-struct http_tunnel {
-	struct http *http;
-	struct listener *listener;
-	struct http_tunnel *next, **link;
-	struct MHD_UpgradeResponseHandle *handle;
-	int fd;
-	void *mine;
-	void (*stop)(void *mine);
+	struct upgrade *upgrade; /* NULL: none */
 };
 
 /* ---- suspending and waking ---- */
@@ -169,6 +156,7 @@ request_free(struct http_request *r)
 		r->next->link = r->link;
 	buf_done(&r->body);
 	buf_done(&r->out);
+	upgrade_free(r->upgrade);
 	free(r->path);
 	free(r->uri);
 	free(r);
@@ -455,7 +443,7 @@ http_on_access(void *cls, struct MHD_Connection *c, const char *url, const char 
 			h->ready(h->ctx, r);
 	}
 	if (r->answered)
-		return queue(r);
+		return r->upgrade && upgrade_takes(r->upgrade) ? MHD_YES : queue(r);
 	suspend(r);
 	return MHD_YES;
 }
@@ -728,73 +716,11 @@ http_pass(struct http_request *r, int code, int64_t size, http_pull_fn *pull)
 						 BLOCK, on_pull, r, NULL));
 }
 
-/* ---- tunnels ---- */
-
-static void
-on_upgraded(void *cls, struct MHD_Connection *c, void *con, const char *extra, size_t n,
-	    MHD_socket fd, struct MHD_UpgradeResponseHandle *handle)
-{
-	struct http_request *r = cls;
-	struct http_tunnel *t = xcalloc(1, sizeof *t);
-	int sock = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
-	    on = 1, alive = ALIVE_SECONDS;
-
-	(void)con;
-	/* What is typed, and an exit code, would wait 40 ms for the peer's acknowledgement of
-	 * what came before.  Of TLS `fd` is not the socket, and a unix socket has no such
-	 * option. */
-	(void)setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	/* Of a client that has gone while nothing was read from it only its kernel can tell. */
-	(void)setsockopt(sock, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-	(void)setsockopt(sock, IPPROTO_TCP, TCP_KEEPIDLE, &alive, sizeof alive);
-	(void)setsockopt(sock, IPPROTO_TCP, TCP_KEEPINTVL, &alive, sizeof alive);
-	t->http = r->http;
-	t->listener = r->listener;
-	t->handle = handle;
-	t->fd = fd;
-	t->link = &t->http->tunnels;
-	t->next = t->http->tunnels;
-	if (t->next)
-		t->next->link = &t->next;
-	t->http->tunnels = t;
-	evutil_make_socket_nonblocking(fd);
-	r->upgraded(r->tunnel_mine, t, extra, n);
-}
-
 void
 http_upgrade(struct http_request *r, const char *protocol, http_upgraded_fn *fn, void *mine)
 {
-	struct MHD_Response *m = MHD_create_response_for_upgrade(on_upgraded, r);
-
-	r->upgraded = fn;
-	r->tunnel_mine = mine;
-	MHD_add_response_header(m, MHD_HTTP_HEADER_UPGRADE, protocol);
-	answer(r, MHD_HTTP_SWITCHING_PROTOCOLS, m);
-}
-
-int
-http_tunnel_fd(const struct http_tunnel *t)
-{
-	return t->fd;
-}
-
-void
-http_tunnel_on_stop(struct http_tunnel *t, void (*stop)(void *mine), void *mine)
-{
-	t->mine = mine;
-	t->stop = stop;
-}
-
-void
-http_tunnel_close(struct http_tunnel *t)
-{
-	*t->link = t->next;
-	if (t->next)
-		t->next->link = t->link;
-	/* This only marks it; the socket is closed by libmicrohttpd's next round. */
-	MHD_upgrade_action(t->handle, MHD_UPGRADE_ACTION_CLOSE);
-	listener_poke(t->listener);
-	free(t);
+	r->upgrade = upgrade_new(r->listener, r->conn, fn, mine);
+	answer(r, MHD_HTTP_SWITCHING_PROTOCOLS, upgrade_answer(r->upgrade, protocol));
 }
 
 /* ---- the whole ---- */
@@ -838,10 +764,7 @@ http_close(struct http *h)
 		return;
 	h->closing = true;
 	http_tls_close(h);
-	for (struct http_tunnel *t = h->tunnels, *next; t; t = next) {
-		next = t->next;
-		t->stop(t->mine);
-	}
+	tunnels_stop(h);
 	for (struct http_request *r = h->requests; r; r = r->next) {
 		r->cut = true;
 		wake(r);

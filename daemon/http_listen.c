@@ -12,9 +12,9 @@
 
 enum {
 	MAX_CONNECTIONS = 2048, /* of one listener; of TLS half of them from one address */
-	/* Of each connection: libmicrohttpd (0.9.75) reads into one half of them, keeps headers
-	 * and arguments in the other, and takes a tunnel's buffers over TLS from them, too.  Of
-	 * those on this host a thousand may wait for news. */
+	/* Of each connection: libmicrohttpd (0.9.75) reads into one half of them, and keeps
+	 * headers and arguments in the other.  Of those on this host a thousand may wait for
+	 * news. */
 	CONNECTION_BYTES = 14 * 1024,
 	TLS_BYTES = 32 * 1024,
 	MAX_STRANGERS =
@@ -68,6 +68,10 @@ drive(struct listener *l)
 
 	l->woken = false;
 	MHD_run(l->daemon);
+	if (l->rounds > 0) {
+		l->rounds--;
+		l->woken = true;
+	}
 	/* Who was woken meanwhile needs another round, and setting the timer to
 	 * anything else would undo that. */
 	if (!l->woken && MHD_get_timeout(l->daemon, &ms) != MHD_YES) {

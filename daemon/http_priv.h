@@ -1,4 +1,5 @@
-/* http_priv.h -- what http.c, http_listen.c and http_tls.c share; nobody else includes it. */
+/* http_priv.h -- what http.c, http_listen.c, http_tls.c and http_tunnel.c share; nobody else
+ * includes it. */
 #ifndef KEDGE_HTTP_PRIV_H
 #define KEDGE_HTTP_PRIV_H
 #include "http.h"
@@ -8,6 +9,7 @@ struct arriving;
 struct event;
 struct peers;
 struct unproved;
+struct upgrade;
 
 /* One of libmicrohttpd's daemons: the unix socket's, the one in plain, and one for each of
  * the API's certificates that is still in use. */
@@ -18,6 +20,7 @@ struct listener {
 	struct event *ready, *timer;
 	enum http_door door;
 	bool woken;
+	int rounds;    /* that libmicrohttpd still needs to be rid of a tunnel */
 	int strangers; /* connections of those who are refused */
 };
 
@@ -61,4 +64,14 @@ void http_tls_close(struct http *); /* nobody comes any more; takes one never op
 /* A connection has come; `*mine` is its record until it proves who it is, or ends. */
 void http_tls_begun(struct listener *, struct MHD_Connection *, void **mine);
 void http_tls_proved(void *mine); /* takes NULL */
+
+/* http_tunnel.c; for a request whose answer is to be its last. */
+struct upgrade *upgrade_new(struct listener *, struct MHD_Connection *, http_upgraded_fn *,
+			    void *mine);
+struct MHD_Response *upgrade_answer(struct upgrade *, const char *protocol);
+/* Before the answer is queued.  True: first the connection's socket had to be taken away from
+ * libmicrohttpd, which asks what to do with it once more. */
+bool upgrade_takes(struct upgrade *);
+void upgrade_free(struct upgrade *); /* takes NULL; the tunnel stays */
+void tunnels_stop(struct http *);
 #endif

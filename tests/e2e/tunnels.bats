@@ -110,15 +110,26 @@ reads() { sed -n 's/^\([0-9]*\)+\([0-9]*\) records in$/\1 + \2/p' "$1" | { IFS= 
 	every t
 }
 
-# Of a client that does not wait to be let in; its one frame is "\0ahoy\n".
-@test "what comes along with the request is not lost" {
-	path='/api/v1/namespaces/default/pods/talker/exec?stdin=true&stdout=true&command=head&command=-n1'
-	token=$(head -n 1 "$W/state/pki/tokens.csv" | cut -d, -f1)
-	printf 'GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v4.channel.k8s.io\r\n\r\n\x82\x86\0\0\0\0\0ahoy\n' \
-		"$path" "$token" >"$W/early"
+# early HEADER: asks for a stream, with that header, and does not wait to be let in; its one
+# frame is "\0ahoy\n"
+early() {
+	local path='/api/v1/namespaces/default/pods/talker/exec?stdin=true&stdout=true&command=head&command=-n1'
+	printf 'GET %s HTTP/1.1\r\nHost: x\r\n%s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v4.channel.k8s.io\r\n\r\n\x82\x86\0\0\0\0\0ahoy\n' \
+		"$path" "$1" >"$W/early"
 	timeout 20 openssl s_client -quiet -connect 127.0.0.1:6443 -CAfile "$CA" <"$W/early" >"$W/answer" 2>"$W/err" 3>&-
-	grep -a '^HTTP/1.1 101' "$W/answer"
+	tr -d '\0' <"$W/answer" | head -1
+}
+@test "what comes along with the request is not lost" {
+	[[ $(early "Authorization: Bearer $(head -n 1 "$W/state/pki/tokens.csv" | cut -d, -f1)") == 'HTTP/1.1 101 '* ]]
 	grep -aq ahoy "$W/answer"
+}
+
+@test "who has not said who it is, and may all the same, has a stream too" {
+	[[ $(early "X-Nothing: x") == 'HTTP/1.1 40'[13]* ]]
+	k create clusterrolebinding anybody --clusterrole=cluster-admin --user=system:anonymous
+	[[ $(early "X-Nothing: x") == 'HTTP/1.1 101 '* ]]
+	grep -aq ahoy "$W/answer"
+	k delete clusterrolebinding anybody
 }
 
 serial() { openssl s_client -connect 127.0.0.1:6443 -CAfile "$CA" </dev/null 2>/dev/null | openssl x509 -noout -serial; }

@@ -251,11 +251,12 @@ drain_on_timer(evutil_socket_t fd, short what, void *arg)
 	for (struct map_slot *s = map_first(&h->pods); s; s = map_next(&h->pods, s)) {
 		struct hand_pod *p = s->value;
 		unsigned flows = 0;
+		bool known;
 
 		if (!p->drain_until)
 			continue;
-		np_drain(h->np, p->ip, &flows, NULL);
-		if (flows && monotonic_ms() < p->drain_until) {
+		known = np_drain(h->np, p->ip, &flows, NULL) == 0;
+		if ((flows || !known) && monotonic_ms() < p->drain_until) {
 			more = true;
 			continue;
 		}

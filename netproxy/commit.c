@@ -662,6 +662,7 @@ commit_end(struct np *np, struct error **e)
 int
 np_commit_end(struct np *np, struct error **e)
 {
+	np->settled = false;
 	if (np->six_runs) {
 		np->six_runs = false;
 		if (commit_end(np->six, e) < 0)

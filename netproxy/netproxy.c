@@ -7,10 +7,12 @@
 #include "reconcile/base/error.h"
 #include "reconcile/base/log.h"
 #include <assert.h>
+#include <linux/membarrier.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static int
@@ -617,6 +619,18 @@ np_check(struct np *np, bool *ret_intact, struct error **e)
 	return check_announced(np, e);
 }
 
+/* A packet may have passed the rules of before, and have no entry in conntrack yet: that is
+ * made when it leaves, and nf_tables' commit waits for nobody.  All of that is one read side
+ * of RCU (netif_receive_skb, ip_queue_xmit), and this waits until every such one is over; the
+ * kernel has had it since 4.3, and it fails only under nohz_full. */
+static void
+settle(struct np *np)
+{
+	if (!np->settled)
+		(void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	np->settled = true;
+}
+
 int
 np_drain(struct np *np, uint32_t ip, unsigned *ret, struct error **e)
 {
@@ -625,6 +639,7 @@ np_drain(struct np *np, uint32_t ip, unsigned *ret, struct error **e)
 	*ret = 0;
 	if (!np->tracks)
 		return 0;
+	settle(np);
 	if (np->six && conntrack_drain(np_pod(np->six, ip), &six, e) < 0)
 		return -1;
 	if (conntrack_drain(ip, ret, e) < 0)

@@ -89,6 +89,7 @@ struct np {
 	struct map committed; /* "0 KDG-V" (table, name) -> struct chain */
 	bool whole;           /* what is in force is not known: write everything */
 	bool written;         /* `committed` is in force */
+	bool settled;         /* no packet goes by what was in force before */
 
 	struct restore run;
 	int idle; /* readable: a commit that had nothing to write */

@@ -166,24 +166,26 @@ asked() { grep -c "$2" "$W/asked.$1" || :; } # asked UPSTREAM LINE
 
 @test "names are answered while the server, the brain and the hand are killed" {
 	old=$(server)
-	while :; do q kubernetes.default.svc.cluster.local A +tries=1 +time=2 >>"$W/loop"; echo >>"$W/loop"; sleep 0.02; done 3>&- &
+	# what a server has read when it is killed is lost: a client asks again
+	ask() { q kubernetes.default.svc.cluster.local A +tries=3 +time=3 | grep -v '^;;' || echo none; }
+	while :; do ask >>"$W/loop"; sleep 0.02; done 3>&- &
 	loop=$!
 	kill -9 "$old"
 	wait_for 5 "another server" sh -c "[ -n \"\$(pgrep -f '^kedged --role=dns')\" ] && [ \"\$(pgrep -f '^kedged --role=dns')\" != '$old' ]"
 	wait_for 5 "it answers" q_is hostname-svc-clusterip.default.svc.cluster.local "$(field svc hostname-svc-clusterip .spec.clusterIP)"
 	kill -9 "$(pgrep -f '^kedged --role=brain')"
-	for n in 1 2 3 4 5; do q_is kubernetes.default.svc.cluster.local 10.43.0.1; sleep 0.1; done
+	for n in 1 2 3 4 5; do [ "$(ask)" = 10.43.0.1 ]; sleep 0.1; done
 	wait_for 10 "the brain is back" kedge get pods
 	kept=$(server)
 	kill -9 "$KEDGED"
-	for n in 1 2 3 4 5; do q_is kubernetes.default.svc.cluster.local 10.43.0.1; sleep 0.1; done
+	for n in 1 2 3 4 5; do [ "$(ask)" = 10.43.0.1 ]; sleep 0.1; done
 	[ "$(server)" = "$kept" ]
 	kedge_start --source "deploy=$W/deploy.git"
 	echo "$KEDGED" >"$W/pid"
 	wait_for 10 "one server is left, a new one" sh -c "[ \"\$(pgrep -cf '^kedged --role=dns')\" = 1 ] && [ \"\$(pgrep -f '^kedged --role=dns')\" != '$kept' ]"
 	q_is set.default.svc.cluster.local "$(field pod b .status.podIP)"
 	kedge_stop
-	q_is kubernetes.default.svc.cluster.local 10.43.0.1
+	[ "$(ask)" = 10.43.0.1 ]
 	kedge_start --source "deploy=$W/deploy.git"
 	echo "$KEDGED" >"$W/pid"
 	wait_for 10 "one server is left" sh -c "[ \"\$(pgrep -cf '^kedged --role=dns')\" = 1 ]"

@@ -116,13 +116,14 @@ number() { kedge top pods --no-headers ${2:+--containers} | awk -v p="$1" -v c="
 	every t
 }
 
-@test "who asks again is answered at once, from a window of a second at least" {
+@test "who asks again is answered from the look of before, a second ago at least" {
 	ask() { curl -s --unix-socket "$KEDGE_SOCKET" http://x/apis/metrics.k8s.io/v1beta1/namespaces/default/pods/busy; }
 	ask >/dev/null
-	sleep 1.1
-	start=$(date +%s%N)
+	sleep 3
 	windows=$(for _ in 1 2 3 4 5; do ask | jq -r .window; done)
-	[ $((($(date +%s%N) - start) / 1000000)) -lt 900 ]
+	echo "$windows"
+	# who waits for a second look has a window of one second
+	[ "$(tr -d s <<<"$windows" | awk 'NR == 1 && $1 < 2.9' | wc -l)" = 0 ]
 	[ "$(tr -d s <<<"$windows" | awk '$1 < 1 || $1 > 31' | wc -l)" = 0 ]
 	[ "$(wc -l <<<"$windows")" = 5 ]
 	drop top

@@ -204,7 +204,17 @@ conn_read(struct server *s, struct conn *c)
 	conn_answer(s, c);
 }
 
-/* Answers what was held back; lets go of who has been silent too long. */
+/* Has it said something that is not read yet? */
+static bool
+has_said(const struct conn *c)
+{
+	char b;
+
+	return recv(c->fd, &b, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
+/* Answers what was held back; lets go of who has been silent too long, and not of those whom
+ * we did not hear while the machine was busy with others. */
 static void
 tick(struct server *s)
 {
@@ -215,7 +225,7 @@ tick(struct server *s)
 		if (c->due) {
 			if (c->due <= now)
 				conn_answer(s, c);
-		} else if (now - c->seen > patience) {
+		} else if (now - c->seen > patience && !has_said(c)) {
 			conn_drop(s, c);
 		}
 	}

@@ -4,6 +4,7 @@
 #include "tree.h"
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { MOST_DEPTH = 100 };
 
@@ -82,6 +83,10 @@ json_read(const char *text, size_t len, struct arena *a, struct complaints *cs)
 	struct tree *t;
 
 	if (!v) {
+		char *quoted = strstr(why.text, " near '");
+
+		if (quoted) /* what is there, and that may be a secret */
+			*quoted = 0;
 		complain(cs, why.line > 0 ? why.line : 1, why.column > 0 ? why.column : 1, NULL,
 			 "invalid JSON: %s", why.text);
 		return NULL;

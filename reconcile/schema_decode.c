@@ -40,7 +40,7 @@ decode_value(struct decoder *d, const struct field *f, const struct tree *t,
 	if (t->type == N_NULL)
 		return "";
 	if (t->type != N_STRING) {
-		decode_mismatch(d, "a string", t, &in);
+		(f->secret ? decode_mismatch_unseen : decode_mismatch)(d, "a string", t, &in);
 		return NULL;
 	}
 	if (f->base64)
@@ -58,7 +58,8 @@ decode_map(struct decoder *d, const struct field *f, const struct tree *t, const
 	size_t n = 0;
 
 	if (t->type != N_MAP) {
-		decode_mismatch(d, "an object (key: value)", t, p);
+		(f->secret ? decode_mismatch_unseen
+			   : decode_mismatch)(d, "an object (key: value)", t, p);
 		return;
 	}
 	for (const struct tree *kid = t->kids; kid; kid = kid->next)

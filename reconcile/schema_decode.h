@@ -30,6 +30,10 @@ void decode_unknown(struct decoder *, const struct tree *key, const struct path 
 void decode_mismatch(struct decoder *, const char *want, const struct tree *,
 		     const struct path *);
 
+/* The same without the value, which may be a secret. */
+void decode_mismatch_unseen(struct decoder *, const char *want, const struct tree *,
+			    const struct path *);
+
 /* One value each, checked by its row; what is wrong is complained about and read as 0 or NULL.
  */
 void decode_check(struct decoder *, const struct field *, const struct tree *,

@@ -144,6 +144,21 @@ found(const struct tree *t, struct arena *a)
 }
 
 void
+decode_mismatch_unseen(struct decoder *d, const char *want, const struct tree *t,
+		       const struct path *p)
+{
+	static const char *const types[] = {
+		[N_NULL] = "null",      [N_BOOL] = "a boolean",  [N_INT] = "a number",
+		[N_FLOAT] = "a number", [N_STRING] = "a string", [N_MAP] = "an object",
+		[N_LIST] = "a list",
+	};
+	bool bare = t->type == N_BOOL || t->type == N_INT || t->type == N_FLOAT;
+
+	say(d, COMPLAINT_WRONG_TYPE, false, t, p, "must be %s, not %s%s", want, types[t->type],
+	    bare && t->line ? ": put it in quotes" : "");
+}
+
+void
 decode_mismatch(struct decoder *d, const char *want, const struct tree *t, const struct path *p)
 {
 	bool bare = t->type == N_BOOL || t->type == N_INT || t->type == N_FLOAT;

@@ -177,6 +177,7 @@ rules_config(const struct hand *h)
 		.dns = dns_address(&h->settings),
 		.chains = h->config->network->chains,
 		.owner = h->config->state,
+		.restore_seconds = (unsigned)h->config->limits->rulesSeconds,
 		.nft = !strcmp(h->config->proxy, "nftables"),
 	};
 }

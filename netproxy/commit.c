@@ -510,7 +510,7 @@ write_begin(struct np *np, bool whole, struct error **e)
 	if (!rc && np->net.nft)
 		rc = commit_nft_write(np, &first, e);
 	if (!rc && !idle)
-		rc = restore_begin(&np->run, np->restore, &text, e);
+		rc = restore_begin(&np->run, np->restore, np->config.restore_seconds, &text, e);
 	if (!rc && idle) {
 		np->idle = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (np->idle < 0)
@@ -627,8 +627,9 @@ commit_end(struct np *np, struct error **e)
 		bool was_whole = np->delta.whole;
 
 		np->whole = true;
-		/* Somebody removed what the difference was built upon, most likely. */
-		if (!was_whole) {
+		/* Somebody removed what the difference was built upon, most likely; and who
+		 * hung once is not waited for again here. */
+		if (!was_whole && !np->run.late) {
 			log_debug("netproxy", "%s; writing everything", error_text(first));
 			error_free(&first);
 			rc = write_begin(np, true, e);

@@ -230,7 +230,9 @@ down_rules(const struct np_config *c, bool v6, struct error **e)
 	if (!rc && (seen.chains[RULES_NAT].n || seen.chains[RULES_FILTER].n)) {
 		down_text(&seen, &text);
 		rules_rename(&text, t.chains);
-		rc = restore_begin(&run, path, &text, e) < 0 ? -1 : restore_end(&run, e);
+		rc = restore_begin(&run, path, c->restore_seconds, &text, e) < 0
+			 ? -1
+			 : restore_end(&run, e);
 	}
 	/* Rules of others in FORWARD say that forwarding is wanted now. */
 	if (!rc)

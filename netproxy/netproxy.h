@@ -24,6 +24,7 @@ struct np_config {
 			       same network namespace; NULL: nobody is looked for */
 	const char
 	    *iptables_restore; /* NULL: found on PATH; it says itself whether legacy or nft */
+	unsigned restore_seconds; /* then it is killed, and that commit has failed; 0: never */
 	bool nft; /* services are elements of nftables' maps; else iptables has all */
 };
 

@@ -14,15 +14,19 @@
 #define P_PIDFD 3
 #endif
 
+enum { FIND_SECONDS = 30 };
+
 struct child {
 	const char *path;
 	char *const *argv;
+	unsigned seconds;
 	int in, out;
 };
 
 /* Runs on the parent's memory (CLONE_VM) while the parent waits: it only moves
  * descriptors and execs.  Everything else the parent has open is O_CLOEXEC.  It never
- * returns, so a sanitizer's marks around its frame would outlive its stack. */
+ * returns, so a sanitizer's marks around its frame would outlive its stack.  An alarm is kept
+ * by execve(2), and ends a program that hangs. */
 __attribute__((no_sanitize("address", "undefined"))) static int
 child_main(void *p)
 {
@@ -32,6 +36,8 @@ child_main(void *p)
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGALRM, SIG_DFL);
+	alarm(c->seconds);
 	if (dup2(c->in, 0) >= 0 && dup2(c->out, 1) >= 0 && dup2(c->out, 2) >= 0)
 		execve(c->path, c->argv, env);
 	_exit(127);
@@ -164,7 +170,8 @@ restore_find(const char *asked, bool v6, char **ret_path, enum tables_kind *ret,
 	out = memfd_create("iptables-version", MFD_CLOEXEC);
 	if (out < 0)
 		return fail_sys(e, "run %s", path);
-	if (child_start(&(struct child){ path, (char *[]){ path, "-V", NULL }, null, out },
+	if (child_start(&(struct child){ path, (char *[]){ path, "-V", NULL }, FIND_SECONDS,
+					 null, out },
 			&pidfd, e) < 0)
 		return -1;
 	status = child_wait(pidfd);
@@ -198,9 +205,10 @@ restore_done(struct restore *r)
 }
 
 int
-restore_begin(struct restore *ret, const char *path, const struct buf *text, struct error **e)
+restore_begin(struct restore *ret, const char *path, unsigned seconds, const struct buf *text,
+	      struct error **e)
 {
-	struct restore r = { -1, -1, -1 };
+	struct restore r = { .seconds = seconds, .pidfd = -1, .in = -1, .err = -1 };
 	char *argv[] = { (char *)path, "-w", "5", "--noflush", NULL };
 	size_t at = 0;
 	ssize_t n;
@@ -217,7 +225,7 @@ restore_begin(struct restore *ret, const char *path, const struct buf *text, str
 	}
 	if (lseek(r.in, 0, SEEK_SET) < 0)
 		goto sys;
-	if (child_start(&(struct child){ path, argv, r.in, r.err }, &r.pidfd, e) < 0) {
+	if (child_start(&(struct child){ path, argv, seconds, r.in, r.err }, &r.pidfd, e) < 0) {
 		restore_done(&r);
 		return -1;
 	}
@@ -264,6 +272,7 @@ restore_end(struct restore *r, struct error **e)
 	cleanup_buf struct buf said = { 0 }, text = { 0 }, quote = { 0 };
 	int status = child_wait(r->pidfd);
 
+	r->late = status == 128 + SIGALRM;
 	if (status == 0) {
 		restore_done(r);
 		return 0;
@@ -275,6 +284,12 @@ restore_end(struct restore *r, struct error **e)
 		if (*c == '\n')
 			*c = ' ';
 	restore_quote(&text, line_of(buf_text(&said)), &quote);
+	if (r->late)
+		return fail(
+		    e, WHY_IO,
+		    "iptables-restore did not end within %u s (limits.rulesSeconds) and was "
+		    "killed; what it said: \"%s\"",
+		    r->seconds, buf_text(&said));
 	if (status == 127)
 		return fail(e, WHY_UNABLE, "iptables-restore could not be run: %s", missing);
 	return fail(e, WHY_IO, "iptables-restore failed (%d): %s%s", status, buf_text(&said),

@@ -2,7 +2,8 @@
  *
  * One command a line on stdin, one line of answer a command on stdout: "ok ..."
  * or "error: ...".  `-p PATH` names another iptables-restore, `-b` another bridge;
- * `-n` has nftables translate; `-6` gives pods and services IPv6 as well.
+ * `-n` has nftables translate; `-t SECONDS` is what that may take; `-6` gives pods and services
+ * IPv6 as well.
  */
 #include "netproxy/netproxy.h"
 #include "reconcile/base/buf.h"
@@ -479,9 +480,11 @@ main(int argc, char **argv)
 	char *line = NULL;
 	size_t cap = 0;
 
-	for (int c; (c = getopt(argc, argv, "p:b:n6")) > 0;)
+	for (int c; (c = getopt(argc, argv, "p:b:t:n6")) > 0;)
 		if (c == 'n')
 			config.nft = true;
+		else if (c == 't')
+			config.restore_seconds = (unsigned)atoi(optarg);
 		else if (c == '6')
 			(void)(addr_range_read("fd42::/64", &config.pods6) &&
 			       addr_range_read("fd43::/112", &config.svcs6));

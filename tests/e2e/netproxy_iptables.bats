@@ -141,3 +141,22 @@ teardown() { teardown_host; }
 	[[ $said == *whole=1* ]]
 	[[ $(get 10.43.0.80) == "pod"* ]]
 }
+
+@test "an iptables that hangs is killed, and the next commit is as if it had never been" {
+	cat >"$BATS_TEST_TMPDIR/iptables-restore" <<-EOF
+		#!/bin/bash
+		[ "\$1" = -V ] && exec /usr/sbin/iptables-$(variant)-restore -V
+		[ -e "$BATS_TEST_TMPDIR/hang" ] && exec sleep 1000
+		exec /usr/sbin/iptables-$(variant)-restore "\$@"
+	EOF
+	chmod +x "$BATS_TEST_TMPDIR/iptables-restore"
+	np_start -p "$BATS_TEST_TMPDIR/iptables-restore" -t 5
+	pod 2
+	serve 8080 2
+	touch "$BATS_TEST_TMPDIR/hang"
+	run web 10.42.0.2:8080
+	[[ $output == *"iptables-restore did not end within 5 s"*" was killed"* ]]
+	rm "$BATS_TEST_TMPDIR/hang"
+	np commit
+	[[ $(get 10.43.0.80) == "pod2 "* ]]
+}

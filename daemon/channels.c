@@ -62,6 +62,15 @@ channels_fit(struct call *c)
 	return false;
 }
 
+static void
+begin(struct channels *ch)
+{
+	if (ch->deadline)
+		event_del(ch->deadline);
+	ch->open = true;
+	ch->handler.opened(ch->ctx);
+}
+
 /* ---- over a WebSocket ---- */
 
 static void
@@ -70,6 +79,10 @@ on_message(void *ctx, const char *bytes, size_t n)
 	struct channels *ch = ctx;
 	unsigned char channel = n ? (unsigned char)bytes[0] : CLOSE;
 
+	/* Who says something has made its streams; and its answer to our ping may be behind
+	 * more input than is read before the streams are open. */
+	if (!ch->open)
+		begin(ch);
 	if (channel == CH_STDIN || channel == CH_RESIZE)
 		ch->handler.bytes(ch->ctx, channel, bytes + 1, n - 1);
 	else if (channel == CLOSE && ch->v5 && n > 1 && (unsigned char)bytes[1] < CH_COUNT)
@@ -90,13 +103,6 @@ on_gone(void *ctx)
 	struct channels *ch = ctx;
 
 	ch->handler.gone(ch->ctx);
-}
-
-static void
-begin(struct channels *ch)
-{
-	ch->open = true;
-	ch->handler.opened(ch->ctx);
 }
 
 static void
@@ -180,10 +186,8 @@ on_stream_opened(void *ctx, uint32_t stream, const struct spdy_header *h, size_t
 			spdy_accept(ch->spdy, ch->streams[i]);
 		all &= ch->streams[i] || !ch->want[i];
 	}
-	if (!all || ch->open)
-		return;
-	event_del(ch->deadline);
-	begin(ch);
+	if (all && !ch->open)
+		begin(ch);
 }
 
 static int

@@ -110,18 +110,42 @@ reads() { sed -n 's/^\([0-9]*\)+\([0-9]*\) records in$/\1 + \2/p' "$1" | { IFS= 
 	every t
 }
 
-# early HEADER: asks for a stream, with that header, and does not wait to be let in; its one
-# frame is "\0ahoy\n"
+token() { head -n 1 "$W/state/pki/tokens.csv" | cut -d, -f1; }
+# early HEADER: asks for a stream, with that header, and does not wait to be let in; its frame
+# is "\0ahoy\n", and $MORE come after it
 early() {
-	local path='/api/v1/namespaces/default/pods/talker/exec?stdin=true&stdout=true&command=head&command=-n1'
+	local i path='/api/v1/namespaces/default/pods/talker/exec?stdin=true&stdout=true&command=head&command=-n1'
 	printf 'GET %s HTTP/1.1\r\nHost: x\r\n%s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v4.channel.k8s.io\r\n\r\n\x82\x86\0\0\0\0\0ahoy\n' \
 		"$path" "$1" >"$W/early"
+	for ((i = 0; i < ${MORE:-0}; i++)); do
+		printf '\x82\xfe\x40\0\0\0\0\0\0'
+		head -c 16383 /dev/zero
+	done >>"$W/early"
 	timeout 20 openssl s_client -quiet -connect 127.0.0.1:6443 -CAfile "$CA" <"$W/early" >"$W/answer" 2>"$W/err" 3>&-
 	tr -d '\0' <"$W/answer" | head -1
 }
 @test "what comes along with the request is not lost" {
-	[[ $(early "Authorization: Bearer $(head -n 1 "$W/state/pki/tokens.csv" | cut -d, -f1)") == 'HTTP/1.1 101 '* ]]
+	[[ $(early "Authorization: Bearer $(token)") == 'HTTP/1.1 101 '* ]]
 	grep -aq ahoy "$W/answer"
+}
+
+# sends_much HEADER: a megabyte at once, five times; in how many seconds
+sends_much() {
+	local start=$SECONDS
+	for _ in 1 2 3 4 5; do
+		# 64 frames of 16 KB, after the one with the line
+		[[ $(MORE=64 early "Authorization: Bearer $(token)"$'\r\n'"$1") == 'HTTP/1.1 101 '* ]] || return 1
+		grep -aq ahoy "$W/answer" || return 1
+	done
+	echo $((SECONDS - start))
+}
+@test "who sends much at once, before it answers a ping, is not waited for" {
+	# only who says who it is gets a ping
+	others=$(sends_much "X-Nothing: x")
+	its=$(sends_much "User-Agent: hasty")
+	echo "without a ping $others s, with one $its s"
+	# waiting for the answer takes 5 s each time
+	[ $((its - others)) -lt 20 ]
 }
 
 @test "who has not said who it is, and may all the same, has a stream too" {

@@ -424,6 +424,7 @@ seen_container(const struct rt_container_status *c, struct arena *a, struct cont
 		.cpuMilli = c->cpu_milli,
 		.cpuShares = c->cpu_shares,
 		.memory = c->memory,
+		.memoryMin = c->memory_min,
 		.hook = hooks[c->hook <= RT_PRE_STOP ? c->hook : RT_NO_HOOK],
 		.hooksFailed = c->now.hooks_failed,
 		.lastHooksFailed = c->last.hooks_failed,

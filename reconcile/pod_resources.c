@@ -179,7 +179,7 @@ is_sized(const struct container_seen *seen, const struct container_args *want)
 {
 	return !seen->sized ||
 	       (seen->cpuMilli == want->cpuMilli && seen->cpuShares == want->cpuShares &&
-		seen->memory == want->memory);
+		seen->memory == want->memory && seen->memoryMin == want->memoryMin);
 }
 
 bool

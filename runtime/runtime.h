@@ -195,8 +195,8 @@ struct rt_container_status {
 	const char *env_version; /* of what its next run gets; "" when there is none */
 	enum rt_hook_name hook;  /* under way */
 	int64_t backoff_until;
-	int64_t cpu_milli, cpu_shares, memory; /* what it is held to now */
-	struct rt_run now, last;               /* last.finished_at is 0 when there was none */
+	int64_t cpu_milli, cpu_shares, memory, memory_min; /* what it is held to now */
+	struct rt_run now, last; /* last.finished_at is 0 when there was none */
 	/* As whom it runs, or last did, in the pod's own ids, and what asks it to end; known
 	 * once it has run. */
 	bool has_run;

@@ -85,6 +85,7 @@ container_view(struct arena *a, const struct rtpod *p, size_t i)
 		.cpu_milli = p->spec.containers[i].cpu_milli,
 		.cpu_shares = p->spec.containers[i].cpu_shares,
 		.memory = p->spec.containers[i].memory,
+		.memory_min = p->spec.containers[i].memory_min,
 		.env_version = c->refused_version ? c->refused_version
 			       : p->spec.containers[i].env_version
 				   ? p->spec.containers[i].env_version

@@ -153,6 +153,10 @@ a_resize_is_asked_for_until_the_host_has_it(void **state)
 	assert_false(args.restart); /* only memory's policy says so */
 	seen.cpuMilli = args.cpuMilli;
 	seen.cpuShares = args.cpuShares;
+	assert_true(pod_resize_next(&s, p, c, &seen, &args)); /* what is requested is kept */
+	assert_int_equal(args.memoryMin, GI);
+	assert_false(args.restart);
+	seen.memoryMin = args.memoryMin;
 	assert_false(pod_resize_next(&s, p, c, &seen, &args));
 	pod_resources_status(&s, p, c, &seen, &st);
 	assert_string_equal(pairs_get(&st.resources->limits, "memory"), "2Gi");

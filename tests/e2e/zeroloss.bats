@@ -38,7 +38,7 @@ setup_file() {
 		  - {name: udp, port: 53, targetPort: 5353, protocol: UDP}
 	Y
 	patch '{"spec": {"replicas": 3}}'
-	wait_for 20 "three are ready" settled 3
+	settled "three are ready" 3
 }
 setup() {
 	file_test
@@ -48,11 +48,19 @@ setup() {
 teardown_file() { file_end; }
 
 patch() { curl -sf -o /dev/null -X PATCH -H 'Content-Type: application/merge-patch+json' -d "$1" "http://$API/apis/apps/v1/namespaces/default/deployments/web"; }
-# settled N: the last change is done, and N new ones are ready
+# settled WHAT N: waits until the last change is done, and N new ones are ready.  It watches:
+# to ask again and again would take the processors from those who are measured.
 settled() {
-	curl -sf "http://$API/apis/apps/v1/namespaces/default/deployments/web" |
-		jq -e --argjson n "$1" '.status.observedGeneration == .metadata.generation and .status.replicas == $n
-			and .status.updatedReplicas == $n and .status.availableReplicas == $n' >/dev/null
+	timeout 80 jq -en --argjson n "$2" 'first(inputs.object | select(.status.observedGeneration == .metadata.generation
+		and .status.replicas == $n and .status.updatedReplicas == $n and .status.availableReplicas == $n))' \
+		< <(curl -sfN "http://$API/apis/apps/v1/namespaces/default/deployments?watch=true&timeoutSeconds=80&fieldSelector=metadata.name%3Dweb") >/dev/null ||
+		{ echo "waited in vain: $1"; tail -n 30 "$W/kedged.log"; return 1; }
+}
+# moved OLD: three that are none of these are ready
+moved() {
+	[ "$(curl -sf "http://$API/api/v1/namespaces/default/pods?labelSelector=app%3Dweb" |
+		jq --arg old "$1" '[.items[] | select(.metadata.name | test("^(" + $old + ")$") | not)
+			| select(any(.status.conditions[]?; .type == "Ready" and .status == "True"))] | length')" = 3 ]
 }
 # nothing_lost WHAT: the clients stop, and all they asked was answered
 nothing_lost() {
@@ -66,7 +74,7 @@ nothing_lost() {
 @test "rolling updates lose no new connection, no kept one and no datagram" {
 	for i in $(seq "$TIMES"); do
 		patch '{"spec": {"template": {"metadata": {"annotations": {"round": "'"$i"'"}}}}}'
-		wait_for 20 "round $i" settled 3
+		settled "round $i" 3
 	done
 	nothing_lost "$TIMES rolling updates"
 }
@@ -75,12 +83,7 @@ nothing_lost() {
 	for i in $(seq $(((TIMES + 9) / 10))); do
 		old=$(kedge get pods -l app=web -o json | jq -r '[.items[] | select(.metadata.deletionTimestamp | not).metadata.name] | join("|")')
 		curl -sf -o /dev/null -X DELETE "http://$API/api/v1/namespaces/default/pods?labelSelector=app%3Dweb"
-		moved() {
-			[ "$(curl -sf "http://$API/api/v1/namespaces/default/pods?labelSelector=app%3Dweb" |
-				jq --arg old "$old" '[.items[] | select(.metadata.name | test("^(" + $old + ")$") | not)
-					| select(any(.status.conditions[]?; .type == "Ready" and .status == "True"))] | length')" = 3 ]
-		}
-		wait_for 20 "move $i" moved
+		wait_for 20 "move $i" moved "$old"
 	done
 	nothing_lost "$(((TIMES + 9) / 10)) mass moves"
 }
@@ -88,9 +91,9 @@ nothing_lost() {
 @test "fewer replicas and more again lose nothing" {
 	for i in $(seq "$TIMES"); do
 		patch '{"spec": {"replicas": 4}}'
-		wait_for 20 "up $i" settled 4
+		settled "up $i" 4
 		patch '{"spec": {"replicas": 2}}'
-		wait_for 20 "down $i" settled 2
+		settled "down $i" 2
 	done
 	patch '{"spec": {"replicas": 3}}'
 	nothing_lost "$TIMES scale-downs"

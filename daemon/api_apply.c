@@ -121,7 +121,7 @@ apply_patch(struct api_edit *ed)
 	const struct tree *is;
 	const char *managed;
 
-	if (!applied || (!live && !access_also(c, "create")))
+	if (!applied || (!live && (!edit_allowed(c, true) || !access_also(c, "create"))))
 		return;
 	managed = live ? live->metadata->managedFields : NULL;
 	is = live ? object_tree(live, &c->arena) : NULL;

@@ -361,8 +361,8 @@ edit_put(struct api_edit *ed, const struct tree *body, int code)
 /* ---- routes ---- */
 
 /* These are kedge's to make; of a node labels, annotations, taints and cordoning are free. */
-static bool
-writable(struct call *c, bool make)
+bool
+edit_allowed(struct call *c, bool make)
 {
 	enum resource_id id = c->res->id;
 
@@ -380,7 +380,7 @@ object_create(struct call *c)
 	struct api_edit ed;
 	struct tree *body;
 
-	if (!writable(c, true) || !edit_open(&ed, c))
+	if (!edit_allowed(c, true) || !edit_open(&ed, c))
 		return;
 	if (c->res->namespaced && !*c->ns) {
 		call_refuse(c, WHY_METHOD,
@@ -412,7 +412,7 @@ object_update(struct call *c)
 	struct api_edit ed;
 	struct tree *body;
 
-	if (!writable(c, false) || !edit_open(&ed, c) || !find_live(&ed))
+	if (!edit_allowed(c, false) || !edit_open(&ed, c) || !find_live(&ed))
 		return;
 	body = body_read(&ed);
 	if (body)
@@ -426,11 +426,11 @@ object_patch(struct call *c)
 	struct tree *body;
 
 	if (body_media(c) == MEDIA_APPLY) {
-		if (writable(c, false) && edit_open(&ed, c))
+		if (edit_allowed(c, false) && edit_open(&ed, c))
 			apply_patch(&ed);
 		return;
 	}
-	if (!writable(c, false) || !edit_open(&ed, c) || !find_live(&ed))
+	if (!edit_allowed(c, false) || !edit_open(&ed, c) || !find_live(&ed))
 		return;
 	body = body_patched(&ed, object_tree(ed.write.live, &c->arena));
 	if (body)

@@ -35,6 +35,8 @@ struct api_edit {
 	void (*answer)(struct api_edit *, const struct object *);
 };
 
+/* May objects of this kind be changed, or made, over the API?  False: it was refused. */
+bool edit_allowed(struct call *, bool make);
 /* False: the question makes no sense, and was answered so. */
 bool edit_open(struct api_edit *, struct call *);
 /* Checks `body` as what the object shall be, stores it, and answers with it (`code`). */

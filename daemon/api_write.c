@@ -99,6 +99,7 @@ edit_open(struct api_edit *ed, struct call *c)
 	ed->write.name = c->name;
 	ed->write.s = &ed->snap;
 	ed->write.a = &c->arena;
+	ed->write.status = !strcmp(c->sub, "status");
 	ed->write.notes = &c->security;
 	ed->write.place = c->api->host.place;
 	ed->write.place_ctx = c->api->host.ctx;
@@ -287,7 +288,7 @@ edit_own(struct api_edit *ed)
 	struct write *w = &ed->write;
 	struct object_meta *m = w->obj->metadata;
 	struct arena *a = &ed->call->arena;
-	struct managed_by by = { w->res, ed->manager, ed->snap.now };
+	struct managed_by by = { w->res, ed->manager, ed->snap.now, ed->sub };
 
 	if (ed->applied)
 		m->managedFields = ed->applied->managed;

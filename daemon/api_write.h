@@ -25,6 +25,7 @@ struct api_edit {
 	struct snapshot snap;
 	struct write write;
 	const char *manager;                 /* fieldManager, or the client's name */
+	const char *sub;                     /* "status" of NAME/status; "" */
 	const struct managed_apply *applied; /* by server-side apply; NULL: otherwise */
 	bool dry;                            /* dryRun=All: everything but the writing */
 	/* The commit for what Git states, which is made: only the rest is written; or NULL. */

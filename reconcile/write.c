@@ -373,7 +373,7 @@ take_managed(struct write *w)
 	const struct tree *sent = tree_get(tree_get(w->body, "metadata"), "managedFields");
 	cleanup_buf struct buf text = { 0 };
 
-	if (!sent || !managed_is_sound(sent))
+	if (!sent || w->status || w->resize)
 		return;
 	tree_json(sent, &text);
 	w->obj->metadata->managedFields =
@@ -427,7 +427,7 @@ refuse_gits(struct write *w, const char *field, struct error **e)
 static bool
 may_write_back(const struct write *w, const char *field)
 {
-	return w->back && !*w->back && strcmp(field, OWN_RECORD) != 0 &&
+	return w->back && !*w->back && !w->status && strcmp(field, OWN_RECORD) != 0 &&
 	       strcmp(field, "metadata.ownerReferences") != 0;
 }
 
@@ -455,7 +455,7 @@ check_change(struct write *w, const struct manifest *m, struct error **e)
 	take_managed(w);
 	own_keep_marks(w->live, w->obj, w->a);
 	if (is)
-		*is = *was;
+		*is = w->status ? write_status_taken(w, *was, w->sent) : *was;
 	settle_namespace(w);
 	if (schema_equal(w->res->schema, w->live, w->obj))
 		return 0; /* nothing is asked for, so nothing can be wrong with it */
@@ -498,19 +498,24 @@ drop_old_warnings(struct write *w, const struct tree *live)
 		w->cs.last = c;
 		link = &c->next;
 	}
+	if (w->status) /* the rest is about the spec, which is as it was */
+		return 0;
 }
 
 int
 write_check(struct write *w, struct error **e)
 {
-	const struct tree *meta = tree_get(w->body, "metadata");
+	const struct tree *meta = tree_get(w->body, "metadata"), *body;
 	struct manifest m = { .res = w->res };
 
 	w->cs = (struct complaints){ .arena = w->a };
 	if (check_type(w, e) < 0 || check_place(w, meta, e) < 0)
 		return -1;
-	w->obj = schema_decode(w->res->schema, write_carry_over(w, completed(w)),
-			       SCHEMA_LENIENT, w->a, &w->cs);
+	body = completed(w);
+	body = w->status ? write_status_body(w, body) : write_carry_over(w, body);
+	w->obj = schema_decode(w->res->schema, body, SCHEMA_LENIENT, w->a, &w->cs);
+	if (w->status)
+		w->sent = write_status_read(w, body);
 	if (sort_unknown(w, e) < 0 || check_types(w, e) < 0)
 		return -1;
 	if (w->obj->metadata)

@@ -174,7 +174,7 @@ logs_of() { # the folder of web's log in pod $1
 	run k delete node --all
 	has "nodes are kedge's own"
 	run curl_ -X PATCH -H 'Content-Type: application/merge-patch+json' -d '{"status":{"replicas":7}}' \
-		http://localhost/apis/apps/v1/namespaces/default/deployments/web/status
+		http://localhost/apis/kedge.dev/v1/sources/site/status
 	has "status is what kedge sees"
 	run curl_ -X PUT http://localhost/api/v1/namespaces/default/pods
 	has '"code":405'

@@ -4,6 +4,9 @@ load kit.bash
 
 setup_file() {
 	CONFIG='node: {name: n1}' file_begin --listen "$API"
+	KUBECTLS=$(kubectls)
+	K=$(tail -n 1 <<<"$KUBECTLS")
+	export KUBECTLS K
 }
 setup() { file_test && kubectl_needs 27; }
 teardown_file() { file_end; }
@@ -34,4 +37,75 @@ NS=/api/v1/namespaces/default
 	send PATCH '/api/v1/nodes/n1?fieldManager=me' '{"apiVersion":"v1","kind":"Node","metadata":{"name":"n1","labels":{"disk":"fast"}}}' $APPLY
 	answered 200
 	[ "$(k get nodes -l disk=fast -o name)" = node/n1 ]
+}
+
+@test "a readiness gate is opened through the pod's status, and what kedge sees of it stays" {
+	k apply -f - <<-Y
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: gate, labels: {app: gate}}
+		spec:
+		  terminationGracePeriodSeconds: 1
+		  readinessGates: [{conditionType: example.com/open}]
+		  containers: [{name: c, image: "box:1"}]
+	Y
+	said() { is gate "[.status.conditions[] | select(.type == \"$1\")][0].status" "$2"; }
+	wait_for 15 "its container is ready" said ContainersReady True
+	said Ready False
+	send PATCH $NS/pods/gate/status '{"metadata":{"labels":{"seen":"yes"},"ownerReferences":[{"apiVersion":"v1","kind":"Pod","name":"x","uid":"y"}]},"spec":{"nodeName":"n9"},"status":{"podIP":"9.9.9.9","phase":"Failed","conditions":[{"type":"example.com/open","status":"True"},{"type":"PodScheduled","status":"False"}]}}' $STRATEGIC
+	answered 200
+	[ "$(of '"\(.spec.nodeName) \(.status.phase) \(.metadata.labels.seen) \(.metadata.ownerReferences)"')" = "n1 Running yes null" ]
+	[ "$(of '.metadata.managedFields[] | select(.subresource == "status").fieldsV1["f:status"]["f:conditions"] | keys[0]')" = 'k:{"type":"example.com/open"}' ]
+	wait_for 5 "it is ready" said Ready True
+	said PodScheduled True
+	[ "$(field pod gate .status.podIP)" != 9.9.9.9 ]
+	k delete pod gate --force --grace-period=0
+	# what is given back as it was read changes nothing; what is no condition is refused
+	k create deployment d --image=box:1 --replicas=0
+	wait_for 10 "it is told of" sh -c "kedge get deploy d -o json | jq -e '.status.conditions | length == 2'"
+	send GET /apis/apps/v1/namespaces/default/deployments/d/status ''
+	was=$output
+	send PUT /apis/apps/v1/namespaces/default/deployments/d/status "$(jq '.metadata.labels.a = "b" | .spec.replicas = 7 | .status.replicas = 7' <<<"$was")"
+	answered 200
+	[ "$(of '"\(.spec.replicas) \(.status.replicas) \(.metadata.labels.a) \(.metadata.generation)"')" = "0 null null $(jq .metadata.generation <<<"$was")" ]
+	[ "$(of .metadata.resourceVersion)" = "$(jq -r .metadata.resourceVersion <<<"$was")" ]
+	send PUT /apis/apps/v1/namespaces/default/deployments/d/status "$(jq '.metadata.resourceVersion = "1"' <<<"$was")"
+	answered 409 "the object has been modified"
+	send PATCH /apis/apps/v1/namespaces/default/deployments/d/status '{"status":{"conditions":[{"status":"True"}]}}' $MERGE
+	answered 422 'status.conditions[0].type: Required value'
+	send PATCH /apis/apps/v1/namespaces/default/deployments/none/status '{"status":{}}' $MERGE
+	answered 404
+	send DELETE /apis/apps/v1/namespaces/default/deployments/d/status ''
+	answered 405
+	# by apply: what is not stated any more goes
+	apply() { send PATCH '/apis/apps/v1/namespaces/default/deployments/d/status?fieldManager=me' '{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"d"},"spec":{"replicas":9},"status":{"conditions":['"$1"']}}' $APPLY; }
+	apply '{"type":"Seen","status":"True"},{"type":"Known","status":"False"}'
+	answered 200
+	[ "$(of '[.spec.replicas, (.status.conditions[] | select(.type == "Seen" or .type == "Known").type)] | join(" ")')" = "0 Seen Known" ]
+	apply '{"type":"Known","status":"True"}'
+	[ "$(of '[.status.conditions[].type] | sort | join(" ")')" = "Available Known Progressing" ]
+	k delete deploy d
+}
+
+@test "a Service of another load balancer's class has the address that its controller tells" {
+	k apply -f - <<-Y
+		apiVersion: v1
+		kind: Service
+		metadata: {name: theirs}
+		spec: {type: LoadBalancer, loadBalancerClass: example.com/x, ports: [{port: 80}], selector: {app: none}}
+	Y
+	status() { send PATCH "$NS/services/$1/status" '{"status":{"loadBalancer":{"ingress":['"$2"']}}}' $MERGE; }
+	status theirs '{"ip":"203.0.113.7"}'
+	answered 200
+	[ "$(of '.status.loadBalancer.ingress[0] | "\(.ip) \(.ipMode)"')" = "203.0.113.7 VIP" ]
+	run k get svc theirs
+	has 203.0.113.7
+	status theirs '{"ip":"web.example.com"}'
+	answered 422 'status.loadBalancer.ingress[0].ip: Invalid value: \"web.example.com\": must be a valid IP address'
+	status theirs '{"hostname":"web.example.com"}'
+	answered 200
+	k create svc clusterip inside --tcp=80
+	status inside '{"ip":"203.0.113.7"}'
+	answered 422 'may only be used when `spec.type` is \"LoadBalancer\"'
+	k delete svc theirs inside
 }

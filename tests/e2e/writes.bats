@@ -109,3 +109,35 @@ NS=/api/v1/namespaces/default
 	answered 422 'may only be used when `spec.type` is \"LoadBalancer\"'
 	k delete svc theirs inside
 }
+
+@test "a pod that ends slowly ends sooner when it is asked again" {
+	slow() {
+		k apply -f - <<-Y
+			apiVersion: v1
+			kind: Pod
+			metadata: {name: $1}
+			spec:
+			  terminationGracePeriodSeconds: 600
+			  containers: [{name: c, image: "box:1", command: [/bin/sh, -c, "trap : TERM; while :; do sleep 1; done"]}]
+		Y
+		up "$1"
+		k delete pod "$1" --wait=false
+		wait_for 15 "it was asked to end" sh -c "kedge describe pod $1 | grep -q Killing"
+		is "$1" .metadata.deletionGracePeriodSeconds 600
+	}
+	gone() { [ -z "$(k get pod "$1" -o name --ignore-not-found)" ]; }
+	slow a
+	# longer than it has is nothing new
+	send DELETE "$NS/pods/a?gracePeriodSeconds=700" ''
+	[ "$(of .metadata.deletionGracePeriodSeconds)" = 600 ]
+	began=$(of .metadata.deletionTimestamp)
+	send DELETE "$NS/pods/a?gracePeriodSeconds=300" ''
+	answered 200
+	[ "$(of .metadata.deletionGracePeriodSeconds)" = 300 ]
+	[ $(($(date -d "$began" +%s) - $(date -d "$(of .metadata.deletionTimestamp)" +%s))) = 300 ]
+	k delete pod a --grace-period=1 --timeout=15s
+	gone a
+	slow b
+	k delete pod b --force --grace-period=0
+	wait_for 15 "it is gone" gone b
+}

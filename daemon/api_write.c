@@ -291,6 +291,20 @@ edit_own(struct api_edit *ed)
 	struct managed_by by = { w->res, ed->manager, ed->snap.now, ed->sub };
 
 	if (ed->applied)
+/* A dry run is refused as what is stored is. */
+static bool
+dry_clash(struct api_edit *ed)
+{
+	const struct write *w = &ed->write;
+	const char *name = w->obj->metadata->name;
+
+	if (!ed->dry || w->live || !store_find(ed->call->api->store, w->res->id, w->ns, name))
+		return false;
+	call_refuse(ed->call, WHY_EXISTS, "%s \"%s\" already exists",
+		    write_plural(w->res, &ed->call->arena), name);
+	return true;
+}
+
 		m->managedFields = ed->applied->managed;
 	else if (!w->live || !schema_equal(w->res->schema, w->live, w->obj))
 		m->managedFields = managed_update(&by, m->managedFields,
@@ -308,6 +322,8 @@ store_it(struct api_edit *ed, int code)
 		.ns = w->ns,
 		.name = w->obj->metadata->name,
 		.why = w->live ? why_update(ed) : edit_why(ed),
+	if (dry_clash(ed))
+		return;
 		.body = w->obj,
 	};
 

@@ -141,3 +141,13 @@ NS=/api/v1/namespaces/default
 	k delete pod b --force --grace-period=0
 	wait_for 15 "it is gone" gone b
 }
+
+@test "a dry run of what is there already is refused as the real one" {
+	k create cm twice
+	refused 'configmaps "twice" already exists' k create cm twice --dry-run=server
+	send POST "$NS/configmaps?dryRun=All" '{"metadata":{"name":"twice"}}'
+	answered 409 '"reason":"AlreadyExists"'
+	send POST "$NS/configmaps?dryRun=All" '{"metadata":{"name":"thrice"}}'
+	answered 201
+	k delete cm twice
+}

@@ -138,6 +138,7 @@ struct selection {
 	const char *ns;
 	const char *name;              /* only this one; "" for all */
 	struct label_selector *labels; /* NULL: all */
+	const char *absent; /* what nothing there stands for */
 	struct field_term *fields;
 	size_t nfields;
 };

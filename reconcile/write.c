@@ -84,6 +84,13 @@ check_place(struct write *w, const struct tree *meta, struct error **e)
 	return 0;
 }
 
+int
+write_check_target(struct write *w, struct error **e)
+{
+	return check_type(w, e) < 0 || check_place(w, tree_get(w->body, "metadata"), e) < 0 ? -1
+											    : 0;
+}
+
 /* With the kind and the namespace that the path says, where the body leaves them out. */
 static struct tree *
 completed(struct write *w)
@@ -509,7 +516,7 @@ write_check(struct write *w, struct error **e)
 	struct manifest m = { .res = w->res };
 
 	w->cs = (struct complaints){ .arena = w->a };
-	if (check_type(w, e) < 0 || check_place(w, meta, e) < 0)
+	if (write_check_target(w, e) < 0)
 		return -1;
 	body = completed(w);
 	body = w->status ? write_status_body(w, body) : write_carry_over(w, body);

@@ -45,6 +45,8 @@ struct write {
 
 /* -1: refused, with why; WHY_INVALID then has its causes in `cs`. */
 int write_check(struct write *, struct error **);
+/* Is the body of the kind, and about the object, and its version, that the path says? */
+int write_check_target(struct write *, struct error **);
 /* May this be deleted?  What a commit states may not, but for pods, which come again. */
 int write_may_delete(const struct object *, struct snapshot *, struct error **);
 /* "deployments.apps", as Kubernetes' messages name a kind */

@@ -151,3 +151,46 @@ NS=/api/v1/namespaces/default
 	answered 201
 	k delete cm twice
 }
+
+@test "ephemeral containers are read, put and patched in every way, and none is changed" {
+	k apply -f - <<-Y
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: eph}
+		spec:
+		  terminationGracePeriodSeconds: 1
+		  containers: [{name: main, image: "box:1"}]
+	Y
+	up eph
+	at=$NS/pods/eph/ephemeralcontainers
+	names() { of '[.spec.ephemeralContainers[]?.name] | join(" ")'; }
+	one() { echo '{"name":"'"$1"'","image":"box:1","command":["/bin/true"]}'; }
+	send GET $at ''
+	answered 200
+	[ "$(of '"\(.kind) \(.metadata.name)"')" = "Pod eph" ]
+	send PUT $at "$(jq ".metadata.labels.a = \"b\" | .spec.nodeName = \"x\" | .spec.ephemeralContainers = [$(one a)]" <<<"$output")"
+	answered 200
+	[ "$(names) $(of '.metadata.labels, .spec.nodeName' | xargs)" = "a null n1" ]
+	[ "$(of '.metadata.managedFields[] | select(.subresource == "ephemeralcontainers").operation')" = Update ]
+	was=$output
+	send PATCH $at '{"spec":{"ephemeralContainers":['"$(one b)"']}}' $STRATEGIC
+	[ "$(names)" = "b a" ] # as Kubernetes: where nothing is said of the order
+	send PUT $at "$was"
+	answered 409 "the object has been modified"
+	send PATCH $at '[{"op":"add","path":"/spec/ephemeralContainers/-","value":'"$(one c)"'}]' $JSON_PATCH
+	[ "$(names)" = "b a c" ]
+	send PATCH $at '{"spec":{"ephemeralContainers":['"$(one c),$(one b),$(one a),$(one d)"']}}' $MERGE
+	[ "$(names)" = "c b a d" ]
+	send PATCH $at '[{"op":"remove","path":"/spec/ephemeralContainers/0"}]' $JSON_PATCH
+	answered 422 'spec.ephemeralContainers: Forbidden: existing ephemeral containers \"c\" may not be removed'
+	send PATCH $at '{"spec":{"ephemeralContainers":[{"name":"b","image":"box:2"}]}}' $STRATEGIC
+	answered 422 'existing ephemeral containers \"b\" may not be changed'
+	send PATCH $at '[{"op":"add","path":"/spec/ephemeralContainers/-","value":'"$(one c)"'}]' $JSON_PATCH
+	answered 422 'spec.ephemeralContainers[4].name: Duplicate value: \"c\"'
+	send PATCH $at '[{"op":"add","path":"/spec/ephemeralContainers/-","value":{"name":"e"}}]' $JSON_PATCH
+	answered 422 'spec.ephemeralContainers[4].image: Required value'
+	[ "$(of '.details.causes[0] | "\(.reason) \(.field)"')" = "FieldValueRequired spec.ephemeralContainers[4].image" ]
+	send PUT $NS/pods/none/ephemeralcontainers "$was"
+	answered 404 'pods \"none\" not found'
+	k delete pod eph
+}

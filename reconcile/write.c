@@ -127,6 +127,20 @@ unknown_text(const struct complaint *c, struct arena *a)
 			    c->near ? "\"?" : "");
 }
 
+/* What the body says twice; the last counts. */
+static void
+add_doubled(struct write *w, struct buf *all)
+{
+	for (size_t i = 0; i < w->doubled.n; i++) {
+		const char *text =
+		    arena_printf(w->a, "duplicate field \"%s\"", w->doubled.at[i]);
+
+		buf_addf(all, "%s%s", all->len ? ", " : "", text);
+		if (w->fields == FIELDS_WARN)
+			complaint_add(&w->cs, COMPLAINT_INVALID, true, 0, 0, NULL, text);
+	}
+}
+
 /* What was said of unknown fields, as fieldValidation asks; -1: they are not allowed. */
 static int
 sort_unknown(struct write *w, struct error **e)
@@ -134,6 +148,7 @@ sort_unknown(struct write *w, struct error **e)
 	struct complaint **link = &w->cs.first;
 	cleanup_buf struct buf all = { 0 };
 
+	add_doubled(w, &all);
 	w->cs.last = NULL;
 	while (*link) {
 		struct complaint *c = *link;

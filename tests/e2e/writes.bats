@@ -194,3 +194,18 @@ NS=/api/v1/namespaces/default
 	answered 404 'pods \"none\" not found'
 	k delete pod eph
 }
+
+@test "what is said twice is taken, warned of or refused, as fieldValidation asks" {
+	twice() { send POST "$NS/configmaps?fieldValidation=$1" '{"metadata":{"name":"'"$2"'"},"data":{"a":"1","a":"2"}}'; }
+	twice Ignore ignored
+	answered 201
+	[ "$(of .data.a)" = 2 ]
+	twice Strict strict
+	answered 400 'strict decoding error: duplicate field \"data.a\"'
+	run curl -sSim 10 -H 'Content-Type: application/json' "http://$API$NS/configmaps?fieldValidation=Warn" -d '{"metadata":{"name":"warned"},"data":{"a":"1","a":"2"}}'
+	has 'Warning: 299 - "duplicate field \"data.a\""'
+	has '201 Created'
+	send PATCH "$NS/configmaps/ignored?fieldValidation=Ignore" '{"data":{"b":"1","b":"2"},"nonsense":1}' $MERGE
+	[ "$code $(of .data.b)" = "200 2" ]
+	k delete cm ignored warned
+}

@@ -388,7 +388,16 @@ keep_meta(const struct object_meta *live, struct object_meta *new)
 	new->managedFields = live->managedFields;
 }
 
-/* kubectl rewrites who owns what when it goes over to server-side apply. */
+/* One entry with nothing in it: nobody owns anything any more. */
+static bool
+is_reset(const struct tree *list)
+{
+	return list->type == N_LIST && tree_kids(list) == 1 && list->kids->type == N_MAP &&
+	       !list->kids->kids;
+}
+
+/* kubectl rewrites who owns what when it goes over to server-side apply.  A client that knows
+ * nothing of it and leaves it out, or empties it, changes nothing. */
 static void
 take_managed(struct write *w)
 {
@@ -397,9 +406,12 @@ take_managed(struct write *w)
 
 	if (!sent || w->status || w->resize)
 		return;
-	tree_json(sent, &text);
-	w->obj->metadata->managedFields =
-	    sent->kids ? arena_strdup(w->a, buf_text(&text)) : NULL;
+	if (is_reset(sent)) {
+		w->obj->metadata->managedFields = NULL;
+	} else if (sent->kids && managed_is_sound(sent)) {
+		tree_json(sent, &text);
+		w->obj->metadata->managedFields = arena_strdup(w->a, buf_text(&text));
+	}
 }
 
 /* "web.yaml:7 at 3f2a91c (source deploy)"; `place` NULL: the document's */
@@ -486,6 +498,8 @@ check_change(struct write *w, const struct manifest *m, struct error **e)
 		return refuse_gits(w, field, e);
 	w->owned = field;
 	write_change_check(w);
+	if (w->status) /* the rest is about the spec, which is as it was */
+		return 0;
 	apply_change_check(w->s, &w->cs, m, w->live, w->obj, w->a);
 	check_claims(w, m);
 	if (check_admission(w, e) < 0)
@@ -520,8 +534,6 @@ drop_old_warnings(struct write *w, const struct tree *live)
 		w->cs.last = c;
 		link = &c->next;
 	}
-	if (w->status) /* the rest is about the spec, which is as it was */
-		return 0;
 }
 
 int

@@ -57,7 +57,6 @@ void write_change_check(struct write *);
 /* The body with what it leaves out and Kubernetes fills in from the object that lives, and
  * without what only came along with that. */
 const struct tree *write_carry_over(struct write *, const struct tree *body);
-#endif
 
 /* write_status.c: what a write to the status may not change is left out, or is that of the
  * object that lives. */
@@ -66,3 +65,4 @@ const struct tree *write_status_body(struct write *, const struct tree *body);
 /* The status in the body; and with what of it is taken, the one to store. */
 void *write_status_read(struct write *, const struct tree *body);
 void *write_status_taken(struct write *, const void *was, void *sent);
+#endif

@@ -209,3 +209,16 @@ NS=/api/v1/namespaces/default
 	[ "$code $(of .data.b)" = "200 2" ]
 	k delete cm ignored warned
 }
+
+@test "an empty entry alone takes all owners of fields away, and an empty list none" {
+	fields() { k get cm owned --show-managed-fields -o json | jq -r '[.metadata.managedFields[] | .fieldsV1 | keys[]] | join(" ")'; }
+	k create cm owned --from-literal=a=1
+	[ "$(fields)" = f:data ]
+	send PATCH $NS/configmaps/owned '{"metadata":{"managedFields":[]}}' $MERGE
+	answered 200
+	[ "$(fields)" = f:data ]
+	send PATCH $NS/configmaps/owned '{"metadata":{"managedFields":[{}]}}' $MERGE
+	answered 200
+	[ -z "$(fields)" ]
+	k delete cm owned
+}

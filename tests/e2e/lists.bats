@@ -39,3 +39,12 @@ version() { curl -sSm 10 "http://$API$CMS" | jq -r .metadata.resourceVersion; }
 	k delete pod plain
 	refused 'field label not supported: spec.none' k get pods --field-selector spec.none=1
 }
+
+@test "labels are compared as numbers" {
+	for n in 5 10 x; do k create cm "n$n"; k label cm "n$n" "n=$n"; done
+	[ "$(k get cm -o name -l 'n>5' | xargs)" = configmap/n10 ]
+	[ "$(k get cm -o name -l 'n<10,n>1' | xargs)" = configmap/n5 ]
+	[ -z "$(k get cm -o name -l 'n>10')" ]
+	refused "the value must be an integer" k get cm -l 'n>x'
+	k delete cm -l n
+}

@@ -22,6 +22,8 @@
  * thousand pods are not worth the memory.  Not of what watchers had no chance to read. */
 enum { RING_BYTES = 1024 * 1024, RING_LEAST = 64 };
 enum { MARKS = 96 }; /* a new object's uid and resourceVersion */
+/* Versions that a start leaves out: more than a life can have given out unwritten. */
+enum { LEAP = 1 << 20 };
 
 struct held {
 	struct arena arena;
@@ -411,6 +413,17 @@ load_note(void *ctx, const char *key, const char *value)
 	free(map_put(&s->notes, key, xstrdup(value)));
 }
 
+/* An earlier life may have told of changes that the disk never had.  Their versions are not
+ * given out again with others: whoever watches from one of them is told to list anew.  A disk
+ * that takes nothing is no reason not to start; what is written then is refused. */
+static void
+leap(struct store *s)
+{
+	s->version += LEAP;
+	if (disk_begin(s->disk, NULL) < 0 || disk_end(s->disk, s->version, NULL) < 0)
+		disk_undo(s->disk);
+}
+
 int
 store_open(const char *path, struct store **ret, struct error **e)
 {
@@ -425,6 +438,7 @@ store_open(const char *path, struct store **ret, struct error **e)
 			store_close(s);
 			return -1;
 		}
+		leap(s);
 	}
 	s->oldest = s->told = s->told_before = s->version;
 	*ret = s;

@@ -131,6 +131,43 @@ call_refuse(struct call *c, enum why why, const char *fmt, ...)
 }
 
 void
+void
+causes_print(const struct complaints *cs, struct buf *b)
+{
+	for (const struct complaint *c = cs->first; c; c = c->next) {
+		if (c->warning)
+			continue;
+		buf_addf(b, "%s{\"reason\":\"%s\",\"message\":", b->len ? "," : "",
+			 complaint_reason(c->kind));
+		json_quote(b, c->text);
+		buf_adds(b, ",\"field\":");
+		json_quote(b, c->field ? c->field : "");
+		buf_addc(b, '}');
+	}
+}
+
+void
+call_invalid(struct call *c, const char *kind, const struct complaints *cs)
+{
+	cleanup_buf struct buf text = { 0 }, causes = { 0 };
+	const struct complaint *first = cs->first;
+	struct buf b = { 0 };
+
+	for (const struct complaint *x = first; x; x = x->next)
+		buf_addf(&text, "%s%s: %s", x == first ? "" : ", ", x->field, x->text);
+	causes_print(cs, &causes);
+	buf_adds(&b, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"
+		     "\"status\":\"Failure\",\"message\":");
+	json_quote(&b, arena_printf(&c->arena, "%s.meta.k8s.io \"\" is invalid: %s%s%s", kind,
+				    first->next ? "[" : "", buf_text(&text),
+				    first->next ? "]" : ""));
+	buf_addf(&b,
+		 ",\"reason\":\"Invalid\",\"details\":{\"group\":\"meta.k8s.io\",\"kind\":"
+		 "\"%s\",\"causes\":[%s]},\"code\":422}",
+		 kind, buf_text(&causes));
+	call_json(c, 422, &b);
+}
+
 call_success(struct call *c)
 {
 	struct buf b = { 0 };

@@ -105,6 +105,10 @@ void call_refuse(struct call *, enum why, const char *fmt, ...)
 void call_success(struct call *);
 
 /* Asks the host under a new id; `on_answer` NULL: its JSON is the answer. */
+/* 422 with a cause for each error: of options, "ListOptions", that the question came with. */
+void call_invalid(struct call *, const char *kind, const struct complaints *);
+/* {"reason":..,"message":..,"field":..}, of each */
+void causes_print(const struct complaints *, struct buf *);
 int64_t call_ask(struct call *);
 struct call *call_of_id(struct api *, int64_t id);
 
@@ -150,6 +154,10 @@ struct objects selection_slice(const struct selection *, const struct call *);
 
 void watch_start(struct call *, const struct selection *);
 /* Picks the container that `container=` names or the only one; answers and returns NULL
+/* api_list.c: the query's resourceVersion, 0 when it asks for none in particular; false: there
+ * is no such one, or not yet, which has been answered. */
+bool list_version(struct call *, uint64_t *ret);
+
  * when it cannot. */
 const struct pod *call_pod(struct call *, const char **ret_container);
 bool pod_run_ended(const struct pod *, const char *container, int64_t run);

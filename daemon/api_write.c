@@ -68,7 +68,9 @@ edit_open(struct api_edit *ed, struct call *c)
 {
 	const char *dry = call_query(c, "dryRun");
 
-	*ed = (struct api_edit){ .call = c, .manager = manager_of(c), .dry = *dry };
+	*ed = (struct api_edit){
+		.call = c, .manager = manager_of(c), .sub = c->sub, .dry = *dry
+	};
 	if (*dry && strcmp(dry, "All") != 0) {
 		call_refuse(c, WHY_BAD_REQUEST, "dryRun must be All, not \"%.50s\"", dry);
 		return false;
@@ -97,9 +99,9 @@ edit_open(struct api_edit *ed, struct call *c)
 	ed->write.res = c->res;
 	ed->write.ns = c->res->namespaced ? c->ns : "";
 	ed->write.name = c->name;
+	ed->write.status = !strcmp(c->sub, "status");
 	ed->write.s = &ed->snap;
 	ed->write.a = &c->arena;
-	ed->write.status = !strcmp(c->sub, "status");
 	ed->write.notes = &c->security;
 	ed->write.place = c->api->host.place;
 	ed->write.place_ctx = c->api->host.ctx;
@@ -162,16 +164,6 @@ edit_answer(struct api_edit *ed, int code, const struct object *o)
 	call_json(ed->call, code, &b);
 }
 
-static void
-put_cause(struct buf *b, const char *reason, const char *message, const char *field)
-{
-	buf_addf(b, "%s{\"reason\":\"%s\",\"message\":", b->len ? "," : "", reason);
-	json_quote(b, message);
-	buf_adds(b, ",\"field\":");
-	json_quote(b, field ? field : "");
-	buf_addc(b, '}');
-}
-
 /* A Status that names the kind, not the plural, and has a cause for each field. */
 static void
 answer_invalid(struct api_edit *ed, const struct error *e)
@@ -181,11 +173,12 @@ answer_invalid(struct api_edit *ed, const struct error *e)
 	cleanup_buf struct buf causes = { 0 };
 	struct buf b = { 0 };
 
-	for (const struct complaint *c = w->cs.first; c; c = c->next)
-		if (!c->warning)
-			put_cause(&causes, complaint_reason(c->kind), c->text, c->field);
-	if (!causes.len)
-		put_cause(&causes, "FieldValueInvalid", error_text(e), "patch");
+	causes_print(&w->cs, &causes);
+	if (!causes.len) {
+		buf_adds(&causes, "{\"reason\":\"FieldValueInvalid\",\"message\":");
+		json_quote(&causes, error_text(e));
+		buf_adds(&causes, ",\"field\":\"patch\"}");
+	}
 	buf_adds(&b, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"
 		     "\"status\":\"Failure\",\"message\":");
 	json_quote(&b, error_text(e));
@@ -291,6 +284,13 @@ edit_own(struct api_edit *ed)
 	struct managed_by by = { w->res, ed->manager, ed->snap.now, ed->sub };
 
 	if (ed->applied)
+		m->managedFields = ed->applied->managed;
+	else if (!w->live || !schema_equal(w->res->schema, w->live, w->obj))
+		m->managedFields = managed_update(&by, m->managedFields,
+						  w->live ? object_tree(w->live, a) : NULL,
+						  object_tree(w->obj, a), a);
+}
+
 /* A dry run is refused as what is stored is. */
 static bool
 dry_clash(struct api_edit *ed)
@@ -305,13 +305,6 @@ dry_clash(struct api_edit *ed)
 	return true;
 }
 
-		m->managedFields = ed->applied->managed;
-	else if (!w->live || !schema_equal(w->res->schema, w->live, w->obj))
-		m->managedFields = managed_update(&by, m->managedFields,
-						  w->live ? object_tree(w->live, a) : NULL,
-						  object_tree(w->obj, a), a);
-}
-
 static void
 store_it(struct api_edit *ed, int code)
 {
@@ -322,8 +315,6 @@ store_it(struct api_edit *ed, int code)
 		.ns = w->ns,
 		.name = w->obj->metadata->name,
 		.why = w->live ? why_update(ed) : edit_why(ed),
-	if (dry_clash(ed))
-		return;
 		.body = w->obj,
 	};
 
@@ -331,6 +322,8 @@ store_it(struct api_edit *ed, int code)
 		edit_answer(ed, code, w->live);
 		return;
 	}
+	if (dry_clash(ed))
+		return;
 	if (lets_go(w)) {
 		a.verb = ACT_FORGET;
 		a.body = NULL;

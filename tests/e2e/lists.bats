@@ -48,3 +48,84 @@ version() { curl -sSm 10 "http://$API$CMS" | jq -r .metadata.resourceVersion; }
 	refused "the value must be an integer" k get cm -l 'n>x'
 	k delete cm -l n
 }
+
+@test "the pages of a list are all of the moment of the first" {
+	for i in 1 2 3 4 5 6; do k create cm "p$i" --from-literal=v=old; k label cm "p$i" page=yes; done
+	local at="$CMS?labelSelector=page&limit=2"
+	get "$at"
+	[ "$(names)" = "p1 p2" ]
+	local of_first
+	of_first=$(of .metadata.resourceVersion)
+	k delete cm p3
+	k create cm p35 && k label cm p35 page=yes
+	k patch cm p4 -p '{"data":{"v":"new"}}'
+	get "$at&continue=$(of .metadata.continue)"
+	[ "$(names) $(of '.items[1].data.v')" = "p3 p4 old" ]
+	[ "$(of .metadata.resourceVersion)" = "$of_first" ]
+	local token
+	token=$(of .metadata.continue)
+	get "$at&continue=$token"
+	[ "$(names) $(of .metadata.continue)" = "p5 p6 null" ]
+	get "$at&continue=$token&resourceVersion=$of_first"
+	answered 400 "specifying resource version is not allowed when using continue"
+	get "$at&continue=nonsense"
+	answered 400 "continue key is not valid"
+	[ "$(k get cm -l page --chunk-size=2 -o name | xargs)" = "configmap/p1 configmap/p2 configmap/p35 configmap/p4 configmap/p5 configmap/p6" ]
+	# of all that there are, it says how many are left
+	get "$CMS?limit=1"
+	[ "$(of .metadata.remainingItemCount)" -ge 6 ]
+	# what is too old to be had: the rest is still to be had, as it is now
+	get "$at"
+	token=$(of .metadata.continue)
+	kedge_stop
+	kedge_start --source "deploy=$W/deploy.git" --listen "$API"
+	echo "$KEDGED" >"$W/pid"
+	get "$at&continue=$token"
+	answered 410 '"reason":"Expired"'
+	has "The provided continue parameter is too old to display a consistent list result."
+	get "$at&continue=$(of .metadata.continue)"
+	[ "$(names)" = "p35 p4" ]
+	get "$at&continue=$(of .metadata.continue)"
+	[ "$(names)" = "p5 p6" ]
+	k delete cm -l page
+}
+
+@test "a list is of the version that is asked for, or it is said why not" {
+	local was is
+	k create cm v --from-literal=v=1
+	was=$(version)
+	k patch cm v -p '{"data":{"v":"2"}}'
+	v() { of '[.items[] | select(.metadata.name == "v").data.v] | join(" ")'; }
+	get "$CMS?resourceVersion=$was&resourceVersionMatch=Exact"
+	[ "$(v) $(of .metadata.resourceVersion)" = "1 $was" ]
+	get "$CMS?resourceVersion=$was&limit=500"
+	[ "$(v)" = 1 ]
+	get "$CMS?resourceVersion=$was&resourceVersionMatch=NotOlderThan"
+	[ "$(v)" = 2 ]
+	get "$CMS?resourceVersion=$was"
+	[ "$(v)" = 2 ]
+	get "$CMS?resourceVersion=0"
+	[ "$(v)" = 2 ]
+	get "$CMS/v?resourceVersion=0"
+	[ "$(of .data.v)" = 2 ]
+	get "$CMS?resourceVersion=1&resourceVersionMatch=Exact"
+	answered 410 "The resourceVersion for the provided list is too old."
+	is=999999999999
+	for path in "$CMS?resourceVersion=$is" "$CMS?resourceVersion=$is&resourceVersionMatch=Exact" "$CMS/v?resourceVersion=$is"; do
+		get "$path"
+		answered 504 "Timeout: Too large resource version: $is, current: "
+		[ "$(of '"\(.reason) \(.details.causes[0].reason) \(.details.retryAfterSeconds)"')" = "Timeout ResourceVersionTooLarge 1" ]
+	done
+	get "$CMS?resourceVersion=new"
+	answered 400 "invalid resource version"
+	get "$CMS?resourceVersionMatch=Exact"
+	answered 422 'ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided'
+	[ "$(of '"\(.details.kind) \(.details.causes[0].field)"')" = "ListOptions resourceVersionMatch" ]
+	get "$CMS?resourceVersion=$was&resourceVersionMatch=x"
+	answered 422 'Unsupported value: \"x\"'
+	get "$CMS?resourceVersion=0&resourceVersionMatch=Exact"
+	answered 422 'is forbidden for resourceVersion \"0\"'
+	get "$CMS?sendInitialEvents=true"
+	answered 422 'sendInitialEvents is forbidden for list'
+	k delete cm v
+}

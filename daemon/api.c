@@ -71,7 +71,8 @@ call_json(struct call *c, int code, struct buf *b)
 {
 	c->answered = true;
 	buf_addc(b, '\n');
-	http_reply(c->req, code, "application/json", b);
+	if (!call_packed(c, code, b))
+		http_reply(c->req, code, "application/json", b);
 }
 
 void
@@ -131,7 +132,6 @@ call_refuse(struct call *c, enum why why, const char *fmt, ...)
 }
 
 void
-void
 causes_print(const struct complaints *cs, struct buf *b)
 {
 	for (const struct complaint *c = cs->first; c; c = c->next) {
@@ -168,6 +168,7 @@ call_invalid(struct call *c, const char *kind, const struct complaints *cs)
 	call_json(c, 422, &b);
 }
 
+void
 call_success(struct call *c)
 {
 	struct buf b = { 0 };

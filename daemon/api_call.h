@@ -99,16 +99,18 @@ int64_t call_int(const struct call *, const char *name, int64_t absent);
 
 /* Answers; each once.  The buf is emptied. */
 void call_json(struct call *, int code, struct buf *);
+/* api_gzip.c: is it large, and wanted compressed?  Then it is answered with, so. */
+bool call_packed(struct call *, int code, struct buf *);
 void call_fail(struct call *, const struct error *);
 void call_refuse(struct call *, enum why, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void call_success(struct call *);
-
-/* Asks the host under a new id; `on_answer` NULL: its JSON is the answer. */
 /* 422 with a cause for each error: of options, "ListOptions", that the question came with. */
 void call_invalid(struct call *, const char *kind, const struct complaints *);
 /* {"reason":..,"message":..,"field":..}, of each */
 void causes_print(const struct complaints *, struct buf *);
+
+/* Asks the host under a new id; `on_answer` NULL: its JSON is the answer. */
 int64_t call_ask(struct call *);
 struct call *call_of_id(struct api *, int64_t id);
 
@@ -136,13 +138,13 @@ void printer_object(const struct printer *, struct buf *, const struct object *)
 /* What a list or watch selects. */
 struct field_term {
 	const char *path, *value;
+	const char *absent; /* what nothing there stands for */
 	bool differs;
 };
 struct selection {
 	const char *ns;
 	const char *name;              /* only this one; "" for all */
 	struct label_selector *labels; /* NULL: all */
-	const char *absent; /* what nothing there stands for */
 	struct field_term *fields;
 	size_t nfields;
 };
@@ -152,12 +154,12 @@ bool selection_has(const struct selection *, const struct resource *, const stru
 /* The slice of the store that could be in it. */
 struct objects selection_slice(const struct selection *, const struct call *);
 
-void watch_start(struct call *, const struct selection *);
-/* Picks the container that `container=` names or the only one; answers and returns NULL
 /* api_list.c: the query's resourceVersion, 0 when it asks for none in particular; false: there
  * is no such one, or not yet, which has been answered. */
 bool list_version(struct call *, uint64_t *ret);
 
+void watch_start(struct call *, const struct selection *);
+/* Picks the container that `container=` names or the only one; answers and returns NULL
  * when it cannot. */
 const struct pod *call_pod(struct call *, const char **ret_container);
 bool pod_run_ended(const struct pod *, const char *container, int64_t run);

@@ -129,3 +129,23 @@ version() { curl -sSm 10 "http://$API$CMS" | jq -r .metadata.resourceVersion; }
 	answered 422 'sendInitialEvents is forbidden for list'
 	k delete cm v
 }
+
+@test "a large list comes compressed where that is wanted, and a small one does not" {
+	head -c 100000 /dev/urandom | base64 -w 0 >"$W/large"
+	for i in 1 2 3; do k create cm "large$i" --from-file="$W/large" && k label cm "large$i" size=large; done
+	local at="http://$API$CMS?labelSelector=size" plain packed
+	plain=$(curl -sSm 10 "$at" | md5sum)
+	packed=$(curl -sSm 10 -D "$W/head" -H 'Accept-Encoding: deflate, gzip' "$at" | gzip -dc | md5sum)
+	[ "$plain" = "$packed" ]
+	grep -qi '^content-encoding: gzip' "$W/head"
+	grep -qi '^vary: accept-encoding' "$W/head"
+	run curl -sSm 10 -o /dev/null -D - -H 'Accept-Encoding: gzip' "http://$API$CMS?labelSelector=none"
+	hasnt gzip
+	run curl -sSm 10 -o /dev/null -D - -H 'Accept-Encoding: deflate, gzip;q=0' "$at"
+	hasnt gzip
+	[ "$(k get cm -l size -o name | wc -l)" = 3 ]
+	# who goes away in the middle takes nobody along
+	for _ in 1 2 3; do curl -sSm 10 -H 'Accept-Encoding: gzip' "$at" 2>/dev/null | head -c 1000 >/dev/null; done
+	[ "$(curl -sSm 10 "$at" | md5sum)" = "$plain" ]
+	k delete cm -l size
+}

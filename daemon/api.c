@@ -147,7 +147,8 @@ causes_print(const struct complaints *cs, struct buf *b)
 }
 
 void
-call_invalid(struct call *c, const char *kind, const struct complaints *cs)
+call_invalid(struct call *c, const char *group, const char *kind, const char *name,
+	     const struct complaints *cs)
 {
 	cleanup_buf struct buf text = { 0 }, causes = { 0 };
 	const struct complaint *first = cs->first;
@@ -158,12 +159,12 @@ call_invalid(struct call *c, const char *kind, const struct complaints *cs)
 	causes_print(cs, &causes);
 	buf_adds(&b, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"
 		     "\"status\":\"Failure\",\"message\":");
-	json_quote(&b, arena_printf(&c->arena, "%s.meta.k8s.io \"\" is invalid: %s%s%s", kind,
-				    first->next ? "[" : "", buf_text(&text),
-				    first->next ? "]" : ""));
-	buf_addf(&b,
-		 ",\"reason\":\"Invalid\",\"details\":{\"group\":\"meta.k8s.io\",\"kind\":"
-		 "\"%s\",\"causes\":[%s]},\"code\":422}",
+	json_quote(&b, arena_printf(&c->arena, "%s%s%s \"%s\" is invalid: %s%s%s", kind,
+				    *group ? "." : "", group, name, first->next ? "[" : "",
+				    buf_text(&text), first->next ? "]" : ""));
+	buf_adds(&b, ",\"reason\":\"Invalid\",\"details\":{\"name\":");
+	json_quote(&b, name);
+	buf_addf(&b, ",\"group\":\"%s\",\"kind\":\"%s\",\"causes\":[%s]},\"code\":422}", group,
 		 kind, buf_text(&causes));
 	call_json(c, 422, &b);
 }

@@ -64,15 +64,9 @@ static struct tree *
 read_applied(struct api_edit *ed)
 {
 	struct call *c = ed->call;
-	struct tree *t;
+	struct tree *t = body_read_yaml(ed);
 	const char *why;
 
-	if (!*call_query(c, "fieldManager")) {
-		call_refuse(c, WHY_BAD_REQUEST,
-			    "fieldManager: Required value: is required for apply patch");
-		return NULL;
-	}
-	t = body_read_yaml(ed);
 	if (!t)
 		return NULL;
 	if (t->type != N_MAP) {

@@ -105,8 +105,11 @@ void call_fail(struct call *, const struct error *);
 void call_refuse(struct call *, enum why, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void call_success(struct call *);
-/* 422 with a cause for each error: of options, "ListOptions", that the question came with. */
-void call_invalid(struct call *, const char *kind, const struct complaints *);
+/* 422 with a cause for each error: of what is no object of the store, such as the options that
+ * the question came with. */
+void call_invalid(struct call *, const char *group, const char *kind, const char *name,
+		  const struct complaints *);
+#define OPTIONS_GROUP "meta.k8s.io"
 /* {"reason":..,"message":..,"field":..}, of each */
 void causes_print(const struct complaints *, struct buf *);
 

@@ -41,7 +41,7 @@ options_are_sound(struct call *c)
 		complain(&cs, 0, 0, "sendInitialEvents",
 			 "Forbidden: sendInitialEvents is forbidden for list");
 	if (cs.errors)
-		call_invalid(c, "ListOptions", &cs);
+		call_invalid(c, OPTIONS_GROUP, "ListOptions", "", &cs);
 	return !cs.errors;
 }
 

@@ -63,14 +63,20 @@ scaled(struct api_edit *ed, const struct tree *scale)
 	struct call *c = ed->call;
 	const struct tree *replicas = tree_get(tree_get(scale, "spec"), "replicas");
 	const struct tree *version = tree_get(tree_get(scale, "metadata"), "resourceVersion");
+	struct complaints cs = { .arena = &c->arena };
 	struct members patch, spec, meta;
 	int64_t n = 0;
 
-	if (replicas && (replicas->type != N_INT || !tree_int(replicas->text, &n) || n < 0)) {
+	if (replicas && (replicas->type != N_INT || !tree_int(replicas->text, &n))) {
 		call_refuse(c, WHY_BAD_REQUEST,
-			    "Scale \"%s\" is invalid: spec.replicas: Invalid value: must be "
-			    "greater than or equal to 0",
-			    c->name);
+			    "Scale in version \"v1\" cannot be handled as a Scale: "
+			    "spec.replicas: must be a whole number");
+		return NULL;
+	}
+	if (n < 0) {
+		complain(&cs, 0, 0, "spec.replicas",
+			 "Invalid value: %" PRId64 ": must be greater than or equal to 0", n);
+		call_invalid(c, "autoscaling", "Scale", c->name, &cs);
 		return NULL;
 	}
 	members_open(&spec, &c->arena);

@@ -48,39 +48,71 @@ manager_of(struct call *c)
 	return name;
 }
 
-static bool
-read_fields(struct call *c, enum write_fields *ret)
+static void
+read_fields(struct call *c, enum write_fields *ret, struct complaints *cs)
 {
 	const char *said = call_query(c, "fieldValidation");
 
 	*ret = !strcmp(said, "Strict")   ? FIELDS_STRICT
 	       : !strcmp(said, "Ignore") ? FIELDS_IGNORE
 					 : FIELDS_WARN;
-	if (!*said || *ret != FIELDS_WARN || !strcmp(said, "Warn"))
-		return true;
-	call_refuse(c, WHY_BAD_REQUEST,
-		    "fieldValidation must be Ignore, Warn or Strict, not \"%.50s\"", said);
-	return false;
+	if (*said && *ret == FIELDS_WARN && strcmp(said, "Warn") != 0)
+		complain(cs, 0, 0, "fieldValidation",
+			 "Unsupported value: \"%.50s\": supported values: \"\", \"Ignore\", "
+			 "\"Strict\", \"Warn\"",
+			 said);
+}
+
+static void
+check_patch(struct call *c, struct complaints *cs)
+{
+	bool apply = body_media(c) == MEDIA_APPLY;
+
+	if (apply && !*call_query(c, "fieldManager"))
+		complain(cs, 0, 0, "fieldManager",
+			 "Required value: is required for apply patch");
+	if (!apply && http_query(c->req, "force"))
+		complain(cs, 0, 0, "force",
+			 "Forbidden: may not be specified for non-apply patch");
+}
+
+/* As the API server's ValidateCreateOptions and its fellows; false: it was refused. */
+static bool
+read_options(struct api_edit *ed)
+{
+	struct call *c = ed->call;
+	const char *method = http_method(c->req), *dry = call_query(c, "dryRun");
+	struct complaints cs = { .arena = &c->arena };
+	bool patch = !strcmp(method, "PATCH");
+
+	if (*dry && strcmp(dry, "All") != 0)
+		complain(&cs, 0, 0, "dryRun",
+			 "Unsupported value: []string{\"%.50s\"}: supported values: \"All\"",
+			 dry);
+	if (strlen(ed->manager) > MANAGER_MOST)
+		complain(&cs, 0, 0, "fieldManager", "Too long: may not be more than %d bytes",
+			 MANAGER_MOST);
+	read_fields(c, &ed->write.fields, &cs);
+	if (patch)
+		check_patch(c, &cs);
+	if (cs.errors)
+		call_invalid(c, OPTIONS_GROUP,
+			     patch                       ? "PatchOptions"
+			     : !strcmp(method, "PUT")    ? "UpdateOptions"
+			     : !strcmp(method, "DELETE") ? "DeleteOptions"
+							 : "CreateOptions",
+			     "", &cs);
+	return !cs.errors;
 }
 
 bool
 edit_open(struct api_edit *ed, struct call *c)
 {
-	const char *dry = call_query(c, "dryRun");
-
-	*ed = (struct api_edit){
-		.call = c, .manager = manager_of(c), .sub = c->sub, .dry = *dry
-	};
-	if (*dry && strcmp(dry, "All") != 0) {
-		call_refuse(c, WHY_BAD_REQUEST, "dryRun must be All, not \"%.50s\"", dry);
-		return false;
-	}
-	if (strlen(ed->manager) > MANAGER_MOST) {
-		call_refuse(c, WHY_BAD_REQUEST, "fieldManager: may not be more than %d bytes",
-			    MANAGER_MOST);
-		return false;
-	}
-	if (!read_fields(c, &ed->write.fields))
+	*ed = (struct api_edit){ .call = c,
+				 .manager = manager_of(c),
+				 .sub = c->sub,
+				 .dry = *call_query(c, "dryRun") };
+	if (!read_options(ed))
 		return false;
 	ed->snap = (struct snapshot){ .now = call_now(c),
 				      .settings = c->api->settings,

@@ -260,6 +260,7 @@ bool
 delete_options_of(struct api_edit *ed, const struct tree *t, struct api_deletion *o)
 {
 	struct call *c = ed->call;
+	struct complaints cs = { .arena = &c->arena };
 	const struct tree *pre, *orphan;
 
 	pre = tree_get(t, "preconditions");
@@ -267,9 +268,6 @@ delete_options_of(struct api_edit *ed, const struct tree *t, struct api_deletion
 	o->grace =
 	    seconds(option(t, "gracePeriodSeconds", call_query(c, "gracePeriodSeconds")));
 	o->policy = option(t, "propagationPolicy", call_query(c, "propagationPolicy"));
-	if (!*o->policy && ((orphan && orphan->type == N_BOOL && tree_true(orphan)) ||
-			    call_flag(c, "orphanDependents")))
-		o->policy = "Orphan";
 	o->uid = option(pre, "uid", "");
 	o->version = option(pre, "resourceVersion", "");
 	for (const struct tree *d = tree_get(t, "dryRun"); d; d = NULL)
@@ -279,12 +277,22 @@ delete_options_of(struct api_edit *ed, const struct tree *t, struct api_deletion
 			    "gracePeriodSeconds must be a number of seconds");
 		return false;
 	}
-	if (!is_policy(o->policy)) {
-		call_refuse(c, WHY_BAD_REQUEST,
-			    "propagationPolicy must be Background, Foreground or Orphan, not "
-			    "\"%.50s\"",
-			    o->policy);
+	if (!is_policy(o->policy))
+		complain(&cs, 0, 0, "propagationPolicy",
+			 "Unsupported value: \"%.50s\": supported values: \"Foreground\", "
+			 "\"Background\", \"Orphan\", \"nil\"",
+			 o->policy);
+	else if (*o->policy && (orphan || http_query(c->req, "orphanDependents")))
+		complain(&cs, 0, 0, "propagationPolicy",
+			 "Invalid value: \"%s\": orphanDependents and deletionPropagation "
+			 "cannot be both set",
+			 o->policy);
+	if (cs.errors) {
+		call_invalid(c, OPTIONS_GROUP, "DeleteOptions", "", &cs);
 		return false;
 	}
+	if (!*o->policy && ((orphan && orphan->type == N_BOOL && tree_true(orphan)) ||
+			    call_flag(c, "orphanDependents")))
+		o->policy = "Orphan";
 	return true;
 }

@@ -469,7 +469,8 @@ swept() {
 	run api DELETE /api/v1/namespaces/default/configmaps/c9 <<<'{"preconditions":{"uid":"x"}}'
 	has 'Precondition failed: UID in precondition: x'
 	run api DELETE /api/v1/namespaces/default/configmaps/c9 <<<'{"propagationPolicy":"Sideways"}'
-	has '"code":400'
+	has 'DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"Sideways\"'
+	has '"code":422'
 	k delete cm c9
 }
 

@@ -222,3 +222,30 @@ NS=/api/v1/namespaces/default
 	[ -z "$(fields)" ]
 	k delete cm owned
 }
+
+@test "options that make no sense are 422, with the field and in Kubernetes' words" {
+	options() { # options KIND FIELD TEXT: the last answer was such a refusal
+		answered 422 "$1.meta.k8s.io \\\"\\\" is invalid: $2: $3"
+		[ "$(of '"\(.details.group) \(.details.kind) \(.details.causes[0].field)"')" = "meta.k8s.io $1 $2" ]
+	}
+	k create cm o
+	send POST "$NS/configmaps?dryRun=Some" '{"metadata":{"name":"o2"}}'
+	options CreateOptions dryRun 'Unsupported value'
+	send POST "$NS/configmaps?fieldValidation=Much" '{"metadata":{"name":"o2"}}'
+	options CreateOptions fieldValidation 'Unsupported value: \"Much\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"'
+	send PUT "$NS/configmaps/o?fieldManager=$(printf 'x%.0s' {1..129})" '{"metadata":{"name":"o"}}'
+	options UpdateOptions fieldManager 'Too long: may not be more than 128 bytes'
+	send PATCH $NS/configmaps/o '{}' $APPLY
+	options PatchOptions fieldManager 'Required value: is required for apply patch'
+	send PATCH "$NS/configmaps/o?force=true" '{}' $MERGE
+	options PatchOptions force 'Forbidden: may not be specified for non-apply patch'
+	send DELETE "$NS/configmaps/o?propagationPolicy=Orphan" '{"orphanDependents":true}'
+	options DeleteOptions propagationPolicy 'Invalid value: \"Orphan\": orphanDependents and deletionPropagation cannot be both set'
+	k delete cm o
+	k create deployment o --image=box:1 --replicas=0
+	send PUT /apis/apps/v1/namespaces/default/deployments/o/scale '{"metadata":{"name":"o"},"spec":{"replicas":-1}}'
+	answered 422 'Scale.autoscaling \"o\" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0'
+	k delete deploy o
+	send DELETE /api/v1/namespaces ''
+	answered 405
+}

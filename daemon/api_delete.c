@@ -232,6 +232,10 @@ object_delete_all(struct call *c)
 	if (!edit_open(&ed, c) || !body_delete_options(&ed, &opt))
 		return;
 	if (selection_read(&sel, c, &e) < 0) {
+	if (c->res->id == RES_namespace) { /* as in Kubernetes: one at a time */
+		object_no_method(c);
+		return;
+	}
 		call_fail(c, e);
 		return;
 	}

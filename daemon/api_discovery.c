@@ -111,6 +111,8 @@ verbs_of(const struct resource *r)
 		if (strcmp(r->group, "metrics.k8s.io") != 0)
 			return "\"create\"";
 		return "\"get\",\"list\"";
+	case RES_namespace:
+		return "\"create\",\"delete\",\"get\",\"list\",\"patch\",\"update\",\"watch\"";
 	case RES_node:
 		return "\"get\",\"list\",\"patch\",\"update\",\"watch\"";
 	case RES_event:

@@ -253,6 +253,32 @@ namespace_labels(const struct write *w)
 	return ns ? &ns->metadata->labels : NULL;
 }
 
+/* Two cannot both be in charge of it.  In Kubernetes' words, with the list as it was sent. */
+static void
+check_owners(struct write *w)
+{
+	const struct object_meta *m = w->obj->metadata;
+	const char *first = NULL;
+	cleanup_buf struct buf list = { 0 };
+
+	for (size_t i = 0; i < m->ownerReferences.n; i++) {
+		const struct owner_reference *o = &m->ownerReferences.at[i];
+
+		if (!o->controller)
+			continue;
+		if (!first) {
+			first = o->name;
+			continue;
+		}
+		tree_json(tree_get(tree_get(w->body, "metadata"), "ownerReferences"), &list);
+		complain(&w->cs, 0, 0, "metadata.ownerReferences",
+			 "Invalid value: %.700s: Only one reference can have Controller set to "
+			 "true. Found \"true\" in references for %s and %s",
+			 buf_text(&list), first, o->name);
+		return;
+	}
+}
+
 /* ---- across objects ---- */
 
 static void
@@ -554,6 +580,8 @@ write_check(struct write *w, struct error **e)
 		return -1;
 	if (w->obj->metadata)
 		check_name(w);
+	if (w->obj->metadata && !w->cs.errors && !w->status)
+		check_owners(w);
 	if (w->cs.errors)
 		return invalid(w,
 			       w->obj->metadata && w->obj->metadata->name

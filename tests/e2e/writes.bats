@@ -249,3 +249,12 @@ NS=/api/v1/namespaces/default
 	send DELETE /api/v1/namespaces ''
 	answered 405
 }
+
+@test "an object has one controller among its owners" {
+	two='[{"apiVersion":"v1","kind":"ConfigMap","name":"a","uid":"1","controller":true},{"apiVersion":"v1","kind":"ConfigMap","name":"b","uid":"2","controller":true}]'
+	send POST $NS/configmaps '{"metadata":{"name":"owned","ownerReferences":'"$two"'}}'
+	answered 422 'Only one reference can have Controller set to true. Found \"true\" in references for a and b'
+	[ "$(of .details.causes[0].field)" = metadata.ownerReferences ]
+	send POST "$NS/configmaps?dryRun=All" '{"metadata":{"name":"owned","ownerReferences":'"$(jq -c 'del(.[1].controller)' <<<"$two")"'}}'
+	answered 201
+}

@@ -258,3 +258,16 @@ NS=/api/v1/namespaces/default
 	send POST "$NS/configmaps?dryRun=All" '{"metadata":{"name":"owned","ownerReferences":'"$(jq -c 'del(.[1].controller)' <<<"$two")"'}}'
 	answered 201
 }
+
+@test "of a log no number of lines, bytes or seconds is asked for that there cannot be" {
+	pod logged box:1 '["/bin/sh", "-c", "echo hello; sleep 1000"]' | k create -f -
+	up logged
+	said() { send GET "$NS/pods/logged/log?$1" ''; answered 422 "PodLogOptions \\\"logged\\\" is invalid: $2"; }
+	said tailLines=-5 'tailLines: Invalid value: -5: must be greater than or equal to 0'
+	said limitBytes=0 'limitBytes: Invalid value: 0: must be greater than 0'
+	said sinceSeconds=0 'sinceSeconds: Invalid value: 0: must be greater than 0'
+	said 'sinceSeconds=1&sinceTime=2026-01-01T00:00:00Z' ': Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified'
+	send GET "$NS/pods/logged/log?tailLines=1&sinceSeconds=3600&limitBytes=3" ''
+	[ "$code $output" = "200 hel" ]
+	k delete pod logged --grace-period=1
+}

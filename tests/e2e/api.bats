@@ -229,6 +229,9 @@ logs_of() { # the folder of web's log in pod $1
 	server "apply $W/changed.yaml"
 	wait "$w"
 	[ "$(jq -r .type "$W/left")" = DELETED ]
+	# as the client knew it, at the version of the change
+	[ "$(jq -r .object.metadata.labels.app "$W/left")" = twins ]
+	[ "$(jq -r .object.metadata.resourceVersion "$W/left")" -gt "$rv" ]
 	server "apply $BATS_TEST_DIRNAME/api_world.yaml"
 }
 

@@ -271,3 +271,18 @@ NS=/api/v1/namespaces/default
 	[ "$code $output" = "200 hel" ]
 	k delete pod logged --grace-period=1
 }
+
+@test "what a slice's addresses are and what a quota counts is not changed" {
+	send POST /apis/discovery.k8s.io/v1/namespaces/default/endpointslices '{"metadata":{"name":"mine"},"addressType":"IPv4","endpoints":[{"addresses":["192.0.2.1"]}]}'
+	answered 201
+	send PATCH /apis/discovery.k8s.io/v1/namespaces/default/endpointslices/mine '{"addressType":"IPv6","endpoints":[{"addresses":["2001:db8::1"]}]}' $MERGE
+	answered 422 'addressType: Invalid value: \"IPv6\": field is immutable'
+	send PATCH /apis/discovery.k8s.io/v1/namespaces/default/endpointslices/mine '{"endpoints":[{"addresses":["192.0.2.2"]}]}' $MERGE
+	answered 200
+	k create quota mine --hard=pods=5 --scopes=BestEffort
+	send PATCH $NS/resourcequotas/mine '{"spec":{"scopes":["NotBestEffort"]}}' $MERGE
+	answered 422 'spec.scopes: Invalid value: [\"NotBestEffort\"]: field is immutable'
+	send PATCH $NS/resourcequotas/mine '{"spec":{"hard":{"pods":"6"}}}' $MERGE
+	answered 200
+	k delete endpointslice/mine quota/mine
+}

@@ -289,12 +289,13 @@ edit_dry(struct api_edit *ed)
 	struct object_meta *m = ed->write.obj->metadata;
 
 	if (ed->write.live) {
-		m->generation += object_spec_differs(ed->write.live, ed->write.obj);
+		m->generation += object_is_numbered(ed->write.res) &&
+				 object_spec_differs(ed->write.live, ed->write.obj);
 		return;
 	}
 	m->uid = store_new_uid(&ed->call->arena);
 	m->creationTimestamp = ed->snap.now - ed->snap.now % 1000;
-	m->generation = schema_field(ed->write.res->schema, "spec") ? 1 : 0;
+	m->generation = object_is_numbered(ed->write.res);
 }
 
 /* The last finalizer of what is being deleted was taken away: now it goes. */

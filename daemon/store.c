@@ -523,7 +523,7 @@ store_create(struct store *s, const void *obj, int64_t now, struct error **e)
 	m->uid = store_new_uid(&h->arena);
 	/* Whole seconds, as it will be read back. */
 	m->creationTimestamp = now - now % 1000;
-	m->generation = schema_field(r->schema, "spec") ? 1 : 0;
+	m->generation = object_is_numbered(r);
 	give_version(s, h);
 	table_insert(t, i, h);
 	ring_add(s, CHANGE_ADDED, r->id, held_ref(h), NULL);
@@ -584,7 +584,7 @@ store_update(struct store *s, const void *obj, struct error **e)
 	m = h->obj->metadata;
 	meta_keep(m, was);
 	m->uid = arena_strdup(&h->arena, was->uid);
-	if (object_spec_differs(h->obj, t->at[i]))
+	if (object_is_numbered(r) && object_spec_differs(h->obj, t->at[i]))
 		m->generation++;
 	give_version(s, h);
 	ring_add(s, CHANGE_MODIFIED, r->id, held_ref(h), t->held[i]);

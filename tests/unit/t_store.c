@@ -160,6 +160,26 @@ an_equal_update_changes_nothing_and_uses_no_version(void **state)
 }
 
 static void
+kinds_that_kubernetes_does_not_number_have_no_generation(void **state)
+{
+	struct bench *b = *state;
+	struct object_meta meta = { .name = "shop", .namespace = "" };
+	struct namespace_spec spec = { 0 };
+	struct namespace ns = {
+		.apiVersion = "v1", .kind = "Namespace", .metadata = &meta, .spec = &spec
+	};
+	const char *finalizers[] = { "kubernetes" };
+	const struct namespace *is;
+
+	assert_int_equal(store_create(b->s, &ns, 1, NULL), 0);
+	spec.finalizers = (struct strs){ finalizers, 1 };
+	assert_int_equal(store_update(b->s, &ns, NULL), 0);
+	is = store_find(b->s, RES_namespace, "", "shop");
+	assert_int_equal(is->spec->finalizers.n, 1);
+	assert_int_equal(is->metadata->generation, 0);
+}
+
+static void
 a_changed_spec_raises_the_generation_and_a_changed_label_does_not(void **state)
 {
 	struct bench *b = *state;
@@ -667,6 +687,7 @@ main(void)
 		TEST(a_new_object_gets_uid_time_generation_and_version),
 		TEST(the_same_name_twice_already_exists),
 		TEST(an_equal_update_changes_nothing_and_uses_no_version),
+		TEST(kinds_that_kubernetes_does_not_number_have_no_generation),
 		TEST(a_changed_spec_raises_the_generation_and_a_changed_label_does_not),
 		TEST(an_update_of_an_older_version_conflicts),
 		TEST(what_is_not_there_cannot_be_updated_or_deleted),

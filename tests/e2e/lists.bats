@@ -57,7 +57,8 @@ version() { curl -sSm 10 "http://$API$CMS" | jq -r .metadata.resourceVersion; }
 	local of_first
 	of_first=$(of .metadata.resourceVersion)
 	k delete cm p3
-	k create cm p35 && k label cm p35 page=yes
+	k create cm p35
+	k label cm p35 page=yes
 	k patch cm p4 -p '{"data":{"v":"new"}}'
 	get "$at&continue=$(of .metadata.continue)"
 	[ "$(names) $(of '.items[1].data.v')" = "p3 p4 old" ]

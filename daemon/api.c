@@ -71,7 +71,8 @@ call_json(struct call *c, int code, struct buf *b)
 {
 	c->answered = true;
 	buf_addc(b, '\n');
-	http_reply(c->req, code, "application/json", b);
+	if (!call_packed(c, code, b))
+		http_reply(c->req, code, "application/json", b);
 }
 
 void
@@ -128,6 +129,44 @@ call_refuse(struct call *c, enum why why, const char *fmt, ...)
 	xvasprintf(&message, fmt, ap);
 	va_end(ap);
 	fail_why(c, why, message);
+}
+
+void
+causes_print(const struct complaints *cs, struct buf *b)
+{
+	for (const struct complaint *c = cs->first; c; c = c->next) {
+		if (c->warning)
+			continue;
+		buf_addf(b, "%s{\"reason\":\"%s\",\"message\":", b->len ? "," : "",
+			 complaint_reason(c->kind));
+		json_quote(b, c->text);
+		buf_adds(b, ",\"field\":");
+		json_quote(b, c->field ? c->field : "");
+		buf_addc(b, '}');
+	}
+}
+
+void
+call_invalid(struct call *c, const char *group, const char *kind, const char *name,
+	     const struct complaints *cs)
+{
+	cleanup_buf struct buf text = { 0 }, causes = { 0 };
+	const struct complaint *first = cs->first;
+	struct buf b = { 0 };
+
+	for (const struct complaint *x = first; x; x = x->next)
+		buf_addf(&text, "%s%s: %s", x == first ? "" : ", ", x->field, x->text);
+	causes_print(cs, &causes);
+	buf_adds(&b, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"
+		     "\"status\":\"Failure\",\"message\":");
+	json_quote(&b, arena_printf(&c->arena, "%s%s%s \"%s\" is invalid: %s%s%s", kind,
+				    *group ? "." : "", group, name, first->next ? "[" : "",
+				    buf_text(&text), first->next ? "]" : ""));
+	buf_adds(&b, ",\"reason\":\"Invalid\",\"details\":{\"name\":");
+	json_quote(&b, name);
+	buf_addf(&b, ",\"group\":\"%s\",\"kind\":\"%s\",\"causes\":[%s]},\"code\":422}", group,
+		 kind, buf_text(&causes));
+	call_json(c, 422, &b);
 }
 
 void

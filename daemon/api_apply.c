@@ -64,15 +64,9 @@ static struct tree *
 read_applied(struct api_edit *ed)
 {
 	struct call *c = ed->call;
-	struct tree *t;
+	struct tree *t = body_read_yaml(ed);
 	const char *why;
 
-	if (!*call_query(c, "fieldManager")) {
-		call_refuse(c, WHY_BAD_REQUEST,
-			    "fieldManager: Required value: is required for apply patch");
-		return NULL;
-	}
-	t = body_read_yaml(ed);
 	if (!t)
 		return NULL;
 	if (t->type != N_MAP) {
@@ -83,6 +77,8 @@ read_applied(struct api_edit *ed)
 		call_refuse(c, WHY_BAD_REQUEST, "metadata.managedFields must be nil");
 		return NULL;
 	}
+	if (ed->write.status)
+		t = write_status_strip(c->res, t, &c->arena);
 	why = fieldset_objection(c->res->schema, t, &c->arena);
 	if (!why)
 		return t;
@@ -115,13 +111,17 @@ apply_patch(struct api_edit *ed)
 {
 	struct call *c = ed->call;
 	const struct object *live = store_find(c->api->store, c->res->id, c->ns, c->name);
-	struct managed_by by = { c->res, ed->manager, ed->snap.now };
+	struct managed_by by = { c->res, ed->manager, ed->snap.now, ed->sub };
 	struct tree *applied = read_applied(ed);
 	struct managed_apply *result = arena_alloc(&c->arena, sizeof *result);
 	const struct tree *is;
 	const char *managed;
 
-	if (!applied || (!live && !access_also(c, "create")))
+	if (applied && !live && *ed->sub) {
+		edit_refuse_missing(c); /* what hangs below an object makes none */
+		return;
+	}
+	if (!applied || (!live && (!edit_allowed(c, true) || !access_also(c, "create"))))
 		return;
 	managed = live ? live->metadata->managedFields : NULL;
 	is = live ? object_tree(live, &c->arena) : NULL;

@@ -99,10 +99,19 @@ int64_t call_int(const struct call *, const char *name, int64_t absent);
 
 /* Answers; each once.  The buf is emptied. */
 void call_json(struct call *, int code, struct buf *);
+/* api_gzip.c: is it large, and wanted compressed?  Then it is answered with, so. */
+bool call_packed(struct call *, int code, struct buf *);
 void call_fail(struct call *, const struct error *);
 void call_refuse(struct call *, enum why, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void call_success(struct call *);
+/* 422 with a cause for each error: of what is no object of the store, such as the options that
+ * the question came with. */
+void call_invalid(struct call *, const char *group, const char *kind, const char *name,
+		  const struct complaints *);
+#define OPTIONS_GROUP "meta.k8s.io"
+/* {"reason":..,"message":..,"field":..}, of each */
+void causes_print(const struct complaints *, struct buf *);
 
 /* Asks the host under a new id; `on_answer` NULL: its JSON is the answer. */
 int64_t call_ask(struct call *);
@@ -132,6 +141,7 @@ void printer_object(const struct printer *, struct buf *, const struct object *)
 /* What a list or watch selects. */
 struct field_term {
 	const char *path, *value;
+	const char *absent; /* what nothing there stands for */
 	bool differs;
 };
 struct selection {
@@ -146,6 +156,10 @@ bool selection_has(const struct selection *, const struct resource *, const stru
 		   struct arena *scratch);
 /* The slice of the store that could be in it. */
 struct objects selection_slice(const struct selection *, const struct call *);
+
+/* api_list.c: the query's resourceVersion, 0 when it asks for none in particular; false: there
+ * is no such one, or not yet, which has been answered. */
+bool list_version(struct call *, uint64_t *ret);
 
 void watch_start(struct call *, const struct selection *);
 /* Picks the container that `container=` names or the only one; answers and returns NULL

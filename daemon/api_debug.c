@@ -1,8 +1,8 @@
-/* api_debug.c -- PATCH pods/NAME/ephemeralcontainers: one more container for a pod that runs.
+/* api_debug.c -- pods/NAME/ephemeralcontainers: one more container for a pod that runs.
  *
  * The one thing of a pod's spec that comes over the API and not from Git: it is for looking
- * into what runs, and ends with it.  Of the patch (a strategic merge, as kubectl debug sends
- * it) only what is new in the list is taken; what is there can neither be changed nor removed.
+ * into what runs, and ends with it.  Of what is sent only that list counts; what is in it
+ * already can neither be changed nor removed.
  */
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/pod_parts.h"
@@ -70,63 +70,102 @@ refuse_field(struct api_edit *ed, const char *field, const char *text)
 	edit_fail(ed, e);
 }
 
-/* Appends what is new; false when it was refused, which is answered then. */
-static bool
-append(struct api_edit *ed, struct pod *pod, const struct tree *list)
+static struct container *
+named(const struct pod_spec *s, const char *name)
 {
-	struct call *call = ed->call;
-	struct complaints cs = { .arena = &call->arena, .path = "patch" };
-	struct pod_spec *spec = pod->spec;
-	struct container *at;
-	size_t n = spec->ephemeralContainers.n, more = 0;
-	const char *field;
+	for (size_t i = 0; i < s->ephemeralContainers.n; i++)
+		if (str_is(s->ephemeralContainers.at[i].name, name))
+			return &s->ephemeralContainers.at[i];
+	return NULL;
+}
 
-	for (const struct tree *t = list ? list->kids : NULL; t; t = t->next)
-		more++;
-	if (n + more > CONTAINERS_MOST) {
+/* The i-th of the list; NULL: it was refused, which is answered. */
+static struct container *
+read_one(struct api_edit *ed, const struct tree *t, size_t i)
+{
+	struct arena *a = &ed->call->arena;
+	struct complaints cs = { .arena = a };
+	struct container *c = schema_decode(container_kind(), t, SCHEMA_LENIENT, a, &cs);
+	const char *sub;
+
+	for (const struct complaint *x = cs.first; x; x = x->next) {
+		if (x->warning)
+			continue;
+		sub = x->field && *x->field ? x->field : "";
+		refuse_field(ed,
+			     arena_printf(a, "spec.ephemeralContainers[%zu]%s%s", i,
+					  *sub ? "." : "", sub),
+			     x->text);
+		return NULL;
+	}
+	return c;
+}
+
+/* May it be in the list, after those that are in `pod` by now?  False: it was refused. */
+static bool
+may_be(struct api_edit *ed, const struct pod *live, const struct pod *pod,
+       const struct container *c, size_t i)
+{
+	struct arena *a = &ed->call->arena;
+	const char *field, *why;
+
+	if (pod_part_named(pod->spec, c->name)) {
+		refuse_field(ed, arena_printf(a, "spec.ephemeralContainers[%zu].name", i),
+			     arena_printf(a, "Duplicate value: \"%s\"", c->name));
+		return false;
+	}
+	why = named(live->spec, c->name) ? NULL : objection(pod, c, &field, a);
+	if (why)
+		refuse_field(ed, arena_printf(a, "spec.ephemeralContainers[%zu].%s", i, field),
+			     why);
+	return !why;
+}
+
+/* As ValidatePodEphemeralContainersUpdate. */
+static bool
+all_kept(struct api_edit *ed, const struct pod_spec *was, const struct pod_spec *is)
+{
+	for (size_t i = 0; i < was->ephemeralContainers.n; i++) {
+		const struct container *old = &was->ephemeralContainers.at[i];
+		const struct container *new = named(is, old->name);
+
+		if (new &&schema_equal(container_kind(), old, new))
+			continue;
 		refuse_field(ed, "spec.ephemeralContainers",
-			     arena_printf(&call->arena,
-					  "Too many: %zu: must have at most %d items", n + more,
+			     arena_printf(&ed->call->arena,
+					  "Forbidden: existing ephemeral containers \"%s\" may "
+					  "not be %s",
+					  old->name, new ? "changed" : "removed"));
+		return false;
+	}
+	return true;
+}
+
+/* The pod with the list that was sent; false: it was refused, which is answered. */
+static bool
+take_list(struct api_edit *ed, const struct pod *live, struct pod *pod, const struct tree *list)
+{
+	struct pod_spec *spec = pod->spec;
+	size_t n = list && list->type == N_LIST ? tree_kids(list) : 0, i = 0;
+
+	if (n > CONTAINERS_MOST) {
+		refuse_field(ed, "spec.ephemeralContainers",
+			     arena_printf(&ed->call->arena,
+					  "Too many: %zu: must have at most %d items", n,
 					  CONTAINERS_MOST));
 		return false;
 	}
-	at = arena_zalloc(&call->arena, (n + more + 1) * sizeof *at);
-	if (n)
-		memcpy(at, spec->ephemeralContainers.at, n * sizeof *at);
-	spec->ephemeralContainers.at = at; /* so that those before it are seen by name */
-	for (const struct tree *t = list ? list->kids : NULL; t; t = t->next) {
-		const struct container *c =
-		    schema_decode(container_kind(), t, SCHEMA_LENIENT, &call->arena, &cs);
-		const char *why;
+	spec->ephemeralContainers.at =
+	    arena_zalloc(&ed->call->arena, (n + 1) * sizeof *spec->ephemeralContainers.at);
+	spec->ephemeralContainers.n = 0;
+	for (const struct tree *t = n ? list->kids : NULL; t; t = t->next, i++) {
+		const struct container *c = read_one(ed, t, i);
 
-		if (cs.errors || !c) {
-			refuse_field(ed,
-				     cs.first && cs.first->field ? cs.first->field
-								 : "spec.ephemeralContainers",
-				     cs.first ? cs.first->text : "Invalid value");
+		if (!c || !may_be(ed, live, pod, c, i))
 			return false;
-		}
-		if (pod_part_named(pod->spec, c->name)) {
-			if (strcmp(pod_part_list(pod->spec, c->name), "ephemeralContainers")) {
-				refuse_field(ed, "spec.ephemeralContainers",
-					     arena_printf(&call->arena,
-							  "Duplicate value: \"%s\"", c->name));
-				return false;
-			}
-			continue;
-		}
-		why = objection(pod, c, &field, &call->arena);
-		if (why) {
-			refuse_field(ed,
-				     arena_printf(&call->arena,
-						  "spec.ephemeralContainers[%zu].%s", n, field),
-				     why);
-			return false;
-		}
-		at[n++] = *c;
-		spec->ephemeralContainers.n = n;
+		spec->ephemeralContainers.at[spec->ephemeralContainers.n++] = *c;
 	}
-	return true;
+	return all_kept(ed, live->spec, spec);
 }
 
 /* The Pod Security Standards of its namespace hold for what comes later, too. */
@@ -141,43 +180,60 @@ security_refuses(struct api_edit *ed, const struct pod *pod)
 	return pod_security_refuses(&ed->snap, pod, &c->arena);
 }
 
-void
-debug_patch(struct call *c)
+/* Checked as it is, stored, answered with. */
+static void
+put_list(struct api_edit *ed, const struct pod *live, const struct tree *body)
 {
-	const struct buf *body = http_body(c->req);
-	const struct object *o = store_find(c->api->store, RES_pod, c->ns, c->name);
-	struct complaints cs = { .arena = &c->arena };
+	struct call *c = ed->call;
 	struct action a = { .verb = ACT_UPDATE, .kind = "pod", .ns = c->ns, .name = c->name };
-	const struct tree *t, *spec;
-	struct api_edit ed;
+	cleanup_error struct error *e = NULL;
+	struct pod *pod = object_clone(live, &c->arena);
 	const char *why;
-	struct pod *pod;
 
-	if (!edit_open(&ed, c))
-		return;
-	if (!o) {
-		call_refuse(c, WHY_NOT_FOUND, "pods \"%s\" not found", c->name);
-		return;
-	}
-	t = body->len ? json_read(body->at, body->len, &c->arena, &cs) : NULL;
-	spec = t ? tree_get(t, "spec") : NULL;
-	if (!spec) {
-		call_refuse(c, WHY_BAD_REQUEST, "the patch is not JSON with a spec");
+	ed->write.body = body;
+	if (write_check_target(&ed->write, &e) < 0) {
+		edit_fail(ed, e);
 		return;
 	}
-	pod = object_clone(o, &c->arena);
-	if (!append(&ed, pod, tree_get(spec, "ephemeralContainers")))
+	if (!take_list(ed, live, pod, tree_get(tree_get(body, "spec"), "ephemeralContainers")))
 		return;
-	why = security_refuses(&ed, pod);
+	ed->write.obj = (struct object *)pod;
+	if (schema_equal(pod_kind(), live, pod)) {
+		edit_answer(ed, 200, (const struct object *)live);
+		return;
+	}
+	why = security_refuses(ed, pod);
 	if (why) {
 		call_refuse(c, WHY_FORBIDDEN, "%s", why);
 		return;
 	}
-	a.why = edit_why(&ed);
+	edit_own(ed);
+	a.why = edit_why(ed);
 	a.body = pod;
-	if (!edit_carry(&ed, &a))
+	if (edit_carry(ed, &a))
+		edit_answer(ed, 200,
+			    ed->dry ? (struct object *)pod
+				    : store_find(c->api->store, RES_pod, c->ns, c->name));
+}
+
+void
+debug_write(struct call *c)
+{
+	const struct object *o = store_find(c->api->store, RES_pod, c->ns, c->name);
+	struct api_edit ed;
+	struct tree *body;
+
+	if (!edit_open(&ed, c))
 		return;
-	edit_answer(&ed, 200,
-		    ed.dry ? (struct object *)pod
-			   : store_find(c->api->store, RES_pod, c->ns, c->name));
+	if (!o) {
+		edit_refuse_missing(c);
+		return;
+	}
+	ed.sub = "ephemeralcontainers";
+	ed.write.live = o;
+	body = !strcmp(http_method(c->req), "PUT")
+		   ? body_read(&ed)
+		   : body_patched(&ed, object_tree(o, &c->arena));
+	if (body)
+		put_list(&ed, (const struct pod *)o, body);
 }

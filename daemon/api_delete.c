@@ -27,20 +27,23 @@ check_preconditions(const struct api_edit *ed, const struct api_deletion *opt,
 		    const struct object *o, struct error **e)
 {
 	const struct object_meta *m = o->metadata;
-	const char *plural = write_plural(ed->call->res, &ed->call->arena);
+	const struct resource *r = ed->call->res;
+	const char *kind =
+	    arena_printf(&ed->call->arena, "%s%s%s", r->kind, *r->group ? "." : "", r->group);
 
 	if (*opt->uid && strcmp(opt->uid, m->uid) != 0)
 		return fail(e, WHY_CONFLICT,
-			    "Operation cannot be fulfilled on %s \"%s\": Precondition failed: "
-			    "UID in precondition: %.100s, UID in object meta: %s",
-			    plural, m->name, opt->uid, m->uid);
+			    "Operation cannot be fulfilled on %s \"%s\": the UID in the "
+			    "precondition (%.100s) does not match the UID in record (%s). The "
+			    "object might have been deleted and then recreated",
+			    kind, m->name, opt->uid, m->uid);
 	if (*opt->version && strcmp(opt->version, m->resourceVersion) != 0)
 		return fail(
 		    e, WHY_CONFLICT,
-		    "Operation cannot be fulfilled on %s \"%s\": Precondition failed: "
-		    "ResourceVersion in precondition: %.100s, ResourceVersion in object "
-		    "meta: %s",
-		    plural, m->name, opt->version, m->resourceVersion);
+		    "Operation cannot be fulfilled on %s \"%s\": the ResourceVersion in "
+		    "the precondition (%.100s) does not match the ResourceVersion in "
+		    "record (%s). The object might have been modified",
+		    kind, m->name, opt->version, m->resourceVersion);
 	return 0;
 }
 
@@ -229,6 +232,10 @@ object_delete_all(struct call *c)
 	struct api_edit ed;
 	struct buf b = { 0 };
 
+	if (c->res->id == RES_namespace) { /* as in Kubernetes: one at a time */
+		object_no_method(c);
+		return;
+	}
 	if (!edit_open(&ed, c) || !body_delete_options(&ed, &opt))
 		return;
 	if (selection_read(&sel, c, &e) < 0) {

@@ -60,29 +60,39 @@ resource_at(size_t i)
 }
 
 /* What hangs below a kind. */
-#define PROXY "\"create\",\"delete\",\"get\",\"patch\",\"update\""
-#define SCALE "\"get\",\"patch\",\"update\""
+#define PROXY      "\"create\",\"delete\",\"get\",\"patch\",\"update\""
+#define READ_WRITE "\"get\",\"patch\",\"update\""
 static const struct sub {
 	enum resource_id of;
 	const char *name, *kind, *group, *version, *verbs;
 } subs[] = {
 	{ RES_pod, "attach", "PodAttachOptions", "", "v1", "\"create\",\"get\"" },
 	{ RES_pod, "binding", "Binding", "", "v1", "\"create\"" },
-	{ RES_pod, "ephemeralcontainers", "Pod", "", "v1", "\"patch\"" },
+	{ RES_pod, "ephemeralcontainers", "Pod", "", "v1", READ_WRITE },
 	{ RES_pod, "eviction", "Eviction", "policy", "v1", "\"create\"" },
 	{ RES_pod, "exec", "PodExecOptions", "", "v1", "\"create\",\"get\"" },
 	{ RES_pod, "log", "Pod", "", "v1", "\"get\"" },
 	{ RES_pod, "portforward", "PodPortForwardOptions", "", "v1", "\"create\",\"get\"" },
 	{ RES_pod, "proxy", "PodProxyOptions", "", "v1", PROXY },
-	{ RES_pod, "resize", "Pod", "", "v1", "\"get\",\"patch\",\"update\"" },
+	{ RES_pod, "resize", "Pod", "", "v1", READ_WRITE },
+	{ RES_pod, "status", "Pod", "", "v1", READ_WRITE },
 	{ RES_service, "proxy", "ServiceProxyOptions", "", "v1", PROXY },
+	{ RES_service, "status", "Service", "", "v1", READ_WRITE },
 	{ RES_node, "proxy", "NodeProxyOptions", "", "v1", PROXY },
+	{ RES_node, "status", "Node", "", "v1", "\"get\"" },
+	{ RES_namespace, "status", "Namespace", "", "v1", READ_WRITE },
+	{ RES_persistent_volume, "status", "PersistentVolume", "", "v1", READ_WRITE },
+	{ RES_persistent_volume_claim, "status", "PersistentVolumeClaim", "", "v1",
+	  READ_WRITE },
+	{ RES_resource_quota, "status", "ResourceQuota", "", "v1", READ_WRITE },
+	{ RES_pod_disruption_budget, "status", "PodDisruptionBudget", "policy", "v1",
+	  READ_WRITE },
 	{ RES_service_account, "token", "TokenRequest", "authentication.k8s.io", "v1",
 	  "\"create\"" },
-	{ RES_deployment, "scale", "Scale", "autoscaling", "v1", SCALE },
-	{ RES_deployment, "status", "Deployment", "apps", "v1", "\"get\"" },
-	{ RES_replica_set, "scale", "Scale", "autoscaling", "v1", SCALE },
-	{ RES_replica_set, "status", "ReplicaSet", "apps", "v1", "\"get\"" },
+	{ RES_deployment, "scale", "Scale", "autoscaling", "v1", READ_WRITE },
+	{ RES_deployment, "status", "Deployment", "apps", "v1", READ_WRITE },
+	{ RES_replica_set, "scale", "Scale", "autoscaling", "v1", READ_WRITE },
+	{ RES_replica_set, "status", "ReplicaSet", "apps", "v1", READ_WRITE },
 	{ RES_source, "resume", "Source", "kedge.dev", "v1", "\"create\"" },
 	{ RES_source, "rollback", "Source", "kedge.dev", "v1", "\"create\"" },
 	{ RES_source, "suspend", "Source", "kedge.dev", "v1", "\"create\"" },
@@ -101,6 +111,8 @@ verbs_of(const struct resource *r)
 		if (strcmp(r->group, "metrics.k8s.io") != 0)
 			return "\"create\"";
 		return "\"get\",\"list\"";
+	case RES_namespace:
+		return "\"create\",\"delete\",\"get\",\"list\",\"patch\",\"update\",\"watch\"";
 	case RES_node:
 		return "\"get\",\"list\",\"patch\",\"update\",\"watch\"";
 	case RES_event:

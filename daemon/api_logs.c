@@ -111,23 +111,46 @@ on_change(struct call *c)
 	http_wake(c->req);
 }
 
-static int
-read_options(struct call *c, struct log_options *o, struct error **e)
+/* One that is given and is less than `least` is no such number. */
+static int64_t
+read_number(struct call *c, const char *name, int64_t least, struct complaints *cs)
 {
-	const char *time = call_query(c, "sinceTime");
-	int64_t seconds = call_int(c, "sinceSeconds", 0);
+	int64_t n = call_int(c, name, -1);
 
-	o->tail = call_int(c, "tailLines", -1);
-	o->limit = call_int(c, "limitBytes", -1);
+	if (http_query(c->req, name) && n < least)
+		complain(cs, 0, 0, name, "Invalid value: %s: must be greater than %s0",
+			 call_query(c, name), least ? "" : "or equal to ");
+	return n;
+}
+
+/* As ValidatePodLogOptions; false: it was refused. */
+static bool
+read_options(struct call *c, struct log_options *o)
+{
+	struct complaints cs = { .arena = &c->arena };
+	const char *time = call_query(c, "sinceTime");
+	int64_t seconds;
+
+	o->tail = read_number(c, "tailLines", 0, &cs);
+	o->limit = read_number(c, "limitBytes", 1, &cs);
 	o->timestamps = call_flag(c, "timestamps");
 	o->follow = call_flag(c, "follow");
+	seconds = read_number(c, "sinceSeconds", 1, &cs);
 	if (seconds > 0)
 		o->since_ms = call_now(c) - seconds * 1000;
-	if (*time && !time_parse(time, &o->since_ms))
-		return fail(e, WHY_BAD_REQUEST, "sinceTime: \"%s\" is not a time", time);
-	if (o->limit == 0)
-		return fail(e, WHY_INVALID, "limitBytes: must be greater than 0");
-	return 0;
+	if (*time && http_query(c->req, "sinceSeconds"))
+		complain(&cs, 0, 0, "",
+			 "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be "
+			 "specified");
+	if (cs.errors) {
+		call_invalid(c, "", "PodLogOptions", c->name, &cs);
+		return false;
+	}
+	if (*time && !time_parse(time, &o->since_ms)) {
+		call_refuse(c, WHY_BAD_REQUEST, "sinceTime: \"%.50s\" is not a time", time);
+		return false;
+	}
+	return true;
 }
 
 /* The run whose log is meant; the one before it where that has none yet. */
@@ -174,17 +197,14 @@ void
 logs_get(struct call *c)
 {
 	struct log_options o = { .wake = wake, .ctx = c };
-	cleanup_error struct error *e = NULL;
 	const struct container_status *s;
 	bool previous = call_flag(c, "previous");
 
 	o.pod = call_pod(c, &o.container);
 	if (!o.pod)
 		return;
-	if (read_options(c, &o, &e) < 0) {
-		call_fail(c, e);
+	if (!read_options(c, &o))
 		return;
-	}
 	s = status_of(o.pod, o.container);
 	c->state = open_run(c, &o, s, previous);
 	c->state_free = log_reader_free;

@@ -1,8 +1,7 @@
-/* api_objects.c -- get and list, as objects or as a Table. */
+/* api_objects.c -- how an object is answered with, as itself or as a Table; and get. */
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/table.h"
 #include "api_call.h"
-#include <inttypes.h>
 #include <string.h>
 
 /* ---- how the client wants it ---- */
@@ -135,6 +134,7 @@ object_get(struct call *c)
 {
 	const struct object *o = store_find(c->api->store, c->res->id, c->ns, c->name);
 	struct selection sel = { .ns = c->ns, .name = c->name };
+	uint64_t version;
 	struct printer p;
 	struct buf b = { 0 };
 
@@ -142,172 +142,13 @@ object_get(struct call *c)
 		watch_start(c, &sel);
 		return;
 	}
+	if (!list_version(c, &version))
+		return;
 	if (!o) {
 		refuse_missing(c);
 		return;
 	}
 	printer_init(&p, c);
 	printer_object(&p, &b, o);
-	call_json(c, 200, &b);
-}
-
-/* ---- list ---- */
-
-/* Where a page ended: "NS/NAME" of its last object, wrapped so that nobody
- * takes it for something to build upon. */
-static char *
-token_print(const struct object *last, struct arena *a)
-{
-	const char *s = arena_printf(a, "%s/%s", object_namespace(last), object_name(last));
-	struct buf b = { 0 };
-	char *token;
-
-	for (; *s; s++)
-		buf_addf(&b, "%02x", (unsigned char)*s);
-	token = arena_strdup(a, buf_text(&b));
-	buf_done(&b);
-	return token;
-}
-
-static char *
-token_read(const char *token, struct arena *a)
-{
-	size_t n = strlen(token);
-	char *s = arena_alloc(a, n / 2 + 1);
-
-	if (n % 2 || strspn(token, "0123456789abcdef") != n)
-		return NULL;
-	for (size_t i = 0; i < n / 2; i++) {
-		char pair[3] = { token[2 * i], token[2 * i + 1], 0 };
-
-		s[i] = (char)strtol(pair, NULL, 16);
-	}
-	s[n / 2] = 0;
-	return strchr(s, '/') ? s : NULL;
-}
-
-/* The first object of the slice that comes after the token's. */
-static size_t
-after_token(const struct objects *all, char *token)
-{
-	char *name = strchr(token, '/');
-	size_t lo = 0, hi = all->n;
-
-	*name++ = 0;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		int cmp = strcmp(object_namespace(all->at[mid]), token);
-
-		if (!cmp)
-			cmp = strcmp(object_name(all->at[mid]), name);
-		if (cmp <= 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
-struct page {
-	const struct object **at;
-	size_t n, cap;
-	const char *next; /* token of the next page; NULL: this was the last */
-	int64_t left;     /* how many are on later pages; -1: not counted */
-};
-
-static void
-page_fill(struct page *p, struct call *c, const struct selection *sel,
-	  const struct objects *all, size_t from)
-{
-	int64_t limit = call_int(c, "limit", 0);
-
-	p->left = -1;
-	for (size_t i = from; i < all->n; i++) {
-		cleanup_arena struct arena scratch = { 0 };
-
-		if (!selection_has(sel, c->res, all->at[i], &scratch))
-			continue;
-		if (limit > 0 && p->n == (size_t)limit) {
-			p->next = token_print(p->at[p->n - 1], &c->arena);
-			if (!sel->labels && !sel->nfields)
-				p->left = all->n - i;
-			return;
-		}
-		if (p->n == p->cap) {
-			p->cap = p->cap ? p->cap * 2 : 64;
-			p->at = xrealloc(p->at, p->cap * sizeof *p->at);
-		}
-		p->at[p->n++] = all->at[i];
-	}
-}
-
-static char *
-list_meta(const struct call *c, const struct page *p)
-{
-	struct buf b = { 0 };
-
-	buf_addf(&b, "{\"resourceVersion\":\"%" PRIu64 "\"", store_version(c->api->store));
-	if (p->next)
-		buf_addf(&b, ",\"continue\":\"%s\"", p->next);
-	if (p->left > 0)
-		buf_addf(&b, ",\"remainingItemCount\":%" PRId64, p->left);
-	buf_addc(&b, '}');
-	return buf_steal(&b);
-}
-
-static void
-print_list(const struct printer *p, const char *meta, const struct page *page, struct buf *b)
-{
-	if (p->form == FORM_META)
-		buf_addf(
-		    b,
-		    "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\","
-		    "\"metadata\":%s,\"items\":[",
-		    meta);
-	else
-		buf_addf(
-		    b, "{\"kind\":\"%sList\",\"apiVersion\":\"%s\",\"metadata\":%s,\"items\":[",
-		    p->res->kind, p->res->api_version, meta);
-	for (size_t i = 0; i < page->n; i++) {
-		buf_adds(b, i ? "," : "");
-		printer_object(p, b, page->at[i]);
-	}
-	buf_adds(b, "]}");
-}
-
-void
-object_list(struct call *c)
-{
-	const char *token = call_query(c, "continue");
-	cleanup_error struct error *e = NULL;
-	cleanup_free char *meta = NULL;
-	struct page page = { 0 };
-	struct selection sel;
-	struct objects all;
-	struct printer p;
-	struct buf b = { 0 };
-	char *after = NULL;
-
-	if (selection_read(&sel, c, &e) < 0) {
-		call_fail(c, e);
-		return;
-	}
-	if (call_flag(c, "watch")) {
-		watch_start(c, &sel);
-		return;
-	}
-	if (*token && !(after = token_read(token, &c->arena))) {
-		call_refuse(c, WHY_BAD_REQUEST, "continue key is not valid");
-		return;
-	}
-	all = selection_slice(&sel, c);
-	page_fill(&page, c, &sel, &all, after ? after_token(&all, after) : 0);
-	meta = list_meta(c, &page);
-	printer_init(&p, c);
-	if (p.form == FORM_TABLE)
-		printer_table(&p, &b, meta, true, page.at, page.n);
-	else
-		print_list(&p, meta, &page, &b);
-	free(page.at);
 	call_json(c, 200, &b);
 }

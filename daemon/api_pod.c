@@ -55,6 +55,7 @@ pod_resize(struct call *c)
 	if (!sent)
 		return;
 	ed.write.resize = true;
+	ed.sub = "resize";
 	edit_put(&ed, resized(live, sent, &c->arena), 200);
 }
 

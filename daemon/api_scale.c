@@ -1,5 +1,7 @@
 /* api_scale.c -- what hangs below an object: scale (autoscaling/v1) and status.
  *
+ * A write to the status is one to the object of which only the status is taken, and of that
+ * what is not kedge's to see (reconcile/write_status.c).
  * A Scale is no object of its own: it is read from a Deployment's or ReplicaSet's fields, and
  * a write to it becomes one to spec.replicas, with the same checks and the same owner.
  */
@@ -61,14 +63,20 @@ scaled(struct api_edit *ed, const struct tree *scale)
 	struct call *c = ed->call;
 	const struct tree *replicas = tree_get(tree_get(scale, "spec"), "replicas");
 	const struct tree *version = tree_get(tree_get(scale, "metadata"), "resourceVersion");
+	struct complaints cs = { .arena = &c->arena };
 	struct members patch, spec, meta;
 	int64_t n = 0;
 
-	if (replicas && (replicas->type != N_INT || !tree_int(replicas->text, &n) || n < 0)) {
+	if (replicas && (replicas->type != N_INT || !tree_int(replicas->text, &n))) {
 		call_refuse(c, WHY_BAD_REQUEST,
-			    "Scale \"%s\" is invalid: spec.replicas: Invalid value: must be "
-			    "greater than or equal to 0",
-			    c->name);
+			    "Scale in version \"v1\" cannot be handled as a Scale: "
+			    "spec.replicas: must be a whole number");
+		return NULL;
+	}
+	if (n < 0) {
+		complain(&cs, 0, 0, "spec.replicas",
+			 "Invalid value: %" PRId64 ": must be greater than or equal to 0", n);
+		call_invalid(c, "autoscaling", "Scale", c->name, &cs);
 		return NULL;
 	}
 	members_open(&spec, &c->arena);
@@ -124,25 +132,38 @@ scale_call(struct call *c)
 	else if (!strcmp(method, "PUT") || !strcmp(method, "PATCH"))
 		scale_write(&ed, *method == 'P' && method[1] == 'A');
 	else
-		call_refuse(c, WHY_METHOD,
-			    "the server does not allow this method on the requested resource");
+		object_no_method(c);
+}
+
+/* What a node, a source or a revision is like, kedge alone sees. */
+static void
+status_call(struct call *c)
+{
+	const char *method = http_method(c->req);
+
+	if (!strcmp(method, "GET") || !strcmp(method, "HEAD"))
+		object_get(c);
+	else if (strcmp(method, "PUT") != 0 && strcmp(method, "PATCH") != 0)
+		object_no_method(c);
+	else if (c->res->id == RES_node || c->res->id == RES_source ||
+		 c->res->id == RES_revision)
+		call_refuse(c, WHY_FORBIDDEN,
+			    "%s \"%s\" is forbidden: status is what kedge sees, and cannot be "
+			    "written",
+			    write_plural(c->res, &c->arena), c->name);
+	else if (!strcmp(method, "PUT"))
+		object_update(c);
+	else
+		object_patch(c);
 }
 
 void
 object_sub(struct call *c)
 {
-	const char *method = http_method(c->req);
-	bool status = !strcmp(c->sub, "status") && schema_field(c->res->schema, "status");
-
 	if (!strcmp(c->sub, "scale") && scales(c->res))
 		scale_call(c);
-	else if (status && (!strcmp(method, "GET") || !strcmp(method, "HEAD")))
-		object_get(c);
-	else if (status)
-		call_refuse(c, WHY_FORBIDDEN,
-			    "%s \"%s\" is forbidden: status is what kedge sees, and cannot be "
-			    "written",
-			    write_plural(c->res, &c->arena), c->name);
+	else if (!strcmp(c->sub, "status") && schema_field(c->res->schema, "status"))
+		status_call(c);
 	else
 		call_refuse(c, WHY_NOT_FOUND,
 			    "the server could not find the requested resource");

@@ -8,48 +8,55 @@ enum { TERMS_MOST = 32 }; /* each is held against each object of a list */
 static const struct {
 	enum resource_id res;    /* RES_NONE: all */
 	const char *path, *real; /* where it is in the object, when that differs */
+	const char *absent;      /* the text of what is not there; NULL: "" */
 } selectable[] = {
-	{ RES_NONE, "metadata.name", NULL },
-	{ RES_NONE, "metadata.namespace", NULL },
-	{ RES_pod, "spec.nodeName", NULL },
-	{ RES_pod, "spec.restartPolicy", NULL },
-	{ RES_pod, "spec.schedulerName", NULL },
-	{ RES_pod, "spec.serviceAccountName", NULL },
-	{ RES_pod, "status.phase", NULL },
-	{ RES_pod, "status.podIP", NULL },
-	{ RES_pod, "status.nominatedNodeName", NULL },
-	{ RES_event, "involvedObject.kind", NULL },
-	{ RES_event, "involvedObject.namespace", NULL },
-	{ RES_event, "involvedObject.name", NULL },
-	{ RES_event, "involvedObject.uid", NULL },
-	{ RES_event, "involvedObject.apiVersion", NULL },
-	{ RES_event, "involvedObject.resourceVersion", NULL },
-	{ RES_event, "involvedObject.fieldPath", NULL },
-	{ RES_event, "reason", NULL },
-	{ RES_event, "reportingComponent", NULL },
-	{ RES_event, "source", "source.component" },
-	{ RES_event, "type", NULL },
-	{ RES_secret, "type", NULL },
-	{ RES_node, "spec.unschedulable", NULL },
-	{ RES_namespace, "status.phase", NULL },
-	{ RES_service, "spec.clusterIP", NULL },
-	{ RES_service, "spec.type", NULL },
-	{ RES_replica_set, "status.replicas", NULL },
-	{ RES_revision, "spec.source", NULL },
-	{ RES_revision, "spec.commit", NULL },
-	{ RES_revision, "status.outcome", NULL },
+	{ RES_NONE, "metadata.name", NULL, NULL },
+	{ RES_NONE, "metadata.namespace", NULL, NULL },
+	{ RES_pod, "spec.nodeName", NULL, NULL },
+	{ RES_pod, "spec.restartPolicy", NULL, NULL },
+	{ RES_pod, "spec.schedulerName", NULL, NULL },
+	{ RES_pod, "spec.serviceAccountName", NULL, NULL },
+	{ RES_pod, "spec.hostNetwork", NULL, "false" },
+	{ RES_pod, "status.phase", NULL, NULL },
+	{ RES_pod, "status.podIP", NULL, NULL },
+	{ RES_pod, "status.podIPs", "",
+	  NULL }, /* taken, and "" in every pod, as in Kubernetes */
+	{ RES_pod, "status.nominatedNodeName", NULL, NULL },
+	{ RES_event, "involvedObject.kind", NULL, NULL },
+	{ RES_event, "involvedObject.namespace", NULL, NULL },
+	{ RES_event, "involvedObject.name", NULL, NULL },
+	{ RES_event, "involvedObject.uid", NULL, NULL },
+	{ RES_event, "involvedObject.apiVersion", NULL, NULL },
+	{ RES_event, "involvedObject.resourceVersion", NULL, NULL },
+	{ RES_event, "involvedObject.fieldPath", NULL, NULL },
+	{ RES_event, "reason", NULL, NULL },
+	{ RES_event, "reportingComponent", NULL, NULL },
+	{ RES_event, "source", "source.component", NULL },
+	{ RES_event, "type", NULL, NULL },
+	{ RES_secret, "type", NULL, NULL },
+	{ RES_node, "spec.unschedulable", NULL, "false" },
+	{ RES_namespace, "status.phase", NULL, NULL },
+	{ RES_service, "spec.clusterIP", NULL, NULL },
+	{ RES_service, "spec.type", NULL, NULL },
+	{ RES_replica_set, "status.replicas", NULL, "0" },
+	{ RES_revision, "spec.source", NULL, NULL },
+	{ RES_revision, "spec.commit", NULL, NULL },
+	{ RES_revision, "status.outcome", NULL, NULL },
 };
 
-static const char *
-path_of(const struct resource *r, const char *name, size_t n)
+static bool
+path_find(struct field_term *t, const struct resource *r, const char *name, size_t n)
 {
 	for (size_t i = 0; i < sizeof selectable / sizeof *selectable; i++) {
 		if (selectable[i].res != RES_NONE && selectable[i].res != r->id)
 			continue;
-		if (strlen(selectable[i].path) == n && !memcmp(selectable[i].path, name, n))
-			return selectable[i].real ? selectable[i].real : selectable[i].path;
+		if (strlen(selectable[i].path) != n || memcmp(selectable[i].path, name, n))
+			continue;
+		t->path = selectable[i].real ? selectable[i].real : selectable[i].path;
+		t->absent = selectable[i].absent ? selectable[i].absent : "";
+		return true;
 	}
-	return NULL;
+	return false;
 }
 
 /* "path=value", "path==value" or "path!=value" */
@@ -71,8 +78,7 @@ term_read(struct field_term *t, const char *text, size_t n, const struct resourc
 			    "invalid field selector: \"%.*s\"; can't understand it", (int)n,
 			    text);
 	value += value[1] == '=' && !t->differs ? 2 : 1;
-	t->path = path_of(r, text, path);
-	if (!t->path)
+	if (!path_find(t, r, text, path))
 		return fail(e, WHY_BAD_REQUEST, "field label not supported: %.*s", (int)path,
 			    text);
 	t->value = arena_strndup(a, value, text + n - value);
@@ -133,7 +139,7 @@ selection_has(const struct selection *s, const struct resource *r, const struct 
 		const struct field_term *t = &s->fields[i];
 		const char *have = schema_text(r->schema, o, t->path, scratch);
 
-		if (!strcmp(have, t->value) == t->differs)
+		if (!strcmp(*have ? have : t->absent, t->value) == t->differs)
 			return false;
 	}
 	return true;

@@ -48,37 +48,71 @@ manager_of(struct call *c)
 	return name;
 }
 
-static bool
-read_fields(struct call *c, enum write_fields *ret)
+static void
+read_fields(struct call *c, enum write_fields *ret, struct complaints *cs)
 {
 	const char *said = call_query(c, "fieldValidation");
 
 	*ret = !strcmp(said, "Strict")   ? FIELDS_STRICT
 	       : !strcmp(said, "Ignore") ? FIELDS_IGNORE
 					 : FIELDS_WARN;
-	if (!*said || *ret != FIELDS_WARN || !strcmp(said, "Warn"))
-		return true;
-	call_refuse(c, WHY_BAD_REQUEST,
-		    "fieldValidation must be Ignore, Warn or Strict, not \"%.50s\"", said);
-	return false;
+	if (*said && *ret == FIELDS_WARN && strcmp(said, "Warn") != 0)
+		complain(cs, 0, 0, "fieldValidation",
+			 "Unsupported value: \"%.50s\": supported values: \"\", \"Ignore\", "
+			 "\"Strict\", \"Warn\"",
+			 said);
+}
+
+static void
+check_patch(struct call *c, struct complaints *cs)
+{
+	bool apply = body_media(c) == MEDIA_APPLY;
+
+	if (apply && !*call_query(c, "fieldManager"))
+		complain(cs, 0, 0, "fieldManager",
+			 "Required value: is required for apply patch");
+	if (!apply && http_query(c->req, "force"))
+		complain(cs, 0, 0, "force",
+			 "Forbidden: may not be specified for non-apply patch");
+}
+
+/* As the API server's ValidateCreateOptions and its fellows; false: it was refused. */
+static bool
+read_options(struct api_edit *ed)
+{
+	struct call *c = ed->call;
+	const char *method = http_method(c->req), *dry = call_query(c, "dryRun");
+	struct complaints cs = { .arena = &c->arena };
+	bool patch = !strcmp(method, "PATCH");
+
+	if (*dry && strcmp(dry, "All") != 0)
+		complain(&cs, 0, 0, "dryRun",
+			 "Unsupported value: []string{\"%.50s\"}: supported values: \"All\"",
+			 dry);
+	if (strlen(ed->manager) > MANAGER_MOST)
+		complain(&cs, 0, 0, "fieldManager", "Too long: may not be more than %d bytes",
+			 MANAGER_MOST);
+	read_fields(c, &ed->write.fields, &cs);
+	if (patch)
+		check_patch(c, &cs);
+	if (cs.errors)
+		call_invalid(c, OPTIONS_GROUP,
+			     patch                       ? "PatchOptions"
+			     : !strcmp(method, "PUT")    ? "UpdateOptions"
+			     : !strcmp(method, "DELETE") ? "DeleteOptions"
+							 : "CreateOptions",
+			     "", &cs);
+	return !cs.errors;
 }
 
 bool
 edit_open(struct api_edit *ed, struct call *c)
 {
-	const char *dry = call_query(c, "dryRun");
-
-	*ed = (struct api_edit){ .call = c, .manager = manager_of(c), .dry = *dry };
-	if (*dry && strcmp(dry, "All") != 0) {
-		call_refuse(c, WHY_BAD_REQUEST, "dryRun must be All, not \"%.50s\"", dry);
-		return false;
-	}
-	if (strlen(ed->manager) > MANAGER_MOST) {
-		call_refuse(c, WHY_BAD_REQUEST, "fieldManager: may not be more than %d bytes",
-			    MANAGER_MOST);
-		return false;
-	}
-	if (!read_fields(c, &ed->write.fields))
+	*ed = (struct api_edit){ .call = c,
+				 .manager = manager_of(c),
+				 .sub = c->sub,
+				 .dry = *call_query(c, "dryRun") };
+	if (!read_options(ed))
 		return false;
 	ed->snap = (struct snapshot){ .now = call_now(c),
 				      .settings = c->api->settings,
@@ -97,6 +131,7 @@ edit_open(struct api_edit *ed, struct call *c)
 	ed->write.res = c->res;
 	ed->write.ns = c->res->namespaced ? c->ns : "";
 	ed->write.name = c->name;
+	ed->write.status = !strcmp(c->sub, "status");
 	ed->write.s = &ed->snap;
 	ed->write.a = &c->arena;
 	ed->write.notes = &c->security;
@@ -161,16 +196,6 @@ edit_answer(struct api_edit *ed, int code, const struct object *o)
 	call_json(ed->call, code, &b);
 }
 
-static void
-put_cause(struct buf *b, const char *reason, const char *message, const char *field)
-{
-	buf_addf(b, "%s{\"reason\":\"%s\",\"message\":", b->len ? "," : "", reason);
-	json_quote(b, message);
-	buf_adds(b, ",\"field\":");
-	json_quote(b, field ? field : "");
-	buf_addc(b, '}');
-}
-
 /* A Status that names the kind, not the plural, and has a cause for each field. */
 static void
 answer_invalid(struct api_edit *ed, const struct error *e)
@@ -180,11 +205,12 @@ answer_invalid(struct api_edit *ed, const struct error *e)
 	cleanup_buf struct buf causes = { 0 };
 	struct buf b = { 0 };
 
-	for (const struct complaint *c = w->cs.first; c; c = c->next)
-		if (!c->warning)
-			put_cause(&causes, complaint_reason(c->kind), c->text, c->field);
-	if (!causes.len)
-		put_cause(&causes, "FieldValueInvalid", error_text(e), "patch");
+	causes_print(&w->cs, &causes);
+	if (!causes.len) {
+		buf_adds(&causes, "{\"reason\":\"FieldValueInvalid\",\"message\":");
+		json_quote(&causes, error_text(e));
+		buf_adds(&causes, ",\"field\":\"patch\"}");
+	}
 	buf_adds(&b, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"
 		     "\"status\":\"Failure\",\"message\":");
 	json_quote(&b, error_text(e));
@@ -263,12 +289,13 @@ edit_dry(struct api_edit *ed)
 	struct object_meta *m = ed->write.obj->metadata;
 
 	if (ed->write.live) {
-		m->generation += object_spec_differs(ed->write.live, ed->write.obj);
+		m->generation += object_is_numbered(ed->write.res) &&
+				 object_spec_differs(ed->write.live, ed->write.obj);
 		return;
 	}
 	m->uid = store_new_uid(&ed->call->arena);
 	m->creationTimestamp = ed->snap.now - ed->snap.now % 1000;
-	m->generation = schema_field(ed->write.res->schema, "spec") ? 1 : 0;
+	m->generation = object_is_numbered(ed->write.res);
 }
 
 /* The last finalizer of what is being deleted was taken away: now it goes. */
@@ -287,7 +314,7 @@ edit_own(struct api_edit *ed)
 	struct write *w = &ed->write;
 	struct object_meta *m = w->obj->metadata;
 	struct arena *a = &ed->call->arena;
-	struct managed_by by = { w->res, ed->manager, ed->snap.now };
+	struct managed_by by = { w->res, ed->manager, ed->snap.now, ed->sub };
 
 	if (ed->applied)
 		m->managedFields = ed->applied->managed;
@@ -295,6 +322,20 @@ edit_own(struct api_edit *ed)
 		m->managedFields = managed_update(&by, m->managedFields,
 						  w->live ? object_tree(w->live, a) : NULL,
 						  object_tree(w->obj, a), a);
+}
+
+/* A dry run is refused as what is stored is. */
+static bool
+dry_clash(struct api_edit *ed)
+{
+	const struct write *w = &ed->write;
+	const char *name = w->obj->metadata->name;
+
+	if (!ed->dry || w->live || !store_find(ed->call->api->store, w->res->id, w->ns, name))
+		return false;
+	call_refuse(ed->call, WHY_EXISTS, "%s \"%s\" already exists",
+		    write_plural(w->res, &ed->call->arena), name);
+	return true;
 }
 
 static void
@@ -314,6 +355,8 @@ store_it(struct api_edit *ed, int code)
 		edit_answer(ed, code, w->live);
 		return;
 	}
+	if (dry_clash(ed))
+		return;
 	if (lets_go(w)) {
 		a.verb = ACT_FORGET;
 		a.body = NULL;
@@ -361,8 +404,8 @@ edit_put(struct api_edit *ed, const struct tree *body, int code)
 /* ---- routes ---- */
 
 /* These are kedge's to make; of a node labels, annotations, taints and cordoning are free. */
-static bool
-writable(struct call *c, bool make)
+bool
+edit_allowed(struct call *c, bool make)
 {
 	enum resource_id id = c->res->id;
 
@@ -380,7 +423,7 @@ object_create(struct call *c)
 	struct api_edit ed;
 	struct tree *body;
 
-	if (!writable(c, true) || !edit_open(&ed, c))
+	if (!edit_allowed(c, true) || !edit_open(&ed, c))
 		return;
 	if (c->res->namespaced && !*c->ns) {
 		call_refuse(c, WHY_METHOD,
@@ -412,7 +455,7 @@ object_update(struct call *c)
 	struct api_edit ed;
 	struct tree *body;
 
-	if (!writable(c, false) || !edit_open(&ed, c) || !find_live(&ed))
+	if (!edit_allowed(c, false) || !edit_open(&ed, c) || !find_live(&ed))
 		return;
 	body = body_read(&ed);
 	if (body)
@@ -426,11 +469,11 @@ object_patch(struct call *c)
 	struct tree *body;
 
 	if (body_media(c) == MEDIA_APPLY) {
-		if (writable(c, false) && edit_open(&ed, c))
+		if (edit_allowed(c, false) && edit_open(&ed, c))
 			apply_patch(&ed);
 		return;
 	}
-	if (!writable(c, false) || !edit_open(&ed, c) || !find_live(&ed))
+	if (!edit_allowed(c, false) || !edit_open(&ed, c) || !find_live(&ed))
 		return;
 	body = body_patched(&ed, object_tree(ed.write.live, &c->arena));
 	if (body)

@@ -25,6 +25,7 @@ struct api_edit {
 	struct snapshot snap;
 	struct write write;
 	const char *manager;                 /* fieldManager, or the client's name */
+	const char *sub;                     /* "status" of NAME/status; "" */
 	const struct managed_apply *applied; /* by server-side apply; NULL: otherwise */
 	bool dry;                            /* dryRun=All: everything but the writing */
 	/* The commit for what Git states, which is made: only the rest is written; or NULL. */
@@ -35,6 +36,8 @@ struct api_edit {
 	void (*answer)(struct api_edit *, const struct object *);
 };
 
+/* May objects of this kind be changed, or made, over the API?  False: it was refused. */
+bool edit_allowed(struct call *, bool make);
 /* False: the question makes no sense, and was answered so. */
 bool edit_open(struct api_edit *, struct call *);
 /* Checks `body` as what the object shall be, stores it, and answers with it (`code`). */

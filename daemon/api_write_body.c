@@ -89,10 +89,24 @@ refuse_many(struct call *c, size_t values)
 	return true;
 }
 
+static void
+note_twice(void *ctx, const char *path)
+{
+	struct api_edit *ed = ctx;
+	struct strs *l = &ed->write.doubled;
+	const char **at = arena_alloc(&ed->call->arena, (l->n + 1) * sizeof *at);
+
+	if (l->n)
+		memcpy(at, l->at, l->n * sizeof *at);
+	at[l->n++] = arena_strdup(&ed->call->arena, path);
+	l->at = at;
+}
+
 /* One document of JSON or YAML; NULL was answered. */
 static struct tree *
-read_text(struct call *c, bool yaml)
+read_text(struct api_edit *ed, bool yaml)
 {
+	struct call *c = ed->call;
 	const struct buf *body = http_body(c->req);
 	struct complaints cs = { .arena = &c->arena };
 	struct tree *t = NULL;
@@ -108,7 +122,7 @@ read_text(struct call *c, bool yaml)
 		return NULL;
 	if (body->len)
 		t = yaml ? yaml_read(body->at, body->len, &c->arena, &cs)
-			 : json_read(body->at, body->len, &c->arena, &cs);
+			 : json_read_twice(body->at, body->len, &c->arena, &cs, note_twice, ed);
 	if (t && !cs.errors && !t->next)
 		return yaml && refuse_many(c, tree_count(t)) ? NULL : t;
 	call_refuse(c, WHY_BAD_REQUEST, "the body cannot be read as %s: %s",
@@ -153,7 +167,7 @@ body_read_kind(struct api_edit *ed, const struct kind *k)
 	if (m == MEDIA_PROTOBUF)
 		return read_proto(ed, k);
 	if (m == MEDIA_JSON || m == MEDIA_YAML)
-		return read_text(ed->call, m == MEDIA_YAML);
+		return read_text(ed, m == MEDIA_YAML);
 	refuse_media(ed->call, MEDIA_JSON, MEDIA_PROTOBUF);
 	return NULL;
 }
@@ -173,7 +187,7 @@ body_read_yaml(struct api_edit *ed)
 
 	while (n < body->len && strchr(" \t\r\n", body->at[n]))
 		n++;
-	return read_text(ed->call, n < body->len && body->at[n] != '{');
+	return read_text(ed, n < body->len && body->at[n] != '{');
 }
 
 struct tree *
@@ -189,7 +203,7 @@ body_patched(struct api_edit *ed, const struct tree *live)
 		refuse_media(c, MEDIA_JSON_PATCH, MEDIA_APPLY);
 		return NULL;
 	}
-	patch = read_text(c, false);
+	patch = read_text(ed, false);
 	if (!patch)
 		return NULL;
 	if (m == MEDIA_MERGE_PATCH && patch->type != N_MAP)
@@ -246,6 +260,7 @@ bool
 delete_options_of(struct api_edit *ed, const struct tree *t, struct api_deletion *o)
 {
 	struct call *c = ed->call;
+	struct complaints cs = { .arena = &c->arena };
 	const struct tree *pre, *orphan;
 
 	pre = tree_get(t, "preconditions");
@@ -253,9 +268,6 @@ delete_options_of(struct api_edit *ed, const struct tree *t, struct api_deletion
 	o->grace =
 	    seconds(option(t, "gracePeriodSeconds", call_query(c, "gracePeriodSeconds")));
 	o->policy = option(t, "propagationPolicy", call_query(c, "propagationPolicy"));
-	if (!*o->policy && ((orphan && orphan->type == N_BOOL && tree_true(orphan)) ||
-			    call_flag(c, "orphanDependents")))
-		o->policy = "Orphan";
 	o->uid = option(pre, "uid", "");
 	o->version = option(pre, "resourceVersion", "");
 	for (const struct tree *d = tree_get(t, "dryRun"); d; d = NULL)
@@ -265,12 +277,22 @@ delete_options_of(struct api_edit *ed, const struct tree *t, struct api_deletion
 			    "gracePeriodSeconds must be a number of seconds");
 		return false;
 	}
-	if (!is_policy(o->policy)) {
-		call_refuse(c, WHY_BAD_REQUEST,
-			    "propagationPolicy must be Background, Foreground or Orphan, not "
-			    "\"%.50s\"",
-			    o->policy);
+	if (!is_policy(o->policy))
+		complain(&cs, 0, 0, "propagationPolicy",
+			 "Unsupported value: \"%.50s\": supported values: \"Foreground\", "
+			 "\"Background\", \"Orphan\", \"nil\"",
+			 o->policy);
+	else if (*o->policy && (orphan || http_query(c->req, "orphanDependents")))
+		complain(&cs, 0, 0, "propagationPolicy",
+			 "Invalid value: \"%s\": orphanDependents and deletionPropagation "
+			 "cannot be both set",
+			 o->policy);
+	if (cs.errors) {
+		call_invalid(c, OPTIONS_GROUP, "DeleteOptions", "", &cs);
 		return false;
 	}
+	if (!*o->policy && ((orphan && orphan->type == N_BOOL && tree_true(orphan)) ||
+			    call_flag(c, "orphanDependents")))
+		o->policy = "Orphan";
 	return true;
 }

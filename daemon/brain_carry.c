@@ -58,6 +58,19 @@ delete_other(struct brain *b, const struct resource *res, const struct action *a
 	return store_update(b->store, o, e) == 0;
 }
 
+/* Who is leaving already can only be asked to be quicker; the time counts from the first time
+ * that it was asked, as in Kubernetes. */
+static void
+mark_leaving(struct object_meta *m, int64_t grace)
+{
+	int64_t since = m->deletionTimestamp
+			    ? m->deletionTimestamp - m->deletionGracePeriodSeconds * 1000
+			    : now_ms();
+
+	m->deletionGracePeriodSeconds = grace;
+	m->deletionTimestamp = since + grace * 1000;
+}
+
 /* A pod goes through the promise of an ordered end; all else vanishes at once. */
 static bool
 carry_delete(struct brain *b, const struct action *a, struct error **e)
@@ -73,12 +86,12 @@ carry_delete(struct brain *b, const struct action *a, struct error **e)
 	if (res->id != RES_pod)
 		return delete_other(b, res, a, e);
 	old = store_find(b->store, RES_pod, a->ns, a->name);
-	if (!old || old->metadata->deletionTimestamp)
+	if (!old || (old->metadata->deletionTimestamp &&
+		     (!a->to || a->to >= old->metadata->deletionGracePeriodSeconds)))
 		return false;
 	pod = object_clone(old, &arena);
 	grace = a->to ? a->to : pod->spec->terminationGracePeriodSeconds;
-	pod->metadata->deletionGracePeriodSeconds = grace;
-	pod->metadata->deletionTimestamp = now_ms() + grace * 1000;
+	mark_leaving(pod->metadata, grace);
 	return store_update(b->store, pod, e) == 0;
 }
 
@@ -146,6 +159,7 @@ static bool
 carry_note(struct brain *b, struct action *a)
 {
 	struct pod_row *row;
+	int64_t by;
 
 	switch (a->verb) {
 	case ACT_START:
@@ -153,9 +167,12 @@ carry_note(struct brain *b, struct action *a)
 		return true;
 	case ACT_STOP:
 		row = seen_row(b, ((const struct stop_args *)a->body)->uid);
-		if (!row || !strcmp(row->seen->state, "stopping"))
+		by = now_ms() + a->to * 1000;
+		if (!row || (!strcmp(row->seen->state, "stopping") && row->seen->stopBy &&
+			     by >= row->seen->stopBy))
 			return !row;
 		row->seen->state = "stopping";
+		row->seen->stopBy = by;
 		return true;
 	case ACT_ADD:
 		seen_added(b, a);

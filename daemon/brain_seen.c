@@ -80,6 +80,7 @@ seen_pod(struct brain *b, const struct pod_seen *seen)
 			full.ip = pod->status->podIP;
 	}
 	full.filesAgain = was ? was->seen->filesAgain : 0;
+	full.stopBy = was ? was->seen->stopBy : 0;
 	unmade = was ? was->unmade : 0;
 	event_of_pod(b, was ? was->seen : NULL, &full);
 	seen_put(b, &full, was && was->draining && !full.drained,

@@ -127,7 +127,10 @@ cli_ask(struct cli_call *c, const char *method, const char *path, const char *ac
 	transfer_open(&t, c, path, accept);
 	curl_easy_setopt(t.curl, CURLOPT_CUSTOMREQUEST, method);
 	if (body) {
-		t.headers = curl_slist_append(t.headers, "Content-Type: application/json");
+		t.headers = curl_slist_append(
+		    t.headers, strcmp(method, "PATCH") != 0
+				   ? "Content-Type: application/json"
+				   : "Content-Type: application/strategic-merge-patch+json");
 		curl_easy_setopt(t.curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
 		curl_easy_setopt(t.curl, CURLOPT_POSTFIELDS, body);
 	}

@@ -22,6 +22,8 @@
  * thousand pods are not worth the memory.  Not of what watchers had no chance to read. */
 enum { RING_BYTES = 1024 * 1024, RING_LEAST = 64 };
 enum { MARKS = 96 }; /* a new object's uid and resourceVersion */
+/* Versions that a start leaves out: more than a life can have given out unwritten. */
+enum { LEAP = 1 << 20 };
 
 struct held {
 	struct arena arena;
@@ -411,6 +413,17 @@ load_note(void *ctx, const char *key, const char *value)
 	free(map_put(&s->notes, key, xstrdup(value)));
 }
 
+/* An earlier life may have told of changes that the disk never had.  Their versions are not
+ * given out again with others: whoever watches from one of them is told to list anew.  A disk
+ * that takes nothing is no reason not to start; what is written then is refused. */
+static void
+leap(struct store *s)
+{
+	s->version += LEAP;
+	if (disk_begin(s->disk, NULL) < 0 || disk_end(s->disk, s->version, NULL) < 0)
+		disk_undo(s->disk);
+}
+
 int
 store_open(const char *path, struct store **ret, struct error **e)
 {
@@ -425,6 +438,7 @@ store_open(const char *path, struct store **ret, struct error **e)
 			store_close(s);
 			return -1;
 		}
+		leap(s);
 	}
 	s->oldest = s->told = s->told_before = s->version;
 	*ret = s;
@@ -509,7 +523,7 @@ store_create(struct store *s, const void *obj, int64_t now, struct error **e)
 	m->uid = store_new_uid(&h->arena);
 	/* Whole seconds, as it will be read back. */
 	m->creationTimestamp = now - now % 1000;
-	m->generation = schema_field(r->schema, "spec") ? 1 : 0;
+	m->generation = object_is_numbered(r);
 	give_version(s, h);
 	table_insert(t, i, h);
 	ring_add(s, CHANGE_ADDED, r->id, held_ref(h), NULL);
@@ -570,7 +584,7 @@ store_update(struct store *s, const void *obj, struct error **e)
 	m = h->obj->metadata;
 	meta_keep(m, was);
 	m->uid = arena_strdup(&h->arena, was->uid);
-	if (object_spec_differs(h->obj, t->at[i]))
+	if (object_is_numbered(r) && object_spec_differs(h->obj, t->at[i]))
 		m->generation++;
 	give_version(s, h);
 	ring_add(s, CHANGE_MODIFIED, r->id, held_ref(h), t->held[i]);

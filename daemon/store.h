@@ -46,12 +46,16 @@ struct change {
 	const struct object
 	    *obj; /* for DELETED the last state, with the version of the deletion */
 	const struct object
-	    *was; /* for MODIFIED: the one before (selectors may stop matching) */
+	    *was; /* not for ADDED: the one before (selectors may stop matching) */
 };
 /* The first change after `version`, or NULL when there is none yet.
  * WHY_EXPIRED (410 Gone) when the ring no longer reaches back that far. */
 int store_next(const struct store *, uint64_t version, const struct change **ret,
 	       struct error **);
+/* store_past.c: the objects of a kind as of `version`, valid until the next write.
+ * WHY_EXPIRED as store_next. */
+int store_past(const struct store *, enum resource_id, uint64_t version, struct arena *,
+	       struct objects *ret, struct error **);
 /* Called after every store_commit that changed something. */
 void store_on_change(struct store *, void (*fn)(void *ctx), void *ctx);
 void store_off_change(struct store *, void (*fn)(void *ctx), void *ctx);

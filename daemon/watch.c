@@ -85,7 +85,17 @@ add_everything(struct watch *w, struct buf *out)
 	w->all_first = false;
 }
 
-/* An object that stops being selected is deleted as far as this client can see. */
+/* An object that stops being selected is deleted as far as this client can see: the one that it
+ * knew, at the version of the change. */
+static void
+add_leaving(struct watch *w, const struct change *ch, struct buf *out, struct arena *scratch)
+{
+	struct object *o = object_clone(ch->was, scratch);
+
+	o->metadata->resourceVersion = ch->obj->metadata->resourceVersion;
+	add_event(w, out, "DELETED", o);
+}
+
 static void
 add_change(struct watch *w, const struct change *ch, struct buf *out)
 {
@@ -103,7 +113,7 @@ add_change(struct watch *w, const struct change *ch, struct buf *out)
 	} else if (is) {
 		add_event(w, out, was ? "MODIFIED" : "ADDED", ch->obj);
 	} else if (was) {
-		add_event(w, out, "DELETED", ch->obj);
+		add_leaving(w, ch, out, &scratch);
 	}
 }
 

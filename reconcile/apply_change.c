@@ -98,6 +98,47 @@ check_type(const struct change *c, const struct secret *live, const struct secre
 					    new->type, live->type));
 }
 
+static void
+check_address_type(const struct change *c, const struct endpoint_slice *live,
+		   const struct endpoint_slice *new)
+{
+	if (!str_is(live->addressType, new->addressType))
+		apply_complain(c->c, c->m, "addressType",
+			       arena_printf(c->a, "Invalid value: \"%s\": field is immutable",
+					    new->addressType));
+}
+
+static bool
+same_words(const struct strs *a, const struct strs *b)
+{
+	bool same = true;
+
+	for (size_t i = 0; i < a->n; i++)
+		same = same && strs_has(b, a->at[i]);
+	for (size_t i = 0; i < b->n; i++)
+		same = same && strs_has(a, b->at[i]);
+	return same;
+}
+
+/* What a quota counts is what it is. */
+static void
+check_scopes(const struct change *c, const struct resource_quota *live,
+	     const struct resource_quota *new)
+{
+	static const struct strs none;
+	const struct strs *was = live->spec ? &live->spec->scopes : &none,
+			  *is = new->spec ? &new->spec->scopes : &none;
+	cleanup_buf struct buf list = { 0 };
+
+	if (same_words(was, is))
+		return;
+	for (size_t i = 0; i < is->n; i++)
+		buf_addf(&list, "%s\"%s\"", i ? "," : "", is->at[i]);
+	apply_complain(
+	    c->c, c->m, "spec.scopes",
+	    arena_printf(c->a, "Invalid value: [%s]: field is immutable", buf_text(&list)));
+}
+
 void
 apply_change_check(struct snapshot *s, struct complaints *cs, const struct manifest *m,
 		   const void *live, const void *new, struct arena *a)
@@ -132,6 +173,12 @@ apply_change_check(struct snapshot *s, struct complaints *cs, const struct manif
 		frozen =
 		    tl->immutable && (!tn->immutable || !pairs_equal(&tl->data, &tn->data));
 		check_type(&c, tl, tn);
+		break;
+	case RES_endpoint_slice:
+		check_address_type(&c, live, new);
+		break;
+	case RES_resource_quota:
+		check_scopes(&c, live, new);
 		break;
 	default:
 		apply_storage_check(s, cs, m, live, new);

@@ -1,12 +1,13 @@
 /* json.c -- JSON to trees, through jansson: for the API and the store. */
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/map.h"
 #include "tree.h"
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_DEPTH = 100 };
+enum { MOST_DEPTH = 100, MOST_TWICE = 100 };
 
 static struct tree *read_value(const json_t *, int depth, struct arena *);
 
@@ -72,6 +73,125 @@ read_value(const json_t *v, int depth, struct arena *a)
 		t->text = "null";
 		break;
 	}
+	return t;
+}
+
+/* ---- what is said twice ---- */
+
+/* Over text that jansson has read without a complaint. */
+struct scan {
+	const char *at, *end;
+	struct buf path;
+	struct arena *arena;
+	json_twice_fn *twice;
+	void *ctx;
+	int n;
+};
+
+static void scan_value(struct scan *);
+
+static void
+skip_space(struct scan *s)
+{
+	while (s->at < s->end && strchr(" \t\r\n", *s->at))
+		s->at++;
+}
+
+/* `"a\u0062"` as it means: "ab". */
+static const char *
+scan_string(struct scan *s)
+{
+	const char *from = s->at++;
+	bool escaped = false;
+	const char *text;
+	json_t *v;
+
+	for (; *s->at != '"'; s->at += *s->at == '\\' ? 2 : 1)
+		escaped |= *s->at == '\\';
+	s->at++;
+	if (!escaped)
+		return arena_strndup(s->arena, from + 1, (size_t)(s->at - from) - 2);
+	v = json_loadb(from, (size_t)(s->at - from), JSON_DECODE_ANY, NULL);
+	text = arena_strdup(s->arena, v ? json_string_value(v) : "");
+	json_decref(v);
+	return text;
+}
+
+static void
+scan_member(struct scan *s, struct map *keys)
+{
+	const char *key = scan_string(s);
+	const void *was = map_put(keys, key, s);
+
+	buf_addf(&s->path, "%s%.300s", s->path.len ? "." : "", key);
+	if (was) /* which is not told again */
+		map_put(keys, key, &s->path);
+	if (was == s && s->n++ < MOST_TWICE)
+		s->twice(s->ctx, buf_text(&s->path));
+	skip_space(s);
+	s->at++; /* : */
+	scan_value(s);
+}
+
+/* From the bracket to its fellow. */
+static void
+scan_kids(struct scan *s, bool object)
+{
+	struct map keys = { 0 };
+	size_t len = s->path.len, i = 0;
+
+	do {
+		s->at++; /* the bracket, or a comma */
+		skip_space(s);
+		if (*s->at == '}' || *s->at == ']')
+			break;
+		if (object) {
+			scan_member(s, &keys);
+		} else {
+			buf_addf(&s->path, "[%zu]", i++);
+			scan_value(s);
+		}
+		s->path.len = len;
+		skip_space(s);
+	} while (*s->at == ',');
+	s->at++;
+	map_done(&keys);
+}
+
+static void
+scan_value(struct scan *s)
+{
+	skip_space(s);
+	if (*s->at == '{' || *s->at == '[')
+		scan_kids(s, *s->at == '{');
+	else if (*s->at == '"')
+		scan_string(s);
+	else
+		while (s->at < s->end && !strchr(" \t\r\n,]}", *s->at))
+			s->at++;
+}
+
+/* ---- reading ---- */
+
+struct tree *
+json_read_twice(const char *text, size_t len, struct arena *a, struct complaints *cs,
+		json_twice_fn *twice, void *ctx)
+{
+	struct scan s = { text, text + len, { 0 }, a, twice, ctx, 0 };
+	json_error_t why = { 0 };
+	json_t *v = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+	bool some = !v && json_error_code(&why) == json_error_duplicate_key;
+	struct tree *t;
+
+	if (some)
+		v = json_loadb(text, len, JSON_DECODE_ANY, NULL);
+	t = v ? read_value(v, 1, a) : NULL;
+	json_decref(v);
+	if (!t)
+		return json_read(text, len, a, cs); /* it says what is wrong */
+	if (some)
+		scan_value(&s);
+	buf_done(&s.path);
 	return t;
 }
 

@@ -14,7 +14,7 @@ enum {
 };
 
 struct entry {
-	const char *manager, *operation, *time;
+	const char *manager, *operation, *subresource, *time;
 	struct tree *set;
 };
 
@@ -92,6 +92,7 @@ merge_oldest(struct entry **at, size_t of, size_t n, struct arena *a)
 	at[0]->set = fieldset_union_all(sets, n, a);
 	at[0]->manager = "ancient-changes";
 	at[0]->operation = "Update";
+	at[0]->subresource = "";
 	at[0]->time = at[n - 1]->time;
 }
 
@@ -126,6 +127,7 @@ entries_read(const char *managed, struct arena *a)
 		if (is_entry(kid))
 			l.at[l.n++] = (struct entry){ tree_text(kid, "manager", ""),
 						      tree_text(kid, "operation", ""),
+						      tree_text(kid, "subresource", ""),
 						      tree_text(kid, "time", ""),
 						      tree_copy(tree_get(kid, "fieldsV1"), a) };
 	cap_entries(&l, a);
@@ -156,10 +158,20 @@ entries_print(const struct entries *l, const struct entry *mine, const struct ma
 		tree_quote(e->time, &b);
 		buf_adds(&b, ",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":");
 		tree_json(e->set ? e->set : tree_empty(N_MAP, a), &b);
+		if (*e->subresource) {
+			buf_adds(&b, ",\"subresource\":");
+			tree_quote(e->subresource, &b);
+		}
 		buf_addc(&b, '}');
 	}
 	buf_addc(&b, ']');
 	return arena_strdup(a, buf_text(&b));
+}
+
+static const char *
+sub_of(const struct managed_by *by)
+{
+	return by->subresource ? by->subresource : "";
 }
 
 /* The manager's own, made when there is none. */
@@ -168,9 +180,10 @@ entry_of(struct entries *l, const struct managed_by *by, const char *operation)
 {
 	for (size_t i = 0; i < l->n; i++)
 		if (!strcmp(l->at[i].manager, by->manager) &&
-		    !strcmp(l->at[i].operation, operation))
+		    !strcmp(l->at[i].operation, operation) &&
+		    !strcmp(l->at[i].subresource, sub_of(by)))
 			return &l->at[i];
-	l->at[l->n] = (struct entry){ by->manager, operation, "", NULL };
+	l->at[l->n] = (struct entry){ by->manager, operation, sub_of(by), "", NULL };
 	return &l->at[l->n++];
 }
 
@@ -210,15 +223,37 @@ all_but(const struct entries *l, const struct entry *mine, struct arena *a)
 	return fieldset_union_all(sets, n, a);
 }
 
+/* What `is` has that `was` (NULL: nothing) has otherwise.  Nobody owns a status but who writes
+ * to it as such. */
+static struct tree *
+changed_by(const struct managed_by *by, const struct tree *was, const struct tree *is,
+	   struct arena *a)
+{
+	const struct kind *k = by->res->schema;
+	const struct tree *status = tree_get(is, "status");
+	struct tree *set = fieldset_changed(k, was, is, a), *below;
+	struct members m;
+
+	if (strcmp(sub_of(by), "status") != 0 || !status || status->type != N_MAP)
+		return set;
+	below = fieldset_changed(schema_field(k, "status")->of(), tree_get(was, "status"),
+				 status, a);
+	if (fieldset_empty(below))
+		return set;
+	members_open(&m, a);
+	members_add_all(&m, set);
+	members_put(&m, "f:status", below);
+	return members_close(&m, N_MAP);
+}
+
 const char *
 managed_update(const struct managed_by *by, const char *managed, const struct tree *was,
 	       const struct tree *is, struct arena *a)
 {
-	const struct kind *k = by->res->schema;
 	struct entries l = entries_read(managed, a);
-	struct tree *changed = fieldset_changed(k, was, is, a);
-	struct tree *all = fieldset_changed(k, NULL, is, a);
-	struct tree *before = was ? fieldset_changed(k, NULL, was, a) : NULL;
+	struct tree *changed = changed_by(by, was, is, a);
+	struct tree *all = changed_by(by, NULL, is, a);
+	struct tree *before = was ? changed_by(by, NULL, was, a) : NULL;
 	struct tree *removed = before ? fieldset_minus(before, all, a) : NULL;
 	struct entry *mine = entry_of(&l, by, "Update");
 
@@ -243,7 +278,7 @@ struct said {
 	const struct managed_by *by;
 };
 
-/* conflict with "kubectl-edit" using apps/v1 at 2026-11-20T11:08:52Z */
+/* conflict with "kubectl" with subresource "scale" using apps/v1 at 2026-11-20T11:08:52Z */
 static void
 put_conflict(void *ctx, const char *path)
 {
@@ -251,9 +286,11 @@ put_conflict(void *ctx, const char *path)
 	bool update = !strcmp(s->e->operation, "Update");
 
 	s->cs->path = s->e->manager;
-	complain(s->cs, 0, 0, path, "conflict with \"%s\"%s%s%s%s", s->e->manager,
-		 update ? " using " : "", update ? s->by->res->api_version : "",
-		 update && *s->e->time ? " at " : "", update ? s->e->time : "");
+	complain(s->cs, 0, 0, path, "conflict with \"%s\"%s%s%s%s%s%s%s", s->e->manager,
+		 *s->e->subresource ? " with subresource \"" : "", s->e->subresource,
+		 *s->e->subresource ? "\"" : "", update ? " using " : "",
+		 update ? s->by->res->api_version : "", update && *s->e->time ? " at " : "",
+		 update ? s->e->time : "");
 }
 
 /* What others own of what would change. */
@@ -288,9 +325,8 @@ managed_apply(const struct managed_by *by, const char *managed, const struct tre
 	const struct kind *k = by->res->schema;
 	struct entries l = entries_read(managed, a);
 	struct entry *mine = entry_of(&l, by, "Apply");
-	struct tree *states = fieldset_changed(k, NULL, applied, a);
-	struct tree *changed =
-	    fieldset_common(fieldset_changed(k, live, applied, a), states, a);
+	struct tree *states = changed_by(by, NULL, applied, a);
+	struct tree *changed = fieldset_common(changed_by(by, live, applied, a), states, a);
 	struct tree *others, *gone;
 	bool same;
 

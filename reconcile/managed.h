@@ -1,6 +1,7 @@
 /* managed.h -- who wrote which field: metadata.managedFields and server-side apply.
  *
- * Pure.  The list is kept as Kubernetes keeps it: one entry for each manager and operation.
+ * Pure.  The list is kept as Kubernetes keeps it: one entry for each manager, operation
+ * and subresource.
  * Whoever applies owns all that they state, others own what they changed; a value that
  * somebody else owns can only be applied over with force.
  */
@@ -12,6 +13,8 @@ struct managed_by {
 	const struct resource *res;
 	const char *manager;
 	int64_t now; /* ms since 1970 */
+	const char
+	    *subresource; /* "status", whose fields are owned only then; NULL, "": none */
 };
 
 /* Is it a list of such entries?  A client may send one back. */

@@ -179,6 +179,23 @@ object_owned_by(const void *obj, const char *uid)
 }
 
 bool
+object_is_numbered(const struct resource *r)
+{
+	switch (r->id) {
+	case RES_limit_range:
+	case RES_namespace:
+	case RES_node:
+	case RES_persistent_volume:
+	case RES_persistent_volume_claim:
+	case RES_resource_quota:
+	case RES_service:
+		return false;
+	default:
+		return schema_field(r->schema, "spec") != NULL;
+	}
+}
+
+bool
 object_spec_differs(const void *a, const void *b)
 {
 	const struct field *f = schema_field(resource_of(a)->schema, "spec");

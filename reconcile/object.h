@@ -51,7 +51,9 @@ void object_json(const void *obj, struct buf *);
 struct tree *object_tree(const void *obj, struct arena *); /* the same, to be walked */
 /* A new object of this kind with metadata, apiVersion and kind filled in. */
 void *object_new(enum resource_id, const char *ns, const char *name, struct arena *);
-/* Does their spec differ?  That is what raises the generation. */
+/* Have objects of this kind a generation?  Of those with a spec, not all have in Kubernetes. */
+bool object_is_numbered(const struct resource *);
+/* Does their spec differ?  That is what raises it. */
 bool object_spec_differs(const void *a, const void *b);
 int object_compare(const void *a, const void *b); /* by namespace, then name */
 

@@ -41,7 +41,7 @@ unescaped(struct job *j, const char *s, size_t n)
 	return out;
 }
 
-/* Where in a list: "0", "1", but not "01" or "-1"; -1: this is no index. */
+/* Where in a list: "0", "1", but not "01"; -1: this is no index. */
 static long
 index_of(const char *key)
 {
@@ -52,11 +52,25 @@ index_of(const char *key)
 	return strtol(key, NULL, 10);
 }
 
-/* The link that holds the member, or the end of the list. */
-static struct tree **
-link_of(struct job *j, struct tree *parent, const char *key)
+/* The same, and "-1" is the last, as Kubernetes has it; `more`: places beyond those there are.
+ */
+static long
+place_of(struct job *j, const struct tree *list, const char *key, size_t more)
 {
-	long i = parent->type == N_LIST ? index_of(key) : -1;
+	long back = *key == '-' ? index_of(key + 1) : -1;
+	size_t n;
+
+	if (back < 0)
+		return index_of(key);
+	n = tree_kids(list) + more;
+	j->steps += n;
+	return !back ? 0 : (size_t)back > n ? -1 : (long)n - back;
+}
+
+/* The link that holds the member, or the i-th of a list; or its end. */
+static struct tree **
+link_at(struct job *j, struct tree *parent, const char *key, long i)
+{
 	struct tree **at = &parent->kids;
 
 	for (; *at; at = &(*at)->next) {
@@ -65,6 +79,13 @@ link_of(struct job *j, struct tree *parent, const char *key)
 			break;
 	}
 	return at;
+}
+
+static struct tree **
+link_of(struct job *j, struct tree *parent, const char *key)
+{
+	return link_at(j, parent, key,
+		       parent->type == N_LIST ? place_of(j, parent, key, 0) : -1);
 }
 
 static int
@@ -164,6 +185,7 @@ op_add(struct job *j, const char *path, struct tree *value)
 	char *key = NULL;
 	struct tree *parent, **at;
 	size_t n = 0;
+	long i = -1;
 
 	if (too_deep(j, path, value))
 		return -1;
@@ -173,8 +195,7 @@ op_add(struct job *j, const char *path, struct tree *value)
 	if (!parent)
 		return -1;
 	if (parent->type == N_LIST && strcmp(key, "-") != 0) {
-		long i = index_of(key);
-
+		i = place_of(j, parent, key, 1);
 		for (const struct tree *t = parent->kids; t; t = t->next)
 			n++;
 		j->steps += n;
@@ -184,7 +205,7 @@ op_add(struct job *j, const char *path, struct tree *value)
 				    "\"%.200s\": index \"%.20s\" is not within 0..%zu",
 				    path, key, n);
 	}
-	at = link_of(j, parent, key);
+	at = link_at(j, parent, key, i);
 	value->key = parent->type == N_MAP ? key : NULL;
 	value->next = parent->type == N_MAP && *at ? (*at)->next : *at;
 	*at = value;
@@ -235,8 +256,18 @@ op_replace(struct job *j, const char *path, struct tree *value)
 static int
 op_test(struct job *j, const char *path, const struct tree *value)
 {
-	const struct tree *t = find(j, path);
+	const struct tree *t;
+	struct tree *parent;
+	char *key;
 
+	if (value->type == N_NULL && *path) { /* holds where there is no such member, too */
+		parent = parent_of(j, path, &key);
+		if (!parent)
+			return -1;
+		if (parent->type == N_MAP && !*link_of(j, parent, key))
+			return 0;
+	}
+	t = find(j, path);
 	if (!t)
 		return -1;
 	j->steps += tree_count(t);

@@ -721,6 +721,17 @@ is_drained(struct snapshot *s, const struct pod *pod, const struct pod_seen *see
 	return false;
 }
 
+/* It was told to end, and was given longer than it has by now. */
+static bool
+ends_too_late(const struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
+	      int64_t grace)
+{
+	if (!str_is(seen->state, "stopping"))
+		return false;
+	return seen->stopBy ? s->now + grace * 1000 < seen->stopBy
+			    : grace < pod->spec->terminationGracePeriodSeconds;
+}
+
 static void
 leave(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, struct plan *p)
 {
@@ -746,6 +757,8 @@ leave(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	write(p, pod, st, "");
 	if (stop)
 		order_stop(p, pod, grace, !grace ? "at once" : seen->drained ? "drained" : "");
+	else if (ends_too_late(s, pod, seen, grace))
+		order_stop(p, pod, grace, "sooner than it was told");
 }
 
 void

@@ -233,6 +233,31 @@ map_entry(struct reader *r, const struct field *f, struct bytes b)
 
 static struct tree *read_message(struct reader *, const struct kind *, struct bytes);
 
+/* EphemeralContainer{1: what it has in common with a Container, 2: targetContainerName} */
+static struct tree *
+ephemeral_container(struct reader *r, struct bytes b)
+{
+	struct bytes common = { b.end, b.end };
+	const char *target = "";
+	struct members m;
+	struct tree *t;
+	struct item i;
+	int rc;
+
+	while ((rc = read_item(r, &b, &i)) > 0)
+		if (i.number == 1 && i.wire == BYTES)
+			common = i.bytes;
+		else if (i.number == 2 && i.wire == BYTES && !(target = text_of(r, i.bytes)))
+			return NULL;
+	t = rc < 0 ? NULL : read_message(r, container_kind(), common);
+	if (!t || !*target)
+		return t;
+	members_open(&m, r->a);
+	members_add_all(&m, t);
+	members_put(&m, "targetContainerName", scalar(r, N_STRING, target));
+	return members_close(&m, N_MAP);
+}
+
 /* The value of one item; NULL: it cannot be read. */
 static struct tree *
 value_of(struct reader *r, const struct field *f, const struct item *i)
@@ -255,8 +280,11 @@ value_of(struct reader *r, const struct field *f, const struct item *i)
 	case T_MAP:
 	case T_QMAP:
 		return map_entry(r, f, i->bytes);
-	case T_OBJ:
 	case T_LIST:
+		if (!strcmp(f->name, "ephemeralContainers"))
+			return ephemeral_container(r, i->bytes);
+		return read_message(r, f->of(), i->bytes);
+	case T_OBJ:
 		return read_message(r, f->of(), i->bytes);
 	case T_ANY:
 		break;

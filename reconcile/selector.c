@@ -2,10 +2,13 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "object.h"
 #include "rules.h"
 #include <ctype.h>
 #include <string.h>
+
+#define NO_NUMBER INT64_MIN /* which no label can be, for none begins with a "-" */
 
 bool
 selector_map_matches(const struct pairs *selector, const struct pairs *labels)
@@ -19,6 +22,15 @@ selector_map_matches(const struct pairs *selector, const struct pairs *labels)
 	return true;
 }
 
+/* x>1, x<5: what is no number is neither. */
+static bool
+compares(const struct label_selector_requirement *r, const char *value)
+{
+	int64_t is = text_int(value, NO_NUMBER), bound = text_int(r->values.at[0], NO_NUMBER);
+
+	return is != NO_NUMBER && (*r->operator== 'G' ? is > bound : is<bound);
+}
+
 static bool
 requirement_met(const struct label_selector_requirement *r, const struct pairs *labels)
 {
@@ -28,6 +40,8 @@ requirement_met(const struct label_selector_requirement *r, const struct pairs *
 		return value && strs_has(&r->values, value);
 	if (!strcmp(r->operator, "NotIn"))
 		return !value || !strs_has(&r->values, value);
+	if (!strcmp(r->operator, "Gt") || !strcmp(r->operator, "Lt"))
+		return value && compares(r, value);
 	return !strcmp(r->operator, "Exists") ? !!value : !value;
 }
 
@@ -126,7 +140,18 @@ scan_set(struct scan *s, struct strs *values)
 	return take(s, ")") ? 0 : bad(s, "expected: ',' or ')'");
 }
 
-/* x  !x  x=a  x==a  x!=a  x in (a,b)  x notin (a,b) */
+static int
+scan_bound(struct scan *s, struct label_selector_requirement *r, const char *operator)
+{
+	const char *bound = word(s);
+
+	r->operator= operator;
+	if (text_int(bound, NO_NUMBER) == NO_NUMBER)
+		return bad(s, "for 'Gt', 'Lt' operators, the value must be an integer");
+	return add_value(s, &r->values, bound);
+}
+
+/* x  !x  x=a  x==a  x!=a  x in (a,b)  x notin (a,b)  x>1  x<5 */
 static int
 scan_requirement(struct scan *s, struct label_selector_requirement *r)
 {
@@ -147,9 +172,13 @@ scan_requirement(struct scan *s, struct label_selector_requirement *r)
 		r->operator= "In";
 		return add_value(s, &r->values, word(s));
 	}
+	if (take(s, ">"))
+		return scan_bound(s, r, "Gt");
+	if (take(s, "<"))
+		return scan_bound(s, r, "Lt");
 	op = word(s);
 	if (strcmp(op, "in") && strcmp(op, "notin"))
-		return bad(s, "expected: '=', '!=', '==', 'in', 'notin'");
+		return bad(s, "expected: '=', '!=', '==', 'in', 'notin', '>', '<'");
 	r->operator= op[0] == 'i' ? "In" : "NotIn";
 	return scan_set(s, &r->values);
 }
@@ -194,6 +223,11 @@ print_requirement(const struct label_selector_requirement *r, struct buf *out)
 
 	if (!r->values.n) {
 		buf_addf(out, "%s%s", strcmp(r->operator, "Exists") ? "!" : "", r->key);
+		return;
+	}
+	if (!strcmp(r->operator, "Gt") || !strcmp(r->operator, "Lt")) {
+		buf_addf(out, "%s%c%s", r->key, *r->operator== 'G' ? '>' : '<',
+			 r->values.at[0]);
 		return;
 	}
 	if (r->values.n == 1) {

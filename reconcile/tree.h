@@ -79,6 +79,11 @@ struct tree *yaml_read(const char *text, size_t len, struct arena *, struct comp
 enum tree_type yaml_plain_type(const char *text);
 /* One JSON value through jansson: for the API and the store. */
 struct tree *json_read(const char *text, size_t len, struct arena *, struct complaints *);
+/* The same, but what an object says twice is no error: the last counts, and `twice` hears
+ * where ("spec.containers[0].image"), once for each of the first hundred. */
+typedef void json_twice_fn(void *ctx, const char *path);
+struct tree *json_read_twice(const char *text, size_t len, struct arena *, struct complaints *,
+			     json_twice_fn *twice, void *ctx);
 
 size_t tree_kids(const struct tree *); /* how many; of NULL none */
 const struct tree *tree_get(const struct tree *map, const char *key); /* or NULL */

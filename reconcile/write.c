@@ -84,6 +84,13 @@ check_place(struct write *w, const struct tree *meta, struct error **e)
 	return 0;
 }
 
+int
+write_check_target(struct write *w, struct error **e)
+{
+	return check_type(w, e) < 0 || check_place(w, tree_get(w->body, "metadata"), e) < 0 ? -1
+											    : 0;
+}
+
 /* With the kind and the namespace that the path says, where the body leaves them out. */
 static struct tree *
 completed(struct write *w)
@@ -120,6 +127,20 @@ unknown_text(const struct complaint *c, struct arena *a)
 			    c->near ? "\"?" : "");
 }
 
+/* What the body says twice; the last counts. */
+static void
+add_doubled(struct write *w, struct buf *all)
+{
+	for (size_t i = 0; i < w->doubled.n; i++) {
+		const char *text =
+		    arena_printf(w->a, "duplicate field \"%s\"", w->doubled.at[i]);
+
+		buf_addf(all, "%s%s", all->len ? ", " : "", text);
+		if (w->fields == FIELDS_WARN)
+			complaint_add(&w->cs, COMPLAINT_INVALID, true, 0, 0, NULL, text);
+	}
+}
+
 /* What was said of unknown fields, as fieldValidation asks; -1: they are not allowed. */
 static int
 sort_unknown(struct write *w, struct error **e)
@@ -127,6 +148,7 @@ sort_unknown(struct write *w, struct error **e)
 	struct complaint **link = &w->cs.first;
 	cleanup_buf struct buf all = { 0 };
 
+	add_doubled(w, &all);
 	w->cs.last = NULL;
 	while (*link) {
 		struct complaint *c = *link;
@@ -229,6 +251,32 @@ namespace_labels(const struct write *w)
 	const struct object *ns = snapshot_find(w->s, RES_namespace, "", w->ns);
 
 	return ns ? &ns->metadata->labels : NULL;
+}
+
+/* Two cannot both be in charge of it.  In Kubernetes' words, with the list as it was sent. */
+static void
+check_owners(struct write *w)
+{
+	const struct object_meta *m = w->obj->metadata;
+	const char *first = NULL;
+	cleanup_buf struct buf list = { 0 };
+
+	for (size_t i = 0; i < m->ownerReferences.n; i++) {
+		const struct owner_reference *o = &m->ownerReferences.at[i];
+
+		if (!o->controller)
+			continue;
+		if (!first) {
+			first = o->name;
+			continue;
+		}
+		tree_json(tree_get(tree_get(w->body, "metadata"), "ownerReferences"), &list);
+		complain(&w->cs, 0, 0, "metadata.ownerReferences",
+			 "Invalid value: %.700s: Only one reference can have Controller set to "
+			 "true. Found \"true\" in references for %s and %s",
+			 buf_text(&list), first, o->name);
+		return;
+	}
 }
 
 /* ---- across objects ---- */
@@ -366,18 +414,30 @@ keep_meta(const struct object_meta *live, struct object_meta *new)
 	new->managedFields = live->managedFields;
 }
 
-/* kubectl rewrites who owns what when it goes over to server-side apply. */
+/* One entry with nothing in it: nobody owns anything any more. */
+static bool
+is_reset(const struct tree *list)
+{
+	return list->type == N_LIST && tree_kids(list) == 1 && list->kids->type == N_MAP &&
+	       !list->kids->kids;
+}
+
+/* kubectl rewrites who owns what when it goes over to server-side apply.  A client that knows
+ * nothing of it and leaves it out, or empties it, changes nothing. */
 static void
 take_managed(struct write *w)
 {
 	const struct tree *sent = tree_get(tree_get(w->body, "metadata"), "managedFields");
 	cleanup_buf struct buf text = { 0 };
 
-	if (!sent || !managed_is_sound(sent))
+	if (!sent || w->status || w->resize)
 		return;
-	tree_json(sent, &text);
-	w->obj->metadata->managedFields =
-	    sent->kids ? arena_strdup(w->a, buf_text(&text)) : NULL;
+	if (is_reset(sent)) {
+		w->obj->metadata->managedFields = NULL;
+	} else if (sent->kids && managed_is_sound(sent)) {
+		tree_json(sent, &text);
+		w->obj->metadata->managedFields = arena_strdup(w->a, buf_text(&text));
+	}
 }
 
 /* "web.yaml:7 at 3f2a91c (source deploy)"; `place` NULL: the document's */
@@ -427,7 +487,7 @@ refuse_gits(struct write *w, const char *field, struct error **e)
 static bool
 may_write_back(const struct write *w, const char *field)
 {
-	return w->back && !*w->back && strcmp(field, OWN_RECORD) != 0 &&
+	return w->back && !*w->back && !w->status && strcmp(field, OWN_RECORD) != 0 &&
 	       strcmp(field, "metadata.ownerReferences") != 0;
 }
 
@@ -455,7 +515,7 @@ check_change(struct write *w, const struct manifest *m, struct error **e)
 	take_managed(w);
 	own_keep_marks(w->live, w->obj, w->a);
 	if (is)
-		*is = *was;
+		*is = w->status ? write_status_taken(w, *was, w->sent) : *was;
 	settle_namespace(w);
 	if (schema_equal(w->res->schema, w->live, w->obj))
 		return 0; /* nothing is asked for, so nothing can be wrong with it */
@@ -464,6 +524,8 @@ check_change(struct write *w, const struct manifest *m, struct error **e)
 		return refuse_gits(w, field, e);
 	w->owned = field;
 	write_change_check(w);
+	if (w->status) /* the rest is about the spec, which is as it was */
+		return 0;
 	apply_change_check(w->s, &w->cs, m, w->live, w->obj, w->a);
 	check_claims(w, m);
 	if (check_admission(w, e) < 0)
@@ -503,18 +565,23 @@ drop_old_warnings(struct write *w, const struct tree *live)
 int
 write_check(struct write *w, struct error **e)
 {
-	const struct tree *meta = tree_get(w->body, "metadata");
+	const struct tree *meta = tree_get(w->body, "metadata"), *body;
 	struct manifest m = { .res = w->res };
 
 	w->cs = (struct complaints){ .arena = w->a };
-	if (check_type(w, e) < 0 || check_place(w, meta, e) < 0)
+	if (write_check_target(w, e) < 0)
 		return -1;
-	w->obj = schema_decode(w->res->schema, write_carry_over(w, completed(w)),
-			       SCHEMA_LENIENT, w->a, &w->cs);
+	body = completed(w);
+	body = w->status ? write_status_body(w, body) : write_carry_over(w, body);
+	w->obj = schema_decode(w->res->schema, body, SCHEMA_LENIENT, w->a, &w->cs);
+	if (w->status)
+		w->sent = write_status_read(w, body);
 	if (sort_unknown(w, e) < 0 || check_types(w, e) < 0)
 		return -1;
 	if (w->obj->metadata)
 		check_name(w);
+	if (w->obj->metadata && !w->cs.errors && !w->status)
+		check_owners(w);
 	if (w->cs.errors)
 		return invalid(w,
 			       w->obj->metadata && w->obj->metadata->name

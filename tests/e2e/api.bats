@@ -174,7 +174,7 @@ logs_of() { # the folder of web's log in pod $1
 	run k delete node --all
 	has "nodes are kedge's own"
 	run curl_ -X PATCH -H 'Content-Type: application/merge-patch+json' -d '{"status":{"replicas":7}}' \
-		http://localhost/apis/apps/v1/namespaces/default/deployments/web/status
+		http://localhost/apis/kedge.dev/v1/sources/site/status
 	has "status is what kedge sees"
 	run curl_ -X PUT http://localhost/api/v1/namespaces/default/pods
 	has '"code":405'
@@ -229,6 +229,9 @@ logs_of() { # the folder of web's log in pod $1
 	server "apply $W/changed.yaml"
 	wait "$w"
 	[ "$(jq -r .type "$W/left")" = DELETED ]
+	# as the client knew it, at the version of the change
+	[ "$(jq -r .object.metadata.labels.app "$W/left")" = twins ]
+	[ "$(jq -r .object.metadata.resourceVersion "$W/left")" -gt "$rv" ]
 	server "apply $BATS_TEST_DIRNAME/api_world.yaml"
 }
 

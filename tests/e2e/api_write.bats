@@ -467,9 +467,12 @@ swept() {
 	has '"code":404'
 	k create -f - <<<'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c9"}}'
 	run api DELETE /api/v1/namespaces/default/configmaps/c9 <<<'{"preconditions":{"uid":"x"}}'
-	has 'Precondition failed: UID in precondition: x'
+	has 'Operation cannot be fulfilled on ConfigMap \"c9\": the UID in the precondition (x) does not match the UID in record ('
+	run api DELETE /api/v1/namespaces/default/configmaps/c9 <<<'{"preconditions":{"resourceVersion":"1"}}'
+	has 'the ResourceVersion in the precondition (1) does not match the ResourceVersion in record ('
 	run api DELETE /api/v1/namespaces/default/configmaps/c9 <<<'{"propagationPolicy":"Sideways"}'
-	has '"code":400'
+	has 'DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"Sideways\"'
+	has '"code":422'
 	k delete cm c9
 }
 

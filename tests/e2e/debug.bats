@@ -41,7 +41,7 @@ eph_is() { [ "$(eph "$1" "$2")" = "$3" ]; }
 	kedge exec web -c near -- ps | grep -q 'talk tcp 8000'
 	run kedge debug web --image tools:1 -c nobody --target none
 	[ "$status" -ne 0 ]
-	has 'spec.ephemeralContainers[2].targetContainerName: Not found: "none"'
+	has 'spec.ephemeralContainers[0].targetContainerName: Not found: "none"'
 }
 
 @test "debug -i gives the new container's own program its input, and ends as it ends" {
@@ -146,9 +146,11 @@ debugged() {
 	run debugged strict calm '[{"name":"root","image":"tools:1","securityContext":{"capabilities":{"add":["NET_ADMIN"]}}}]'
 	has 'pods \"calm\" is forbidden: violates PodSecurity \"baseline:latest\": non-default capabilities (container \"root\" must not include \"NET_ADMIN\" in securityContext.capabilities.add)'
 	run debugged strict calm '[{"name":"two","image":"tools:1"},{"name":"two","image":"tools:1"}]'
+	has 'spec.ephemeralContainers[1].name: Duplicate value: \"two\"'
+	debugged strict calm '[{"name":"two","image":"tools:1"}]'
 	[ "$(kedge get pod calm -n strict -o json | jq -c '[.spec.ephemeralContainers[].name]')" = '["two"]' ]
 	run debugged strict calm '[{"name":"deep","image":"tools:1","volumeMounts":[{"name":"none","mountPath":"/x"}]}]'
-	has 'spec.ephemeralContainers[1].volumeMounts[0].name: Not found: \"none\"'
+	has 'spec.ephemeralContainers[0].volumeMounts[0].name: Not found: \"none\"'
 	k delete namespace strict
 }
 

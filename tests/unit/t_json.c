@@ -93,6 +93,48 @@ broken_json_is_refused_with_line_and_column(void **s)
 }
 
 static void
+add_line(void *ctx, const char *path)
+{
+	buf_addf(ctx, "%s\n", path);
+}
+
+static void
+what_is_said_twice_is_told_where_and_the_last_counts(void **s)
+{
+	static const struct {
+		const char *text, *paths, *json;
+	} rows[] = {
+		{ "{\"a\": 1, \"b\": [\"a\", \"a\"]}", "", "{\"a\":1,\"b\":[\"a\",\"a\"]}" },
+		{ "{\"a\": 1, \"a\": 2}", "a\n", "{\"a\":2}" },
+		{ "{\"a\": 1, \"\\u0061\": {}, \"a\" : 3 }", "a\n", "{\"a\":3}" },
+		{ " {\"s\":{\"c\":[{\"n\":1},{\"n\":\"}\\\"\",\"n\":-2e1}]},\"s\":{\"s\":null}"
+		  "}",
+		  "s.c[1].n\ns\n", "{\"s\":{\"s\":null}}" },
+		{ "[[], {}, {\"x\":true,\"x\":[ ]}]", "[2].x\n", "[[],{},{\"x\":[]}]" },
+	};
+
+	(void)s;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		cleanup_buf struct buf paths = { 0 }, json = { 0 };
+		READING(r);
+		struct tree *t = json_read_twice(rows[i].text, strlen(rows[i].text), &r.arena,
+						 &r.cs, add_line, &paths);
+
+		assert_non_null(t);
+		tree_json(t, &json);
+		assert_string_equal(buf_text(&json), rows[i].json);
+		assert_string_equal(buf_text(&paths), rows[i].paths);
+	}
+	{
+		READING(r);
+
+		assert_null(
+		    json_read_twice("{\"a\":1,\"a\":}", 13, &r.arena, &r.cs, add_line, NULL));
+		assert_non_null(strstr(said(&r), "invalid JSON"));
+	}
+}
+
+static void
 depth_is_bounded(void **s)
 {
 	char deep[301] = { 0 };
@@ -128,6 +170,7 @@ main(void)
 		T(what_is_not_utf8_is_written_as_json_all_the_same),
 		T(trees_of_json_have_no_places),
 		T(broken_json_is_refused_with_line_and_column),
+		T(what_is_said_twice_is_told_where_and_the_last_counts),
 		T(depth_is_bounded),
 		T(a_path_leads_as_far_down_as_the_tree_goes),
 	};

@@ -83,7 +83,24 @@ static const char *const patches[][3] = {
 	{ "{\"a\":{\"b\":1}}", "[{\"op\":\"test\",\"path\":\"/a\",\"value\":{\"b\":1.0}}]",
 	  "{\"a\":{\"b\":1}}" },
 	{ "{}", "[]", "{}" },
+	/* beyond the RFC, as Kubernetes */
+	{ "{\"a\":[1,2,3]}",
+	  "[{\"op\":\"replace\",\"path\":\"/a/-1\",\"value\":9},"
+	  "{\"op\":\"remove\",\"path\":\"/a/-3\"},"
+	  "{\"op\":\"test\",\"path\":\"/a/-2\",\"value\":2},"
+	  "{\"op\":\"add\",\"path\":\"/a/-1\",\"value\":7},"
+	  "{\"op\":\"add\",\"path\":\"/a/-4\",\"value\":0}]",
+	  "{\"a\":[0,2,9,7]}" },
+	{ "{\"a\":{\"n\":null}}",
+	  "[{\"op\":\"test\",\"path\":\"/a/b\",\"value\":null},"
+	  "{\"op\":\"test\",\"path\":\"/a/n\",\"value\":null}]",
+	  "{\"a\":{\"n\":null}}" },
 	/* refused: what is said of it */
+	{ "{\"a\":[1]}", "[{\"op\":\"remove\",\"path\":\"/a/-2\"}]", "!missing path" },
+	{ "{\"a\":[1]}", "[{\"op\":\"add\",\"path\":\"/a/-3\",\"value\":1}]",
+	  "!is not within" },
+	{ "{}", "[{\"op\":\"test\",\"path\":\"/a/b\",\"value\":null}]", "!missing path" },
+	{ "{\"a\":1}", "[{\"op\":\"test\",\"path\":\"/a\",\"value\":null}]", "!failed" },
 	{ "{\"baz\":1}", "[{\"op\":\"test\",\"path\":\"/baz\",\"value\":2}]",
 	  "!testing path /baz failed" },
 	{ "{\"foo\":1}", "[{\"op\":\"add\",\"path\":\"/baz/bat\",\"value\":1}]",

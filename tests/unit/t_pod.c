@@ -564,6 +564,41 @@ the_last_one_does_not_wait_for_another_that_nobody_makes(void **state)
 }
 
 static void
+leaves_in(struct kit *k, int64_t seconds)
+{
+	struct pod *o = object_clone(web(k), &k->arena);
+
+	o->metadata->deletionTimestamp = k->now + seconds * 1000;
+	o->metadata->deletionGracePeriodSeconds = seconds;
+	kit_put(k, o);
+}
+
+static void
+who_ends_and_is_to_be_quicker_is_told_so_once(void **state)
+{
+	struct kit *k = *state;
+	struct kit_pod *p = running(k, "", "");
+
+	leaves_in(k, 600);
+	pass(k);
+	p->seen.drained = true;
+	assert_string_equal(pass(k), "- stop pod default/web 0 -> 600  # drained\n");
+	p->seen.stopBy = k->now + 600 * 1000;
+	assert_string_equal(pass(k), "");
+	leaves_in(k, 1);
+	assert_string_equal(pass(k),
+			    "- stop pod default/web 0 -> 1  # sooner than it was told\n");
+	p->seen.stopBy = k->now + 1000;
+	assert_string_equal(pass(k), "");
+	k->now += 60 * 1000;
+	assert_string_equal(pass(k), "");
+	/* after a restart nobody knows what it was told */
+	p->seen.stopBy = 0;
+	assert_string_equal(pass(k),
+			    "- stop pod default/web 0 -> 1  # sooner than it was told\n");
+}
+
+static void
 a_grace_of_zero_stops_at_once(void **state)
 {
 	struct kit *k = *state;
@@ -643,6 +678,7 @@ main(void)
 		T(connections_that_never_end_are_cut_after_the_drain_time),
 		T(the_last_one_does_not_wait_for_another_that_nobody_makes),
 		T(the_last_one_serves_until_another_does_or_its_time_is_up),
+		T(who_ends_and_is_to_be_quicker_is_told_so_once),
 		T(a_grace_of_zero_stops_at_once),
 		T(a_pod_that_never_started_is_forgotten_at_once),
 		T(children_and_strangers_are_collected),

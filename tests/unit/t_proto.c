@@ -73,6 +73,13 @@ static const struct row {
 	  "{\"volumes\":[{\"name\":\"v\",\"emptyDir\":{\"medium\":\"Memory\",\"sizeLimit\":"
 	  "\"1Gi\"}}],"
 	  "\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{\"cpu\":\"500m\"}}}]}" },
+	/* what it has in common with a container is a message within */
+	{ pod_spec_kind,
+	  "2:{1:'c'} 34:{1:{1:'dbg' 2:'i' 14:'Always'} 2:'c'} 34:{1:{1:'two'} 2:''}",
+	  "{\"containers\":[{\"name\":\"c\"}],\"ephemeralContainers\":[{\"name\":\"dbg\","
+	  "\"image\":"
+	  "\"i\",\"imagePullPolicy\":\"Always\",\"targetContainerName\":\"c\"},{\"name\":"
+	  "\"two\"}]}" },
 	{ endpoint_slice_kind, "2:{1:'10.0.0.1'} 3:{1:'p' 2:'TCP' 3=80} 4:'IPv4'",
 	  "{\"endpoints\":[{\"addresses\":[\"10.0.0.1\"]}],\"ports\":[{\"name\":\"p\","
 	  "\"protocol\":"

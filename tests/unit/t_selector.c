@@ -52,11 +52,34 @@ text_selectors_pick_as_kubectl_expects(void **s)
 }
 
 static void
+numbers_are_compared_as_numbers_and_what_is_none_is_not_picked(void **s)
+{
+	static const char map[] = "{n: '10', big: '9223372036854775807', word: ten, none: ''}";
+
+	(void)s;
+	picks("n>9", map, true);
+	picks("n > 9 , n<11", map, true);
+	picks("n>10", map, false);
+	picks("n<10", map, false);
+	picks("n<9", map, false);
+	picks("big>9223372036854775806", map, true);
+	picks("word>0", map, false);
+	picks("word<99", map, false);
+	picks("none<1", map, false);
+	picks("nothing>0", map, false);
+	picks("nothing<1", map, false);
+}
+
+static void
 what_cannot_be_parsed_says_why(void **s)
 {
-	static const char *const bad[] = { "app web", "app in web", "app in (web", "app=web,,x",
-					   "=web",    "app=a b",    "app=web)",    "-x=1",
-					   "app<5",   NULL };
+	static const char *const bad[] = {
+		"app web", "app in web", "app in (web", "app=web,,x",
+		"=web",    "app=a b",    "app=web)",    "-x=1",
+		"app<",    "app>x",      "app>9x",      "n>1 2",
+		"n>-1",    "n>(1)",      "n>=1",        "n<99999999999999999999",
+		NULL
+	};
 	READING(r);
 
 	(void)s;
@@ -80,6 +103,7 @@ what_is_printed_can_be_read_again(void **s)
 					    "!app",
 					    "app in (a,b)",
 					    "app notin (a,b),tier=x",
+					    "n>1,n<5",
 					    NULL };
 	READING(r);
 
@@ -147,6 +171,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(text_selectors_pick_as_kubectl_expects),
+		T(numbers_are_compared_as_numbers_and_what_is_none_is_not_picked),
 		T(what_cannot_be_parsed_says_why),
 		T(what_is_printed_can_be_read_again),
 		T(no_selector_picks_nothing_and_an_empty_one_everything),

@@ -22,6 +22,7 @@ struct bench {
 	struct arena arena;
 	struct store *s;
 	char dir[64], path[128];
+	uint64_t start; /* the version that it was opened with */
 	int told;
 };
 
@@ -40,7 +41,14 @@ open_again(struct bench *b)
 	b->s = NULL;
 	if (store_open(b->path, &b->s, &e) < 0)
 		fail_msg("%s", error_text(e));
+	b->start = store_version(b->s);
 	store_on_change(b->s, on_change, b);
+}
+
+static void
+is_version(struct bench *b, const struct object_meta *m, uint64_t since_the_start)
+{
+	assert_int_equal(strtoull(m->resourceVersion, NULL, 10), b->start + since_the_start);
 }
 
 static int
@@ -122,7 +130,7 @@ a_new_object_gets_uid_time_generation_and_version(void **state)
 	assert_int_equal(m->uid[14], '4');
 	assert_int_equal(m->creationTimestamp, 1700000000000);
 	assert_int_equal(m->generation, 1);
-	assert_string_equal(m->resourceVersion, "1");
+	is_version(b, m, 1);
 }
 
 static void
@@ -147,8 +155,28 @@ an_equal_update_changes_nothing_and_uses_no_version(void **state)
 	make(b, "web");
 	before = find(b, "web");
 	assert_int_equal(store_update(b->s, web(b, "web", 1), NULL), 0);
-	assert_int_equal(store_version(b->s), 1);
+	assert_int_equal(store_version(b->s), b->start + 1);
 	assert_ptr_equal(find(b, "web"), before);
+}
+
+static void
+kinds_that_kubernetes_does_not_number_have_no_generation(void **state)
+{
+	struct bench *b = *state;
+	struct object_meta meta = { .name = "shop", .namespace = "" };
+	struct namespace_spec spec = { 0 };
+	struct namespace ns = {
+		.apiVersion = "v1", .kind = "Namespace", .metadata = &meta, .spec = &spec
+	};
+	const char *finalizers[] = { "kubernetes" };
+	const struct namespace *is;
+
+	assert_int_equal(store_create(b->s, &ns, 1, NULL), 0);
+	spec.finalizers = (struct strs){ finalizers, 1 };
+	assert_int_equal(store_update(b->s, &ns, NULL), 0);
+	is = store_find(b->s, RES_namespace, "", "shop");
+	assert_int_equal(is->spec->finalizers.n, 1);
+	assert_int_equal(is->metadata->generation, 0);
 }
 
 static void
@@ -223,7 +251,7 @@ a_watcher_reads_every_change_once_and_in_order(void **state)
 	static const enum change_type want[] = { CHANGE_ADDED, CHANGE_MODIFIED,
 						 CHANGE_DELETED };
 	const struct change *c;
-	uint64_t at = 0;
+	uint64_t at = b->start;
 
 	make(b, "web");
 	assert_int_equal(store_update(b->s, web(b, "web", 2), NULL), 0);
@@ -235,10 +263,63 @@ a_watcher_reads_every_change_once_and_in_order(void **state)
 		assert_int_equal(c->version, at + 1);
 		at = c->version;
 	}
-	assert_string_equal(c->obj->metadata->resourceVersion, "3");
+	is_version(b, c->obj->metadata, 3);
 	assert_int_equal(((const struct deployment *)c->was)->spec->replicas, 2);
 	assert_int_equal(store_next(b->s, at, &c, NULL), 0);
 	assert_null(c);
+}
+
+/* Every third step makes, changes or deletes; what there was at each is there at the end. */
+static void
+what_there_was_at_a_version_can_be_read_as_long_as_the_ring_has_it(void **state)
+{
+	enum { STEPS = 200 };
+	struct bench *b = *state;
+	cleanup_error struct error *e = NULL;
+	struct objects past;
+	uint64_t versions[STEPS];
+	char *were[STEPS];
+	struct pair label = { "x", "y" };
+	struct namespace ns = { .apiVersion = "v1", .kind = "Namespace" };
+	struct object_meta meta = { .name = "other", .labels = { &label, 1 } };
+
+	ns.metadata = &meta;
+	for (int i = 0; i < STEPS; i++) {
+		const char *name = arena_printf(&b->arena, "web%d", i * 7 % 13);
+		struct buf all = { 0 };
+		struct objects now;
+
+		if (i % 10 == 9) { /* another kind, which is nothing to this one */
+			meta.name = arena_printf(&b->arena, "other%d", i);
+			assert_int_equal(store_create(b->s, &ns, 1, NULL), 0);
+		} else if (!find(b, name)) {
+			make(b, name);
+		} else if (i % 3) {
+			assert_int_equal(store_update(b->s, web(b, name, i), NULL), 0);
+		} else {
+			assert_int_equal(
+			    store_delete(b->s, RES_deployment, "default", name, NULL), 0);
+		}
+		now = store_all(b->s, RES_deployment);
+		for (size_t k = 0; k < now.n; k++)
+			object_json(now.at[k], &all);
+		versions[i] = store_version(b->s);
+		were[i] = buf_steal(&all);
+	}
+	for (int i = 0; i < STEPS; i++) {
+		struct buf all = { 0 };
+
+		assert_int_equal(
+		    store_past(b->s, RES_deployment, versions[i], &b->arena, &past, NULL), 0);
+		for (size_t k = 0; k < past.n; k++)
+			object_json(past.at[k], &all);
+		assert_string_equal(buf_text(&all), were[i] ? were[i] : "");
+		buf_done(&all);
+		free(were[i]);
+	}
+	assert_int_equal(store_past(b->s, RES_deployment, b->start - 1, &b->arena, &past, &e),
+			 -1);
+	assert_int_equal(e->why, WHY_EXPIRED);
 }
 
 static void
@@ -251,7 +332,7 @@ a_watcher_that_comes_too_late_is_told_so(void **state)
 	make(b, "web");
 	for (int i = 0; i < STORE_RING + 10; i++)
 		assert_int_equal(store_update(b->s, web(b, "web", i + 2), NULL), 0);
-	assert_int_equal(store_next(b->s, 1, &c, &e), -1);
+	assert_int_equal(store_next(b->s, b->start + 1, &c, &e), -1);
 	assert_int_equal(e->why, WHY_EXPIRED);
 	error_free(&e);
 	assert_int_equal(store_next(b->s, store_version(b->s) + 5, &c, &e), -1);
@@ -278,7 +359,7 @@ the_ring_does_not_keep_large_objects_for_long(void **state)
 		assert_int_equal(store_update(b->s, m, NULL), 0);
 		assert_int_equal(store_commit(b->s, NULL), 0);
 	}
-	assert_int_equal(store_next(b->s, 1, &c, NULL), -1);
+	assert_int_equal(store_next(b->s, b->start + 1, &c, NULL), -1);
 	assert_int_equal(store_next(b->s, store_version(b->s) - 10, &c, NULL), 0);
 }
 
@@ -347,6 +428,7 @@ what_was_committed_is_there_again_after_a_restart(void **state)
 {
 	struct bench *b = *state;
 	struct buf before = { 0 }, after = { 0 };
+	uint64_t version;
 
 	make(b, "web");
 	make(b, "gone");
@@ -354,13 +436,14 @@ what_was_committed_is_there_again_after_a_restart(void **state)
 	store_set_note(b->s, "key", "value");
 	assert_int_equal(store_commit(b->s, NULL), 0);
 	object_json(find(b, "web"), &before);
+	version = store_version(b->s);
 	open_again(b);
 	object_json(find(b, "web"), &after);
 	assert_string_equal(before.at, after.at);
 	assert_null(find(b, "gone"));
 	assert_string_equal(store_note(b->s, "key"), "value");
 	assert_string_equal(store_note(b->s, "other"), "");
-	assert_int_equal(store_version(b->s), 3);
+	assert_true(store_version(b->s) > version);
 	buf_done(&before);
 	buf_done(&after);
 }
@@ -374,7 +457,7 @@ an_object_that_was_read_back_equals_what_was_written(void **state)
 	assert_int_equal(store_commit(b->s, NULL), 0);
 	open_again(b);
 	assert_int_equal(store_update(b->s, web(b, "web", 1), NULL), 0);
-	assert_int_equal(store_version(b->s), 1);
+	assert_int_equal(store_version(b->s), b->start);
 }
 
 static void
@@ -385,7 +468,29 @@ what_was_not_committed_is_not_there_after_a_restart(void **state)
 	make(b, "web");
 	open_again(b);
 	assert_null(find(b, "web"));
-	assert_int_equal(store_version(b->s), 0);
+}
+
+/* A client may have been told of it, and watches from there. */
+static void
+no_version_means_two_things_though_the_disk_never_had_the_first(void **state)
+{
+	struct bench *b = *state;
+	cleanup_error struct error *e = NULL;
+	const struct change *c;
+	uint64_t told = 0;
+
+	for (int life = 0; life < 3; life++) {
+		for (int i = 0; i < 5; i++)
+			make(b, arena_printf(&b->arena, "web%d", i));
+		assert_true(strtoull(find(b, "web0")->metadata->resourceVersion, NULL, 10) >
+			    told);
+		told = store_version(b->s);
+		open_again(b);
+		assert_true(store_version(b->s) > told);
+		assert_int_equal(store_next(b->s, told, &c, &e), -1);
+		assert_int_equal(e->why, WHY_EXPIRED);
+		error_free(&e);
+	}
 }
 
 static void
@@ -455,6 +560,7 @@ what_a_full_disk_does_not_take_is_undone(void **state)
 			open_again(b);
 	}
 	/* With room it goes on where it was. */
+	since = store_version(b->s);
 	assert_int_equal(store_update(b->s, web(b, "changed", 3), NULL), 0);
 	assert_int_equal(store_commit_or_undo(b->s, since, NULL), 0);
 	open_again(b);
@@ -581,11 +687,13 @@ main(void)
 		TEST(a_new_object_gets_uid_time_generation_and_version),
 		TEST(the_same_name_twice_already_exists),
 		TEST(an_equal_update_changes_nothing_and_uses_no_version),
+		TEST(kinds_that_kubernetes_does_not_number_have_no_generation),
 		TEST(a_changed_spec_raises_the_generation_and_a_changed_label_does_not),
 		TEST(an_update_of_an_older_version_conflicts),
 		TEST(what_is_not_there_cannot_be_updated_or_deleted),
 		TEST(objects_are_sorted_by_namespace_then_name),
 		TEST(a_watcher_reads_every_change_once_and_in_order),
+		TEST(what_there_was_at_a_version_can_be_read_as_long_as_the_ring_has_it),
 		TEST(a_watcher_that_comes_too_late_is_told_so),
 		TEST(the_ring_does_not_keep_large_objects_for_long),
 		TEST(a_burst_reaches_whoever_watches),
@@ -594,6 +702,7 @@ main(void)
 		TEST(what_was_committed_is_there_again_after_a_restart),
 		TEST(an_object_that_was_read_back_equals_what_was_written),
 		TEST(what_was_not_committed_is_not_there_after_a_restart),
+		TEST(no_version_means_two_things_though_the_disk_never_had_the_first),
 		TEST(nothing_is_written_when_nothing_changed),
 		TEST(what_a_full_disk_does_not_take_is_undone),
 		TEST(a_second_process_is_refused_and_told_which_file_says_so),

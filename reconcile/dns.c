@@ -5,6 +5,7 @@
  * dashes, so that SRV has somebody to name.
  */
 #include "dns.h"
+#include "base/addr.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/ipv4.h"
@@ -188,6 +189,15 @@ cluster_ip_lines(struct lines *l, struct snapshot *s, const struct service *svc,
 	}
 }
 
+/* As the proxy: no names of addressType FQDN, no address of the client's own host or link. */
+static bool
+is_served(const char *ip)
+{
+	addr x;
+
+	return addr_read(ip, &x) && !addr_is_special(x);
+}
+
 /* One endpoint: its address under the service's name and its own, and back. */
 static void
 endpoint_lines(struct lines *l, const char *name, const char *ip, const char *hostname,
@@ -196,7 +206,7 @@ endpoint_lines(struct lines *l, const char *name, const char *ip, const char *ho
 	const char *own;
 	struct address x;
 
-	if (!address_read(ip, &x))
+	if (!is_served(ip) || !address_read(ip, &x))
 		return;
 	own =
 	    arena_printf(l->a, "%s.%s",
@@ -220,10 +230,12 @@ ready_count(const struct objects *slices, const struct endpoints *old)
 		const struct endpoint_slice *x = (const struct endpoint_slice *)slices->at[i];
 
 		for (size_t k = 0; k < x->endpoints.n; k++)
-			n += endpoint_is_ready(&x->endpoints.at[k]);
+			n += endpoint_is_ready(&x->endpoints.at[k]) &&
+			     is_served(x->endpoints.at[k].addresses.at[0]);
 	}
 	for (size_t i = 0; old && i < old->subsets.n; i++)
-		n += old->subsets.at[i].addresses.n;
+		for (size_t k = 0; k < old->subsets.at[i].addresses.n; k++)
+			n += is_served(old->subsets.at[i].addresses.at[k].ip);
 	return n;
 }
 

@@ -34,12 +34,15 @@ is_local(const struct settings *set, const char *node, addr ip)
 	       (addr_read(addr_v6(ip) ? set->node_ip6 : set->node_ip, &own) && own == ip);
 }
 
+/* An address that is no pod's or host's is left out, for the hand would refuse all that come
+ * with it. */
 static void
 serving_add(struct serving *v, const char *ip, int64_t port, const char *node)
 {
 	addr address;
 
-	if (!addr_read(ip, &address) || addr_v6(address) != v->v6 || port < 1 || port > 65535)
+	if (!addr_read(ip, &address) || addr_v6(address) != v->v6 || addr_is_special(address) ||
+	    port < 1 || port > 65535)
 		return;
 	if (v->n == v->cap) {
 		struct endpoint_args *at;

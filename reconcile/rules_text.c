@@ -230,6 +230,30 @@ is_ip(const char *s, struct arena *a)
 	return "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 }
 
+/* ValidateNonSpecialIP.  As Go reads it, an IPv4 address within IPv6 is that IPv4 address. */
+const char *
+ip_special(const char *text, struct arena *a)
+{
+	static const uint8_t none[16], mapped[12] = { [10] = 0xff, [11] = 0xff };
+	uint8_t x[16];
+	bool v4;
+
+	memcpy(x, mapped, sizeof mapped);
+	if (inet_pton(AF_INET, text, x + 12) != 1 && inet_pton(AF_INET6, text, x) != 1)
+		return NULL;
+	v4 = !memcmp(x, mapped, sizeof mapped);
+	if (!memcmp(x + (v4 ? 12 : 0), none, v4 ? 4 : 16))
+		return arena_printf(a, "may not be unspecified (%s)", text);
+	if (v4 ? x[12] == 127 : !memcmp(x, none, 15) && x[15] == 1)
+		return "may not be in the loopback range (127.0.0.0/8, ::1/128)";
+	if (v4 ? x[12] == 169 && x[13] == 254 : x[0] == 0xfe && (x[1] & 0xc0) == 0x80)
+		return "may not be in the link-local range (169.254.0.0/16, fe80::/10)";
+	if (v4 ? x[12] == 224 && !x[13] && !x[14] : x[0] == 0xff && (x[1] & 0xf) == 2)
+		return "may not be in the link-local multicast range (224.0.0.0/24, "
+		       "ff02::/10)";
+	return NULL;
+}
+
 const char *
 is_cluster_ip(const char *s, struct arena *a)
 {

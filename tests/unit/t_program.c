@@ -278,6 +278,21 @@ lists_written_by_hand_serve_a_service_without_a_selector(void **state)
 	done(&b);
 }
 
+/* Nobody can write them any more, but a state that was kept may have them. */
+static void
+an_address_that_is_nobodys_takes_no_other_endpoint_with_it(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	settle(&b, WEB SLICE("web-a", EP("127.0.0.1", READY) ", " EP(
+					  "10.42.0.2", READY) ", " EP("169.254.169.254", READY))
+		       SLICE("web-b", EP("0.0.0.0", READY) ", " EP("224.0.0.1", READY) ", " EP(
+					  "'::1'", READY) ", " EP("db.example.com", READY)));
+	assert_string_equal(serving(&b, "default/web:http"), "10.42.0.2:8080");
+	done(&b);
+}
+
 /* The addresses of a list as "a b". */
 static const char *
 words(struct bench *b, const struct strs *list)
@@ -517,6 +532,7 @@ main(void)
 		cmocka_unit_test(other_services_rules_are_not_touched),
 		cmocka_unit_test(who_lost_an_address_or_a_port_does_not_get_its_rules),
 		cmocka_unit_test(lists_written_by_hand_serve_a_service_without_a_selector),
+		cmocka_unit_test(an_address_that_is_nobodys_takes_no_other_endpoint_with_it),
 		cmocka_unit_test(entrances_are_passed_on_as_far_as_the_operator_allows_them),
 		cmocka_unit_test(a_balancers_address_and_sources_are_of_their_family),
 		cmocka_unit_test(an_external_address_is_of_its_family),

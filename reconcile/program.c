@@ -150,12 +150,10 @@ gather(struct snapshot *s, const struct service *svc, const struct service_port 
 }
 
 size_t
-service_local_ready(struct snapshot *s, const struct service *svc)
+service_local_ready(struct snapshot *s, const struct service *svc, bool v6)
 {
 	struct objects slices = service_slices(s, svc);
-	struct serving v = { .a = s->arena,
-			     .settings = s->settings,
-			     .v6 = service_family_first(svc) };
+	struct serving v = { .a = s->arena, .settings = s->settings, .v6 = v6 };
 	size_t n = 0;
 
 	for (size_t i = 0; i < slices.n; i++) {

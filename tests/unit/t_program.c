@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "reconcile/service.h"
+
 #define SVC(spec)                                                            \
 	"apiVersion: v1\nkind: Service\nmetadata: {name: web, uid: u-web}\n" \
 	"spec: {selector: {app: web}, " spec "}\n---\n"
@@ -431,6 +433,31 @@ who_is_not_on_this_host_is_away(void **state)
 	done(&b);
 }
 
+static void
+a_health_check_counts_the_ready_endpoints_here_of_the_family_that_asks(void **state)
+{
+	struct bench b = { 0 };
+	const struct service *svc;
+	struct snapshot *s;
+
+	(void)state;
+	allow(&b);
+	assert_true(addr_range_read("fd42::/64", &b.w.settings.pods6));
+	world_read(&b.w,
+		   WEB SLICE("web-4", EP("10.42.0.2", READY) ", " EP(
+					  "10.42.0.3", GOING) ", " EP("192.0.2.7", READY)));
+	world_read(&b.w, "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n"
+			 "metadata: {name: web-6, labels: {kubernetes.io/service-name: web}}\n"
+			 "addressType: IPv6\nports: [{name: http, port: 8080, protocol: TCP}]\n"
+			 "endpoints: [" EP("'fd42::a2a:3'", READY) ", " EP(
+			     "'fd42::a2a:2'", READY) ", " EP("'2001:db8::1'", READY) "]\n");
+	s = world_snapshot(&b.w);
+	svc = snapshot_find(s, RES_service, "default", "web");
+	assert_int_equal(service_local_ready(s, svc, false), 1);
+	assert_int_equal(service_local_ready(s, svc, true), 2);
+	done(&b);
+}
+
 #define HOST_POD(more)                                                               \
 	"apiVersion: v1\nkind: Pod\nmetadata: {name: hp, uid: u-hp" more             \
 	"}\nspec: {containers: [{name: c, image: x:1, ports: [{containerPort: 80, "  \
@@ -538,6 +565,8 @@ main(void)
 		cmocka_unit_test(an_external_address_is_of_its_family),
 		cmocka_unit_test(ranges_of_another_family_let_nobody_in_rather_than_everybody),
 		cmocka_unit_test(who_is_not_on_this_host_is_away),
+		cmocka_unit_test(
+		    a_health_check_counts_the_ready_endpoints_here_of_the_family_that_asks),
 		cmocka_unit_test(host_ports_stand_as_long_as_their_pod_is_wanted),
 	};
 

@@ -562,16 +562,33 @@ check_nft(struct np *np, struct error **e)
 	return 0;
 }
 
+/* What somebody set otherwise is set again.  That it was otherwise is noted among the rules, by
+ * a commit of all of them, for np_down sets it back. */
+static int
+check_knobs(struct np *np, struct error **e)
+{
+	unsigned did = 0;
+	int rc = link_knobs_turn(np->net.v6, &did, e);
+
+	for (unsigned i = 0; i < LINK_KNOBS; i++)
+		if (did >> i & 1)
+			log_warn("network",
+				 "somebody set /proc/sys/net/%s to %s; it is %s again",
+				 link_knobs[i].file, link_knobs[i].theirs, link_knobs[i].ours);
+	np->whole |= did & ~np->net.turned;
+	np->net.turned |= did;
+	return rc;
+}
+
 /* Of one family; what is not intact is noted in np->whole. */
 static int
 check_rules(struct np *np, struct error **e)
 {
 	struct seen seen = { 0 };
+	bool before = np->whole, ok;
 	uint64_t print;
-	bool ok, so;
 
-	if (tables_print(&np->tables, &print, e) < 0 ||
-	    link_knobs_check(np->net.v6, &so, e) < 0)
+	if (tables_print(&np->tables, &print, e) < 0)
 		return -1;
 	if (!np->printed || print != np->print) {
 		/* The print is older than what is read: a change in between shows next time. */
@@ -588,8 +605,16 @@ check_rules(struct np *np, struct error **e)
 	}
 	if (np->net.nft && check_nft(np, e) < 0)
 		return -1;
-	np->whole |= !so;
+	if (np->whole && !before)
+		log_warn("rules", "somebody removed kedge's chains%s; writing them again",
+			 np->net.v6 ? " of IPv6" : "");
 	return 0;
+}
+
+static int
+check_family(struct np *np, struct error **e)
+{
+	return check_rules(np, e) < 0 ? -1 : check_knobs(np, e);
 }
 
 int
@@ -601,7 +626,7 @@ np_check(struct np *np, bool *ret_intact, struct error **e)
 		*ret_intact = true; /* the commit will tell */
 		return 0;
 	}
-	if (check_rules(np, e) < 0 || (np->six && check_rules(np->six, e) < 0))
+	if (check_family(np, e) < 0 || (np->six && check_family(np->six, e) < 0))
 		return -1;
 	if (check_links(np, e) < 0)
 		return -1;

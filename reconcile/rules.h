@@ -21,6 +21,7 @@ rule_fn is_brain_user, is_own_folder, is_size, is_capability, is_registry, is_mi
 
 /* Why nobody may be sent to that address; NULL: they may, or it is none. */
 rule_fn ip_special;
+bool ip_is_loopback(const char *text);
 
 typedef void rule_check_fn(const void *obj, const struct place *);
 rule_check_fn requirement_check, config_map_check, secret_check, service_spec_check;

@@ -510,6 +510,27 @@ host_ports_stand_as_long_as_their_pod_is_wanted(void **state)
 }
 
 static void
+a_host_port_at_the_hosts_loopback_gets_no_rules(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(
+	    &b.w,
+	    "apiVersion: v1\nkind: Pod\nmetadata: {name: lo, uid: u-lo}\nspec: {containers: "
+	    "[{name: c, image: x:1, ports: [{containerPort: 80, hostPort: 8080, hostIP: "
+	    "127.0.0.1}, {containerPort: 81, hostPort: 8081, hostIP: '::1'}, "
+	    "{containerPort: 82, hostPort: 8082}]}]}\nstatus: {phase: Running, podIP: "
+	    "10.42.0.9, podIPs: [{ip: 10.42.0.9}, {ip: 'fd42::a2a:9'}]}\n---\n");
+	pass_pods(&b);
+	obey(&b);
+	assert_int_equal(b.n, 2);
+	assert_non_null(programmed(&b, "default/lo.pod:8082-tcp"));
+	assert_non_null(programmed(&b, "default/lo.pod:8082-tcp.v6"));
+	done(&b);
+}
+
+static void
 each_family_is_programmed_by_itself(void **state)
 {
 #define BOTH                                                                                \
@@ -568,6 +589,7 @@ main(void)
 		cmocka_unit_test(
 		    a_health_check_counts_the_ready_endpoints_here_of_the_family_that_asks),
 		cmocka_unit_test(host_ports_stand_as_long_as_their_pod_is_wanted),
+		cmocka_unit_test(a_host_port_at_the_hosts_loopback_gets_no_rules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

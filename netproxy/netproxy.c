@@ -117,10 +117,27 @@ probe_matches(struct np *np)
 	np->tracks = conntrack_there();
 }
 
+/* What one drops no other can accept. */
+static void
+probe_wall(struct np *np)
+{
+	char which[128];
+
+	if (!tables_wall(np->config.pods6.bits, which, sizeof which))
+		return;
+	snprintf(
+	    np->wall, sizeof np->wall,
+	    "nf_tables have a firewall beside iptables (table %s): what it drops is dropped, "
+	    "whatever kedge allows (nft list ruleset shows it)",
+	    which);
+	lack(np, np->wall);
+}
+
 static void
 probe(struct np *np)
 {
 	probe_matches(np);
+	probe_wall(np);
 	if (np->net.no_recent && !np->net.nft)
 		lack(np, "this kernel has no xt_recent: sessionAffinity ClientIP is not kept, "
 			 "requests of one client spread over all endpoints");
@@ -173,6 +190,11 @@ np_base(struct np *np, struct error **e)
 	int rc = tables_read(&np->tables, &seen, e);
 
 	there = seen.chains[RULES_FILTER].n;
+	if (!rc && seen.foreign)
+		log_info(
+		    "netproxy",
+		    "%u rules of others in FORWARD of %s: they stay, and come after kedge's",
+		    seen.foreign, np->net.v6 ? "ip6tables" : "iptables");
 	np->net.turned |= rc ? 0 : turned_before(&seen);
 	seen_done(&seen);
 	if (rc || there)

@@ -151,6 +151,31 @@ a_port_without_a_name_is_named_in_slices_only(void **state)
 }
 
 static void
+a_ports_application_protocol_follows_the_services(void **state)
+{
+#define SPEAKS(what) \
+	SVC("selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080" what "}]")
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, SPEAKS(", appProtocol: kubernetes.io/h2c"));
+	pod_put(&b, "web-1", "10.42.0.2", true, "");
+	settle(&b);
+	assert_string_equal(slice(&b, 0)->ports.at[0].appProtocol, "kubernetes.io/h2c");
+	assert_string_equal(old_form(&b)->subsets.at[0].ports.at[0].appProtocol,
+			    "kubernetes.io/h2c");
+	world_read(&b.w, SPEAKS(", appProtocol: http"));
+	settle(&b);
+	assert_int_equal(slices(&b), 1);
+	assert_string_equal(slice(&b, 0)->ports.at[0].appProtocol, "http");
+	world_read(&b.w, SPEAKS(""));
+	settle(&b);
+	assert_null(slice(&b, 0)->ports.at[0].appProtocol);
+	assert_null(old_form(&b)->subsets.at[0].ports.at[0].appProtocol);
+	done(&b);
+}
+
+static void
 a_terminating_pod_still_serves_but_is_not_ready(void **state)
 {
 	struct bench b = { 0 };
@@ -474,6 +499,7 @@ main(void)
 		cmocka_unit_test(each_family_has_slices_of_its_own),
 		cmocka_unit_test(hand_written_addresses_are_mirrored_by_family),
 		cmocka_unit_test(ready_pods_are_listed_with_address_port_and_owner),
+		cmocka_unit_test(a_ports_application_protocol_follows_the_services),
 		cmocka_unit_test(a_terminating_pod_still_serves_but_is_not_ready),
 		cmocka_unit_test(finished_pods_and_pods_without_an_address_are_not_listed),
 		cmocka_unit_test(

@@ -191,6 +191,14 @@ node_port_affinity_and_policy_are_passed_on(void **state)
 	assert_int_equal(args->nodePort, 30053);
 	assert_int_equal(args->affinity, 10800);
 	assert_true(args->localOnly);
+	settle(&b,
+	       SVC("clusterIP: 10.43.0.2, sessionAffinity: ClientIP, "
+		   "sessionAffinityConfig: {clientIP: {timeoutSeconds: 77}}, ports: [{port: "
+		   "53, protocol: UDP}]"));
+	assert_int_equal(programmed(&b, "default/web:53")->affinity, 77);
+	settle(&b, SVC("clusterIP: 10.43.0.2, sessionAffinity: None, ports: [{port: 53, "
+		       "protocol: UDP}]"));
+	assert_int_equal(programmed(&b, "default/web:53")->affinity, 0);
 	done(&b);
 }
 

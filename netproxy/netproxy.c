@@ -720,6 +720,14 @@ np_flow_counts(struct np *np, struct np_flow **ret, size_t *ret_n, struct error 
 	return -1;
 }
 
+bool
+np_flow_bytes(const struct np *np)
+{
+	int on = 0;
+
+	return np->tracks && knob_get("netfilter/nf_conntrack_acct", &on, NULL) == 0 && on;
+}
+
 /* -- down ------------------------------------------------------------------- */
 
 static int

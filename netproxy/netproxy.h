@@ -184,7 +184,10 @@ struct np_flow {
 	struct np_endpoint at;
 	uint8_t proto;
 	unsigned n;
+	uint64_t bytes; /* both ways, of packets; 0 where the kernel does not count */
 };
+/* Does it count bytes (net.netfilter.nf_conntrack_acct)?  Flows from before have none. */
+bool np_flow_bytes(const struct np *);
 int np_flow_counts(struct np *, struct np_flow **ret, size_t *ret_n, struct error **);
 /* Removes bridge, links, routes and chains: no trace. */
 int np_down(const struct np_config *, struct error **);

@@ -3,6 +3,7 @@
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/map.h"
+#include "../reconcile/dns.h"
 #include "../reconcile/tree.h"
 #include "../reconcile/trouble.h"
 #include "brain_state.h"
@@ -61,21 +62,24 @@ troubles(struct brain *b, const struct look_seen *seen)
 {
 	cleanup_arena struct arena a = { 0 };
 	json_t *out = json_array();
-	struct snapshot s = { .arena = &a };
 	struct map ends = { 0 };
+	struct snapshot s;
 
 	if (seen)
 		trouble_ends(&ends, seen->ends.at, seen->ends.n);
-	store_view(b->store, &s);
+	brain_snapshot(b, &s, &a);
 	for (size_t i = 0; i < s.of[RES_pod].n; i++)
 		add_trouble(
 		    out, s.of[RES_pod].at[i],
 		    trouble_of_pod(&s, (const struct pod *)s.of[RES_pod].at[i], true, &a));
-	for (size_t i = 0; i < s.of[RES_service].n; i++)
+	for (size_t i = 0; i < s.of[RES_service].n; i++) {
+		const struct service *svc = (const struct service *)s.of[RES_service].at[i];
+
 		add_trouble(out, s.of[RES_service].at[i],
-			    trouble_of_service(&s,
-					       (const struct service *)s.of[RES_service].at[i],
-					       &ends, &a));
+			    trouble_of_service(&s, svc, &ends, &a));
+		if (b->dns)
+			add_trouble(out, s.of[RES_service].at[i], dns_left_out(&s, svc, &a));
+	}
 	map_done(&ends);
 	return out;
 }

@@ -128,9 +128,10 @@ endpoint_state(struct sheet *s, json_t *e)
 				  : "not ready";
 }
 
-/* Connections of others that lead to one endpoint now; "?" when nobody could say. */
+/* What of others leads to one endpoint now, "flows" or "bytes"; "?" when nobody could say. */
 static const char *
-flows_of(struct sheet *s, json_t *seen, const char *ip, const char *port, const char *proto)
+flows_of(struct sheet *s, json_t *seen, const char *ip, const char *port, const char *proto,
+	 const char *what)
 {
 	json_t *row;
 	size_t i;
@@ -139,13 +140,14 @@ flows_of(struct sheet *s, json_t *seen, const char *ip, const char *port, const 
 		if (str_is(cli_at(s->c, row, "ip"), ip) &&
 		    str_is(cli_at(s->c, row, "port"), port) &&
 		    str_is(cli_at(s->c, row, "protocol"), proto))
-			return cli_at(s->c, row, "flows");
+			return cli_at(s->c, row, what);
 	return seen ? "0" : "?";
 }
 
 static void
 slice_rows(struct sheet *s, json_t *slice, json_t *seen, struct cli_table *t)
 {
+	bool counted = json_is_true(json_object_get(seen, "counted"));
 	json_t *p, *e;
 	size_t i, k;
 
@@ -154,13 +156,16 @@ slice_rows(struct sheet *s, json_t *slice, json_t *seen, struct cli_table *t)
 			json_t *first = json_array_get(json_object_get(e, "addresses"), 0);
 			const char *ip = json_is_string(first) ? json_string_value(first) : "",
 				   *port = cli_at(s->c, p, "port"),
+				   *proto = cli_at(s->c, p, "protocol"),
 				   *name = cli_at(s->c, p, "name"),
 				   *target = cli_at(s->c, e, "targetRef.name");
 			const char *cells[] = {
 				arena_printf(s->c->arena, "%s:%s",
 					     addr_before_port(ip, s->c->arena), port),
-				*name ? name : "<unset>", endpoint_state(s, e),
-				flows_of(s, seen, ip, port, cli_at(s->c, p, "protocol")),
+				*name ? name : "<unset>",
+				endpoint_state(s, e),
+				flows_of(s, seen, ip, port, proto, "flows"),
+				counted ? flows_of(s, seen, ip, port, proto, "bytes") : "?",
 				*target ? target : "<none>"
 			};
 
@@ -172,9 +177,9 @@ slice_rows(struct sheet *s, json_t *slice, json_t *seen, struct cli_table *t)
 void
 sheet_service_endpoints(struct sheet *s, const char *label)
 {
-	static const char *const header[] = { "Address", "Port", "State", "Connections",
-					      "Pod" };
-	struct cli_table t = { .arena = s->c->arena, .cols = 5 };
+	static const char *const header[] = { "Address",     "Port",  "State",
+					      "Connections", "Bytes", "Pod" };
+	struct cli_table t = { .arena = s->c->arena, .cols = 6 };
 	struct error *ignored = NULL;
 	cleanup_buf struct buf path = { 0 };
 	json_t *seen, *list, *slice;
@@ -198,6 +203,10 @@ sheet_service_endpoints(struct sheet *s, const char *label)
 		sheet_title(s, label);
 		sheet_table(s, &t, 2);
 	}
+	if (t.rows > 1 && seen && !json_is_true(json_object_get(seen, "counted")))
+		fputs("  Bytes are counted after sysctl net.netfilter.nf_conntrack_acct=1, of "
+		      "connections that begin then.\n",
+		      s->c->out);
 	json_decref(list);
 	json_decref(seen);
 }

@@ -3,7 +3,7 @@
  * A name that is there without the type asked for is NODATA: NOERROR with the
  * zone's SOA.  One that is not there, and none below it, is NXDOMAIN.  Who asks
  * for a CNAME's owner gets the CNAME and what it leads to, since a pod's resolver
- * does not look for itself.
+ * does not look for itself; the answer is then about the last name (RFC 2308, RFC 6604).
  */
 #include "dns_answer.h"
 #include "../reconcile/base/ipv4.h"
@@ -346,36 +346,9 @@ dns_answer_error(const struct dns_query *q, const uint8_t *msg, int rcode, uint8
 	return DNS_HEAD;
 }
 
-/* Of a name of ours that is there: its records, or a CNAME's and whither that leads. */
-static enum dns_outcome
-node_write(struct writer *w, const struct dns_node *x, unsigned type, struct dns_name *ret_name)
-{
-	size_t owner = DNS_HEAD;
-
-	for (int i = 0; i < CHAIN_MAX && x; i++) {
-		size_t at = w->len, data;
-
-		if (type_write(w, x, type, owner, 0)) {
-			if (type == DNS_SRV && !w->full)
-				targets_write(w, at);
-			return DNS_ANSWERED;
-		}
-		if (!type_write(w, x, DNS_CNAME, owner, 0) || w->full)
-			return DNS_ANSWERED;
-		data = at + RECORD_HEAD;
-		ret_name->len = (uint8_t)(w->len - data);
-		memcpy(ret_name->at, w->out + data, ret_name->len);
-		if (!dns_name_in(ret_name, &w->t->zone))
-			return DNS_CHASE;
-		x = dns_table_find(w->t, ret_name->at, ret_name->len);
-		owner = data;
-	}
-	return DNS_ANSWERED;
-}
-
 /* Below a namespace's pods: an address says itself where it is. */
 static bool
-pod_write(struct writer *w, const struct dns_name *name, unsigned type)
+pod_write(struct writer *w, const struct dns_name *name, unsigned type, size_t owner)
 {
 	const struct dns_node *x =
 	    dns_table_find(w->t, name->at + name->at[0] + 1, name->len - name->at[0] - 1u);
@@ -391,7 +364,7 @@ pod_write(struct writer *w, const struct dns_name *name, unsigned type)
 		size = 16;
 	}
 	if ((type == is || type == DNS_ANY) && room(w, RECORD_HEAD + size)) {
-		uint8_t *p = dns_put16(w->out + w->len, 0xc000 | DNS_HEAD);
+		uint8_t *p = dns_put16(w->out + w->len, 0xc000 | (unsigned)owner);
 
 		p = dns_put32(dns_put16(dns_put16(p, is), 1), w->t->ttl);
 		memcpy(dns_put16(p, size), ip, size);
@@ -401,28 +374,74 @@ pod_write(struct writer *w, const struct dns_name *name, unsigned type)
 	return true;
 }
 
+static bool
+is_apex(const struct dns_table *t, const struct dns_name *name)
+{
+	return name->len == t->zone.len; /* of one that is in the zone */
+}
+
+/* A name of ours: its records, or its CNAME's, which are followed as long as they lead to names
+ * of ours.  The answer is about the last of them (RFC 6604): false when that is not there;
+ * *ret_none when it has nothing of this type. */
+static bool
+names_write(struct writer *w, unsigned type, struct dns_reply *r, bool *ret_none)
+{
+	const struct dns_node *seen[CHAIN_MAX];
+	const struct dns_name *name = &r->query.name;
+	size_t owner = DNS_HEAD;
+
+	for (int i = 0; i < CHAIN_MAX; i++) {
+		const struct dns_node *x = dns_table_find(w->t, name->at, name->len);
+		size_t at = w->len;
+
+		seen[i] = x;
+		if (!x) {
+			bool there = is_apex(w->t, name) || pod_write(w, name, type, owner);
+
+			*ret_none = w->len == at;
+			return there;
+		}
+		if (type_write(w, x, type, owner, 0)) {
+			if (type == DNS_SRV && !w->full)
+				targets_write(w, at);
+			return true;
+		}
+		if (!type_write(w, x, DNS_CNAME, owner, 0))
+			return *ret_none = true;
+		if (w->full)
+			return true;
+		owner = at + RECORD_HEAD;
+		r->name.len = (uint8_t)(w->len - owner);
+		memcpy(r->name.at, w->out + owner, r->name.len);
+		name = &r->name;
+		if (!dns_name_in(name, &w->t->zone)) {
+			r->outcome = DNS_CHASE;
+			return true;
+		}
+		x = dns_table_find(w->t, name->at, name->len);
+		for (int k = 0; x && k <= i; k++)
+			if (seen[k] == x)
+				return true; /* round and round */
+	}
+	return true;
+}
+
 static void
 zone_answer(struct writer *w, struct dns_reply *r)
 {
 	const struct dns_query *q = &r->query;
 	const struct dns_name *top = &w->t->zone;
-	const struct dns_node *x = dns_table_find(w->t, q->name.at, q->name.len);
-	bool apex = q->name.len == top->len, there = apex || x;
+	bool none = false, there = names_write(w, q->type, r, &none);
 
-	if (x) {
-		r->outcome = node_write(w, x, q->type, &r->name);
-		if (r->outcome == DNS_CHASE) {
-			r->len = finish(w, q, DNS_NOERROR, DNS_AA);
-			return;
-		}
-	} else if (!apex) {
-		there = pod_write(w, &q->name, q->type);
-	}
-	if (apex && (q->type == DNS_SOA || q->type == DNS_ANY))
+	if (is_apex(w->t, &q->name) && (q->type == DNS_SOA || q->type == DNS_ANY)) {
 		soa_write(w, top->at, top->len, 0);
-	if (apex && (q->type == DNS_NS || q->type == DNS_ANY))
+		none = false;
+	}
+	if (is_apex(w->t, &q->name) && (q->type == DNS_NS || q->type == DNS_ANY)) {
 		ns_write(w);
-	if (!w->n[0] && !w->full)
+		none = false;
+	}
+	if (none && !w->full)
 		soa_write(w, top->at, top->len, 1);
 	r->len = finish(w, q, there ? DNS_NOERROR : DNS_NXDOMAIN, DNS_AA);
 }

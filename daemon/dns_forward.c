@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -42,7 +43,8 @@ struct ask {
 	struct dns_servers *servers;
 	unsigned order[DNS_SERVERS], nservers, tries, strange;
 	int64_t until;
-	bool tcp; /* this try */
+	bool tcp;    /* this try */
+	bool folded; /* the last one did not keep the case: over TCP, this once */
 	int fd;
 	struct event *readable, *timer;
 	struct bufferevent *stream;
@@ -88,7 +90,7 @@ dns_server_read(const char *text, struct dns_server *ret)
 {
 	struct sockaddr_in6 *six = (struct sockaddr_in6 *)&ret->at;
 	struct sockaddr_in *four = (struct sockaddr_in *)&ret->at;
-	char host[64];
+	char host[64], *scope;
 	const char *port = NULL;
 	size_t n = strlen(text);
 	long number = 53;
@@ -120,7 +122,13 @@ dns_server_read(const char *text, struct dns_server *ret)
 		ret->len = sizeof *four;
 		return true;
 	}
+	scope = strchr(host, '%');
+	if (scope)
+		*scope++ = 0;
 	if (inet_pton(AF_INET6, host, &six->sin6_addr) != 1)
+		return false;
+	six->sin6_scope_id = scope ? if_nametoindex(scope) : 0;
+	if (scope && !six->sin6_scope_id)
 		return false;
 	six->sin6_family = AF_INET6;
 	six->sin6_port = htons((uint16_t)number);
@@ -293,14 +301,13 @@ heard(struct ask *a, size_t n)
 	server_of(a)->down_until = 0;
 	if (belief == DNS_FOLDED && !a->tcp) {
 		/* A server that does not keep the case: over TCP nobody can forge. */
-		a->tcp = true;
+		a->folded = true;
 		a->tries--;
 		ask_next(a);
 		return;
 	}
 	if (belief == DNS_BROKEN ||
 	    (rcode != DNS_NOERROR && rcode != DNS_NXDOMAIN && a->tries < a->nservers)) {
-		a->tcp = a->key.tcp;
 		ask_next(a);
 		return;
 	}
@@ -357,7 +364,6 @@ on_late(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (++s->silent >= SILENT_MAX)
 		s->down_until = monotonic_ms() + DOWN_MS;
-	a->tcp = a->key.tcp;
 	ask_next(a);
 }
 
@@ -403,6 +409,9 @@ ask_next(struct ask *a)
 		int64_t rest = a->until - monotonic_ms();
 
 		a->tries++;
+		a->tcp =
+		    a->key.tcp || a->folded; /* the next may keep the case, and have no TCP */
+		a->folded = false;
 		/* better no answer than one that can be guessed */
 		if (getrandom(lot, sizeof lot, 0) != sizeof lot)
 			break;

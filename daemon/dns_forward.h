@@ -53,6 +53,6 @@ bool dns_forward_knows(struct dns_forward *, const struct dns_name *);
 bool dns_forward_idle(const struct dns_forward *); /* nobody waits */
 /* A connection is gone: nobody waits there. */
 void dns_forward_forget(struct dns_forward *, const struct dns_tcp *);
-/* "1.1.1.1", "1.1.1.1:5353", "[::1]:53", "::1" */
+/* "1.1.1.1", "1.1.1.1:5353", "[::1]:53", "::1", "fe80::1%eth0" while there is such a link */
 bool dns_server_read(const char *text, struct dns_server *ret);
 #endif

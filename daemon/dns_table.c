@@ -363,51 +363,45 @@ part_empty(struct dns_table *t, struct dns_part_set *p)
 	free(old);
 }
 
-/* A line that is none: its number, or 0 when all are lines. */
-static size_t
-lines_check(const char *text)
+/* False: it is no record. */
+static bool
+line_put(struct dns_table *t, struct dns_part_set *p, const char *text, size_t n)
 {
 	char line[LINE_MAX_TEXT];
 	struct row r;
-	size_t number = 0;
 
-	while (*text) {
-		size_t n = strcspn(text, "\n");
-
-		number++;
-		if (n >= sizeof line)
-			return number;
-		memcpy(line, text, n);
-		line[n] = 0;
-		if (!row_read(line, &r))
-			return number;
-		text += n + (text[n] != 0);
-	}
-	return 0;
+	if (n >= sizeof line)
+		return false;
+	memcpy(line, text, n);
+	line[n] = 0;
+	if (!row_read(line, &r))
+		return false;
+	row_put(t, p, &r);
+	return true;
 }
 
 int
 dns_table_put(struct dns_table *t, const char *key, const char *text, struct error **e)
 {
-	size_t bad = lines_check(text);
-	struct dns_part_set *p;
-	char line[LINE_MAX_TEXT];
-	struct row r;
+	struct dns_part_set *p = part_get(t, key);
+	size_t number = 0, first = 0, bad = 0;
 
-	if (bad)
-		return fail(e, WHY_INVALID, "%s: line %zu is no record", key, bad);
-	p = part_get(t, key);
 	p->round = t->round;
 	part_empty(t, p);
 	while (*text) {
 		size_t n = strcspn(text, "\n");
 
-		memcpy(line, text, n);
-		line[n] = 0;
-		if (row_read(line, &r))
-			row_put(t, p, &r);
+		number++;
+		if (!line_put(t, p, text, n)) {
+			first = first ? first : number;
+			bad++;
+		}
 		text += n + (text[n] != 0);
 	}
+	if (bad)
+		return fail(e, WHY_INVALID,
+			    "%s: %zu of %zu lines are no records, first line %zu", key, bad,
+			    number, first);
 	return 0;
 }
 

@@ -4,8 +4,8 @@
  * type, ready to be copied behind a question: owner (a pointer to the question),
  * type, class, TTL and data.  Looking up and answering allocate nothing.
  *
- * A part is put whole or not at all, and takes the place of the one before under
- * its key at once.  Names above a record's exist, too (empty non-terminals).
+ * A part takes the place of the one before under its key at once.  Names above a record's
+ * exist, too (empty non-terminals).
  */
 #ifndef KEDGE_DNS_TABLE_H
 #define KEDGE_DNS_TABLE_H
@@ -53,7 +53,8 @@ struct dns_table {
 void dns_table_init(struct dns_table *, const struct dns_name *zone, uint32_t ttl,
 		    uint64_t seed);
 void dns_table_done(struct dns_table *);
-/* `text`: lines as dns.h has them; WHY_INVALID, and nothing changed, when one is not. */
+/* `text`: lines as dns.h has them; WHY_INVALID when some are not, and then all others are put.
+ */
 int dns_table_put(struct dns_table *, const char *key, const char *text, struct error **);
 void dns_table_drop(struct dns_table *, const char *key);
 /* From here on all is told anew; what was not by the end goes. */

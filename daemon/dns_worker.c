@@ -59,6 +59,7 @@ struct server {
 	struct dns_pace pace;
 	unsigned asked;              /* questions that were read since it was asked */
 	struct timespec resolv_time; /* of the host's file as it was read last */
+	bool resolv_missed;          /* a server in it was none; its link may come yet */
 	int64_t resolv_looked, leave_until;
 	struct batch *batch;
 	uint8_t out[DNS_TCP_MAX];
@@ -66,13 +67,17 @@ struct server {
 
 /* ---- other servers ---- */
 
-static void
+/* False: it is none. */
+static bool
 servers_add(struct dns_servers *list, const char *text, const char *own)
 {
 	struct dns_server x;
 
-	if (list->n < DNS_SERVERS && strcmp(text, own) != 0 && dns_server_read(text, &x))
+	if (!dns_server_read(text, &x))
+		return false;
+	if (list->n < DNS_SERVERS && strcmp(text, own) != 0)
 		list->at[list->n++] = x;
+	return true;
 }
 
 /* The host's own, as its other programs use them; a stub on loopback is as good. */
@@ -81,6 +86,7 @@ resolv_read(struct server *s)
 {
 	struct dns_servers list = { .below.len = 1 };
 	cleanup_buf struct buf text = { 0 };
+	bool missed = false;
 	char *line, *rest;
 
 	if (file_read(RESOLV, RESOLV_MAX, &text, NULL) < 0)
@@ -94,8 +100,16 @@ resolv_read(struct server *s)
 		word += 10 + strspn(word + 10, " \t");
 		end = word + strcspn(word, " \t#;");
 		*end = 0;
-		servers_add(&list, word, s->bind->address);
+		if (servers_add(&list, word, s->bind->address))
+			continue;
+		if (!s->resolv_missed)
+			log_warn("names",
+				 RESOLV ": nameserver %.60s is not asked: it is no address, or "
+					"of a link that is not there",
+				 word);
+		missed = true;
 	}
+	s->resolv_missed = missed;
 	dns_forward_servers(s->forward, &list);
 }
 
@@ -109,8 +123,9 @@ resolv_look(struct server *s)
 	if (s->bind->upstreams.n || (s->resolv_looked && now - s->resolv_looked < LOOK_MS))
 		return;
 	s->resolv_looked = now;
-	if (stat(RESOLV, &st) < 0 || (st.st_mtim.tv_sec == s->resolv_time.tv_sec &&
-				      st.st_mtim.tv_nsec == s->resolv_time.tv_nsec))
+	if (stat(RESOLV, &st) < 0 ||
+	    (!s->resolv_missed && st.st_mtim.tv_sec == s->resolv_time.tv_sec &&
+	     st.st_mtim.tv_nsec == s->resolv_time.tv_nsec))
 		return;
 	s->resolv_time = st.st_mtim;
 	resolv_read(s);
@@ -122,7 +137,7 @@ servers_configured(struct server *s)
 	struct dns_servers list = { .below.len = 1 };
 
 	for (size_t i = 0; i < s->bind->upstreams.n; i++)
-		servers_add(&list, s->bind->upstreams.at[i], s->bind->address);
+		(void)servers_add(&list, s->bind->upstreams.at[i], s->bind->address);
 	dns_forward_servers(s->forward, &list);
 	for (size_t i = 0; i < s->bind->stubs.n; i++) {
 		const struct dns_stub *stub = &s->bind->stubs.at[i];
@@ -131,7 +146,7 @@ servers_configured(struct server *s)
 		if (!dns_name_read(stub->domain, &list.below))
 			continue;
 		for (size_t k = 0; k < stub->servers.n; k++)
-			servers_add(&list, stub->servers.at[k], s->bind->address);
+			(void)servers_add(&list, stub->servers.at[k], s->bind->address);
 		dns_forward_servers(s->forward, &list);
 	}
 }

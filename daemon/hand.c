@@ -374,11 +374,8 @@ check_on_timer(evutil_socket_t fd, short what, void *arg)
 	if (!h->committing && !h->first_commit) {
 		if (np_check(h->np, &intact, &e) < 0)
 			log_warn("rules", "check: %s", error_text(e));
-		else if (!intact) {
-			log_warn("rules",
-				 "somebody removed kedge's chains; writing them again");
+		else if (!intact)
 			hand_rules_commit(h);
-		}
 		links_mend(h);
 	}
 	timer_arm(h->check_timer, CHECK_MS);

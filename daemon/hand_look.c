@@ -69,7 +69,9 @@ look_flows(struct hand *h, struct look_seen *seen, struct arena *a, struct error
 		seen->ends.at[i] = (struct end_seen){ .ip = addr_text(flows[i].at.ip, a),
 						      .port = flows[i].at.port,
 						      .protocol = proto_word(flows[i].proto),
-						      .flows = flows[i].n };
+						      .flows = flows[i].n,
+						      .bytes = (int64_t)flows[i].bytes };
+	seen->counted = np_flow_bytes(h->np);
 	free(flows);
 	return 0;
 }

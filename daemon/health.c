@@ -1,7 +1,9 @@
 /* health.c -- see health.h.
  *
- * One libmicrohttpd daemon a port within the brain's loop.  Whoever reaches the host may ask,
- * so a connection has seconds and there are few at a time; nothing of the question is read.
+ * One libmicrohttpd daemon a port and family within the brain's loop; as kube-proxy, which has
+ * a proxy for each, who asks by IPv6 is told of endpoints of IPv6.  Whoever reaches the host
+ * may ask, so a connection has seconds and there are few at a time; nothing of the question is
+ * read.
  */
 #include "health.h"
 #include "../reconcile/base/buf.h"
@@ -18,6 +20,7 @@ enum { CONNECTIONS = 64, IDLE_SECONDS = 5 };
 struct health {
 	struct healths *of;
 	uint16_t port;
+	bool v6;
 	char *ns, *name;
 	size_t endpoints;
 	struct MHD_Daemon *daemon; /* NULL: the port is somebody's; tried again each pass */
@@ -94,15 +97,16 @@ health_open(struct health *h)
 {
 	const union MHD_DaemonInfo *info;
 
-	h->daemon = MHD_start_daemon(
-	    MHD_USE_EPOLL, h->port, NULL, NULL, on_access, h, MHD_OPTION_CONNECTION_LIMIT,
-	    CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_END);
+	h->daemon =
+	    MHD_start_daemon(MHD_USE_EPOLL | (h->v6 ? MHD_USE_IPv6 : MHD_NO_FLAG), h->port,
+			     NULL, NULL, on_access, h, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS,
+			     MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_END);
 	if (!h->daemon) {
 		if (!h->said)
 			log_warn("health",
-				 "%s/%s: its health check node port %u cannot be listened at: "
-				 "is another program there? (ss -ltnp shows it)",
-				 h->ns, h->name, h->port);
+				 "%s/%s: its health check node port %u cannot be listened at "
+				 "by %s: is another program there? (ss -ltnp shows it)",
+				 h->ns, h->name, h->port, family_name(h->v6));
 		h->said = true;
 		return;
 	}
@@ -127,12 +131,12 @@ health_free(struct health *h)
 }
 
 static struct health *
-health_of(struct healths *hs, const struct service *svc)
+health_of(struct healths *hs, const struct service *svc, bool v6)
 {
 	uint16_t port = (uint16_t)svc->spec->healthCheckNodePort;
 
 	for (struct health *h = hs->first; h; h = h->next)
-		if (h->port == port && str_is(h->ns, object_namespace(svc)) &&
+		if (h->port == port && h->v6 == v6 && str_is(h->ns, object_namespace(svc)) &&
 		    str_is(h->name, object_name(svc)))
 			return h;
 	return NULL;
@@ -188,24 +192,25 @@ any_asks(struct objects all)
 }
 
 static void
-want(struct healths *hs, struct snapshot *s, const struct service *svc)
+want(struct healths *hs, struct snapshot *s, const struct service *svc, bool v6)
 {
 	struct health *h;
 
-	if (!svc->spec || !service_has_health_port(s, svc))
+	if (!svc->spec || !service_address(s, svc, v6) || !service_has_health_port(s, svc))
 		return;
-	h = health_of(hs, svc);
+	h = health_of(hs, svc, v6);
 	if (!h) {
 		h = xcalloc(1, sizeof *h);
 		h->of = hs;
 		h->port = (uint16_t)svc->spec->healthCheckNodePort;
+		h->v6 = v6;
 		h->ns = xstrdup(object_namespace(svc));
 		h->name = xstrdup(object_name(svc));
 		h->next = hs->first;
 		hs->first = h;
 	}
 	h->wanted = true;
-	h->endpoints = service_local_ready(s, svc);
+	h->endpoints = service_local_ready(s, svc, v6);
 }
 
 void
@@ -219,8 +224,9 @@ healths_sync(struct healths *hs)
 		h->wanted = false;
 	if (any_asks(all)) {
 		brain_snapshot(hs->brain, &s, &a);
-		for (size_t i = 0; i < s.of[RES_service].n; i++)
-			want(hs, &s, (const struct service *)s.of[RES_service].at[i]);
+		for (size_t i = 0; i < 2 * s.of[RES_service].n; i++)
+			want(hs, &s, (const struct service *)s.of[RES_service].at[i / 2],
+			     i % 2);
 	}
 	drop_unwanted(hs); /* first: its port may be another's now */
 	for (struct health *h = hs->first; h; h = h->next)

@@ -369,13 +369,26 @@ conntrack_flush(addr ip, struct error **e)
 
 /* -- how many each endpoint has --------------------------------------------- */
 
+static uint64_t
+bytes_of(const struct nf_conntrack *ct)
+{
+	uint64_t n = 0;
+
+	if (nfct_attr_is_set(ct, ATTR_ORIG_COUNTER_BYTES) > 0)
+		n += nfct_get_attr_u64(ct, ATTR_ORIG_COUNTER_BYTES);
+	if (nfct_attr_is_set(ct, ATTR_REPL_COUNTER_BYTES) > 0)
+		n += nfct_get_attr_u64(ct, ATTR_REPL_COUNTER_BYTES);
+	return n;
+}
+
 static bool
 walk_translated(const struct walk *w, const struct nf_conntrack *ct)
 {
 	struct np_flow f = { .at = { .ip = side_of(ct, REPLY_SRC),
 				     .port = ntohs(nfct_get_attr_u16(ct, ATTR_REPL_PORT_SRC)) },
 			     .proto = nfct_get_attr_u8(ct, ATTR_L4PROTO),
-			     .n = 1 };
+			     .n = 1,
+			     .bytes = bytes_of(ct) };
 	uint32_t status = nfct_get_attr_u32(ct, ATTR_STATUS);
 	bool live = f.proto == IPPROTO_TCP
 			? nfct_get_attr_u8(ct, ATTR_TCP_STATE) == TCP_CONNTRACK_ESTABLISHED
@@ -388,6 +401,7 @@ walk_translated(const struct walk *w, const struct nf_conntrack *ct)
 
 		if (x->at.ip == f.at.ip && x->at.port == f.at.port && x->proto == f.proto) {
 			x->n++;
+			x->bytes += f.bytes;
 			return false;
 		}
 	}

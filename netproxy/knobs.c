@@ -112,21 +112,3 @@ link_knobs_back(unsigned which, struct error **e)
 			return -1;
 	return 0;
 }
-
-int
-link_knobs_check(bool v6, bool *ret_so, struct error **e)
-{
-	bool so = true;
-
-	for (unsigned i = 0; i < LINK_KNOBS; i++) {
-		int is = 0;
-
-		if (link_knobs[i].v6 != v6)
-			continue;
-		if (knob_get(link_knobs[i].file, &is, e) < 0)
-			return -1;
-		so &= is == atoi(link_knobs[i].ours);
-	}
-	*ret_so = so;
-	return 0;
-}

@@ -22,5 +22,4 @@ extern const struct link_knob link_knobs[LINK_KNOBS];
 /* Sets those that are not so; the bits of those it turned are added to *turned. */
 int link_knobs_turn(bool v6, unsigned *turned, struct error **);
 int link_knobs_back(unsigned which, struct error **);
-int link_knobs_check(bool v6, bool *ret_so, struct error **);
 #endif

@@ -117,10 +117,27 @@ probe_matches(struct np *np)
 	np->tracks = conntrack_there();
 }
 
+/* What one drops no other can accept. */
+static void
+probe_wall(struct np *np)
+{
+	char which[128];
+
+	if (!tables_wall(np->config.pods6.bits, which, sizeof which))
+		return;
+	snprintf(
+	    np->wall, sizeof np->wall,
+	    "nf_tables have a firewall beside iptables (table %s): what it drops is dropped, "
+	    "whatever kedge allows (nft list ruleset shows it)",
+	    which);
+	lack(np, np->wall);
+}
+
 static void
 probe(struct np *np)
 {
 	probe_matches(np);
+	probe_wall(np);
 	if (np->net.no_recent && !np->net.nft)
 		lack(np, "this kernel has no xt_recent: sessionAffinity ClientIP is not kept, "
 			 "requests of one client spread over all endpoints");
@@ -173,6 +190,11 @@ np_base(struct np *np, struct error **e)
 	int rc = tables_read(&np->tables, &seen, e);
 
 	there = seen.chains[RULES_FILTER].n;
+	if (!rc && seen.foreign)
+		log_info(
+		    "netproxy",
+		    "%u rules of others in FORWARD of %s: they stay, and come after kedge's",
+		    seen.foreign, np->net.v6 ? "ip6tables" : "iptables");
 	np->net.turned |= rc ? 0 : turned_before(&seen);
 	seen_done(&seen);
 	if (rc || there)
@@ -564,16 +586,33 @@ check_nft(struct np *np, struct error **e)
 	return 0;
 }
 
+/* What somebody set otherwise is set again.  That it was otherwise is noted among the rules, by
+ * a commit of all of them, for np_down sets it back. */
+static int
+check_knobs(struct np *np, struct error **e)
+{
+	unsigned did = 0;
+	int rc = link_knobs_turn(np->net.v6, &did, e);
+
+	for (unsigned i = 0; i < LINK_KNOBS; i++)
+		if (did >> i & 1)
+			log_warn("network",
+				 "somebody set /proc/sys/net/%s to %s; it is %s again",
+				 link_knobs[i].file, link_knobs[i].theirs, link_knobs[i].ours);
+	np->whole |= did & ~np->net.turned;
+	np->net.turned |= did;
+	return rc;
+}
+
 /* Of one family; what is not intact is noted in np->whole. */
 static int
 check_rules(struct np *np, struct error **e)
 {
 	struct seen seen = { 0 };
+	bool before = np->whole, ok;
 	uint64_t print;
-	bool ok, so;
 
-	if (tables_print(&np->tables, &print, e) < 0 ||
-	    link_knobs_check(np->net.v6, &so, e) < 0)
+	if (tables_print(&np->tables, &print, e) < 0)
 		return -1;
 	if (!np->printed || print != np->print) {
 		/* The print is older than what is read: a change in between shows next time. */
@@ -590,8 +629,16 @@ check_rules(struct np *np, struct error **e)
 	}
 	if (np->net.nft && check_nft(np, e) < 0)
 		return -1;
-	np->whole |= !so;
+	if (np->whole && !before)
+		log_warn("rules", "somebody removed kedge's chains%s; writing them again",
+			 np->net.v6 ? " of IPv6" : "");
 	return 0;
+}
+
+static int
+check_family(struct np *np, struct error **e)
+{
+	return check_rules(np, e) < 0 ? -1 : check_knobs(np, e);
 }
 
 int
@@ -603,7 +650,7 @@ np_check(struct np *np, bool *ret_intact, struct error **e)
 		*ret_intact = true; /* the commit will tell */
 		return 0;
 	}
-	if (check_rules(np, e) < 0 || (np->six && check_rules(np->six, e) < 0))
+	if (check_family(np, e) < 0 || (np->six && check_family(np->six, e) < 0))
 		return -1;
 	if (check_links(np, e) < 0)
 		return -1;
@@ -673,6 +720,14 @@ np_flow_counts(struct np *np, struct np_flow **ret, size_t *ret_n, struct error 
 	free(*ret);
 	*ret = NULL;
 	return -1;
+}
+
+bool
+np_flow_bytes(const struct np *np)
+{
+	int on = 0;
+
+	return np->tracks && knob_get("netfilter/nf_conntrack_acct", &on, NULL) == 0 && on;
 }
 
 /* -- down ------------------------------------------------------------------- */

@@ -148,9 +148,9 @@ struct np_wrote np_wrote(const struct np *);
 
 /* Was this pod's link there at the last np_check?  If not, np_plug makes another. */
 bool np_plugged(const struct np *, uint32_t ip);
-/* Are our rules still there?  Puts the bridge, its ports and balancers' addresses right itself,
- * and says so in the log.  Cheap enough for every two seconds; on false the
- * next np_commit writes everything. */
+/* Are our rules still there?  Puts the bridge, its ports, balancers' addresses and the host's
+ * settings right itself.  Says in the log what somebody changed.  Cheap enough for every two
+ * seconds; on false the next np_commit writes everything. */
 int np_check(struct np *, bool *ret_intact, struct error **);
 /* Of a pod that left the rules: how many TCP connections and UDP flows are with it still.  A
  * UDP flow that a service led there is ended, and finds another. */
@@ -185,7 +185,10 @@ struct np_flow {
 	struct np_endpoint at;
 	uint8_t proto;
 	unsigned n;
+	uint64_t bytes; /* both ways, of packets; 0 where the kernel does not count */
 };
+/* Does it count bytes (net.netfilter.nf_conntrack_acct)?  Flows from before have none. */
+bool np_flow_bytes(const struct np *);
 int np_flow_counts(struct np *, struct np_flow **ret, size_t *ret_n, struct error **);
 /* Removes bridge, links, routes and chains: no trace. */
 int np_down(const struct np_config *, struct error **);

@@ -71,7 +71,8 @@ struct np {
 	struct rules_net net;
 	bool tracks; /* the kernel has ctnetlink */
 	bool said_recent, said_sctp;
-	const char *lacks[8];
+	const char *lacks[12];
+	char wall[256]; /* one of them */
 
 	struct link_ahead ahead[16]; /* the oldest first */
 	unsigned ahead_n, ahead_made;

@@ -325,3 +325,80 @@ tables_mixed(const struct tables *used)
 	tables_close(&t);
 	return found;
 }
+
+/* -- firewalls that no iptables shows ---------------------------------------- */
+
+/* What iptables' own programs make of their tables: "ip filter" with INPUT, FORWARD, ... */
+static bool
+is_iptables(uint8_t family, const char *table, const char *chain)
+{
+	static const char *const tables[] = { "filter", "nat", "mangle", "raw", "security" };
+
+	if (family != NFPROTO_IPV4 && family != NFPROTO_IPV6)
+		return false;
+	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+		if (!strcmp(table, tables[i]))
+			return chain[0] >= 'A' && chain[0] <= 'Z';
+	return false;
+}
+
+static uint32_t
+nft_u32(const struct nlattr *a, uint32_t otherwise)
+{
+	return a && mnl_attr_validate(a, MNL_TYPE_U32) >= 0 ? ntohl(mnl_attr_get_u32(a))
+							    : otherwise;
+}
+
+struct wall {
+	bool v6;
+	char *to;
+	size_t size;
+};
+
+/* A chain of a filter where packets come in or pass: it drops all that it does not let
+ * through, or has rules. */
+static int
+wall_chain(const struct nlmsghdr *h, void *ctx)
+{
+	static const char *const families[] = {
+		[NFPROTO_INET] = "inet", [NFPROTO_IPV4] = "ip", [NFPROTO_IPV6] = "ip6"
+	};
+	const struct nfgenmsg *g = mnl_nlmsg_get_payload(h);
+	const struct nlattr *hook = nft_attr(h, NFTA_CHAIN_HOOK),
+			    *type = nft_attr(h, NFTA_CHAIN_TYPE);
+	const char *table, *name;
+	struct wall *w = ctx;
+	uint32_t at;
+
+	if (!hook || !type || strcmp(nft_str(type), "filter") != 0 || *w->to ||
+	    g->nfgen_family >= sizeof families / sizeof *families ||
+	    !families[g->nfgen_family] || (g->nfgen_family == NFPROTO_IPV6 && !w->v6))
+		return MNL_CB_OK;
+	at = nft_u32(nft_in(hook, NFTA_HOOK_HOOKNUM), NF_INET_NUMHOOKS);
+	if ((at != NF_INET_LOCAL_IN && at != NF_INET_FORWARD) ||
+	    (nft_u32(nft_attr(h, NFTA_CHAIN_POLICY), NF_ACCEPT) == NF_ACCEPT &&
+	     !nft_u32(nft_attr(h, NFTA_CHAIN_USE), 0)))
+		return MNL_CB_OK;
+	table = nft_str(nft_attr(h, NFTA_CHAIN_TABLE));
+	name = nft_str(nft_attr(h, NFTA_CHAIN_NAME));
+	if (!is_iptables(g->nfgen_family, table, name))
+		snprintf(w->to, w->size, "%s %s, chain %s", families[g->nfgen_family], table,
+			 name);
+	return MNL_CB_OK;
+}
+
+bool
+tables_wall(bool v6, char *to, size_t size)
+{
+	struct nl_batch b = { 0 };
+	struct nl nl = { -1, 0 };
+	struct wall w = { v6, to, size };
+
+	*to = 0;
+	if (nl_open(&nl, NETLINK_NETFILTER, NULL) < 0)
+		return false; /* then there can be none */
+	(void)nl_dump(&nl, nft_ask(&b, NFT(NFT_MSG_GETCHAIN), NLM_F_DUMP, NFPROTO_UNSPEC),
+		      wall_chain, &w, "list the chains", NULL);
+	nl_close(&nl);
+	return *to;
+}

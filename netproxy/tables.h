@@ -43,4 +43,7 @@ size_t seen_rules(const void *value); /* of a chains' value; 0 when there is no 
 bool tables_has_match(struct tables *, const char *name, uint8_t revision);
 /* Are there rules of anybody in the kind that is not used? */
 bool tables_mixed(const struct tables *);
+/* Is there a firewall in nf_tables that iptables knows nothing of, at a way of ours?  The first
+ * such chain, "inet filter, chain input"; those of ip6 only with `v6`. */
+bool tables_wall(bool v6, char *to, size_t size);
 #endif

@@ -87,6 +87,45 @@ check_families(const struct change *c, const struct service_spec *live,
 		}
 }
 
+/* What a load balancer was promised, as long as it is one. */
+static void
+check_balancer(const struct change *c, const struct service_spec *live,
+	       const struct service_spec *new)
+{
+	static const char again[] = "; remove the service in one commit and add it in the next";
+
+	if (!live || !new || !str_is(live->type, "LoadBalancer") ||
+	    !str_is(new->type, "LoadBalancer"))
+		return;
+	if (!str_is(live->loadBalancerClass, new->loadBalancerClass))
+		apply_complain(
+		    c->c, c->m, "spec.loadBalancerClass",
+		    arena_printf(c->a, "Invalid value: \"%s\": may not change once set%s",
+				 str_is(new->loadBalancerClass, "") ? "null"
+								    : new->loadBalancerClass,
+				 advice(c, again)));
+	if (live->healthCheckNodePort && new->healthCheckNodePort &&
+	    live->healthCheckNodePort != new->healthCheckNodePort)
+		apply_complain(c->c, c->m, "spec.healthCheckNodePort",
+			       arena_printf(c->a,
+					    "Invalid value: %jd: field is immutable (it is "
+					    "%jd)%s",
+					    (intmax_t) new->healthCheckNodePort,
+					    (intmax_t)live->healthCheckNodePort,
+					    advice(c, again)));
+}
+
+static void
+check_address_type(const struct change *c, const struct endpoint_slice *live,
+		   const struct endpoint_slice *new)
+{
+	if (str_is(live->addressType, new->addressType))
+		return;
+	apply_complain(c->c, c->m, "addressType",
+		       arena_printf(c->a, "Invalid value: \"%s\": field is immutable%s",
+				    new->addressType, advice(c, "; give it another name")));
+}
+
 static void
 check_type(const struct change *c, const struct secret *live, const struct secret *new)
 {
@@ -163,6 +202,10 @@ apply_change_check(struct snapshot *s, struct complaints *cs, const struct manif
 	case RES_service:
 		check_cluster_ip(&c, sl->spec, sn->spec);
 		check_families(&c, sl->spec, sn->spec);
+		check_balancer(&c, sl->spec, sn->spec);
+		break;
+	case RES_endpoint_slice:
+		check_address_type(&c, live, new);
 		break;
 	case RES_config_map:
 		frozen =

@@ -5,6 +5,7 @@
  * dashes, so that SRV has somebody to name.
  */
 #include "dns.h"
+#include "base/addr.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/ipv4.h"
@@ -13,32 +14,63 @@
 #include "service.h"
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SCHEMA "1.1.0"
 
-enum { NDOTS = 5, DNS_HOST = 10, API_PORT = 443, NAME_MAX_TEXT = 253, ADDRESS_TEXT = 46 };
+enum {
+	NDOTS = 5,
+	DNS_HOST = 10,
+	API_PORT = 443,
+	NAME_MAX_TEXT = 253,
+	LABEL_MAX_TEXT = 63,
+	ADDRESS_TEXT = 46,
+};
 
 struct lines {
 	const char **at;
 	size_t n, cap;
 	struct arena *a;
 	const char *zone; /* the cluster's domain */
+	const char *left; /* the first name that there can be no record of; NULL: none */
+	size_t nleft;     /* records that were left out for such names */
 };
 
-static void line(struct lines *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void
-line(struct lines *l, const char *fmt, ...)
+/* Why there is no such name in DNS; NULL: there is. */
+static const char *
+no_name(const char *name)
 {
-	cleanup_buf struct buf b = { 0 };
-	va_list ap;
+	if (strlen(name) > NAME_MAX_TEXT)
+		return "longer than 253 letters";
+	for (;;) {
+		size_t n = strcspn(name, ".");
 
-	va_start(ap, fmt);
-	buf_vaddf(&b, fmt, ap);
-	va_end(ap);
+		if (!n)
+			return "with an empty part";
+		if (n > LABEL_MAX_TEXT)
+			return "with a part longer than 63 letters";
+		for (size_t i = 0; i < n; i++)
+			if (!isgraph((unsigned char)name[i]))
+				return "with a blank in it";
+		if (!name[n])
+			return NULL;
+		name += n + 1;
+	}
+}
+
+/* A record, "A 10.43.0.2", or one that ends with a name, "PTR".  One that DNS has no room for
+ * takes none of the others with it: it is left out, and dns_left_out says so. */
+static void
+record(struct lines *l, const char *owner, const char *data, const char *target)
+{
+	const char *bad = no_name(owner) ? owner : target && no_name(target) ? target : NULL;
+
+	if (bad) {
+		l->left = l->left ? l->left : bad;
+		l->nleft++;
+		return;
+	}
 	if (l->n == l->cap) {
 		const char **at;
 
@@ -48,7 +80,8 @@ line(struct lines *l, const char *fmt, ...)
 			memcpy(at, l->at, l->n * sizeof *at);
 		l->at = at;
 	}
-	l->at[l->n++] = arena_strdup(l->a, buf_text(&b));
+	l->at[l->n++] = arena_printf(l->a, "%s %s%s%s", owner, data, target ? " " : "",
+				     target ? target : "");
 }
 
 static int
@@ -137,7 +170,8 @@ dashed(const struct address *x, struct arena *a)
 static void
 address_line(struct lines *l, const char *name, const struct address *x)
 {
-	line(l, "%s %s %s", name, x->v6 ? "AAAA" : "A", address_text(x, l->a));
+	record(l, name,
+	       arena_printf(l->a, "%s %s", x->v6 ? "AAAA" : "A", address_text(x, l->a)), NULL);
 }
 
 /* ---- Services ---- */
@@ -167,6 +201,19 @@ protocol_of(const char *protocol, struct arena *a)
 	return lower(str_is(protocol, "") ? "TCP" : protocol, a);
 }
 
+/* A port that has a name. */
+static void
+port_line(struct lines *l, const char *name, const char *port, const char *protocol,
+	  size_t weight, int64_t number, const char *target)
+{
+	if (str_is(port, ""))
+		return;
+	record(l,
+	       arena_printf(l->a, "_%s._%s.%s", lower(port, l->a), protocol_of(protocol, l->a),
+			    name),
+	       arena_printf(l->a, "SRV 0 %zu %lld", weight, (long long)number), target);
+}
+
 static void
 cluster_ip_lines(struct lines *l, struct snapshot *s, const struct service *svc,
 		 const char *name)
@@ -177,15 +224,22 @@ cluster_ip_lines(struct lines *l, struct snapshot *s, const struct service *svc,
 		if (!address_read(service_address(s, svc, v6), &ip))
 			continue;
 		address_line(l, name, &ip);
-		line(l, "%s PTR %s", reverse(&ip, l->a), name);
+		record(l, reverse(&ip, l->a), "PTR", name);
 	}
 	for (size_t i = 0; i < svc->spec->ports.n; i++) {
 		const struct service_port *p = &svc->spec->ports.at[i];
 
-		if (!str_is(p->name, ""))
-			line(l, "_%s._%s.%s SRV 0 100 %lld %s", lower(p->name, l->a),
-			     protocol_of(p->protocol, l->a), name, (long long)p->port, name);
+		port_line(l, name, p->name, p->protocol, 100, p->port, name);
 	}
+}
+
+/* As the proxy: no names of addressType FQDN, no address of the client's own host or link. */
+static bool
+is_served(const char *ip)
+{
+	addr x;
+
+	return addr_read(ip, &x) && !addr_is_special(x);
 }
 
 /* One endpoint: its address under the service's name and its own, and back. */
@@ -196,19 +250,18 @@ endpoint_lines(struct lines *l, const char *name, const char *ip, const char *ho
 	const char *own;
 	struct address x;
 
-	if (!address_read(ip, &x))
+	if (!is_served(ip) || !address_read(ip, &x))
 		return;
 	own =
 	    arena_printf(l->a, "%s.%s",
 			 str_is(hostname, "") ? dashed(&x, l->a) : lower(hostname, l->a), name);
 	address_line(l, name, &x);
 	address_line(l, own, &x);
-	line(l, "%s PTR %s", reverse(&x, l->a), own);
+	record(l, reverse(&x, l->a), "PTR", own);
 	for (size_t i = 0; i < n; i++)
-		if (!str_is(ports[i].name, ""))
-			line(l, "_%s._%s.%s SRV 0 %zu %lld %s", lower(ports[i].name, l->a),
-			     protocol_of(ports[i].protocol, l->a), name, weight,
-			     (long long)ports[i].port, own);
+		if (ports[i].port)
+			port_line(l, name, ports[i].name, ports[i].protocol, weight,
+				  ports[i].port, own);
 }
 
 static size_t
@@ -220,10 +273,12 @@ ready_count(const struct objects *slices, const struct endpoints *old)
 		const struct endpoint_slice *x = (const struct endpoint_slice *)slices->at[i];
 
 		for (size_t k = 0; k < x->endpoints.n; k++)
-			n += endpoint_is_ready(&x->endpoints.at[k]);
+			n += endpoint_is_ready(&x->endpoints.at[k]) &&
+			     is_served(x->endpoints.at[k].addresses.at[0]);
 	}
 	for (size_t i = 0; old && i < old->subsets.n; i++)
-		n += old->subsets.at[i].addresses.n;
+		for (size_t k = 0; k < old->subsets.at[i].addresses.n; k++)
+			n += is_served(old->subsets.at[i].addresses.at[k].ip);
 	return n;
 }
 
@@ -270,8 +325,8 @@ external_lines(struct lines *l, const struct service *svc, const char *name)
 
 	if (n && to[n - 1] == '.')
 		to[--n] = 0;
-	if (n && n <= NAME_MAX_TEXT)
-		line(l, "%s CNAME %s", name, to);
+	if (n)
+		record(l, name, "CNAME", to);
 }
 
 static void
@@ -329,16 +384,16 @@ zone_lines(struct lines *l, struct snapshot *s)
 	const char *ns = arena_printf(l->a, "ns.dns.%s", l->zone);
 	const char *name = arena_printf(l->a, "kubernetes.default.svc.%s", l->zone);
 
-	line(l, "dns-version.%s TXT " SCHEMA, l->zone);
-	line(l, "svc.%s EXISTS", l->zone);
-	line(l, "pod.%s EXISTS", l->zone);
+	record(l, arena_printf(l->a, "dns-version.%s", l->zone), "TXT " SCHEMA, NULL);
+	record(l, arena_printf(l->a, "svc.%s", l->zone), "EXISTS", NULL);
+	record(l, arena_printf(l->a, "pod.%s", l->zone), "EXISTS", NULL);
 	address_line(l, ns, &dns);
-	line(l, "%s PTR %s", reverse(&dns, l->a), ns);
+	record(l, reverse(&dns, l->a), "PTR", ns);
 	if (has_api_service(s))
 		return;
 	address_line(l, name, &api);
-	line(l, "%s PTR %s", reverse(&api, l->a), name);
-	line(l, "_https._tcp.%s SRV 0 100 %d %s", name, API_PORT, name);
+	record(l, reverse(&api, l->a), "PTR", name);
+	port_line(l, name, "https", "TCP", 100, API_PORT, name);
 }
 
 /* ---- parts ---- */
@@ -402,13 +457,27 @@ dns_part_text(struct snapshot *s, const struct dns_part *part, struct arena *a, 
 	else if (resource_of(part->of)->id == RES_service)
 		service_lines(&l, s, (const struct service *)part->of);
 	else {
-		line(&l, "%s.svc.%s EXISTS", object_name(part->of), l.zone);
-		line(&l, "%s.pod.%s PODS", object_name(part->of), l.zone);
+		const char *ns = object_name(part->of);
+
+		record(&l, arena_printf(a, "%s.svc.%s", ns, l.zone), "EXISTS", NULL);
+		record(&l, arena_printf(a, "%s.pod.%s", ns, l.zone), "PODS", NULL);
 	}
 	lines_print(&l, out);
 }
 
 /* ---- why ---- */
+
+const char *
+dns_left_out(struct snapshot *s, const struct service *svc, struct arena *a)
+{
+	struct lines l = { .a = a, .zone = lower(s->settings->cluster_domain, a) };
+
+	service_lines(&l, s, svc);
+	if (!l.left)
+		return NULL;
+	return arena_printf(a, "DNS has no name %s (%s): %zu of its records %s left out",
+			    no_name(l.left), l.left, l.nleft, l.nleft == 1 ? "is" : "are");
+}
 
 /* `*name` up to what ends in ".tail"; NULL: it does not. */
 static const char *
@@ -455,7 +524,7 @@ why_svc(struct snapshot *s, const char *rest, struct arena *a)
 {
 	const char *dot = strrchr(rest, '.'), *ns = dot ? dot + 1 : rest, *name, *below = "";
 	const struct service *svc;
-	char *left;
+	const char *left;
 
 	if (!snapshot_find(s, RES_namespace, "", ns))
 		return arena_printf(a, "there is no namespace \"%s\"", ns);
@@ -468,6 +537,9 @@ why_svc(struct snapshot *s, const char *rest, struct arena *a)
 	if (dot)
 		below = left;
 	svc = snapshot_find(s, RES_service, ns, name);
+	left = svc ? dns_left_out(s, svc, a) : NULL;
+	if (left)
+		return arena_printf(a, "%s; %s", why_service(s, svc, below, a), left);
 	if (!svc && str_is(ns, "default") && str_is(name, "kubernetes"))
 		return "the API's own name; there is no Service of it";
 	return svc ? why_service(s, svc, below, a)

@@ -33,6 +33,9 @@ struct dns_part *dns_parts(struct snapshot *, struct arena *, size_t *ret_n);
 /* The lines; none for what has no name. */
 void dns_part_text(struct snapshot *, const struct dns_part *, struct arena *, struct buf *);
 
+/* That records of this Service are left out, for there are no such names: "DNS has no name with
+ * a part longer than 63 letters (...)"; NULL: none are. */
+const char *dns_left_out(struct snapshot *, const struct service *, struct arena *);
 /* Why a name is answered as it is, in a sentence; `name` is absolute, without the last dot.
  * False: it is no name of the cluster's, and others are asked. */
 bool dns_why(struct snapshot *, const char *name, struct arena *, const char **ret);

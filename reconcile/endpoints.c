@@ -53,20 +53,6 @@ struct gathering {
 
 /* ---- pods to groups ---- */
 
-static const struct container_port *
-named_port(const struct pod *pod, const char *name, const char *protocol)
-{
-	for (size_t i = 0; i < pod->spec->containers.n; i++) {
-		const struct container *c = &pod->spec->containers.at[i];
-
-		for (size_t k = 0; k < c->ports.n; k++)
-			if (str_is(c->ports.at[k].name, name) &&
-			    str_is(c->ports.at[k].protocol, protocol))
-				return &c->ports.at[k];
-	}
-	return NULL;
-}
-
 /* A port that the pod does not name is left out of its list. */
 static struct ports
 ports_of(const struct service *svc, const struct pod *pod, struct arena *a)
@@ -79,7 +65,7 @@ ports_of(const struct service *svc, const struct pod *pod, struct arena *a)
 		int64_t number = sp->targetPort.i ? sp->targetPort.i : sp->port;
 
 		if (sp->targetPort.s) {
-			cp = named_port(pod, sp->targetPort.s, sp->protocol);
+			cp = pod_part_port(pod->spec, sp->targetPort.s, sp->protocol);
 			if (!cp)
 				continue;
 			number = cp->containerPort;

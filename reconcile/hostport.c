@@ -7,6 +7,7 @@
  * Named "web.pod:8080-tcp": no Service's name has a dot in it.
  */
 #include "controllers.h"
+#include "rules.h"
 #include "service.h"
 #include "workload.h"
 
@@ -39,13 +40,15 @@ serves(const struct pod *pod)
 	       !pod->metadata->deletionTimestamp;
 }
 
-/* No address of the host's is of any family, one is of its own. */
+/* No address of the host's is of any family, one is of its own.  What goes to the host's
+ * loopback never leaves it: a warning says so when the pod is written (rules_pod.c). */
 static bool
 is_served(const struct pod *pod, const struct container_port *port, bool v6)
 {
 	const char *ip = port->hostIP ? port->hostIP : "";
 
-	return port->hostPort && pod_address(pod, v6) && (!*ip || addr_text_is_v6(ip) == v6);
+	return port->hostPort && pod_address(pod, v6) && (!*ip || addr_text_is_v6(ip) == v6) &&
+	       !ip_is_loopback(ip);
 }
 
 bool

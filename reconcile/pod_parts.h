@@ -47,6 +47,31 @@ pod_part_named(const struct pod_spec *s, const char *name) /* or NULL */
 	return NULL;
 }
 
+static inline const struct container_port *
+container_port_named(const struct container *c, const char *name, const char *protocol)
+{
+	for (size_t i = 0; i < c->ports.n; i++)
+		if (str_is(c->ports.at[i].name, name) &&
+		    str_is(c->ports.at[i].protocol, protocol))
+			return &c->ports.at[i];
+	return NULL;
+}
+
+/* What a port's name means in this pod, as Kubernetes' FindPort: among containers that go on,
+ * the main ones first; NULL: none of them names it. */
+static inline const struct container_port *
+pod_part_port(const struct pod_spec *s, const char *name, const char *protocol)
+{
+	const struct container_port *p = NULL;
+
+	for (size_t i = 0; i < s->containers.n && !p; i++)
+		p = container_port_named(&s->containers.at[i], name, protocol);
+	for (size_t i = 0; i < s->initContainers.n && !p; i++)
+		if (pod_part_role(s, i) == PART_SIDECAR)
+			p = container_port_named(&s->initContainers.at[i], name, protocol);
+	return p;
+}
+
 /* The field of the spec that it stands in. */
 static inline const char *
 pod_part_list(const struct pod_spec *s, const char *name)

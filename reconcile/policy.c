@@ -52,18 +52,9 @@ policy_selects(const struct network_policy *np, const struct pod *pod)
 static int64_t
 port_of(const struct pod *pod, const struct network_policy_port *port)
 {
-	for (size_t i = 0; i < pod_parts(pod->spec); i++) {
-		const struct container *c = pod_part(pod->spec, i);
-		enum part_role role = pod_part_role(pod->spec, i);
+	const struct container_port *p = pod_part_port(pod->spec, port->port.s, port->protocol);
 
-		if (role != PART_MAIN && role != PART_SIDECAR)
-			continue;
-		for (size_t k = 0; k < c->ports.n; k++)
-			if (str_is(c->ports.at[k].name, port->port.s) &&
-			    str_is(c->ports.at[k].protocol, port->protocol))
-				return c->ports.at[k].containerPort;
-	}
-	return 0;
+	return p ? p->containerPort : 0;
 }
 
 static struct admit_ports

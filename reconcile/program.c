@@ -34,12 +34,15 @@ is_local(const struct settings *set, const char *node, addr ip)
 	       (addr_read(addr_v6(ip) ? set->node_ip6 : set->node_ip, &own) && own == ip);
 }
 
+/* An address that is no pod's or host's is left out, for the hand would refuse all that come
+ * with it. */
 static void
 serving_add(struct serving *v, const char *ip, int64_t port, const char *node)
 {
 	addr address;
 
-	if (!addr_read(ip, &address) || addr_v6(address) != v->v6 || port < 1 || port > 65535)
+	if (!addr_read(ip, &address) || addr_v6(address) != v->v6 || addr_is_special(address) ||
+	    port < 1 || port > 65535)
 		return;
 	if (v->n == v->cap) {
 		struct endpoint_args *at;
@@ -147,12 +150,10 @@ gather(struct snapshot *s, const struct service *svc, const struct service_port 
 }
 
 size_t
-service_local_ready(struct snapshot *s, const struct service *svc)
+service_local_ready(struct snapshot *s, const struct service *svc, bool v6)
 {
 	struct objects slices = service_slices(s, svc);
-	struct serving v = { .a = s->arena,
-			     .settings = s->settings,
-			     .v6 = service_family_first(svc) };
+	struct serving v = { .a = s->arena, .settings = s->settings, .v6 = v6 };
 	size_t n = 0;
 
 	for (size_t i = 0; i < slices.n; i++) {

@@ -19,6 +19,10 @@ rule_fn is_pod_ranges, is_service_ranges, is_addresses, is_listen, is_secure_lis
 rule_fn is_brain_user, is_own_folder, is_size, is_capability, is_registry, is_mirror,
     is_dns_server;
 
+/* Why nobody may be sent to that address; NULL: they may, or it is none. */
+rule_fn ip_special;
+bool ip_is_loopback(const char *text);
+
 typedef void rule_check_fn(const void *obj, const struct place *);
 rule_check_fn requirement_check, config_map_check, secret_check, service_spec_check;
 rule_check_fn env_var_source_check, env_var_check, env_from_source_check;
@@ -69,6 +73,9 @@ rule_fn is_cidr;
 rule_check_fn ip_block_check, network_policy_peer_check, network_policy_port_check;
 rule_check_fn network_policy_spec_check;
 rule_defaults_fn network_policy_spec_defaults;
+
+/* rules_endpoints.c */
+rule_check_fn endpoints_check, endpoint_slice_check;
 
 /* rules_rbac.c */
 rule_fn is_path_segment;

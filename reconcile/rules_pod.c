@@ -220,6 +220,21 @@ mounts_check(const struct pod_spec *s, const char *list, const struct container 
 	map_done(&names);
 }
 
+static void
+host_ip_check(const struct pod_spec *s, size_t container, size_t port, const struct place *pl)
+{
+	const char *ip = s->containers.at[container].ports.at[port].hostIP;
+	char sub[96];
+
+	if (s->hostNetwork || !str_given(ip) || !ip_is_loopback(ip))
+		return;
+	snprintf(sub, sizeof sub, "containers[%zu].ports[%zu].hostIP", container, port);
+	place_complain_softly(pl, sub,
+			      "without effect: packets to %s never leave the host, and no pod "
+			      "can be met there",
+			      ip);
+}
+
 /* The containers of a pod share one address, so a port is one container's only.
  * Kubernetes finds out when the second one crashes; kedge says it at once. */
 static void
@@ -254,7 +269,8 @@ ports_check(const struct pod_spec *s, const struct place *pl)
 					       (intmax_t)p->containerPort);
 			if (!p->hostPort)
 				continue;
-			snprintf(key, sizeof key, "%s/%.15s/%jd", p->protocol,
+			host_ip_check(s, i, j, pl);
+			snprintf(key, sizeof key, "%s/%.45s/%jd", p->protocol,
 				 str_given(p->hostIP) ? p->hostIP : "", (intmax_t)p->hostPort);
 			snprintf(sub, sizeof sub, "containers[%zu].ports[%zu].hostPort", i, j);
 			if (map_put(&hosts, key, &s->containers.at[i]))

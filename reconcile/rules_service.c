@@ -4,7 +4,6 @@
  */
 #include "base/addr.h"
 #include "base/arena.h"
-#include "base/ipv4.h"
 #include "base/map.h"
 #include "base/text.h"
 #include "rules.h"
@@ -92,23 +91,6 @@ external_name_check(const struct service_spec *s, const struct place *at)
 		place_complain(at, "externalName", "Invalid value: \"%s\": %s", name, why);
 }
 
-/* Why nobody may be sent there; NULL: they may. */
-static const char *
-special(const char *text)
-{
-	uint32_t ip;
-
-	if (!ipv4_read(text, &ip))
-		return NULL;
-	return !ip                  ? "may not be unspecified (0.0.0.0 or ::)"
-	       : ip >> 24 == 127    ? "may not be in the loopback range (127.0.0.0/8, ::1/128)"
-	       : ip >> 16 == 0xa9fe ? "may not be in the link-local range (169.254.0.0/16, "
-				      "fe80::/10)"
-	       : ip >> 8 == 0xe00000
-		   ? "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
-		   : NULL;
-}
-
 /* Kubernetes trims blanks. */
 static const char *
 trimmed(const char *s, struct arena *a)
@@ -129,7 +111,7 @@ outside_check(const struct service_spec *s, const struct place *at)
 	char sub[64];
 
 	for (size_t i = 0; i < s->externalIPs.n && place_ok(at, "externalIPs"); i++) {
-		const char *why = special(s->externalIPs.at[i]);
+		const char *why = ip_special(s->externalIPs.at[i], a);
 
 		snprintf(sub, sizeof sub, "externalIPs[%zu]", i);
 		if (why)

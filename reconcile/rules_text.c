@@ -230,6 +230,53 @@ is_ip(const char *s, struct arena *a)
 	return "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 }
 
+/* 16 bytes, an IPv4 address as Go reads one, within IPv6; false: it is none. */
+static bool
+ip_read(const char *text, uint8_t to[16], bool *ret_v4)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	memcpy(to, mapped, sizeof mapped);
+	if (inet_pton(AF_INET, text, to + 12) != 1 && inet_pton(AF_INET6, text, to) != 1)
+		return false;
+	*ret_v4 = !memcmp(to, mapped, sizeof mapped);
+	return true;
+}
+
+static const uint8_t ip_none[16];
+
+bool
+ip_is_loopback(const char *text)
+{
+	uint8_t x[16];
+	bool v4;
+
+	if (!ip_read(text, x, &v4))
+		return false;
+	return v4 ? x[12] == 127 : !memcmp(x, ip_none, 15) && x[15] == 1;
+}
+
+/* ValidateNonSpecialIP. */
+const char *
+ip_special(const char *text, struct arena *a)
+{
+	uint8_t x[16];
+	bool v4;
+
+	if (!ip_read(text, x, &v4))
+		return NULL;
+	if (!memcmp(x + (v4 ? 12 : 0), ip_none, v4 ? 4 : 16))
+		return arena_printf(a, "may not be unspecified (%s)", text);
+	if (ip_is_loopback(text))
+		return "may not be in the loopback range (127.0.0.0/8, ::1/128)";
+	if (v4 ? x[12] == 169 && x[13] == 254 : x[0] == 0xfe && (x[1] & 0xc0) == 0x80)
+		return "may not be in the link-local range (169.254.0.0/16, fe80::/10)";
+	if (v4 ? x[12] == 224 && !x[13] && !x[14] : x[0] == 0xff && (x[1] & 0xf) == 2)
+		return "may not be in the link-local multicast range (224.0.0.0/24, "
+		       "ff02::/10)";
+	return NULL;
+}
+
 const char *
 is_cluster_ip(const char *s, struct arena *a)
 {

@@ -15,8 +15,8 @@ bool service_has_node_ports(const struct service *);       /* NodePort, LoadBala
  */
 const char *service_balancer(struct snapshot *, const struct service *, bool v6);
 bool service_has_health_port(struct snapshot *, const struct service *);
-/* Ready endpoints on this host: what its health check node port tells. */
-size_t service_local_ready(struct snapshot *, const struct service *);
+/* Ready endpoints of this family on this host: what its health check node port tells. */
+size_t service_local_ready(struct snapshot *, const struct service *, bool v6);
 /* Pods are chosen by labels: neither ExternalName nor without a selector. */
 bool service_selects(const struct service *);
 /* There is a Deployment or ReplicaSet whose pods it would select; `wanted`: that wants some. */

@@ -148,20 +148,6 @@ struct at_service {
 	struct arena *a;
 };
 
-static const struct container_port *
-port_named(const struct pod *pod, const struct service_port *sp)
-{
-	for (size_t i = 0; i < pod_parts(pod->spec); i++) {
-		const struct container *c = pod_part(pod->spec, i);
-
-		for (size_t k = 0; k < c->ports.n; k++)
-			if (str_is(c->ports.at[k].name, sp->targetPort.s) &&
-			    str_is(c->ports.at[k].protocol, sp->protocol))
-				return &c->ports.at[k];
-	}
-	return NULL;
-}
-
 /* "it has 8080 (http), 9090": what the first of the pods says that it listens at. */
 static const char *
 ports_of(const struct pod *pod, struct arena *a)
@@ -171,6 +157,8 @@ ports_of(const struct pod *pod, struct arena *a)
 	for (size_t i = 0; i < pod_parts(pod->spec); i++) {
 		const struct container *c = pod_part(pod->spec, i);
 
+		if (pod_part_role(pod->spec, i) == PART_INIT)
+			continue; /* it ends before anybody comes */
 		for (size_t k = 0; k < c->ports.n; k++) {
 			const char *name = c->ports.at[k].name;
 
@@ -245,7 +233,9 @@ trouble_of_port(const struct at_service *at, const struct service_port *sp)
 
 	for (size_t i = 0; i < at->npods; i++) {
 		const struct pod *pod = at->pods[i];
-		const struct container_port *cp = sp->targetPort.s ? port_named(pod, sp) : NULL;
+		const struct container_port *cp =
+		    sp->targetPort.s ? pod_part_port(pod->spec, sp->targetPort.s, sp->protocol)
+				     : NULL;
 		int64_t number = cp                 ? cp->containerPort
 				 : sp->targetPort.i ? sp->targetPort.i
 						    : sp->port;

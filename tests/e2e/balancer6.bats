@@ -70,6 +70,27 @@ svc() {
 	matches 'six +LoadBalancer +fd43::[0-9a-f:]+ +2001:db8::51 +81:'
 }
 
+@test "a health check node port tells those who ask by IPv6 of the endpoints of IPv6" {
+	svc both 80 'ipFamilyPolicy: RequireDualStack' 'externalTrafficPolicy: Local' | put both
+	fields() { [ "$(field svc both .spec.healthCheckNodePort)" -ge 30000 ]; }
+	wait_for 5 "it has a port" fields
+	health() { beside curl -gsSm 2 -o "$BATS_TEST_TMPDIR/body" -w '%{http_code}\n' "http://$1:$2/healthz" && jq -r .localEndpoints "$BATS_TEST_TMPDIR/body"; }
+	says() { [ "$(health "$1" "$2" | xargs)" = "$3" ]; }
+	port=$(field svc both .spec.healthCheckNodePort)
+	wait_for 5 "it tells of both by IPv4" says 192.0.2.1 "$port" "200 2"
+	wait_for 5 "it tells of both by IPv6" says '[2001:db8::1]' "$port" "200 2"
+	# of a Service of IPv6 alone nobody listens by IPv4
+	port=$(field svc six .spec.healthCheckNodePort)
+	wait_for 5 "it tells of both by IPv6" says '[2001:db8::1]' "$port" "200 2"
+	run health 192.0.2.1 "$port"
+	[ "$status" = 7 ]
+	svc six 81 'ipFamilies: [IPv6]' 'externalTrafficPolicy: Local' | sed 's/set: ab/set: nobody/' | put six
+	wait_for 5 "it has none" says '[2001:db8::1]' "$port" "503 0"
+	svc both 80 'ipFamilyPolicy: RequireDualStack' | put both
+	svc six 81 'ipFamilies: [IPv6]' 'externalTrafficPolicy: Local' | put six
+	wait_for 5 "it answers again" answers 2001:db8::51 81 "^[ab] 2001:db8::9 "
+}
+
 @test "kedge trace knows the way through an address of IPv6" {
 	run kedge trace host '[2001:db8::50]:80'
 	[ "$status" = 0 ]

@@ -110,6 +110,27 @@ asked() { grep -c "$2" "$W/asked.$1" || :; } # asked UPSTREAM LINE
 	has "no such type"
 }
 
+@test "a name that DNS has no room for is left out alone, and said" {
+	local long=a2345678901234567890123456789012345678901234567890123456789012z
+	names_svc odd "ports: [{name: $long, port: 1}, {name: http, port: 2}]" | put odd
+	wait_for 5 "its other port has a name" q_is _http._tcp.odd.default.svc.cluster.local "0 100 2 odd.default.svc.cluster.local." SRV
+	q_is odd.default.svc.cluster.local "$(field svc odd .spec.clusterIP)"
+	run kedge dns odd
+	[ "$status" = 0 ]
+	has "has the cluster IP $(field svc odd .spec.clusterIP); DNS has no name with a part longer than 63 letters (_$long._tcp.odd"
+	run kedge status
+	grep -A1 "service .*odd" <<<"$output" | grep -q "DNS has no name with a part longer than 63 letters"
+	# an alias that changes to what nobody can be led to loses the name that it had
+	names_svc moved $'type: ExternalName\nexternalName: www.example.com' | put odd
+	wait_for 5 "it leads there" sh -c 'dig +short @10.43.0.10 moved.default.svc.cluster.local CNAME | grep -qx www.example.com.'
+	names_svc moved "type: ExternalName
+externalName: x$long.example.com" | put odd
+	wait_for 5 "it leads nowhere" q_is moved.default.svc.cluster.local "" CNAME
+	run kedge status
+	grep -A1 "service .*moved" <<<"$output" | grep -q "DNS has no name with a part longer than 63 letters"
+	drop odd
+}
+
 @test "other names are asked of the upstream, once while they hold, and stub domains of theirs" {
 	for n in 1 2 3; do [ "$(q once.example.org)" = 192.0.2.2 ]; done
 	[ "$(asked 2 '^udp once.example.org 1$')" = 1 ]

@@ -1,15 +1,17 @@
 #!/usr/bin/perl
-# dns_upstream.pl ADDRESS PORT LOG MARK -- another DNS server, over UDP and TCP: every name is
-# 192.0.2.MARK, but for those that make it misbehave.  Each question is a line of LOG.
+# dns_upstream.pl ADDRESS PORT LOG MARK [LACK]... -- another DNS server, over UDP and TCP: every
+# name is 192.0.2.MARK, but for those that make it misbehave.  Each question is a line of LOG.
+# LACK: "tcp", it listens at UDP alone; "case", it writes every question in small letters.
 use strict;
 use warnings;
-use IO::Socket::INET;
+use IO::Socket::IP;
 use IO::Select;
 
-my ($ip, $port, $log, $mark) = @ARGV;
-my %how = (LocalAddr => $ip, LocalPort => $port, ReuseAddr => 1);
-my $udp = IO::Socket::INET->new(%how, Proto => 'udp') or die "udp: $!";
-my $tcp = IO::Socket::INET->new(%how, Proto => 'tcp', Listen => 16) or die "tcp: $!";
+my ($ip, $port, $log, $mark, @lack) = @ARGV;
+my %lacks = map { $_ => 1 } @lack;
+my %how = (LocalHost => $ip, LocalPort => $port, ReuseAddr => 1);
+my $udp = IO::Socket::IP->new(%how, Proto => 'udp') or die "udp: $!";
+my $tcp = $lacks{tcp} ? undef : IO::Socket::IP->new(%how, Proto => 'tcp', Listen => 16) // die "tcp: $!";
 open(my $out, '>>', $log) or die;
 $out->autoflush(1);
 
@@ -32,6 +34,7 @@ sub message {
 sub answers { # of a question, over tcp or not: the messages to send
 	my ($m, $over_tcp) = @_;
 	my ($id, $name, $q, $type) = question($m);
+	$q = lc $q if $lacks{case};
 	my $low = lc $name;
 	print $out(($over_tcp ? 'tcp' : 'udp') . " $low $type\n");
 	my $true = message($id, 0, $q, [address("192.0.2.$mark")]);
@@ -48,13 +51,13 @@ sub answers { # of a question, over tcp or not: the messages to send
 	return ($true);
 }
 
-my $all = IO::Select->new($udp, $tcp);
+my $all = IO::Select->new(grep { defined } $udp, $tcp);
 while (my @ready = $all->can_read) {
 	for my $s (@ready) {
 		if ($s == $udp) {
 			my $from = $udp->recv(my $m, 4096) or next;
 			$udp->send($_, 0, $from) for answers($m, 0);
-		} elsif ($s == $tcp) {
+		} elsif ($tcp && $s == $tcp) {
 			$all->add(scalar $tcp->accept);
 		} else {
 			my $n = $s->sysread(my $m, 4096);

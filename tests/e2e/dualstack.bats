@@ -298,6 +298,8 @@ names() { dig +short +time=2 +tries=2 "@10.43.0.10" "$@" | sort | xargs; }
 	echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
 	forwards() { [ "$(cat /proc/sys/net/ipv6/conf/all/forwarding)" = 1 ]; }
 	KEDGE_TEST_PATIENCE=1 wait_for 5 "and with forwarding" forwards
+	grep -q 'somebody set /proc/sys/net/ipv6/conf/all/forwarding to 0; it is 1 again' "$W/kedged.log"
+	grep -q "somebody removed kedge's chains of IPv6; writing them again" "$W/kedged.log"
 }
 
 @test "the rules of an IPv6 Service go with its last pod" {

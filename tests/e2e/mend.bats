@@ -52,9 +52,22 @@ mends() {
 	mends '1 links of pods were down or not on the bridge' ip link set "$(link_of b)" nomaster
 }
 
-@test "forwarding is turned off" {
-	mends 'kedge' sh -c 'echo 0 >/proc/sys/net/ipv4/ip_forward'
+@test "forwarding is turned off, redirects are turned on" {
+	local n
+	n=$(wc -l <"$W/kedged.log")
+	mends 'somebody set /proc/sys/net/ipv4/ip_forward to 0; it is 1 again' sh -c 'echo 0 >/proc/sys/net/ipv4/ip_forward'
 	[ "$(cat /proc/sys/net/ipv4/ip_forward)" = 1 ]
+	redirects() { [ "$(cat /proc/sys/net/ipv4/conf/all/send_redirects)" = "$1" ]; }
+	echo 1 >/proc/sys/net/ipv4/conf/all/send_redirects
+	KEDGE_TEST_PATIENCE=1 wait_for 5 "the kernel sends none" redirects 0
+	tail -n "+$((n + 1))" "$W/kedged.log" >"$BATS_TEST_TMPDIR/log"
+	grep -q 'somebody set /proc/sys/net/ipv4/conf/all/send_redirects to 1; it is 0 again' "$BATS_TEST_TMPDIR/log"
+	# nobody touched the rules
+	! grep "somebody removed kedge's chains" "$BATS_TEST_TMPDIR/log" || false
+}
+
+@test "the chains are removed" {
+	mends "somebody removed kedge's chains; writing them again" sh -c 'iptables -F KDG-F; iptables -t nat -F'
 }
 
 @test "pods that start afterwards are reached as any other" {

@@ -36,11 +36,28 @@ teardown() { teardown_host; }
 	[[ $said == "ok broken"* ]]
 	np commit
 	[[ $(get 10.43.0.80) == "pod2 "* ]]
+}
+
+@test "forwarding that somebody turns off is on again, and off when kedge goes" {
+	echo 1 >/proc/sys/net/ipv4/ip_forward
+	np_start
+	np check
+	[[ $said == "ok intact"* ]]
 	echo 0 >/proc/sys/net/ipv4/ip_forward
 	np check
+	[ "$(cat /proc/sys/net/ipv4/ip_forward)" = 1 ]
+	grep -q 'somebody set /proc/sys/net/ipv4/ip_forward to 0; it is 1 again' "$BATS_TEST_TMPDIR/stderr"
+	# that it was is noted among the rules, which nobody had touched
 	[[ $said == "ok broken"* ]]
 	np commit
+	rules_now | grep -q KDG-FORWARD-WAS-0
+	! grep "somebody removed kedge's chains" "$BATS_TEST_TMPDIR/stderr" || false
+	echo 0 >/proc/sys/net/ipv4/ip_forward
+	np check
+	[[ $said == "ok intact"* ]]
 	[ "$(cat /proc/sys/net/ipv4/ip_forward)" = 1 ]
+	np down
+	[ "$(cat /proc/sys/net/ipv4/ip_forward)" = 0 ]
 }
 
 @test "very many rules that somebody deleted come back; iptables-nft gets them in transactions of a bounded size" {

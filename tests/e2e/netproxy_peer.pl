@@ -5,6 +5,7 @@
 #   hold IP PORT SECONDS             one TCP connection that stays
 #   talk IP PORT                     one TCP connection: says what it is told, and what is answered
 #   spoof FROM TO PORT               one UDP datagram with somebody else's address
+#   arp                              ARP on all links: "who-has IP tell IP at MAC", "IP is at MAC"
 use strict;
 use warnings;
 use Errno;
@@ -82,5 +83,16 @@ sub spoof {
 	send $raw, $ip . $udp, 0, sockaddr_in($port, inet_aton($to)) or die "send: $!";
 }
 
-my %modes = (serve => \&serve, ask => \&ask, hold => \&hold, talk => \&talk, spoof => \&spoof);
+sub arp {
+	socket(my $raw, 17, SOCK_RAW, unpack 'S', pack 'n', 0x0806) or die "packets: $!"; # AF_PACKET
+	print "listening\n";
+	while (defined recv $raw, my $frame, 2048, 0) {
+		my ($op, $mac, $from, $to) = unpack 'x14 x6 n H12 a4 x6 a4', $frame;
+		$_ = inet_ntoa($_) for $from, $to;
+		$mac = join ':', $mac =~ /../g;
+		print $op == 1 ? "who-has $to tell $from at $mac\n" : "$from is at $mac\n";
+	}
+}
+
+my %modes = (arp => \&arp, serve => \&serve, ask => \&ask, hold => \&hold, talk => \&talk, spoof => \&spoof);
 $modes{$mode}->(@ARGV);

@@ -7,6 +7,7 @@ teardown() {
 	teardown_host
 	"/usr/sbin/iptables-$(other)" -F OTHERS 2>/dev/null || true
 	for l in lan0 kedge0; do ip link del $l 2>/dev/null || true; done
+	nft delete table inet fw 2>/dev/null || true
 }
 other() { [ "$(variant)" = nft ] && echo legacy || echo nft; }
 
@@ -139,6 +140,7 @@ spreads() {
 	np commit
 	np lacks
 	[[ $said == *"both are applied, and one may block what the other allows"* ]]
+	grep -q '1 rules of others in FORWARD of iptables: they stay' "$BATS_TEST_TMPDIR/stderr"
 	[[ $(get 10.43.0.80) == "pod2 "* ]]
 	iptables_ -t nat -F KDG-V
 	np check
@@ -155,4 +157,31 @@ spreads() {
 	iptables_ -X DOCKER-USER
 	"/usr/sbin/iptables-$(other)" -F
 	"/usr/sbin/iptables-$(other)" -X OTHERS
+}
+
+@test "a firewall in nf_tables that no iptables shows is left alone and told of" {
+	nft add table inet fw
+	nft 'add chain inet fw empty { type filter hook forward priority 0; policy accept; }'
+	nft 'add chain inet fw out { type filter hook output priority 0; policy accept; }'
+	nft add rule inet fw out ip daddr 203.0.113.9 drop
+	np_start
+	np lacks
+	[[ $said != *firewall* ]]
+	np down
+	echo quit >&"$np_in"
+	wait "$np_pid"
+	nft 'add chain inet fw fw { type filter hook input priority 0; policy drop; }'
+	nft add rule inet fw fw iif lo accept
+	nft add rule inet fw fw ct state established,related accept
+	theirs=$(nft list table inet fw)
+	np_start
+	np lacks
+	[[ $said == *"nf_tables have a firewall beside iptables (table inet fw, chain fw): what it drops is dropped"* ]]
+	pod 2
+	serve 8080 2
+	[[ $(get 10.42.0.2:8080) == "pod2 "* ]]
+	[ "$(nft list table inet fw)" = "$theirs" ]
+	np down
+	[ "$(nft list table inet fw)" = "$theirs" ]
+	nft delete table inet fw
 }

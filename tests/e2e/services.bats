@@ -154,6 +154,18 @@ answers() { [ "$(who "$1" "$2" "${4:-24}")" = "$3" ]; }
 	[ "$(who "$ip" 80 20 | wc -w)" = 1 ]
 	run in_ asker sh -c "for i in \$(seq 20); do nc -w 2 $ip 80 </dev/null; done | cut -d' ' -f1 | sort -u | wc -l"
 	[ "$output" = 1 ]
+	# a time of its own is the rules' time
+	remembers() {
+		if nftables; then
+			nft list table ip KDG-nat | grep -qE "timeout $2( |\$)"
+		else
+			iptables -t nat -S | grep -q -- "--seconds $1 "
+		fi
+	}
+	remembers 10800 3h
+	svc sticky '[{port: 80, targetPort: 8001}]' $'selector: {set: abc}\nsessionAffinity: ClientIP\nsessionAffinityConfig: {clientIP: {timeoutSeconds: 77}}' | put sticky
+	wait_for 5 "its time is known" remembers 77 1m17s
+	[ "$(who "$ip" 80 20 | wc -w)" = 1 ]
 	drop sticky
 }
 
@@ -183,9 +195,16 @@ answers() { [ "$(who "$1" "$2" "${4:-24}")" = "$3" ]; }
 @test "publishNotReadyAddresses lets the unready in" {
 	{
 		svc early '[{port: 80, targetPort: 8001}]' $'selector: {app: early}\npublishNotReadyAddresses: true'
+		svc early-names '[{name: one, port: 80, targetPort: 8001}]' $'clusterIP: None\nselector: {app: early}\npublishNotReadyAddresses: true'
+		svc late-names '[{name: one, port: 80, targetPort: 8001}]' $'clusterIP: None\nselector: {app: early}'
 		MORE='readinessProbe: {exec: {command: [/bin/false]}, periodSeconds: 1}' pod early box:1 '["/bin/talk", "tcp", "8001"]'
 	} | put early
 	wait_for 10 "it answers" sh -c "ip=\$(kedge get svc early -o json | jq -r .spec.clusterIP) && $B/images/box/bin/busybox nc -w 2 \$ip 80 </dev/null | grep -q early"
+	# and into the names of a headless Service
+	named() { [ "$(dig +short @10.43.0.10 "$1.default.svc.cluster.local")" = "$2" ]; }
+	wait_for 5 "it has a name" named early-names "$(field pod early .status.podIP)"
+	[[ $(dig +short @10.43.0.10 _one._tcp.early-names.default.svc.cluster.local SRV) == "0 100 8001 "* ]]
+	named late-names ""
 	drop early
 }
 
@@ -226,10 +245,16 @@ answers() { [ "$(who "$1" "$2" "${4:-24}")" = "$3" ]; }
 @test "rules that somebody flushes are back within five seconds" {
 	ip=$(ip_of web)
 	answers "$ip" 80 "a b c"
+	local n
+	said() { tail -n "+$((n + 1))" "$W/kedged.log" | grep -q "somebody removed kedge's chains; writing them again"; }
+	n=$(wc -l <"$W/kedged.log")
 	if nftables; then nft flush table ip KDG-nat; else iptables -t nat -F; fi
-	wait_for 5 "they are back" answers "$ip" 80 "a b c" 12
+	KEDGE_TEST_PATIENCE=1 wait_for 5 "they are back" answers "$ip" 80 "a b c" 12
+	said
+	n=$(wc -l <"$W/kedged.log")
 	iptables -F
-	wait_for 5 "they are back" sh -c 'iptables -S | grep -q KDG-'
+	KEDGE_TEST_PATIENCE=1 wait_for 5 "they are back" sh -c 'iptables -S FORWARD | grep -q -- "-j KDG-F"'
+	said
 	answers "$ip" 80 "a b c"
 }
 

@@ -136,7 +136,8 @@ node_ip() { kedge get nodes -o json | jq -r '.items[0].status.addresses[] | sele
 
 @test "describe shows endpoints with their state and connections, and the rules' generation" {
 	in_ asker sh -c "sleep 30 | nc $(field svc web .spec.clusterIP) 80" 3>&- >/dev/null 2>&1 &
-	holds() { run kedge describe svc web; matches 'http +ready +1 +web-'; }
+	holds() { run kedge describe svc web; matches 'http +ready +1 +\? +web-'; }
+	echo 0 >/proc/sys/net/netfilter/nf_conntrack_acct
 	wait_for 5 "one has a connection" holds
 	run kedge describe svc web
 	matches '^Type: +NodePort$'
@@ -144,11 +145,28 @@ node_ip() { kedge get nodes -o json | jq -r '.items[0].status.addresses[] | sele
 	matches '^Internal Traffic Policy: +Cluster$'
 	matches '^Rules Generation: +[1-9]'
 	matches '^EndpointSlices:$'
-	matches '^  Address +Port +State +Connections +Pod$'
-	[ "$(grep -cE '^  10\.42\.[0-9.]+:8080 +http +ready +[01] +web-' <<<"$output")" = 2 ]
+	matches '^  Address +Port +State +Connections +Bytes +Pod$'
+	[ "$(grep -cE '^  10\.42\.[0-9.]+:8080 +http +ready +[01] +\? +web-' <<<"$output")" = 2 ]
+	matches '^  Bytes are counted after sysctl net.netfilter.nf_conntrack_acct=1'
 	run kedge describe svc gate
 	matches '^LoadBalancer Ingress: +192\.0\.2\.50 \(VIP\)$'
 	matches '^LoadBalancer Source Ranges: +198\.51\.100\.0/24$'
+	kill %1 2>/dev/null || true
+}
+
+@test "describe counts the bytes of an endpoint's connections when the kernel does" {
+	echo 1 >/proc/sys/net/netfilter/nf_conntrack_acct
+	local ip
+	ip=$(field svc web .spec.clusterIP)
+	in_ asker sh -c "sleep 30 | nc $ip 80" 3>&- >/dev/null 2>&1 &
+	carried() { conntrack -L -p tcp -d "$ip" 2>/dev/null | grep ESTABLISHED | grep -o 'bytes=[0-9]*' | awk -F= '{ n += $2 } END { print n + 0 }'; }
+	shown() {
+		run kedge describe svc web
+		[ "$(carried)" -gt 100 ] && [ "$(awk '/ http +ready / { n += $5 } END { print n + 0 }' <<<"$output")" = "$(carried)" ]
+	}
+	wait_for 10 "as many as the kernel has" shown
+	hasnt "Bytes are counted after"
+	echo 0 >/proc/sys/net/netfilter/nf_conntrack_acct
 	kill %1 2>/dev/null || true
 }
 
@@ -163,7 +181,7 @@ lone_is_shut() { run kedge trace asker lone:80; matches '^it is refused$'; }
 	mkfifo "$BATS_TEST_TMPDIR/held"
 	kedge exec -i asker -- nc "$(field svc lone .spec.clusterIP)" 80 <"$BATS_TEST_TMPDIR/held" >/dev/null 2>&1 3>&- &
 	exec 9>"$BATS_TEST_TMPDIR/held"
-	holds() { run kedge describe svc lone; matches 'http +ready +1 +lone-'; }
+	holds() { run kedge describe svc lone; matches 'http +ready +1 +[0-9?]+ +lone-'; }
 	wait_for 10 "it has a connection" holds
 	lone 0
 	wait_for 20 "nobody new is led to it" lone_is_shut

@@ -205,7 +205,12 @@ static const struct {
 	{ "byhand.shop.svc.cluster.local", DNS_A },
 	{ "alias.default.svc.cluster.local", DNS_A },
 	{ "alias.default.svc.cluster.local", DNS_CNAME },
+	{ "alias.default.svc.cluster.local", DNS_AAAA },
 	{ "loop.default.svc.cluster.local", DNS_A },
+	{ "ping.default.svc.cluster.local", DNS_A },
+	{ "dangling.default.svc.cluster.local", DNS_A },
+	{ "podalias.default.svc.cluster.local", DNS_A },
+	{ "podalias.default.svc.cluster.local", DNS_AAAA },
 	{ "10-42-0-5.shop.pod.cluster.local", DNS_A },
 	{ "10-42-0-5.shop.pod.cluster.local", DNS_AAAA },
 	{ "10-42-0-256.shop.pod.cluster.local", DNS_A },
@@ -401,10 +406,10 @@ what_goes_leaves_nothing_behind(void **state)
 }
 
 static void
-a_line_that_is_no_record_changes_nothing(void **state)
+a_line_that_is_no_record_is_left_out_alone(void **state)
 {
 	static const char *const bad[] = {
-		"a.cluster.local A 10.0.0.1\na.cluster.local A 10.0.0.256",
+		"a.cluster.local A 10.0.0.256",
 		"a..cluster.local A 10.0.0.1",
 		"a.cluster.local",
 		"a.cluster.local A",
@@ -417,12 +422,65 @@ a_line_that_is_no_record_changes_nothing(void **state)
 	tell(b, NULL);
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		cleanup_error struct error *e = NULL;
+		const char *text = arena_printf(&b->w.arena,
+						"web.shop.svc.cluster.local A 10.0.0.1\n%s\n"
+						"web.shop.svc.cluster.local A 10.0.0.2",
+						bad[i]);
 
-		assert_int_equal(dns_table_put(&b->table, "service/shop/web", bad[i], &e), -1);
-		assert_non_null(strstr(error_text(e), i ? "line 1" : "line 2"));
+		assert_int_equal(dns_table_put(&b->table, "service/shop/web", text, &e), -1);
+		assert_string_equal(
+		    error_text(e),
+		    "service/shop/web: 1 of 3 lines are no records, first line 2");
 		ask(b, "web.shop.svc.cluster.local", DNS_A, 0, false);
-		assert_int_equal(answers(b), 1);
+		assert_int_equal(answers(b), 2);
+		ask(b, "a.cluster.local", DNS_A, 0, false);
+		assert_int_equal(b->out[3] & 15, DNS_NXDOMAIN);
 	}
+}
+
+#define LETTERS_63 "a23456789012345678901234567890123456789012345678901234567890123"
+
+/* Kubernetes allows a port's name, and a label of an externalName, that DNS has no room for. */
+static void
+a_name_that_dns_has_not_takes_no_other_with_it_and_is_told_of(void **state)
+{
+	struct bench *b = *state;
+	const struct service *svc;
+	struct snapshot *s;
+	const char *why;
+
+	world_read(&b->w,
+		   "apiVersion: v1\nkind: Service\nmetadata: {name: odd, namespace: shop, "
+		   "uid: u-odd}\nspec: {type: ClusterIP, clusterIP: 10.43.0.77, ports: "
+		   "[{name: " LETTERS_63 ", port: 1}, {name: http, port: 80}]}\n---\n");
+	tell(b, NULL);
+	ask(b, "odd.shop.svc.cluster.local", DNS_A, 0, false);
+	assert_int_equal(answers(b), 1);
+	ask(b, "_http._tcp.odd.shop.svc.cluster.local", DNS_SRV, 0, false);
+	assert_int_equal(answers(b), 1);
+	ask(b, "77.0.43.10.in-addr.arpa", DNS_PTR, 0, false);
+	assert_int_equal(answers(b), 1);
+	/* nothing of what was before stays */
+	ask(b, "foo.default.svc.cluster.local", DNS_CNAME, 0, false);
+	assert_int_equal(answers(b), 1);
+	world_read(&b->w,
+		   "apiVersion: v1\nkind: Service\nmetadata: {name: foo, namespace: "
+		   "default, uid: u-foo, resourceVersion: '99'}\nspec: {type: ExternalName, "
+		   "externalName: x" LETTERS_63 ".example.com}\n---\n");
+	tell(b, NULL);
+	ask(b, "foo.default.svc.cluster.local", DNS_CNAME, 0, false);
+	assert_int_equal(answers(b), 0);
+	s = world_snapshot(&b->w);
+	svc = snapshot_find(s, RES_service, "shop", "odd");
+	assert_string_equal(dns_left_out(s, svc, &b->w.arena),
+			    "DNS has no name with a part longer than 63 letters (_" LETTERS_63
+			    "._tcp.odd.shop.svc.cluster.local): 1 of its records is left out");
+	assert_true(dns_why(s, "odd.shop.svc.cluster.local", &b->w.arena, &why));
+	assert_non_null(strstr(why, "has the cluster IP 10.43.0.77; DNS has no name with"));
+	assert_true(dns_why(s, "foo.default.svc.cluster.local", &b->w.arena, &why));
+	assert_non_null(strstr(why, "(x" LETTERS_63 ".example.com)"));
+	svc = snapshot_find(s, RES_service, "shop", "web");
+	assert_null(dns_left_out(s, svc, &b->w.arena));
 }
 
 static void
@@ -721,7 +779,8 @@ main(void)
 		TEST(what_has_no_room_is_cut_between_records_and_whole_over_tcp),
 		TEST(addresses_take_turns),
 		TEST(what_goes_leaves_nothing_behind),
-		TEST(a_line_that_is_no_record_changes_nothing),
+		TEST(a_line_that_is_no_record_is_left_out_alone),
+		TEST(a_name_that_dns_has_not_takes_no_other_with_it_and_is_told_of),
 		TEST(packets_that_are_no_question_get_formerr_or_nothing),
 		TEST(an_answer_is_believed_only_to_the_very_question),
 		TEST(a_cname_out_of_the_cluster_brings_what_it_leads_to),

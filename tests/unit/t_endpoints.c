@@ -151,6 +151,31 @@ a_port_without_a_name_is_named_in_slices_only(void **state)
 }
 
 static void
+a_ports_application_protocol_follows_the_services(void **state)
+{
+#define SPEAKS(what) \
+	SVC("selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080" what "}]")
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, SPEAKS(", appProtocol: kubernetes.io/h2c"));
+	pod_put(&b, "web-1", "10.42.0.2", true, "");
+	settle(&b);
+	assert_string_equal(slice(&b, 0)->ports.at[0].appProtocol, "kubernetes.io/h2c");
+	assert_string_equal(old_form(&b)->subsets.at[0].ports.at[0].appProtocol,
+			    "kubernetes.io/h2c");
+	world_read(&b.w, SPEAKS(", appProtocol: http"));
+	settle(&b);
+	assert_int_equal(slices(&b), 1);
+	assert_string_equal(slice(&b, 0)->ports.at[0].appProtocol, "http");
+	world_read(&b.w, SPEAKS(""));
+	settle(&b);
+	assert_null(slice(&b, 0)->ports.at[0].appProtocol);
+	assert_null(old_form(&b)->subsets.at[0].ports.at[0].appProtocol);
+	done(&b);
+}
+
+static void
 a_terminating_pod_still_serves_but_is_not_ready(void **state)
 {
 	struct bench b = { 0 };
@@ -210,6 +235,44 @@ pods_that_number_a_named_port_differently_get_slices_of_their_own(void **state)
 	world_drop(&b.w, "pod", "default", "web-2");
 	settle(&b);
 	assert_int_equal(slices(&b), 1);
+	done(&b);
+}
+
+static const struct endpoint_port *
+only_port(struct bench *b)
+{
+	assert_int_equal(slices(b), 1);
+	assert_int_equal(slice(b, 0)->ports.n, 1);
+	return &slice(b, 0)->ports.at[0];
+}
+
+/* FindPort: main containers first, then sidecars; init containers that end never. */
+static void
+a_named_port_is_found_in_a_sidecar_but_in_no_other_init_container(void **state)
+{
+	static const char pod[] =
+	    "apiVersion: v1\nkind: Pod\nmetadata: {name: web-1, uid: u-1, labels: {app: web}}\n"
+	    "spec: {containers: [{name: c, image: i%s}], initContainers: [\n"
+	    "  {name: first, image: i, ports: [{name: web, containerPort: 1}]},\n"
+	    "  {name: proxy, image: i, restartPolicy: Always,\n"
+	    "   ports: [{name: web, protocol: UDP, containerPort: 2}, %s]}]}\n"
+	    "status: {phase: Running, podIP: 10.42.0.2}\n";
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, SVC("selector: {app: web}, ports: [{port: 80, targetPort: web}]"));
+	world_read(&b.w, arena_printf(&b.w.arena, pod, "", "{name: web, containerPort: 8080}"));
+	settle(&b);
+	assert_int_equal(only_port(&b)->port, 8080);
+	assert_int_equal(old_form(&b)->subsets.at[0].ports.at[0].port, 8080);
+	world_read(&b.w,
+		   arena_printf(&b.w.arena, pod, ", ports: [{name: web, containerPort: 9090}]",
+				"{name: web, containerPort: 8080}"));
+	settle(&b);
+	assert_int_equal(only_port(&b)->port, 9090);
+	world_read(&b.w, arena_printf(&b.w.arena, pod, "", "{name: other, containerPort: 3}"));
+	settle(&b);
+	assert_int_equal(slice(&b, 0)->ports.n, 0);
 	done(&b);
 }
 
@@ -436,10 +499,13 @@ main(void)
 		cmocka_unit_test(each_family_has_slices_of_its_own),
 		cmocka_unit_test(hand_written_addresses_are_mirrored_by_family),
 		cmocka_unit_test(ready_pods_are_listed_with_address_port_and_owner),
+		cmocka_unit_test(a_ports_application_protocol_follows_the_services),
 		cmocka_unit_test(a_terminating_pod_still_serves_but_is_not_ready),
 		cmocka_unit_test(finished_pods_and_pods_without_an_address_are_not_listed),
 		cmocka_unit_test(
 		    pods_that_number_a_named_port_differently_get_slices_of_their_own),
+		cmocka_unit_test(
+		    a_named_port_is_found_in_a_sidecar_but_in_no_other_init_container),
 		cmocka_unit_test(a_slice_holds_a_hundred_and_one_pod_changes_one_slice),
 		cmocka_unit_test(unready_addresses_are_published_when_asked_for),
 		cmocka_unit_test(a_port_without_a_name_is_named_in_slices_only),

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "reconcile/service.h"
+
 #define SVC(spec)                                                            \
 	"apiVersion: v1\nkind: Service\nmetadata: {name: web, uid: u-web}\n" \
 	"spec: {selector: {app: web}, " spec "}\n---\n"
@@ -189,6 +191,14 @@ node_port_affinity_and_policy_are_passed_on(void **state)
 	assert_int_equal(args->nodePort, 30053);
 	assert_int_equal(args->affinity, 10800);
 	assert_true(args->localOnly);
+	settle(&b,
+	       SVC("clusterIP: 10.43.0.2, sessionAffinity: ClientIP, "
+		   "sessionAffinityConfig: {clientIP: {timeoutSeconds: 77}}, ports: [{port: "
+		   "53, protocol: UDP}]"));
+	assert_int_equal(programmed(&b, "default/web:53")->affinity, 77);
+	settle(&b, SVC("clusterIP: 10.43.0.2, sessionAffinity: None, ports: [{port: 53, "
+		       "protocol: UDP}]"));
+	assert_int_equal(programmed(&b, "default/web:53")->affinity, 0);
 	done(&b);
 }
 
@@ -275,6 +285,21 @@ lists_written_by_hand_serve_a_service_without_a_selector(void **state)
 		   "apiVersion: v1\nkind: Endpoints\nmetadata: {name: db}\n"
 		   "subsets: [{addresses: [{ip: 192.0.2.9}], ports: [{port: 15432}]}]\n---\n");
 	assert_string_equal(serving(&b, "default/db:5432"), "192.0.2.9:15432");
+	done(&b);
+}
+
+/* Nobody can write them any more, but a state that was kept may have them. */
+static void
+an_address_that_is_nobodys_takes_no_other_endpoint_with_it(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	settle(&b, WEB SLICE("web-a", EP("127.0.0.1", READY) ", " EP(
+					  "10.42.0.2", READY) ", " EP("169.254.169.254", READY))
+		       SLICE("web-b", EP("0.0.0.0", READY) ", " EP("224.0.0.1", READY) ", " EP(
+					  "'::1'", READY) ", " EP("db.example.com", READY)));
+	assert_string_equal(serving(&b, "default/web:http"), "10.42.0.2:8080");
 	done(&b);
 }
 
@@ -416,6 +441,31 @@ who_is_not_on_this_host_is_away(void **state)
 	done(&b);
 }
 
+static void
+a_health_check_counts_the_ready_endpoints_here_of_the_family_that_asks(void **state)
+{
+	struct bench b = { 0 };
+	const struct service *svc;
+	struct snapshot *s;
+
+	(void)state;
+	allow(&b);
+	assert_true(addr_range_read("fd42::/64", &b.w.settings.pods6));
+	world_read(&b.w,
+		   WEB SLICE("web-4", EP("10.42.0.2", READY) ", " EP(
+					  "10.42.0.3", GOING) ", " EP("192.0.2.7", READY)));
+	world_read(&b.w, "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n"
+			 "metadata: {name: web-6, labels: {kubernetes.io/service-name: web}}\n"
+			 "addressType: IPv6\nports: [{name: http, port: 8080, protocol: TCP}]\n"
+			 "endpoints: [" EP("'fd42::a2a:3'", READY) ", " EP(
+			     "'fd42::a2a:2'", READY) ", " EP("'2001:db8::1'", READY) "]\n");
+	s = world_snapshot(&b.w);
+	svc = snapshot_find(s, RES_service, "default", "web");
+	assert_int_equal(service_local_ready(s, svc, false), 1);
+	assert_int_equal(service_local_ready(s, svc, true), 2);
+	done(&b);
+}
+
 #define HOST_POD(more)                                                               \
 	"apiVersion: v1\nkind: Pod\nmetadata: {name: hp, uid: u-hp" more             \
 	"}\nspec: {containers: [{name: c, image: x:1, ports: [{containerPort: 80, "  \
@@ -464,6 +514,27 @@ host_ports_stand_as_long_as_their_pod_is_wanted(void **state)
 						 "the pod is gone, or going\n"));
 	obey(&b);
 	assert_int_equal(b.n, 0);
+	done(&b);
+}
+
+static void
+a_host_port_at_the_hosts_loopback_gets_no_rules(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(
+	    &b.w,
+	    "apiVersion: v1\nkind: Pod\nmetadata: {name: lo, uid: u-lo}\nspec: {containers: "
+	    "[{name: c, image: x:1, ports: [{containerPort: 80, hostPort: 8080, hostIP: "
+	    "127.0.0.1}, {containerPort: 81, hostPort: 8081, hostIP: '::1'}, "
+	    "{containerPort: 82, hostPort: 8082}]}]}\nstatus: {phase: Running, podIP: "
+	    "10.42.0.9, podIPs: [{ip: 10.42.0.9}, {ip: 'fd42::a2a:9'}]}\n---\n");
+	pass_pods(&b);
+	obey(&b);
+	assert_int_equal(b.n, 2);
+	assert_non_null(programmed(&b, "default/lo.pod:8082-tcp"));
+	assert_non_null(programmed(&b, "default/lo.pod:8082-tcp.v6"));
 	done(&b);
 }
 
@@ -517,12 +588,16 @@ main(void)
 		cmocka_unit_test(other_services_rules_are_not_touched),
 		cmocka_unit_test(who_lost_an_address_or_a_port_does_not_get_its_rules),
 		cmocka_unit_test(lists_written_by_hand_serve_a_service_without_a_selector),
+		cmocka_unit_test(an_address_that_is_nobodys_takes_no_other_endpoint_with_it),
 		cmocka_unit_test(entrances_are_passed_on_as_far_as_the_operator_allows_them),
 		cmocka_unit_test(a_balancers_address_and_sources_are_of_their_family),
 		cmocka_unit_test(an_external_address_is_of_its_family),
 		cmocka_unit_test(ranges_of_another_family_let_nobody_in_rather_than_everybody),
 		cmocka_unit_test(who_is_not_on_this_host_is_away),
+		cmocka_unit_test(
+		    a_health_check_counts_the_ready_endpoints_here_of_the_family_that_asks),
 		cmocka_unit_test(host_ports_stand_as_long_as_their_pod_is_wanted),
+		cmocka_unit_test(a_host_port_at_the_hosts_loopback_gets_no_rules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -152,6 +152,24 @@ a_service_that_leads_nowhere_says_where(void **state)
 	service_says(SCALED_TO_NONE SERVICE("web", "http"), all, 3, NULL);
 }
 
+#define INIT_POD                                                                              \
+	"---\napiVersion: v1\nkind: Pod\nmetadata: {name: web-1, labels: {app: web}}\nspec: " \
+	"{initContainers: [{name: a, image: i, ports: [{name: first, containerPort: 1}]}, "   \
+	"{name: b, image: i, restartPolicy: Always, ports: [{name: proxy, containerPort: "    \
+	"8080}]}], containers: [{name: c, image: i}]}\nstatus: {phase: Running, podIP: "      \
+	"10.42.0.2, conditions: [{type: Ready, status: 'True'}]}\n"
+
+static void
+ports_of_init_containers_are_a_services_only_when_these_go_on(void **state)
+{
+	(void)state;
+	service_says(INIT_POD SERVICE("web", "proxy"), NULL, 0, NULL);
+	service_says(
+	    INIT_POD SERVICE("web", "first"), NULL, 0,
+	    "port 80: no container of pod web-1 has a TCP port named \"first\" (it has "
+	    "8080 (proxy))");
+}
+
 #define BOTH_POD                                                                              \
 	"---\napiVersion: v1\nkind: Pod\nmetadata: {name: web-1, labels: {app: web}}\nspec: " \
 	"{containers: [{name: web, image: i}]}\nstatus: {phase: Running, podIP: 10.42.0.2, "  \
@@ -242,6 +260,7 @@ main(void)
 		cmocka_unit_test(a_ready_pod_says_why_its_new_image_does_not_come),
 		cmocka_unit_test(a_pod_that_is_not_ready_says_why),
 		cmocka_unit_test(a_service_that_leads_nowhere_says_where),
+		cmocka_unit_test(ports_of_init_containers_are_a_services_only_when_these_go_on),
 		cmocka_unit_test(each_family_of_a_service_is_asked_about),
 		cmocka_unit_test(a_way_that_ends_at_once_says_why),
 	};

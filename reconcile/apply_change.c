@@ -137,16 +137,6 @@ check_type(const struct change *c, const struct secret *live, const struct secre
 					    new->type, live->type));
 }
 
-static void
-check_address_type(const struct change *c, const struct endpoint_slice *live,
-		   const struct endpoint_slice *new)
-{
-	if (!str_is(live->addressType, new->addressType))
-		apply_complain(c->c, c->m, "addressType",
-			       arena_printf(c->a, "Invalid value: \"%s\": field is immutable",
-					    new->addressType));
-}
-
 static bool
 same_words(const struct strs *a, const struct strs *b)
 {
@@ -216,9 +206,6 @@ apply_change_check(struct snapshot *s, struct complaints *cs, const struct manif
 		frozen =
 		    tl->immutable && (!tn->immutable || !pairs_equal(&tl->data, &tn->data));
 		check_type(&c, tl, tn);
-		break;
-	case RES_endpoint_slice:
-		check_address_type(&c, live, new);
 		break;
 	case RES_resource_quota:
 		check_scopes(&c, live, new);

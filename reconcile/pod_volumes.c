@@ -56,6 +56,29 @@ memory_size(const struct pod_spec *spec, int64_t size)
 	return size && size < may ? size : may;
 }
 
+/* The source that this object has and kedge does nothing with, by the rows of its kind (all
+ * such are pointers); NULL: none.  An empty directory in its place would lose what is written
+ * there. */
+static const char *
+unknown_source(const struct kind *kind, const void *obj)
+{
+	for (const struct field *f = kind->fields; f->name; f++)
+		if (f->inert && *(const void *const *)((const char *)obj + f->off))
+			return f->name;
+	return NULL;
+}
+
+/* The same of a volume and, projected, of all that it is put together from. */
+static const char *
+unknown_type(const struct volume *v)
+{
+	const char *name = unknown_source(volume_kind(), v);
+
+	for (size_t i = 0; !name && v->projected && i < v->projected->sources.n; i++)
+		name = unknown_source(volume_projection_kind(), &v->projected->sources.at[i]);
+	return name;
+}
+
 /* One volume; its kind is its type of source. */
 static bool
 volume(struct snapshot *s, const struct pod *pod, const struct volume *from,
@@ -63,9 +86,14 @@ volume(struct snapshot *s, const struct pod *pod, const struct volume *from,
 {
 	static const struct empty_dir_volume_source plain = { 0 };
 	const struct empty_dir_volume_source *dir = from->emptyDir;
+	const char *unknown = unknown_type(from);
 
 	v->name = from->name;
 	v->type = "files";
+	if (unknown) {
+		*ret_why = arena_printf(a, "kedge has no volumes of type %s", unknown);
+		return false;
+	}
 	if (pod_files_made(from))
 		return pod_files(s, pod, from, v, a, ret_why);
 	if (from->hostPath) {
@@ -82,10 +110,6 @@ volume(struct snapshot *s, const struct pod *pod, const struct volume *from,
 	}
 	if (from->persistentVolumeClaim)
 		return claimed(s, pod, from->persistentVolumeClaim, v, a, ret_why);
-	if (!dir && (from->nfs || from->csi || from->ephemeral)) {
-		*ret_why = "kedge has no volumes of this type";
-		return false;
-	}
 	if (!dir)
 		dir = &plain;
 	v->type = str_is(dir->medium, "Memory") ? "memory" : "empty";

@@ -18,6 +18,8 @@
 #include "runtime/oplist.h"
 #include "runtime/rt.h"
 
+enum { ETC_DEPTH = 2 }; /* the parts of "/etc/hosts" */
+
 /* Docker's list: what tells of the host or talks to its hardware. */
 static const char *const masked[] = {
 	"/proc/asound",      "/proc/acpi",          "/proc/kcore",
@@ -146,22 +148,27 @@ compile_file(struct buf *b, const struct rt_container *c, const char *name,
 	for (const char *const *line = lines; line && *line; line++)
 		buf_addf(&text, "%s\n", *line);
 	xasprintf(&to, "/etc/%s", name);
-	if (lines)
+	if (lines && !volume_covers(c, to))
 		op_put(b, OP_FILE, c->read_only_root ? 1 : 0, 0, name, buf_text(&text), to,
 		       NULL);
 }
 
-static void
+/* Among the volumes, by their depth as they: one at /etc has them, one in their place counts.
+ */
+static int
 compile_files(struct rt *rt, struct buf *b, const struct rt_pod *p,
-	      const struct rt_container *c)
+	      const struct rt_container *c, struct error **e)
 {
 	cleanup_free char *place = NULL;
 
 	xasprintf(&place, "%s/base/etc", rt->cfg.state_dir);
 	op_put(b, OP_FILES, 0, 0, place, NULL);
+	if (volume_ops(rt, p, c, 0, ETC_DEPTH, b, e) < 0)
+		return -1;
 	compile_file(b, c, "hosts", p->hosts);
 	compile_file(b, c, "hostname", (const char *const[]){ p->hostname, NULL });
 	compile_file(b, c, "resolv.conf", p->resolv);
+	return volume_ops(rt, p, c, ETC_DEPTH, SIZE_MAX, b, e);
 }
 
 /* Every node of the host, for a privileged container; what each container has of its own
@@ -380,8 +387,7 @@ rtops_compile(struct rt *rt, const struct rt_pod *p, const struct rt_container *
 	volume_ops_early(rt, p, c, b);
 	compile_root(rt, b, OP_ROOT, p, c, img);
 	compile_kernel(rt, b, p, c);
-	compile_files(rt, b, p, c);
-	if (volume_ops(rt, p, c, b, e) < 0)
+	if (compile_files(rt, b, p, c, e) < 0)
 		return -1;
 	if (c->termination_message_path && *c->termination_message_path)
 		op_put(b, OP_TERMLOG, 0, 0, c->termination_message_path, NULL);

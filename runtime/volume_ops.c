@@ -107,34 +107,83 @@ own_op(struct rt *rt, const struct rt_pod *p, const struct rt_volume *v, struct 
 	op_put(b, OP_OWN, p->fs_group_on_mismatch ? 1 : 0, p->fs_group, path, (char *)NULL);
 }
 
+/* ---- in which order ---- */
+
+/* As containerd does: by the parts of their places, so that none hides one that lies deeper;
+ * those of as many in the order they are written in. */
+static size_t
+depth_of(const char *path)
+{
+	const char *inner;
+	size_t depth = 0;
+
+	(void)hostpath_within(path, path, &inner, &depth);
+	return depth;
+}
+
+static size_t
+deepest(const struct rt_container *c)
+{
+	size_t most = 0;
+
+	for (size_t i = 0; i < c->nmounts; i++) {
+		size_t depth = depth_of(c->mounts[i].path);
+
+		most = depth > most ? depth : most;
+	}
+	return most;
+}
+
+/* (in the same order: the ones are matched with the others by their turn) */
 void
 volume_ops_early(struct rt *rt, const struct rt_pod *p, const struct rt_container *c,
 		 struct buf *b)
 {
-	for (size_t i = 0; i < c->nmounts; i++) {
-		const struct rt_volume *v = volume_of(p, &c->mounts[i]);
+	for (size_t depth = 0, end = deepest(c) + 1; depth < end; depth++)
+		for (size_t i = 0; i < c->nmounts; i++) {
+			const struct rt_mount *m = &c->mounts[i];
 
-		if (flags_of(rt, v, &c->mounts[i]) & V_TELLS)
-			(void)place_op(rt, p, &c->mounts[i], OP_SHARE, b, NULL);
-	}
+			if (depth_of(m->path) == depth &&
+			    flags_of(rt, volume_of(p, m), m) & V_TELLS)
+				(void)place_op(rt, p, m, OP_SHARE, b, NULL);
+		}
+}
+
+static int
+mount_op(struct rt *rt, const struct rt_pod *p, const struct rt_mount *m, struct buf *b,
+	 struct error **e)
+{
+	const struct rt_volume *v = volume_of(p, m);
+
+	own_op(rt, p, v, b);
+	return v->type == RT_IMAGE ? image_op(rt, v, m, b, e)
+				   : place_op(rt, p, m, OP_VOLUME, b, e);
 }
 
 int
-volume_ops(struct rt *rt, const struct rt_pod *p, const struct rt_container *c, struct buf *b,
-	   struct error **e)
+volume_ops(struct rt *rt, const struct rt_pod *p, const struct rt_container *c, size_t from,
+	   size_t upto, struct buf *b, struct error **e)
 {
-	for (size_t i = 0; i < c->nmounts; i++) {
-		const struct rt_mount *m = &c->mounts[i];
-		const struct rt_volume *v = volume_of(p, m);
-		int r;
+	size_t end = deepest(c) + 1;
 
-		own_op(rt, p, v, b);
-		r = v->type == RT_IMAGE ? image_op(rt, v, m, b, e)
-					: place_op(rt, p, m, OP_VOLUME, b, e);
-		if (r < 0)
-			return -1;
-	}
+	for (size_t depth = from; depth < upto && depth < end; depth++)
+		for (size_t i = 0; i < c->nmounts; i++)
+			if (depth_of(c->mounts[i].path) == depth &&
+			    mount_op(rt, p, &c->mounts[i], b, e) < 0)
+				return -1;
 	return 0;
+}
+
+bool
+volume_covers(const struct rt_container *c, const char *path)
+{
+	const char *inner;
+	size_t depth;
+
+	for (size_t i = 0; i < c->nmounts; i++)
+		if (hostpath_within(path, c->mounts[i].path, &inner, &depth) && !*inner)
+			return true;
+	return false;
 }
 
 bool

@@ -174,6 +174,32 @@ volumeMounts:
 	drop sub
 }
 
+@test "what is mounted deeper is seen in whatever order it is written, and /etc/hosts above a volume at /etc" {
+	local dir
+	{
+		SPEC='hostAliases: [{ip: 10.9.8.7, hostnames: [elsewhere]}]
+volumes: [{name: in, emptyDir: {}}, {name: top, emptyDir: {}}, {name: etc, emptyDir: {}}]' \
+			MORE='volumeMounts: [{name: in, mountPath: /d/in/}, {name: top, mountPath: /d}, {name: etc, mountPath: /etc}]' \
+			pod deep box:1
+		SPEC='volumes: [{name: c, configMap: {name: own}}]' \
+			MORE='volumeMounts: [{name: c, mountPath: /etc//hosts, subPath: hosts}]' pod own-hosts box:1
+		printf '%s\n' 'apiVersion: v1' 'kind: ConfigMap' 'metadata: {name: own}' 'data: {hosts: "mine"}'
+	} | put deep
+	up deep
+	in_ deep sh -c 'touch /d/in/x /d/y'
+	dir=$W/state/pods/$(field pod deep .metadata.uid)/.volumes
+	[ -e "$dir/in/x" ]
+	[ "$(ls "$dir/top")" = $'in\ny' ]
+	in_ deep grep -q '10.9.8.7.elsewhere' /etc/hosts
+	says deep /etc/hostname deep
+	in_ deep test -s /etc/resolv.conf
+	[ "$(stat -c '%s %u' "$dir/etc/hosts")" = "0 0" ] # what it is mounted on
+	up own-hosts
+	says own-hosts /etc/hosts mine
+	says own-hosts /etc/hostname own-hosts
+	drop deep
+}
+
 @test "recursiveReadOnly seals what is mounted within; readOnly alone does not" {
 	[ "$(printf '6.3\n%s\n' "$(uname -r)" | sort -V | head -n 1)" = 6.3 ] ||
 		skip "Linux before 6.3 cannot show a tmpfs of the host with the ids of a pod"

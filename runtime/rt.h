@@ -197,6 +197,9 @@ int volume_ops(struct rt *, const struct rt_pod *, const struct rt_container *, 
 	       size_t upto, struct buf *, struct error **);
 /* One of its mounts is at this very place. */
 bool volume_covers(const struct rt_container *, const char *path);
+/* In its volumes of files, which nobody writes: the places of what it mounts below them. */
+int volume_points(struct rt *, const struct rt_pod *, const struct rt_container *,
+		  struct error **);
 /* Some mount hears of the host's mounts. */
 bool volume_hears(const struct rt_container *);
 /* The image that a volume of this container needs and that is not here; or NULL. */

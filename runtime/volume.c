@@ -48,7 +48,8 @@ has_name(const struct rt_volume *v, const char *name)
 	return false;
 }
 
-/* Links of names that are no more, and what earlier switches left behind. */
+/* Links of names that are no more, and what earlier switches left behind.  What is no link is
+ * a place that a container mounts on (volume_points.c). */
 static void
 sweep(int dir, const struct rt_volume *v, const char *current)
 {
@@ -60,7 +61,7 @@ sweep(int dir, const struct rt_volume *v, const char *current)
 			if (ent->d_name[2] && strcmp(ent->d_name, current) &&
 			    strcmp(ent->d_name, "..data"))
 				image_tree_remove(dir, ent->d_name);
-		} else if (strcmp(ent->d_name, ".") && !has_name(v, ent->d_name)) {
+		} else if (ent->d_type == DT_LNK && !has_name(v, ent->d_name)) {
 			unlinkat(dir, ent->d_name, 0);
 		}
 	}

@@ -200,6 +200,51 @@ volumes: [{name: in, emptyDir: {}}, {name: top, emptyDir: {}}, {name: etc, empty
 	drop deep
 }
 
+@test "what is mounted inside a ConfigMap or a projected volume is there, also after these changed" {
+	{
+		SPEC='volumes: [{name: c, configMap: {name: app}}, {name: e, emptyDir: {}}, {name: k, secret: {secretName: keys}},
+  {name: p, projected: {sources: [{configMap: {name: app, items: [{key: a, path: sub/a}]}}]}}]' \
+			MORE='volumeMounts:
+- {name: k, mountPath: /etc/app/keys}
+- {name: e, mountPath: /etc/app/keys/x/y}
+- {name: e, mountPath: /etc/app/one/two}
+- {name: k, mountPath: /etc/app/key.txt, subPath: key}
+- {name: c, mountPath: /etc/app}
+- {name: p, mountPath: /p}
+- {name: c, mountPath: /p/c}' pod nest box:1
+		SPEC='volumes: [{name: c, configMap: {name: app}}]' \
+			MORE='volumeMounts: [{name: c, mountPath: /etc}]' pod etc box:1
+		cat <<-Y
+			apiVersion: v1
+			kind: ConfigMap
+			metadata: {name: app}
+			data: {a: one, b: gone}
+			---
+			apiVersion: v1
+			kind: Secret
+			metadata: {name: keys}
+			stringData: {key: sesame}
+		Y
+	} | put nest
+	up nest
+	up etc
+	in_ nest touch /etc/app/keys/x/y/file /etc/app/one/two/other
+	sed -i 's/{a: one, b: gone}/{a: two, c: new}/' "$W/clone/nest.yaml"
+	push two
+	wait_for 10 "the new contents" says nest /etc/app/a two
+	says nest /etc/app/keys/key sesame
+	says nest /etc/app/key.txt sesame
+	says nest /p/sub/a two
+	says nest /p/c/c new
+	in_ nest test -e /etc/app/keys/x/y/other -a -e /etc/app/one/two/file
+	[ "$(in_ nest ls /etc/app | xargs)" = "a c key.txt keys one" ]
+	run in_ nest touch /etc/app/keys/z
+	[ "$status" != 0 ]
+	says etc /etc/a two
+	says etc /etc/hostname etc
+	drop nest
+}
+
 @test "recursiveReadOnly seals what is mounted within; readOnly alone does not" {
 	[ "$(printf '6.3\n%s\n' "$(uname -r)" | sort -V | head -n 1)" = 6.3 ] ||
 		skip "Linux before 6.3 cannot show a tmpfs of the host with the ids of a pod"

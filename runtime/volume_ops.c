@@ -22,9 +22,23 @@ volume_of(const struct rt_pod *p, const struct rt_mount *m)
 	return v;
 }
 
-static unsigned
-flags_of(const struct rt *rt, const struct rt_volume *v, const struct rt_mount *m)
+/* Device nodes open only where root of the host asks for them: in a privileged container (which
+ * the operator has to have allowed, and which has all of the host's /dev) with the host's own
+ * users, and in a hostPath (below what the operator named).  In a pod's user namespace the
+ * mount is id-mapped, so that root's nodes would be its root's, and with them the host's disks;
+ * what other volumes hold came from containers and images, which may make nodes of any number.
+ */
+static bool
+has_devices(const struct rt_pod *p, const struct rt_container *c, const struct rt_volume *v)
 {
+	return v->type == RT_HOST && c->privileged && p->host_users;
+}
+
+static unsigned
+flags_of(const struct rt *rt, const struct rt_pod *p, const struct rt_container *c,
+	 const struct rt_mount *m)
+{
+	const struct rt_volume *v = volume_of(p, m);
 	unsigned flags = 0;
 
 	if ((v->type == RT_FILES || v->type == RT_MEMORY) && !rt->users.tmpfs)
@@ -39,6 +53,8 @@ flags_of(const struct rt *rt, const struct rt_volume *v, const struct rt_mount *
 		flags |= V_FILES;
 	if (v->type == RT_HOST)
 		flags |= V_OPERATOR | V_RECURSIVE;
+	if (has_devices(p, c, v))
+		flags |= V_DEVICES;
 	if (m->propagation == RT_HOST_TO_CONTAINER)
 		flags |= V_HEARS;
 	if (m->propagation == RT_BIDIRECTIONAL)
@@ -48,12 +64,12 @@ flags_of(const struct rt *rt, const struct rt_volume *v, const struct rt_mount *
 
 /* One mount, as OP_VOLUME and OP_SHARE want it. */
 static int
-place_op(struct rt *rt, const struct rt_pod *p, const struct rt_mount *m, enum op_code code,
-	 struct buf *b, struct error **e)
+place_op(struct rt *rt, const struct rt_pod *p, const struct rt_container *c,
+	 const struct rt_mount *m, enum op_code code, struct buf *b, struct error **e)
 {
 	const struct rt_volume *v = volume_of(p, m);
 	const char *sub = m->sub_path ? m->sub_path : "", *inner = "";
-	unsigned flags = flags_of(rt, v, m);
+	unsigned flags = flags_of(rt, p, c, m);
 	cleanup_free char *path = NULL;
 
 	if (v->type != RT_HOST) {
@@ -143,21 +159,20 @@ volume_ops_early(struct rt *rt, const struct rt_pod *p, const struct rt_containe
 		for (size_t i = 0; i < c->nmounts; i++) {
 			const struct rt_mount *m = &c->mounts[i];
 
-			if (depth_of(m->path) == depth &&
-			    flags_of(rt, volume_of(p, m), m) & V_TELLS)
-				(void)place_op(rt, p, m, OP_SHARE, b, NULL);
+			if (depth_of(m->path) == depth && flags_of(rt, p, c, m) & V_TELLS)
+				(void)place_op(rt, p, c, m, OP_SHARE, b, NULL);
 		}
 }
 
 static int
-mount_op(struct rt *rt, const struct rt_pod *p, const struct rt_mount *m, struct buf *b,
-	 struct error **e)
+mount_op(struct rt *rt, const struct rt_pod *p, const struct rt_container *c,
+	 const struct rt_mount *m, struct buf *b, struct error **e)
 {
 	const struct rt_volume *v = volume_of(p, m);
 
 	own_op(rt, p, v, b);
 	return v->type == RT_IMAGE ? image_op(rt, v, m, b, e)
-				   : place_op(rt, p, m, OP_VOLUME, b, e);
+				   : place_op(rt, p, c, m, OP_VOLUME, b, e);
 }
 
 int
@@ -169,7 +184,7 @@ volume_ops(struct rt *rt, const struct rt_pod *p, const struct rt_container *c, 
 	for (size_t depth = from; depth < upto && depth < end; depth++)
 		for (size_t i = 0; i < c->nmounts; i++)
 			if (depth_of(c->mounts[i].path) == depth &&
-			    mount_op(rt, p, &c->mounts[i], b, e) < 0)
+			    mount_op(rt, p, c, &c->mounts[i], b, e) < 0)
 				return -1;
 	return 0;
 }

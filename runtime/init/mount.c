@@ -4,7 +4,8 @@
  * descriptor of its root (the image cannot name anything outside), and what is mounted
  * there comes from a fresh fsopen or from the host's own tree before we leave
  * it.  Every mount is nodev but the host's device nodes themselves, so a node
- * made inside with mknod opens nothing.
+ * made inside with mknod opens nothing (a privileged container's hostPaths are the exception:
+ * volume_ops.c says why).
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -135,7 +135,7 @@ source_tree(const struct op *op, int source)
 static int
 tree_limit(const struct setup *s, const struct op *op, int tree)
 {
-	uint64_t own = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID;
+	uint64_t own = MOUNT_ATTR_NOSUID | (op->flags & V_DEVICES ? 0 : MOUNT_ATTR_NODEV);
 	struct mount_attr apart = { .propagation = MS_PRIVATE };
 	int r = 0;
 

@@ -245,6 +245,30 @@ volumes: [{name: in, emptyDir: {}}, {name: top, emptyDir: {}}, {name: etc, empty
 	drop nest
 }
 
+@test "hostPath: a device is one in a privileged container, and only there, with the host's users" {
+	local who
+	mknod -m 666 "$W/host/rw/null" c 1 3
+	for who in plain 'hostUsers: true' 'hostUsers: false'; do
+		SPEC="${who/plain/restartPolicy: Always}
+volumes: [{name: h, hostPath: {path: $W/host/rw/null, type: CharDevice}}, {name: d, hostPath: {path: $W/host/rw}}]" \
+			MORE="securityContext: {privileged: $([ "$who" = plain ] && echo false || echo true)}
+volumeMounts: [{name: h, mountPath: /dev/mine}, {name: d, mountPath: /h}]" \
+			pod "dev-$(tr -dc a-z <<<"${who,,}")" box:1
+	done | put devices
+	up dev-hostuserstrue
+	in_ dev-hostuserstrue sh -c 'echo x >/dev/mine && echo x >/h/null'
+	for who in dev-plain dev-hostusersfalse; do
+		up $who
+		in_ $who test -c /dev/mine
+		run in_ $who sh -c 'echo x >/dev/mine'
+		[ "$status" != 0 ]
+		run in_ $who sh -c 'echo x >/h/null'
+		[ "$status" != 0 ]
+	done
+	rm "$W/host/rw/null"
+	drop devices
+}
+
 @test "recursiveReadOnly seals what is mounted within; readOnly alone does not" {
 	[ "$(printf '6.3\n%s\n' "$(uname -r)" | sort -V | head -n 1)" = 6.3 ] ||
 		skip "Linux before 6.3 cannot show a tmpfs of the host with the ids of a pod"

@@ -278,6 +278,14 @@ weight_of(int64_t shares)
 	return 1 + (shares - 2) * 9999 / 262142;
 }
 
+/* Of a period of 100 ms.  The kernel takes no less than 1 ms, which is then what a limit below
+ * 10m means, as with the kubelet. */
+static long long
+quota_of(int64_t cpu_milli)
+{
+	return cpu_milli < 10 ? 1000 : (long long)cpu_milli * 100;
+}
+
 static int
 limit_v2(const struct cgroups *g, const char *dir, bool pod, const struct cgroup_limits *l,
 	 struct error **e)
@@ -296,7 +304,7 @@ limit_v2(const struct cgroups *g, const char *dir, bool pod, const struct cgroup
 		return 0;
 	}
 	if (g->cpu && l->cpu_milli &&
-	    set(dir, "cpu.max", e, "%lld 100000", (long long)l->cpu_milli * 100) < 0)
+	    set(dir, "cpu.max", e, "%lld 100000", quota_of(l->cpu_milli)) < 0)
 		return -1;
 	if (g->memory) {
 		if (l->memory && set(dir, "memory.max", e, "%lld", (long long)l->memory) < 0)
@@ -325,8 +333,7 @@ limit_v1(const char *controller, const char *dir, bool pod, const struct cgroup_
 		if (set(dir, "cpu.shares", e, "%lld", (long long)shares) < 0)
 			return -1;
 		if (!pod && l->cpu_milli)
-			return set(dir, "cpu.cfs_quota_us", e, "%lld",
-				   (long long)l->cpu_milli * 100);
+			return set(dir, "cpu.cfs_quota_us", e, "%lld", quota_of(l->cpu_milli));
 	} else if (strcmp(controller, "memory") == 0 && !pod && l->memory) {
 		put(dir, "memory.swappiness", "0");
 		return set(dir, "memory.limit_in_bytes", e, "%lld", (long long)l->memory);

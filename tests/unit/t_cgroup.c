@@ -257,6 +257,50 @@ v2_limits_are_written(void **state)
 	cgroups_done(&g);
 }
 
+/* The kernel refuses a quota below 1 ms. */
+static void
+the_smallest_cpu_limit_is_what_the_kernel_takes(void **state)
+{
+	static const struct {
+		int64_t milli;
+		const char *v1, *v2;
+	} rows[] = { { 1, "1000", "1000 100000" },
+		     { 9, "1000", "1000 100000" },
+		     { 10, "1000", "1000 100000" },
+		     { 11, "1100", "1100 100000" } };
+	struct cgroups v1 = { 0 }, v2 = { 0 };
+
+	(void)state;
+	make_v1();
+	assert_int_equal(cgroups_open(root, "kedge", &v1, NULL), 0);
+	put_file("cgroup.controllers", "cpu\n");
+	put_file("cgroup.subtree_control", "");
+	put_dir("kedge");
+	put_file("kedge/cgroup.subtree_control", "");
+	assert_int_equal(cgroups_open(root, "kedge", &v2, NULL), 0);
+	put_dir("cpu,cpuacct/kedge/pod-u");
+	put_dir("cpu,cpuacct/kedge/pod-u/web");
+	put_dir("memory/kedge/pod-u");
+	put_dir("memory/kedge/pod-u/web");
+	put_dir("kedge/pod-u");
+	put_dir("kedge/pod-u/web");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		const struct cgroup_limits l = { .cpu_milli = rows[i].milli };
+
+		put_file("cpu,cpuacct/kedge/pod-u/web/cpu.shares", "");
+		put_file("cpu,cpuacct/kedge/pod-u/web/cpu.cfs_quota_us", "");
+		put_file("kedge/pod-u/web/cpu.weight", "");
+		put_file("kedge/pod-u/web/cpu.max", "");
+		assert_int_equal(cgroup_make(&v1, "u", "web", &l, NULL), 0);
+		assert_int_equal(cgroup_make(&v2, "u", "web", &l, NULL), 0);
+		assert_string_equal(text_of("cpu,cpuacct/kedge/pod-u/web/cpu.cfs_quota_us"),
+				    rows[i].v1);
+		assert_string_equal(text_of("kedge/pod-u/web/cpu.max"), rows[i].v2);
+	}
+	cgroups_done(&v1);
+	cgroups_done(&v2);
+}
+
 static void
 a_limit_that_cannot_be_set_is_an_error(void **state)
 {
@@ -289,6 +333,7 @@ main(void)
 		T(a_root_with_nothing_is_an_error),
 		T(v1_limits_are_written),
 		T(v2_limits_are_written),
+		T(the_smallest_cpu_limit_is_what_the_kernel_takes),
 		T(a_limit_that_cannot_be_set_is_an_error),
 	};
 

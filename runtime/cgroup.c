@@ -301,6 +301,8 @@ limit_v2(const struct cgroups *g, const char *dir, bool pod, const struct cgroup
 			put(dir, "cgroup.subtree_control", "+memory");
 		if (g->pids)
 			put(dir, "cgroup.subtree_control", "+pids");
+		if (g->memory)
+			put_number(dir, "memory.min", l->memory_min);
 		return 0;
 	}
 	if (g->cpu && l->cpu_milli &&
@@ -349,6 +351,13 @@ limit(const struct cgroups *g, size_t tree, const char *dir, bool pod,
 {
 	return g->mode == CGROUP_V2 ? limit_v2(g, dir, pod, l, e)
 				    : limit_v1(g->tree[tree].controllers, dir, pod, l, e);
+}
+
+void
+cgroups_keep(const struct cgroups *g, int64_t bytes)
+{
+	if (g->mode == CGROUP_V2 && g->memory)
+		put_number(g->tree[0].dir, "memory.min", bytes);
 }
 
 int

@@ -113,7 +113,8 @@ struct rt {
 	uint64_t caps;              /* what we hold, so can give */
 	bool no_filters;            /* the kernel has no seccomp */
 	size_t removing, forgotten;
-	struct disk *disk; /* disk.c's own */
+	int64_t memory_kept; /* for all pods; what their group has */
+	struct disk *disk;   /* disk.c's own */
 	char **lacks;
 	size_t nlacks;
 	const char **uids; /* of rt_pods */
@@ -267,6 +268,9 @@ void rtahead_end(struct rt *, const char *image); /* all of them (NULL), or thos
 void rtahead_free(struct rt *);                   /* we end, and so do they */
 
 /* make.c */
+/* What is kept for the pods is kept for the group that all of them are in: a kernel keeps for
+ * none more than for those above it. */
+void rt_memory_keep(struct rt *);
 /* The pod's own group, fresh, or its limits alone. */
 int rtpod_group_limit(struct rt *, const struct rt_pod *, bool fresh, struct error **);
 /* The pod's kedge-init, in the directory `dir`; what was launched is the pod's, also when it

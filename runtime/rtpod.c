@@ -723,6 +723,8 @@ removal_go_on(struct rt *rt, struct rtpod *p)
 	p->state = RT_POD_GONE;
 	p->remove_at = 0;
 	rt->removing--;
+	if (rt->memory_kept)
+		rt_memory_keep(rt);
 	rt_changed(rt, p);
 }
 

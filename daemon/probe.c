@@ -10,6 +10,7 @@
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/log.h"
+#include "../reconcile/pod.h"
 #include "../reconcile/pod_parts.h"
 #include "brain_state.h"
 #include "loop.h"
@@ -416,6 +417,14 @@ status_of_run(const struct pod *pod, const char *name, int64_t started_at)
 		   : NULL;
 }
 
+/* As it is run, and named when it fails. */
+static void
+expand_command(struct probe *p, const struct container *c, struct arena *a)
+{
+	if (p && p->exec)
+		p->exec->command = pod_expand_probe(p->exec->command, c, a);
+}
+
 static struct target *
 target_new(struct prober *pr, const struct pod *pod, const struct container *c, const char *ip,
 	   int64_t started_at)
@@ -427,6 +436,9 @@ target_new(struct prober *pr, const struct pod *pod, const struct container *c, 
 	const struct container_status *known = status_of_run(pod, c->name, started_at);
 	bool passed[] = { known && known->started, known && known->ready, true };
 
+	expand_command(copy->startupProbe, copy, &t->arena);
+	expand_command(copy->readinessProbe, copy, &t->arena);
+	expand_command(copy->livenessProbe, copy, &t->arena);
 	t->prober = pr;
 	t->uid = arena_strdup(&t->arena, object_uid(pod));
 	t->ns = arena_strdup(&t->arena, object_namespace(pod));

@@ -64,6 +64,17 @@ livenessProbe: {exec: {command: [/bin/sh, -c, "echo x >>/v/tries; exit 1"]}, per
 	drop numbers
 }
 
+@test "a probe's command has the values that env states" {
+	MORE='env: [{name: X, value: there}, {name: OTHER, value: other}]
+readinessProbe: {exec: {command: [/bin/test, "$(X)$$(OTHER)", =, "there$$(OTHER)"]}, periodSeconds: 1}
+livenessProbe: {exec: {command: [/bin/test, -e, "/tmp/$(X)"]}, periodSeconds: 1, failureThreshold: 30}' \
+		pod says box:1 '["/bin/sh", "-c", "touch /tmp/there; sleep 1000"]' | put says
+	up says
+	run events says
+	hasnt 'Liveness probe failed'
+	drop says
+}
+
 @test "httpGet sends its headers, follows a redirect, and names the status" {
 	{
 		cat <<-'Y'

@@ -1,10 +1,11 @@
 /* probe.c -- startup, readiness and liveness probes, one timer each.
  *
  * As the kubelet counts: successThreshold and failureThreshold in a row,
- * periods from the start of the container, liveness and readiness only after
- * the startup probe passed.  One thing is quicker: until a readiness or startup
- * probe passes for the first time it is tried again after 50 ms, doubling up
- * to its period; such extra tries count as successes but not as failures.
+ * delays from the start of the container, liveness and readiness only after
+ * the startup probe passed, and not before their own delay is over.  One thing is
+ * quicker: until a readiness or startup probe passes for the first time it is tried
+ * again after 50 ms, doubling up to its period; such extra tries count as successes
+ * but not as failures.
  */
 #include "probe.h"
 #include "../reconcile/base/buf.h"
@@ -141,6 +142,14 @@ probing_failed(struct probing *p, const char *why)
 	verdict_changed(t);
 }
 
+static int64_t
+ms_until(int64_t when)
+{
+	int64_t now = monotonic_ms();
+
+	return when > now ? when - now : 0;
+}
+
 static void
 probing_passed(struct probing *p)
 {
@@ -154,7 +163,7 @@ probing_passed(struct probing *p)
 	if (p->type == STARTUP)
 		for (int i = READINESS; i < PROBE_TYPES; i++)
 			if (t->at[i].spec)
-				timer_arm(t->at[i].timer, 0);
+				timer_arm(t->at[i].timer, ms_until(t->at[i].next_count));
 }
 
 /* One try is over.  NULL: it went well. */
@@ -425,6 +434,16 @@ expand_command(struct probe *p, const struct container *c, struct arena *a)
 		p->exec->command = pod_expand_probe(p->exec->command, c, a);
 }
 
+/* What is left of the delay, which begins with the container, whoever looked at it since. Where
+ * somebody set the clock meanwhile it is not longer than it was. */
+static int64_t
+delay_left(const struct probe *p, int64_t started_at)
+{
+	int64_t delay = p->initialDelaySeconds * 1000, age = now_ms() - started_at;
+
+	return age < 0 ? delay : age < delay ? delay - age : 0;
+}
+
 static struct target *
 target_new(struct prober *pr, const struct pod *pod, const struct container *c, const char *ip,
 	   int64_t started_at)
@@ -457,9 +476,9 @@ target_new(struct prober *pr, const struct pod *pod, const struct container *c, 
 		if (!specs[i])
 			continue;
 		p->passed = passed[i];
-		p->next_count = monotonic_ms() + specs[i]->initialDelaySeconds * 1000;
+		p->next_count = monotonic_ms() + delay_left(specs[i], started_at);
 		p->timer = evtimer_new(pr->brain->base, on_timer, p);
-		timer_arm(p->timer, specs[i]->initialDelaySeconds * 1000);
+		timer_arm(p->timer, ms_until(p->next_count));
 	}
 	pr->changed = true;
 	return t;

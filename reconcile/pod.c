@@ -523,7 +523,7 @@ static void
 renew(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, struct plan *p,
       struct pod_images_wanted *images, struct pod_trouble *ret, size_t *ret_n)
 {
-	size_t n = pod_parts(pod->spec) - pod->spec->ephemeralContainers.n;
+	size_t n = pod_own_parts(pod->spec);
 
 	for (size_t i = 0; i < n; i++) {
 		const struct container *c = pod_part(pod->spec, i);

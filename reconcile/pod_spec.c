@@ -224,7 +224,7 @@ pod_sandbox(struct snapshot *s, const struct pod *pod, struct arena *a, struct p
 {
 	struct sandbox_args *args = arena_zalloc(a, sizeof *args);
 	/* ephemeral ones are added to what runs (pod.c) */
-	size_t n = pod_parts(pod->spec) - pod->spec->ephemeralContainers.n;
+	size_t n = pod_own_parts(pod->spec);
 	const char *why;
 
 	args->uid = object_uid(pod);

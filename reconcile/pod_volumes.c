@@ -27,6 +27,7 @@ claimed(struct snapshot *s, const struct pod *pod,
 		v->type = "host";
 		v->source = pv->spec->local->path;
 		v->hostType = "Directory";
+		v->ofGroup = !v->readOnly; /* as the kubelet, and a hostPath never */
 	} else if (pv->spec->hostPath) {
 		v->type = "host";
 		v->source = pv->spec->hostPath->path;

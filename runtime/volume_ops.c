@@ -111,16 +111,29 @@ image_op(struct rt *rt, const struct rt_volume *v, const struct rt_mount *m, str
 	return 0;
 }
 
-/* Claims are the group's from their first use on; scratch space is from the start. */
+/* Claims are the group's from their first use on; scratch space is from the start.  In what the
+ * operator lets be read nothing is changed. */
 static void
 own_op(struct rt *rt, const struct rt_pod *p, const struct rt_volume *v, struct buf *b)
 {
+	unsigned flags = p->fs_group_on_mismatch ? 1 : 0;
+	const struct rt_host_path *row = NULL;
 	cleanup_free char *path = NULL;
+	const char *inner = "";
 
-	if (p->fs_group < 0 || v->type != RT_STORE || v->read_only)
+	if (p->fs_group < 0 || v->read_only)
 		return;
-	path = volume_path(rt, p, v);
-	op_put(b, OP_OWN, p->fs_group_on_mismatch ? 1 : 0, p->fs_group, path, (char *)NULL);
+	if (v->type == RT_HOST && v->of_group)
+		row = hostpath_row(&rt->cfg.allow, v->source, &inner);
+	if (v->type == RT_STORE)
+		path = volume_path(rt, p, v);
+	if (path)
+		op_put(b, OP_OWN, flags, p->fs_group, path, (char *)NULL);
+	else if (row && !row->read_only)
+		/* (the whole path is for a kedge-init of before, which takes the first alone)
+		 */
+		op_put(b, OP_OWN, flags, p->fs_group, v->source, row->prefix, inner,
+		       (char *)NULL);
 }
 
 /* ---- in which order ---- */

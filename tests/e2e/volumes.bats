@@ -496,6 +496,39 @@ gone() { ! kedge get "$1" "$2"; }
 	drop own
 }
 
+@test "fsGroup owns what is in a local volume, and a hostPath never" {
+	local p
+	mkdir -p "$W/host/rw/local/a" "$W/host/rw/path/a"
+	chmod 755 "$W/host/rw/local" "$W/host/rw/local/a"
+	{
+		for p in local path; do
+			cat <<-Y
+				---
+				apiVersion: v1
+				kind: PersistentVolume
+				metadata: {name: of-$p}
+				spec:
+				  capacity: {storage: 2Gi}
+				  accessModes: [ReadWriteOnce]
+				  storageClassName: manual
+				  ${p/#path/hostPath}: {path: $W/host/rw/$p}
+				  nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: Exists}]}]}}
+			Y
+			claim "of-$p" "storageClassName: manual, volumeName: of-$p"
+			user "of-$p" "of-$p" 'securityContext: {runAsUser: 1000, fsGroup: 4321}'
+		done
+	} | put local
+	up of-local
+	up of-path
+	in_ of-local touch /data/x /data/a/y
+	[ "$(stat -c '%a %g' "$W/host/rw/local" "$W/host/rw/local/a" | sort -u)" = "2775 4321" ]
+	[ "$(stat -c '%u %g' "$W/host/rw/local/a/y")" = "1000 4321" ]
+	run in_ of-path touch /data/x
+	[ "$status" != 0 ]
+	[ "$(stat -c '%g' "$W/host/rw/path/a")" = 0 ]
+	drop local
+}
+
 @test "fsGroup lets its group read what is made of the API, whatever the mode says" {
 	local g name
 	{

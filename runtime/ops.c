@@ -235,6 +235,35 @@ compile_masks(struct rt *rt, struct buf *b, const struct rt_container *c)
 			op_put(b, OP_READONLY, 0, 0, read_only[i], NULL);
 }
 
+static bool
+has_part(const char *path, const char *part)
+{
+	size_t n = strlen(part);
+
+	for (const char *at = path; (at = strstr(at, part)); at += n)
+		if (at > path && at[-1] == '/' && (!at[n] || at[n] == '/'))
+			return true;
+	return false;
+}
+
+/* What an image says is a volume stays writable where the root is not, as containerd's volumes
+ * without a name; elsewhere it is as any other place of the container's layer, whose life
+ * those have, too.  A volume of the pod's in its place counts. */
+static void
+compile_seal(struct buf *b, const struct rt_container *c, const struct image *img)
+{
+	struct op_at o;
+
+	if (!c->read_only_root)
+		return;
+	o = op_begin(b, OP_SEAL, 0, 0);
+	for (const char *const *v = img->volumes; v && *v; v++)
+		if (**v == '/' && !has_part(*v, "..") && strspn(*v, "/.") != strlen(*v) &&
+		    !volume_covers(c, *v))
+			op_str(o, *v);
+	op_end(o);
+}
+
 /* The pod's fsGroup, the image's own groups or not, and what the pod adds. */
 static void
 compile_user(struct buf *b, const struct rt_pod *p, const struct rt_container *c,
@@ -392,8 +421,7 @@ rtops_compile(struct rt *rt, const struct rt_pod *p, const struct rt_container *
 	if (c->termination_message_path && *c->termination_message_path)
 		op_put(b, OP_TERMLOG, 0, 0, c->termination_message_path, NULL);
 	compile_masks(rt, b, c);
-	if (c->read_only_root)
-		op_put(b, OP_SEAL, 0, 0, NULL);
+	compile_seal(b, c, img);
 	op_put(b, OP_PIVOT, 0, 0, NULL);
 	compile_user(b, p, c, img);
 	if (!p->host_users)

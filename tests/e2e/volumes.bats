@@ -376,6 +376,31 @@ $3}" MORE='volumeMounts: [{name: d, mountPath: /data}]' pod "$1" box:1
 pvc_is() { [ "$(field pvc "$1" .status.phase)" = "$2" ]; }
 gone() { ! kedge get "$1" "$2"; }
 
+@test "an image's own volumes stay writable under a read-only root, with what the image has there" {
+	source "$BATS_TEST_DIRNAME/registry.bash"
+	cp -a "$B/images/box" "$W/vols"
+	mkdir -p "$W/vols/data/sub"
+	echo seed >"$W/vols/data/seed"
+	chown 7:8 "$W/vols/data/seed"
+	tar -C "$W/vols" -cf "$W/vols.tar" .
+	oci_image "$W/vols.oci" '{"Cmd": ["/bin/talk", "wait"], "Volumes": {"/data": {}, "/new/deep": {}, "/proc": {}, "/mine/": {}, "/a/../b": {}, "/": {}}}' \
+		"$(oci_layer "$W/vols.oci" "$W/vols.tar")"
+	tar -C "$W/vols.oci" -cf "$W/vols.tar" .
+	kedge image load "$W/vols.tar" vols:1
+	SPEC='volumes: [{name: e, emptyDir: {}}]' MORE='securityContext: {readOnlyRootFilesystem: true}
+volumeMounts: [{name: e, mountPath: /data/sub}, {name: e, mountPath: /mine, readOnly: true}]' pod vols vols:1 | put vols
+	up vols
+	in_ vols sh -c 'echo more >>/data/seed; touch /data/x /data/sub/y /new/deep/z'
+	[ "$(in_ vols cat /data/seed)" = $'seed\nmore' ]
+	[ "$(in_ vols stat -c '%u %g' /data/seed)" = "7 8" ]
+	[ -e "$W/state/pods/$(field pod vols .metadata.uid)/.volumes/e/y" ]
+	for p in /x /new/x /mine/x /bin/x /b/x; do
+		run in_ vols touch $p
+		[ "$status" != 0 ]
+	done
+	drop vols
+}
+
 @test "a claim gets a directory by the default class; data survives pods, kedged and its death" {
 	{ claim data; user writer data; } | put data
 	up writer

@@ -332,7 +332,7 @@ capabilities_beyond_the_defaults_need_the_operators_word(void **state)
 }
 
 static void
-capabilities_add_up_as_docker_reads_them(void **state)
+capabilities_add_up_as_containerd_reads_them(void **state)
 {
 	uint64_t caps;
 	struct error *e = NULL;
@@ -347,6 +347,15 @@ capabilities_add_up_as_docker_reads_them(void **state)
 	assert_int_equal(
 	    rtcaps_parse(LIST("ALL"), LIST("NET_RAW"), 0x1ffffffffffULL, &caps, NULL), 0);
 	assert_true(caps == (0x1ffffffffffULL & ~(1ULL << 13)));
+	assert_int_equal(rtcaps_parse(LIST("ALL"), LIST("ALL"), ~0ULL, &caps, NULL), 0);
+	assert_true(caps == 0);
+	assert_int_equal(rtcaps_parse(LIST("ALL", "NET_RAW"), LIST("ALL"), ~0ULL, &caps, NULL),
+			 0);
+	assert_true(caps == 1ULL << 13);
+	assert_int_equal(
+	    rtcaps_parse(LIST("CHOWN", "NET_RAW"), LIST("ALL", "CHOWN"), ~0ULL, &caps, NULL),
+	    0);
+	assert_true(caps == 1ULL << 13);
 	assert_int_equal(rtcaps_parse(LIST("SYS_ADMIN"), NULL, 0xa80425fb, &caps, NULL), 0);
 	assert_true(caps == 0xa80425fb); /* what we lack we cannot give */
 	assert_int_equal(rtcaps_parse(LIST("NONSENSE"), NULL, ~0ULL, &caps, &e), -1);
@@ -605,7 +614,7 @@ main(void)
 		cmocka_unit_test(a_spec_cut_anywhere_is_refused),
 		cmocka_unit_test(a_spec_with_a_flipped_byte_is_read_or_refused),
 		cmocka_unit_test(what_could_leave_its_place_is_refused),
-		cmocka_unit_test(capabilities_add_up_as_docker_reads_them),
+		cmocka_unit_test(capabilities_add_up_as_containerd_reads_them),
 		cmocka_unit_test(capabilities_beyond_the_defaults_need_the_operators_word),
 		cmocka_unit_test(the_host_is_left_before_the_user_is_looked_for),
 		cmocka_unit_test(modes_are_what_the_volume_says),

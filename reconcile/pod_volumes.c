@@ -40,20 +40,25 @@ claimed(struct snapshot *s, const struct pod *pod,
 	return true;
 }
 
-/* A volume of memory is as large as it says, but never larger than what the pod may have. */
+/* A volume of memory is as large as it says, but never larger than what the pod may have: all
+ * that runs at once, or one init container and the sidecars before it. */
 static int64_t
 memory_size(const struct pod_spec *spec, int64_t size)
 {
-	int64_t may = 0;
+	int64_t sum = 0, first = 0, may;
 
-	for (size_t i = 0; i < spec->containers.n; i++) {
-		const struct resource_requirements *r = spec->containers.at[i].resources;
+	for (size_t i = 0; i < pod_own_parts(spec); i++) {
+		const struct resource_requirements *r = pod_part(spec, i)->resources;
 		const char *limit = r ? pairs_get(&r->limits, "memory") : NULL;
 
 		if (!limit)
 			return size;
-		may += quantity_value(limit);
+		if (pod_part_role(spec, i) == PART_INIT)
+			first = most(first, sum + quantity_value(limit));
+		else
+			sum += quantity_value(limit);
 	}
+	may = most(sum, first);
 	return size && size < may ? size : may;
 }
 

@@ -356,6 +356,18 @@ grace_of(const struct pod *pod, const struct probe *probe)
 	return pod->spec->terminationGracePeriodSeconds;
 }
 
+/* As the kubelet tells it: of a pod that restarts nothing it does not say so. */
+static const char *
+failed_probe(const struct pod *pod, size_t i, const struct probe_seen *probe, struct arena *a)
+{
+	bool again = pod_part_role(pod->spec, i) == PART_SIDECAR ||
+		     !str_is(pod->spec->restartPolicy, "Never");
+
+	return arena_printf(a, "%s failed %s probe%s", pod_part(pod->spec, i)->name,
+			    probe->started ? "liveness" : "startup",
+			    again ? ", will be restarted" : "");
+}
+
 /* A container that failed its liveness or startup probe for good. */
 static void
 restart_failed(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
@@ -374,10 +386,7 @@ restart_failed(struct snapshot *s, const struct pod *pod, const struct pod_seen 
 			    str_is(seen->containers.at[j].state, "running") &&
 			    seen->containers.at[j].startedAt == probe->startedAt)
 				pod_order(p, ACT_RESTART, pod, 0, restart_args_kind(), &args,
-					  arena_printf(
-					      p->arena, "%s failed %s probe, will be restarted",
-					      c->name,
-					      probe->started ? "liveness" : "startup"));
+					  failed_probe(pod, i, probe, p->arena));
 	}
 }
 

@@ -264,6 +264,24 @@ a_failed_liveness_probe_restarts_its_container(void **state)
 }
 
 static void
+what_is_not_restarted_is_not_said_to_be(void **state)
+{
+	struct kit *k = *state;
+
+	running(k, ", restartPolicy: Never", ", livenessProbe: {exec: {command: [a]}}");
+	k->probes[0] = (struct probe_seen){ object_uid(web(k)),
+					    "web",
+					    k->now,
+					    true,
+					    true,
+					    true,
+					    "Liveness probe failed: exit 1" };
+	k->nprobes = 1;
+	assert_string_equal(pass(k),
+			    "~ restart pod default/web  # web failed liveness probe\n");
+}
+
+static void
 a_crash_shows_state_last_state_and_count(void **state)
 {
 	struct kit *k = *state;
@@ -667,6 +685,7 @@ main(void)
 		T(a_running_pod_is_ready_and_stays_as_it_is),
 		T(probes_decide_over_ready_and_started),
 		T(a_failed_liveness_probe_restarts_its_container),
+		T(what_is_not_restarted_is_not_said_to_be),
 		T(a_crash_shows_state_last_state_and_count),
 		T(a_job_like_pod_ends_and_leaves_the_host_but_not_the_store),
 		T(a_failure_counts_as_failed_only_where_nothing_restarts_it),

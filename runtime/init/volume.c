@@ -196,8 +196,11 @@ mount_volume(struct setup *s, const struct op *op)
 	    (r = id_map(s, tree, op->flags & V_RECURSIVE ? AT_RECURSIVE : 0)) == -EINVAL)
 		what = "(its file system has no id-mapped mounts, which a pod's user namespace "
 		       "needs; hostUsers: true does not)";
-	if (r >= 0)
-		r = place = volume_place(s->root, target, !S_ISDIR(st.st_mode));
+	if (r >= 0 &&
+	    (r = place = volume_place(s->root, target, !S_ISDIR(st.st_mode))) == -EPERM)
+		what =
+		    "(its place is in /proc or /sys, which are the kernel's: mount what is the "
+		    "host's elsewhere, as at /host/sys)";
 	if (r >= 0)
 		r = attach(tree, place);
 	drop(source);

@@ -135,6 +135,12 @@ host() {
 	drop own
 }
 
+@test "what may go nowhere in /proc or /sys is told so" {
+	SPEC='volumes: [{name: e, emptyDir: {}}]' MORE='volumeMounts: [{name: e, mountPath: /sys/fs}]' pod sysfs box:1 | put sysfs
+	wait_for 10 "it is told" sh -c 'kedge get pod sysfs -o json | grep -qF "its place is in /proc or /sys"'
+	drop sysfs
+}
+
 @test "hostPath: what the operator did not allow is refused with the row to write" {
 	ln -s "$W/secret" "$W/host/rw/link"
 	{

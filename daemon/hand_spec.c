@@ -106,6 +106,7 @@ spec_volumes(const struct sandbox_args *s, struct arena *a, const struct rt_volu
 		    v->hostType ? word_of(host_types, v->hostType, RT_HOST_ANY) : 0;
 		at[i].source = v->source;
 		at[i].read_only = v->readOnly;
+		at[i].of_group = v->ofGroup;
 		for (size_t j = 0; j < v->files.n; j++) {
 			const struct file_args *f = &v->files.at[j];
 

@@ -1,15 +1,17 @@
 /* probe.c -- startup, readiness and liveness probes, one timer each.
  *
  * As the kubelet counts: successThreshold and failureThreshold in a row,
- * periods from the start of the container, liveness and readiness only after
- * the startup probe passed.  One thing is quicker: until a readiness or startup
- * probe passes for the first time it is tried again after 50 ms, doubling up
- * to its period; such extra tries count as successes but not as failures.
+ * delays from the start of the container, liveness and readiness only after
+ * the startup probe passed, and not before their own delay is over.  One thing is
+ * quicker: until a readiness or startup probe passes for the first time it is tried
+ * again after 50 ms, doubling up to its period; such extra tries count as successes
+ * but not as failures.
  */
 #include "probe.h"
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/log.h"
+#include "../reconcile/pod.h"
 #include "../reconcile/pod_parts.h"
 #include "brain_state.h"
 #include "loop.h"
@@ -140,6 +142,14 @@ probing_failed(struct probing *p, const char *why)
 	verdict_changed(t);
 }
 
+static int64_t
+ms_until(int64_t when)
+{
+	int64_t now = monotonic_ms();
+
+	return when > now ? when - now : 0;
+}
+
 static void
 probing_passed(struct probing *p)
 {
@@ -153,7 +163,7 @@ probing_passed(struct probing *p)
 	if (p->type == STARTUP)
 		for (int i = READINESS; i < PROBE_TYPES; i++)
 			if (t->at[i].spec)
-				timer_arm(t->at[i].timer, 0);
+				timer_arm(t->at[i].timer, ms_until(t->at[i].next_count));
 }
 
 /* One try is over.  NULL: it went well. */
@@ -416,6 +426,24 @@ status_of_run(const struct pod *pod, const char *name, int64_t started_at)
 		   : NULL;
 }
 
+/* As it is run, and named when it fails. */
+static void
+expand_command(struct probe *p, const struct container *c, struct arena *a)
+{
+	if (p && p->exec)
+		p->exec->command = pod_expand_probe(p->exec->command, c, a);
+}
+
+/* What is left of the delay, which begins with the container, whoever looked at it since. Where
+ * somebody set the clock meanwhile it is not longer than it was. */
+static int64_t
+delay_left(const struct probe *p, int64_t started_at)
+{
+	int64_t delay = p->initialDelaySeconds * 1000, age = now_ms() - started_at;
+
+	return age < 0 ? delay : age < delay ? delay - age : 0;
+}
+
 static struct target *
 target_new(struct prober *pr, const struct pod *pod, const struct container *c, const char *ip,
 	   int64_t started_at)
@@ -427,6 +455,9 @@ target_new(struct prober *pr, const struct pod *pod, const struct container *c, 
 	const struct container_status *known = status_of_run(pod, c->name, started_at);
 	bool passed[] = { known && known->started, known && known->ready, true };
 
+	expand_command(copy->startupProbe, copy, &t->arena);
+	expand_command(copy->readinessProbe, copy, &t->arena);
+	expand_command(copy->livenessProbe, copy, &t->arena);
 	t->prober = pr;
 	t->uid = arena_strdup(&t->arena, object_uid(pod));
 	t->ns = arena_strdup(&t->arena, object_namespace(pod));
@@ -445,9 +476,9 @@ target_new(struct prober *pr, const struct pod *pod, const struct container *c, 
 		if (!specs[i])
 			continue;
 		p->passed = passed[i];
-		p->next_count = monotonic_ms() + specs[i]->initialDelaySeconds * 1000;
+		p->next_count = monotonic_ms() + delay_left(specs[i], started_at);
 		p->timer = evtimer_new(pr->brain->base, on_timer, p);
-		timer_arm(p->timer, specs[i]->initialDelaySeconds * 1000);
+		timer_arm(p->timer, ms_until(p->next_count));
 	}
 	pr->changed = true;
 	return t;

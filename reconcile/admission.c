@@ -243,18 +243,33 @@ is_asked(const void *live, const void *new)
 	       !schema_equal(pod_spec_kind(), was->spec, is->spec);
 }
 
+/* There are none of these here, so none is found.  Without one a pod would run with less around
+ * it than it asked for. */
+static const char *
+runtime_class_refuses(const struct pod *pod, struct arena *a)
+{
+	return pod->spec && !str_is(pod->spec->runtimeClassName, "")
+		   ? arena_printf(a, "pod rejected: RuntimeClass \"%s\" not found",
+				  pod->spec->runtimeClassName)
+		   : NULL;
+}
+
 const char *
 admission_refuses(struct snapshot *s, const void *live, void *new)
 {
 	struct admission *ad;
-	const char *why;
+	const char *why = NULL;
 
 	if (!resource_of(new)->namespaced || resource_of(new)->id == RES_event ||
 	    !is_asked(live, new))
 		return NULL;
 	ad = admission_of(s, object_namespace(new));
-	if (!live && resource_of(new)->id == RES_pod)
+	if (!live && resource_of(new)->id == RES_pod) {
 		default_pod(s, ad, new);
+		why = runtime_class_refuses(new, s->arena);
+	}
+	if (why)
+		return why;
 	why = limits_refuse(ad->ranges, ad->nranges, new, s->arena);
 	return why ? why : charge(s, ad, live, new);
 }

@@ -71,6 +71,8 @@ const struct owner_reference *object_owned_by(const void *obj, const char *uid);
  * that kubectl sends ("app=web,tier in (a,b),!x"). */
 bool selector_matches(const struct label_selector *, const struct pairs *labels);
 bool selector_map_matches(const struct pairs *selector, const struct pairs *labels);
+/* One of its terms holds: by the node's labels, and its name as the field metadata.name. */
+bool selector_node_matches(const struct node_selector *, const struct node *);
 bool selector_empty(const struct label_selector *);
 struct error;
 struct label_selector *selector_parse(const char *text, struct arena *, struct error **);

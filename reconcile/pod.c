@@ -105,14 +105,31 @@ write(struct plan *p, const struct pod *pod, struct pod_status *st, const char *
 /* ---- a place ---- */
 
 static void
-set_scheduled(struct pod_status *st, bool done, const char *message, int64_t now,
+set_scheduled(struct pod_status *st, const char *reason, const char *message, int64_t now,
 	      struct arena *a)
 {
 	struct conditions c = conditions_copy(st->conditions.at, st->conditions.n, 1, a);
 
-	condition_set(&c, "PodScheduled", done, done ? NULL : "Unschedulable", message, now);
+	condition_set(&c, "PodScheduled", !reason, reason, message, now);
 	st->conditions.at = c.at;
 	st->conditions.n = c.n;
+}
+
+/* It is not ours to place now: somebody holds it back by a gate, or another scheduler is to
+ * bind it.  As in Kubernetes, of the latter nothing is said. */
+static bool
+is_left_alone(const struct pod *pod, struct pod_status *st, int64_t now, struct arena *a)
+{
+	if (!str_is(pod->spec->nodeName, ""))
+		return false;
+	if (pod->spec->schedulingGates.n) {
+		set_scheduled(st, "SchedulingGated",
+			      "Scheduling is blocked due to non-empty scheduling gates", now,
+			      a);
+		return true;
+	}
+	return !str_is(pod->spec->schedulerName, "") &&
+	       !str_is(pod->spec->schedulerName, "default-scheduler");
 }
 
 /* Binding and address in one write: before it nothing of the pod is on the host. */
@@ -128,6 +145,10 @@ place(struct snapshot *s, const struct pod *pod, struct plan *p)
 	st->phase = "Pending";
 	st->qosClass = pod_qos(pod->spec);
 	copy.status = st;
+	if (is_left_alone(pod, st, s->now, p->arena)) {
+		write(p, pod, st, "");
+		return;
+	}
 	if (str_is(node, "")) {
 		const struct node *n = pod_place_node(s, pod, p->arena, &why);
 
@@ -141,7 +162,7 @@ place(struct snapshot *s, const struct pod *pod, struct plan *p)
 		ip = s->settings->node_ip ? s->settings->node_ip : "";
 	else if (node && !(ip = pod_place_ip(s, p->arena)))
 		why = arena_printf(p->arena, "no free address is left in the pod range");
-	set_scheduled(st, !why, why, s->now, p->arena);
+	set_scheduled(st, why ? "Unschedulable" : NULL, why, s->now, p->arena);
 	if (why) {
 		if (pod->status && schema_equal(pod_status_kind(), pod->status, st))
 			return;
@@ -335,6 +356,18 @@ grace_of(const struct pod *pod, const struct probe *probe)
 	return pod->spec->terminationGracePeriodSeconds;
 }
 
+/* As the kubelet tells it: of a pod that restarts nothing it does not say so. */
+static const char *
+failed_probe(const struct pod *pod, size_t i, const struct probe_seen *probe, struct arena *a)
+{
+	bool again = pod_part_role(pod->spec, i) == PART_SIDECAR ||
+		     !str_is(pod->spec->restartPolicy, "Never");
+
+	return arena_printf(a, "%s failed %s probe%s", pod_part(pod->spec, i)->name,
+			    probe->started ? "liveness" : "startup",
+			    again ? ", will be restarted" : "");
+}
+
 /* A container that failed its liveness or startup probe for good. */
 static void
 restart_failed(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
@@ -353,10 +386,7 @@ restart_failed(struct snapshot *s, const struct pod *pod, const struct pod_seen 
 			    str_is(seen->containers.at[j].state, "running") &&
 			    seen->containers.at[j].startedAt == probe->startedAt)
 				pod_order(p, ACT_RESTART, pod, 0, restart_args_kind(), &args,
-					  arena_printf(
-					      p->arena, "%s failed %s probe, will be restarted",
-					      c->name,
-					      probe->started ? "liveness" : "startup"));
+					  failed_probe(pod, i, probe, p->arena));
 	}
 }
 
@@ -523,7 +553,7 @@ static void
 renew(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, struct plan *p,
       struct pod_images_wanted *images, struct pod_trouble *ret, size_t *ret_n)
 {
-	size_t n = pod_parts(pod->spec) - pod->spec->ephemeralContainers.n;
+	size_t n = pod_own_parts(pod->spec);
 
 	for (size_t i = 0; i < n; i++) {
 		const struct container *c = pod_part(pod->spec, i);

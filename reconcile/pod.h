@@ -41,6 +41,9 @@ const struct pair *pod_links(struct snapshot *, const struct pod *, struct arena
 			     size_t *ret_n);
 /* $(NAME) by these variables; $$ is a dollar; what is not known stays. */
 const char *pod_expand(const char *text, const struct pair *env, size_t n, struct arena *);
+struct strs pod_expand_all(struct strs, const struct pair *env, size_t n, struct arena *);
+/* The same of a probe's command, for which only what `env` says itself is known. */
+struct strs pod_expand_probe(struct strs, const struct container *, struct arena *);
 
 /* pod_files.c: what of the API becomes a volume of files. */
 bool pod_files_made(const struct volume *); /* is it one? */

@@ -31,6 +31,8 @@ pod_spec_kept(const struct pod_spec *was, const struct pod_spec *is, struct aren
 	kept.activeDeadlineSeconds = was->activeDeadlineSeconds;
 	kept.tolerations.at = was->tolerations.at;
 	kept.tolerations.n = was->tolerations.n;
+	kept.schedulingGates.at = was->schedulingGates.at;
+	kept.schedulingGates.n = was->schedulingGates.n;
 	kept.set = was->set;
 	keep_images(was->containers.at, was->containers.n, &kept.containers.at,
 		    kept.containers.n, a);
@@ -70,12 +72,34 @@ pod_tolerations_kept(const struct pod_spec *was, const struct pod_spec *is)
 	return true;
 }
 
+static bool
+has_gate(const struct pod_spec *spec, const char *name)
+{
+	for (size_t i = 0; i < spec->schedulingGates.n; i++)
+		if (str_is(spec->schedulingGates.at[i].name, name))
+			return true;
+	return false;
+}
+
+bool
+pod_no_new_gate(const struct pod_spec *was, const struct pod_spec *is, const char **ret)
+{
+	for (size_t i = 0; i < is->schedulingGates.n; i++)
+		if (!has_gate(was, is->schedulingGates.at[i].name)) {
+			*ret = is->schedulingGates.at[i].name;
+			return false;
+		}
+	return true;
+}
+
 bool
 pod_changeable(const struct pod_spec *was, const struct pod_spec *is, struct arena *a)
 {
 	struct pod_spec kept = pod_spec_kept(was, is, a);
+	const char *gate;
 
 	return pod_deadline_kept(was, is) && pod_tolerations_kept(was, is) &&
+	       pod_no_new_gate(was, is, &gate) &&
 	       (schema_equal(pod_spec_kind(), was, &kept) || pod_resizable(was, &kept, a));
 }
 

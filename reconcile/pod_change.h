@@ -6,13 +6,15 @@
 #define CONDITION_IMAGE "kedge.dev/ImagePending" /* since when, and what it waits for */
 #define IMAGE_COMES     "Pulling"                /* its reason as long as nothing goes wrong */
 
-/* `is` with all that Kubernetes lets change as it was: images, activeDeadlineSeconds and
- * tolerations.  What then differs is what cannot. */
+/* `is` with all that Kubernetes lets change as it was: images, activeDeadlineSeconds,
+ * tolerations and schedulingGates.  What then differs is what cannot. */
 struct pod_spec pod_spec_kept(const struct pod_spec *was, const struct pod_spec *is,
 			      struct arena *);
-/* May they change as they do?  A deadline is not taken back, or put off; nor a toleration. */
+/* May they change as they do?  A deadline is not taken back, or put off; nor a toleration.  A
+ * gate is only taken away: else *ret is the first that is new. */
 bool pod_deadline_kept(const struct pod_spec *was, const struct pod_spec *is);
 bool pod_tolerations_kept(const struct pod_spec *was, const struct pod_spec *is);
+bool pod_no_new_gate(const struct pod_spec *was, const struct pod_spec *is, const char **ret);
 /* Can the running pod become the other, by these changes and a resize? */
 bool pod_changeable(const struct pod_spec *was, const struct pod_spec *is, struct arena *);
 

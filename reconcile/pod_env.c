@@ -80,6 +80,31 @@ pod_expand(const char *text, const struct pair *env, size_t n, struct arena *a)
 	return out.at;
 }
 
+struct strs
+pod_expand_all(struct strs in, const struct pair *env, size_t n, struct arena *a)
+{
+	struct strs out = { arena_zalloc(a, (in.n + 1) * sizeof *out.at), in.n };
+
+	for (size_t i = 0; i < in.n; i++)
+		out.at[i] = pod_expand(in.at[i], env, n, a);
+	return out;
+}
+
+/* As the kubelet (ExpandContainerCommandOnlyStatic): values as they are written, and what comes
+ * from elsewhere is empty. */
+struct strs
+pod_expand_probe(struct strs command, const struct container *c, struct arena *a)
+{
+	struct pair *env = arena_alloc(a, (c->env.n + 1) * sizeof *env);
+
+	for (size_t i = 0; i < c->env.n; i++) {
+		const struct env_var *v = &c->env.at[i];
+
+		env[i] = (struct pair){ v->name, v->value ? v->value : "" };
+	}
+	return pod_expand_all(command, env, c->env.n, a);
+}
+
 /* Secrets keep their values in base64, which the schema has checked. */
 static const char *
 decoded(const char *value, struct arena *a)

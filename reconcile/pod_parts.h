@@ -26,6 +26,13 @@ pod_part(const struct pod_spec *s, size_t i)
 	return i < ninit ? &s->initContainers.at[i] : &s->containers.at[i - ninit];
 }
 
+/* Without those that were added later to look into it: the first so many. */
+static inline size_t
+pod_own_parts(const struct pod_spec *s)
+{
+	return s->initContainers.n + s->containers.n;
+}
+
 /* An init container that is restarted always is one that goes on beside the main ones. */
 static inline enum part_role
 pod_part_role(const struct pod_spec *s, size_t i)

@@ -284,6 +284,19 @@ tolerates(const struct pod_spec *spec, const struct taint *t)
 	return false;
 }
 
+/* What only would be better on another node counts for nothing where there is one. */
+static bool
+wants_node(const struct pod_spec *spec, const struct node *node)
+{
+	const struct node_affinity *a = spec->affinity ? spec->affinity->nodeAffinity : NULL;
+	const struct node_selector *must =
+	    a ? a->requiredDuringSchedulingIgnoredDuringExecution : NULL;
+
+	return (!spec->nodeSelector.n ||
+		selector_map_matches(&spec->nodeSelector, &node->metadata->labels)) &&
+	       (!must || selector_node_matches(must, node));
+}
+
 /* Why the pod cannot be on this node, in the scheduler's words; NULL: it can. */
 static const char *
 misfit(const struct node_use *u, const struct pod_spec *spec, struct arena *a)
@@ -295,8 +308,7 @@ misfit(const struct node_use *u, const struct pod_spec *spec, struct arena *a)
 	const char *disk = has ? pairs_get(has, "ephemeral-storage") : NULL;
 	const char *pods = has ? pairs_get(has, "pods") : NULL;
 
-	if (spec->nodeSelector.n &&
-	    !selector_map_matches(&spec->nodeSelector, &node->metadata->labels))
+	if (!wants_node(spec, node))
 		return "node(s) didn't match Pod's node affinity/selector";
 	if (node->spec && node->spec->unschedulable)
 		return "node(s) were unschedulable";

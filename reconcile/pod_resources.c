@@ -10,14 +10,15 @@
 enum { SHARES_MIN = 2, SHARES_MAX = 262144, PAGE = 4096 };
 
 /* Guaranteed: every container has limits for cpu and memory, and requests equal
- * to them.  BestEffort: none has either.  Else Burstable. */
+ * to them.  BestEffort: none has either.  Else Burstable.  One that is added to look into
+ * the pod has neither, and changes nothing. */
 const char *
 pod_qos(const struct pod_spec *spec)
 {
 	static const char *const names[] = { "cpu", "memory" };
 	bool guaranteed = true, any = false;
 
-	for (size_t i = 0; i < pod_parts(spec); i++)
+	for (size_t i = 0; i < pod_own_parts(spec); i++)
 		for (size_t j = 0; j < 2; j++) {
 			const struct resource_requirements *r = pod_part(spec, i)->resources;
 			int64_t lim = r ? quantity_milli(pairs_get(&r->limits, names[j])) : 0;

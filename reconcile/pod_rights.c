@@ -63,15 +63,17 @@ pod_rights(const struct pod *pod, const struct container *c, struct container_ar
 }
 
 /* Kubernetes' default is the host's, for pods of old.  Ours is a user namespace, but for a
- * pod that asks for what is the host's anyway and would be of no use to it within one. */
+ * pod that asks for what is the host's anyway and would be of no use to it within one: also in
+ * an init container, which sets something of the host's for the others, but not in one that is
+ * added later, for by then the pod has its own. */
 static bool
 host_users(const struct pod_spec *spec)
 {
 	bool host = spec->hostNetwork || spec->hostPID || spec->hostIPC;
 
-	for (size_t i = 0; i < spec->containers.n; i++)
-		host |= spec->containers.at[i].securityContext &&
-			spec->containers.at[i].securityContext->privileged;
+	for (size_t i = 0; i < pod_own_parts(spec); i++)
+		host |= pod_part(spec, i)->securityContext &&
+			pod_part(spec, i)->securityContext->privileged;
 	return schema_has(pod_spec_kind(), spec, "hostUsers") ? spec->hostUsers : host;
 }
 

@@ -10,16 +10,6 @@
 
 enum { HOSTNAME_MAX = 63, FQDN_MAX = 64 }; /* FQDN: as long as the kernel takes */
 
-static struct strs
-expand_all(struct strs in, const struct pair *env, size_t n, struct arena *a)
-{
-	struct strs out = { arena_zalloc(a, (in.n + 1) * sizeof *out.at), in.n };
-
-	for (size_t i = 0; i < in.n; i++)
-		out.at[i] = pod_expand(in.at[i], env, n, a);
-	return out;
-}
-
 /* An init container has done its work once it ended well; a sidecar never has. */
 static const char *
 restart_policy(const struct pod *pod, enum part_role role)
@@ -89,8 +79,8 @@ container(struct snapshot *s, const struct pod *pod, const struct container *c,
 		args->mounts.n = 0;
 		return false;
 	}
-	args->command = expand_all(c->command, env, n, a);
-	args->args = expand_all(c->args, env, n, a);
+	args->command = pod_expand_all(c->command, env, n, a);
+	args->args = pod_expand_all(c->args, env, n, a);
 	args->env.at = arena_alloc(a, (n + 1) * sizeof *args->env.at);
 	for (size_t i = 0; i < n; i++)
 		args->env.at[args->env.n++] =
@@ -234,7 +224,7 @@ pod_sandbox(struct snapshot *s, const struct pod *pod, struct arena *a, struct p
 {
 	struct sandbox_args *args = arena_zalloc(a, sizeof *args);
 	/* ephemeral ones are added to what runs (pod.c) */
-	size_t n = pod_parts(pod->spec) - pod->spec->ephemeralContainers.n;
+	size_t n = pod_own_parts(pod->spec);
 	const char *why;
 
 	args->uid = object_uid(pod);

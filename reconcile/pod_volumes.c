@@ -27,6 +27,7 @@ claimed(struct snapshot *s, const struct pod *pod,
 		v->type = "host";
 		v->source = pv->spec->local->path;
 		v->hostType = "Directory";
+		v->ofGroup = !v->readOnly; /* as the kubelet, and a hostPath never */
 	} else if (pv->spec->hostPath) {
 		v->type = "host";
 		v->source = pv->spec->hostPath->path;
@@ -39,21 +40,49 @@ claimed(struct snapshot *s, const struct pod *pod,
 	return true;
 }
 
-/* A volume of memory is as large as it says, but never larger than what the pod may have. */
+/* A volume of memory is as large as it says, but never larger than what the pod may have: all
+ * that runs at once, or one init container and the sidecars before it. */
 static int64_t
 memory_size(const struct pod_spec *spec, int64_t size)
 {
-	int64_t may = 0;
+	int64_t sum = 0, first = 0, may;
 
-	for (size_t i = 0; i < spec->containers.n; i++) {
-		const struct resource_requirements *r = spec->containers.at[i].resources;
+	for (size_t i = 0; i < pod_own_parts(spec); i++) {
+		const struct resource_requirements *r = pod_part(spec, i)->resources;
 		const char *limit = r ? pairs_get(&r->limits, "memory") : NULL;
 
 		if (!limit)
 			return size;
-		may += quantity_value(limit);
+		if (pod_part_role(spec, i) == PART_INIT)
+			first = most(first, sum + quantity_value(limit));
+		else
+			sum += quantity_value(limit);
 	}
+	may = most(sum, first);
 	return size && size < may ? size : may;
+}
+
+/* The source that this object has and kedge does nothing with, by the rows of its kind (all
+ * such are pointers); NULL: none.  An empty directory in its place would lose what is written
+ * there. */
+static const char *
+unknown_source(const struct kind *kind, const void *obj)
+{
+	for (const struct field *f = kind->fields; f->name; f++)
+		if (f->inert && *(const void *const *)((const char *)obj + f->off))
+			return f->name;
+	return NULL;
+}
+
+/* The same of a volume and, projected, of all that it is put together from. */
+static const char *
+unknown_type(const struct volume *v)
+{
+	const char *name = unknown_source(volume_kind(), v);
+
+	for (size_t i = 0; !name && v->projected && i < v->projected->sources.n; i++)
+		name = unknown_source(volume_projection_kind(), &v->projected->sources.at[i]);
+	return name;
 }
 
 /* One volume; its kind is its type of source. */
@@ -63,9 +92,14 @@ volume(struct snapshot *s, const struct pod *pod, const struct volume *from,
 {
 	static const struct empty_dir_volume_source plain = { 0 };
 	const struct empty_dir_volume_source *dir = from->emptyDir;
+	const char *unknown = unknown_type(from);
 
 	v->name = from->name;
 	v->type = "files";
+	if (unknown) {
+		*ret_why = arena_printf(a, "kedge has no volumes of type %s", unknown);
+		return false;
+	}
 	if (pod_files_made(from))
 		return pod_files(s, pod, from, v, a, ret_why);
 	if (from->hostPath) {
@@ -82,10 +116,6 @@ volume(struct snapshot *s, const struct pod *pod, const struct volume *from,
 	}
 	if (from->persistentVolumeClaim)
 		return claimed(s, pod, from->persistentVolumeClaim, v, a, ret_why);
-	if (!dir && (from->nfs || from->csi || from->ephemeral)) {
-		*ret_why = "kedge has no volumes of this type";
-		return false;
-	}
 	if (!dir)
 		dir = &plain;
 	v->type = str_is(dir->medium, "Memory") ? "memory" : "empty";

@@ -118,7 +118,7 @@ look_replica_set(struct look *l, const struct replica_set *rs, const char *path)
 static const char *
 awaited_image(const struct pod *pod)
 {
-	size_t n = pod_parts(pod->spec) - pod->spec->ephemeralContainers.n;
+	size_t n = pod_own_parts(pod->spec);
 
 	for (size_t i = 0; i < n; i++) {
 		const struct container *c = pod_part(pod->spec, i);

@@ -98,16 +98,20 @@ resource_requirements_defaults(void *obj, struct arena *a)
 		r->requests = merged(&r->limits, &r->requests, a);
 }
 
-/* The tag "latest", said or meant, is looked for each time. */
+/* The tag "latest", said or meant, is looked for each time; also when a digest stands behind
+ * it, as in Kubernetes. */
 static bool
 is_latest(const char *image)
 {
-	const char *name = strrchr(image, '/'), *tag;
+	size_t n = strcspn(image, "@");
+	const char *tag = NULL;
 
-	if (strchr(image, '@'))
-		return false;
-	tag = strchr(name ? name : image, ':');
-	return !tag || !strcmp(tag, ":latest");
+	for (size_t i = 0; i < n; i++) /* what stands before a slash is a port */
+		tag = image[i] == ':' ? image + i : image[i] == '/' ? NULL : tag;
+	if (!tag)
+		return !image[n];
+	return (size_t)(image + n - tag) == strlen(":latest") &&
+	       !strncmp(tag, ":latest", strlen(":latest"));
 }
 
 const char *

@@ -515,6 +515,15 @@ pod_spec_check(const void *obj, const struct place *at)
 {
 	const struct pod_spec *s = obj;
 
+	/* its pods are refused (admission.c), which who writes a Deployment should hear now */
+	if (!str_is(s->runtimeClassName, ""))
+		place_complain_softly(at, "runtimeClassName",
+				      "kedge has no RuntimeClasses: pods with one are refused");
+	if (s->schedulingGates.n && !str_is(s->nodeName, ""))
+		place_complain(at, "nodeName",
+			       "Forbidden: cannot be set until all schedulingGates have been "
+			       "cleared");
+
 	if (s->ephemeralContainers.n)
 		place_complain(
 		    at, "ephemeralContainers",

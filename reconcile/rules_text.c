@@ -35,11 +35,8 @@ static const char value_text[] =
     "and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  "
     "or "
     "'12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
-static const char env_text[] = "a valid environment variable name must consist of alphabetic "
-			       "characters, digits, '_', '-', or "
-			       "'.', and must not start with a digit (e.g. 'my.env-name',  or "
-			       "'MY_ENV.NAME',  or 'MyEnvName1', "
-			       "regex used for validation is '[-._a-zA-Z][-._a-zA-Z0-9]*')";
+static const char env_text[] = "a valid environment variable name must consist only of "
+			       "printable ASCII characters other than '='";
 static const char config_text[] =
     "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. "
     "'key.name',  "
@@ -163,9 +160,10 @@ const char *
 is_env_name(const char *s, struct arena *a)
 {
 	(void)a;
-	if (!*s || s[strspn(s, LOWER UPPER DIGIT "-._")] || isdigit((unsigned char)*s))
-		return env_text;
-	return no_dots(s);
+	for (const char *at = s; *at; at++)
+		if (*at < ' ' || *at > '~' || *at == '=')
+			return env_text;
+	return *s ? NULL : env_text;
 }
 
 const char *

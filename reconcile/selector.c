@@ -6,6 +6,7 @@
 #include "object.h"
 #include "rules.h"
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NO_NUMBER INT64_MIN /* which no label can be, for none begins with a "-" */
@@ -43,6 +44,47 @@ requirement_met(const struct label_selector_requirement *r, const struct pairs *
 	if (!strcmp(r->operator, "Gt") || !strcmp(r->operator, "Lt"))
 		return value && compares(r, value);
 	return !strcmp(r->operator, "Exists") ? !!value : !value;
+}
+
+static bool
+node_requirement_met(const struct node_selector_requirement *r, const struct pairs *labels)
+{
+	const char *value = pairs_get(labels, r->key);
+
+	if (!strcmp(r->operator, "In"))
+		return value && strs_has(&r->values, value);
+	if (!strcmp(r->operator, "NotIn"))
+		return !value || !strs_has(&r->values, value);
+	if (!strcmp(r->operator, "Exists"))
+		return value;
+	if (!strcmp(r->operator, "DoesNotExist"))
+		return !value;
+	if (!value || r->values.n != 1)
+		return false;
+	return !strcmp(r->operator, "Gt")
+		   ? strtoll(value, NULL, 10) > strtoll(r->values.at[0], NULL, 10)
+		   : strtoll(value, NULL, 10) < strtoll(r->values.at[0], NULL, 10);
+}
+
+bool
+selector_node_matches(const struct node_selector *want, const struct node *node)
+{
+	const struct pair name = { "metadata.name", object_name(node) };
+	const struct pairs fields = { (struct pair *)&name, 1 };
+
+	for (size_t i = 0; i < want->nodeSelectorTerms.n; i++) {
+		const struct node_selector_term *t = &want->nodeSelectorTerms.at[i];
+		bool all = t->matchExpressions.n || t->matchFields.n;
+
+		for (size_t j = 0; j < t->matchExpressions.n; j++)
+			all &= node_requirement_met(&t->matchExpressions.at[j],
+						    &node->metadata->labels);
+		for (size_t j = 0; j < t->matchFields.n; j++)
+			all &= node_requirement_met(&t->matchFields.at[j], &fields);
+		if (all)
+			return true;
+	}
+	return false;
 }
 
 bool

@@ -42,6 +42,15 @@ condition_is_true(const struct pod_status *s, const char *type)
 	return false;
 }
 
+static bool
+is_gated(const struct pod_status *s)
+{
+	for (size_t i = 0; i < s->conditions.n; i++)
+		if (!strcmp(text(s->conditions.at[i].type), "PodScheduled"))
+			return !strcmp(text(s->conditions.at[i].reason), "SchedulingGated");
+	return false;
+}
+
 static const char *
 end_reason(const struct container_state_terminated *t, const char *prefix,
 	   const struct cells *c)
@@ -134,7 +143,10 @@ pod_facts(const struct pod *p, const struct cells *c)
 	const char *phase = s ? text(s->phase) : "";
 
 	if (s) {
-		f.reason = *text(s->reason) ? s->reason : *phase ? phase : "Pending";
+		f.reason = *text(s->reason) ? s->reason
+			   : is_gated(s)    ? "SchedulingGated"
+			   : *phase         ? phase
+					    : "Pending";
 		pod_init_facts(p, &f, c);
 		if (!f.initializing || condition_is_true(s, "Initialized"))
 			pod_container_facts(p, &f, c);

@@ -52,50 +52,13 @@ volume_misfit(const struct persistent_volume *v, const struct persistent_volume_
 	return NULL;
 }
 
-static bool
-requirement_holds(const struct node_selector_requirement *r, const struct pairs *labels)
-{
-	const char *value = pairs_get(labels, r->key);
-	bool listed = false;
-
-	for (size_t i = 0; value && i < r->values.n; i++)
-		listed |= str_is(r->values.at[i], value);
-	if (str_is(r->operator, "In"))
-		return listed;
-	if (str_is(r->operator, "NotIn"))
-		return !listed;
-	if (str_is(r->operator, "Exists"))
-		return value;
-	if (str_is(r->operator, "DoesNotExist"))
-		return !value;
-	if (!value || r->values.n != 1)
-		return false;
-	return str_is(r->operator, "Gt")
-		   ? strtoll(value, NULL, 10) > strtoll(r->values.at[0], NULL, 10)
-		   : strtoll(value, NULL, 10) < strtoll(r->values.at[0], NULL, 10);
-}
-
 bool
 volume_on_node(const struct persistent_volume *v, const struct node *node)
 {
 	const struct node_selector *want =
 	    v->spec->nodeAffinity ? v->spec->nodeAffinity->required : NULL;
-	const struct pair name = { "metadata.name", object_name(node) };
-	const struct pairs fields = { (struct pair *)&name, 1 };
 
-	for (size_t i = 0; want && i < want->nodeSelectorTerms.n; i++) {
-		const struct node_selector_term *t = &want->nodeSelectorTerms.at[i];
-		bool all = t->matchExpressions.n || t->matchFields.n;
-
-		for (size_t j = 0; j < t->matchExpressions.n; j++)
-			all &= requirement_holds(&t->matchExpressions.at[j],
-						 &node->metadata->labels);
-		for (size_t j = 0; j < t->matchFields.n; j++)
-			all &= requirement_holds(&t->matchFields.at[j], &fields);
-		if (all)
-			return true;
-	}
-	return !want;
+	return !want || selector_node_matches(want, node);
 }
 
 static bool

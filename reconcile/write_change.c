@@ -359,6 +359,7 @@ check_pod(struct write *w, const struct pod *live, const struct pod *new)
 {
 	const struct pod_spec *was = live->spec, *is = new->spec;
 	struct pod_spec same;
+	const char *gate;
 
 	if (!was || !is)
 		return;
@@ -370,6 +371,11 @@ check_pod(struct write *w, const struct pod *live, const struct pod *new)
 	check_deadline(w, was, is);
 	if (!pod_tolerations_kept(was, is))
 		forbid(w, "spec.tolerations", toleration_words);
+	if (!pod_no_new_gate(was, is, &gate))
+		complain(&w->cs, 0, 0, arena_printf(w->a, "spec.schedulingGates[%s]", gate),
+			 "Forbidden: only deletion is allowed, but found new scheduling gate "
+			 "'%s'",
+			 gate);
 	same = pod_spec_kept(was, is, w->a);
 	if (w->resize) {
 		same.containers = is->containers;

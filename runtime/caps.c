@@ -28,17 +28,19 @@ rtcaps_own(void)
 	return have;
 }
 
+/* *all: "ALL" is one of them, whatever else is. */
 static int
-parse(const char *const *names, uint64_t *ret, struct error **e)
+parse(const char *const *names, uint64_t *ret, bool *ret_all, struct error **e)
 {
 	uint64_t set = 0;
+	bool all = false;
 
 	for (; names && *names; names++) {
 		const char *name = strncasecmp(*names, "CAP_", 4) ? *names : *names + 4;
 		int cap;
 
 		if (strcasecmp(name, "ALL") == 0) {
-			set = ~0ULL;
+			all = true;
 			continue;
 		}
 		cap = capng_name_to_capability(name);
@@ -47,22 +49,23 @@ parse(const char *const *names, uint64_t *ret, struct error **e)
 		set |= BIT(cap);
 	}
 	*ret = set;
+	*ret_all = all;
 	return 0;
 }
 
-/* "drop ALL, add X" leaves X; "add ALL, drop X" leaves all but X: as Docker reads them. */
+/* "drop ALL, add X" leaves X; "add ALL, drop X" leaves all but X; and of ALL against ALL
+ * nothing is left but what is named: as containerd reads them. */
 int
 rtcaps_parse(const char *const *add, const char *const *drop, uint64_t have, uint64_t *ret,
 	     struct error **e)
 {
-	uint64_t plus = 0, minus = 0;
+	uint64_t plus = 0, minus = 0, set;
+	bool all, none;
 
-	if (parse(add, &plus, e) < 0 || parse(drop, &minus, e) < 0)
+	if (parse(add, &plus, &all, e) < 0 || parse(drop, &minus, &none, e) < 0)
 		return -1;
-	if (minus == ~0ULL)
-		*ret = plus & have;
-	else
-		*ret = (defaults | plus) & ~minus & have;
+	set = none ? 0 : all ? ~0ULL : defaults;
+	*ret = (set | plus) & ~minus & have;
 	return 0;
 }
 
@@ -81,7 +84,13 @@ rtcaps_of(const struct rt_pod *p, const struct rt_container *c, uint64_t have, u
 int
 rt_caps(const char *const *names, uint64_t *ret, struct error **e)
 {
-	return parse(names, ret, e);
+	bool all;
+
+	if (parse(names, ret, &all, e) < 0)
+		return -1;
+	if (all)
+		*ret = ~0ULL;
+	return 0;
 }
 
 /* Who may write manifests may not thereby become root: SYS_ADMIN alone mounts the host's
@@ -93,7 +102,7 @@ rtcaps_allowed(const char *const *add, uint64_t allow, struct error **e)
 		const char *const one[] = { *add, NULL };
 		uint64_t want;
 
-		if (parse(one, &want, e) < 0)
+		if (rt_caps(one, &want, e) < 0)
 			return -1;
 		if (want & ~(defaults | allow))
 			return fail(e, WHY_FORBIDDEN,

@@ -278,6 +278,14 @@ weight_of(int64_t shares)
 	return 1 + (shares - 2) * 9999 / 262142;
 }
 
+/* Of a period of 100 ms.  The kernel takes no less than 1 ms, which is then what a limit below
+ * 10m means, as with the kubelet. */
+static long long
+quota_of(int64_t cpu_milli)
+{
+	return cpu_milli < 10 ? 1000 : (long long)cpu_milli * 100;
+}
+
 static int
 limit_v2(const struct cgroups *g, const char *dir, bool pod, const struct cgroup_limits *l,
 	 struct error **e)
@@ -293,10 +301,12 @@ limit_v2(const struct cgroups *g, const char *dir, bool pod, const struct cgroup
 			put(dir, "cgroup.subtree_control", "+memory");
 		if (g->pids)
 			put(dir, "cgroup.subtree_control", "+pids");
+		if (g->memory)
+			put_number(dir, "memory.min", l->memory_min);
 		return 0;
 	}
 	if (g->cpu && l->cpu_milli &&
-	    set(dir, "cpu.max", e, "%lld 100000", (long long)l->cpu_milli * 100) < 0)
+	    set(dir, "cpu.max", e, "%lld 100000", quota_of(l->cpu_milli)) < 0)
 		return -1;
 	if (g->memory) {
 		if (l->memory && set(dir, "memory.max", e, "%lld", (long long)l->memory) < 0)
@@ -325,8 +335,7 @@ limit_v1(const char *controller, const char *dir, bool pod, const struct cgroup_
 		if (set(dir, "cpu.shares", e, "%lld", (long long)shares) < 0)
 			return -1;
 		if (!pod && l->cpu_milli)
-			return set(dir, "cpu.cfs_quota_us", e, "%lld",
-				   (long long)l->cpu_milli * 100);
+			return set(dir, "cpu.cfs_quota_us", e, "%lld", quota_of(l->cpu_milli));
 	} else if (strcmp(controller, "memory") == 0 && !pod && l->memory) {
 		put(dir, "memory.swappiness", "0");
 		return set(dir, "memory.limit_in_bytes", e, "%lld", (long long)l->memory);
@@ -342,6 +351,13 @@ limit(const struct cgroups *g, size_t tree, const char *dir, bool pod,
 {
 	return g->mode == CGROUP_V2 ? limit_v2(g, dir, pod, l, e)
 				    : limit_v1(g->tree[tree].controllers, dir, pod, l, e);
+}
+
+void
+cgroups_keep(const struct cgroups *g, int64_t bytes)
+{
+	if (g->mode == CGROUP_V2 && g->memory)
+		put_number(g->tree[0].dir, "memory.min", bytes);
 }
 
 int

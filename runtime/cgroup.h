@@ -43,6 +43,8 @@ int cgroups_open(const char *root, const char *name, struct cgroups *ret, struct
 int cgroups_own(struct cgroups *, const char *state, struct error **);
 void cgroups_done(struct cgroups *);
 const char *cgroups_mode(const struct cgroups *);
+/* So much memory is kept for all pods together: for one of them only within it (v2). */
+void cgroups_keep(const struct cgroups *, int64_t bytes);
 int cgroup_make(const struct cgroups *, const char *uid, const char *container,
 		const struct cgroup_limits *, struct error **); /* container NULL: the pod's */
 /* The same of groups that are there, made without limits. */

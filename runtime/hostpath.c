@@ -35,9 +35,8 @@ part(const char **at)
 	}
 }
 
-/* Is `path` at or below `prefix`?  Then `*ret_inner` is the rest of it. */
-static bool
-is_within(const char *path, const char *prefix, const char **ret_inner, size_t *ret_depth)
+bool
+hostpath_within(const char *path, const char *prefix, const char **ret_inner, size_t *ret_depth)
 {
 	size_t depth = 0;
 
@@ -66,7 +65,7 @@ hostpath_row(const struct rt_allow *allow, const char *path, const char **ret_in
 		const char *inner;
 		size_t depth;
 
-		if (!is_within(path, allow->host_paths[i].prefix, &inner, &depth) ||
+		if (!hostpath_within(path, allow->host_paths[i].prefix, &inner, &depth) ||
 		    (best && depth <= deepest))
 			continue;
 		best = &allow->host_paths[i];
@@ -218,7 +217,7 @@ own_check(const struct rt *rt, const struct rt_volume *v, int fd, struct error *
 		const char *inner;
 		size_t depth;
 
-		if (folder && is_within(real, folder, &inner, &depth))
+		if (folder && hostpath_within(real, folder, &inner, &depth))
 			return fail(e, WHY_FORBIDDEN,
 				    "hostPath \"%s\" is kedge's own, as all of %s is: pods "
 				    "cannot have it",

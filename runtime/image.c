@@ -156,6 +156,7 @@ image_record_read(struct images *s, struct shelf *to, int dirfd, const char *hex
 	i->cmd = words_of(&items, "cmd", &x->arena);
 	i->env = words_of(&items, "env", &x->arena);
 	i->ports = words_of(&items, "port", &x->arena);
+	i->volumes = words_of(&items, "volume", &x->arena);
 	i->working_dir = word_of(&items, "working_dir");
 	i->user = word_of(&items, "user");
 	i->stop_signal = word_of(&items, "stop_signal");

@@ -30,7 +30,8 @@ struct image {                     /* owned by the store; valid until it changes
 	const char *const *entrypoint, *const *cmd,
 					   *const *env; /* NULL-terminated, never NULL */
 	const char *const *ports;                       /* "8080/tcp" */
-	const char *working_dir, *user, *stop_signal;   /* "" when not given */
+	const char *const *volumes; /* "/data": writable also where the root is not */
+	const char *working_dir, *user, *stop_signal; /* "" when not given */
 	int64_t size, created_ms;
 	const char
 	    *digest; /* what the registry calls it, "sha256:..."; "" when it came by hand */

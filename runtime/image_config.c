@@ -61,6 +61,15 @@ words_add(struct buf *record, const char *key, const char *field, const json_t *
 	return 0;
 }
 
+/* Both are objects, of which the names count. */
+static void
+names_add(struct buf *record, const char *key, const json_t *names)
+{
+	for (void *at = json_object_iter((json_t *)names); at;
+	     at = json_object_iter_next((json_t *)names, at))
+		image_items_add(record, key, "%s", json_object_iter_key(at));
+}
+
 static int
 run_facts_read(const json_t *config, struct buf *record, struct error **e)
 {
@@ -70,7 +79,6 @@ run_facts_read(const json_t *config, struct buf *record, struct error **e)
 	  texts[] = { { "WorkingDir", "working_dir" },
 		      { "User", "user" },
 		      { "StopSignal", "stop_signal" } };
-	const json_t *ports = json_object_get(config, "ExposedPorts");
 
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
 		if (words_add(record, lists[i].key, lists[i].field,
@@ -83,9 +91,8 @@ run_facts_read(const json_t *config, struct buf *record, struct error **e)
 		    word_add(record, texts[i].key, texts[i].field, v, e) < 0)
 			return -1;
 	}
-	for (void *at = json_object_iter((json_t *)ports); at;
-	     at = json_object_iter_next((json_t *)ports, at))
-		image_items_add(record, "port", "%s", json_object_iter_key(at));
+	names_add(record, "port", json_object_get(config, "ExposedPorts"));
+	names_add(record, "volume", json_object_get(config, "Volumes"));
 	return 0;
 }
 

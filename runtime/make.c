@@ -17,26 +17,64 @@
 #define PIDFD_GET_NET_NAMESPACE _IO(0xFF, 4)
 #endif
 
-int
-rtpod_group_limit(struct rt *rt, const struct rt_pod *spec, bool fresh, struct error **e)
+static int64_t
+shares_of(const struct rt_container *c)
 {
-	struct cgroup_limits sum = { 0 };
-	int64_t first =
-	    0; /* the most that one init container and the sidecars before it take */
+	return c->cpu_shares < 2 ? 2 : c->cpu_shares;
+}
+
+static int64_t
+memory_of(const struct rt_container *c)
+{
+	return c->memory_min;
+}
+
+/* What all take that run together, or, should that be more, one init container and the
+ * sidecars before it. */
+static int64_t
+at_once(const struct rt_pod *spec, int64_t (*of)(const struct rt_container *))
+{
+	int64_t sum = 0, first = 0;
 
 	for (size_t i = 0; i < spec->ncontainers; i++) {
 		const struct rt_container *c = &spec->containers[i];
-		int64_t shares = c->cpu_shares < 2 ? 2 : c->cpu_shares;
 
 		if (c->role != RT_INIT)
-			sum.cpu_shares += shares;
-		else if (sum.cpu_shares + shares > first)
-			first = sum.cpu_shares + shares;
+			sum += of(c);
+		else if (sum + of(c) > first)
+			first = sum + of(c);
 	}
-	if (sum.cpu_shares < first)
-		sum.cpu_shares = first;
-	return (fresh ? cgroup_make : cgroup_limit)(&rt->cgroups, rt_group(spec), NULL, &sum,
-						    e);
+	return sum < first ? first : sum;
+}
+
+int
+rtpod_group_limit(struct rt *rt, const struct rt_pod *spec, bool fresh, struct error **e)
+{
+	const struct cgroup_limits sum = { .cpu_shares = at_once(spec, shares_of),
+					   .memory_min = at_once(spec, memory_of) };
+
+	if ((fresh ? cgroup_make : cgroup_limit)(&rt->cgroups, rt_group(spec), NULL, &sum, e) <
+	    0)
+		return -1;
+	if (sum.memory_min || rt->memory_kept)
+		rt_memory_keep(rt);
+	return 0;
+}
+
+void
+rt_memory_keep(struct rt *rt)
+{
+	int64_t sum = 0;
+
+	for (struct map_slot *s = map_first(&rt->pods); s; s = map_next(&rt->pods, s)) {
+		const struct rtpod *p = s->value;
+
+		if (p->state != RT_POD_GONE)
+			sum += at_once(&p->spec, memory_of);
+	}
+	if (sum != rt->memory_kept)
+		cgroups_keep(&rt->cgroups, sum);
+	rt->memory_kept = sum;
 }
 
 static int

@@ -18,6 +18,8 @@
 #include "runtime/oplist.h"
 #include "runtime/rt.h"
 
+enum { ETC_DEPTH = 2 }; /* the parts of "/etc/hosts" */
+
 /* Docker's list: what tells of the host or talks to its hardware. */
 static const char *const masked[] = {
 	"/proc/asound",      "/proc/acpi",          "/proc/kcore",
@@ -146,22 +148,27 @@ compile_file(struct buf *b, const struct rt_container *c, const char *name,
 	for (const char *const *line = lines; line && *line; line++)
 		buf_addf(&text, "%s\n", *line);
 	xasprintf(&to, "/etc/%s", name);
-	if (lines)
+	if (lines && !volume_covers(c, to))
 		op_put(b, OP_FILE, c->read_only_root ? 1 : 0, 0, name, buf_text(&text), to,
 		       NULL);
 }
 
-static void
+/* Among the volumes, by their depth as they: one at /etc has them, one in their place counts.
+ */
+static int
 compile_files(struct rt *rt, struct buf *b, const struct rt_pod *p,
-	      const struct rt_container *c)
+	      const struct rt_container *c, struct error **e)
 {
 	cleanup_free char *place = NULL;
 
 	xasprintf(&place, "%s/base/etc", rt->cfg.state_dir);
 	op_put(b, OP_FILES, 0, 0, place, NULL);
+	if (volume_ops(rt, p, c, 0, ETC_DEPTH, b, e) < 0)
+		return -1;
 	compile_file(b, c, "hosts", p->hosts);
 	compile_file(b, c, "hostname", (const char *const[]){ p->hostname, NULL });
 	compile_file(b, c, "resolv.conf", p->resolv);
+	return volume_ops(rt, p, c, ETC_DEPTH, SIZE_MAX, b, e);
 }
 
 /* Every node of the host, for a privileged container; what each container has of its own
@@ -226,6 +233,35 @@ compile_masks(struct rt *rt, struct buf *b, const struct rt_container *c)
 	for (size_t i = 0; i < sizeof(read_only) / sizeof(*read_only); i++)
 		if (!c->privileged && !c->unmasked)
 			op_put(b, OP_READONLY, 0, 0, read_only[i], NULL);
+}
+
+static bool
+has_part(const char *path, const char *part)
+{
+	size_t n = strlen(part);
+
+	for (const char *at = path; (at = strstr(at, part)); at += n)
+		if (at > path && at[-1] == '/' && (!at[n] || at[n] == '/'))
+			return true;
+	return false;
+}
+
+/* What an image says is a volume stays writable where the root is not, as containerd's volumes
+ * without a name; elsewhere it is as any other place of the container's layer, whose life
+ * those have, too.  A volume of the pod's in its place counts. */
+static void
+compile_seal(struct buf *b, const struct rt_container *c, const struct image *img)
+{
+	struct op_at o;
+
+	if (!c->read_only_root)
+		return;
+	o = op_begin(b, OP_SEAL, 0, 0);
+	for (const char *const *v = img->volumes; v && *v; v++)
+		if (**v == '/' && !has_part(*v, "..") && strspn(*v, "/.") != strlen(*v) &&
+		    !volume_covers(c, *v))
+			op_str(o, *v);
+	op_end(o);
 }
 
 /* The pod's fsGroup, the image's own groups or not, and what the pod adds. */
@@ -380,14 +416,12 @@ rtops_compile(struct rt *rt, const struct rt_pod *p, const struct rt_container *
 	volume_ops_early(rt, p, c, b);
 	compile_root(rt, b, OP_ROOT, p, c, img);
 	compile_kernel(rt, b, p, c);
-	compile_files(rt, b, p, c);
-	if (volume_ops(rt, p, c, b, e) < 0)
+	if (compile_files(rt, b, p, c, e) < 0)
 		return -1;
 	if (c->termination_message_path && *c->termination_message_path)
 		op_put(b, OP_TERMLOG, 0, 0, c->termination_message_path, NULL);
 	compile_masks(rt, b, c);
-	if (c->read_only_root)
-		op_put(b, OP_SEAL, 0, 0, NULL);
+	compile_seal(b, c, img);
 	op_put(b, OP_PIVOT, 0, 0, NULL);
 	compile_user(b, p, c, img);
 	if (!p->host_users)

@@ -113,7 +113,8 @@ struct rt {
 	uint64_t caps;              /* what we hold, so can give */
 	bool no_filters;            /* the kernel has no seccomp */
 	size_t removing, forgotten;
-	struct disk *disk; /* disk.c's own */
+	int64_t memory_kept; /* for all pods; what their group has */
+	struct disk *disk;   /* disk.c's own */
 	char **lacks;
 	size_t nlacks;
 	const char **uids; /* of rt_pods */
@@ -188,12 +189,18 @@ int volume_put(struct rt *, const struct rt_pod *, const struct rt_volume *, str
 char *volume_path(const struct rt *, const struct rt_pod *, const struct rt_volume *);
 void volumes_unmount(struct rt *, const char *uid);
 
-/* Of a container's mounts: the ops that come before its root, and after it.  What an image
+/* Of a container's mounts: the ops that come before its root, and after it, of those places
+ * that have at least `from` parts and fewer than `upto`, the shortest first.  What an image
  * volume needs is looked up: -1 when it is not here. */
 void volume_ops_early(struct rt *, const struct rt_pod *, const struct rt_container *,
 		      struct buf *);
-int volume_ops(struct rt *, const struct rt_pod *, const struct rt_container *, struct buf *,
-	       struct error **);
+int volume_ops(struct rt *, const struct rt_pod *, const struct rt_container *, size_t from,
+	       size_t upto, struct buf *, struct error **);
+/* One of its mounts is at this very place. */
+bool volume_covers(const struct rt_container *, const char *path);
+/* In its volumes of files, which nobody writes: the places of what it mounts below them. */
+int volume_points(struct rt *, const struct rt_pod *, const struct rt_container *,
+		  struct error **);
 /* Some mount hears of the host's mounts. */
 bool volume_hears(const struct rt_container *);
 /* The image that a volume of this container needs and that is not here; or NULL. */
@@ -205,6 +212,10 @@ int volume_images_note(struct rt *, const struct rt_pod *, int dir, struct error
 bool volume_images_has(struct rt *, const struct rt_pod *, const char *id);
 
 /* hostpath.c */
+/* Is `path` at or below `prefix`?  Then `*ret_inner` is the rest of it, and `*ret_depth` how
+ * many parts `prefix` has. */
+bool hostpath_within(const char *path, const char *prefix, const char **ret_inner,
+		     size_t *ret_depth);
 const struct rt_host_path *hostpath_row(const struct rt_allow *, const char *path,
 					const char **ret_inner); /* NULL: not allowed */
 int hostpath_allowed(const struct rt_allow *, const struct rt_pod *, struct error **);
@@ -257,6 +268,9 @@ void rtahead_end(struct rt *, const char *image); /* all of them (NULL), or thos
 void rtahead_free(struct rt *);                   /* we end, and so do they */
 
 /* make.c */
+/* What is kept for the pods is kept for the group that all of them are in: a kernel keeps for
+ * none more than for those above it. */
+void rt_memory_keep(struct rt *);
 /* The pod's own group, fresh, or its limits alone. */
 int rtpod_group_limit(struct rt *, const struct rt_pod *, bool fresh, struct error **);
 /* The pod's kedge-init, in the directory `dir`; what was launched is the pod's, also when it

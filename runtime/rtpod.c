@@ -200,7 +200,7 @@ rtpod_compile(struct rt *rt, struct rtpod *p, const struct rt_pod *spec, size_t 
 
 	if (dir < 0)
 		return fail_sys(e, "open the directory of pod %s", p->uid);
-	if (rtops_compile(rt, spec, c, img, &ops, e) < 0 ||
+	if (rtops_compile(rt, spec, c, img, &ops, e) < 0 || volume_points(rt, spec, c, e) < 0 ||
 	    volume_images_note(rt, spec, dir, e) < 0)
 		return -1;
 	xasprintf(&name, "%s%s", c->name, suffix);
@@ -723,6 +723,8 @@ removal_go_on(struct rt *rt, struct rtpod *p)
 	p->state = RT_POD_GONE;
 	p->remove_at = 0;
 	rt->removing--;
+	if (rt->memory_kept)
+		rt_memory_keep(rt);
 	rt_changed(rt, p);
 }
 

@@ -256,6 +256,8 @@ rt_open(const struct rt_config *cfg, struct rt **ret, struct error **e)
 	users_open(rt, rt->cfg.user_first, rt->cfg.user_ranges);
 	if (rtpod_adopt_all(rt, e) < 0)
 		goto failed;
+	rt->memory_kept = -1; /* whatever a former life left there */
+	rt_memory_keep(rt);
 	if (rt->cfg.images)
 		images_keep(rt->cfg.images, uses_image, rt);
 	rtstore_go_on(rt);

@@ -88,6 +88,7 @@ struct rt_volume {
 	const char *source; /* the path, the name in the store, the image's name; else NULL */
 	enum rt_host_type host_type;
 	bool read_only; /* for all of the pod, and all the way down */
+	bool of_group;  /* of RT_HOST: all in it becomes fs_group's, as of RT_STORE */
 };
 enum rt_propagation { RT_PRIVATE, RT_HOST_TO_CONTAINER, RT_BIDIRECTIONAL };
 struct rt_mount {

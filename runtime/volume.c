@@ -48,7 +48,8 @@ has_name(const struct rt_volume *v, const char *name)
 	return false;
 }
 
-/* Links of names that are no more, and what earlier switches left behind. */
+/* Links of names that are no more, and what earlier switches left behind.  What is no link is
+ * a place that a container mounts on (volume_points.c). */
 static void
 sweep(int dir, const struct rt_volume *v, const char *current)
 {
@@ -60,16 +61,22 @@ sweep(int dir, const struct rt_volume *v, const char *current)
 			if (ent->d_name[2] && strcmp(ent->d_name, current) &&
 			    strcmp(ent->d_name, "..data"))
 				image_tree_remove(dir, ent->d_name);
-		} else if (strcmp(ent->d_name, ".") && !has_name(v, ent->d_name)) {
+		} else if (ent->d_type == DT_LNK && !has_name(v, ent->d_name)) {
 			unlinkat(dir, ent->d_name, 0);
 		}
 	}
 }
 
+/* Whose files are, and by whom they can be read whatever their mode. */
+struct keep {
+	struct owner owner;
+	mode_t readable;
+};
+
 /* A file below a directory that nobody but us has seen yet.  The path was checked:
  * each part is a plain name, and O_NOFOLLOW keeps it so. */
 static int
-write_below(int dir, const struct rt_file *f, struct owner owner)
+write_below(int dir, const struct rt_file *f, const struct keep *k)
 {
 	cleanup_close int at = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const char *name = f->path;
@@ -89,15 +96,12 @@ write_below(int dir, const struct rt_file *f, struct owner owner)
 		at = sub;
 	}
 	return at < 0 ? -1
-		      : poddir_write_new(
-			    at, name, f->data, f->len,
-			    (f->mode & 0777) |
-				(owner.gid == (gid_t)-1 ? 0 : 0440), /* as the kubelet */
-			    owner);
+		      : poddir_write_new(at, name, f->data, f->len,
+					 (f->mode & 0777) | k->readable, k->owner);
 }
 
 static int
-switch_to(int dir, const struct rt_volume *v, const char *fresh, struct owner owner,
+switch_to(int dir, const struct rt_volume *v, const char *fresh, const struct keep *k,
 	  bool *ret_switched)
 {
 	cleanup_close int sub = -1;
@@ -108,7 +112,7 @@ switch_to(int dir, const struct rt_volume *v, const char *fresh, struct owner ow
 	if (sub < 0 || fchmod(sub, 0755) < 0)
 		return -1;
 	for (size_t i = 0; i < v->nfiles; i++)
-		if (write_below(sub, &v->files[i], owner) < 0)
+		if (write_below(sub, &v->files[i], k) < 0)
 			return -1;
 	unlinkat(dir, "..data_tmp", 0);
 	if (symlinkat(fresh, dir, "..data_tmp") < 0 ||
@@ -141,6 +145,10 @@ owner_of(uint32_t root, int64_t fs_group)
 int
 volume_put(struct rt *rt, const struct rt_pod *p, const struct rt_volume *v, struct error **e)
 {
+	/* of a pod with a group by that, as the kubelet has it */
+	const struct keep keep = { owner_of(users_tmpfs_root(&rt->users, p->user_base),
+					    p->fs_group),
+				   p->fs_group < 0 ? 0 : 0440 };
 	cleanup_free char *path = NULL, *fresh = NULL;
 	cleanup_close int dir = -1;
 	struct timespec now;
@@ -152,9 +160,7 @@ volume_put(struct rt *rt, const struct rt_pod *p, const struct rt_volume *v, str
 		return fail_sys(e, "open volume %s", path);
 	clock_gettime(CLOCK_REALTIME, &now);
 	xasprintf(&fresh, "..%lld.%09ld", (long long)now.tv_sec, now.tv_nsec);
-	if (switch_to(dir, v, fresh,
-		      owner_of(users_tmpfs_root(&rt->users, p->user_base), p->fs_group),
-		      &switched) < 0) {
+	if (switch_to(dir, v, fresh, &keep, &switched) < 0) {
 		fail_sys(e, "write volume %s", path);
 		if (!switched) /* else it is what the pod sees from now on */
 			image_tree_remove(dir, fresh);

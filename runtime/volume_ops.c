@@ -22,9 +22,23 @@ volume_of(const struct rt_pod *p, const struct rt_mount *m)
 	return v;
 }
 
-static unsigned
-flags_of(const struct rt *rt, const struct rt_volume *v, const struct rt_mount *m)
+/* Device nodes open only where root of the host asks for them: in a privileged container (which
+ * the operator has to have allowed, and which has all of the host's /dev) with the host's own
+ * users, and in a hostPath (below what the operator named).  In a pod's user namespace the
+ * mount is id-mapped, so that root's nodes would be its root's, and with them the host's disks;
+ * what other volumes hold came from containers and images, which may make nodes of any number.
+ */
+static bool
+has_devices(const struct rt_pod *p, const struct rt_container *c, const struct rt_volume *v)
 {
+	return v->type == RT_HOST && c->privileged && p->host_users;
+}
+
+static unsigned
+flags_of(const struct rt *rt, const struct rt_pod *p, const struct rt_container *c,
+	 const struct rt_mount *m)
+{
+	const struct rt_volume *v = volume_of(p, m);
 	unsigned flags = 0;
 
 	if ((v->type == RT_FILES || v->type == RT_MEMORY) && !rt->users.tmpfs)
@@ -39,6 +53,8 @@ flags_of(const struct rt *rt, const struct rt_volume *v, const struct rt_mount *
 		flags |= V_FILES;
 	if (v->type == RT_HOST)
 		flags |= V_OPERATOR | V_RECURSIVE;
+	if (has_devices(p, c, v))
+		flags |= V_DEVICES;
 	if (m->propagation == RT_HOST_TO_CONTAINER)
 		flags |= V_HEARS;
 	if (m->propagation == RT_BIDIRECTIONAL)
@@ -48,12 +64,12 @@ flags_of(const struct rt *rt, const struct rt_volume *v, const struct rt_mount *
 
 /* One mount, as OP_VOLUME and OP_SHARE want it. */
 static int
-place_op(struct rt *rt, const struct rt_pod *p, const struct rt_mount *m, enum op_code code,
-	 struct buf *b, struct error **e)
+place_op(struct rt *rt, const struct rt_pod *p, const struct rt_container *c,
+	 const struct rt_mount *m, enum op_code code, struct buf *b, struct error **e)
 {
 	const struct rt_volume *v = volume_of(p, m);
 	const char *sub = m->sub_path ? m->sub_path : "", *inner = "";
-	unsigned flags = flags_of(rt, v, m);
+	unsigned flags = flags_of(rt, p, c, m);
 	cleanup_free char *path = NULL;
 
 	if (v->type != RT_HOST) {
@@ -95,46 +111,107 @@ image_op(struct rt *rt, const struct rt_volume *v, const struct rt_mount *m, str
 	return 0;
 }
 
-/* Claims are the group's from their first use on; scratch space is from the start. */
+/* Claims are the group's from their first use on; scratch space is from the start.  In what the
+ * operator lets be read nothing is changed. */
 static void
 own_op(struct rt *rt, const struct rt_pod *p, const struct rt_volume *v, struct buf *b)
 {
+	unsigned flags = p->fs_group_on_mismatch ? 1 : 0;
+	const struct rt_host_path *row = NULL;
 	cleanup_free char *path = NULL;
+	const char *inner = "";
 
-	if (p->fs_group < 0 || v->type != RT_STORE || v->read_only)
+	if (p->fs_group < 0 || v->read_only)
 		return;
-	path = volume_path(rt, p, v);
-	op_put(b, OP_OWN, p->fs_group_on_mismatch ? 1 : 0, p->fs_group, path, (char *)NULL);
+	if (v->type == RT_HOST && v->of_group)
+		row = hostpath_row(&rt->cfg.allow, v->source, &inner);
+	if (v->type == RT_STORE)
+		path = volume_path(rt, p, v);
+	if (path)
+		op_put(b, OP_OWN, flags, p->fs_group, path, (char *)NULL);
+	else if (row && !row->read_only)
+		/* (the whole path is for a kedge-init of before, which takes the first alone)
+		 */
+		op_put(b, OP_OWN, flags, p->fs_group, v->source, row->prefix, inner,
+		       (char *)NULL);
 }
 
+/* ---- in which order ---- */
+
+/* As containerd does: by the parts of their places, so that none hides one that lies deeper;
+ * those of as many in the order they are written in. */
+static size_t
+depth_of(const char *path)
+{
+	const char *inner;
+	size_t depth = 0;
+
+	(void)hostpath_within(path, path, &inner, &depth);
+	return depth;
+}
+
+static size_t
+deepest(const struct rt_container *c)
+{
+	size_t most = 0;
+
+	for (size_t i = 0; i < c->nmounts; i++) {
+		size_t depth = depth_of(c->mounts[i].path);
+
+		most = depth > most ? depth : most;
+	}
+	return most;
+}
+
+/* (in the same order: the ones are matched with the others by their turn) */
 void
 volume_ops_early(struct rt *rt, const struct rt_pod *p, const struct rt_container *c,
 		 struct buf *b)
 {
-	for (size_t i = 0; i < c->nmounts; i++) {
-		const struct rt_volume *v = volume_of(p, &c->mounts[i]);
+	for (size_t depth = 0, end = deepest(c) + 1; depth < end; depth++)
+		for (size_t i = 0; i < c->nmounts; i++) {
+			const struct rt_mount *m = &c->mounts[i];
 
-		if (flags_of(rt, v, &c->mounts[i]) & V_TELLS)
-			(void)place_op(rt, p, &c->mounts[i], OP_SHARE, b, NULL);
-	}
+			if (depth_of(m->path) == depth && flags_of(rt, p, c, m) & V_TELLS)
+				(void)place_op(rt, p, c, m, OP_SHARE, b, NULL);
+		}
+}
+
+static int
+mount_op(struct rt *rt, const struct rt_pod *p, const struct rt_container *c,
+	 const struct rt_mount *m, struct buf *b, struct error **e)
+{
+	const struct rt_volume *v = volume_of(p, m);
+
+	own_op(rt, p, v, b);
+	return v->type == RT_IMAGE ? image_op(rt, v, m, b, e)
+				   : place_op(rt, p, c, m, OP_VOLUME, b, e);
 }
 
 int
-volume_ops(struct rt *rt, const struct rt_pod *p, const struct rt_container *c, struct buf *b,
-	   struct error **e)
+volume_ops(struct rt *rt, const struct rt_pod *p, const struct rt_container *c, size_t from,
+	   size_t upto, struct buf *b, struct error **e)
 {
-	for (size_t i = 0; i < c->nmounts; i++) {
-		const struct rt_mount *m = &c->mounts[i];
-		const struct rt_volume *v = volume_of(p, m);
-		int r;
+	size_t end = deepest(c) + 1;
 
-		own_op(rt, p, v, b);
-		r = v->type == RT_IMAGE ? image_op(rt, v, m, b, e)
-					: place_op(rt, p, m, OP_VOLUME, b, e);
-		if (r < 0)
-			return -1;
-	}
+	for (size_t depth = from; depth < upto && depth < end; depth++)
+		for (size_t i = 0; i < c->nmounts; i++)
+			if (depth_of(c->mounts[i].path) == depth &&
+			    mount_op(rt, p, c, &c->mounts[i], b, e) < 0)
+				return -1;
 	return 0;
+}
+
+bool
+volume_covers(const struct rt_container *c, const char *path)
+{
+	const char *inner;
+	size_t depth;
+
+	for (size_t i = 0; i < c->nmounts; i++)
+		if (hostpath_within(path, c->mounts[i].path, &inner, &depth) && !*inner)
+			return true;
+	return false;
 }
 
 bool

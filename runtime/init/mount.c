@@ -4,7 +4,8 @@
  * descriptor of its root (the image cannot name anything outside), and what is mounted
  * there comes from a fresh fsopen or from the host's own tree before we leave
  * it.  Every mount is nodev but the host's device nodes themselves, so a node
- * made inside with mknod opens nothing.
+ * made inside with mknod opens nothing (a privileged container's hostPaths are the exception:
+ * volume_ops.c says why).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -699,11 +700,37 @@ mount_readonly(struct setup *s, const struct op *op)
 	return r < 0 ? setup_fail(s, op, path, r) : 0;
 }
 
+/* Mounts a place of the root on itself, with all that is mounted in there, so that it stays as
+ * it is when the root changes.  What is the kernel's (volume_place) is nobody's volume. */
+static int
+stay_writable(const struct setup *s, const char *path)
+{
+	int place = volume_place(s->root, path, false), tree, r;
+
+	if (place == -EPERM)
+		return 0;
+	tree =
+	    place < 0
+		? place
+		: (int)sys(open_tree, place, "",
+			   OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+	r = tree < 0 ? tree : attach(tree, place);
+	drop(place);
+	drop(tree);
+	return r;
+}
+
 int
 mount_seal(struct setup *s, const struct op *op)
 {
-	int r = set_attrs(s->root, MOUNT_ATTR_RDONLY, 0);
+	int r = 0;
 
+	for (unsigned i = 0; i < op->nstr; i++) {
+		r = stay_writable(s, op_text(op, i));
+		if (r < 0)
+			return setup_fail(s, op, op_text(op, i), r);
+	}
+	r = set_attrs(s->root, MOUNT_ATTR_RDONLY, 0);
 	return r < 0 ? setup_fail(s, op, "", r) : 0;
 }
 

@@ -38,6 +38,7 @@ enum op_volume {
 	V_FILES = 32,          /* made of links by kedge alone: those may be followed */
 	V_AS_IS = 64,          /* a sub path that is missing is not made */
 	V_OWNED = 256,         /* a tmpfs of the pod's own ids: not mapped */
+	V_DEVICES = 512,       /* its device nodes open */
 };
 
 enum op_code {

@@ -58,6 +58,21 @@ see(struct walk *w, int dir, const char *name, int *ret_sub)
 	return r;
 }
 
+/* As source_open does: below what the operator named no link counts. */
+static int
+top_open(const struct op *op)
+{
+	const int dir = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+	int top, fd;
+
+	if (op->nstr < 2)
+		return (int)sys(openat, AT_FDCWD, op_text(op, 0), dir | O_NOFOLLOW);
+	top = (int)sys(openat, AT_FDCWD, op_text(op, 1), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fd = top < 0 ? top : open_in(top, op_text(op, 2), O_RDONLY | O_DIRECTORY, STRICT);
+	drop(top);
+	return fd;
+}
+
 int
 own_volume(struct setup *s, const struct op *op)
 {
@@ -68,7 +83,7 @@ own_volume(struct setup *s, const struct op *op)
 
 	if (s->run > 0) /* once, as the kubelet */
 		return 0;
-	top = (int)sys(openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	top = top_open(op);
 	r = top < 0 ? top : (int)sys(fstat, top, &st);
 	if (r >= 0 && op->flags & 1 && st.st_gid == w.gid &&
 	    (st.st_mode & (S_ISGID | 0770)) == (S_ISGID | 0770)) {
@@ -87,8 +102,7 @@ own_volume(struct setup *s, const struct op *op)
 		drop(top);
 	/* last, so that what was cut off is not taken for done */
 	if (r >= 0) {
-		top = (int)sys(openat, AT_FDCWD, path,
-			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		top = top_open(op);
 		r = top < 0 ? top : own_one(&w, top, &st);
 		drop(top);
 	}

@@ -135,7 +135,7 @@ source_tree(const struct op *op, int source)
 static int
 tree_limit(const struct setup *s, const struct op *op, int tree)
 {
-	uint64_t own = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID;
+	uint64_t own = MOUNT_ATTR_NOSUID | (op->flags & V_DEVICES ? 0 : MOUNT_ATTR_NODEV);
 	struct mount_attr apart = { .propagation = MS_PRIVATE };
 	int r = 0;
 
@@ -196,8 +196,11 @@ mount_volume(struct setup *s, const struct op *op)
 	    (r = id_map(s, tree, op->flags & V_RECURSIVE ? AT_RECURSIVE : 0)) == -EINVAL)
 		what = "(its file system has no id-mapped mounts, which a pod's user namespace "
 		       "needs; hostUsers: true does not)";
-	if (r >= 0)
-		r = place = volume_place(s->root, target, !S_ISDIR(st.st_mode));
+	if (r >= 0 &&
+	    (r = place = volume_place(s->root, target, !S_ISDIR(st.st_mode))) == -EPERM)
+		what =
+		    "(its place is in /proc or /sys, which are the kernel's: mount what is the "
+		    "host's elsewhere, as at /host/sys)";
 	if (r >= 0)
 		r = attach(tree, place);
 	drop(source);

@@ -91,3 +91,21 @@ pods() { kedge get pods --no-headers "$@"; }
 	again "allow: {hostNetwork: true, hostUsers: true, hostPaths: [{pathPrefix: $W/data}]}"
 	for p in path net users; do up "$p" 30; done
 }
+
+# as Elasticsearch's does, with what the host has already
+@test "a privileged init container sets what is the host's, and needs nothing but privileged" {
+	local all='0 +0 +4294967295'
+	{
+		SPEC='initContainers:
+- name: set
+  image: box:1
+  command: [/bin/sh, -c, "cat /proc/self/uid_map; v=$(cat /proc/sys/vm/max_map_count); echo $v >/proc/sys/vm/max_map_count && echo set"]
+  securityContext: {privileged: true}' pod search box:1
+	} | put search
+	wait_for 10 "it is refused" sh -c "kedge get events | grep -q 'has to set allow.privileged: true in kedge.yaml'"
+	again 'allow: {privileged: true}'
+	up search
+	kedge logs search set | grep -qE "^ *$all"
+	[ "$(kedge logs search set | tail -n 1)" = set ]
+	drop search
+}

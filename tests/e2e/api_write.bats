@@ -142,6 +142,22 @@ api() { # api METHOD PATH [TYPE]: standard input is the body
 	wait_for 10 "nothing is left" left
 }
 
+@test "a gate keeps a pod from its node until it is taken away; a RuntimeClass that is none refuses it" {
+	SPEC='schedulingGates: [{name: example.com/wait}]' pod gated box:1 | k apply -f -
+	wait_for 5 "it is told" sh -c 'kedge get pod gated --no-headers | grep -qE "^gated +0/1 +SchedulingGated +0 "'
+	is gated .status.phase Pending
+	is gated .spec.nodeName null
+	refused 'only deletion is allowed' k patch pod gated --type=json -p '[{"op":"add","path":"/spec/schedulingGates/-","value":{"name":"example.com/more"}}]'
+	k patch pod gated --type=json -p '[{"op":"remove","path":"/spec/schedulingGates/0"}]'
+	up gated
+	k delete pod gated
+	SPEC='runtimeClassName: gvisor' pod classy box:1 >"$W/classy.yaml"
+	refused 'pods "classy" is forbidden: pod rejected: RuntimeClass "gvisor" not found' k create -f "$W/classy.yaml"
+	put classy <"$W/classy.yaml"
+	wait_for 10 "the commit is refused" sh -c 'kedge status | grep -qF "RuntimeClass \"gvisor\" not found"'
+	drop classy
+}
+
 @test "scale, set image, set env, rollout restart, history, undo, pause" {
 	t() {
 		talk r 2 | k apply -f - || return 1

@@ -64,6 +64,41 @@ livenessProbe: {exec: {command: [/bin/sh, -c, "echo x >>/v/tries; exit 1"]}, per
 	drop numbers
 }
 
+# Of the container, and of no brain: an hour later they are over, whoever was away meanwhile.
+@test "delays begin with the container: no startup probe cuts them short, no restart of kedged draws them out" {
+	MORE='startupProbe: {exec: {command: [/bin/touch, /tmp/started]}}
+readinessProbe: {exec: {command: [/bin/touch, /tmp/ready]}, initialDelaySeconds: 3600}
+livenessProbe: {exec: {command: [/bin/touch, /tmp/live]}, initialDelaySeconds: 3600}' \
+		pod hour box:1 '["/bin/sleep", "1000"]' | put hour
+	wait_for 10 "it has started" st_is hour .started true
+	sleep 2
+	[ "$(in_ hour ls /tmp | xargs)" = started ]
+	[ "$(st hour .ready)" = false ]
+	kedge_stop
+	clocked true
+	jump 3700
+	KEDGE_TEST_CLOCK=$W/clock LD_PRELOAD=$W/clock.so kedge_start --source "deploy=$W/deploy.git"
+	echo "$KEDGED" >"$W/pid"
+	up hour
+	wait_for 10 "liveness, too" in_ hour test -e /tmp/live
+	kedge_stop
+	kedge_start --source "deploy=$W/deploy.git"
+	echo "$KEDGED" >"$W/pid"
+	[ "$(st hour .restartCount)" = 0 ]
+	drop hour
+}
+
+@test "a probe's command has the values that env states" {
+	MORE='env: [{name: X, value: there}, {name: OTHER, value: other}]
+readinessProbe: {exec: {command: [/bin/test, "$(X)$$(OTHER)", =, "there$$(OTHER)"]}, periodSeconds: 1}
+livenessProbe: {exec: {command: [/bin/test, -e, "/tmp/$(X)"]}, periodSeconds: 1, failureThreshold: 30}' \
+		pod says box:1 '["/bin/sh", "-c", "touch /tmp/there; sleep 1000"]' | put says
+	up says
+	run events says
+	hasnt 'Liveness probe failed'
+	drop says
+}
+
 @test "httpGet sends its headers, follows a redirect, and names the status" {
 	{
 		cat <<-'Y'

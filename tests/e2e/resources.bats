@@ -39,6 +39,13 @@ high_is() { v1 || group_is "$1" memory.high "$2"; }
 	drop sized
 }
 
+@test "a cpu limit below 10m is the least that the kernel takes" {
+	MORE='resources: {limits: {cpu: 5m}}' pod tiny box:1 | put tiny
+	up tiny
+	cpu_is tiny 1000
+	drop tiny
+}
+
 @test "a container is restarted for a resize when its resizePolicy says so" {
 	P='resizePolicy: [{resourceName: memory, restartPolicy: RestartContainer}]'
 	MORE="$P"$'\nresources: {limits: {memory: 96Mi}, requests: {memory: 16Mi}}' pod policy box:1 | put policy

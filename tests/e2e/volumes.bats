@@ -135,6 +135,12 @@ host() {
 	drop own
 }
 
+@test "what may go nowhere in /proc or /sys is told so" {
+	SPEC='volumes: [{name: e, emptyDir: {}}]' MORE='volumeMounts: [{name: e, mountPath: /sys/fs}]' pod sysfs box:1 | put sysfs
+	wait_for 10 "it is told" sh -c 'kedge get pod sysfs -o json | grep -qF "its place is in /proc or /sys"'
+	drop sysfs
+}
+
 @test "hostPath: what the operator did not allow is refused with the row to write" {
 	ln -s "$W/secret" "$W/host/rw/link"
 	{
@@ -172,6 +178,101 @@ volumeMounts:
 		pod nope box:1 | put sub
 	wait_for 10 "named" was_told nope 'missing value for "NOPE"'
 	drop sub
+}
+
+@test "what is mounted deeper is seen in whatever order it is written, and /etc/hosts above a volume at /etc" {
+	local dir
+	{
+		SPEC='hostAliases: [{ip: 10.9.8.7, hostnames: [elsewhere]}]
+volumes: [{name: in, emptyDir: {}}, {name: top, emptyDir: {}}, {name: etc, emptyDir: {}}]' \
+			MORE='volumeMounts: [{name: in, mountPath: /d/in/}, {name: top, mountPath: /d}, {name: etc, mountPath: /etc}]' \
+			pod deep box:1
+		SPEC='volumes: [{name: c, configMap: {name: own}}]' \
+			MORE='volumeMounts: [{name: c, mountPath: /etc//hosts, subPath: hosts}]' pod own-hosts box:1
+		printf '%s\n' 'apiVersion: v1' 'kind: ConfigMap' 'metadata: {name: own}' 'data: {hosts: "mine"}'
+	} | put deep
+	up deep
+	in_ deep sh -c 'touch /d/in/x /d/y'
+	dir=$W/state/pods/$(field pod deep .metadata.uid)/.volumes
+	[ -e "$dir/in/x" ]
+	[ "$(ls "$dir/top")" = $'in\ny' ]
+	in_ deep grep -q '10.9.8.7.elsewhere' /etc/hosts
+	says deep /etc/hostname deep
+	in_ deep test -s /etc/resolv.conf
+	[ "$(stat -c '%s %u' "$dir/etc/hosts")" = "0 0" ] # what it is mounted on
+	up own-hosts
+	says own-hosts /etc/hosts mine
+	says own-hosts /etc/hostname own-hosts
+	drop deep
+}
+
+@test "what is mounted inside a ConfigMap or a projected volume is there, also after these changed" {
+	{
+		SPEC='volumes: [{name: c, configMap: {name: app}}, {name: e, emptyDir: {}}, {name: k, secret: {secretName: keys}},
+  {name: p, projected: {sources: [{configMap: {name: app, items: [{key: a, path: sub/a}]}}]}}]' \
+			MORE='volumeMounts:
+- {name: k, mountPath: /etc/app/keys}
+- {name: e, mountPath: /etc/app/keys/x/y}
+- {name: e, mountPath: /etc/app/one/two}
+- {name: k, mountPath: /etc/app/key.txt, subPath: key}
+- {name: c, mountPath: /etc/app}
+- {name: p, mountPath: /p}
+- {name: c, mountPath: /p/c}' pod nest box:1
+		SPEC='volumes: [{name: c, configMap: {name: app}}]' \
+			MORE='volumeMounts: [{name: c, mountPath: /etc}]' pod etc box:1
+		cat <<-Y
+			apiVersion: v1
+			kind: ConfigMap
+			metadata: {name: app}
+			data: {a: one, b: gone}
+			---
+			apiVersion: v1
+			kind: Secret
+			metadata: {name: keys}
+			stringData: {key: sesame}
+		Y
+	} | put nest
+	up nest
+	up etc
+	in_ nest touch /etc/app/keys/x/y/file /etc/app/one/two/other
+	sed -i 's/{a: one, b: gone}/{a: two, c: new}/' "$W/clone/nest.yaml"
+	push two
+	wait_for 10 "the new contents" says nest /etc/app/a two
+	says nest /etc/app/keys/key sesame
+	says nest /etc/app/key.txt sesame
+	says nest /p/sub/a two
+	says nest /p/c/c new
+	in_ nest test -e /etc/app/keys/x/y/other -a -e /etc/app/one/two/file
+	[ "$(in_ nest ls /etc/app | xargs)" = "a c key.txt keys one" ]
+	run in_ nest touch /etc/app/keys/z
+	[ "$status" != 0 ]
+	says etc /etc/a two
+	says etc /etc/hostname etc
+	drop nest
+}
+
+@test "hostPath: a device is one in a privileged container, and only there, with the host's users" {
+	local who
+	mknod -m 666 "$W/host/rw/null" c 1 3
+	for who in plain 'hostUsers: true' 'hostUsers: false'; do
+		SPEC="${who/plain/restartPolicy: Always}
+volumes: [{name: h, hostPath: {path: $W/host/rw/null, type: CharDevice}}, {name: d, hostPath: {path: $W/host/rw}}]" \
+			MORE="securityContext: {privileged: $([ "$who" = plain ] && echo false || echo true)}
+volumeMounts: [{name: h, mountPath: /dev/mine}, {name: d, mountPath: /h}]" \
+			pod "dev-$(tr -dc a-z <<<"${who,,}")" box:1
+	done | put devices
+	up dev-hostuserstrue
+	in_ dev-hostuserstrue sh -c 'echo x >/dev/mine && echo x >/h/null'
+	for who in dev-plain dev-hostusersfalse; do
+		up $who
+		in_ $who test -c /dev/mine
+		run in_ $who sh -c 'echo x >/dev/mine'
+		[ "$status" != 0 ]
+		run in_ $who sh -c 'echo x >/h/null'
+		[ "$status" != 0 ]
+	done
+	rm "$W/host/rw/null"
+	drop devices
 }
 
 @test "recursiveReadOnly seals what is mounted within; readOnly alone does not" {
@@ -280,6 +381,31 @@ $3}" MORE='volumeMounts: [{name: d, mountPath: /data}]' pod "$1" box:1
 }
 pvc_is() { [ "$(field pvc "$1" .status.phase)" = "$2" ]; }
 gone() { ! kedge get "$1" "$2"; }
+
+@test "an image's own volumes stay writable under a read-only root, with what the image has there" {
+	source "$BATS_TEST_DIRNAME/registry.bash"
+	cp -a "$B/images/box" "$W/vols"
+	mkdir -p "$W/vols/data/sub"
+	echo seed >"$W/vols/data/seed"
+	chown 7:8 "$W/vols/data/seed"
+	tar -C "$W/vols" -cf "$W/vols.tar" .
+	oci_image "$W/vols.oci" '{"Cmd": ["/bin/talk", "wait"], "Volumes": {"/data": {}, "/new/deep": {}, "/proc": {}, "/mine/": {}, "/a/../b": {}, "/": {}}}' \
+		"$(oci_layer "$W/vols.oci" "$W/vols.tar")"
+	tar -C "$W/vols.oci" -cf "$W/vols.tar" .
+	kedge image load "$W/vols.tar" vols:1
+	SPEC='volumes: [{name: e, emptyDir: {}}]' MORE='securityContext: {readOnlyRootFilesystem: true}
+volumeMounts: [{name: e, mountPath: /data/sub}, {name: e, mountPath: /mine, readOnly: true}]' pod vols vols:1 | put vols
+	up vols
+	in_ vols sh -c 'echo more >>/data/seed; touch /data/x /data/sub/y /new/deep/z'
+	[ "$(in_ vols cat /data/seed)" = $'seed\nmore' ]
+	[ "$(in_ vols stat -c '%u %g' /data/seed)" = "7 8" ]
+	[ -e "$W/state/pods/$(field pod vols .metadata.uid)/.volumes/e/y" ]
+	for p in /x /new/x /mine/x /bin/x /b/x; do
+		run in_ vols touch $p
+		[ "$status" != 0 ]
+	done
+	drop vols
+}
 
 @test "a claim gets a directory by the default class; data survives pods, kedged and its death" {
 	{ claim data; user writer data; } | put data
@@ -399,6 +525,39 @@ gone() { ! kedge get "$1" "$2"; }
 	up mismatch 15
 	[ "$(stat -c %g "$W/state/volumes/$pv/a/b/f")" = 7 ]
 	drop own
+}
+
+@test "fsGroup owns what is in a local volume, and a hostPath never" {
+	local p
+	mkdir -p "$W/host/rw/local/a" "$W/host/rw/path/a"
+	chmod 755 "$W/host/rw/local" "$W/host/rw/local/a"
+	{
+		for p in local path; do
+			cat <<-Y
+				---
+				apiVersion: v1
+				kind: PersistentVolume
+				metadata: {name: of-$p}
+				spec:
+				  capacity: {storage: 2Gi}
+				  accessModes: [ReadWriteOnce]
+				  storageClassName: manual
+				  ${p/#path/hostPath}: {path: $W/host/rw/$p}
+				  nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: Exists}]}]}}
+			Y
+			claim "of-$p" "storageClassName: manual, volumeName: of-$p"
+			user "of-$p" "of-$p" 'securityContext: {runAsUser: 1000, fsGroup: 4321}'
+		done
+	} | put local
+	up of-local
+	up of-path
+	in_ of-local touch /data/x /data/a/y
+	[ "$(stat -c '%a %g' "$W/host/rw/local" "$W/host/rw/local/a" | sort -u)" = "2775 4321" ]
+	[ "$(stat -c '%u %g' "$W/host/rw/local/a/y")" = "1000 4321" ]
+	run in_ of-path touch /data/x
+	[ "$status" != 0 ]
+	[ "$(stat -c '%g' "$W/host/rw/path/a")" = 0 ]
+	drop local
 }
 
 @test "fsGroup lets its group read what is made of the API, whatever the mode says" {

@@ -59,6 +59,17 @@ defaults_are_filled_in_where_nothing_is_said(void **state)
 }
 
 static void
+a_runtime_class_is_not_found(void **state)
+{
+	struct kit *k = *state;
+
+	assert_string_equal(refusal(k, "runtimeClassName: gvisor, " ONE("")),
+			    "pods \"new\" is forbidden: pod rejected: RuntimeClass \"gvisor\" "
+			    "not found");
+	assert_string_equal(refusal(k, ONE("")), "");
+}
+
+static void
 limits_are_kept_to(void **state)
 {
 	static const struct {
@@ -317,6 +328,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, kit_setup, kit_teardown)
 		T(defaults_are_filled_in_where_nothing_is_said),
+		T(a_runtime_class_is_not_found),
 		T(limits_are_kept_to),
 		T(a_claim_is_held_to_its_size),
 		T(what_is_no_claim_is_not_held_to_the_size_of_one),

@@ -1,7 +1,7 @@
 /* t_cgroup.c -- which hierarchies there are, and what is written where: on a made-up root. */
 #include "base/buf.h"
 #include "base/error.h"
-#include "runtime/cgroup.h"
+#include "runtime/rt.h"
 #include <fcntl.h>
 #include <ftw.h>
 #include <setjmp.h>
@@ -257,6 +257,104 @@ v2_limits_are_written(void **state)
 	cgroups_done(&g);
 }
 
+/* The kernel refuses a quota below 1 ms. */
+static void
+the_smallest_cpu_limit_is_what_the_kernel_takes(void **state)
+{
+	static const struct {
+		int64_t milli;
+		const char *v1, *v2;
+	} rows[] = { { 1, "1000", "1000 100000" },
+		     { 9, "1000", "1000 100000" },
+		     { 10, "1000", "1000 100000" },
+		     { 11, "1100", "1100 100000" } };
+	struct cgroups v1 = { 0 }, v2 = { 0 };
+
+	(void)state;
+	make_v1();
+	assert_int_equal(cgroups_open(root, "kedge", &v1, NULL), 0);
+	put_file("cgroup.controllers", "cpu\n");
+	put_file("cgroup.subtree_control", "");
+	put_dir("kedge");
+	put_file("kedge/cgroup.subtree_control", "");
+	assert_int_equal(cgroups_open(root, "kedge", &v2, NULL), 0);
+	put_dir("cpu,cpuacct/kedge/pod-u");
+	put_dir("cpu,cpuacct/kedge/pod-u/web");
+	put_dir("memory/kedge/pod-u");
+	put_dir("memory/kedge/pod-u/web");
+	put_dir("kedge/pod-u");
+	put_dir("kedge/pod-u/web");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		const struct cgroup_limits l = { .cpu_milli = rows[i].milli };
+
+		put_file("cpu,cpuacct/kedge/pod-u/web/cpu.shares", "");
+		put_file("cpu,cpuacct/kedge/pod-u/web/cpu.cfs_quota_us", "");
+		put_file("kedge/pod-u/web/cpu.weight", "");
+		put_file("kedge/pod-u/web/cpu.max", "");
+		assert_int_equal(cgroup_make(&v1, "u", "web", &l, NULL), 0);
+		assert_int_equal(cgroup_make(&v2, "u", "web", &l, NULL), 0);
+		assert_string_equal(text_of("cpu,cpuacct/kedge/pod-u/web/cpu.cfs_quota_us"),
+				    rows[i].v1);
+		assert_string_equal(text_of("kedge/pod-u/web/cpu.max"), rows[i].v2);
+	}
+	cgroups_done(&v1);
+	cgroups_done(&v2);
+}
+
+static void
+pod_with(struct rt *rt, const char *uid, struct rt_container *c, size_t n, int state)
+{
+	struct rtpod *p = rtpod_new(rt, uid);
+	char path[64];
+
+	snprintf(path, sizeof(path), "kedge/pod-%s", uid);
+	put_dir(path);
+	snprintf(path, sizeof(path), "kedge/pod-%s/memory.min", uid);
+	put_file(path, "");
+	p->spec = (struct rt_pod){ .uid = p->uid, .containers = c, .ncontainers = n };
+	p->state = state;
+	assert_int_equal(rtpod_group_limit(rt, &p->spec, true, NULL), 0);
+}
+
+/* A kernel keeps for a group what those above it have, and no more. */
+static void
+memory_is_kept_for_the_groups_above_too(void **state)
+{
+	struct rt_container a[] = { { .name = "s", .role = RT_SIDECAR, .memory_min = 10 },
+				    { .name = "i", .role = RT_INIT, .memory_min = 500 },
+				    { .name = "m", .memory_min = 100 } },
+			    b[] = { { .name = "m", .memory_min = 7 },
+				    { .name = "n", .memory_min = 8 } };
+	struct rt rt = { .epoll = -1 };
+
+	(void)state;
+	put_file("cgroup.controllers", "memory\n");
+	put_file("cgroup.subtree_control", "");
+	put_dir("kedge");
+	put_file("kedge/cgroup.subtree_control", "");
+	put_file("kedge/memory.min", "");
+	assert_int_equal(cgroups_open(root, "kedge", &rt.cgroups, NULL), 0);
+	pod_with(&rt, "a", a, 3, RT_POD_UP);
+	assert_string_equal(text_of("kedge/pod-a/memory.min"), "510");
+	assert_string_equal(text_of("kedge/memory.min"), "510");
+	pod_with(&rt, "b", b, 2, RT_POD_STARTING);
+	assert_string_equal(text_of("kedge/pod-b/memory.min"), "15");
+	assert_string_equal(text_of("kedge/memory.min"), "525");
+	a[1].memory_min = 0; /* resized */
+	put_file("kedge/memory.min", "");
+	assert_int_equal(rtpod_group_limit(&rt, &rt_find(&rt, "a", NULL)->spec, false, NULL),
+			 0);
+	assert_string_equal(text_of("kedge/memory.min"), "125");
+	rt_find(&rt, "a", NULL)->state = RT_POD_GONE;
+	put_file("kedge/memory.min", "");
+	rt_memory_keep(&rt);
+	assert_string_equal(text_of("kedge/memory.min"), "15");
+	for (struct map_slot *s; (s = map_first(&rt.pods));)
+		rt_pod_free(&rt, s->value);
+	map_done(&rt.pods);
+	cgroups_done(&rt.cgroups);
+}
+
 static void
 a_limit_that_cannot_be_set_is_an_error(void **state)
 {
@@ -289,6 +387,8 @@ main(void)
 		T(a_root_with_nothing_is_an_error),
 		T(v1_limits_are_written),
 		T(v2_limits_are_written),
+		T(the_smallest_cpu_limit_is_what_the_kernel_takes),
+		T(memory_is_kept_for_the_groups_above_too),
 		T(a_limit_that_cannot_be_set_is_an_error),
 	};
 

@@ -126,6 +126,44 @@ config_maps_and_secrets_become_files(void **state)
 	assert_true(a->containers.at[0].mounts.at[0].readOnly);
 }
 
+/* By the limits of all that runs at once, or of what runs before it. */
+static void
+a_volume_of_memory_is_no_larger_than_what_its_pod_may_have(void **state)
+{
+#define LIMIT(size) "resources: {limits: {memory: " size "}}"
+	static const struct {
+		const char *size, *first, *main;
+		int64_t mib;
+	} rows[] = {
+		{ "", "", LIMIT("8Mi"), 8 },
+		{ ", sizeLimit: 4Mi", "", LIMIT("8Mi"), 4 },
+		{ ", sizeLimit: 4Mi", "", "", 4 },
+		{ "", "{name: i, image: i, " LIMIT("16Mi") "}", LIMIT("8Mi"), 16 },
+		{ "", "{name: i, image: i, " LIMIT("2Mi") "}", LIMIT("8Mi"), 8 },
+		{ "", "{name: i, image: i}", LIMIT("8Mi"), 0 },
+		{ "", "{name: i, image: i, restartPolicy: Always, " LIMIT("2Mi") "}",
+		  LIMIT("8Mi"), 10 },
+		{ "", "{name: i, image: i, restartPolicy: Always}", LIMIT("8Mi"), 0 },
+	};
+	struct kit *k = *state;
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		const struct sandbox_args *a;
+		char *spec, *main;
+
+		xasprintf(&spec,
+			  ", initContainers: [%s], volumes: [{name: m, emptyDir: {medium: "
+			  "Memory%s}}]",
+			  rows[i].first, rows[i].size);
+		xasprintf(&main, ", %s", rows[i].main);
+		a = pod_started(k, spec, *rows[i].main ? main : "");
+		assert_int_equal(a->volumes.at[0].sizeLimit, rows[i].mib << 20);
+		kit_drop(k, RES_pod, "default", "web");
+		free(spec);
+		free(main);
+	}
+}
+
 static void
 a_changed_config_map_is_sent_once(void **state)
 {
@@ -223,6 +261,24 @@ a_failed_liveness_probe_restarts_its_container(void **state)
 	args = kit_body(k, ACT_RESTART);
 	assert_string_equal(args->container, "web");
 	assert_int_equal(args->grace, 3);
+}
+
+static void
+what_is_not_restarted_is_not_said_to_be(void **state)
+{
+	struct kit *k = *state;
+
+	running(k, ", restartPolicy: Never", ", livenessProbe: {exec: {command: [a]}}");
+	k->probes[0] = (struct probe_seen){ object_uid(web(k)),
+					    "web",
+					    k->now,
+					    true,
+					    true,
+					    true,
+					    "Liveness probe failed: exit 1" };
+	k->nprobes = 1;
+	assert_string_equal(pass(k),
+			    "~ restart pod default/web  # web failed liveness probe\n");
 }
 
 static void
@@ -659,10 +715,12 @@ main(void)
 		T(resources_become_shares_limits_and_a_place_in_the_oom_queue),
 		T(guaranteed_pods_are_the_last_to_be_killed),
 		T(config_maps_and_secrets_become_files),
+		T(a_volume_of_memory_is_no_larger_than_what_its_pod_may_have),
 		T(a_changed_config_map_is_sent_once),
 		T(a_running_pod_is_ready_and_stays_as_it_is),
 		T(probes_decide_over_ready_and_started),
 		T(a_failed_liveness_probe_restarts_its_container),
+		T(what_is_not_restarted_is_not_said_to_be),
 		T(a_crash_shows_state_last_state_and_count),
 		T(a_job_like_pod_ends_and_leaves_the_host_but_not_the_store),
 		T(a_failure_counts_as_failed_only_where_nothing_restarts_it),

@@ -1,5 +1,6 @@
 /* t_pod_env.c -- what an environment and a volume show of the pod itself and of its resources.
  */
+#include "pod.h"
 #include "pod_kit.h"
 
 /* Every field that an environment may name; NULL: the kit's own answer. */
@@ -135,6 +136,28 @@ the_order_is_services_then_whole_maps_then_one_by_one(void **state)
 	assert_string_equal(env_of(a, "KUBERNETES_SERVICE_HOST"), "mine");
 }
 
+/* It is run beside the container, by what its spec says alone. */
+static void
+a_probes_command_knows_what_env_says_itself(void **state)
+{
+	struct kit *k = *state;
+	const char *words[] = {
+		"test", "$(X)-$$(X)", "$(FROM)", "$(Z)", "$(NOBODY)", "$(MAP)"
+	};
+	const char *expected[] = { "test", "x-$(X)", "", "$(X)", "$(NOBODY)", "$(MAP)" };
+	struct strs all = { words, 6 };
+
+	pod(k, "web", "",
+	    ", envFrom: [{configMapRef: {name: m}}], env: [{name: X, value: first}, "
+	    "{name: X, value: x}, {name: Z, value: $(X)}, {name: FROM, valueFrom: {fieldRef: "
+	    "{fieldPath: metadata.name}}}]");
+	kit_read(k, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {MAP: one}\n");
+	all = pod_expand_probe(all, &web(k)->spec->containers.at[0], &k->arena);
+	assert_int_equal(all.n, 6);
+	for (size_t i = 0; i < 6; i++)
+		assert_string_equal(all.at[i], expected[i]);
+}
+
 int
 main(void)
 {
@@ -142,6 +165,7 @@ main(void)
 		T(each_field_of_the_pod_has_its_value),
 		T(resources_are_the_nodes_where_none_are_limited),
 		T(resources_are_the_containers_own_or_those_of_another_that_is_named),
+		T(a_probes_command_knows_what_env_says_itself),
 		T(the_order_is_services_then_whole_maps_then_one_by_one),
 	};
 

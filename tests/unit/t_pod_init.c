@@ -1,4 +1,5 @@
 /* t_pod_init.c -- init containers and sidecars: what the host is asked, what the pod shows. */
+#include "pod.h"
 #include "pod_kit.h"
 
 static const struct container_status *
@@ -185,6 +186,31 @@ a_sandbox_made_again_begins_with_its_init_containers(void **state)
 	assert_string_equal(init(k, 0)->lastState->terminated->reason, "Completed");
 }
 
+/* What it sets is the host's: within a user namespace nothing of it could be set. */
+static void
+a_privileged_init_container_has_the_hosts_users(void **state)
+{
+	static const struct {
+		const char *more;
+		bool host;
+	} rows[] = {
+		{ "", false },
+		{ ", securityContext: {privileged: true}", true },
+		{ ", restartPolicy: Always, securityContext: {privileged: true}", true },
+		{ ", securityContext: {privileged: false}", false },
+	};
+	struct kit *k = *state;
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct sandbox_args args = { 0 };
+
+		started(k, "Always", rows[i].more);
+		pod_rights_shared(web(k), &args, &k->arena);
+		assert_int_equal(args.hostUsers, rows[i].host);
+		kit_drop(k, RES_pod, "default", "web");
+	}
+}
+
 int
 main(void)
 {
@@ -195,6 +221,7 @@ main(void)
 		T(one_that_is_tried_again_leaves_the_pod_pending),
 		T(a_sidecar_lets_through_once_its_startup_probe_passed),
 		T(a_job_with_a_sidecar_is_over_when_the_sidecar_is),
+		T(a_privileged_init_container_has_the_hosts_users),
 		T(a_sandbox_made_again_begins_with_its_init_containers),
 	};
 

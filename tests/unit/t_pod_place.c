@@ -107,6 +107,103 @@ a_node_selector_that_nothing_matches_leaves_it_unschedulable(void **state)
 	assert_int_equal(k->plan.n, 0);
 }
 
+static void
+required_node_affinity_is_required(void **state)
+{
+#define MUST(terms)                                                                    \
+	", affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: " \
+	"{nodeSelectorTerms: [" terms "]}}}"
+#define NAME "key: kubernetes.io/hostname, "
+	static const struct {
+		const char *spec;
+		bool fits;
+	} rows[] = {
+		{ MUST("{matchExpressions: [{" NAME "operator: In, values: [a, node]}]}"),
+		  true },
+		{ MUST("{matchExpressions: [{" NAME "operator: In, values: [a]}]}"), false },
+		{ MUST("{matchExpressions: [{" NAME "operator: NotIn, values: [node]}]}"),
+		  false },
+		{ MUST("{matchExpressions: [{key: disk, operator: NotIn, values: [ssd]}]}"),
+		  true },
+		{ MUST("{matchExpressions: [{key: disk, operator: Exists}]}"), false },
+		{ MUST("{matchExpressions: [{key: disk, operator: DoesNotExist}]}"), true },
+		{ MUST("{matchFields: [{key: metadata.name, operator: In, values: [node]}]}"),
+		  true },
+		{ MUST("{matchFields: [{key: metadata.name, operator: In, values: [b]}]}"),
+		  false },
+		/* all of a term, one of the terms; a term without anything is none */
+		{ MUST("{matchExpressions: [{" NAME "operator: Exists}, {key: disk, operator: "
+		       "Exists}]}"),
+		  false },
+		{ MUST("{matchExpressions: [{key: disk, operator: Exists}]}, "
+		       "{matchExpressions: [{" NAME "operator: Exists}]}"),
+		  true },
+		{ MUST("{}"), false },
+		{ MUST("{matchExpressions: [{" NAME "operator: Exists}]}") ", nodeSelector: "
+									   "{disk: ssd}",
+		  false },
+		{ ", affinity: {nodeAffinity: "
+		  "{preferredDuringSchedulingIgnoredDuringExecution: "
+		  "[{weight: 1, preference: {matchExpressions: [{key: disk, operator: "
+		  "Exists}]}}]}}",
+		  true },
+	};
+	struct kit *k = *state;
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		pod(k, "web", rows[i].spec, "");
+		pass(k);
+		if (!strcmp(condition(k, "PodScheduled")->status, "True") != rows[i].fits)
+			fail_msg("%s", rows[i].spec);
+		if (!rows[i].fits)
+			assert_string_equal(condition(k, "PodScheduled")->message,
+					    "0/1 nodes are available: 1 node(s) didn't match "
+					    "Pod's node affinity/selector.");
+		kit_drop(k, RES_pod, "default", "web");
+	}
+}
+
+static void
+a_pod_behind_a_gate_is_not_placed(void **state)
+{
+	struct kit *k = *state;
+	struct pod *p;
+
+	pod(k, "web", ", schedulingGates: [{name: example.com/one}, {name: example.com/two}]",
+	    "");
+	pass(k);
+	assert_string_equal(web(k)->status->phase, "Pending");
+	assert_string_equal(condition(k, "PodScheduled")->status, "False");
+	assert_string_equal(condition(k, "PodScheduled")->reason, "SchedulingGated");
+	assert_string_equal(condition(k, "PodScheduled")->message,
+			    "Scheduling is blocked due to non-empty scheduling gates");
+	assert_int_equal(k->plan.n, 1); /* nothing is told */
+	assert_string_equal(pass(k), "");
+	p = object_clone(web(k), &k->arena);
+	p->spec->schedulingGates.n = 0;
+	kit_update(k, p);
+	assert_non_null(strstr(pass(k), "placed on node"));
+	assert_string_equal(condition(k, "PodScheduled")->status, "True");
+	assert_null(condition(k, "PodScheduled")->reason);
+}
+
+static void
+another_scheduler_s_pod_is_left_to_it(void **state)
+{
+	struct kit *k = *state;
+	struct pod *p;
+
+	pod(k, "web", ", schedulerName: mine", "");
+	pass(k);
+	assert_string_equal(web(k)->status->phase, "Pending");
+	assert_null(condition(k, "PodScheduled"));
+	assert_string_equal(pass(k), "");
+	p = object_clone(web(k), &k->arena);
+	p->spec->nodeName = "node"; /* bound */
+	kit_update(k, p);
+	assert_non_null(strstr(pass(k), "placed on node"));
+}
+
 /* Of two pods with such containers the node has room for one. */
 static void
 only_one_fits(struct kit *k, const char *first, const char *second, const char *insufficient)
@@ -163,6 +260,9 @@ main(void)
 		T(addresses_go_round_and_are_never_in_two_hands),
 		T(the_address_of_a_pod_that_is_gone_rests_too),
 		T(a_node_selector_that_nothing_matches_leaves_it_unschedulable),
+		T(required_node_affinity_is_required),
+		T(a_pod_behind_a_gate_is_not_placed),
+		T(another_scheduler_s_pod_is_left_to_it),
 		T(requests_beyond_the_node_leave_it_unschedulable),
 		T(local_storage_that_is_asked_for_has_to_be_there),
 		T(a_taint_needs_a_toleration),

@@ -1,4 +1,5 @@
 /* t_pod_resources.c -- what containers ask for, as the kubelet reckons it, and resizes. */
+#include "pod.h"
 #include "pod_resources.h"
 #include "world.h"
 #include <setjmp.h>
@@ -73,6 +74,40 @@ a_sidecar_does_not_go_before_whom_it_serves(void **state)
 	(void)state;
 	pod_limits(&s, p, &p->spec->initContainers.at[0], &args);
 	assert_int_equal(args.oomScoreAdj, 500);
+	arena_free(&a);
+}
+
+/* `kubectl debug` changes no class: its containers have no resources. */
+static void
+who_looks_into_a_pod_changes_no_class(void **state)
+{
+	static const struct {
+		const char *spec, *qos;
+		int score;
+	} cases[] = {
+		{ ONE("limits: {cpu: 1, memory: 1Gi}"), "Guaranteed", -997 },
+		{ ONE("requests: {memory: 1Gi}"), "Burstable", 875 },
+		{ ONE(""), "BestEffort", 1000 },
+	};
+	struct container looks = { .name = "look", .image = "i" };
+	struct host_seen host = { .memory = 8 * GI };
+	struct snapshot s = { .host = &host };
+	struct arena a = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct container_args args = { 0 }, own = { 0 };
+		const struct pod *p = pod(&a, cases[i].spec);
+
+		p->spec->ephemeralContainers.at = &looks;
+		p->spec->ephemeralContainers.n = 1;
+		pod_limits(&s, p, &p->spec->containers.at[0], &args);
+		assert_string_equal(pod_qos(p->spec), cases[i].qos);
+		assert_int_equal(args.oomScoreAdj, cases[i].score);
+		/* it goes with the pod's class, too */
+		pod_limits(&s, p, &looks, &own);
+		assert_int_equal(own.oomScoreAdj, i == 0 ? -997 : i == 1 ? 999 : 1000);
+	}
 	arena_free(&a);
 }
 
@@ -169,6 +204,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(scores_are_the_kubelets),
 		cmocka_unit_test(a_sidecar_does_not_go_before_whom_it_serves),
+		cmocka_unit_test(who_looks_into_a_pod_changes_no_class),
 		cmocka_unit_test(memory_is_slowed_down_before_the_limit),
 		cmocka_unit_test(what_can_change_while_it_runs),
 		cmocka_unit_test(a_resize_is_asked_for_until_the_host_has_it),

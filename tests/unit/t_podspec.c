@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -331,7 +332,7 @@ capabilities_beyond_the_defaults_need_the_operators_word(void **state)
 }
 
 static void
-capabilities_add_up_as_docker_reads_them(void **state)
+capabilities_add_up_as_containerd_reads_them(void **state)
 {
 	uint64_t caps;
 	struct error *e = NULL;
@@ -346,6 +347,15 @@ capabilities_add_up_as_docker_reads_them(void **state)
 	assert_int_equal(
 	    rtcaps_parse(LIST("ALL"), LIST("NET_RAW"), 0x1ffffffffffULL, &caps, NULL), 0);
 	assert_true(caps == (0x1ffffffffffULL & ~(1ULL << 13)));
+	assert_int_equal(rtcaps_parse(LIST("ALL"), LIST("ALL"), ~0ULL, &caps, NULL), 0);
+	assert_true(caps == 0);
+	assert_int_equal(rtcaps_parse(LIST("ALL", "NET_RAW"), LIST("ALL"), ~0ULL, &caps, NULL),
+			 0);
+	assert_true(caps == 1ULL << 13);
+	assert_int_equal(
+	    rtcaps_parse(LIST("CHOWN", "NET_RAW"), LIST("ALL", "CHOWN"), ~0ULL, &caps, NULL),
+	    0);
+	assert_true(caps == 1ULL << 13);
 	assert_int_equal(rtcaps_parse(LIST("SYS_ADMIN"), NULL, 0xa80425fb, &caps, NULL), 0);
 	assert_true(caps == 0xa80425fb); /* what we lack we cannot give */
 	assert_int_equal(rtcaps_parse(LIST("NONSENSE"), NULL, ~0ULL, &caps, &e), -1);
@@ -439,6 +449,47 @@ volume_flags(const struct buf *b, const char *path)
 	}
 	fail_msg("nothing is mounted at %s", path);
 	return 0;
+}
+
+/* On a kernel of either kind a private key stays one, but for a group that is asked for. */
+static void
+modes_are_what_the_volume_says(void **state)
+{
+	static const struct {
+		bool maps;
+		int64_t group;
+		mode_t mode;
+		uid_t uid;
+		gid_t gid;
+	} rows[] = { { true, -1, 0400, 0, 0 },
+		     { false, -1, 0400, 70000, 70000 },
+		     { true, 5, 0440, 0, 5 },
+		     { false, 5, 0440, 70000, 70005 } };
+	static const struct rt_volume v = { "conf", RT_FILES, 0, files, 1 };
+	struct rt_container c = container();
+	struct rt_pod p = pod(&c);
+	char dir[64] = "/tmp/t_podspec.XXXXXX", path[256];
+
+	(void)state;
+	p.user_base = 70000;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "mkdir -p %s/pods/%s/volumes/conf", dir, p.uid);
+	assert_int_equal(system(path), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct rt rt = { .cfg = { .run_dir = dir },
+				 .users = { .tmpfs = rows[i].maps } };
+		struct stat st;
+
+		p.fs_group = rows[i].group;
+		assert_int_equal(volume_put(&rt, &p, &v, NULL), 0);
+		snprintf(path, sizeof(path), "%s/pods/%s/volumes/conf/a", dir, p.uid);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 07777, rows[i].mode);
+		assert_int_equal(st.st_uid, rows[i].uid);
+		assert_int_equal(st.st_gid, rows[i].gid);
+	}
+	snprintf(path, sizeof(path), "rm -rf %s", dir);
+	assert_int_equal(system(path), 0);
 }
 
 /* Linux before 6.3 maps no ids on a tmpfs: what is on it is the pod's own from the start. */
@@ -563,9 +614,10 @@ main(void)
 		cmocka_unit_test(a_spec_cut_anywhere_is_refused),
 		cmocka_unit_test(a_spec_with_a_flipped_byte_is_read_or_refused),
 		cmocka_unit_test(what_could_leave_its_place_is_refused),
-		cmocka_unit_test(capabilities_add_up_as_docker_reads_them),
+		cmocka_unit_test(capabilities_add_up_as_containerd_reads_them),
 		cmocka_unit_test(capabilities_beyond_the_defaults_need_the_operators_word),
 		cmocka_unit_test(the_host_is_left_before_the_user_is_looked_for),
+		cmocka_unit_test(modes_are_what_the_volume_says),
 		cmocka_unit_test(where_tmpfs_cannot_be_mapped_it_belongs_to_the_pods_ids),
 		cmocka_unit_test(the_filter_comes_last_unless_privileges_may_grow),
 		cmocka_unit_test(a_stop_signal_has_a_name_or_a_number),

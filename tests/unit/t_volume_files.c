@@ -116,6 +116,38 @@ a_projected_volume_waits_for_what_is_not_optional(void **state)
 	assert_non_null(strstr(pass(k), "references non-existent config key: a"));
 }
 
+/* Scratch space in its place would take what is written there with the pod. */
+static void
+no_volume_that_kedge_has_not_becomes_scratch_space(void **state)
+{
+	struct kit *k = *state;
+	int seen = 0;
+
+	for (const struct field *f = volume_kind()->fields; f->name; f++) {
+		char *text, *why;
+
+		if (!f->inert)
+			continue;
+		xasprintf(&text, "%s: {%s}", f->name,
+			  f->type == T_ANY ? "a: b" : "server: s, path: /p");
+		assert_null(started(k, text));
+		xasprintf(&why,
+			  "FailedMount: MountVolume.SetUp failed for volume \"v\" : kedge has "
+			  "no volumes of type %s\n",
+			  f->name);
+		assert_non_null(strstr(kit_text(k), why));
+		free(text);
+		free(why);
+		kit_drop(k, RES_pod, "default", "web");
+		seen++;
+	}
+	assert_true(seen > 20);
+	assert_null(started(k, "projected: {sources: [{clusterTrustBundle: {path: a}}]}"));
+	assert_non_null(strstr(kit_text(k), "no volumes of type clusterTrustBundle"));
+	kit_drop(k, RES_pod, "default", "web");
+	assert_string_equal(started(k, "emptyDir: {}")->volumes.at[0].type, "empty");
+}
+
 static void
 changed_labels_are_sent_and_a_changed_status_is_not(void **state)
 {
@@ -145,6 +177,7 @@ main(void)
 		T(a_pod_reads_its_own_fields_as_files),
 		T(a_projected_volume_holds_what_all_its_sources_hold),
 		T(a_projected_volume_waits_for_what_is_not_optional),
+		T(no_volume_that_kedge_has_not_becomes_scratch_space),
 		T(nobody_s_modes_and_root_s_group_are_values),
 		T(changed_labels_are_sent_and_a_changed_status_is_not),
 	};

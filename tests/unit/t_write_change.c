@@ -210,6 +210,25 @@ tolerations_are_only_added(void **state)
 	      "on can not be modified except its tolerationSeconds");
 }
 
+static void
+gates_are_only_taken_away(void **state)
+{
+	(void)state;
+	check(RES_pod, POD ", schedulingGates: [{name: e.org/a}, {name: e.org/b}]",
+	      POD ", schedulingGates: [{name: e.org/b}]",
+	      "{'containers':[{'name':'c','image':'a','resources':{},"
+	      "'terminationMessagePath':'/dev/termination-log',"
+	      "'terminationMessagePolicy':'File','imagePullPolicy':'Always'}],"
+	      "'restartPolicy':'Always','terminationGracePeriodSeconds':30,"
+	      "'dnsPolicy':'ClusterFirst','securityContext':{},"
+	      "'schedulerName':'default-scheduler','enableServiceLinks':true,"
+	      "'schedulingGates':[{'name':'e.org/b'}]}");
+	check(RES_pod, POD ", schedulingGates: [{name: e.org/a}]",
+	      POD ", schedulingGates: [{name: e.org/b}]",
+	      "Pod 'x' is invalid: spec.schedulingGates[e.org/b]: Forbidden: only "
+	      "deletion is allowed, but found new scheduling gate 'e.org/b'");
+}
+
 /* The cause that a client is told, beside the words. */
 static void
 what_may_not_be_changed_is_forbidden(void **state)
@@ -333,6 +352,7 @@ main(void)
 		cmocka_unit_test(what_is_new_is_not_taken_for_a_leftover),
 		cmocka_unit_test(allocated_values_stay_by_the_name_of_the_port),
 		cmocka_unit_test(tolerations_are_only_added),
+		cmocka_unit_test(gates_are_only_taken_away),
 		cmocka_unit_test(what_may_not_be_changed_is_forbidden),
 		cmocka_unit_test(a_deadline_is_only_shortened),
 		cmocka_unit_test(images_change_and_containers_do_not),

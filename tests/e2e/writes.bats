@@ -190,6 +190,12 @@ NS=/api/v1/namespaces/default
 	send PATCH $at '[{"op":"add","path":"/spec/ephemeralContainers/-","value":{"name":"e"}}]' $JSON_PATCH
 	answered 422 'spec.ephemeralContainers[4].image: Required value'
 	[ "$(of '.details.causes[0] | "\(.reason) \(.field)"')" = "FieldValueRequired spec.ephemeralContainers[4].image" ]
+	send PATCH "$at?fieldManager=me" '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"eph"},"spec":{"nodeName":"x","ephemeralContainers":['"$(one f)"']}}' $APPLY
+	answered 200
+	[ "$(names)" = "c b a d f" ]
+	[ "$(of '.metadata.managedFields[] | select(.manager == "me") | "\(.operation) \(.subresource) \(.fieldsV1["f:spec"] | keys[0])"')" = "Apply ephemeralcontainers f:ephemeralContainers" ]
+	send PATCH "$at?fieldManager=me" '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"eph"},"spec":{"ephemeralContainers":[]}}' $APPLY
+	answered 422 'existing ephemeral containers \"f\" may not be removed'
 	send PUT $NS/pods/none/ephemeralcontainers "$was"
 	answered 404 'pods \"none\" not found'
 	k delete pod eph

@@ -77,6 +77,14 @@ NS=/api/v1/namespaces/default
 	answered 404
 	send DELETE /apis/apps/v1/namespaces/default/deployments/d/status ''
 	answered 405
+	# that of a kind of which nothing is taken, and which has none yet
+	k create quota q --hard=pods=3
+	send GET $NS/resourcequotas/q/status ''
+	was=$output
+	send PUT $NS/resourcequotas/q/status "$(jq 'del(.metadata.resourceVersion) | .status.used.pods = "99"' <<<"$was")"
+	answered 200
+	[ "$(of .status.used.pods)" != 99 ]
+	k delete quota q
 	# by apply: what is not stated any more goes
 	apply() { send PATCH '/apis/apps/v1/namespaces/default/deployments/d/status?fieldManager=me' '{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"d"},"spec":{"replicas":9},"status":{"conditions":['"$1"']}}' $APPLY; }
 	apply '{"type":"Seen","status":"True"},{"type":"Known","status":"False"}'

@@ -2,6 +2,7 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/fieldset.h"
 #include "../reconcile/managed.h"
+#include "../reconcile/patch_tree.h"
 #include "api_rbac.h"
 #include "api_write.h"
 #include <string.h>
@@ -59,6 +60,28 @@ answer_conflict(struct api_edit *ed, const struct complaints *cs)
 	call_json(ed->call, 409, &b);
 }
 
+/* Without what is nothing to the subresource: nobody comes to own that. */
+static struct tree *
+stripped(struct api_edit *ed, struct tree *t)
+{
+	struct arena *a = &ed->call->arena;
+	const struct tree *list = tree_get(tree_get(t, "spec"), "ephemeralContainers");
+	struct members top, spec;
+
+	if (ed->write.status)
+		return write_status_strip(ed->call->res, t, a);
+	if (strcmp(ed->sub, "ephemeralcontainers") != 0)
+		return t;
+	members_open(&spec, a);
+	if (list)
+		members_put(&spec, "ephemeralContainers", list);
+	members_open(&top, a);
+	members_add_all(&top, t);
+	members_put(&top, "spec", members_close(&spec, N_MAP));
+	members_del(&top, "status");
+	return members_close(&top, N_MAP);
+}
+
 /* NULL was answered. */
 static struct tree *
 read_applied(struct api_edit *ed)
@@ -77,8 +100,7 @@ read_applied(struct api_edit *ed)
 		call_refuse(c, WHY_BAD_REQUEST, "metadata.managedFields must be nil");
 		return NULL;
 	}
-	if (ed->write.status)
-		t = write_status_strip(c->res, t, &c->arena);
+	t = stripped(ed, t);
 	why = fieldset_objection(c->res->schema, t, &c->arena);
 	if (!why)
 		return t;
@@ -106,11 +128,10 @@ is_upgrade(const struct api_edit *ed, const struct object *live, const struct tr
 	return fieldset_empty(fieldset_minus(disputed, stated, a));
 }
 
-void
-apply_patch(struct api_edit *ed)
+const struct tree *
+apply_merged(struct api_edit *ed, const struct object *live)
 {
 	struct call *c = ed->call;
-	const struct object *live = store_find(c->api->store, c->res->id, c->ns, c->name);
 	struct managed_by by = { c->res, ed->manager, ed->snap.now, ed->sub };
 	struct tree *applied = read_applied(ed);
 	struct managed_apply *result = arena_alloc(&c->arena, sizeof *result);
@@ -119,10 +140,10 @@ apply_patch(struct api_edit *ed)
 
 	if (applied && !live && *ed->sub) {
 		edit_refuse_missing(c); /* what hangs below an object makes none */
-		return;
+		return NULL;
 	}
 	if (!applied || (!live && (!edit_allowed(c, true) || !access_also(c, "create"))))
-		return;
+		return NULL;
 	managed = live ? live->metadata->managedFields : NULL;
 	is = live ? object_tree(live, &c->arena) : NULL;
 	managed_apply(&by, managed, is, applied, call_flag(c, "force"), result, &c->arena);
@@ -130,9 +151,21 @@ apply_patch(struct api_edit *ed)
 		managed_apply(&by, managed, is, applied, true, result, &c->arena);
 	if (result->conflicts.errors) {
 		answer_conflict(ed, &result->conflicts);
-		return;
+		return NULL;
 	}
-	ed->write.live = live;
 	ed->applied = result;
-	edit_put(ed, result->merged, live ? 200 : 201);
+	return result->merged;
+}
+
+void
+apply_patch(struct api_edit *ed)
+{
+	struct call *c = ed->call;
+	const struct object *live = store_find(c->api->store, c->res->id, c->ns, c->name);
+	const struct tree *merged = apply_merged(ed, live);
+
+	if (!merged)
+		return;
+	ed->write.live = live;
+	edit_put(ed, merged, live ? 200 : 201);
 }

@@ -5,6 +5,7 @@
  * already can neither be changed nor removed.
  */
 #include "../reconcile/base/cleanup.h"
+#include "../reconcile/managed.h"
 #include "../reconcile/pod_parts.h"
 #include "../reconcile/pod_security.h"
 #include "api_write.h"
@@ -198,6 +199,8 @@ put_list(struct api_edit *ed, const struct pod *live, const struct tree *body)
 	if (!take_list(ed, live, pod, tree_get(tree_get(body, "spec"), "ephemeralContainers")))
 		return;
 	ed->write.obj = (struct object *)pod;
+	if (ed->applied)
+		pod->metadata->managedFields = ed->applied->managed;
 	if (schema_equal(pod_kind(), live, pod)) {
 		edit_answer(ed, 200, (const struct object *)live);
 		return;
@@ -220,8 +223,8 @@ void
 debug_write(struct call *c)
 {
 	const struct object *o = store_find(c->api->store, RES_pod, c->ns, c->name);
+	const struct tree *body;
 	struct api_edit ed;
-	struct tree *body;
 
 	if (!edit_open(&ed, c))
 		return;
@@ -231,9 +234,9 @@ debug_write(struct call *c)
 	}
 	ed.sub = "ephemeralcontainers";
 	ed.write.live = o;
-	body = !strcmp(http_method(c->req), "PUT")
-		   ? body_read(&ed)
-		   : body_patched(&ed, object_tree(o, &c->arena));
+	body = !strcmp(http_method(c->req), "PUT") ? body_read(&ed)
+	       : body_media(c) == MEDIA_APPLY      ? apply_merged(&ed, o)
+					      : body_patched(&ed, object_tree(o, &c->arena));
 	if (body)
 		put_list(&ed, (const struct pod *)o, body);
 }

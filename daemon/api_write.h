@@ -61,6 +61,9 @@ void back_delete(struct api_edit *, const struct object *);
 
 /* api_apply.c: a PATCH of application/apply-patch+yaml. */
 void apply_patch(struct api_edit *);
+/* `live` (or NULL) with what the body applies, and ed->applied; NULL: it was refused, which has
+ * been answered. */
+const struct tree *apply_merged(struct api_edit *, const struct object *live);
 
 /* api_write_body.c: NULL: it was refused, which has been answered. */
 enum api_media body_media(const struct call *);

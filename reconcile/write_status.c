@@ -228,5 +228,6 @@ write_status_taken(struct write *w, const void *was, void *sent)
 		take_conditions(said, conditions_at(w->res, is), w->res, w->a);
 	if (w->res->id == RES_service)
 		take_balancer(w, sent, is);
-	return is;
+	/* What has none yet, and is told nothing, has none. */
+	return was || !schema_equal(k, is, arena_zalloc(w->a, k->size)) ? is : NULL;
 }

@@ -77,6 +77,14 @@ NS=/api/v1/namespaces/default
 	answered 404
 	send DELETE /apis/apps/v1/namespaces/default/deployments/d/status ''
 	answered 405
+	# that of a kind of which nothing is taken, and which has none yet
+	k create quota q --hard=pods=3
+	send GET $NS/resourcequotas/q/status ''
+	was=$output
+	send PUT $NS/resourcequotas/q/status "$(jq 'del(.metadata.resourceVersion) | .status.used.pods = "99"' <<<"$was")"
+	answered 200
+	[ "$(of .status.used.pods)" != 99 ]
+	k delete quota q
 	# by apply: what is not stated any more goes
 	apply() { send PATCH '/apis/apps/v1/namespaces/default/deployments/d/status?fieldManager=me' '{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"d"},"spec":{"replicas":9},"status":{"conditions":['"$1"']}}' $APPLY; }
 	apply '{"type":"Seen","status":"True"},{"type":"Known","status":"False"}'
@@ -190,6 +198,12 @@ NS=/api/v1/namespaces/default
 	send PATCH $at '[{"op":"add","path":"/spec/ephemeralContainers/-","value":{"name":"e"}}]' $JSON_PATCH
 	answered 422 'spec.ephemeralContainers[4].image: Required value'
 	[ "$(of '.details.causes[0] | "\(.reason) \(.field)"')" = "FieldValueRequired spec.ephemeralContainers[4].image" ]
+	send PATCH "$at?fieldManager=me" '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"eph"},"spec":{"nodeName":"x","ephemeralContainers":['"$(one f)"']}}' $APPLY
+	answered 200
+	[ "$(names)" = "c b a d f" ]
+	[ "$(of '.metadata.managedFields[] | select(.manager == "me") | "\(.operation) \(.subresource) \(.fieldsV1["f:spec"] | keys[0])"')" = "Apply ephemeralcontainers f:ephemeralContainers" ]
+	send PATCH "$at?fieldManager=me" '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"eph"},"spec":{"ephemeralContainers":[]}}' $APPLY
+	answered 422 'existing ephemeral containers \"f\" may not be removed'
 	send PUT $NS/pods/none/ephemeralcontainers "$was"
 	answered 404 'pods \"none\" not found'
 	k delete pod eph

@@ -19,6 +19,7 @@ runs(struct kit *k)
 	p->at[0].cpuMilli = c->cpuMilli;
 	p->at[0].cpuShares = c->cpuShares;
 	p->at[0].memory = c->memory;
+	p->at[0].memoryMin = c->memoryMin;
 	pass(k);
 	assert_string_equal(pass(k), "");
 	return p;
@@ -73,6 +74,7 @@ what_others_have_is_waited_for(void **state)
 	pass(k);
 	assert_true(strstr(kit_text(k), "resize") != NULL); /* there is room for both */
 	p->at[0].cpuShares = 600 * 1024 / 1000;
+	p->at[0].memoryMin = INT64_C(2) << 30;
 	pass(k);
 	pod(k, "third", ", nodeName: node", ", resources: {requests: {cpu: 1}}");
 	asks_for(k, "cpu", "1");

@@ -530,7 +530,7 @@ ssa() { k apply --server-side "$@" -f -; }
 		k scale deploy s --replicas=2 || return 1
 		run ssa <<<"$(talk s 3)"
 		[ "$status" != 0 ] || return 1
-		matches 'Apply failed with 1 conflict: conflict with "kubectl(\.1\.[0-9]+)?" using apps/v1 at .*: \.spec\.replicas' || return 1
+		matches 'Apply failed with 1 conflict: conflict with "kubectl(\.1\.[0-9]+)?" with subresource "scale" using apps/v1 at .*: \.spec\.replicas' || return 1
 		[ "$(k get deploy s -o 'jsonpath={.spec.replicas}')" = 2 ] || return 1
 		talk s 3 | ssa --force-conflicts || return 1
 		[ "$(k get deploy s -o 'jsonpath={.spec.replicas}')" = 3 ] || return 1

@@ -58,6 +58,25 @@ unchanged() {
 	refused 'a\.yaml:4:[0-9]+: '
 }
 
+@test "a Secret that is wrong is refused without a word of what it holds" {
+	printf 'apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData:\n  pin: 4711473\n  on: true\n' >"$W/clone/s.yaml"
+	printf 'apiVersion: v1\nkind: Secret\nmetadata: {name: t}\nstringData: hunter2hunter\n' >"$W/clone/t.yaml"
+	printf 'apiVersion: v1\nkind: Secret\nmetadata: {name: u}\ndata: {k: opensesame!}\n' >"$W/clone/u.yaml"
+	printf '{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "v"},\n "stringData": {"k": "shibboleth" "x"}}' >"$W/clone/v.json"
+	printf 'apiVersion: v1\nkind: Secret\nmetadata: {name: w}\nstringData: {k: swordfish1\n' >"$W/clone/w.yaml"
+	refused 's\.yaml:5:8: .*stringData\[pin\]: must be a string, not a number: put it in quotes$' \
+		's\.yaml:6:7: .*must be a string, not a boolean: put it in quotes$' \
+		't\.yaml:4:13: .*must be an object \(key: value\), not a string$' \
+		'u\.yaml:4:11: .*illegal base64 data' 'v\.json:2:[0-9]+: ' 'w\.yaml:[0-9]+:'
+	kedge get revisions -o yaml >"$W/told"
+	kedge events -A >>"$W/told"
+	kedge history >>"$W/told"
+	cat "$W/kedged.log" "$W/said" "$W/status" >>"$W/told"
+	run grep -E '4711473|hunter2|opensesame|shibboleth|swordfish' "$W/told"
+	echo "$output"
+	[ "$status" = 1 ]
+}
+
 @test "a tab where none may be, an unclosed string, a stray bracket are refused with their place" {
 	printf 'apiVersion: v1\nkind: ConfigMap\nmetadata:\n\tname: a\n' >"$W/clone/a.yaml"
 	printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: "b}\n' >"$W/clone/b.yaml"
@@ -294,23 +313,4 @@ unchanged() {
 	g push -q
 	none() { [ "$(timeout 10 kedge get pods -l app=many -o json | jq '.items | length')" = 0 ]; }
 	wait_for 30 "the revert is applied" none
-}
-
-@test "a Secret that is wrong is refused without a word of what it holds" {
-	printf 'apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData:\n  pin: 4711473\n  on: true\n' >"$W/clone/s.yaml"
-	printf 'apiVersion: v1\nkind: Secret\nmetadata: {name: t}\nstringData: hunter2hunter\n' >"$W/clone/t.yaml"
-	printf 'apiVersion: v1\nkind: Secret\nmetadata: {name: u}\ndata: {k: opensesame!}\n' >"$W/clone/u.yaml"
-	printf '{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "v"},\n "stringData": {"k": "shibboleth" "x"}}' >"$W/clone/v.json"
-	printf 'apiVersion: v1\nkind: Secret\nmetadata: {name: w}\nstringData: {k: swordfish1\n' >"$W/clone/w.yaml"
-	refused 's\.yaml:5:8: .*stringData\[pin\]: must be a string, not a number: put it in quotes$' \
-		's\.yaml:6:7: .*must be a string, not a boolean: put it in quotes$' \
-		't\.yaml:4:13: .*must be an object \(key: value\), not a string$' \
-		'u\.yaml:4:11: .*illegal base64 data' 'v\.json:2:[0-9]+: ' 'w\.yaml:[0-9]+:'
-	kedge get revisions -o yaml >"$W/told"
-	kedge events -A >>"$W/told"
-	kedge history >>"$W/told"
-	cat "$W/kedged.log" "$W/said" "$W/status" >>"$W/told"
-	run grep -E '4711473|hunter2|opensesame|shibboleth|swordfish' "$W/told"
-	echo "$output"
-	[ "$status" = 1 ]
 }

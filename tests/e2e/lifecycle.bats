@@ -204,7 +204,8 @@ os: {name: linux}' MORE='lifecycle: {stopSignal: SIGUSR1}' \
 	wait_for 10 "its time is over" phase_is late Failed
 	is late .status.reason DeadlineExceeded
 	is late .status.message "Pod was active on the node longer than the specified deadline"
-	kedge get pod late --no-headers | grep -q DeadlineExceeded
+	# the reason of its container is shown instead, once that has ended
+	kedge get pod late --no-headers | grep -qE ' (DeadlineExceeded|Error) '
 	nothing_runs() { ! pgrep -f '^/bin/sleep 4321' >/dev/null; }
 	wait_for 10 "nothing of it runs" nothing_runs
 	told late '^Normal DeadlineExceeded '

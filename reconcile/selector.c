@@ -25,45 +25,38 @@ selector_map_matches(const struct pairs *selector, const struct pairs *labels)
 
 /* x>1, x<5: what is no number is neither. */
 static bool
-compares(const struct label_selector_requirement *r, const char *value)
+compares(bool greater, const char *value, const char *than)
 {
-	int64_t is = text_int(value, NO_NUMBER), bound = text_int(r->values.at[0], NO_NUMBER);
+	int64_t is = text_int(value, NO_NUMBER), bound = text_int(than, NO_NUMBER);
 
-	return is != NO_NUMBER && (*r->operator== 'G' ? is > bound : is<bound);
+	return is != NO_NUMBER && bound != NO_NUMBER && (greater ? is > bound : is < bound);
+}
+
+/* Of labels and of nodes alike; `value` is NULL where there is none. */
+static bool
+is_met(const struct strs *values, const char *value, const char *op)
+{
+	if (!strcmp(op, "In"))
+		return value && strs_has(values, value);
+	if (!strcmp(op, "NotIn"))
+		return !value || !strs_has(values, value);
+	if (!strcmp(op, "Exists"))
+		return value;
+	if (!strcmp(op, "DoesNotExist"))
+		return !value;
+	return value && values->n == 1 && compares(!strcmp(op, "Gt"), value, values->at[0]);
 }
 
 static bool
 requirement_met(const struct label_selector_requirement *r, const struct pairs *labels)
 {
-	const char *value = pairs_get(labels, r->key);
-
-	if (!strcmp(r->operator, "In"))
-		return value && strs_has(&r->values, value);
-	if (!strcmp(r->operator, "NotIn"))
-		return !value || !strs_has(&r->values, value);
-	if (!strcmp(r->operator, "Gt") || !strcmp(r->operator, "Lt"))
-		return value && compares(r, value);
-	return !strcmp(r->operator, "Exists") ? !!value : !value;
+	return is_met(&r->values, pairs_get(labels, r->key), r->operator);
 }
 
 static bool
 node_requirement_met(const struct node_selector_requirement *r, const struct pairs *labels)
 {
-	const char *value = pairs_get(labels, r->key);
-
-	if (!strcmp(r->operator, "In"))
-		return value && strs_has(&r->values, value);
-	if (!strcmp(r->operator, "NotIn"))
-		return !value || !strs_has(&r->values, value);
-	if (!strcmp(r->operator, "Exists"))
-		return value;
-	if (!strcmp(r->operator, "DoesNotExist"))
-		return !value;
-	if (!value || r->values.n != 1)
-		return false;
-	return !strcmp(r->operator, "Gt")
-		   ? strtoll(value, NULL, 10) > strtoll(r->values.at[0], NULL, 10)
-		   : strtoll(value, NULL, 10) < strtoll(r->values.at[0], NULL, 10);
+	return is_met(&r->values, pairs_get(labels, r->key), r->operator);
 }
 
 bool

@@ -127,6 +127,9 @@ required_node_affinity_is_required(void **state)
 		  true },
 		{ MUST("{matchExpressions: [{key: disk, operator: Exists}]}"), false },
 		{ MUST("{matchExpressions: [{key: disk, operator: DoesNotExist}]}"), true },
+		/* a name is no number, and so neither more nor less than one */
+		{ MUST("{matchExpressions: [{" NAME "operator: Lt, values: ['5']}]}"), false },
+		{ MUST("{matchExpressions: [{" NAME "operator: Gt, values: ['-5']}]}"), false },
 		{ MUST("{matchFields: [{key: metadata.name, operator: In, values: [node]}]}"),
 		  true },
 		{ MUST("{matchFields: [{key: metadata.name, operator: In, values: [b]}]}"),

@@ -380,6 +380,20 @@ is_ours(pid_t pid)
 	return pid == getpid();
 }
 
+/* The text of a /proc/PID/stat: it ends, or waits to be reaped.  From do_exit() on a version 1
+ * tree shows "/" for it, whatever groups it was in (proc_cgroup_show(), PF_EXITING). */
+static bool
+ends(const char *stat)
+{
+	const char *end = strrchr(stat, ')');
+	unsigned flags = 0;
+	char run = 'Z';
+
+	if (end)
+		sscanf(end, ") %c %*d %*d %*d %*d %*d %u", &run, &flags);
+	return run == 'Z' || run == 'X' || flags & 0x4;
+}
+
 /* Every kedge-init of ours is in groups of ours in every tree that has a controller. */
 static size_t
 inits_outside(void)
@@ -392,13 +406,12 @@ inits_outside(void)
 		char path[300];
 		struct buf stat, groups;
 
-		snprintf(path, sizeof path, "/proc/%s/stat", x->d_name);
-		stat = kit_file(path);
 		snprintf(path, sizeof path, "/proc/%s/cgroup", x->d_name);
 		groups = kit_file(path);
-		/* one that waits to be reaped is in no group any more */
-		if (stat.len && strstr(buf_text(&stat), "(kedge-init)") &&
-		    !strstr(buf_text(&stat), "(kedge-init) Z") && is_ours(atoi(x->d_name))) {
+		snprintf(path, sizeof path, "/proc/%s/stat", x->d_name);
+		stat = kit_file(path); /* after its groups, for it may end in between */
+		if (strstr(buf_text(&stat), "(kedge-init)") && !ends(buf_text(&stat)) &&
+		    is_ours(atoi(x->d_name))) {
 			static const char *const trees[] = { ":cpu,",
 							     ":cpu:", ":memory:", ":pids:" };
 

@@ -566,7 +566,8 @@ second_service() { # its address, once it is in the store
 	[ "$(ls "/proc/$KEDGED/fd" | wc -l)" -lt 40 ]
 	# a sanitizer keeps what was freed
 	grep -q __asan_init "$B/kedged" || [ "$(awk '/^VmRSS/ {print $2}' "/proc/$KEDGED/status")" -lt 150000 ]
-	[ "$(pgrep -P "$KEDGED" | wc -l)" = 1 ] # the brain, and no other of its brains
+	# the brain, and no other of its brains; the DNS server is tried again beside it
+	[ "$(pgrep -f -P "$KEDGED" -- --role=brain | wc -l)" = 1 ]
 	logged "more demands of the brain were refused"
 	[ "$(wc -c <"$W/kedged.log")" -lt 200000 ]
 	# nothing was made

@@ -185,6 +185,9 @@ spread_chain(struct one *o, char kind, bool mine)
 		buf_addf(&o->c->body, "%s %zu : goto e-%016jx", i ? "," : "", i,
 			 endpoint_hash(o, mine ? o->mine[i] : i));
 	line(o, " }");
+	/* a set of a rule that goes is empty for whoever came by that rule, see shape_rules()
+	 */
+	line(o, "r %s goto e-%016jx", name, endpoint_hash(o, mine ? o->mine[0] : 0));
 }
 
 static void
@@ -377,13 +380,27 @@ shapes_find(struct nft_text *t, const char *at)
 	}
 }
 
+/* To one of the first `of` slots. */
+static void
+dnat(const struct rules_net *net, const char *name, size_t of, struct buf *b)
+{
+	bool mine = *name == 'k';
+	const struct words *w = &all_words[net->v6];
+	const struct slots *in = slots_kind(name[mine]);
+
+	buf_addf(b, "add rule%s%s dnat to %s%smeta l4proto . th dport . numgen random mod %zu",
+		 w->in, name, in->port ? "" : w->ip, in->port ? "" : " daddr . ", of);
+	if (mine)
+		buf_addf(b, " offset %d", LOCAL_AT);
+	buf_addf(b, " map @%s\n", in->map);
+}
+
 static void
 shape_rules(const struct rules_net *net, const char *name, struct buf *b)
 {
 	const struct words *w = &all_words[net->v6];
 	bool shared = name[1] == '-';
 	char plain = shared ? *name : name[1], ip[ADDR_TEXT];
-	const struct slots *in = slots_kind(plain);
 	size_t n = 0, local = 0;
 
 	sscanf(strchr(name, '-') + 1, "%zu-%zu", &n, &local);
@@ -400,15 +417,13 @@ shape_rules(const struct rules_net *net, const char *name, struct buf *b)
 		if (local)
 			buf_addf(b, "add rule%s%s goto k%c-%zu\n", w->in, name, plain, local);
 	}
-	if (shared || *name == 'k')
-		buf_addf(b,
-			 "add rule%s%s dnat to %s%smeta l4proto . th dport . numgen random "
-			 "mod %zu",
-			 w->in, name, in->port ? "" : w->ip, in->port ? "" : " daddr . ", n);
-	if (*name == 'k')
-		buf_addf(b, " offset %d", LOCAL_AT);
-	if (shared || *name == 'k')
-		buf_addf(b, " map @%s\n", in->map);
+	if (!shared && *name != 'k')
+		return;
+	dnat(net, name, n, b);
+	/* A packet that came here by the generation before may ask for a slot that has just
+	 * gone, for a lookup goes by the generation of its own moment (nft_set_elem_active());
+	 * the first slot goes last. */
+	dnat(net, name, 1, b);
 }
 
 static void
@@ -655,8 +670,11 @@ base_chains(const struct rules_net *net, struct buf *to)
 	char ip[ADDR_TEXT];
 
 	buf_addf(to, "add chain%sd\n", w->in);
-	buf_addf(to, "add rule%sd %s daddr . meta l4proto . th dport vmap @addr\n", w->in,
-		 w->ip);
+	/* Before Linux 6.17 a look may find neither the entry that a commit takes away nor the
+	 * one it puts in that one's place ("restart set lookup on base_seq change"). */
+	for (int twice = 0; twice < 2; twice++)
+		buf_addf(to, "add rule%sd %s daddr . meta l4proto . th dport vmap @addr\n",
+			 w->in, w->ip);
 	buf_addf(to,
 		 "add rule%sd %s daddr != %s fib daddr type local meta l4proto . th dport "
 		 "vmap @port\n",

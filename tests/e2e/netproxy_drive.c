@@ -11,12 +11,18 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -209,13 +215,10 @@ do_drop(char **arg, struct error **e)
 }
 
 static int
-do_commit(char **arg, struct error **e)
+commit(struct error **e)
 {
-	double t = now_ms();
-	struct np_wrote w;
 	int more;
 
-	(void)arg;
 	if (np_commit(np, e) < 0)
 		return -1;
 	do {
@@ -225,7 +228,17 @@ do_commit(char **arg, struct error **e)
 			return fail(e, WHY_TIMEOUT, "no end after 60 s");
 		more = np_commit_end(np, e);
 	} while (more > 0);
-	if (more < 0)
+	return more;
+}
+
+static int
+do_commit(char **arg, struct error **e)
+{
+	double t = now_ms();
+	struct np_wrote w;
+
+	(void)arg;
+	if (commit(e) < 0)
 		return -1;
 	w = np_wrote(np);
 	printf("ok chains=%u rules=%u removed=%u whole=%d elements=%u ms=%.1f\n", w.chains,
@@ -350,7 +363,7 @@ listener(const char *netns, unsigned port, struct error **e)
 	close(home);
 	close(there);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	if (bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(fd, 64) < 0)
+	if (bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(fd, 4096) < 0)
 		return fail_sys(e, "listen");
 	return fd;
 }
@@ -460,6 +473,107 @@ do_spread(char **arg, struct error **e)
 	return 0;
 }
 
+/* Accepts whoever comes, for ever. */
+static _Noreturn void
+receive(struct pollfd *at, int n)
+{
+	for (;;)
+		for (int i = poll(at, n, -1) > 0 ? 0 : n; i < n; i++)
+			if (at[i].revents & POLLIN)
+				close(accept(at[i].fd, NULL, NULL));
+}
+
+/* Was a first packet lost, so that it had to be sent again? */
+static bool
+sent_again(int fd)
+{
+	struct tcp_info t = { 0 };
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &t, &(socklen_t){ sizeof t }) < 0 ||
+	       t.tcpi_total_retrans;
+}
+
+struct tally {
+	atomic_long connections, refused, lost;
+};
+
+static _Noreturn void
+connect_on(const char *ip, const char *port, struct tally *tally)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_port = htons(atoi(port)),
+				 .sin_addr.s_addr = htonl(ip_of(ip)) };
+	struct linger reset = { 1, 0 };
+
+	for (;;) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0)
+			tally->refused++;
+		else if (sent_again(fd))
+			tally->lost++;
+		tally->connections++;
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+		close(fd);
+	}
+}
+
+/* swap COUNT PORT VIP VPORT AFFINITY IP=NETNS... -- all endpoints listen all the time, and in
+ * every second commit one of them is left out, until COUNT connections were made: what became
+ * of them?  COUNT is below the number of a client's ports: a port that is used again may find
+ * an entry of conntrack that is about to go, and its first packet is lost. */
+static int
+do_swap(char **arg, struct error **e)
+{
+	struct np_endpoint all[16], at[16];
+	struct pollfd in[16];
+	struct np_service s = { .id = "default/web:http",
+				.vip = ip_of(arg[3]),
+				.proto = IPPROTO_TCP,
+				.port = atoi(arg[4]),
+				.affinity_s = atoi(arg[5]),
+				.endpoints = at };
+	struct tally *tally = mmap(NULL, sizeof *tally, PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pids[3] = { 0 };
+	int n = 0, rc = 0, commits = 0;
+
+	for (char **a = arg + 6; *a && n < 16; a++, n++) {
+		char *netns = strchr(*a, '=');
+
+		*netns++ = 0;
+		all[n] = (struct np_endpoint){ ip_of(*a), atoi(arg[2]), false };
+		in[n] = (struct pollfd){ listener(netns, atoi(arg[2]), e), POLLIN, 0 };
+		if (in[n].fd < 0)
+			return -1;
+	}
+	for (; tally->connections < atoi(arg[1]) && !rc; commits++) {
+		s.n = 0;
+		for (int k = 0; k < n; k++)
+			if (commits % 2 == 0 || k != commits / 2 % n)
+				at[s.n++] = all[k];
+		rc = np_set(np, &s, e) < 0 || commit(e) < 0 ? -1 : 0;
+		for (int p = 0; !commits && p < 3; p++)
+			if ((pids[p] = fork()) == 0) {
+				prctl(PR_SET_PDEATHSIG, SIGKILL);
+				if (p)
+					connect_on(arg[3], arg[4], tally);
+				receive(in, n);
+			}
+	}
+	for (int p = 0; p < 3 && pids[p] > 0; p++) {
+		kill(pids[p], SIGKILL);
+		waitpid(pids[p], NULL, 0);
+	}
+	for (int i = 0; i < n; i++)
+		close(in[i].fd);
+	if (!rc)
+		printf("ok %d commits, %ld connections, %ld refused, %ld lost\n", commits,
+		       tally->connections, tally->refused, tally->lost);
+	munmap(tally, sizeof *tally);
+	return rc;
+}
+
 static const struct {
 	const char *name;
 	int args;
@@ -470,7 +584,7 @@ static const struct {
 	{ "drop", 2, do_drop },     { "commit", 1, do_commit }, { "check", 1, do_check },
 	{ "flows", 2, do_flows },   { "flush", 2, do_flush },   { "nodeip", 1, do_nodeip },
 	{ "lacks", 1, do_lacks },   { "down", 1, do_down },     { "race", 7, do_race },
-	{ "spread", 6, do_spread }, { "trace", 5, do_trace },
+	{ "spread", 6, do_spread }, { "trace", 5, do_trace },   { "swap", 7, do_swap },
 };
 
 int

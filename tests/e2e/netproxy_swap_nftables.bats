@@ -1,0 +1,1 @@
+netproxy_swap.bats

@@ -1,8 +1,7 @@
 /* api_debug.c -- pods/NAME/ephemeralcontainers: one more container for a pod that runs.
  *
- * The one thing of a pod's spec that comes over the API and not from Git: it is for looking
- * into what runs, and ends with it.  Of what is sent only that list counts; what is in it
- * already can neither be changed nor removed.
+ * It is for looking into what runs, and ends with it.  Of what is sent only that list counts;
+ * what is in it already can neither be changed nor removed.
  */
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/managed.h"

@@ -5,6 +5,7 @@
  */
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/log.h"
+#include "../reconcile/base/transport.h"
 #include "brain_state.h"
 #include "loop.h"
 #include "probe.h"
@@ -352,9 +353,7 @@ rules_rest(struct brain *b, const struct rule_row *old, const struct rule_row *n
 			 addr_v6(ip) ? RESTING_6 : NULL);
 	if (was->nodePort && (!now || now->nodePort != was->nodePort))
 		rest_add(b, (uint32_t)was->nodePort,
-			 !strcmp(was->protocol, "UDP")    ? "UDP"
-			 : !strcmp(was->protocol, "SCTP") ? "SCTP"
-							  : "TCP");
+			 transports[transport_named(was->protocol)].name);
 }
 
 /* In force now, or (error) as it was before: then a later pass stages it again. */

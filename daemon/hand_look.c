@@ -4,6 +4,7 @@
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/ipv4.h"
+#include "../reconcile/base/transport.h"
 #include "config.h"
 #include "hand_spec.h"
 #include "hand_state.h"
@@ -15,20 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static const char *
-proto_word(uint8_t proto)
-{
-	return proto == IPPROTO_UDP ? "UDP" : proto == IPPROTO_SCTP ? "SCTP" : "TCP";
-}
-
-static uint8_t
-proto_of(const char *text)
-{
-	return !strcmp(text, "UDP")    ? IPPROTO_UDP
-	       : !strcmp(text, "SCTP") ? IPPROTO_SCTP
-				       : IPPROTO_TCP;
-}
 
 static void
 way_seen(const struct np_way *w, struct look_seen *seen, struct arena *a)
@@ -66,11 +53,12 @@ look_flows(struct hand *h, struct look_seen *seen, struct arena *a, struct error
 	seen->ends.at = arena_zalloc(a, (n + 1) * sizeof *seen->ends.at);
 	seen->ends.n = n;
 	for (size_t i = 0; i < n; i++)
-		seen->ends.at[i] = (struct end_seen){ .ip = addr_text(flows[i].at.ip, a),
-						      .port = flows[i].at.port,
-						      .protocol = proto_word(flows[i].proto),
-						      .flows = flows[i].n,
-						      .bytes = (int64_t)flows[i].bytes };
+		seen->ends.at[i] =
+		    (struct end_seen){ .ip = addr_text(flows[i].at.ip, a),
+				       .port = flows[i].at.port,
+				       .protocol = transport_numbered(flows[i].proto)->name,
+				       .flows = flows[i].n,
+				       .bytes = (int64_t)flows[i].bytes };
 	seen->counted = np_flow_bytes(h->np);
 	free(flows);
 	return 0;
@@ -245,6 +233,7 @@ hand_look(struct hand *h, const struct look_args *args, struct error **e)
 {
 	cleanup_arena struct arena a = { 0 };
 	struct look_seen seen = { .id = args->id, .generation = h->generation };
+	const struct transport *proto = &transports[transport_named(args->protocol)];
 	struct np_way way = { 0 };
 	addr from = 0, to = 0;
 
@@ -257,9 +246,9 @@ hand_look(struct hand *h, const struct look_args *args, struct error **e)
 		if ((args->from && *args->from && addr_parse(args->from, &from, e) < 0) ||
 		    addr_parse(args->to ? args->to : "", &to, e) < 0)
 			return -1;
-		np_trace(h->np, from, to, proto_of(args->protocol), (uint16_t)args->port, &way);
+		np_trace(h->np, from, to, proto->number, (uint16_t)args->port, &way);
 		way_seen(&way, &seen, &a);
-		if (proto_of(args->protocol) == IPPROTO_TCP)
+		if (proto->number == IPPROTO_TCP)
 			ends_listen(h, &way, &seen);
 	}
 	hand_send(h, "look_seen", look_seen_kind(), &seen, NULL, 0);

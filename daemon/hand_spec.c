@@ -5,6 +5,7 @@
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/ipv4.h"
+#include "../reconcile/base/transport.h"
 #include "config.h"
 #include "hand_etc.h"
 #include <netinet/in.h>
@@ -261,14 +262,6 @@ spec_entrances(const struct service_args *s, struct arena *a, struct np_service 
 		   : 0;
 }
 
-static uint8_t
-spec_protocol(const char *name)
-{
-	return !strcmp(name, "TCP")   ? IPPROTO_TCP
-	       : !strcmp(name, "UDP") ? IPPROTO_UDP
-				      : IPPROTO_SCTP;
-}
-
 int
 spec_service(const struct service_args *s, const char *id, struct arena *a,
 	     struct np_service *ret, struct error **e)
@@ -284,7 +277,7 @@ spec_service(const struct service_args *s, const char *id, struct arena *a,
 		.local_inside = s->localInside,
 		.endpoints = at,
 		.n = s->endpoints.n,
-		.proto = spec_protocol(s->protocol),
+		.proto = transports[transport_named(s->protocol)].number,
 	};
 
 	svc.v6 = addr_text_is_v6(s->ip);
@@ -336,9 +329,10 @@ spec_rule(const struct admit_rule *r, struct arena *a, struct np_rule *ret, stru
 		if (spec_block(&r->nets.at[i], a, &blocks[i], e) < 0)
 			return -1;
 	for (size_t i = 0; i < r->ports.n; i++)
-		ports[i] = (struct np_ports){ spec_protocol(r->ports.at[i].protocol),
-					      (uint16_t)r->ports.at[i].port,
-					      (uint16_t)r->ports.at[i].endPort };
+		ports[i] = (struct np_ports){
+			transports[transport_named(r->ports.at[i].protocol)].number,
+			(uint16_t)r->ports.at[i].port, (uint16_t)r->ports.at[i].endPort
+		};
 	*ret = (struct np_rule){ r->anyone, pods,  r->pods.n, blocks,
 				 r->nets.n, ports, r->ports.n };
 	return 0;

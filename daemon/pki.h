@@ -56,8 +56,6 @@ int pki_client(const struct pki *, const void *der, size_t n, int64_t now, struc
 	       struct user *ret, struct error **);
 /* Whose static token it is (valid as long as the pki); false: nobody's. */
 bool pki_static_token(const struct pki *, const char *token, struct user *ret);
-/* The first of the file that is for a user in system:masters; NULL: none. */
-const char *pki_admin_token(const struct pki *);
 
 /* pki_file.c: the whole file, beside and renamed, 0600. */
 int pki_file_write(const char *dir, const char *name, const void *bytes, size_t n,

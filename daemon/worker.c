@@ -1,7 +1,8 @@
 /* worker.c -- the life of a source's worker: wait, look, say.
  *
- * It ends when the brain closes the socket.  Nothing it is told comes from the
- * network, and nothing it says is believed.
+ * It ends when the brain closes the socket.  What it is told to
+ * write may come from any client of the API (write_file() holds that in), and nothing it says
+ * is believed.
  */
 #include "worker.h"
 #include "../reconcile/base/buf.h"

@@ -264,7 +264,7 @@ delta_trees(struct np *np, struct delta *d)
 {
 	const struct np_service **all = xcalloc(np->services.n, sizeof *all);
 	struct chains now = { 0 };
-	size_t n = 0;
+	size_t n = 0, trees;
 
 	for (struct map_slot *s = map_first(&np->services); s; s = map_next(&np->services, s)) {
 		const struct service *x = s->value;
@@ -272,7 +272,8 @@ delta_trees(struct np *np, struct delta *d)
 		if (!x->dropped)
 			all[n++] = &x->now;
 	}
-	bottom_up(now.at, rules_dispatch(&np->net, all, n, &now));
+	trees = rules_dispatch(&np->net, all, n, &now);
+	bottom_up(now.at, trees);
 	delta_add(np, d, &np->trees, &now);
 	free(all);
 	np->dispatch = false;

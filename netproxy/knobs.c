@@ -52,14 +52,15 @@ knob_set(const char *file, const char *value, struct error **e)
 }
 
 const struct link_knob link_knobs[LINK_KNOBS] = {
-	{ "ipv4/ip_forward", "1", "0", "KDG-FORWARD-WAS-0", false },
+	[KNOB_FORWARD] = { "ipv4/ip_forward", "1", "0", "KDG-FORWARD-WAS-0", false },
 	/* The kernel sends a redirect when `all` or the link's own setting says so, and
 	 * pods talk to one another through the bridge they came in by.  A redirect
 	 * would tell them to bypass the rules that translate their answers, and it
 	 * uses up the allowance for the ICMP errors that refuse.  Other links go by
 	 * their own setting, which stays. */
-	{ "ipv4/conf/all/send_redirects", "0", "1", "KDG-REDIRECT-WAS-1", false },
-	{ "ipv6/conf/all/forwarding", "1", "0", "KDG-FORWARD6-WAS-0", true },
+	[KNOB_REDIRECTS] = { "ipv4/conf/all/send_redirects", "0", "1", "KDG-REDIRECT-WAS-1",
+			     false },
+	[KNOB_FORWARD6] = { "ipv6/conf/all/forwarding", "1", "0", "KDG-FORWARD6-WAS-0", true },
 };
 
 /* A host that forwards IPv6 forgets what routers advertised, its own default route with it, on

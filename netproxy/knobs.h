@@ -16,7 +16,7 @@ struct link_knob {
 	const char *note; /* the empty chain in filter that says we turned it */
 	bool v6;          /* ip6tables' filter, and only where there is IPv6 */
 };
-#define LINK_KNOBS 3
+enum { KNOB_FORWARD, KNOB_REDIRECTS, KNOB_FORWARD6, LINK_KNOBS };
 extern const struct link_knob link_knobs[LINK_KNOBS];
 
 /* Sets those that are not so; the bits of those it turned are added to *turned. */

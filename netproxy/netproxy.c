@@ -258,8 +258,10 @@ down_rules(const struct np_config *c, bool v6, struct error **e)
 	}
 	/* Rules of others in FORWARD say that forwarding is wanted now. */
 	if (!rc)
-		rc = link_knobs_back(turned_before(&seen) & ~(seen.foreign ? 1u << 2 | 1u : 0u),
-				     e);
+		rc = link_knobs_back(
+		    turned_before(&seen) &
+			~(seen.foreign ? 1u << KNOB_FORWARD | 1u << KNOB_FORWARD6 : 0u),
+		    e);
 	seen_done(&seen);
 	tables_close(&t);
 	return rc;

@@ -341,8 +341,6 @@ nft_service(const struct rules_net *net, const struct np_service *s, struct chai
 	free(o.mine);
 }
 
-/* -- the text --------------------------------------------------------------- */
-
 /* -- shapes ----------------------------------------------------------------- */
 
 static char pending, made;

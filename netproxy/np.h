@@ -1,4 +1,4 @@
-/* np.h -- what netproxy.c and commit.c share; for them alone. */
+/* np.h -- what the files of netproxy share, and nobody else sees. */
 #ifndef KEDGE_NP_H
 #define KEDGE_NP_H
 #include "conntrack.h"

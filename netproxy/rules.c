@@ -6,6 +6,7 @@
 #include "rules.h"
 #include "knobs.h"
 #include "reconcile/base/map.h"
+#include "reconcile/base/transport.h"
 #include "rules_one.h"
 #include "rules_tree.h"
 #include <assert.h>
@@ -85,7 +86,7 @@ chain_rule(struct chain *c, const char *fmt, ...)
 const char *
 rules_proto(uint8_t proto)
 {
-	return proto == IPPROTO_UDP ? "udp" : proto == IPPROTO_SCTP ? "sctp" : "tcp";
+	return transport_numbered(proto)->word;
 }
 
 /* -- what a service is like ------------------------------------------------- */
@@ -161,8 +162,10 @@ static const char *const forged[2] = {
 };
 
 /* From an address to the same: a pod that a service led to itself, whose answer has to come
- *back through the translation.  Nothing else is so on any link but lo. ld [saddr]; tax; ld
- *[daddr]; jeq x,0,1; ret 65535; ret 0 Of IPv6 the last four bytes first. */
+ * back through the translation.  Nothing else is so on any link but lo.
+ *	ld [saddr]; tax; ld [daddr]; jeq x,0,1; ret 65535; ret 0
+ * Of IPv6 the last four bytes first.
+ */
 const char *const rules_itself[2] = {
 	"6,32 0 0 12,7 0 0 0,32 0 0 16,29 0 1 0,6 0 0 65535,6 0 0 0",
 	"18,32 0 0 20,7 0 0 0,32 0 0 36,29 0 13 0,32 0 0 8,7 0 0 0,32 0 0 24,29 0 9 0,"

@@ -88,12 +88,6 @@ ports_match(const char *text, uint16_t port)
 	return n >= 1 && port >= lo && port <= (n == 2 ? hi : lo);
 }
 
-static const char *
-proto_word(uint8_t proto)
-{
-	return proto == IPPROTO_UDP ? "udp" : proto == IPPROTO_SCTP ? "sctp" : "tcp";
-}
-
 /* Is this option there, and against what the packet is? */
 static bool
 differs(const char *rule, const char *option, bool is)
@@ -160,7 +154,7 @@ matches(const struct packet *p, const char *rule)
 
 	if (address_differs(rule, " -d ", p->to) || address_differs(rule, " -s ", p->from))
 		return false;
-	if (word(rule, " -p ", x, sizeof x) && strcmp(x, proto_word(p->proto)))
+	if (word(rule, " -p ", x, sizeof x) && strcmp(x, rules_proto(p->proto)))
 		return false;
 	if (word(rule, " --dport ", x, sizeof x) && !ports_match(x, p->port))
 		return false;

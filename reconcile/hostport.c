@@ -6,6 +6,7 @@
  *
  * Named "web.pod:8080-tcp": no Service's name has a dot in it.
  */
+#include "base/transport.h"
 #include "controllers.h"
 #include "rules.h"
 #include "service.h"
@@ -22,9 +23,7 @@ host_ip(const struct container_port *port)
 static const char *
 called(const struct pod *pod, const struct container_port *port, bool v6, struct arena *a)
 {
-	const char *proto = str_is(port->protocol, "UDP")    ? "udp"
-			    : str_is(port->protocol, "SCTP") ? "sctp"
-							     : "tcp";
+	const char *proto = transports[transport_named(port->protocol)].word;
 	const char *ip = host_ip(port);
 
 	return arena_printf(a, "%s.pod:%lld-%s%s%s%s", object_name(pod),

@@ -64,7 +64,7 @@ struct trouble { /* the first thing that could not be had; reason NULL: none */
 };
 enum service_what {
 	CLAIM_ADDRESS,
-	CLAIM_TCP, /* node ports */
+	CLAIM_TCP, /* node ports; in the order of transports[], as those of a balancer */
 	CLAIM_UDP,
 	CLAIM_SCTP,
 	CLAIM_BALANCER,     /* an address of the pool: any number may share it */

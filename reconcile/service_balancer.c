@@ -7,6 +7,7 @@
  * A Service of another loadBalancerClass is somebody else's.
  */
 #include "base/addr.h"
+#include "base/transport.h"
 #include "controllers.h"
 #include "service.h"
 #include "workload.h"
@@ -25,11 +26,8 @@ is_balanced(const struct service *svc)
 unsigned
 service_balancer_port(const struct service_port *port)
 {
-	enum service_what what = str_is(port->protocol, "UDP")    ? CLAIM_BALANCER_UDP
-				 : str_is(port->protocol, "SCTP") ? CLAIM_BALANCER_SCTP
-								  : CLAIM_BALANCER_TCP;
-
-	return (unsigned)what | (unsigned)port->port << 8;
+	return (CLAIM_BALANCER_TCP + (unsigned)transport_named(port->protocol)) |
+	       (unsigned)port->port << 8;
 }
 
 static const char *

@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/ipv4.h"
 #include "base/text.h"
+#include "base/transport.h"
 #include "dns.h"
 #include <stdlib.h>
 
@@ -55,9 +56,7 @@ key_order(struct claim_key x, struct claim_key y)
 static enum service_what
 port_kind(const struct service_port *port)
 {
-	return str_is(port->protocol, "UDP")    ? CLAIM_UDP
-	       : str_is(port->protocol, "SCTP") ? CLAIM_SCTP
-						: CLAIM_TCP;
+	return CLAIM_TCP + transport_named(port->protocol);
 }
 
 const struct service_port *

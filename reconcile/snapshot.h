@@ -153,7 +153,7 @@ struct snapshot {
 	struct arena *arena;
 	struct snapshot_index *index;  /* NULL at first */
 	struct pod_places *places;     /* pod_place.c's own; NULL at first */
-	struct service_claims *claims; /* service.c's own; NULL at first */
+	struct service_claims *claims; /* service_claims.c's own; NULL at first */
 	struct admission *admission;   /* admission.c's own; NULL at first */
 	struct volume_pass *volumes;   /* volume_pass.c's own; NULL at first */
 };

@@ -132,9 +132,10 @@ next_begin(struct rt *rt, const struct rtpod *p, size_t i, struct next *n, struc
 	xasprintf(&n->name, "%s%s", container, p->renews ? ".next" : ".ops");
 	xasprintf(&n->was, "%s.was", container);
 	unlinkat(n->dir, n->was, 0);
-	if (linkat(n->dir, n->name, n->dir, n->was, 0) < 0 && errno != ENOENT)
-		return fail_sys(e, "keep %s of pod %s", n->name, p->uid);
-	return 0;
+	if (linkat(n->dir, n->name, n->dir, n->was, 0) == 0 || errno == ENOENT)
+		return 0;
+	free(steal_ptr(&n->was)); /* nothing has changed yet */
+	return fail_sys(e, "keep %s of pod %s", n->name, p->uid);
 }
 
 /* A run that has begun meanwhile has taken the new ones: then there is nothing to put back. */
@@ -143,8 +144,10 @@ next_end(struct next *n, bool undo)
 {
 	if (n->was && undo && faccessat(n->dir, n->was, F_OK, 0) < 0)
 		unlinkat(n->dir, n->name, 0);
-	else if (n->was && undo)
-		renameat2(n->dir, n->was, n->dir, n->name, RENAME_EXCHANGE);
+	else if (n->was && undo &&
+		 renameat2(n->dir, n->was, n->dir, n->name, RENAME_EXCHANGE) < 0 &&
+		 errno != ENOENT)
+		log_warn("runtime", "the next run of %s goes by its new steps: %m", n->name);
 	else if (n->was && n->none)
 		unlinkat(n->dir, n->name, 0);
 	if (n->was)

@@ -48,35 +48,8 @@ ipv4_read(const char *text, uint32_t *ret)
 }
 
 bool
-ipv4_range_read(const char *text, uint32_t *ret_net, unsigned *ret_bits)
-{
-	size_t n = strcspn(text, "/"),
-	       digits = text[n] ? strspn(text + n + 1, "0123456789") : 0;
-	unsigned bits = text[n] ? (unsigned)atoi(text + n + 1) : 32;
-	char ip[IPV4_TEXT];
-
-	if (n >= sizeof ip ||
-	    (text[n] && (!digits || digits > 2 || text[n + 1 + digits] || bits > 32)))
-		return false;
-	memcpy(ip, text, n);
-	ip[n] = 0;
-	if (!ipv4_read(ip, ret_net))
-		return false;
-	*ret_bits = bits;
-	return true;
-}
-
-bool
 ipv4_within(uint32_t ip, uint32_t net, unsigned bits)
 {
 	return !((uint64_t)(ip ^ net) >> (32 - bits));
 }
 
-bool
-ipv4_range_holds(const char *range, uint32_t ip)
-{
-	uint32_t net;
-	unsigned bits;
-
-	return ipv4_range_read(range, &net, &bits) && ipv4_within(ip, net, bits);
-}

@@ -12,9 +12,5 @@ const char *ipv4_print(uint32_t ip, char to[static IPV4_TEXT]); /* returns `to` 
 const char *ipv4_text(uint32_t ip, struct arena *);
 /* Four numbers and nothing else; false for NULL and for all that is none. */
 bool ipv4_read(const char *text, uint32_t *ret);
-/* "192.0.2.0/24" as it stands; without bits it is one address. */
-bool ipv4_range_read(const char *text, uint32_t *ret_net, unsigned *ret_bits);
-/* Is it within that range, as it is written?  false for what is none. */
-bool ipv4_range_holds(const char *range, uint32_t ip);
 bool ipv4_within(uint32_t ip, uint32_t net, unsigned bits); /* bits: 0 to 32 */
 #endif

@@ -34,7 +34,7 @@ struct kit {
 	char *exec_error;
 	int64_t lent_id;
 	int lent[3], nlent;
-	bool gone; /* since kit_wait_gone began */
+	bool gone; /* since the wait for its end began */
 	char gone_uid[64];
 };
 

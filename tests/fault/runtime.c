@@ -9,6 +9,7 @@
 // wrap: -Wl,--wrap=fchmod -Wl,--wrap=fchown -Wl,--wrap=renameat -Wl,--wrap=symlinkat
 // wrap: -Wl,--wrap=epoll_ctl -Wl,--wrap=dup2 -Wl,--wrap=chdir -Wl,--wrap=mmap
 // wrap: -Wl,--wrap=connect -Wl,--wrap=umount2 -Wl,--wrap=rmdir -Wl,--wrap=opendir
+// wrap: -Wl,--wrap=linkat -Wl,--wrap=renameat2
 #include "tests/e2e/runtime_kit.h" /* before cmocka, which has a macro of the name fail */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,6 +32,9 @@
 
 CALL(mkdir, int, -1, (const char *a, mode_t b), (a, b))
 CALL(mkdirat, int, -1, (int a, const char *b, mode_t c), (a, b, c))
+CALL(linkat, int, -1, (int a, const char *b, int c, const char *d, int f), (a, b, c, d, f))
+CALL(renameat2, int, -1, (int a, const char *b, int c, const char *d, unsigned f),
+     (a, b, c, d, f))
 CALL_OPEN
 CALL_OPENAT
 ssize_t __real_write(int, const void *, size_t);
@@ -358,6 +362,70 @@ an_open_that_fails_leaves_pods_running_for_the_next(void **state)
 	end(&k);
 }
 
+/* What the pod's next run does: its steps, in either of their files. */
+static void
+next_steps(struct kit *k, struct buf *to)
+{
+	static const char *const files[] = { "main.ops", "main.next" };
+
+	buf_clear(to);
+	for (size_t i = 0; i < 2; i++) {
+		cleanup_free char *path = NULL;
+		struct buf one;
+
+		xasprintf(&path, "%s/pods/u/%s", k->run, files[i]);
+		one = kit_file(path);
+		buf_addf(to, "%zu:", one.len);
+		buf_add(to, one.at, one.len);
+		buf_done(&one);
+	}
+}
+
+static void
+a_renewal_that_fails_leaves_the_next_run_as_it_was(void **state)
+{
+	struct rt_container c = { .name = "main", .image = "box", .restart = RT_ALWAYS };
+	struct rt_pod p = kit_pod("u", &c, 1);
+	cleanup_buf struct buf was = { 0 }, is = { 0 };
+	struct kit k;
+	int n = 0, failed = 0;
+
+	(void)state;
+	begin(&k);
+	kit_image(&k, "box", NULL, &(struct image_config){ .cmd = LIST("/bin/sleep", "1000") });
+	c.env_version = "0";
+	kit_start(&k, &p);
+	KIT_UNTIL(&k, kit_see(&k, "u", 0)->state == RT_RUNNING);
+	do {
+		struct error *why = NULL;
+		char value[24];
+		int rc;
+
+		next_steps(&k, &was);
+		snprintf(value, sizeof value, "X=%d", n);
+		c.env = LIST(value);
+		c.env_version = value;
+		fired = false;
+		countdown = ++n;
+		rc = rt_container_renew(k.rt, "u", &c, &why);
+		countdown = 0;
+		next_steps(&k, &is);
+		if (rc < 0) {
+			failed++;
+			assert_true(why && *error_text(why));
+			if (was.len != is.len || memcmp(was.at, is.at, is.len))
+				fail_msg("call %d: %s, and its steps are others", n,
+					 error_text(why));
+		}
+		error_free(&why);
+	} while (fired);
+	print_message("# %d faults, %d refusals\n", n - 1, failed);
+	assert_true(failed > 5);
+	kit_stop(&k, "u");
+	nothing_left(&k, 0);
+	end(&k);
+}
+
 /* Born of this test, by way of a hand that may be dead: we are their subreaper.  Other tests
  * have kedge-inits as well, of other names. */
 static bool
@@ -553,6 +621,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(a_start_that_fails_says_why_and_leaves_nothing),
 		cmocka_unit_test(a_stop_goes_on_until_nothing_is_left),
 		cmocka_unit_test(an_open_that_fails_leaves_pods_running_for_the_next),
+		cmocka_unit_test(a_renewal_that_fails_leaves_the_next_run_as_it_was),
 	};
 
 	(void)argc;

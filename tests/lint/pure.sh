@@ -3,7 +3,7 @@
 # object model and memory; no clock, no descriptor, no randomness, no global.
 cd "$(dirname "$0")/../.." || exit 1
 B=${B:-build}
-allowed='^(plan|snapshot|selector|object|resource|schema|pairs|quantity|iors|arena|base64|imageref|buf|hash|ipv4|addr|map|complain|complaints|manifest|merge|apply|tree|json|yaml|place|time_print|time_parse)_?'
+allowed='^(plan|snapshot|selector|object|resource|schema|pairs|quantity|iors|arena|base64|imageref|buf|hash|ipv4|addr|transports?|map|complain|complaints|manifest|merge|apply|tree|json|yaml|place|time_print|time_parse)_?'
 libc='^(mem(cpy|cmp|move|set|chr)|str(len|cmp|ncmp|chr|rchr|str|spn|cspn|pbrk|tol|toll|toul|tok_r|casecmp)|str[a-z]*|snprintf|qsort|bsearch|free|sscanf|__isoc99_sscanf|__isoc23_.*|__snprintf_chk|__memcpy_chk|__stack_chk_fail|__assert_fail|__ctype_[a-z_]*|__(asan|ubsan)_.*|_GLOBAL_OFFSET_TABLE_|abs|labs|xcalloc|xmalloc|xrealloc|xstrdup|inet_pton|inet_ntop|resources|verbs)$'
 set -- $(sed -n 's/^CONTROLLER([a-z_]*, *\([a-z]*\)_reconcile).*/\1/p' reconcile/controllers.def | sort -u) garbage controllers apply own dns trouble rules admission
 objects=

@@ -286,7 +286,7 @@ static void
 entrance(struct one *o, enum entry from, addr ip, uint16_t port, bool gate)
 {
 	const struct np_service *s = o->s;
-	char key[NFT_KEY], to[NAME], text[ADDR_TEXT];
+	char key[NFT_KEY], to[NAME], text[ADDR_RANGE_TEXT];
 	int n = 0;
 
 	if (ip)
@@ -296,9 +296,8 @@ entrance(struct one *o, enum entry from, addr ip, uint16_t port, bool gate)
 	if (gate) {
 		line(o, "c g-%016jx", (uintmax_t)o->hash);
 		for (size_t i = 0; i < s->nsources; i++)
-			line(o, "r g-%016jx %s saddr %s/%u goto %s", (uintmax_t)o->hash,
-			     o->w->ip, addr_print(s->sources[i].net, text), s->sources[i].bits,
-			     to);
+			line(o, "r g-%016jx %s saddr %s goto %s", (uintmax_t)o->hash, o->w->ip,
+			     addr_range_print(s->sources[i], text), to);
 		snprintf(to, sizeof to, "g-%016jx", (uintmax_t)o->hash);
 	}
 	line(o, "e %s %s : goto %s", ip ? "addr" : "port", key, to);

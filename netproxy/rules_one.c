@@ -222,15 +222,14 @@ entry_chain(const struct rules_net *net, const struct np_service *s, struct chai
 static void
 gate_chain(const struct np_service *s, struct chains *out)
 {
-	char name[RULES_NAME], to[RULES_NAME], ip[ADDR_TEXT];
+	char name[RULES_NAME], to[RULES_NAME], from[ADDR_RANGE_TEXT];
 	struct chain *c;
 
 	rules_service_chain(s, 'G', name);
 	rules_service_chain(s, rules_has_entry(s) ? 'X' : 'S', to);
 	c = chain_begin(out, RULES_NAT, name);
 	for (size_t i = 0; i < s->nsources; i++)
-		chain_rule(c, "-s %s/%u -j %s", addr_print(s->sources[i].net, ip),
-			   s->sources[i].bits, to);
+		chain_rule(c, "-s %s -j %s", addr_range_print(s->sources[i], from), to);
 }
 
 void

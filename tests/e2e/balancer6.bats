@@ -123,7 +123,7 @@ svc() {
 	svc six 81 'ipFamilies: [IPv6]' 'loadBalancerSourceRanges: [192.0.2.0/24]' | put six
 	shut7() { ! from 2001:db8:7::9 2001:db8::51 81; }
 	wait_for 5 "nobody may" shut7
-	svc six 81 'ipFamilies: [IPv6]' 'loadBalancerSourceRanges: ["2001:db8::/64"]' | put six
+	svc six 81 'ipFamilies: [IPv6]' 'loadBalancerSourceRanges: ["2001:db8::/64", "::1/128", "::/3"]' | put six
 	wait_for 5 "it may" answers 2001:db8::51 81
 	# the host is within, too
 	[[ $(nc -w 2 2001:db8::51 81 </dev/null) == [ab]" "* ]]

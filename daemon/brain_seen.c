@@ -281,6 +281,7 @@ seen_fill(struct brain *b, struct snapshot *s)
 	s->enforcing = b->enforcing;
 	s->nenforcing = b->nenforcing;
 	s->rules_unknown = b->rules_unknown;
+	s->rules_error = b->rules_error;
 	s->probes = prober_rows(b->prober, &s->nprobes);
 	s->host = b->host;
 	s->images = b->images;
@@ -367,6 +368,8 @@ rules_committed(struct brain *b, const struct committed_seen *c)
 	if (!b->committing || c->generation != b->generation)
 		return; /* a repair by the hand itself */
 	b->committing = false;
+	free(b->rules_error);
+	b->rules_error = failed ? xstrdup(c->error) : NULL;
 	for (r = b->flying; r; r = next) { /* oldest first */
 		next = r->next;
 		r->next = ordered;

@@ -104,6 +104,7 @@ struct brain {
 	struct enforced *enforced, *enforcing; /* the same of policies */
 	size_t nenforced, nenforcing;
 	bool rules_changed, rules_unknown;
+	char *rules_error;       /* of the last commit; NULL: it is in force */
 	struct rule_row *staged; /* sent since the last COMMIT */
 	struct rule_row *flying; /* with the COMMIT under way */
 	int64_t generation;

@@ -68,6 +68,8 @@ troubles(struct brain *b, const struct look_seen *seen)
 	if (seen)
 		trouble_ends(&ends, seen->ends.at, seen->ends.n);
 	brain_snapshot(b, &s, &a);
+	for (size_t i = 0; i < s.of[RES_node].n; i++)
+		add_trouble(out, s.of[RES_node].at[i], trouble_of_node(&s, &a));
 	for (size_t i = 0; i < s.of[RES_pod].n; i++)
 		add_trouble(
 		    out, s.of[RES_pod].at[i],

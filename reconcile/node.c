@@ -167,7 +167,7 @@ set_conditions(struct node_status *st, const struct node_status *was, const stru
 {
 	const struct host_seen *h = s->host;
 
-	st->conditions.at = arena_zalloc(a, (HEALTHY + 1) * sizeof *st->conditions.at);
+	st->conditions.at = arena_zalloc(a, (HEALTHY + 2) * sizeof *st->conditions.at);
 	st->conditions.n = 0;
 	for (size_t i = 0; i < HEALTHY; i++)
 		set_condition(st, was,
@@ -175,6 +175,13 @@ set_conditions(struct node_status *st, const struct node_status *was, const stru
 						  .status = healthy[i].status,
 						  .reason = healthy[i].reason,
 						  .message = healthy[i].message },
+			      s->now);
+	if (s->rules_error)
+		set_condition(st, was,
+			      (struct condition){ .type = "NetworkUnavailable",
+						  .status = "True",
+						  .reason = "RulesNotInForce",
+						  .message = s->rules_error },
 			      s->now);
 	if (h->lacks.n)
 		set_condition(st, was,

@@ -145,6 +145,7 @@ struct snapshot {
 	size_t nenforcing;
 	const char *last_ip; /* that a pod was started with; NULL: none was yet */
 	bool rules_unknown; /* nothing was acknowledged yet: assume that every address serves */
+	const char *rules_error; /* why what services ask for is not in force; NULL: it is */
 	const struct images_seen *images; /* what is on the host; NULL: nobody knows */
 	const struct pull_seen_row *pulls;
 	size_t npulls;

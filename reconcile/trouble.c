@@ -120,6 +120,14 @@ image_says(const struct pod *pod, struct arena *a)
 }
 
 const char *
+trouble_of_node(const struct snapshot *s, struct arena *a)
+{
+	return s->rules_error
+		   ? arena_printf(a, "services go by the rules of before: %s", s->rules_error)
+		   : NULL;
+}
+
+const char *
 trouble_of_pod(const struct snapshot *s, const struct pod *pod, bool count, struct arena *a)
 {
 	const struct pod_status *st = pod->status;
@@ -315,7 +323,7 @@ trouble_of_service(const struct snapshot *s, const struct service *svc, const st
 	return why;
 }
 
-const char *
+static const char *
 trouble_of_endpoints(const struct snapshot *s, const struct service *svc, struct arena *a)
 {
 	const char *why = trouble_of_service(s, svc, NULL, a);

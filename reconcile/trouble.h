@@ -9,6 +9,8 @@
 
 struct map;
 
+/* Why what services ask for is not in force; NULL: it is. */
+const char *trouble_of_node(const struct snapshot *, struct arena *);
 /* Why it is not ready: "CrashLoopBackOff: back-off 10s restarting ...", "Readiness probe
  * failed: HTTP probe failed with statuscode: 500"; or, though it is ready, why a new image
  * that it should run cannot be had; NULL when nothing is wrong, it leaves, or nobody knows.
@@ -23,12 +25,10 @@ void trouble_ends(struct map *ends, const struct end_seen *at, size_t n);
  * is wrong.  `ends`: of trouble_ends(); NULL: nobody looked. */
 const char *trouble_of_service(const struct snapshot *, const struct service *,
 			       const struct map *ends, struct arena *);
-/* Why it has no ready endpoint: what trouble_of_service() says, or that there is no pod just
- * now, or what its pods lack.  NULL: one of its pods is ready, or it names no pods at all. */
-const char *trouble_of_endpoints(const struct snapshot *, const struct service *,
-				 struct arena *);
-/* The same of the Service that is met at this address, its own, a node's or another that leads
- * to it, and port; NULL also: there is none. */
+/* Why the Service that is met at this address (its own, a node's or another that leads to it)
+ * and port has no ready endpoint: what trouble_of_service() says, or that there is no pod just
+ * now, or what its pods lack.  NULL: one of its pods is ready, it names no pods at all, or
+ * there is no such Service. */
 const char *trouble_of_way(const struct snapshot *, const char *ip, const char *protocol,
 			   int64_t port, struct arena *);
 #endif

@@ -354,10 +354,15 @@ second_service() { # its address, once it is in the store
 	mv "$W/ipt/iptables-restore" "$W/ipt/away"
 	second_service
 	wait_for 5 "the message" logged 'rules: .*iptables-restore is not installed.*install the package iptables'
+	rules_missed() { kedge status | grep -A1 "^  node " | grep -q "services go by the rules of before: .*iptables-restore is not installed"; }
+	wait_for 5 "status says it" rules_missed
+	[ "$(kedge get node -o json | jq -r '.items[0].status.conditions[] | select(.type == "NetworkUnavailable") | .status + " " + .reason')" = "True RulesNotInForce" ]
 	serves
 	kedge get svc again
 	! curl -sfm 1 "http://$again/" || false
 	mv "$W/ipt/away" "$W/ipt/iptables-restore"
+	rules_there() { ! rules_missed && ! kedge get node -o json | grep -q NetworkUnavailable; }
+	wait_for 10 "nothing is amiss any more" rules_there
 	wait_for 10 "the new one serves" curl -sfm 1 "http://$again/"
 	serves
 }

@@ -353,10 +353,12 @@ static void
 revisions_trim(struct watch *w, int64_t newest)
 {
 	cleanup_free char *name = NULL;
+	cleanup_error struct error *e = NULL;
 
 	xasprintf(&name, "%s-%" PRId64, w->config->name, newest - REVISIONS_KEPT);
-	if (newest > REVISIONS_KEPT && store_find(w->brain->store, RES_revision, "", name))
-		store_delete(w->brain->store, RES_revision, "", name, NULL);
+	if (newest > REVISIONS_KEPT && store_find(w->brain->store, RES_revision, "", name) &&
+	    store_delete(w->brain->store, RES_revision, "", name, &e) < 0)
+		log_err(w->config->name, "revision %s: %s", name, error_text(e));
 }
 
 static struct revision *
@@ -428,12 +430,13 @@ deploy_plan(struct brain *b, struct watch *w, const char *commit, bool allow_pru
 	return 0;
 }
 
-/* Older revisions of the source that still wait are overtaken. */
+/* The older revision of the source that still waits, there is at most one, is overtaken. */
 static void
 revisions_supersede(struct watch *w, const struct revision *newest)
 {
 	struct objects all = store_all(w->brain->store, RES_revision);
 	cleanup_arena struct arena a = { 0 };
+	cleanup_error struct error *e = NULL;
 	struct revision *found = NULL;
 
 	for (size_t i = 0; i < all.n; i++) {
@@ -450,7 +453,8 @@ revisions_supersede(struct watch *w, const struct revision *newest)
 	found->status->endTime = now_ms();
 	found->status->durationMs = found->status->endTime - found->status->startTime;
 	found->status->waitingFor = NULL;
-	store_update(w->brain->store, found, NULL);
+	if (store_update(w->brain->store, found, &e) < 0)
+		log_err(w->config->name, "revision %s: %s", object_name(found), error_text(e));
 }
 
 /* Carries the plan out, and counts in the Revision what it was. */

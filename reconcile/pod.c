@@ -368,6 +368,25 @@ failed_probe(const struct pod *pod, size_t i, const struct probe_seen *probe, st
 			    again ? ", will be restarted" : "");
 }
 
+static const struct container_seen *
+seen_named(const struct pod_seen *seen, const char *name)
+{
+	for (size_t i = 0; i < seen->containers.n; i++)
+		if (str_is(seen->containers.at[i].name, name))
+			return &seen->containers.at[i];
+	return NULL;
+}
+
+/* The very run that was probed, while it goes on; NULL: it has ended. */
+static const struct container_seen *
+probed_run(const struct pod_seen *seen, const char *name, const struct probe_seen *probe)
+{
+	const struct container_seen *is = seen_named(seen, name);
+
+	return is && str_is(is->state, "running") && is->startedAt == probe->startedAt ? is
+										       : NULL;
+}
+
 /* A container that failed its liveness or startup probe for good. */
 static void
 restart_failed(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen,
@@ -378,25 +397,12 @@ restart_failed(struct snapshot *s, const struct pod *pod, const struct pod_seen 
 		const struct probe_seen *probe = snapshot_probe(s, object_uid(pod), c->name);
 		struct restart_args args = { .uid = object_uid(pod), .container = c->name };
 
-		if (!probe || !probe->live_failed)
+		if (!probe || !probe->live_failed || !probed_run(seen, c->name, probe))
 			continue;
 		args.grace = grace_of(pod, probe->started ? c->livenessProbe : c->startupProbe);
-		for (size_t j = 0; j < seen->containers.n; j++)
-			if (str_is(seen->containers.at[j].name, c->name) &&
-			    str_is(seen->containers.at[j].state, "running") &&
-			    seen->containers.at[j].startedAt == probe->startedAt)
-				pod_order(p, ACT_RESTART, pod, 0, restart_args_kind(), &args,
-					  failed_probe(pod, i, probe, p->arena));
+		pod_order(p, ACT_RESTART, pod, 0, restart_args_kind(), &args,
+			  failed_probe(pod, i, probe, p->arena));
 	}
-}
-
-static const struct container_seen *
-seen_named(const struct pod_seen *seen, const char *name)
-{
-	for (size_t i = 0; i < seen->containers.n; i++)
-		if (str_is(seen->containers.at[i].name, name))
-			return &seen->containers.at[i];
-	return NULL;
 }
 
 /* What became of other limits than it is held to, which its spec asks for. */
@@ -471,20 +477,15 @@ let_through(struct snapshot *s, const struct pod *pod, const struct pod_seen *se
 	for (size_t i = 0; i < pod->spec->initContainers.n; i++) {
 		const struct container *c = &pod->spec->initContainers.at[i];
 		const struct probe_seen *probe = snapshot_probe(s, object_uid(pod), c->name);
+		const struct container_seen *is =
+		    probe ? probed_run(seen, c->name, probe) : NULL;
 		struct started_args args = { .uid = object_uid(pod), .container = c->name };
 
-		if (!c->startupProbe || !probe || !probe->started)
+		if (!c->startupProbe || !is || is->started || !probe->started)
 			continue;
 		args.startedAt = probe->startedAt;
-		for (size_t j = 0; j < seen->containers.n; j++) {
-			const struct container_seen *is = &seen->containers.at[j];
-
-			if (str_is(is->name, c->name) && str_is(is->state, "running") &&
-			    is->startedAt == probe->startedAt && !is->started)
-				pod_order(
-				    p, ACT_STARTED, pod, 0, started_args_kind(), &args,
-				    arena_printf(p->arena, "%s passed startup probe", c->name));
-		}
+		pod_order(p, ACT_STARTED, pod, 0, started_args_kind(), &args,
+			  arena_printf(p->arena, "%s passed startup probe", c->name));
 	}
 }
 

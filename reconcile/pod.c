@@ -382,9 +382,9 @@ static const struct container_seen *
 probed_run(const struct pod_seen *seen, const char *name, const struct probe_seen *probe)
 {
 	const struct container_seen *is = seen_named(seen, name);
+	bool goes_on = is && str_is(is->state, "running") && is->startedAt == probe->startedAt;
 
-	return is && str_is(is->state, "running") && is->startedAt == probe->startedAt ? is
-										       : NULL;
+	return goes_on ? is : NULL;
 }
 
 /* A container that failed its liveness or startup probe for good. */

@@ -70,8 +70,18 @@ const struct pair *pod_links(struct snapshot *, const struct pod *, struct arena
 
 /* pod_files.c: what of the API becomes a volume of files. */
 bool pod_files_made(const struct volume *); /* is it one? */
+/* Counts and keeps what its files hold; false and *ret_why when something is missing, or all of
+ * the pod's are too much for one order. */
+struct pod_contents {
+	size_t bytes;
+	struct pod_texts *first;
+	const char *labels, *annotations; /* as files show them, once one does */
+};
 bool pod_files(struct snapshot *, const struct pod *, const struct volume *,
-	       struct volume_args *, struct arena *, const char **ret_why);
+	       struct volume_args *, struct pod_contents *, struct arena *,
+	       const char **ret_why);
+/* And puts it into the volumes' orders. */
+void pod_files_encode(const struct pod_contents *, struct arena *);
 /* A hash over the versions of what they are made from. */
 uint64_t pod_files_version(struct snapshot *, const struct pod *, const struct volume *,
 			   uint64_t h);

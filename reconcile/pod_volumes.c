@@ -88,7 +88,7 @@ unknown_type(const struct volume *v)
 /* One volume; its kind is its type of source. */
 static bool
 volume(struct snapshot *s, const struct pod *pod, const struct volume *from,
-       struct volume_args *v, struct arena *a, const char **ret_why)
+       struct volume_args *v, struct pod_contents *files, struct arena *a, const char **ret_why)
 {
 	static const struct empty_dir_volume_source plain = { 0 };
 	const struct empty_dir_volume_source *dir = from->emptyDir;
@@ -101,7 +101,7 @@ volume(struct snapshot *s, const struct pod *pod, const struct volume *from,
 		return false;
 	}
 	if (pod_files_made(from))
-		return pod_files(s, pod, from, v, a, ret_why);
+		return pod_files(s, pod, from, v, files, a, ret_why);
 	if (from->hostPath) {
 		v->type = "host";
 		v->source = from->hostPath->path;
@@ -130,18 +130,20 @@ pod_volumes(struct snapshot *s, const struct pod *pod, struct sandbox_args *args
 	    struct arena *a, const char **ret_why)
 {
 	size_t n = pod->spec->volumes.n;
+	struct pod_contents files = { 0 };
 	const char *why = NULL;
 
 	args->volumes.at = arena_zalloc(a, (n + 1) * sizeof *args->volumes.at);
 	for (size_t i = 0; i < n; i++) {
 		struct volume_args *v = &args->volumes.at[args->volumes.n++];
 
-		if (volume(s, pod, &pod->spec->volumes.at[i], v, a, &why))
+		if (volume(s, pod, &pod->spec->volumes.at[i], v, &files, a, &why))
 			continue;
 		*ret_why = arena_printf(a, "MountVolume.SetUp failed for volume \"%s\" : %s",
 					pod->spec->volumes.at[i].name, why);
 		return false;
 	}
+	pod_files_encode(&files, a);
 	return true;
 }
 

@@ -28,6 +28,7 @@ struct probing {
 	struct target *target;
 	enum probe_type type;
 	const struct probe *spec; /* in the target's arena; NULL: no such probe */
+	const char *refused;      /* its command is more than Linux takes; NULL: it is not */
 	struct event *timer;
 	int64_t next_count; /* monotonic ms: when a failure counts again */
 	int retry_ms;
@@ -283,6 +284,10 @@ try_exec(struct probing *p)
 			    .why = "probe",
 			    .body = &args };
 
+	if (p->refused) {
+		probing_result(p, p->refused);
+		return;
+	}
 	args.id = p->exec_id = ++b->next_id;
 	deadline_arm(p);
 	brain_tell(b, &a, NULL, 0);
@@ -426,12 +431,15 @@ status_of_run(const struct pod *pod, const char *name, int64_t started_at)
 		   : NULL;
 }
 
-/* As it is run, and named when it fails. */
-static void
+/* As it is run, and named when it fails; NULL, or why it cannot be. */
+static const char *
 expand_command(struct probe *p, const struct container *c, struct arena *a)
 {
+	const char *why = NULL;
+
 	if (p && p->exec)
-		p->exec->command = pod_expand_probe(p->exec->command, c, a);
+		p->exec->command = pod_words_probe(p->exec->command, c, a, &why);
+	return why;
 }
 
 /* What is left of the delay, which begins with the container, whoever looked at it since. Where
@@ -450,14 +458,11 @@ target_new(struct prober *pr, const struct pod *pod, const struct container *c, 
 {
 	struct target *t = xcalloc(1, sizeof *t);
 	struct container *copy = schema_clone(container_kind(), c, &t->arena);
-	const struct probe *specs[] = { copy->startupProbe, copy->readinessProbe,
-					copy->livenessProbe };
+	struct probe *specs[] = { copy->startupProbe, copy->readinessProbe,
+				  copy->livenessProbe };
 	const struct container_status *known = status_of_run(pod, c->name, started_at);
 	bool passed[] = { known && known->started, known && known->ready, true };
 
-	expand_command(copy->startupProbe, copy, &t->arena);
-	expand_command(copy->readinessProbe, copy, &t->arena);
-	expand_command(copy->livenessProbe, copy, &t->arena);
 	t->prober = pr;
 	t->uid = arena_strdup(&t->arena, object_uid(pod));
 	t->ns = arena_strdup(&t->arena, object_namespace(pod));
@@ -475,6 +480,7 @@ target_new(struct prober *pr, const struct pod *pod, const struct container *c, 
 		};
 		if (!specs[i])
 			continue;
+		p->refused = expand_command(specs[i], copy, &t->arena);
 		p->passed = passed[i];
 		p->next_count = monotonic_ms() + delay_left(specs[i], started_at);
 		p->timer = evtimer_new(pr->brain->base, on_timer, p);

@@ -2,6 +2,7 @@
  * (what a pod's class is, what is added up for a quota). */
 #ifndef KEDGE_POD_H
 #define KEDGE_POD_H
+#include "base/map.h"
 #include "workload.h"
 
 /* pod.c: an Event of one of its containers, or (NULL) of the whole pod; recorded by the caller
@@ -24,10 +25,37 @@ const char *pod_place_ip(struct snapshot *, struct arena *);
 /* The other one of a pod that has that; NULL: the cluster has no IPv6, or the host none. */
 const char *pod_place_ip6(struct snapshot *, bool host_network, const char *ip, struct arena *);
 
-/* pod_env.c: a container's environment, as "K=V"; NULL and *ret_why when a
- * ConfigMap, Secret or key that is not optional is missing. */
-const struct pair *pod_env(struct snapshot *, const struct pod *, const struct container *,
-			   struct arena *, size_t *ret_n, const char **ret_why);
+/* pod_words.c: what execve is to be given, counted while it is made; once it is more than Linux
+ * takes, `why` says so and nothing more is made. */
+struct pod_words {
+	const char *container;
+	struct arena *a;
+	struct pair *vars; /* each name once */
+	size_t n, cap;
+	struct map names; /* of the first `known`: their places from 1 */
+	size_t known, bytes;
+	const char *why;   /* the first thing that is missing or too much; NULL: none */
+	const char *unset; /* the first name in the last text that nobody set; NULL: none */
+};
+void pod_words_done(struct pod_words *);
+#define cleanup_words __attribute__((cleanup(pod_words_done)))
+/* With these variables, each name once. */
+void pod_words_begin(struct pod_words *, struct pair *, size_t n);
+/* A later value of the same name wins. */
+void pod_words_set(struct pod_words *, const char *name, const char *value);
+void pod_words_set_text(struct pod_words *, const char *name, const char *text); /* expanded */
+/* $(NAME) by these variables; $$ is a dollar; what is not known stays. */
+const char *pod_words_expand(struct pod_words *, const char *what, const char *text);
+struct strs pod_words_expand_all(struct pod_words *, const char *what, struct strs);
+/* The same of a probe's command, for which only what `env` says itself is known; *ret_why:
+ * NULL, or it is too much. */
+struct strs pod_words_probe(struct strs, const struct container *, struct arena *,
+			    const char **ret_why);
+
+/* pod_env.c: a container's environment; false and `why` when a ConfigMap, Secret or key that is
+ * not optional is missing, or it is too much. */
+bool pod_env(struct snapshot *, const struct pod *, const struct container *,
+	     struct pod_words *);
 /* Changes whenever a ConfigMap or Secret of it, or what a valueFrom shows of the pod, does; ""
  * when it refers to none.  Not with the namespace's Services: a run has those of its start. */
 const char *pod_env_version(struct snapshot *, const struct pod *, const struct container *,
@@ -39,16 +67,21 @@ const char *pod_resource(struct snapshot *, const struct pod *,
 /* pod_links.c: the variables of the namespace's Services, each name once; NULL: none. */
 const struct pair *pod_links(struct snapshot *, const struct pod *, struct arena *,
 			     size_t *ret_n);
-/* $(NAME) by these variables; $$ is a dollar; what is not known stays. */
-const char *pod_expand(const char *text, const struct pair *env, size_t n, struct arena *);
-struct strs pod_expand_all(struct strs, const struct pair *env, size_t n, struct arena *);
-/* The same of a probe's command, for which only what `env` says itself is known. */
-struct strs pod_expand_probe(struct strs, const struct container *, struct arena *);
 
 /* pod_files.c: what of the API becomes a volume of files. */
 bool pod_files_made(const struct volume *); /* is it one? */
+/* Counts and keeps what its files hold; false and *ret_why when something is missing, or all of
+ * the pod's are too much for one order. */
+struct pod_contents {
+	size_t bytes;
+	struct pod_texts *first;
+	const char *labels, *annotations; /* as files show them, once one does */
+};
 bool pod_files(struct snapshot *, const struct pod *, const struct volume *,
-	       struct volume_args *, struct arena *, const char **ret_why);
+	       struct volume_args *, struct pod_contents *, struct arena *,
+	       const char **ret_why);
+/* And puts it into the volumes' orders. */
+void pod_files_encode(const struct pod_contents *, struct arena *);
 /* A hash over the versions of what they are made from. */
 uint64_t pod_files_version(struct snapshot *, const struct pod *, const struct volume *,
 			   uint64_t h);
@@ -63,9 +96,8 @@ bool pod_volumes(struct snapshot *, const struct pod *, struct sandbox_args *, s
 		 const char **ret_why);
 /* The kubelet's words for "volume NAME", "container NAME" or "pod" over its limit. */
 const char *pod_over_message(const struct pod_spec *, const char *over, struct arena *);
-/* A container's mounts; false and *ret_why when a subPathExpr names what is not there. */
-bool pod_mounts(const struct container *, const struct pair *env, size_t nenv,
-		struct container_args *, struct arena *, const char **ret_why);
+/* A container's mounts; false and `why` when a subPathExpr names what is not there. */
+bool pod_mounts(const struct container *, struct pod_words *, struct container_args *);
 /* Changes whenever what the pod's file volumes are made of changes; "" when it has none. */
 const char *pod_volumes_version(struct snapshot *, const struct pod *, struct arena *);
 

@@ -1,12 +1,10 @@
 /* pod_env.c -- a container's environment, as the kubelet makes it.
  *
  * The Services' variables, envFrom, then env; a later one of the same name wins.  A value may
- * use
- * $(NAME) of those before it.  What is missing is said in the kubelet's words,
+ * use $(NAME) of those before it.  What is missing is said in the kubelet's words,
  * for they end up in the container's status.
  */
 #include "base/base64.h"
-#include "base/map.h"
 #include "pod.h"
 
 struct env {
@@ -14,96 +12,8 @@ struct env {
 	const struct pod *pod;
 	const struct container *c;
 	struct arena *a;
-	struct pair *at;
-	size_t n, cap;
-	const char *why; /* the first thing that is missing */
+	struct pod_words *words; /* NULL: one field alone is asked for */
 };
-
-static void
-put(struct env *e, const char *name, const char *value)
-{
-	for (size_t i = 0; i < e->n; i++)
-		if (!strcmp(e->at[i].key, name)) {
-			e->at[i].value = value;
-			return;
-		}
-	if (e->n == e->cap) {
-		size_t cap = e->cap ? e->cap * 2 : 16;
-		struct pair *at = arena_alloc(e->a, cap * sizeof *at);
-
-		if (e->n)
-			memcpy(at, e->at, e->n * sizeof *at);
-		e->at = at;
-		e->cap = cap;
-	}
-	e->at[e->n++] = (struct pair){ name, value };
-}
-
-const char *
-pod_expand(const char *text, const struct pair *env, size_t n, struct arena *a)
-{
-	const char *dollar = strchr(text, '$');
-	struct {
-		char *at;
-		size_t n, cap;
-	} out = { 0 };
-
-	if (!dollar)
-		return text;
-	/* Two walks: how long will it be, then write it. */
-	for (int writing = 0; writing < 2; writing++) {
-		if (writing)
-			out.at = arena_alloc(a, out.n + 1);
-		out.n = 0;
-		for (const char *p = text; *p;) {
-			const char *add = p, *end = NULL;
-			size_t len = 1, skip = 1;
-
-			if (p[0] == '$' && p[1] == '$') {
-				skip = 2;
-			} else if (p[0] == '$' && p[1] == '(' && (end = strchr(p, ')'))) {
-				len = skip = (size_t)(end - p) + 1;
-				for (size_t i = 0; i < n; i++)
-					if (strlen(env[i].key) == skip - 3 &&
-					    !strncmp(env[i].key, p + 2, skip - 3)) {
-						add = env[i].value;
-						len = strlen(add);
-					}
-			}
-			if (writing)
-				memcpy(out.at + out.n, add, len);
-			out.n += len;
-			p += skip;
-		}
-	}
-	out.at[out.n] = 0;
-	return out.at;
-}
-
-struct strs
-pod_expand_all(struct strs in, const struct pair *env, size_t n, struct arena *a)
-{
-	struct strs out = { arena_zalloc(a, (in.n + 1) * sizeof *out.at), in.n };
-
-	for (size_t i = 0; i < in.n; i++)
-		out.at[i] = pod_expand(in.at[i], env, n, a);
-	return out;
-}
-
-/* As the kubelet (ExpandContainerCommandOnlyStatic): values as they are written, and what comes
- * from elsewhere is empty. */
-struct strs
-pod_expand_probe(struct strs command, const struct container *c, struct arena *a)
-{
-	struct pair *env = arena_alloc(a, (c->env.n + 1) * sizeof *env);
-
-	for (size_t i = 0; i < c->env.n; i++) {
-		const struct env_var *v = &c->env.at[i];
-
-		env[i] = (struct pair){ v->name, v->value ? v->value : "" };
-	}
-	return pod_expand_all(command, env, c->env.n, a);
-}
 
 /* Secrets keep their values in base64, which the schema has checked. */
 static const char *
@@ -119,8 +29,8 @@ decoded(const char *value, struct arena *a)
 static void
 missing(struct env *e, bool optional, const char *why)
 {
-	if (!optional && !e->why)
-		e->why = why;
+	if (!optional && e->words && !e->words->why)
+		e->words->why = why;
 }
 
 static void
@@ -134,9 +44,9 @@ from_config_map(struct env *e, const struct config_map_env_source *from, const c
 			arena_printf(e->a, "configmap \"%s\" not found", from->name));
 		return;
 	}
-	for (size_t i = 0; i < cm->data.n; i++)
-		put(e, arena_printf(e->a, "%s%s", prefix, cm->data.at[i].key),
-		    cm->data.at[i].value);
+	for (size_t i = 0; i < cm->data.n && !e->words->why; i++)
+		pod_words_set(e->words, arena_printf(e->a, "%s%s", prefix, cm->data.at[i].key),
+			      cm->data.at[i].value);
 }
 
 static void
@@ -150,9 +60,9 @@ from_secret(struct env *e, const struct secret_env_source *from, const char *pre
 			arena_printf(e->a, "secret \"%s\" not found", from->name));
 		return;
 	}
-	for (size_t i = 0; i < sec->data.n; i++)
-		put(e, arena_printf(e->a, "%s%s", prefix, sec->data.at[i].key),
-		    decoded(sec->data.at[i].value, e->a));
+	for (size_t i = 0; i < sec->data.n && !e->words->why; i++)
+		pod_words_set(e->words, arena_printf(e->a, "%s%s", prefix, sec->data.at[i].key),
+			      decoded(sec->data.at[i].value, e->a));
 }
 
 static const char *
@@ -281,39 +191,39 @@ value_from(struct env *e, const struct env_var_source *from)
 	return NULL;
 }
 
-const struct pair *
-pod_env(struct snapshot *s, const struct pod *pod, const struct container *c, struct arena *a,
-	size_t *ret_n, const char **ret_why)
+static void
+all_of(struct env *e, const struct env_from_source *from)
 {
-	struct env e = { .s = s, .pod = pod, .c = c, .a = a };
+	const char *prefix = from->prefix ? from->prefix : "";
+
+	if (from->configMapRef)
+		from_config_map(e, from->configMapRef, prefix);
+	if (from->secretRef)
+		from_secret(e, from->secretRef, prefix);
+}
+
+bool
+pod_env(struct snapshot *s, const struct pod *pod, const struct container *c,
+	struct pod_words *words)
+{
+	struct env e = { .s = s, .pod = pod, .c = c, .a = words->a, .words = words };
+	size_t n = 0;
+	const struct pair *links = pod_links(s, pod, e.a, &n);
 
 	/* first, so that whatever the pod says itself takes their place */
-	e.at = (struct pair *)pod_links(s, pod, a, &e.n);
-	e.cap = e.n;
-	for (size_t i = 0; i < c->envFrom.n; i++) {
-		const struct env_from_source *from = &c->envFrom.at[i];
-		const char *prefix = from->prefix ? from->prefix : "";
-
-		if (from->configMapRef)
-			from_config_map(&e, from->configMapRef, prefix);
-		if (from->secretRef)
-			from_secret(&e, from->secretRef, prefix);
-	}
-	for (size_t i = 0; i < c->env.n; i++) {
+	pod_words_begin(words, (struct pair *)links, n);
+	for (size_t i = 0; i < c->envFrom.n && !words->why; i++)
+		all_of(&e, &c->envFrom.at[i]);
+	for (size_t i = 0; i < c->env.n && !words->why; i++) {
 		const struct env_var *v = &c->env.at[i];
-		const char *value = v->valueFrom
-					? value_from(&e, v->valueFrom)
-					: pod_expand(v->value ? v->value : "", e.at, e.n, a);
+		const char *value = v->valueFrom ? value_from(&e, v->valueFrom) : NULL;
 
-		if (value) /* an optional key that is missing leaves no variable */
-			put(&e, v->name, value);
+		if (!v->valueFrom)
+			pod_words_set_text(words, v->name, v->value ? v->value : "");
+		else if (value) /* an optional key that is missing leaves no variable */
+			pod_words_set(words, v->name, value);
 	}
-	if (e.why) {
-		*ret_why = e.why;
-		return NULL;
-	}
-	*ret_n = e.n;
-	return e.at ? e.at : arena_zalloc(a, sizeof *e.at);
+	return !words->why;
 }
 
 static uint64_t

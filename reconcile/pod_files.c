@@ -1,6 +1,8 @@
 /* pod_files.c -- what of the API becomes files: ConfigMaps, Secrets, the pod's own fields.
  *
- * Pure.  Contents travel as base64: a Secret's as they are, others encoded here.
+ * Pure.  Contents travel as base64: a Secret's as they are, others encoded here, once it is
+ * known that all of the pod's fit into one order: a pod may name the same ConfigMap a thousand
+ * times.
  * The version of a volume is a hash over the versions of what it is made from, so
  * that a pass over many pods looks at no contents but the pod's own few fields.
  */
@@ -11,13 +13,29 @@
 #include "pod.h"
 #include "tree.h"
 
+enum {
+	FILES_MAX = 16 << 20, /* as base64 a third of what brain and hand tell each other */
+	FILE_ROOM = 64,       /* for all but its path and contents */
+};
+
+/* What of a volume is not base64 yet. */
+struct pod_texts {
+	struct pod_texts *next;
+	struct volume_args *v;
+	const char **at; /* for each file; NULL: it is */
+};
+
 struct files {
 	struct snapshot *s;
 	const struct pod *pod;
 	struct volume_args *v;
+	struct pod_contents *all;
+	const char **texts;
 	size_t cap;
+	struct map places; /* of paths, from 1 */
+	struct file_args spare;
 	struct arena *a;
-	const char *why; /* the first thing that is missing */
+	const char *why; /* the first thing that is missing or too much; no more is added */
 };
 
 /* One ConfigMap or Secret. */
@@ -30,30 +48,6 @@ struct contents {
 	const char *what; /* "config" or "secret", for the kubelet's message */
 };
 
-/* A later source of the same path wins, as in Kubernetes. */
-static struct file_args *
-add(struct files *f, const char *path, const char *data, int64_t mode)
-{
-	struct file_args file = { .path = path, .data = data, .mode = mode };
-
-	for (size_t i = 0; i < f->v->files.n; i++)
-		if (!strcmp(f->v->files.at[i].path, path)) {
-			f->v->files.at[i] = file;
-			return &f->v->files.at[i];
-		}
-	if (f->v->files.n == f->cap) {
-		size_t cap = f->cap ? f->cap * 2 : 8;
-		struct file_args *at = arena_zalloc(f->a, cap * sizeof *at);
-
-		if (f->v->files.n)
-			memcpy(at, f->v->files.at, f->v->files.n * sizeof *at);
-		f->v->files.at = at;
-		f->cap = cap;
-	}
-	f->v->files.at[f->v->files.n] = file;
-	return &f->v->files.at[f->v->files.n++];
-}
-
 static void
 missing(struct files *f, const char *why)
 {
@@ -61,39 +55,88 @@ missing(struct files *f, const char *why)
 		f->why = why;
 }
 
-static const char *
-content(const struct contents *src, const char *key, struct arena *a)
+static void
+grow(struct files *f)
 {
-	const char *text = src->plain ? pairs_get(src->plain, key) : NULL;
+	size_t n = f->v->files.n, cap = f->cap ? f->cap * 2 : 8;
+	struct file_args *at = arena_zalloc(f->a, cap * sizeof *at);
+	const char **texts = arena_zalloc(f->a, cap * sizeof *texts);
 
-	if (text)
-		return base64_text(text, strlen(text), a);
-	return src->encoded ? pairs_get(src->encoded, key) : NULL;
+	if (n) {
+		memcpy(at, f->v->files.at, n * sizeof *at);
+		memcpy(texts, f->texts, n * sizeof *texts);
+	}
+	f->v->files.at = at;
+	f->texts = texts;
+	f->cap = cap;
+}
+
+/* Its contents are text, or base64 already, or (both NULL) not known here.  A later source of
+ * the same path wins, as in Kubernetes. */
+static struct file_args *
+add(struct files *f, const char *path, const char *text, const char *data, int64_t mode)
+{
+	size_t at;
+
+	f->all->bytes += FILE_ROOM + strlen(path) +
+			 (text   ? strlen(text)
+			  : data ? strlen(data) / 4 * 3
+				 : 0);
+	if (f->all->bytes > FILES_MAX)
+		missing(f, arena_printf(f->a,
+					"with the file %s the contents of the pod's volumes "
+					"are larger than %d MiB",
+					path, FILES_MAX >> 20));
+	if (f->why)
+		return &f->spare;
+	at = (size_t)map_get(&f->places, path);
+	if (!at) {
+		if (f->v->files.n == f->cap)
+			grow(f);
+		at = ++f->v->files.n;
+		map_put(&f->places, path, (void *)at);
+	}
+	f->texts[at - 1] = text;
+	f->v->files.at[at - 1] = (struct file_args){ .path = path, .data = data, .mode = mode };
+	return &f->v->files.at[at - 1];
+}
+
+void
+pod_files_encode(const struct pod_contents *all, struct arena *a)
+{
+	for (const struct pod_texts *t = all->first; t; t = t->next)
+		for (size_t i = 0; i < t->v->files.n; i++)
+			if (t->at[i])
+				t->v->files.at[i].data =
+				    base64_text(t->at[i], strlen(t->at[i]), a);
+}
+
+/* One that is named. */
+static void
+add_item(struct files *f, const struct contents *src, const struct key_to_path *k)
+{
+	const char *text = src->plain ? pairs_get(src->plain, k->key) : NULL;
+	const char *data = !text && src->encoded ? pairs_get(src->encoded, k->key) : NULL;
+
+	if (text || data)
+		add(f, k->path, text, data,
+		    schema_has(key_to_path_kind(), k, "mode") ? k->mode : src->mode);
+	else if (!src->optional)
+		missing(f, arena_printf(f->a, "references non-existent %s key: %s", src->what,
+					k->key));
 }
 
 static void
 add_contents(struct files *f, const struct contents *src)
 {
-	for (size_t i = 0; i < src->nitems; i++) {
-		const struct key_to_path *k = &src->items[i];
-		const char *data = content(src, k->key, f->a);
-
-		if (data)
-			add(f, k->path, data,
-			    schema_has(key_to_path_kind(), k, "mode") ? k->mode : src->mode);
-		else if (!src->optional)
-			missing(f, arena_printf(f->a, "references non-existent %s key: %s",
-						src->what, k->key));
-	}
+	for (size_t i = 0; i < src->nitems && !f->why; i++)
+		add_item(f, src, &src->items[i]);
 	if (src->nitems)
 		return;
-	for (size_t i = 0; src->plain && i < src->plain->n; i++) {
-		const struct pair *p = &src->plain->at[i];
-
-		add(f, p->key, base64_text(p->value, strlen(p->value), f->a), src->mode);
-	}
-	for (size_t i = 0; src->encoded && i < src->encoded->n; i++)
-		add(f, src->encoded->at[i].key, src->encoded->at[i].value, src->mode);
+	for (size_t i = 0; src->plain && i < src->plain->n && !f->why; i++)
+		add(f, src->plain->at[i].key, src->plain->at[i].value, NULL, src->mode);
+	for (size_t i = 0; src->encoded && i < src->encoded->n && !f->why; i++)
+		add(f, src->encoded->at[i].key, NULL, src->encoded->at[i].value, src->mode);
 }
 
 static void
@@ -160,14 +203,32 @@ downward(struct snapshot *s, const struct pod *pod, const struct downward_api_vo
 	return pod_field(s, pod, f->fieldRef->fieldPath, a);
 }
 
+/* The two that may be long are made once, however many files show them. */
+static const char *
+downward_kept(struct snapshot *s, const struct pod *pod,
+	      const struct downward_api_volume_file *f, struct pod_contents *all,
+	      struct arena *a)
+{
+	const char *path = f->fieldRef ? f->fieldRef->fieldPath : "";
+	const char **kept = str_is(path, "metadata.labels")        ? &all->labels
+			    : str_is(path, "metadata.annotations") ? &all->annotations
+								   : NULL;
+
+	if (!kept)
+		return downward(s, pod, f, a);
+	if (!*kept)
+		*kept = downward(s, pod, f, a);
+	return *kept;
+}
+
 static void
 add_downward(struct files *f, const struct downward_api_volume_file *at, size_t n, int64_t mode)
 {
-	for (size_t i = 0; i < n; i++) {
-		const char *text = downward(f->s, f->pod, &at[i], f->a);
+	for (size_t i = 0; i < n && !f->why; i++) {
+		const char *text = downward_kept(f->s, f->pod, &at[i], f->all, f->a);
 
 		if (text)
-			add(f, at[i].path, base64_text(text, strlen(text), f->a),
+			add(f, at[i].path, text, NULL,
 			    schema_has(downward_api_volume_file_kind(), &at[i], "mode")
 				? at[i].mode
 				: mode);
@@ -201,7 +262,7 @@ add_token(struct files *f, const struct service_account_token_projection *t, int
 		missing(f, arena_printf(
 			       f->a, "failed to fetch token: serviceaccounts \"%s\" not found",
 			       account_name_of(f->pod->spec)));
-	file = add(f, t->path, NULL, token_mode(f->pod, mode));
+	file = add(f, t->path, NULL, NULL, token_mode(f->pod, mode));
 	file->audience = t->audience;
 	file->seconds = t->expirationSeconds;
 }
@@ -254,9 +315,11 @@ pod_files_made(const struct volume *v)
 
 bool
 pod_files(struct snapshot *s, const struct pod *pod, const struct volume *from,
-	  struct volume_args *v, struct arena *a, const char **ret_why)
+	  struct volume_args *v, struct pod_contents *all, struct arena *a,
+	  const char **ret_why)
 {
-	struct files f = { .s = s, .pod = pod, .v = v, .a = a };
+	struct files f = { .s = s, .pod = pod, .v = v, .all = all, .a = a };
+	struct pod_texts *texts = arena_alloc(a, sizeof *texts);
 	const struct config_map_volume_source *cm = from->configMap;
 	const struct secret_volume_source *sec = from->secret;
 	const struct projected_volume_source *p = from->projected;
@@ -277,8 +340,11 @@ pod_files(struct snapshot *s, const struct pod *pod, const struct volume *from,
 	if (from->downwardAPI)
 		add_downward(&f, from->downwardAPI->items.at, from->downwardAPI->items.n,
 			     from->downwardAPI->defaultMode);
-	for (size_t i = 0; p && i < p->sources.n; i++)
+	for (size_t i = 0; p && i < p->sources.n && !f.why; i++)
 		add_projection(&f, &p->sources.at[i], p->defaultMode);
+	map_done(&f.places);
+	*texts = (struct pod_texts){ all->first, v, f.texts };
+	all->first = texts;
 	if (f.why)
 		*ret_why = f.why;
 	return !f.why;
@@ -302,8 +368,11 @@ static uint64_t
 downward_version(struct snapshot *s, const struct pod *pod,
 		 const struct downward_api_volume_file *at, size_t n, uint64_t h)
 {
+	cleanup_arena struct arena shown = { 0 };
+	struct pod_contents all = { 0 };
+
 	for (size_t i = 0; i < n; i++) {
-		const char *text = downward(s, pod, &at[i], s->arena);
+		const char *text = downward_kept(s, pod, &at[i], &all, &shown);
 
 		h = hash_str(h, text ? text : "-");
 	}

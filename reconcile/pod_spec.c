@@ -39,6 +39,24 @@ hook(const struct lifecycle_handler *h, struct arena *a)
 	return args;
 }
 
+/* What is asked for of execve; false and `why` when something is missing or too much. */
+static bool
+words(struct snapshot *s, const struct pod *pod, const struct container *c, struct pod_words *w,
+      struct container_args *args)
+{
+	if (!pod_env(s, pod, c, w) || !pod_mounts(c, w, args))
+		return false;
+	args->command = pod_words_expand_all(w, "command", c->command);
+	args->args = pod_words_expand_all(w, "args", c->args);
+	if (w->why)
+		return false;
+	args->env.at = arena_alloc(w->a, (w->n + 1) * sizeof *args->env.at);
+	for (size_t i = 0; i < w->n; i++)
+		args->env.at[args->env.n++] =
+		    arena_printf(w->a, "%s=%s", w->vars[i].key, w->vars[i].value);
+	return true;
+}
+
 /* False and *ret_why when a reference is missing: then it is all but what that is for, and
  * held. */
 static bool
@@ -50,8 +68,7 @@ container(struct snapshot *s, const struct pod *pod, const struct container *c,
 					     [PART_INIT] = "init",
 					     [PART_SIDECAR] = "sidecar",
 					     [PART_EPHEMERAL] = "ephemeral" };
-	size_t n = 0;
-	const struct pair *env = pod_env(s, pod, c, a, &n, ret_why);
+	cleanup_words struct pod_words w = { .container = c->name, .a = a };
 
 	*args =
 	    (struct container_args){ .name = c->name,
@@ -74,18 +91,12 @@ container(struct snapshot *s, const struct pod *pod, const struct container *c,
 	pod_limits(s, pod, c, args);
 	pod_rights(pod, c, args, a);
 	args->envVersion = pod_env_version(s, pod, c, a);
-	args->hold = !env || !pod_mounts(c, env, n, args, a, ret_why);
+	args->hold = !words(s, pod, c, &w, args);
 	if (args->hold) {
-		args->mounts.n = 0;
-		return false;
+		args->mounts.n = args->command.n = args->args.n = 0;
+		*ret_why = w.why;
 	}
-	args->command = pod_expand_all(c->command, env, n, a);
-	args->args = pod_expand_all(c->args, env, n, a);
-	args->env.at = arena_alloc(a, (n + 1) * sizeof *args->env.at);
-	for (size_t i = 0; i < n; i++)
-		args->env.at[args->env.n++] =
-		    arena_printf(a, "%s=%s", env[i].key, env[i].value);
-	return true;
+	return !args->hold;
 }
 
 /* The pod's name, unless it says otherwise; cut to what the kernel takes. */

@@ -88,7 +88,7 @@ unknown_type(const struct volume *v)
 /* One volume; its kind is its type of source. */
 static bool
 volume(struct snapshot *s, const struct pod *pod, const struct volume *from,
-       struct volume_args *v, struct arena *a, const char **ret_why)
+       struct volume_args *v, struct pod_contents *files, struct arena *a, const char **ret_why)
 {
 	static const struct empty_dir_volume_source plain = { 0 };
 	const struct empty_dir_volume_source *dir = from->emptyDir;
@@ -101,7 +101,7 @@ volume(struct snapshot *s, const struct pod *pod, const struct volume *from,
 		return false;
 	}
 	if (pod_files_made(from))
-		return pod_files(s, pod, from, v, a, ret_why);
+		return pod_files(s, pod, from, v, files, a, ret_why);
 	if (from->hostPath) {
 		v->type = "host";
 		v->source = from->hostPath->path;
@@ -130,43 +130,24 @@ pod_volumes(struct snapshot *s, const struct pod *pod, struct sandbox_args *args
 	    struct arena *a, const char **ret_why)
 {
 	size_t n = pod->spec->volumes.n;
+	struct pod_contents files = { 0 };
 	const char *why = NULL;
 
 	args->volumes.at = arena_zalloc(a, (n + 1) * sizeof *args->volumes.at);
 	for (size_t i = 0; i < n; i++) {
 		struct volume_args *v = &args->volumes.at[args->volumes.n++];
 
-		if (volume(s, pod, &pod->spec->volumes.at[i], v, a, &why))
+		if (volume(s, pod, &pod->spec->volumes.at[i], v, &files, a, &why))
 			continue;
 		*ret_why = arena_printf(a, "MountVolume.SetUp failed for volume \"%s\" : %s",
 					pod->spec->volumes.at[i].name, why);
 		return false;
 	}
+	pod_files_encode(&files, a);
 	return true;
 }
 
 /* ---- mounts ---- */
-
-/* The first variable of a subPathExpr that nobody set; NULL: all are. */
-static const char *
-unset_name(const char *text, const struct pair *env, size_t n, struct arena *a)
-{
-	for (const char *p = text; (p = strchr(p, '$')); p++) {
-		const char *end = p[1] == '(' ? strchr(p, ')') : NULL;
-		size_t i = 0, len;
-
-		if (p[1] == '$')
-			p++;
-		if (!end)
-			continue;
-		len = (size_t)(end - p) - 2;
-		while (i < n && (strlen(env[i].key) != len || strncmp(env[i].key, p + 2, len)))
-			i++;
-		if (i == n)
-			return arena_strndup(a, p + 2, len);
-	}
-	return NULL;
-}
 
 static bool
 climbs(const char *path)
@@ -182,38 +163,35 @@ climbs(const char *path)
 }
 
 static bool
-sub_path(const struct volume_mount *m, const struct pair *env, size_t n, struct arena *a,
-	 const char **ret, const char **ret_why)
+sub_path(const struct volume_mount *m, struct pod_words *words, const char **ret)
 {
-	const char *unset, *path;
+	const char *path;
 
 	*ret = m->subPath;
 	if (str_is(m->subPathExpr, ""))
 		return true;
-	unset = unset_name(m->subPathExpr, env, n, a);
-	if (unset) {
-		*ret_why = arena_printf(a, "missing value for \"%s\"", unset);
+	path = pod_words_expand(words, "subPathExpr", m->subPathExpr);
+	if (words->why)
 		return false;
-	}
-	path = pod_expand(m->subPathExpr, env, n, a);
-	if (*path == '/')
-		*ret_why =
-		    arena_printf(a, "error SubPath `%s` must not be an absolute path", path);
+	if (words->unset)
+		words->why = arena_printf(words->a, "missing value for \"%s\"", words->unset);
+	else if (*path == '/')
+		words->why = arena_printf(
+		    words->a, "error SubPath `%s` must not be an absolute path", path);
 	else if (climbs(path))
-		*ret_why = arena_printf(
-		    a, "unable to provision SubPath `%s`: must not contain '..'", path);
+		words->why = arena_printf(
+		    words->a, "unable to provision SubPath `%s`: must not contain '..'", path);
 	else
 		*ret = path;
-	return *ret == path;
+	return !words->why;
 }
 
 bool
-pod_mounts(const struct container *c, const struct pair *env, size_t nenv,
-	   struct container_args *args, struct arena *a, const char **ret_why)
+pod_mounts(const struct container *c, struct pod_words *words, struct container_args *args)
 {
 	size_t n = c->volumeMounts.n;
 
-	args->mounts.at = arena_zalloc(a, (n + 1) * sizeof *args->mounts.at);
+	args->mounts.at = arena_zalloc(words->a, (n + 1) * sizeof *args->mounts.at);
 	for (size_t i = 0; i < n; i++) {
 		const struct volume_mount *m = &c->volumeMounts.at[i];
 		struct mount_args *to = &args->mounts.at[args->mounts.n++];
@@ -227,7 +205,7 @@ pod_mounts(const struct container *c, const struct pair *env, size_t nenv,
 					    str_is(m->recursiveReadOnly, "IfPossible")),
 			.propagation = m->mountPropagation,
 		};
-		if (!sub_path(m, env, nenv, a, &to->subPath, ret_why))
+		if (!sub_path(m, words, &to->subPath))
 			return false;
 	}
 	return true;

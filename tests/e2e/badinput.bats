@@ -314,3 +314,33 @@ unchanged() {
 	none() { [ "$(timeout 10 kedge get pods -l app=many -o json | jq '.items | length')" = 0 ]; }
 	wait_for 30 "the revert is applied" none
 }
+
+@test "a few lines that ask for gigabytes: the pods say what is too much, all else goes on" {
+	local brain
+	brain=$(pgrep -P "$KEDGED" -f -- --role=brain)
+	echo 5 >"/proc/$brain/clear_refs" # its peak is from now on
+	perl -e '
+		print "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: large}\ndata: {k: ", "x" x 900000, "}\n---\n";
+		print "apiVersion: v1\nkind: Pod\nmetadata: {name: words}\nspec:\n  containers:\n  - name: main\n    image: web:1\n    env:\n";
+		print "    - {name: A, value: \"", "x" x 1000, "\"}\n    - {name: B, value: \"", "\$(A)" x 1000, "\"}\n";
+		print "    - {name: C, value: \"", "\$(B)" x 100, "\"}\n    - {name: D, value: \"", "\$(C)" x 600, "\"}\n---\n";
+		print "apiVersion: v1\nkind: Pod\nmetadata: {name: files}\nspec:\n  containers: [{name: main, image: \"web:1\"}]\n  volumes:\n";
+		print "  - name: v\n    projected:\n      sources:\n      - configMap:\n          name: large\n          items:\n";
+		print "          - {key: k, path: f$_}\n" for 1 .. 1000' >"$W/clone/gigabytes.yaml"
+	push "gigabytes"
+	words_say() { field pod words '.status.containerStatuses[0].state.waiting | .reason + ": " + .message' | grep -qF "$1"; }
+	wait_for 20 "the variable is named" words_say \
+		'CreateContainerConfigError: container main: variable B is longer than the 128 KiB that Linux takes of one argument or variable'
+	wait_for 10 "the file is named" sh -c \
+		"kedge events | grep -qF 'MountVolume.SetUp failed for volume \"v\" : with the file f19 the contents of the pod'\\''s volumes are larger than 16 MiB'"
+	config_map beside >"$W/clone/beside.yaml"
+	push "it goes on"
+	wait_for 10 "another object is made" kedge get cm beside
+	[ "$(pgrep -P "$KEDGED" -f -- --role=brain)" = "$brain" ]
+	grep VmHWM "/proc/$brain/status"
+	[ "$(awk '/VmHWM/ {print $2}' "/proc/$brain/status")" -lt 200000 ]
+	rm "$W/clone/gigabytes.yaml" "$W/clone/beside.yaml"
+	push "never mind"
+	gone() { ! kedge get pod files && ! kedge get pod words; }
+	wait_for 15 "they are gone" gone
+}

@@ -116,6 +116,128 @@ a_projected_volume_waits_for_what_is_not_optional(void **state)
 	assert_non_null(strstr(pass(k), "references non-existent config key: a"));
 }
 
+static void
+repeat(struct buf *b, const char *text, size_t n)
+{
+	while (n--)
+		buf_adds(b, text);
+}
+
+/* "c" has a file of 800 KB; "s" the same as a Secret. */
+static void
+large_ones(struct kit *k)
+{
+	cleanup_buf struct buf text = { 0 };
+
+	buf_adds(&text, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {k: ");
+	repeat(&text, "xxxxxxxx", 100000);
+	buf_adds(&text,
+		 "}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {k: ");
+	repeat(&text, "eHh4eHh4", 133333);
+	buf_adds(&text, "}\n");
+	kit_read(k, buf_text(&text));
+}
+
+/* `n` files of it, each with the one key. */
+static void
+add_files(struct buf *b, const char *source, size_t n, size_t from)
+{
+	buf_addf(b, "%s, items: [", source);
+	for (size_t i = 0; i < n; i++)
+		buf_addf(b, "{key: k, path: f%zu}, ", from + i);
+	buf_adds(b, "]}}, ");
+}
+
+/* A thousand times the one key of 800 KB; nothing of them is made, in no pass. */
+static void
+a_pod_whose_files_are_too_much_for_one_order_waits(void **state)
+{
+	static const struct {
+		const char *source, *last;
+	} rows[] = { { "{configMap: {name: c", "f20" }, { "{secret: {name: s", "f20" } };
+	struct kit *k = *state;
+
+	large_ones(k);
+	for (size_t i = 0; i < 2; i++) {
+		cleanup_buf struct buf v = { 0 };
+		char *why;
+
+		buf_adds(&v, "projected: {sources: [");
+		add_files(&v, rows[i].source, 1000, 0);
+		buf_adds(&v, "]}");
+		assert_null(started(k, buf_text(&v)));
+		xasprintf(&why,
+			  "FailedMount: MountVolume.SetUp failed for volume \"v\" : with the "
+			  "file %s the contents of the pod's volumes are larger than 16 MiB\n",
+			  rows[i].last);
+		assert_non_null(strstr(kit_text(k), why));
+		free(why);
+		assert_true(k->pass.bytes < 1 << 20);
+		assert_string_equal(pass(k), "");
+		assert_true(k->pass.bytes < 1 << 20);
+		kit_drop(k, RES_pod, "default", "web");
+	}
+}
+
+/* Ten and ten of 800 KB are within it, and one more in a volume of its own is not. */
+static void
+all_volumes_of_a_pod_are_counted_together(void **state)
+{
+	struct kit *k = *state;
+
+	large_ones(k);
+	for (size_t more = 0; more < 2; more++) {
+		cleanup_buf struct buf v = { 0 };
+		const struct sandbox_args *a;
+
+		buf_adds(&v, "projected: {sources: [");
+		add_files(&v, "{configMap: {name: c", 10, 0);
+		add_files(&v, "{secret: {name: s", 10, 10);
+		buf_addf(&v, "]}}, {name: other, configMap: {name: %s",
+			 more ? "c" : "none, optional: true");
+		buf_adds(&v, "}");
+		a = started(k, buf_text(&v));
+		if (more) {
+			assert_null(a);
+			assert_non_null(strstr(
+			    kit_text(k), "MountVolume.SetUp failed for volume \"other\" : with "
+					 "the file k the contents of the pod's volumes are "
+					 "larger than 16 MiB"));
+			assert_true(k->pass.bytes < 1 << 20);
+			continue;
+		}
+		assert_int_equal(a->volumes.at[0].files.n, 20);
+		assert_int_equal(strlen(file(k, a, "f9")), 800000);
+		assert_int_equal(strlen(file(k, a, "f19")), 799998);
+		kit_drop(k, RES_pod, "default", "web");
+	}
+}
+
+/* The fields of a pod are counted like all else, and looked at no further. */
+static void
+a_pods_own_fields_are_counted_too(void **state)
+{
+	struct kit *k = *state;
+	cleanup_buf struct buf text = { 0 };
+
+	buf_adds(&text,
+		 "apiVersion: v1\nkind: Pod\nmetadata: {name: web, annotations: {note: ");
+	repeat(&text, "x", 200000);
+	buf_adds(&text,
+		 "}}\nspec: {containers: [{name: web, image: 'web:1'}], volumes: [{name: "
+		 "v, downwardAPI: {items: [");
+	for (size_t i = 0; i < 1000; i++)
+		buf_addf(&text, "{path: f%zu, fieldRef: {fieldPath: metadata.annotations}}, ",
+			 i);
+	buf_adds(&text, "]}}]}\n");
+	kit_read(k, buf_text(&text));
+	pass(k);
+	pass(k);
+	assert_null(kit_body(k, ACT_START));
+	assert_non_null(strstr(kit_text(k), "with the file f83 the contents"));
+	assert_true(k->pass.bytes < 2 << 20);
+}
+
 /* Scratch space in its place would take what is written there with the pod. */
 static void
 no_volume_that_kedge_has_not_becomes_scratch_space(void **state)
@@ -177,6 +299,9 @@ main(void)
 		T(a_pod_reads_its_own_fields_as_files),
 		T(a_projected_volume_holds_what_all_its_sources_hold),
 		T(a_projected_volume_waits_for_what_is_not_optional),
+		T(a_pod_whose_files_are_too_much_for_one_order_waits),
+		T(all_volumes_of_a_pod_are_counted_together),
+		T(a_pods_own_fields_are_counted_too),
 		T(no_volume_that_kedge_has_not_becomes_scratch_space),
 		T(nobody_s_modes_and_root_s_group_are_values),
 		T(changed_labels_are_sent_and_a_changed_status_is_not),

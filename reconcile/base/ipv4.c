@@ -52,4 +52,3 @@ ipv4_within(uint32_t ip, uint32_t net, unsigned bits)
 {
 	return !((uint64_t)(ip ^ net) >> (32 - bits));
 }
-

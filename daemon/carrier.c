@@ -23,12 +23,19 @@ struct carrier {
 	bool listening, ending, ended, asks;
 };
 
+/* As in websocket.c. */
+static bool
+reads(const struct carrier *c)
+{
+	return c->listening && c->out.len < STREAM_ANSWERS;
+}
+
 static void
 watch(struct carrier *c)
 {
 	struct timeval wait = { .tv_sec = ALIVE_SECONDS };
 
-	if (c->listening) {
+	if (reads(c)) {
 		event_del(c->hangup);
 		if (!c->ended)
 			event_del(c->goodbye);
@@ -51,7 +58,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	ssize_t n;
 
 	(void)what;
-	if (!c->listening)
+	if (!reads(c))
 		return;
 	if (c->extra.len) {
 		struct buf first = c->extra;
@@ -170,6 +177,8 @@ carrier_send(struct carrier *c, const char *bytes, size_t n)
 	}
 	buf_add(&c->out, bytes, n);
 	event_add(c->writable, NULL);
+	if (!reads(c))
+		watch(c);
 }
 
 void

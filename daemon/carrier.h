@@ -21,7 +21,8 @@ void carrier_send(struct carrier *, const char *bytes, size_t n);
 void carrier_ping(struct carrier *); /* of a WebSocket only */
 /* Says goodbye after what is queued; `gone` follows. */
 void carrier_end(struct carrier *);
-size_t carrier_queued(const struct carrier *); /* bytes not yet sent */
-void carrier_listen(struct carrier *, bool);   /* read from the client, or let it wait */
-void carrier_close(struct carrier *);          /* at once; `gone` is not called */
+size_t carrier_queued(const struct carrier *); /* memory for what is not yet sent */
+/* Read from the client, or let it wait; it waits, too, while STREAM_ANSWERS are queued. */
+void carrier_listen(struct carrier *, bool);
+void carrier_close(struct carrier *); /* at once; `gone` is not called */
 #endif

@@ -39,6 +39,8 @@ struct spdy {
 	void *ctx;
 	z_stream inflate, deflate;
 	struct buf frame; /* a head, or a control frame, not whole yet */
+	struct buf said;  /* while we are fed */
+	bool fed;
 	uint32_t data_stream, data_left;
 	bool data_fin, failed;
 	uint32_t last; /* the highest stream so far */
@@ -175,6 +177,7 @@ spdy_free(struct spdy *s)
 	inflateEnd(&s->inflate);
 	deflateEnd(&s->deflate);
 	buf_done(&s->frame);
+	buf_done(&s->said);
 	free(s);
 }
 
@@ -204,6 +207,17 @@ stream_settle(struct spdy *s, struct spdy_stream *at)
 
 /* ---- out ---- */
 
+/* What one piece is answered with goes out as one, for each costs its carrier a message. */
+static void
+out(struct spdy *s, struct buf *b)
+{
+	if (s->fed)
+		buf_add(&s->said, b->at, b->len);
+	else
+		s->handler.out(s->ctx, b->at, b->len);
+	buf_done(b);
+}
+
 static void
 send_control(struct spdy *s, unsigned type, unsigned flags, const void *body, size_t n)
 {
@@ -212,8 +226,7 @@ send_control(struct spdy *s, unsigned type, unsigned flags, const void *body, si
 	put_u32(&b, 0x80000000u | VERSION << 16 | type);
 	put_u32(&b, (uint32_t)flags << 24 | (uint32_t)n);
 	buf_add(&b, body, n);
-	s->handler.out(s->ctx, b.at, b.len);
-	buf_done(&b);
+	out(s, &b);
 }
 
 static void
@@ -261,8 +274,7 @@ send_data(struct spdy *s, uint32_t id, unsigned flags, const char *bytes, size_t
 	put_u32(&b, id);
 	put_u32(&b, (uint32_t)flags << 24 | (uint32_t)n);
 	buf_add(&b, bytes, n);
-	s->handler.out(s->ctx, b.at, b.len);
-	buf_done(&b);
+	out(s, &b);
 }
 
 void
@@ -513,7 +525,12 @@ spdy_feed(struct spdy *s, const char *at, size_t n, struct error **e)
 {
 	if (s->failed)
 		return fail(e, WHY_BAD_REQUEST, "SPDY that made no sense before");
+	s->fed = true;
 	if (feed(s, at, n, e) < 0)
 		s->failed = true;
+	s->fed = false;
+	if (s->said.len)
+		s->handler.out(s->ctx, s->said.at, s->said.len);
+	buf_done(&s->said);
 	return s->failed ? -1 : 0;
 }

@@ -14,6 +14,7 @@ enum {
 	STREAM_LEFT_SECONDS = 30,     /* for a pod to take what a client said before it left */
 	STREAM_PIECE = 16 * 1024,     /* read at a time */
 	STREAM_QUEUE = 256 * 1024,    /* bytes on their way to a client; then its pod waits */
+	STREAM_ANSWERS = 512 * 1024,  /* with answers to its pings; then it is not read */
 	STREAM_MESSAGE = 1024 * 1024, /* of a client, at once */
 	PROXIES_MAX = 256,            /* requests that a pod answers, at once */
 	PROXY_QUEUE = 64 * 1024, /* bytes of one on their way, each way; then who sends waits */

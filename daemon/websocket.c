@@ -2,6 +2,7 @@
 #include "websocket.h"
 #include "../reconcile/base/buf.h"
 #include "http.h"
+#include "stream_limits.h"
 #include <errno.h>
 #include <event2/event.h>
 #include <linux/sockios.h>
@@ -14,7 +15,12 @@
 #include <sys/socket.h>
 #include <wslay/wslay.h>
 
-enum { GOODBYE_SECONDS = 3, ALIVE_SECONDS = 2 };
+enum {
+	GOODBYE_SECONDS = 3,
+	ALIVE_SECONDS = 2,
+	TURN = 64 * 1024,   /* read from one client; then it is the others' turn */
+	MESSAGE_COST = 128, /* of a queued message beside its bytes, about */
+};
 
 struct websocket {
 	struct http_tunnel *tunnel;
@@ -23,6 +29,7 @@ struct websocket {
 	void *ctx;
 	struct buf extra; /* came with the handshake, read before the socket */
 	struct event *readable, *writable, *hangup, *goodbye;
+	size_t turn; /* bytes that may still be read in this one */
 	int fd;
 	bool listening, ending, said_goodbye, broken;
 };
@@ -56,6 +63,14 @@ websocket_choose(const char *theirs, const char *const *ours)
 	return NULL;
 }
 
+/* wslay answers each ping: of a client that does not read, no more of them are taken.  What a
+ * pod says does not fill that much (STREAM_QUEUE): who types ^C into a flood is heard. */
+static bool
+reads(const struct websocket *s)
+{
+	return s->listening && websocket_queued(s) < STREAM_ANSWERS;
+}
+
 static ssize_t
 on_recv(wslay_event_context_ptr w, uint8_t *to, size_t max, int flags, void *arg)
 {
@@ -63,7 +78,8 @@ on_recv(wslay_event_context_ptr w, uint8_t *to, size_t max, int flags, void *arg
 	ssize_t n;
 
 	(void)flags;
-	if (!s->listening) {
+	max = max < s->turn ? max : s->turn;
+	if (!reads(s) || !max) {
 		wslay_event_set_error(w, WSLAY_ERR_WOULDBLOCK);
 		return -1;
 	}
@@ -71,11 +87,14 @@ on_recv(wslay_event_context_ptr w, uint8_t *to, size_t max, int flags, void *arg
 		n = s->extra.len < max ? s->extra.len : max;
 		memcpy(to, s->extra.at, n);
 		buf_drop(&s->extra, n);
+		s->turn -= n;
 		return n;
 	}
 	n = recv(s->fd, to, max, 0);
-	if (n > 0)
+	if (n > 0) {
+		s->turn -= n;
 		return n;
+	}
 	wslay_event_set_error(w, n < 0 && (errno == EAGAIN || errno == EINTR)
 				     ? WSLAY_ERR_WOULDBLOCK
 				     : WSLAY_ERR_CALLBACK_FAILURE);
@@ -123,7 +142,7 @@ watch(struct websocket *s)
 {
 	struct timeval tv = { .tv_sec = ALIVE_SECONDS };
 
-	if (s->listening && wslay_event_want_read(s->wslay)) {
+	if (reads(s) && wslay_event_want_read(s->wslay)) {
 		event_del(s->hangup);
 		event_add(s->readable, NULL);
 		/* What came with the handshake makes no socket readable. */
@@ -168,6 +187,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	s->turn = TURN;
 	if (wslay_event_recv(s->wslay) != 0 || wslay_event_send(s->wslay) != 0)
 		s->broken = true;
 	settle(s);
@@ -291,7 +311,8 @@ websocket_end(struct websocket *s)
 size_t
 websocket_queued(const struct websocket *s)
 {
-	return wslay_event_get_queued_msg_length(s->wslay);
+	return wslay_event_get_queued_msg_length(s->wslay) +
+	       MESSAGE_COST * wslay_event_get_queued_msg_count(s->wslay);
 }
 
 void

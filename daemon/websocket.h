@@ -1,7 +1,8 @@
 /* websocket.h -- the server's end of a WebSocket on an upgraded connection.
  *
  * Binary messages both ways; pings are answered, a closing handshake is kept.
- * Nothing waits: what cannot be sent yet is queued and counted.
+ * Nothing waits: what cannot be sent yet is queued and counted, and while that is
+ * STREAM_ANSWERS nothing is read from the client.
  */
 #ifndef KEDGE_WEBSOCKET_H
 #define KEDGE_WEBSOCKET_H
@@ -33,7 +34,7 @@ void websocket_send(struct websocket *, const char *bytes, size_t n);
 void websocket_ping(struct websocket *);
 /* Says goodbye after what is queued; `gone` follows when the client agrees, or soon. */
 void websocket_end(struct websocket *);
-size_t websocket_queued(const struct websocket *); /* bytes not yet sent */
+size_t websocket_queued(const struct websocket *); /* memory for what is not yet sent */
 void websocket_listen(struct websocket *, bool);   /* read from the client, or let it wait */
 void websocket_close(struct websocket *);          /* at once; `gone` is not called */
 #endif

@@ -102,7 +102,7 @@ struct field {
 	bool inert;  /* known, not acted upon: a warning that names it */
 	bool micro;  /* a time with microseconds (MicroTime) */
 	bool base64; /* a map whose values are base64 on the wire, decoded never */
-	bool secret; /* a map of which no message repeats a value */
+	bool secret; /* a map of which no message repeats a value, or what is no key */
 	bool bulky;  /* a map whose values are not kept in what was stated */
 	bool whole; /* Kubernetes marks it atomic: one owner has it; a list, a patch replaces */
 	bool replaced;      /* a list that a patch replaces, though its items have owners */

@@ -32,7 +32,12 @@ decode_value(struct decoder *d, const struct field *f, const struct tree *t,
 	if (f->keys && (why = f->keys(t->key, d->a))) {
 		struct tree key = { .line = t->key_line, .col = t->key_col };
 
-		decode_wrong(d, &key, p, "Invalid value: \"%.300s\": %s", t->key, why);
+		if (f->secret) /* {password:hunter2} is all key */
+			decode_wrong(d, &key, p, "Invalid key: %s%s", why,
+				     strchr(t->key, ':') ? "; is a space missing after a \":\"?"
+							 : "");
+		else
+			decode_wrong(d, &key, p, "Invalid value: \"%.300s\": %s", t->key, why);
 		return NULL;
 	}
 	if (f->type == T_QMAP)

@@ -157,20 +157,21 @@ yaml_plain_type(const char *s)
 	return tree_int(s, &i) ? N_INT : is_float(s) ? N_FLOAT : N_STRING;
 }
 
+static const char own_tags[] = "tag:yaml.org,2002:";
+
 /* The type that a tag asks for; false for tags kedge cannot honour. */
 static bool
 tagged_type(const char *tag, const char *text, enum tree_type *ret)
 {
-	static const char prefix[] = "tag:yaml.org,2002:";
 	static const char *const others[] = { "int", "float", "bool", "null", NULL };
 
 	if (!strcmp(tag, "!")) {
 		*ret = N_STRING;
 		return true;
 	}
-	if (strncmp(tag, prefix, sizeof prefix - 1))
+	if (strncmp(tag, own_tags, sizeof own_tags - 1))
 		return false;
-	tag += sizeof prefix - 1;
+	tag += sizeof own_tags - 1;
 	if (!strcmp(tag, "str"))
 		*ret = N_STRING;
 	else if (word_in(tag, others))
@@ -178,6 +179,26 @@ tagged_type(const char *tag, const char *text, enum tree_type *ret)
 	else
 		return false;
 	return true;
+}
+
+/* A tag or an alias is mostly a value that lacks quotes, and that may be a Secret's: only what
+ * YAML itself defines is named. */
+static bool
+refuse_tag(struct reader *r, const char *tag)
+{
+	static const char *const known[] = { "binary", "map",  "merge", "omap",
+					     "pairs",  "seq",  "set",   "timestamp",
+					     "value",  "yaml", NULL };
+	const yaml_mark_t *at = &r->event.start_mark;
+
+	if (strncmp(tag, own_tags, sizeof own_tags - 1) ||
+	    !word_in(tag + sizeof own_tags - 1, known))
+		return refuse(r, at,
+			      "this tag is not supported; a value that begins with ! needs "
+			      "quotes");
+	complain(r->cs, (int)at->line + 1, (int)at->column + 1, NULL,
+		 "the tag !!%s is not supported", tag + sizeof own_tags - 1);
+	return false;
 }
 
 static struct tree *
@@ -216,12 +237,8 @@ read_scalar(struct reader *r, struct tree **ret)
 
 	if (memchr(text, 0, len))
 		return refuse(r, &r->event.start_mark, "a string cannot hold a NUL character");
-	if (tag && !tagged_type(tag, text, &type)) {
-		complain(r->cs, (int)r->event.start_mark.line + 1,
-			 (int)r->event.start_mark.column + 1, NULL,
-			 "the tag %s is not supported", tag);
-		return false;
-	}
+	if (tag && !tagged_type(tag, text, &type))
+		return refuse_tag(r, tag);
 	if (!tag && r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
 		type = yaml_plain_type(text);
 	*ret = node_new(r, type);
@@ -247,14 +264,12 @@ read_alias(struct reader *r, struct tree **ret, size_t *count)
 	const struct anchor *a = map_get(&r->anchors, name);
 	struct tree *t;
 
-	if (!a || !a->node) {
-		complain(r->cs, (int)r->event.start_mark.line + 1,
-			 (int)r->event.start_mark.column + 1, NULL,
-			 a ? "the anchor &%s contains itself"
-			   : "there is no anchor &%s before this",
-			 name);
-		return false;
-	}
+	if (!a)
+		return refuse(r, &r->event.start_mark,
+			      "this alias has no anchor before it; a value that begins with * "
+			      "needs quotes");
+	if (!a->node)
+		return refuse(r, &r->event.start_mark, "this alias is within its own anchor");
 	r->aliased += a->count;
 	if (r->aliased > MOST_ALIASED)
 		return refuse(r, &r->event.start_mark,

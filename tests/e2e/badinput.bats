@@ -64,10 +64,21 @@ unchanged() {
 	printf 'apiVersion: v1\nkind: Secret\nmetadata: {name: u}\ndata: {k: opensesame!}\n' >"$W/clone/u.yaml"
 	printf '{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "v"},\n "stringData": {"k": "shibboleth" "x"}}' >"$W/clone/v.json"
 	printf 'apiVersion: v1\nkind: Secret\nmetadata: {name: w}\nstringData: {k: swordfish1\n' >"$W/clone/w.yaml"
+	local n=0 value
+	for value in '*hunter2' '!hunter2' '!!hunter2' '!hunter2 x' '!h!hunter2' '&hunter2 [*hunter2]' '{password:hunter2}' '@hunter2' '%hunter2' '`hunter2'; do
+		n=$((n + 1))
+		printf 'apiVersion: v1\nkind: Secret\nmetadata: {name: x%s}\nstringData:\n  k: %s\n' $n "$value" >"$W/clone/x$n.yaml"
+	done
+	printf 'apiVersion: v1\nkind: Secret\nmetadata: {name: y}\nstringData: {password:hunter2}\n' >"$W/clone/y.yaml"
 	refused 's\.yaml:5:8: .*stringData\[pin\]: must be a string, not a number: put it in quotes$' \
 		's\.yaml:6:7: .*must be a string, not a boolean: put it in quotes$' \
 		't\.yaml:4:13: .*must be an object \(key: value\), not a string$' \
-		'u\.yaml:4:11: .*illegal base64 data' 'v\.json:2:[0-9]+: ' 'w\.yaml:[0-9]+:'
+		'u\.yaml:4:11: .*illegal base64 data' 'v\.json:2:[0-9]+: ' 'w\.yaml:[0-9]+:' \
+		'x1\.yaml:5:6: this alias has no anchor before it; a value that begins with \* needs quotes$' \
+		'x2\.yaml:5:6: this tag is not supported; a value that begins with ! needs quotes$' \
+		'x3\.yaml:5:6: this tag' 'x4\.yaml:5:6: this tag' 'x5\.yaml:5:[0-9]+: ' \
+		'x6\.yaml:5:16: this alias is within its own anchor$' 'x7\.yaml:5:6: .*must be a string' 'x8\.yaml:5:6: ' 'x9\.yaml:5:6: ' \
+		'y\.yaml:4:14: .*stringData: Invalid key: .*; is a space missing after a ":"\?$'
 	kedge get revisions -o yaml >"$W/told"
 	kedge events -A >>"$W/told"
 	kedge history >>"$W/told"

@@ -17,6 +17,7 @@
 struct side {
 	struct spdy *spdy;
 	struct buf out, story;
+	size_t outs;
 };
 
 static void
@@ -52,7 +53,10 @@ on_reset(void *ctx, uint32_t stream)
 static void
 on_out(void *ctx, const char *at, size_t n)
 {
-	buf_add(&((struct side *)ctx)->out, at, n);
+	struct side *s = ctx;
+
+	buf_add(&s->out, at, n);
+	s->outs++;
 }
 
 static void
@@ -243,6 +247,32 @@ a_stream_too_many_is_refused_and_no_number_comes_twice(void **state)
 	side_end(&s);
 }
 
+static void
+what_one_piece_asks_is_answered_as_one(void **state)
+{
+	cleanup_buf struct buf pings = { 0 };
+	struct side s;
+
+	(void)state;
+	side_begin(&s);
+	for (uint32_t i = 1; i < 2000; i += 2) {
+		u32(&pings, 0x80030006);
+		u32(&pings, 4);
+		u32(&pings, i);
+	}
+	assert_int_equal(spdy_feed(s.spdy, pings.at, pings.len, NULL), 0);
+	assert_int_equal(s.outs, 1);
+	assert_int_equal(s.out.len, pings.len);
+	assert_memory_equal(s.out.at, pings.at, pings.len);
+	/* also what came before it made no sense */
+	u32(&pings, 0x80090006);
+	u32(&pings, 0);
+	assert_int_equal(spdy_feed(s.spdy, pings.at, pings.len, NULL), -1);
+	assert_int_equal(s.outs, 2);
+	assert_int_equal(s.out.len, 2 * (pings.len - 8));
+	side_end(&s);
+}
+
 int
 main(void)
 {
@@ -251,6 +281,7 @@ main(void)
 		cmocka_unit_test(frames_may_come_in_any_pieces),
 		cmocka_unit_test(what_is_no_spdy_ends_it),
 		cmocka_unit_test(a_stream_too_many_is_refused_and_no_number_comes_twice),
+		cmocka_unit_test(what_one_piece_asks_is_answered_as_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

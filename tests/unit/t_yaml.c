@@ -136,8 +136,25 @@ tags_of_yaml_itself_are_honoured(void **s)
 	(void)s;
 	reads_as("[!!str 5, ! 6, !!int 7, !!float 1.5, !!bool yes]",
 		 "[\"5\",\"6\",7,1.5,true]");
-	refused("a: !foo b", "1:4: the tag !foo is not supported");
-	refused("a: !!binary aGk=", "1:4: the tag tag:yaml.org,2002:binary is not supported");
+	refused("a: !!binary aGk=", "1:4: the tag !!binary is not supported");
+}
+
+/* `password: *hunter2` */
+static void
+a_value_that_lacks_quotes_is_not_repeated(void **s)
+{
+	static const char alias[] = "1:4: this alias has no anchor before it; a value that "
+				    "begins with * needs quotes",
+			  tag[] = "1:4: this tag is not supported; a value that begins with ! "
+				  "needs quotes";
+
+	(void)s;
+	refused("a: *hunter2\n", alias);
+	refused("a: !hunter2\n", tag);
+	refused("a: !hunter2 b\n", tag);
+	refused("a: !!hunter2\n", tag);
+	refused("a: !<hunter2>\n", tag);
+	refused("a: !!binary2 b\n", tag);
 }
 
 static void
@@ -195,8 +212,7 @@ syntax_errors_have_a_place_and_a_reason(void **s)
 	    "a: {{ .Values.a }}\n",
 	    "1:5: a key must be a string; a template's {{ }} must be filled in before it is "
 	    "committed (helm template does that)");
-	refused("a: *x\n", "1:4: there is no anchor &x before this");
-	refused("a: &x [*x]\n", "1:8: the anchor &x contains itself");
+	refused("a: &x [*x]\n", "1:8: this alias is within its own anchor");
 	refused("? [a]\n: b\n", "1:3: a key must be a string");
 	refused("~: b\n", "1:1: a key must be a string");
 	refused("a: \"\\0\"\n", "1:4: a string cannot hold a NUL character");
@@ -375,6 +391,7 @@ main(void)
 		T(aliases_stand_for_their_anchor),
 		T(a_merge_key_adds_what_the_map_has_not),
 		T(tags_of_yaml_itself_are_honoured),
+		T(a_value_that_lacks_quotes_is_not_repeated),
 		T(a_duplicate_key_is_an_error_that_names_both),
 		T(a_duplicate_among_many_keys_is_found_too),
 		T(syntax_errors_have_a_place_and_a_reason),

@@ -5,6 +5,7 @@
 #include "../reconcile/base/text.h"
 #include "../reconcile/object.h"
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
@@ -408,6 +409,23 @@ down_await(const struct cli_call *c, struct error **e)
 		    c->socket, DOWN_SECONDS);
 }
 
+/* Only kedged knows what it made, and may remove it. */
+static int
+down_needs_kedged(struct cli_call *c, struct error **e)
+{
+	int fd = cli_connect(c, e);
+
+	if (fd >= 0) {
+		close(fd);
+		return 0;
+	}
+	if (access(c->socket, W_OK) < 0 && errno == EACCES)
+		return -1; /* it may well run: the error says whom it answers */
+	return fail_in(e, "nothing was done: it is kedged that removes what it made; start it "
+			  "first (systemctl start kedged, or kedged with the options it had), "
+			  "then kedge down");
+}
+
 int
 cli_down(struct cli_call *c, struct error **e)
 {
@@ -420,6 +438,8 @@ cli_down(struct cli_call *c, struct error **e)
 		    e, WHY_BAD_REQUEST,
 		    "nothing was done: kedge down removes everything kedge made on this "
 		    "host, and there is no terminal to ask at; say --yes if that is meant");
+	if (down_needs_kedged(c, e))
+		return -1;
 	if (!keep)
 		say_data(c);
 	if (!yes) {

@@ -75,6 +75,18 @@ teardown_file() {
 	kedge get pods
 }
 
+@test "down without a running kedged says to start it first, and asks nothing" {
+	for words in "down --yes" "down --keep --yes"; do
+		run kedge --socket /nowhere/api.sock $words
+		[ "$status" = 1 ]
+		[[ $output == "kedge: nothing was done: it is kedged that removes what it made; start it first (systemctl start kedged,"*"no answer at /nowhere/api.sock"* ]]
+	done
+	run timeout 20 script -qec "kedge --socket /nowhere/api.sock down" /dev/null </dev/null
+	[ "$status" = 1 ]
+	[[ $output == *"start it first"* ]]
+	[[ $output != *"[y/N]"* ]] || false
+}
+
 @test "port-forward without a port is not understood" {
 	run timeout 10 kedge port-forward web-9b459b4c5-cst47
 	[ "$status" = 2 ]

@@ -180,6 +180,31 @@ teardown_file() {
 	[[ $output =~ np/two.yaml:7:32:.*30080.*"provided port is already allocated".*np/one.yaml:7:32 ]]
 }
 
+@test "validate that finds no manifest says where it looked, and is no success" {
+	mkdir "$W/empty"
+	run kedge validate "$W/empty"
+	[ "$status" = 2 ]
+	[[ $output == *"0 objects in 0 files: nothing was checked"*"no manifest in $W/empty: files are read that end in .yaml"* ]]
+	[[ $output != *fine* ]] || false
+	(cd "$W/empty" && ! kedge validate >/dev/null 2>&1) || false
+	run --separate-stderr kedge validate -o json "$W/empty"
+	[ "$status" = 2 ]
+	[ "$(jq .objects <<<"$output")" = 0 ]
+	echo 'a: b' >"$W/empty/values.yaml"
+	run kedge validate "$W/empty"
+	[ "$status" = 2 ]
+	[[ $output == *"0 objects in 1 file: nothing was checked"*"no manifest in $W/empty: what is read there has no apiVersion"* ]]
+}
+
+@test "validate without a configuration holds node ports against the default range" {
+	service low NodePort | sed 's/port: 80,/port: 80, nodePort: 80,/' >"$W/low.yaml"
+	run kedge validate "$W/low.yaml"
+	[ "$status" = 1 ]
+	[[ $output == *"spec.ports[0].nodePort: Invalid value: 80:"*"30000-32767"* ]]
+	printf 'network: {nodePortRange: 80-90}\n' >"$W/low.kedge"
+	kedge validate --config "$W/low.kedge" "$W/low.yaml"
+}
+
 @test "validate --config checks the configuration" {
 	kedge validate --config "$ROOT/daemon/systemd/kedge.yaml"
 	printf 'listen: 127.0.0.1:8001\nlissten: x\n' >"$W/bad.yaml"

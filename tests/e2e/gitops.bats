@@ -113,6 +113,22 @@ diff_says() {
 	push_wait "without"
 }
 
+@test "status tells a reason once, in full where it says what does not work, and a warning's name once" {
+	deployment slow nowhere:4 1 >"$W/clone/slow.yaml"
+	echo 'a: b' >"$W/clone/values.yaml"
+	push "waits for an image that nobody has"
+	wait_for 20 "the pod's reason" sh -c "kedge status | sed -n '/^not working/,\$p' | grep -q nowhere:4"
+	kedge status >"$W/status"
+	cat "$W/status"
+	[ "$(grep -c nowhere:4 "$W/status")" = 1 ]
+	grep -q 'health .*Applying for .*, waiting for deployment default/slow: 0 of 1 [a-z ]*$' "$W/status"
+	grep -q '^  warnings  values.yaml:1:1: skipped' "$W/status"
+	# of one source alone there is no such list: there the reason stands with the health
+	kedge status deploy | grep -q 'health .*waiting for deployment default/slow: .* (slow-.*nowhere:4'
+	rm "$W/clone/slow.yaml" "$W/clone/values.yaml"
+	push_wait "without it"
+}
+
 @test "status of a suspended source shows what runs and what would be next" {
 	runs=$(head_id)
 	kedge suspend deploy

@@ -1,4 +1,4 @@
-/* cli_source.c -- what Git says and what came of it: history, diff, sync, rollback. */
+/* cli_source.c -- what Git says and what came of it: history, sync, rollback. */
 #include "cli_source.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/now.h"
@@ -208,46 +208,6 @@ cli_history(struct cli_call *c, struct error **e)
 	}
 	json_decref(list);
 	return 0;
-}
-
-/* ---- diff ---- */
-
-static const char *
-line_colour(const char *line)
-{
-	return *line == '+' ? GREEN : *line == '-' ? RED : *line == '~' ? YELLOW : DIM;
-}
-
-int
-cli_diff(struct cli_call *c, struct error **e)
-{
-	cleanup_buf struct buf path = { 0 };
-	json_t *j, *line, *errors, *actions;
-	size_t i;
-	int rc;
-
-	buf_adds(&path, "/kedge/diff");
-	if (cli_opt(c, OPT_source))
-		cli_query(&path, "source", cli_opt(c, OPT_source));
-	if (c->n)
-		cli_query(&path, "ref", c->args[0]);
-	j = cli_json(c, "GET", path.at, NULL, NULL, e);
-	if (!j)
-		return -1;
-	actions = json_object_get(j, "actions");
-	errors = json_object_get(j, "errors");
-	rc = json_array_size(errors) ? 2 : json_array_size(actions) ? 1 : 0;
-	if (!cli_print_json(c, j)) {
-		json_array_foreach(actions, i, line)
-			cli_put(c,
-				arena_printf(c->arena, "%s\n",
-					     cli_paint(c, line_colour(json_string_value(line)),
-						       json_string_value(line))));
-		json_array_foreach(errors, i, line)
-			fprintf(stderr, "%s\n", json_string_value(line));
-	}
-	json_decref(j);
-	return rc;
 }
 
 /* ---- what is asked of a source ---- */

@@ -333,6 +333,18 @@ teardown_file() {
 	[[ $output == "kedge: gave up after 1s: no answer at /nowhere/api.sock ("*"is kedged running?"* ]]
 }
 
+@test "wait says at once on a terminal what it waits for, and after a while elsewhere" {
+	run timeout 20 script -qec "kedge --socket /nowhere/api.sock wait --timeout 1 >$W/out" /dev/null </dev/null
+	[[ $output == "waiting for kedged: no answer at /nowhere/api.sock"* ]]
+	[ "$(grep -o "waiting for" <<<"$output" | wc -l)" = 1 ]
+	[ ! -s "$W/out" ]
+	kedge --socket /nowhere/api.sock wait --timeout 1 2>"$W/err" || true
+	[ "$(grep -c "waiting for" "$W/err")" = 0 ]
+	kedge --socket /nowhere/api.sock wait --timeout 7 >"$W/out" 2>"$W/err" || true
+	[ "$(grep -c "^waiting for kedged: no answer at /nowhere/api.sock" "$W/err")" = 1 ]
+	[ ! -s "$W/out" ]
+}
+
 @test "exec passes words, input, both outputs and the exit status" {
 	[ "$(kedge exec web-9b459b4c5-cst47 -- echo 'a b' '$c')" = 'a b $c' ]
 	run kedge exec deploy/web -- sh -c 'echo out; echo err >&2; exit 7'

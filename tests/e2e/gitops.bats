@@ -28,6 +28,12 @@ diff_says() {
 	[ $rc = "$1" ]
 }
 
+@test "wait before the first push says that it waits for a commit" {
+	run timeout 20 script -qec "kedge wait deploy --timeout 1" /dev/null </dev/null
+	[ "$status" = 2 ]
+	[[ ${lines[0]} == "waiting for source deploy: its first commit"* ]]
+}
+
 @test "diff says nothing with 0, changes with 1, errors with 2" {
 	deployment web web:1 2 >"$W/clone/web.yaml"
 	config_map settings >"$W/clone/cm.yaml"

@@ -27,9 +27,16 @@ teardown_file() {
 		kedge help $c | grep -q "^usage: kedge $c"
 		kedge $c --help | grep -q "^usage: kedge $c"
 	done
-	# what an option of two commands means to each
-	kedge help kubeconfig | grep -q -- '--user USER .*of kubeconfig:'
-	kedge help debug | grep -q -- '--container NAME .*of debug:'
+	# what an option of several commands means to each, and nothing of the others
+	kedge help kubeconfig | grep -q -- '--user USER  *whose it is$'
+	kedge help image import | grep -q -- '--user USER  *as whom: '
+	kedge help debug | grep -q -- '--container NAME  *the name of the new one$'
+	kedge help cp | grep -q -- '--container NAME  *which container of the pod$'
+	kedge help get | grep -q -- '--output FORMAT  *json, yaml, name or wide$'
+	for c in history diff status validate trace "image ls"; do
+		kedge help $c | grep -q -- '--output FORMAT  *json or yaml$' || { echo "$c"; false; }
+	done
+	kedge help --man | grep -q '^json, yaml, name or wide$'
 }
 
 @test "no line of help is wider than a terminal of 80 columns" {
@@ -85,6 +92,14 @@ teardown_file() {
 	[ "$status" = 1 ]
 	[[ $output == *"start it first"* ]]
 	[[ $output != *"[y/N]"* ]] || false
+}
+
+@test "cp does not read or write a stream, and says what does" {
+	for words in "web-9b459b4c5-cst47:/etc/hosts -" "- web-9b459b4c5-cst47:/tmp/x"; do
+		run timeout 10 kedge cp $words </dev/null
+		[ "$status" = 1 ]
+		[[ $output == 'kedge: - is not supported: kedge cp copies files and folders; `kedge exec POD -- cat PATH` prints a file'* ]]
+	done
 }
 
 @test "port-forward without a port is not understood" {

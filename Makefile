@@ -174,6 +174,7 @@ install: all
 	$(B)/kedge completion zsh > $(SHARE)/zsh/site-functions/_kedge
 	$(B)/kedge completion fish > $(SHARE)/fish/vendor_completions.d/kedge.fish
 
+## make uninstall  the same; stops nothing, leaves /etc/kedge
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/kedged $(DESTDIR)$(PREFIX)/bin/kedge \
 		$(DESTDIR)$(PREFIX)/lib/systemd/system/kedged.service $(DESTDIR)$(PREFIX)/lib/sysusers.d/kedge.conf \
@@ -181,6 +182,8 @@ uninstall:
 		$(SHARE)/bash-completion/completions/kedge $(SHARE)/zsh/site-functions/_kedge \
 		$(SHARE)/fish/vendor_completions.d/kedge.fish
 	rm -rf $(DESTDIR)$(PREFIX)/libexec/kedge
+	@echo "kedge's files are gone from $(DESTDIR)$(PREFIX). What runs was not stopped; the settings in" \
+		"$(DESTDIR)/etc/kedge and the user kedge are left."
 
 clean:
 	rm -rf build build-san

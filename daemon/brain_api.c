@@ -271,12 +271,16 @@ diff_of(struct brain *b, struct watch *w, const char *ref, const char *commit, j
 	manifest_set_free(set);
 }
 
+/* `missing`: the source has nothing that is called so. */
 static void
-answer_diff(struct brain *b, int64_t id, json_t *lines, json_t *errors)
+answer_diff(struct brain *b, int64_t id, json_t *lines, json_t *errors, bool missing)
 {
-	answer_json(
-	    b, id,
-	    json_pack("{s:s, s:o, s:o}", "kind", "Diff", "actions", lines, "errors", errors));
+	json_t *j =
+	    json_pack("{s:s, s:o, s:o}", "kind", "Diff", "actions", lines, "errors", errors);
+
+	if (missing)
+		json_object_set_new(j, "missing", json_true());
+	answer_json(b, id, j);
 }
 
 /* A branch that was never read, or a commit: its worker reads it once. */
@@ -319,7 +323,7 @@ brain_shown(struct brain *b, struct watch *w, bool lost)
 			diff_of(b, w, r->ref, commit, lines, errors, &e);
 		if (e)
 			error_add(errors, name, e);
-		answer_diff(b, r->api_id, lines, errors);
+		answer_diff(b, r->api_id, lines, errors, !lost && !*commit);
 		brain_request_free(b, r);
 	}
 }
@@ -347,7 +351,7 @@ on_diff(void *ctx, int64_t id, const char *source, const char *ref, struct error
 		if (why)
 			error_add(errors, w->config->name, why);
 	}
-	answer_diff(b, id, lines, errors);
+	answer_diff(b, id, lines, errors, false);
 	return 0;
 }
 

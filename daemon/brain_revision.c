@@ -23,9 +23,13 @@ void
 revision_complaints(struct revision *r, struct complaints *cs, struct arena *a)
 {
 	complaints_sort(cs);
-	for (const struct complaint *c = cs->first; c; c = c->next)
+	for (const struct complaint *c = cs->first; c; c = c->next) {
+		struct complaint bare = *c;
+
+		bare.warning = false; /* the list's name says it already */
 		strs_add(c->warning ? &r->status->warnings : &r->status->errors,
-			 complaint_print(c, a), a);
+			 complaint_print(&bare, a), a);
+	}
 }
 
 /* Of "Name <mail>": how much is the name. */

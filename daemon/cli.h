@@ -17,7 +17,9 @@
 
 enum cli_option_id {
 #define OPTION(id, word, letter, value, help) OPT_##id,
+#define MEANING(words, id, help)
 #include "cli_options.def"
+#undef MEANING
 #undef OPTION
 	OPT_COUNT
 };
@@ -73,6 +75,7 @@ const struct cli_option *cli_option_of(const struct cli_command *, const char *w
 const char *cli_opt(const struct cli_call *, enum cli_option_id); /* the last given; NULL */
 const char *cli_opt_next(const struct cli_call *, enum cli_option_id, size_t *at);
 bool cli_command_takes(const struct cli_command *, enum cli_option_id);
+const char *cli_option_help(const struct cli_command *, enum cli_option_id);
 const char *cli_nearest(const char *word, const char *const *of, size_t n); /* or NULL */
 /* "90", "30s", "5m", "1h30m" -> ms; -1 when it is none of these */
 int64_t cli_duration(const char *);

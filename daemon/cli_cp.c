@@ -145,6 +145,10 @@ cli_cp(struct cli_call *c, struct error **e)
 	if (cp_side_read(c->args[0], c->arena, &from, e) < 0 ||
 	    cp_side_read(c->args[1], c->arena, &to, e) < 0)
 		return -1;
+	if (!strcmp(c->args[0], "-") || !strcmp(c->args[1], "-"))
+		return fail(e, WHY_BAD_REQUEST,
+			    "- is not supported: kedge cp copies files and folders; `kedge "
+			    "exec POD -- cat PATH` prints a file");
 	if (from.pod && to.pod)
 		return fail(e, WHY_BAD_REQUEST,
 			    "one of src or dest must be a local file specification");

@@ -24,6 +24,8 @@ enum { PORTS = 16, CONNECTIONS = 64, QUEUE_MAX = 256 * 1024 };
 
 struct port {
 	unsigned local, remote;
+	const char *name; /* of the remote one, until it is known by number; or NULL */
+	bool same;        /* the local one is the remote one's number, as was typed */
 	int fd;
 };
 
@@ -144,24 +146,45 @@ serve(struct cli_call *c, const char *path, int local)
 
 /* ---- the listening side ---- */
 
-/* "8080", "9090:8080", ":8080" */
+/* One to fifteen small letters, digits and hyphens, with a letter among them. */
+static bool
+is_port_name(const char *s)
+{
+	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-");
+
+	return n && n <= 15 && !s[n] && strpbrk(s, "abcdefghijklmnopqrstuvwxyz");
+}
+
+/* 1 to 65535; 0: it is none */
+static unsigned
+number_read(const char *s)
+{
+	size_t n = strspn(s, "0123456789");
+	unsigned long v = n && n <= 5 && !s[n] ? strtoul(s, NULL, 10) : 0;
+
+	return v <= 65535 ? (unsigned)v : 0;
+}
+
+/* "8080", "9090:8080", ":8080"; the last of them may be the port's name. */
 static int
-port_read(const char *word, struct port *ret, struct error **e)
+port_read(struct cli_call *c, const char *word, struct port *ret, struct error **e)
 {
 	const char *colon = strchr(word, ':'), *far = colon ? colon + 1 : word;
-	char *end, *end2;
-	unsigned long remote = strtoul(far, &end, 10), local = colon && colon > word
-								   ? strtoul(word, &end2, 10)
-							       : colon ? 0
-								       : remote;
+	bool free_one = colon == word;
+	struct port p = { .remote = number_read(far), .same = !colon };
 
-	if (*end || remote < 1 || remote > 65535 || local > 65535 || end == far ||
-	    (colon && colon > word && (end2 != colon || !local)))
+	if (colon && !free_one)
+		p.local = number_read(arena_strndup(c->arena, word, colon - word));
+	if (!p.remote && is_port_name(far))
+		p.name = far;
+	if ((!p.remote && !p.name) || (colon && !free_one && !p.local))
 		return fail(e, WHY_BAD_REQUEST,
-			    "\"%s\" is no port: PORT, LOCAL:PORT or :PORT, each 1 to 65535",
+			    "\"%s\" is no port: PORT, LOCAL:PORT or :PORT, each 1 to 65535 "
+			    "(PORT may be a name)",
 			    word);
-	ret->local = (unsigned)local;
-	ret->remote = (unsigned)remote;
+	if (p.same)
+		p.local = p.remote;
+	*ret = p;
 	return 0;
 }
 
@@ -207,29 +230,59 @@ port_named(struct cli_call *c, json_t *pod, const char *name)
 	return 0;
 }
 
-/* In kubectl's words.  A Service without an address of its own translates nothing. */
+static int
+port_resolve(struct cli_call *c, json_t *pod, const char *name, unsigned *ret, struct error **e)
+{
+	unsigned number = port_named(c, pod, name);
+
+	if (!number)
+		return fail(e, WHY_NOT_FOUND, "Pod '%s' does not have a named port '%s'",
+			    cli_at(c, pod, "metadata.name"), name);
+	*ret = number;
+	return 0;
+}
+
+/* The Service's port of that name, or number, in kubectl's words. */
+static json_t *
+service_row(struct cli_call *c, json_t *service, struct port *p, struct error **e)
+{
+	const char *name = cli_at(c, service, "metadata.name");
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(cli_path(service, "spec.ports"), i, row) {
+		unsigned number = (unsigned)json_integer_value(json_object_get(row, "port"));
+
+		if (p->name ? strcmp(cli_at(c, row, "name"), p->name) : number != p->remote)
+			continue;
+		p->remote = number;
+		return row;
+	}
+	if (p->name)
+		fail(e, WHY_NOT_FOUND, "Service '%s' does not have a named port '%s'", name,
+		     p->name);
+	else
+		fail(e, WHY_NOT_FOUND, "Service %s does not have a service port %u", name,
+		     p->remote);
+	return NULL;
+}
+
+/* A Service without an address of its own translates nothing. */
 static int
 port_translate(struct cli_call *c, json_t *service, json_t *pod, struct port *p,
 	       struct error **e)
 {
-	json_t *row, *found = NULL, *target;
-	size_t i;
+	json_t *found = service_row(c, service, p, e), *target;
 
-	json_array_foreach(cli_path(service, "spec.ports"), i, row)
-		if (!found && json_integer_value(json_object_get(row, "port")) == p->remote)
-			found = row;
 	if (!found)
-		return fail(e, WHY_NOT_FOUND, "Service %s does not have a service port %u",
-			    cli_at(c, service, "metadata.name"), p->remote);
+		return -1;
+	if (p->same)
+		p->local = p->remote;
 	if (!strcmp(cli_at(c, service, "spec.clusterIP"), "None"))
 		return 0;
 	target = json_object_get(found, "targetPort");
 	if (json_is_string(target)) {
-		p->remote = port_named(c, pod, json_string_value(target));
-		if (!p->remote)
-			return fail(e, WHY_NOT_FOUND,
-				    "Pod '%s' does not have a named port '%s'",
-				    cli_at(c, pod, "metadata.name"), json_string_value(target));
+		return port_resolve(c, pod, json_string_value(target), &p->remote, e);
 	} else if (json_integer_value(target)) {
 		p->remote = (unsigned)json_integer_value(target);
 	}
@@ -251,6 +304,20 @@ ports_translate(struct cli_call *c, json_t *pod, struct port *ports, size_t n, s
 		rc = port_translate(c, service, pod, &ports[i], e);
 	json_decref(service);
 	return rc;
+}
+
+static int
+ports_resolve(struct cli_call *c, json_t *pod, struct port *ports, size_t n, struct error **e)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct port *p = &ports[i];
+
+		if (p->name && port_resolve(c, pod, p->name, &p->remote, e))
+			return -1;
+		if (p->same)
+			p->local = p->remote;
+	}
+	return 0;
 }
 
 static bool
@@ -277,6 +344,8 @@ pod_ports(struct cli_call *c, struct port *ports, size_t n, struct error **e)
 		return NULL;
 	if (is_service(c, c->args[0]))
 		rc = ports_translate(c, pod, ports, n, e);
+	else
+		rc = ports_resolve(c, pod, ports, n, e);
 	json_decref(pod);
 	return rc ? NULL : name;
 }
@@ -323,7 +392,7 @@ cli_forward(struct cli_call *c, struct error **e)
 	if (n > PORTS)
 		return fail(e, WHY_BAD_REQUEST, "at most %d ports", PORTS);
 	for (size_t i = 0; i < n; i++)
-		if (port_read(c->args[1 + i], &ports[i], e) < 0)
+		if (port_read(c, c->args[1 + i], &ports[i], e) < 0)
 			return -1;
 	pod = pod_ports(c, ports, n, e);
 	if (!pod)

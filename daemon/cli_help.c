@@ -29,7 +29,7 @@ put_wrapped(const char *text, int at, int indent, FILE *out)
 }
 
 static void
-put_option(const struct cli_option *o, FILE *out)
+put_option(const struct cli_option *o, const char *help, FILE *out)
 {
 	char left[60];
 	int n = 0;
@@ -39,7 +39,7 @@ put_option(const struct cli_option *o, FILE *out)
 	snprintf(left + n, sizeof left - n, "--%s%s%s", o->word, *o->value ? " " : "",
 		 o->value);
 	fprintf(out, "  %-28s", left);
-	put_wrapped(o->help, 30, 31, out);
+	put_wrapped(help, 30, 31, out);
 }
 
 void
@@ -57,7 +57,7 @@ cli_usage(const struct cli_command *cmd, FILE *out)
 	fputs("\n", out);
 	for (int i = 0; i < OPT_COUNT; i++)
 		if (cli_command_takes(cmd, i))
-			put_option(&cli_options[i], out);
+			put_option(&cli_options[i], cli_option_help(cmd, i), out);
 }
 
 void
@@ -101,7 +101,7 @@ put_roff(const char *text, FILE *out)
 }
 
 static void
-put_manual_option(const struct cli_option *o, FILE *out)
+put_manual_option(const struct cli_option *o, const char *help, FILE *out)
 {
 	fputs(".TP\n", out);
 	if (o->letter)
@@ -109,7 +109,7 @@ put_manual_option(const struct cli_option *o, FILE *out)
 	fputs("\\fB\\-\\-", out);
 	put_roff(o->word, out);
 	fprintf(out, "\\fR%s\\fI%s\\fR\n", *o->value ? " " : "", o->value);
-	put_roff(o->help, out);
+	put_roff(help, out);
 	fputs("\n", out);
 }
 
@@ -144,13 +144,13 @@ put_manual(FILE *out)
 			if (strstr(c->options, cli_options[i].id) && cli_command_takes(c, i) &&
 			    i != OPT_socket && i != OPT_help) {
 				fputs(".RS\n", out);
-				put_manual_option(&cli_options[i], out);
+				put_manual_option(&cli_options[i], cli_option_help(c, i), out);
 				fputs(".RE\n", out);
 			}
 	}
 	fputs(".SH OPTIONS\n", out);
-	put_manual_option(&cli_options[OPT_socket], out);
-	put_manual_option(&cli_options[OPT_help], out);
+	put_manual_option(&cli_options[OPT_socket], cli_options[OPT_socket].help, out);
+	put_manual_option(&cli_options[OPT_help], cli_options[OPT_help].help, out);
 	fputs(".SH ENVIRONMENT\n.TP\n.B KEDGE_SOCKET\nThe daemon's socket, unless \\-\\-socket "
 	      "is "
 	      "given.\n.TP\n.B NO_COLOR\nWhen set, nothing is coloured.\n"

@@ -342,8 +342,8 @@ cli_image_prune(struct cli_call *c, struct error **e)
 	json_array_foreach(json_object_get(answer, "images"), i, name)
 		fprintf(c->out, "image \"%s\" removed\n",
 			cli_image_name(json_string_value(name)));
-	fprintf(c->out, "%s in %zu images\n",
-		size_text(c, json_integer_value(json_object_get(answer, "bytes"))), i);
+	fprintf(c->out, "removed %zu image%s, %s\n", i, i == 1 ? "" : "s",
+		size_text(c, json_integer_value(json_object_get(answer, "bytes"))));
 	json_decref(answer);
 	return 0;
 }

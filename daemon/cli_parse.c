@@ -10,7 +10,22 @@
 
 const struct cli_option cli_options[OPT_COUNT] = {
 #define OPTION(i, w, l, v, h) [OPT_##i] = { #i, w, l, v, h },
+#define MEANING(words, id, help)
 #include "cli_options.def"
+#undef MEANING
+#undef OPTION
+};
+
+/* What differs from that, of one command. */
+static const struct {
+	const char *words;
+	enum cli_option_id id;
+	const char *help;
+} meanings[] = {
+#define OPTION(i, w, l, v, h)
+#define MEANING(words, id, help) { words, OPT_##id, help },
+#include "cli_options.def"
+#undef MEANING
 #undef OPTION
 };
 
@@ -105,6 +120,15 @@ cli_command_takes(const struct cli_command *cmd, enum cli_option_id id)
 		if ((p == cmd->options || p[-1] == ' ') && (!p[n] || p[n] == ' '))
 			return true;
 	return false;
+}
+
+const char *
+cli_option_help(const struct cli_command *cmd, enum cli_option_id id)
+{
+	for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++)
+		if (meanings[i].id == id && !strcmp(meanings[i].words, cmd->words))
+			return meanings[i].help;
+	return cli_options[id].help;
 }
 
 int64_t

@@ -1,10 +1,11 @@
-/* cli_source.c -- what Git says and what came of it: history, diff, sync, rollback. */
+/* cli_source.c -- what Git says and what came of it: history, sync, rollback. */
 #include "cli_source.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/now.h"
 #include "../reconcile/base/text.h"
 #include "../reconcile/object.h"
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
@@ -209,46 +210,6 @@ cli_history(struct cli_call *c, struct error **e)
 	return 0;
 }
 
-/* ---- diff ---- */
-
-static const char *
-line_colour(const char *line)
-{
-	return *line == '+' ? GREEN : *line == '-' ? RED : *line == '~' ? YELLOW : DIM;
-}
-
-int
-cli_diff(struct cli_call *c, struct error **e)
-{
-	cleanup_buf struct buf path = { 0 };
-	json_t *j, *line, *errors, *actions;
-	size_t i;
-	int rc;
-
-	buf_adds(&path, "/kedge/diff");
-	if (cli_opt(c, OPT_source))
-		cli_query(&path, "source", cli_opt(c, OPT_source));
-	if (c->n)
-		cli_query(&path, "ref", c->args[0]);
-	j = cli_json(c, "GET", path.at, NULL, NULL, e);
-	if (!j)
-		return -1;
-	actions = json_object_get(j, "actions");
-	errors = json_object_get(j, "errors");
-	rc = json_array_size(errors) ? 2 : json_array_size(actions) ? 1 : 0;
-	if (!cli_print_json(c, j)) {
-		json_array_foreach(actions, i, line)
-			cli_put(c,
-				arena_printf(c->arena, "%s\n",
-					     cli_paint(c, line_colour(json_string_value(line)),
-						       json_string_value(line))));
-		json_array_foreach(errors, i, line)
-			fprintf(stderr, "%s\n", json_string_value(line));
-	}
-	json_decref(j);
-	return rc;
-}
-
 /* ---- what is asked of a source ---- */
 
 static int
@@ -408,6 +369,23 @@ down_await(const struct cli_call *c, struct error **e)
 		    c->socket, DOWN_SECONDS);
 }
 
+/* Only kedged knows what it made, and may remove it. */
+static int
+down_needs_kedged(struct cli_call *c, struct error **e)
+{
+	int fd = cli_connect(c, e);
+
+	if (fd >= 0) {
+		close(fd);
+		return 0;
+	}
+	if (access(c->socket, W_OK) < 0 && errno == EACCES)
+		return -1; /* it may well run: the error says whom it answers */
+	return fail_in(e, "nothing was done: it is kedged that removes what it made; start it "
+			  "first (systemctl start kedged, or kedged with the options it had), "
+			  "then kedge down");
+}
+
 int
 cli_down(struct cli_call *c, struct error **e)
 {
@@ -420,6 +398,8 @@ cli_down(struct cli_call *c, struct error **e)
 		    e, WHY_BAD_REQUEST,
 		    "nothing was done: kedge down removes everything kedge made on this "
 		    "host, and there is no terminal to ask at; say --yes if that is meant");
+	if (down_needs_kedged(c, e))
+		return -1;
 	if (!keep)
 		say_data(c);
 	if (!yes) {

@@ -6,6 +6,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* Of each list; who wants to see all asks for JSON. */
+enum { ROWS_SHOWN = 100 };
+
 /* Its files were right, so that it is what runs, or ran. */
 static bool
 was_applied(struct cli_call *c, json_t *r)
@@ -16,11 +19,33 @@ was_applied(struct cli_call *c, json_t *r)
 	       str_is(outcome, "Superseded") || *cli_at(c, r, "status.waitingFor");
 }
 
+/* "deployment default/web: 0 of 3 ... (web-1: why, at length), and 2 more" without what stands
+ * in brackets, where that pod and its reason are told `below` ("not working"). */
 static const char *
-health_text(struct cli_call *c, json_t *r)
+without_told(struct cli_call *c, const char *text, json_t *below)
+{
+	const char *end = strrchr(text, ')');
+	json_t *o;
+	size_t i;
+
+	json_array_foreach(below, i, o) {
+		const char *mark = arena_printf(c->arena, " (%s: ", cli_at(c, o, "name"));
+		const char *from = end ? strstr(text, mark) : NULL;
+
+		if (i == ROWS_SHOWN)
+			break;
+		if (str_is(cli_at(c, o, "kind"), "pod") && from)
+			return arena_printf(c->arena, "%.*s%s", (int)(from - text), text,
+					    end + 1);
+	}
+	return text;
+}
+
+static const char *
+health_text(struct cli_call *c, json_t *r, json_t *below)
 {
 	const char *outcome = cli_at(c, r, "status.outcome");
-	const char *waiting = cli_at(c, r, "status.waitingFor");
+	const char *waiting = without_told(c, cli_at(c, r, "status.waitingFor"), below);
 	const char *word = cli_paint(c, revision_colour(outcome), outcome);
 	int64_t started = cli_ms(revision_start(c, r));
 	int64_t took = json_integer_value(cli_path(r, "status.durationMs"));
@@ -37,7 +62,7 @@ health_text(struct cli_call *c, json_t *r)
 }
 
 static void
-put_revision(struct cli_call *c, const char *label, json_t *r, struct buf *out)
+put_revision(struct cli_call *c, const char *label, json_t *r, json_t *below, struct buf *out)
 {
 	buf_addf(out, "  %-9s %s  %s  (%s, %s)\n", label,
 		 arena_strndup(c->arena, cli_at(c, r, "spec.commit"), 7),
@@ -45,19 +70,19 @@ put_revision(struct cli_call *c, const char *label, json_t *r, struct buf *out)
 		 revision_author(c, cli_at(c, r, "spec.author")),
 		 cli_ago(c, revision_start(c, r)));
 	buf_addf(out, "  %-9s revision %" PRId64 ", %s\n", "health", revision_number(r),
-		 health_text(c, r));
+		 health_text(c, r, below));
 }
 
 static void
 put_lines(struct cli_call *c, json_t *lines, const char *label, const char *colour,
-	  struct buf *out)
+	  json_t *below, struct buf *out)
 {
 	json_t *line;
 	size_t i;
 
 	json_array_foreach(lines, i, line)
 		buf_addf(out, "  %-9s %s\n", i ? "" : label,
-			 cli_paint(c, colour, json_string_value(line)));
+			 cli_paint(c, colour, without_told(c, json_string_value(line), below)));
 }
 
 /* What a suspended or pinned source would go on to. */
@@ -86,8 +111,10 @@ put_write_back(struct cli_call *c, json_t *source, struct buf *out)
 		 *why ? cli_paint(c, YELLOW, why) : "changes over the API become commits");
 }
 
+/* `below`: what will be told as not working. */
 static void
-put_source(struct cli_call *c, json_t *source, json_t *revisions, struct buf *out)
+put_source(struct cli_call *c, json_t *source, json_t *revisions, json_t *below,
+	   struct buf *out)
 {
 	const char *name = cli_at(c, source, "metadata.name");
 	const char *path = cli_at(c, source, "spec.path"), *ref = cli_at(c, source, "spec.ref");
@@ -116,14 +143,14 @@ put_source(struct cli_call *c, json_t *source, json_t *revisions, struct buf *ou
 		buf_addf(out, "  %-9s %s, for commit %.7s\n", "pulling", pulling,
 			 cli_at(c, source, "status.commit"));
 	put_next(c, source, out);
-	put_revision(c, "commit", newest, out);
-	put_lines(c, cli_path(newest, "status.errors"), "errors", RED, out);
-	put_lines(c, cli_path(newest, "status.warnings"), "warnings", YELLOW, out);
+	put_revision(c, "commit", newest, below, out);
+	put_lines(c, cli_path(newest, "status.errors"), "errors", RED, below, out);
+	put_lines(c, cli_path(newest, "status.warnings"), "warnings", YELLOW, NULL, out);
 	if (!was_applied(c, newest)) {
 		runs =
 		    revision_newest(c, revisions, name, revision_number(newest), was_applied);
 		if (runs)
-			put_revision(c, "runs", runs, out);
+			put_revision(c, "runs", runs, below, out);
 	}
 }
 
@@ -164,9 +191,6 @@ put_loose(struct cli_call *c, json_t *o, struct buf *out)
 		buf_addf(out, "made %s ago with %s\n", cli_age(c, c->now - created),
 			 words_of(c, json_object_get(o, "managers")));
 }
-
-/* Of each list; who wants to see all asks for JSON. */
-enum { ROWS_SHOWN = 100 };
 
 static void
 put_more(size_t n, struct buf *out)
@@ -293,7 +317,7 @@ status_text(struct cli_call *c, const struct answers *s, struct buf *out, struct
 			continue;
 		if (found)
 			buf_addc(out, '\n');
-		put_source(c, source, s->revisions, out);
+		put_source(c, source, s->revisions, json_object_get(s->all, "troubles"), out);
 		found = true;
 	}
 	if (!found && c->n)

@@ -250,6 +250,30 @@ complaints_json(const struct check *k, bool warnings)
 	return list;
 }
 
+/* Manifests were to be checked, and there is none. */
+static bool
+is_empty(const struct check *k)
+{
+	return !k->n && (k->c->n || !cli_opt(k->c, OPT_config));
+}
+
+static int
+refuse_empty(const struct check *k, struct error **e)
+{
+	struct cli_call *c = k->c;
+	const char *where = c->n ? c->args[0] : ".";
+
+	for (size_t i = 1; i < c->n; i++)
+		where = arena_printf(c->arena, "%s, %s", where, c->args[i]);
+	fflush(c->out); /* how much was read comes first */
+	fail(e, WHY_BAD_REQUEST,
+	     k->files ? "no manifest in %s: what is read there has no apiVersion and no kind"
+		      : "no manifest in %s: files are read that end in .yaml, .yml or .json, "
+			"but for hidden ones and what .kedgeignore names",
+	     where);
+	return 2;
+}
+
 static void
 report(struct check *k)
 {
@@ -271,6 +295,8 @@ report(struct check *k)
 		if (k->cs.errors)
 			fprintf(c->out, "%d error%s\n", k->cs.errors,
 				k->cs.errors == 1 ? "" : "s");
+		else if (is_empty(k))
+			fputs("nothing was checked\n", c->out);
 		else
 			fputs("fine\n", c->out);
 	}
@@ -295,7 +321,7 @@ cli_validate(struct cli_call *c, struct error **e)
 		for (size_t i = 0; i < k.n; i++)
 			pod_gates(k.at[i], allow, &k.cs, c->arena);
 		report(&k);
-		rc = k.cs.errors != 0;
+		rc = k.cs.errors ? 1 : is_empty(&k) ? refuse_empty(&k, e) : 0;
 	}
 	free(k.at);
 	return rc;

@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { LOOK_MS = 100 };
+enum { LOOK_MS = 100, SILENT_MS = 5000 };
 
 enum verdict { WAIT, HEALTHY, FAILED, SUSPENDED };
 
@@ -161,6 +161,16 @@ look(struct cli_call *c, const char *what, enum verdict *ret, const char **ret_w
 	return 0;
 }
 
+/* Who looks on is told at once, and of each change; a log has one line, of a wait that is long.
+ */
+static bool
+is_news(const char *said, const char *why, int64_t start)
+{
+	if (isatty(STDERR_FILENO))
+		return !str_is(said, why);
+	return !*said && monotonic_ms() - start >= SILENT_MS;
+}
+
 int
 cli_wait(struct cli_call *c, struct error **e)
 {
@@ -195,8 +205,8 @@ cli_wait(struct cli_call *c, struct error **e)
 			fprintf(stderr, "kedge: %s\n", why);
 			return v == FAILED ? 1 : 2;
 		}
-		if (c->tty && !str_is(said, why))
-			fprintf(stderr, "%s %s\n", now ? "waiting:" : "waiting for",
+		if (is_news(said, why, start))
+			fprintf(stderr, "%s %s\n", now ? "waiting for kedged:" : "waiting for",
 				said = why);
 		if (monotonic_ms() - start >= most) {
 			const char *unit = timeout[strspn(timeout, "0123456789")] ? "" : "s";

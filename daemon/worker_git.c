@@ -217,6 +217,23 @@ git_no_such_ref(const struct watch_args *args, const char *where, const char *na
 		    name, args->aside ? "" : "; the last revision stays");
 }
 
+/* "v2~1", "main^2": what is asked for beside the head may be counted from a name.  Nothing else
+ * of gitrevisions(7): patterns walk all of the history, and a reflog is nobody's business. */
+static bool
+find_counted(git_repository *repo, const char *name, git_oid *ret)
+{
+	cleanup_git(git_object) git_object *o = NULL;
+	size_t n = strcspn(name, "~^");
+
+	if (!n || !name[n] || strpbrk(name, ":{@") ||
+	    name[n + strspn(name + n, "~^0123456789")])
+		return false;
+	if (git_revparse_single(&o, repo, name))
+		return false;
+	*ret = *git_object_id(o);
+	return true;
+}
+
 /* The full name of the branch or tag; "" in `ret` when the ref is a commit id. */
 static int
 find_ref(struct worker *w, git_repository *repo, char ret[1024], git_oid *ret_id,
@@ -252,6 +269,8 @@ find_ref(struct worker *w, git_repository *repo, char ret[1024], git_oid *ret_id
 			return 0;
 	}
 	*ret = 0;
+	if (w->args->aside && find_counted(repo, name, ret_id))
+		return 0;
 	if (n < 7 || n > GIT_OID_HEXSZ || !is_hex(name) || git_oid_fromstrn(&id, name, n) ||
 	    git_object_lookup_prefix(&o, repo, &id, n, GIT_OBJECT_COMMIT))
 		return git_no_such_ref(w->args, w->path, name, e);
@@ -325,11 +344,15 @@ git_send_ref(struct worker *w, git_repository *repo, const char *ref, git_oid *r
 {
 	const struct watch_args *own = w->args;
 	struct watch_args other = *own;
+	cleanup_free char *counted = NULL;
 	git_oid tree;
 	char name[1024];
 	int rc;
 
-	other.ref = ref;
+	/* HEAD is what the source follows, also where it is counted from */
+	if (own->ref && *own->ref && !strncmp(ref, "HEAD", 4) && strchr("~^", ref[4]) && ref[4])
+		xasprintf(&counted, "%s%s", own->ref, ref + 4);
+	other.ref = counted ? counted : ref;
 	other.aside = true;
 	w->args = &other;
 	rc = git_find_head(w, repo, name, ret_commit, &tree, e);

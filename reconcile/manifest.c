@@ -17,6 +17,7 @@ struct files {
 	struct arena *a;
 	struct complaints *cs;
 	struct manifest **tail;
+	bool kinds_told; /* the list of all kinds is long: once a file */
 };
 
 /* These describe the host and its sources; a repository cannot make them up. */
@@ -88,9 +89,10 @@ unknown_kind(struct files *f, const struct tree *t, const char *api, const char 
 			 "\"%s\" (%s)?",
 			 kind, api, r->kind, r->api_version);
 	} else {
-		complain(f->cs, at->line, at->col, "kind",
-			 "no matches for kind \"%.100s\" in version \"%.100s\"; kedge knows %s",
-			 kind, api, known_kinds(f->a));
+		complain(f->cs, at->line, at->col, "kind", "kedge has no %.100s (%.100s)%s%s",
+			 kind, api, f->kinds_told ? "" : "; it knows ",
+			 f->kinds_told ? "" : known_kinds(f->a));
+		f->kinds_told = true;
 	}
 }
 

@@ -348,17 +348,20 @@ row_named(const struct kind *k, const char *name, size_t *next)
 	return NULL;
 }
 
-static void
+/* The row that was meant, as the complaint says; NULL: none, or it is only a warning. */
+static const struct field *
 unknown(struct decoder *d, const struct kind *k, const struct tree *t, const struct path *up)
 {
 	struct path p = { up, t->key, NULL, 0 };
 	struct tree key = { .line = t->key_line, .col = t->key_col };
-
 	/* when it will only be counted nothing is looked for: no work for the hostile */
-	decode_unknown(d, &key, &p,
-		       complaints_full(d->cs, d->mode == SCHEMA_LENIENT)
-			   ? NULL
-			   : walk_near(k, t->key, d->a));
+	const char *near = complaints_full(d->cs, d->mode == SCHEMA_LENIENT)
+			       ? NULL
+			       : walk_near(k, t->key, d->a);
+	size_t next = 0;
+
+	decode_unknown(d, &key, &p, near);
+	return near && d->mode == SCHEMA_STRICT ? row_named(k, near, &next) : NULL;
 }
 
 static bool
@@ -387,16 +390,16 @@ decode_rows(struct decoder *d, const struct kind *k, void *obj, const struct tre
 	    const struct path *p)
 {
 	const struct tree *given[64] = { 0 };
-	uint64_t bad = 0;
+	uint64_t bad = 0, misspelled = 0;
 	size_t next = 0;
 
 	for (const struct tree *kid = t->kids; kid; kid = kid->next) {
 		const struct field *f = row_named(k, kid->key, &next);
 
-		if (!f)
-			unknown(d, k, kid, p);
-		else
+		if (f)
 			given[f - k->fields] = kid;
+		else if ((f = unknown(d, k, kid, p)))
+			misspelled |= UINT64_C(1) << (f - k->fields);
 	}
 	for (size_t i = 0; i < k->nfields; i++) {
 		const struct field *f = &k->fields[i];
@@ -405,6 +408,8 @@ decode_rows(struct decoder *d, const struct kind *k, void *obj, const struct tre
 
 		if (given[i] && is_given(d, f, given[i]) && !ours)
 			decode_given(d, k, f, obj, given[i], p);
+		else if (misspelled >> i & 1 && f->need && !f->dflt)
+			bad |= UINT64_C(1) << i; /* one mistake is one complaint */
 		else
 			decode_absent(d, f, obj, t, p);
 		bad |= (uint64_t)(errors != d->cs->errors) << i;

@@ -27,9 +27,16 @@ teardown_file() {
 		kedge help $c | grep -q "^usage: kedge $c"
 		kedge $c --help | grep -q "^usage: kedge $c"
 	done
-	# what an option of two commands means to each
-	kedge help kubeconfig | grep -q -- '--user USER .*of kubeconfig:'
-	kedge help debug | grep -q -- '--container NAME .*of debug:'
+	# what an option of several commands means to each, and nothing of the others
+	kedge help kubeconfig | grep -q -- '--user USER  *whose it is$'
+	kedge help image import | grep -q -- '--user USER  *as whom: '
+	kedge help debug | grep -q -- '--container NAME  *the name of the new one$'
+	kedge help cp | grep -q -- '--container NAME  *which container of the pod$'
+	kedge help get | grep -q -- '--output FORMAT  *json, yaml, name or wide$'
+	for c in history diff status validate trace "image ls"; do
+		kedge help $c | grep -q -- '--output FORMAT  *json or yaml$' || { echo "$c"; false; }
+	done
+	kedge help --man | grep -q '^json, yaml, name or wide$'
 }
 
 @test "no line of help is wider than a terminal of 80 columns" {
@@ -73,6 +80,26 @@ teardown_file() {
 		[[ $output == *"nothing was done"*"--yes"* ]]
 	done
 	kedge get pods
+}
+
+@test "down without a running kedged says to start it first, and asks nothing" {
+	for words in "down --yes" "down --keep --yes"; do
+		run kedge --socket /nowhere/api.sock $words
+		[ "$status" = 1 ]
+		[[ $output == "kedge: nothing was done: it is kedged that removes what it made; start it first (systemctl start kedged,"*"no answer at /nowhere/api.sock"* ]]
+	done
+	run timeout 20 script -qec "kedge --socket /nowhere/api.sock down" /dev/null </dev/null
+	[ "$status" = 1 ]
+	[[ $output == *"start it first"* ]]
+	[[ $output != *"[y/N]"* ]] || false
+}
+
+@test "cp does not read or write a stream, and says what does" {
+	for words in "web-9b459b4c5-cst47:/etc/hosts -" "- web-9b459b4c5-cst47:/tmp/x"; do
+		run timeout 10 kedge cp $words </dev/null
+		[ "$status" = 1 ]
+		[[ $output == 'kedge: - is not supported: kedge cp copies files and folders; `kedge exec POD -- cat PATH` prints a file'* ]]
+	done
 }
 
 @test "port-forward without a port is not understood" {
@@ -166,6 +193,31 @@ teardown_file() {
 	run kedge validate "$W/np"
 	[ "$status" = 1 ]
 	[[ $output =~ np/two.yaml:7:32:.*30080.*"provided port is already allocated".*np/one.yaml:7:32 ]]
+}
+
+@test "validate that finds no manifest says where it looked, and is no success" {
+	mkdir "$W/empty"
+	run kedge validate "$W/empty"
+	[ "$status" = 2 ]
+	[[ $output == *"0 objects in 0 files: nothing was checked"*"no manifest in $W/empty: files are read that end in .yaml"* ]]
+	[[ $output != *fine* ]] || false
+	(cd "$W/empty" && ! kedge validate >/dev/null 2>&1) || false
+	run --separate-stderr kedge validate -o json "$W/empty"
+	[ "$status" = 2 ]
+	[ "$(jq .objects <<<"$output")" = 0 ]
+	echo 'a: b' >"$W/empty/values.yaml"
+	run kedge validate "$W/empty"
+	[ "$status" = 2 ]
+	[[ $output == *"0 objects in 1 file: nothing was checked"*"no manifest in $W/empty: what is read there has no apiVersion"* ]]
+}
+
+@test "validate without a configuration holds node ports against the default range" {
+	service low NodePort | sed 's/port: 80,/port: 80, nodePort: 80,/' >"$W/low.yaml"
+	run kedge validate "$W/low.yaml"
+	[ "$status" = 1 ]
+	[[ $output == *"spec.ports[0].nodePort: Invalid value: 80:"*"30000-32767"* ]]
+	printf 'network: {nodePortRange: 80-90}\n' >"$W/low.kedge"
+	kedge validate --config "$W/low.kedge" "$W/low.yaml"
 }
 
 @test "validate --config checks the configuration" {
@@ -294,6 +346,18 @@ teardown_file() {
 	run kedge --socket /nowhere/api.sock wait --timeout 1
 	[ "$status" = 2 ]
 	[[ $output == "kedge: gave up after 1s: no answer at /nowhere/api.sock ("*"is kedged running?"* ]]
+}
+
+@test "wait says at once on a terminal what it waits for, and after a while elsewhere" {
+	run timeout 20 script -qec "kedge --socket /nowhere/api.sock wait --timeout 1 >$W/out" /dev/null </dev/null
+	[[ $output == "waiting for kedged: no answer at /nowhere/api.sock"* ]]
+	[ "$(grep -o "waiting for" <<<"$output" | wc -l)" = 1 ]
+	[ ! -s "$W/out" ]
+	kedge --socket /nowhere/api.sock wait --timeout 1 2>"$W/err" || true
+	[ "$(grep -c "waiting for" "$W/err")" = 0 ]
+	kedge --socket /nowhere/api.sock wait --timeout 7 >"$W/out" 2>"$W/err" || true
+	[ "$(grep -c "^waiting for kedged: no answer at /nowhere/api.sock" "$W/err")" = 1 ]
+	[ ! -s "$W/out" ]
 }
 
 @test "exec passes words, input, both outputs and the exit status" {

@@ -28,6 +28,12 @@ diff_says() {
 	[ $rc = "$1" ]
 }
 
+@test "wait before the first push says that it waits for a commit" {
+	run timeout 20 script -qec "kedge wait deploy --timeout 1" /dev/null </dev/null
+	[ "$status" = 2 ]
+	[[ ${lines[0]} == "waiting for source deploy: its first commit"* ]]
+}
+
 @test "diff says nothing with 0, changes with 1, errors with 2" {
 	deployment web web:1 2 >"$W/clone/web.yaml"
 	config_map settings >"$W/clone/cm.yaml"
@@ -94,6 +100,24 @@ diff_says() {
 	[[ $output == *"is a directory"* ]]
 }
 
+@test "diff counts back from a branch of a local repository, and takes no pattern" {
+	config_map counted one >"$W/clone/counted.yaml"
+	push_wait one
+	config_map counted two >"$W/clone/counted.yaml"
+	push_wait two
+	for ref in HEAD~1 main~1 "main^" "$(head_id)~1"; do
+		run kedge diff "$ref" --source deploy
+		echo "$ref: $output"
+		[ "$status" = 1 ]
+		[[ $output == *"~ update configmap default/counted  # data[k] two -> one"* ]]
+	done
+	for ref in HEAD~1000 "main^{/one}" ":/one" "HEAD@{1}" "main:counted.yaml"; do
+		run kedge diff "$ref" --source deploy
+		[ "$status" = 2 ]
+		[[ $output == *"there is no branch, tag or commit"* ]]
+	done
+}
+
 @test "a commit that fails supersedes nothing: the one before it becomes healthy" {
 	deployment slow nowhere:3 1 >"$W/clone/slow.yaml"
 	push "waits for its image"
@@ -111,6 +135,22 @@ diff_says() {
 	[ "$(outcome "$(head_id)")" = Failed ]
 	rm "$W/clone/bad.yaml" "$W/clone/slow.yaml"
 	push_wait "without"
+}
+
+@test "status tells a reason once, in full where it says what does not work, and a warning's name once" {
+	deployment slow nowhere:4 1 >"$W/clone/slow.yaml"
+	echo 'a: b' >"$W/clone/values.yaml"
+	push "waits for an image that nobody has"
+	wait_for 20 "the pod's reason" sh -c "kedge status | sed -n '/^not working/,\$p' | grep -q nowhere:4"
+	kedge status >"$W/status"
+	cat "$W/status"
+	[ "$(grep -c nowhere:4 "$W/status")" = 1 ]
+	grep -q 'health .*Applying for .*, waiting for deployment default/slow: 0 of 1 [a-z ]*$' "$W/status"
+	grep -q '^  warnings  values.yaml:1:1: skipped' "$W/status"
+	# of one source alone there is no such list: there the reason stands with the health
+	kedge status deploy | grep -q 'health .*waiting for deployment default/slow: .* (slow-.*nowhere:4'
+	rm "$W/clone/slow.yaml" "$W/clone/values.yaml"
+	push_wait "without it"
 }
 
 @test "status of a suspended source shows what runs and what would be next" {
@@ -340,6 +380,45 @@ Kedge-Prune: yes"
 	[ "$(kedge image ls -o json | jq '[.images[] | select(.name | endswith("spare:1"))] | length')" = 1 ]
 	kedge image rm spare:1
 	! kedge image ls | grep -q spare
+}
+
+@test "diff looks a branch up in every source, says whose plan it is, and complains once" {
+	g checkout -q -b side
+	config_map from-side >"$W/clone/side.yaml"
+	g add -A
+	g commit -qm "on a branch of its own"
+	g push -q origin side
+	printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: Bad_Name}\n' >"$W/clone/wrong.yaml"
+	g add -A
+	g commit -qm "wrong"
+	g push -q origin HEAD:wrong
+	g checkout -q main
+	config_map from-dir >"$W/dir/two.yaml"
+	wait_for 10 "the directory is read" kedge get cm from-dir
+	kedge suspend files
+	config_map from-dir changed >"$W/dir/two.yaml"
+	wait_for 10 "what would be next" sh -c 'kedge status files | grep -q "^  next "'
+	run kedge diff
+	echo "$output"
+	[ "$status" = 1 ]
+	[ "${lines[0]}" = "source files" ]
+	[[ ${lines[1]} == "~ update configmap default/from-dir"* ]]
+	[ "${#lines[@]}" = 2 ]
+	run kedge diff side # of the repository, and of nobody else
+	echo "$output"
+	[ "$status" = 1 ]
+	[ "${lines[0]}" = "source deploy" ]
+	[[ $output == *"+ create configmap default/from-side"* ]]
+	[[ $output != *"is a directory"* ]] || false
+	[ "$(kedge diff side -o json | jq -r '.sources[].source')" = deploy ]
+	run kedge diff no-such-branch
+	[ "$status" = 2 ]
+	[ "${#lines[@]}" = 1 ]
+	[[ $output == 'kedge: none of the 2 sources has a revision, branch, tag or commit "no-such-branch"; with --source '* ]]
+	run kedge diff wrong
+	[ "$status" = 2 ]
+	[[ $output == *"deploy: wrong.yaml:3:"* ]]
+	kedge resume files
 }
 
 @test "an immutable field is refused with its place and Kubernetes' words" {

@@ -114,8 +114,33 @@ runs_a_pod() {
 	done
 }
 
-@test "uninstall takes away what install brought, and leaves the configuration" {
-	make -s -C "$BATS_TEST_DIRNAME/../.." uninstall DESTDIR="$D" PREFIX=/opt/kedge
+@test "what kedge down ended is not started again by systemd, but what died is" {
+	unit=$(P lib/systemd/system/kedged.service)
+	grep -qx Restart=always "$unit"
+	grep -qx RestartPreventExitStatus=0 "$unit"
+	# 0 is how it ends when it is told to, and only then
+	w=$(mktemp -d /tmp/kt.XXXXXX)
+	chmod 755 "$w"
+	: >"$w/kedge.yaml"
+	mkdir "$w/manifests"
+	mount -t tmpfs tmpfs /opt
+	cp -r "$D/opt/kedge" /opt/
+	/opt/kedge/sbin/kedged --config "$w/kedge.yaml" --state "$w/state" --run "$w/run" --logs "$w/logs" \
+		--cgroup "${KEDGE_CGROUP:-kedge-test}$(basename "$w")" --source "d=$w/manifests" >"$w/log" 2>&1 3>&- &
+	pid=$!
+	export KEDGE_SOCKET=$w/run/api.sock
+	for _ in $(seq 200); do "$(P bin/kedge)" get nodes >/dev/null 2>&1 && break; sleep 0.05; done
+	"$(P bin/kedge)" down --yes
+	wait "$pid"
+	rm -rf "$w"
+}
+
+@test "uninstall takes away what install brought, leaves the configuration, and says so" {
+	run make -s -C "$BATS_TEST_DIRNAME/../.." uninstall DESTDIR="$D" PREFIX=/opt/kedge
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"not stopped"*"$D/etc/kedge"*"left"* ]]
 	[ -z "$(find "$D/opt" -type f)" ]
+	[ ! -e "$(P libexec/kedge)" ]
 	[ -e "$D/etc/kedge/kedge.yaml" ]
 }

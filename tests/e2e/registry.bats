@@ -244,7 +244,8 @@ baked() {
 	run kedge image prune
 	echo "$output"
 	[ "${lines[0]}" = "image \"$R/web:1\" removed" ]
-	[[ ${lines[1]} == *"in 1 images" ]]
+	[[ ${lines[1]} =~ ^'removed 1 image, '[0-9.]+[KM]?B$ ]]
+	[[ $(kedge image prune) =~ ^'removed 0 images, 0B'$ ]]
 	wait_for 5 "it is gone" sh -c "! kedge image ls | grep -q 'web:1 '"
 	kedge image ls | grep -q "^$R/web:2 "
 	kedge image ls | grep -q "^$R/web:3 "

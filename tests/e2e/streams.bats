@@ -185,7 +185,7 @@ get() { curl -sS --max-time 10 "http://127.0.0.1:$PORT/"; }
 @test "port-forward of a Service takes its ports, by number and by name, and says what is not there" {
 	{
 		MORE='ports: [{name: http, containerPort: 8080}]' pod shop web:1
-		service shop
+		service shop | sed 's/name: http}/name: front}/'
 		echo ---
 		service plain | sed 's/app: plain/app: shop/; s/targetPort: http/targetPort: 8080/'
 		echo ---
@@ -200,6 +200,21 @@ get() { curl -sS --max-time 10 "http://127.0.0.1:$PORT/"; }
 			kill $PID
 			wait $PID || true
 		done
+		# by its name: the pod's own for a pod, the Service's for a Service
+		forwards "$@" shop :http || return 1
+		grep -qEx 'Forwarding from 127.0.0.1:[0-9]+ -> 8080' "$W/f.out" || return 1
+		get | grep -q v1 || return 1
+		kill $PID
+		wait $PID || true
+		forwards "$@" svc/shop :front || return 1
+		grep -qEx 'Forwarding from 127.0.0.1:[0-9]+ -> 8080' "$W/f.out" || return 1
+		get | grep -q v1 || return 1
+		kill $PID
+		wait $PID || true
+		run "$@" shop :nothing
+		[ "$status" = 1 ] && has "Pod 'shop' does not have a named port 'nothing'" || return 1
+		run "$@" svc/shop :http
+		[ "$status" = 1 ] && has "Service 'shop' does not have a named port 'http'" || return 1
 		run "$@" svc/shop :81
 		[ "$status" = 1 ] && has "Service shop does not have a service port 81" || return 1
 		run "$@" svc/lost :80
@@ -211,6 +226,19 @@ get() { curl -sS --max-time 10 "http://127.0.0.1:$PORT/"; }
 	every t k port-forward
 	forwards kedge port-forward svc/plain 18080:80
 	grep -qx 'Forwarding from 127.0.0.1:18080 -> 8080' "$W/f.out"
+	kill $PID
+	wait $PID || true
+	forwards kedge port-forward shop 18081:http
+	grep -qx 'Forwarding from 127.0.0.1:18081 -> 8080' "$W/f.out"
+	get | grep -q v1
+	kill $PID
+	wait $PID || true
+	forwards kedge port-forward shop http # a name alone is its number on both sides
+	grep -qx 'Forwarding from 127.0.0.1:8080 -> 8080' "$W/f.out"
+	kill $PID
+	wait $PID || true
+	forwards kedge port-forward svc/shop front
+	grep -qx 'Forwarding from 127.0.0.1:80 -> 8080' "$W/f.out"
 	kill $PID
 }
 

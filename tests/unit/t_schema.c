@@ -183,6 +183,28 @@ an_unknown_field_is_an_error_or_a_warning_as_asked(void **s)
 }
 
 static void
+a_misspelled_field_that_is_needed_is_one_mistake(void **s)
+{
+	static const char text[] = "{containres: [{name: a, image: x}]}";
+	READING(strict);
+	READING(lenient);
+	READING(far);
+
+	(void)s;
+	decoded(&strict, pod_spec_kind(), text, SCHEMA_STRICT);
+	assert_int_equal(strict.cs.errors, 1);
+	assert_non_null(strstr(said(&strict), "did you mean \"containers\"?"));
+	/* where the name is only a warning, the lack is the error */
+	decoded(&lenient, pod_spec_kind(), text, SCHEMA_LENIENT);
+	assert_int_equal(lenient.cs.errors, 1);
+	assert_int_equal(lenient.cs.warnings, 1);
+	assert_non_null(strstr(said(&lenient), "containers: Required value"));
+	decoded(&far, pod_spec_kind(), "{boxes: []}", SCHEMA_STRICT);
+	assert_int_equal(far.cs.errors, 2);
+	assert_non_null(strstr(said(&far), "containers: Required value"));
+}
+
+static void
 means(const struct kind *k, const char *wrong, const char *right)
 {
 	READING(r);
@@ -602,6 +624,7 @@ main(void)
 		T(zero_replicas_survive_the_wire),
 		T(server_fields_in_a_manifest_are_dropped_without_a_word),
 		T(an_unknown_field_is_an_error_or_a_warning_as_asked),
+		T(a_misspelled_field_that_is_needed_is_one_mistake),
 		T(a_misspelt_field_gets_a_suggestion),
 		T(values_are_typed_and_the_message_says_what_was_found),
 		T(octal_and_underscored_numbers_are_numbers),

@@ -89,8 +89,9 @@ unknown_kind(struct files *f, const struct tree *t, const char *api, const char 
 			 "\"%s\" (%s)?",
 			 kind, api, r->kind, r->api_version);
 	} else {
-		complain(f->cs, at->line, at->col, "kind", "kedge has no %.100s (%.100s)%s%s",
-			 kind, api, f->kinds_told ? "" : "; it knows ",
+		complain(f->cs, at->line, at->col, "kind",
+			 "no matches for kind \"%.100s\" in version \"%.100s\"%s%s", kind, api,
+			 f->kinds_told ? "" : "; kedge knows ",
 			 f->kinds_told ? "" : known_kinds(f->a));
 		f->kinds_told = true;
 	}

@@ -122,7 +122,7 @@ go_on(struct proxied *p)
 /* ---- who takes nothing ---- */
 
 static void
-on_stall(evutil_socket_t fd, short what, void *ctx)
+on_time_up(evutil_socket_t fd, short what, void *ctx)
 {
 	(void)fd;
 	(void)what;
@@ -139,7 +139,7 @@ stall_look(struct proxied *p, bool moved)
 	if (!p->carrier)
 		return;
 	if (!p->stall)
-		p->stall = evtimer_new(p->api->base, on_stall, p);
+		p->stall = evtimer_new(p->api->base, on_time_up, p);
 	if (!p->in.len && !carrier_queued(p->carrier))
 		event_del(p->stall);
 	else if (moved || !evtimer_pending(p->stall, NULL))
@@ -287,14 +287,6 @@ on_progress(void *ctx)
 	go_on(p);
 }
 
-static void
-on_deadline(evutil_socket_t fd, short what, void *ctx)
-{
-	(void)fd;
-	(void)what;
-	proxied_free(ctx);
-}
-
 /* What it said before it left the pod gets still. */
 static void
 on_gone(void *ctx)
@@ -310,7 +302,7 @@ on_gone(void *ctx)
 	p->carrier = NULL;
 	if (p->stall)
 		event_del(p->stall);
-	p->deadline = evtimer_new(p->api->base, on_deadline, p);
+	p->deadline = evtimer_new(p->api->base, on_time_up, p);
 	evtimer_add(p->deadline, &wait);
 	p->in_ended = true;
 	p->out_waits = false;
@@ -371,6 +363,15 @@ answer_forget(struct proxied *p)
 	p->size = -1;
 }
 
+/* The header may be there more than once. */
+static void
+connection_add(struct proxied *p, const char *value)
+{
+	p->connection = p->connection
+			    ? arena_printf(&p->call->arena, "%s,%s", p->connection, value)
+			    : value;
+}
+
 /* "Name: value", without its end */
 static void
 answer_header(struct proxied *p, const char *at, size_t n)
@@ -395,8 +396,7 @@ answer_header(struct proxied *p, const char *at, size_t n)
 	value = p->answer[p->nanswer - 1].value;
 	at = p->answer[p->nanswer - 1].key;
 	if (!strcasecmp(at, "Connection"))
-		p->connection =
-		    p->connection ? arena_printf(a, "%s,%s", p->connection, value) : value;
+		connection_add(p, value);
 	else if (!strcasecmp(at, "Upgrade"))
 		p->protocol = value;
 	else if (!strcasecmp(at, "Content-Length")) {
@@ -520,16 +520,13 @@ on_asked_header(void *ctx, const char *name, const char *value)
 		header_put(p, name, value);
 }
 
-/* It may be there more than once. */
 static void
 on_connection_header(void *ctx, const char *name, const char *value)
 {
 	struct proxied *p = ctx;
 
 	if (!strcasecmp(name, "Connection"))
-		p->connection =
-		    p->connection ? arena_printf(&p->call->arena, "%s,%s", p->connection, value)
-				  : value;
+		connection_add(p, value);
 }
 
 static void

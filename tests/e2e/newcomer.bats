@@ -105,6 +105,32 @@ teardown() {
 	[[ $output =~ ^"source deploy is suspended: the new commit that goes back to revision 1 "\(.*"is not applied until \`kedge resume deploy\`"$ ]]
 }
 
+@test "a wait says that a pinned source takes nothing in" {
+	repo_make
+	configmap a one >"$W/clone/a.yaml"
+	push first
+	kedge_start --source "deploy=$W/clone" # checked out: a rollback cannot be written
+	kedge wait
+	configmap a two >"$W/clone/a.yaml"
+	push_wait second
+	kedge rollback 1
+	kedge wait --for "$(g rev-parse HEAD~1)"
+	[ "$(field cm a .data.v)" = one ]
+	run kedge wait
+	echo "$output"
+	[ "$status" = 2 ]
+	[ "$output" = "kedge: source deploy is pinned to $(g rev-parse --short=7 HEAD~1): $(g rev-parse --short=7 HEAD) is not applied until \`kedge resume deploy\`" ]
+	g update-ref refs/heads/main "$(g rev-parse HEAD~1)" # nothing newer is left
+	wait_for 10 "it is seen" bash -c '[ "$(kedge get source deploy -o json | jq -r .status.next)" = null ]'
+	run kedge wait
+	[ "$status" = 0 ]
+	[ "$output" = "kedge: source deploy is pinned to $(g rev-parse --short=7 HEAD): what comes is not applied until \`kedge resume\`" ]
+	kedge resume
+	run kedge wait
+	[ "$status" = 0 ]
+	[ -z "$output" ]
+}
+
 @test "wait says that a source cannot be read" {
 	repo_make
 	kedge_start --source "deploy=$W/deploy.git"

@@ -62,7 +62,7 @@ teardown() {
 	kedge wait
 	run kedge rollback
 	[ "$status" = 1 ]
-	[ "$output" = "kedge: source deploy has no earlier revision" ]
+	[ "$output" = "kedge: source deploy has no earlier revision that was healthy and differs from the newest; \`kedge history\` lists them, and \`kedge rollback N\` goes to one" ]
 	run kedge rollback 99
 	[ "$status" = 1 ]
 	[ "$output" = "kedge: source deploy has no revision 99; kedge history lists them" ]
@@ -83,9 +83,35 @@ teardown() {
 	[[ $output =~ ^"source deploy rolled back to revision 2 (" ]]
 	kedge wait
 	[ "$(field cm a .data.v)" = two ]
-	run kedge rollback # from there as ever
-	[[ $output =~ "already is as it was" ]]
-	kedge rollback 1
+	run kedge rollback # from there to another, not to where one is
+	[[ $output =~ ^"source deploy rolled back to revision 1 (" ]]
+	kedge wait
+	[ "$(field cm a .data.v)" = one ]
+}
+
+@test "a rollback goes to what was healthy, past what never ran and what is the same elsewhere" {
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git,path=app"
+	mkdir "$W/clone/app"
+	configmap a one >"$W/clone/app/a.yaml"
+	push_wait first
+	cat >"$W/clone/app/web.yaml" <<-Y
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: web}
+		spec: {containers: [{name: web, image: "no.such.example/web:1"}]}
+	Y
+	push "an image that is nowhere"
+	wait_for 60 "it is applied" kedge get pod web
+	rm "$W/clone/app/web.yaml"
+	configmap a two >"$W/clone/app/a.yaml"
+	push_wait third
+	echo elsewhere >"$W/clone/notes"
+	push_wait "beside the path"
+	[ "$(kedge history -o json | jq -c '[.items[] | [.spec.number, .status.outcome]]')" = '[[4,"Healthy"],[3,"Healthy"],[2,"Superseded"],[1,"Healthy"]]' ]
+	run kedge rollback
+	echo "$output"
+	[[ $output =~ ^"source deploy rolled back to revision 1 (" ]]
 	kedge wait
 	[ "$(field cm a .data.v)" = one ]
 }

@@ -10,18 +10,23 @@
  *   POST /apis/kedge.dev/v1/sources/NAME/sync      {"allowPrune": bool, "everything": bool}
  *   POST /apis/kedge.dev/v1/sources/NAME/suspend   {}
  *   POST /apis/kedge.dev/v1/sources/NAME/resume    {}
- *   POST /apis/kedge.dev/v1/sources/NAME/rollback  {"revision": N}  (0 or none: the last other
- * one that was healthy) GET  /kedge/status GET  /kedge/diff?source=NAME&ref=REF GET
- * /kedge/namespaces/NS/pods/NAME/copy?container=NAME&path=PATH[&stdin=true&name=NAME] channels
- * as of exec: a tar out of, or into GET  /kedge/dns?name=NAME&namespace=NS         what a pod
- * there would ask for, and why GET  /kedge/images POST
- * /kedge/images?name=NAME:TAG&format=rootfs|archive&config=JSON   body: the tar DELETE
- * /kedge/images?name=NAME:TAG GET  /kedge/images/save?name=NAME:TAG&config=true|false GET
- * /kedge/images/verify POST /kedge/images/prune?all=true POST /kedge/pulls?name=NAME:TAG body:
- * a docker config.json, or nothing GET  /kedge/pulls?name=NAME:TAG      how far it is POST
- * /kedge/certificates?user=NAME&group=NAME&seconds=N    body: a request (PKCS 10, PEM) POST
- * /kedge/down                               {"keep": bool} They answer with what the host says
- * (JSON), or a Kubernetes Status.
+ *   POST /apis/kedge.dev/v1/sources/NAME/rollback  {"revision": N, "dryRun": bool}
+ *   GET  /kedge/status
+ *   GET  /kedge/diff?source=NAME&ref=REF
+ *   GET  /kedge/namespaces/NS/pods/NAME/copy?container=NAME&path=PATH[&stdin=true&name=NAME]
+ *                                                  channels as of exec: a tar out of, or into
+ *   GET  /kedge/dns?name=NAME&namespace=NS         what a pod there would ask for, and why
+ *   GET  /kedge/images
+ *   POST /kedge/images?name=NAME:TAG&format=rootfs|archive&config=JSON   body: the tar
+ *   DELETE /kedge/images?name=NAME:TAG
+ *   GET  /kedge/images/save?name=NAME:TAG&config=true|false
+ *   GET  /kedge/images/verify
+ *   POST /kedge/images/prune?all=true
+ *   POST /kedge/pulls?name=NAME:TAG      body: a docker config.json, or nothing
+ *   GET  /kedge/pulls?name=NAME:TAG      how far it is
+ *   POST /kedge/certificates?user=NAME&group=NAME&seconds=N    body: a request (PKCS 10, PEM)
+ *   POST /kedge/down                               {"keep": bool}
+ * They answer with what the host says (JSON), or a Kubernetes Status.
  */
 #ifndef KEDGE_API_H
 #define KEDGE_API_H
@@ -41,6 +46,7 @@ struct api_source_args {
 	enum api_source_verb verb;
 	bool allow_prune; /* of SYNC */
 	bool everything;  /* of SYNC: forget what the mirror has */
+	bool dry;         /* of ROLLBACK: only what would go */
 	int64_t revision; /* of ROLLBACK; 0: the last other one that was healthy */
 	const char *user; /* the author of the commit that ROLLBACK makes */
 };

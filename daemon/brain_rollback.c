@@ -63,17 +63,101 @@ revision_to(struct watch *w, int64_t number, struct error **e)
 	return NULL;
 }
 
+/* ---- what would go ---- */
+
+static json_t *
+texts(const struct strs *s)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < s->n; i++)
+		json_array_append_new(all, brain_text_json(s->at[i]));
+	return all;
+}
+
+/* The plan that diff shows; where only the prune guard stands before it, what it would be.
+ * How many errors it has, -1: it cannot be made. */
+static int
+plan_back(struct watch *w, const struct revision *r, bool allow_prune, json_t *ret,
+	  struct error **e)
+{
+	cleanup_arena struct arena a = { 0 };
+	struct complaints cs = { .arena = &a };
+	struct manifest_set *set = NULL;
+	struct strs deletes = { 0 }, claims;
+	struct snapshot s;
+	struct plan p;
+
+	brain_snapshot(w->brain, &s, &a);
+	plan_init(&p, &a);
+	if (deploy_plan(w->brain, w, r->spec->commit, allow_prune, NULL, &s, &p, &cs, &set,
+			NULL, e) < 0)
+		return -1;
+	if (ret) {
+		deletes.at = arena_alloc(&a, (p.n + 1) * sizeof *deletes.at);
+		for (size_t i = 0; i < p.n; i++) {
+			cleanup_buf struct buf line = { 0 };
+
+			if (p.at[i].verb != ACT_DELETE)
+				continue;
+			action_print(&p.at[i], &line);
+			deletes.at[deletes.n++] = arena_strdup(&a, buf_text(&line));
+		}
+		apply_storage_lost(&s, &p, &a, &claims);
+		json_object_set_new(ret, "deletes", texts(&deletes));
+		json_object_set_new(ret, "claims", texts(&claims));
+	}
+	manifest_set_free(set);
+	return cs.errors;
+}
+
+/* What it would delete, and whether the prune guard would have held that up. */
+static void
+add_losses(struct watch *w, const struct revision *r, json_t *to)
+{
+	cleanup_error struct error *e = NULL;
+	int allowed = plan_back(w, r, true, to, &e), guarded = -1;
+
+	if (allowed >= 0)
+		guarded = plan_back(w, r, false, NULL, &e);
+	if (guarded < 0)
+		json_object_set_new(to, "unseen", brain_text_json(e ? error_text(e) : "?"));
+	else
+		json_object_set_new(to, "guarded", json_boolean(guarded > allowed));
+}
+
 /* ---- the way ---- */
+
+/* Why no commit can be made; NULL: it can. */
+static const char *
+pin_reason(struct watch *w)
+{
+	struct sources *all = w->brain->sources;
+	const char *name = w->config->name;
+
+	if (source_writable(all, name))
+		return NULL;
+	if (!source_known(all, name) || source_fd(all, name) < 0)
+		return "the source cannot be read just now";
+	return *source_unwritable(all, name) ? source_unwritable(all, name)
+					     : "the source cannot be written to";
+}
 
 /* Who gave no number hears which it became. */
 static char *
-answer_of(const struct revision *r)
+answer_of(struct watch *w, const struct revision *r, const char *pinned, bool dry)
 {
-	json_t *j = json_pack("{s:s, s:I, s:s, s:s}", "kind", "Rollback", "revision",
+	json_t *j = json_pack("{s:s, s:I, s:s, s:o}", "kind", "Rollback", "revision",
 			      (json_int_t)r->spec->number, "commit", r->spec->commit, "message",
-			      r->spec->message ? r->spec->message : "");
-	char *out = json_dumps(j, JSON_COMPACT);
 
+			      brain_text_json(r->spec->message ? r->spec->message : ""));
+	char *out;
+
+	if (pinned)
+		json_object_set_new(j, "pinned", brain_text_json(pinned));
+	if (dry)
+		add_losses(w, r, j);
+	out = json_dumps(j, JSON_COMPACT);
 	json_decref(j);
 	return out;
 }
@@ -98,10 +182,17 @@ rollback(struct brain *b, struct watch *w, const struct api_source_args *args,
 {
 	const struct revision *r = revision_to(w, args->revision, e);
 
+	const char *pinned;
+
 	if (!r)
 		return -1;
-	asked->json = answer_of(r);
-	if (source_writable(b->sources, w->config->name))
+	pinned = pin_reason(w);
+	asked->json = answer_of(w, r, pinned, args->dry);
+	if (args->dry) {
+		brain_request_answer(b, asked, asked->json, NULL);
+		return 0;
+	}
+	if (!pinned)
 		return commit_back(w, r, args->user, e);
 	if (deploy_hold(w, false, r->spec->commit, e) < 0)
 		return -1;

@@ -59,6 +59,10 @@ struct wanted {
  * addresses and ports, fields that the source does not state. */
 void apply_reconcile(struct snapshot *, const struct wanted *, struct plan *,
 		     struct complaints *);
+/* apply_storage.c: the claims whose data a plan would destroy, "default/data (1Gi in pvc-1)".
+ */
+void apply_storage_lost(struct snapshot *, const struct plan *, struct arena *,
+			struct strs *ret);
 #define ANNOTATION_SOURCE "kedge.dev/source" /* label: who applied it */
 #define ANNOTATION_PLACE  "kedge.dev/place"  /* path:line of the document */
 #define ANNOTATION_APPLIED \

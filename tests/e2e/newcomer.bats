@@ -202,6 +202,27 @@ refused_for_data() {
 	kedge status | grep -qF 'no commit can be made there: its branch is checked out in a working tree'
 }
 
+@test "a repository that gets another owner while kedged runs is looked at with his rights" {
+	repo_make
+	chmod 755 "$W"
+	configmap a one >"$W/clone/a.yaml"
+	push first
+	chown 4242:4242 "$W/deploy.git" # what is in it is not his
+	kedge_start --source "deploy=$W/deploy.git"
+	kedge wait
+	unwritable() { [ "$(kedge get source deploy -o json | jq -r .status.unwritable)" = "$1" ]; }
+	wait_for 10 "he may not write" unwritable "the repository's owner may not write to it"
+	chown -R 4242:4242 "$W/deploy.git"
+	wait_for 8 "he may" unwritable null
+	chown -R 0:0 "$W/deploy.git" # another, who may do all there
+	wait_for 8 "it is his" grep -q 'belongs to another user now' "$W/kedged.log"
+	configmap a two >"$W/clone/a.yaml"
+	push_wait second
+	run kedge rollback
+	echo "$output"
+	[[ $output =~ ^"source deploy rolled back to revision 1 (" ]]
+}
+
 @test "a rollback that the prune guard would hold up wants --yes" {
 	repo_make
 	kedge_start --source "deploy=$W/deploy.git"

@@ -10,7 +10,7 @@
  *   POST /apis/kedge.dev/v1/sources/NAME/sync      {"allowPrune": bool, "everything": bool}
  *   POST /apis/kedge.dev/v1/sources/NAME/suspend   {}
  *   POST /apis/kedge.dev/v1/sources/NAME/resume    {}
- *   POST /apis/kedge.dev/v1/sources/NAME/rollback  {"revision": N}  (0 or none: the one before)
+ *   POST /apis/kedge.dev/v1/sources/NAME/rollback  {"revision": N, "dryRun": bool}
  *   GET  /kedge/status
  *   GET  /kedge/diff?source=NAME&ref=REF
  *   GET  /kedge/namespaces/NS/pods/NAME/copy?container=NAME&path=PATH[&stdin=true&name=NAME]
@@ -46,7 +46,8 @@ struct api_source_args {
 	enum api_source_verb verb;
 	bool allow_prune; /* of SYNC */
 	bool everything;  /* of SYNC: forget what the mirror has */
-	int64_t revision; /* of ROLLBACK; 0: the one before the newest */
+	bool dry;         /* of ROLLBACK: only what would go */
+	int64_t revision; /* of ROLLBACK; 0: the last other one that was healthy */
 	const char *user; /* the author of the commit that ROLLBACK makes */
 };
 

@@ -71,6 +71,7 @@ source_ask(struct call *c, enum api_source_verb verb)
 		return;
 	args.allow_prune = is_true(body, "allowPrune");
 	args.everything = is_true(body, "everything");
+	args.dry = is_true(body, "dryRun");
 	if (verb == API_ROLLBACK) /* the author of a commit */
 		args.user = auth_login(c);
 	number = body ? tree_get(body, "revision") : NULL;

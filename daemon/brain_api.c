@@ -78,66 +78,6 @@ on_place(void *ctx, const struct object *o, const char *field, struct arena *a)
 
 /* ---- sources ---- */
 
-/* The revision before the newest: of those that were applied, and so the one that runs when
- * the newest was refused. */
-static int64_t
-revision_before(struct brain *b, struct watch *w)
-{
-	struct objects all = store_all(b->store, RES_revision);
-	int64_t newest = 0, before = 0, refused = 0;
-
-	for (size_t i = 0; i < all.n; i++) {
-		const struct revision *r = (const void *)all.at[i];
-
-		if (strcmp(r->spec->source, w->config->name) || !r->status)
-			continue;
-		if (r->status->errors.n && !r->status->created && !r->status->changed &&
-		    !r->status->pruned) {
-			refused = r->spec->number > refused ? r->spec->number : refused;
-		} else if (r->spec->number > newest) {
-			before = newest;
-			newest = r->spec->number;
-		} else if (r->spec->number > before) {
-			before = r->spec->number;
-		}
-	}
-	return refused > newest ? newest : before;
-}
-
-/* Who gave no number hears which it became. */
-static char *
-rollback_json(struct brain *b, const struct watch *w, int64_t number)
-{
-	cleanup_free char *name = NULL;
-	const struct revision *r;
-	json_t *j;
-	char *out;
-
-	xasprintf(&name, "%s-%" PRId64, w->config->name, number);
-	r = store_find(b->store, RES_revision, "", name);
-	if (!r)
-		return NULL;
-	j = json_pack("{s:s, s:I, s:s, s:s}", "kind", "Rollback", "revision",
-		      (json_int_t)number, "commit", r->spec->commit, "message",
-		      r->spec->message ? r->spec->message : "");
-	out = json_dumps(j, JSON_COMPACT);
-	json_decref(j);
-	return out;
-}
-
-static int
-source_rollback(struct brain *b, struct watch *w, const struct api_source_args *args,
-		struct brain_request *r, struct error **e)
-{
-	int64_t number = args->revision ? args->revision : revision_before(b, w);
-
-	if (!number)
-		return fail(e, WHY_NOT_FOUND, "source %s has no earlier revision",
-			    w->config->name);
-	r->json = rollback_json(b, w, number);
-	return deploy_rollback(b, w, number, args->user, e);
-}
-
 static int
 on_source(void *ctx, int64_t id, const struct api_source_args *args, struct error **e)
 {
@@ -159,7 +99,7 @@ on_source(void *ctx, int64_t id, const struct api_source_args *args, struct erro
 	r->allow_prune = args->allow_prune;
 	rc = args->verb == API_SYNC
 		 ? source_sync(b->sources, w->config->name, args->everything, e)
-		 : source_rollback(b, w, args, r, e);
+		 : rollback(b, w, args, r, e);
 	/* A pin is answered from within, and the request is gone by then. */
 	if (rc < 0 && (r = brain_request_find(b, ASK_SOURCE, b->next_id)))
 		brain_request_free(b, r);

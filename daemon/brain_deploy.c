@@ -10,7 +10,6 @@
 #include "../reconcile/base/text.h"
 #include "../reconcile/controllers.h"
 #include "../reconcile/own.h"
-#include "../reconcile/writeback.h"
 #include "brain_fetch.h"
 #include "brain_state.h"
 #include <inttypes.h>
@@ -681,8 +680,8 @@ deploy_drifted(struct brain *b, const void *obj)
 
 /* ---- what a user asks for ---- */
 
-static int
-source_spec_put(struct watch *w, bool suspend, const char *pin, struct error **e)
+int
+deploy_hold(struct watch *w, bool suspend, const char *pin, struct error **e)
 {
 	cleanup_arena struct arena a = { 0 };
 	const struct source *old = source_object(w);
@@ -699,45 +698,11 @@ source_spec_put(struct watch *w, bool suspend, const char *pin, struct error **e
 int
 deploy_suspend(struct brain *b, struct watch *w, bool suspend, struct error **e)
 {
-	if (source_spec_put(w, suspend, NULL, e) < 0)
+	if (deploy_hold(w, suspend, NULL, e) < 0)
 		return -1;
 	source_status_put(w, &(struct source_change){ .error = "" });
 	if (!suspend)
 		deploy(b, w, false);
 	brain_poke(b);
-	return 0;
-}
-
-int
-deploy_rollback(struct brain *b, struct watch *w, int64_t number, const char *user,
-		struct error **e)
-{
-	cleanup_arena struct arena a = { 0 };
-	cleanup_free char *name = NULL, *message = NULL;
-	const struct revision *r;
-
-	xasprintf(&name, "%s-%" PRId64, w->config->name, number);
-	r = store_find(b->store, RES_revision, "", name);
-	if (!r)
-		return fail(e, WHY_NOT_FOUND,
-			    "source %s has no revision %" PRId64 "; kedge history lists them",
-			    w->config->name, number);
-	if (!revision_was_applied(r))
-		return fail(e, WHY_INVALID,
-			    "revision %" PRId64 " was never applied (%s); choose another",
-			    number,
-			    r->status && r->status->errors.n ? r->status->errors.at[0] : "?");
-	if (source_writable(b->sources, w->config->name)) {
-		xasprintf(&message,
-			  "Roll back to revision %" PRId64
-			  "\n\nThis takes the tree of commit %s.\n\nKedge-Prune: yes",
-			  number, r->spec->commit);
-		return source_revert_to(b->sources, w->config->name, r->spec->commit,
-					writeback_author(user, &a), message, e);
-	}
-	if (source_spec_put(w, false, r->spec->commit, e) < 0)
-		return -1;
-	deploy(b, w, true);
-	brain_answered(b, w->config->name, "");
 	return 0;
 }

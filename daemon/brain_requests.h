@@ -40,4 +40,9 @@ void brain_request_answer(struct brain *, struct brain_request *, const char *js
 /* Asks the hand a verb about kind and name (struct ask_args); -1: it cannot be asked now. */
 int hand_ask(struct brain *, enum verb, const char *kind, const char *name, bool keep,
 	     int64_t api_id, struct error **);
+struct api_source_args;
+/* brain_rollback.c: a commit by the user where the source can be written, else a pin.  Answered
+ * as a sync is. */
+int rollback(struct brain *, struct watch *, const struct api_source_args *,
+	     struct brain_request *, struct error **);
 #endif

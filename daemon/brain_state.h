@@ -266,9 +266,7 @@ int deploy_plan(struct brain *, struct watch *, const char *commit, bool allow_p
 		const struct manifest_set *before, struct snapshot *, struct plan *,
 		struct complaints *, struct manifest_set **ret, bool *ret_refused,
 		struct error **);
-/* Rolls back to revision `number`: a commit by `user` where the source can be written,
- * else a pin. */
-int deploy_rollback(struct brain *, struct watch *, int64_t number, const char *user,
-		    struct error **);
+/* Whether the source is suspended, and the commit that it stays at (NULL: none). */
+int deploy_hold(struct watch *, bool suspend, const char *pin, struct error **);
 int deploy_suspend(struct brain *, struct watch *, bool suspend, struct error **);
 #endif

@@ -7,8 +7,8 @@
 #include "cli_source.h"
 #include <string.h>
 
-static const char *
-line_colour(const char *line)
+const char *
+cli_line_colour(const char *line)
 {
 	return *line == '+' ? GREEN : *line == '-' ? RED : *line == '~' ? YELLOW : DIM;
 }
@@ -103,8 +103,8 @@ put_actions(struct cli_call *c, json_t *actions)
 	json_array_foreach(actions, i, line) {
 		const char *text = json_string_value(line);
 
-		cli_put(c,
-			arena_printf(c->arena, "%s\n", cli_paint(c, line_colour(text), text)));
+		cli_put(c, arena_printf(c->arena, "%s\n",
+					cli_paint(c, cli_line_colour(text), text)));
 	}
 }
 

@@ -1,4 +1,4 @@
-/* cli_source.c -- what Git says and what came of it: history, sync, rollback. */
+/* cli_source.c -- what Git says and what came of it: history, sync. */
 #include "cli_source.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/now.h"
@@ -212,8 +212,8 @@ cli_history(struct cli_call *c, struct error **e)
 
 /* ---- what is asked of a source ---- */
 
-static int
-ask_source_for(struct cli_call *c, const char *given, const char *verb, json_t *args,
+int
+cli_ask_source(struct cli_call *c, const char *given, const char *verb, json_t *args,
 	       const char **ret_source, json_t **ret_answer, struct error **e)
 {
 	const char *source = cli_one_source(c, given, e);
@@ -238,7 +238,7 @@ ask_source(struct cli_call *c, const char *given, const char *verb, json_t *args
 {
 	json_t *answer;
 
-	if (ask_source_for(c, given, verb, args, ret_source, &answer, e))
+	if (cli_ask_source(c, given, verb, args, ret_source, &answer, e))
 		return -1;
 	json_decref(answer);
 	return 0;
@@ -279,57 +279,25 @@ cli_resume(struct cli_call *c, struct error **e)
 	return 0;
 }
 
-/* "revision 7 (6b5fc32 web: three replicas)" */
-static const char *
-revision_text(struct cli_call *c, json_t *to)
-{
-	const char *message = cli_at(c, to, "message");
-
-	return arena_printf(c->arena, "revision %s (%.7s %.*s)", cli_at(c, to, "revision"),
-			    cli_at(c, to, "commit"), (int)strcspn(message, "\n"), message);
-}
-
-int
-cli_rollback(struct cli_call *c, struct error **e)
-{
-	const char *source;
-	json_t *to;
-	char *end = NULL;
-	int64_t n = c->n ? strtoll(c->args[0], &end, 10) : 0;
-	json_t *now;
-
-	if (c->n && (*end || n < 1))
-		return fail(
-		    e, WHY_BAD_REQUEST,
-		    "rollback takes a revision's number, as `kedge history` shows it, not "
-		    "\"%s\"",
-		    c->args[0]);
-	if (ask_source_for(c, cli_opt(c, OPT_source), "rollback",
-			   json_pack("{s:I}", "revision", n), &source, &to, e))
-		return -1;
-	now = cli_json(c, "GET", cli_url(c, &resources[RES_source], source), NULL, NULL, e);
-	if (!now)
-		return -1;
-	if (*cli_at(c, now, "spec.pin"))
-		fprintf(c->out, "source %s is pinned to %s; `kedge resume` ends it\n", source,
-			revision_text(c, to));
-	else if (json_is_true(cli_path(now, "spec.suspend")))
-		fprintf(c->out,
-			"source %s is suspended: the new commit that goes back to %s is not "
-			"applied "
-			"until `kedge resume %s`\n",
-			source, revision_text(c, to), source);
-	else
-		fprintf(c->out,
-			"source %s rolled back to %s with a new commit; `kedge wait` follows "
-			"it, and clones need a `git pull` before their next push\n",
-			source, revision_text(c, to));
-	json_decref(to);
-	json_decref(now);
-	return 0;
-}
-
 /* ---- down, version ---- */
+
+bool
+cli_may_ask(const struct cli_call *c)
+{
+	return isatty(STDIN_FILENO) && c->tty;
+}
+
+bool
+cli_confirm(const char *question)
+{
+	char line[16] = "";
+
+	fprintf(stderr, "%s [y/N] ", question);
+	if (fgets(line, sizeof line, stdin) && (*line == 'y' || *line == 'Y'))
+		return true;
+	fputs("nothing was done\n", stderr);
+	return false;
+}
 
 /* Says what data goes: the claims whose volumes kedge itself made. */
 static void
@@ -393,7 +361,7 @@ cli_down(struct cli_call *c, struct error **e)
 	json_t *answer;
 
 	/* A script that lost its way must not end all that runs here. */
-	if (!yes && !(isatty(STDIN_FILENO) && c->tty))
+	if (!yes && !cli_may_ask(c))
 		return fail(
 		    e, WHY_BAD_REQUEST,
 		    "nothing was done: kedge down removes everything kedge made on this "
@@ -402,19 +370,12 @@ cli_down(struct cli_call *c, struct error **e)
 		return -1;
 	if (!keep)
 		say_data(c);
-	if (!yes) {
-		char line[16] = "";
-
-		fprintf(stderr,
-			"Stop every pod and remove everything kedge made on this host%s? "
-			"[y/N] ",
-			keep ? " but images, history and the data of claims"
-			     : ", images, history and the data of claims too");
-		if (!fgets(line, sizeof line, stdin) || (*line != 'y' && *line != 'Y')) {
-			fputs("nothing was done\n", stderr);
-			return 1;
-		}
-	}
+	if (!yes &&
+	    !cli_confirm(keep ? "Stop every pod and remove everything kedge made on this host "
+				"but images, history and the data of claims?"
+			      : "Stop every pod and remove everything kedge made on this host, "
+				"images, history and the data of claims too?"))
+		return 1;
 	answer = cli_json(c, "POST", "/kedge/down", NULL,
 			  keep ? "{\"keep\":true}" : "{\"keep\":false}", e);
 	if (!answer)

@@ -17,4 +17,10 @@ const char *revision_took(struct cli_call *, int64_t ms);
  * `fits` (NULL: all do); borrowed from `revisions`, NULL: none. */
 json_t *revision_newest(struct cli_call *, json_t *revisions, const char *source, int64_t below,
 			bool (*fits)(struct cli_call *, json_t *));
+/* POSTs `args` (taken) to a verb of the source; `given` NULL: the only one. */
+int cli_ask_source(struct cli_call *, const char *given, const char *verb, json_t *args,
+		   const char **ret_source, json_t **ret_answer, struct error **);
+const char *cli_line_colour(const char *line); /* of a plan */
+bool cli_may_ask(const struct cli_call *);     /* there is a terminal to ask at */
+bool cli_confirm(const char *question);        /* false, and it is said: nothing was done */
 #endif

@@ -111,6 +111,18 @@ put_write_back(struct cli_call *c, json_t *source, struct buf *out)
 		 *why ? cli_paint(c, YELLOW, why) : "changes over the API become commits");
 }
 
+/* By a rollback, for where a commit can be made there is no pin. */
+static void
+put_pin(struct cli_call *c, json_t *source, struct buf *out)
+{
+	const char *pin = cli_at(c, source, "spec.pin");
+	const char *why = cli_at(c, source, "status.unwritable");
+
+	if (*pin)
+		buf_addf(out, "  %-9s %.7s, until `kedge resume`%s%s\n", "pinned", pin,
+			 *why ? "; no commit can be made there: " : "", why);
+}
+
 /* `below`: what will be told as not working. */
 static void
 put_source(struct cli_call *c, json_t *source, json_t *revisions, json_t *below,
@@ -118,7 +130,6 @@ put_source(struct cli_call *c, json_t *source, json_t *revisions, json_t *below,
 {
 	const char *name = cli_at(c, source, "metadata.name");
 	const char *path = cli_at(c, source, "spec.path"), *ref = cli_at(c, source, "spec.ref");
-	const char *pin = cli_at(c, source, "spec.pin");
 	const char *trouble = cli_at(c, source, "status.message");
 	const char *pulling = cli_at(c, source, "status.pulling");
 	json_t *newest = revision_newest(c, revisions, name, 0, NULL), *runs;
@@ -128,8 +139,7 @@ put_source(struct cli_call *c, json_t *source, json_t *revisions, json_t *below,
 		 json_is_true(cli_path(source, "spec.suspend"))
 		     ? cli_paint(c, YELLOW, "  suspended (kedge resume)")
 		     : "");
-	if (*pin)
-		buf_addf(out, "  %-9s %.7s, until `kedge resume`\n", "pinned", pin);
+	put_pin(c, source, out);
 	put_write_back(c, source, out);
 	if (*trouble)
 		buf_addf(out, "  %-9s %s\n", "trouble", cli_paint(c, RED, trouble));

@@ -11,7 +11,7 @@
 
 enum { LOOK_MS = 100, SILENT_MS = 5000 };
 
-enum verdict { WAIT, HEALTHY, FAILED, SUSPENDED };
+enum verdict { WAIT, HEALTHY, FAILED, HELD_UP };
 
 static enum verdict
 judge(struct cli_call *c, json_t *r, const char **ret_why)
@@ -45,15 +45,26 @@ is_held_up(struct cli_call *c, json_t *source, const char *commit, const char **
 {
 	const char *next = cli_at(c, source, "status.next");
 	const char *name = cli_at(c, source, "metadata.name");
+	const char *pin = cli_at(c, source, "spec.pin");
+	bool suspended = json_is_true(cli_path(source, "spec.suspend"));
 
-	if (!*next || strncmp(next, commit, strlen(commit)) != 0 ||
-	    !json_is_true(cli_path(source, "spec.suspend")))
+	if (!*next || strncmp(next, commit, strlen(commit)) != 0 || (!suspended && !*pin))
 		return false;
 	*ret_why = arena_printf(c->arena,
-				"source %s is suspended: %.7s is not applied until "
+				"source %s is %s%.7s: %.7s is not applied until "
 				"`kedge resume %s`",
-				name, next, name);
+				name, suspended ? "suspended" : "pinned to ",
+				suspended ? "" : pin, next, name);
 	return true;
+}
+
+/* The commit that the source's newest revision should speak of; "": any. */
+static const char *
+commit_due(struct cli_call *c, json_t *source)
+{
+	const char *pin = cli_at(c, source, "spec.pin");
+
+	return *pin ? pin : cli_at(c, source, "status.commit");
 }
 
 /* Each of the sources (or the one that is named) at its newest commit. */
@@ -68,7 +79,7 @@ look_newest(struct cli_call *c, json_t *sources, json_t *revisions, const char *
 
 	json_array_foreach(json_object_get(sources, "items"), i, source) {
 		const char *name = cli_at(c, source, "metadata.name");
-		const char *commit = cli_at(c, source, "status.commit");
+		const char *commit = commit_due(c, source);
 		const char *trouble = cli_at(c, source, "status.message");
 		json_t *r = revision_newest(c, revisions, name, 0, NULL);
 		enum verdict one = WAIT;
@@ -77,13 +88,12 @@ look_newest(struct cli_call *c, json_t *sources, json_t *revisions, const char *
 			continue;
 		found = true;
 		if (is_held_up(c, source, "", ret_why))
-			one = SUSPENDED;
+			one = HELD_UP;
 		else if (!r)
 			*ret_why =
 			    arena_printf(c->arena, "source %s: its first commit%s%s%s", name,
 					 *trouble ? " (" : "", trouble, *trouble ? ")" : "");
-		else if (*commit && !str_is(commit, cli_at(c, r, "spec.commit")) &&
-			 !*cli_at(c, source, "spec.pin"))
+		else if (*commit && !str_is(commit, cli_at(c, r, "spec.commit")))
 			*ret_why =
 			    arena_printf(c->arena, "source %s: %.7s to be read", name, commit);
 		else
@@ -95,16 +105,22 @@ look_newest(struct cli_call *c, json_t *sources, json_t *revisions, const char *
 				    arena_printf(c->arena, "source %s: %s", name, *ret_why);
 			return FAILED;
 		}
-		if (one == SUSPENDED)
-			all = SUSPENDED;
+		if (one == HELD_UP)
+			all = HELD_UP;
 		else if (one == WAIT)
-			all = all == SUSPENDED ? all : WAIT;
+			all = all == HELD_UP ? all : WAIT;
 		else if (json_is_true(cli_path(source, "spec.suspend")))
 			*ret_note = arena_printf(
 			    c->arena,
 			    "source %s is suspended: what came since is not applied until "
 			    "`kedge resume`",
 			    name);
+		else if (*cli_at(c, source, "spec.pin"))
+			*ret_note = arena_printf(
+			    c->arena,
+			    "source %s is pinned to %.7s: what comes is not applied until "
+			    "`kedge resume`",
+			    name, commit);
 		else if (*trouble)
 			*ret_note = arena_printf(
 			    c->arena,
@@ -133,7 +149,7 @@ look_commit(struct cli_call *c, json_t *sources, json_t *revisions, const char *
 	json_array_foreach(json_object_get(sources, "items"), i, source) {
 		if ((!c->n || str_is(cli_at(c, source, "metadata.name"), c->args[0])) &&
 		    is_held_up(c, source, commit, ret_why))
-			return SUSPENDED;
+			return HELD_UP;
 	}
 	*ret_why = arena_printf(c->arena, "commit %s to be read", commit);
 	return WAIT;
@@ -201,7 +217,7 @@ cli_wait(struct cli_call *c, struct error **e)
 				fprintf(stderr, "kedge: %s\n", note);
 			return 0;
 		}
-		if (v == FAILED || v == SUSPENDED) {
+		if (v == FAILED || v == HELD_UP) {
 			fprintf(stderr, "kedge: %s\n", why);
 			return v == FAILED ? 1 : 2;
 		}

@@ -81,6 +81,8 @@ void source_head_done(struct source_head *);
 /* A file of that commit, by its path from the root on, as manifests are named; the caller frees
  * it.  NULL: it is not there. */
 char *source_text(struct sources *, const char *commit, const char *path, struct error **);
+/* Is the source's folder the same in both commits?  False where the mirror lacks one. */
+bool source_alike(struct sources *, const char *name, const char *one, const char *other);
 
 /* Asks the worker to look now; SOURCE_ANSWERED ends it, after SOURCE_MOVED if the head moved.
  * `everything`: the mirror's contents are in doubt, so send all of them again. */

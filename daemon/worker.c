@@ -124,9 +124,24 @@ say_failed(struct worker *w, const struct error *e)
 		_exit(0); /* the brain is gone */
 }
 
+/* We have the rights of who owned it when we began; another owner has others. */
+static void
+retire_for_owner(struct worker *w)
+{
+	struct stat st;
+
+	if (!w->path || *w->path != '/' || stat(w->path, &st) < 0)
+		return;
+	if (w->owner.known && w->owner.uid != st.st_uid)
+		worker_retire(w, "it belongs to another user now");
+	w->owner.known = true;
+	w->owner.uid = st.st_uid;
+}
+
 static int
 look(struct worker *w, bool asked, struct error **e)
 {
+	retire_for_owner(w);
 	if (!w->state && w->kind->open(w, e)) {
 		w->next = monotonic_ms() + RETRY_MS;
 		say_failed(w, e ? *e : NULL);

@@ -55,6 +55,10 @@ struct worker {
 	bool unsure;  /* the brain may believe that something is wrong */
 	char *noted;
 	struct kept kept;
+	struct {
+		bool known;
+		uid_t uid;
+	} owner;          /* of a local source, as it was first looked at */
 	char *unwritable; /* what was said last, "" when it can be written to; NULL: nothing */
 };
 

@@ -24,7 +24,7 @@ enum {
 	RETRY_MS = 1000, /* after a failure */
 	WRITE_TRIES = 5, /* of a commit, when others push meanwhile */
 	REF_EVENTS = IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_CLOSE_WRITE |
-		     IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR,
+		     IN_DELETE_SELF | IN_MOVE_SELF | IN_ATTRIB | IN_ONLYDIR,
 };
 
 struct git_source {
@@ -32,7 +32,8 @@ struct git_source {
 	git_odb *odb;
 	dev_t dev;
 	ino_t ino;
-	char *dir; /* the repository itself: .git of an ordinary one */
+	bool may_write; /* when it was opened: its walls are by that */
+	char *dir;      /* the repository itself: .git of an ordinary one */
 	const char *subdir;
 	bool watching, rewatch;
 };
@@ -190,7 +191,8 @@ git_open(struct worker *w, struct error **e)
 	g->dev = st.st_dev;
 	g->ino = st.st_ino;
 	w->state = g;
-	wall_in(g, can_write(g));
+	g->may_write = can_write(g);
+	wall_in(g, g->may_write);
 	return watch_refs(w, e);
 }
 
@@ -407,6 +409,8 @@ git_look(struct worker *w, bool asked, struct error **e)
 			    "%s: the repository is gone; the last revision stays", w->path);
 	if (st.st_dev != g->dev || st.st_ino != g->ino)
 		worker_retire(w, "the repository was replaced");
+	if (!g->may_write && can_write(g))
+		worker_retire(w, "the repository can be written to now");
 	if (g->rewatch && watch_refs(w, e))
 		return -1;
 	if (git_find_head(w, g->repo, ref, &commit, &tree, e))

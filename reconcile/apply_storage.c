@@ -102,22 +102,74 @@ apply_storage_check(struct snapshot *s, struct complaints *c, const struct manif
 		class_check(c, m, live, new);
 }
 
+/* The volume that a claim has; NULL: none. */
+static const struct persistent_volume *
+volume_of(struct snapshot *s, const struct persistent_volume_claim *c)
+{
+	if (!c->spec || str_is(c->spec->volumeName, ""))
+		return NULL;
+	return snapshot_find(s, RES_persistent_volume, "", c->spec->volumeName);
+}
+
+static bool
+is_deleted_with(const struct persistent_volume *v)
+{
+	return str_is(v->spec->persistentVolumeReclaimPolicy, "Delete");
+}
+
 const char *
 apply_storage_prune(struct snapshot *s, const struct object *o, const char *source,
 		    struct arena *a)
 {
-	const struct persistent_volume_claim *c = (const void *)o;
-	const struct persistent_volume *v;
+	const struct persistent_volume *v = resource_of(o)->id == RES_persistent_volume_claim
+						? volume_of(s, (const void *)o)
+						: NULL;
 
-	if (resource_of(o)->id != RES_persistent_volume_claim || !c->spec ||
-	    str_is(c->spec->volumeName, ""))
-		return NULL;
-	v = snapshot_find(s, RES_persistent_volume, "", c->spec->volumeName);
 	if (!v)
 		return NULL;
 	return arena_printf(a, "left source %s; its data (%s in %s) %s", source,
 			    pairs_get(&v->spec->capacity, "storage"), object_name(v),
-			    str_is(v->spec->persistentVolumeReclaimPolicy, "Delete")
-				? "goes with it: reclaim policy Delete"
-				: "stays: reclaim policy Retain");
+			    is_deleted_with(v) ? "goes with it: reclaim policy Delete"
+					       : "stays: reclaim policy Retain");
+}
+
+/* By itself, with its namespace, or with who owns it. */
+static bool
+goes(const struct action *x, const struct object *claim)
+{
+	const struct object_meta *m = claim->metadata;
+
+	if (x->verb != ACT_DELETE)
+		return false;
+	if (str_is(x->kind, resources[RES_namespace].singular))
+		return str_is(x->name, m->namespace);
+	if (!str_is(x->ns, m->namespace))
+		return false;
+	if (str_is(x->kind, resources[RES_persistent_volume_claim].singular))
+		return str_is(x->name, object_name(claim));
+	for (size_t i = 0; i < m->ownerReferences.n; i++)
+		if (!strcasecmp(x->kind, m->ownerReferences.at[i].kind) &&
+		    str_is(x->name, m->ownerReferences.at[i].name))
+			return true;
+	return false;
+}
+
+void
+apply_storage_lost(struct snapshot *s, const struct plan *p, struct arena *a, struct strs *ret)
+{
+	const struct objects all = s->of[RES_persistent_volume_claim];
+
+	*ret = (struct strs){ .at = arena_alloc(a, (all.n + 1) * sizeof *ret->at) };
+	for (size_t i = 0; i < all.n; i++) {
+		const struct persistent_volume *v = volume_of(s, (const void *)all.at[i]);
+		bool gone = false;
+
+		for (size_t k = 0; k < p->n && v && is_deleted_with(v) && !gone; k++)
+			gone = goes(&p->at[k], all.at[i]);
+		if (gone)
+			ret->at[ret->n++] = arena_printf(
+			    a, "%s/%s (%s in %s)", all.at[i]->metadata->namespace,
+			    object_name(all.at[i]), pairs_get(&v->spec->capacity, "storage"),
+			    object_name(v));
+	}
 }

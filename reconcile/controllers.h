@@ -9,6 +9,7 @@
 #include "object.h"
 
 struct snapshot;
+struct objects;
 struct plan;
 
 #define CONTROLLER(k, fn) void fn(struct snapshot *, const struct k *, struct plan *);
@@ -29,6 +30,11 @@ void volume_class_ensure(struct snapshot *, struct plan *);
 
 /* revision.c: its objects were put in force, whatever became of them. */
 bool revision_was_applied(const struct revision *);
+/* revision_back.c: where a rollback goes that names no revision; NULL: nowhere.  `alike`: the
+ * source says the same in both. */
+typedef bool revision_alike_fn(void *ctx, const struct revision *, const struct revision *);
+const struct revision *revision_before(const struct objects *, const char *source,
+				       revision_alike_fn *, void *ctx);
 
 /* apply.c: what makes the live objects be as a revision wants them. */
 struct manifest;
@@ -53,6 +59,10 @@ struct wanted {
  * addresses and ports, fields that the source does not state. */
 void apply_reconcile(struct snapshot *, const struct wanted *, struct plan *,
 		     struct complaints *);
+/* apply_storage.c: the claims whose data a plan would destroy, "default/data (1Gi in pvc-1)".
+ */
+void apply_storage_lost(struct snapshot *, const struct plan *, struct arena *,
+			struct strs *ret);
 #define ANNOTATION_SOURCE "kedge.dev/source" /* label: who applied it */
 #define ANNOTATION_PLACE  "kedge.dev/place"  /* path:line of the document */
 #define ANNOTATION_APPLIED \

@@ -327,7 +327,7 @@ Kedge-Prune: yes"
 	config_map theirs changed >"$W/dir/theirs.yaml"
 	wait_for 10 "the change" sh -c '[ "$(kedge get cm theirs -o json | jq -r .data.k)" = changed ]'
 	n=$(kedge history files -o json | jq '[.items[] | select(.status.outcome != "Failed")][1].spec.number')
-	kedge rollback --source files "$n" | grep -qE "^source files is pinned to revision $n \([0-9a-f]{7} .+\); \`kedge resume\` ends it$"
+	kedge rollback --source files "$n" | grep -qE "^source files is pinned to revision $n \([0-9a-f]{7} .+\), because no commit can be made there: it is a plain directory; \`kedge resume\` ends it$"
 	wait_for 10 "the old one" sh -c '[ "$(kedge get cm theirs -o json | jq -r .data.k)" = v ]'
 	kedge status files | grep -q pinned
 	kedge resume files

@@ -62,7 +62,7 @@ teardown() {
 	kedge wait
 	run kedge rollback
 	[ "$status" = 1 ]
-	[ "$output" = "kedge: source deploy has no earlier revision" ]
+	[ "$output" = "kedge: source deploy has no earlier revision that was healthy and differs from the newest; \`kedge history\` lists them, and \`kedge rollback N\` goes to one" ]
 	run kedge rollback 99
 	[ "$status" = 1 ]
 	[ "$output" = "kedge: source deploy has no revision 99; kedge history lists them" ]
@@ -83,9 +83,35 @@ teardown() {
 	[[ $output =~ ^"source deploy rolled back to revision 2 (" ]]
 	kedge wait
 	[ "$(field cm a .data.v)" = two ]
-	run kedge rollback # from there as ever
-	[[ $output =~ "already is as it was" ]]
-	kedge rollback 1
+	run kedge rollback # from there to another, not to where one is
+	[[ $output =~ ^"source deploy rolled back to revision 1 (" ]]
+	kedge wait
+	[ "$(field cm a .data.v)" = one ]
+}
+
+@test "a rollback goes to what was healthy, past what never ran and what is the same elsewhere" {
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git,path=app"
+	mkdir "$W/clone/app"
+	configmap a one >"$W/clone/app/a.yaml"
+	push_wait first
+	cat >"$W/clone/app/web.yaml" <<-Y
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: web}
+		spec: {containers: [{name: web, image: "no.such.example/web:1"}]}
+	Y
+	push "an image that is nowhere"
+	wait_for 60 "it is applied" kedge get pod web
+	rm "$W/clone/app/web.yaml"
+	configmap a two >"$W/clone/app/a.yaml"
+	push_wait third
+	echo elsewhere >"$W/clone/notes"
+	push_wait "beside the path"
+	[ "$(kedge history -o json | jq -c '[.items[] | [.spec.number, .status.outcome]]')" = '[[4,"Healthy"],[3,"Healthy"],[2,"Superseded"],[1,"Healthy"]]' ]
+	run kedge rollback
+	echo "$output"
+	[[ $output =~ ^"source deploy rolled back to revision 1 (" ]]
 	kedge wait
 	[ "$(field cm a .data.v)" = one ]
 }
@@ -103,6 +129,148 @@ teardown() {
 	run kedge rollback
 	[ "$status" = 0 ]
 	[[ $output =~ ^"source deploy is suspended: the new commit that goes back to revision 1 "\(.*"is not applied until \`kedge resume deploy\`"$ ]]
+}
+
+# claim NAME: one that has its volume at once
+claim() {
+	cat <<-Y
+		apiVersion: storage.k8s.io/v1
+		kind: StorageClass
+		metadata: {name: now}
+		provisioner: kedge.dev/local
+		volumeBindingMode: Immediate
+		---
+		apiVersion: v1
+		kind: PersistentVolumeClaim
+		metadata: {name: $1}
+		spec: {storageClassName: now, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+	Y
+}
+# a source's first commit has a ConfigMap, its second a claim beside it
+claim_made() {
+	configmap a one >"$W/clone/a.yaml"
+	push_wait first
+	claim data >"$W/clone/data.yaml"
+	push_wait second
+	wait_for 10 "the volume" bash -c "kedge get pvc data -o json | jq -e '.status.phase == \"Bound\"'"
+	volume=$(field pvc data .spec.volumeName)
+}
+# that a rollback to the first is refused, and what is said
+refused_for_data() {
+	run kedge rollback </dev/null
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output =~ "- delete persistentvolumeclaim default/data  # left source deploy; its data (1Gi in $volume) goes with it: reclaim policy Delete" ]]
+	[[ ${lines[-1]} =~ ^"kedge: nothing was done: going back to revision 1 (".*") destroys the data of 1 claim: default/data (1Gi in $volume); say --yes if that is meant"$ ]]
+	kedge get pvc data
+	[ "$(kedge get source deploy -o json | jq -r .spec.pin)" = null ]
+}
+
+@test "a rollback that destroys a claim's data wants --yes, and makes no commit without" {
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	claim_made
+	before=$(git -C "$W/deploy.git" rev-parse main)
+	refused_for_data
+	[ "$(git -C "$W/deploy.git" rev-parse main)" = "$before" ]
+	run kedge rollback --yes
+	echo "$output"
+	[ "$status" = 0 ]
+	[[ $output =~ "- delete persistentvolumeclaim default/data " ]] # it is still said
+	kedge wait
+	run kedge get pvc data
+	[ "$status" != 0 ]
+}
+
+@test "a rollback that would pin wants --yes for a claim's data too, and says why it pins" {
+	repo_make
+	configmap a none >"$W/clone/a.yaml"
+	g checkout -q -b main 2>/dev/null || true
+	push zero
+	kedge_start --source "deploy=$W/clone"
+	kedge wait
+	claim data >"$W/clone/data.yaml"
+	push_wait second
+	wait_for 10 "the volume" bash -c "kedge get pvc data -o json | jq -e '.status.phase == \"Bound\"'"
+	volume=$(field pvc data .spec.volumeName)
+	refused_for_data
+	run kedge rollback --yes
+	echo "$output"
+	[ "$status" = 0 ]
+	[[ ${lines[-1]} =~ ^"source deploy is pinned to revision 1 (".*"), because no commit can be made there: its branch is checked out in a working tree: follow a bare repository, or another branch; \`kedge resume\` ends it"$ ]]
+	wait_for 10 "it is gone" bash -c "! kedge get pvc data"
+	kedge status | grep -qF 'no commit can be made there: its branch is checked out in a working tree'
+}
+
+@test "a repository that gets another owner while kedged runs is looked at with his rights" {
+	repo_make
+	chmod 755 "$W"
+	configmap a one >"$W/clone/a.yaml"
+	push first
+	chown 4242:4242 "$W/deploy.git" # what is in it is not his
+	kedge_start --source "deploy=$W/deploy.git"
+	kedge wait
+	unwritable() { [ "$(kedge get source deploy -o json | jq -r .status.unwritable)" = "$1" ]; }
+	wait_for 10 "he may not write" unwritable "the repository's owner may not write to it"
+	chown -R 4242:4242 "$W/deploy.git"
+	wait_for 8 "he may" unwritable null
+	chown -R 0:0 "$W/deploy.git" # another, who may do all there
+	wait_for 8 "it is his" grep -q 'belongs to another user now' "$W/kedged.log"
+	configmap a two >"$W/clone/a.yaml"
+	push_wait second
+	run kedge rollback
+	echo "$output"
+	[[ $output =~ ^"source deploy rolled back to revision 1 (" ]]
+}
+
+@test "a rollback that the prune guard would hold up wants --yes" {
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	configmap a one >"$W/clone/a.yaml"
+	push_wait first
+	for i in 1 2 3 4 5; do configmap b$i one >"$W/clone/b$i.yaml"; done
+	push_wait "five more"
+	for i in 6 7 8; do configmap b$i one >"$W/clone/b$i.yaml"; done
+	push_wait "and three"
+	run kedge rollback 1 </dev/null
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output =~ "nothing was done: going back to revision 1 (".*") deletes 8 objects, which is more than half of the source's, or all of them; say --yes if that is meant" ]]
+	kedge get cm b1
+	run kedge rollback 2 </dev/null # three go: said, and done
+	echo "$output"
+	[ "$status" = 0 ]
+	[ "$(grep -c '^- delete configmap default/b[678] ' <<<"$output")" = 3 ]
+	kedge wait
+	kedge rollback 1 --yes
+	kedge wait
+	[ "$(kedge get cm -o name | grep -c /b)" = 0 ]
+}
+
+@test "a wait says that a pinned source takes nothing in" {
+	repo_make
+	configmap a one >"$W/clone/a.yaml"
+	push first
+	kedge_start --source "deploy=$W/clone" # checked out: a rollback cannot be written
+	kedge wait
+	configmap a two >"$W/clone/a.yaml"
+	push_wait second
+	kedge rollback 1
+	kedge wait --for "$(g rev-parse HEAD~1)"
+	[ "$(field cm a .data.v)" = one ]
+	run kedge wait
+	echo "$output"
+	[ "$status" = 2 ]
+	[ "$output" = "kedge: source deploy is pinned to $(g rev-parse --short=7 HEAD~1): $(g rev-parse --short=7 HEAD) is not applied until \`kedge resume deploy\`" ]
+	g update-ref refs/heads/main "$(g rev-parse HEAD~1)" # nothing newer is left
+	wait_for 10 "it is seen" bash -c '[ "$(kedge get source deploy -o json | jq -r .status.next)" = null ]'
+	run kedge wait
+	[ "$status" = 0 ]
+	[ "$output" = "kedge: source deploy is pinned to $(g rev-parse --short=7 HEAD): what comes is not applied until \`kedge resume\`" ]
+	kedge resume
+	run kedge wait
+	[ "$status" = 0 ]
+	[ -z "$output" ]
 }
 
 @test "wait says that a source cannot be read" {

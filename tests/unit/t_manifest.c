@@ -133,7 +133,8 @@ an_unknown_kind_lists_those_that_are_known_once_a_file(void **s)
 	(void)s;
 	says("apiVersion: batch/v1\nkind: Job\n---\n"
 	     "apiVersion: networking.k8s.io/v1\nkind: Ingress\n",
-	     "m.yaml:2:7: kind: no matches for kind \"Job\" in version \"batch/v1\"; kedge knows "
+	     "m.yaml:2:7: kind: no matches for kind \"Job\" in version \"batch/v1\"; kedge "
+	     "knows "
 	     "Namespace (v1), ConfigMap (v1), Secret (v1), ServiceAccount (v1), StorageClass "
 	     "(storage.k8s.io/v1), "
 	     "PersistentVolume (v1), PersistentVolumeClaim (v1), Service (v1), Endpoints (v1), "
@@ -145,7 +146,8 @@ an_unknown_kind_lists_those_that_are_known_once_a_file(void **s)
 	     "ClusterRole (rbac.authorization.k8s.io/v1), Role (rbac.authorization.k8s.io/v1), "
 	     "ClusterRoleBinding (rbac.authorization.k8s.io/v1), "
 	     "RoleBinding (rbac.authorization.k8s.io/v1)\n"
-	     "m.yaml:5:7: kind: no matches for kind \"Ingress\" in version \"networking.k8s.io/v1\"");
+	     "m.yaml:5:7: kind: no matches for kind \"Ingress\" in version "
+	     "\"networking.k8s.io/v1\"");
 	says("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n",
 	     "m.yaml:2:7: kind: kedge builds no Kustomization: commit what `kubectl "
 	     "kustomize` prints, and name this file in .kedgeignore");

@@ -1,4 +1,5 @@
 /* t_revision.c -- when a revision is healthy, failed or superseded; the node's object. */
+#include "../../reconcile/base/text.h"
 #include "world.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -234,6 +235,62 @@ a_service_waits_for_its_address_and_port(void **state)
 	      ". status revision main-1  # Healthy\n");
 }
 
+/* Trees are told by their names here. */
+static bool
+same_tree(void *ctx, const struct revision *one, const struct revision *other)
+{
+	(void)ctx;
+	return str_is(one->spec->tree, other->spec->tree);
+}
+
+#define TREE(source, n, tree, outcome)                                             \
+	"apiVersion: kedge.dev/v1\nkind: Revision\nmetadata: {name: " source "-" n \
+	"}\nspec: {source: " source ", number: " n ", tree: " tree                 \
+	"}\nstatus: {outcome: " outcome "}\n---\n"
+
+static int64_t
+before(const char *yaml)
+{
+	struct bench b = { 0 };
+	struct objects all;
+	const struct revision *r;
+	int64_t number;
+
+	world_read(&b.w, yaml);
+	all = world_snapshot(&b.w)->of[RES_revision];
+	r = revision_before(&all, "main", same_tree, NULL);
+	number = r ? r->spec->number : 0;
+	arena_free(&b.w.arena);
+	return number;
+}
+
+static void
+back_is_the_last_healthy_revision_that_is_another(void **state)
+{
+	(void)state;
+	assert_int_equal(before(TREE("main", "1", "a", "Healthy")), 0);
+	assert_int_equal(
+	    before(TREE("main", "1", "a", "Healthy") TREE("main", "2", "b", "Healthy")), 1);
+	/* what never worked is passed over */
+	assert_int_equal(
+	    before(TREE("main", "9", "a", "Healthy") TREE("main", "10", "b", "Superseded")
+		       TREE("main", "11", "c", "Failed") TREE("main", "12", "d", "Applying")),
+	    9);
+	assert_int_equal(
+	    before(TREE("main", "1", "b", "Superseded") TREE("main", "2", "c", "Healthy")), 0);
+	/* after a rollback to 1: where we are is not gone back to */
+	assert_int_equal(before(TREE("main", "1", "a", "Healthy") TREE(
+			     "main", "2", "x", "Superseded") TREE("main", "3", "a", "Healthy")),
+			 0);
+	/* what was refused changed nothing: what runs is where to go */
+	assert_int_equal(before(TREE("main", "1", "a", "Healthy") TREE(
+			     "main", "2", "b", "Healthy") TREE("main", "3", "c", "Failed")),
+			 2);
+	/* another source's do not count */
+	assert_int_equal(
+	    before(TREE("main", "1", "a", "Healthy") TREE("other", "7", "z", "Healthy")), 0);
+}
+
 static void
 the_node_is_written_once_and_again_when_a_fact_changes(void **state)
 {
@@ -303,6 +360,7 @@ main(void)
 		cmocka_unit_test(a_newer_revision_supersedes_unless_its_files_were_wrong),
 		cmocka_unit_test(a_revision_whose_files_were_wrong_is_left_alone),
 		cmocka_unit_test(a_service_waits_for_its_address_and_port),
+		cmocka_unit_test(back_is_the_last_healthy_revision_that_is_another),
 		cmocka_unit_test(the_node_is_written_once_and_again_when_a_fact_changes),
 	};
 

@@ -149,7 +149,6 @@ answer_of(struct watch *w, const struct revision *r, const char *pinned, bool dr
 {
 	json_t *j = json_pack("{s:s, s:I, s:s, s:o}", "kind", "Rollback", "revision",
 			      (json_int_t)r->spec->number, "commit", r->spec->commit, "message",
-
 			      brain_text_json(r->spec->message ? r->spec->message : ""));
 	char *out;
 
@@ -181,7 +180,6 @@ rollback(struct brain *b, struct watch *w, const struct api_source_args *args,
 	 struct brain_request *asked, struct error **e)
 {
 	const struct revision *r = revision_to(w, args->revision, e);
-
 	const char *pinned;
 
 	if (!r)

@@ -356,7 +356,8 @@ second_service() { # its address, once it is in the store
 	wait_for 5 "the message" logged 'rules: .*iptables-restore is not installed.*install the package iptables'
 	rules_missed() { kedge status | grep -A1 "^  node " | grep -q "services go by the rules of before: .*iptables-restore is not installed"; }
 	wait_for 5 "status says it" rules_missed
-	[ "$(kedge get node -o json | jq -r '.items[0].status.conditions[] | select(.type == "NetworkUnavailable") | .status + " " + .reason')" = "True RulesNotInForce" ]
+	node_says() { [ "$(kedge get node -o json | jq -r '.items[0].status.conditions[] | select(.type == "NetworkUnavailable") | .status + " " + .reason')" = "True RulesNotInForce" ]; }
+	wait_for 5 "the node says it" node_says
 	serves
 	kedge get svc again
 	! curl -sfm 1 "http://$again/" || false

@@ -363,7 +363,7 @@ refused_for_data() {
 	sed -i 's/port: http}/port: 8081}/' "$W/clone/web.yaml"
 	push "a probe of the wrong port"
 	wait_for 10 "the probe" bash -c "kedge status | grep -A1 '^  pod default/web-' | grep 'Readiness probe failed: Get .*:8081/healthz.*([0-9]* times in [0-9]*s)'"
-	wait_for 10 "the wait" bash -c "kedge status | grep 'waiting for deployment default/web.*Readiness probe failed: Get'"
+	wait_for 10 "the wait, without what is told below" bash -c "kedge status | grep 'waiting for deployment default/web: ' | grep -v Readiness"
 	kedge describe pod -l app=web | grep -q 'Warning *Unhealthy .*Readiness probe failed: Get'
 	kedge events | grep -q 'Warning *Unhealthy *pod/web.*Readiness probe failed'
 }

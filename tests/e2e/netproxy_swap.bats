@@ -10,14 +10,15 @@ setup() {
 }
 teardown() { teardown_host; }
 
-# swap AFFINITY: connections, while each commit has one endpoint more or one less
+# swap AFFINITY: connections, while each commit has one endpoint more or one less; those of both
+# tests together are fewer than a client has ports of one parity, which are used up first
 swap() {
 	local n ends=()
 	for n in 2 3 4; do ends+=("10.42.0.$n=/proc/${pod_pid[n]}/ns/net"); done
-	np swap 20000 8080 10.43.0.80 80 "$1" "${ends[@]}"
+	np swap 6000 8080 10.43.0.80 80 "$1" "${ends[@]}"
 	echo "# $said" >&3
 	[[ $said == "ok "*" 0 refused, 0 lost" ]]
-	[ "$(awk '{print $2}' <<<"$said")" -gt 20 ]
+	[ "$(awk '{print $2}' <<<"$said")" -gt 2 ]
 }
 
 @test "a service that gains and loses endpoints refuses no connection" {

@@ -140,14 +140,20 @@ next_begin(struct rt *rt, const struct rtpod *p, size_t i, struct next *n, struc
 
 /* A run that has begun meanwhile has taken the new ones: then there is nothing to put back. */
 static void
-next_end(struct next *n, bool undo)
+next_undo(const struct next *n)
 {
-	if (n->was && undo && faccessat(n->dir, n->was, F_OK, 0) < 0)
+	if (faccessat(n->dir, n->was, F_OK, 0) < 0)
 		unlinkat(n->dir, n->name, 0);
-	else if (n->was && undo &&
-		 renameat2(n->dir, n->was, n->dir, n->name, RENAME_EXCHANGE) < 0 &&
+	else if (renameat2(n->dir, n->was, n->dir, n->name, RENAME_EXCHANGE) < 0 &&
 		 errno != ENOENT)
 		log_warn("runtime", "the next run of %s goes by its new steps: %m", n->name);
+}
+
+static void
+next_end(struct next *n, bool undo)
+{
+	if (n->was && undo)
+		next_undo(n);
 	else if (n->was && n->none)
 		unlinkat(n->dir, n->name, 0);
 	if (n->was)

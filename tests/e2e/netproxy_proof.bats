@@ -88,8 +88,10 @@ spreads() {
 	np commit
 	dropped() { save_ -c | sed -n 's/^\[\([0-9]*\):.*KDG-FP .*--ctstate INVALID -j DROP/\1/p'; }
 	before=$(dropped)
-	# far outside of the window, from the endpoint to who speaks to the service: to be dropped, for
-	# it would leave with the pod's own address, and be answered with a reset
+	# Far outside of the window, from the endpoint to who speaks to the service: to be dropped, for
+	# it would leave with the pod's own address, and be answered with a reset.  The sequence numbers
+	# go once around, so that half of them lie beyond the window wherever the connection began:
+	# conntrack lets pass what lies before it.
 	in_pod 3 perl -MIO::Socket::INET -e '
 		$| = 1;
 		my $s = IO::Socket::INET->new(PeerAddr => "10.43.0.80", PeerPort => 80, Timeout => 5) or die;
@@ -106,7 +108,7 @@ spreads() {
 		sub sum { my $x = 0; $x += $_ for unpack "n*", $_[0] . (length($_[0]) % 2 ? "\0" : ""); $x = ($x & 0xffff) + ($x >> 16) while $x >> 16; ~$x & 0xffff }
 		socket(my $raw, AF_INET, SOCK_RAW, 255) or die;
 		for (1 .. 20) {
-			my $tcp = pack "nnNNCCnnn", 8080, $port, 3000000000 + $_ * 100000000, 7, 5 << 4, 0x10, 100, 0, 0;
+			my $tcp = pack "nnNNCCnnn", 8080, $port, $_ * 214748364, 7, 5 << 4, 0x10, 100, 0, 0;
 			my $c = sum($s . $d . pack("CCn", 0, 6, length $tcp) . $tcp);
 			substr($tcp, 16, 2) = pack "n", $c;
 			my $ip = pack "CCnnnCCna4a4", 0x45, 0, 20 + length $tcp, $_, 0, 64, 6, 0, $s, $d;

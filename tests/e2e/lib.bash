@@ -47,10 +47,10 @@ kedge_end() { # nothing lives on
 	rm -rf "$W"
 }
 
-# wait_for SECONDS WHAT CMD...: until CMD succeeds; a machine that is busy has four times as
+# wait_for SECONDS WHAT CMD...: until CMD succeeds; a machine that is busy has eight times as
 # long.  It asks a quarter of the time at most: two cores have better to do.
 wait_for() {
-	local end=$((SECONDS + $1 * ${KEDGE_TEST_PATIENCE:-4} + 1)) what=$2 began nap
+	local end=$((SECONDS + $1 * ${KEDGE_TEST_PATIENCE:-8} + 1)) what=$2 began nap
 	shift 2
 	while :; do
 		began=${EPOCHREALTIME/[.,]/}
@@ -78,7 +78,7 @@ g() { git -C "$W/clone" -c user.name=tester -c user.email=t@example.com -c commi
 push() { g add -A && g commit -q --allow-empty -m "$1" && g push -q origin HEAD:main; }
 head_id() { g rev-parse HEAD; }
 # push_wait MESSAGE [TIMEOUT]: and wait until it is healthy
-push_wait() { push "$1" && kedge wait --for "$(head_id)" --timeout "${2:-30s}"; }
+push_wait() { push "$1" && kedge wait --for "$(head_id)" --timeout "${2:-60s}"; }
 
 # image NAME:TAG [options]: the example's web server under that name
 image() {

@@ -11,6 +11,7 @@
 #include "api_call.h"
 #include "api_rbac.h"
 #include "curl_loop.h"
+#include <assert.h>
 #include <signal.h>
 #include <string.h>
 
@@ -154,6 +155,7 @@ call_invalid(struct call *c, const char *group, const char *kind, const char *na
 	const struct complaint *first = cs->first;
 	struct buf b = { 0 };
 
+	assert(first);
 	for (const struct complaint *x = first; x; x = x->next)
 		buf_addf(&text, "%s%s: %s", x == first ? "" : ", ", x->field, x->text);
 	causes_print(cs, &causes);
@@ -349,14 +351,15 @@ route_find(struct call *c)
 static const char *
 strange_kind(struct call *c)
 {
-	const char *text = "", *res = NULL;
+	const char *text = "";
 	bool found = false;
 
 	for (size_t i = 0; i < sizeof routes / sizeof *routes && !found; i++) {
+		const char *res = NULL;
+
 		call_forget_path(c);
 		found = path_matches(routes[i].path, http_path(c->req), c, &res);
-		if (found && strstr(routes[i].path, "{res}") &&
-		    !resource_at(c->group, c->version, res, false))
+		if (found && res && !resource_at(c->group, c->version, res, false))
 			text = arena_printf(&c->arena, " (kedge has no kind \"%s\" in %s%s%s)",
 					    res, c->group, *c->group ? "/" : "", c->version);
 	}

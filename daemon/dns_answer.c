@@ -254,7 +254,7 @@ reverse6_find(const struct dns_table *t, const struct dns_name *name, size_t *re
 	for (size_t i = 0; i < DNS_RANGES; i++) {
 		const struct addr_range *r = &t->ranges[i];
 
-		if (!r->v6 || known * 4 < r->bits || r->bits / 4 > n || !addr_within(ip, *r))
+		if (!r->v6 || r->bits < 4 || known * 4 < r->bits || !addr_within(ip, *r))
 			continue;
 		*ret_zone = at[n - r->bits / 4];
 		return n < 32 && known == n ? OURS_FOLDER : OURS_NAME;

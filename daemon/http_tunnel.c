@@ -172,6 +172,8 @@ tunnels_stop(struct http *h)
 		if (!t->left)
 			t->stop(t->mine);
 	}
-	while (h->tunnels) /* whose clients are slow to take the rest */
-		over(h->tunnels);
+	for (struct http_tunnel *t = h->tunnels, *next; t; t = next) {
+		next = t->next;
+		over(t); /* whose client is slow to take the rest */
+	}
 }

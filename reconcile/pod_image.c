@@ -261,8 +261,7 @@ tell_secrets(struct snapshot *s, const struct pod *pod, const struct container *
 /* `began`: somebody was told already that it is pulled. */
 static void
 tell_trouble(struct snapshot *s, struct plan *p, const struct pod *pod,
-	     const struct pod_image *x, const struct pod_trouble *t, const struct image_look *l,
-	     bool began)
+	     const struct pod_image *x, const struct pod_trouble *t, bool began)
 {
 	struct arena *a = p->arena;
 	const struct container *c = x->container;
@@ -274,8 +273,7 @@ tell_trouble(struct snapshot *s, struct plan *p, const struct pod *pod,
 			tell(p, pod, c, "Normal", "Pulling",
 			     arena_printf(a, "Pulling image \"%s\"", x->image));
 		tell(p, pod, c, "Warning", "Failed",
-		     arena_printf(a, "Failed to pull image \"%s\": %s", x->image,
-				  l->pull->error));
+		     arena_printf(a, "Failed to pull image \"%s\": %s", x->image, t->message));
 	} else if (str_is(t->reason, "ImagePullBackOff")) {
 		tell(p, pod, c, "Normal", "BackOff",
 		     arena_printf(a, "Back-off pulling image \"%s\"", x->image));
@@ -379,8 +377,7 @@ blame(struct snapshot *s, const struct pod *pod, const struct pod_image *x,
 		if (pod_part_waits(pod->status, c->name, t.reason))
 			continue; /* told, whatever the number of passes */
 		if (!told)
-			tell_trouble(s, p, pod, x, &t, l,
-				     pod_part_status(pod->status, c->name));
+			tell_trouble(s, p, pod, x, &t, pod_part_status(pod->status, c->name));
 		told = true;
 		tell(p, pod, c, "Warning", "Failed",
 		     arena_printf(p->arena, "Error: %s", t.reason));
@@ -552,7 +549,7 @@ pod_image_changed(struct snapshot *s, const struct pod *pod, const struct contai
 		fetch(s, pod, &x, &l, p);
 	*ret = trouble_of(s, &x, &l, p);
 	if (ret->reason && !str_is(ret->reason, told)) {
-		tell_trouble(s, p, pod, &x, ret, &l, true);
+		tell_trouble(s, p, pod, &x, ret, true);
 		tell(p, pod, c, "Warning", "Failed",
 		     arena_printf(p->arena, "Error: %s", ret->reason));
 	}

@@ -91,7 +91,7 @@ ranges_read(const char *text, bool services, struct addr_range *ret_four,
 {
 	const char *comma = strchr(text, ','), *why;
 
-	*ret_six = (struct addr_range){ 0 };
+	*ret_four = *ret_six = (struct addr_range){ 0 };
 	if (comma && memchr(text, ':', (size_t)(comma - text)))
 		return "begins with an IPv6 range: the first family of a cluster of kedge's is "
 		       "IPv4, so that range comes second";

@@ -157,7 +157,7 @@ map_put(struct map *m, const char *key, void *value)
 		m->at[*place - 1].value = value;
 		return was;
 	}
-	if (m->used == room(m)) {
+	if (!place || m->used == room(m)) {
 		map_grow(m);
 		place = place_of(m, key, hash);
 	}

@@ -4,22 +4,11 @@
  * Unless a scenario is about the default, its container has every capability and no seccomp
  * filter, so that what holds it is the walls beneath.
  */
-#include "tests/e2e/runtime_kit.h"
+#include "tests/e2e/escape_kit.h"
 #include <dirent.h>
 #include <linux/keyctl.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
-
-static struct rt_container
-mighty(const char *script)
-{
-	static const char *const all[] = { "ALL", NULL };
-	struct rt_container c = kit_sh("main", script);
-
-	c.cap_add = all;
-	c.unconfined = c.allow_privilege_escalation = true;
-	return c;
-}
 
 /* What a file of the host holds; to be compared with what it holds afterwards. */
 static char *
@@ -178,26 +167,6 @@ cgroup_files(struct kit *k)
 }
 
 /* ---- the tool ---- */
-
-static struct rt_file tool;
-static struct rt_volume tool_volume = {
-	.name = "tool", .type = RT_FILES, .files = &tool, .nfiles = 1
-};
-static const struct rt_mount tool_mount = { .volume = "tool", .path = "/tool" };
-
-static void
-tool_load(void)
-{
-	const char *b = getenv("B");
-	char path[512];
-	struct buf bytes;
-
-	snprintf(path, sizeof(path), "%s/images/escape", b ? b : "build");
-	bytes = kit_file(path);
-	if (!bytes.len)
-		DIE("%s is not made: make test-images", path);
-	tool = (struct rt_file){ "escape", bytes.at, bytes.len, 0755 };
-}
 
 static char *
 tool_run(struct kit *k, const char *uid, struct rt_container c, bool host_users)

@@ -454,6 +454,28 @@ kit_out(struct kit *k, const char *uid, const char *script)
 	return kit_out_of(k, uid, kit_sh("main", script));
 }
 
+/* What a command prints in the container main of the pod a; no more than a pipe holds, for it
+ * is read when the command has ended. */
+static inline char *
+kit_exec_out(struct kit *k, const char *const *argv, int timeout, int64_t id)
+{
+	int ends[2];
+	struct buf b = { 0 };
+	char part[4096];
+	ssize_t n;
+
+	MUST(pipe2(ends, O_CLOEXEC) == 0);
+	OK(rt_exec(k->rt, "a", "main", argv, false, (int[]){ -1, ends[1], ends[1] }, timeout,
+		   id, e));
+	close(ends[1]);
+	KIT_UNTIL(k, k->exec_id == id);
+	while ((n = read(ends[0], part, sizeof(part))) > 0)
+		buf_add(&b, part, (size_t)n);
+	close(ends[0]);
+	buf_adds(&b, "");
+	return buf_steal(&b);
+}
+
 struct scenario {
 	const char *name;
 	void (*run)(struct kit *);

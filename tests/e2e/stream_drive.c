@@ -12,25 +12,6 @@ resize(int terminal)
 	MUST(ioctl(terminal, TIOCSWINSZ, &(struct winsize){ .ws_row = 33, .ws_col = 77 }) == 0);
 }
 
-static char *
-exec_out(struct kit *k, const char *const *argv, int timeout, int64_t id)
-{
-	int pipe_fds[2];
-	struct buf b = { 0 };
-	char part[4096];
-	ssize_t n;
-
-	MUST(pipe(pipe_fds) == 0);
-	OK(rt_exec(k->rt, "a", "main", argv, false, (int[]){ -1, pipe_fds[1], pipe_fds[1] },
-		   timeout, id, e));
-	close(pipe_fds[1]);
-	KIT_UNTIL(k, k->exec_id == id);
-	while ((n = read(pipe_fds[0], part, sizeof(part))) > 0)
-		buf_add(&b, part, (size_t)n);
-	close(pipe_fds[0]);
-	return buf_steal(&b);
-}
-
 static void
 exec(struct kit *k)
 {
@@ -44,7 +25,7 @@ exec(struct kit *k)
 	c.env = LIST("GREETING=hello");
 	kit_start(k, &p);
 	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_RUNNING);
-	out = exec_out(
+	out = kit_exec_out(
 	    k,
 	    LIST("sh", "-c",
 		 "id -u; id -g; echo $GREETING; readlink /proc/self/ns/pid > /tmp/x; "
@@ -57,12 +38,12 @@ exec(struct kit *k)
 	HAS(out, "NoNewPrivs:\t1");
 	HAS(out, "CapEff:\t0000000000000000");
 	free(out);
-	out = exec_out(k, LIST("/bin/nonesuch"), 0, 2);
+	out = kit_exec_out(k, LIST("/bin/nonesuch"), 0, 2);
 	EQ(k->exec_code, 127);
 	IS(k->exec_error,
 	   "exec: \"/bin/nonesuch\": stat /bin/nonesuch: no such file or directory");
 	free(out);
-	out = exec_out(k, LIST("sleep", "50"), 1, 3);
+	out = kit_exec_out(k, LIST("sleep", "50"), 1, 3);
 	EQ(k->exec_code, 137);
 	IS(k->exec_error, "command timed out after 1s");
 	/* its own process, its own terminal */

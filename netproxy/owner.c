@@ -97,6 +97,7 @@ lock(const char *what, const char *name)
 		close(fd);
 		return errno == EADDRINUSE ? -1 : -2;
 	}
+	(void)shutdown(fd, SHUT_RD); /* a mark: nothing can be sent to it (CVE-2020-15257) */
 	return fd;
 }
 

@@ -136,6 +136,19 @@ was_told() { events_of "$1" | grep -F "$2"; }
 	rm "$W/m/volumes.yaml"
 }
 
+@test "nobody can speak to kedge by a name that is no file, as a pod on the host's network could (CVE-2020-15257)" {
+	local name
+	grep -qF "$W/run/api.sock" /proc/net/unix # all of this network are shown
+	run awk '$8 ~ /^@/ {print $8}' /proc/net/unix
+	[ "$(sort <<<"$output")" = "@kedge/bridge/kedge0"$'\n'"@kedge/chains/KDG" ] # two marks
+	for name in "${lines[@]}"; do
+		run perl -MSocket -e 'socket(my $s, PF_UNIX, SOCK_DGRAM, 0) or die;
+			connect($s, pack("Sa*", AF_UNIX, "\0" . substr($ARGV[0], 1))) or die "connect: $!\n";
+			$SIG{PIPE} = "IGNORE"; syswrite($s, "evil") or die "$!\n"' "$name"
+		[ "$output" = "Broken pipe" ] || [ "$output" = "connect: Connection refused" ]
+	done
+}
+
 @test "a user of the host who hangs up at once is not taken for root" {
 	local uid
 	uid=$(field pod inside .metadata.uid)

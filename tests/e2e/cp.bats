@@ -204,6 +204,26 @@ same() { diff -r --no-dereference "$1" "$2" && [ "$(cd "$1" && find . -printf '%
 	[ "$output" = "" ]
 }
 
+@test "a folder that is swapped for a link to the host's while files are copied leads nowhere (CVE-2018-15664)" {
+	mkdir -p host
+	echo the-host >host/file
+	echo new >new
+	in_ box sh -c "mkdir -p /tmp/race/d /tmp/race/x && echo the-box >/tmp/race/d/file && ln -s '$W/t/host' /tmp/race/l
+		(while :; do mv /tmp/race/d /tmp/race/x/d; mv /tmp/race/l /tmp/race/d; mv /tmp/race/d /tmp/race/l; mv /tmp/race/x/d /tmp/race/d
+			[ -e /tmp/race/enough ] && break; done >/dev/null 2>&1 </dev/null &)"
+	for i in {1..15}; do
+		rm -rf out
+		kedge cp box:/tmp/race/d out >/dev/null 2>&1 || true
+		kedge cp box:/tmp/race/d/file one >/dev/null 2>&1 || true
+		! grep -rs the-host out one || false
+		kedge cp new box:/tmp/race/d/file >/dev/null 2>&1 || true
+		kedge cp new box:/tmp/race/d/other >/dev/null 2>&1 || true
+	done
+	in_ box touch /tmp/race/enough
+	[ "$(ls host)" = file ]
+	[ "$(cat host/file)" = the-host ]
+}
+
 @test "names and errors of a container cannot steer the terminal" {
 	in_ box sh -c "mkdir -p /tmp/names && cd /tmp/names && ln -s /etc \"\$(printf 'x\\033]0;owned\\007')\" && mkfifo \"\$(printf 'f\\033[2J')\""
 	run kedge cp box:/tmp/names names

@@ -303,6 +303,26 @@ manifest_as() {
 	grep -q 'authorization=Bearer let-me-in' "$W/reg/requests"
 }
 
+@test "where a manifest says that a layer may be, too, nobody is asked, nor given credentials (CVE-2020-15157)" {
+	local other m doc layer
+	other=$(free_port)
+	cp -r "$W/reg" "$W/other"
+	odd_start "$other" "$W/other"
+	echo 'user:secret' >"$W/cred"
+	config "- {host: \"$R\", http: true, credentialsFile: $W/cred}" "- {host: \"127.0.0.1:$other\", http: true}"
+	m=$(jq -r '.manifests[0].digest' "$W/reg/index.json")
+	doc=$W/reg/blobs/sha256/${m#sha256:}
+	layer=$(jq -r '.layers[0].digest' "$doc")
+	echo "sha256:$(oci_blob "$W/reg" "$(jq -c --arg u "http://127.0.0.1:$other/elsewhere/$layer" '.layers[0].urls = [$u]' "$doc")")" >"$W/reg/tag.latest"
+	behave "$W/reg" "token=http://$R/token"
+	kedge_start
+	mv "$W/reg/blobs/sha256/${layer#sha256:}" "$W/layer"
+	refused "blob unknown to registry"
+	mv "$W/layer" "$W/reg/blobs/sha256/${layer#sha256:}"
+	kedge image pull "$R/x"
+	[ ! -s "$W/other/requests" ]
+}
+
 @test "addresses of this host are asked only where the operator listed them" {
 	local other
 	other=$(free_port)

@@ -71,6 +71,7 @@ pod_seen_of(struct hand *h, const char *uid, struct arena *a)
 	if (p) {
 		seen->ip = p->ip ? ipv4_text(p->ip, a) : NULL;
 		seen->drained = p->drained;
+		p->unmade = false; /* who hears of it hears of its end, too */
 	}
 	return seen;
 }
@@ -205,8 +206,11 @@ rt_on_event(evutil_socket_t fd, short what, void *arg)
 	while (rt_next(h->rt, &ev)) {
 		if (ev.type == RT_POD_CHANGED) {
 			const struct rt_pod_status *s = rt_pod_status(h->rt, ev.uid);
+			const struct hand_pod *p = map_get(&h->pods, ev.uid);
 
-			hand_report_pod(h, ev.uid);
+			/* "gone" would take the place of "failed", which has a back-off */
+			if (!p || !p->unmade)
+				hand_report_pod(h, ev.uid);
 			if (!s || s->state == RT_POD_GONE) {
 				hand_pod_forget(h, ev.uid);
 				gone = true;

@@ -19,6 +19,7 @@ struct hand_pod {
 	uint32_t ip;
 	int64_t drain_until; /* 0: not draining; monotonic ms */
 	bool drained;
+	bool unmade; /* its start failed, and that was all that was told */
 };
 
 struct hand_job { /* an image on its way in */

@@ -94,12 +94,17 @@ do_start(struct order *o, struct error **e)
 
 	(void)e;
 	if (there && there->state != RT_POD_GONE) {
-		hand_report_pod(o->hand, args->uid); /* asked twice: the answer got lost */
+		/* asked twice: the answer got lost, or what failed has not gone yet */
+		hand_report_pod(o->hand, args->uid);
 		return 0;
 	}
 	if (pod_start(o, args, &refused, &why) < 0) {
+		struct hand_pod *rest = hand_pod(o->hand, args->uid);
+
 		log_warn(o->action->name, "start: %s", error_text(why));
 		pod_failed(o, args->uid, refused, why);
+		if (rest)
+			rest->unmade = true;
 	} else {
 		hand_report_pod(o->hand, args->uid);
 	}

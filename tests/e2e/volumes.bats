@@ -73,6 +73,44 @@ volumeMounts: [{name: all, mountPath: /all}]' pod proj box:1
 	drop proj
 }
 
+@test "what is optional is there when it comes; binaryData are bytes; labels in files follow the pod's" {
+	late() {
+		SPEC='volumes:
+- {name: conf, configMap: {name: late, optional: true}}
+- {name: word, secret: {secretName: later, optional: true}}
+- {name: own, downwardAPI: {items: [{path: labels, fieldRef: {fieldPath: metadata.labels}}]}}' \
+			MORE='volumeMounts: [{name: conf, mountPath: /conf}, {name: word, mountPath: /word}, {name: own, mountPath: /own}]' \
+			pod late box:1 | sed "s/app: late/app: late, colour: $1/"
+	}
+	late red | put late
+	up late
+	run in_ late ls /conf /word
+	hasnt raw
+	hasnt pass
+	in_ late grep -qx 'colour="red"' /own/labels
+	{
+		late blue
+		cat <<-Y
+			apiVersion: v1
+			kind: ConfigMap
+			metadata: {name: late}
+			data: {text: here}
+			binaryData: {raw: AP8KDQCA}
+			---
+			apiVersion: v1
+			kind: Secret
+			metadata: {name: later}
+			stringData: {pass: sesame}
+		Y
+	} | put late
+	wait_for 10 "the ConfigMap came" says late /conf/text here
+	wait_for 10 "the Secret came" says late /word/pass sesame
+	wait_for 10 "the label followed" in_ late grep -qx 'colour="blue"' /own/labels
+	[ "$(in_ late od -An -tx1 /conf/raw | xargs)" = "00 ff 0a 0d 00 80" ]
+	[ "$(st late .restartCount)" = 0 ]
+	drop late
+}
+
 # host NAME PATH [TYPE] [MOUNT FIELDS]: a pod with that hostPath at /h
 host() {
 	SPEC="volumes: [{name: h, hostPath: {path: $2${3:+, type: $3}}}]" \
@@ -114,13 +152,21 @@ host() {
 		host nodir "$W/host/rw/file" Directory
 		host nofile "$W/host/rw/dir" File
 		host nosock "$W/host/rw/file" Socket
+		host nochar "$W/host/rw/block" CharDevice
+		host noblock "$W/host/rw/char" BlockDevice
 		host gone "$W/host/rw/nothing/here" Directory
 	} | put wrong
 	wait_for 10 "nodir" was_told nodir "hostPath type check failed: $W/host/rw/file is not a directory"
 	wait_for 10 "nofile" was_told nofile "hostPath type check failed: $W/host/rw/dir is not a file"
 	wait_for 10 "nosock" was_told nosock "is not a socket file"
+	wait_for 10 "nochar" was_told nochar "hostPath type check failed: $W/host/rw/block is not a character device"
+	wait_for 10 "noblock" was_told noblock "hostPath type check failed: $W/host/rw/char is not a block device"
 	wait_for 10 "gone" was_told gone "No such file or directory"
 	[ ! -e "$W/host/rw/nothing" ]
+	sleep 3
+	run grep -c 'start pod default/gone ' "$W/kedged.log" # ten seconds later again, then twenty
+	[ "$output" -ge 1 ]
+	[ "$output" -le 4 ]
 	drop wrong
 }
 

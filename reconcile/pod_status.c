@@ -511,26 +511,32 @@ incomplete(const struct pod_view *v, const struct pod_status *st)
 		   : NULL;
 }
 
+/* Of all that are, in the kubelet's words (GenerateReadinessGatesCondition); NULL: none is. */
 static const char *
-gate_closed(const struct pod_view *v, const struct pod_status *st)
+gates_closed(const struct pod_view *v, const struct pod_status *st)
 {
+	const char *all = NULL;
+
 	for (size_t i = 0; i < v->pod->spec->readinessGates.n; i++) {
-		const char *type = v->pod->spec->readinessGates.at[i].conditionType;
+		const char *type = v->pod->spec->readinessGates.at[i].conditionType, *one;
 		const struct condition *c =
 		    condition_of(st->conditions.at, st->conditions.n, type);
 
 		if (!c)
-			return arena_printf(v->arena,
-					    "corresponding condition of pod readiness gate "
-					    "\"%s\" does not exist.",
-					    type);
-		if (!str_is(c->status, "True"))
-			return arena_printf(
+			one = arena_printf(v->arena,
+					   "corresponding condition of pod readiness gate "
+					   "\"%s\" does not exist.",
+					   type);
+		else if (!str_is(c->status, "True"))
+			one = arena_printf(
 			    v->arena,
 			    "the status of pod readiness gate \"%s\" is not \"True\", but %s",
 			    type, c->status);
+		else
+			continue;
+		all = all ? arena_printf(v->arena, "%s, %s", all, one) : one;
 	}
-	return NULL;
+	return all;
 }
 
 static void
@@ -558,7 +564,7 @@ conditions(const struct pod_view *v, struct pod_status *st)
 		condition_set(&c, "Initialized", !left,
 			      left ? "ContainersNotInitialized" : NULL, left, now);
 		condition_set(&c, "ContainersReady", !bad, reason, bad, now);
-		gate = bad ? NULL : gate_closed(v, st);
+		gate = bad ? NULL : gates_closed(v, st);
 		if (gate)
 			condition_set(&c, "Ready", false, "ReadinessGatesNotReady", gate, now);
 		else

@@ -80,16 +80,19 @@ pods() { kedge get pods --no-headers "$@"; }
 			MORE='volumeMounts: [{name: h, mountPath: /h}]' pod path box:1
 		SPEC='hostNetwork: true' pod net box:1
 		SPEC='hostUsers: true' pod users box:1
+		SPEC='hostIPC: true' pod ipc box:1
 	} | put pods
-	for p in path net users; do
+	for p in path net users ipc; do
 		wait_for 10 "$p waits" sh -c "kedge get pods $p --no-headers | grep -qE '^$p +0/1 +CreateContainerConfigError '"
 		is "$p" .status.phase Pending
 	done
 	st path .state.waiting.message | grep -qF "hostPath \"$W/data\" is not allowed: the operator has to name it, or a folder it is in, in kedge.yaml under allow.hostPaths"
 	st net .state.waiting.message | grep -qF 'hostNetwork: true is not allowed: the operator has to set allow.hostNetwork: true in kedge.yaml'
 	kedge describe pod users | tr -s ' \n' ' ' | grep -qF 'hostUsers: true is not allowed: the operator has to set allow.hostUsers: true'
-	again "allow: {hostNetwork: true, hostUsers: true, hostPaths: [{pathPrefix: $W/data}]}"
-	for p in path net users; do up "$p" 30; done
+	again "allow: {hostNetwork: true, hostUsers: true, hostIPC: true, hostPaths: [{pathPrefix: $W/data}]}"
+	for p in path net users ipc; do up "$p" 30; done
+	[ "$(in_ ipc readlink /proc/self/ns/ipc)" = "$(readlink /proc/self/ns/ipc)" ]
+	[ "$(in_ net readlink /proc/self/ns/ipc)" != "$(readlink /proc/self/ns/ipc)" ]
 }
 
 # as Elasticsearch's does, with what the host has already

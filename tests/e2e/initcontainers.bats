@@ -104,6 +104,30 @@ initContainers:
 	drop side
 }
 
+@test "a sidecar's readiness counts for the pod, and its liveness probe restarts it alone" {
+	SPEC='volumes: [{name: v, emptyDir: {}}]
+initContainers:
+- name: side
+  image: box:1
+  restartPolicy: Always
+  command: [/bin/sh, -c, "rm -f /v/ill; exec sleep 1000"]
+  readinessProbe: {exec: {command: [/bin/test, -e, /v/well]}, periodSeconds: 1}
+  livenessProbe: {exec: {command: [/bin/test, "!", -e, /v/ill]}, periodSeconds: 1, failureThreshold: 1}
+  volumeMounts: [{name: v, mountPath: /v}]' \
+		pod probed box:1 | put probed
+	wait_for 10 "the main one runs" st_is probed .ready true
+	condition_is probed Ready False
+	shows probed '1/2 +Running'
+	kedge exec probed -c side -- touch /v/well
+	up probed
+	shows probed '2/2 +Running'
+	kedge exec probed -c side -- touch /v/ill
+	wait_for 10 "it is restarted" init_is probed '[0].restartCount' 1
+	up probed
+	[ "$(st probed .restartCount)" = 0 ]
+	drop probed
+}
+
 @test "a pod whose main containers are over takes its sidecars along, the last one first" {
 	local end='trap "sleep 0.2; echo NAME >>/v/story; cp /v/story /dev/termination-log; exit 0" TERM; while :; do sleep 0.05; done'
 	SPEC="restartPolicy: Never

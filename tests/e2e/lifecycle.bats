@@ -26,6 +26,19 @@ lifecycle: {postStart: {exec: {command: [/bin/sh, -c, 'touch /v/hook; until test
 	drop post
 }
 
+@test "postStart sleep keeps a pod from running that long" {
+	local began
+	MORE='lifecycle: {postStart: {sleep: {seconds: 2}}}' pod slept box:1 '["/bin/sh", "-c", "echo begun; exec sleep 1000"]' |
+		sed 's/terminationGracePeriodSeconds: 1$/terminationGracePeriodSeconds: 3/' | put slept
+	wait_for 10 "it has begun" sh -c 'kedge logs slept | grep -q begun'
+	is slept .status.phase Pending
+	up slept
+	began=$(kedge logs slept --timestamps | cut -d' ' -f1)
+	[ $(($(date -d "$(st slept .state.running.startedAt)" +%s) - $(date -d "$began" +%s))) -le 2 ]
+	[ $(($(date -d "$(field pod slept '.status.conditions[] | select(.type == "Ready").lastTransitionTime')" +%s) - $(date -d "$began" +%s))) -ge 1 ]
+	drop slept
+}
+
 @test "a failed postStart hook ends the container, which is started again" {
 	MORE='lifecycle: {postStart: {exec: {command: [/bin/false]}}}' \
 		pod postbad box:1 '["/bin/sh", "-c", "trap \"exit 143\" TERM; while :; do sleep 0.05; done"]' | put postbad

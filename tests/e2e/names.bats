@@ -82,6 +82,7 @@ restartPolicy: OnFailure' pod both box:1 '["/bin/sh", "-c", "sleep 7001 & exec s
 @test "hostNetwork and hostPID are the host's; what is not allowed names its row" {
 	{
 		SPEC='hostNetwork: true' pod net box:1 '["/bin/talk", "tcp", "7070"]'
+		SPEC=$'hostNetwork: true\ndnsPolicy: ClusterFirstWithHostNet' pod netdns box:1
 		SPEC='hostPID: true' pod pids box:1 '["/bin/sleep", "7004"]'
 		SPEC='hostIPC: true' pod ipc box:1
 	} | put host
@@ -93,10 +94,18 @@ restartPolicy: OnFailure' pod both box:1 '["/bin/sh", "-c", "sleep 7001 & exec s
 	nc 127.0.0.1 7070 </dev/null | grep -q 7070
 	in_ net head -1 /etc/hosts | grep -qx '# Kubernetes-managed hosts file (host network).'
 	in_ net grep -q localhost /etc/hosts
+	# whose resolvers are the host's, whatever dnsPolicy it has by default
+	[ "$(in_ net grep nameserver /etc/resolv.conf)" = "$(grep -m3 ^nameserver /etc/resolv.conf)" ]
+	run in_ net grep -E 'cluster.local|ndots' /etc/resolv.conf
+	[ "$output" = "" ]
+	up netdns
+	in_ netdns grep -qx 'nameserver 10.43.0.10' /etc/resolv.conf
+	in_ netdns grep -qE '^search default.svc.cluster.local svc.cluster.local cluster.local' /etc/resolv.conf
+	in_ netdns grep -qx 'options ndots:5' /etc/resolv.conf
 	in_ pids /bin/busybox ps | grep -qE "^ *$KEDGED .*kedged"
 	wait_for 10 "the row is named" sh -c 'kedge describe pod ipc | tr -s " \n" " " | grep -q "hostIPC: true is not allowed: the operator has to set allow.hostIPC: true in kedge.yaml"'
 	drop host
 	nothing_runs() { ! pgrep -f '^/bin/sleep 7004' >/dev/null && ! pgrep -f '^/bin/talk tcp 7070' >/dev/null; }
 	wait_for 10 "all of it is gone" nothing_runs
-	wait_for 10 "the store has forgotten" sh -c '! kedge get pod pids net 2>/dev/null | grep -q .'
+	wait_for 10 "the store has forgotten" sh -c '! kedge get pod pids net netdns 2>/dev/null | grep -q .'
 }

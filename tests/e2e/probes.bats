@@ -225,13 +225,15 @@ lifecycle: {postStart: {httpGet: {host: 127.0.0.1, port: 9112, httpHeaders: $hea
   preStop: {httpGet: {host: 127.0.0.1, port: 9102, path: /end}}' pod hooked box:1 | sed '/terminationGracePeriodSeconds: 1$/d'
 		MORE='lifecycle: {postStart: {httpGet: {host: 127.0.0.1, port: 9103}}}' pod unheard box:1
 		MORE='lifecycle: {preStop: {tcpSocket: {port: 9104}}}' pod leaves box:1
+		MORE='lifecycle: {postStart: {tcpSocket: {host: 127.0.0.1, port: 9443}}}' pod met box:1
 	} | put hooks
 	up hooked
+	up met
 	grep -q '^GET /begin HTTP/1' "$W/heard.9101"
 	grep -qi '^User-Agent: kube-lifecycle/1.33' "$W/heard.9101"
 	wait_for 10 "it is told" told unheard 'Warning FailedPostStartHook PostStartHook failed'
 	drop hooks
 	wait_for 10 "preStop was asked" grep -q '^GET /end HTTP/1' "$W/heard.9102"
 	wait_for 10 "that one, too" told leaves 'Warning FailedPreStopHook PreStopHook failed'
-	wait_for 10 "all is gone" sh -c '! kedge get pod hooked unheard leaves 2>/dev/null | grep -q .'
+	wait_for 10 "all is gone" sh -c '! kedge get pod hooked unheard leaves met 2>/dev/null | grep -q .'
 }

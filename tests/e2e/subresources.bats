@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# subresources.bats -- pods/resize and pods/binding, with the real kubectl.
+# subresources.bats -- pods/resize, pods/status and pods/binding, with the real kubectl.
 load kit.bash
 
 setup_file() {
@@ -71,6 +71,41 @@ running() { [ "$(k get pod "$1" -o 'jsonpath={.status.phase}')" = Running ]; }
 	every t
 	K=kubectl
 	k delete pod r
+}
+
+@test "a readiness gate holds a pod back until whoever keeps it says so in the pod's status" {
+	ready() { k get pod gated -o "jsonpath={.status.conditions[?(@.type=='Ready')]['status','reason','message']}"; }
+	ready_is() { [ "$(ready)" = "$1" ]; }
+	say() { k patch pod gated --subresource=status -p "{\"status\":{\"conditions\":[{\"type\":\"$1\",\"status\":\"$2\"}]}}"; }
+	K=kubectl
+	k apply -f - <<-Y
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: gated, labels: {app: gated}}
+		spec:
+		  terminationGracePeriodSeconds: 1
+		  readinessGates: [{conditionType: example.com/one}, {conditionType: example.com/two}]
+		  containers: [{name: c, image: "box:1", ports: [{containerPort: 80}]}]
+		---
+		apiVersion: v1
+		kind: Service
+		metadata: {name: gated}
+		spec: {selector: {app: gated}, ports: [{port: 80}]}
+	Y
+	wait_for 20 "both are named" ready_is 'False ReadinessGatesNotReady corresponding condition of pod readiness gate "example.com/one" does not exist., corresponding condition of pod readiness gate "example.com/two" does not exist.'
+	[ "$(k get pod gated -o 'jsonpath={.status.containerStatuses[0].ready}')" = true ]
+	say example.com/one True
+	say example.com/two False
+	wait_for 10 "one is open" ready_is 'False ReadinessGatesNotReady the status of pod readiness gate "example.com/two" is not "True", but False'
+	run k get endpoints gated -o 'jsonpath={.subsets[0].addresses}'
+	[ "$output" = "" ]
+	say example.com/two True
+	wait_for 10 "it is ready" ready_is 'True'
+	addressed() { [ -n "$(k get endpoints gated -o 'jsonpath={.subsets[0].addresses}')" ]; }
+	wait_for 10 "and behind its Service" addressed
+	say example.com/one False
+	wait_for 10 "and no more" ready_is 'False ReadinessGatesNotReady the status of pod readiness gate "example.com/one" is not "True", but False'
+	k delete pod/gated svc/gated
 }
 
 @test "a pod that nobody placed is bound to a node by whoever may" {

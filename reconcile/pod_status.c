@@ -113,20 +113,28 @@ same_time(int64_t a, int64_t b)
 	return a == b || ((a % 1000 == 0 || b % 1000 == 0) && a / 1000 == b / 1000);
 }
 
+/* Its postStart hook goes on or failed: the status does not tell of that run yet. */
+static bool
+untold(const struct container_seen *c)
+{
+	return str_is(c->hook, "postStart") ||
+	       (str_is(c->state, "running") && c->hooksFailed & POST_START_FAILED);
+}
+
 /* kedge-init counts the restarts of one sandbox.  When a sandbox was lost and
  * made again its count begins at 0, but the pod's must go on: then each new run
- * adds one to what the status had. */
+ * adds one to what the status had.  Once: not before the status tells of the run. */
 static int64_t
 restarts(const struct container_status *old, const struct container_seen *c)
 {
 	int64_t was = old ? old->restartCount : 0, before = last_start(old);
+	int64_t now = c->startedAt ? c->startedAt : c->lastStartedAt;
 
+	if (untold(c))
+		return was;
 	if (c->restartCount > was)
 		return c->restartCount;
-	if (str_is(c->state, "running") && before && c->startedAt &&
-	    !same_time(before, c->startedAt))
-		return was + 1;
-	return was;
+	return was + (before && now && !same_time(before, now));
 }
 
 /* A run that left no trace: its sandbox is gone. */

@@ -45,6 +45,7 @@ lifecycle: {postStart: {exec: {command: [/bin/sh, -c, 'touch /v/hook; until test
 	wait_for 15 "it is told" told postbad '^Warning FailedPostStartHook PostStartHook failed$'
 	wait_for 15 "and again" sh -c '[ "$(kedge get pod postbad -o json | jq ".status.containerStatuses[0].restartCount")" -ge 1 ]'
 	[ "$(events postbad | grep -c 'Started container main')" -ge 1 ]
+	[ "$(st postbad .restartCount)" -le 5 ] # each once, with the back-off between them
 	[ "$(st postbad .lastState.terminated.exitCode)" = 143 ]
 	wait_for 10 "it waits" sh -c 'kedge get pod postbad --no-headers | grep -qE "0/1 +(CrashLoopBackOff|PostStartHookError)"'
 	drop postbad

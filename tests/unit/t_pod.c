@@ -357,6 +357,62 @@ a_lost_sandbox_is_made_again_and_the_count_goes_on(void **state)
 	assert_int_equal(container(k)->restartCount, 6);
 }
 
+/* Which is none of its state's as long as its hook goes on. */
+static void
+a_run_with_a_hook_is_counted_once(void **state)
+{
+	struct kit *k = *state;
+	struct kit_pod *p = running(k, "", "");
+	int64_t first = p->at[0].startedAt;
+
+	k->now += 60 * 1000;
+	p->at[0].restartCount = 1;
+	p->at[0].startedAt = k->now;
+	p->at[0].lastStartedAt = first;
+	p->at[0].lastFinishedAt = k->now - 1000;
+	p->at[0].lastReason = "Error";
+	p->at[0].hook = "postStart";
+	pass(k);
+	assert_non_null(container(k)->state->waiting);
+	pass(k);
+	assert_int_equal(k->plan.n, 0);
+	p->at[0].hook = NULL;
+	p->at[0].hooksFailed = 2;
+	pass(k);
+	assert_string_equal(container(k)->state->waiting->reason, "PostStartHookError");
+	p->at[0].state = "waiting";
+	p->at[0].lastStartedAt = p->at[0].startedAt;
+	p->at[0].lastFinishedAt = k->now;
+	p->at[0].startedAt = p->at[0].hooksFailed = 0;
+	pass(k);
+	assert_int_equal(container(k)->restartCount, 1);
+	pass(k);
+	assert_int_equal(k->plan.n, 0);
+	p->at[0].state = "running";
+	p->at[0].startedAt = k->now + 1000;
+	p->at[0].restartCount = 2;
+	p->at[0].hook = "postStart";
+	pass(k);
+	p->at[0].hook = NULL;
+	pass(k);
+	assert_int_equal(container(k)->restartCount, 2);
+	pass(k);
+	assert_int_equal(k->plan.n, 0);
+	/* a new kedge-init, which counts from 0 */
+	p->at[0].restartCount = 0;
+	p->at[0].startedAt = k->now + 5000;
+	p->at[0].lastStartedAt = p->at[0].lastFinishedAt = p->at[0].hooksFailed = 0;
+	p->at[0].lastReason = NULL;
+	p->at[0].hook = "postStart";
+	pass(k);
+	assert_int_equal(container(k)->restartCount, 2);
+	p->at[0].hook = NULL;
+	pass(k);
+	assert_int_equal(container(k)->restartCount, 3);
+	pass(k);
+	assert_int_equal(k->plan.n, 0);
+}
+
 /* After a restart the hand may tell of a pod whose kedge-init has not spoken yet. */
 static void
 a_run_that_is_not_heard_of_for_a_moment_is_counted_once(void **state)
@@ -725,6 +781,7 @@ main(void)
 		T(a_job_like_pod_ends_and_leaves_the_host_but_not_the_store),
 		T(a_failure_counts_as_failed_only_where_nothing_restarts_it),
 		T(a_lost_sandbox_is_made_again_and_the_count_goes_on),
+		T(a_run_with_a_hook_is_counted_once),
 		T(a_run_that_is_not_heard_of_for_a_moment_is_counted_once),
 		T(a_sandbox_that_was_lost_while_kedged_was_away_is_counted),
 		T(nothing_is_started_before_the_hand_has_spoken),

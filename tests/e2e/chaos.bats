@@ -134,7 +134,7 @@ act() {
 	kedge wait --for "$(head_id)" --timeout 60s
 	kedge_stop
 	again
-	wait_for 20 "all is as before" counts_are "$W/before"
+	wait_for 20 "all is as before" counts_are "$W/before" || { diff "$W/before" "$W/now"; false; }
 	kedge down --yes
 	wait_for 10 "it ends" not_running "$KEDGED"
 	! pgrep -x kedge-init || false

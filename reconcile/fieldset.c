@@ -497,12 +497,13 @@ fieldset_remove(const struct kind *k, const struct tree *t, const struct tree *g
 		const struct field *f = k ? schema_field(k, name) : NULL;
 		const struct tree *had = members_get(&m, name);
 		const struct tree *others = finder_get(&keep, g->key);
+		bool whole = had && shape_of(f, had) == WHOLE;
 		struct tree *rest;
 
-		if (!had || (others && !others->kids))
+		if (!had || (whole && others))
 			continue;
 		if (!g->kids) {
-			if (!others && (shape_of(f, had) == WHOLE || !had->kids))
+			if (!others && (whole || !had->kids))
 				members_del(&m, name);
 			continue;
 		}
@@ -515,7 +516,8 @@ fieldset_remove(const struct kind *k, const struct tree *t, const struct tree *g
 					       others, a);
 		else
 			continue;
-		if (rest->kids)
+		/* that it is there may be another's, with nothing in it */
+		if (rest->kids || (others && !others->kids))
 			members_put(&m, name, rest);
 		else
 			members_del(&m, name);

@@ -115,6 +115,37 @@ teardown() {
 	registry_stop "$port"
 }
 
+@test "tokens: what a token server signs opens docker-registry, each repository by itself, some to anybody" {
+	local port tokens r
+	port=$(free_port)
+	r=127.0.0.1:$port
+	tokens=$(free_port)
+	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=kedge-test -keyout "$W/key.pem" -out "$W/cert.pem" 2>/dev/null
+	perl "$BATS_TEST_DIRNAME/tokens.pl" "$tokens" "$W/key.pem" "$W/cert.pem" "$W/asked" 3>&- &
+	echo $! >"$W/tokens.pid"
+	wait_for 10 "it listens" bash -c "exec 4<>/dev/tcp/127.0.0.1/$tokens"
+	registry_start "$port" "auth: {token: {realm: 'http://127.0.0.1:$tokens/token', service: kedge, issuer: kedge-test, rootcertbundle: $W/cert.pem}}"
+	web_layout "$W/web" v1
+	push_image "$W/web" "$r/closed/web:1" --dest-creds user:secret
+	push_image "$W/web" "$r/open/web:1" --dest-creds user:secret
+	mkdir "$W/home" "$W/home/.docker"
+	printf 'registries:\n- {host: "%s", http: true}\n- {host: "127.0.0.1:%s", http: true}\n' "$r" "$tokens" >"$W/kedge.yaml"
+	kedge_start
+	: >"$W/asked"
+	run kedge image pull "$r/closed/web:1"
+	[ "$status" != 0 ]
+	[[ $output == *"wrong user or password"* ]]
+	kedge image pull "$r/open/web:1"
+	grep -qx 'repository:open/web:pull ' "$W/asked"
+	# the caller's own, from the file below HOME
+	printf '{"auths": {"%s": {"auth": "%s"}}}' "$r" "$(printf user:secret | base64)" >"$W/home/.docker/config.json"
+	HOME=$W/home kedge image pull "$r/closed/web:1"
+	grep -qx 'repository:closed/web:pull user' "$W/asked"
+	! grep -q 'user:secret\|eyJ' "$W/kedged.log" || false
+	kill "$(cat "$W/tokens.pid")"
+	registry_stop "$port"
+}
+
 @test "media types: docker's and OCI's, gzip, zstd and uncompressed layers" {
 	web_layout "$W/web" v1
 	push_image "$W/web" "$R/oci:1"

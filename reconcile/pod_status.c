@@ -61,16 +61,24 @@ state_terminated(struct container_state_terminated t, struct arena *a)
 	return st;
 }
 
+/* Its postStart hook goes on or failed: the status does not tell of that run yet. */
+static bool
+untold(const struct container_seen *c)
+{
+	return str_is(c->hook, "postStart") ||
+	       (str_is(c->state, "running") && c->hooksFailed & POST_START_FAILED);
+}
+
 static struct container_state *
 state_of(const struct pod_view *v, const struct container_seen *c, const char *id)
 {
 	struct container_state *st;
 	struct arena *a = v->arena;
 
-	if (str_is(c->hook, "postStart")) /* it counts as running once that is over */
-		return state_waiting(not_yet(v), NULL, a);
-	if (str_is(c->state, "running") && c->hooksFailed & POST_START_FAILED)
-		return state_waiting("PostStartHookError", "PostStartHook failed", a);
+	if (untold(c)) /* it counts as running once that is over */
+		return str_is(c->hook, "postStart")
+			   ? state_waiting(not_yet(v), NULL, a)
+			   : state_waiting("PostStartHookError", "PostStartHook failed", a);
 	if (str_is(c->state, "waiting"))
 		return state_waiting(
 		    str_is(c->reason, "") || str_is(c->reason, "ContainerCreating") ? not_yet(v)
@@ -111,14 +119,6 @@ static bool
 same_time(int64_t a, int64_t b)
 {
 	return a == b || ((a % 1000 == 0 || b % 1000 == 0) && a / 1000 == b / 1000);
-}
-
-/* Its postStart hook goes on or failed: the status does not tell of that run yet. */
-static bool
-untold(const struct container_seen *c)
-{
-	return str_is(c->hook, "postStart") ||
-	       (str_is(c->state, "running") && c->hooksFailed & POST_START_FAILED);
 }
 
 /* kedge-init counts the restarts of one sandbox.  When a sandbox was lost and

@@ -7,7 +7,6 @@ KILLS=yes
 setup() { kedge_dirs; }
 teardown() { kedge_end; }
 
-brain_of() { pgrep -P "$1" -f -- --role=brain; }
 again() { kedge_start --source "deploy=$W/deploy.git"; }
 
 # NAME IMAGE REPLICAS VERSION SHARED: each kind of volume, an init container, a sidecar, hooks, a probe
@@ -73,8 +72,7 @@ count() {
 	echo "state $(find "$W/state" -mindepth 1 -not -path '*/repo.git/*' | wc -l)"
 	echo "descriptors of the hand $(ls "/proc/$KEDGED/fd" | wc -l), of the brain $(ls "/proc/$b/fd" | wc -l)"
 }
-# The counts are those of $1, now or soon; of descriptors, some of which are opened when they are
-# needed first, there are no more.
+# The counts are those of $1, now or soon; of descriptors there are no more.
 counts_are() {
 	count >"$W/now" 2>&1 || return 1
 	diff <(grep -v ^descriptors "$1") <(grep -v ^descriptors "$W/now") || return 1

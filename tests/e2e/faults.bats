@@ -15,7 +15,6 @@ teardown() {
 	rm -rf "$W"
 }
 
-brain_of() { pgrep -P "$KEDGED" -f -- --role=brain; }
 logged() { grep -qE "$1" "$W/kedged.log"; }
 again() { kedge_start --source "deploy=$W/deploy.git" "$@"; }
 runs_since() { kedge get pods -l app=web -o json | jq -c '[.items[] | {uid: .metadata.uid, at: .status.containerStatuses[0].state.running.startedAt, n: .status.containerStatuses[0].restartCount}] | sort'; }

@@ -26,6 +26,9 @@ kedge_start() {
 	done
 }
 
+# brain_of [PID]: of that kedged, or of ours
+brain_of() { pgrep -P "${1:-$KEDGED}" -f -- --role=brain; }
+
 # also when nobody has reaped it
 not_running() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status"; }
 

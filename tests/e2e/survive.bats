@@ -22,7 +22,6 @@ teardown_file() {
 	kedge_end
 }
 
-brain_of() { pgrep -P "$1" -f -- --role=brain; }
 again() {
 	kedge_start --source "deploy=$W/deploy.git"
 	echo "$KEDGED" >"$W/pid"

@@ -36,9 +36,10 @@ teardown_file() { file_end; }
 node_ip() { kedge get nodes -o json | jq -r '.items[0].status.addresses[] | select(.type == "InternalIP").address'; }
 
 @test "a connection through a cluster IP: rules, shares, pods, and the lines that they come from" {
+	ip=$(field svc web .spec.clusterIP)
+	before=$(conntrack -L -d "$ip" 2>/dev/null | wc -l)
 	run kedge trace asker web:80
 	[ "$status" = 0 ]
-	ip=$(field svc web .spec.clusterIP)
 	matches "^from +10\.42\.[0-9.]+ \(pod default/asker\)$"
 	matches "^to +$ip:80/TCP \(service default/web\)  web.yaml:[0-9]+ of deploy $(head_id | cut -c1-7)$"
 	matches '^rules +generation [1-9]'
@@ -47,6 +48,7 @@ node_ip() { kedge get nodes -o json | jq -r '.items[0].status.addresses[] | sele
 	matches '^it is served$'
 	[ "$(grep -cE '^ +50\.0%  10\.42\.[0-9.]+:8080  pod default/web-[a-z0-9]+-[a-z0-9]+  web.yaml:1 of deploy [0-9a-f]{7}$' <<<"$output")" = 2 ]
 	[ "$(conntrack -L -s "$(field pod asker .status.podIP)" 2>/dev/null)" = "" ] # nobody connected
+	[ "$(conntrack -L -d "$ip" 2>/dev/null | wc -l)" -le "$before" ]
 	# every rule that it names is in force
 	iptables-save >"$BATS_TEST_TMPDIR/rules"
 	while read -r _ rule; do grep -qFx -- "$rule" "$BATS_TEST_TMPDIR/rules"; done < <(grep -E '^  (nat|filter) ' <<<"$output")

@@ -9,7 +9,6 @@ teardown_file() { file_end; }
 
 MAPS=/api/v1/namespaces/default/configmaps
 write() { curl -sm 5 -o /dev/null -H "Content-Type: application/${4:-json}" -X "$1" "http://$API$MAPS$2" -d "$3" || true; }
-brain_of() { pgrep -P "$KEDGED" -f -- --role=brain; }
 
 # one random write of the twelve ConfigMaps m0 to m11
 one() {

@@ -55,10 +55,10 @@ hand_send(struct hand *h, const char *line, const struct kind *kind, const void 
 }
 
 static struct pod_seen *
-pod_seen_of(struct hand *h, const char *uid, struct arena *a)
+pod_seen_of(const struct hand *h, const char *uid, struct arena *a)
 {
 	const struct rt_pod_status *s = rt_pod_status(h->rt, uid);
-	struct hand_pod *p = map_get(&h->pods, uid);
+	const struct hand_pod *p = map_get(&h->pods, uid);
 	struct pod_seen *seen;
 
 	if (s) {
@@ -71,9 +71,18 @@ pod_seen_of(struct hand *h, const char *uid, struct arena *a)
 	if (p) {
 		seen->ip = p->ip ? ipv4_text(p->ip, a) : NULL;
 		seen->drained = p->drained;
-		p->unmade = false; /* who hears of it hears of its end, too */
 	}
 	return seen;
+}
+
+/* Who heard that it is there is to hear of its end, too. */
+static void
+pod_was_told(struct hand *h, const char *uid)
+{
+	struct hand_pod *p = map_get(&h->pods, uid);
+
+	if (p)
+		p->unmade = false;
 }
 
 void
@@ -82,6 +91,7 @@ hand_report_pod(struct hand *h, const char *uid)
 	cleanup_arena struct arena a = { 0 };
 
 	hand_send(h, "pod_seen", pod_seen_kind(), pod_seen_of(h, uid, &a), NULL, 0);
+	pod_was_told(h, uid);
 }
 
 static void
@@ -142,8 +152,10 @@ brain_greet(struct hand *h)
 		  h->config, fds, nfds);
 	host_facts(h, host, &a);
 	host->pods_found.at = arena_zalloc(&a, (n + 1) * sizeof *host->pods_found.at);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		host->pods_found.at[i] = *pod_seen_of(h, arena_strdup(&a, uids[i]), &a);
+		pod_was_told(h, uids[i]);
+	}
 	host->pods_found.n = n;
 	images_seen_fill(h, &images, &a);
 	host->images.at = images.images.at;

@@ -15,15 +15,6 @@ struct env {
 	struct pod_words *words; /* NULL: one field alone is asked for */
 };
 
-/* Secrets keep their values in base64, which the schema has checked. */
-static const char *
-decoded(const char *value, struct arena *a)
-{
-	const char *text = base64_bytes(value, a, NULL);
-
-	return text ? text : "";
-}
-
 /* ---- where values come from ---- */
 
 static void
@@ -31,6 +22,23 @@ missing(struct env *e, bool optional, const char *why)
 {
 	if (!optional && e->words && !e->words->why)
 		e->words->why = why;
+}
+
+/* Secrets keep their values in base64, which the schema has checked.  They may be any bytes,
+ * and a variable ends at a NUL: half a key is worse than none. */
+static const char *
+decoded(struct env *e, const struct secret *sec, const struct pair *data)
+{
+	size_t n = 0;
+	const char *text = base64_bytes(data->value, e->a, &n);
+
+	if (text && strlen(text) < n)
+		missing(e, false,
+			arena_printf(e->a,
+				     "key %s in Secret %s/%s holds a NUL byte, which no "
+				     "environment variable can: mount it as a file",
+				     data->key, object_namespace(sec), object_name(sec)));
+	return text ? text : "";
 }
 
 static void
@@ -62,7 +70,7 @@ from_secret(struct env *e, const struct secret_env_source *from, const char *pre
 	}
 	for (size_t i = 0; i < sec->data.n && !e->words->why; i++)
 		pod_words_set(e->words, arena_printf(e->a, "%s%s", prefix, sec->data.at[i].key),
-			      decoded(sec->data.at[i].value, e->a));
+			      decoded(e, sec, &sec->data.at[i]));
 }
 
 static const char *
@@ -95,7 +103,7 @@ secret_key(struct env *e, const struct secret_key_selector *k)
 		missing(e, k->optional,
 			arena_printf(e->a, "couldn't find key %s in Secret %s/%s", k->key,
 				     object_namespace(e->pod), k->name));
-	return value ? decoded(value, e->a) : NULL;
+	return value ? decoded(e, sec, &(struct pair){ k->key, value }) : NULL;
 }
 
 /* "metadata.labels['app']": the key within; NULL when the path is another. */

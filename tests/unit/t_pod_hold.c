@@ -191,6 +191,31 @@ a_missing_key_is_named(void **state)
 			    "couldn't find key b in Secret default/s");
 }
 
+/* A Secret is any bytes, a variable is not; "YgBj" is b, NUL, c. */
+static void
+a_secret_with_a_nul_byte_is_no_variable(void **state)
+{
+	static const char *const rows[] = {
+		", envFrom: [{secretRef: {name: s}}]",
+		", env: [{name: X, valueFrom: {secretKeyRef: {name: s, key: a, optional: "
+		"true}}}]",
+	};
+	struct kit *k = *state;
+
+	kit_read(k, "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: YgBj}\n");
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		pod(k, "web", "", rows[i]);
+		pass(k);
+		pass(k);
+		held(k);
+		pass(k);
+		assert_string_equal(container(k)->state->waiting->message,
+				    "key a in Secret default/s holds a NUL byte, which no "
+				    "environment variable can: mount it as a file");
+		kit_drop(k, RES_pod, "default", "web");
+	}
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, kit_teardown)
 int
 main(void)
@@ -204,6 +229,7 @@ main(void)
 		T(a_missing_config_map_holds_back_only_who_refers_to_it),
 		T(a_missing_volume_holds_back_all_of_the_pod),
 		T(a_missing_key_is_named),
+		T(a_secret_with_a_nul_byte_is_no_variable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -198,7 +198,10 @@ pod_mounts(const struct container *c, struct pod_words *words, struct container_
 
 		*to = (struct mount_args){
 			.volume = m->name,
-			.path = m->mountPath,
+			/* as the kubelet: from the image's root */
+			.path = *m->mountPath == '/'
+				    ? m->mountPath
+				    : arena_printf(words->a, "/%s", m->mountPath),
 			.readOnly = m->readOnly,
 			.readOnlyBelow =
 			    m->readOnly && (str_is(m->recursiveReadOnly, "Enabled") ||

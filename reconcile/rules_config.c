@@ -313,6 +313,8 @@ is_own_folder(const char *s, struct arena *a)
 {
 	const char *why = is_mount_path(s, a);
 
+	if (!why)
+		why = is_abs_path(s, a);
 	if (!why && strspn(s, "/.") == strlen(s))
 		why = "must be a folder of kedge's own below /";
 	return why;

@@ -307,8 +307,9 @@ is_mount_path(const char *s, struct arena *a)
 {
 	if (strchr(s, ':'))
 		return "must not contain ':'";
+	(void)a;
 	/* The runtime resolves it below the image's root and follows no "..". */
-	return climbs(s) ? "must not contain '..'" : is_abs_path(s, a);
+	return climbs(s) ? "must not contain '..'" : NULL;
 }
 
 const char *

@@ -49,8 +49,6 @@ pod() {
 	Y
 }
 in_pod() { kedge exec inside -- "$@"; }
-events_of() { kedge get events -o json | jq -r --arg n "$1" '.items[] | select(.involvedObject.name == $n) | .message'; }
-was_told() { events_of "$1" | grep -F "$2"; }
 
 @test "a manifest adds no capability that the operator did not allow" {
 	pod mighty 'securityContext: {capabilities: {add: [SYS_ADMIN]}}' >"$W/m/mighty.yaml"

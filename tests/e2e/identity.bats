@@ -394,7 +394,6 @@ stand() { [ -s "$W/half" ] && [ "$(cat "$W/half")" -le "$1" ]; }
 	kill $watcher
 }
 
-events_of() { kedge get events -o json | jq -r --arg n "$1" '.items[] | select(.involvedObject.name == $n) | .message'; }
 failing() { events_of unsigned | grep -q 'failed to fetch token'; }
 running() { kedge get pod unsigned -o json | jq -r '.status.containerStatuses[0].started'; }
 @test "without a signature there is no token, and no container that would read an empty one" {

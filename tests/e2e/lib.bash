@@ -108,6 +108,9 @@ group() {
 
 # field KIND NAME JQ
 field() { kedge get "$1" "$2" -o json | jq -r "$3"; }
+# what its Events say, a line each; was one of them so
+events_of() { kedge get events -o json | jq -r --arg n "$1" '.items[] | select(.involvedObject.name == $n) | .message'; }
+was_told() { events_of "$1" | grep -F "$2"; }
 # how many of the pods with this label are ready
 pods_ready() {
 	kedge get pods ${2:+-n "$2"} -l "$1" -o json |

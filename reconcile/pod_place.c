@@ -10,6 +10,7 @@
  */
 #include "base/ipv4.h"
 #include "pod.h"
+#include "pod_affinity.h"
 #include "volume.h"
 
 struct host_port { /* one that a pod of the node has */
@@ -27,6 +28,7 @@ struct node_use {
 struct pod_places {
 	struct node_use *nodes;
 	size_t nnodes;
+	const struct placed *placed;
 	uint64_t *used; /* a bit an address of the range */
 	uint32_t size, last;
 };
@@ -130,8 +132,16 @@ ports_add(struct node_use *u, const struct pod_spec *spec, struct arena *a)
 }
 
 static void
-use_add(struct node_use *u, const struct pod_spec *spec, struct arena *a)
+use_add(struct pod_places *x, struct node_use *u, const struct pod *pod, struct arena *a)
 {
+	const struct pod_spec *spec = pod->spec;
+
+	if (!pod_is_finished(pod)) {
+		struct placed *one = arena_alloc(a, sizeof *one);
+
+		*one = (struct placed){ pod, u->node, x->placed };
+		x->placed = one;
+	}
 	ports_add(u, spec, a);
 	u->cpu += pod_request(spec, "cpu");
 	u->memory += pod_request(spec, "memory");
@@ -214,7 +224,7 @@ places_of(struct snapshot *s)
 		uint32_t off;
 
 		if (u)
-			use_add(u, pod->spec, s->arena);
+			use_add(x, u, pod, s->arena);
 		if (!pod->status || str_is(pod->status->podIP, ""))
 			continue;
 		off = over ? offset_of(s->settings, x->size, pod->status->podIP)
@@ -285,8 +295,8 @@ tolerates(const struct pod_spec *spec, const struct taint *t)
 }
 
 /* What only would be better on another node counts for nothing where there is one. */
-static bool
-wants_node(const struct pod_spec *spec, const struct node *node)
+bool
+pod_wants_node(const struct pod_spec *spec, const struct node *node)
 {
 	const struct node_affinity *a = spec->affinity ? spec->affinity->nodeAffinity : NULL;
 	const struct node_selector *must =
@@ -295,6 +305,18 @@ wants_node(const struct pod_spec *spec, const struct node *node)
 	return (!spec->nodeSelector.n ||
 		selector_map_matches(&spec->nodeSelector, &node->metadata->labels)) &&
 	       (!must || selector_node_matches(must, node));
+}
+
+const struct taint *
+pod_untolerated(const struct pod_spec *spec, const struct node *node)
+{
+	for (size_t i = 0; node->spec && i < node->spec->taints.n; i++) {
+		const struct taint *t = &node->spec->taints.at[i];
+
+		if (!str_is(t->effect, "PreferNoSchedule") && !tolerates(spec, t))
+			return t;
+	}
+	return NULL;
 }
 
 /* Why the pod cannot be on this node, in the scheduler's words; NULL: it can. */
@@ -307,18 +329,15 @@ misfit(const struct node_use *u, const struct pod_spec *spec, struct arena *a)
 	const char *memory = has ? pairs_get(has, "memory") : NULL;
 	const char *disk = has ? pairs_get(has, "ephemeral-storage") : NULL;
 	const char *pods = has ? pairs_get(has, "pods") : NULL;
+	const struct taint *taint;
 
-	if (!wants_node(spec, node))
+	if (!pod_wants_node(spec, node))
 		return "node(s) didn't match Pod's node affinity/selector";
 	if (node->spec && node->spec->unschedulable)
 		return "node(s) were unschedulable";
-	for (size_t i = 0; node->spec && i < node->spec->taints.n; i++) {
-		const struct taint *t = &node->spec->taints.at[i];
-
-		if (!str_is(t->effect, "PreferNoSchedule") && !tolerates(spec, t))
-			return arena_printf(a, "node(s) had untolerated taint {%s: %s}", t->key,
-					    t->value ? t->value : "");
-	}
+	if ((taint = pod_untolerated(spec, node)))
+		return arena_printf(a, "node(s) had untolerated taint {%s: %s}", taint->key,
+				    taint->value ? taint->value : "");
 	if (ports_taken(u, spec))
 		return "node(s) didn't have free ports for the requested pod ports";
 	if (pods && u->pods + 1 > quantity_value(pods))
@@ -415,6 +434,14 @@ pod_place_node(struct snapshot *s, const struct pod *pod, struct arena *a, const
 		*ret_why = "no nodes available to schedule pods";
 		return NULL;
 	}
+	if (pod->spec->resourceClaims.n) {
+		*ret_why =
+		    arena_printf(a,
+				 "0/%zu nodes are available: kedge has no ResourceClaims, "
+				 "which spec.resourceClaims[%s] asks for.",
+				 x->nnodes, pod->spec->resourceClaims.at[0].name);
+		return NULL;
+	}
 	for (size_t i = 0; i < x->nnodes; i++) {
 		const struct node *node = x->nodes[i].node;
 		bool of_node = false;
@@ -434,6 +461,10 @@ pod_place_node(struct snapshot *s, const struct pod *pod, struct arena *a, const
 		case VOLUME_READY:
 			break;
 		}
+		if (!why[i])
+			why[i] = pod_spread_misfit(s, x->placed, pod, node);
+		if (!why[i])
+			why[i] = pod_affinity_misfit(s, x->placed, pod, node);
 		if (!why[i] && (!best || x->nodes[i].pods < best->pods))
 			best = &x->nodes[i];
 	}
@@ -441,6 +472,6 @@ pod_place_node(struct snapshot *s, const struct pod *pod, struct arena *a, const
 		*ret_why = no_fit(why, x->nnodes, a);
 		return NULL;
 	}
-	use_add(best, pod->spec, s->arena);
+	use_add(x, best, pod, s->arena);
 	return best->node;
 }

@@ -519,6 +519,10 @@ pod_spec_check(const void *obj, const struct place *at)
 	if (!str_is(s->runtimeClassName, ""))
 		place_complain_softly(at, "runtimeClassName",
 				      "kedge has no RuntimeClasses: pods with one are refused");
+	if (s->resourceClaims.n)
+		place_complain_softly(
+		    at, "resourceClaims",
+		    "kedge has no ResourceClaims: pods with one are not scheduled");
 	if (s->schedulingGates.n && !str_is(s->nodeName, ""))
 		place_complain(at, "nodeName",
 			       "Forbidden: cannot be set until all schedulingGates have been "

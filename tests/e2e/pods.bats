@@ -600,6 +600,36 @@ securityContext: {readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}' po
 	drop rights
 }
 
+@test "of replicas that must be apart one runs, and who wants to be near it comes after it" {
+	local term='requiredDuringSchedulingIgnoredDuringExecution: [{labelSelector: {matchLabels: {app: apart}}, topologyKey: kubernetes.io/hostname}]'
+	SPEC="affinity: {podAffinity: {$term}}" pod near box:1 | put near
+	wait_for 10 "it waits" was_told near "0/1 nodes are available: 1 node(s) didn't match pod affinity rules."
+	cat <<-Y | put apart
+		apiVersion: apps/v1
+		kind: ReplicaSet
+		metadata: {name: apart}
+		spec:
+		  replicas: 2
+		  selector: {matchLabels: {app: apart}}
+		  template:
+		    metadata: {labels: {app: apart}}
+		    spec:
+		      terminationGracePeriodSeconds: 0
+		      containers: [{name: c, image: "box:1", command: [/bin/sleep, "1000"]}]
+		      affinity: {podAntiAffinity: {$term}}
+	Y
+	up near
+	wait_for 10 "one is ready" has_ready app=apart 1
+	one=$(kedge get pods -l app=apart -o json | jq -r '.items[] | select(.status.phase == "Running").metadata.name')
+	other=$(kedge get pods -l app=apart -o json | jq -r '.items[] | select(.status.phase == "Pending").metadata.name')
+	wait_for 10 "the other waits" was_told "$other" "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules."
+	kedge delete pod "$one"
+	wait_for 10 "it is gone" sh -c "! kedge get pod $one"
+	wait_for 10 "one of the others has its place" has_ready app=apart 1
+	rm "$W/clone/near.yaml"
+	drop apart
+}
+
 @test "what is known but not acted upon is said" {
 	SPEC='priorityClassName: someone
 tolerations: [{operator: Exists}]

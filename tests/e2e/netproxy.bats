@@ -335,6 +335,9 @@ teardown() {
 	[ "$(in_pod 2 perl "$here/netproxy_peer.pl" ask 10.42.0.1 9 1)" = refused ]
 	there kdg0a2a0002
 	[ "$(ip -o addr show dev kdg0a2a0002 | wc -l)" = 0 ]
+	[[ $(ip -d link show dev kdg0a2a0002) == *"numtxqueues 1 numrxqueues 1"* ]] # more are put away, which waits
+	run in_pod 2 ip -d link show dev eth0
+	[[ $output == *"numtxqueues 1 numrxqueues 1"* ]]
 	[ "$(cat /proc/sys/net/ipv6/conf/kedge0/accept_ra)" = 0 ]
 	np unplug 10.42.0.2
 	! there kdg0a2a0002 || false

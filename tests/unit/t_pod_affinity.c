@@ -3,7 +3,7 @@
 
 #define REQUIRED(kind, terms)                                                                  \
 	", affinity: {" kind ": {requiredDuringSchedulingIgnoredDuringExecution: [" terms "]}" \
-											  "}"
+	"}"
 #define NEAR(terms)  REQUIRED("podAffinity", terms)
 #define APART(terms) REQUIRED("podAntiAffinity", terms)
 #define HOST         "topologyKey: kubernetes.io/hostname"

@@ -291,7 +291,7 @@ records_get(struct dns_node *x, struct dns_part_set *p, uint16_t type)
 	for (uint32_t i = 0; i < x->n; i++)
 		if (x->records[i].by == p && x->records[i].type == type)
 			return &x->records[i];
-	x->records = xrealloc(x->records, (x->n + 1) * sizeof *x->records);
+	x->records = xgrow(x->records, x->n, sizeof *x->records);
 	x->records[x->n] = (struct dns_records){ .by = p, .type = type };
 	part_note(p, x, PUT_RECORDS);
 	return &x->records[x->n++];

@@ -79,8 +79,7 @@ is_ours(const struct all *all, const struct held *h, const char *label, uint32_t
 static void
 helds_add(struct helds *to, const struct held *h)
 {
-	if ((to->n & (to->n - 1)) == 0) /* grown at 0, 1, 2, 4, ... */
-		to->at = xrealloc(to->at, (to->n ? to->n * 2 : 1) * sizeof *to->at);
+	to->at = xgrow(to->at, to->n, sizeof *to->at);
 	to->at[to->n++] = *h;
 }
 

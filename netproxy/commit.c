@@ -44,8 +44,7 @@ commit_chain(const struct np *np, enum rules_table t, const char *name)
 static void
 names_add(struct names *x, enum rules_table t, const char *name)
 {
-	if ((x->n & (x->n - 1)) == 0) /* grown at 0, 1, 2, 4, ... */
-		x->at = xrealloc(x->at, (x->n ? x->n * 2 : 1) * sizeof *x->at);
+	x->at = xgrow(x->at, x->n, sizeof *x->at);
 	x->at[x->n].table = t;
 	snprintf(x->at[x->n++].name, RULES_NAME, "%s", name);
 }
@@ -126,7 +125,7 @@ delta_add(struct np *np, struct delta *d, struct names *had, struct chains *now)
 		names_add(&have, c->table, c->name);
 		if (!d->whole && was && !strcmp(buf_text(&was->body), buf_text(&c->body)))
 			continue;
-		d->put.at = xrealloc(d->put.at, (d->put.n + 1) * sizeof *c);
+		d->put.at = xgrow(d->put.at, d->put.n, sizeof *c);
 		d->put.at[d->put.n++] = *c;
 		c->body = (struct buf){ 0 };
 	}
@@ -152,7 +151,7 @@ cut_add(struct delta *d, addr ip, uint16_t port, const struct np_service *now)
 		t.at = at;
 		t.n = now->n;
 	}
-	d->cut = xrealloc(d->cut, (d->cut_n + 1) * sizeof t);
+	d->cut = xgrow(d->cut, d->cut_n, sizeof t);
 	d->cut[d->cut_n++] = t;
 }
 

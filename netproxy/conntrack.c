@@ -405,7 +405,7 @@ walk_translated(const struct walk *w, const struct nf_conntrack *ct)
 			return false;
 		}
 	}
-	*w->flows = xrealloc(*w->flows, (*w->flows_n + 1) * sizeof f);
+	*w->flows = xgrow(*w->flows, *w->flows_n, sizeof f);
 	(*w->flows)[(*w->flows_n)++] = f;
 	return false;
 }

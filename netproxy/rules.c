@@ -509,8 +509,7 @@ struct items {
 static void
 items_add(struct items *x, addr key, const struct np_service *s, bool gate)
 {
-	if ((x->n & (x->n - 1)) == 0)
-		x->at = xrealloc(x->at, (x->n ? x->n * 2 : 1) * sizeof *x->at);
+	x->at = xgrow(x->at, x->n, sizeof *x->at);
 	x->at[x->n++] = (struct item){ key, s, gate };
 }
 

@@ -114,9 +114,7 @@ void
 service_stage(struct np *np, struct service *x)
 {
 	x->staged = true;
-	if ((np->staged_n & (np->staged_n - 1)) == 0) /* grown at 0, 1, 2, 4, ... */
-		np->staged =
-		    xrealloc(np->staged, (np->staged_n ? np->staged_n * 2 : 1) * sizeof x);
+	np->staged = xgrow(np->staged, np->staged_n, sizeof x);
 	np->staged[np->staged_n++] = x;
 }
 

@@ -34,6 +34,12 @@ xrealloc(void *old, size_t n)
 	return p;
 }
 
+void *
+xgrow(void *at, size_t n, size_t size)
+{
+	return n & (n - 1) ? at : xrealloc(at, (n ? 2 * n : 1) * size);
+}
+
 char *
 xstrdup(const char *s)
 {

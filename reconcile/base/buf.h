@@ -31,6 +31,10 @@ void buf_done(struct buf *);
 void *xmalloc(size_t);
 void *xcalloc(size_t n, size_t size);
 void *xrealloc(void *, size_t);
+/* Room for one more behind `n` things of `size` bytes: there is room for a power of two of
+ * them, so that what is added one by one is not moved each time.  Only for what grows by this
+ * alone. */
+void *xgrow(void *, size_t n, size_t size);
 char *xstrdup(const char *); /* NULL gives NULL */
 char *xstrndup(const char *, size_t);
 void xasprintf(char **ret, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

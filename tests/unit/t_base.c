@@ -41,6 +41,26 @@ a_large_piece_gets_a_block_of_its_own(void **s)
 }
 
 static void
+what_grows_one_by_one_keeps_its_place_and_is_moved_seldom(void **s)
+{
+	size_t *at = NULL, moved = 0;
+
+	(void)s;
+	for (size_t n = 0; n < 1000; n++) {
+		size_t *was = at;
+
+		at = xgrow(at, n, sizeof *at);
+		at[n] = n;
+		moved += n && !(n & (n - 1)); /* there is room until the next power of two */
+		assert_true(!n || !(n & (n - 1)) || at == was);
+	}
+	for (size_t n = 0; n < 1000; n++)
+		assert_int_equal(at[n], n);
+	assert_int_equal(moved, 10); /* at 1, 2, 4, ... 512 */
+	free(at);
+}
+
+static void
 a_buf_is_always_terminated_and_holds_bytes(void **s)
 {
 	cleanup_buf struct buf b = { 0 };
@@ -254,6 +274,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(an_arena_gives_aligned_memory_that_lives_until_the_end),
 		T(a_large_piece_gets_a_block_of_its_own),
+		T(what_grows_one_by_one_keeps_its_place_and_is_moved_seldom),
 		T(a_buf_is_always_terminated_and_holds_bytes),
 		T(a_map_finds_what_was_put_and_not_what_was_deleted),
 		T(keys_that_were_sought_out_do_not_meet),

@@ -6,6 +6,7 @@
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/log.h"
 #include "../reconcile/base/transport.h"
+#include "../reconcile/pod.h"
 #include "brain_state.h"
 #include "loop.h"
 #include "probe.h"
@@ -22,6 +23,9 @@ row_free(struct brain *b, struct pod_row *r)
 	free(r);
 }
 
+/* A few ends may be accidents; who ran for ten minutes begins anew, as with containers. */
+enum { LOST_FREE = 5, LOST_RESET_MS = 10 * 60 * 1000 };
+
 struct pod_row *
 seen_row(struct brain *b, const char *uid)
 {
@@ -32,7 +36,13 @@ static void
 seen_put(struct brain *b, const struct pod_seen *seen, bool draining, bool starting)
 {
 	struct pod_row *r = xcalloc(1, sizeof *r);
+	const struct pod_row *was = seen_row(b, seen->uid);
 
+	if (was) {
+		r->unmade = was->unmade;
+		r->lost = was->lost;
+		r->began = was->began;
+	}
 	r->seen = schema_clone(pod_seen_kind(), seen, &r->arena);
 	r->draining = draining;
 	r->starting = starting;
@@ -57,12 +67,23 @@ nothing_yet(const struct pod_seen *p)
 	return true;
 }
 
+/* Nobody asked it to. */
+static void
+sandbox_lost(struct pod_row *row)
+{
+	if (monotonic_ms() - row->began > LOST_RESET_MS)
+		row->lost = 0;
+	if (++row->lost > LOST_FREE)
+		row->seen->startAgain = now_ms() + again_after(row->lost - LOST_FREE - 1);
+}
+
 void
 seen_pod(struct brain *b, const struct pod_seen *seen)
 {
 	struct pod_row *was = seen_row(b, seen->uid);
 	struct pod_seen full = *seen;
-	int unmade;
+	bool lost = was && pod_is_up(was->seen) && !was->seen->stopBy && !pod_is_up(seen) &&
+		    strcmp(seen->state, "failed");
 
 	/* The hand does not know a pod's name once it is gone, nor always its address. */
 	if (was) {
@@ -81,12 +102,13 @@ seen_pod(struct brain *b, const struct pod_seen *seen)
 			full.ip = pod->status->podIP;
 	}
 	full.filesAgain = was ? was->seen->filesAgain : 0;
+	full.startAgain = was ? was->seen->startAgain : 0;
 	full.stopBy = was ? was->seen->stopBy : 0;
-	unmade = was ? was->unmade : 0;
 	event_of_pod(b, was ? was->seen : NULL, &full);
 	seen_put(b, &full, was && was->draining && !full.drained,
 		 was && was->starting && nothing_yet(&full));
-	seen_row(b, seen->uid)->unmade = unmade;
+	if (lost)
+		sandbox_lost(seen_row(b, seen->uid));
 }
 
 void
@@ -112,6 +134,9 @@ seen_starting(struct brain *b, const struct action *a)
 	if (was)
 		seen.containers = was->seen->containers;
 	seen_put(b, &seen, false, true);
+	was = seen_row(b, args->uid);
+	was->unmade = 0; /* they are made with it */
+	was->began = monotonic_ms();
 	if (!args->hostNetwork) {
 		free(b->last_ip);
 		b->last_ip = xstrdup(args->ip);

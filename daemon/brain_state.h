@@ -25,6 +25,8 @@ struct pod_row {
 	bool draining; /* DRAIN was sent */
 	bool starting; /* START was sent, and nothing of it runs yet or has failed */
 	int unmade;    /* how often in a row its files could not be made anew */
+	int lost;      /* how often in a row its sandbox ended by itself */
+	int64_t began; /* its last START, monotonic ms; 0: it was there when we came */
 };
 
 /* One service port, part of a policy or isolated pod: in force, or on its way there. */

@@ -299,6 +299,7 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	struct pod_view v = { s, pod, NULL, trouble, 0, a };
 	struct sandbox_args *args = pod_sandbox(s, pod, a, trouble);
 	bool failed = args && seen && str_is(seen->state, "failed"), again = true;
+	bool early = args && !failed && seen && snapshot_ahead(s, seen->startAgain);
 	bool waits = false; /* for images, which tell for themselves */
 	bool ran = pod_condition(pod, "ContainersReady") != NULL;
 	const struct isolate_args *isolation = isolation_of(s, pod, a);
@@ -320,6 +321,12 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 		};
 		v.ntrouble = 1;
 	}
+	if (early) {
+		trouble[0] = (struct pod_trouble){ NULL, "CrashLoopBackOff",
+						   "back-off: its sandbox ended by itself" };
+		v.ntrouble = 1;
+		plan_again(p, seen->startAgain);
+	}
 	st = pod_status_new(&v);
 	if (failed)
 		again = backoff(s, pod, st, "FailedCreatePodSandBox", seen->message, p);
@@ -328,7 +335,8 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	if (write(p, pod, st, args ? pod_volumes_version(s, pod, a) : "") && !args && !waits)
 		tell(p, pod, "Warning", trouble[0].event ? trouble[0].event : "FailedMount",
 		     trouble[0].message);
-	if (!args || !again || str_is(st->phase, "Succeeded") || str_is(st->phase, "Failed"))
+	if (!args || early || !again || str_is(st->phase, "Succeeded") ||
+	    str_is(st->phase, "Failed"))
 		return;
 	/* Its rules come before its first packet; their commit wakes us. */
 	if (isolation && !isolation_stands(s, pod, isolation, a))
@@ -588,7 +596,7 @@ renew_files(struct snapshot *s, const struct pod *pod, const struct pod_seen *se
 	size_t n = 0;
 
 	pod_tokens_again(pod, s->now, p);
-	if (seen->filesAgain > s->now && seen->filesAgain <= s->now + SNAPSHOT_AGAIN_MAX_MS) {
+	if (snapshot_ahead(s, seen->filesAgain)) {
 		plan_again(p, seen->filesAgain);
 		return FILES_OLD;
 	}

@@ -167,6 +167,13 @@ snapshot_early(const struct snapshot *s, int64_t since, int64_t until)
 	return since <= s->now && s->now < until;
 }
 
+/* Is this time of a next try still to come? */
+static inline bool
+snapshot_ahead(const struct snapshot *s, int64_t again)
+{
+	return again > s->now && again <= s->now + SNAPSHOT_AGAIN_MAX_MS;
+}
+
 const void *snapshot_find(const struct snapshot *, enum resource_id, const char *ns,
 			  const char *name); /* or NULL */
 const void *snapshot_by_uid(struct snapshot *, enum resource_id, const char *uid);

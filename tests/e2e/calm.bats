@@ -54,6 +54,25 @@ hopeless() {
 	jq -e '[.items[].status.containerStatuses[]?.restartCount] | max <= 8' <<<"$output"
 }
 
+@test "a sandbox that ends by itself again and again is made anew with a back-off, and says so" {
+	local i kills=0
+	pod doomed box:1 | put doomed
+	up doomed
+	for i in $(seq 200); do
+		kill -9 "$(pgrep -f '^kedge-init pod doomed')" 2>/dev/null && kills=$((kills + 1))
+		sleep 0.05
+	done
+	[ "$kills" -ge 6 ]
+	[ "$(grep -c 'start pod default/doomed' "$W/kedged.log")" -le 12 ] # one, five at once, and then after 1, 2, 4 s
+	waits() {
+		kill -9 "$(pgrep -f '^kedge-init pod doomed')" 2>/dev/null
+		[ "$(field pod doomed '.status.containerStatuses[0].state.waiting | .reason + " " + .message')" = "CrashLoopBackOff back-off: its sandbox ended by itself" ]
+	}
+	wait_for 10 "it says so" waits
+	up doomed
+	drop doomed
+}
+
 @test "and all of them go, with nothing left" {
 	drop hopeless
 	none() { [ "$(kedge get pods --no-headers 2>/dev/null | wc -l)" = 0 ]; }

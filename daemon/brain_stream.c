@@ -90,13 +90,14 @@ ask(struct brain *b, struct brain_stream *s, const struct api_exec *x, enum verb
 	return fail(e, WHY_UNAVAILABLE, "pod %s cannot be asked just now", x->pod);
 }
 
-/* With a number of its own, for what is asked next; NULL: the pod does not run. */
+/* With a number of its own, for what is asked next; NULL: the pod does not run.  One that is
+ * being stopped does: whether that container still does knows the hand. */
 static struct brain_stream *
 begin(struct brain *b, int64_t api_id, const struct api_exec *x, struct error **e)
 {
 	const struct pod_row *row = seen_row(b, x->uid);
 
-	if (row && !strcmp(row->seen->state, "up"))
+	if (row && (!strcmp(row->seen->state, "up") || !strcmp(row->seen->state, "stopping")))
 		return stream_new(b, api_id);
 	fail(e, WHY_BAD_REQUEST, "pod %s does not run", x->pod);
 	return NULL;

@@ -63,11 +63,15 @@ do_exec(struct order *o, struct error **e)
 	int mine[3] = { -1, -1, -1 }, theirs[3] = { -1, -1, -1 }, n = 0, rc = -1;
 	struct answer_seen answer = { .id = args->id };
 
-	if (!args->command.n)
-		return fail(e, WHY_INVALID, "exec: no command");
+	if (!args->command.n) {
+		fail(e, WHY_INVALID, "exec: no command");
+		goto out;
+	}
 	if (args->tty) {
-		if (openpty(&theirs[0], &mine[0], NULL, NULL, NULL) < 0)
-			return fail_sys(e, "open a terminal");
+		if (openpty(&theirs[0], &mine[0], NULL, NULL, NULL) < 0) {
+			fail_sys(e, "open a terminal");
+			goto out;
+		}
 		n = 1;
 	} else if (args->output) {
 		int fds[2];

@@ -431,15 +431,20 @@ images_close(struct images *s)
 	free(s);
 }
 
-/* "path@sha256:..": the manifest's digest, or the image's own id */
+/* "path@sha256:..": the manifest's digest, or the image's own id; of an image that was brought
+ * by another digest (its index'), too, as the brain sees it (pod_image.c) */
 static const struct image *
 find_by_digest(const struct images *s, const char *name, const char *at)
 {
 	for (size_t i = 0; i < s->shelf.n; i++) {
 		const struct image_entry *x = s->shelf.at[i];
 
-		if (strncmp(x->image.name, name, at - name) != 0 ||
-		    x->image.name[at - name] != ':' ||
+		char after;
+
+		if (strncmp(x->image.name, name, at - name) != 0)
+			continue;
+		after = x->image.name[at - name];
+		if ((after != ':' && after != '@') ||
 		    strchr(x->image.name + (at - name) + 1, '/'))
 			continue;
 		if (strcmp(x->digest, at + 1) == 0 || strcmp(x->image.id, at + 1) == 0 ||

@@ -154,6 +154,15 @@ entry_put(struct packing *p, int at, const char *leaf, const char *path, const s
 		}
 		target[n] = '\0';
 		archive_entry_set_symlink(x, target);
+	} else if (S_ISDIR(st->st_mode)) {
+		cleanup_close int dir =
+		    openat(at, leaf, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+		if (dir < 0) {
+			fail_sys(e, "%s: open", path);
+			goto out;
+		}
+		xattrs_put(x, dir);
 	} else if (S_ISREG(st->st_mode)) {
 		fd = openat(at, leaf, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 		if (fd < 0) {
@@ -283,6 +292,7 @@ layer_pack(struct child *c, const char *hex, struct sink *s, struct error **e)
 	struct packing p = { .bytes = xmalloc(1 << 17) };
 	cleanup_free char *path = NULL;
 	cleanup_close int fd = -1;
+	struct stat st;
 	int rc;
 
 	xasprintf(&path, "store/layers/sha256/%s", hex);
@@ -293,9 +303,11 @@ layer_pack(struct child *c, const char *hex, struct sink *s, struct error **e)
 	archive_write_set_format_pax_restricted(p.out);
 	archive_write_set_bytes_per_block(p.out, 1 << 16);
 	archive_write_set_bytes_in_last_block(p.out, 512);
-	rc = fd < 0 ? fail_sys(e, "layer %.12s", hex) : 0;
+	rc = fd < 0 || fstat(fd, &st) < 0 ? fail_sys(e, "layer %.12s", hex) : 0;
 	if (rc == 0 && archive_write_open(p.out, s, NULL, sink_write, NULL) != ARCHIVE_OK)
 		rc = out_fail(&p, hex, e);
+	if (rc == 0)
+		rc = entry_put(&p, fd, ".", "./", &st, e);
 	if (rc == 0)
 		rc = dir_put(&p, fd, "", 0, e);
 	if (rc == 0 && archive_write_close(p.out) != ARCHIVE_OK)

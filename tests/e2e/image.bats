@@ -137,6 +137,8 @@ refused() {
 	echo run >"$t/su"
 	chmod 4755 "$t/su"
 	ln -s hole "$t/link"
+	mkdir "$t/sub"
+	chmod 1775 "$t" "$t/sub"
 	for f in gnu oldgnu posix,0.0 posix,0.1 posix,1.0 ustar; do
 		tar -C "$t" --format="${f%,*}" $([ "$f" = ustar ] || echo -S) $([ "$f" = "${f%,*}" ] || echo "--sparse-version=${f#*,}") \
 			--owner=:60001 --group=:50001 -cf "$W/formats.tar" .
@@ -159,6 +161,7 @@ refused() {
 		diff -r --no-dereference "$W/kept" "$layer"
 		[ "$f" = ustar ] || [ "$(du -k "$layer/hole" "$layer/empty" | awk '{n += $1} END {print n}')" -lt 1024 ]
 		[ "$(stat -c '%a %u %g %h' "$layer/su" "$layer/hole" | xargs)" = '4755 60001 50001 1 644 60001 50001 2' ]
+		[ "$(stat -c '%a %u %g' "$layer" "$layer/sub" | xargs)" = '1775 60001 50001 1775 60001 50001' ]
 		kedge image rm back:1
 	done
 }
@@ -192,6 +195,7 @@ refused() {
 		t = sys.argv[1]
 		os.setxattr(t + "/bin/busybox", "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
 		os.setxattr(t + "/bin/talk", "user.note", b"kept")
+		os.setxattr(t + "/bin", "user.note", b"kept")
 		os.setxattr(t + "/bin/talk", "trusted.overlay.metacopy", b"")
 	P
 	tar -C "$t" --format=posix --xattrs --xattrs-include='*' -cf "$W/attrs.tar" .
@@ -199,7 +203,8 @@ refused() {
 	kept() {
 		layer=$W/state/images/layers/sha256/$(ls "$W/state/images/layers/sha256" | grep -vxF "$have")
 		[ "$(python3 -c 'import os, sys; print(os.getxattr(sys.argv[1], "security.capability").hex())' "$layer/bin/busybox")" = 0100000200200000000000000000000000000000 ] &&
-			[ "$(python3 -c 'import os, sys; print(os.listxattr(sys.argv[1]))' "$layer/bin/talk")" = "['user.note']" ]
+			[ "$(python3 -c 'import os, sys; print(os.listxattr(sys.argv[1]))' "$layer/bin/talk")" = "['user.note']" ] &&
+			[ "$(python3 -c 'import os, sys; print(os.getxattr(sys.argv[1], "user.note"))' "$layer/bin")" = "b'kept'" ]
 	}
 	kept
 	kedge image save attrs:1 "$W/attrs.tar"

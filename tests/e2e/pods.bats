@@ -307,6 +307,7 @@ livenessProbe: {exec: {command: [/bin/test, -e, /tmp/up]}, periodSeconds: 1, fai
 	up stubborn
 	t0=$(date +%s%N)
 	drop grace
+	kedge exec stubborn -- /bin/true # its container runs until it is killed
 	wait_for 5 "the polite one goes" sh -c '! kedge get pod polite'
 	polite=$((($(date +%s%N) - t0) / 1000000))
 	kedge get pod stubborn | grep -q Terminating

@@ -198,25 +198,43 @@ manifest_as() {
 	refused "does not look like it"
 }
 
-@test "of an index this host's platform is taken, or the ones there are named" {
-	local m size arch
+# index ARCH: one of which that architecture's is the image of the layout; its digest
+index() {
+	local m size
 	m=$(jq -r '.manifests[0].digest' "$W/reg/index.json")
 	size=$(jq -r '.manifests[0].size' "$W/reg/index.json")
+	echo "sha256:$(oci_blob "$W/reg" "$(jq -cn --arg m "$m" --argjson s "$size" --arg a "$1" '
+		{schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: [
+			{mediaType: "application/vnd.oci.image.manifest.v1+json", digest: ("sha256:" + ("0" * 64)),
+			 size: 5, platform: {os: "windows", architecture: $a}},
+			{mediaType: "application/vnd.oci.image.manifest.v1+json", digest: $m, size: $s,
+			 platform: {os: "linux", architecture: $a}}]}')")"
+}
+
+@test "of an index this host's platform is taken, or the ones there are named" {
+	local arch
 	arch=$(dpkg --print-architecture)
-	index() {
-		echo "sha256:$(oci_blob "$W/reg" "$(jq -cn --arg m "$m" --argjson s "$size" --arg a "$1" '
-			{schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: [
-				{mediaType: "application/vnd.oci.image.manifest.v1+json", digest: ("sha256:" + ("0" * 64)),
-				 size: 5, platform: {os: "windows", architecture: $a}},
-				{mediaType: "application/vnd.oci.image.manifest.v1+json", digest: $m, size: $s,
-				 platform: {os: "linux", architecture: $a}}]}')")"
-	}
 	index sparc64 >"$W/reg/tag.latest"
 	kedge_start
 	refused "no matching manifest for linux/$arch in the manifest list entries; there is one for windows/sparc64, linux/sparc64"
 	index "$arch" >"$W/reg/tag.latest"
 	kedge image pull "$R/x"
 	kedge image ls | grep -q "^$R/x:latest"
+}
+
+@test "what was pulled by its index' digest runs by its manifest's, too, and nobody is asked" {
+	local whole one
+	whole=$(index "$(dpkg --print-architecture)")
+	one=$(jq -r '.manifests[0].digest' "$W/reg/index.json")
+	repo_make
+	kedge_start --source "$W/deploy.git"
+	kedge image pull "$R/x@$whole"
+	: >"$W/reg/requests"
+	printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec: {containers: [{name: c, image: "%s"}]}\n---\n' \
+		whole "$R/x@$whole" one "$R/x@$one" >"$W/clone/both.yaml"
+	push both
+	wait_for 15 "both run" sh -c '[ "$(kedge get pods | grep -c "1/1 *Running")" = 2 ]'
+	[ ! -s "$W/reg/requests" ]
 }
 
 @test "layers that are here already are not fetched again" {

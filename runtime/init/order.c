@@ -179,12 +179,10 @@ order_due(struct init *in)
 		finish(in);
 	for (uint32_t i = 0; i < in->pod.n; i++) {
 		struct container *c = &in->c[i];
-		int64_t at = 0;
+		int64_t at = INT64_MAX;
 
 		if (c->hook && c->hook_end && c->hook_end <= now)
 			hook_ended(in, c, true);
-		if (c->hook && c->hook_end && c->hook_end < next)
-			next = c->hook_end;
 		if (may_start(in, c) && c->not_before <= now)
 			container_start(in, c);
 		if (may_start(in, c))
@@ -197,11 +195,12 @@ order_due(struct init *in)
 				c->kill_at = now + 1000; /* and again, should that be needed */
 			}
 			at = c->kill_at ? c->kill_at : c->end_by;
-		} else {
-			continue;
 		}
 		if (at < next)
 			next = at;
+		/* (last: what was done above may have begun a hook) */
+		if (c->hook && c->hook_end && c->hook_end < next)
+			next = c->hook_end;
 	}
 	return next;
 }

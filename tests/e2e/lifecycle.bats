@@ -38,6 +38,12 @@ lifecycle: {postStart: {exec: {command: [/bin/sh, -c, 'touch /v/hook; until test
 	drop slept
 }
 
+@test "postStart sleep ends also where a container says nothing and nobody else wakes its pod" {
+	MORE='lifecycle: {postStart: {sleep: {seconds: 1}}}' pod quiet box:1 '["/bin/sleep", "1000"]' | put quiet
+	up quiet
+	drop quiet
+}
+
 @test "a failed postStart hook ends the container, which is started again" {
 	MORE='lifecycle: {postStart: {exec: {command: [/bin/false]}}}' \
 		pod postbad box:1 '["/bin/sh", "-c", "trap \"exit 143\" TERM; while :; do sleep 0.05; done"]' | put postbad

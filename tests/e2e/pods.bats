@@ -522,6 +522,18 @@ volumeMounts: [{name: v, mountPath: /v}]' \
 	drop shell
 }
 
+@test "exec without a terminal to be had says so, and later has one" {
+	pod dumb box:1 | put dumb
+	up dumb
+	prlimit --pid "$KEDGED" --nofile=3:
+	run timeout 60 script -qec 'kedge exec -it dumb -- /bin/true' /dev/null
+	prlimit --pid "$KEDGED" --nofile=1024:
+	has "open a terminal: Too many open files"
+	run timeout 60 script -qec 'kedge exec -it dumb -- /bin/echo here' /dev/null
+	has here
+	drop dumb
+}
+
 @test "logs: all, tail, since, timestamps and following" {
 	pod loud box:1 '["/bin/sh", "-c", "i=0; while [ $i -lt 5 ]; do i=$((i+1)); echo line $i; done; echo err >&2; while ! test -e /tmp/go; do sleep 0.1; done; echo late; sleep 1000"]' | put loud
 	up loud

@@ -111,6 +111,7 @@ struct layer {
 	int64_t bytes;     /* of file contents */
 	int64_t newest_s;  /* the youngest file */
 	struct buf opaque; /* paths of opaque directories, each with its NUL; "." is the root */
+	int nopaque;
 };
 int image_layer_unpack(struct stream *, int dirfd, struct budget *, struct layer *ret,
 		       struct error **);

@@ -88,11 +88,25 @@ is_whiteout(const struct stat *st)
 	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
 }
 
-static void
-opaque_add(struct unpack *u, const char *path)
+/* Each is marked later by the one process that does everything else, too. */
+enum { OPAQUE_MOST = 10000 };
+
+static int
+opaque_add(struct unpack *u, const char *path, struct error **e)
 {
-	buf_adds(&u->layer->opaque, path);
-	buf_addc(&u->layer->opaque, '\0');
+	struct layer *l = u->layer;
+	size_t n = strlen(path) + 1;
+
+	if (l->opaque.len >= n && !memcmp(l->opaque.at + l->opaque.len - n, path, n) &&
+	    (l->opaque.len == n || !l->opaque.at[l->opaque.len - n - 1]))
+		return 0; /* said again */
+	if (++l->nopaque > OPAQUE_MOST)
+		return fail(
+		    e, WHY_TOO_LARGE,
+		    "more than %d directories of the layer hide those of the layers below",
+		    OPAQUE_MOST);
+	buf_add(&l->opaque, path, n);
+	return 0;
 }
 
 /* One missing or odd component of a parent path: made, or refused. */
@@ -114,8 +128,7 @@ component_make(struct unpack *u, int at, const char *name, const char *path, str
 	/* the lower layers' directory was removed, and here is a new one */
 	if (unlinkat(at, name, 0) < 0 || mkdirat(at, name, 0755) < 0)
 		return fail_sys(e, "%s: mkdir", path);
-	opaque_add(u, path);
-	return 0;
+	return opaque_add(u, path, e);
 }
 
 static int
@@ -338,8 +351,8 @@ directory_make(struct unpack *u, int at, const char *leaf, const char *path,
 	struct stat st;
 
 	if (fstatat(at, leaf, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode)) {
-		if (is_whiteout(&st))
-			opaque_add(u, path);
+		if (is_whiteout(&st) && opaque_add(u, path, e) < 0)
+			return -1;
 		if (unlinkat(at, leaf, 0) < 0)
 			return fail_sys(e, "unlink");
 	}
@@ -428,8 +441,7 @@ whiteout_make(struct unpack *u, int at, const char *leaf, const char *path, stru
 
 	if (strcmp(leaf, OPAQUE) == 0) {
 		gone = slash ? xstrndup(path, slash - path) : xstrdup(".");
-		opaque_add(u, gone);
-		return 0;
+		return opaque_add(u, gone, e);
 	}
 	if (strncmp(name, WHITEOUT, sizeof WHITEOUT - 1) == 0)
 		return 0; /* aufs' own book-keeping */
@@ -439,7 +451,7 @@ whiteout_make(struct unpack *u, int at, const char *leaf, const char *path, stru
 		if (S_ISDIR(st.st_mode)) {
 			xasprintf(&gone, "%.*s%s", slash ? (int)(slash - path) + 1 : 0, path,
 				  name);
-			opaque_add(u, gone);
+			return opaque_add(u, gone, e);
 		}
 		return 0;
 	}

@@ -335,6 +335,20 @@ refused() {
 	(mkdir "$W/z0" && truncate -s 200M "$W/z0/zeros" && tar -C "$W/z0" -cf - zeros | gzip -9 >"$W/bomb.tgz")
 	refused 'bomb' kedge image import "$W/bomb.tgz" bad:1
 	refused 'bomb' kedge image import "$W/bomb.gz" bad:1
+	opaque() { # DIRECTORIES TIMES
+		python3 - "$@" <<-'P'
+			import io, sys, tarfile
+			with tarfile.open(fileobj=sys.stdout.buffer, mode="w|gz") as t:
+			    for i in range(int(sys.argv[1])):
+			        for k in range(int(sys.argv[2])):
+			            t.addfile(tarfile.TarInfo("d%d/.wh..wh..opq" % i))
+		P
+	}
+	opaque 10001 1 >"$W/opaque.tgz"
+	refused 'more than 10000 directories of the layer hide those of the layers below' kedge image import "$W/opaque.tgz" bad:1
+	opaque 1 20000 >"$W/opaque.tgz" # said again and again: it is one
+	kedge image import "$W/opaque.tgz" opaque:1
+	kedge image rm opaque:1
 	refused 'tar' kedge image import "$ROOT/Makefile" bad:1
 	head -c 100000 "$W/t.tar.gz" >"$W/short.tgz"
 	refused 'the tree' kedge image import "$W/short.tgz" bad:1

@@ -67,8 +67,8 @@ struct container {
 	int64_t hook_end;      /* boot ms: of a sleep, 0: another kind */
 	int64_t end_by;        /* boot ms: when its grace is over */
 	int64_t kill_at;       /* boot ms: SIGKILL then; 0: not asked to end yet */
-	uint64_t oom_before;
-	int word; /* its termination message; -1: none */
+	uint64_t oom_before, owned; /* owned: of struct setup */
+	int word;                   /* its termination message; -1: none */
 	struct w_run now, last;
 	bool has_run;
 	struct w_as as; /* if so */
@@ -129,8 +129,11 @@ struct setup {
 	int layers;         /* what OP_LAYERS mounted; -1 */
 	int oom;            /* our oom_score_adj, once the host's tree is left; -1 */
 	const char *container;
-	uint64_t caps; /* the bounding set we have: kedge-init's own */
-	int run;       /* number of this run: names the writable layer */
+	uint64_t caps;  /* the bounding set we have: kedge-init's own */
+	int run;        /* number of this run: names the writable layer */
+	uint64_t owned; /* volumes that have their group by now: a bit each, in the order of the
+			   steps; kept for the container's next run */
+	int nown;       /* steps of that kind so far */
 	int stdio[3];
 	bool join, tty;  /* join: an exec */
 	int target;      /* pidfd of the container to join */

@@ -73,16 +73,14 @@ top_open(const struct op *op)
 	return fd;
 }
 
-int
-own_volume(struct setup *s, const struct op *op)
+static int
+own_all(struct setup *s, const struct op *op)
 {
 	struct owning w = { .walk.see = see, .gid = (uint32_t)op->num[0] };
 	const char *path = op_text(op, 0);
 	struct stat st;
 	int top, r;
 
-	if (s->run > 0) /* once, as the kubelet */
-		return 0;
 	top = top_open(op);
 	r = top < 0 ? top : (int)sys(fstat, top, &st);
 	if (r >= 0 && op->flags & 1 && st.st_gid == w.gid &&
@@ -108,4 +106,21 @@ own_volume(struct setup *s, const struct op *op)
 	}
 	drop(w.proc);
 	return r < 0 ? setup_fail(s, op, path, r) : 0;
+}
+
+/* Once, as the kubelet: what the container made of it is its own then.  One that failed is not
+ * taken for done: who would run without the group could not read its data. */
+int
+own_volume(struct setup *s, const struct op *op)
+{
+	uint64_t bit = s->nown < 64 ? UINT64_C(1) << s->nown : 0;
+	int r;
+
+	s->nown++;
+	if (s->owned & bit || (!bit && s->run > 0))
+		return 0;
+	r = own_all(s, op);
+	if (r == 0)
+		s->owned |= bit;
+	return r;
 }

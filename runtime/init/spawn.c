@@ -348,6 +348,7 @@ spawn_now(const struct init *in, struct container *c, const struct ops_head *ops
 	setup.ops = ops;
 	setup.container = c->conf.name;
 	setup.run = c->restarts;
+	setup.owned = c->owned;
 	setup.scratch = scratch;
 	setup.tty = c->conf.tty;
 	setup.gate = in->gated ? in->hand : -1;
@@ -379,6 +380,7 @@ spawn(struct init *in, struct container *c, const struct ops_head *ops, char **s
 	} else {
 		pid = spawn_now(in, c, ops, scratch, e);
 	}
+	c->owned = setup.owned; /* what the child did is ours: its memory is */
 	/* Not while it begins: the disk may be slow.  Before anybody hears that it runs. */
 	log_start(&c->log, &in->pod, c->conf.name, c->restarts);
 	if (there) { /* it had no further use for what it began with */

@@ -571,6 +571,19 @@ volumeMounts: [{name: e, mountPath: /data/sub}, {name: e, mountPath: /mine, read
 	drop own
 }
 
+@test "while a volume cannot be given to its group nothing runs without, however often it is tried" {
+	{ claim odd; user before odd; } | put odd
+	up before
+	# deeper than it is walked
+	in_ before sh -c 'cd /data; for i in $(seq 260); do mkdir d && cd d || exit 1; done'
+	{ claim odd; user late odd 'securityContext: {runAsUser: 1000, fsGroup: 4321}'; } | put odd
+	tried() { [ "$(field pod late '.status.containerStatuses[0].restartCount')" -ge 2 ]; }
+	wait_for 40 "tried again" tried
+	[ "$(field pod late '.status.containerStatuses[0].lastState.terminated.reason')" = StartError ]
+	field pod late '.status.containerStatuses[0].lastState.terminated.message' | grep -F 'File name too long'
+	drop odd
+}
+
 @test "fsGroup owns what is in a local volume, and a hostPath never" {
 	local p
 	mkdir -p "$W/host/rw/local/a" "$W/host/rw/path/a"
@@ -636,6 +649,13 @@ volumes: [{name: s, secret: {secretName: shared, defaultMode: 0400}},
 }
 
 evicted() { is "$1" .status.reason Evicted; }
+
+@test "nobody hides from a limit below folders in folders" {
+	SPEC='volumes: [{name: v, emptyDir: {sizeLimit: 1Mi}}]' MORE='volumeMounts: [{name: v, mountPath: /v}]' \
+		pod digger box:1 '["/bin/sh", "-c", "cd /v; for i in $(seq 260); do mkdir d && cd d || exit 1; done; head -c 8000000 /dev/zero >f; sleep 1000"]' | put digger
+	wait_for 40 "it is evicted" evicted digger
+	drop digger
+}
 
 @test "sizeLimit: memory ends at its size; a disk volume over it has its pod evicted, in the kubelet's words" {
 	SPEC='volumes: [{name: m, emptyDir: {medium: Memory, sizeLimit: 1Mi}}, {name: cache, emptyDir: {sizeLimit: 1Mi}},

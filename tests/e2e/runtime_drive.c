@@ -606,7 +606,8 @@ down(struct kit *k)
 	kit_open(k);
 }
 
-/* The size of a kedge-init is a promise: what it adds to the host, in kB. */
+/* The size of a kedge-init is a promise: what one alone adds to the host, in kB; the pages that
+ * all share are counted here once, and in the bench by their part. */
 static void
 memory(struct kit *k)
 {
@@ -626,7 +627,7 @@ memory(struct kit *k)
 	b = kit_file(path);
 	MUST(strstr(b.at, "\nPss:") && sscanf(strstr(b.at, "\nPss:") + 5, "%d", &kb) == 1);
 	printf("PSS %d kB\n", kb);
-	MUST(kb > 0 && kb <= 150);
+	MUST(kb > 0 && kb <= 120);
 	buf_done(&b);
 }
 

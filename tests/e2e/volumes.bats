@@ -18,6 +18,7 @@ setup_file() {
 		  - {pathPrefix: $W/host/rw}
 		  - {pathPrefix: $W/host/ro, readOnly: true}
 		  - {pathPrefix: $W/host/own}
+		  - {pathPrefix: $W/host/own/late/row}
 	Y
 	ln -s rw "$W/host/own"
 	kedge_start --source "deploy=$W/deploy.git" --listen "$API"
@@ -175,6 +176,22 @@ host() {
 	ln -sfn ../state "$W/host/own" # the operator's row, but not what it was
 	host own "$W/host/own/pki" | put own
 	wait_for 10 own was_told own "hostPath \"$W/host/own/pki\" is kedge's own, as all of $W/state is"
+	ln -sfn rw "$W/host/own"
+	drop own
+}
+
+@test "hostPath: a path that is refused is not made, nor any part of it" {
+	local made
+	ln -sfn ../state "$W/host/own"
+	{
+		host layer "$W/host/own/images/layers/sha256/$(printf %064d 0)" DirectoryOrCreate
+		host claim "$W/host/own/volumes/pvc/mine" ""
+		host touch "$W/host/own/pki/mine" FileOrCreate
+		host row "$W/host/own/late/row/here" DirectoryOrCreate
+	} | put own
+	for p in layer claim touch row; do wait_for 10 "$p" was_told "$p" "is kedge's own, as all of $W/state is"; done
+	made=$(cd "$W/state" && ls -d images/layers/sha256/000* volumes/pvc pki/mine late 2>/dev/null) || true
+	[ -z "$made" ]
 	ln -sfn rw "$W/host/own"
 	drop own
 }

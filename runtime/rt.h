@@ -71,6 +71,9 @@ struct rtpod {
 	bool copies;                /* and for W_EXEC_COPY */
 	bool renews;                /* and for NAME.next and W_HOLD */
 	bool gated;                 /* none of its programs runs before kedge-init hears W_GO */
+	bool unheard;               /* its kedge-init lives, and did not answer us yet */
+	int64_t call_at;            /* boot ms: it is called again; 0: it was */
+	int64_t born;               /* what it has to say then */
 	int64_t remove_at;          /* boot ms of the next try; 0: none */
 	int64_t kill_at;            /* boot ms: kedge-init did not end when it should */
 	bool dirs_gone;
@@ -328,6 +331,10 @@ void disk_watch(struct rt *, const struct rtpod *); /* a pod that runs from now 
 
 /* adopt.c */
 int rtpod_adopt_all(struct rt *, struct error **);
+/* Of one that is unheard: it may have answered; then it is one as all others, and true. */
+bool rtpod_answered(struct rt *, struct rtpod *);
+void rtpod_call(struct rt *, struct rtpod *);         /* once more, for it hung up */
+void rtpod_lost_unheard(struct rt *, struct rtpod *); /* its kedge-init is no more */
 
 /* job.c */
 void rtjob_done(struct rt *, int64_t id, int code, const char *error);

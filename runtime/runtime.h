@@ -207,7 +207,8 @@ struct rt_container_status {
 	const char *stop_signal; /* "SIGTERM", as the API has it */
 	pid_t pid;               /* in the host's view; 0 when not running */
 };
-enum rt_pod_state { RT_POD_STARTING, RT_POD_UP, RT_POD_STOPPING, RT_POD_GONE };
+/* UNHEARD: found by rt_open, and it lives; what it does it did not say yet. */
+enum rt_pod_state { RT_POD_STARTING, RT_POD_UP, RT_POD_STOPPING, RT_POD_GONE, RT_POD_UNHEARD };
 struct rt_pod_status {
 	const char *uid, *ns, *name;
 	enum rt_pod_state state;

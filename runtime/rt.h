@@ -271,6 +271,9 @@ void rtahead_end(struct rt *, const char *image); /* all of them (NULL), or thos
 void rtahead_free(struct rt *);                   /* we end, and so do they */
 
 /* make.c */
+/* What all take that run together, or, should that be more, one init container and the
+ * sidecars before it. */
+int64_t rtpod_at_once(const struct rt_pod *, int64_t (*of)(const struct rt_container *));
 /* What is kept for the pods is kept for the group that all of them are in: a kernel keeps for
  * none more than for those above it. */
 void rt_memory_keep(struct rt *);

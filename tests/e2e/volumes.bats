@@ -675,6 +675,29 @@ volumeMounts: [{name: m, mountPath: /m}, {name: cache, mountPath: /c}, {name: ha
 	drop full
 }
 
+@test "a file below another one cannot be, and that is what is told" {
+	{
+		SPEC='volumes: [{name: v, configMap: {name: twice, items: [{key: one, path: a}, {key: two, path: a/b}]}}]' \
+			MORE='volumeMounts: [{name: v, mountPath: /v}]' pod twice box:1
+		printf '%s\n' 'apiVersion: v1' 'kind: ConfigMap' 'metadata: {name: twice}' 'data: {one: "1", two: "2"}'
+	} | put twice
+	wait_for 10 "it is told" was_told twice 'volumes/v: Not a directory'
+	drop twice
+}
+
+@test "ephemeral-storage: what init containers may take is not added to what comes after them" {
+	SPEC='restartPolicy: Never
+volumes: [{name: v, emptyDir: {}}]
+initContainers: [{name: first, image: "box:1", command: [/bin/true], resources: {limits: {ephemeral-storage: 2Mi}}}]' \
+		MORE='volumeMounts: [{name: v, mountPath: /v}]
+resources: {limits: {ephemeral-storage: 2Mi}}' pod initial box:1 | put initial
+	up initial
+	in_ initial sh -c 'head -c 3000000 /dev/zero >/v/x; sync'
+	wait_for 20 "evicted" evicted initial
+	[ "$(field pod initial .status.message)" = 'Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. ' ]
+	drop initial
+}
+
 @test "ephemeral-storage: layer, logs and scratch space together, and the ReplicaSet makes another pod" {
 	cat <<-Y | put bomb
 		apiVersion: apps/v1

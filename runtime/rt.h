@@ -112,9 +112,9 @@ struct rt {
 	struct rt_job *jobs;
 	size_t njobs;
 	struct rt_source wake;
-	int epoll, init_fd, run_fd; /* init_fd: the sealed kedge-init */
-	uint64_t caps;              /* what we hold, so can give */
-	bool no_filters;            /* the kernel has no seccomp */
+	int epoll, init_fd; /* init_fd: the sealed kedge-init */
+	uint64_t caps;      /* what we hold, so can give */
+	bool no_filters;    /* the kernel has no seccomp */
 	size_t removing, forgotten;
 	int64_t memory_kept; /* for all pods; what their group has */
 	struct disk *disk;   /* disk.c's own */
@@ -319,6 +319,8 @@ void rtpod_tell_other(struct rtpod *, size_t i);
 void rtpod_start_containers(struct rt *, struct rtpod *);
 
 /* sweep.c: the writable layers of runs that are over */
+/* Begins to remove `name`, which is there, from a directory; may come to nothing. */
+void rtsweep(struct rt *, int dir, const char *name);
 void rtpod_sweep(struct rt *, struct rtpod *, size_t container);
 void rtpod_swept(struct rt *, struct rt_source *);
 

@@ -125,6 +125,18 @@ late_dies(struct kit *k)
 	MUST(!lives(pid));
 }
 
+static void
+late_down(struct kit *k)
+{
+	pid_t init, pid = begin(k, &init);
+
+	rt_close(k->rt);
+	kill(init, SIGSTOP);
+	open_unheard(k, pid);
+	OK(rt_down(k->rt, e));
+	MUST(!lives(pid));
+}
+
 /* Listens in kedge-init's place, and says this at most. */
 static pid_t
 impostor(struct kit *k, const struct w_msg *says)
@@ -172,7 +184,7 @@ impostors(struct kit *k)
 
 static const struct scenario scenarios[] = {
 	{ "late", late },           { "late_often", late_often }, { "late_stop", late_stop },
-	{ "late_dies", late_dies }, { "impostors", impostors },
+	{ "late_dies", late_dies }, { "late_down", late_down },   { "impostors", impostors },
 };
 
 int

@@ -17,6 +17,7 @@ load drive.bash
 @test "also when it was called more often than its queue has room for" { drive adopt late_often; }
 @test "one that does not answer and is to stop does so when it hears of it" { drive adopt late_stop; }
 @test "one that dies before it answers is removed" { drive adopt late_dies; }
+@test "one that does not answer is taken down with all others" { drive adopt late_down; }
 @test "who listens in kedge-init's place is not believed, whatever it says or does not say" { drive adopt impostors; }
 @test "a pod whose first process dies is gone as a whole" { drive runtime init_dies; }
 @test "a pod that died unseen is known with its exit code, and removed" { drive runtime init_dies_unseen; }

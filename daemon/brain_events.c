@@ -355,8 +355,10 @@ event_of_pod(struct brain *b, const struct pod_seen *was, const struct pod_seen 
 {
 	const struct pod *pod;
 
-	if (!is->ns || !is->name)
+	if (!is->ns || !is->name || !strcmp(is->state, "unheard"))
 		return;
+	if (was && !strcmp(was->state, "unheard"))
+		was = NULL; /* that told nothing: the status knows what was before */
 	pod = store_find(b->store, RES_pod, is->ns, is->name);
 	if (!pod || strcmp(object_uid(pod), is->uid))
 		return;

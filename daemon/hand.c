@@ -360,14 +360,12 @@ links_mend(struct hand *h)
 		const struct hand_pod *p = s->value;
 		const struct rt_pod_status *st = rt_pod_status(h->rt, p->uid);
 		cleanup_error struct error *e = NULL;
-		cleanup_close int netns = -1;
-		char path[64];
+		cleanup_close int process = -1, netns = -1;
 
-		if (!p->ip || !st || st->state != RT_POD_UP || st->init_pid <= 0 ||
-		    np_plugged(h->np, p->ip))
+		if (!p->ip || !st || st->state != RT_POD_UP || np_plugged(h->np, p->ip))
 			continue;
-		snprintf(path, sizeof path, "/proc/%d/ns/net", (int)st->init_pid);
-		netns = open(path, O_RDONLY | O_CLOEXEC);
+		process = rt_pod_process(h->rt, p->uid);
+		netns = process < 0 ? -1 : openat(process, "ns/net", O_RDONLY | O_CLOEXEC);
 		if (netns < 0)
 			continue; /* it ended meanwhile */
 		if (np_plug(h->np, netns, p->ip, &e) < 0)

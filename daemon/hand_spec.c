@@ -441,7 +441,8 @@ spec_seen(const struct rt_pod_status *s, struct arena *a)
 	static const char *const words[] = { [RT_POD_STARTING] = "starting",
 					     [RT_POD_UP] = "up",
 					     [RT_POD_STOPPING] = "stopping",
-					     [RT_POD_GONE] = "gone" };
+					     [RT_POD_GONE] = "gone",
+					     [RT_POD_UNHEARD] = "unheard" };
 	struct pod_seen *p = arena_zalloc(a, sizeof *p);
 
 	p->over = *s->over ? arena_strdup(a, s->over) : NULL;

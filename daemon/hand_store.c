@@ -100,7 +100,7 @@ hand_store_make(struct hand *h, const struct store_args *args)
 {
 	cleanup_error struct error *e = NULL;
 
-	(void)rt_store_make(h->rt, args->name, args->size, &e);
+	(void)rt_store_make(h->rt, args->name, &e);
 	outcome(h, args->name, e);
 }
 

@@ -295,6 +295,8 @@ container(const struct pod_view *v, const struct container *spec, enum part_role
 
 	if (old)
 		*st = *old;
+	if (old && v->seen && str_is(v->seen->state, "unheard"))
+		return; /* it lives, and nobody knows more: as it was */
 	st->name = spec->name;
 	st->image = spec->image;
 	if (!st->imageID)

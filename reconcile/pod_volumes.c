@@ -239,22 +239,26 @@ disk_limit(const struct container *c)
 	return c->resources ? pairs_get(&c->resources->limits, "ephemeral-storage") : NULL;
 }
 
-/* The sum as a user would have written it. */
+/* Of all that run at once, or of an init container with the sidecars before it, as a user would
+ * have written it. */
 static const char *
 disk_limits(const struct pod_spec *spec, struct arena *a)
 {
-	const char *only = NULL;
-	int64_t sum = 0;
-	int n = 0;
+	int64_t sum = 0, first = 0;
 
-	for (size_t i = 0; i < spec->containers.n; i++)
-		if (disk_limit(&spec->containers.at[i])) {
-			only = disk_limit(&spec->containers.at[i]);
-			sum += quantity_value(only);
-			n++;
-		}
-	if (n == 1)
-		return only;
+	for (size_t i = 0; i < pod_own_parts(spec); i++) {
+		int64_t may = quantity_value(disk_limit(pod_part(spec, i)));
+
+		if (pod_part_role(spec, i) == PART_INIT)
+			first = most(first, sum + may);
+		else
+			sum += may;
+	}
+	sum = most(sum, first);
+	for (size_t i = 0; i < pod_own_parts(spec); i++)
+		if (disk_limit(pod_part(spec, i)) &&
+		    quantity_value(disk_limit(pod_part(spec, i))) == sum)
+			return disk_limit(pod_part(spec, i));
 	return sum % (1 << 20) ? arena_printf(a, "%lld", (long long)sum)
 			       : arena_printf(a, "%lldMi", (long long)sum >> 20);
 }

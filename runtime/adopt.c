@@ -4,6 +4,9 @@
  * process that is, and that process says when it started, which must be what
  * the kernel says of it too.  A bare pid is never believed.  Of what does not
  * live the exits are read, then it is removed like any other pod.
+ *
+ * Who listens, is of the pod's own group and says nothing (its disk hangs, it is stopped) is
+ * not believed either, nor ended: such a pod is unheard until it answers, closes or dies.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -26,7 +29,17 @@
 #define SO_PEERPIDFD 77
 #endif
 
-enum { ANSWER_MS = 3000 };
+/* ANSWER: for all pods together; after that each has LEAST. */
+enum { ANSWER_MS = 3000, LEAST_MS = 20, CALL_AGAIN_MS = 1000 };
+
+/* Who listens on a pod's socket. */
+struct peer {
+	int conn, pidfd; /* conn -1: its queue is full, and nothing else is known */
+	pid_t pid;
+	int64_t start;
+};
+
+enum answer { NONE, RIGHT, WRONG, CLOSED };
 
 static int64_t
 start_time_of(pid_t pid)
@@ -61,36 +74,82 @@ call(int dir)
 	return steal_fd(&fd);
 }
 
-/* The listener's pidfd; its pid by what the kernel noted at listen(). */
+static void
+peer_close(struct peer *who)
+{
+	if (who->conn >= 0)
+		close(who->conn);
+	if (who->pidfd >= 0)
+		close(who->pidfd);
+}
+
+static bool
+has_ended(int pidfd)
+{
+	return poll(&(struct pollfd){ pidfd, POLLIN, 0 }, 1, 0) == 1;
+}
+
+/* The listener, by what the kernel noted at listen().  0: it is no more, or another user's;
+ * -1: the kernel did not say. */
 static int
-peer(int conn, pid_t *ret_pid)
+peer_of(int conn, struct peer *ret)
 {
 	struct ucred who;
 	socklen_t len = sizeof(who);
-	int pidfd = -1;
 
-	if (getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0 || who.uid != 0 ||
-	    who.pid <= 0)
+	if (getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
 		return -1;
-	len = sizeof(pidfd);
-	if (getsockopt(conn, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) < 0) /* before Linux 6.5 */
-		pidfd = (int)syscall(SYS_pidfd_open, who.pid, 0);
-	if (pidfd >= 0)
-		*ret_pid = who.pid;
-	return pidfd;
+	if (who.uid != 0 || who.pid <= 0)
+		return 0;
+	ret->pid = who.pid;
+	len = sizeof(ret->pidfd);
+	if (getsockopt(conn, SOL_SOCKET, SO_PEERPIDFD, &ret->pidfd, &len) < 0)
+		ret->pidfd = errno == ENOPROTOOPT /* before Linux 6.5 */
+				 ? (int)syscall(SYS_pidfd_open, who.pid, 0)
+				 : -1;
+	if (ret->pidfd < 0)
+		return errno == ESRCH || errno == EINVAL || errno == ENODATA ? 0 : -1;
+	ret->start = start_time_of(who.pid);
+	if (has_ended(ret->pidfd)) /* the number may be another's by now */
+		return 0;
+	return ret->start < 0 ? -1 : 1;
+}
+
+/* 1: who listens there; 0: nobody that is the pod's; -1: we could not find out. */
+static int
+reach(int dir, struct peer *ret)
+{
+	int r, err;
+
+	*ret = (struct peer){ .conn = call(dir), .pidfd = -1 };
+	if (ret->conn < 0)
+		return errno == EAGAIN ? 1 : errno == ECONNREFUSED || errno == ENOENT ? 0 : -1;
+	r = peer_of(ret->conn, ret);
+	if (r > 0)
+		return 1;
+	err = errno;
+	peer_close(ret);
+	*ret = (struct peer){ -1, -1, 0, -1 };
+	errno = err;
+	return r;
 }
 
 /* Its first word is when it started. */
-static bool
-hello(int conn, int64_t start)
+static enum answer
+hello(int conn, int64_t start, int ms)
 {
 	struct pollfd p = { .fd = conn, .events = POLLIN };
 	struct w_msg m;
+	ssize_t n;
 
-	if (poll(&p, 1, ANSWER_MS) != 1 ||
-	    recv(conn, &m, sizeof(m), MSG_PEEK | MSG_DONTWAIT) != (ssize_t)sizeof(m))
-		return false;
-	return m.type == W_HELLO && m.arg == start;
+	if (poll(&p, 1, ms) != 1)
+		return NONE;
+	n = recv(conn, &m, sizeof(m), MSG_PEEK | MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return NONE;
+	if (n <= 0)
+		return CLOSED;
+	return n == (ssize_t)sizeof(m) && m.type == W_HELLO && m.arg == start ? RIGHT : WRONG;
 }
 
 /* false with errno 0: there is one, but it is damaged */
@@ -201,43 +260,27 @@ statuses_wait(struct rt *rt, struct rtpod *p)
 	}
 }
 
-/* 1: it lives and is ours; 0: it does not live; -1: we could not find out. */
-static int
-adopt_living(struct rt *rt, struct rtpod *p, int dir, struct error **e)
+/* It answered.  false: it is to be made anew. */
+static bool
+take(struct rt *rt, struct rtpod *p, int dir)
 {
-	cleanup_close int conn = call(dir), pidfd = -1;
-	int64_t start;
-	pid_t pid = 0;
+	bool stopping = p->state == RT_POD_STOPPING;
 
-	if (conn < 0)
-		return errno == ECONNREFUSED || errno == ENOENT
-			   ? 0
-			   : fail_sys(e, "ask whether pod %s lives", p->uid);
-	pidfd = peer(conn, &pid);
-	start = pidfd < 0 ? -1 : start_time_of(pid);
-	if (pidfd >= 0 && start < 0 && kill(pid, 0) == 0)
-		return fail_sys(e, "ask when pod %s began", p->uid);
-	if (pidfd < 0 || !hello(conn, start)) {
-		log_warn("runtime", "pod %s: who answers on its socket is not its kedge-init",
-			 p->uid);
-		return 0;
-	}
-	p->init_pid = pid;
-	if (rt_watch(rt, &p->init, steal_fd(&pidfd), e) < 0 ||
-	    rt_watch(rt, &p->hand, steal_fd(&conn), e) < 0)
-		return -1;
 	for (size_t i = 0; i < p->spec.ncontainers; i++)
 		if (p->c[i].compiled && p->spec.containers[i].hold)
 			rtpod_tell_hold(p, i);
-	p->state = RT_POD_STARTING;
+	if (!stopping)
+		p->state = RT_POD_STARTING;
 	p->run = faccessat(dir, "run", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	statuses_wait(rt, p);
 	/* Made, and the last hand ended before it was plugged in: it is made anew. */
 	if (p->gated || (!p->run && p->state == RT_POD_STARTING && all_heard(p))) {
 		for (size_t i = 0; i < p->spec.ncontainers; i++)
 			p->c[i].compiled = false; /* nothing of it ran */
-		return 0;
+		return false;
 	}
+	if (stopping) /* it may have been told on a connection that was lost */
+		rt_pod_stop(rt, p->uid, -1, NULL);
 	if (p->run && p->state == RT_POD_STARTING) {
 		p->state = RT_POD_UP;
 		disk_watch(rt, p);
@@ -246,12 +289,170 @@ adopt_living(struct rt *rt, struct rtpod *p, int dir, struct error **e)
 			if (p->c[i].next_image_id)
 				rtpod_tell_other(p, i);
 	}
+	return true;
+}
+
+/* ---- who does not answer ---- */
+
+/* Of the pod's own group is nobody whom kedge did not put there; -1: we could not look. */
+static int
+is_its_own(const struct rt *rt, const struct rtpod *p, const struct peer *who)
+{
+	return who->conn < 0 ? 1 : cgroup_has(&rt->cgroups, rt_group(&p->spec), who->pid);
+}
+
+static int
+peer_watch(struct rt *rt, struct rtpod *p, struct peer *who, struct error **e)
+{
+	if (p->init.fd < 0 && who->pidfd >= 0) {
+		p->init_pid = who->pid;
+		p->born = who->start;
+		if (rt_watch(rt, &p->init, steal_fd(&who->pidfd), e) < 0)
+			return -1;
+	}
+	return who->conn < 0 ? 0 : rt_watch(rt, &p->hand, steal_fd(&who->conn), e);
+}
+
+static void
+call_later(struct rtpod *p)
+{
+	p->call_at = monotonic_ms() + CALL_AGAIN_MS;
+}
+
+static void
+stranger(const struct rtpod *p)
+{
+	log_warn("runtime", "pod %s: who answers on its socket is not its kedge-init", p->uid);
+}
+
+/* Nothing of it lives that could still tell: its exits are read, and it goes. */
+static void
+gone(struct rt *rt, struct rtpod *p, int dir)
+{
+	p->unheard = false;
+	p->call_at = 0;
+	if (dir >= 0)
+		exits_read(p, dir);
+	forget_waiting(p);
+	if (p->remove_at)
+		rtpod_go_on(rt, p);
+	else
+		rtpod_begin_removal(rt, p);
+}
+
+void
+rtpod_lost_unheard(struct rt *rt, struct rtpod *p)
+{
+	cleanup_close int dir = rtpod_dir(rt, p->uid);
+
+	rt_unwatch(rt, &p->init);
+	rt_unwatch(rt, &p->hand);
+	p->init_pid = 0;
+	gone(rt, p, dir);
+}
+
+void
+rtpod_call(struct rt *rt, struct rtpod *p)
+{
+	cleanup_close int dir = rtpod_dir(rt, p->uid);
+	struct peer who = { .conn = -1, .pidfd = -1 };
+	int r = dir < 0 ? -1 : reach(dir, &who);
+
+	if (r > 0 && (p->init.fd < 0 || who.conn < 0 || who.pid == p->init_pid))
+		r = is_its_own(rt, p, &who);
+	else if (r > 0)
+		r = 0;
+	if (r == 0) {
+		rtpod_lost_unheard(rt, p);
+	} else if (r < 0 || who.conn < 0 || peer_watch(rt, p, &who, NULL) < 0) {
+		rt_unwatch(rt, &p->hand);
+		call_later(p);
+	} else {
+		p->call_at = 0;
+	}
+	peer_close(&who);
+}
+
+bool
+rtpod_answered(struct rt *rt, struct rtpod *p)
+{
+	cleanup_close int dir = -1;
+
+	switch (hello(p->hand.fd, p->born, 0)) {
+	case NONE:
+		return false;
+	case CLOSED: /* when it died, its pidfd says so */
+		rt_unwatch(rt, &p->hand);
+		call_later(p);
+		return false;
+	case WRONG:
+		stranger(p);
+		rtpod_lost_unheard(rt, p);
+		return false;
+	case RIGHT:
+		break;
+	}
+	p->unheard = false;
+	dir = rtpod_dir(rt, p->uid);
+	if (!take(rt, p, dir))
+		gone(rt, p, dir);
+	rt_changed(rt, p);
+	return p->hand.fd >= 0;
+}
+
+/* ---- all of them ---- */
+
+/* 1: it lives and is ours, or may be; 0: it does not live; -1: we could not find out. */
+static int
+settle(struct rt *rt, struct rtpod *p, int dir, struct peer *who, enum answer said,
+       struct error **e)
+{
+	int own = said == RIGHT ? 1 : said == WRONG ? 0 : is_its_own(rt, p, who);
+
+	if (own < 0)
+		return fail_sys(e, "ask whether pod %s lives", p->uid);
+	if (own == 0) {
+		stranger(p);
+		return 0;
+	}
+	if (peer_watch(rt, p, who, e) < 0)
+		return -1;
+	if (said == RIGHT)
+		return take(rt, p, dir);
+	p->unheard = true;
+	p->state = RT_POD_UNHEARD;
+	if (said == CLOSED)
+		rt_unwatch(rt, &p->hand);
+	if (p->hand.fd < 0)
+		call_later(p);
+	log_warn("runtime",
+		 "pod %s_%s: its kedge-init does not answer: it goes on by itself, "
+		 "and is heard when it does",
+		 p->spec.ns, p->spec.name);
 	return 1;
+}
+
+static int
+adopt_living(struct rt *rt, struct rtpod *p, int dir, int64_t until, struct error **e)
+{
+	int64_t left = until - monotonic_ms();
+	enum answer said = NONE;
+	struct peer who;
+	int r = reach(dir, &who);
+
+	if (r < 0)
+		return fail_sys(e, "ask whether pod %s lives", p->uid);
+	if (r > 0 && who.conn >= 0)
+		said = hello(who.conn, who.start, (int)(left > LEAST_MS ? left : LEAST_MS));
+	if (r > 0)
+		r = settle(rt, p, dir, &who, said, e);
+	peer_close(&who);
+	return r;
 }
 
 /* -1 when we could not look: then nothing is ended that may be alive. */
 static int
-adopt_one(struct rt *rt, int pods, const char *uid, struct error **e)
+adopt_one(struct rt *rt, int pods, const char *uid, int64_t until, struct error **e)
 {
 	cleanup_close int dir = -1;
 	struct rtpod *p;
@@ -272,14 +473,13 @@ adopt_one(struct rt *rt, int pods, const char *uid, struct error **e)
 	if (!known)
 		p->spec = (struct rt_pod){ .uid = p->uid, .ns = "", .name = "" };
 	ops_look(rt, p);
-	rc = known ? adopt_living(rt, p, dir, e) : 0;
+	rc = known ? adopt_living(rt, p, dir, until, e) : 0;
 	if (rc)
 		return rc < 0 ? -1 : 0;
-	if (known) {
-		exits_read(p, dir);
-		forget_waiting(p);
-	}
-	rtpod_begin_removal(rt, p);
+	if (known)
+		gone(rt, p, dir);
+	else
+		rtpod_begin_removal(rt, p);
 	return 0;
 }
 
@@ -336,6 +536,7 @@ rtpod_adopt_all(struct rt *rt, struct error **e)
 	cleanup_free char *run = NULL, *state = NULL;
 	cleanup_close int run_fd = -1, state_fd = -1;
 	cleanup_closedir DIR *d = NULL;
+	int64_t until = monotonic_ms() + ANSWER_MS;
 	struct dirent *ent;
 
 	xasprintf(&run, "%s/pods", rt->cfg.run_dir);
@@ -347,7 +548,7 @@ rtpod_adopt_all(struct rt *rt, struct error **e)
 	d = poddir_list(run_fd);
 	/* whoever is not found here is swept away below */
 	while (d && (errno = 0, ent = readdir(d)))
-		if (ent->d_name[0] != '.' && adopt_one(rt, run_fd, ent->d_name, e) < 0)
+		if (ent->d_name[0] != '.' && adopt_one(rt, run_fd, ent->d_name, until, e) < 0)
 			return -1;
 	if (!d || errno)
 		return fail_sys(e, "list %s", run);

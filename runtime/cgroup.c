@@ -459,6 +459,23 @@ cgroup_paths(const struct cgroups *g, const char *uid, const char *container, st
 	return n;
 }
 
+int
+cgroup_has(const struct cgroups *g, const char *uid, pid_t pid)
+{
+	struct buf cleanup_buf dir = { 0 };
+	cleanup_fclose FILE *f = NULL;
+	long is = 0;
+
+	group_dir(&g->tree[0], uid, g->mode == CGROUP_V2 ? "_init" : NULL, &dir);
+	buf_adds(&dir, "/cgroup.procs");
+	f = fopen(dir.at, "re");
+	if (!f)
+		return errno == ENOENT ? 0 : -1;
+	while (is != pid && fscanf(f, "%ld", &is) == 1)
+		;
+	return is == pid ? 1 : ferror(f) ? -1 : 0;
+}
+
 static void
 kill_in(const char *dir)
 {

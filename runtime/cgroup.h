@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct error;
 struct buf;
@@ -57,6 +58,9 @@ int cgroup_resize(const struct cgroups *, const char *uid, const char *container
  * paths, their number is returned.  The first is the file that counts OOM kills, maybe "". */
 unsigned cgroup_paths(const struct cgroups *, const char *uid, const char *container,
 		      struct buf *);
+/* 1: this process is in the group that kedge-init of the pod is put in, where no container is;
+ * -1: the kernel did not say. */
+int cgroup_has(const struct cgroups *, const char *uid, pid_t);
 /* 0: all groups of the pod are gone; 1: not yet; their processes get SIGKILL. */
 int cgroup_remove(const struct cgroups *, const char *uid);
 /* Calls fn for each pod that has a group. */

@@ -49,6 +49,12 @@ disk_of(struct rt *rt)
 	return rt->disk;
 }
 
+static int64_t
+disk_of_container(const struct rt_container *c)
+{
+	return c->disk;
+}
+
 static bool
 has_limit(const struct rt_pod *p)
 {
@@ -76,6 +82,13 @@ disk_due(const struct rt *rt)
 	return rt->disk->due;
 }
 
+/* Whatever was free then: the next look is taken. */
+static void
+look_again(struct disk *u)
+{
+	u->free[0] = u->free[1] = UINT64_MAX;
+}
+
 void
 disk_watch(struct rt *rt, const struct rtpod *p)
 {
@@ -86,7 +99,7 @@ disk_watch(struct rt *rt, const struct rtpod *p)
 	u = disk_of(rt);
 	if (!u->due)
 		u->due = monotonic_ms() + LOOK_MS;
-	u->free[0] = u->free[1] = UINT64_MAX; /* what it has already was not looked at */
+	look_again(u); /* what it has already was not looked at */
 }
 
 /* ---- a look ---- */
@@ -198,8 +211,10 @@ disk_go_on(struct rt *rt)
 	for (struct map_slot *s = map_first(&rt->pods); s; s = map_next(&rt->pods, s))
 		if (is_watched(s->value))
 			add_pod(&w, s->value);
-	if (look_begin(rt, &w, &e) < 0)
+	if (look_begin(rt, &w, &e) < 0) {
 		log_warn("runtime", "%s", error_text(e));
+		look_again(u);
+	}
 	for (size_t i = 0; i < w.n; i++)
 		free(w.at[i]);
 	free(w.at);
@@ -220,7 +235,8 @@ tell_over(struct rt *rt, struct rtpod *p, const char *what, const char *name)
 static void
 judge(struct rt *rt, struct rtpod *p, const struct item *items, const int64_t *bytes, size_t n)
 {
-	int64_t all = 0, may = 0;
+	const int64_t may = rtpod_at_once(&p->spec, disk_of_container);
+	int64_t all = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		all += bytes[i] > 0 ? bytes[i] : 0;
@@ -230,8 +246,6 @@ judge(struct rt *rt, struct rtpod *p, const struct item *items, const int64_t *b
 			    bytes[i] > p->spec.volumes[v].size_limit)
 				tell_over(rt, p, "volume", items[i].name);
 	}
-	for (size_t c = 0; c < p->spec.ncontainers; c++)
-		may += p->spec.containers[c].disk;
 	if (may && all > may)
 		tell_over(rt, p, "pod", "");
 	for (size_t c = 0; c < p->spec.ncontainers; c++) {
@@ -271,6 +285,8 @@ disk_measured(struct rt *rt, struct rt_source *s)
 	rt_unwatch(rt, s);
 	close(u->result);
 	u->result = -1;
+	if (n < u->n)
+		look_again(u);
 	for (size_t i = 0, next; i < n; i = next) {
 		struct rtpod *p = map_get(&rt->pods, u->items[i].uid);
 

@@ -130,10 +130,64 @@ open_below(int top, const char *inner)
 	return (int)syscall(SYS_openat2, top, *inner ? inner : ".", &how, sizeof(how));
 }
 
-/* Makes what is missing, by descriptors; `file`: the last part is one. */
+/* Whatever the way there was: what kedge keeps says who may do what.  `inner`: of what is not
+ * there yet, below fd. */
 static int
-make_below(int top, const char *inner, bool file)
+own_check(const struct rt *rt, const struct rt_volume *v, int fd, const char *inner,
+	  struct error **e)
 {
+	const char *const own[] = { rt->cfg.state_dir, rt->cfg.run_dir, rt->cfg.log_dir };
+	cleanup_free char *path = NULL;
+	char link[64], real[PATH_MAX];
+	ssize_t n;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	n = readlink(link, real, sizeof real - 1);
+	if (n < 0)
+		return fail_sys(e, "hostPath \"%s\"", v->source);
+	xasprintf(&path, "%.*s/%s", (int)n, real, inner);
+	for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+		cleanup_free char *folder = own[i] ? realpath(own[i], NULL) : NULL;
+		const char *rest;
+		size_t depth;
+
+		if (own[i] && hostpath_within(path, folder ? folder : own[i], &rest, &depth))
+			return fail(e, WHY_FORBIDDEN,
+				    "hostPath \"%s\" is kedge's own, as all of %s is: pods "
+				    "cannot have it",
+				    v->source, own[i]);
+	}
+	return 0;
+}
+
+static int
+step_down(int dir, const char *name, bool makes)
+{
+	bool fresh = makes && mkdirat(dir, name, 0755) == 0;
+	int next = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (next >= 0 && fresh)
+		fchmod(next, 0755); /* whatever the umask is */
+	return next;
+}
+
+static int
+file_make(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+
+	if (fd >= 0)
+		fchmod(fd, 0644);
+	return fd;
+}
+
+/* Makes what is missing, by descriptors, each part only where kedge's own is not; for a file
+ * the last part is one, and no other is made. */
+static int
+make_below(const struct rt *rt, const struct rt_volume *v, int top, const char *inner,
+	   struct error **e)
+{
+	bool file = v->host_type == RT_HOST_FILE_OR_CREATE;
 	cleanup_close int dir = fcntl(top, F_DUPFD_CLOEXEC, 0);
 	size_t n;
 
@@ -141,26 +195,33 @@ make_below(int top, const char *inner, bool file)
 		cleanup_free char *name = xstrndup(inner, n);
 		int next;
 
+		if (own_check(rt, v, dir, inner, e) < 0)
+			return -1;
 		inner += n;
-		if (file && !part(&inner)) {
-			next =
-			    openat(dir, name,
-				   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-			if (next < 0)
-				return -1;
-			fchmod(next, 0644);
-		} else {
-			bool fresh = !file && mkdirat(dir, name, 0755) == 0;
-
-			next =
-			    openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-			if (next >= 0 && fresh)
-				fchmod(next, 0755); /* whatever the umask is */
-		}
+		next =
+		    file && !part(&inner) ? file_make(dir, name) : step_down(dir, name, !file);
 		close(dir);
 		dir = next;
 	}
-	return dir < 0 ? -1 : 0;
+	return dir < 0 ? fail_sys(e, "make hostPath \"%s\"", v->source) : 0;
+}
+
+/* Of a row's prefix, in which links are followed: each part, as far as there are any. */
+static int
+make_prefix(const struct rt *rt, const struct rt_volume *v, const char *prefix,
+	    struct error **e)
+{
+	cleanup_free char *have = xstrdup(prefix);
+	cleanup_close int fd = -1;
+
+	while ((fd = open(*have ? have : "/", O_PATH | O_CLOEXEC)) < 0 && errno == ENOENT &&
+	       *have)
+		*strrchr(have, '/') = '\0';
+	if (fd < 0)
+		return fail_sys(e, "hostPath \"%s\": open %s", v->source, have);
+	return own_check(rt, v, fd, prefix + strlen(have), e) < 0
+		   ? -1
+		   : poddir_make_dirs(prefix, 0755, e);
 }
 
 static bool
@@ -171,24 +232,33 @@ makes_dir(enum rt_host_type t)
 }
 
 static int
-open_or_make(const struct rt_volume *v, const struct rt_host_path *row, const char *inner,
-	     struct error **e)
+prefix_open(const struct rt *rt, const struct rt_volume *v, const struct rt_host_path *row,
+	    struct error **e)
+{
+	int top = open(row->prefix, O_PATH | O_CLOEXEC);
+
+	if (top < 0 && errno == ENOENT && makes_dir(v->host_type) && !row->read_only) {
+		if (make_prefix(rt, v, row->prefix, e) < 0)
+			return -1;
+		top = open(row->prefix, O_PATH | O_CLOEXEC);
+	}
+	return top < 0 ? fail_sys(e, "hostPath \"%s\": open %s", v->source, row->prefix) : top;
+}
+
+static int
+open_or_make(const struct rt *rt, const struct rt_volume *v, const struct rt_host_path *row,
+	     const char *inner, struct error **e)
 {
 	bool makes = makes_dir(v->host_type) || v->host_type == RT_HOST_FILE_OR_CREATE;
-	cleanup_close int top = open(row->prefix, O_PATH | O_CLOEXEC);
+	cleanup_close int top = prefix_open(rt, v, row, e);
 	int fd;
 
-	if (top < 0 && errno == ENOENT && makes_dir(v->host_type) && !row->read_only &&
-	    poddir_make_dirs(row->prefix, 0755, e) == 0)
-		top = open(row->prefix, O_PATH | O_CLOEXEC);
 	if (top < 0)
-		return e && *e
-			   ? -1
-			   : fail_sys(e, "hostPath \"%s\": open %s", v->source, row->prefix);
+		return -1;
 	fd = open_below(top, inner);
 	if (fd < 0 && errno == ENOENT && makes && !row->read_only) {
-		if (make_below(top, inner, v->host_type == RT_HOST_FILE_OR_CREATE) < 0)
-			return fail_sys(e, "make hostPath \"%s\"", v->source);
+		if (make_below(rt, v, top, inner, e) < 0)
+			return -1;
 		fd = open_below(top, inner);
 	}
 	if (fd < 0 && (errno == ELOOP || errno == EXDEV))
@@ -197,33 +267,6 @@ open_or_make(const struct rt_volume *v, const struct rt_host_path *row, const ch
 			    "is not followed there: name the real path",
 			    v->source, row->prefix);
 	return fd < 0 ? fail_sys(e, "hostPath \"%s\"", v->source) : fd;
-}
-
-/* Whatever the way there was: what kedge keeps says who may do what. */
-static int
-own_check(const struct rt *rt, const struct rt_volume *v, int fd, struct error **e)
-{
-	const char *const own[] = { rt->cfg.state_dir, rt->cfg.run_dir, rt->cfg.log_dir };
-	char link[64], real[PATH_MAX];
-	ssize_t n;
-
-	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-	n = readlink(link, real, sizeof real - 1);
-	if (n < 0)
-		return fail_sys(e, "hostPath \"%s\"", v->source);
-	real[n] = '\0';
-	for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
-		cleanup_free char *folder = own[i] ? realpath(own[i], NULL) : NULL;
-		const char *inner;
-		size_t depth;
-
-		if (folder && hostpath_within(real, folder, &inner, &depth))
-			return fail(e, WHY_FORBIDDEN,
-				    "hostPath \"%s\" is kedge's own, as all of %s is: pods "
-				    "cannot have it",
-				    v->source, own[i]);
-	}
-	return 0;
 }
 
 int
@@ -248,12 +291,12 @@ hostpath_make(const struct rt *rt, const struct rt_volume *v, struct error **e)
 
 	if (!row)
 		return fail(e, WHY_FORBIDDEN, "hostPath \"%s\" is not allowed", v->source);
-	fd = open_or_make(v, row, inner, e);
+	fd = open_or_make(rt, v, row, inner, e);
 	if (fd < 0)
 		return -1;
 	if (fstat(fd, &st) < 0)
 		return fail_sys(e, "hostPath \"%s\"", v->source);
-	if (own_check(rt, v, fd, e) < 0)
+	if (own_check(rt, v, fd, "", e) < 0)
 		return -1;
 	if (v->host_type != RT_HOST_ANY && (st.st_mode & S_IFMT) != rows[v->host_type].type)
 		return fail(e, WHY_INVALID, "hostPath type check failed: %s is not %s",

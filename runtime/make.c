@@ -29,10 +29,8 @@ memory_of(const struct rt_container *c)
 	return c->memory_min;
 }
 
-/* What all take that run together, or, should that be more, one init container and the
- * sidecars before it. */
-static int64_t
-at_once(const struct rt_pod *spec, int64_t (*of)(const struct rt_container *))
+int64_t
+rtpod_at_once(const struct rt_pod *spec, int64_t (*of)(const struct rt_container *))
 {
 	int64_t sum = 0, first = 0;
 
@@ -50,8 +48,8 @@ at_once(const struct rt_pod *spec, int64_t (*of)(const struct rt_container *))
 int
 rtpod_group_limit(struct rt *rt, const struct rt_pod *spec, bool fresh, struct error **e)
 {
-	const struct cgroup_limits sum = { .cpu_shares = at_once(spec, shares_of),
-					   .memory_min = at_once(spec, memory_of) };
+	const struct cgroup_limits sum = { .cpu_shares = rtpod_at_once(spec, shares_of),
+					   .memory_min = rtpod_at_once(spec, memory_of) };
 
 	if ((fresh ? cgroup_make : cgroup_limit)(&rt->cgroups, rt_group(spec), NULL, &sum, e) <
 	    0)
@@ -70,7 +68,7 @@ rt_memory_keep(struct rt *rt)
 		const struct rtpod *p = s->value;
 
 		if (p->state != RT_POD_GONE)
-			sum += at_once(&p->spec, memory_of);
+			sum += rtpod_at_once(&p->spec, memory_of);
 	}
 	if (sum != rt->memory_kept)
 		cgroups_keep(&rt->cgroups, sum);

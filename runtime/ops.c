@@ -76,7 +76,7 @@ compile_exec(struct buf *b, const struct rt_pod *p, const struct rt_container *c
 	xasprintf(&host, "HOSTNAME=%s", p->hostname);
 	if (!has_env(c->env, "PATH=") && !has_env(img->env, "PATH="))
 		op_str(o, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-	if (!has_env(c->env, host))
+	if (!has_env(c->env, host) && !has_env(img->env, host)) /* as containerd */
 		op_str(o, host);
 	if (c->tty && !has_env(c->env, "TERM=") && !has_env(img->env, "TERM="))
 		op_str(o, "TERM=xterm");

@@ -71,6 +71,9 @@ struct rtpod {
 	bool copies;                /* and for W_EXEC_COPY */
 	bool renews;                /* and for NAME.next and W_HOLD */
 	bool gated;                 /* none of its programs runs before kedge-init hears W_GO */
+	bool unheard;               /* its kedge-init lives, and did not answer us yet */
+	int64_t call_at;            /* boot ms: it is called again; 0: it was */
+	int64_t born;               /* what it has to say then */
 	int64_t remove_at;          /* boot ms of the next try; 0: none */
 	int64_t kill_at;            /* boot ms: kedge-init did not end when it should */
 	bool dirs_gone;
@@ -109,9 +112,9 @@ struct rt {
 	struct rt_job *jobs;
 	size_t njobs;
 	struct rt_source wake;
-	int epoll, init_fd, run_fd; /* init_fd: the sealed kedge-init */
-	uint64_t caps;              /* what we hold, so can give */
-	bool no_filters;            /* the kernel has no seccomp */
+	int epoll, init_fd; /* init_fd: the sealed kedge-init */
+	uint64_t caps;      /* what we hold, so can give */
+	bool no_filters;    /* the kernel has no seccomp */
 	size_t removing, forgotten;
 	int64_t memory_kept; /* for all pods; what their group has */
 	struct disk *disk;   /* disk.c's own */
@@ -268,6 +271,9 @@ void rtahead_end(struct rt *, const char *image); /* all of them (NULL), or thos
 void rtahead_free(struct rt *);                   /* we end, and so do they */
 
 /* make.c */
+/* What all take that run together, or, should that be more, one init container and the
+ * sidecars before it. */
+int64_t rtpod_at_once(const struct rt_pod *, int64_t (*of)(const struct rt_container *));
 /* What is kept for the pods is kept for the group that all of them are in: a kernel keeps for
  * none more than for those above it. */
 void rt_memory_keep(struct rt *);
@@ -313,6 +319,8 @@ void rtpod_tell_other(struct rtpod *, size_t i);
 void rtpod_start_containers(struct rt *, struct rtpod *);
 
 /* sweep.c: the writable layers of runs that are over */
+/* Begins to remove `name`, which is there, from a directory; may come to nothing. */
+void rtsweep(struct rt *, int dir, const char *name);
 void rtpod_sweep(struct rt *, struct rtpod *, size_t container);
 void rtpod_swept(struct rt *, struct rt_source *);
 
@@ -328,6 +336,10 @@ void disk_watch(struct rt *, const struct rtpod *); /* a pod that runs from now 
 
 /* adopt.c */
 int rtpod_adopt_all(struct rt *, struct error **);
+/* Of one that is unheard: it may have answered; then it is one as all others, and true. */
+bool rtpod_answered(struct rt *, struct rtpod *);
+void rtpod_call(struct rt *, struct rtpod *);         /* once more, for it hung up */
+void rtpod_lost_unheard(struct rt *, struct rtpod *); /* its kedge-init is no more */
 
 /* job.c */
 void rtjob_done(struct rt *, int64_t id, int code, const char *error);

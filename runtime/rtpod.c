@@ -587,6 +587,8 @@ rtpod_heard(struct rt *rt, struct rtpod *p)
 	char message[W_MAX];
 	char room[CMSG_SPACE(3 * sizeof(int))];
 
+	if (p->unheard && !rtpod_answered(rt, p))
+		return;
 	while (p->hand.fd >= 0) {
 		struct iovec one = { message, sizeof(message) };
 		struct msghdr m = { .msg_iov = &one,
@@ -624,6 +626,7 @@ rtpod_begin_removal(struct rt *rt, struct rtpod *p)
 	rt->removing++;
 	p->state = RT_POD_STOPPING;
 	p->remove_at = p->kill_at = monotonic_ms();
+	p->call_at = 0;
 	rt_changed(rt, p);
 	rtpod_go_on(rt, p);
 }
@@ -634,6 +637,10 @@ rtpod_init_died(struct rt *rt, struct rtpod *p)
 {
 	bool expected = p->remove_at != 0, ahead = rtahead_lost(rt, p);
 
+	if (p->unheard) {
+		rtpod_lost_unheard(rt, p);
+		return;
+	}
 	rtpod_heard(rt, p); /* what it still said */
 	waitid(P_PIDFD, (id_t)p->init.fd, &(siginfo_t){ 0 }, WEXITED | WNOHANG | __WALL);
 	rt_unwatch(rt, &p->init);
@@ -754,6 +761,8 @@ rtpod_go_on(struct rt *rt, struct rtpod *p)
 			removal_go_on(rt, p);
 		return;
 	}
+	if (p->call_at && p->call_at <= now)
+		rtpod_call(rt, p);
 	for (size_t i = 0; p->run && i < p->spec.ncontainers; i++)
 		if (p->c[i].image_retry && p->c[i].image_retry <= now)
 			container_try(rt, p, i);
@@ -762,7 +771,7 @@ rtpod_go_on(struct rt *rt, struct rtpod *p)
 int64_t
 rtpod_due(const struct rtpod *p)
 {
-	int64_t next = p->remove_at;
+	int64_t next = p->remove_at ? p->remove_at : p->call_at;
 
 	for (size_t i = 0; i < p->spec.ncontainers; i++)
 		if (p->c[i].image_retry && (!next || p->c[i].image_retry < next))

@@ -125,7 +125,7 @@ struct rt_container {
 	bool startup_probe; /* a sidecar counts as started when rt_container_started says so */
 	enum rt_restart restart;
 	int64_t disk; /* bytes its writable layer and its logs may take; 0: no limit */
-	int64_t cpu_milli, cpu_shares, memory, pids; /* 0: no limit (pids: 1024) */
+	int64_t cpu_milli, cpu_shares, memory, pids; /* 0: no limit (pids: max_pids) */
 	int64_t memory_high, memory_min;             /* of cgroup v2; 0: none */
 	int oom_score_adj;
 	const char *const *cap_add,
@@ -207,7 +207,8 @@ struct rt_container_status {
 	const char *stop_signal; /* "SIGTERM", as the API has it */
 	pid_t pid;               /* in the host's view; 0 when not running */
 };
-enum rt_pod_state { RT_POD_STARTING, RT_POD_UP, RT_POD_STOPPING, RT_POD_GONE };
+/* UNHEARD: found by rt_open, and it lives; what it does it did not say yet. */
+enum rt_pod_state { RT_POD_STARTING, RT_POD_UP, RT_POD_STOPPING, RT_POD_GONE, RT_POD_UNHEARD };
 struct rt_pod_status {
 	const char *uid, *ns, *name;
 	enum rt_pod_state state;
@@ -336,8 +337,7 @@ bool rt_next(struct rt *, struct rt_event *ret);
 int rt_timeout(const struct rt *);
 
 /* Storage that outlives pods, by name: directories below state_dir/volumes. */
-int rt_store_make(struct rt *, const char *name, int64_t size,
-		  struct error **); /* repeatable; size in bytes, 0: none */
+int rt_store_make(struct rt *, const char *name, struct error **); /* repeatable */
 /* Out of reach at once, off the disk by and by.  Refused while a pod is there that has it. */
 int rt_store_remove(struct rt *, const char *name, struct error **);
 char **rt_stores(struct rt *); /* sorted, NULL-terminated; the caller frees each and the list */

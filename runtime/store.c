@@ -47,7 +47,7 @@ name_check(const char *name, struct error **e)
 }
 
 int
-rt_store_make(struct rt *rt, const char *name, int64_t size, struct error **e)
+rt_store_make(struct rt *rt, const char *name, struct error **e)
 {
 	cleanup_free char *path = rt_store_folder(rt), *fresh = NULL;
 	cleanup_close int top = -1, dir = -1;
@@ -76,26 +76,10 @@ rt_store_make(struct rt *rt, const char *name, int64_t size, struct error **e)
 	/* also of one that was there: who made it may have failed here */
 	if (fsync(top) < 0)
 		return fail_sys(e, "make the volume %s/%s", path, name);
-	(void)size;
 	return 0;
 }
 
 /* ---- removal ---- */
-
-static void
-remove_gone(struct rt *rt, int top, const char *name)
-{
-	const int dirs[2] = { top, -1 };
-	struct rt_source *s;
-	int pidfd;
-
-	if (launch_remover(rt, dirs, name, &pidfd, NULL) < 0)
-		return; /* the next start tries again */
-	s = xcalloc(1, sizeof(*s));
-	s->kind = RT_SRC_SWEEPER;
-	if (rt_watch_child(rt, s, pidfd, NULL) < 0)
-		free(s);
-}
 
 static const char *
 user_of(const struct rt *rt, const char *name)
@@ -127,11 +111,16 @@ rt_store_remove(struct rt *rt, const char *name, struct error **e)
 	if (top < 0)
 		return -1;
 	xasprintf(&gone, GONE "%s", name);
-	if (renameat(top, name, top, gone) < 0)
-		return errno == ENOENT ? 0 : fail_sys(e, "remove volume %s", name);
+	if (renameat(top, name, top, gone) < 0) {
+		if (errno != ENOENT)
+			return fail_sys(e, "remove volume %s", name);
+		if (faccessat(top, gone, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+			return 0;
+		/* out of reach already: who removed it may have failed here */
+	}
 	if (fsync(top) < 0)
 		return fail_sys(e, "remove volume %s", name);
-	remove_gone(rt, top, gone);
+	rtsweep(rt, top, gone); /* else the next start tries again */
 	return 0;
 }
 
@@ -144,7 +133,7 @@ rtstore_go_on(struct rt *rt)
 
 	while (d && (ent = readdir(d)))
 		if (!strncmp(ent->d_name, GONE, strlen(GONE)))
-			remove_gone(rt, top, ent->d_name);
+			rtsweep(rt, top, ent->d_name);
 }
 
 /* ---- what is there ---- */

@@ -11,18 +11,15 @@
 #include "reconcile/base/cleanup.h"
 #include "runtime/rt.h"
 
-static void
-remove_run(struct rt *rt, int dir, const char *container, int run)
+void
+rtsweep(struct rt *rt, int dir, const char *name)
 {
 	const int dirs[2] = { dir, -1 };
 	struct rt_source *s;
-	char name[W_NAME + 16];
 	int pidfd;
 
-	snprintf(name, sizeof(name), "%s.%d", container, run);
-	if (faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    launch_remover(rt, dirs, name, &pidfd, NULL) < 0)
-		return; /* the whole pod's removal takes it too */
+	if (launch_remover(rt, dirs, name, &pidfd, NULL) < 0)
+		return;
 	s = xcalloc(1, sizeof(*s));
 	s->kind = RT_SRC_SWEEPER;
 	if (rt_watch_child(rt, s, pidfd, NULL) < 0)
@@ -43,13 +40,13 @@ rtpod_sweep(struct rt *rt, struct rtpod *p, size_t container)
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	/* not without bound at once: what is left is for the next run's turn */
 	for (int n = 0; dir >= 0 && c->swept < c->said.restarts && n < 8; c->swept++) {
-		const char *of = p->spec.containers[container].name;
 		char name[W_NAME + 16];
 
-		snprintf(name, sizeof(name), "%s.%d", of, c->swept);
+		snprintf(name, sizeof(name), "%s.%d", p->spec.containers[container].name,
+			 c->swept);
 		if (faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		remove_run(rt, dir, of, c->swept);
+		rtsweep(rt, dir, name); /* else the whole pod's removal takes it too */
 		n++;
 	}
 }

@@ -83,17 +83,15 @@ write_below(int dir, const struct rt_file *f, const struct keep *k)
 
 	for (const char *slash; at >= 0 && (slash = strchr(name, '/')); name = slash + 1) {
 		cleanup_free char *part = xstrndup(name, (size_t)(slash - name));
-		int sub;
+		cleanup_close int sub = -1;
 
 		if (mkdirat(at, part, 0755) < 0 && errno != EEXIST)
 			return -1;
 		sub = openat(at, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (sub < 0 || fchmod(sub, 0755) < 0) { /* whatever the umask is */
-			close(sub);
+		if (sub < 0 || fchmod(sub, 0755) < 0) /* whatever the umask is */
 			return -1;
-		}
 		close(at);
-		at = sub;
+		at = steal_fd(&sub);
 	}
 	return at < 0 ? -1
 		      : poddir_write_new(at, name, f->data, f->len,

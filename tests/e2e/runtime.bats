@@ -13,6 +13,12 @@ load drive.bash
 @test "OnFailure and Never are kept" { drive runtime policies; }
 @test "a container is restarted when asked, and counted" { drive runtime probe_restart; }
 @test "pods live on without their caller and are found again, with every exit code" { drive runtime adopt; }
+@test "a pod that does not answer at a start goes on, and is heard when it does" { drive adopt late; }
+@test "also when it was called more often than its queue has room for" { drive adopt late_often; }
+@test "one that does not answer and is to stop does so when it hears of it" { drive adopt late_stop; }
+@test "one that dies before it answers is removed" { drive adopt late_dies; }
+@test "one that does not answer is taken down with all others" { drive adopt late_down; }
+@test "who listens in kedge-init's place is not believed, whatever it says or does not say" { drive adopt impostors; }
 @test "a pod whose first process dies is gone as a whole" { drive runtime init_dies; }
 @test "a pod that died unseen is known with its exit code, and removed" { drive runtime init_dies_unseen; }
 @test "who attaches types into a container and sees what it prints, also after a restart of kedged" { drive stream attach; }

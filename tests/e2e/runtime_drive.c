@@ -206,16 +206,24 @@ words(struct kit *k)
 		  .env = LIST("X=mine"),
 		  .working_dir = "/made/here",
 		  .restart = RT_NEVER },
+		{ .name = "named",
+		  .image = "named",
+		  .command = LIST("env"),
+		  .restart = RT_NEVER },
 	};
-	struct rt_pod p = kit_pod("a", c, 4);
+	struct rt_pod p = kit_pod("a", c, 5);
+	const char *name;
 	char *out;
+
+	kit_image(k, "named", NULL,
+		  &(struct image_config){ .env = LIST("HOSTNAME=its", "PATH=/bin") });
 
 	kit_image(k, "ent", NULL,
 		  &(struct image_config){ .entrypoint = LIST("/bin/echo", "E"),
 					  .cmd = LIST("D"),
 					  .env = LIST("X=its", "Y=its") });
 	kit_start(k, &p);
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < 5; i++)
 		KIT_UNTIL(k, kit_see(k, "a", i)->state == RT_TERMINATED);
 	IS(out = kit_output(k, &p, "both", 0), "E D\n");
 	free(out);
@@ -224,6 +232,11 @@ words(struct kit *k)
 	IS(out = kit_output(k, &p, "command", 0), "C\n");
 	free(out);
 	IS(out = kit_output(k, &p, "env", 0), "mine its a /root\n/made/here\n");
+	free(out);
+	out = kit_output(k, &p, "named", 0);
+	HAS(out, "HOSTNAME=its\n");
+	name = strstr(out, "HOSTNAME=") + 1;
+	MUST(!strstr(name, "HOSTNAME="));
 	free(out);
 }
 

@@ -604,7 +604,7 @@ main(int argc, char **argv)
 	xasprintf(&host_dir, "%s/host", kit.dir);
 	MUST(mkdir(host_dir, 0755) == 0);
 	kit_open(&kit);
-	OK(rt_store_make(kit.rt, "data", 0, e));
+	OK(rt_store_make(kit.rt, "data", e));
 	rt_close(kit.rt);
 	live_and_count(WARM_UP, before, false);
 	began = kit_now();

@@ -51,6 +51,26 @@ pod_facts() { kedge get pods ${1:+-l "$1"} -o json | jq -c '[.items[] | {uid: .m
 	curl -sfm 2 "http://$ip/"
 }
 
+@test "both killed while a pod's first process stands still: it is known as it was, and no other takes its place" {
+	before=$(pod_facts)
+	first=$(kedge get pods -o json | jq -r '.items[0].metadata.name')
+	init=$(pgrep -f "^kedge-init pod $first\$")
+	b=$(brain_of "$KEDGED")
+	kill -STOP "$init"
+	kill -9 "$KEDGED" ${b:+"$b"}
+	wait_for 5 "it is gone" not_running "$KEDGED"
+	again
+	wait_for 10 "it serves" kedge get pods
+	sleep 2
+	[ "$before" = "$(pod_facts)" ]
+	has_ready app=web 2
+	kill -CONT "$init"
+	heard() { kedge exec "$first" -- /none 2>&1 | grep -q 'stat /none: no such file'; }
+	wait_for 10 "it is asked to run a command" heard
+	[ "$before" = "$(pod_facts)" ]
+	[ "$(kedge get events -o json | jq --arg n "$first" '[.items[] | select(.involvedObject.name == $n and .reason == "Started") | .count] | add')" = 1 ]
+}
+
 @test "a stop by SIGTERM leaves the pods, and a start finds them" {
 	before=$(pod_facts)
 	ip=$(field svc web .spec.clusterIP)

@@ -118,7 +118,7 @@ race(struct kit *k)
 	xasprintf(&end, "%s/end", secret);
 	MUST(mkdir(end, 0777) == 0);
 	write_text(end, "key", "top-secret\n");
-	OK(rt_store_make(k->rt, "shared", 0, e));
+	OK(rt_store_make(k->rt, "shared", e));
 	xasprintf(&volume, "%s/shared", folder);
 	lay_out(volume, secret);
 	attacker = fork();

@@ -18,6 +18,7 @@ setup_file() {
 		  - {pathPrefix: $W/host/rw}
 		  - {pathPrefix: $W/host/ro, readOnly: true}
 		  - {pathPrefix: $W/host/own}
+		  - {pathPrefix: $W/host/own/late/row}
 	Y
 	ln -s rw "$W/host/own"
 	kedge_start --source "deploy=$W/deploy.git" --listen "$API"
@@ -175,6 +176,22 @@ host() {
 	ln -sfn ../state "$W/host/own" # the operator's row, but not what it was
 	host own "$W/host/own/pki" | put own
 	wait_for 10 own was_told own "hostPath \"$W/host/own/pki\" is kedge's own, as all of $W/state is"
+	ln -sfn rw "$W/host/own"
+	drop own
+}
+
+@test "hostPath: a path that is refused is not made, nor any part of it" {
+	local made
+	ln -sfn ../state "$W/host/own"
+	{
+		host layer "$W/host/own/images/layers/sha256/$(printf %064d 0)" DirectoryOrCreate
+		host claim "$W/host/own/volumes/pvc/mine" ""
+		host touch "$W/host/own/pki/mine" FileOrCreate
+		host row "$W/host/own/late/row/here" DirectoryOrCreate
+	} | put own
+	for p in layer claim touch row; do wait_for 10 "$p" was_told "$p" "is kedge's own, as all of $W/state is"; done
+	made=$(cd "$W/state" && ls -d images/layers/sha256/000* volumes/pvc pki/mine late 2>/dev/null) || true
+	[ -z "$made" ]
 	ln -sfn rw "$W/host/own"
 	drop own
 }
@@ -676,6 +693,29 @@ volumeMounts: [{name: m, mountPath: /m}, {name: cache, mountPath: /c}, {name: ha
 	[ "$(field pod full .status.message)" = 'Usage of EmptyDir volume "cache" exceeds the limit "1Mi". ' ]
 	was_told full 'Usage of EmptyDir volume "cache" exceeds the limit "1Mi". '
 	drop full
+}
+
+@test "a file below another one cannot be, and that is what is told" {
+	{
+		SPEC='volumes: [{name: v, configMap: {name: twice, items: [{key: one, path: a}, {key: two, path: a/b}]}}]' \
+			MORE='volumeMounts: [{name: v, mountPath: /v}]' pod twice box:1
+		printf '%s\n' 'apiVersion: v1' 'kind: ConfigMap' 'metadata: {name: twice}' 'data: {one: "1", two: "2"}'
+	} | put twice
+	wait_for 10 "it is told" was_told twice 'volumes/v: Not a directory'
+	drop twice
+}
+
+@test "ephemeral-storage: what init containers may take is not added to what comes after them" {
+	SPEC='restartPolicy: Never
+volumes: [{name: v, emptyDir: {}}]
+initContainers: [{name: first, image: "box:1", command: [/bin/true], resources: {limits: {ephemeral-storage: 2Mi}}}]' \
+		MORE='volumeMounts: [{name: v, mountPath: /v}]
+resources: {limits: {ephemeral-storage: 2Mi}}' pod initial box:1 | put initial
+	up initial
+	in_ initial sh -c 'head -c 3000000 /dev/zero >/v/x; sync'
+	wait_for 20 "evicted" evicted initial
+	[ "$(field pod initial .status.message)" = 'Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. ' ]
+	drop initial
 }
 
 @test "ephemeral-storage: layer, logs and scratch space together, and the ReplicaSet makes another pod" {

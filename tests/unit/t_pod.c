@@ -329,6 +329,24 @@ a_failure_counts_as_failed_only_where_nothing_restarts_it(void **state)
 }
 
 static void
+one_that_is_unheard_is_as_it_was_last_known(void **state)
+{
+	struct kit *k = *state;
+	struct kit_pod *p = running(k, ", restartPolicy: Never", "");
+	struct container_state_running *was;
+
+	pass(k);
+	was = container(k)->state->running;
+	assert_true(condition(k, "Ready")->status[0] == 'T');
+	p->at[0].state = "waiting";
+	p->at[0].startedAt = 0;
+	p->seen.state = "unheard";
+	assert_string_equal(pass(k), "");
+	assert_ptr_equal(container(k)->state->running, was);
+	assert_string_equal(web(k)->status->phase, "Running");
+}
+
+static void
 a_lost_sandbox_is_made_again_and_the_count_goes_on(void **state)
 {
 	struct kit *k = *state;
@@ -780,6 +798,7 @@ main(void)
 		T(a_crash_shows_state_last_state_and_count),
 		T(a_job_like_pod_ends_and_leaves_the_host_but_not_the_store),
 		T(a_failure_counts_as_failed_only_where_nothing_restarts_it),
+		T(one_that_is_unheard_is_as_it_was_last_known),
 		T(a_lost_sandbox_is_made_again_and_the_count_goes_on),
 		T(a_run_with_a_hook_is_counted_once),
 		T(a_run_that_is_not_heard_of_for_a_moment_is_counted_once),

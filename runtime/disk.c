@@ -4,7 +4,7 @@
  * they are looked at, at a price that is bounded: nothing at all while no pod has a
  * limit; one statfs every five seconds while the file systems have as many free blocks as
  * at the last look; else a walk in a process of its own that yields to all others,
- * and then a rest of at least five hundred times the processor time it took.
+ * and then a rest of five hundred times the processor time it took, at most five minutes.
  * Nothing is written to disk.  What is over its limit is told once; who is told decides.
  */
 #include <errno.h>
@@ -20,7 +20,14 @@
 #include "reconcile/base/log.h"
 #include "runtime/rt.h"
 
-enum { LOOK_MS = 5000, REST = 500, MOST_PATHS = 8000 /* their sizes fit in a pipe */ };
+/* REST_MOST: one look is for all pods, and one that has millions of files must not keep the
+ * limits of the others from being looked at. */
+enum {
+	LOOK_MS = 5000,
+	REST = 500,
+	REST_MOST_MS = 5 * 60 * 1000,
+	MOST_PATHS = 8000 /* their sizes fit in a pipe */
+};
 
 enum what { SCRATCH, LAYER, LOGS };
 
@@ -270,7 +277,8 @@ rest_of(int pidfd)
 	syscall(SYS_waitid, P_PIDFD, pidfd, &si, WEXITED | WNOHANG | __WALL, &r);
 	ms = (r.ru_utime.tv_sec + r.ru_stime.tv_sec) * 1000 +
 	     (r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1000;
-	return ms * REST > LOOK_MS ? ms * REST : LOOK_MS;
+	ms *= REST;
+	return ms < LOOK_MS ? LOOK_MS : ms < REST_MOST_MS ? ms : REST_MOST_MS;
 }
 
 void

@@ -231,7 +231,7 @@ on_answer(void *ctx, const char *why, const char *warning)
 static void
 try_reach(struct probing *p, struct reach_ask ask)
 {
-	ask.timeout_ms = (int)p->spec->timeoutSeconds * 1000;
+	ask.timeout_ms = p->spec->timeoutSeconds * 1000;
 	ask.agent = "kube-probe";
 	p->reach = reach_new(p->target->prober->pool, &ask, on_answer, p);
 }

@@ -19,7 +19,7 @@ events() { kedge get events -o json | jq -r --arg p "$1" '.items[] | select(.inv
 told() { events "$1" | grep -qF "$2"; }
 
 # A server whose answer depends on a header, on a path, or leads elsewhere.
-WEB='["/bin/sh", "-c", "mkdir -p /tmp/www/cgi-bin; cp -L /cm/header /cm/away /cm/out /tmp/www/cgi-bin; chmod 755 /tmp/www/cgi-bin/*; exec /bin/busybox httpd -f -p 8080 -h /tmp/www"]'
+WEB='["/bin/sh", "-c", "mkdir -p /tmp/www/cgi-bin; cp -L /cm/header /cm/away /cm/late /cm/out /tmp/www/cgi-bin; chmod 755 /tmp/www/cgi-bin/*; exec /bin/busybox httpd -f -p 8080 -h /tmp/www"]'
 web() { # NAME PROBE
 	SPEC='volumes: [{name: cm, configMap: {name: web}}]' MORE="volumeMounts: [{name: cm, mountPath: /cm}]
 readinessProbe: $2" pod "$1" box:1 "$WEB"
@@ -115,6 +115,11 @@ livenessProbe: {exec: {command: [/bin/test, -e, "/tmp/$(X)"]}, periodSeconds: 1,
 			    echo "Status: 302 Found"
 			    echo "Location: /cgi-bin/header"
 			    echo
+			  late: |
+			    #!/bin/sh
+			    sleep 2
+			    echo "Status: 200 OK"
+			    echo
 			  out: |
 			    #!/bin/sh
 			    echo "Status: 302 Found"
@@ -127,10 +132,12 @@ livenessProbe: {exec: {command: [/bin/test, -e, "/tmp/$(X)"]}, periodSeconds: 1,
 		web without '{httpGet: {port: 8080, path: /cgi-bin/away}, periodSeconds: 1}'
 		web led '{httpGet: {port: 8080, path: /cgi-bin/away, httpHeaders: [{name: X-Probe, value: "yes"}]}, periodSeconds: 1}'
 		web leads '{httpGet: {port: 8080, path: /cgi-bin/out}, periodSeconds: 1}'
+		web patient '{httpGet: {port: 8080, path: /cgi-bin/late}, timeoutSeconds: 4294968, periodSeconds: 1}'
 		MORE='readinessProbe: {httpGet: {port: 8081, path: /x}, periodSeconds: 1}' pod deaf box:1
 	} | put https
 	up with || { events with; kedge logs with; false; }
 	up led
+	up patient # its limit is more ms than 32 bits hold
 	up leads # a redirect to another host is an answer, and not followed
 	told leads 'Warning ProbeWarning Readiness probe warning: Probe terminated redirects, Response body: see there'
 	wait_for 10 "the status" told without 'Readiness probe failed: HTTP probe failed with statuscode: 418'

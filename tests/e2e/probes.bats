@@ -39,6 +39,22 @@ readinessProbe: $2" pod "$1" box:1 "$WEB"
 	drop cmds
 }
 
+@test "a command that is not there says nothing of the container: it runs on" {
+	{
+		MORE='livenessProbe: {exec: {command: [/nope]}, periodSeconds: 1, failureThreshold: 1}' pod unasked box:1
+		MORE='readinessProbe: {exec: {command: [/tmp/r]}, periodSeconds: 1, failureThreshold: 1}' \
+			pod once box:1 '["/bin/sh", "-c", "echo \"#!/bin/sh\" >/tmp/r; chmod 755 /tmp/r; exec /bin/sleep 1000"]'
+	} | put unasked
+	up once
+	in_ once rm /tmp/r
+	wait_for 10 "it is told" told unasked 'Warning Unhealthy Liveness probe errored and resulted in unknown state: exec: "/nope": stat /nope: no such file or directory'
+	wait_for 10 "that one, too" told once 'Warning Unhealthy Readiness probe errored and resulted in unknown state: '
+	sleep 2
+	[ "$(st unasked .restartCount) $(st unasked .ready)" = "0 true" ]
+	[ "$(st once .ready)" = true ]
+	drop unasked
+}
+
 @test "the numbers of a probe: delay, period, and how often in a row it passes or fails" {
 	{
 		MORE='readinessProbe: {exec: {command: [/bin/sh, -c, "if [ -e /tmp/sick ]; then echo x >>/tmp/bad; exit 1; fi; echo x >>/tmp/good"]}, periodSeconds: 1, successThreshold: 3, failureThreshold: 4}' \

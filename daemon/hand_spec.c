@@ -6,6 +6,7 @@
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/ipv4.h"
 #include "../reconcile/base/transport.h"
+#include "../reconcile/base/utf8.h"
 #include "config.h"
 #include "hand_etc.h"
 #include <netinet/in.h>
@@ -385,8 +386,20 @@ seen_user(const struct rt_container_status *c, struct arena *a)
 	return u;
 }
 
+/* As the kubelet: so much of what is said of a container, and of all of a pod's together.  An
+ * image or a process may say more than a message to the brain has room for, and the first to a
+ * new one tells of every pod. */
+enum { SAID_MAX = 4 << 10, SAID_POD_MAX = 12 << 10 };
+
+static const char *
+seen_text(const char *text, size_t room, struct arena *a)
+{
+	return text ? arena_strndup(a, text, utf8_cut(text, room)) : NULL;
+}
+
 static void
-seen_container(const struct rt_container_status *c, struct arena *a, struct container_seen *ret)
+seen_container(const struct rt_container_status *c, size_t room, struct arena *a,
+	       struct container_seen *ret)
 {
 	static const char *const words[] = { [RT_WAITING] = "waiting",
 					     [RT_RUNNING] = "running",
@@ -401,12 +414,12 @@ seen_container(const struct rt_container_status *c, struct arena *a, struct cont
 		.name = arena_strdup(a, c->name),
 		.state = words[c->state],
 		.reason = arena_strdup(a, reason),
-		.message = arena_strdup(a, message),
+		.message = seen_text(message, room, a),
 		.imageID = arena_strdup(a, c->image_id),
 		.image = arena_strdup(a, c->image),
 		.imageNext = c->image_next,
 		.refusedImage = arena_strdup(a, c->refused_image),
-		.refusedWhy = arena_strdup(a, c->refused_why),
+		.refusedWhy = seen_text(c->refused_why, room, a),
 		.restartCount = c->restarts,
 		.exitCode = c->now.exit_code,
 		.signal = c->now.signal,
@@ -427,7 +440,7 @@ seen_container(const struct rt_container_status *c, struct arena *a, struct cont
 		.stopSignal = c->has_run ? arena_strdup(a, c->stop_signal) : NULL,
 		.backoffUntil = c->backoff_until,
 		.lastReason = arena_strdup(a, c->last.reason),
-		.lastMessage = arena_strdup(a, c->last.message),
+		.lastMessage = seen_text(c->last.message, room, a),
 		.lastExitCode = c->last.exit_code,
 		.lastSignal = c->last.signal,
 		.lastStartedAt = c->last.started_at,
@@ -444,6 +457,7 @@ spec_seen(const struct rt_pod_status *s, struct arena *a)
 					     [RT_POD_GONE] = "gone",
 					     [RT_POD_UNHEARD] = "unheard" };
 	struct pod_seen *p = arena_zalloc(a, sizeof *p);
+	size_t room = SAID_POD_MAX / (s->ncontainers ? s->ncontainers : 1);
 
 	p->over = *s->over ? arena_strdup(a, s->over) : NULL;
 	p->uid = arena_strdup(a, s->uid);
@@ -453,6 +467,7 @@ spec_seen(const struct rt_pod_status *s, struct arena *a)
 	p->containers.n = s->ncontainers;
 	p->containers.at = arena_zalloc(a, (s->ncontainers + 1) * sizeof *p->containers.at);
 	for (size_t i = 0; i < s->ncontainers; i++)
-		seen_container(&s->containers[i], a, &p->containers.at[i]);
+		seen_container(&s->containers[i], room < SAID_MAX ? room : SAID_MAX, a,
+			       &p->containers.at[i]);
 	return p;
 }

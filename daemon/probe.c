@@ -5,7 +5,8 @@
  * the startup probe passed, and not before their own delay is over.  One thing is
  * quicker: until a readiness or startup probe passes for the first time it is tried
  * again after 50 ms, doubling up to its period; such extra tries count as successes
- * but not as failures.
+ * but not as failures.  A command that cannot be started says nothing of the container: that
+ * is told and counts as neither.
  */
 #include "probe.h"
 #include "../reconcile/base/buf.h"
@@ -23,6 +24,11 @@
 enum probe_type { STARTUP, READINESS, LIVENESS, PROBE_TYPES };
 static const char *const type_names[] = { "Startup", "Readiness", "Liveness" };
 enum { FIRST_RETRY_MS = 50, OUTPUT_MAX = 10 << 10, EXEC_GRACE_MS = 5000 };
+
+enum outcome { PASSED, FAILED, UNKNOWN };
+static const char *const outcome_words[] = {
+	[FAILED] = "failed", [UNKNOWN] = "errored and resulted in unknown state"
+};
 
 struct probing {
 	struct target *target;
@@ -167,26 +173,26 @@ probing_passed(struct probing *p)
 				timer_arm(t->at[i].timer, ms_until(t->at[i].next_count));
 }
 
-/* One try is over.  NULL: it went well. */
+/* One try is over. */
 static void
-probing_result(struct probing *p, const char *why)
+probing_result(struct probing *p, enum outcome how, const char *why)
 {
 	int64_t now = monotonic_ms(), period = p->spec->periodSeconds * 1000;
 	bool counts = now >= p->next_count;
 	bool eager = !p->passed && p->type != LIVENESS;
 
 	try_end(p);
-	if (why && counts)
-		probe_event(p, "Unhealthy", "failed", why);
-	if (!why)
+	if (how != PASSED && counts)
+		probe_event(p, "Unhealthy", outcome_words[how], why);
+	if (how == PASSED)
 		probing_passed(p);
-	else if (counts)
+	else if (how == FAILED && counts)
 		probing_failed(p, why);
 	if (p->target->live_failed || (p->type == STARTUP && p->passed))
 		return; /* this run's story is told */
 	while (p->next_count <= now)
 		p->next_count += period;
-	if (eager && why) {
+	if (eager && how != PASSED) {
 		p->retry_ms = p->retry_ms * 2 < period ? p->retry_ms * 2 : period;
 		timer_arm(p->timer, p->retry_ms < p->next_count - now ? p->retry_ms
 								      : p->next_count - now);
@@ -205,7 +211,7 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	xasprintf(&why, "no answer within %d s", (int)p->spec->timeoutSeconds);
-	probing_result(p, why);
+	probing_result(p, FAILED, why);
 }
 
 static void
@@ -225,13 +231,13 @@ on_answer(void *ctx, const char *why, const char *warning)
 	p->reach = NULL;
 	if (warning)
 		probe_event(p, "ProbeWarning", "warning", warning);
-	probing_result(p, why);
+	probing_result(p, why ? FAILED : PASSED, why);
 }
 
 static void
 try_reach(struct probing *p, struct reach_ask ask)
 {
-	ask.timeout_ms = (int)p->spec->timeoutSeconds * 1000;
+	ask.timeout_ms = p->spec->timeoutSeconds * 1000;
 	ask.agent = "kube-probe";
 	p->reach = reach_new(p->target->prober->pool, &ask, on_answer, p);
 }
@@ -285,7 +291,7 @@ try_exec(struct probing *p)
 			    .body = &args };
 
 	if (p->refused) {
-		probing_result(p, p->refused);
+		probing_result(p, UNKNOWN, p->refused);
 		return;
 	}
 	args.id = p->exec_id = ++b->next_id;
@@ -361,20 +367,25 @@ prober_exec_done(struct prober *pr, int64_t id, int exit_code, const char *error
 {
 	struct probing *p = probing_of_exec(pr, id);
 	cleanup_free char *why = NULL, *command = NULL;
+	enum outcome how = FAILED;
 
 	if (!p)
 		return false;
 	if (p->readable)
 		output_read(p);
 	command = command_text(&p->spec->exec->command);
-	if (error && !strncmp(error, "command timed out", 17))
+	if (error && !strncmp(error, "command timed out", 17)) {
 		xasprintf(&why, "command timed out: \"%s\" timed out after %ds", command,
 			  (int)p->spec->timeoutSeconds);
-	else if (error && *error)
+	} else if (error && *error) {
 		why = xstrdup(error);
-	else if (exit_code)
+		how = UNKNOWN;
+	} else if (exit_code) {
 		why = xstrdup(buf_text(&p->output));
-	probing_result(p, why);
+	} else {
+		how = PASSED;
+	}
+	probing_result(p, how, why);
 	return true;
 }
 

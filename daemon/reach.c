@@ -1,7 +1,9 @@
 /* reach.c -- see reach.h.  Plain HTTP and TCP; TLS and HTTP/2 are libcurl's (reach_curl.c).
  *
  * As the kubelet: a new connection each time, redirects are followed as long as
- * they stay on the same host, and the body does not matter.
+ * they stay on the same host, and of the body the first 10 KiB are waited for, whatever they
+ * say.  Who is asked may mean no good: all that we keep of an answer has a bound, for a hook
+ * has no deadline.
  */
 #include "reach.h"
 #include "../reconcile/base/buf.h"
@@ -17,7 +19,8 @@
 #include <event2/http.h>
 #include <string.h>
 
-enum { HOPS_MAX = 10, HEADERS_MAX = 64 << 10 };
+enum { HOPS_MAX = 10, HEADERS_MAX = 64 << 10, INTERIM_MAX = 5 };
+enum { UNREAD_MAX = 2 * HEADERS_MAX }; /* then we do not read on; no line or piece is so long */
 
 static void begin(struct reach *);
 
@@ -161,8 +164,8 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 	else if (r->ask.type == REACH_GRPC)
 		reach_end(r, arena_printf(&r->arena,
 					  "timeout: failed to connect service \"%s\" within "
-					  "%ds: context deadline exceeded",
-					  address, r->ask.timeout_ms / 1000));
+					  "%llds: context deadline exceeded",
+					  address, (long long)r->ask.timeout_ms / 1000));
 	else
 		reach_end(r, get_error(r, "context deadline exceeded (Client.Timeout exceeded "
 					  "while awaiting headers)"));
@@ -274,18 +277,67 @@ reach_goes_clear(struct reach *r)
 	return true;
 }
 
-static const char *
-body_of(struct evhttp_request *req, struct arena *a)
+static void
+heard(struct reach *r)
 {
-	struct evbuffer *in = evhttp_request_get_input_buffer(req);
-	size_t n = evbuffer_get_length(in);
-	char *text;
+	r->answered = true;
+	timer_arm(r->next, 0);
+}
 
-	n = n < REACH_BODY_MAX ? n : REACH_BODY_MAX;
-	text = arena_alloc(a, n + 1);
-	n = (size_t)evbuffer_copyout(in, text, n);
-	text[n] = 0;
-	return text;
+/* libevent does not say whether a body in chunks is longer than it may be or no such body: the
+ * status is there, and so it counts.  Nor, when nothing came, whether it got there at all. */
+static void
+on_http_error(enum evhttp_request_error error, void *arg)
+{
+	struct reach *r = arg;
+
+	if (r->answered || r->failed)
+		return;
+	if (error == EVREQ_HTTP_INVALID_HEADER)
+		r->failed = "malformed HTTP response";
+	else if (r->code || r->interim)
+		r->failed = "EOF";
+	if (error != EVREQ_HTTP_DATA_TOO_LONG)
+		r->code = 0;
+}
+
+/* After each head, also that of a "100 Continue".  A length that is told may be any, for we
+ * stop at our own; of a body in chunks libevent keeps each until it is there as a whole. */
+static int
+on_head(struct evhttp_request *req, void *arg)
+{
+	struct evkeyvalq *headers = evhttp_request_get_input_headers(req);
+	struct reach *r = arg;
+	int code = evhttp_request_get_response_code(req);
+
+	if (code == 100) {
+		if (++r->interim <= INTERIM_MAX)
+			return 0;
+		r->failed = "net/http: too many 1xx informational responses";
+		return -1;
+	}
+	r->code = code;
+	r->to = arena_strdup(&r->arena, evhttp_find_header(headers, "Location"));
+	evhttp_connection_set_max_body_size(
+	    r->http, evhttp_find_header(headers, "Transfer-Encoding") ? REACH_BODY_MAX : -1);
+	return 0;
+}
+
+static void
+on_body(struct evhttp_request *req, void *arg)
+{
+	struct reach *r = arg;
+	struct evbuffer *in = evhttp_request_get_input_buffer(req);
+	size_t n = evbuffer_get_length(in), room = REACH_BODY_MAX - r->body_len;
+
+	if (!r->body)
+		r->body = arena_alloc(&r->arena, REACH_BODY_MAX + 1);
+	n = n < room ? n : room;
+	evbuffer_copyout(in, r->body + r->body_len, n);
+	r->body_len += n;
+	r->body[r->body_len] = 0;
+	if (n == room)
+		heard(r);
 }
 
 /* We are inside the connection's own callback, which alone libevent never frees it: kept is
@@ -293,17 +345,8 @@ body_of(struct evhttp_request *req, struct arena *a)
 static void
 on_http(struct evhttp_request *req, void *arg)
 {
-	struct reach *r = arg;
-
-	r->code = req ? evhttp_request_get_response_code(req) : 0;
-	r->to = r->code ? arena_strdup(&r->arena,
-				       evhttp_find_header(evhttp_request_get_input_headers(req),
-							  "Location"))
-			: NULL;
-	if (r->code >= 300 && r->code < 400)
-		r->body = body_of(req, &r->arena);
-	r->answered = true;
-	timer_arm(r->next, 0);
+	(void)req;
+	heard(arg);
 }
 
 static void
@@ -311,10 +354,10 @@ http_answered(struct reach *r)
 {
 	r->answered = false;
 	cut(r);
-	if (r->code)
-		reach_answered(r, r->code, r->to, NULL);
+	if (r->code || r->failed)
+		reach_answered(r, r->code, r->to, r->failed);
 	else
-		tcp_begin(r); /* libevent does not say why: is there anybody at all? */
+		tcp_begin(r); /* to see why: is there anybody at all? */
 }
 
 static void
@@ -328,7 +371,15 @@ http_begin(struct reach *r)
 	r->http = evhttp_connection_base_new(r->pool->base, NULL, ask->host, ask->port);
 	evhttp_connection_set_timeout(r->http, 24 * 3600); /* the deadline is our own */
 	evhttp_connection_set_max_headers_size(r->http, HEADERS_MAX);
-	evhttp_connection_set_max_body_size(r->http, 1 << 20);
+	bufferevent_setwatermark(evhttp_connection_get_bufferevent(r->http), EV_READ, 0,
+				 UNREAD_MAX);
+	evhttp_request_set_header_cb(req, on_head);
+	evhttp_request_set_chunked_cb(req, on_body);
+	evhttp_request_set_error_cb(req, on_http_error);
+	r->code = r->interim = 0;
+	r->to = r->failed = NULL;
+	r->body = NULL;
+	r->body_len = 0;
 	for (size_t i = 0; i < ask->nheaders; i++)
 		evhttp_add_header(headers, ask->headers[i].name,
 				  ask->headers[i].value ? ask->headers[i].value : "");

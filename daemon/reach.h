@@ -25,7 +25,7 @@ struct reach_ask {
 	size_t nheaders;
 	const char *agent;   /* "kube-probe": where the headers name no User-Agent */
 	const char *service; /* of GRPC; NULL or "": the server as a whole */
-	int timeout_ms;      /* 0: none */
+	int64_t timeout_ms;  /* 0: none */
 };
 
 struct reach_pool *reach_pool_new(struct event_base *);

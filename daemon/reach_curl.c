@@ -53,8 +53,9 @@ grpc_end(struct reach *r, CURLcode rc, long code, struct reach_curl *c)
 	if (rc == CURLE_COULDNT_CONNECT)
 		reach_end(r, arena_printf(&r->arena,
 					  "timeout: failed to connect service \"%s:%u\" within "
-					  "%ds: context deadline exceeded",
-					  r->ask.host, r->ask.port, r->ask.timeout_ms / 1000));
+					  "%llds: context deadline exceeded",
+					  r->ask.host, r->ask.port,
+					  (long long)r->ask.timeout_ms / 1000));
 	else if (rc)
 		reach_end(r, arena_printf(&r->arena,
 					  "error: failed to connect service at \"%s:%u\": %s",
@@ -67,8 +68,8 @@ grpc_end(struct reach *r, CURLcode rc, long code, struct reach_curl *c)
 					  c->grpc_message));
 	else if (c->grpc_status == GRPC_DEADLINE)
 		reach_end(r, arena_printf(&r->arena,
-					  "timeout: health rpc did not complete within %ds",
-					  r->ask.timeout_ms / 1000));
+					  "timeout: health rpc did not complete within %llds",
+					  (long long)r->ask.timeout_ms / 1000));
 	else if (c->grpc_status != 0 || health < 0)
 		reach_end(r, arena_printf(&r->arena,
 					  "error: health rpc probe failed: rpc error: code = "

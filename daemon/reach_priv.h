@@ -29,9 +29,11 @@ struct reach {
 	const char *in_clear; /* the server speaks no TLS: it is asked in clear, and this is
 				 what went wrong before */
 	bool answered;        /* by plain HTTP, with: */
-	int code;
+	int code, interim;    /* interim: so many that said "100 Continue" before */
 	const char *to;
-	const char *body; /* the first of it; only of a redirect */
+	const char *failed; /* after the connection was there; NULL: nothing did */
+	char *body;         /* the first of it; NULL: none came */
+	size_t body_len;
 };
 
 enum { REACH_BODY_MAX = 10 << 10 };

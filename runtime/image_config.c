@@ -12,6 +12,7 @@
 
 #define LAYERS_MAX 128 /* Docker stops at 127; overlayfs at 500 */
 #define WORDS_MAX  4096
+#define USER_MAX   256 /* no name of a user is longer */
 
 const char *
 image_host_architecture(void)
@@ -91,6 +92,9 @@ run_facts_read(const json_t *config, struct buf *record, struct error **e)
 		    word_add(record, texts[i].key, texts[i].field, v, e) < 0)
 			return -1;
 	}
+	if (json_string_length(json_object_get(config, "User")) > USER_MAX)
+		return fail(e, WHY_TOO_LARGE,
+			    "the image's config: User is longer than %d bytes", USER_MAX);
 	names_add(record, "port", json_object_get(config, "ExposedPorts"));
 	names_add(record, "volume", json_object_get(config, "Volumes"));
 	return 0;

@@ -18,6 +18,7 @@
 #include "reconcile/base/cleanup.h"
 #include "reconcile/base/error.h"
 #include "reconcile/base/log.h"
+#include "reconcile/base/utf8.h"
 #include "runtime/image.h"
 #include "runtime/init/ops.h"
 #include "runtime/rt.h"
@@ -27,6 +28,7 @@ enum {
 	IMAGE_BACKOFF_MAX = 300,
 	REMOVE_RETRY_MS = 5,
 	INIT_DEATH_MS = 2000,
+	USER_SAID_MAX = 256,   /* of an image's User, which may be of any length */
 	REMOVER_LOOK_MS = 1000 /* its end comes by its pidfd, but who knows */
 };
 
@@ -169,9 +171,10 @@ rtpod_runs_as_root(const struct rtpod *p, const struct rt_container *c, const st
 			  p->spec.ns, p->uid, c->name);
 	else
 		xasprintf(&message,
-			  "container has runAsNonRoot and image has non-numeric user (%s), "
+			  "container has runAsNonRoot and image has non-numeric user (%.*s), "
 			  "cannot verify user is non-root (pod: \"%s_%s(%s)\", container: %s)",
-			  who, p->spec.name, p->spec.ns, p->uid, c->name);
+			  (int)utf8_cut(who, USER_SAID_MAX), who, p->spec.name, p->spec.ns,
+			  p->uid, c->name);
 	return message;
 }
 

@@ -28,6 +28,19 @@ utf8_len(const void *text, size_t left)
 	return n;
 }
 
+/* How many of its bytes fit into max with no character of theirs in two. */
+static inline size_t
+utf8_cut(const char *text, size_t max)
+{
+	size_t n = strnlen(text, max + 1);
+
+	if (n <= max)
+		return n;
+	for (n = max; n && max - n < 3 && ((unsigned char)text[n] & 0xc0) == 0x80;)
+		n--;
+	return n;
+}
+
 static inline bool
 utf8_is(const char *text)
 {

@@ -27,7 +27,7 @@ hopeless() {
 	MORE='resources: {limits: {memory: 1Ki}}' pod no-memory box:1
 	MORE='securityContext: {seccompProfile: {type: Localhost, localhostProfile: none.json}}' pod no-profile box:1
 	MORE='lifecycle: {postStart: {exec: {command: [/none]}}}' pod no-hook box:1
-	MORE='livenessProbe: {exec: {command: [/none]}, periodSeconds: 1, failureThreshold: 1}' pod no-life box:1
+	MORE='livenessProbe: {exec: {command: [/bin/false]}, periodSeconds: 1, failureThreshold: 1}' pod no-life box:1
 	SPEC='nodeName: other' pod no-node box:1
 	SPEC='nodeSelector: {none: here}' pod no-place box:1
 	MORE='ports: [{containerPort: 80, hostPort: 1234}]' pod port box:1

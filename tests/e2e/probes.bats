@@ -19,7 +19,7 @@ events() { kedge get events -o json | jq -r --arg p "$1" '.items[] | select(.inv
 told() { events "$1" | grep -qF "$2"; }
 
 # A server whose answer depends on a header, on a path, or leads elsewhere.
-WEB='["/bin/sh", "-c", "mkdir -p /tmp/www/cgi-bin; cp -L /cm/header /cm/away /cm/out /tmp/www/cgi-bin; chmod 755 /tmp/www/cgi-bin/*; exec /bin/busybox httpd -f -p 8080 -h /tmp/www"]'
+WEB='["/bin/sh", "-c", "mkdir -p /tmp/www/cgi-bin; cp -L /cm/header /cm/away /cm/late /cm/out /tmp/www/cgi-bin; chmod 755 /tmp/www/cgi-bin/*; exec /bin/busybox httpd -f -p 8080 -h /tmp/www"]'
 web() { # NAME PROBE
 	SPEC='volumes: [{name: cm, configMap: {name: web}}]' MORE="volumeMounts: [{name: cm, mountPath: /cm}]
 readinessProbe: $2" pod "$1" box:1 "$WEB"
@@ -37,6 +37,22 @@ readinessProbe: $2" pod "$1" box:1 "$WEB"
 	wait_for 10 "the slow one, too" told slow 'Readiness probe failed: command timed out: "/bin/sleep 30" timed out after 1s'
 	up loud
 	drop cmds
+}
+
+@test "a command that is not there says nothing of the container: it runs on" {
+	{
+		MORE='livenessProbe: {exec: {command: [/nope]}, periodSeconds: 1, failureThreshold: 1}' pod unasked box:1
+		MORE='readinessProbe: {exec: {command: [/tmp/r]}, periodSeconds: 1, failureThreshold: 1}' \
+			pod once box:1 '["/bin/sh", "-c", "echo \"#!/bin/sh\" >/tmp/r; chmod 755 /tmp/r; exec /bin/sleep 1000"]'
+	} | put unasked
+	up once
+	in_ once rm /tmp/r
+	wait_for 10 "it is told" told unasked 'Warning Unhealthy Liveness probe errored and resulted in unknown state: exec: "/nope": stat /nope: no such file or directory'
+	wait_for 10 "that one, too" told once 'Warning Unhealthy Readiness probe errored and resulted in unknown state: '
+	sleep 2
+	[ "$(st unasked .restartCount) $(st unasked .ready)" = "0 true" ]
+	[ "$(st once .ready)" = true ]
+	drop unasked
 }
 
 @test "the numbers of a probe: delay, period, and how often in a row it passes or fails" {
@@ -115,6 +131,11 @@ livenessProbe: {exec: {command: [/bin/test, -e, "/tmp/$(X)"]}, periodSeconds: 1,
 			    echo "Status: 302 Found"
 			    echo "Location: /cgi-bin/header"
 			    echo
+			  late: |
+			    #!/bin/sh
+			    sleep 2
+			    echo "Status: 200 OK"
+			    echo
 			  out: |
 			    #!/bin/sh
 			    echo "Status: 302 Found"
@@ -127,10 +148,12 @@ livenessProbe: {exec: {command: [/bin/test, -e, "/tmp/$(X)"]}, periodSeconds: 1,
 		web without '{httpGet: {port: 8080, path: /cgi-bin/away}, periodSeconds: 1}'
 		web led '{httpGet: {port: 8080, path: /cgi-bin/away, httpHeaders: [{name: X-Probe, value: "yes"}]}, periodSeconds: 1}'
 		web leads '{httpGet: {port: 8080, path: /cgi-bin/out}, periodSeconds: 1}'
+		web patient '{httpGet: {port: 8080, path: /cgi-bin/late}, timeoutSeconds: 4294968, periodSeconds: 1}'
 		MORE='readinessProbe: {httpGet: {port: 8081, path: /x}, periodSeconds: 1}' pod deaf box:1
 	} | put https
 	up with || { events with; kedge logs with; false; }
 	up led
+	up patient # its limit is more ms than 32 bits hold
 	up leads # a redirect to another host is an answer, and not followed
 	told leads 'Warning ProbeWarning Readiness probe warning: Probe terminated redirects, Response body: see there'
 	wait_for 10 "the status" told without 'Readiness probe failed: HTTP probe failed with statuscode: 418'

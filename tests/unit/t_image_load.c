@@ -274,6 +274,35 @@ an_image_for_another_machine_is_refused(void **state)
 }
 
 static void
+an_image_with_a_user_longer_than_any_is_refused(void **state)
+{
+	(void)state;
+	for (int over = 1; over >= 0; over--) {
+		cleanup_built struct built b = build(arch(), "x");
+		cleanup_free char *user = NULL, *d = NULL;
+		struct tar t = tar_new(0);
+
+		xasprintf(&user, "%0*d", 256 + over, 1000);
+		piece_done(&b.config);
+		b.config = piece_text(text(
+		    "{\"architecture\":\"%s\",\"os\":\"linux\",\"config\":{\"User\":\"%s\"},"
+		    "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:%s\","
+		    "\"sha256:%s\"]}}",
+		    arch(), user, b.plain1.hex, b.plain2.hex));
+		piece_done(&b.manifest);
+		b.manifest = piece_manifest(&b.config, &b.gz, &b.zst);
+		d = descriptor(&b.manifest, "manifest.v1+json", "");
+		put_text(&t, "index.json", text("{\"manifests\":[%s]}", d));
+		put_built(&t, &b);
+		if (over)
+			load_bad(&t, "app",
+				 "the image's config: User is longer than 256 bytes");
+		else
+			load_good(&t, "app", "docker.io/library/app:latest");
+	}
+}
+
+static void
 a_layout_packed_with_its_folder_is_loaded_too(void **state)
 {
 	cleanup_built struct built b = build(arch(), "go");
@@ -538,6 +567,7 @@ main(void)
 		T(an_oci_layout_is_loaded_under_its_own_name),
 		T(a_nested_index_gives_this_hosts_platform),
 		T(an_image_for_another_machine_is_refused),
+		T(an_image_with_a_user_longer_than_any_is_refused),
 		T(a_layout_packed_with_its_folder_is_loaded_too),
 		T(a_docker_archive_of_the_old_form_is_loaded),
 		T(a_docker_archive_with_blobs_is_loaded),

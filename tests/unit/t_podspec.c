@@ -605,6 +605,32 @@ a_stop_signal_has_a_name_or_a_number(void **state)
 	}
 }
 
+/* A user is looked up by the whole of its name, and told by as much of it as one needs. */
+static void
+an_image_says_who_it_runs_as_in_as_many_words_as_it_likes(void **state)
+{
+	static struct rtpod p;
+	struct rt_container c = container();
+	char user[5001], *why;
+	const struct image img = { .user = user };
+
+	(void)state;
+	p.spec = (struct rt_pod){ .ns = "ns", .name = "pod" };
+	c.user = NULL;
+	c.run_as_non_root = true;
+	memset(user, '1', 5000);
+	user[5000] = 0;
+	user[4999] = 'x'; /* no number, and told as one that is none */
+	why = rtpod_runs_as_root(&p, &c, &img);
+	assert_non_null(why);
+	assert_non_null(
+	    strstr(why, "container has runAsNonRoot and image has non-numeric user"));
+	assert_true(strlen(why) < 500);
+	free(why);
+	user[4] = 0;
+	assert_null(rtpod_runs_as_root(&p, &c, &img));
+}
+
 int
 main(void)
 {
@@ -621,6 +647,7 @@ main(void)
 		cmocka_unit_test(where_tmpfs_cannot_be_mapped_it_belongs_to_the_pods_ids),
 		cmocka_unit_test(the_filter_comes_last_unless_privileges_may_grow),
 		cmocka_unit_test(a_stop_signal_has_a_name_or_a_number),
+		cmocka_unit_test(an_image_says_who_it_runs_as_in_as_many_words_as_it_likes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,6 +55,56 @@ serve(int sock, const char *what, int times)
 	}
 }
 
+/* What it says, and then a body: `times` pieces of 64 KiB. */
+static void
+serve_long(int sock, const char *what, int times)
+{
+	static char piece[64 << 10];
+
+	memset(piece, 'a', sizeof piece);
+	signal(SIGPIPE, SIG_IGN);
+	for (;;) {
+		int fd = accept(sock, NULL, NULL);
+
+		if (read(fd, piece, 1) < 0 || write(fd, what, strlen(what)) < 0)
+			_exit(1);
+		piece[0] = 'a';
+		for (int i = 0; i < times; i++)
+			if (write(fd, piece, sizeof piece) < 0)
+				break;
+		close(fd);
+	}
+}
+
+/* Once, and then nobody is there any more. */
+static void
+serve_once(int sock, const char *what, int times)
+{
+	int fd = accept(sock, NULL, NULL);
+	char bytes[4096];
+
+	(void)times;
+	close(sock);
+	if (read(fd, bytes, sizeof bytes) < 0 || write(fd, what, strlen(what)) < 0)
+		_exit(1);
+	_exit(0);
+}
+
+/* After so many ms, and it does not hang up first. */
+static void
+serve_late(int sock, const char *what, int ms)
+{
+	int fd = accept(sock, NULL, NULL);
+	char bytes[4096];
+
+	usleep((useconds_t)ms * 1000);
+	if (write(fd, what, strlen(what)) < 0)
+		_exit(1);
+	while (read(fd, bytes, sizeof bytes) > 0)
+		;
+	_exit(0);
+}
+
 /* Speaks HTTP in clear: calls anything else a bad request, and has no answer for who shows a
  * credential in clear. */
 static void
@@ -119,8 +169,17 @@ struct asker {
 	struct event_base *base;
 	struct reach_pool *pool;
 	bool over;
+	size_t most; /* that was kept of an answer at once */
 	char why[512], warning[512];
 };
+
+static size_t
+kept(void)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	return m.uordblks + m.hblkhd;
+}
 
 static void
 on_answer(void *ctx, const char *why, const char *warning)
@@ -138,11 +197,17 @@ ask_it(struct asker *a, struct reach_ask q)
 	q.type = REACH_HTTP;
 	q.host = "127.0.0.1";
 	q.path = "/";
-	q.timeout_ms = 3000;
+	if (!q.timeout_ms)
+		q.timeout_ms = 3000;
 	a->over = false;
+	a->most = 0;
 	reach_new(a->pool, &q, on_answer, a);
-	while (!a->over)
+	while (!a->over) {
+		size_t now = kept();
+
+		a->most = now > a->most ? now : a->most;
 		event_base_loop(a->base, EVLOOP_ONCE);
+	}
 }
 
 static void
@@ -251,6 +316,99 @@ an_answer_costs_no_memory(void **s)
 	server_end(&x);
 }
 
+#define GOOD  "HTTP/1.1 200 OK\r\n"
+#define SIZED "Content-Length: 2097152\r\n\r\n"
+static void
+a_body_of_any_length_is_an_answer(void **s)
+{
+	static const char *const heads[] = { GOOD SIZED, GOOD "\r\n",
+					     GOOD
+					     "Transfer-Encoding: chunked\r\n\r\n200000\r\n" };
+	struct asker *a = *s;
+
+	for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+		struct server x = server_run(serve_long, heads[i], 32);
+
+		ask(a, x.port, false);
+		assert_string_equal(a->why, "");
+		leaves_nothing(a, x.port, 50);
+		server_end(&x);
+	}
+}
+
+static void
+a_redirect_elsewhere_with_a_long_body_is_one_too(void **s)
+{
+	struct asker *a = *s;
+	struct server x = server_run(
+	    serve_long, "HTTP/1.1 302 Found\r\nLocation: http://other.example/\r\n" SIZED, 32);
+
+	ask(a, x.port, false);
+	assert_string_equal(a->why, "");
+	assert_non_null(
+	    strstr(a->warning, "Probe terminated redirects, Response body: aaaaaaaaaa"));
+	server_end(&x);
+}
+
+static void
+a_body_shorter_than_told_is_none_and_nobody_is_asked_again(void **s)
+{
+	struct asker *a = *s;
+	struct server x = server_run(serve_once, GOOD "Content-Length: 100\r\n\r\nshort", 0);
+
+	ask(a, x.port, false);
+	assert_non_null(strstr(a->why, ": EOF"));
+	server_end(&x);
+}
+
+static void
+who_says_continue_without_end_is_heard_five_times(void **s)
+{
+	struct asker *a = *s;
+	struct server x = server_start("HTTP/1.1 100 Continue\r\n\r\n", 1 << 20);
+	size_t before = kept();
+
+	ask(a, x.port, false);
+	assert_non_null(strstr(a->why, ": net/http: too many 1xx informational responses"));
+	assert_true(a->most < before + (512 << 10));
+	leaves_nothing(a, x.port, 50);
+	server_end(&x);
+	x = server_run(serve_late,
+		       "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" GOOD
+		       "Content-Length: 0\r\n\r\n",
+		       0);
+	ask(a, x.port, false);
+	assert_string_equal(a->why, "");
+	server_end(&x);
+}
+
+/* libevent reads the line that tells a piece's length until it ends. */
+static void
+a_line_without_an_end_in_a_body_is_not_kept(void **s)
+{
+	struct asker *a = *s;
+	struct server x =
+	    server_run(serve_long, GOOD "Transfer-Encoding: chunked\r\n\r\n1;", 1 << 10);
+	size_t before = kept();
+
+	ask_it(a, (struct reach_ask){ .port = x.port, .timeout_ms = 500 });
+	assert_true(*a->why);
+	assert_true(a->most < before + (512 << 10));
+	server_end(&x);
+}
+
+/* Of 2^32 ms and a little more. */
+static void
+a_deadline_in_weeks_is_not_over_at_once(void **s)
+{
+	struct asker *a = *s;
+	struct server x = server_run(serve_late, GOOD "Content-Length: 0\r\n\r\n", 300);
+
+	ask_it(a, (struct reach_ask){ .port = x.port, .timeout_ms = (INT64_C(1) << 32) + 50 });
+	assert_string_equal(a->why, "");
+	server_end(&x);
+}
+
 static void
 one_given_up_under_way_costs_no_memory(void **s)
 {
@@ -335,6 +493,12 @@ main(void)
 		TEST(nonsense_for_an_answer_costs_no_memory),
 		TEST(an_answer_without_an_end_of_its_headers_is_cut_off),
 		TEST(an_answer_costs_no_memory),
+		TEST(a_body_of_any_length_is_an_answer),
+		TEST(a_redirect_elsewhere_with_a_long_body_is_one_too),
+		TEST(a_body_shorter_than_told_is_none_and_nobody_is_asked_again),
+		TEST(who_says_continue_without_end_is_heard_five_times),
+		TEST(a_line_without_an_end_in_a_body_is_not_kept),
+		TEST(a_deadline_in_weeks_is_not_over_at_once),
 		TEST(one_given_up_under_way_costs_no_memory),
 		TEST(who_answers_tls_in_clear_is_asked_in_clear_where_that_will_do),
 		TEST(who_speaks_neither_fails_with_what_was_wrong_at_first),

@@ -43,11 +43,12 @@ refuse(struct exec *x, int code, const char *why)
 	x->done = true;
 }
 
-/* The words as a NULL-terminated list in front of the scratch room. */
+/* The words as a NULL-terminated list in front of the scratch room, which has a place for so
+ * many: a message may hold more. */
 static bool
 words_split(char *words, size_t len, uint32_t argc, char **argv)
 {
-	if (argc == 0 || len == 0 || words[len - 1])
+	if (argc == 0 || argc > W_WORDS || len == 0 || words[len - 1])
 		return false;
 	for (uint32_t i = 0; i < argc; i++) {
 		size_t n;

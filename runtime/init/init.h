@@ -152,7 +152,8 @@ struct setup {
 	uint32_t id_base;  /* what root of the pod is on the host */
 	char *const *argv; /* of an exec */
 	int exe;           /* what is run, whatever argv calls it; -1: what argv names */
-	char **scratch;    /* room for pointers to all strings of the ops, and 8 more */
+	char **scratch;    /* room for pointers to all strings of the ops, and 8 more; of an
+			      exec, behind its words */
 	uint32_t uid, gid, ngroups, groups[W_GROUPS];
 	char home[256];
 	/* what it says when it fails */

@@ -29,6 +29,7 @@ enum {
 	W_PATH = 512,
 	W_TEXT = 4096,         /* of a termination message */
 	W_EXECS = 64,          /* at once */
+	W_WORDS = 4096,        /* of a command that is executed in a container */
 	W_GROUPS = 64,         /* of a process */
 	W_LENT = 24,           /* attached clients and connections on their way, at once */
 	W_LENT_PIPE = 1 << 20, /* bytes of output that an attached client may lag behind */

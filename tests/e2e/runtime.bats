@@ -19,6 +19,7 @@ load drive.bash
 @test "who is attached and does not read stops nobody" { drive stream slow; }
 @test "a port of the pod's own loopback is connected to" { drive stream connects; }
 @test "a command runs in a container, with its rights, a terminal, a timeout" { drive stream exec; }
+@test "a command of more words than there is room for is refused, by both sides, and its pod lives" { drive stream many_words; }
 @test "logs are in CRI format, with long lines in parts" { drive stream logs; }
 @test "logs are rotated by size and bounded in number" { drive stream rotation; }
 @test "the termination message is taken, 4096 bytes of it" { drive stream last_word; }

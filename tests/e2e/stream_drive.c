@@ -1,6 +1,7 @@
 /* stream_drive.c -- what goes in and out of a container, one scenario a run: exec, attach,
  * connections, terminals, logs and last words.  stream_drive NAME.
  */
+#include "runtime/init/ops.h"
 #include "tests/e2e/runtime_kit.h"
 #include <pty.h>
 #include <sys/ioctl.h>
@@ -69,6 +70,68 @@ exec(struct kit *k)
 		     &err) < 0);
 	HAS(error_text(err), "not running");
 	error_free(&err);
+}
+
+/* Of so many words: the program, and as many "a". */
+static const char **
+many(size_t n)
+{
+	const char **argv = xcalloc(n + 1, sizeof(*argv));
+
+	for (size_t i = 0; i < n; i++)
+		argv[i] = i ? "a" : "/bin/true";
+	return argv;
+}
+
+static void
+many_words(struct kit *k)
+{
+	const int none[3] = { -1, -1, -1 };
+	struct rt_container c = kit_sh("main", "exec sleep 100");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	const char **most = many(W_WORDS), **more = many(W_WORDS + 1);
+	struct w_msg m = { .type = W_EXEC, .id = 2 };
+	struct error *err = NULL;
+	char words[60000], path[512];
+	cleanup_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	pid_t pid;
+
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_RUNNING);
+	pid = kit_see(k, "a", 0)->pid;
+	OK(rt_exec(k->rt, "a", "main", most, false, none, 0, 1, e));
+	KIT_UNTIL(k, k->exec_id == 1);
+	EQ(k->exec_code, 0);
+	MUST(rt_exec(k->rt, "a", "main", more, false, none, 0, 2, &err) < 0);
+	IS(error_text(err), "the command has 4097 words, the most is 4096");
+	error_free(&err);
+	/* a hand that does not count: as many as a message holds */
+	memset(words, 0, sizeof(words));
+	m.argc = sizeof(words);
+	k->rt->jobs = xrealloc(k->rt->jobs, (k->rt->njobs + 1) * sizeof(*k->rt->jobs));
+	k->rt->jobs[k->rt->njobs++] = (struct rt_job){ .id = 2, .uid = "a" };
+	OK(rtpod_tell(rt_find(k->rt, "a", NULL), &m, words, sizeof(words),
+		      (int[]){ null, null, null }, e));
+	KIT_UNTIL(k, k->exec_id == 2);
+	EQ(k->exec_code, 126);
+	IS(k->exec_error, "the command could not be prepared");
+	EQ(kit_see(k, "a", 0)->pid, pid);
+	/* steps that say they have more texts than they have */
+	snprintf(path, sizeof(path), "%s/pods/a/main.ops", k->run);
+	struct buf ops = kit_file(path);
+	struct op *op = (struct op *)(ops.at + sizeof(struct ops_head));
+	while (op->code != OP_EXEC)
+		op = (struct op *)((char *)op + op->len);
+	op->nstr = op->bytes;
+	cleanup_close int fd = open(path, O_WRONLY | O_CLOEXEC);
+	MUST(write(fd, ops.at, ops.len) == (ssize_t)ops.len);
+	OK(rt_exec(k->rt, "a", "main", LIST("/bin/true"), false, none, 0, 3, e));
+	KIT_UNTIL(k, k->exec_id == 3);
+	EQ(k->exec_code, 126);
+	EQ(kit_see(k, "a", 0)->pid, pid);
+	buf_done(&ops);
+	free(most);
+	free(more);
 }
 
 /* Reads until `want` has come, or the end; remembers the last of it. */
@@ -328,7 +391,7 @@ terminal(struct kit *k)
 static const struct scenario scenarios[] = {
 	{ "exec", exec },           { "attach", attach },     { "slow", slow },
 	{ "connects", connects },   { "logs", logs },         { "rotation", rotation },
-	{ "last_word", last_word }, { "terminal", terminal },
+	{ "last_word", last_word }, { "terminal", terminal }, { "many_words", many_words },
 };
 
 int

@@ -355,6 +355,85 @@ rotation(struct kit *k)
 	EQ(files, 3);
 }
 
+/* Every record of this file says `words`, but those of kedge itself; says how many there are.
+ */
+static int
+only(const char *path, const char *words)
+{
+	struct buf text = kit_file(path);
+	int lines = 0;
+
+	for (char *at = text.at, *end; text.len; at = end + 1) {
+		end = memchr(at, '\n', text.len - (size_t)(at - text.at));
+		if (!end) /* no line yet */
+			break;
+		*end = '\0';
+		MUST(end - at >= 31);
+		if (strncmp(at + 31, "stderr F kedge: ", 16) != 0)
+			IS(at + 31, words);
+		lines++;
+	}
+	buf_done(&text);
+	return lines;
+}
+
+/* Rotation in the middle of what was read, with many files to look through. */
+static void
+rotation_of_short(struct kit *k)
+{
+	struct rt_container c = kit_sh("main", "yes '' | head -c 60000");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	struct rt_config conf = kit_config(k);
+	struct dirent *ent;
+	char path[512];
+	int files = 0;
+	DIR *d;
+
+	conf.log_max_files = 40;
+	rt_close(k->rt);
+	kit_open_as(k, &conf);
+	free(kit_run(k, &p));
+	snprintf(path, sizeof(path), "%s/default_a_a/main", k->logs);
+	d = opendir(path);
+	while ((ent = readdir(d))) {
+		char file[800];
+
+		if (ent->d_name[0] == '.')
+			continue;
+		snprintf(file, sizeof(file), "%s/%s", path, ent->d_name);
+		only(file, "stdout F ");
+		files++;
+	}
+	closedir(d);
+	EQ(files, 40);
+}
+
+/* The third run of a container, whose log cannot be opened for a while. */
+static void
+log_closed(struct kit *k)
+{
+	struct rt_container c =
+	    kit_sh("main", "while :; do echo many words of one line; sleep 0.02; done");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	char path[512];
+
+	c.restart = RT_ALWAYS;
+	p.grace = 0;
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_RUNNING);
+	snprintf(path, sizeof(path), "%s/default_a_a/main/2.log", k->logs);
+	MUST(mkdir(path, 0755) == 0);
+	for (int run = 1; run <= 2; run++) {
+		rtpod_tell_other(rt_find(k->rt, "a", NULL), 0);
+		KIT_UNTIL(k, kit_see(k, "a", 0)->restarts == run &&
+				 kit_see(k, "a", 0)->state == RT_RUNNING);
+	}
+	usleep(300000);
+	MUST(rmdir(path) == 0);
+	KIT_UNTIL(k,
+		  access(path, F_OK) == 0 && only(path, "stdout F many words of one line") > 3);
+}
+
 static void
 last_word(struct kit *k)
 {
@@ -389,9 +468,17 @@ terminal(struct kit *k)
 }
 
 static const struct scenario scenarios[] = {
-	{ "exec", exec },           { "attach", attach },     { "slow", slow },
-	{ "connects", connects },   { "logs", logs },         { "rotation", rotation },
-	{ "last_word", last_word }, { "terminal", terminal }, { "many_words", many_words },
+	{ "exec", exec },
+	{ "attach", attach },
+	{ "slow", slow },
+	{ "connects", connects },
+	{ "logs", logs },
+	{ "rotation", rotation },
+	{ "last_word", last_word },
+	{ "terminal", terminal },
+	{ "many_words", many_words },
+	{ "rotation_of_short", rotation_of_short },
+	{ "log_closed", log_closed },
 };
 
 int

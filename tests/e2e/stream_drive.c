@@ -134,6 +134,52 @@ many_words(struct kit *k)
 	free(more);
 }
 
+static void
+sleeps(struct kit *k, int64_t id)
+{
+	OK(rt_exec(k->rt, "a", "main", LIST("sleep", "100"), false, (int[]){ -1, -1, -1 }, 0,
+		   id, e));
+	while (kit_step(k, 0))
+		;
+}
+
+/* A hook takes the place of none, and who finds none is told so. */
+static void
+exec_slots(struct kit *k)
+{
+	enum { HOOKS = 2 * W_CONTAINERS };
+	struct rt_container c = kit_sh("main", "exec sleep 100");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	struct error *err = NULL;
+	int64_t id = 1;
+
+	c.post_start =
+	    (struct rt_hook){ .type = RT_HOOK_EXEC, .command = LIST("sleep", "100") };
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->hook == RT_POST_START);
+	while (id < W_EXECS)
+		sleeps(k, id++);
+	OK(rt_exec(k->rt, "a", "main", LIST("true"), false, (int[]){ -1, -1, -1 }, 0, id, e));
+	KIT_UNTIL(k, k->exec_id == id);
+	EQ(k->exec_code, 0);
+	sleeps(k, id++);
+	MUST(rt_exec(k->rt, "a", "main", LIST("true"), false, (int[]){ -1, -1, -1 }, 0, id,
+		     &err) < 0);
+	HAS(error_text(err), "runs 64 commands already");
+	error_free(&err);
+	/* a hand that forgot those */
+	while (k->rt->njobs)
+		rtjob_free(k->rt, &k->rt->jobs[0]);
+	while (id < W_EXECS + HOOKS)
+		sleeps(k, id++);
+	EQ(k->exec_id, W_EXECS);
+	sleeps(k, id);
+	KIT_UNTIL(k, k->exec_id == id);
+	EQ(k->exec_code, 126);
+	IS(k->exec_error, "too many commands run in this pod");
+	EQ(kit_see(k, "a", 0)->hook, RT_POST_START);
+}
+
 /* Reads until `want` has come, or the end; remembers the last of it. */
 static void
 expect(struct kit *k, int fd, const char *want)
@@ -477,6 +523,7 @@ static const struct scenario scenarios[] = {
 	{ "last_word", last_word },
 	{ "terminal", terminal },
 	{ "many_words", many_words },
+	{ "exec_slots", exec_slots },
 	{ "rotation_of_short", rotation_of_short },
 	{ "log_closed", log_closed },
 };

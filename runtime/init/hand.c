@@ -270,7 +270,7 @@ heed(struct init *in, const struct w_msg *m, char *rest, size_t len, const int f
 		attach_connect(in, m);
 		break;
 	default:
-		break; /* from a newer hand: it sees by our version what we know */
+		break; /* from a newer hand, whom our hello tells what we know */
 	}
 }
 

@@ -99,6 +99,9 @@ words_join(const char *const *argv, struct buf *ret, uint32_t *ret_argc, struct 
 		buf_add(ret, argv[argc], strlen(argv[argc]) + 1);
 	if (argc == 0)
 		return fail(e, WHY_INVALID, "no command was given");
+	if (argc > W_WORDS)
+		return fail(e, WHY_TOO_LARGE, "the command has %u words, the most is %d", argc,
+			    W_WORDS);
 	if (ret->len > W_MAX - sizeof(struct w_msg))
 		return fail(e, WHY_TOO_LARGE, "the command is %zu bytes, the most is %zu",
 			    ret->len, (size_t)W_MAX - sizeof(struct w_msg));

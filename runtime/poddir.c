@@ -190,7 +190,6 @@ pod_file_write(struct rt *rt, int dir, const struct rt_pod *p, unsigned flags, b
 	       struct error **e)
 {
 	struct w_pod w = { .magic = W_MAGIC,
-			   .version = W_VERSION,
 			   .n = (uint32_t)p->ncontainers,
 			   .caps = launch_caps(),
 			   .grace = (uint32_t)p->grace,

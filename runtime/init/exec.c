@@ -23,7 +23,7 @@ static struct setup setup;
 static struct exec *
 exec_new(struct init *in, int64_t id)
 {
-	for (int i = 0; i < W_EXECS; i++)
+	for (int i = 0; i < EXECS; i++)
 		if (!in->execs[i].id) {
 			in->execs[i] = (struct exec){ .id = id, .pid = -1, .err_fd = -1 };
 			if (i >= in->execs_used)
@@ -43,11 +43,12 @@ refuse(struct exec *x, int code, const char *why)
 	x->done = true;
 }
 
-/* The words as a NULL-terminated list in front of the scratch room. */
+/* The words as a NULL-terminated list in front of the scratch room, which has a place for so
+ * many: a message may hold more. */
 static bool
 words_split(char *words, size_t len, uint32_t argc, char **argv)
 {
-	if (argc == 0 || len == 0 || words[len - 1])
+	if (argc == 0 || argc > W_WORDS || len == 0 || words[len - 1])
 		return false;
 	for (uint32_t i = 0; i < argc; i++) {
 		size_t n;
@@ -146,8 +147,12 @@ exec_begin(struct init *in, const struct w_msg *m, char *words, size_t len, cons
 	char **scratch;
 	size_t size;
 
-	if (!x)
-		return; /* the hand keeps count and does not ask for more */
+	if (!x) {
+		/* The hand keeps count, but those that a hand before it left may not be gone.
+		 */
+		hand_refuse(in, m->id, "too many commands run in this pod");
+		return;
+	}
 	if (!c || c->state != W_RUNNING || fds[0] < 0 || fds[1] < 0 || fds[2] < 0) {
 		refuse(x, 126, "the container is not running");
 		return;
@@ -164,17 +169,19 @@ exec_begin(struct init *in, const struct w_msg *m, char *words, size_t len, cons
 		ops_unmap(ops, size);
 }
 
-/* A hook's command is ours to wait for, not the hand's: its id is below 0. */
 bool
 exec_hook(struct init *in, struct container *c, const struct op *argv,
 	  const struct ops_head *ops, char **scratch)
 {
 	static const int null[3] = { 0, 1, 2 }; /* what we were born with */
-	struct exec *x = exec_new(in, -1 - (int64_t)c->index);
+	struct exec *x = exec_new(in, -1);
 	const char *word = argv->text;
 
 	if (!x)
 		return false;
+	x->container = (int)c->index;
+	x->run = c->restarts;
+	x->hook = c->hook;
 	for (uint32_t i = 0; i < argv->nstr; i++, word += strlen(word) + 1)
 		scratch[i] = (char *)word;
 	scratch[argv->nstr] = NULL;
@@ -182,6 +189,16 @@ exec_hook(struct init *in, struct container *c, const struct op *argv,
 	if (x->done)
 		x->id = 0;
 	return !x->done;
+}
+
+/* Meanwhile its container may be at its other hook, or in another run. */
+static void
+hook_over(struct init *in, const struct exec *x)
+{
+	struct container *c = &in->c[x->container];
+
+	if (c->hook == x->hook && c->restarts == x->run)
+		hook_ended(in, c, x->code == 0);
 }
 
 bool
@@ -207,7 +224,7 @@ exec_ended(struct init *in, int pid, int status)
 		}
 		x->done = true;
 		if (x->id < 0)
-			hook_ended(in, &in->c[-1 - x->id], x->code == 0);
+			hook_over(in, x);
 		if (in->hand < 0 || x->id < 0)
 			x->id = 0;
 		return true;

@@ -133,6 +133,14 @@ put_head(struct init *in, uint32_t type, int64_t id, int64_t arg, uint32_t flags
 	return put(in, sizeof(*m) + n, -1);
 }
 
+/* That must not get lost: a hand that cannot hear it now hears that we are lost to it. */
+void
+hand_refuse(struct init *in, int64_t id, const char *why)
+{
+	if (!put_head(in, W_EXEC_DONE, id, 126, 0, why))
+		hand_lost(in);
+}
+
 static bool
 put_lent(struct init *in, struct lent *l)
 {
@@ -262,7 +270,7 @@ heed(struct init *in, const struct w_msg *m, char *rest, size_t len, const int f
 		attach_connect(in, m);
 		break;
 	default:
-		break; /* from a newer hand: it sees by our version what we know */
+		break; /* from a newer hand, whom our hello tells what we know */
 	}
 }
 

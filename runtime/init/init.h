@@ -78,13 +78,17 @@ struct container {
 };
 
 struct exec {
-	int64_t id; /* 0: free */
+	int64_t id; /* 0: free; below 0: of a hook, that is ours to wait for */
 	int pid, err_fd;
-	int64_t kill_at; /* boot ms; 0: none */
+	int container, run, hook; /* of a hook: which one */
+	int64_t kill_at;          /* boot ms; 0: none */
 	int32_t timeout_s, code;
 	bool done, late;
 	char error[256];
 };
+
+/* The hand's, and both hooks of each container: one may begin before the other is over. */
+enum { EXECS = W_EXECS + 2 * W_CONTAINERS };
 
 /* What the hand asked for and passes on: the ends of an attached client, or a connection. */
 struct lent {
@@ -101,7 +105,7 @@ struct lent {
 struct init {
 	struct w_pod pod;
 	struct container c[W_CONTAINERS];
-	struct exec execs[W_EXECS];
+	struct exec execs[EXECS];
 	int execs_used; /* no slot from here on was ever used: nor is its memory looked at,
 			   which a kernel may then have to find pages for */
 	struct lent lent[W_LENT];
@@ -155,7 +159,8 @@ struct setup {
 	uint32_t id_base;  /* what root of the pod is on the host */
 	char *const *argv; /* of an exec */
 	int exe;           /* what is run, whatever argv calls it; -1: what argv names */
-	char **scratch;    /* room for pointers to all strings of the ops, and 8 more */
+	char **scratch;    /* room for pointers to all strings of the ops, and 8 more; of an
+			      exec, behind its words */
 	uint32_t uid, gid, ngroups, groups[W_GROUPS];
 	char home[256];
 	/* what it says when it fails */
@@ -211,6 +216,7 @@ void hand_accept(struct init *);
 void hand_read(struct init *);
 bool hand_flush(struct init *); /* false: it cannot take more now */
 void hand_lost(struct init *);
+void hand_refuse(struct init *, int64_t id, const char *why); /* an exec */
 /* log.c */
 /* Opens the log of a run.  Where the disk is full what is printed is counted, and told once
  * there is room. */

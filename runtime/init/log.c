@@ -80,10 +80,12 @@ starts_with(const char *s, const struct text *t)
 }
 
 /* Removes files that begin with `prefix`: the oldest until `keep` are left.
- * Their names sort by time. */
+ * Their names sort by time.  What was read of the output waits in `chunk` meanwhile. */
 static void
 log_prune(struct log *l, const struct text *prefix, int keep)
 {
+	static char list[4096] __attribute__((aligned(8)));
+
 	for (;;) {
 		char oldest[64] = "";
 		long fd = sys(openat, l->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), n;
@@ -91,9 +93,9 @@ log_prune(struct log *l, const struct text *prefix, int keep)
 
 		if (fd < 0)
 			return;
-		while ((n = sys(getdents64, fd, chunk, sizeof(chunk))) > 0)
+		while ((n = sys(getdents64, fd, list, sizeof(list))) > 0)
 			for (long at = 0; at < n;) {
-				struct dirent64 *e = (struct dirent64 *)(chunk + at);
+				struct dirent64 *e = (struct dirent64 *)(list + at);
 				struct text t = TEXT(oldest);
 
 				at += e->reclen;

@@ -153,11 +153,27 @@ ops_begin_with(const struct ops_head *ops, const struct ops_head *ahead)
 	return true;
 }
 
+/* It has as many texts as it says, each with its end; what it says of them fits, too. */
+static bool
+op_sound(const struct op *op)
+{
+	uint32_t left = op->nstr;
+
+	for (uint32_t i = 0; i < op->bytes && left; i++)
+		left -= !op->text[i];
+	if (op->code == OP_EXEC && (uint64_t)op->num[0] > op->nstr)
+		return false;
+	if (op->code == OP_SECCOMP &&
+	    (uint64_t)op->num[0] > op->bytes / sizeof(struct sock_filter))
+		return false;
+	return left == 0;
+}
+
 /* The lengths in the file add up and every string ends: after this the walk needs no checks. */
 static bool
-ops_sound(const struct ops_head *h, size_t size, size_t *ret_strings)
+ops_sound(const struct ops_head *h, size_t size)
 {
-	size_t at = sizeof(*h), strings = 0;
+	size_t at = sizeof(*h);
 
 	if (size < sizeof(*h) || h->magic != OPS_MAGIC || h->size != size)
 		return false;
@@ -166,13 +182,10 @@ ops_sound(const struct ops_head *h, size_t size, size_t *ret_strings)
 
 		if (size - at < sizeof(*op) || op->len < sizeof(*op) || op->len % 8 ||
 		    op->len > size - at || op->bytes > op->len - sizeof(*op) ||
-		    op->code >= OP_COUNT || op->nstr > op->bytes ||
-		    (op->nstr && op->text[op->bytes - 1]))
+		    op->code >= OP_COUNT || !op_sound(op))
 			return false;
-		strings += op->nstr;
 		at += op->len;
 	}
-	*ret_strings = strings;
 	return true;
 }
 
@@ -183,7 +196,7 @@ ops_map(int dir, const char *container, char ***ret_scratch, size_t *ret_size)
 	char name[W_NAME + 8];
 	struct text t = TEXT(name);
 	struct stat st;
-	size_t strings, room;
+	size_t room;
 	void *at;
 	long fd, n;
 
@@ -196,8 +209,9 @@ ops_map(int dir, const char *container, char ***ret_scratch, size_t *ret_size)
 		sys(close, fd);
 		return NULL;
 	}
-	/* a string takes at least one byte, so this is room for a pointer to each */
-	room = (size_t)st.st_size * 2 + 4096;
+	/* a string takes at least one byte, so this is room for a pointer to each, and to
+	 * each word of an exec */
+	room = (size_t)st.st_size * 2 + W_WORDS;
 	at = (void *)sys(mmap, NULL, room * 8, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if ((unsigned long)at >= -4095UL) {
@@ -206,7 +220,7 @@ ops_map(int dir, const char *container, char ***ret_scratch, size_t *ret_size)
 	}
 	n = sys(read, fd, at, st.st_size);
 	sys(close, fd);
-	if (n != st.st_size || !ops_sound(at, (size_t)n, &strings)) {
+	if (n != st.st_size || !ops_sound(at, (size_t)n)) {
 		ops_unmap(at, room * 8);
 		return NULL;
 	}

@@ -13,7 +13,11 @@
  *
  * Messages are SOCK_SEQPACKET datagrams: one struct, then its texts without
  * NUL or separator.  Both ends are the same user on the same machine, but a kedge-init
- * outlives upgrades of the hand: fields are only ever added at the end, under a new W_VERSION.
+ * outlives upgrades of the hand, so what is there stays as it is: numbers, and structs to
+ * their size.  What is new is a message, a flag, or comes behind all else in a message, as
+ * struct w_as does.  What a kedge-init has learned it says in its hello (W_CAN_*); one that
+ * does not say so is not asked for it.  The same goes for the steps, which a newer hand may
+ * write: new ones come last in ops.def.  Only "pod" is always of the hand that started it.
  */
 #ifndef KEDGE_INIT_WIRE_H
 #define KEDGE_INIT_WIRE_H
@@ -21,7 +25,6 @@
 
 enum {
 	W_MAGIC = 0x6b64676b,
-	W_VERSION = 2,
 	W_MAX = 64 << 10,  /* bytes of a message */
 	W_CONTAINERS = 32, /* of a pod */
 	W_NAME = 64,
@@ -29,6 +32,7 @@ enum {
 	W_PATH = 512,
 	W_TEXT = 4096,         /* of a termination message */
 	W_EXECS = 64,          /* at once */
+	W_WORDS = 4096,        /* of a command that is executed in a container */
 	W_GROUPS = 64,         /* of a process */
 	W_LENT = 24,           /* attached clients and connections on their way, at once */
 	W_LENT_PIPE = 1 << 20, /* bytes of output that an attached client may lag behind */
@@ -38,7 +42,7 @@ enum {
 enum { W_FD_DIR = 3, W_FD_LISTEN = 4, W_FD_HAND = 5, W_FD_USER = 6, W_FD_COUNT = 7 };
 
 struct w_pod {
-	uint32_t magic, version;
+	uint32_t magic, none;
 	uint64_t caps; /* what it keeps: its own needs and the containers' */
 	uint32_t n, grace, log_gid, log_files;
 	int64_t log_max;

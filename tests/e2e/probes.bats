@@ -55,6 +55,15 @@ readinessProbe: $2" pod "$1" box:1 "$WEB"
 	drop unasked
 }
 
+@test "a probe with more words than a command may have fails, and its pod lives" {
+	MORE="readinessProbe: {periodSeconds: 1, exec: {command: [/bin/true$(printf ',a%.0s' $(seq 32000))]}}" \
+		pod many box:1 | put many
+	wait_for 10 "it is said" told many 'Readiness probe failed: the command has 32001 words, the most is 4096'
+	st_is many .restartCount 0
+	in_ many /bin/true
+	drop many
+}
+
 @test "the numbers of a probe: delay, period, and how often in a row it passes or fails" {
 	{
 		MORE='readinessProbe: {exec: {command: [/bin/sh, -c, "if [ -e /tmp/sick ]; then echo x >>/tmp/bad; exit 1; fi; echo x >>/tmp/good"]}, periodSeconds: 1, successThreshold: 3, failureThreshold: 4}' \

@@ -25,8 +25,14 @@ load drive.bash
 @test "who is attached and does not read stops nobody" { drive stream slow; }
 @test "a port of the pod's own loopback is connected to" { drive stream connects; }
 @test "a command runs in a container, with its rights, a terminal, a timeout" { drive stream exec; }
+@test "64 commands run at once beside a hook, and one more is told that there are too many" { drive stream exec_slots; }
+@test "a hook that is over is no other hook of its container" { drive runtime hooks_apart; }
+@test "a hook that is over is not that of the next run, also where processes are shared" { drive runtime hooks_of_runs; }
+@test "a command of more words than there is room for is refused, by both sides, and its pod lives" { drive stream many_words; }
 @test "logs are in CRI format, with long lines in parts" { drive stream logs; }
 @test "logs are rotated by size and bounded in number" { drive stream rotation; }
+@test "what was printed is what is logged, also where the log is rotated in the middle of it" { drive stream rotation_of_short; }
+@test "what was printed is what is logged, also after a while in which the log could not be opened" { drive stream log_closed; }
 @test "the termination message is taken, 4096 bytes of it" { drive stream last_word; }
 @test "users and groups are found in the image, by name and by number" { drive rights users; }
 @test "capabilities, no_new_privs, seccomp and limits are the hardened ones" { drive rights rights; }

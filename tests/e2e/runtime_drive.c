@@ -662,6 +662,74 @@ refusals(struct kit *k)
 	}
 }
 
+static int
+execs(struct kit *k, const char *script)
+{
+	static int64_t id = 100;
+
+	OK(rt_exec(k->rt, "a", "main", LIST("sh", "-c", script), false, (int[]){ -1, -1, -1 },
+		   0, ++id, e));
+	KIT_UNTIL(k, k->exec_id == id);
+	return k->exec_code;
+}
+
+/* The end of a hook is the end of that one: here of the first, while the second goes on. */
+static void
+hooks_apart(struct kit *k)
+{
+	struct rt_container c =
+	    kit_sh("main", "trap 'exit 0' TERM; while :; do sleep 0.05; done");
+	struct rt_pod p = kit_pod("a", &c, 1);
+
+	c.post_start = (struct rt_hook){
+		.type = RT_HOOK_EXEC,
+		.command = LIST(
+		    "sh", "-c", "until test -e /tmp/go; do sleep 0.05; done; touch /tmp/over")
+	};
+	c.pre_stop = (struct rt_hook){
+		.type = RT_HOOK_EXEC,
+		.command = LIST("sh", "-c", "until test -e /tmp/leave; do sleep 0.05; done")
+	};
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->hook == RT_POST_START);
+	OK(rt_pod_stop(k->rt, "a", 60, e));
+	KIT_UNTIL(k, kit_see(k, "a", 0)->hook == RT_PRE_STOP);
+	EQ(execs(k, "touch /tmp/go"), 0);
+	KIT_UNTIL(k, execs(k, "test -e /tmp/over") == 0);
+	usleep(200000);
+	EQ(execs(k, "true"), 0);
+	EQ(kit_see(k, "a", 0)->hook, RT_PRE_STOP);
+	EQ(kit_see(k, "a", 0)->state, RT_RUNNING);
+	k->gone = false;
+	EQ(execs(k, "touch /tmp/leave"), 0);
+	KIT_UNTIL(k, k->gone);
+}
+
+/* With processes that are shared the hook of a run may end after the next run began. */
+static void
+hooks_of_runs(struct kit *k)
+{
+	struct rt_container c = kit_sh("main", "exec sleep 100");
+	struct rt_pod p = kit_pod("a", &c, 1);
+
+	c.restart = RT_ALWAYS;
+	c.post_start =
+	    (struct rt_hook){ .type = RT_HOOK_EXEC, .command = LIST("sleep", "100") };
+	p.share_processes = true;
+	p.grace = 0;
+	kit_start(k, &p);
+	for (int run = 0; run < 5; run++) {
+		KIT_UNTIL(k, kit_see(k, "a", 0)->restarts == run &&
+				 kit_see(k, "a", 0)->hook == RT_POST_START);
+		usleep(200000);
+		kit_step(k, 10);
+		EQ(kit_see(k, "a", 0)->restarts, run);
+		EQ(kit_see(k, "a", 0)->now.hooks_failed, 0);
+		EQ(kit_see(k, "a", 0)->state, RT_RUNNING);
+		rtpod_tell_other(rt_find(k->rt, "a", NULL), 0);
+	}
+}
+
 static const struct scenario scenarios[] = {
 	{ "exit_code", exit_code },
 	{ "cannot_run", cannot_run },
@@ -683,6 +751,8 @@ static const struct scenario scenarios[] = {
 	{ "down", down },
 	{ "memory", memory },
 	{ "refusals", refusals },
+	{ "hooks_apart", hooks_apart },
+	{ "hooks_of_runs", hooks_of_runs },
 };
 
 int

@@ -1,6 +1,7 @@
 /* stream_drive.c -- what goes in and out of a container, one scenario a run: exec, attach,
  * connections, terminals, logs and last words.  stream_drive NAME.
  */
+#include "runtime/init/ops.h"
 #include "tests/e2e/runtime_kit.h"
 #include <pty.h>
 #include <sys/ioctl.h>
@@ -69,6 +70,114 @@ exec(struct kit *k)
 		     &err) < 0);
 	HAS(error_text(err), "not running");
 	error_free(&err);
+}
+
+/* Of so many words: the program, and as many "a". */
+static const char **
+many(size_t n)
+{
+	const char **argv = xcalloc(n + 1, sizeof(*argv));
+
+	for (size_t i = 0; i < n; i++)
+		argv[i] = i ? "a" : "/bin/true";
+	return argv;
+}
+
+static void
+many_words(struct kit *k)
+{
+	const int none[3] = { -1, -1, -1 };
+	struct rt_container c = kit_sh("main", "exec sleep 100");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	const char **most = many(W_WORDS), **more = many(W_WORDS + 1);
+	struct w_msg m = { .type = W_EXEC, .id = 2 };
+	struct error *err = NULL;
+	char words[60000], path[512];
+	cleanup_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	pid_t pid;
+
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_RUNNING);
+	pid = kit_see(k, "a", 0)->pid;
+	OK(rt_exec(k->rt, "a", "main", most, false, none, 0, 1, e));
+	KIT_UNTIL(k, k->exec_id == 1);
+	EQ(k->exec_code, 0);
+	MUST(rt_exec(k->rt, "a", "main", more, false, none, 0, 2, &err) < 0);
+	IS(error_text(err), "the command has 4097 words, the most is 4096");
+	error_free(&err);
+	/* a hand that does not count: as many as a message holds */
+	memset(words, 0, sizeof(words));
+	m.argc = sizeof(words);
+	k->rt->jobs = xrealloc(k->rt->jobs, (k->rt->njobs + 1) * sizeof(*k->rt->jobs));
+	k->rt->jobs[k->rt->njobs++] = (struct rt_job){ .id = 2, .uid = "a" };
+	OK(rtpod_tell(rt_find(k->rt, "a", NULL), &m, words, sizeof(words),
+		      (int[]){ null, null, null }, e));
+	KIT_UNTIL(k, k->exec_id == 2);
+	EQ(k->exec_code, 126);
+	IS(k->exec_error, "the command could not be prepared");
+	EQ(kit_see(k, "a", 0)->pid, pid);
+	/* steps that say they have more texts than they have */
+	snprintf(path, sizeof(path), "%s/pods/a/main.ops", k->run);
+	struct buf ops = kit_file(path);
+	struct op *op = (struct op *)(ops.at + sizeof(struct ops_head));
+	while (op->code != OP_EXEC)
+		op = (struct op *)((char *)op + op->len);
+	op->nstr = op->bytes;
+	cleanup_close int fd = open(path, O_WRONLY | O_CLOEXEC);
+	MUST(write(fd, ops.at, ops.len) == (ssize_t)ops.len);
+	OK(rt_exec(k->rt, "a", "main", LIST("/bin/true"), false, none, 0, 3, e));
+	KIT_UNTIL(k, k->exec_id == 3);
+	EQ(k->exec_code, 126);
+	EQ(kit_see(k, "a", 0)->pid, pid);
+	buf_done(&ops);
+	free(most);
+	free(more);
+}
+
+static void
+sleeps(struct kit *k, int64_t id)
+{
+	OK(rt_exec(k->rt, "a", "main", LIST("sleep", "100"), false, (int[]){ -1, -1, -1 }, 0,
+		   id, e));
+	while (kit_step(k, 0))
+		;
+}
+
+/* A hook takes the place of none, and who finds none is told so. */
+static void
+exec_slots(struct kit *k)
+{
+	enum { HOOKS = 2 * W_CONTAINERS };
+	struct rt_container c = kit_sh("main", "exec sleep 100");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	struct error *err = NULL;
+	int64_t id = 1;
+
+	c.post_start =
+	    (struct rt_hook){ .type = RT_HOOK_EXEC, .command = LIST("sleep", "100") };
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->hook == RT_POST_START);
+	while (id < W_EXECS)
+		sleeps(k, id++);
+	OK(rt_exec(k->rt, "a", "main", LIST("true"), false, (int[]){ -1, -1, -1 }, 0, id, e));
+	KIT_UNTIL(k, k->exec_id == id);
+	EQ(k->exec_code, 0);
+	sleeps(k, id++);
+	MUST(rt_exec(k->rt, "a", "main", LIST("true"), false, (int[]){ -1, -1, -1 }, 0, id,
+		     &err) < 0);
+	HAS(error_text(err), "runs 64 commands already");
+	error_free(&err);
+	/* a hand that forgot those */
+	while (k->rt->njobs)
+		rtjob_free(k->rt, &k->rt->jobs[0]);
+	while (id < W_EXECS + HOOKS)
+		sleeps(k, id++);
+	EQ(k->exec_id, W_EXECS);
+	sleeps(k, id);
+	KIT_UNTIL(k, k->exec_id == id);
+	EQ(k->exec_code, 126);
+	IS(k->exec_error, "too many commands run in this pod");
+	EQ(kit_see(k, "a", 0)->hook, RT_POST_START);
 }
 
 /* Reads until `want` has come, or the end; remembers the last of it. */
@@ -292,6 +401,85 @@ rotation(struct kit *k)
 	EQ(files, 3);
 }
 
+/* Every record of this file says `words`, but those of kedge itself; says how many there are.
+ */
+static int
+only(const char *path, const char *words)
+{
+	struct buf text = kit_file(path);
+	int lines = 0;
+
+	for (char *at = text.at, *end; text.len; at = end + 1) {
+		end = memchr(at, '\n', text.len - (size_t)(at - text.at));
+		if (!end) /* no line yet */
+			break;
+		*end = '\0';
+		MUST(end - at >= 31);
+		if (strncmp(at + 31, "stderr F kedge: ", 16) != 0)
+			IS(at + 31, words);
+		lines++;
+	}
+	buf_done(&text);
+	return lines;
+}
+
+/* Rotation in the middle of what was read, with many files to look through. */
+static void
+rotation_of_short(struct kit *k)
+{
+	struct rt_container c = kit_sh("main", "yes '' | head -c 60000");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	struct rt_config conf = kit_config(k);
+	struct dirent *ent;
+	char path[512];
+	int files = 0;
+	DIR *d;
+
+	conf.log_max_files = 40;
+	rt_close(k->rt);
+	kit_open_as(k, &conf);
+	free(kit_run(k, &p));
+	snprintf(path, sizeof(path), "%s/default_a_a/main", k->logs);
+	d = opendir(path);
+	while ((ent = readdir(d))) {
+		char file[800];
+
+		if (ent->d_name[0] == '.')
+			continue;
+		snprintf(file, sizeof(file), "%s/%s", path, ent->d_name);
+		only(file, "stdout F ");
+		files++;
+	}
+	closedir(d);
+	EQ(files, 40);
+}
+
+/* The third run of a container, whose log cannot be opened for a while. */
+static void
+log_closed(struct kit *k)
+{
+	struct rt_container c =
+	    kit_sh("main", "while :; do echo many words of one line; sleep 0.02; done");
+	struct rt_pod p = kit_pod("a", &c, 1);
+	char path[512];
+
+	c.restart = RT_ALWAYS;
+	p.grace = 0;
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_RUNNING);
+	snprintf(path, sizeof(path), "%s/default_a_a/main/2.log", k->logs);
+	MUST(mkdir(path, 0755) == 0);
+	for (int run = 1; run <= 2; run++) {
+		rtpod_tell_other(rt_find(k->rt, "a", NULL), 0);
+		KIT_UNTIL(k, kit_see(k, "a", 0)->restarts == run &&
+				 kit_see(k, "a", 0)->state == RT_RUNNING);
+	}
+	usleep(300000);
+	MUST(rmdir(path) == 0);
+	KIT_UNTIL(k,
+		  access(path, F_OK) == 0 && only(path, "stdout F many words of one line") > 3);
+}
+
 static void
 last_word(struct kit *k)
 {
@@ -326,9 +514,18 @@ terminal(struct kit *k)
 }
 
 static const struct scenario scenarios[] = {
-	{ "exec", exec },           { "attach", attach },     { "slow", slow },
-	{ "connects", connects },   { "logs", logs },         { "rotation", rotation },
-	{ "last_word", last_word }, { "terminal", terminal },
+	{ "exec", exec },
+	{ "attach", attach },
+	{ "slow", slow },
+	{ "connects", connects },
+	{ "logs", logs },
+	{ "rotation", rotation },
+	{ "last_word", last_word },
+	{ "terminal", terminal },
+	{ "many_words", many_words },
+	{ "exec_slots", exec_slots },
+	{ "rotation_of_short", rotation_of_short },
+	{ "log_closed", log_closed },
 };
 
 int

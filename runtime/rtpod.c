@@ -410,23 +410,15 @@ rt_container_restart(struct rt *rt, const char *uid, const char *container, int 
 
 /* First the kernel, then what the next life of ours reads, then what we say ourselves: an
  * end between two is a resize that is asked for again. */
-int
-rt_container_resize(struct rt *rt, const char *uid, const char *container,
-		    const struct rt_container *size, bool *ret_changed, struct error **e)
+static int
+resize_to(struct rt *rt, struct rtpod *p, struct rt_container *c,
+	  const struct rt_container *size, struct error **e)
 {
-	struct rtpod *p = rt_find(rt, uid, e);
 	struct buf cleanup_buf bytes = { 0 };
-	cleanup_close int dir = p ? rtpod_dir(rt, uid) : -1;
+	cleanup_close int dir = rtpod_dir(rt, p->uid);
+	const struct rt_container was = *c;
 	struct cgroup_limits limits;
-	struct rt_container *c, was;
-	size_t i;
 
-	if (!p || rtpod_container(p, container, &i, e) < 0)
-		return -1;
-	c = (struct rt_container *)&p->spec.containers[i];
-	was = *c;
-	*ret_changed = was.cpu_milli != size->cpu_milli || was.cpu_shares != size->cpu_shares ||
-		       was.memory != size->memory;
 	c->cpu_milli = size->cpu_milli;
 	c->cpu_shares = size->cpu_shares;
 	c->memory = size->memory;
@@ -439,7 +431,31 @@ rt_container_resize(struct rt *rt, const char *uid, const char *container,
 	    rtpod_group_limit(rt, &p->spec, false, e) < 0 ||
 	    poddir_write(dir, "spec", bytes.at, bytes.len, e) < 0) {
 		*c = was;
-		return fail_in(e, "resize container %s of pod %s", container, p->spec.name);
+		return fail_in(e, "resize container %s of pod %s", c->name, p->spec.name);
+	}
+	return 0;
+}
+
+int
+rt_container_resize(struct rt *rt, const char *uid, const char *container,
+		    const struct rt_container *size, const int *restart, struct error **e)
+{
+	struct rtpod *p = rt_find(rt, uid, e);
+	struct rt_container *c, was;
+	size_t i;
+
+	if (!p || rtpod_container(p, container, &i, e) < 0)
+		return -1;
+	c = (struct rt_container *)&p->spec.containers[i];
+	was = *c;
+	if (resize_to(rt, p, c, size, e) < 0)
+		return -1;
+	if (restart &&
+	    (was.cpu_milli != size->cpu_milli || was.cpu_shares != size->cpu_shares ||
+	     was.memory != size->memory) &&
+	    rt_container_restart(rt, uid, container, *restart, e) < 0) {
+		resize_to(rt, p, c, &was, NULL);
+		return -1;
 	}
 	rt_changed(rt, p);
 	return 0;

@@ -36,6 +36,9 @@ high_is() { v1 || group_is "$1" memory.high "$2"; }
 	sleep 1
 	memory_is sized 100663296
 	[ "$(field pod sized .metadata.uid)" = "$uid" ]
+	# it was ordered, and not in each pass until it was told
+	[ "$(grep -c 'plan: ~ resize pod default/sized' "$W/kedged.log")" -lt 4 ]
+	run ! grep 'still changing' "$W/kedged.log"
 	drop sized
 }
 

@@ -248,6 +248,14 @@ could_not_start(const char *reason)
 	return !strcmp(reason, "ContainerCannotRun") || !strcmp(reason, "StartError");
 }
 
+/* By the host, or by what its operator allows. */
+static bool
+could_not_be_made(const char *reason)
+{
+	return !strcmp(reason, "CreateContainerConfigError") ||
+	       !strcmp(reason, "CreateContainerError");
+}
+
 /* Hooks of the run that began then, of which we know that they failed. */
 static int64_t
 hooks_failed(const struct container_seen *c, int64_t started_at)
@@ -311,7 +319,7 @@ container_events(struct brain *b, const struct pod *pod, const struct container_
 		 (!strcmp(reason, "ErrImagePull") || !strcmp(reason, "ImagePullBackOff")))
 		note(b, pod, "Warning", "Failed", field, "%s",
 		     is->message ? is->message : reason);
-	else if (could_not_start(reason))
+	else if (could_not_start(reason) || (waits && could_not_be_made(reason)))
 		note(b, pod, "Warning", "Failed", field, "Error: %s",
 		     is->message ? is->message : reason);
 }

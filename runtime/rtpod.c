@@ -245,6 +245,24 @@ rtpod_start_first(struct rtpod *p)
 		p->c[0].told = rtpod_tell(p, &start, NULL, 0, NULL, NULL) == 0;
 }
 
+/* kedge-init numbers its containers as they come: those that were added before this one are
+ * told of first, whatever keeps them from running.  What it knows already it passes over. */
+static int
+tell_added(struct rtpod *p, size_t i, struct error **e)
+{
+	for (size_t k = 0; k <= i; k++) {
+		const struct w_msg more = { .type = W_ADD, .container = (uint32_t)k };
+		struct w_container conf;
+
+		if (p->spec.containers[k].role != RT_EPHEMERAL || p->c[k].heard)
+			continue;
+		conf = poddir_conf(&p->spec, k);
+		if (rtpod_tell(p, &more, &conf, sizeof(conf), NULL, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static void
 container_begin(struct rt *rt, struct rtpod *p, size_t i)
 {
@@ -289,14 +307,9 @@ container_begin(struct rt *rt, struct rtpod *p, size_t i)
 	waits_for(c, NULL, NULL);
 	if (c->told)
 		return;
-	if (spec->role == RT_EPHEMERAL && !c->heard) {
-		const struct w_container conf = poddir_conf(&p->spec, i);
-		const struct w_msg more = { .type = W_ADD, .container = (uint32_t)i };
-
-		rtpod_tell(p, &more, &conf, sizeof(conf), NULL, NULL);
-	}
 	/* A pod that is gone says so itself; one that could not hear is asked again. */
-	if (rtpod_tell(p, &start, NULL, 0, NULL, &e) < 0 && p->hand.fd >= 0) {
+	if ((tell_added(p, i, &e) < 0 || rtpod_tell(p, &start, NULL, 0, NULL, &e) < 0) &&
+	    p->hand.fd >= 0) {
 		waits_for(c, "CreateContainerError", xstrdup(error_text(e)));
 		c->image_retry = monotonic_ms() + 1000;
 		rt_changed(rt, p);

@@ -122,6 +122,16 @@ refused() {
 	pod one app:1
 	[ "$(cat "$(root_of)/etc/same")" = lower ]
 	[ "$(readlink "$(root_of)/etc/link")" = /data/kept ]
+	# what is pruned frees what nobody else has, once
+	mkdir "$W/solo"
+	head -c 3000000 /dev/urandom >"$W/solo/noise"
+	kedge image import "$W/tree" app:more --env A=b
+	kedge image import "$W/tree" app:again
+	[ "$(kedge image prune --all | tail -1)" = "removed 2 images, 0B" ]
+	kedge image import "$W/solo" solo:1
+	kedge image import "$W/solo" solo:2 --env A=b
+	kedge image import "$W/tree" app:again
+	[ "$(kedge image prune --all | tail -1)" = "removed 3 images, 3.0MB" ]
 	pod_end one
 }
 

@@ -13,6 +13,8 @@
 #include "probe.h"
 #include <string.h>
 
+enum { RESIZE_AGAIN_MS = 5000 };
+
 static const struct resource *
 action_resource(const struct action *a)
 {
@@ -154,6 +156,17 @@ rules_verb(enum verb v)
 	       v == ACT_RELEASE || v == ACT_COMMIT;
 }
 
+/* Until the hand tells of its pod again, which it does when the limits are others. */
+static void
+note_resize(struct brain *b, const struct resize_args *args)
+{
+	struct pod_row *row = seen_row(b, args->uid);
+
+	for (size_t i = 0; row && i < row->seen->containers.n; i++)
+		if (!strcmp(row->seen->containers.at[i].name, args->container))
+			row->seen->containers.at[i].resizeAgain = now_ms() + RESIZE_AGAIN_MS;
+}
+
 /* What a verb leads to is noted before it is sent: false when it is under way already. */
 static bool
 carry_note(struct brain *b, struct action *a)
@@ -176,6 +189,9 @@ carry_note(struct brain *b, struct action *a)
 		return true;
 	case ACT_ADD:
 		seen_added(b, a);
+		return true;
+	case ACT_RESIZE:
+		note_resize(b, a->body);
 		return true;
 	case ACT_RENEW:
 		seen_renewed(b, a);

@@ -195,6 +195,16 @@ restart_event(struct brain *b, const struct pod *pod, const struct action *a)
 	note(b, pod, "Normal", "Killing", field, "Container %s", a->why);
 }
 
+static void
+resize_event(struct brain *b, const struct pod *pod, const struct resize_args *args)
+{
+	cleanup_free char *field = pod ? field_of(pod, args->container) : NULL;
+
+	if (args->restart)
+		note(b, pod, "Normal", "Killing", field, "Container %s resize requires restart",
+		     args->container);
+}
+
 /* Told after the action was carried out; for DELETE and FORGET before. */
 void
 event_of_action(struct brain *b, const struct action *a)
@@ -226,6 +236,9 @@ event_of_action(struct brain *b, const struct action *a)
 	case ACT_RESTART:
 		restart_event(b, store_find(b->store, RES_pod, a->ns, a->name), a);
 		break;
+	case ACT_RESIZE:
+		resize_event(b, store_find(b->store, RES_pod, a->ns, a->name), a->body);
+		break;
 	default:
 		break;
 	}
@@ -246,6 +259,14 @@ static bool
 could_not_start(const char *reason)
 {
 	return !strcmp(reason, "ContainerCannotRun") || !strcmp(reason, "StartError");
+}
+
+/* By the host, or by what its operator allows. */
+static bool
+could_not_be_made(const char *reason)
+{
+	return !strcmp(reason, "CreateContainerConfigError") ||
+	       !strcmp(reason, "CreateContainerError");
 }
 
 /* Hooks of the run that began then, of which we know that they failed. */
@@ -311,9 +332,30 @@ container_events(struct brain *b, const struct pod *pod, const struct container_
 		 (!strcmp(reason, "ErrImagePull") || !strcmp(reason, "ImagePullBackOff")))
 		note(b, pod, "Warning", "Failed", field, "%s",
 		     is->message ? is->message : reason);
-	else if (could_not_start(reason))
+	else if (could_not_start(reason) || (waits && could_not_be_made(reason)))
 		note(b, pod, "Warning", "Failed", field, "Error: %s",
 		     is->message ? is->message : reason);
+}
+
+/* A sidecar that ended when all that it serves had: kedge-init stopped it, by itself. */
+static bool
+ended_with_its_pod(const struct pod *pod, const struct pod_seen *is,
+		   const struct container_seen *was, const struct container_seen *now)
+{
+	if (strcmp(is->state, "up") || !was || strcmp(was->state, "running") ||
+	    strcmp(now->state, "terminated"))
+		return false;
+	for (size_t i = 0; i < pod_parts(pod->spec); i++) {
+		const char *name = pod_part(pod->spec, i)->name;
+		enum part_role role = pod_part_role(pod->spec, i);
+		const struct container_seen *other = container_of(is, name);
+
+		if (!strcmp(name, now->name) && role != PART_SIDECAR)
+			return false;
+		if (role == PART_MAIN && (!other || strcmp(other->state, "terminated")))
+			return false;
+	}
+	return true;
 }
 
 /* A container as the brain before this one saw it last: what its status tells was
@@ -367,11 +409,16 @@ event_of_pod(struct brain *b, const struct pod_seen *was, const struct pod_seen 
 		     is->refused && *is->refused ? is->refused : "FailedCreatePodSandBox", NULL,
 		     "%s", is->message);
 	for (size_t i = 0; i < is->containers.n; i++) {
-		const struct container_seen *c = &is->containers.at[i];
+		const struct container_seen *c = &is->containers.at[i], *old;
 		struct container_seen room;
 
-		container_events(
-		    b, pod,
-		    was ? container_of(was, c->name) : container_remembered(pod, c, &room), c);
+		old = was ? container_of(was, c->name) : container_remembered(pod, c, &room);
+		if (ended_with_its_pod(pod, is, old, c)) {
+			cleanup_free char *field = field_of(pod, c->name);
+
+			note(b, pod, "Normal", "Killing", field, "Stopping container %s",
+			     c->name);
+		}
+		container_events(b, pod, old, c);
 	}
 }

@@ -322,22 +322,52 @@ gc_close(struct brain *b)
 
 /* ---- when asked ---- */
 
+static bool
+goes(const struct image_seen *x, bool all)
+{
+	return all || (x->digest && *x->digest);
+}
+
+/* A layer is freed once, and only when no image that stays has it. */
+static int64_t
+freed(struct brain *b, const struct gone *gone, size_t n, bool all)
+{
+	struct map leaves = { 0 }, counted = { 0 };
+	int64_t bytes = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (goes(gone[i].image, all))
+			(void)map_put(&leaves, gone[i].image->name, b);
+	for (int pass = 0; pass < 2; pass++) /* first those that stay, for nothing */
+		for (size_t i = 0; i < b->images->images.n; i++) {
+			const struct image_seen *x = &b->images->images.at[i];
+
+			if (!map_get(&leaves, x->name) != !pass)
+				continue;
+			for (size_t k = 0; k < x->parts.n; k++)
+				if (!map_put(&counted, x->parts.at[k].id, b) && pass)
+					bytes += x->parts.at[k].size;
+		}
+	map_done(&leaves);
+	map_done(&counted);
+	return bytes;
+}
+
 char *
 gc_prune(struct brain *b, bool all)
 {
 	cleanup_free struct gone *gone = xcalloc(b->images->images.n + 1, sizeof *gone);
 	size_t n = unneeded(b, gone);
 	json_t *names = json_array(), *j;
-	json_int_t bytes = 0;
+	json_int_t bytes = freed(b, gone, n, all);
 	char *out;
 
 	for (size_t i = 0; i < n; i++) {
 		const struct image_seen *x = gone[i].image;
 
-		if (!all && (!x->digest || !*x->digest))
+		if (!goes(x, all))
 			continue;
 		json_array_append_new(names, json_string(x->name));
-		bytes += x->size;
 		image_drop(b, x, "pruned");
 	}
 	j = json_pack("{s:s, s:o, s:I}", "kind", "Pruned", "images", names, "bytes", bytes);

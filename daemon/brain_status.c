@@ -57,6 +57,28 @@ add_trouble(json_t *out, const struct object *o, const char *why)
 				   "message", brain_text_json(why)));
 }
 
+/* What a ReplicaSet is refused its Deployment says, too. */
+static void
+replica_troubles(json_t *out, const struct snapshot *s, struct arena *a)
+{
+	for (size_t i = 0; i < s->of[RES_deployment].n; i++) {
+		const struct deployment *d = (const void *)s->of[RES_deployment].at[i];
+
+		if (d->status)
+			add_trouble(out, s->of[RES_deployment].at[i],
+				    trouble_of_replicas(d->status->conditions.at,
+							d->status->conditions.n, a));
+	}
+	for (size_t i = 0; i < s->of[RES_replica_set].n; i++) {
+		const struct replica_set *rs = (const void *)s->of[RES_replica_set].at[i];
+
+		if (rs->status && !object_controller(rs))
+			add_trouble(out, s->of[RES_replica_set].at[i],
+				    trouble_of_replicas(rs->status->conditions.at,
+							rs->status->conditions.n, a));
+	}
+}
+
 static json_t *
 troubles(struct brain *b, const struct look_seen *seen)
 {
@@ -70,6 +92,7 @@ troubles(struct brain *b, const struct look_seen *seen)
 	brain_snapshot(b, &s, &a);
 	for (size_t i = 0; i < s.of[RES_node].n; i++)
 		add_trouble(out, s.of[RES_node].at[i], trouble_of_node(&s, &a));
+	replica_troubles(out, &s, &a);
 	for (size_t i = 0; i < s.of[RES_pod].n; i++)
 		add_trouble(
 		    out, s.of[RES_pod].at[i],

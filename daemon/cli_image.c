@@ -74,6 +74,12 @@ tar_folder(const char *dir, int fd)
 	return rc;
 }
 
+static bool
+is_stdin(const char *path)
+{
+	return strcmp(path, "-") == 0;
+}
+
 /* An fd that gives the tar, and the child that writes it (0: none). */
 static int
 open_tar(const char *path, pid_t *ret_child, struct error **e)
@@ -82,9 +88,14 @@ open_tar(const char *path, pid_t *ret_child, struct error **e)
 	struct stat st;
 	pid_t child;
 
+	*ret_child = 0;
+	if (is_stdin(path)) {
+		int in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+
+		return in < 0 ? fail_sys(e, "the standard input") : in;
+	}
 	if (stat(path, &st))
 		return fail_sys(e, "%s", path);
-	*ret_child = 0;
 	if (!S_ISDIR(st.st_mode)) {
 		int fd = open(path, O_RDONLY | O_CLOEXEC);
 
@@ -198,13 +209,72 @@ bad:
 	return NULL;
 }
 
+/* What lies at the top of an archive of images, and nothing else: of a folder that merely has
+ * a manifest.json an image can be made. */
+struct top {
+	bool index, content, other;
+};
+
+static void
+top_look(struct top *t, const char *path)
+{
+	static const char *const indexes[] = { "manifest.json", "oci-layout" },
+				 *const names[] = { "index.json", "repositories" };
+	size_t n, hex;
+
+	while (*path == '/' || (*path == '.' && (path[1] == '/' || !path[1])))
+		path++;
+	n = strcspn(path, "/");
+	hex = strspn(path, "0123456789abcdef");
+	for (size_t i = 0; i < 2; i++) {
+		if (!strcmp(path, indexes[i]))
+			t->index = true;
+		if (!n || !strcmp(path, indexes[i]) || !strcmp(path, names[i]))
+			return;
+	}
+	if ((n == 5 && !strncmp(path, "blobs", 5)) ||
+	    (hex == 64 &&
+	     (n == 64 || !strcmp(path + 64, ".json") || !strcmp(path + 64, ".tar"))))
+		t->content = true;
+	else
+		t->other = true;
+}
+
+/* What cannot be read is for whoever makes the image to say; what can be read but once (a pipe)
+ * is not looked at. */
+static bool
+is_archive_of_images(const char *path)
+{
+	struct archive_entry *entry;
+	struct top t = { 0 };
+	struct archive *in;
+	struct stat st;
+
+	if (is_stdin(path) || stat(path, &st) || !S_ISREG(st.st_mode))
+		return false;
+	in = archive_read_new();
+	archive_read_support_filter_all(in);
+	archive_read_support_format_tar(in);
+	if (archive_read_open_filename(in, path, 1 << 16) == ARCHIVE_OK)
+		while (!t.other && archive_read_next_header(in, &entry) == ARCHIVE_OK)
+			top_look(&t, archive_entry_pathname(entry));
+	archive_read_free(in);
+	return t.index && t.content && !t.other;
+}
+
 int
 cli_image_import(struct cli_call *c, struct error **e)
 {
 	cleanup_buf struct buf url = { 0 };
 	cleanup_free char *text = NULL;
-	json_t *config = config_of(c, e), *answer;
+	json_t *config, *answer;
 
+	if (is_archive_of_images(c->args[0]))
+		return fail(e, WHY_BAD_REQUEST,
+			    "%s is an archive of images, not the files of one: kedge image "
+			    "load %s",
+			    c->args[0], c->args[0]);
+	config = config_of(c, e);
 	if (!config)
 		return -1;
 	text = json_dumps(config, JSON_COMPACT);

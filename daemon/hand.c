@@ -94,6 +94,24 @@ hand_report_pod(struct hand *h, const char *uid)
 	pod_was_told(h, uid);
 }
 
+enum { PART_DIGITS = 16 };
+
+static void
+parts_fill(struct hand *h, const struct image *x, struct image_seen *ret, struct arena *a)
+{
+	const char *id;
+	int64_t bytes;
+	size_t n = 0;
+
+	while (image_part(h->images, x, n, &bytes))
+		n++;
+	ret->parts.at = arena_zalloc(a, (n + 1) * sizeof *ret->parts.at);
+	while ((id = image_part(h->images, x, ret->parts.n, &bytes)))
+		ret->parts.at[ret->parts.n++] =
+		    (struct part_seen){ .id = arena_strndup(a, id, PART_DIGITS),
+					.size = bytes };
+}
+
 static void
 images_seen_fill(struct hand *h, struct images_seen *ret, struct arena *a)
 {
@@ -102,7 +120,7 @@ images_seen_fill(struct hand *h, struct images_seen *ret, struct arena *a)
 
 	ret->images.at = arena_zalloc(a, (n + 1) * sizeof *ret->images.at);
 	ret->images.n = n;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		ret->images.at[i] = (struct image_seen){
 			.name = list[i]->name,
 			.id = list[i]->id,
@@ -112,6 +130,8 @@ images_seen_fill(struct hand *h, struct images_seen *ret, struct arena *a)
 			.digest = list[i]->digest,
 			.manifest = list[i]->manifest,
 		};
+		parts_fill(h, list[i], &ret->images.at[i], a);
+	}
 }
 
 void

@@ -142,13 +142,10 @@ do_resize(struct order *o, struct error **e)
 					   .memory = args->memory,
 					   .memory_high = args->memoryHigh,
 					   .memory_min = args->memoryMin };
-	bool changed = false;
-	int rc =
-	    rt_container_resize(o->hand->rt, args->uid, args->container, &size, &changed, e);
+	const int grace = (int)args->grace;
+	int rc = rt_container_resize(o->hand->rt, args->uid, args->container, &size,
+				     args->restart ? &grace : NULL, e);
 
-	if (rc == 0 && changed && args->restart)
-		rc = rt_container_restart(o->hand->rt, args->uid, args->container, args->grace,
-					  e);
 	hand_rt_arm(o->hand);
 	return rc;
 }

@@ -56,7 +56,8 @@ class_given(struct snapshot *s, const struct persistent_volume_claim *c, struct 
 
 	if (!class || !str_is(c->spec->volumeName, ""))
 		return false;
-	copy = draft(c, "Pending", p->arena);
+	/* not yet Pending: what it waits for is told when it becomes so */
+	copy = draft(c, c->status ? c->status->phase : NULL, p->arena);
 	copy->spec = arena_alloc(p->arena, sizeof *copy->spec);
 	*copy->spec = *c->spec;
 	copy->spec->storageClassName = object_name(class);
@@ -293,10 +294,7 @@ provision(struct snapshot *s, const struct persistent_volume_claim *c,
 	if (!s->stores)
 		return; /* until the hand has spoken, it may well be there */
 	if (str_is(c->spec->volumeMode, "Block")) {
-		pending(c, "Warning", "ProvisioningFailed",
-			"failed to provision volume: kedge.dev/local makes no volumes of mode "
-			"Block",
-			p);
+		provision_failed(c, class, PROVISIONER " makes no volumes of mode Block", p);
 		return;
 	}
 	if (store && store->there) {
@@ -339,8 +337,9 @@ none_fits(struct snapshot *s, const struct persistent_volume_claim *c, struct pl
 	else if (str_is(class->provisioner, PROVISIONER) && !c->spec->selector)
 		provision(s, c, class, p);
 	else if (str_is(class->provisioner, PROVISIONER))
-		pending(c, "Warning", "ProvisioningFailed",
-			"claim.Spec.Selector is not supported for dynamic provisioning", p);
+		provision_failed(
+		    c, class, "claim.Spec.Selector is not supported for dynamic provisioning",
+		    p);
 	else if (str_is(class->provisioner, NO_PROVISIONER))
 		pending(c, "Normal", "FailedBinding",
 			"no persistent volumes available for this claim and its storage class "

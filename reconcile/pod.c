@@ -436,9 +436,14 @@ resize(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, s
 			r.waits = pod_place_resize(s, pod, p->arena, &r.message);
 		if (r.waits)
 			continue;
+		r.under_way = true;
+		if (is->resizeAgain > s->now &&
+		    is->resizeAgain <= s->now + SNAPSHOT_AGAIN_MAX_MS) {
+			plan_again(p, is->resizeAgain);
+			continue;
+		}
 		pod_order(p, ACT_RESIZE, pod, 0, resize_args_kind(), &args,
 			  arena_printf(p->arena, "%s: its resources changed", c->name));
-		r.under_way = true;
 	}
 	return r;
 }

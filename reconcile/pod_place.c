@@ -13,6 +13,8 @@
 #include "pod_affinity.h"
 #include "volume.h"
 
+enum { REASONS_MAX = 4 }; /* that one node does not fit: pods and three resources */
+
 struct host_port { /* one that a pod of the node has */
 	const char *ip, *protocol;
 	int64_t port;
@@ -319,16 +321,39 @@ pod_untolerated(const struct pod_spec *spec, const struct node *node)
 	return NULL;
 }
 
-/* Why the pod cannot be on this node, in the scheduler's words; NULL: it can. */
+/* All that is short, each for itself, as the scheduler's NodeResourcesFit. */
+static void
+short_of(const struct node_use *u, const struct pod_spec *spec, struct strs *why)
+{
+	const struct pairs *has = u->node->status ? &u->node->status->allocatable : NULL;
+	const struct {
+		const char *name, *text;
+		int64_t used;
+	} rows[] = {
+		{ "cpu", "Insufficient cpu", u->cpu },
+		{ "memory", "Insufficient memory", u->memory },
+		{ "ephemeral-storage", "Insufficient ephemeral-storage", u->disk },
+	};
+	const char *pods = has ? pairs_get(has, "pods") : NULL;
+
+	if (pods && u->pods + 1 > quantity_value(pods))
+		why->at[why->n++] = "Too many pods";
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		const char *most = has ? pairs_get(has, rows[i].name) : NULL;
+		int64_t ask = pod_request(spec, rows[i].name);
+
+		if (most && ask &&
+		    rows[i].used + ask > (i ? quantity_value(most) : quantity_milli(most)))
+			why->at[why->n++] = rows[i].text;
+	}
+}
+
+/* Why the pod cannot be on this node, in the scheduler's words, but for resources; NULL: it
+ * can. */
 static const char *
 misfit(const struct node_use *u, const struct pod_spec *spec, struct arena *a)
 {
 	const struct node *node = u->node;
-	const struct pairs *has = node->status ? &node->status->allocatable : NULL;
-	const char *cpu = has ? pairs_get(has, "cpu") : NULL;
-	const char *memory = has ? pairs_get(has, "memory") : NULL;
-	const char *disk = has ? pairs_get(has, "ephemeral-storage") : NULL;
-	const char *pods = has ? pairs_get(has, "pods") : NULL;
 	const struct taint *taint;
 
 	if (!pod_wants_node(spec, node))
@@ -340,17 +365,6 @@ misfit(const struct node_use *u, const struct pod_spec *spec, struct arena *a)
 				    taint->value ? taint->value : "");
 	if (ports_taken(u, spec))
 		return "node(s) didn't have free ports for the requested pod ports";
-	if (pods && u->pods + 1 > quantity_value(pods))
-		return "Too many pods";
-	if (cpu && pod_request(spec, "cpu") &&
-	    u->cpu + pod_request(spec, "cpu") > quantity_milli(cpu))
-		return "Insufficient cpu";
-	if (memory && pod_request(spec, "memory") &&
-	    u->memory + pod_request(spec, "memory") > quantity_value(memory))
-		return "Insufficient memory";
-	if (disk && pod_request(spec, "ephemeral-storage") &&
-	    u->disk + pod_request(spec, "ephemeral-storage") > quantity_value(disk))
-		return "Insufficient ephemeral-storage";
 	return NULL;
 }
 
@@ -395,11 +409,12 @@ pod_place_resize(struct snapshot *s, const struct pod *pod, struct arena *a,
 	return NULL;
 }
 
-/* "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable." */
+/* "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable."  A node may
+ * have more than one reason. */
 static const char *
-no_fit(const char **why, size_t n, struct arena *a)
+no_fit(const char **why, size_t n, size_t nodes, struct arena *a)
 {
-	const char *text = arena_printf(a, "0/%zu nodes are available:", n);
+	const char *text = arena_printf(a, "0/%zu nodes are available:", nodes);
 
 	for (size_t done = 0; done < n;) {
 		const char *first = NULL;
@@ -427,7 +442,7 @@ const struct node *
 pod_place_node(struct snapshot *s, const struct pod *pod, struct arena *a, const char **ret_why)
 {
 	struct pod_places *x = places_of(s);
-	const char **why = arena_zalloc(a, (x->nnodes + 1) * sizeof *why);
+	struct strs why = { arena_zalloc(a, (x->nnodes + 1) * REASONS_MAX * sizeof *why.at) };
 	struct node_use *best = NULL;
 
 	if (!x->nnodes) {
@@ -444,32 +459,38 @@ pod_place_node(struct snapshot *s, const struct pod *pod, struct arena *a, const
 	}
 	for (size_t i = 0; i < x->nnodes; i++) {
 		const struct node *node = x->nodes[i].node;
+		const char *one = misfit(&x->nodes[i], pod->spec, a);
+		size_t before = why.n;
 		bool of_node = false;
 
-		why[i] = misfit(&x->nodes[i], pod->spec, a);
-		if (why[i])
+		if (!one)
+			short_of(&x->nodes[i], pod->spec, &why);
+		if (why.n > before)
 			continue;
-		switch (volume_pod_ready(s, pod, node, a, &why[i], &of_node)) {
+		switch (one ? VOLUME_READY
+			    : volume_pod_ready(s, pod, node, a, &one, &of_node)) {
 		case VOLUME_WAIT:
 			return NULL;
 		case VOLUME_NEVER:
 			if (of_node)
 				break;
-			*ret_why = arena_printf(a, "0/%zu nodes are available: %s.", x->nnodes,
-						why[i]);
+			*ret_why =
+			    arena_printf(a, "0/%zu nodes are available: %s.", x->nnodes, one);
 			return NULL;
 		case VOLUME_READY:
 			break;
 		}
-		if (!why[i])
-			why[i] = pod_spread_misfit(s, x->placed, pod, node);
-		if (!why[i])
-			why[i] = pod_affinity_misfit(s, x->placed, pod, node);
-		if (!why[i] && (!best || x->nodes[i].pods < best->pods))
+		if (!one)
+			one = pod_spread_misfit(s, x->placed, pod, node);
+		if (!one)
+			one = pod_affinity_misfit(s, x->placed, pod, node);
+		if (one)
+			why.at[why.n++] = one;
+		else if (!best || x->nodes[i].pods < best->pods)
 			best = &x->nodes[i];
 	}
 	if (!best) {
-		*ret_why = no_fit(why, x->nnodes, a);
+		*ret_why = no_fit(why.at, why.n, x->nnodes, a);
 		return NULL;
 	}
 	use_add(x, best, pod, s->arena);

@@ -40,16 +40,33 @@ pod_trouble(struct look *l, const char *ns, const struct label_selector *sel)
 {
 	struct objects pods = snapshot_in(l->s, RES_pod, ns);
 
-	for (size_t i = 0; i < pods.n; i++) {
-		const struct pod *pod = (const struct pod *)pods.at[i];
-		const char *why = selector_matches(sel, &pod->metadata->labels)
-				      ? trouble_of_pod(l->s, pod, false, l->s->arena)
-				      : NULL;
+	for (size_t i = 0; i < 2 * pods.n; i++) { /* those that are over last */
+		const struct pod *pod = (const struct pod *)pods.at[i % pods.n];
+		bool counts = pod_is_finished(pod) == (i >= pods.n) &&
+			      selector_matches(sel, &pod->metadata->labels);
+		const char *why = counts ? trouble_of_pod(l->s, pod, false, l->s->arena) : NULL;
 
 		if (why)
 			return arena_printf(l->s->arena, " (%s: %s)", object_name(pod), why);
 	}
 	return "";
+}
+
+/* As above; that they may not be made comes first. */
+static const char *
+replica_trouble(struct look *l, const char *ns, const struct label_selector *sel,
+		const struct condition *at, size_t n)
+{
+	const char *why = trouble_of_replicas(at, n, l->s->arena);
+
+	return why ? arena_printf(l->s->arena, " (%s)", why) : pod_trouble(l, ns, sel);
+}
+
+static const char *
+deployment_trouble(struct look *l, const struct deployment *d)
+{
+	return replica_trouble(l, d->metadata->namespace, d->spec->selector,
+			       d->status->conditions.at, d->status->conditions.n);
 }
 
 /* ---- is it there? ---- */
@@ -70,32 +87,27 @@ look_deployment(struct look *l, const struct deployment *d, const char *path)
 	}
 	progress = condition_of(st->conditions.at, st->conditions.n, "Progressing");
 	if (progress && str_is(progress->reason, "ProgressDeadlineExceeded") && !l->broken)
-		l->broken =
-		    arena_printf(a, "deployment %s exceeded its progress deadline%s", path,
-				 pod_trouble(l, d->metadata->namespace, spec->selector));
+		l->broken = arena_printf(a, "deployment %s exceeded its progress deadline%s",
+					 path, deployment_trouble(l, d));
 	if (spec->paused)
 		return; /* waits for its owner, not for the world */
 	if (updated < want)
-		wait_for(l,
-			 arena_printf(a,
-				      "deployment %s: %" PRId64 " of %" PRId64
-				      " new replicas have been updated%s",
-				      path, updated, want,
-				      pod_trouble(l, d->metadata->namespace, spec->selector)));
+		wait_for(l, arena_printf(a,
+					 "deployment %s: %" PRId64 " of %" PRId64
+					 " new replicas have been updated%s",
+					 path, updated, want, deployment_trouble(l, d)));
 	else if (st->replicas > updated)
 		wait_for(l,
 			 arena_printf(a,
 				      "deployment %s: %" PRId64
 				      " old replicas are pending termination%s",
-				      path, st->replicas - updated,
-				      pod_trouble(l, d->metadata->namespace, spec->selector)));
+				      path, st->replicas - updated, deployment_trouble(l, d)));
 	else if (st->availableReplicas < updated)
-		wait_for(l,
-			 arena_printf(a,
-				      "deployment %s: %" PRId64 " of %" PRId64
-				      " updated replicas are available%s",
-				      path, st->availableReplicas, updated,
-				      pod_trouble(l, d->metadata->namespace, spec->selector)));
+		wait_for(l, arena_printf(a,
+					 "deployment %s: %" PRId64 " of %" PRId64
+					 " updated replicas are available%s",
+					 path, st->availableReplicas, updated,
+					 deployment_trouble(l, d)));
 }
 
 static void
@@ -106,12 +118,14 @@ look_replica_set(struct look *l, const struct replica_set *rs, const char *path)
 
 	if (!st || st->observedGeneration < rs->metadata->generation ||
 	    ready < rs->spec->replicas)
-		wait_for(l, arena_printf(
-				l->s->arena,
-				"replicaset %s: %" PRId64 " of %" PRId64
-				" replicas are available%s",
-				path, ready, rs->spec->replicas,
-				pod_trouble(l, rs->metadata->namespace, rs->spec->selector)));
+		wait_for(l, arena_printf(l->s->arena,
+					 "replicaset %s: %" PRId64 " of %" PRId64
+					 " replicas are available%s",
+					 path, ready, rs->spec->replicas,
+					 replica_trouble(l, rs->metadata->namespace,
+							 rs->spec->selector,
+							 st ? st->conditions.at : NULL,
+							 st ? st->conditions.n : 0)));
 }
 
 /* It runs still, or is told of, with another one than its spec has by now. */
@@ -146,11 +160,11 @@ look_pod(struct look *l, const struct pod *pod, const char *path)
 	if (st && str_is(st->phase, "Succeeded"))
 		return;
 	if (st && str_is(st->phase, "Failed")) {
+		const char *how = trouble_of_failed(pod, a);
+
 		if (!l->broken)
-			l->broken = arena_printf(
-			    a, "pod %s failed%s%s%s%s", path, st->reason ? ": " : "",
-			    st->reason ? st->reason : "", st->message ? ": " : "",
-			    st->message ? st->message : "");
+			l->broken = arena_printf(a, "pod %s failed%s%s", path, how ? ": " : "",
+						 how ? how : "");
 		wait_for(l, arena_printf(a, "pod %s to be ready", path));
 		return;
 	}

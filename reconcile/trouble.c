@@ -15,20 +15,49 @@
 
 /* ---- pods ---- */
 
+/* "OOMKilled, exit code 137", and the first line of what it said. */
+static const char *
+end_text(const struct container_state_terminated *t, struct arena *a)
+{
+	const char *said = t->message ? t->message : "";
+	int line = (int)strcspn(said, "\n");
+
+	return arena_printf(a, "%s%sexit code %" PRId64 "%s%.*s", t->reason ? t->reason : "",
+			    t->reason ? ", " : "", t->exitCode, line ? ": " : "",
+			    line < 300 ? line : 300, said);
+}
+
 /* Why it is started again and again: "; its last run ended with OOMKilled, exit code 137". */
 static const char *
 last_end(const struct container_status *cs, struct arena *a)
 {
 	const struct container_state_terminated *t =
 	    cs->lastState ? cs->lastState->terminated : NULL;
-	const char *said = t && t->message ? t->message : "";
-	int line = (int)strcspn(said, "\n");
 
-	if (!t)
-		return "";
-	return arena_printf(a, "; its last run ended with %s%sexit code %" PRId64 "%s%.*s",
-			    t->reason ? t->reason : "", t->reason ? ", " : "", t->exitCode,
-			    line ? ": " : "", line < 300 ? line : 300, said);
+	return t ? arena_printf(a, "; its last run ended with %s", end_text(t, a)) : "";
+}
+
+const char *
+trouble_of_failed(const struct pod *pod, struct arena *a)
+{
+	const struct pod_status *st = pod->status;
+	size_t ninit = st->initContainerStatuses.n;
+
+	if (!str_is(st->reason, ""))
+		return arena_printf(a, "%s%s%s", st->reason,
+				    str_is(st->message, "") ? "" : ": ",
+				    st->message ? st->message : "");
+	for (size_t i = 0; i < ninit + st->containerStatuses.n; i++) {
+		const struct container_status *cs = i < ninit
+							? &st->initContainerStatuses.at[i]
+							: &st->containerStatuses.at[i - ninit];
+
+		if (cs->state && cs->state->terminated && cs->state->terminated->exitCode)
+			return arena_printf(a, "%scontainer %s ended with %s",
+					    i < ninit ? "init " : "", cs->name,
+					    end_text(cs->state->terminated, a));
+	}
+	return str_is(st->message, "") ? NULL : st->message;
 }
 
 /* What is being made says nothing as long as nothing is in its way. */
@@ -136,6 +165,10 @@ trouble_of_pod(const struct snapshot *s, const struct pod *pod, bool count, stru
 
 	if (!st || pod->metadata->deletionTimestamp)
 		return NULL;
+	if (str_is(st->phase, "Failed")) {
+		why = trouble_of_failed(pod, a);
+		return why ? why : "Failed";
+	}
 	if (pod_is_ready(pod))
 		return image_says(pod, a);
 	placed = pod_condition(pod, "PodScheduled");
@@ -143,6 +176,16 @@ trouble_of_pod(const struct snapshot *s, const struct pod *pod, bool count, stru
 		return arena_printf(a, "%s: %s", placed->reason, placed->message);
 	why = waits_for(st, a);
 	return why ? why : probe_says(s, pod, count, a);
+}
+
+const char *
+trouble_of_replicas(const struct condition *at, size_t n, struct arena *a)
+{
+	const struct condition *failure = condition_of(at, n, "ReplicaFailure");
+
+	if (!failure || !str_is(failure->status, "True"))
+		return NULL;
+	return arena_printf(a, "%s: %s", failure->reason, failure->message);
 }
 
 /* ---- services ---- */

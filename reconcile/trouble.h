@@ -13,10 +13,17 @@ struct map;
 const char *trouble_of_node(const struct snapshot *, struct arena *);
 /* Why it is not ready: "CrashLoopBackOff: back-off 10s restarting ...", "Readiness probe
  * failed: HTTP probe failed with statuscode: 500"; or, though it is ready, why a new image
- * that it should run cannot be had; NULL when nothing is wrong, it leaves, or nobody knows.
- * `count`: and how often, and since when, which changes with each time. */
+ * that it should run cannot be had; or how it failed for good; NULL when nothing is wrong, it
+ * leaves, or nobody knows. `count`: and how often, and since when, which changes with each
+ * time. */
 const char *trouble_of_pod(const struct snapshot *, const struct pod *, bool count,
 			   struct arena *);
+/* Of a pod that is Failed: "Evicted: ...", "init container a ended with Error, exit code 1";
+ * NULL: nobody knows. */
+const char *trouble_of_failed(const struct pod *, struct arena *);
+/* Why the pods that a Deployment or ReplicaSet of these conditions has to make are refused;
+ * NULL: they are not. */
+const char *trouble_of_replicas(const struct condition *, size_t n, struct arena *);
 /* Sockets of pods that take connections, as the hand saw them, for trouble_of_service(); a row
  * of port 0 says that this pod was looked at.  They outlive the map; map_done() when all were
  * asked about. */

@@ -327,8 +327,7 @@ check_security(struct write *w, const struct manifest *m, struct error **e)
 	if (errors == w->cs.errors)
 		return 0;
 	last = last ? last->next : w->cs.first;
-	return fail(e, WHY_FORBIDDEN, "%s \"%s\" is forbidden: %s", write_plural(w->res, w->a),
-		    w->obj->metadata->name, last->text);
+	return fail(e, WHY_FORBIDDEN, "%s", last->text); /* "pods "x" is forbidden: ..." */
 }
 
 /* A pod speaks for an account that is there. */

@@ -47,6 +47,9 @@ int images_open(const char *state_dir, struct images **ret, struct error **);
 void images_close(struct images *);
 const struct image *image_find(struct images *, const char *name); /* NULL: not here */
 size_t images_list(struct images *, const struct image *const **ret);
+/* Its i-th layer, from the bottom, also of those that others hide: hex of its sum, and its
+ * bytes; NULL: it has no more. */
+const char *image_part(struct images *, const struct image *, size_t i, int64_t *ret_bytes);
 int image_remove(struct images *, const char *name,
 		 struct error **); /* layers no one needs go too */
 /* An image that lost its name (removed, or the name moved on) may still be under a

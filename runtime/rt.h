@@ -54,6 +54,11 @@ struct cont {
 	int64_t image_retry; /* boot ms: of that, or of a renewal; 0: waiting for neither */
 };
 
+/* A container that was to be added and may never be: it has no number and nothing on disk. */
+struct rt_refusal {
+	char *name, *why;
+};
+
 struct rtpod {
 	char uid[W_NAME];
 	struct arena arena; /* of spec */
@@ -62,6 +67,8 @@ struct rtpod {
 	pid_t init_pid;
 	struct rt_source hand, init, remover;
 	struct cont c[W_CONTAINERS];
+	struct rt_refusal *refused;
+	size_t nrefused;
 	size_t nknown; /* so many of its containers kedge-init knows; a late one it may not */
 	bool run, changed, stopped; /* run: rt_pod_run was asked; stopped: kedge-init says so */
 	bool ahead;                 /* a sandbox without a pod: nobody is told of it */

@@ -248,6 +248,24 @@ rtpod_start_first(struct rtpod *p)
 		p->c[0].told = rtpod_tell(p, &start, NULL, 0, NULL, NULL) == 0;
 }
 
+/* kedge-init numbers its containers as they come: those that were added before this one are
+ * told of first, whatever keeps them from running.  What it knows already it passes over. */
+static int
+tell_added(struct rtpod *p, size_t i, struct error **e)
+{
+	for (size_t k = 0; k <= i; k++) {
+		const struct w_msg more = { .type = W_ADD, .container = (uint32_t)k };
+		struct w_container conf;
+
+		if (p->spec.containers[k].role != RT_EPHEMERAL || p->c[k].heard)
+			continue;
+		conf = poddir_conf(&p->spec, k);
+		if (rtpod_tell(p, &more, &conf, sizeof(conf), NULL, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static void
 container_begin(struct rt *rt, struct rtpod *p, size_t i)
 {
@@ -292,14 +310,9 @@ container_begin(struct rt *rt, struct rtpod *p, size_t i)
 	waits_for(c, NULL, NULL);
 	if (c->told)
 		return;
-	if (spec->role == RT_EPHEMERAL && !c->heard) {
-		const struct w_container conf = poddir_conf(&p->spec, i);
-		const struct w_msg more = { .type = W_ADD, .container = (uint32_t)i };
-
-		rtpod_tell(p, &more, &conf, sizeof(conf), NULL, NULL);
-	}
 	/* A pod that is gone says so itself; one that could not hear is asked again. */
-	if (rtpod_tell(p, &start, NULL, 0, NULL, &e) < 0 && p->hand.fd >= 0) {
+	if ((tell_added(p, i, &e) < 0 || rtpod_tell(p, &start, NULL, 0, NULL, &e) < 0) &&
+	    p->hand.fd >= 0) {
 		waits_for(c, "CreateContainerError", xstrdup(error_text(e)));
 		c->image_retry = monotonic_ms() + 1000;
 		rt_changed(rt, p);
@@ -413,23 +426,15 @@ rt_container_restart(struct rt *rt, const char *uid, const char *container, int 
 
 /* First the kernel, then what the next life of ours reads, then what we say ourselves: an
  * end between two is a resize that is asked for again. */
-int
-rt_container_resize(struct rt *rt, const char *uid, const char *container,
-		    const struct rt_container *size, bool *ret_changed, struct error **e)
+static int
+resize_to(struct rt *rt, struct rtpod *p, struct rt_container *c,
+	  const struct rt_container *size, struct error **e)
 {
-	struct rtpod *p = rt_find(rt, uid, e);
 	struct buf cleanup_buf bytes = { 0 };
-	cleanup_close int dir = p ? rtpod_dir(rt, uid) : -1;
+	cleanup_close int dir = rtpod_dir(rt, p->uid);
+	const struct rt_container was = *c;
 	struct cgroup_limits limits;
-	struct rt_container *c, was;
-	size_t i;
 
-	if (!p || rtpod_container(p, container, &i, e) < 0)
-		return -1;
-	c = (struct rt_container *)&p->spec.containers[i];
-	was = *c;
-	*ret_changed = was.cpu_milli != size->cpu_milli || was.cpu_shares != size->cpu_shares ||
-		       was.memory != size->memory;
 	c->cpu_milli = size->cpu_milli;
 	c->cpu_shares = size->cpu_shares;
 	c->memory = size->memory;
@@ -442,7 +447,31 @@ rt_container_resize(struct rt *rt, const char *uid, const char *container,
 	    rtpod_group_limit(rt, &p->spec, false, e) < 0 ||
 	    poddir_write(dir, "spec", bytes.at, bytes.len, e) < 0) {
 		*c = was;
-		return fail_in(e, "resize container %s of pod %s", container, p->spec.name);
+		return fail_in(e, "resize container %s of pod %s", c->name, p->spec.name);
+	}
+	return 0;
+}
+
+int
+rt_container_resize(struct rt *rt, const char *uid, const char *container,
+		    const struct rt_container *size, const int *restart, struct error **e)
+{
+	struct rtpod *p = rt_find(rt, uid, e);
+	struct rt_container *c, was;
+	size_t i;
+
+	if (!p || rtpod_container(p, container, &i, e) < 0)
+		return -1;
+	c = (struct rt_container *)&p->spec.containers[i];
+	was = *c;
+	if (resize_to(rt, p, c, size, e) < 0)
+		return -1;
+	if (restart &&
+	    (was.cpu_milli != size->cpu_milli || was.cpu_shares != size->cpu_shares ||
+	     was.memory != size->memory) &&
+	    rt_container_restart(rt, uid, container, *restart, e) < 0) {
+		resize_to(rt, p, c, &was, NULL);
+		return -1;
 	}
 	rt_changed(rt, p);
 	return 0;

@@ -116,6 +116,11 @@ rt_pod_free(struct rt *rt, struct rtpod *p)
 		free(p->c[i].refused_version);
 		free(p->c[i].message);
 	}
+	for (size_t i = 0; i < p->nrefused; i++) {
+		free(p->refused[i].name);
+		free(p->refused[i].why);
+	}
+	free(p->refused);
 	free(p->ahead_image);
 	arena_free(&p->arena);
 	arena_free(&p->view);

@@ -263,9 +263,10 @@ int rt_container_started(struct rt *, const char *uid, const char *container,
 int rt_container_hooked(struct rt *, const char *uid, const char *container, int64_t started_at,
 			enum rt_hook_name, bool failed, struct error **);
 /* Holds a running container to the cpu, shares and memory of `size`, and keeps it so when it
- * is started again.  *ret_changed: they were others. */
+ * is started again.  `restart`: the grace of rt_container_restart(), which takes place if these
+ * were others; when it cannot be ordered, they stay what they were.  NULL: it goes on. */
 int rt_container_resize(struct rt *, const char *uid, const char *container,
-			const struct rt_container *size, bool *ret_changed, struct error **);
+			const struct rt_container *size, const int *restart, struct error **);
 /* Adds a container (RT_EPHEMERAL) to a pod that runs, and starts it; it is never started
  * again.  One of that name that is there already is left as it is. */
 int rt_container_add(struct rt *, const char *uid, const struct rt_container *,

@@ -121,6 +121,23 @@ container_view(struct arena *a, const struct rtpod *p, size_t i)
 	return s;
 }
 
+/* As one that waits for good. */
+static struct rt_container_status
+refusal_view(const struct rt_refusal *r)
+{
+	return (struct rt_container_status){ .name = r->name,
+					     .image_id = "",
+					     .image = "",
+					     .refused_image = "",
+					     .refused_why = "",
+					     .state = RT_WAITING,
+					     .reason = "CreateContainerConfigError",
+					     .message = r->why,
+					     .env_version = "",
+					     .now = { .reason = "", .message = "" },
+					     .last = { .reason = "", .message = "" } };
+}
+
 int
 rt_pod_process(struct rt *rt, const char *uid)
 {
@@ -147,9 +164,11 @@ rt_pod_status(struct rt *rt, const char *uid)
 	if (!p)
 		return NULL;
 	arena_free(&p->view);
-	c = arena_zalloc(&p->view, (p->spec.ncontainers + 1) * sizeof(*c));
+	c = arena_zalloc(&p->view, (p->spec.ncontainers + p->nrefused + 1) * sizeof(*c));
 	for (size_t i = 0; i < p->spec.ncontainers; i++)
 		c[i] = container_view(&p->view, p, i);
+	for (size_t i = 0; i < p->nrefused; i++)
+		c[p->spec.ncontainers + i] = refusal_view(&p->refused[i]);
 	p->status = (struct rt_pod_status){ .uid = p->uid,
 					    .ns = p->spec.ns,
 					    .name = p->spec.name,
@@ -157,6 +176,6 @@ rt_pod_status(struct rt *rt, const char *uid)
 					    .init_pid = p->init_pid,
 					    .over = p->over,
 					    .containers = c,
-					    .ncontainers = p->spec.ncontainers };
+					    .ncontainers = p->spec.ncontainers + p->nrefused };
 	return &p->status;
 }

@@ -354,11 +354,27 @@ rt_container_renew(struct rt *rt, const char *uid, const struct rt_container *c,
 	return 0;
 }
 
+/* What may never be is told of the container from now on, so that nobody asks again; until
+ * the next life, which may be allowed more. */
+static int
+add_failed(struct rt *rt, struct rtpod *p, const char *name, struct error *why,
+	   struct error **e)
+{
+	if (why->why == WHY_FORBIDDEN || why->why == WHY_INVALID) {
+		p->refused = xgrow(p->refused, p->nrefused, sizeof(*p->refused));
+		p->refused[p->nrefused++] =
+		    (struct rt_refusal){ xstrdup(name), xstrdup(error_text(why)) };
+		rt_changed(rt, p);
+	}
+	return fail_with(e, &why);
+}
+
 int
 rt_container_add(struct rt *rt, const char *uid, const struct rt_container *c, struct error **e)
 {
 	struct rtpod *p = rt_find(rt, uid, e);
 	cleanup_free struct rt_container *all = NULL;
+	struct error *why = NULL;
 	size_t n, i;
 
 	if (!p)
@@ -366,6 +382,9 @@ rt_container_add(struct rt *rt, const char *uid, const struct rt_container *c, s
 	n = p->spec.ncontainers;
 	if (rtpod_container(p, c->name, &i, NULL) == 0)
 		return 0;
+	for (i = 0; i < p->nrefused; i++)
+		if (strcmp(p->refused[i].name, c->name) == 0)
+			return 0;
 	if (p->state != RT_POD_UP)
 		return fail(e, WHY_CONFLICT, "pod %s does not run", p->spec.name);
 	all = xcalloc(n + 1, sizeof(*all));
@@ -375,8 +394,8 @@ rt_container_add(struct rt *rt, const char *uid, const struct rt_container *c, s
 	all[n].restart = RT_NEVER;
 	if (!all[n].pids)
 		all[n].pids = rt->cfg.max_pids;
-	if (spec_change(rt, p, all, n + 1, e) < 0)
-		return -1;
+	if (spec_change(rt, p, all, n + 1, &why) < 0)
+		return add_failed(rt, p, c->name, why, e);
 	rtpod_start_containers(rt, p);
 	rt_changed(rt, p);
 	return 0;

@@ -17,7 +17,7 @@
 #include "runtime/init/init.h"
 #include "runtime/init/tree.h"
 
-enum { PART_MAX = 256 };
+enum { PART_MAX = 256, PLACE_MAX = 400 };
 
 /* A place the pod's author chose: links of the image are followed inside the
  * root, but never into the kernel's own file systems. */
@@ -151,12 +151,29 @@ tree_limit(const struct setup *s, const struct op *op, int tree)
 	return r;
 }
 
+/* Where it was to be; of what was not found within the volume, that, too. */
+static const char *
+place_of(const struct op *op, struct text *t)
+{
+	const char *sub = op_text(op, 2);
+
+	text_add(t, op_text(op, 3));
+	if (*sub) {
+		text_add(t, " (subPath \"");
+		text_add(t, sub);
+		text_add(t, "\")");
+	}
+	return t->at;
+}
+
 /* The clone is made a peer of the host's mount while ours still are; it is the
  * operator's leave (allow.privileged) that brings us here. */
 int
 mount_share(struct setup *s, const struct op *op)
 {
 	int source = source_open(s, op), tree = source < 0 ? source : source_tree(op, source);
+	char place[PLACE_MAX];
+	struct text t = TEXT(place);
 
 	drop(source);
 	if (tree >= 0 && s->nshared == (int)(sizeof(s->shared) / sizeof(*s->shared))) {
@@ -164,7 +181,7 @@ mount_share(struct setup *s, const struct op *op)
 		tree = -EMFILE;
 	}
 	if (tree < 0)
-		return setup_fail(s, op, op_text(op, 3), tree);
+		return setup_fail(s, op, place_of(op, &t), tree);
 	s->shared[s->nshared++] = tree;
 	return 0;
 }
@@ -173,6 +190,8 @@ int
 mount_volume(struct setup *s, const struct op *op)
 {
 	const char *target = op_text(op, 3), *what = target;
+	char named[PLACE_MAX];
+	struct text t = TEXT(named);
 	struct stat st;
 	int source = -1, place = -1, tree = -1, r;
 
@@ -185,7 +204,9 @@ mount_volume(struct setup *s, const struct op *op)
 			r = (int)sys(fstat, tree, &st);
 	} else {
 		r = source = source_open(s, op);
-		if (r >= 0)
+		if (r < 0)
+			what = place_of(op, &t);
+		else
 			r = (int)sys(fstat, source, &st);
 		if (r >= 0)
 			r = tree = source_tree(op, source);

@@ -41,6 +41,7 @@ pods() { kedge get pods --no-headers "$@"; }
 	[ "$(pods | wc -l)" = 2 ] # and no others come in their place
 	pod=$(kedge get pods -o json | jq -r '.items[0].metadata.name')
 	is "$pod" .status.phase Failed
+	kedge status | sed -n '/^not working/,$p' | grep -qF 'SysctlForbidden: Pod was rejected: forbidden sysctl'
 	is "$pod" .status.reason SysctlForbidden
 	field pod "$pod" .status.message | grep -qF 'Pod was rejected: forbidden sysctl: "net.ipv4.ip_forward" not allowlisted'
 	kedge describe pod "$pod" >"$W/out"

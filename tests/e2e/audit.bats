@@ -62,7 +62,7 @@ logged() { cat "$W"/state/audit.log* | jq -se "any(.[]; $1)" >/dev/null; }
 	wait_for 10 "the annotations" logged '.verb == "create" and .objectRef.namespace == "watched" and .responseStatus.code == 201 and .annotations["pod-security.kubernetes.io/enforce-policy"] == "baseline:latest"
 		and (.annotations["pod-security.kubernetes.io/audit-violations"] | startswith("would violate PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false"))'
 	out=$(made rogue '"hostNetwork":true,')
-	[[ $out == *'violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)'* ]]
+	[[ $out == *'"message":"pods \"rogue\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)'* ]]
 	wait_for 10 "of who was refused, too" logged '.verb == "create" and .objectRef.namespace == "watched" and .responseStatus.code == 403 and .annotations["pod-security.kubernetes.io/enforce-policy"] == "baseline:latest"
 		and (.annotations["pod-security.kubernetes.io/audit-violations"] | contains("host namespaces (hostNetwork=true)"))'
 	# a workload is warned of, and what is fine is not

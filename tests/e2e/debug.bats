@@ -138,6 +138,41 @@ debugged() {
 		-d "{\"spec\":{\"ephemeralContainers\":$3}}" "http://x/api/v1/namespaces/$1/pods/$2/ephemeralcontainers"
 }
 
+# eph_waits POD NAME TEXT: for good, and says why
+eph_waits() {
+	field pod "$1" ".status.ephemeralContainerStatuses[]? | select(.name == \"$2\") | .state.waiting | .reason + \": \" + .message" >"$W/waits"
+	grep -qF "CreateContainerConfigError: $3" "$W/waits"
+}
+
+@test "one that cannot run keeps no later one from running" {
+	pod many box:1 | put many
+	up many
+	debugged default many '[{"name":"root","image":"tools:1","securityContext":{"runAsNonRoot":true}}]'
+	wait_for 10 "it says why it does not run" eph_waits many root 'container has runAsNonRoot and image will run as root'
+	run timeout 20 kedge debug many --image tools:1 -c after -- /bin/sh -c 'exit 3'
+	[ "$status" = 0 ]
+	ended() { [ "$(field pod many '.status.ephemeralContainerStatuses[] | select(.name == "after") | .state.terminated.exitCode')" = 3 ]; }
+	wait_for 10 "it ran" ended
+	eph_waits many root 'container has runAsNonRoot and image will run as root'
+	drop many
+}
+
+@test "one that the operator does not allow says so, once, and is not tried again" {
+	pod ptrace box:1 | put ptrace
+	up ptrace
+	debugged default ptrace '[{"name":"looks","image":"tools:1","securityContext":{"capabilities":{"add":["SYS_PTRACE"]}}}]'
+	wait_for 10 "it says why it does not run" eph_waits ptrace looks 'container looks: capability SYS_PTRACE is not allowed: the operator has to name it'
+	run timeout 20 kedge debug ptrace --image tools:1 -c more -- /bin/sh -c 'exit 3'
+	[ "$status" = 0 ]
+	sleep 2
+	eph_waits ptrace looks 'container looks: capability SYS_PTRACE is not allowed: the operator has to name it'
+	[ "$(grep -c 'SYS_PTRACE is not allowed' "$W/kedged.log")" = 1 ]
+	kedge get events -o json | jq '.items |= map(select(.involvedObject.name == "ptrace"))' >"$W/events"
+	jq -e '[.items[] | select(.reason == "Failed" and (.message | startswith("Error: container looks: capability SYS_PTRACE is not allowed")))] | length == 1 and .[0].count == 1' "$W/events"
+	jq -e '[.items[] | select(.reason == "Pulled" and (.involvedObject.fieldPath | contains("looks"))) | .count] | add == 1' "$W/events"
+	drop ptrace
+}
+
 @test "the Pod Security Standards hold for it, and a name is one container's" {
 	k create namespace strict
 	k label namespace strict pod-security.kubernetes.io/enforce=baseline

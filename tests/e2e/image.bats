@@ -122,6 +122,16 @@ refused() {
 	pod one app:1
 	[ "$(cat "$(root_of)/etc/same")" = lower ]
 	[ "$(readlink "$(root_of)/etc/link")" = /data/kept ]
+	# what is pruned frees what nobody else has, once
+	mkdir "$W/solo"
+	head -c 3000000 /dev/urandom >"$W/solo/noise"
+	kedge image import "$W/tree" app:more --env A=b
+	kedge image import "$W/tree" app:again
+	[ "$(kedge image prune --all | tail -1)" = "removed 2 images, 0B" ]
+	kedge image import "$W/solo" solo:1
+	kedge image import "$W/solo" solo:2 --env A=b
+	kedge image import "$W/tree" app:again
+	[ "$(kedge image prune --all | tail -1)" = "removed 3 images, 3.0MB" ]
 	pod_end one
 }
 
@@ -211,6 +221,16 @@ refused() {
 	kedge image rm attrs:1
 	kedge image load "$W/attrs.tar" attrs:1
 	kept
+	# from pipe to pipe, too; and an archive of images is not the files of one
+	[ "$(kedge image save attrs:1 - | kedge image load - piped:1)" = "loaded docker.io/library/piped:1" ]
+	[ "$(tar -C "$t" -cf - bin | kedge image import - piped:2)" = "imported piped:2" ]
+	kedge image rm piped:1 piped:2
+	refused 'is an archive of images, not the files of one: kedge image load' kedge image import "$W/attrs.tar" bad:1
+	mkdir "$W/site"
+	touch "$W/site/manifest.json" "$W/site/index.html"
+	tar -C "$W/site" -cf "$W/site.tar" .
+	kedge image import "$W/site.tar" site:1
+	kedge image rm site:1
 	# who is not root gets the capability by running the file, where privileges may grow
 	cat >"$W/manifests/attrs.yaml" <<-Y
 		apiVersion: v1

@@ -144,6 +144,10 @@ initContainers:
 	[ "$(init job '[0].state.terminated.exitCode')" = 0 ]
 	[ "$(init job '[1].state.terminated.exitCode')" = 0 ]
 	[ "$(init job '[0].state.terminated.message')" = $'main\nb\na' ]
+	kedge describe pod job >"$W/out"
+	grep -qE 'Killing .*Stopping container a$' "$W/out"
+	grep -qE 'Killing .*Stopping container b$' "$W/out"
+	run ! grep -qE 'Killing .*Stopping container main' "$W/out"
 	drop job
 }
 

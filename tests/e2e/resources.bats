@@ -36,6 +36,9 @@ high_is() { v1 || group_is "$1" memory.high "$2"; }
 	sleep 1
 	memory_is sized 100663296
 	[ "$(field pod sized .metadata.uid)" = "$uid" ]
+	# it was ordered, and not in each pass until it was told
+	[ "$(grep -c 'plan: ~ resize pod default/sized' "$W/kedged.log")" -lt 4 ]
+	run ! grep 'still changing' "$W/kedged.log"
 	drop sized
 }
 
@@ -54,6 +57,7 @@ high_is() { v1 || group_is "$1" memory.high "$2"; }
 	MORE="$P"$'\nresources: {limits: {memory: 48Mi}, requests: {memory: 16Mi}}' pod policy box:1 | put policy
 	wait_for 10 "it is restarted" st_is policy .restartCount 1
 	memory_is policy 50331648
+	kedge describe pod policy | grep -qE 'Killing .*Container main resize requires restart$'
 	[ "$(field pod policy .metadata.uid)" = "$uid" ]
 	drop policy
 }

@@ -238,6 +238,11 @@ volumeMounts:
 	MORE='volumeMounts: [{name: v, mountPath: /v, subPathExpr: $(NOPE)}]' SPEC='volumes: [{name: v, emptyDir: {}}]' \
 		pod nope box:1 | put sub
 	wait_for 10 "named" was_told nope 'missing value for "NOPE"'
+	{
+		printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: few}\ndata: {one: "1"}\n---\n'
+		SPEC='volumes: [{name: c, configMap: {name: few}}]' MORE='volumeMounts: [{name: c, mountPath: /etc/app.conf, subPath: two}]' pod lacks box:1
+	} | put sub
+	wait_for 10 "the subPath is named" was_told lacks 'mount volume /etc/app.conf (subPath "two"): No such file or directory'
 	drop sub
 }
 

@@ -441,6 +441,45 @@ a_renewal_that_fails_leaves_the_next_run_as_it_was(void **state)
 	end(&k);
 }
 
+static void
+a_resize_whose_restart_cannot_be_ordered_changes_nothing(void **state)
+{
+	struct rt_container c = {
+		.name = "main", .image = "box", .restart = RT_ALWAYS, .memory = 64 << 20
+	};
+	struct rt_container size = { 0 };
+	struct rt_pod p = kit_pod("u", &c, 1);
+	const int grace = 0;
+	int n = 0, failed = 0;
+	struct kit k;
+
+	(void)state;
+	begin(&k);
+	kit_image(&k, "box", NULL, &(struct image_config){ .cmd = LIST("/bin/sleep", "1000") });
+	kit_start(&k, &p);
+	KIT_UNTIL(&k, kit_see(&k, "u", 0)->state == RT_RUNNING);
+	do {
+		int64_t was = kit_see(&k, "u", 0)->memory;
+		struct error *why = NULL;
+		int rc;
+
+		size.memory = (65 + n) << 20;
+		fired = false;
+		countdown = ++n;
+		rc = rt_container_resize(k.rt, "u", "main", &size, &grace, &why);
+		countdown = 0;
+		failed += rc < 0;
+		assert_int_equal(kit_see(&k, "u", 0)->memory, rc < 0 ? was : size.memory);
+		error_free(&why);
+	} while (fired);
+	print_message("# %d faults, %d refusals\n", n - 1, failed);
+	assert_true(failed > 2);
+	KIT_UNTIL(&k, kit_see(&k, "u", 0)->restarts > 0);
+	kit_stop(&k, "u");
+	nothing_left(&k, 0);
+	end(&k);
+}
+
 /* Born of this test, by way of a hand that may be dead: we are their subreaper.  Other tests
  * have kedge-inits as well, of other names. */
 static bool
@@ -637,6 +676,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(a_stop_goes_on_until_nothing_is_left),
 		cmocka_unit_test(an_open_that_fails_leaves_pods_running_for_the_next),
 		cmocka_unit_test(a_renewal_that_fails_leaves_the_next_run_as_it_was),
+		cmocka_unit_test(a_resize_whose_restart_cannot_be_ordered_changes_nothing),
 	};
 
 	(void)argc;

@@ -228,6 +228,19 @@ requests_beyond_the_node_leave_it_unschedulable(void **state)
 		      "0/1 nodes are available: 1 Insufficient memory.");
 }
 
+static void
+all_that_the_node_is_short_of_is_named(void **state)
+{
+	struct kit *k = *state;
+
+	pod(k, "web", "",
+	    ", resources: {requests: {cpu: 100, memory: 200Gi, ephemeral-storage: 1Mi}}");
+	pass(k);
+	assert_string_equal(
+	    condition(k, "PodScheduled")->message,
+	    "0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory.");
+}
+
 /* A limit without a request is one. */
 static void
 local_storage_that_is_asked_for_has_to_be_there(void **state)
@@ -267,6 +280,7 @@ main(void)
 		T(a_pod_behind_a_gate_is_not_placed),
 		T(another_scheduler_s_pod_is_left_to_it),
 		T(requests_beyond_the_node_leave_it_unschedulable),
+		T(all_that_the_node_is_short_of_is_named),
 		T(local_storage_that_is_asked_for_has_to_be_there),
 		T(a_taint_needs_a_toleration),
 	};

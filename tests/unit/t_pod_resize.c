@@ -103,6 +103,30 @@ what_others_have_is_waited_for(void **state)
 	assert_string_equal(pass(k), "");
 }
 
+static void
+a_resize_is_ordered_once_until_the_host_tells_of_it_or_is_late(void **state)
+{
+	struct kit *k = *state;
+	struct kit_pod *p = runs(k);
+
+	asks_for(k, "cpu", "600m");
+	assert_non_null(strstr(pass(k), "~ resize pod default/web"));
+	p->at[0].resizeAgain = k->now + 5000; /* the brain: it was sent */
+	pass(k);
+	assert_null(strstr(kit_text(k), "resize"));
+	assert_string_equal(condition(k, "PodResizeInProgress")->status, "True");
+	assert_string_equal(pass(k), "");
+	assert_int_equal(k->plan.again_at, k->now + 5000);
+	k->now += 5000;
+	assert_non_null(strstr(pass(k), "~ resize pod default/web"));
+	p->at[0].resizeAgain = k->now + INT64_C(3600) * 1000; /* of a clock that was put back */
+	assert_non_null(strstr(pass(k), "~ resize pod default/web"));
+	p->at[0].cpuShares = 600 * 1024 / 1000;
+	pass(k);
+	assert_null(condition(k, "PodResizeInProgress"));
+	assert_string_equal(pass(k), "");
+}
+
 /* What the host tells, but that a signal keeps the name that the pod has for it. */
 static void
 as_whom_it_runs_and_what_ends_it_is_told(void **state)
@@ -167,6 +191,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(what_the_node_never_has_is_infeasible),
 		T(what_others_have_is_waited_for),
+		T(a_resize_is_ordered_once_until_the_host_tells_of_it_or_is_late),
 		T(as_whom_it_runs_and_what_ends_it_is_told),
 		T(what_took_too_much_of_the_disk_is_said_as_the_kubelet_does),
 	};

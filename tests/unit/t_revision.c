@@ -182,6 +182,18 @@ a_deployment_past_its_deadline_fails_the_revision_until_it_recovers(void **state
 }
 
 static void
+a_deployment_whose_pods_are_refused_says_why(void **state)
+{
+	(void)state;
+	check(
+	    REV("1", "Applying")
+		WEB("observedGeneration: 2, conditions: [{type: ReplicaFailure, status: "
+		    "'True', reason: FailedCreate, message: 'pods \"w\" is forbidden'}]"),
+	    ". status revision main-1  # Applying, waiting for deployment default/web: 0 of 3 "
+	    "new replicas have been updated (FailedCreate: pods \"w\" is forbidden)\n");
+}
+
+static void
 a_failed_pod_fails_the_revision_and_a_finished_one_does_not(void **state)
 {
 #define POD(phase)                                                                             \
@@ -191,6 +203,11 @@ a_failed_pod_fails_the_revision_and_a_finished_one_does_not(void **state)
 	(void)state;
 	check(REV("1", "Applying") POD("Failed"),
 	      ". status revision main-1  # pod default/job failed\n");
+	check(REV("1", "Applying") POD(
+		  "Failed, containerStatuses: [{name: c, image: i, imageID: i, ready: false, "
+		  "restartCount: 0, state: {terminated: {reason: Error, exitCode: 3}}}]"),
+	      ". status revision main-1  # pod default/job failed: container c ended with "
+	      "Error, exit code 3\n");
 	check(REV("1", "Applying") POD("Succeeded"), ". status revision main-1  # Healthy\n");
 	check(
 	    REV("1", "Applying") POD("Running"),
@@ -356,6 +373,7 @@ main(void)
 		cmocka_unit_test(a_pod_that_cannot_be_placed_is_named_with_its_reason),
 		cmocka_unit_test(
 		    a_deployment_past_its_deadline_fails_the_revision_until_it_recovers),
+		cmocka_unit_test(a_deployment_whose_pods_are_refused_says_why),
 		cmocka_unit_test(a_failed_pod_fails_the_revision_and_a_finished_one_does_not),
 		cmocka_unit_test(a_newer_revision_supersedes_unless_its_files_were_wrong),
 		cmocka_unit_test(a_revision_whose_files_were_wrong_is_left_alone),

@@ -123,6 +123,49 @@ a_pod_that_is_not_ready_says_why(void **state)
 		 true, NULL);
 }
 
+#define FAILED(more)                                                                    \
+	"---\napiVersion: v1\nkind: Pod\nmetadata: {name: web-1, uid: u-web-1}\nspec: " \
+	"{containers: [{name: web, image: i}]}\nstatus: {phase: Failed, conditions: "   \
+	"[{type: Ready, status: 'False'}]" more "}\n"
+
+static void
+a_pod_that_failed_for_good_says_how(void **state)
+{
+	(void)state;
+	pod_says(FAILED(", reason: Evicted, message: 'Usage of EmptyDir volume \"c\" exceeds'"),
+		 true, "Evicted: Usage of EmptyDir volume \"c\" exceeds");
+	pod_says(FAILED(", initContainerStatuses: [{name: first, image: i, imageID: i, ready: "
+			"false, restartCount: 0, state: {terminated: {reason: Error, exitCode: "
+			"7, message: \"no\\nnever\"}}}]"),
+		 true, "init container first ended with Error, exit code 7: no");
+	pod_says(
+	    FAILED(", containerStatuses: [{name: a, image: i, imageID: i, ready: false, "
+		   "restartCount: 0, state: {terminated: {reason: Completed, exitCode: "
+		   "0}}}, {name: web, image: i, imageID: i, ready: false, restartCount: 0, "
+		   "state: {terminated: {reason: OOMKilled, exitCode: 137}}}]"),
+	    true, "container web ended with OOMKilled, exit code 137");
+	pod_says(FAILED(""), true, "Failed");
+}
+
+static void
+replicas_that_are_refused_say_why(void **state)
+{
+	struct condition c[] = { { .type = "Progressing", .status = "True" },
+				 { .type = "ReplicaFailure",
+				   .status = "True",
+				   .reason = "FailedCreate",
+				   .message = "pods \"w\" is forbidden" } };
+	struct arena a = { 0 };
+
+	(void)state;
+	assert_null(trouble_of_replicas(c, 1, &a));
+	assert_string_equal(trouble_of_replicas(c, 2, &a),
+			    "FailedCreate: pods \"w\" is forbidden");
+	c[1].status = "False";
+	assert_null(trouble_of_replicas(c, 2, &a));
+	arena_free(&a);
+}
+
 static void
 a_service_that_leads_nowhere_says_where(void **state)
 {
@@ -259,6 +302,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_ready_pod_says_why_its_new_image_does_not_come),
 		cmocka_unit_test(a_pod_that_is_not_ready_says_why),
+		cmocka_unit_test(a_pod_that_failed_for_good_says_how),
+		cmocka_unit_test(replicas_that_are_refused_say_why),
 		cmocka_unit_test(a_service_that_leads_nowhere_says_where),
 		cmocka_unit_test(ports_of_init_containers_are_a_services_only_when_these_go_on),
 		cmocka_unit_test(each_family_of_a_service_is_asked_about),

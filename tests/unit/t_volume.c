@@ -129,6 +129,54 @@ a_claim_gets_the_default_class_and_a_directory_of_its_own(void **state)
 	assert_int_equal(k->stores.stores.n, 1);
 }
 
+/* Runs until nothing is left to do; how often it told of this. */
+static int
+told(struct kit *k, const char *name, const char *event)
+{
+	int n = 0;
+
+	for (int round = 0; round < 6; round++) {
+		kit_do(k, claim_reconcile, RES_persistent_volume_claim, name);
+		n += strstr(kit_text(k), event) != NULL;
+	}
+	return n;
+}
+
+static void
+what_the_default_class_cannot_make_is_told_once(void **state)
+{
+	struct kit *k = *state;
+
+	claim(k, "raw", ", volumeMode: Block");
+	assert_int_equal(told(k, "raw",
+			      "ProvisioningFailed: failed to provision volume with "
+			      "StorageClass \"local\": kedge.dev/local makes no volumes of "
+			      "mode Block"),
+			 1);
+	assert_string_equal(pvc(k, "raw")->status->phase, "Pending");
+	claim(k, "chosen", ", selector: {matchLabels: {a: b}}");
+	assert_int_equal(told(k, "chosen",
+			      "ProvisioningFailed: failed to provision volume with "
+			      "StorageClass \"local\": claim.Spec.Selector is not supported"),
+			 1);
+}
+
+static void
+what_the_default_class_waits_for_is_told(void **state)
+{
+	struct kit *k = *state;
+
+	kit_drop(k, RES_storage_class, "", "local");
+	kit_read(k, "apiVersion: storage.k8s.io/v1\nkind: StorageClass\n"
+		    "metadata: {name: late, annotations: "
+		    "{storageclass.kubernetes.io/is-default-class: 'true'}}\n"
+		    "provisioner: kedge.dev/local\nvolumeBindingMode: WaitForFirstConsumer\n");
+	claim(k, "data", "");
+	assert_int_equal(told(k, "data", "WaitForFirstConsumer: waiting for first consumer"),
+			 1);
+	assert_string_equal(pvc(k, "data")->status->phase, "Pending");
+}
+
 static void
 the_directory_is_there_before_the_volume_that_promises_it(void **state)
 {
@@ -411,6 +459,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, kit_teardown)
 		T(a_claim_gets_the_default_class_and_a_directory_of_its_own),
+		T(what_the_default_class_cannot_make_is_told_once),
+		T(what_the_default_class_waits_for_is_told),
 		T(the_directory_is_there_before_the_volume_that_promises_it),
 		T(the_smallest_volume_that_fits_is_taken_and_by_one_claim_only),
 		T(class_selector_and_access_modes_must_match),

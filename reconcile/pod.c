@@ -437,8 +437,7 @@ resize(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, s
 		if (r.waits)
 			continue;
 		r.under_way = true;
-		if (is->resizeAgain > s->now &&
-		    is->resizeAgain <= s->now + SNAPSHOT_AGAIN_MAX_MS) {
+		if (snapshot_ahead(s, is->resizeAgain)) {
 			plan_again(p, is->resizeAgain);
 			continue;
 		}

@@ -373,8 +373,8 @@ life_happens(struct life *l)
 	struct rt *rt = kit.rt;
 	const struct rt_pod_status *s = rt_pod_status(rt, l->uid);
 	const struct rt_container size = { .cpu_milli = 700, .memory = 65 << 20 };
+	const int grace = 0;
 	struct rt_usage usage;
-	bool changed;
 
 	switch (dice(13)) {
 	case 0:
@@ -397,7 +397,8 @@ life_happens(struct life *l)
 		files_change(l);
 		break;
 	case 7:
-		MAY(rt_container_resize(rt, l->uid, names[i], &size, &changed, e));
+		MAY(rt_container_resize(rt, l->uid, names[i], &size, dice(3) ? NULL : &grace,
+					e));
 		break;
 	case 8:
 		container_late(l);

@@ -39,17 +39,21 @@ static const char *
 pod_trouble(struct look *l, const char *ns, const struct label_selector *sel)
 {
 	struct objects pods = snapshot_in(l->s, RES_pod, ns);
+	const char *over = ""; /* of one that is over: said where no other has any */
 
-	for (size_t i = 0; i < 2 * pods.n; i++) { /* those that are over last */
-		const struct pod *pod = (const struct pod *)pods.at[i % pods.n];
-		bool counts = pod_is_finished(pod) == (i >= pods.n) &&
-			      selector_matches(sel, &pod->metadata->labels);
+	for (size_t i = 0; i < pods.n; i++) {
+		const struct pod *pod = (const struct pod *)pods.at[i];
+		bool counts = selector_matches(sel, &pod->metadata->labels);
 		const char *why = counts ? trouble_of_pod(l->s, pod, false, l->s->arena) : NULL;
 
-		if (why)
-			return arena_printf(l->s->arena, " (%s: %s)", object_name(pod), why);
+		if (!why)
+			continue;
+		why = arena_printf(l->s->arena, " (%s: %s)", object_name(pod), why);
+		if (!pod_is_finished(pod))
+			return why;
+		over = *over ? over : why;
 	}
-	return "";
+	return over;
 }
 
 /* As above; that they may not be made comes first. */

@@ -82,8 +82,8 @@ seen_pod(struct brain *b, const struct pod_seen *seen)
 {
 	struct pod_row *was = seen_row(b, seen->uid);
 	struct pod_seen full = *seen;
-	bool lost = was && pod_is_up(was->seen) && !was->seen->stopBy && !pod_is_up(seen) &&
-		    strcmp(seen->state, "failed");
+	bool lost =
+	    was && pod_is_up(was->seen) && !was->seen->stopBy && !strcmp(seen->state, "gone");
 
 	/* The hand does not know a pod's name once it is gone, nor always its address. */
 	if (was) {

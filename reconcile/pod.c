@@ -298,8 +298,9 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	    arena_zalloc(a, (pod_parts(pod->spec) + 1) * sizeof *trouble);
 	struct pod_view v = { s, pod, NULL, trouble, 0, a };
 	struct sandbox_args *args = pod_sandbox(s, pod, a, trouble);
-	bool failed = args && seen && str_is(seen->state, "failed"), again = true;
+	bool failed = args && seen && str_is(seen->state, "failed");
 	bool early = args && !failed && seen && snapshot_ahead(s, seen->startAgain);
+	bool again = !early;
 	bool waits = false; /* for images, which tell for themselves */
 	bool ran = pod_condition(pod, "ContainersReady") != NULL;
 	const struct isolate_args *isolation = isolation_of(s, pod, a);
@@ -335,8 +336,7 @@ start(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	if (write(p, pod, st, args ? pod_volumes_version(s, pod, a) : "") && !args && !waits)
 		tell(p, pod, "Warning", trouble[0].event ? trouble[0].event : "FailedMount",
 		     trouble[0].message);
-	if (!args || early || !again || str_is(st->phase, "Succeeded") ||
-	    str_is(st->phase, "Failed"))
+	if (!args || !again || str_is(st->phase, "Succeeded") || str_is(st->phase, "Failed"))
 		return;
 	/* Its rules come before its first packet; their commit wakes us. */
 	if (isolation && !isolation_stands(s, pod, isolation, a))

@@ -19,10 +19,7 @@ enum {
 static bool
 same_content(const struct image_seen *x, const char *name, const char *at)
 {
-	size_t n = at - name;
-
-	return !strncmp(x->name, name, n) && (x->name[n] == ':' || x->name[n] == '@') &&
-	       !strchr(x->name + n + 1, '/') &&
+	return imageref_is_of(x->name, name, at - name) &&
 	       (str_is(x->digest, at + 1) || str_is(x->manifest, at + 1) ||
 		str_is(x->id, at + 1));
 }

@@ -305,9 +305,9 @@ climbs(const char *s)
 const char *
 is_mount_path(const char *s, struct arena *a)
 {
+	(void)a;
 	if (strchr(s, ':'))
 		return "must not contain ':'";
-	(void)a;
 	/* The runtime resolves it below the image's root and follows no "..". */
 	return climbs(s) ? "must not contain '..'" : NULL;
 }

@@ -10,6 +10,7 @@
  *     names/<name, '/' as '+'>  "<id>\n", and when it was pulled "<digest>\n"
  */
 #include "base/cleanup.h"
+#include "base/imageref.h"
 #include "base/log.h"
 #include "image_impl.h"
 #include "image_store.h"
@@ -432,20 +433,14 @@ images_close(struct images *s)
 }
 
 /* "path@sha256:..": the manifest's digest, or the image's own id; of an image that was brought
- * by another digest (its index'), too, as the brain sees it (pod_image.c) */
+ * by another digest (its index'), too */
 static const struct image *
 find_by_digest(const struct images *s, const char *name, const char *at)
 {
 	for (size_t i = 0; i < s->shelf.n; i++) {
 		const struct image_entry *x = s->shelf.at[i];
 
-		char after;
-
-		if (strncmp(x->image.name, name, at - name) != 0)
-			continue;
-		after = x->image.name[at - name];
-		if ((after != ':' && after != '@') ||
-		    strchr(x->image.name + (at - name) + 1, '/'))
+		if (!imageref_is_of(x->image.name, name, at - name))
 			continue;
 		if (strcmp(x->digest, at + 1) == 0 || strcmp(x->image.id, at + 1) == 0 ||
 		    strcmp(x->image.digest, at + 1) == 0)

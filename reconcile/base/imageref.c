@@ -193,3 +193,10 @@ imageref_normalise(const char *name, struct error **e)
 	}
 	return out;
 }
+
+bool
+imageref_is_of(const char *name, const char *repository, size_t n)
+{
+	return !strncmp(name, repository, n) && (name[n] == ':' || name[n] == '@') &&
+	       !strchr(name + n + 1, '/');
+}

@@ -8,11 +8,15 @@
 #ifndef KEDGE_IMAGEREF_H
 #define KEDGE_IMAGEREF_H
 #include <stdbool.h>
+#include <stddef.h>
 
 struct error;
 
 /* The whole name; NULL with `e` when it is none.  Caller frees. */
 char *imageref_normalise(const char *name, struct error **);
+
+/* Is a whole name of the repository whose name has these n bytes, by tag or by digest? */
+bool imageref_is_of(const char *name, const char *repository, size_t n);
 
 /* How long the name of a digest's algorithm is, when it is another than sha256; else 0. */
 int imageref_foreign(const char *digest);

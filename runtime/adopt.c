@@ -7,6 +7,9 @@
  *
  * Who listens, is of the pod's own group and says nothing (its disk hangs, it is stopped) is
  * not believed either, nor ended: such a pod is unheard until it answers, closes or dies.
+ *
+ * A connection that is lost later, while both live, is made anew in the same way: either side
+ * may lack the memory for a message.  The pod goes on by itself until then.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -260,6 +263,29 @@ statuses_wait(struct rt *rt, struct rtpod *p)
 	}
 }
 
+/* What the last hand did not come to tell, or what was lost on its way: to hear it twice
+ * changes nothing, once it is known how far it is. */
+static void
+tell_runs(struct rt *rt, struct rtpod *p)
+{
+	rtpod_start_containers(rt, p);
+	for (size_t i = 0; i < p->spec.ncontainers; i++) {
+		if (p->c[i].next_image_id)
+			rtpod_tell_other(p, i);
+		if (p->c[i].hooked.type)
+			rtpod_tell(p, &p->c[i].hooked, NULL, 0, NULL, NULL);
+	}
+}
+
+/* Seconds; -1: nobody of this life asked it to stop. */
+static int
+grace_left(const struct rtpod *p)
+{
+	int64_t left = p->stop_by - monotonic_ms();
+
+	return !p->stop_by ? -1 : left > 0 ? (int)((left + 999) / 1000) : 0;
+}
+
 /* It answered.  false: it is to be made anew. */
 static bool
 take(struct rt *rt, struct rtpod *p, int dir)
@@ -267,11 +293,11 @@ take(struct rt *rt, struct rtpod *p, int dir)
 	bool stopping = p->state == RT_POD_STOPPING;
 
 	for (size_t i = 0; i < p->spec.ncontainers; i++)
-		if (p->c[i].compiled && p->spec.containers[i].hold)
+		if (p->c[i].compiled)
 			rtpod_tell_hold(p, i);
 	if (!stopping)
 		p->state = RT_POD_STARTING;
-	p->run = faccessat(dir, "run", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	p->run |= faccessat(dir, "run", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	statuses_wait(rt, p);
 	/* Made, and the last hand ended before it was plugged in: it is made anew. */
 	if (p->gated || (!p->run && p->state == RT_POD_STARTING && all_heard(p))) {
@@ -280,14 +306,11 @@ take(struct rt *rt, struct rtpod *p, int dir)
 		return false;
 	}
 	if (stopping) /* it may have been told on a connection that was lost */
-		rt_pod_stop(rt, p->uid, -1, NULL);
+		rt_pod_stop(rt, p->uid, grace_left(p), NULL);
 	if (p->run && p->state == RT_POD_STARTING) {
 		p->state = RT_POD_UP;
 		disk_watch(rt, p);
-		rtpod_start_containers(rt, p); /* those that the last hand did not come to */
-		for (size_t i = 0; i < p->spec.ncontainers; i++)
-			if (p->c[i].next_image_id)
-				rtpod_tell_other(p, i);
+		tell_runs(rt, p);
 	}
 	return true;
 }
@@ -352,6 +375,24 @@ rtpod_lost_unheard(struct rt *rt, struct rtpod *p)
 }
 
 void
+rtpod_lost(struct rt *rt, struct rtpod *p)
+{
+	rt_unwatch(rt, &p->hand);
+	if (p->init.fd < 0 || has_ended(p->init.fd)) {
+		rtjob_pod_lost(rt, p->uid, "the pod is gone");
+		return; /* the pidfd says so, too */
+	}
+	rtjob_pod_lost(rt, p->uid, "the connection to the pod was lost");
+	if (p->remove_at || p->ahead)
+		return;
+	p->unheard = true;
+	p->born = start_time_of(p->init_pid);
+	for (size_t i = 0; i < p->spec.ncontainers; i++)
+		p->c[i].heard = p->c[i].told = false;
+	call_later(p);
+}
+
+void
 rtpod_call(struct rt *rt, struct rtpod *p)
 {
 	cleanup_close int dir = rtpod_dir(rt, p->uid);
@@ -362,9 +403,9 @@ rtpod_call(struct rt *rt, struct rtpod *p)
 		r = is_its_own(rt, p, &who);
 	else if (r > 0)
 		r = 0;
-	if (r == 0) {
+	if (r == 0 && !p->greeted) {
 		rtpod_lost_unheard(rt, p);
-	} else if (r < 0 || who.conn < 0 || peer_watch(rt, p, &who, NULL) < 0) {
+	} else if (r <= 0 || who.conn < 0 || peer_watch(rt, p, &who, NULL) < 0) {
 		rt_unwatch(rt, &p->hand);
 		call_later(p);
 	} else {
@@ -387,7 +428,12 @@ rtpod_answered(struct rt *rt, struct rtpod *p)
 		return false;
 	case WRONG:
 		stranger(p);
-		rtpod_lost_unheard(rt, p);
+		if (!p->greeted) {
+			rtpod_lost_unheard(rt, p);
+			return false;
+		}
+		rt_unwatch(rt, &p->hand);
+		call_later(p);
 		return false;
 	case RIGHT:
 		break;

@@ -32,11 +32,11 @@ rtjob_done(struct rt *rt, int64_t id, int code, const char *error)
 }
 
 void
-rtjob_pod_lost(struct rt *rt, const char *uid)
+rtjob_pod_lost(struct rt *rt, const char *uid, const char *why)
 {
 	for (size_t i = 0; i < rt->njobs; i++)
 		if (strcmp(rt->jobs[i].uid, uid) == 0)
-			rtjob_done(rt, rt->jobs[i].id, 137, "the pod is gone");
+			rtjob_done(rt, rt->jobs[i].id, 137, why);
 }
 
 void

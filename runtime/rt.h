@@ -45,6 +45,7 @@ struct cont {
 	int swept;             /* writable layers of runs below this are gone, or going */
 	bool compiled;         /* its ops are written */
 	bool told;             /* kedge-init was told to start it, before the pod was plugged */
+	struct w_msg hooked;   /* the last word about the end of a hook; type 0: none */
 	char *refused_version; /* env_version of a renewal that could not be; NULL: none was */
 	/* waiting for what kedge-init cannot give: its image */
 	const char *reason;
@@ -78,11 +79,13 @@ struct rtpod {
 	bool copies;                /* and for W_EXEC_COPY */
 	bool renews;                /* and for NAME.next and W_HOLD */
 	bool gated;                 /* none of its programs runs before kedge-init hears W_GO */
-	bool unheard;               /* its kedge-init lives, and did not answer us yet */
+	bool unheard;               /* its kedge-init lives, and did not answer us yet, or
+				       not since the connection was lost (greeted) */
 	int64_t call_at;            /* boot ms: it is called again; 0: it was */
 	int64_t born;               /* what it has to say then */
 	int64_t remove_at;          /* boot ms of the next try; 0: none */
 	int64_t kill_at;            /* boot ms: kedge-init did not end when it should */
+	int64_t stop_by;            /* boot ms: when its grace is over; 0: not asked to stop */
 	bool dirs_gone;
 	char over[W_NAME + 16]; /* what took more of the disk than it may; disk.c */
 	/* for rt_pod_status */
@@ -345,13 +348,15 @@ void disk_watch(struct rt *, const struct rtpod *); /* a pod that runs from now 
 int rtpod_adopt_all(struct rt *, struct error **);
 /* Of one that is unheard: it may have answered; then it is one as all others, and true. */
 bool rtpod_answered(struct rt *, struct rtpod *);
-void rtpod_call(struct rt *, struct rtpod *);         /* once more, for it hung up */
+void rtpod_call(struct rt *, struct rtpod *); /* once more, for it hung up */
+/* The connection is no more; who lives is called again, and is unheard until it answers. */
+void rtpod_lost(struct rt *, struct rtpod *);
 void rtpod_lost_unheard(struct rt *, struct rtpod *); /* its kedge-init is no more */
 
 /* job.c */
 void rtjob_done(struct rt *, int64_t id, int code, const char *error);
 void rtjob_lent(struct rt *, int64_t id, int fds[3]); /* takes those it sets to -1 */
 bool rtjob_next_lent(struct rt *, struct rt_event *ret);
-void rtjob_pod_lost(struct rt *, const char *uid);
+void rtjob_pod_lost(struct rt *, const char *uid, const char *why);
 void rtjob_free(struct rt *, struct rt_job *); /* and out of the list */
 #endif

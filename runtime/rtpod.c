@@ -248,11 +248,14 @@ rtpod_start_first(struct rtpod *p)
 		p->c[0].told = rtpod_tell(p, &start, NULL, 0, NULL, NULL) == 0;
 }
 
-/* kedge-init numbers its containers as they come: those that were added before this one are
- * told of first, whatever keeps them from running.  What it knows already it passes over. */
+/* It is to begin.  kedge-init numbers its containers as they come: those that were added before
+ * this one are told of first, whatever keeps them from running.  What it knows already it
+ * passes over. */
 static int
-tell_added(struct rtpod *p, size_t i, struct error **e)
+tell_start(struct rtpod *p, size_t i, struct error **e)
 {
+	const struct w_msg start = { .type = W_START, .container = (uint32_t)i };
+
 	for (size_t k = 0; k <= i; k++) {
 		const struct w_msg more = { .type = W_ADD, .container = (uint32_t)k };
 		struct w_container conf;
@@ -263,14 +266,13 @@ tell_added(struct rtpod *p, size_t i, struct error **e)
 		if (rtpod_tell(p, &more, &conf, sizeof(conf), NULL, e) < 0)
 			return -1;
 	}
-	return 0;
+	return rtpod_tell(p, &start, NULL, 0, NULL, e);
 }
 
 static void
 container_begin(struct rt *rt, struct rtpod *p, size_t i)
 {
 	const struct rt_container *spec = &p->spec.containers[i];
-	const struct w_msg start = { .type = W_START, .container = (uint32_t)i };
 	const struct image *img;
 	struct cont *c = &p->c[i];
 	cleanup_error struct error *e = NULL;
@@ -311,8 +313,7 @@ container_begin(struct rt *rt, struct rtpod *p, size_t i)
 	if (c->told)
 		return;
 	/* A pod that is gone says so itself; one that could not hear is asked again. */
-	if ((tell_added(p, i, &e) < 0 || rtpod_tell(p, &start, NULL, 0, NULL, &e) < 0) &&
-	    p->hand.fd >= 0) {
+	if (tell_start(p, i, &e) < 0 && p->hand.fd >= 0) {
 		waits_for(c, "CreateContainerError", xstrdup(error_text(e)));
 		c->image_retry = monotonic_ms() + 1000;
 		rt_changed(rt, p);
@@ -370,6 +371,7 @@ rt_pod_stop(struct rt *rt, const char *uid, int grace, struct error **e)
 {
 	struct rtpod *p = rt_find(rt, uid, e);
 	struct w_msg stop = { .type = W_STOP };
+	int64_t by;
 
 	if (!p)
 		return -1;
@@ -380,7 +382,17 @@ rt_pod_stop(struct rt *rt, const char *uid, int grace, struct error **e)
 	}
 	for (size_t i = 0; i < p->spec.ncontainers; i++)
 		p->c[i].image_retry = 0;
-	if (rtpod_tell(p, &stop, NULL, 0, NULL, NULL) < 0 && !p->remove_at)
+	by = monotonic_ms() + stop.arg * 1000;
+	if (!p->stop_by || by < p->stop_by)
+		p->stop_by = by;
+	if (rtpod_tell(p, &stop, NULL, 0, NULL, NULL) == 0 || p->remove_at)
+		return 0;
+	/* The connection may be lost; who can be asked on another one is. */
+	if (p->greeted) {
+		rtpod_lost(rt, p);
+		rtpod_call(rt, p);
+	}
+	if (rtpod_tell(p, &stop, NULL, 0, NULL, NULL) < 0)
 		rtpod_begin_removal(rt, p); /* it cannot be asked: it is ended */
 	return 0;
 }
@@ -634,8 +646,7 @@ rtpod_heard(struct rt *rt, struct rtpod *p)
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0) { /* its end comes by the pidfd */
-			rt_unwatch(rt, &p->hand);
-			rtjob_pod_lost(rt, p->uid);
+			rtpod_lost(rt, p);
 			return;
 		}
 		c = CMSG_FIRSTHDR(&m);
@@ -677,7 +688,7 @@ rtpod_init_died(struct rt *rt, struct rtpod *p)
 	waitid(P_PIDFD, (id_t)p->init.fd, &(siginfo_t){ 0 }, WEXITED | WNOHANG | __WALL);
 	rt_unwatch(rt, &p->init);
 	rt_unwatch(rt, &p->hand);
-	rtjob_pod_lost(rt, p->uid);
+	rtjob_pod_lost(rt, p->uid, "the pod is gone");
 	if (ahead)
 		rt->lost_ahead = true;
 	else if (!expected)

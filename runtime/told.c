@@ -32,6 +32,8 @@ tell_run(struct rt *rt, const char *uid, const char *container, int64_t started_
 		return 0;
 	m.container = (uint32_t)i;
 	m.id = said->restarts;
+	if (m.type == W_HOOKED) /* said once: it has to arrive */
+		p->c[i].hooked = m;
 	return rtpod_tell(p, &m, NULL, 0, NULL, e);
 }
 

@@ -232,8 +232,8 @@ heed(struct init *in, const struct w_msg *m, char *rest, size_t len, const int f
 			c->started = c->dirty = true;
 		break;
 	case W_HOLD:
-		if (c)
-			c->held = m->arg != 0, c->dirty = true;
+		if (c && c->held != (m->arg != 0))
+			c->held = !c->held, c->dirty = true;
 		break;
 	case W_GO:
 		in->gated = false;

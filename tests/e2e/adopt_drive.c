@@ -1,4 +1,5 @@
-/* adopt_drive.c -- pods whose kedge-init does not answer when they are looked for. */
+/* adopt_drive.c -- pods whose kedge-init does not answer when they are looked for, or hangs up.
+ */
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -182,9 +183,118 @@ impostors(struct kit *k)
 	}
 }
 
+/* ---- a connection that is lost while both live ---- */
+
+static void
+lose(struct kit *k)
+{
+	struct rtpod *p = rt_find(k->rt, "a", NULL);
+
+	MUST(shutdown(p->hand.fd, SHUT_RDWR) == 0);
+	KIT_UNTIL(k, p->hand.fd < 0);
+}
+
+static void
+lost(struct kit *k)
+{
+	struct rt_container c[] = {
+		kit_sh("main",
+		       "trap 'echo asked; exit 0' TERM; echo up; while :; do sleep 0.05; done"),
+		{ .name = "late", .image = "later", .restart = RT_ALWAYS },
+	};
+	struct rt_pod p = kit_pod("a", c, 2);
+	cleanup_free char *out = NULL;
+
+	c[0].restart = RT_ALWAYS;
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->state == RT_RUNNING);
+	/* what happens meanwhile is heard */
+	lose(k);
+	MUST(kit_see(k, "a", 0)->pid > 0);
+	kill(kit_see(k, "a", 0)->pid, SIGKILL);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->restarts == 1);
+	/* what could not be told is told */
+	kit_image(k, "later", NULL, &(struct image_config){ .cmd = LIST("/bin/sleep", "100") });
+	lose(k);
+	OK(rt_pod_run(k->rt, "a", e));
+	KIT_UNTIL(k, kit_see(k, "a", 1)->state == RT_RUNNING);
+	EQ(kit_see(k, "a", 0)->restarts, 1);
+	KIT_UNTIL(k, strstr(out = kit_output(k, &p, "main", 1), "up") || (free(out), 0));
+	free(out);
+	/* told, and not heard: it is asked to end, and not killed */
+	k->gone = false;
+	shutdown(rt_find(k->rt, "a", NULL)->hand.fd, SHUT_RD);
+	rt_find(k->rt, "a", NULL)->state = RT_POD_STOPPING;
+	KIT_UNTIL(k, k->gone);
+	out = kit_output(k, &p, "main", 1);
+	IS(out, "up\nasked\n");
+}
+
+/* A stop that comes while nobody listens is heard, with its own grace: the pod's would kill it
+ * before it is done. */
+static void
+lost_stop(struct kit *k, bool noticed)
+{
+	struct rt_container c[] = { kit_sh(
+	    "main",
+	    "trap 'sleep 2; echo asked; exit 0' TERM; echo up; while :; do sleep 0.05; done") };
+	struct rt_pod p = kit_pod("a", c, 1);
+	cleanup_free char *out = NULL;
+
+	p.grace = 1;
+	kit_start(k, &p);
+	KIT_UNTIL(k, strstr(out = kit_output(k, &p, "main", 0), "up") || (free(out), 0));
+	free(out);
+	if (noticed)
+		lose(k);
+	else
+		MUST(shutdown(rt_find(k->rt, "a", NULL)->hand.fd, SHUT_RDWR) == 0);
+	OK(rt_pod_stop(k->rt, "a", 30, e));
+	KIT_UNTIL(k, k->gone);
+	out = kit_output(k, &p, "main", 0);
+	IS(out, "up\nasked\n");
+}
+
+static void
+lost_stop_noticed(struct kit *k)
+{
+	lost_stop(k, true);
+}
+
+static void
+lost_stop_unnoticed(struct kit *k)
+{
+	lost_stop(k, false);
+}
+
+/* The end of a hook that the brain runs is said once. */
+static void
+lost_hook(struct kit *k)
+{
+	struct rt_container c = kit_sh("main", "exec sleep 100");
+	struct rt_pod p = kit_pod("a", &c, 1);
+
+	c.post_start = (struct rt_hook){ .type = RT_HOOK_ASK };
+	kit_start(k, &p);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->hook == RT_POST_START);
+	lose(k);
+	(void)rt_container_hooked(k->rt, "a", "main", kit_see(k, "a", 0)->now.started_at,
+				  RT_POST_START, false, NULL);
+	KIT_UNTIL(k, kit_see(k, "a", 0)->hook == 0);
+	EQ(kit_see(k, "a", 0)->state, RT_RUNNING);
+}
+
 static const struct scenario scenarios[] = {
-	{ "late", late },           { "late_often", late_often }, { "late_stop", late_stop },
-	{ "late_dies", late_dies }, { "late_down", late_down },   { "impostors", impostors },
+	{ "late", late },
+	{ "late_often", late_often },
+	{ "late_stop", late_stop },
+	{ "late_dies", late_dies },
+	{ "late_down", late_down },
+	{ "impostors", impostors },
+	{ "lost", lost },
+	{ "lost_stop", lost_stop_noticed },
+	{ "lost_stop_unnoticed", lost_stop_unnoticed },
+	{ "lost_hook", lost_hook },
 };
 
 int

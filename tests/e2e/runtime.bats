@@ -19,6 +19,10 @@ load drive.bash
 @test "one that dies before it answers is removed" { drive adopt late_dies; }
 @test "one that does not answer is taken down with all others" { drive adopt late_down; }
 @test "who listens in kedge-init's place is not believed, whatever it says or does not say" { drive adopt impostors; }
+@test "a connection to a pod that is lost is made anew, and what it did not hear is told" { drive adopt lost; }
+@test "a pod whose connection is lost is stopped with its grace all the same" { drive adopt lost_stop; }
+@test "also when nobody noticed the loss yet" { drive adopt lost_stop_unnoticed; }
+@test "the end of a hook that could not be told is told when it answers" { drive adopt lost_hook; }
 @test "a pod whose first process dies is gone as a whole" { drive runtime init_dies; }
 @test "a pod that died unseen is known with its exit code, and removed" { drive runtime init_dies_unseen; }
 @test "who attaches types into a container and sees what it prints, also after a restart of kedged" { drive stream attach; }

@@ -303,8 +303,6 @@ int rtpod_container(const struct rtpod *, const char *name, size_t *ret,
 /* What is left of one begins to go. */
 struct rtpod *rtpod_leftover(struct rt *, const char *uid);
 void rtpod_heard(struct rt *, struct rtpod *); /* its connection is readable */
-void rtpod_init_died(struct rt *, struct rtpod *);
-void rtpod_begin_removal(struct rt *, struct rtpod *);
 void rtpod_go_on(struct rt *, struct rtpod *); /* timers: removal, images */
 int64_t rtpod_due(const struct rtpod *);       /* boot ms; 0: nothing */
 int rtpod_tell(struct rtpod *, const struct w_msg *, const void *rest, size_t len,
@@ -343,6 +341,11 @@ int64_t disk_due(const struct rt *); /* boot ms; 0: nothing to look at */
 void disk_go_on(struct rt *);
 void disk_free(struct rt *);
 void disk_watch(struct rt *, const struct rtpod *); /* a pod that runs from now on */
+
+/* removal.c */
+void rtpod_init_died(struct rt *, struct rtpod *);
+void rtpod_begin_removal(struct rt *, struct rtpod *);
+bool rtpod_removal_go_on(struct rt *, struct rtpod *); /* false: it does not go */
 
 /* adopt.c */
 int rtpod_adopt_all(struct rt *, struct error **);

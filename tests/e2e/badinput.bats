@@ -327,7 +327,7 @@ unchanged() {
 }
 
 @test "a few lines that ask for gigabytes: the pods say what is too much, all else goes on" {
-	local brain
+	local brain most=200000
 	brain=$(pgrep -P "$KEDGED" -f -- --role=brain)
 	echo 5 >"/proc/$brain/clear_refs" # its peak is from now on
 	perl -e '
@@ -349,7 +349,9 @@ unchanged() {
 	wait_for 10 "another object is made" kedge get cm beside
 	[ "$(pgrep -P "$KEDGED" -f -- --role=brain)" = "$brain" ]
 	grep VmHWM "/proc/$brain/status"
-	[ "$(awk '/VmHWM/ {print $2}' "/proc/$brain/status")" -lt 200000 ]
+	# the address sanitizer keeps 256 MB of what was freed, and shadows all there is
+	! grep -q __asan_init "$B/kedged" || most=800000
+	[ "$(awk '/VmHWM/ {print $2}' "/proc/$brain/status")" -lt $most ]
 	rm "$W/clone/gigabytes.yaml" "$W/clone/beside.yaml"
 	push "never mind"
 	gone() { ! kedge get pod files && ! kedge get pod words; }

@@ -485,9 +485,10 @@ text_leave(const struct delta *d, const struct seen *seen, struct buf *b)
 static int
 write_begin(struct np *np, bool whole, struct error **e)
 {
-	cleanup_buf struct buf text = { 0 }, first = { 0 };
+	cleanup_buf struct buf text = { 0 };
+	struct nft_change first = { 0 };
 	struct seen seen = { 0 };
-	bool idle;
+	bool idle, changes = false;
 	int rc = 0;
 
 	/* An element that two claim may have to go to the other. */
@@ -499,7 +500,7 @@ write_begin(struct np *np, bool whole, struct error **e)
 	else
 		delta_make(np, &np->delta);
 	if (!rc && np->net.nft) {
-		commit_nft_text(np, &np->delta, &first);
+		changes = commit_nft_make(np, &np->delta, &first);
 		text_leave(&np->delta, &seen, &text);
 	}
 	for (unsigned t = np->net.nft ? RULES_FILTER : 0; !rc && t < RULES_TABLES; t++)
@@ -507,8 +508,9 @@ write_begin(struct np *np, bool whole, struct error **e)
 	seen_done(&seen);
 	rules_rename(&text, np->config.chains);
 	idle = !text.len;
-	if (!rc && np->net.nft)
+	if (!rc && changes)
 		rc = commit_nft_write(np, &first, e);
+	nft_change_done(&first);
 	if (!rc && !idle)
 		rc = restore_begin(&np->run, np->restore, np->config.restore_seconds, &text, e);
 	if (!rc && idle) {

@@ -8,7 +8,7 @@
 #include <string.h>
 
 struct keep {
-	struct nft_text *t;
+	struct nft_change *t;
 	const char *set;
 };
 
@@ -17,12 +17,12 @@ keep_one(void *ctx, addr ip, unsigned timeout_s, unsigned left_s)
 {
 	const struct keep *k = ctx;
 
-	nft_text_keep(k->t, k->set, ip, timeout_s, left_s);
+	nft_change_keep(k->t, k->set, ip, timeout_s, left_s);
 }
 
 /* A load makes the table anew: whose endpoint a client has goes over to it. */
 static void
-keep_affinity(struct np *np, struct nft_text *t, const char *lines)
+keep_affinity(struct np *np, struct nft_change *t, const char *lines)
 {
 	struct error *e = NULL;
 
@@ -41,41 +41,43 @@ keep_affinity(struct np *np, struct nft_text *t, const char *lines)
 }
 
 static void
-put(struct np *np, struct nft_text *t, const struct chain *c)
+put(struct np *np, struct nft_change *t, const struct chain *c)
 {
 	const struct chain *was = t->whole ? NULL : commit_chain(np, RULES_NAT, c->name);
 
-	nft_text_change(t, was ? buf_text(&was->body) : NULL, buf_text(&c->body));
+	nft_change_add(t, was ? buf_text(&was->body) : NULL, buf_text(&c->body));
 	if (t->whole)
 		keep_affinity(np, t, buf_text(&c->body));
 }
 
-void
-commit_nft_text(struct np *np, struct delta *d, struct buf *to)
+bool
+commit_nft_make(struct np *np, struct delta *d, struct nft_change *t)
 {
-	struct nft_text t = { .shapes = &np->shapes, .v6 = np->net.v6, .whole = d->whole };
+	bool changes;
 
+	*t = (struct nft_change){ .shapes = &np->shapes, .v6 = np->net.v6, .whole = d->whole };
 	if (d->whole) {
 		map_done(&np->shapes);
 		np->shapes = (struct map){ 0 };
 	}
 	for (size_t i = 0; i < d->put.n; i++)
 		if (d->put.at[i].table == RULES_NAT)
-			put(np, &t, &d->put.at[i]);
+			put(np, t, &d->put.at[i]);
 	for (size_t i = 0; !d->whole && i < d->del.n; i++) {
 		const struct chain *was = commit_chain(np, RULES_NAT, d->del.at[i].name);
 
 		if (was && d->del.at[i].table == RULES_NAT)
-			nft_text_change(&t, buf_text(&was->body), NULL);
+			nft_change_add(t, buf_text(&was->body), NULL);
 	}
-	nft_text_end(&t, &np->net, to);
-	d->elements = t.put_n + t.gone_n;
+	changes = nft_change_end(t, &np->net);
+	rules_rename(&t->rules, np->config.chains);
+	rules_rename(&t->last, np->config.chains);
+	d->elements = t->put_n + t->gone_n;
 	if (d->whole) {
-		np->nft_twice = t.twice;
-		np->nft_loaded = t.put_n;
+		np->nft_twice = t->twice;
+		np->nft_loaded = t->put_n;
 	}
-	nft_text_done(&t);
-	rules_rename(to, np->config.chains);
+	return changes;
 }
 
 bool
@@ -92,18 +94,18 @@ commit_nft_is_load(const struct np *np)
 /* nftables have their say first: what is no more rejected is served by then.  The kernel is
  * done with it when this returns. */
 int
-commit_nft_write(struct np *np, const struct buf *text, struct error **e)
+commit_nft_write(struct np *np, const struct nft_change *t, struct error **e)
 {
-	cleanup_buf struct buf wire = { 0 }, quote = { 0 };
+	cleanup_buf struct buf wire = { 0 }, text = { 0 }, quote = { 0 };
 	cleanup_error struct error *first = NULL;
 	uint32_t line;
 
-	if (!text->len)
-		return 0;
-	nft_wire(text->at, &wire);
+	nft_wire(t, np->nft_table, &wire);
 	if (nl_transact(&np->nft_nl, wire.at, wire.len, &line, &first) == 0)
 		return 0;
-	restore_quote(text, line, &quote);
+	nft_change_print(t, &text);
+	rules_rename(&text, np->config.chains);
+	restore_quote(&text, line, &quote);
 	return fail(e, first->why, "%s%s", error_text(first), buf_text(&quote));
 }
 

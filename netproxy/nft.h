@@ -26,14 +26,18 @@
 #include "rules.h"
 
 #define NFT_TABLE "KDG-nat"
-#define NFT_LEAST 1024 /* elements that a map has room for, at least */
+#define NFT_LEAST 1024  /* elements that a map has room for, at least */
+#define NFT_SLOTS 65536 /* of a service's endpoints, at most; behind them are this host's */
 
 /* Puts a service's endpoints, each once, in the order of their slots: of those that `was` had
  * (NULL: nobody) as many as can keep theirs, so that who comes or goes is one element. */
 void nft_settle(struct np_endpoint *, size_t *n, const struct np_service *was);
 
+#define NFT_COMMENT 127 /* nft takes no longer one back */
+
 /* What one service, of settled endpoints, has, as one "chain" of RULES_NAT: lines "e MAP KEY :
- * VALUE", "s SET", "c CHAIN", "r CHAIN RULE". */
+ * VALUE", "e MAP KEY : goto CHAIN "COMMENT"", "e self KEY", "s SET", "c CHAIN", "r CHAIN RULE".
+ */
 void nft_service(const struct rules_net *, const struct np_service *, struct chains *);
 
 /* The rules, a line each, of a chain that is no service's own. */
@@ -45,24 +49,45 @@ void nft_count(const char *lines, unsigned *elements, unsigned *rules);
 unsigned nft_shared_rules(const struct rules_net *, const struct map *shapes);
 
 enum { NFT_MAPS = 9 };
-/* One transaction being gathered.  Zero at first; nft_text_done frees it. */
-struct nft_text {
-	struct buf gone[NFT_MAPS], made, rules, put[NFT_MAPS], last; /* in this order */
-	struct map *shapes; /* the caller's: shared chains there are */
-	struct map keys;    /* entrances of this text, for a load, and of @self */
-	bool v6;            /* of the table of IPv6 */
-	bool whole;         /* a load: the table begins anew */
-	bool taken;         /* the last entrance is another's, so its slots are as well */
-	unsigned twice;     /* elements that two services claim; the first has it */
-	unsigned loaded[NFT_MAPS]; /* put into each */
-	unsigned put_n, gone_n;    /* elements of maps */
+extern const char *const nft_maps[NFT_MAPS];
+
+/* Of such a line from the key on, what nft has between the braces; gone: what names it. */
+void nft_element_print(const char *key, bool gone, struct buf *to);
+
+/* Lines of elements, from the key on.  They are borrowed. */
+struct nft_lines {
+	const char **at;
+	size_t n;
+};
+
+/* One transaction being gathered.  Zero at first; nft_change_done frees it.  What services had
+ * and have is to stay until then. */
+struct nft_change {
+	/* In this order, once it ended: */
+	struct nft_lines gone[NFT_MAPS];
+	struct buf rules; /* "VERB OBJECT FAMILY TABLE NAME ...\n", as nft reads it */
+	struct nft_lines put[NFT_MAPS];
+	struct buf last; /* as rules */
+
+	struct buf made;        /* sets and chains; of `rules` at the end */
+	struct map *shapes;     /* the caller's: shared chains there are */
+	struct map keys;        /* entrances of this text, for a load, and of @self */
+	bool v6;                /* of the table of IPv6 */
+	bool whole;             /* a load: the table begins anew */
+	bool taken;             /* the last entrance is another's, so its slots are as well */
+	unsigned twice;         /* elements that two services claim; the first has it */
+	unsigned put_n, gone_n; /* elements of maps */
 };
 /* From what a service had to what it has; either may be NULL. */
-void nft_text_change(struct nft_text *, const char *had, const char *has);
+void nft_change_add(struct nft_change *, const char *had, const char *has);
 /* An affinity that a load has to keep, in a set that it makes. */
-void nft_text_keep(struct nft_text *, const char *set, addr ip, unsigned timeout_s,
-		   unsigned left_s);
-/* The input of nft; empty when nothing changes. */
-void nft_text_end(struct nft_text *, const struct rules_net *, struct buf *to);
-void nft_text_done(struct nft_text *);
+void nft_change_keep(struct nft_change *, const char *set, addr ip, unsigned timeout_s,
+		     unsigned left_s);
+/* All was told.  false: nothing changes. */
+bool nft_change_end(struct nft_change *, const struct rules_net *);
+/* Of one that ended, the input of nft. */
+void nft_change_print(const struct nft_change *, struct buf *to);
+void nft_change_done(struct nft_change *);
+/* create: what another service has already is no element to share. */
+bool nft_change_creates(const struct nft_change *, size_t map);
 #endif

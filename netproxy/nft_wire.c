@@ -308,23 +308,42 @@ put_age(struct nfm *w, const char *at)
 	nfm_put(w, NFTA_SET_ELEM_EXPIRATION, &ms[1], sizeof *ms);
 }
 
-/* "{ KEY[ : VALUE] }" */
+/* "\"COMMENT\"", as nft's library notes it (NFTNL_UDATA_SET_ELEM_COMMENT). */
 static void
-put_element(struct nfm *w, const char *at)
+put_comment(struct nfm *w, const char *at)
+{
+	uint8_t note[2 + NFT_COMMENT + 1] = { 0 };
+	size_t n;
+
+	if (*at != '"')
+		return;
+	n = strcspn(++at, "\"");
+	assert(n <= NFT_COMMENT);
+	note[1] = (uint8_t)(n + 1);
+	memcpy(note + 2, at, n);
+	nfm_put(w, NFTA_SET_ELEM_USERDATA, note, 2 + n + 1);
+}
+
+/* "KEY", "KEY : VALUE", "KEY : goto CHAIN[ "COMMENT"]" */
+static void
+put_element(struct nfm *w, const char *at, bool gone)
 {
 	uint8_t x[32];
 	size_t elem = nfm_nest(w, NFTA_LIST_ELEM), n, data, nest;
 
-	at += strlen("{ ");
 	n = tuple(&at, w->v6, x);
 	put_value(w, NFTA_SET_ELEM_KEY, x, n);
-	if (!strncmp(at, " : goto ", 8)) {
+	if (gone) {
+		/* the key says which */
+	} else if (!strncmp(at, " : goto ", 8)) {
 		data = nfm_nest(w, NFTA_SET_ELEM_DATA);
 		nest = nfm_nest(w, NFTA_DATA_VERDICT);
 		nfm_put32(w, NFTA_VERDICT_CODE, (uint32_t)NFT_GOTO);
-		put_word(w, NFTA_VERDICT_CHAIN, at + 8);
+		at += 8;
+		put_word(w, NFTA_VERDICT_CHAIN, at);
 		nfm_close(w, nest);
 		nfm_close(w, data);
+		put_comment(w, after(at));
 	} else if (!strncmp(at, " : ", 3)) {
 		at += 3;
 		n = tuple(&at, w->v6, x);
@@ -335,33 +354,45 @@ put_element(struct nfm *w, const char *at)
 	nfm_close(w, elem);
 }
 
-/* As many lines as say the same of the same map; returns what follows the last. */
-static const char *
-put_elements(struct nfm *w, const char *at)
-{
-	struct line x = split(at);
-	size_t same = (size_t)(x.body - at), list, from = w->out->len;
-	const char *head = at;
+/* What elements are told in: the message, and the list in it. */
+struct told {
+	bool gone, creates;
+	const char *table, *set;
+	size_t from, list;
+};
 
-	switch (*x.verb) {
-	case 'd':
+static void
+list_begin(struct nfm *w, struct told *x)
+{
+	x->from = w->out->len;
+	if (x->gone)
 		ask(w, NFT_MSG_DELSETELEM, 0);
-		break;
-	case 'c':
-		ask(w, NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_EXCL);
-		break;
-	default:
-		ask(w, NFT_MSG_NEWSETELEM, NLM_F_CREATE);
+	else
+		ask(w, NFT_MSG_NEWSETELEM, NLM_F_CREATE | (x->creates ? NLM_F_EXCL : 0));
+	put_word(w, NFTA_SET_ELEM_LIST_TABLE, x->table);
+	put_word(w, NFTA_SET_ELEM_LIST_SET, x->set);
+	x->list = nfm_nest(w, NFTA_SET_ELEM_LIST_ELEMENTS);
+}
+
+static bool
+list_is_full(const struct nfm *w, const struct told *x)
+{
+	return w->out->len - x->from >= NFM_FULL;
+}
+
+static void
+put_elements(struct nfm *w, const struct nft_lines *lines, struct told x)
+{
+	for (size_t i = 0; i < lines->n; i++, w->line++) {
+		if (!i || list_is_full(w, &x)) {
+			if (i)
+				nfm_close(w, x.list);
+			list_begin(w, &x);
+		}
+		put_element(w, lines->at[i], x.gone);
 	}
-	put_word(w, NFTA_SET_ELEM_LIST_TABLE, x.table);
-	put_word(w, NFTA_SET_ELEM_LIST_SET, x.name);
-	list = nfm_nest(w, NFTA_SET_ELEM_LIST_ELEMENTS);
-	for (; *at && w->out->len - from < NFM_FULL && !strncmp(at, head, same); w->line++) {
-		put_element(w, at + same);
-		at = strchr(at, '\n') + 1;
-	}
-	nfm_close(w, list);
-	return at;
+	if (lines->n)
+		nfm_close(w, x.list);
 }
 
 /* -- the rest --------------------------------------------------------------- */
@@ -449,6 +480,38 @@ put_line(struct nfm *w, const char *at)
 	}
 }
 
+/* "add element FAMILY TABLE SET { KEY }", and those of the same set that follow. */
+static const char *
+put_kept(struct nfm *w, const char *at)
+{
+	const struct line x = split(at);
+	const char *first = at;
+	size_t same = (size_t)(x.body - at);
+	struct nft_lines keys = { 0 };
+
+	for (; !strncmp(at, first, same); at = strchr(at, '\n') + 1) {
+		keys.at = xgrow(keys.at, keys.n, sizeof *keys.at);
+		keys.at[keys.n++] = at + same + strlen("{ ");
+	}
+	put_elements(w, &keys, (struct told){ .table = x.table, .set = x.name });
+	free(keys.at);
+	return at;
+}
+
+static void
+put_lines(struct nfm *w, const char *text)
+{
+	while (*text) {
+		if (!strncmp(after(text), "element ", 8)) {
+			text = put_kept(w, text);
+			continue;
+		}
+		put_line(w, text);
+		text = strchr(text, '\n') + 1;
+		w->line++;
+	}
+}
+
 static void
 border(struct nfm *w, uint16_t type)
 {
@@ -456,22 +519,22 @@ border(struct nfm *w, uint16_t type)
 }
 
 void
-nft_wire(const char *text, struct buf *to)
+nft_wire(const struct nft_change *t, const char *table, struct buf *to)
 {
-	struct nfm w = { .out = to, .msg = to->len, .ids = 1 };
+	struct nfm w = { .out = to, .msg = to->len, .ids = 1, .v6 = t->v6 };
 
-	w.v6 = *text && !strncmp(after(after(text)), "ip6 ", 4); /* all lines are of one */
 	border(&w, NFNL_MSG_BATCH_BEGIN);
 	w.line = 1;
-	while (*text) {
-		if (!strncmp(after(text), "element ", 8)) {
-			text = put_elements(&w, text);
-			continue;
-		}
-		put_line(&w, text);
-		text = strchr(text, '\n') + 1;
-		w.line++;
-	}
+	for (size_t i = 0; i < NFT_MAPS; i++)
+		put_elements(&w, &t->gone[i],
+			     (struct told){ .gone = true, .table = table, .set = nft_maps[i] });
+	put_lines(&w, buf_text(&t->rules));
+	for (size_t i = 0; i < NFT_MAPS; i++)
+		put_elements(&w, &t->put[i],
+			     (struct told){ .creates = nft_change_creates(t, i),
+					    .table = table,
+					    .set = nft_maps[i] });
+	put_lines(&w, buf_text(&t->last));
 	border(&w, NFNL_MSG_BATCH_END);
 	nfm_end(&w);
 }

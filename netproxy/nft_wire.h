@@ -1,4 +1,4 @@
-/* nft_wire.h -- nft's text as one transaction of netlink.  Pure: same text, same bytes.
+/* nft_wire.h -- a transaction of nft.h as messages of netlink.  Pure: same text, same bytes.
  *
  * The program nft takes ten times as long to read its text as the kernel to do what it says.
  * This reads the words that nft.c writes and no others (it aborts on them), and says to the
@@ -6,10 +6,11 @@
  */
 #ifndef KEDGE_NFT_WIRE_H
 #define KEDGE_NFT_WIRE_H
-#include "reconcile/base/buf.h"
+#include "nft.h"
 
-/* Whole messages, from NFNL_MSG_BATCH_BEGIN to its end; nlmsg_seq is the number, from 1, of
- * the line that a message begins with.  Elements of one map in lines after one another are
- * one message. */
-void nft_wire(const char *text, struct buf *to);
+/* Whole messages, from NFNL_MSG_BATCH_BEGIN to its end, of a transaction that ended; elements
+ * go to `table`, all else where its text says.  nlmsg_seq is the number, from 1, of the line
+ * of nft_change_print that a message begins with.  Elements of one map are one message, as many
+ * as have room. */
+void nft_wire(const struct nft_change *, const char *table, struct buf *to);
 #endif

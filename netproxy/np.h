@@ -124,11 +124,12 @@ void policies_in_force(struct policies *); /* what the last delta brought */
 void policies_done(struct policies *);
 /* As it was last committed; NULL: there was none. */
 const struct chain *commit_chain(const struct np *, enum rules_table, const char *name);
-/* commit_nft.c: nat, when it is nftables': the text of a transaction, and that it is done. */
-void commit_nft_text(struct np *, struct delta *, struct buf *to);
+/* commit_nft.c: nat, when it is nftables': a transaction, and that it is done.  It borrows what
+ * was committed and the delta; false: nothing changes. */
+bool commit_nft_make(struct np *, struct delta *, struct nft_change *);
 /* Is there more to add than there is?  Then all of it is written anew, with room for it. */
 bool commit_nft_is_load(const struct np *);
-int commit_nft_write(struct np *, const struct buf *text, struct error **);
+int commit_nft_write(struct np *, const struct nft_change *, struct error **);
 bool commit_nft_matches(const struct np *, const struct nft_seen_table *);
 /* Compares the kernel's chains with what was committed. */
 bool commit_matches(const struct np *, const struct seen *);

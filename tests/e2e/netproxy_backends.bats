@@ -178,7 +178,7 @@ everybody() {
 	diff "$BATS_TEST_TMPDIR"/{iptables,nftables}
 	for verdict in served passed refused dropped; do grep -q " $verdict " "$BATS_TEST_TMPDIR/nftables"; done
 	np trace 203.0.113.5 192.0.2.1 tcp 30010
-	[[ $said == *"[nat: add element ip KDG-nat port { tcp . 30010 : goto xp-3 }]"* ]]
+	[[ $said == *'[nat: add element ip KDG-nat port { tcp . 30010 comment "ns/plain:http" : goto xp-3 }]'* ]]
 	nft get element ip KDG-nat port "{ tcp . 30010 }" | grep -q "goto xp-3"
 	ip addr del 192.0.2.1/24 dev lo
 }

@@ -1,5 +1,5 @@
 /* t_nft.c -- services as elements of nftables maps: the text, and what a change to it is. */
-#include "netproxy/nft.h"
+#include "netproxy/nft_wire.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -116,36 +116,63 @@ body(const struct np_service *s, struct buf *to)
 	chains_done(&c);
 }
 
+/* What it would be for nft, and for the kernel. */
+static void
+end(struct nft_change *t, const struct rules_net *of, struct buf *to)
+{
+	cleanup_buf struct buf wire = { 0 };
+	bool changes = nft_change_end(t, of);
+
+	nft_wire(t, NFT_TABLE, &wire);
+	nft_change_print(t, to);
+	assert_int_equal(changes, to->len != 0);
+	nft_change_done(t);
+}
+
+static void
+load_of(const struct rules_net *of, struct np_service (*as)(const struct np_service *),
+	struct map *shapes, struct buf *to)
+{
+	struct nft_change t = { .shapes = shapes, .v6 = of->v6, .whole = true };
+	struct buf bodies[SERVICES] = { 0 };
+
+	for (size_t i = 0; i < SERVICES; i++) {
+		struct np_service s = as(&services[i]);
+
+		body(&s, &bodies[i]);
+		nft_change_add(&t, NULL, buf_text(&bodies[i]));
+	}
+	assert_int_equal(t.twice, 0);
+	end(&t, of, to);
+	for (size_t i = 0; i < SERVICES; i++)
+		buf_done(&bodies[i]);
+}
+
+static struct np_service
+as_it_is(const struct np_service *s)
+{
+	return *s;
+}
+
 static void
 load(struct map *shapes, struct buf *to)
 {
-	struct nft_text t = { .shapes = shapes, .whole = true };
-
-	for (size_t i = 0; i < SERVICES; i++) {
-		cleanup_buf struct buf b = { 0 };
-
-		body(&services[i], &b);
-		nft_text_change(&t, NULL, buf_text(&b));
-	}
-	nft_text_end(&t, &net, to);
-	assert_int_equal(t.twice, 0);
-	nft_text_done(&t);
+	load_of(&net, as_it_is, shapes, to);
 }
 
 static void
 change(struct map *shapes, const struct np_service *had, const struct np_service *has,
        struct buf *to)
 {
-	struct nft_text t = { .shapes = shapes };
+	struct nft_change t = { .shapes = shapes };
 	cleanup_buf struct buf a = { 0 }, b = { 0 };
 
 	if (had)
 		body(had, &a);
 	if (has)
 		body(has, &b);
-	nft_text_change(&t, buf_text(&a), buf_text(&b));
-	nft_text_end(&t, &net, to);
-	nft_text_done(&t);
+	nft_change_add(&t, buf_text(&a), buf_text(&b));
+	end(&t, &net, to);
 }
 
 static void
@@ -187,18 +214,9 @@ the_load_of_ipv6_is_as_reviewed(void **state)
 {
 	cleanup_buf struct buf text = { 0 };
 	struct map shapes = { 0 };
-	struct nft_text t = { .shapes = &shapes, .v6 = true, .whole = true };
 
 	(void)state;
-	for (size_t i = 0; i < SERVICES; i++) {
-		struct np_service s = six_of(&services[i]);
-		cleanup_buf struct buf b = { 0 };
-
-		body(&s, &b);
-		nft_text_change(&t, NULL, buf_text(&b));
-	}
-	nft_text_end(&t, &net6, &text);
-	nft_text_done(&t);
+	load_of(&net6, six_of, &shapes, &text);
 	golden("load6", &text);
 	map_done(&shapes);
 }
@@ -273,16 +291,15 @@ static void
 an_address_of_two_services_is_the_firsts(void **state)
 {
 	struct map shapes = { 0 };
-	struct nft_text t = { .shapes = &shapes, .whole = true };
+	struct nft_change t = { .shapes = &shapes, .whole = true };
 	cleanup_buf struct buf a = { 0 }, text = { 0 };
 
 	(void)state;
 	body(&services[0], &a);
-	nft_text_change(&t, NULL, buf_text(&a));
-	nft_text_change(&t, NULL, buf_text(&a));
+	nft_change_add(&t, NULL, buf_text(&a));
+	nft_change_add(&t, NULL, buf_text(&a));
 	assert_int_equal(t.twice, 8); /* two entrances, three slots each */
-	nft_text_end(&t, &net, &text);
-	nft_text_done(&t);
+	end(&t, &net, &text);
 	map_done(&shapes);
 }
 

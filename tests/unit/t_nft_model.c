@@ -64,11 +64,11 @@ table_done(struct table *t)
 	forget(&t->sets, false);
 }
 
-/* "MAP { KEY : VALUE }" */
+/* "MAP { KEY[ comment "COMMENT"][ : VALUE] }" */
 static void
 apply_element(struct table *t, char verb, char *rest)
 {
-	char *brace = strstr(rest, " { "), *value, *old;
+	char *brace = strstr(rest, " { "), *value, *note, *old;
 	cleanup_buf struct buf key = { 0 };
 
 	assert_non_null(brace);
@@ -81,6 +81,9 @@ apply_element(struct table *t, char verb, char *rest)
 		*value = 0;
 		value += 3;
 	}
+	note = strstr(brace, " comment ");
+	if (note)
+		*note = 0;
 	buf_addf(&key, "%s %s", rest, brace);
 	old = map_get(&t->elements, key.at);
 	if (verb == 'd') {
@@ -167,10 +170,8 @@ static void
 apply(struct table *t, const struct buf *text)
 {
 	cleanup_free char *copy = xstrdup(buf_text(text));
-	cleanup_buf struct buf wire = { 0 };
 	char *save = NULL;
 
-	nft_wire(buf_text(text), &wire); /* it knows all that is said */
 	for (char *l = strtok_r(copy, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
 		apply_line(t, l);
 }
@@ -432,21 +433,32 @@ check(struct table *t)
 /* -- histories -------------------------------------------------------------- */
 
 static void
+end(struct table *t, struct nft_change *text)
+{
+	cleanup_buf struct buf wire = { 0 }, lines = { 0 };
+	bool changes = nft_change_end(text, &nets[six]);
+
+	nft_wire(text, NFT_TABLE, &wire); /* it knows all that is said */
+	nft_change_print(text, &lines);
+	assert_int_equal(changes, lines.len != 0);
+	nft_change_done(text);
+	if (changes)
+		apply(t, &lines);
+}
+
+static void
 load(struct table *t, struct map *shapes)
 {
-	struct nft_text text = { .shapes = shapes, .v6 = six, .whole = true };
-	cleanup_buf struct buf b = { 0 };
+	struct nft_change text = { .shapes = shapes, .v6 = six, .whole = true };
 
 	for (size_t i = 0; i < SERVICES; i++) {
 		free(world[i].had);
 		world[i].had = world[i].s.id ? has(&world[i].s) : NULL;
 		if (world[i].had)
-			nft_text_change(&text, NULL, world[i].had);
+			nft_change_add(&text, NULL, world[i].had);
 	}
-	nft_text_end(&text, &nets[six], &b);
 	assert_int_equal(text.twice, 0);
-	nft_text_done(&text);
-	apply(t, &b);
+	end(t, &text);
 }
 
 static void
@@ -470,23 +482,21 @@ mutate(struct one *o)
 static void
 turn(struct table *t, struct map *shapes)
 {
-	struct nft_text text = { .shapes = shapes, .v6 = six };
-	cleanup_buf struct buf b = { 0 };
+	struct nft_change text = { .shapes = shapes, .v6 = six };
+	char *had[2];
 	size_t i = below(SERVICES), n = 1 + below(2);
 
-	for (; n; n--, i = (i + 1) % SERVICES) {
-		char *now;
+	for (size_t k = 0; k < n; k++) {
+		struct one *o = &world[(i + k) % SERVICES];
 
-		mutate(&world[i]);
-		now = world[i].s.id ? has(&world[i].s) : NULL;
-		nft_text_change(&text, world[i].had, now);
-		free(world[i].had);
-		world[i].had = now;
+		had[k] = o->had;
+		mutate(o);
+		o->had = o->s.id ? has(&o->s) : NULL;
+		nft_change_add(&text, had[k], o->had);
 	}
-	nft_text_end(&text, &nets[six], &b);
-	nft_text_done(&text);
-	if (b.len)
-		apply(t, &b);
+	end(t, &text);
+	while (n)
+		free(had[--n]);
 }
 
 /* But for @self, which is not shrunk, and shared chains, which stay. */

@@ -164,8 +164,7 @@ nft_each(struct nl *nl, const char *table, bool v6, const char *set,
 		error_free(&first);
 		return 0;
 	}
-	*e = first;
-	return -1;
+	return fail_with(e, &first);
 }
 
 static int

@@ -144,16 +144,20 @@ static double
 by_verdict(struct walk *w, const char *chain, const char *rule, const char *at, double share,
 	   int deep, bool *ret_gone)
 {
-	cleanup_buf struct buf key = { 0 }, to = { 0 }, whole = { 0 };
+	cleanup_buf struct buf key = { 0 }, to = { 0 }, line = { 0 }, whole = { 0 };
 	const char *map = strstr(rule, "vmap @") + strlen("vmap @");
 	unsigned of, from;
 
 	fields(w, &at, &key, &of, &from);
-	if (!w->t->element(w->t->ctx, map, buf_text(&key), &to))
+	if (!w->t->element(w->t->ctx, map, buf_text(&key), &to) ||
+	    strncmp(buf_text(&to), "goto ", strlen("goto ")) != 0)
 		return share;
 	*ret_gone = true;
 	step(w, "add rule", chain, rule);
-	buf_addf(&whole, "{ %s : %s }", key.at, buf_text(&to));
+	buf_addf(&line, "%s : %s", buf_text(&key), buf_text(&to));
+	buf_adds(&whole, "{ ");
+	nft_element_print(line.at, false, &whole);
+	buf_adds(&whole, " }");
 	step(w, "add element", map, whole.at);
 	return go(w, to.at + strlen("goto "), share, deep);
 }
@@ -170,6 +174,8 @@ by_slot(struct walk *w, const char *at, double share)
 	if (!map)
 		return end(w, at, share);
 	fields(w, &at, &key, &of, &from);
+	if (of > NFT_SLOTS)
+		return share;
 	for (unsigned i = 0; i < of; i++) {
 		cleanup_buf struct buf one = { 0 }, to = { 0 };
 
@@ -187,7 +193,7 @@ by_chance(struct walk *w, const char *at, double share, int deep)
 	unsigned of = strtoul(at, NULL, 10);
 	double left = share;
 
-	while ((at = strstr(at, "goto "))) {
+	while (of && (at = strstr(at, "goto "))) {
 		at += strlen("goto ");
 		left -= share / of - go(w, at, share / of, deep);
 	}

@@ -108,6 +108,13 @@ nl_end(struct nlmsghdr *h, struct nlattr *a)
 	mnl_attr_nest_end(h, a);
 }
 
+static bool
+nl_is_error(const struct nlmsghdr *h)
+{
+	return h->nlmsg_type == NLMSG_ERROR &&
+	       mnl_nlmsg_get_payload_len(h) >= sizeof(struct nlmsgerr);
+}
+
 /* The kernel's own sentence in an error message, or NULL. */
 static const char *
 nl_words(const struct nlmsghdr *h)
@@ -118,8 +125,11 @@ nl_words(const struct nlmsghdr *h)
 
 	if (!(h->nlmsg_flags & NLM_F_ACK_TLVS))
 		return NULL;
-	if (!(h->nlmsg_flags & NLM_F_CAPPED))
+	if (!(h->nlmsg_flags & NLM_F_CAPPED)) { /* the request comes back */
+		if (err->msg.nlmsg_len < sizeof err->msg || err->msg.nlmsg_len > h->nlmsg_len)
+			return NULL;
 		skip += MNL_ALIGN(err->msg.nlmsg_len - sizeof err->msg);
+	}
 	mnl_attr_for_each(a, h, skip) if (mnl_attr_get_type(a) == NLMSGERR_ATTR_MSG &&
 					  mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >=
 					      0) return mnl_attr_get_str(a);
@@ -135,6 +145,23 @@ nl_refused(const struct nlmsghdr *h, int err, const char *what, struct error **e
 	return words ? fail_sys(e, "%s: %s", what, words) : fail_sys(e, "%s", what);
 }
 
+/* libmnl compares lengths as signed numbers, so it believes one of 2 GB. */
+static bool
+nl_is_whole(const char *at, size_t n)
+{
+	while (n >= sizeof(struct nlmsghdr)) {
+		size_t len = ((const struct nlmsghdr *)at)->nlmsg_len;
+
+		if (len > n)
+			return false;
+		if (len < sizeof(struct nlmsghdr) || MNL_ALIGN(len) >= n)
+			break; /* it is the last one that is read */
+		at += MNL_ALIGN(len);
+		n -= MNL_ALIGN(len);
+	}
+	return true;
+}
+
 static ssize_t
 nl_recv(struct nl *nl, void *to, size_t n, const char *what, struct error **e)
 {
@@ -148,6 +175,8 @@ nl_recv(struct nl *nl, void *to, size_t n, const char *what, struct error **e)
 	if ((size_t)got > n)
 		return fail(e, WHY_IO, "%s: netlink answer of %zd bytes does not fit", what,
 			    got);
+	if (!nl_is_whole(to, (size_t)got))
+		return fail(e, WHY_IO, "%s: netlink answer is cut off", what);
 	return got;
 }
 
@@ -180,7 +209,7 @@ nl_send(struct nl *nl, struct nl_batch *b, struct error **e)
 			const struct nlmsgerr *err = mnl_nlmsg_get_payload(h);
 			struct nl_ask *ask;
 
-			if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq - first >= b->n)
+			if (!nl_is_error(h) || h->nlmsg_seq - first >= b->n)
 				continue; /* an answer to somebody who gave up waiting */
 			ask = &b->ask[h->nlmsg_seq - first];
 			ask->err = -err->error;
@@ -255,7 +284,7 @@ nl_transact(struct nl *nl, void *messages, size_t len, uint32_t *ret_at, struct 
 		     h = mnl_nlmsg_next(h, &left)) {
 			const struct nlmsgerr *err = mnl_nlmsg_get_payload(h);
 
-			if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq < base)
+			if (!nl_is_error(h) || h->nlmsg_seq < base)
 				continue;
 			if (err->error) {
 				*ret_at = h->nlmsg_seq - base;

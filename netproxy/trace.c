@@ -15,7 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEEPEST = 90 }; /* a tree of 128 bits has 64 levels */
+/* A tree of 128 bits has 64 levels.  The kernel refuses chains that lead to themselves; LONGEST
+ * ends a walk among such, should our memory ever have them. */
+enum { DEEPEST = 90, LONGEST = 10000 };
 
 struct packet {
 	const struct np *np;
@@ -26,6 +28,7 @@ struct packet {
 	bool inside, outside;      /* in, or out, by the bridge */
 	bool translated;           /* to an endpoint */
 	uint32_t mark;             /* as the rules so far have set it */
+	unsigned chains;           /* in this walk so far */
 	struct np_way *way;
 };
 
@@ -250,7 +253,8 @@ walk(struct packet *p, enum rules_table table, const char *name, double share, i
 
 	snprintf(key, sizeof key, "%d %s", table, name);
 	c = map_get(&p->np->committed, key);
-	if (!c || deep > DEEPEST)
+	p->chains = deep ? p->chains + 1 : 0;
+	if (!c || deep > DEEPEST || p->chains > LONGEST)
 		return share;
 	body = xstrdup(buf_text(&c->body));
 	for (char *r = strtok_r(body, "\n", &save); r && share > 0;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Services that are reached from outside, from manifests to a neighbour's packets: load
-# balancers with a pool of addresses, external addresses, host ports; and those that lead out.
+# balancers with a pool of addresses, external addresses, host ports; and those that lead out.  Run
+# as balancer_nftables.bats (a link to this file) everything is repeated with that proxy.
 load kit.bash
 
 NEIGHBOUR=192.0.2.9
@@ -32,6 +33,11 @@ teardown_file() {
 ingress() { field svc "$1" '.status.loadBalancer.ingress[0].ip // "none"'; }
 ingress_is() { [ "$(ingress "$1")" = "$2" ]; }
 said() { kedge get events -o json | jq -e --arg r "$1" --arg m "$2" 'any(.items[]; .reason == $r and (.message | test($m)))'; }
+# What translates, which names the Services either way; and that none of it is of that one.
+nat() {
+	case ${BATS_TEST_FILENAME##*/} in *_nftables*) nft list table ip KDG-nat ;; *) iptables-save -t nat ;; esac
+}
+no_nat() { ! nat | grep -q "$1"; }
 # svc NAME PORTS [MORE LINES OF THE SPEC]
 svc() {
 	printf 'apiVersion: v1\nkind: Service\nmetadata: {name: %s}\nspec:\n  ports: %s\n' "$1" "$2"
@@ -157,7 +163,7 @@ LB=$'type: LoadBalancer\nselector: {set: ab}'
 	wait_for 5 "it listens" answers 203.0.113.20 8084
 	svc own '[{port: 8084, targetPort: 8001}]' $'selector: {set: ab}\nexternalIPs: [203.0.113.20]' | put own
 	wait_for 5 "it is refused" said FailedToProgramRules 'port 8084 of 203\.0\.113\.20 is in use by a program of the host'
-	run iptables-save -t nat
+	run nat
 	hasnt 'default/own:'
 	# at an address that the host has for balancers only, the wildcard takes nothing
 	svc lb '[{port: 8084, targetPort: 8001}]' "$LB" | put lb
@@ -188,7 +194,7 @@ LB=$'type: LoadBalancer\nselector: {set: ab}'
 	wait_for 5 "it has an address" sh -c 'kedge get svc db -o json | jq -e ".spec.clusterIP | startswith(\"10.43.\")"'
 	printf 'apiVersion: v1\nkind: Service\nmetadata: {name: db}\nspec: {type: ExternalName, externalName: my.database.com}\n' | put db
 	wait_for 5 "and loses it" sh -c '[ "$(kedge get svc db -o json | jq .spec.clusterIP)" = null ]'
-	wait_for 5 "its rules go" sh -c '! iptables-save -t nat | grep -q "default/db:"'
+	wait_for 5 "its rules go" no_nat default/db:
 	drop db
 }
 
@@ -226,7 +232,7 @@ LB=$'type: LoadBalancer\nselector: {set: ab}'
 	wait_for 5 "it answers" answers 192.0.2.1 8081 second
 	run ask_beside 192.0.2.50 8081
 	[ "$status" -ne 0 ]
-	wait_for 5 "the former's rules go" sh -c '! iptables-save -t nat | grep -q "hp.pod:8080"'
+	wait_for 5 "the former's rules go" no_nat hp.pod:8080
 	# a port that a program of the host has stays that program's
 	"$B/images/box/bin/talk" tcp 8082 3>&- >/dev/null 2>&1 &
 	own=$!
@@ -236,5 +242,5 @@ LB=$'type: LoadBalancer\nselector: {set: ab}'
 	[ "$status" -ne 0 ]
 	kill $own
 	drop hp
-	wait_for 5 "the rules go" sh -c '! iptables-save -t nat | grep -q "pod:80"'
+	wait_for 5 "the rules go" no_nat pod:80
 }

@@ -177,3 +177,63 @@ teardown() { teardown_host; }
 	np commit
 	[[ $(get 10.43.0.80) == "pod2 "* ]]
 }
+
+# An iptables-restore that, while there is a file "half", writes the first table of its input and
+# no more, and notes its pid; and a Service that was reached, and is not any more.
+half() {
+	cat >"$BATS_TEST_TMPDIR/iptables-restore" <<-EOF
+		#!/bin/bash
+		real=/usr/sbin/iptables-$(variant)-restore
+		[ "\$1" = -V ] && exec \$real -V
+		[ -e "$BATS_TEST_TMPDIR/half" ] || exec \$real "\$@"
+		sed '/^COMMIT/q' | \$real "\$@"
+		echo \$\$ >"$BATS_TEST_TMPDIR/written"
+		exec sleep 1000
+	EOF
+	chmod +x "$BATS_TEST_TMPDIR/iptables-restore"
+	np_start -p "$BATS_TEST_TMPDIR/iptables-restore"
+	pod 2
+	serve 8080 2
+	web 10.42.0.2:8080
+	want=$(rules_now)
+	web
+	run get 10.43.0.80
+	[ "$status" = 7 ]
+}
+
+# It is served again: so says nat, and the filter still refuses.
+half_way() {
+	touch "$BATS_TEST_TMPDIR/half"
+	np set default/web:http 10.43.0.80 tcp 80 30080 0 0 10.42.0.2:8080
+	echo commit >&"$np_in"
+	soon test -s "$BATS_TEST_TMPDIR/written"
+	[ "$(rules_now)" != "$want" ]
+	rules_now | grep -q 'to-destination 10.42.0.2:8080'
+	rm "$BATS_TEST_TMPDIR/half"
+}
+
+@test "an iptables-restore that is killed between its tables is followed by all of it" {
+	half
+	half_way
+	kill -9 "$(cat "$BATS_TEST_TMPDIR/written")"
+	IFS= read -r -t 60 said <&"$np_out"
+	[[ $said == ok*whole=1* ]]
+	[ "$(rules_now)" = "$want" ]
+	[[ $(get 10.43.0.80) == "pod2 "* ]]
+	np check
+	[[ $said == "ok intact"* ]]
+}
+
+@test "who dies between the two tables is followed by one that writes both" {
+	half
+	half_way
+	kill -9 "$np_pid" "$(cat "$BATS_TEST_TMPDIR/written")"
+	wait "$np_pid" || true
+	np_start -p "$BATS_TEST_TMPDIR/iptables-restore"
+	web 10.42.0.2:8080
+	[[ $said == *whole=1* ]]
+	[ "$(rules_now)" = "$want" ]
+	[[ $(get 10.43.0.80) == "pod2 "* ]]
+	np check
+	[[ $said == "ok intact"* ]]
+}

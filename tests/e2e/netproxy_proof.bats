@@ -1,5 +1,5 @@
 # Where other proxies fail.  Run as netproxy_proof_legacy.bats (a link to this file) everything is
-# repeated with the other iptables.
+# repeated with the other iptables, as netproxy_proof_nftables.bats with nftables' maps.
 load netproxy_kit
 
 setup() { setup_host; }
@@ -8,6 +8,10 @@ teardown() {
 	"/usr/sbin/iptables-$(other)" -F OTHERS 2>/dev/null || true
 	for l in lan0 kedge0; do ip link del $l 2>/dev/null || true; done
 	nft delete table inet fw 2>/dev/null || true
+}
+# Somebody takes services' rules away.
+rules_flush() {
+	if [ -n "$(backend)" ]; then nft flush table ip KDG-nat; else iptables_ -t nat -F KDG-V; fi
 }
 other() { [ "$(variant)" = nft ] && echo legacy || echo nft; }
 
@@ -72,7 +76,7 @@ spreads() {
 	[ "$said" = "ok 1" ]
 	np drop default/web:http
 	np commit
-	iptables_ -t nat -F PREROUTING
+	rules_flush
 	np check
 	np commit
 	echo >&9
@@ -144,7 +148,7 @@ spreads() {
 	[[ $said == *"both are applied, and one may block what the other allows"* ]]
 	grep -q '1 rules of others in FORWARD of iptables: they stay' "$BATS_TEST_TMPDIR/stderr"
 	[[ $(get 10.43.0.80) == "pod2 "* ]]
-	iptables_ -t nat -F KDG-V
+	rules_flush
 	np check
 	np commit
 	[[ $(get 10.43.0.80) == "pod2 "* ]]

@@ -281,3 +281,39 @@ answers() { [ "$(who "$1" "$2" "${4:-24}")" = "$3" ]; }
 	fi
 	answers "$(ip_of web)" 80 "a b c"
 }
+
+@test "going over to the other proxy by kedge.yaml, and back, loses no connection" {
+	local ip over config=$W/kedge.yaml loop
+	ip=$(ip_of web)
+	cp "$config" "$W/as.it.was" 2>/dev/null || touch "$W/as.it.was"
+	maps_serve() { nft list map ip KDG-nat addr 2>/dev/null | grep -q "$ip"; }
+	chains_serve() { iptables-save -t nat | grep -q -- "-d $ip/32"; }
+	while [ ! -e "$W/enough" ]; do
+		nc -w 5 "$ip" 80 </dev/null || echo failed
+	done >"$W/asked" 2>&1 3>&- &
+	loop=$!
+	for over in there back; do
+		kedge_stop
+		if [ $over = back ]; then
+			cp "$W/as.it.was" "$config"
+		elif nftables; then
+			sed -i '/^proxy:/d' "$config"
+		else
+			echo "proxy: nftables" >>"$config"
+		fi
+		kedge_start --source "deploy=$W/deploy.git"
+		echo "$KEDGED" >"$W/pid"
+		if { [ $over = back ] && nftables; } || { [ $over = there ] && ! nftables; }; then
+			wait_for 10 "maps serve" maps_serve
+			wait_for 10 "and chains do not" sh -c "! iptables-save -t nat | grep -q KDG-V"
+		else
+			wait_for 10 "chains serve" chains_serve
+			wait_for 10 "and maps do not" sh -c '! nft list table ip KDG-nat >/dev/null 2>&1'
+		fi
+		answers "$ip" 80 "a b c"
+	done
+	touch "$W/enough"
+	wait $loop
+	[ "$(grep -c '^[abc] ' "$W/asked")" -gt 10 ]
+	[ "$(grep -vc '^[abc] ' "$W/asked")" = 0 ]
+}

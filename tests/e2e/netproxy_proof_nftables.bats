@@ -1,0 +1,1 @@
+netproxy_proof.bats

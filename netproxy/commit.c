@@ -45,8 +45,9 @@ static void
 names_add(struct names *x, enum rules_table t, const char *name)
 {
 	x->at = xgrow(x->at, x->n, sizeof *x->at);
+	assert(strlen(name) < RULES_NAME);
 	x->at[x->n].table = t;
-	snprintf(x->at[x->n++].name, RULES_NAME, "%s", name);
+	stpcpy(x->at[x->n++].name, name);
 }
 
 static bool

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NFT_END (ADDR_TEXT + 3 + 24)
+#define NFT_END  (ADDR_TEXT + 3 + 24)
+#define NFT_LINE 56 /* bytes of most lines */
 
 const struct nft_words nft_words[2] = {
 	{ " ip " NFT_TABLE " ", "ip", "ipv4_addr", "127.0.0.0/8" },
@@ -64,21 +65,35 @@ endpoint_cmp(const void *a, const void *b)
 }
 
 /* Those that stay keep their place, and so their slot; who comes takes a place that is free. */
+static size_t
+sort_once(struct np_endpoint *at, size_t n)
+{
+	size_t all = 0;
+
+	if (n)
+		qsort(at, n, sizeof *at, endpoint_cmp);
+	for (size_t i = 0; i < n; i++)
+		if (!all || endpoint_cmp(&at[all - 1], &at[i]))
+			at[all++] = at[i];
+	return all;
+}
+
 void
 nft_settle(struct np_endpoint *at, size_t *n, const struct np_service *was)
 {
-	struct np_endpoint *sorted = xcalloc(*n, sizeof *sorted);
+	struct np_endpoint *sorted;
 	bool *placed, *taken;
-	size_t all = 0, next = 0;
+	size_t all = sort_once(at, *n), next = 0;
 
-	if (*n)
-		qsort(at, *n, sizeof *at, endpoint_cmp);
-	for (size_t i = 0; i < *n; i++)
-		if (!all || endpoint_cmp(&sorted[all - 1], &at[i]))
-			sorted[all++] = at[i];
+	*n = all;
+	if (!was || !was->n)
+		return;
+	sorted = xcalloc(all, sizeof *sorted);
+	if (all)
+		memcpy(sorted, at, all * sizeof *at);
 	placed = xcalloc(all, sizeof *placed);
 	taken = xcalloc(all, sizeof *taken);
-	for (size_t i = 0; was && i < was->n && i < all; i++) {
+	for (size_t i = 0; i < was->n && i < all; i++) {
 		const struct np_endpoint *x =
 		    bsearch(&was->endpoints[i], sorted, all, sizeof *sorted, endpoint_cmp);
 
@@ -94,7 +109,6 @@ nft_settle(struct np_endpoint *at, size_t *n, const struct np_service *was)
 			next++;
 		at[next++] = sorted[i];
 	}
-	*n = all;
 	free(sorted);
 	free(placed);
 	free(taken);
@@ -114,6 +128,16 @@ number_print(size_t x, char to[static 24])
 	n = (size_t)(text + sizeof text - at);
 	memcpy(to, at, n);
 	return to + n - 1;
+}
+
+/* 16 digits, as %016jx has them. */
+static char *
+hash_print(uint64_t h, char *to)
+{
+	for (int shift = 60; shift >= 0; shift -= 4)
+		*to++ = "0123456789abcdef"[h >> shift & 15];
+	*to = 0;
+	return to;
 }
 
 static void
@@ -206,25 +230,42 @@ affinity_chains(const struct rules_net *net, struct one *o)
 
 enum entry { INSIDE, OUTSIDE };
 
+static char *
+own_chain(const struct one *o, char kind, char *to)
+{
+	*to++ = kind;
+	*to++ = '-';
+	return hash_print(o->hash, to);
+}
+
+/* "n-3", "xn-3" */
+static char *
+shape(const char *prefix, char kind, size_t n, char *to)
+{
+	to = stpcpy(to, prefix);
+	*to++ = kind;
+	*to++ = '-';
+	return number_print(n, to);
+}
+
 static void
 verdict(const struct one *o, enum entry from, char kind, char to[static NFT_NAME])
 {
 	const struct np_service *s = o->s;
 	bool all = o->local == o->n;
-	uintmax_t h = o->hash;
 
 	if (s->affinity_s && (from == INSIDE || (s->local_only && all)))
-		snprintf(to, NFT_NAME, "%c-%016jx", s->local_inside && !all ? 't' : 's', h);
+		own_chain(o, s->local_inside && !all ? 't' : 's', to);
 	else if (s->affinity_s)
-		snprintf(to, NFT_NAME, "x-%016jx", h);
+		own_chain(o, 'x', to);
 	else if (from == INSIDE && s->local_inside && !all)
-		snprintf(to, NFT_NAME, "k%c-%zu", kind, o->local);
+		shape("k", kind, o->local, to);
 	else if (from == OUTSIDE && !s->local_only)
-		snprintf(to, NFT_NAME, "x%c-%zu", kind, o->n);
+		shape("x", kind, o->n, to);
 	else if (from == OUTSIDE && !all)
-		snprintf(to, NFT_NAME, "l%c-%zu-%zu", kind, o->n, o->local);
+		number_print(o->local, stpcpy(shape("l", kind, o->n, to), "-"));
 	else
-		snprintf(to, NFT_NAME, "%c-%zu", kind, o->n);
+		shape("", kind, o->n, to);
 }
 
 /* "e MAP KEY . NUMBER : ENDPOINT" */
@@ -242,6 +283,25 @@ slot(struct one *o, const char *map, const char *key, size_t n, size_t i)
 	at = stpcpy(at, " : ");
 	at = stpcpy(at, o->text[i]);
 	*at++ = '\n';
+	buf_add(&o->c->body, line, (size_t)(at - line));
+	o->c->rules++;
+}
+
+/* "e MAP KEY : goto CHAIN "ID"" */
+static void
+leads(struct one *o, const char *map, const char *key, const char *to)
+{
+	char line[NFT_KEY + NFT_NAME + NFT_COMMENT + 32], *at = line;
+
+	at = stpcpy(at, "e ");
+	at = stpcpy(at, map);
+	*at++ = ' ';
+	at = stpcpy(at, key);
+	at = stpcpy(at, " : goto ");
+	at = stpcpy(at, to);
+	at = stpcpy(at, " \"");
+	at = mempcpy(at, o->s->id, strnlen(o->s->id, NFT_COMMENT));
+	at = stpcpy(at, "\"\n");
 	buf_add(&o->c->body, line, (size_t)(at - line));
 	o->c->rules++;
 }
@@ -277,22 +337,21 @@ static void
 entrance(struct one *o, enum entry from, addr ip, uint16_t port, bool gate)
 {
 	const struct np_service *s = o->s;
-	char key[NFT_KEY], to[NFT_NAME], text[ADDR_RANGE_TEXT];
-	int n = 0;
+	char key[NFT_KEY], to[NFT_NAME], text[ADDR_RANGE_TEXT], *at = key;
 
 	if (ip)
-		n = snprintf(key, sizeof key, "%s . ", addr_print(ip, text));
-	snprintf(key + n, sizeof key - n, "%s . %u", rules_proto(s->proto), port);
+		at = stpcpy(stpcpy(at, addr_print(ip, text)), " . ");
+	at = stpcpy(stpcpy(at, rules_proto(s->proto)), " . ");
+	number_print(port, at);
 	verdict(o, from, slots_of(s->proto, !ip)->kind, to);
 	if (gate) {
 		line(o, "c g-%016jx", (uintmax_t)o->hash);
 		for (size_t i = 0; i < s->nsources; i++)
 			line(o, "r g-%016jx %s saddr %s goto %s", (uintmax_t)o->hash, o->w->ip,
 			     addr_range_print(s->sources[i], text), to);
-		snprintf(to, sizeof to, "g-%016jx", (uintmax_t)o->hash);
+		own_chain(o, 'g', to);
 	}
-	line(o, "e %s %s : goto %s \"%.*s\"", ip ? "addr" : "port", key, to, NFT_COMMENT,
-	     s->id);
+	leads(o, ip ? "addr" : "port", key, to);
 	slots(o, slots_of(s->proto, !ip)->map, key);
 }
 
@@ -306,9 +365,10 @@ nft_service(const struct rules_net *net, const struct np_service *s, struct chai
 
 	if (!s->n || rules_leave_out(net, s))
 		return;
-	snprintf(name, sizeof name, "KDG-M-%016jx", (uintmax_t)o.hash);
+	hash_print(o.hash, stpcpy(name, "KDG-M-"));
 	o.c = chain_begin(out, RULES_NAT, name);
 	endpoints_take(&o);
+	buf_reserve(&o.c->body, (2 * o.n + 1) * NFT_LINE);
 	if (s->affinity_s)
 		affinity_chains(net, &o);
 	if (s->vip && (!s->local_inside || o.local))

@@ -46,10 +46,16 @@ shapes_find(struct nft_change *t, const char *at)
 	char name[NFT_NAME];
 
 	while ((at = strstr(at, "goto "))) {
+		size_t n;
+
 		at += strlen("goto ");
-		snprintf(name, sizeof name, "%.*s", (int)strcspn(at, " ,}\n"), at);
-		if (!strchr("stegx", *name) || name[1] != '-')
-			shape_want(t, name);
+		if (strchr("stegx", *at) && at[1] == '-')
+			continue;
+		n = strcspn(at, " ,}\n");
+		assert(n < sizeof name);
+		memcpy(name, at, n);
+		name[n] = 0;
+		shape_want(t, name);
 	}
 }
 
@@ -131,7 +137,7 @@ map_of(const char *x)
 static const char *
 line_end(const char *at)
 {
-	return at + strcspn(at, "\n");
+	return strchrnul(at, '\n');
 }
 
 static void
@@ -199,16 +205,16 @@ element_gone(struct nft_change *t, const char *x)
 static void
 own_lines(const char *text, struct buf *to)
 {
-	for (const char *at = text; at && *at; at += strcspn(at, "\n") + 1)
+	for (const char *at = text; at && *at; at = line_end(at) + 1)
 		if (*at != 'e')
-			buf_add(to, at, strcspn(at, "\n") + 1);
+			buf_add(to, at, (size_t)(line_end(at) + 1 - at));
 }
 
 static bool
 has_line(const char *text, const char *x, size_t n)
 {
-	for (const char *at = text; *at; at += strcspn(at, "\n") + 1)
-		if (strcspn(at, "\n") == n && !strncmp(at, x, n))
+	for (const char *at = text; *at; at = line_end(at) + 1)
+		if ((size_t)(line_end(at) - at) == n && !strncmp(at, x, n))
 			return true;
 	return false;
 }
@@ -218,8 +224,8 @@ own_put(struct nft_change *t, const char *had, const char *has)
 {
 	const struct nft_words *w = &nft_words[t->v6];
 
-	for (const char *at = has; *at; at += strcspn(at, "\n") + 1) {
-		int n = (int)strcspn(at, "\n") - 2;
+	for (const char *at = has; *at; at = line_end(at) + 1) {
+		int n = (int)(line_end(at) - at) - 2;
 
 		if (*at == 's')
 			buf_addf(&t->made,
@@ -244,8 +250,8 @@ own_gone(struct nft_change *t, const char *had, const char *has)
 	} steps[] = { { 'c', "flush chain" }, { 'c', "delete chain" }, { 's', "delete set" } };
 
 	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
-		for (const char *at = had; *at; at += strcspn(at, "\n") + 1) {
-			int n = (int)strcspn(at, "\n") - 2;
+		for (const char *at = had; *at; at = line_end(at) + 1) {
+			int n = (int)(line_end(at) - at) - 2;
 
 			if (*at == steps[i].line && !has_line(has, at, n + 2))
 				buf_addf(&t->last, "%s%s%.*s\n", steps[i].verb,

@@ -244,7 +244,8 @@ put_address(const char **at, bool v6, uint8_t *to)
 static bool
 is_address(const char *at)
 {
-	at += strspn(at, "0123456789abcdef");
+	while ((*at >= '0' && *at <= '9') || (*at >= 'a' && *at <= 'f'))
+		at++;
 	return *at == '.' || *at == ':';
 }
 

@@ -91,9 +91,12 @@ hash_hard(uint64_t seed, const void *bytes, size_t n)
 uint64_t
 hash_secret(const void *bytes, size_t n)
 {
+	static const void *random; /* of this exec's own */
 	uint64_t key[2];
 
-	memcpy(key, (const void *)getauxval(AT_RANDOM), sizeof key); /* of this exec's own */
+	if (!random)
+		random = (const void *)getauxval(AT_RANDOM);
+	memcpy(key, random, sizeof key);
 	return sip(key[0], key[1], bytes, n);
 }
 

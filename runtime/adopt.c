@@ -33,7 +33,7 @@
 #endif
 
 /* ANSWER: for all pods together; after that each has LEAST. */
-enum { ANSWER_MS = 3000, LEAST_MS = 20, CALL_AGAIN_MS = 1000 };
+enum { ANSWER_MS = 3000, LEAST_MS = 20, CALL_AGAIN_MS = 1000, LEAST_GRACE = 2 /* s */ };
 
 /* Who listens on a pod's socket. */
 struct peer {
@@ -269,21 +269,20 @@ static void
 tell_runs(struct rt *rt, struct rtpod *p)
 {
 	rtpod_start_containers(rt, p);
-	for (size_t i = 0; i < p->spec.ncontainers; i++) {
+	for (size_t i = 0; i < p->spec.ncontainers; i++)
 		if (p->c[i].next_image_id)
 			rtpod_tell_other(p, i);
-		if (p->c[i].hooked.type)
-			rtpod_tell(p, &p->c[i].hooked, NULL, 0, NULL, NULL);
-	}
 }
 
-/* Seconds; -1: nobody of this life asked it to stop. */
+/* Seconds; -1: nobody of this life asked it to stop.  Whoever had a grace has a little of it
+ * from when it hears of it. */
 static int
 grace_left(const struct rtpod *p)
 {
-	int64_t left = p->stop_by - monotonic_ms();
+	int64_t left = (p->stop_by - monotonic_ms() + 999) / 1000;
+	int64_t least = p->stop_grace < LEAST_GRACE ? p->stop_grace : LEAST_GRACE;
 
-	return !p->stop_by ? -1 : left > 0 ? (int)((left + 999) / 1000) : 0;
+	return !p->stop_by ? -1 : (int)(left > least ? left : least);
 }
 
 /* It answered.  false: it is to be made anew. */
@@ -305,6 +304,9 @@ take(struct rt *rt, struct rtpod *p, int dir)
 			p->c[i].compiled = false; /* nothing of it ran */
 		return false;
 	}
+	for (size_t i = 0; i < p->spec.ncontainers; i++)
+		if (p->c[i].hooked.type)
+			rtpod_tell(p, &p->c[i].hooked, NULL, 0, NULL, NULL);
 	if (stopping) /* it may have been told on a connection that was lost */
 		rt_pod_stop(rt, p->uid, grace_left(p), NULL);
 	if (p->run && p->state == RT_POD_STARTING) {
@@ -386,7 +388,6 @@ rtpod_lost(struct rt *rt, struct rtpod *p)
 	if (p->remove_at || p->ahead)
 		return;
 	p->unheard = true;
-	p->born = start_time_of(p->init_pid);
 	for (size_t i = 0; i < p->spec.ncontainers; i++)
 		p->c[i].heard = p->c[i].told = false;
 	call_later(p);
@@ -409,6 +410,7 @@ rtpod_call(struct rt *rt, struct rtpod *p)
 		rt_unwatch(rt, &p->hand);
 		call_later(p);
 	} else {
+		p->born = who.start;
 		p->call_at = 0;
 	}
 	peer_close(&who);
@@ -443,7 +445,7 @@ rtpod_answered(struct rt *rt, struct rtpod *p)
 	if (!take(rt, p, dir))
 		gone(rt, p, dir);
 	rt_changed(rt, p);
-	return p->hand.fd >= 0;
+	return !p->unheard && p->hand.fd >= 0;
 }
 
 /* ---- all of them ---- */

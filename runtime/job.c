@@ -110,17 +110,21 @@ words_join(const char *const *argv, struct buf *ret, uint32_t *ret_argc, struct 
 }
 
 static int
-room_for(struct rt *rt, const char *uid, int64_t id, bool lends, struct error **e)
+room_for(struct rt *rt, const struct rtpod *p, int64_t id, bool lends, struct error **e)
 {
 	int running = 0, most = lends ? W_LENT : W_EXECS;
 
+	if (p->unheard) /* who knows when: nobody waits for its end */
+		return fail(e, WHY_UNAVAILABLE, "pod %s does not answer: try again later",
+			    p->uid);
 	if (id == 0 || job_find(rt, id))
 		return fail(e, WHY_INVALID, "exec %lld is under way already", (long long)id);
 	for (size_t i = 0; i < rt->njobs; i++)
-		running += rt->jobs[i].lends == lends && strcmp(rt->jobs[i].uid, uid) == 0;
+		running += rt->jobs[i].lends == lends && strcmp(rt->jobs[i].uid, p->uid) == 0;
 	if (running >= most)
-		return fail(e, WHY_UNAVAILABLE, "pod %s %s %d %s already: try again later", uid,
-			    lends ? "has" : "runs", running, lends ? "clients" : "commands");
+		return fail(e, WHY_UNAVAILABLE, "pod %s %s %d %s already: try again later",
+			    p->uid, lends ? "has" : "runs", running,
+			    lends ? "clients" : "commands");
 	return 0;
 }
 
@@ -136,14 +140,13 @@ find_running(const struct rtpod *p, const char *container, size_t *ret, struct e
 }
 
 static int
-send_exec(struct rt *rt, struct rtpod *p, size_t container, const struct w_msg *head,
-	  const struct buf *words, const int fds[3], struct error **e)
+send_exec(struct rtpod *p, size_t container, const struct w_msg *head, const struct buf *words,
+	  const int fds[3], struct error **e)
 {
 	cleanup_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	struct w_msg m = *head;
 	int give[3];
 
-	(void)rt;
 	if (null < 0)
 		return fail_sys(e, "open /dev/null");
 	for (int i = 0; i < 3; i++)
@@ -161,14 +164,13 @@ rt_exec(struct rt *rt, const char *uid, const char *container, const char *const
 	struct buf cleanup_buf words = { 0 };
 	size_t i = 0;
 
-	if (!p || room_for(rt, uid, id, false, e) < 0 ||
-	    words_join(argv, &words, &m.argc, e) < 0)
+	if (!p || room_for(rt, p, id, false, e) < 0 || words_join(argv, &words, &m.argc, e) < 0)
 		return -1;
 	if (tty && fds[0] < 0)
 		return fail(e, WHY_INVALID, "a terminal was asked for and none given");
 	if (find_running(p, container, &i, e) < 0)
 		return -1;
-	if (send_exec(rt, p, i, &m, &words, fds, e) < 0)
+	if (send_exec(p, i, &m, &words, fds, e) < 0)
 		return -1;
 	job_add(rt, (struct rt_job){ .id = id }, uid);
 	return 0;
@@ -203,10 +205,9 @@ rt_files_copy(struct rt *rt, const char *uid, const char *container, const char 
 		return -1;
 	if (!p->copies)
 		return too_old(p, e);
-	if (room_for(rt, uid, id, false, e) < 0 ||
+	if (room_for(rt, p, id, false, e) < 0 ||
 	    words_join(name ? in : out, &words, &m.argc, e) < 0 ||
-	    find_running(p, container, &i, e) < 0 ||
-	    send_exec(rt, p, i, &m, &words, fds, e) < 0)
+	    find_running(p, container, &i, e) < 0 || send_exec(p, i, &m, &words, fds, e) < 0)
 		return -1;
 	job_add(rt, (struct rt_job){ .id = id }, uid);
 	return 0;
@@ -217,7 +218,7 @@ ask(struct rt *rt, struct rtpod *p, const struct w_msg *m, struct error **e)
 {
 	if (!p->lends)
 		return too_old(p, e);
-	if (room_for(rt, p->uid, m->id, true, e) < 0 || rtpod_tell(p, m, NULL, 0, NULL, e) < 0)
+	if (room_for(rt, p, m->id, true, e) < 0 || rtpod_tell(p, m, NULL, 0, NULL, e) < 0)
 		return -1;
 	job_add(rt, (struct rt_job){ .id = m->id, .lends = true }, p->uid);
 	return 0;

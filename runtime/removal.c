@@ -42,10 +42,12 @@ rtpod_init_died(struct rt *rt, struct rtpod *p)
 {
 	bool expected = p->remove_at != 0, ahead = rtahead_lost(rt, p);
 
-	if (p->unheard) {
+	if (p->unheard && !p->greeted) {
 		rtpod_lost_unheard(rt, p);
 		return;
 	}
+	p->unheard = false; /* what was heard of it holds */
+	p->call_at = 0;
 	rtpod_heard(rt, p); /* what it still said */
 	waitid(P_PIDFD, (id_t)p->init.fd, &(siginfo_t){ 0 }, WEXITED | WNOHANG | __WALL);
 	rt_unwatch(rt, &p->init);

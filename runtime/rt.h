@@ -86,6 +86,7 @@ struct rtpod {
 	int64_t remove_at;          /* boot ms of the next try; 0: none */
 	int64_t kill_at;            /* boot ms: kedge-init did not end when it should */
 	int64_t stop_by;            /* boot ms: when its grace is over; 0: not asked to stop */
+	int64_t stop_grace;         /* s; the grace that ends then */
 	bool dirs_gone;
 	char over[W_NAME + 16]; /* what took more of the disk than it may; disk.c */
 	/* for rt_pod_status */

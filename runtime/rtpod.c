@@ -370,8 +370,10 @@ rt_pod_stop(struct rt *rt, const char *uid, int grace, struct error **e)
 	for (size_t i = 0; i < p->spec.ncontainers; i++)
 		p->c[i].image_retry = 0;
 	by = monotonic_ms() + stop.arg * 1000;
-	if (!p->stop_by || by < p->stop_by)
+	if (!p->stop_by || by < p->stop_by) {
 		p->stop_by = by;
+		p->stop_grace = stop.arg;
+	}
 	if (rtpod_tell(p, &stop, NULL, 0, NULL, NULL) == 0 || p->remove_at)
 		return 0;
 	/* The connection may be lost; who can be asked on another one is. */

@@ -212,7 +212,11 @@ refused_for_data() {
 	kedge wait
 	unwritable() { [ "$(kedge get source deploy -o json | jq -r .status.unwritable)" = "$1" ]; }
 	wait_for 10 "he may not write" unwritable "the repository's owner may not write to it"
+	his() { pgrep -u 4242 -P "$KEDGED"; }
+	old=$(his)
+	another() { now=$(his) && [ "$now" != "$old" ]; }
 	chown -R 4242:4242 "$W/deploy.git"
+	wait_for 8 "his next worker looks" another
 	wait_for 8 "he may" unwritable null
 	chown -R 0:0 "$W/deploy.git" # another, who may do all there
 	wait_for 8 "it is his" grep -q 'belongs to another user now' "$W/kedged.log"

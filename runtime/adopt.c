@@ -263,17 +263,6 @@ statuses_wait(struct rt *rt, struct rtpod *p)
 	}
 }
 
-/* What the last hand did not come to tell, or what was lost on its way: to hear it twice
- * changes nothing, once it is known how far it is. */
-static void
-tell_runs(struct rt *rt, struct rtpod *p)
-{
-	rtpod_start_containers(rt, p);
-	for (size_t i = 0; i < p->spec.ncontainers; i++)
-		if (p->c[i].next_image_id)
-			rtpod_tell_other(p, i);
-}
-
 /* Seconds; -1: nobody of this life asked it to stop.  Whoever had a grace has a little of it
  * from when it hears of it. */
 static int
@@ -285,7 +274,8 @@ grace_left(const struct rtpod *p)
 	return !p->stop_by ? -1 : (int)(left > least ? left : least);
 }
 
-/* It answered.  false: it is to be made anew. */
+/* It answered, and is told what it may have missed: once it is known how far it is, to hear
+ * that twice changes nothing.  false: it is to be made anew. */
 static bool
 take(struct rt *rt, struct rtpod *p, int dir)
 {
@@ -312,7 +302,10 @@ take(struct rt *rt, struct rtpod *p, int dir)
 	if (p->run && p->state == RT_POD_STARTING) {
 		p->state = RT_POD_UP;
 		disk_watch(rt, p);
-		tell_runs(rt, p);
+		rtpod_start_containers(rt, p);
+		for (size_t i = 0; i < p->spec.ncontainers; i++)
+			if (p->c[i].next_image_id)
+				rtpod_tell_other(p, i);
 	}
 	return true;
 }
@@ -342,6 +335,13 @@ static void
 call_later(struct rtpod *p)
 {
 	p->call_at = monotonic_ms() + CALL_AGAIN_MS;
+}
+
+static void
+hang_up(struct rt *rt, struct rtpod *p)
+{
+	rt_unwatch(rt, &p->hand);
+	call_later(p);
 }
 
 static void
@@ -407,8 +407,7 @@ rtpod_call(struct rt *rt, struct rtpod *p)
 	if (r == 0 && !p->greeted) {
 		rtpod_lost_unheard(rt, p);
 	} else if (r <= 0 || who.conn < 0 || peer_watch(rt, p, &who, NULL) < 0) {
-		rt_unwatch(rt, &p->hand);
-		call_later(p);
+		hang_up(rt, p);
 	} else {
 		p->born = who.start;
 		p->call_at = 0;
@@ -425,17 +424,14 @@ rtpod_answered(struct rt *rt, struct rtpod *p)
 	case NONE:
 		return false;
 	case CLOSED: /* when it died, its pidfd says so */
-		rt_unwatch(rt, &p->hand);
-		call_later(p);
+		hang_up(rt, p);
 		return false;
 	case WRONG:
 		stranger(p);
-		if (!p->greeted) {
+		if (p->greeted)
+			hang_up(rt, p);
+		else
 			rtpod_lost_unheard(rt, p);
-			return false;
-		}
-		rt_unwatch(rt, &p->hand);
-		call_later(p);
 		return false;
 	case RIGHT:
 		break;

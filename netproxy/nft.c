@@ -64,7 +64,7 @@ endpoint_cmp(const void *a, const void *b)
 	return (x->port > y->port) - (x->port < y->port);
 }
 
-/* Those that stay keep their place, and so their slot; who comes takes a place that is free. */
+/* In order, each once; returns how many there are then. */
 static size_t
 sort_once(struct np_endpoint *at, size_t n)
 {
@@ -78,6 +78,7 @@ sort_once(struct np_endpoint *at, size_t n)
 	return all;
 }
 
+/* Those that stay keep their place, and so their slot; who comes takes a place that is free. */
 void
 nft_settle(struct np_endpoint *at, size_t *n, const struct np_service *was)
 {
@@ -140,6 +141,14 @@ hash_print(uint64_t h, char *to)
 	return to;
 }
 
+static char *
+own_chain(const struct one *o, char kind, char *to)
+{
+	*to++ = kind;
+	*to++ = '-';
+	return hash_print(o->hash, to);
+}
+
 static void
 endpoints_take(struct one *o)
 {
@@ -174,7 +183,7 @@ spread_chain(struct one *o, char kind, bool mine)
 	size_t n = mine ? o->local : o->n;
 	char name[NFT_NAME];
 
-	snprintf(name, sizeof name, "%c-%016jx", kind, (uintmax_t)o->hash);
+	own_chain(o, kind, name);
 	line(o, "c %s", name);
 	for (size_t i = 0; i < n; i++)
 		line(o, "r %s %s saddr @a-%016jx goto e-%016jx", name, o->w->ip,
@@ -230,14 +239,6 @@ affinity_chains(const struct rules_net *net, struct one *o)
 
 enum entry { INSIDE, OUTSIDE };
 
-static char *
-own_chain(const struct one *o, char kind, char *to)
-{
-	*to++ = kind;
-	*to++ = '-';
-	return hash_print(o->hash, to);
-}
-
 /* "n-3", "xn-3" */
 static char *
 shape(const char *prefix, char kind, size_t n, char *to)
@@ -268,57 +269,59 @@ verdict(const struct one *o, enum entry from, char kind, char to[static NFT_NAME
 		shape("", kind, o->n, to);
 }
 
+/* "e MAP KEY" */
+static char *
+element_begin(const char *map, const char *key, char *to)
+{
+	to = stpcpy(to, "e ");
+	to = stpcpy(to, map);
+	*to++ = ' ';
+	return stpcpy(to, key);
+}
+
+static void
+element_end(struct one *o, const char *line, char *end)
+{
+	*end++ = '\n';
+	buf_add(&o->c->body, line, (size_t)(end - line));
+	o->c->rules++;
+}
+
 /* "e MAP KEY . NUMBER : ENDPOINT" */
 static void
 slot(struct one *o, const char *map, const char *key, size_t n, size_t i)
 {
-	char line[NFT_KEY + NFT_END + 64], *at = line;
+	char line[NFT_KEY + NFT_END + 64], *at = element_begin(map, key, line);
 
-	at = stpcpy(at, "e ");
-	at = stpcpy(at, map);
-	*at++ = ' ';
-	at = stpcpy(at, key);
 	at = stpcpy(at, " . ");
 	at = number_print(n, at);
 	at = stpcpy(at, " : ");
-	at = stpcpy(at, o->text[i]);
-	*at++ = '\n';
-	buf_add(&o->c->body, line, (size_t)(at - line));
-	o->c->rules++;
+	element_end(o, line, stpcpy(at, o->text[i]));
 }
 
 /* "e MAP KEY : goto CHAIN "ID"" */
 static void
 leads(struct one *o, const char *map, const char *key, const char *to)
 {
-	char line[NFT_KEY + NFT_NAME + NFT_COMMENT + 32], *at = line;
+	char line[NFT_KEY + NFT_NAME + NFT_COMMENT + 32], *at = element_begin(map, key, line);
 
-	at = stpcpy(at, "e ");
-	at = stpcpy(at, map);
-	*at++ = ' ';
-	at = stpcpy(at, key);
 	at = stpcpy(at, " : goto ");
 	at = stpcpy(at, to);
 	at = stpcpy(at, " \"");
 	at = mempcpy(at, o->s->id, strnlen(o->s->id, NFT_COMMENT));
-	at = stpcpy(at, "\"\n");
-	buf_add(&o->c->body, line, (size_t)(at - line));
-	o->c->rules++;
+	element_end(o, line, stpcpy(at, "\""));
 }
 
 /* "e self ADDRESS . ADDRESS" */
 static void
 itself(struct one *o, size_t i)
 {
-	char line[2 * ADDR_TEXT + 16], *at = stpcpy(line, "e self ");
+	char line[2 * ADDR_TEXT + 16], *at = element_begin(nft_maps[NFT_SELF], "", line);
 	size_t n = strcspn(o->text[i], " ");
 
 	at = mempcpy(at, o->text[i], n);
 	at = stpcpy(at, " . ");
-	at = mempcpy(at, o->text[i], n);
-	*at++ = '\n';
-	buf_add(&o->c->body, line, (size_t)(at - line));
-	o->c->rules++;
+	element_end(o, line, mempcpy(at, o->text[i], n));
 }
 
 static void

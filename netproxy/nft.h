@@ -48,7 +48,7 @@ void nft_count(const char *lines, unsigned *elements, unsigned *rules);
 /* Rules of the chains that are no service's own. */
 unsigned nft_shared_rules(const struct rules_net *, const struct map *shapes);
 
-enum { NFT_MAPS = 9 };
+enum { NFT_ADDR, NFT_PORT, NFT_SELF, NFT_MAPS = 9 };
 extern const char *const nft_maps[NFT_MAPS];
 
 /* Of such a line from the key on, what nft has between the braces; gone: what names it. */

@@ -122,7 +122,6 @@ shapes_make(struct nft_change *t, const struct rules_net *net, struct buf *to)
 
 const char *const nft_maps[NFT_MAPS] = { "addr",   "port",    "self",    "ep",      "pep",
 					 "ep-udp", "pep-udp", "ep-sctp", "pep-sctp" };
-enum { ADDR, PORT, SELF };
 
 static size_t
 map_of(const char *x)
@@ -166,8 +165,8 @@ element_put(struct nft_change *t, const char *x)
 {
 	size_t map = map_of(x);
 
-	if (map == SELF || (t->whole && map <= PORT)) {
-		const char *colon = map == SELF ? line_end(x) : strstr(x, " : ");
+	if (map == NFT_SELF || (t->whole && map <= NFT_PORT)) {
+		const char *colon = map == NFT_SELF ? line_end(x) : strstr(x, " : ");
 		char key[NFT_KEY + 16];
 		size_t n = (size_t)(colon - x);
 		bool before;
@@ -176,16 +175,16 @@ element_put(struct nft_change *t, const char *x)
 		memcpy(key, x, n);
 		key[n] = 0;
 		before = map_put(&t->keys, key, t);
-		if (map == SELF && before)
+		if (map == NFT_SELF && before)
 			return;
-		if (map != SELF)
+		if (map != NFT_SELF)
 			t->taken = before;
 	}
-	if (map != SELF && t->taken && t->whole) {
+	if (map != NFT_SELF && t->taken && t->whole) {
 		t->twice++;
 		return;
 	}
-	t->put_n += map != SELF;
+	t->put_n += map != NFT_SELF;
 	lines_add(&t->put[map], x, map);
 }
 
@@ -195,7 +194,7 @@ element_gone(struct nft_change *t, const char *x)
 {
 	size_t map = map_of(x);
 
-	if (map == SELF)
+	if (map == NFT_SELF)
 		return;
 	t->gone_n++;
 	lines_add(&t->gone[map], x, map);
@@ -380,11 +379,11 @@ base(const struct nft_change *t, const struct rules_net *net, struct buf *to)
 	buf_addf(to,
 		 "add map%saddr { typeof %s daddr . meta l4proto . tcp dport : verdict; size "
 		 "%u; }\n",
-		 w->in, w->ip, room(t, ADDR));
+		 w->in, w->ip, room(t, NFT_ADDR));
 	buf_addf(to, "add map%sport { typeof meta l4proto . tcp dport : verdict; size %u; }\n",
-		 w->in, room(t, PORT));
+		 w->in, room(t, NFT_PORT));
 	buf_addf(to, "add set%sself { type %s . %s; size %u; }\n", w->in, w->type, w->type,
-		 room(t, SELF));
+		 room(t, NFT_SELF));
 	for (size_t k = 0; k < NFT_KINDS; k++) {
 		const char *p = rules_proto(nft_slots[k].proto);
 		bool port = nft_slots[k].port;
@@ -393,7 +392,7 @@ base(const struct nft_change *t, const struct rules_net *net, struct buf *to)
 			 "add map%s%s { typeof %s%smeta l4proto . %s dport . numgen random mod "
 			 "65536 : %s daddr . %s dport; size %u; }\n",
 			 w->in, nft_slots[k].map, port ? "" : w->ip, port ? "" : " daddr . ", p,
-			 w->ip, p, room(t, SELF + 1 + k));
+			 w->ip, p, room(t, NFT_SELF + 1 + k));
 	}
 	base_chains(net, to);
 }
@@ -452,13 +451,13 @@ nft_change_end(struct nft_change *t, const struct rules_net *net)
 	buf_done(&t->rules);
 	t->rules = all;
 	all = (struct buf){ 0 };
-	return changes || t->rules.len || t->put[SELF].n;
+	return changes || t->rules.len || t->put[NFT_SELF].n;
 }
 
 bool
 nft_change_creates(const struct nft_change *t, size_t map)
 {
-	return !t->whole && map != SELF;
+	return !t->whole && map != NFT_SELF;
 }
 
 void

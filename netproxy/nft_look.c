@@ -1,5 +1,6 @@
 /* nft_look.c -- see nft_look.h. */
 #include "nft_look.h"
+#include "nft.h"
 #include "reconcile/base/error.h"
 #include <arpa/inet.h>
 #include <endian.h>
@@ -72,8 +73,6 @@ int
 nft_look(struct nl *nl, const char *table, bool v6, struct nft_seen_table *ret,
 	 struct error **e)
 {
-	static const char *const maps[] = { "addr",   "port",    "ep",      "pep",
-					    "ep-udp", "pep-udp", "ep-sctp", "pep-sctp" };
 	struct look rules = { table, 0 }, elements = { table, 0 };
 	struct nl_batch b = { 0 };
 	struct nlmsghdr *h = ask(&b, NFT(NFT_MSG_GETRULE), NLM_F_DUMP, family(v6), 0);
@@ -81,11 +80,13 @@ nft_look(struct nl *nl, const char *table, bool v6, struct nft_seen_table *ret,
 	nl_put_str(&b, h, NFTA_RULE_TABLE, table);
 	if (nl_dump(nl, h, count_rule, &rules, "list the rules of nf_tables", e) < 0)
 		return -1;
-	for (size_t i = 0; rules.n && i < sizeof maps / sizeof *maps; i++) {
+	for (size_t i = 0; rules.n && i < NFT_MAPS; i++) {
+		if (i == NFT_SELF)
+			continue;
 		b = (struct nl_batch){ 0 };
 		h = ask(&b, NFT(NFT_MSG_GETSETELEM), NLM_F_DUMP, family(v6), 0);
 		nl_put_str(&b, h, NFTA_SET_ELEM_LIST_TABLE, table);
-		nl_put_str(&b, h, NFTA_SET_ELEM_LIST_SET, maps[i]);
+		nl_put_str(&b, h, NFTA_SET_ELEM_LIST_SET, nft_maps[i]);
 		if (nl_dump(nl, h, count_elements, &elements, "list a map of nf_tables", e) < 0)
 			return -1;
 	}

@@ -247,11 +247,9 @@ ask_maps(void)
 	bool found = false;
 	uint64_t print;
 
-	found = nft_look(&nl, NFT_TABLE, false, &seen, NULL) == 0 && seen.rules &&
-		seen.elements && nft_has(NFT_TABLE, "a-0", 0x0a2a0009, false);
-	if (found)
-		found = false,
-		(void)nft_each(&nl, NFT_TABLE, false, "a-0", remembered, &found, NULL);
+	(void)nft_each(&nl, NFT_TABLE, false, "a-0", remembered, &found, NULL);
+	found &= nft_look(&nl, NFT_TABLE, false, &seen, NULL) == 0 && seen.rules &&
+		 seen.elements && nft_has(NFT_TABLE, "a-0", 0x0a2a0009, false);
 	(void)nft_each(&nl, NFT_TABLE, true, "a-0", remembered, &(bool){ 0 }, NULL);
 	(void)nft_print(&nl, &print, NULL);
 	(void)nft_remove(NFT_TABLE, false, NULL);
@@ -260,27 +258,29 @@ ask_maps(void)
 }
 
 static void
+say_chain(struct nl_batch *b, const char *table, const char *name, uint32_t hook)
+{
+	struct nlmsghdr *h = say_nft(b, NFT_MSG_NEWCHAIN);
+	struct nlattr *x;
+
+	nl_put_str(b, h, NFTA_CHAIN_TABLE, table);
+	nl_put_str(b, h, NFTA_CHAIN_NAME, name);
+	x = nl_nest(b, h, NFTA_CHAIN_HOOK);
+	nl_put_u32(b, h, NFTA_HOOK_HOOKNUM, htonl(hook));
+	nl_end(h, x);
+	nl_put_str(b, h, NFTA_CHAIN_TYPE, "filter");
+	nl_put_u32(b, h, NFTA_CHAIN_POLICY, htonl(NF_DROP));
+}
+
+static void
 chains(struct buf *to)
 {
 	struct nl_batch b = { 0 };
-	struct nlmsghdr *h = say_nft(&b, NFT_MSG_NEWCHAIN);
+	struct nlmsghdr *h;
 	struct nlattr *x, *in[4];
 
-	nl_put_str(&b, h, NFTA_CHAIN_TABLE, "filter");
-	nl_put_str(&b, h, NFTA_CHAIN_NAME, "KDG-F");
-	x = nl_nest(&b, h, NFTA_CHAIN_HOOK);
-	nl_put_u32(&b, h, NFTA_HOOK_HOOKNUM, htonl(NF_INET_FORWARD));
-	nl_end(h, x);
-	nl_put_str(&b, h, NFTA_CHAIN_TYPE, "filter");
-	nl_put_u32(&b, h, NFTA_CHAIN_POLICY, htonl(NF_DROP));
-	h = say_nft(&b, NFT_MSG_NEWCHAIN);
-	nl_put_str(&b, h, NFTA_CHAIN_TABLE, "fw");
-	nl_put_str(&b, h, NFTA_CHAIN_NAME, "in");
-	x = nl_nest(&b, h, NFTA_CHAIN_HOOK);
-	nl_put_u32(&b, h, NFTA_HOOK_HOOKNUM, htonl(NF_INET_LOCAL_IN));
-	nl_end(h, x);
-	nl_put_str(&b, h, NFTA_CHAIN_TYPE, "filter");
-	nl_put_u32(&b, h, NFTA_CHAIN_POLICY, htonl(NF_DROP));
+	say_chain(&b, "filter", "KDG-F", NF_INET_FORWARD);
+	say_chain(&b, "fw", "in", NF_INET_LOCAL_IN);
 	h = say_nft(&b, NFT_MSG_NEWRULE);
 	nl_put_str(&b, h, NFTA_RULE_TABLE, "filter");
 	nl_put_str(&b, h, NFTA_RULE_CHAIN, "FORWARD");

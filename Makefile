@@ -23,9 +23,12 @@ CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=gnu17 $(WARN) -fno-strict-aliasing -fstack-protector-strong -D_GNU_SOURCE \
 	-DKEDGE_VERSION='"$(VERSION)"' -DKEDGE_PREFIX='"$(PREFIX)"' -I. -Ireconcile \
 	$(if $(SAN),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined) \
-	$(if $(ISAL),-DKEDGE_ISAL) $(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(CFLAGS)
-LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -linotifytools -lwslay
+	$(if $(ISAL),-DKEDGE_ISAL) $(PKG_CFLAGS) $(CFLAGS)
+LIBS = $(PKG_LIBS) -linotifytools -lwslay
 comma := ,
+# pkg-config is asked once, when the first command needs its answer: not for each of 400 files, and not before `make deps` is done.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
+PKG_LIBS = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null))$(PKG_LIBS)
 
 BASE      := $(wildcard reconcile/base/*.c)
 RECONCILE := $(wildcard reconcile/*.c)

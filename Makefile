@@ -110,9 +110,10 @@ images:
 test-images:
 	@$(MAKE) -s -C tests/e2e/images O=$(abspath $(B))/images CC="$(CC)"
 
-# The bench's pods run a static program of their own; the rest of it are drivers.
+# The bench's pods run a static program of their own; the rest of it are drivers, one of them the
+# tests' own (netproxy_kit.bash).
 BORN    := $(B)/tests/bench/born.root/born
-BENCHES := $(BORN) $(patsubst %.c,$(B)/%,$(filter-out %/born.c,$(wildcard tests/bench/*.c)))
+BENCHES := $(BORN) $(B)/tests/e2e/netproxy_drive $(patsubst %.c,$(B)/%,$(filter-out %/born.c,$(wildcard tests/bench/*.c)))
 $(BORN): tests/bench/born.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 $(WARN) -D_GNU_SOURCE -O2 -s -static -nostdlib -ffreestanding \

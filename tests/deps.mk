@@ -8,23 +8,8 @@ DEPS_DEMO := git curl jq
 DEPS_TEST := libcmocka-dev bats nftables perl socat busybox-static zstd skopeo umoci buildah docker-registry openssl openssh-server openssh-client conntrack procps bind9-dnsutils python3-kubernetes \
 	clang-format clang-tidy cppcheck
 
-# $(1): packages.  Says their names where there is no apt-get.
-define install_missing
-	@missing=; for p in $(1); do \
-		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
-	command -v kubectl >/dev/null || missing="$$missing $(2)"; \
-	if [ -n "$$(echo $$missing)" ]; then \
-		command -v apt-get >/dev/null || { \
-			echo "This needs, by Debian's names:$$missing"; \
-			echo "Fedora: libgit2-devel libyaml-devel libcurl-devel inotify-tools-devel libevent-devel libmicrohttpd-devel \
-wslay-devel jansson-devel sqlite-devel libmnl-devel libnetfilter_conntrack-devel libseccomp-devel libcap-ng-devel \
-libarchive-devel libzstd-devel gnutls-devel nettle-devel ldns-devel iptables nftables iproute jq bats libcmocka-devel"; exit 1; }; \
-		echo "installing:$$missing"; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
-endef
-
 ## make deps       installs what is missing with apt-get
 deps:
-	$(call install_missing,$(DEPS_BUILD) $(DEPS_RUN) $(DEPS_DEMO) $(DEPS_TEST),kubernetes-client)
+	@tests/install $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_DEMO) $(DEPS_TEST) $(if $(shell command -v kubectl),,kubernetes-client)
 demo-deps:
-	$(call install_missing,$(DEPS_BUILD) $(DEPS_RUN) $(DEPS_DEMO),)
+	@tests/install $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_DEMO)

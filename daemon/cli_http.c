@@ -65,6 +65,8 @@ transfer_open(struct transfer *t, struct cli_call *c, const char *path, const ch
 	t->curl = curl_easy_init();
 	xasprintf(&url, "http://kedge%s", path);
 	curl_easy_setopt(t->curl, CURLOPT_URL, url);
+	/* a name that is ".." leads to no other object */
+	curl_easy_setopt(t->curl, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(t->curl, CURLOPT_UNIX_SOCKET_PATH, c->socket);
 	curl_easy_setopt(t->curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(t->curl, CURLOPT_NOSIGNAL, 1L);

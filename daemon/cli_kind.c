@@ -1,6 +1,7 @@
 /* cli_kind.c -- from what is typed ("deploy/web", "pods,svc", "all") to places in the API. */
 #include "../reconcile/object.h"
 #include "cli.h"
+#include <curl/curl.h>
 #include <string.h>
 
 const char *
@@ -8,7 +9,18 @@ cli_namespace(struct cli_call *c)
 {
 	const char *ns = cli_opt(c, OPT_namespace);
 
-	return ns ? ns : "default";
+	return ns && *ns ? ns : "default";
+}
+
+/* One step of a path, whatever was typed. */
+static const char *
+step(struct cli_call *c, const char *word)
+{
+	char *safe = curl_easy_escape(NULL, word, 0);
+	const char *s = arena_strdup(c->arena, safe ? safe : "");
+
+	curl_free(safe);
+	return s;
 }
 
 const char *
@@ -20,10 +32,10 @@ cli_url(struct cli_call *c, const struct resource *res, const char *name)
 			       : arena_printf(a, "/api/%s", res->version);
 	const char *ns = !res->namespaced || (cli_opt(c, OPT_all_namespaces) && !name)
 			     ? ""
-			     : arena_printf(a, "/namespaces/%s", cli_namespace(c));
+			     : arena_printf(a, "/namespaces/%s", step(c, cli_namespace(c)));
 
 	return arena_printf(a, "%s%s/%s%s%s", root, ns, res->plural, name ? "/" : "",
-			    name ? name : "");
+			    name ? step(c, name) : "");
 }
 
 static int
@@ -106,6 +118,10 @@ add_kind(struct cli_call *c, const char *kind, struct targets *t, struct error *
 	for (size_t i = 1; i < c->n; i++) {
 		const char *name = cli_name(res, c->args[i]);
 
+		/* kedge delete pod "$UNSET": without a name it would mean all of them */
+		if (!*name)
+			return fail(e, WHY_BAD_REQUEST, "the name of a %s may not be empty",
+				    res->singular);
 		if (strchr(name, '/'))
 			return fail(e, WHY_BAD_REQUEST,
 				    "\"%s\" is no name of a %s; KIND/NAME names its kind "
@@ -172,6 +188,10 @@ cli_pod(struct cli_call *c, const char *word, struct error **e)
 	json_t *owner, *list, *labels;
 	size_t n;
 
+	if (!*word) {
+		fail(e, WHY_BAD_REQUEST, "the name of a pod may not be empty");
+		return NULL;
+	}
 	if (!slash)
 		return word;
 	res = resource_named(arena_strndup(c->arena, word, slash - word));
@@ -254,7 +274,8 @@ cli_container(struct cli_call *c, const char *ns, const char *pod, struct error 
 	if (name)
 		return name;
 	j = cli_json(c, "GET",
-		     ns ? arena_printf(c->arena, "/api/v1/namespaces/%s/pods/%s", ns, pod)
+		     ns ? arena_printf(c->arena, "/api/v1/namespaces/%s/pods/%s", step(c, ns),
+				       step(c, pod))
 			: cli_url(c, &resources[RES_pod], pod),
 		     NULL, NULL, e);
 	if (!j)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -209,36 +210,61 @@ save_url(struct buf *url, const char *name, const char *config)
 	cli_query(url, "config", config);
 }
 
+/* To where -- is a name, for errors -- its file descriptor is. */
+static int
+save_to(struct cli_call *c, int fd, const char *where, struct error **e)
+{
+	static const char zeros[1024];
+	struct saved s = { .fd = fd };
+	cleanup_buf struct buf url = { 0 };
+
+	save_url(&url, c->args[0], "false");
+	if (cli_stream(c, url.at, "application/octet-stream", saved_take, &s, e))
+		return -1;
+	if (s.err) {
+		errno = s.err;
+		return fail_sys(e, "%s", where);
+	}
+	if (s.bytes < 1024 || memcmp(s.tail, zeros, sizeof zeros) != 0)
+		return fail(e, WHY_IO, "%s: the archive was cut off; the daemon's log says why",
+			    where);
+	return 0;
+}
+
+/* The archive that was there before stays until the new one is whole. */
+static int
+save_file(struct cli_call *c, const char *to, struct error **e)
+{
+	cleanup_free char *part = NULL;
+	cleanup_close int fd = -1;
+
+	xasprintf(&part, "%s.part", to);
+	fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return fail_sys(e, "%s", part);
+	if (save_to(c, fd, to, e) || (rename(part, to) && fail_sys(e, "%s", to))) {
+		unlink(part);
+		return -1;
+	}
+	return 0;
+}
+
 int
 cli_image_save(struct cli_call *c, struct error **e)
 {
-	static const char zeros[1024];
-	bool out = !strcmp(c->args[1], "-");
-	struct saved s = { .fd = out ? STDOUT_FILENO
-				     : open(c->args[1],
-					    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) };
-	cleanup_buf struct buf url = { 0 };
-	int rc;
+	const char *to = c->args[1];
+	bool out = !strcmp(to, "-");
+	cleanup_close int fd = -1;
+	struct stat st;
 
-	if (s.fd < 0)
-		return fail_sys(e, "%s", c->args[1]);
 	if (out && c->tty)
 		return fail(e, WHY_BAD_REQUEST, "an archive is nothing for a terminal");
-	save_url(&url, c->args[0], "false");
-	rc = cli_stream(c, url.at, "application/octet-stream", saved_take, &s, e);
-	if (rc == 0 && s.err) {
-		errno = s.err;
-		rc = fail_sys(e, "%s", c->args[1]);
-	} else if (rc == 0 && (s.bytes < 1024 || memcmp(s.tail, zeros, sizeof zeros) != 0)) {
-		rc = fail(e, WHY_IO, "%s: the archive was cut off; the daemon's log says why",
-			  c->args[1]);
-	}
-	if (!out) {
-		close(s.fd);
-		if (rc < 0)
-			unlink(c->args[1]);
-	}
-	return rc;
+	if (out)
+		return save_to(c, STDOUT_FILENO, to, e);
+	if (lstat(to, &st) || S_ISREG(st.st_mode))
+		return save_file(c, to, e);
+	fd = open(to, O_WRONLY | O_CLOEXEC); /* a device, a pipe: there it is written */
+	return fd < 0 ? fail_sys(e, "%s", to) : save_to(c, fd, to, e);
 }
 
 int

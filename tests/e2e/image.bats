@@ -218,6 +218,17 @@ refused() {
 	}
 	kept
 	kedge image save attrs:1 "$W/attrs.tar"
+	cp "$W/attrs.tar" "$W/before.tar"
+	# who mistypes the name keeps the archive that was there, and what is no file stays one
+	refused 'nosuch:1' kedge image save nosuch:1 "$W/attrs.tar"
+	cmp "$W/before.tar" "$W/attrs.tar"
+	mkfifo "$W/pipe"
+	cat "$W/pipe" >"$W/piped.tar" 3>&- &
+	kedge image save attrs:1 "$W/pipe"
+	wait $!
+	cmp "$W/before.tar" "$W/piped.tar"
+	[ -p "$W/pipe" ]
+	[ ! -e "$W/attrs.tar.part" ]
 	kedge image rm attrs:1
 	kedge image load "$W/attrs.tar" attrs:1
 	kept

@@ -68,7 +68,7 @@ main(int argc, char **argv)
 		fprintf(stderr, "kedge: %s\n", error_text(e));
 	if (fflush(stdout) || ferror(stdout)) {
 		perror("kedge: stdout");
-		rc = 1;
+		rc = failed_status(&c, 1);
 	}
 	curl_global_cleanup();
 	return rc < 0 || (e && !rc) ? failed_status(&c, 1) : rc;

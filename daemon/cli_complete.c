@@ -8,15 +8,22 @@
 #include <ctype.h>
 #include <string.h>
 
+/* Bash has "web:1" as three words, so its line is split anew, and it puts what is found in
+ * place of the last of the three. */
 static const struct {
 	const char *shell, *script;
 } scripts[] = {
-	{ "bash",
-	  "_kedge() {\n"
-	  "\tlocal IFS=$'\\n'\n"
-	  "\tCOMPREPLY=($(kedge __complete \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null))\n"
-	  "}\n"
-	  "complete -o default -F _kedge kedge\n" },
+	{ "bash", "_kedge() {\n"
+		  "\tlocal IFS=$' \\t\\n' line=${COMP_LINE:0:COMP_POINT} words last\n"
+		  "\tread -ra words <<<\"$line\"\n"
+		  "\t[[ $line != *[[:blank:]] ]] || words+=('')\n"
+		  "\tIFS=$'\\n'\n"
+		  "\tCOMPREPLY=($(kedge __complete \"${words[@]:1}\" 2>/dev/null))\n"
+		  "\tlast=${words[${#words[@]} - 1]}\n"
+		  "\t[[ $last != *:* || $COMP_WORDBREAKS != *:* ]] || \\\n"
+		  "\t\tCOMPREPLY=(\"${COMPREPLY[@]#\"${last%\"${last##*:}\"}\"}\")\n"
+		  "}\n"
+		  "complete -o default -F _kedge kedge\n" },
 	{ "zsh",
 	  "#compdef kedge\n"
 	  "_kedge() {\n"

@@ -226,6 +226,8 @@ on_event(void *ctx, const char *type, json_t *ev)
 
 	if (!strcmp(type, "DELETED"))
 		return true;
+	if (cli_print_json(f->c, ev))
+		return !fflush(f->c->out);
 	f->c->now = now_ms();
 	start_table(f->c, &t);
 	event_row(f->c, &t, ev);

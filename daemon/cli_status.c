@@ -419,6 +419,10 @@ cli_status(struct cli_call *c, struct error **e)
 	struct answers s;
 	int rc;
 
+	if (cli_opt(c, OPT_output) && cli_opt(c, OPT_watch))
+		return fail(
+		    e, WHY_BAD_REQUEST,
+		    "-w is for people; `kedge get sources -w -o json` watches for a program");
 	if (cli_opt(c, OPT_output))
 		return status_value(c, e);
 	if (cli_opt(c, OPT_watch))

@@ -134,6 +134,10 @@ cli_top_pods(struct cli_call *c, struct error **e)
 
 	if (!pods)
 		return -1;
+	if (cli_print_json(c, pods)) {
+		json_decref(pods);
+		return 0;
+	}
 	at = sums_of(c, pods, each, &n);
 	for (size_t i = 0; i <= n; i++) {
 		const struct sum *s = &at[i ? i - 1 : 0];
@@ -183,22 +187,15 @@ percent_text(struct cli_call *c, int64_t used, int64_t of)
 	return arena_printf(c->arena, "%" PRId64 "%%", used * 100 / (of > 0 ? of : 1));
 }
 
-int
-cli_top_nodes(struct cli_call *c, struct error **e)
+static void
+nodes_table(struct cli_call *c, json_t *nodes, json_t *used)
 {
 	static const char *const header[] = { "NAME", "CPU(cores)", "CPU(%)", "MEMORY(bytes)",
 					      "MEMORY(%)" };
 	struct cli_table t = { .arena = c->arena, .cols = 5 };
-	json_t *nodes = cli_json(c, "GET", "/api/v1/nodes", NULL, NULL, e), *used, *one;
+	json_t *one;
 	size_t i;
 
-	if (!nodes)
-		return -1;
-	used = cli_json(c, "GET", METRICS "/nodes", NULL, NULL, e);
-	if (!used) {
-		json_decref(nodes);
-		return -1;
-	}
 	cli_table_row(&t, header);
 	json_array_foreach(json_object_get(used, "items"), i, one) {
 		const char *name = cli_at(c, one, "metadata.name");
@@ -213,7 +210,17 @@ cli_top_nodes(struct cli_call *c, struct error **e)
 			    percent_text(c, memory, allocatable(c, nodes, name, "memory")) });
 	}
 	cli_table_print(&t, !cli_opt(c, OPT_no_headers), c->out);
+}
+
+int
+cli_top_nodes(struct cli_call *c, struct error **e)
+{
+	json_t *nodes = cli_json(c, "GET", "/api/v1/nodes", NULL, NULL, e);
+	json_t *used = nodes ? cli_json(c, "GET", METRICS "/nodes", NULL, NULL, e) : NULL;
+
+	if (used && !cli_print_json(c, used))
+		nodes_table(c, nodes, used);
 	json_decref(used);
 	json_decref(nodes);
-	return 0;
+	return used ? 0 : -1;
 }

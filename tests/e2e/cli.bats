@@ -126,9 +126,47 @@ teardown_file() {
 	[ "$(kedge __complete exec web-9b459b4c5-cst47 -- we)" = "" ]
 	bash -n <(kedge completion bash)
 	source <(kedge completion bash)
-	COMP_WORDS=(kedge sta) COMP_CWORD=1
-	_kedge
-	[ "${COMPREPLY[*]}" = status ]
+	completed() { # LINE WHAT...: bash would offer
+		COMP_LINE=$1 COMP_POINT=${#1} COMPREPLY=()
+		shift
+		_kedge
+		[ "${COMPREPLY[*]}" = "$*" ] || { echo "${COMPREPLY[*]}"; false; }
+	}
+	completed "kedge sta" status
+	completed "kedge image l" load ls
+	completed "kedge logs -n other " twins
+	# what stands before a colon is a word of its own to bash
+	kedge() { echo docker.io/web:1; }
+	completed "kedge image rm docker.io/web:" 1
+	completed "kedge image rm docker.io/w" docker.io/web:1
+}
+
+@test "without its name nothing is deleted, and a name leads nowhere else" {
+	local pods
+	pods=$(kedge get pods -o name)
+	for name in "" pod/ "deploy/"; do
+		[ -z "$name" ] && set -- pod "" || set -- "$name"
+		run timeout 10 kedge delete "$@"
+		[ "$status" = 1 ]
+		[[ $output =~ "the name of a pod may not be empty"|"must be KIND/NAME" ]]
+	done
+	for name in . .. ../pods "a b" 'a%2f..' 'web?x=1' '#'; do
+		run timeout 10 kedge delete pod "$name"
+		[ "$status" = 1 ]
+		[[ $output =~ "not found"|"is no name of a pod" ]] || { echo "$output"; false; }
+	done
+	for verb in logs exec; do
+		run timeout 10 kedge $verb "" true
+		[[ $output =~ "the name of a pod may not be empty" ]]
+	done
+	[ "$(kedge get pods -o name)" = "$pods" ]
+	[ "$(kedge get pods -n "" -o name)" = "$pods" ]
+}
+
+@test "where text is for people, who asks for JSON is told so" {
+	run kedge status -w -o json
+	[ "$status" = 1 ]
+	[[ $output =~ "kedge get sources -w -o json" ]]
 }
 
 @test "the manual pages are well-formed and name every command" {

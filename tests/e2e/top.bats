@@ -53,6 +53,8 @@ number() { kedge top pods --no-headers ${2:+--containers} | awk -v p="$1" -v c="
 	[ "$(number busy fat 3)" -le 100 ]
 	run kedge top pods -A
 	matches '^NAMESPACE +NAME +CPU'
+	[ "$(kedge top pods -o json | jq -r '[.items[].metadata.name] | sort | join(" ")')" = "busy idle" ]
+	[ "$(kedge top nodes -o json | jq '.items | length')" = 1 ]
 	matches '^default +busy +[0-9]+m +[0-9]+Mi$'
 	run kedge top nodes
 	echo "$output"

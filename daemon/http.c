@@ -327,8 +327,11 @@ admit(struct listener *l, struct http_request *r)
 	if (ok)
 		return true;
 	xasprintf(&text,
-		  "%s may not use kedge: run as root, or join the group kedge and log in again",
-		  r->who);
+		  "%s may not use kedge: run as root, or join the group %s and log in again%s",
+		  r->who, peers_group(l->http->peers),
+		  l->door == HTTP_LOOPBACK ? "; here kedge knows only who was a member when "
+					     "it started"
+					   : "");
 	h->refuse(h->ctx, r, WHY_FORBIDDEN, text);
 	return false;
 }
@@ -735,7 +738,7 @@ http_open(struct event_base *base, const struct http_settings *s,
 	h->base = base;
 	h->handler = *handler;
 	h->max_body = s->max_body ? s->max_body : MAX_BODY;
-	h->peers = peers_open(s->group ? s->group : "kedge");
+	h->peers = peers_open();
 	if (s->socket_fd > 0 || s->socket) {
 		fd = s->socket_fd > 0 ? s->socket_fd
 				      : listen_unix(s->socket, peers_gid(h->peers), e);

@@ -33,7 +33,6 @@ struct http_settings {
 	int listen_fd; /* > 0: the same for TCP; its peers are still checked */
 	int tls_fd;    /* > 0: a listening socket for TLS; owned by http from here */
 	struct http_tls tls; /* for it */
-	const char *group;   /* whose members are served besides root; NULL: "kedge" */
 	size_t max_body;     /* bytes; 0: 3 MiB */
 };
 

@@ -31,6 +31,7 @@ struct peers {
 		char *name;
 	} * logins; /* of root, our own user and the members */
 	size_t nlogins;
+	char *group;
 	int tcp, tcp6; /* /proc/net/tcp and tcp6 of our own network namespace */
 };
 
@@ -52,23 +53,37 @@ peers_login(const struct peers *p, uid_t uid)
 	return NULL;
 }
 
+static void
+add_member(struct peers *p, const struct passwd *pw)
+{
+	if (!pw)
+		return;
+	p->members = xrealloc(p->members, (p->n + 1) * sizeof *p->members);
+	p->members[p->n++] = pw->pw_uid;
+	add_login(p, pw);
+}
+
 struct peers *
-peers_open(const char *group)
+peers_open(void)
 {
 	struct peers *p = xcalloc(1, sizeof *p);
-	const struct group *g = getgrnam(group);
+	gid_t own = getegid();
+	const struct group *g = own ? getgrgid(own) : getgrnam("kedge");
+	const struct passwd *pw;
 
 	p->own = geteuid();
-	p->gid = g ? (int)g->gr_gid : -1;
-	for (size_t i = 0; g && g->gr_mem[i]; i++) {
-		const struct passwd *pw = getpwnam(g->gr_mem[i]);
-
-		if (!pw)
-			continue;
-		p->members = xrealloc(p->members, (p->n + 1) * sizeof *p->members);
-		p->members[p->n++] = pw->pw_uid;
-		add_login(p, pw);
-	}
+	p->gid = g ? (int)g->gr_gid : own ? (int)own : -1;
+	if (g)
+		p->group = xstrdup(g->gr_name);
+	else
+		xasprintf(&p->group, "%u", own);
+	for (size_t i = 0; g && g->gr_mem[i]; i++)
+		add_member(p, getpwnam(g->gr_mem[i]));
+	setpwent();
+	while (p->gid >= 0 && (pw = getpwent()))
+		if (pw->pw_gid == (gid_t)p->gid)
+			add_member(p, pw);
+	endpwent();
 	add_login(p, getpwuid(0));
 	add_login(p, getpwuid(p->own));
 	p->tcp = open("/proc/net/tcp", O_RDONLY | O_CLOEXEC);
@@ -89,6 +104,7 @@ peers_close(struct peers *p)
 		free(p->logins[i].name);
 	free(p->logins);
 	free(p->members);
+	free(p->group);
 	free(p);
 }
 
@@ -96,6 +112,12 @@ int
 peers_gid(const struct peers *p)
 {
 	return p->gid;
+}
+
+const char *
+peers_group(const struct peers *p)
+{
+	return p->group;
 }
 
 static bool

@@ -7,8 +7,9 @@
 struct error;
 struct peers;
 
-/* Reads the group's members once: the process may be locked in later. */
-struct peers *peers_open(const char *group);
+/* Who may come: root, our own user, and the members of our own group; of the group kedge, where
+ * we run as root.  Reads the members once: the process may be locked in later. */
+struct peers *peers_open(void);
 void peers_close(struct peers *);
 
 /* Fills ret_who with "uid 1000" for messages. */
@@ -16,7 +17,8 @@ bool peer_unix_allowed(const struct peers *, int fd, char ret_who[32]);
 bool peer_tcp_allowed(const struct peers *, int fd, char ret_who[32]);
 /* The user's name, of those that were known when we started; or NULL. */
 const char *peers_login(const struct peers *, uid_t);
-int peers_gid(const struct peers *); /* -1: there is no such group */
+int peers_gid(const struct peers *);           /* -1: there is no such group */
+const char *peers_group(const struct peers *); /* its name, or its number */
 
 /* Sockets to listen at.  Both return the fd or -1. */
 int listen_unix(const char *path, int gid, struct error **);

@@ -10,6 +10,7 @@
 #include "hand_state.h"
 #include <dirent.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
 #include <string.h>
@@ -167,11 +168,13 @@ broken_remove(struct hand *h, struct error **e)
 
 /* What kedge makes in its folders, and nothing else is ever removed from there. */
 static const char *const in_run[] = { "pods", "empty", "hand.lock", "api.sock", NULL };
-static const char *const in_state[] = {
-	"state.db", "state.db-wal", "state.db-shm", "state.db.lock", "repo.git", "images",
-	"pods",     "fetch",        "volumes",      "base",          "pki",      "hand.lock",
-	NULL
-};
+static const char *const in_state[] = { "state.db",     "state.db-wal",
+					"state.db-shm", "state.db.lock",
+					"repo.git",     "images",
+					"pods",         "fetch",
+					"volumes",      "base",
+					"pki",          "remotes",
+					"hand.lock",    NULL };
 
 static bool
 is_ours(const char *name)
@@ -223,6 +226,28 @@ logs_remove(struct hand *h, struct error **e)
 			rc |=
 			    rt_tree_remove(h->rt, h->config->logs, ent->d_name, rc ? NULL : e);
 	rmdir(h->config->logs);
+	if (!strcmp(h->config->logs, "/var/log/kedge/pods")) /* nobody else chose its parent */
+		rmdir("/var/log/kedge");
+	return rc;
+}
+
+/* The audit log and what it was rotated to, where they are in the state's own folder. */
+static int
+audit_remove(struct hand *h, struct error **e)
+{
+	const struct config *c = h->config;
+	const char *name = c->audit ? strrchr(c->audit->path, '/') : NULL;
+	int rc = 0;
+
+	if (!name || strncmp(c->audit->path, c->state, strlen(c->state)) != 0 ||
+	    c->audit->path + strlen(c->state) != name)
+		return 0;
+	for (int64_t i = 0; i < c->audit->maxFiles; i++) {
+		cleanup_free char *one = NULL;
+
+		xasprintf(&one, i ? "%s.%" PRId64 : "%s", name + 1, i);
+		rc |= rt_tree_remove(h->rt, c->state, one, rc ? NULL : e);
+	}
 	return rc;
 }
 
@@ -240,6 +265,7 @@ host_folders_remove(struct hand *h, struct error **e)
 			rc |= rt_tree_remove(h->rt, c->state, *n, rc ? NULL : e);
 	if (!h->down_keeps) {
 		rc |= broken_remove(h, rc ? NULL : e);
+		rc |= audit_remove(h, rc ? NULL : e);
 		rmdir(c->state);
 	}
 	for (const char *const *n = in_run; *n; n++)

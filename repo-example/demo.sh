@@ -32,6 +32,7 @@ fail() {
 	exit 1
 }
 clean() {
+	trap '' INT TERM # who is impatient would leave pods that nobody knows
 	[ -n "$client" ] && kill "$client" 2>/dev/null
 	if [ -n "$daemon" ] && kill -0 "$daemon" 2>/dev/null; then
 		kedge down --yes >/dev/null 2>&1 || kill "$daemon" 2>/dev/null
@@ -47,11 +48,17 @@ git_() { git -C "$D/clone" -c user.name=you -c user.email=you@example.com -c com
 arrived() { kedge wait --for "$(git_ rev-parse HEAD)" --timeout 30s >"$D/wait.log" 2>&1 || { cat "$D/wait.log"; fail "commit did not become healthy"; }; }
 cluster_ip() { kedge get svc "$1" -o json | jq -r .spec.clusterIP; }
 
+for socket in /tmp/kedge-demo.*/run/api.sock; do
+	[ -S "$socket" ] && KEDGE_SOCKET=$socket kedge get nodes >/dev/null 2>&1 &&
+		fail "one still runs; this ends it: sudo env KEDGE_SOCKET=$socket $B/kedge down"
+done
+
 title "1. Two images from repo-example/images, one server in two versions"
 MAKEFLAGS= make -s -C repo-example/images O="$B/images" || fail "the images could not be built"
 git init -q --bare "$D/deploy.git" && git -C "$D/deploy.git" symbolic-ref HEAD refs/heads/main
 : >"$D/kedge.yaml"
-kedged --source "deploy=$D/deploy.git" --state "$D/state" --run "$D/run" --logs "$D/logs" \
+# In a session of its own: Ctrl-C ends this script, and this script ends what kedged runs.
+setsid kedged --source "deploy=$D/deploy.git" --state "$D/state" --run "$D/run" --logs "$D/logs" \
 	--cgroup "${KEDGE_CGROUP:-}kedge-demo" --config "$D/kedge.yaml" >"$D/kedged.log" 2>&1 &
 daemon=$!
 for _ in $(seq 100); do [ -S "$KEDGE_SOCKET" ] && kedge version >/dev/null 2>&1 && break
@@ -126,9 +133,10 @@ if [ -n "${KEEP:-}" ]; then
 	trap - EXIT
 	title "It is left running"
 	cat <<-T
-		  export KEDGE_SOCKET=$KEDGE_SOCKET PATH=$B:\$PATH
+		  sudo env KEDGE_SOCKET=$KEDGE_SOCKET "PATH=$B:\$PATH" bash       and in that shell:
 		  kedge status -w;  kedge get pods -A -o wide;  kedge logs deploy/web;  curl http://$IP/
-		  edit, commit and push in $D/clone;  kedge down  ends and removes everything
+		  edit, commit and push in $D/clone
+		  kedge down && rm -r $D      ends and removes everything
 	T
 else
 	title "7. Everything is taken away"

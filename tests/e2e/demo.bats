@@ -20,9 +20,33 @@
 	[[ ${lines[-1]} =~ ^demo:\ ok,\ [0-9]+\ requests,\ 0\ failed$ ]]
 }
 
+nothing_left() {
+	[ "$(ls -d /tmp/kedge-demo.* 2>/dev/null)" = "$(cat "$BATS_FILE_TMPDIR/before")" ] || return 1
+	! ip link show kedge0 2>/dev/null || return 1
+	! iptables-save 2>/dev/null | grep -q KDG- || return 1
+	[ -z "$(pgrep -x kedge-init)" ] && [ -z "$(pgrep -x kedged)" ]
+}
+
 @test "the demo leaves no process, link, rule or folder" {
-	[ "$(ls -d /tmp/kedge-demo.* 2>/dev/null)" = "$(cat "$BATS_FILE_TMPDIR/before")" ]
-	! ip link show kedge0 2>/dev/null || false
-	! iptables-save 2>/dev/null | grep -q KDG- || false
-	[ -z "$(pgrep -x kedge-init)" ]
+	nothing_left
+}
+
+@test "nor does one that is interrupted while pods are replaced" {
+	local said=$BATS_TEST_TMPDIR/said keys=$BATS_TEST_TMPDIR/keys demo n
+	cd "$BATS_TEST_DIRNAME/../.."
+	mkfifo "$keys"
+	# a shell leaves what it puts in the background deaf to Ctrl-C
+	env --default-signal=INT B="${B:-$PWD/build}" KEEP= script -qefc repo-example/demo.sh "$said" <"$keys" >/dev/null 2>&1 3>&- &
+	demo=$!
+	exec 9>"$keys"
+	for n in $(seq 1200); do
+		grep -q '== 4' "$said" 2>/dev/null && break
+		sleep 0.1
+	done
+	printf '\003' >&9
+	wait "$demo" && false
+	exec 9>&-
+	cat "$said"
+	grep -q 'demo: interrupted' "$said"
+	nothing_left
 }

@@ -7,7 +7,8 @@
 #include "pod_resources.h"
 #include "pod.h"
 
-enum { SHARES_MIN = 2, SHARES_MAX = 262144, PAGE = 4096 };
+/* Of a thousand cores on, a limit bounds nothing. */
+enum { SHARES_MIN = 2, SHARES_MAX = 262144, CPU_MILLI_MAX = 1000000, PAGE = 4096 };
 
 /* Guaranteed: every container has limits for cpu and memory, and requests equal
  * to them.  BestEffort: none has either.  Else Burstable.  One that is added to look into
@@ -98,7 +99,7 @@ pod_limits(const struct snapshot *s, const struct pod *pod, const struct contain
 	const char *cpu = r ? pairs_get(&r->limits, "cpu") : NULL;
 	int64_t request = quantity_milli(cpu_req ? cpu_req : cpu);
 
-	args->cpuMilli = quantity_milli(cpu);
+	args->cpuMilli = least(quantity_milli(cpu), CPU_MILLI_MAX);
 	args->memory = quantity_value(r ? pairs_get(&r->limits, "memory") : NULL);
 	args->disk = quantity_value(r ? pairs_get(&r->limits, "ephemeral-storage") : NULL);
 	args->cpuShares =

@@ -126,7 +126,9 @@ brain_flush(struct brain *b, struct error **ret)
 	if (store_commit(b->store, &e) < 0)
 		log_err("store", "%s; trying again in 2 s, pods are not touched by this",
 			error_text(e));
-	if (e || e2)
+	free(b->unsaved);
+	b->unsaved = e || e2 ? xstrdup(error_text(e ? e : e2)) : NULL;
+	if (b->unsaved)
 		timer_arm(b->flush_timer, FLUSH_RETRY_MS);
 	return e ? fail_with(ret, &e) : 0;
 }
@@ -559,6 +561,7 @@ brain_close(struct brain *b)
 	prober_free(b->prober);
 	if (b->store && b->sources)
 		brain_flush(b, NULL);
+	free(b->unsaved);
 	store_close(b->store);
 	sources_close(b->sources);
 	wire_free(b->wire);

@@ -79,6 +79,16 @@ replica_troubles(json_t *out, const struct snapshot *s, struct arena *a)
 	}
 }
 
+static const char *
+trouble_of_disk(const struct brain *b, struct arena *a)
+{
+	return b->unsaved ? arena_printf(a,
+					 "%s: what changes now is not known any more when "
+					 "kedged starts again",
+					 b->unsaved)
+			  : NULL;
+}
+
 static json_t *
 troubles(struct brain *b, const struct look_seen *seen)
 {
@@ -90,8 +100,10 @@ troubles(struct brain *b, const struct look_seen *seen)
 	if (seen)
 		trouble_ends(&ends, seen->ends.at, seen->ends.n);
 	brain_snapshot(b, &s, &a);
-	for (size_t i = 0; i < s.of[RES_node].n; i++)
+	for (size_t i = 0; i < s.of[RES_node].n; i++) {
 		add_trouble(out, s.of[RES_node].at[i], trouble_of_node(&s, &a));
+		add_trouble(out, s.of[RES_node].at[i], trouble_of_disk(b, &a));
+	}
 	replica_troubles(out, &s, &a);
 	for (size_t i = 0; i < s.of[RES_pod].n; i++)
 		add_trouble(

@@ -120,6 +120,27 @@ names_are() { [ "$(names)" = "$1" ]; }
 	names_are "${there}c99 "
 }
 
+says_full() { kedge status | grep -q 'the disk is full.*not known any more when kedged starts again'; }
+says_nothing() { ! says_full; }
+
+@test "what the full disk does not take is said by status as long as it does not" {
+	local pid
+	repo_make
+	mkdir "$W/state"
+	mount -t tmpfs -o size=16m tmpfs "$W/state"
+	again
+	run_web
+	says_nothing
+	dd if=/dev/zero of="$W/state/fill" bs=4k 2>/dev/null || true
+	# what becomes of pods is written as well
+	for pid in $(pgrep -x web); do
+		! grep -q "${W##*/}" "/proc/$pid/cgroup" || kill -9 "$pid"
+	done
+	wait_for 20 "status says it" says_full
+	rm "$W/state/fill"
+	wait_for 20 "there is room" says_nothing
+}
+
 # disk 0|1|2: what kedged_on_disk finds: a good one, one that takes forever, one that refuses
 disk() {
 	perl -e 'open(F, "+>", $ARGV[0] . ".new") or die; syswrite F, pack("q", $ARGV[1])' "$W/disk" "$1"

@@ -177,6 +177,9 @@ install: all
 	$(B)/kedge completion bash > $(SHARE)/bash-completion/completions/kedge
 	$(B)/kedge completion zsh > $(SHARE)/zsh/site-functions/_kedge
 	$(B)/kedge completion fish > $(SHARE)/fish/vendor_completions.d/kedge.fish
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/kedged.service $(SHARE)/man/man1/kedge.1 $(SHARE)/man/man5/kedge.yaml.5 \
+		$(SHARE)/bash-completion/completions/kedge $(SHARE)/zsh/site-functions/_kedge \
+		$(SHARE)/fish/vendor_completions.d/kedge.fish
 
 ## make uninstall  the same; stops nothing, leaves /etc/kedge
 uninstall:

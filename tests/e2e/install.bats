@@ -5,7 +5,8 @@ setup_file() {
 	export D=$BATS_FILE_TMPDIR/root
 	cd "$BATS_TEST_DIRNAME/../.."
 	# kedged with another PREFIX in it, built beside the tree's own
-	make -s install DESTDIR="$D" PREFIX=/opt/kedge B="$BATS_FILE_TMPDIR/build" CFLAGS=-O0
+	# and by somebody whose new files nobody else may read
+	(umask 077 && make -s install DESTDIR="$D" PREFIX=/opt/kedge B="$BATS_FILE_TMPDIR/build" CFLAGS=-O0)
 }
 P() { echo "$D/opt/kedge/$1"; }
 

@@ -2,7 +2,7 @@
  *
  * One line a call on stderr: level, subject, text.  A function returns an
  * error or logs it, never both.  debug lines appear when KEDGE_TRACE names
- * their area (`KEDGE_TRACE=plan,http,ns`) or is `all`.
+ * their area (`KEDGE_TRACE=hand,http,netproxy`) or is `all`.
  */
 #ifndef KEDGE_LOG_H
 #define KEDGE_LOG_H

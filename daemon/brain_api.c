@@ -186,8 +186,8 @@ diff_of(struct brain *b, struct watch *w, const char *ref, const char *commit, j
 	}
 	brain_snapshot(b, &s, &a);
 	plan_init(&p, &a);
-	if (deploy_plan(b, w, commit, at_head && head->prune_ok, NULL, &s, &p, &cs, &set, NULL,
-			e) < 0)
+	if (deploy_plan(b, w, commit, NULL, at_head && head->prune_ok, NULL, &s, &p, &cs, &set,
+			NULL, e) < 0)
 		return;
 	complaints_sort(&cs);
 	for (const struct complaint *c = cs.first; c; c = c->next)
@@ -199,7 +199,8 @@ diff_of(struct brain *b, struct watch *w, const char *ref, const char *commit, j
 		manifest_set_free(set);
 		set = NULL;
 		plan_init(&p, &a);
-		if (deploy_plan(b, w, commit, true, NULL, &s, &p, &again, &set, NULL, e) < 0)
+		if (deploy_plan(b, w, commit, NULL, true, NULL, &s, &p, &again, &set, NULL, e) <
+		    0)
 			return;
 	}
 	for (size_t i = 0; i < p.n; i++) {

@@ -360,6 +360,12 @@ revisions_trim(struct watch *w, int64_t newest)
 		log_err(w->config->name, "revision %s: %s", name, error_text(e));
 }
 
+static const char *
+folder_of(const struct watch *w)
+{
+	return w->config->path && *w->config->path ? w->config->path : ".";
+}
+
 static struct revision *
 revision_new(struct watch *w, const struct source_head *head, struct arena *a)
 {
@@ -372,6 +378,7 @@ revision_new(struct watch *w, const struct source_head *head, struct arena *a)
 					   .number = number,
 					   .commit = head->commit,
 					   .tree = head->tree,
+					   .path = folder_of(w),
 					   .author = head->author,
 					   .message = head->message,
 					   .time = head->time_ms,
@@ -399,10 +406,18 @@ revision_in_force(struct watch *w)
 	return found;
 }
 
+/* Older ones do not say which folder they read. */
+static bool
+speaks_of(const struct revision *r, const char *commit, const char *path)
+{
+	return r && str_is(r->spec->commit, commit) &&
+	       (!r->spec->path || !path || !strcmp(r->spec->path, path));
+}
+
 int
-deploy_plan(struct brain *b, struct watch *w, const char *commit, bool allow_prune,
-	    const struct manifest_set *before, struct snapshot *s, struct plan *p,
-	    struct complaints *cs, struct manifest_set **ret, bool *ret_refused,
+deploy_plan(struct brain *b, struct watch *w, const char *commit, const char *path,
+	    bool allow_prune, const struct manifest_set *before, struct snapshot *s,
+	    struct plan *p, struct complaints *cs, struct manifest_set **ret, bool *ret_refused,
 	    struct error **e)
 {
 	const struct revision *force = revision_in_force(w);
@@ -412,9 +427,9 @@ deploy_plan(struct brain *b, struct watch *w, const char *commit, bool allow_pru
 				 .prune_allowed = allow_prune,
 				 .no_commits = str_is(w->config->type, "directory"),
 				 .ret_refused = &refused,
-				 .admitted = force && str_is(force->spec->commit, commit) };
+				 .admitted = speaks_of(force, commit, path) };
 
-	if (source_manifests(b->sources, w->config->name, commit, ret, cs, e) < 0)
+	if (source_manifests(b->sources, w->config->name, commit, path, ret, cs, e) < 0)
 		return -1;
 	wanted.at = (*ret)->at;
 	wanted.n = (*ret)->n;
@@ -488,6 +503,16 @@ limits_hash(struct brain *b)
 	return h;
 }
 
+/* What a commit consents to was done when it was applied: it says nothing of another folder
+ * of it. */
+static bool
+prune_consented(struct watch *w, const struct source_head *head)
+{
+	const struct revision *r = revision_in_force(w);
+
+	return head->prune_ok && !(r && str_is(r->spec->commit, head->commit));
+}
+
 static void
 deploy_commit(struct brain *b, struct watch *w, const struct source_head *head,
 	      bool allow_prune)
@@ -505,9 +530,9 @@ deploy_commit(struct brain *b, struct watch *w, const struct source_head *head,
 
 	brain_snapshot(b, &s, &a);
 	plan_init(&p, &a);
-	if (deploy_plan(b, w, head->commit, allow_prune || head->prune_ok,
-			w->drifted ? NULL : w->applied, &s, &p, &cs, &set, &w->refused,
-			&e) < 0) {
+	if (deploy_plan(b, w, head->commit, folder_of(w),
+			allow_prune || prune_consented(w, head), w->drifted ? NULL : w->applied,
+			&s, &p, &cs, &set, &w->refused, &e) < 0) {
 		log_warn(w->config->name, "%s", error_text(e)); /* the mirror mends itself */
 		return;
 	}
@@ -568,9 +593,7 @@ deploy_newest(struct watch *w)
 static bool
 was_applied(struct watch *w, const char *commit)
 {
-	const struct revision *r = deploy_newest(w);
-
-	return r && r->spec->commit && !strcmp(r->spec->commit, commit);
+	return speaks_of(deploy_newest(w), commit, folder_of(w));
 }
 
 static bool
@@ -635,6 +658,17 @@ deploy_refused(struct brain *b)
 	}
 }
 
+static void
+say_unrepaired(struct watch *w, const struct complaints *cs, struct arena *a)
+{
+	for (const struct complaint *c = cs->first; c; c = c->next)
+		if (!c->warning) {
+			log_warn(w->config->name, "what drifted is not put back: %s",
+				 complaint_print(c, a));
+			return;
+		}
+}
+
 bool
 deploy_repair(struct brain *b, struct watch *w)
 {
@@ -655,11 +689,14 @@ deploy_repair(struct brain *b, struct watch *w)
 		return false;
 	brain_snapshot(b, &snap, &a);
 	plan_init(&p, &a);
-	if (deploy_plan(b, w, r->spec->commit, true, NULL, &snap, &p, &cs, &set, NULL, &e) <
-	    0) {
+	/* It prunes no more than the guard lets it: whatever that is, nobody consented to it.
+	 */
+	if (deploy_plan(b, w, r->spec->commit, r->spec->path, false, NULL, &snap, &p, &cs, &set,
+			NULL, &e) < 0) {
 		log_warn(w->config->name, "%s", error_text(e));
 		return false;
 	}
+	say_unrepaired(w, &cs, &a);
 	for (size_t i = 0; i < p.n && !cs.errors; i++)
 		changed |= carry(b, &p.at[i]);
 	manifest_set_free(set);

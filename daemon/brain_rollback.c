@@ -90,8 +90,8 @@ plan_back(struct watch *w, const struct revision *r, bool allow_prune, json_t *r
 
 	brain_snapshot(w->brain, &s, &a);
 	plan_init(&p, &a);
-	if (deploy_plan(w->brain, w, r->spec->commit, allow_prune, NULL, &s, &p, &cs, &set,
-			NULL, e) < 0)
+	if (deploy_plan(w->brain, w, r->spec->commit, NULL, allow_prune, NULL, &s, &p, &cs,
+			&set, NULL, e) < 0)
 		return -1;
 	if (ret) {
 		deletes.at = arena_alloc(&a, (p.n + 1) * sizeof *deletes.at);

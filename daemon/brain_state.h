@@ -260,14 +260,15 @@ void deploy_drifted(struct brain *,
 const struct revision *deploy_newest(struct watch *); /* or NULL */
 struct watch *deploy_watch(struct brain *,
 			   const char *source); /* NULL or "": the only one; NULL: no such */
-/* The plan that applying `commit` would be, complaints beside it.  Bodies may
- * share with `*ret`, so that is freed (by the caller) after the plan was used. */
+/* The plan that applying `commit` (its folder `path`; NULL: the source's) would be, complaints
+ * beside it.  Bodies may share with `*ret`, so that is freed (by the caller) after the plan was
+ * used. */
 /* `before`: what is applied and has not drifted, so that only what differs is looked at; or
  * NULL */
-int deploy_plan(struct brain *, struct watch *, const char *commit, bool allow_prune,
-		const struct manifest_set *before, struct snapshot *, struct plan *,
-		struct complaints *, struct manifest_set **ret, bool *ret_refused,
-		struct error **);
+int deploy_plan(struct brain *, struct watch *, const char *commit, const char *path,
+		bool allow_prune, const struct manifest_set *before, struct snapshot *,
+		struct plan *, struct complaints *, struct manifest_set **ret,
+		bool *ret_refused, struct error **);
 /* Whether the source is suspended, and the commit that it stays at (NULL: none). */
 int deploy_hold(struct watch *, bool suspend, const char *pin, struct error **);
 int deploy_suspend(struct brain *, struct watch *, bool suspend, struct error **);

@@ -69,11 +69,11 @@ struct manifest_set {
 };
 void manifest_set_free(struct manifest_set *); /* takes NULL */
 
-/* Every manifest of that commit under the source's path.  The cost follows what
+/* Every manifest of that commit under `path` (NULL: the source's).  The cost follows what
  * changed since the last call.  Complaints carry path:line:col and come along
  * with what could be read.  -1 only when the mirror lacks something: the worker
  * has then been asked for everything, and SOURCE_MOVED comes again. */
-int source_manifests(struct sources *, const char *name, const char *commit,
+int source_manifests(struct sources *, const char *name, const char *commit, const char *path,
 		     struct manifest_set **ret, struct complaints *, struct error **);
 int source_commit_info(struct sources *, const char *commit, struct source_head *ret,
 		       struct error **);

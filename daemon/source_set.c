@@ -475,15 +475,15 @@ find_folder(struct walk *k, const char *tree, const char *path, struct complaint
 }
 
 static int
-read_set(struct sources *s, struct watch *w, const char *commit, struct set **ret,
-	 struct complaints *said, struct error **e)
+read_set(struct sources *s, struct watch *w, const char *commit, const char *folder,
+	 struct set **ret, struct complaints *said, struct error **e)
 {
 	struct walk k = { .s = s, .e = e, .directory = !strcmp(w->args->type, "directory") };
 	struct source_head h = { 0 };
 	struct folder *root = NULL;
 	struct set *set;
 	git_oid id;
-	const char *path = gittree_path(w->args->path, &k.arena);
+	const char *path = gittree_path(folder ? folder : w->args->path, &k.arena);
 	int rc = source_commit_info(s, commit, &h, e);
 
 	if (!rc)
@@ -517,7 +517,7 @@ read_set(struct sources *s, struct watch *w, const char *commit, struct set **re
 }
 
 int
-source_manifests(struct sources *s, const char *name, const char *commit,
+source_manifests(struct sources *s, const char *name, const char *commit, const char *path,
 		 struct manifest_set **ret, struct complaints *said, struct error **e)
 {
 	struct watch *w = map_get(&s->watches, name);
@@ -527,7 +527,7 @@ source_manifests(struct sources *s, const char *name, const char *commit,
 	if (!w)
 		return fail(e, WHY_UNAVAILABLE,
 			    "source %s cannot be read just now; kedge status says why", name);
-	if (read_set(s, w, commit, &set, said, &why) == 0) {
+	if (read_set(s, w, commit, path, &set, said, &why) == 0) {
 		w->asked_all = false;
 		*ret = &set->pub;
 		return 0;

@@ -314,9 +314,9 @@ a_push_to_ten_thousand_files_costs_what_changed(void **state)
 	make_many(&w, 10000);
 	world_watch(&w, "git", w.repo);
 	assert_news(&w, SOURCE_MOVED, 60);
-	assert_int_equal(
-	    source_manifests(w.s, "main", source_head(w.s, "main")->commit, &one, &said, &e),
-	    0);
+	assert_int_equal(source_manifests(w.s, "main", source_head(w.s, "main")->commit, NULL,
+					  &one, &said, &e),
+			 0);
 	assert_int_equal(one->n, 10000);
 	assert_int_equal(sources_flush(w.s, &e), 0);
 	sh(&w, "test $(find mirror.git/objects -type f | wc -l) -le 4"); /* a pack, not 10,000
@@ -326,9 +326,9 @@ a_push_to_ten_thousand_files_costs_what_changed(void **state)
 	received = 0;
 	assert_news(&w, SOURCE_MOVED, 10);
 	assert_true(received < 10000 * 39 + 1000); /* a line of the listing is 12 + 27 bytes */
-	assert_int_equal(
-	    source_manifests(w.s, "main", source_head(w.s, "main")->commit, &two, &said, &e),
-	    0);
+	assert_int_equal(source_manifests(w.s, "main", source_head(w.s, "main")->commit, NULL,
+					  &two, &said, &e),
+			 0);
 	for (size_t i = 0; i < 10000; i++)
 		same += one->at[i] == two->at[i];
 	assert_int_equal(same, 9999);

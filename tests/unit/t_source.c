@@ -505,15 +505,15 @@ edits_of_one_file_keep_the_others_pointers(void **state)
 	push(&w, "second");
 	world_watch(&w, "git", w.repo);
 	assert_news(&w, SOURCE_MOVED, 5);
-	assert_int_equal(
-	    source_manifests(w.s, "main", source_head(w.s, "main")->commit, &one, &said, &e),
-	    0);
+	assert_int_equal(source_manifests(w.s, "main", source_head(w.s, "main")->commit, NULL,
+					  &one, &said, &e),
+			 0);
 	write_config(&w, "work/web.yaml", "web", "2");
 	push(&w, "third");
 	assert_news(&w, SOURCE_MOVED, 5);
-	assert_int_equal(
-	    source_manifests(w.s, "main", source_head(w.s, "main")->commit, &two, &said, &e),
-	    0);
+	assert_int_equal(source_manifests(w.s, "main", source_head(w.s, "main")->commit, NULL,
+					  &two, &said, &e),
+			 0);
 	assert_int_equal(one->n, 3);
 	assert_int_equal(two->n, 3);
 	assert_ptr_equal(one->at[0], two->at[0]);

@@ -483,15 +483,16 @@ plan_carry(struct brain *b, const struct plan *p, struct revision_status *st)
 		st->pruned += v == ACT_DELETE;
 		carry(b, &p->at[i]);
 	}
+	b->gave_way += p->n > 0;
 }
 
-/* What ResourceQuotas and LimitRanges say, and what the former counted: any change of one
- * shows. */
+/* What ResourceQuotas and LimitRanges say, and what the former counted; and what was others':
+ * any change of one shows. */
 static uint64_t
 limits_hash(struct brain *b)
 {
 	static const enum resource_id kinds[] = { RES_resource_quota, RES_limit_range };
-	uint64_t h = 1;
+	uint64_t h = b->gave_way + 1;
 
 	for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
 		struct objects all = store_all(b->store, kinds[k]);
@@ -709,6 +710,7 @@ deploy_drifted(struct brain *b, const void *obj)
 	const char *source = object_label(obj, ANNOTATION_SOURCE);
 	struct watch *w = source ? deploy_watch(b, source) : NULL;
 
+	b->gave_way += w || resource_of(obj)->id == RES_service;
 	if (!w)
 		return;
 	w->drifted = true;

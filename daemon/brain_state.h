@@ -49,7 +49,7 @@ struct watch {
 	char *fetch_text;
 	int64_t fetch_since, fetch_told;
 	bool fetch_prune;
-	bool refused;        /* its newest commit, by a quota or limits, which may change ... */
+	bool refused;        /* its newest commit, by what may change (limits_hash) ... */
 	bool again;          /* ... and did: it is judged once more, and only success is told */
 	uint64_t refused_by; /* what they were then */
 	bool drifted;        /* something of it went away: apply the revision in force again */
@@ -113,6 +113,8 @@ struct brain {
 	bool committing;
 
 	struct watch *watches;
+	uint64_t gave_way; /* counts plans that were carried out, and objects that went: what a
+			      commit was refused for may be free now */
 	uint64_t event_stamp; /* of the last Event, in ns */
 	struct map events;    /* "uid reason message" -> name of its Event, to count repeats */
 	int64_t next_id;
@@ -252,8 +254,9 @@ void deploy(struct brain *, struct watch *, bool allow_prune);
 /* Puts back what the revision in force wants and what is not there; true when it did something.
  */
 bool deploy_repair(struct brain *, struct watch *);
-/* Commits that a ResourceQuota or LimitRange refused are judged again when one of these has
- * changed since, or what it counts.  Costs nothing while there is no such commit. */
+/* Commits that a ResourceQuota, a LimitRange or what is another's refused are judged again when
+ * one of these has changed since, or what it counts.  Costs nothing while there is no such
+ * commit. */
 void deploy_refused(struct brain *);
 void deploy_drifted(struct brain *,
 		    const void *obj); /* an object that may be a source's has gone */

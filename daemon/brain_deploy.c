@@ -187,7 +187,8 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 			source_status_put(w, &(struct source_change){ .error = error });
 			brain_poke(b);
 		} else if (news == SOURCE_ANSWERED) {
-			brain_answered(b, name, source_answer(b->sources, name));
+			brain_answered(b, name, source_answered(b->sources, name),
+				       source_answer(b->sources, name));
 		} else if (news == SOURCE_SHOWN) {
 			brain_shown(b, w, false);
 		} else if (news == SOURCE_WRITABLE) {
@@ -195,6 +196,9 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 		} else if (news == SOURCE_WRITTEN) {
 			back_written(b, w);
 		} else if (news == SOURCE_LOST) {
+			brain_answered(b, name, 0,
+				       "the source's worker ended before it was done; try "
+				       "again");
 			brain_shown(b, w, true);
 			back_lost(b, w);
 			event_free(w->readable);

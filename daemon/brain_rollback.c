@@ -195,6 +195,6 @@ rollback(struct brain *b, struct watch *w, const struct api_source_args *args,
 	if (deploy_hold(w, false, r->spec->commit, e) < 0)
 		return -1;
 	deploy(b, w, true);
-	brain_answered(b, w->config->name, "");
+	brain_request_answer(b, asked, asked->json, NULL);
 	return 0;
 }

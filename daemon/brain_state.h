@@ -137,8 +137,8 @@ int brain_flush(struct brain *, struct error **);
 int brain_api_open(struct brain *, struct error **);
 void brain_api_close(struct brain *);
 void brain_serve(struct brain *); /* the hand has spoken: open for business */
-void brain_answered(struct brain *, const char *source,
-		    const char *error);                      /* a worker's request ended */
+/* A worker's request ended; turn 0: all of them, for it ended itself. */
+void brain_answered(struct brain *, const char *source, int64_t turn, const char *error);
 void brain_shown(struct brain *, struct watch *, bool lost); /* a commit asked for is here */
 void brain_hand_answered(struct brain *, int64_t id, const char *text, const char *error);
 void brain_usage_seen(struct brain *, const struct usage_seen *);

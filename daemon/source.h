@@ -100,6 +100,10 @@ int source_revert_to(struct sources *, const char *name, const char *commit, con
 int source_write(struct sources *, const char *name, const struct write_args *,
 		 struct error **);
 const struct written_seen *source_written(struct sources *, const char *name);
+/* Syncs and reverts are answered in their order: the number of the last one that was asked
+ * (also by source_manifests), and of the one that the last SOURCE_ANSWERED is of. */
+int64_t source_asked(struct sources *, const char *name);
+int64_t source_answered(struct sources *, const char *name);
 const char *source_answer(struct sources *,
 			  const char *name); /* error text of the last request; "" fine */
 

@@ -312,6 +312,16 @@ no_namespace() { ! kedge get ns "$1"; }
 	[ "$status" = 2 ]
 	[ "$(grep -c '^- delete configmap default/m[0-9]* ' <<<"$output")" = 12 ]
 	[ "$(kedge get cm -o name | grep -c /m)" = 12 ]
+	# consent that nobody could answer is none for whoever asks next
+	pgrep -f -- --role=source | xargs kill -STOP
+	kedge sync deploy --allow-prune >"$W/asked" 2>&1 &
+	asked=$!
+	sleep 0.5
+	pgrep -f -- --role=source | xargs kill -9
+	wait $asked && return 1
+	grep -q "worker ended before it was done; try again" "$W/asked"
+	wait_for 10 "another worker" kedge sync deploy
+	[ "$(kedge get cm -o name | grep -c /m)" = 12 ]
 	kedge sync deploy --allow-prune
 	kedge wait deploy --for "$(head_id)" --timeout 10s
 	[ "$(kedge get cm -o name | grep -c /m)" = 0 ]

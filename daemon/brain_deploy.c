@@ -264,7 +264,7 @@ deploy_worker(struct brain *b, const char *source, int fd, const char *error)
 /* It is in the store, and not in the configuration any more: it is no source.  What it stated
  * stays, as it is (own.h), and its history; it is adopted again when the source is put back. */
 static void
-source_forget(struct brain *b, const char *name)
+forget(struct brain *b, const char *name)
 {
 	cleanup_error struct error *e = NULL;
 	struct snapshot s = { 0 };
@@ -294,6 +294,11 @@ source_forget(struct brain *b, const char *name)
 			 "that it stays at commit %.7s is forgotten with it: put back, it "
 			 "applies what Git says, unless its row in kedge.yaml has ref: %s",
 			 old->spec->pin, old->spec->pin);
+	/* Its head with it: put back, it would be applied before the repository, which may be
+	 * another one then, has said a word. */
+	if (source_forget(b->sources, name, &e) < 0)
+		log_err(name, "%s", error_text(e));
+	error_free(&e);
 	if (store_delete(b->store, RES_source, "", name, &e) < 0)
 		log_err(name, "%s", error_text(e));
 }
@@ -316,7 +321,7 @@ sources_forget(struct brain *b)
 			gone[n++] = arena_strdup(&a, name);
 	}
 	for (size_t i = 0; i < n; i++)
-		source_forget(b, gone[i]);
+		forget(b, gone[i]);
 }
 
 void
@@ -690,8 +695,9 @@ deploy_repair(struct brain *b, struct watch *w)
 	if (!source_known(b->sources, w->config->name))
 		return false; /* just started: it is looked at again when its worker is there */
 	w->drifted = false;
-	if (!r || !s || s->spec->suspend)
-		return false;
+	if (!r || !deploy_newest(w) || s->spec->suspend)
+		return false; /* one that was put back has its history, but applied nothing yet
+			       */
 	brain_snapshot(b, &snap, &a);
 	plan_init(&p, &a);
 	/* It prunes no more than the guard lets it: whatever that is, nobody consented to it.

@@ -173,6 +173,12 @@ source_detach(struct sources *s, const char *name)
 		watch_free(w);
 }
 
+int
+source_forget(struct sources *s, const char *name, struct error **e)
+{
+	return mirror_name_valid(name) ? mirror_drop_head(s->mirror, name, e) : 0;
+}
+
 /* ---- what can be asked: also of a source whose worker never came up ---- */
 
 int

@@ -32,7 +32,10 @@ void sources_close(struct sources *);
 int source_attach(struct sources *, const char *name, const struct watch_args *, int fd,
 		  struct error **);
 void source_detach(struct sources *,
-		   const char *name);              /* forgets it; the mirror keeps its head */
+		   const char *name); /* forgets it; the mirror keeps its head */
+/* Of one that is not attached: the mirror's head goes, too.  What comes under this name later
+ * is another source. */
+int source_forget(struct sources *, const char *name, struct error **);
 int source_fd(struct sources *, const char *name); /* to poll for reading; -1: none */
 enum source_news {
 	SOURCE_NOTHING,  /* nothing more for now */

@@ -458,6 +458,7 @@ refused_for_data() {
 	sources deploy "$W/deploy.git" dir "$W/manifests"
 	kedge_start
 	kedge wait --for "$(head_id)"
+	[ "$(kedge history deploy | grep -c first)" = 1 ] # nor did it return in between
 	kedge get cm a
 	run kedge get cm b
 	[ "$status" = 1 ]

@@ -356,16 +356,40 @@ revision_next(struct watch *w)
 	return top + 1;
 }
 
-/* The oldest ones go when there are very many. */
+/* The newest revision that was applied: what the live objects should be. */
+static const struct revision *
+revision_in_force(struct watch *w)
+{
+	struct objects all = store_all(w->brain->store, RES_revision);
+	const struct revision *found = NULL;
+
+	for (size_t i = 0; i < all.n; i++) {
+		const struct revision *r = (const void *)all.at[i];
+
+		if (!strcmp(r->spec->source, w->config->name) && revision_was_applied(r) &&
+		    (!found || r->spec->number > found->spec->number))
+			found = r;
+	}
+	return found;
+}
+
+/* The oldest ones go when there are very many, but for the one that drift is mended by. */
 static void
 revisions_trim(struct watch *w, int64_t newest)
 {
-	cleanup_free char *name = NULL;
+	struct objects all = store_all(w->brain->store, RES_revision);
+	const struct revision *force = revision_in_force(w);
 	cleanup_error struct error *e = NULL;
+	cleanup_free char *name = NULL;
 
-	xasprintf(&name, "%s-%" PRId64, w->config->name, newest - REVISIONS_KEPT);
-	if (newest > REVISIONS_KEPT && store_find(w->brain->store, RES_revision, "", name) &&
-	    store_delete(w->brain->store, RES_revision, "", name, &e) < 0)
+	for (size_t i = 0; i < all.n && !name; i++) {
+		const struct revision *r = (const void *)all.at[i];
+
+		if (str_is(r->spec->source, w->config->name) && r != force &&
+		    r->spec->number <= newest - REVISIONS_KEPT)
+			name = xstrdup(object_name(r));
+	}
+	if (name && store_delete(w->brain->store, RES_revision, "", name, &e) < 0)
 		log_err(w->config->name, "revision %s: %s", name, error_text(e));
 }
 
@@ -396,23 +420,6 @@ revision_new(struct watch *w, const struct source_head *head, struct arena *a)
 	r->status->startTime = now_ms();
 	revisions_trim(w, number);
 	return r;
-}
-
-/* The newest revision that was applied: what the live objects should be. */
-static const struct revision *
-revision_in_force(struct watch *w)
-{
-	struct objects all = store_all(w->brain->store, RES_revision);
-	const struct revision *found = NULL;
-
-	for (size_t i = 0; i < all.n; i++) {
-		const struct revision *r = (const void *)all.at[i];
-
-		if (!strcmp(r->spec->source, w->config->name) && revision_was_applied(r) &&
-		    (!found || r->spec->number > found->spec->number))
-			found = r;
-	}
-	return found;
 }
 
 /* Older ones do not say which folder they read. */

@@ -500,6 +500,24 @@ refused_for_data() {
 	wait_for 10 "it is back" moved_to one
 }
 
+@test "the revision that is in force outlives the five hundred that failed after it" {
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	configmap a one >"$W/clone/a.yaml"
+	push_wait first
+	configmap Bad_Name one >"$W/clone/b.yaml"
+	push second
+	wait_for 10 "it fails" kedge get revision deploy-2
+	kedge_stop
+	"$B/tests/e2e/sql" "$W/state/state.db" \
+		"UPDATE objects SET json = replace(json, '\"number\":2', '\"number\":500') WHERE name = 'deploy-2'"
+	kedge_start --source "deploy=$W/deploy.git"
+	configmap Bad_Name two >"$W/clone/b.yaml"
+	push third
+	wait_for 10 "it fails, too" kedge get revision deploy-501
+	kedge get revision deploy-1
+}
+
 @test "no daemon and no rights are told apart" {
 	kedge_start
 	run setpriv --reuid 12345 --regid 12345 --clear-groups "$B/kedge" status

@@ -201,6 +201,8 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 				       "again");
 			brain_shown(b, w, true);
 			back_lost(b, w);
+			source_status_put(w, &(struct source_change){
+						 .error = source_error(b->sources, name) });
 			event_free(w->readable);
 			w->readable = NULL;
 			worker_retry(w);

@@ -96,6 +96,7 @@ on_source(void *ctx, int64_t id, const struct api_source_args *args, struct erro
 	}
 	r = brain_request_new(b, ASK_SOURCE, id);
 	r->source = xstrdup(w->config->name);
+	r->turn = source_asked(b->sources, w->config->name) + 1;
 	r->allow_prune = args->allow_prune;
 	rc = args->verb == API_SYNC
 		 ? source_sync(b->sources, w->config->name, args->everything, e)
@@ -107,13 +108,14 @@ on_source(void *ctx, int64_t id, const struct api_source_args *args, struct erro
 }
 
 void
-brain_answered(struct brain *b, const char *source, const char *error)
+brain_answered(struct brain *b, const char *source, int64_t turn, const char *error)
 {
 	struct brain_request *r, *next;
 
 	for (r = b->requests; r; r = next) {
 		next = r->next;
-		if (r->type != ASK_SOURCE || strcmp(r->source, source))
+		if (r->type != ASK_SOURCE || strcmp(r->source, source) ||
+		    (turn && r->turn != turn))
 			continue;
 		if (r->allow_prune && (!error || !*error))
 			deploy(b, deploy_watch(b, source), true);
@@ -186,8 +188,8 @@ diff_of(struct brain *b, struct watch *w, const char *ref, const char *commit, j
 	}
 	brain_snapshot(b, &s, &a);
 	plan_init(&p, &a);
-	if (deploy_plan(b, w, commit, at_head && head->prune_ok, NULL, &s, &p, &cs, &set, NULL,
-			e) < 0)
+	if (deploy_plan(b, w, commit, NULL, at_head && head->prune_ok, NULL, &s, &p, &cs, &set,
+			NULL, e) < 0)
 		return;
 	complaints_sort(&cs);
 	for (const struct complaint *c = cs.first; c; c = c->next)
@@ -199,7 +201,8 @@ diff_of(struct brain *b, struct watch *w, const char *ref, const char *commit, j
 		manifest_set_free(set);
 		set = NULL;
 		plan_init(&p, &a);
-		if (deploy_plan(b, w, commit, true, NULL, &s, &p, &again, &set, NULL, e) < 0)
+		if (deploy_plan(b, w, commit, NULL, true, NULL, &s, &p, &again, &set, NULL, e) <
+		    0)
 			return;
 	}
 	for (size_t i = 0; i < p.n; i++) {

@@ -141,6 +141,10 @@ ask_worker(struct brain *b, int64_t id, struct watch *w, const struct writeback 
 	args.blob = hex;
 	splices_of(wb, &args);
 	args.remove = wb->emptied;
+	/* The message consents to what goes: on top of a push that nobody here has judged that
+	 * would be the push's, too. */
+	if (!wb->want)
+		args.head = source_head(b->sources, w->config->name)->commit;
 	r = brain_request_new(b, ASK_WRITE, id);
 	r->source = xstrdup(w->config->name);
 	r->brain = b;

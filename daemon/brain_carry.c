@@ -48,8 +48,9 @@ delete_other(struct brain *b, const struct resource *res, const struct action *a
 	const struct object *old = store_find(b->store, res->id, a->ns, a->name);
 	struct object *o;
 
-	/* Whoever deletes what Git states: it is made again. */
-	if (old && own_is_signed(old))
+	/* Whoever deletes what Git states: it is made again.  A Service's port and address are
+	 * free. */
+	if (old && (own_is_signed(old) || res->id == RES_service))
 		deploy_drifted(b, old);
 	if (!old || (!old->metadata->finalizers.n && res->id != RES_namespace))
 		return store_delete(b->store, res->id, a->ns, a->name, e) == 0;

@@ -187,7 +187,8 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 			source_status_put(w, &(struct source_change){ .error = error });
 			brain_poke(b);
 		} else if (news == SOURCE_ANSWERED) {
-			brain_answered(b, name, source_answer(b->sources, name));
+			brain_answered(b, name, source_answered(b->sources, name),
+				       source_answer(b->sources, name));
 		} else if (news == SOURCE_SHOWN) {
 			brain_shown(b, w, false);
 		} else if (news == SOURCE_WRITABLE) {
@@ -195,8 +196,13 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 		} else if (news == SOURCE_WRITTEN) {
 			back_written(b, w);
 		} else if (news == SOURCE_LOST) {
+			brain_answered(b, name, 0,
+				       "the source's worker ended before it was done; try "
+				       "again");
 			brain_shown(b, w, true);
 			back_lost(b, w);
+			source_status_put(w, &(struct source_change){
+						 .error = source_error(b->sources, name) });
 			event_free(w->readable);
 			w->readable = NULL;
 			worker_retry(w);
@@ -260,7 +266,7 @@ deploy_worker(struct brain *b, const char *source, int fd, const char *error)
 /* It is in the store, and not in the configuration any more: it is no source.  What it stated
  * stays, as it is (own.h), and its history; it is adopted again when the source is put back. */
 static void
-source_forget(struct brain *b, const char *name)
+forget(struct brain *b, const char *name)
 {
 	cleanup_error struct error *e = NULL;
 	struct snapshot s = { 0 };
@@ -290,6 +296,11 @@ source_forget(struct brain *b, const char *name)
 			 "that it stays at commit %.7s is forgotten with it: put back, it "
 			 "applies what Git says, unless its row in kedge.yaml has ref: %s",
 			 old->spec->pin, old->spec->pin);
+	/* Its head with it: put back, it would be applied before the repository, which may be
+	 * another one then, has said a word. */
+	if (source_forget(b->sources, name, &e) < 0)
+		log_err(name, "%s", error_text(e));
+	error_free(&e);
 	if (store_delete(b->store, RES_source, "", name, &e) < 0)
 		log_err(name, "%s", error_text(e));
 }
@@ -312,7 +323,7 @@ sources_forget(struct brain *b)
 			gone[n++] = arena_strdup(&a, name);
 	}
 	for (size_t i = 0; i < n; i++)
-		source_forget(b, gone[i]);
+		forget(b, gone[i]);
 }
 
 void
@@ -347,41 +358,6 @@ revision_next(struct watch *w)
 	return top + 1;
 }
 
-/* The oldest ones go when there are very many. */
-static void
-revisions_trim(struct watch *w, int64_t newest)
-{
-	cleanup_free char *name = NULL;
-	cleanup_error struct error *e = NULL;
-
-	xasprintf(&name, "%s-%" PRId64, w->config->name, newest - REVISIONS_KEPT);
-	if (newest > REVISIONS_KEPT && store_find(w->brain->store, RES_revision, "", name) &&
-	    store_delete(w->brain->store, RES_revision, "", name, &e) < 0)
-		log_err(w->config->name, "revision %s: %s", name, error_text(e));
-}
-
-static struct revision *
-revision_new(struct watch *w, const struct source_head *head, struct arena *a)
-{
-	int64_t number = revision_next(w);
-	struct revision *r = object_new(
-	    RES_revision, "", arena_printf(a, "%s-%" PRId64, w->config->name, number), a);
-
-	r->spec = arena_zalloc(a, sizeof *r->spec);
-	*r->spec = (struct revision_spec){ .source = w->config->name,
-					   .number = number,
-					   .commit = head->commit,
-					   .tree = head->tree,
-					   .author = head->author,
-					   .message = head->message,
-					   .time = head->time_ms,
-					   .forced = head->forced };
-	r->status = arena_zalloc(a, sizeof *r->status);
-	r->status->startTime = now_ms();
-	revisions_trim(w, number);
-	return r;
-}
-
 /* The newest revision that was applied: what the live objects should be. */
 static const struct revision *
 revision_in_force(struct watch *w)
@@ -399,10 +375,67 @@ revision_in_force(struct watch *w)
 	return found;
 }
 
+/* The oldest ones go when there are very many, but for the one that drift is mended by. */
+static void
+revisions_trim(struct watch *w, int64_t newest)
+{
+	struct objects all = store_all(w->brain->store, RES_revision);
+	const struct revision *force = revision_in_force(w);
+	cleanup_error struct error *e = NULL;
+	cleanup_free char *name = NULL;
+
+	for (size_t i = 0; i < all.n && !name; i++) {
+		const struct revision *r = (const void *)all.at[i];
+
+		if (str_is(r->spec->source, w->config->name) && r != force &&
+		    r->spec->number <= newest - REVISIONS_KEPT)
+			name = xstrdup(object_name(r));
+	}
+	if (name && store_delete(w->brain->store, RES_revision, "", name, &e) < 0)
+		log_err(w->config->name, "revision %s: %s", name, error_text(e));
+}
+
+static const char *
+folder_of(const struct watch *w)
+{
+	return w->config->path && *w->config->path ? w->config->path : ".";
+}
+
+static struct revision *
+revision_new(struct watch *w, const struct source_head *head, struct arena *a)
+{
+	int64_t number = revision_next(w);
+	struct revision *r = object_new(
+	    RES_revision, "", arena_printf(a, "%s-%" PRId64, w->config->name, number), a);
+
+	r->spec = arena_zalloc(a, sizeof *r->spec);
+	*r->spec = (struct revision_spec){ .source = w->config->name,
+					   .number = number,
+					   .commit = head->commit,
+					   .tree = head->tree,
+					   .path = folder_of(w),
+					   .author = head->author,
+					   .message = head->message,
+					   .time = head->time_ms,
+					   .forced = head->forced };
+	r->status = arena_zalloc(a, sizeof *r->status);
+	r->status->startTime = now_ms();
+	revisions_trim(w, number);
+	return r;
+}
+
+/* Older ones do not say which folder they read. */
+static bool
+speaks_of(const struct revision *r, const char *commit, const char *path)
+{
+	return r && str_is(r->spec->commit, commit) &&
+	       (!r->spec->path || !path || !strcmp(r->spec->path, path));
+}
+
 int
-deploy_plan(struct brain *b, struct watch *w, const char *commit, bool allow_prune,
-	    const struct manifest_set *before, struct snapshot *s, struct plan *p,
-	    struct complaints *cs, struct manifest_set **ret, bool *ret_refused,
+deploy_plan(struct brain *b, struct watch *w, const char *commit, const char *path,
+	    bool allow_prune, const struct manifest_set *before, struct snapshot *s,
+	    struct plan *p, struct complaints *cs, struct manifest_set **ret, bool *ret_refused,
 	    struct error **e)
 {
 	const struct revision *force = revision_in_force(w);
@@ -412,9 +445,9 @@ deploy_plan(struct brain *b, struct watch *w, const char *commit, bool allow_pru
 				 .prune_allowed = allow_prune,
 				 .no_commits = str_is(w->config->type, "directory"),
 				 .ret_refused = &refused,
-				 .admitted = force && str_is(force->spec->commit, commit) };
+				 .admitted = speaks_of(force, commit, path) };
 
-	if (source_manifests(b->sources, w->config->name, commit, ret, cs, e) < 0)
+	if (source_manifests(b->sources, w->config->name, commit, path, ret, cs, e) < 0)
 		return -1;
 	wanted.at = (*ret)->at;
 	wanted.n = (*ret)->n;
@@ -468,15 +501,16 @@ plan_carry(struct brain *b, const struct plan *p, struct revision_status *st)
 		st->pruned += v == ACT_DELETE;
 		carry(b, &p->at[i]);
 	}
+	b->gave_way += p->n > 0;
 }
 
-/* What ResourceQuotas and LimitRanges say, and what the former counted: any change of one
- * shows. */
+/* What ResourceQuotas and LimitRanges say, and what the former counted; and what was others':
+ * any change of one shows. */
 static uint64_t
 limits_hash(struct brain *b)
 {
 	static const enum resource_id kinds[] = { RES_resource_quota, RES_limit_range };
-	uint64_t h = 1;
+	uint64_t h = b->gave_way + 1;
 
 	for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
 		struct objects all = store_all(b->store, kinds[k]);
@@ -486,6 +520,16 @@ limits_hash(struct brain *b)
 				     all.at[i]->metadata->resourceVersion);
 	}
 	return h;
+}
+
+/* What a commit consents to was done when it was applied: it says nothing of another folder
+ * of it. */
+static bool
+prune_consented(struct watch *w, const struct source_head *head)
+{
+	const struct revision *r = revision_in_force(w);
+
+	return head->prune_ok && !(r && str_is(r->spec->commit, head->commit));
 }
 
 static void
@@ -505,9 +549,9 @@ deploy_commit(struct brain *b, struct watch *w, const struct source_head *head,
 
 	brain_snapshot(b, &s, &a);
 	plan_init(&p, &a);
-	if (deploy_plan(b, w, head->commit, allow_prune || head->prune_ok,
-			w->drifted ? NULL : w->applied, &s, &p, &cs, &set, &w->refused,
-			&e) < 0) {
+	if (deploy_plan(b, w, head->commit, folder_of(w),
+			allow_prune || prune_consented(w, head), w->drifted ? NULL : w->applied,
+			&s, &p, &cs, &set, &w->refused, &e) < 0) {
 		log_warn(w->config->name, "%s", error_text(e)); /* the mirror mends itself */
 		return;
 	}
@@ -568,9 +612,7 @@ deploy_newest(struct watch *w)
 static bool
 was_applied(struct watch *w, const char *commit)
 {
-	const struct revision *r = deploy_newest(w);
-
-	return r && r->spec->commit && !strcmp(r->spec->commit, commit);
+	return speaks_of(deploy_newest(w), commit, folder_of(w));
 }
 
 static bool
@@ -635,6 +677,17 @@ deploy_refused(struct brain *b)
 	}
 }
 
+static void
+say_unrepaired(struct watch *w, const struct complaints *cs, struct arena *a)
+{
+	for (const struct complaint *c = cs->first; c; c = c->next)
+		if (!c->warning) {
+			log_warn(w->config->name, "what drifted is not put back: %s",
+				 complaint_print(c, a));
+			return;
+		}
+}
+
 bool
 deploy_repair(struct brain *b, struct watch *w)
 {
@@ -651,15 +704,19 @@ deploy_repair(struct brain *b, struct watch *w)
 	if (!source_known(b->sources, w->config->name))
 		return false; /* just started: it is looked at again when its worker is there */
 	w->drifted = false;
-	if (!r || !s || s->spec->suspend)
-		return false;
+	if (!r || !deploy_newest(w) || s->spec->suspend)
+		return false; /* one that was put back has its history, but applied nothing yet
+			       */
 	brain_snapshot(b, &snap, &a);
 	plan_init(&p, &a);
-	if (deploy_plan(b, w, r->spec->commit, true, NULL, &snap, &p, &cs, &set, NULL, &e) <
-	    0) {
+	/* It prunes no more than the guard lets it: whatever that is, nobody consented to it.
+	 */
+	if (deploy_plan(b, w, r->spec->commit, r->spec->path, false, NULL, &snap, &p, &cs, &set,
+			NULL, &e) < 0) {
 		log_warn(w->config->name, "%s", error_text(e));
 		return false;
 	}
+	say_unrepaired(w, &cs, &a);
 	for (size_t i = 0; i < p.n && !cs.errors; i++)
 		changed |= carry(b, &p.at[i]);
 	manifest_set_free(set);
@@ -672,6 +729,7 @@ deploy_drifted(struct brain *b, const void *obj)
 	const char *source = object_label(obj, ANNOTATION_SOURCE);
 	struct watch *w = source ? deploy_watch(b, source) : NULL;
 
+	b->gave_way += w || resource_of(obj)->id == RES_service;
 	if (!w)
 		return;
 	w->drifted = true;

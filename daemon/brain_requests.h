@@ -20,6 +20,7 @@ struct brain_request {
 	int pipe;
 	char *to, *protocol; /* of a look at a connection's way, and: */
 	int64_t port;
+	int64_t turn; /* of ASK_SOURCE: source_asked */
 	bool allow_prune;
 	bool rest;  /* of ASK_WRITE: what Git does not state is written when it is applied */
 	char *json; /* the answer when it went well; NULL: none but that */

@@ -90,8 +90,8 @@ plan_back(struct watch *w, const struct revision *r, bool allow_prune, json_t *r
 
 	brain_snapshot(w->brain, &s, &a);
 	plan_init(&p, &a);
-	if (deploy_plan(w->brain, w, r->spec->commit, allow_prune, NULL, &s, &p, &cs, &set,
-			NULL, e) < 0)
+	if (deploy_plan(w->brain, w, r->spec->commit, NULL, allow_prune, NULL, &s, &p, &cs,
+			&set, NULL, e) < 0)
 		return -1;
 	if (ret) {
 		deletes.at = arena_alloc(&a, (p.n + 1) * sizeof *deletes.at);
@@ -195,6 +195,6 @@ rollback(struct brain *b, struct watch *w, const struct api_source_args *args,
 	if (deploy_hold(w, false, r->spec->commit, e) < 0)
 		return -1;
 	deploy(b, w, true);
-	brain_answered(b, w->config->name, "");
+	brain_request_answer(b, asked, asked->json, NULL);
 	return 0;
 }

@@ -49,7 +49,7 @@ struct watch {
 	char *fetch_text;
 	int64_t fetch_since, fetch_told;
 	bool fetch_prune;
-	bool refused;        /* its newest commit, by a quota or limits, which may change ... */
+	bool refused;        /* its newest commit, by what may change (limits_hash) ... */
 	bool again;          /* ... and did: it is judged once more, and only success is told */
 	uint64_t refused_by; /* what they were then */
 	bool drifted;        /* something of it went away: apply the revision in force again */
@@ -113,6 +113,8 @@ struct brain {
 	bool committing;
 
 	struct watch *watches;
+	uint64_t gave_way; /* counts plans that were carried out, and objects that went: what a
+			      commit was refused for may be free now */
 	uint64_t event_stamp; /* of the last Event, in ns */
 	struct map events;    /* "uid reason message" -> name of its Event, to count repeats */
 	int64_t next_id;
@@ -136,8 +138,8 @@ int brain_flush(struct brain *, struct error **);
 int brain_api_open(struct brain *, struct error **);
 void brain_api_close(struct brain *);
 void brain_serve(struct brain *); /* the hand has spoken: open for business */
-void brain_answered(struct brain *, const char *source,
-		    const char *error);                      /* a worker's request ended */
+/* A worker's request ended; turn 0: all of them, for it ended itself. */
+void brain_answered(struct brain *, const char *source, int64_t turn, const char *error);
 void brain_shown(struct brain *, struct watch *, bool lost); /* a commit asked for is here */
 void brain_hand_answered(struct brain *, int64_t id, const char *text, const char *error);
 void brain_usage_seen(struct brain *, const struct usage_seen *);
@@ -253,22 +255,24 @@ void deploy(struct brain *, struct watch *, bool allow_prune);
 /* Puts back what the revision in force wants and what is not there; true when it did something.
  */
 bool deploy_repair(struct brain *, struct watch *);
-/* Commits that a ResourceQuota or LimitRange refused are judged again when one of these has
- * changed since, or what it counts.  Costs nothing while there is no such commit. */
+/* Commits that a ResourceQuota, a LimitRange or what is another's refused are judged again when
+ * one of these has changed since, or what it counts.  Costs nothing while there is no such
+ * commit. */
 void deploy_refused(struct brain *);
 void deploy_drifted(struct brain *,
 		    const void *obj); /* an object that may be a source's has gone */
 const struct revision *deploy_newest(struct watch *); /* or NULL */
 struct watch *deploy_watch(struct brain *,
 			   const char *source); /* NULL or "": the only one; NULL: no such */
-/* The plan that applying `commit` would be, complaints beside it.  Bodies may
- * share with `*ret`, so that is freed (by the caller) after the plan was used. */
+/* The plan that applying `commit` (its folder `path`; NULL: the source's) would be, complaints
+ * beside it.  Bodies may share with `*ret`, so that is freed (by the caller) after the plan was
+ * used. */
 /* `before`: what is applied and has not drifted, so that only what differs is looked at; or
  * NULL */
-int deploy_plan(struct brain *, struct watch *, const char *commit, bool allow_prune,
-		const struct manifest_set *before, struct snapshot *, struct plan *,
-		struct complaints *, struct manifest_set **ret, bool *ret_refused,
-		struct error **);
+int deploy_plan(struct brain *, struct watch *, const char *commit, const char *path,
+		bool allow_prune, const struct manifest_set *before, struct snapshot *,
+		struct plan *, struct complaints *, struct manifest_set **ret,
+		bool *ret_refused, struct error **);
 /* Whether the source is suspended, and the commit that it stays at (NULL: none). */
 int deploy_hold(struct watch *, bool suspend, const char *pin, struct error **);
 int deploy_suspend(struct brain *, struct watch *, bool suspend, struct error **);

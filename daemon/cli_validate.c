@@ -141,9 +141,13 @@ check_folder(struct check *k, int dir, const char *path, const char *below,
 		return;
 	}
 	if (!faccessat(dir, ".kedgeignore", F_OK, AT_SYMLINK_NOFOLLOW) &&
-	    (rules =
-		 slurp(k, dir, ".kedgeignore", arena_printf(a, "%s/.kedgeignore", path), &len)))
-		outer = ignore_read(rules, len, below, outer, a);
+	    (rules = slurp(k, dir, ".kedgeignore", arena_printf(a, "%s/.kedgeignore", path),
+			   &len))) {
+		if (len > IGNORE_FILE_MAX)
+			say(k, arena_printf(a, "%s/.kedgeignore", path), IGNORE_TOO_LARGE);
+		else
+			outer = ignore_read(rules, len, below, outer, a);
+	}
 	for (int i = 0; i < n; i++) {
 		const char *name = names[i]->d_name;
 		const char *full =
@@ -155,7 +159,7 @@ check_folder(struct check *k, int dir, const char *path, const char *below,
 		struct stat st;
 
 		if (*name == '.' || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) ||
-		    ignore_matches(outer, inner, S_ISDIR(st.st_mode)) ||
+		    ignore_matches(outer, inner, S_ISDIR(st.st_mode), NULL) ||
 		    is_bad_link(k, full, &st, dir, name))
 			continue;
 		if (S_ISDIR(st.st_mode)) {

@@ -240,27 +240,34 @@ wild(const char *p, const char *t, const char *start, bool path, int *steps)
 }
 
 static bool
-pattern_matches(const struct pattern *p, const char *path, bool is_folder)
+pattern_matches(const struct pattern *p, const char *path, bool is_folder, int *budget)
 {
 	const char *slash = strrchr(path, '/');
-	int steps = STEPS_MAX;
+	int most = *budget < STEPS_MAX ? *budget : STEPS_MAX, steps = most;
+	bool yes;
 
-	if (p->folder_only && !is_folder)
+	*budget -= most > 0; /* also when a look at it is all */
+	if (!most || (p->folder_only && !is_folder))
 		return false;
-	return wild(p->text, p->by_name && slash ? slash + 1 : path, p->text, !p->by_name,
-		    &steps) == YES;
+	yes = wild(p->text, p->by_name && slash ? slash + 1 : path, p->text, !p->by_name,
+		   &steps) == YES;
+	*budget -= most - (steps > 1 ? steps : 1);
+	return yes;
 }
 
 bool
-ignore_matches(const struct ignore *g, const char *path, bool is_folder)
+ignore_matches(const struct ignore *g, const char *path, bool is_folder, int *steps)
 {
+	int uncounted = IGNORE_STEPS_MAX;
+
 	for (; g; g = g->outer) {
 		size_t n = g->folder_len;
 
 		if (n && (strncmp(path, g->folder, n) || path[n] != '/'))
 			continue;
 		for (const struct pattern *p = g->newest; p; p = p->older)
-			if (pattern_matches(p, path + (n ? n + 1 : 0), is_folder))
+			if (pattern_matches(p, path + (n ? n + 1 : 0), is_folder,
+					    steps ? steps : &uncounted))
 				return !p->negated;
 	}
 	return false;

@@ -358,6 +358,18 @@ mirror_head(struct mirror *m, const char *name, git_oid *ret)
 	return git_reference_name_to_id(ret, m->repo, ref) == 0;
 }
 
+int
+mirror_drop_head(struct mirror *m, const char *name, struct error **e)
+{
+	char ref[300];
+	int rc;
+
+	free(map_del(&m->heads, name));
+	ref_name(ref, name);
+	rc = git_reference_remove(m->repo, ref);
+	return rc && rc != GIT_ENOTFOUND ? fail_git(e, rc, "remove %s of %s", ref, m->dir) : 0;
+}
+
 bool
 mirror_pending(const struct mirror *m)
 {

@@ -48,6 +48,8 @@ void mirror_pack_drop(struct mirror_pack *);
 bool mirror_name_valid(const char *name);
 int mirror_set_head(struct mirror *, const char *name, const git_oid *, struct error **);
 bool mirror_head(struct mirror *, const char *name, git_oid *ret); /* false: none */
+/* At once, on the disk, too; no such head is fine. */
+int mirror_drop_head(struct mirror *, const char *name, struct error **);
 
 bool mirror_pending(const struct mirror *);
 int mirror_flush(struct mirror *, struct error **);

@@ -148,6 +148,7 @@ source_attach(struct sources *s, const char *name, const struct watch_args *args
 	arena_free(&w->arena);
 	w->args = schema_clone(watch_args_kind(), args, &w->arena);
 	w->fd = fd;
+	w->answered = w->asked; /* what the last worker was asked nobody answers */
 	w->writable = false;
 	w->asked_all = false;
 	say = *w->args;
@@ -170,6 +171,12 @@ source_detach(struct sources *s, const char *name)
 
 	if (w)
 		watch_free(w);
+}
+
+int
+source_forget(struct sources *s, const char *name, struct error **e)
+{
+	return mirror_name_valid(name) ? mirror_drop_head(s->mirror, name, e) : 0;
 }
 
 /* ---- what can be asked: also of a source whose worker never came up ---- */
@@ -249,7 +256,24 @@ ask(struct sources *s, const char *name, enum frame_type type, const void *body,
 	if (!w || w->fd < 0)
 		return fail(e, WHY_UNAVAILABLE,
 			    "source %s cannot be read just now; kedge status says why", name);
-	return frame_post(w->fd, type, body, len, e) ? fail_in(e, "source %s", name) : 0;
+	if (frame_post(w->fd, type, body, len, e))
+		return fail_in(e, "source %s", name);
+	w->asked += type == FRAME_SYNC || type == FRAME_REVERT;
+	return 0;
+}
+
+int64_t
+source_asked(struct sources *s, const char *name)
+{
+	struct watch *w = map_get(&s->watches, name);
+
+	return w ? w->asked : 0;
+}
+
+int64_t
+source_answered(struct sources *s, const char *name)
+{
+	return source_watch(s, name)->answered;
 }
 
 int
@@ -482,6 +506,7 @@ take_frame(struct sources *s, struct watch *w, const struct frame *f, struct err
 	case FRAME_ANSWER:
 		free(w->answer);
 		w->answer = text_clean(f->body, f->len);
+		w->answered++;
 		return SOURCE_ANSWERED;
 	default:
 		fail(e, WHY_INVALID, "a message of type %d", f->type);

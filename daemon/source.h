@@ -32,7 +32,10 @@ void sources_close(struct sources *);
 int source_attach(struct sources *, const char *name, const struct watch_args *, int fd,
 		  struct error **);
 void source_detach(struct sources *,
-		   const char *name);              /* forgets it; the mirror keeps its head */
+		   const char *name); /* forgets it; the mirror keeps its head */
+/* Of one that is not attached: the mirror's head goes, too.  What comes under this name later
+ * is another source. */
+int source_forget(struct sources *, const char *name, struct error **);
 int source_fd(struct sources *, const char *name); /* to poll for reading; -1: none */
 enum source_news {
 	SOURCE_NOTHING,  /* nothing more for now */
@@ -69,11 +72,11 @@ struct manifest_set {
 };
 void manifest_set_free(struct manifest_set *); /* takes NULL */
 
-/* Every manifest of that commit under the source's path.  The cost follows what
+/* Every manifest of that commit under `path` (NULL: the source's).  The cost follows what
  * changed since the last call.  Complaints carry path:line:col and come along
  * with what could be read.  -1 only when the mirror lacks something: the worker
  * has then been asked for everything, and SOURCE_MOVED comes again. */
-int source_manifests(struct sources *, const char *name, const char *commit,
+int source_manifests(struct sources *, const char *name, const char *commit, const char *path,
 		     struct manifest_set **ret, struct complaints *, struct error **);
 int source_commit_info(struct sources *, const char *commit, struct source_head *ret,
 		       struct error **);
@@ -100,6 +103,10 @@ int source_revert_to(struct sources *, const char *name, const char *commit, con
 int source_write(struct sources *, const char *name, const struct write_args *,
 		 struct error **);
 const struct written_seen *source_written(struct sources *, const char *name);
+/* Syncs and reverts are answered in their order: the number of the last one that was asked
+ * (also by source_manifests), and of the one that the last SOURCE_ANSWERED is of. */
+int64_t source_asked(struct sources *, const char *name);
+int64_t source_answered(struct sources *, const char *name);
 const char *source_answer(struct sources *,
 			  const char *name); /* error text of the last request; "" fine */
 

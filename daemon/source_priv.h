@@ -27,6 +27,7 @@ struct watch {
 	struct arena written_arena;
 	struct written_seen *written; /* the last one */
 	char *shown;                  /* three texts, each with its NUL */
+	int64_t asked, answered;      /* syncs and reverts, counted */
 	bool writable;
 	bool asked_all;      /* for this head; once is enough */
 	struct folder *last; /* source_set.c: what the next set is built from */

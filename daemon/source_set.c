@@ -50,6 +50,8 @@ struct walk {
 	struct sources *s;
 	struct arena arena; /* ignore lists: of this walk only */
 	size_t files, folders;
+	size_t ignore_bytes; /* of the ignore lists */
+	int ignore_steps;    /* that matching may still take */
 	bool directory;
 	bool new_names; /* an object may have come that was not there before */
 	struct error **e;
@@ -235,7 +237,8 @@ get_slot(struct walk *k, struct folder *d, const struct slot *old, struct slot *
 	if (!wrong && gittree_name_hidden(new->name))
 		return 0;
 	path = arena_printf(&k->arena, "%s%s%s", folder, *folder ? "/" : "", new->name);
-	if (ignore_matches(g, path, new->mode == MODE_FOLDER))
+	if (ignore_matches(g, path, new->mode == MODE_FOLDER, &k->ignore_steps) ||
+	    !k->ignore_steps) /* which is said of the folder */
 		return 0;
 	if (!wrong)
 		wrong = mode_wrong(new->mode, k->directory);
@@ -264,20 +267,30 @@ get_slot(struct walk *k, struct folder *d, const struct slot *old, struct slot *
 	return 0;
 }
 
+/* 1: it cannot be used, which is said; then nobody knows what counts in the folder. */
 static int
-read_ignore(struct walk *k, const char *bytes, size_t len, const char *path,
+read_ignore(struct walk *k, struct folder *d, size_t len, const char *path,
 	    const struct ignore **g, uint64_t *ignoring)
 {
 	struct mirror_object o = { 0 };
 	struct gittree_entry x;
 	git_oid id;
 
-	if (gittree_find(bytes, len, IGNORE_FILE, strlen(IGNORE_FILE), &x) <= 0 ||
+	if (gittree_find(d->bytes, len, IGNORE_FILE, strlen(IGNORE_FILE), &x) <= 0 ||
 	    !gittree_is_file(x.mode))
 		return 0;
 	git_oid_fromraw(&id, x.id);
 	if (mirror_get(k->s->mirror, &id, GIT_OBJECT_BLOB, &o, k->e))
 		return -1;
+	k->ignore_bytes += o.len;
+	if (o.len > IGNORE_FILE_MAX || k->ignore_bytes > IGNORE_ALL_MAX) {
+		mirror_object_done(&o);
+		object_wrong(
+		    d, arena_printf(&k->arena, "%s%s%s", path, *path ? "/" : "", IGNORE_FILE),
+		    IGNORE_TOO_LARGE);
+		d->complaints = d->said.errors;
+		return 1;
+	}
 	*g = ignore_read(o.data, o.len, path, *g, &k->arena);
 	*ignoring = hash_str(hash_bytes(*ignoring, &id, sizeof id), path);
 	mirror_object_done(&o);
@@ -337,6 +350,10 @@ fill_folder(struct walk *k, struct folder *d, const struct folder *old, size_t l
 	if (rc)
 		object_wrong(d, *path ? path : ".",
 			     "is a malformed folder: check the repository with git fsck");
+	if (!k->ignore_steps)
+		object_wrong(d, *path ? path : ".",
+			     "takes too long to be held against the patterns of " IGNORE_FILE
+			     ": write fewer, or plainer ones");
 	d->complaints += d->said.errors;
 	return 0;
 }
@@ -348,6 +365,7 @@ get_folder(struct walk *k, struct folder *old, const git_oid *id, const char *pa
 	__attribute__((cleanup(folder_cleanup))) struct folder *d = NULL;
 	struct mirror_object o = { 0 };
 	size_t len;
+	int rc;
 
 	if (old && git_oid_equal(&old->id, id) && old->outer == ignoring) {
 		old->refs++;
@@ -373,13 +391,13 @@ get_folder(struct walk *k, struct folder *old, const git_oid *id, const char *pa
 	memcpy(d->bytes, o.data, o.len);
 	len = o.len;
 	mirror_object_done(&o);
-	if (read_ignore(k, d->bytes, len, path, &g, &ignoring))
+	if ((rc = read_ignore(k, d, len, path, &g, &ignoring)) < 0)
 		return -1;
 	d->ignoring = ignoring;
 	/* What was ignored before may be read now: the old entries do not say. */
 	if (old && old->ignoring != ignoring)
 		old = NULL;
-	if (fill_folder(k, d, old, len, path, g, depth))
+	if (!rc && fill_folder(k, d, old, len, path, g, depth))
 		return -1;
 	*ret = steal_ptr(&d);
 	return 0;
@@ -475,15 +493,18 @@ find_folder(struct walk *k, const char *tree, const char *path, struct complaint
 }
 
 static int
-read_set(struct sources *s, struct watch *w, const char *commit, struct set **ret,
-	 struct complaints *said, struct error **e)
+read_set(struct sources *s, struct watch *w, const char *commit, const char *folder,
+	 struct set **ret, struct complaints *said, struct error **e)
 {
-	struct walk k = { .s = s, .e = e, .directory = !strcmp(w->args->type, "directory") };
+	struct walk k = { .s = s,
+			  .e = e,
+			  .directory = !strcmp(w->args->type, "directory"),
+			  .ignore_steps = IGNORE_STEPS_MAX };
 	struct source_head h = { 0 };
 	struct folder *root = NULL;
 	struct set *set;
 	git_oid id;
-	const char *path = gittree_path(w->args->path, &k.arena);
+	const char *path = gittree_path(folder ? folder : w->args->path, &k.arena);
 	int rc = source_commit_info(s, commit, &h, e);
 
 	if (!rc)
@@ -517,7 +538,7 @@ read_set(struct sources *s, struct watch *w, const char *commit, struct set **re
 }
 
 int
-source_manifests(struct sources *s, const char *name, const char *commit,
+source_manifests(struct sources *s, const char *name, const char *commit, const char *path,
 		 struct manifest_set **ret, struct complaints *said, struct error **e)
 {
 	struct watch *w = map_get(&s->watches, name);
@@ -527,7 +548,7 @@ source_manifests(struct sources *s, const char *name, const char *commit,
 	if (!w)
 		return fail(e, WHY_UNAVAILABLE,
 			    "source %s cannot be read just now; kedge status says why", name);
-	if (read_set(s, w, commit, &set, said, &why) == 0) {
+	if (read_set(s, w, commit, path, &set, said, &why) == 0) {
 		w->asked_all = false;
 		*ret = &set->pub;
 		return 0;

@@ -3,7 +3,8 @@
  * Events only say that it is time to look; what counts is two scans in a row
  * that saw the same inodes, sizes and times (worker_scan.c), with nothing
  * reported in between.  A file that somebody still has open for writing is
- * waited for, within reason.
+ * waited for, within reason; so is a directory that is never quiet, such as one
+ * with a log in it.
  */
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
@@ -13,6 +14,7 @@
 #include "worker_scan.h"
 #include <libgen.h>
 #include <limits.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -20,9 +22,11 @@
 enum {
 	QUIET_MS = 30,       /* without events before a look */
 	WRITER_MS = 5000,    /* how long a half-written file holds up the rest */
-	RESTLESS_MS = 10000, /* after which a directory that never holds still is an error */
-	NET_MS = 5000,       /* the safety net, longer for large directories */
-	POLL_MS = 1000,      /* without inotify */
+	RESTLESS_MS = 10000, /* after which a directory that never holds still is an error, and
+				one whose files are never closed is looked at */
+	ASKED_TRIES = 20,
+	NET_MS = 5000,  /* the safety net, longer for large directories */
+	POLL_MS = 1000, /* without inotify */
 	FOLDER_EVENTS = IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE |
 			IN_DELETE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR,
 	PARENT_EVENTS = IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ONLYDIR,
@@ -35,6 +39,7 @@ struct dir_source {
 	struct map writing;           /* path -> itself: changed, and not closed yet */
 	bool rewatch, full;           /* full: the limit of watches is reached */
 	int64_t last_event, restless; /* since when; 0: not */
+	int64_t busy;                 /* since the first event after the last look; 0: none */
 };
 
 /* ---- events ---- */
@@ -128,6 +133,11 @@ see(void *ctx, const struct fswatch_event *ev)
 			n->dirty = d->rewatch = true;
 		return;
 	}
+	/* A name like a log's, which is written on and on: to what a link names it matters only
+	 * once it is closed. */
+	if (ev->folder && ev->mask == IN_MODIFY &&
+	    !gittree_name_wanted(ev->name, strlen(ev->name)))
+		return;
 	n->dirty = true;
 	/* Folders came, went or were missed: all watches are made anew, for the
 	 * library keeps no order in names that changed hands. */
@@ -152,13 +162,19 @@ static void
 dir_notice(struct worker *w)
 {
 	struct dir_source *d = w->state;
+	int64_t most;
 
 	if (!drain(w))
 		return;
 	d->last_event = monotonic_ms();
 	if (!d->restless)
 		d->restless = d->last_event;
+	if (!d->busy)
+		d->busy = d->last_event;
 	w->next = d->last_event + (d->writing.n ? WRITER_MS : QUIET_MS);
+	most = d->busy + (d->writing.n ? RESTLESS_MS : WRITER_MS);
+	if (w->next > most)
+		w->next = most;
 }
 
 /* ---- opening ---- */
@@ -239,12 +255,14 @@ dir_look(struct worker *w, bool asked, struct error **e)
 	struct dir_source *d = w->state;
 	int64_t began = monotonic_ms(), took;
 	git_oid tree;
-	int same;
+	int same, tries = asked ? ASKED_TRIES : 1;
 
-	(void)asked;
 	if (git_oid_is_zero(&w->have_tree))
 		scan_forget(d->scan);
-	same = scan_twice(w, &tree, e);
+	/* who asks wants to know what is there, not that nothing could be seen */
+	while ((same = scan_twice(w, &tree, e)) == 0 && --tries > 0)
+		poll(NULL, 0, QUIET_MS);
+	d->busy = 0;
 	took = monotonic_ms() - began;
 	w->next = began + took + (w->watch_fd < 0 || d->full ? POLL_MS : NET_MS + took * 1000);
 	if (same < 0) {
@@ -260,6 +278,9 @@ dir_look(struct worker *w, bool asked, struct error **e)
 			    e, WHY_CONFLICT,
 			    "%s: never holds still: two looks in a row differed for %d s",
 			    w->path, RESTLESS_MS / 1000);
+		if (asked)
+			return fail(e, WHY_CONFLICT,
+				    "%s: changes while it is looked at: try again", w->path);
 		return 0;
 	}
 	d->restless = 0;

@@ -2,6 +2,7 @@
 #include "../reconcile/base/buf.h"
 #include "../reconcile/base/cleanup.h"
 #include "../reconcile/base/error.h"
+#include "../reconcile/base/map.h"
 #include "worker_git.h"
 #include "worker_remote.h"
 #include <string.h>
@@ -202,6 +203,25 @@ ref_matches(const char *remote, const char *ref)
 	       (!strncmp(ref, "refs/", 5) && !strcmp(remote, ref));
 }
 
+/* What is no longer on the server is not here either: a branch that went must not be taken for
+ * the tag that has its name now. */
+static int
+drop_stale(git_repository *repo, const git_remote_head **heads, size_t n)
+{
+	git_strarray here = { 0 };
+	struct map there = { 0 };
+	int rc = git_reference_list(&here, repo);
+
+	for (size_t i = 0; i < n; i++)
+		map_put(&there, heads[i]->name, repo);
+	for (size_t i = 0; i < here.count && !rc; i++)
+		if (!map_get(&there, here.strings[i]))
+			rc = git_reference_remove(repo, here.strings[i]);
+	map_done(&there);
+	git_strarray_dispose(&here);
+	return rc;
+}
+
 /* Which ref of the server is meant, and is it here already?  "" when a commit is
  * meant: then everything is fetched. */
 static int
@@ -215,7 +235,7 @@ choose(struct fetch *f, git_remote *remote, git_repository *repo, char ret[1024]
 	size_t n;
 	int rc = git_remote_ls(&heads, &n, remote);
 
-	if (rc)
+	if (rc || (rc = drop_stale(repo, heads, n)))
 		return fail_git(e, rc, "%s", f->args->url);
 	*ret = 0;
 	*ret_known = false;

@@ -453,6 +453,10 @@ git_write_here(struct worker *w, const struct write_args *args, git_oid *ret, bo
 			return -1;
 		if (*unwritable(g, ref))
 			return fail(e, WHY_FORBIDDEN, "%s: %s", w->path, unwritable(g, ref));
+		if (args->head && *args->head && git_oid_streq(&head, args->head)) {
+			*ret_moved = true;
+			return fail(e, WHY_CONFLICT, "%s moved meanwhile", ref);
+		}
 		lost = false;
 		if (!git_write_file(g->repo, ref, &head, g->subdir, args, ret, &lost, e))
 			return 0;

@@ -261,6 +261,13 @@ summary_of(struct pass *p, const struct manifest *m, const void *live, const voi
 
 /* ---- one manifest ---- */
 
+static void
+refused_for_now(struct pass *p)
+{
+	if (p->w->ret_refused)
+		*p->w->ret_refused = true;
+}
+
 /* False when a source that still exists has it; said with both places. */
 static bool
 claim(struct pass *p, const struct manifest *m, const void *live)
@@ -271,6 +278,7 @@ claim(struct pass *p, const struct manifest *m, const void *live)
 	    !object_annotation(live, ANNOTATION_APPLIED) ||
 	    !snapshot_find(p->s, RES_source, "", other))
 		return true;
+	refused_for_now(p);
 	p->c->path = m->path;
 	complain(
 	    p->c, m->line, m->col, "metadata.name",
@@ -342,8 +350,7 @@ admit(struct pass *p, const struct manifest *m, const void *live, struct object 
 
 	if (why && !p->w->admitted) {
 		apply_complain(p->c, m, NULL, why);
-		if (p->w->ret_refused)
-			*p->w->ret_refused = true;
+		refused_for_now(p);
 	}
 	admission_learn(p->s, o);
 }
@@ -702,6 +709,8 @@ apply_reconcile(struct snapshot *s, const struct wanted *w, struct plan *plan,
 			if (p.todo[i]->res->id == order[r])
 				apply_one(&p, p.todo[i]);
 	prune(&p);
+	if (apply_claims_clash(p.claims))
+		refused_for_now(&p);
 	if (c->errors > errors)
 		plan->n = n;
 	apply_claims_done(p.claims);

@@ -12,6 +12,8 @@ struct apply_claims;
 struct apply_claims *apply_claims_new(const struct settings *, struct complaints *,
 				      struct arena *);
 void apply_claims_done(struct apply_claims *);
+/* There was such a complaint. */
+bool apply_claims_clash(const struct apply_claims *);
 /* `m` is NULL for a live service that no manifest speaks of. */
 void apply_claim(struct apply_claims *, const struct manifest *m, const struct service *);
 

@@ -20,6 +20,7 @@ struct apply_claims {
 	struct arena *a;
 	struct map ports;     /* "30080/TCP" -> who */
 	struct map addresses; /* "10.43.0.9" -> who */
+	bool clash;
 };
 
 struct apply_claims *
@@ -38,6 +39,12 @@ apply_claims_done(struct apply_claims *cs)
 {
 	map_done(&cs->ports);
 	map_done(&cs->addresses);
+}
+
+bool
+apply_claims_clash(const struct apply_claims *cs)
+{
+	return cs->clash;
 }
 
 static const char *
@@ -68,6 +75,7 @@ claim_port(struct apply_claims *cs, const struct manifest *m, const struct servi
 
 	if (!other)
 		map_put(&cs->ports, key, (void *)who_is(m, svc, field, cs->a));
+	cs->clash |= m && other;
 	if (m && other)
 		apply_complain(cs->c, m, field,
 			       arena_printf(cs->a,
@@ -123,6 +131,7 @@ claim_address(struct apply_claims *cs, const struct manifest *m, const struct se
 
 	if (!other)
 		map_put(&cs->addresses, key, (void *)who_is(m, svc, field, cs->a));
+	cs->clash |= m && other;
 	if (m && other)
 		apply_complain(cs->c, m, field,
 			       arena_printf(cs->a,

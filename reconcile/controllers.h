@@ -47,8 +47,9 @@ struct wanted {
 	bool prune_allowed;
 	bool no_commits; /* a directory: nobody writes messages to its commits */
 	bool admitted;   /* applied before: what is put back is not charged to a quota anew */
-	bool
-	    *ret_refused; /* becomes true when a LimitRange or ResourceQuota refuses; or NULL */
+	/* Becomes true when what may change without a commit refuses: a LimitRange, a
+	 * ResourceQuota, objects and addresses that are another's; or NULL. */
+	bool *ret_refused;
 	/* What this source applied last, when none of it has drifted since: manifests that
 	 * are the very same in `at` are not looked at again.  NULL: look at everything. */
 	struct manifest *const *before;

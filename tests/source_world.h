@@ -255,7 +255,7 @@ world_show(struct world *w, const char *commit)
 	if (!commit && !source_head(w->s, "main"))
 		return xstrdup("(no head)");
 	if (source_manifests(w->s, "main", commit ? commit : source_head(w->s, "main")->commit,
-			     &set, &said, &e)) {
+			     NULL, &set, &said, &e)) {
 		buf_addf(&b, "(error: %s)", error_text(e));
 		error_free(&e);
 	}

@@ -184,6 +184,38 @@ diff_says() {
 	wait_for 10 "and counted" sh -c "kedge history | grep 'while nobody looks' | grep -qF '+1 ~0 -0'"
 }
 
+@test "a source that is pointed at another folder loses nothing without a word of consent" {
+	mkdir "$W/clone/base"
+	config_map in-base >"$W/clone/base/cm.yaml"
+	for i in 1 2 3 4 5 6 7 8 9; do config_map p$i >"$W/clone/p$i.yaml"; done
+	pod kept web:1 >"$W/clone/p0.yaml"
+	push_wait "a folder of its own"
+	kedge_stop
+	printf 'sources:\n- {name: deploy, url: %s, path: base}\n- {name: files, url: %s}\n' "$W/deploy.git" "$W/dir" >"$W/kedge.yaml"
+	kedge_start
+	echo "$KEDGED" >"$W/pid"
+	wait_for 10 "it is refused" sh -c 'kedge status deploy | grep -q "would lose"'
+	first=$(field pod kept .metadata.uid)
+	kedge delete pod kept # what runs is what was applied, and is put back from there
+	wait_for 10 "it is back" sh -c "[ \"\$(kedge get pod kept -o json | jq -r .metadata.uid)\" != $first ]"
+	kedge get pod kept
+	[ "$(kedge get cm -o name | grep -c '/p[0-9]$')" = 9 ]
+	[ "$(field cm in-base '.metadata.annotations["kedge.dev/place"]')" = base/cm.yaml:1 ]
+	kedge sync deploy --allow-prune
+	kedge wait deploy --for "$(head_id)" --timeout 20s
+	[ "$(kedge get cm -o name | grep -c '/p[0-9]$')" = 0 ]
+	kedge get cm in-base
+	kedge_stop
+	: >"$W/kedge.yaml"
+	kedge_start --source "deploy=$W/deploy.git" --source "files=$W/dir"
+	echo "$KEDGED" >"$W/pid"
+	wait_for 10 "the whole of it again" kedge get cm p9
+	rm -r "$W/clone/base" "$W"/clone/p?.yaml
+	push_wait "without
+
+Kedge-Prune: yes"
+}
+
 @test "kedge wait returns when the last old pod is gone" {
 	deployment roll web:1 2 >"$W/clone/roll.yaml"
 	push_wait "two"
@@ -279,6 +311,16 @@ no_namespace() { ! kedge get ns "$1"; }
 	run kedge diff --source deploy
 	[ "$status" = 2 ]
 	[ "$(grep -c '^- delete configmap default/m[0-9]* ' <<<"$output")" = 12 ]
+	[ "$(kedge get cm -o name | grep -c /m)" = 12 ]
+	# consent that nobody could answer is none for whoever asks next
+	pgrep -f -- --role=source | xargs kill -STOP
+	kedge sync deploy --allow-prune >"$W/asked" 2>&1 &
+	asked=$!
+	sleep 0.5
+	pgrep -f -- --role=source | xargs kill -9
+	wait $asked && return 1
+	grep -q "worker ended before it was done; try again" "$W/asked"
+	wait_for 10 "another worker" kedge sync deploy
 	[ "$(kedge get cm -o name | grep -c /m)" = 12 ]
 	kedge sync deploy --allow-prune
 	kedge wait deploy --for "$(head_id)" --timeout 10s

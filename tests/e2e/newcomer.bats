@@ -458,6 +458,7 @@ refused_for_data() {
 	sources deploy "$W/deploy.git" dir "$W/manifests"
 	kedge_start
 	kedge wait --for "$(head_id)"
+	[ "$(kedge history deploy | grep -c first)" = 1 ] # nor did it return in between
 	kedge get cm a
 	run kedge get cm b
 	[ "$status" = 1 ]
@@ -467,6 +468,54 @@ refused_for_data() {
 	[[ ! $output =~ 'not from Git' ]]
 	run kedge delete deploy/web
 	[[ $output =~ 'is owned by Git: web.yaml:1' ]]
+}
+
+@test "an object that moves from one source to another in one commit is there in the end, in either order" {
+	repo_make
+	printf 'sources:\n- {name: one, url: %s, path: a}\n- {name: two, url: %s, path: b}\n' "$W/deploy.git" "$W/deploy.git" >"$W/kedge.yaml"
+	mkdir "$W/clone/a" "$W/clone/b"
+	configmap stays one >"$W/clone/a/stays.yaml"
+	configmap waits one >"$W/clone/b/waits.yaml"
+	configmap moves one >"$W/clone/a/moves.yaml"
+	push first
+	kedge_start
+	kedge wait one --for "$(head_id)"
+	kedge wait two --for "$(head_id)"
+	moved_to() { [ "$(field cm moves '.metadata.labels["kedge.dev/source"]')" = "$1" ]; }
+
+	kedge suspend one # so that the new one is read first
+	mv "$W/clone/a/moves.yaml" "$W/clone/b/"
+	push "there"
+	wait_for 10 "it is refused" bash -c "kedge status two | grep -q 'moves already belongs to source one'"
+	kedge resume one
+	wait_for 10 "it is the other's" moved_to two
+	kedge wait two --for "$(head_id)"
+	kedge status two | grep -q 'health .*Healthy'
+
+	kedge suspend one # and last
+	mv "$W/clone/b/moves.yaml" "$W/clone/a/"
+	push "and back"
+	wait_for 10 "it is gone" bash -c "! kedge get cm moves"
+	kedge resume one
+	wait_for 10 "it is back" moved_to one
+}
+
+@test "the revision that is in force outlives the five hundred that failed after it" {
+	repo_make
+	kedge_start --source "deploy=$W/deploy.git"
+	configmap a one >"$W/clone/a.yaml"
+	push_wait first
+	configmap Bad_Name one >"$W/clone/b.yaml"
+	push second
+	wait_for 10 "it fails" kedge get revision deploy-2
+	kedge_stop
+	"$B/tests/e2e/sql" "$W/state/state.db" \
+		"UPDATE objects SET json = replace(json, '\"number\":2', '\"number\":500') WHERE name = 'deploy-2'"
+	kedge_start --source "deploy=$W/deploy.git"
+	configmap Bad_Name two >"$W/clone/b.yaml"
+	push third
+	wait_for 10 "it fails, too" kedge get revision deploy-501
+	kedge get revision deploy-1
 }
 
 @test "no daemon and no rights are told apart" {

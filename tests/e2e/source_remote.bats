@@ -159,6 +159,19 @@ sshd() {
 	says 10 "^moved $(git -C work rev-parse HEAD) 2"
 }
 
+@test "a tag that takes the name of a branch that went is what is meant" {
+	http
+	git -C work push -q origin HEAD:v1
+	watch "http://127.0.0.1:8080/repo.git" ref=v1
+	says 10 "^moved $(git -C work rev-parse HEAD) 1 manifests"
+	config b 1
+	push second
+	git -C repo.git update-ref -d refs/heads/v1
+	git -C repo.git tag v1 main
+	tell sync
+	says 10 "^moved $(git -C work rev-parse HEAD) 2 manifests"
+}
+
 @test "a token is given when it is asked for, and never shown" {
 	http s3cret
 	watch "http://127.0.0.1:8080/repo.git"

@@ -35,7 +35,7 @@ print_head(void)
 	struct manifest_set *set = NULL;
 	struct error *e = NULL;
 
-	if (source_manifests(s, "main", h->commit, &set, &said, &e))
+	if (source_manifests(s, "main", h->commit, NULL, &set, &said, &e))
 		printf("lacking %s\n", error_text(e));
 	printf("moved %s%s %zu manifests\n", h->commit, h->forced ? " forced" : "",
 	       set ? set->n : 0);

@@ -14,6 +14,7 @@ struct bench {
 	struct plan plan;
 	struct complaints c;
 	struct buf out;
+	bool for_now; /* what refused may change without a commit */
 };
 
 static int
@@ -32,12 +33,15 @@ apply(struct bench *b, const char *source, const char *yaml, bool prune)
 {
 	struct arena *a = &b->w.arena;
 	struct manifest *at[64], *m;
-	struct wanted want = { .at = at, .source = source, .prune_allowed = prune };
+	struct wanted want = {
+		.at = at, .source = source, .prune_allowed = prune, .ret_refused = &b->for_now
+	};
 	struct snapshot *s = world_snapshot(&b->w);
 
 	b->c = (struct complaints){ .arena = a, .path = "in.yaml" };
 	plan_init(&b->plan, a);
 	buf_clear(&b->out);
+	b->for_now = false;
 	m = *yaml ? manifest_read("in.yaml", yaml, strlen(yaml), a, &b->c) : NULL;
 	assert_int_equal(b->c.errors, 0);
 	for (; m; m = m->next)
@@ -499,6 +503,30 @@ golden_plans(void **state)
 	assert_int_equal(bad, 0);
 }
 
+static void
+what_is_anothers_refuses_for_now_only(void **state)
+{
+	static const char port[] =
+	    "apiVersion: v1\nkind: Service\nmetadata: {name: %s}\nspec:\n"
+	    "  type: NodePort\n  ports: [{port: 80, nodePort: 30080}]\n";
+	struct bench b = { 0 };
+	char yaml[300];
+
+	(void)state;
+	world_read(&b.w, DEFAULT_NS "---\n" SOURCE("other"));
+	snprintf(yaml, sizeof yaml, port, "one");
+	strcat(yaml, CM("a"));
+	settle(&b, "other", yaml);
+	assert_string_not_equal(apply(&b, "main", CM("a"), false), "");
+	assert_true(b.for_now);
+	snprintf(yaml, sizeof yaml, port, "two");
+	assert_string_not_equal(apply(&b, "main", yaml, false), "");
+	assert_true(b.for_now);
+	assert_string_not_equal(apply(&b, "other", "", false), ""); /* the guard's word */
+	assert_false(b.for_now);
+	bench_done(&b);
+}
+
 int
 main(void)
 {
@@ -518,6 +546,7 @@ main(void)
 		    two_containers_are_matched_by_name_and_a_foreign_sidecar_stays),
 		cmocka_unit_test(a_look_at_the_changes_finds_what_a_look_at_everything_finds),
 		cmocka_unit_test(an_ipv6_address_outside_the_services_range_is_refused),
+		cmocka_unit_test(what_is_anothers_refuses_for_now_only),
 		cmocka_unit_test(golden_plans),
 	};
 

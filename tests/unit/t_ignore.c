@@ -9,7 +9,7 @@ ignores(const char *patterns, const char *path, bool folder)
 {
 	struct arena a = { 0 };
 	struct ignore *g = ignore_read(patterns, strlen(patterns), "", NULL, &a);
-	bool yes = ignore_matches(g, path, folder);
+	bool yes = ignore_matches(g, path, folder, NULL);
 
 	arena_free(&a);
 	return yes;
@@ -89,12 +89,12 @@ the_nearest_file_has_the_last_word(void **state)
 	struct ignore *sub = ignore_read("!b.yaml\n/c.yml\n", 15, "x/y", top, &a);
 
 	(void)state;
-	assert_true(ignore_matches(sub, "x/y/a.yaml", false));
-	assert_false(ignore_matches(sub, "x/y/b.yaml", false));
-	assert_true(ignore_matches(sub, "x/y/c.yml", false));
-	assert_false(ignore_matches(sub, "x/y/z/c.yml", false));
-	assert_false(ignore_matches(sub, "x/yy/c.yml", false));
-	assert_false(ignore_matches(NULL, "a", false));
+	assert_true(ignore_matches(sub, "x/y/a.yaml", false, NULL));
+	assert_false(ignore_matches(sub, "x/y/b.yaml", false, NULL));
+	assert_true(ignore_matches(sub, "x/y/c.yml", false, NULL));
+	assert_false(ignore_matches(sub, "x/y/z/c.yml", false, NULL));
+	assert_false(ignore_matches(sub, "x/yy/c.yml", false, NULL));
+	assert_false(ignore_matches(NULL, "a", false, NULL));
 	arena_free(&a);
 }
 
@@ -116,6 +116,23 @@ a_hostile_pattern_costs_a_bounded_time(void **state)
 		memcpy(p + i, "**/*", 5);
 	assert_false(ignores(p, "x", false) && false);
 	assert_true(seconds() - began < 1);
+}
+
+static void
+a_walk_has_so_many_steps_and_no_more(void **state)
+{
+	struct arena a = { 0 };
+	struct ignore *g = ignore_read("z\nz\nz\n*.yaml\n", 13, "", NULL, &a);
+	int steps = 1000;
+
+	(void)state;
+	assert_true(ignore_matches(g, "a.yaml", false, &steps));
+	assert_true(steps > 900 && steps < 1000);
+	for (int i = 0; i < 300; i++)
+		(void)ignore_matches(g, "b.yml", false, &steps);
+	assert_int_equal(steps, 0);
+	assert_false(ignore_matches(g, "a.yaml", false, &steps));
+	arena_free(&a);
 }
 
 /* Random patterns and paths from few letters, so that they meet often. */
@@ -191,6 +208,7 @@ main(void)
 		cmocka_unit_test(each_rule_of_gitignore_holds),
 		cmocka_unit_test(the_nearest_file_has_the_last_word),
 		cmocka_unit_test(a_hostile_pattern_costs_a_bounded_time),
+		cmocka_unit_test(a_walk_has_so_many_steps_and_no_more),
 		cmocka_unit_test(git_agrees_on_random_patterns),
 	};
 

@@ -111,6 +111,37 @@ objects_are_read_before_and_after_they_reach_the_disk(void **state)
 }
 
 static void
+a_head_that_is_dropped_does_not_come_back(void **state)
+{
+	struct mirror *m = NULL;
+	struct error *e = NULL;
+	struct world w;
+	char dir[300];
+	git_oid id;
+	bool aside;
+
+	(void)state;
+	world_new(&w);
+	snprintf(dir, sizeof dir, "%s/m.git", w.dir);
+	assert_int_equal(mirror_open(dir, &m, &aside, &e), 0);
+	assert_int_equal(mirror_drop_head(m, "s", &e), 0); /* none is none */
+	for (int flushed = 0; flushed < 2; flushed++) {
+		assert_int_equal(mirror_put(m, GIT_OBJECT_BLOB, "x", 1, &id, &e), 0);
+		assert_int_equal(mirror_set_head(m, "s", &id, &e), 0);
+		if (flushed)
+			assert_int_equal(mirror_flush(m, &e), 0);
+		assert_true(mirror_head(m, "s", &id));
+		assert_int_equal(mirror_drop_head(m, "s", &e), 0);
+		assert_false(mirror_head(m, "s", &id));
+	}
+	mirror_close(m);
+	assert_int_equal(mirror_open(dir, &m, &aside, &e), 0);
+	assert_false(mirror_head(m, "s", &id));
+	mirror_close(m);
+	world_end(&w);
+}
+
+static void
 a_damaged_object_is_put_out_of_the_way(void **state)
 {
 	static const char *const damages[] = { ": >$f", "echo garbage >$f",
@@ -314,9 +345,9 @@ a_push_to_ten_thousand_files_costs_what_changed(void **state)
 	make_many(&w, 10000);
 	world_watch(&w, "git", w.repo);
 	assert_news(&w, SOURCE_MOVED, 60);
-	assert_int_equal(
-	    source_manifests(w.s, "main", source_head(w.s, "main")->commit, &one, &said, &e),
-	    0);
+	assert_int_equal(source_manifests(w.s, "main", source_head(w.s, "main")->commit, NULL,
+					  &one, &said, &e),
+			 0);
 	assert_int_equal(one->n, 10000);
 	assert_int_equal(sources_flush(w.s, &e), 0);
 	sh(&w, "test $(find mirror.git/objects -type f | wc -l) -le 4"); /* a pack, not 10,000
@@ -326,9 +357,9 @@ a_push_to_ten_thousand_files_costs_what_changed(void **state)
 	received = 0;
 	assert_news(&w, SOURCE_MOVED, 10);
 	assert_true(received < 10000 * 39 + 1000); /* a line of the listing is 12 + 27 bytes */
-	assert_int_equal(
-	    source_manifests(w.s, "main", source_head(w.s, "main")->commit, &two, &said, &e),
-	    0);
+	assert_int_equal(source_manifests(w.s, "main", source_head(w.s, "main")->commit, NULL,
+					  &two, &said, &e),
+			 0);
 	for (size_t i = 0; i < 10000; i++)
 		same += one->at[i] == two->at[i];
 	assert_int_equal(same, 9999);
@@ -346,6 +377,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(objects_are_read_before_and_after_they_reach_the_disk),
 		cmocka_unit_test(what_a_killed_one_left_keeps_no_head_where_it_is),
+		cmocka_unit_test(a_head_that_is_dropped_does_not_come_back),
 		cmocka_unit_test(a_damaged_object_is_put_out_of_the_way),
 		cmocka_unit_test(what_is_no_repository_is_moved_aside),
 		cmocka_unit_test(names_of_sources_are_checked),

@@ -1,5 +1,7 @@
 /* t_source.c -- Git repositories as sources: real workers, real pushes by a real git. */
 #include "source_world.h"
+
+#include "daemon/ignore.h"
 #include <fcntl.h>
 
 /* A repository with one commit, which is seen. */
@@ -216,6 +218,27 @@ hidden_and_ignored_files_are_left_out(void **state)
 	push(&w, "ignore in a folder");
 	assert_news(&w, SOURCE_MOVED, 5);
 	assert_shows(&w, "a/keep.json.yaml:keep=1 web.yaml:web=1");
+	world_end(&w);
+}
+
+static void
+an_ignore_file_without_end_is_named(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_new(&w);
+	world_git(&w);
+	sh(&w, "mkdir work/a; yes a | head -c 70000 >work/a/.kedgeignore");
+	write_config(&w, "work/a/b.yaml", "b", "1");
+	push(&w, "patterns");
+	world_watch(&w, "git", w.repo);
+	assert_news(&w, SOURCE_MOVED, 5);
+	assert_shows(&w, "web.yaml:web=1 !a/.kedgeignore: " IGNORE_TOO_LARGE);
+	write_file(&w, "work/a/.kedgeignore", "a\n");
+	push(&w, "a few");
+	assert_news(&w, SOURCE_MOVED, 5);
+	assert_shows(&w, "a/b.yaml:b=1 web.yaml:web=1");
 	world_end(&w);
 }
 
@@ -505,15 +528,15 @@ edits_of_one_file_keep_the_others_pointers(void **state)
 	push(&w, "second");
 	world_watch(&w, "git", w.repo);
 	assert_news(&w, SOURCE_MOVED, 5);
-	assert_int_equal(
-	    source_manifests(w.s, "main", source_head(w.s, "main")->commit, &one, &said, &e),
-	    0);
+	assert_int_equal(source_manifests(w.s, "main", source_head(w.s, "main")->commit, NULL,
+					  &one, &said, &e),
+			 0);
 	write_config(&w, "work/web.yaml", "web", "2");
 	push(&w, "third");
 	assert_news(&w, SOURCE_MOVED, 5);
-	assert_int_equal(
-	    source_manifests(w.s, "main", source_head(w.s, "main")->commit, &two, &said, &e),
-	    0);
+	assert_int_equal(source_manifests(w.s, "main", source_head(w.s, "main")->commit, NULL,
+					  &two, &said, &e),
+			 0);
 	assert_int_equal(one->n, 3);
 	assert_int_equal(two->n, 3);
 	assert_ptr_equal(one->at[0], two->at[0]);
@@ -606,6 +629,7 @@ main(void)
 		cmocka_unit_test(a_force_push_is_told_and_a_deleted_branch_keeps_the_last_head),
 		cmocka_unit_test(a_subfolder_is_all_that_is_sent_and_read),
 		cmocka_unit_test(hidden_and_ignored_files_are_left_out),
+		cmocka_unit_test(an_ignore_file_without_end_is_named),
 		cmocka_unit_test(links_and_submodules_are_named_with_their_path),
 		cmocka_unit_test(names_that_git_would_not_make_are_refused),
 		cmocka_unit_test(a_gone_repository_keeps_what_runs_and_comes_back),

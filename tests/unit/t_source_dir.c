@@ -219,6 +219,34 @@ a_slow_writer_is_waited_for(void **state)
 }
 
 static void
+a_log_that_is_written_all_the_time_holds_nothing_up(void **state)
+{
+	static const char *const logs[] = {
+		/* as a program does, and as a script */
+		"exec 3>>d/app.log; for i in $(seq 9999); do [ -e d/app.log ]; echo x >&3; "
+		"sleep 0.01; done",
+		"for i in $(seq 9999); do [ -e d/app.log ]; echo x >>d/other.log; sleep 0.01; "
+		"done",
+	};
+	struct world w;
+
+	(void)state;
+	dir_world(&w);
+	for (size_t i = 0; i < sizeof logs / sizeof *logs; i++) {
+		char shows[64];
+
+		sh(&w, ": >d/app.log; (%s) >/dev/null 2>&1 &", logs[i]);
+		usleep(300000);
+		snprintf(shows, sizeof shows, "%zu", i + 7);
+		write_config(&w, "d/web.yaml", "web", shows);
+		snprintf(shows, sizeof shows, "web.yaml:web=%zu", i + 7);
+		await_shows(&w, shows, i ? 12 : 3);
+		sh(&w, "rm d/app.log");
+	}
+	world_end(&w);
+}
+
+static void
 an_overflow_of_events_loses_nothing(void **state)
 {
 	struct world w;
@@ -248,9 +276,9 @@ an_overflow_of_events_loses_nothing(void **state)
 	write_config(&w, "d/late/last.yaml", "last", "1");
 	kill(w.worker, SIGCONT);
 	assert_news(&w, SOURCE_MOVED, 20);
-	assert_int_equal(
-	    source_manifests(w.s, "main", source_head(w.s, "main")->commit, &set, &said, &e),
-	    0);
+	assert_int_equal(source_manifests(w.s, "main", source_head(w.s, "main")->commit, NULL,
+					  &set, &said, &e),
+			 0);
 	assert_int_equal(set->n, atoi(max) + 2);
 	manifest_set_free(set);
 	/* and the folder that was missed is watched */
@@ -407,6 +435,7 @@ main(void)
 		cmocka_unit_test(a_swapped_folder_behind_a_link_is_followed),
 		cmocka_unit_test(a_link_out_of_the_directory_is_an_error_that_can_be_ignored),
 		cmocka_unit_test(a_slow_writer_is_waited_for),
+		cmocka_unit_test(a_log_that_is_written_all_the_time_holds_nothing_up),
 		cmocka_unit_test(an_overflow_of_events_loses_nothing),
 		cmocka_unit_test(without_inotify_it_polls_and_says_so),
 		cmocka_unit_test(a_gone_directory_keeps_what_runs),

@@ -27,6 +27,8 @@ ask(struct world *w, int64_t id, const char *path, const char *blob,
 				   .message = "web: changed\n" };
 	struct error *e = NULL;
 
+	if (w->args.have) /* as the brain says it of a removal */
+		args.head = w->args.have;
 	args.splices.at = (struct write_splice *)splices;
 	args.splices.n = n;
 	if (source_write(w->s, "main", &args, &e))
@@ -98,6 +100,30 @@ one_that_is_another_by_now_is_left_alone(void **state)
 	seen = ask(&w, 9, "gone.yaml", blob, &s, 1);
 	assert_true(seen->moved);
 	sh(&w, "test $(git -C repo.git rev-list --count main) = 2");
+	world_end(&w);
+}
+
+static void
+what_consents_to_removals_goes_on_no_unseen_push(void **state)
+{
+	struct write_splice s = { .at = 0, .drop = 0, .text = "# x\n" };
+	const struct written_seen *seen;
+	struct world w;
+	char blob[64], head[65];
+
+	(void)state;
+	begin(&w, true);
+	blob_of(&w, "web.yaml", blob);
+	snprintf(head, sizeof head, "%s", source_head(w.s, "main")->commit);
+	w.args.have = head;
+	write_config(&w, "work/other.yaml", "other", "1");
+	push(&w, "other");
+	seen = ask(&w, 7, "web.yaml", blob, &s, 1);
+	assert_true(seen->moved);
+	assert_shows(&w, "other.yaml:other=1 web.yaml:web=1");
+	snprintf(head, sizeof head, "%s", source_head(w.s, "main")->commit);
+	assert_int_equal(strlen(ask(&w, 8, "web.yaml", blob, &s, 1)->commit), 40);
+	w.args.have = NULL;
 	world_end(&w);
 }
 
@@ -184,6 +210,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_file_is_changed_by_a_commit_on_the_tip),
 		cmocka_unit_test(one_that_is_another_by_now_is_left_alone),
+		cmocka_unit_test(what_consents_to_removals_goes_on_no_unseen_push),
 		cmocka_unit_test(malformed_changes_are_refused),
 		cmocka_unit_test(nothing_is_written_where_the_hand_has_not_allowed_it),
 		cmocka_unit_test(nothing_beside_the_folder_that_is_followed_is_written),

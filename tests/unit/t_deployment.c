@@ -375,6 +375,73 @@ without_progress_the_deadline_passes(void **state)
 	assert_string_equal(condition(k, "Progressing")->reason, "NewReplicaSetAvailable");
 }
 
+/* web:2 never became ready, beside or instead of the one pod of web:1. */
+static void
+timed_out(struct kit *k, const char *more)
+{
+	settled(k, 1, "web:1", more);
+	set_image(k, "web:2");
+	for (int i = 0; i < 4; i++) {
+		pass(k);
+		pods(k, "web:1", 1);
+		if (set_of(k, "web:2"))
+			pods(k, "web:2", 0);
+	}
+	k->now += 600 * 1000;
+	pass(k);
+	assert_string_equal(condition(k, "Progressing")->reason, "ProgressDeadlineExceeded");
+}
+
+static void
+the_revert_of_one_that_timed_out_has_its_own_time(void **state)
+{
+	struct kit *k = *state;
+	const struct condition *c;
+
+	timed_out(k, "");
+	set_image(k, "web:1");
+	pass(k);
+	c = condition(k, "Progressing");
+	assert_string_equal(c->status, "True");
+	assert_string_equal(c->reason, "FoundNewReplicaSet");
+	assert_int_equal(c->lastTransitionTime, k->now);
+	assert_int_equal(k->plan.again_at, k->now + 600 * 1000);
+	k->now += 600 * 1000; /* and no more than that */
+	pass(k);
+	assert_string_equal(condition(k, "Progressing")->reason, "ProgressDeadlineExceeded");
+	pods(k, "web:2", 0);
+	pass(k);
+	assert_string_equal(condition(k, "Progressing")->reason, "NewReplicaSetAvailable");
+}
+
+static void
+what_is_to_be_recreated_after_a_timeout_has_its_own_time(void **state)
+{
+	struct kit *k = *state;
+
+	timed_out(k, "  strategy: {type: Recreate}\n");
+	set_image(k, "web:3");
+	pass(k);
+	assert_null(set_of(k, "web:3"));
+	assert_string_equal(condition(k, "Progressing")->status, "True");
+	assert_string_equal(condition(k, "Progressing")->message,
+			    "Deployment \"web\" is progressing.");
+}
+
+static void
+a_change_of_size_is_no_reason_to_forget_a_timeout(void **state)
+{
+	struct kit *k = *state;
+	struct deployment *d;
+
+	timed_out(k, "");
+	d = draft(k);
+	d->spec->replicas = 2;
+	kit_update(k, d);
+	pass(k);
+	assert_string_equal(condition(k, "Progressing")->reason, "ProgressDeadlineExceeded");
+}
+
 static void
 history_beyond_the_limit_is_cleaned_up(void **state)
 {
@@ -542,6 +609,9 @@ main(void)
 		T(a_paused_deployment_scales_but_does_not_roll),
 		T(a_change_of_size_in_mid_rollout_is_shared_out),
 		T(without_progress_the_deadline_passes),
+		T(the_revert_of_one_that_timed_out_has_its_own_time),
+		T(what_is_to_be_recreated_after_a_timeout_has_its_own_time),
+		T(a_change_of_size_is_no_reason_to_forget_a_timeout),
 		T(history_beyond_the_limit_is_cleaned_up),
 		T(a_taken_name_leads_to_another_hash),
 		T(a_matching_orphan_set_is_adopted),

@@ -781,6 +781,51 @@ children_and_strangers_are_collected(void **state)
 	assert_int_equal(k->plan.again_at, k->now + 1800 * 1000);
 }
 
+static void
+finished(struct kit *k, const char *name, const char *meta, const char *how, int64_t made)
+{
+	char *text;
+
+	xasprintf(&text,
+		  "apiVersion: v1\nkind: Pod\nmetadata: {name: %s, uid: u-%s%s}\n"
+		  "spec: {containers: [{name: c, image: i}]}\nstatus: {%s}\n",
+		  name, name, meta, how);
+	kit_read(k, text);
+	((struct object *)kit_find(k, RES_pod, name))->metadata->creationTimestamp = made;
+	free(text);
+}
+
+static void
+of_too_many_finished_pods_the_evicted_go_and_then_the_oldest(void **state)
+{
+	struct kit *k = *state;
+	char name[16];
+
+	for (int i = 0; i < 499; i++) {
+		snprintf(name, sizeof name, "n-%03d", i);
+		finished(k, name, "", "phase: Succeeded", k->now - 1000 + i);
+	}
+	finished(k, "away", "", "phase: Failed, reason: SysctlForbidden", 1);
+	finished(
+	    k, "gits",
+	    ", labels: {kedge.dev/source: main}, annotations: {kedge.dev/place: 'in.yaml:1', "
+	    "kedge.dev/last-applied-configuration: '{\"apiVersion\":\"v1\",\"kind\":"
+	    "\"Pod\",\"metadata\":{\"name\":\"gits\"}}'}",
+	    "phase: Succeeded", 1);
+	finished(k, "leaves", ", deletionTimestamp: '2027-01-15T07:59:59Z'", "phase: Failed",
+		 1);
+	finished(k, "runs", "", "phase: Running", 1);
+	finished(k, "old", "", "phase: Failed", 2);
+	garbage_reconcile(kit_snapshot(k), &k->plan);
+	assert_int_equal(k->plan.n, 0);
+	finished(k, "evicted", "", "phase: Failed, reason: Evicted", k->now);
+	finished(k, "older", "", "phase: Succeeded", 1);
+	garbage_reconcile(kit_snapshot(k), &k->plan);
+	assert_string_equal(kit_text(k),
+			    "- delete pod default/evicted  # finished, as 500 others are\n"
+			    "- delete pod default/older  # finished, as 500 others are\n");
+}
+
 int
 main(void)
 {
@@ -816,6 +861,7 @@ main(void)
 		T(a_grace_of_zero_stops_at_once),
 		T(a_pod_that_never_started_is_forgotten_at_once),
 		T(children_and_strangers_are_collected),
+		T(of_too_many_finished_pods_the_evicted_go_and_then_the_oldest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

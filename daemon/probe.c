@@ -5,8 +5,8 @@
  * the startup probe passed, and not before their own delay is over.  One thing is
  * quicker: until a readiness or startup probe passes for the first time it is tried
  * again after 50 ms, doubling up to its period; such extra tries count as successes
- * but not as failures.  A command that cannot be started says nothing of the container: that
- * is told and counts as neither.
+ * but not as failures.  A command that cannot be started, or a port that no container has, says
+ * nothing of the container: that is told and counts as neither.
  */
 #include "probe.h"
 #include "../reconcile/base/buf.h"
@@ -237,6 +237,10 @@ on_answer(void *ctx, const char *why, const char *warning)
 static void
 try_reach(struct probing *p, struct reach_ask ask)
 {
+	if (!ask.port) {
+		probing_result(p, UNKNOWN, REACH_NO_PORT);
+		return;
+	}
 	ask.timeout_ms = p->spec->timeoutSeconds * 1000;
 	ask.agent = "kube-probe";
 	p->reach = reach_new(p->target->prober->pool, &ask, on_answer, p);

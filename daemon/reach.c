@@ -411,8 +411,7 @@ begin(struct reach *r)
 		     : arena_printf(&r->arena, "http%s://%s:%u%s", r->ask.https ? "s" : "",
 				    r->ask.host, r->ask.port, r->ask.path);
 	if (!r->ask.port)
-		reach_end(r,
-			  "its port has no number and no port of the container has its name");
+		reach_end(r, REACH_NO_PORT);
 	else if (name || r->ask.type == REACH_GRPC || r->ask.https)
 		reach_curl_begin(r);
 	else if (r->ask.type == REACH_TCP)

@@ -55,6 +55,19 @@ readinessProbe: $2" pod "$1" box:1 "$WEB"
 	drop unasked
 }
 
+@test "a port that nobody named says nothing of the container: it runs on" {
+	{
+		MORE='livenessProbe: {httpGet: {port: talk}, periodSeconds: 1, failureThreshold: 1}' pod unnamed box:1
+		MORE='livenessProbe: {tcpSocket: {port: talk}, periodSeconds: 1, failureThreshold: 1}' pod nameless box:1
+	} | put unnamed
+	for p in unnamed nameless; do
+		wait_for 10 "it is told" told $p 'Warning Unhealthy Liveness probe errored and resulted in unknown state: its port has no number'
+	done
+	sleep 2
+	[ "$(st unnamed .restartCount) $(st nameless .restartCount)" = "0 0" ]
+	drop unnamed
+}
+
 @test "a probe with more words than a command may have is told of, and its pod lives" {
 	MORE="readinessProbe: {periodSeconds: 1, exec: {command: [/bin/true$(printf ',a%.0s' $(seq 32000))]}}" \
 		pod many box:1 | put many

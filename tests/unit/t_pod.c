@@ -668,6 +668,11 @@ the_last_one_serves_until_another_does_or_its_time_is_up(void **state)
 	", selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}, " \
 	"spec: {containers: [{name: c, image: i}]}}}\n"
 
+#define ROLLS(how)                                                                           \
+	"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 1, " \
+	"strategy: {type: " how "}, selector: {matchLabels: {app: web}}, template: "         \
+	"{metadata: {labels: {app: web}}, spec: {containers: [{name: c, image: i}]}}}\n---\n"
+
 static void
 the_last_one_does_not_wait_for_another_that_nobody_makes(void **state)
 {
@@ -685,7 +690,9 @@ the_last_one_does_not_wait_for_another_that_nobody_makes(void **state)
 	k->nrules = 1;
 	delete (k);
 	assert_string_equal(pass(k), ""); /* one is wanted, and is going to be made */
-	kit_read(k, MAKES("0"));
+	kit_read(k, ROLLS("RollingUpdate") MAKES("0"));
+	assert_string_equal(pass(k), ""); /* of a new set */
+	kit_read(k, ROLLS("Recreate"));   /* but not before this one is gone */
 	assert_string_equal(pass(k), ". status pod default/web  # 1/1 ready\n");
 	assert_non_null(
 	    pod_condition(web(k), CONDITION_DRAINING)); /* its endpoint serves no more */

@@ -226,19 +226,23 @@ why(const struct rollout *r, const struct deployment_status *st)
 			    (long long)st->availableReplicas, (long long)r->replicas);
 }
 
-/* What keeps its sets from making pods is the Deployment's trouble, too. */
+static const struct condition *
+failure_of(const struct set *set)
+{
+	const struct replica_set_status *st = set->rs->status;
+
+	return st ? condition_of(st->conditions.at, st->conditions.n, "ReplicaFailure") : NULL;
+}
+
+/* What keeps its sets from making pods is the Deployment's trouble, too; the new one's first.
+ */
 static void
 failure_condition(const struct rollout *r, struct conditions *c)
 {
-	const struct condition *is = NULL;
+	const struct condition *is = r->new ? failure_of(r->new) : NULL;
 
-	for (size_t i = 0; i < r->n && !is; i++) {
-		const struct replica_set_status *st = r->sets[i].rs->status;
-
-		if (st)
-			is =
-			    condition_of(st->conditions.at, st->conditions.n, "ReplicaFailure");
-	}
+	for (size_t i = 0; i < r->n && !is; i++)
+		is = failure_of(&r->sets[i]);
 	if (is)
 		set_condition(c, "ReplicaFailure", is->status, is->reason, is->message,
 			      r->s->now);

@@ -443,6 +443,44 @@ a_change_of_size_is_no_reason_to_forget_a_timeout(void **state)
 }
 
 static void
+cannot_make(struct kit *k, const char *image, const char *why)
+{
+	struct replica_set *rs = object_clone(set_of(k, image), &k->arena);
+	struct condition *c = arena_alloc(&k->arena, sizeof *c);
+
+	*c = (struct condition){ .type = "ReplicaFailure",
+				 .status = "True",
+				 .reason = "FailedCreate",
+				 .message = why };
+	rs->status = arena_zalloc(&k->arena, sizeof *rs->status);
+	rs->status->conditions.at = c;
+	rs->status->conditions.n = 1;
+	kit_put(k, rs);
+}
+
+static void
+what_keeps_the_new_set_from_making_pods_is_told_before_what_keeps_the_old(void **state)
+{
+	struct kit *k = *state;
+
+	settled(k, 1, "web:1", "");
+	cannot_make(k, "web:1", "old");
+	pass(k);
+	assert_string_equal(condition(k, "ReplicaFailure")->message, "old");
+	k->now += 1000;
+	set_image(k, "web:2");
+	pass(k);
+	cannot_make(k, "web:1", "");
+	set_of(k, "web:1")->status->conditions.n = 0;
+	pass(k);
+	assert_null(condition(k, "ReplicaFailure"));
+	cannot_make(k, "web:1", "old");
+	cannot_make(k, "web:2", "new");
+	pass(k);
+	assert_string_equal(condition(k, "ReplicaFailure")->message, "new");
+}
+
+static void
 history_beyond_the_limit_is_cleaned_up(void **state)
 {
 	struct kit *k = *state;
@@ -612,6 +650,7 @@ main(void)
 		T(the_revert_of_one_that_timed_out_has_its_own_time),
 		T(what_is_to_be_recreated_after_a_timeout_has_its_own_time),
 		T(a_change_of_size_is_no_reason_to_forget_a_timeout),
+		T(what_keeps_the_new_set_from_making_pods_is_told_before_what_keeps_the_old),
 		T(history_beyond_the_limit_is_cleaned_up),
 		T(a_taken_name_leads_to_another_hash),
 		T(a_matching_orphan_set_is_adopted),

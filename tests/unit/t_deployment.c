@@ -271,6 +271,37 @@ a_revert_uses_the_former_set_again(void **state)
 }
 
 static void
+the_oldest_of_a_long_history_is_forgotten(void **state)
+{
+	struct kit *k = *state;
+	struct replica_set *rs;
+	struct buf was = { 0 }, is = { 0 };
+
+	buf_adds(&was, "100000000"); /* of 1999 characters */
+	for (int i = 0; i < 199; i++) {
+		buf_addf(&was, ",%09d", i);
+		buf_addf(&is, "%09d,", i);
+	}
+	settled(k, 1, "web:1", "");
+	rs = object_clone(set_of(k, "web:1"), &k->arena);
+	pairs_set(&rs->metadata->annotations, "deployment.kubernetes.io/revision", "300000000",
+		  &k->arena);
+	pairs_set(&rs->metadata->annotations, "deployment.kubernetes.io/revision-history",
+		  buf_text(&was), &k->arena);
+	kit_put(k, rs);
+	set_image(k, "web:2");
+	pass(k);
+	set_image(k, "web:1");
+	pass(k);
+	buf_adds(&is, "300000000");
+	assert_string_equal(
+	    object_annotation(set_of(k, "web:1"), "deployment.kubernetes.io/revision-history"),
+	    buf_text(&is));
+	buf_done(&was);
+	buf_done(&is);
+}
+
+static void
 recreate_waits_until_no_old_pod_is_left(void **state)
 {
 	struct kit *k = *state;
@@ -643,6 +674,7 @@ main(void)
 		T(old_pods_that_may_recover_are_kept_while_the_new_ones_are_missing),
 		T(a_broken_new_version_stops_the_rollout_at_the_floor),
 		T(a_revert_uses_the_former_set_again),
+		T(the_oldest_of_a_long_history_is_forgotten),
 		T(recreate_waits_until_no_old_pod_is_left),
 		T(a_paused_deployment_scales_but_does_not_roll),
 		T(a_change_of_size_in_mid_rollout_is_shared_out),

@@ -736,6 +736,22 @@ who_ends_and_is_to_be_quicker_is_told_so_once(void **state)
 }
 
 static void
+who_has_no_time_to_end_leaves_in_order_all_the_same(void **state)
+{
+	struct kit *k = *state;
+	struct kit_pod *p = running(k, ", terminationGracePeriodSeconds: 0", "");
+
+	leaves_in(k, 0);
+	schema_mark(object_meta_kind(), ((struct object *)k->of[RES_pod][0])->metadata,
+		    "deletionGracePeriodSeconds");
+	assert_string_equal(pass(k), "~ drain pod default/web 0 -> 5000  # out of the rules\n"
+				     ". status pod default/web  # 1/1 ready\n");
+	assert_string_equal(pass(k), "");
+	p->seen.drained = true;
+	assert_string_equal(pass(k), "- stop pod default/web  # at once\n");
+}
+
+static void
 a_grace_of_zero_stops_at_once(void **state)
 {
 	struct kit *k = *state;
@@ -865,6 +881,7 @@ main(void)
 		T(the_last_one_does_not_wait_for_another_that_nobody_makes),
 		T(the_last_one_serves_until_another_does_or_its_time_is_up),
 		T(who_ends_and_is_to_be_quicker_is_told_so_once),
+		T(who_has_no_time_to_end_leaves_in_order_all_the_same),
 		T(a_grace_of_zero_stops_at_once),
 		T(a_pod_that_never_started_is_forgotten_at_once),
 		T(children_and_strangers_are_collected),

@@ -5,8 +5,8 @@
  * the startup probe passed, and not before their own delay is over.  One thing is
  * quicker: until a readiness or startup probe passes for the first time it is tried
  * again after 50 ms, doubling up to its period; such extra tries count as successes
- * but not as failures.  A command that cannot be started says nothing of the container: that
- * is told and counts as neither.
+ * but not as failures.  A command that cannot be started, or a port that no container has, says
+ * nothing of the container: that is told and counts as neither.
  */
 #include "probe.h"
 #include "../reconcile/base/buf.h"
@@ -59,6 +59,7 @@ struct target {
 	struct container_port *ports;
 	size_t nports;
 	bool live_failed, seen; /* seen: by this sync */
+	bool leaves;            /* its pod is to end */
 	char *message;
 };
 
@@ -72,6 +73,17 @@ struct prober {
 };
 
 static void probing_start(struct probing *);
+
+/* Nobody asks any more.  Of a pod that is to end only whether it is ready: so long it may
+ * serve. */
+static bool
+is_over(const struct probing *p)
+{
+	const struct target *t = p->target;
+
+	return t->live_failed || (t->leaves && p->type != READINESS) ||
+	       (p->type == STARTUP && p->passed);
+}
 
 static void
 output_end(struct probing *p)
@@ -182,13 +194,15 @@ probing_result(struct probing *p, enum outcome how, const char *why)
 	bool eager = !p->passed && p->type != LIVENESS;
 
 	try_end(p);
+	if (is_over(p))
+		return;
 	if (how != PASSED && counts)
 		probe_event(p, "Unhealthy", outcome_words[how], why);
 	if (how == PASSED)
 		probing_passed(p);
 	else if (how == FAILED && counts)
 		probing_failed(p, why);
-	if (p->target->live_failed || (p->type == STARTUP && p->passed))
+	if (is_over(p))
 		return; /* this run's story is told */
 	while (p->next_count <= now)
 		p->next_count += period;
@@ -237,6 +251,10 @@ on_answer(void *ctx, const char *why, const char *warning)
 static void
 try_reach(struct probing *p, struct reach_ask ask)
 {
+	if (!ask.port) {
+		probing_result(p, UNKNOWN, REACH_NO_PORT);
+		return;
+	}
 	ask.timeout_ms = p->spec->timeoutSeconds * 1000;
 	ask.agent = "kube-probe";
 	p->reach = reach_new(p->target->prober->pool, &ask, on_answer, p);
@@ -392,7 +410,7 @@ prober_exec_done(struct prober *pr, int64_t id, int exit_code, const char *error
 static void
 probing_start(struct probing *p)
 {
-	if (p->reach || p->exec_id || p->target->live_failed)
+	if (p->reach || p->exec_id || is_over(p))
 		return;
 	if (p->type != STARTUP && !started(p->target))
 		return; /* the startup probe's success wakes it */
@@ -517,8 +535,9 @@ static void
 pod_sync(struct prober *pr, const struct pod *pod)
 {
 	struct pod_row *row = seen_row(pr->brain, object_uid(pod));
+	bool stopping = row && !strcmp(row->seen->state, "stopping");
 
-	if (!row || !row->seen->ip || strcmp(row->seen->state, "up"))
+	if (!row || !row->seen->ip || (!stopping && strcmp(row->seen->state, "up")))
 		return;
 	for (size_t i = 0; i < pod_parts(pod->spec); i++) {
 		const struct container *c = pod_part(pod->spec, i);
@@ -542,6 +561,7 @@ pod_sync(struct prober *pr, const struct pod *pod)
 			map_put(&pr->targets, key, t);
 		}
 		t->seen = true;
+		t->leaves = stopping || pod->metadata->deletionTimestamp;
 	}
 }
 

@@ -202,6 +202,37 @@ tcp_begin(struct reach *r)
 
 /* ---- HTTP ---- */
 
+/* Where "../b" leads from "/a/c/d?q": "/a/b", as RFC 3986 says. */
+static const char *
+led(const char *from, const char *to, struct arena *a)
+{
+	size_t dir = strcspn(from, "?"), n = 0;
+	const char *at;
+	char *path;
+
+	if (!*to)
+		return arena_strndup(a, from, dir);
+	while (dir && from[dir - 1] != '/')
+		dir--;
+	at = *to == '/' ? to : arena_printf(a, "%.*s%s", (int)dir, from, to);
+	path = arena_alloc(a, strlen(at) + 1);
+	for (size_t len; *at; at += len) {
+		len = 1 + strcspn(at + 1, "/");
+		if (len == 3 && !strncmp(at, "/..", 3))
+			while (n && path[--n] != '/')
+				;
+		else if (len != 2 || at[1] != '.') {
+			memcpy(path + n, at, len);
+			n += len;
+			continue;
+		}
+		if (!at[len])
+			path[n++] = '/';
+	}
+	path[n] = 0;
+	return path;
+}
+
 /* true: it leads to the same host, and that is what is asked now. */
 static bool
 redirected(struct reach *r, const char *to)
@@ -220,8 +251,9 @@ redirected(struct reach *r, const char *to)
 		if (host)
 			r->ask.port = port > 0 ? (uint16_t)port : r->ask.https ? 443 : 80;
 		r->ask.path =
-		    arena_printf(&r->arena, "%s%s%s%s", path && *path == '/' ? "" : "/",
-				 path ? path : "", query ? "?" : "", query ? query : "");
+		    arena_printf(&r->arena, "%s%s%s",
+				 led(host ? "/" : r->ask.path, path ? path : "", &r->arena),
+				 query ? "?" : "", query ? query : "");
 	}
 	if (uri)
 		evhttp_uri_free(uri);
@@ -411,8 +443,7 @@ begin(struct reach *r)
 		     : arena_printf(&r->arena, "http%s://%s:%u%s", r->ask.https ? "s" : "",
 				    r->ask.host, r->ask.port, r->ask.path);
 	if (!r->ask.port)
-		reach_end(r,
-			  "its port has no number and no port of the container has its name");
+		reach_end(r, REACH_NO_PORT);
 	else if (name || r->ask.type == REACH_GRPC || r->ask.https)
 		reach_curl_begin(r);
 	else if (r->ask.type == REACH_TCP)

@@ -37,7 +37,9 @@ typedef void reach_fn(void *ctx, const char *why, const char *warning);
 struct reach *reach_new(struct reach_pool *, const struct reach_ask *, reach_fn *, void *ctx);
 void reach_free(struct reach *); /* it is not answered any more; NULL: nothing */
 
-/* A number, or the name of one of these ports; 0: there is none. */
+/* A number, or the name of one of these ports; 0: there is none, which nobody is asked about.
+ */
+#define REACH_NO_PORT "its port has no number and no port of the container has its name"
 uint16_t reach_port(struct iors, const struct container_port *, size_t n);
 /* "exec [a b]" and the like have no reach; these two are what most have in common. */
 struct reach_ask reach_ask_http(const struct http_get_action *, const char *ip, uint16_t port);

@@ -170,6 +170,21 @@ annotation_is_copied(const char *key)
 	return !key_is_kedges(key);
 }
 
+enum { HISTORY_MAX = 2000 }; /* characters; the oldest leave */
+
+/* "1,3" and "7": "1,3,7" */
+static const char *
+history_with(const char *history, const char *was, struct arena *a)
+{
+	const char *comma;
+
+	while (history && *history && strlen(history) + 1 + strlen(was) > HISTORY_MAX) {
+		comma = strchr(history, ',');
+		history = comma ? comma + 1 : NULL;
+	}
+	return history && *history ? arena_printf(a, "%s,%s", history, was) : was;
+}
+
 /* SetNewReplicaSetAnnotations: the Deployment's own (change-cause among them),
  * and the revision, which only ever rises. */
 static bool
@@ -177,7 +192,6 @@ annotate_new(const struct rollout *r, struct object_meta *m, int64_t revision)
 {
 	const struct pairs *from = &r->d->metadata->annotations;
 	const char *was = pairs_get(&m->annotations, ANNOTATION_REVISION);
-	const char *history = pairs_get(&m->annotations, ANNOTATION_HISTORY);
 	struct arena *a = r->p->arena;
 	bool changed = false;
 
@@ -188,7 +202,7 @@ annotate_new(const struct rollout *r, struct object_meta *m, int64_t revision)
 		return changed;
 	if (was)
 		pairs_set(&m->annotations, ANNOTATION_HISTORY,
-			  history && *history ? arena_printf(a, "%s,%s", history, was) : was,
+			  history_with(pairs_get(&m->annotations, ANNOTATION_HISTORY), was, a),
 			  a);
 	pairs_set(&m->annotations, ANNOTATION_REVISION, label_number(revision, a), a);
 	return true;

@@ -117,19 +117,42 @@ pause_condition(const struct rollout *r, struct conditions *c)
 	return r->d->spec->paused;
 }
 
+/* Who timed out was another template: a revert, or what Recreate is to make, has all of its own
+ * time.  Once, for the same write says that this spec was seen. */
+static void
+forget_timeout(const struct rollout *r, struct conditions *c)
+{
+	const struct deployment *d = r->d;
+	const struct condition *now = condition_of(c->at, c->n, "Progressing");
+
+	if (!now || !str_is(now->reason, "ProgressDeadlineExceeded") || !d->status ||
+	    d->status->observedGeneration >= d->metadata->generation ||
+	    annotation_number(d, ANNOTATION_REVISION, r->revision) >= r->revision)
+		return;
+	if (r->new)
+		set_condition(c, "Progressing", "True", "FoundNewReplicaSet",
+			      arena_printf(r->p->arena, "Found new replica set \"%s\"",
+					   object_name(r->new->rs)),
+			      r->s->now);
+	else
+		set_condition(c, "Progressing", "True", "ReplicaSetUpdated",
+			      says(r, "is progressing."), r->s->now);
+}
+
 static void
 progress_condition(const struct rollout *r, const struct deployment_status *st,
 		   struct conditions *c)
 {
 	static const struct deployment_status none = { 0 };
-	const struct condition *now = condition_of(c->at, c->n, "Progressing");
 	const struct deployment_status *was = r->d->status ? r->d->status : &none;
+	const struct condition *now;
 	int64_t until;
 
 	if (!has_deadline(r->d)) {
 		conditions_drop(c, "Progressing");
 		return;
 	}
+	forget_timeout(r, c);
 	if (pause_condition(r, c))
 		return;
 	if (r->created) {
@@ -139,7 +162,7 @@ progress_condition(const struct rollout *r, const struct deployment_status *st,
 		    r->s->now);
 		return;
 	}
-	if (r->new && !now)
+	if (r->new && !condition_of(c->at, c->n, "Progressing"))
 		set_condition(c, "Progressing", "True", "FoundNewReplicaSet",
 			      arena_printf(r->p->arena, "Found new replica set \"%s\"",
 					   object_name(r->new->rs)),
@@ -203,19 +226,23 @@ why(const struct rollout *r, const struct deployment_status *st)
 			    (long long)st->availableReplicas, (long long)r->replicas);
 }
 
-/* What keeps its sets from making pods is the Deployment's trouble, too. */
+static const struct condition *
+failure_of(const struct set *set)
+{
+	const struct replica_set_status *st = set->rs->status;
+
+	return st ? condition_of(st->conditions.at, st->conditions.n, "ReplicaFailure") : NULL;
+}
+
+/* What keeps its sets from making pods is the Deployment's trouble, too; the new one's first.
+ */
 static void
 failure_condition(const struct rollout *r, struct conditions *c)
 {
-	const struct condition *is = NULL;
+	const struct condition *is = r->new ? failure_of(r->new) : NULL;
 
-	for (size_t i = 0; i < r->n && !is; i++) {
-		const struct replica_set_status *st = r->sets[i].rs->status;
-
-		if (st)
-			is =
-			    condition_of(st->conditions.at, st->conditions.n, "ReplicaFailure");
-	}
+	for (size_t i = 0; i < r->n && !is; i++)
+		is = failure_of(&r->sets[i]);
 	if (is)
 		set_condition(c, "ReplicaFailure", is->status, is->reason, is->message,
 			      r->s->now);

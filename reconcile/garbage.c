@@ -4,7 +4,8 @@
  * ReplicaSets along in one pass and their pods in the next), or are only waiting
  * for them to go (but Git's stay whoever owns them, for the next look at the commit
  * would make them again); Events past their
- * hour, rules of services that are gone, sandboxes that no object knows.
+ * hour, the oldest of too many finished pods, rules of services that are gone, sandboxes that
+ * no object knows.
  */
 #include "controllers.h"
 #include "own.h"
@@ -14,6 +15,7 @@
 
 enum {
 	EVENT_LIFE_MS = 3600 * 1000, /* as Kubernetes' --event-ttl */
+	FINISHED_MOST = 500,         /* as its --terminated-pod-gc-threshold, for one host */
 	UNKNOWN_GRACE = 2            /* seconds; nobody is left who could say how long */
 };
 
@@ -169,6 +171,51 @@ events(struct snapshot *s, struct plan *p)
 	}
 }
 
+/* Git's would be made again, and one that was turned away keeps its place. */
+static bool
+only_tells(const struct pod *pod)
+{
+	return pod_is_finished(pod) && !pod->metadata->deletionTimestamp &&
+	       !pod_is_rejected(pod) && !own_is_signed((const struct object *)pod);
+}
+
+/* As Kubernetes' podgc: the evicted, then the oldest. */
+static int
+finished_order(const void *va, const void *vb)
+{
+	const struct pod *a = *(const struct pod *const *)va,
+			 *b = *(const struct pod *const *)vb;
+	int64_t d = a->metadata->creationTimestamp - b->metadata->creationTimestamp;
+	bool ea = str_is(a->status->reason, "Evicted"),
+	     eb = str_is(b->status->reason, "Evicted");
+
+	if (ea != eb)
+		return ea ? -1 : 1;
+	if (d)
+		return d < 0 ? -1 : 1;
+	return strcmp(object_name(a), object_name(b));
+}
+
+static void
+finished_pods(struct snapshot *s, struct plan *p)
+{
+	const struct pod **at = arena_alloc(p->arena, (s->of[RES_pod].n + 1) * sizeof *at);
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->of[RES_pod].n; i++) {
+		const struct pod *pod = (const struct pod *)s->of[RES_pod].at[i];
+
+		if (only_tells(pod))
+			at[n++] = pod;
+	}
+	if (n <= FINISHED_MOST)
+		return;
+	qsort(at, n, sizeof *at, finished_order);
+	for (size_t i = 0; i < n - FINISHED_MOST; i++)
+		plan_name(p, ACT_DELETE, at[i],
+			  arena_printf(p->arena, "finished, as %d others are", FINISHED_MOST));
+}
+
 /* A sandbox without a pod: its object was removed at once, or the store was lost. */
 static void
 unknown_pods(struct snapshot *s, struct plan *p)
@@ -243,6 +290,7 @@ garbage_reconcile(struct snapshot *s, struct plan *p)
 			if (s->of[r].at[i]->metadata->finalizers.n)
 				let_go(s, s->of[r].at[i], p);
 	events(s, p);
+	finished_pods(s, p);
 	unknown_pods(s, p);
 	unknown_rules(s, p);
 	isolation_garbage(s, p);

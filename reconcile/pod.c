@@ -794,9 +794,11 @@ leave(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 	    pod->metadata->deletionGracePeriodSeconds)
 		grace = pod->metadata->deletionGracePeriodSeconds;
 	st = pod_status_new(&v);
-	stop = !str_is(seen->state, "stopping") &&
-	       (!grace || is_drained(s, pod, seen, st,
-				     pod->metadata->deletionTimestamp - grace * 1000, p));
+	/* Who is given no time by its own template leaves in order all the same. */
+	stop =
+	    !str_is(seen->state, "stopping") &&
+	    ((!grace && pod->spec->terminationGracePeriodSeconds) ||
+	     is_drained(s, pod, seen, st, pod->metadata->deletionTimestamp - grace * 1000, p));
 	write(p, pod, st, "");
 	if (stop)
 		order_stop(p, pod, grace, !grace ? "at once" : seen->drained ? "drained" : "");

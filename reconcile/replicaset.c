@@ -65,7 +65,8 @@ name_taken(const char *const *names, size_t n, const char *name)
 
 /* In a cluster a million replicas are a million pods that wait.  Here they would wait in the
  * memory of the one host there is: what it has no place for is made when there is, save a few
- * that say why they wait. */
+ * that say why they wait.  One that is finished has left its place, but who was turned away
+ * keeps it. */
 static int64_t
 room_for_pods(const struct snapshot *s, int64_t have)
 {
@@ -73,7 +74,12 @@ room_for_pods(const struct snapshot *s, int64_t have)
 
 	if (!s->host || s->host->pods <= 0)
 		return INT64_MAX;
-	room = s->host->pods + WAITING - (int64_t)s->of[RES_pod].n;
+	room = s->host->pods + WAITING;
+	for (size_t i = 0; i < s->of[RES_pod].n; i++) {
+		const struct pod *pod = (const struct pod *)s->of[RES_pod].at[i];
+
+		room -= !pod_is_finished(pod) || pod_is_rejected(pod);
+	}
 	return room > 0 ? room : have ? 0 : 1;
 }
 

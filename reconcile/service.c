@@ -36,6 +36,16 @@ selector_of(const struct service *svc)
 	return (struct label_selector){ .matchLabels = svc->spec->selector };
 }
 
+/* Recreate makes none before the last of the old is gone. */
+static bool
+makes_soon(const struct deployment *d)
+{
+	const struct deployment_strategy *st = d->spec->strategy;
+
+	return d->spec->replicas && !d->metadata->deletionTimestamp &&
+	       !(st && str_is(st->type, "Recreate"));
+}
+
 bool
 service_has_maker(const struct snapshot *s, const struct service *svc, bool wanted)
 {
@@ -45,7 +55,7 @@ service_has_maker(const struct snapshot *s, const struct service *svc, bool want
 	for (size_t i = 0; i < all.n; i++) {
 		const struct deployment *d = (const struct deployment *)all.at[i];
 
-		if ((!wanted || (d->spec->replicas && !d->metadata->deletionTimestamp)) &&
+		if ((!wanted || makes_soon(d)) &&
 		    selector_matches(&sel, &d->spec->template->metadata->labels))
 			return true;
 	}

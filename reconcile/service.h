@@ -19,7 +19,8 @@ bool service_has_health_port(struct snapshot *, const struct service *);
 size_t service_local_ready(struct snapshot *, const struct service *, bool v6);
 /* Pods are chosen by labels: neither ExternalName nor without a selector. */
 bool service_selects(const struct service *);
-/* There is a Deployment or ReplicaSet whose pods it would select; `wanted`: that wants some. */
+/* There is a Deployment or ReplicaSet whose pods it would select; `wanted`: that wants some,
+ * and while others are there. */
 bool service_has_maker(const struct snapshot *, const struct service *, bool wanted);
 /* May it have an endpoint other than this pod, now or soon?  True also when it does not select
  * the pod through labels, so that nobody can say. */

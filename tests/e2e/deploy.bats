@@ -110,6 +110,20 @@ teardown_file() {
 	g pull -q --rebase origin main
 }
 
+@test "the revert of one pod that never became ready is no failure" {
+	deployment one web:1 >"$W/clone/one.yaml"
+	push_wait "one"
+	deployment one none:1 | sed 's/^spec:/&\n  progressDeadlineSeconds: 2/' >"$W/clone/one.yaml"
+	push "what is not there"
+	run kedge wait --for "$(head_id)" --timeout 60s
+	[ "$status" = 1 ]
+	[[ $output == *"exceeded its progress deadline"* ]]
+	deployment one web:1 >"$W/clone/one.yaml"
+	push_wait "as it was"
+	rm "$W/clone/one.yaml"
+	push_wait "none"
+}
+
 @test "what leaves the repository is pruned, and only that" {
 	service extra >"$W/clone/extra.yaml"
 	push_wait "one more service"

@@ -55,6 +55,37 @@ readinessProbe: $2" pod "$1" box:1 "$WEB"
 	drop unasked
 }
 
+@test "a port that nobody named says nothing of the container: it runs on" {
+	{
+		MORE='livenessProbe: {httpGet: {port: talk}, periodSeconds: 1, failureThreshold: 1}' pod unnamed box:1
+		MORE='livenessProbe: {tcpSocket: {port: talk}, periodSeconds: 1, failureThreshold: 1}' pod nameless box:1
+	} | put unnamed
+	for p in unnamed nameless; do
+		wait_for 10 "it is told" told $p 'Warning Unhealthy Liveness probe errored and resulted in unknown state: its port has no number'
+	done
+	sleep 2
+	[ "$(st unnamed .restartCount) $(st nameless .restartCount)" = "0 0" ]
+	drop unnamed
+}
+
+@test "who is told to end is asked on whether it is ready, and no more whether it lives" {
+	SPEC='terminationGracePeriodSeconds: 60' MORE='readinessProbe: {exec: {command: [/bin/test, "!", -e, /tmp/sick]}, periodSeconds: 1, failureThreshold: 1}
+livenessProbe: {exec: {command: [/bin/test, "!", -e, /tmp/ends]}, periodSeconds: 1, failureThreshold: 1}' \
+		pod ends box:1 '["/bin/sh", "-c", "trap \"touch /tmp/ends\" TERM; until [ -e /tmp/over ]; do sleep 1; done"]' |
+		sed '/terminationGracePeriodSeconds: 1$/d' | put ends
+	up ends
+	drop ends
+	wait_for 20 "it is told to end" in_ ends test -e /tmp/ends
+	sleep 3
+	[ "$(st ends .ready) $(st ends .restartCount)" = "true 0" ]
+	in_ ends touch /tmp/sick
+	wait_for 10 "it is not ready" st_is ends .ready false
+	run events ends
+	hasnt 'Liveness'
+	in_ ends touch /tmp/over
+	wait_for 20 "it is gone" sh -c '! kedge get pod ends 2>/dev/null | grep -q .'
+}
+
 @test "a probe with more words than a command may have is told of, and its pod lives" {
 	MORE="readinessProbe: {periodSeconds: 1, exec: {command: [/bin/true$(printf ',a%.0s' $(seq 32000))]}}" \
 		pod many box:1 | put many
@@ -98,6 +129,7 @@ livenessProbe: {exec: {command: [/bin/touch, /tmp/live]}, initialDelaySeconds: 3
 	wait_for 10 "it has started" st_is hour .started true
 	sleep 2
 	[ "$(in_ hour ls /tmp | xargs)" = started ]
+	in_ hour rm /tmp/started # it has, and is not asked again
 	[ "$(st hour .ready)" = false ]
 	kedge_stop
 	clocked true
@@ -110,6 +142,8 @@ livenessProbe: {exec: {command: [/bin/touch, /tmp/live]}, initialDelaySeconds: 3
 	kedge_start --source "deploy=$W/deploy.git"
 	echo "$KEDGED" >"$W/pid"
 	[ "$(st hour .restartCount)" = 0 ]
+	sleep 2
+	[ "$(in_ hour ls /tmp | xargs)" = 'live ready' ]
 	drop hour
 }
 

@@ -271,6 +271,37 @@ a_revert_uses_the_former_set_again(void **state)
 }
 
 static void
+the_oldest_of_a_long_history_is_forgotten(void **state)
+{
+	struct kit *k = *state;
+	struct replica_set *rs;
+	struct buf was = { 0 }, is = { 0 };
+
+	buf_adds(&was, "100000000"); /* of 1999 characters */
+	for (int i = 0; i < 199; i++) {
+		buf_addf(&was, ",%09d", i);
+		buf_addf(&is, "%09d,", i);
+	}
+	settled(k, 1, "web:1", "");
+	rs = object_clone(set_of(k, "web:1"), &k->arena);
+	pairs_set(&rs->metadata->annotations, "deployment.kubernetes.io/revision", "300000000",
+		  &k->arena);
+	pairs_set(&rs->metadata->annotations, "deployment.kubernetes.io/revision-history",
+		  buf_text(&was), &k->arena);
+	kit_put(k, rs);
+	set_image(k, "web:2");
+	pass(k);
+	set_image(k, "web:1");
+	pass(k);
+	buf_adds(&is, "300000000");
+	assert_string_equal(
+	    object_annotation(set_of(k, "web:1"), "deployment.kubernetes.io/revision-history"),
+	    buf_text(&is));
+	buf_done(&was);
+	buf_done(&is);
+}
+
+static void
 recreate_waits_until_no_old_pod_is_left(void **state)
 {
 	struct kit *k = *state;
@@ -373,6 +404,111 @@ without_progress_the_deadline_passes(void **state)
 	pods(k, "web:1", 1); /* better late than never */
 	pass(k);
 	assert_string_equal(condition(k, "Progressing")->reason, "NewReplicaSetAvailable");
+}
+
+/* web:2 never became ready, beside or instead of the one pod of web:1. */
+static void
+timed_out(struct kit *k, const char *more)
+{
+	settled(k, 1, "web:1", more);
+	set_image(k, "web:2");
+	for (int i = 0; i < 4; i++) {
+		pass(k);
+		pods(k, "web:1", 1);
+		if (set_of(k, "web:2"))
+			pods(k, "web:2", 0);
+	}
+	k->now += 600 * 1000;
+	pass(k);
+	assert_string_equal(condition(k, "Progressing")->reason, "ProgressDeadlineExceeded");
+}
+
+static void
+the_revert_of_one_that_timed_out_has_its_own_time(void **state)
+{
+	struct kit *k = *state;
+	const struct condition *c;
+
+	timed_out(k, "");
+	set_image(k, "web:1");
+	pass(k);
+	c = condition(k, "Progressing");
+	assert_string_equal(c->status, "True");
+	assert_string_equal(c->reason, "FoundNewReplicaSet");
+	assert_int_equal(c->lastTransitionTime, k->now);
+	assert_int_equal(k->plan.again_at, k->now + 600 * 1000);
+	k->now += 600 * 1000; /* and no more than that */
+	pass(k);
+	assert_string_equal(condition(k, "Progressing")->reason, "ProgressDeadlineExceeded");
+	pods(k, "web:2", 0);
+	pass(k);
+	assert_string_equal(condition(k, "Progressing")->reason, "NewReplicaSetAvailable");
+}
+
+static void
+what_is_to_be_recreated_after_a_timeout_has_its_own_time(void **state)
+{
+	struct kit *k = *state;
+
+	timed_out(k, "  strategy: {type: Recreate}\n");
+	set_image(k, "web:3");
+	pass(k);
+	assert_null(set_of(k, "web:3"));
+	assert_string_equal(condition(k, "Progressing")->status, "True");
+	assert_string_equal(condition(k, "Progressing")->message,
+			    "Deployment \"web\" is progressing.");
+}
+
+static void
+a_change_of_size_is_no_reason_to_forget_a_timeout(void **state)
+{
+	struct kit *k = *state;
+	struct deployment *d;
+
+	timed_out(k, "");
+	d = draft(k);
+	d->spec->replicas = 2;
+	kit_update(k, d);
+	pass(k);
+	assert_string_equal(condition(k, "Progressing")->reason, "ProgressDeadlineExceeded");
+}
+
+static void
+cannot_make(struct kit *k, const char *image, const char *why)
+{
+	struct replica_set *rs = object_clone(set_of(k, image), &k->arena);
+	struct condition *c = arena_alloc(&k->arena, sizeof *c);
+
+	*c = (struct condition){ .type = "ReplicaFailure",
+				 .status = "True",
+				 .reason = "FailedCreate",
+				 .message = why };
+	rs->status = arena_zalloc(&k->arena, sizeof *rs->status);
+	rs->status->conditions.at = c;
+	rs->status->conditions.n = 1;
+	kit_put(k, rs);
+}
+
+static void
+what_keeps_the_new_set_from_making_pods_is_told_before_what_keeps_the_old(void **state)
+{
+	struct kit *k = *state;
+
+	settled(k, 1, "web:1", "");
+	cannot_make(k, "web:1", "old");
+	pass(k);
+	assert_string_equal(condition(k, "ReplicaFailure")->message, "old");
+	k->now += 1000;
+	set_image(k, "web:2");
+	pass(k);
+	cannot_make(k, "web:1", "");
+	set_of(k, "web:1")->status->conditions.n = 0;
+	pass(k);
+	assert_null(condition(k, "ReplicaFailure"));
+	cannot_make(k, "web:1", "old");
+	cannot_make(k, "web:2", "new");
+	pass(k);
+	assert_string_equal(condition(k, "ReplicaFailure")->message, "new");
 }
 
 static void
@@ -538,10 +674,15 @@ main(void)
 		T(old_pods_that_may_recover_are_kept_while_the_new_ones_are_missing),
 		T(a_broken_new_version_stops_the_rollout_at_the_floor),
 		T(a_revert_uses_the_former_set_again),
+		T(the_oldest_of_a_long_history_is_forgotten),
 		T(recreate_waits_until_no_old_pod_is_left),
 		T(a_paused_deployment_scales_but_does_not_roll),
 		T(a_change_of_size_in_mid_rollout_is_shared_out),
 		T(without_progress_the_deadline_passes),
+		T(the_revert_of_one_that_timed_out_has_its_own_time),
+		T(what_is_to_be_recreated_after_a_timeout_has_its_own_time),
+		T(a_change_of_size_is_no_reason_to_forget_a_timeout),
+		T(what_keeps_the_new_set_from_making_pods_is_told_before_what_keeps_the_old),
 		T(history_beyond_the_limit_is_cleaned_up),
 		T(a_taken_name_leads_to_another_hash),
 		T(a_matching_orphan_set_is_adopted),

@@ -668,6 +668,11 @@ the_last_one_serves_until_another_does_or_its_time_is_up(void **state)
 	", selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}, " \
 	"spec: {containers: [{name: c, image: i}]}}}\n"
 
+#define ROLLS(how)                                                                           \
+	"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 1, " \
+	"strategy: {type: " how "}, selector: {matchLabels: {app: web}}, template: "         \
+	"{metadata: {labels: {app: web}}, spec: {containers: [{name: c, image: i}]}}}\n---\n"
+
 static void
 the_last_one_does_not_wait_for_another_that_nobody_makes(void **state)
 {
@@ -685,7 +690,9 @@ the_last_one_does_not_wait_for_another_that_nobody_makes(void **state)
 	k->nrules = 1;
 	delete (k);
 	assert_string_equal(pass(k), ""); /* one is wanted, and is going to be made */
-	kit_read(k, MAKES("0"));
+	kit_read(k, ROLLS("RollingUpdate") MAKES("0"));
+	assert_string_equal(pass(k), ""); /* of a new set */
+	kit_read(k, ROLLS("Recreate"));   /* but not before this one is gone */
 	assert_string_equal(pass(k), ". status pod default/web  # 1/1 ready\n");
 	assert_non_null(
 	    pod_condition(web(k), CONDITION_DRAINING)); /* its endpoint serves no more */
@@ -726,6 +733,22 @@ who_ends_and_is_to_be_quicker_is_told_so_once(void **state)
 	p->seen.stopBy = 0;
 	assert_string_equal(pass(k),
 			    "- stop pod default/web 0 -> 1  # sooner than it was told\n");
+}
+
+static void
+who_has_no_time_to_end_leaves_in_order_all_the_same(void **state)
+{
+	struct kit *k = *state;
+	struct kit_pod *p = running(k, ", terminationGracePeriodSeconds: 0", "");
+
+	leaves_in(k, 0);
+	schema_mark(object_meta_kind(), ((struct object *)k->of[RES_pod][0])->metadata,
+		    "deletionGracePeriodSeconds");
+	assert_string_equal(pass(k), "~ drain pod default/web 0 -> 5000  # out of the rules\n"
+				     ". status pod default/web  # 1/1 ready\n");
+	assert_string_equal(pass(k), "");
+	p->seen.drained = true;
+	assert_string_equal(pass(k), "- stop pod default/web  # at once\n");
 }
 
 static void
@@ -781,6 +804,51 @@ children_and_strangers_are_collected(void **state)
 	assert_int_equal(k->plan.again_at, k->now + 1800 * 1000);
 }
 
+static void
+finished(struct kit *k, const char *name, const char *meta, const char *how, int64_t made)
+{
+	char *text;
+
+	xasprintf(&text,
+		  "apiVersion: v1\nkind: Pod\nmetadata: {name: %s, uid: u-%s%s}\n"
+		  "spec: {containers: [{name: c, image: i}]}\nstatus: {%s}\n",
+		  name, name, meta, how);
+	kit_read(k, text);
+	((struct object *)kit_find(k, RES_pod, name))->metadata->creationTimestamp = made;
+	free(text);
+}
+
+static void
+of_too_many_finished_pods_the_evicted_go_and_then_the_oldest(void **state)
+{
+	struct kit *k = *state;
+	char name[16];
+
+	for (int i = 0; i < 499; i++) {
+		snprintf(name, sizeof name, "n-%03d", i);
+		finished(k, name, "", "phase: Succeeded", k->now - 1000 + i);
+	}
+	finished(k, "away", "", "phase: Failed, reason: SysctlForbidden", 1);
+	finished(
+	    k, "gits",
+	    ", labels: {kedge.dev/source: main}, annotations: {kedge.dev/place: 'in.yaml:1', "
+	    "kedge.dev/last-applied-configuration: '{\"apiVersion\":\"v1\",\"kind\":"
+	    "\"Pod\",\"metadata\":{\"name\":\"gits\"}}'}",
+	    "phase: Succeeded", 1);
+	finished(k, "leaves", ", deletionTimestamp: '2027-01-15T07:59:59Z'", "phase: Failed",
+		 1);
+	finished(k, "runs", "", "phase: Running", 1);
+	finished(k, "old", "", "phase: Failed", 2);
+	garbage_reconcile(kit_snapshot(k), &k->plan);
+	assert_int_equal(k->plan.n, 0);
+	finished(k, "evicted", "", "phase: Failed, reason: Evicted", k->now);
+	finished(k, "older", "", "phase: Succeeded", 1);
+	garbage_reconcile(kit_snapshot(k), &k->plan);
+	assert_string_equal(kit_text(k),
+			    "- delete pod default/evicted  # finished, as 500 others are\n"
+			    "- delete pod default/older  # finished, as 500 others are\n");
+}
+
 int
 main(void)
 {
@@ -813,9 +881,11 @@ main(void)
 		T(the_last_one_does_not_wait_for_another_that_nobody_makes),
 		T(the_last_one_serves_until_another_does_or_its_time_is_up),
 		T(who_ends_and_is_to_be_quicker_is_told_so_once),
+		T(who_has_no_time_to_end_leaves_in_order_all_the_same),
 		T(a_grace_of_zero_stops_at_once),
 		T(a_pod_that_never_started_is_forgotten_at_once),
 		T(children_and_strangers_are_collected),
+		T(of_too_many_finished_pods_the_evicted_go_and_then_the_oldest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

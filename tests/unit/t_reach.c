@@ -130,6 +130,32 @@ serve_clear(int sock, const char *what, int times)
 	}
 }
 
+/* "TO AT": /app/health?x leads to TO, and only at AT all is well. */
+static void
+serve_led(int sock, const char *what, int times)
+{
+	size_t n = strcspn(what, " ");
+	char bytes[4096], good[128];
+
+	(void)times;
+	snprintf(good, sizeof good, "GET %s HTTP/1.1\r\n", what + n + 1);
+	for (;;) {
+		int fd = accept(sock, NULL, NULL);
+
+		memset(bytes, 0, sizeof bytes);
+		if (read(fd, bytes, sizeof bytes - 1) < 0)
+			_exit(1);
+		if (!strncmp(bytes, good, strlen(good)))
+			dprintf(fd, "HTTP/1.0 200 OK\r\n\r\n");
+		else if (!strncmp(bytes, "GET /app/health?x ", 18))
+			dprintf(fd, "HTTP/1.0 302 Found\r\nLocation: %.*s\r\n\r\n", (int)n,
+				what);
+		else
+			dprintf(fd, "HTTP/1.0 404 Not Found\r\n\r\n");
+		close(fd);
+	}
+}
+
 static struct server
 server_run(void (*says)(int sock, const char *what, int times), const char *what, int times)
 {
@@ -196,7 +222,8 @@ ask_it(struct asker *a, struct reach_ask q)
 {
 	q.type = REACH_HTTP;
 	q.host = "127.0.0.1";
-	q.path = "/";
+	if (!q.path)
+		q.path = "/";
 	if (!q.timeout_ms)
 		q.timeout_ms = 3000;
 	a->over = false;
@@ -351,6 +378,28 @@ a_redirect_elsewhere_with_a_long_body_is_one_too(void **s)
 }
 
 static void
+a_redirect_is_seen_from_where_it_stood(void **s)
+{
+	static const char *const led[] = {
+		"login /app/login",        "./login /app/login",
+		"../login?y=2 /login?y=2", "?y=2 /app/health?y=2",
+		"/login /login",           "a/.././b/ /app/b/",
+		"../../../.hid/.. /",      "a/. /app/a/",
+		"/a/../../b /b",           "..a/b..?c=/../d /app/..a/b..?c=/../d",
+	};
+	struct asker *a = *s;
+
+	for (size_t i = 0; i < sizeof led / sizeof *led; i++) {
+		struct server x = server_run(serve_led, led[i], 0);
+
+		ask_it(a, (struct reach_ask){ .port = x.port, .path = "/app/health?x" });
+		server_end(&x);
+		if (*a->why)
+			fail_msg("%s: %s", led[i], a->why);
+	}
+}
+
+static void
 a_body_shorter_than_told_is_none_and_nobody_is_asked_again(void **s)
 {
 	struct asker *a = *s;
@@ -495,6 +544,7 @@ main(void)
 		TEST(an_answer_costs_no_memory),
 		TEST(a_body_of_any_length_is_an_answer),
 		TEST(a_redirect_elsewhere_with_a_long_body_is_one_too),
+		TEST(a_redirect_is_seen_from_where_it_stood),
 		TEST(a_body_shorter_than_told_is_none_and_nobody_is_asked_again),
 		TEST(who_says_continue_without_end_is_heard_five_times),
 		TEST(a_line_without_an_end_in_a_body_is_not_kept),

@@ -289,6 +289,40 @@ no_more_pods_are_made_than_the_host_takes_and_a_few_that_wait(void **state)
 }
 
 static void
+finished_pods_take_no_room_from_others(void **state)
+{
+	struct kit *k = *state;
+	char name[16];
+
+	k->host.pods = 20;
+	for (int i = 0; i < 40; i++) {
+		snprintf(name, sizeof name, "job-%d", i);
+		pod(k, name, "app: job", false, "", "phase: Succeeded");
+	}
+	set(k, 3, 0);
+	pod(k, "web-1", "app: web", true, "", READY);
+	pass(k);
+	assert_int_equal(k->n[RES_pod], 43);
+}
+
+static void
+pods_that_were_turned_away_take_room(void **state)
+{
+	struct kit *k = *state;
+	char name[16];
+
+	k->host.pods = 20;
+	set(k, 1000000, 0);
+	for (int i = 0; i < 30; i++) {
+		snprintf(name, sizeof name, "web-%d", i);
+		pod(k, name, "app: web", true, "", "phase: Failed, reason: SysctlForbidden");
+		kit_pod_new(k, name)->seen.state = "failed";
+	}
+	pass(k);
+	assert_int_equal(k->n[RES_pod], 30);
+}
+
+static void
 one_snapshot_always_gives_the_same_names(void **state)
 {
 	struct kit *k = *state;
@@ -320,6 +354,8 @@ main(void)
 		T(a_pod_whose_labels_left_the_selector_is_released_and_replaced),
 		T(no_more_than_five_hundred_pods_are_made_in_a_pass),
 		T(no_more_pods_are_made_than_the_host_takes_and_a_few_that_wait),
+		T(finished_pods_take_no_room_from_others),
+		T(pods_that_were_turned_away_take_room),
 		T(one_snapshot_always_gives_the_same_names),
 	};
 

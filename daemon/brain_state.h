@@ -120,8 +120,9 @@ struct brain {
 	int64_t next_id;
 	struct event *pass_event, *again_timer, *flush_timer, *trim_timer;
 	int64_t held_since; /* monotonic ms: what is in memory waits to be written; 0: not */
-	char *unsaved; /* why the store or the mirror could not be written last; NULL: they were */
-	bool sweep;         /* a pod was forgotten: its logs may go */
+	char *unsaved; /* why the store or the mirror could not be written last; NULL: they were
+			*/
+	bool sweep;    /* a pod was forgotten: its logs may go */
 	bool poked, ready, trimmed, leaving;
 	int exit_code;
 };

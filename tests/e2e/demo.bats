@@ -44,7 +44,7 @@ nothing_left() {
 		sleep 0.1
 	done
 	printf '\003' >&9
-	wait "$demo" && false
+	if wait "$demo"; then false; fi
 	exec 9>&-
 	cat "$said"
 	grep -q 'demo: interrupted' "$said"

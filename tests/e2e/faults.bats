@@ -134,7 +134,7 @@ says_nothing() { ! says_full; }
 	dd if=/dev/zero of="$W/state/fill" bs=4k 2>/dev/null || true
 	# what becomes of pods is written as well
 	for pid in $(pgrep -x web); do
-		! grep -q "${W##*/}" "/proc/$pid/cgroup" || kill -9 "$pid"
+		if grep -q "${W##*/}" "/proc/$pid/cgroup"; then kill -9 "$pid"; fi
 	done
 	wait_for 20 "status says it" says_full
 	rm "$W/state/fill"

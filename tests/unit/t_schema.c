@@ -599,14 +599,16 @@ the_hand_checks_every_row_of_a_message(void **s)
 
 	(void)s;
 	decoded(&r, sandbox_args_kind(),
-		"{uid: u, hostname: h, grace: 2147483648, containers: [{name: a, image: i, restart: "
+		"{uid: u, hostname: h, grace: 2147483648, containers: [{name: a, image: i, "
+		"restart: "
 		"Sometimes}], "
 		"shell: x}",
 		SCHEMA_TRUSTED);
 	assert_string_equal(
 	    said(&r),
 	    "1:1: ip: Required value\n"
-	    "1:30: grace: Invalid value: 2147483648: must be between 0 and 2147483647, inclusive\n"
+	    "1:30: grace: Invalid value: 2147483648: must be between 0 and 2147483647, "
+	    "inclusive\n"
 	    "1:79: containers[0].restart: Unsupported value: \"Sometimes\": supported values: "
 	    "\"Always\", \"OnFailure\", \"Never\"\n"
 	    "1:92: shell: unknown field \"shell\"");

@@ -607,11 +607,10 @@ the_hand_checks_every_row_of_a_message(void **s)
 	assert_string_equal(
 	    said(&r),
 	    "1:1: ip: Required value\n"
-	    "1:30: grace: Invalid value: 2147483648: must be between 0 and 2147483647, "
-	    "inclusive\n"
-	    "1:79: containers[0].restart: Unsupported value: \"Sometimes\": supported values: "
+	    "1:30: grace: Invalid value: 2147483648: must be less than or equal to 2147483647\n"
+	    "1:84: containers[0].restart: Unsupported value: \"Sometimes\": supported values: "
 	    "\"Always\", \"OnFailure\", \"Never\"\n"
-	    "1:92: shell: unknown field \"shell\"");
+	    "1:97: shell: unknown field \"shell\"");
 }
 
 int

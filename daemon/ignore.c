@@ -119,9 +119,10 @@ in_class(const char *name, size_t len, unsigned char c)
 	return false;
 }
 
-/* `p` is at '['.  Returns the ']' that ends it, NULL when none does. */
+/* `p` is at '['.  Returns the ']' that ends it, NULL when none does, or none within the steps.
+ */
 static const char *
-match_bracket(const char *p, unsigned char c, bool *ret)
+match_bracket(const char *p, unsigned char c, bool *ret, int *steps)
 {
 	bool negated = false, hit = false, first = true;
 	unsigned char before = 0;
@@ -134,7 +135,7 @@ match_bracket(const char *p, unsigned char c, bool *ret)
 	for (;; first = false, p++) {
 		unsigned char x = *p;
 
-		if (!x)
+		if (!x || --*steps < 0)
 			return NULL;
 		if (x == ']' && !first)
 			break;
@@ -150,6 +151,7 @@ match_bracket(const char *p, unsigned char c, bool *ret)
 		if (x == '[' && p[1] == ':') {
 			const char *end = strstr(p + 2, ":]");
 
+			*steps -= (int)(end ? end - p : (ptrdiff_t)strlen(p));
 			if (end && !memchr(p + 2, ']', end - p - 2)) {
 				hit |= in_class(p + 2, end - p - 2, c);
 				p = end + 1;
@@ -220,7 +222,7 @@ wild(const char *p, const char *t, const char *start, bool path, int *steps)
 				return NO;
 			break;
 		case '[':
-			p = match_bracket(p, *t, &hit);
+			p = match_bracket(p, *t, &hit, steps);
 			if (!p)
 				return STOP;
 			if (!hit || (path && *t == '/'))

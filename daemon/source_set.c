@@ -492,6 +492,27 @@ find_folder(struct walk *k, const char *tree, const char *path, struct complaint
 	return 1;
 }
 
+/* What was read is compared with next time, unless the walk reached a bound: then folders are
+ * wrong for what others took, and are not any more once these are mended. */
+static void
+keep(struct watch *w, const struct walk *k, struct set *set, struct complaints *said)
+{
+	bool bounded = !k->ignore_steps || k->ignore_bytes > IGNORE_ALL_MAX ||
+		       k->files > GITTREE_FILES_MAX || k->folders > GITTREE_FOLDERS_MAX;
+	int before = said->errors;
+
+	/* The same names as in a set without doubles have none: an edit of
+	 * one file of many does not look at all the others. */
+	if (bounded || !w->last_clean || k->new_names)
+		manifests_check(set->pub.at, set->pub.n, said);
+	if (bounded)
+		return;
+	w->last_clean = said->errors == before;
+	set->root->refs++;
+	folder_drop(w->last);
+	w->last = set->root;
+}
+
 static int
 read_set(struct sources *s, struct watch *w, const char *commit, const char *folder,
 	 struct set **ret, struct complaints *said, struct error **e)
@@ -521,17 +542,7 @@ read_set(struct sources *s, struct watch *w, const char *commit, const char *fol
 		set->pub.at = xmalloc((root->manifests + 1) * sizeof *set->pub.at);
 		collect(root, &set->pub);
 		repeat_all(root, said);
-		/* The same names as in a set without doubles have none: an edit of
-		 * one file of many does not look at all the others. */
-		if (!w->last_clean || k.new_names) {
-			int before = said->errors;
-
-			manifests_check(set->pub.at, set->pub.n, said);
-			w->last_clean = said->errors == before;
-		}
-		root->refs++;
-		folder_drop(w->last);
-		w->last = root;
+		keep(w, &k, set, said);
 	}
 	*ret = set;
 	return 0;

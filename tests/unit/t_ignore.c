@@ -135,6 +135,27 @@ a_walk_has_so_many_steps_and_no_more(void **state)
 	arena_free(&a);
 }
 
+/* `*[[:[:[:...a]` looks for the end of each class to the end of the line. */
+static void
+what_a_bracket_looks_at_counts(void **state)
+{
+	struct arena a = { 0 };
+	char p[2048] = "*[", t[256];
+	struct ignore *g;
+	int steps = IGNORE_STEPS_MAX;
+
+	(void)state;
+	for (size_t n = strlen(p); n + 4 < sizeof p; n += 2)
+		memcpy(p + n, "[:", 3);
+	strcat(p, "a]");
+	memset(t, 'b', sizeof t);
+	t[sizeof t - 1] = 0;
+	g = ignore_read(p, strlen(p), "", NULL, &a);
+	assert_false(ignore_matches(g, t, false, &steps));
+	assert_true(steps <= IGNORE_STEPS_MAX - 100000);
+	arena_free(&a);
+}
+
 /* Random patterns and paths from few letters, so that they meet often. */
 static void
 git_agrees_on_random_patterns(void **state)
@@ -209,6 +230,7 @@ main(void)
 		cmocka_unit_test(the_nearest_file_has_the_last_word),
 		cmocka_unit_test(a_hostile_pattern_costs_a_bounded_time),
 		cmocka_unit_test(a_walk_has_so_many_steps_and_no_more),
+		cmocka_unit_test(what_a_bracket_looks_at_counts),
 		cmocka_unit_test(git_agrees_on_random_patterns),
 	};
 

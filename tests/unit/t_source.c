@@ -243,6 +243,30 @@ an_ignore_file_without_end_is_named(void **state)
 }
 
 static void
+ignore_files_that_are_too_much_together_spoil_nothing_for_good(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_new(&w);
+	world_git(&w);
+	sh(&w, "for i in $(seq 10 28); do mkdir work/d$i; yes z$i | head -c 60000 "
+	       ">work/d$i/.kedgeignore; done");
+	write_config(&w, "work/d28/b.yaml", "b", "1");
+	push(&w, "patterns");
+	world_watch(&w, "git", w.repo);
+	assert_news(&w, SOURCE_MOVED, 5);
+	assert_shows(&w, "web.yaml:web=1 !d27/.kedgeignore: " IGNORE_TOO_LARGE
+			 " !d28/.kedgeignore: " IGNORE_TOO_LARGE);
+	/* not in one of those that were refused */
+	sh(&w, "for i in $(seq 10 15); do echo z >work/d$i/.kedgeignore; done");
+	push(&w, "fewer");
+	assert_news(&w, SOURCE_MOVED, 5);
+	assert_shows(&w, "d28/b.yaml:b=1 web.yaml:web=1");
+	world_end(&w);
+}
+
+static void
 links_and_submodules_are_named_with_their_path(void **state)
 {
 	struct world w;
@@ -630,6 +654,8 @@ main(void)
 		cmocka_unit_test(a_subfolder_is_all_that_is_sent_and_read),
 		cmocka_unit_test(hidden_and_ignored_files_are_left_out),
 		cmocka_unit_test(an_ignore_file_without_end_is_named),
+		cmocka_unit_test(
+		    ignore_files_that_are_too_much_together_spoil_nothing_for_good),
 		cmocka_unit_test(links_and_submodules_are_named_with_their_path),
 		cmocka_unit_test(names_that_git_would_not_make_are_refused),
 		cmocka_unit_test(a_gone_repository_keeps_what_runs_and_comes_back),

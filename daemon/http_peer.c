@@ -63,20 +63,27 @@ add_member(struct peers *p, const struct passwd *pw)
 	add_login(p, pw);
 }
 
+/* The group that has our user's name.  One that merely is its first may be everybody's, as
+ * "users" and "nogroup" are. */
+static const struct group *
+operators(void)
+{
+	const struct passwd *pw = getpwuid(geteuid());
+	const struct group *g = getegid() ? getgrgid(getegid()) : NULL;
+
+	return g && pw && !strcmp(g->gr_name, pw->pw_name) ? g : getgrnam("kedge");
+}
+
 struct peers *
 peers_open(void)
 {
 	struct peers *p = xcalloc(1, sizeof *p);
-	gid_t own = getegid();
-	const struct group *g = own ? getgrgid(own) : getgrnam("kedge");
+	const struct group *g = operators();
 	const struct passwd *pw;
 
 	p->own = geteuid();
-	p->gid = g ? (int)g->gr_gid : own ? (int)own : -1;
-	if (g)
-		p->group = xstrdup(g->gr_name);
-	else
-		xasprintf(&p->group, "%u", own);
+	p->gid = g ? (int)g->gr_gid : -1;
+	p->group = xstrdup(g ? g->gr_name : "kedge");
 	for (size_t i = 0; g && g->gr_mem[i]; i++)
 		add_member(p, getpwnam(g->gr_mem[i]));
 	setpwent();

@@ -7,8 +7,8 @@
 struct error;
 struct peers;
 
-/* Who may come: root, our own user, and the members of our own group; of the group kedge, where
- * we run as root.  Reads the members once: the process may be locked in later. */
+/* Who may come: root, our own user, and the members of the group that has its name (where there
+ * is none, of the group kedge).  Reads the members once. */
 struct peers *peers_open(void);
 void peers_close(struct peers *);
 
@@ -18,7 +18,7 @@ bool peer_tcp_allowed(const struct peers *, int fd, char ret_who[32]);
 /* The user's name, of those that were known when we started; or NULL. */
 const char *peers_login(const struct peers *, uid_t);
 int peers_gid(const struct peers *);           /* -1: there is no such group */
-const char *peers_group(const struct peers *); /* its name, or its number */
+const char *peers_group(const struct peers *); /* its name */
 
 /* Sockets to listen at.  Both return the fd or -1. */
 int listen_unix(const char *path, int gid, struct error **);

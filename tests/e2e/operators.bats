@@ -32,6 +32,22 @@ teardown_file() {
 	setpriv --reuid 61003 --regid 61001 --clear-groups curl -sSf "http://$API/api/v1/nodes" >/dev/null
 }
 
+@test "a group that is only the first of its user is not its own" {
+	sed -i 's/^kt:x:61001:member/all:x:61001:member/' "$W/group"
+	cat "$W/group" >/etc/group
+	kedge_stop
+	kedge_start
+	echo "$KEDGED" >"$W/pid"
+	run setpriv --reuid 61002 --regid 61002 --groups 61002,61001 kedge get nodes
+	[ "$status" = 1 ]
+	has "join the group kedge and log in again"
+	sed -i 's/^all:x:61001:member/kt:x:61001:member/' "$W/group"
+	cat "$W/group" >/etc/group
+	kedge_stop
+	kedge_start
+	echo "$KEDGED" >"$W/pid"
+}
+
 @test "nobody else is, and is told what group it takes" {
 	chmod 666 "$KEDGE_SOCKET"
 	run setpriv --reuid 61005 --regid 61004 --clear-groups kedge get nodes

@@ -113,13 +113,15 @@ brain_answered(struct brain *b, const char *source, int64_t turn, const char *er
 	struct brain_request *r, *next;
 
 	for (r = b->requests; r; r = next) {
-		next = r->next;
-		if (r->type != ASK_SOURCE || strcmp(r->source, source) ||
-		    (turn && r->turn != turn))
-			continue;
-		if (r->allow_prune && (!error || !*error))
+		bool mine = r->type == ASK_SOURCE && !strcmp(r->source, source) &&
+			    (!turn || r->turn == turn);
+
+		/* It may answer writes that waited for it: those that come next here. */
+		if (mine && r->allow_prune && (!error || !*error))
 			deploy(b, deploy_watch(b, source), true);
-		brain_request_answer(b, r, r->json, error);
+		next = r->next;
+		if (mine)
+			brain_request_answer(b, r, r->json, error);
 	}
 }
 
@@ -188,8 +190,8 @@ diff_of(struct brain *b, struct watch *w, const char *ref, const char *commit, j
 	}
 	brain_snapshot(b, &s, &a);
 	plan_init(&p, &a);
-	if (deploy_plan(b, w, commit, NULL, at_head && head->prune_ok, NULL, &s, &p, &cs, &set,
-			NULL, e) < 0)
+	if (deploy_plan(b, w, commit, NULL, at_head && deploy_consented(w, head), NULL, &s, &p,
+			&cs, &set, NULL, e) < 0)
 		return;
 	complaints_sort(&cs);
 	for (const struct complaint *c = cs.first; c; c = c->next)

@@ -522,10 +522,8 @@ limits_hash(struct brain *b)
 	return h;
 }
 
-/* What a commit consents to was done when it was applied: it says nothing of another folder
- * of it. */
-static bool
-prune_consented(struct watch *w, const struct source_head *head)
+bool
+deploy_consented(struct watch *w, const struct source_head *head)
 {
 	const struct revision *r = revision_in_force(w);
 
@@ -549,9 +547,9 @@ deploy_commit(struct brain *b, struct watch *w, const struct source_head *head,
 
 	brain_snapshot(b, &s, &a);
 	plan_init(&p, &a);
-	if (deploy_plan(b, w, head->commit, folder_of(w),
-			allow_prune || prune_consented(w, head), w->drifted ? NULL : w->applied,
-			&s, &p, &cs, &set, &w->refused, &e) < 0) {
+	if (deploy_plan(
+		b, w, head->commit, folder_of(w), allow_prune || deploy_consented(w, head),
+		w->drifted ? NULL : w->applied, &s, &p, &cs, &set, &w->refused, &e) < 0) {
 		log_warn(w->config->name, "%s", error_text(e)); /* the mirror mends itself */
 		return;
 	}

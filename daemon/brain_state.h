@@ -265,6 +265,9 @@ void deploy_drifted(struct brain *,
 const struct revision *deploy_newest(struct watch *); /* or NULL */
 struct watch *deploy_watch(struct brain *,
 			   const char *source); /* NULL or "": the only one; NULL: no such */
+/* Does the commit say that it may prune?  That was done when it was applied: it says nothing of
+ * another folder of it. */
+bool deploy_consented(struct watch *, const struct source_head *);
 /* The plan that applying `commit` (its folder `path`; NULL: the source's) would be, complaints
  * beside it.  Bodies may share with `*ret`, so that is freed (by the caller) after the plan was
  * used. */

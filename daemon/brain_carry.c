@@ -9,6 +9,7 @@
 #include "../reconcile/base/error.h"
 #include "../reconcile/base/log.h"
 #include "../reconcile/own.h"
+#include "../reconcile/workload.h"
 #include "brain_state.h"
 #include "probe.h"
 #include <string.h>
@@ -93,7 +94,7 @@ carry_delete(struct brain *b, const struct action *a, struct error **e)
 		     (!a->to || a->to >= old->metadata->deletionGracePeriodSeconds)))
 		return false;
 	pod = object_clone(old, &arena);
-	grace = a->to ? a->to : pod->spec->terminationGracePeriodSeconds;
+	grace = grace_counted(a->to ? a->to : pod->spec->terminationGracePeriodSeconds);
 	mark_leaving(pod->metadata, grace);
 	return store_update(b->store, pod, e) == 0;
 }

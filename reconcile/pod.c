@@ -48,7 +48,7 @@ order_stop(struct plan *p, const struct pod *pod, int64_t grace, const char *why
 	if (pod->status && !pod->spec->hostNetwork)
 		args.ip = pod->status->podIP;
 
-	pod_order(p, ACT_STOP, pod, grace, stop_args_kind(), &args, why);
+	pod_order(p, ACT_STOP, pod, grace_counted(grace), stop_args_kind(), &args, why);
 }
 
 void
@@ -360,8 +360,8 @@ static int64_t
 grace_of(const struct pod *pod, const struct probe *probe)
 {
 	if (probe && schema_has(probe_kind(), probe, "terminationGracePeriodSeconds"))
-		return probe->terminationGracePeriodSeconds;
-	return pod->spec->terminationGracePeriodSeconds;
+		return grace_counted(probe->terminationGracePeriodSeconds);
+	return grace_counted(pod->spec->terminationGracePeriodSeconds);
 }
 
 /* As the kubelet tells it: of a pod that restarts nothing it does not say so. */
@@ -779,7 +779,7 @@ static void
 leave(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, struct plan *p)
 {
 	struct pod_view v = { s, pod, seen, NULL, 0, p->arena };
-	int64_t grace = pod->spec->terminationGracePeriodSeconds;
+	int64_t grace = grace_counted(pod->spec->terminationGracePeriodSeconds);
 	struct pod_status *st;
 	bool stop;
 

@@ -203,7 +203,7 @@ pod_resize_next(const struct snapshot *s, const struct pod *pod, const struct co
 		.memory = want.memory,
 		.memoryHigh = want.memoryHigh,
 		.memoryMin = want.memoryMin,
-		.grace = pod->spec->terminationGracePeriodSeconds,
+		.grace = grace_counted(pod->spec->terminationGracePeriodSeconds),
 		.restart = (pod_restarts_for(c, "memory") && seen->memory != want.memory) ||
 			   (pod_restarts_for(c, "cpu") && (seen->cpuMilli != want.cpuMilli ||
 							   seen->cpuShares != want.cpuShares)),

@@ -35,7 +35,7 @@ hook(const struct lifecycle_handler *h, struct arena *a)
 	if (h->exec)
 		args->command = h->exec->command;
 	if (h->sleep)
-		args->seconds = h->sleep->seconds;
+		args->seconds = grace_counted(h->sleep->seconds);
 	return args;
 }
 
@@ -255,7 +255,7 @@ pod_sandbox(struct snapshot *s, const struct pod *pod, struct arena *a, struct p
 		return NULL;
 	}
 	args->ip = pod->status->podIP;
-	args->grace = pod->spec->terminationGracePeriodSeconds;
+	args->grace = grace_counted(pod->spec->terminationGracePeriodSeconds);
 	args->fsGroup = -1;
 	if (pod->spec->securityContext) {
 		if (schema_has(pod_security_context_kind(), pod->spec->securityContext,

@@ -26,6 +26,13 @@ most(int64_t a, int64_t b)
 	return a > b ? a : b;
 }
 
+/* Seconds of grace, of which the hand counts no more: 68 years are as good as for ever. */
+static inline int64_t
+grace_counted(int64_t seconds)
+{
+	return least(seconds, INT32_MAX);
+}
+
 /* ---- actions ---- */
 
 /* An action about obj that carries a deep copy of it: the store may drop the

@@ -12,9 +12,8 @@ cli_namespace(struct cli_call *c)
 	return ns && *ns ? ns : "default";
 }
 
-/* One step of a path, whatever was typed. */
-static const char *
-step(struct cli_call *c, const char *word)
+const char *
+cli_step(struct cli_call *c, const char *word)
 {
 	char *safe = curl_easy_escape(NULL, word, 0);
 	const char *s = arena_strdup(c->arena, safe ? safe : "");
@@ -32,10 +31,10 @@ cli_url(struct cli_call *c, const struct resource *res, const char *name)
 			       : arena_printf(a, "/api/%s", res->version);
 	const char *ns = !res->namespaced || (cli_opt(c, OPT_all_namespaces) && !name)
 			     ? ""
-			     : arena_printf(a, "/namespaces/%s", step(c, cli_namespace(c)));
+			     : arena_printf(a, "/namespaces/%s", cli_step(c, cli_namespace(c)));
 
 	return arena_printf(a, "%s%s/%s%s%s", root, ns, res->plural, name ? "/" : "",
-			    name ? step(c, name) : "");
+			    name ? cli_step(c, name) : "");
 }
 
 static int
@@ -274,8 +273,8 @@ cli_container(struct cli_call *c, const char *ns, const char *pod, struct error 
 	if (name)
 		return name;
 	j = cli_json(c, "GET",
-		     ns ? arena_printf(c->arena, "/api/v1/namespaces/%s/pods/%s", step(c, ns),
-				       step(c, pod))
+		     ns ? arena_printf(c->arena, "/api/v1/namespaces/%s/pods/%s",
+				       cli_step(c, ns), cli_step(c, pod))
 			: cli_url(c, &resources[RES_pod], pod),
 		     NULL, NULL, e);
 	if (!j)

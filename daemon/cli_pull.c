@@ -254,6 +254,7 @@ cli_image_save(struct cli_call *c, struct error **e)
 {
 	const char *to = c->args[1];
 	bool out = !strcmp(to, "-");
+	cleanup_free char *file = realpath(to, NULL); /* behind links; NULL: none yet */
 	cleanup_close int fd = -1;
 	struct stat st;
 
@@ -261,8 +262,8 @@ cli_image_save(struct cli_call *c, struct error **e)
 		return fail(e, WHY_BAD_REQUEST, "an archive is nothing for a terminal");
 	if (out)
 		return save_to(c, STDOUT_FILENO, to, e);
-	if (lstat(to, &st) || S_ISREG(st.st_mode))
-		return save_file(c, to, e);
+	if (!file || stat(file, &st) || S_ISREG(st.st_mode))
+		return save_file(c, file ? file : to, e);
 	fd = open(to, O_WRONLY | O_CLOEXEC); /* a device, a pipe: there it is written */
 	return fd < 0 ? fail_sys(e, "%s", to) : save_to(c, fd, to, e);
 }

@@ -124,11 +124,11 @@ cli_top_pods(struct cli_call *c, struct error **e)
 				 "MEMORY(bytes)" };
 	struct cli_table t = { .arena = c->arena, .cols = 3 + all + each };
 	const char *cells[5];
-	json_t *pods = cli_json(
-	    c, "GET",
-	    all ? METRICS "/pods"
-		: arena_printf(c->arena, METRICS "/namespaces/%s/pods", cli_namespace(c)),
-	    NULL, NULL, e);
+	json_t *pods = cli_json(c, "GET",
+				all ? METRICS "/pods"
+				    : arena_printf(c->arena, METRICS "/namespaces/%s/pods",
+						   cli_step(c, cli_namespace(c))),
+				NULL, NULL, e);
 	struct sum *at;
 	size_t n;
 

@@ -77,8 +77,9 @@ pod_place(struct cli_call *c, json_t *pod)
 		if (!str_is(cli_at(c, ref, "kind"), owners[i].kind))
 			break;
 		up = object_get(c,
-				arena_printf(c->arena, "/apis/apps/v1/namespaces/%s/%s/%s", ns,
-					     owners[i].plural, name),
+				arena_printf(c->arena, "/apis/apps/v1/namespaces/%s/%s/%s",
+					     cli_step(c, ns), owners[i].plural,
+					     cli_step(c, name)),
 				&ignored);
 		error_free(&ignored);
 		json_decref(at);
@@ -149,11 +150,11 @@ service_read(struct cli_call *c, const char *name, const char *port, struct ques
 
 	if (dot)
 		*dot++ = 0;
-	svc = object_get(
-	    c,
-	    dot ? arena_printf(c->arena, "/api/v1/namespaces/%s/services/%s", dot, copy)
-		: cli_url(c, &resources[RES_service], copy),
-	    e);
+	svc = object_get(c,
+			 dot ? arena_printf(c->arena, "/api/v1/namespaces/%s/services/%s",
+					    cli_step(c, dot), cli_step(c, copy))
+			     : cli_url(c, &resources[RES_service], copy),
+			 e);
 	if (!svc)
 		return -1;
 	json_array_foreach(cli_path(svc, "spec.ports"), i, row)

@@ -228,6 +228,12 @@ refused() {
 	wait $!
 	cmp "$W/before.tar" "$W/piped.tar"
 	[ -p "$W/pipe" ]
+	# behind a link, too
+	ln -s attrs.tar "$W/link.tar"
+	head -c 9000000 /dev/zero >>"$W/attrs.tar"
+	kedge image save attrs:1 "$W/link.tar"
+	[ -L "$W/link.tar" ]
+	cmp "$W/before.tar" "$W/attrs.tar"
 	[ ! -e "$W/attrs.tar.part" ]
 	kedge image rm attrs:1
 	kedge image load "$W/attrs.tar" attrs:1

@@ -179,6 +179,9 @@ json_t **cli_events_sorted(struct cli_call *, json_t *list, size_t *ret_n);
 const char *cli_name(const struct resource *, const char *word); /* pod/web as web */
 int cli_targets(struct cli_call *, struct cli_target **ret, size_t *ret_n, struct error **);
 const char *cli_url(struct cli_call *, const struct resource *, const char *name);
+/* Of that namespace; NULL: of all. */
+const char *cli_url_in(struct cli_call *, const struct resource *, const char *ns,
+		       const char *name);
 const char *cli_step(struct cli_call *, const char *word); /* of a path, whatever it is */
 const char *cli_namespace(struct cli_call *);              /* -n, or "default" */
 /* "web-1", "pod/web-1", "deploy/web" -> the pod's name */

@@ -23,18 +23,25 @@ cli_step(struct cli_call *c, const char *word)
 }
 
 const char *
-cli_url(struct cli_call *c, const struct resource *res, const char *name)
+cli_url_in(struct cli_call *c, const struct resource *res, const char *in, const char *name)
 {
 	struct arena *a = c->arena;
 	const char *root = *res->group
 			       ? arena_printf(a, "/apis/%s/%s", res->group, res->version)
 			       : arena_printf(a, "/api/%s", res->version);
-	const char *ns = !res->namespaced || (cli_opt(c, OPT_all_namespaces) && !name)
-			     ? ""
-			     : arena_printf(a, "/namespaces/%s", cli_step(c, cli_namespace(c)));
+	const char *ns =
+	    !res->namespaced || !in ? "" : arena_printf(a, "/namespaces/%s", cli_step(c, in));
 
 	return arena_printf(a, "%s%s/%s%s%s", root, ns, res->plural, name ? "/" : "",
 			    name ? cli_step(c, name) : "");
+}
+
+const char *
+cli_url(struct cli_call *c, const struct resource *res, const char *name)
+{
+	bool all = cli_opt(c, OPT_all_namespaces) && !name;
+
+	return cli_url_in(c, res, all ? NULL : cli_namespace(c), name);
 }
 
 static int
@@ -273,10 +280,8 @@ cli_container(struct cli_call *c, const char *ns, const char *pod, struct error 
 	if (name)
 		return name;
 	j = cli_json(c, "GET",
-		     ns ? arena_printf(c->arena, "/api/v1/namespaces/%s/pods/%s",
-				       cli_step(c, ns), cli_step(c, pod))
-			: cli_url(c, &resources[RES_pod], pod),
-		     NULL, NULL, e);
+		     cli_url_in(c, &resources[RES_pod], ns ? ns : cli_namespace(c), pod), NULL,
+		     NULL, e);
 	if (!j)
 		return NULL;
 	list = cli_path(j, "spec.containers");

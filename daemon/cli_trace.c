@@ -62,25 +62,19 @@ place_of(struct cli_call *c, json_t *obj)
 static const char *
 pod_place(struct cli_call *c, json_t *pod)
 {
-	static const struct {
-		const char *kind, *plural;
-	} owners[] = { { "ReplicaSet", "replicasets" }, { "Deployment", "deployments" } };
+	static const enum resource_id owners[] = { RES_replica_set, RES_deployment };
 	const char *ns = cli_at(c, pod, "metadata.namespace"), *place = place_of(c, pod);
 	json_t *at = json_incref(pod);
 
 	for (size_t i = 0; i < sizeof owners / sizeof *owners && at && !*place; i++) {
 		json_t *ref = json_array_get(cli_path(at, "metadata.ownerReferences"), 0);
-		const char *name = cli_at(c, ref, "name");
+		const struct resource *owner = &resources[owners[i]];
 		struct error *ignored = NULL;
 		json_t *up = NULL;
 
-		if (!str_is(cli_at(c, ref, "kind"), owners[i].kind))
+		if (!str_is(cli_at(c, ref, "kind"), owner->kind))
 			break;
-		up = object_get(c,
-				arena_printf(c->arena, "/apis/apps/v1/namespaces/%s/%s/%s",
-					     cli_step(c, ns), owners[i].plural,
-					     cli_step(c, name)),
-				&ignored);
+		up = object_get(c, cli_url_in(c, owner, ns, cli_at(c, ref, "name")), &ignored);
 		error_free(&ignored);
 		json_decref(at);
 		at = up;
@@ -150,11 +144,8 @@ service_read(struct cli_call *c, const char *name, const char *port, struct ques
 
 	if (dot)
 		*dot++ = 0;
-	svc = object_get(c,
-			 dot ? arena_printf(c->arena, "/api/v1/namespaces/%s/services/%s",
-					    cli_step(c, dot), cli_step(c, copy))
-			     : cli_url(c, &resources[RES_service], copy),
-			 e);
+	svc = object_get(
+	    c, cli_url_in(c, &resources[RES_service], dot ? dot : cli_namespace(c), copy), e);
 	if (!svc)
 		return -1;
 	json_array_foreach(cli_path(svc, "spec.ports"), i, row)

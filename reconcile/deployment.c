@@ -110,7 +110,7 @@ fenceposts(struct rollout *r)
 	const struct rolling_update_deployment *ru = st ? st->rollingUpdate : NULL;
 
 	r->replicas = r->d->spec->replicas;
-	r->recreate = st && str_is(st->type, "Recreate");
+	r->recreate = deployment_recreates(r->d);
 	if (r->recreate)
 		return;
 	if (ru) {

@@ -117,6 +117,15 @@ pause_condition(const struct rollout *r, struct conditions *c)
 	return r->d->spec->paused;
 }
 
+static void
+found_condition(const struct rollout *r, struct conditions *c)
+{
+	set_condition(
+	    c, "Progressing", "True", "FoundNewReplicaSet",
+	    arena_printf(r->p->arena, "Found new replica set \"%s\"", object_name(r->new->rs)),
+	    r->s->now);
+}
+
 /* Who timed out was another template: a revert, or what Recreate is to make, has all of its own
  * time.  Once, for the same write says that this spec was seen. */
 static void
@@ -130,10 +139,7 @@ forget_timeout(const struct rollout *r, struct conditions *c)
 	    annotation_number(d, ANNOTATION_REVISION, r->revision) >= r->revision)
 		return;
 	if (r->new)
-		set_condition(c, "Progressing", "True", "FoundNewReplicaSet",
-			      arena_printf(r->p->arena, "Found new replica set \"%s\"",
-					   object_name(r->new->rs)),
-			      r->s->now);
+		found_condition(r, c);
 	else
 		set_condition(c, "Progressing", "True", "ReplicaSetUpdated",
 			      says(r, "is progressing."), r->s->now);
@@ -163,10 +169,7 @@ progress_condition(const struct rollout *r, const struct deployment_status *st,
 		return;
 	}
 	if (r->new && !condition_of(c->at, c->n, "Progressing"))
-		set_condition(c, "Progressing", "True", "FoundNewReplicaSet",
-			      arena_printf(r->p->arena, "Found new replica set \"%s\"",
-					   object_name(r->new->rs)),
-			      r->s->now);
+		found_condition(r, c);
 	now = condition_of(c->at, c->n, "Progressing");
 	if (now && str_is(now->reason, "NewReplicaSetAvailable") &&
 	    st->replicas == st->updatedReplicas)

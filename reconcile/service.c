@@ -36,14 +36,10 @@ selector_of(const struct service *svc)
 	return (struct label_selector){ .matchLabels = svc->spec->selector };
 }
 
-/* Recreate makes none before the last of the old is gone. */
 static bool
 makes_soon(const struct deployment *d)
 {
-	const struct deployment_strategy *st = d->spec->strategy;
-
-	return d->spec->replicas && !d->metadata->deletionTimestamp &&
-	       !(st && str_is(st->type, "Recreate"));
+	return d->spec->replicas && !d->metadata->deletionTimestamp && !deployment_recreates(d);
 }
 
 bool

@@ -33,6 +33,13 @@ grace_counted(int64_t seconds)
 	return least(seconds, INT32_MAX);
 }
 
+/* Its strategy is Recreate: no pod is made before the last of the old is gone. */
+static inline bool
+deployment_recreates(const struct deployment *d)
+{
+	return d->spec->strategy && str_is(d->spec->strategy->type, "Recreate");
+}
+
 /* ---- actions ---- */
 
 /* An action about obj that carries a deep copy of it: the store may drop the

@@ -23,7 +23,6 @@ teardown_file() {
 	rm -rf "$W"
 }
 
-
 @test "the members of its user's own group are served, at either door" {
 	setpriv --reuid 61002 --regid 61002 --groups 61002,61001 kedge get nodes
 	setpriv --reuid 61002 --regid 61002 --clear-groups curl -sSf "http://$API/api/v1/nodes" >/dev/null

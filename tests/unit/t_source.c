@@ -1,7 +1,6 @@
 /* t_source.c -- Git repositories as sources: real workers, real pushes by a real git. */
-#include "source_world.h"
-
 #include "daemon/ignore.h"
+#include "source_world.h"
 #include <fcntl.h>
 
 /* A repository with one commit, which is seen. */

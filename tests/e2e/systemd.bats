@@ -4,7 +4,8 @@ load lib.bash
 
 setup() {
 	kedge_dirs
-	socat -u "UNIX-RECVFROM:$W/notify,fork" "SYSTEM:cat; echo" >"$W/said" 3>&- &
+	# One process and one file: the datagrams stand behind one another in the order they were sent.
+	socat -u "UNIX-RECV:$W/notify" "CREATE:$W/said" 3>&- &
 	SOCAT=$!
 	wait_for 5 "the socket is there" test -S "$W/notify"
 }
@@ -15,16 +16,15 @@ teardown() {
 
 @test "systemd hears READY once, WATCHDOG for ever, and STOPPING" {
 	NOTIFY_SOCKET=$W/notify WATCHDOG_USEC=400000 kedge_start
-	wait_for 5 "READY" grep -qx READY=1 "$W/said"
-	wait_for 5 "ten signs of life" sh -c '[ "$(grep -cx WATCHDOG=1 "$W/said")" -ge 10 ]'
-	[ "$(grep -cx READY=1 "$W/said")" = 1 ]
+	local living='(WATCHDOG=1)*READY=1(WATCHDOG=1){10,}'
+	wait_for 5 "READY and ten signs of life" grep -qxE "$living" "$W/said"
 	kedge_stop
-	wait_for 5 "STOPPING" grep -qx STOPPING=1 "$W/said"
+	wait_for 5 "STOPPING" grep -qxE "${living}STOPPING=1" "$W/said"
 }
 
 @test "without a watchdog there are no signs of life" {
 	NOTIFY_SOCKET=$W/notify kedge_start
 	wait_for 5 "READY" grep -qx READY=1 "$W/said"
 	sleep 0.5
-	! grep -q WATCHDOG "$W/said"
+	grep -qx READY=1 "$W/said"
 }

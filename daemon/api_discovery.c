@@ -115,8 +115,6 @@ verbs_of(const struct resource *r)
 		return "\"create\",\"delete\",\"get\",\"list\",\"patch\",\"update\",\"watch\"";
 	case RES_node:
 		return "\"get\",\"list\",\"patch\",\"update\",\"watch\"";
-	case RES_event:
-		return "\"delete\",\"deletecollection\",\"get\",\"list\",\"watch\"";
 	case RES_source:
 	case RES_revision:
 		return "\"get\",\"list\",\"watch\"";

@@ -403,14 +403,14 @@ edit_put(struct api_edit *ed, const struct tree *body, int code)
 
 /* ---- routes ---- */
 
-/* These are kedge's to make; of a node labels, annotations, taints and cordoning are free. */
+/* These are kedge's to make; of a node labels, annotations, taints and cordoning are free.
+ * Events are everybody's, as in Kubernetes: controllers tell by them what they did. */
 bool
 edit_allowed(struct call *c, bool make)
 {
 	enum resource_id id = c->res->id;
 
-	if (id != RES_event && id != RES_source && id != RES_revision &&
-	    (id != RES_node || !make))
+	if (id != RES_source && id != RES_revision && (id != RES_node || !make))
 		return true;
 	call_refuse(c, WHY_METHOD, "%s are kedge's own: they cannot be written over the API",
 		    c->res->plural);

@@ -38,7 +38,7 @@ event_key(const char *uid, const struct event_note *note)
 	return key;
 }
 
-/* Those of an earlier life are counted on. */
+/* kedge's own of an earlier life are counted on. */
 void
 events_open(struct brain *b)
 {
@@ -49,7 +49,8 @@ events_open(struct brain *b)
 		struct event_note note = { NULL, ev->reason, ev->message, NULL };
 		cleanup_free char *key = NULL;
 
-		if (!ev->involvedObject || !ev->reason)
+		if (!ev->involvedObject || !ev->reason ||
+		    !str_is(ev->reportingComponent, EVENT_REPORTER))
 			continue;
 		note.field = ev->involvedObject->fieldPath;
 		key = event_key(ev->involvedObject->uid, &note);
@@ -94,9 +95,9 @@ event_about(struct brain *b, const void *obj, const struct event_note *note)
 		.fieldPath = note->field,
 	};
 	ev->source = arena_zalloc(&a, sizeof *ev->source);
-	ev->source->component = "kedge";
+	ev->source->component = EVENT_REPORTER;
 	ev->source->host = b->settings.node_name;
-	ev->reportingComponent = "kedge";
+	ev->reportingComponent = EVENT_REPORTER;
 	ev->reportingInstance = b->settings.node_name;
 	ev->type = note->type;
 	ev->reason = note->reason;

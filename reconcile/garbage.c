@@ -154,16 +154,28 @@ let_go(struct snapshot *s, const struct object *o, struct plan *p)
 	plan_write(p, ACT_UPDATE, copy, 0, 0, "its dependents are gone");
 }
 
+/* When it was last seen.  Whoever writes it says so: one that is seen only long after now would
+ * stay for ever, and that time does not count. */
+static int64_t
+last_seen(const struct event *e, int64_t now)
+{
+	const int64_t said[] = { e->lastTimestamp, e->eventTime,
+				 e->series ? e->series->lastObservedTime : 0 };
+	int64_t last = e->metadata->creationTimestamp;
+
+	for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+		if (said[i] <= now + EVENT_LIFE_MS)
+			last = most(last, said[i]);
+	return last;
+}
+
 static void
 events(struct snapshot *s, struct plan *p)
 {
 	for (size_t i = 0; i < s->of[RES_event].n; i++) {
 		const struct event *e = (const struct event *)s->of[RES_event].at[i];
-		int64_t last =
-		    most(e->lastTimestamp, most(e->eventTime, e->metadata->creationTimestamp));
+		int64_t last = last_seen(e, s->now);
 
-		if (e->series)
-			last = most(last, e->series->lastObservedTime);
 		if (last + EVENT_LIFE_MS <= s->now)
 			plan_name(p, ACT_DELETE, e, "an hour old");
 		else

@@ -102,7 +102,7 @@ manifest_name_rule(const struct resource *r, const char *name, struct arena *a)
 {
 	if (r->id == RES_service)
 		return is_dns1035_label(name, a);
-	if (!strcmp(r->group, "rbac.authorization.k8s.io"))
+	if (!strcmp(r->group, "rbac.authorization.k8s.io") || r->id == RES_event)
 		return is_path_segment(name, a);
 	return r->id == RES_namespace ? is_label(name, a) : is_subdomain(name, a);
 }

@@ -77,6 +77,9 @@ rule_defaults_fn network_policy_spec_defaults;
 /* rules_endpoints.c */
 rule_check_fn endpoints_check, endpoint_slice_check;
 
+/* rules_event.c */
+rule_check_fn event_check;
+
 /* rules_rbac.c */
 rule_fn is_path_segment;
 rule_check_fn policy_rule_check, subject_check, role_check, cluster_role_check;

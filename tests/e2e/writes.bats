@@ -300,3 +300,41 @@ NS=/api/v1/namespaces/default
 	answered 200
 	k delete endpointslice/mine quota/mine
 }
+
+@test "a controller tells by Events what it did, and counts what comes again" {
+	about='"involvedObject":{"kind":"ConfigMap","apiVersion":"v1","namespace":"default","name":"told","uid":"u1"}'
+	send POST $NS/events '{"metadata":{"generateName":"told."},'"$about"',"reason":"Synced","message":"it is as it shall be","type":"Normal","source":{"component":"my-controller"},"firstTimestamp":"'"$(date -u +%FT%TZ)"'","lastTimestamp":"'"$(date -u +%FT%TZ)"'","count":1}'
+	answered 201
+	name=$(of .metadata.name)
+	send PATCH $NS/events/$name '{"count":2,"message":"it is so again"}' $STRATEGIC
+	answered 200
+	run k events --for configmap/told
+	[[ $output == *"(x2"*Normal*Synced*ConfigMap/told*"it is so again"* ]]
+	run k get events --field-selector source=my-controller
+	has "it is so again"
+	run kedge events
+	has "it is so again"
+	send PUT $NS/events/$name "$(jq 'del(.metadata.managedFields) | .count = 3' <<<"$(k get event $name -o json)")"
+	[ "$code $(of .count)" = "200 3" ]
+	send PATCH "$NS/events/told.applied?fieldManager=me" '{"apiVersion":"v1","kind":"Event","metadata":{"name":"told.applied"},'"$about"',"reason":"Synced"}' $APPLY
+	answered 201
+	[[ $(k get --raw /api/v1 | jq -c '.resources[] | select(.name == "events").verbs') == *'"create"'*'"patch","update"'* ]]
+	k delete event $name told.applied
+}
+
+@test "an Event says of what it is, where that is, and who saw it" {
+	send POST $NS/events '{"metadata":{"name":"e"},"involvedObject":{"kind":"Pod","namespace":"kube-system","name":"p"}}'
+	answered 422 'involvedObject.namespace: Invalid value: \"kube-system\": does not match event.namespace'
+	send POST /api/v1/namespaces/kube-system/events '{"metadata":{"name":"e"},"involvedObject":{"kind":"Node","name":"n1"}}'
+	answered 422 'does not match event.namespace'
+	new='"metadata":{"name":"e"},"involvedObject":{"kind":"Node","name":"n1"},"eventTime":"2026-01-01T00:00:00.000000Z"'
+	send POST /api/v1/namespaces/kube-system/events "{$new"',"reportingComponent":"no name"}'
+	answered 422
+	[ "$(of '[.details.causes[].field] | join(" ")')" = "reportingComponent reportingInstance action reason" ]
+	send POST /api/v1/namespaces/kube-system/events "{$new"',"reportingComponent":"example.com/me","reportingInstance":"me-0","action":"Look","reason":"'"$(printf 'x%.0s' {1..129})"'"}'
+	answered 422 'reason: Invalid value: \"\": can have at most 128 characters'
+	send POST "/api/v1/namespaces/kube-system/events?dryRun=All" "{$new"',"reportingComponent":"example.com/me","reportingInstance":"me-0","action":"Look","reason":"Seen"}'
+	answered 201
+	send POST /api/v1/namespaces/none/events '{"metadata":{"name":"e"}}'
+	answered 404 'namespaces \"none\" not found'
+}

@@ -792,7 +792,10 @@ children_and_strangers_are_collected(void **state)
 	    "apiVersion: v1\nkind: Event\nmetadata: {name: old}\nlastTimestamp: "
 	    "'2027-01-15T06:59:59Z'\n---\n"
 	    "apiVersion: v1\nkind: Event\nmetadata: {name: new}\nlastTimestamp: "
-	    "'2027-01-15T07:30:00Z'\n");
+	    "'2027-01-15T07:30:00Z'\n---\n"
+	    "apiVersion: v1\nkind: Event\nmetadata: {name: yet-to-come}\nlastTimestamp: "
+	    "'2099-01-01T00:00:00Z'\n");
+	k->of[RES_event][2]->metadata->creationTimestamp = 0;
 	k->of[RES_event][0]->metadata->creationTimestamp = 0;
 	k->of[RES_event][1]->metadata->creationTimestamp = 0;
 	kit_pod_new(k, "stranger")->seen.state = "up";
@@ -800,6 +803,7 @@ children_and_strangers_are_collected(void **state)
 	assert_string_equal(kit_text(k),
 			    "- delete replicaset default/rs  # its owner gone is gone\n"
 			    "- delete event default/old  # an hour old\n"
+			    "- delete event default/yet-to-come  # an hour old\n"
 			    "- stop pod stranger 0 -> 2  # no such pod\n");
 	assert_int_equal(k->plan.again_at, k->now + 1800 * 1000);
 }

@@ -24,16 +24,18 @@
 	"{containers: [{name: web, image: j}]}\nstatus: {phase: Running, conditions: "    \
 	"[{type: Ready, status: 'True'}, {type: kedge.dev/ImagePending, status: 'True', " \
 	"reason: " reason ", message: 'container web goes on with image \"i\"'}]}\n"
-#define RUNS    "{running: {startedAt: '2026-01-01T00:00:10Z'}}"
-#define WAITS   "{waiting: {reason: CrashLoopBackOff, message: back-off 10s}}"
-#define CREATED "{waiting: {reason: ContainerCreating}}"
-#define STUCK   "{waiting: {reason: ContainerCreating, message: MountVolume failed}}"
-#define EVENT(name, last, message)                                                       \
+#define RUNS                       "{running: {startedAt: '2026-01-01T00:00:10Z'}}"
+#define WAITS                      "{waiting: {reason: CrashLoopBackOff, message: back-off 10s}}"
+#define CREATED                    "{waiting: {reason: ContainerCreating}}"
+#define STUCK                      "{waiting: {reason: ContainerCreating, message: MountVolume failed}}"
+#define EVENT(name, last, message) EVENT_BY("kedge", name, last, message)
+#define EVENT_BY(reporter, name, last, message)                                          \
 	"---\napiVersion: v1\nkind: Event\nmetadata: {name: " name                       \
 	"}\ninvolvedObject: {kind: "                                                     \
 	"Pod, name: web-1, namespace: default, uid: u-web-1, fieldPath: "                \
 	"'spec.containers{web}'}\nreason: Unhealthy\nmessage: '" message "'\ncount: 3\n" \
-	"firstTimestamp: '2026-01-01T00:00:11Z'\nlastTimestamp: '" last "'\n"
+	"firstTimestamp: '2026-01-01T00:00:11Z'\nlastTimestamp: '" last                  \
+	"'\nreportingComponent: " reporter "\n"
 #define SERVICE(selector, target)                                                    \
 	"---\napiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {selector: " \
 	"{app: " selector "}, ports: [{port: 80, protocol: TCP, targetPort: " target "}]}\n"
@@ -116,6 +118,10 @@ a_pod_that_is_not_ready_says_why(void **state)
 	pod_says(POD("False", RUNS)
 		     EVENT("a", "2026-01-01T00:00:31Z", "Readiness probe failed: 500"),
 		 false, "Readiness probe failed: 500");
+	/* whoever may write Events may not make up what kedge's probes saw */
+	pod_says(POD("False", RUNS)
+		     EVENT_BY("me", "a", "2026-01-01T00:00:31Z", "Readiness probe failed: 500"),
+		 true, NULL);
 	/* of the run before this one */
 	pod_says(POD("False", RUNS) EVENT("a", "2026-01-01T00:00:09Z", "Liveness probe failed"),
 		 true, NULL);

@@ -215,7 +215,20 @@ def inside():
     core.create_namespaced_config_map(ns, client.V1ConfigMap(metadata=client.V1ObjectMeta(name="told")))
     core.patch_namespaced_config_map("told", ns, {"data": {"by": "inside"}})
     core.delete_namespaced_config_map("told", ns)
+    seen = core.create_namespaced_event(ns, client.CoreV1Event(
+        metadata=client.V1ObjectMeta(generate_name="inside."), reason="Looked", type="Normal", count=1,
+        involved_object=client.V1ObjectReference(kind="Pod", namespace=ns, name="inside"),
+        source=client.V1EventSource(component="py")))
+    core.patch_namespaced_event(seen.metadata.name, ns, {"count": 2})
     said("writes what its role lets it")
+    run = core.connect_get_namespaced_pod_exec
+    equal(stream(run, "inside", ns, command=["echo", "ahoy there"], stdout=True), "ahoy there\n")
+    s = stream(run, "inside", ns, command=["sh", "-c", "read x; echo got $x; exit 7"], stdin=True, stdout=True,
+               _preload_content=False)
+    s.write_stdin("this\n")
+    s.run_forever(timeout=60)
+    equal((s.read_stdout(), s.returncode), ("got this\n", 7))
+    said("and runs programs in pods")
     who = "system:serviceaccount:default:py"
     for verb, what, call in (
             ("list", "secrets", lambda: core.list_namespaced_secret(ns)),

@@ -60,6 +60,8 @@ python_image() {
 		rules:
 		- {apiGroups: [""], resources: [pods], verbs: [get, list, watch]}
 		- {apiGroups: [""], resources: [configmaps], verbs: [create, patch, delete]}
+		- {apiGroups: [""], resources: [events], verbs: [create, patch]}
+		- {apiGroups: [""], resources: [pods/exec], verbs: [get]}
 		---
 		apiVersion: rbac.authorization.k8s.io/v1
 		kind: RoleBinding
@@ -75,6 +77,7 @@ python_image() {
 	run timeout 60 kedge exec -i inside -- python3 - inside <"$BATS_TEST_DIRNAME/client.py"
 	did "reads pods as its role lets it"
 	did "writes what its role lets it"
+	did "and runs programs in pods"
 	did "and nothing else"
 	did "nor anything without its token"
 	[ "$status" = 0 ]

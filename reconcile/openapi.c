@@ -74,11 +74,32 @@ choice(struct writer *w, const struct field *f)
 	return b.len ? arena_printf(&w->a, "One of %s. ", buf_text(&b)) : "";
 }
 
+/* What means the same in every kind, where its row says nothing else. */
+static const char *
+doc_of(const struct field *f)
+{
+	static const struct {
+		const char *name, *doc;
+	} usual[] = {
+		{ "apiVersion", "The group and the version of the kind" },
+		{ "kind", "What kind of object it is" },
+		{ "metadata", "Its name, and what else every object has" },
+		{ "spec", "What is wanted" },
+		{ "status", "What there is" },
+	};
+
+	for (size_t i = 0; !f->doc && i < sizeof usual / sizeof *usual; i++)
+		if (!strcmp(usual[i].name, f->name))
+			return usual[i].doc;
+	return f->doc;
+}
+
 static void
 put_description(struct writer *w, const struct field *f)
 {
-	const char *text = arena_printf(&w->a, "%s%s%s%s%s%s%s%s%s%s", f->doc ? f->doc : "",
-					f->doc ? ". " : "", bounds(w, f), choice(w, f),
+	const char *doc = doc_of(f),
+		   *text = arena_printf(&w->a, "%s%s%s%s%s%s%s%s%s%s", doc ? doc : "",
+					doc ? ". " : "", bounds(w, f), choice(w, f),
 					f->dflt ? "Default: " : "", f->dflt ? f->dflt : "",
 					f->dflt ? ". " : "", f->key ? "Told apart by " : "",
 					f->key ? f->key : "", f->key ? ". " : "");
@@ -195,9 +216,11 @@ put_kind(struct writer *w, const struct kind *k, const struct resource *r)
 	}
 	buf_addc(w->out, '}');
 	put_required(w, k);
+	if (k->hooks->doc) {
+		buf_adds(w->out, ",\"description\":");
+		tree_quote(arena_printf(&w->a, "%s.", k->hooks->doc), w->out);
+	}
 	if (r) {
-		buf_addf(w->out, ",\"description\":\"%s of %s, as kedge knows it.\"", r->kind,
-			 r->api_version);
 		buf_adds(w->out, ",\"x-kubernetes-group-version-kind\":[");
 		put_gvk(r, w->out);
 		buf_addc(w->out, ']');

@@ -131,6 +131,7 @@ struct kind_hooks {
 	bool atomic;   /* Kubernetes marks the struct atomic: one owner has it whole */
 	bool together; /* its fields make sense only together: stated in Git, it is taken whole
 			*/
+	const char *doc; /* one line, for explain; NULL: the fields of this kind say it */
 };
 
 struct kind {

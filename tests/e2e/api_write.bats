@@ -502,6 +502,7 @@ swept() {
 		matches 'imagePullPolicy' || return 1
 		run k explain pod.spec.restartPolicy
 		has "One of Always, Never, OnFailure. Default: Always." || return 1
+		has "When containers that end are started again" || return 1
 		run k explain revision.spec
 		has "The commit before it is not its ancestor" || return 1
 		k explain pods --recursive | grep -q terminationMessagePath
@@ -510,6 +511,15 @@ swept() {
 	for path in v2 v3 v3/api/v1 v3/apis/apps/v1 v3/apis/kedge.dev/v1 v3/apis/discovery.k8s.io/v1 v3/apis/storage.k8s.io/v1; do
 		curl_ "http://localhost/openapi/$path" | jq -e type >/dev/null
 	done
+	# every kind and every field says what it is for
+	run jq -r '.components.schemas | to_entries[] | .key as $k | .value
+		| (select(has("x-kubernetes-group-version-kind") and (.description | not)) | $k),
+		  (.properties | to_entries[] | select(.value.description | not) | "\($k).\(.key)")' < <(
+		for path in api/v1 apis/apps/v1 apis/kedge.dev/v1 apis/discovery.k8s.io/v1 apis/networking.k8s.io/v1 apis/policy/v1 apis/rbac.authorization.k8s.io/v1 apis/storage.k8s.io/v1; do
+			curl_ "http://localhost/openapi/v3/$path"
+		done
+	)
+	[ "$output" = "" ]
 	# every reference leads somewhere
 	[ "$(curl_ http://localhost/openapi/v3/apis/apps/v1 | jq -r '(.components.schemas | keys) as $k | [.. | objects | ."$ref"? // empty | sub("#/components/schemas/"; "")] - $k | length')" = 0 ]
 	run curl_ http://localhost/openapi/v3/apis/none/v1

@@ -109,11 +109,12 @@ served_end() {
 	rm -rf "$W"
 }
 
-# The oldest, a middle and the newest kubectl of this machine.
+# The oldest, a middle and the newest kubectl of this machine, or those of
+# KEDGE_TEST_KUBECTLS="28 29 31 32".
 kubectls() {
 	local dir v all=()
 	dir=$(dirname "$(readlink -f "$(command -v kubectl)")")
-	for v in 27 30 33; do [ ! -x "$dir/kubectl.1.$v" ] || all+=("$dir/kubectl.1.$v"); done
+	for v in ${KEDGE_TEST_KUBECTLS:-27 30 33}; do [ ! -x "$dir/kubectl.1.$v" ] || all+=("$dir/kubectl.1.$v"); done
 	[ ${#all[@]} -gt 0 ] || all=("$(command -v kubectl)")
 	printf '%s\n' "${all[@]}"
 }

@@ -70,11 +70,10 @@ volume_check_change(struct complaints *c, const struct manifest *m,
 
 static void
 class_check(struct complaints *c, const struct manifest *m, const struct storage_class *live,
-	    const struct storage_class *new)
+	    const struct storage_class *new, struct arena *a)
 {
-	if (!object_label(live, ANNOTATION_SOURCE))
-		return; /* the one that is there from the start: whoever states it may change it
-			 */
+	if (m->path && !object_label(live, ANNOTATION_SOURCE))
+		return; /* as the one that is there from the start: a source takes it over */
 	if (!str_is(live->provisioner, new->provisioner))
 		apply_complain(c, m, "provisioner",
 			       "Forbidden: updates to provisioner are forbidden.");
@@ -83,7 +82,8 @@ class_check(struct complaints *c, const struct manifest *m, const struct storage
 			       "Forbidden: updates to reclaimPolicy are forbidden.");
 	if (!str_is(live->volumeBindingMode, new->volumeBindingMode))
 		apply_complain(c, m, "volumeBindingMode",
-			       "Forbidden: updates to volumeBindingMode are forbidden.");
+			       arena_printf(a, "Invalid value: \"%s\": field is immutable",
+					    new->volumeBindingMode));
 	if (!pairs_equal(&live->parameters, &new->parameters))
 		apply_complain(c, m, "parameters",
 			       "Forbidden: updates to parameters are forbidden.");
@@ -99,7 +99,7 @@ apply_storage_check(struct snapshot *s, struct complaints *c, const struct manif
 		volume_check_change(c, m, ((const struct persistent_volume *)live)->spec,
 				    ((const struct persistent_volume *)new)->spec);
 	else if (m->res->id == RES_storage_class)
-		class_check(c, m, live, new);
+		class_check(c, m, live, new, s->arena);
 }
 
 /* The volume that a claim has; NULL: none. */

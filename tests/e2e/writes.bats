@@ -286,7 +286,7 @@ NS=/api/v1/namespaces/default
 	k delete pod logged --grace-period=1
 }
 
-@test "what a slice's addresses are and what a quota counts is not changed" {
+@test "what a slice's addresses are, what a quota counts and how a class makes volumes is not changed" {
 	send POST /apis/discovery.k8s.io/v1/namespaces/default/endpointslices '{"metadata":{"name":"mine"},"addressType":"IPv4","endpoints":[{"addresses":["192.0.2.1"]}]}'
 	answered 201
 	send PATCH /apis/discovery.k8s.io/v1/namespaces/default/endpointslices/mine '{"addressType":"IPv6","endpoints":[{"addresses":["2001:db8::1"]}]}' $MERGE
@@ -298,7 +298,13 @@ NS=/api/v1/namespaces/default
 	answered 422 'spec.scopes: Invalid value: [\"NotBestEffort\"]: field is immutable'
 	send PATCH $NS/resourcequotas/mine '{"spec":{"hard":{"pods":"6"}}}' $MERGE
 	answered 200
-	k delete endpointslice/mine quota/mine
+	k create -f - <<<'{"apiVersion":"storage.k8s.io/v1","kind":"StorageClass","metadata":{"name":"mine"},"provisioner":"kedge.dev/local"}'
+	send PATCH /apis/storage.k8s.io/v1/storageclasses/mine '{"reclaimPolicy":"Retain","volumeBindingMode":"WaitForFirstConsumer","parameters":{"a":"b"}}' $MERGE
+	answered 422 'volumeBindingMode: Invalid value: \"WaitForFirstConsumer\": field is immutable'
+	[ "$(of '[.details.causes[].field] | join(" ")')" = "reclaimPolicy volumeBindingMode parameters" ]
+	send PATCH /apis/storage.k8s.io/v1/storageclasses/mine '{"allowVolumeExpansion":true}' $MERGE
+	answered 200
+	k delete endpointslice/mine quota/mine sc/mine
 }
 
 @test "a controller tells by Events what it did, and counts what comes again" {

@@ -130,17 +130,32 @@ auth_print(struct buf *b, const struct user *u)
 	buf_adds(b, "]}");
 }
 
-void
-auth_self(struct call *c)
+static void
+answer_self(struct call *c, const char *version)
 {
 	struct buf b = { 0 };
 
-	buf_adds(&b, "{\"kind\":\"SelfSubjectReview\",\"apiVersion\":"
-		     "\"authentication.k8s.io/v1\",\"metadata\":{\"creationTimestamp\":null},"
-		     "\"status\":{\"userInfo\":");
+	buf_addf(&b,
+		 "{\"kind\":\"SelfSubjectReview\",\"apiVersion\":"
+		 "\"authentication.k8s.io/%s\",\"metadata\":{\"creationTimestamp\":null},"
+		 "\"status\":{\"userInfo\":",
+		 version);
 	auth_print(&b, c->user);
 	buf_adds(&b, "}}");
 	call_json(c, 201, &b);
+}
+
+void
+auth_self(struct call *c)
+{
+	answer_self(c, "v1");
+}
+
+/* kubectl 1.27 knows no other; it does not look whether there is one. */
+void
+auth_self_beta(struct call *c)
+{
+	answer_self(c, "v1beta1");
 }
 
 /* ---- a certificate for somebody ---- */

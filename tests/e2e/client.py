@@ -18,6 +18,8 @@ import kubernetes
 from kubernetes import client, config, dynamic, watch
 from kubernetes.client.rest import ApiException
 from kubernetes.stream import portforward, stream
+from kubernetes.stream.ws_client import RESIZE_CHANNEL
+from websocket import ABNF
 
 NS = "default"
 
@@ -119,6 +121,25 @@ def patches(core, api, name):
     said("patches of every kind")
 
 
+def hears(s, text):
+    heard = ""
+    for _ in range(600):
+        heard += s.read_stdout(timeout=100)
+        if text in heard:
+            return
+    raise AssertionError(f"{text!r} is not in {heard!r}")
+
+
+def is_answered(s, ping):
+    s.sock.ping(ping)
+    for _ in range(100):
+        opcode, frame = s.sock.recv_data_frame(True)
+        if opcode == ABNF.OPCODE_PONG:
+            equal(frame.data, ping.encode())
+            return
+    raise AssertionError("no pong")
+
+
 def watches(core, name):
     seen = []
     w = watch.Watch()
@@ -168,6 +189,16 @@ def streams(core):
     equal(stream(run, "py", NS, command=["tty", "-s"], stdin=True, stdout=True, tty=True,
                  _preload_content=False).is_open(), True)
     said("exec, its input, errors and exit code")
+    s = stream(run, "py", NS, command=["sh"], stdin=True, stdout=True, tty=True, _preload_content=False)
+    for width in 91, 92:
+        s.write_channel(RESIZE_CHANNEL, json.dumps({"Width": width, "Height": 33}))
+        s.write_stdin(f"until stty size | grep -x '33[ ]{width}'; do sleep 0.1; done\n")
+        hears(s, f"33 {width}")
+    is_answered(s, "there?")
+    s.write_stdin("exit 3\n")
+    s.run_forever(timeout=60)
+    equal(s.returncode, 3)
+    said("a terminal that changes its size, and pings")
 
     forward = portforward(core.connect_get_namespaced_pod_portforward, "py", NS, ports="7")
     s = forward.socket(7)

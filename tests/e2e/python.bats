@@ -26,6 +26,7 @@ did() { grep -qxF "ok $1" <<<"$output" || { echo "not said: $1, but: $output"; r
 	did "watches tell each change once, and end in time"
 	did "logs, also as they come"
 	did "exec, its input, errors and exit code"
+	did "a terminal that changes its size, and pings"
 	did "port-forward tells that nobody listens"
 	did "and may ask what it may do"
 	[ "$status" = 0 ]

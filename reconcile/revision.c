@@ -4,7 +4,7 @@
  * applied is available and the pods it replaced are gone, Failed when something cannot become
  * so, Superseded when a newer one has started.  One that failed for want of health (not for its
  * files) may still become Healthy: an image that was missing is loaded, and the deployment goes
- * on.
+ * on.  What has no deadline of its own has that of a Deployment which states none.
  *
  * Writes only when the verdict or what is waited for changes.
  */
@@ -19,11 +19,15 @@
 #include <inttypes.h>
 #include <string.h>
 
+enum { PATIENCE_SECONDS = 600 }; /* as the default of progressDeadlineSeconds */
+
 struct look {
 	struct snapshot *s;
 	const char *waiting; /* the first thing that is not there yet; NULL: nothing */
 	const char *broken;  /* the first that will not come */
 	size_t waits;
+	int64_t deadline; /* of what has none of its own */
+	bool counts_down; /* such a thing is waited for */
 };
 
 static void
@@ -32,6 +36,17 @@ wait_for(struct look *l, const char *what)
 	if (!l->waiting)
 		l->waiting = what;
 	l->waits++;
+}
+
+/* For a ReplicaSet or a pod: nobody else says that it takes too long. */
+static void
+wait_in_time(struct look *l, const char *what)
+{
+	wait_for(l, what);
+	l->counts_down = true;
+	if (l->s->now >= l->deadline && !l->broken)
+		l->broken = arena_printf(l->s->arena, "waited %d minutes for %s",
+					 PATIENCE_SECONDS / 60, what);
 }
 
 /* " (web-9b459b4c5-cst47: ImagePullBackOff: Back-off pulling image ...)" or "" */
@@ -122,14 +137,14 @@ look_replica_set(struct look *l, const struct replica_set *rs, const char *path)
 
 	if (!st || st->observedGeneration < rs->metadata->generation ||
 	    ready < rs->spec->replicas)
-		wait_for(l, arena_printf(l->s->arena,
-					 "replicaset %s: %" PRId64 " of %" PRId64
-					 " replicas are available%s",
-					 path, ready, rs->spec->replicas,
-					 replica_trouble(l, rs->metadata->namespace,
-							 rs->spec->selector,
-							 st ? st->conditions.at : NULL,
-							 st ? st->conditions.n : 0)));
+		wait_in_time(l, arena_printf(l->s->arena,
+					     "replicaset %s: %" PRId64 " of %" PRId64
+					     " replicas are available%s",
+					     path, ready, rs->spec->replicas,
+					     replica_trouble(l, rs->metadata->namespace,
+							     rs->spec->selector,
+							     st ? st->conditions.at : NULL,
+							     st ? st->conditions.n : 0)));
 }
 
 /* It runs still, or is told of, with another one than its spec has by now. */
@@ -174,14 +189,14 @@ look_pod(struct look *l, const struct pod *pod, const char *path)
 	}
 	ready = st ? condition_of(st->conditions.at, st->conditions.n, "Ready") : NULL;
 	if (!ready || !str_is(ready->status, "True"))
-		wait_for(l, arena_printf(a, "pod %s to be ready%s", path,
-					 pod_trouble(l, pod->metadata->namespace, &self)));
+		wait_in_time(l, arena_printf(a, "pod %s to be ready%s", path,
+					     pod_trouble(l, pod->metadata->namespace, &self)));
 	else if (awaited_image(pod)) {
 		image = condition_of(st->conditions.at, st->conditions.n, CONDITION_IMAGE);
-		wait_for(l, arena_printf(a, "pod %s to run image %s%s%s%s", path,
-					 awaited_image(pod), image ? " (" : "",
-					 image && image->message ? image->message : "",
-					 image ? ")" : ""));
+		wait_in_time(l, arena_printf(a, "pod %s to run image %s%s%s%s", path,
+					     awaited_image(pod), image ? " (" : "",
+					     image && image->message ? image->message : "",
+					     image ? ")" : ""));
 	}
 }
 
@@ -370,8 +385,11 @@ revision_reconcile(struct snapshot *s, const struct revision *r, struct plan *p)
 			conclude(s, r, "Superseded", NULL, NULL, p);
 		return;
 	}
+	l.deadline = r->status->startTime + PATIENCE_SECONDS * 1000;
 	look_around(&l, r->spec->source);
 	look_leaving(&l, r->spec->source);
+	if (l.counts_down && s->now < l.deadline)
+		plan_again(p, l.deadline);
 	if (!l.waiting && !l.broken)
 		conclude(s, r, "Healthy", NULL, NULL, p);
 	else if (l.broken)

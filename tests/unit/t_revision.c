@@ -214,6 +214,36 @@ a_failed_pod_fails_the_revision_and_a_finished_one_does_not(void **state)
 	    ". status revision main-1  # Applying, waiting for pod default/job to be ready\n");
 }
 
+/* Which no deadline of its own ends. */
+static void
+a_pod_that_never_gets_ready_fails_the_revision_until_it_does(void **state)
+{
+#define ONCE(phase)                         \
+	"apiVersion: v1\nkind: Pod\n" META( \
+	    "once") "spec: {containers: [{name: c, image: w}]}\nstatus: {phase: " phase "}\n"
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, REV("1", "Applying") ONCE("Running"));
+	assert_string_equal(judge(&b, "main-1"),
+			    ". status revision main-1  # Applying, waiting for "
+			    "pod default/once to be ready\n");
+	world_obey(&b.w, &b.plan);
+	assert_int_equal(b.plan.again_at, b.w.s.now + 597 * 1000);
+	b.w.s.now = b.plan.again_at;
+	assert_string_equal(judge(&b, "main-1"),
+			    ". status revision main-1  # waited 10 minutes for "
+			    "pod default/once to be ready\n");
+	assert_string_equal(((const struct revision *)b.plan.at[0].body)->status->outcome,
+			    "Failed");
+	world_obey(&b.w, &b.plan);
+	assert_string_equal(judge(&b, "main-1"), "");
+	world_read(&b.w, ONCE("Succeeded"));
+	assert_string_equal(judge(&b, "main-1"), ". status revision main-1  # Healthy\n");
+	buf_done(&b.out);
+	arena_free(&b.w.arena);
+}
+
 static void
 a_newer_revision_supersedes_unless_its_files_were_wrong(void **state)
 {
@@ -375,6 +405,7 @@ main(void)
 		    a_deployment_past_its_deadline_fails_the_revision_until_it_recovers),
 		cmocka_unit_test(a_deployment_whose_pods_are_refused_says_why),
 		cmocka_unit_test(a_failed_pod_fails_the_revision_and_a_finished_one_does_not),
+		cmocka_unit_test(a_pod_that_never_gets_ready_fails_the_revision_until_it_does),
 		cmocka_unit_test(a_newer_revision_supersedes_unless_its_files_were_wrong),
 		cmocka_unit_test(a_revision_whose_files_were_wrong_is_left_alone),
 		cmocka_unit_test(a_service_waits_for_its_address_and_port),

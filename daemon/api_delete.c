@@ -13,12 +13,11 @@ answer_gone(struct api_edit *ed, const char *name, const char *uid)
 	const struct resource *r = ed->call->res;
 	struct buf b = { 0 };
 
-	buf_addf(&b,
-		 "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":"
-		 "\"Success\",\"details\":{\"name\":\"%s\",%s%s%s\"kind\":\"%s\",\"uid\":\"%s\""
-		 "}}",
-		 name, *r->group ? "\"group\":\"" : "", r->group, *r->group ? "\"," : "",
-		 r->plural, uid);
+	buf_adds(&b, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":"
+		     "\"Success\",\"details\":{\"name\":");
+	json_quote(&b, name);
+	buf_addf(&b, ",%s%s%s\"kind\":\"%s\",\"uid\":\"%s\"}}", *r->group ? "\"group\":\"" : "",
+		 r->group, *r->group ? "\"," : "", r->plural, uid);
 	call_json(ed->call, 200, &b);
 }
 

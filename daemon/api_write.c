@@ -449,17 +449,41 @@ find_live(struct api_edit *ed)
 	return false;
 }
 
+/* What a PUT makes when it is not there, as the AllowCreateOnUpdate of Kubernetes' strategies.
+ */
+static bool
+put_makes(enum resource_id id)
+{
+	switch (id) {
+	case RES_cluster_role:
+	case RES_cluster_role_binding:
+	case RES_endpoints:
+	case RES_event:
+	case RES_limit_range:
+	case RES_role:
+	case RES_role_binding:
+	case RES_service:
+		return true;
+	default:
+		return false;
+	}
+}
+
 void
 object_update(struct call *c)
 {
+	bool makes = put_makes(c->res->id) && !*c->sub &&
+		     !store_find(c->api->store, c->res->id, c->ns, c->name);
 	struct api_edit ed;
 	struct tree *body;
 
-	if (!edit_allowed(c, false) || !edit_open(&ed, c) || !find_live(&ed))
+	if (!edit_allowed(c, makes) || !edit_open(&ed, c))
+		return;
+	if (makes ? !access_also(c, "create") : !find_live(&ed))
 		return;
 	body = body_read(&ed);
 	if (body)
-		edit_put(&ed, body, 200);
+		edit_put(&ed, body, makes ? 201 : 200);
 }
 
 void

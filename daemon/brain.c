@@ -32,7 +32,8 @@ enum {
 	FLUSH_RETRY_MS = 2000,
 	FLUSH_HOLD_MS = 250,
 	TRIM_MS = 2000,
-	PASS_MS = 250
+	PASS_MS = 250,
+	NUDGE_MS = 1000
 };
 
 /* ---- passes ---- */
@@ -44,6 +45,16 @@ brain_poke(struct brain *b)
 		return;
 	b->poked = true;
 	event_active(b->pass_event, EV_TIMEOUT, 0);
+}
+
+void
+brain_nudge(struct brain *b)
+{
+	struct timeval due;
+
+	if (!event_pending(b->again_timer, EV_TIMEOUT, &due) ||
+	    due.tv_sec * 1000 + due.tv_usec / 1000 > now_ms() + NUDGE_MS)
+		timer_arm(b->again_timer, NUDGE_MS);
 }
 
 int

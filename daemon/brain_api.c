@@ -42,7 +42,10 @@ on_write(void *ctx, const struct action *a, struct error **e)
 	since = store_version(b->store);
 	if (carry_asked(b, a, e) < 0)
 		return -1;
-	brain_poke(b);
+	if (!strcmp(a->kind, resources[RES_event].singular))
+		brain_nudge(b); /* it moves nothing, and some write many */
+	else
+		brain_poke(b);
 	if (store_commit_or_undo(b->store, since, e) < 0)
 		return fail_in(e, "it is not written");
 	return 0;

@@ -53,6 +53,8 @@ delete_other(struct brain *b, const struct resource *res, const struct action *a
 	 * free. */
 	if (old && (own_is_signed(old) || res->id == RES_service))
 		deploy_drifted(b, old);
+	if (old && res->id == RES_event)
+		event_forget(b, (const struct event *)old);
 	if (!old || (!old->metadata->finalizers.n && res->id != RES_namespace))
 		return store_delete(b->store, res->id, a->ns, a->name, e) == 0;
 	if (old->metadata->deletionTimestamp)

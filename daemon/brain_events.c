@@ -20,7 +20,7 @@ event_count(struct brain *b, const char *ns, const char *name)
 	const struct event *old = store_find(b->store, RES_event, ns, name);
 	struct event *new;
 
-	if (!old)
+	if (!old || !object_is_own_event(old)) /* it was deleted, and the name taken */
 		return false;
 	new = object_clone(old, &a);
 	new->count++;
@@ -49,13 +49,26 @@ events_open(struct brain *b)
 		struct event_note note = { NULL, ev->reason, ev->message, NULL };
 		cleanup_free char *key = NULL;
 
-		if (!ev->involvedObject || !ev->reason ||
-		    !str_is(ev->reportingComponent, EVENT_REPORTER))
+		if (!ev->involvedObject || !ev->reason || !object_is_own_event(ev))
 			continue;
 		note.field = ev->involvedObject->fieldPath;
 		key = event_key(ev->involvedObject->uid, &note);
 		free(map_put(&b->events, key, xstrdup(object_name(ev))));
 	}
+}
+
+void
+event_forget(struct brain *b, const struct event *ev)
+{
+	struct event_note note = { NULL, ev->reason, ev->message, NULL };
+	cleanup_free char *key = NULL;
+
+	if (!ev->involvedObject || !ev->reason || !object_is_own_event(ev))
+		return;
+	note.field = ev->involvedObject->fieldPath;
+	key = event_key(ev->involvedObject->uid, &note);
+	if (str_is(map_get(&b->events, key), object_name(ev)))
+		free(map_del(&b->events, key));
 }
 
 /* As client-go names Events, so that a listing by name has each object's as they came. */

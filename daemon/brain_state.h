@@ -128,7 +128,8 @@ struct brain {
 };
 
 /* brain.c */
-void brain_poke(struct brain *); /* a pass soon; any number of pokes make one */
+void brain_poke(struct brain *);  /* a pass soon; any number of pokes make one */
+void brain_nudge(struct brain *); /* a pass within a second */
 /* -1 when it could not be said; that is in the log then. */
 int brain_tell(struct brain *, const struct action *, const int *fds, int nfds);
 void brain_snapshot(struct brain *, struct snapshot *, struct arena *);
@@ -239,6 +240,7 @@ struct event_note {
 };
 void events_open(struct brain *); /* once, with the store */
 void event_about(struct brain *, const void *obj, const struct event_note *);
+void event_forget(struct brain *, const struct event *); /* it goes: it is counted no more */
 void event_of_refusal(struct brain *, const struct refused_seen *); /* rules */
 void event_of_action(struct brain *, const struct action *);
 void event_of_pod(struct brain *, const struct pod_seen *was, const struct pod_seen *is);

@@ -176,6 +176,7 @@ struct cli_target {
 };
 /* Of a list of events, the oldest first; in the call's arena, borrowed from the list. */
 json_t **cli_events_sorted(struct cli_call *, json_t *list, size_t *ret_n);
+const char *cli_event_age(struct cli_call *, json_t *event);     /* "5s (x3 over 2m)" */
 const char *cli_name(const struct resource *, const char *word); /* pod/web as web */
 int cli_targets(struct cli_call *, struct cli_target **ret, size_t *ret_n, struct error **);
 const char *cli_url(struct cli_call *, const struct resource *, const char *name);

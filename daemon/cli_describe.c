@@ -492,19 +492,11 @@ events(struct sheet *s)
 	at = cli_events_sorted(s->c, list, &n);
 	for (size_t i = 0; i < n; i++) {
 		json_t *ev = at[i];
-		const char *count = cli_at(s->c, ev, "count");
-		const char *age =
-		    cli_age(s->c, s->c->now - cli_ms(cli_at(s->c, ev, "lastTimestamp")));
-		const char *cells[] = {
-			cli_at(s->c, ev, "type"), cli_at(s->c, ev, "reason"),
-			*count && !str_is(count, "1")
-			    ? arena_printf(
-				  s->c->arena, "%s (x%s over %s)", age, count,
-				  cli_age(s->c, s->c->now -
-						    cli_ms(cli_at(s->c, ev, "firstTimestamp"))))
-			    : age,
-			cli_at(s->c, ev, "source.component"), cli_at(s->c, ev, "message")
-		};
+		const char *from = cli_at(s->c, ev, "source.component");
+		const char *cells[] = { cli_at(s->c, ev, "type"), cli_at(s->c, ev, "reason"),
+					cli_event_age(s->c, ev),
+					*from ? from : cli_at(s->c, ev, "reportingComponent"),
+					cli_at(s->c, ev, "message") };
 
 		cli_table_row(&t, cells);
 	}

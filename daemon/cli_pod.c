@@ -1,5 +1,6 @@
 /* cli_pod.c -- a pod's output, its end, and what happened to anything. */
 #include "../reconcile/base/now.h"
+#include "../reconcile/base/text.h"
 #include "../reconcile/object.h"
 #include "cli_source.h"
 #include <inttypes.h>
@@ -129,20 +130,46 @@ cli_delete(struct cli_call *c, struct error **e)
 
 /* ---- events ---- */
 
+/* The first of these fields that says something; the last always does. */
 static const char *
-event_time(json_t *ev)
+first_time(json_t *ev, const char *const *fields)
 {
-	static const char *const fields[] = { "series.lastObservedTime", "lastTimestamp",
-					      "eventTime", "firstTimestamp",
-					      "metadata.creationTimestamp" };
-
-	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-		json_t *v = cli_path(ev, fields[i]);
+	for (; *fields; fields++) {
+		json_t *v = cli_path(ev, *fields);
 
 		if (json_is_string(v))
 			return json_string_value(v);
 	}
 	return "";
+}
+
+static const char *
+event_time(json_t *ev)
+{
+	static const char *const fields[] = { "series.lastObservedTime",
+					      "lastTimestamp",
+					      "eventTime",
+					      "firstTimestamp",
+					      "metadata.creationTimestamp",
+					      NULL };
+
+	return first_time(ev, fields);
+}
+
+const char *
+cli_event_age(struct cli_call *c, json_t *ev)
+{
+	static const char *const begins[] = { "firstTimestamp", "eventTime",
+					      "metadata.creationTimestamp", NULL };
+	const char *count = cli_at(c, ev, "series.count"),
+		   *age = cli_age(c, c->now - cli_ms(event_time(ev)));
+
+	if (!*count)
+		count = cli_at(c, ev, "count");
+	if (!*count || str_is(count, "1"))
+		return age;
+	return arena_printf(c->arena, "%s (x%s over %s)", age, count,
+			    cli_age(c, c->now - cli_ms(first_time(ev, begins))));
 }
 
 static int
@@ -178,7 +205,7 @@ cli_events_sorted(struct cli_call *c, json_t *list, size_t *ret_n)
 static void
 event_row(struct cli_call *c, struct cli_table *t, json_t *ev)
 {
-	const char *type = cli_at(c, ev, "type"), *count = cli_at(c, ev, "count");
+	const char *type = cli_at(c, ev, "type");
 	const char *kind = cli_at(c, ev, "involvedObject.kind");
 	char *lower = arena_strdup(c->arena, kind);
 	const char *cells[6];
@@ -188,12 +215,7 @@ event_row(struct cli_call *c, struct cli_table *t, json_t *ev)
 		*p |= *p >= 'A' && *p <= 'Z' ? 0x20 : 0;
 	if (t->cols == 6)
 		cells[n++] = cli_at(c, ev, "metadata.namespace");
-	cells[n++] = arena_printf(
-	    c->arena, "%s%s", cli_age(c, c->now - cli_ms(event_time(ev))),
-	    *count && strcmp(count, "1")
-		? arena_printf(c->arena, " (x%s over %s)", count,
-			       cli_age(c, c->now - cli_ms(cli_at(c, ev, "firstTimestamp"))))
-		: "");
+	cells[n++] = cli_event_age(c, ev);
 	cells[n++] = cli_paint(c, strcmp(type, "Warning") ? "0" : YELLOW, type);
 	cells[n++] = cli_at(c, ev, "reason");
 	cells[n++] =

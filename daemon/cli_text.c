@@ -4,6 +4,7 @@
 #include "../reconcile/schema.h"
 #include "../reconcile/table.h"
 #include "cli.h"
+#include <ctype.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -385,6 +386,34 @@ cli_print_json(struct cli_call *c, json_t *j)
 
 /* ---- tables ---- */
 
+/* Bytes of a colour at s, as cli_paint() sets it; 0: there is none. */
+static size_t
+colour_at(const char *s)
+{
+	size_t n = !strncmp(s, "\033[", 2) ? 2 + strspn(s + 2, "0123456789;") : 0;
+
+	return n && s[n] == 'm' ? n + 1 : 0;
+}
+
+/* What comes from others may hold what moves a terminal's cursor, or breaks a line. */
+static const char *
+harmless(const char *cell, struct arena *a)
+{
+	char *copy = NULL;
+
+	for (const char *s = cell; *s; s++) {
+		size_t colour = colour_at(s);
+
+		if (colour) {
+			s += colour - 1;
+		} else if (iscntrl((unsigned char)*s)) {
+			copy = copy ? copy : arena_strdup(a, cell);
+			copy[s - cell] = isspace((unsigned char)*s) ? ' ' : '?';
+		}
+	}
+	return copy ? copy : cell;
+}
+
 void
 cli_table_row(struct cli_table *t, const char *const *cells)
 {
@@ -397,7 +426,9 @@ cli_table_row(struct cli_table *t, const char *const *cells)
 		t->cells = at;
 		t->cap = cap;
 	}
-	memcpy(t->cells + t->rows++ * t->cols, cells, t->cols * sizeof *cells);
+	for (size_t i = 0; i < t->cols; i++)
+		t->cells[t->rows * t->cols + i] = harmless(cells[i], t->arena);
+	t->rows++;
 }
 
 /* Letters, not bytes: a commit message may hold any of Unicode. */

@@ -15,6 +15,7 @@
 
 enum {
 	EVENT_LIFE_MS = 3600 * 1000, /* as Kubernetes' --event-ttl */
+	TOLD_MOST = 2000,            /* Events of others */
 	FINISHED_MOST = 500,         /* as its --terminated-pod-gc-threshold, for one host */
 	UNKNOWN_GRACE = 2            /* seconds; nobody is left who could say how long */
 };
@@ -169,18 +170,51 @@ last_seen(const struct event *e, int64_t now)
 	return last;
 }
 
+struct told {
+	const struct event *event;
+	int64_t last; /* seen */
+};
+
+static int
+told_order(const void *va, const void *vb)
+{
+	const struct told *a = va, *b = vb;
+
+	return a->last < b->last ? -1 : a->last > b->last;
+}
+
+/* What others tell has bounds: whoever floods loses what is oldest. */
+static void
+bound_told(struct told *at, size_t n, struct plan *p)
+{
+	if (n <= TOLD_MOST)
+		return;
+	qsort(at, n, sizeof *at, told_order);
+	for (size_t i = 0; i < n - TOLD_MOST; i++)
+		plan_name(p, ACT_DELETE, at[i].event,
+			  arena_printf(p->arena, "%d newer ones are there", TOLD_MOST));
+}
+
 static void
 events(struct snapshot *s, struct plan *p)
 {
-	for (size_t i = 0; i < s->of[RES_event].n; i++) {
-		const struct event *e = (const struct event *)s->of[RES_event].at[i];
+	struct objects all = s->of[RES_event];
+	struct told *told = arena_alloc(p->arena, (all.n + 1) * sizeof *told);
+	size_t n = 0;
+
+	for (size_t i = 0; i < all.n; i++) {
+		const struct event *e = (const struct event *)all.at[i];
 		int64_t last = last_seen(e, s->now);
 
-		if (last + EVENT_LIFE_MS <= s->now)
+		if (last + EVENT_LIFE_MS <= s->now) {
 			plan_name(p, ACT_DELETE, e, "an hour old");
-		else
-			plan_again(p, last + EVENT_LIFE_MS);
+			continue;
+		}
+		plan_again(p, last + EVENT_LIFE_MS);
+		if (!object_is_own_event(e))
+			told[n++] = (struct told){ e, last };
 	}
+	bound_told(told, n, p);
 }
 
 /* Git's would be made again, and one that was turned away keeps its place. */

@@ -179,6 +179,12 @@ object_owned_by(const void *obj, const char *uid)
 }
 
 bool
+object_is_own_event(const struct event *e)
+{
+	return str_is(e->reportingComponent, EVENT_REPORTER);
+}
+
+bool
 object_is_numbered(const struct resource *r)
 {
 	switch (r->id) {

@@ -64,6 +64,7 @@ const char *object_annotation(const void *obj, const char *key);                
 const struct owner_reference *object_controller(const void *obj);                /* or NULL */
 const struct owner_reference *object_owned_by(const void *obj, const char *uid); /* or NULL */
 #define EVENT_REPORTER "kedge" /* the reportingComponent of kedge's own Events */
+bool object_is_own_event(const struct event *);
 /* The finalizer of what was deleted in the foreground: it stays until its dependents are gone.
  */
 #define FINALIZER_FOREGROUND "foregroundDeletion"

@@ -10,7 +10,11 @@
 #include "rules.h"
 #include <string.h>
 
-enum { WORD_MAX = 128, MESSAGE_MAX = 1024 }; /* bytes, of an Event with an eventTime */
+enum {
+	WORD_MAX = 128,      /* bytes, of an Event with an eventTime */
+	MESSAGE_MAX = 1024,  /* the same */
+	EVENT_MAX = 32 << 10 /* bytes of memory; kedge's own bound */
+};
 
 static void
 needed(const char *value, const char *field, const struct place *at)
@@ -68,6 +72,11 @@ event_check(const void *obj, const struct place *at)
 	if (!place_ok(at, "metadata") || !place_ok(at, "involvedObject") ||
 	    !place_ok(at, "eventTime"))
 		return;
+	if (ev->metadata->finalizers.n)
+		place_complain(at, "metadata.finalizers",
+			       "Forbidden: an Event goes by itself, after an hour");
+	if (schema_room(event_kind(), ev) > EVENT_MAX)
+		place_complain(at, "", "Too long: may not be more than %d bytes", EVENT_MAX);
 	if (!is_beside(ev, about))
 		place_complain(at, "involvedObject.namespace",
 			       "Invalid value: \"%.300s\": does not match event.namespace",

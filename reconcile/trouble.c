@@ -112,8 +112,7 @@ unhealthy(const struct snapshot *s, const struct pod *pod)
 	for (size_t i = 0; i < all.n; i++) {
 		const struct event *ev = (const struct event *)all.at[i];
 
-		if (str_is(ev->reason, "Unhealthy") &&
-		    str_is(ev->reportingComponent, EVENT_REPORTER) && ev->message &&
+		if (str_is(ev->reason, "Unhealthy") && object_is_own_event(ev) && ev->message &&
 		    ev->involvedObject && ev->involvedObject->fieldPath &&
 		    str_is(ev->involvedObject->uid, object_uid(pod)) &&
 		    (!found || ev->lastTimestamp >= found->lastTimestamp) &&

@@ -241,8 +241,30 @@ check_namespace(struct write *w, struct error **e)
 		return fail(e, WHY_FORBIDDEN,
 			    "%s \"%s\" is forbidden: unable to create new content in namespace "
 			    "%s because it is being terminated",
-			    write_plural(w->res, w->a), w->obj->metadata->name, w->ns);
+			    write_plural(w->res, w->a),
+			    w->obj->metadata->name ? w->obj->metadata->name : "", w->ns);
 	return 0;
+}
+
+/* kedge concludes from its own Events: what they say, nobody else writes. */
+static void
+check_reporter(struct write *w)
+{
+	const struct event *was = (const struct event *)w->live,
+			   *is = (const struct event *)w->obj;
+	struct event same;
+
+	if (w->res->id != RES_event ||
+	    (!object_is_own_event(is) && !(was && object_is_own_event(was))))
+		return;
+	same = *is;
+	if (was) {
+		same.metadata = was->metadata;
+		if (schema_equal(event_kind(), was, &same))
+			return;
+	}
+	complaint_add(&w->cs, COMPLAINT_FORBIDDEN, false, 0, 0, "reportingComponent",
+		      "Forbidden: what kedge itself saw is not written over the API");
 }
 
 static const struct pairs *
@@ -387,7 +409,7 @@ static int
 check_new(struct write *w, const struct manifest *m, struct error **e)
 {
 	own_keep_marks(NULL, w->obj, w->a);
-	if (check_namespace(w, e) < 0 || check_account(w, e) < 0 || check_security(w, m, e) < 0)
+	if (check_account(w, e) < 0 || check_security(w, m, e) < 0)
 		return -1;
 	check_claims(w, m);
 	settle_namespace(w);
@@ -577,8 +599,12 @@ write_check(struct write *w, struct error **e)
 		w->sent = write_status_read(w, body);
 	if (sort_unknown(w, e) < 0 || check_types(w, e) < 0)
 		return -1;
-	if (w->obj->metadata)
+	if (w->obj->metadata) {
+		if (!w->live && check_namespace(w, e) < 0)
+			return -1;
 		check_name(w);
+		check_reporter(w);
+	}
 	if (w->obj->metadata && !w->cs.errors && !w->status)
 		check_owners(w);
 	if (w->cs.errors)

@@ -1,7 +1,8 @@
 """client.py -- the usual client library of Python, as programs use it.
 
   client.py outside        with $KUBECONFIG
-  client.py inside         in a pod whose account may read pods and write ConfigMaps
+  client.py inside         in a pod whose account may read pods, run programs in them, and write
+                           ConfigMaps and Events
   client.py files          what it needs of the host, for an image
 
 Each line of `outside` and `inside` is one thing that worked; the first that does not ends it.

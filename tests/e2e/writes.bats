@@ -322,10 +322,12 @@ NS=/api/v1/namespaces/default
 	has "it is so again"
 	send PUT $NS/events/$name "$(jq 'del(.metadata.managedFields) | .count = 3' <<<"$(k get event $name -o json)")"
 	[ "$code $(of .count)" = "200 3" ]
+	send PUT $NS/events/told.put '{"metadata":{"name":"told.put"},'"$about"',"reason":"Synced"}'
+	answered 201
 	send PATCH "$NS/events/told.applied?fieldManager=me" '{"apiVersion":"v1","kind":"Event","metadata":{"name":"told.applied"},'"$about"',"reason":"Synced"}' $APPLY
 	answered 201
 	[[ $(k get --raw /api/v1 | jq -c '.resources[] | select(.name == "events").verbs') == *'"create"'*'"patch","update"'* ]]
-	k delete event $name told.applied
+	k delete event $name told.applied told.put
 }
 
 @test "an Event says of what it is, where that is, and who saw it" {
@@ -343,4 +345,32 @@ NS=/api/v1/namespaces/default
 	answered 201
 	send POST /api/v1/namespaces/none/events '{"metadata":{"name":"e"}}'
 	answered 404 'namespaces \"none\" not found'
+	# which takes memory for an hour at most, and so much at most
+	send POST $NS/events '{"metadata":{"name":"e","finalizers":["example.com/stay"]},"message":"'"$(head -c 40000 /dev/zero | tr '\0' x)"'"}'
+	answered 422
+	[ "$(of '[.details.causes[].field] | join(" ")')" = "metadata.finalizers " ]
+}
+
+@test "what kedge saw is said by nobody else" {
+	pod seen box:1 | k create -f -
+	up seen
+	own=$(k get events --field-selector involvedObject.name=seen,reason=Started -o jsonpath='{.items[0].metadata.name}')
+	send PATCH $NS/events/$own '{"message":"all is well"}' $MERGE
+	answered 422 'reportingComponent: Forbidden: what kedge itself saw is not written over the API'
+	k annotate event $own looked=at
+	send POST $NS/events '{"metadata":{"name":"made-up"},"reason":"Unhealthy","reportingComponent":"kedge"}'
+	answered 422 'what kedge itself saw'
+	# one that somebody deleted is no reason to count on another of that name
+	k delete event $own
+	send POST $NS/events '{"metadata":{"name":"'"$own"'"},"involvedObject":{"kind":"Pod","namespace":"default","name":"seen"},"reason":"Started"}'
+	answered 201
+	k delete pod seen --grace-period=1
+	[ "$(k get event $own -o jsonpath='{.count}')" = "" ]
+	# and a terminal shows what is written, not what it would do
+	send POST $NS/events '{"metadata":{"name":"loud"},"involvedObject":{"kind":"Pod","namespace":"default","name":"seen"},"reason":"A\u001b[2JB","message":"one\ntwo"}'
+	answered 201
+	run kedge events
+	has 'A?[2JB'
+	has 'one two'
+	k delete event loud $own
 }

@@ -809,6 +809,39 @@ children_and_strangers_are_collected(void **state)
 }
 
 static void
+told(struct kit *k, const char *name, int minute, const char *more)
+{
+	char *text;
+
+	xasprintf(&text,
+		  "apiVersion: v1\nkind: Event\nmetadata: {name: %s}\nlastTimestamp: "
+		  "'2027-01-15T07:%02d:00Z'\n%s",
+		  name, minute, more);
+	kit_read(k, text);
+	((struct object *)kit_find(k, RES_event, name))->metadata->creationTimestamp = 1;
+	free(text);
+}
+
+static void
+of_too_many_events_of_others_the_oldest_go(void **state)
+{
+	struct kit *k = *state;
+	char name[16];
+
+	for (int i = 0; i < 2000; i++) {
+		snprintf(name, sizeof name, "e-%04d", i);
+		told(k, name, i == 1000 ? 10 : 30, "");
+	}
+	told(k, "own", 5, "reportingComponent: kedge\n");
+	garbage_reconcile(kit_snapshot(k), &k->plan);
+	assert_int_equal(k->plan.n, 0);
+	told(k, "more", 30, "");
+	garbage_reconcile(kit_snapshot(k), &k->plan);
+	assert_string_equal(kit_text(k),
+			    "- delete event default/e-1000  # 2000 newer ones are there\n");
+}
+
+static void
 finished(struct kit *k, const char *name, const char *meta, const char *how, int64_t made)
 {
 	char *text;
@@ -889,6 +922,7 @@ main(void)
 		T(a_grace_of_zero_stops_at_once),
 		T(a_pod_that_never_started_is_forgotten_at_once),
 		T(children_and_strangers_are_collected),
+		T(of_too_many_events_of_others_the_oldest_go),
 		T(of_too_many_finished_pods_the_evicted_go_and_then_the_oldest),
 	};
 

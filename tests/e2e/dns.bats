@@ -222,7 +222,7 @@ externalName: x$long.example.com" | put odd
 	old=$(server)
 	kill -STOP "$old"
 	for p in {1..40}; do
-		dig +short +tcp +tries=1 +time=30 @10.43.0.10 set.default.svc.cluster.local >"$W/waits.$p" 3>&- &
+		dig +short +tcp +tries=1 +time=200 @10.43.0.10 set.default.svc.cluster.local >"$W/waits.$p" 3>&- &
 		waiting+=($!)
 	done
 	wait_for 10 "all of them have connected" sh -c '[ "$(ss -Htn state established dst 10.43.0.10:53 | wc -l)" = 40 ]'

@@ -30,6 +30,7 @@ enum {
 	LEAVE_MS = 5000,      /* longest wait for those who wait for an answer */
 	LEAVE_ACCEPTS = 4096, /* connections that wait to be taken, as many as can */
 	LEAVE_LOOK_MS = 20,
+	LEAVE_BATCH_MS = 500, /* longest wait for one batch of them to be served */
 	RESOLV_MAX = 64 << 10,
 };
 #define RESOLV "/etc/resolv.conf"
@@ -60,7 +61,7 @@ struct server {
 	unsigned asked;              /* questions that were read since it was asked */
 	struct timespec resolv_time; /* of the host's file as it was read last */
 	bool resolv_missed;          /* a server in it was none; its link may come yet */
-	int64_t resolv_looked, leave_until;
+	int64_t resolv_looked, leave_until, batch_until;
 	struct batch *batch;
 	uint8_t out[DNS_TCP_MAX];
 };
@@ -472,8 +473,9 @@ on_leave(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	/* Batch by batch, for each takes the place of one that was served. */
-	if (s->backlog) {
+	/* Batch by batch, for each takes the place of one before: those are served first. */
+	if (s->backlog && (dns_tcps_idle(s->tcps) || monotonic_ms() >= s->batch_until)) {
+		s->batch_until = monotonic_ms() + LEAVE_BATCH_MS;
 		s->backlog -= ACCEPTS;
 		if (accept_batch(s) < ACCEPTS || s->backlog <= 0)
 			backlog_end(s);
@@ -510,6 +512,7 @@ on_term(evutil_socket_t fd, short what, void *arg)
 	event_del(s->on_tcp);
 	s->backlog = LEAVE_ACCEPTS;
 	s->leave_until = monotonic_ms() + LEAVE_MS;
+	s->batch_until = monotonic_ms() + LEAVE_BATCH_MS;
 	timer_arm(s->leave_timer, LEAVE_LOOK_MS); /* those just taken come first */
 }
 

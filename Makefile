@@ -19,7 +19,8 @@ include tests/deps.mk
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror \
 	-Wno-missing-field-initializers -Wno-override-init
-CFLAGS ?= -O2 -g
+# Lines for a backtrace; whoever sits at a debugger has CFLAGS="-O1 -g3".
+CFLAGS ?= -O2 -g1
 ALL_CFLAGS = -std=gnu17 $(WARN) -fno-strict-aliasing -fstack-protector-strong -D_GNU_SOURCE \
 	-DKEDGE_VERSION='"$(VERSION)"' -DKEDGE_PREFIX='"$(PREFIX)"' -I. -Ireconcile \
 	$(if $(SAN),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined) \

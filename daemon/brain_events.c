@@ -38,36 +38,38 @@ event_key(const char *uid, const struct event_note *note)
 	return key;
 }
 
-/* kedge's own of an earlier life are counted on. */
+/* Of one of kedge's own; NULL: it is none. */
+static char *
+event_key_of(const struct event *ev)
+{
+	struct event_note note = { NULL, ev->reason, ev->message, NULL };
+
+	if (!ev->involvedObject || !ev->reason || !object_is_own_event(ev))
+		return NULL;
+	note.field = ev->involvedObject->fieldPath;
+	return event_key(ev->involvedObject->uid, &note);
+}
+
+/* Those of an earlier life are counted on. */
 void
 events_open(struct brain *b)
 {
 	struct objects all = store_all(b->store, RES_event);
 
 	for (size_t i = 0; i < all.n; i++) {
-		const struct event *ev = (const void *)all.at[i];
-		struct event_note note = { NULL, ev->reason, ev->message, NULL };
-		cleanup_free char *key = NULL;
+		cleanup_free char *key = event_key_of((const struct event *)all.at[i]);
 
-		if (!ev->involvedObject || !ev->reason || !object_is_own_event(ev))
-			continue;
-		note.field = ev->involvedObject->fieldPath;
-		key = event_key(ev->involvedObject->uid, &note);
-		free(map_put(&b->events, key, xstrdup(object_name(ev))));
+		if (key)
+			free(map_put(&b->events, key, xstrdup(object_name(all.at[i]))));
 	}
 }
 
 void
 event_forget(struct brain *b, const struct event *ev)
 {
-	struct event_note note = { NULL, ev->reason, ev->message, NULL };
-	cleanup_free char *key = NULL;
+	cleanup_free char *key = event_key_of(ev);
 
-	if (!ev->involvedObject || !ev->reason || !object_is_own_event(ev))
-		return;
-	note.field = ev->involvedObject->fieldPath;
-	key = event_key(ev->involvedObject->uid, &note);
-	if (str_is(map_get(&b->events, key), object_name(ev)))
+	if (key && str_is(map_get(&b->events, key), object_name(ev)))
 		free(map_del(&b->events, key));
 }
 

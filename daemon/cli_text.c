@@ -395,23 +395,32 @@ colour_at(const char *s)
 	return n && s[n] == 'm' ? n + 1 : 0;
 }
 
-/* What comes from others may hold what moves a terminal's cursor, or breaks a line. */
+/* What comes from others may hold what moves a terminal's cursor, breaks a line, or colours all
+ * that follows. */
 static const char *
 harmless(const char *cell, struct arena *a)
 {
+	static const char plain[] = "\033[0m";
 	char *copy = NULL;
+	bool coloured = false;
 
 	for (const char *s = cell; *s; s++) {
 		size_t colour = colour_at(s);
+		bool eighth = (uint8_t)s[0] == 0xc2 && (uint8_t)s[1] >= 0x80 &&
+			      (uint8_t)s[1] < 0xa0; /* a control character of C1, in UTF-8 */
 
 		if (colour) {
+			coloured = strncmp(s, plain, sizeof plain - 1) != 0;
 			s += colour - 1;
-		} else if (iscntrl((unsigned char)*s)) {
+		} else if (eighth || iscntrl((unsigned char)*s)) {
 			copy = copy ? copy : arena_strdup(a, cell);
 			copy[s - cell] = isspace((unsigned char)*s) ? ' ' : '?';
+			if (eighth)
+				copy[++s - cell] = '?';
 		}
 	}
-	return copy ? copy : cell;
+	cell = copy ? copy : cell;
+	return coloured ? arena_printf(a, "%s%s", cell, plain) : cell;
 }
 
 void

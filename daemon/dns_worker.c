@@ -30,7 +30,7 @@ enum {
 	LEAVE_MS = 5000,      /* longest wait for those who wait for an answer */
 	LEAVE_ACCEPTS = 4096, /* connections that wait to be taken, as many as can */
 	LEAVE_LOOK_MS = 20,
-	LEAVE_BATCH_MS = 500, /* longest wait for one batch of them to be served */
+	LEAVE_BATCH_MS = 200, /* longest wait for one batch of them to be served */
 	RESOLV_MAX = 64 << 10,
 };
 #define RESOLV "/etc/resolv.conf"
@@ -470,18 +470,19 @@ static void
 on_leave(evutil_socket_t fd, short what, void *arg)
 {
 	struct server *s = arg;
+	bool idle = dns_tcps_idle(s->tcps) && (!s->forward || dns_forward_idle(s->forward));
 
 	(void)fd;
 	(void)what;
 	/* Batch by batch, for each takes the place of one before: those are served first. */
-	if (s->backlog && (dns_tcps_idle(s->tcps) || monotonic_ms() >= s->batch_until)) {
+	if (s->backlog && (idle || monotonic_ms() >= s->batch_until)) {
 		s->batch_until = monotonic_ms() + LEAVE_BATCH_MS;
 		s->backlog -= ACCEPTS;
 		if (accept_batch(s) < ACCEPTS || s->backlog <= 0)
 			backlog_end(s);
+		idle = false;
 	}
-	if (monotonic_ms() >= s->leave_until || !s->forward ||
-	    (!s->backlog && dns_forward_idle(s->forward) && dns_tcps_idle(s->tcps)))
+	if (monotonic_ms() >= s->leave_until || !s->forward || (!s->backlog && idle))
 		event_base_loopbreak(s->base);
 	else
 		timer_arm(s->leave_timer, LEAVE_LOOK_MS);

@@ -15,7 +15,7 @@
 
 enum {
 	EVENT_LIFE_MS = 3600 * 1000, /* as Kubernetes' --event-ttl */
-	TOLD_MOST = 2000,            /* Events of others */
+	TOLD_MOST = 2000,            /* Events of others, in one namespace */
 	FINISHED_MOST = 500,         /* as its --terminated-pod-gc-threshold, for one host */
 	UNKNOWN_GRACE = 2            /* seconds; nobody is left who could say how long */
 };
@@ -170,49 +170,52 @@ last_seen(const struct event *e, int64_t now)
 	return last;
 }
 
-struct told {
-	const struct event *event;
-	int64_t last; /* seen */
-};
-
 static int
 told_order(const void *va, const void *vb)
 {
-	const struct told *a = va, *b = vb;
+	const struct event *a = *(const struct event *const *)va,
+			   *b = *(const struct event *const *)vb;
+	int64_t d = a->metadata->creationTimestamp - b->metadata->creationTimestamp;
 
-	return a->last < b->last ? -1 : a->last > b->last;
+	return d < 0 ? -1 : d > 0;
 }
 
-/* What others tell has bounds: whoever floods loses what is oldest. */
+/* What others tell has bounds, those of one namespace: whoever floods it loses what was made
+ * first.  The times in an Event are its writer's. */
 static void
-bound_told(struct told *at, size_t n, struct plan *p)
+bound_told(const struct event **at, size_t n, struct plan *p)
 {
 	if (n <= TOLD_MOST)
 		return;
 	qsort(at, n, sizeof *at, told_order);
 	for (size_t i = 0; i < n - TOLD_MOST; i++)
-		plan_name(p, ACT_DELETE, at[i].event,
+		plan_name(p, ACT_DELETE, at[i],
 			  arena_printf(p->arena, "%d newer ones are there", TOLD_MOST));
 }
 
+/* Sorted by namespace. */
 static void
 events(struct snapshot *s, struct plan *p)
 {
 	struct objects all = s->of[RES_event];
-	struct told *told = arena_alloc(p->arena, (all.n + 1) * sizeof *told);
+	const struct event **told = arena_alloc(p->arena, (all.n + 1) * sizeof *told);
 	size_t n = 0;
 
 	for (size_t i = 0; i < all.n; i++) {
 		const struct event *e = (const struct event *)all.at[i];
 		int64_t last = last_seen(e, s->now);
 
+		if (n && strcmp(object_namespace(told[0]), object_namespace(e)) != 0) {
+			bound_told(told, n, p);
+			n = 0;
+		}
 		if (last + EVENT_LIFE_MS <= s->now) {
 			plan_name(p, ACT_DELETE, e, "an hour old");
 			continue;
 		}
 		plan_again(p, last + EVENT_LIFE_MS);
 		if (!object_is_own_event(e))
-			told[n++] = (struct told){ e, last };
+			told[n++] = e;
 	}
 	bound_told(told, n, p);
 }

@@ -26,8 +26,8 @@ struct look {
 	const char *waiting; /* the first thing that is not there yet; NULL: nothing */
 	const char *broken;  /* the first that will not come */
 	size_t waits;
-	int64_t deadline; /* of what has none of its own */
-	bool counts_down; /* such a thing is waited for */
+	int64_t began;    /* when the revision did */
+	int64_t next_end; /* of the time that something has; 0: nothing's is counted */
 };
 
 static void
@@ -38,15 +38,22 @@ wait_for(struct look *l, const char *what)
 	l->waits++;
 }
 
-/* For a ReplicaSet or a pod: nobody else says that it takes too long. */
+/* For a ReplicaSet or a pod: nobody else says that it takes too long.  One that could be made
+ * only later, for the old one went slowly, has its time from there. */
 static void
-wait_in_time(struct look *l, const char *what)
+wait_in_time(struct look *l, const void *obj, const char *what)
 {
+	int64_t made = ((const struct object *)obj)->metadata->creationTimestamp;
+	int64_t end = (made > l->began ? made : l->began) + PATIENCE_SECONDS * 1000;
+
 	wait_for(l, what);
-	l->counts_down = true;
-	if (l->s->now >= l->deadline && !l->broken)
+	if (l->s->now < end) {
+		if (!l->next_end || end < l->next_end)
+			l->next_end = end;
+	} else if (!l->broken) {
 		l->broken = arena_printf(l->s->arena, "waited %d minutes for %s",
 					 PATIENCE_SECONDS / 60, what);
+	}
 }
 
 /* " (web-9b459b4c5-cst47: ImagePullBackOff: Back-off pulling image ...)" or "" */
@@ -137,14 +144,15 @@ look_replica_set(struct look *l, const struct replica_set *rs, const char *path)
 
 	if (!st || st->observedGeneration < rs->metadata->generation ||
 	    ready < rs->spec->replicas)
-		wait_in_time(l, arena_printf(l->s->arena,
-					     "replicaset %s: %" PRId64 " of %" PRId64
-					     " replicas are available%s",
-					     path, ready, rs->spec->replicas,
-					     replica_trouble(l, rs->metadata->namespace,
-							     rs->spec->selector,
-							     st ? st->conditions.at : NULL,
-							     st ? st->conditions.n : 0)));
+		wait_in_time(
+		    l, rs,
+		    arena_printf(l->s->arena,
+				 "replicaset %s: %" PRId64 " of %" PRId64
+				 " replicas are available%s",
+				 path, ready, rs->spec->replicas,
+				 replica_trouble(l, rs->metadata->namespace, rs->spec->selector,
+						 st ? st->conditions.at : NULL,
+						 st ? st->conditions.n : 0)));
 }
 
 /* It runs still, or is told of, with another one than its spec has by now. */
@@ -189,14 +197,16 @@ look_pod(struct look *l, const struct pod *pod, const char *path)
 	}
 	ready = st ? condition_of(st->conditions.at, st->conditions.n, "Ready") : NULL;
 	if (!ready || !str_is(ready->status, "True"))
-		wait_in_time(l, arena_printf(a, "pod %s to be ready%s", path,
-					     pod_trouble(l, pod->metadata->namespace, &self)));
+		wait_in_time(l, pod,
+			     arena_printf(a, "pod %s to be ready%s", path,
+					  pod_trouble(l, pod->metadata->namespace, &self)));
 	else if (awaited_image(pod)) {
 		image = condition_of(st->conditions.at, st->conditions.n, CONDITION_IMAGE);
-		wait_in_time(l, arena_printf(a, "pod %s to run image %s%s%s%s", path,
-					     awaited_image(pod), image ? " (" : "",
-					     image && image->message ? image->message : "",
-					     image ? ")" : ""));
+		wait_in_time(l, pod,
+			     arena_printf(a, "pod %s to run image %s%s%s%s", path,
+					  awaited_image(pod), image ? " (" : "",
+					  image && image->message ? image->message : "",
+					  image ? ")" : ""));
 	}
 }
 
@@ -385,11 +395,11 @@ revision_reconcile(struct snapshot *s, const struct revision *r, struct plan *p)
 			conclude(s, r, "Superseded", NULL, NULL, p);
 		return;
 	}
-	l.deadline = r->status->startTime + PATIENCE_SECONDS * 1000;
+	l.began = r->status->startTime;
 	look_around(&l, r->spec->source);
 	look_leaving(&l, r->spec->source);
-	if (l.counts_down && s->now < l.deadline)
-		plan_again(p, l.deadline);
+	if (l.next_end)
+		plan_again(p, l.next_end);
 	if (!l.waiting && !l.broken)
 		conclude(s, r, "Healthy", NULL, NULL, p);
 	else if (l.broken)

@@ -64,6 +64,11 @@ check_place(struct write *w, const struct tree *meta, struct error **e)
 			    "URL (%.200s)",
 			    name, w->name);
 	if (!live) {
+		if (*w->name && *uid)
+			return fail(e, WHY_CONFLICT,
+				    "Operation cannot be fulfilled on %s \"%s\": Precondition "
+				    "failed: UID in precondition: %.100s, UID in object meta: ",
+				    write_plural(w->res, w->a), w->name, uid);
 		if (*version)
 			return fail(e, WHY_BAD_REQUEST,
 				    "resourceVersion should not be set on objects to be "
@@ -246,6 +251,14 @@ check_namespace(struct write *w, struct error **e)
 	return 0;
 }
 
+/* Is it kedge that speaks, to a program or to somebody who reads? */
+static bool
+is_kedges(const struct event *e)
+{
+	return object_is_own_event(e) ||
+	       (e->source && str_is(e->source->component, EVENT_REPORTER));
+}
+
 /* kedge concludes from its own Events: what they say, nobody else writes. */
 static void
 check_reporter(struct write *w)
@@ -254,8 +267,7 @@ check_reporter(struct write *w)
 			   *is = (const struct event *)w->obj;
 	struct event same;
 
-	if (w->res->id != RES_event ||
-	    (!object_is_own_event(is) && !(was && object_is_own_event(was))))
+	if (w->res->id != RES_event || (!is_kedges(is) && !(was && is_kedges(was))))
 		return;
 	same = *is;
 	if (was) {

@@ -512,14 +512,14 @@ swept() {
 		curl_ "http://localhost/openapi/$path" | jq -e type >/dev/null
 	done
 	# every kind and every field says what it is for
-	run jq -r '.components.schemas | to_entries[] | .key as $k | .value
+	run jq -r 'if .components.schemas == {} then "nothing" else empty end, .components.schemas | to_entries[] | .key as $k | .value
 		| (select(has("x-kubernetes-group-version-kind") and (.description | not)) | $k),
 		  (.properties | to_entries[] | select(.value.description | not) | "\($k).\(.key)")' < <(
 		for path in api/v1 apis/apps/v1 apis/kedge.dev/v1 apis/discovery.k8s.io/v1 apis/networking.k8s.io/v1 apis/policy/v1 apis/rbac.authorization.k8s.io/v1 apis/storage.k8s.io/v1; do
 			curl_ "http://localhost/openapi/v3/$path"
 		done
 	)
-	[ "$output" = "" ]
+	[ "$status $output" = "0 " ]
 	# every reference leads somewhere
 	[ "$(curl_ http://localhost/openapi/v3/apis/apps/v1 | jq -r '(.components.schemas | keys) as $k | [.. | objects | ."$ref"? // empty | sub("#/components/schemas/"; "")] - $k | length')" = 0 ]
 	run curl_ http://localhost/openapi/v3/apis/none/v1

@@ -233,7 +233,10 @@ externalName: x$long.example.com" | put odd
 	wait_for 20 "it is told to go" grep -qE '^ShdPnd:.*[4-7c-f][0-9a-f]{3}$' "/proc/$old/status"
 	kill -CONT "$old"
 	for p in "${waiting[@]}"; do wait "$p"; done
-	for p in {1..40}; do [ -s "$W/waits.$p" ] && ! grep -q ';;' "$W/waits.$p"; done
+	for p in {1..40}; do
+		[ -s "$W/waits.$p" ]
+		! grep -q ';;' "$W/waits.$p" || false
+	done
 	wait_for 10 "another one serves" q_is kubernetes.default.svc.cluster.local 10.43.0.1
 }
 

@@ -90,6 +90,10 @@ cleanup_all() { $K delete role,rolebinding,clusterrole,clusterrolebinding -A -l 
 		create configmap "made$V" || return 1
 		$K apply --server-side --validate=false --as=hal -f - <<<$'---\n'"{apiVersion: v1, kind: ConfigMap, metadata: {name: made$V}, data: {a: b}}" >/dev/null || return 1
 		$K delete configmap "made$V" >/dev/null
+		create role "u$V" --verb=update --resource=services || return 1
+		create rolebinding "u$V" --role="u$V" --user=hal || return 1
+		run curl_ -X PUT -H 'Impersonate-User: hal' -H 'Content-Type: application/json' -d '{"metadata":{"name":"put"},"spec":{"clusterIP":"None"}}' http://h/api/v1/namespaces/default/services/put
+		has 'User \"hal\" cannot create resource \"services\"' || return 1
 		cleanup_all
 	}
 	each t

@@ -345,32 +345,49 @@ NS=/api/v1/namespaces/default
 	answered 201
 	send POST /api/v1/namespaces/none/events '{"metadata":{"name":"e"}}'
 	answered 404 'namespaces \"none\" not found'
-	# which takes memory for an hour at most, and so much at most
+	# which takes memory for some time only, and so much at most
 	send POST $NS/events '{"metadata":{"name":"e","finalizers":["example.com/stay"]},"message":"'"$(head -c 40000 /dev/zero | tr '\0' x)"'"}'
 	answered 422
 	[ "$(of '[.details.causes[].field] | join(" ")')" = "metadata.finalizers " ]
 }
 
 @test "what kedge saw is said by nobody else" {
-	pod seen box:1 | k create -f -
-	up seen
-	own=$(k get events --field-selector involvedObject.name=seen,reason=Started -o jsonpath='{.items[0].metadata.name}')
-	send PATCH $NS/events/$own '{"message":"all is well"}' $MERGE
+	k create -f - <<<'{"apiVersion":"v1","kind":"Pod","metadata":{"name":"seen"},"spec":{"terminationGracePeriodSeconds":1,"containers":[{"name":"c","image":"box:1","readinessProbe":{"periodSeconds":1,"exec":{"command":["false"]}}}]}}'
+	own() { k get events --field-selector involvedObject.name=seen,reason=Unhealthy,reportingComponent=kedge -o jsonpath='{.items[*].metadata.name}'; }
+	told() { [ -n "$(own)" ]; }
+	wait_for 15 "its probe fails" told
+	ev=$(own)
+	send PATCH $NS/events/$ev '{"message":"all is well"}' $MERGE
 	answered 422 'reportingComponent: Forbidden: what kedge itself saw is not written over the API'
-	k annotate event $own looked=at
-	send POST $NS/events '{"metadata":{"name":"made-up"},"reason":"Unhealthy","reportingComponent":"kedge"}'
+	k annotate event $ev looked=at
+	about='"involvedObject":{"kind":"Pod","namespace":"default","name":"seen"}'
+	send POST $NS/events '{"metadata":{"name":"made-up"},'"$about"',"reason":"Unhealthy","reportingComponent":"kedge"}'
 	answered 422 'what kedge itself saw'
-	# one that somebody deleted is no reason to count on another of that name
-	k delete event $own
-	send POST $NS/events '{"metadata":{"name":"'"$own"'"},"involvedObject":{"kind":"Pod","namespace":"default","name":"seen"},"reason":"Started"}'
+	send POST $NS/events '{"metadata":{"name":"made-up"},'"$about"',"reason":"Unhealthy","source":{"component":"kedge"}}'
+	answered 422 'what kedge itself saw'
+	# of one that somebody deleted another of that name is not counted on
+	k delete event $ev
+	send POST $NS/events '{"metadata":{"name":"'"$ev"'"},'"$about"',"reason":"Unhealthy"}'
 	answered 201
+	wait_for 10 "it is told anew" told
+	[ "$(k get event $ev -o jsonpath='{.count}')" = "" ]
 	k delete pod seen --grace-period=1
-	[ "$(k get event $own -o jsonpath='{.count}')" = "" ]
 	# and a terminal shows what is written, not what it would do
-	send POST $NS/events '{"metadata":{"name":"loud"},"involvedObject":{"kind":"Pod","namespace":"default","name":"seen"},"reason":"A\u001b[2JB","message":"one\ntwo"}'
+	send POST $NS/events '{"metadata":{"name":"loud"},'"$about"',"reason":"A\u001b[2JB","message":"one\ntwo\u009bA\u001b[8m"}'
 	answered 201
 	run kedge events
 	has 'A?[2JB'
-	has 'one two'
-	k delete event loud $own
+	has 'one two??A'$'\033[8m\033[0m'
+	k delete event loud $ev
+}
+
+@test "a PUT makes what it makes in Kubernetes, but not what was another object" {
+	svc='"metadata":{"name":"put"},"spec":{"clusterIP":"None","ports":[{"port":80}]}'
+	send PUT $NS/services/put "{${svc/\"name\":\"put\"/\"name\":\"put\",\"uid\":\"u1\"}}"
+	answered 409 'Precondition failed: UID in precondition: u1'
+	send PUT $NS/services/put "{$svc}"
+	answered 201
+	send PUT $NS/configmaps/put '{"metadata":{"name":"put"}}'
+	answered 404
+	k delete svc put
 }

@@ -809,16 +809,18 @@ children_and_strangers_are_collected(void **state)
 }
 
 static void
-told(struct kit *k, const char *name, int minute, const char *more)
+told(struct kit *k, const char *name, int64_t made, const char *more)
 {
+	struct object *o;
 	char *text;
 
 	xasprintf(&text,
 		  "apiVersion: v1\nkind: Event\nmetadata: {name: %s}\nlastTimestamp: "
-		  "'2027-01-15T07:%02d:00Z'\n%s",
-		  name, minute, more);
+		  "'2027-01-15T07:30:00Z'\n%s",
+		  name, more);
 	kit_read(k, text);
-	((struct object *)kit_find(k, RES_event, name))->metadata->creationTimestamp = 1;
+	o = (struct object *)kit_find(k, RES_event, name);
+	o->metadata->creationTimestamp = made;
 	free(text);
 }
 
@@ -830,12 +832,14 @@ of_too_many_events_of_others_the_oldest_go(void **state)
 
 	for (int i = 0; i < 2000; i++) {
 		snprintf(name, sizeof name, "e-%04d", i);
-		told(k, name, i == 1000 ? 10 : 30, "");
+		told(k, name, i == 1000 ? 2 : 3, "");
 	}
-	told(k, "own", 5, "reportingComponent: kedge\n");
+	told(k, "own", 1, "reportingComponent: kedge\n");
+	kit_read(k, "apiVersion: v1\nkind: Event\nmetadata: {name: x, namespace: other}\n"
+		    "lastTimestamp: '2027-01-15T07:30:00Z'\n");
 	garbage_reconcile(kit_snapshot(k), &k->plan);
 	assert_int_equal(k->plan.n, 0);
-	told(k, "more", 30, "");
+	told(k, "more", 4, "");
 	garbage_reconcile(kit_snapshot(k), &k->plan);
 	assert_string_equal(kit_text(k),
 			    "- delete event default/e-1000  # 2000 newer ones are there\n");

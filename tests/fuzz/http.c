@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "daemon/api.h"
+#include "dial.h"
 #include "mutate.h"
 #include "reconcile/plan.h"
 #include <event2/event.h>
@@ -19,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <cmocka.h>
 
@@ -295,23 +295,11 @@ teardown(void **state)
 
 /* ---- the client ---- */
 
-static int
-dial(struct bench *b)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	strcpy(a.sun_path, b->path);
-	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
-	fcntl(fd, F_SETFL, O_NONBLOCK);
-	return fd;
-}
-
 /* Sends, lets the server work, and reads what comes until it is quiet. */
 static size_t
 talk(struct bench *b, const char *bytes, size_t n, struct buf *answer)
 {
-	int fd = dial(b), quiet = 0;
+	int fd = dial(b->path), quiet = 0;
 	size_t sent = 0;
 
 	while (quiet < PATIENCE) {

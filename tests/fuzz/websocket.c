@@ -7,9 +7,9 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "daemon/http.h"
+#include "dial.h"
 #include "mutate.h"
 #include <event2/event.h>
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -182,18 +181,6 @@ seed(struct buf *b)
 	frame(b, 0x88, "\x03\xe8", 2);
 }
 
-static int
-dial(struct bench *b)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	strcpy(a.sun_path, b->path);
-	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
-	fcntl(fd, F_SETFL, O_NONBLOCK);
-	return fd;
-}
-
 /* Sends it in pieces of at most `piece`, lets the server work, and counts what comes back until
  * it is quiet. */
 static size_t
@@ -201,7 +188,7 @@ talk(struct bench *b, const struct buf *said, size_t piece)
 {
 	cleanup_buf struct buf all = { 0 };
 	size_t sent = 0, got = 0;
-	int fd = dial(b), quiet = 0;
+	int fd = dial(b->path), quiet = 0;
 	char answer[8192];
 
 	buf_add(&all, hello, sizeof hello - 1);

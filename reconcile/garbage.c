@@ -180,17 +180,25 @@ told_order(const void *va, const void *vb)
 	return d < 0 ? -1 : d > 0;
 }
 
+/* Deletes all of these but `most`: those that `order` puts first. */
+static void
+keep_most(const void **at, size_t n, size_t most, int (*order)(const void *, const void *),
+	  const char *why, struct plan *p)
+{
+	if (n <= most)
+		return;
+	qsort(at, n, sizeof *at, order);
+	for (size_t i = 0; i < n - most; i++)
+		plan_name(p, ACT_DELETE, at[i], why);
+}
+
 /* What others tell has bounds, those of one namespace: whoever floods it loses what was made
  * first.  The times in an Event are its writer's. */
 static void
-bound_told(const struct event **at, size_t n, struct plan *p)
+bound_told(const void **at, size_t n, struct plan *p)
 {
-	if (n <= TOLD_MOST)
-		return;
-	qsort(at, n, sizeof *at, told_order);
-	for (size_t i = 0; i < n - TOLD_MOST; i++)
-		plan_name(p, ACT_DELETE, at[i],
-			  arena_printf(p->arena, "%d newer ones are there", TOLD_MOST));
+	keep_most(at, n, TOLD_MOST, told_order,
+		  arena_printf(p->arena, "%d newer ones are there", TOLD_MOST), p);
 }
 
 /* Sorted by namespace. */
@@ -198,7 +206,7 @@ static void
 events(struct snapshot *s, struct plan *p)
 {
 	struct objects all = s->of[RES_event];
-	const struct event **told = arena_alloc(p->arena, (all.n + 1) * sizeof *told);
+	const void **told = arena_alloc(p->arena, (all.n + 1) * sizeof *told);
 	size_t n = 0;
 
 	for (size_t i = 0; i < all.n; i++) {
@@ -248,7 +256,7 @@ finished_order(const void *va, const void *vb)
 static void
 finished_pods(struct snapshot *s, struct plan *p)
 {
-	const struct pod **at = arena_alloc(p->arena, (s->of[RES_pod].n + 1) * sizeof *at);
+	const void **at = arena_alloc(p->arena, (s->of[RES_pod].n + 1) * sizeof *at);
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->of[RES_pod].n; i++) {
@@ -257,12 +265,8 @@ finished_pods(struct snapshot *s, struct plan *p)
 		if (only_tells(pod))
 			at[n++] = pod;
 	}
-	if (n <= FINISHED_MOST)
-		return;
-	qsort(at, n, sizeof *at, finished_order);
-	for (size_t i = 0; i < n - FINISHED_MOST; i++)
-		plan_name(p, ACT_DELETE, at[i],
-			  arena_printf(p->arena, "finished, as %d others are", FINISHED_MOST));
+	keep_most(at, n, FINISHED_MOST, finished_order,
+		  arena_printf(p->arena, "finished, as %d others are", FINISHED_MOST), p);
 }
 
 /* A sandbox without a pod: its object was removed at once, or the store was lost. */

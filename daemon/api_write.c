@@ -437,24 +437,12 @@ object_create(struct call *c)
 		edit_put(&ed, body, 201);
 }
 
-static bool
-find_live(struct api_edit *ed)
-{
-	struct call *c = ed->call;
-
-	ed->write.live = store_find(c->api->store, c->res->id, c->ns, c->name);
-	if (ed->write.live)
-		return true;
-	edit_refuse_missing(c);
-	return false;
-}
-
 /* What a PUT makes when it is not there, as the AllowCreateOnUpdate of Kubernetes' strategies.
  */
 static bool
-put_makes(enum resource_id id)
+put_makes(const struct call *c)
 {
-	switch (id) {
+	switch (c->res->id) {
 	case RES_cluster_role:
 	case RES_cluster_role_binding:
 	case RES_endpoints:
@@ -463,27 +451,38 @@ put_makes(enum resource_id id)
 	case RES_role:
 	case RES_role_binding:
 	case RES_service:
-		return true;
+		return !*c->sub;
 	default:
 		return false;
 	}
 }
 
+/* False: it is not there and may not be made, which was answered. */
+static bool
+find_live(struct api_edit *ed, bool makes)
+{
+	struct call *c = ed->call;
+
+	ed->write.live = store_find(c->api->store, c->res->id, c->ns, c->name);
+	if (ed->write.live)
+		return true;
+	if (makes)
+		return access_also(c, "create");
+	edit_refuse_missing(c);
+	return false;
+}
+
 void
 object_update(struct call *c)
 {
-	bool makes = put_makes(c->res->id) && !*c->sub &&
-		     !store_find(c->api->store, c->res->id, c->ns, c->name);
 	struct api_edit ed;
 	struct tree *body;
 
-	if (!edit_allowed(c, makes) || !edit_open(&ed, c))
-		return;
-	if (makes ? !access_also(c, "create") : !find_live(&ed))
+	if (!edit_allowed(c, false) || !edit_open(&ed, c) || !find_live(&ed, put_makes(c)))
 		return;
 	body = body_read(&ed);
 	if (body)
-		edit_put(&ed, body, makes ? 201 : 200);
+		edit_put(&ed, body, ed.write.live ? 200 : 201);
 }
 
 void
@@ -497,7 +496,7 @@ object_patch(struct call *c)
 			apply_patch(&ed);
 		return;
 	}
-	if (!edit_allowed(c, false) || !edit_open(&ed, c) || !find_live(&ed))
+	if (!edit_allowed(c, false) || !edit_open(&ed, c) || !find_live(&ed, false))
 		return;
 	body = body_patched(&ed, object_tree(ed.write.live, &c->arena));
 	if (body)

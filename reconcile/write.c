@@ -616,9 +616,9 @@ write_check(struct write *w, struct error **e)
 			return -1;
 		check_name(w);
 		check_reporter(w);
+		if (!w->cs.errors && !w->status)
+			check_owners(w);
 	}
-	if (w->obj->metadata && !w->cs.errors && !w->status)
-		check_owners(w);
 	if (w->cs.errors)
 		return invalid(w,
 			       w->obj->metadata && w->obj->metadata->name

@@ -93,6 +93,40 @@ flow_ask(struct nl_batch *b, unsigned type, unsigned flags, bool v6, const char 
 	return nl_ask(b, NFNL_SUBSYS_CTNETLINK << 8 | type, flags, &g, sizeof g, what, fine);
 }
 
+static bool
+has_answers(const struct nf_conntrack *ct)
+{
+	bool v6 = nfct_get_attr_u8(ct, ATTR_L3PROTO) == AF_INET6;
+
+	return nfct_attr_grp_is_set(ct, ATTR_GRP_REPL_PORT) > 0 &&
+	       nfct_attr_grp_is_set(ct, v6 ? ATTR_GRP_REPL_IPV6 : ATTR_GRP_REPL_IPV4) > 0;
+}
+
+/* A flow with ports is named by its answers: by who asked for it, one that is begun anew from
+ * the same port, and led to another pod, would be taken for it.  Its id, which the kernel
+ * compares, does not tell the two apart: it is of who asked and of the entry's place in memory,
+ * and TCP frees the old entry to make the new one in the same place (-NF_REPEAT). */
+static void
+put_answers(struct nl_batch *b, struct nlmsghdr *h, const struct nf_conntrack *ct)
+{
+	bool v6 = nfct_get_attr_u8(ct, ATTR_L3PROTO) == AF_INET6;
+	size_t n = addr_bits(v6) / 8;
+	struct nlattr *tuple = nl_nest(b, h, CTA_TUPLE_REPLY), *part;
+
+	part = nl_nest(b, h, CTA_TUPLE_IP);
+	nl_put(b, h, v6 ? CTA_IP_V6_SRC : CTA_IP_V4_SRC,
+	       nfct_get_attr(ct, v6 ? ATTR_REPL_IPV6_SRC : ATTR_REPL_IPV4_SRC), n);
+	nl_put(b, h, v6 ? CTA_IP_V6_DST : CTA_IP_V4_DST,
+	       nfct_get_attr(ct, v6 ? ATTR_REPL_IPV6_DST : ATTR_REPL_IPV4_DST), n);
+	nl_end(h, part);
+	part = nl_nest(b, h, CTA_TUPLE_PROTO);
+	nl_put_u8(b, h, CTA_PROTO_NUM, nfct_get_attr_u8(ct, ATTR_L4PROTO));
+	nl_put(b, h, CTA_PROTO_SRC_PORT, nfct_get_attr(ct, ATTR_REPL_PORT_SRC), 2);
+	nl_put(b, h, CTA_PROTO_DST_PORT, nfct_get_attr(ct, ATTR_REPL_PORT_DST), 2);
+	nl_end(h, part);
+	nl_end(h, tuple);
+}
+
 static int
 flow_delete(struct nl *nl, const struct nf_conntrack *ct, struct error **e)
 {
@@ -102,12 +136,14 @@ flow_delete(struct nl *nl, const struct nf_conntrack *ct, struct error **e)
 				      nfct_get_attr_u8(ct, ATTR_L3PROTO) == AF_INET6,
 				      "delete a tracked flow", ENOENT);
 
-	if (nfct_nlmsg_build(h, ct) < 0)
-		return fail_sys(e, "delete a tracked flow");
-	b.len = h->nlmsg_len;
-	/* Since it was read, its client may have taken the port for another connection, with
-	 * another pod: the kernel compares the id, and leaves that one alone. */
-	if (nfct_attr_is_set(ct, ATTR_ID))
+	if (has_answers(ct)) {
+		put_answers(&b, h, ct);
+	} else {
+		if (nfct_nlmsg_build(h, ct) < 0)
+			return fail_sys(e, "delete a tracked flow");
+		b.len = h->nlmsg_len;
+	}
+	if (nfct_attr_is_set(ct, ATTR_ID) > 0)
 		nl_put_u32(&b, h, CTA_ID, htonl(nfct_get_attr_u32(ct, ATTR_ID)));
 	return nl_send(nl, &b, e);
 }

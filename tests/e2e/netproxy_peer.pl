@@ -4,6 +4,8 @@
 #   ask IP PORT COUNT [SRCPORT]      UDP: one line an answer, or "none", "refused"
 #   hold IP PORT SECONDS             one TCP connection that stays
 #   talk IP PORT                     one TCP connection: says what it is told, and what is answered
+#   ports IP PORT FIRST COUNT [GO]   HTTP, a connection from each of COUNT ports; with GO all
+#                                    ask together, when the file GO is there: how many answers
 #   spoof FROM TO PORT               one UDP datagram with somebody else's address
 #   arp                              ARP on all links: "who-has IP tell IP at MAC", "IP is at MAC"
 use strict;
@@ -75,6 +77,31 @@ sub talk {
 	}
 }
 
+sub ports {
+	my ($ip, $port, $first, $count, $go) = @_;
+	my ($answers, @open) = (0);
+	my $ask = sub {
+		my ($s) = @_;
+		print $s "GET / HTTP/1.0\r\n\r\n";
+		$answers++ if (<$s> // '') =~ / 200 /;
+		1 while <$s>;
+		close $s;
+	};
+	for my $from ($first .. $first + $count - 1) {
+		my $s = IO::Socket::IP->new(PeerAddr => $ip, PeerPort => $port, LocalPort => $from,
+			ReuseAddr => 1) or die "connect from $from: $!";
+		$s->setsockopt(SOL_SOCKET, SO_RCVTIMEO, pack 'l!l!', 3, 0);
+		$s->autoflush;
+		$go ? push @open, $s : $ask->($s);
+	}
+	if ($go) {
+		print "open\n";
+		select undef, undef, undef, 0.01 until -e $go;
+	}
+	$ask->($_) for @open;
+	print "$answers\n";
+}
+
 sub spoof {
 	my ($from, $to, $port) = @_;
 	socket(my $raw, AF_INET, SOCK_RAW, 255) or die "raw: $!";
@@ -94,5 +121,6 @@ sub arp {
 	}
 }
 
-my %modes = (arp => \&arp, serve => \&serve, ask => \&ask, hold => \&hold, talk => \&talk, spoof => \&spoof);
+my %modes = (arp => \&arp, serve => \&serve, ask => \&ask, hold => \&hold, talk => \&talk, ports => \&ports,
+	spoof => \&spoof);
 $modes{$mode}->(@ARGV);

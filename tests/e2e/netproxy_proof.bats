@@ -84,6 +84,35 @@ spreads() {
 	soon grep -s "pod2 10.42.0.3" "$BATS_TEST_TMPDIR/out"
 }
 
+# The kernel makes a connection's entry where that of the last one from the same port was.
+@test "a pod's flows are forgotten: a connection from a port that one of them had goes on" {
+	np_start
+	pod 2 3 4 5 6
+	for n in 2 3 4 5 6; do
+		PORT=8080 in_pod $n "$B/images/web/web" 3>&- >/dev/null 2>&1 &
+		started+=($!)
+	done
+	for n in 2 3 4 5 6; do soon listens $n 8080; done
+	np set default/web:http 10.43.0.80 tcp 80 0 0 0 10.42.0.2:8080
+	np commit
+	for k in 0 1 2; do
+		[ "$(peer ports 10.43.0.80 80 $((20000 + k * 900)) 900)" = 900 ]
+	done
+	np set default/web:http 10.43.0.80 tcp 80 0 0 0 10.42.0.{3,4,5,6}:8080
+	np commit
+	for k in 0 1 2; do
+		peer ports 10.43.0.80 80 $((20000 + k * 900)) 900 "$BATS_TEST_TMPDIR/go" >"$BATS_TEST_TMPDIR/ports.$k" 2>&1 3>&- &
+		ports[k]=$!
+	done
+	sleep 0.05
+	np flush 10.42.0.2
+	for k in 0 1 2; do soon grep -q open "$BATS_TEST_TMPDIR/ports.$k"; done
+	touch "$BATS_TEST_TMPDIR/go"
+	wait "${ports[@]}"
+	cat "$BATS_TEST_TMPDIR"/ports.*
+	[ "$(sort "$BATS_TEST_TMPDIR"/ports.* | xargs)" = "900 900 900 open open open" ]
+}
+
 @test "packets that conntrack cannot place do not kill a connection" {
 	np_start
 	pod 2 3

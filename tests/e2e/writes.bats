@@ -351,6 +351,14 @@ NS=/api/v1/namespaces/default
 	[ "$(of '[.details.causes[].field] | join(" ")')" = "metadata.finalizers " ]
 }
 
+@test "a line feed in the name of an image breaks no line: the other container runs" {
+	send POST $NS/pods '{"metadata":{"name":"feed"},"spec":{"terminationGracePeriodSeconds":1,"containers":[{"name":"a","image":"a\nb"},{"name":"b","image":"box:1"}]}}'
+	answered 201
+	other_runs() { [ -n "$(k get pod feed -o jsonpath='{.status.containerStatuses[?(@.name=="b")].state.running.startedAt}')" ]; }
+	wait_for 15 "it runs" other_runs
+	k delete pod feed
+}
+
 @test "what kedge saw is said by nobody else" {
 	k create -f - <<<'{"apiVersion":"v1","kind":"Pod","metadata":{"name":"seen"},"spec":{"terminationGracePeriodSeconds":1,"containers":[{"name":"c","image":"box:1","readinessProbe":{"periodSeconds":1,"exec":{"command":["false"]}}}]}}'
 	own() { k get events --field-selector involvedObject.name=seen,reason=Unhealthy,reportingComponent=kedge -o jsonpath='{.items[*].metadata.name}'; }

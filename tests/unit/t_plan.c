@@ -26,6 +26,8 @@ an_action_prints_as_one_line(void **s)
 	assert_string_equal(printed(&r, &a), "~ commit rules 0 -> 7");
 	a = (struct action){ ACT_DELETE, "node", "", "box", 0, 0, "", NULL };
 	assert_string_equal(printed(&r, &a), "- delete node box");
+	a = (struct action){ ACT_START, "pod", "a", "web", 0, 0, "a\nb\tc \x7f", NULL };
+	assert_string_equal(printed(&r, &a), "+ start pod a/web  # a b c  ");
 }
 
 static void

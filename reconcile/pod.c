@@ -806,6 +806,22 @@ leave(struct snapshot *s, const struct pod *pod, const struct pod_seen *seen, st
 		order_stop(p, pod, grace, "sooner than it was told");
 }
 
+static bool
+has_address(const struct pod *pod)
+{
+	return pod->spec->hostNetwork || !str_is(pod->status->podIP, "");
+}
+
+/* It was started, and the brain that placed it ended before its address was on the disk: it is
+ * in no rule, and no policy holds for it. */
+static void
+begin_again(const struct pod *pod, const struct pod_seen *seen, struct plan *p)
+{
+	if (!str_is(seen->state, "stopping"))
+		order_stop(p, pod, pod->spec->terminationGracePeriodSeconds,
+			   "nobody knows its address");
+}
+
 void
 pod_reconcile(struct snapshot *s, const struct pod *pod, struct plan *p)
 {
@@ -817,8 +833,10 @@ pod_reconcile(struct snapshot *s, const struct pod *pod, struct plan *p)
 		leave(s, pod, seen, p);
 	else if (deadline_passed(s, pod, p))
 		fail_late(pod, p);
-	else if (pod_is_up(seen) && pod->status)
+	else if (pod_is_up(seen) && pod->status && has_address(pod))
 		look_after(s, pod, seen, p);
+	else if (pod_is_up(seen) && pod->status)
+		begin_again(pod, seen, p);
 	else if (pod_is_finished(pod))
 		return;
 	else if (str_is(pod->spec->nodeName, "") || !pod->status ||

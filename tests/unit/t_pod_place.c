@@ -22,6 +22,30 @@ a_pod_gets_node_and_address_before_anything_starts(void **state)
 	assert_string_equal(pass(k), "");
 }
 
+/* Its brain sent the order, and ended before it had kept the address. */
+static void
+one_that_runs_at_an_address_that_nobody_kept_begins_again(void **state)
+{
+	struct kit *k = *state;
+	struct kit_pod *up;
+	struct pod *pod_;
+
+	pod(k, "web", "", "");
+	pass(k);
+	pass(k);
+	up = kit_up(k, "web");
+	pod_ = kit_find(k, RES_pod, "web");
+	pod_->status->podIP = NULL;
+	pod_->status->podIPs.n = 0;
+	assert_string_equal(pass(k), "- stop pod default/web 0 -> 30  # nobody knows its "
+				     "address\n");
+	up->seen.state = "stopping";
+	assert_string_equal(pass(k), "");
+	up->seen.state = "gone";
+	assert_non_null(strstr(pass(k), "placed on node"));
+	assert_non_null(strstr(pass(k), "+ start pod default/web"));
+}
+
 /* Nobody scheduled it: so does Kubernetes. */
 static void
 a_pod_that_names_its_node_is_not_told_as_scheduled(void **state)
@@ -272,6 +296,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_pod_gets_node_and_address_before_anything_starts),
+		T(one_that_runs_at_an_address_that_nobody_kept_begins_again),
 		T(a_pod_that_names_its_node_is_not_told_as_scheduled),
 		T(addresses_go_round_and_are_never_in_two_hands),
 		T(the_address_of_a_pod_that_is_gone_rests_too),

@@ -309,8 +309,7 @@ drain_on_timer(evutil_socket_t fd, short what, void *arg)
 static void
 rules_report(struct hand *h, const struct error *e)
 {
-	struct committed_seen c = { .generation = h->generation,
-				    .error = e ? error_text(e) : NULL };
+	struct committed_seen c = { .generation = h->begun, .error = e ? error_text(e) : NULL };
 
 	hand_send(h, "committed_seen", committed_seen_kind(), &c, NULL, 0);
 }
@@ -359,6 +358,7 @@ hand_rules_commit(struct hand *h)
 		h->commit_again = true;
 		return;
 	}
+	h->begun = h->generation;
 	if (np_commit(h->np, &why) < 0) {
 		log_err("rules", "%s", error_text(why));
 		rules_report(h, why);

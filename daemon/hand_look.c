@@ -232,7 +232,7 @@ int
 hand_look(struct hand *h, const struct look_args *args, struct error **e)
 {
 	cleanup_arena struct arena a = { 0 };
-	struct look_seen seen = { .id = args->id, .generation = h->generation };
+	struct look_seen seen = { .id = args->id, .generation = h->begun };
 	const struct transport *proto = &transports[transport_named(args->protocol)];
 	struct np_way way = { 0 };
 	addr from = 0, to = 0;

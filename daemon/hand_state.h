@@ -65,8 +65,9 @@ struct hand {
 	struct event *signals[2];
 	int listen_unix, listen_tcp, listen_tls; /* -1: none */
 	int locks[2];                            /* on the state and the run folder */
-	int64_t generation;                      /* of the commit under way */
-	bool was_ready;                          /* a brain of ours has served */
+	int64_t generation;                      /* asked for last */
+	int64_t begun;  /* of the commit that is under way, or was the last */
+	bool was_ready; /* a brain of ours has served */
 	bool committing, commit_again, first_commit, leaving, down, down_keeps;
 	int refused; /* demands since refused_since, monotonic ms */
 	int64_t refused_since;

@@ -585,7 +585,9 @@ brain_main(int fd)
 			   .listen_tcp = -1,
 			   .listen_tls = -1,
 			   .rules_unknown = true,
-			   .sweep = true };
+			   .sweep = true,
+			   /* no number of a brain before, whose jobs may still answer */
+			   .next_id = now_ms() * 1000 };
 
 	log_role("brain");
 	signal(SIGPIPE, SIG_IGN);

@@ -182,6 +182,22 @@ rules_config(const struct hand *h)
 	};
 }
 
+/* Pods that a hand before us plugged. */
+static void
+pods_adopt(struct hand *h)
+{
+	const char *const *uids;
+	size_t n = rt_pods(h->rt, &uids);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct rt_pod_status *st = rt_pod_status(h->rt, uids[i]);
+		uint32_t ip;
+
+		if (st && st->ip && ipv4_read(st->ip, &ip))
+			hand_pod(h, uids[i])->ip = ip;
+	}
+}
+
 static int
 parts_open(struct hand *h, struct error **e)
 {
@@ -227,7 +243,10 @@ parts_open(struct hand *h, struct error **e)
 	rc.init_path = init;
 	rc.images = h->images;
 	/* Who is refused by the one leaves nothing of the other: only np makes what shows. */
-	return rt_open(&rc, &h->rt, e) < 0 ? -1 : np_open(&nc, &h->np, e);
+	if (rt_open(&rc, &h->rt, e) < 0 || np_open(&nc, &h->np, e) < 0)
+		return -1;
+	pods_adopt(h);
+	return 0;
 }
 
 /* A pod costs a few descriptors; a shell's usual 1024 would not do for maxPods. */

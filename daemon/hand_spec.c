@@ -198,6 +198,7 @@ spec_pod(const struct sandbox_args *s, const char *ns, const char *name, struct 
 		.fs_group_on_mismatch = s->fsGroupOnMismatch,
 		.share_processes = s->shareProcesses,
 		.host_network = s->hostNetwork,
+		.ip = s->hostNetwork ? NULL : s->ip,
 		.host_pid = s->hostPID,
 		.host_ipc = s->hostIPC,
 		.host_users = s->hostUsers,

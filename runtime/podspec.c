@@ -11,7 +11,7 @@
 #include "reconcile/base/error.h"
 #include "runtime/rt.h"
 
-enum { PODSPEC_OLDEST = 5, PODSPEC_VERSION = 8 }; /* of the bytes: see podspec.def */
+enum { PODSPEC_OLDEST = 5, PODSPEC_VERSION = 9 }; /* of the bytes: see podspec.def */
 enum { FILE_PATH_MAX = 1000, FILE_NAME_MAX = 249, GROUPS_MAX = 48 };
 enum { MAX_ITEMS = 65536, MAX_STRING = 32 << 20 };
 

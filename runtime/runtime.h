@@ -160,6 +160,7 @@ struct rt_pod {
 	bool groups_strict; /* none that the image's /etc/group lists */
 	uint32_t user_base; /* of its ids; the runtime fills it in */
 	const char *group;  /* of its control groups; the runtime fills it in, NULL: its uid */
+	const char *ip;     /* that it is reached at, for the caller to remember; or NULL */
 	const char *const *sysctls; /* "name=value" of the pod's namespaces; NULL-terminated */
 	const char *const *hosts, *const
 				      *resolv; /* lines of the two files; NULL: none written */
@@ -210,7 +211,7 @@ struct rt_container_status {
 /* UNHEARD: found by rt_open, and it lives; what it does it did not say yet. */
 enum rt_pod_state { RT_POD_STARTING, RT_POD_UP, RT_POD_STOPPING, RT_POD_GONE, RT_POD_UNHEARD };
 struct rt_pod_status {
-	const char *uid, *ns, *name;
+	const char *uid, *ns, *name, *ip;
 	enum rt_pod_state state;
 	pid_t init_pid;
 	/* "volume NAME", "container NAME" or "pod": took more of the disk than it may */

@@ -172,6 +172,7 @@ rt_pod_status(struct rt *rt, const char *uid)
 	p->status = (struct rt_pod_status){ .uid = p->uid,
 					    .ns = p->spec.ns,
 					    .name = p->spec.name,
+					    .ip = p->spec.ip,
 					    .state = p->state,
 					    .init_pid = p->init_pid,
 					    .over = p->over,

@@ -53,6 +53,13 @@ mends() {
 	mends '1 links of pods were down or not on the bridge' ip link set "$(link_of b)" nomaster
 }
 
+@test "so is the link of a pod that a kedged before this one made" {
+	kedge_stop
+	kedge_start --source "deploy=$W/deploy.git"
+	echo "$KEDGED" >"$W/pid"
+	mends 'somebody removed its link; it has another' ip link del "$(link_of a)"
+}
+
 @test "forwarding is turned off, redirects are turned on" {
 	local n
 	n=$(wc -l <"$W/kedged.log")

@@ -102,6 +102,18 @@ released(struct snapshot *s, const struct persistent_volume *v, struct plan *p)
 		reclaim_own(s, v, p);
 }
 
+/* Somebody deleted it while its claim had it: the promise that its data goes with the claim
+ * holds still, and nobody could keep it once the volume is forgotten. */
+static bool
+leaves_data(struct snapshot *s, const struct persistent_volume *v)
+{
+	const struct store_seen *store = volume_store(s, object_name(v));
+
+	return v->spec->claimRef && !str_is(v->spec->claimRef->uid, "") &&
+	       str_is(v->spec->persistentVolumeReclaimPolicy, "Delete") && volume_is_own(v) &&
+	       (!s->stores || (store && store->there));
+}
+
 void
 volume_reconcile(struct snapshot *s, const struct persistent_volume *v, struct plan *p)
 {
@@ -112,7 +124,9 @@ volume_reconcile(struct snapshot *s, const struct persistent_volume *v, struct p
 	c = claim_of(s, v);
 	if (v->metadata->deletionTimestamp) {
 		/* protected while a claim has it */
-		if (!c || !str_is(c->spec->volumeName, object_name(v)))
+		if (!c && leaves_data(s, v))
+			reclaim_own(s, v, p);
+		else if (!c || !str_is(c->spec->volumeName, object_name(v)))
 			plan_name(p, ACT_FORGET, v, "no claim has it");
 		return;
 	}

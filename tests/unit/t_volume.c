@@ -424,6 +424,40 @@ a_bound_volume_is_protected_and_a_claim_without_one_is_lost(void **state)
 	assert_string_equal(pvc(k, "data")->status->phase, "Lost");
 }
 
+/* The volume is deleted while its claim has it, then the claim. */
+static const char *
+deleted_first(struct kit *k, const char *class)
+{
+	const char *name;
+
+	claim(k, "data", class);
+	settle(k);
+	name = made(k, "data");
+	kit_mark_any(k, RES_persistent_volume, &(struct action){ .ns = "", .name = name });
+	settle(k);
+	assert_int_equal(k->stores.stores.n, 1);
+	delete_claim(k, "data");
+	settle(k);
+	assert_null(pvc(k, "data"));
+	return name;
+}
+
+static void
+a_volume_that_is_deleted_before_its_claim_takes_its_data_along(void **state)
+{
+	struct kit *k = *state;
+	const char *name = deleted_first(k, "");
+
+	assert_int_equal(k->stores.stores.n, 0);
+	assert_null(pv(k, name));
+	kit_read(k,
+		 "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: keep}\n"
+		 "provisioner: kedge.dev/local\nreclaimPolicy: Retain\n");
+	name = deleted_first(k, ", storageClassName: keep");
+	assert_int_equal(k->stores.stores.n, 1);
+	assert_null(pv(k, name));
+}
+
 static void
 a_claim_grows_where_its_class_lets_it(void **state)
 {
@@ -473,6 +507,7 @@ main(void)
 		T(retained_data_stays_with_its_volume),
 		T(a_volume_that_kedge_did_not_make_is_never_deleted_with_its_data),
 		T(a_bound_volume_is_protected_and_a_claim_without_one_is_lost),
+		T(a_volume_that_is_deleted_before_its_claim_takes_its_data_along),
 		T(a_claim_grows_where_its_class_lets_it),
 		T(nothing_is_made_or_removed_before_the_hand_has_spoken),
 	};

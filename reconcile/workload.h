@@ -359,13 +359,16 @@ pod_is_ready(const struct pod *p)
  * are waited for. */
 #define CONDITION_DRAINING "kedge.dev/Draining"
 
-/* When a ready pod counts as available: its minReadySeconds are over. */
+/* When a ready pod counts as available: its minReadySeconds are over.  Ready since a time that
+ * is still to come, it is at once: the clock was set back, as in snapshot_early. */
 static inline int64_t
-pod_available_at(const struct pod *p, int64_t min_ready)
+pod_available_at(const struct pod *p, int64_t min_ready, int64_t now)
 {
 	const struct condition *c = pod_condition(p, "Ready");
 
-	return min_ready > 0 ? c->lastTransitionTime + min_ready * 1000 : 0;
+	return min_ready > 0 && c->lastTransitionTime <= now
+		   ? c->lastTransitionTime + min_ready * 1000
+		   : 0;
 }
 
 struct pod_counts {
@@ -384,7 +387,7 @@ pod_count(struct pod_counts *c, const struct pod *p, int64_t min_ready, int64_t 
 	if (!pod_is_ready(p))
 		return;
 	c->ready++;
-	at = pod_available_at(p, min_ready);
+	at = pod_available_at(p, min_ready, now);
 	if (at <= now)
 		c->available++;
 	else if (!c->next || at < c->next)

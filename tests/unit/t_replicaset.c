@@ -129,6 +129,21 @@ a_ready_pod_is_available_only_after_min_ready_seconds(void **state)
 }
 
 static void
+a_pod_that_is_ready_since_a_time_to_come_is_available(void **state)
+{
+	struct kit *k = *state;
+	const struct replica_set *rs;
+
+	set(k, 1, 7200);
+	pod(k, "web-a", "app: web", true, "", READY);
+	k->now -= 24 * 3600 * 1000; /* the clock is set back */
+	pass(k);
+	rs = kit_find(k, RES_replica_set, "web");
+	assert_int_equal(rs->status->availableReplicas, 1);
+	assert_int_equal(k->plan.again_at, 0);
+}
+
+static void
 finished_and_leaving_pods_are_replaced(void **state)
 {
 	struct kit *k = *state;
@@ -344,6 +359,7 @@ main(void)
 		T(a_settled_set_is_left_alone),
 		T(the_status_counts_ready_available_and_fully_labelled),
 		T(a_ready_pod_is_available_only_after_min_ready_seconds),
+		T(a_pod_that_is_ready_since_a_time_to_come_is_available),
 		T(finished_and_leaving_pods_are_replaced),
 		T(what_a_namespace_audits_stands_in_the_line),
 		T(a_pod_that_was_turned_away_keeps_its_place_until_it_may_be_let_in),

@@ -621,6 +621,14 @@ newest_failed(struct watch *w)
 	return r && r->status && str_is(r->status->outcome, "Failed");
 }
 
+/* Nothing of it is to be applied now: no images are waited for any more. */
+static void
+rests(struct watch *w)
+{
+	deploy_fetch_over(w);
+	source_status_put(w, &(struct source_change){ .error = "", .pulling = "" });
+}
+
 void
 deploy(struct brain *b, struct watch *w, bool allow_prune)
 {
@@ -633,7 +641,7 @@ deploy(struct brain *b, struct watch *w, bool allow_prune)
 		return;
 	if (s->spec->suspend) {
 		log_info(w->config->name, "suspended: %.7s is not applied", head->commit);
-		source_status_put(w, &(struct source_change){ .error = "" });
+		rests(w);
 		return;
 	}
 	if (s->spec->pin && *s->spec->pin) {
@@ -647,7 +655,7 @@ deploy(struct brain *b, struct watch *w, bool allow_prune)
 	    !was_applied(w, head->commit))
 		deploy_commit(b, w, head, allow_prune);
 	else {
-		source_status_put(w, &(struct source_change){ .error = "" });
+		rests(w);
 		/* in another life of ours it may have been for limits that are others now */
 		w->refused = newest_failed(w);
 		w->refused_by = 0;
@@ -756,9 +764,12 @@ deploy_suspend(struct brain *b, struct watch *w, bool suspend, struct error **e)
 {
 	if (deploy_hold(w, suspend, NULL, e) < 0)
 		return -1;
-	source_status_put(w, &(struct source_change){ .error = "" });
-	if (!suspend)
+	if (suspend)
+		rests(w);
+	else {
+		source_status_put(w, &(struct source_change){ .error = "" });
 		deploy(b, w, false);
+	}
 	brain_poke(b);
 	return 0;
 }

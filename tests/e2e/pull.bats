@@ -460,6 +460,30 @@ index() {
 	! kedge status | grep -q pulling || false
 }
 
+@test "a branch that is put back, or a source that is suspended, waits for no image any more" {
+	sed -i 's/stallSeconds: 2/stallSeconds: 60/' "$W/kedge.yaml"
+	jq -r '.manifests[0].digest' "$W/reg/index.json" >"$W/reg/tag.1"
+	big "$W/reg" 4000000 >/dev/null
+	jq -r '.manifests[0].digest' "$W/reg/index.json" >"$W/reg/tag.2"
+	repo_make
+	deployment web "$R/x:1" >"$W/clone/web.yaml"
+	kedge_start --source "$W/deploy.git"
+	push_wait one
+	behave "$W/reg" hold
+	deployment web "$R/x:2" >"$W/clone/web.yaml"
+	push two
+	wait_for 10 "it pulls" sh -c 'kedge status | grep -q pulling'
+	g push -qf origin HEAD~1:main
+	wait_for 10 "it says no more that it pulls" sh -c '! kedge status | grep -q pulling'
+	g push -q origin HEAD:main
+	wait_for 10 "it pulls again" sh -c 'kedge status | grep -q pulling'
+	kedge suspend
+	! kedge status | grep -q pulling || false
+	touch "$W/reg/go"
+	kedge resume
+	kedge wait --for "$(head_id)" --timeout 30s
+}
+
 @test "a commit whose image does not come is applied, and the old pods serve on" {
 	jq -r '.manifests[0].digest' "$W/reg/index.json" >"$W/reg/tag.1"
 	repo_make

@@ -84,6 +84,7 @@ brain_snapshot(struct brain *b, struct snapshot *s, struct arena *a)
 		s->seed = s->now;
 	store_view(b->store, s);
 	seen_fill(b, s);
+	deploy_waits(b, s);
 }
 
 /* One look; true when it changed something, so that another is worth it. */

@@ -113,7 +113,7 @@ carry_forget(struct brain *b, const struct action *a, struct error **e)
 		seen_pod_forget(b, object_uid(obj));
 		b->sweep = true;
 	}
-	deploy_drifted(b, obj);
+	deploy_forgotten(b, obj);
 	return store_delete(b->store, res->id, a->ns, a->name, e) == 0;
 }
 

@@ -522,6 +522,13 @@ limits_hash(struct brain *b)
 	return h;
 }
 
+static void
+waits_note(struct watch *w, const struct plan *p)
+{
+	free(w->waits);
+	w->waits = p->waits ? xstrdup(p->waits) : NULL;
+}
+
 bool
 deploy_consented(struct watch *w, const struct source_head *head)
 {
@@ -547,9 +554,10 @@ deploy_commit(struct brain *b, struct watch *w, const struct source_head *head,
 
 	brain_snapshot(b, &s, &a);
 	plan_init(&p, &a);
-	if (deploy_plan(
-		b, w, head->commit, folder_of(w), allow_prune || deploy_consented(w, head),
-		w->drifted ? NULL : w->applied, &s, &p, &cs, &set, &w->refused, &e) < 0) {
+	if (deploy_plan(b, w, head->commit, folder_of(w),
+			allow_prune || deploy_consented(w, head),
+			w->drifted || w->waits ? NULL : w->applied, &s, &p, &cs, &set,
+			&w->refused, &e) < 0) {
 		log_warn(w->config->name, "%s", error_text(e)); /* the mirror mends itself */
 		return;
 	}
@@ -578,6 +586,7 @@ deploy_commit(struct brain *b, struct watch *w, const struct source_head *head,
 	} else {
 		log_info(w->config->name, "revision %" PRId64 ": %.7s by %s", r->spec->number,
 			 head->commit, head->author ? head->author : "?");
+		waits_note(w, &p);
 		plan_carry(b, &p, r->status);
 	}
 	revision_store(b, r);
@@ -723,6 +732,8 @@ deploy_repair(struct brain *b, struct watch *w)
 		return false;
 	}
 	say_unrepaired(w, &cs, &a);
+	if (!cs.errors)
+		waits_note(w, &p);
 	for (size_t i = 0; i < p.n && !cs.errors; i++)
 		changed |= carry(b, &p.at[i]);
 	manifest_set_free(set);
@@ -740,6 +751,30 @@ deploy_drifted(struct brain *b, const void *obj)
 		return;
 	w->drifted = true;
 	brain_poke(b);
+}
+
+void
+deploy_forgotten(struct brain *b, const void *obj)
+{
+	deploy_drifted(b, obj);
+	for (size_t i = 0; b->watches && i < b->config->sources.n; i++)
+		if (b->watches[i].waits) {
+			b->watches[i].drifted = true;
+			brain_poke(b);
+		}
+}
+
+void
+deploy_waits(struct brain *b, struct snapshot *s)
+{
+	size_t most = b->watches ? b->config->sources.n : 0;
+	struct source_wait *at = arena_alloc(s->arena, (most + 1) * sizeof *at);
+
+	s->waits = at;
+	for (size_t i = 0; i < most; i++)
+		if (b->watches[i].waits)
+			at[s->nwaits++] = (struct source_wait){ b->watches[i].config->name,
+								b->watches[i].waits };
 }
 
 /* ---- what a user asks for ---- */

@@ -53,6 +53,7 @@ struct watch {
 	bool again;          /* ... and did: it is judged once more, and only success is told */
 	uint64_t refused_by; /* what they were then */
 	bool drifted;        /* something of it went away: apply the revision in force again */
+	char *waits; /* what must be gone before all of that can be made; NULL: nothing */
 	struct manifest_set
 	    *applied; /* by the revision in force; NULL: not known in this life */
 };
@@ -264,6 +265,9 @@ bool deploy_repair(struct brain *, struct watch *);
 void deploy_refused(struct brain *);
 void deploy_drifted(struct brain *,
 		    const void *obj); /* an object that may be a source's has gone */
+void deploy_forgotten(struct brain *,
+		      const void *obj); /* and its name is free, which may be waited for */
+void deploy_waits(struct brain *, struct snapshot *);
 const struct revision *deploy_newest(struct watch *); /* or NULL */
 struct watch *deploy_watch(struct brain *,
 			   const char *source); /* NULL or "": the only one; NULL: no such */

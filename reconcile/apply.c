@@ -9,6 +9,9 @@
  * A source of ten thousand files in which one changed is looked at there and
  * nowhere else: what was applied before and has not drifted is passed over.
  *
+ * What is going is in the way: neither it nor what lies in it (a namespace) is made before it
+ * is gone, and the plan says what it waits for.
+ *
  * Order: what others need comes first (namespaces, then what pods read, then
  * services, then workloads); deletes come last, in reverse.
  */
@@ -356,6 +359,24 @@ admit(struct pass *p, const struct manifest *m, const void *live, struct object 
 }
 
 static void
+wait_for(struct pass *p, const struct resource *res, const char *path)
+{
+	if (!p->plan->waits)
+		p->plan->waits =
+		    arena_printf(p->plan->arena, "%s %s: the old one is still terminating",
+				 res->singular, path);
+}
+
+/* Made in a namespace that is being deleted, it would be deleted with it, and be made again. */
+static bool
+space_is_going(struct pass *p, const char *ns)
+{
+	const struct object *o = snapshot_find(p->s, RES_namespace, "", ns);
+
+	return o && o->metadata->deletionTimestamp;
+}
+
+static void
 create(struct pass *p, const struct manifest *m, struct object *o, const char *place)
 {
 	if (m->res->namespaced && !map_get(&p->spaces, object_namespace(o))) {
@@ -367,10 +388,14 @@ create(struct pass *p, const struct manifest *m, struct object *o, const char *p
 		map_put(&p->spaces, ns, p);
 	}
 	apply_security(p->c, m, labels_of(p, object_namespace(o)), o, p->a);
-	admit(p, m, NULL, o);
-	add(p, ACT_CREATE, m->res, o, place);
 	if (m->res->id == RES_service)
 		apply_claim(p->claims, m, (const struct service *)o);
+	if (m->res->namespaced && space_is_going(p, object_namespace(o))) {
+		wait_for(p, &resources[RES_namespace], object_namespace(o));
+		return;
+	}
+	admit(p, m, NULL, o);
+	add(p, ACT_CREATE, m->res, o, place);
 }
 
 static void
@@ -452,8 +477,9 @@ apply_one(struct pass *p, const struct manifest *m)
 	sign(o, p->w->source, place, stated, p->a);
 	if (!live)
 		create(p, m, o, place);
-	else if (!live->metadata
-		      ->deletionTimestamp) /* else: once it is gone, it is made anew */
+	else if (live->metadata->deletionTimestamp)
+		wait_for(p, m->res, object_path(live, p->a));
+	else
 		update(p, m, o, live, stated, place);
 }
 

@@ -39,7 +39,9 @@ struct plan {
 	struct arena *arena; /* bodies and strings; the caller's */
 	struct action *at;
 	size_t n, cap;
-	int64_t again_at; /* look again at this time (ms), 0 for "when something changes" */
+	int64_t again_at;  /* look again at this time (ms), 0 for "when something changes" */
+	const char *waits; /* the first thing that must be gone before all of it can be done; or
+			      NULL */
 };
 
 void plan_init(struct plan *, struct arena *);

@@ -38,13 +38,10 @@ wait_for(struct look *l, const char *what)
 	l->waits++;
 }
 
-/* For a ReplicaSet or a pod: nobody else says that it takes too long.  One that could be made
- * only later, for the old one went slowly, has its time from there. */
 static void
-wait_in_time(struct look *l, const void *obj, const char *what)
+wait_since(struct look *l, int64_t since, const char *what)
 {
-	int64_t made = ((const struct object *)obj)->metadata->creationTimestamp;
-	int64_t end = (made > l->began ? made : l->began) + PATIENCE_SECONDS * 1000;
+	int64_t end = since + PATIENCE_SECONDS * 1000;
 
 	wait_for(l, what);
 	if (l->s->now < end) {
@@ -54,6 +51,16 @@ wait_in_time(struct look *l, const void *obj, const char *what)
 		l->broken = arena_printf(l->s->arena, "waited %d minutes for %s",
 					 PATIENCE_SECONDS / 60, what);
 	}
+}
+
+/* For a ReplicaSet or a pod: nobody else says that it takes too long.  One that could be made
+ * only later, for the old one went slowly, has its time from there. */
+static void
+wait_in_time(struct look *l, const void *obj, const char *what)
+{
+	int64_t made = ((const struct object *)obj)->metadata->creationTimestamp;
+
+	wait_since(l, made > l->began ? made : l->began, what);
 }
 
 /* " (web-9b459b4c5-cst47: ImagePullBackOff: Back-off pulling image ...)" or "" */
@@ -310,6 +317,15 @@ look_leaving(struct look *l, const char *source)
 						  "%zu old pods to be gone (%s ...)", n, name));
 }
 
+/* What is not made yet; where something is waited for already, that may be the very same. */
+static void
+look_unmade(struct look *l, const char *source)
+{
+	for (size_t i = 0; i < l->s->nwaits && !l->waiting; i++)
+		if (!strcmp(l->s->waits[i].source, source))
+			wait_since(l, l->began, l->s->waits[i].what);
+}
+
 /* ---- the verdict ---- */
 
 /* Failed because of its files, a revision never touched anything. */
@@ -398,6 +414,7 @@ revision_reconcile(struct snapshot *s, const struct revision *r, struct plan *p)
 	l.began = r->status->startTime;
 	look_around(&l, r->spec->source);
 	look_leaving(&l, r->spec->source);
+	look_unmade(&l, r->spec->source);
 	if (l.next_end)
 		plan_again(p, l.next_end);
 	if (!l.waiting && !l.broken)

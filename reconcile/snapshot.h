@@ -124,6 +124,12 @@ settings_pod6(const struct settings *set, uint32_t ip)
  * was put back. */
 enum { SNAPSHOT_AGAIN_MAX_MS = 60 * 1000 };
 
+/* Not all that a source's revision in force states could be made yet: something is going still.
+ */
+struct source_wait {
+	const char *source, *what;
+};
+
 struct snapshot {
 	int64_t now;   /* ms since 1970 */
 	uint64_t seed; /* for names; another one each pass */
@@ -149,6 +155,8 @@ struct snapshot {
 	const struct images_seen *images; /* what is on the host; NULL: nobody knows */
 	const struct pull_seen_row *pulls;
 	size_t npulls;
+	const struct source_wait *waits;
+	size_t nwaits;
 	const struct stores_seen *stores; /* sorted by name; NULL until the hand has spoken */
 	const struct host_seen *host;     /* NULL until the hand has spoken */
 	struct arena *arena;

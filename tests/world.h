@@ -103,7 +103,12 @@ world_snapshot(struct world *w)
 						 .node_port_lo = 30000,
 						 .node_port_hi = 32767,
 						 .cluster_domain = "cluster.local" };
-	w->s = (struct snapshot){ .now = now, .seed = 1, .host = host, .arena = &w->arena };
+	w->s = (struct snapshot){ .now = now,
+				  .seed = 1,
+				  .host = host,
+				  .waits = w->s.waits,
+				  .nwaits = w->s.nwaits,
+				  .arena = &w->arena };
 	w->s.settings = &w->settings;
 	for (int r = 0; r < RES_COUNT; r++) {
 		w->s.of[r].at = w->at[r];

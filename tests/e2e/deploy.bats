@@ -176,3 +176,32 @@ teardown_file() {
 	wait_for 10 "only living pods have logs" sh -c \
 		'[ "$(ls "$W/logs" | wc -l)" = "$(kedge get pods -o json | jq ".items | length")" ]'
 }
+
+@test "what is put back while its namespace goes is made once that is gone, and only then" {
+	printf 'apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n' >"$W/clone/shop.yaml"
+	deployment slow web:1 | sed 's/name: slow$/&\n  namespace: shop/; s/Seconds: 5/Seconds: 8/
+		s/image: .*/&\n        lifecycle: {preStop: {sleep: {seconds: 6}}}/' >"$W/clone/slow.yaml"
+	push_wait "a shop"
+	rm "$W/clone/shop.yaml" "$W/clone/slow.yaml"
+	push $'none\n\nKedge-Prune: yes'
+	wait_for 10 "it goes" sh -c 'kedge get ns shop -o json | jq -e ".status.phase == \"Terminating\""'
+	g revert --no-edit HEAD >/dev/null
+	g push -q origin HEAD:main
+	kedge wait --for "$(head_id)" --timeout 40s
+	[ "$(pods_ready app=slow shop)" = 1 ]
+	[ "$(grep -c '+ create deployment shop/slow' "$W/kedged.log")" = 2 ]
+}
+
+@test "what Git states is made when its namesake that was not Git's is gone" {
+	jq -n '{apiVersion: "v1", kind: "Pod", metadata: {name: "alone"}, spec: {terminationGracePeriodSeconds: 8,
+		containers: [{name: "web", image: "web:1", lifecycle: {preStop: {sleep: {seconds: 6}}}}]}}' >"$W/alone.yaml"
+	curl -sSf --unix-socket "$KEDGE_SOCKET" -H 'Content-Type: application/json' --data-binary "@$W/alone.yaml" \
+		http://kedge/api/v1/namespaces/default/pods
+	wait_for 10 "it runs" sh -c 'kedge get pod alone | grep -q Running'
+	uid=$(field pod alone .metadata.uid)
+	kedge delete pod alone
+	cp "$W/alone.yaml" "$W/clone/alone.yaml"
+	push_wait "Git's own"
+	[ "$(field pod alone .metadata.uid)" != "$uid" ]
+	[ "$(field pod alone '.metadata.labels["kedge.dev/source"]')" = deploy ]
+}

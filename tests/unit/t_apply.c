@@ -99,6 +99,46 @@ a_settled_world_needs_nothing(void **state)
 }
 
 static void
+nothing_is_made_in_a_namespace_that_is_going(void **state)
+{
+	struct bench b = { 0 };
+	static const char shop[] =
+	    "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
+	static const char map[] =
+	    "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: shop}\n";
+	const char *yaml;
+
+	(void)state;
+	world_read(&b.w, DEFAULT_NS "---\napiVersion: v1\nkind: Namespace\n"
+				    "metadata: {name: shop, deletionTimestamp: "
+				    "'2027-01-15T08:00:00Z'}\n");
+	assert_string_equal(apply(&b, "main", map, false), "");
+	assert_string_equal(b.plan.waits, "namespace shop: the old one is still terminating");
+	yaml = arena_printf(&b.w.arena, "%s%s%s", shop, map, CM("b"));
+	assert_string_equal(apply(&b, "main", yaml, false),
+			    "+ create configmap default/b  # in.yaml:10\n");
+	assert_string_equal(b.plan.waits, "namespace shop: the old one is still terminating");
+	bench_done(&b);
+}
+
+static void
+what_is_going_is_waited_for_whosever_it_is(void **state)
+{
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, DEFAULT_NS "---\napiVersion: v1\nkind: ConfigMap\n"
+				    "metadata: {name: a, deletionTimestamp: "
+				    "'2027-01-15T08:00:00Z', finalizers: [x/y]}\n");
+	assert_string_equal(apply(&b, "main", CM("a"), false), "");
+	assert_string_equal(b.plan.waits,
+			    "configmap default/a: the old one is still terminating");
+	apply(&b, "main", CM("b"), false);
+	assert_null(b.plan.waits);
+	bench_done(&b);
+}
+
+static void
 a_field_that_git_leaves_out_stays_as_it_lives(void **state)
 {
 	struct bench b = { 0 };
@@ -532,6 +572,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_settled_world_needs_nothing),
+		cmocka_unit_test(nothing_is_made_in_a_namespace_that_is_going),
+		cmocka_unit_test(what_is_going_is_waited_for_whosever_it_is),
 		cmocka_unit_test(a_field_that_git_leaves_out_stays_as_it_lives),
 		cmocka_unit_test(drift_in_a_stated_field_is_put_back),
 		cmocka_unit_test(a_field_that_leaves_git_goes_back_to_its_default),

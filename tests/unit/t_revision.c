@@ -76,6 +76,32 @@ a_revision_is_healthy_when_all_its_workloads_are_available(void **state)
 	arena_free(&b.w.arena);
 }
 
+static void
+what_could_not_be_made_yet_is_waited_for_but_not_for_ever(void **state)
+{
+	static const struct source_wait waits[] = {
+		{ "other", "pod x: the old one is still terminating" },
+		{ "main", "namespace shop: the old one is still terminating" },
+	};
+	struct bench b = { 0 };
+
+	(void)state;
+	world_read(&b.w, REV("1", "Applying") WEB(GOOD));
+	b.w.s.waits = waits;
+	b.w.s.nwaits = 1;
+	assert_string_equal(judge(&b, "main-1"), ". status revision main-1  # Healthy\n");
+	b.w.s.nwaits = 2;
+	assert_string_equal(judge(&b, "main-1"),
+			    ". status revision main-1  # Applying, waiting for namespace shop: "
+			    "the old one is still terminating\n");
+	b.w.s.now += 600 * 1000;
+	assert_string_equal(judge(&b, "main-1"),
+			    ". status revision main-1  # waited 10 minutes for namespace shop: "
+			    "the old one is still terminating\n");
+	buf_done(&b.out);
+	arena_free(&b.w.arena);
+}
+
 #define REPLICA_SET                                                                           \
 	"apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: web-1, uid: rs, "            \
 	"ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: web, uid: web-uid, " \
@@ -396,6 +422,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_revision_is_healthy_when_all_its_workloads_are_available),
+		cmocka_unit_test(what_could_not_be_made_yet_is_waited_for_but_not_for_ever),
 		cmocka_unit_test(it_is_not_healthy_before_the_last_old_pod_is_gone),
 		cmocka_unit_test(it_waits_for_the_pods_of_what_it_pruned),
 		cmocka_unit_test(it_names_what_is_waited_for),

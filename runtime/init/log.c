@@ -309,14 +309,13 @@ log_pump(struct init *in, struct stream *s, struct log *l)
 void
 log_drain(struct init *in, struct stream *s, struct log *l)
 {
-	const struct w_pod *pod = &in->pod;
+	enum { PIPE_MAX = 1 << 20 };
 
-	while (s->fd >= 0 && pump(in, s, l))
+	/* No more than the largest pipe holds: somebody outside may still write to it. */
+	for (size_t n = 0; n <= PIPE_MAX / sizeof(chunk) && s->fd >= 0 && pump(in, s, l); n++)
 		;
-	if (s->fd < 0)
-		return;
-	stream_end(s, l,
-		   pod); /* somebody outside still holds it: the run is over all the same */
+	if (s->fd >= 0)
+		stream_end(s, l, &in->pod); /* the run is over all the same */
 }
 
 /* The text of the last lines of this run, at most `room` bytes: 80 lines and 2048 bytes are

@@ -203,9 +203,10 @@ hand_flush(struct init *in)
 	for (int i = 0; i < W_LENT; i++)
 		if (in->lent[i].id && !put_lent(in, &in->lent[i]))
 			return false;
-	if (in->stopping && !in->told_stopped && all_ended(in))
-		in->told_stopped = put_head(in, W_STOPPED, 0, 0, 0, "");
-	return true;
+	if (!in->stopping || in->told_stopped || !all_ended(in))
+		return true;
+	in->told_stopped = put_head(in, W_STOPPED, 0, 0, 0, "");
+	return in->told_stopped;
 }
 
 static void

@@ -245,6 +245,8 @@ shows_images(const struct rt_pod *p)
 	return false;
 }
 
+/* What was noted before stays: a name may mean another image by now, and what it meant may be
+ * mounted. */
 int
 volume_images_note(struct rt *rt, const struct rt_pod *p, int dir, struct error **e)
 {
@@ -252,13 +254,14 @@ volume_images_note(struct rt *rt, const struct rt_pod *p, int dir, struct error 
 
 	if (!shows_images(p))
 		return 0;
+	(void)poddir_read(dir, "images", &ids, NULL);
 	for (size_t i = 0; i < p->nvolumes; i++) {
 		const struct rt_volume *v = &p->volumes[i];
 		const struct image *img = v->type == RT_IMAGE && rt->cfg.images
 					      ? image_find(rt->cfg.images, v->source)
 					      : NULL;
 
-		if (img)
+		if (img && !strstr(buf_text(&ids), img->id))
 			buf_addf(&ids, "%s\n", img->id);
 	}
 	return poddir_write(dir, "images", ids.at, ids.len, e);

@@ -109,10 +109,15 @@ words_join(const char *const *argv, struct buf *ret, uint32_t *ret_argc, struct 
 	return 0;
 }
 
+/* Commands with a deadline, which probes are, find some places when those without have taken
+ * all of theirs: a user's may stay for ever. */
+enum { NO_DEADLINE_MAX = W_EXECS - 16 };
+
 static int
-room_for(struct rt *rt, const struct rtpod *p, int64_t id, bool lends, struct error **e)
+room_for(struct rt *rt, const struct rtpod *p, int64_t id, bool lends, int most,
+	 struct error **e)
 {
-	int running = 0, most = lends ? W_LENT : W_EXECS;
+	int running = 0;
 
 	if (p->unheard) /* who knows when: nobody waits for its end */
 		return fail(e, WHY_UNAVAILABLE, "pod %s does not answer: try again later",
@@ -164,7 +169,9 @@ rt_exec(struct rt *rt, const char *uid, const char *container, const char *const
 	struct buf cleanup_buf words = { 0 };
 	size_t i = 0;
 
-	if (!p || room_for(rt, p, id, false, e) < 0 || words_join(argv, &words, &m.argc, e) < 0)
+	if (!p ||
+	    room_for(rt, p, id, false, timeout_s > 0 ? W_EXECS : NO_DEADLINE_MAX, e) < 0 ||
+	    words_join(argv, &words, &m.argc, e) < 0)
 		return -1;
 	if (tty && fds[0] < 0)
 		return fail(e, WHY_INVALID, "a terminal was asked for and none given");
@@ -205,7 +212,7 @@ rt_files_copy(struct rt *rt, const char *uid, const char *container, const char 
 		return -1;
 	if (!p->copies)
 		return too_old(p, e);
-	if (room_for(rt, p, id, false, e) < 0 ||
+	if (room_for(rt, p, id, false, NO_DEADLINE_MAX, e) < 0 ||
 	    words_join(name ? in : out, &words, &m.argc, e) < 0 ||
 	    find_running(p, container, &i, e) < 0 || send_exec(p, i, &m, &words, fds, e) < 0)
 		return -1;
@@ -218,7 +225,8 @@ ask(struct rt *rt, struct rtpod *p, const struct w_msg *m, struct error **e)
 {
 	if (!p->lends)
 		return too_old(p, e);
-	if (room_for(rt, p, m->id, true, e) < 0 || rtpod_tell(p, m, NULL, 0, NULL, e) < 0)
+	if (room_for(rt, p, m->id, true, W_LENT, e) < 0 ||
+	    rtpod_tell(p, m, NULL, 0, NULL, e) < 0)
 		return -1;
 	job_add(rt, (struct rt_job){ .id = m->id, .lends = true }, p->uid);
 	return 0;

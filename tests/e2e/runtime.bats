@@ -29,7 +29,7 @@ load drive.bash
 @test "who is attached and does not read stops nobody" { drive stream slow; }
 @test "a port of the pod's own loopback is connected to" { drive stream connects; }
 @test "a command runs in a container, with its rights, a terminal, a timeout" { drive stream exec; }
-@test "64 commands run at once beside a hook, and one more is told that there are too many" { drive stream exec_slots; }
+@test "48 commands run at once beside a hook, one more is told that there are too many, and a probe finds a place" { drive stream exec_slots; }
 @test "a hook that is over is no other hook of its container" { drive runtime hooks_apart; }
 @test "a hook that is over is not that of the next run, also where processes are shared" { drive runtime hooks_of_runs; }
 @test "a command of more words than there is room for is refused, by both sides, and its pod lives" { drive stream many_words; }

@@ -143,11 +143,19 @@ sleeps(struct kit *k, int64_t id)
 		;
 }
 
-/* A hook takes the place of none, and who finds none is told so. */
+static void
+forget_all(struct kit *k)
+{
+	while (k->rt->njobs)
+		rtjob_free(k->rt, &k->rt->jobs[0]);
+}
+
+/* A hook takes the place of none, a command without a deadline not that of a probe, and who
+ * finds none is told so. */
 static void
 exec_slots(struct kit *k)
 {
-	enum { HOOKS = 2 * W_CONTAINERS };
+	enum { HOOKS = 2 * W_CONTAINERS, USERS = W_EXECS - 16 };
 	struct rt_container c = kit_sh("main", "exec sleep 100");
 	struct rt_pod p = kit_pod("a", &c, 1);
 	struct error *err = NULL;
@@ -157,7 +165,7 @@ exec_slots(struct kit *k)
 	    (struct rt_hook){ .type = RT_HOOK_EXEC, .command = LIST("sleep", "100") };
 	kit_start(k, &p);
 	KIT_UNTIL(k, kit_see(k, "a", 0)->hook == RT_POST_START);
-	while (id < W_EXECS)
+	while (id < USERS)
 		sleeps(k, id++);
 	OK(rt_exec(k->rt, "a", "main", LIST("true"), false, (int[]){ -1, -1, -1 }, 0, id, e));
 	KIT_UNTIL(k, k->exec_id == id);
@@ -165,14 +173,17 @@ exec_slots(struct kit *k)
 	sleeps(k, id++);
 	MUST(rt_exec(k->rt, "a", "main", LIST("true"), false, (int[]){ -1, -1, -1 }, 0, id,
 		     &err) < 0);
-	HAS(error_text(err), "runs 64 commands already");
+	HAS(error_text(err), "runs 48 commands already");
 	error_free(&err);
-	/* a hand that forgot those */
-	while (k->rt->njobs)
-		rtjob_free(k->rt, &k->rt->jobs[0]);
-	while (id < W_EXECS + HOOKS)
+	OK(rt_exec(k->rt, "a", "main", LIST("true"), false, (int[]){ -1, -1, -1 }, 5, id, e));
+	KIT_UNTIL(k, k->exec_id == id);
+	EQ(k->exec_code, 0);
+	while (id < W_EXECS + HOOKS) {
+		forget_all(k);
 		sleeps(k, id++);
-	EQ(k->exec_id, W_EXECS);
+	}
+	EQ(k->exec_id, USERS + 1);
+	forget_all(k);
 	sleeps(k, id);
 	KIT_UNTIL(k, k->exec_id == id);
 	EQ(k->exec_code, 126);

@@ -438,7 +438,8 @@ index() {
 	refused "took longer than 10 s"
 }
 
-@test "a commit waits for its images while the old pods serve, and status says how far it is" {
+# x:1 and a large x:2 can be had, and x:1 is deployed.
+first_of_two() {
 	jq -r '.manifests[0].digest' "$W/reg/index.json" >"$W/reg/tag.1"
 	big "$W/reg" 4000000 >/dev/null
 	jq -r '.manifests[0].digest' "$W/reg/index.json" >"$W/reg/tag.2"
@@ -446,6 +447,10 @@ index() {
 	deployment web "$R/x:1" >"$W/clone/web.yaml"
 	kedge_start --source "$W/deploy.git"
 	push_wait one
+}
+
+@test "a commit waits for its images while the old pods serve, and status says how far it is" {
+	first_of_two
 	local old
 	old=$(kedge get pods -o json | jq -r '.items[0].metadata.name')
 	behave "$W/reg" slow=1500000
@@ -462,13 +467,7 @@ index() {
 
 @test "a branch that is put back, or a source that is suspended, waits for no image any more" {
 	sed -i 's/stallSeconds: 2/stallSeconds: 60/' "$W/kedge.yaml"
-	jq -r '.manifests[0].digest' "$W/reg/index.json" >"$W/reg/tag.1"
-	big "$W/reg" 4000000 >/dev/null
-	jq -r '.manifests[0].digest' "$W/reg/index.json" >"$W/reg/tag.2"
-	repo_make
-	deployment web "$R/x:1" >"$W/clone/web.yaml"
-	kedge_start --source "$W/deploy.git"
-	push_wait one
+	first_of_two
 	behave "$W/reg" hold
 	deployment web "$R/x:2" >"$W/clone/web.yaml"
 	push two

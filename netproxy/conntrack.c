@@ -36,6 +36,12 @@ struct walk {
 
 enum side { ORIG_SRC, ORIG_DST, REPLY_SRC };
 
+static bool
+is_v6(const struct nf_conntrack *ct)
+{
+	return nfct_get_attr_u8(ct, ATTR_L3PROTO) == AF_INET6;
+}
+
 static addr
 side_of(const struct nf_conntrack *ct, enum side side)
 {
@@ -44,7 +50,7 @@ side_of(const struct nf_conntrack *ct, enum side side)
 		[ORIG_DST] = { ATTR_ORIG_IPV4_DST, ATTR_ORIG_IPV6_DST },
 		[REPLY_SRC] = { ATTR_REPL_IPV4_SRC, ATTR_REPL_IPV6_SRC },
 	};
-	bool v6 = nfct_get_attr_u8(ct, ATTR_L3PROTO) == AF_INET6;
+	bool v6 = is_v6(ct);
 	const void *at = nfct_get_attr(ct, attrs[side][v6]);
 
 	return at ? addr_from(v6, at) : 0;
@@ -96,10 +102,9 @@ flow_ask(struct nl_batch *b, unsigned type, unsigned flags, bool v6, const char 
 static bool
 has_answers(const struct nf_conntrack *ct)
 {
-	bool v6 = nfct_get_attr_u8(ct, ATTR_L3PROTO) == AF_INET6;
-
 	return nfct_attr_grp_is_set(ct, ATTR_GRP_REPL_PORT) > 0 &&
-	       nfct_attr_grp_is_set(ct, v6 ? ATTR_GRP_REPL_IPV6 : ATTR_GRP_REPL_IPV4) > 0;
+	       nfct_attr_grp_is_set(ct, is_v6(ct) ? ATTR_GRP_REPL_IPV6 : ATTR_GRP_REPL_IPV4) >
+		   0;
 }
 
 /* A flow with ports is named by its answers: by who asked for it, one that is begun anew from
@@ -109,7 +114,7 @@ has_answers(const struct nf_conntrack *ct)
 static void
 put_answers(struct nl_batch *b, struct nlmsghdr *h, const struct nf_conntrack *ct)
 {
-	bool v6 = nfct_get_attr_u8(ct, ATTR_L3PROTO) == AF_INET6;
+	bool v6 = is_v6(ct);
 	size_t n = addr_bits(v6) / 8;
 	struct nlattr *tuple = nl_nest(b, h, CTA_TUPLE_REPLY), *part;
 
@@ -132,9 +137,8 @@ flow_delete(struct nl *nl, const struct nf_conntrack *ct, struct error **e)
 {
 	/* ENOENT: it ended by itself meanwhile. */
 	struct nl_batch b = { 0 };
-	struct nlmsghdr *h = flow_ask(&b, IPCTNL_MSG_CT_DELETE, 0,
-				      nfct_get_attr_u8(ct, ATTR_L3PROTO) == AF_INET6,
-				      "delete a tracked flow", ENOENT);
+	struct nlmsghdr *h =
+	    flow_ask(&b, IPCTNL_MSG_CT_DELETE, 0, is_v6(ct), "delete a tracked flow", ENOENT);
 
 	if (has_answers(ct)) {
 		put_answers(&b, h, ct);

@@ -30,7 +30,6 @@
 #include "pod_resources.h"
 #include "service.h"
 #include "snapshot.h"
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,8 +218,7 @@ put_short(struct buf *out, const char *s)
 {
 	size_t n = strlen(s);
 
-	for (size_t i = 0; i < n && i < 40; i++)
-		buf_addc(out, iscntrl((unsigned char)s[i]) ? ' ' : s[i]);
+	buf_add_plain(out, s, n < 40 ? n : 40);
 	if (n > 40)
 		buf_adds(out, "...");
 }

@@ -4,7 +4,6 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include <assert.h>
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,15 +50,6 @@ plan_again(struct plan *p, int64_t at)
 		p->again_at = at;
 }
 
-/* It quotes what others wrote, and an action is one line. */
-static void
-put_why(const char *why, struct buf *out)
-{
-	buf_adds(out, "  # ");
-	for (const char *s = why; *s; s++)
-		buf_addc(out, iscntrl((unsigned char)*s) ? ' ' : *s);
-}
-
 void
 action_print(const struct action *a, struct buf *out)
 {
@@ -69,8 +59,10 @@ action_print(const struct action *a, struct buf *out)
 	buf_addf(out, " %s%s%s", a->ns, *a->ns ? "/" : "", a->name);
 	if (a->from || a->to)
 		buf_addf(out, " %" PRId64 " -> %" PRId64, a->from, a->to);
-	if (*a->why)
-		put_why(a->why, out);
+	if (*a->why) {
+		buf_adds(out, "  # ");
+		buf_add_plain(out, a->why, strlen(a->why)); /* it quotes others */
+	}
 }
 
 void

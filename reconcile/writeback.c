@@ -110,8 +110,7 @@ put_value(const char *value, struct buf *b)
 		buf_adds(b, "none");
 		return;
 	}
-	for (size_t i = 0; i < n; i++)
-		buf_addc(b, iscntrl((unsigned char)value[i]) ? ' ' : value[i]);
+	buf_add_plain(b, value, n);
 	if (value[n])
 		buf_adds(b, "...");
 }

@@ -1,5 +1,6 @@
 /* buf.c -- doubling buffers; abort is the answer to a lack of memory. */
 #include "buf.h"
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +111,13 @@ buf_addc(struct buf *b, char c)
 		buf_reserve(b, 1);
 	b->at[b->len++] = c;
 	b->at[b->len] = 0;
+}
+
+void
+buf_add_plain(struct buf *b, const char *text, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		buf_addc(b, iscntrl((unsigned char)text[i]) ? ' ' : text[i]);
 }
 
 void

@@ -18,6 +18,8 @@ struct buf {
 void buf_add(struct buf *, const void *bytes, size_t n);
 void buf_adds(struct buf *, const char *text);
 void buf_addc(struct buf *, char c);
+/* What others wrote, as a part of a line: control bytes become blanks. */
+void buf_add_plain(struct buf *, const char *text, size_t n);
 void buf_addf(struct buf *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vaddf(struct buf *, const char *fmt, va_list) __attribute__((format(printf, 2, 0)));
 void buf_reserve(struct buf *, size_t more);

@@ -130,6 +130,11 @@ put_answers(struct nl_batch *b, struct nlmsghdr *h, const struct nf_conntrack *c
 	nl_put(b, h, CTA_PROTO_DST_PORT, nfct_get_attr(ct, ATTR_REPL_PORT_DST), 2);
 	nl_end(h, part);
 	nl_end(h, tuple);
+	if (nfct_attr_is_set(ct, ATTR_ZONE) > 0) {
+		uint16_t zone = htons(nfct_get_attr_u16(ct, ATTR_ZONE));
+
+		nl_put(b, h, CTA_ZONE, &zone, sizeof zone);
+	}
 }
 
 static int

@@ -113,6 +113,21 @@ spreads() {
 	[ "$(sort "$BATS_TEST_TMPDIR"/ports.* | xargs)" = "900 900 900 open open open" ]
 }
 
+@test "a pod's flows are forgotten in whatever zone of conntrack a firewall put them" {
+	np_start
+	pod 2
+	serve 8080 2
+	nft add table inet fw
+	nft "add chain inet fw out { type filter hook output priority raw; }"
+	nft "add chain inet fw in { type filter hook prerouting priority raw; }"
+	nft add rule inet fw out ip daddr 10.42.0.2 ct zone set 7
+	nft add rule inet fw in ip saddr 10.42.0.2 ct zone set 7
+	[[ $(get 10.42.0.2:8080) == "pod2 "* ]]
+	conntrack -L --zone 7 2>/dev/null | grep -q "dst=10.42.0.2 "
+	np flush 10.42.0.2
+	[ "$(conntrack -L --zone 7 2>/dev/null | grep -c 10.42.0.2)" = 0 ]
+}
+
 @test "packets that conntrack cannot place do not kill a connection" {
 	np_start
 	pod 2 3
